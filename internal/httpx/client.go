@@ -1,0 +1,132 @@
+// Package httpx is the one HTTP client of mcpauth: every leg of the flow, from discovery to the tool call, goes through it, so that
+// limits, proxies, certificate authorities, redirects and traces are the same on all of them.
+//
+//	hc, err := httpx.New(httpx.Options{CAFile: "corporate.pem"})
+//	res, err := httpx.Do(hc, req)
+//
+// The files: client.go (limits, certificate authorities, agent), url.go (which addresses are allowed), redirect.go (which redirects
+// are followed, and with what), text.go (foreign text and JSON made safe), trace.go (what --verbose prints, without secrets).
+package httpx
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+)
+
+// MaxBody bounds the body of every OAuth answer, in bytes, after decompression.
+const MaxBody = 1 << 20
+
+// maxHeader bounds the header of every answer, in bytes.
+const maxHeader = 64 << 10
+
+// ErrTooLarge says that an answer was longer than MaxBody.
+var ErrTooLarge = errors.New("answer larger than 1 MiB")
+
+// Options configures New. The zero value is a client with the system's certificate authorities and no trace.
+type Options struct {
+	CAFile    string    // PEM file of certificate authorities, added to the system's; empty: none
+	UserAgent string    // sent where a request names none; empty: "mcpauth"
+	Trace     io.Writer // every exchange is printed here, secrets redacted; nil: none
+}
+
+// New returns a client with the limits of this package. It has no overall timeout: contexts decide how long a request may take.
+func New(o Options) (*http.Client, error) {
+	roots, err := roots(o.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	var rt http.RoundTripper = &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    10 * time.Second,
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConnsPerHost:    16,
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+	if o.Trace != nil {
+		rt = &tracer{next: rt, out: o.Trace}
+	}
+	agent := o.UserAgent
+	if agent == "" {
+		agent = "mcpauth"
+	}
+	return &http.Client{Transport: &userAgent{next: rt, agent: agent}, CheckRedirect: checkRedirect}, nil
+}
+
+// roots returns nil, the system's certificate authorities, when there is no file to add.
+func roots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("certificate authorities: %w", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("certificate authorities %s: no PEM certificate in it", file)
+	}
+	return pool, nil
+}
+
+// Default returns the client that a nil HTTP field means: New with the zero Options, made once.
+var Default = sync.OnceValue(func() *http.Client {
+	hc, _ := New(Options{}) // only a CAFile can fail
+	return hc
+})
+
+// userAgent names the program where a request does not: some servers and load balancers refuse requests without a User-Agent.
+type userAgent struct {
+	next  http.RoundTripper
+	agent string
+}
+
+func (t *userAgent) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Header.Get("User-Agent") == "" {
+		req = req.Clone(req.Context())
+		req.Header.Set("User-Agent", t.agent)
+	}
+	return t.next.RoundTrip(req)
+}
+
+// Response is an answer read to its end.
+type Response struct {
+	StatusCode int
+	Header     http.Header
+	Body       []byte
+	URL        string // where the answer came from, after redirects
+}
+
+// Do sends a request of an OAuth leg and reads the whole answer, at most MaxBody bytes of it (else ErrTooLarge). A nil client is Default.
+func Do(c *http.Client, req *http.Request) (*Response, error) {
+	if c == nil {
+		c = Default()
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	r := &Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
+	r.Body, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
+	if err != nil {
+		return r, fmt.Errorf("%s %s: reading the answer: %w", req.Method, redactURL(req.URL), err)
+	}
+	if len(r.Body) > MaxBody {
+		return r, fmt.Errorf("%s %s: %w", req.Method, redactURL(req.URL), ErrTooLarge)
+	}
+	return r, nil
+}

@@ -1,0 +1,93 @@
+// This file makes foreign text safe to print and foreign JSON safe to decide by.
+
+package httpx
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode"
+)
+
+// Text makes a server's words safe for a terminal and a one-line message: valid UTF-8, white space folded to single blanks, control,
+// format and bidirectional characters removed, cut to max runes (with "…" as the last).
+func Text(s string, max int) string {
+	var b strings.Builder
+	n, blank := 0, false
+	for _, r := range strings.ToValidUTF8(s, "�") {
+		switch {
+		case unicode.IsSpace(r):
+			blank = n > 0
+			continue
+		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Co, r):
+			continue
+		}
+		if blank {
+			b.WriteByte(' ')
+			n, blank = n+1, false
+		}
+		if n >= max-1 {
+			b.WriteRune('…')
+			break
+		}
+		b.WriteRune(r)
+		n++
+	}
+	return b.String()
+}
+
+// maxDepth bounds how deep JSON from a server may nest.
+const maxDepth = 64
+
+// UniqueFields reports an error unless data is one well-formed JSON value in which no object names a member twice, nested at most 64
+// deep: two readers may take different values of a duplicate, so a check made on one proves nothing (RFC 8259 §4).
+func UniqueFields(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := unique(dec, 0); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more follows the JSON value")
+	}
+	return nil
+}
+
+// unique reads one value.
+func unique(dec *json.Decoder, depth int) error {
+	tok, err := dec.Token()
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	open, ok := tok.(json.Delim)
+	if !ok {
+		return nil
+	}
+	if depth == maxDepth {
+		return fmt.Errorf("JSON nested deeper than %d", maxDepth)
+	}
+	seen := map[string]bool{}
+	for dec.More() {
+		if open == '{' {
+			name, err := dec.Token()
+			if err != nil {
+				return err
+			}
+			if seen[name.(string)] {
+				return fmt.Errorf("member %q appears twice", Text(name.(string), 60))
+			}
+			seen[name.(string)] = true
+		}
+		if err := unique(dec, depth+1); err != nil {
+			return err
+		}
+	}
+	_, err = dec.Token()
+	return err
+}

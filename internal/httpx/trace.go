@@ -1,0 +1,267 @@
+// This file prints what --verbose shows: every HTTP exchange, one line each for request and answer, their headers and small bodies,
+// with secrets replaced by [redacted]. It names what may be shown rather than what may not: an unknown header shows its name only.
+
+package httpx
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+const redacted = "[redacted]"
+
+// maxTraced bounds the bodies that are shown, in bytes; longer ones show their size.
+const maxTraced = 16 << 10
+
+// shown names the headers whose values may be printed.
+var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
+	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
+
+// tracer prints each exchange. It remembers every secret it saw, so that one which comes back in another place is redacted as well.
+type tracer struct {
+	next http.RoundTripper
+
+	mu      sync.Mutex
+	out     io.Writer
+	secrets []string
+}
+
+func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
+	start := time.Now()
+	t.learnHeader(req.Header)
+	var b strings.Builder
+	fmt.Fprintf(&b, "> %s %s\n", req.Method, redactURL(req.URL))
+	t.header(&b, "> ", req.Header)
+	if req.GetBody != nil && req.ContentLength <= maxTraced {
+		if body, err := req.GetBody(); err == nil {
+			data, _ := io.ReadAll(io.LimitReader(body, maxTraced))
+			body.Close()
+			t.body(&b, "> ", req.Header.Get("Content-Type"), data)
+		}
+	}
+	t.print(b.String())
+
+	res, err := t.next.RoundTrip(req)
+	b.Reset()
+	took := time.Since(start).Round(time.Millisecond)
+	if err != nil {
+		fmt.Fprintf(&b, "< %s %s: %v (%v)\n", req.Method, redactURL(req.URL), err, took)
+		t.print(b.String())
+		return nil, err
+	}
+	t.learnHeader(res.Header)
+	fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
+	t.header(&b, "< ", res.Header)
+	t.print(b.String())
+	res.Body = &tracedBody{ReadCloser: res.Body, done: func(data []byte, whole bool) {
+		var b strings.Builder
+		if whole {
+			t.body(&b, "< ", res.Header.Get("Content-Type"), data)
+		} else {
+			b.WriteString("< (a longer body is not shown)\n")
+		}
+		t.print(b.String())
+	}}
+	return res, nil
+}
+
+// header writes the headers, values only of those that are known to be harmless.
+func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
+	for _, name := range sortedKeys(h) {
+		for _, v := range h[name] {
+			switch {
+			case name == "Location":
+				u, err := url.Parse(v)
+				if err != nil {
+					v = redacted
+				} else {
+					v = redactURL(u)
+				}
+			case !slices.Contains(shown, name):
+				v = redacted
+			}
+			fmt.Fprintf(b, "%s%s: %s\n", mark, name, Text(v, 1000))
+		}
+	}
+}
+
+// body writes a form or JSON body with its secret members redacted, and of any other its size.
+func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	kind, _, _ := mime.ParseMediaType(contentType)
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	switch {
+	case kind == "application/x-www-form-urlencoded":
+		form, _ := url.ParseQuery(string(data))
+		t.learnForm(form)
+		fmt.Fprintf(b, "%s%s\n", mark, redactForm(form))
+	case (kind == "application/json" || strings.HasSuffix(kind, "+json")) && dec.Decode(&v) == nil:
+		v = t.redactJSON("", v)
+		out, _ := json.Marshal(v)
+		fmt.Fprintf(b, "%s%s\n", mark, Text(string(out), maxTraced))
+	default:
+		fmt.Fprintf(b, "%s(%d bytes of %s)\n", mark, len(data), Text(kind, 80))
+	}
+}
+
+// print writes at once, with every secret seen so far redacted wherever it stands.
+func (t *tracer) print(s string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, secret := range t.secrets {
+		s = strings.ReplaceAll(s, secret, redacted)
+	}
+	io.WriteString(t.out, s)
+}
+
+// learn remembers a secret in the forms in which it may come back.
+func (t *tracer) learn(secret string) {
+	if len(secret) < 6 { // too short to tell from ordinary text
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret)),
+		base64.RawURLEncoding.EncodeToString([]byte(secret))} {
+		if !slices.Contains(t.secrets, s) {
+			t.secrets = append(t.secrets, s)
+		}
+	}
+}
+
+func (t *tracer) learnHeader(h http.Header) {
+	for _, v := range h.Values("Authorization") {
+		t.learn(v)
+		if _, credentials, ok := strings.Cut(v, " "); ok {
+			t.learn(credentials)
+		}
+	}
+}
+
+func (t *tracer) learnForm(form url.Values) {
+	for name, values := range form {
+		for _, v := range values {
+			if secretName(name) {
+				t.learn(v)
+			}
+		}
+	}
+}
+
+// redactJSON redacts the string members with secret names, and learns them.
+func (t *tracer) redactJSON(name string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for k := range v {
+			v[k] = t.redactJSON(k, v[k])
+		}
+	case []any:
+		for i := range v {
+			v[i] = t.redactJSON(name, v[i])
+		}
+	case string:
+		if secretName(name) {
+			t.learn(v)
+			return redacted
+		}
+	}
+	return v
+}
+
+// secretName reports whether a form field or JSON member of that name holds a secret.
+func secretName(name string) bool {
+	name = strings.ToLower(name)
+	switch name {
+	case "token_type", "token_type_hint", "subject_token_type", "requested_token_type", "issued_token_type", "actor_token_type":
+		return false
+	case "code", "device_code", "code_verifier", "state", "d", "p", "q":
+		return true
+	}
+	if strings.Contains(name, "endpoint") || strings.HasSuffix(name, "_supported") || strings.HasSuffix(name, "_expires_at") ||
+		strings.HasPrefix(name, "token_endpoint_auth") || strings.HasSuffix(name, "assertion_type") || strings.HasSuffix(name, "progresstoken") {
+		return false
+	}
+	for _, part := range []string{"token", "secret", "password", "assertion", "verifier", "api_key", "apikey", "private"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return false
+}
+
+// redactURL returns the address with the values of secret parameters replaced.
+func redactURL(u *url.URL) string {
+	if u.RawQuery == "" {
+		return Text(u.Redacted(), 2000)
+	}
+	c := *u
+	c.RawQuery = redactForm(u.Query())
+	return Text(c.Redacted(), 2000)
+}
+
+func redactForm(form url.Values) string {
+	var parts []string
+	for _, name := range sortedKeys(form) {
+		for _, v := range form[name] {
+			v = url.QueryEscape(v)
+			if secretName(name) {
+				v = redacted
+			}
+			parts = append(parts, url.QueryEscape(name)+"="+v)
+		}
+	}
+	return strings.Join(parts, "&")
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// tracedBody keeps the first bytes of a body while its reader reads it, and hands them over at its end.
+type tracedBody struct {
+	io.ReadCloser
+	kept  bytes.Buffer
+	total int
+	done  func(data []byte, whole bool)
+	once  sync.Once
+}
+
+func (b *tracedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.total += n
+	if room := maxTraced - b.kept.Len(); room > 0 {
+		b.kept.Write(p[:min(n, room)])
+	}
+	if err != nil {
+		b.finish()
+	}
+	return n, err
+}
+
+func (b *tracedBody) Close() error {
+	b.finish()
+	return b.ReadCloser.Close()
+}
+
+func (b *tracedBody) finish() {
+	b.once.Do(func() { b.done(b.kept.Bytes(), b.total == b.kept.Len()) })
+}

@@ -1,0 +1,143 @@
+// This file says which addresses mcpauth sends anything to, and opens: https, or http to loopback (OAuth 2.1 §1.5, RFC 8252 §7.3).
+
+package httpx
+
+import (
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// maxAddress bounds an address, in bytes.
+const maxAddress = 8 << 10
+
+// AddressError refuses an address.
+type AddressError struct {
+	Address string // as it came, made safe to print and cut
+	Reason  string // why it is refused
+}
+
+func (e *AddressError) Error() string { return "address \"" + e.Address + "\" refused: " + e.Reason }
+
+// Check allows or refuses an address that a server named, and returns it parsed. Allowed are https addresses and, when local is true
+// because the MCP server itself is on loopback, http and https addresses on loopback. A remote server may not name hosts that mean
+// this machine or its link (server-side request forgery). The error is an *AddressError.
+func Check(raw string, local bool) (*url.URL, error) {
+	u, reason := parse(raw)
+	switch {
+	case reason != "":
+	case local && Local(u):
+		return u, nil
+	case u.Scheme == "http" && Local(u):
+		reason = "plain http to this machine is allowed only for MCP servers on this machine"
+	case u.Scheme == "http":
+		reason = "plain http is allowed only to loopback; https is required (OAuth 2.1 §1.5)"
+	case Local(u) || special(u.Hostname()):
+		reason = "a remote server may not name an address of this machine or its local link"
+	default:
+		return u, nil
+	}
+	return nil, refuse(raw, reason)
+}
+
+// CheckServer allows or refuses the address of an MCP server that the user gave. The error is an *AddressError.
+func CheckServer(raw string) (*url.URL, error) {
+	u, reason := parse(raw)
+	switch {
+	case reason != "":
+	case u.Scheme == "http" && !Local(u):
+		reason = "plain http is allowed only on loopback (127.0.0.1, ::1, localhost); use https"
+	default:
+		return u, nil
+	}
+	return nil, refuse(raw, reason)
+}
+
+// parse returns the address, or the reason why it can be no one's.
+func parse(raw string) (*url.URL, string) {
+	if len(raw) > maxAddress {
+		return nil, "longer than 8 kB"
+	}
+	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
+		return nil, "it holds spaces or control characters"
+	}
+	u, err := url.Parse(raw)
+	switch {
+	case err != nil:
+		return nil, "not a URL"
+	case u.Scheme != "https" && u.Scheme != "http":
+		return nil, "the scheme is not https"
+	case u.Opaque != "" || u.Hostname() == "":
+		return nil, "it names no host"
+	case u.User != nil:
+		return nil, "it carries credentials"
+	case u.Fragment != "" || strings.Contains(raw, "#"):
+		return nil, "it carries a fragment"
+	case !plainHost(u.Hostname()):
+		return nil, "the host is not a plain name or address (international names are written xn--…)"
+	}
+	return u, ""
+}
+
+// plainHost reports whether the host reads the same to every resolver: ASCII, and either a proper IP address or a name whose last
+// label has a letter that is not a hexadecimal number (127.1 and 0x7f000001 are addresses to some resolvers and names to others).
+func plainHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	for _, r := range host {
+		if !(r == '-' || r == '.' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
+			return false
+		}
+	}
+	labels := strings.Split(strings.TrimSuffix(strings.ToLower(host), "."), ".")
+	last := labels[len(labels)-1]
+	return last != "" && !strings.HasPrefix(last, "0x") && strings.Trim(last, "0123456789") != ""
+}
+
+func refuse(raw, reason string) error { return &AddressError{Address: Text(raw, 200), Reason: reason} }
+
+// Local reports whether the address is on this machine's loopback: 127.0.0.0/8, ::1, localhost and names below it (RFC 6761 §6.3).
+func Local(u *url.URL) bool {
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// special reports whether the host is an IP address that no server elsewhere can sensibly mean: unspecified, link-local, multicast.
+func special(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	ip = ip.Unmap()
+	return ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast()
+}
+
+// Canonical returns the one spelling of a server's address: scheme and host in lower case, no default port, no fragment, and no path
+// when it is just "/" (MCP authorization, Canonical Server URI). Path and query stay as they are.
+func Canonical(u *url.URL) string {
+	c := *u
+	c.Scheme, c.Host, c.Fragment, c.RawFragment = strings.ToLower(u.Scheme), origin(u), "", ""
+	if c.Path == "/" && c.RawQuery == "" {
+		c.Path, c.RawPath = "", ""
+	}
+	return c.String()
+}
+
+// origin returns host and port in lower case, without a default port.
+func origin(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); port == "443" && strings.EqualFold(u.Scheme, "https") || port == "80" && strings.EqualFold(u.Scheme, "http") || port == "" {
+		host = strings.TrimSuffix(strings.TrimSuffix(host, port), ":")
+	}
+	return host
+}
+
+// SameOrigin reports whether both addresses have the same scheme, host and port (RFC 6454 §5).
+func SameOrigin(a, b *url.URL) bool {
+	return strings.EqualFold(a.Scheme, b.Scheme) && origin(a) == origin(b)
+}
