@@ -1,0 +1,177 @@
+package httpx
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func get(t *testing.T, c *http.Client, address string, h http.Header) (*Response, error) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range h {
+		req.Header[k] = v
+	}
+	return Do(c, req)
+}
+
+func TestBodyIsBounded(t *testing.T) {
+	for size, want := range map[int]error{MaxBody: nil, MaxBody + 1: ErrTooLarge} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(w, io.LimitReader(zeros{}, int64(size)))
+		}))
+		if _, err := get(t, nil, s.URL, nil); !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v, want %v", size, err, want)
+		}
+		s.Close()
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+func TestHeadersAreBounded(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Long", strings.Repeat("a", 2*maxHeader))
+	}))
+	defer s.Close()
+	if _, err := get(t, nil, s.URL, nil); err == nil {
+		t.Error("an endless header was read")
+	}
+}
+
+// The bearer token and the user's own headers never leave the origin they were meant for.
+func TestRedirectKeepsSecretsAtHome(t *testing.T) {
+	var seen http.Header
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() }))
+	defer other.Close()
+	var home *httptest.Server
+	home = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/away":
+			http.Redirect(w, r, other.URL, http.StatusTemporaryRedirect)
+		case "/near":
+			http.Redirect(w, r, home.URL+"/end", http.StatusFound)
+		case "/end":
+			seen = r.Header.Clone()
+		}
+	}))
+	defer home.Close()
+	h := http.Header{"Authorization": {"Bearer canary"}, "X-Api-Key": {"canary"}, "Accept": {"application/json"}}
+	if _, err := get(t, nil, home.URL+"/away", h); err != nil {
+		t.Fatal(err)
+	}
+	if seen.Get("Authorization") != "" || seen.Get("X-Api-Key") != "" {
+		t.Errorf("another origin was sent %v", seen)
+	}
+	if seen.Get("Accept") != "application/json" {
+		t.Error("a harmless header was lost")
+	}
+	if _, err := get(t, nil, home.URL+"/near", h); err != nil {
+		t.Fatal(err)
+	}
+	if seen.Get("Authorization") != "Bearer canary" {
+		t.Error("the same origin was not sent the token")
+	}
+}
+
+func TestPostFollowsNoRedirect(t *testing.T) {
+	var asked int
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked++
+		http.Redirect(w, r, "/elsewhere", http.StatusPermanentRedirect)
+	}))
+	defer s.Close()
+	req, _ := http.NewRequest(http.MethodPost, s.URL, strings.NewReader("refresh_token=canary"))
+	res, err := Do(nil, req)
+	if err != nil || res.StatusCode != http.StatusPermanentRedirect || asked != 1 {
+		t.Errorf("got %v %v after %d requests, want the redirect itself after 1", res, err, asked)
+	}
+}
+
+func TestRedirectsAreRefused(t *testing.T) {
+	var target string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target, http.StatusFound) }))
+	defer s.Close()
+	for name, to := range map[string]string{"loop": s.URL, "plain http": "http://example.com/", "file": "file:///etc/passwd", "credentials": "https://u:p@example.com/"} {
+		target = to
+		if _, err := get(t, nil, s.URL, nil); err == nil {
+			t.Errorf("%s: followed", name)
+		}
+	}
+}
+
+func TestUserAgent(t *testing.T) {
+	var got []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { got = append(got, r.UserAgent()) }))
+	defer s.Close()
+	c, err := New(Options{UserAgent: "mcpauth/1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	get(t, c, s.URL, nil)
+	get(t, c, s.URL, http.Header{"User-Agent": {"ci"}})
+	if len(got) != 2 || got[0] != "mcpauth/1" || got[1] != "ci" {
+		t.Errorf("servers saw %q", got)
+	}
+}
+
+func TestCAFile(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	defer s.Close()
+	if _, err := get(t, nil, s.URL, nil); err == nil {
+		t.Fatal("an unknown authority was trusted")
+	}
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	os.WriteFile(file, []byte("no certificate"), 0o600)
+	if _, err := New(Options{CAFile: file}); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("got %v, want an error that names the file", err)
+	}
+	os.WriteFile(file, pemOf(s), 0o600)
+	c, err := New(Options{CAFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t, c, s.URL, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTraceRedacts(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Set-Cookie", "canary-cookie")
+		io.WriteString(w, `{"access_token":"canary-access","token_type":"Bearer","expires_in":60,"note":"you sent canary-refresh","list":["x"]}`)
+	}))
+	defer s.Close()
+	var out strings.Builder
+	c, _ := New(Options{Trace: &out})
+	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"canary-refresh"}, "resource": {"https://x"}}
+	req, _ := http.NewRequest(http.MethodPost, s.URL+"/token?code=canary-code", strings.NewReader(form.Encode()))
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Authorization", "Basic canary-basic")
+	req.Header.Set("X-Api-Key", "canary-key")
+	if _, err := Do(c, req); err != nil {
+		t.Fatal(err)
+	}
+	got := out.String()
+	if strings.Contains(got, "canary") {
+		t.Errorf("the trace shows a secret:\n%s", got)
+	}
+	for _, want := range []string{"> POST ", "grant_type=refresh_token", "resource=https%3A%2F%2Fx", "200 OK", `"token_type":"Bearer"`, "X-Api-Key: [redacted]"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the trace lacks %q:\n%s", want, got)
+		}
+	}
+}

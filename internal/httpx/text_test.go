@@ -1,0 +1,73 @@
+package httpx
+
+import (
+	"encoding/pem"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func pemOf(s *httptest.Server) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+}
+
+func TestText(t *testing.T) {
+	for _, tt := range []struct {
+		name, in string
+		max      int
+		want     string
+	}{
+		{"plain", "invalid scope", 80, "invalid scope"},
+		{"escape sequences", "\x1b[31mred\x1b[0m \x9b2J", 80, "[31mred[0m �2J"},
+		{"lines fold", "a\r\n\tb  c\n", 80, "a b c"},
+		{"bidi controls", "abc\u202edef\u2066", 80, "abcdef"},
+		{"invalid UTF-8", "a\xffb", 80, "a�b"},
+		{"cut", "abcdefgh", 5, "abcd…"},
+		{"NUL", "a\x00b", 80, "ab"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Text(tt.in, tt.max); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func FuzzText(f *testing.F) {
+	f.Add("a\x1b[0m\u202e", 5)
+	f.Fuzz(func(t *testing.T, s string, max int) {
+		if max < 1 || max > 1000 {
+			return
+		}
+		got := Text(s, max)
+		if !utf8.ValidString(got) || utf8.RuneCountInString(got) > max || strings.ContainsFunc(got, unicode.IsControl) {
+			t.Errorf("Text(%q, %d) = %q", s, max, got)
+		}
+	})
+}
+
+func TestUniqueFields(t *testing.T) {
+	for _, tt := range []struct {
+		name, in string
+		ok       bool
+	}{
+		{"object", `{"a":1,"b":{"a":2},"c":[{"a":1},{"a":2}]}`, true},
+		{"duplicate", `{"issuer":"a","issuer":"b"}`, false},
+		{"duplicate by escape", `{"issuer":"a","\u0069ssuer":"b"}`, false},
+		{"duplicate below", `{"a":[{"b":1,"b":2}]}`, false},
+		{"truncated", `{"a":1`, false},
+		{"two values", `{} {}`, false},
+		{"byte order mark", "\ufeff{}", false},
+		{"deep", strings.Repeat("[", 65) + strings.Repeat("]", 65), false},
+		{"deep enough", strings.Repeat("[", 64) + strings.Repeat("]", 64), true},
+		{"empty", ``, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := UniqueFields([]byte(tt.in)); (err == nil) != tt.ok {
+				t.Errorf("got %v, want ok %v", err, tt.ok)
+			}
+		})
+	}
+}

@@ -1,0 +1,143 @@
+package httpx
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	for _, tt := range []struct {
+		name, address string
+		local         bool
+		reason        string // a part of it; empty: allowed
+	}{
+		{name: "https", address: "https://as.example.com/token"},
+		{name: "https on a private network", address: "https://10.0.0.5/token"},
+		{name: "http to loopback for a local server", address: "http://127.0.0.1:8080/token", local: true},
+		{name: "http to localhost for a local server", address: "http://localhost:1/token", local: true},
+		{name: "http to ::1 for a local server", address: "http://[::1]:1/token", local: true},
+		{name: "remote https for a local server", address: "https://as.example.com", local: true},
+		{name: "http to a remote host", address: "http://as.example.com/token", reason: "https is required"},
+		{name: "http to a remote host for a local server", address: "http://as.example.com/token", local: true, reason: "https is required"},
+		{name: "http to loopback for a remote server", address: "http://127.0.0.1/token", reason: "plain http to this machine"},
+		{name: "https to loopback for a remote server", address: "https://localhost/token", reason: "address of this machine"},
+		{name: "a trailing dot hides no loopback", address: "https://localhost./token", reason: "address of this machine"},
+		{name: "mapped loopback", address: "https://[::ffff:127.0.0.1]/", reason: "address of this machine"},
+		{name: "link-local metadata service", address: "https://169.254.169.254/latest", reason: "local link"},
+		{name: "unspecified", address: "https://0.0.0.0/", reason: "local link"},
+		{name: "short form of loopback", address: "https://127.1/", reason: "not a plain name"},
+		{name: "number for loopback", address: "https://2130706433/", reason: "not a plain name"},
+		{name: "hexadecimal for loopback", address: "https://0x7f.0.0.0x1/", reason: "not a plain name"},
+		{name: "IDN lookalike", address: "https://ехample.com/", reason: "not a plain name"},
+		{name: "file", address: "file:///etc/passwd", reason: "scheme"},
+		{name: "javascript", address: "javascript:alert(1)", reason: "scheme"},
+		{name: "data", address: "data:text/html,x", reason: "scheme"},
+		{name: "no scheme", address: "as.example.com", reason: "scheme"},
+		{name: "leading dash", address: "-https://as.example.com", reason: ""},
+		{name: "credentials", address: "https://user:password@as.example.com/", reason: "credentials"},
+		{name: "newline", address: "https://as.example.com/\nHost: x", reason: "control characters"},
+		{name: "space", address: "https://as.example.com/a b", reason: "spaces"},
+		{name: "fragment", address: "https://as.example.com/#x", reason: "fragment"},
+		{name: "empty fragment", address: "https://as.example.com/#", reason: "fragment"},
+		{name: "no host", address: "https:///token", reason: "no host"},
+		{name: "opaque", address: "https:token", reason: "no host"},
+		{name: "too long", address: "https://as.example.com/" + strings.Repeat("a", maxAddress), reason: "8 kB"},
+		{name: "shell words in the host", address: "https://$(id).example.com/", reason: "not a plain name"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			u, err := Check(tt.address, tt.local)
+			if strings.HasPrefix(tt.address, "-") {
+				tt.reason = "not a URL" // a scheme begins with a letter
+			}
+			if tt.reason == "" {
+				if err != nil {
+					t.Fatalf("refused: %v", err)
+				}
+				if u.String() != tt.address {
+					t.Errorf("came back as %q", u)
+				}
+				return
+			}
+			var refused *AddressError
+			if !errors.As(err, &refused) || !strings.Contains(refused.Reason, tt.reason) {
+				t.Fatalf("got %v, want an AddressError with %q", err, tt.reason)
+			}
+			if len(refused.Address) > 1000 {
+				t.Error("the error shows all of a long address")
+			}
+		})
+	}
+}
+
+func TestCheckServer(t *testing.T) {
+	for address, ok := range map[string]bool{
+		"https://mcp.example.com/mcp": true, "https://localhost/mcp": true, "http://127.0.0.1:1/mcp": true, "http://localhost:1": true,
+		"http://mcp.example.com": false, "ftp://mcp.example.com": false, "https://u@mcp.example.com": false, "http://": false,
+		"http://localhost.evil.com": false, "http://127.0.0.1.evil.com": false,
+	} {
+		if _, err := CheckServer(address); (err == nil) != ok {
+			t.Errorf("CheckServer(%q) = %v, want allowed %v", address, err, ok)
+		}
+	}
+}
+
+func TestCanonical(t *testing.T) {
+	for in, want := range map[string]string{
+		"HTTPS://MCP.Example.COM:443/": "https://mcp.example.com",
+		"https://x/mcp/":               "https://x/mcp/",
+		"https://x:8443/A%2Fb?Q=1":     "https://x:8443/A%2Fb?Q=1",
+		"http://127.0.0.1:80/mcp":      "http://127.0.0.1/mcp",
+		"http://[::1]:80/mcp":          "http://[::1]/mcp",
+		"https://[2001:db8::443]/mcp":  "https://[2001:db8::443]/mcp",
+		"https://x/?a=b":               "https://x/?a=b",
+	} {
+		u, err := url.Parse(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Canonical(u); got != want {
+			t.Errorf("Canonical(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestSameOrigin(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want bool
+	}{
+		{"https://x/a", "https://X:443/b", true},
+		{"https://x", "http://x", false},
+		{"https://x", "https://x:8443", false},
+		{"https://x", "https://y", false},
+	} {
+		a, _ := url.Parse(tt.a)
+		b, _ := url.Parse(tt.b)
+		if got := SameOrigin(a, b); got != tt.want {
+			t.Errorf("SameOrigin(%q, %q) = %v", tt.a, tt.b, got)
+		}
+	}
+}
+
+// What is allowed for a remote server is https to a host that is not this machine, whatever the spelling.
+func FuzzCheck(f *testing.F) {
+	for _, s := range []string{"https://a.example", "http://127.0.0.1", "https://[::1]", "https://0x7f.1", "//x", "https://a@b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		u, err := Check(raw, false)
+		if err != nil {
+			var refused *AddressError
+			if !errors.As(err, &refused) {
+				t.Fatalf("error of another type: %v", err)
+			}
+			return
+		}
+		again, err := url.Parse(u.String())
+		if err != nil || again.Scheme != "https" || Local(again) || again.User != nil || again.Hostname() == "" {
+			t.Errorf("%q was allowed and reads back as %q (%v)", raw, again, err)
+		}
+	})
+}
