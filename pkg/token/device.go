@@ -1,0 +1,162 @@
+// This file implements the device authorization grant (RFC 8628): the user approves on any device, while we ask the token endpoint again
+// and again.
+
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"mcpauth/internal/httpx"
+)
+
+const (
+	grantDevice     = "urn:ietf:params:oauth:grant-type:device_code"
+	defaultInterval = 5 * time.Second  // RFC 8628 §3.2: "If no value is provided, clients MUST use 5 as the default"
+	slowDown        = 5 * time.Second  // RFC 8628 §3.5: "the interval MUST be increased by 5 seconds"
+	defaultWindow   = 10 * time.Minute // for servers that leave out the required expires_in
+	maxUserCode     = 100              // runes
+)
+
+// DeviceCode is what the user needs to approve. Nothing in it is a secret of ours.
+type DeviceCode struct {
+	UserCode                string        // to be typed in at VerificationURI
+	VerificationURI         string        // an address that passed httpx.Check
+	VerificationURIComplete string        // with the code in it; empty: the server gave none
+	Expires                 time.Time     // until when the user has time
+	Interval                time.Duration // between two polls
+}
+
+// Device asks for a device code, shows it, and polls until the user has approved, refused, or let it expire. Errors of the server are
+// *Error, with Code access_denied, expired_token and others. A network failure or a 5xx answer slows the polling down and does not end it
+// (RFC 8628 §3.5).
+func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show func(DeviceCode)) (Token, error) {
+	code, device, err := e.deviceCode(ctx, deviceEndpoint, scope)
+	if err != nil {
+		return Token{}, err
+	}
+	if show != nil {
+		show(device)
+	}
+	for wait := device.Interval; ; {
+		// The last poll is the one at the end: the user may have approved just before.
+		left := device.Expires.Sub(e.now())
+		if err := e.sleep(ctx, max(0, min(wait, left))); err != nil {
+			return Token{}, fmt.Errorf("%s %s: waiting for the approval of the user: %w", atToken, httpx.Text(e.URL, 300), err)
+		}
+		tok, err := e.otherGrant(ctx, grantDevice, "", map[string]string{"device_code": code})
+		if err == nil {
+			return tok, nil
+		}
+		var again bool
+		if wait, again = nextPoll(wait, err); !again || ctx.Err() != nil {
+			return Token{}, err
+		}
+		if !e.now().Before(device.Expires) {
+			return Token{}, &Error{Stage: atToken, URL: e.URL, Code: "expired_token", Description: "nobody approved in time"}
+		}
+	}
+}
+
+// nextPoll decides whether to ask again after an error, and how long to wait before (RFC 8628 §3.5).
+func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
+	var refused *Error
+	var broken *failure
+	switch {
+	case errors.As(err, &refused) && refused.Code == "authorization_pending":
+		return max(wait, refused.RetryAfter), true
+	case errors.As(err, &refused) && refused.Code == "slow_down":
+		return max(wait+slowDown, refused.RetryAfter), true
+	case errors.As(err, &refused) && (refused.StatusCode >= 500 || refused.StatusCode == 429):
+		return max(2*wait, refused.RetryAfter), true
+	case errors.As(err, &broken) && broken.network:
+		return 2 * wait, true
+	}
+	return wait, false
+}
+
+// deviceCode makes the device authorization request (RFC 8628 §3.1) and reads its answer (§3.2).
+func (e Endpoint) deviceCode(ctx context.Context, address, scope string) (string, DeviceCode, error) {
+	r := &request{e: e, ctx: ctx, stage: atDevice, url: address, extra: url.Values{}}
+	if e.Resource != "" {
+		r.extra.Set("resource", e.Resource) // RFC 8707 §2: it is a kind of authorization request
+	}
+	a, err := r.compose(func(ctx context.Context, c *oauth2.Config) error {
+		c.Scopes = strings.Fields(scope)
+		_, err := c.DeviceAuth(ctx)
+		return err
+	})
+	if err != nil {
+		return "", DeviceCode{}, err
+	}
+	return e.parseDevice(a)
+}
+
+// parseDevice reads the answer of the device authorization endpoint (RFC 8628 §3.2).
+func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
+	m, err := e.members(a)
+	if err != nil {
+		return "", DeviceCode{}, err
+	}
+	d := DeviceCode{UserCode: m.text("user_code"), VerificationURI: m.text("verification_uri"),
+		VerificationURIComplete: m.text("verification_uri_complete")}
+	if d.VerificationURI == "" && !e.Strict {
+		d.VerificationURI = m.text("verification_url") // of the drafts; Google has it still
+	}
+	code := m.text("device_code")
+	switch {
+	case code == "" || d.UserCode == "" || d.VerificationURI == "":
+		return "", DeviceCode{}, a.malformed("device_code, user_code or verification_uri is missing (RFC 8628 §3.2)")
+	case !plain(code, ' '):
+		return "", DeviceCode{}, a.malformed("device_code is not printable text (RFC 8628 §3.2)")
+	case httpx.Text(d.UserCode, maxUserCode) != d.UserCode:
+		return "", DeviceCode{}, a.malformed("user_code is not printable text, or too long for a person (RFC 8628 §6.1)")
+	}
+	for _, address := range []*string{&d.VerificationURI, &d.VerificationURIComplete} {
+		if *address == "" {
+			continue
+		}
+		u, err := httpx.Check(*address, e.Local)
+		if err != nil {
+			return "", DeviceCode{}, &failure{stage: a.stage, url: a.url, reason: "verification " + err.Error(), err: err}
+		}
+		*address = u.String()
+	}
+	window, err := e.lifetime(a, m, "expires_in")
+	if err != nil {
+		return "", DeviceCode{}, err
+	}
+	if d.Interval, err = e.lifetime(a, m, "interval"); err != nil {
+		return "", DeviceCode{}, err
+	}
+	if window == 0 {
+		window = defaultWindow
+	}
+	if d.Interval == 0 {
+		d.Interval = defaultInterval
+	}
+	d.Interval = max(d.Interval, time.Second)
+	d.Expires = a.sent.Add(window).UTC().Round(0)
+	return code, d, nil
+}
+
+// sleep waits by the Endpoint's clock.
+func (e Endpoint) sleep(ctx context.Context, d time.Duration) error {
+	if e.Sleep != nil {
+		return e.Sleep(ctx, d)
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}

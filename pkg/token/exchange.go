@@ -1,0 +1,65 @@
+// This file exchanges one token for another (RFC 8693): the first half of enterprise-managed authorization, where an identity provider
+// gives an ID-JAG for an ID token.
+
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+const grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+
+// The token types of RFC 8693 §3 and of the ID-JAG draft that mcpauth uses.
+const (
+	TypeIDToken = "urn:ietf:params:oauth:token-type:id_token"
+	TypeIDJAG   = "urn:ietf:params:oauth:token-type:id-jag"
+)
+
+// ExchangeOptions says what is exchanged for what.
+type ExchangeOptions struct {
+	SubjectToken       string
+	SubjectTokenType   string // empty: TypeIDToken
+	RequestedTokenType string // empty: the server decides
+	Audience           string // for whom; empty: not sent
+	Scope              string // empty: not sent
+}
+
+// String says what is exchanged, without the token.
+func (o ExchangeOptions) String() string {
+	return fmt.Sprintf("token.ExchangeOptions{%s for %s, audience %q}", o.subjectType(), o.RequestedTokenType, o.Audience)
+}
+
+// GoString is String: %#v shows no secret either.
+func (o ExchangeOptions) GoString() string { return o.String() }
+
+func (o ExchangeOptions) subjectType() string { return firstOf(o.SubjectTokenType, TypeIDToken) }
+
+// Exchange asks for another token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
+// that is not for a resource.
+func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
+	subject := strings.TrimSpace(o.SubjectToken)
+	if subject == "" {
+		return Token{}, errors.New("token exchange: the subject token is empty")
+	}
+	return e.otherGrant(ctx, grantExchange, o.Scope, map[string]string{
+		"subject_token":        subject,
+		"subject_token_type":   o.subjectType(),
+		"requested_token_type": o.RequestedTokenType,
+		"audience":             o.Audience,
+	})
+}
+
+// checkIssued wants the type of token that was asked for. issued_token_type is required (RFC 8693 §2.2.1); some servers leave it out.
+func (e Endpoint) checkIssued(a *answer, m members) error {
+	issued := m.text("issued_token_type")
+	switch {
+	case !a.exchange || issued == "" && !e.Strict || issued != "" && (a.requested == "" || issued == a.requested):
+		return nil
+	case a.requested == "":
+		return a.malformed("issued_token_type is missing (RFC 8693 §2.2.1)")
+	}
+	return a.malformed(fmt.Sprintf("issued_token_type is %q, expected %q (RFC 8693 §2.2.1)", issued, a.requested))
+}

@@ -1,0 +1,168 @@
+// This file reads the private key of private_key_jwt: PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517), and signs with the algorithm that
+// goes with it (RFC 7518 §3.1, RFC 8037 §3.1).
+
+package token
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+// minRSA is the smallest key in bits that RS256 and PS256 allow (RFC 7518 §3.3).
+const minRSA = 2048
+
+// Key is a private key that signs client assertions.
+type Key struct {
+	private any // *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey
+	id      string
+	algs    []jose.SignatureAlgorithm // what it can sign with, best first; one when the JWK says which
+}
+
+// String names the algorithm and the key's id.
+func (k Key) String() string { return fmt.Sprintf("token.Key{%s, kid %q}", k.algs, k.id) }
+
+// GoString is String: %#v shows no secret either.
+func (k Key) GoString() string { return k.String() }
+
+// Algorithm returns the one that is used where the server does not say what it takes: ES256, ES384, ES512, RS256, PS256, EdDSA.
+func (k *Key) Algorithm() string { return string(k.algs[0]) }
+
+// LoadKey reads a private key from PEM or JWK text. Errors tell what it is instead, and show nothing of it.
+func LoadKey(data []byte) (*Key, error) {
+	data = bytes.TrimSpace(data)
+	switch {
+	case len(data) == 0:
+		return nil, errors.New("private key: the file is empty")
+	case data[0] == '{':
+		return loadJWK(data)
+	}
+	return loadPEM(data)
+}
+
+// loadPEM takes the first private key among the blocks; openssl puts EC PARAMETERS before one.
+func loadPEM(data []byte) (*Key, error) {
+	found := ""
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		var private any
+		var err error
+		switch {
+		case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
+			return nil, errors.New("private key: it is encrypted with a passphrase; an unencrypted key is needed")
+		case block.Type == "PRIVATE KEY":
+			private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+		case block.Type == "RSA PRIVATE KEY":
+			private, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+		case block.Type == "EC PRIVATE KEY":
+			private, err = x509.ParseECPrivateKey(block.Bytes)
+		default:
+			found = clean(block.Type, nil, 40)
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("private key: the PEM block %q does not hold a key that is known (EC, RSA, Ed25519)", block.Type)
+		}
+		return newKey(private, "", "")
+	}
+	switch {
+	case found == "OPENSSH PRIVATE KEY":
+		return nil, errors.New("private key: it is in OpenSSH's own format; PKCS #8 PEM or a JWK is needed")
+	case strings.Contains(found, "PUBLIC KEY") || strings.Contains(found, "CERTIFICATE"):
+		return nil, fmt.Errorf("private key: the file holds a public one (%s)", found)
+	case found != "":
+		return nil, fmt.Errorf("private key: the file holds %q, and no private key", found)
+	}
+	return nil, errors.New("private key: neither PEM nor a JWK")
+}
+
+// loadJWK reads one private key (RFC 7517 §4).
+func loadJWK(data []byte) (*Key, error) {
+	var shape struct {
+		Type string          `json:"kty"`
+		Use  string          `json:"use"`
+		D    json.RawMessage `json:"d"`
+		Keys json.RawMessage `json:"keys"`
+	}
+	if err := json.Unmarshal(data, &shape); err != nil {
+		return nil, errors.New("private key: the JWK is not well-formed JSON")
+	}
+	switch {
+	case shape.Keys != nil:
+		return nil, errors.New("private key: the file holds a set of keys; a single JWK is needed")
+	case shape.Type == "oct":
+		return nil, errors.New("private key: the JWK is a symmetric key (oct); EC, RSA or OKP is needed")
+	case shape.Use == "enc":
+		return nil, errors.New("private key: the JWK is for encryption (\"use\":\"enc\"), not for signing")
+	case shape.D == nil && shape.Type != "":
+		return nil, errors.New("private key: the JWK is a public key (it has no \"d\")")
+	}
+	var jwk jose.JSONWebKey
+	if err := jwk.UnmarshalJSON(data); err != nil || !jwk.Valid() || jwk.IsPublic() {
+		return nil, errors.New("private key: the JWK does not hold a key that is known (EC, RSA, Ed25519)") // the library's words may show parts of it
+	}
+	return newKey(jwk.Key, jwk.KeyID, jwk.Algorithm)
+}
+
+// newKey finds the algorithms that go with the key; alg is the one that its JWK names, if any.
+func newKey(private any, id, alg string) (*Key, error) {
+	k := &Key{private: private, id: id}
+	switch p := private.(type) {
+	case *ecdsa.PrivateKey:
+		byCurve := map[string]jose.SignatureAlgorithm{"P-256": jose.ES256, "P-384": jose.ES384, "P-521": jose.ES512}
+		one, ok := byCurve[p.Curve.Params().Name]
+		if !ok {
+			return nil, errors.New("private key: its curve is not P-256, P-384 or P-521")
+		}
+		k.algs = []jose.SignatureAlgorithm{one}
+	case *rsa.PrivateKey:
+		if p.N.BitLen() < minRSA {
+			return nil, fmt.Errorf("private key: RSA with %d bits, at least %d are needed (RFC 7518 §3.3)", p.N.BitLen(), minRSA)
+		}
+		k.algs = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.RS384, jose.PS384, jose.RS512, jose.PS512}
+	case ed25519.PrivateKey:
+		k.algs = []jose.SignatureAlgorithm{jose.EdDSA}
+	default:
+		return nil, errors.New("private key: neither EC nor RSA nor Ed25519")
+	}
+	if alg == "Ed25519" { // RFC 9864's name of the same
+		alg = string(jose.EdDSA)
+	}
+	if alg != "" {
+		if !slices.Contains(k.algs, jose.SignatureAlgorithm(alg)) {
+			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which such a key cannot do", clean(alg, nil, 40))
+		}
+		k.algs = []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
+	}
+	return k, nil
+}
+
+// choose returns the first algorithm of the key that the server takes.
+func (k *Key) choose(supported []string) (jose.SignatureAlgorithm, error) {
+	for _, alg := range k.algs {
+		if len(supported) == 0 || slices.Contains(supported, string(alg)) {
+			return alg, nil
+		}
+	}
+	return "", fmt.Errorf("the key signs with %s, the server takes only %s", k.Algorithm(), clean(strings.Join(supported, " "), nil, 200))
+}
+
+// sign returns the claims as a compact JWS.
+func (k *Key) sign(alg jose.SignatureAlgorithm, typ string, claims map[string]any) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: k.private, KeyID: k.id}},
+		(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	if err != nil {
+		return "", fmt.Errorf("the key cannot sign with %s", alg)
+	}
+	return jwt.Signed(signer).Claims(claims).Serialize()
+}

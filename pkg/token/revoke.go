@@ -1,0 +1,30 @@
+// This file revokes tokens (RFC 7009).
+
+package token
+
+import (
+	"context"
+	"errors"
+	"net/url"
+)
+
+// Revoke asks the server to end a token. hint is "refresh_token", "access_token" or empty. A token that the server does not know is a
+// success, as it is gone (RFC 7009 §2.2); what the answer holds beside its status does not matter, unless it is an error. *Error else,
+// with Code unsupported_token_type from servers that revoke only the other kind.
+func (e Endpoint) Revoke(ctx context.Context, revocationURL, token, hint string) error {
+	if token == "" {
+		return errors.New("revocation: there is no token")
+	}
+	form := url.Values{"token": {token}}
+	if hint != "" {
+		form.Set("token_type_hint", hint)
+	}
+	a, err := (&request{e: e, ctx: ctx, stage: atRevoke, url: revocationURL}).send(form)
+	if err != nil {
+		return err
+	}
+	if m, err := readMembers(a.Body); a.StatusCode/100 != 2 || err == nil && m.refused() {
+		return a.refusal(m, e.Local, e.now())
+	}
+	return nil
+}
