@@ -42,7 +42,8 @@ func (e *Error) Error() string {
 	case e.Location != "":
 		fmt.Fprintf(&b, "answered %d pointing to %q; a request that carries a secret follows no redirect", e.StatusCode, e.Location)
 	case e.Code == "":
-		fmt.Fprintf(&b, "answered %d %s without an OAuth error code (RFC 6749 §5.2)", e.StatusCode, http.StatusText(e.StatusCode))
+		status := strings.TrimSpace(fmt.Sprint(e.StatusCode, " ", http.StatusText(e.StatusCode)))
+		fmt.Fprintf(&b, "answered %s without an OAuth error code (RFC 6749 §5.2)", status)
 	case e.StatusCode == 0:
 		b.WriteString(e.Code)
 	default:
@@ -90,6 +91,9 @@ func (a *answer) malformed(reason string) error { return a.spent(ErrMalformed, r
 func (a *answer) spent(err error, reason string) error {
 	return &failure{stage: a.stage, url: a.url, reason: clean(reason, a.hidden, 300), err: err, ambiguous: true}
 }
+
+// quoted is a server's word as an error shows it.
+func (a *answer) quoted(s string) string { return strconv.Quote(clean(s, a.hidden, maxCode)) }
 
 // broken says that no answer came, or, when there is a res, only the beginning of one.
 func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {

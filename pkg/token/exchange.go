@@ -61,5 +61,5 @@ func (e Endpoint) checkIssued(a *answer, m members) error {
 	case a.requested == "":
 		return a.malformed("issued_token_type is missing (RFC 8693 §2.2.1)")
 	}
-	return a.malformed(fmt.Sprintf("issued_token_type is %q, expected %q (RFC 8693 §2.2.1)", issued, a.requested))
+	return a.malformed(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", a.quoted(issued), a.requested))
 }

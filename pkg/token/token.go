@@ -157,13 +157,13 @@ func (e Endpoint) members(a *answer) (members, error) {
 	case a.StatusCode/100 != 2:
 		return nil, a.refusal(m, e.Local, e.now())
 	case err != nil:
-		return nil, a.malformed(fmt.Sprintf("answered %d with %q, expected a JSON object (RFC 6749 §5.1): %v",
-			a.StatusCode, a.Header.Get("Content-Type"), err))
+		return nil, a.malformed(fmt.Sprintf("answered %d with %s, expected a JSON object (RFC 6749 §5.1): %v",
+			a.StatusCode, a.quoted(a.Header.Get("Content-Type")), err))
 	case m.refused():
 		return nil, a.refusal(m, e.Local, e.now())
 	}
 	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); e.Strict && (a.StatusCode != 200 || kind != "application/json") {
-		return nil, a.malformed(fmt.Sprintf("answered %d with %q, expected 200 with application/json (RFC 6749 §5.1)", a.StatusCode, kind))
+		return nil, a.malformed(fmt.Sprintf("answered %d with %s, expected 200 with application/json (RFC 6749 §5.1)", a.StatusCode, a.quoted(kind)))
 	}
 	return m, nil
 }
@@ -179,9 +179,9 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 		return "N_A", nil
 	case e.RequireDPoP:
 		// RFC 9449 §5: another type than DPoP means that the token was not bound, and that whoever steals it may use it.
-		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %q, expected \"DPoP\" (RFC 9449 §5)", said))
+		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(said)))
 	case e.Strict && !is("Bearer"):
-		return "", a.malformed(fmt.Sprintf("token_type is %q, expected \"Bearer\" (RFC 6749 §7.1)", said))
+		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
 	}
 	return "Bearer", nil
 }
