@@ -161,6 +161,7 @@ func TestLoadKey(t *testing.T) {
 		{"X25519", block("PRIVATE KEY", exchange), "", "neither EC nor RSA nor Ed25519"},
 		{"RSA with 1024 bits", inPEM(t, private(t, "RSA-1024")), "", "1024 bits, at least 2048"},
 		{"public JWK", inJWK(t, ec.Public(), "", ""), "", `public key (it has no "d")`},
+		{"public JWK with a D", strings.Replace(jwk, `"d":`, `"D":`, 1), "", "does not hold a key"},
 		{"symmetric JWK", `{"kty":"oct","k":"canary"}`, "", "symmetric"},
 		{"JWK set", `{"keys":[` + jwk + `]}`, "", "set of keys"},
 		{"JWK for encryption", strings.Replace(jwk, "{", `{"use":"enc",`, 1), "", "for encryption"},

@@ -55,7 +55,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 			return tok, nil
 		}
 		var again bool
-		if wait, again = nextPoll(wait, err); !again || ctx.Err() != nil {
+		if wait, again = nextPoll(wait, err); !again {
 			return Token{}, err
 		}
 		if !e.now().Before(device.Expires) {

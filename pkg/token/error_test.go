@@ -222,6 +222,21 @@ func TestReflectedSecrets(t *testing.T) {
 	}
 }
 
+// A server may also show the header that it got.
+func TestReflectedHeader(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(400)
+		writeJSON(w, map[string]string{"error": "x", "error_description": r.Header.Get("Authorization") + " and " + r.Header.Get("DPoP")})
+	}))
+	defer s.Close()
+	e := Endpoint{URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: "é+/canary"}, DPoP: newTestProver(t)}
+	_, err := e.ClientCredentials(context.Background(), "")
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Description != "Basic [redacted] and [redacted]" {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Callers decide on the code: a secret that is part of one must not change it.
 func TestCodesAreNotMasked(t *testing.T) {
 	s := serve(t, reply{status: 400, body: `{"error":"invalid_grant","error_description":"grant is gone"}`})

@@ -225,8 +225,7 @@ type watch struct{ asked, written atomic.Bool }
 
 func (w *watch) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		// The transport tries again by itself only when it knows that nothing of a POST was sent: each try begins anew.
-		GetConn:      func(string) { w.asked.Store(true); w.written.Store(false) },
+		GetConn:      func(string) { w.asked.Store(true) },
 		WroteRequest: func(httptrace.WroteRequestInfo) { w.written.Store(true) },
 	})
 }
