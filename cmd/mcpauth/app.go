@@ -1,0 +1,199 @@
+// This file is the command tree: the global flags, the commands, and what happens around each of them.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+// program is one run.
+type program struct {
+	lookup  func(string) (string, bool)
+	stdin   io.Reader
+	out     *output
+	version string
+	global  globalOptions
+
+	flowClient  *flow.Client // both made at first need, see client.go
+	httpClient  *http.Client
+	browserless bool   // nothing opens the authorization address by itself
+	word        string // the SERVER at work, as the user typed it: hints repeat it
+}
+
+// globalOptions are the flags that every command takes.
+type globalOptions struct {
+	config, keystore, caFile string
+	headers                  cli.StringSlice
+	timeout                  time.Duration
+	json, quiet, verbose     bool
+}
+
+const (
+	defaultTimeout = 60 * time.Second
+	loginTimeout   = 5 * time.Minute
+)
+
+func (p *program) globalFlags() []cli.Flag {
+	g := &p.global
+	return []cli.Flag{
+		&cli.StringFlag{Name: "config", Usage: "`FILE` the configuration file; default: the nearest .mcp.json, then ~/.config/mcpauth/config.json", Destination: &g.config},
+		&cli.StringFlag{Name: "keystore", Usage: "`KIND` where credentials are kept: auto, keychain or file", Destination: &g.keystore},
+		&cli.BoolFlag{Name: "json", Usage: "one JSON document on stdout; errors as one JSON line", Destination: &g.json},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "nothing on stderr but errors", Destination: &g.quiet},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "every HTTP exchange on stderr, secrets redacted", Destination: &g.verbose},
+		&cli.DurationFlag{Name: "timeout", Usage: "`DURATION` limit for the whole command; default 60s, login 5m", Destination: &g.timeout},
+		&cli.StringFlag{Name: "cacert", Usage: "`FILE` certificate authorities (PEM) to trust beside the system's", Destination: &g.caFile},
+		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`'NAME: VALUE'` a header sent to the MCP server only; VALUE may be @FILE or $VAR; repeatable", Destination: &g.headers},
+	}
+}
+
+// commands lists them in the order of the five stages: log in, look, call, renew, leave.
+func (p *program) commands() []*cli.Command {
+	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p)}
+}
+
+// app is the tree, with the habits of the library that do not fit switched off in one loop.
+func (p *program) app() *cli.App {
+	a := &cli.App{Name: "mcpauth", HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
+		Flags: p.globalFlags(), Commands: p.commands(), Before: p.begin, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
+		Action: func(*cli.Context) error { return p.out.write([]byte(guide)) }}
+	for _, c := range a.Commands {
+		c.HideHelp, c.OnUsageError = true, flagError
+		act := c.Action
+		c.Action = func(cx *cli.Context) error { return p.limited(cx, act) }
+	}
+	return a
+}
+
+// run carries out a command line and returns the exit code.
+func (p *program) run(ctx context.Context, args []string) int {
+	before, _ := cutAt(args, "--")
+	for _, word := range before { // an error in the command line is JSON too where that is asked for
+		p.out.json = p.out.json || word == "--json" || word == "--json=true"
+	}
+	app := p.app()
+	a, err := arrange(args, app.Flags, app.Commands)
+	switch {
+	case err != nil:
+	case a.help:
+		err = p.out.write([]byte(helpText(app, a.command)))
+	case a.version:
+		err = p.out.write([]byte("mcpauth " + p.version + "\n"))
+	default:
+		err = app.RunContext(ctx, append([]string{app.Name}, a.words...))
+	}
+	return p.fail(ctx, err)
+}
+
+// begin takes over the global flags before a command runs.
+func (p *program) begin(*cli.Context) error {
+	g := p.global
+	p.out.json, p.out.quiet, p.out.verbose = g.json, g.quiet, g.verbose
+	if g.timeout < 0 {
+		return usage("--timeout must not be negative")
+	}
+	return oneOf("--keystore", g.keystore, "auto", "keychain", "file")
+}
+
+// limited runs a command under the time limit.
+func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
+	limit := p.limit(cx.Command.Name)
+	if cx.Command.Name == "login" {
+		limit += min(limit/10, 30*time.Second) // so that the wait for the browser ends by itself, with its own words
+	}
+	ctx, cancel := context.WithTimeout(cx.Context, limit)
+	defer cancel()
+	cx.Context = ctx
+	return act(cx)
+}
+
+// limit is the time limit of a command.
+func (p *program) limit(command string) time.Duration {
+	switch {
+	case p.global.timeout > 0:
+		return p.global.timeout
+	case command == "login":
+		return loginTimeout
+	}
+	return defaultTimeout
+}
+
+// getenv returns a variable, empty where it is not set.
+func (p *program) getenv(name string) string {
+	v, _ := p.lookup(name)
+	return v
+}
+
+// flagError words what the library says of a flag's value.
+func flagError(_ *cli.Context, err error, _ bool) error {
+	return usage(strings.Replace(err.Error(), "for flag -", "for --", 1))
+}
+
+// servers returns the SERVER arguments of a command: at least one, or none with --all.
+func servers(cx *cli.Context, all bool) ([]string, error) {
+	switch names := cx.Args().Slice(); {
+	case all && len(names) > 0:
+		return nil, usage("--all takes no SERVER")
+	case !all && len(names) == 0:
+		return nil, usage("a SERVER is missing: a URL or a name")
+	default:
+		return names, nil
+	}
+}
+
+// oneServer returns the only argument of a command.
+func oneServer(cx *cli.Context) (string, error) {
+	if cx.Args().Len() > 1 {
+		return "", usage("one SERVER at a time; " + quote(cx.Args().Get(1)) + " is one argument too many")
+	}
+	names, err := servers(cx, false)
+	if err != nil {
+		return "", err
+	}
+	return names[0], nil
+}
+
+// oneOf checks a flag with few values; empty is always fine.
+func oneOf(flag, value string, allowed ...string) error {
+	if value == "" {
+		return nil
+	}
+	for _, a := range allowed {
+		if a == value {
+			return nil
+		}
+	}
+	return usage(flag + " is " + strings.Join(allowed, ", ") + "; not " + quote(value))
+}
+
+// each does something for every server and goes on after a failure: all errors are printed, the first is returned.
+func (p *program) each(ctx context.Context, words []string, do func(word string) error) error {
+	var first error
+	for _, word := range words {
+		p.word = word
+		err := do(word)
+		switch {
+		case err == nil:
+		case first == nil && len(words) == 1:
+			return err
+		default:
+			code := p.fail(ctx, err)
+			if first == nil {
+				first = &printedError{code: code, err: err}
+			}
+		}
+		if errors.Is(ctx.Err(), context.Canceled) {
+			break
+		}
+	}
+	return first
+}

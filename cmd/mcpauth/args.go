@@ -1,0 +1,153 @@
+// This file reads the arguments of a tool from the words of the command line:
+//
+//	name=value     text, or the one scalar type that the tool's schema gives the property
+//	name:=JSON     JSON
+//	name=@FILE     text of a file
+//	name:=@FILE    JSON of a file
+//
+// and the whole object from --args JSON|@FILE|-. What follows the first "=" belongs to the value. parseArg and formatArg are pure.
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"unicode/utf8"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/mcpclient"
+)
+
+// argument is one word: its value is text, JSON, or the name of a file that holds either.
+type argument struct {
+	name, value string
+	json, file  bool
+}
+
+// parseArg takes a word apart. The error is a *usageError.
+func parseArg(word string) (argument, error) {
+	name, value, ok := strings.Cut(word, "=")
+	if !ok {
+		return argument{}, &usageError{message: "argument " + quote(word) + " is not name=value", hint: "name=text, name:=JSON, name=@FILE or name:=@FILE"}
+	}
+	a := argument{value: value}
+	a.name, a.json = strings.CutSuffix(name, ":")
+	if a.name == "" {
+		return argument{}, usage("argument " + quote(word) + " has no name")
+	}
+	if a.value, a.file = strings.CutPrefix(value, "@"); a.file && a.value == "" {
+		return argument{}, usage("argument " + quote(word) + " names no file after @")
+	}
+	if !utf8.ValidString(a.name) || !a.file && !utf8.ValidString(a.value) {
+		return argument{}, usage("argument " + quote(word) + " is not UTF-8 text")
+	}
+	if a.json && !a.file {
+		return a, checkJSON("argument "+quote(a.name), a.value)
+	}
+	return a, nil
+}
+
+// formatArg writes an argument as the word that parseArg reads.
+func formatArg(a argument) string {
+	word := a.name
+	if a.json {
+		word += ":"
+	}
+	word += "="
+	if a.file {
+		word += "@"
+	}
+	return word + a.value
+}
+
+// checkJSON refuses what is not one JSON value; of two members with one name nobody knows which counts.
+func checkJSON(what, text string) error {
+	err := httpx.UniqueFields([]byte(text))
+	if err == nil {
+		return nil
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return usage(fmt.Sprintf("%s: not JSON at character %d: %v", what, syntax.Offset, err))
+	}
+	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
+}
+
+// arguments reads the words and --args into what the client takes.
+func (p *program) arguments(words []string, whole string) (mcpclient.Arguments, error) {
+	var out mcpclient.Arguments
+	if whole != "" {
+		object, err := p.wholeObject(whole)
+		if err != nil {
+			return out, err
+		}
+		out.Object = object
+	}
+	for _, word := range words {
+		a, err := parseArg(word)
+		if err != nil {
+			return out, err
+		}
+		if a.file {
+			if a.value, err = readText("argument "+quote(a.name), a.value); err != nil {
+				return out, err
+			}
+			if a.json {
+				if err := checkJSON("argument "+quote(a.name), a.value); err != nil {
+					return out, err
+				}
+			}
+		}
+		out.Args = append(out.Args, mcpclient.Arg{Name: a.name, Value: a.value, JSON: a.json})
+	}
+	return out, nil
+}
+
+// wholeObject is the value of --args.
+func (p *program) wholeObject(whole string) (json.RawMessage, error) {
+	text := whole
+	var err error
+	if file, ok := strings.CutPrefix(whole, "@"); ok {
+		text, err = readText("--args", file)
+	} else if whole == "-" {
+		text, err = p.stdinText("--args -")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := checkJSON("--args", text); err != nil {
+		return nil, err
+	}
+	if !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") {
+		return nil, usage("--args is not a JSON object: {\"name\": value, …}")
+	}
+	return json.RawMessage(text), nil
+}
+
+// stdinText reads all of standard input.
+func (p *program) stdinText(what string) (string, error) {
+	data, err := io.ReadAll(p.stdin)
+	switch {
+	case err != nil:
+		return "", &configError{message: what + ": " + err.Error()}
+	case !utf8.Valid(data):
+		return "", usage(what + ": standard input is not UTF-8 text")
+	}
+	return string(data), nil
+}
+
+// readText reads a file of text.
+func readText(what, file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", &configError{message: fmt.Sprintf("%s: %v", what, err)}
+	}
+	if !utf8.Valid(data) {
+		return "", usage(fmt.Sprintf("%s: %s is not UTF-8 text", what, quote(file)))
+	}
+	return string(data), nil
+}

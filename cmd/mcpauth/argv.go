@@ -1,0 +1,159 @@
+// This file lets flags stand anywhere: the library behind the commands takes every word after the first argument for an argument, and
+// wants global flags before the command. arrange puts the words into the order it understands; it does nothing else.
+
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// arranged is a command line in order.
+type arranged struct {
+	words   []string // global flags, command, its flags, "--", its arguments
+	command string   // "" where none was given
+	help    bool     // --help was asked for: nothing else counts
+	version bool     // --version was asked for
+}
+
+// arrange orders the words of a command line. "--" ends the flags. Flags come out under their long names. The error is a *usageError.
+func arrange(args []string, globals []cli.Flag, commands []*cli.Command) (arranged, error) {
+	a, err := order(args, globals, commands)
+	if flagsPart, _ := cutAt(args, "--"); slices.Contains(flagsPart, "--help") || slices.Contains(flagsPart, "-h") {
+		return arranged{command: a.command, help: true}, nil
+	}
+	return a, err
+}
+
+func order(args []string, globals []cli.Flag, commands []*cli.Command) (arranged, error) {
+	var a arranged
+	var front, flags, rest []string
+	var own []cli.Flag
+	open := true // no "--" yet
+	for i := 0; i < len(args); i++ {
+		word := args[i]
+		switch {
+		case open && word == "--":
+			open = false
+		case open && isFlag(word):
+			if word == "--help" || word == "-h" || a.command == "" && word == "--version" {
+				a.help, a.version = a.help || word != "--version", a.version || word == "--version"
+				continue
+			}
+			f, isGlobal, err := findFlag(word, a.command, globals, own)
+			if err != nil {
+				return a, err
+			}
+			words, err := takeFlag(f, args[i:])
+			if err != nil {
+				return a, err
+			}
+			i += len(words) - 1
+			if isGlobal {
+				front = append(front, words...)
+			} else {
+				flags = append(flags, words...)
+			}
+		case a.command == "" && word == "help" && open:
+			a.help = true
+		case a.command == "":
+			c := slices.IndexFunc(commands, func(c *cli.Command) bool { return c.HasName(word) })
+			if c < 0 {
+				return a, unknownCommand(word, commands)
+			}
+			a.command, own = commands[c].Name, commands[c].Flags
+		default:
+			rest = append(rest, word)
+		}
+	}
+	if a.help {
+		return a, nil
+	}
+	a.words = front
+	if a.command != "" {
+		a.words = append(append(a.words, a.command), flags...)
+	}
+	if len(rest) > 0 {
+		a.words = append(append(a.words, "--"), rest...)
+	}
+	return a, nil
+}
+
+// isFlag tells flags from arguments; "-" alone means standard input.
+func isFlag(word string) bool { return len(word) > 1 && word[0] == '-' }
+
+// findFlag returns the flag that a word names: "--name", "--name=value" or "-n".
+func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlobal bool, err error) {
+	name, _, _ := strings.Cut(word, "=")
+	match := func(f cli.Flag) bool {
+		return slices.ContainsFunc(f.Names(), func(n string) bool { return dashed(n) == name })
+	}
+	if i := slices.IndexFunc(globals, match); i >= 0 {
+		return globals[i], true, nil
+	}
+	if i := slices.IndexFunc(own, match); i >= 0 {
+		return own[i], false, nil
+	}
+	return nil, false, unknownFlag(name, command, slices.Concat(own, globals))
+}
+
+// takeFlag returns the words that belong to a flag, first of those given, under its long name.
+func takeFlag(f cli.Flag, words []string) ([]string, error) {
+	name := dashed(f.Names()[0])
+	if _, value, ok := strings.Cut(words[0], "="); ok {
+		return []string{name + "=" + value}, nil
+	}
+	if d, ok := f.(cli.DocGenerationFlag); ok && !d.TakesValue() {
+		return []string{name}, nil
+	}
+	if len(words) < 2 || strings.HasPrefix(words[1], "--") {
+		return nil, &usageError{message: name + " needs a value", hint: "write " + name + "=VALUE where the value begins with --"}
+	}
+	return []string{name, words[1]}, nil
+}
+
+// dashed is how a flag of that name is typed.
+func dashed(name string) string {
+	if len(name) == 1 {
+		return "-" + name
+	}
+	return "--" + name
+}
+
+func unknownCommand(word string, commands []*cli.Command) error {
+	names := make([]string, len(commands))
+	for i, c := range commands {
+		names[i] = c.Name
+	}
+	e := &usageError{message: "unknown command " + quote(word), hint: "mcpauth --help lists the commands"}
+	if near := nearest(word, names); len(near) > 0 {
+		e.hint = "did you mean mcpauth " + near[0] + "?"
+	}
+	return e
+}
+
+func unknownFlag(name, command string, flags []cli.Flag) error {
+	e := &usageError{message: "unknown flag " + quote(name), hint: strings.TrimSpace("mcpauth "+command) + " --help lists the flags"}
+	if command == "" {
+		e.message += " before a command"
+		e.hint += "; a command's own flags come after its name"
+	}
+	var names []string
+	for _, f := range flags {
+		names = append(names, dashed(f.Names()[0]))
+	}
+	if near := nearest(name, names); len(near) > 0 {
+		e.hint = "did you mean " + near[0] + "?"
+	}
+	return e
+}
+
+// cutAt returns what stands before and after the first such word.
+func cutAt(words []string, at string) (before, after []string) {
+	if i := slices.Index(words, at); i >= 0 {
+		return words[:i], words[i+1:]
+	}
+	return words, nil
+}

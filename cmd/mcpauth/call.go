@@ -1,0 +1,120 @@
+// This file is the command call.
+
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
+)
+
+type callOptions struct {
+	args, reauth, output, saveDir, elicit string
+	scopes                                cli.StringSlice
+	noCache, idempotent, noValidate       bool
+}
+
+func callCommand(p *program) *cli.Command {
+	var o callOptions
+	return &cli.Command{
+		Name: "call", ArgsUsage: "SERVER TOOL [ARGUMENT...]",
+		Usage: "call a tool and print what it answers",
+		UsageText: "mcpauth call example search query='flaky tests' limit:=5\n" +
+			"mcpauth call example create_issue --args @issue.json title='Override the title' --json\n" +
+			"mcpauth call example screenshot --save-dir shots",
+		Description: "An ARGUMENT is name=value (text, or the scalar type that the tool's schema asks\n" +
+			"for), name:=JSON, name=@FILE or name:=@FILE; dotted names nest.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "args", Usage: "`JSON` the whole object; @FILE, or - for standard input; single arguments win", Destination: &o.args},
+			&cli.BoolFlag{Name: "no-validate", Usage: "send the arguments as they are; the server has the last word", Destination: &o.noValidate},
+			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json as the server sent it, or raw bytes of the only block", Destination: &o.output},
+			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write pictures, sounds and resources into it", Destination: &o.saveDir},
+			&cli.StringFlag{Name: "elicit", Usage: "`HOW` answer the server's questions: decline (default), defaults, or @FILE", Destination: &o.elicit},
+			&cli.StringFlag{Name: "reauth", Usage: "`HOW` go so far for authorization: browser (default), refresh or never", Destination: &o.reauth},
+			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` the login must have it; repeatable or space separated", Destination: &o.scopes},
+			&cli.BoolFlag{Name: "idempotent", Usage: "the call may be sent again after a lost connection", Destination: &o.idempotent},
+			&cli.BoolFlag{Name: "no-cache", Usage: "ask the server for what is remembered of it", Destination: &o.noCache},
+		},
+		Action: func(cx *cli.Context) error {
+			words := cx.Args().Slice()
+			switch len(words) {
+			case 0:
+				return usage("SERVER and TOOL are missing")
+			case 1:
+				return &usageError{message: "a TOOL is missing", hint: "mcpauth tools " + shellWord(words[0]) + " lists them"}
+			}
+			return runCall(cx.Context, p, words[0], words[1], words[2:], o)
+		},
+	}
+}
+
+func runCall(ctx context.Context, p *program, server, tool string, words []string, o callOptions) error {
+	if err := o.settle(p); err != nil {
+		return err
+	}
+	p.word = server
+	args, err := p.arguments(words, o.args)
+	if err != nil {
+		return err
+	}
+	answers, err := elicitor(p, o.elicit)
+	if err != nil {
+		return err
+	}
+	dir, err := openSaveDir(o.saveDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	m, err := p.reach(ctx, server, flow.HandlerOptions{Reauth: o.reauth, Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	m.NoCache, m.Idempotent, m.NoValidate, m.Elicit = o.noCache, o.idempotent, o.noValidate, answers
+	result, err := m.Call(ctx, tool, args)
+	if err != nil {
+		return err
+	}
+	if err := p.printResult(result, tool, o.output, dir); err != nil {
+		return err
+	}
+	if result.IsError {
+		return &toolError{tool: tool}
+	}
+	return nil
+}
+
+// settle checks the flags against each other.
+func (o *callOptions) settle(p *program) error {
+	if err := oneOf("--output", o.output, "text", "json", "raw"); err != nil {
+		return err
+	}
+	switch {
+	case p.out.json && o.output != "" && o.output != "json":
+		return usage("--json and --output " + o.output + " contradict each other")
+	case p.out.json:
+		o.output = "json"
+	case o.output == "":
+		o.output = "text"
+	}
+	return nil
+}
+
+// printResult prints a result in the form asked for.
+func (p *program) printResult(r mcpclient.Result, tool, form string, dir *saveDir) error {
+	switch form {
+	case "json":
+		if err := p.saveBlocks(r, tool, dir); err != nil {
+			return err
+		}
+		return p.out.raw(r.Raw)
+	case "raw":
+		return p.printRaw(r)
+	}
+	return p.printText(r, tool, dir)
+}

@@ -1,0 +1,230 @@
+// This file builds the clients of a run, each once, from flags and environment: folders, keystore, HTTP, browser, reports.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"runtime"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/callback"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/keystore"
+	"mcpauth/pkg/mcpclient"
+)
+
+// flow returns the client of the OAuth stages, over the credential store.
+func (p *program) flow() (*flow.Client, error) {
+	if p.flowClient != nil {
+		return p.flowClient, nil
+	}
+	store, err := p.store()
+	if err != nil {
+		return nil, err
+	}
+	hc, err := p.http()
+	if err != nil {
+		return nil, err
+	}
+	p.flowClient = &flow.Client{Store: store, HTTP: hc, Report: p.report, Version: p.version}
+	return p.flowClient, nil
+}
+
+// http returns the one HTTP client of the run.
+func (p *program) http() (*http.Client, error) {
+	if p.httpClient != nil {
+		return p.httpClient, nil
+	}
+	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version}
+	if p.out.verbose && !p.out.quiet {
+		o.Trace = lines{p.out}
+	}
+	hc, err := httpx.New(o)
+	if err != nil {
+		return nil, &configError{message: "--cacert: " + err.Error()}
+	}
+	p.httpClient = hc
+	return hc, nil
+}
+
+// store opens the credential store where the environment says; nothing slow happens before it is needed.
+func (p *program) store() (*keystore.Store, error) {
+	kind := p.global.keystore
+	if kind == "" {
+		kind = p.getenv("MCPAUTH_KEYSTORE")
+		if err := oneOf("MCPAUTH_KEYSTORE", kind, "auto", "keychain", "file"); err != nil {
+			return nil, &configError{message: err.Error()}
+		}
+	}
+	state, err := p.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := p.folder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
+	if err != nil {
+		return nil, err
+	}
+	return keystore.Open(keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
+		Notice: func(s string) { p.out.note("%s", harmless(s)) }})
+}
+
+func (p *program) stateDir() (string, error) {
+	return p.folder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
+}
+
+// folder is the one that a variable names, else mcpauth below the XDG folder, else below that of the home folder. XDG folders must be
+// absolute, others are ignored (XDG Base Directory Specification).
+func (p *program) folder(variable, xdg string, home ...string) (string, error) {
+	if dir := p.getenv(variable); dir != "" {
+		return filepath.Abs(dir)
+	}
+	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "mcpauth"), nil
+	}
+	base, name := p.home()
+	if base == "" {
+		return "", &configError{message: fmt.Sprintf("no folder to keep state in: %s is not set", name), hint: "set " + name + ", or " + variable}
+	}
+	return filepath.Join(append(append([]string{base}, home...), "mcpauth")...), nil
+}
+
+// home returns the home folder and the variable that names it.
+func (p *program) home() (dir, variable string) {
+	if dir := p.getenv("HOME"); dir != "" || runtime.GOOS != "windows" {
+		return dir, "HOME"
+	}
+	return p.getenv("USERPROFILE"), "USERPROFILE"
+}
+
+// browser decides which program opens the authorization address: a command, "" for the system's own; ok is false where none may be
+// opened. The flag goes before BROWSER, BROWSER before CI.
+func browser(flag string, never bool, getenv func(string) string) (command string, ok bool) {
+	command = flag
+	if command == "" {
+		command = getenv("BROWSER")
+	}
+	ci := getenv("CI")
+	switch {
+	case never || command == "none":
+		return "", false
+	case command == "":
+		return "", ci == "" || ci == "false"
+	}
+	return command, true
+}
+
+// openWith lets flow open the browser.
+func (p *program) openWith(c *flow.Client, command string, ok bool) {
+	c.Open = nil
+	if ok {
+		c.Open = func(ctx context.Context, address string) error { return callback.Open(ctx, command, address) }
+	}
+	p.browserless = !ok
+}
+
+// report tells a person what happens. The authorization address is on a line of its own, so that it can be copied; where no browser
+// opens it is what the command is about, and --quiet does not hide it.
+func (p *program) report(e flow.Event) {
+	switch e.Kind {
+	case flow.EventAuthorize:
+		p.out.note("open this address in a browser to log in:")
+		p.address(e.URL)
+		if e.Port != 0 && p.getenv("SSH_CONNECTION") != "" {
+			p.out.note("hint: the answer comes to port %d of this machine; from yours: ssh -N -L %d:127.0.0.1:%d user@this-host", e.Port, e.Port, e.Port)
+		}
+	case flow.EventDevice:
+		p.out.note("open this address on any device and enter the code %s:", e.Code)
+		p.address(e.URL)
+	case flow.EventWarning:
+		p.out.warn("%s", harmless(e.Message))
+	default:
+		p.out.note("%s", harmless(e.Message))
+	}
+}
+
+func (p *program) address(url string) {
+	if p.browserless || !p.out.quiet {
+		p.out.say(harmless(url))
+	}
+}
+
+// mcp returns the client for the calls to one server. authorize is nil where a static token is used.
+func (p *program) mcp(t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
+	hc, err := p.http()
+	if err != nil {
+		return nil, err
+	}
+	m := &mcpclient.Client{URL: t.URL, Header: t.Header, HTTP: hc, Version: p.version}
+	if authorize != nil {
+		m.Auth = authorize
+	}
+	if state, err := p.stateDir(); err == nil { // without one nothing is remembered
+		m.CacheDir = filepath.Join(state, "cache")
+	}
+	m.Progress = func(g mcpclient.Progress) { p.out.progress(g.Progress, g.Total, g.Message) }
+	m.Log = func(level, logger, text string) {
+		p.out.detail("%s %s: %s", harmless(level), harmless(logger), harmless(text))
+	}
+	return m, nil
+}
+
+// reach returns the client for a server, authorized by the stored login or by the token in the environment.
+func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions) (*mcpclient.Client, error) {
+	if p.getenv(accessTokenVariable) != "" {
+		t, err := p.staticTarget(word)
+		if err != nil {
+			return nil, err
+		}
+		return p.mcp(t, nil)
+	}
+	t, err := p.target(ctx, word, needAll)
+	if err != nil {
+		return nil, err
+	}
+	c, err := p.flow()
+	if err != nil {
+		return nil, err
+	}
+	command, ok := browser("", false, p.getenv)
+	p.openWith(c, command, ok)
+	o.Reauth, err = p.reauth(o.Reauth, ok)
+	if err != nil {
+		return nil, err
+	}
+	o.Login.Timeout = p.limit("") * 9 / 10 // the wait ends by itself, before the command is cut off
+	return p.mcp(t, c.Handler(t, o))
+}
+
+// reauth is how far a call may go for authorization: the flag, else MCPAUTH_REAUTH, else the browser, where one may be opened.
+func (p *program) reauth(flag string, browser bool) (string, error) {
+	allowed := []string{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
+	if err := oneOf("--reauth", flag, allowed...); err != nil {
+		return "", err
+	}
+	if flag == "" {
+		flag = p.getenv("MCPAUTH_REAUTH")
+		if err := oneOf("MCPAUTH_REAUTH", flag, allowed...); err != nil {
+			return "", &configError{message: err.Error()}
+		}
+	}
+	if flag == "" {
+		flag = flow.ReauthBrowser
+	}
+	if flag == flow.ReauthBrowser && !browser {
+		flag = flow.ReauthRefresh
+	}
+	return flag, nil
+}
+
+// lines lets others write whole lines to stderr.
+type lines struct{ o *output }
+
+func (l lines) Write(b []byte) (int, error) {
+	l.o.mu.Lock()
+	defer l.o.mu.Unlock()
+	l.o.clearBar()
+	return l.o.stderr.Write(b)
+}

@@ -1,0 +1,34 @@
+// This file has the errors that begin in the command itself.
+
+package main
+
+// usageError is a command line that cannot be understood: nothing was sent.
+type usageError struct{ message, hint string }
+
+func (e *usageError) Error() string { return e.message }
+
+func usage(message string) error { return &usageError{message: message} }
+
+// configError is a configuration or environment that cannot be used: nothing was sent.
+type configError struct{ message, hint string }
+
+func (e *configError) Error() string { return e.message }
+
+// toolError says that the tool ran and reported an error, which is on stdout already.
+type toolError struct{ tool string }
+
+func (e *toolError) Error() string { return "the tool " + quote(e.tool) + " reported an error" }
+
+// protocolError is an answer that cannot be printed as asked.
+type protocolError struct{ message string }
+
+func (e *protocolError) Error() string { return e.message }
+
+// printedError is an error that the user has been told already; what is left of it is the exit code.
+type printedError struct {
+	code int
+	err  error
+}
+
+func (e *printedError) Error() string { return e.err.Error() }
+func (e *printedError) Unwrap() error { return e.err }

@@ -1,0 +1,111 @@
+// This file reads the headers that go to the MCP server: --header, and the token of the environment.
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	"mcpauth/pkg/flow"
+)
+
+// accessTokenVariable holds a bearer token that bypasses the store.
+const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
+
+// headers adds those of --header to a configuration's: the flag wins.
+func (p *program) headers(base http.Header) (http.Header, error) {
+	all := base.Clone()
+	if all == nil {
+		all = http.Header{}
+	}
+	given := http.Header{}
+	for _, line := range p.global.headers.Value() {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return nil, usage("--header " + quote(line) + " is not 'Name: value'")
+		}
+		value, err := p.headerValue(strings.TrimSpace(name), strings.TrimSpace(value))
+		if err != nil {
+			return nil, err
+		}
+		if err := setHeader(given, strings.TrimSpace(name), value); err != nil {
+			return nil, usage("--header: " + err.Error())
+		}
+	}
+	for name, values := range given {
+		all[name] = values
+	}
+	return all, nil
+}
+
+// headerValue takes a value from where it is kept: @FILE, $VAR, or the word itself.
+func (p *program) headerValue(name, value string) (string, error) {
+	switch {
+	case strings.HasPrefix(value, "@"):
+		data, err := os.ReadFile(value[1:])
+		if err != nil {
+			return "", &configError{message: fmt.Sprintf("--header %s: %v", harmless(name), err)}
+		}
+		return strings.TrimRight(string(data), "\r\n"), nil
+	case strings.HasPrefix(value, "$"):
+		return p.variable("--header "+harmless(name), value[1:])
+	}
+	return value, nil
+}
+
+// variable returns the value of a variable that the user named.
+func (p *program) variable(what, name string) (string, error) {
+	v, ok := p.lookup(name)
+	if !ok || v == "" {
+		return "", &configError{message: fmt.Sprintf("%s: the variable %s is not set", what, quote(name))}
+	}
+	return v, nil
+}
+
+// setHeader adds a header after checking that it is one (RFC 9110 §5.1, §5.5) and not one that the protocol itself sets. The error
+// never holds the value.
+func setHeader(h http.Header, name, value string) error {
+	const marks = "!#$%&'*+-.^_`|~"
+	for _, r := range name {
+		if !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(marks, r)) {
+			return fmt.Errorf("%s is not the name of a header", quote(name))
+		}
+	}
+	if name == "" {
+		return fmt.Errorf("a header without a name")
+	}
+	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return fmt.Errorf("the value of %s holds a line end or another control character", name)
+	}
+	switch name = http.CanonicalHeaderKey(name); name {
+	case "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Accept", "Mcp-Session-Id", "Mcp-Protocol-Version", "Dpop":
+		return fmt.Errorf("%s is set by mcpauth itself", name)
+	}
+	h[name] = append(h[name], value)
+	return nil
+}
+
+// staticTarget is a server that is asked with the token of the environment; the store is never opened.
+func (p *program) staticTarget(word string) (flow.Target, error) {
+	p.word = word
+	if !strings.Contains(word, "://") {
+		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that it is plain where the token goes",
+			hint: "write the URL in place of " + quote(word) + ", or unset " + accessTokenVariable}
+	}
+	t, err := serverURL(word)
+	if err != nil {
+		return t, err
+	}
+	if t.Header, err = p.headers(nil); err != nil {
+		return t, err
+	}
+	if t.Header.Get("Authorization") != "" {
+		return t, usage(accessTokenVariable + " and --header Authorization contradict each other")
+	}
+	if err := setHeader(t.Header, "Authorization", "Bearer "+p.getenv(accessTokenVariable)); err != nil {
+		return t, &configError{message: accessTokenVariable + ": " + err.Error()}
+	}
+	return t, nil
+}

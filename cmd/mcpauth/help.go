@@ -1,0 +1,172 @@
+// This file writes the texts of --help, all from the table of commands.
+
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// guide is what the program says when it is given nothing to do: the five stages in their order.
+const guide = `mcpauth logs in to MCP servers, keeps the credentials, and calls tools with them.
+
+  1. log in     mcpauth login https://mcp.example.com/mcp --name example
+  2. look       mcpauth status
+  3. call       mcpauth tools example
+                mcpauth call example search query='flaky tests'
+  4. renew      mcpauth refresh example --min-ttl 15m
+  5. leave      mcpauth logout example
+
+mcpauth --help lists everything; mcpauth COMMAND --help explains a command.
+`
+
+// exitCodes are those of CLI.md in short.
+const exitCodes = `Exit codes:
+  0  done                                4  authorization needed and not obtained
+  1  unexpected failure (a bug)          5  network or server failure
+  2  usage or configuration error        6  credential store failed
+  3  the tool reported an error          7  refused for security
+                                       130  interrupted
+`
+
+// helpText is the help of a command, or of the program.
+func helpText(app *cli.App, command string) string {
+	var b strings.Builder
+	if command == "" {
+		b.WriteString(guide[:strings.Index(guide, "\n\nmcpauth --help")+1])
+		b.WriteString("\nUsage: mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]\n\nCommands:\n")
+		for _, c := range app.Commands {
+			fmt.Fprintf(&b, "  %-9s %s\n", c.Name, c.Usage)
+		}
+		b.WriteString("\nA SERVER is a URL (https://…), a name given by login --name, or a name in the configuration file.\n\n")
+		b.WriteString(flagsText("Global flags, before or after the command", app.Flags))
+		entry(&b, "--version", "print the version")
+		b.WriteString("\n" + exitCodes)
+		return b.String()
+	}
+	c := app.Command(command)
+	fmt.Fprintf(&b, "mcpauth %s: %s\n\nUsage: mcpauth %s%s %s\n", c.Name, c.Usage, c.Name, flagsWord(c), c.ArgsUsage)
+	if c.Description != "" {
+		fmt.Fprintf(&b, "\n%s\n", c.Description)
+	}
+	fmt.Fprintf(&b, "\nExamples:\n  %s\n\n", strings.ReplaceAll(c.UsageText, "\n", "\n  "))
+	for _, g := range groups(c.Flags) {
+		title := g
+		if g == "" {
+			title = "Flags"
+		}
+		b.WriteString(flagsText(title, inGroup(c.Flags, g)))
+		b.WriteString("\n")
+	}
+	b.WriteString(globalLine(app.Flags) + "\n" + exitCodes)
+	return b.String()
+}
+
+func flagsWord(c *cli.Command) string {
+	if len(c.Flags) == 0 {
+		return ""
+	}
+	return " [FLAGS]"
+}
+
+// flagsText lists flags under a title.
+func flagsText(title string, flags []cli.Flag) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:\n", title)
+	for _, f := range flags {
+		head, text := describeFlag(f)
+		entry(&b, head, text)
+	}
+	return b.String()
+}
+
+// entry writes a flag and what it does in two columns.
+func entry(b *strings.Builder, head, text string) {
+	const column = 29
+	head = fmt.Sprintf("  %-*s", column-2, head)
+	if len(head) > column {
+		head += "\n" + strings.Repeat(" ", column)
+	}
+	b.WriteString(head + wrap(strings.Fields(text), column) + "\n")
+}
+
+// wrap puts words into lines of 78, all but the first indented.
+func wrap(words []string, indent int) string {
+	const width = 78
+	var b strings.Builder
+	used := indent
+	for i, word := range words {
+		switch {
+		case i > 0 && used+1+len(word) > width:
+			b.WriteString("\n" + strings.Repeat(" ", indent))
+			used = indent
+		case i > 0:
+			b.WriteByte(' ')
+			used++
+		}
+		b.WriteString(word)
+		used += len(word)
+	}
+	return b.String()
+}
+
+// describeFlag splits a flag into what is typed and what it does. The usage text of a flag with a value begins with the value's name
+// between back quotes.
+func describeFlag(f cli.Flag) (head, text string) {
+	var names []string
+	for _, n := range f.Names() {
+		names = append(names, dashed(n))
+	}
+	head = strings.Join(names, ", ")
+	if d, ok := f.(cli.DocGenerationFlag); ok {
+		text = d.GetUsage()
+	}
+	if value, ok := strings.CutPrefix(text, "`"); ok {
+		value, text, _ = strings.Cut(value, "`")
+		head += " " + value
+	}
+	return head, strings.TrimSpace(text)
+}
+
+// globalLine names the global flags in short.
+func globalLine(flags []cli.Flag) string {
+	var words []string
+	for _, f := range flags {
+		head, _ := describeFlag(f)
+		words = append(words, head+",")
+	}
+	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ",")
+	return "Global flags (mcpauth --help explains them):\n  " + wrap(words, 2) + "\n"
+}
+
+// groups returns the groups of flags in the order of their first flag.
+func groups(flags []cli.Flag) []string {
+	var all []string
+	seen := map[string]bool{}
+	for _, f := range flags {
+		if g := group(f); !seen[g] {
+			seen[g] = true
+			all = append(all, g)
+		}
+	}
+	return all
+}
+
+func inGroup(flags []cli.Flag, g string) []cli.Flag {
+	var out []cli.Flag
+	for _, f := range flags {
+		if group(f) == g {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func group(f cli.Flag) string {
+	if c, ok := f.(cli.CategorizableFlag); ok {
+		return c.GetCategory()
+	}
+	return ""
+}

@@ -1,0 +1,138 @@
+// This file is the command login.
+
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+type loginOptions struct {
+	name, browser, callbackURL               string
+	noBrowser, printURL                      bool
+	secretEnv, secretFile                    string
+	secretStdin                              bool
+	clientID, metadataURL, clientKey, issuer string
+	host, grant, assertion, dpop             string
+	port                                     int
+	idp                                      flow.IDP
+	scopes, authParams                       cli.StringSlice
+	flow                                     flow.LoginOptions
+}
+
+const (
+	groupClient  = "The client, where the server registers none"
+	groupBrowser = "Browser and callback"
+	groupGrant   = "Other grants"
+	groupStray   = "For servers that stray from the specification"
+)
+
+func loginCommand(p *program) *cli.Command {
+	var o loginOptions
+	return &cli.Command{
+		Name: "login", ArgsUsage: "SERVER",
+		Usage: "log in to a server through the browser and keep the credential",
+		UsageText: "mcpauth login https://mcp.example.com/mcp --name example\n" +
+			"mcpauth login example --if-needed\n" +
+			"mcpauth login https://mcp.example.com/mcp --client-id cli --client-secret-env SECRET",
+		Flags: loginFlags(&o),
+		Action: func(cx *cli.Context) error {
+			server, err := oneServer(cx)
+			if err != nil {
+				return err
+			}
+			return runLogin(cx.Context, p, server, o, cx.IsSet("name"))
+		},
+	}
+}
+
+func loginFlags(o *loginOptions) []cli.Flag {
+	f := &o.flow
+	return []cli.Flag{
+		&cli.StringFlag{Name: "name", Usage: "`NAME` keep the login under this name; several names of one server are several accounts", Destination: &o.name},
+		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing when a usable or renewable token is stored", Destination: &f.IfNeeded},
+		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it in place of the server's choice; repeatable or space separated", Destination: &o.scopes},
+		&cli.StringFlag{Name: "issuer", Usage: "`URL` pick or pin the authorization server", Destination: &o.issuer},
+
+		&cli.StringFlag{Name: "client-id", Category: groupClient, Usage: "`ID` a client registered beforehand", Destination: &o.clientID},
+		&cli.StringFlag{Name: "client-secret-env", Category: groupClient, Usage: "`VAR` its secret is in this variable", Destination: &o.secretEnv},
+		&cli.StringFlag{Name: "client-secret-file", Category: groupClient, Usage: "`FILE` its secret is in this file", Destination: &o.secretFile},
+		&cli.BoolFlag{Name: "client-secret-stdin", Category: groupClient, Usage: "its secret comes on standard input", Destination: &o.secretStdin},
+		&cli.StringFlag{Name: "client-metadata-url", Category: groupClient, Usage: "`URL` our client ID metadata document", Destination: &o.metadataURL},
+
+		&cli.StringFlag{Name: "callback-host", Category: groupBrowser, Usage: "`HOST` where the browser returns to: 127.0.0.1 (default) or localhost", Destination: &o.host},
+		&cli.IntFlag{Name: "callback-port", Category: groupBrowser, Usage: "`PORT` the port there; default: that of the stored registration, else a free one", Destination: &o.port},
+		&cli.StringFlag{Name: "browser", Category: groupBrowser, Usage: "`CMD` open the address with this program; none: never open", Destination: &o.browser},
+		&cli.BoolFlag{Name: "no-browser", Category: groupBrowser, Usage: "print the address on stderr and wait", Destination: &o.noBrowser},
+		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the address on stdout and end; --callback-url finishes", Destination: &o.printURL},
+		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish --print-url with the address that the browser ended on; - reads it from standard input", Destination: &o.callbackURL},
+
+		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(flow.Grants(), ", "), Destination: &o.grant},
+		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) in place of a client secret", Destination: &o.clientKey},
+		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: the assertion", Destination: &o.assertion},
+		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &o.idp.TokenEndpoint},
+		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: the client there", Destination: &o.idp.ClientID},
+		&cli.StringFlag{Name: "idp-id-token-file", Category: groupGrant, Usage: "`FILE` enterprise: the ID token", Destination: &o.idp.IDTokenFile},
+		&cli.StringFlag{Name: "dpop", Category: groupGrant, Usage: "`WHEN` bind tokens to a key: auto (default), always or never", Destination: &o.dpop},
+
+		&cli.StringFlag{Name: "resource", Category: groupStray, Usage: "`URI` another value for the resource parameter", Destination: &f.Resource},
+		&cli.BoolFlag{Name: "no-resource", Category: groupStray, Usage: "leave the resource parameter out", Destination: &f.NoResource},
+		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupStray, Usage: "go on though the metadata does not promise PKCE", Destination: &f.AssumePKCES256},
+		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add it to the authorization request; repeatable", Destination: &o.authParams},
+		&cli.StringFlag{Name: "client-name", Category: groupStray, Usage: "`NAME` register under this name", Destination: &f.ClientName},
+		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register again", Destination: &f.NewClient},
+		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupStray, Usage: "the authorization server changed, and that is right", Destination: &f.AcceptNewIssuer},
+	}
+}
+
+func runLogin(ctx context.Context, p *program, server string, o loginOptions, named bool) error {
+	if err := o.check(); err != nil {
+		return err
+	}
+	t, err := p.target(ctx, server, needAll)
+	if err != nil {
+		return err
+	}
+	if named {
+		if err := p.checkName(ctx, o.name, t.URL); err != nil {
+			return err
+		}
+		t.Profile = o.name
+	}
+	secret, err := p.clientSecret(o)
+	if err != nil {
+		return err
+	}
+	o.apply(&t, secret)
+	for _, pair := range o.authParams.Value() {
+		name, value, _ := strings.Cut(pair, "=")
+		o.flow.AuthParams = append(o.flow.AuthParams, [2]string{name, value})
+	}
+	o.flow.Timeout = p.limit("login")
+	c, err := p.flow()
+	if err != nil {
+		return err
+	}
+	command, ok := browser(o.browser, o.noBrowser, p.getenv)
+	p.openWith(c, command, ok)
+	if o.printURL {
+		address, err := c.Pending(ctx, t, o.flow)
+		if err != nil {
+			return err
+		}
+		return p.printAddress(address)
+	}
+	s, err := p.loggedIn(ctx, c, t, o)
+	if err != nil {
+		return err
+	}
+	if p.out.json {
+		return p.out.document(s)
+	}
+	p.out.note("logged in to %s: %s", harmless(stored(s)), lifetime(s))
+	return nil
+}

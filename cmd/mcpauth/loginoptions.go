@@ -1,0 +1,154 @@
+// This file checks what the flags of login say, before anything is sent, and makes flow's options of them.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strings"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/flow"
+)
+
+// maxSecret bounds what is read from standard input or a secret file, in bytes.
+const maxSecret = 64 << 10
+
+// check refuses values and combinations that cannot work.
+func (o loginOptions) check() error {
+	for _, pair := range []struct {
+		a, b   bool
+		an, bn string
+	}{
+		{o.noBrowser, o.browser != "" && o.browser != "none", "--no-browser", "--browser"},
+		{o.printURL, o.callbackURL != "", "--print-url", "--callback-url"},
+		{o.flow.NoResource, o.flow.Resource != "", "--no-resource", "--resource"},
+		{o.secretEnv != "", o.secretFile != "", "--client-secret-env", "--client-secret-file"},
+		{o.secretStdin, o.secretEnv != "" || o.secretFile != "", "--client-secret-stdin", "another --client-secret flag"},
+		{o.secretStdin, o.callbackURL == "-", "--client-secret-stdin", "--callback-url -"},
+	} {
+		if pair.a && pair.b {
+			return usage(pair.an + " and " + pair.bn + " contradict each other")
+		}
+	}
+	for _, f := range []struct{ flag, value string }{
+		{"--issuer", o.issuer}, {"--client-metadata-url", o.metadataURL}, {"--idp-token-endpoint", o.idp.TokenEndpoint},
+	} {
+		if f.value == "" {
+			continue
+		}
+		if _, err := httpx.CheckServer(f.value); err != nil {
+			return usage(f.flag + ": " + err.Error())
+		}
+	}
+	if u, err := url.Parse(o.flow.Resource); err != nil || o.flow.Resource != "" && (!u.IsAbs() || u.Fragment != "") {
+		return usage("--resource must be an absolute URI without a fragment (RFC 8707 §2), not " + quote(o.flow.Resource))
+	}
+	if o.port < 0 || o.port > 65535 {
+		return usage(fmt.Sprintf("--callback-port is 1 to 65535, not %d", o.port))
+	}
+	for _, pair := range o.authParams.Value() {
+		if name, _, ok := strings.Cut(pair, "="); !ok || name == "" {
+			return usage("--auth-param " + quote(pair) + " is not name=value")
+		}
+	}
+	if err := oneOf("--callback-host", o.host, "127.0.0.1", "localhost"); err != nil {
+		return err
+	}
+	if err := oneOf("--dpop", o.dpop, "auto", "always", "never"); err != nil {
+		return err
+	}
+	return oneOf("--grant", o.grant, flow.Grants()...)
+}
+
+// apply lets the flags win over what the configuration says.
+func (o loginOptions) apply(t *flow.Target, secret string) {
+	for _, f := range []struct {
+		field *string
+		value string
+	}{
+		{&t.ClientMetadataURL, o.metadataURL}, {&t.ClientKeyFile, o.clientKey}, {&t.Issuer, o.issuer}, {&t.CallbackHost, o.host},
+		{&t.Grant, o.grant}, {&t.AssertionFile, o.assertion}, {&t.DPoP, o.dpop}, {&t.ClientSecret, secret},
+	} {
+		if f.value != "" {
+			*f.field = f.value
+		}
+	}
+	if o.clientID != "" && o.clientID != t.ClientID {
+		t.ClientID, t.ClientSecret = o.clientID, secret // the configuration's secret is another client's
+	}
+	if o.port != 0 {
+		t.CallbackPort = o.port
+	}
+	if scopes := strings.Fields(strings.Join(o.scopes.Value(), " ")); len(scopes) > 0 {
+		t.Scopes = scopes
+	}
+	t.IDP = o.idp
+}
+
+// clientSecret reads the secret from where the flags say it is.
+func (p *program) clientSecret(o loginOptions) (string, error) {
+	var secret, from string
+	switch {
+	case o.secretEnv != "":
+		return p.variable("--client-secret-env", o.secretEnv)
+	case o.secretFile != "":
+		data, err := os.ReadFile(o.secretFile)
+		if err != nil {
+			return "", &configError{message: "--client-secret-file: " + err.Error()}
+		}
+		secret, from = string(data), "--client-secret-file "+o.secretFile
+	case o.secretStdin:
+		data, err := p.readStdin()
+		if err != nil {
+			return "", err
+		}
+		secret, from = string(data), "--client-secret-stdin"
+	default:
+		return "", nil
+	}
+	if secret = strings.TrimRight(secret, "\r\n"); secret == "" {
+		return "", &configError{message: from + ": the secret is empty"}
+	}
+	return secret, nil
+}
+
+// readStdin reads a secret or an address from standard input.
+func (p *program) readStdin() ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(p.stdin, maxSecret+1))
+	switch {
+	case err != nil:
+		return nil, &configError{message: "standard input: " + err.Error()}
+	case len(data) > maxSecret:
+		return nil, &configError{message: "standard input: more than 64 kB"}
+	}
+	return bytes.TrimSpace(data), nil
+}
+
+// loggedIn logs in, in one go or with the answer to an earlier --print-url.
+func (p *program) loggedIn(ctx context.Context, c *flow.Client, t flow.Target, o loginOptions) (flow.Status, error) {
+	answer := o.callbackURL
+	if answer == "" {
+		return c.Login(ctx, t, o.flow)
+	}
+	if answer == "-" {
+		data, err := p.readStdin()
+		if err != nil {
+			return flow.Status{}, err
+		}
+		answer = string(data)
+	}
+	return c.Finish(ctx, t, answer)
+}
+
+// printAddress puts the authorization address on stdout.
+func (p *program) printAddress(address string) error {
+	if p.out.json {
+		return p.out.document(map[string]string{"authorization_url": address})
+	}
+	return p.out.text(address)
+}

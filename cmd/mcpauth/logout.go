@@ -1,0 +1,77 @@
+// This file is the command logout.
+
+package main
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+type logoutOptions struct {
+	all  bool
+	flow flow.LogoutOptions
+}
+
+func logoutCommand(p *program) *cli.Command {
+	var o logoutOptions
+	return &cli.Command{
+		Name: "logout", ArgsUsage: "SERVER... | --all",
+		Usage: "revoke the tokens at the server and delete the credential here",
+		UsageText: "mcpauth logout example\n" +
+			"mcpauth logout https://mcp.example.com/mcp --keep-client\n" +
+			"mcpauth logout --all",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Usage: "every stored login", Destination: &o.all},
+			&cli.BoolFlag{Name: "keep-client", Usage: "leave a dynamic registration in place for the next login", Destination: &o.flow.KeepClient},
+		},
+		Action: func(cx *cli.Context) error {
+			words, err := servers(cx, o.all)
+			if err != nil {
+				return err
+			}
+			return runLogout(cx.Context, p, words, o)
+		},
+	}
+}
+
+func runLogout(ctx context.Context, p *program, words []string, o logoutOptions) error {
+	targets, err := p.targets(ctx, words, o.all)
+	if err != nil {
+		return err
+	}
+	reports := []flow.LogoutReport{}
+	err = p.eachTarget(ctx, targets, func(c *flow.Client, t flow.Target) error {
+		r, err := c.Logout(ctx, t, o.flow)
+		if err != nil {
+			return err
+		}
+		reports = append(reports, r)
+		for _, w := range r.Warnings {
+			p.out.warn("%s: %s", harmless(p.word), harmless(w))
+		}
+		p.out.note("%s: %s", harmless(p.word), outcome(r))
+		return nil
+	})
+	if p.out.json && (len(reports) > 0 || err == nil) {
+		if writeErr := p.out.document(reports); writeErr != nil {
+			return writeErr
+		}
+	}
+	return err
+}
+
+// outcome says in words what a logout did.
+func outcome(r flow.LogoutReport) string {
+	switch {
+	case !r.LoggedIn:
+		return "was not logged in"
+	case r.Revoked && r.ClientDeleted:
+		return "logged out, tokens revoked, client registration ended"
+	case r.Revoked:
+		return "logged out, tokens revoked"
+	}
+	return "logged out here"
+}

@@ -1,0 +1,264 @@
+// This file writes everything the program says, by these rules:
+//
+//   - stdout carries data only, one kind per command; with --json it is one JSON document.
+//   - stderr carries progress, warnings, hints and errors. --quiet leaves the errors.
+//   - With --json an error is one line of JSON.
+//   - Colour, bars and cutting to the width only on a terminal; NO_COLOR is honoured.
+//   - A server's text is made harmless before it reaches a terminal; data that goes anywhere else stays byte for byte.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/olekukonko/tablewriter"
+	"github.com/olekukonko/tablewriter/pkg/twwidth"
+	"github.com/olekukonko/tablewriter/tw"
+	"golang.org/x/term"
+)
+
+// output is stdout and stderr of one run.
+type output struct {
+	stdout, stderr           io.Writer
+	json, quiet, verbose     bool
+	outTerminal, errTerminal bool
+	outColour, errColour     bool
+	width                    int // of the terminal behind stdout; 0: none
+
+	mu  sync.Mutex // progress comes from other goroutines
+	bar bool       // the cursor stands behind a progress bar
+}
+
+func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *output {
+	noColour, _ := env("NO_COLOR")
+	kind, _ := env("TERM")
+	colour := noColour == "" && kind != "dumb"
+	o := &output{stdout: stdout, stderr: stderr}
+	o.outTerminal, o.width = terminal(stdout)
+	o.errTerminal, _ = terminal(stderr)
+	o.outColour, o.errColour = colour && o.outTerminal, colour && o.errTerminal
+	return o
+}
+
+// terminal reports whether w is one, and how wide.
+func terminal(w io.Writer) (bool, int) {
+	f, ok := w.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return false, 0
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	if err != nil || width < 20 {
+		width = 80
+	}
+	return true, width
+}
+
+// note tells a person what happens.
+func (o *output) note(format string, args ...any) {
+	if !o.quiet {
+		o.say(fmt.Sprintf(format, args...))
+	}
+}
+
+// detail tells what only --verbose asks for.
+func (o *output) detail(format string, args ...any) {
+	if o.verbose && !o.quiet {
+		o.say(fmt.Sprintf(format, args...))
+	}
+}
+
+// warn tells what the user should know though the work goes on.
+func (o *output) warn(format string, args ...any) {
+	if !o.quiet {
+		o.say(paint(o.errColour, yellow, "warning:") + " " + fmt.Sprintf(format, args...))
+	}
+}
+
+// say writes a line to stderr, whatever --quiet says.
+func (o *output) say(line string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.clearBar()
+	fmt.Fprintln(o.stderr, line)
+}
+
+// progress shows how far a call is: a bar on a terminal, lines with --verbose, nothing else.
+func (o *output) progress(done, total float64, message string) {
+	message = cut(harmless(strings.ReplaceAll(message, "\n", " ")), 40)
+	switch {
+	case o.quiet:
+	case o.errTerminal && !o.verbose:
+		const cells = 24
+		bar := fmt.Sprintf("%g", done)
+		if total > 0 {
+			filled := int(max(0, min(1, done/total)) * cells)
+			bar = "[" + strings.Repeat("#", filled) + strings.Repeat(".", cells-filled) + "]"
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		fmt.Fprintf(o.stderr, "\r\x1b[K%s %s", bar, message)
+		o.bar = true
+	default:
+		o.detail("progress: %g of %g %s", done, total, message)
+	}
+}
+
+// clearBar removes a progress bar before anything else is written.
+func (o *output) clearBar() {
+	if o.bar {
+		fmt.Fprint(o.stderr, "\r\x1b[K")
+		o.bar = false
+	}
+}
+
+// document writes a value as the one JSON document on stdout.
+func (o *output) document(v any) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	return o.write(b.Bytes())
+}
+
+// raw writes JSON as a server sent it, with a line end.
+func (o *output) raw(data json.RawMessage) error {
+	return o.write(append(bytes.TrimRight(data, "\n"), '\n'))
+}
+
+// text writes a server's text, ended by a line end.
+func (o *output) text(s string) error {
+	if o.outTerminal {
+		s = harmless(s)
+	}
+	if !strings.HasSuffix(s, "\n") {
+		s += "\n"
+	}
+	return o.write([]byte(s))
+}
+
+func (o *output) write(data []byte) error {
+	o.mu.Lock()
+	o.clearBar()
+	o.mu.Unlock()
+	_, err := o.stdout.Write(data)
+	return err
+}
+
+// table writes rows under a head, cut to the terminal's width; to a pipe or file nothing is cut.
+func (o *output) table(head []string, rows [][]string, colour func(column int, cell string) string) error {
+	if o.width > 0 {
+		fit(head, rows, o.width)
+	}
+	if o.outColour && colour != nil {
+		for _, row := range rows {
+			for i := range row {
+				row[i] = colour(i, row[i])
+			}
+		}
+	}
+	var b bytes.Buffer
+	none := tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone}}
+	t := tablewriter.NewTable(&b, tablewriter.WithRendition(none), tablewriter.WithPadding(tw.Padding{Right: "  ", Overwrite: true}),
+		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithHeaderAlignment(tw.AlignLeft), tablewriter.WithRowAlignment(tw.AlignLeft),
+		tablewriter.WithHeaderAutoWrap(tw.WrapNone), tablewriter.WithRowAutoWrap(tw.WrapNone))
+	t.Header(head)
+	if err := t.Bulk(rows); err != nil {
+		return err
+	}
+	if err := t.Render(); err != nil {
+		return err
+	}
+	var out strings.Builder
+	for line := range strings.Lines(b.String()) {
+		out.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	return o.write([]byte(out.String()))
+}
+
+// fit cuts the widest columns until a table with two blanks between its columns is no wider than width.
+func fit(head []string, rows [][]string, width int) {
+	widths := make([]int, len(head))
+	total := 2 * (len(head) - 1)
+	for i := range head {
+		widths[i] = twwidth.Width(head[i])
+		for _, row := range rows {
+			widths[i] = max(widths[i], twwidth.Width(row[i]))
+		}
+		total += widths[i]
+	}
+	for ; total > width; total-- {
+		widest := 0
+		for i := range widths {
+			if widths[i] > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= 8 {
+			break
+		}
+		widths[widest]--
+	}
+	for _, row := range rows {
+		for i := range row {
+			row[i] = cut(row[i], widths[i])
+		}
+	}
+}
+
+// cut shortens a text to that many cells.
+func cut(s string, cells int) string {
+	if twwidth.Width(s) <= cells {
+		return s
+	}
+	return twwidth.Truncate(s, cells, "…")
+}
+
+// harmless removes what would steer a terminal or change the order of its letters: control characters but tab and line end, format
+// characters, private use.
+func harmless(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)) {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, "\ufffd"))
+}
+
+// The colours, as SGR parameters.
+const (
+	bold   = "1"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
+)
+
+func paint(on bool, colour, s string) string {
+	if !on || s == "" {
+		return s
+	}
+	return "\x1b[" + colour + "m" + s + "\x1b[0m"
+}
+
+// quote puts a word of the command line or a server between quotes, harmless and short.
+func quote(s string) string { return fmt.Sprintf("%q", cut(harmless(s), 80)) }
+
+// shellWord quotes an argument the way a shell reads it back.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("%+,-./:=@_", r)
+	}
+	if s != "" && strings.TrimFunc(s, plain) == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

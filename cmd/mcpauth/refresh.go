@@ -1,0 +1,114 @@
+// This file is the command refresh.
+
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+type refreshOptions struct {
+	all    bool
+	minTTL time.Duration
+}
+
+func refreshCommand(p *program) *cli.Command {
+	var o refreshOptions
+	return &cli.Command{
+		Name: "refresh", ArgsUsage: "SERVER... | --all",
+		Usage: "renew stored tokens without a browser",
+		UsageText: "mcpauth refresh example\n" +
+			"mcpauth refresh example --min-ttl 15m && ./nightly-job\n" +
+			"mcpauth refresh --all --json",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "all", Usage: "every stored login", Destination: &o.all},
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only where less is left", Destination: &o.minTTL},
+		},
+		Action: func(cx *cli.Context) error {
+			words, err := servers(cx, o.all)
+			if err != nil {
+				return err
+			}
+			return runRefresh(cx.Context, p, words, o)
+		},
+	}
+}
+
+func runRefresh(ctx context.Context, p *program, words []string, o refreshOptions) error {
+	if o.minTTL < 0 {
+		return usage("--min-ttl must not be negative")
+	}
+	targets, err := p.targets(ctx, words, o.all)
+	if err != nil {
+		return err
+	}
+	done := []flow.Status{}
+	err = p.eachTarget(ctx, targets, func(c *flow.Client, t flow.Target) error {
+		s, err := c.Refresh(ctx, t, o.minTTL)
+		if err != nil {
+			return err
+		}
+		done = append(done, s)
+		if p.out.json {
+			return nil
+		}
+		return p.out.text(harmless(stored(s)) + ": " + lifetime(s))
+	})
+	if p.out.json && (len(done) > 0 || err == nil) {
+		if writeErr := p.out.document(done); writeErr != nil {
+			return writeErr
+		}
+	}
+	return err
+}
+
+// named is a target and the word that meant it.
+type named struct {
+	word   string
+	target flow.Target
+}
+
+// targets resolves the words before anything is done to any of them, or takes every stored login.
+func (p *program) targets(ctx context.Context, words []string, all bool) ([]named, error) {
+	var out []named
+	if all {
+		list, err := p.all(ctx)
+		for _, s := range list {
+			t := flow.Target{URL: s.URL}
+			if s.Name != nil {
+				t.Profile = *s.Name
+			}
+			out = append(out, named{stored(s), t})
+		}
+		return out, err
+	}
+	for _, word := range words {
+		t, err := p.target(ctx, word, needStored)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, named{word, t})
+	}
+	return out, nil
+}
+
+// eachTarget does something for every target and goes on after a failure.
+func (p *program) eachTarget(ctx context.Context, targets []named, do func(*flow.Client, flow.Target) error) error {
+	c, err := p.flow()
+	if err != nil {
+		return err
+	}
+	words := make([]string, len(targets))
+	for i, t := range targets {
+		words[i] = t.word
+	}
+	i := -1
+	return p.each(ctx, words, func(string) error {
+		i++
+		return do(c, targets[i].target)
+	})
+}

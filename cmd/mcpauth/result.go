@@ -1,0 +1,201 @@
+// This file prints the result of a call, and saves what is no text.
+
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+
+	"mcpauth/pkg/mcpclient"
+)
+
+// printText prints the text blocks as they are, else the structured content; other blocks are named on stderr and saved.
+func (p *program) printText(r mcpclient.Result, tool string, dir *saveDir) error {
+	texts := 0
+	for _, b := range r.Content {
+		if b.Type != "text" {
+			continue
+		}
+		texts++
+		if err := p.out.text(b.Text); err != nil {
+			return err
+		}
+	}
+	if texts == 0 && len(r.Structured) > 0 && string(r.Structured) != "null" {
+		if err := p.printJSON(r.Structured); err != nil {
+			return err
+		}
+	}
+	return p.saveBlocks(r, tool, dir)
+}
+
+// printJSON prints JSON of a server, harmless where a terminal shows it: control characters are escaped in JSON, others are not.
+func (p *program) printJSON(data json.RawMessage) error {
+	if p.out.outTerminal {
+		return p.out.text(string(data))
+	}
+	return p.out.raw(data)
+}
+
+// printRaw prints the bytes of the only block, and nothing else.
+func (p *program) printRaw(r mcpclient.Result) error {
+	if len(r.Content) != 1 {
+		return &protocolError{message: fmt.Sprintf("--output raw prints the only block of an answer, but this one has %d", len(r.Content))}
+	}
+	b := r.Content[0]
+	if len(b.Data) > 0 {
+		return p.out.write(b.Data)
+	}
+	return p.out.write([]byte(b.Text))
+}
+
+// saveBlocks names the blocks that are no text on stderr, and writes them to the folder where there is one.
+func (p *program) saveBlocks(r mcpclient.Result, tool string, dir *saveDir) error {
+	for i, b := range r.Content {
+		if b.Type == "text" {
+			continue
+		}
+		data := b.Data
+		if len(data) == 0 {
+			data = []byte(b.Text)
+		}
+		switch {
+		case b.Type == "resource_link":
+			p.out.note("%s: %s", describe(b), harmless(b.URI))
+		case dir == nil:
+			p.out.note("%s, %d bytes: --save-dir DIR keeps it", describe(b), len(data))
+		default:
+			file, err := dir.save(fileName(b, tool, i+1), data)
+			if err != nil {
+				return err
+			}
+			p.out.note("%s, %d bytes: %s", describe(b), len(data), file)
+		}
+	}
+	return nil
+}
+
+// describe names a block.
+func describe(b mcpclient.Block) string {
+	words := []string{b.Type}
+	for _, s := range []string{b.MIMEType, b.Name} {
+		if s != "" {
+			words = append(words, s)
+		}
+	}
+	return cut(harmless(strings.Join(words, " ")), 120)
+}
+
+// saveDir is a folder that nothing is written outside of. A nil *saveDir is none.
+type saveDir struct {
+	name string
+	root *os.Root
+}
+
+// openSaveDir makes the folder where it is missing.
+func openSaveDir(name string) (*saveDir, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if err := os.MkdirAll(name, 0o777); err != nil {
+		return nil, &configError{message: "--save-dir: " + err.Error()}
+	}
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, &configError{message: "--save-dir: " + err.Error()}
+	}
+	return &saveDir{name: name, root: root}, nil
+}
+
+// Close may be called on none.
+func (d *saveDir) Close() {
+	if d != nil {
+		d.root.Close()
+	}
+}
+
+// save writes a new file and returns its path; a name that is taken gets a number.
+func (d *saveDir) save(name string, data []byte) (string, error) {
+	ext := path.Ext(name)
+	for n := 1; ; n++ {
+		try := name
+		if n > 1 {
+			try = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), n, ext)
+		}
+		f, err := d.root.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", &configError{message: "--save-dir: " + err.Error()}
+		}
+		_, err = f.Write(data)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return "", &configError{message: "--save-dir: " + err.Error()}
+		}
+		return path.Join(d.name, try), nil
+	}
+}
+
+// fileName makes the name of a file from what the server calls a block: the last part of its address or its name, else the tool's name
+// and the block's number. Only harmless letters survive, and the extension is that of the media type.
+func fileName(b mcpclient.Block, tool string, number int) string {
+	name := b.Name
+	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
+		if name = path.Base(u.Path); u.Path == "" {
+			name = path.Base(u.Opaque)
+		}
+	}
+	name = safeName(name)
+	if name == "" {
+		name = fmt.Sprintf("%s-%d", safeName(tool), number)
+	}
+	if ext := extension(b); ext != "" && !strings.EqualFold(path.Ext(name), ext) && !(ext == ".jpg" && strings.EqualFold(path.Ext(name), ".jpeg")) {
+		name += ext
+	}
+	return name
+}
+
+// safeName keeps letters, digits and ._- of a name, does not begin with a dot, and is none of the names that Windows keeps for devices.
+func safeName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r < 0x80 && (r == '.' || r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
+			return r
+		}
+		return '_'
+	}, name[:min(len(name), 100)])
+	name = strings.Trim(strings.TrimLeft(name, ".-"), "_")
+	stem, _, _ := strings.Cut(strings.ToUpper(name), ".")
+	switch {
+	case stem == "CON" || stem == "PRN" || stem == "AUX" || stem == "NUL",
+		len(stem) == 4 && (strings.HasPrefix(stem, "COM") || strings.HasPrefix(stem, "LPT")):
+		return "_" + name
+	}
+	return strings.TrimRight(name, ".")
+}
+
+// extension is that of a media type; a table of our own, because that of the system differs from machine to machine.
+func extension(b mcpclient.Block) string {
+	kind, _, _ := mime.ParseMediaType(b.MIMEType)
+	known := map[string]string{
+		"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp", "image/svg+xml": ".svg", "image/bmp": ".bmp",
+		"image/avif": ".avif", "image/tiff": ".tiff", "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/mpeg": ".mp3", "audio/ogg": ".ogg",
+		"audio/flac": ".flac", "audio/mp4": ".m4a", "audio/webm": ".weba", "video/mp4": ".mp4", "video/webm": ".webm", "application/pdf": ".pdf",
+		"application/json": ".json", "application/xml": ".xml", "application/zip": ".zip", "application/gzip": ".gz", "text/plain": ".txt",
+		"text/markdown": ".md", "text/html": ".html", "text/css": ".css", "text/csv": ".csv", "text/xml": ".xml", "text/javascript": ".js",
+	}
+	if ext, ok := known[kind]; ok {
+		return ext
+	}
+	if b.Type == "image" || b.Type == "audio" || len(b.Data) > 0 && path.Ext(b.URI) == "" {
+		return ".bin"
+	}
+	return ""
+}

@@ -1,0 +1,106 @@
+// This file is the command status.
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+type statusOptions struct{ check bool }
+
+func statusCommand(p *program) *cli.Command {
+	var o statusOptions
+	return &cli.Command{
+		Name: "status", ArgsUsage: "[SERVER...]",
+		Usage: "show the stored credentials without network or keychain",
+		UsageText: "mcpauth status\n" +
+			"mcpauth status example --json\n" +
+			"mcpauth status example || mcpauth login example",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "check", Usage: "ask the server as well", Destination: &o.check},
+		},
+		Action: func(cx *cli.Context) error { return runStatus(cx.Context, p, cx.Args().Slice(), o) },
+	}
+}
+
+// runStatus prints first and judges then: the table is complete whatever is wrong with one of its rows.
+func runStatus(ctx context.Context, p *program, words []string, o statusOptions) error {
+	list, err := p.statuses(ctx, words)
+	if err != nil {
+		return err
+	}
+	if p.out.json {
+		err = p.out.document(list)
+	} else if len(list) > 0 {
+		err = p.out.statusTable(list)
+	} else {
+		p.out.note("no logins are stored; mcpauth login SERVER makes one")
+	}
+	if err != nil {
+		return err
+	}
+	if len(words) == 0 && o.check {
+		for _, s := range list {
+			words = append(words, stored(s))
+		}
+	}
+	i := -1
+	return p.each(ctx, words, func(word string) error {
+		i++
+		if !list[i].Usable() {
+			return notUsable(list[i])
+		}
+		if o.check && list[i].State != flow.StateExpired {
+			return p.check(ctx, word)
+		}
+		return nil
+	})
+}
+
+// statuses tells the states of the named servers, or of all.
+func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
+	if len(words) == 0 {
+		return p.all(ctx)
+	}
+	var list []flow.Status
+	for _, word := range words {
+		t, err := p.target(ctx, word, needStored)
+		if err != nil {
+			return nil, err
+		}
+		c, err := p.flow()
+		if err != nil {
+			return nil, err
+		}
+		s, err := c.Status(ctx, t)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// check asks the server whether it still takes the stored token; nothing is renewed.
+func (p *program) check(ctx context.Context, word string) error {
+	m, err := p.reach(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
+	if err != nil {
+		return err
+	}
+	m.NoCache = true
+	defer m.Close()
+	_, err = m.Tools(ctx)
+	return err
+}
+
+func notUsable(s flow.Status) error {
+	if s.State == flow.StateNone {
+		return fmt.Errorf("%s: %w", s.URL, flow.ErrLoginRequired)
+	}
+	return fmt.Errorf("%s: the token has expired, and %w", s.URL, flow.ErrNoRefreshToken)
+}

@@ -1,0 +1,67 @@
+// This file puts the state of logins into words and rows for a person.
+
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"mcpauth/pkg/flow"
+)
+
+// statusTable prints one row per login.
+func (o *output) statusTable(list []flow.Status) error {
+	var rows [][]string
+	for _, s := range list {
+		renewable := "no"
+		if s.Refreshable {
+			renewable = "yes"
+		}
+		rows = append(rows, []string{harmless(stored(s)), string(s.State), expires(s), renewable, harmless(strings.Join(s.Scopes, " "))})
+	}
+	return o.table([]string{"SERVER", "STATE", "EXPIRES", "RENEWABLE", "SCOPES"}, rows, func(column int, cell string) string {
+		colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
+		if column != 1 {
+			return cell
+		}
+		return paint(true, colours[cell], cell)
+	})
+}
+
+// expires says when, for a person: "in 54m", "3h ago"; "-" where nobody knows.
+func expires(s flow.Status) string {
+	if s.ExpiresIn == nil {
+		return "-"
+	}
+	left := time.Duration(*s.ExpiresIn) * time.Second
+	if left < 0 {
+		return about(-left) + " ago"
+	}
+	return "in " + about(left)
+}
+
+// about rounds a duration to its largest unit.
+func about(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", d/time.Hour, d%time.Hour/time.Minute)
+	}
+	return fmt.Sprintf("%dd", d/(24*time.Hour))
+}
+
+// lifetime says in words how long a login lasts.
+func lifetime(s flow.Status) string {
+	words := "the server did not say for how long"
+	if s.ExpiresAt != nil {
+		words = "valid until " + s.ExpiresAt.Format(time.RFC3339) + " (" + expires(s) + ")"
+	}
+	if s.Refreshable {
+		words += ", renewable"
+	}
+	return words
+}
