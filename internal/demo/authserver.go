@@ -1,0 +1,171 @@
+// This file is the authorization server's front: which address is which endpoint, its metadata (RFC 8414, and OpenID Connect Discovery's
+// addresses) and the resource's metadata (RFC 9728).
+
+package demo
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+const (
+	wellKnownResource = "/.well-known/oauth-protected-resource"
+	wellKnownOAuth    = "/.well-known/oauth-authorization-server"
+	wellKnownOpenID   = "/.well-known/openid-configuration"
+	idpPath           = "/idp/token"
+)
+
+// route finds the endpoint of a path, as far as this port has it.
+func (s *Server) route(path string, f *front) (string, handler) {
+	if !f.onlyAS {
+		if slices.Contains(s.o.Paths, path) {
+			return "mcp", s.mcp.serve
+		}
+		if strings.HasPrefix(path, wellKnownResource) {
+			return "resource-metadata", s.serveResourceMetadata
+		}
+	}
+	if f.onlyMCP {
+		return "", nil
+	}
+	if path == idpPath {
+		return "idp", s.serveIDP
+	}
+	s.mu.Lock()
+	issuer := s.issuerPath
+	s.mu.Unlock()
+	if strings.HasPrefix(path, wellKnownOAuth) || strings.HasPrefix(path, wellKnownOpenID) || path == issuer+wellKnownOpenID {
+		return "metadata", s.serveMetadata
+	}
+	rest, ok := strings.CutPrefix(path, issuer+"/")
+	if !ok {
+		return "", nil
+	}
+	if strings.HasPrefix(rest, "register/") {
+		return "client", s.serveClient
+	}
+	h, ok := map[string]handler{
+		"authorize":            s.serveAuthorize,
+		"token":                s.serveToken,
+		"register":             s.serveRegister,
+		"revoke":               s.serveRevoke,
+		"introspect":           s.serveIntrospect,
+		"device_authorization": s.serveDeviceAuthorization,
+		"device":               s.serveDevice,
+	}[rest]
+	if !ok {
+		return "", nil
+	}
+	return rest, h
+}
+
+// serveResourceMetadata answers at the place for the path, at the root, at both or nowhere (RFC 9728 §3.1).
+func (s *Server) serveResourceMetadata(w http.ResponseWriter, r *request) {
+	where := s.Settings().prm()
+	path := strings.TrimPrefix(r.URL.Path, wellKnownResource)
+	atPath := path != "" && slices.Contains(s.o.Paths, path)
+	atRoot := path == "" || path == "/"
+	if path == "" && slices.Contains(s.o.Paths, "/") {
+		atPath = true
+	}
+	switch {
+	case where == "both" && (atPath || atRoot), where == "path" && atPath, where == "root" && atRoot:
+	default:
+		http.NotFound(w, r.Request)
+		return
+	}
+	if !atPath {
+		path = s.o.Paths[0]
+	}
+	writeJSON(w, http.StatusOK, s.resourceMetadata(path))
+}
+
+func (s *Server) resourceMetadata(path string) map[string]any {
+	v := s.Settings()
+	m := map[string]any{
+		"resource":                 s.resourceID(orText(path, "/")),
+		"resource_name":            "mcpauth demo",
+		"authorization_servers":    []string{s.Issuer()},
+		"scopes_supported":         withoutOffline(v.scopes()),
+		"bearer_methods_supported": []string{"header"},
+	}
+	if v.DPoP == "offer" || v.DPoP == "require" {
+		m["dpop_signing_alg_values_supported"] = []string{"ES256"}
+		m["dpop_bound_access_tokens_required"] = v.DPoP == "require"
+	}
+	return m
+}
+
+// withoutOffline drops offline_access, which is no scope of a resource.
+func withoutOffline(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == "offline_access" })
+}
+
+// serveMetadata answers at RFC 8414's place, at OpenID's, at the appended one, at all, or nowhere.
+func (s *Server) serveMetadata(w http.ResponseWriter, r *request) {
+	s.mu.Lock()
+	where, issuer := s.settings.asm(), s.issuerPath
+	s.mu.Unlock()
+	places := map[string]string{"oauth": wellKnownOAuth + issuer, "oidc": wellKnownOpenID + issuer, "appended": issuer + wellKnownOpenID}
+	if r.URL.Path != places[where] && !(where == "all" && slices.Contains([]string{places["oauth"], places["oidc"], places["appended"]}, r.URL.Path)) {
+		http.NotFound(w, r.Request)
+		return
+	}
+	writeJSON(w, http.StatusOK, s.serverMetadata())
+}
+
+func (s *Server) serverMetadata() map[string]any {
+	v, issuer := s.Settings(), s.Issuer()
+	m := map[string]any{
+		"issuer":                                           issuer,
+		"authorization_endpoint":                           issuer + "/authorize",
+		"token_endpoint":                                   issuer + "/token",
+		"registration_endpoint":                            issuer + "/register",
+		"revocation_endpoint":                              issuer + "/revoke",
+		"introspection_endpoint":                           issuer + "/introspect",
+		"device_authorization_endpoint":                    issuer + "/device_authorization",
+		"scopes_supported":                                 v.scopes(),
+		"response_types_supported":                         []string{"code"},
+		"response_modes_supported":                         []string{"query"},
+		"grant_types_supported":                            grantTypes(),
+		"token_endpoint_auth_methods_supported":            v.methods(),
+		"token_endpoint_auth_signing_alg_values_supported": signatureNames(),
+		"revocation_endpoint_auth_methods_supported":       v.methods(),
+		"code_challenge_methods_supported":                 []string{"S256"},
+		"authorization_response_iss_parameter_supported":   true,
+		"protected_resources":                              s.resources(),
+		"authorization_grant_profiles_supported":           []string{"urn:ietf:params:oauth:grant-profile:id-jag"},
+	}
+	if v.Documents == "yes" || v.Documents == "loopback" {
+		m["client_id_metadata_document_supported"] = true
+	}
+	if v.DPoP == "offer" || v.DPoP == "require" {
+		m["dpop_signing_alg_values_supported"] = []string{"ES256"}
+	}
+	return m
+}
+
+// oauthError is an error answer of RFC 6749 §5.2 and its relatives.
+type oauthError struct {
+	status      int
+	code        string
+	description string
+}
+
+func (e *oauthError) Error() string { return e.code + ": " + e.description }
+
+// refuse makes an error of status 400.
+func refuse(code, description string, args ...any) *oauthError {
+	return &oauthError{http.StatusBadRequest, code, fmt.Sprintf(description, args...)}
+}
+
+// writeError answers with an OAuth error and notes it in the log.
+func (s *Server) writeError(w http.ResponseWriter, r *request, e *oauthError) {
+	s.note(r.entry, e.code)
+	if e.status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {
+		w.Header().Set("WWW-Authenticate", `Basic realm="demo"`)
+	}
+	writeJSON(w, e.status, map[string]string{"error": e.code, "error_description": e.description})
+}

@@ -1,0 +1,212 @@
+// This file is the front door: every request is read, counted, logged, met by its faults, and handed to its endpoint.
+
+package demo
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// maxRequest bounds what a client may send, in bytes.
+const maxRequest = 8 << 20
+
+// front serves one port.
+type front struct {
+	s       *Server
+	onlyMCP bool // the authorization server is elsewhere
+	onlyAS  bool
+}
+
+// request is one request on its way: what is logged of it, and what goes wrong with it.
+type request struct {
+	*http.Request
+	s     *Server
+	entry *Entry
+	fault Fault
+	body  []byte
+}
+
+// handler answers a request.
+type handler func(http.ResponseWriter, *request)
+
+// quiet takes what net/http wants to complain about: dropped connections are our own doing.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
+
+func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !localHost(r.Host) {
+		http.Error(w, "this server is for loopback only", http.StatusForbidden) // DNS rebinding
+		return
+	}
+	if strings.HasPrefix(r.URL.Path, "/_demo/") && !f.onlyAS {
+		f.s.control(w, r)
+		return
+	}
+	name, h := f.s.route(r.URL.Path, f)
+	if h == nil {
+		name, h = "other", func(w http.ResponseWriter, r *request) { http.NotFound(w, r.Request) }
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRequest))
+	if err != nil {
+		http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	req := &request{Request: r, s: f.s, body: body, entry: newEntry(name, r, body)}
+	f.s.log(req.entry)
+	req.fault = f.s.meet(req.entry)
+	f.s.perform(w, req, h)
+}
+
+// localHost says whether a Host header names this machine.
+func localHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	ip := net.ParseIP(strings.Trim(host, "[]"))
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// perform lets the endpoint answer, as well as its fault allows.
+func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
+	f := r.fault
+	s.pause(r.Context(), f.Delay)
+	if f.Drop == "before" {
+		panic(http.ErrAbortHandler)
+	}
+	streams := r.entry.Endpoint == "mcp"
+	if streams && !f.instead() && f.Drop == "" && f.Status == 0 && f.Body == "" && f.Cut == 0 {
+		out := &watcher{ResponseWriter: w}
+		h(out, r)
+		s.answered(r.entry, out.status)
+		return
+	}
+	rec := newRecorder()
+	if !f.instead() {
+		h(rec, r)
+		rec.edit(f)
+	}
+	switch f.Drop {
+	case "after":
+		panic(http.ErrAbortHandler)
+	case "mid":
+		dropMiddle(w, rec)
+	}
+	s.answered(r.entry, f.status(rec.status))
+	f.write(w, rec)
+}
+
+// dropMiddle promises the whole answer, sends half, and drops the connection.
+func dropMiddle(w http.ResponseWriter, rec *recorder) {
+	for k, v := range rec.header {
+		w.Header()[k] = v
+	}
+	w.Header().Del("Content-Length")
+	w.WriteHeader(rec.status)
+	w.Write(rec.body.Bytes()[:rec.body.Len()/2])
+	http.NewResponseController(w).Flush()
+	panic(http.ErrAbortHandler)
+}
+
+// recorder holds an answer back.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func newRecorder() *recorder { return &recorder{header: http.Header{}} }
+
+func (r *recorder) Header() http.Header { return r.header }
+func (r *recorder) Flush()              {}
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+func (r *recorder) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	return r.body.Write(p)
+}
+
+// edit changes members of a JSON answer, or parameters of a redirect.
+func (r *recorder) edit(f Fault) {
+	if len(f.Edit) == 0 {
+		return
+	}
+	if at := r.header.Get("Location"); at != "" {
+		r.header.Set("Location", editQuery(at, f))
+		return
+	}
+	d := json.NewDecoder(bytes.NewReader(r.body.Bytes()))
+	d.UseNumber()
+	var members map[string]any
+	if d.Decode(&members) != nil || members == nil {
+		return
+	}
+	f.apply(members)
+	r.body.Reset()
+	json.NewEncoder(&r.body).Encode(members)
+}
+
+func editQuery(address string, f Fault) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	q := u.Query()
+	for name, value := range f.Edit {
+		if value == nil {
+			q.Del(name)
+		} else {
+			q.Set(name, textOf(value))
+		}
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// textOf writes a value of an edit as plain text.
+func textOf(value any) string {
+	if s, ok := value.(string); ok {
+		return s
+	}
+	data, _ := json.Marshal(value)
+	return string(data)
+}
+
+// watcher notes the status of an answer that streams.
+type watcher struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *watcher) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *watcher) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+func (w *watcher) Flush()                      { http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *watcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// writeJSON answers with a JSON value that nobody may keep.
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}

@@ -1,0 +1,212 @@
+// This file is the grants without a browser: client credentials (RFC 6749 §4.4), assertions (RFC 7523 §2.1), and the exchange of an ID
+// token for an ID-JAG (RFC 8693) at the identity provider that comes with the demo.
+
+package demo
+
+import (
+	"crypto/rand"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+)
+
+const (
+	idpClient     = "demo-idp-client"
+	typeIDToken   = "urn:ietf:params:oauth:token-type:id_token"
+	typeIDJAG     = "urn:ietf:params:oauth:token-type:id-jag"
+	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+)
+
+func signatures() []jose.SignatureAlgorithm {
+	return []jose.SignatureAlgorithm{jose.ES256, jose.RS256, jose.PS256, jose.EdDSA}
+}
+
+func signatureNames() []string {
+	names := []string{}
+	for _, a := range signatures() {
+		names = append(names, string(a))
+	}
+	return names
+}
+
+// redeemCredentials gives a token to a client that can keep a secret.
+func (s *Server) redeemCredentials(t *tokenRequest) (*tokenAnswer, *oauthError) {
+	if t.client.Method == "none" {
+		return nil, refuse("unauthorized_client", "client_credentials is for clients that authenticate (RFC 6749 section 4.4)")
+	}
+	return s.issueDirect(t, grantCredentials, t.client.ID)
+}
+
+// issueDirect makes a grant without a user's approval. It has no refresh token.
+func (s *Server) issueDirect(t *tokenRequest, kind, subject string) (*tokenAnswer, *oauthError) {
+	resource, refused := s.checkResource(t.form["resource"], "")
+	if refused != nil {
+		return nil, refused
+	}
+	scopes, refused := s.Settings().checkScope(t.form.Get("scope"), t.client.Scope)
+	if refused != nil {
+		return nil, refused
+	}
+	s.mu.Lock()
+	g := s.newGrant(kind, t.client.ID, subject, resource, scopes)
+	g.key = t.key
+	s.mu.Unlock()
+	s.count("login")
+	return s.issue(g, t, false), nil
+}
+
+// claims is what our JWTs say.
+type claims struct {
+	jwt.Claims
+	Resource string `json:"resource,omitempty"`
+	Scope    string `json:"scope,omitempty"`
+}
+
+// redeemAssertion takes a workload's assertion, or an ID-JAG of our identity provider.
+func (s *Server) redeemAssertion(t *tokenRequest) (*tokenAnswer, *oauthError) {
+	c, err := s.verify(t.form.Get("assertion"))
+	if err != nil {
+		return nil, refuse("invalid_grant", "the assertion: %v", err)
+	}
+	if !slices.Contains(c.Audience, t.issuer) {
+		return nil, refuse("invalid_grant", "the assertion is for %q, expected %q", []string(c.Audience), t.issuer)
+	}
+	switch c.Issuer {
+	case s.asOrigin + "/workload":
+	case s.asOrigin + "/idp":
+		if !s.once("id-jag "+c.ID, c.Expiry.Time()) {
+			return nil, refuse("invalid_grant", "the assertion was used before")
+		}
+		if c.Resource != "" && !slices.Contains(s.resources(), c.Resource) {
+			return nil, refuse("invalid_target", "the assertion is for another resource")
+		}
+	default:
+		return nil, refuse("invalid_grant", "the assertion is from %q, who is not trusted", c.Issuer)
+	}
+	return s.issueDirect(t, grantJWTBearer, c.Subject)
+}
+
+// verify checks signature and times of a JWT that we signed.
+func (s *Server) verify(token string) (claims, error) {
+	var c claims
+	parsed, err := jwt.ParseSigned(token, signatures())
+	if err != nil {
+		return c, err
+	}
+	if err := parsed.Claims(s.key.Public(), &c); err != nil {
+		return c, err
+	}
+	return c, c.ValidateWithLeeway(jwt.Expected{Time: s.now()}, 0)
+}
+
+// sign makes a JWT of ours.
+func (s *Server) sign(typ string, c claims) string {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: s.key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+	if err != nil {
+		return "" // ES256 and its key always make a signer
+	}
+	token, err := jwt.Signed(signer).Claims(c).Serialize()
+	if err != nil {
+		return ""
+	}
+	return token
+}
+
+// claimsFor fills in the usual claims.
+func (s *Server) claimsFor(issuer, subject, audience string, ttl time.Duration) claims {
+	if ttl == 0 {
+		ttl = 5 * time.Minute
+	}
+	now := s.now()
+	return claims{Claims: jwt.Claims{Issuer: s.asOrigin + issuer, Subject: orText(subject, "demo-user"), Audience: jwt.Audience{audience},
+		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(ttl)), ID: rand.Text()}}
+}
+
+// Assertion returns a JWT that the token endpoint takes for the jwt-bearer grant, as a workload's platform would write into a file. Empty
+// and zero mean "demo-user" and five minutes; a negative ttl makes one that has expired.
+func (s *Server) Assertion(subject string, ttl time.Duration) string {
+	return s.sign("JWT", s.claimsFor("/workload", subject, s.Issuer(), ttl))
+}
+
+// IDToken returns an ID token that the identity provider exchanges for an ID-JAG.
+func (s *Server) IDToken(subject string, ttl time.Duration) string {
+	return s.sign("JWT", s.claimsFor("/idp", subject, idpClient, ttl))
+}
+
+// serveIDP is the token endpoint of the identity provider: it only exchanges.
+func (s *Server) serveIDP(w http.ResponseWriter, r *request) {
+	t, refused := s.readToken(w, r)
+	if refused == nil && t.form.Get("grant_type") != grantExchange {
+		refused = refuse("unsupported_grant_type", "the identity provider only exchanges tokens (RFC 8693)")
+	}
+	if refused == nil {
+		var answer *tokenAnswer
+		if answer, refused = s.redeemExchange(t); refused == nil {
+			writeJSON(w, http.StatusOK, answer)
+			return
+		}
+	}
+	s.writeError(w, r, refused)
+}
+
+// redeemExchange gives an ID-JAG for an ID token: good for one use at our authorization server.
+func (s *Server) redeemExchange(t *tokenRequest) (*tokenAnswer, *oauthError) {
+	for name, want := range map[string]string{"subject_token_type": typeIDToken, "requested_token_type": typeIDJAG, "audience": t.issuer} {
+		if got := t.form.Get(name); got != want {
+			return nil, refuse("invalid_request", "%s is %q, expected %q (RFC 8693)", name, got, want)
+		}
+	}
+	c, err := s.verify(t.form.Get("subject_token"))
+	if err != nil || c.Issuer != s.asOrigin+"/idp" {
+		return nil, refuse("invalid_grant", "the subject token is not a good ID token of this provider: %v", err)
+	}
+	if _, refused := s.checkResource(t.form["resource"], ""); refused != nil {
+		return nil, refused
+	}
+	jag := s.claimsFor("/idp", c.Subject, t.issuer, 0)
+	jag.Resource, jag.Scope = t.form.Get("resource"), t.form.Get("scope")
+	return &tokenAnswer{AccessToken: s.sign("oauth-id-jag+jwt", jag), TokenType: "N_A", IssuedTokenType: typeIDJAG, ExpiresIn: 300}, nil
+}
+
+// checkClientAssertion is private_key_jwt (RFC 7523 §2.2 and §3).
+func (s *Server) checkClientAssertion(form map[string][]string) (*Client, *oauthError) {
+	first := func(name string) string { return strings.Join(form[name], " ") }
+	bad := func(why string) (*Client, *oauthError) {
+		return nil, &oauthError{http.StatusUnauthorized, "invalid_client", "client_assertion: " + why}
+	}
+	if first("client_assertion_type") != assertionType {
+		return bad("client_assertion_type is wrong")
+	}
+	parsed, err := jwt.ParseSigned(first("client_assertion"), signatures())
+	if err != nil {
+		return bad(err.Error())
+	}
+	var c jwt.Claims
+	if err := parsed.UnsafeClaimsWithoutVerification(&c); err != nil {
+		return bad(err.Error())
+	}
+	client, refused := s.lookup(c.Subject)
+	if refused != nil {
+		return nil, refused
+	}
+	var key jose.JSONWebKey
+	if client.Method != "private_key_jwt" || key.UnmarshalJSON(client.Key) != nil || parsed.Claims(key.Key, &c) != nil {
+		return bad("not signed with the key of this client")
+	}
+	issuer := s.Issuer()
+	switch id := first("client_id"); {
+	case c.Issuer != c.Subject || id != "" && id != c.Subject:
+		return bad("iss, sub and client_id differ")
+	case !slices.Contains(c.Audience, issuer) && !slices.Contains(c.Audience, issuer+"/token"):
+		return bad("aud is not the issuer")
+	case c.Expiry == nil || c.ValidateWithLeeway(jwt.Expected{Time: s.now()}, 0) != nil:
+		return bad("exp is missing or past")
+	case c.ID == "" || !s.once("client "+c.ID, c.Expiry.Time()):
+		return bad("jti is missing or was used before")
+	}
+	return client, nil
+}

@@ -1,0 +1,215 @@
+// This file counts and logs what clients do, so that tests can say "one refresh, no more".
+
+package demo
+
+import (
+	"bytes"
+	"encoding/json"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// maxLog bounds the log, in entries; older ones are dropped.
+const maxLog = 20000
+
+// Entry is one request. Secrets in Header and Form are replaced by "[redacted]" in JSON, not in Go.
+type Entry struct {
+	Seq      int         `json:"seq"`
+	Time     time.Time   `json:"time"`
+	Endpoint string      `json:"endpoint"` // see Endpoints; "other" for addresses that are nothing
+	Method   string      `json:"method"`
+	Path     string      `json:"path"`
+	Query    url.Values  `json:"query,omitempty"`
+	Grant    string      `json:"grant,omitempty"` // grant_type, at the token endpoint
+	RPC      string      `json:"rpc,omitempty"`   // method, at an MCP endpoint
+	Tool     string      `json:"tool,omitempty"`
+	Header   http.Header `json:"header,omitempty"`
+	Form     url.Values  `json:"form,omitempty"`   // OAuth endpoints
+	Body     string      `json:"body,omitempty"`   // registration and MCP, cut to 64 kB
+	Status   int         `json:"status,omitempty"` // 0: not answered (yet), or the connection was dropped
+	Error    string      `json:"error,omitempty"`  // the OAuth error that was answered
+}
+
+// MarshalJSON hides secrets.
+func (e Entry) MarshalJSON() ([]byte, error) {
+	type plain Entry
+	p := plain(e)
+	p.Header, p.Query, p.Form = p.Header.Clone(), redact(p.Query), redact(p.Form)
+	for _, name := range []string{"Authorization", "Dpop", "Cookie", "X-Api-Key"} {
+		if v := p.Header.Get(name); v != "" {
+			scheme, _, _ := strings.Cut(v, " ")
+			if name != "Authorization" {
+				scheme = ""
+			}
+			p.Header.Set(name, strings.TrimSpace(scheme+" [redacted]"))
+		}
+	}
+	return json.Marshal(p)
+}
+
+func redact(form url.Values) url.Values {
+	secrets := []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "assertion", "subject_token",
+		"actor_token", "token", "device_code", "access_token"}
+	safe := url.Values{}
+	for name, values := range form {
+		if slices.Contains(secrets, name) {
+			values = []string{"[redacted]"}
+		}
+		safe[name] = values
+	}
+	return safe
+}
+
+// record is the counters and the log.
+type record struct {
+	mu      sync.Mutex
+	seq     int
+	counts  map[string]int
+	entries []*Entry
+	changed chan struct{} // closed and replaced at each change
+}
+
+func (r *record) init() { r.counts, r.changed = map[string]int{}, make(chan struct{}) }
+
+// newEntry describes a request.
+func newEntry(endpoint string, r *http.Request, body []byte) *Entry {
+	e := &Entry{Endpoint: endpoint, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone()}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case kind == "application/x-www-form-urlencoded":
+		e.Form, _ = url.ParseQuery(string(body))
+		e.Grant = e.Form.Get("grant_type")
+	case kind == "application/json":
+		e.Body = string(body[:min(len(body), 64<<10)])
+	}
+	if endpoint == "mcp" {
+		e.RPC, e.Tool = rpcOf(body)
+	}
+	return e
+}
+
+// rpcOf reads method and tool of a JSON-RPC request, the first one of a batch.
+func rpcOf(body []byte) (method, tool string) {
+	type message struct {
+		Method string
+		Params struct{ Name string }
+	}
+	var m message
+	body = bytes.TrimSpace(body)
+	if bytes.HasPrefix(body, []byte("[")) {
+		var batch []message
+		if json.Unmarshal(body, &batch) == nil && len(batch) > 0 {
+			m = batch[0]
+		}
+	} else {
+		json.Unmarshal(body, &m)
+	}
+	if m.Method == "tools/call" {
+		tool = m.Params.Name
+	}
+	return m.Method, tool
+}
+
+// log takes a request in and counts it.
+func (s *Server) log(e *Entry) {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	s.record.seq++
+	e.Seq, e.Time = s.record.seq, s.now().UTC()
+	s.record.entries = append(s.record.entries, e)
+	if len(s.record.entries) > 2*maxLog {
+		s.record.entries = slices.Clone(s.record.entries[maxLog:])
+	}
+	s.record.add("requests", e.Endpoint)
+	if e.Grant != "" {
+		s.record.add(e.Endpoint + "/" + e.Grant)
+	}
+	if e.RPC != "" {
+		s.record.add("mcp/" + e.RPC)
+	}
+}
+
+// answered notes the status of an answer.
+func (s *Server) answered(e *Entry, status int) {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	e.Status = status
+	s.record.add()
+}
+
+// note notes the OAuth error of an answer.
+func (s *Server) note(e *Entry, code string) {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	e.Error = code
+}
+
+// count counts things that happened.
+func (s *Server) count(kinds ...string) {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	s.record.add(kinds...)
+}
+
+func (r *record) add(kinds ...string) {
+	for _, k := range kinds {
+		r.counts[k]++
+	}
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// Count returns how often something happened. Requests are counted by endpoint ("token", "mcp", "metadata", …, "requests" for all), by
+// grant ("token/refresh_token") and by MCP method ("mcp/tools/call"), when they arrive. What came of them is counted apart: "login" (codes
+// redeemed), "approve" (authorizations), "refresh" (successful ones), "reuse" (refresh tokens used twice, grants revoked for it), "grace"
+// (used twice, forgiven), "registered", "unregistered", "revoked" (grants ended by revocation), "401", "403" (MCP requests refused),
+// "tool/NAME" (tools that really ran).
+func (s *Server) Count(kind string) int {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	return s.record.counts[kind]
+}
+
+// Counts returns all counters.
+func (s *Server) Counts() map[string]int {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	all := map[string]int{}
+	for k, n := range s.record.counts {
+		all[k] = n
+	}
+	return all
+}
+
+// Requests returns the log, of some endpoints or of all.
+func (s *Server) Requests(endpoints ...string) []Entry {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	entries := []Entry{}
+	for _, e := range s.record.entries {
+		if len(endpoints) == 0 || slices.Contains(endpoints, e.Endpoint) {
+			entries = append(entries, *e)
+		}
+	}
+	return entries
+}
+
+// Reset empties counters and log.
+func (s *Server) Reset() {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	clear(s.record.counts)
+	s.record.entries = nil
+}
+
+// changes returns the count, and a channel that is closed when counters change next.
+func (s *Server) changes(kind string) (int, <-chan struct{}) {
+	s.record.mu.Lock()
+	defer s.record.mu.Unlock()
+	return s.record.counts[kind], s.record.changed
+}

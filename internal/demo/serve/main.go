@@ -1,0 +1,127 @@
+// Command serve runs the demo server of package demo until it is told to stop: by SIGINT or SIGTERM, or, with -stdin, by the end of its
+// standard input. The first line on stdout is the address of the MCP endpoint.
+//
+//	go run ./internal/demo/serve -ttl 60s
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+
+// options is what the flags say.
+type options struct {
+	demo.Options
+	set, paths list
+	portFile   string
+	stdin      bool
+	interact   bool
+	ttl        time.Duration
+}
+
+// list is a flag that may be given several times.
+type list []string
+
+func (l *list) String() string     { return strings.Join(*l, " ") }
+func (l *list) Set(s string) error { *l = append(*l, s); return nil }
+
+func flags(o *options, stderr io.Writer) *flag.FlagSet {
+	f := flag.NewFlagSet("serve", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.Addr, "addr", "127.0.0.1:0", "`address` to listen on; port 0 is a free one")
+	f.StringVar(&o.Host, "host", "", "host `name` in addresses, such as localhost (default: that of -addr)")
+	f.StringVar(&o.portFile, "port-file", "", "write the port number into this `file` when ready")
+	f.StringVar(&o.Era, "era", "both", "`revision` of MCP: "+strings.Join(demo.Eras(), ", "))
+	f.Var(&o.paths, "path", "`path` of an MCP endpoint; repeatable (default /mcp)")
+	f.BoolVar(&o.JSON, "json", false, "answer MCP requests with JSON rather than event streams")
+	f.StringVar(&o.IssuerPath, "issuer-path", "", "`path` of the issuer, such as /tenant1")
+	f.BoolVar(&o.SeparateIssuer, "separate-issuer", false, "give the authorization server a port of its own")
+	f.DurationVar(&o.ttl, "ttl", 0, "lifetime of access tokens (default 1h)")
+	f.BoolVar(&o.interact, "interactive", false, "show a page with a button instead of approving at once")
+	f.Var(&o.set, "fault", "`words` for the server: a fault, a setting or an action; repeatable, see below")
+	f.BoolVar(&o.stdin, "stdin", false, "stop when standard input ends, so that the server goes when its parent does")
+	f.Usage = func() { usage(f, stderr) }
+	return f
+}
+
+func usage(f *flag.FlagSet, w io.Writer) {
+	fmt.Fprintln(w, "Serves OAuth and MCP on loopback, for trying and testing. Prints the address of the MCP endpoint.\n\nFlags:")
+	f.PrintDefaults()
+	fmt.Fprintf(w, "\nWords for -fault, and for http://ADDRESS/_demo/set?q=WORDS while it runs:\n\n%s", demo.Help())
+}
+
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var o options
+	if err := flags(&o, stderr).Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return 0
+		}
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	o.Paths, o.Settings.TTL, o.Settings.Interactive = o.paths, o.ttl, o.interact
+	s, err := start(o)
+	if err != nil {
+		fmt.Fprintln(stderr, "serve:", err)
+		return 2
+	}
+	defer s.Close()
+	fmt.Fprintln(stdout, s.URL())
+	if o.stdin {
+		go func() { io.Copy(io.Discard, stdin); stop() }()
+	}
+	<-ctx.Done()
+	return 0
+}
+
+// start starts the server and tells the port.
+func start(o options) (*demo.Server, error) {
+	s, err := demo.Start(o.Options)
+	if err != nil {
+		return nil, err
+	}
+	for _, words := range o.set {
+		if err := s.Set(words); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	if o.portFile == "" {
+		return s, nil
+	}
+	if err := write(o.portFile, s.Port()+"\n"); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// write puts a file in place at once, so that whoever waits for it never reads half.
+func write(path, content string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".port-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(content)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,169 @@
+// This file holds what the server is like: the settings, and how words are read into fields, for settings and faults alike.
+
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Settings says how the server behaves. The zero value is a strict, friendly server. The tag `set` is the word for Set and -fault.
+type Settings struct {
+	TTL         time.Duration `set:"ttl" help:"lifetime of access tokens; 0: 1h"`
+	Rotate      string        `set:"rotate" help:"refresh tokens: always (default) a new one each time, never: the old one stays good and the answer names none"`
+	Grace       time.Duration `set:"grace" help:"for so long a refresh token that was just rotated is answered again with its successor; 0: reuse revokes the grant"`
+	Single      bool          `set:"single" help:"a refresh revokes the access tokens given before (as Notion does)"`
+	Early       time.Duration `set:"early" help:"refuse a refresh with 400 while the access token is good for longer than this; 0: never"`
+	Offline     string        `set:"offline" help:"who gets a refresh token: always (default), scope: only with offline_access, never"`
+	Bytes       int           `set:"bytes" help:"access and refresh tokens are padded to so many bytes; 0: about 40"`
+	User        string        `set:"user" help:"who approves; empty: demo-user"`
+	Interactive bool          `set:"interactive" help:"show a page with a button instead of approving at once"`
+	Resource    string        `set:"resource" help:"the resource parameter: require (default), optional, refuse (as Entra does)"`
+	ResourceID  string        `set:"resource_id" help:"the resource identifier, ORIGIN stands for scheme, host and port; empty: the address of the endpoint"`
+	Withhold    []string      `set:"withhold" help:"scopes that are never granted, asked for or not"`
+	Base        []string      `set:"base" help:"scopes that every MCP request needs; empty: notes:read"`
+	Scopes      []string      `set:"scopes" help:"scopes the authorization server knows; empty: notes:read notes:write offline_access"`
+	Challenge   string        `set:"challenge" help:"what a 401 names: full (default), noscope, nometadata, bare, none (no WWW-Authenticate at all)"`
+	Missing403  bool          `set:"bare403" help:"403 names the scope but no error (as servers on the Go SDK do)"`
+	Open        []string      `set:"open" help:"MCP methods that need no token, such as initialize tools/list; * for all"`
+	StrictInit  bool          `set:"strictinit" help:"answer initialize with a newer version by 400 (as Slack does)"`
+	Methods     []string      `set:"methods" help:"client authentication methods; empty: none client_secret_basic client_secret_post private_key_jwt"`
+	SecretTTL   time.Duration `set:"secret_ttl" help:"lifetime of the secrets of registered clients; 0: never ends"`
+	Secrets     bool          `set:"secrets" help:"registration gives every client a secret and asks for it, whatever was asked"`
+	Documents   string        `set:"documents" help:"client ID metadata documents: no (default), yes, loopback: also over http on this machine"`
+	DPoP        string        `set:"dpop" help:"no (default), offer, require (RFC 9449)"`
+	Nonce       bool          `set:"nonce" help:"DPoP proofs need the nonce of the server"`
+	Device      string        `set:"device" help:"device codes: auto (default) approves at the second poll, wait: until the page is used, deny, expire, slow: slow_down first"`
+	Interval    int           `set:"interval" help:"seconds between polls of the device grant; 0: 1"`
+	PRM         string        `set:"prm" help:"resource metadata at: path (default), root, both, none (2025-03-26)"`
+	ASM         string        `set:"asm" help:"server metadata at: oauth (default), oidc, appended, all, none (with default endpoints)"`
+	Discovery   string        `set:"discovery" help:"shorthand: 2025-03-26 (no resource metadata), default-endpoints (no metadata at all), empty: as prm and asm say"`
+}
+
+func (v Settings) scopes() []string {
+	return orWords(v.Scopes, "notes:read", "notes:write", "offline_access")
+}
+func (v Settings) base() []string { return orWords(v.Base, "notes:read") }
+func (v Settings) methods() []string {
+	return orWords(v.Methods, "none", "client_secret_basic", "client_secret_post", "private_key_jwt")
+}
+func (v Settings) prm() string { return v.place(v.PRM, "path") }
+func (v Settings) asm() string {
+	if v.Discovery == "2025-03-26" {
+		return "oauth"
+	}
+	return v.place(v.ASM, "oauth")
+}
+func (v Settings) place(chosen, otherwise string) string {
+	if v.Discovery != "" {
+		return "none"
+	}
+	return orText(chosen, otherwise)
+}
+
+func (v Settings) challenge() string {
+	if v.Discovery != "" && v.Challenge == "" {
+		return "bare"
+	}
+	return orText(v.Challenge, "full")
+}
+
+func (v Settings) ttl() time.Duration {
+	if v.TTL == 0 {
+		return time.Hour
+	}
+	return v.TTL
+}
+
+func orText(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func orWords(list []string, otherwise ...string) []string {
+	if len(list) == 0 {
+		return otherwise
+	}
+	return list
+}
+
+// assign reads value into the field of *target whose tag `set` is key.
+func assign(target any, key, value string) error {
+	v := reflect.ValueOf(target).Elem()
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if field.Tag.Get("set") != key {
+			continue
+		}
+		if err := assignField(v.Field(i), value); err != nil {
+			return fmt.Errorf("%s=%s: %w", key, value, err)
+		}
+		return checkChoice(field, value)
+	}
+	return fmt.Errorf("%q is not known: see Help", key)
+}
+
+// checkChoice refuses a word that the help does not offer.
+func checkChoice(field reflect.StructField, value string) error {
+	choices := field.Tag.Get("one")
+	if choices == "" || value == "" || strings.Contains(" "+choices+" ", " "+value+" ") {
+		return nil
+	}
+	return fmt.Errorf("%s=%s: expected one of %s", field.Tag.Get("set"), value, choices)
+}
+
+func assignField(f reflect.Value, value string) (err error) {
+	switch p := f.Addr().Interface().(type) {
+	case *time.Duration:
+		*p, err = time.ParseDuration(value)
+	case *bool:
+		*p, err = strconv.ParseBool(orText(value, "true"))
+	case *int:
+		*p, err = strconv.Atoi(value)
+	case *string:
+		*p = text(value)
+	case *[]string:
+		*p, err = words(value)
+	default:
+		err = fmt.Errorf("has no words for %s", f.Type())
+	}
+	return err
+}
+
+// text undoes JSON quotes, so that a value may hold commas.
+func text(value string) string {
+	var s string
+	if strings.HasPrefix(value, `"`) && json.Unmarshal([]byte(value), &s) == nil {
+		return s
+	}
+	return value
+}
+
+// words reads a JSON array, or words with spaces between.
+func words(value string) ([]string, error) {
+	if !strings.HasPrefix(value, "[") {
+		return strings.Fields(text(value)), nil
+	}
+	var list []string
+	err := json.Unmarshal([]byte(value), &list)
+	return list, err
+}
+
+// describe lists the words of a struct with their meaning.
+func describe(v any) string {
+	var b strings.Builder
+	t := reflect.TypeOf(v)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		if f.Tag.Get("set") != "" {
+			fmt.Fprintf(&b, "  %-12s %s\n", f.Tag.Get("set"), f.Tag.Get("help"))
+		}
+	}
+	return b.String()
+}
