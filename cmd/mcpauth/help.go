@@ -10,7 +10,7 @@ import (
 )
 
 // guide is what the program says when it is given nothing to do: the five stages in their order.
-const guide = `mcpauth logs in to MCP servers, keeps the credentials, and calls tools with them.
+const guide = `mcpauth logs in to MCP servers, keeps the credentials, and calls tools.
 
   1. log in     mcpauth login https://mcp.example.com/mcp --name example
   2. look       mcpauth status
@@ -24,11 +24,11 @@ mcpauth --help lists everything; mcpauth COMMAND --help explains a command.
 
 // exitCodes are those of CLI.md in short.
 const exitCodes = `Exit codes:
-  0  done                                4  authorization needed and not obtained
-  1  unexpected failure (a bug)          5  network or server failure
-  2  usage or configuration error        6  credential store failed
-  3  the tool reported an error          7  refused for security
-                                       130  interrupted
+  0  done                              4  authorization needed, not obtained
+  1  unexpected failure (a bug)        5  network or server failure
+  2  usage or configuration error      6  credential store failed
+  3  the tool reported an error        7  refused for security
+                                     130  interrupted
 `
 
 // helpText is the help of a command, or of the program.
@@ -40,7 +40,7 @@ func helpText(app *cli.App, command string) string {
 		for _, c := range app.Commands {
 			fmt.Fprintf(&b, "  %-9s %s\n", c.Name, c.Usage)
 		}
-		b.WriteString("\nA SERVER is a URL (https://…), a name given by login --name, or a name in the configuration file.\n\n")
+		b.WriteString("\nA SERVER is a URL (https://...), a name given by login --name, or a name in the\nconfiguration file.\n\n")
 		b.WriteString(flagsText("Global flags, before or after the command", app.Flags))
 		entry(&b, "--version", "print the version")
 		b.WriteString("\n" + exitCodes)
@@ -135,7 +135,7 @@ func globalLine(flags []cli.Flag) string {
 	var words []string
 	for _, f := range flags {
 		head, _ := describeFlag(f)
-		words = append(words, head+",")
+		words = append(words, strings.ReplaceAll(head, ", -", "|-")+",")
 	}
 	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ",")
 	return "Global flags (mcpauth --help explains them):\n  " + wrap(words, 2) + "\n"

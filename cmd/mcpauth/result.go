@@ -147,7 +147,7 @@ func (d *saveDir) save(name string, data []byte) (string, error) {
 // fileName makes the name of a file from what the server calls a block: the last part of its address or its name, else the tool's name
 // and the block's number. Only harmless letters survive, and the extension is that of the media type.
 func fileName(b mcpclient.Block, tool string, number int) string {
-	name := b.Name
+	name := path.Base(strings.ReplaceAll(b.Name, `\`, "/"))
 	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
 		if name = path.Base(u.Path); u.Path == "" {
 			name = path.Base(u.Opaque)

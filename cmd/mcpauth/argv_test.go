@@ -1,0 +1,144 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// testProgram is a program without a world, for its table of flags.
+func testProgram() *program {
+	env := func(string) (string, bool) { return "", false }
+	return &program{lookup: env, stdin: strings.NewReader(""), out: newOutput(&strings.Builder{}, &strings.Builder{}, env)}
+}
+
+func TestArrange(t *testing.T) {
+	app := testProgram().app()
+	for _, test := range []struct{ name, args, want string }{
+		{"nothing", "", ""},
+		{"as it is", "--json status -- linear", "--json status -- linear"},
+		{"global flag after the argument", "status linear --json", "--json status -- linear"},
+		{"flags on both sides", "login --name a https://x --if-needed", "login --name a --if-needed -- https://x"},
+		{"value that is an argument elsewhere", "call x t --args - a=b", "call --args - -- x t a=b"},
+		{"short names become long", "-q status -v", "--quiet --verbose status"},
+		{"value in the word", "status --timeout=5s x", "--timeout=5s status -- x"},
+		{"false", "status --json=false", "--json=false status"},
+		{"dashes after the end of flags", "call x t -- --json -- a", "call -- x t --json -- a"},
+		{"end of flags before the command", "-- status", "status"},
+		{"repeated flags keep their order", "login x --scope a --scope b", "login --scope a --scope b -- x"},
+		{"value with a dash", "login x --browser -w", "login --browser -w -- x"},
+		{"help words are servers too", "status help", "status -- help"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a, err := arrange(strings.Fields(test.args), app.Flags, app.Commands)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(a.words, " "); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestArrangeHelp(t *testing.T) {
+	app := testProgram().app()
+	for _, test := range []struct {
+		args, command string
+		help, version bool
+	}{
+		{"--help", "", true, false},
+		{"status --help x", "status", true, false},
+		{"status x -h --nonsense", "status", true, false},
+		{"help login", "login", true, false},
+		{"--version", "", false, true},
+		{"call x t -- --help", "call", false, false},
+	} {
+		a, err := arrange(strings.Fields(test.args), app.Flags, app.Commands)
+		if err != nil || a.help != test.help || a.version != test.version || a.command != test.command {
+			t.Errorf("%q: %+v, %v", test.args, a, err)
+		}
+	}
+}
+
+func TestArrangeRefuses(t *testing.T) {
+	app := testProgram().app()
+	for _, test := range []struct{ args, message, hint string }{
+		{"stauts", `unknown command "stauts"`, "did you mean mcpauth status?"},
+		{"xyzzy", `unknown command "xyzzy"`, "mcpauth --help lists the commands"},
+		{"status --jsno", `unknown flag "--jsno"`, "did you mean --json?"},
+		{"status -json", `unknown flag "-json"`, "did you mean --json?"},
+		{"--scope a login", `unknown flag "--scope" before a command`, "a command's own flags come after its name"},
+		{"login x --name", "--name needs a value", ""},
+		{"login x --name --if-needed", "--name needs a value", "--name=VALUE"},
+		{"status --version", `unknown flag "--version"`, ""},
+	} {
+		_, err := arrange(strings.Fields(test.args), app.Flags, app.Commands)
+		var u *usageError
+		if !errors.As(err, &u) || u.message != test.message || !strings.Contains(u.hint, test.hint) {
+			t.Errorf("%q: %v, hint %q", test.args, err, u.hint)
+		}
+	}
+}
+
+// Every word comes out again, and order is reached in one step.
+func FuzzArrange(f *testing.F) {
+	for _, seed := range []string{"status linear --json", "call s t -- --json -- x", "-H a:b login --name n x", "login --scope=a\x00\n --scope b", "-- -- --", "- call"} {
+		f.Add(strings.ReplaceAll(seed, " ", "\x1f"))
+	}
+	app := testProgram().app()
+	f.Fuzz(func(t *testing.T, line string) {
+		args := strings.Split(line, "\x1f")
+		a, err := arrange(args, app.Flags, app.Commands)
+		if err != nil {
+			if !errors.As(err, new(*usageError)) {
+				t.Fatalf("%q: %T", args, err)
+			}
+			return
+		}
+		if a.help || a.version {
+			return
+		}
+		again, err := arrange(a.words, app.Flags, app.Commands)
+		if err != nil || !slices.Equal(again.words, a.words) {
+			t.Fatalf("%q became %q, then %q: %v", args, a.words, again.words, err)
+		}
+		if got, want := bag(a.words), bag(args); !slices.Equal(got, want) {
+			t.Fatalf("%q lost words: %q", args, a.words)
+		}
+	})
+}
+
+// bag is the words without the first "--", sorted, under their long names.
+func bag(words []string) []string {
+	before, after := cutAt(words, "--")
+	var out []string
+	for i, w := range slices.Concat(before, after) {
+		long := map[string]string{"-q": "--quiet", "-v": "--verbose", "-H": "--header"}
+		name, value, ok := strings.Cut(w, "=")
+		if l := long[name]; l != "" && i < len(before) {
+			if w = l; ok {
+				w += "=" + value
+			}
+		}
+		out = append(out, w)
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestNearest(t *testing.T) {
+	for _, test := range []struct{ word, known, want string }{
+		{"lienar", "linear notion", "linear"},
+		{"stat", "status login", "status"},
+		{"x", "linear notion", ""},
+		{"LINEAR", "linear", "linear"},
+		{"lgoin", "login logout", "login"},
+		{"ad", "add echo", "add"},
+	} {
+		if got := strings.Join(nearest(test.word, strings.Fields(test.known)), " "); got != test.want {
+			t.Errorf("%s among %s: got %q, want %q", test.word, test.known, got, test.want)
+		}
+	}
+}

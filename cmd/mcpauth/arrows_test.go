@@ -1,0 +1,202 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// arrows is which package may import which of ours. A new arrow is a decision: say why in the commit.
+func arrows() map[string]string {
+	return map[string]string{
+		// The leaves of cmd are for their errors, in exit.go; callback also opens the browser. See fileArrows.
+		"cmd/mcpauth":           "pkg/flow pkg/mcpclient pkg/keystore internal/config internal/httpx pkg/discovery pkg/dcr pkg/callback pkg/token",
+		"pkg/flow":              "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx",
+		"pkg/discovery":         "internal/httpx",
+		"pkg/dcr":               "internal/httpx",
+		"pkg/callback":          "internal/httpx",
+		"pkg/token":             "internal/httpx",
+		"pkg/mcpclient":         "internal/httpx",
+		"pkg/pkce":              "",
+		"pkg/keystore":          "",
+		"internal/config":       "",
+		"internal/httpx":        "",
+		"internal/demo":         "",
+		"internal/demo/serve":   "internal/demo",
+		"internal/demo/browser": "",
+	}
+}
+
+// fileArrows says in which files of cmd/mcpauth some imports may stand.
+func fileArrows() map[string]string {
+	return map[string]string{
+		"mcpauth/pkg/discovery":              "exit.go",
+		"mcpauth/pkg/dcr":                    "exit.go",
+		"mcpauth/pkg/token":                  "exit.go",
+		"mcpauth/pkg/callback":               "exit.go client.go",
+		"github.com/olekukonko/tablewriter/": "output.go",
+		"github.com/olekukonko/tablewriter":  "output.go",
+	}
+}
+
+// third says which packages may import a module of others.
+func third() map[string]string {
+	return map[string]string{
+		"golang.org/x/oauth2":                    "pkg/token pkg/flow pkg/mcpclient", // mcpclient: the type in auth.OAuthHandler
+		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
+		"golang.org/x/term":                      "cmd/mcpauth",
+		"github.com/zalando/go-keyring":          "pkg/keystore",
+		"github.com/gofrs/flock":                 "pkg/keystore",
+		"filippo.io/age":                         "pkg/keystore",
+		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
+		"github.com/urfave/cli/v2":               "cmd/mcpauth",
+		"github.com/go-jose/go-jose/v4":          "pkg/token",
+		"github.com/tailscale/hujson":            "internal/config",
+		"github.com/google/jsonschema-go":        "pkg/mcpclient",
+		"github.com/modelcontextprotocol/go-sdk": "pkg/mcpclient pkg/flow internal/demo",
+		"github.com/rogpeppe/go-internal":        "",
+	}
+}
+
+// testsToo are modules that only tests may import, beside what their package may.
+func testsToo() []string {
+	return []string{"github.com/rogpeppe/go-internal", "github.com/modelcontextprotocol/go-sdk", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2"}
+}
+
+type goPackage struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+func TestArrows(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./cmd/...", "./pkg/...", "./internal/...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed, dec := arrows(), json.NewDecoder(strings.NewReader(string(out)))
+	for {
+		var p goPackage
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, "mcpauth/")
+		list, ok := allowed[name]
+		if !ok {
+			t.Errorf("%s is not on the map", name)
+			continue
+		}
+		delete(allowed, name)
+		for _, i := range p.Imports {
+			checkArrow(t, name, i, strings.Fields(list), false)
+		}
+		for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
+			checkArrow(t, name, i, append(strings.Fields(list), "internal/demo", name), true)
+		}
+	}
+	for name := range allowed {
+		t.Errorf("%s is on the map but not in the house", name)
+	}
+}
+
+func checkArrow(t *testing.T, from, to string, ours []string, inTest bool) {
+	if own, ok := strings.CutPrefix(to, "mcpauth/"); ok {
+		if !slices.Contains(ours, own) {
+			t.Errorf("%s imports %s (test: %v)", from, own, inTest)
+		}
+		return
+	}
+	if first, _, _ := strings.Cut(to, "/"); !strings.Contains(first, ".") {
+		return // standard library
+	}
+	for module, users := range third() {
+		if to == module || strings.HasPrefix(to, module+"/") {
+			if !slices.Contains(strings.Fields(users), from) && !(inTest && slices.Contains(testsToo(), module)) {
+				t.Errorf("%s imports %s (test: %v)", from, to, inTest)
+			}
+			return
+		}
+	}
+	t.Errorf("%s imports %s, which is not on the map of modules", from, to)
+}
+
+func TestFileArrows(t *testing.T) {
+	files, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range f.Imports {
+			path, _ := strconv.Unquote(i.Path.Value)
+			for prefix, where := range fileArrows() {
+				if (path == prefix || strings.HasSuffix(prefix, "/") && strings.HasPrefix(path, prefix)) && !slices.Contains(strings.Fields(where), file) {
+					t.Errorf("%s imports %s", file, path)
+				}
+			}
+		}
+	}
+}
+
+// Only exit.go knows exit numbers, and only main ends the process.
+func TestNobodyElseExits(t *testing.T) {
+	for _, pattern := range []string{"*.go", "../../pkg/*/*.go", "../../internal/httpx/*.go", "../../internal/config/*.go"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			if strings.HasSuffix(file, "_test.go") || file == "main.go" {
+				continue
+			}
+			f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, call := range calls(f) {
+				if call == "os.Exit" || call == "panic" || strings.HasPrefix(call, "log.Fatal") {
+					t.Errorf("%s calls %s", file, call)
+				}
+			}
+		}
+	}
+}
+
+// calls lists the functions that a file calls, by their names.
+func calls(f *ast.File) []string {
+	var names []string
+	ast.Inspect(f, func(n ast.Node) bool {
+		c, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		switch fun := c.Fun.(type) {
+		case *ast.Ident:
+			names = append(names, fun.Name)
+		case *ast.SelectorExpr:
+			if x, ok := fun.X.(*ast.Ident); ok {
+				names = append(names, x.Name+"."+fun.Sel.Name)
+			}
+		}
+		return true
+	})
+	return names
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mcpauth/pkg/flow"
+)
+
+func TestBrowser(t *testing.T) {
+	for _, test := range []struct {
+		name, flag string
+		never      bool
+		env        map[string]string
+		command    string
+		ok         bool
+	}{
+		{"system's own", "", false, nil, "", true},
+		{"--browser", "firefox", false, map[string]string{"BROWSER": "none", "CI": "true"}, "firefox", true},
+		{"--browser none", "none", false, map[string]string{"BROWSER": "w3m"}, "", false},
+		{"--no-browser", "", true, map[string]string{"BROWSER": "w3m"}, "", false},
+		{"BROWSER", "", false, map[string]string{"BROWSER": "w3m"}, "w3m", true},
+		{"BROWSER=none", "", false, map[string]string{"BROWSER": "none"}, "", false},
+		{"CI", "", false, map[string]string{"CI": "1"}, "", false},
+		{"CI=false", "", false, map[string]string{"CI": "false"}, "", true},
+		{"CI and BROWSER", "", false, map[string]string{"CI": "true", "BROWSER": "w3m"}, "w3m", true},
+	} {
+		command, ok := browser(test.flag, test.never, func(n string) string { return test.env[n] })
+		if command != test.command || ok != test.ok {
+			t.Errorf("%s: %q %v", test.name, command, ok)
+		}
+	}
+}
+
+func TestReauth(t *testing.T) {
+	for _, test := range []struct {
+		flag, env string
+		browser   bool
+		want      string
+	}{
+		{"", "", true, "browser"}, {"", "", false, "refresh"}, {"browser", "", false, "refresh"}, {"never", "browser", true, "never"},
+		{"", "never", true, "never"}, {"refresh", "never", true, "refresh"}, {"sometimes", "", true, ""}, {"", "maybe", true, ""},
+	} {
+		p := testProgram()
+		p.lookup = func(string) (string, bool) { return test.env, test.env != "" }
+		got, err := p.reauth(test.flag, test.browser)
+		if got != test.want || (err != nil) != (test.want == "") || err != nil && explain(err).exit != exitUsage {
+			t.Errorf("%+v: got %q, %v", test, got, err)
+		}
+	}
+}
+
+func TestFolder(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		env  map[string]string
+		want string
+	}{
+		{"own variable", map[string]string{"MCPAUTH_STATE_DIR": "/a", "XDG_STATE_HOME": "/b", "HOME": "/c"}, "/a"},
+		{"XDG", map[string]string{"XDG_STATE_HOME": "/b", "HOME": "/c"}, "/b/mcpauth"},
+		{"relative XDG is ignored", map[string]string{"XDG_STATE_HOME": "b", "HOME": "/c"}, "/c/.local/state/mcpauth"},
+		{"home", map[string]string{"HOME": "/c"}, "/c/.local/state/mcpauth"},
+	} {
+		p := testProgram()
+		p.lookup = func(n string) (string, bool) { v, ok := test.env[n]; return v, ok }
+		if got, err := p.stateDir(); err != nil || filepath.ToSlash(got) != test.want {
+			t.Errorf("%s: %q, %v", test.name, got, err)
+		}
+	}
+	_, err := testProgram().stateDir()
+	if explain(err).code != "config" || !strings.Contains(err.Error(), "is not set") {
+		t.Errorf("no HOME: %v", err)
+	}
+}
+
+func TestSetHeader(t *testing.T) {
+	for _, test := range []struct{ name, value, want string }{
+		{"X-Api-Key", "k", ""},
+		{"x-api-key", "tab\tis fine", ""},
+		{"", "x", "without a name"},
+		{"a b", "x", "not the name"},
+		{"X", "a\r\nB: c", "line end"},
+		{"X", "a\x00", "line end"},
+		{"Host", "evil", "set by mcpauth"},
+		{"content-length", "1", "set by mcpauth"},
+	} {
+		err := setHeader(http.Header{}, test.name, test.value)
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%q: %v", test.name, err)
+		}
+	}
+	if err := setHeader(http.Header{}, "X", "s3cret\n"); strings.Contains(err.Error(), "s3cret") {
+		t.Error("the error holds the value")
+	}
+}
+
+func TestPickProfile(t *testing.T) {
+	at := func(names ...string) []flow.Target {
+		var list []flow.Target
+		for _, n := range names {
+			list = append(list, flow.Target{URL: "https://x", Profile: n})
+		}
+		return list
+	}
+	for _, test := range []struct {
+		name   string
+		stored []flow.Target
+		want   string
+		fails  string
+	}{
+		{"none stored", nil, "", ""},
+		{"unnamed", at("a", "", "b"), "", ""},
+		{"one named", at("a"), "a", ""},
+		{"two named", at("b", "a"), "", "a, b"},
+	} {
+		got, err := pickProfile(flow.Target{URL: "https://x"}, test.stored)
+		if got.Profile != test.want || (err != nil) != (test.fails != "") || err != nil && !strings.Contains(err.Error(), test.fails) {
+			t.Errorf("%s: %q, %v", test.name, got.Profile, err)
+		}
+	}
+}

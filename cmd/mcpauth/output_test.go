@@ -1,0 +1,79 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"mcpauth/pkg/flow"
+)
+
+func testOutput(width int) (*output, *strings.Builder) {
+	var out strings.Builder
+	o := newOutput(&out, &strings.Builder{}, func(string) (string, bool) { return "", false })
+	o.width, o.outTerminal = width, width > 0
+	return o, &out
+}
+
+func TestStatusTable(t *testing.T) {
+	name, soon, ago := "linear", int64(54*60+10), int64(-3*3600-60)
+	list := []flow.Status{
+		{Name: &name, State: "valid", ExpiresIn: &soon, Refreshable: true, Scopes: []string{"read", "write"}},
+		{URL: "https://a-server-with-quite-a-long-name.example.com/and/a/path/mcp", State: "expired", ExpiresIn: &ago, Scopes: []string{strings.Repeat("scope ", 12)}},
+		{URL: "https://b", State: "unknown", Scopes: []string{}},
+	}
+	o, out := testOutput(0)
+	if err := o.statusTable(list); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(out.String(), "\n")
+	if !strings.HasPrefix(lines[0], "SERVER ") || !strings.Contains(out.String(), list[1].URL) {
+		t.Errorf("piped:\n%s", out)
+	}
+	if got := strings.Fields(lines[1]); strings.Join(got, " ") != "linear valid in 54m yes read write" {
+		t.Errorf("row %q", got)
+	}
+	if !strings.Contains(lines[2], "3h01m ago") || !strings.Contains(lines[3], " - ") {
+		t.Errorf("piped:\n%s", out)
+	}
+	o, out = testOutput(80)
+	if err := o.statusTable(list); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out.String()) {
+		if n := len([]rune(strings.TrimSuffix(line, "\n"))); n > 80 {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+}
+
+// What a server sends cannot steer a terminal; what goes to a pipe is not touched.
+func TestText(t *testing.T) {
+	const hostile = "a\x1b]0;title\x07b\r\u202ec\u009b2J\tend\n"
+	o, out := testOutput(80)
+	if err := o.text(hostile); err != nil || out.String() != "a]0;titlebc2J\tend\n" {
+		t.Errorf("terminal: %q, %v", out, err)
+	}
+	o, out = testOutput(0)
+	if err := o.text(hostile); err != nil || out.String() != hostile {
+		t.Errorf("pipe: %q, %v", out, err)
+	}
+}
+
+func TestAbout(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		5 * time.Second: "5s", 59*time.Minute + 59*time.Second: "59m", 90 * time.Minute: "1h30m", 47 * time.Hour: "47h00m", 72 * time.Hour: "3d",
+	} {
+		if got := about(d); got != want {
+			t.Errorf("%v: got %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestShellWord(t *testing.T) {
+	for in, want := range map[string]string{"a": "a", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(x)": "'$(x)'", "https://x/y?z=1": "'https://x/y?z=1'"} {
+		if got := shellWord(in); got != want {
+			t.Errorf("%q: got %s, want %s", in, got, want)
+		}
+	}
+}

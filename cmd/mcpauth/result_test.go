@@ -1,0 +1,70 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mcpauth/pkg/mcpclient"
+)
+
+func TestFileName(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		block mcpclient.Block
+		want  string
+	}{
+		{"picture", mcpclient.Block{Type: "image", MIMEType: "image/png"}, "draw-1.png"},
+		{"unknown picture", mcpclient.Block{Type: "image", MIMEType: "image/x-odd"}, "draw-1.bin"},
+		{"named by its address", mcpclient.Block{Type: "resource", URI: "file:///a/b/report.csv", MIMEType: "text/csv"}, "report.csv"},
+		{"extension added", mcpclient.Block{Type: "resource", URI: "demo://notes/1", MIMEType: "text/plain"}, "1.txt"},
+		{"jpeg is jpg", mcpclient.Block{Type: "image", Name: "a.JPEG", MIMEType: "image/jpeg"}, "a.JPEG"},
+		{"climbing", mcpclient.Block{Type: "resource", URI: "file:///../../etc/passwd", MIMEType: "text/plain"}, "passwd.txt"},
+		{"climbing by name", mcpclient.Block{Type: "resource", Name: "../../.bashrc"}, "bashrc"},
+		{"dots only", mcpclient.Block{Type: "resource", Name: "..", MIMEType: "text/plain"}, "draw-1.txt"},
+		{"a device", mcpclient.Block{Type: "resource", Name: "con.txt", MIMEType: "text/plain"}, "_con.txt"},
+		{"control characters", mcpclient.Block{Type: "resource", Name: "a\x1b[2Jb\nc.txt", MIMEType: "text/plain"}, "a__2Jb_c.txt"},
+	} {
+		if got := fileName(test.block, "draw", 1); got != test.want {
+			t.Errorf("%s: got %q, want %q", test.name, got, test.want)
+		}
+	}
+}
+
+func FuzzFileName(f *testing.F) {
+	f.Add("image", "../x", "file:///a/../..", "image/png")
+	f.Add("resource", "\\\\host\\share", "C:\\x", "")
+	plain := regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
+	f.Fuzz(func(t *testing.T, kind, name, uri, mime string) {
+		got := fileName(mcpclient.Block{Type: kind, Name: name, URI: uri, MIMEType: mime}, "t", 1)
+		if !plain.MatchString(got) || strings.HasSuffix(got, ".") || len(got) > 120 || !filepath.IsLocal(got) {
+			t.Errorf("%q", got)
+		}
+	})
+}
+
+// Nothing is overwritten, and a planted link is not followed out of the folder.
+func TestSave(t *testing.T) {
+	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "target")
+	if err := os.Symlink(outside, filepath.Join(dir, "link.txt")); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openSaveDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for _, want := range []string{"a.txt", "a-2.txt", "a-3.txt"} {
+		if got, err := d.save("a.txt", []byte(want)); err != nil || filepath.Base(got) != want {
+			t.Errorf("got %q, %v, want %q", got, err, want)
+		}
+	}
+	if got, err := d.save("link.txt", []byte("x")); err != nil || filepath.Base(got) != "link-2.txt" {
+		t.Errorf("link: %q, %v", got, err)
+	}
+	if _, err := os.Stat(outside); err == nil {
+		t.Error("the link was followed")
+	}
+}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"mcpauth/internal/demo"
+)
+
+// The stories run the program as users do: every mcpauth and browser in them is a process of its own.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"mcpauth": main, "browser": browserMain})
+}
+
+// TestStories runs testdata/*.txtar. Each story has a demo server of its own: $SERVER is its address, $ISSUER its authorization server.
+//
+//	exits CODE PROGRAM…   runs a program, wants that exit code; stdout and stderr can be looked at after it
+//	server WORDS          changes the demo server, see demo.Server.Set
+//	serve NAME [WORDS]    starts another one: $NAME is its address, ${NAME}_ISSUER its authorization server; era=, paths=, separate are options
+//	requests KIND N       wants that many, see demo.Server.Count
+//	await KIND N          waits until there are that many
+//	stored N              wants that many stored logins
+//	fetch PATH FILE       keeps what the demo server's control endpoint answers, see package demo
+func TestStories(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE") != "", Setup: setup,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "server": server, "serve": serve, "requests": requests, "await": await, "stored": storedCredentials, "fetch": fetch,
+		},
+	})
+}
+
+// servers is the key under which a story's demo servers are kept.
+type demosKey struct{}
+
+func setup(e *testscript.Env) error {
+	home := filepath.Join(e.WorkDir, "home")
+	for _, v := range []struct{ name, value string }{
+		{"HOME", home}, {"XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run")}, {"MCPAUTH_KEYSTORE", "file"}, {"BROWSER", "browser"},
+		{"NO_PROXY", "127.0.0.1,localhost"},
+	} {
+		e.Setenv(v.name, v.value)
+	}
+	e.Values[demosKey{}] = map[string]*demo.Server{}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return err
+	}
+	return start(e.Values, e.Setenv, e.Defer, "SERVER", demo.Options{})
+}
+
+// start starts a demo server and tells the story its addresses.
+func start(values map[any]any, setenv func(string, string), later func(func()), name string, o demo.Options) error {
+	s, err := demo.Start(o)
+	if err != nil {
+		return err
+	}
+	later(s.Close)
+	values[demosKey{}].(map[string]*demo.Server)[name] = s
+	setenv(name, s.URL())
+	setenv(name+"_ORIGIN", s.Origin())
+	setenv(strings.TrimPrefix(name+"_ISSUER", "SERVER_"), s.Issuer())
+	return nil
+}
+
+// demoServer returns a story's server: the first, or the one that args begin with as NAME:.
+func demoServer(ts *testscript.TestScript, args []string) (*demo.Server, []string) {
+	all := ts.Value(demosKey{}).(map[string]*demo.Server)
+	if len(args) > 0 {
+		if name, ok := strings.CutPrefix(args[0], "@"); ok {
+			if all[name] == nil {
+				ts.Fatalf("no server %s", name)
+			}
+			return all[name], args[1:]
+		}
+	}
+	return all["SERVER"], args
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE PROGRAM…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	code := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code = exit.ExitCode()
+	} else if err != nil {
+		ts.Fatalf("%v", err)
+	}
+	if code != want {
+		ts.Fatalf("exit code %d, want %d", code, want)
+	}
+}
+
+func server(ts *testscript.TestScript, neg bool, args []string) {
+	s, words := demoServer(ts, args)
+	if neg || len(words) == 0 {
+		ts.Fatalf("usage: server [@NAME] WORDS")
+	}
+	ts.Check(s.Set(strings.Join(words, " ")))
+}
+
+func serve(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: serve NAME [era=ERA] [paths=/a,/b] [separate] [SETTINGS]")
+	}
+	var o demo.Options
+	var rest []string
+	for _, a := range args[1:] {
+		key, value, _ := strings.Cut(a, "=")
+		switch key {
+		case "era":
+			o.Era = value
+		case "paths":
+			o.Paths = strings.Split(value, ",")
+		case "separate":
+			o.SeparateIssuer = true
+		default:
+			rest = append(rest, a)
+		}
+	}
+	values := map[any]any{demosKey{}: ts.Value(demosKey{})}
+	ts.Check(start(values, ts.Setenv, ts.Defer, args[0], o))
+	for _, words := range rest {
+		server(ts, false, []string{"@" + args[0], words})
+	}
+}
+
+func requests(ts *testscript.TestScript, neg bool, args []string) {
+	s, args := demoServer(ts, args)
+	kind, want := counted(ts, args)
+	if got := s.Count(kind); (got == want) == neg {
+		ts.Fatalf("%s: %d, want %d (not: %v); all: %v", kind, got, want, neg, s.Counts())
+	}
+}
+
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	s, args := demoServer(ts, args)
+	kind, want := counted(ts, args)
+	res, err := http.Get(s.Control() + "/wait?timeout=20s&n=" + strconv.Itoa(want) + "&kind=" + url.QueryEscape(kind))
+	ts.Check(err)
+	res.Body.Close()
+	if neg || res.StatusCode != http.StatusOK {
+		ts.Fatalf("%s did not reach %d: %v", kind, want, s.Counts())
+	}
+}
+
+func counted(ts *testscript.TestScript, args []string) (string, int) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: KIND N")
+	}
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	return args[0], n
+}
+
+// fetch asks the control endpoint for something, such as an assertion.
+func fetch(ts *testscript.TestScript, _ bool, args []string) {
+	s, args := demoServer(ts, args)
+	if len(args) != 2 {
+		ts.Fatalf("usage: fetch [@NAME] PATH FILE")
+	}
+	res, err := http.Get(s.Control() + args[0])
+	ts.Check(err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s", args[0], res.Status)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// storedCredentials counts the stored logins.
+func storedCredentials(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(ts.Exec("mcpauth", "status", "--json"))
+	got := strings.Count(ts.ReadFile("stdout"), `"generation"`)
+	if want, err := strconv.Atoi(args[0]); err != nil || (got == want) == neg {
+		ts.Fatalf("%d credentials are stored, want %s", got, args[0])
+	}
+}
+
+// browserMain is a browser for the demo server, which approves at once: it follows the redirects to the callback. With --foreign it
+// first sends the callback an answer to another login, as a page of an attacker could, and fails unless that is refused. With --print it
+// prints where the server sends it and goes no further, as on a machine without the callback.
+func browserMain() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	address := os.Args[len(os.Args)-1]
+	if len(os.Args) > 2 && os.Args[1] == "--print" {
+		stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		res, err := stay.Get(address)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "browser:", err)
+			os.Exit(1)
+		}
+		fmt.Println(res.Header.Get("Location"))
+		return
+	}
+	if len(os.Args) > 2 && os.Args[1] == "--foreign" {
+		if err := foreign(ctx, address); err != nil {
+			fmt.Fprintln(os.Stderr, "browser:", err)
+			os.Exit(1)
+		}
+	}
+	status, err := get(ctx, address)
+	if err != nil || status >= 400 {
+		fmt.Fprintln(os.Stderr, "browser:", status, err)
+		os.Exit(1)
+	}
+}
+
+// foreign answers the callback with a code and state of another login, and without any.
+func foreign(ctx context.Context, address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return err
+	}
+	for _, query := range []string{"?code=stolen&state=not-yours", "?code=stolen", "?error=access_denied&state=x"} {
+		status, err := get(ctx, u.Query().Get("redirect_uri")+query)
+		if err != nil {
+			return err
+		}
+		if status < 400 || status > 499 {
+			return fmt.Errorf("the callback took %s: %d", query, status)
+		}
+	}
+	return nil
+}
+
+func get(ctx context.Context, address string) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return 0, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
