@@ -91,6 +91,9 @@ func (s *Server) resourceMetadata(path string) map[string]any {
 		"scopes_supported":         withoutOffline(v.scopes()),
 		"bearer_methods_supported": []string{"header"},
 	}
+	if len(v.scopes()) == 0 {
+		delete(m, "scopes_supported")
+	}
 	if v.DPoP == "offer" || v.DPoP == "require" {
 		m["dpop_signing_alg_values_supported"] = []string{"ES256"}
 		m["dpop_bound_access_tokens_required"] = v.DPoP == "require"
@@ -137,6 +140,9 @@ func (s *Server) serverMetadata() map[string]any {
 		"authorization_response_iss_parameter_supported":   true,
 		"protected_resources":                              s.resources(),
 		"authorization_grant_profiles_supported":           []string{"urn:ietf:params:oauth:grant-profile:id-jag"},
+	}
+	if len(v.scopes()) == 0 {
+		delete(m, "scopes_supported")
 	}
 	if v.Documents == "yes" || v.Documents == "loopback" {
 		m["client_id_metadata_document_supported"] = true

@@ -101,7 +101,9 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	case "set":
 		s.controlSet(w, r)
 	case "stats":
-		writeJSON(w, http.StatusOK, s.Counts())
+		stats := s.Counts()
+		stats["live"], stats["clients"] = s.Live(), len(s.Clients())
+		writeJSON(w, http.StatusOK, stats)
 	case "log":
 		writeJSON(w, http.StatusOK, s.Requests(q["endpoint"]...))
 	case "help":

@@ -24,7 +24,7 @@
 // The same from outside, without authorization, on the MCP server's port:
 //
 //	/_demo/set?q=WORDS     what Set does (also POST, WORDS in the body); 400 with the reason when they make no sense
-//	/_demo/stats           the counters, a JSON object: see Count
+//	/_demo/stats           the counters, a JSON object: see Count; and live grants, registered clients
 //	/_demo/log             the requests in order, a JSON array: see Entry; secrets are replaced. ?endpoint=token for one kind
 //	/_demo/help            the words of Set
 //	/_demo/client          POST a Client as JSON: registers it in advance
@@ -189,6 +189,9 @@ func (s *Server) Close() {
 		hs.Close()
 	}
 	s.serving.Wait()
+	if s.mcp != nil {
+		s.mcp.close()
+	}
 }
 
 // URL returns the address of the (first) MCP endpoint.

@@ -90,7 +90,7 @@ func (u *user) postJSON(path, body string) (int, map[string]any) {
 // post sends a form to an endpoint of the authorization server, as this client.
 func (u *user) post(path string, form url.Values) (int, map[string]any) {
 	u.t.Helper()
-	h := u.header.Clone()
+	h := clone(u.header)
 	h.Set("Content-Type", "application/x-www-form-urlencoded")
 	if u.secret != "" {
 		h.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(u.id+":"+u.secret)))
@@ -99,6 +99,13 @@ func (u *user) post(path string, form url.Values) (int, map[string]any) {
 	}
 	res, text := u.hop("POST", u.s.Issuer()+path, strings.NewReader(form.Encode()), h)
 	return res.StatusCode, object(text)
+}
+
+func clone(h http.Header) http.Header {
+	if h == nil {
+		return http.Header{}
+	}
+	return h.Clone()
 }
 
 func object(text string) map[string]any {
@@ -162,7 +169,7 @@ func (u *user) renew(refresh string) (int, map[string]any) {
 // rpc sends one MCP request of 2026-07-28.
 func (u *user) rpc(method, params string) (*http.Response, string) {
 	u.t.Helper()
-	h := u.header.Clone()
+	h := clone(u.header)
 	h.Set("Content-Type", "application/json")
 	h.Set("Accept", "application/json, text/event-stream")
 	h.Set("Mcp-Protocol-Version", modern)

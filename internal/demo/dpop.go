@@ -22,7 +22,7 @@ const proofWindow = time.Minute
 func (s *Server) checkTokenProof(w http.ResponseWriter, r *request) (string, *oauthError) {
 	v := s.Settings()
 	proofs := r.Header.Values("Dpop")
-	if v.DPoP == "" || v.DPoP == "no" || len(proofs) == 0 && v.DPoP == "offer" {
+	if r.entry.Endpoint == "idp" || v.DPoP == "" || v.DPoP == "no" || len(proofs) == 0 && v.DPoP == "offer" {
 		return "", nil
 	}
 	key, err := s.checkProof(r, s.asOrigin, "")

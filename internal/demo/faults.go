@@ -27,6 +27,9 @@ type Fault struct {
 	Grant  string `set:"grant" help:"token: only this grant, such as refresh_token"`
 	Method string `set:"method" help:"only this MCP method (tools/call), tool (tool/echo) or HTTP method"`
 	Path   string `set:"path" help:"only this path"`
+	Has    string `set:"has" help:"only requests with this text in body or query"`
+	With   string `set:"with" help:"only requests with this header"`
+	Lacks  string `set:"lacks" help:"only requests without this header"`
 
 	// What happens.
 	Delay   time.Duration `set:"delay" help:"wait before anything else"`
@@ -226,7 +229,10 @@ func (f *Fault) matches(e *Entry) bool {
 	switch {
 	case f.Endpoint != "*" && f.Endpoint != e.Endpoint,
 		f.Grant != "" && f.Grant != e.Grant,
-		f.Path != "" && f.Path != e.Path:
+		f.Path != "" && f.Path != e.Path,
+		f.Has != "" && !strings.Contains(e.text, f.Has),
+		f.With != "" && e.Header.Get(f.With) == "",
+		f.Lacks != "" && e.Header.Get(f.Lacks) != "":
 		return false
 	}
 	return f.Method == "" || f.Method == e.RPC || f.Method == "tool/"+e.Tool || f.Method == e.Method
@@ -277,10 +283,7 @@ func (f Fault) write(w http.ResponseWriter, rec *recorder) {
 	if f.To != "" {
 		h.Set("Location", f.To)
 	}
-	for _, line := range f.Header {
-		name, value, _ := strings.Cut(line, ":")
-		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-	}
+	f.addHeader(h)
 	body := rec.body.Bytes()
 	if f.Body != "" {
 		body = []byte(repeat(f.Body))
@@ -291,6 +294,14 @@ func (f Fault) write(w http.ResponseWriter, rec *recorder) {
 	h.Del("Content-Length")
 	w.WriteHeader(f.status(rec.status))
 	w.Write(body)
+}
+
+// addHeader adds the header lines.
+func (f Fault) addHeader(h http.Header) {
+	for _, line := range f.Header {
+		name, value, _ := strings.Cut(line, ":")
+		h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
 }
 
 func (f Fault) status(prepared int) int {

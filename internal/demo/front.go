@@ -79,8 +79,11 @@ func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 	if f.Drop == "before" {
 		panic(http.ErrAbortHandler)
 	}
-	streams := r.entry.Endpoint == "mcp"
-	if streams && !f.instead() && f.Drop == "" && f.Status == 0 && f.Body == "" && f.Cut == 0 {
+	if r.entry.Endpoint == "mcp" && !f.instead() && (f.untouched() || r.Method == http.MethodGet) {
+		if f.Drop != "" { // a stream without end has no after and no middle
+			panic(http.ErrAbortHandler)
+		}
+		f.addHeader(w.Header())
 		out := &watcher{ResponseWriter: w}
 		h(out, r)
 		s.answered(r.entry, out.status)
@@ -100,6 +103,9 @@ func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 	s.answered(r.entry, f.status(rec.status))
 	f.write(w, rec)
 }
+
+// untouched reports whether the answer goes out as the endpoint writes it: only then it can stream.
+func (f Fault) untouched() bool { return f.Drop == "" && f.Status == 0 && f.Body == "" && f.Cut == 0 }
 
 // dropMiddle promises the whole answer, sends half, and drops the connection.
 func dropMiddle(w http.ResponseWriter, rec *recorder) {

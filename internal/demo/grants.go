@@ -5,6 +5,10 @@ package demo
 
 import (
 	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -193,8 +197,8 @@ func (s *Server) checkClientAssertion(form map[string][]string) (*Client, *oauth
 	if refused != nil {
 		return nil, refused
 	}
-	var key jose.JSONWebKey
-	if client.Method != "private_key_jwt" || key.UnmarshalJSON(client.Key) != nil || parsed.Claims(key.Key, &c) != nil {
+	key, err := publicKey(client.Key)
+	if client.Method != "private_key_jwt" || err != nil || parsed.Claims(key, &c) != nil {
 		return bad("not signed with the key of this client")
 	}
 	issuer := s.Issuer()
@@ -209,4 +213,19 @@ func (s *Server) checkClientAssertion(form map[string][]string) (*Client, *oauth
 		return bad("jti is missing or was used before")
 	}
 	return client, nil
+}
+
+// publicKey reads the key of a client: a JWK, or a JSON string with PEM.
+func publicKey(raw json.RawMessage) (any, error) {
+	var text string
+	if json.Unmarshal(raw, &text) != nil {
+		var key jose.JSONWebKey
+		err := key.UnmarshalJSON(raw)
+		return key.Key, err
+	}
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("the key is no PEM")
+	}
+	return x509.ParsePKIXPublicKey(block.Bytes)
 }

@@ -1,3 +1,5 @@
+// These tests go the plain ways of OAuth: login, refresh, reuse, revocation, registration, and what must be refused.
+
 package demo
 
 import (

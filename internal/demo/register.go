@@ -23,7 +23,7 @@ type Client struct {
 	Scope         string          `json:"scope,omitempty"` // what it may ask for; empty: anything
 	Name          string          `json:"client_name,omitempty"`
 	Type          string          `json:"application_type,omitempty"`
-	Key           json.RawMessage `json:"jwk,omitempty"` // public key for private_key_jwt, a JWK
+	Key           json.RawMessage `json:"jwk,omitempty"` // public key for private_key_jwt: a JWK, or a string with PEM
 
 	dynamic bool
 	token   string    // registration access token
@@ -136,7 +136,7 @@ func (c *Client) check(v Settings) *oauthError {
 		}
 	}
 	for _, scope := range strings.Fields(c.Scope) {
-		if !slices.Contains(v.scopes(), scope) {
+		if known := v.scopes(); len(known) > 0 && !slices.Contains(known, scope) {
 			return refuse("invalid_client_metadata", "scope %q is not known", scope)
 		}
 	}

@@ -21,6 +21,7 @@ type mcpFront struct {
 	stateless http.Handler // 2026-07-28; nil: not spoken
 	sessions  http.Handler // earlier revisions over streamable HTTP; nil: not spoken
 	events    http.Handler // HTTP+SSE of 2024-11-05; nil: not spoken
+	servers   []*mcp.Server
 }
 
 func newMCPFront(s *Server) *mcpFront {
@@ -39,15 +40,26 @@ func newMCPFront(s *Server) *mcpFront {
 	}
 	if slices.Contains(versions, modern) {
 		one := s.newMCPServer(versions, nil)
+		f.servers = append(f.servers, one)
 		f.stateless = mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return one },
 			&mcp.StreamableHTTPOptions{Stateless: true, JSONResponse: s.o.JSON, PropagateRequestCancellation: true})
 	}
 	if legacy := slices.DeleteFunc(versions, func(v string) bool { return v == modern }); len(legacy) > 0 {
 		one := s.newMCPServer(legacy, nil)
+		f.servers = append(f.servers, one)
 		f.sessions = mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return one },
 			&mcp.StreamableHTTPOptions{JSONResponse: s.o.JSON, SessionTimeout: 10 * time.Minute})
 	}
 	return f
+}
+
+// close ends the sessions.
+func (f *mcpFront) close() {
+	for _, server := range f.servers {
+		for session := range server.Sessions() {
+			session.Close()
+		}
+	}
 }
 
 // serve checks the authorization of an MCP request, then hands it to the handler of its era.
@@ -125,7 +137,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *request) bool {
 		s.challenge(w, r, http.StatusUnauthorized, "invalid_token", "denied by request", v.base())
 		return false
 	}
-	if slices.Contains(v.Open, "*") || r.RPC() != "" && slices.Contains(v.Open, r.RPC()) {
+	if v.open(r.RPC()) {
 		return true
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -164,7 +176,7 @@ func (s *Server) challenge(w http.ResponseWriter, r *request, status int, code, 
 	if code != "" && !(status == http.StatusForbidden && v.Missing403) {
 		params["error"], params["error_description"] = code, description
 	}
-	if how == "full" || how == "nometadata" || status == http.StatusForbidden {
+	if len(scopes) > 0 && (how == "full" || how == "nometadata" || status == http.StatusForbidden) {
 		params["scope"] = strings.Join(scopes, " ")
 	}
 	if how == "full" || how == "noscope" {

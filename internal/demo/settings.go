@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,34 +15,34 @@ import (
 // Settings says how the server behaves. The zero value is a strict, friendly server. The tag `set` is the word for Set and -fault.
 type Settings struct {
 	TTL         time.Duration `set:"ttl" help:"lifetime of access tokens; 0: 1h"`
-	Rotate      string        `set:"rotate" help:"refresh tokens: always (default) a new one each time, never: the old one stays good and the answer names none"`
+	Rotate      string        `set:"rotate" one:"always never" help:"refresh tokens: always (default) a new one each time, never: the old one stays good and the answer names none"`
 	Grace       time.Duration `set:"grace" help:"for so long a refresh token that was just rotated is answered again with its successor; 0: reuse revokes the grant"`
 	Single      bool          `set:"single" help:"a refresh revokes the access tokens given before (as Notion does)"`
 	Early       time.Duration `set:"early" help:"refuse a refresh with 400 while the access token is good for longer than this; 0: never"`
-	Offline     string        `set:"offline" help:"who gets a refresh token: always (default), scope: only with offline_access, never"`
+	Offline     string        `set:"offline" one:"always scope never" help:"who gets a refresh token: always (default), scope: only with offline_access, never"`
 	Bytes       int           `set:"bytes" help:"access and refresh tokens are padded to so many bytes; 0: about 40"`
 	User        string        `set:"user" help:"who approves; empty: demo-user"`
 	Interactive bool          `set:"interactive" help:"show a page with a button instead of approving at once"`
-	Resource    string        `set:"resource" help:"the resource parameter: require (default), optional, refuse (as Entra does)"`
+	Resource    string        `set:"resource" one:"require optional refuse" help:"the resource parameter: require (default), optional, refuse (as Entra does)"`
 	ResourceID  string        `set:"resource_id" help:"the resource identifier, ORIGIN stands for scheme, host and port; empty: the address of the endpoint"`
 	Withhold    []string      `set:"withhold" help:"scopes that are never granted, asked for or not"`
-	Base        []string      `set:"base" help:"scopes that every MCP request needs; empty: notes:read"`
-	Scopes      []string      `set:"scopes" help:"scopes the authorization server knows; empty: notes:read notes:write offline_access"`
-	Challenge   string        `set:"challenge" help:"what a 401 names: full (default), noscope, nometadata, bare, none (no WWW-Authenticate at all)"`
+	Base        []string      `set:"base" help:"scopes that every MCP request needs; none: no scope at all; empty: notes:read"`
+	Scopes      []string      `set:"scopes" help:"scopes the authorization server knows; none: it names none and takes any; empty: notes:read notes:write offline_access"`
+	Challenge   string        `set:"challenge" one:"full noscope nometadata bare none" help:"what a 401 names: full (default), noscope, nometadata, bare, none (no WWW-Authenticate at all)"`
 	Missing403  bool          `set:"bare403" help:"403 names the scope but no error (as servers on the Go SDK do)"`
-	Open        []string      `set:"open" help:"MCP methods that need no token, such as initialize tools/list; * for all"`
+	Open        []string      `set:"open" help:"MCP methods that need no token, such as initialize tools/list; * for all, !tools/call for all but one"`
 	StrictInit  bool          `set:"strictinit" help:"answer initialize with a newer version by 400 (as Slack does)"`
 	Methods     []string      `set:"methods" help:"client authentication methods; empty: none client_secret_basic client_secret_post private_key_jwt"`
 	SecretTTL   time.Duration `set:"secret_ttl" help:"lifetime of the secrets of registered clients; 0: never ends"`
 	Secrets     bool          `set:"secrets" help:"registration gives every client a secret and asks for it, whatever was asked"`
-	Documents   string        `set:"documents" help:"client ID metadata documents: no (default), yes, loopback: also over http on this machine"`
-	DPoP        string        `set:"dpop" help:"no (default), offer, require (RFC 9449)"`
+	Documents   string        `set:"documents" one:"no yes loopback" help:"client ID metadata documents: no (default), yes, loopback: also over http on this machine"`
+	DPoP        string        `set:"dpop" one:"no offer require" help:"no (default), offer, require (RFC 9449)"`
 	Nonce       bool          `set:"nonce" help:"DPoP proofs need the nonce of the server"`
-	Device      string        `set:"device" help:"device codes: auto (default) approves at the second poll, wait: until the page is used, deny, expire, slow: slow_down first"`
+	Device      string        `set:"device" one:"auto wait deny expire slow" help:"device codes: auto (default) approves at the second poll, wait: until the page is used, deny, expire, slow: slow_down first"`
 	Interval    int           `set:"interval" help:"seconds between polls of the device grant; 0: 1"`
-	PRM         string        `set:"prm" help:"resource metadata at: path (default), root, both, none (2025-03-26)"`
-	ASM         string        `set:"asm" help:"server metadata at: oauth (default), oidc, appended, all, none (with default endpoints)"`
-	Discovery   string        `set:"discovery" help:"shorthand: 2025-03-26 (no resource metadata), default-endpoints (no metadata at all), empty: as prm and asm say"`
+	PRM         string        `set:"prm" one:"path root both none" help:"resource metadata at: path (default), root, both, none (2025-03-26)"`
+	ASM         string        `set:"asm" one:"oauth oidc appended all none" help:"server metadata at: oauth (default), oidc, appended, all, none (with default endpoints)"`
+	Discovery   string        `set:"discovery" one:"2025-03-26 default-endpoints" help:"shorthand: 2025-03-26 (no resource metadata), default-endpoints (no metadata at all), empty: as prm and asm say"`
 }
 
 func (v Settings) scopes() []string {
@@ -86,11 +87,25 @@ func orText(s, otherwise string) string {
 	return s
 }
 
+// orWords is the list, or what is meant when it is empty. The one word none means nothing.
 func orWords(list []string, otherwise ...string) []string {
-	if len(list) == 0 {
+	switch {
+	case len(list) == 0:
 		return otherwise
+	case len(list) == 1 && list[0] == "none" && !slices.Contains(otherwise, "none"):
+		return nil
 	}
 	return list
+}
+
+// open says whether an MCP method needs no token.
+func (v Settings) open(method string) bool {
+	for _, word := range v.Open {
+		if but, ok := strings.CutPrefix(word, "!"); word == "*" || word == method && method != "" || ok && but != method {
+			return true
+		}
+	}
+	return false
 }
 
 // assign reads value into the field of *target whose tag `set` is key.

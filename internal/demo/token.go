@@ -210,7 +210,7 @@ func (s *Server) issue(g *grant, t *tokenRequest, renewable bool) *tokenAnswer {
 // answer makes an access token. The lock is held.
 func (s *Server) answer(g *grant, scopes []string) *tokenAnswer {
 	a := &tokenAnswer{AccessToken: s.newAccess(g, scopes), TokenType: "Bearer", Scope: strings.Join(scopes, " "),
-		ExpiresIn: int64(s.settings.ttl() / time.Second)}
+		ExpiresIn: int64((s.settings.ttl() + time.Second - 1) / time.Second)}
 	if g.key != "" {
 		a.TokenType = "DPoP"
 	}

@@ -1,3 +1,5 @@
+// These tests call every tool, in every era, through the official SDK's client.
+
 package demo
 
 import (

@@ -6,6 +6,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -26,6 +27,8 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 type options struct {
 	demo.Options
 	set, paths list
+	clients    list
+	certFile   string
 	portFile   string
 	stdin      bool
 	interact   bool
@@ -49,6 +52,9 @@ func flags(o *options, stderr io.Writer) *flag.FlagSet {
 	f.BoolVar(&o.JSON, "json", false, "answer MCP requests with JSON rather than event streams")
 	f.StringVar(&o.IssuerPath, "issuer-path", "", "`path` of the issuer, such as /tenant1")
 	f.BoolVar(&o.SeparateIssuer, "separate-issuer", false, "give the authorization server a port of its own")
+	f.BoolVar(&o.TLS, "tls", false, "serve https, with a certificate made on the spot")
+	f.StringVar(&o.certFile, "cert-file", "", "write that certificate into this `file`")
+	f.Var(&o.clients, "client", "a client to know in advance, as `JSON`: client_id, client_secret, token_endpoint_auth_method, redirect_uris, jwk; repeatable")
 	f.DurationVar(&o.ttl, "ttl", 0, "lifetime of access tokens (default 1h)")
 	f.BoolVar(&o.interact, "interactive", false, "show a page with a button instead of approving at once")
 	f.Var(&o.set, "fault", "`words` for the server: a fault, a setting or an action; repeatable, see below")
@@ -94,20 +100,36 @@ func start(o options) (*demo.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, words := range o.set {
-		if err := s.Set(words); err != nil {
-			s.Close()
-			return nil, err
-		}
-	}
-	if o.portFile == "" {
-		return s, nil
-	}
-	if err := write(o.portFile, s.Port()+"\n"); err != nil {
+	if err := prepare(s, o); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// prepare does what the flags ask of a server that listens. The file with the port comes last: whoever sees it may begin.
+func prepare(s *demo.Server, o options) error {
+	for _, text := range o.clients {
+		var c demo.Client
+		if err := json.Unmarshal([]byte(text), &c); err != nil || c.ID == "" {
+			return fmt.Errorf("-client %s: expected JSON with client_id (%v)", text, err)
+		}
+		s.AddClient(c)
+	}
+	for _, words := range o.set {
+		if err := s.Set(words); err != nil {
+			return err
+		}
+	}
+	if o.certFile != "" {
+		if err := write(o.certFile, string(s.CertificatePEM())); err != nil {
+			return err
+		}
+	}
+	if o.portFile == "" {
+		return nil
+	}
+	return write(o.portFile, s.Port()+"\n")
 }
 
 // write puts a file in place at once, so that whoever waits for it never reads half.
