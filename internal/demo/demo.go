@@ -56,6 +56,7 @@ type Options struct {
 	Paths          []string // MCP endpoints, each a resource of its own, the first being URL(); empty: /mcp
 	Era            string   // see Eras; empty: both
 	JSON           bool     // MCP answers are JSON rather than event streams (progress is lost)
+	Resumable      bool     // cut streams of revisions with sessions can be resumed by Last-Event-ID
 	IssuerPath     string   // path of the issuer, such as /tenant1; empty: the issuer is the bare origin
 	SeparateIssuer bool     // the authorization server has a port of its own
 	TLS            bool     // https with a certificate made on the spot, see CertificatePEM

@@ -197,13 +197,13 @@ func (s *Server) Inject(f Fault) {
 }
 
 // meet returns what goes wrong with a request: all faults that match it in one. Each of them has one request less to go.
-func (s *Server) meet(e *Entry) Fault {
+func (s *Server) meet(r *request) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var sum Fault
 	kept := s.faults[:0]
 	for _, f := range s.faults {
-		if !f.matches(e) {
+		if !f.matches(r) {
 			kept = append(kept, f)
 			continue
 		}
@@ -225,12 +225,13 @@ func (s *Server) meet(e *Entry) Fault {
 	return sum
 }
 
-func (f *Fault) matches(e *Entry) bool {
+func (f *Fault) matches(r *request) bool {
+	e := r.entry
 	switch {
 	case f.Endpoint != "*" && f.Endpoint != e.Endpoint,
 		f.Grant != "" && f.Grant != e.Grant,
 		f.Path != "" && f.Path != e.Path,
-		f.Has != "" && !strings.Contains(e.text, f.Has),
+		f.Has != "" && !strings.Contains(r.URL.RawQuery+"\n"+string(r.body), f.Has),
 		f.With != "" && e.Header.Get(f.With) == "",
 		f.Lacks != "" && e.Header.Get(f.Lacks) != "":
 		return false

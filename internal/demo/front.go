@@ -59,7 +59,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	req := &request{Request: r, s: f.s, body: body, entry: newEntry(name, r, body)}
 	f.s.log(req.entry)
-	req.fault = f.s.meet(req.entry)
+	req.fault = f.s.meet(req)
 	f.s.perform(w, req, h)
 }
 

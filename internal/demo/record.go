@@ -33,8 +33,6 @@ type Entry struct {
 	Body     string      `json:"body,omitempty"`   // registration and MCP, cut to 64 kB
 	Status   int         `json:"status,omitempty"` // 0: not answered (yet), or the connection was dropped
 	Error    string      `json:"error,omitempty"`  // the OAuth error that was answered
-
-	text string // query and body, for Fault.Has
 }
 
 // MarshalJSON hides secrets.
@@ -80,8 +78,7 @@ func (r *record) init() { r.counts, r.changed = map[string]int{}, make(chan stru
 
 // newEntry describes a request.
 func newEntry(endpoint string, r *http.Request, body []byte) *Entry {
-	e := &Entry{Endpoint: endpoint, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone(),
-		text: r.URL.RawQuery + "\n" + string(body)}
+	e := &Entry{Endpoint: endpoint, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone()}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case kind == "application/x-www-form-urlencoded":

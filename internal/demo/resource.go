@@ -47,8 +47,11 @@ func newMCPFront(s *Server) *mcpFront {
 	if legacy := slices.DeleteFunc(versions, func(v string) bool { return v == modern }); len(legacy) > 0 {
 		one := s.newMCPServer(legacy, nil)
 		f.servers = append(f.servers, one)
-		f.sessions = mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return one },
-			&mcp.StreamableHTTPOptions{JSONResponse: s.o.JSON, SessionTimeout: 10 * time.Minute})
+		o := &mcp.StreamableHTTPOptions{JSONResponse: s.o.JSON, SessionTimeout: 10 * time.Minute}
+		if s.o.Resumable {
+			o.EventStore = mcp.NewMemoryEventStore(nil)
+		}
+		f.sessions = mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return one }, o)
 	}
 	return f
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -115,5 +116,21 @@ func TestTools(t *testing.T) {
 	}
 	if n := s.Count("tool/add"); n != 3 {
 		t.Errorf("add ran %d times, want 3", n)
+	}
+}
+
+func TestCutStreamResumes(t *testing.T) {
+	s := start(t, Options{Era: "2025-11-25", Resumable: true})
+	u := newUser(t, s)
+	u.login("notes:read")
+	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil)
+	cs, err := client.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: s.URL(), HTTPClient: &http.Client{Transport: bearer{u.access}}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cs.Close()
+	s.Inject(Fault{Endpoint: "mcp", Method: "tool/echo", Drop: "mid", N: 1})
+	if _, text := callTool(t, cs, "echo", `{"text":"hello"}`); text != "hello" || s.Count("tool/echo") != 1 {
+		t.Errorf("said %q after %d runs", text, s.Count("tool/echo"))
 	}
 }

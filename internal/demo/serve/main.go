@@ -50,6 +50,7 @@ func flags(o *options, stderr io.Writer) *flag.FlagSet {
 	f.StringVar(&o.Era, "era", "both", "`revision` of MCP: "+strings.Join(demo.Eras(), ", "))
 	f.Var(&o.paths, "path", "`path` of an MCP endpoint; repeatable (default /mcp)")
 	f.BoolVar(&o.JSON, "json", false, "answer MCP requests with JSON rather than event streams")
+	f.BoolVar(&o.Resumable, "resumable", false, "let cut streams be resumed by Last-Event-ID (revisions with sessions)")
 	f.StringVar(&o.IssuerPath, "issuer-path", "", "`path` of the issuer, such as /tenant1")
 	f.BoolVar(&o.SeparateIssuer, "separate-issuer", false, "give the authorization server a port of its own")
 	f.BoolVar(&o.TLS, "tls", false, "serve https, with a certificate made on the spot")
