@@ -26,6 +26,7 @@ type program struct {
 	flowClient  *flow.Client // both made at first need, see client.go
 	httpClient  *http.Client
 	browserless bool   // nothing opens the authorization address by itself
+	static      bool   // the token of the environment is used, see header.go
 	word        string // the SERVER at work, as the user typed it: hints repeat it
 }
 
@@ -175,9 +176,13 @@ func oneOf(flag, value string, allowed ...string) error {
 	return usage(flag + " is " + strings.Join(allowed, ", ") + "; not " + quote(value))
 }
 
-// each does something for every server and goes on after a failure: all errors are printed, the first is returned.
-func (p *program) each(ctx context.Context, words []string, do func(word string) error) error {
+// each does something for every server and goes on after a failure: all errors are printed, the first is returned. failed is one that
+// happened before; nil is none.
+func (p *program) each(ctx context.Context, words []string, failed error, do func(word string) error) error {
 	var first error
+	if failed != nil {
+		first = &printedError{code: p.fail(ctx, failed), err: failed}
+	}
 	for _, word := range words {
 		p.word = word
 		err := do(word)

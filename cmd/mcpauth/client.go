@@ -68,7 +68,7 @@ func (p *program) store() (*keystore.Store, error) {
 		return nil, err
 	}
 	return keystore.Open(keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
-		Notice: func(s string) { p.out.note("%s", harmless(s)) }})
+		Notice: func(s string) { p.out.note("%s", s) }})
 }
 
 func (p *program) stateDir() (string, error) {
@@ -139,9 +139,9 @@ func (p *program) report(e flow.Event) {
 		p.out.note("open this address on any device and enter the code %s:", e.Code)
 		p.address(e.URL)
 	case flow.EventWarning:
-		p.out.warn("%s", harmless(e.Message))
+		p.out.warn("%s", e.Message)
 	default:
-		p.out.note("%s", harmless(e.Message))
+		p.out.note("%s", e.Message)
 	}
 }
 
@@ -166,7 +166,7 @@ func (p *program) mcp(t flow.Target, authorize *flow.Handler) (*mcpclient.Client
 	}
 	m.Progress = func(g mcpclient.Progress) { p.out.progress(g.Progress, g.Total, g.Message) }
 	m.Log = func(level, logger, text string) {
-		p.out.detail("%s %s: %s", harmless(level), harmless(logger), harmless(text))
+		p.out.detail("%s %s: %s", level, logger, text)
 	}
 	return m, nil
 }
@@ -180,6 +180,11 @@ func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions)
 		}
 		return p.mcp(t, nil)
 	}
+	return p.reachStored(ctx, word, o)
+}
+
+// reachStored returns the client for a server, authorized by the stored login.
+func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOptions) (*mcpclient.Client, error) {
 	t, err := p.target(ctx, word, needAll)
 	if err != nil {
 		return nil, err

@@ -154,7 +154,7 @@ func (p *program) fail(ctx context.Context, err error) int {
 	r := explain(err)
 	hint := ""
 	if r.hint != nil {
-		hint = r.hint(advice{server: p.hintWord(), static: p.getenv(accessTokenVariable) != "", err: err})
+		hint = r.hint(advice{server: p.hintWord(), static: p.static, err: err})
 	}
 	p.out.failure(r.code, err.Error(), hint, r.exit)
 	return r.exit

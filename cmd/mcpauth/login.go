@@ -133,6 +133,6 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	if p.out.json {
 		return p.out.document(s)
 	}
-	p.out.note("logged in to %s: %s", harmless(stored(s)), lifetime(s))
+	p.out.note("logged in to %s: %s", stored(s), lifetime(s))
 	return nil
 }

@@ -39,20 +39,17 @@ func logoutCommand(p *program) *cli.Command {
 
 func runLogout(ctx context.Context, p *program, words []string, o logoutOptions) error {
 	targets, err := p.targets(ctx, words, o.all)
-	if err != nil {
-		return err
-	}
 	reports := []flow.LogoutReport{}
-	err = p.eachTarget(ctx, targets, func(c *flow.Client, t flow.Target) error {
+	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, t flow.Target) error {
 		r, err := c.Logout(ctx, t, o.flow)
 		if err != nil {
 			return err
 		}
 		reports = append(reports, r)
 		for _, w := range r.Warnings {
-			p.out.warn("%s: %s", harmless(p.word), harmless(w))
+			p.out.warn("%s: %s", p.word, w)
 		}
-		p.out.note("%s: %s", harmless(p.word), outcome(r))
+		p.out.note("%s: %s", p.word, outcome(r))
 		return nil
 	})
 	if p.out.json && (len(reports) > 0 || err == nil) {

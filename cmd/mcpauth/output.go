@@ -22,6 +22,8 @@ import (
 	"github.com/olekukonko/tablewriter/pkg/twwidth"
 	"github.com/olekukonko/tablewriter/tw"
 	"golang.org/x/term"
+
+	"mcpauth/internal/httpx"
 )
 
 // output is stdout and stderr of one run.
@@ -60,24 +62,24 @@ func terminal(w io.Writer) (bool, int) {
 	return true, width
 }
 
-// note tells a person what happens.
+// note tells a person what happens. The texts of note, detail and warn may hold a server's words.
 func (o *output) note(format string, args ...any) {
 	if !o.quiet {
-		o.say(fmt.Sprintf(format, args...))
+		o.say(harmless(fmt.Sprintf(format, args...)))
 	}
 }
 
 // detail tells what only --verbose asks for.
 func (o *output) detail(format string, args ...any) {
 	if o.verbose && !o.quiet {
-		o.say(fmt.Sprintf(format, args...))
+		o.say(harmless(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warn tells what the user should know though the work goes on.
 func (o *output) warn(format string, args ...any) {
 	if !o.quiet {
-		o.say(paint(o.errColour, yellow, "warning:") + " " + fmt.Sprintf(format, args...))
+		o.say(paint(o.errColour, yellow, "warning:") + " " + harmless(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -91,7 +93,7 @@ func (o *output) say(line string) {
 
 // progress shows how far a call is: a bar on a terminal, lines with --verbose, nothing else.
 func (o *output) progress(done, total float64, message string) {
-	message = cut(harmless(strings.ReplaceAll(message, "\n", " ")), 40)
+	message = cut(httpx.Text(message, 100), 40)
 	switch {
 	case o.quiet:
 	case o.errTerminal && !o.verbose:
@@ -127,23 +129,26 @@ func (o *output) document(v any) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	return o.write(b.Bytes())
+	return o.data(b.Bytes())
 }
 
 // raw writes JSON as a server sent it, with a line end.
-func (o *output) raw(data json.RawMessage) error {
-	return o.write(append(bytes.TrimRight(data, "\n"), '\n'))
-}
+func (o *output) raw(data json.RawMessage) error { return o.text(string(data)) }
 
 // text writes a server's text, ended by a line end.
 func (o *output) text(s string) error {
-	if o.outTerminal {
-		s = harmless(s)
-	}
 	if !strings.HasSuffix(s, "\n") {
 		s += "\n"
 	}
-	return o.write([]byte(s))
+	return o.data([]byte(s))
+}
+
+// data writes bytes: harmless ones to a terminal, all of them to anything else.
+func (o *output) data(b []byte) error {
+	if o.outTerminal {
+		b = []byte(harmless(string(b)))
+	}
+	return o.write(b)
 }
 
 func (o *output) write(data []byte) error {

@@ -43,11 +43,8 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 		return usage("--min-ttl must not be negative")
 	}
 	targets, err := p.targets(ctx, words, o.all)
-	if err != nil {
-		return err
-	}
 	done := []flow.Status{}
-	err = p.eachTarget(ctx, targets, func(c *flow.Client, t flow.Target) error {
+	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, t flow.Target) error {
 		s, err := c.Refresh(ctx, t, o.minTTL)
 		if err != nil {
 			return err
@@ -96,8 +93,11 @@ func (p *program) targets(ctx context.Context, words []string, all bool) ([]name
 	return out, nil
 }
 
-// eachTarget does something for every target and goes on after a failure.
-func (p *program) eachTarget(ctx context.Context, targets []named, do func(*flow.Client, flow.Target) error) error {
+// eachTarget does something for every target and goes on after a failure; failed is what went wrong in finding them.
+func (p *program) eachTarget(ctx context.Context, targets []named, failed error, do func(*flow.Client, flow.Target) error) error {
+	if len(targets) == 0 && failed != nil {
+		return failed
+	}
 	c, err := p.flow()
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (p *program) eachTarget(ctx context.Context, targets []named, do func(*flow
 		words[i] = t.word
 	}
 	i := -1
-	return p.each(ctx, words, func(string) error {
+	return p.each(ctx, words, failed, func(string) error {
 		i++
 		return do(c, targets[i].target)
 	})

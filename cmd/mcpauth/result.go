@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +12,7 @@ import (
 	"path"
 	"strings"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/mcpclient"
 )
 
@@ -29,19 +29,11 @@ func (p *program) printText(r mcpclient.Result, tool string, dir *saveDir) error
 		}
 	}
 	if texts == 0 && len(r.Structured) > 0 && string(r.Structured) != "null" {
-		if err := p.printJSON(r.Structured); err != nil {
+		if err := p.out.raw(r.Structured); err != nil {
 			return err
 		}
 	}
 	return p.saveBlocks(r, tool, dir)
-}
-
-// printJSON prints JSON of a server, harmless where a terminal shows it: control characters are escaped in JSON, others are not.
-func (p *program) printJSON(data json.RawMessage) error {
-	if p.out.outTerminal {
-		return p.out.text(string(data))
-	}
-	return p.out.raw(data)
 }
 
 // printRaw prints the bytes of the only block, and nothing else.
@@ -51,9 +43,9 @@ func (p *program) printRaw(r mcpclient.Result) error {
 	}
 	b := r.Content[0]
 	if len(b.Data) > 0 {
-		return p.out.write(b.Data)
+		return p.out.data(b.Data)
 	}
-	return p.out.write([]byte(b.Text))
+	return p.out.data([]byte(b.Text))
 }
 
 // saveBlocks names the blocks that are no text on stderr, and writes them to the folder where there is one.
@@ -68,7 +60,7 @@ func (p *program) saveBlocks(r mcpclient.Result, tool string, dir *saveDir) erro
 		}
 		switch {
 		case b.Type == "resource_link":
-			p.out.note("%s: %s", describe(b), harmless(b.URI))
+			p.out.note("%s: %s", describe(b), b.URI)
 		case dir == nil:
 			p.out.note("%s, %d bytes: --save-dir DIR keeps it", describe(b), len(data))
 		default:
@@ -90,7 +82,7 @@ func describe(b mcpclient.Block) string {
 			words = append(words, s)
 		}
 	}
-	return cut(harmless(strings.Join(words, " ")), 120)
+	return httpx.Text(strings.Join(words, " "), 120)
 }
 
 // saveDir is a folder that nothing is written outside of. A nil *saveDir is none.

@@ -30,15 +30,17 @@ func statusCommand(p *program) *cli.Command {
 
 // runStatus prints first and judges then: the table is complete whatever is wrong with one of its rows.
 func runStatus(ctx context.Context, p *program, words []string, o statusOptions) error {
-	list, err := p.statuses(ctx, words)
-	if err != nil {
-		return err
+	list, failed := p.statuses(ctx, words)
+	if failed != nil && len(list) == 0 {
+		return failed
 	}
-	if p.out.json {
+	var err error
+	switch {
+	case p.out.json:
 		err = p.out.document(list)
-	} else if len(list) > 0 {
+	case len(list) > 0:
 		err = p.out.statusTable(list)
-	} else {
+	default:
 		p.out.note("no logins are stored; mcpauth login SERVER makes one")
 	}
 	if err != nil {
@@ -50,7 +52,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 		}
 	}
 	i := -1
-	return p.each(ctx, words, func(word string) error {
+	return p.each(ctx, words, failed, func(word string) error {
 		i++
 		if !list[i].Usable() {
 			return notUsable(list[i])
@@ -62,7 +64,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 	})
 }
 
-// statuses tells the states of the named servers, or of all.
+// statuses tells the states of the named servers, or of all, where an unreadable one does not hide the others.
 func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
 		return p.all(ctx)
@@ -88,7 +90,7 @@ func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, 
 
 // check asks the server whether it still takes the stored token; nothing is renewed.
 func (p *program) check(ctx context.Context, word string) error {
-	m, err := p.reach(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
+	m, err := p.reachStored(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
 	if err != nil {
 		return err
 	}
