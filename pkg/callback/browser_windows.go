@@ -1,0 +1,7 @@
+package callback
+
+// escapes: a backslash in a browser command is a part of a path.
+const escapes = false
+
+// systemBrowser avoids "start", which is a word of the shell.
+func systemBrowser() []string { return []string{"rundll32", "url.dll,FileProtocolHandler"} }

@@ -1,0 +1,79 @@
+// This file is what the person sees in the browser at the end: a page without scripts, everything in it escaped.
+
+package callback
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"io"
+	"log"
+	"net/http"
+	"strings"
+)
+
+//go:embed page.html
+var pageHTML string
+
+var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+
+// policy allows the page its own style sheet, by its hash, and nothing else.
+var policy = "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func styleHash(html string) string {
+	_, after, _ := strings.Cut(html, "<style>")
+	style, _, _ := strings.Cut(after, "</style>")
+	sum := sha256.Sum256([]byte(style))
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// content is one variant of the page.
+type content struct {
+	Good          bool
+	Title, Detail string
+	Code, Words   string // the authorization server's, if it refused
+}
+
+var (
+	donePage     = content{Good: true, Title: "You are logged in", Detail: "mcpauth has what it needs. You can close this window and go back to your terminal."}
+	strangerPage = content{Title: "Nothing to see here", Detail: "This is not the answer that mcpauth is waiting for, so nothing was done with it."}
+	foreignPage  = content{Title: "Login stopped", Detail: "The answer did not come from the authorization server that mcpauth asked, so it was not used. Your terminal says more."}
+	brokenPage   = content{Title: "Login failed", Detail: "The authorization server sent an answer that makes no sense. Your terminal says more."}
+)
+
+// showAnswer tells the person how the login ended.
+func showAnswer(w http.ResponseWriter, err error) {
+	var refused *AuthorizationError
+	switch {
+	case err == nil:
+		page(w, http.StatusOK, donePage)
+	case errors.As(err, &refused):
+		page(w, http.StatusOK, content{Title: "Login refused", Detail: "The authorization server did not grant access. Your terminal says more.",
+			Code: refused.Code, Words: refused.Description})
+	case errors.Is(err, ErrIssuer):
+		page(w, http.StatusOK, foreignPage)
+	default:
+		page(w, http.StatusOK, brokenPage)
+	}
+}
+
+func page(w http.ResponseWriter, status int, c content) {
+	var b bytes.Buffer
+	if err := pageTemplate.Execute(&b, c); err != nil {
+		http.Error(w, c.Title, http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+func silent() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -1,0 +1,152 @@
+// Package dcr answers which client mcpauth is at an authorization server: one registered in advance, one described by a document at its
+// own address, or one that registers itself now.
+//
+//	client, err := dcr.Resolve(ctx, dcr.Options{Issuer: issuer, RegistrationEndpoint: endpoint, RedirectURI: l.RedirectURI()})
+//
+// It implements MCP authorization 2026-07-28 (Client Registration): the order and the binding to an authorization server here, RFC 7591 in
+// register.go, RFC 7592 in manage.go, the client ID metadata document in document.go. Not supported: software statements and initial
+// access tokens (RFC 7591 §2.3, §3), updating a registration (RFC 7592 §2.2).
+package dcr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrNoClient says that there is no way to be a client there: nothing registered in advance, no document, no registration endpoint.
+var ErrNoClient = errors.New("no client to be")
+
+// Kinds of Client.
+const (
+	Preregistered    = "preregistered"
+	MetadataDocument = "metadata_document"
+	Dynamic          = "dynamic"
+)
+
+// Client is who we are at one authorization server.
+type Client struct {
+	ID                string    `json:"id"`
+	Secret            string    `json:"secret,omitempty"`
+	SecretExpiresAt   time.Time `json:"secret_expires_at,omitzero"` // zero: never
+	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt
+	Kind              string    `json:"kind,omitempty"`
+	Issuer            string    `json:"issuer,omitempty"`             // who gave the credentials (MCP, Authorization Server Binding)
+	RedirectURI       string    `json:"redirect_uri,omitempty"`       // registered with
+	RegistrationURI   string    `json:"registration_uri,omitempty"`   // RFC 7592 §3
+	RegistrationToken string    `json:"registration_token,omitempty"` // RFC 7592 §3
+	Scope             string    `json:"scope,omitempty"`              // registered with
+	IDIssuedAt        time.Time `json:"id_issued_at,omitzero"`
+}
+
+// String names the client without its secrets.
+func (c Client) String() string { return fmt.Sprintf("client %q (%s) of %s", c.ID, c.Kind, c.Issuer) }
+
+// GoString is String.
+func (c Client) GoString() string { return c.String() }
+
+// Options says what is known, wanted and offered.
+type Options struct {
+	HTTP  *http.Client // nil: httpx.Default()
+	Local bool         // the MCP server is on loopback
+	Now   func() time.Time
+
+	// What the authorization server offers.
+	Issuer               string
+	RegistrationEndpoint string   // empty: none
+	AuthMethods          []string // token_endpoint_auth_methods_supported; nil: not told
+	DocumentSupported    bool     // client_id_metadata_document_supported
+
+	// What is wanted.
+	GrantTypes      []string // nil: authorization_code and refresh_token
+	RedirectURI     string   // empty for grants without one
+	Scope           string   // empty: not named when registering
+	ClientName      string   // empty: "mcpauth"
+	SoftwareVersion string
+
+	// What the user has.
+	ClientID, ClientSecret string
+	HasKey                 bool   // the client authenticates by private_key_jwt
+	DocumentURL            string // of our client ID metadata document
+	Stored                 *Client
+	New                    bool // register again, whatever is stored
+}
+
+// Resolve finds out which client to be: the one registered in advance, else the one of the metadata document where the server takes
+// those, else the stored registration, else a new one. With none of these it is ErrNoClient.
+func Resolve(ctx context.Context, o Options) (Client, error) {
+	switch {
+	case o.ClientID != "":
+		return o.owned(o.ClientID, Preregistered), nil
+	case o.DocumentURL != "" && o.DocumentSupported:
+		if err := CheckDocumentURL(o.DocumentURL); err != nil {
+			return Client{}, err
+		}
+		return o.owned(o.DocumentURL, MetadataDocument), nil
+	case o.reusable():
+		return *o.Stored, nil
+	case o.RegistrationEndpoint != "":
+		return Register(ctx, o)
+	}
+	why := "the authorization server has no registration endpoint"
+	if o.DocumentURL != "" {
+		why += " and takes no client ID metadata documents"
+	}
+	return Client{}, fmt.Errorf("%s: %w: %s, and no client id was given", o.Issuer, ErrNoClient, why)
+}
+
+func (o Options) owned(id, kind string) Client {
+	return Client{ID: id, Secret: o.ClientSecret, AuthMethod: AuthMethod(o.AuthMethods, o.ClientSecret != "", o.HasKey), Kind: kind,
+		Issuer: o.Issuer, RedirectURI: o.RedirectURI}
+}
+
+// reusable reports whether the stored registration serves: the same authorization server, the same redirect address to the port, a secret
+// that lives, and every scope that is asked for.
+func (o Options) reusable() bool {
+	c := o.Stored
+	if o.New || c == nil || c.Kind != Dynamic || c.ID == "" || c.Issuer != o.Issuer {
+		return false
+	}
+	if !c.SecretExpiresAt.IsZero() && !o.now().Before(c.SecretExpiresAt) {
+		return false
+	}
+	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && covers(c.Scope, o.Scope)
+}
+
+// covers reports whether a client registered for some scopes may ask for others; one registered for none may ask for any.
+func covers(registered, wanted string) bool {
+	if registered == "" {
+		return true
+	}
+	have := strings.Fields(registered)
+	return !slices.ContainsFunc(strings.Fields(wanted), func(s string) bool { return !slices.Contains(have, s) })
+}
+
+func (o Options) now() time.Time {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now()
+}
+
+// AuthMethod chooses the one client authentication method for what the client has, among those the server names. A server that names
+// none means client_secret_basic (RFC 8414 §2); one that names others than we can do is asked with our first choice all the same.
+func AuthMethod(supported []string, hasSecret, hasKey bool) string {
+	choices := []string{"none"}
+	switch {
+	case hasKey:
+		choices = []string{"private_key_jwt"}
+	case hasSecret:
+		choices = []string{"client_secret_basic", "client_secret_post"}
+	}
+	for _, m := range choices {
+		if slices.Contains(supported, m) {
+			return m
+		}
+	}
+	return choices[0]
+}

@@ -1,0 +1,48 @@
+// This file is about the client ID metadata document: a client whose id is the address of a document about it (draft-ietf-oauth-client-id-
+// metadata-document-00; MCP, Client ID Metadata Documents).
+
+package dcr
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"mcpauth/internal/httpx"
+)
+
+// CheckDocumentURL refuses addresses that cannot be a client id: https with a path, no fragment, no credentials, no dot segments (§3).
+func CheckDocumentURL(address string) error {
+	u, err := httpx.Check(address, false)
+	if err != nil {
+		return fmt.Errorf("client metadata document: %w", err)
+	}
+	if strings.Trim(u.Path, "/") == "" || dotted(u) {
+		return fmt.Errorf("client metadata document %s: the address needs a path without dot segments (client ID metadata document §3)", address)
+	}
+	return nil
+}
+
+func dotted(u *url.URL) bool {
+	for _, segment := range strings.Split(u.Path, "/") {
+		if segment == "." || segment == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// Document returns the document to host at the address. A name that is empty is "mcpauth".
+func Document(address string, redirectURIs []string, name string) ([]byte, error) {
+	if err := CheckDocumentURL(address); err != nil {
+		return nil, err
+	}
+	if name == "" {
+		name = "mcpauth"
+	}
+	return json.MarshalIndent(map[string]any{
+		"client_id": address, "client_name": name, "redirect_uris": redirectURIs, "application_type": "native",
+		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"}, "token_endpoint_auth_method": "none",
+	}, "", "  ")
+}

@@ -1,0 +1,34 @@
+// This file ends a registration (RFC 7592 §2.3).
+
+package dcr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"mcpauth/internal/httpx"
+)
+
+// Delete deletes a dynamic registration at the server. A client without a registration address is ErrNoClient.
+func Delete(ctx context.Context, hc *http.Client, c Client) error {
+	if c.RegistrationURI == "" {
+		return fmt.Errorf("%s: %w: the server gave no address to delete it", c.Issuer, ErrNoClient)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.RegistrationURI, nil)
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.RegistrationToken)
+	res, err := httpx.Do(hc, req)
+	if err != nil {
+		return fmt.Errorf("deleting the client registration %s: %w", c.RegistrationURI, err)
+	}
+	if res.StatusCode < 200 || res.StatusCode > 299 {
+		return refusal(c.RegistrationURI, res)
+	}
+	return nil
+}
+
+func asError(err error, target **Error) bool { return errors.As(err, target) }

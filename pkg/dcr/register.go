@@ -1,0 +1,214 @@
+// This file registers a client (RFC 7591, with the application_type of OpenID Connect Dynamic Client Registration 1.0 §2).
+
+package dcr
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+// Error is an authorization server's refusal to register or delete a client. Its texts are safe to print.
+type Error struct {
+	URL         string
+	StatusCode  int
+	Code        string // RFC 7591 §3.2.2; empty: the answer was no such error
+	Description string // the server's words, or the beginning of a plain-text answer
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("client registration %s: answered %d %s", e.URL, e.StatusCode, http.StatusText(e.StatusCode))
+	if e.Code != "" {
+		s += fmt.Sprintf(", %q", e.Code)
+	}
+	if e.Description != "" {
+		s += fmt.Sprintf(": %q", e.Description)
+	}
+	return s
+}
+
+// request is what we register as (RFC 7591 §2). The member resource is no part of it: some servers refuse members they do not know.
+type request struct {
+	ClientName      string   `json:"client_name"`
+	RedirectURIs    []string `json:"redirect_uris,omitempty"`
+	GrantTypes      []string `json:"grant_types"`
+	ResponseTypes   []string `json:"response_types,omitempty"`
+	AuthMethod      string   `json:"token_endpoint_auth_method"`
+	ApplicationType string   `json:"application_type"` // without "native", servers refuse http on loopback
+	Scope           string   `json:"scope,omitempty"`
+	SoftwareID      string   `json:"software_id"`
+	SoftwareVersion string   `json:"software_version,omitempty"`
+}
+
+// answer is the part of the registration response that is used (RFC 7591 §3.2.1, RFC 7592 §3). The redirect addresses are not: some
+// servers rewrite them and still want the ones that were sent.
+type answer struct {
+	ClientID          string  `json:"client_id"`
+	ClientSecret      string  `json:"client_secret"`
+	SecretExpiresAt   seconds `json:"client_secret_expires_at"`
+	IDIssuedAt        seconds `json:"client_id_issued_at"`
+	AuthMethod        string  `json:"token_endpoint_auth_method"`
+	Scope             *string `json:"scope"`
+	RegistrationURI   string  `json:"registration_client_uri"`
+	RegistrationToken string  `json:"registration_access_token"`
+}
+
+// seconds reads a time in seconds since 1970; what is not a number counts as absent.
+type seconds struct{ time.Time }
+
+func (s *seconds) UnmarshalJSON(data []byte) error {
+	var n json.Number
+	if json.Unmarshal(data, &n) != nil {
+		return nil
+	}
+	if f, err := n.Float64(); err == nil && f > 0 && f < 1<<40 {
+		s.Time = time.Unix(int64(f), 0).UTC()
+	}
+	return nil
+}
+
+// Register registers a new client. A server that refuses because of the scope is asked once more without one.
+func Register(ctx context.Context, o Options) (Client, error) {
+	r := o.request()
+	c, err := register(ctx, o, r)
+	var refused *Error
+	if asError(err, &refused) && r.Scope != "" && scopeRefused(refused) {
+		r.Scope = ""
+		return register(ctx, o, r)
+	}
+	return c, err
+}
+
+func (o Options) request() request {
+	r := request{ClientName: o.ClientName, GrantTypes: o.GrantTypes, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
+		SoftwareID: "mcpauth", SoftwareVersion: o.SoftwareVersion}
+	if r.ClientName == "" {
+		r.ClientName = "mcpauth"
+	}
+	if r.GrantTypes == nil {
+		r.GrantTypes = []string{"authorization_code", "refresh_token"}
+	}
+	if o.RedirectURI != "" {
+		r.RedirectURIs, r.ResponseTypes = []string{o.RedirectURI}, []string{"code"}
+	}
+	return r
+}
+
+// wantedMethod is none, as befits a native app (RFC 8252 §8.4), unless the server names only methods with a secret.
+func (o Options) wantedMethod() string {
+	for _, m := range []string{"none", "client_secret_basic", "client_secret_post"} {
+		if slices.Contains(o.AuthMethods, m) {
+			return m
+		}
+	}
+	return "none"
+}
+
+// scopeRefused recognises a complaint about the scope (Keycloak, Supabase).
+func scopeRefused(e *Error) bool {
+	return e.StatusCode == http.StatusBadRequest && strings.Contains(strings.ToLower(e.Code+" "+e.Description), "scope")
+}
+
+func register(ctx context.Context, o Options, r request) (Client, error) {
+	endpoint, err := httpx.Check(o.RegistrationEndpoint, o.Local)
+	if err != nil {
+		return Client{}, fmt.Errorf("registration endpoint: %w", err)
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return Client{}, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, endpoint.String(), bytes.NewReader(body))
+	if err != nil {
+		return Client{}, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
+	res, err := httpx.Do(o.HTTP, req)
+	if err != nil {
+		return Client{}, fmt.Errorf("client registration %s: %w", endpoint, err)
+	}
+	if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusOK {
+		return Client{}, refusal(endpoint.String(), res)
+	}
+	return o.accept(endpoint, r, res)
+}
+
+// accept makes a client of the answer.
+func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
+	var a answer
+	if err := decode(res.Body, &a); err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) {
+		return Client{}, &Error{URL: endpoint.String(), StatusCode: res.StatusCode, Code: errorCode(res.Body), Description: "the answer holds no usable client_id (RFC 7591 §3.2.1)"}
+	}
+	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,
+		Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: r.Scope, AuthMethod: o.answeredMethod(r, a)}
+	if a.Scope != nil && *a.Scope != "" {
+		c.Scope = *a.Scope
+	}
+	if manage, err := endpoint.Parse(a.RegistrationURI); a.RegistrationURI != "" && err == nil {
+		// It gets the registration token, so it must be the endpoint's own origin.
+		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && printable(a.RegistrationToken) {
+			c.RegistrationURI, c.RegistrationToken = u.String(), a.RegistrationToken
+		}
+	}
+	return c, nil
+}
+
+// answeredMethod is the method to use: the one the answer names; where it names none, the one that was asked for, if the server's
+// metadata has it. A secret that comes with neither is sent in the body: the TypeScript SDK's servers give one to clients that asked for
+// nothing, and take it there only, against the default of RFC 7591 §2.
+func (o Options) answeredMethod(r request, a answer) string {
+	switch {
+	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":
+		return a.AuthMethod
+	case a.ClientSecret == "" || slices.Contains(o.AuthMethods, r.AuthMethod):
+		return r.AuthMethod
+	case len(o.AuthMethods) > 0:
+		return AuthMethod(o.AuthMethods, true, false)
+	}
+	return "client_secret_post"
+}
+
+// refusal reads an error answer (RFC 7591 §3.2.2), or the beginning of a plain one.
+func refusal(address string, res *httpx.Response) *Error {
+	e := &Error{URL: address, StatusCode: res.StatusCode}
+	var a struct {
+		Code        string `json:"error"`
+		Description string `json:"error_description"`
+	}
+	if json.Unmarshal(res.Body, &a) == nil {
+		e.Code, e.Description = httpx.Text(a.Code, 80), httpx.Text(a.Description, 300)
+	} else if !strings.Contains(res.Header.Get("Content-Type"), "html") {
+		e.Description = httpx.Text(string(res.Body), 120)
+	}
+	return e
+}
+
+func errorCode(body []byte) string {
+	var a struct {
+		Code string `json:"error"`
+	}
+	_ = json.Unmarshal(body, &a)
+	return httpx.Text(a.Code, 80)
+}
+
+// decode refuses duplicate members: two readers might take different ids.
+func decode(data []byte, v any) error {
+	if err := httpx.UniqueFields(data); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+// printable is what RFC 6749 Appendix A allows in client ids and secrets: visible ASCII and the blank.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}

@@ -1,0 +1,336 @@
+// Package discovery finds out how an MCP server is authorized: from its challenge to its protected resource metadata, and from there to
+// its authorization server's metadata.
+//
+//	r, err := discovery.Discover(ctx, "https://mcp.example.com/mcp", discovery.Options{})
+//	r.ResourceID                 // the `resource` of every token request
+//	r.Server.TokenEndpoint
+//
+// It implements MCP authorization 2026-07-28 (Authorization Server Discovery) with the fallback of 2025-03-26, RFC 9728, RFC 8414 and
+// OpenID Connect Discovery 1.0. challenge.go reads WWW-Authenticate, resource.go the resource metadata, server.go the server metadata.
+// Not supported: signed metadata (RFC 9728 §2.2, RFC 8414 §2.1).
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"mcpauth/internal/httpx"
+)
+
+// Stages of an Attempt and an Error.
+const (
+	stageServer   = "server"
+	stageResource = "resource metadata"
+	stageMetadata = "authorization server metadata"
+)
+
+var (
+	// ErrIssuer says that metadata is of another issuer than was asked for (RFC 8414 §3.3).
+	ErrIssuer = errors.New("issuer check failed")
+	// ErrResource says that resource metadata is of another resource (RFC 9728 §3.3).
+	ErrResource = errors.New("resource check failed")
+	// ErrPKCE says that the authorization server does not promise PKCE with S256 (MCP authorization, Authorization Code Protection).
+	ErrPKCE = errors.New("PKCE is not promised")
+)
+
+// Options are the caller's choices. The zero value discovers as the specification says.
+type Options struct {
+	HTTP           *http.Client // nil: httpx.Default()
+	Header         http.Header  // the user's headers, sent to the MCP server only
+	Challenges     []Challenge  // of an answer already received; nil: the server is asked
+	Issuer         string       // the authorization server to use among those named; empty: the first that works
+	AssumePKCES256 bool         // the user vouches that S256 works though the metadata does not say so
+	IgnorePKCE     bool         // the grant needs no authorization request
+}
+
+// Result is what was found.
+type Result struct {
+	URL                 string    `json:"url"`  // canonical address of the server
+	Open                bool      `json:"open"` // it answered without authorization
+	Challenge           Challenge `json:"challenge"`
+	ResourceMetadataURL string    `json:"resource_metadata_url"` // empty on the 2025-03-26 fallback
+	Resource            ResourceMetadata
+	ResourceID          string         `json:"resource"` // for the resource parameter, byte for byte as the metadata has it
+	Server              ServerMetadata `json:"server"`
+	Legacy              bool           `json:"legacy"`            // 2025-03-26: no resource metadata
+	DefaultEndpoints    bool           `json:"default_endpoints"` // and no metadata at all
+	Findings            []Finding      `json:"findings"`
+	Attempts            []Attempt      `json:"attempts"`
+}
+
+// Attempt is one request with its outcome.
+type Attempt struct {
+	Stage   string `json:"stage"`
+	Method  string `json:"method"`
+	URL     string `json:"url"`
+	Status  int    `json:"status"` // 0: no answer
+	Outcome string `json:"outcome"`
+	OK      bool   `json:"ok"`
+}
+
+// Finding is a tolerance that was applied, or something missing that another server would have.
+type Finding struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Section string `json:"section"`
+}
+
+// Error says at which stage discovery ended and what was tried. It wraps ErrIssuer, ErrResource, ErrPKCE or a network error.
+type Error struct {
+	Stage    string
+	URL      string // empty: of several attempts none helped
+	Reason   string
+	Section  string
+	Attempts []Attempt
+	Err      error
+}
+
+func (e *Error) Error() string {
+	s := e.Stage
+	if e.URL != "" {
+		s += " " + e.URL
+	}
+	s += ": " + e.Reason
+	if e.Section != "" {
+		s += " (" + e.Section + ")"
+	}
+	if e.URL == "" {
+		for i, a := range e.Attempts {
+			s += map[bool]string{true: "; tried ", false: ", "}[i == 0] + a.URL + ": " + a.Outcome
+		}
+	}
+	return s
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// finder is one discovery under way.
+type finder struct {
+	o      Options
+	server *url.URL
+	local  bool
+	r      *Result
+}
+
+// Discover finds the authorization of a server:
+//
+//  1. ask the server, unless its challenge is known
+//  2. get the resource metadata: from the challenge's address, else from the well-known ones
+//  3. get the metadata of its authorization server
+//  4. check that it can do what the flow needs
+//
+// Where there is no resource metadata at all, the server's origin is the authorization server (MCP 2025-03-26). The result may be there
+// beside an error, with the attempts that were made.
+func Discover(ctx context.Context, server string, o Options) (*Result, error) {
+	u, err := httpx.CheckServer(server)
+	if err != nil {
+		return nil, err
+	}
+	f := &finder{o: o, server: u, local: httpx.Local(u), r: &Result{URL: httpx.Canonical(u)}}
+	err = f.run(ctx)
+	var e *Error
+	if errors.As(err, &e) && e.Attempts == nil {
+		e.Attempts = f.r.Attempts
+	}
+	return f.r, err
+}
+
+func (f *finder) run(ctx context.Context) error {
+	if err := f.ask(ctx); err != nil {
+		return err
+	}
+	found, err := f.resource(ctx)
+	if err != nil {
+		return err
+	}
+	if !found {
+		err = f.legacy(ctx)
+	} else {
+		err = f.metadata(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return f.checkPKCE()
+}
+
+// ask sends the server one unauthenticated request to hear its challenge. It asks for server/discover, since some servers answer
+// initialize to anybody and would not tell the scope. No answer at all ends the discovery; any answer but 401 means little.
+func (f *finder) ask(ctx context.Context) error {
+	challenges := f.o.Challenges
+	if challenges == nil {
+		res, err := f.probe(ctx)
+		if err != nil {
+			return err
+		}
+		f.r.Open = res.StatusCode < 300
+		if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+			challenges = ParseChallenges(res.Header)
+		}
+	}
+	if c, ok := Bearer(challenges); ok {
+		f.r.Challenge = c
+	}
+	return nil
+}
+
+const probeVersion = "2026-07-28"
+
+// probe asks by POST; a server of the old HTTP+SSE transport knows only GET.
+func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
+	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
+		"io.modelcontextprotocol/protocolVersion":    probeVersion,
+		"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "mcpauth", "version": "1"},
+		"io.modelcontextprotocol/clientCapabilities": map[string]any{},
+	}}})
+	res, err := f.probeBy(ctx, http.MethodPost, body)
+	if err == nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed) {
+		return f.probeBy(ctx, http.MethodGet, nil)
+	}
+	return res, err
+}
+
+func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*httpx.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, f.server.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range f.o.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Mcp-Protocol-Version", probeVersion)
+		req.Header.Set("Mcp-Method", "server/discover")
+	}
+	res, err := head(f.o.HTTP, req)
+	a := Attempt{Stage: stageServer, Method: method, URL: f.server.String()}
+	if err != nil {
+		a.Outcome = "no answer: " + reason(err)
+		f.r.Attempts = append(f.r.Attempts, a)
+		return nil, fmt.Errorf("server %s: %w", f.r.URL, err)
+	}
+	a.Status, a.OK, a.Outcome = res.StatusCode, true, http.StatusText(res.StatusCode)
+	f.r.Attempts = append(f.r.Attempts, a)
+	return res, nil
+}
+
+// head reads the header of an answer only: the body of an event stream may never end.
+func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
+	if c == nil {
+		c = httpx.Default()
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	res.Body.Close()
+	return &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}, nil
+}
+
+// checkPKCE refuses an authorization server that does not promise S256, unless the user vouches for it or the grant needs none.
+func (f *finder) checkPKCE() error {
+	s := f.r.Server
+	if f.o.IgnorePKCE || f.r.DefaultEndpoints {
+		return nil
+	}
+	for _, m := range s.CodeChallengeMethodsSupported {
+		if m == "S256" {
+			return nil
+		}
+	}
+	if f.o.AssumePKCES256 {
+		f.find("pkce_assumed", "code_challenge_methods_supported does not promise S256; it is used at the user's word", "MCP Authorization Code Protection")
+		return nil
+	}
+	why := "code_challenge_methods_supported is missing"
+	if len(s.CodeChallengeMethodsSupported) > 0 {
+		why = fmt.Sprintf("code_challenge_methods_supported is %q, without S256", s.CodeChallengeMethodsSupported)
+	}
+	return &Error{Stage: stageMetadata, URL: s.Issuer, Reason: httpx.Text(why, 200), Section: "MCP Authorization Code Protection", Err: ErrPKCE}
+}
+
+func (f *finder) find(code, message, section string) {
+	f.r.Findings = append(f.r.Findings, Finding{code, message, section})
+}
+
+// fetch gets one metadata document and decodes it strictly into v. The attempt is recorded; found is false when there is no document there,
+// for a reason that the attempt tells.
+func (f *finder) fetch(ctx context.Context, stage, address string, header http.Header, v any) (found bool, err error) {
+	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
+	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
+	u, err := httpx.Check(address, f.local)
+	if err != nil {
+		a.Outcome = "refused: " + err.Error()
+		return false, &Error{Stage: stage, URL: address, Reason: err.Error(), Err: err}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return false, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	req.Header.Set("Accept", "application/json")
+	res, err := httpx.Do(f.o.HTTP, req)
+	if res != nil {
+		a.Status = res.StatusCode
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		a.Outcome = "no answer: " + reason(err)
+		return false, fmt.Errorf("%s %s: %w", stage, address, err)
+	case err != nil:
+		a.Outcome = "no answer: " + reason(err)
+		return false, nil
+	case res.StatusCode != http.StatusOK:
+		a.Outcome = http.StatusText(res.StatusCode)
+		return false, nil
+	}
+	if err := decode(res.Body, v); err != nil {
+		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
+		return false, nil
+	}
+	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
+		f.find("content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)), "RFC 9728 §3.2, RFC 8414 §3.2")
+	}
+	a.OK, a.Outcome = true, "found"
+	return true, nil
+}
+
+// decode is strict where a check depends on it: one JSON object, no member twice.
+func decode(data []byte, v any) error {
+	if err := httpx.UniqueFields(data); err != nil {
+		return err
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		return errors.New("not a JSON object")
+	}
+	return json.Unmarshal(data, v)
+}
+
+// absent reports whether every attempt of a stage was answered by a client error: only that means that there is nothing there.
+func (f *finder) absent(stage string) bool {
+	for _, a := range f.r.Attempts {
+		if a.Stage == stage && (a.Status < 400 || a.Status >= 500) {
+			return false
+		}
+	}
+	return true
+}
+
+// reason is the innermost part of a network error: the address is named beside it.
+func reason(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return httpx.Text(err.Error(), 160)
+}

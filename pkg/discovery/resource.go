@@ -1,0 +1,101 @@
+// This file gets and checks the protected resource metadata (RFC 9728).
+
+package discovery
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"mcpauth/internal/httpx"
+)
+
+// ResourceMetadata is the part of RFC 9728 §2 that matters here.
+type ResourceMetadata struct {
+	Resource                      string   `json:"resource"`
+	AuthorizationServers          []string `json:"authorization_servers,omitempty"`
+	ScopesSupported               []string `json:"scopes_supported,omitempty"`
+	BearerMethodsSupported        []string `json:"bearer_methods_supported,omitempty"`
+	ResourceName                  string   `json:"resource_name,omitempty"`
+	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported,omitempty"`
+	DPoPBoundAccessTokensRequired bool     `json:"dpop_bound_access_tokens_required,omitempty"`
+}
+
+const resourceSection = "RFC 9728 §3.3"
+
+// resource finds the metadata: at the address of the challenge, else at the well-known address with the server's path, else at the root
+// (MCP, Protected Resource Metadata Discovery Requirements). A document that fails its check ends the search.
+func (f *finder) resource(ctx context.Context) (found bool, err error) {
+	candidates := wellKnown(f.server, "oauth-protected-resource")
+	if named := f.r.Challenge.ResourceMetadata(); named != "" {
+		if found, err := f.resourceAt(ctx, named); found || err != nil {
+			return found, err
+		}
+		f.find("resource_metadata_dead", "the challenge names "+httpx.Text(named, 200)+", where there is no document; the well-known addresses are tried", "RFC 9728 §5.1")
+	}
+	for _, address := range candidates {
+		if found, err := f.resourceAt(ctx, address); found || err != nil {
+			return found, err
+		}
+	}
+	if !f.absent(stageResource) {
+		return false, &Error{Stage: stageResource, Reason: "no document could be had, and no server said that there is none", Section: "RFC 9728 §3"}
+	}
+	return false, nil
+}
+
+func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
+	var m ResourceMetadata
+	found, err := f.fetch(ctx, stageResource, address, nil, &m)
+	if !found || err != nil {
+		return false, err
+	}
+	quirk, why := checkResource(m.Resource, f.server)
+	if why != "" {
+		return false, &Error{Stage: stageResource, URL: address, Reason: why, Section: resourceSection, Err: ErrResource}
+	}
+	if quirk != "" {
+		f.find(quirk, fmt.Sprintf("resource is %q for the server %q", m.Resource, f.r.URL), resourceSection)
+	}
+	if len(m.AuthorizationServers) == 0 {
+		return false, &Error{Stage: stageResource, URL: address, Reason: "authorization_servers is missing or empty", Section: "MCP Authorization Server Location"}
+	}
+	f.r.ResourceMetadataURL, f.r.Resource, f.r.ResourceID = address, m, m.Resource
+	return true, nil
+}
+
+// checkResource compares the resource of the metadata with the server's address. The same origin is required; the path may be the server's,
+// or a parent of it, and may differ by a slash at its end. It returns the tolerance that was needed, or the reason to refuse.
+func checkResource(resource string, server *url.URL) (quirk, why string) {
+	if resource == "" {
+		return "", "resource is missing"
+	}
+	u, err := url.Parse(resource)
+	shown := httpx.Text(resource, 200)
+	if err != nil || u.Fragment != "" || u.User != nil || !httpx.SameOrigin(u, server) {
+		return "", fmt.Sprintf("resource is %q, expected %q", shown, httpx.Canonical(server))
+	}
+	have, want := u.EscapedPath(), server.EscapedPath()
+	switch {
+	case httpx.Canonical(u) == httpx.Canonical(server):
+		return "", ""
+	case have == want:
+		return "resource_query", ""
+	case strings.TrimSuffix(have, "/") == strings.TrimSuffix(want, "/"):
+		return "resource_slash", ""
+	case strings.HasPrefix(want, strings.TrimSuffix(have, "/")+"/") && !strings.Contains(want, ".."):
+		return "resource_parent", ""
+	}
+	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))
+}
+
+// wellKnown returns the well-known addresses of a suffix: with the path inserted (RFC 8615, RFC 9728 §3.1), and at the root.
+func wellKnown(u *url.URL, suffix string) []string {
+	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/.well-known/" + suffix}
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	if path == "" {
+		return []string{root.String()}
+	}
+	return []string{root.String() + path, root.String()}
+}

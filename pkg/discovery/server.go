@@ -1,0 +1,209 @@
+// This file gets and checks the authorization server's metadata (RFC 8414, OpenID Connect Discovery 1.0), and does what MCP 2025-03-26
+// says where there is none.
+
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"mcpauth/internal/httpx"
+)
+
+// ServerMetadata is the part of RFC 8414 §2 and its extensions that matters here.
+type ServerMetadata struct {
+	Issuer                        string `json:"issuer"`
+	AuthorizationEndpoint         string `json:"authorization_endpoint,omitempty"`
+	TokenEndpoint                 string `json:"token_endpoint,omitempty"`
+	RegistrationEndpoint          string `json:"registration_endpoint,omitempty"`
+	RevocationEndpoint            string `json:"revocation_endpoint,omitempty"`
+	IntrospectionEndpoint         string `json:"introspection_endpoint,omitempty"`
+	DeviceAuthorizationEndpoint   string `json:"device_authorization_endpoint,omitempty"` // RFC 8628 §4
+	PushedAuthorizationRequestURL string `json:"pushed_authorization_request_endpoint,omitempty"`
+
+	ScopesSupported                            []string `json:"scopes_supported,omitempty"`
+	ResponseTypesSupported                     []string `json:"response_types_supported,omitempty"`
+	GrantTypesSupported                        []string `json:"grant_types_supported,omitempty"`
+	TokenEndpointAuthMethodsSupported          []string `json:"token_endpoint_auth_methods_supported,omitempty"`
+	TokenEndpointAuthSigningAlgValuesSupported []string `json:"token_endpoint_auth_signing_alg_values_supported,omitempty"`
+	RevocationEndpointAuthMethodsSupported     []string `json:"revocation_endpoint_auth_methods_supported,omitempty"`
+	CodeChallengeMethodsSupported              []string `json:"code_challenge_methods_supported,omitempty"`
+	DPoPSigningAlgValuesSupported              []string `json:"dpop_signing_alg_values_supported,omitempty"` // RFC 9449 §5.1
+	AuthorizationGrantProfilesSupported        []string `json:"authorization_grant_profiles_supported,omitempty"`
+
+	AuthorizationResponseIssParameterSupported bool `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207 §3
+	ClientIDMetadataDocumentSupported          bool `json:"client_id_metadata_document_supported,omitempty"`
+	RequirePushedAuthorizationRequests         bool `json:"require_pushed_authorization_requests,omitempty"` // RFC 9126 §5
+}
+
+const issuerSection = "RFC 8414 §3.3"
+
+// endpoints lists the addresses of the metadata by name.
+func (m *ServerMetadata) endpoints() []struct {
+	name    string
+	address *string
+} {
+	return []struct {
+		name    string
+		address *string
+	}{
+		{"authorization_endpoint", &m.AuthorizationEndpoint}, {"token_endpoint", &m.TokenEndpoint},
+		{"registration_endpoint", &m.RegistrationEndpoint}, {"revocation_endpoint", &m.RevocationEndpoint},
+		{"introspection_endpoint", &m.IntrospectionEndpoint}, {"device_authorization_endpoint", &m.DeviceAuthorizationEndpoint},
+		{"pushed_authorization_request_endpoint", &m.PushedAuthorizationRequestURL},
+	}
+}
+
+// metadata picks the authorization server among those the resource names: the pinned one, else the first whose metadata can be had. One
+// that fails a check ends the search.
+func (f *finder) metadata(ctx context.Context) error {
+	issuers := f.r.Resource.AuthorizationServers
+	if f.o.Issuer != "" {
+		i := slices.IndexFunc(issuers, func(s string) bool { return sameIssuer(s, f.o.Issuer) })
+		if i < 0 {
+			return &Error{Stage: stageResource, URL: f.r.ResourceMetadataURL, Err: ErrIssuer, Section: "RFC 9728 §7.6",
+				Reason: fmt.Sprintf("authorization_servers is %s, without the wanted %q", quoteAll(issuers), f.o.Issuer)}
+		}
+		issuers = issuers[i : i+1]
+	}
+	for _, issuer := range issuers {
+		found, err := f.serverAt(ctx, issuer)
+		if found || err != nil {
+			return err
+		}
+	}
+	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3"}
+}
+
+// serverAt tries the well-known addresses of one issuer in MCP's order: three with a path, two without.
+func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
+	u, err := httpx.Check(issuer, f.local)
+	if err != nil {
+		return false, &Error{Stage: stageMetadata, URL: httpx.Text(issuer, 200), Reason: err.Error(), Err: err}
+	}
+	for _, address := range metadataAddresses(u) {
+		var m ServerMetadata
+		found, err := f.fetch(ctx, stageMetadata, address, nil, &m)
+		if err != nil {
+			return false, err
+		}
+		if found {
+			return true, f.accept(m, issuer, address)
+		}
+	}
+	return false, nil
+}
+
+// metadataAddresses are the candidates (MCP, Authorization Server Metadata Discovery).
+func metadataAddresses(issuer *url.URL) []string {
+	oauth, openid := wellKnown(issuer, "oauth-authorization-server"), wellKnown(issuer, "openid-configuration")
+	if len(oauth) == 1 {
+		return []string{oauth[0], openid[0]}
+	}
+	base := *issuer
+	base.RawQuery = ""
+	return []string{oauth[0], openid[0], strings.TrimSuffix(base.String(), "/") + "/.well-known/openid-configuration"}
+}
+
+// accept checks a document: its issuer, then every address in it.
+func (f *finder) accept(m ServerMetadata, issuer, address string) error {
+	fail := func(err error, section, format string, args ...any) error {
+		return &Error{Stage: stageMetadata, URL: address, Reason: fmt.Sprintf(format, args...), Section: section, Err: err}
+	}
+	switch {
+	case m.Issuer == issuer:
+	case sameIssuer(m.Issuer, issuer):
+		f.find("issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection)
+	default:
+		return fail(ErrIssuer, issuerSection, "issuer is %q, expected %q", httpx.Text(m.Issuer, 200), issuer)
+	}
+	for _, e := range m.endpoints() {
+		if *e.address == "" {
+			continue
+		}
+		u, err := httpx.Check(*e.address, f.local)
+		if err != nil {
+			return fail(err, "OAuth 2.1 §1.5", "%s: %v", e.name, err)
+		}
+		*e.address = u.String()
+	}
+	if m.TokenEndpoint == "" {
+		return fail(nil, "RFC 8414 §2", "token_endpoint is missing")
+	}
+	if m.AuthorizationEndpoint == "" && !f.o.IgnorePKCE {
+		return fail(nil, "RFC 8414 §2", "authorization_endpoint is missing")
+	}
+	f.r.Server = m
+	return nil
+}
+
+// sameIssuer compares issuers as strings; the one concession is the slash of an empty path, which servers add and leave out at will.
+func sameIssuer(a, b string) bool {
+	if a == b {
+		return true
+	}
+	u, err := url.Parse(strings.TrimSuffix(a, "/"))
+	return err == nil && u.Path == "" && u.RawQuery == "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
+}
+
+// legacy is MCP 2025-03-26: the server's origin is the authorization server, with metadata at its root or default endpoints
+// (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). Only a server that says that there is no metadata gets the
+// default endpoints: one that is out of order does not.
+func (f *finder) legacy(ctx context.Context) error {
+	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
+	f.r.Legacy, f.r.ResourceID = true, f.r.URL
+	if f.o.Issuer != "" && !sameIssuer(f.o.Issuer, origin) {
+		return &Error{Stage: stageMetadata, URL: origin, Err: ErrIssuer, Section: "MCP 2025-03-26 Authorization Base URL",
+			Reason: fmt.Sprintf("a server without resource metadata is its own authorization server, not the wanted %q", f.o.Issuer)}
+	}
+	f.find("legacy", "no protected resource metadata; the server's origin is taken for the authorization server", "MCP 2025-03-26 Authorization Base URL")
+	u, _ := url.Parse(origin)
+	for _, address := range metadataAddresses(u) {
+		var m ServerMetadata
+		found, err := f.fetch(ctx, stageMetadata, address, http.Header{"Mcp-Protocol-Version": {"2025-03-26"}}, &m)
+		if err != nil {
+			return err
+		}
+		if found {
+			return f.accept(m, origin, address)
+		}
+	}
+	if !f.absent(stageMetadata) {
+		return &Error{Stage: stageMetadata, Reason: "no document could be had, and the server did not say that there is none", Section: "RFC 8414 §3"}
+	}
+	if f.r.Open {
+		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server asks for no authorization and names no authorization server"}
+	}
+	f.r.DefaultEndpoints = true
+	f.find("default_endpoints", "no metadata at all; /authorize, /token and /register at the origin are taken, with PKCE", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery")
+	f.r.Server = ServerMetadata{Issuer: origin, AuthorizationEndpoint: origin + "/authorize", TokenEndpoint: origin + "/token",
+		RegistrationEndpoint: origin + "/register", CodeChallengeMethodsSupported: []string{"S256"}}
+	return nil
+}
+
+// FetchServer gets the metadata of one issuer alone, such as an enterprise's identity provider.
+func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, []Attempt, error) {
+	f := &finder{o: o, local: local, r: &Result{}}
+	found, err := f.serverAt(ctx, issuer)
+	if err == nil && !found {
+		err = &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll([]string{issuer}), Section: "RFC 8414 §3"}
+	}
+	var e *Error
+	if errors.As(err, &e) && e.Attempts == nil {
+		e.Attempts = f.r.Attempts
+	}
+	return f.r.Server, f.r.Attempts, err
+}
+
+func quoteAll(list []string) string {
+	quoted := make([]string, len(list))
+	for i, s := range list {
+		quoted[i] = fmt.Sprintf("%q", httpx.Text(s, 200))
+	}
+	return strings.Join(quoted, ", ")
+}

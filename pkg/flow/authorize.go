@@ -1,0 +1,235 @@
+// This file obtains tokens: by authorization code through a browser (OAuth 2.1 §4.1), by device code (RFC 8628), by a machine grant.
+
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"golang.org/x/oauth2"
+
+	"mcpauth/pkg/callback"
+	"mcpauth/pkg/pkce"
+	"mcpauth/pkg/token"
+)
+
+// answerWithin is how long a person has to answer in the browser.
+const answerWithin = 5 * time.Minute
+
+// obtainByCode: listen (the redirect address is part of the registration, so it comes first), register, ask, wait, exchange.
+func (a *attempt) obtainByCode(ctx context.Context) error {
+	l, err := a.listen(ctx)
+	if err != nil {
+		return stage("callback", err)
+	}
+	defer l.Close()
+	if err := a.resolve(ctx, l.RedirectURI()); err != nil {
+		return err
+	}
+	verifier, state := pkce.New(), pkce.State()
+	address, err := a.authorizationURL(l.RedirectURI(), verifier, state)
+	if err != nil {
+		return err
+	}
+	code, err := a.ask(ctx, l, address, callback.Expect{State: state, Issuer: a.cred.Issuer,
+		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported})
+	if err != nil {
+		return stage("authorization", clientRefused(err))
+	}
+	return a.exchange(ctx, code, verifier, l.RedirectURI())
+}
+
+// listen opens the callback on the port of the registration where that is free, else on any.
+func (a *attempt) listen(ctx context.Context) (*callback.Listener, error) {
+	host, port := a.t.CallbackHost, a.t.CallbackPort
+	kept := port == 0
+	if kept {
+		port = a.registeredPort(host)
+	}
+	l, err := callback.Listen(ctx, callback.Options{Host: host, Port: port})
+	if kept && port != 0 && errors.Is(err, callback.ErrPortInUse) {
+		a.c.warn(fmt.Sprintf("callback port %d of the last login is in use; another is taken", port))
+		return callback.Listen(ctx, callback.Options{Host: host})
+	}
+	return l, err
+}
+
+// registeredPort returns the port of the stored client's redirect address on that host, or 0.
+func (a *attempt) registeredPort(host string) int {
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	client := a.cred.Client
+	if a.cred.NextClient != nil {
+		client = *a.cred.NextClient
+	}
+	u, err := url.Parse(client.RedirectURI)
+	if err != nil || u.Hostname() != host || client.Issuer != a.found.Server.Issuer {
+		return 0
+	}
+	port, _ := strconv.Atoi(u.Port())
+	return port
+}
+
+// authorizationURL is the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
+func (a *attempt) authorizationURL(redirectURI string, verifier pkce.Verifier, state string) (string, error) {
+	s := a.found.Server
+	conf := oauth2.Config{ClientID: a.cred.Client.ID, RedirectURL: redirectURI, Scopes: a.cred.Scopes,
+		Endpoint: oauth2.Endpoint{AuthURL: s.AuthorizationEndpoint, TokenURL: s.TokenEndpoint}}
+	params := []oauth2.AuthCodeOption{
+		oauth2.SetAuthURLParam("code_challenge", verifier.Challenge()),
+		oauth2.SetAuthURLParam("code_challenge_method", "S256"),
+	}
+	if a.cred.Resource != "" {
+		params = append(params, oauth2.SetAuthURLParam("resource", a.cred.Resource))
+	}
+	if slices.Contains(a.cred.Scopes, offlineAccess) {
+		// OpenID Connect Core §11: without consent the provider ignores offline_access.
+		params = append(params, oauth2.SetAuthURLParam("prompt", "consent"))
+	}
+	for _, p := range a.o.AuthParams {
+		if reserved(p[0]) {
+			return "", fmt.Errorf("%w: the parameter %q of the authorization request is not yours to set", ErrOptions, p[0])
+		}
+		params = append(params, oauth2.SetAuthURLParam(p[0], p[1]))
+	}
+	return conf.AuthCodeURL(state, params...), nil
+}
+
+// reserved names the parameters on which the security of the flow rests.
+func reserved(param string) bool {
+	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
+}
+
+// ask opens the browser and waits for its answer.
+func (a *attempt) ask(ctx context.Context, l *callback.Listener, address string, expect callback.Expect) (string, error) {
+	timeout := a.o.Timeout
+	if timeout == 0 {
+		timeout = answerWithin
+	}
+	wait, cancel := context.WithTimeoutCause(ctx, timeout, ErrNoAnswer)
+	defer cancel()
+	a.c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})
+	if a.c.Open != nil {
+		if err := a.c.Open(wait, address); err != nil {
+			a.c.warn(fmt.Sprintf("the browser did not open (%v); open the address yourself", err))
+		}
+	}
+	code, err := l.Wait(wait, expect)
+	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(wait), ErrNoAnswer) {
+		return "", fmt.Errorf("%w within %s: a refused client or redirect address shows as an error page of the server, which mcpauth cannot see", ErrNoAnswer, timeout)
+	}
+	return code, err
+}
+
+// exchange redeems the code. It is sent once: strict servers revoke what a repeated code gave.
+func (a *attempt) exchange(ctx context.Context, code string, verifier pkce.Verifier, redirectURI string) error {
+	e, err := a.bound()
+	if err != nil {
+		return err
+	}
+	tok, err := e.Code(ctx, code, string(verifier), redirectURI)
+	if err != nil {
+		return stage("token exchange", clientRefused(err))
+	}
+	a.take(tok)
+	return nil
+}
+
+// obtainByDevice shows a code to type at another device and waits (RFC 8628 §3).
+func (a *attempt) obtainByDevice(ctx context.Context) error {
+	device := a.found.Server.DeviceAuthorizationEndpoint
+	if device == "" {
+		return stage("device authorization", fmt.Errorf("%w: the metadata of %s names no device_authorization_endpoint (RFC 8628 §4)", ErrUnsupported, a.cred.Issuer))
+	}
+	if err := a.resolve(ctx, ""); err != nil {
+		return err
+	}
+	e, err := a.bound()
+	if err != nil {
+		return err
+	}
+	tok, err := e.Device(ctx, device, joinScopes(a.cred.Scopes), func(d token.DeviceCode) {
+		address := d.VerificationURI
+		if d.VerificationURIComplete != "" {
+			address = d.VerificationURIComplete
+		}
+		a.c.report(Event{Kind: EventDevice, URL: address, Code: d.UserCode, Message: d.VerificationURI})
+	})
+	if err != nil {
+		return stage("device authorization", clientRefused(err))
+	}
+	a.take(tok)
+	return nil
+}
+
+// obtainByMachine needs nobody.
+func (a *attempt) obtainByMachine(ctx context.Context) error {
+	if a.t.ClientID != "" || a.t.ClientMetadataURL != "" {
+		if err := a.resolve(ctx, ""); err != nil {
+			return err
+		}
+	}
+	e, err := a.bound()
+	if err != nil {
+		return err
+	}
+	tok, err := a.c.machineToken(ctx, e, a.cred, a.cred.Scopes)
+	if err != nil {
+		return stage("token request", err)
+	}
+	a.take(tok)
+	return nil
+}
+
+// bound returns the token endpoint, with a fresh DPoP key where the tokens are to be bound to one (RFC 9449 §5).
+func (a *attempt) bound() (token.Endpoint, error) {
+	a.cred.DPoPKey = nil
+	use, err := a.useDPoP()
+	if err != nil {
+		return token.Endpoint{}, err
+	}
+	if use {
+		prover, err := token.NewProver()
+		if err != nil {
+			return token.Endpoint{}, err
+		}
+		if a.cred.DPoPKey, err = prover.Marshal(); err != nil {
+			return token.Endpoint{}, err
+		}
+	}
+	return a.c.endpoint(a.cred)
+}
+
+// useDPoP decides by the user's choice and the metadata: auto binds tokens where the resource requires it (RFC 9728 §2,
+// dpop_bound_access_tokens_required) or its challenge asks for the DPoP scheme, and the authorization server offers ES256.
+func (a *attempt) useDPoP() (bool, error) {
+	offered := slices.Contains(a.found.Server.DPoPSigningAlgValuesSupported, "ES256")
+	required := a.found.Resource.DPoPBoundAccessTokensRequired || a.found.Challenge.Scheme == "dpop"
+	switch a.t.DPoP {
+	case "never":
+		return false, nil
+	case "always":
+		if !offered {
+			return false, fmt.Errorf("DPoP: %w: dpop_signing_alg_values_supported of %s lacks ES256 (RFC 9449 §5.1)", ErrUnsupported, a.cred.Issuer)
+		}
+		return true, nil
+	case "", "auto":
+		return offered && required, nil
+	}
+	return false, fmt.Errorf("%w: dpop is auto, always or never, not %q", ErrOptions, a.t.DPoP)
+}
+
+// clientRefused marks the answers by which a server says that it does not know the client (RFC 6749 §4.1.2.1, §5.2).
+func clientRefused(err error) error {
+	var refused *callback.AuthorizationError
+	if clientDead(err) || errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client") {
+		return fmt.Errorf("%w: %w", ErrClientRejected, err)
+	}
+	return err
+}

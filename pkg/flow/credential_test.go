@@ -1,0 +1,120 @@
+package flow
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/keystore"
+	"mcpauth/pkg/token"
+)
+
+// Rule: a record reads with unknown fields kept, so that an older mcpauth does not cut what a newer one wrote.
+func TestCredentialKeepsUnknownFields(t *testing.T) {
+	in := `{"version":1,"server":"https://x/mcp","token":{"access_token":"a"},"from_the_future":{"n":12345678901234567890}}`
+	c, err := decode(keystore.Record{Generation: 7, Secret: []byte(in)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Profile = "work"
+	r, err := c.record()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(r.Secret), `"from_the_future":{"n":12345678901234567890}`) {
+		t.Error("the unknown field is lost")
+	}
+	if !strings.Contains(string(r.Secret), `"profile":"work"`) || r.Generation != 7 {
+		t.Error("a known field or the generation is lost")
+	}
+}
+
+// A field once emptied must not come back from the fields that were read.
+func TestCredentialEmptiedFieldsStayEmpty(t *testing.T) {
+	c, err := decode(keystore.Record{Secret: []byte(`{"version":1,"server":"s","profile":"p","next_client":{"id":"x"},"quirks":["q"]}`)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Profile, c.NextClient, c.Quirks = "", nil, nil
+	r, _ := c.record()
+	for _, gone := range []string{"profile", "next_client", "quirks"} {
+		if strings.Contains(string(r.Secret), gone) {
+			t.Errorf("%s came back", gone)
+		}
+	}
+}
+
+func TestOptionalFieldsIsWhole(t *testing.T) {
+	var want []string
+	typ := reflect.TypeFor[Credential]()
+	for i := range typ.NumField() {
+		name, opts, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		if strings.HasPrefix(opts, "omit") {
+			want = append(want, name)
+		}
+	}
+	if !reflect.DeepEqual(optionalFields, want) {
+		t.Errorf("optionalFields is %q, the struct says %q", optionalFields, want)
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	for name, in := range map[string]string{
+		"junk":           "canary-secret not json",
+		"another type":   `["canary-secret"]`,
+		"a newer record": `{"version":2,"server":"canary-secret"}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := decode(keystore.Record{Secret: []byte(in)})
+			if !errors.Is(err, ErrCredential) {
+				t.Fatalf("got %v, want ErrCredential", err)
+			}
+			if strings.Contains(err.Error(), "canary") {
+				t.Error("the error shows bytes of the record")
+			}
+		})
+	}
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	cred := Credential{Server: "https://x", Token: token.Token{AccessToken: "canary-a", RefreshToken: "canary-r"},
+		Client: dcr.Client{Secret: "canary-s", RegistrationToken: "canary-t"}, DPoPKey: json.RawMessage(`"canary-k"`)}
+	for _, v := range []any{cred, &cred, Target{URL: "https://x", ClientSecret: "canary-s"}, pending{Credential: cred, Verifier: "canary-v", State: "canary-x"}} {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+			if got := fmt.Sprintf(format, v); strings.Contains(got, "canary") {
+				t.Errorf("%T with %s prints a secret", v, format)
+			}
+		}
+	}
+}
+
+func FuzzCredential(f *testing.F) {
+	f.Add([]byte(`{"version":1,"server":"https://x/mcp","token":{"access_token":"a"},"x":1}`))
+	f.Add([]byte(`{"client":{"id":"c"},"idp":{},"dpop_key":{"kty":"EC"}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := decode(keystore.Record{Secret: data})
+		if err != nil {
+			if !errors.Is(err, ErrCredential) {
+				t.Fatalf("error of another type: %v", err)
+			}
+			return
+		}
+		r, err := c.record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := decode(r)
+		if err != nil {
+			t.Fatalf("what was written does not read: %v", err)
+		}
+		for name := range c.unknown {
+			if _, ok := again.unknown[name]; !ok {
+				t.Errorf("unknown field %q is lost", name)
+			}
+		}
+	})
+}

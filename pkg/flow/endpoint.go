@@ -1,0 +1,96 @@
+// This file makes the token endpoint of a credential, and runs the grants that need nobody at a browser.
+
+package flow
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"mcpauth/pkg/token"
+)
+
+// endpoint returns the token endpoint as this credential's client may use it.
+func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
+	e := token.Endpoint{URL: cred.Endpoints.Token, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server)}
+	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
+	if cred.Client.AuthMethod == "private_key_jwt" {
+		key, err := loadKey(cred.KeyFile)
+		if err != nil {
+			return e, err
+		}
+		e.Client.Key = key
+	}
+	if cred.DPoPKey != nil {
+		prover, err := token.LoadProver(cred.DPoPKey)
+		if err != nil {
+			return e, fmt.Errorf("%w: DPoP key", ErrCredential)
+		}
+		e.DPoP, e.RequireDPoP = prover, true
+	}
+	return e, nil
+}
+
+func loadKey(file string) (*token.Key, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("client key: %w", err)
+	}
+	key, err := token.LoadKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("client key %s: %w", file, err)
+	}
+	return key, nil
+}
+
+// machineToken gets tokens by the credential's machine grant. Files are read anew each time: platforms replace them.
+func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Credential, scopes []string) (token.Token, error) {
+	switch cred.Grant {
+	case GrantClientCredentials:
+		return e.ClientCredentials(ctx, joinScopes(scopes))
+	case GrantJWTBearer:
+		assertion, err := readSecret("assertion", cred.Assertion)
+		if err != nil {
+			return token.Token{}, err
+		}
+		return e.JWTBearer(ctx, assertion, joinScopes(scopes))
+	case GrantEnterprise:
+		assertion, err := c.identityAssertion(ctx, cred, scopes)
+		if err != nil {
+			return token.Token{}, err
+		}
+		return e.JWTBearer(ctx, assertion, joinScopes(scopes))
+	}
+	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
+}
+
+// identityAssertion exchanges the user's ID token at the enterprise's identity provider for an ID-JAG meant for this authorization
+// server and resource (MCP enterprise-managed authorization §4).
+func (c *Client) identityAssertion(ctx context.Context, cred Credential, scopes []string) (string, error) {
+	idToken, err := readSecret("ID token", cred.IDP.IDTokenFile)
+	if err != nil {
+		return "", err
+	}
+	idp := token.Endpoint{URL: cred.IDP.TokenEndpoint, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server),
+		Client: token.ClientAuth{ID: cred.IDP.ClientID, Method: "none"}}
+	tok, err := idp.Exchange(ctx, token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken,
+		RequestedTokenType: token.TypeIDJAG, Audience: cred.Issuer, Scope: joinScopes(scopes)})
+	if err != nil {
+		return "", stage("identity provider", err)
+	}
+	return tok.AccessToken, nil
+}
+
+// readSecret reads a file whose content is sent: without the line end that editors and platforms put there.
+func readSecret(what, file string) (string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", what, err)
+	}
+	secret := strings.TrimSpace(string(data))
+	if secret == "" {
+		return "", fmt.Errorf("%w: %s file %s is empty", ErrOptions, what, file)
+	}
+	return secret, nil
+}

@@ -1,0 +1,68 @@
+// This file names what can go wrong in a way that a caller branches on.
+
+package flow
+
+import (
+	"errors"
+	"strings"
+)
+
+var (
+	// ErrLoginRequired: there is no credential, or none that can be renewed without a browser.
+	ErrLoginRequired = errors.New("not logged in")
+	// ErrNoRefreshToken: the server gave no refresh token, so only a new login renews the credential.
+	ErrNoRefreshToken = errors.New("the server gave no refresh token")
+	// ErrGrantRejected: the authorization server said that the refresh token is not valid any more (RFC 6749 §5.2, invalid_grant).
+	ErrGrantRejected = errors.New("the authorization server no longer accepts the refresh token")
+	// ErrMaybeSpent: a refresh was interrupted after it may have reached the server, and the server now rejects the refresh token.
+	ErrMaybeSpent = errors.New("an earlier refresh was interrupted and may have spent the refresh token")
+	// ErrClientRejected: the authorization server no longer knows the registered client (invalid_client, unauthorized_client).
+	ErrClientRejected = errors.New("the authorization server no longer accepts the client registration")
+	// ErrForbidden: the server answered 403 without asking for more scope.
+	ErrForbidden = errors.New("the server refuses this request for this login")
+	// ErrIssuerChanged: the server names another authorization server than the one that the client is registered with.
+	ErrIssuerChanged = errors.New("the server's authorization server changed")
+	// ErrNoAnswer: nobody finished the login in the browser in time.
+	ErrNoAnswer = errors.New("no answer from the browser")
+	// ErrUnsupported: the authorization server does not offer what was asked for.
+	ErrUnsupported = errors.New("not offered by the authorization server")
+	// ErrOptions: the options contradict each other or lack something.
+	ErrOptions = errors.New("login options")
+	// ErrNoPending: no pending login matches.
+	ErrNoPending = errors.New("no such pending login")
+	// ErrBoundToken: the access token is bound to a key (DPoP) and is no bearer token.
+	ErrBoundToken = errors.New("the access token is bound to a key (DPoP) and useless without it")
+	// ErrCredential: the stored credential cannot be understood.
+	ErrCredential = errors.New("the stored credential is not readable")
+)
+
+// ScopeError says that the server wants more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
+type ScopeError struct {
+	Scopes  []string // the scopes to ask for: those asked for before and those of the challenge
+	Granted bool     // they were asked for and granted already, and the server still refuses
+}
+
+func (e *ScopeError) Error() string {
+	if e.Granted {
+		return "the server still answers insufficient_scope after a login with " + quoteScopes(e.Scopes) + " (RFC 6750 §3.1)"
+	}
+	return "the server requires " + quoteScopes(e.Scopes) + " (RFC 6750 §3.1)"
+}
+
+func quoteScopes(scopes []string) string { return "scope \"" + strings.Join(scopes, " ") + "\"" }
+
+// StageError adds the stage of the flow to an error that does not name it.
+type StageError struct {
+	Stage string // "registration", "authorization", "token exchange", "refresh", …
+	Err   error
+}
+
+func (e *StageError) Error() string { return e.Stage + ": " + e.Err.Error() }
+func (e *StageError) Unwrap() error { return e.Err }
+
+func stage(name string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &StageError{Stage: name, Err: err}
+}

@@ -1,0 +1,399 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/dcr"
+)
+
+var ctx = context.Background()
+
+// The whole life of a credential.
+func TestLoginRefreshLogout(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	s := b.login(t)
+	if s.State != StateValid || !s.Refreshable || s.Generation == 0 || s.Registration != dcr.Dynamic || s.Issuer != b.Issuer() || s.Resource != b.URL() {
+		t.Errorf("after the login: %+v", s)
+	}
+	refreshed, err := b.c.Refresh(ctx, b.t, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if refreshed.Generation <= s.Generation {
+		t.Errorf("generation %d after %d", refreshed.Generation, s.Generation)
+	}
+	report, err := b.c.Logout(ctx, b.t, LogoutOptions{})
+	if err != nil || !report.LoggedIn || !report.Revoked || !report.ClientDeleted || len(report.Warnings) > 0 {
+		t.Errorf("logout: %+v, %v", report, err)
+	}
+	if s, err := b.c.Status(ctx, b.t); err != nil || s.State != StateNone {
+		t.Errorf("after the logout: %+v, %v", s, err)
+	}
+	b.counts(t, map[string]int{"login": 1, "refresh": 1, "registered": 1, "unregistered": 1})
+}
+
+// Promise: a second run needs no browser.
+func TestSecondRunOpensNoBrowser(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.echo(t, b.client(t).Handler(b.t, HandlerOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.opened.Load(); n != 1 {
+		t.Errorf("the browser was opened %d times", n)
+	}
+}
+
+func TestLoginIfNeeded(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	for range 2 {
+		if _, err := b.c.Login(ctx, b.t, LoginOptions{IfNeeded: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.t.Scopes = []string{"notes:write"}
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{IfNeeded: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.counts(t, map[string]int{"login": 2})
+}
+
+// The second login of the same client uses its registration and its port again.
+func TestLoginKeepsRegistrationAndPort(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	first := b.stored(t).Client
+	b.login(t)
+	if second := b.stored(t).Client; second.ID != first.ID || second.RedirectURI != first.RedirectURI {
+		t.Errorf("client %q at %q became %q at %q", first.ID, first.RedirectURI, second.ID, second.RedirectURI)
+	}
+	b.counts(t, map[string]int{"registered": 1, "login": 2})
+}
+
+// A server that has forgotten the client is registered with again, once, and the user sees a login and no error.
+func TestLoginAtAServerThatForgotTheClient(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "token:invalid_client,n=1")
+	b.login(t)
+	b.counts(t, map[string]int{"registered": 2})
+}
+
+// A registration whose login was not finished is used by the next one.
+func TestUnfinishedLoginKeepsItsRegistration(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.c.Open = nil
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{Timeout: 50 * time.Millisecond}); !errors.Is(err, ErrNoAnswer) {
+		t.Fatalf("got %v, want ErrNoAnswer", err)
+	}
+	b.c.Open = b.open
+	b.login(t)
+	b.counts(t, map[string]int{"registered": 1, "login": 1})
+}
+
+// The old credential stays usable until the new one is stored; then its grant ends at the server.
+func TestLoginIsMakeBeforeBreak(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	old := b.stored(t)
+	b.set(t, "authorize:access-denied,n=1")
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); err == nil {
+		t.Fatal("a refused login succeeded")
+	}
+	if !b.stored(t).same(old.Token.AccessToken) {
+		t.Fatal("a refused login cost the old credential")
+	}
+	b.login(t)
+	e, err := b.c.endpoint(old)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Refresh(ctx, old.Token.RefreshToken, ""); !grantDead(err) {
+		t.Errorf("the replaced grant still works: %v", err)
+	}
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Errorf("the new grant does not: %v", err)
+	}
+}
+
+// Two logins at once: the second waits for the first and adopts its result.
+func TestParallelLoginsAreOne(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	var wg sync.WaitGroup
+	for range 5 {
+		c := b.client(t)
+		wg.Go(func() {
+			if err := b.echo(t, c.Handler(b.t, HandlerOptions{})); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	b.counts(t, map[string]int{"login": 1, "registered": 1})
+}
+
+// Pain 1: many processes, one expired credential, a server that punishes reuse: one refresh.
+func TestParallelRefreshesAreOne(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "expire")
+	b.later(2 * time.Hour)
+	var wg sync.WaitGroup
+	for range 10 {
+		c := b.client(t)
+		wg.Go(func() {
+			if _, err := c.Token(ctx, b.t, time.Minute); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	b.counts(t, map[string]int{"refresh": 1, "reuse": 0})
+}
+
+// Pain 2: another process renewed, and the server revoked the token that this one still holds: no refresh, no browser.
+func TestHandlerAdoptsAPeersToken(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{Single: true}})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	if err := b.echo(t, h); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.client(t).Refresh(ctx, b.t, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.echo(t, h); err != nil {
+		t.Fatal(err)
+	}
+	b.counts(t, map[string]int{"refresh": 1, "login": 1})
+}
+
+// Promise: a forced 401 in mid-session renews silently.
+func TestHandlerRenewsInMidSession(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	if err := b.echo(t, h); err != nil {
+		t.Fatal(err)
+	}
+	b.set(t, "expire")
+	if err := b.echo(t, h); err != nil {
+		t.Fatal(err)
+	}
+	b.counts(t, map[string]int{"refresh": 1, "login": 1})
+	if n := b.opened.Load(); n != 1 {
+		t.Errorf("the browser was opened %d times", n)
+	}
+}
+
+func TestHandlerStepsUp(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.Scopes = []string{"notes:read"}
+	b.login(t)
+	b.t.Scopes = nil
+	err := b.tool(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh}), "secret_note")
+	var scope *ScopeError
+	if !errors.As(err, &scope) || !slices.Contains(scope.Scopes, "notes:write") || !slices.Contains(scope.Scopes, "notes:read") {
+		t.Fatalf("got %v, want a ScopeError that names the union", err)
+	}
+	if err := b.tool(t, b.c.Handler(b.t, HandlerOptions{}), "secret_note"); err != nil {
+		t.Fatal(err)
+	}
+	if granted := b.stored(t).granted(); !slices.Contains(granted, "notes:read") || !slices.Contains(granted, "notes:write") {
+		t.Errorf("granted %q, want the union", granted)
+	}
+	b.counts(t, map[string]int{"refresh": 0, "login": 2})
+}
+
+// A server that never has enough is asked a bounded number of times.
+func TestHandlerStopsSteppingUp(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{Withhold: []string{"notes:write"}}})
+	b.login(t)
+	var scope *ScopeError
+	if err := b.tool(t, b.c.Handler(b.t, HandlerOptions{}), "secret_note"); !errors.As(err, &scope) || !scope.Granted {
+		t.Fatalf("got %v, want a ScopeError after the grant", err)
+	}
+	if n := b.opened.Load(); n > 3 {
+		t.Errorf("the browser was opened %d times", n)
+	}
+}
+
+// Pains 3 and 4: what does not prove that the grant is dead keeps everything.
+func TestRefreshFailuresKeepTheCredential(t *testing.T) {
+	for _, fault := range []string{
+		"token:status=500,n=1", "token:status=503,n=1", "token:busy,n=1", "token:html,n=1", "token:truncated,n=1", "token:drop=before,n=1",
+		"token:drop=mid,n=1", `token:status=400,type=application/json,body="{\"error\":\"unheard_of\"}",n=1`,
+		`token:status=400,body=nonsense,n=1`, `token:invalid_client,n=1`,
+	} {
+		t.Run(fault, func(t *testing.T) {
+			b := newBench(t, demo.Options{Settings: demo.Settings{Grace: time.Hour}})
+			b.login(t)
+			before := b.stored(t)
+			b.set(t, fault)
+			if _, err := b.c.Refresh(ctx, b.t, 0); err == nil {
+				t.Fatal("the refresh succeeded")
+			}
+			after := b.stored(t)
+			if after.Token.RefreshToken != before.Token.RefreshToken || !after.same(before.Token.AccessToken) {
+				t.Fatal("the failure cost tokens")
+			}
+			if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+				t.Errorf("the next refresh: %v", err)
+			}
+		})
+	}
+}
+
+// Only invalid_grant drops the refresh token; an access token that is still good stays.
+func TestInvalidGrantDropsTheRefreshToken(t *testing.T) {
+	for _, fault := range []string{"token:invalid_grant,n=1", "token:slack,n=1"} {
+		t.Run(fault, func(t *testing.T) {
+			b := newBench(t, demo.Options{})
+			b.login(t)
+			before := b.stored(t)
+			b.set(t, fault)
+			if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrGrantRejected) {
+				t.Fatalf("got %v, want ErrGrantRejected", err)
+			}
+			after := b.stored(t)
+			if after.Token.RefreshToken != "" || !after.same(before.Token.AccessToken) {
+				t.Error("want the refresh token gone and the access token kept")
+			}
+			if after.Client.ID != before.Client.ID {
+				t.Error("the registration is gone as well")
+			}
+			if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrNoRefreshToken) {
+				t.Errorf("got %v, want ErrNoRefreshToken", err)
+			}
+			if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
+				t.Errorf("the token that is still good does not work: %v", err)
+			}
+		})
+	}
+}
+
+// An early refresh that fails does not matter while the token is good.
+func TestEarlyRefreshRefused(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "token:status=503,n=1")
+	b.later(time.Hour - 30*time.Second)
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
+		t.Fatal(err)
+	}
+	b.counts(t, map[string]int{"refresh": 1})
+}
+
+// After a crash between request and answer, the next process says truthfully what may have happened.
+func TestInterruptedRefreshIsToldTruthfully(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "token:drop=after,n=1")
+	if _, err := b.c.Refresh(ctx, b.t, 0); err == nil {
+		t.Fatal("a refresh without an answer succeeded")
+	}
+	if _, err := b.client(t).Refresh(ctx, b.t, 0); !errors.Is(err, ErrMaybeSpent) {
+		t.Fatalf("got %v, want ErrMaybeSpent", err)
+	}
+	lines, err := b.c.Journal(ctx, b.t)
+	if err != nil || len(lines) != 3 || lines[0].Outcome != "login" || lines[1].Outcome != "unknown" || lines[2].Outcome != "rejected" {
+		t.Errorf("the journal says %+v, %v", lines, err)
+	}
+	if lines[1].Fingerprint != lines[2].Fingerprint {
+		t.Error("the journal does not show that the same token was sent twice")
+	}
+}
+
+// Client credentials go to no other authorization server than the one that gave them.
+func TestIssuerChange(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	first := b.stored(t)
+	b.set(t, "migrate")
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{})); err != nil {
+		t.Fatal(err)
+	}
+	if after := b.stored(t); after.Client.ID == first.Client.ID || after.Issuer == first.Issuer {
+		t.Error("the registration with the former authorization server was kept")
+	}
+}
+
+func TestIssuerChangeWithAPreregisteredClient(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.ClientID = demo.DefaultClients()[0].ID
+	b.t.ClientSecret = demo.DefaultClients()[0].Secret
+	b.login(t)
+	b.set(t, "migrate")
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
+		t.Errorf("got %v, want ErrIssuerChanged", err)
+	}
+}
+
+// A pending login is finished by another process; a superseded one does not disturb the newer one.
+func TestPendingLogins(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	older, err := b.c.Pending(ctx, b.t, LoginOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer, err := b.c.Pending(ctx, b.t, LoginOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.client(t).Finish(ctx, b.t, landing(t, newer))
+	if err != nil || s.State != StateValid {
+		t.Fatalf("finishing the newer: %v, %v", s, err)
+	}
+	kept := b.stored(t)
+	if _, err := b.client(t).Finish(ctx, b.t, landing(t, older)); !errors.Is(err, ErrNoPending) {
+		t.Errorf("finishing the older: %v, want ErrNoPending", err)
+	}
+	if !b.stored(t).same(kept.Token.AccessToken) {
+		t.Error("the superseded login disturbed the newer one")
+	}
+	if _, err := b.c.Finish(ctx, b.t, landing(t, newer)); !errors.Is(err, ErrNoPending) {
+		t.Errorf("finishing twice: %v, want ErrNoPending", err)
+	}
+	if all, err := b.c.Statuses(ctx); err != nil || len(all) != 1 {
+		t.Errorf("status lists %d credentials, %v; pending logins are none", len(all), err)
+	}
+}
+
+func TestPendingLoginExpires(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	address, err := b.c.Pending(ctx, b.t, LoginOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.later(pendingFor + time.Second)
+	if _, err := b.c.Finish(ctx, b.t, landing(t, address)); !errors.Is(err, ErrNoPending) {
+		t.Errorf("got %v, want ErrNoPending", err)
+	}
+}
+
+// landing opens an authorization address and returns where the browser would end: at a callback nobody listens on.
+func landing(t *testing.T, address string) string {
+	t.Helper()
+	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := client.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.Header.Get("Location") == "" {
+		t.Fatalf("no redirect: %s", res.Status)
+	}
+	return res.Header.Get("Location")
+}

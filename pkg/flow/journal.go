@@ -1,0 +1,103 @@
+// This file keeps, beside the index and without secrets, what happened to the refresh tokens of a credential: the intent of a refresh
+// under way, which tells after a crash that the token may be spent, and a journal by which a user can prove who spent a token twice.
+
+package flow
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+// intent is written before a refresh token is sent and removed when its fate is known.
+type intent struct {
+	Generation  uint64    `json:"generation"`
+	Fingerprint string    `json:"fingerprint"` // of the refresh token
+	Time        time.Time `json:"time"`
+	PID         int       `json:"pid"`
+}
+
+func (i intent) interrupted() bool { return !i.Time.IsZero() }
+
+func (i intent) when() string {
+	return fmt.Sprintf("process %d at %s", i.PID, i.Time.UTC().Format(time.RFC3339))
+}
+
+// Rotation is one line of the journal.
+type Rotation struct {
+	Time        time.Time `json:"time"`
+	PID         int       `json:"pid"`
+	Generation  uint64    `json:"generation"`
+	Fingerprint string    `json:"fingerprint"` // of the refresh token that was sent, or got
+	Outcome     string    `json:"outcome"`     // "login", "renewed", "rejected", "kept" (a failure that proves nothing), "unknown" (it may be spent)
+	Error       string    `json:"error,omitempty"`
+}
+
+const (
+	intentNote  = "intent"
+	journalNote = "journal"
+	journalKept = 50 // newest lines
+)
+
+// begin notes that this refresh token is about to be sent, and returns the intent of an earlier process that sent the same one and
+// never told its fate.
+func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before intent, err error) {
+	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
+	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
+		if json.Unmarshal(data, &before) != nil || before.Fingerprint != now.Fingerprint {
+			before = intent{} // of another token: its fate is known
+		}
+	}
+	if before.interrupted() {
+		now.Time, now.PID = before.Time, before.PID // the first one is the one that may have spent it
+	}
+	data, err := json.Marshal(now)
+	if err != nil {
+		return before, err
+	}
+	return before, c.Store.Note(ctx, t.key(), intentNote, data)
+}
+
+// finish clears the intent and writes the journal. Neither may fail the work that is done: a stale intent names a token that is gone.
+func (c *Client) finish(ctx context.Context, t Target, cred Credential, outcome string, err error) {
+	_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
+	c.journal(ctx, t, cred, outcome, err)
+}
+
+// journal adds a line. It is a record for people; failing to write it fails nothing.
+func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome string, err error) {
+	lines, _ := c.Journal(ctx, t)
+	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}
+	if err != nil {
+		line.Error = httpx.Text(err.Error(), 300)
+	}
+	lines = append(lines, line)
+	if data, err := json.Marshal(lines[max(0, len(lines)-journalKept):]); err == nil {
+		_ = c.Store.Note(ctx, t.key(), journalNote, data)
+	}
+}
+
+// Journal returns the newest rotations of a credential, oldest first; none when there is no journal.
+func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
+	data, err := c.Store.ReadNote(ctx, t.key(), journalNote)
+	if err != nil {
+		return nil, err
+	}
+	var lines []Rotation
+	return lines, json.Unmarshal(data, &lines)
+}
+
+// fingerprint names a secret without telling it.
+func fingerprint(secret string) string {
+	if secret == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:6])
+}

@@ -1,0 +1,291 @@
+// This file is the login, told as a story, for every grant.
+
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/token"
+)
+
+// LoginOptions are the user's choices for one login. The zero value asks for an ordinary login.
+type LoginOptions struct {
+	IfNeeded        bool          // do nothing when a usable or renewable token is stored
+	NewClient       bool          // register again
+	AcceptNewIssuer bool          // the server's authorization server changed: go on with the pre-registered client
+	AssumePKCES256  bool          // the metadata does not promise S256
+	NoResource      bool          // leave out the resource parameter
+	Resource        string        // another value for it; empty: what the resource metadata says
+	ClientName      string        // name to register with; empty: "mcpauth"
+	AuthParams      [][2]string   // added to the authorization request
+	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
+
+	challenges []discovery.Challenge // of a 401 or 403 that was received, by which discovery begins
+	stepUp     []string              // scopes to ask for beside the stored ones
+	than       *string               // adopt any other usable token than this one
+}
+
+// attempt is one login under way.
+type attempt struct {
+	c     *Client
+	t     Target
+	o     LoginOptions
+	cred  Credential // as stored before, and what the login makes of it
+	found *discovery.Result
+	began time.Time
+
+	reused bool // the client registration is an earlier login's
+}
+
+// Login authorizes mcpauth at the server and stores the credential:
+//
+//  1. prove that the store can be written, before anyone is asked for anything
+//  2. wait for another login to the same server, and adopt its result
+//  3. discover the server's authorization
+//  4. obtain tokens by the grant, which registers a client where one is needed
+//  5. store the credential, which reads back; the old one is usable until then
+//  6. revoke the old grant where the server can
+//
+// A client registration that the server turns out to have forgotten is made anew, once.
+func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, error) {
+	if err := c.login(ctx, t, o); err != nil {
+		return none(t), err
+	}
+	return c.Status(ctx, t)
+}
+
+func (c *Client) login(ctx context.Context, t Target, o LoginOptions) error {
+	if err := checkTarget(t); err != nil {
+		return err
+	}
+	before, err := c.loadOrNew(ctx, t)
+	if err != nil {
+		return err
+	}
+	if o.IfNeeded && needless(before, t, c.now()) {
+		return nil
+	}
+	if err := c.Store.Writable(ctx, t.key()); err != nil {
+		return err
+	}
+	unlock, err := c.Store.Lock(ctx, t.key(), "login")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	a := &attempt{c: c, t: t, o: o, began: c.now()}
+	if a.cred, err = c.loadOrNew(ctx, t); err != nil {
+		return err
+	}
+	if a.adopts(before) {
+		c.progress("another process has just logged in; its login is used")
+		return nil
+	}
+	if err := a.discover(ctx); err != nil {
+		return err
+	}
+	old := a.cred
+	err = a.obtain(ctx)
+	if errors.Is(err, ErrClientRejected) && a.reused {
+		c.warn("the authorization server no longer knows this client; registering again")
+		a.o.NewClient = true
+		a.cred = old
+		err = a.obtain(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return a.store(ctx, old)
+}
+
+// checkTarget refuses options that cannot work together, before anything is sent.
+func checkTarget(t Target) error {
+	grant := t.grant()
+	switch {
+	case !slices.Contains(Grants(), grant):
+		return fmt.Errorf("%w: unknown grant %q", ErrOptions, grant)
+	case t.ClientSecret != "" && t.ClientID == "":
+		return fmt.Errorf("%w: a client secret needs the client id it belongs to", ErrOptions)
+	case t.ClientSecret != "" && t.ClientKeyFile != "":
+		return fmt.Errorf("%w: a client authenticates by a secret or by a key, not both", ErrOptions)
+	case t.ClientKeyFile != "" && t.ClientID == "" && t.ClientMetadataURL == "":
+		return fmt.Errorf("%w: a client key needs the client id it belongs to", ErrOptions)
+	case grant == GrantClientCredentials && (t.ClientID == "" || t.ClientSecret == "" && t.ClientKeyFile == ""):
+		return fmt.Errorf("%w: client_credentials needs a client id and a secret or a key", ErrOptions)
+	case grant == GrantJWTBearer && t.AssertionFile == "":
+		return fmt.Errorf("%w: jwt_bearer needs an assertion file", ErrOptions)
+	case grant == GrantEnterprise && (t.IDP.TokenEndpoint == "" || t.IDP.ClientID == "" || t.IDP.IDTokenFile == "" || t.ClientID == ""):
+		return fmt.Errorf("%w: enterprise needs the identity provider's token endpoint, its client id, an ID token file and the client id here", ErrOptions)
+	}
+	return nil
+}
+
+func (t Target) grant() string {
+	if t.Grant == "" {
+		return GrantCode
+	}
+	return t.Grant
+}
+
+// needless reports whether a login would bring nothing new.
+func needless(cred Credential, t Target, now time.Time) bool {
+	return (alive(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(t.Scopes, union(cred.granted(), cred.Scopes))) == 0
+}
+
+// adopts reports whether, while this login waited for its turn, another one stored what it was to get.
+func (a *attempt) adopts(before Credential) bool {
+	if !alive(a.cred.Token, a.c.now()) || len(missing(union(a.t.Scopes, a.o.stepUp), union(a.cred.granted(), a.cred.Scopes))) > 0 {
+		return false
+	}
+	if a.o.than != nil {
+		return !a.cred.same(*a.o.than)
+	}
+	return a.cred.LoginAt.After(before.LoginAt)
+}
+
+// discover finds the authorization server, and makes the credential one of that server.
+func (a *attempt) discover(ctx context.Context) error {
+	r, err := discovery.Discover(ctx, a.t.URL, discovery.Options{HTTP: a.c.HTTP, Header: a.t.Header, Challenges: a.o.challenges,
+		Issuer: a.t.Issuer, AssumePKCES256: a.o.AssumePKCES256, IgnorePKCE: a.t.grant() != GrantCode})
+	if err != nil {
+		return err
+	}
+	a.found = r
+	if err := a.sameIssuer(); err != nil {
+		return err
+	}
+	a.c.progress(fmt.Sprintf("authorization server %s", r.Server.Issuer))
+	return nil
+}
+
+// sameIssuer keeps client credentials from going to another authorization server than the one that gave them (MCP client registration,
+// Authorization Server Binding). Registrations are left behind by dcr.Resolve; for a pre-registered client the user must say yes.
+func (a *attempt) sameIssuer() error {
+	old := a.cred.Client
+	if old.Kind != dcr.Preregistered || old.Issuer == "" || old.Issuer == a.found.Server.Issuer || a.t.ClientID != old.ID || a.o.AcceptNewIssuer {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: it was %q at the last login, and is %q now; client %q was registered with the former (MCP Authorization Server Binding)",
+		a.t.URL, ErrIssuerChanged, old.Issuer, a.found.Server.Issuer, old.ID)
+}
+
+// obtain gets tokens by the grant into a.cred.
+func (a *attempt) obtain(ctx context.Context) error {
+	a.describe()
+	switch a.t.grant() {
+	case GrantCode:
+		return a.obtainByCode(ctx)
+	case GrantDevice:
+		return a.obtainByDevice(ctx)
+	}
+	return a.obtainByMachine(ctx)
+}
+
+// describe writes into the credential what is known before the tokens are.
+func (a *attempt) describe() {
+	cred, r := &a.cred, a.found
+	cred.Server, cred.Profile, cred.Grant, cred.Issuer = a.t.URL, a.t.Profile, a.t.grant(), r.Server.Issuer
+	cred.Endpoints = Endpoints{Token: r.Server.TokenEndpoint, Revocation: r.Server.RevocationEndpoint,
+		SigningAlgs: r.Server.TokenEndpointAuthSigningAlgValuesSupported}
+	cred.Resource = r.ResourceID
+	if a.o.Resource != "" {
+		cred.Resource = a.o.Resource
+	}
+	if a.o.NoResource {
+		cred.Resource = ""
+	}
+	cred.Scopes = chooseScopes(a.t.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, r.Server.ScopesSupported)
+	if len(a.o.stepUp) > 0 {
+		cred.Scopes = union(a.o.stepUp, cred.Scopes)
+	}
+	cred.KeyFile, cred.Assertion, cred.IDP = absolute(a.t.ClientKeyFile), absolute(a.t.AssertionFile), a.t.IDP
+	cred.IDP.IDTokenFile = absolute(a.t.IDP.IDTokenFile)
+	cred.Quirks = quirks(a.o, r)
+}
+
+// absolute lets a later command, begun in another folder, find the file again.
+func absolute(file string) string {
+	if file == "" {
+		return ""
+	}
+	if whole, err := filepath.Abs(file); err == nil {
+		return whole
+	}
+	return file
+}
+
+// resolve finds out which client we are, and stores a new registration at once: servers do not like to register a client per attempt.
+func (a *attempt) resolve(ctx context.Context, redirectURI string) error {
+	stored := &a.cred.Client
+	if a.cred.NextClient != nil {
+		stored = a.cred.NextClient
+	}
+	s := a.found.Server
+	client, err := dcr.Resolve(ctx, dcr.Options{HTTP: a.c.HTTP, Local: a.t.local(), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
+		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported, GrantTypes: grantTypes(a.t.grant()),
+		RedirectURI: redirectURI, Scope: joinScopes(registerScopes(a.cred.Scopes, a.found)), ClientName: a.o.ClientName, SoftwareVersion: a.c.Version,
+		ClientID: a.t.ClientID, ClientSecret: a.t.ClientSecret, HasKey: a.t.ClientKeyFile != "", DocumentURL: a.t.ClientMetadataURL,
+		Stored: stored, New: a.o.NewClient})
+	if err != nil {
+		return stage("client", err)
+	}
+	a.reused = client.Kind == dcr.Dynamic && client.ID == stored.ID
+	if client.Kind == dcr.Dynamic && !a.reused {
+		_, err := a.c.update(ctx, a.t, func(cred *Credential) error { cred.NextClient = &client; return nil })
+		if err != nil {
+			return err
+		}
+		a.c.progress(fmt.Sprintf("registered as client %q", client.ID))
+	}
+	a.cred.Client, a.cred.NextClient = client, nil
+	return nil
+}
+
+// registerScopes is what a registration names: a client registered for less than the resource offers could not step up later.
+func registerScopes(asked []string, r *discovery.Result) []string {
+	if len(asked) == 0 {
+		return nil
+	}
+	return union(asked, r.Resource.ScopesSupported)
+}
+
+// grantTypes are the grant types a registration names (RFC 7591 §2).
+func grantTypes(grant string) []string {
+	if grant == GrantDevice {
+		return []string{"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}
+	}
+	return []string{"authorization_code", "refresh_token"}
+}
+
+// take makes fresh tokens part of the credential.
+func (a *attempt) take(tok token.Token) {
+	tok.IDToken = "" // large, and nobody asks for it
+	a.cred.Token, a.cred.ObtainedAt, a.cred.LoginAt = tok, a.c.now(), a.c.now()
+	if lost := missing(a.cred.Scopes, a.cred.granted()); len(lost) > 0 {
+		a.c.warn(fmt.Sprintf("asked for %s, but the server granted %s", quoteScopes(a.cred.Scopes), quoteScopes(a.cred.granted())))
+	}
+}
+
+// store replaces the stored credential, then ends the grant that it replaces. An interrupt does not stop it: the grant exists.
+func (a *attempt) store(ctx context.Context, old Credential) error {
+	ctx = context.WithoutCancel(ctx)
+	stored, err := a.c.update(ctx, a.t, func(now *Credential) error {
+		a.cred.generation, a.cred.unknown = now.generation, now.unknown
+		old.Token = now.Token // it may have been renewed while the browser was open
+		*now = a.cred
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	a.c.journal(ctx, a.t, stored, "login", nil)
+	a.c.revokeReplaced(ctx, old, stored)
+	return nil
+}

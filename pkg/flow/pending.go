@@ -1,0 +1,194 @@
+// This file is the login in two processes: one prints the address to open and ends; another, even hours later, is given the address the
+// browser ended on. What must survive in between is kept in the store: verifier, state, expected issuer, client.
+
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"mcpauth/pkg/callback"
+	"mcpauth/pkg/keystore"
+	"mcpauth/pkg/pkce"
+)
+
+// pendingFor is how long a pending login can be finished.
+const pendingFor = time.Hour
+
+// pendingPrefix tells the profile of a pending login's record from those of credentials.
+const pendingPrefix = "\x00pending:"
+
+// pending is a login that waits for its answer. Verifier is kept as a plain string because pkce.Verifier hides itself.
+type pending struct {
+	Credential  Credential `json:"credential"` // all that the login knows but the tokens
+	Verifier    string     `json:"verifier"`
+	State       string     `json:"state"`
+	RedirectURI string     `json:"redirect_uri"`
+	IssRequired bool       `json:"iss_required,omitempty"`
+	Began       time.Time  `json:"began"`
+}
+
+// String names the pending login without its secrets.
+func (p pending) String() string { return "pending login at " + p.Credential.Server }
+
+// GoString is String.
+func (p pending) GoString() string { return p.String() }
+
+// Pending begins a login and returns the address to open. Finish ends it, within an hour, in this or any other process.
+func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
+	if err := checkTarget(t); err != nil {
+		return "", err
+	}
+	if t.grant() != GrantCode {
+		return "", fmt.Errorf("%w: only the grant %s has an address to open", ErrOptions, GrantCode)
+	}
+	if err := c.Store.Writable(ctx, t.key()); err != nil {
+		return "", err
+	}
+	c.sweepPending(ctx, t)
+	cred, err := c.loadOrNew(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	a := &attempt{c: c, t: t, o: o, cred: cred, began: c.now()}
+	if err := a.discover(ctx); err != nil {
+		return "", err
+	}
+	a.describe()
+	redirectURI, err := a.freeRedirectURI(ctx)
+	if err != nil {
+		return "", stage("callback", err)
+	}
+	if err := a.resolve(ctx, redirectURI); err != nil {
+		return "", err
+	}
+	if _, err := a.bound(); err != nil {
+		return "", err
+	}
+	verifier, state := pkce.New(), pkce.State()
+	address, err := a.authorizationURL(redirectURI, verifier, state)
+	if err != nil {
+		return "", err
+	}
+	return address, c.keepPending(ctx, t, pending{Credential: a.cred, Verifier: string(verifier), State: state, RedirectURI: redirectURI,
+		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, Began: a.began})
+}
+
+// freeRedirectURI names a callback that nobody listens on: the browser ends there with an address to be copied.
+func (a *attempt) freeRedirectURI(ctx context.Context) (string, error) {
+	l, err := a.listen(ctx)
+	if err != nil {
+		return "", err
+	}
+	return l.RedirectURI(), l.Close()
+}
+
+// Finish ends a pending login with the address that the browser ended on, or the query of it.
+func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
+	state, err := stateOf(answer)
+	if err != nil {
+		return none(t), stage("authorization", err)
+	}
+	key := pendingKey(t, state)
+	r, err := c.Store.Get(ctx, key)
+	if errors.Is(err, keystore.ErrNotFound) {
+		return none(t), fmt.Errorf("%s: %w: finished already, begun on another machine, or older than %s", t.URL, ErrNoPending, pendingFor)
+	}
+	if err != nil {
+		return none(t), err
+	}
+	var p pending
+	if err := json.Unmarshal(r.Secret, &p); err != nil {
+		return none(t), fmt.Errorf("%w: pending login", ErrCredential)
+	}
+	if c.now().Sub(p.Began) > pendingFor {
+		return none(t), errors.Join(fmt.Errorf("%s: %w: it is older than %s", t.URL, ErrNoPending, pendingFor), c.Store.Delete(ctx, key))
+	}
+	if err := c.finishPending(ctx, t, p, answer); err != nil {
+		return none(t), err
+	}
+	if err := c.Store.Delete(context.WithoutCancel(ctx), key); err != nil {
+		return none(t), err
+	}
+	return c.Status(ctx, t)
+}
+
+// finishPending redeems the answer, unless a login that began later has been stored meanwhile: the newer one is what the user wants.
+func (c *Client) finishPending(ctx context.Context, t Target, p pending, answer string) error {
+	unlock, err := c.Store.Lock(ctx, t.key(), "login")
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	old, err := c.loadOrNew(ctx, t)
+	if err != nil {
+		return err
+	}
+	if old.LoginAt.After(p.Began) {
+		return fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
+	}
+	code, err := callback.Parse(answer, callback.Expect{State: p.State, Issuer: p.Credential.Issuer, IssRequired: p.IssRequired})
+	if err != nil {
+		return stage("authorization", err)
+	}
+	a := &attempt{c: c, t: t, cred: p.Credential, began: p.Began}
+	e, err := c.endpoint(a.cred)
+	if err != nil {
+		return err
+	}
+	tok, err := e.Code(ctx, code, p.Verifier, p.RedirectURI)
+	if err != nil {
+		return stage("token exchange", clientRefused(err))
+	}
+	a.take(tok)
+	return a.store(ctx, old)
+}
+
+// keepPending stores a pending login under its state, so that several can wait side by side.
+func (c *Client) keepPending(ctx context.Context, t Target, p pending) error {
+	p.Credential.Token, p.Credential.NextClient = Credential{}.Token, nil
+	secret, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	pub, err := json.Marshal(public{Kind: "pending", Name: t.Profile, ObtainedAt: p.Began})
+	if err != nil {
+		return err
+	}
+	_, err = c.Store.Put(ctx, pendingKey(t, p.State), keystore.Record{Secret: secret, Public: pub})
+	return err
+}
+
+// sweepPending deletes the pending logins of this server that nobody can finish any more.
+func (c *Client) sweepPending(ctx context.Context, t Target) {
+	entries, _ := c.Store.List(ctx)
+	for _, e := range entries {
+		var p public
+		if e.Key.Server == t.URL && json.Unmarshal(e.Public, &p) == nil && p.Kind == "pending" && c.now().Sub(p.ObtainedAt) > pendingFor {
+			_ = c.Store.Delete(ctx, e.Key)
+		}
+	}
+}
+
+// pendingKey names the record by a fingerprint: the state itself is as good as the answer to a thief.
+func pendingKey(t Target, state string) keystore.Key {
+	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(state)}
+}
+
+// stateOf finds the state in an answer before anything of it is believed.
+func stateOf(answer string) (string, error) {
+	answer = strings.TrimSpace(answer)
+	if _, query, ok := strings.Cut(answer, "?"); ok {
+		answer = query
+	}
+	query, err := url.ParseQuery(answer)
+	if err != nil || query.Get("state") == "" {
+		return "", fmt.Errorf("%w: paste the whole address that the browser ended on; it holds code and state", callback.ErrBareCode)
+	}
+	return query.Get("state"), nil
+}

@@ -1,0 +1,106 @@
+package flow
+
+import (
+	"testing"
+	"time"
+
+	"mcpauth/pkg/token"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// tok is a token with that much left of that lifetime; a lifetime of zero is one the server did not tell.
+func tok(access string, left, lifetime time.Duration) token.Token {
+	t := token.Token{AccessToken: access, RefreshToken: "r-" + access, Lifetime: lifetime}
+	if lifetime != 0 {
+		t.Expiry = noon.Add(left)
+	}
+	return t
+}
+
+func TestDue(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		tok  token.Token
+		want bool
+	}{
+		{"an hour's token with two minutes left", tok("a", 2*time.Minute, time.Hour), false},
+		{"an hour's token with a minute and a bit left", tok("a", 61*time.Second, time.Hour), false},
+		{"an hour's token with less than a minute left", tok("a", 59*time.Second, time.Hour), true},
+		{"a ten-second token with two seconds left", tok("a", 2*time.Second, 10*time.Second), false},
+		{"a ten-second token with half a second left", tok("a", time.Second/2, 10*time.Second), true},
+		{"expired", tok("a", -time.Second, time.Hour), true},
+		{"unknown lifetime: used until the server refuses it", tok("a", 0, 0), false},
+		{"no token", token.Token{}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := due(tt.tok, noon); got != tt.want {
+				t.Errorf("due = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAdoptable(t *testing.T) {
+	stored := Credential{Token: tok("new", time.Hour, time.Hour)}
+	for _, tt := range []struct {
+		name string
+		cred Credential
+		why  renewal
+		want bool
+	}{
+		{"a peer renewed", stored, renewal{than: "old", rejected: true}, true},
+		{"nobody renewed a rejected token", stored, renewal{than: "new", rejected: true}, false},
+		{"a rejected token is not kept for its time left", stored, renewal{than: "new", rejected: true, minTTL: time.Minute}, false},
+		{"nobody renewed, and refresh was asked for", stored, renewal{than: "new"}, false},
+		{"enough is left after all", stored, renewal{than: "new", minTTL: time.Minute}, true},
+		{"a peer renewed, but too little is left", stored, renewal{than: "old", minTTL: 2 * time.Hour}, false},
+		{"a peer's token that has expired since", Credential{Token: tok("new", -time.Second, time.Hour)}, renewal{than: "old", rejected: true}, false},
+		{"a peer dropped the tokens", Credential{}, renewal{than: "old", rejected: true}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := adoptable(tt.cred, tt.why, noon); got != tt.want {
+				t.Errorf("adoptable = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMerge(t *testing.T) {
+	old := token.Token{AccessToken: "a1", RefreshToken: "r1", Scope: "read", ScopeGiven: true}
+	for _, tt := range []struct {
+		name  string
+		fresh token.Token
+		want  token.Token
+	}{
+		{"an answer without a refresh token keeps the old one", token.Token{AccessToken: "a2"}, token.Token{AccessToken: "a2", RefreshToken: "r1", Scope: "read", ScopeGiven: true}},
+		{"a rotated one replaces it", token.Token{AccessToken: "a2", RefreshToken: "r2"}, token.Token{AccessToken: "a2", RefreshToken: "r2", Scope: "read", ScopeGiven: true}},
+		{"a narrowed scope is believed", token.Token{AccessToken: "a2", Scope: "", ScopeGiven: true}, token.Token{AccessToken: "a2", RefreshToken: "r1", ScopeGiven: true}},
+		{"an ID token is not kept", token.Token{AccessToken: "a2", IDToken: "i"}, token.Token{AccessToken: "a2", RefreshToken: "r1", Scope: "read", ScopeGiven: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := merge(old, tt.fresh); got != tt.want {
+				t.Error("the merged token differs in access token, refresh token or scope")
+			}
+		})
+	}
+}
+
+func TestStateAt(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		expiry time.Time
+		want   State
+	}{
+		{"unknown", time.Time{}, StateUnknown},
+		{"valid at five minutes", noon.Add(5 * time.Minute), StateValid},
+		{"expiring under five minutes", noon.Add(5*time.Minute - time.Second), StateExpiring},
+		{"expired at its second", noon, StateExpired},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := StateAt(tt.expiry, noon); got != tt.want {
+				t.Errorf("got %s, want %s", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,47 @@
+package flow
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestChooseScopes(t *testing.T) {
+	for _, tt := range []struct {
+		name                   string
+		user                   []string
+		challenge              string
+		resource, server, want []string
+	}{
+		{name: "nothing known: the parameter is left out"},
+		{name: "the challenge before the metadata", challenge: "a b", resource: []string{"c"}, want: []string{"a", "b"}},
+		{name: "all of the metadata without a challenge", resource: []string{"c", "d"}, want: []string{"c", "d"}},
+		{name: "the user before both", user: []string{"u"}, challenge: "a", resource: []string{"c"}, want: []string{"u"}},
+		{name: "offline_access where it is offered", challenge: "a", server: []string{"offline_access", "x"}, want: []string{"a", "offline_access"}},
+		{name: "offline_access not where it is not", challenge: "a", server: []string{"x"}, want: []string{"a"}},
+		{name: "offline_access not alone", server: []string{"offline_access"}},
+		{name: "no scope twice", challenge: "a a  b", want: []string{"a", "b"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := chooseScopes(tt.user, tt.challenge, tt.resource, tt.server); !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestMissing(t *testing.T) {
+	for _, tt := range []struct {
+		name                  string
+		wanted, granted, want []string
+	}{
+		{"all there", []string{"a"}, []string{"b", "a"}, nil},
+		{"one lacks", []string{"a", "c"}, []string{"a"}, []string{"c"}},
+		{"offline_access is granted unsaid", []string{"offline_access"}, nil, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := missing(tt.wanted, tt.granted); !slices.Equal(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

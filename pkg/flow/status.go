@@ -1,0 +1,185 @@
+// This file tells the state of a credential from its non-secret part alone: no network, no keychain.
+
+package flow
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"mcpauth/pkg/keystore"
+)
+
+// State is what a stored access token is good for right now.
+type State string
+
+// The states. StateUnknown is a token whose lifetime the server did not tell: it is used until the server says 401.
+const (
+	StateValid    State = "valid"
+	StateExpiring State = "expiring"
+	StateExpired  State = "expired"
+	StateUnknown  State = "unknown"
+	StateNone     State = "none"
+)
+
+// expiringWithin is what CLI.md calls expiring.
+const expiringWithin = 5 * time.Minute
+
+// Status is the non-secret view of a credential; its JSON form is part of the command line's contract.
+type Status struct {
+	Name         *string    `json:"name"`
+	URL          string     `json:"url"`
+	Resource     string     `json:"resource"`
+	Issuer       string     `json:"issuer"`
+	State        State      `json:"state"`
+	ExpiresAt    *time.Time `json:"expires_at"`
+	ExpiresIn    *int64     `json:"expires_in"` // seconds
+	Refreshable  bool       `json:"refreshable"`
+	Scopes       []string   `json:"scopes"`
+	ClientID     string     `json:"client_id"`
+	Registration string     `json:"registration"`
+	TokenType    string     `json:"token_type"`
+	Grant        string     `json:"grant"`
+	Keystore     string     `json:"keystore"`
+	Generation   uint64     `json:"generation"`
+	ObtainedAt   *time.Time `json:"obtained_at"`
+	Quirks       []string   `json:"quirks"`
+}
+
+// Usable reports whether the credential works now or can be renewed without a browser.
+func (s Status) Usable() bool {
+	switch s.State {
+	case StateValid, StateExpiring, StateUnknown:
+		return true
+	case StateExpired:
+		return s.Refreshable
+	}
+	return false
+}
+
+// StateAt tells the state of a token with that expiry (zero: unknown) at a time.
+func StateAt(expiry, now time.Time) State {
+	switch {
+	case expiry.IsZero():
+		return StateUnknown
+	case !now.Before(expiry):
+		return StateExpired
+	case expiry.Sub(now) < expiringWithin:
+		return StateExpiring
+	}
+	return StateValid
+}
+
+// public is the non-secret part of a credential, kept in the index.
+type public struct {
+	Kind         string    `json:"kind,omitempty"` // empty: a credential; "pending": a login that waits for its answer
+	Name         string    `json:"name,omitempty"`
+	Resource     string    `json:"resource,omitempty"`
+	Issuer       string    `json:"issuer,omitempty"`
+	HasToken     bool      `json:"has_token"`
+	Expiry       time.Time `json:"expiry,omitzero"`
+	Refreshable  bool      `json:"refreshable,omitempty"`
+	Scopes       []string  `json:"scopes,omitempty"`
+	ClientID     string    `json:"client_id,omitempty"`
+	Registration string    `json:"registration,omitempty"`
+	TokenType    string    `json:"token_type,omitempty"`
+	Grant        string    `json:"grant,omitempty"`
+	ObtainedAt   time.Time `json:"obtained_at,omitzero"`
+	Quirks       []string  `json:"quirks,omitempty"`
+}
+
+// Status tells the state of one credential; State is StateNone when there is none. Another error than absence is returned.
+func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
+	e, err := c.Store.Entry(ctx, t.key())
+	if errors.Is(err, keystore.ErrNotFound) {
+		return none(t), nil
+	}
+	if err != nil {
+		return none(t), err
+	}
+	return statusOf(e, c.now())
+}
+
+// Statuses tells the state of every stored credential. Damaged entries are reported in the error; the others are still returned.
+func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
+	entries, err := c.Store.List(ctx)
+	all := make([]Status, 0, len(entries))
+	for _, e := range entries {
+		if kindOf(e) != "" {
+			continue
+		}
+		s, entryErr := statusOf(e, c.now())
+		err = errors.Join(err, entryErr)
+		if entryErr == nil {
+			all = append(all, s)
+		}
+	}
+	return all, err
+}
+
+// Find returns the stored credentials whose login name or address is the given one.
+func (c *Client) Find(ctx context.Context, nameOrURL string) ([]Target, error) {
+	entries, err := c.Store.List(ctx)
+	var found []Target
+	for _, e := range entries {
+		if kindOf(e) == "" && (e.Key.Profile == nameOrURL && nameOrURL != "" || e.Key.Server == nameOrURL) {
+			found = append(found, Target{URL: e.Key.Server, Profile: e.Key.Profile})
+		}
+	}
+	return found, err
+}
+
+func none(t Target) Status {
+	return Status{Name: name(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Quirks: []string{}}
+}
+
+// statusOf reads an index entry.
+func statusOf(e keystore.Entry, now time.Time) (Status, error) {
+	var p public
+	if err := json.Unmarshal(e.Public, &p); err != nil {
+		return Status{}, fmt.Errorf("index entry of %s: %w", e.Key.Server, keystore.ErrCorrupt)
+	}
+	s := Status{
+		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
+		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
+		Keystore: e.Backend, Generation: e.Generation, Quirks: list(p.Quirks),
+	}
+	if !p.HasToken {
+		return s, nil
+	}
+	s.State = StateAt(p.Expiry, now)
+	if !p.Expiry.IsZero() {
+		at, left := p.Expiry.UTC().Truncate(time.Second), int64(p.Expiry.Sub(now).Truncate(time.Second)/time.Second)
+		s.ExpiresAt, s.ExpiresIn = &at, &left
+	}
+	if !p.ObtainedAt.IsZero() {
+		at := p.ObtainedAt.UTC().Truncate(time.Second)
+		s.ObtainedAt = &at
+	}
+	return s, nil
+}
+
+// kindOf tells what an entry is; an unreadable one counts as a credential, so that its damage is reported.
+func kindOf(e keystore.Entry) string {
+	var p public
+	_ = json.Unmarshal(e.Public, &p)
+	return p.Kind
+}
+
+// name is null in JSON where there is none.
+func name(profile string) *string {
+	if profile == "" {
+		return nil
+	}
+	return &profile
+}
+
+// list is an empty list in JSON rather than null.
+func list(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
