@@ -131,6 +131,7 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	for _, ln := range l.listeners {
 		go s.Serve(ln)
 	}
+	defer l.Close() // the port is free when Wait returns, even if serving had not begun
 	defer s.Close()
 	select {
 	case <-ctx.Done():

@@ -1,0 +1,109 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+func TestWords(t *testing.T) {
+	for _, tt := range []struct {
+		in   string
+		want []string // nil: refused
+	}{
+		{"firefox", []string{"firefox"}},
+		{"firefox --new-window", []string{"firefox", "--new-window"}},
+		{`"/opt/My Browser/run" -x ''`, []string{"/opt/My Browser/run", "-x", ""}},
+		{`a $HOME;rm "b c"`, []string{"a", "$HOME;rm", "b c"}},
+		{`a "b`, nil},
+		{"  ", nil},
+	} {
+		if got, err := words(tt.in); (err != nil) != (tt.want == nil) || !slices.Equal(got, tt.want) {
+			t.Errorf("words(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
+		}
+	}
+}
+
+func TestPlace(t *testing.T) {
+	for _, tt := range []struct{ argv, want []string }{
+		{[]string{"b"}, []string{"b", "U"}},
+		{[]string{"b", "-x"}, []string{"b", "-x", "U"}},
+		{[]string{"b", "%s", "-x"}, []string{"b", "U", "-x"}},
+	} {
+		if got := place(tt.argv, "U"); !slices.Equal(got, tt.want) {
+			t.Errorf("place(%q) = %q, want %q", tt.argv, got, tt.want)
+		}
+	}
+}
+
+// The program gets the address as one argument, whatever is in it, and none of our own variables.
+func TestOpenPassesOneArgument(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "seen")
+	t.Setenv("MCPAUTH_ACCESS_TOKEN", "canary")
+	t.Setenv("SEEN", out)
+	program := recorder(t)
+	address := "https://as.example.com/authorize?a=$(touch%20x)&b=%22;id;%22"
+	if err := Open(context.Background(), program+" 'a b'", address); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	var seen []byte
+	for len(seen) == 0 && time.Now().Before(deadline) {
+		seen, _ = os.ReadFile(out)
+	}
+	if want := "a b\n" + address + "\ntoken=\n"; string(seen) != want {
+		t.Errorf("the browser got %q, want %q", seen, want)
+	}
+}
+
+// recorder builds a program that writes its arguments to $SEEN.
+func recorder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	src := `package main
+import ("os"; "strings")
+func main() {
+	tmp := os.Getenv("SEEN")+".tmp"
+	os.WriteFile(tmp, []byte(strings.Join(os.Args[1:], "\n")+"\ntoken="+os.Getenv("MCPAUTH_ACCESS_TOKEN")+"\n"), 0o600)
+	os.Rename(tmp, os.Getenv("SEEN"))
+}`
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(src), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "recorder.exe")
+	if out, err := exec.Command("go", "build", "-o", program, filepath.Join(dir, "main.go")).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+func TestOpenRefusesAddresses(t *testing.T) {
+	for _, address := range []string{"http://as.example.com/", "file:///etc/passwd", "javascript:alert(1)", "-https://x", "--version", "https://u:p@x/", "https://x/\n-y"} {
+		var refused *httpx.AddressError
+		if err := Open(context.Background(), "false", address); !errors.As(err, &refused) {
+			t.Errorf("%q: got %v, want an AddressError", address, err)
+		}
+	}
+}
+
+func TestOpenTellsOfABrowserThatIsNotThere(t *testing.T) {
+	err := Open(context.Background(), "no-such-browser-anywhere", "https://as.example.com/")
+	if err == nil || !strings.Contains(err.Error(), "no-such-browser-anywhere") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSystemBrowserIsNoShell(t *testing.T) {
+	argv := systemBrowser()
+	if len(argv) == 0 || slices.Contains([]string{"sh", "bash", "cmd", "cmd.exe", "powershell"}, filepath.Base(argv[0])) {
+		t.Errorf("opens by %q", argv)
+	}
+}

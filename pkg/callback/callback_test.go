@@ -1,0 +1,216 @@
+package callback
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const issuer = "https://as.example.com"
+
+var expect = Expect{State: "s-1", Issuer: issuer, IssRequired: true}
+
+func listen(t *testing.T, o Options) *Listener {
+	t.Helper()
+	l, err := Listen(context.Background(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// result is the end of a Wait that runs beside the test.
+type result struct {
+	code string
+	err  error
+}
+
+func wait(t *testing.T, l *Listener, e Expect) <-chan result {
+	t.Helper()
+	done := make(chan result, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	t.Cleanup(cancel)
+	go func() {
+		code, err := l.Wait(ctx, e)
+		done <- result{code, err}
+	}()
+	return done
+}
+
+func request(t *testing.T, method, address, host string) *http.Response {
+	t.Helper()
+	req, err := http.NewRequest(method, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if host != "" {
+		req.Host = host
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	res.Body = io.NopCloser(strings.NewReader(string(body)))
+	return res
+}
+
+const good = "?code=c-1&state=s-1&iss=https%3A%2F%2Fas.example.com"
+
+func TestWaitTakesTheAnswer(t *testing.T) {
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		l := listen(t, Options{Host: host})
+		if want := "http://" + net.JoinHostPort(host, strconv.Itoa(l.Port())) + "/callback"; l.RedirectURI() != want {
+			t.Errorf("redirect address is %q, want %q", l.RedirectURI(), want)
+		}
+		done := wait(t, l, expect)
+		res := request(t, http.MethodGet, l.RedirectURI()+good, "")
+		page, _ := io.ReadAll(res.Body)
+		if res.StatusCode != http.StatusOK || !strings.Contains(string(page), "You are logged in") {
+			t.Errorf("the browser saw %s: %s", res.Status, page)
+		}
+		if r := <-done; r.code != "c-1" || r.err != nil {
+			t.Errorf("got %q, %v", r.code, r.err)
+		}
+	}
+}
+
+// Promise: a callback with a foreign state is refused while the wait goes on; so is everything else that is not the answer.
+func TestWaitIgnoresStrangers(t *testing.T) {
+	l := listen(t, Options{})
+	done := wait(t, l, expect)
+	for _, tt := range []struct {
+		name, method, path, host string
+		status                   int
+	}{
+		{"foreign state", "GET", "/callback?code=c&state=s-2&iss=" + url.QueryEscape(issuer), "", 400},
+		{"no state", "GET", "/callback?code=c", "", 400},
+		{"no query", "GET", "/callback", "", 400},
+		{"state twice", "GET", "/callback?code=c&state=s-1&state=s-1", "", 400},
+		{"an error with a foreign state", "GET", "/callback?error=access_denied&state=s-2", "", 400},
+		{"POST", "POST", "/callback" + good, "", 405},
+		{"HEAD", "HEAD", "/callback" + good, "", 405},
+		{"another path", "GET", "/callback/" + good, "", 404},
+		{"favicon", "GET", "/favicon.ico", "", 404},
+		{"DNS rebinding", "GET", "/callback" + good, "evil.example.com", 421},
+		{"another port in Host", "GET", "/callback" + good, "127.0.0.1:1", 421},
+		{"localhost is another name", "GET", "/callback" + good, "localhost:" + strconv.Itoa(l.Port()), 421},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if res := request(t, tt.method, "http://127.0.0.1:"+strconv.Itoa(l.Port())+tt.path, tt.host); res.StatusCode != tt.status {
+				t.Errorf("answered %d, want %d", res.StatusCode, tt.status)
+			}
+		})
+	}
+	select {
+	case r := <-done:
+		t.Fatalf("the wait ended with %q, %v", r.code, r.err)
+	default:
+	}
+	request(t, http.MethodGet, l.RedirectURI()+good, "")
+	if r := <-done; r.code != "c-1" {
+		t.Errorf("got %q, %v after the strangers", r.code, r.err)
+	}
+}
+
+func TestWaitUnderAThousandRequests(t *testing.T) {
+	l := listen(t, Options{})
+	done := wait(t, l, expect)
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 50)
+	for range 1000 {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			if res, err := http.Get(l.RedirectURI() + "?code=x&state=guess"); err == nil {
+				res.Body.Close()
+			}
+		})
+	}
+	wg.Wait()
+	request(t, http.MethodGet, l.RedirectURI()+good, "")
+	if r := <-done; r.code != "c-1" {
+		t.Errorf("got %q, %v", r.code, r.err)
+	}
+}
+
+// A client that holds a connection and says nothing holds up neither the answer nor the end.
+func TestWaitIsNotHeldBySlowClients(t *testing.T) {
+	l := listen(t, Options{})
+	done := wait(t, l, expect)
+	conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(l.Port()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "GET /callback HTTP/1.1\r\nHost: ")
+	request(t, http.MethodGet, l.RedirectURI()+good, "")
+	select {
+	case r := <-done:
+		if r.code != "c-1" {
+			t.Errorf("got %q, %v", r.code, r.err)
+		}
+	case <-time.After(2 * goodbye):
+		t.Error("a slow client holds up the end")
+	}
+}
+
+func TestWaitEndsWithTheContext(t *testing.T) {
+	l := listen(t, Options{})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := l.Wait(ctx, expect); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	again, err := Listen(context.Background(), Options{Port: l.Port()})
+	if err != nil {
+		t.Fatalf("the port is still held: %v", err)
+	}
+	again.Close()
+}
+
+func TestPortInUse(t *testing.T) {
+	l := listen(t, Options{})
+	for _, host := range []string{"127.0.0.1", "localhost"} {
+		if _, err := Listen(context.Background(), Options{Host: host, Port: l.Port()}); !errors.Is(err, ErrPortInUse) {
+			t.Errorf("%s: got %v, want ErrPortInUse", host, err)
+		}
+	}
+	if _, err := Listen(context.Background(), Options{Host: "0.0.0.0"}); err == nil {
+		t.Error("listens to the world")
+	}
+}
+
+// The page escapes everything, runs nothing, and is kept nowhere.
+func TestPageIsHarmless(t *testing.T) {
+	l := listen(t, Options{})
+	done := wait(t, l, expect)
+	res := request(t, http.MethodGet, l.RedirectURI()+"?state=s-1&iss="+url.QueryEscape(issuer)+"&error=access_denied&error_description="+
+		url.QueryEscape(`<script>alert(1)</script>"><img src=x>`), "")
+	body, _ := io.ReadAll(res.Body)
+	if strings.Contains(string(body), "<script") || strings.Contains(string(body), "<img") {
+		t.Errorf("the server's words are markup:\n%s", body)
+	}
+	if p := res.Header.Get("Content-Security-Policy"); !strings.Contains(p, "default-src 'none'") || strings.Contains(p, "unsafe") || !strings.Contains(p, styleHash(string(body))) {
+		t.Errorf("policy is %q", p)
+	}
+	for name, want := range map[string]string{"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"} {
+		if got := res.Header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	var refused *AuthorizationError
+	if r := <-done; !errors.As(r.err, &refused) || refused.Code != "access_denied" {
+		t.Errorf("got %v", r.err)
+	}
+}
