@@ -93,7 +93,11 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	if err := o.check(); err != nil {
 		return err
 	}
-	t, err := p.target(ctx, server, needAll)
+	n := needAll
+	if named {
+		n = needNamed
+	}
+	t, err := p.target(ctx, server, n)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func logoutCommand(p *program) *cli.Command {
 }
 
 func runLogout(ctx context.Context, p *program, words []string, o logoutOptions) error {
-	targets, err := p.targets(ctx, words, o.all)
+	targets, err := p.targets(ctx, words, o.all, func(flow.Status) bool { return false })
 	reports := []flow.LogoutReport{}
 	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, t flow.Target) error {
 		r, err := c.Logout(ctx, t, o.flow)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -42,7 +43,7 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 	if o.minTTL < 0 {
 		return usage("--min-ttl must not be negative")
 	}
-	targets, err := p.targets(ctx, words, o.all)
+	targets, err := p.targets(ctx, words, o.all, noToken)
 	done := []flow.Status{}
 	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, t flow.Target) error {
 		s, err := c.Refresh(ctx, t, o.minTTL)
@@ -69,11 +70,12 @@ type named struct {
 	target flow.Target
 }
 
-// targets resolves the words before anything is done to any of them, or takes every stored login.
-func (p *program) targets(ctx context.Context, words []string, all bool) ([]named, error) {
+// targets resolves the words before anything is done to any of them, or takes every stored login but those to skip.
+func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]named, error) {
 	var out []named
 	if all {
 		list, err := p.all(ctx)
+		list = slices.DeleteFunc(list, skip)
 		for _, s := range list {
 			t := flow.Target{URL: s.URL}
 			if s.Name != nil {

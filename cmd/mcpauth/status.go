@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -67,7 +68,8 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 // statuses tells the states of the named servers, or of all, where an unreadable one does not hide the others.
 func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
-		return p.all(ctx)
+		list, err := p.all(ctx)
+		return slices.DeleteFunc(list, noToken), err
 	}
 	var list []flow.Status
 	for _, word := range words {
@@ -99,6 +101,8 @@ func (p *program) check(ctx context.Context, word string) error {
 	_, err = m.Tools(ctx)
 	return err
 }
+
+func noToken(s flow.Status) bool { return s.State == flow.StateNone }
 
 func notUsable(s flow.Status) error {
 	if s.State == flow.StateNone {

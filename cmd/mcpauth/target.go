@@ -27,6 +27,7 @@ type need int
 const (
 	needStored need = iota // only which login it is: variables in the configuration entry are not expanded
 	needAll                // headers and client credentials too
+	needNamed              // the same, but under which name is said by --name
 )
 
 // target finds the server that a word means.
@@ -35,7 +36,7 @@ func (p *program) target(ctx context.Context, word string, n need) (flow.Target,
 	var t flow.Target
 	var err error
 	if strings.Contains(word, "://") {
-		t, err = p.byURL(ctx, word)
+		t, err = p.byURL(ctx, word, n)
 	} else {
 		t, err = p.byName(ctx, word, n)
 	}
@@ -47,9 +48,9 @@ func (p *program) target(ctx context.Context, word string, n need) (flow.Target,
 }
 
 // byURL finds the login of a URL.
-func (p *program) byURL(ctx context.Context, word string) (flow.Target, error) {
+func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, error) {
 	t, err := serverURL(word)
-	if err != nil {
+	if err != nil || n == needNamed {
 		return t, err
 	}
 	if p.global.config != "" { // asked for by flag: it must at least be readable
@@ -61,7 +62,7 @@ func (p *program) byURL(ctx context.Context, word string) (flow.Target, error) {
 	if err != nil {
 		return t, err
 	}
-	return pickProfile(t, stored)
+	return pickProfile(t, slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) }))
 }
 
 // serverURL checks an address that the user typed.
@@ -227,7 +228,13 @@ func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) 
 	return found, err
 }
 
-// all returns every stored login.
+// hasToken tells logins from what is left of one that did not come to its end, such as a registration.
+func (p *program) hasToken(ctx context.Context, t flow.Target) bool {
+	s, err := p.flowClient.Status(ctx, t)
+	return err != nil || s.State != flow.StateNone
+}
+
+// all returns every stored login, and what is left of others.
 func (p *program) all(ctx context.Context) ([]flow.Status, error) {
 	c, err := p.flow()
 	if err != nil {
