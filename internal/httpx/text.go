@@ -15,28 +15,24 @@ import (
 // Text makes a server's words safe for a terminal and a one-line message: valid UTF-8, white space folded to single blanks, control,
 // format and bidirectional characters removed, cut to max runes (with "…" as the last).
 func Text(s string, max int) string {
-	var b strings.Builder
-	n, blank := 0, false
+	clean := make([]rune, 0, min(len(s), max+1))
+	blank := false
 	for _, r := range strings.ToValidUTF8(s, "�") {
-		switch {
-		case unicode.IsSpace(r):
-			blank = n > 0
+		if unicode.IsSpace(r) {
+			blank = len(clean) > 0
 			continue
-		case unicode.IsControl(r), unicode.Is(unicode.Cf, r), unicode.Is(unicode.Co, r):
+		}
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r) {
 			continue
 		}
 		if blank {
-			b.WriteByte(' ')
-			n, blank = n+1, false
+			clean, blank = append(clean, ' '), false
 		}
-		if n >= max-1 {
-			b.WriteRune('…')
-			break
+		if clean = append(clean, r); len(clean) > max {
+			return strings.TrimSpace(string(clean[:max-1])) + "…"
 		}
-		b.WriteRune(r)
-		n++
 	}
-	return b.String()
+	return string(clean)
 }
 
 // maxDepth bounds how deep JSON from a server may nest.

@@ -25,6 +25,8 @@ func TestText(t *testing.T) {
 		{"bidi controls", "abc\u202edef\u2066", 80, "abcdef"},
 		{"invalid UTF-8", "a\xffb", 80, "a�b"},
 		{"cut", "abcdefgh", 5, "abcd…"},
+		{"just fitting", "abcde", 5, "abcde"},
+		{"cut at a blank", "abc defgh", 5, "abc…"},
 		{"NUL", "a\x00b", 80, "ab"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

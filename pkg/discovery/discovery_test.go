@@ -1,0 +1,406 @@
+package discovery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"mcpauth/internal/httpx"
+)
+
+// site is a server whose answers are a table: address path to document. ORIGIN in a document stands for its own origin.
+type site struct {
+	*httptest.Server
+	pages map[string]string
+	asked []string
+	heads []http.Header
+}
+
+// Answers that are no documents.
+const (
+	fail500  = "500"
+	html     = "<!doctype html><p>hello"
+	moved    = "302"
+	unauth   = "401"
+	unauthAt = "401 " // followed by the value of WWW-Authenticate
+)
+
+func newSite(t *testing.T, pages map[string]string) *site {
+	t.Helper()
+	s := &site{pages: pages}
+	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *site) serve(w http.ResponseWriter, r *http.Request) {
+	s.asked = append(s.asked, r.Method+" "+r.URL.Path)
+	s.heads = append(s.heads, r.Header.Clone())
+	page, ok := s.pages[r.URL.Path]
+	page = strings.ReplaceAll(page, "ORIGIN", s.URL)
+	switch {
+	case !ok:
+		http.NotFound(w, r)
+	case page == fail500:
+		http.Error(w, "out of order", http.StatusInternalServerError)
+	case page == moved:
+		http.Redirect(w, r, s.URL+"/moved", http.StatusFound)
+	case page == unauth:
+		w.WriteHeader(http.StatusUnauthorized)
+	case strings.HasPrefix(page, unauthAt):
+		w.Header().Set("WWW-Authenticate", strings.TrimPrefix(page, unauthAt))
+		w.WriteHeader(http.StatusUnauthorized)
+	case strings.HasPrefix(page, "<"):
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, page)
+	default:
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, page)
+	}
+}
+
+const (
+	prmPath = "/.well-known/oauth-protected-resource"
+	asPath  = "/.well-known/oauth-authorization-server"
+	oidPath = "/.well-known/openid-configuration"
+
+	prm = `{"resource":"ORIGIN/mcp","authorization_servers":["ORIGIN"],"scopes_supported":["read"]}`
+	asm = `{"issuer":"ORIGIN","authorization_endpoint":"ORIGIN/a","token_endpoint":"ORIGIN/t","code_challenge_methods_supported":["S256"]}`
+)
+
+func with(pages map[string]string, more ...string) map[string]string {
+	out := map[string]string{"/mcp": unauth}
+	for k, v := range pages {
+		out[k] = v
+	}
+	for i := 0; i < len(more); i += 2 {
+		out[more[i]] = more[i+1]
+	}
+	return out
+}
+
+func base(more ...string) map[string]string {
+	return with(map[string]string{prmPath + "/mcp": prm, asPath: asm}, more...)
+}
+
+func discover(t *testing.T, s *site, o Options) (*Result, error) {
+	t.Helper()
+	return Discover(context.Background(), s.URL+"/mcp", o)
+}
+
+// The order of requests, which the specification fixes. Every address that is asked is listed: nothing is asked "just in case".
+func TestOrderOfCandidates(t *testing.T) {
+	tenant := strings.ReplaceAll(prm, `["ORIGIN"]`, `["ORIGIN/tenant"]`)
+	tenantMeta := strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/tenant"`, 1)
+	for _, tt := range []struct {
+		name  string
+		pages map[string]string
+		want  []string
+	}{
+		{"challenge names the resource metadata",
+			with(map[string]string{"/mcp": unauthAt + `Bearer resource_metadata="ORIGIN/meta"`, "/meta": prm, asPath: asm}),
+			[]string{"POST /mcp", "GET /meta", "GET " + asPath}},
+		{"well-known with the path", base(), []string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + asPath}},
+		{"well-known at the root", with(map[string]string{prmPath: prm, asPath: asm}),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + prmPath, "GET " + asPath}},
+		{"a dead address in the challenge", base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN/meta"`),
+			[]string{"POST /mcp", "GET /meta", "GET " + prmPath + "/mcp", "GET " + asPath}},
+		{"OpenID without a path", with(map[string]string{prmPath + "/mcp": prm, oidPath: asm}),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + asPath, "GET " + oidPath}},
+		{"issuer with a path, first candidate", with(map[string]string{prmPath + "/mcp": tenant, asPath + "/tenant": tenantMeta}),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + asPath + "/tenant"}},
+		{"issuer with a path, second candidate", with(map[string]string{prmPath + "/mcp": tenant, oidPath + "/tenant": tenantMeta}),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + asPath + "/tenant", "GET " + oidPath + "/tenant"}},
+		{"issuer with a path, third candidate", with(map[string]string{prmPath + "/mcp": tenant, "/tenant" + oidPath: tenantMeta}),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + asPath + "/tenant", "GET " + oidPath + "/tenant", "GET /tenant" + oidPath}},
+		{"500 on one candidate, good on the next", with(map[string]string{prmPath + "/mcp": fail500, prmPath: prm, asPath: html, oidPath: asm}),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + prmPath, "GET " + asPath, "GET " + oidPath}},
+		{"2025-03-26 with metadata at the root", with(map[string]string{asPath: asm}),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + prmPath, "GET " + asPath}},
+		{"2025-03-26 with default endpoints", with(nil),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + prmPath, "GET " + asPath, "GET " + oidPath}},
+		{"old HTTP+SSE server", base("/mcp", unauth),
+			[]string{"POST /mcp", "GET " + prmPath + "/mcp", "GET " + asPath}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, tt.pages)
+			r, err := discover(t, s, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(s.asked, tt.want) {
+				t.Errorf("asked\n%s\nwant\n%s", strings.Join(s.asked, "\n"), strings.Join(tt.want, "\n"))
+			}
+			if len(r.Attempts) != len(tt.want) {
+				t.Errorf("%d attempts remembered of %d", len(r.Attempts), len(tt.want))
+			}
+			if r.Server.TokenEndpoint == "" || r.ResourceID == "" {
+				t.Errorf("found %+v", r)
+			}
+		})
+	}
+}
+
+// The resource identifier reaches the caller byte for byte.
+func TestResourceIdentifier(t *testing.T) {
+	for _, tt := range []struct {
+		name, resource string
+		ok             bool
+	}{
+		{"the server's address", "ORIGIN/mcp", true},
+		{"a slash more", "ORIGIN/mcp/", true},
+		{"the origin", "ORIGIN", true},
+		{"the origin with a slash", "ORIGIN/", true},
+		{"a query more", "ORIGIN/mcp?x=1", true},
+		{"a sibling", "ORIGIN/other", false},
+		{"a child", "ORIGIN/mcp/child", false},
+		{"half a segment", "ORIGIN/mc", false},
+		{"another origin", "https://evil.example.com/mcp", false},
+		{"another port", "http://127.0.0.1:1/mcp", false},
+		{"a longer host", "ORIGIN.evil.example.com/mcp", false},
+		{"credentials", "http://u@127.0.0.1/mcp", false},
+		{"none", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, base(prmPath+"/mcp", fmt.Sprintf(`{"resource":%q,"authorization_servers":["ORIGIN"]}`, tt.resource)))
+			r, err := discover(t, s, Options{})
+			if !tt.ok {
+				if !errors.Is(err, ErrResource) || !strings.Contains(err.Error(), "RFC 9728 §3.3") {
+					t.Fatalf("got %v, want ErrResource", err)
+				}
+				if last := s.asked[len(s.asked)-1]; last != "GET "+prmPath+"/mcp" {
+					t.Errorf("went on to %s after the refusal", last)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := strings.ReplaceAll(tt.resource, "ORIGIN", s.URL); r.ResourceID != want {
+				t.Errorf("resource is %q, want %q", r.ResourceID, want)
+			}
+		})
+	}
+}
+
+// RFC 8414 §3.3: a document of another issuer is not used, and nothing is tried in its place.
+func TestIssuer(t *testing.T) {
+	for _, tt := range []struct {
+		name, listed, issuer string
+		ok                   bool
+	}{
+		{"identical", "ORIGIN", "ORIGIN", true},
+		{"slash of an empty path, in the document", "ORIGIN", "ORIGIN/", true},
+		{"slash of an empty path, in the list", "ORIGIN/", "ORIGIN", true},
+		{"foreign", "ORIGIN", "https://honest.example", false},
+		{"absent", "ORIGIN", "", false},
+		{"a path more", "ORIGIN", "ORIGIN/x", false},
+		{"by case", "ORIGIN", "HTTP://127.0.0.1", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newSite(t, base(
+				prmPath+"/mcp", fmt.Sprintf(`{"resource":"ORIGIN/mcp","authorization_servers":[%q]}`, tt.listed),
+				asPath, strings.Replace(asm, `"issuer":"ORIGIN"`, fmt.Sprintf(`"issuer":%q`, tt.issuer), 1), oidPath, asm))
+			_, err := discover(t, s, Options{})
+			if tt.ok != (err == nil) || !tt.ok && !errors.Is(err, ErrIssuer) {
+				t.Fatalf("got %v", err)
+			}
+			if !tt.ok && s.asked[len(s.asked)-1] != "GET "+asPath {
+				t.Error("another candidate was tried after the refusal")
+			}
+		})
+	}
+	t.Run("of a path issuer the slash counts", func(t *testing.T) {
+		s := newSite(t, base(prmPath+"/mcp", `{"resource":"ORIGIN/mcp","authorization_servers":["ORIGIN/t"]}`,
+			asPath+"/t", strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/t/"`, 1)))
+		if _, err := discover(t, s, Options{}); !errors.Is(err, ErrIssuer) {
+			t.Errorf("got %v, want ErrIssuer", err)
+		}
+	})
+}
+
+func TestPinnedIssuer(t *testing.T) {
+	s := newSite(t, base(prmPath+"/mcp", `{"resource":"ORIGIN/mcp","authorization_servers":["https://first.example","ORIGIN"]}`))
+	if r, err := discover(t, s, Options{Issuer: s.URL}); err != nil || r.Server.Issuer != s.URL {
+		t.Errorf("got %v", err)
+	}
+	if _, err := discover(t, s, Options{Issuer: "https://third.example"}); !errors.Is(err, ErrIssuer) {
+		t.Errorf("got %v, want ErrIssuer", err)
+	}
+}
+
+// MCP, Authorization Code Protection.
+func TestPKCE(t *testing.T) {
+	for _, tt := range []struct {
+		name, methods string
+		o             Options
+		ok            bool
+	}{
+		{"S256", `["plain","S256"]`, Options{}, true},
+		{"absent", ``, Options{}, false},
+		{"only plain", `["plain"]`, Options{}, false},
+		{"absent, but the user vouches", ``, Options{AssumePKCES256: true}, true},
+		{"absent, but not needed", ``, Options{IgnorePKCE: true}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			meta := `{"issuer":"ORIGIN","authorization_endpoint":"ORIGIN/a","token_endpoint":"ORIGIN/t"`
+			if tt.methods != "" {
+				meta += `,"code_challenge_methods_supported":` + tt.methods
+			}
+			_, err := discover(t, newSite(t, base(asPath, meta+"}")), tt.o)
+			if tt.ok != (err == nil) || !tt.ok && !errors.Is(err, ErrPKCE) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// A hostile document: every address in it is checked.
+func TestEndpointsAreChecked(t *testing.T) {
+	for _, address := range []string{"http://as.example.com/x", "file:///etc/passwd", "javascript:alert(1)", "https://u:p@as.example.com", "ORIGIN/x#y", "//as.example.com", "-x"} {
+		for _, name := range []string{"authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint", "device_authorization_endpoint"} {
+			var m map[string]any
+			json.Unmarshal([]byte(asm), &m)
+			m[name] = address
+			meta, _ := json.Marshal(m)
+			_, err := discover(t, newSite(t, base(asPath, string(meta))), Options{})
+			var refused *httpx.AddressError
+			if !errors.As(err, &refused) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%s %q: got %v, want an AddressError that names it", name, address, err)
+			}
+		}
+	}
+}
+
+func TestAddressesOfTheChainAreChecked(t *testing.T) {
+	for name, pages := range map[string]map[string]string{
+		"of the challenge":            base("/mcp", unauthAt+`Bearer resource_metadata="file:///etc/passwd"`),
+		"of the authorization server": base(prmPath+"/mcp", `{"resource":"ORIGIN/mcp","authorization_servers":["http://169.254.169.254/"]}`),
+	} {
+		var refused *httpx.AddressError
+		if _, err := discover(t, newSite(t, pages), Options{}); !errors.As(err, &refused) {
+			t.Errorf("%s: got %v, want an AddressError", name, err)
+		}
+	}
+}
+
+// What is not a metadata document counts as not there, and the attempt says why.
+func TestBadDocuments(t *testing.T) {
+	for name, doc := range map[string]string{
+		"duplicate members": `{"issuer":"ORIGIN","issuer":"https://evil.example","token_endpoint":"ORIGIN/t"}`,
+		"an array":          `[]`,
+		"wrong types":       `{"issuer":["ORIGIN"]}`,
+		"truncated":         `{"issuer":"ORIGIN"`,
+		"byte order mark":   "\ufeff" + asm,
+		"deep":              `{"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
+		"HTML":              html,
+		"empty":             "",
+		"a redirect":        moved,
+		"out of order":      fail500,
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := discover(t, newSite(t, base(asPath, doc)), Options{})
+			var e *Error
+			if !errors.As(err, &e) || len(e.Attempts) < 3 {
+				t.Fatalf("got %v, want an *Error with its attempts", err)
+			}
+			if !strings.Contains(err.Error(), asPath) || !strings.Contains(err.Error(), oidPath) {
+				t.Errorf("the error does not list what was tried: %v", err)
+			}
+		})
+	}
+}
+
+// Out of order is not absent: default endpoints are for servers that say that there is no metadata.
+func TestFailuresAreNotAbsence(t *testing.T) {
+	for name, pages := range map[string]map[string]string{
+		"resource metadata out of order": with(map[string]string{prmPath + "/mcp": fail500}),
+		"server metadata out of order":   with(map[string]string{asPath: fail500}),
+		"server metadata is HTML":        with(map[string]string{asPath: html}),
+	} {
+		var e *Error
+		if r, err := discover(t, newSite(t, pages), Options{}); !errors.As(err, &e) || r.DefaultEndpoints {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestOpenServerHasNoAuthorization(t *testing.T) {
+	s := newSite(t, map[string]string{"/mcp": `{"jsonrpc":"2.0","id":1,"result":{}}`})
+	r, err := discover(t, s, Options{})
+	var e *Error
+	if !errors.As(err, &e) || !r.Open || !strings.Contains(err.Error(), "asks for no authorization") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestNoServer(t *testing.T) {
+	s := newSite(t, nil)
+	address := s.URL
+	s.Close()
+	if _, err := Discover(context.Background(), address+"/mcp", Options{}); err == nil || !strings.Contains(err.Error(), address) {
+		t.Errorf("got %v, want an error with the address", err)
+	}
+}
+
+// The user's headers are for the MCP server alone; the metadata gets none of them.
+func TestHeadersStayWithTheServer(t *testing.T) {
+	s := newSite(t, base())
+	if _, err := discover(t, s, Options{Header: http.Header{"X-Api-Key": {"canary"}}}); err != nil {
+		t.Fatal(err)
+	}
+	for i, asked := range s.asked {
+		if got := s.heads[i].Get("X-Api-Key"); (got != "") != (asked == "POST /mcp") {
+			t.Errorf("%s got the header %q", asked, got)
+		}
+	}
+}
+
+func TestKnownChallengeSavesTheProbe(t *testing.T) {
+	s := newSite(t, base())
+	r, err := discover(t, s, Options{Challenges: []Challenge{{Scheme: "bearer", Params: map[string]string{"scope": "write"}}}})
+	if err != nil || r.Challenge.Scope() != "write" || slices.Contains(s.asked, "POST /mcp") {
+		t.Errorf("got %v, asked %q", err, s.asked)
+	}
+}
+
+func FuzzResourceMetadata(f *testing.F) {
+	f.Add([]byte(`{"resource":"https://x/mcp","authorization_servers":["https://as"]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m ResourceMetadata
+		if decode(data, &m) != nil {
+			return
+		}
+		server, _ := httpx.CheckServer("https://x/mcp")
+		if _, why := checkResource(m.Resource, server); why == "" && !strings.HasPrefix(strings.ToLower(m.Resource), "https://x") {
+			t.Errorf("resource %q was accepted", m.Resource)
+		}
+	})
+}
+
+// Whatever is accepted has only allowed addresses.
+func FuzzServerMetadata(f *testing.F) {
+	f.Add([]byte(`{"issuer":"https://as","authorization_endpoint":"https://as/a","token_endpoint":"https://as/t"}`))
+	f.Add([]byte(`{"issuer":"https://as","token_endpoint":"http://127.0.0.1/t"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var m ServerMetadata
+		if decode(data, &m) != nil {
+			return
+		}
+		finder := &finder{r: &Result{}}
+		if finder.accept(m, "https://as", "https://as/m") != nil {
+			return
+		}
+		for _, e := range finder.r.Server.endpoints() {
+			if _, err := httpx.Check(*e.address, false); *e.address != "" && err != nil {
+				t.Errorf("%s: %v", e.name, err)
+			}
+		}
+	})
+}
