@@ -218,8 +218,12 @@ func TestHandlerStepsUp(t *testing.T) {
 func TestHandlerStopsSteppingUp(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Withhold: []string{"notes:write"}}})
 	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	if err := b.tool(t, h, "secret_note"); err == nil { // the SDK hands over one 403 a request
+		t.Fatal("the tool ran without its scope")
+	}
 	var scope *ScopeError
-	if err := b.tool(t, b.c.Handler(b.t, HandlerOptions{}), "secret_note"); !errors.As(err, &scope) || !scope.Granted {
+	if err := b.tool(t, h, "secret_note"); !errors.As(err, &scope) || !scope.Granted {
 		t.Fatalf("got %v, want a ScopeError after the grant", err)
 	}
 	if n := b.opened.Load(); n > 3 {

@@ -116,8 +116,13 @@ func (h *Handler) renewEarly(ctx context.Context) error {
 	return nil
 }
 
-// needsLogin reports whether only a new login can help.
+// needsLogin reports whether only a new login can help: there is nothing to renew with, or the authorization server answered that it will
+// not renew, in whatever words (one that has moved away answers 404). Its failures and those of the network prove nothing.
 func needsLogin(err error) bool {
+	var refused *token.Error
+	if errors.As(err, &refused) && refused.StatusCode >= 400 && refused.StatusCode < 500 && refused.StatusCode != http.StatusTooManyRequests {
+		return true
+	}
 	for _, e := range []error{ErrLoginRequired, ErrNoRefreshToken, ErrGrantRejected, ErrMaybeSpent, ErrClientRejected} {
 		if errors.Is(err, e) {
 			return true
