@@ -59,7 +59,7 @@ func third() map[string]string {
 		"filippo.io/age":                         "pkg/keystore",
 		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
-		"github.com/go-jose/go-jose/v4":          "pkg/token",
+		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",
 		"github.com/tailscale/hujson":            "internal/config",
 		"github.com/google/jsonschema-go":        "pkg/mcpclient",
 		"github.com/modelcontextprotocol/go-sdk": "pkg/mcpclient pkg/flow internal/demo",
