@@ -1,0 +1,93 @@
+// This file is the errors of the store. Absent is not broken: not found, locked, refused, slow and unreachable are different errors, and
+// none of them is ever guessed from another.
+
+package keystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// What can be wrong with a store. Each comes wrapped in an *Error that says where.
+var (
+	ErrNotFound    = errors.New("no such credential")
+	ErrLocked      = errors.New("locked")
+	ErrDenied      = errors.New("access denied")
+	ErrTimeout     = errors.New("no answer in time")
+	ErrUnavailable = errors.New("not available")
+	ErrUnwritable  = errors.New("not writable")
+	ErrCorrupt     = errors.New("damaged record")
+	ErrNewer       = errors.New("written by a newer mcpauth")
+	ErrBusy        = errors.New("another process is at work on it")
+	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
+)
+
+// Error says where the store failed. It never holds anything secret.
+type Error struct {
+	Op      string // "get", "put", "delete", "entry", "list", "lock", "note", "probe"
+	Backend string // "keychain", "file", "index"; "" when it failed before one was chosen
+	Path    string // the file, where there is one
+	Err     error  // wraps one of the errors above
+}
+
+func (e *Error) Error() string {
+	where := []string{"credential store:"}
+	if e.Op != "" {
+		where = append(where, e.Op)
+	}
+	if e.Backend != "" {
+		where = append(where, "("+e.Backend+")")
+	}
+	if e.Path != "" {
+		where = append(where, e.Path)
+	}
+	return strings.TrimSuffix(strings.Join(where, " "), ":") + ": " + e.Err.Error()
+}
+
+// Unwrap returns the reason.
+func (e *Error) Unwrap() error { return e.Err }
+
+// at names the file that an error is about.
+func at(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	return &Error{Path: path, Err: err}
+}
+
+// fail names the operation and the backend where they are not named yet.
+func fail(op, backend string, err error) error {
+	e, ok := err.(*Error)
+	if !ok {
+		return &Error{Op: op, Backend: backend, Err: err}
+	}
+	full := *e
+	if full.Op == "" {
+		full.Op = op
+	}
+	if full.Backend == "" {
+		full.Backend = backend
+	}
+	return &full
+}
+
+// addendum adds words to the reason of an error.
+func addendum(err error, format string, args ...any) error {
+	if e, ok := err.(*Error); ok {
+		full := *e
+		full.Err = addendum(e.Err, format, args...)
+		return &full
+	}
+	return fmt.Errorf("%w"+format, append([]any{err}, args...)...)
+}
+
+// uncertain reports whether the operation that failed so may still be carried out.
+func uncertain(err error) bool {
+	return errors.Is(err, ErrTimeout) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}

@@ -1,0 +1,237 @@
+package keystore
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zalando/go-keyring"
+)
+
+// fake is a keychain in memory with the limits of a real one. before is called ahead of each operation and may fail or hang.
+type fake struct {
+	mu     sync.Mutex
+	items  map[string]string
+	limit  func(account, value string) error
+	before func(op, account string) error
+	ops    map[string]int
+}
+
+func newFake() *fake { return &fake{items: map[string]string{}, ops: map[string]int{}} }
+
+func (f *fake) ask(op, account string) error {
+	f.mu.Lock()
+	before := f.before
+	f.ops[op]++
+	f.mu.Unlock()
+	if before == nil {
+		return nil
+	}
+	return before(op, account)
+}
+
+func (f *fake) set(account, value string) error {
+	if err := f.ask("set", account); err != nil {
+		return err
+	}
+	if f.limit != nil {
+		if err := f.limit(account, value); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.items[account] = value
+	return nil
+}
+
+func (f *fake) get(account string) (string, error) {
+	if err := f.ask("get", account); err != nil {
+		return "", err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	value, ok := f.items[account]
+	if !ok {
+		return "", keyring.ErrNotFound
+	}
+	return value, nil
+}
+
+func (f *fake) delete(account string) error {
+	if err := f.ask("delete", account); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, ok := f.items[account]; !ok {
+		return keyring.ErrNotFound
+	}
+	delete(f.items, account)
+	return nil
+}
+
+func (f *fake) accounts() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.items))
+}
+
+func (f *fake) on(before func(op, account string) error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.before = before
+}
+
+// disk is a keychain in a folder, for tests with several processes. Each item is replaced whole, as real ones do.
+type disk struct{ dir string }
+
+func (d disk) path(account string) string { return filepath.Join(d.dir, url.PathEscape(account)) }
+
+func (d disk) set(account, value string) error {
+	f, err := os.CreateTemp(filepath.Dir(d.dir), "item")
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close(), os.Rename(f.Name(), d.path(account)))
+}
+
+func (d disk) get(account string) (string, error) {
+	data, err := os.ReadFile(d.path(account))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", keyring.ErrNotFound
+	}
+	return string(data), err
+}
+
+func (d disk) delete(account string) error {
+	err := os.Remove(d.path(account))
+	if errors.Is(err, os.ErrNotExist) {
+		return keyring.ErrNotFound
+	}
+	return err
+}
+
+// generous is a platform without limits of its own where a keychain answers.
+func generous() platform {
+	return platform{room: roomSecretService, classify: sorted, available: func() error { return nil }}
+}
+
+// roomy limits items to n bytes.
+func roomy(n int) platform {
+	p := generous()
+	p.room = func(string) int { return n }
+	return p
+}
+
+// keyless is a platform without any keychain.
+func keyless() platform {
+	p := generous()
+	p.available = func() error { return fmt.Errorf("%w: none here", ErrUnavailable) }
+	return p
+}
+
+type testStore struct {
+	*Store
+	dir     string
+	notices []string
+}
+
+// openTest opens a store in dir with that keychain instead of the system's.
+func openTest(t *testing.T, dir, backend string, r ring, p platform) *testStore {
+	t.Helper()
+	ts := &testStore{dir: dir}
+	s, err := Open(Options{Backend: backend, StateDir: filepath.Join(dir, "state"), Dir: filepath.Join(dir, "keys"),
+		Notice: func(text string) { ts.notices = append(ts.notices, text) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.keychain = newKeychain(r, p, 10*time.Second, s.reached)
+	ts.Store = s
+	return ts
+}
+
+func testKey() Key { return Key{Server: "https://mcp.example.com/mcp"} }
+
+// put stores a secret under the lock, as callers must.
+func (s *testStore) put(t *testing.T, key Key, secret string) Record {
+	t.Helper()
+	r, err := s.tryPut(t, key, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (s *testStore) tryPut(t *testing.T, key Key, secret string) (Record, error) {
+	t.Helper()
+	unlock, err := s.Lock(t.Context(), key, LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	return s.Put(t.Context(), key, Record{Secret: []byte(secret), Public: fmt.Appendf(nil, `{"n":%d}`, len(secret))})
+}
+
+// want asserts what is stored.
+func (s *testStore) want(t *testing.T, key Key, secret string) Record {
+	t.Helper()
+	r, err := s.Get(t.Context(), key)
+	if err != nil {
+		t.Fatalf("Get: %v", err)
+	}
+	if !bytes.Equal(r.Secret, []byte(secret)) {
+		t.Fatalf("Get: %d bytes, generation %d: not the %d bytes expected", len(r.Secret), r.Generation, len(secret))
+	}
+	return r
+}
+
+func wantErr(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Fatalf("got error %v, want %v", err, want)
+	}
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Errorf("%v is no *Error", err)
+	}
+	for _, other := range []error{ErrNotFound, ErrLocked, ErrDenied, ErrTimeout, ErrUnavailable, ErrUnwritable, ErrCorrupt, ErrNewer, ErrBusy, ErrInsecure} {
+		if other == ErrNotFound && want != ErrNotFound && errors.Is(err, ErrNotFound) {
+			t.Errorf("%v also says that nothing is stored", err)
+		}
+	}
+}
+
+// files lists what is in a folder, by name.
+func files(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range list {
+		names = append(names, f.Name())
+	}
+	return names
+}
+
+// text is a secret of n bytes in which every stretch differs, so that swapped parts show.
+func text(n int) string {
+	var b strings.Builder
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "%d-é,", i)
+	}
+	s := b.String()[:n]
+	return strings.ToValidUTF8(s, "xy"[:n-len(strings.ToValidUTF8(s, ""))])
+}

@@ -1,0 +1,88 @@
+//go:build !darwin && !windows
+
+// This file is the Secret Service of other desktops (https://specifications.freedesktop.org/secret-service/), over the session bus.
+// Whether there is a bus is decided from the environment, as the D-Bus library would but for its last resort: it starts one.
+
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/godbus/dbus/v5"
+)
+
+const (
+	secretsName = "org.freedesktop.secrets"
+	collections = "/org/freedesktop/secrets/collection/login"
+)
+
+func systemKeychain() (ring, platform) {
+	return goKeyring{guard: sessionBus}, platform{room: roomSecretService, available: secretsAvailable, locked: secretsLocked,
+		classify: func(op string, err error) error {
+			var reply dbus.Error
+			if errors.As(err, &reply) {
+				return classifySecretService(op, reply.Name, err)
+			}
+			return classifySecretService(op, "", err)
+		}}
+}
+
+// sessionBus says whether a session bus is named by the environment or stands where systemd puts it.
+func sessionBus() error {
+	return busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid())))
+}
+
+func busIn(address, runtimeDir string) error {
+	if address != "" && address != "autolaunch:" {
+		return nil
+	}
+	for _, name := range []string{"bus", "dbus-session"} {
+		if _, err := os.Stat(filepath.Join(runtimeDir, name)); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set, %s/bus does not exist)", ErrUnavailable, runtimeDir)
+}
+
+// secretsAvailable asks the bus whether somebody offers the Secret Service, or would when asked, without starting anything.
+func secretsAvailable() error {
+	if err := sessionBus(); err != nil {
+		return err
+	}
+	conn, err := dbus.SessionBus()
+	if err != nil {
+		return err
+	}
+	var owned bool
+	if err := conn.BusObject().Call("org.freedesktop.DBus.NameHasOwner", 0, secretsName).Store(&owned); err != nil || owned {
+		return err
+	}
+	var startable []string
+	if err := conn.BusObject().Call("org.freedesktop.DBus.ListActivatableNames", 0).Store(&startable); err != nil {
+		return err
+	}
+	if !slices.Contains(startable, secretsName) {
+		return fmt.Errorf("%w: nothing on the session bus offers %s", ErrUnavailable, secretsName)
+	}
+	return nil
+}
+
+// secretsLocked asks whether the collection that go-keyring uses is locked.
+func secretsLocked() bool {
+	conn, err := dbus.SessionBus()
+	if err != nil {
+		return false
+	}
+	for _, path := range []dbus.ObjectPath{collections, "/org/freedesktop/secrets/aliases/default"} {
+		if v, err := conn.Object(secretsName, path).GetProperty("org.freedesktop.Secret.Collection.Locked"); err == nil {
+			locked, _ := v.Value().(bool)
+			return locked
+		}
+	}
+	return false
+}

@@ -1,0 +1,489 @@
+package keystore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// each runs a test on both backends.
+func each(t *testing.T, test func(t *testing.T, s *testStore)) {
+	for _, backend := range []string{File, Keychain} {
+		t.Run(backend, func(t *testing.T) { test(t, openTest(t, t.TempDir(), backend, newFake(), roomy(600))) })
+	}
+}
+
+func TestPutGetDelete(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		_, err := s.Get(t.Context(), testKey())
+		wantErr(t, err, ErrNotFound)
+		for i, secret := range []string{"one", text(5000), "", "three\nlines\n", string([]byte{0, 255, 1})} {
+			if r := s.put(t, testKey(), secret); r.Generation != uint64(i+1) {
+				t.Errorf("generation %d, want %d", r.Generation, i+1)
+			}
+			r := s.want(t, testKey(), secret)
+			if want := fmt.Sprintf(`{"n":%d}`, len(secret)); string(r.Public) != want || r.Generation != uint64(i+1) {
+				t.Errorf("public %s of generation %d, want %s of %d", r.Public, r.Generation, want, i+1)
+			}
+		}
+		for range 2 { // absent is nil
+			if err := s.Delete(t.Context(), testKey()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err = s.Get(t.Context(), testKey())
+		wantErr(t, err, ErrNotFound)
+		_, err = s.Entry(t.Context(), testKey())
+		wantErr(t, err, ErrNotFound)
+		if left := s.leftovers(t); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+	})
+}
+
+// leftovers is everything but locks.
+func (s *testStore) leftovers(t *testing.T) []string {
+	t.Helper()
+	left := slices.Concat(files(t, s.dir+"/keys"), files(t, s.dir+"/state/index"), files(t, s.dir+"/state/notes"))
+	if f, ok := s.keychain.ring.(*fake); ok {
+		left = append(left, f.accounts()...)
+	}
+	return left
+}
+
+func TestPutIsTheNextGeneration(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		s.put(t, testKey(), "one")
+		r, err := s.Put(t.Context(), testKey(), Record{Generation: 41, Secret: []byte("two")})
+		if err != nil || r.Generation != 42 {
+			t.Fatalf("generation %d, %v; want 42: never lower than the caller's", r.Generation, err)
+		}
+		if r := s.put(t, testKey(), "three"); r.Generation != 43 {
+			t.Errorf("generation %d, want 43: one more than what is stored", r.Generation)
+		}
+	})
+}
+
+// Only one item, and one file, is there between writes: nothing of an old generation stays.
+func TestPutLeavesNothingOld(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		for _, n := range []int{10, 5000, 20, 3000, 6000, 30} {
+			s.put(t, testKey(), text(n))
+			s.want(t, testKey(), text(n))
+		}
+		if left := s.leftovers(t); len(left) != 2 { // the record and its index entry
+			t.Errorf("left: %q", left)
+		}
+	})
+}
+
+// Promise: servers whose URLs differ only in characters unsafe for files never share anything.
+func TestKeysShareNothing(t *testing.T) {
+	long := "https://x.example/" + strings.Repeat("a/", 5000)
+	keys := []Key{
+		{Server: "https://x.example/a/b"}, {Server: "https://x.example/a_b"}, {Server: "https://x.example/a:b"}, {Server: "https://x.example/a?b"},
+		{Server: "https://x.example/a%2Fb"}, {Server: "https://x.example/A/b"}, {Server: "https://x.example/a\\b"}, {Server: "https://x.example/a/b/"},
+		{Server: "https://x.example:444/a/b"}, {Server: "http://x.example/a/b"}, {Server: "https://x.example/a/b", Profile: "p"},
+		{Server: "https://x.example/a/b", Profile: "P"}, {Server: "https://x.example/a/b", Profile: "p\x00"}, {Server: "https://x.example/a/bp"},
+		{Server: "https://con/"}, {Server: "../../etc/passwd"}, {Server: "https://x.example/ä"}, {Server: "https://x.example/a%CC%88"},
+		{Server: long + "1"}, {Server: long + "2"},
+	}
+	each(t, func(t *testing.T, s *testStore) {
+		names := map[string]bool{}
+		for i, key := range keys {
+			s.put(t, key, fmt.Sprintf("secret %d", i))
+			name := key.name()
+			if names[strings.ToLower(name)] {
+				t.Errorf("%q shares its name %q", key, name)
+			}
+			names[strings.ToLower(name)] = true
+			if len(name) > 100 || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(name, "-") {
+				t.Errorf("name %q is unsafe", name)
+			}
+		}
+		for i, key := range keys {
+			s.want(t, key, fmt.Sprintf("secret %d", i))
+		}
+		if err := s.Delete(t.Context(), keys[0]); err != nil {
+			t.Fatal(err)
+		}
+		for i, key := range keys[1:] {
+			s.want(t, key, fmt.Sprintf("secret %d", i+1))
+		}
+		if list, err := s.List(t.Context()); err != nil || len(list) != len(keys)-1 {
+			t.Errorf("%d entries, %v; want %d", len(list), err, len(keys)-1)
+		}
+	})
+}
+
+// A URL may hold a key in its path or query: names of files and items show the host alone.
+func TestNameTellsHostOnly(t *testing.T) {
+	name := Key{Server: "https://mcp.example.com/canary-path?key=canary-query", Profile: "Work"}.name()
+	if !strings.HasPrefix(name, "mcp-example-com-work-") || strings.Contains(name, "canary") {
+		t.Errorf("name %q", name)
+	}
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	r := Record{Generation: 3, Secret: []byte("canary-secret")}
+	for _, v := range []any{r, &r, []Record{r}} {
+		for _, format := range []string{"%v", "%+v", "%#v", "%s"} {
+			if got := fmt.Sprintf(format, v); strings.Contains(got, "canary") || strings.Contains(got, "99 97 110") {
+				t.Errorf("%T with %s prints the secret: %s", v, format, got)
+			}
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	for name, o := range map[string]Options{"unknown backend": {Backend: "paper", StateDir: "s", Dir: "d"}, "no state folder": {Dir: "d"}, "no folder": {StateDir: "s"}} {
+		if _, err := Open(o); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// The lock is what makes read, decide, write one step: without it, a hundred writers lose each other's changes.
+func TestHundredGoroutines(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		const n = 100
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer unlock()
+				r, err := s.Get(t.Context(), testKey())
+				if err != nil && !errors.Is(err, ErrNotFound) {
+					t.Error(err)
+					return
+				}
+				r.Secret = append(r.Secret, strings.Repeat("x", 20)...) // grows into parts
+				if _, err := s.Put(t.Context(), testKey(), r); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if r := s.want(t, testKey(), strings.Repeat("x", 20*n)); r.Generation != n {
+			t.Errorf("generation %d, want %d: writes were lost", r.Generation, n)
+		}
+	})
+}
+
+// Readers need no lock: while one writer goes on, they see one of its records, whole, and never less than what they saw before.
+func TestReadersBesideAWriter(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		s.put(t, testKey(), text(900))
+		done, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				last := uint64(0)
+				for done.Err() == nil {
+					r, err := s.Get(t.Context(), testKey())
+					if err != nil {
+						t.Errorf("after generation %d: %v", last, err)
+						return
+					}
+					if r.Generation < last || string(r.Secret) != text(len(r.Secret)) || len(r.Secret)%900 != 0 {
+						t.Errorf("generation %d with %d bytes after %d", r.Generation, len(r.Secret), last)
+						return
+					}
+					last = r.Generation
+				}
+			})
+		}
+		for i := range 150 {
+			s.put(t, testKey(), text(900*(1+i%3)))
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+func TestAuto(t *testing.T) {
+	ctx := t.Context()
+	t.Run("the keychain where one answers", func(t *testing.T) {
+		s := openTest(t, t.TempDir(), Auto, newFake(), generous())
+		if got, err := s.Backend(ctx); got != Keychain || err != nil {
+			t.Fatal(got, err)
+		}
+		s.put(t, testKey(), "x")
+		if e, err := s.Entry(ctx, testKey()); err != nil || e.Backend != Keychain {
+			t.Error(e, err)
+		}
+		if got := files(t, s.dir+"/keys"); len(got) > 0 || len(s.notices) > 0 {
+			t.Errorf("files %q, notices %q", got, s.notices)
+		}
+	})
+	t.Run("files where there is none, said once", func(t *testing.T) {
+		s := openTest(t, t.TempDir(), Auto, newFake(), keyless())
+		if got, err := s.Backend(ctx); got != File || err != nil {
+			t.Fatal(got, err)
+		}
+		if err := s.Writable(ctx, testKey()); err != nil {
+			t.Fatal(err)
+		}
+		s.put(t, testKey(), "x")
+		s.put(t, Key{Server: "https://other.example"}, "y")
+		if len(s.notices) != 1 {
+			t.Errorf("notices %q, want one", s.notices)
+		}
+		if e, err := s.Entry(ctx, testKey()); err != nil || e.Backend != File {
+			t.Error(e, err)
+		}
+	})
+	for name, trouble := range map[string]error{"locked": ErrLocked, "denied": ErrDenied, "slow": ErrTimeout} {
+		t.Run("a keychain that is "+name+" is an error", func(t *testing.T) {
+			p := generous()
+			p.available = func() error { return trouble }
+			s := openTest(t, t.TempDir(), Auto, newFake(), p)
+			_, err := s.Get(ctx, testKey())
+			wantErr(t, err, trouble)
+			wantErr(t, s.Writable(ctx, testKey()), trouble)
+			_, err = s.Put(ctx, testKey(), Record{Secret: []byte("x")})
+			wantErr(t, err, trouble)
+			_, err = s.Backend(ctx)
+			wantErr(t, err, trouble)
+			if got := files(t, s.dir+"/keys"); len(got) > 0 {
+				t.Errorf("written elsewhere: %q", got)
+			}
+		})
+	}
+}
+
+// What is in the keychain stays there: when it is gone, that is an error, and nothing is written to a file.
+func TestAutoNeverMovesToAFile(t *testing.T) {
+	f, dir := newFake(), t.TempDir()
+	openTest(t, dir, Auto, f, generous()).put(t, testKey(), "x")
+	gone := keyless()
+	f.on(func(string, string) error { return fmt.Errorf("%w: no bus", ErrUnavailable) })
+	s := openTest(t, dir, Auto, f, gone)
+	_, err := s.Get(t.Context(), testKey())
+	wantErr(t, err, ErrUnavailable)
+	wantErr(t, s.Writable(t.Context(), testKey()), ErrUnavailable)
+	_, err = s.Put(t.Context(), testKey(), Record{Secret: []byte("y")})
+	wantErr(t, err, ErrUnavailable)
+	wantErr(t, s.Delete(t.Context(), testKey()), ErrUnavailable)
+	if got := files(t, dir+"/keys"); len(got) > 0 {
+		t.Errorf("written elsewhere: %q", got)
+	}
+	f.on(nil)
+	openTest(t, dir, Auto, f, generous()).want(t, testKey(), "x")
+}
+
+// What is in a file stays there, and its keychain is not even asked.
+func TestAutoLeavesFilesAlone(t *testing.T) {
+	dir := t.TempDir()
+	openTest(t, dir, Auto, newFake(), keyless()).put(t, testKey(), "x")
+	f, p := newFake(), generous()
+	p.available = func() error { t.Error("the keychain was asked"); return nil }
+	s := openTest(t, dir, Auto, f, p)
+	s.want(t, testKey(), "x")
+	s.put(t, testKey(), "y")
+	if err := s.Writable(t.Context(), testKey()); err != nil {
+		t.Error(err)
+	}
+	if err := os.RemoveAll(dir + "/state/index"); err != nil { // and not when the index is lost
+		t.Fatal(err)
+	}
+	s.want(t, testKey(), "y")
+	s.put(t, testKey(), "z")
+	if len(f.ops) > 0 {
+		t.Errorf("keychain operations: %v", f.ops)
+	}
+}
+
+// An explicit choice is followed; what the other backend holds is said, not taken, and goes with a logout.
+func TestExplicitBackend(t *testing.T) {
+	f, dir := newFake(), t.TempDir()
+	openTest(t, dir, Auto, f, generous()).put(t, testKey(), "x")
+	s := openTest(t, dir, File, f, generous())
+	_, err := s.Get(t.Context(), testKey())
+	wantErr(t, err, ErrNotFound)
+	if !strings.Contains(err.Error(), "keychain") {
+		t.Errorf("%v does not say where it is", err)
+	}
+	if r := s.put(t, testKey(), "y"); r.Generation != 2 {
+		t.Errorf("generation %d, want 2", r.Generation)
+	}
+	auto := openTest(t, dir, Auto, f, generous())
+	auto.want(t, testKey(), "y")
+	if err := auto.Delete(t.Context(), testKey()); err != nil {
+		t.Fatal(err)
+	}
+	if left := auto.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestWritableLeavesNothing(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		for range 2 {
+			if err := s.Writable(t.Context(), testKey()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if left := s.leftovers(t); len(left) > 0 {
+			t.Errorf("left behind: %q", left)
+		}
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				if err := s.Writable(t.Context(), testKey()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func TestIndexIsAHint(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		path := s.index.path(testKey().name())
+		for name, spoil := range map[string]func() error{
+			"lost":    func() error { return os.Remove(path) },
+			"corrupt": func() error { return os.WriteFile(path, []byte("{half"), 0o600) },
+			"foreign": func() error {
+				e := entry{Version: 1, Key: Key{Server: "https://other"}, Backend: Keychain, Generation: 9}
+				data, _ := json.Marshal(e)
+				return os.WriteFile(path, data, 0o600)
+			},
+		} {
+			t.Run(name, func(t *testing.T) {
+				before := s.put(t, testKey(), text(2000))
+				if err := spoil(); err != nil {
+					t.Fatal(err)
+				}
+				s.want(t, testKey(), text(2000))
+				if _, err := s.Entry(t.Context(), testKey()); err == nil {
+					t.Error("the index says more than it knows")
+				}
+				after := s.put(t, testKey(), "repaired")
+				if after.Generation != before.Generation+1 {
+					t.Errorf("generation %d after %d", after.Generation, before.Generation)
+				}
+				if e, err := s.Entry(t.Context(), testKey()); err != nil || e.Generation != after.Generation {
+					t.Errorf("not repaired: %+v, %v", e, err)
+				}
+				s.want(t, testKey(), "repaired")
+				if left := s.leftovers(t); len(left) != 2 {
+					t.Errorf("left: %q", left)
+				}
+			})
+		}
+	})
+}
+
+func TestListReportsDamage(t *testing.T) {
+	s := openTest(t, t.TempDir(), File, newFake(), generous())
+	if list, err := s.List(t.Context()); len(list) > 0 || err != nil {
+		t.Fatal(list, err)
+	}
+	for i := range 3 {
+		s.put(t, Key{Server: fmt.Sprintf("https://%d.example", i)}, "x")
+	}
+	bad := filepath.Join(s.dir, "state/index/bad.json")
+	if err := os.WriteFile(bad, []byte(`{"mcpauth":1`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.List(t.Context())
+	wantErr(t, err, ErrCorrupt)
+	if len(list) != 3 || !strings.Contains(err.Error(), "bad.json") {
+		t.Errorf("%d entries, error %v; want 3 and the path", len(list), err)
+	}
+	if err := os.WriteFile(bad, []byte(`{"mcpauth":2}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err = s.List(t.Context())
+	wantErr(t, err, ErrNewer)
+	if len(list) != 3 {
+		t.Errorf("%d entries, want 3", len(list))
+	}
+	if _, err := os.Stat(bad); err != nil {
+		t.Error("the damaged file is gone")
+	}
+}
+
+// An index entry or record of a newer version is left alone by every operation.
+func TestNewerIsLeftAlone(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		s.put(t, testKey(), "x")
+		name := testKey().name()
+		newHead := `{"mcpauth":2,"shape":"unknown"}` + "\nx"
+		spoil := map[string]func(){
+			"index":  func() { os.WriteFile(s.index.path(name), []byte(`{"mcpauth":2}`), 0o600) },
+			"record": func() { os.WriteFile(s.file.path(name), []byte(newHead), 0o600) },
+		}
+		if f, ok := s.keychain.ring.(*fake); ok && s.o.Backend == Keychain {
+			spoil["record"] = func() { f.items = map[string]string{name: newHead} }
+		}
+		for _, what := range []string{"record", "index"} {
+			t.Run(what, func(t *testing.T) {
+				spoil[what]()
+				before := s.leftovers(t)
+				_, err := s.Get(t.Context(), testKey())
+				wantErr(t, err, ErrNewer)
+				_, err = s.Put(t.Context(), testKey(), Record{Secret: []byte("y")})
+				wantErr(t, err, ErrNewer)
+				wantErr(t, s.Delete(t.Context(), testKey()), ErrNewer)
+				if after := s.leftovers(t); !slices.Equal(before, after) {
+					t.Errorf("before %q, after %q", before, after)
+				}
+			})
+		}
+	})
+}
+
+func TestNotes(t *testing.T) {
+	s := openTest(t, t.TempDir(), File, newFake(), generous())
+	ctx, other := t.Context(), Key{Server: "https://other.example"}
+	_, err := s.ReadNote(ctx, testKey(), "intent")
+	wantErr(t, err, ErrNotFound)
+	for _, data := range []string{"one", "two"} {
+		if err := s.Note(ctx, testKey(), "intent", []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := s.ReadNote(ctx, testKey(), "intent"); string(got) != data || err != nil {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	_, err = s.ReadNote(ctx, other, "intent")
+	wantErr(t, err, ErrNotFound)
+	for range 2 {
+		if err := s.DeleteNote(ctx, testKey(), "intent"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"", "../x", "A", "a/b", "a.b", strings.Repeat("a", 33)} {
+		if err := s.Note(ctx, testKey(), name, nil); err == nil {
+			t.Errorf("note %q is allowed", name)
+		}
+	}
+	if left := s.leftovers(t); len(left) > 0 {
+		t.Errorf("left behind: %q", left)
+	}
+}
+
+func TestUpdatedIsNow(t *testing.T) {
+	s := openTest(t, t.TempDir(), File, newFake(), generous())
+	now := time.Date(2026, 11, 5, 6, 7, 8, 0, time.FixedZone("", 3600))
+	s.o.Now = func() time.Time { return now }
+	s.put(t, testKey(), "x")
+	if e, err := s.Entry(t.Context(), testKey()); err != nil || !e.Updated.Equal(now) || e.Updated.Location() != time.UTC {
+		t.Errorf("updated %v, %v", e.Updated, err)
+	}
+}

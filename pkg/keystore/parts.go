@@ -1,0 +1,152 @@
+// This file gives records their stored form: a head of one JSON line, and a payload behind it or, where the place has too little room,
+// in parts beside it. The head is written last and names its parts by a tag of its own, so parts of two writes never mix; its checksum
+// covers key, generation and payload, so that a missing, torn or foreign part shows. Pure functions.
+
+package keystore
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+const (
+	formatVersion = 1
+	maxSecret     = 4 << 20 // bytes of one secret
+	maxParts      = 1 << 14
+)
+
+// How a payload is encoded.
+const (
+	encodedRaw    = ""       // UTF-8 text as it is
+	encodedBase64 = "base64" // bytes that a keychain might take for text and change
+	encodedAge    = "age"    // encrypted
+)
+
+// head describes a stored record.
+type head struct {
+	Version    int    `json:"mcpauth"`
+	Generation uint64 `json:"generation"`
+	Tag        string `json:"tag,omitempty"`   // of its parts
+	Parts      int    `json:"parts,omitempty"` // 0: the payload follows the head
+	Size       int    `json:"size"`            // of the payload
+	Sum        string `json:"sum"`
+	Encoding   string `json:"encoding,omitempty"`
+}
+
+// encodePayload makes text of a secret.
+func encodePayload(secret []byte) (payload, encoding string) {
+	if text := string(secret); utf8.ValidString(text) && !strings.ContainsRune(text, 0) && strings.TrimSpace(text) == text {
+		return text, encodedRaw
+	}
+	return base64.StdEncoding.EncodeToString(secret), encodedBase64
+}
+
+// sum is over everything that must belong together.
+func sum(name string, generation uint64, encoding, payload string) string {
+	hash := sha256.New()
+	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, generation, encoding)
+	hash.Write([]byte(payload))
+	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18])
+}
+
+// split makes the stored form of a payload, in a place whose items hold room(account) bytes. Without parts the head holds it all.
+func split(name, account string, h head, payload string, room func(account string) int) (value string, parts []string, err error) {
+	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h.Generation, h.Encoding, payload)
+	tag := h.Tag
+	h.Tag = ""
+	if value = encodeHead(h) + payload; len(value) <= room(account) {
+		return value, nil, nil
+	}
+	for i := 1; payload != ""; i++ {
+		part := prefix(payload, room(partAccount(name, h.Generation, tag, i)))
+		if part == "" || i > maxParts {
+			return "", nil, fmt.Errorf("%w: %d bytes do not fit in", ErrUnwritable, h.Size)
+		}
+		parts, payload = append(parts, part), payload[len(part):]
+	}
+	h.Tag, h.Parts = tag, len(parts)
+	if value = encodeHead(h); len(value) > room(account) {
+		return "", nil, fmt.Errorf("%w: not even the head of a record fits in", ErrUnwritable)
+	}
+	return value, parts, nil
+}
+
+// prefix is as much of a text as fits, cut between runes.
+func prefix(s string, room int) string {
+	if len(s) <= room {
+		return s
+	}
+	for room > 0 && !utf8.RuneStart(s[room]) {
+		room--
+	}
+	return s[:max(room, 0)]
+}
+
+// partAccount names the item of a part, counted from 1.
+func partAccount(name string, generation uint64, tag string, i int) string {
+	return name + "#g" + strconv.FormatUint(generation, 10) + "." + tag + "." + strconv.Itoa(i)
+}
+
+func encodeHead(h head) string {
+	line, _ := json.Marshal(h) // numbers and strings: cannot fail
+	return string(line) + "\n"
+}
+
+// parseHead reads what split wrote. The payload that follows is unchecked; join does that.
+func parseHead(value string) (head, string, error) {
+	line, payload, ok := strings.Cut(value, "\n")
+	var version struct {
+		Version int `json:"mcpauth"`
+	}
+	if !ok || json.Unmarshal([]byte(line), &version) != nil || version.Version < 1 {
+		return head{}, "", fmt.Errorf("%w: not a record of mcpauth", ErrCorrupt)
+	}
+	if version.Version > formatVersion {
+		return head{}, "", newer(version.Version)
+	}
+	var h head
+	if json.Unmarshal([]byte(line), &h) != nil {
+		return head{}, "", fmt.Errorf("%w: its head cannot be read", ErrCorrupt)
+	}
+	switch {
+	case h.Generation == 0, h.Size < 0, h.Parts < 0, h.Parts > maxParts,
+		h.Parts > 0 && (payload != "" || !plainTag(h.Tag)), h.Parts == 0 && h.Tag != "",
+		h.Encoding != encodedRaw && h.Encoding != encodedBase64 && h.Encoding != encodedAge:
+		return head{}, "", fmt.Errorf("%w: its head contradicts itself", ErrCorrupt)
+	}
+	return h, payload, nil
+}
+
+func plainTag(tag string) bool { return tag != "" && len(tag) <= 32 && readable(tag, 32) == tag+"-" }
+
+// join puts a payload together again and proves that it is whole, and this key's.
+func join(name string, h head, inline string, parts []string) (string, error) {
+	payload := inline
+	if h.Parts > 0 {
+		payload = strings.Join(parts, "")
+	}
+	if len(parts) != h.Parts || len(payload) != h.Size || sum(name, h.Generation, h.Encoding, payload) != h.Sum {
+		return "", fmt.Errorf("%w: incomplete, changed or another credential's (generation %d, %d of %d bytes)", ErrCorrupt, h.Generation, len(payload), h.Size)
+	}
+	return payload, nil
+}
+
+// decodePayload is the reverse of encodePayload.
+func decodePayload(payload, encoding string) ([]byte, error) {
+	switch encoding {
+	case encodedRaw:
+		return []byte(payload), nil
+	case encodedBase64:
+		secret, err := base64.StdEncoding.DecodeString(payload)
+		if err != nil {
+			return nil, fmt.Errorf("%w: its payload cannot be decoded", ErrCorrupt)
+		}
+		return secret, nil
+	}
+	return nil, fmt.Errorf("%w: encoding %q does not belong here", ErrCorrupt, encoding)
+}

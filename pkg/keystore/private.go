@@ -1,0 +1,198 @@
+// This file reads and writes private files: folders 0700 and files 0600 whatever the umask, written whole or not at all, and refused
+// when they are symbolic links, belong to somebody else, or are open to others.
+
+package keystore
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	maxFile   = 16 << 20         // bytes of any file of ours
+	staleTemp = 10 * time.Minute // older temporary files of unlocked writers are leftovers
+	anyAge    = 0
+)
+
+// ensureFolder makes a private folder, with its parents, or checks the one that is there. A strict folder must be closed to others; one
+// that is not strict must only not be writable by them.
+func ensureFolder(path string, strict bool) error {
+	err := checkFolder(path, strict)
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	if err := makeFolder(path); err != nil {
+		return unwritable(path, err)
+	}
+	return checkFolder(path, strict)
+}
+
+// ensureState makes the state folder, which others may share, and a private folder in it.
+func ensureState(root, sub string) error {
+	if err := ensureFolder(root, false); err != nil {
+		return err
+	}
+	return ensureFolder(sub, true)
+}
+
+// makeFolder is os.MkdirAll with a mode that no umask changes.
+func makeFolder(path string) error {
+	err := os.Mkdir(path, 0o700)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path {
+		if err := makeFolder(filepath.Dir(path)); err != nil {
+			return err
+		}
+		err = os.Mkdir(path, 0o700)
+	}
+	switch {
+	case err == nil:
+		return os.Chmod(path, 0o700)
+	case errors.Is(err, fs.ErrExist): // another process was faster
+		return nil
+	}
+	return err
+}
+
+// checkFolder refuses a folder that somebody else could read (strict) or change. Absence is ErrNotFound.
+func checkFolder(path string, strict bool) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return at(path, sortRead(err))
+	}
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return at(path, fmt.Errorf("%w: it is a symbolic link, expected a folder", ErrInsecure))
+	case !info.IsDir():
+		return at(path, fmt.Errorf("%w: it is not a folder", ErrInsecure))
+	}
+	open := fs.FileMode(0o022)
+	if strict {
+		open = 0o077
+	}
+	return at(path, checkOwner(path, info, open, "700"))
+}
+
+// readPrivate reads a file of ours. Absence is ErrNotFound.
+func readPrivate(path string, limit int64) ([]byte, error) {
+	f, err := openPrivate(path)
+	if err != nil {
+		return nil, at(path, sortRead(err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, at(path, sortRead(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, at(path, fmt.Errorf("%w: it is not a regular file", ErrInsecure))
+	}
+	if err := checkOwner(path, info, 0o077, "600"); err != nil {
+		return nil, at(path, err)
+	}
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, at(path, sortRead(err))
+	}
+	if int64(len(data)) > limit {
+		return nil, at(path, fmt.Errorf("%w: larger than %d bytes", ErrCorrupt, limit))
+	}
+	return data, nil
+}
+
+// writePrivate replaces a file: temporary file beside it, write, sync, rename, sync of the folder. A reader sees the old file or the new
+// one, and a full disk leaves the old one. Without durable nothing is synced: the file then survives the process, not the power.
+func writePrivate(path string, data []byte, durable bool, step func(string) error) error {
+	temp := path + "." + strings.ToLower(rand.Text()[:12]) + ".tmp"
+	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return unwritable(path, err)
+	}
+	err = fill(f, data, durable, step)
+	if err == nil {
+		err = replace(temp, path)
+	}
+	if err != nil {
+		os.Remove(temp)
+		return unwritable(path, err)
+	}
+	if durable {
+		return unwritable(path, syncFolder(filepath.Dir(path)))
+	}
+	return nil
+}
+
+func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
+	err := f.Chmod(0o600)
+	if err == nil {
+		_, err = f.Write(data)
+	}
+	if err == nil && step != nil {
+		err = step("temporary file written")
+	}
+	if err == nil && durable {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// removePrivate deletes a file; absence is no error.
+func removePrivate(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return unwritable(path, err)
+	}
+	return nil
+}
+
+// sweepTemps deletes what killed writers of this file left.
+func sweepTemps(path string, older time.Duration) {
+	files, _ := os.ReadDir(filepath.Dir(path))
+	for _, f := range files {
+		if !strings.HasPrefix(f.Name(), filepath.Base(path)+".") || !strings.HasSuffix(f.Name(), ".tmp") {
+			continue
+		}
+		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) >= older {
+			os.Remove(filepath.Join(filepath.Dir(path), f.Name()))
+		}
+	}
+}
+
+// sortRead sorts the error of reading a file or folder.
+func sortRead(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return ErrNotFound
+	case errors.Is(err, ErrInsecure):
+		return err
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("%w: %w", ErrDenied, bare(err))
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, bare(err))
+}
+
+// unwritable sorts the error of writing one.
+func unwritable(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return at(path, fmt.Errorf("%w: %w", ErrUnwritable, bare(err)))
+}
+
+// bare is the system's own word: the path stands in the Error already.
+func bare(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Err
+	}
+	return err
+}

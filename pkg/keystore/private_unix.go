@@ -1,0 +1,44 @@
+//go:build unix
+
+// This file is what Unix says about owners, modes and links.
+
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// openPrivate opens without following a link, and without waiting at a pipe.
+func openPrivate(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, syscall.ELOOP) {
+		return nil, fmt.Errorf("%w: it is a symbolic link", ErrInsecure)
+	}
+	return f, err
+}
+
+// checkOwner refuses what belongs to another user, or is open to others by one of the given bits.
+func checkOwner(path string, info fs.FileInfo, open fs.FileMode, mode string) error {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("%w: it belongs to user %d, expected %d", ErrInsecure, stat.Uid, os.Geteuid())
+	}
+	if info.Mode().Perm()&open != 0 {
+		return fmt.Errorf("%w: its mode %04o opens it to other users; close it: chmod %s %s", ErrInsecure, info.Mode().Perm(), mode, path)
+	}
+	return nil
+}
+
+func replace(from, to string) error { return os.Rename(from, to) }
+
+// syncFolder makes a rename survive the power going.
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
