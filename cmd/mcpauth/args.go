@@ -119,13 +119,18 @@ func (p *program) wholeObject(whole string) (json.RawMessage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkJSON("--args", text); err != nil {
-		return nil, err
+	return json.RawMessage(text), checkObject("--args", text)
+}
+
+// checkObject refuses what is not one JSON object.
+func checkObject(what, text string) error {
+	if err := checkJSON(what, text); err != nil {
+		return err
 	}
 	if !strings.HasPrefix(strings.TrimLeft(text, " \t\r\n"), "{") {
-		return nil, usage("--args is not a JSON object: {\"name\": value, …}")
+		return usage(what + ` is not a JSON object: {"name": value, …}`)
 	}
-	return json.RawMessage(text), nil
+	return nil
 }
 
 // stdinText reads all of standard input.

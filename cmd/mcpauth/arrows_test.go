@@ -42,7 +42,7 @@ func fileArrows() map[string]string {
 		"mcpauth/pkg/discovery":              "exit.go",
 		"mcpauth/pkg/dcr":                    "exit.go",
 		"mcpauth/pkg/token":                  "exit.go",
-		"mcpauth/pkg/callback":               "exit.go client.go",
+		"mcpauth/pkg/callback":               "exit.go client.go elicit.go",
 		"github.com/olekukonko/tablewriter/": "output.go",
 		"github.com/olekukonko/tablewriter":  "output.go",
 	}
@@ -54,6 +54,7 @@ func third() map[string]string {
 		"golang.org/x/oauth2":                    "pkg/token pkg/flow pkg/mcpclient", // mcpclient: the type in auth.OAuthHandler
 		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
 		"golang.org/x/term":                      "cmd/mcpauth",
+		"github.com/godbus/dbus/v5":              "pkg/keystore", // to see whether a Secret Service is there and locked, without asking it for a secret
 		"github.com/zalando/go-keyring":          "pkg/keystore",
 		"github.com/gofrs/flock":                 "pkg/keystore",
 		"filippo.io/age":                         "pkg/keystore",

@@ -157,16 +157,18 @@ func (p *program) mcp(t flow.Target, authorize *flow.Handler) (*mcpclient.Client
 	if err != nil {
 		return nil, err
 	}
-	m := &mcpclient.Client{URL: t.URL, Header: t.Header, HTTP: hc, Version: p.version}
+	m := &mcpclient.Client{URL: t.URL, Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile}
 	if authorize != nil {
 		m.Auth = authorize
 	}
 	if state, err := p.stateDir(); err == nil { // without one nothing is remembered
 		m.CacheDir = filepath.Join(state, "cache")
 	}
-	m.Progress = func(g mcpclient.Progress) { p.out.progress(g.Progress, g.Total, g.Message) }
-	m.Log = func(level, logger, text string) {
-		p.out.detail("%s %s: %s", level, logger, text)
+	if p.out.errTerminal || p.out.verbose {
+		m.Progress = func(g mcpclient.Progress) { p.out.progress(g.Progress, g.Total, g.Message) }
+	}
+	if p.out.verbose {
+		m.Log = func(level, logger, text string) { p.out.detail("%s %s: %s", level, logger, text) }
 	}
 	return m, nil
 }

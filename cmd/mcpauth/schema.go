@@ -129,7 +129,7 @@ func (a property) line() string {
 		}
 		words = append(words, "one of "+strings.Join(values, " "))
 	}
-	return httpx.Text(fmt.Sprintf("%s  (%s)", a.name, strings.Join(words, ", ")), 300)
+	return httpx.Text(fmt.Sprintf("%s (%s)", a.name, strings.Join(words, ", ")), 300)
 }
 
 // example is an argument as one would type it.
