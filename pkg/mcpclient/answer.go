@@ -1,0 +1,382 @@
+// This file takes answers apart: JSON, event streams, and what is neither. Results are kept byte for byte in the exchange; progress and
+// log messages are handed out at once, in order, before the result is.
+
+package mcpclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+const (
+	defaultMaxResult = 512 << 20 // bytes, see Client.MaxResult
+	maxErrorBody     = 64 << 10  // bytes of an answer that only explains a failure
+	drainTimeout     = time.Second
+)
+
+// standIn is what the SDK gets for a result that is kept here.
+var standIn = map[string]json.RawMessage{
+	"tools/call": json.RawMessage(`{"resultType":"complete","content":[]}`),
+	"tools/list": json.RawMessage(`{"resultType":"complete","tools":[]}`),
+}
+
+// answer reads the answer to a request. Whatever it is, the SDK is handed a JSON-RPC response: an HTTP error would end its session.
+func (w *wire) answer(req *http.Request, res *http.Response, x *exchange) (*http.Response, error) {
+	kind := mediaType(res)
+	switch {
+	case res.StatusCode >= 300:
+		return w.refused(req, res, x), nil
+	case kind == "text/event-stream":
+		res.Body = w.stream(res, x)
+		return res, nil
+	case kind != "application/json":
+		x.failed(w.statusError(req, res, "", wrongType(res, kind)), false, false)
+		discard(res)
+		return w.failure(req, res, x), nil
+	}
+	data, err := readAll(res, w.max())
+	if err != nil {
+		if errors.Is(err, errTooLarge) {
+			x.failed(w.statusError(req, res, "", err.Error()), false, false)
+		} else {
+			x.failed(w.networkError(req, err), false, true)
+		}
+		return w.failure(req, res, x), nil
+	}
+	m, ok := parseMessage(data)
+	if !ok || !m.isResponse() {
+		x.failed(w.statusError(req, res, "", "its JSON is no JSON-RPC response"), false, false)
+		return w.failure(req, res, x), nil
+	}
+	x.answered(m)
+	if m.failure != nil {
+		return w.failure(req, res, x), nil
+	}
+	return stub(req, res.Header, response(x, m.result)), nil
+}
+
+// refused reads an answer with an error status. A JSON-RPC error in it is the server's word, unless the status says that it is the
+// server which failed, or that authorization is missing.
+func (w *wire) refused(req *http.Request, res *http.Response, x *exchange) *http.Response {
+	text := readText(res)
+	m, ok := parseMessage([]byte(text))
+	switch {
+	case ok && m.failure != nil && res.StatusCode < 500 && res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden:
+		x.answered(m)
+	case ok && m.failure != nil:
+		text = unquote(member(m.failure, "message"))
+		fallthrough
+	default:
+		x.failed(w.statusError(req, res, text, ""), false, res.StatusCode >= 500)
+	}
+	return w.failure(req, res, x)
+}
+
+// response is the JSON-RPC response that the SDK reads in place of the server's.
+func response(x *exchange, result json.RawMessage) []byte {
+	if s, ok := standIn[x.method]; ok {
+		result = s
+	}
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, x.id, result)
+}
+
+func (w *wire) failure(req *http.Request, res *http.Response, x *exchange) *http.Response {
+	h := http.Header{}
+	if id := res.Header.Get("Mcp-Session-Id"); id != "" && res.StatusCode < 300 {
+		h.Set("Mcp-Session-Id", id)
+	}
+	return stub(req, h, failedResponse(x))
+}
+
+// failedResponse tells the SDK that the request came to nothing; what it says is never shown.
+func failedResponse(x *exchange) []byte {
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32603,"message":"see the exchange"}}`, x.id)
+}
+
+// stream is an event stream on its way to the SDK: the answer to one request, or with x nil the stream of an HTTP+SSE session.
+type stream struct {
+	w      *wire
+	res    *http.Response
+	body   io.ReadCloser
+	x      *exchange
+	events *events
+	out    bytes.Buffer
+	last   string // last event id: what may be resumed
+	end    error  // what the stream ends with, after out
+	over   *time.Timer
+}
+
+func (w *wire) stream(res *http.Response, x *exchange) io.ReadCloser {
+	return &stream{w: w, res: res, body: res.Body, x: x, events: newEvents(res.Body, w.max())}
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	for s.out.Len() == 0 {
+		if s.end != nil {
+			return 0, s.end
+		}
+		ev, err := s.events.next()
+		if err != nil {
+			s.finish(err)
+			continue
+		}
+		s.pass(ev)
+	}
+	return s.out.Read(p)
+}
+
+func (s *stream) Close() error {
+	if s.over != nil {
+		s.over.Stop()
+	}
+	return s.body.Close()
+}
+
+// pass hands an event on: responses replaced, notifications taken out, requests of the server as they are.
+func (s *stream) pass(ev event) {
+	if s.w.era == eraModern {
+		ev.id = "" // streams cannot be resumed (2026-07-28, Streamable HTTP, Receiving Messages)
+	}
+	if ev.id != "" {
+		s.last = ev.id
+	}
+	if !ev.hasData || len(ev.data) == 0 || ev.name != "" && ev.name != "message" {
+		if ev.id != "" || ev.retry != "" || ev.name == "endpoint" {
+			ev.append(&s.out)
+		}
+		return
+	}
+	m, ok := parseMessage(ev.data)
+	switch {
+	case !ok:
+		s.unreadable(ev)
+		return
+	case m.isResponse():
+		ev.data = s.answered(m)
+	case m.id == nil && s.w.notified(m, s.x):
+		ev.data = nil
+	}
+	if ev.hasData = ev.data != nil; ev.hasData || ev.id != "" {
+		ev.append(&s.out)
+	}
+}
+
+// answered keeps a response and returns its stand-in.
+func (s *stream) answered(m message) []byte {
+	x := s.x
+	if x == nil {
+		x = s.w.expected(string(m.id))
+	} else if !sameID(x.id, string(m.id)) {
+		x = nil
+	}
+	if x == nil {
+		return nil
+	}
+	x.answered(m)
+	if s.x != nil {
+		// The server should end the stream now. One that does not may hold it open for ever, but not us.
+		s.over = time.AfterFunc(drainTimeout, func() { s.body.Close() })
+	}
+	if m.failure != nil {
+		return failedResponse(x)
+	}
+	return response(x, m.result)
+}
+
+// unreadable ends a stream in which an event is no JSON-RPC message.
+func (s *stream) unreadable(ev event) {
+	err := s.w.statusError(s.res.Request, s.res, "", "an event holds no JSON-RPC message: "+strconv.Quote(httpx.Text(string(ev.data[:min(len(ev.data), 200)]), 100)))
+	if s.x == nil {
+		return // HTTP+SSE: somebody else's
+	}
+	s.x.failed(err, false, false)
+	s.out.Write(dataEvent(failedResponse(s.x)))
+	s.end = io.EOF
+	s.body.Close()
+}
+
+// finish ends the stream. Where it can be resumed the SDK asks for the rest, so that the failure noted here is not the last word.
+func (s *stream) finish(err error) {
+	s.end = io.EOF
+	switch {
+	case s.x == nil:
+		s.w.abandon(s.w.networkError(s.res.Request, lost(err)))
+	case s.x.done():
+	case errors.Is(err, errTooLarge):
+		s.x.failed(s.w.statusError(s.res.Request, s.res, "", err.Error()), false, false)
+		s.out.Write(dataEvent(failedResponse(s.x)))
+	case s.last == "":
+		s.x.failed(s.w.networkError(s.res.Request, lost(err)), false, true)
+		s.out.Write(dataEvent(failedResponse(s.x)))
+	default:
+		s.x.failed(s.w.networkError(s.res.Request, lost(err)), false, true)
+	}
+}
+
+func lost(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("the event stream ended without a result: %w", io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+func dataEvent(data []byte) []byte {
+	var b bytes.Buffer
+	event{data: data, hasData: true}.append(&b)
+	return b.Bytes()
+}
+
+// notified handles a notification of the server and reports whether the SDK need not see it.
+func (w *wire) notified(m message, x *exchange) bool {
+	switch m.method {
+	case "notifications/progress":
+		if x == nil {
+			x = w.tracked(unquote(member(m.params, "progressToken")))
+		}
+		if x == nil || x.progress == nil || unquote(member(m.params, "progressToken")) != x.token {
+			return true
+		}
+		var p Progress
+		_ = json.Unmarshal(member(m.params, "progress"), &p.Progress)
+		_ = json.Unmarshal(member(m.params, "total"), &p.Total)
+		p.Message = unquote(member(m.params, "message"))
+		x.progress(p)
+	case "notifications/message":
+		if w.c.Log != nil {
+			data := member(m.params, "data")
+			text := string(data)
+			if len(data) > 0 && data[0] == '"' {
+				text = unquote(data)
+			}
+			w.c.Log(unquote(member(m.params, "level")), unquote(member(m.params, "logger")), text)
+		}
+	case "notifications/tools/list_changed":
+		w.c.forgetTools()
+	default:
+		return false
+	}
+	return true
+}
+
+// tracked returns the exchange with that progress token on a shared stream.
+func (w *wire) tracked(token string) *exchange {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, x := range w.pending {
+		if x.token != "" && x.token == token {
+			return x
+		}
+	}
+	return nil
+}
+
+func (w *wire) max() int64 {
+	if w.c.MaxResult > 0 {
+		return w.c.MaxResult
+	}
+	return defaultMaxResult
+}
+
+// statusError describes an answer that is none.
+func (w *wire) statusError(req *http.Request, res *http.Response, text, reason string) *StatusError {
+	e := &StatusError{URL: plainURL(req.URL), StatusCode: res.StatusCode, Text: httpx.Text(plainText(text), 300), Reason: reason}
+	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
+		e.Location = plainURL(to)
+	}
+	return e
+}
+
+// networkError says where the network failed: a *url.Error, as net/http makes them, without the query. Authorization errors and refused
+// addresses stay what they are.
+func (w *wire) networkError(req *http.Request, err error) error {
+	var a *authorizationError
+	if errors.As(err, &a) {
+		return a.err
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return err
+	}
+	return &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
+}
+
+// plainText is the text of a page without its markup.
+func plainText(s string) string {
+	if !strings.Contains(s, "<") {
+		return s
+	}
+	var b strings.Builder
+	in := false
+	for _, r := range s {
+		switch {
+		case r == '<':
+			in = true
+		case r == '>' && in:
+			in = false
+			b.WriteByte(' ')
+		case !in:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+func mediaType(res *http.Response) string {
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	return kind
+}
+
+func wrongType(res *http.Response, kind string) string {
+	if kind == "" {
+		kind = "nothing"
+	}
+	return "expected application/json or text/event-stream, came " + httpx.Text(kind, 100)
+}
+
+// readAll reads a body into one piece of memory of the right size where the length is known.
+func readAll(res *http.Response, max int64) ([]byte, error) {
+	defer res.Body.Close()
+	if res.ContentLength > max {
+		return nil, fmt.Errorf("%w: it has more than %d bytes", errTooLarge, max)
+	}
+	var b bytes.Buffer
+	if res.ContentLength > 0 {
+		b.Grow(int(res.ContentLength) + bytes.MinRead)
+	}
+	n, err := b.ReadFrom(io.LimitReader(res.Body, max+1))
+	if err == nil && n > max {
+		err = fmt.Errorf("%w: it has more than %d bytes", errTooLarge, max)
+	}
+	return b.Bytes(), err
+}
+
+// readText reads an answer that only explains a failure.
+func readText(res *http.Response) string {
+	defer res.Body.Close()
+	data, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
+	return string(data)
+}
+
+func bounded(body io.ReadCloser) io.ReadCloser {
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(body, maxErrorBody), body}
+}
+
+// discard reads a little of a body so that its connection can be used again, and closes it.
+func discard(res *http.Response) {
+	_, _ = io.CopyN(io.Discard, res.Body, maxErrorBody)
+	res.Body.Close()
+}

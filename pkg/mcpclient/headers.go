@@ -1,0 +1,100 @@
+// This file checks the x-mcp-header annotations of a tool, by which servers ask for arguments to be mirrored into headers (2026-07-28,
+// Streamable HTTP, Custom Headers from Tool Parameters). A client must leave out tools that break these rules; the SDK checks all but
+// where the annotation stands, and decodes every schema to do so. Here only those are read that hold the word.
+
+package mcpclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"mcpauth/internal/httpx"
+)
+
+const headerKeyword = "x-mcp-header"
+
+// hasHeaders reports whether a definition may hold annotations.
+func hasHeaders(def json.RawMessage) bool {
+	return bytes.Contains(def, []byte(headerKeyword)) || bytes.Contains(def, []byte(`\u`))
+}
+
+// checkHeaders returns what is wrong with the annotations of a schema.
+func checkHeaders(schema json.RawMessage) error {
+	if !hasHeaders(schema) {
+		return nil
+	}
+	return checkSchemaHeaders(schema, "", false, true, map[string]bool{}, 0)
+}
+
+// checkSchemaHeaders walks a schema. property: it describes a named property, which may be annotated; reachable: it is reached by
+// "properties" alone.
+func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable bool, seen map[string]bool, depth int) error {
+	if depth > 100 {
+		return fmt.Errorf("the schema nests deeper than 100")
+	}
+	for keyword, v := range members(schema) {
+		var err error
+		switch keyword {
+		case headerKeyword:
+			if !reachable || !property {
+				return fmt.Errorf("%s%s stands where no argument is found by its path", where(path), headerKeyword)
+			}
+			err = checkAnnotation(v, member(schema, "type"), path, seen)
+		case "properties":
+			for name, s := range members(v) {
+				if err = checkSchemaHeaders(s, path+"."+name, true, reachable, seen, depth+1); err != nil {
+					return err
+				}
+			}
+		case "enum", "const", "default", "examples", "required", "type": // data, not schemas
+		case "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies":
+			for _, s := range members(v) {
+				if err = checkSchemaHeaders(s, path, false, false, seen, depth+1); err != nil {
+					return err
+				}
+			}
+		default: // items, anyOf, not, if … : a schema, a list of them, or nothing of interest
+			err = checkSchemaHeaders(v, path, false, false, seen, depth+1)
+			for s := range elements(v) {
+				if err == nil {
+					err = checkSchemaHeaders(s, path, false, false, seen, depth+1)
+				}
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkAnnotation checks one annotation; seen are the names used so far, in lower case.
+func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]bool) error {
+	name := unquote(value)
+	switch t := unquote(kind); {
+	case t != "string" && t != "integer" && t != "boolean":
+		return fmt.Errorf("%s%s is for properties of type string, integer or boolean", where(path), headerKeyword)
+	case name == "":
+		return fmt.Errorf("%s%s names no header", where(path), headerKeyword)
+	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
+		return fmt.Errorf("%s%s %q is no header name (RFC 9110 §5.1)", where(path), headerKeyword, httpx.Text(name, 60))
+	case seen[strings.ToLower(name)]:
+		return fmt.Errorf("%s%s %q is used twice", where(path), headerKeyword, name)
+	}
+	seen[strings.ToLower(name)] = true
+	return nil
+}
+
+func where(path string) string {
+	if path == "" {
+		return ""
+	}
+	return fmt.Sprintf("property %q: ", httpx.Text(strings.TrimPrefix(path, "."), 100))
+}
+
+// isTokenChar reports whether r may stand in a header name (tchar, RFC 9110 §5.6.2).
+func isTokenChar(r rune) bool {
+	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
+}

@@ -1,0 +1,107 @@
+// This file reads the result of a call (MCP, Tools, Tool Result).
+
+package mcpclient
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+)
+
+// Result is what a tool answered. All text is the server's and not safe to print as it is.
+type Result struct {
+	Raw        json.RawMessage // the CallToolResult, byte for byte
+	IsError    bool            // the tool says that it failed; Content says why
+	Content    []Block
+	Structured json.RawMessage // structuredContent as sent, nil when absent
+}
+
+// Block is one piece of content.
+type Block struct {
+	Type     string // text, image, audio, resource, resource_link, or what later revisions add
+	Text     string // of text, and of a resource that is text
+	MIMEType string
+	Name     string // of a resource_link
+	URI      string // of a resource and a resource_link
+	Data     []byte // of image and audio, and of a resource that is not text; decoded
+	Broken   error  // the data is not base64; Data is nil
+}
+
+// inputRequired reports whether a result asks for input instead of giving a result.
+func inputRequired(raw json.RawMessage) bool {
+	return unquote(member(raw, "resultType")) == "input_required"
+}
+
+// decodeResult reads a result without copying what is large twice.
+func decodeResult(raw json.RawMessage) (Result, error) {
+	r := Result{Raw: raw}
+	for name, v := range members(raw) {
+		switch name {
+		case "isError":
+			r.IsError = string(v) == "true"
+		case "structuredContent":
+			r.Structured = v
+		case "content":
+			r.Content = nil
+			for b := range elements(v) {
+				r.Content = append(r.Content, decodeBlock(b))
+			}
+		}
+	}
+	return r, nil
+}
+
+func decodeBlock(raw json.RawMessage) Block {
+	var b Block
+	var data json.RawMessage
+	for name, v := range members(raw) {
+		switch name {
+		case "type":
+			b.Type = unquote(v)
+		case "text":
+			b.Text = unquote(v)
+		case "mimeType":
+			b.MIMEType = unquote(v)
+		case "name":
+			b.Name = unquote(v)
+		case "uri":
+			b.URI = unquote(v)
+		case "data", "blob":
+			data = v
+		case "resource":
+			inner := decodeBlock(v)
+			b.Text, b.MIMEType, b.URI, b.Data, b.Broken = inner.Text, inner.MIMEType, inner.URI, inner.Data, inner.Broken
+		}
+	}
+	if data != nil {
+		if b.Data, b.Broken = decodeBase64(data); b.Broken != nil {
+			b.Data = nil
+		}
+	}
+	return b
+}
+
+// decodeBase64 decodes a JSON string of base64, padded or not, in either alphabet.
+func decodeBase64(raw json.RawMessage) ([]byte, error) {
+	text := []byte(raw)
+	if len(text) < 2 || text[0] != '"' {
+		return nil, fmt.Errorf("the data is no text")
+	}
+	if bytes.IndexByte(text, '\\') >= 0 {
+		text = []byte(unquote(raw))
+	} else {
+		text = text[1 : len(text)-1]
+	}
+	encoding := base64.RawStdEncoding
+	if bytes.ContainsAny(text, "-_") {
+		encoding = base64.RawURLEncoding
+	}
+	text = bytes.TrimRight(text, "=\r\n ")
+	out := make([]byte, encoding.DecodedLen(len(text)))
+	n, err := encoding.Decode(out, text)
+	if err != nil {
+		return nil, fmt.Errorf("the data is not base64: %w", err)
+	}
+	return out[:n], nil
+}
