@@ -90,11 +90,11 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	match := func(f cli.Flag) bool {
 		return slices.ContainsFunc(f.Names(), func(n string) bool { return dashed(n) == name })
 	}
+	if i := slices.IndexFunc(own, match); i >= 0 { // first: token has a --header of its own
+		return own[i], false, nil
+	}
 	if i := slices.IndexFunc(globals, match); i >= 0 {
 		return globals[i], true, nil
-	}
-	if i := slices.IndexFunc(own, match); i >= 0 {
-		return own[i], false, nil
 	}
 	return nil, false, unknownFlag(name, command, slices.Concat(own, globals))
 }

@@ -26,6 +26,7 @@ func TestArrange(t *testing.T) {
 		{"false", "status --json=false", "--json=false status"},
 		{"dashes after the end of flags", "call x t -- --json -- a", "call -- x t --json -- a"},
 		{"end of flags before the command", "-- status", "status"},
+		{"a command's own flag goes before a global one", "token -H a:b x --header", "--header a:b token --header -- x"},
 		{"repeated flags keep their order", "login x --scope a --scope b", "login --scope a --scope b -- x"},
 		{"value with a dash", "login x --browser -w", "login --browser -w -- x"},
 		{"help words are servers too", "status help", "status -- help"},
