@@ -62,7 +62,19 @@ type reservation struct {
 	Parts      int             `json:"parts,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
 	At         time.Time       `json:"at,omitzero"`
+	Hung       bool            `json:"hung,omitempty"`     // given up while the keychain had not answered
 	Obsolete   bool            `json:"obsolete,omitempty"` // to be swept, not a write under way
+}
+
+// mayLand reports whether a write that was not seen to end may still land. A keychain that hung carries it out when somebody answers the
+// prompt on the screen; what a killed process had under way is done within moments.
+func (r reservation) mayLand(now time.Time) bool {
+	within := time.Minute
+	if r.Hung {
+		within = 24 * time.Hour
+	}
+	age := now.Sub(r.At)
+	return r.Backend == Keychain && !r.Obsolete && age < within && age > -within
 }
 
 // entry is one index file.
@@ -205,6 +217,12 @@ func (e entry) reserve(r reservation) entry {
 	e.Pending = append(slices.Clone(e.Pending), r)
 	e.addBackend(r.Backend)
 	return e
+}
+
+// hung returns the entry with the last announced write marked as one that may land at any time.
+func (e entry) hung(r reservation) entry {
+	r.Hung = true
+	return e.reserve(r)
 }
 
 // orNew returns the entry, which is a new one of that backend when there was none.

@@ -1,6 +1,6 @@
 // This file keeps records in the operating system's keychain. A key has a few head items (slots); a write goes to a free one, parts
 // first, and only when it reads back is the old one deleted: the only good copy is never overwritten, and a write that timed out and
-// lands late meets a slot that nobody uses, or has a lower generation than the record that is there.
+// lands late meets a slot that nobody uses, with a lower generation than that of the record that is there.
 
 package keystore
 
@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	slots  = 3
-	noSlot = -1 // of a reservation whose parts alone are to be swept
+	slots    = 3  // are looked at when the index does not say more
+	maxSlots = 16 // are used when writes hang one after another
+	noSlot   = -1 // of a reservation whose parts alone are to be swept
 )
 
 // ring is what go-keyring does for us; tests put a fake with the limits of each system in its place.
@@ -76,7 +77,7 @@ func slotAccount(name string, slot int) string {
 
 // survey finds the heads of a key, newest first. When the index is certain and right, that takes one look.
 func (k *keychain) survey(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
-	if !all && e.certain(Keychain) && e.Slot >= 0 && e.Slot < slots {
+	if !all && e.certain(Keychain) && e.Slot >= 0 && e.Slot < maxSlots {
 		found, err := k.look(ctx, name, e.Slot)
 		if err != nil {
 			return nil, err
@@ -86,15 +87,27 @@ func (k *keychain) survey(ctx context.Context, name string, e entry, all bool) (
 		}
 	}
 	var heads []stored
-	for slot := range slots {
+	for slot, end := 0, lastSlot(e)+1; slot < end; slot++ {
 		found, err := k.look(ctx, name, slot)
 		if err != nil {
 			return nil, err
+		}
+		if len(found) > 0 {
+			end = min(max(end, slot+slots), maxSlots)
 		}
 		heads = append(heads, found...)
 	}
 	slices.SortFunc(heads, func(a, b stored) int { return cmp.Compare(b.head.Generation, a.head.Generation) })
 	return heads, nil
+}
+
+// lastSlot is the highest slot that may be in use.
+func lastSlot(e entry) int {
+	last := max(slots-1, e.Slot)
+	for _, r := range e.Pending {
+		last = max(last, r.Slot)
+	}
+	return min(last, maxSlots-1)
 }
 
 // look reads the head of one slot: none or one. A head of a newer version is an error, a damaged one is found as such.
@@ -141,11 +154,22 @@ func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, err
 
 // read returns the newest whole record: a torn one reads as the one before it, while that is there.
 func (k *keychain) read(ctx context.Context, name string, e entry) (head, []byte, error) {
-	heads, err := k.survey(ctx, name, e, false)
-	if err != nil {
-		return head{}, nil, err
+	for _, all := range []bool{false, true} {
+		heads, err := k.survey(ctx, name, e, all)
+		if err != nil {
+			return head{}, nil, err
+		}
+		h, secret, err := k.newest(ctx, name, heads)
+		if !errors.Is(err, ErrCorrupt) || all {
+			return h, secret, err
+		}
 	}
-	err = ErrNotFound
+	return head{}, nil, ErrNotFound
+}
+
+// newest returns the first of these records that is whole.
+func (k *keychain) newest(ctx context.Context, name string, heads []stored) (head, []byte, error) {
+	err := ErrNotFound
 	for _, s := range heads {
 		secret, loadErr := k.load(ctx, name, s)
 		if loadErr == nil {
@@ -210,12 +234,12 @@ func freeSlot(heads []stored, pending []reservation) int {
 	awaited := func(slot int) bool {
 		return slices.ContainsFunc(pending, func(r reservation) bool { return r.Backend == Keychain && !r.Obsolete && r.Slot == slot })
 	}
-	for slot := range slots {
+	for slot := range maxSlots {
 		if !taken(slot) && !awaited(slot) {
 			return slot
 		}
 	}
-	for slot := range slots {
+	for slot := range maxSlots {
 		if !taken(slot) {
 			return slot
 		}

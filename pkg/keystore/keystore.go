@@ -234,10 +234,9 @@ func (s *Store) settle(e entry, p plan, unswept bool) error {
 	if err := s.reached("before index"); err != nil {
 		return err
 	}
-	young := func(r reservation) bool { return p.At.Sub(r.At) < lateLanding && p.At.Sub(r.At) > -lateLanding }
 	var pending []reservation
 	for _, r := range e.Pending {
-		if r.Backend == Keychain && (unswept || young(r) && !r.Obsolete) {
+		if r.mayLand(p.At) || unswept && r.Backend == Keychain {
 			pending = append(pending, r)
 		}
 	}
@@ -252,13 +251,10 @@ func (s *Store) settle(e entry, p plan, unswept bool) error {
 	return s.index.write(e, true)
 }
 
-// lateLanding is how long after its announcement a write whose end nobody saw is reckoned with: a prompt left on a screen may be
-// answered long after the process that raised it gave up.
-const lateLanding = 24 * time.Hour
-
 // abandon takes back a write that failed. After a timeout nothing is taken back: it may still land, and the reservation says where.
 func (s *Store) abandon(ctx context.Context, name string, e entry, b backend, p plan, cause error) {
 	if uncertain(cause) {
+		_ = s.index.write(e.hung(p.reservation), false)
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -309,9 +305,7 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 // forget ends an index entry. Where a write may still land, a mark stays behind so that a late one is not taken for a login.
 func (s *Store) forget(name string, e entry) error {
 	now := s.o.Now().UTC()
-	late := slices.DeleteFunc(slices.Clone(e.Pending), func(r reservation) bool {
-		return r.Backend != Keychain || r.Obsolete || now.Sub(r.At) > lateLanding
-	})
+	late := slices.DeleteFunc(slices.Clone(e.Pending), func(r reservation) bool { return !r.mayLand(now) })
 	if len(late) == 0 {
 		if err := s.index.remove(name); err != nil {
 			return fail("delete", "index", err)

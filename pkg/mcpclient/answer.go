@@ -41,22 +41,22 @@ func (w *wire) answer(req *http.Request, res *http.Response, x *exchange) (*http
 		res.Body = w.stream(res, x)
 		return res, nil
 	case kind != "application/json":
-		x.failed(w.statusError(req, res, "", wrongType(res, kind)), false, false)
+		x.failed(w.statusError(req, res, "", wrongType(res, kind)), false)
 		discard(res)
 		return w.failure(req, res, x), nil
 	}
 	data, err := readAll(res, w.max())
 	if err != nil {
 		if errors.Is(err, errTooLarge) {
-			x.failed(w.statusError(req, res, "", err.Error()), false, false)
+			x.failed(w.statusError(req, res, "", err.Error()), false)
 		} else {
-			x.failed(w.networkError(req, err), false, true)
+			x.failed(w.networkError(req, err), true)
 		}
 		return w.failure(req, res, x), nil
 	}
 	m, ok := parseMessage(data)
 	if !ok || !m.isResponse() {
-		x.failed(w.statusError(req, res, "", "its JSON is no JSON-RPC response"), false, false)
+		x.failed(w.statusError(req, res, "", "its JSON is no JSON-RPC response"), false)
 		return w.failure(req, res, x), nil
 	}
 	x.answered(m)
@@ -78,7 +78,7 @@ func (w *wire) refused(req *http.Request, res *http.Response, x *exchange) *http
 		text = unquote(member(m.failure, "message"))
 		fallthrough
 	default:
-		x.failed(w.statusError(req, res, text, ""), false, res.StatusCode >= 500)
+		x.failed(w.statusError(req, res, text, ""), res.StatusCode >= 500)
 	}
 	return w.failure(req, res, x)
 }
@@ -88,7 +88,7 @@ func response(x *exchange, result json.RawMessage) []byte {
 	if s, ok := standIn[x.method]; ok {
 		result = s
 	}
-	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, x.id, result)
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, x.now().id, result)
 }
 
 func (w *wire) failure(req *http.Request, res *http.Response, x *exchange) *http.Response {
@@ -101,7 +101,7 @@ func (w *wire) failure(req *http.Request, res *http.Response, x *exchange) *http
 
 // failedResponse tells the SDK that the request came to nothing; what it says is never shown.
 func failedResponse(x *exchange) []byte {
-	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32603,"message":"see the exchange"}}`, x.id)
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32603,"message":"see the exchange"}}`, x.now().id)
 }
 
 // stream is an event stream on its way to the SDK: the answer to one request, or with x nil the stream of an HTTP+SSE session.
@@ -177,7 +177,7 @@ func (s *stream) answered(m message) []byte {
 	x := s.x
 	if x == nil {
 		x = s.w.expected(string(m.id))
-	} else if !sameID(x.id, string(m.id)) {
+	} else if !sameID(x.now().id, string(m.id)) {
 		x = nil
 	}
 	if x == nil {
@@ -200,7 +200,7 @@ func (s *stream) unreadable(ev event) {
 	if s.x == nil {
 		return // HTTP+SSE: somebody else's
 	}
-	s.x.failed(err, false, false)
+	s.x.failed(err, false)
 	s.out.Write(dataEvent(failedResponse(s.x)))
 	s.end = io.EOF
 	s.body.Close()
@@ -212,15 +212,15 @@ func (s *stream) finish(err error) {
 	switch {
 	case s.x == nil:
 		s.w.abandon(s.w.networkError(s.res.Request, lost(err)))
-	case s.x.done():
+	case s.x.now().done():
 	case errors.Is(err, errTooLarge):
-		s.x.failed(s.w.statusError(s.res.Request, s.res, "", err.Error()), false, false)
+		s.x.failed(s.w.statusError(s.res.Request, s.res, "", err.Error()), false)
 		s.out.Write(dataEvent(failedResponse(s.x)))
 	case s.last == "":
-		s.x.failed(s.w.networkError(s.res.Request, lost(err)), false, true)
+		s.x.failed(s.w.networkError(s.res.Request, lost(err)), true)
 		s.out.Write(dataEvent(failedResponse(s.x)))
 	default:
-		s.x.failed(s.w.networkError(s.res.Request, lost(err)), false, true)
+		s.x.failed(s.w.networkError(s.res.Request, lost(err)), true)
 	}
 }
 
@@ -244,14 +244,14 @@ func (w *wire) notified(m message, x *exchange) bool {
 		if x == nil {
 			x = w.tracked(unquote(member(m.params, "progressToken")))
 		}
-		if x == nil || x.progress == nil || unquote(member(m.params, "progressToken")) != x.token {
+		if x == nil || x.token == "" || unquote(member(m.params, "progressToken")) != x.token {
 			return true
 		}
 		var p Progress
 		_ = json.Unmarshal(member(m.params, "progress"), &p.Progress)
 		_ = json.Unmarshal(member(m.params, "total"), &p.Total)
 		p.Message = unquote(member(m.params, "message"))
-		x.progress(p)
+		x.report(p)
 	case "notifications/message":
 		if w.c.Log != nil {
 			data := member(m.params, "data")

@@ -67,7 +67,7 @@ func (w *wire) send(req *http.Request, body []byte, quiet bool) (*http.Response,
 
 // credential sets the Authorization header. The user's static one is used until the server answers 401 to it; then OAuth takes over.
 func (w *wire) credential(req *http.Request) error {
-	static, ok := w.c.Header["Authorization"]
+	static, ok := w.header["Authorization"]
 	if ok && (w.c.Auth == nil || !w.overruled.Load()) {
 		req.Header["Authorization"] = static
 		return nil

@@ -6,11 +6,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"mcpauth/internal/httpx"
 )
 
 // maxRounds bounds how often a server may ask for input before it gives a result (2026-07-28, Multi Round-Trip Requests, sets none).
@@ -64,7 +67,7 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 
 // callOnce sends one tools/call and returns when there is a result. A header mismatch fetches the definition anew (2026-07-28, Streamable
 // HTTP, Client Behavior).
-func (c *Client) callOnce(ctx context.Context, def *Tool, object json.RawMessage, in input) (*exchange, error) {
+func (c *Client) callOnce(ctx context.Context, def *Tool, object json.RawMessage, in input) (answer, error) {
 	safe := c.Idempotent || def.ReadOnly || def.Idempotent
 	send := func(ctx context.Context, s *session, x *exchange) error {
 		if err := s.teach(ctx, *def); err != nil {
@@ -98,33 +101,35 @@ func (c *Client) callOnce(ctx context.Context, def *Tool, object json.RawMessage
 }
 
 // request sends one request, and again as long as next says so.
-func (c *Client) request(ctx context.Context, method string, safe bool, send func(context.Context, *session, *exchange) error) (*exchange, error) {
+func (c *Client) request(ctx context.Context, method string, safe bool, send func(context.Context, *session, *exchange) error) (answer, error) {
 	x := c.newExchange(method)
+	defer x.over()
 	var tried tally
 	for {
 		s, err := c.connect(ctx)
 		if err != nil {
-			return x, err
+			return answer{}, err
 		}
+		x.change(func(a *answer) { *a = answer{} })
 		err = send(x.with(ctx), s, x)
-		if err := c.interrupted(ctx, s, x); err != nil {
-			return x, err
+		a := x.now()
+		if ctx.Err() != nil && !a.done() {
+			return a, c.interrupted(ctx, s, a)
 		}
-		o := x.outcome(s.era, c.known())
-		step := next(o, tried, safe)
+		o := a.outcome(s.era, c.known(), method)
 		if s.era == eraModern && o.modern {
 			c.learn(eraModern, modernVersion)
 		}
-		if s.dead(x) {
-			c.drop(s)
+		if s.era == eraSSE && !a.done() {
+			c.drop(s) // such sessions end with the first failure
 		}
-		switch step {
+		switch next(o, tried, safe) {
 		case deliver:
-			return x, x.failure(err)
+			return a, c.reason(a, err)
 		case fallBack:
 			tried.fallBack = true
 			if e := c.fallBack(ctx, s); e != nil {
-				return c.stayModern(x, o, e)
+				return c.stayModern(a, e)
 			}
 		case renew:
 			tried.renew = true
@@ -133,49 +138,54 @@ func (c *Client) request(ctx context.Context, method string, safe bool, send fun
 			tried.hurry = true
 			<-s.w.ready
 		case again:
-			if err := c.wait(ctx, pauseBefore(tried.again)); err != nil {
-				return x, err
+			if o.lost {
+				if err := c.wait(ctx, pauseBefore(tried.again)); err != nil {
+					return a, err
+				}
 			}
 			tried.again++
 		}
 	}
 }
 
+// reason is why there is no result, nil when there is one; err is what the SDK says.
+func (c *Client) reason(a answer, err error) error {
+	if known := a.failure(); known != nil || a.result != nil {
+		return known
+	}
+	if err == nil {
+		err = errors.New("no answer")
+	}
+	return &StatusError{URL: c.place(), StatusCode: a.status, Reason: httpx.Text(err.Error(), 300)}
+}
+
 // stayModern decides what to say when the server is not a legacy one either. A result without the marks of a modern one was an answer
 // all the same.
-func (c *Client) stayModern(x *exchange, o outcome, legacy error) (*exchange, error) {
+func (c *Client) stayModern(a answer, legacy error) (answer, error) {
 	var rpc *RPCError
 	switch refused := errors.As(legacy, &rpc) || statusOf(legacy) >= 400; {
-	case o.result && refused:
+	case a.result != nil && refused:
 		c.learn(eraModern, modernVersion)
-		return x, nil
-	case o.code != 0 && refused:
-		return x, x.failure(legacy)
+		return a, nil
+	case a.rpc != nil && refused:
+		return a, a.rpc
 	}
-	return x, legacy
+	return a, legacy
 }
 
 // interrupted returns the error when the caller's context has ended. A legacy server is told before the connection goes (2025-11-25,
-// Cancellation); a modern one sees the stream close.
-func (c *Client) interrupted(ctx context.Context, s *session, x *exchange) error {
-	if ctx.Err() == nil || x.done() {
-		return nil
+// Cancellation), which the SDK does meanwhile; a modern one sees the stream close.
+func (c *Client) interrupted(ctx context.Context, s *session, a answer) error {
+	if a.auth {
+		return a.err
 	}
-	if s.era != eraModern && x.id != "" {
+	if s.era != eraModern && a.id != "" {
 		select {
 		case <-s.w.cancelled:
 		case <-time.After(time.Second):
 		}
 	}
-	if x.auth {
-		return x.err
-	}
-	return context.Cause(ctx)
-}
-
-// dead reports whether a session is of no more use: HTTP+SSE sessions end with the first failure.
-func (s *session) dead(x *exchange) bool {
-	return s.era == eraSSE && !x.done()
+	return fmt.Errorf("%s: %w", c.place(), context.Cause(ctx))
 }
 
 // newExchange makes the record of a request. Only calls ask for progress.
@@ -213,6 +223,7 @@ type outcome struct {
 	session   era    // of the session that was used
 	known     era    // of the server, as far as proved
 	call      bool   // tools/call; other requests change nothing
+	sent      bool   // the request reached the transport; else the SDK's session is broken
 	result    bool   // there is a result
 	modern    bool   // something in the answer is known to 2026-07-28 only
 	code      int64  // of the JSON-RPC error, 0 if none
@@ -225,13 +236,11 @@ type outcome struct {
 	early     bool   // see hurry
 }
 
-func (x *exchange) outcome(session, known era) outcome {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	o := outcome{session: session, known: known, call: x.method == "tools/call", result: x.result != nil, status: x.status, lost: x.lost,
-		auth: x.auth, held: x.held, early: x.early}
-	if x.rpc != nil {
-		o.code, o.words, o.supported = x.rpc.Code, x.rpc.Message, string(member(x.rpc.Data, "supported"))
+func (a answer) outcome(session, known era, method string) outcome {
+	o := outcome{session: session, known: known, call: method == "tools/call", sent: a.id != "", result: a.result != nil, status: a.status, lost: a.lost,
+		auth: a.auth, held: a.held, early: a.early}
+	if a.rpc != nil {
+		o.code, o.words, o.supported = a.rpc.Code, a.rpc.Message, string(member(a.rpc.Data, "supported"))
 		if o.code == 0 {
 			o.code = -1 // an error all the same
 		}
@@ -239,7 +248,7 @@ func (x *exchange) outcome(session, known era) outcome {
 			o.code == codeMethodNotFound && o.status == http.StatusNotFound
 	}
 	if o.result {
-		o.modern = member(x.result, "resultType") != nil || member(x.result, "ttlMs") != nil
+		o.modern = member(a.result, "resultType") != nil || member(a.result, "ttlMs") != nil
 	}
 	return o
 }
@@ -250,6 +259,8 @@ func next(o outcome, tried tally, safe bool) step {
 	switch {
 	case o.auth:
 		return deliver
+	case !o.sent && !tried.renew:
+		return renew
 	case o.session == eraModern && !tried.fallBack && o.legacyServer():
 		return fallBack
 	case o.result:
@@ -260,7 +271,7 @@ func next(o outcome, tried tally, safe bool) step {
 		return renew
 	case o.early && !tried.hurry && (o.code == codeInvalidRequest || o.code == codeInvalidParams || o.code != 0 && o.status == http.StatusBadRequest):
 		return hurry
-	case (safe || !o.call) && tried.again < 2 && (o.lost || o.status == http.StatusTooManyRequests || o.status == http.StatusRequestTimeout):
+	case (safe || !o.call) && tried.again < 2 && (o.lost || o.status == http.StatusRequestTimeout):
 		return again
 	}
 	return deliver

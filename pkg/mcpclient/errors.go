@@ -52,7 +52,7 @@ func (e *ArgumentError) Error() string {
 	return where + ": " + httpx.Text(e.Reason, 500)
 }
 
-// StatusError is an HTTP answer that is no answer to the request: by its status, or by what is in it.
+// StatusError is an HTTP answer that is no answer to the request: by its status, or with a good status by what is in it (Reason).
 type StatusError struct {
 	URL        string // without its query
 	StatusCode int
@@ -63,9 +63,9 @@ type StatusError struct {
 
 func (e *StatusError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: the server answers %d", e.URL, e.StatusCode)
-	if s := http.StatusText(e.StatusCode); s != "" {
-		b.WriteString(" " + s)
+	b.WriteString(e.URL)
+	if e.StatusCode >= 300 || e.Reason == "" {
+		fmt.Fprintf(&b, ": the server answers %d %s", e.StatusCode, http.StatusText(e.StatusCode))
 	}
 	for _, s := range []string{e.Reason, e.Text} {
 		if s != "" {

@@ -12,18 +12,23 @@ import (
 
 // exchange is one JSON-RPC request and what came back. The transport fills it in; the last attempt counts.
 type exchange struct {
-	method   string
-	token    string         // progress token, "" if none
-	progress func(Progress) // nil: not wanted
+	method string
+	token  string // progress token, "" if none
 
-	mu     sync.Mutex
-	id     string          // JSON-RPC id on the wire
+	mu       sync.Mutex
+	progress func(Progress) // nil: not wanted, or not any more
+	answer
+}
+
+// answer is what became of one attempt.
+type answer struct {
+	id     string          // JSON-RPC id on the wire; "" while the request has not reached the transport
 	result json.RawMessage // byte-exact
 	rpc    *RPCError
-	status int   // of the last HTTP answer, 0 when there was none
+	status int   // of the HTTP answer, 0 when there was none
 	err    error // why there is neither result nor rpc
 	auth   bool  // err is that of the authorization, which was given up
-	lost   bool  // err came from the network: nobody knows whether the request was carried out
+	lost   bool  // nobody knows whether the request was carried out
 	held   bool  // the request named a session
 	early  bool  // it was sent before the server had answered notifications/initialized
 }
@@ -43,63 +48,72 @@ func exchangeOf(ctx context.Context) *exchange {
 	return &exchange{}
 }
 
-// begin prepares for another attempt.
-func (x *exchange) begin(m message, held, early bool) {
+// change changes the answer.
+func (x *exchange) change(f func(*answer)) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.method, x.id, x.held, x.early = m.method, string(m.id), held, early
-	x.result, x.rpc, x.status, x.err, x.auth, x.lost = nil, nil, 0, nil, false, false
+	f(&x.answer)
+}
+
+// now returns the answer as it is.
+func (x *exchange) now() answer {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.answer
 }
 
 // answered records a JSON-RPC response.
 func (x *exchange) answered(m message) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.err, x.lost = nil, false
-	if m.failure == nil {
-		x.result = m.result
-		return
-	}
-	x.rpc = &RPCError{status: x.status, Message: unquote(member(m.failure, "message")), Data: member(m.failure, "data")}
-	_ = json.Unmarshal(member(m.failure, "code"), &x.rpc.Code)
+	x.change(func(a *answer) {
+		a.err, a.lost = nil, false
+		if m.failure == nil {
+			a.result = m.result
+			return
+		}
+		a.rpc = &RPCError{status: a.status, Message: unquote(member(m.failure, "message")), Data: member(m.failure, "data")}
+		_ = json.Unmarshal(member(m.failure, "code"), &a.rpc.Code)
+	})
 }
 
-// failed records that there is no answer.
-func (x *exchange) failed(err error, auth, lost bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.result == nil && x.rpc == nil {
-		x.err, x.auth, x.lost = err, auth, lost
-	}
+// failed records that there is no answer; lost: nobody knows whether the request was carried out.
+func (x *exchange) failed(err error, lost bool) {
+	x.change(func(a *answer) {
+		if !a.done() {
+			a.err, a.lost = err, lost
+		}
+	})
 }
 
-func (x *exchange) setStatus(code int) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.status = code
-}
+// done reports whether the server has answered.
+func (a answer) done() bool { return a.result != nil || a.rpc != nil }
 
-// done reports whether the answer is there.
-func (x *exchange) done() bool {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return x.result != nil || x.rpc != nil
-}
-
-// failure returns why there is no result: the authorization's own error unchanged, a *StatusError, an *RPCError, or that of the network.
-// other is what the SDK said, for the case that the transport saw nothing.
-func (x *exchange) failure(other error) error {
-	x.mu.Lock()
-	defer x.mu.Unlock()
+// failure returns why there is no result: the authorization's own error unchanged, a *StatusError, an *RPCError, or that of the network;
+// nil when there is one, or when nothing is known.
+func (a answer) failure() error {
 	switch {
-	case x.result != nil:
+	case a.result != nil:
 		return nil
-	case x.rpc != nil:
-		return x.rpc
-	case x.err != nil:
-		return x.err
+	case a.rpc != nil:
+		return a.rpc
 	}
-	return other
+	return a.err
+}
+
+// report hands out progress, until the call is over.
+func (x *exchange) report(p Progress) {
+	x.mu.Lock()
+	f := x.progress
+	x.mu.Unlock()
+	if f != nil {
+		f(p)
+	}
+}
+
+// over ends the reports of progress.
+func (x *exchange) over() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.progress = nil
 }
 
 // message is a JSON-RPC message taken apart: a request has a method and an id, a notification a method, a response neither.

@@ -6,6 +6,7 @@ package mcpclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"time"
@@ -137,8 +138,11 @@ func (c *Client) open(ctx context.Context, e era, version string) (*session, err
 	if hc == nil {
 		hc = httpx.Default()
 	}
-	w := &wire{c: c, base: hc.Transport, server: server, era: e, overruled: &c.overruled, ready: make(chan struct{}),
+	w := &wire{c: c, base: hc.Transport, server: server, header: http.Header{}, era: e, overruled: &c.overruled, ready: make(chan struct{}),
 		cancelled: make(chan struct{}, 1), pending: map[string]*exchange{}}
+	for name, values := range c.Header {
+		w.header[http.CanonicalHeaderKey(name)] = values
+	}
 	if w.base == nil {
 		w.base = http.DefaultTransport
 	}
@@ -161,21 +165,24 @@ func (c *Client) open(ctx context.Context, e era, version string) (*session, err
 		return &session{w: w, cs: cs, era: e, cancel: cancel}, nil
 	}
 	cancel()
-	if ctx.Err() != nil && !x.auth {
-		return nil, context.Cause(ctx)
-	}
-	var a *authorizationError
-	var u *url.Error
+	return nil, c.openError(ctx, x.now(), err)
+}
+
+// openError says why a session could not be opened; err is what the SDK says.
+func (c *Client) openError(ctx context.Context, a answer, err error) error {
+	var refused *authorizationError
+	var network *url.Error
 	switch {
-	case !x.done(): // the handshake failed, and x knows why
-	case errors.As(err, &a):
-		return nil, a.err
-	case errors.As(err, &u):
-		return nil, u
-	case x.rpc == nil: // it succeeded, and the SDK wants none of it
-		return nil, &StatusError{URL: plainURL(server), StatusCode: x.status, Reason: httpx.Text(err.Error(), 300)}
+	case errors.As(err, &refused):
+		return refused.err
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: connecting: %w", c.place(), context.Cause(ctx))
+	case a.failure() != nil:
+		return a.failure()
+	case errors.As(err, &network):
+		return network
 	}
-	return nil, x.failure(err)
+	return &StatusError{URL: c.place(), StatusCode: a.status, Reason: httpx.Text(err.Error(), 300)}
 }
 
 // sdk returns the SDK's client as this program wants it: it asks nobody for anything but answers to a server's questions.

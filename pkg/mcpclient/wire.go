@@ -25,6 +25,7 @@ type wire struct {
 	c      *Client
 	base   http.RoundTripper
 	server *url.URL
+	header http.Header // Client.Header with canonical names
 	era    era
 
 	shared     atomic.Bool   // requests share a connection: HTTP/2
@@ -49,7 +50,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !httpx.SameOrigin(req.URL, w.server) {
 		// Both the token and the arguments are meant for one origin; an HTTP+SSE server may name another in its endpoint event.
 		err := &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "it is not on the origin of the MCP server " + plainURL(w.server)}
-		exchangeOf(req.Context()).failed(err, false, false)
+		exchangeOf(req.Context()).failed(err, false)
 		return nil, err
 	}
 	m, _ := parseMessage(body)
@@ -80,33 +81,42 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 // ask sends a request and returns what the SDK is to take for its answer.
 func (w *wire) ask(req *http.Request, body []byte, m message) (*http.Response, error) {
 	x := exchangeOf(req.Context())
-	x.begin(m, req.Header.Get("Mcp-Session-Id") != "", !isClosed(w.ready))
+	x.change(func(a *answer) {
+		*a = answer{id: string(m.id), held: req.Header.Get("Mcp-Session-Id") != "", early: !isClosed(w.ready)}
+	})
 	w.expect(x)
+	var written atomic.Bool
+	req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{WroteHeaders: func() { written.Store(true) }}))
 	res, err := w.send(req, body, false)
 	switch {
 	case err != nil:
-		x.failed(w.networkError(req, err), isAuthorization(err), !isAuthorization(err))
+		x.failed(w.networkError(req, err), written.Load() && !isAuthorization(err))
+		x.change(func(a *answer) { a.auth = isAuthorization(err) })
 		return nil, err
 	case w.era == eraSSE && res.StatusCode < 300:
 		return res, nil // the answer comes on the stream
 	}
-	x.setStatus(res.StatusCode)
+	x.change(func(a *answer) { a.status = res.StatusCode })
 	w.shared.Store(res.ProtoMajor >= 2)
 	return w.answer(req, res, x)
 }
 
-// listen opens an event stream: that of HTTP+SSE, or the rest of a legacy answer that was cut off (Last-Event-ID).
+// listen opens an event stream: that of HTTP+SSE, or the rest of a legacy answer that was cut off (2025-11-25, Streamable HTTP,
+// Resumability and Redelivery). Where the rest is not to be had, nobody knows what became of the request.
 func (w *wire) listen(req *http.Request) (*http.Response, error) {
 	x := exchangeOf(req.Context())
 	res, err := w.send(req, nil, false)
 	if err != nil {
-		x.failed(w.networkError(req, err), isAuthorization(err), !isAuthorization(err))
+		x.failed(w.networkError(req, err), !isAuthorization(err))
+		x.change(func(a *answer) { a.auth = isAuthorization(err) })
 		return nil, err
 	}
-	x.setStatus(res.StatusCode)
 	if res.StatusCode >= 300 || mediaType(res) != "text/event-stream" {
-		x.failed(w.statusError(req, res, readText(res), ""), false, false)
+		x.failed(w.statusError(req, res, readText(res), ""), true)
 		res.Body = http.NoBody
+		if res.StatusCode < 300 {
+			res.StatusCode = http.StatusNotAcceptable // the SDK reads events whatever the type
+		}
 		return res, nil
 	}
 	if w.era == eraSSE {
@@ -126,7 +136,6 @@ func (w *wire) initialized(req *http.Request, body []byte) (*http.Response, erro
 		defer close(w.ready)
 		res, err := w.send(req, body, false)
 		if err != nil {
-			exchangeOf(req.Context()).failed(w.networkError(req, err), isAuthorization(err), false)
 			return nil, err
 		}
 		discard(res) // whatever it is: the call will show whether the server is ready
@@ -163,8 +172,7 @@ func (w *wire) prepare(req *http.Request, body []byte) *http.Request {
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		out.ContentLength = int64(len(body))
 	}
-	for name, values := range w.c.Header {
-		name = http.CanonicalHeaderKey(name)
+	for name, values := range w.header {
 		switch _, set := out.Header[name]; {
 		case set || name == "Authorization":
 		case name == "Host":
@@ -193,7 +201,7 @@ func (w *wire) expect(x *exchange) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.pending[x.id] = x
+	w.pending[x.now().id] = x
 }
 
 // expected returns the exchange that waits for that id, and forgets it.
@@ -214,7 +222,7 @@ func (w *wire) abandon(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for k, x := range w.pending {
-		x.failed(err, false, true)
+		x.failed(err, true)
 		delete(w.pending, k)
 	}
 }

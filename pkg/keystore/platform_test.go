@@ -1,0 +1,140 @@
+package keystore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/zalando/go-keyring"
+)
+
+// The exit status of security is the low byte of its OSStatus.
+func TestCodesMacOS(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		osStatus int
+		op       string
+		want     error
+	}{
+		{"errSecInteractionNotAllowed", -25308, "get", ErrLocked},
+		{"errSecInteractionNotAllowed on write", -25308, "set", ErrLocked},
+		{"errSecInteractionRequired", -25315, "get", ErrLocked},
+		{"errSecAuthFailed", -25293, "get", ErrDenied},
+		{"userCanceledErr", -128, "set", ErrDenied},
+		{"errSecItemNotFound", -25300, "get", ErrNotFound},
+		{"errSecItemNotFound", -25300, "delete", ErrNotFound},
+		{"errSecItemNotFound on write", -25300, "set", ErrUnwritable},
+		{"errSecNoSuchKeychain", -25294, "get", ErrUnavailable},
+		{"errSecNoDefaultKeychain", -25307, "set", ErrUnavailable},
+		{"errSecNotAvailable", -25291, "get", ErrUnavailable},
+		{"errSecDuplicateItem", -25299, "set", ErrUnwritable},
+		{"anything else", 1, "get", ErrDenied},
+		{"anything else", 1, "delete", ErrDenied},
+		{"anything else on write", 161, "set", ErrUnwritable},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			wantOnly(t, codeMacOS(test.op, test.osStatus&0xff), test.want)
+		})
+	}
+}
+
+// wantOnly asserts that an error is one of ours and no other.
+func wantOnly(t *testing.T, err, want error) {
+	t.Helper()
+	for _, e := range []error{ErrNotFound, ErrLocked, ErrDenied, ErrTimeout, ErrUnavailable, ErrUnwritable, ErrCorrupt, ErrNewer, ErrBusy, ErrInsecure} {
+		if errors.Is(err, e) != (e == want) {
+			t.Errorf("%v: is %v: %v, want %v", err, e, errors.Is(err, e), want)
+		}
+	}
+}
+
+func TestClassifyMacOSReadsExitStatus(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childRole+"=exit36")
+	wantOnly(t, classifyMacOS("get", cmd.Run()), ErrLocked)
+	wantOnly(t, classifyMacOS("get", fmt.Errorf("x: %w", keyring.ErrNotFound)), ErrNotFound)
+	wantOnly(t, classifyMacOS("set", keyring.ErrSetDataTooBig), ErrUnwritable)
+	_, err = exec.LookPath("no-such-program-here")
+	wantOnly(t, classifyMacOS("get", err), ErrUnavailable)
+}
+
+func TestClassifyWindows(t *testing.T) {
+	for _, test := range []struct {
+		op   string
+		err  error
+		want error
+	}{
+		{"get", syscall.Errno(1168), ErrNotFound},
+		{"get", keyring.ErrNotFound, ErrNotFound},
+		{"set", syscall.Errno(1168), ErrUnwritable},
+		{"get", syscall.Errno(1312), ErrUnavailable},
+		{"get", fmt.Errorf("read: %w", syscall.Errno(5)), ErrDenied},
+		{"set", syscall.Errno(1783), ErrUnwritable},
+		{"set", keyring.ErrSetDataTooBig, ErrUnwritable},
+		{"delete", syscall.Errno(87), ErrDenied},
+	} {
+		wantOnly(t, classifyWindows(test.op, test.err), test.want)
+	}
+}
+
+func TestClassifySecretService(t *testing.T) {
+	const bus, secret = "org.freedesktop.DBus.Error.", "org.freedesktop.Secret.Error."
+	_, noLaunch := exec.LookPath("dbus-launch-that-is-missing")
+	for _, test := range []struct {
+		op, name string
+		err      error
+		want     error
+	}{
+		{"get", bus + "ServiceUnknown", errors.New("x"), ErrUnavailable},
+		{"get", bus + "Spawn.ServiceNotFound", errors.New("x"), ErrUnavailable},
+		{"get", bus + "NoReply", errors.New("x"), ErrTimeout},
+		{"get", bus + "AccessDenied", errors.New("x"), ErrDenied},
+		{"get", secret + "IsLocked", errors.New("x"), ErrLocked},
+		{"get", "", errors.New("failed to unlock correct collection '/org/freedesktop/secrets/aliases/default'"), ErrLocked},
+		{"get", "", keyring.ErrNotFound, ErrNotFound},
+		{"set", "", keyring.ErrNotFound, ErrUnwritable},
+		{"get", "", noLaunch, ErrUnavailable},
+		{"probe", "", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}, ErrUnavailable},
+		{"probe", "", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ENOENT)}, ErrUnavailable},
+		{"probe", "", &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.EACCES)}, ErrDenied},
+		{"get", "", io.EOF, ErrUnavailable},
+		{"get", "", errors.New("dbus: connection closed by user"), ErrUnavailable},
+		{"get", bus + "Failed", errors.New("strange"), ErrDenied},
+		{"set", bus + "Failed", errors.New("strange"), ErrUnwritable},
+	} {
+		t.Run(test.op+" "+test.name+" "+test.err.Error(), func(t *testing.T) {
+			wantOnly(t, classifySecretService(test.op, test.name, test.err), test.want)
+		})
+	}
+}
+
+// An error that nobody knows is never taken for absence, and a missing file of the system is no missing credential.
+func TestSortedFallsBackSafely(t *testing.T) {
+	wantOnly(t, sorted("get", errors.New("strange")), ErrDenied)
+	wantOnly(t, sorted("set", errors.New("strange")), ErrUnwritable)
+	wantOnly(t, sorted("get", fs.ErrNotExist), ErrUnavailable)
+	wantOnly(t, sorted("get", keyring.ErrUnsupportedPlatform), ErrUnavailable)
+}
+
+// The quoting model of go-keyring decides how much fits in its line.
+func TestShellQuoted(t *testing.T) {
+	for in, want := range map[string]string{"a-b.c/d@e": "a-b.c/d@e", "": "''", "a#2": "'a#2'", "a'b": `'a'"'"'b'`, "é": "'é'"} {
+		if got := shellQuoted(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+	if room := roomMacOS(strings.Repeat("x", 5000)); room != 0 {
+		t.Errorf("room %d for an account that fills the line", room)
+	}
+}

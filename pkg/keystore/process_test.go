@@ -1,0 +1,376 @@
+package keystore
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Tests with real processes run the test binary again: childRole says as what.
+const childRole = "KEYSTORE_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	switch role, argument, _ := strings.Cut(os.Getenv(childRole), " "); role {
+	case "":
+		os.Exit(m.Run())
+	case "exit36":
+		os.Exit(36)
+	case "count":
+		childExit(childCount(argument))
+	case "hold":
+		childExit(childHold(argument))
+	case "kill":
+		childExit(childKill(argument))
+	case "unix":
+		childExit(childUnix(argument))
+	}
+}
+
+func childExit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// child prepares a process with that role.
+func child(t *testing.T, role string, args ...any) *exec.Cmd {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childRole+"="+role+" "+strings.TrimSpace(fmt.Sprintln(args...)))
+	return cmd
+}
+
+// openDisk opens a store whose keychain is a folder, so that processes share it.
+func openDisk(dir, backend string) (*Store, error) {
+	s, err := Open(Options{Backend: backend, StateDir: dir + "/state", Dir: dir + "/keys"})
+	if err != nil {
+		return nil, err
+	}
+	s.keychain = newKeychain(disk{dir + "/ring"}, roomy(600), time.Minute, s.reached)
+	return s, os.MkdirAll(dir+"/ring", 0o700)
+}
+
+// childCount adds one to a stored number, ten times.
+func childCount(argument string) error {
+	backend, dir, _ := strings.Cut(argument, " ")
+	s, err := openDisk(dir, backend)
+	if err != nil {
+		return err
+	}
+	for range 10 {
+		if err := increment(context.Background(), s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func increment(ctx context.Context, s *Store) error {
+	unlock, err := s.Lock(ctx, testKey(), LockCredential)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	r, err := s.Get(ctx, testKey())
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	n, _ := strconv.Atoi(string(r.Secret))
+	r.Secret = []byte(strconv.Itoa(n + 1))
+	_, err = s.Put(ctx, testKey(), r)
+	return err
+}
+
+// Many processes at once: no change is lost.
+func TestManyProcesses(t *testing.T) {
+	for _, backend := range []string{File, Keychain} {
+		t.Run(backend, func(t *testing.T) {
+			const n = 20
+			dir := t.TempDir()
+			var wg sync.WaitGroup
+			for range n {
+				wg.Go(func() {
+					if out, err := child(t, "count", backend, dir).CombinedOutput(); err != nil {
+						t.Errorf("%v: %s", err, out)
+					}
+				})
+			}
+			wg.Wait()
+			s, err := openDisk(dir, backend)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := s.Get(t.Context(), testKey())
+			if err != nil || string(r.Secret) != strconv.Itoa(n*10) || r.Generation != n*10 {
+				t.Errorf("counted to %s at generation %d, %v; want %d", r.Secret, r.Generation, err, n*10)
+			}
+		})
+	}
+}
+
+// childHold takes a lock, says so, and waits for its end.
+func childHold(dir string) error {
+	s, err := openDisk(dir, File)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Lock(context.Background(), testKey(), LockLogin); err != nil {
+		return err
+	}
+	fmt.Println("held")
+	select {}
+}
+
+// A lock that another process holds is waited for within the context, and is free as soon as that process is killed.
+func TestLockOfAnotherProcess(t *testing.T) {
+	dir := t.TempDir()
+	cmd := child(t, "hold", dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer cmd.Process.Kill()
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
+		t.Fatal(line, err)
+	}
+	s, err := openDisk(dir, File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 60*time.Millisecond)
+	defer cancel()
+	_, err = s.Lock(short, testKey(), LockLogin)
+	wantErr(t, err, ErrBusy)
+	if !strings.Contains(err.Error(), s.lockPath(testKey(), LockLogin)) {
+		t.Errorf("%v does not name the file", err)
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v reads like a network timeout", err)
+	}
+	for name, free := range map[string]func() (func(), error){
+		"another purpose": func() (func(), error) { return s.Lock(t.Context(), testKey(), LockCredential) },
+		"another key":     func() (func(), error) { return s.Lock(t.Context(), Key{Server: "https://other"}, LockLogin) },
+	} {
+		if unlock, err := free(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else {
+			unlock()
+		}
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	unlock, err := s.Lock(t.Context(), testKey(), LockLogin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+	unlock() // twice does no harm
+	if _, err := os.Stat(s.lockPath(testKey(), LockLogin)); err != nil {
+		t.Errorf("the lock file is gone: whoever waited for it now waits for another: %v", err)
+	}
+}
+
+func TestLockInterrupted(t *testing.T) {
+	s := openTest(t, t.TempDir(), File, newFake(), generous())
+	unlock, err := s.Lock(t.Context(), testKey(), LockLogin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.Lock(ctx, testKey(), LockLogin)
+	wantErr(t, err, context.Canceled)
+	if errors.Is(err, ErrBusy) {
+		t.Errorf("%v takes an interrupt for a busy lock", err)
+	}
+}
+
+// childKill stores, or deletes, and is killed at the nth step. The argument is: what n backend size folder.
+func childKill(argument string) error {
+	var what, backend, dir string
+	var n, size int
+	if _, err := fmt.Sscan(argument, &what, &n, &backend, &size, &dir); err != nil {
+		return err
+	}
+	s, err := openDisk(dir, backend)
+	if err != nil {
+		return err
+	}
+	s.step = func(string) error {
+		if n--; n == 0 {
+			p, err := os.FindProcess(os.Getpid())
+			if err == nil {
+				err = p.Kill()
+			}
+			if err != nil {
+				return err
+			}
+			select {}
+		}
+		return nil
+	}
+	ctx := context.Background()
+	unlock, err := s.Lock(ctx, testKey(), LockCredential)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if what == "delete" {
+		return s.Delete(ctx, testKey())
+	}
+	_, err = s.Put(ctx, testKey(), Record{Secret: []byte(text(size)), Public: fmt.Appendf(nil, `{"n":%d}`, size)})
+	return err
+}
+
+// A process is killed at every step of a write and of a deletion. After each: one whole record, old or new, with the index to it; no
+// lock; and the next write or deletion leaves nothing of what the dead one began.
+func TestKilledAtEachStep(t *testing.T) {
+	for _, backend := range []string{File, Keychain} {
+		for _, what := range []string{"first put", "put", "delete"} {
+			t.Run(backend+" "+what, func(t *testing.T) {
+				for n := 1; ; n++ {
+					if n > 40 {
+						t.Fatal("never ended")
+					}
+					if !killedAt(t, backend, what, n) {
+						if n < 3 && what != "delete" {
+							t.Fatalf("only %d steps", n)
+						}
+						break
+					}
+				}
+			})
+		}
+	}
+}
+
+// killedAt runs one story and reports whether the process got as far as being killed.
+func killedAt(t *testing.T, backend, what string, n int) bool {
+	t.Helper()
+	dir, ctx := t.TempDir(), t.Context()
+	s, err := openDisk(dir, backend)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const older, newer = 1500, 2500
+	if what != "first put" {
+		if _, err := s.Put(ctx, testKey(), Record{Secret: []byte(text(older)), Public: []byte(`{"n":1500}`)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = child(t, strings.TrimPrefix("kill "+what, ""), n, backend, newer, dir).Run()
+	if strings.HasPrefix(what, "first") {
+		err = child(t, "kill put", n, backend, newer, dir).Run()
+	}
+	killed := err != nil
+	var exit *exec.ExitError
+	if killed && (!errors.As(err, &exit) || exit.ExitCode() == 1) {
+		t.Fatalf("step %d: %v, expected a kill", n, err)
+	}
+	unlock, err := s.tryLock(testKey(), LockCredential)
+	if err != nil {
+		t.Fatalf("step %d: %v", n, err)
+	}
+	unlock()
+	r, err := s.Get(ctx, testKey())
+	switch {
+	case errors.Is(err, ErrNotFound) && what != "put":
+	case err != nil:
+		t.Fatalf("step %d: %v", n, err)
+	case string(r.Secret) != text(older) && string(r.Secret) != text(newer):
+		t.Fatalf("step %d: %d bytes that nobody wrote", n, len(r.Secret))
+	default:
+		if want := fmt.Sprintf(`{"n":%d}`, len(r.Secret)); string(r.Public) != want {
+			t.Errorf("step %d: public %s, want %s", n, r.Public, want)
+		}
+		// Get has healed the index: what status says is what is stored.
+		if e, err := s.Entry(ctx, testKey()); err != nil || e.Generation != r.Generation || string(e.Public) != string(r.Public) {
+			t.Errorf("step %d: index says %+v, %v; stored is generation %d", n, e, err, r.Generation)
+		}
+	}
+	if n%2 == 0 {
+		p, err := s.Put(ctx, testKey(), Record{Secret: []byte("next")})
+		if err != nil || p.Generation <= r.Generation {
+			t.Fatalf("step %d: generation %d after %d, %v", n, p.Generation, r.Generation, err)
+		}
+		if r, err = s.Get(ctx, testKey()); err != nil || string(r.Secret) != "next" {
+			t.Fatalf("step %d: %v", n, err)
+		}
+		if left := append(files(t, dir+"/ring"), files(t, dir+"/keys")...); len(left) != 1 {
+			t.Errorf("step %d: left %q", n, left)
+		}
+	}
+	if err := s.Delete(ctx, testKey()); err != nil {
+		t.Fatalf("step %d: %v", n, err)
+	}
+	if left := append(files(t, dir+"/ring"), files(t, dir+"/keys")...); len(left) > 0 {
+		t.Errorf("step %d: left after deletion: %q", n, left)
+	}
+	if list, err := s.List(ctx); err != nil || len(list) > 0 {
+		t.Errorf("step %d: listed after deletion: %v, %v", n, list, err)
+	}
+	return killed
+}
+
+// Random kills, one after another on the same store, at random moments of a busy process.
+func TestRandomKills(t *testing.T) {
+	for _, backend := range []string{File, Keychain} {
+		t.Run(backend, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := openDisk(dir, backend)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := uint64(0)
+			for i := range 25 {
+				cmd := child(t, "count", backend, dir)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Duration(5+i*2) * time.Millisecond) // the moment of the kill: any will do
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+				r, err := s.Get(t.Context(), testKey())
+				if errors.Is(err, ErrNotFound) && last == 0 {
+					continue
+				}
+				if err != nil {
+					t.Fatalf("kill %d: %v", i, err)
+				}
+				if n, err := strconv.Atoi(string(r.Secret)); err != nil || r.Generation < last || n == 0 {
+					t.Fatalf("kill %d: %q at generation %d after %d", i, r.Secret, r.Generation, last)
+				}
+				last = r.Generation
+			}
+			if err := increment(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			if left := append(files(t, dir+"/ring"), files(t, dir+"/keys")...); len(left) != 1 {
+				t.Errorf("left %q", left)
+			}
+			if temps, _ := filepath.Glob(dir + "/keys/*.tmp"); len(temps) > 0 {
+				t.Errorf("temporary files: %q", temps)
+			}
+		})
+	}
+}
