@@ -78,7 +78,7 @@ func (s *Server) checkProof(r *request, origin, token string) (string, error) {
 	if len(proofs) != 1 {
 		return "", fmt.Errorf("%d DPoP headers, expected one", len(proofs))
 	}
-	signed, err := jose.ParseSigned(proofs[0], []jose.SignatureAlgorithm{jose.ES256})
+	signed, err := jose.ParseSignedCompact(proofs[0], []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil {
 		return "", err
 	}

@@ -86,7 +86,7 @@ func testKey(t *testing.T, kind string) *Key {
 // verified returns header and claims of a JWT, whose signature it checks.
 func verified(t *testing.T, token string, key any, alg string) (header, claims map[string]any) {
 	t.Helper()
-	jws, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
+	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})
 	if err != nil {
 		t.Fatalf("%v in %s", err, token)
 	}
