@@ -76,7 +76,7 @@ func TestWaitTakesTheAnswer(t *testing.T) {
 		done := wait(t, l, expect)
 		res := request(t, http.MethodGet, l.RedirectURI()+good, "")
 		page, _ := io.ReadAll(res.Body)
-		if res.StatusCode != http.StatusOK || !strings.Contains(string(page), "You are logged in") {
+		if res.StatusCode != http.StatusOK || !strings.Contains(string(page), "All done here") {
 			t.Errorf("the browser saw %s: %s", res.Status, page)
 		}
 		if r := <-done; r.code != "c-1" || r.err != nil {

@@ -38,7 +38,7 @@ type content struct {
 }
 
 var (
-	donePage     = content{Good: true, Title: "You are logged in", Detail: "mcpauth has what it needs. You can close this window and go back to your terminal."}
+	donePage     = content{Good: true, Title: "All done here", Detail: "mcpauth has the answer it was waiting for. You can close this window and go back to your terminal."}
 	strangerPage = content{Title: "Nothing to see here", Detail: "This is not the answer that mcpauth is waiting for, so nothing was done with it."}
 	foreignPage  = content{Title: "Login stopped", Detail: "The answer did not come from the authorization server that mcpauth asked, so it was not used. Your terminal says more."}
 	brokenPage   = content{Title: "Login failed", Detail: "The authorization server sent an answer that makes no sense. Your terminal says more."}
