@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/callback"
@@ -136,13 +137,24 @@ func (p *program) report(e flow.Event) {
 			p.out.note("hint: the answer comes to port %d of this machine; from yours: ssh -N -L %d:127.0.0.1:%d user@this-host", e.Port, e.Port, e.Port)
 		}
 	case flow.EventDevice:
-		p.out.note("open this address on any device and enter the code %s:", e.Code)
-		p.address(e.URL)
+		p.out.say("open this address on any device and enter the code " + harmless(e.Code) + ":") // this is what the command is about: --quiet does not hide it
+		p.out.say(harmless(e.URL))
+		if p.deviceLine {
+			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // the person has it on stderr as well
+		}
 	case flow.EventWarning:
 		p.out.warn("%s", e.Message)
 	default:
 		p.out.note("%s", e.Message)
 	}
+}
+
+// deviceCode is what a program that shows the code itself needs, in the words of RFC 8628 §3.2: the first line of login --json.
+type deviceCode struct {
+	Address  string    `json:"verification_uri"`
+	Complete string    `json:"verification_uri_complete"` // the same where the server has no other
+	Code     string    `json:"user_code"`
+	Expires  time.Time `json:"expires_at"`
 }
 
 func (p *program) address(url string) {

@@ -14,7 +14,7 @@ import (
 type loginOptions struct {
 	name, browser, callbackURL               string
 	noBrowser, printURL                      bool
-	secretEnv, secretFile                    string
+	secretEnv, secretFile, idpSecretEnv      string
 	secretStdin                              bool
 	clientID, metadataURL, clientKey, issuer string
 	host, grant, assertion, dpop             string
@@ -76,6 +76,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: the assertion", Destination: &o.assertion},
 		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &o.idp.TokenEndpoint},
 		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: the client there", Destination: &o.idp.ClientID},
+		&cli.StringFlag{Name: "idp-client-secret-env", Category: groupGrant, Usage: "`VAR` enterprise: the secret of that client is in this variable", Destination: &o.idpSecretEnv},
 		&cli.StringFlag{Name: "idp-id-token-file", Category: groupGrant, Usage: "`FILE` enterprise: the ID token", Destination: &o.idp.IDTokenFile},
 		&cli.StringFlag{Name: "dpop", Category: groupGrant, Usage: "`WHEN` bind tokens to a key: auto (default), always or never", Destination: &o.dpop},
 
@@ -111,6 +112,11 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	if err != nil {
 		return err
 	}
+	if o.idpSecretEnv != "" {
+		if o.idp.ClientSecret, err = p.variable("--idp-client-secret-env", o.idpSecretEnv); err != nil {
+			return err
+		}
+	}
 	o.apply(&t, secret)
 	for _, pair := range o.authParams.Value() {
 		name, value, _ := strings.Cut(pair, "=")
@@ -123,6 +129,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	}
 	command, ok := browser(o.browser, o.noBrowser, p.getenv)
 	p.openWith(c, command, ok)
+	p.deviceLine = p.out.json
 	if o.printURL {
 		address, err := c.Pending(ctx, t, o.flow)
 		if err != nil {

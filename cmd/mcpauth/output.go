@@ -132,6 +132,15 @@ func (o *output) document(v any) error {
 	return o.data(b.Bytes())
 }
 
+// line writes a value as JSON on a line of its own.
+func (o *output) line(v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return o.data(append(data, '\n'))
+}
+
 // raw writes JSON as a server sent it, with a line end.
 func (o *output) raw(data json.RawMessage) error { return o.text(string(data)) }
 

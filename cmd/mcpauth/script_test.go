@@ -2,6 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -33,12 +39,13 @@ func TestMain(m *testing.M) {
 //	requests KIND N       wants that many, see demo.Server.Count
 //	await KIND N          waits until there are that many
 //	stored N              wants that many stored logins
+//	keypair ID FILE       makes a key, keeps the private one as PEM, and makes ID a client of the demo server that signs with it
 //	fetch PATH FILE       keeps what the demo server's control endpoint answers, see package demo
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE") != "", Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "server": server, "serve": serve, "requests": requests, "await": await, "stored": storedCredentials, "fetch": fetch,
+			"exits": exits, "server": server, "serve": serve, "requests": requests, "await": await, "stored": storedCredentials, "fetch": fetch, "keypair": keypair,
 		},
 	})
 }
@@ -185,6 +192,24 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%s: %s", args[0], res.Status)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
+// keypair makes a client that proves itself by private_key_jwt.
+func keypair(ts *testscript.TestScript, neg bool, args []string) {
+	s, args := demoServer(ts, args)
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keypair [@NAME] ID FILE")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	ts.Check(err)
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	ts.Check(err)
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	ts.Check(err)
+	text, err := json.Marshal(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})))
+	ts.Check(err)
+	s.AddClient(demo.Client{ID: args[0], Method: "private_key_jwt", Key: text})
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }
 
 // storedCredentials counts the stored logins.

@@ -159,7 +159,7 @@ func (a *attempt) obtainByDevice(ctx context.Context) error {
 		if d.VerificationURIComplete != "" {
 			address = d.VerificationURIComplete
 		}
-		a.c.report(Event{Kind: EventDevice, URL: address, Code: d.UserCode, Message: d.VerificationURI})
+		a.c.report(Event{Kind: EventDevice, URL: address, Code: d.UserCode, Typed: d.VerificationURI, Expires: d.Expires})
 	})
 	if err != nil {
 		return stage("device authorization", clientRefused(err))

@@ -73,13 +73,22 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scopes 
 		return "", err
 	}
 	idp := token.Endpoint{URL: cred.IDP.TokenEndpoint, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server),
-		Client: token.ClientAuth{ID: cred.IDP.ClientID, Method: "none"}}
+		Client: cred.IDP.clientAuth()}
 	tok, err := idp.Exchange(ctx, token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken,
 		RequestedTokenType: token.TypeIDJAG, Audience: cred.Issuer, Scope: joinScopes(scopes)})
 	if err != nil {
 		return "", stage("identity provider", err)
 	}
 	return tok.AccessToken, nil
+}
+
+// clientAuth is how the client proves itself there. There is no metadata to choose by: client_secret_basic is what every provider has to
+// know (RFC 6749 §2.3.1).
+func (i IDP) clientAuth() token.ClientAuth {
+	if i.ClientSecret == "" {
+		return token.ClientAuth{ID: i.ClientID, Method: "none"}
+	}
+	return token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret, Method: "client_secret_basic"}
 }
 
 // readSecret reads a file whose content is sent: without the line end that editors and platforms put there.

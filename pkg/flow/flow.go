@@ -15,6 +15,7 @@ package flow
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,8 +40,11 @@ type Event struct {
 	Kind    EventKind
 	Message string
 	URL     string // the address to open, where there is one
-	Code    string // the code to type there (device authorization)
 	Port    int    // where the answer is awaited on this machine (authorize)
+
+	Code    string    // device: to be typed at Typed, and contained in URL where the server has such an address
+	Typed   string    // device: the address for a code that is typed
+	Expires time.Time // device: the end of the code
 }
 
 // EventKind says what an Event is about.
@@ -76,10 +80,19 @@ type Target struct {
 
 // IDP is the enterprise identity provider of the grant "enterprise".
 type IDP struct {
-	TokenEndpoint string // where the ID token is exchanged (RFC 8693)
-	ClientID      string // the client at the identity provider
-	IDTokenFile   string // read anew for every token
+	TokenEndpoint string `json:"token_endpoint,omitempty"` // where the ID token is exchanged (RFC 8693)
+	ClientID      string `json:"client_id,omitempty"`      // the client at the identity provider
+	ClientSecret  string `json:"client_secret,omitempty"`  // its secret; empty: a public client
+	IDTokenFile   string `json:"id_token_file,omitempty"`  // read anew for every token
 }
+
+// String names the identity provider without the secret.
+func (i IDP) String() string {
+	return fmt.Sprintf("identity provider %s, client %q", i.TokenEndpoint, i.ClientID)
+}
+
+// GoString does the same.
+func (i IDP) GoString() string { return i.String() }
 
 // The grants that Login knows.
 const (
