@@ -85,8 +85,9 @@ func flagsText(title string, flags []cli.Flag) string {
 // entry writes a flag and what it does in two columns.
 func entry(b *strings.Builder, head, text string) {
 	const column = 29
+	fits := len(head) <= column-3
 	head = fmt.Sprintf("  %-*s", column-2, head)
-	if len(head) > column {
+	if !fits {
 		head += "\n" + strings.Repeat(" ", column)
 	}
 	b.WriteString(head + wrap(strings.Fields(text), column) + "\n")
