@@ -33,6 +33,7 @@ type Settings struct {
 	Open        []string      `set:"open" help:"MCP methods that need no token, such as initialize tools/list; * for all, !tools/call for all but one"`
 	StrictInit  bool          `set:"strictinit" help:"answer initialize with a newer version by 400 (as Slack does)"`
 	Methods     []string      `set:"methods" help:"client authentication methods; empty: none client_secret_basic client_secret_post private_key_jwt"`
+	ToolsTTL    time.Duration `set:"tools_ttl" help:"for so long the list of tools may be cached (2026-07-28); 0: 5m, negative: not at all"`
 	SecretTTL   time.Duration `set:"secret_ttl" help:"lifetime of the secrets of registered clients; 0: never ends"`
 	Secrets     bool          `set:"secrets" help:"registration gives every client a secret and asks for it, whatever was asked"`
 	Documents   string        `set:"documents" one:"no yes loopback" help:"client ID metadata documents: no (default), yes, loopback: also over http on this machine"`
@@ -78,6 +79,14 @@ func (v Settings) ttl() time.Duration {
 		return time.Hour
 	}
 	return v.TTL
+}
+
+// toolsTTL is in milliseconds.
+func (v Settings) toolsTTL() int {
+	if v.ToolsTTL == 0 {
+		return 300_000
+	}
+	return int(max(0, v.ToolsTTL.Milliseconds()))
 }
 
 func orText(s, otherwise string) string {

@@ -56,6 +56,7 @@ func (s *Server) newMCPServer(versions []string, header http.Header) *mcp.Server
 		Instructions:              "A server for trying mcpauth. secret_note needs the scope notes:write, all else notes:read.",
 		SupportedProtocolVersions: versions,
 		Capabilities:              &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}},
+		SetCacheable:              func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) { c.TTLMs = s.Settings().toolsTTL() },
 	})
 	for _, t := range tools() {
 		server.AddTool(t.describe(), s.handler(t, header))
