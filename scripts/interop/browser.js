@@ -1,0 +1,69 @@
+// A person at a browser, as far as these servers need one: it follows redirects, keeps cookies, fills the fields of forms and presses
+// their first button.
+//
+//   browser [--deny] [--print] ADDRESS
+//
+// --deny: follow the link that refuses instead of the first form that grants. --print: print the address of mcpauth's callback on stdout
+// instead of opening it, as one who is at another machine would copy it.
+
+const args = process.argv.slice(2);
+const deny = args.includes('--deny');
+const print = args.includes('--print');
+let request = { url: args.at(-1) };
+
+const cookies = new Map(); // origin -> name -> value
+
+// open sends one request with the cookies of its origin and keeps those that come back.
+async function open({ url, form }) {
+  const { origin } = new URL(url);
+  const jar = cookies.get(origin) ?? cookies.set(origin, new Map()).get(origin);
+  const res = await fetch(url, {
+    method: form ? 'POST' : 'GET',
+    body: form,
+    redirect: 'manual',
+    headers: { accept: 'text/html', cookie: [...jar].map((c) => c.join('=')).join('; ') },
+  });
+  for (const line of res.headers.getSetCookie()) {
+    const [name, value] = line.split(';')[0].split(/=(.*)/s);
+    if (value) jar.set(name, value);
+    else jar.delete(name);
+  }
+  return { res, body: await res.text() };
+}
+
+const unescape = (s) => s.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+const attribute = (tag, name) => {
+  const value = new RegExp(`\\s${name}="([^"]*)"`, 'i').exec(tag)?.[1];
+  return value === undefined ? undefined : unescape(value);
+};
+
+// next finds what a person would do on a page, or nothing.
+function next(page, url) {
+  const refuse = deny && /<a\s[^>]*href="([^"]*\/abort)"/i.exec(page);
+  if (refuse) return { url: new URL(unescape(refuse[1]), url).href };
+  const form = /<form\b[^>]*>/i.exec(page);
+  if (!form) return undefined;
+  const end = page.indexOf('</form>', form.index);
+  const fields = new URLSearchParams();
+  for (const [input] of page.slice(form.index, end).matchAll(/<input\b[^>]*>/gi)) {
+    const name = attribute(input, 'name');
+    if (name) fields.set(name, attribute(input, 'value') ?? 'interop');
+  }
+  return { url: new URL(attribute(form[0], 'action') ?? '', url).href, form: fields };
+}
+
+for (let steps = 0; request; steps++) {
+  if (steps > 20) throw new Error(`no end in sight at ${request.url}`);
+  const { url } = request;
+  if (print && new URL(url).pathname === '/callback') {
+    console.log(url);
+    break;
+  }
+  const { res, body } = await open(request);
+  const location = res.headers.get('location');
+  if (res.status >= 400) {
+    console.error(`browser: ${new URL(url).origin}${new URL(url).pathname} answered ${res.status}`);
+    process.exit(1);
+  }
+  request = location ? { url: new URL(location, url).href } : next(body, url);
+}

@@ -1,0 +1,39 @@
+// Drives mcpauth (MCPAUTH_BIN) against each server and prints a line per check.
+
+import { startEverything } from './servers/everything.js';
+import { startOIDC } from './servers/oidc.js';
+import { startSDK } from './servers/sdk.js';
+import { everythingChecks } from './checks/everything.js';
+import { oidcChecks } from './checks/oidc.js';
+import { oidcGrantChecks } from './checks/oidc-grants.js';
+import { sdkChecks } from './checks/sdk.js';
+import { person, run } from './checks/harness.js';
+
+console.info = console.warn = () => {}; // the provider's advice for production
+
+const sets = {
+  oidc: [startOIDC, oidcChecks, oidcGrantChecks],
+  sdk: [startSDK, sdkChecks],
+  everything: [startEverything, everythingChecks],
+};
+
+const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(sets);
+const unknown = names.find((name) => !sets[name]);
+if (unknown) {
+  console.error(`run: no server ${unknown}; there are ${Object.keys(sets).join(', ')}`);
+  process.exit(2);
+}
+
+const total = { passed: 0, failed: 0 };
+for (const name of names) {
+  const [start, ...lists] = sets[name];
+  for (const list of lists) {
+    const server = await start();
+    const { passed, failed } = await run(name, list(server, person()));
+    server.close();
+    total.passed += passed;
+    total.failed += failed;
+  }
+}
+console.log(`${total.passed} passed, ${total.failed} failed`);
+process.exit(total.failed === 0 ? 0 : 1);

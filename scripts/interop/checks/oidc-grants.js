@@ -1,0 +1,95 @@
+// The other ways to a token at the strict provider: bound to a key, by device code, by a machine's key, by a client ID metadata document;
+// and a resource whose tokens are signed.
+
+import assert from 'node:assert/strict';
+
+import { browser, command, transcript } from './harness.js';
+import { expire, noSecrets, refused, status, whoami } from './steps.js';
+import { documentURL } from '../servers/oidc.js';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export function oidcGrantChecks(server, mcpauth) {
+  const alone = { env: { BROWSER: 'none' } };
+  const last = () => server.seen.at(-1);
+
+  // renewed lets the login's token expire and asserts that the next call gets another by that grant.
+  async function renewed(name, grant) {
+    server.ttl = 2;
+    await mcpauth(`refresh ${name}`, alone);
+    await expire(mcpauth, name);
+    server.ttl = 600;
+    const before = server.seen.length;
+    const me = await whoami(mcpauth, name, alone);
+    assert.deepEqual(server.seen.slice(before).map((s) => s.grant), [grant]);
+    return me;
+  }
+
+  return {
+    'DPoP: login and call': async () => {
+      await mcpauth(`login ${server.url} --name bound --dpop always`);
+      assert.equal(last().answer.token_type, 'DPoP');
+      assert.equal((await status(mcpauth, 'bound')).token_type, 'DPoP');
+      assert.equal((await whoami(mcpauth, 'bound', alone)).scheme, 'dpop');
+    },
+    'DPoP: the stolen token is no good without its key': () => refused(server.url, last().answer.access_token),
+    'DPoP: silent renewal': async () => {
+      assert.equal((await renewed('bound', 'refresh_token')).scheme, 'dpop');
+    },
+    'DPoP: step-up': async () => {
+      await mcpauth('call bound write_note note=x');
+      assert.equal((await whoami(mcpauth, 'bound', alone)).scheme, 'dpop');
+    },
+    'DPoP: logout': async () => {
+      const { client, answer } = last();
+      await mcpauth('logout bound', alone);
+      assert.equal(await server.provider.RefreshToken.find(answer.refresh_token), undefined);
+      assert.equal(await server.provider.Client.find(client), undefined);
+    },
+    'device code: login': async () => {
+      let approval;
+      await mcpauth(`login ${server.url} --name device --grant device_code`, {
+        ...alone,
+        line: (l) => {
+          if (l.startsWith(server.issuer)) approval ??= command(browser, [l], { env: process.env });
+        },
+      });
+      await approval;
+      assert.equal(last().grant, 'urn:ietf:params:oauth:grant-type:device_code');
+      assert.equal((await whoami(mcpauth, 'device', alone)).subject, 'interop');
+    },
+    'device code: silent renewal': () => renewed('device', 'refresh_token'),
+    'device code: logout': () => mcpauth('logout device', alone),
+    'client credentials by private_key_jwt: login and call': async () => {
+      const key = join(mcpauth.home, 'machine.pem');
+      writeFileSync(key, server.machineKey, { mode: 0o600 });
+      await mcpauth(`login ${server.url} --name machine --grant client_credentials --client-id machine --client-key ${key}`, alone);
+      const me = await whoami(mcpauth, 'machine', alone);
+      assert.equal(me.client, 'machine');
+      assert.equal(me.audience, server.url);
+    },
+    'client credentials by private_key_jwt: silent renewal': () => renewed('machine', 'client_credentials'),
+    'client credentials by private_key_jwt: step-up': async () => {
+      await mcpauth('call machine write_note note=x', alone);
+    },
+    'client credentials by private_key_jwt: logout': async () => {
+      await mcpauth('logout machine', alone);
+      await refused(server.url, last().answer.access_token);
+    },
+    'client ID metadata document: login and call': async () => {
+      await mcpauth(`login ${server.url} --name document --client-metadata-url ${documentURL}`);
+      assert.equal((await whoami(mcpauth, 'document', alone)).client, documentURL);
+      assert.equal((await status(mcpauth, 'document')).registration, 'metadata_document');
+    },
+    'client ID metadata document: silent renewal': () => renewed('document', 'refresh_token'),
+    'client ID metadata document: logout': () => mcpauth('logout document', alone),
+    'signed access tokens: login and call': async () => {
+      await mcpauth(`login ${server.jwtURL} --name signed`);
+      assert.equal(last().answer.access_token.split('.').length, 3);
+      assert.equal((await whoami(mcpauth, 'signed', alone)).audience, server.jwtURL);
+      await refused(server.url, last().answer.access_token);
+      await mcpauth('logout signed', alone);
+    },
+    'no token was ever printed': async () => noSecrets(transcript.text, server.seen.map((s) => s.answer)),
+  };
+}

@@ -1,0 +1,122 @@
+// A strict OpenID provider (oidc-provider) and, at an origin of its own, an MCP server that takes its tokens: at /mcp opaque ones, which
+// are introspected, at /jwt/mcp signed ones.
+
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import express from 'express';
+import Provider, { errors } from 'oidc-provider';
+
+import { listen } from './listen.js';
+import { mcpRoutes } from './resource.js';
+import { scopes } from './notes.js';
+
+// The account of the client ID metadata document: no such host exists, so the provider is given the document without asking one.
+export const documentURL = 'https://client.example/mcpauth.json';
+
+const key = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
+const jwk = (k) => ({ ...k.export({ format: 'jwk' }), use: 'sig', alg: 'ES256' });
+
+export async function startOIDC({ ports = [0, 0] } = {}) {
+  const auth = await listen(ports[1]);
+  const mcp = await listen(ports[0]);
+  const machineKey = key();
+  const introspector = { id: 'notes-server', secret: randomBytes(16).toString('hex') };
+  const state = {
+    ttl: 600, // of access tokens, in seconds
+    seen: [], // token requests that succeeded: { grant, client, answer }
+    issuer: auth.origin,
+    url: `${mcp.origin}/mcp`,
+    jwtURL: `${mcp.origin}/jwt/mcp`,
+    machineKey: machineKey.export({ type: 'pkcs8', format: 'pem' }),
+    close: () => [auth, mcp].forEach((l) => l.close()),
+  };
+
+  const provider = new Provider(auth.origin, {
+    clients: [
+      machineClient(machineKey),
+      { client_id: introspector.id, client_secret: introspector.secret, redirect_uris: [], response_types: [], grant_types: [] },
+    ],
+    cookies: { keys: [randomBytes(16).toString('hex')] },
+    jwks: { keys: [jwk(key())] },
+    clientDefaults: { id_token_signed_response_alg: 'ES256' },
+    clientAuthMethods: ['none', 'client_secret_basic', 'private_key_jwt'],
+    enabledJWA: { clientAuthSigningAlgValues: ['ES256'] },
+    pkce: { required: () => true },
+    rotateRefreshToken: true,
+    ttl: { AccessToken: () => state.ttl, ClientCredentials: () => state.ttl, RefreshToken: 3600, Grant: 3600, Session: 3600, Interaction: 600 },
+    fetch: fetchDocument,
+    features: features(state),
+  });
+  provider.on('grant.success', (ctx) => {
+    state.seen.push({ grant: ctx.oidc.params.grant_type, client: ctx.oidc.client.clientId, answer: ctx.body });
+  });
+  state.provider = provider;
+  auth.serve(provider.callback());
+
+  const app = express();
+  for (const [path, url] of [['/mcp', state.url], ['/jwt/mcp', state.jwtURL]]) {
+    mcpRoutes(app, { path, url, issuer: auth.origin, introspector, signed: url === state.jwtURL });
+  }
+  mcp.serve(app);
+  return state;
+}
+
+// machineClient proves itself by a key and needs nobody at a browser.
+function machineClient(k) {
+  return {
+    client_id: 'machine',
+    token_endpoint_auth_method: 'private_key_jwt',
+    grant_types: ['client_credentials'],
+    redirect_uris: [],
+    response_types: [],
+    jwks: { keys: [publicJWK(k)] },
+  };
+}
+
+function publicJWK(k) {
+  const { d, ...rest } = jwk(k);
+  return rest;
+}
+
+function features(state) {
+  const on = { enabled: true };
+  return {
+    devInteractions: on,
+    registration: on,
+    registrationManagement: on,
+    revocation: on,
+    introspection: on,
+    deviceFlow: on,
+    clientCredentials: on,
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
+    clientIdMetadataDocument: { enabled: true, ack: 'draft-02' },
+    resourceIndicators: {
+      enabled: true,
+      defaultResource: () => undefined,
+      getResourceServerInfo(ctx, resource) {
+        const known = { [state.url]: 'opaque', [state.jwtURL]: 'jwt' };
+        if (!known[resource]) throw new errors.InvalidTarget();
+        return {
+          scope: scopes.join(' '),
+          audience: resource,
+          accessTokenTTL: state.ttl,
+          accessTokenFormat: known[resource],
+          jwt: { sign: { alg: 'ES256' } },
+        };
+      },
+    },
+  };
+}
+
+// fetchDocument answers for the host of the client ID metadata document and for no other.
+async function fetchDocument(url) {
+  if (String(url) !== documentURL) throw new Error(`no way to ${url}`);
+  return Response.json({
+    client_id: documentURL,
+    client_name: 'mcpauth',
+    application_type: 'native',
+    redirect_uris: ['http://127.0.0.1/callback'],
+    grant_types: ['authorization_code', 'refresh_token'],
+    response_types: ['code'],
+    token_endpoint_auth_method: 'none',
+  });
+}

@@ -1,0 +1,79 @@
+// The resource server's side in front of the MCP endpoint: metadata (RFC 9728), and a check of every token for activity, audience,
+// scope and, where it is bound to a key, the proof of possession (RFC 9449 §7).
+
+import { createHash } from 'node:crypto';
+import express from 'express';
+import { EmbeddedJWK, calculateJwkThumbprint, createRemoteJWKSet, jwtVerify } from 'jose';
+import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+
+import { notesServer, scopeOf, scopes } from './notes.js';
+
+export function mcpRoutes(app, o) {
+  const metadata = new URL(o.url);
+  metadata.pathname = `/.well-known/oauth-protected-resource${metadata.pathname}`;
+  const verify = o.signed ? verifySigned(o) : verifyOpaque(o);
+  app.get(metadata.pathname, (req, res) => res.json({
+    resource: o.url,
+    authorization_servers: [o.issuer],
+    scopes_supported: scopes,
+    bearer_methods_supported: ['header'],
+    dpop_signing_alg_values_supported: ['ES256'],
+  }));
+  app.all(o.path, express.json(), async (req, res) => {
+    const refuse = (status, error, scope) => {
+      const words = [error && `error="${error}"`, `scope="${scope}"`, `resource_metadata="${metadata.href}"`].filter(Boolean);
+      res.set('WWW-Authenticate', [`Bearer ${words.join(', ')}`, 'DPoP algs="ES256"']).status(status).json({ error });
+    };
+    const [scheme, token] = (req.headers.authorization ?? '').split(' ');
+    if (!token) return refuse(401, undefined, 'notes:read');
+    const claims = await verify(token).catch(() => undefined);
+    if (!claims || ![claims.aud].flat().includes(o.url) || !(await possessed(req, scheme, token, claims, o))) {
+      return refuse(401, 'invalid_token', 'notes:read');
+    }
+    const granted = (claims.scope ?? '').split(' ');
+    const needed = scopeOf(req.body);
+    if (!granted.includes(needed)) return refuse(403, 'insufficient_scope', needed);
+    if (req.method !== 'POST') return res.status(405).set('Allow', 'POST').end();
+    req.auth = { token, clientId: claims.client_id, scopes: granted, extra: { scheme: scheme.toLowerCase(), subject: claims.sub, audience: claims.aud } };
+    return speak(req, res);
+  });
+}
+
+// speak answers one request without a session.
+async function speak(req, res) {
+  const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });
+  const server = notesServer();
+  res.on('close', () => server.close());
+  await server.connect(transport);
+  await transport.handleRequest(req, res, req.body);
+}
+
+// verifyOpaque asks the provider (RFC 7662), so that a revoked token is refused at once.
+const verifyOpaque = ({ issuer, introspector }) => async (token) => {
+  const basic = Buffer.from(`${introspector.id}:${introspector.secret}`).toString('base64');
+  const res = await fetch(`${issuer}/token/introspection`, {
+    method: 'POST', headers: { authorization: `Basic ${basic}` }, body: new URLSearchParams({ token }),
+  });
+  const claims = await res.json();
+  return claims.active ? claims : undefined;
+};
+
+// verifySigned checks a JWT access token by itself (RFC 9068 §4).
+const verifySigned = ({ issuer, url }) => {
+  const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`));
+  return async (token) => (await jwtVerify(token, keys, { issuer, audience: url, typ: 'at+jwt' })).payload;
+};
+
+// possessed: a bound token comes with a proof for this very request, an unbound one as a bearer token.
+async function possessed(req, scheme, token, claims, { url }) {
+  const bound = claims.cnf?.jkt;
+  if (!bound) return scheme.toLowerCase() === 'bearer';
+  if (scheme.toLowerCase() !== 'dpop' || typeof req.headers.dpop !== 'string') return false;
+  try {
+    const { payload, protectedHeader } = await jwtVerify(req.headers.dpop, EmbeddedJWK, { typ: 'dpop+jwt', algorithms: ['ES256'], maxTokenAge: 60 });
+    return payload.htm === req.method && payload.htu === url && payload.ath === createHash('sha256').update(token).digest('base64url')
+      && (await calculateJwkThumbprint(protectedHeader.jwk)) === bound;
+  } catch {
+    return false;
+  }
+}
