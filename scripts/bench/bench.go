@@ -100,7 +100,7 @@ func (b *bench) path() string {
 
 // sample is one run of a command.
 type sample struct {
-	wall   time.Duration // until its output ended: what the next program of a pipe waits for
+	wall   time.Duration // until the last byte of its output: the result is printed
 	memory int64         // peak resident set, in bytes
 }
 
@@ -116,12 +116,24 @@ func (b *bench) measure(c *exec.Cmd) (sample, error) {
 	if err := c.Start(); err != nil {
 		return sample{}, err
 	}
-	_, copyErr := io.Copy(io.Discard, out)
-	wall := time.Since(begin)
+	clock := &stopwatch{begin: begin}
+	_, copyErr := io.Copy(clock, out)
+	wall := clock.last
 	if err := c.Wait(); err != nil || copyErr != nil {
 		return sample{}, fmt.Errorf("%s: %w\n%s", strings.Join(c.Args[:min(4, len(c.Args))], " "), err, complaint.String())
 	}
 	return sample{wall, maxRSS(c.ProcessState)}, nil
+}
+
+// stopwatch notes when something was last written to it.
+type stopwatch struct {
+	begin time.Time
+	last  time.Duration
+}
+
+func (s *stopwatch) Write(p []byte) (int, error) {
+	s.last = time.Since(s.begin)
+	return len(p), nil
 }
 
 // repeat measures a command n times and returns the median time, and the most memory.
