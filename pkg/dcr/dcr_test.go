@@ -68,6 +68,22 @@ func TestRegisterAsks(t *testing.T) {
 	}
 }
 
+// Left out, response_types means code (RFC 7591 §2): oidc-provider then refuses a device for its missing redirect addresses.
+func TestRegisterWithoutRedirectNamesNoResponseType(t *testing.T) {
+	r := newRegistrar(t, reply{status: 201, body: `{"client_id":"c"}`})
+	o := r.options()
+	o.RedirectURI, o.GrantTypes = "", []string{"urn:ietf:params:oauth:grant-type:device_code"}
+	if _, err := Register(context.Background(), o); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := r.asked[0]["response_types"].([]any); !ok || len(got) != 0 {
+		t.Errorf("response_types %v, want an empty list", r.asked[0]["response_types"])
+	}
+	if _, ok := r.asked[0]["redirect_uris"]; ok {
+		t.Error("redirect addresses of a client that has none")
+	}
+}
+
 func TestRegisterReadsTheAnswer(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -40,7 +40,7 @@ type request struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
 	GrantTypes      []string `json:"grant_types"`
-	ResponseTypes   []string `json:"response_types,omitempty"`
+	ResponseTypes   []string `json:"response_types"` // left out it means code, which needs redirect addresses (RFC 7591 §2; oidc-provider says so)
 	AuthMethod      string   `json:"token_endpoint_auth_method"`
 	ApplicationType string   `json:"application_type"` // without "native", servers refuse http on loopback
 	Scope           string   `json:"scope,omitempty"`
@@ -88,7 +88,7 @@ func Register(ctx context.Context, o Options) (Client, error) {
 }
 
 func (o Options) request() request {
-	r := request{ClientName: o.ClientName, GrantTypes: o.GrantTypes, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
+	r := request{ClientName: o.ClientName, GrantTypes: o.GrantTypes, ResponseTypes: []string{}, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
 		SoftwareID: "mcpauth", SoftwareVersion: o.SoftwareVersion}
 	if r.ClientName == "" {
 		r.ClientName = "mcpauth"
