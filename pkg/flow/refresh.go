@@ -89,6 +89,9 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 		if !cred.hasToken() {
 			return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 		}
+		if why.rejected {
+			c.expire(ctx, t, cred)
+		}
 		return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 	}
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
@@ -112,6 +115,19 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	}
 	c.finish(ctx, t, cred, "renewed", nil)
 	return cred, nil
+}
+
+// expire records that the server refused a token which has time left and cannot be renewed, so that status and login --if-needed do not
+// take it for usable: oidc-provider ends the access token with the grant when it sees a refresh token twice. The token itself is kept: a
+// 401 is no proof that it is dead.
+func (c *Client) expire(ctx context.Context, t Target, cred Credential) {
+	if !alive(cred.Token, c.now()) {
+		return
+	}
+	cred.Token.Expiry = c.now()
+	if err := c.save(context.WithoutCancel(ctx), t, &cred); err != nil {
+		c.warn(err.Error())
+	}
 }
 
 // adoptable reports whether the stored credential already is what the caller wants, because another process renewed it.

@@ -1,9 +1,11 @@
 package flow
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"mcpauth/internal/demo"
 	"mcpauth/pkg/token"
 )
 
@@ -102,5 +104,28 @@ func TestStateAt(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// Seen at oidc-provider, which ends the access token with a grant whose refresh token it sees twice: what the server refused and nothing
+// can renew was still called valid, and login --if-needed did nothing.
+func TestRefusedTokenWithoutRenewalIsNotValid(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "revoke")
+	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrGrantRejected) {
+		t.Fatalf("got %v, want ErrGrantRejected", err)
+	}
+	if s, err := b.c.Status(ctx, b.t); err != nil || s.State != StateValid {
+		t.Fatalf("before the server was asked: %s, %v", s.State, err)
+	}
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); !errors.Is(err, ErrNoRefreshToken) {
+		t.Fatalf("got %v, want ErrNoRefreshToken", err)
+	}
+	if s, err := b.c.Status(ctx, b.t); err != nil || s.Usable() {
+		t.Errorf("after the server refused it: %s, %v", s.State, err)
+	}
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{IfNeeded: true}); err != nil || b.opened.Load() != 2 {
+		t.Errorf("--if-needed: %v, browser opened %d times, want 2", err, b.opened.Load())
 	}
 }
