@@ -62,11 +62,12 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 }
 
 func (c *Client) login(ctx context.Context, t Target, o LoginOptions) error {
-	if err := checkTarget(t); err != nil {
-		return err
-	}
 	before, err := c.loadOrNew(ctx, t)
 	if err != nil {
+		return err
+	}
+	t, o = again(t, o, before)
+	if err := checkTarget(t); err != nil {
 		return err
 	}
 	if o.IfNeeded && needless(before, t, c.now()) {

@@ -41,6 +41,11 @@ func (p pending) GoString() string { return p.String() }
 
 // Pending begins a login and returns the address to open. Finish ends it, within an hour, in this or any other process.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
+	cred, err := c.loadOrNew(ctx, t)
+	if err != nil {
+		return "", err
+	}
+	t, o = again(t, o, cred)
 	if err := checkTarget(t); err != nil {
 		return "", err
 	}
@@ -51,10 +56,6 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		return "", err
 	}
 	c.sweepPending(ctx, t)
-	cred, err := c.loadOrNew(ctx, t)
-	if err != nil {
-		return "", err
-	}
 	a := &attempt{c: c, t: t, o: o, cred: cred, began: c.now()}
 	if err := a.discover(ctx); err != nil {
 		return "", err
