@@ -5,14 +5,17 @@ import { startOIDC } from './servers/oidc.js';
 import { startSDK } from './servers/sdk.js';
 import { everythingChecks } from './checks/everything.js';
 import { oidcChecks } from './checks/oidc.js';
+import { oidcFaultChecks } from './checks/oidc-faults.js';
 import { oidcGrantChecks } from './checks/oidc-grants.js';
 import { sdkChecks } from './checks/sdk.js';
 import { person, run } from './checks/harness.js';
 
 console.info = console.warn = () => {}; // the provider's advice for production
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
+
 const sets = {
-  oidc: [startOIDC, oidcChecks, oidcGrantChecks],
+  oidc: [startOIDC, oidcChecks, oidcGrantChecks, oidcFaultChecks],
   sdk: [startSDK, sdkChecks],
   everything: [startEverything, everythingChecks],
 };

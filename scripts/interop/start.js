@@ -1,6 +1,6 @@
 // Starts one server for a person, and says how to log in to it.
 
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -8,12 +8,15 @@ import { documentURL, startOIDC } from './servers/oidc.js';
 import { startSDK } from './servers/sdk.js';
 import { startEverything } from './servers/everything.js';
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(0));
+
 const port = Number(process.argv[3] ?? 9300);
 const servers = {
   async oidc() {
     const s = await startOIDC({ ports: [port, port + 1] });
     const file = join(tmpdir(), `interop-machine-${port}.pem`);
     writeFileSync(file, s.machineKey, { mode: 0o600 });
+    process.on('exit', () => rmSync(file));
     return `MCP server ${s.url} (opaque tokens), ${s.jwtURL} (signed tokens); issuer ${s.issuer}; any name and password will do
 
   mcpauth login ${s.url} --name notes
@@ -22,7 +25,8 @@ const servers = {
   mcpauth login ${s.url} --name bound --dpop always
   mcpauth login ${s.url} --name device --grant device_code
   mcpauth login ${s.url} --name machine --grant client_credentials --client-id machine --client-key ${file}
-  mcpauth login ${s.url} --name document --client-metadata-url ${documentURL}`;
+  mcpauth login ${s.url} --name document --client-metadata-url ${documentURL}
+  SECRET='${s.confidential.secret}' mcpauth login ${s.url} --name secret --client-id ${s.confidential.id} --client-secret-env SECRET`;
   },
   async sdk() {
     const s = await startSDK({ port });

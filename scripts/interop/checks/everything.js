@@ -1,6 +1,8 @@
 // What tools answer, at the protocol's own test server: text, a picture, an error, structured content, questions.
 
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 export function everythingChecks(server, mcpauth) {
   const call = (rest, o) => mcpauth(`call ${server.url} ${rest}`, o);
@@ -16,12 +18,31 @@ export function everythingChecks(server, mcpauth) {
       assert.equal(picture.mimeType, 'image/png');
       assert.match(Buffer.from(picture.data, 'base64').toString('latin1'), /^\x89PNG/);
     },
+    'picture, saved': async () => {
+      const folder = join(mcpauth.home, 'pictures');
+      const { stdout } = await call(`get-tiny-image --save-dir ${folder}`);
+      assert.match(stdout, /image/);
+      const files = readdirSync(folder);
+      assert.equal(files.length, 1);
+      assert.match(readFileSync(join(folder, files[0]), 'latin1'), /^\x89PNG/);
+    },
+    'links are named on stderr': async () => assert.match((await call('get-resource-links count=2')).stderr, /demo:\/\/resource/),
     'structured content': async () => {
       const { json } = await call('get-structured-content --json location=Chicago');
       assert.equal(typeof json.structuredContent.temperature, 'number');
     },
     'tool error': () => call('get-structured-content --args {"location":"Atlantis"}', { code: 3 }),
     'unknown tool': () => call('no-such-tool', { code: 2 }),
+    'a question declined': async () => {
+      const { stdout, stderr } = await call('trigger-elicitation-request');
+      assert.match(stdout, /declined/);
+      assert.match(stderr, /--elicit/);
+    },
+    'a question answered from a file': async () => {
+      writeFileSync(join(mcpauth.home, 'answer.json'), JSON.stringify({ name: 'Ann' }));
+      const { stdout } = await call('trigger-elicitation-request --elicit @answer.json');
+      assert.match(stdout, /Name: Ann/);
+    },
     progress: async () => assert.match((await call('trigger-long-running-operation duration=1 steps=2')).stdout, /completed/),
   };
 }

@@ -12,7 +12,7 @@ export const browser = join(dirname(fileURLToPath(import.meta.url)), '..', 'brow
 
 // person returns a function that runs mcpauth in a fresh home. It resolves to { code, stdout, stderr, json } and fails when the exit code
 // is not the expected one. Options: code (0), env, stdin, line (called with each line of
-// stderr), secret (what it prints is one).
+// stderr), secret (what it prints is one), kill (called with the process).
 export function person() {
   const home = mkdtempSync(join(tmpdir(), 'interop-'));
   const env = {
@@ -31,7 +31,7 @@ export function person() {
 export const transcript = { text: '' };
 
 // command runs a program to its end.
-export async function command(program, args, { code = 0, env, cwd, stdin = '', line } = {}) {
+export async function command(program, args, { code = 0, env, cwd, stdin = '', line, kill } = {}) {
   const child = spawn(program, args, { env, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
   const out = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr']) {
@@ -42,6 +42,7 @@ export async function command(program, args, { code = 0, env, cwd, stdin = '', l
     });
   }
   child.stdin.on('error', () => {}).end(stdin);
+  kill?.(child);
   const timer = setTimeout(() => child.kill(), 30_000);
   const got = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve));
   clearTimeout(timer);

@@ -2,12 +2,12 @@
 // and a resource whose tokens are signed.
 
 import assert from 'node:assert/strict';
-
-import { browser, command, transcript } from './harness.js';
-import { expire, noSecrets, refused, status, whoami } from './steps.js';
-import { documentURL } from '../servers/oidc.js';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+
+import { documentURL } from '../servers/oidc.js';
+import { browser, command, transcript } from './harness.js';
+import { expire, noSecrets, refused, status, whoami } from './steps.js';
 
 export function oidcGrantChecks(server, mcpauth) {
   const alone = { env: { BROWSER: 'none' } };
@@ -83,6 +83,20 @@ export function oidcGrantChecks(server, mcpauth) {
     },
     'client ID metadata document: silent renewal': () => renewed('document', 'refresh_token'),
     'client ID metadata document: logout': () => mcpauth('logout document', alone),
+    'client with a secret: login and call': async () => {
+      const { id, secret } = server.confidential;
+      await mcpauth(`login ${server.url} --name secret --client-id ${id} --client-secret-env SECRET`, { env: { SECRET: secret } });
+      assert.equal((await whoami(mcpauth, 'secret', alone)).client, id);
+    },
+    'client with a secret: silent renewal': () => renewed('secret', 'refresh_token'),
+    'client with a secret: step-up as the same client': async () => {
+      await mcpauth('call secret write_note note=x');
+      assert.equal((await whoami(mcpauth, 'secret', alone)).client, server.confidential.id);
+    },
+    'client with a secret: logout': async () => {
+      await mcpauth('logout secret', alone);
+      await refused(server.url, last().answer.access_token);
+    },
     'signed access tokens: login and call': async () => {
       await mcpauth(`login ${server.jwtURL} --name signed`);
       assert.equal(last().answer.access_token.split('.').length, 3);

@@ -97,7 +97,7 @@ export function oidcChecks(server, mcpauth) {
         assert.match(JSON.parse(stderr.trim().split('\n').at(-1)).error.code, /^(invalid_grant|login_required)$/);
       }
       await mcpauth('status notes', { code: 4 });
-      await mcpauth('login notes');
+      await mcpauth('login notes --if-needed');
       await whoami(mcpauth, 'notes', alone);
     },
     'a registration forgotten by the server is made anew by the next call': async () => {

@@ -54,7 +54,8 @@ export function sdkChecks(server, mcpauth) {
       await refused(server.url, last().answer.access_token);
       await mcpauth('refresh notes', { ...alone, code: 4 });
       await mcpauth('call notes whoami', { ...alone, code: 4 });
-      await mcpauth('login notes');
+      await mcpauth('status notes', { code: 4 });
+      await mcpauth('login notes --if-needed');
       await whoami(mcpauth, 'notes', alone);
     },
     'a registration forgotten by the server is made anew by the next call': async () => {

@@ -11,7 +11,7 @@ export async function startEverything({ port = 0 } = {}) {
   free.close();
   const chosen = new URL(free.origin).port;
   const program = createRequire(import.meta.url).resolve('@modelcontextprotocol/server-everything/dist/index.js');
-  const child = spawn(process.execPath, [program, 'streamableHttp'], { env: { ...process.env, PORT: chosen }, stdio: 'ignore' });
+  const child = spawn(process.execPath, [program, 'streamableHttp'], { env: { PATH: process.env.PATH, PORT: chosen }, stdio: 'ignore' });
   const close = () => child.kill();
   process.on('exit', close);
   const url = `${free.origin}/mcp`;

@@ -9,11 +9,21 @@ import { listen } from './listen.js';
 import { mcpRoutes } from './resource.js';
 import { scopes } from './notes.js';
 
-// The account of the client ID metadata document: no such host exists, so the provider is given the document without asking one.
+// The client ID metadata document: its host does not exist, so the provider is handed the document without asking anybody.
 export const documentURL = 'https://client.example/mcpauth.json';
 
 const key = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
 const jwk = (k) => ({ ...k.export({ format: 'jwk' }), use: 'sig', alg: 'ES256' });
+
+const loopback = {
+  application_type: 'native',
+  redirect_uris: ['http://127.0.0.1/callback'],
+  grant_types: ['authorization_code', 'refresh_token'],
+  response_types: ['code'],
+};
+
+// Characters that HTTP Basic carries only when they are form-encoded first (RFC 6749 §2.3.1).
+const confidential = { id: 'notes:client', secret: 'p+%/:& ~=' };
 
 export async function startOIDC({ ports = [0, 0] } = {}) {
   const auth = await listen(ports[1]);
@@ -27,12 +37,15 @@ export async function startOIDC({ ports = [0, 0] } = {}) {
     url: `${mcp.origin}/mcp`,
     jwtURL: `${mcp.origin}/jwt/mcp`,
     machineKey: machineKey.export({ type: 'pkcs8', format: 'pem' }),
+    confidential, // a client registered beforehand, with a secret
+    answering: undefined, // called with each answer of the token endpoint before it is sent
     close: () => [auth, mcp].forEach((l) => l.close()),
   };
 
   const provider = new Provider(auth.origin, {
     clients: [
       machineClient(machineKey),
+      { ...loopback, client_id: confidential.id, client_secret: confidential.secret, token_endpoint_auth_method: 'client_secret_basic' },
       { client_id: introspector.id, client_secret: introspector.secret, redirect_uris: [], response_types: [], grant_types: [] },
     ],
     cookies: { keys: [randomBytes(16).toString('hex')] },
@@ -48,6 +61,10 @@ export async function startOIDC({ ports = [0, 0] } = {}) {
   });
   provider.on('grant.success', (ctx) => {
     state.seen.push({ grant: ctx.oidc.params.grant_type, client: ctx.oidc.client.clientId, answer: ctx.body });
+  });
+  provider.use(async (ctx, next) => {
+    await next();
+    if (ctx.path === '/token') await state.answering?.(ctx);
   });
   state.provider = provider;
   auth.serve(provider.callback());
@@ -110,13 +127,5 @@ function features(state) {
 // fetchDocument answers for the host of the client ID metadata document and for no other.
 async function fetchDocument(url) {
   if (String(url) !== documentURL) throw new Error(`no way to ${url}`);
-  return Response.json({
-    client_id: documentURL,
-    client_name: 'mcpauth',
-    application_type: 'native',
-    redirect_uris: ['http://127.0.0.1/callback'],
-    grant_types: ['authorization_code', 'refresh_token'],
-    response_types: ['code'],
-    token_endpoint_auth_method: 'none',
-  });
+  return Response.json({ ...loopback, client_id: documentURL, client_name: 'mcpauth', token_endpoint_auth_method: 'none' });
 }

@@ -1,7 +1,7 @@
 // The resource server's side in front of the MCP endpoint: metadata (RFC 9728), and a check of every token for activity, audience,
 // scope and, where it is bound to a key, the proof of possession (RFC 9449 §7).
 
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import express from 'express';
 import { EmbeddedJWK, calculateJwkThumbprint, createRemoteJWKSet, jwtVerify } from 'jose';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
@@ -11,6 +11,7 @@ import { notesServer, scopeOf, scopes } from './notes.js';
 export function mcpRoutes(app, o) {
   const metadata = new URL(o.url);
   metadata.pathname = `/.well-known/oauth-protected-resource${metadata.pathname}`;
+  const nonce = randomUUID();
   const verify = o.signed ? verifySigned(o) : verifyOpaque(o);
   app.get(metadata.pathname, (req, res) => res.json({
     resource: o.url,
@@ -27,8 +28,10 @@ export function mcpRoutes(app, o) {
     const [scheme, token] = (req.headers.authorization ?? '').split(' ');
     if (!token) return refuse(401, undefined, 'notes:read');
     const claims = await verify(token).catch(() => undefined);
-    if (!claims || ![claims.aud].flat().includes(o.url) || !(await possessed(req, scheme, token, claims, o))) {
-      return refuse(401, 'invalid_token', 'notes:read');
+    const proof = claims && (await possession(req, scheme, token, claims, o));
+    if (!proof || ![claims.aud].flat().includes(o.url)) return refuse(401, 'invalid_token', 'notes:read');
+    if (proof.bound && proof.nonce !== nonce) {
+      return res.set({ 'WWW-Authenticate': 'DPoP error="use_dpop_nonce"', 'DPoP-Nonce': nonce }).status(401).end();
     }
     const granted = (claims.scope ?? '').split(' ');
     const needed = scopeOf(req.body);
@@ -64,16 +67,18 @@ const verifySigned = ({ issuer, url }) => {
   return async (token) => (await jwtVerify(token, keys, { issuer, audience: url, typ: 'at+jwt' })).payload;
 };
 
-// possessed: a bound token comes with a proof for this very request, an unbound one as a bearer token.
-async function possessed(req, scheme, token, claims, { url }) {
-  const bound = claims.cnf?.jkt;
-  if (!bound) return scheme.toLowerCase() === 'bearer';
-  if (scheme.toLowerCase() !== 'dpop' || typeof req.headers.dpop !== 'string') return false;
+// possession tells whether the sender may use the token: an unbound one as a bearer token, a bound one with a proof for this very request,
+// whose nonce is returned.
+async function possession(req, scheme, token, claims, { url }) {
+  const key = claims.cnf?.jkt;
+  if (!key) return scheme.toLowerCase() === 'bearer' && { bound: false };
+  if (scheme.toLowerCase() !== 'dpop' || typeof req.headers.dpop !== 'string') return undefined;
   try {
     const { payload, protectedHeader } = await jwtVerify(req.headers.dpop, EmbeddedJWK, { typ: 'dpop+jwt', algorithms: ['ES256'], maxTokenAge: 60 });
-    return payload.htm === req.method && payload.htu === url && payload.ath === createHash('sha256').update(token).digest('base64url')
-      && (await calculateJwkThumbprint(protectedHeader.jwk)) === bound;
+    const good = payload.htm === req.method && payload.htu === url && payload.ath === createHash('sha256').update(token).digest('base64url')
+      && (await calculateJwkThumbprint(protectedHeader.jwk)) === key;
+    return good ? { bound: true, nonce: payload.nonce } : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
