@@ -205,6 +205,7 @@ func (f *fileStore) probe(_ context.Context, name string) error {
 		return err
 	}
 	path, data := f.path(name)+".probe", bytes.Repeat([]byte("mcpauth probe\n"), 1<<10)
+	sweepTemps(path, anyAge)
 	if err := writePrivate(path, data, true, nil); err != nil {
 		return err
 	}

@@ -176,6 +176,7 @@ func (x index) probe(name string) error {
 		return err
 	}
 	path := x.path(name) + ".probe"
+	sweepTemps(path, staleTemp)
 	if err := writePrivate(path, make([]byte, 4<<10), false, nil); err != nil {
 		return err
 	}

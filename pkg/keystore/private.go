@@ -150,11 +150,14 @@ func removePrivate(path string) error {
 	return nil
 }
 
-// sweepTemps deletes what killed writers of this file left.
+// sweepTemps deletes what killed writers of this file left. Those of a file whose name begins with this one's, such as the probe, are
+// not touched: its writer holds another lock, and would find its file gone between write and rename.
 func sweepTemps(path string, older time.Duration) {
 	files, _ := os.ReadDir(filepath.Dir(path))
 	for _, f := range files {
-		if !strings.HasPrefix(f.Name(), filepath.Base(path)+".") || !strings.HasSuffix(f.Name(), ".tmp") {
+		rest, ours := strings.CutPrefix(f.Name(), filepath.Base(path)+".")
+		random, temp := strings.CutSuffix(rest, ".tmp")
+		if !ours || !temp || strings.Contains(random, ".") {
 			continue
 		}
 		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) >= older {

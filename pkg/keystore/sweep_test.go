@@ -1,0 +1,36 @@
+package keystore
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// Seen with two logins at once at oidc-provider: one stored its credential, and swept away the file by which the other was just proving that
+// the store can be written, which ended with "not writable".
+func TestPutLeavesAnothersProbeAlone(t *testing.T) {
+	s := openTest(t, t.TempDir(), File, nil, keyless())
+	s.put(t, testKey(), "a")
+	record := filepath.Join(s.o.Dir, testKey().name()+".credential")
+	probing, killed := record+".probe.abcdefghijkl.tmp", record+".abcdefghijkl.tmp"
+	for _, path := range []string{probing, killed} {
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.put(t, testKey(), "b")
+	left := files(t, s.o.Dir)
+	if !slices.Contains(left, filepath.Base(probing)) {
+		t.Error("the probe of another process is gone")
+	}
+	if slices.Contains(left, filepath.Base(killed)) {
+		t.Error("the file of a killed writer is still there")
+	}
+	if err := s.Writable(t.Context(), testKey()); err != nil { // it holds the lock of probes: what is there now was left by a killed one
+		t.Fatal(err)
+	}
+	if left := files(t, s.o.Dir); len(left) != 1 {
+		t.Errorf("left: %q", left)
+	}
+}
