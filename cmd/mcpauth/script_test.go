@@ -57,7 +57,7 @@ func setup(e *testscript.Env) error {
 	home := filepath.Join(e.WorkDir, "home")
 	for _, v := range []struct{ name, value string }{
 		{"HOME", home}, {"XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run")}, {"MCPAUTH_KEYSTORE", "file"}, {"BROWSER", "browser"},
-		{"NO_PROXY", "127.0.0.1,localhost"},
+		{"NO_PROXY", "127.0.0.1,localhost"}, {"GORACE", os.Getenv("GORACE")},
 	} {
 		e.Setenv(v.name, v.value)
 	}
