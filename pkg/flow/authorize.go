@@ -106,13 +106,20 @@ func reserved(param string) bool {
 	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
 }
 
+// endEarly is by how much the wait for the browser ends before the limit of the whole command.
+const endEarly = 20 * time.Millisecond
+
 // ask opens the browser and waits for its answer.
 func (a *attempt) ask(ctx context.Context, l *callback.Listener, address string, expect callback.Expect) (string, error) {
 	timeout := a.o.Timeout
 	if timeout == 0 {
 		timeout = answerWithin
 	}
-	wait, cancel := context.WithTimeoutCause(ctx, timeout, ErrNoAnswer)
+	end := time.Now().Add(timeout)
+	if limit, ok := ctx.Deadline(); ok && limit.Before(end) {
+		end = limit.Add(-endEarly) // the caller's limit is about this wait: it ends in our words
+	}
+	wait, cancel := context.WithDeadlineCause(ctx, end, ErrNoAnswer)
 	defer cancel()
 	a.c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})
 	if a.c.Open != nil {
@@ -121,7 +128,7 @@ func (a *attempt) ask(ctx context.Context, l *callback.Listener, address string,
 		}
 	}
 	code, err := l.Wait(wait, expect)
-	if err != nil && ctx.Err() == nil && errors.Is(context.Cause(wait), ErrNoAnswer) {
+	if err != nil && errors.Is(context.Cause(wait), ErrNoAnswer) {
 		return "", fmt.Errorf("%w within %s: a refused client or redirect address shows as an error page of the server, which mcpauth cannot see", ErrNoAnswer, timeout)
 	}
 	return code, err
