@@ -3,21 +3,25 @@
 package flow
 
 import (
+	"net/url"
 	"slices"
 	"strings"
 
 	"mcpauth/pkg/dcr"
 )
 
-// again fills in what the user leaves open from the stored login: the grant, the client with its secret or key, the DPoP binding, and what
-// was said for a server that strays. Without it a step-up would turn a machine's login into a person's, leave a pre-registered client for
-// a new registration, and get an unbound token in place of one bound to a key.
+// again fills in what the user leaves open from the stored login: the grant, the client with its secret or key and the host it is called
+// back at, the DPoP binding, and what was said for a server that strays. Without it a step-up would turn a machine's login into a person's,
+// leave a pre-registered client for a new registration, and get an unbound token in place of one bound to a key.
 func again(t Target, o LoginOptions, cred Credential) (Target, LoginOptions) {
 	if t.Grant == "" {
 		t.Grant = cred.Grant
 	}
 	if t.grant() == grantOf(cred) && !(o.NewClient && o.than == nil) {
 		t = sameClient(t, cred)
+	}
+	if u, err := url.Parse(cred.Client.RedirectURI); t.CallbackHost == "" && err == nil {
+		t.CallbackHost = u.Hostname()
 	}
 	if t.DPoP == "" && cred.DPoPKey != nil {
 		t.DPoP = "always"

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"testing"
 
@@ -49,6 +50,19 @@ func TestLaterLoginKeepsTheBinding(t *testing.T) {
 	}
 }
 
+// Seen at the TypeScript SDK's router: --dpop always was refused only after a person had consented and a client was registered.
+func TestDPoPIsRefusedBeforeTheBrowser(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.DPoP = "always"
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrUnsupported) {
+		t.Fatalf("got %v, want ErrUnsupported", err)
+	}
+	if n := b.opened.Load(); n != 0 {
+		t.Errorf("the browser was opened %d times", n)
+	}
+	b.counts(t, map[string]int{"registered": 0})
+}
+
 func TestAgain(t *testing.T) {
 	machine := Credential{Grant: GrantClientCredentials, KeyFile: "/key", Client: dcr.Client{ID: "m", Kind: dcr.Preregistered}}
 	person := Credential{Grant: GrantCode, Client: dcr.Client{ID: "p", Secret: "s", Kind: dcr.Preregistered}}
@@ -71,6 +85,9 @@ func TestAgain(t *testing.T) {
 		{name: "document", cred: Credential{Client: dcr.Client{ID: "https://c/d", Kind: dcr.MetadataDocument}}, want: Target{ClientMetadataURL: "https://c/d"}},
 		{name: "assertion", cred: Credential{Grant: GrantJWTBearer, Assertion: "/a"}, want: Target{Grant: GrantJWTBearer, AssertionFile: "/a"}},
 		{name: "identity provider", cred: Credential{Grant: GrantEnterprise, IDP: IDP{ClientID: "i"}}, want: Target{Grant: GrantEnterprise, IDP: IDP{ClientID: "i"}}},
+		{name: "called back at localhost", cred: Credential{Client: dcr.Client{Kind: dcr.Dynamic, RedirectURI: "http://localhost:7/callback"}}, want: Target{CallbackHost: "localhost"}},
+		{name: "called back elsewhere", cred: Credential{Client: dcr.Client{Kind: dcr.Dynamic, RedirectURI: "http://localhost:7/callback"}},
+			t: Target{CallbackHost: "127.0.0.1"}, want: Target{CallbackHost: "127.0.0.1"}},
 		{name: "bound", cred: Credential{DPoPKey: json.RawMessage(`{}`)}, want: Target{DPoP: "always"}},
 		{name: "bound no more", cred: Credential{DPoPKey: json.RawMessage(`{}`)}, t: Target{DPoP: "never"}, want: Target{DPoP: "never"}},
 		{name: "strays", cred: strays, want: Target{Grant: GrantCode}, wantO: LoginOptions{AssumePKCES256: true, Resource: "https://r"}},

@@ -180,6 +180,9 @@ func (a *attempt) sameIssuer() error {
 // obtain gets tokens by the grant into a.cred.
 func (a *attempt) obtain(ctx context.Context) error {
 	a.describe()
+	if _, err := a.useDPoP(); err != nil { // before anybody is asked for anything
+		return err
+	}
 	switch a.t.grant() {
 	case GrantCode:
 		return a.obtainByCode(ctx)
