@@ -8,6 +8,7 @@
 
 const args = process.argv.slice(2);
 const deny = args.includes('--deny');
+let denied = false;
 const print = args.includes('--print');
 let request = { url: args.at(-1) };
 
@@ -40,8 +41,11 @@ const attribute = (tag, name) => {
 // next finds what a person would do on a page, or nothing.
 function next(page, url) {
   const refuse = deny && /<a\s[^>]*href="([^"]*\/abort)"/i.exec(page);
-  if (refuse) return { url: new URL(unescape(refuse[1]), url).href };
-  const form = /<form\b[^>]*>/i.exec(page);
+  if (refuse) {
+    denied = true;
+    return { url: new URL(unescape(refuse[1]), url).href };
+  }
+  const form = !denied && /<form\b[^>]*>/i.exec(page);
   if (!form) return undefined;
   const end = page.indexOf('</form>', form.index);
   const fields = new URLSearchParams();

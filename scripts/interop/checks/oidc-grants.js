@@ -13,6 +13,16 @@ export function oidcGrantChecks(server, mcpauth) {
   const alone = { env: { BROWSER: 'none' } };
   const last = () => server.seen.at(-1);
 
+  // onDevice logs in by device code while a person with a browser opens the address that is shown.
+  async function onDevice(answer, name, code) {
+    let person;
+    const line = (l) => {
+      if (l.startsWith(server.issuer)) person ??= command(browser, [...answer, l], { env: process.env });
+    };
+    await mcpauth(`login ${server.url} --name ${name} --grant device_code`, { ...alone, code, line });
+    await person;
+  }
+
   // renewed lets the login's token expire and asserts that the next call gets another by that grant.
   async function renewed(name, grant) {
     server.ttl = 2;
@@ -46,15 +56,9 @@ export function oidcGrantChecks(server, mcpauth) {
       assert.equal(await server.provider.RefreshToken.find(answer.refresh_token), undefined);
       assert.equal(await server.provider.Client.find(client), undefined);
     },
+    'device code: denied': () => onDevice(['--deny'], 'denied', 4),
     'device code: login': async () => {
-      let approval;
-      await mcpauth(`login ${server.url} --name device --grant device_code`, {
-        ...alone,
-        line: (l) => {
-          if (l.startsWith(server.issuer)) approval ??= command(browser, [l], { env: process.env });
-        },
-      });
-      await approval;
+      await onDevice([], 'device', 0);
       assert.equal(last().grant, 'urn:ietf:params:oauth:grant-type:device_code');
       assert.equal((await whoami(mcpauth, 'device', alone)).subject, 'interop');
     },
@@ -71,6 +75,12 @@ export function oidcGrantChecks(server, mcpauth) {
     'client credentials by private_key_jwt: silent renewal': () => renewed('machine', 'client_credentials'),
     'client credentials by private_key_jwt: step-up': async () => {
       await mcpauth('call machine write_note note=x', alone);
+    },
+    'client credentials by private_key_jwt: bound by DPoP': async () => {
+      const key = join(mcpauth.home, 'machine.pem');
+      const grant = '--grant client_credentials --client-id machine --dpop always';
+      await mcpauth(`login ${server.url} --name machine ${grant} --client-key ${key}`, alone);
+      assert.equal((await whoami(mcpauth, 'machine', alone)).scheme, 'dpop');
     },
     'client credentials by private_key_jwt: logout': async () => {
       await mcpauth('logout machine', alone);
@@ -102,7 +112,19 @@ export function oidcGrantChecks(server, mcpauth) {
       assert.equal(last().answer.access_token.split('.').length, 3);
       assert.equal((await whoami(mcpauth, 'signed', alone)).audience, server.jwtURL);
       await refused(server.url, last().answer.access_token);
-      await mcpauth('logout signed', alone);
+    },
+    'signed access tokens: silent renewal': () => renewed('signed', 'refresh_token'),
+    'signed access tokens: step-up': () => mcpauth('call signed write_note note=x'),
+    'called back at localhost: login, and step-up as the same client': async () => {
+      await mcpauth(`login ${server.url} --name host --callback-host localhost`);
+      const { client } = last();
+      await mcpauth('call host write_note note=x');
+      assert.equal((await whoami(mcpauth, 'host', alone)).client, client);
+    },
+    'logout --all': async () => {
+      const done = (await mcpauth('logout --all --json', alone)).json;
+      assert.ok(done.length >= 2 && done.every((d) => d.client_deleted && d.warnings.length === 0), JSON.stringify(done));
+      assert.deepEqual((await mcpauth('status --json', alone)).json, []);
     },
     'no token was ever printed': async () => noSecrets(transcript.text, server.seen.map((s) => s.answer)),
   };

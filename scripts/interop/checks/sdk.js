@@ -74,6 +74,13 @@ export function sdkChecks(server, mcpauth) {
       assert.deepEqual([done.revoked, done.client_deleted, done.warnings], [true, false, []]);
       await refused(server.url, answer.access_token);
     },
+    'what this server lacks is said before anybody is asked': async () => {
+      for (const flags of ['--dpop always', '--grant device_code']) {
+        const { stderr } = await mcpauth(`login ${server.url} ${flags} --json`, { code: 4 });
+        assert.match(JSON.parse(stderr.trim().split('\n').at(-1)).error.message, /not offered by the authorization server/);
+        assert.doesNotMatch(stderr, /open this address/);
+      }
+    },
     'no token was ever printed': async () => noSecrets(transcript.text, seen.map((s) => s.answer)),
   };
 }
