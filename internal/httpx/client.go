@@ -16,6 +16,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -101,6 +102,21 @@ func (t *userAgent) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	return t.next.RoundTrip(req)
 }
+
+// Bare is a network error without the method and address that net/http puts before it, for callers that name the address themselves. It
+// still matches *url.Error and what that wraps.
+func Bare(err error) error {
+	var u *url.Error
+	if !errors.As(err, &u) {
+		return err
+	}
+	return &bare{err, u.Err}
+}
+
+type bare struct{ whole, inner error }
+
+func (b *bare) Error() string { return b.inner.Error() }
+func (b *bare) Unwrap() error { return b.whole }
 
 // Response is an answer read to its end.
 type Response struct {

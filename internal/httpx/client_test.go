@@ -175,3 +175,15 @@ func TestTraceRedacts(t *testing.T) {
 		}
 	}
 }
+
+func TestBareNamesNoAddress(t *testing.T) {
+	_, err := get(t, nil, "http://127.0.0.1:1/secret-path", nil)
+	bare := Bare(err)
+	var u *url.Error
+	if strings.Contains(bare.Error(), "secret-path") || strings.Contains(bare.Error(), "Get") || !errors.As(bare, &u) {
+		t.Errorf("got %v", bare)
+	}
+	if plain := errors.New("x"); Bare(plain) != plain {
+		t.Error("another error was changed")
+	}
+}

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Text makes a server's words safe for a terminal and a one-line message: valid UTF-8, white space folded to single blanks, control,
@@ -50,6 +52,26 @@ func UniqueFields(data []byte) error {
 		return errors.New("more follows the JSON value")
 	}
 	return nil
+}
+
+// DecodeObject decodes one JSON object into v, whose members have lower-case names. It is strict: no name twice, and none but the exact one
+// counts, where encoding/json alone would take "Token_Endpoint" for token_endpoint.
+func DecodeObject(data []byte, v any) error {
+	if err := UniqueFields(data); err != nil {
+		return err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil || members == nil {
+		return errors.New("not a JSON object")
+	}
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool {
+		return strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' })
+	})
+	exact, err := json.Marshal(members)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(exact, v)
 }
 
 // unique reads one value.

@@ -73,3 +73,25 @@ func TestUniqueFields(t *testing.T) {
 		})
 	}
 }
+
+// Members count by their exact names: a reader that folds case would take another endpoint than one that does not.
+func TestDecodeObject(t *testing.T) {
+	for _, tt := range []struct {
+		in, want string
+		ok       bool
+	}{
+		{`{"token":"a"}`, "a", true},
+		{`{"token":"a","Token":"b","TOKEN":"c"}`, "a", true},
+		{`{"Token":"b"}`, "", true},
+		{`{"to\u212Aen":"b","token":"a"}`, "a", true}, // the Kelvin sign folds to k
+		{`{"token":"a","token":"b"}`, "", false},
+		{`["token"]`, "", false},
+		{`null`, "", false},
+		{`{"token":1}`, "", false},
+	} {
+		var v struct{ Token string }
+		if err := DecodeObject([]byte(tt.in), &v); (err == nil) != tt.ok || v.Token != tt.want {
+			t.Errorf("%s: %q, %v", tt.in, v.Token, err)
+		}
+	}
+}

@@ -27,7 +27,7 @@ func FuzzAnswer(f *testing.F) {
 			f.Add(body, status, "application/json; SECRET", "https://as.example/SECRET?SECRET", "60", byte(status))
 		}
 	}
-	hidden := forms([]string{canary})
+	hidden := httpx.Forms([]string{canary})
 	f.Fuzz(func(t *testing.T, body string, status int, contentType, location, retry string, mode byte) {
 		fill := func(s string) string { return strings.ReplaceAll(s, "SECRET", canary) }
 		e := Endpoint{URL: "https://as.example/token", Strict: mode&1 != 0, RequireDPoP: mode&2 != 0, Local: mode&4 != 0, Now: func() time.Time { return noon }}
@@ -82,7 +82,7 @@ func checkError(t *testing.T, err error) {
 	}
 	text := err.Error()
 	for _, s := range []string{text, unescaped(text)} {
-		for _, h := range forms([]string{canary}) {
+		for _, h := range httpx.Forms([]string{canary}) {
 			if strings.Contains(s, h) {
 				t.Errorf("the error shows the secret: %q", text)
 			}

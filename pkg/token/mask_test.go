@@ -1,51 +1,15 @@
 package token
 
 import (
-	"encoding/base64"
-	"html"
-	"net/url"
-	"strings"
 	"testing"
+
+	"mcpauth/internal/httpx"
 )
-
-// Secrets shorter than window are found whole, in each of their forms.
-func TestMaskShort(t *testing.T) {
-	const secret = "é&+ <s"
-	for name, encode := range map[string]func(string) string{
-		"raw": func(s string) string { return s }, "query": url.QueryEscape, "path": url.PathEscape, "html": html.EscapeString,
-		"small escapes": func(s string) string { return strings.ReplaceAll(strings.ToLower(url.QueryEscape(s)), "%C3", "%c3") },
-		"base64":        func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
-		"base64url, shifted": func(s string) string {
-			return base64.RawURLEncoding.EncodeToString([]byte("1234567" + s + "12"))[10:18]
-		},
-	} {
-		if got := mask("is "+encode(secret)+" known", forms([]string{secret})); !strings.HasPrefix(got, "is [redacted]") || strings.Contains(got, encode(secret)) {
-			t.Errorf("%s: %q became %q", name, encode(secret), got)
-		}
-	}
-}
-
-func TestMask(t *testing.T) {
-	const long = "abcdefghijklmnopqrstuvwxyz"
-	for _, tt := range []struct{ name, in, want string }{
-		{"nothing", "", ""},
-		{"no secret", "some words", "some words"},
-		{"several", long + " and " + long, "[redacted] and [redacted]"},
-		{"a part as long as window", "x " + long[3:15] + " y", "x [redacted] y"},
-		{"a shorter part stays", "x " + long[3:14] + " y", "x " + long[3:14] + " y"},
-		{"overlapping", "ababab", "[redacted]"},
-		{"too short to tell", "the cat", "the cat"},
-	} {
-		if got := mask(tt.in, forms([]string{long, "abab", "the", ""})); got != tt.want {
-			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
-		}
-	}
-}
 
 // What clean strips from the server's words may be a part of the secret.
 func TestCleanStrippedSecret(t *testing.T) {
 	const secret = "a  b\tc"
-	if got := clean("is "+secret+" known", forms([]string{secret}), 100); got != "is [redacted] known" {
+	if got := clean("is "+secret+" known", httpx.Forms([]string{secret}), 100); got != "is [redacted] known" {
 		t.Errorf("got %q", got)
 	}
 }

@@ -168,7 +168,7 @@ func (r *request) once(form url.Values) (a *answer, nonce string, err error) {
 		}
 		header.Set("DPoP", proof)
 	}
-	a = &answer{stage: r.stage, url: r.url, sent: sent, hidden: forms(secretsOf(form, header)),
+	a = &answer{stage: r.stage, url: r.url, sent: sent, hidden: httpx.Forms(secretsOf(form, header)),
 		exchange: form.Get("grant_type") == grantExchange, requested: form.Get("requested_token_type")}
 	var written watch
 	req, err := http.NewRequestWithContext(written.trace(r.ctx), http.MethodPost, r.url, strings.NewReader(form.Encode()))
