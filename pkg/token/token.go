@@ -180,6 +180,9 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	case e.RequireDPoP:
 		// RFC 9449 §5: another type than DPoP means that the token was not bound, and that whoever steals it may use it.
 		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(said)))
+	case is("PoP"), is("mac"), is("hmac"):
+		// RFC 6749 §7.1: a client does not use a type that it does not understand, and of these it is known that they are no bearer tokens.
+		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
 	case e.Strict && !is("Bearer"):
 		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
 	}

@@ -85,6 +85,16 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// Types of which it is known that they are no bearer tokens are not taken for one (RFC 6749 §7.1).
+func TestOtherTypesAreRefused(t *testing.T) {
+	for _, name := range []string{"PoP", "mac", "MAC", "hmac"} {
+		e := serve(t, reply{body: `{"access_token":"a","token_type":"` + name + `"}`}).endpoint()
+		if tok, err := e.ClientCredentials(context.Background(), ""); !errors.Is(err, ErrMalformed) || tok.AccessToken != "" {
+			t.Errorf("%s: got %v %v", name, tok, err)
+		}
+	}
+}
+
 func dump(t Token) string {
 	data, _ := json.Marshal(t)
 	return string(data)
