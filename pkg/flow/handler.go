@@ -9,12 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
 
 	"golang.org/x/oauth2"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/token"
 )
@@ -157,9 +159,9 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	drain(resp)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	challenges := discovery.ParseChallenges(resp.Header)
-	challenge, _ := discovery.Bearer(challenges)
 	sent := sentToken(req)
+	challenges := without(sent, discovery.ParseChallenges(resp.Header))
+	challenge, _ := discovery.Bearer(challenges)
 	if resp.StatusCode == http.StatusForbidden {
 		return h.stepUp(ctx, challenges, challenge, sent)
 	}
@@ -252,6 +254,15 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 	}
 	h.prover.Remember(req.URL.String(), resp.Header) // known already when requests went out side by side
 	return true
+}
+
+// without drops the parameters that give the refused token back: a scope goes into messages, and into the address that a browser opens.
+func without(token string, challenges []discovery.Challenge) []discovery.Challenge {
+	forms := httpx.Forms([]string{token})
+	for _, c := range challenges {
+		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value })
+	}
+	return challenges
 }
 
 // sentToken is the token that the refused request carried.

@@ -59,7 +59,7 @@ func (w *wire) answer(req *http.Request, res *http.Response, x *exchange) (*http
 		x.failed(w.statusError(req, res, "", "its JSON is no JSON-RPC response"), false)
 		return w.failure(req, res, x), nil
 	}
-	x.answered(m)
+	w.answered(x, m)
 	if m.failure != nil {
 		return w.failure(req, res, x), nil
 	}
@@ -73,7 +73,7 @@ func (w *wire) refused(req *http.Request, res *http.Response, x *exchange) *http
 	m, ok := parseMessage([]byte(text))
 	switch {
 	case ok && m.failure != nil && res.StatusCode < 500 && res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden:
-		x.answered(m)
+		w.answered(x, m)
 	case ok && m.failure != nil:
 		text = unquote(member(m.failure, "message"))
 		fallthrough
@@ -81,6 +81,16 @@ func (w *wire) refused(req *http.Request, res *http.Response, x *exchange) *http
 		x.failed(w.statusError(req, res, text, ""), res.StatusCode >= 500)
 	}
 	return w.failure(req, res, x)
+}
+
+// answered keeps a response, without the credential in an error's words.
+func (w *wire) answered(x *exchange, m message) {
+	x.answered(m)
+	x.change(func(a *answer) {
+		if a.rpc != nil {
+			a.rpc.Message = w.c.clean(a.rpc.Message)
+		}
+	})
 }
 
 // response is the JSON-RPC response that the SDK reads in place of the server's.
@@ -183,7 +193,7 @@ func (s *stream) answered(m message) []byte {
 	if x == nil {
 		return nil
 	}
-	x.answered(m)
+	s.w.answered(x, m)
 	if s.x != nil {
 		// The server should end the stream now. One that does not may hold it open for ever, but not us.
 		s.over = time.AfterFunc(drainTimeout, func() { s.body.Close() })
@@ -250,7 +260,7 @@ func (w *wire) notified(m message, x *exchange) bool {
 		var p Progress
 		_ = json.Unmarshal(member(m.params, "progress"), &p.Progress)
 		_ = json.Unmarshal(member(m.params, "total"), &p.Total)
-		p.Message = unquote(member(m.params, "message"))
+		p.Message = w.c.clean(unquote(member(m.params, "message")))
 		x.report(p)
 	case "notifications/message":
 		if w.c.Log != nil {
@@ -259,7 +269,7 @@ func (w *wire) notified(m message, x *exchange) bool {
 			if len(data) > 0 && data[0] == '"' {
 				text = unquote(data)
 			}
-			w.c.Log(unquote(member(m.params, "level")), unquote(member(m.params, "logger")), text)
+			w.c.Log(unquote(member(m.params, "level")), unquote(member(m.params, "logger")), w.c.clean(text))
 		}
 	case "notifications/tools/list_changed":
 		w.c.forgetTools()
@@ -290,9 +300,9 @@ func (w *wire) max() int64 {
 
 // statusError describes an answer that is none.
 func (w *wire) statusError(req *http.Request, res *http.Response, text, reason string) *StatusError {
-	e := &StatusError{URL: plainURL(req.URL), StatusCode: res.StatusCode, Text: httpx.Text(plainText(text), 300), Reason: reason}
+	e := &StatusError{URL: plainURL(req.URL), StatusCode: res.StatusCode, Text: httpx.Text(w.c.clean(plainText(text)), 300), Reason: w.c.clean(reason)}
 	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
-		e.Location = plainURL(to)
+		e.Location = w.c.clean(plainURL(to))
 	}
 	return e
 }

@@ -48,6 +48,7 @@ func (w *wire) send(req *http.Request, body []byte, quiet bool) (*http.Response,
 		if err := w.credential(out); err != nil {
 			return nil, &authorizationError{err}
 		}
+		w.c.hide(out.Header)
 		res, err := w.base.RoundTrip(out)
 		if err != nil || quiet || isQuiet(req.Context()) || w.c.Auth == nil || res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden {
 			return res, err

@@ -58,9 +58,10 @@ type Client struct {
 
 	mu      sync.Mutex // guards what follows
 	session *session
-	memory  *memory // nil: not loaded
-	tokens  int     // progress tokens handed out
-	asked   error   // what the Elicitor failed with while a legacy server waited for its answer
+	hidden  []string // the credentials that were sent, in the forms in which a server may give them back
+	memory  *memory  // nil: not loaded
+	tokens  int      // progress tokens handed out
+	asked   error    // what the Elicitor failed with while a legacy server waited for its answer
 }
 
 // Progress is how far a call is.
