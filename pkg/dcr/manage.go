@@ -23,7 +23,7 @@ func Delete(ctx context.Context, hc *http.Client, c Client) error {
 	req.Header.Set("Authorization", "Bearer "+c.RegistrationToken)
 	res, err := httpx.Do(hc, req)
 	if err != nil {
-		return fmt.Errorf("deleting the client registration %s: %w", c.RegistrationURI, err)
+		return fmt.Errorf("deleting the client registration %s: %w", c.RegistrationURI, httpx.Bare(err))
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		return refusal(c.RegistrationURI, res)

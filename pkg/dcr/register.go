@@ -134,7 +134,7 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 	req.Header.Set("Accept", "application/json")
 	res, err := httpx.Do(o.HTTP, req)
 	if err != nil {
-		return Client{}, fmt.Errorf("client registration %s: %w", endpoint, err)
+		return Client{}, fmt.Errorf("client registration %s: %w", endpoint, httpx.Bare(err))
 	}
 	if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusOK {
 		return Client{}, refusal(endpoint.String(), res)
@@ -145,7 +145,7 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 // accept makes a client of the answer.
 func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
 	var a answer
-	if err := decode(res.Body, &a); err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) {
+	if err := httpx.DecodeObject(res.Body, &a); err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) {
 		return Client{}, &Error{URL: endpoint.String(), StatusCode: res.StatusCode, Code: errorCode(res.Body), Description: "the answer holds no usable client_id (RFC 7591 §3.2.1)"}
 	}
 	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,
@@ -198,14 +198,6 @@ func errorCode(body []byte) string {
 	}
 	_ = json.Unmarshal(body, &a)
 	return httpx.Text(a.Code, 80)
-}
-
-// decode refuses duplicate members: two readers might take different ids.
-func decode(data []byte, v any) error {
-	if err := httpx.UniqueFields(data); err != nil {
-		return err
-	}
-	return json.Unmarshal(data, v)
 }
 
 // printable is what RFC 6749 Appendix A allows in client ids and secrets: visible ASCII and the blank.

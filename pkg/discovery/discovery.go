@@ -215,7 +215,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	if err != nil {
 		a.Outcome = "no answer: " + reason(err)
 		f.r.Attempts = append(f.r.Attempts, a)
-		return nil, fmt.Errorf("server %s: %w", f.r.URL, err)
+		return nil, fmt.Errorf("server %s: %w", f.r.URL, httpx.Bare(err))
 	}
 	a.Status, a.OK, a.Outcome = res.StatusCode, true, http.StatusText(res.StatusCode)
 	f.r.Attempts = append(f.r.Attempts, a)
@@ -286,15 +286,19 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	switch {
 	case err != nil && ctx.Err() != nil:
 		a.Outcome = "no answer: " + reason(err)
-		return false, fmt.Errorf("%s %s: %w", stage, address, err)
+		return false, fmt.Errorf("%s %s: %w", stage, address, httpx.Bare(err))
 	case err != nil:
 		a.Outcome = "no answer: " + reason(err)
+		var refused *httpx.AddressError
+		if errors.As(err, &refused) { // a redirect to it: that is no absence
+			return false, &Error{Stage: stage, URL: address, Reason: reason(err), Err: err}
+		}
 		return false, nil
 	case res.StatusCode != http.StatusOK:
 		a.Outcome = http.StatusText(res.StatusCode)
 		return false, nil
 	}
-	if err := decode(res.Body, v); err != nil {
+	if err := httpx.DecodeObject(res.Body, v); err != nil {
 		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
 		return false, nil
 	}
@@ -303,17 +307,6 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	}
 	a.OK, a.Outcome = true, "found"
 	return true, nil
-}
-
-// decode is strict where a check depends on it: one JSON object, no member twice.
-func decode(data []byte, v any) error {
-	if err := httpx.UniqueFields(data); err != nil {
-		return err
-	}
-	if !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
-		return errors.New("not a JSON object")
-	}
-	return json.Unmarshal(data, v)
 }
 
 // absent reports whether every attempt of a stage was answered by a client error: only that means that there is nothing there.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -370,15 +371,47 @@ func TestKnownChallengeSavesTheProbe(t *testing.T) {
 	}
 }
 
+// A redirect to a refused address is no absence: nothing else is tried in its place.
+func TestRedirectToARefusedAddress(t *testing.T) {
+	s := newSite(t, base())
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, asPath) {
+			w.Header().Set("Location", "http://169.254.169.254/latest")
+			w.WriteHeader(http.StatusFound)
+			return
+		}
+		s.serve(w, r)
+	})
+	_, err := discover(t, s, Options{})
+	var refused *httpx.AddressError
+	if !errors.As(err, &refused) || slices.Contains(s.asked, "GET "+oidPath) {
+		t.Errorf("got %v, asked %q", err, s.asked)
+	}
+}
+
+// encoding/json alone would take the second token endpoint.
+func TestMembersCountByTheirExactNames(t *testing.T) {
+	pages := base()
+	pages[asPath] = strings.TrimSuffix(asm, "}") + `,"Token_Endpoint":"https://evil.example/t"}`
+	s := newSite(t, pages)
+	r, err := discover(t, s, Options{})
+	if err != nil || r.Server.TokenEndpoint != s.URL+"/t" {
+		t.Errorf("got %v, %v", r.Server.TokenEndpoint, err)
+	}
+}
+
 func FuzzResourceMetadata(f *testing.F) {
 	f.Add([]byte(`{"resource":"https://x/mcp","authorization_servers":["https://as"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m ResourceMetadata
-		if decode(data, &m) != nil {
+		if httpx.DecodeObject(data, &m) != nil {
 			return
 		}
 		server, _ := httpx.CheckServer("https://x/mcp")
-		if _, why := checkResource(m.Resource, server); why == "" && !strings.HasPrefix(strings.ToLower(m.Resource), "https://x") {
+		if _, why := checkResource(m.Resource, server); why == "" {
+			if u, err := url.Parse(m.Resource); err == nil && strings.EqualFold(u.Scheme, "https") && strings.EqualFold(u.Hostname(), "x") && u.User == nil {
+				return
+			}
 			t.Errorf("resource %q was accepted", m.Resource)
 		}
 	})
@@ -390,7 +423,7 @@ func FuzzServerMetadata(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://as","token_endpoint":"http://127.0.0.1/t"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m ServerMetadata
-		if decode(data, &m) != nil {
+		if httpx.DecodeObject(data, &m) != nil {
 			return
 		}
 		finder := &finder{r: &Result{}}
