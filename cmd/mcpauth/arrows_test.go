@@ -31,6 +31,7 @@ func arrows() map[string]string {
 		"internal/config":       "",
 		"internal/httpx":        "",
 		"internal/demo":         "",
+		"internal/attack":       "internal/demo", // hostile servers, for tests only
 		"internal/demo/serve":   "internal/demo",
 		"internal/demo/browser": "",
 	}
@@ -104,7 +105,7 @@ func TestArrows(t *testing.T) {
 			checkArrow(t, name, i, strings.Fields(list), false)
 		}
 		for _, i := range slices.Concat(p.TestImports, p.XTestImports) {
-			checkArrow(t, name, i, append(strings.Fields(list), "internal/demo", name), true)
+			checkArrow(t, name, i, append(strings.Fields(list), "internal/demo", "internal/attack", name), true)
 		}
 	}
 	for name := range allowed {

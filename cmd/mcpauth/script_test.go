@@ -28,7 +28,7 @@ import (
 
 // The stories run the program as users do: every mcpauth and browser in them is a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mcpauth": main, "browser": browserMain})
+	testscript.Main(m, map[string]func(){"mcpauth": main, "browser": browserMain, "visitor": visitorMain})
 }
 
 // TestStories runs testdata/*.txtar. Each story has a demo server of its own: $SERVER is its address, $ISSUER its authorization server.

@@ -53,11 +53,9 @@ func (e Entry) MarshalJSON() ([]byte, error) {
 }
 
 func redact(form url.Values) url.Values {
-	secrets := []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "assertion", "subject_token",
-		"actor_token", "token", "device_code", "access_token"}
 	safe := url.Values{}
 	for name, values := range form {
-		if slices.Contains(secrets, name) {
+		if slices.Contains(secretFields(), name) {
 			values = []string{"[redacted]"}
 		}
 		safe[name] = values

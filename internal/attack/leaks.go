@@ -1,0 +1,73 @@
+// This file finds the secrets that arrived where they do not belong.
+
+package attack
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server.
+func (w *World) Leaks() []string {
+	var leaks []string
+	secrets := w.good.Secrets()
+	for _, r := range w.Requests() {
+		text := r.URL + "\n" + r.Body
+		for name, values := range r.Header {
+			text += "\n" + name + ": " + strings.Join(values, "\n")
+		}
+		for _, s := range secrets {
+			access := strings.HasPrefix(s, "demo-at-")
+			if r.Origin == AS || r.Origin == AS2 || r.Origin == MCP && access {
+				continue
+			}
+			if Holds(text, s) {
+				leaks = append(leaks, fmt.Sprintf("%s %s%s was sent a secret (%.12s…)", r.Method, r.Origin, r.URL, s))
+			}
+		}
+	}
+	return leaks
+}
+
+// Strangers lists the requests to others than the MCP server and its authorization server.
+func (w *World) Strangers() []string {
+	var list []string
+	for _, r := range w.Requests() {
+		if r.Origin != MCP && r.Origin != AS && r.Origin != AS2 {
+			list = append(list, r.Method+" "+r.Origin+r.URL)
+		}
+	}
+	return list
+}
+
+// Holds reports whether a secret is in a text: raw, percent-encoded, or in base64 wherever it stands in what was encoded.
+func Holds(text, secret string) bool {
+	if len(secret) < 8 {
+		return false // cannot be told from ordinary words
+	}
+	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), strings.ToLower(url.QueryEscape(secret))} {
+		if strings.Contains(text, form) {
+			return true
+		}
+	}
+	for shift := range 3 {
+		for _, enc := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+			if strings.Contains(text, core(enc, secret, shift)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// core is the part of a base64 text that depends on the secret alone, when shift bytes stand before it.
+func core(enc *base64.Encoding, secret string, shift int) string {
+	s := enc.EncodeToString([]byte("\x00\x00"[:shift] + secret))
+	s = s[[]int{0, 2, 3}[shift]:]
+	if (shift+len(secret))%3 != 0 {
+		s = s[:len(s)-1]
+	}
+	return s
+}

