@@ -24,14 +24,38 @@ type fake struct {
 	limit  func(account, value string) error
 	before func(op, account string) error
 	ops    map[string]int
+
+	running int // operations
+	ended   *sync.Cond
 }
 
-func newFake() *fake { return &fake{items: map[string]string{}, ops: map[string]int{}} }
+func newFake() *fake {
+	f := &fake{items: map[string]string{}, ops: map[string]int{}}
+	f.ended = sync.NewCond(&f.mu)
+	return f
+}
+
+// idle waits until no operation is under way but so many that still hang: one that was released has landed then.
+func (f *fake) idle(hanging int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for f.running > hanging {
+		f.ended.Wait()
+	}
+}
+
+func (f *fake) end() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running--
+	f.ended.Broadcast()
+}
 
 func (f *fake) ask(op, account string) error {
 	f.mu.Lock()
 	before := f.before
 	f.ops[op]++
+	f.running++
 	f.mu.Unlock()
 	if before == nil {
 		return nil
@@ -40,6 +64,7 @@ func (f *fake) ask(op, account string) error {
 }
 
 func (f *fake) set(account, value string) error {
+	defer f.end()
 	if err := f.ask("set", account); err != nil {
 		return err
 	}
@@ -55,6 +80,7 @@ func (f *fake) set(account, value string) error {
 }
 
 func (f *fake) get(account string) (string, error) {
+	defer f.end()
 	if err := f.ask("get", account); err != nil {
 		return "", err
 	}
@@ -68,6 +94,7 @@ func (f *fake) get(account string) (string, error) {
 }
 
 func (f *fake) delete(account string) error {
+	defer f.end()
 	if err := f.ask("delete", account); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 )
@@ -15,15 +14,12 @@ import (
 type stuck struct {
 	release chan struct{}
 	hanging chan string // accounts, as they begin to hang
-	ended   sync.WaitGroup
 }
 
 func hang(f *fake, match func(op, account string) bool) *stuck {
 	s := &stuck{release: make(chan struct{}), hanging: make(chan string, 100)}
 	f.on(func(op, account string) error {
 		if match(op, account) {
-			s.ended.Add(1)
-			defer s.ended.Done()
 			s.hanging <- account
 			<-s.release
 		}
@@ -125,7 +121,7 @@ func TestLateLanding(t *testing.T) {
 					}
 					later := s.put(t, testKey(), text(2500))
 					close(h.release)
-					h.ended.Wait()
+					f.idle(0)
 					if lost {
 						if err := s.index.remove(testKey().name()); err != nil {
 							t.Fatal(err)
@@ -160,9 +156,9 @@ func TestLateLandings(t *testing.T) {
 	f.on(nil)
 	s.want(t, testKey(), "zero")
 	s.put(t, testKey(), "newest")
-	for _, h := range slices.Backward(late) {
+	for hanging, h := range slices.Backward(late) {
 		close(h.release)
-		h.ended.Wait()
+		f.idle(hanging)
 		s.want(t, testKey(), "newest")
 	}
 }
@@ -180,7 +176,7 @@ func TestLateLandingAfterDelete(t *testing.T) {
 		t.Fatal(err)
 	}
 	close(h.release)
-	h.ended.Wait()
+	f.idle(0)
 	_, err = s.Get(t.Context(), testKey())
 	wantErr(t, err, ErrNotFound)
 	if list, err := s.List(t.Context()); err != nil || len(list) > 0 {
