@@ -248,7 +248,9 @@ func TestTokenStaysHome(t *testing.T) {
 		h    http.HandlerFunc
 		want func(error) bool
 	}{
-		{"307", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, foreign.URL, 307) }, func(err error) bool {
+		{"307", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, foreign.URL, http.StatusTemporaryRedirect)
+		}, func(err error) bool {
 			var e *StatusError
 			return errors.As(err, &e) && e.StatusCode == 307 && e.Location == foreign.URL
 		}},
@@ -257,7 +259,7 @@ func TestTokenStaysHome(t *testing.T) {
 				w.WriteHeader(405)
 				return
 			}
-			http.Redirect(w, r, foreign.URL, 302)
+			http.Redirect(w, r, foreign.URL, http.StatusFound)
 		}, func(err error) bool { var e *StatusError; return errors.As(err, &e) }},
 		{"endpoint event", func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {

@@ -123,6 +123,7 @@ func sdkServer(ttl int, versions ...string) *mcp.Server {
 		for i := range 3 {
 			_ = r.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: r.Params.GetProgressToken(), Progress: float64(i + 1), Total: 3, Message: "step"})
 		}
+		//lint:ignore SA1019 servers of earlier revisions send logs, and will for years
 		_ = r.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "warning", Logger: "l", Data: "careful"})
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "done"}}}, nil
 	})
@@ -212,7 +213,6 @@ type fakeAuth struct {
 	authorize int // how often it was asked
 	last      int // status that it was asked for
 	err       error
-	decorate  bool
 }
 
 func (f *fakeAuth) TokenSource(context.Context) (oauth2.TokenSource, error) {
