@@ -75,6 +75,7 @@ func table() []rule {
 		{is(discovery.ErrPKCE), exitSecurity, "security", say("if you trust this server all the same: mcpauth login SERVER --assume-pkce-s256")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer, callback.ErrState, token.ErrDowngrade), exitSecurity, "security", nil},
 		{is(flow.ErrIssuerChanged), exitSecurity, "security", say("if you know that the server moved: mcpauth login SERVER --accept-new-issuer")},
+		{is(flow.ErrAudience), exitSecurity, "security", nil},
 		{as[*httpx.AddressError], exitSecurity, "security", nil},
 
 		// The credential store.

@@ -5,6 +5,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -33,13 +34,13 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 }
 
 func loadKey(file string) (*token.Key, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile("client key", file)
 	if err != nil {
-		return nil, fmt.Errorf("client key: %w", err)
+		return nil, err
 	}
 	key, err := token.LoadKey(data)
 	if err != nil {
-		return nil, fmt.Errorf("client key %s: %w", file, err)
+		return nil, fmt.Errorf("%w: client key %s: %w", ErrOptions, file, err)
 	}
 	return key, nil
 }
@@ -50,8 +51,11 @@ func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Creden
 	case GrantClientCredentials:
 		return e.ClientCredentials(ctx, joinScopes(scopes))
 	case GrantJWTBearer:
-		assertion, err := readSecret("assertion", cred.Assertion)
+		assertion, err := readAssertion(cred.Assertion)
 		if err != nil {
+			return token.Token{}, err
+		}
+		if err := forServer(assertion, cred.Issuer, cred.Endpoints.Token); err != nil {
 			return token.Token{}, err
 		}
 		return e.JWTBearer(ctx, assertion, joinScopes(scopes))
@@ -91,11 +95,30 @@ func (i IDP) clientAuth() token.ClientAuth {
 	return token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret, Method: "client_secret_basic"}
 }
 
+// maxSecretFile bounds a file with a secret, in bytes: a configuration may name any file, also one without end.
+const maxSecretFile = 64 << 10
+
+func readFile(what, file string) ([]byte, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSecretFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
+	}
+	if len(data) > maxSecretFile {
+		return nil, fmt.Errorf("%w: %s file %s is larger than 64 kB", ErrOptions, what, file)
+	}
+	return data, nil
+}
+
 // readSecret reads a file whose content is sent: without the line end that editors and platforms put there.
 func readSecret(what, file string) (string, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile(what, file)
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", what, err)
+		return "", err
 	}
 	secret := strings.TrimSpace(string(data))
 	if secret == "" {

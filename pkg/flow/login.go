@@ -70,6 +70,9 @@ func (c *Client) login(ctx context.Context, t Target, o LoginOptions) error {
 	if err := checkTarget(t); err != nil {
 		return err
 	}
+	if err := checkFiles(t); err != nil {
+		return err
+	}
 	if o.IfNeeded && needless(before, t, c.now()) {
 		return nil
 	}
@@ -124,6 +127,21 @@ func checkTarget(t Target) error {
 		return fmt.Errorf("%w: jwt_bearer needs an assertion file", ErrOptions)
 	case grant == GrantEnterprise && (t.IDP.TokenEndpoint == "" || t.IDP.ClientID == "" || t.IDP.IDTokenFile == "" || t.ClientID == ""):
 		return fmt.Errorf("%w: enterprise needs the identity provider's token endpoint, its client id, an ID token file and the client id here", ErrOptions)
+	}
+	return nil
+}
+
+// checkFiles refuses files that are not what they are named for, before anything is sent.
+func checkFiles(t Target) error {
+	if t.ClientKeyFile != "" {
+		if _, err := loadKey(t.ClientKeyFile); err != nil {
+			return err
+		}
+	}
+	if t.grant() == GrantJWTBearer {
+		if _, err := readAssertion(t.AssertionFile); err != nil {
+			return err
+		}
 	}
 	return nil
 }
