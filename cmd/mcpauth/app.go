@@ -25,10 +25,11 @@ type program struct {
 
 	flowClient  *flow.Client // both made at first need, see client.go
 	httpClient  *http.Client
-	deviceLine  bool   // a device code goes to stdout as a line of JSON too
-	browserless bool   // nothing opens the authorization address by itself
-	static      bool   // the token of the environment is used, see header.go
-	word        string // the SERVER at work, as the user typed it: hints repeat it
+	deviceLine  bool     // a device code goes to stdout as a line of JSON too
+	browserless bool     // nothing opens the authorization address by itself
+	static      bool     // the token of the environment is used, see header.go
+	secrets     []string // values of variables and headers that no other program is to see
+	word        string   // the SERVER at work, as the user typed it: hints repeat it
 }
 
 // globalOptions are the flags that every command takes.

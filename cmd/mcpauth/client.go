@@ -121,7 +121,9 @@ func browser(flag string, never bool, getenv func(string) string) (command strin
 func (p *program) openWith(c *flow.Client, command string, ok bool) {
 	c.Open = nil
 	if ok {
-		c.Open = func(ctx context.Context, address string) error { return callback.Open(ctx, command, address) }
+		c.Open = func(ctx context.Context, address string) error {
+			return callback.Open(ctx, command, address, p.secrets...)
+		}
 	}
 	p.browserless = !ok
 }

@@ -57,7 +57,7 @@ func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
 	if !ok {
 		return nil
 	}
-	if err := callback.Open(ctx, command, e.URL); err != nil {
+	if err := callback.Open(ctx, command, e.URL, p.secrets...); err != nil {
 		p.out.warn("%v", err)
 	}
 	return nil

@@ -61,6 +61,7 @@ func (p *program) variable(what, name string) (string, error) {
 	if !ok || v == "" {
 		return "", &configError{message: fmt.Sprintf("%s: the variable %s is not set", what, quote(name))}
 	}
+	p.secrets = append(p.secrets, v)
 	return v, nil
 }
 

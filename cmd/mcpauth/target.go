@@ -187,11 +187,14 @@ func (p *program) entry(file *config.File, word string, n need) (flow.Target, er
 	}
 	t.Profile, t.Header = word, map[string][]string{}
 	for name, value := range e.Headers {
+		_, credentials, _ := strings.Cut(value, " ")
+		p.secrets = append(p.secrets, value, credentials)
 		if err := setHeader(t.Header, name, value); err != nil {
 			return t, inFile(file, word, err)
 		}
 	}
 	if a := e.Auth; a != nil {
+		p.secrets = append(p.secrets, a.ClientSecret)
 		t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, a.ClientSecret, strings.Fields(a.Scope), a.ClientMetadataURL
 		t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, a.Grant, beside(file, a.ClientKey), beside(file, a.AssertionFile)
 		t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, a.DPoP

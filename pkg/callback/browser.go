@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,9 @@ import (
 const settle = 300 * time.Millisecond
 
 // Open opens an address in the browser: by the command, to which the address is added as its last argument (or put in place of an
-// argument %s), or by the system's own way when the command is empty. It does not wait for the browser to end.
-func Open(ctx context.Context, command, address string) error {
+// argument %s), or by the system's own way when the command is empty. It does not wait for the browser to end. Environment variables that
+// hold one of the secrets are not passed on.
+func Open(ctx context.Context, command, address string, secrets ...string) error {
 	u, err := openable(address)
 	if err != nil {
 		return err
@@ -34,7 +36,7 @@ func Open(ctx context.Context, command, address string) error {
 	argv = place(argv, u.String())
 	// Not CommandContext: the browser lives on when the login is done.
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = ownless(os.Environ())
+	cmd.Env = ownless(os.Environ(), secrets)
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("browser %s: %w", argv[0], errors.Unwrap(err))
 	}
@@ -108,13 +110,10 @@ func words(command string) ([]string, error) {
 	return argv, nil
 }
 
-// ownless leaves out our own variables: a token in one of them is not the browser's business.
-func ownless(env []string) []string {
-	var kept []string
-	for _, v := range env {
-		if !strings.HasPrefix(v, "MCPAUTH_") {
-			kept = append(kept, v)
-		}
-	}
-	return kept
+// ownless leaves out our own variables, and those with secrets in them: they are not the browser's business.
+func ownless(env, secrets []string) []string {
+	return slices.DeleteFunc(env, func(v string) bool {
+		_, value, _ := strings.Cut(v, "=")
+		return strings.HasPrefix(v, "MCPAUTH_") || value != "" && slices.Contains(secrets, value)
+	})
 }
