@@ -81,6 +81,9 @@ func Find(dir, home string, getenv func(string) string) (string, error) {
 	}
 	for dir != "" {
 		if path := filepath.Join(dir, ".mcp.json"); isFile(path) {
+			if planted(path) {
+				return "", &Error{Path: path, Reason: "it belongs to somebody else, in a folder where everybody may write; --config names it if it is meant"}
+			}
 			return path, nil
 		}
 		parent := filepath.Dir(dir)
