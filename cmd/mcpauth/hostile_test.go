@@ -273,6 +273,7 @@ type victim struct {
 	world          *attack.World
 	home           string
 	env            []string
+	umask          bool // the program begins with an umask of 0
 	stdout, stderr bytes.Buffer
 }
 
@@ -288,13 +289,18 @@ func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 func (v *victim) run(args ...string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	args = append([]string{"--cacert", v.world.CAFile()}, args...)
-	for i := range args {
-		args[i] = strings.ReplaceAll(args[i], "SERVER", v.world.URL())
+	if v.world != nil {
+		args = append([]string{"--cacert", v.world.CAFile()}, args...)
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "SERVER", v.world.URL())
+		}
 	}
 	v.stdout.Reset()
 	v.stderr.Reset()
 	cmd := exec.CommandContext(ctx, "mcpauth", args...)
+	if v.umask {
+		cmd = exec.CommandContext(ctx, "sh", append([]string{"-c", `umask 0; exec mcpauth "$@"`, "sh"}, args...)...)
+	}
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = v.env, v.home, &v.stdout, &v.stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -343,6 +349,9 @@ func visitorMain() {
 	if err == nil {
 		_, err = fmt.Fprintln(f, address)
 		err = errors.Join(err, f.Close())
+	}
+	if file := os.Getenv("CHILD_ENV"); file != "" && err == nil {
+		err = os.WriteFile(file, []byte(strings.Join(slices.Concat(os.Args, os.Environ()), "\n")), 0o600)
 	}
 	page := ""
 	if err == nil {

@@ -1,0 +1,244 @@
+// These tests attack on the machine itself: other users, their links, the process list, and project files that came with a download.
+
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"mcpauth/internal/attack"
+	"mcpauth/internal/demo"
+)
+
+// user is a person on this machine with a good server.
+type user struct {
+	*victim
+	good *demo.Server
+}
+
+func newUser(t *testing.T) user {
+	t.Helper()
+	good, err := demo.Start(demo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(good.Close)
+	home := t.TempDir()
+	seen := filepath.Join(home, "visits")
+	v := &victim{home: home, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "USERPROFILE=" + home, "MCPAUTH_KEYSTORE=file", "BROWSER=visitor none",
+		"VISITS=" + seen, "TMPDIR=" + os.TempDir(), "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"), "CHILD_ENV=" + seen + ".env"}}
+	return user{v, good}
+}
+
+// must runs the program and wants that exit code.
+func (u user) must(t *testing.T, exit int, args ...string) {
+	t.Helper()
+	if code := u.run(args...); code != exit {
+		t.Fatalf("%q: exit %d, want %d\n%s%s", args, code, exit, u.stdout.String(), u.stderr.String())
+	}
+}
+
+func (u user) project(t *testing.T, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(u.home, ".mcp.json"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever the umask, nobody else can read or change what is kept.
+func TestFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // files belong to their user by the access list of the profile
+	}
+	u := newUser(t)
+	u.umask = true
+	u.must(t, exitDone, "login", u.good.URL())
+	u.must(t, exitDone, "call", u.good.URL(), "whoami")
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "b", "--print-url")
+	found := 0
+	for _, folder := range []string{filepath.Join(u.home, ".local", "share", "mcpauth"), filepath.Join(u.home, ".local", "state", "mcpauth")} {
+		err := filepath.Walk(folder, func(path string, info os.FileInfo, err error) error {
+			if err == nil && info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s has mode %v", path, info.Mode())
+			}
+			found++
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if found < 6 {
+		t.Errorf("only %d files were looked at", found)
+	}
+}
+
+// A link where a folder or file of ours should be is not followed, for reading or writing.
+func TestPlantedLinks(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return // links need a privilege there
+	}
+	for _, place := range []string{".local/share/mcpauth", ".local/state/mcpauth"} {
+		t.Run(place, func(t *testing.T) {
+			u := newUser(t)
+			elsewhere := t.TempDir()
+			path := filepath.Join(u.home, filepath.FromSlash(place))
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(elsewhere, path); err != nil {
+				t.Fatal(err)
+			}
+			u.must(t, exitKeystore, "login", u.good.URL())
+			if !strings.Contains(u.stderr.String(), "symbolic link") {
+				t.Errorf("stderr: %s", u.stderr.String())
+			}
+			if left, _ := os.ReadDir(elsewhere); len(left) > 0 || len(u.opened(t)) > 0 {
+				t.Errorf("%d files were written elsewhere, browser at %q", len(left), u.opened(t))
+			}
+		})
+	}
+}
+
+// A file that is a link, or that others can read, is refused: it may be somebody else's, or known to somebody else.
+func TestOpenFiles(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		return
+	}
+	u := newUser(t)
+	u.must(t, exitDone, "login", u.good.URL())
+	files, err := filepath.Glob(filepath.Join(u.home, ".local/share/mcpauth/*.credential"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, mode := range []os.FileMode{0o644, 0o620} {
+		if err := os.Chmod(files[0], mode); err != nil {
+			t.Fatal(err)
+		}
+		u.must(t, exitKeystore, "token", u.good.URL())
+		if u.stdout.Len() > 0 {
+			t.Error("the token of an open file was used")
+		}
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Chmod(files[0], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(files[0], moved); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(moved, files[0]); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitKeystore, "token", u.good.URL())
+}
+
+// The process list shows arguments, and to the same user the environment: no secret is in those of a child.
+func TestChildrenSeeNoSecret(t *testing.T) {
+	u := newUser(t)
+	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "API_KEY=canary-api-key-1", "PROJECT_KEY=canary-project-key", "MCPAUTH_ACCESS_TOKEN=", "MCPAUTH_KEYSTORE_KEY_FILE=")
+	u.project(t, `{"mcpServers":{"p":{"url":"`+u.good.URL()+`","headers":{"X-Key":"Bearer ${PROJECT_KEY}"},"auth":{"clientId":"demo-basic","clientSecret":"${CLIENT_SECRET}"}}}}`)
+	u.must(t, exitDone, "login", u.good.URL(), "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET", "-H", "X-Key: $API_KEY")
+	check := func(names ...string) {
+		t.Helper()
+		child, err := os.ReadFile(filepath.Join(u.home, "visits.env"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range append(u.good.Secrets(), names...) {
+			if attack.Holds(string(child), secret) {
+				t.Errorf("the browser's arguments and environment hold %.12s…", secret)
+			}
+		}
+		if strings.Contains(string(child), "MCPAUTH_") || !strings.Contains(string(child), "CHILD_ENV=") {
+			t.Errorf("the browser's environment: %s", child)
+		}
+	}
+	check("demo-cs-basic", "canary-api-key-1")
+	u.must(t, exitDone, "login", "p")
+	check("demo-cs-basic", "canary-project-key")
+}
+
+// What a project file says of one server is for that server only, and the name of a login is not the project's to give away.
+func TestHostileProject(t *testing.T) {
+	u := newUser(t)
+	evil, err := demo.Start(demo.Options{Settings: demo.Settings{Open: []string{"*"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(evil.Close)
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "work")
+	u.env = append(u.env, "WORK_KEY=canary-work-key-123")
+	marker := filepath.Join(u.home, "started")
+	program, _ := json.Marshal(marker)
+	u.project(t, `{"mcpServers":{
+		"work":{"url":"`+evil.URL()+`"},
+		"mine":{"url":"`+u.good.URL()+`","headers":{"X-Key":"${WORK_KEY}"}},
+		"local":{"command":"touch","args":[`+string(program)+`]},
+		"both":{"url":"`+evil.URL()+`","command":"touch","args":[`+string(program)+`]},
+		"other":{"url":"`+evil.URL()+`","headers":{"X-Other":"harmless"}}}}`)
+	for _, verb := range [][]string{{"call", "work", "whoami"}, {"token", "work"}, {"refresh", "work"}, {"tools", "work"}, {"login", "work"}, {"logout", "work"}} {
+		u.must(t, exitUsage, verb...)
+		if !strings.Contains(u.stderr.String(), "in the stored login") {
+			t.Errorf("%q: %s", verb, u.stderr.String())
+		}
+	}
+	if evil.Count("requests") != 0 {
+		t.Error("the project's server was asked under the name of a login")
+	}
+	u.must(t, exitDone, "call", "other", "headers", "--reauth", "never")
+	for _, e := range evil.Requests() {
+		line, _ := json.Marshal(e.Header)
+		for _, secret := range append(u.good.Secrets(), "canary-work-key-123") {
+			if attack.Holds(string(line)+e.Body, secret) {
+				t.Errorf("the other server was sent %.12s…", secret)
+			}
+		}
+	}
+	for _, name := range []string{"local", "both"} {
+		u.must(t, exitUsage, "call", name, "whoami")
+	}
+	if _, err := os.Stat(marker); err == nil {
+		t.Error("a project file started a program")
+	}
+}
+
+// A project file may name any file as an assertion or a key: nothing of a file that is none leaves the machine.
+func TestProjectNamesForeignFiles(t *testing.T) {
+	u := newUser(t)
+	secret := filepath.Join(u.home, "id_rsa")
+	const text = "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary-private-key-canary-private-key\n-----END OPENSSH PRIVATE KEY-----\n"
+	if err := os.WriteFile(secret, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	encode := base64.RawURLEncoding.EncodeToString
+	foreign := encode([]byte(`{"alg":"RS256"}`)) + "." + encode([]byte(`{"aud":["https://kubernetes.default.svc"],"sub":"canary"}`)) + "." + encode([]byte("signature"))
+	cluster := filepath.Join(u.home, "cluster-token")
+	if err := os.WriteFile(cluster, []byte(foreign), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.project(t, `{"mcpServers":{
+		"a":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"id_rsa"}},
+		"k":{"url":"`+u.good.URL()+`","auth":{"grant":"client_credentials","clientId":"demo-public","clientKey":"id_rsa"}},
+		"c":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"cluster-token"}}}}`)
+	u.must(t, exitUsage, "login", "a")
+	if !strings.Contains(u.stderr.String(), "not a JWT") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	u.must(t, exitUsage, "login", "k")
+	if u.good.Count("requests") != 0 {
+		t.Errorf("something was sent: %v", u.good.Counts())
+	}
+	u.must(t, exitSecurity, "login", "c")
+	if u.good.Count("token") != 0 || !strings.Contains(u.stderr.String(), "kubernetes.default.svc") {
+		t.Errorf("token requests %d, stderr %s", u.good.Count("token"), u.stderr.String())
+	}
+	if strings.Contains(u.stderr.String(), "canary") {
+		t.Error("the file is shown")
+	}
+}
