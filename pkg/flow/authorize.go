@@ -140,7 +140,9 @@ func (a *attempt) exchange(ctx context.Context, code string, verifier pkce.Verif
 	if err != nil {
 		return err
 	}
-	tok, err := e.Code(ctx, code, string(verifier), redirectURI)
+	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
+		return e.Code(ctx, code, string(verifier), redirectURI)
+	})
 	if err != nil {
 		return stage("token exchange", clientRefused(err))
 	}
@@ -161,12 +163,15 @@ func (a *attempt) obtainByDevice(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tok, err := e.Device(ctx, device, joinScopes(a.cred.Scopes), func(d token.DeviceCode) {
+	show := func(d token.DeviceCode) {
 		address := d.VerificationURI
 		if d.VerificationURIComplete != "" {
 			address = d.VerificationURIComplete
 		}
 		a.c.report(Event{Kind: EventDevice, URL: address, Code: d.UserCode, Typed: d.VerificationURI, Expires: d.Expires})
+	}
+	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
+		return e.Device(ctx, device, joinScopes(a.cred.Scopes), show)
 	})
 	if err != nil {
 		return stage("device authorization", clientRefused(err))
@@ -186,7 +191,9 @@ func (a *attempt) obtainByMachine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tok, err := a.c.machineToken(ctx, e, a.cred, a.cred.Scopes)
+	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
+		return a.c.machineToken(ctx, e, a.cred, a.cred.Scopes)
+	})
 	if err != nil {
 		return stage("token request", err)
 	}
