@@ -28,7 +28,7 @@ import (
 
 // The stories run the program as users do: every mcpauth and browser in them is a process of its own.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mcpauth": main, "browser": browserMain, "visitor": visitorMain})
+	testscript.Main(m, map[string]func(){"mcpauth": recordedMain, "browser": browserMain, "visitor": visitorMain})
 }
 
 // TestStories runs testdata/*.txtar. Each story has a demo server of its own: $SERVER is its address, $ISSUER its authorization server.
@@ -42,12 +42,16 @@ func TestMain(m *testing.M) {
 //	keypair ID FILE       makes a key, keeps the private one as PEM, and makes ID a client of the demo server that signs with it
 //	fetch PATH FILE       keeps what the demo server's control endpoint answers, see package demo
 func TestStories(t *testing.T) {
-	testscript.Run(t, testscript.Params{
-		Dir: "testdata", RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE") != "", Setup: setup,
+	testscript.Run(t, stories("testdata"))
+}
+
+func stories(dir string) testscript.Params {
+	return testscript.Params{
+		Dir: dir, RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE") != "", Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "server": server, "serve": serve, "requests": requests, "await": await, "stored": storedCredentials, "fetch": fetch, "keypair": keypair,
 		},
-	})
+	}
 }
 
 // servers is the key under which a story's demo servers are kept.
@@ -62,6 +66,9 @@ func setup(e *testscript.Env) error {
 		e.Setenv(v.name, v.value)
 	}
 	e.Values[demosKey{}] = map[string]*demo.Server{}
+	if err := watchStory(e); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return err
 	}
@@ -227,6 +234,7 @@ func storedCredentials(ts *testscript.TestScript, neg bool, args []string) {
 func browserMain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
+	recordChild()
 	address := os.Args[len(os.Args)-1]
 	if len(os.Args) > 2 && os.Args[1] == "--print" {
 		stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
