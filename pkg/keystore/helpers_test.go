@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -255,10 +256,14 @@ func files(t *testing.T, dir string) []string {
 
 // text is a secret of n bytes in which every stretch differs, so that swapped parts show.
 func text(n int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%d-é,", i)
-	}
-	s := b.String()[:n]
+	s := longText()[:n]
 	return strings.ToValidUTF8(s, "xy"[:n-len(strings.ToValidUTF8(s, ""))])
 }
+
+var longText = sync.OnceValue(func() string {
+	var b strings.Builder
+	for i := 0; b.Len() < 4<<20; i++ {
+		b.WriteString(strconv.Itoa(i) + "-é,")
+	}
+	return b.String()
+})

@@ -241,6 +241,7 @@ func (l liar) set(account, value string) error {
 
 // Each operation of a write fails in turn, for good reasons or without: the old record stays, or the new one is there; never neither.
 func TestKeychainFailsAtEachStep(t *testing.T) {
+	t.Parallel()
 	for _, trouble := range []error{ErrLocked, ErrDenied, ErrUnavailable, errors.New("strange")} {
 		for n := 1; ; n++ {
 			f := newFake()

@@ -153,6 +153,7 @@ func TestOpenRefuses(t *testing.T) {
 
 // The lock is what makes read, decide, write one step: without it, a hundred writers lose each other's changes.
 func TestHundredGoroutines(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, s *testStore) {
 		const n = 100
 		var wg sync.WaitGroup
@@ -184,6 +185,7 @@ func TestHundredGoroutines(t *testing.T) {
 
 // Readers need no lock: while one writer goes on, they see one of its records, whole, and never less than what they saw before.
 func TestReadersBesideAWriter(t *testing.T) {
+	t.Parallel()
 	each(t, func(t *testing.T, s *testStore) {
 		s.put(t, testKey(), text(900))
 		done, cancel := context.WithCancel(t.Context())
@@ -205,7 +207,7 @@ func TestReadersBesideAWriter(t *testing.T) {
 				}
 			})
 		}
-		for i := range 150 {
+		for i := range 40 {
 			s.put(t, testKey(), text(900*(1+i%3)))
 		}
 		cancel()

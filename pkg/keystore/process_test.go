@@ -98,6 +98,7 @@ func increment(ctx context.Context, s *Store) error {
 
 // Many processes at once: no change is lost.
 func TestManyProcesses(t *testing.T) {
+	t.Parallel()
 	for _, backend := range []string{File, Keychain} {
 		t.Run(backend, func(t *testing.T) {
 			const n = 20
@@ -245,6 +246,7 @@ func childKill(argument string) error {
 // A process is killed at every step of a write and of a deletion. After each: one whole record, old or new, with the index to it; no
 // lock; and the next write or deletion leaves nothing of what the dead one began.
 func TestKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	for _, backend := range []string{File, Keychain} {
 		for _, what := range []string{"first put", "put", "delete"} {
 			t.Run(backend+" "+what, func(t *testing.T) {
@@ -334,6 +336,7 @@ func killedAt(t *testing.T, backend, what string, n int) bool {
 
 // Random kills, one after another on the same store, at random moments of a busy process.
 func TestRandomKills(t *testing.T) {
+	t.Parallel()
 	for _, backend := range []string{File, Keychain} {
 		t.Run(backend, func(t *testing.T) {
 			dir := t.TempDir()
