@@ -51,7 +51,7 @@ func (w *World) forward(rw http.ResponseWriter, r *http.Request, to, as string) 
 		panic(http.ErrAbortHandler)
 	}
 	text := out.Replace(string(answer))
-	if w.attack.Edit != nil && w.active() {
+	if w.attack.Edit != nil && w.Begun() {
 		text = w.attack.Edit(r, text)
 	}
 	for name, values := range res.Header {

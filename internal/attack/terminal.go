@@ -44,6 +44,9 @@ func terminal() []Attack {
 		edit("scopes-supported", "in the scopes that the resource knows", `"scopes_supported":["`, false),
 		edit("tools", "in the names, titles and descriptions of tools", `"description":"`, true),
 		edit("tool-name", "in the names of tools", `"name":"`, true),
+		{Name: "terminal/tool-result", What: "in what a tool gives", Later: true, Edit: func(_ *http.Request, s string) string {
+			return strings.ReplaceAll(s, `"text":"x"`, `"text":"x`+inner+`"`)
+		}},
 		{Name: "terminal/rpc-error", What: "in a JSON-RPC error", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) { rpcError(w, r, Nasty+huge) }},
 		{Name: "terminal/error-page", What: "in an error page of the MCP server", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, Nasty+huge, http.StatusBadGateway)

@@ -137,8 +137,8 @@ func (w *World) Requests() []Request {
 	return append([]Request(nil), w.requests...)
 }
 
-// active reports whether the attack has begun.
-func (w *World) active() bool {
+// Begun reports whether the attack has begun.
+func (w *World) Begun() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.begun
@@ -238,7 +238,7 @@ func (w *World) arrive(rw http.ResponseWriter, r *http.Request, origin string) {
 	w.requests = append(w.requests, Request{origin, r.Method, r.URL.String(), r.Header.Clone(), string(body)})
 	w.mu.Unlock()
 	switch {
-	case w.active() && (origin == MCP || origin == AS) && w.attack.matches(r):
+	case w.Begun() && (origin == MCP || origin == AS) && w.attack.matches(r):
 		w.attack.Do(rw, r)
 	case origin == MCP:
 		w.forward(rw, r, w.good.Origin(), AS)
