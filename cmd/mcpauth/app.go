@@ -61,7 +61,8 @@ func (p *program) globalFlags() []cli.Flag {
 
 // commands lists them in the order of the five stages: log in, look, call, renew, leave.
 func (p *program) commands() []*cli.Command {
-	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p)}
+	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
+		completionCommand(p)}
 }
 
 // app is the tree, with the habits of the library that do not fit switched off in one loop.
@@ -79,6 +80,9 @@ func (p *program) app() *cli.App {
 
 // run carries out a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
+	if len(args) > 0 && args[0] == hiddenComplete {
+		return p.fail(ctx, p.complete(ctx, args[1:]))
+	}
 	before, _ := cutAt(args, "--")
 	for _, word := range before { // an error in the command line is JSON too where that is asked for
 		p.out.json = p.out.json || word == "--json" || word == "--json=true"

@@ -1,0 +1,228 @@
+// This file is the command completion, and the hidden one that its scripts ask: mcpauth __complete WORD…, the last word being the one
+// under the cursor. It prints one candidate a line, with a tab and what it means where that helps; nothing means that a file may stand
+// there. It reads local state only: no network, no keychain.
+
+package main
+
+import (
+	"context"
+	_ "embed"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
+)
+
+var (
+	//go:embed completion/mcpauth.bash
+	bashCompletion string
+	//go:embed completion/mcpauth.zsh
+	zshCompletion string
+	//go:embed completion/mcpauth.fish
+	fishCompletion string
+	//go:embed completion/mcpauth.ps1
+	powershellCompletion string
+)
+
+// hiddenComplete is what the scripts call.
+const hiddenComplete = "__complete"
+
+func shells() map[string]string {
+	return map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion, "powershell": powershellCompletion}
+}
+
+func completionCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "completion", ArgsUsage: "bash|zsh|fish|powershell",
+		Usage: "print the completion script of a shell",
+		UsageText: "source <(mcpauth completion bash)\n" +
+			"mcpauth completion zsh >~/.zfunc/_mcpauth\n" +
+			"mcpauth completion fish >~/.config/fish/completions/mcpauth.fish",
+		Action: func(cx *cli.Context) error {
+			if cx.Args().Len() != 1 {
+				return usage("one shell, please: bash, zsh, fish or powershell")
+			}
+			script, ok := shells()[cx.Args().First()]
+			if !ok {
+				return usage("the shell is bash, zsh, fish or powershell; not " + quote(cx.Args().First()))
+			}
+			return p.out.write([]byte(script))
+		},
+	}
+}
+
+// candidate is a word that may stand at the cursor, with what it means.
+type candidate struct{ word, meaning string }
+
+// complete prints the candidates for the last of the words.
+func (p *program) complete(ctx context.Context, words []string) error {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last := words[len(words)-1]
+	var b strings.Builder
+	for _, c := range p.candidates(ctx, words[:len(words)-1], last) {
+		if !strings.HasPrefix(c.word, last) || harmless(c.word) != c.word {
+			continue
+		}
+		b.WriteString(c.word)
+		if c.meaning != "" {
+			b.WriteString("\t" + harmless(c.meaning))
+		}
+		b.WriteByte('\n')
+	}
+	return p.out.write([]byte(b.String()))
+}
+
+// typed is a command line so far.
+type typed struct {
+	command string
+	args    []string
+	waiting cli.Flag // the flag whose value comes next; nil: none
+	ended   bool     // by "--": no more flags
+}
+
+func (p *program) candidates(ctx context.Context, before []string, last string) []candidate {
+	app := p.app()
+	t := read(app, before)
+	switch {
+	case t.waiting != nil:
+		return values(t.waiting)
+	case !t.ended && strings.HasPrefix(last, "-"):
+		return flagCandidates(app, t.command)
+	case t.command == "":
+		var out []candidate
+		for _, c := range app.Commands {
+			out = append(out, candidate{c.Name, c.Usage})
+		}
+		return out
+	case t.command == "completion":
+		var out []candidate
+		for _, name := range slices.Sorted(maps.Keys(shells())) {
+			out = append(out, candidate{word: name})
+		}
+		return out
+	}
+	return p.argumentsAt(ctx, t)
+}
+
+// read takes a command line apart; what it does not understand it skips.
+func read(app *cli.App, words []string) typed {
+	var t typed
+	var own []cli.Flag
+	for _, word := range words {
+		switch {
+		case t.waiting != nil:
+			t.waiting = nil
+		case !t.ended && word == "--":
+			t.ended = true
+		case !t.ended && isFlag(word):
+			f, _, err := findFlag(word, t.command, app.Flags, own)
+			if d, ok := f.(cli.DocGenerationFlag); err == nil && ok && d.TakesValue() && !strings.Contains(word, "=") {
+				t.waiting = f
+			}
+		case t.command == "":
+			t.command = word
+			if c := app.Command(word); c != nil {
+				own = c.Flags
+			}
+		default:
+			t.args = append(t.args, word)
+		}
+	}
+	return t
+}
+
+func flagCandidates(app *cli.App, command string) []candidate {
+	flags := slices.Clone(app.Flags)
+	if c := app.Command(command); c != nil {
+		flags = append(slices.Clone(c.Flags), flags...)
+	}
+	out := []candidate{{"--help", "explain the command"}}
+	for _, f := range flags {
+		_, text := describeFlag(f)
+		out = append(out, candidate{dashed(f.Names()[0]), text})
+	}
+	return out
+}
+
+// values are those of a flag that has few.
+func values(f cli.Flag) []candidate {
+	few := map[string][]string{"keystore": {"auto", "keychain", "file"}, "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
+		"reauth": {flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}, "elicit": {"decline", "defaults"},
+		"callback-host": {"127.0.0.1", "localhost"}, "grant": flow.Grants()}
+	var out []candidate
+	for _, v := range few[f.Names()[0]] {
+		out = append(out, candidate{word: v})
+	}
+	return out
+}
+
+// argumentsAt are servers, then tools, then the tool's arguments.
+func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
+	hasTool := t.command == "call" || t.command == "tools"
+	switch n := len(t.args); {
+	case n == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command):
+		return p.serverCandidates(ctx)
+	case n == 1 && hasTool:
+		var out []candidate
+		for _, tool := range p.knownTools(ctx, t.args[0]) {
+			out = append(out, candidate{tool.Name, httpx.Text(tool.Description, 60)})
+		}
+		return out
+	case t.command == "call":
+		for _, tool := range p.knownTools(ctx, t.args[0]) {
+			if tool.Name == t.args[1] {
+				return argumentCandidates(tool)
+			}
+		}
+	}
+	return nil
+}
+
+// serverCandidates are the stored logins and the entries of the configuration file.
+func (p *program) serverCandidates(ctx context.Context) []candidate {
+	var out []candidate
+	list, _ := p.all(ctx) // what cannot be read is not offered
+	for _, s := range list {
+		out = append(out, candidate{stored(s), s.URL})
+	}
+	if file, err := p.configuration(); err == nil {
+		for _, name := range file.Names() {
+			out = append(out, candidate{name, file.Servers[name].URL})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b candidate) int { return strings.Compare(a.word, b.word) })
+	return slices.CompactFunc(out, func(a, b candidate) bool { return a.word == b.word })
+}
+
+// knownTools are those of a server that an earlier command saw.
+func (p *program) knownTools(ctx context.Context, server string) []mcpclient.Tool {
+	t, err := p.target(ctx, server, needStored)
+	if err != nil {
+		return nil
+	}
+	m, err := p.mcp(t, nil)
+	if err != nil {
+		return nil
+	}
+	return m.KnownTools()
+}
+
+// argumentCandidates are the tool's arguments, ready for a value: := where it is JSON.
+func argumentCandidates(tool mcpclient.Tool) []candidate {
+	var out []candidate
+	for _, a := range properties(tool.InputSchema) {
+		sign := "="
+		if a.Type != "string" && a.Type != "integer" && a.Type != "number" && a.Type != "boolean" {
+			sign = ":="
+		}
+		out = append(out, candidate{a.name + sign, httpx.Text(a.Description, 60)})
+	}
+	return out
+}

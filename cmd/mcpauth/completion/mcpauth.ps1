@@ -1,0 +1,11 @@
+# PowerShell completion for mcpauth. To use it: mcpauth completion powershell | Out-String | Invoke-Expression
+Register-ArgumentCompleter -Native -CommandName mcpauth -ScriptBlock {
+    param($word, $ast, $cursor)
+    $words = @($ast.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.StartOffset -lt $cursor } | ForEach-Object { $_.ToString() })
+    if ($word -eq '') { $words += '' }
+    mcpauth __complete @words 2>$null | ForEach-Object {
+        $candidate, $text = $_ -split "`t", 2
+        if (-not $text) { $text = $candidate }
+        [System.Management.Automation.CompletionResult]::new($candidate, $candidate, 'ParameterValue', $text)
+    }
+}
