@@ -1,0 +1,239 @@
+// These tests run a hundred mcpauth processes at once on one credential, at a server that ends the grant when a refresh token comes twice.
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/flow"
+)
+
+// machine is a user's machine with the program as it is shipped: not the test binary, which takes five times as long to start when it
+// looks for races. The server rotates refresh tokens and ends the family at reuse.
+type machine struct {
+	*demo.Server
+	home string
+	env  []string
+}
+
+// built is the program, made once, beside the links that testscript makes and clears away.
+var built = sync.OnceValues(func() (string, error) {
+	link, err := exec.LookPath("mcpauth")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(filepath.Dir(link), "plain-mcpauth")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return path, nil
+})
+
+func newMachine(t *testing.T, env ...string) *machine {
+	t.Helper()
+	if _, err := built(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := demo.Start(demo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	home := t.TempDir()
+	m := &machine{Server: s, home: home, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "USERPROFILE=" + home, "MCPAUTH_KEYSTORE=file",
+		"BROWSER=browser", "NO_PROXY=127.0.0.1,localhost", "TMPDIR=" + os.TempDir(), "SYSTEMROOT=" + os.Getenv("SYSTEMROOT")}}
+	m.env = append(m.env, env...)
+	return m
+}
+
+// process is one run of the program.
+type process struct {
+	*exec.Cmd
+	args           []string
+	stdout, stderr bytes.Buffer
+}
+
+// start starts the program; SERVER among the arguments is the server's address.
+func (m *machine) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &process{}
+	for _, a := range args {
+		if a == "SERVER" {
+			a = m.URL()
+		}
+		p.args = append(p.args, a)
+	}
+	p.Cmd = exec.Command(path, p.args...)
+	p.Env, p.Dir, p.Stdout, p.Stderr = m.env, m.home, &p.stdout, &p.stderr
+	if err := p.Start(); err != nil {
+		t.Error(err)
+	}
+	return p
+}
+
+// end waits for a process and returns its exit code.
+func (p *process) end(t *testing.T) int {
+	t.Helper()
+	var exit *exec.ExitError
+	switch err := p.Wait(); {
+	case err == nil:
+		return 0
+	case errors.As(err, &exit):
+		return exit.ExitCode()
+	default:
+		t.Errorf("%q: %v", p.args, err)
+		return -1
+	}
+}
+
+// does runs the program to its end and wants that exit code.
+func (m *machine) does(t *testing.T, exit int, args ...string) *process {
+	t.Helper()
+	p := m.start(t, args...)
+	if code := p.end(t); code != exit {
+		t.Fatalf("%q: exit %d, want %d\n%s%s", args, code, exit, &p.stdout, &p.stderr)
+	}
+	return p
+}
+
+// crowd starts all of these at once and wants each to succeed and to print what it must.
+func (m *machine) crowd(t *testing.T, want map[string]string, commands [][]string) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for _, args := range commands {
+		wg.Go(func() {
+			p := m.start(t, args...)
+			code, out := p.end(t), p.stdout.String()
+			if code != exitDone || !strings.Contains(out, want[args[0]]) {
+				t.Errorf("%q: exit %d, %q\n%s", args, code, out, &p.stderr)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (m *machine) set(t *testing.T, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if err := m.Set(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (m *machine) counts(t *testing.T, want map[string]int) {
+	t.Helper()
+	for kind, n := range want {
+		if got := m.Count(kind); got != n {
+			t.Errorf("%s: %d times, want %d", kind, got, n)
+		}
+	}
+}
+
+// status is what `status --json` says of the only login.
+func (m *machine) status(t *testing.T) flow.Status {
+	t.Helper()
+	p := m.start(t, "status", "SERVER", "--json")
+	p.end(t)
+	var list []flow.Status
+	if err := json.Unmarshal(p.stdout.Bytes(), &list); err != nil || len(list) != 1 {
+		t.Fatalf("status: %v, %q\n%s", err, &p.stdout, &p.stderr)
+	}
+	return list[0]
+}
+
+// times repeats a command.
+func times(n int, args ...string) [][]string {
+	commands := make([][]string, n)
+	for i := range commands {
+		commands[i] = args
+	}
+	return commands
+}
+
+var echo = []string{"call", "SERVER", "echo", "text=hello"}
+
+func TestHundredProcesses(t *testing.T) { hundredProcesses(t) }
+
+func hundredProcesses(t *testing.T, env ...string) {
+	// The clock says that the token has expired: whoever comes first renews it, all others use what that one stored.
+	t.Run("expired", func(t *testing.T) {
+		m := newMachine(t, env...)
+		m.set(t, "token:set.expires_in=0.001,n=1")
+		m.does(t, exitDone, "login", "SERVER")
+		m.set(t, "expire")
+		m.crowd(t, map[string]string{"call": "hello"}, times(100, echo...))
+		m.counts(t, map[string]int{"token/refresh_token": 1, "refresh": 1, "reuse": 0, "login": 1})
+		m.does(t, exitDone, "refresh", "SERVER")
+		m.does(t, exitDone, "logout", "SERVER")
+	})
+	// Only the server knows: a hundred calls are answered 401, and one refresh helps them all.
+	t.Run("refused", func(t *testing.T) {
+		m := newMachine(t, env...)
+		m.does(t, exitDone, "login", "SERVER")
+		m.set(t, "expire")
+		m.crowd(t, map[string]string{"call": "hello"}, times(100, echo...))
+		m.counts(t, map[string]int{"token/refresh_token": 1, "refresh": 1, "reuse": 0, "login": 1})
+		m.does(t, exitDone, "logout", "SERVER")
+	})
+	// Everything at once: each `refresh` may renew, and the login ends the grant that the others use. Nobody notices.
+	t.Run("mixed", func(t *testing.T) {
+		m := newMachine(t, env...)
+		m.set(t, "token:set.expires_in=0.001,n=1")
+		m.does(t, exitDone, "login", "SERVER")
+		m.set(t, "expire")
+		var commands [][]string
+		for i := range 20 {
+			commands = append(commands, []string{"refresh", "SERVER"}, []string{"token", "SERVER"}, echo)
+			if i%4 == 0 {
+				commands = append(commands, []string{"status", "SERVER"})
+			}
+		}
+		commands = append(commands, []string{"login", "SERVER"})
+		m.crowd(t, map[string]string{"call": "hello", "token": "demo-at-"}, commands)
+		m.counts(t, map[string]int{"reuse": 0, "login": 2})
+		if n := m.Live(); n != 1 {
+			t.Errorf("%d grants are alive, want that of the second login", n)
+		}
+		m.does(t, exitDone, "refresh", "SERVER")
+		m.does(t, exitDone, echo...)
+		m.counts(t, map[string]int{"reuse": 0, "login": 2})
+		m.does(t, exitDone, "logout", "SERVER")
+	})
+	// Nobody is logged in: one of them asks the user, and the others wait for it.
+	t.Run("no credential", func(t *testing.T) {
+		m := newMachine(t, env...)
+		m.crowd(t, map[string]string{"call": "hello"}, times(100, echo...))
+		m.counts(t, map[string]int{"login": 1, "registered": 1, "authorize": 1, "token": 1})
+		m.does(t, exitDone, "logout", "SERVER")
+	})
+}
+
+// until waits until something holds.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain until %s", what)
+		}
+	}
+}
