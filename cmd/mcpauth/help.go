@@ -38,7 +38,7 @@ func helpText(app *cli.App, command string) string {
 		b.WriteString(guide[:strings.Index(guide, "\n\nmcpauth --help")+1])
 		b.WriteString("\nUsage: mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]\n\nCommands:\n")
 		for _, c := range app.Commands {
-			fmt.Fprintf(&b, "  %-9s %s\n", c.Name, c.Usage)
+			fmt.Fprintf(&b, "  %-15s %s\n", c.Name, c.Usage)
 		}
 		b.WriteString("\nA SERVER is a URL (https://...), a name given by login --name, or a name in the\nconfiguration file.\n\n")
 		b.WriteString(flagsText("Global flags, before or after the command", app.Flags))

@@ -48,8 +48,8 @@ func (o loginOptions) check() error {
 	if u, err := url.Parse(o.flow.Resource); err != nil || o.flow.Resource != "" && (!u.IsAbs() || u.Fragment != "") {
 		return usage("--resource must be an absolute URI without a fragment (RFC 8707 §2), not " + quote(o.flow.Resource))
 	}
-	if o.port < 0 || o.port > 65535 {
-		return usage(fmt.Sprintf("--callback-port is 1 to 65535, not %d", o.port))
+	if err := portInRange(o.port); err != nil {
+		return err
 	}
 	for _, pair := range o.authParams.Value() {
 		if name, _, ok := strings.Cut(pair, "="); !ok || name == "" {
@@ -63,6 +63,14 @@ func (o loginOptions) check() error {
 		return err
 	}
 	return oneOf("--grant", o.grant, flow.Grants()...)
+}
+
+// portInRange checks --callback-port; 0 is not given.
+func portInRange(port int) error {
+	if port < 0 || port > 65535 {
+		return usage(fmt.Sprintf("--callback-port is 1 to 65535, not %d", port))
+	}
+	return nil
 }
 
 // apply lets the flags win over what the configuration says.

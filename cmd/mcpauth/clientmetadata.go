@@ -1,0 +1,48 @@
+// This file is the command client-metadata.
+
+package main
+
+import (
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+type clientMetadataOptions struct {
+	port int
+	name string
+}
+
+func clientMetadataCommand(p *program) *cli.Command {
+	var o clientMetadataOptions
+	return &cli.Command{
+		Name: "client-metadata", ArgsUsage: "URL",
+		Usage: "print the client ID metadata document to host at a URL",
+		UsageText: "mcpauth client-metadata https://example.com/mcpauth.json >mcpauth.json\n" +
+			"mcpauth client-metadata https://example.com/mcpauth.json --callback-port 8765\n" +
+			"mcpauth client-metadata https://example.com/ci.json --client-name 'Example CI'",
+		Description: "Host what it prints at that very URL, as application/json; the URL then is the\n" +
+			"client id: mcpauth login SERVER --client-metadata-url URL.",
+		Flags: []cli.Flag{
+			&cli.IntFlag{Name: "callback-port", Usage: "`PORT` the only port of login --callback-port, for servers that compare it; default: any port", Destination: &o.port},
+			&cli.StringFlag{Name: "client-name", Usage: "`NAME` how servers call the client when they ask the user; default: mcpauth", Destination: &o.name},
+		},
+		Action: func(cx *cli.Context) error {
+			if cx.Args().Len() != 1 {
+				return usage("one URL, please: where the document will be hosted")
+			}
+			return runClientMetadata(p, cx.Args().First(), o)
+		},
+	}
+}
+
+func runClientMetadata(p *program, address string, o clientMetadataOptions) error {
+	if err := portInRange(o.port); err != nil {
+		return err
+	}
+	document, err := flow.ClientDocument(address, o.port, o.name)
+	if err != nil {
+		return usage(err.Error()) // nothing was sent anywhere: it is the address that was typed
+	}
+	return p.out.text(string(document))
+}
