@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"encoding/json"
 	"encoding/pem"
 	"net/http/httptest"
 	"strings"
@@ -94,4 +95,28 @@ func TestDecodeObject(t *testing.T) {
 			t.Errorf("%s: %q, %v", tt.in, v.Token, err)
 		}
 	}
+}
+
+// What is decoded is the member of that very name, and the whole is one object without duplicates, as encoding/json reads it too.
+func FuzzDecodeObject(f *testing.F) {
+	for _, s := range []string{`{"token":"a","Token":"b"}`, `{"token":"a"}{}`, `{"to\u212aen":"x"}`, `{"a":{"b":1,"b":2}}`, "null", `{"token":null}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var v struct{ Token *string }
+		if DecodeObject(data, &v) != nil {
+			return
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(data, &members); err != nil {
+			t.Fatalf("%q was accepted: %v", data, err)
+		}
+		var want *string
+		if err := json.Unmarshal(members["token"], &want); members["token"] != nil && err != nil {
+			t.Fatalf("%q was accepted: %v", data, err)
+		}
+		if (v.Token == nil) != (want == nil) || want != nil && *v.Token != *want {
+			t.Errorf("%q: read another member", data)
+		}
+	})
 }

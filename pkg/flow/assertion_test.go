@@ -68,3 +68,19 @@ func TestAssertionIsForTheServer(t *testing.T) {
 		}
 	}
 }
+
+// What passes for a JWT is one: three parts of base64url, with objects in the first two.
+func FuzzClaims(f *testing.F) {
+	f.Add(jwtOf(`{"alg":"ES256"}`, `{"aud":["a"]}`))
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := claims(text)
+		if err != nil {
+			return
+		}
+		if c == nil || strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_\r\n") != ".." && strings.Count(text, ".") != 2 {
+			t.Errorf("%q passes", text)
+		}
+		_ = forServer(text, "https://as.example", "https://as.example/token")
+	})
+}
