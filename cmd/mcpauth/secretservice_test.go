@@ -4,8 +4,11 @@ package main
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/godbus/dbus/v5"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -23,4 +26,49 @@ func TestSecretServiceStories(t *testing.T) {
 		return nil
 	}
 	testscript.Run(t, p)
+}
+
+// TestSecretServiceHundredProcesses is TestHundredProcesses with the credential in the keyring.
+func TestSecretServiceHundredProcesses(t *testing.T) {
+	hundredProcesses(t, keychainEnv("keychain")...)
+}
+
+// keychainEnv lets a machine's processes find the session's keyring.
+func keychainEnv(keystore string) []string {
+	return []string{"MCPAUTH_KEYSTORE=" + keystore, "DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
+		"XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")}
+}
+
+// TestLockedSecretService locks the keyring under a logged-in user: every command that needs it says so with the way out, asks the server
+// for nothing, and writes nowhere else. It locks for good, so it has a session of its own.
+func TestLockedSecretService(t *testing.T) {
+	m := newMachine(t, keychainEnv("auto")...)
+	m.does(t, exitDone, "login", "SERVER")
+	lock(t)
+	m.Reset()
+	m.does(t, exitDone, "status", "SERVER")
+	for _, args := range [][]string{echo, {"token", "SERVER"}, {"refresh", "SERVER"}, {"login", "SERVER"}, {"logout", "SERVER"}} {
+		p := m.does(t, exitKeystore, args...)
+		if text := p.stderr.String(); !strings.Contains(text, "locked") || !strings.Contains(text, "hint: ") {
+			t.Errorf("%q: %s", args, text)
+		}
+	}
+	m.counts(t, map[string]int{"requests": 0})
+	if _, err := os.Stat(filepath.Join(m.home, ".local", "share", "mcpauth")); err == nil {
+		t.Error("auto made a file store beside the keychain")
+	}
+}
+
+func lock(t *testing.T) {
+	t.Helper()
+	conn, err := dbus.SessionBus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done []dbus.ObjectPath
+	var prompt dbus.ObjectPath
+	if err := conn.Object("org.freedesktop.secrets", "/org/freedesktop/secrets").Call("org.freedesktop.Secret.Service.Lock", 0,
+		[]dbus.ObjectPath{"/org/freedesktop/secrets/collection/login"}).Store(&done, &prompt); err != nil || len(done) != 1 {
+		t.Fatalf("lock: %v, %v", done, err)
+	}
 }
