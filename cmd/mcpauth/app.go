@@ -80,8 +80,11 @@ func (p *program) app() *cli.App {
 
 // run carries out a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
-	if len(args) > 0 && args[0] == hiddenComplete {
+	switch {
+	case len(args) > 0 && args[0] == hiddenComplete:
 		return p.fail(ctx, p.complete(ctx, args[1:]))
+	case len(args) > 0 && args[0] == hiddenMan:
+		return p.fail(ctx, p.writeMan(args[1:]))
 	}
 	before, _ := cutAt(args, "--")
 	for _, word := range before { // an error in the command line is JSON too where that is asked for

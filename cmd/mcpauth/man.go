@@ -1,0 +1,149 @@
+// This file writes the man pages from the same table as --help: mcpauth __man FOLDER makes mcpauth.1 and one page a command. They are
+// built for releases, not kept.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+)
+
+// hiddenMan is what the release calls.
+const hiddenMan = "__man"
+
+// writeMan writes all pages into a folder.
+func (p *program) writeMan(args []string) error {
+	if len(args) != 1 {
+		return usage(hiddenMan + " takes one folder")
+	}
+	if err := os.MkdirAll(args[0], 0o755); err != nil {
+		return err
+	}
+	app := p.app()
+	pages := map[string]string{"mcpauth.1": p.mainPage(app)}
+	for _, c := range app.Commands {
+		pages["mcpauth-"+c.Name+".1"] = p.commandPage(app, c)
+	}
+	for name, text := range pages {
+		if err := os.WriteFile(filepath.Join(args[0], name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// page is a man page in the making (man(7)).
+type page struct{ strings.Builder }
+
+func (g *page) section(title string) { fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title)) }
+
+func (g *page) text(s string) { g.WriteString(roff(s) + "\n") }
+
+// item is a term and what it means.
+func (g *page) item(term, text string) {
+	fmt.Fprintf(g, ".TP\n\\fB%s\\fR\n%s\n", roff(term), roff(text))
+}
+
+// lines keeps the line breaks.
+func (g *page) lines(s string) { fmt.Fprintf(g, ".nf\n%s\n.fi\n", roff(s)) }
+
+func (g *page) flags(flags []cli.Flag) {
+	for _, f := range flags {
+		head, text := describeFlag(f)
+		g.item(head, text)
+	}
+}
+
+// roff escapes a text. A dot or quote at the beginning of a line would be a request.
+func roff(s string) string {
+	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "^", `\(ha`, "~", `\(ti`, "…", "...").Replace(s)
+	lines := strings.Split(s, "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, ".") || strings.HasPrefix(l, "'") {
+			lines[i] = `\&` + l
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (p *program) newPage(name, usage string) *page {
+	g := &page{}
+	fmt.Fprintf(g, ".TH %s 1 \"\" \"mcpauth %s\" \"mcpauth manual\"\n", strings.ToUpper(roff(name)), roff(p.version))
+	g.section("Name")
+	g.text(name + " - " + usage)
+	g.section("Synopsis")
+	return g
+}
+
+func (p *program) mainPage(app *cli.App) string {
+	g := p.newPage("mcpauth", "log in to MCP servers from scripts, keep the credentials, and call tools")
+	g.text("mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]")
+	g.section("Description")
+	intro, _, _ := strings.Cut(guide, "\n\nmcpauth --help")
+	g.lines(intro)
+	g.section("Commands")
+	for _, c := range app.Commands {
+		g.item("mcpauth "+c.Name, c.Usage+"; see mcpauth-"+c.Name+"(1)")
+	}
+	g.section("Global flags")
+	g.flags(app.Flags)
+	g.item("--version", "print the version")
+	g.section("Environment")
+	for _, v := range variables() {
+		g.item(v.name, v.meaning)
+	}
+	g.closing()
+	return g.String()
+}
+
+func (p *program) commandPage(app *cli.App, c *cli.Command) string {
+	g := p.newPage("mcpauth-"+c.Name, c.Usage)
+	g.text("mcpauth " + c.Name + flagsWord(c) + " " + c.ArgsUsage)
+	if c.Description != "" {
+		g.section("Description")
+		g.lines(c.Description)
+	}
+	for _, name := range groups(c.Flags) {
+		title := name
+		if title == "" {
+			title = "Flags"
+		}
+		g.section(title)
+		g.flags(inGroup(c.Flags, name))
+	}
+	g.section("Global flags")
+	g.flags(app.Flags)
+	g.section("Examples")
+	g.lines(c.UsageText)
+	g.closing()
+	return g.String()
+}
+
+func (g *page) closing() {
+	g.section("Exit codes")
+	_, table, _ := strings.Cut(exitCodes, "\n")
+	g.lines(strings.TrimRight(table, "\n"))
+}
+
+// variable is one of the environment.
+type variable struct{ name, meaning string }
+
+// variables are all that the program reads.
+func variables() []variable {
+	return []variable{
+		{"MCPAUTH_CONFIG", "the configuration file; default: the nearest .mcp.json upward, then ~/.config/mcpauth/config.json"},
+		{"MCPAUTH_STATE_DIR", "state without secrets: index, locks, caches; default ~/.local/state/mcpauth"},
+		{"MCPAUTH_KEYSTORE", "where credentials are kept: auto (default), keychain or file"},
+		{"MCPAUTH_KEYSTORE_DIR", "folder of the file store; default ~/.local/share/mcpauth"},
+		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file: the file store is encrypted to it"},
+		{"MCPAUTH_REAUTH", "browser, refresh or never: the same as call --reauth"},
+		{"MCPAUTH_ACCESS_TOKEN", "a bearer token for call, tools and proxy in place of a login; SERVER must be a URL then"},
+		{"BROWSER", "program that opens an address, its last argument; none: never open one"},
+		{"CI", "set and not false: no browser is opened unless --browser or BROWSER asks for it"},
+		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR", "as everywhere"},
+	}
+}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Every command has a page, and every flag, exit code and variable is in one.
+func TestManPages(t *testing.T) {
+	dir, p := t.TempDir(), testProgram()
+	if err := p.writeMan([]string{dir}); err != nil {
+		t.Fatal(err)
+	}
+	read := func(name string) string {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	app := p.app()
+	top := read("mcpauth.1")
+	for _, v := range variables() {
+		if !strings.Contains(top, roff(v.name)) {
+			t.Errorf("%s is missing", v.name)
+		}
+	}
+	for _, c := range app.Commands {
+		text := read("mcpauth-" + c.Name + ".1")
+		for _, f := range append(c.Flags, app.Flags...) {
+			if head, _ := describeFlag(f); !strings.Contains(text, `\fB`+roff(head)+`\fR`) {
+				t.Errorf("%s: %s is missing", c.Name, head)
+			}
+		}
+		for _, want := range []string{".SH NAME", ".SH SYNOPSIS", ".SH EXAMPLES", ".SH EXIT CODES", "130  interrupted", roff(c.Usage)} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %q", c.Name, want)
+			}
+		}
+		if !strings.Contains(top, roff("mcpauth "+c.Name)) {
+			t.Errorf("mcpauth.1 does not name %s", c.Name)
+		}
+	}
+}
+
+func TestRoff(t *testing.T) {
+	for text, want := range map[string]string{
+		"--name":      `\-\-name`,
+		".SH fake":    `\&.SH fake`,
+		"a\n'quoted'": "a\n\\&'quoted'",
+		`C:\x`:        `C:\ex`,
+	} {
+		if got := roff(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+}
