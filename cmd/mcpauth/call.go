@@ -76,6 +76,7 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 	}
 	defer m.Close()
 	m.NoCache, m.Idempotent, m.NoValidate, m.Elicit = o.noCache, o.idempotent, o.noValidate, answers
+	m.Listen = o.elicit != ""
 	result, err := m.Call(ctx, tool, args)
 	if err != nil {
 		return err

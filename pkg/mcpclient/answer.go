@@ -123,6 +123,7 @@ type stream struct {
 	events *events
 	out    bytes.Buffer
 	last   string // last event id: what may be resumed
+	retry  string // milliseconds to wait before that
 	end    error  // what the stream ends with, after out
 	over   *time.Timer
 }
@@ -160,6 +161,9 @@ func (s *stream) pass(ev event) {
 	}
 	if ev.id != "" {
 		s.last = ev.id
+	}
+	if ev.retry != "" {
+		s.retry = ev.retry
 	}
 	if !ev.hasData || len(ev.data) == 0 || ev.name != "" && ev.name != "message" {
 		if ev.id != "" || ev.retry != "" || ev.name == "endpoint" {

@@ -11,7 +11,7 @@
 //
 // The files: session.go (eras), call.go (a call and when it may be sent again), wire.go (the transport), authorize.go (401 and 403),
 // answer.go (results, event streams), exchange.go (what became of a request), tools.go, headers.go (definitions), arguments.go and
-// schema.go (arguments), elicit.go (questions of the server), result.go, cache.go, events.go and jsonscan.go (readers).
+// schema.go (arguments), elicit.go (questions of the server), listen.go (those outside of a call), result.go, cache.go, events.go and jsonscan.go (readers).
 //
 // Not supported: sampling, roots, resources, prompts, subscriptions.
 package mcpclient
@@ -49,6 +49,7 @@ type Client struct {
 	Progress   func(Progress)                   // called in order, before the call returns; nil: progress is not asked for
 	Log        func(level, logger, text string) // log messages of the server, in order; nil: not asked for
 	Elicit     Elicitor                         // answers the server's questions; nil: declines
+	Listen     bool                             // hear questions that a legacy server asks outside of a call, which costs a request; see listen.go
 	MaxResult  int64                            // bytes of one result; 0: 512 MiB
 
 	connecting sync.Mutex // held while a session is opened

@@ -148,10 +148,12 @@ func (c *Client) open(ctx context.Context, e era, version string) (*session, err
 	}
 	if e != eraLegacy {
 		close(w.ready)
+	} else if c.Listen {
+		w.listening = make(chan struct{})
 	}
 	// No redirect is followed: both the token and the arguments are meant for this address.
 	below := &http.Client{Transport: w, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	var t mcp.Transport = &mcp.StreamableClientTransport{Endpoint: c.URL, HTTPClient: below, DisableStandaloneSSE: true, MaxEventSize: -1}
+	var t mcp.Transport = &mcp.StreamableClientTransport{Endpoint: c.URL, HTTPClient: below, DisableStandaloneSSE: w.listening == nil, MaxEventSize: -1}
 	if e == eraSSE {
 		t = &mcp.SSEClientTransport{Endpoint: c.URL, HTTPClient: below, MaxEventSize: -1}
 	}

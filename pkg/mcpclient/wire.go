@@ -31,6 +31,7 @@ type wire struct {
 	shared     atomic.Bool   // requests share a connection: HTTP/2
 	overruled  *atomic.Bool  // the static Authorization header was refused: shared by the sessions of a client
 	ready      chan struct{} // closed when the server has answered notifications/initialized
+	listening  chan struct{} // closed when the stream of the session is open, or is not to be had; nil: none is wanted
 	background sync.WaitGroup
 	cancelled  chan struct{} // gets a value when a cancellation was delivered
 
@@ -70,6 +71,8 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 		return res, err
 	case req.Method == http.MethodDelete:
 		return w.send(req, nil, true)
+	case w.listensFor(req):
+		return w.standalone(req), nil
 	case req.Method == http.MethodGet:
 		return w.listen(req)
 	case m.id == nil || m.method == "": // notifications, and answers to the server's own requests
@@ -80,6 +83,7 @@ func (w *wire) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // ask sends a request and returns what the SDK is to take for its answer.
 func (w *wire) ask(req *http.Request, body []byte, m message) (*http.Response, error) {
+	w.awaitListening(req.Context(), m.method)
 	x := exchangeOf(req.Context())
 	x.change(func(a *answer) {
 		*a = answer{id: string(m.id), held: req.Header.Get("Mcp-Session-Id") != "", early: !isClosed(w.ready)}

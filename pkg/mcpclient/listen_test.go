@@ -1,0 +1,157 @@
+package mcpclient
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// askingServer is a legacy server that asks its question on the stream of the session, as those on the TypeScript SDK do that do not say
+// which call they mean. Without such a stream the question is lost, and the call is never answered.
+type askingServer struct {
+	http.Handler
+	mu     sync.Mutex
+	stream chan string // open stream, nil: none
+	answer chan json.RawMessage
+	breaks int // so often the stream ends once it is open
+	refuse bool
+}
+
+func newAskingServer() *askingServer {
+	a := &askingServer{answer: make(chan json.RawMessage, 1)}
+	a.Handler = onlyLegacy(http.HandlerFunc(a.serve))
+	return a
+}
+
+func (a *askingServer) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		a.listen(w, r)
+		return
+	}
+	body, _ := io.ReadAll(r.Body)
+	m, _ := parseMessage(body)
+	reply := func(result string) {
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Mcp-Session-Id", "s")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, m.id, result)
+	}
+	switch m.method {
+	case "initialize":
+		reply(`{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"t","version":"1"}}`)
+	case "tools/list":
+		reply(`{"tools":[{"name":"ask","inputSchema":{"type":"object"}}]}`)
+	case "tools/call":
+		a.mu.Lock()
+		stream := a.stream
+		a.mu.Unlock()
+		if stream == nil {
+			reply(`{"content":[{"type":"text","text":"nobody listens"}]}`)
+			return
+		}
+		stream <- `{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{"message":"who?","requestedSchema":{"type":"object","properties":{"name":{"type":"string","default":"Ada"}}}}}`
+		select {
+		case got := <-a.answer:
+			reply(fmt.Sprintf(`{"content":[],"structuredContent":%s}`, got))
+		case <-r.Context().Done():
+		}
+	case "":
+		a.answer <- m.result
+		w.WriteHeader(http.StatusAccepted)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+// listen serves the stream of the session.
+func (a *askingServer) listen(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet || a.refuse {
+		w.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.(http.Flusher).Flush()
+	a.mu.Lock()
+	a.breaks--
+	ends := a.breaks >= 0
+	if !ends {
+		a.stream = make(chan string)
+	}
+	stream := a.stream
+	a.mu.Unlock()
+	if ends {
+		return
+	}
+	for {
+		select {
+		case m := <-stream:
+			fmt.Fprintf(w, "data: %s\n\n", m)
+			w.(http.Flusher).Flush()
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func TestQuestionOutsideOfCall(t *testing.T) {
+	a := newAskingServer()
+	s := newServer(t, a)
+	c := client(t, s, func(c *Client) { c.Elicit, c.Listen = Policy{Defaults: true}.Elicit, true })
+	r, err := c.Call(t.Context(), "ask", Arguments{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `"name":"Ada"`; !strings.Contains(string(r.Structured), want) {
+		t.Errorf("the server was answered %s, expected %s in it", r.Structured, want)
+	}
+}
+
+// A server that offers no stream is called all the same, and one that is not listened to is not asked for one.
+func TestNoStreamOfSession(t *testing.T) {
+	for _, listen := range []bool{true, false} {
+		a := newAskingServer()
+		a.refuse = true
+		s := newServer(t, a)
+		c := client(t, s, func(c *Client) { c.Listen = listen })
+		if got := callText(t, c, "ask"); got != "nobody listens" {
+			t.Errorf("listen %v: got %q", listen, got)
+		}
+		gets := 0
+		for _, m := range s.seen() {
+			if m == http.MethodGet {
+				gets++
+			}
+		}
+		if want := map[bool]int{true: 1, false: 0}[listen]; gets != want {
+			t.Errorf("listen %v: %d GET, expected %d", listen, gets, want)
+		}
+	}
+}
+
+// A stream that ends is opened again, and the session stays as it is.
+func TestStreamOfSessionEnds(t *testing.T) {
+	a := newAskingServer()
+	a.breaks = 20 // more often than the SDK takes for a failure
+	s := newServer(t, a)
+	c := client(t, s, func(c *Client) { c.Elicit, c.Listen = Policy{Defaults: true}.Elicit, true })
+	for {
+		if got := callText(t, c, "ask"); got != "nobody listens" {
+			break
+		}
+	}
+	if n := len(s.requests("initialize")); n != 1 {
+		t.Errorf("%d sessions, expected one", n)
+	}
+}
+
+func TestListenGap(t *testing.T) {
+	for retry, want := range map[string]string{"": "1s", "250": "250ms", "0": "0s", "-1": "1s", "x": "1s", "99999999": "1s"} {
+		s := &stream{retry: retry}
+		if got := s.gap().String(); got != want {
+			t.Errorf("retry %q: %s, expected %s", retry, got, want)
+		}
+	}
+}
