@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/base64"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -240,5 +241,30 @@ func TestProjectNamesForeignFiles(t *testing.T) {
 	}
 	if strings.Contains(u.stderr.String(), "canary") {
 		t.Error("the file is shown")
+	}
+}
+
+// A port that somebody else holds, be it one half of localhost only, gets no browser.
+func TestCallbackPortOfAStranger(t *testing.T) {
+	for _, tt := range []struct{ network, address, host string }{
+		{"tcp4", "127.0.0.1:0", "127.0.0.1"},
+		{"tcp4", "127.0.0.1:0", "localhost"},
+		{"tcp6", "[::1]:0", "localhost"},
+	} {
+		stranger, err := net.Listen(tt.network, tt.address)
+		if err != nil {
+			if tt.network == "tcp6" {
+				t.Logf("no IPv6 on this machine, so nobody can hold that half: %v", err)
+				continue
+			}
+			t.Fatal(err)
+		}
+		u := newUser(t)
+		_, port, _ := net.SplitHostPort(stranger.Addr().String())
+		u.must(t, exitUsage, "login", u.good.URL(), "--callback-host", tt.host, "--callback-port", port)
+		if !strings.Contains(u.stderr.String(), "in use") || len(u.opened(t)) > 0 {
+			t.Errorf("%+v: browser at %q, stderr %s", tt, u.opened(t), u.stderr.String())
+		}
+		stranger.Close()
 	}
 }

@@ -1,0 +1,117 @@
+// These tests hold the documents about attacks to the tests: the table of docs/attacks.md is what TestHostileWorld plays, and every test
+// that SECURITY.md names exists.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"mcpauth/internal/attack"
+)
+
+const attacksPage = "../../docs/attacks.md"
+
+// TestAttacksPage compares the page with the tables; UPDATE=1 writes it anew.
+func TestAttacksPage(t *testing.T) {
+	data, err := os.ReadFile(attacksPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(data), "<!-- table -->\n")
+	_, after, end := strings.Cut(rest, "<!-- end -->\n")
+	if !ok || !end {
+		t.Fatal("the page has no marks for its table")
+	}
+	want := before + "<!-- table -->\n" + attackTable() + "<!-- end -->\n" + after
+	if want == strings.ReplaceAll(string(data), "\r\n", "\n") {
+		return
+	}
+	if os.Getenv("UPDATE") == "" {
+		t.Fatal("the table is not that of the tests: UPDATE=1 go test ./cmd/mcpauth -run TestAttacksPage")
+	}
+	if err := os.WriteFile(attacksPage, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// attackTable writes the attacks with their ends.
+func attackTable() string {
+	var b strings.Builder
+	b.WriteString("| attack | what the attacker does | exit | what happens |\n|---|---|---|---|\n")
+	all := fates()
+	for _, a := range attack.All() {
+		f := all[a.Name]
+		end := fmt.Sprintf("refused; the message matches `%s`", strings.ReplaceAll(f.says, "|", "\\|"))
+		switch {
+		case f.exit == exitDone && strings.HasPrefix(a.Name, "callback/"):
+			end = "answered 4xx; the wait goes on, and the true answer is taken"
+		case f.exit == exitDone:
+			end = "comes to nothing: the command does its work"
+		}
+		if f.good && f.exit != exitDone {
+			end += "; the login from before is kept"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %d | %s |\n", a.Name, strings.ReplaceAll(a.What, "|", "\\|"), f.exit, end)
+	}
+	return b.String()
+}
+
+// Every promise names tests, and each of them is there.
+func TestPromisesAreHeld(t *testing.T) {
+	page, err := os.ReadFile("../../SECURITY.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inPackage := regexp.MustCompile("`((?:pkg|internal|cmd)/[a-z]+)`((?:,? (?:Test|Fuzz)[A-Za-z0-9_]+)+)")
+	name := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z][A-Za-z0-9_]*`)
+	held := 0
+	for _, line := range strings.Split(string(page), "\n") {
+		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| promise") {
+			continue
+		}
+		_, by, _ := strings.Cut(strings.TrimPrefix(line, "| "), " | ")
+		groups := inPackage.FindAllStringSubmatch(by, -1)
+		if len(groups) == 0 {
+			t.Errorf("no test holds this: %s", line)
+		}
+		found := 0
+		for _, g := range groups {
+			for _, test := range name.FindAllString(g[2], -1) {
+				found++
+				if !hasTest(t, g[1], test) {
+					t.Errorf("%s has no %s", g[1], test)
+				}
+			}
+		}
+		if all := len(name.FindAllString(by, -1)); all != found {
+			t.Errorf("%d of %d tests stand behind their package: %s", found, all, line)
+		}
+		held += found
+	}
+	if held < 40 {
+		t.Errorf("only %d tests are named", held)
+	}
+}
+
+func hasTest(t *testing.T, folder, test string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", folder, "*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s has no tests: %v", folder, err)
+	}
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(data), "\nfunc "+test+"(") {
+			return true
+		}
+	}
+	return false
+}
