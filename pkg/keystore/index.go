@@ -149,6 +149,9 @@ func decodeEntry(data []byte) (entry, error) {
 	if e.Key.Server == "" || e.Backend != Keychain && e.Backend != File {
 		return entry{}, fmt.Errorf("%w: the index entry lacks its key or backend", ErrCorrupt)
 	}
+	if slices.ContainsFunc(e.Pending, func(r reservation) bool { return r.Generation == 0 }) {
+		return entry{}, fmt.Errorf("%w: the index entry announces a write without its generation", ErrCorrupt)
+	}
 	return e, nil
 }
 
