@@ -40,6 +40,7 @@ func addresses() []Attack {
 		in("challenge-metadata-service", "the challenge names a cloud's metadata service", challenge, "http://169.254.169.254/latest/meta-data/"),
 		in("challenge-loopback", "a remote server's challenge names a service of this machine", challenge, "TRAP/admin"),
 		in("challenge-dash", "the challenge names something that looks like a flag", challenge, "--help"),
+		in("challenge-long", "the challenge names an address of 50 kB", challenge, AS+"/"+strings.Repeat("a", 50_000)),
 		in("issuer-javascript", "the authorization server is javascript:", issuers, "javascript:alert(1)"),
 		in("issuer-password", "the authorization server's address carries credentials", issuers, "https://user:password@as.attack.example"),
 		in("issuer-lookalike", "the authorization server's name has a Cyrillic letter", issuers, "https://аs.attack.example"),

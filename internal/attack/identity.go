@@ -2,6 +2,8 @@
 
 package attack
 
+import "strings"
+
 func spoilt(subject, name, what string, words ...string) Attack {
 	return Attack{Name: subject + "/" + name, What: what, Words: words}
 }
@@ -16,6 +18,10 @@ func identity() []Attack {
 		spoilt("identity", "resource-suffix", "the resource's host begins like the server's", "resource-metadata:set.resource="+word(MCP+".evil.example/mcp")),
 		spoilt("identity", "resource-credentials", "the resource's host hides behind credentials", "resource-metadata:set.resource="+word("https://mcp.attack.example@evil.example/mcp")),
 		spoilt("identity", "resource-missing", "the resource metadata names no resource", "resource-metadata:del=resource"),
+		spoilt("identity", "resource-long", "the resource has 100 kB of query", "resource-metadata:set.resource="+word(MCP+"/mcp?"+strings.Repeat("a", 100_000))),
+		spoilt("identity", "many-issuers", "the resource metadata names ten thousand authorization servers that are not there",
+			"resource-metadata:set.authorization_servers=["+strings.Repeat(word(AS+"/door")+",", 9999)+word(AS+"/door")+"]"),
+		spoilt("identity", "mix-up", "the authorization endpoint is another, honest server's, whose code is to be carried to the attacker", "metadata:set.authorization_endpoint="+word(AS2+"/authorize")),
 		spoilt("identity", "issuer-foreign", "the metadata is another issuer's", "metadata:set.issuer="+word(Evil)),
 		spoilt("identity", "issuer-case", "the issuer differs by case", "metadata:set.issuer="+word("https://AS.attack.example")),
 		spoilt("identity", "issuer-port", "the issuer differs by its port", "metadata:set.issuer="+word(AS+":443")),

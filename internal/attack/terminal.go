@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"mcpauth/internal/demo"
 )
 
 // Nasty is what the attacks put into texts: it clears the screen, names the window, writes over the line, reverses what follows.
@@ -40,8 +42,13 @@ func terminal() []Attack {
 		edit("resource", "in the resource", `"resource":"`, false),
 		edit("issuer", "in the issuer", `"issuer":"`, false),
 		edit("client-id", "in the client id of a registration", `"client_id":"`, false),
+		{Name: "terminal/client-id-huge", What: "half a megabyte of client id", At: "POST " + registerPath, Do: body(`{"client_id":"` + huge + `"}`)},
 		edit("scope", "in the granted scope", `"scope":"`, false),
 		edit("scopes-supported", "in the scopes that the resource knows", `"scopes_supported":["`, false),
+		{Name: "terminal/scopes-huge", What: "half a megabyte of scopes that the resource knows, for the address of the browser", Set: demo.Settings{Challenge: "noscope"},
+			Edit: func(_ *http.Request, s string) string {
+				return strings.ReplaceAll(s, `"scopes_supported":["`, `"scopes_supported":["`+huge+`","`)
+			}},
 		edit("tools", "in the names, titles and descriptions of tools", `"description":"`, true),
 		edit("tool-name", "in the names of tools", `"name":"`, true),
 		{Name: "terminal/tool-result", What: "in what a tool gives", Later: true, Edit: func(_ *http.Request, s string) string {

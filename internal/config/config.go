@@ -137,6 +137,43 @@ func Load(path string) (*File, error) {
 	return parse(path, data)
 }
 
+// maxDepth bounds how deep a file may nest.
+const maxDepth = 100
+
+// deeper reports whether JSON with comments nests deeper than max.
+func deeper(data []byte, max int) bool {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch rest := data[i:]; {
+		case data[i] == '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		case bytes.HasPrefix(rest, []byte("//")):
+			i += until(rest, "\n")
+		case bytes.HasPrefix(rest, []byte("/*")):
+			i += 2 + until(rest[2:], "*/") + 1
+		case data[i] == '[' || data[i] == '{':
+			if depth++; depth > max {
+				return true
+			}
+		case data[i] == ']' || data[i] == '}':
+			depth--
+		}
+	}
+	return false
+}
+
+// until is how many bytes stand before the end of a comment.
+func until(rest []byte, end string) int {
+	if i := bytes.Index(rest, []byte(end)); i >= 0 {
+		return i
+	}
+	return len(rest)
+}
+
 // document is a file while it is read: its text gives lines and columns to what is found wrong.
 type document struct {
 	path string
@@ -145,6 +182,9 @@ type document struct {
 
 func parse(path string, data []byte) (*File, error) {
 	d := document{path, bytes.TrimPrefix(data, []byte("\ufeff"))}
+	if deeper(d.data, maxDepth) {
+		return nil, d.fault(0, "nested deeper than %d", maxDepth) // the parser recurses, and would end the whole program
+	}
 	root, err := hujson.Parse(d.data)
 	if err != nil {
 		return nil, d.syntax(err)

@@ -197,3 +197,25 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The parser recurses: a file of brackets alone would end the program with a stack of a gigabyte.
+func TestDeepFiles(t *testing.T) {
+	deep := strings.Repeat("[", 1<<20-1)
+	for name, tt := range map[string]struct {
+		text string
+		ok   bool
+	}{
+		"brackets":           {deep, false},
+		"members":            {strings.Repeat(`{"a":`, 100_000), false},
+		"hidden by strings":  {strings.Repeat(`["]",`, 100_000), false},
+		"hidden by comments": {strings.Repeat("[/*]*/", 100_000), false},
+		"lines of comment":   {strings.Repeat("[//]\n", 100_000), false},
+		"an escaped quote":   {strings.Repeat(`["\"]",`, 100_000), false},
+		"in a string":        {`{"mcpServers":{},"x":"` + deep[:1000] + `"}`, true},
+		"in a comment":       {"{\"mcpServers\":{} /*" + deep[:1000] + "*/}", true},
+	} {
+		if _, err := parse("f", []byte(tt.text)); (err == nil) != tt.ok || err != nil && len(err.Error()) > 200 {
+			t.Errorf("%s: %.300v", name, err)
+		}
+	}
+}

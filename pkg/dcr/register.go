@@ -145,7 +145,7 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 // accept makes a client of the answer.
 func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
 	var a answer
-	if err := httpx.DecodeObject(res.Body, &a); err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) {
+	if err := httpx.DecodeObject(res.Body, &a); err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) || len(a.ClientID) > maxID {
 		return Client{}, &Error{URL: endpoint.String(), StatusCode: res.StatusCode, Code: errorCode(res.Body), Description: "the answer holds no usable client_id (RFC 7591 §3.2.1)"}
 	}
 	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,
@@ -199,6 +199,9 @@ func errorCode(body []byte) string {
 	_ = json.Unmarshal(body, &a)
 	return httpx.Text(a.Code, 80)
 }
+
+// maxID bounds a client id, in bytes: it is shown, and goes into an address.
+const maxID = 4 << 10
 
 // printable is what RFC 6749 Appendix A allows in client ids and secrets: visible ASCII and the blank.
 func printable(s string) bool {

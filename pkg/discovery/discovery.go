@@ -81,6 +81,9 @@ type Finding struct {
 	Section string `json:"section"`
 }
 
+// maxShown bounds how many attempts an Error lists.
+const maxShown = 12
+
 // Error says at which stage discovery ended and what was tried. It wraps ErrIssuer, ErrResource, ErrPKCE or a network error.
 type Error struct {
 	Stage    string
@@ -94,7 +97,7 @@ type Error struct {
 func (e *Error) Error() string {
 	s := e.Stage
 	if e.URL != "" {
-		s += " " + e.URL
+		s += " " + httpx.Text(e.URL, 300)
 	}
 	s += ": " + e.Reason
 	if e.Section != "" {
@@ -102,7 +105,11 @@ func (e *Error) Error() string {
 	}
 	if e.URL == "" {
 		for i, a := range e.Attempts {
-			s += map[bool]string{true: "; tried ", false: ", "}[i == 0] + a.URL + ": " + a.Outcome
+			if i == maxShown {
+				s += fmt.Sprintf(", and %d more", len(e.Attempts)-i)
+				break
+			}
+			s += map[bool]string{true: "; tried ", false: ", "}[i == 0] + httpx.Text(a.URL, 300) + ": " + a.Outcome
 		}
 	}
 	return s

@@ -71,9 +71,9 @@ func checkResource(resource string, server *url.URL) (quirk, why string) {
 	if resource == "" {
 		return "", "resource is missing"
 	}
-	u, err := url.Parse(resource)
+	u, err := httpx.CheckServer(resource) // it goes into an address for the browser
 	shown := httpx.Text(resource, 200)
-	if err != nil || u.Fragment != "" || u.User != nil || !httpx.SameOrigin(u, server) {
+	if err != nil || !httpx.SameOrigin(u, server) {
 		return "", fmt.Sprintf("resource is %q, expected %q", shown, httpx.Canonical(server))
 	}
 	have, want := u.EscapedPath(), server.EscapedPath()

@@ -43,6 +43,10 @@ type ServerMetadata struct {
 
 const issuerSection = "RFC 8414 §3.3"
 
+// maxIssuers bounds how many authorization servers of one resource are asked, and named in an error: a list without end would make us
+// knock at anybody's door.
+const maxIssuers = 10
+
 // endpoints lists the addresses of the metadata by name.
 func (m *ServerMetadata) endpoints() []struct {
 	name    string
@@ -71,7 +75,7 @@ func (f *finder) metadata(ctx context.Context) error {
 		}
 		issuers = issuers[i : i+1]
 	}
-	for _, issuer := range issuers {
+	for _, issuer := range issuers[:min(len(issuers), maxIssuers)] {
 		found, err := f.serverAt(ctx, issuer)
 		if found || err != nil {
 			return err
@@ -201,9 +205,13 @@ func FetchServer(ctx context.Context, issuer string, local bool, o Options) (Ser
 }
 
 func quoteAll(list []string) string {
-	quoted := make([]string, len(list))
+	var quoted []string
 	for i, s := range list {
-		quoted[i] = fmt.Sprintf("%q", httpx.Text(s, 200))
+		if i == maxIssuers {
+			quoted = append(quoted, fmt.Sprintf("and %d more", len(list)-i))
+			break
+		}
+		quoted = append(quoted, fmt.Sprintf("%q", httpx.Text(s, 200)))
 	}
 	return strings.Join(quoted, ", ")
 }

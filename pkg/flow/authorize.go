@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/oauth2"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/pkce"
 	"mcpauth/pkg/token"
@@ -98,7 +99,11 @@ func (a *attempt) authorizationURL(redirectURI string, verifier pkce.Verifier, s
 		}
 		params = append(params, oauth2.SetAuthURLParam(p[0], p[1]))
 	}
-	return conf.AuthCodeURL(state, params...), nil
+	address := conf.AuthCodeURL(state, params...)
+	if _, err := httpx.Check(address, a.t.local()); err != nil { // a server's client id, scopes or resource may have made it too long
+		return "", stage("authorization request", err)
+	}
+	return address, nil
 }
 
 // reserved names the parameters on which the security of the flow rests.
