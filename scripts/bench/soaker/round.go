@@ -1,0 +1,234 @@
+// This file is a round: what goes wrong, what is done meanwhile, and the judgement.
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// trouble is one thing that goes wrong in a round.
+type trouble struct {
+	name  string
+	words string // for the server; empty: it is not the server's
+	ends  bool   // the server says that the grant is dead: a login is needed, and no one's fault
+	eats  bool   // an answer that carries a new refresh token may get lost
+	store bool   // the store's folder is not there
+}
+
+// troubles are all that may be picked. None of them is anything that real servers and machines do not do.
+var troubles = []trouble{
+	{name: "expired", words: "expire"},
+	{name: "401 in mid-session", words: "mcp:deny,method=tools/call,n=2"},
+	{name: "short lifetime", words: "token:set.expires_in=0.5,n=2"},
+	{name: "no lifetime", words: "token:no-expires-in,n=2"},
+	{name: "refresh refused", words: "token:grant=refresh_token,drop=before,n=2"},
+	{name: "429", words: "token:grant=refresh_token,busy,n=2"},
+	{name: "500", words: "token:grant=refresh_token,status=500,n=2"},
+	{name: "503 with Retry-After", words: "token:grant=refresh_token,status=503,retry=1,n=2"},
+	{name: "unknown error", words: `token:grant=refresh_token,status=400,type=application/json,body="{\"error\":\"unheard_of\"}",n=2`},
+	{name: "403 of a firewall", words: "token:grant=refresh_token,forbidden,n=2"},
+	{name: "slow", words: "token:delay=50ms,n=3"},
+	{name: "client not known", words: "token:grant=refresh_token,invalid_client,n=1"},
+	{name: "MCP 503", words: "mcp:status=503,n=2"},
+	{name: "MCP connection lost", words: "mcp:drop=after,n=1"},
+	{name: "metadata 500", words: "metadata:status=500,n=1"},
+	{name: "answer lost", words: "token:grant=refresh_token,drop=after,n=1", eats: true},
+	{name: "answer cut", words: "token:grant=refresh_token,drop=mid,n=1", eats: true},
+	{name: "answer truncated", words: "token:grant=refresh_token,truncated,n=1", eats: true},
+	{name: "HTML with 200", words: "token:grant=refresh_token,html,n=1", eats: true},
+	{name: "invalid_grant", words: "token:grant=refresh_token,invalid_grant,n=1", ends: true},
+	{name: "ok false, invalid_grant", words: "token:grant=refresh_token,slack,n=1", ends: true},
+	{name: "revoked", words: "revoke", ends: true},
+	{name: "clients forgotten", words: "forget", ends: true},
+	{name: "another issuer", words: "migrate", ends: true},
+	{name: "store away", store: true},
+}
+
+// round lets a few commands run into some trouble, and looks at what is left.
+func (u *user) round() error {
+	u.tally.count(&u.tally.rounds)
+	reuse := u.server.Count("reuse")
+	m, err := u.pick()
+	if err != nil {
+		return err
+	}
+	commands := u.commands()
+	putBack := func() error { return nil }
+	if m.store {
+		if putBack, err = u.hideStore(); err != nil {
+			return err
+		}
+	}
+	endings, err := together(commands)
+	if err != nil {
+		return err
+	}
+	if err := putBack(); err != nil {
+		return err
+	}
+	u.server.Clear()
+	for _, e := range endings {
+		m.note(e)
+	}
+	for _, e := range endings {
+		if !m.explains(e) {
+			u.tally.report(&u.tally.wrong, "%s, in a round with %s: %q ended with %d: %s", u.name, m, e.args, e.code, e.stderr)
+		}
+	}
+	return u.judge(m, u.server.Count("reuse") > reuse)
+}
+
+// met is the trouble of a round, put together, and what came of it.
+type met struct {
+	trouble
+	names  []string
+	kills  int
+	logout bool // somebody logged out
+	told   bool // somebody was told that the refresh token may have been spent
+}
+
+func (m met) String() string {
+	return fmt.Sprintf("[%s], %d kills, logout %v", strings.Join(m.names, ", "), m.kills, m.logout)
+}
+
+func (m *met) note(e ending) {
+	if e.code == -1 {
+		m.kills++
+	}
+	m.logout = m.logout || e.args[0] == "logout"
+	m.told = m.told || strings.Contains(e.stderr, "may have spent")
+}
+
+// lostAnswer says whether in this round an answer with new tokens may have got lost, and the program said so. Who was to say it may have
+// been killed as well.
+func (m met) lostAnswer() bool { return (m.eats || m.kills > 0) && (m.told || m.kills > 1) }
+
+// pick chooses up to two kinds of trouble and tells the server.
+func (u *user) pick() (met, error) {
+	var m met
+	for range u.rand.IntN(3) {
+		t := troubles[u.rand.IntN(len(troubles))]
+		if t.store && u.o.store != "file" || slices.Contains(m.names, t.name) {
+			continue
+		}
+		m.names = append(m.names, t.name)
+		m.ends, m.eats, m.store = m.ends || t.ends, m.eats || t.eats, m.store || t.store
+		u.tally.countIn(u.tally.faults, t.name)
+		if t.words == "" {
+			continue
+		}
+		if err := u.server.Set(t.words); err != nil {
+			return m, err
+		}
+	}
+	return m, nil
+}
+
+// commands are what the user and its scripts do at once. Some are killed.
+func (u *user) commands() []command {
+	url := u.server.URL()
+	choices := [][]string{
+		{"call", url, "echo", "text=hello"}, {"call", url, "echo", "text=hello", "--reauth", "refresh"}, {"refresh", url}, {"refresh", url, "--min-ttl", "30m"},
+		{"token", url}, {"tools", url}, {"status", url}, {"login", url, "--if-needed", "--timeout", "5s"},
+		{"login", url, "--timeout", "5s"}, {"logout", url},
+	}
+	weights := []int{5, 5, 5, 3, 4, 2, 2, 1, 1, 1}
+	var bag [][]string
+	for i, n := range weights {
+		bag = append(bag, slices.Repeat([][]string{choices[i]}, n)...)
+	}
+	var list []command
+	for range 1 + u.rand.IntN(6) {
+		c := u.mcpauth(bag[u.rand.IntN(len(bag))]...)
+		if u.rand.IntN(6) == 0 {
+			c.kill = time.Duration(1 + u.rand.IntN(int(60*time.Millisecond)))
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// together runs commands side by side.
+func together(commands []command) ([]ending, error) {
+	endings, errs := make([]ending, len(commands)), make([]error, len(commands))
+	var wg sync.WaitGroup
+	for i, c := range commands {
+		wg.Go(func() { endings[i], errs[i] = c.finish() })
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return endings, nil
+}
+
+// explains says whether a command may end so in such a round: authorization and network may fail where there is trouble, and beside a
+// logout; the store only when it is away. A bug, a usage error or a false alarm of security never has an explanation.
+func (m met) explains(e ending) bool {
+	switch e.code {
+	case 0, -1:
+		return true
+	case 4, 5:
+		return len(m.names) > 0 || m.kills > 0 || m.logout
+	case 6:
+		return m.store
+	}
+	return false
+}
+
+// hideStore puts a file where the folder of the credentials was: a disk that is not mounted, or somebody's mistake.
+func (u *user) hideStore() (putBack func() error, err error) {
+	aside := u.secrets() + ".aside"
+	if err := os.Rename(u.secrets(), aside); err != nil {
+		if os.IsNotExist(err) {
+			return func() error { return nil }, nil // nobody has logged in
+		}
+		return nil, err
+	}
+	if err := os.WriteFile(u.secrets(), nil, 0o600); err != nil {
+		return nil, err
+	}
+	return func() error {
+		if err := os.Remove(u.secrets()); err != nil {
+			return err
+		}
+		return os.Rename(aside, u.secrets())
+	}, nil
+}
+
+// judge finds out what is left of the login, now that all is well again.
+func (u *user) judge(m met, sawTwice bool) error {
+	reuse := u.server.Count("reuse")
+	end, err := u.mcpauth("refresh", u.server.URL()).finish()
+	if err != nil {
+		return err
+	}
+	m.note(end)
+	sawTwice = sawTwice || u.server.Count("reuse") > reuse
+	switch {
+	case end.code == 0:
+		if left := u.leftovers(); len(left) > 0 {
+			u.tally.report(&u.tally.wrong, "%s leaves %q", u.name, left)
+		}
+		return nil
+	case end.code == 4 && m.lostAnswer() && sawTwice:
+		u.tally.count(&u.tally.spent)
+	case end.code == 4 && (m.ends || m.logout):
+		u.tally.count(&u.tally.ended)
+	default:
+		u.tally.report(&u.tally.lost, "%s, after a round with %s: exit %d, reuse seen %v: %s", u.name, m, end.code, sawTwice, end.stderr)
+	}
+	// A server that has forgotten the client says so to the browser alone.
+	end, err = u.mcpauth("login", u.server.URL(), "--new-client").finish()
+	if err == nil && end.code != 0 {
+		u.tally.report(&u.tally.wrong, "%s cannot log in: exit %d: %s", u.name, end.code, end.stderr)
+	}
+	return err
+}

@@ -1,0 +1,111 @@
+// This file counts.
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+// tally is what happened, to all users together.
+type tally struct {
+	o     options
+	began time.Time
+	took  time.Duration
+
+	mu        sync.Mutex
+	rounds    int
+	commands  map[string]int // operations, by name
+	faults    map[string]int // by kind
+	killed    int
+	spent     int // grants that ended because an answer was lost, and were told so
+	ended     int // grants that the server ended
+	refreshes int // carried out by the servers
+	logins    int
+	reuse     int
+	lost      []string // credentials, with the story
+	wrong     []string // commands that ended as they should not, files left behind
+}
+
+func newTally(o options) *tally {
+	return &tally{o: o, began: time.Now(), commands: map[string]int{}, faults: map[string]int{}}
+}
+
+func (t *tally) count(what *int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*what++
+}
+
+func (t *tally) countIn(what map[string]int, name string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	what[name]++
+}
+
+// report keeps a story, and shows it at once: the run may be long.
+func (t *tally) report(where *[]string, format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	story := fmt.Sprintf(format, args...)
+	*where = append(*where, story)
+	fmt.Fprintln(os.Stderr, "soak:", story)
+}
+
+// server adds what a server counted.
+func (t *tally) server(s *demo.Server) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refreshes += s.Count("refresh")
+	t.logins += s.Count("login")
+	t.reuse += s.Count("reuse")
+}
+
+func (t *tally) clean() bool {
+	return len(t.lost)+len(t.wrong) == 0 && t.rounds > 0 && t.refreshes > 0 && t.killed > 0 && len(t.faults) > 0
+}
+
+func (t *tally) print(w io.Writer) {
+	rows := []struct {
+		what  string
+		n     int
+		notes string
+	}{
+		{"rounds", t.rounds, fmt.Sprintf("%s, %d users, %s store, seed %d", t.took.Round(time.Second), t.o.users, t.o.store, t.o.seed)},
+		{"operations", sum(t.commands), list(t.commands)},
+		{"killed", t.killed, "of these, by SIGKILL at a random moment"},
+		{"faults", sum(t.faults), list(t.faults)},
+		{"logins", t.logins, "through the browser"},
+		{"refreshes", t.refreshes, "carried out by the servers"},
+		{"ended", t.ended, "grants that the server was told to end, or the user"},
+		{"spent", t.spent, fmt.Sprintf("grants whose new token got lost on its way, by a kill or a fault: told so each time; %d reuses seen by the servers", t.reuse)},
+		{"wrong", len(t.wrong), "commands that ended otherwise than the round explains, or left something behind"},
+		{"lost", len(t.lost), "credentials"},
+	}
+	for _, r := range rows {
+		fmt.Fprintf(w, "%-11s %7d  %s\n", r.what, r.n, r.notes)
+	}
+}
+
+func sum(counts map[string]int) (n int) {
+	for _, c := range counts {
+		n += c
+	}
+	return n
+}
+
+func list(counts map[string]int) string {
+	var words []string
+	for _, name := range slices.Sorted(maps.Keys(counts)) {
+		words = append(words, fmt.Sprint(name, " ", counts[name]))
+	}
+	return strings.Join(words, ", ")
+}

@@ -1,0 +1,104 @@
+// This file is a user: a home, a server, and the program.
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+type user struct {
+	name   string
+	o      options
+	home   string
+	env    []string
+	server *demo.Server
+	rand   *rand.Rand
+	tally  *tally
+}
+
+func newUser(o options, number int, home string, t *tally) (*user, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	server, err := demo.Start(demo.Options{})
+	if err != nil {
+		return nil, err
+	}
+	u := &user{name: fmt.Sprint("user ", number), o: o, home: home, server: server, tally: t, rand: rand.New(rand.NewPCG(o.seed, uint64(number)))}
+	u.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "USERPROFILE=" + home, "MCPAUTH_KEYSTORE=" + o.store, "BROWSER=" + self + " -browse",
+		"NO_PROXY=127.0.0.1", "TMPDIR=" + os.TempDir(), "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"),
+		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"), "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return nil, err
+	}
+	end, err := u.mcpauth("login", server.URL()).finish()
+	if err == nil && end.code != 0 {
+		err = fmt.Errorf("the first login: exit %d: %s", end.code, end.stderr)
+	}
+	return u, err
+}
+
+// command is one run of the program.
+type command struct {
+	u    *user
+	args []string
+	kill time.Duration // after so long; 0: it may live
+}
+
+// ending is how it ended.
+type ending struct {
+	args   []string
+	code   int // -1: killed
+	stderr string
+}
+
+func (u *user) mcpauth(args ...string) command { return command{u: u, args: args} }
+
+// finish runs the command to its end.
+func (c command) finish() (ending, error) {
+	c.u.tally.countIn(c.u.tally.commands, c.args[0])
+	cmd := exec.Command(c.u.o.mcpauth, c.args...)
+	var stderr bytes.Buffer
+	cmd.Env, cmd.Dir, cmd.Stderr, cmd.WaitDelay = c.u.env, c.u.home, &stderr, time.Second
+	if err := cmd.Start(); err != nil {
+		return ending{}, err
+	}
+	if c.kill > 0 {
+		killer := time.AfterFunc(c.kill, func() { _ = cmd.Process.Kill() })
+		defer killer.Stop()
+	}
+	err := cmd.Wait()
+	end := ending{args: c.args, code: cmd.ProcessState.ExitCode(), stderr: stderr.String()}
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
+		return end, err
+	}
+	if end.code == -1 {
+		c.u.tally.count(&c.u.tally.killed)
+	}
+	return end, nil
+}
+
+// secrets is the folder of the file store.
+func (u *user) secrets() string { return filepath.Join(u.home, ".local", "share", "mcpauth") }
+
+// leftovers are files in the store beside whole credentials.
+func (u *user) leftovers() []string {
+	var left []string
+	files, _ := os.ReadDir(u.secrets())
+	for _, f := range files {
+		if filepath.Ext(f.Name()) != ".credential" {
+			left = append(left, f.Name())
+		}
+	}
+	return left
+}
