@@ -74,11 +74,28 @@ type Options struct {
 	DocumentURL            string // of our client ID metadata document
 	Stored                 *Client
 	New                    bool // register again, whatever is stored
+
+	Strict bool              // no tolerance: every deviation of the answer to a registration is an error
+	Stray  func(code string) // told each deviation that is put up with, see Strays; nil: nobody is told
 }
 
-// Resolve finds out which client to be: the one registered in advance, else the one of the metadata document where the server takes
-// those, else the stored registration, else a new one. With none of these it is ErrNoClient.
+// Strays are the codes of the deviations that a registration puts up with.
+func Strays() []string {
+	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method"}
+}
+
+// Resolve finds out which client to be, as Choose says, and registers it where it is a new one.
 func Resolve(ctx context.Context, o Options) (Client, error) {
+	c, err := Choose(o)
+	if err != nil || c.ID != "" {
+		return c, err
+	}
+	return Register(ctx, o)
+}
+
+// Choose tells which client Resolve will be, and asks nobody: the one registered in advance, else the one of the metadata document where
+// the server takes those, else the stored registration, else a new one, which has no ID yet. With none of these it is ErrNoClient.
+func Choose(o Options) (Client, error) {
 	switch {
 	case o.ClientID != "":
 		return o.owned(o.ClientID, Preregistered), nil
@@ -90,7 +107,7 @@ func Resolve(ctx context.Context, o Options) (Client, error) {
 	case o.reusable():
 		return *o.Stored, nil
 	case o.RegistrationEndpoint != "":
-		return Register(ctx, o)
+		return Client{Kind: Dynamic, AuthMethod: o.wantedMethod(), Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: o.Scope}, nil
 	}
 	why := "the authorization server has no registration endpoint"
 	if o.DocumentURL != "" {

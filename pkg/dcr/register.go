@@ -54,6 +54,7 @@ type answer struct {
 	ClientID          string  `json:"client_id"`
 	ClientSecret      string  `json:"client_secret"`
 	SecretExpiresAt   seconds `json:"client_secret_expires_at"`
+	RedirectURIs      any     `json:"redirect_uris"`
 	IDIssuedAt        seconds `json:"client_id_issued_at"`
 	AuthMethod        string  `json:"token_endpoint_auth_method"`
 	Scope             *string `json:"scope"`
@@ -80,11 +81,18 @@ func Register(ctx context.Context, o Options) (Client, error) {
 	r := o.request()
 	c, err := register(ctx, o, r)
 	var refused *Error
-	if asError(err, &refused) && r.Scope != "" && scopeRefused(refused) {
+	if !o.Strict && asError(err, &refused) && r.Scope != "" && scopeRefused(refused) {
+		o.stray("registration_scope")
 		r.Scope = ""
 		return register(ctx, o, r)
 	}
 	return c, err
+}
+
+func (o Options) stray(code string) {
+	if o.Stray != nil {
+		o.Stray(code)
+	}
 }
 
 func (o Options) request() request {
@@ -153,6 +161,9 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	if a.Scope != nil && *a.Scope != "" {
 		c.Scope = *a.Scope
 	}
+	if err := o.tolerate(endpoint.String(), r, res.StatusCode, a, c); err != nil {
+		return Client{}, err
+	}
 	if manage, err := endpoint.Parse(a.RegistrationURI); a.RegistrationURI != "" && err == nil {
 		// It gets the registration token, so it must be the endpoint's own origin.
 		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && printable(a.RegistrationToken) {
@@ -160,6 +171,33 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 		}
 	}
 	return c, nil
+}
+
+// tolerate names what the answer to a registration does otherwise than RFC 7591 says; the first is the error where that is not put up with.
+func (o Options) tolerate(address string, r request, status int, a answer, c Client) error {
+	for _, d := range []struct {
+		code, reason string
+		strays       bool
+	}{
+		{"registration_status", "expected 201 (RFC 7591 §3.2.1)", status != http.StatusCreated},
+		{"registration_redirect_uris", "redirect_uris of the answer lacks the address that was sent (RFC 7591 §3.2.1)", o.RedirectURI != "" && !keeps(a.RedirectURIs, o.RedirectURI)},
+		{"registration_auth_method", fmt.Sprintf("a secret was given, but token_endpoint_auth_method of the answer is %q (RFC 7591 §3.2.1)", httpx.Text(a.AuthMethod, 40)),
+			a.ClientSecret != "" && c.AuthMethod != "none" && c.AuthMethod != a.AuthMethod},
+	} {
+		switch {
+		case d.strays && o.Strict:
+			return &Error{URL: address, StatusCode: status, Description: d.reason}
+		case d.strays:
+			o.stray(d.code)
+		}
+	}
+	return nil
+}
+
+// keeps reports whether the redirect_uris of an answer, if it has any, hold the one that was sent (LiteLLM puts its own there).
+func keeps(answered any, sent string) bool {
+	list, ok := answered.([]any)
+	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
 // answeredMethod is the method to use: the one the answer names; where it names none, the one that was asked for, if the server's

@@ -47,6 +47,7 @@ type Options struct {
 	Issuer         string       // the authorization server to use among those named; empty: the first that works
 	AssumePKCES256 bool         // the user vouches that S256 works though the metadata does not say so
 	IgnorePKCE     bool         // the grant needs no authorization request
+	Strict         bool         // every deviation that would be put up with ends the discovery
 }
 
 // Result is what was found.
@@ -74,11 +75,18 @@ type Attempt struct {
 	OK      bool   `json:"ok"`
 }
 
-// Finding is a tolerance that was applied, or something missing that another server would have.
+// Finding is a deviation from a specification that was put up with.
 type Finding struct {
-	Code    string `json:"code"`
+	Stage   string `json:"stage"`
+	Code    string `json:"code"` // see Findings
 	Message string `json:"message"`
 	Section string `json:"section"`
+}
+
+// Findings are the codes that a Finding may have.
+func Findings() []string {
+	return []string{"no_challenge", "resource_metadata_dead", "well_known_failed", "content_type", "resource_query", "resource_slash", "resource_parent",
+		"issuer_slash", "legacy_2025_03_26", "default_endpoints", "assume_pkce_s256"}
 }
 
 // maxShown bounds how many attempts an Error lists.
@@ -180,6 +188,11 @@ func (f *finder) ask(ctx context.Context) error {
 		if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
 			challenges = ParseChallenges(res.Header)
 		}
+		if _, ok := Bearer(challenges); !ok && res.StatusCode == http.StatusUnauthorized {
+			if err := f.stray(f.r.URL, Finding{stageServer, "no_challenge", "the answer 401 holds no Bearer challenge in WWW-Authenticate", "RFC 6750 §3"}, nil); err != nil {
+				return err
+			}
+		}
 	}
 	if c, ok := Bearer(challenges); ok {
 		f.r.Challenge = c
@@ -254,18 +267,24 @@ func (f *finder) checkPKCE() error {
 		}
 	}
 	if f.o.AssumePKCES256 {
-		f.find("pkce_assumed", "code_challenge_methods_supported does not promise S256; it is used at the user's word", "MCP Authorization Code Protection")
-		return nil
+		return f.stray(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not promise S256; it is used at the user's word", pkceSection}, ErrPKCE)
 	}
 	why := "code_challenge_methods_supported is missing"
 	if len(s.CodeChallengeMethodsSupported) > 0 {
 		why = fmt.Sprintf("code_challenge_methods_supported is %q, without S256", s.CodeChallengeMethodsSupported)
 	}
-	return &Error{Stage: stageMetadata, URL: s.Issuer, Reason: httpx.Text(why, 200), Section: "MCP Authorization Code Protection", Err: ErrPKCE}
+	return &Error{Stage: stageMetadata, URL: s.Issuer, Reason: httpx.Text(why, 200), Section: pkceSection, Err: ErrPKCE}
 }
 
-func (f *finder) find(code, message, section string) {
-	f.r.Findings = append(f.r.Findings, Finding{code, message, section})
+const pkceSection = "MCP Authorization Code Protection"
+
+// stray notes a deviation that is put up with, unless the discovery is strict: then it is the error.
+func (f *finder) stray(address string, n Finding, err error) error {
+	if f.o.Strict {
+		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Err: err}
+	}
+	f.r.Findings = append(f.r.Findings, n)
+	return nil
 }
 
 // fetch gets one metadata document and decodes it strictly into v. The attempt is recorded; found is false when there is no document there,
@@ -300,20 +319,41 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 		if errors.As(err, &refused) { // a redirect to it: that is no absence
 			return false, &Error{Stage: stage, URL: address, Reason: reason(err), Err: err}
 		}
+		return false, f.failed(a)
+	case res.StatusCode >= 400 && res.StatusCode < 500:
+		a.Outcome = http.StatusText(res.StatusCode)
 		return false, nil
 	case res.StatusCode != http.StatusOK:
 		a.Outcome = http.StatusText(res.StatusCode)
-		return false, nil
+		return false, f.failed(a)
 	}
 	if err := httpx.DecodeObject(res.Body, v); err != nil {
 		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
-		return false, nil
-	}
-	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
-		f.find("content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)), "RFC 9728 §3.2, RFC 8414 §3.2")
+		return false, f.failed(a)
 	}
 	a.OK, a.Outcome = true, "found"
+	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
+		return true, f.stray(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
+			answerSection(stage)}, nil)
+	}
 	return true, nil
+}
+
+// failed is an address that has neither a document nor a client error to say that there is none: the next one is tried.
+func (f *finder) failed(a Attempt) error {
+	came := a.Outcome
+	if a.Status != 0 && a.Status != http.StatusOK {
+		came = fmt.Sprint(a.Status, " ", came)
+	}
+	return f.stray(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", answerSection(a.Stage)}, nil)
+}
+
+// answerSection says what a metadata request is answered with.
+func answerSection(stage string) string {
+	if stage == stageResource {
+		return "RFC 9728 §3.2"
+	}
+	return "RFC 8414 §3.2"
 }
 
 // absent reports whether every attempt of a stage was answered by a client error: only that means that there is nothing there.

@@ -32,7 +32,10 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 		if found, err := f.resourceAt(ctx, named); found || err != nil {
 			return found, err
 		}
-		f.find("resource_metadata_dead", "the challenge names "+httpx.Text(named, 200)+", where there is no document; the well-known addresses are tried", "RFC 9728 §5.1")
+		dead := Finding{stageResource, "resource_metadata_dead", "the challenge names " + httpx.Text(named, 200) + ", where there is no document; the well-known addresses are tried", "RFC 9728 §5.1"}
+		if err := f.stray("", dead, nil); err != nil {
+			return false, err
+		}
 	}
 	for _, address := range candidates {
 		if found, err := f.resourceAt(ctx, address); found || err != nil {
@@ -56,7 +59,10 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 		return false, &Error{Stage: stageResource, URL: address, Reason: why, Section: resourceSection, Err: ErrResource}
 	}
 	if quirk != "" {
-		f.find(quirk, fmt.Sprintf("resource is %q for the server %q", m.Resource, f.r.URL), resourceSection)
+		n := Finding{stageResource, quirk, fmt.Sprintf("resource is %q for the server %q", httpx.Text(m.Resource, 200), f.r.URL), resourceSection}
+		if err := f.stray(address, n, ErrResource); err != nil {
+			return false, err
+		}
 	}
 	if len(m.AuthorizationServers) == 0 {
 		return false, &Error{Stage: stageResource, URL: address, Reason: "authorization_servers is missing or empty", Section: "MCP Authorization Server Location"}

@@ -122,7 +122,9 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	switch {
 	case m.Issuer == issuer:
 	case sameIssuer(m.Issuer, issuer):
-		f.find("issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection)
+		if err := f.stray(address, Finding{stageMetadata, "issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection}, ErrIssuer); err != nil {
+			return err
+		}
 	default:
 		return fail(ErrIssuer, issuerSection, "issuer is %q, expected %q", httpx.Text(m.Issuer, 200), issuer)
 	}
@@ -165,7 +167,10 @@ func (f *finder) legacy(ctx context.Context) error {
 		return &Error{Stage: stageMetadata, URL: origin, Err: ErrIssuer, Section: "MCP 2025-03-26 Authorization Base URL",
 			Reason: fmt.Sprintf("a server without resource metadata is its own authorization server, not the wanted %q", f.o.Issuer)}
 	}
-	f.find("legacy", "no protected resource metadata; the server's origin is taken for the authorization server", "MCP 2025-03-26 Authorization Base URL")
+	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; the server's origin is taken for the authorization server, as in MCP 2025-03-26", "MCP Authorization Server Location"}
+	if err := f.stray("", old, nil); err != nil {
+		return err
+	}
 	u, _ := url.Parse(origin)
 	for _, address := range metadataAddresses(u) {
 		var m ServerMetadata
@@ -184,7 +189,7 @@ func (f *finder) legacy(ctx context.Context) error {
 		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server asks for no authorization and names no authorization server"}
 	}
 	f.r.DefaultEndpoints = true
-	f.find("default_endpoints", "no metadata at all; /authorize, /token and /register at the origin are taken, with PKCE", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery")
+	f.r.Findings = append(f.r.Findings, Finding{stageMetadata, "default_endpoints", "no metadata at all; /authorize, /token and /register at the origin are taken, with PKCE", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery"})
 	f.r.Server = ServerMetadata{Issuer: origin, AuthorizationEndpoint: origin + "/authorize", TokenEndpoint: origin + "/token",
 		RegistrationEndpoint: origin + "/register", CodeChallengeMethodsSupported: []string{"S256"}}
 	return nil

@@ -26,9 +26,18 @@ func again(t Target, o LoginOptions, cred Credential) (Target, LoginOptions) {
 	if t.DPoP == "" && cred.DPoPKey != nil {
 		t.DPoP = "always"
 	}
+	if o.Strict {
+		return t, o // what was put up with is not put up with again
+	}
 	if !o.NoResource && o.Resource == "" {
 		o.NoResource = slices.Contains(cred.Quirks, "no_resource")
 		o.Resource = quirkValue(cred.Quirks, "resource=")
+	}
+	if o.AuthParams == nil {
+		o.AuthParams = cred.AuthParams
+	}
+	if o.ClientName == "" {
+		o.ClientName = quirkValue(cred.Quirks, "client_name=")
 	}
 	o.AssumePKCES256 = o.AssumePKCES256 || slices.Contains(cred.Quirks, "assume_pkce_s256")
 	return t, o

@@ -17,7 +17,7 @@ func (a *attempt) byEitherMethod(e token.Endpoint, request func(token.Endpoint) 
 	tok, err := request(e)
 	other := otherMethod(a.cred.Client, a.found.Server.TokenEndpointAuthMethodsSupported)
 	var refused *token.Error
-	if other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
+	if a.o.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
 		return tok, err
 	}
 	e.Client.Method = other
@@ -26,6 +26,7 @@ func (a *attempt) byEitherMethod(e token.Endpoint, request func(token.Endpoint) 
 		return tok, err // the client is unknown, or the secret wrong: it is not the method
 	}
 	a.cred.Client.AuthMethod = other
+	a.stray("other_auth_method")
 	return tok, second
 }
 

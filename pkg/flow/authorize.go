@@ -93,7 +93,8 @@ func (a *attempt) authorizationURL(redirectURI string, verifier pkce.Verifier, s
 		// OpenID Connect Core §11: without consent the provider ignores offline_access.
 		params = append(params, oauth2.SetAuthURLParam("prompt", "consent"))
 	}
-	for _, p := range a.o.AuthParams {
+	extra, _ := extraParams(s.Issuer, a.o)
+	for _, p := range extra {
 		if reserved(p[0]) {
 			return "", fmt.Errorf("%w: the parameter %q of the authorization request is not yours to set", ErrOptions, p[0])
 		}
@@ -157,10 +158,6 @@ func (a *attempt) exchange(ctx context.Context, code string, verifier pkce.Verif
 
 // obtainByDevice shows a code to type at another device and waits (RFC 8628 §3).
 func (a *attempt) obtainByDevice(ctx context.Context) error {
-	device := a.found.Server.DeviceAuthorizationEndpoint
-	if device == "" {
-		return stage("device authorization", fmt.Errorf("%w: the metadata of %s names no device_authorization_endpoint (RFC 8628 §4)", ErrUnsupported, a.cred.Issuer))
-	}
 	if err := a.resolve(ctx, ""); err != nil {
 		return err
 	}
@@ -176,7 +173,7 @@ func (a *attempt) obtainByDevice(ctx context.Context) error {
 		a.c.report(Event{Kind: EventDevice, URL: address, Code: d.UserCode, Typed: d.VerificationURI, Expires: d.Expires})
 	}
 	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
-		return e.Device(ctx, device, joinScopes(a.cred.Scopes), show)
+		return e.Device(ctx, a.found.Server.DeviceAuthorizationEndpoint, joinScopes(a.cred.Scopes), show)
 	})
 	if err != nil {
 		return stage("device authorization", clientRefused(err))
@@ -187,7 +184,7 @@ func (a *attempt) obtainByDevice(ctx context.Context) error {
 
 // obtainByMachine needs nobody.
 func (a *attempt) obtainByMachine(ctx context.Context) error {
-	if a.t.ClientID != "" || a.t.ClientMetadataURL != "" {
+	if needsClient(a.t) {
 		if err := a.resolve(ctx, ""); err != nil {
 			return err
 		}
@@ -209,7 +206,7 @@ func (a *attempt) obtainByMachine(ctx context.Context) error {
 // bound returns the token endpoint, with a fresh DPoP key where the tokens are to be bound to one (RFC 9449 §5).
 func (a *attempt) bound() (token.Endpoint, error) {
 	a.cred.DPoPKey = nil
-	use, err := a.useDPoP()
+	use, err := useDPoP(a.t, a.found)
 	if err != nil {
 		return token.Endpoint{}, err
 	}
@@ -222,26 +219,14 @@ func (a *attempt) bound() (token.Endpoint, error) {
 			return token.Endpoint{}, err
 		}
 	}
-	return a.c.endpoint(a.cred)
+	return a.endpoint()
 }
 
-// useDPoP decides by the user's choice and the metadata: auto binds tokens where the resource requires it (RFC 9728 §2,
-// dpop_bound_access_tokens_required) or its challenge asks for the DPoP scheme, and the authorization server offers ES256.
-func (a *attempt) useDPoP() (bool, error) {
-	offered := slices.Contains(a.found.Server.DPoPSigningAlgValuesSupported, "ES256")
-	required := a.found.Resource.DPoPBoundAccessTokensRequired || a.found.Challenge.Scheme == "dpop"
-	switch a.t.DPoP {
-	case "never":
-		return false, nil
-	case "always":
-		if !offered {
-			return false, fmt.Errorf("DPoP: %w: dpop_signing_alg_values_supported of %s lacks ES256 (RFC 9449 §5.1)", ErrUnsupported, a.cred.Issuer)
-		}
-		return true, nil
-	case "", "auto":
-		return offered && required, nil
-	}
-	return false, fmt.Errorf("%w: dpop is auto, always or never, not %q", ErrOptions, a.t.DPoP)
+// endpoint is the token endpoint of this attempt: strict where the user wants that, else it notes what it puts up with.
+func (a *attempt) endpoint() (token.Endpoint, error) {
+	e, err := a.c.endpoint(a.cred)
+	e.Strict, e.Stray = a.o.Strict, a.stray
+	return e, err
 }
 
 // clientRefused marks the answers by which a server says that it does not know the client (RFC 6749 §4.1.2.1, §5.2).

@@ -36,10 +36,11 @@ type Credential struct {
 
 	Token      token.Token     `json:"token,omitzero"`
 	Scopes     []string        `json:"scopes_asked,omitempty"`
-	ObtainedAt time.Time       `json:"obtained_at,omitzero"` // of the token
-	LoginAt    time.Time       `json:"login_at,omitzero"`    // when the login began that this grant comes from
-	DPoPKey    json.RawMessage `json:"dpop_key,omitempty"`   // private JWK that the tokens are bound to
-	Quirks     []string        `json:"quirks,omitempty"`     // tolerances applied, see quirks.go
+	ObtainedAt time.Time       `json:"obtained_at,omitzero"`  // of the token
+	LoginAt    time.Time       `json:"login_at,omitzero"`     // when the login began that this grant comes from
+	DPoPKey    json.RawMessage `json:"dpop_key,omitempty"`    // private JWK that the tokens are bound to
+	Quirks     []string        `json:"quirks,omitempty"`      // codes of Tolerances that were applied
+	AuthParams [][2]string     `json:"auth_params,omitempty"` // added to the authorization request by the user, for the next one
 
 	generation uint64 // of the record it was read from
 	unknown    map[string]json.RawMessage
@@ -114,7 +115,7 @@ func fields(p plain, every bool) (map[string]json.RawMessage, error) {
 
 // optionalFields are the members that Credential leaves out when they are empty; a test compares them with the struct.
 var optionalFields = []string{"profile", "resource", "grant", "issuer", "endpoints", "client", "next_client", "client_key_file", "assertion_file",
-	"idp", "token", "scopes_asked", "obtained_at", "login_at", "dpop_key", "quirks"}
+	"idp", "token", "scopes_asked", "obtained_at", "login_at", "dpop_key", "quirks", "auth_params"}
 
 // decode reads a stored record.
 func decode(r keystore.Record) (Credential, error) {

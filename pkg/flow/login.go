@@ -25,6 +25,7 @@ type LoginOptions struct {
 	Resource        string        // another value for it; empty: what the resource metadata says
 	ClientName      string        // name to register with; empty: "mcpauth"
 	AuthParams      [][2]string   // added to the authorization request
+	Strict          bool          // no tolerance: each deviation of Tolerances is an error
 	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
 
 	challenges []discovery.Challenge // of a 401 or 403 that was received, by which discovery begins
@@ -41,7 +42,9 @@ type attempt struct {
 	found *discovery.Result
 	began time.Time
 
-	reused bool // the client registration is an earlier login's
+	reused  bool     // the client registration is an earlier login's
+	strays  []string // what was put up with so far, see Tolerances
+	earlier []string // what was put up with when the stored client was registered
 }
 
 // Login authorizes mcpauth at the server and stores the credential:
@@ -171,8 +174,7 @@ func (a *attempt) adopts(before Credential) bool {
 
 // discover finds the authorization server, and makes the credential one of that server.
 func (a *attempt) discover(ctx context.Context) error {
-	r, err := discovery.Discover(ctx, a.t.URL, discovery.Options{HTTP: a.c.HTTP, Header: a.t.Header, Challenges: a.o.challenges,
-		Issuer: a.t.Issuer, AssumePKCES256: a.o.AssumePKCES256, IgnorePKCE: a.t.grant() != GrantCode})
+	r, err := a.c.discover(ctx, a.t, a.o)
 	if err != nil {
 		return err
 	}
@@ -198,7 +200,7 @@ func (a *attempt) sameIssuer() error {
 // obtain gets tokens by the grant into a.cred.
 func (a *attempt) obtain(ctx context.Context) error {
 	a.describe()
-	if _, err := a.useDPoP(); err != nil { // before anybody is asked for anything
+	if err := feasible(a.t, a.found); err != nil { // before anybody is asked for anything
 		return err
 	}
 	switch a.t.grant() {
@@ -212,24 +214,14 @@ func (a *attempt) obtain(ctx context.Context) error {
 
 // describe writes into the credential what is known before the tokens are.
 func (a *attempt) describe() {
-	cred, r := &a.cred, a.found
-	cred.Server, cred.Profile, cred.Grant, cred.Issuer = a.t.URL, a.t.Profile, a.t.grant(), r.Server.Issuer
+	cred, r, p := &a.cred, a.found, newPlan(a.t, a.o, a.found)
+	cred.Server, cred.Profile, cred.Grant, cred.Issuer = a.t.URL, a.t.Profile, p.Grant, p.Issuer
 	cred.Endpoints = Endpoints{Token: r.Server.TokenEndpoint, Revocation: r.Server.RevocationEndpoint,
 		SigningAlgs: r.Server.TokenEndpointAuthSigningAlgValuesSupported}
-	cred.Resource = r.ResourceID
-	if a.o.Resource != "" {
-		cred.Resource = a.o.Resource
-	}
-	if a.o.NoResource {
-		cred.Resource = ""
-	}
-	cred.Scopes = chooseScopes(a.t.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, r.Server.ScopesSupported)
-	if len(a.o.stepUp) > 0 {
-		cred.Scopes = union(a.o.stepUp, cred.Scopes)
-	}
+	cred.Resource, cred.Scopes, cred.AuthParams = p.Resource, p.Scopes, a.o.AuthParams
+	a.strays, a.earlier, cred.Quirks = nil, ofRegistration(cred.Quirks), p.Quirks
 	cred.KeyFile, cred.Assertion, cred.IDP = absolute(a.t.ClientKeyFile), absolute(a.t.AssertionFile), a.t.IDP
 	cred.IDP.IDTokenFile = absolute(a.t.IDP.IDTokenFile)
-	cred.Quirks = quirks(a.o, r)
 }
 
 // absolute lets a later command, begun in another folder, find the file again.
@@ -249,16 +241,16 @@ func (a *attempt) resolve(ctx context.Context, redirectURI string) error {
 	if a.cred.NextClient != nil {
 		stored = a.cred.NextClient
 	}
-	s := a.found.Server
-	client, err := dcr.Resolve(ctx, dcr.Options{HTTP: a.c.HTTP, Local: a.t.local(), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
-		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported, GrantTypes: grantTypes(a.t.grant()),
-		RedirectURI: redirectURI, Scope: joinScopes(registerScopes(a.cred.Scopes, a.found)), ClientName: a.o.ClientName, SoftwareVersion: a.c.Version,
-		ClientID: a.t.ClientID, ClientSecret: a.t.ClientSecret, HasKey: a.t.ClientKeyFile != "", DocumentURL: a.t.ClientMetadataURL,
-		Stored: stored, New: a.o.NewClient})
+	o := clientOptions(a.t, a.o, a.found, a.cred.Scopes)
+	o.HTTP, o.SoftwareVersion, o.RedirectURI, o.Stored, o.Stray = a.c.HTTP, a.c.Version, redirectURI, stored, a.stray
+	client, err := dcr.Resolve(ctx, o)
 	if err != nil {
 		return stage("client", err)
 	}
 	a.reused = client.Kind == dcr.Dynamic && client.ID == stored.ID
+	if a.reused {
+		a.strays = append(a.strays, a.earlier...)
+	}
 	if client.Kind == dcr.Dynamic && !a.reused {
 		_, err := a.c.update(ctx, a.t, func(cred *Credential) error { cred.NextClient = &client; return nil })
 		if err != nil {
@@ -266,30 +258,18 @@ func (a *attempt) resolve(ctx context.Context, redirectURI string) error {
 		}
 		a.c.progress(fmt.Sprintf("registered as client %q", client.ID))
 	}
-	a.cred.Client, a.cred.NextClient = client, nil
+	a.cred.Client, a.cred.NextClient, a.cred.Quirks = client, nil, union(a.cred.Quirks, a.strays)
 	return nil
 }
 
-// registerScopes is what a registration names: a client registered for less than the resource offers could not step up later.
-func registerScopes(asked []string, r *discovery.Result) []string {
-	if len(asked) == 0 {
-		return nil
-	}
-	return union(asked, r.Resource.ScopesSupported)
-}
-
-// grantTypes are the grant types a registration names (RFC 7591 §2).
-func grantTypes(grant string) []string {
-	if grant == GrantDevice {
-		return []string{"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}
-	}
-	return []string{"authorization_code", "refresh_token"}
-}
+// stray notes a deviation that is put up with.
+func (a *attempt) stray(code string) { a.strays = append(a.strays, code) }
 
 // take makes fresh tokens part of the credential.
 func (a *attempt) take(tok token.Token) {
 	tok.IDToken = "" // large, and nobody asks for it
 	a.cred.Token, a.cred.ObtainedAt, a.cred.LoginAt = tok, a.c.now(), a.c.now()
+	a.cred.Quirks = union(a.cred.Quirks, a.strays)
 	if lost := missing(a.cred.Scopes, a.cred.granted()); len(lost) > 0 {
 		a.c.warn(fmt.Sprintf("asked for %s, but the server granted %s", quoteScopes(a.cred.Scopes), quoteScopes(a.cred.granted())))
 	}
@@ -307,7 +287,10 @@ func (a *attempt) store(ctx context.Context, old Credential) error {
 	if err != nil {
 		return err
 	}
-	a.c.journal(ctx, a.t, stored, "login", nil)
+	if unlock, err := a.c.Store.Lock(ctx, a.t.key(), "credential"); err == nil { // another process may be adding a line
+		a.c.journal(ctx, a.t, stored, "login", nil)
+		unlock()
+	}
 	a.c.revokeReplaced(ctx, old, stored)
 	return nil
 }

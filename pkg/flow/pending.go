@@ -30,6 +30,7 @@ type pending struct {
 	State       string     `json:"state"`
 	RedirectURI string     `json:"redirect_uri"`
 	IssRequired bool       `json:"iss_required,omitempty"`
+	Strict      bool       `json:"strict,omitempty"`
 	Began       time.Time  `json:"began"`
 }
 
@@ -61,6 +62,9 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		return "", err
 	}
 	a.describe()
+	if err := feasible(a.t, a.found); err != nil {
+		return "", err
+	}
 	redirectURI, err := a.freeRedirectURI(ctx)
 	if err != nil {
 		return "", stage("callback", err)
@@ -77,7 +81,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		return "", err
 	}
 	return address, c.keepPending(ctx, t, pending{Credential: a.cred, Verifier: string(verifier), State: state, RedirectURI: redirectURI,
-		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, Began: a.began})
+		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, Strict: o.Strict, Began: a.began})
 }
 
 // freeRedirectURI names a callback that nobody listens on: the browser ends there with an address to be copied.
@@ -137,8 +141,8 @@ func (c *Client) finishPending(ctx context.Context, t Target, p pending, answer 
 	if err != nil {
 		return stage("authorization", err)
 	}
-	a := &attempt{c: c, t: t, cred: p.Credential, began: p.Began}
-	e, err := c.endpoint(a.cred)
+	a := &attempt{c: c, t: t, o: LoginOptions{Strict: p.Strict}, cred: p.Credential, began: p.Began}
+	e, err := a.endpoint()
 	if err != nil {
 		return err
 	}

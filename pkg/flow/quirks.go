@@ -1,51 +1,120 @@
-// This file is the one table of tolerances: what a login did otherwise than the specification says, because the server or the user
-// asked for it. The names are recorded with the credential and shown by status.
+// This file is the one table of tolerances: every way in which a server may stray from a specification and a login goes on all the same.
+// The packages below flow notice them and name them by a code; what was applied is recorded with the credential and shown by status.
+// LoginOptions.Strict switches all of it off: then each is an error that names its section.
 
 package flow
 
 import (
+	"slices"
 	"strings"
 
+	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/token"
 )
 
-// quirks lists what this login tolerates.
+// Tolerance is one row.
+type Tolerance struct {
+	Code    string // as status shows it; where it ends in = a value follows
+	Section string // of the rule that is not kept
+	Text    string // what is put up with
+	Seen    string // at whose servers
+}
+
+// Tolerances returns the table.
+func Tolerances() []Tolerance {
+	return []Tolerance{
+		// By rule, on the way to the authorization server (package discovery).
+		{"no_challenge", "RFC 6750 §3", "a 401 without a Bearer challenge", "servers behind proxies"},
+		{"resource_metadata_dead", "RFC 9728 §5.1", "the challenge names resource metadata that is not there; the well-known addresses are tried", "servers behind proxies"},
+		{"well_known_failed", "RFC 8414 §3.2, RFC 9728 §3.2", "5xx, a page or no answer at one well-known address; the next one is tried", "several"},
+		{"content_type", "RFC 8414 §3.2, RFC 9728 §3.2", "metadata that is not served as application/json", "static hosting"},
+		{"resource_query", "RFC 9728 §3.3", "resource differs by its query", "several"},
+		{"resource_slash", "RFC 9728 §3.3", "resource differs by a slash at its end", "GitHub"},
+		{"resource_parent", "RFC 9728 §3.3", "resource is a parent path of the server's address", "several"},
+		{"issuer_slash", "RFC 8414 §3.3", "the issuer differs by the slash of an empty path, and by nothing else", "JumpCloud, Expo, Google"},
+		{"legacy_2025_03_26", "MCP Authorization Server Location", "no resource metadata: the server's origin is its authorization server, as in MCP 2025-03-26", "servers of 2025"},
+		{"default_endpoints", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery", "no metadata at all: /authorize, /token and /register", "servers of 2025"},
+
+		// By rule, when registering (package dcr).
+		{"registration_status", "RFC 7591 §3.2.1", "a registration that is answered 200 in place of 201", "several"},
+		{"registration_scope", "RFC 7591 §2", "a registration that is refused because of its scope; it is tried without", "Keycloak, Supabase"},
+		{"registration_redirect_uris", "RFC 7591 §3.2.1", "an answer with other redirect addresses; the one that was sent is used", "LiteLLM"},
+		{"registration_auth_method", "RFC 7591 §3.2.1", "a secret that nobody asked for, without the method to send it by", "servers on the TypeScript SDK"},
+
+		// By rule, at the token endpoint (package token).
+		{"token_status", "RFC 6749 §5.1", "tokens with another status than 200", "Supabase"},
+		{"token_content_type", "RFC 6749 §5.1", "tokens that are not served as application/json", "several"},
+		{"token_nested", "RFC 6749 §5.1", "tokens inside authed_user", "Slack"},
+		{"token_type", "RFC 6749 §7.1", "a token_type that is unknown or missing: taken for Bearer", "Slack"},
+		{"token_scope", "RFC 6749 §3.3", "scopes separated by commas, as a list, or with odd characters", "Slack"},
+		{"token_expires_in", "RFC 6749 §5.1", "expires_in as text, or as no number at all", "Entra"},
+		{"issued_token_type", "RFC 8693 §2.2.1", "a token exchange without issued_token_type", "several"},
+		{"verification_url", "RFC 8628 §3.2", "verification_url in place of verification_uri", "Google"},
+		{"other_auth_method", "RFC 6749 §2.3.1", "the secret of a client registered beforehand goes where the metadata does not say", "servers on the TypeScript SDK"},
+
+		// By rule, in the authorization request.
+		{"google_offline", "OpenID Connect Core §11", "access_type=offline and prompt=consent in place of offline_access", "Google"},
+
+		// At the user's word.
+		{"assume_pkce_s256", "MCP Authorization Code Protection", "PKCE is not promised: --assume-pkce-s256", "Entra, Cognito"},
+		{"no_resource", "MCP Resource Parameter Implementation", "no resource parameter: --no-resource", "Entra"},
+		{"resource=", "MCP Resource Parameter Implementation", "another resource: --resource URI", "Entra"},
+		{"client_name=", "RFC 7591 §2", "another name when registering: --client-name NAME", "Figma"},
+		{"auth_param=", "OAuth 2.1 §4.1.1", "more parameters in the authorization request: --auth-param NAME=VALUE", "Auth0, Slack"},
+	}
+}
+
+// requestQuirks are servers whose authorization request needs more than the specifications say, by their issuer.
+func requestQuirks() []requestQuirk {
+	return []requestQuirk{
+		// Google lists no offline_access; it gives a refresh token for these alone, and without the prompt only the first time.
+		{"https://accounts.google.com", "google_offline", [][2]string{{"access_type", "offline"}, {"prompt", "consent"}}},
+	}
+}
+
+type requestQuirk struct {
+	issuer, code string
+	params       [][2]string
+}
+
+// extraParams are the parameters that the table and the user add to the authorization request; the user's own win.
+func extraParams(issuer string, o LoginOptions) (params [][2]string, code string) {
+	for _, q := range requestQuirks() {
+		if !o.Strict && strings.TrimSuffix(issuer, "/") == q.issuer {
+			params, code = q.params, q.code
+		}
+	}
+	return append(slices.Clone(params), o.AuthParams...), code
+}
+
+// quirks lists what a login tolerates, as far as it is known before the browser opens.
 func quirks(o LoginOptions, r *discovery.Result) []string {
 	var all []string
-	for _, q := range []struct {
-		name  string
-		apply bool
-	}{
-		{"assume_pkce_s256", o.AssumePKCES256 && hasFinding(r, "pkce_assumed")},
-		{"no_resource", o.NoResource},
-		{"resource=" + o.Resource, o.Resource != "" && !o.NoResource},
-		{"client_name=" + o.ClientName, o.ClientName != ""},
-		{"legacy_2025_03_26", r.Legacy},
-		{"default_endpoints", r.DefaultEndpoints},
-	} {
-		if q.apply {
-			all = append(all, q.name)
-		}
+	for _, f := range r.Findings {
+		all = append(all, f.Code)
+	}
+	if _, code := extraParams(r.Server.Issuer, o); code != "" {
+		all = append(all, code)
+	}
+	if o.NoResource {
+		all = append(all, "no_resource")
+	}
+	if o.Resource != "" && !o.NoResource {
+		all = append(all, "resource="+o.Resource)
+	}
+	if o.ClientName != "" {
+		all = append(all, "client_name="+o.ClientName)
 	}
 	for _, p := range o.AuthParams {
 		all = append(all, "auth_param="+p[0]) // the value may be private
 	}
-	for _, f := range r.Findings {
-		if f.Code == "issuer_slash" || f.Code == "resource_parent" || f.Code == "resource_slash" {
-			all = append(all, f.Code)
-		}
-	}
-	return all
+	return union(all)
 }
 
-func hasFinding(r *discovery.Result, code string) bool {
-	for _, f := range r.Findings {
-		if f.Code == code {
-			return true
-		}
-	}
-	return false
+// ofRegistration returns the quirks of a registration that is used again.
+func ofRegistration(quirks []string) []string {
+	return slices.DeleteFunc(slices.Clone(quirks), func(q string) bool { return !slices.Contains(dcr.Strays(), q) })
 }
 
 // refreshTokenInvalid recognises Atlassian's way to say invalid_grant: unauthorized_client with "refresh_token is invalid".

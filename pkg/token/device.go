@@ -106,8 +106,12 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	}
 	d := DeviceCode{UserCode: m.text("user_code"), VerificationURI: m.text("verification_uri"),
 		VerificationURIComplete: m.text("verification_uri_complete")}
-	if d.VerificationURI == "" && !e.Strict {
-		d.VerificationURI = m.text("verification_url") // of the drafts; Google has it still
+	if old := m.text("verification_url"); d.VerificationURI == "" && old != "" {
+		// Of the drafts; Google has it still.
+		if err := e.stray(a, "verification_url", "device_code, user_code or verification_uri is missing, there is verification_url (RFC 8628 §3.2)"); err != nil {
+			return "", DeviceCode{}, err
+		}
+		d.VerificationURI = old
 	}
 	code := m.text("device_code")
 	switch {

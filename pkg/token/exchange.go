@@ -56,10 +56,10 @@ func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error
 func (e Endpoint) checkIssued(a *answer, m members) error {
 	issued := m.text("issued_token_type")
 	switch {
-	case !a.exchange || issued == "" && !e.Strict || issued != "" && (a.requested == "" || issued == a.requested):
+	case !a.exchange || issued != "" && (a.requested == "" || issued == a.requested):
 		return nil
-	case a.requested == "":
-		return a.malformed("issued_token_type is missing (RFC 8693 §2.2.1)")
+	case issued == "":
+		return e.stray(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
 	}
 	return a.malformed(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", a.quoted(issued), a.requested))
 }

@@ -79,7 +79,9 @@ type Endpoint struct {
 
 	RequireDPoP bool // a token that is not bound to the DPoP key is refused (ErrDowngrade)
 	Local       bool // the MCP server is on loopback: the endpoints may be there as well, over http
-	Strict      bool // no tolerance: status 200, application/json, a known token_type, expires_in a number, scopes separated by blanks
+	Strict      bool // no tolerance: every deviation that would be put up with is ErrMalformed
+
+	Stray func(code string) // told each deviation that is put up with, see Strays; nil: nobody is told
 
 	Sleep func(ctx context.Context, d time.Duration) error // how Device waits between polls; nil: by the real clock
 }
@@ -104,6 +106,22 @@ var ErrMalformed = errors.New("not an answer of this endpoint")
 // ErrDowngrade is wrapped when RequireDPoP is set and the token is not bound to the key.
 var ErrDowngrade = errors.New("the token is not bound to the DPoP key")
 
+// Strays are the codes of the deviations that an Endpoint puts up with.
+func Strays() []string {
+	return []string{"token_status", "token_content_type", "token_nested", "token_type", "token_scope", "token_expires_in", "issued_token_type", "verification_url"}
+}
+
+// stray is a deviation that is put up with, unless the endpoint is strict.
+func (e Endpoint) stray(a *answer, code, reason string) error {
+	if e.Strict {
+		return a.malformed(reason)
+	}
+	if e.Stray != nil {
+		e.Stray(code)
+	}
+	return nil
+}
+
 // maxLifetime bounds what expires_in may say; beyond it, it would overflow somewhere.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
@@ -113,11 +131,12 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
-	if _, ok := m["access_token"]; !ok && !e.Strict {
+	if inner := m.object("authed_user"); m["access_token"] == nil && inner["access_token"] != nil {
 		// Slack puts a user's token one level deeper when the app has no bot.
-		if inner := m.object("authed_user"); inner["access_token"] != nil {
-			m = inner
+		if err := e.stray(a, "token_nested", "the answer has no access_token but in authed_user (RFC 6749 §5.1)"); err != nil {
+			return Token{}, err
 		}
+		m = inner
 	}
 	t := Token{AccessToken: m.text("access_token"), RefreshToken: m.text("refresh_token")}
 	switch {
@@ -162,8 +181,13 @@ func (e Endpoint) members(a *answer) (members, error) {
 	case m.refused():
 		return nil, a.refusal(m, e.Local, e.now())
 	}
-	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); e.Strict && (a.StatusCode != 200 || kind != "application/json") {
-		return nil, a.malformed(fmt.Sprintf("answered %d with %s, expected 200 with application/json (RFC 6749 §5.1)", a.StatusCode, a.quoted(kind)))
+	if a.StatusCode != http.StatusOK {
+		if err := e.stray(a, "token_status", fmt.Sprintf("answered %d, expected 200 (RFC 6749 §5.1)", a.StatusCode)); err != nil {
+			return nil, err
+		}
+	}
+	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); kind != "application/json" {
+		return m, e.stray(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (RFC 6749 §5.1)", a.quoted(kind)))
 	}
 	return m, nil
 }
@@ -183,8 +207,8 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	case is("PoP"), is("mac"), is("hmac"):
 		// RFC 6749 §7.1: a client does not use a type that it does not understand, and of these it is known that they are no bearer tokens.
 		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
-	case e.Strict && !is("Bearer"):
-		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
+	case !is("Bearer"):
+		return "Bearer", e.stray(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
 	}
 	return "Bearer", nil
 }
@@ -195,15 +219,16 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 		return "", false, nil
 	}
 	var list []string
-	if json.Unmarshal(m["scope"], &scope) != nil && (e.Strict || json.Unmarshal(m["scope"], &list) != nil) {
-		return "", false, a.malformed("scope is not text (RFC 6749 §5.1)")
+	strays := ""
+	if json.Unmarshal(m["scope"], &scope) != nil {
+		if json.Unmarshal(m["scope"], &list) != nil {
+			return "", false, a.malformed("scope is not text (RFC 6749 §5.1)")
+		}
+		strays = "scope is not text but a list (RFC 6749 §5.1)"
 	}
 	scopes := append(strings.Fields(scope), list...)
-	if !e.Strict && strings.Contains(scope, ",") {
-		scopes = strings.Split(strings.ReplaceAll(strings.Join(scopes, " "), ", ", " "), " ")
-		if len(scopes) == 1 {
-			scopes = strings.Split(scopes[0], ",")
-		}
+	if byComma := atCommas(scopes); list == nil && byComma != nil {
+		scopes, strays = byComma, "scopes are separated by commas, expected blanks (RFC 6749 §3.3)"
 	}
 	var kept []string
 	for _, s := range scopes {
@@ -211,11 +236,30 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 		case s == "":
 		case plain(s, '!') && !strings.ContainsAny(s, `"\`):
 			kept = append(kept, s)
-		case e.Strict:
-			return "", false, a.malformed("scope holds characters that no scope may have (RFC 6749 §3.3)")
+		default:
+			strays = "scope holds characters that no scope may have (RFC 6749 §3.3)"
+		}
+	}
+	if strays != "" {
+		if err := e.stray(a, "token_scope", strays); err != nil {
+			return "", false, err
 		}
 	}
 	return strings.Join(kept, " "), true, nil
+}
+
+// atCommas cuts words that commas separate: all but the last end in one, or there is but one word. Of other words, nil.
+func atCommas(words []string) []string {
+	all := strings.Join(words, " ")
+	switch {
+	case !strings.Contains(all, ","):
+		return nil
+	case len(words) == 1:
+		return strings.Split(all, ",")
+	case strings.Contains(all, ", "):
+		return strings.Fields(strings.ReplaceAll(all, ", ", " "))
+	}
+	return nil
 }
 
 // lifetime reads a number of seconds: a JSON number, or as Entra's first version has it, text. What is absent, no number, zero or negative
@@ -224,19 +268,21 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	if !m.present(name) {
 		return 0, nil
 	}
-	word := strings.TrimSpace(string(m[name]))
+	word, strays := strings.TrimSpace(string(m[name])), ""
 	if strings.HasPrefix(word, `"`) {
-		if e.Strict {
-			return 0, a.malformed(name + " is text, expected a number (RFC 6749 §5.1)")
-		}
-		word = strings.TrimSpace(m.text(name))
+		word, strays = strings.TrimSpace(m.text(name)), name+" is text, expected a number (RFC 6749 §5.1)"
 	}
 	seconds, err := strconv.ParseFloat(word, 64)
-	switch {
-	case errors.Is(err, strconv.ErrRange): // seconds is infinite, with the right sign
-	case err != nil && e.Strict:
-		return 0, a.malformed(name + " is not a number (RFC 6749 §5.1)")
-	case err != nil || math.IsNaN(seconds):
+	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // beyond the range it is infinite, with the right sign
+	if unknown && strays == "" {
+		strays = name + " is not a number (RFC 6749 §5.1)"
+	}
+	if strays != "" {
+		if err := e.stray(a, "token_expires_in", strays); err != nil {
+			return 0, err
+		}
+	}
+	if unknown {
 		return 0, nil
 	}
 	if seconds >= maxLifetime.Seconds() {

@@ -1,0 +1,202 @@
+// This file explains a discovery: what each answer meant, and which rules the server keeps. It looks at what was found, and asks nobody.
+
+package discovery
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"mcpauth/internal/httpx"
+)
+
+// State is how a server does by one rule.
+type State string
+
+// The states. A Missing thing is one that a server may leave out, to its users' cost.
+const (
+	Passed    State = "passed"
+	Tolerated State = "tolerated" // a deviation that is put up with; strict, it is an error
+	Missing   State = "missing"
+	Failed    State = "failed" // discovery ended here
+)
+
+// Check is one rule that a server was held against.
+type Check struct {
+	Code    string `json:"code"`
+	State   State  `json:"state"`
+	Message string `json:"message"`
+	Section string `json:"section"` // the rule; empty: none but common sense
+}
+
+// review collects checks. Each finding of the discovery takes the place of the rule it is about.
+type review struct {
+	r      *Result
+	stage  string // at which findings are looked for
+	checks []Check
+}
+
+// Review tells how the server does by each rule that the discovery came to, in its order. err is the one that Discover returned.
+func Review(r *Result, err error) []Check {
+	v := &review{r: r, stage: stageServer}
+	v.server()
+	v.stage = stageResource
+	if r.ResourceMetadataURL != "" || r.Legacy {
+		v.resource()
+	}
+	v.stage = stageMetadata
+	if r.Server.Issuer != "" {
+		v.metadata()
+		v.offers()
+	}
+	var e *Error
+	switch {
+	case errors.As(err, &e):
+		v.checks = slices.DeleteFunc(v.checks, func(c Check) bool { return c.Code == "pkce" && errors.Is(e, ErrPKCE) })
+		v.add(failedCode(e), Failed, strings.TrimSpace(httpx.Text(e.URL, 300)+": "+e.Reason), e.Section)
+	case err != nil:
+		v.add("server_answers", Failed, err.Error(), "")
+	}
+	return v.checks
+}
+
+func failedCode(e *Error) string {
+	for code, target := range map[string]error{"issuer": ErrIssuer, "resource": ErrResource, "pkce": ErrPKCE} {
+		if errors.Is(e.Err, target) {
+			return code
+		}
+	}
+	return strings.ReplaceAll(e.Stage, " ", "_")
+}
+
+func (v *review) add(code string, state State, message, section string) {
+	v.checks = append(v.checks, Check{code, state, message, section})
+}
+
+// rule adds the findings that take the rule's place, else what the server does by it: ok, or not, which is no error.
+func (v *review) rule(code string, ok bool, good, bad, section string, findings ...string) {
+	found := false
+	for _, f := range v.r.Findings {
+		if slices.Contains(findings, f.Code) && f.Stage == v.stage {
+			v.add(f.Code, Tolerated, f.Message, f.Section)
+			found = true
+		}
+	}
+	switch {
+	case found:
+	case ok:
+		v.add(code, Passed, good, section)
+	default:
+		v.add(code, Missing, bad, section)
+	}
+}
+
+// server is about the first answer, to a request without a token.
+func (v *review) server() {
+	if len(v.r.Attempts) == 0 || v.r.Attempts[0].Status == 0 {
+		return
+	}
+	c := v.r.Challenge
+	if v.r.Attempts[0].Status != http.StatusUnauthorized {
+		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: a login becomes necessary with a later one, or never", v.r.Attempts[0].Status),
+			"MCP Token Handling")
+		return
+	}
+	v.rule("unauthorized", true, "a request without a token is answered 401", "", "MCP Token Handling")
+	v.rule("challenge", c.Scheme != "", "the answer holds a challenge of the scheme "+c.Scheme, "", "RFC 6750 §3", "no_challenge")
+	if c.Scheme == "" {
+		return
+	}
+	v.rule("challenge_resource_metadata", c.ResourceMetadata() != "", "the challenge names the resource metadata",
+		"the challenge names no resource_metadata: clients look at the well-known addresses", "RFC 9728 §5.1")
+	v.rule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %q", httpx.Text(c.Scope(), 200)),
+		"the challenge names no scope: clients ask for all that the metadata lists", "MCP Scope Selection Strategy")
+}
+
+// resource is about the protected resource metadata.
+func (v *review) resource() {
+	m := v.r.Resource
+	v.rule("resource_metadata", true, "resource metadata is at "+v.r.ResourceMetadataURL, "", "RFC 9728 §3", "legacy_2025_03_26", "resource_metadata_dead", "well_known_failed", "content_type")
+	if v.r.Legacy {
+		return
+	}
+	v.rule("resource", true, fmt.Sprintf("resource is the server's address, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
+	v.rule("authorization_servers", true, "authorization_servers is "+quoteAll(m.AuthorizationServers), "", "MCP Authorization Server Location")
+	v.rule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is not there: clients cannot tell what to ask for",
+		"RFC 9728 §2")
+}
+
+// metadata is about what the authorization server's document must say.
+func (v *review) metadata() {
+	s := v.r.Server
+	v.rule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type")
+	v.rule("issuer", true, fmt.Sprintf("issuer is the one that was asked for, %q", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
+	v.rule("endpoints", true, "every endpoint is at an allowed address", "", "OAuth 2.1 §1.5")
+	v.rule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is promised", "PKCE with S256 is not promised; the grant needs none", pkceSection,
+		"assume_pkce_s256")
+}
+
+// offers is about what the authorization server may offer, and what it costs where it does not.
+func (v *review) offers() {
+	s := v.r.Server
+	has := func(list []string, what string) bool { return slices.Contains(list, what) }
+	v.rule("response_types", has(s.ResponseTypesSupported, "code"), "response_types_supported has \"code\"",
+		"response_types_supported, which is required, does not list \"code\"", "RFC 8414 §2")
+	v.rule("registration", s.RegistrationEndpoint != "" || s.ClientIDMetadataDocumentSupported, "clients can become known: "+registrations(s),
+		"there is neither a registration_endpoint nor client_id_metadata_document_supported: users need a client of their own", "MCP Client Registration")
+	v.rule("public_clients", len(s.TokenEndpointAuthMethodsSupported) > 0 && has(s.TokenEndpointAuthMethodsSupported, "none"),
+		"token_endpoint_auth_methods_supported has \"none\": native apps need no secret", "token_endpoint_auth_methods_supported does not list \"none\": native apps cannot keep a secret",
+		"RFC 8252 §8.5")
+	v.rule("iss", s.AuthorizationResponseIssParameterSupported, "answers to the browser name their issuer", "answers to the browser need not name their issuer: mixed-up servers are not seen",
+		"RFC 9207 §3")
+	v.rule("renewal", len(s.GrantTypesSupported) == 0 || has(s.GrantTypesSupported, "refresh_token"), "refresh tokens are not ruled out",
+		"grant_types_supported does not list \"refresh_token\": when the token ends, only a login helps", "OAuth 2.1 §4.3")
+	v.rule("revocation", s.RevocationEndpoint != "", "tokens can be revoked", "there is no revocation_endpoint: a logout ends nothing at the server", "RFC 7009 §2")
+}
+
+// registrations names the ways in which a client becomes known.
+func registrations(s ServerMetadata) string {
+	var ways []string
+	if s.ClientIDMetadataDocumentSupported {
+		ways = append(ways, "by a metadata document")
+	}
+	if s.RegistrationEndpoint != "" {
+		ways = append(ways, "by registering at "+s.RegistrationEndpoint)
+	}
+	return strings.Join(ways, ", ")
+}
+
+// Meaning says what an attempt means for the discovery.
+func (r *Result) Meaning(a Attempt) string {
+	switch {
+	case a.Stage == stageServer:
+		return r.probeMeaning(a)
+	case a.OK:
+		return "the document that is used"
+	case strings.HasPrefix(a.Outcome, "refused"):
+		return "an address where nothing is asked"
+	case a.Status >= 400 && a.Status < 500:
+		return "no document here"
+	}
+	return "out of order, which does not say that there is no document"
+}
+
+func (r *Result) probeMeaning(a Attempt) string {
+	switch {
+	case a.Status == 0:
+		return "the server cannot be reached"
+	case a.Status == http.StatusUnauthorized:
+		return "the server asks for authorization"
+	case a.Status < 300:
+		return "the server answers without authorization"
+	case a.Status == http.StatusForbidden:
+		return "the server refuses without asking for authorization"
+	case a.Status == http.StatusNotFound || a.Status == http.StatusMethodNotAllowed:
+		return "the server takes no POST here: perhaps it is of the old HTTP+SSE transport"
+	case a.Status >= 500:
+		return "the server is out of order"
+	}
+	return "the server does not understand the request, which may be newer than it is"
+}
