@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -68,6 +69,17 @@ type process struct {
 	stdout, stderr bytes.Buffer
 }
 
+// words puts the server's address for SERVER.
+func (m *machine) words(args []string) []string {
+	args = slices.Clone(args)
+	for i, a := range args {
+		if a == "SERVER" {
+			args[i] = m.URL()
+		}
+	}
+	return args
+}
+
 // start starts the program; SERVER among the arguments is the server's address.
 func (m *machine) start(t *testing.T, args ...string) *process {
 	t.Helper()
@@ -75,13 +87,7 @@ func (m *machine) start(t *testing.T, args ...string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &process{}
-	for _, a := range args {
-		if a == "SERVER" {
-			a = m.URL()
-		}
-		p.args = append(p.args, a)
-	}
+	p := &process{args: m.words(args)}
 	p.Cmd = exec.Command(path, p.args...)
 	p.Env, p.Dir, p.Stdout, p.Stderr = m.env, m.home, &p.stdout, &p.stderr
 	if err := p.Start(); err != nil {

@@ -10,8 +10,8 @@ import (
 var (
 	// ErrLoginRequired: there is no credential, or none that can be renewed without a browser.
 	ErrLoginRequired = errors.New("not logged in")
-	// ErrNoRefreshToken: the server gave no refresh token, so only a new login renews the credential.
-	ErrNoRefreshToken = errors.New("the server gave no refresh token")
+	// ErrNoRefreshToken: the server gave no refresh token, or rejected it earlier, so only a new login renews the credential.
+	ErrNoRefreshToken = errors.New("there is no refresh token: the server gave none, or no longer accepted it")
 	// ErrGrantRejected: the authorization server said that the refresh token is not valid any more (RFC 6749 §5.2, invalid_grant).
 	ErrGrantRejected = errors.New("the authorization server no longer accepts the refresh token")
 	// ErrMaybeSpent: a refresh was interrupted after it may have reached the server, and the server now rejects the refresh token.

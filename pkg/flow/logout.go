@@ -56,6 +56,11 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		kept := Credential{Server: cred.Server, Profile: cred.Profile, Issuer: cred.Issuer, Client: cred.Client, generation: cred.generation}
 		return report, c.save(context.WithoutCancel(ctx), t, &kept)
 	}
+	if deletable(cred.Client) {
+		// A login that found a client which the server has deleted would end at an error page that nobody sees. If this process dies
+		// here, the next one is not to use it; what cannot be written now may still be deleted below.
+		_ = c.save(context.WithoutCancel(ctx), t, &Credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation})
+	}
 	report.ClientDeleted = c.deleteClient(ctx, cred, &report)
 	return report, c.forget(context.WithoutCancel(ctx), t)
 }
@@ -95,6 +100,11 @@ func alreadyGone(err error) bool {
 	return errors.As(err, &e) && (e.Code == "invalid_token" || e.Code == "unsupported_token_type" || e.Code == "invalid_grant")
 }
 
+// deletable reports whether the server said how to end a registration (RFC 7592 §2.3).
+func deletable(client dcr.Client) bool {
+	return client.Kind == dcr.Dynamic && client.RegistrationURI != "" && client.RegistrationToken != ""
+}
+
 // deleteClient ends a dynamic registration where the server said how.
 func (c *Client) deleteClient(ctx context.Context, cred Credential, report *LogoutReport) bool {
 	clients := []dcr.Client{cred.Client}
@@ -103,7 +113,7 @@ func (c *Client) deleteClient(ctx context.Context, cred Credential, report *Logo
 	}
 	deleted := false
 	for _, client := range clients {
-		if client.Kind != dcr.Dynamic || client.RegistrationURI == "" || client.RegistrationToken == "" {
+		if !deletable(client) {
 			continue
 		}
 		if err := dcr.Delete(ctx, c.HTTP, client); err != nil {

@@ -165,21 +165,25 @@ func (x index) write(e entry, durable bool) error {
 	if err := ensureState(x.dir, x.folder()); err != nil {
 		return err
 	}
-	return writePrivate(x.path(e.Key.name()), append(data, '\n'), durable, nil)
+	path := x.path(e.Key.name())
+	if durable { // once in a Put is enough; whoever writes holds the lock, so that these files are those of the dead
+		sweepTemps(path, anyAge)
+	}
+	return writePrivate(path, append(data, '\n'), durable, nil)
 }
 
 func (x index) remove(name string) error {
-	sweepTemps(x.path(name), staleTemp)
+	sweepTemps(x.path(name), anyAge)
 	return removePrivate(x.path(name))
 }
 
-// probe proves that an entry can be written.
+// probe proves that an entry can be written. The lock of probes is held.
 func (x index) probe(name string) error {
 	if err := ensureState(x.dir, x.folder()); err != nil {
 		return err
 	}
 	path := x.path(name) + ".probe"
-	sweepTemps(path, staleTemp)
+	sweepTemps(path, anyAge)
 	if err := writePrivate(path, make([]byte, 4<<10), false, nil); err != nil {
 		return err
 	}

@@ -325,9 +325,6 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 	if err != nil {
 		return fail("probe", "", err)
 	}
-	if err := s.index.probe(key.name()); err != nil {
-		return fail("probe", "index", err)
-	}
 	wait, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	unlock, err := s.Lock(wait, key, "probe") // probes share one item
@@ -335,6 +332,9 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 		return err
 	}
 	defer unlock()
+	if err := s.index.probe(key.name()); err != nil {
+		return fail("probe", "index", err)
+	}
 	if err := b.probe(ctx, key.name()); err != nil {
 		return fail("probe", b.kind(), e.explain(b.kind(), err))
 	}

@@ -15,7 +15,8 @@ func (s *Store) notePath(key Key, name string) (string, error) {
 	return filepath.Join(s.o.StateDir, "notes", key.name()+"."+name), nil
 }
 
-// Note keeps data, which must hold nothing secret, under a name. It is written whole or not at all, and survives the power going.
+// Note keeps data, which must hold nothing secret, under a name. It is written whole or not at all, and survives the power going. The
+// caller holds the key's lock, so that temporary files are those of the dead.
 func (s *Store) Note(_ context.Context, key Key, name string, data []byte) error {
 	path, err := s.notePath(key, name)
 	if err != nil {
@@ -24,7 +25,7 @@ func (s *Store) Note(_ context.Context, key Key, name string, data []byte) error
 	if err := ensureState(s.o.StateDir, filepath.Dir(path)); err != nil {
 		return fail("note", "", err)
 	}
-	sweepTemps(path, staleTemp)
+	sweepTemps(path, anyAge)
 	if err := writePrivate(path, data, true, nil); err != nil {
 		return fail("note", "", err)
 	}
@@ -44,12 +45,13 @@ func (s *Store) ReadNote(_ context.Context, key Key, name string) ([]byte, error
 	return data, nil
 }
 
-// DeleteNote deletes a note; absence is no error.
+// DeleteNote deletes a note, with the key's lock held; absence is no error.
 func (s *Store) DeleteNote(_ context.Context, key Key, name string) error {
 	path, err := s.notePath(key, name)
 	if err != nil {
 		return fail("note", "", err)
 	}
+	sweepTemps(path, anyAge)
 	if err := removePrivate(path); err != nil {
 		return fail("note", "", err)
 	}

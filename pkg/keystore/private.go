@@ -16,9 +16,8 @@ import (
 )
 
 const (
-	maxFile   = 16 << 20         // bytes of any file of ours
-	staleTemp = 10 * time.Minute // older temporary files of unlocked writers are leftovers
-	anyAge    = 0
+	maxFile = 16 << 20 // bytes of any file of ours
+	anyAge  = 0
 )
 
 // ensureFolder makes a private folder, with its parents, or checks the one that is there. A strict folder must be closed to others; one

@@ -1,0 +1,159 @@
+// These tests end the program by kill -9 and look at what the next command finds.
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/flow"
+)
+
+// survives looks at what a killed command left behind, of a machine that was logged in or not. before are the server's counters from
+// before it. It reports whether the grant is lost.
+//
+//   - the next command works, unless the server had spent the refresh token and the answer died with the process: then it says so, exit 4
+//   - a login that was under way costs nothing: what was stored before works
+//   - no lock stays: the next command does not wait, and nothing temporary outlives it
+func (m *machine) survives(t *testing.T, before map[string]int, p *process, loggedIn bool) (lost bool) {
+	t.Helper()
+	next := m.start(t, "refresh", "SERVER")
+	code := next.end(t)
+	if code == exitDone {
+		m.counts(t, map[string]int{"reuse": before["reuse"]})
+		m.tidy(t, p)
+		return false
+	}
+	said, killed := next.stderr.String(), p.args[0]
+	spent := m.Count("refresh") > before["refresh"]
+	switch {
+	case code == exitAuth && killed != "logout" && killed != "login" && spent && strings.Contains(said, flow.ErrMaybeSpent.Error()):
+		lost = true
+	case code == exitAuth && killed == "logout": // the user wanted it gone
+	case code == exitAuth && killed == "login" && !loggedIn && strings.Contains(said, flow.ErrLoginRequired.Error()):
+	default:
+		t.Errorf("killed %s: the next refresh: exit %d\n%s%s", killed, code, &p.stderr, said)
+	}
+	m.does(t, exitDone, "login", "SERVER", "--timeout", "20s")
+	m.does(t, exitDone, "refresh", "SERVER")
+	m.tidy(t, p)
+	return lost
+}
+
+// tidy looks for what no finished command leaves: temporary files, and the note of a refresh under way.
+func (m *machine) tidy(t *testing.T, killed *process) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(m.home, ".local"), func(path string, _ fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".tmp") || strings.HasSuffix(path, ".probe") || strings.HasSuffix(path, ".intent") {
+			t.Errorf("%s is left\n%s", filepath.Base(path), &killed.stderr)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// The server has the request, and has carried it out or will; the process that waits for the answer dies.
+func TestKilledWhileTheServerAnswers(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault string
+		kind  string // the server counts one more of these when the request is there
+		args  []string
+	}{
+		{"refresh, before it is carried out", "token:drop=before,delay=100ms,n=1", "token", []string{"refresh", "SERVER"}},
+		{"refresh, carried out when nobody listens", "token:delay=100ms,n=1", "token", []string{"refresh", "SERVER"}},
+		{"refresh, carried out, answer lost", "token:drop=after,n=1", "refresh", []string{"refresh", "SERVER"}},
+		{"call that renews", "token:delay=100ms,n=1", "token", echo},
+		{"login at the registration", "register:delay=100ms,n=1", "register", []string{"login", "SERVER", "--new-client"}},
+		{"login in the browser", "authorize:delay=100ms,n=1", "authorize", []string{"login", "SERVER"}},
+		{"login at the token", "token:delay=100ms,n=1", "token", []string{"login", "SERVER"}},
+		{"login that has its tokens", "token:drop=after,n=1", "login", []string{"login", "SERVER"}},
+		{"login that revokes the former one", "revoke:delay=100ms,n=1", "revoke", []string{"login", "SERVER"}},
+		{"logout at the revocation", "revoke:delay=100ms,n=1", "revoke", []string{"logout", "SERVER"}},
+		{"logout at the registration", "client:delay=100ms,n=1", "client", []string{"logout", "SERVER"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.does(t, exitDone, "login", "SERVER")
+			if tt.args[0] == "call" {
+				m.set(t, "expire")
+			}
+			m.set(t, tt.fault)
+			before := m.Counts()
+			p := m.start(t, tt.args...)
+			until(t, "the server has the request", func() bool { return m.Count(tt.kind) > before[tt.kind] })
+			p.kill(t)
+			if !strings.Contains(tt.fault, "drop") {
+				until(t, "the server has answered", m.idle)
+			}
+			m.survives(t, before, p, true)
+		})
+	}
+}
+
+// idle reports whether every request that the server got has its answer.
+func (m *machine) idle() bool {
+	return !slices.ContainsFunc(m.Requests("authorize", "register", "client", "token", "revoke"), func(e demo.Entry) bool { return e.Status == 0 })
+}
+
+// kill ends a process as nothing else does.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := p.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		t.Fatal(err)
+	}
+	_ = p.Wait()
+}
+
+// TestRandomKills kills processes at random moments, one after another on the same store: 30, or MCPAUTH_TEST_KILLS.
+func TestRandomKills(t *testing.T) { randomKills(t) }
+
+func randomKills(t *testing.T, env ...string) {
+	m := newMachine(t, env...)
+	m.does(t, exitDone, "login", "SERVER")
+	kills, spent, began := 0, 0, time.Now()
+	m.does(t, exitDone, "refresh", "SERVER")
+	usual := time.Since(began)
+	for total := killsWanted(t); kills < total && !t.Failed(); {
+		args := [][]string{{"refresh", "SERVER"}, {"refresh", "SERVER"}, {"token", "SERVER", "--min-ttl", "2h"}, echo, {"login", "SERVER"}, {"logout", "SERVER"}}[rand.N(6)]
+		if args[0] == "logout" && rand.N(4) > 0 {
+			continue
+		}
+		m.set(t, "expire")
+		before := m.Counts()
+		p := m.start(t, args...)
+		time.Sleep(rand.N(2 * usual)) // the moment of the kill: any will do
+		p.kill(t)
+		if p.ProcessState.Success() { // it was faster
+			m.does(t, exitDone, "login", "SERVER", "--if-needed")
+			continue
+		}
+		kills++
+		until(t, "the server has answered", m.idle)
+		if m.survives(t, before, p, true) {
+			spent++
+		}
+	}
+	t.Logf("%d kills: %d cost a grant and were told so, none was lost", kills, spent)
+}
+
+func killsWanted(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("MCPAUTH_TEST_KILLS"), "30"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
