@@ -32,3 +32,9 @@ type printedError struct {
 
 func (e *printedError) Error() string { return e.err.Error() }
 func (e *printedError) Unwrap() error { return e.err }
+
+// unworkableError says why a login could not work, where none was tried.
+type unworkableError struct{ err error }
+
+func (e *unworkableError) Error() string { return e.err.Error() }
+func (e *unworkableError) Unwrap() error { return e.err }

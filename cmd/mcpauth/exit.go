@@ -4,6 +4,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -80,6 +81,9 @@ func table() []rule {
 
 		// The credential store.
 		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
+		// What discover found out: a login that could not be authorized is a failed discovery there, with the same advice.
+		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", innerHint},
+
 		{is(keystore.ErrDenied), exitKeystore, "keystore", say("allow mcpauth to use the keychain, or keep credentials in files: --keystore file")},
 		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", say("where no keychain can be had, keep credentials in files: --keystore file")},
 		{is(keystore.ErrBusy), exitKeystore, "keystore", say("another mcpauth is at work on this login: try again when it is done")},
@@ -153,16 +157,20 @@ func (p *program) fail(ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	r := explain(err)
-	hint := ""
-	if r.hint != nil {
-		hint = r.hint(advice{server: p.hintWord(), static: p.static, err: err})
-	}
-	p.out.failure(r.code, err.Error(), hint, r.exit)
+	p.out.failure(r.code, err.Error(), p.hint(r, err), r.exit)
 	return r.exit
 }
 
 // hintWord is the SERVER that hints name.
 func (p *program) hintWord() string {
+// hint is what a row advises for an error.
+func (p *program) hint(r rule, err error) string {
+	if r.hint == nil {
+		return ""
+	}
+	return r.hint(advice{server: p.hintWord(), static: p.static, err: err})
+}
+
 	if p.word == "" {
 		return "SERVER"
 	}
@@ -179,17 +187,21 @@ func (o *output) failure(code, message, hint string, exit int) {
 		}
 		return
 	}
-	type body struct {
+	o.say(`{"error":` + string(errorJSON(code, message, hint, exit)) + `}`)
+}
+
+// errorJSON is an error as scripts get it.
+func errorJSON(code, message, hint string, exit int) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(struct {
 		Code     string `json:"code"`
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}
-	var line strings.Builder
-	enc := json.NewEncoder(&line)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(map[string]body{"error": {code, message, hint, exit}})
-	o.say(strings.TrimSuffix(line.String(), "\n"))
+	}{code, harmless(message), harmless(hint), exit})
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // is matches any of these sentinels.
@@ -321,6 +333,19 @@ func scopeHint(a advice) string {
 
 func clientHint(a advice) string {
 	return say("register a client with the server's operator, then: mcpauth login SERVER --client-id ID (with --client-secret-env VAR where it has a secret), " +
+// innerHint is what login would advise.
+func innerHint(a advice) string {
+	var e *unworkableError
+	if !errors.As(a.err, &e) {
+		return ""
+	}
+	a.err = e.err
+	if r := explain(e.err); r.hint != nil {
+		return r.hint(a)
+	}
+	return ""
+}
+
 		"or --client-metadata-url URL")(a)
 }
 

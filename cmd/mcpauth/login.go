@@ -86,6 +86,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add it to the authorization request; repeatable", Destination: &o.authParams},
 		&cli.StringFlag{Name: "client-name", Category: groupStray, Usage: "`NAME` register under this name", Destination: &f.ClientName},
 		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register again", Destination: &f.NewClient},
+		&cli.BoolFlag{Name: "strict", Category: groupStray, Usage: "put up with no deviation from the specifications: each is an error", Destination: &f.Strict},
 		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupStray, Usage: "the authorization server changed, and that is right", Destination: &f.AcceptNewIssuer},
 	}
 }

@@ -30,6 +30,8 @@ func (o loginOptions) check() error {
 		{o.secretEnv != "", o.secretFile != "", "--client-secret-env", "--client-secret-file"},
 		{o.secretStdin, o.secretEnv != "" || o.secretFile != "", "--client-secret-stdin", "another --client-secret flag"},
 		{o.secretStdin, o.callbackURL == "-", "--client-secret-stdin", "--callback-url -"},
+		{o.flow.Strict, o.flow.AssumePKCES256, "--strict", "--assume-pkce-s256"},
+		{o.flow.Strict, o.flow.NoResource || o.flow.Resource != "", "--strict", "--no-resource or --resource"},
 	} {
 		if pair.a && pair.b {
 			return usage(pair.an + " and " + pair.bn + " contradict each other")

@@ -1,0 +1,106 @@
+// This file is the command discover.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+type discoverOptions struct{ login loginOptions } // of which a few flags are here too
+
+func discoverCommand(p *program) *cli.Command {
+	var o discoverOptions
+	l, f := &o.login, &o.login.flow
+	return &cli.Command{
+		Name: "discover", ArgsUsage: "URL",
+		Usage: "show how a server is authorized, and what login would do",
+		UsageText: "mcpauth discover https://mcp.example.com/mcp\n" +
+			"mcpauth discover https://mcp.example.com/mcp --json | jq .login\n" +
+			"mcpauth discover https://mcp.example.com/mcp --strict",
+		Description: "Asks for what a login asks before its browser opens, and changes nothing at the\n" +
+			"server or here. The exit code is 5 when a login could not work.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "strict", Usage: "put up with no deviation from the specifications: each is an error", Destination: &f.Strict},
+			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` as login --scope", Destination: &l.scopes},
+			&cli.StringFlag{Name: "issuer", Usage: "`URL` as login --issuer", Destination: &l.issuer},
+			&cli.StringFlag{Name: "grant", Usage: "`GRANT` as login --grant", Destination: &l.grant},
+			&cli.StringFlag{Name: "client-id", Usage: "`ID` as login --client-id", Destination: &l.clientID},
+			&cli.StringFlag{Name: "client-metadata-url", Usage: "`URL` as login --client-metadata-url", Destination: &l.metadataURL},
+			&cli.BoolFlag{Name: "assume-pkce-s256", Usage: "as login --assume-pkce-s256", Destination: &f.AssumePKCES256},
+		},
+		Action: func(cx *cli.Context) error {
+			server, err := oneServer(cx)
+			if err != nil {
+				return err
+			}
+			return runDiscover(cx.Context, p, server, o)
+		},
+	}
+}
+
+// discoverDocument is what discover --json prints, also when a login could not work.
+type discoverDocument struct {
+	flow.Discovery
+	Works bool            `json:"works"` // login would get as far as the browser
+	Error json.RawMessage `json:"error"` // null, or the same as on stderr
+}
+
+func runDiscover(ctx context.Context, p *program, server string, o discoverOptions) error {
+	t, err := p.discoverTarget(ctx, server, o)
+	if err != nil {
+		return err
+	}
+	hc, err := p.http()
+	if err != nil {
+		return err
+	}
+	d, failed := (&flow.Client{HTTP: hc}).Discover(ctx, t, o.login.flow) // without a store: nothing stored is looked at
+	if failed != nil {
+		failed = &unworkableError{failed}
+	}
+	if err := p.printDiscovery(d, failed); err != nil {
+		return err
+	}
+	return failed
+}
+
+// discoverTarget is a server as login sees it the first time: what is stored does not count, what a configuration entry says does.
+func (p *program) discoverTarget(ctx context.Context, word string, o discoverOptions) (flow.Target, error) {
+	var t flow.Target
+	err := o.login.check()
+	if err != nil {
+		return t, err
+	}
+	if strings.Contains(word, "://") {
+		p.word = word
+		if t, err = serverURL(word); err == nil {
+			t.Header, err = p.headers(t.Header)
+		}
+	} else {
+		t, err = p.target(ctx, word, needAll)
+	}
+	if err != nil {
+		return t, err
+	}
+	o.login.apply(&t, "")
+	return t, nil
+}
+
+// printDiscovery prints what is known, however far it got.
+func (p *program) printDiscovery(d flow.Discovery, failed error) error {
+	if p.out.json {
+		doc := discoverDocument{Discovery: d, Works: failed == nil}
+		if failed != nil {
+			r := explain(failed)
+			doc.Error = errorJSON(r.code, failed.Error(), p.hint(r, failed), r.exit)
+		}
+		return p.out.document(doc)
+	}
+	return p.out.write([]byte(tree(d, p.out.outColour)))
+}
