@@ -77,11 +77,7 @@ func (p *program) targets(ctx context.Context, words []string, all bool, skip fu
 		list, err := p.all(ctx)
 		list = slices.DeleteFunc(list, skip)
 		for _, s := range list {
-			t := flow.Target{URL: s.URL}
-			if s.Name != nil {
-				t.Profile = *s.Name
-			}
-			out = append(out, named{stored(s), t})
+			out = append(out, named{stored(s), target(s)})
 		}
 		return out, err
 	}
@@ -93,6 +89,15 @@ func (p *program) targets(ctx context.Context, words []string, all bool, skip fu
 		out = append(out, named{word, t})
 	}
 	return out, nil
+}
+
+// target is the login that a status is of.
+func target(s flow.Status) flow.Target {
+	t := flow.Target{URL: s.URL}
+	if s.Name != nil {
+		t.Profile = *s.Name
+	}
+	return t
 }
 
 // eachTarget does something for every target and goes on after a failure; failed is what went wrong in finding them.

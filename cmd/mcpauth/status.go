@@ -38,7 +38,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 	var err error
 	switch {
 	case p.out.json:
-		err = p.out.document(list)
+		err = p.out.document(p.recorded(ctx, list))
 	case len(list) > 0:
 		err = p.out.statusTable(list)
 	default:
@@ -88,6 +88,29 @@ func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, 
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+// recordedStatus is a status with what became of the login's refresh tokens.
+type recordedStatus struct {
+	flow.Status
+	Journal []flow.Rotation `json:"journal,omitempty"`
+}
+
+// recorded adds the journals that --verbose asks for: fingerprints, times, processes and errors, by which a user can prove who spent a
+// refresh token twice.
+func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedStatus {
+	rows := make([]recordedStatus, len(list))
+	for i, s := range list {
+		rows[i].Status = s
+		c, err := p.flow()
+		if !p.out.verbose || s.State == flow.StateNone || err != nil {
+			continue
+		}
+		if rows[i].Journal, err = c.Journal(ctx, target(s)); err != nil {
+			p.out.warn("%s: its journal: %v", stored(s), err)
+		}
+	}
+	return rows
 }
 
 // check asks the server whether it still takes the stored token; nothing is renewed.

@@ -8,11 +8,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/pkg/keystore"
 )
 
 // intent is written before a refresh token is sent and removed when its fate is known.
@@ -35,9 +37,13 @@ type Rotation struct {
 	PID         int       `json:"pid"`
 	Generation  uint64    `json:"generation"`
 	Fingerprint string    `json:"fingerprint"` // of the refresh token that was sent, or got
-	Outcome     string    `json:"outcome"`     // "login", "renewed", "rejected", "kept" (a failure that proves nothing), "unknown" (it may be spent)
+	Outcome     string    `json:"outcome"`     // one of those below
 	Error       string    `json:"error,omitempty"`
 }
+
+// The outcomes of a Rotation: "login" and "renewed" name the refresh token that came, the others the one that was sent. "rejected" is the
+// server's word that grant or client is not good any more, "kept" a failure that proves nothing, "unknown" one after which the token may be
+// spent, "unstored" a renewal that the credential store did not take.
 
 const (
 	intentNote  = "intent"
@@ -70,6 +76,16 @@ func (c *Client) finish(ctx context.Context, t Target, cred Credential, outcome 
 	c.journal(ctx, t, cred, outcome, err)
 }
 
+// unspent notes that a refresh failed without spending the token. What became of an earlier process's request with the same token is not
+// known by that: its intent stays.
+func (c *Client) unspent(ctx context.Context, t Target, cred Credential, outcome string, before intent, err error) {
+	if before.interrupted() {
+		c.journal(ctx, t, cred, outcome, err)
+		return
+	}
+	c.finish(ctx, t, cred, outcome, err)
+}
+
 // journal adds a line. It is a record for people; failing to write it fails nothing.
 func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
@@ -86,11 +102,17 @@ func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome
 // Journal returns the newest rotations of a credential, oldest first; none when there is no journal.
 func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
 	data, err := c.Store.ReadNote(ctx, t.key(), journalNote)
+	if errors.Is(err, keystore.ErrNotFound) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	var lines []Rotation
-	return lines, json.Unmarshal(data, &lines)
+	if json.Unmarshal(data, &lines) != nil {
+		return nil, fmt.Errorf("%w: the journal of %s", keystore.ErrCorrupt, t.URL)
+	}
+	return lines, nil
 }
 
 // fingerprint names a secret without telling it.

@@ -111,7 +111,8 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	ctx = context.WithoutCancel(ctx)
 	cred.Token, cred.ObtainedAt = merge(cred.Token, tok), c.now()
 	if err := c.save(ctx, t, &cred); err != nil {
-		return Credential{}, err
+		c.journal(ctx, t, cred, "unstored", err) // the intent stays: the stored refresh token is spent
+		return Credential{}, fmt.Errorf("%s: renewed, but what came could not be stored, and the stored refresh token is spent now: %w", t.URL, err)
 	}
 	c.finish(ctx, t, cred, "renewed", nil)
 	return cred, nil
@@ -179,13 +180,13 @@ func (c *Client) refused(ctx context.Context, t Target, cred Credential, why ren
 		}
 		return fmt.Errorf("%w: %w", ErrGrantRejected, err)
 	case clientDead(err):
-		c.finish(ctx, t, cred, "rejected", err)
+		c.unspent(ctx, t, cred, "rejected", before, err)
 		return fmt.Errorf("%w: %w", ErrClientRejected, err)
 	case token.Ambiguous(err):
 		c.journal(ctx, t, cred, "unknown", err) // the intent stays: the token may be spent
 		return err
 	}
-	c.finish(ctx, t, cred, "kept", err)
+	c.unspent(ctx, t, cred, "kept", before, err)
 	return err
 }
 
