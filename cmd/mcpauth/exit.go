@@ -79,11 +79,11 @@ func table() []rule {
 		{is(flow.ErrAudience), exitSecurity, "security", nil},
 		{as[*httpx.AddressError], exitSecurity, "security", nil},
 
-		// The credential store.
-		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
 		// What discover found out: a login that could not be authorized is a failed discovery there, with the same advice.
 		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", innerHint},
 
+		// The credential store.
+		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
 		{is(keystore.ErrDenied), exitKeystore, "keystore", say("allow mcpauth to use the keychain, or keep credentials in files: --keystore file")},
 		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", say("where no keychain can be had, keep credentials in files: --keystore file")},
 		{is(keystore.ErrBusy), exitKeystore, "keystore", say("another mcpauth is at work on this login: try again when it is done")},
@@ -161,8 +161,6 @@ func (p *program) fail(ctx context.Context, err error) int {
 	return r.exit
 }
 
-// hintWord is the SERVER that hints name.
-func (p *program) hintWord() string {
 // hint is what a row advises for an error.
 func (p *program) hint(r rule, err error) string {
 	if r.hint == nil {
@@ -171,6 +169,8 @@ func (p *program) hint(r rule, err error) string {
 	return r.hint(advice{server: p.hintWord(), static: p.static, err: err})
 }
 
+// hintWord is the SERVER that hints name.
+func (p *program) hintWord() string {
 	if p.word == "" {
 		return "SERVER"
 	}
@@ -331,8 +331,6 @@ func scopeHint(a advice) string {
 	return fmt.Sprintf("mcpauth login %s --scope %s", a.server, shellWord(harmless(strings.Join(e.Scopes, " "))))
 }
 
-func clientHint(a advice) string {
-	return say("register a client with the server's operator, then: mcpauth login SERVER --client-id ID (with --client-secret-env VAR where it has a secret), " +
 // innerHint is what login would advise.
 func innerHint(a advice) string {
 	var e *unworkableError
@@ -346,6 +344,8 @@ func innerHint(a advice) string {
 	return ""
 }
 
+func clientHint(a advice) string {
+	return say("register a client with the server's operator, then: mcpauth login SERVER --client-id ID (with --client-secret-env VAR where it has a secret), " +
 		"or --client-metadata-url URL")(a)
 }
 
