@@ -227,9 +227,12 @@ func alive(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
 
-// enough reports whether at least min is left of a token, or its lifetime is unknown.
+// enough reports whether at least min is left of a token, or its lifetime is unknown. Where more seems to be left than the token ever had,
+// the clock went back since, and nobody here knows how much it really is.
 func enough(t token.Token, now time.Time, min time.Duration) bool {
-	return t.AccessToken != "" && (t.Expiry.IsZero() || t.Expiry.Sub(now) >= min)
+	rest := t.Expiry.Sub(now)
+	clockWentBack := t.Lifetime > 0 && rest > t.Lifetime+time.Minute
+	return t.AccessToken != "" && (t.Expiry.IsZero() || rest >= min && !clockWentBack)
 }
 
 // due reports whether a token is to be renewed before it is used: when less than a tenth of its lifetime is left, or a minute where

@@ -1,0 +1,156 @@
+package flow
+
+import (
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/token"
+)
+
+// Whatever the server says of a token's lifetime, the token is used while it works, and renewed once when it is due or refused.
+func TestLifetimes(t *testing.T) {
+	for _, tt := range []struct {
+		name      string
+		fault     string
+		state     State
+		refreshes int // of a call right after the login
+	}{
+		{"not told", "token:no-expires-in", StateUnknown, 0},
+		{"text", `token:set.expires_in="7200"`, StateValid, 0},
+		{"text that is no number", `token:set.expires_in=soon`, StateUnknown, 0},
+		{"a fraction", "token:set.expires_in=7200.5", StateValid, 0},
+		{"zero", "token:set.expires_in=0", StateUnknown, 0},
+		{"negative", "token:set.expires_in=-3600", StateUnknown, 0},
+		{"huge", "token:set.expires_in=1e30", StateValid, 0},
+		{"over at once", "token:set.expires_in=0.000001,n=1", StateExpired, 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, demo.Options{})
+			b.set(t, tt.fault)
+			b.login(t)
+			if s, err := b.c.Status(ctx, b.t); err != nil || s.State != tt.state || !s.Usable() {
+				t.Errorf("state %s, %v; want %s", s.State, err, tt.state)
+			}
+			h := b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})
+			if err := b.echo(t, h); err != nil {
+				t.Fatal(err)
+			}
+			b.counts(t, map[string]int{"refresh": tt.refreshes, "401": 1}) // that of the discovery
+			b.set(t, "expire")
+			if err := b.echo(t, h); err != nil {
+				t.Fatal(err)
+			}
+			b.counts(t, map[string]int{"refresh": tt.refreshes + 1, "reuse": 0, "login": 1})
+		})
+	}
+}
+
+// A token that lives for ten seconds is used, and not renewed with each request.
+func TestTenSeconds(t *testing.T) {
+	start := time.Now() // neither clock moves by itself, however slow the machine is
+	b := newBench(t, demo.Options{Settings: demo.Settings{TTL: 10 * time.Second}, Now: func() time.Time { return start }})
+	b.c.Now = func() time.Time { return start.Add(time.Duration(b.clock.Load())) }
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})
+	for _, tt := range []struct {
+		later     time.Duration
+		refreshes int
+	}{{0, 0}, {0, 0}, {9500 * time.Millisecond, 1}, {0, 1}} {
+		b.later(tt.later)
+		if err := b.echo(t, h); err != nil {
+			t.Fatal(err)
+		}
+		b.counts(t, map[string]int{"refresh": tt.refreshes, "401": 1})
+	}
+}
+
+// The clock of the machine jumps; the server's does not. Nothing is lost, and what cannot be known any more is asked.
+func TestClockJumps(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		jump    time.Duration
+		renewed bool
+	}{
+		{"a day ahead: the token seems to have expired", 24 * time.Hour, true},
+		{"ten years ahead", 10 * 365 * 24 * time.Hour, true},
+		{"a day back: more seems to be left than the token ever had", -24 * time.Hour, true},
+		{"back by what clocks are corrected by", -time.Second, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, demo.Options{})
+			b.login(t)
+			first := b.stored(t).Token.AccessToken
+			b.later(tt.jump)
+			tok, err := b.client(t).Token(ctx, b.t, time.Minute)
+			if err != nil || tok.AccessToken == first == tt.renewed {
+				t.Fatalf("renewed: %v, want %v; %v", tok.AccessToken != first, tt.renewed, err)
+			}
+			if again, err := b.client(t).Token(ctx, b.t, time.Minute); err != nil || again.AccessToken != tok.AccessToken {
+				t.Errorf("the token of the new time is not kept: %v", err)
+			}
+			b.later(-tt.jump)
+			if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
+				t.Errorf("back in time: %v", err)
+			}
+			b.counts(t, map[string]int{"reuse": 0, "login": 1})
+		})
+	}
+}
+
+// The clock went back and the server cannot be asked: the token is used, whatever is left of it.
+func TestClockWentBackOffline(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	first := b.stored(t).Token
+	b.later(-24 * time.Hour)
+	b.set(t, "token:status=503")
+	if tok, err := b.c.Token(ctx, b.t, time.Minute); err != nil || tok.AccessToken != first.AccessToken {
+		t.Errorf("the stored token was not given: %v", err)
+	}
+	if after := b.stored(t).Token; after.RefreshToken != first.RefreshToken {
+		t.Error("the failure cost the refresh token")
+	}
+}
+
+// A server that renews only what has expired: the early refresh is refused, the token goes on being used, and nothing is lost.
+func TestTooEarly(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{Early: time.Second}})
+	b.login(t)
+	before := b.stored(t).Token
+	b.later(time.Hour - 30*time.Second) // due here, not there
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
+		t.Fatal(err)
+	}
+	if tok, err := b.c.Token(ctx, b.t, time.Minute); err != nil || tok.AccessToken != before.AccessToken {
+		t.Errorf("the token that is still good was not given: %v", err)
+	}
+	if after := b.stored(t).Token; after != before {
+		t.Error("the refusal changed what is stored")
+	}
+	b.set(t, "expire")
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
+		t.Fatal(err)
+	}
+	b.counts(t, map[string]int{"refresh": 1, "reuse": 0, "login": 1})
+}
+
+func TestEnough(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		tok  token.Token
+		want bool
+	}{
+		{"just enough", tok("a", time.Minute, time.Hour), true},
+		{"too little", tok("a", time.Minute-1, time.Hour), false},
+		{"all of it", tok("a", time.Hour, time.Hour), true},
+		{"more than all, by less than a minute", tok("a", time.Hour+59*time.Second, time.Hour), true},
+		{"more than all: the clock went back", tok("a", time.Hour+61*time.Second, time.Hour), false},
+		{"lifetime unknown", tok("a", 0, 0), true},
+		{"no token", token.Token{}, false},
+	} {
+		if got := enough(tt.tok, noon, time.Minute); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
+	}
+}
