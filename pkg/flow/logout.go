@@ -56,7 +56,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		kept := Credential{Server: cred.Server, Profile: cred.Profile, Issuer: cred.Issuer, Client: cred.Client, generation: cred.generation}
 		return report, c.save(context.WithoutCancel(ctx), t, &kept)
 	}
-	if deletable(cred.Client) {
+	if deletable(cred.Client) || cred.NextClient != nil {
 		// A login that found a client which the server has deleted would end at an error page that nobody sees. If this process dies
 		// here, the next one is not to use it; what cannot be written now may still be deleted below.
 		_ = c.save(context.WithoutCancel(ctx), t, &Credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation})

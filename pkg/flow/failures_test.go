@@ -1,0 +1,132 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+// Pain 3: whatever goes wrong at the token endpoint and is not the server's word that the grant is dead: all is kept, a token that is still
+// good is given with a warning that says what happened, an expired one is an error that says it, and afterwards everything works.
+func TestFailuresAtTheTokenEndpoint(t *testing.T) {
+	json := func(status, body string) string {
+		return "token:status=" + status + `,type=application/json,body="` + strings.ReplaceAll(body, `"`, `\"`) + `"`
+	}
+	for _, tt := range []struct {
+		name  string
+		fault string
+		words []string // of the error
+	}{
+		{"reset before anything", "token:drop=before", []string{"EOF"}},
+		{"reset in mid-answer", "token:drop=mid", []string{"unexpected EOF"}},
+		{"429 with Retry-After", "token:status=429,retry=7,type=application/json,body={}", []string{"429", "7"}},
+		{"500", "token:status=500", []string{"500"}},
+		{"503 with Retry-After", "token:status=503,retry=9", []string{"503", "9"}},
+		{"HTML with 200", "token:html", []string{"200", "text/html"}},
+		{"truncated JSON", "token:truncated", []string{"JSON"}},
+		{"an empty answer", `token:status=200,type=application/json,body=" "`, []string{"200"}},
+		{"ok false", json("200", `{"ok":false}`), []string{"200"}},
+		{"ok false with a reason", json("200", `{"ok":false,"error":"ratelimited"}`), []string{"ratelimited"}},
+		{"an unknown error", json("400", `{"error":"unheard_of","error_description":"the moon"}`), []string{"unheard_of", "the moon"}},
+		{"a firewall", "token:forbidden", []string{"403"}},
+		{"invalid_client", "token:invalid_client", []string{"invalid_client"}},
+		{"unauthorized_client", json("400", `{"error":"unauthorized_client"}`), []string{"unauthorized_client"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, demo.Options{Settings: demo.Settings{Grace: time.Hour}}) // what an answer took along comes again
+			b.login(t)
+			b.set(t, tt.fault)
+			b.keepsAll(t, tt.words, func() { b.set(t, "clear") })
+		})
+	}
+}
+
+// The same where there is no answer at all.
+func TestTokenEndpointUnreachable(t *testing.T) {
+	t.Run("connection refused", func(t *testing.T) {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		b.c.HTTP = &http.Client{Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			return new(net.Dialer).Dial("tcp", "127.0.0.1:1")
+		}}}
+		b.keepsAll(t, []string{"refused"}, func() { b.c.HTTP = nil })
+	})
+	t.Run("timeout", func(t *testing.T) {
+		b := newBench(t, demo.Options{Settings: demo.Settings{Grace: time.Hour}})
+		b.login(t)
+		b.c.HTTP = &http.Client{Timeout: 30 * time.Millisecond}
+		b.set(t, "token:delay=1m")
+		b.keepsAll(t, []string{"Timeout"}, func() { b.c.HTTP = nil; b.set(t, "clear") })
+	})
+}
+
+// keepsAll renews while the token endpoint fails, first early, then late, and once more when it is well again.
+func (b *bench) keepsAll(t *testing.T, words []string, heal func()) {
+	t.Helper()
+	says := func(when string, text string) {
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				t.Errorf("%s: %q does not say %q", when, text, w)
+			}
+		}
+	}
+	var warnings []string
+	b.c.Report = func(e Event) {
+		if e.Kind == EventWarning {
+			warnings = append(warnings, e.Message)
+		}
+	}
+	before := b.stored(t)
+	b.later(time.Hour - 30*time.Second)
+	tok, err := b.c.Token(ctx, b.t, time.Minute)
+	if err != nil || tok.AccessToken != before.Token.AccessToken {
+		t.Fatalf("the token that is still good is not given: %v", err)
+	}
+	says("warning", strings.Join(warnings, "\n"))
+	b.later(time.Hour)
+	_, err = b.c.Token(ctx, b.t, time.Minute)
+	if err == nil || errors.Is(err, ErrGrantRejected) || errors.Is(err, ErrMaybeSpent) {
+		t.Fatalf("got %v", err)
+	}
+	says("error", err.Error())
+	if after := b.stored(t); after.Token != before.Token || after.Client.ID != before.Client.ID || after.generation != before.generation {
+		t.Error("the failure changed what is stored")
+	}
+	heal()
+	if _, err := b.c.Token(ctx, b.t, time.Minute); err != nil {
+		t.Errorf("after it is well again: %v", err)
+	}
+	b.counts(t, map[string]int{"login": 1, "registered": 1, "reuse": 0})
+}
+
+// A server that forgot a dynamic registration: registered anew once, by a login where a browser is allowed. Without one all is kept.
+func TestForgottenRegistration(t *testing.T) {
+	for _, code := range []string{"invalid_client", "unauthorized_client"} {
+		t.Run(code, func(t *testing.T) {
+			b := newBench(t, demo.Options{})
+			b.login(t)
+			before := b.stored(t)
+			b.set(t, "expire")
+			b.set(t, `token:grant=refresh_token,status=401,type=application/json,body="{\"error\":\"`+code+`\"}",has=client_id=`+before.Client.ID)
+			if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); !errors.Is(err, ErrClientRejected) {
+				t.Fatalf("got %v, want ErrClientRejected", err)
+			}
+			if after := b.stored(t); after.Token != before.Token || after.Client.ID != before.Client.ID {
+				t.Error("without a browser something was given up")
+			}
+			if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{})); err != nil {
+				t.Fatal(err)
+			}
+			if after := b.stored(t); after.Client.ID == before.Client.ID {
+				t.Error("the forgotten client is still used")
+			}
+			b.counts(t, map[string]int{"registered": 2, "login": 2})
+		})
+	}
+}
