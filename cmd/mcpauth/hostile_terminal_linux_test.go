@@ -78,7 +78,11 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		"terminal/scope":                        {{"login", "SERVER"}, {"status"}, {"status", "SERVER"}},
 		"terminal/token-error":                  {{"login", "SERVER"}},
 		"terminal/authorization-error":          {{"login", "SERVER"}, {"login", "SERVER", "--json"}},
-		"address/issuer-escape":                 {{"login", "SERVER"}, {"login", "SERVER", "-v"}},
+		"address/issuer-escape":                 {{"login", "SERVER"}, {"login", "SERVER", "-v"}, {"discover", "SERVER"}},
+		"terminal/scopes-supported":             {{"discover", "SERVER"}},
+		"terminal/issuer":                       {{"discover", "SERVER"}},
+		"terminal/resource":                     {{"discover", "SERVER"}},
+		"answer/redirect-loop":                  {{"discover", "SERVER"}},
 		"address/redirect-resource-to-stranger": {{"login", "SERVER", "-v"}},
 	} {
 		t.Run(name, func(t *testing.T) {
