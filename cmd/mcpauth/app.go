@@ -116,6 +116,9 @@ func (p *program) begin(*cli.Context) error {
 
 // limited runs a command under the time limit.
 func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
+	if p.global.timeout == 0 && endless(cx) {
+		return act(cx)
+	}
 	limit := p.limit(cx.Command.Name)
 	if cx.Command.Name == "login" {
 		limit += min(limit/10, 30*time.Second) // so that the wait for the browser ends by itself, with its own words
@@ -124,6 +127,11 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	defer cancel()
 	cx.Context = ctx
 	return act(cx)
+}
+
+// endless reports whether a command goes on for as long as its input does, where no limit is asked for.
+func endless(cx *cli.Context) bool {
+	return cx.Command.Name == "proxy" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
 
 // limit is the time limit of a command.

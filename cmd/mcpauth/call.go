@@ -16,6 +16,8 @@ type callOptions struct {
 	args, reauth, output, saveDir, elicit string
 	scopes                                cli.StringSlice
 	noCache, idempotent, noValidate       bool
+	batch                                 string
+	parallel                              int
 }
 
 func callCommand(p *program) *cli.Command {
@@ -37,10 +39,18 @@ func callCommand(p *program) *cli.Command {
 			&cli.StringFlag{Name: "reauth", Usage: "`HOW` go so far for authorization: browser (default), refresh or never", Destination: &o.reauth},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` the login must have it; repeatable or space separated", Destination: &o.scopes},
 			&cli.BoolFlag{Name: "idempotent", Usage: "the call may be sent again after a lost connection", Destination: &o.idempotent},
+			&cli.StringFlag{Name: "batch", Usage: "`FILE` one {\"tool\",\"arguments\",\"id\"?} a line, - for standard input; one {\"id\",\"result\"|\"error\"} a line as they finish", Destination: &o.batch},
+			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` so many calls of a batch at a time; default 4", Destination: &o.parallel},
 			&cli.BoolFlag{Name: "no-cache", Usage: "ask the server for what is remembered of it", Destination: &o.noCache},
 		},
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()
+			switch {
+			case cx.IsSet("batch"):
+				return runBatch(cx.Context, p, words, o)
+			case cx.IsSet("parallel"):
+				return usage("--parallel is for --batch")
+			}
 			switch len(words) {
 			case 0:
 				return usage("SERVER and TOOL are missing")

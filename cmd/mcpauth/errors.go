@@ -2,6 +2,8 @@
 
 package main
 
+import "fmt"
+
 // usageError is a command line that cannot be understood: nothing was sent.
 type usageError struct{ message, hint string }
 
@@ -18,6 +20,13 @@ func (e *configError) Error() string { return e.message }
 type toolError struct{ tool string }
 
 func (e *toolError) Error() string { return "the tool " + quote(e.tool) + " reported an error" }
+
+// batchError says that calls of a batch failed, each of which has said why on stdout.
+type batchError struct{ failed, calls int }
+
+func (e *batchError) Error() string {
+	return fmt.Sprintf("%d of %d calls failed", e.failed, e.calls)
+}
 
 // protocolError is an answer that cannot be printed as asked.
 type protocolError struct{ message string }

@@ -67,10 +67,12 @@ func table() []rule {
 		{is(flow.ErrOptions), exitUsage, "usage", say("mcpauth login --help")},
 		{is(callback.ErrBareCode), exitUsage, "usage", nil},
 		{as[*mcpclient.ArgumentError], exitUsage, "usage", argumentHint},
+		{as[*mcpclient.LineError], exitUsage, "usage", nil},
 
 		// What the tool said.
 		{as[*toolError], exitTool, "tool_error", nil},
 		{as[*mcpclient.RPCError], exitTool, "rpc_error", nil},
+		{as[*batchError], exitTool, "tool_error", nil},
 
 		// What was refused for security.
 		{is(discovery.ErrPKCE), exitSecurity, "security", say("if you trust this server all the same: mcpauth login SERVER --assume-pkce-s256")},
@@ -100,6 +102,7 @@ func table() []rule {
 		{is(flow.ErrNoPending), exitAuth, "login_required", say("mcpauth login SERVER --print-url")},
 		{is(flow.ErrUnsupported), exitAuth, "auth_failed", nil},
 		{is(flow.ErrBoundToken), exitAuth, "auth_failed", say("mcpauth call SERVER … uses it; a bearer token instead: mcpauth login SERVER --dpop never")},
+		{is(dcr.ErrStray), exitNetwork, "protocol", nil},
 		{is(dcr.ErrNoClient), exitAuth, "auth_failed", clientHint},
 		{both(as[*dcr.Error], serverFailed), exitNetwork, "server", nil},
 		{as[*dcr.Error], exitAuth, "auth_failed", clientHint},

@@ -50,7 +50,7 @@ func New(o Options) (*http.Client, error) {
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    10 * time.Second,
 		MaxResponseHeaderBytes: maxHeader,
-		MaxIdleConnsPerHost:    16,
+		MaxIdleConnsPerHost:    64, // a batch may use so many
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
 	}

@@ -26,24 +26,33 @@ const maxRounds = 10
 //  3. the call
 //  4. while the server wants input: ask Elicit and call again with the answers (2026-07-28; servers of earlier revisions ask in mid-call)
 func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result, error) {
-	def, object, err := c.prepareCall(ctx, tool, args)
+	raw, err := c.call(ctx, tool, args)
 	if err != nil {
 		return Result{}, err
+	}
+	return decodeResult(raw)
+}
+
+// call is Call without a look into the result.
+func (c *Client) call(ctx context.Context, tool string, args Arguments) (json.RawMessage, error) {
+	def, object, err := c.prepareCall(ctx, tool, args)
+	if err != nil {
+		return nil, err
 	}
 	in := input{}
 	for round := 0; ; round++ {
 		x, err := c.callOnce(ctx, &def, object, in)
 		if err = c.explain(ctx, err); err != nil {
-			return Result{}, err
+			return nil, err
 		}
 		if !inputRequired(x.result) || c.known() != eraModern {
-			return decodeResult(x.result)
+			return x.result, nil
 		}
 		if round == maxRounds {
-			return Result{}, &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: "the tool asked for input " + strconv.Itoa(maxRounds) + " times and gave no result"}
+			return nil, &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: "the tool asked for input " + strconv.Itoa(maxRounds) + " times and gave no result"}
 		}
 		if in, err = c.answerInput(ctx, tool, x.result, round); err != nil {
-			return Result{}, err
+			return nil, err
 		}
 	}
 }

@@ -53,6 +53,7 @@ type Client struct {
 	MaxResult  int64                            // bytes of one result; 0: 512 MiB
 
 	connecting sync.Mutex // held while a session is opened
+	fetching   sync.Mutex // held while a call fetches the list of tools
 	overruled  atomic.Bool
 	now        func() time.Time                                 // nil: time.Now
 	pause      func(ctx context.Context, d time.Duration) error // nil: waits

@@ -201,23 +201,46 @@ func unknownTool(name string, names []string) *ArgumentError {
 	return &ArgumentError{Tool: name, Reason: "the server has no such tool", Nearest: nearest(name, names)}
 }
 
+// lookUp returns the list as it is remembered, and whether a call with these arguments needs a new one.
+func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
+	list = c.remembered()
+	known := c.known()
+	switch {
+	case known == eraUnknown:
+		return list, true
+	case list == nil:
+		return list, known == eraModern || a.needSchema() || !c.NoValidate
+	case known == eraModern:
+		return list, a.needSchema() && !c.fresh(list)
+	}
+	return list, false
+}
+
+// fetchOnce fetches the list, unless another call has done so meanwhile: old is the one that was not good enough.
+func (c *Client) fetchOnce(ctx context.Context, a Arguments, old *toolList, refetch bool) (*toolList, error) {
+	c.fetching.Lock()
+	defer c.fetching.Unlock()
+	list, fetch := c.lookUp(a)
+	if list != old && list != nil && list.live && (refetch || !fetch) {
+		return list, nil
+	}
+	return c.fetchTools(ctx)
+}
+
+// justFetched reports whether what a list lacks is not there: a batch with a thousand wrong lines asks for it no more than once a minute.
+func (c *Client) justFetched(l *toolList) bool {
+	return l.live && c.clock().Sub(l.received) < time.Minute
+}
+
 // definition finds the tool of a call. It asks the server only where it must: for the era of a server nobody knows; for the schema
 // where an argument needs it; for the Mcp-Param headers of a modern server's tool that was never seen. A definition past its
 // time serves calls whose arguments need no schema, for the server refuses headers that do not fit (-32020) and the
 // call is then made anew. live says that the list was fetched just now, so that what it says is final.
 func (c *Client) definition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, live bool, err error) {
-	list := c.remembered()
-	known := c.known()
-	fetch := refetch || known == eraUnknown
-	switch {
-	case fetch:
-	case list == nil:
-		fetch = known == eraModern || a.needSchema() || !c.NoValidate
-	case known == eraModern:
-		fetch = a.needSchema() && !c.fresh(list)
-	}
-	if fetch {
-		if list, err = c.fetchTools(ctx); err != nil {
+	list, fetch := c.lookUp(a)
+	if fetch || refetch {
+		list, err = c.fetchOnce(ctx, a, list, refetch)
+		if err != nil {
 			var rpc *RPCError
 			if errors.As(err, &rpc) && c.known() != eraUnknown {
 				return Tool{Name: tool}, true, nil // no list to be had; the server has the last word
@@ -228,16 +251,17 @@ func (c *Client) definition(ctx context.Context, tool string, a Arguments, refet
 	if list == nil {
 		return Tool{Name: tool}, false, nil
 	}
+	live = c.justFetched(list)
 	def, names := list.find(tool)
 	switch {
 	case def != nil:
 		t = parseTool(def)
 		if err := c.usable(t); err != nil {
-			return t, fetch, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + err.Error()}
+			return t, live, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + err.Error()}
 		}
-		return t, fetch, nil
+		return t, live, nil
 	case c.NoValidate:
-		return Tool{Name: tool}, fetch, nil
+		return Tool{Name: tool}, live, nil
 	}
-	return t, fetch, unknownTool(tool, names)
+	return t, live, unknownTool(tool, names)
 }

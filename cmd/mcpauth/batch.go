@@ -1,0 +1,135 @@
+// This file is call --batch: many calls over one client, a line in and a line out for each. A line that the output lacks was not sent.
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
+)
+
+const maxParallel = 64
+
+// runBatch makes the calls. The time limit that nobody asked for is that of each call.
+func runBatch(ctx context.Context, p *program, words []string, o callOptions) error {
+	if err := o.settleBatch(p, words); err != nil {
+		return err
+	}
+	p.word = words[0]
+	answers, err := elicitor(p, o.elicit)
+	if err != nil {
+		return err
+	}
+	in, err := p.batchInput(o.batch)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	m, err := p.reach(ctx, words[0], flow.HandlerOptions{Reauth: o.reauth, Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	m.NoCache, m.Idempotent, m.NoValidate, m.Elicit, m.Listen = o.noCache, o.idempotent, o.noValidate, answers, o.elicit != ""
+	if !p.out.verbose {
+		m.Progress = nil // one bar cannot show several calls
+	}
+	b := batch{p: p, ctx: ctx}
+	options := mcpclient.Batch{Parallel: o.parallel, Done: b.done}
+	if p.global.timeout == 0 {
+		options.Timeout = p.limit("call")
+	}
+	if err := m.Batch(ctx, in, options); err != nil {
+		return err
+	}
+	if b.failed > 0 {
+		return &batchError{failed: b.failed, calls: b.calls}
+	}
+	return nil
+}
+
+// settleBatch checks the flags against each other.
+func (o *callOptions) settleBatch(p *program, words []string) error {
+	switch {
+	case len(words) == 0:
+		return usage("a SERVER is missing: a URL or a name")
+	case len(words) > 1:
+		return usage("with --batch the tool and its arguments are in the lines; " + quote(words[1]) + " is one argument too many")
+	case o.args != "" || o.saveDir != "":
+		return usage("--batch goes with neither --args nor --save-dir")
+	case o.output != "" && o.output != "json":
+		return usage("--batch prints JSON; --output " + quote(o.output) + " contradicts it")
+	case o.parallel < 1 || o.parallel > maxParallel:
+		return usage(fmt.Sprintf("--parallel is between 1 and %d", maxParallel))
+	}
+	return nil
+}
+
+// batchInput opens what --batch names.
+func (p *program) batchInput(name string) (io.ReadCloser, error) {
+	if name == "-" {
+		return io.NopCloser(p.stdin), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, &configError{message: "--batch: " + err.Error()}
+	}
+	return f, nil
+}
+
+// batch prints what becomes of the calls, and counts.
+type batch struct {
+	p             *program
+	ctx           context.Context
+	calls, failed int
+}
+
+// done prints one line. What would befall every other call as well, such as a login that is needed, ends the batch.
+func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
+	b.calls++
+	if err == nil {
+		if r.IsError {
+			b.failed++
+		}
+		return b.p.out.batchLine(id, "result", r.Raw)
+	}
+	b.failed++
+	code, exit, hint := "interrupted", exitInterrupted, ""
+	if !errors.Is(b.ctx.Err(), context.Canceled) {
+		rule := explain(err)
+		code, exit, hint = rule.code, rule.exit, b.p.hint(rule, err)
+	}
+	if e := b.p.out.batchLine(id, "error", errorJSON(code, err.Error(), hint, exit)); e != nil {
+		return e
+	}
+	switch exit {
+	case exitAuth, exitKeystore, exitSecurity:
+		return err
+	}
+	return nil
+}
+
+// batchLine writes {"id":…,"KIND":…} on a line of its own. Line ends between the members of a value become blanks; all else stays byte
+// for byte.
+func (o *output) batchLine(id json.RawMessage, kind string, value []byte) error {
+	var b bytes.Buffer
+	b.Grow(len(id) + len(value) + 20)
+	for _, piece := range [][]byte{[]byte(`{"id":`), id, []byte(`,"` + kind + `":`), value, []byte("}")} {
+		b.Write(piece)
+	}
+	line := b.Bytes()
+	for i, c := range line {
+		if c == '\n' || c == '\r' {
+			line[i] = ' '
+		}
+	}
+	return o.data(append(line, '\n'))
+}

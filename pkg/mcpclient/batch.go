@@ -1,0 +1,228 @@
+// This file makes many calls over one client: one line of JSON each, some at a time. No more is read than is being worked on, so that
+// a producer is slowed down to the speed of the server, and of whoever reads the results.
+
+package mcpclient
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"mcpauth/internal/httpx"
+)
+
+const (
+	defaultParallel = 4
+	defaultMaxLine  = 16 << 20 // bytes
+)
+
+// Batch says how Client.Batch works and who is told.
+type Batch struct {
+	Parallel int           // calls at a time; 0: 4
+	Timeout  time.Duration // of each call; 0: none
+	MaxLine  int           // bytes of a line; 0: 16 MiB
+
+	// Done is told of every call as it ends, one at a time, in the order of their ends. id is that of the line, byte for byte, or the
+	// number of the line where it has none. Of the result only Raw and IsError are set. An error ends the batch: calls
+	// under way are finished, and no more are begun.
+	Done func(id json.RawMessage, r Result, err error) error
+}
+
+// LineError is a line that is no call; nothing was sent for it.
+type LineError struct {
+	Line   int // counted from 1
+	Reason string
+}
+
+func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
+
+// Batch makes a call of every line of in, {"tool":…,"arguments":{…},"id":…}, and returns when all that were begun have ended. The error
+// is that of reading, of Done, or of the context; what becomes of a call is told to Done alone. When the context ends first, a read of
+// in that is under way is left alone.
+func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
+	n := b.Parallel
+	if n == 0 {
+		n = defaultParallel
+	}
+	reading, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	slots := make(chan struct{}, n)
+	lines := b.read(reading, stop, in, slots)
+	var calls sync.WaitGroup
+	var telling sync.Mutex
+	var told error
+	for reading.Err() == nil {
+		select {
+		case <-reading.Done():
+		case l := <-lines:
+			calls.Go(func() {
+				defer func() { <-slots }()
+				r, err := c.callLine(ctx, l, b.Timeout)
+				telling.Lock()
+				defer telling.Unlock()
+				if err := b.Done(l.id, r, err); err != nil && told == nil {
+					told = err
+					stop(err)
+				}
+			})
+		}
+	}
+	calls.Wait()
+	err := context.Cause(reading)
+	switch {
+	case told != nil:
+		return told
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", c.place(), context.Cause(ctx))
+	case err == errEndOfBatch:
+		return nil
+	}
+	return err
+}
+
+var errEndOfBatch = errors.New("end of the batch")
+
+// read hands out lines, each when there is a slot for it, until the context ends; at the end of in it ends that, with the reason. It is
+// a goroutine of its own because a read cannot be interrupted.
+func (b Batch) read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
+	lines := make(chan line)
+	go func() {
+		for r := newLineReader(in, b.MaxLine); ; {
+			select {
+			case slots <- struct{}{}:
+			case <-reading.Done():
+				return
+			}
+			l, err := r.next()
+			if err != nil {
+				stop(err)
+				return
+			}
+			select {
+			case lines <- l:
+			case <-reading.Done():
+				return
+			}
+		}
+	}()
+	return lines
+}
+
+// callLine makes the call of a line.
+func (c *Client) callLine(ctx context.Context, l line, limit time.Duration) (Result, error) {
+	if l.err != nil {
+		return Result{}, l.err
+	}
+	if limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	raw, err := c.call(ctx, l.tool, Arguments{Object: l.arguments})
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Raw: raw, IsError: string(member(raw, "isError")) == "true"}, nil
+}
+
+// line is one line of a batch.
+type line struct {
+	id, arguments json.RawMessage
+	tool          string
+	err           error // what is wrong with it
+}
+
+// parseLine takes a line apart. Whatever is wrong with it, its id is kept where it can be read.
+func parseLine(data []byte, number int) line {
+	l := line{id: json.RawMessage(strconv.Itoa(number))}
+	wrong := func(format string, a ...any) line {
+		l.err = &LineError{Line: number, Reason: fmt.Sprintf(format, a...)}
+		return l
+	}
+	if !utf8.Valid(data) {
+		return wrong("it is not UTF-8 text")
+	}
+	if !valid(data) || typeOf(bytes.TrimSpace(data)) != "object" {
+		return wrong(`it is not a JSON object: {"tool": "name", "arguments": {…}}`)
+	}
+	if id := member(data, "id"); id != nil {
+		l.id = id
+	}
+	seen := map[string]bool{}
+	var tool json.RawMessage
+	for name, v := range members(data) {
+		switch {
+		case seen[name]:
+			return wrong("it has two members %q", httpx.Text(name, 60))
+		case name == "tool":
+			tool = v
+		case name == "arguments" && string(v) != "null":
+			l.arguments = v
+		case name != "arguments" && name != "id":
+			return wrong(`it has a member %q; expected are "tool", "arguments" and "id"`, httpx.Text(name, 60))
+		}
+		seen[name] = true
+	}
+	if l.tool = unquote(tool); l.tool == "" {
+		return wrong(`"tool" is not the name of a tool`)
+	}
+	if l.arguments != nil && typeOf(l.arguments) != "object" {
+		return wrong(`"arguments" is not an object`)
+	}
+	return l
+}
+
+// lineReader reads lines of bounded length.
+type lineReader struct {
+	r      *bufio.Reader
+	max    int
+	number int
+}
+
+func newLineReader(in io.Reader, max int) *lineReader {
+	if max == 0 {
+		max = defaultMaxLine
+	}
+	return &lineReader{r: bufio.NewReaderSize(in, 32<<10), max: max}
+}
+
+// next returns the next line that is not blank; errEndOfBatch after the last one.
+func (r *lineReader) next() (line, error) {
+	for {
+		r.number++
+		data, size, err := r.line()
+		switch {
+		case err != nil && err != io.EOF:
+			return line{}, err
+		case size > r.max:
+			return line{id: json.RawMessage(strconv.Itoa(r.number)),
+				err: &LineError{Line: r.number, Reason: fmt.Sprintf("it has %d bytes, at most %d are read", size, r.max)}}, nil
+		case len(bytes.TrimSpace(data)) > 0:
+			return parseLine(data, r.number), nil
+		case err == io.EOF:
+			return line{}, errEndOfBatch
+		}
+	}
+}
+
+// line returns one line without its end, cut at the limit, and how many bytes it has.
+func (r *lineReader) line() (data []byte, size int, err error) {
+	for {
+		chunk, err := r.r.ReadSlice('\n')
+		size += len(bytes.TrimSuffix(chunk, []byte("\n")))
+		if room := r.max + 1 - len(data); room > 0 {
+			data = append(data, chunk[:min(len(chunk), room)]...)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return data, size, err
+		}
+	}
+}

@@ -1,0 +1,274 @@
+package mcpclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+)
+
+// told collects what Done is told of.
+type told struct {
+	ids    []string
+	failed map[string]error
+	end    error // returned for every call
+}
+
+func (d *told) done(id json.RawMessage, r Result, err error) error {
+	d.ids = append(d.ids, string(id))
+	if err != nil || r.IsError {
+		if d.failed == nil {
+			d.failed = map[string]error{}
+		}
+		d.failed[string(id)] = err
+	}
+	return d.end
+}
+
+func TestBatch(t *testing.T) {
+	for name, h := range map[string]http.Handler{"modern": modern(hour, nil), "legacy": legacy("2025-11-25", nil), "sse": sse()} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t, h)
+			c := client(t, s)
+			var in strings.Builder
+			for i := range 100 {
+				fmt.Fprintf(&in, `{"tool":"add","arguments":{"a":%d,"b":1}}`+"\n", i)
+			}
+			in.WriteString(`{"tool":"fail"}`)
+			d := told{}
+			if err := c.Batch(t.Context(), strings.NewReader(in.String()), Batch{Done: d.done}); err != nil {
+				t.Fatal(err)
+			}
+			if len(d.ids) != 101 || len(d.failed) != 1 {
+				t.Errorf("%d calls, %d failed: %v", len(d.ids), len(d.failed), d.failed)
+			}
+			if n := len(s.requests("tools/call")); n != 101 {
+				t.Errorf("%d calls at the server", n)
+			}
+			if n := len(s.requests("initialize")); n > 2 {
+				t.Errorf("%d sessions", n)
+			}
+		})
+	}
+}
+
+// The list is asked for once, however many calls need it at the same time, and wrong lines do not ask for it again and again.
+func TestBatchAsksForListOnce(t *testing.T) {
+	s := newServer(t, modern(hour, nil))
+	c := client(t, s)
+	d := told{}
+	in := strings.Repeat(`{"tool":"nonsense"}`+"\n"+`{"tool":"echo"}`+"\n", 50)
+	if err := c.Batch(t.Context(), strings.NewReader(in), Batch{Done: d.done, Parallel: 16}); err != nil {
+		t.Fatal(err)
+	}
+	if len(d.ids) != 100 || len(d.failed) != 50 {
+		t.Errorf("%d calls, %d failed", len(d.ids), len(d.failed))
+	}
+	if n := len(s.requests("tools/list")); n != 1 {
+		t.Errorf("%d lists, expected 1", n)
+	}
+}
+
+// gateServer holds every call until it is let go.
+type gateServer struct {
+	*testServer
+	begun chan struct{}
+	open  func()
+}
+
+func newGate(t *testing.T) *gateServer {
+	open := make(chan struct{})
+	g := &gateServer{begun: make(chan struct{}, 100), open: sync.OnceFunc(func() { close(open) })}
+	server := sdkServer(hour, allVersions...)
+	server.AddTool(&mcp.Tool{Name: "gate", InputSchema: json.RawMessage(`{"type":"object"}`)}, func(ctx context.Context, _ *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		g.begun <- struct{}{}
+		select {
+		case <-open:
+		case <-ctx.Done():
+		}
+		return &mcp.CallToolResult{}, nil
+	})
+	g.testServer = newServer(t, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true}))
+	t.Cleanup(g.open) // before the server is closed, which waits for its calls
+	return g
+}
+
+// lineByLine gives one line a read and counts them.
+type lineByLine struct {
+	mu    sync.Mutex
+	lines int
+	left  int
+}
+
+func (r *lineByLine) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.left == 0 {
+		return 0, io.EOF
+	}
+	r.left--
+	r.lines++
+	return copy(p, `{"tool":"gate"}`+"\n"), nil
+}
+
+func (r *lineByLine) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.lines
+}
+
+// No more lines are read than calls are made.
+func TestBatchReadsNoFurther(t *testing.T) {
+	g := newGate(t)
+	c := client(t, g.testServer)
+	in := &lineByLine{left: 20}
+	d := told{}
+	over := make(chan error, 1)
+	go func() { over <- c.Batch(t.Context(), in, Batch{Parallel: 3, Done: d.done}) }()
+	for range 3 {
+		<-g.begun
+	}
+	if n := in.count(); n != 3 {
+		t.Errorf("%d lines are read while 3 calls are made", n)
+	}
+	g.open()
+	if err := <-over; err != nil || len(d.ids) != 20 {
+		t.Errorf("%v, %d calls", err, len(d.ids))
+	}
+}
+
+// When the context ends, the calls under way are told of, and a read that never returns is left alone.
+func TestBatchInterrupted(t *testing.T) {
+	g := newGate(t)
+	c := client(t, g.testServer)
+	in, w := io.Pipe()
+	defer w.Close()
+	go io.WriteString(w, strings.Repeat(`{"tool":"gate"}`+"\n", 2))
+	ctx, cancel := context.WithCancel(t.Context())
+	d := told{}
+	over := make(chan error, 1)
+	go func() { over <- c.Batch(ctx, in, Batch{Done: d.done}) }()
+	<-g.begun
+	<-g.begun
+	cancel()
+	if err := <-over; !errors.Is(err, context.Canceled) || len(d.failed) != 2 {
+		t.Errorf("%v, failed: %v", err, d.failed)
+	}
+}
+
+// A limit of time is that of each call.
+func TestBatchTimeout(t *testing.T) {
+	g := newGate(t)
+	c := client(t, g.testServer)
+	callText(t, c, "echo") // so that no limit of time is spent on the first list
+	d := told{}
+	err := c.Batch(t.Context(), strings.NewReader(`{"tool":"gate"}`), Batch{Done: d.done, Timeout: 20 * time.Millisecond})
+	if err != nil || !errors.Is(d.failed["1"], context.DeadlineExceeded) {
+		t.Errorf("%v, call: %v", err, d.failed["1"])
+	}
+}
+
+// An error of Done ends the batch, though the input is at its end or never comes to it.
+func TestBatchEndsByDone(t *testing.T) {
+	s := newServer(t, modern(hour, nil))
+	stop := errors.New("enough")
+	for _, in := range []io.Reader{strings.NewReader(`{"tool":"echo"}`), &endless{}} {
+		c := client(t, s)
+		d := told{end: stop}
+		if err := c.Batch(t.Context(), in, Batch{Parallel: 1, Done: d.done}); err != stop {
+			t.Errorf("%T: got %v", in, err)
+		}
+		if len(d.ids) != 1 {
+			t.Errorf("%T: %d calls", in, len(d.ids))
+		}
+	}
+}
+
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return copy(p, `{"tool":"echo"}`+"\n"), nil }
+
+// What cannot be read ends the batch with that error, after the lines before it.
+func TestBatchReadError(t *testing.T) {
+	c := client(t, newServer(t, modern(hour, nil)))
+	broken := errors.New("disk")
+	d := told{}
+	err := c.Batch(t.Context(), io.MultiReader(strings.NewReader("{\"tool\":\"echo\"}\n{\"to"), failing{broken}), Batch{Done: d.done})
+	if err != broken || !slices.Equal(d.ids, []string{"1"}) {
+		t.Errorf("%v, %q", err, d.ids)
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+func TestLineReader(t *testing.T) {
+	const max = 40
+	long := `{"tool":"` + strings.Repeat("x", max) + `"}`
+	edge := `{"tool":"` + strings.Repeat("x", max-11) + `"}`
+	for _, tt := range []struct {
+		name, in string
+		want     []string // id, tool or what is wrong
+	}{
+		{"empty", "", nil},
+		{"blank", "\n \r\n\n", nil},
+		{"numbered by lines", "{\"tool\":\"a\"}\n\n{\"tool\":\"b\"}\r\n", []string{"1 a", "3 b"}},
+		{"no end", `{"tool":"a","id":"x"}`, []string{`"x" a`}},
+		{"too long", long + "\n{\"tool\":\"a\"}", []string{"1 has 51 bytes", "2 a"}},
+		{"just not", edge + "\n", []string{"1 " + strings.Repeat("x", max-11)}},
+		{"too long at the end", long, []string{"1 has 51 bytes"}},
+		{"id as it stands", `{"id": 1.0e2 ,"tool":"a"}`, []string{"1.0e2 a"}},
+		{"id kept", `{"id":[],"tool":5}`, []string{"[] not the name"}},
+		{"not UTF-8", "{\"tool\":\"\xff\"}", []string{"1 not UTF-8"}},
+		{"list", `[{"tool":"a"}]`, []string{"1 not a JSON object"}},
+		{"two on a line", `{"tool":"a"}{"tool":"b"}`, []string{"1 not a JSON object"}},
+		{"arguments", `{"tool":"a","arguments":"x"}`, []string{"1 not an object"}},
+		{"null", `{"tool":"a","arguments":null}`, []string{"1 a"}},
+		{"unknown", `{"tool":"a","params":{}}`, []string{`1 member "params"`}},
+		{"twice", `{"tool":"a","tool":"b"}`, []string{`1 two members "tool"`}},
+	} {
+		r := newLineReader(strings.NewReader(tt.in), max)
+		n := 0
+		for ; ; n++ {
+			l, err := r.next()
+			if err == errEndOfBatch {
+				break
+			}
+			if err != nil || n == len(tt.want) {
+				t.Errorf("%s: %v, %+v", tt.name, err, l)
+				break
+			}
+			id, text, _ := strings.Cut(tt.want[n], " ")
+			if string(l.id) != id || l.err == nil && l.tool != text || l.err != nil && !strings.Contains(l.err.Error(), text) {
+				t.Errorf("%s: %s, tool %q, %v; expected %s", tt.name, l.id, l.tool, l.err, tt.want[n])
+			}
+		}
+		if n != len(tt.want) {
+			t.Errorf("%s: %d lines, expected %d", tt.name, n, len(tt.want))
+		}
+	}
+}
+
+// Whatever a line is, its id is JSON, and a line that is taken names a tool.
+func FuzzParseLine(f *testing.F) {
+	for _, s := range []string{`{"tool":"a","arguments":{},"id":1}`, `{"id":`, `{}`, `{"tool":"\ud800"}`, "\xff", `{"id":null,"tool":"a","x":1}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		l := parseLine(data, 7)
+		if !json.Valid(l.id) || (l.tool == "") && l.err == nil || l.err == nil && l.arguments != nil && !bytes.HasPrefix(l.arguments, []byte("{")) {
+			t.Errorf("%q: %+v", data, l)
+		}
+	})
+}
