@@ -21,6 +21,9 @@ import (
 // ErrNoClient says that there is no way to be a client there: nothing registered in advance, no document, no registration endpoint.
 var ErrNoClient = errors.New("no client to be")
 
+// ErrStray says that an answer deviates from RFC 7591 in a way that only a registration without Options.Strict puts up with.
+var ErrStray = errors.New("refused because of strictness")
+
 // Kinds of Client.
 const (
 	Preregistered    = "preregistered"

@@ -181,12 +181,12 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 	}{
 		{"registration_status", "expected 201 (RFC 7591 §3.2.1)", status != http.StatusCreated},
 		{"registration_redirect_uris", "redirect_uris of the answer lacks the address that was sent (RFC 7591 §3.2.1)", o.RedirectURI != "" && !keeps(a.RedirectURIs, o.RedirectURI)},
-		{"registration_auth_method", fmt.Sprintf("a secret was given, but token_endpoint_auth_method of the answer is %q (RFC 7591 §3.2.1)", httpx.Text(a.AuthMethod, 40)),
-			a.ClientSecret != "" && c.AuthMethod != "none" && c.AuthMethod != a.AuthMethod},
+		{"registration_auth_method", fmt.Sprintf("token_endpoint_auth_method of the answer is %q, which does not fit its secret, or the lack of one (RFC 7591 §3.2.1)",
+			httpx.Text(a.AuthMethod, 40)), c.AuthMethod != a.AuthMethod && (a.AuthMethod != "" || a.ClientSecret != "")},
 	} {
 		switch {
 		case d.strays && o.Strict:
-			return &Error{URL: address, StatusCode: status, Description: d.reason}
+			return fmt.Errorf("client registration %s: answered %d: %s: %w", address, status, d.reason, ErrStray)
 		case d.strays:
 			o.stray(d.code)
 		}

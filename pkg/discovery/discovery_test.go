@@ -29,7 +29,8 @@ const (
 	html     = "<!doctype html><p>hello"
 	moved    = "302"
 	unauth   = "401"
-	unauthAt = "401 " // followed by the value of WWW-Authenticate
+	unauthAt = "401 "  // followed by the value of WWW-Authenticate
+	plain    = "text " // followed by a document that is served as text/plain
 )
 
 func newSite(t *testing.T, pages map[string]string) *site {
@@ -57,6 +58,9 @@ func (s *site) serve(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(page, unauthAt):
 		w.Header().Set("WWW-Authenticate", strings.TrimPrefix(page, unauthAt))
 		w.WriteHeader(http.StatusUnauthorized)
+	case strings.HasPrefix(page, plain):
+		w.Header().Set("Content-Type", "text/plain")
+		fmt.Fprint(w, strings.TrimPrefix(page, plain))
 	case strings.HasPrefix(page, "<"):
 		w.Header().Set("Content-Type", "text/html")
 		fmt.Fprint(w, page)

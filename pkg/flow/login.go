@@ -268,7 +268,7 @@ func (a *attempt) stray(code string) { a.strays = append(a.strays, code) }
 // take makes fresh tokens part of the credential.
 func (a *attempt) take(tok token.Token) {
 	tok.IDToken = "" // large, and nobody asks for it
-	a.cred.Token, a.cred.ObtainedAt, a.cred.LoginAt = tok, a.c.now(), a.c.now()
+	a.cred.Token, a.cred.ObtainedAt, a.cred.LoginAt = tok, a.c.now(), a.began
 	a.cred.Quirks = union(a.cred.Quirks, a.strays)
 	if lost := missing(a.cred.Scopes, a.cred.granted()); len(lost) > 0 {
 		a.c.warn(fmt.Sprintf("asked for %s, but the server granted %s", quoteScopes(a.cred.Scopes), quoteScopes(a.cred.granted())))

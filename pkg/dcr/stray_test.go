@@ -1,0 +1,54 @@
+package dcr
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Each deviation that is put up with is told by its code, and is an error to a strict registration.
+func TestStrays(t *testing.T) {
+	const refused = `{"error":"invalid_client_metadata","error_description":"scope a is not known"}`
+	seen := map[string]bool{}
+	for _, tt := range []struct {
+		code    string // empty: none
+		replies []reply
+	}{
+		{"", []reply{{status: 201, body: `{"client_id":"c"}`}}},
+		{"", []reply{{status: 201, body: `{"client_id":"c","redirect_uris":["http://127.0.0.1:1/callback"],"token_endpoint_auth_method":"none"}`}}},
+		{"", []reply{{status: 201, body: `{"client_id":"c","client_secret":"s","token_endpoint_auth_method":"client_secret_basic"}`}}},
+		{"registration_status", []reply{{status: 200, body: `{"client_id":"c"}`}}},
+		{"registration_scope", []reply{{status: 400, body: refused}, {status: 201, body: `{"client_id":"c"}`}}},
+		{"registration_redirect_uris", []reply{{status: 201, body: `{"client_id":"c","redirect_uris":["https://other"]}`}}},
+		{"registration_redirect_uris", []reply{{status: 201, body: `{"client_id":"c","redirect_uris":"none"}`}}},
+		{"registration_auth_method", []reply{{status: 201, body: `{"client_id":"c","client_secret":"s"}`}}},
+		{"registration_auth_method", []reply{{status: 201, body: `{"client_id":"c","token_endpoint_auth_method":"client_secret_basic"}`}}},
+	} {
+		var told []string
+		o := newRegistrar(t, tt.replies...).options()
+		o.Scope, o.Stray = "a", func(code string) { told = append(told, code) }
+		if _, err := Register(context.Background(), o); err != nil || strings.Join(told, " ") != tt.code {
+			t.Errorf("%v: told %q (%v), want %q", tt.replies, told, err, tt.code)
+		}
+		o = newRegistrar(t, tt.replies...).options()
+		o.Scope, o.Strict = "a", true
+		_, err := Register(context.Background(), o)
+		switch {
+		case (err == nil) != (tt.code == ""):
+			t.Errorf("%v, strict: got %v", tt.replies, err)
+		case err != nil && tt.code != "registration_scope" && (!errors.Is(err, ErrStray) || !strings.Contains(err.Error(), "RFC 7591 §3.2.1")):
+			t.Errorf("%v, strict: %v names no section", tt.replies, err)
+		}
+		seen[tt.code] = true
+	}
+	for _, code := range Strays() {
+		if !seen[code] {
+			t.Errorf("the deviation %s has no test", code)
+		}
+	}
+	if slices.Contains(Strays(), "") {
+		t.Error("an empty code")
+	}
+}

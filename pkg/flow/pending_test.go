@@ -1,0 +1,94 @@
+package flow
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+// Several pending logins wait side by side: each can be finished in the order in which they began, and each under its own name.
+func TestPendingLoginsInOrder(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	work := b.t
+	work.Profile = "work"
+	var answers []string
+	for _, target := range []Target{b.t, b.t, work} {
+		address, err := b.c.Pending(ctx, target, LoginOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, landing(t, address))
+		b.later(time.Second)
+	}
+	if _, err := b.client(t).Finish(ctx, b.t, answers[2]); !errors.Is(err, ErrNoPending) {
+		t.Errorf("the answer of another name: %v, want ErrNoPending", err)
+	}
+	for i, target := range []Target{b.t, b.t, work} {
+		b.later(time.Minute)
+		if s, err := b.client(t).Finish(ctx, target, answers[i]); err != nil || s.State != StateValid {
+			t.Errorf("finishing login %d: %v, %v", i, s, err)
+		}
+	}
+	if all, err := b.c.Statuses(ctx); err != nil || len(all) != 2 {
+		t.Errorf("%d logins are stored, %v; want 2", len(all), err)
+	}
+}
+
+// One second before the hour is over a pending login can be finished; at the next one, what nobody can finish is swept away.
+func TestPendingLoginsAreSwept(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	records := func() int {
+		entries, err := b.c.Store.List(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	pending := func() string {
+		address, err := b.c.Pending(ctx, b.t, LoginOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return landing(t, address)
+	}
+	pending()
+	pending()
+	before := records()
+	b.later(pendingFor + time.Second)
+	last := pending()
+	if got := records(); got != before-1 {
+		t.Errorf("%d records, want %d: two are swept, one is new", got, before-1)
+	}
+	b.later(pendingFor - time.Second)
+	if s, err := b.c.Finish(ctx, b.t, last); err != nil || s.State != StateValid {
+		t.Errorf("within the hour: %v, %v", s, err)
+	}
+}
+
+// What the first process was told holds in the second.
+func TestPendingLoginKeepsItsChoices(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{Resource: "refuse"}})
+	b.set(t, "metadata:no-pkce")
+	b.set(t, "register:status=200")
+	address, err := b.c.Pending(ctx, b.t, LoginOptions{NoResource: true, AssumePKCES256: true, AuthParams: [][2]string{{"audience", "x"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.set(t, "token:status=201")
+	s, err := b.client(t).Finish(ctx, b.t, landing(t, address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantQuirks(t, s.Quirks, "assume_pkce_s256", "no_resource", "auth_param=audience", "registration_status", "token_status")
+
+	b = newBench(t, demo.Options{})
+	if address, err = b.c.Pending(ctx, b.t, LoginOptions{Strict: true}); err != nil {
+		t.Fatal(err)
+	}
+	b.set(t, "token:status=201")
+	if s, err := b.client(t).Finish(ctx, b.t, landing(t, address)); err == nil {
+		t.Errorf("a strict login took an answer 201: %v", s)
+	}
+}

@@ -1,0 +1,162 @@
+package flow
+
+import (
+	"context"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/pkce"
+	"mcpauth/pkg/token"
+)
+
+func wantQuirks(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("quirks:\ngot  %q\nwant %q", got, want)
+	}
+}
+
+// The table has every code that the packages below have, and none twice.
+func TestTolerancesAreWhole(t *testing.T) {
+	own := []string{"other_auth_method", "google_offline", "no_resource", "resource=", "client_name=", "auth_param="}
+	want := slices.Concat(discovery.Findings(), dcr.Strays(), token.Strays(), own)
+	var got []string
+	for _, row := range Tolerances() {
+		if row.Section == "" || row.Text == "" || row.Seen == "" || strings.HasSuffix(row.Text, ".") {
+			t.Errorf("the row of %s is not whole", row.Code)
+		}
+		got = append(got, row.Code)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("codes:\ngot  %q\nwant %q", got, want)
+	}
+}
+
+// What Discover says that login would do is what Login does, at servers of many kinds.
+func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		words  []string
+		change func(*Target, *LoginOptions)
+	}{
+		{name: "a good server"},
+		{name: "2025-03-26", words: []string{"discovery=2025-03-26"}},
+		{name: "no metadata at all", words: []string{"discovery=default-endpoints"}},
+		{name: "no scope in the challenge", words: []string{"challenge=noscope"}},
+		{name: "only methods with a secret", words: []string{"methods=client_secret_post"}},
+		{name: "DPoP", words: []string{"dpop=require"}},
+		{name: "a parent resource", words: []string{"resource_id=ORIGIN"}},
+		{name: "at the user's word", words: []string{"metadata:no-pkce", "resource=optional"}, change: func(t *Target, o *LoginOptions) {
+			t.Scopes, o.AssumePKCES256, o.NoResource, o.ClientName = []string{"notes:write", "notes:read"}, true, true, "x"
+		}},
+		{name: "a client registered beforehand", change: func(t *Target, o *LoginOptions) { t.ClientID, t.ClientSecret = "demo-post", "demo-cs-post" },
+			words: []string{"methods=client_secret_post"}},
+		{name: "a device", change: func(t *Target, o *LoginOptions) { t.Grant = GrantDevice }},
+		{name: "a machine", change: func(t *Target, o *LoginOptions) {
+			t.Grant, t.ClientID, t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, demo.Options{})
+			for _, w := range tt.words {
+				b.set(t, w)
+			}
+			var o LoginOptions
+			if tt.change != nil {
+				tt.change(&b.t, &o)
+			}
+			d, err := b.c.Discover(ctx, b.t, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.counts(t, map[string]int{"registered": 0, "authorize": 0, "token": 0})
+			if _, err := b.c.Login(ctx, b.t, o); err != nil {
+				t.Fatal(err)
+			}
+			cred, plan := b.stored(t), *d.Plan
+			got := Plan{Grant: cred.Grant, Issuer: cred.Issuer, Resource: cred.Resource, Scopes: cred.Scopes, Client: cred.Client.Kind, ClientID: plan.ClientID,
+				AuthMethod: cred.Client.AuthMethod, DPoP: cred.DPoPKey != nil, Quirks: cred.Quirks}
+			if got.Client != dcr.Dynamic {
+				got.ClientID = cred.Client.ID
+			}
+			if !equalPlans(got, plan) {
+				t.Errorf("login:    %+v\ndiscover: %+v", got, plan)
+			}
+			if !slices.Contains(d.Grants, plan.Grant) && len(d.Server.GrantTypesSupported) > 0 {
+				t.Errorf("the grant %s is not among the offered %q", plan.Grant, d.Grants)
+			}
+		})
+	}
+}
+
+func equalPlans(a, b Plan) bool {
+	return slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Quirks, b.Quirks) && a.Grant == b.Grant && a.Issuer == b.Issuer && a.Resource == b.Resource &&
+		a.Client == b.Client && a.ClientID == b.ClientID && a.AuthMethod == b.AuthMethod && a.DPoP == b.DPoP
+}
+
+// Google gives a refresh token for access_type=offline with prompt=consent alone; nobody else is asked so, nor Google by a strict login.
+func TestGoogle(t *testing.T) {
+	for _, tt := range []struct {
+		issuer         string
+		o              LoginOptions
+		access, prompt string
+		quirks         []string
+	}{
+		{"https://accounts.google.com", LoginOptions{}, "offline", "consent", []string{"google_offline"}},
+		{"https://accounts.google.com/", LoginOptions{}, "offline", "consent", []string{"google_offline"}},
+		{"https://accounts.google.com", LoginOptions{AuthParams: [][2]string{{"prompt", "select_account"}}}, "offline", "select_account", []string{"google_offline", "auth_param=prompt"}},
+		{"https://accounts.google.com", LoginOptions{Strict: true}, "", "", nil},
+		{"https://accounts.google.com.evil.example", LoginOptions{}, "", "", nil},
+	} {
+		r := &discovery.Result{Server: discovery.ServerMetadata{Issuer: tt.issuer, AuthorizationEndpoint: tt.issuer + "/auth"}}
+		a := &attempt{c: &Client{}, o: tt.o, found: r}
+		a.describe()
+		address, err := a.authorizationURL("http://127.0.0.1:1/callback", pkce.New(), "s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q := u.Query(); q.Get("access_type") != tt.access || q.Get("prompt") != tt.prompt {
+			t.Errorf("%s: access_type %q, prompt %q", tt.issuer, q.Get("access_type"), q.Get("prompt"))
+		}
+		wantQuirks(t, a.cred.Quirks, tt.quirks...)
+	}
+}
+
+// A later login knows the parameters and the quirks of the registration it uses again; a strict one repeats no concession.
+func TestQuirksOfALaterLogin(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.set(t, "register:status=200")
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{AuthParams: [][2]string{{"audience", "x"}}}); err != nil {
+		t.Fatal(err)
+	}
+	var asked url.Values
+	b.c.Open = func(ctx context.Context, address string) error {
+		if u, err := url.Parse(address); err == nil {
+			asked = u.Query()
+		}
+		return b.open(ctx, address)
+	}
+	s := b.login(t)
+	wantQuirks(t, s.Quirks, "auth_param=audience", "registration_status")
+	if got := asked.Get("audience"); got != "x" {
+		t.Errorf("the second login asks for audience %q, want the first one's", got)
+	}
+	b.counts(t, map[string]int{"registered": 1})
+	b.set(t, "clear")
+	s, err := b.c.Login(ctx, b.t, LoginOptions{Strict: true, NewClient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantQuirks(t, s.Quirks)
+}
