@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,6 +26,7 @@ func init() {
 
 const (
 	tracedStep = "MCPAUTH_TEST_KILL_AT"
+	listSteps  = -1  // in place of a step: print them all, kill nobody
 	wasKilled  = 137 // exit code of the tracer
 	tracerDied = 138
 )
@@ -90,7 +93,9 @@ func runTraced(program string, args ...string) int {
 			if name == "" {
 				continue
 			}
-			if left--; left == 0 {
+			if left == listSteps {
+				fmt.Fprintln(os.Stderr, "step:", name)
+			} else if left--; left == 0 {
 				killed = name
 				_ = syscall.Kill(main, syscall.SIGKILL)
 			}
@@ -212,4 +217,27 @@ func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 	}
 	t.Logf("fewer than %d steps", step+1)
 	return false
+}
+
+// What the power going needs cannot be had by killing processes: so the order is looked at. The intent is on the disk before the refresh
+// token is sent; the new tokens are on the disk before they take the place of the old ones, and so is the change of place before the intent
+// goes.
+func TestSyncedBeforeItCounts(t *testing.T) {
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER")
+	p := m.startTraced(t, listSteps, "refresh", "SERVER")
+	if code := p.end(t); code != exitDone {
+		t.Fatalf("exit %d\n%s", code, &p.stderr)
+	}
+	steps := regexp.MustCompile(`(?m)^step: (.*)$`).FindAllString(p.stderr.String(), -1)
+	for _, want := range []string{`creating .*\.intent\..*\.tmp`, `writing to .*\.intent\..*\.tmp`, `syncing .*\.intent\..*\.tmp`, `renaming to .*\.intent`, `syncing .*/notes`,
+		`connecting`, `writing to socket:.*`,
+		`creating .*\.credential\.[a-z0-9]*\.tmp`, `writing to .*\.credential\.[a-z0-9]*\.tmp`, `syncing .*\.credential\.[a-z0-9]*\.tmp`, `renaming to .*\.credential`,
+		`syncing .*/share/mcpauth`, `deleting .*\.intent`} {
+		i := slices.IndexFunc(steps, func(step string) bool { return regexp.MustCompile("^step: " + want + "$").MatchString(step) })
+		if i < 0 {
+			t.Fatalf("no %q, or not in its turn; the steps:\n%s", want, &p.stderr)
+		}
+		steps = steps[i+1:]
+	}
 }
