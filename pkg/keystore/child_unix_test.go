@@ -1,5 +1,219 @@
-//go:build unix
+//go:build linux || darwin
+
+// These tests need what Windows has not: links without privileges, pipes, modes, and limits of a process of its own.
 
 package keystore
 
-func childUnix(string) error { return nil }
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// childUnix is a process that can do less: "fsize N" cannot write more than N bytes to a file, as on a disk that is full; "other" is another
+// user where it was root's. It tries to probe and to store, which must fail, and reads what was stored before.
+func childUnix(argument string) error {
+	var what, dir string
+	var limit, stored int
+	if _, err := fmt.Sscan(argument, &what, &limit, &stored, &dir); err != nil {
+		return err
+	}
+	if what == "fsize" {
+		signal.Ignore(syscall.SIGXFSZ) // the write fails instead
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: uint64(limit), Max: uint64(limit)}); err != nil {
+			return err
+		}
+	} else if err := beOther(); err != nil {
+		return err
+	}
+	s, err := openDisk(dir, File)
+	if err != nil {
+		return err
+	}
+	for name, do := range map[string]func() error{
+		"probe": func() error { return s.Writable(context.Background(), testKey()) },
+		"put": func() error {
+			unlock, err := s.Lock(context.Background(), testKey(), LockCredential)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			_, err = s.Put(context.Background(), testKey(), Record{Secret: []byte(text(200 << 10))})
+			return err
+		},
+	} {
+		if err := do(); !errors.Is(err, ErrUnwritable) && !errors.Is(err, ErrDenied) {
+			return fmt.Errorf("%s: got %v, want an error of writing", name, err)
+		}
+	}
+	r, err := s.Get(context.Background(), testKey())
+	if what == "fsize" && string(r.Secret) != text(stored) {
+		return fmt.Errorf("the old record: %w", err)
+	}
+	return nil
+}
+
+// beOther gives up root, to whom no mode means anything.
+func beOther() error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534))
+}
+
+// other gives a folder and what is in it to the user that beOther becomes.
+func other(t *testing.T, paths ...string) {
+	t.Helper()
+	for _, path := range paths {
+		if err := os.Chown(path, 65534, 65534); os.Geteuid() == 0 && err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func run(t *testing.T, args ...any) {
+	t.Helper()
+	if out, err := child(t, "unix", args...).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// The disk is full before the record is whole: nothing is lost, nothing half-written is left, and the probe tells it before a token is spent.
+func TestFullDisk(t *testing.T) {
+	for _, tt := range []struct{ limit, stored int }{{0, 1000}, {1, 1000}, {4 << 10, 1000}, {64 << 10, 180 << 10}, {150 << 10, 180 << 10}} {
+		t.Run(fmt.Sprint(tt.limit), func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := openDisk(dir, File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Put(t.Context(), testKey(), Record{Secret: []byte(text(tt.stored))}); err != nil {
+				t.Fatal(err)
+			}
+			run(t, "fsize", tt.limit, tt.stored, dir)
+			if r, err := s.Get(t.Context(), testKey()); err != nil || string(r.Secret) != text(tt.stored) || r.Generation != 1 {
+				t.Errorf("generation %d, %v", r.Generation, err)
+			}
+			if left := append(files(t, dir+"/keys"), files(t, dir+"/state/index")...); len(left) != 2 {
+				t.Errorf("left %q", left)
+			}
+		})
+	}
+}
+
+// Folders that may be read and not written, or that another user owns: an error, and not one that says nothing is stored.
+func TestReadOnlyFolders(t *testing.T) {
+	for _, sub := range []string{"keys", "state/index", "state/locks"} {
+		t.Run(sub, func(t *testing.T) {
+			dir := t.TempDir()
+			s, err := openDisk(dir, File)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Put(t.Context(), testKey(), Record{Secret: []byte("x")}); err != nil {
+				t.Fatal(err)
+			}
+			unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unlock()
+			err = filepath.WalkDir(filepath.Dir(dir), func(path string, _ fs.DirEntry, err error) error {
+				other(t, path)
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			closed := filepath.Join(dir, sub)
+			if sub == "state/locks" { // is to be made anew, where nothing can be made
+				if err := os.RemoveAll(closed); err != nil {
+					t.Fatal(err)
+				}
+				closed = filepath.Dir(closed)
+			}
+			if err := os.Chmod(closed, 0o500); err != nil {
+				t.Fatal(err)
+			}
+			defer os.Chmod(closed, 0o700)
+			run(t, "other", 0, 0, dir)
+		})
+	}
+}
+
+// Links, pipes, and what others may read or own: refused, whatever is in it, and left as it is.
+func TestInsecureFiles(t *testing.T) {
+	for name, plant := range map[string]func(dir, record string) error{
+		"a link to the record": func(dir, record string) error {
+			return errors.Join(os.Rename(record, dir+"/real"), os.Symlink(dir+"/real", record))
+		},
+		"a link to the folder": func(dir, _ string) error {
+			return errors.Join(os.Rename(dir+"/keys", dir+"/real"), os.Symlink(dir+"/real", dir+"/keys"))
+		},
+		"a pipe":                      func(_, record string) error { return errors.Join(os.Remove(record), syscall.Mkfifo(record, 0o600)) },
+		"a record that all may read":  func(_, record string) error { return os.Chmod(record, 0o644) },
+		"a record for the group":      func(_, record string) error { return os.Chmod(record, 0o620) },
+		"a folder that all may enter": func(dir, _ string) error { return os.Chmod(dir+"/keys", 0o755) },
+		"another user's record":       func(_, record string) error { return foreign(record) },
+		"another user's folder":       func(dir, _ string) error { return foreign(dir + "/keys") },
+		"another user's index entry": func(dir, _ string) error {
+			return foreign(filepath.Join(dir, "state", "index", testKey().name()+".json"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openFile(t, t.TempDir(), "")
+			s.put(t, testKey(), "canary")
+			if err := plant(s.dir, s.file.path(testKey().name())); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, s.dir)
+			_, err := s.Get(t.Context(), testKey())
+			wantErr(t, err, ErrInsecure)
+			_, err = s.tryPut(t, testKey(), "new")
+			wantErr(t, err, ErrInsecure)
+			wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
+			if after := tree(t, s.dir); after != before {
+				t.Errorf("before:\n%safter:\n%s", before, after)
+			}
+		})
+	}
+}
+
+// foreign gives something to another user. Whoever is not root cannot: then a file of root's takes its place.
+func foreign(path string) error {
+	if os.Geteuid() == 0 {
+		return os.Chown(path, 65534, 65534)
+	}
+	info, err := os.Lstat("/")
+	if err == nil {
+		err = checkOwner("/", info, 0, "700")
+	}
+	if !errors.Is(err, ErrInsecure) {
+		return fmt.Errorf("a folder of root's passes: %w", err)
+	}
+	return os.Chmod(path, 0o777)
+}
+
+// tree lists the secret store and the index with modes and sizes.
+func tree(t *testing.T, dir string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, sub := range []string{"keys", "real", "state/index"} {
+		_ = filepath.WalkDir(filepath.Join(dir, sub), func(path string, d fs.DirEntry, err error) error {
+			if err == nil {
+				if info, err := d.Info(); err == nil && !d.IsDir() {
+					fmt.Fprintln(&b, path, info.Mode(), info.Size())
+				}
+			}
+			return nil
+		})
+	}
+	return b.String()
+}

@@ -144,6 +144,9 @@ func (f *fileStore) prepare(_ context.Context, name string, e entry, r Record) (
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return plan{}, err
 	}
+	if err := f.mayReplace(name, stored); err != nil {
+		return plan{}, err
+	}
 	payload, encoding, err := f.seal(r.Secret)
 	if err != nil {
 		return plan{}, err
@@ -151,6 +154,14 @@ func (f *fileStore) prepare(_ context.Context, name string, e entry, r Record) (
 	p := plan{reservation: reservation{Generation: max(stored.Generation, e.highest(), r.Generation) + 1}}
 	p.head, _, err = split(name, name, head{Generation: p.Generation, Encoding: encoding}, payload, func(string) int { return maxFile })
 	return p, err
+}
+
+// mayReplace refuses to write in the clear what was encrypted.
+func (f *fileStore) mayReplace(name string, stored head) error {
+	if stored.Encoding == encodedAge && f.keyFile == "" {
+		return at(f.path(name), fmt.Errorf("%w: encrypted, and no key file is given", ErrLocked))
+	}
+	return nil
 }
 
 func (f *fileStore) write(_ context.Context, name string, p plan) error {
@@ -193,7 +204,19 @@ func (f *fileStore) remove(_ context.Context, name string, _ entry, _ func([]res
 	return unwritable(f.dir, syncFolder(f.dir))
 }
 
-// probe writes more than a credential usually takes, so that a disk that is nearly full is found out.
+// probeRoom is more than a credential usually takes, or grows by.
+const probeRoom = 14 << 10
+
+// probeData is as large as the next record may be, so that a disk that is nearly full is found out before a token is spent.
+func (f *fileStore) probeData(name string) []byte {
+	size := probeRoom
+	if info, err := os.Lstat(f.path(name)); err == nil {
+		size += int(min(info.Size(), maxFile-probeRoom))
+	}
+	return bytes.Repeat([]byte("mcpauth probe\n"), size/14+1)[:size]
+}
+
+// probe writes, reads and deletes.
 func (f *fileStore) probe(_ context.Context, name string) error {
 	if _, _, err := f.seal(nil); err != nil {
 		return err
@@ -201,10 +224,14 @@ func (f *fileStore) probe(_ context.Context, name string) error {
 	if err := ensureFolder(f.dir, true); err != nil {
 		return err
 	}
-	if _, _, err := f.load(name); err != nil && !errors.Is(err, ErrNotFound) {
+	stored, _, err := f.load(name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
-	path, data := f.path(name)+".probe", bytes.Repeat([]byte("mcpauth probe\n"), 1<<10)
+	if err := f.mayReplace(name, stored); err != nil {
+		return err
+	}
+	path, data := f.path(name)+".probe", f.probeData(name)
 	sweepTemps(path, anyAge)
 	if err := writePrivate(path, data, true, nil); err != nil {
 		return err
