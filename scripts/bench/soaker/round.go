@@ -108,14 +108,18 @@ func (m *met) note(e ending) {
 // been killed as well.
 func (m met) lostAnswer() bool { return (m.eats || m.kills > 0) && (m.told || m.kills > 1) }
 
-// pick chooses up to two kinds of trouble and tells the server.
+// pick chooses up to two kinds of trouble and tells the server. Two at one endpoint would be put together into a server that carries a
+// request out and says that it refused it: there is none, and nobody could tell the truth about it.
 func (u *user) pick() (met, error) {
 	var m met
+	var places []string
 	for range u.rand.IntN(3) {
 		t := troubles[u.rand.IntN(len(troubles))]
-		if t.store && u.o.store != "file" || slices.Contains(m.names, t.name) {
+		place, _, _ := strings.Cut(t.words, ":")
+		if t.store && u.o.store != "file" || slices.Contains(places, place) {
 			continue
 		}
+		places = append(places, place)
 		m.names = append(m.names, t.name)
 		m.ends, m.eats, m.store = m.ends || t.ends, m.eats || t.eats, m.store || t.store
 		u.tally.countIn(u.tally.faults, t.name)
