@@ -72,7 +72,9 @@ func TestStoreTrouble(t *testing.T) {
 			do: func(p string) error {
 				return change(p, func(d []byte) []byte { return bytes.Replace(d, []byte(`"mcpauth":1`), []byte(`"mcpauth":2`), 1) })
 			}},
-		{name: "notes cannot be written", at: func(m *machine, _ *testing.T) string { return filepath.Join(m.home, ".local", "state", "mcpauth", "notes") }, says: "not a folder",
+		{name: "notes cannot be written", at: func(m *machine, _ *testing.T) string {
+			return filepath.Join(m.home, ".local", "state", "mcpauth", "notes")
+		}, says: "not a folder",
 			do: func(p string) error { return aside(p, func() error { return os.WriteFile(p, nil, 0o600) }) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
