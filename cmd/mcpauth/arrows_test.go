@@ -71,7 +71,7 @@ func third() map[string]string {
 
 // testsToo are modules that only tests may import, beside what their package may.
 func testsToo() []string {
-	return []string{"github.com/rogpeppe/go-internal", "github.com/modelcontextprotocol/go-sdk", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2"}
+	return []string{"github.com/rogpeppe/go-internal", "github.com/modelcontextprotocol/go-sdk", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2", "filippo.io/age"}
 }
 
 type goPackage struct {
