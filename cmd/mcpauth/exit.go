@@ -105,6 +105,7 @@ func table() []rule {
 		{is(dcr.ErrStray), exitNetwork, "protocol", nil},
 		{is(dcr.ErrNoClient), exitAuth, "auth_failed", clientHint},
 		{both(as[*dcr.Error], serverFailed), exitNetwork, "server", nil},
+		{both(as[*dcr.Error], status(403)), exitAuth, "auth_failed", allowedHint},
 		{as[*dcr.Error], exitAuth, "auth_failed", clientHint},
 		{both(as[*callback.AuthorizationError], oauthCode("access_denied")), exitAuth, "access_denied", say("mcpauth login SERVER")},
 		{both(as[*callback.AuthorizationError], oauthCode("server_error", "temporarily_unavailable")), exitNetwork, "server", nil},
@@ -350,6 +351,11 @@ func innerHint(a advice) string {
 func clientHint(a advice) string {
 	return say("register a client with the server's operator, then: mcpauth login SERVER --client-id ID (with --client-secret-env VAR where it has a secret), " +
 		"or --client-metadata-url URL")(a)
+}
+
+// allowedHint is for servers that register only clients they have on a list (Figma): nothing is wrong with the user's command.
+func allowedHint(a advice) string {
+	return "the server registers only clients it knows, and mcpauth is none of them: " + clientHint(a)
 }
 
 // oauthHint knows the flag for the OAuth errors that a flag can cure.

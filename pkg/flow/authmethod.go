@@ -1,5 +1,5 @@
-// This file finds the way in which a server takes the secret of a client that was registered beforehand (RFC 6749 §2.3.1): the metadata says
-// what the server can, not what this client was registered for.
+// This file finds the way in which a server takes a client's secret (RFC 6749 §2.3.1) where nobody says it: the metadata tells what the server
+// can, not what this client was registered for.
 
 package flow
 
@@ -30,10 +30,19 @@ func (a *attempt) byEitherMethod(e token.Endpoint, request func(token.Endpoint) 
 	return tok, second
 }
 
-// otherMethod is the other of the two methods with a secret; empty: there is none to try.
+// otherMethod is the method to try where the first one is refused: of a client registered beforehand, the other one with a secret; of one that
+// registered and got a secret without a word of how to send it, the default of RFC 7591 §2. Empty: there is none to try.
 func otherMethod(c dcr.Client, supported []string) string {
-	other := map[string]string{"client_secret_basic": "client_secret_post", "client_secret_post": "client_secret_basic"}[c.AuthMethod]
-	if c.Kind != dcr.Preregistered || c.Secret == "" || len(supported) > 0 && !slices.Contains(supported, other) {
+	other := ""
+	switch {
+	case c.Secret == "":
+		return ""
+	case c.Kind == dcr.Preregistered:
+		other = map[string]string{"client_secret_basic": "client_secret_post", "client_secret_post": "client_secret_basic"}[c.AuthMethod]
+	case c.Kind == dcr.Dynamic && c.AuthMethod == "none":
+		other = "client_secret_basic"
+	}
+	if len(supported) > 0 && !slices.Contains(supported, other) {
 		return ""
 	}
 	return other

@@ -112,20 +112,13 @@ func reserved(param string) bool {
 	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
 }
 
-// endEarly is by how much the wait for the browser ends before the limit of the whole command.
-const endEarly = 20 * time.Millisecond
-
 // ask opens the browser and waits for its answer.
 func (a *attempt) ask(ctx context.Context, l *callback.Listener, address string, expect callback.Expect) (string, error) {
 	timeout := a.o.Timeout
 	if timeout == 0 {
 		timeout = answerWithin
 	}
-	end := time.Now().Add(timeout)
-	if limit, ok := ctx.Deadline(); ok && limit.Before(end) {
-		end = limit.Add(-endEarly) // the caller's limit is about this wait: it ends in our words
-	}
-	wait, cancel := context.WithDeadlineCause(ctx, end, ErrNoAnswer)
+	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	a.c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})
 	if a.c.Open != nil {
@@ -133,8 +126,8 @@ func (a *attempt) ask(ctx context.Context, l *callback.Listener, address string,
 			a.c.warn(fmt.Sprintf("the browser did not open (%v); open the address yourself", err))
 		}
 	}
-	code, err := l.Wait(wait, expect)
-	if err != nil && errors.Is(context.Cause(wait), ErrNoAnswer) {
+	code, err := a.answered(wait, l, expect)
+	if errors.Is(err, context.DeadlineExceeded) { // also the caller's: it is about this wait
 		return "", fmt.Errorf("%w within %s: a refused client or redirect address shows as an error page of the server, which mcpauth cannot see", ErrNoAnswer, timeout)
 	}
 	return code, err

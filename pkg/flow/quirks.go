@@ -51,7 +51,7 @@ func Tolerances() []Tolerance {
 		{"token_expires_in", "RFC 6749 §5.1", "expires_in as text, or as no number at all", "Entra"},
 		{"issued_token_type", "RFC 8693 §2.2.1", "a token exchange without issued_token_type", "several"},
 		{"verification_url", "RFC 8628 §3.2", "verification_url in place of verification_uri", "Google"},
-		{"other_auth_method", "RFC 6749 §2.3.1", "the secret of a client registered beforehand goes where the metadata does not say", "servers on the TypeScript SDK"},
+		{"other_auth_method", "RFC 6749 §2.3.1", "a client's secret goes where neither metadata nor registration says", "servers on the TypeScript SDK"},
 
 		// By rule, in the authorization request.
 		{"google_offline", "OpenID Connect Core §11", "access_type=offline and prompt=consent in place of offline_access", "Google"},
