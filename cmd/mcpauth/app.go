@@ -27,6 +27,7 @@ type program struct {
 	httpClient  *http.Client
 	deviceLine  bool     // a device code goes to stdout as a line of JSON too
 	browserless bool     // nothing opens the authorization address by itself
+	pasting     bool     // the browser's answer may come on standard input
 	static      bool     // the token of the environment is used, see header.go
 	secrets     []string // values of variables and headers that no other program is to see
 	word        string   // the SERVER at work, as the user typed it: hints repeat it

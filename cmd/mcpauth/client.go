@@ -135,6 +135,9 @@ func (p *program) report(e flow.Event) {
 	case flow.EventAuthorize:
 		p.out.note("open this address in a browser to log in:")
 		p.address(e.URL)
+		if p.pasting {
+			p.out.note("when its last page does not load, paste the address of that page here")
+		}
 		if e.Port != 0 && p.getenv("SSH_CONNECTION") != "" {
 			p.out.note("hint: the answer comes to port %d of this machine; from yours: ssh -N -L %d:127.0.0.1:%d user@this-host", e.Port, e.Port, e.Port)
 		}

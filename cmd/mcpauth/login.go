@@ -69,7 +69,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "browser", Category: groupBrowser, Usage: "`CMD` open the address with this program; none: never open", Destination: &o.browser},
 		&cli.BoolFlag{Name: "no-browser", Category: groupBrowser, Usage: "print the address on stderr and wait", Destination: &o.noBrowser},
 		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the address on stdout and end; --callback-url finishes", Destination: &o.printURL},
-		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish --print-url with the address that the browser ended on; - reads it from standard input", Destination: &o.callbackURL},
+		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish --print-url with the address that the browser ended on; - reads it from standard input, with --no-browser while the callback waits too", Destination: &o.callbackURL},
 
 		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(flow.Grants(), ", "), Destination: &o.grant},
 		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) in place of a client secret", Destination: &o.clientKey},

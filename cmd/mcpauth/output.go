@@ -50,7 +50,7 @@ func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *outpu
 }
 
 // terminal reports whether w is one, and how wide.
-func terminal(w io.Writer) (bool, int) {
+func terminal(w any) (bool, int) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return false, 0

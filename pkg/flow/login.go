@@ -27,6 +27,7 @@ type LoginOptions struct {
 	AuthParams      [][2]string   // added to the authorization request
 	Strict          bool          // no tolerance: each deviation of Tolerances is an error
 	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
+	Paste           Paste         // another way for the browser's answer to come; nil: the callback alone
 
 	challenges []discovery.Challenge // of a 401 or 403 that was received, by which discovery begins
 	stepUp     []string              // scopes to ask for beside the stored ones
@@ -58,7 +59,12 @@ type attempt struct {
 //
 // A client registration that the server turns out to have forgotten is made anew, once.
 func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, error) {
-	if err := c.login(ctx, t, o); err != nil {
+	err := c.login(ctx, t, o)
+	var other *otherAnswer
+	if errors.As(err, &other) { // finished without this login's lock
+		return c.Finish(ctx, t, other.text)
+	}
+	if err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)

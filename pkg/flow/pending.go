@@ -191,6 +191,7 @@ func stateOf(answer string) (string, error) {
 	if _, query, ok := strings.Cut(answer, "?"); ok {
 		answer = query
 	}
+	answer, _, _ = strings.Cut(answer, "#") // some servers end the address in #_=_
 	query, err := url.ParseQuery(answer)
 	if err != nil || query.Get("state") == "" {
 		return "", fmt.Errorf("%w: paste the whole address that the browser ended on; it holds code and state", callback.ErrBareCode)
