@@ -33,6 +33,9 @@ func TestSecretServiceHundredProcesses(t *testing.T) {
 	hundredProcesses(t, keychainEnv("keychain")...)
 }
 
+// TestSecretServiceRandomKills is TestRandomKills with the credential in the keyring.
+func TestSecretServiceRandomKills(t *testing.T) { randomKills(t, keychainEnv("keychain")...) }
+
 // keychainEnv lets a machine's processes find the session's keyring.
 func keychainEnv(keystore string) []string {
 	return []string{"MCPAUTH_KEYSTORE=" + keystore, "DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
