@@ -226,3 +226,22 @@ func TestProbeIsAsLargeAsTheRecord(t *testing.T) {
 		}
 	}
 }
+
+// A disk that takes a record and gives another one back is found out at once.
+func TestFileIsReadBack(t *testing.T) {
+	s := openFile(t, t.TempDir(), "")
+	path := s.file.path(testKey().name())
+	s.step = func(name string) error {
+		if name != "file in place" {
+			return nil
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		data[len(data)-1] ^= 1
+		return os.WriteFile(path, data, 0o600)
+	}
+	_, err := s.tryPut(t, testKey(), "secret")
+	wantErr(t, err, ErrUnwritable)
+}
