@@ -63,7 +63,7 @@ func (p *program) globalFlags() []cli.Flag {
 // commands lists them in the order of the five stages: log in, look, call, renew, leave.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
-		discoverCommand(p), clientMetadataCommand(p), completionCommand(p)}
+		discoverCommand(p), proxyCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 
 // app is the tree, with the habits of the library that do not fit switched off in one loop.

@@ -68,7 +68,12 @@ func (w *wire) hear(req *http.Request, out io.Writer) {
 
 // gap is how long the server wants to be left alone before the stream is opened again.
 func (s *stream) gap() time.Duration {
-	if ms, err := strconv.Atoi(s.retry); err == nil && ms >= 0 && ms <= int(maxListenGap/time.Millisecond) {
+	return retryGap(s.retry)
+}
+
+// retryGap reads the milliseconds of a retry field.
+func retryGap(retry string) time.Duration {
+	if ms, err := strconv.Atoi(retry); err == nil && ms >= 0 && ms <= int(maxListenGap/time.Millisecond) {
 		return time.Duration(ms) * time.Millisecond
 	}
 	return listenRetry

@@ -11,9 +11,11 @@
 //
 // The files: session.go (eras), call.go (a call and when it may be sent again), wire.go (the transport), authorize.go (401 and 403),
 // answer.go (results, event streams), exchange.go (what became of a request), tools.go, headers.go (definitions), arguments.go and
-// schema.go (arguments), elicit.go (questions of the server), listen.go (those outside of a call), result.go, cache.go, events.go and jsonscan.go (readers).
+// schema.go (arguments), elicit.go (questions of the server), listen.go (those outside of a call), result.go, batch.go (many calls),
+// relay.go, relayhttp.go and relayheaders.go (for programs that speak MCP over standard streams), cache.go, events.go and jsonscan.go
+// (readers).
 //
-// Not supported: sampling, roots, resources, prompts, subscriptions.
+// Not supported but by Relay: sampling, roots, resources, prompts, subscriptions.
 package mcpclient
 
 import (

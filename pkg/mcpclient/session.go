@@ -130,21 +130,9 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 
 // open opens a session. In the modern era that sends nothing.
 func (c *Client) open(ctx context.Context, e era, version string) (*session, error) {
-	server, err := url.Parse(c.URL)
+	w, err := c.wire(e)
 	if err != nil {
 		return nil, err
-	}
-	hc := c.HTTP
-	if hc == nil {
-		hc = httpx.Default()
-	}
-	w := &wire{c: c, base: hc.Transport, server: server, header: http.Header{}, era: e, overruled: &c.overruled, ready: make(chan struct{}),
-		cancelled: make(chan struct{}, 1), pending: map[string]*exchange{}}
-	for name, values := range c.Header {
-		w.header[http.CanonicalHeaderKey(name)] = values
-	}
-	if w.base == nil {
-		w.base = http.DefaultTransport
 	}
 	if e != eraLegacy {
 		close(w.ready)
@@ -168,6 +156,27 @@ func (c *Client) open(ctx context.Context, e era, version string) (*session, err
 	}
 	cancel()
 	return nil, c.openError(ctx, x.now(), err)
+}
+
+// wire returns a transport for one session.
+func (c *Client) wire(e era) (*wire, error) {
+	server, err := url.Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	hc := c.HTTP
+	if hc == nil {
+		hc = httpx.Default()
+	}
+	w := &wire{c: c, base: hc.Transport, server: server, header: http.Header{}, era: e, overruled: &c.overruled, ready: make(chan struct{}),
+		cancelled: make(chan struct{}, 1), pending: map[string]*exchange{}}
+	for name, values := range c.Header {
+		w.header[http.CanonicalHeaderKey(name)] = values
+	}
+	if w.base == nil {
+		w.base = http.DefaultTransport
+	}
+	return w, nil
 }
 
 // openError says why a session could not be opened; err is what the SDK says.

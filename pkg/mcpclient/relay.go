@@ -1,0 +1,259 @@
+// This file relays between a program that speaks MCP over standard streams and a server that speaks it over Streamable HTTP. Messages pass
+// byte for byte, but for line ends between the members of an object; the two sides negotiate the revision with each other. What the relay
+// does itself is what the program cannot: authorization, headers, sessions.
+
+package mcpclient
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+const (
+	notifyTimeout = time.Minute     // for what is sent in order, so that one that hangs does not hold up the rest for ever
+	lastAnswers   = 3 * time.Second // for answers that are under way when the program has nothing more to say
+)
+
+// relay is one run of Client.Relay.
+type relay struct {
+	c    *Client
+	w    *wire
+	base context.Context // of the whole run
+
+	writing sync.Mutex // held while a line goes out
+	out     io.Writer
+	broken  context.CancelCauseFunc // ends the run: the program does not read any more
+
+	requests sync.WaitGroup // under way; those that never end are not counted
+	renewing sync.Mutex     // held while a lost session is replaced
+
+	mu                  sync.Mutex                 // guards what follows
+	opened, initialized []byte                     // initialize and notifications/initialized as the program sent them
+	session, version    string                     // of the legacy session; version is empty where there is none
+	listening           context.CancelFunc         // ends the stream of the session; nil: there is none
+	pending             map[string]pending         // by id
+	annotated           map[string]json.RawMessage // input schemas that want arguments in headers, by tool
+}
+
+// pending is a request under way.
+type pending struct {
+	modern bool
+	cancel context.CancelFunc
+}
+
+// Relay passes messages, one a line, from in to the server and from the server to out, until in ends or ctx does; then it ends the
+// session. Requests that come to nothing are answered with a JSON-RPC error. The error is that of ctx, of reading or of writing; a read
+// of in that is under way when ctx ends is left alone.
+//
+// Servers of 2024-11-05 (HTTP+SSE) are not relayed to. A program that speaks 2026-07-28 gets the refusal of an earlier server, and
+// takes the older handshake by itself.
+func (c *Client) Relay(ctx context.Context, in io.Reader, out io.Writer) error {
+	w, err := c.wire(eraLegacy)
+	if err != nil {
+		return err
+	}
+	close(w.ready)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	r := &relay{c: c, w: w, base: ctx, out: out, broken: stop, pending: map[string]pending{}, annotated: map[string]json.RawMessage{}}
+	err = r.read(ctx, in)
+	if err == nil {
+		r.drain(ctx)
+	}
+	stop(nil)
+	r.end()
+	return err
+}
+
+// read takes one message after the other.
+func (r *relay) read(ctx context.Context, in io.Reader) error {
+	lines, ended := make(chan []byte), make(chan error, 1)
+	go func() { // apart, because a read cannot be interrupted
+		l := &lineReader{r: bufio.NewReaderSize(in, 64<<10), max: int(r.w.max())}
+		for {
+			data, size, err := l.line()
+			if size > l.max {
+				err = fmt.Errorf("%w: a message has more than %d bytes", errTooLarge, l.max)
+			}
+			if len(bytes.TrimSpace(data)) > 0 && (err == nil || err == io.EOF) {
+				select {
+				case lines <- data:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				ended <- err
+				return
+			}
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err := <-ended:
+			if err == io.EOF {
+				err = nil
+			}
+			return err
+		case data := <-lines:
+			r.take(ctx, bytes.TrimSpace(data))
+		}
+	}
+}
+
+// take sends one message on. Requests are sent side by side; everything else in its order, which may matter to the server.
+func (r *relay) take(ctx context.Context, data []byte) {
+	m, ok := parseMessage(data)
+	switch {
+	case !valid(data):
+		r.write(rpcFailure(nil, -32700, "the message is not JSON"))
+	case m.method == "initialize" && m.id != nil:
+		r.initialize(ctx, m, data)
+	case m.method == "notifications/initialized":
+		r.mu.Lock()
+		r.initialized = data
+		r.mu.Unlock()
+		r.notify(ctx, m, data)
+		r.listen(ctx)
+	case m.method == "notifications/cancelled":
+		r.cancelled(ctx, m, data)
+	case ok && m.method != "" && m.id != nil:
+		r.request(ctx, m, data)
+	default: // notifications, responses, and the batches of 2025-03-26
+		r.notify(ctx, m, data)
+	}
+}
+
+// initialize opens a session, which the program may do again.
+func (r *relay) initialize(ctx context.Context, m message, data []byte) {
+	r.mu.Lock()
+	r.opened, r.session, r.version = data, "", ""
+	r.mu.Unlock()
+	r.forward(ctx, m, data)
+}
+
+// request sends a request, and writes what comes back.
+func (r *relay) request(ctx context.Context, m message, data []byte) {
+	ctx, cancel := context.WithCancel(ctx)
+	id := string(m.id)
+	r.mu.Lock()
+	r.pending[id] = pending{modern: requestVersion(m) != "", cancel: cancel}
+	r.mu.Unlock()
+	run := func() {
+		defer cancel()
+		r.forward(ctx, m, data)
+		r.mu.Lock()
+		delete(r.pending, id)
+		r.mu.Unlock()
+	}
+	if m.method == "subscriptions/listen" { // lasts for as long as the program does
+		go run()
+		return
+	}
+	r.requests.Go(run)
+}
+
+// cancelled passes a cancellation on: to a modern server by closing the stream of the request (2026-07-28, Streamable HTTP, Cancellation).
+func (r *relay) cancelled(ctx context.Context, m message, data []byte) {
+	id := string(member(m.params, "requestId"))
+	r.mu.Lock()
+	p, known := r.pending[id]
+	legacy := r.version != ""
+	r.mu.Unlock()
+	switch {
+	case known && p.modern:
+		p.cancel()
+	case known || legacy:
+		r.notify(ctx, m, data)
+	}
+}
+
+// notify sends what has no answer.
+func (r *relay) notify(ctx context.Context, m message, data []byte) {
+	ctx, cancel := context.WithTimeout(ctx, notifyTimeout)
+	defer cancel()
+	r.forward(ctx, m, data)
+}
+
+// drain waits for the answers that are under way: `printf … | mcpauth proxy` gets them.
+func (r *relay) drain(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		r.requests.Wait()
+		close(done)
+	}()
+	t := time.NewTimer(lastAnswers)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// end ends the session (2025-11-25, Streamable HTTP, Session Management).
+func (r *relay) end() {
+	r.mu.Lock()
+	session := r.session
+	r.mu.Unlock()
+	if session == "" {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	req, err := r.newRequest(ctx, http.MethodDelete, message{})
+	if err != nil {
+		return
+	}
+	if res, err := r.w.send(req, nil, true); err == nil {
+		discard(res)
+	}
+}
+
+// write writes one message as a line. Line ends in it stand between members and become blanks; around it there are none, which not
+// every reader takes.
+func (r *relay) write(message []byte) {
+	message = bytes.TrimSpace(message)
+	line := make([]byte, 0, len(message)+1)
+	for _, c := range message {
+		if c == '\n' || c == '\r' {
+			c = ' '
+		}
+		line = append(line, c)
+	}
+	r.writing.Lock()
+	defer r.writing.Unlock()
+	if _, err := r.out.Write(append(line, '\n')); err != nil {
+		r.broken(fmt.Errorf("the program does not read any more: %w", err))
+	}
+}
+
+// fail answers a request that came to nothing. Nobody waits for one that was cancelled, or for the answer to anything else.
+func (r *relay) fail(ctx context.Context, m message, err error) {
+	if m.id == nil || m.method == "" || ctx.Err() != nil {
+		return
+	}
+	r.write(rpcFailure(m.id, -32000, httpx.Text(r.c.clean(err.Error()), 1000)))
+}
+
+// rpcFailure is a JSON-RPC error of the relay's own.
+func rpcFailure(id json.RawMessage, code int, text string) []byte {
+	if id == nil {
+		id = json.RawMessage("null")
+	}
+	return fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":{"code":%d,"message":%s}}`, id, code, quote(text))
+}
+
+var errNoAnswer = errors.New("the server gives no answer to the request")
