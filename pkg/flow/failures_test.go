@@ -5,11 +5,14 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/keystore"
 )
 
 // Pain 3: whatever goes wrong at the token endpoint and is not the server's word that the grant is dead: all is kept, a token that is still
@@ -128,5 +131,54 @@ func TestForgottenRegistration(t *testing.T) {
 			}
 			b.counts(t, map[string]int{"registered": 2, "login": 2})
 		})
+	}
+}
+
+// An interrupt that comes when the refresh token is on its way does not keep its successor from the store.
+func TestInterruptAfterSending(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	first := b.stored(t).Token
+	interrupted, interrupt := context.WithCancel(ctx)
+	b.c.HTTP = before(http.MethodPost, "/token", interrupt)
+	if _, err := b.c.Refresh(interrupted, b.t, 0); err != nil && !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	if interrupted.Err() == nil {
+		t.Fatal("nothing was sent")
+	}
+	if now := b.stored(t).Token; now.RefreshToken == first.RefreshToken {
+		t.Error("the new refresh token is lost")
+	}
+	b.c.HTTP = nil
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Error(err)
+	}
+	b.counts(t, map[string]int{"refresh": 2, "reuse": 0})
+}
+
+// A store that can be read and not written is found out before the refresh token is sent, and before a browser opens.
+func TestNothingIsSpentWithoutAPlaceForIt(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	records, err := filepath.Glob(b.dir + "/keys/*.credential")
+	if err != nil || len(records) != 1 {
+		t.Fatal(records, err)
+	}
+	if err := os.MkdirAll(records[0]+".probe/in-the-way", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, keystore.ErrUnwritable) {
+		t.Errorf("refresh: %v", err)
+	}
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, keystore.ErrUnwritable) {
+		t.Errorf("login: %v", err)
+	}
+	b.counts(t, map[string]int{"token": 1, "authorize": 1})
+	if err := os.RemoveAll(records[0] + ".probe"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Error(err)
 	}
 }
