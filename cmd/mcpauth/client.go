@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -101,8 +103,8 @@ func (p *program) home() (dir, variable string) {
 }
 
 // browser decides which program opens the authorization address: a command, "" for the system's own; ok is false where none may be
-// opened. The flag goes before BROWSER, BROWSER before CI.
-func browser(flag string, never bool, getenv func(string) string) (command string, ok bool) {
+// opened, or the system has none. The flag goes before BROWSER, BROWSER before CI.
+func browser(flag string, never bool, getenv func(string) string, canOpen func() bool) (command string, ok bool) {
 	command = flag
 	if command == "" {
 		command = getenv("BROWSER")
@@ -112,9 +114,14 @@ func browser(flag string, never bool, getenv func(string) string) (command strin
 	case never || command == "none":
 		return "", false
 	case command == "":
-		return "", ci == "" || ci == "false"
+		return "", (ci == "" || ci == "false") && canOpen()
 	}
 	return command, true
+}
+
+// browser is the choice of this run.
+func (p *program) browser(flag string, never bool) (command string, ok bool) {
+	return browser(flag, never, p.getenv, callback.CanOpen)
 }
 
 // openWith lets flow open the browser.
@@ -138,8 +145,8 @@ func (p *program) report(e flow.Event) {
 		if p.pasting {
 			p.out.note("when its last page does not load, paste the address of that page here")
 		}
-		if e.Port != 0 && p.getenv("SSH_CONNECTION") != "" {
-			p.out.note("hint: the answer comes to port %d of this machine; from yours: ssh -N -L %d:127.0.0.1:%d user@this-host", e.Port, e.Port, e.Port)
+		if e.Port != 0 && (p.browserless || p.getenv("SSH_CONNECTION") != "") {
+			p.out.note("hint: the answer comes to port %d of this machine; if the browser is on another: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
 		p.out.say("open this address on any device and enter the code " + harmless(e.Code) + ":") // this is what the command is about: --quiet does not hide it
@@ -152,6 +159,22 @@ func (p *program) report(e flow.Event) {
 	default:
 		p.out.note("%s", e.Message)
 	}
+}
+
+// forward is the command, for the machine with the browser, by which the answer reaches this one: as ssh came here, where it did.
+func forward(port int, getenv func(string) string) string {
+	user, host, sshd := getenv("USER"), "", ""
+	if c := strings.Fields(getenv("SSH_CONNECTION")); len(c) == 4 { // client address and port, server address and port
+		host, sshd = c[2], c[3]
+	}
+	if host == "" {
+		host, _ = os.Hostname()
+	}
+	target := shellWord(harmless(orElse(user, "user") + "@" + orElse(host, "this-host")))
+	if sshd != "" && sshd != "22" {
+		target = "-p " + shellWord(sshd) + " " + target
+	}
+	return fmt.Sprintf("ssh -N -L %d:127.0.0.1:%d %s", port, port, target)
 }
 
 // deviceCode is what a program that shows the code itself needs, in the words of RFC 8628 §3.2: the first line of login --json.
@@ -212,7 +235,7 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	if err != nil {
 		return nil, err
 	}
-	command, ok := browser("", false, p.getenv)
+	command, ok := p.browser("", false)
 	p.openWith(c, command, ok)
 	o.Reauth, err = p.reauth(o.Reauth, ok)
 	if err != nil {

@@ -16,20 +16,41 @@ func TestBrowser(t *testing.T) {
 		env        map[string]string
 		command    string
 		ok         bool
+		nothing    bool // the system has no browser
 	}{
-		{"system's own", "", false, nil, "", true},
-		{"--browser", "firefox", false, map[string]string{"BROWSER": "none", "CI": "true"}, "firefox", true},
-		{"--browser none", "none", false, map[string]string{"BROWSER": "w3m"}, "", false},
-		{"--no-browser", "", true, map[string]string{"BROWSER": "w3m"}, "", false},
-		{"BROWSER", "", false, map[string]string{"BROWSER": "w3m"}, "w3m", true},
-		{"BROWSER=none", "", false, map[string]string{"BROWSER": "none"}, "", false},
-		{"CI", "", false, map[string]string{"CI": "1"}, "", false},
-		{"CI=false", "", false, map[string]string{"CI": "false"}, "", true},
-		{"CI and BROWSER", "", false, map[string]string{"CI": "true", "BROWSER": "w3m"}, "w3m", true},
+		{"system's own", "", false, nil, "", true, false},
+		{"--browser", "firefox", false, map[string]string{"BROWSER": "none", "CI": "true"}, "firefox", true, false},
+		{"--browser none", "none", false, map[string]string{"BROWSER": "w3m"}, "", false, false},
+		{"--no-browser", "", true, map[string]string{"BROWSER": "w3m"}, "", false, false},
+		{"BROWSER", "", false, map[string]string{"BROWSER": "w3m"}, "w3m", true, false},
+		{"BROWSER=none", "", false, map[string]string{"BROWSER": "none"}, "", false, false},
+		{"CI", "", false, map[string]string{"CI": "1"}, "", false, false},
+		{"CI=false", "", false, map[string]string{"CI": "false"}, "", true, false},
+		{"no desktop", "", false, nil, "", false, true},
+		{"no desktop, but BROWSER", "", false, map[string]string{"BROWSER": "w3m"}, "w3m", true, true},
+		{"no desktop, but --browser", "firefox", false, nil, "firefox", true, true},
+		{"CI and BROWSER", "", false, map[string]string{"CI": "true", "BROWSER": "w3m"}, "w3m", true, false},
 	} {
-		command, ok := browser(test.flag, test.never, func(n string) string { return test.env[n] })
+		command, ok := browser(test.flag, test.never, func(n string) string { return test.env[n] }, func() bool { return !test.nothing })
 		if command != test.command || ok != test.ok {
 			t.Errorf("%s: %q %v", test.name, command, ok)
+		}
+	}
+}
+
+// The line is for the way by which ssh came here.
+func TestForward(t *testing.T) {
+	for _, tt := range []struct {
+		env  map[string]string
+		want string
+	}{
+		{map[string]string{"USER": "eva", "SSH_CONNECTION": "10.0.0.9 50000 10.0.0.5 22"}, "ssh -N -L 4711:127.0.0.1:4711 eva@10.0.0.5"},
+		{map[string]string{"USER": "eva", "SSH_CONNECTION": "fd00::9 50000 fd00::5 2222"}, "ssh -N -L 4711:127.0.0.1:4711 -p 2222 eva@fd00::5"},
+		{map[string]string{"SSH_CONNECTION": "10.0.0.9 50000 10.0.0.5 22"}, "ssh -N -L 4711:127.0.0.1:4711 user@10.0.0.5"},
+		{map[string]string{"USER": "eva;id", "SSH_CONNECTION": "1 2 3 4;id"}, "ssh -N -L 4711:127.0.0.1:4711 -p '4;id' 'eva;id@3'"},
+	} {
+		if got := forward(4711, func(n string) string { return tt.env[n] }); got != tt.want {
+			t.Errorf("%v: got %q, want %q", tt.env, got, tt.want)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
 	p.out.note("open this address to answer the server:")
 	p.out.say(harmless(e.URL))
-	command, ok := browser("", false, p.getenv)
+	command, ok := p.browser("", false)
 	if !ok {
 		return nil
 	}

@@ -99,6 +99,7 @@ func table() []rule {
 		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", say("mcpauth login SERVER")},
 		{is(flow.ErrClientRejected), exitAuth, "auth_failed", say("register again: mcpauth login SERVER --new-client; a client of your own: check --client-id and its secret")},
 		{is(flow.ErrNoAnswer), exitAuth, "auth_failed", say("mcpauth login SERVER --timeout 10m; after an error page in the browser: mcpauth login SERVER --new-client")},
+		{is(callback.ErrNoBrowser), exitAuth, "login_required", loginHint},
 		{is(flow.ErrNoPending), exitAuth, "login_required", say("mcpauth login SERVER --print-url")},
 		{is(flow.ErrUnsupported), exitAuth, "auth_failed", nil},
 		{is(flow.ErrBoundToken), exitAuth, "auth_failed", say("mcpauth call SERVER … uses it; a bearer token instead: mcpauth login SERVER --dpop never")},

@@ -128,7 +128,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	if err != nil {
 		return err
 	}
-	command, ok := browser(o.browser, o.noBrowser, p.getenv)
+	command, ok := p.browser(o.browser, o.noBrowser)
 	p.openWith(c, command, ok)
 	p.deviceLine = p.out.json
 	if o.printURL {

@@ -19,6 +19,12 @@ import (
 // settle is how long Open waits for a browser that fails at once; one that stays is left alone.
 const settle = 300 * time.Millisecond
 
+// ErrNoBrowser says that the system has no way to open a browser: no desktop, as over ssh, in a container or under cron.
+var ErrNoBrowser = errors.New("there is no desktop to open a browser on")
+
+// CanOpen reports whether Open knows a way when it is given no command.
+func CanOpen() bool { return systemBrowser() != nil }
+
 // Open opens an address in the browser: by the command, to which the address is added as its last argument (or put in place of an
 // argument %s), or by the system's own way when the command is empty. It does not wait for the browser to end. Environment variables that
 // hold one of the secrets are not passed on.
@@ -32,6 +38,9 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 		if argv, err = words(command); err != nil {
 			return fmt.Errorf("browser command %q: %w", command, err)
 		}
+	}
+	if argv == nil {
+		return ErrNoBrowser
 	}
 	argv = place(argv, u.String())
 	// Not CommandContext: the browser lives on when the login is done.

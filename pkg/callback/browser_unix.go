@@ -2,17 +2,35 @@
 
 package callback
 
-import "os/exec"
+import (
+	"os"
+	"os/exec"
+	"strings"
+)
 
 // escapes: a backslash in a browser command escapes the next character.
 const escapes = true
 
-// systemBrowser is xdg-open; under WSL, where that is often missing, the browser of Windows.
+// systemBrowser is the browser of the desktop, of Windows under WSL; nil where there is neither.
 func systemBrowser() []string {
-	for _, argv := range [][]string{{"xdg-open"}, {"wslview"}, {"rundll32.exe", "url.dll,FileProtocolHandler"}} {
-		if _, err := exec.LookPath(argv[0]); err == nil {
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	return chooseBrowser(os.Getenv, exec.LookPath, strings.Contains(strings.ToLower(string(kernel)), "microsoft"))
+}
+
+// chooseBrowser finds the program. Under WSL the browser is on the other side: rundll32 opens it there, takes the address as one argument
+// and knows no shell, as cmd.exe and powershell.exe do; the folder of Windows need not be on the PATH. Elsewhere xdg-open serves, but only
+// on a desktop: without a display it would start a text browser in the terminal of the login.
+func chooseBrowser(getenv func(string) string, lookPath func(string) (string, error), wsl bool) []string {
+	candidates := [][]string{{"xdg-open"}}
+	if wsl || getenv("WSL_DISTRO_NAME") != "" {
+		const handler = "url.dll,FileProtocolHandler"
+		candidates = [][]string{{"wslview"}, {"rundll32.exe", handler}, {"/mnt/c/Windows/System32/rundll32.exe", handler}, {"xdg-open"}}
+	}
+	display := getenv("DISPLAY") != "" || getenv("WAYLAND_DISPLAY") != ""
+	for _, argv := range candidates {
+		if _, err := lookPath(argv[0]); err == nil && (display || argv[0] != "xdg-open") {
 			return argv
 		}
 	}
-	return []string{"xdg-open"} // its absence is the error to report
+	return nil
 }
