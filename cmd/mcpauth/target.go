@@ -167,7 +167,14 @@ func (p *program) configuration() (*config.File, error) {
 	if path == "" {
 		return &config.File{}, nil
 	}
-	return config.Load(path)
+	file, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range file.Skipped() {
+		p.out.detail("%s: the server %q is passed over: %s", path, e.Name, e.Skipped)
+	}
+	return file, nil
 }
 
 // entry makes a target of a configuration entry.

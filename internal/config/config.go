@@ -5,13 +5,13 @@
 //	file, err := config.Load(path)
 //	entry, err := file.Entry("linear", os.Getenv)
 //
-// Understood are the files of Claude Code and Desktop, Cursor, VS Code (`servers`, `inputs`, ${env:VAR}) and Windsurf (`serverUrl`). What an
-// entry says of starting a program is never used: such entries are skipped, with the reason. expand.go puts variables in.
+// Understood are the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`, ${env:VAR}) and
+// Windsurf (`serverUrl`). What an entry says of starting a program is never used: such entries are skipped, with the reason. auth.go reads how to be
+// a client, expand.go puts variables in.
 package config
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -59,16 +59,6 @@ type Entry struct {
 
 	line, column int
 }
-
-// Auth is the block `auth`: how to be a client of the server's authorization server.
-type Auth struct {
-	ClientID, ClientSecret, Scope, ClientMetadataURL, Issuer, Grant, ClientKey, AssertionFile, CallbackHost, DPoP string
-
-	CallbackPort int
-}
-
-// authKeys are the members of the block `auth`.
-var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl", "issuer", "grant", "clientKey", "assertionFile", "callbackHost", "callbackPort", "dpop"}
 
 // Find returns the file to read: MCPAUTH_CONFIG, else the nearest .mcp.json from dir upward, else config.json in the user's configuration
 // folder. It is empty when there is none.
@@ -256,12 +246,8 @@ func (d document) entry(name string, v hujson.Value) (Entry, error) {
 			return e, err
 		}
 	}
-	if v, ok := members["auth"]; ok {
-		if e.Auth, err = d.auth(v); err != nil {
-			return e, err
-		}
-	}
-	return e, nil
+	e.Auth, err = d.authOf(members)
+	return e, err
 }
 
 // members lists an object; a member that appears twice is a fault, since readers differ in which one they take.
@@ -294,46 +280,6 @@ func (d document) headers(v hujson.Value) (map[string]string, error) {
 	return headers, nil
 }
 
-// auth reads the block. A member it does not know is a fault: a misspelt setting of security must not pass for one that is absent.
-func (d document) auth(v hujson.Value) (*Auth, error) {
-	o, ok := v.Value.(*hujson.Object)
-	if !ok {
-		return nil, d.fault(v.StartOffset, "auth is not an object")
-	}
-	members, err := d.members(o)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range o.Members {
-		if name := text(m.Name); !slices.Contains(authKeys, name) {
-			return nil, d.fault(m.Name.StartOffset, "auth has no member %q; it has %s", name, strings.Join(authKeys, ", "))
-		}
-	}
-	a := &Auth{}
-	for key, target := range a.texts() {
-		if v, ok := members[key]; ok {
-			if *target, err = d.string("auth."+key, v); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if v, ok := members["callbackPort"]; ok {
-		if json.Unmarshal(v.Pack(), &a.CallbackPort) != nil || a.CallbackPort < 0 || a.CallbackPort > 65535 {
-			return nil, d.fault(v.StartOffset, "auth.callbackPort is not a port number")
-		}
-	}
-	if a.ClientSecret != "" && a.ClientID == "" {
-		return nil, d.fault(members["clientSecret"].StartOffset, "auth.clientSecret needs auth.clientId, the client it belongs to")
-	}
-	return a, nil
-}
-
-// texts are the members that are strings.
-func (a *Auth) texts() map[string]*string {
-	return map[string]*string{"clientId": &a.ClientID, "clientSecret": &a.ClientSecret, "scope": &a.Scope, "clientMetadataUrl": &a.ClientMetadataURL,
-		"issuer": &a.Issuer, "grant": &a.Grant, "clientKey": &a.ClientKey, "assertionFile": &a.AssertionFile, "callbackHost": &a.CallbackHost, "dpop": &a.DPoP}
-}
-
 func (d document) string(what string, v hujson.Value) (string, error) {
 	lit, ok := v.Value.(hujson.Literal)
 	if !ok || lit.Kind() != '"' {
@@ -364,6 +310,18 @@ func (d document) syntax(err error) *Error {
 		_, e.Reason, _ = strings.Cut(e.Reason, ": ")
 	}
 	return e
+}
+
+// Skipped lists the entries that are none of ours, sorted by name.
+func (f *File) Skipped() []Entry {
+	var skipped []Entry
+	for _, e := range f.Servers {
+		if e.Skipped != "" {
+			skipped = append(skipped, e)
+		}
+	}
+	slices.SortFunc(skipped, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
+	return skipped
 }
 
 // Names returns the names of the servers that can be reached over HTTP, sorted.

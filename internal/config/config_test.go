@@ -136,6 +136,7 @@ func TestExpand(t *testing.T) {
 		{in: "${EMPTY:-d}", want: "d"},
 		{in: "${NONE}", fault: "NONE is not set"},
 		{in: "${A", fault: "without its }"},
+		{in: "${input:key}", fault: "a question that VS Code asks"},
 		{in: "${}", fault: "no variable"},
 		{in: "${A B}", fault: "no variable"},
 	} {

@@ -62,6 +62,9 @@ func expand(s string, getenv func(string) string) (string, error) {
 		}
 		name, otherwise, hasDefault := strings.Cut(word, ":-")
 		name = strings.TrimPrefix(name, "env:")
+		if strings.HasPrefix(name, "input:") {
+			return "", fmt.Errorf("${%s} is a question that VS Code asks: write ${env:NAME}, and put the value into that variable", word)
+		}
 		if !isName(name) {
 			return "", fmt.Errorf("${%s} is no variable: expected ${NAME} or ${NAME:-default}", word)
 		}

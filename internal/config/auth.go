@@ -1,0 +1,132 @@
+// This file reads how to be a client of a server's authorization server: our block `auth`, and what Cursor and Claude Code call it.
+
+package config
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// Auth is the block `auth`: how to be a client of the server's authorization server.
+type Auth struct {
+	ClientID, ClientSecret, Scope, ClientMetadataURL, Issuer, Grant, ClientKey, AssertionFile, CallbackHost, DPoP string
+
+	CallbackPort int
+}
+
+// authKeys are the members of the block `auth`.
+var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl", "issuer", "grant", "clientKey", "assertionFile", "callbackHost", "callbackPort", "dpop"}
+
+// cursorKeys are Cursor's names for members of the block `auth`.
+func cursorKeys() map[string]string {
+	return map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
+}
+
+// authOf reads the block of an entry; nil where there is none.
+func (d document) authOf(entry map[string]hujson.Value) (*Auth, error) {
+	if v, ok := entry["auth"]; ok {
+		return d.auth(v)
+	}
+	if v, ok := entry["oauth"]; ok {
+		return d.claude(v)
+	}
+	return nil, nil
+}
+
+// auth reads the block. A member it does not know is a fault: a misspelt setting of security must not pass for one that is absent.
+func (d document) auth(v hujson.Value) (*Auth, error) {
+	o, ok := v.Value.(*hujson.Object)
+	if !ok {
+		return nil, d.fault(v.StartOffset, "auth is not an object")
+	}
+	members := map[string]hujson.Value{}
+	for _, m := range o.Members {
+		name := text(m.Name)
+		if ours := cursorKeys()[name]; ours != "" {
+			name = ours
+		}
+		if !slices.Contains(authKeys, name) {
+			return nil, d.fault(m.Name.StartOffset, "auth has no member %q; it has %s", name, strings.Join(authKeys, ", "))
+		}
+		if _, twice := members[name]; twice {
+			return nil, d.fault(m.Name.StartOffset, "%q appears twice", name)
+		}
+		members[name] = m.Value
+	}
+	return d.client("auth", members)
+}
+
+// claude reads Claude Code's block `oauth`, whose other members are not ours to judge. Its clients are registered with the address
+// http://localhost:PORT/callback.
+func (d document) claude(v hujson.Value) (*Auth, error) {
+	o, ok := v.Value.(*hujson.Object)
+	if !ok {
+		return nil, d.fault(v.StartOffset, "oauth is not an object")
+	}
+	all, err := d.members(o)
+	if err != nil {
+		return nil, err
+	}
+	members := map[string]hujson.Value{}
+	for theirs, ours := range map[string]string{"clientId": "clientId", "callbackPort": "callbackPort", "scopes": "scope"} {
+		if v, ok := all[theirs]; ok {
+			members[ours] = v
+		}
+	}
+	a, err := d.client("oauth", members)
+	if err != nil {
+		return nil, err
+	}
+	a.CallbackHost = "localhost"
+	return a, nil
+}
+
+// client reads the members of a block, by our names.
+func (d document) client(block string, members map[string]hujson.Value) (*Auth, error) {
+	a := &Auth{}
+	for key, target := range a.texts() {
+		v, ok := members[key]
+		if !ok {
+			continue
+		}
+		var err error
+		if *target, err = d.stringOrList(block+"."+key, v, key == "scope"); err != nil {
+			return nil, err
+		}
+	}
+	if v, ok := members["callbackPort"]; ok {
+		if json.Unmarshal(v.Pack(), &a.CallbackPort) != nil || a.CallbackPort < 0 || a.CallbackPort > 65535 {
+			return nil, d.fault(v.StartOffset, "%s.callbackPort is not a port number", block)
+		}
+	}
+	if a.ClientSecret != "" && a.ClientID == "" {
+		return nil, d.fault(members["clientSecret"].StartOffset, "auth.clientSecret needs auth.clientId, the client it belongs to")
+	}
+	return a, nil
+}
+
+// stringOrList reads a text, and where a list is allowed its words.
+func (d document) stringOrList(what string, v hujson.Value, list bool) (string, error) {
+	words, ok := v.Value.(*hujson.Array)
+	if !ok || !list {
+		return d.string(what, v)
+	}
+	var all []string
+	for _, w := range words.Elements {
+		word, err := d.string(what, w)
+		if err != nil {
+			return "", err
+		}
+		all = append(all, word)
+	}
+	return strings.Join(all, " "), nil
+}
+
+// texts are the members that are strings.
+func (a *Auth) texts() map[string]*string {
+	return map[string]*string{"clientId": &a.ClientID, "clientSecret": &a.ClientSecret, "scope": &a.Scope, "clientMetadataUrl": &a.ClientMetadataURL,
+		"issuer": &a.Issuer, "grant": &a.Grant, "clientKey": &a.ClientKey, "assertionFile": &a.AssertionFile, "callbackHost": &a.CallbackHost, "dpop": &a.DPoP}
+}

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"errors"
+	"strings"
+	"testing"
+)
+
+// The clients' own words for a client that is registered beforehand.
+func TestForeignAuthBlocks(t *testing.T) {
+	for name, tt := range map[string]struct {
+		block string
+		want  Auth
+	}{
+		"Cursor":               {`"auth":{"CLIENT_ID":"i","CLIENT_SECRET":"${env:S}","scopes":["a","b"]}`, Auth{ClientID: "i", ClientSecret: "secret", Scope: "a b"}},
+		"Cursor, public":       {`"auth":{"CLIENT_ID":"i"}`, Auth{ClientID: "i"}},
+		"Claude Code":          {`"oauth":{"clientId":"i","callbackPort":8080,"scopes":"a b","authServerMetadataUrl":"https://a"}`, Auth{ClientID: "i", Scope: "a b", CallbackHost: "localhost", CallbackPort: 8080}},
+		"ours before theirs":   {`"oauth":{"clientId":"theirs"},"auth":{"clientId":"ours"}`, Auth{ClientID: "ours"}},
+		"ours, scope as words": {`"auth":{"scope":"a b"}`, Auth{Scope: "a b"}},
+	} {
+		f, err := parse("f", []byte(`{"mcpServers":{"x":{"url":"https://x",`+tt.block+`}}}`))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		e, err := f.Entry("x", env(map[string]string{"S": "secret"}))
+		if err != nil || e.Auth == nil || *e.Auth != tt.want {
+			t.Errorf("%s reads otherwise, %v", name, err)
+		}
+	}
+}
+
+func TestForeignAuthFaults(t *testing.T) {
+	for _, tt := range []struct{ block, want string }{
+		{`"auth":{"CLIENT_ID":"i","clientId":"j"}`, `"clientId" appears twice`},
+		{`"auth":{"CLIENT_SECRET":"canary"}`, "auth.clientSecret needs auth.clientId"},
+		{`"auth":{"scopes":["a",1]}`, "auth.scope is not a string"},
+		{`"auth":{"CLIENT_ID":["i"]}`, "auth.clientId is not a string"},
+		{`"auth":[]`, "auth is not an object"},
+		{`"oauth":[]`, "oauth is not an object"},
+		{`"oauth":{"clientId":"a","clientId":"b"}`, `"clientId" appears twice`},
+		{`"oauth":{"callbackPort":"8080"}`, "oauth.callbackPort is not a port number"},
+	} {
+		_, err := parse("f", []byte(`{"mcpServers":{"x":{"url":"https://x",`+tt.block+`}}}`))
+		var e *Error
+		if !errors.As(err, &e) || e.Line != 1 || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "canary") {
+			t.Errorf("%s: got %v, want %s", tt.block, err, tt.want)
+		}
+	}
+}
