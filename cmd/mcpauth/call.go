@@ -37,7 +37,7 @@ func callCommand(p *program) *cli.Command {
 			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write pictures, sounds and resources into it", Destination: &o.saveDir},
 			&cli.StringFlag{Name: "elicit", Usage: "`HOW` answer the server's questions: decline (default), defaults, or @FILE", Destination: &o.elicit},
 			&cli.StringFlag{Name: "reauth", Usage: "`HOW` go so far for authorization: browser (default), refresh or never", Destination: &o.reauth},
-			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` the login must have it; repeatable or space separated", Destination: &o.scopes},
+			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it as well when the call leads to a login; repeatable or space separated", Destination: &o.scopes},
 			&cli.BoolFlag{Name: "idempotent", Usage: "the call may be sent again after a lost connection", Destination: &o.idempotent},
 			&cli.StringFlag{Name: "batch", Usage: "`FILE` one {\"tool\",\"arguments\",\"id\"?} a line, - for standard input; one {\"id\",\"result\"|\"error\"} a line as they finish", Destination: &o.batch},
 			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` so many calls of a batch at a time; default 4", Destination: &o.parallel},
@@ -92,6 +92,9 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 		return err
 	}
 	if err := p.printResult(result, tool, o.output, dir); err != nil {
+		return err
+	}
+	if err := p.out.finish(); err != nil { // before the session is ended
 		return err
 	}
 	if result.IsError {

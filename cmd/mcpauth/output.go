@@ -168,6 +168,16 @@ func (o *output) write(data []byte) error {
 	return err
 }
 
+// finish closes stdout: the next program of a pipe goes on while this one tidies up, which may take round trips.
+func (o *output) finish() error {
+	c, ok := o.stdout.(io.Closer)
+	if !ok {
+		return nil
+	}
+	o.stdout = io.Discard
+	return c.Close()
+}
+
 // table writes rows under a head, cut to the terminal's width; to a pipe or file nothing is cut.
 func (o *output) table(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	if o.width > 0 {

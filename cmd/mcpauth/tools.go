@@ -46,6 +46,14 @@ func runTools(ctx context.Context, p *program, server, tool string) error {
 	if err != nil {
 		return err
 	}
+	if err := p.printTool(list, tool); err != nil {
+		return err
+	}
+	return p.out.finish() // before the session is ended
+}
+
+// printTool prints one tool, or all where none is named.
+func (p *program) printTool(list mcpclient.ToolList, tool string) error {
 	if tool == "" {
 		return p.printTools(list)
 	}

@@ -167,9 +167,9 @@ func (r *relay) request(ctx context.Context, m message, data []byte) {
 
 // cancelled passes a cancellation on: to a modern server by closing the stream of the request (2026-07-28, Streamable HTTP, Cancellation).
 func (r *relay) cancelled(ctx context.Context, m message, data []byte) {
-	id := string(member(m.params, "requestId"))
+	id := member(m.params, "requestId")
 	r.mu.Lock()
-	p, known := r.pending[id]
+	p, known := r.pending[string(id)]
 	legacy := r.version != ""
 	r.mu.Unlock()
 	switch {
