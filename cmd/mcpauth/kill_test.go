@@ -85,6 +85,7 @@ func TestKilledWhileTheServerAnswers(t *testing.T) {
 		{"logout at the registration", "client:delay=100ms,n=1", "client", []string{"logout", "SERVER"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			m := newMachine(t)
 			m.does(t, exitDone, "login", "SERVER")
 			if tt.args[0] == "call" {

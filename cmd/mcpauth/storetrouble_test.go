@@ -78,6 +78,7 @@ func TestStoreTrouble(t *testing.T) {
 			do: func(p string) error { return aside(p, func() error { return os.WriteFile(p, nil, 0o600) }) }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
 			m := newMachine(t)
 			m.does(t, exitDone, "login", "SERVER")
 			path := tt.at(m, t)
