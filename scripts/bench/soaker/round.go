@@ -174,15 +174,15 @@ func together(commands []command) ([]ending, error) {
 }
 
 // explains says whether a command may end so in such a round: authorization and network may fail where there is trouble, and beside a
-// logout; the store only when it is away. A bug, a usage error or a false alarm of security never has an explanation.
+// logout; the store only when it is away, or busy with another login. A bug, a usage error or a false alarm of security never has an explanation.
 func (m met) explains(e ending) bool {
 	switch e.code {
 	case 0, -1:
 		return true
 	case 4, 5:
 		return len(m.names) > 0 || m.kills > 0 || m.logout
-	case 6:
-		return m.store
+	case 6: // a login that waits for another, whose client a logout has just deleted, gives up after its --timeout
+		return m.store || m.logout && e.args[0] == "login" && strings.Contains(e.stderr, "another process is at work")
 	}
 	return false
 }
