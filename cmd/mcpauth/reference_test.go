@@ -1,0 +1,134 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/flow"
+)
+
+// docs/reference.md and the program say the same, both ways: commands, flags, exit codes, variables, JSON fields.
+func TestReference(t *testing.T) {
+	page := reference(t)
+	app := testProgram().app()
+	var commands []string
+	for _, c := range app.Commands {
+		commands = append(commands, c.Name)
+	}
+	same(t, "commands", matches(section(page, "## Commands"), `(?m)^### (\S+)$`), commands)
+	globals := flagNames(app.Flags)
+	same(t, "global flags", matches(section(page, "## Global flags"), "`(--[a-z0-9-]+)"), globals)
+	for _, c := range app.Commands {
+		own := flagNames(c.Flags)
+		documented := slices.DeleteFunc(matches(section(page, "### "+c.Name), "`(--[a-z0-9-]+)"), func(f string) bool {
+			return slices.Contains(globals, f) && !slices.Contains(own, f)
+		})
+		same(t, c.Name, documented, own)
+	}
+	var read []string
+	for _, v := range variables() {
+		read = append(read, strings.Split(v.name, ", ")...)
+	}
+	same(t, "variables", matches(strings.Join(matches(section(page, "## Environment"), `(?m)^\| (.*?) \|`), " "), "`([A-Z_]+)`"), read)
+	_, fields, _ := strings.Cut(section(page, "### status"), "an array of objects with")
+	fields, _, _ = strings.Cut(fields, "the renewals")
+	same(t, "fields of a status", matches(fields, "`([a-z_]+)`"), append(jsonNames(reflect.TypeFor[flow.Status]()), "journal"))
+}
+
+func TestReferenceExitCodes(t *testing.T) {
+	documented := map[string]int{}
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \| .* \| (.*) \|$`).FindAllStringSubmatch(section(reference(t), "## Exit codes"), -1) {
+		exit, err := strconv.Atoi(row[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, code := range matches(row[2], "`([a-z_]+)`") {
+			documented[code] = exit
+		}
+	}
+	inTable := map[string]int{"internal": exitInternal, "interrupted": exitInterrupted}
+	for _, r := range table() {
+		inTable[r.code] = r.exit
+	}
+	if !reflect.DeepEqual(documented, inTable) {
+		t.Errorf("the page: %v\nexit.go: %v", documented, inTable)
+	}
+}
+
+// The README's table of exit codes is that of the reference.
+func TestReadmeExitCodes(t *testing.T) {
+	data, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const row = `(?m)^\| (\d+) \|`
+	same(t, "exit codes in the README", matches(section(string(data), "exit code"), row), matches(section(reference(t), "## Exit codes"), row))
+}
+
+func reference(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("../../docs/reference.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// section is what follows a heading, up to the next one of its rank. Anything that is no heading begins where it stands.
+func section(page, heading string) string {
+	_, after, _ := strings.Cut(page, heading)
+	if rank, _, ok := strings.Cut(heading, " "); ok && strings.HasPrefix(rank, "#") {
+		for _, end := range []string{"\n## ", "\n" + rank + " "} {
+			after, _, _ = strings.Cut(after, end)
+		}
+	}
+	return after
+}
+
+func matches(text, pattern string) []string {
+	var out []string
+	for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+		out = append(out, m[1])
+	}
+	return out
+}
+
+func flagNames(flags []cli.Flag) []string {
+	var out []string
+	for _, f := range flags {
+		out = append(out, dashed(f.Names()[0]))
+	}
+	return out
+}
+
+func jsonNames(t reflect.Type) []string {
+	var out []string
+	for f := range t.Fields() {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" && name != "-" {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// same compares two sets of names.
+func same(t *testing.T, what string, documented, real []string) {
+	t.Helper()
+	for _, name := range documented {
+		if !slices.Contains(real, name) {
+			t.Errorf("%s: %s is documented, and does not exist", what, name)
+		}
+	}
+	for _, name := range real {
+		if !slices.Contains(documented, name) {
+			t.Errorf("%s: %s is not documented", what, name)
+		}
+	}
+}
