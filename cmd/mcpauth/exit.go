@@ -76,6 +76,7 @@ func table() []rule {
 
 		// What was refused for security.
 		{is(discovery.ErrPKCE), exitSecurity, "security", say("if you trust this server all the same: mcpauth login SERVER --assume-pkce-s256")},
+		{is(discovery.ErrNotNamed), exitSecurity, "security", say("mcpauth discover SERVER shows which one there is; if you know that it changed: mcpauth login SERVER --accept-new-issuer")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer, callback.ErrState, token.ErrDowngrade), exitSecurity, "security", nil},
 		{is(flow.ErrIssuerChanged), exitSecurity, "security", say("if you know that the server moved: mcpauth login SERVER --accept-new-issuer")},
 		{is(flow.ErrAudience), exitSecurity, "security", nil},

@@ -33,6 +33,8 @@ const (
 var (
 	// ErrIssuer says that metadata is of another issuer than was asked for (RFC 8414 §3.3).
 	ErrIssuer = errors.New("issuer check failed")
+	// ErrNotNamed is the ErrIssuer of a server that does not name the authorization server that was picked.
+	ErrNotNamed = fmt.Errorf("%w: the server does not name it", ErrIssuer)
 	// ErrResource says that resource metadata is of another resource (RFC 9728 §3.3).
 	ErrResource = errors.New("resource check failed")
 	// ErrPKCE says that the authorization server does not promise PKCE with S256 (MCP authorization, Authorization Code Protection).

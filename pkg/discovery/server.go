@@ -70,7 +70,7 @@ func (f *finder) metadata(ctx context.Context) error {
 	if f.o.Issuer != "" {
 		i := slices.IndexFunc(issuers, func(s string) bool { return sameIssuer(s, f.o.Issuer) })
 		if i < 0 {
-			return &Error{Stage: stageResource, URL: f.r.ResourceMetadataURL, Err: ErrIssuer, Section: "RFC 9728 §7.6",
+			return &Error{Stage: stageResource, URL: f.r.ResourceMetadataURL, Err: ErrNotNamed, Section: "RFC 9728 §7.6",
 				Reason: fmt.Sprintf("authorization_servers is %s, without the wanted %q", quoteAll(issuers), f.o.Issuer)}
 		}
 		issuers = issuers[i : i+1]
@@ -164,7 +164,7 @@ func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
 	if f.o.Issuer != "" && !sameIssuer(f.o.Issuer, origin) {
-		return &Error{Stage: stageMetadata, URL: origin, Err: ErrIssuer, Section: "MCP 2025-03-26 Authorization Base URL",
+		return &Error{Stage: stageMetadata, URL: origin, Err: ErrNotNamed, Section: "MCP 2025-03-26 Authorization Base URL",
 			Reason: fmt.Sprintf("a server without resource metadata is its own authorization server, not the wanted %q", f.o.Issuer)}
 	}
 	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; the server's origin is taken for the authorization server, as in MCP 2025-03-26", "MCP Authorization Server Location"}

@@ -11,7 +11,7 @@ import (
 )
 
 // again fills in what the user leaves open from the stored login: the grant, the client with its secret or key and the host it is called
-// back at, the DPoP binding, and what was said for a server that strays. Without it a step-up would turn a machine's login into a person's,
+// back at, the DPoP binding, the authorization server, and what was said for a server that strays. Without it a step-up would turn a machine's login into a person's,
 // leave a pre-registered client for a new registration, and get an unbound token in place of one bound to a key.
 func again(t Target, o LoginOptions, cred Credential) (Target, LoginOptions) {
 	if t.Grant == "" {
@@ -26,6 +26,11 @@ func again(t Target, o LoginOptions, cred Credential) (Target, LoginOptions) {
 	if t.DPoP == "" && cred.DPoPKey != nil {
 		t.DPoP = "always"
 	}
+	if t.Issuer == "" && !o.AcceptNewIssuer {
+		t.Issuer = cred.IssuerPin
+	}
+	// A login stays strict until the user concedes something.
+	o.Strict = o.Strict || cred.Strict && !o.AssumePKCES256 && !o.NoResource && o.Resource == ""
 	if o.Strict {
 		return t, o // what was put up with is not put up with again
 	}

@@ -93,6 +93,15 @@ func TestAgain(t *testing.T) {
 		{name: "strays", cred: strays, want: Target{Grant: GrantCode}, wantO: LoginOptions{AssumePKCES256: true, Resource: "https://r"}},
 		{name: "no resource", cred: Credential{Quirks: []string{"no_resource"}}, wantO: LoginOptions{NoResource: true}},
 		{name: "a resource after all", cred: Credential{Quirks: []string{"no_resource"}}, o: LoginOptions{Resource: "https://q"}, wantO: LoginOptions{Resource: "https://q"}},
+		{name: "parameters", cred: Credential{AuthParams: [][2]string{{"audience", "x"}}}, wantO: LoginOptions{AuthParams: [][2]string{{"audience", "x"}}}},
+		{name: "other parameters", cred: Credential{AuthParams: [][2]string{{"audience", "x"}}}, o: LoginOptions{AuthParams: [][2]string{{"a", "b"}}},
+			wantO: LoginOptions{AuthParams: [][2]string{{"a", "b"}}}},
+		{name: "the authorization server", cred: Credential{IssuerPin: "https://as"}, want: Target{Issuer: "https://as"}},
+		{name: "another authorization server", cred: Credential{IssuerPin: "https://as"}, t: Target{Issuer: "https://bs"}, want: Target{Issuer: "https://bs"}},
+		{name: "whichever it is now", cred: Credential{IssuerPin: "https://as"}, o: LoginOptions{AcceptNewIssuer: true}, wantO: LoginOptions{AcceptNewIssuer: true}},
+		{name: "strict", cred: Credential{Strict: true}, wantO: LoginOptions{Strict: true}},
+		{name: "strict no more", cred: Credential{Strict: true}, o: LoginOptions{NoResource: true}, wantO: LoginOptions{NoResource: true}},
+		{name: "strict from now on", cred: strays, o: LoginOptions{Strict: true}, want: Target{Grant: GrantCode}, wantO: LoginOptions{Strict: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got, gotO := again(tt.t, tt.o, tt.cred)

@@ -215,10 +215,10 @@ func (a *attempt) bound() (token.Endpoint, error) {
 	return a.endpoint()
 }
 
-// endpoint is the token endpoint of this attempt: strict where the user wants that, else it notes what it puts up with.
+// endpoint is the token endpoint of this attempt: it notes what it puts up with.
 func (a *attempt) endpoint() (token.Endpoint, error) {
 	e, err := a.c.endpoint(a.cred)
-	e.Strict, e.Stray = a.o.Strict, a.stray
+	e.Stray = a.stray
 	return e, err
 }
 

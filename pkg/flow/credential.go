@@ -41,6 +41,8 @@ type Credential struct {
 	DPoPKey    json.RawMessage `json:"dpop_key,omitempty"`    // private JWK that the tokens are bound to
 	Quirks     []string        `json:"quirks,omitempty"`      // codes of Tolerances that were applied
 	AuthParams [][2]string     `json:"auth_params,omitempty"` // added to the authorization request by the user, for the next one
+	IssuerPin  string          `json:"issuer_pin,omitempty"`  // the authorization server that the user picked, for the next login
+	Strict     bool            `json:"strict,omitempty"`      // renewals and later logins put up with no deviation
 
 	generation uint64 // of the record it was read from
 	unknown    map[string]json.RawMessage
@@ -115,7 +117,7 @@ func fields(p plain, every bool) (map[string]json.RawMessage, error) {
 
 // optionalFields are the members that Credential leaves out when they are empty; a test compares them with the struct.
 var optionalFields = []string{"profile", "resource", "grant", "issuer", "endpoints", "client", "next_client", "client_key_file", "assertion_file",
-	"idp", "token", "scopes_asked", "obtained_at", "login_at", "dpop_key", "quirks", "auth_params"}
+	"idp", "token", "scopes_asked", "obtained_at", "login_at", "dpop_key", "quirks", "auth_params", "issuer_pin", "strict"}
 
 // decode reads a stored record.
 func decode(r keystore.Record) (Credential, error) {

@@ -14,7 +14,7 @@ import (
 
 // endpoint returns the token endpoint as this credential's client may use it.
 func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
-	e := token.Endpoint{URL: cred.Endpoints.Token, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server)}
+	e := token.Endpoint{URL: cred.Endpoints.Token, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server), Strict: cred.Strict}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
 		key, err := loadKey(cred.KeyFile)
@@ -77,7 +77,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scopes 
 		return "", err
 	}
 	idp := token.Endpoint{URL: cred.IDP.TokenEndpoint, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server),
-		Client: cred.IDP.clientAuth()}
+		Client: cred.IDP.clientAuth(), Strict: cred.Strict}
 	tok, err := idp.Exchange(ctx, token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken,
 		RequestedTokenType: token.TypeIDJAG, Audience: cred.Issuer, Scope: joinScopes(scopes)})
 	if err != nil {

@@ -225,6 +225,7 @@ func (a *attempt) describe() {
 	cred.Endpoints = Endpoints{Token: r.Server.TokenEndpoint, Revocation: r.Server.RevocationEndpoint,
 		SigningAlgs: r.Server.TokenEndpointAuthSigningAlgValuesSupported}
 	cred.Resource, cred.Scopes, cred.AuthParams = p.Resource, p.Scopes, a.o.AuthParams
+	cred.IssuerPin, cred.Strict = a.t.Issuer, a.o.Strict
 	a.strays, a.earlier, cred.Quirks = nil, ofRegistration(cred.Quirks), p.Quirks
 	cred.KeyFile, cred.Assertion, cred.IDP = absolute(a.t.ClientKeyFile), absolute(a.t.AssertionFile), a.t.IDP
 	cred.IDP.IDTokenFile = absolute(a.t.IDP.IDTokenFile)

@@ -30,7 +30,6 @@ type pending struct {
 	State       string     `json:"state"`
 	RedirectURI string     `json:"redirect_uri"`
 	IssRequired bool       `json:"iss_required,omitempty"`
-	Strict      bool       `json:"strict,omitempty"`
 	Began       time.Time  `json:"began"`
 }
 
@@ -81,7 +80,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		return "", err
 	}
 	return address, c.keepPending(ctx, t, pending{Credential: a.cred, Verifier: string(verifier), State: state, RedirectURI: redirectURI,
-		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, Strict: o.Strict, Began: a.began})
+		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, Began: a.began})
 }
 
 // freeRedirectURI names a callback that nobody listens on: the browser ends there with an address to be copied.
@@ -141,7 +140,7 @@ func (c *Client) finishPending(ctx context.Context, t Target, p pending, answer 
 	if err != nil {
 		return stage("authorization", err)
 	}
-	a := &attempt{c: c, t: t, o: LoginOptions{Strict: p.Strict}, cred: p.Credential, began: p.Began}
+	a := &attempt{c: c, t: t, cred: p.Credential, began: p.Began}
 	e, err := a.endpoint()
 	if err != nil {
 		return err

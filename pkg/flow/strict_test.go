@@ -1,0 +1,56 @@
+package flow
+
+import (
+	"errors"
+	"testing"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/token"
+)
+
+// A strict login stays strict: its renewals refuse what they would put up with otherwise and lose nothing by it; so does a later login, until the
+// user concedes something.
+func TestStrictIsKept(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	for _, strict := range []bool{false, true} {
+		b.set(t, "clear")
+		if _, err := b.c.Login(ctx, b.t, LoginOptions{Strict: strict}); err != nil {
+			t.Fatal(err)
+		}
+		b.set(t, "token:status=201,n=1")
+		if _, err := b.c.Refresh(ctx, b.t, 0); errors.Is(err, token.ErrMalformed) != strict || err != nil && !strict {
+			t.Errorf("strict: %t: an answer 201 to a renewal: %v", strict, err)
+		}
+		if s, err := b.c.Status(ctx, b.t); err != nil || s.State != StateValid {
+			t.Errorf("strict: %t: afterwards %v, %v", strict, s.State, err)
+		}
+	}
+	b.set(t, "clear")
+	b.set(t, "challenge=none")
+	var refused *discovery.Error
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.As(err, &refused) {
+		t.Errorf("a later login: %v", err)
+	}
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{Resource: b.URL()}); err != nil {
+		t.Error(err)
+	}
+	if b.stored(t).Strict {
+		t.Error("the login is strict after a concession")
+	}
+}
+
+// The user picked the authorization server: a step-up goes to the same one.
+func TestIssuerIsKept(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	other := newBench(t, demo.Options{})
+	b.set(t, `resource-metadata:set.authorization_servers=["`+other.Issuer()+`","`+b.Issuer()+`"]`)
+	bare := b.t
+	b.t.Issuer = b.Issuer()
+	b.login(t)
+	b.t = bare
+	if s := b.login(t); s.Issuer != b.Issuer() {
+		t.Errorf("the later login is at %s", s.Issuer)
+	}
+	b.counts(t, map[string]int{"registered": 1})
+}
