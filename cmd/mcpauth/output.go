@@ -142,7 +142,18 @@ func (o *output) line(v any) error {
 }
 
 // raw writes JSON as a server sent it, with a line end.
-func (o *output) raw(data json.RawMessage) error { return o.text(string(data)) }
+func (o *output) raw(data json.RawMessage) error {
+	if o.outTerminal || len(data) < manyBytes {
+		return o.text(string(data))
+	}
+	if err := o.write(data); err != nil { // as it is: a copy of what is large costs as much again
+		return err
+	}
+	return o.write([]byte("\n"))
+}
+
+// manyBytes is the size from which it pays to write twice rather than to copy once.
+const manyBytes = 1 << 20
 
 // text writes a server's text, ended by a line end.
 func (o *output) text(s string) error {

@@ -364,15 +364,30 @@ func readAll(res *http.Response, max int64) ([]byte, error) {
 	if res.ContentLength > max {
 		return nil, fmt.Errorf("%w: it has more than %d bytes", errTooLarge, max)
 	}
-	var b bytes.Buffer
+	body := io.LimitReader(res.Body, max+1)
 	if res.ContentLength > 0 {
+		var b bytes.Buffer
 		b.Grow(int(res.ContentLength) + bytes.MinRead)
+		_, err := b.ReadFrom(body)
+		return b.Bytes(), err
 	}
-	n, err := b.ReadFrom(io.LimitReader(res.Body, max+1))
-	if err == nil && n > max {
-		err = fmt.Errorf("%w: it has more than %d bytes", errTooLarge, max)
+	// A buffer that grows would need three times the answer for a moment; pieces need twice.
+	var pieces [][]byte
+	piece, size := make([]byte, 0, 32<<10), int64(0)
+	for {
+		n, err := body.Read(piece[len(piece):cap(piece)])
+		piece = piece[:len(piece)+n]
+		switch size += int64(n); {
+		case size > max:
+			return nil, fmt.Errorf("%w: it has more than %d bytes", errTooLarge, max)
+		case err == io.EOF:
+			return bytes.Join(append(pieces, piece), nil), nil
+		case err != nil:
+			return nil, err
+		case len(piece) == cap(piece):
+			pieces, piece = append(pieces, piece), make([]byte, 0, 1<<20)
+		}
 	}
-	return b.Bytes(), err
 }
 
 // readText reads an answer that only explains a failure.
