@@ -22,14 +22,18 @@ const (
 )
 
 func systemKeychain() (ring, platform) {
-	return goKeyring{guard: sessionBus}, platform{room: roomSecretService, available: secretsAvailable, locked: secretsLocked,
-		classify: func(op string, err error) error {
-			var reply dbus.Error
-			if errors.As(err, &reply) {
-				return classifySecretService(op, reply.Name, err)
-			}
-			return classifySecretService(op, "", err)
-		}}
+	return goKeyring{guard: sessionBus, vanished: func(err error) bool { return gone(replyName(err)) }},
+		platform{room: roomSecretService, available: secretsAvailable, locked: secretsLocked,
+			classify: func(op string, err error) error { return classifySecretService(op, replyName(err), err) }}
+}
+
+// replyName is the name of a D-Bus error; "" of another one.
+func replyName(err error) string {
+	var reply dbus.Error
+	if errors.As(err, &reply) {
+		return reply.Name
+	}
+	return ""
 }
 
 // sessionBus says whether a session bus is named by the environment or stands where systemd puts it.

@@ -186,33 +186,36 @@ func TestHundredGoroutines(t *testing.T) {
 // Readers need no lock: while one writer goes on, they see one of its records, whole, and never less than what they saw before.
 func TestReadersBesideAWriter(t *testing.T) {
 	t.Parallel()
-	each(t, func(t *testing.T, s *testStore) {
-		s.put(t, testKey(), text(900))
-		done, cancel := context.WithCancel(t.Context())
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				last := uint64(0)
-				for done.Err() == nil {
-					r, err := s.Get(t.Context(), testKey())
-					if err != nil {
-						t.Errorf("after generation %d: %v", last, err)
-						return
-					}
-					if r.Generation < last || string(r.Secret) != text(len(r.Secret)) || len(r.Secret)%900 != 0 {
-						t.Errorf("generation %d with %d bytes after %d", r.Generation, len(r.Secret), last)
-						return
-					}
-					last = r.Generation
+	each(t, func(t *testing.T, s *testStore) { readersBesideAWriter(t, s, func() *testStore { return s }) })
+}
+
+func readersBesideAWriter(t *testing.T, s *testStore, reader func() *testStore) {
+	s.put(t, testKey(), text(900))
+	done, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 4 {
+		s := reader()
+		wg.Go(func() {
+			last := uint64(0)
+			for done.Err() == nil {
+				r, err := s.Get(t.Context(), testKey())
+				if err != nil {
+					t.Errorf("after generation %d: %v", last, err)
+					return
 				}
-			})
-		}
-		for i := range 40 {
-			s.put(t, testKey(), text(900*(1+i%3)))
-		}
-		cancel()
-		wg.Wait()
-	})
+				if r.Generation < last || string(r.Secret) != text(len(r.Secret)) || len(r.Secret)%900 != 0 {
+					t.Errorf("generation %d with %d bytes after %d", r.Generation, len(r.Secret), last)
+					return
+				}
+				last = r.Generation
+			}
+		})
+	}
+	for i := range 40 {
+		s.put(t, testKey(), text(900*(1+i%3)))
+	}
+	cancel()
+	wg.Wait()
 }
 
 func TestAuto(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -18,8 +19,11 @@ import (
 // service is the name under which all items stand.
 const service = "mcpauth"
 
-// goKeyring is the keychain of this system. guard, where there is one, says whether it may be touched at all.
-type goKeyring struct{ guard func() error }
+// goKeyring is the keychain of this system.
+type goKeyring struct {
+	guard    func() error     // says whether it may be touched at all; nil: it may
+	vanished func(error) bool // says that an item went away between finding and using it; nil: that cannot be
+}
 
 func (g goKeyring) check() error {
 	if g.guard == nil {
@@ -39,14 +43,25 @@ func (g goKeyring) get(account string) (string, error) {
 	if err := g.check(); err != nil {
 		return "", err
 	}
-	return keyring.Get(service, account)
+	return g.again(func() (string, error) { return keyring.Get(service, account) })
 }
 
 func (g goKeyring) delete(account string) error {
 	if err := g.check(); err != nil {
 		return err
 	}
-	return keyring.Delete(service, account)
+	_, err := g.again(func() (string, error) { return "", keyring.Delete(service, account) })
+	return err
+}
+
+// again repeats an operation whose item another process deleted in the middle of it: the next search tells whether there is one.
+func (g goKeyring) again(do func() (string, error)) (value string, err error) {
+	for range 5 {
+		if value, err = do(); err == nil || g.vanished == nil || !g.vanished(err) {
+			break
+		}
+	}
+	return value, err
 }
 
 // macOSLine is what `security -i` reads of one line: 4095 bytes.
@@ -157,7 +172,7 @@ func classifySecretService(op, name string, err error) error {
 	switch {
 	case name == secret+"IsLocked", name == "" && strings.Contains(err.Error(), "failed to unlock"):
 		return reason(ErrLocked) // the second is go-keyring's word for a prompt that was dismissed
-	case name == secret+"NoSession", name == secret+"NoSuchObject", name == bus+"UnknownObject":
+	case name == secret+"NoSession", gone(name):
 		return reason(ErrUnavailable)
 	case name == bus+"ServiceUnknown", name == bus+"NameHasNoOwner", name == bus+"NoServer", name == bus+"Disconnected",
 		strings.HasPrefix(name, bus+"Spawn."):
@@ -170,4 +185,10 @@ func classifySecretService(op, name string, err error) error {
 		return reason(ErrUnavailable)
 	}
 	return sorted(op, err)
+}
+
+// gone reports whether a D-Bus error says that an object is not there. GNOME Keyring has three words for it, by how far it came with deleting.
+func gone(name string) bool {
+	const bus = "org.freedesktop.DBus.Error."
+	return slices.Contains([]string{"org.freedesktop.Secret.Error.NoSuchObject", bus + "UnknownObject", bus + "UnknownMethod", bus + "UnknownInterface"}, name)
 }

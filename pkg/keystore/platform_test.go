@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -98,6 +99,9 @@ func TestClassifySecretService(t *testing.T) {
 	}{
 		{"get", bus + "ServiceUnknown", errors.New("x"), ErrUnavailable},
 		{"get", bus + "Spawn.ServiceNotFound", errors.New("x"), ErrUnavailable},
+		{"get", secret + "NoSuchObject", errors.New("x"), ErrUnavailable},
+		{"get", bus + "UnknownObject", errors.New("x"), ErrUnavailable},
+		{"get", bus + "UnknownMethod", errors.New("No such interface"), ErrUnavailable},
 		{"get", bus + "NoReply", errors.New("x"), ErrTimeout},
 		{"get", bus + "AccessDenied", errors.New("x"), ErrDenied},
 		{"get", secret + "IsLocked", errors.New("x"), ErrLocked},
@@ -116,6 +120,30 @@ func TestClassifySecretService(t *testing.T) {
 		t.Run(test.op+" "+test.name+" "+test.err.Error(), func(t *testing.T) {
 			wantOnly(t, classifySecretService(test.op, test.name, test.err), test.want)
 		})
+	}
+}
+
+// An item that another process deletes between finding and reading it is looked for again, which tells whether it is absent; a service that
+// goes on saying so is out of order, and not empty.
+func TestVanishedItemIsLookedForAgain(t *testing.T) {
+	away := errors.New("away")
+	g := goKeyring{vanished: func(err error) bool { return errors.Is(err, away) }}
+	for _, tt := range []struct {
+		name    string
+		answers []error
+		want    error
+	}{
+		{"there", []error{nil}, nil},
+		{"replaced", []error{away, nil}, nil},
+		{"deleted", []error{away, keyring.ErrNotFound}, keyring.ErrNotFound},
+		{"another error", []error{io.EOF, nil}, io.EOF},
+		{"for ever", slices.Repeat([]error{away}, 9), away},
+	} {
+		asked := 0
+		_, err := g.again(func() (string, error) { asked++; return "", tt.answers[asked-1] })
+		if !errors.Is(err, tt.want) || asked > 5 {
+			t.Errorf("%s: %v after %d", tt.name, err, asked)
+		}
 	}
 }
 

@@ -63,6 +63,14 @@ func TestSecretService(t *testing.T) {
 	}
 }
 
+// Readers beside a writer find an item, and it is gone before they have read it: they see the record before or after it all the same.
+// Each reader is a store of its own, as another process is.
+func TestSecretServiceReaders(t *testing.T) {
+	s := openReal(t)
+	r, p := systemKeychain()
+	readersBesideAWriter(t, s, func() *testStore { return openTest(t, s.dir, Keychain, r, p) })
+}
+
 // A locked keyring is locked: not absent, not asked for with a prompt that nobody sees.
 func TestSecretServiceLocked(t *testing.T) {
 	s := openReal(t)
