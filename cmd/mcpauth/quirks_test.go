@@ -74,8 +74,10 @@ func quirks() []quirk {
 		{name: "LiteLLM: other redirect addresses", words: []string{`register:set.redirect_uris=["https://litellm.example/callback"]`}, code: "registration_redirect_uris", strict: "RFC 7591 §3.2.1"},
 		{name: "Supabase: a secret that must be used", words: []string{"secrets"}},
 		{name: "a secret that must be used, and no word of how", words: []string{"secrets", "register:del=token_endpoint_auth_method"}, code: "other_auth_method", strict: "RFC 7591 §3.2.1"},
-		{name: "TypeScript SDK: a secret for the body, and no word of it", words: []string{"secrets", "methods=none client_secret_basic", "metadata:del=token_endpoint_auth_methods_supported",
-			"register:del=token_endpoint_auth_method"}, exit: exitAuth, says: "invalid_client"},
+		{name: "TypeScript SDK: a secret for the body, and no word of it", words: []string{"secrets", "methods=none client_secret_post", "metadata:del=token_endpoint_auth_methods_supported",
+			"register:del=token_endpoint_auth_method"}, code: "registration_auth_method", strict: "RFC 7591 §3.2.1"},
+		{name: "a secret for the header, and no word of it", words: []string{"secrets", "methods=none client_secret_basic", "metadata:del=token_endpoint_auth_methods_supported",
+			"register:del=token_endpoint_auth_method"}, code: "other_auth_method", strict: "RFC 7591 §3.2.1"},
 		{name: "only client_secret_post", words: []string{"methods=client_secret_post"}},
 		{name: "Figma, at the user's word", args: login("--client-name", "Known Client"), code: "client_name=Known Client"},
 		{name: "a client of one's own whose secret goes into the body", args: login("--client-id", "demo-post", "--client-secret-env", "POST_SECRET"), code: "other_auth_method", strict: "invalid_client"},
@@ -113,7 +115,7 @@ func quirks() []quirk {
 }
 
 // elsewhere are the quirks that no loopback server can play, with the test that has them.
-var elsewhere = map[string]string{"google_offline": "flow.TestGoogle", "issued_token_type": "token.TestExchangeIssued", "registration_auth_method": "dcr.TestStrays"}
+var elsewhere = map[string]string{"google_offline": "flow.TestGoogle", "issued_token_type": "token.TestExchangeIssued"}
 
 func TestQuirks(t *testing.T) {
 	seen := map[string]bool{}

@@ -17,7 +17,7 @@ func (a *attempt) byEitherMethod(e token.Endpoint, request func(token.Endpoint) 
 	tok, err := request(e)
 	other := otherMethod(a.cred.Client, a.found.Server.TokenEndpointAuthMethodsSupported)
 	var refused *token.Error
-	if a.o.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
+	if a.cred.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
 		return tok, err
 	}
 	e.Client.Method = other
@@ -31,7 +31,7 @@ func (a *attempt) byEitherMethod(e token.Endpoint, request func(token.Endpoint) 
 }
 
 // otherMethod is the method to try where the first one is refused: of a client registered beforehand, the other one with a secret; of one that
-// registered and got a secret without a word of how to send it, the default of RFC 7591 §2. Empty: there is none to try.
+// registered and got a secret without a word of how to send it, the default of RFC 7591 §2, which package dcr does not guess. Empty: there is none to try.
 func otherMethod(c dcr.Client, supported []string) string {
 	other := ""
 	switch {
@@ -39,7 +39,7 @@ func otherMethod(c dcr.Client, supported []string) string {
 		return ""
 	case c.Kind == dcr.Preregistered:
 		other = map[string]string{"client_secret_basic": "client_secret_post", "client_secret_post": "client_secret_basic"}[c.AuthMethod]
-	case c.Kind == dcr.Dynamic && c.AuthMethod == "none":
+	case c.AuthMethod == "none", c.AuthMethod == "client_secret_post" && len(supported) == 0:
 		other = "client_secret_basic"
 	}
 	if len(supported) > 0 && !slices.Contains(supported, other) {

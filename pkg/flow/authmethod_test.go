@@ -19,6 +19,9 @@ func TestOtherMethod(t *testing.T) {
 		{"back", dcr.Client{Kind: dcr.Preregistered, Secret: "s", AuthMethod: post}, []string{basic, post}, basic},
 		{"the server knows one", dcr.Client{Kind: dcr.Preregistered, Secret: "s", AuthMethod: basic}, []string{basic}, ""},
 		{"a registration knows its method", dcr.Client{Kind: dcr.Dynamic, Secret: "s", AuthMethod: basic}, []string{basic, post}, ""},
+		{"a registration whose metadata says nothing", dcr.Client{Kind: dcr.Dynamic, Secret: "s", AuthMethod: post}, nil, basic},
+		{"a registration by its word", dcr.Client{Kind: dcr.Dynamic, Secret: "s", AuthMethod: post}, []string{basic, post}, ""},
+		{"a registration with a secret that it was not to use", dcr.Client{Kind: dcr.Dynamic, Secret: "s", AuthMethod: "none"}, nil, basic},
 		{"a key", dcr.Client{Kind: dcr.Preregistered, AuthMethod: "private_key_jwt"}, []string{basic, post}, ""},
 		{"public", dcr.Client{Kind: dcr.Preregistered, AuthMethod: "none"}, nil, ""},
 	} {

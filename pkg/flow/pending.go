@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"mcpauth/pkg/callback"
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/pkce"
+	"mcpauth/pkg/token"
 )
 
 // pendingFor is how long a pending login can be finished.
@@ -30,6 +32,7 @@ type pending struct {
 	State       string     `json:"state"`
 	RedirectURI string     `json:"redirect_uri"`
 	IssRequired bool       `json:"iss_required,omitempty"`
+	AuthMethods []string   `json:"auth_methods,omitempty"` // of the metadata
 	Began       time.Time  `json:"began"`
 }
 
@@ -80,7 +83,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		return "", err
 	}
 	return address, c.keepPending(ctx, t, pending{Credential: a.cred, Verifier: string(verifier), State: state, RedirectURI: redirectURI,
-		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, Began: a.began})
+		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: a.found.Server.TokenEndpointAuthMethodsSupported, Began: a.began})
 }
 
 // freeRedirectURI names a callback that nobody listens on: the browser ends there with an address to be copied.
@@ -140,12 +143,13 @@ func (c *Client) finishPending(ctx context.Context, t Target, p pending, answer 
 	if err != nil {
 		return stage("authorization", err)
 	}
-	a := &attempt{c: c, t: t, cred: p.Credential, began: p.Began}
+	a := &attempt{c: c, t: t, cred: p.Credential, began: p.Began, found: &discovery.Result{}}
+	a.found.Server.TokenEndpointAuthMethodsSupported = p.AuthMethods
 	e, err := a.endpoint()
 	if err != nil {
 		return err
 	}
-	tok, err := e.Code(ctx, code, p.Verifier, p.RedirectURI)
+	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return e.Code(ctx, code, p.Verifier, p.RedirectURI) })
 	if err != nil {
 		return stage("token exchange", clientRefused(err))
 	}

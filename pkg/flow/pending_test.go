@@ -92,3 +92,18 @@ func TestPendingLoginKeepsItsChoices(t *testing.T) {
 		t.Errorf("a strict login took an answer 201: %v", s)
 	}
 }
+
+// A login in two steps finds the way for the client's secret too.
+func TestPendingLoginTriesTheOtherMethod(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.ClientID, b.t.ClientSecret = "demo-post", "demo-cs-post"
+	address, err := b.c.Pending(ctx, b.t, LoginOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := b.client(t).Finish(ctx, Target{URL: b.t.URL}, landing(t, address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantQuirks(t, s.Quirks, "other_auth_method")
+}
