@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,7 +17,6 @@ import (
 	"time"
 
 	"mcpauth/internal/demo"
-	"mcpauth/pkg/flow"
 )
 
 // machine is a user's machine with the program as it is shipped: not the test binary, which takes five times as long to start when it
@@ -153,18 +151,6 @@ func (m *machine) counts(t *testing.T, want map[string]int) {
 			t.Errorf("%s: %d times, want %d", kind, got, n)
 		}
 	}
-}
-
-// status is what `status --json` says of the only login.
-func (m *machine) status(t *testing.T) flow.Status {
-	t.Helper()
-	p := m.start(t, "status", "SERVER", "--json")
-	p.end(t)
-	var list []flow.Status
-	if err := json.Unmarshal(p.stdout.Bytes(), &list); err != nil || len(list) != 1 {
-		t.Fatalf("status: %v, %q\n%s", err, &p.stdout, &p.stderr)
-	}
-	return list[0]
 }
 
 // times repeats a command.
