@@ -10,9 +10,17 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// marks are the colours of the words that a line of the tree begins with.
-func marks() map[string]string {
-	return map[string]string{"ok": green, "passed": green, "no": yellow, "missing": yellow, "tolerated": yellow, "failed": red}
+// marks are the signs and colours that the words at the beginning of a line have on a terminal.
+func marks(word string) (sign, colour string) {
+	switch word {
+	case "ok", "passed":
+		return "✓", green
+	case "no", "missing", "tolerated":
+		return "!", yellow
+	case "failed":
+		return "✗", red
+	}
+	return " ", ""
 }
 
 // branch is a tree under way.
@@ -61,7 +69,14 @@ func (b *branch) heading(text string) {
 
 // line writes a mark and a text; the texts stand under each other.
 func (b *branch) line(mark, text string) {
-	fmt.Fprintf(b, "  %s%*s %s\n", paint(b.colour, marks()[mark], mark), 9-len(mark), "", strings.ReplaceAll(harmless(text), "\n", " "))
+	words := mark
+	if sign, colour := marks(mark); b.colour {
+		words = sign + " " + mark
+		if colour != "" {
+			words = paint(true, colour, words)
+		}
+	}
+	fmt.Fprintf(b, "  %s%*s %s\n", words, 9-len(mark), "", strings.ReplaceAll(harmless(text), "\n", " "))
 }
 
 // plan says what login would do, in the words of its flags.
