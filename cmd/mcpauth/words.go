@@ -18,7 +18,11 @@ func (o *output) statusTable(list []flow.Status) error {
 		if s.Refreshable {
 			renewable = "yes"
 		}
-		rows = append(rows, []string{harmless(stored(s)), string(s.State), expires(s), renewable, harmless(strings.Join(s.Scopes, " "))})
+		when := expires(s)
+		if o.outTerminal {
+			when = strings.TrimSpace(bar(s) + " " + when)
+		}
+		rows = append(rows, []string{harmless(stored(s)), string(s.State), when, renewable, harmless(strings.Join(s.Scopes, " "))})
 	}
 	return o.table([]string{"SERVER", "STATE", "EXPIRES", "RENEWABLE", "SCOPES"}, rows, func(column int, cell string) string {
 		colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
@@ -39,6 +43,18 @@ func expires(s flow.Status) string {
 		return about(-left) + " ago"
 	}
 	return "in " + about(left)
+}
+
+// bar draws how much is left of a token's lifetime, in eight cells; nothing where that is not known.
+func bar(s flow.Status) string {
+	const cells = 8
+	if s.ExpiresIn == nil || s.ExpiresAt == nil || s.ObtainedAt == nil || !s.ExpiresAt.After(*s.ObtainedAt) {
+		return ""
+	}
+	left := time.Duration(max(0, *s.ExpiresIn)) * time.Second
+	life := s.ExpiresAt.Sub(*s.ObtainedAt)
+	full := int(min(cells, (cells*left+life-1)/life)) // rounded up: nothing is shown as empty that is not
+	return strings.Repeat("█", full) + strings.Repeat("░", cells-full)
 }
 
 // about rounds a duration to its largest unit.
