@@ -104,7 +104,7 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	// From here on the old refresh token may be spent: an interrupt must not keep the new one from the store.
 	ctx, cancel = uninterrupted(ctx)
 	defer cancel()
-	tok, err := c.redeem(ctx, cred)
+	tok, err := c.redeem(ctx, &cred)
 	if err != nil {
 		return Credential{}, c.refused(ctx, t, cred, why, before, err)
 	}
@@ -145,13 +145,14 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 }
 
 // redeem asks the authorization server for new tokens with what the credential has: its refresh token, else its machine grant.
-func (c *Client) redeem(ctx context.Context, cred Credential) (token.Token, error) {
-	e, err := c.endpoint(cred)
+func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
+	e, err := c.endpoint(*cred)
 	if err != nil {
 		return token.Token{}, err
 	}
+	e.Stray = func(code string) { cred.Quirks = union(cred.Quirks, []string{code}) }
 	if cred.Token.RefreshToken == "" {
-		return c.machineToken(ctx, e, cred, cred.Scopes)
+		return c.machineToken(ctx, e, *cred, cred.Scopes)
 	}
 	return e.Refresh(ctx, cred.Token.RefreshToken, "")
 }
