@@ -1,0 +1,63 @@
+package flow_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/keystore"
+)
+
+// A Go program gives its own SDK client keychain, locks and renewal. Open would start a browser; here the demo server approves at once.
+func ExampleClient_Handler() {
+	ctx := context.Background()
+	server, err := demo.Start(demo.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer server.Close()
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(dir)
+
+	store, err := keystore.Open(keystore.Options{Backend: keystore.File, StateDir: dir + "/state", Dir: dir + "/keys"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client := &flow.Client{Store: store, Open: follow}
+	transport := &mcp.StreamableClientTransport{Endpoint: server.URL(),
+		OAuthHandler: client.Handler(flow.Target{URL: server.URL()}, flow.HandlerOptions{})}
+	session, err := mcp.NewClient(&mcp.Implementation{Name: "example", Version: "1"}, nil).Connect(ctx, transport, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer session.Close()
+	result, err := session.CallTool(ctx, &mcp.CallToolParams{Name: "echo", Arguments: map[string]any{"text": "hello"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(result.Content[0].(*mcp.TextContent).Text)
+	// Output: hello
+}
+
+// follow opens an address as a browser would that has nothing to ask.
+func follow(ctx context.Context, address string) error {
+	go func() {
+		if res, err := http.Get(address); err == nil {
+			res.Body.Close()
+		}
+	}()
+	return nil
+}
