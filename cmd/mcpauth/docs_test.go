@@ -87,7 +87,7 @@ func runPage(t *testing.T, blocks []block) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		cmd := exec.CommandContext(ctx, "sh", "-euc", b.script)
-		cmd.Env, cmd.Dir = env, home
+		cmd.Env, cmd.Dir, cmd.WaitDelay = env, home, 5*time.Second // what a block leaves running does not hold the test
 		out, err := cmd.CombinedOutput()
 		cancel()
 		if err != nil {
