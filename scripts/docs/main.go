@@ -65,7 +65,7 @@ func terminal(title, text string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %d" role="img" aria-label="%s">`+"\n", w, h, html.EscapeString(title))
 	fmt.Fprintf(&b, `<rect width="%.0f" height="%d" rx="10" fill="#161b22"/><g fill="#484f58"><circle cx="22" cy="20" r="6"/><circle cx="42" cy="20" r="6"/><circle cx="62" cy="20" r="6"/></g>`+"\n", w, h)
-	fmt.Fprintf(&b, `<g %s fill="#e6edf3" style="white-space:pre">`+"\n", mono)
+	fmt.Fprintf(&b, `<g %s fill="#e6edf3">`+"\n", mono)
 	for i, r := range rows {
 		fmt.Fprintf(&b, `<text x="20" y="%d">%s</text>`+"\n", 56+i*height, coloured(r))
 	}
@@ -84,7 +84,7 @@ func coloured(row string) string {
 		if at == nil {
 			break
 		}
-		b.WriteString(html.EscapeString(rest[:at[0]]))
+		b.WriteString(blanks(rest[:at[0]]))
 		if open {
 			b.WriteString("</tspan>")
 		}
@@ -94,7 +94,7 @@ func coloured(row string) string {
 		}
 		rest = rest[at[1]:]
 	}
-	b.WriteString(html.EscapeString(rest))
+	b.WriteString(blanks(rest))
 	if open {
 		b.WriteString("</tspan>")
 	}
@@ -155,3 +155,6 @@ func sequence(title, text string) string {
 	b.WriteString(body.String() + "</svg>\n")
 	return b.String()
 }
+
+// blanks keeps every blank: viewers of SVG do not agree on how to be asked.
+func blanks(s string) string { return strings.ReplaceAll(html.EscapeString(s), " ", "\u00a0") }
