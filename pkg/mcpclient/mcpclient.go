@@ -10,7 +10,7 @@
 // A server's revision is found out by asking for its tools as a modern client would; its answer shows what it is.
 //
 // The files: session.go (eras), call.go (a call and when it may be sent again), wire.go (the transport), authorize.go (401 and 403),
-// answer.go (results, event streams), exchange.go (what became of a request), tools.go, headers.go (definitions), arguments.go and
+// answer.go and stream.go (results), exchange.go (what became of a request), tools.go and headers.go (definitions), arguments.go and
 // schema.go (arguments), elicit.go (questions of the server), listen.go (those outside of a call), result.go, batch.go (many calls),
 // relay.go, relayhttp.go and relayheaders.go (for programs that speak MCP over standard streams), cache.go, events.go and jsonscan.go
 // (readers).
