@@ -12,7 +12,7 @@
 // The files: session.go (eras), call.go (a call and when it may be sent again), wire.go (the transport), authorize.go (401 and 403),
 // answer.go and stream.go (results), exchange.go (what became of a request), tools.go and headers.go (definitions), arguments.go and
 // schema.go (arguments), elicit.go (questions of the server), listen.go (those outside of a call), result.go, batch.go (many calls),
-// relay.go, relayhttp.go and relayheaders.go (for programs that speak MCP over standard streams), cache.go, events.go and jsonscan.go
+// relay.go, relayhttp.go, relaysession.go and relayheaders.go (for programs that speak MCP over standard streams), cache.go, events.go and jsonscan.go
 // (readers).
 //
 // Not supported but by Relay: sampling, roots, resources, prompts, subscriptions.

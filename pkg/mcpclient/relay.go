@@ -126,7 +126,7 @@ func (r *relay) take(ctx context.Context, data []byte) {
 		r.initialized = data
 		r.mu.Unlock()
 		r.notify(ctx, m, data)
-		r.listen(ctx)
+		r.listen(ctx, 0)
 	case m.method == "notifications/cancelled":
 		r.cancelled(ctx, m, data)
 	case ok && m.method != "" && m.id != nil:

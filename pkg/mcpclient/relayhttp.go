@@ -1,4 +1,4 @@
-// This file is the HTTP side of the relay: one POST a message, what to do about its answer, and the stream of a session.
+// This file is the HTTP side of the relay: one POST a message, and what to do about its answer.
 
 package mcpclient
 
@@ -74,7 +74,7 @@ func (r *relay) forward(ctx context.Context, m message, data []byte) {
 		switch {
 		case session != "" && !renewed && o.sessionLost():
 			renewed = true
-			if err := r.renew(ctx, session); err != nil {
+			if err := r.renew(ctx, session, 0); err != nil {
 				r.fail(ctx, m, err)
 				return
 			}
@@ -206,89 +206,6 @@ func (r *relay) events(m message, res *http.Response) (answered bool, last strin
 			return true, last, gap, nil
 		}
 	}
-}
-
-// listen opens the stream on which a legacy server speaks outside of answers, and keeps it open. A server that has none says 405.
-func (r *relay) listen(ctx context.Context) {
-	ctx, cancel := context.WithCancel(ctx)
-	r.mu.Lock()
-	if r.listening != nil {
-		r.listening()
-	}
-	r.listening = cancel
-	legacy := r.version != ""
-	r.mu.Unlock()
-	if !legacy {
-		return
-	}
-	go func() {
-		defer cancel()
-		for last := ""; ; {
-			req, err := r.newRequest(ctx, http.MethodGet, message{})
-			if err != nil {
-				return
-			}
-			if last != "" {
-				req.Header.Set("Last-Event-ID", last)
-			}
-			res, err := r.w.send(req, nil, true)
-			if err != nil {
-				return
-			}
-			if res.StatusCode >= 300 || mediaType(res) != "text/event-stream" {
-				discard(res)
-				return
-			}
-			_, seen, gap, _ := r.events(message{}, res)
-			if seen != "" {
-				last = seen
-			}
-			if r.c.wait(ctx, gap) != nil {
-				return
-			}
-		}
-	}()
-}
-
-// renew opens a session in place of one that the server has lost, with the program's own words: it does not notice. What was under way
-// in the old one is lost with it.
-func (r *relay) renew(ctx context.Context, old string) error {
-	r.renewing.Lock()
-	defer r.renewing.Unlock()
-	r.mu.Lock()
-	current, opened, initialized := r.session, r.opened, r.initialized
-	r.mu.Unlock()
-	if current != old {
-		return nil // another message was faster
-	}
-	m, _ := parseMessage(opened)
-	req, err := r.newRequest(ctx, http.MethodPost, m)
-	if err != nil {
-		return err
-	}
-	res, err := r.w.send(req, opened, false)
-	if err != nil {
-		return r.w.networkError(req, err)
-	}
-	result, err := r.firstAnswer(req, res, m)
-	if err != nil {
-		return err
-	}
-	r.mu.Lock()
-	r.session, r.version = res.Header.Get("Mcp-Session-Id"), unquote(member(result, "protocolVersion"))
-	r.mu.Unlock()
-	if initialized == nil {
-		return nil
-	}
-	if req, err = r.newRequest(ctx, http.MethodPost, message{}); err != nil {
-		return err
-	}
-	if res, err = r.w.send(req, initialized, false); err != nil {
-		return r.w.networkError(req, err)
-	}
-	discard(res)
-	r.listen(r.base)
-	return nil
 }
 
 // firstAnswer reads the answer to a request that the relay makes for itself.
