@@ -94,7 +94,7 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 	case t.waiting != nil:
 		return values(t.waiting)
 	case !t.ended && strings.HasPrefix(last, "-"):
-		return flagCandidates(app, t.command)
+		return flagCandidates(app, t.command, last)
 	case t.command == "":
 		var out []candidate
 		for _, c := range app.Commands {
@@ -138,13 +138,25 @@ func read(app *cli.App, words []string) typed {
 	return t
 }
 
-func flagCandidates(app *cli.App, command string) []candidate {
-	flags := slices.Clone(app.Flags)
+// flagCandidates are the flags of a command, or the values of one that ends in = already.
+func flagCandidates(app *cli.App, command, word string) []candidate {
+	var own []cli.Flag
 	if c := app.Command(command); c != nil {
-		flags = append(slices.Clone(c.Flags), flags...)
+		own = c.Flags
+	}
+	if name, _, ok := strings.Cut(word, "="); ok {
+		f, _, err := findFlag(word, command, app.Flags, own)
+		if err != nil {
+			return nil
+		}
+		out := values(f)
+		for i := range out {
+			out[i].word = name + "=" + out[i].word
+		}
+		return out
 	}
 	out := []candidate{{"--help", "explain the command"}}
-	for _, f := range flags {
+	for _, f := range slices.Concat(own, app.Flags) {
 		_, text := describeFlag(f)
 		out = append(out, candidate{dashed(f.Names()[0]), text})
 	}
