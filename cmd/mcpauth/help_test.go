@@ -91,7 +91,11 @@ func allFlags(app *cli.App) []cli.Flag {
 // The texts fit a terminal of 80 columns, but for examples.
 func TestHelpWidth(t *testing.T) {
 	app := testProgram().app()
-	for _, name := range []string{"", "login", "status", "tools", "call", "refresh", "token", "logout"} {
+	names := []string{""}
+	for _, c := range app.Commands {
+		names = append(names, c.Name)
+	}
+	for _, name := range names {
 		for line := range strings.Lines(helpText(app, name)) {
 			if len([]rune(line)) > 81 && !strings.HasPrefix(line, "  mcpauth ") {
 				t.Errorf("%s: %q", name, line)

@@ -72,7 +72,7 @@ func roff(s string) string {
 
 func (p *program) newPage(name, usage string) *page {
 	g := &page{}
-	fmt.Fprintf(g, ".TH %s 1 \"\" \"mcpauth %s\" \"mcpauth manual\"\n", strings.ToUpper(roff(name)), roff(p.version))
+	fmt.Fprintf(g, ".TH %s 1 \"\" \"mcpauth %s\" \"mcpauth manual\"\n.nh\n.ad l\n", strings.ToUpper(roff(name)), roff(p.version))
 	g.section("Name")
 	g.text(name + " - " + usage)
 	g.section("Synopsis")
@@ -96,7 +96,7 @@ func (p *program) mainPage(app *cli.App) string {
 	for _, v := range variables() {
 		g.item(v.name, v.meaning)
 	}
-	g.closing()
+	g.closing(app, "")
 	return g.String()
 }
 
@@ -119,14 +119,26 @@ func (p *program) commandPage(app *cli.App, c *cli.Command) string {
 	g.flags(app.Flags)
 	g.section("Examples")
 	g.lines(c.UsageText)
-	g.closing()
+	g.closing(app, c.Name)
 	return g.String()
 }
 
-func (g *page) closing() {
+// closing ends the page of a command, or of the program: exit codes, and the other pages.
+func (g *page) closing(app *cli.App, command string) {
 	g.section("Exit codes")
 	_, table, _ := strings.Cut(exitCodes, "\n")
 	g.lines(strings.TrimRight(table, "\n"))
+	g.section("See also")
+	var pages []string
+	if command != "" {
+		pages = append(pages, "mcpauth(1)")
+	}
+	for _, c := range app.Commands {
+		if c.Name != command {
+			pages = append(pages, "mcpauth-"+c.Name+"(1)")
+		}
+	}
+	g.text(strings.Join(pages, ", "))
 }
 
 // variable is one of the environment.

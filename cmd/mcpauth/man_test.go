@@ -34,10 +34,13 @@ func TestManPages(t *testing.T) {
 				t.Errorf("%s: %s is missing", c.Name, head)
 			}
 		}
-		for _, want := range []string{".SH NAME", ".SH SYNOPSIS", ".SH EXAMPLES", ".SH EXIT CODES", "130  interrupted", roff(c.Usage)} {
+		for _, want := range []string{".SH NAME", ".SH SYNOPSIS", ".SH EXAMPLES", ".SH EXIT CODES", "130  interrupted", ".SH SEE ALSO\nmcpauth(1), ", roff(c.Usage)} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: no %q", c.Name, want)
 			}
+		}
+		if strings.Contains(text, roff("mcpauth-"+c.Name)+"(1)") {
+			t.Errorf("%s: the page names itself as another", c.Name)
 		}
 		if !strings.Contains(top, roff("mcpauth "+c.Name)) {
 			t.Errorf("mcpauth.1 does not name %s", c.Name)

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
@@ -59,6 +63,64 @@ func TestReferenceExitCodes(t *testing.T) {
 	}
 	if !reflect.DeepEqual(documented, inTable) {
 		t.Errorf("the page: %v\nexit.go: %v", documented, inTable)
+	}
+}
+
+// What the contract that this program was written to promises exists, where that page is at hand: it may be added to, not taken from.
+// docs/reference.md, which is always here, says the same, and more.
+func TestContract(t *testing.T) {
+	data, err := os.ReadFile("../../../shared/CLI.md")
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, app, own := string(data), testProgram().app(), map[string][]string{}
+	for _, c := range app.Commands {
+		own[c.Name] = slices.Concat(flagNames(c.Flags), flagNames(app.Flags))
+	}
+	sections := strings.Split(section(page, "## Commands"), "\n### ")[1:]
+	flags := 0
+	for _, s := range sections {
+		head, text, _ := strings.Cut(s, "\n")
+		for _, name := range matches(head, "`([a-z-]+)") {
+			promised(t, "commands", []string{name}, slices.Collect(maps.Keys(own)))
+			names := matches(text, "[` |](--[a-z0-9-]+)")
+			promised(t, name, names, own[name])
+			flags += len(names)
+		}
+	}
+	if len(sections) < 10 || flags < 50 {
+		t.Errorf("only %d sections and %d flags were read", len(sections), flags)
+	}
+	promised(t, "global flags", matches(section(page, "## Global flags"), "[`/](--[a-z0-9-]+)"), flagNames(app.Flags))
+	var read []string
+	for _, v := range variables() {
+		read = append(read, strings.Split(v.name, ", ")...)
+	}
+	promised(t, "variables", matches(strings.Join(matches(section(page, "## Environment"), `(?m)^\| (.*?) \|`), " "), "`([A-Z_]+)`"), read)
+	var codes []string
+	for _, r := range table() {
+		codes = append(codes, fmt.Sprintf("%d %s", r.exit, r.code))
+	}
+	codes = append(codes, fmt.Sprintf("%d internal", exitInternal), fmt.Sprintf("%d interrupted", exitInterrupted))
+	for _, row := range regexp.MustCompile(`(?m)^\| (\d+) \| .* \| (`+"`"+`.*) \|$`).FindAllStringSubmatch(section(page, "## Exit codes"), -1) {
+		for _, code := range matches(row[2], "`([a-z_]+)`") {
+			promised(t, "exit codes", []string{row[1] + " " + code}, codes)
+		}
+	}
+	fields := regexp.MustCompile("`{(.*)}`").FindStringSubmatch(section(page, "### `status"))
+	promised(t, "fields of a status", matches(fields[1], `"([a-z_]+)"`), jsonNames(reflect.TypeFor[flow.Status]()))
+}
+
+// promised wants every name of a contract to be real.
+func promised(t *testing.T, what string, names, real []string) {
+	t.Helper()
+	for _, name := range names {
+		if !slices.Contains(real, name) {
+			t.Errorf("%s: %s is promised, and does not exist", what, name)
+		}
 	}
 }
 

@@ -16,8 +16,8 @@ _mcpauth() {
 		return
 	fi
 	[[ $lines[1] != *=(|$'\t'*) ]] || open=(-S '') # an argument waits for its value: no blank behind it
-	(( ${#described} == 0 )) || _describe -V mcpauth described $open
-	(( ${#plain} == 0 )) || compadd $open -- "${plain[@]}"
+	(( ${#described} == 0 )) || _describe -V mcpauth described "${(@)open}"
+	(( ${#plain} == 0 )) || compadd "${(@)open}" -- "${plain[@]}"
 }
 if [[ ${funcstack[1]} == _mcpauth ]]; then
 	_mcpauth "$@"
