@@ -24,12 +24,18 @@ func (o *output) statusTable(list []flow.Status) error {
 		}
 		rows = append(rows, []string{harmless(stored(s)), string(s.State), when, renewable, harmless(strings.Join(s.Scopes, " "))})
 	}
+	colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
+	colour := "" // of the row at work: its state comes before its bar
 	return o.table([]string{"SERVER", "STATE", "EXPIRES", "RENEWABLE", "SCOPES"}, rows, func(column int, cell string) string {
-		colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
-		if column != 1 {
-			return cell
+		switch column {
+		case 1:
+			colour = colours[cell]
+			return paint(true, colour, cell)
+		case 2:
+			words := strings.TrimLeft(cell, full+empty)
+			return paint(true, colour, cell[:len(cell)-len(words)]) + words
 		}
-		return paint(true, colours[cell], cell)
+		return cell
 	})
 }
 
@@ -45,6 +51,9 @@ func expires(s flow.Status) string {
 	return "in " + about(left)
 }
 
+// The cells of a bar.
+const full, empty = "█", "░"
+
 // bar draws how much is left of a token's lifetime, in eight cells; nothing where that is not known.
 func bar(s flow.Status) string {
 	const cells = 8
@@ -53,8 +62,8 @@ func bar(s flow.Status) string {
 	}
 	left := time.Duration(max(0, *s.ExpiresIn)) * time.Second
 	life := s.ExpiresAt.Sub(*s.ObtainedAt)
-	full := int(min(cells, (cells*left+life-1)/life)) // rounded up: nothing is shown as empty that is not
-	return strings.Repeat("█", full) + strings.Repeat("░", cells-full)
+	filled := int(min(cells, (cells*left+life-1)/life)) // rounded up: nothing is shown as empty that is not
+	return strings.Repeat(full, filled) + strings.Repeat(empty, cells-filled)
 }
 
 // about rounds a duration to its largest unit.

@@ -1,11 +1,46 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
 	"mcpauth/pkg/flow"
 )
+
+// On a terminal the state and the bar have one colour, and five columns fit 80; a pipe sees neither colour nor bar.
+func TestStatusBars(t *testing.T) {
+	obtained := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	expires, half, over := obtained.Add(time.Hour), int64(1800), int64(-60)
+	name, other := "notes", "old"
+	list := []flow.Status{
+		{Name: &name, State: "valid", ExpiresAt: &expires, ExpiresIn: &half, ObtainedAt: &obtained, Refreshable: true, Scopes: []string{strings.Repeat("scope ", 20)}},
+		{Name: &other, State: "expired", ExpiresAt: &expires, ExpiresIn: &over, ObtainedAt: &obtained},
+	}
+	o, out := testOutput(80)
+	o.outColour = true
+	if err := o.statusTable(list); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\x1b[32mvalid\x1b[0m", "\x1b[32m████░░░░\x1b[0m in 30m", "\x1b[31mexpired\x1b[0m", "\x1b[31m░░░░░░░░\x1b[0m 1m ago"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %q", want, out)
+		}
+	}
+	plain := strings.NewReplacer("\x1b[32m", "", "\x1b[31m", "", "\x1b[0m", "").Replace(out.String())
+	for line := range strings.Lines(plain) {
+		if n := len([]rune(strings.TrimSpace(line))); n > 80 || strings.Contains(line, "\x1b") {
+			t.Errorf("%d columns: %q", n, line)
+		}
+	}
+	o, out = testOutput(0)
+	if err := o.statusTable(list); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b█░") {
+		t.Errorf("piped: %q", out)
+	}
+}
 
 func TestBar(t *testing.T) {
 	obtained := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)

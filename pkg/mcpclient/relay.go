@@ -154,6 +154,9 @@ func (r *relay) request(ctx context.Context, m message, data []byte) {
 	run := func() {
 		defer cancel()
 		r.forward(ctx, m, data)
+		if r.base.Err() != nil {
+			return // see cancelPending
+		}
 		r.mu.Lock()
 		delete(r.pending, id)
 		r.mu.Unlock()
@@ -203,16 +206,17 @@ func (r *relay) drain(ctx context.Context) {
 	}
 }
 
-// end ends the session (2025-11-25, Streamable HTTP, Session Management).
+// end ends the session (2025-11-25, Streamable HTTP, Session Management), and what is under way in it.
 func (r *relay) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	r.cancelPending(ctx)
 	r.mu.Lock()
 	session := r.session
 	r.mu.Unlock()
 	if session == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
 	req, err := r.newRequest(ctx, http.MethodDelete, message{})
 	if err != nil {
 		return
@@ -220,6 +224,33 @@ func (r *relay) end() {
 	if res, err := r.w.send(req, nil, true); err == nil {
 		discard(res)
 	}
+}
+
+// cancelPending tells a legacy server that nobody waits for its answers any more; the end of a connection does not say so (2025-11-25,
+// Streamable HTTP, Sending Messages to the Server). A modern server saw its streams end.
+func (r *relay) cancelPending(ctx context.Context) {
+	var ids []string
+	r.mu.Lock()
+	for id, p := range r.pending {
+		if !p.modern {
+			ids = append(ids, id)
+		}
+	}
+	r.mu.Unlock()
+	var sent sync.WaitGroup
+	for _, id := range ids {
+		sent.Go(func() {
+			data := fmt.Appendf(nil, `{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":%s,"reason":"the program has ended"}}`, id)
+			req, err := r.newRequest(ctx, http.MethodPost, message{})
+			if err != nil {
+				return
+			}
+			if res, err := r.w.send(req, data, true); err == nil {
+				discard(res)
+			}
+		})
+	}
+	sent.Wait()
 }
 
 // write writes one message as a line. Line ends in it stand between members and become blanks; around it there are none, which not
