@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -147,7 +148,7 @@ func fileName(b mcpclient.Block, tool string, number int) string {
 	}
 	name = safeName(name)
 	if name == "" {
-		name = fmt.Sprintf("%s-%d", safeName(tool), number)
+		name = fmt.Sprintf("%s-%d", cmp.Or(safeName(tool), "result"), number)
 	}
 	if ext := extension(b); ext != "" && !strings.EqualFold(path.Ext(name), ext) && !(ext == ".jpg" && strings.EqualFold(path.Ext(name), ".jpeg")) {
 		name += ext
@@ -163,14 +164,14 @@ func safeName(name string) string {
 		}
 		return '_'
 	}, name[:min(len(name), 100)])
-	name = strings.Trim(strings.TrimLeft(name, ".-"), "_")
+	name = strings.TrimRight(strings.TrimLeft(name, "._-"), "._")
 	stem, _, _ := strings.Cut(strings.ToUpper(name), ".")
 	switch {
 	case stem == "CON" || stem == "PRN" || stem == "AUX" || stem == "NUL",
 		len(stem) == 4 && (strings.HasPrefix(stem, "COM") || strings.HasPrefix(stem, "LPT")):
 		return "_" + name
 	}
-	return strings.TrimRight(name, ".")
+	return name
 }
 
 // extension is that of a media type; a table of our own, because that of the system differs from machine to machine.

@@ -23,6 +23,8 @@ func TestFileName(t *testing.T) {
 		{"jpeg is jpg", mcpclient.Block{Type: "image", Name: "a.JPEG", MIMEType: "image/jpeg"}, "a.JPEG"},
 		{"climbing", mcpclient.Block{Type: "resource", URI: "file:///../../etc/passwd", MIMEType: "text/plain"}, "passwd.txt"},
 		{"climbing by name", mcpclient.Block{Type: "resource", Name: "../../.bashrc"}, "bashrc"},
+		{"hidden behind what is replaced", mcpclient.Block{Type: "resource", Name: "/ .bashrc"}, "bashrc"},
+		{"hidden behind what is dropped", mcpclient.Block{Type: "resource", Name: "_-_.0_."}, "0"},
 		{"dots only", mcpclient.Block{Type: "resource", Name: "..", MIMEType: "text/plain"}, "draw-1.txt"},
 		{"a device", mcpclient.Block{Type: "resource", Name: "con.txt", MIMEType: "text/plain"}, "_con.txt"},
 		{"control characters", mcpclient.Block{Type: "resource", Name: "a\x1b[2Jb\nc.txt", MIMEType: "text/plain"}, "a__2Jb_c.txt"},
@@ -34,11 +36,12 @@ func TestFileName(t *testing.T) {
 }
 
 func FuzzFileName(f *testing.F) {
-	f.Add("image", "../x", "file:///a/../..", "image/png")
-	f.Add("resource", "\\\\host\\share", "C:\\x", "")
-	plain := regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]*$`)
-	f.Fuzz(func(t *testing.T, kind, name, uri, mime string) {
-		got := fileName(mcpclient.Block{Type: kind, Name: name, URI: uri, MIMEType: mime}, "t", 1)
+	f.Add("image", "../x", "file:///a/../..", "image/png", "t")
+	f.Add("resource", "\\\\host\\share", "C:\\x", "", "con")
+	f.Add("resource", "_.0", "", "", "_-_")
+	plain := regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]*$`)
+	f.Fuzz(func(t *testing.T, kind, name, uri, mime, tool string) {
+		got := fileName(mcpclient.Block{Type: kind, Name: name, URI: uri, MIMEType: mime}, tool, 1)
 		if !plain.MatchString(got) || strings.HasSuffix(got, ".") || len(got) > 120 || !filepath.IsLocal(got) {
 			t.Errorf("%q", got)
 		}
