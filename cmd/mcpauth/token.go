@@ -20,7 +20,7 @@ func tokenCommand(p *program) *cli.Command {
 		Name: "token", ArgsUsage: "SERVER",
 		Usage: "print a usable access token, renewed if need be",
 		UsageText: "mcpauth token example\n" +
-			"curl -H \"$(mcpauth token example --header)\" https://mcp.example.com/mcp\n" +
+			"mcpauth token example --header | curl -H @- https://mcp.example.com/mcp\n" +
 			"mcpauth token example --min-ttl 10m --json",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew when less is left; default 60s", Value: time.Minute, Destination: &o.minTTL},
