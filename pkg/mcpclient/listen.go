@@ -57,11 +57,14 @@ func (w *wire) hear(req *http.Request, out io.Writer) {
 		s := &stream{w: w, res: res, body: res.Body, events: newEvents(res.Body, w.max())}
 		_, err = io.Copy(out, s)
 		s.Close()
-		if err != nil || w.c.wait(req.Context(), s.gap()) != nil {
-			return
-		}
-		if s.last != "" {
+		gap := s.gap()
+		if s.last == "" {
+			gap = max(gap, listenRetry) // a server that ends it at once, and wants no pause, would be asked without one
+		} else {
 			last = s.last
+		}
+		if err != nil || w.c.wait(req.Context(), gap) != nil {
+			return
 		}
 	}
 }

@@ -1,13 +1,16 @@
 package mcpclient
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // askingServer is a legacy server that asks its question on the stream of the session, as those on the TypeScript SDK do that do not say
@@ -73,6 +76,7 @@ func (a *askingServer) listen(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
+	io.WriteString(w, "retry: 0\n\n")
 	w.(http.Flusher).Flush()
 	a.mu.Lock()
 	a.breaks--
@@ -134,9 +138,14 @@ func TestNoStreamOfSession(t *testing.T) {
 // A stream that ends is opened again, and the session stays as it is.
 func TestStreamOfSessionEnds(t *testing.T) {
 	a := newAskingServer()
-	a.breaks = 20 // more often than the SDK takes for a failure
+	const breaks = 20
+	a.breaks = breaks // more often than the SDK takes for a failure
 	s := newServer(t, a)
-	c := client(t, s, func(c *Client) { c.Elicit, c.Listen = Policy{Defaults: true}.Elicit, true })
+	pauses := make(chan time.Duration, breaks)
+	c := client(t, s, func(c *Client) {
+		c.Elicit, c.Listen = Policy{Defaults: true}.Elicit, true
+		c.pause = func(_ context.Context, d time.Duration) error { pauses <- d; return nil }
+	})
 	for {
 		if got := callText(t, c, "ask"); got != "nobody listens" {
 			break
@@ -144,6 +153,22 @@ func TestStreamOfSessionEnds(t *testing.T) {
 	}
 	if n := len(s.requests("initialize")); n != 1 {
 		t.Errorf("%d sessions, expected one", n)
+	}
+	for range breaks {
+		if d := <-pauses; d < listenRetry {
+			t.Errorf("a stream without events is opened again after %s", d)
+		}
+	}
+}
+
+func TestWaitEnds(t *testing.T) {
+	over := errors.New("over")
+	ctx, end := context.WithCancelCause(t.Context())
+	end(over)
+	for _, pause := range []func(context.Context, time.Duration) error{nil, func(context.Context, time.Duration) error { return nil }} {
+		if err := (&Client{pause: pause}).wait(ctx, 0); !errors.Is(err, over) {
+			t.Errorf("waiting after the end: %v", err)
+		}
 	}
 }
 

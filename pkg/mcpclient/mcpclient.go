@@ -110,8 +110,11 @@ func (c *Client) clock() time.Time {
 	return time.Now()
 }
 
-// wait pauses between attempts.
+// wait pauses between attempts. After the end of ctx it never returns nil, so that whoever tries again and again comes to an end.
 func (c *Client) wait(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	if c.pause != nil {
 		return c.pause(ctx, d)
 	}
