@@ -78,8 +78,8 @@ func (m *machine) words(args []string) []string {
 	return args
 }
 
-// start starts the program; SERVER among the arguments is the server's address.
-func (m *machine) start(t *testing.T, args ...string) *process {
+// prepare makes a run of the program; SERVER among the arguments is the server's address.
+func (m *machine) prepare(t *testing.T, args ...string) *process {
 	t.Helper()
 	path, err := built()
 	if err != nil {
@@ -88,6 +88,13 @@ func (m *machine) start(t *testing.T, args ...string) *process {
 	p := &process{args: m.words(args)}
 	p.Cmd = exec.Command(path, p.args...)
 	p.Env, p.Dir, p.Stdout, p.Stderr = m.env, m.home, &p.stdout, &p.stderr
+	return p
+}
+
+// start starts it.
+func (m *machine) start(t *testing.T, args ...string) *process {
+	t.Helper()
+	p := m.prepare(t, args...)
 	if err := p.Start(); err != nil {
 		t.Error(err)
 	}

@@ -99,8 +99,8 @@ func (c *Client) fallBack(ctx context.Context, modern *session) error {
 func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 	versions := legacyVersions
 	c.mu.Lock()
-	if v := c.server().version; v != "" && v != modernVersion && v != versions[0] {
-		versions = append([]string{v}, versions...)
+	if v := c.server().version; v != "" && v != modernVersion {
+		versions = []string{v} // a server that does not speak it any more is asked from the beginning, see connect
 	}
 	c.mu.Unlock()
 	var err error

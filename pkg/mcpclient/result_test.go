@@ -1,0 +1,38 @@
+package mcpclient
+
+import (
+	"testing"
+)
+
+// Every kind of content is read, in either alphabet of base64; what is broken says so and nothing is lost of Raw.
+func TestDecodeResult(t *testing.T) {
+	for _, tt := range []struct {
+		name, raw string
+		want      Block
+		broken    bool
+	}{
+		{"text", `{"type":"text","text":"a\nb \u00e9"}`, Block{Type: "text", Text: "a\nb é"}, false},
+		{"picture", `{"type":"image","mimeType":"image/png","data":"+/8="}`, Block{Type: "image", MIMEType: "image/png", Data: []byte{0xfb, 0xff}}, false},
+		{"without padding", `{"type":"audio","data":"+/8"}`, Block{Type: "audio", Data: []byte{0xfb, 0xff}}, false},
+		{"the alphabet of addresses", `{"type":"audio","data":"-_8="}`, Block{Type: "audio", Data: []byte{0xfb, 0xff}}, false},
+		{"escaped", `{"type":"audio","data":"\u002b\/8="}`, Block{Type: "audio", Data: []byte{0xfb, 0xff}}, false},
+		{"empty", `{"type":"image","data":""}`, Block{Type: "image", Data: []byte{}}, false},
+		{"no base64", `{"type":"image","data":"*"}`, Block{Type: "image"}, true},
+		{"no text", `{"type":"image","data":7}`, Block{Type: "image"}, true},
+		{"resource of text", `{"type":"resource","resource":{"uri":"demo://a","mimeType":"text/plain","text":"x"}}`, Block{Type: "resource", URI: "demo://a", MIMEType: "text/plain", Text: "x"}, false},
+		{"resource of bytes", `{"type":"resource","resource":{"uri":"demo://a","blob":"AA=="}}`, Block{Type: "resource", URI: "demo://a", Data: []byte{0}}, false},
+		{"link", `{"type":"resource_link","name":"n","uri":"https://example.com/"}`, Block{Type: "resource_link", Name: "n", URI: "https://example.com/"}, false},
+		{"what nobody knows yet", `{"type":"hologram","x":1}`, Block{Type: "hologram"}, false},
+	} {
+		raw := `{"_meta":{"a":1.0},"content":[` + tt.raw + `],"structuredContent":{"n":1.0},"isError":true}`
+		r, err := decodeResult([]byte(raw))
+		if err != nil || len(r.Content) != 1 || string(r.Raw) != raw || string(r.Structured) != `{"n":1.0}` || !r.IsError {
+			t.Fatalf("%s: %+v, %v", tt.name, r, err)
+		}
+		got, want := r.Content[0], tt.want
+		if got.Type != want.Type || got.Text != want.Text || got.MIMEType != want.MIMEType || got.Name != want.Name || got.URI != want.URI ||
+			string(got.Data) != string(want.Data) || (got.Broken != nil) != tt.broken {
+			t.Errorf("%s: %+v\nexpected %+v", tt.name, got, want)
+		}
+	}
+}
