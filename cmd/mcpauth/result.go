@@ -131,6 +131,7 @@ func (d *saveDir) save(name string, data []byte) (string, error) {
 		}
 		_, err = f.Write(data)
 		if err = errors.Join(err, f.Close()); err != nil {
+			_ = d.root.Remove(try) // half a picture is none
 			return "", &configError{message: "--save-dir: " + err.Error()}
 		}
 		return path.Join(d.name, try), nil

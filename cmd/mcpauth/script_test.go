@@ -27,9 +27,10 @@ import (
 )
 
 // The stories run the program as users do: every mcpauth and browser in them is a process of its own.
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"mcpauth": recordedMain, "browser": browserMain, "visitor": visitorMain})
-}
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
+
+// programs are what this test binary is when it is called by these names.
+var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain, "visitor": visitorMain}
 
 // TestStories runs testdata/*.txtar. Each story has a demo server of its own: $SERVER is its address, $ISSUER its authorization server.
 //
