@@ -72,6 +72,8 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 	for name, commands := range map[string][][]string{
 		"terminal/tools":                        {{"tools", "SERVER"}, {"tools", "SERVER", "echo"}},
 		"terminal/tool-name":                    {{"tools", "SERVER"}},
+		"terminal/tool-default":                 {{"tools", "SERVER", "echo"}},
+		"call/question-terminal":                {{"call", "SERVER", "echo", "text=x"}},
 		"terminal/tool-result":                  {{"call", "SERVER", "echo", "text=x"}},
 		"terminal/rpc-error":                    {{"call", "SERVER", "echo", "text=x"}, {"call", "SERVER", "echo", "text=x", "--json"}},
 		"terminal/error-page":                   {{"call", "SERVER", "add", "a:=1", "b:=2"}},

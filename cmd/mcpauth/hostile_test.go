@@ -29,6 +29,7 @@ type fate struct {
 	exit     int
 	says     string   // on stderr, a regular expression
 	args     []string // the command; nil: login SERVER
+	stdin    string
 	honest   []string // what is done before the attack begins; nil: login SERVER, for attacks that come later
 	stranger bool     // somebody else is spoken to, without a secret
 	good     bool     // the command comes to a good end in spite of the attack
@@ -41,6 +42,11 @@ func fates() map[string]fate {
 	harmless := fate{exit: exitDone, good: true}
 	call := []string{"call", "SERVER", "echo", "text=x"}
 	after := func(exit int, says string) fate { return fate{exit: exit, says: says, args: call, good: true} }
+	visiting := func(says string) fate {
+		return fate{exit: exitSecurity, says: "wants an address opened.*" + says, args: slices.Concat(call, []string{"--elicit", "defaults"}), good: true}
+	}
+	relayed := fate{exit: exitDone, args: []string{"proxy", "SERVER"}, good: true,
+		stdin: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`}
 	foreign := refused(`resource is .*expected "https://mcp.attack.example/mcp"`)
 	issuer := refused("issuer is .*expected")
 	iss := refused("iss is .*expected|has none")
@@ -150,6 +156,24 @@ func fates() map[string]fate {
 		"token/reflected-rpc":       after(exitTool, `\[redacted\]`),
 		"token/reflected-challenge": after(exitAuth, "scope|403"),
 
+		"call/question-javascript": visiting("scheme"),
+		"call/question-file":       visiting("scheme"),
+		"call/question-http":       visiting("https is required"),
+		"call/question-loopback":   visiting("this machine"),
+		"call/question-dash":       visiting(""),
+		"call/question-command":    visiting("not a URL|plain name"),
+		"call/question-password":   visiting("credentials"),
+		"call/question-required":   visiting("scheme"),
+		"call/question-terminal":   after(exitNetwork, "(?s)all is well.*declined.*10 times"),
+		"call/question-other":      after(exitNetwork, "not offered"),
+		"call/sse-endpoint":        after(exitSecurity, "not on the origin of the MCP server"),
+		"call/sse-endpoint-http":   after(exitSecurity, "not on the origin of the MCP server"),
+		"call/sse-endpoint-port":   after(exitSecurity, "not on the origin of the MCP server"),
+		"call/batch-reflected":     {exit: exitTool, says: "1 of 1 calls failed", args: []string{"call", "SERVER", "--batch", "-"}, stdin: `{"tool":"echo","arguments":{"text":"x"}}`, good: true},
+		"call/proxy-reflected":     relayed,
+		"call/proxy-error-page":    relayed,
+		"call/proxy-redirect":      relayed,
+
 		"terminal/token-error":         {exit: exitAuth, says: "all is well"},
 		"terminal/token-error-huge":    {exit: exitAuth, says: "AAA"},
 		"terminal/registration-error":  {exit: exitAuth, says: "all is well"},
@@ -164,6 +188,8 @@ func fates() map[string]fate {
 		"terminal/scopes-supported":    harmless,
 		"terminal/tools":               {args: []string{"tools", "SERVER"}, good: true},
 		"terminal/tool-name":           {args: []string{"tools", "SERVER"}, good: true},
+		"terminal/tool-schema":         {args: []string{"tools", "SERVER", "echo"}, good: true},
+		"terminal/tool-default":        {args: []string{"tools", "SERVER", "echo"}, good: true},
 		"terminal/tool-result":         after(exitDone, ""), // on a pipe it stays as it is; see TestTerminalIsNotCommanded
 		"terminal/rpc-error":           after(exitTool, "all is well"),
 		"terminal/error-page":          after(exitNetwork, "all is well"),
@@ -224,6 +250,7 @@ func play(t *testing.T, a attack.Attack, f fate) {
 	if f.args == nil {
 		f.args = []string{"login", "SERVER"}
 	}
+	v.stdin = f.stdin
 	code := v.run(f.args...)
 	if code != f.exit {
 		t.Errorf("exit %d, want %d\n%.2000s", code, f.exit, v.stderr.String())
@@ -281,6 +308,7 @@ type victim struct {
 	home           string
 	env            []string
 	umask          bool // the program begins with an umask of 0
+	stdin          string
 	stdout, stderr bytes.Buffer
 }
 
@@ -309,7 +337,7 @@ func (v *victim) run(args ...string) int {
 	if v.umask {
 		cmd = exec.CommandContext(ctx, "sh", append([]string{"-c", `umask 0; exec mcpauth "$@"`, "sh"}, args...)...)
 	}
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = v.env, v.home, &v.stdout, &v.stderr
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = v.env, v.home, strings.NewReader(v.stdin), &v.stdout, &v.stderr
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {

@@ -43,7 +43,7 @@ type Attack struct {
 
 // All returns the table.
 func All() []Attack {
-	return slices.Concat(addresses(), identity(), answers(), callbacks(), tokens(), terminal())
+	return slices.Concat(addresses(), identity(), answers(), callbacks(), tokens(), calls(), terminal())
 }
 
 // find returns an attack by its name.

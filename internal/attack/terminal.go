@@ -51,6 +51,8 @@ func terminal() []Attack {
 			}},
 		edit("tools", "in the names, titles and descriptions of tools", `"description":"`, true),
 		edit("tool-name", "in the names of tools", `"name":"`, true),
+		edit("tool-schema", "in the descriptions of a tool's arguments", `"description":"`, true),
+		edit("tool-default", "in the types and names of a tool's arguments", `"type":"`, true),
 		{Name: "terminal/tool-result", What: "in what a tool gives", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.ReplaceAll(s, `"text":"x"`, `"text":"x`+inner+`"`)
 		}},

@@ -96,9 +96,9 @@ func (r *relay) refused(ctx context.Context, m message, req *http.Request, res *
 		r.fail(ctx, m, r.w.statusError(req, res, text, ""))
 	case m.id == nil || m.method == "":
 	case sameID(string(refusal.id), string(m.id)):
-		r.write([]byte(text))
+		r.write(r.harmless(refusal, []byte(text)))
 	default:
-		r.write(joinedFailure(m.id, refusal.failure))
+		r.write(r.harmless(refusal, joinedFailure(m.id, refusal.failure)))
 	}
 }
 
@@ -144,8 +144,20 @@ func (r *relay) pass(request message, h http.Header, data []byte) (answered bool
 			r.note(m.result)
 		}
 	}
-	r.write(data)
+	r.write(r.harmless(m, data))
 	return answered
+}
+
+// harmless takes the credentials out of a server's errors and notifications: the program behind never had them. Results are data, and
+// stay as they are.
+func (r *relay) harmless(m message, data []byte) []byte {
+	if m.result != nil {
+		return data
+	}
+	if clean := []byte(r.c.clean(string(data))); valid(clean) {
+		return clean
+	}
+	return rpcFailure(m.id, -32000, "the server's words hold a credential, and are left out")
 }
 
 // resumed reads an event stream, and asks for its rest where it is cut off and the server keeps one (2025-11-25, Streamable HTTP,
