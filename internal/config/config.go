@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,8 +24,8 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// maxSize bounds a configuration file, in bytes.
-const maxSize = 1 << 20
+// maxSize bounds a configuration file, in bytes. Claude Code keeps the history of all projects in the file of its servers.
+const maxSize = 32 << 20
 
 // ErrUnknown says that a file has no entry of that name.
 var ErrUnknown = errors.New("no such server")
@@ -116,13 +117,17 @@ func why(err error) string {
 
 // Load reads a file. The error is an *Error.
 func Load(path string) (*File, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.Size() > maxSize {
-		return nil, &Error{Path: path, Reason: "larger than 1 MiB"}
-	}
-	data, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, &Error{Path: path, Reason: why(err)}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	switch {
+	case err != nil:
+		return nil, &Error{Path: path, Reason: why(err)}
+	case len(data) > maxSize:
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d MiB", maxSize>>20)}
 	}
 	return parse(path, data)
 }
