@@ -49,11 +49,25 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, err
 	}
 	report.LoggedIn = cred.hasToken() || cred.Client.ID != ""
+	unlockLogin, err := c.keepLoginsOut(ctx, t)
+	if errors.Is(err, keystore.ErrBusy) {
+		if !o.KeepClient {
+			report.Warnings = append(report.Warnings, "a login to this server is under way; its client registration is left in place")
+		}
+		o.KeepClient = true
+	} else if err != nil {
+		return report, err
+	} else {
+		defer unlockLogin()
+	}
 	if cred.hasToken() {
 		report.Revoked = c.revokeAll(ctx, cred, &report)
 	}
-	if o.KeepClient && cred.Client.Kind == dcr.Dynamic {
-		kept := Credential{Server: cred.Server, Profile: cred.Profile, Issuer: cred.Issuer, Client: cred.Client, generation: cred.generation}
+	if o.KeepClient && (cred.Client.Kind == dcr.Dynamic || cred.NextClient != nil) {
+		kept := Credential{Server: cred.Server, Profile: cred.Profile, NextClient: cred.NextClient, generation: cred.generation}
+		if cred.Client.Kind == dcr.Dynamic {
+			kept.Issuer, kept.Client = cred.Issuer, cred.Client
+		}
 		return report, c.save(context.WithoutCancel(ctx), t, &kept)
 	}
 	if deletable(cred.Client) || cred.NextClient != nil {
@@ -63,6 +77,13 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	}
 	report.ClientDeleted = c.deleteClient(ctx, cred, &report)
 	return report, c.forget(context.WithoutCancel(ctx), t)
+}
+
+// keepLoginsOut holds the lock of logins, or fails with keystore.ErrBusy at once: a login that waits for its answer uses the registration.
+func (c *Client) keepLoginsOut(ctx context.Context, t Target) (unlock func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, 0)
+	defer cancel()
+	return c.Store.Lock(ctx, t.key(), "login")
 }
 
 // forget deletes the credential and its notes.

@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -71,6 +72,37 @@ func TestLogoutInOrder(t *testing.T) {
 				t.Errorf("the journal is left: %+v, %v", lines, err)
 			}
 		})
+	}
+}
+
+// A login that waits for its answer keeps its client, whether that is stored already or new.
+func TestLogoutBesideALogin(t *testing.T) {
+	for _, first := range []bool{true, false} {
+		b := newBench(t, demo.Options{})
+		if !first {
+			b.login(t)
+		}
+		c := b.client(t)
+		reports := make(chan LogoutReport, 1)
+		c.Open = func(wait context.Context, address string) error {
+			report, err := b.c.Logout(ctx, b.t, LogoutOptions{})
+			if err != nil {
+				t.Error(err)
+			}
+			reports <- report
+			return b.c.Open(wait, address)
+		}
+		if _, err := c.Login(ctx, b.t, LoginOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		report := <-reports
+		if report.ClientDeleted || report.Revoked == first || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "under way") {
+			t.Errorf("first login %v: %+v", first, report)
+		}
+		if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthNever})); err != nil {
+			t.Error(err)
+		}
+		b.counts(t, map[string]int{"registered": 1, "unregistered": 0})
 	}
 }
 
