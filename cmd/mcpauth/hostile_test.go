@@ -47,6 +47,8 @@ func fates() map[string]fate {
 	}
 	relayed := fate{exit: exitDone, args: []string{"proxy", "SERVER"}, good: true,
 		stdin: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`}
+	oldRelayed := relayed
+	oldRelayed.stdin = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`
 	foreign := refused(`resource is .*expected "https://mcp.attack.example/mcp"`)
 	issuer := refused("issuer is .*expected")
 	iss := refused("iss is .*expected|has none")
@@ -172,6 +174,7 @@ func fates() map[string]fate {
 		"call/batch-reflected":     {exit: exitTool, says: "1 of 1 calls failed", args: []string{"call", "SERVER", "--batch", "-"}, stdin: `{"tool":"echo","arguments":{"text":"x"}}`, good: true},
 		"call/proxy-reflected":     relayed,
 		"call/proxy-error-page":    relayed,
+		"call/proxy-sse-endpoint":  oldRelayed,
 		"call/proxy-redirect":      relayed,
 
 		"terminal/token-error":         {exit: exitAuth, says: "all is well"},

@@ -18,8 +18,8 @@ func proxyCommand(p *program) *cli.Command {
 			"mcpauth proxy https://mcp.example.com/mcp --quiet\n" +
 			"claude mcp add example -- mcpauth proxy example",
 		Description: "Speaks MCP over standard input and output, a JSON-RPC message a line, and\n" +
-			"forwards it over Streamable HTTP. It runs until its input ends, without a limit\n" +
-			"of time unless --timeout sets one.",
+			"forwards it over Streamable HTTP, or HTTP+SSE where a server has only that. It\n" +
+			"runs until its input ends, without a limit of time unless --timeout sets one.",
 		Action: func(cx *cli.Context) error {
 			word, err := oneServer(cx)
 			if err != nil {

@@ -57,6 +57,7 @@ func calls() []Attack {
 		{Name: "call/proxy-error-page", What: "an error page with escape sequences and the token, for `proxy`", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, Nasty+r.Header.Get("Authorization")+strings.Repeat("A", 500_000), http.StatusBadGateway)
 		}},
+		{Name: "call/proxy-sse-endpoint", What: "an endpoint of HTTP+SSE of another origin, for `proxy`", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},
 		{Name: "call/proxy-redirect", What: "the MCP server redirects to another origin, for `proxy`", Later: true, At: "POST " + mcpPath, Do: away(http.StatusTemporaryRedirect)},
 	}
 }

@@ -41,6 +41,7 @@ type relay struct {
 	opened, initialized []byte                     // initialize and notifications/initialized as the program sent them
 	session, version    string                     // of the legacy session; version is empty where there is none
 	listening           context.CancelFunc         // ends the stream of the session; nil: there is none
+	old                 *oldSession                // with a server of 2024-11-05; nil: none
 	pending             map[string]pending         // by id
 	annotated           map[string]json.RawMessage // input schemas that want arguments in headers, by tool
 }
@@ -55,8 +56,8 @@ type pending struct {
 // session. Requests that come to nothing are answered with a JSON-RPC error. The error is that of ctx, of reading or of writing; a read
 // of in that is under way when ctx ends is left alone.
 //
-// Servers of 2024-11-05 (HTTP+SSE) are not relayed to. A program that speaks 2026-07-28 gets the refusal of an earlier server, and
-// takes the older handshake by itself.
+// A program that speaks 2026-07-28 gets the refusal of an earlier server, and takes the older handshake by itself. With that, servers of
+// 2024-11-05 (HTTP+SSE) are spoken to as well.
 func (c *Client) Relay(ctx context.Context, in io.Reader, out io.Writer) error {
 	w, err := c.wire(eraLegacy)
 	if err != nil {
@@ -140,6 +141,10 @@ func (r *relay) take(ctx context.Context, data []byte) {
 func (r *relay) initialize(ctx context.Context, m message, data []byte) {
 	r.mu.Lock()
 	r.opened, r.session, r.version = data, "", ""
+	if r.old != nil {
+		r.old.end(nil)
+		r.old = nil
+	}
 	r.mu.Unlock()
 	r.forward(ctx, m, data)
 }
@@ -173,13 +178,16 @@ func (r *relay) cancelled(ctx context.Context, m message, data []byte) {
 	id := member(m.params, "requestId")
 	r.mu.Lock()
 	p, known := r.pending[string(id)]
-	legacy := r.version != ""
+	legacy, old := r.version != "", r.old
 	r.mu.Unlock()
 	switch {
 	case known && p.modern:
 		p.cancel()
 	case known || legacy:
 		r.notify(ctx, m, data)
+	}
+	if old != nil {
+		old.settle(id)
 	}
 }
 
@@ -210,10 +218,13 @@ func (r *relay) drain(ctx context.Context) {
 func (r *relay) end() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	r.cancelPending(ctx)
 	r.mu.Lock()
-	session := r.session
+	session, old := r.session, r.old
 	r.mu.Unlock()
+	if old != nil {
+		return // its stream has ended, and the session with it
+	}
+	r.cancelPending(ctx)
 	if session == "" {
 		return
 	}

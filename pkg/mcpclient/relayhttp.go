@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"mcpauth/internal/httpx"
 )
 
 const (
@@ -53,6 +55,10 @@ func (r *relay) newRequest(ctx context.Context, method string, m message) (*http
 func (r *relay) forward(ctx context.Context, m message, data []byte) {
 	var renewed, refetched bool
 	for {
+		if s := r.oldSession(); s != nil {
+			r.forwardOld(ctx, s, m, data)
+			return
+		}
 		req, err := r.newRequest(ctx, http.MethodPost, m)
 		if err != nil {
 			r.fail(ctx, m, err)
@@ -81,6 +87,15 @@ func (r *relay) forward(ctx context.Context, m message, data []byte) {
 		case m.method == "tools/call" && !refetched && string(member(refusal.failure, "code")) == "-32020":
 			refetched = true
 			r.refetch(ctx, m)
+		case m.method == "initialize" && oldTransport(&StatusError{StatusCode: res.StatusCode}):
+			var foreign *httpx.AddressError
+			if _, err := r.openOld(); errors.As(err, &foreign) {
+				r.fail(ctx, m, err)
+				return
+			} else if err != nil {
+				r.refused(ctx, m, req, res, text, refusal)
+				return
+			}
 		default:
 			r.refused(ctx, m, req, res, text, refusal)
 			return
