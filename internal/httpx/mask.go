@@ -16,46 +16,34 @@ const (
 	window    = 12 // bytes of a secret in a row that count as a part of it
 )
 
-// Mask replaces every occurrence of a hidden text in s, and of every part of one that is at least window long.
+// Mask replaces every occurrence of a hidden text in s, and of every part of one that is at least window long. s may be as large as a
+// server likes: what is remembered is of the hidden texts.
 func Mask(s string, hidden []string) string {
-	at := map[string][]int{}
-	for i := 0; i+window <= len(s); i++ {
-		at[s[i:i+window]] = append(at[s[i:i+window]], i)
-	}
-	covered := make([]bool, len(s))
-	cover := func(from, n int) {
-		for i := from; i < from+n; i++ {
-			covered[i] = true
-		}
-	}
+	parts := map[string]bool{}
+	var sizes []int
 	for _, h := range hidden {
-		if len(h) < window {
-			for from := 0; ; from++ {
-				i := strings.Index(s[from:], h)
-				if i < 0 {
-					break
-				}
-				from += i
-				cover(from, len(h))
-			}
-			continue
+		size := min(len(h), window)
+		if !slices.Contains(sizes, size) {
+			sizes = append(sizes, size)
 		}
-		for i := 0; i+window <= len(h); i++ {
-			for _, from := range at[h[i:i+window]] {
-				cover(from, window)
-			}
+		for i := 0; i+size <= len(h); i++ {
+			parts[h[i:i+size]] = true
 		}
 	}
 	var b strings.Builder
-	for i := range covered {
-		switch {
-		case !covered[i]:
-			b.WriteByte(s[i])
-		case i == 0 || !covered[i-1]:
-			b.WriteString(redacted)
+	end := 0 // of what is written, or hidden
+	for i := range len(s) {
+		for _, n := range sizes {
+			if i+n > len(s) || !parts[s[i:i+n]] {
+				continue
+			}
+			if i > end || b.Len() == 0 {
+				b.WriteString(s[end:i] + redacted)
+			}
+			end = max(end, i+n)
 		}
 	}
-	return b.String()
+	return b.String() + s[end:]
 }
 
 var percent = regexp.MustCompile(`%[0-9A-F]{2}`)

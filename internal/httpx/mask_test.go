@@ -41,3 +41,11 @@ func TestMask(t *testing.T) {
 		}
 	}
 }
+
+// A server may answer with an error of hundreds of megabytes: what is remembered does not grow with it.
+func TestMaskOfHugeText(t *testing.T) {
+	huge, hidden := strings.Repeat("0123456789abcdefghij", 50_000), Forms([]string{"canary-token-canary-token"})
+	if n := testing.AllocsPerRun(1, func() { Mask(huge, hidden) }); n > 100 {
+		t.Errorf("%.0f allocations for a text of %d bytes", n, len(huge))
+	}
+}
