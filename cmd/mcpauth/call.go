@@ -40,7 +40,7 @@ func callCommand(p *program) *cli.Command {
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it as well when the call leads to a login; repeatable or space separated", Destination: &o.scopes},
 			&cli.BoolFlag{Name: "idempotent", Usage: "the call may be sent again after a lost connection", Destination: &o.idempotent},
 			&cli.StringFlag{Name: "batch", Usage: "`FILE` one {\"tool\",\"arguments\",\"id\"?} a line, - for standard input; one {\"id\",\"result\"|\"error\"} a line as they finish", Destination: &o.batch},
-			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` so many calls of a batch at a time; default 4", Destination: &o.parallel},
+			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` so many calls of a batch at a time, 1 to 64; default 4", Destination: &o.parallel},
 			&cli.BoolFlag{Name: "no-cache", Usage: "ask the server for what is remembered of it", Destination: &o.noCache},
 		},
 		Action: func(cx *cli.Context) error {
