@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -150,4 +151,26 @@ func TestEncryptedStore(t *testing.T) {
 	m.does(t, exitDone, echo...)
 	m.counts(t, map[string]int{"refresh": 1, "login": 1})
 	m.does(t, exitDone, "logout", "SERVER")
+}
+
+// A folder that is gone altogether, or its record, holds no login, and every command says so: none trusts what the index remembers.
+func TestStoreGone(t *testing.T) {
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER")
+	for _, path := range []string{m.record(t), m.folder()} {
+		if err := os.Rename(path, path+".aside"); err != nil {
+			t.Fatal(err)
+		}
+		for _, verb := range []string{"status", "token", "refresh"} {
+			m.does(t, exitAuth, verb, "SERVER")
+		}
+		if p := m.does(t, exitDone, "status", "--json"); strings.TrimSpace(p.stdout.String()) != "[]" {
+			t.Errorf("without %s: status shows %s", path, &p.stdout)
+		}
+		if err := os.Rename(path+".aside", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.does(t, exitDone, "refresh", "SERVER")
+	m.counts(t, map[string]int{"refresh": 1, "login": 1})
 }

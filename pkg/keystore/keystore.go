@@ -21,6 +21,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -341,16 +343,27 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 	return nil
 }
 
-// List returns what the index knows, without opening the store. Damaged entries are reported in the error; the others still come.
+// List returns what the index knows, without opening the store; records whose files are gone are left out. Damaged entries are reported in
+// the error; the others still come.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	all, err := s.index.list()
 	var entries []Entry
 	for _, e := range all {
-		if shown, ok := e.shown(); ok {
+		if shown, ok := s.shown(e); ok {
 			entries = append(entries, shown)
 		}
 	}
 	return entries, errors.Join(err, ctx.Err())
+}
+
+// shown is an entry as others see it. One whose file is gone is not shown: a look at the folder costs nothing, as one at a keychain would.
+func (s *Store) shown(e entry) (Entry, bool) {
+	shown, ok := e.shown()
+	if ok && shown.Backend == File && s.file.dir != "" {
+		_, err := os.Lstat(s.file.path(e.Key.name()))
+		ok = !errors.Is(err, fs.ErrNotExist)
+	}
+	return shown, ok
 }
 
 // Entry returns what the index knows of one credential, without opening the store; absence is ErrNotFound.
@@ -359,7 +372,7 @@ func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
 	if err != nil {
 		return Entry{}, fail("entry", "index", err)
 	}
-	if shown, ok := e.shown(); ok {
+	if shown, ok := s.shown(e); ok {
 		return shown, nil
 	}
 	return Entry{}, fail("entry", "index", ErrNotFound)
