@@ -20,11 +20,7 @@ func (m *machine) folder() string { return filepath.Join(m.home, ".local", "shar
 
 func (m *machine) record(t *testing.T) string {
 	t.Helper()
-	found, err := filepath.Glob(filepath.Join(m.folder(), "*.credential"))
-	if err != nil || len(found) != 1 {
-		t.Fatalf("%d records are stored, %v", len(found), err)
-	}
-	return found[0]
+	return only(t, filepath.Join(m.folder(), "*.credential"))
 }
 
 // Whatever is wrong with the store: exit 6 from every command that needs it, with words that say what it is; no token is spent, nothing is
@@ -57,6 +53,8 @@ func TestStoreTrouble(t *testing.T) {
 			do: func(p string) error { return aside(p, func() error { return os.Symlink(p+".aside", p) }) }},
 		{name: "the record is open to others", at: recordOf, says: "open to others|chmod 600",
 			do: func(p string) error { return os.Chmod(p, 0o644) }, undo: func(p string) error { return os.Chmod(p, 0o600) }},
+		{name: "the index is a link", at: stateOf("index/*.json"), says: "symbolic link",
+			do: func(p string) error { return aside(p, func() error { return os.Symlink(p+".aside", p) }) }},
 		{name: "the record is empty", at: recordOf, says: "not a record of mcpauth",
 			do: func(p string) error { return change(p, func([]byte) []byte { return nil }) }},
 		{name: "half a record", at: recordOf, says: "incomplete, changed",
@@ -108,6 +106,21 @@ func TestStoreTrouble(t *testing.T) {
 
 func folderOf(m *machine, _ *testing.T) string { return m.folder() }
 func recordOf(m *machine, t *testing.T) string { return m.record(t) }
+
+func stateOf(pattern string) func(*machine, *testing.T) string {
+	return func(m *machine, t *testing.T) string {
+		return only(t, filepath.Join(m.home, ".local", "state", "mcpauth", pattern))
+	}
+}
+
+func only(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%d files are %s, %v", len(found), pattern, err)
+	}
+	return found[0]
+}
 
 // failsInTheStore wants exit 6 and certain words of a command.
 func (m *machine) failsInTheStore(t *testing.T, says string, args ...string) {

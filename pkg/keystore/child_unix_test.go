@@ -186,6 +186,17 @@ func TestInsecureFiles(t *testing.T) {
 	}
 }
 
+// A link in place of the lock is noticed before anybody is asked for anything, though the probe does without that lock.
+func TestLockIsALink(t *testing.T) {
+	s := openFile(t, t.TempDir(), "")
+	s.put(t, testKey(), "canary")
+	lock := s.lockPath(testKey(), LockCredential)
+	if err := errors.Join(os.Rename(lock, lock+".aside"), os.Symlink(lock+".aside", lock)); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
+}
+
 // foreign gives something to another user. Whoever is not root cannot: then a file of root's takes its place.
 func foreign(path string) error {
 	if os.Geteuid() == 0 {

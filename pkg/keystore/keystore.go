@@ -327,6 +327,9 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 	if err != nil {
 		return fail("probe", "", err)
 	}
+	if err := makeLockFile(s.o.StateDir, s.lockPath(key, LockCredential)); err != nil { // it may be held just now
+		return fail("probe", "", err)
+	}
 	wait, cancel := context.WithTimeout(ctx, s.o.Timeout)
 	defer cancel()
 	unlock, err := s.Lock(wait, key, "probe") // probes share one item
