@@ -99,6 +99,9 @@ func (i IDP) clientAuth() token.ClientAuth {
 const maxSecretFile = 64 << 10
 
 func readFile(what, file string) ([]byte, error) {
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // opening a pipe may take for ever
+		return nil, fmt.Errorf("%w: %s %s is no regular file; it is read again at every renewal", ErrOptions, what, file)
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
