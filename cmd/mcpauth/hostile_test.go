@@ -24,188 +24,6 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// fate is how an attack ends.
-type fate struct {
-	exit     int
-	says     string   // on stderr, a regular expression
-	args     []string // the command; nil: login SERVER
-	stdin    string
-	honest   []string // what is done before the attack begins; nil: login SERVER, for attacks that come later
-	stranger bool     // somebody else is spoken to, without a secret
-	good     bool     // the command comes to a good end in spite of the attack
-}
-
-// fates is what becomes of each attack of package attack. SERVER stands for the address.
-func fates() map[string]fate {
-	refused := func(says string) fate { return fate{exit: exitSecurity, says: says} }
-	broken := func(says string) fate { return fate{exit: exitNetwork, says: says} }
-	harmless := fate{exit: exitDone, good: true}
-	call := []string{"call", "SERVER", "echo", "text=x"}
-	after := func(exit int, says string) fate { return fate{exit: exit, says: says, args: call, good: true} }
-	visiting := func(says string) fate {
-		return fate{exit: exitSecurity, says: "wants an address opened.*" + says, args: slices.Concat(call, []string{"--elicit", "defaults"}), good: true}
-	}
-	relayed := fate{exit: exitDone, args: []string{"proxy", "SERVER"}, good: true,
-		stdin: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`}
-	oldRelayed := relayed
-	oldRelayed.stdin = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`
-	foreign := refused(`resource is .*expected "https://mcp.attack.example/mcp"`)
-	issuer := refused("issuer is .*expected")
-	iss := refused("iss is .*expected|has none")
-	all := map[string]fate{
-		"address/challenge-http":                refused("http://evil.example/metadata.*https is required"),
-		"address/challenge-file":                refused("file:.*scheme"),
-		"address/challenge-metadata-service":    refused("169.254.169.254.*https is required"),
-		"address/challenge-loopback":            refused("this machine"),
-		"address/challenge-dash":                refused("scheme"),
-		"address/challenge-long":                refused("longer than 8 kB"),
-		"address/issuer-javascript":             refused("javascript:.*scheme"),
-		"address/issuer-password":               refused("credentials"),
-		"address/issuer-lookalike":              refused("not a plain name"),
-		"address/issuer-loopback":               refused("this machine"),
-		"address/issuer-spelt-loopback":         refused("not a plain name"),
-		"address/issuer-newline":                refused("control characters"),
-		"address/issuer-escape":                 refused("control characters"),
-		"address/issuer-long":                   refused("longer than 8 kB"),
-		"address/issuer-fragment":               refused("fragment"),
-		"address/authorize-javascript":          refused("authorization_endpoint.*(scheme|control)"),
-		"address/authorize-data":                refused("authorization_endpoint.*scheme"),
-		"address/authorize-file":                refused("authorization_endpoint.*scheme"),
-		"address/authorize-http":                refused("authorization_endpoint.*https is required"),
-		"address/authorize-host-command":        refused("authorization_endpoint.*(not a URL|plain name)"),
-		"address/authorize-path-command":        harmless,
-		"address/authorize-dash":                refused("authorization_endpoint.*"),
-		"address/authorize-loopback":            refused("authorization_endpoint.*this machine"),
-		"address/token-http":                    refused("token_endpoint.*https is required"),
-		"address/token-loopback":                refused("token_endpoint.*this machine"),
-		"address/token-link-local":              refused("token_endpoint.*local link"),
-		"address/token-ipv6-loopback":           refused("token_endpoint.*this machine"),
-		"address/registration-http":             refused("registration_endpoint.*https is required"),
-		"address/revocation-http":               refused("revocation_endpoint.*https is required"),
-		"address/registration-management":       {honest: []string{"login", "SERVER"}, args: []string{"logout", "SERVER"}},
-		"address/registration-management-port":  {honest: []string{"login", "SERVER"}, args: []string{"logout", "SERVER"}},
-		"address/device-verification":           {exit: exitSecurity, says: "verification.*scheme", args: []string{"login", "SERVER", "--grant", "device_code"}},
-		"address/error-uri":                     {exit: exitAuth, says: "invalid_request"},
-		"address/redirect-metadata-to-http":     refused("redirect.*https is required"),
-		"address/redirect-metadata-to-loopback": refused("redirect.*this machine"),
-		"address/redirect-metadata-to-file":     refused("redirect.*scheme"),
-		"address/redirect-resource-to-stranger": {exit: exitSecurity, says: "resource is missing", stranger: true},
-
-		"identity/resource-foreign":     foreign,
-		"identity/resource-port":        foreign,
-		"identity/resource-suffix":      foreign,
-		"identity/resource-credentials": foreign,
-		"identity/resource-missing":     refused("resource is missing"),
-		"identity/resource-long":        foreign,
-		"identity/many-issuers":         {exit: exitNetwork, says: "and 9990 more.*tried"},
-		"identity/mix-up":               refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
-		"identity/issuer-foreign":       issuer,
-		"identity/issuer-case":          issuer,
-		"identity/issuer-port":          issuer,
-		"identity/issuer-encoding":      issuer,
-		"identity/issuer-missing":       issuer,
-		"identity/iss-foreign":          iss,
-		"identity/iss-case":             iss,
-		"identity/iss-slash":            iss,
-		"identity/iss-port":             iss,
-		"identity/iss-encoding":         iss,
-		"identity/iss-missing":          iss,
-		"identity/iss-foreign-error":    iss,
-		"identity/pkce-missing":         refused("code_challenge_methods_supported is missing"),
-		"identity/pkce-plain":           refused("without S256"),
-		"identity/issuer-changed": {exit: exitSecurity, says: "as2.attack.example", good: true, honest: []string{"login", "SERVER", "--client-id", "demo-public"},
-			args: []string{"login", "SERVER", "--client-id", "demo-public"}},
-
-		"answer/endless-metadata":     broken("larger than 1 MiB"),
-		"answer/endless-resource":     broken("larger than 1 MiB"),
-		"answer/endless-registration": broken("larger than 1 MiB"),
-		"answer/endless-token":        broken("larger than 1 MiB"),
-		"answer/endless-call":         {exit: exitNetwork, says: "deadline|timed? ?out", args: slices.Concat(call, []string{"--timeout", "700ms"}), good: true},
-		"answer/endless-stream":       {exit: exitNetwork, says: "deadline|timed? ?out", args: slices.Concat(call, []string{"--timeout", "700ms"}), good: true},
-		"answer/endless-header":       broken("no document"),
-		"answer/informational":        broken("no document"),
-		"answer/drip":                 {exit: exitNetwork, says: "deadline|timed? ?out|timeout", args: []string{"login", "SERVER", "--timeout", "700ms"}},
-		"answer/drip-token":           {exit: exitNetwork, says: "deadline|timed? ?out|timeout", args: []string{"refresh", "SERVER", "--timeout", "1500ms"}, good: true},
-		"answer/gzip-bomb":            broken("larger than 1 MiB"),
-		"answer/deep":                 broken("nested deeper"),
-		"answer/duplicate-member":     broken("token_endpoint.*twice"),
-		"answer/folded-member":        harmless,
-		"answer/wrong-type":           broken("not a metadata document"),
-		"answer/nul":                  broken("not a metadata document"),
-		"answer/mark":                 broken("not a metadata document"),
-		"answer/page":                 broken("not a metadata document"),
-		"answer/two-values":           broken("more follows"),
-		"answer/redirect-loop":        broken("more than 5 redirects"),
-		"answer/token-307":            {exit: exitAuth, says: "evil.example.*follows no redirect"},
-		"answer/token-308":            {exit: exitAuth, says: "evil.example.*follows no redirect"},
-		"answer/registration-307":     {exit: exitAuth, says: "307"},
-		"answer/truncated-token":      broken("broke off"),
-		"answer/token-page":           broken("token endpoint"),
-
-		"callback/repeated-code": broken("code appears twice"),
-		"callback/repeated-iss":  broken("iss appears twice"),
-		"callback/nothing":       broken("neither code nor error"),
-
-		"token/newline":             broken("no header may carry"),
-		"token/refresh-newline":     broken("not printable"),
-		"token/mac":                 broken(`token_type is "mac"`),
-		"token/missing":             broken("no access_token"),
-		"token/reflected":           {exit: exitAuth, says: `\[redacted\]`},
-		"token/redirect-307":        after(exitNetwork, "redirects to https://evil.example"),
-		"token/redirect-308":        after(exitNetwork, "redirects to https://evil.example"),
-		"token/redirect-302":        after(exitNetwork, "redirects to https://evil.example"),
-		"token/reflected-status":    after(exitNetwork, `\[redacted\]`),
-		"token/reflected-rpc":       after(exitTool, `\[redacted\]`),
-		"token/reflected-challenge": after(exitAuth, "scope|403"),
-
-		"call/question-javascript": visiting("scheme"),
-		"call/question-file":       visiting("scheme"),
-		"call/question-http":       visiting("https is required"),
-		"call/question-loopback":   visiting("this machine"),
-		"call/question-dash":       visiting(""),
-		"call/question-command":    visiting("not a URL|plain name"),
-		"call/question-password":   visiting("credentials"),
-		"call/question-required":   visiting("scheme"),
-		"call/question-terminal":   after(exitNetwork, "(?s)all is well.*declined.*10 times"),
-		"call/question-other":      after(exitNetwork, "not offered"),
-		"call/sse-endpoint":        after(exitSecurity, "not on the origin of the MCP server"),
-		"call/sse-endpoint-http":   after(exitSecurity, "not on the origin of the MCP server"),
-		"call/sse-endpoint-port":   after(exitSecurity, "not on the origin of the MCP server"),
-		"call/batch-reflected":     {exit: exitTool, says: "1 of 1 calls failed", args: []string{"call", "SERVER", "--batch", "-"}, stdin: `{"tool":"echo","arguments":{"text":"x"}}`, good: true},
-		"call/proxy-reflected":     relayed,
-		"call/proxy-error-page":    relayed,
-		"call/proxy-sse-endpoint":  oldRelayed,
-		"call/proxy-redirect":      relayed,
-
-		"terminal/token-error":         {exit: exitAuth, says: "all is well"},
-		"terminal/token-error-huge":    {exit: exitAuth, says: "AAA"},
-		"terminal/registration-error":  {exit: exitAuth, says: "all is well"},
-		"terminal/authorization-error": {exit: exitAuth, says: "all is well"},
-		"terminal/script":              {exit: exitAuth, says: "access_denied"},
-		"terminal/resource":            foreign,
-		"terminal/issuer":              issuer,
-		"terminal/client-id":           {exit: exitAuth, says: "no usable client_id"},
-		"terminal/client-id-huge":      {exit: exitAuth, says: "no usable client_id"},
-		"terminal/scopes-huge":         refused("authorization request.*longer than 8 kB"),
-		"terminal/scope":               harmless,
-		"terminal/scopes-supported":    harmless,
-		"terminal/tools":               {args: []string{"tools", "SERVER"}, good: true},
-		"terminal/tool-name":           {args: []string{"tools", "SERVER"}, good: true},
-		"terminal/tool-schema":         {args: []string{"tools", "SERVER", "echo"}, good: true},
-		"terminal/tool-default":        {args: []string{"tools", "SERVER", "echo"}, good: true},
-		"terminal/tool-result":         after(exitDone, ""), // on a pipe it stays as it is; see TestTerminalIsNotCommanded
-		"terminal/rpc-error":           after(exitTool, "all is well"),
-		"terminal/error-page":          after(exitNetwork, "all is well"),
-		"terminal/status-line":         after(exitNetwork, "malformed"),
-	}
-	for _, a := range attack.All() {
-		if strings.HasPrefix(a.Name, "callback/") && a.Do == nil {
-			all[a.Name] = harmless // it is answered 4xx, and the wait goes on
-		}
-	}
-	return all
-}
-
 func TestHostileWorld(t *testing.T) {
 	expected := fates()
 	var wait sync.WaitGroup
@@ -273,7 +91,7 @@ func (v *victim) check(t *testing.T, f fate) {
 	if s := v.world.Strangers(); len(s) > 0 && !f.stranger {
 		t.Errorf("strangers were asked: %q", s)
 	}
-	for _, secret := range v.world.Good().Secrets() {
+	for _, secret := range v.world.Secrets() {
 		if attack.Holds(v.stderr.String(), secret) || attack.Holds(v.stdout.String(), secret) {
 			t.Errorf("a secret (%.12s…) is shown", secret)
 		}
@@ -317,8 +135,11 @@ type victim struct {
 
 func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 	home := t.TempDir()
+	if err := os.WriteFile(filepath.Join(home, "id-token"), []byte(w.IDToken()), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	v := &victim{world: w, home: home}
-	v.env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "MCPAUTH_KEYSTORE=file", "BROWSER=visitor " + stranger, "VISITS=" + filepath.Join(home, "visits"),
+	v.env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "MCPAUTH_KEYSTORE=file", "IDP_SECRET=demo-cs-idp", "BROWSER=visitor " + stranger, "VISITS=" + filepath.Join(home, "visits"),
 		"TMPDIR=" + os.TempDir(), "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"), "USERPROFILE=" + home,
 		"GORACE=atexit_sleep_ms=0"}, w.Env()...)
 	return v

@@ -75,4 +75,5 @@ const (
 	serverPath   = "/.well-known/oauth-authorization-server"
 	tokenPath    = "/token"
 	registerPath = "/register"
+	providerPath = "/idp/token"
 )

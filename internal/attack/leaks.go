@@ -12,7 +12,7 @@ import (
 // Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server.
 func (w *World) Leaks() []string {
 	var leaks []string
-	secrets := w.good.Secrets()
+	secrets := w.Secrets()
 	for _, r := range w.Requests() {
 		text := r.URL + "\n" + r.Body
 		for name, values := range r.Header {

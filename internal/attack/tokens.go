@@ -17,12 +17,20 @@ func tokens() []Attack {
 	later := func(name, what string, do http.HandlerFunc) Attack {
 		return Attack{Name: "token/" + name, What: what, Later: true, At: "POST " + mcpPath, Do: do}
 	}
+	provider := func(name, what string, do http.HandlerFunc) Attack {
+		return Attack{Name: "token/provider-" + name, What: what, At: "POST " + providerPath, Do: do}
+	}
 	return []Attack{
 		answer("newline", "an access token with a line end begins another header", `{"access_token":"abcdefgh\r\nX-Injected: yes","token_type":"Bearer"}`),
 		answer("refresh-newline", "the same in a refresh token", `{"access_token":"abcdefgh","refresh_token":"r\r\nX-Injected: yes","token_type":"Bearer"}`),
 		answer("mac", "a token of a type that is not bearer", `{"access_token":"abcdefgh","token_type":"mac"}`),
 		answer("missing", "a token answer without a token", `{"token_type":"Bearer"}`),
 		{Name: "token/reflected", What: "the token endpoint puts what it was sent into its error", At: "POST " + tokenPath, Do: reflect},
+		provider("redirect", "the enterprise's identity provider redirects to another origin, so that the ID token follows (RFC 8693)", away(http.StatusTemporaryRedirect)),
+		provider("reflected", "the identity provider puts what it was sent into its error", reflect),
+		provider("newline", "the identity provider's assertion begins another header", body(`{"access_token":"abcdefgh\r\nX-Injected: yes",`+
+			`"token_type":"N_A","issued_token_type":"urn:ietf:params:oauth:token-type:id-jag"}`)),
+		{Name: "token/provider-http", What: "the identity provider's address, as the user was told it, is plain http"},
 		later("redirect-307", "the MCP server redirects to another origin with 307, so that the token follows", away(http.StatusTemporaryRedirect)),
 		later("redirect-308", "the same with 308", away(http.StatusPermanentRedirect)),
 		later("redirect-302", "the same with 302", away(http.StatusFound)),

@@ -37,15 +37,16 @@ type Request struct {
 
 // World is a running attack.
 type World struct {
-	attack Attack
-	good   *demo.Server
-	key    *ecdsa.PrivateKey
-	ca     *x509.Certificate
-	caFile string
-	proxy  net.Listener
-	trap   net.Listener // a service of this machine that a remote server must not reach
-	server *http.Server // serves the insides of tunnels, and plain requests
-	done   chan struct{}
+	attack  Attack
+	good    *demo.Server
+	idToken string
+	key     *ecdsa.PrivateKey
+	ca      *x509.Certificate
+	caFile  string
+	proxy   net.Listener
+	trap    net.Listener // a service of this machine that a remote server must not reach
+	server  *http.Server // serves the insides of tunnels, and plain requests
+	done    chan struct{}
 
 	mu       sync.Mutex
 	begun    bool
@@ -75,6 +76,7 @@ func (w *World) start() error {
 	if w.good, err = demo.Start(demo.Options{SeparateIssuer: true, Settings: w.attack.Set}); err != nil {
 		return err
 	}
+	w.idToken = w.good.IDToken("", 0)
 	if err := w.authority(); err != nil {
 		return err
 	}
@@ -124,8 +126,11 @@ func (w *World) Env() []string {
 	return []string{"HTTPS_PROXY=" + address, "HTTP_PROXY=" + address, "NO_PROXY=", "ATTACK_CA=" + w.caFile}
 }
 
-// Good is the server that the attack spoils.
-func (w *World) Good() *demo.Server { return w.good }
+// IDToken is the user's, for an enterprise's identity provider.
+func (w *World) IDToken() string { return w.idToken }
+
+// Secrets returns all that the good server gave or was sent, and what the user brought.
+func (w *World) Secrets() []string { return append(w.good.Secrets(), w.idToken, "demo-cs-idp") }
 
 // Trap is the address of a service on this machine.
 func (w *World) Trap() string { return "http://" + w.trap.Addr().String() }
