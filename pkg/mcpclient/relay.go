@@ -21,7 +21,8 @@ import (
 
 const (
 	notifyTimeout = time.Minute     // for what is sent in order, so that one that hangs does not hold up the rest for ever
-	lastAnswers   = 3 * time.Second // for answers that are under way when the program has nothing more to say
+	lastAnswers   = 3 * time.Second // for what is under way when the program has nothing more to say
+	readAhead     = 100             // messages behind one that is sent in order
 )
 
 // relay is one run of Client.Relay.
@@ -67,21 +68,25 @@ func (c *Client) Relay(ctx context.Context, in io.Reader, out io.Writer) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := &relay{c: c, w: w, base: ctx, out: out, broken: stop, pending: map[string]pending{}, annotated: map[string]json.RawMessage{}}
-	err = r.read(ctx, in)
+	begun, late := context.WithCancel(ctx)
+	defer late()
+	err = r.read(begun, in, func() { time.AfterFunc(lastAnswers, late) })
 	if err == nil {
-		r.drain(ctx)
+		r.drain(begun)
 	}
 	stop(nil)
 	r.end()
 	return err
 }
 
-// read takes one message after the other.
-func (r *relay) read(ctx context.Context, in io.Reader) error {
-	lines, ended := make(chan []byte), make(chan error, 1)
-	go func() { // apart, because a read cannot be interrupted
+// read takes one message after the other, until the last one or the end of the run. ended is called when there is nothing more to read,
+// which is noticed behind a message that hangs as well.
+func (r *relay) read(ctx context.Context, in io.Reader, ended func()) error {
+	lines := make(chan []byte, readAhead)
+	var reason error // set when lines is closed
+	go func() {      // apart, because a read cannot be interrupted
 		l := &lineReader{r: bufio.NewReaderSize(in, 64<<10), max: int(r.w.max())}
-		for {
+		for reason == nil {
 			data, size, err := l.line()
 			if size > l.max {
 				err = fmt.Errorf("%w: a message has more than %d bytes", errTooLarge, l.max)
@@ -89,27 +94,28 @@ func (r *relay) read(ctx context.Context, in io.Reader) error {
 			if len(bytes.TrimSpace(data)) > 0 && (err == nil || err == io.EOF) {
 				select {
 				case lines <- data:
-				case <-ctx.Done():
+				case <-r.base.Done():
 					return
 				}
 			}
-			if err != nil {
-				ended <- err
-				return
-			}
+			reason = err
 		}
+		close(lines)
+		ended()
 	}()
 	for {
 		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case err := <-ended:
-			if err == io.EOF {
-				err = nil
+		case <-r.base.Done():
+			return context.Cause(r.base)
+		case data, more := <-lines:
+			switch {
+			case more:
+				r.take(ctx, bytes.TrimSpace(data))
+			case reason == io.EOF:
+				return nil
+			default:
+				return reason
 			}
-			return err
-		case data := <-lines:
-			r.take(ctx, bytes.TrimSpace(data))
 		}
 	}
 }
@@ -127,11 +133,11 @@ func (r *relay) take(ctx context.Context, data []byte) {
 		r.initialized = data
 		r.mu.Unlock()
 		r.notify(ctx, m, data)
-		r.listen(ctx, 0)
+		r.listen(0)
 	case m.method == "notifications/cancelled":
 		r.cancelled(ctx, m, data)
 	case ok && m.method != "" && m.id != nil:
-		r.request(ctx, m, data)
+		r.request(m, data)
 	default: // notifications, responses, and the batches of 2025-03-26
 		r.notify(ctx, m, data)
 	}
@@ -150,8 +156,8 @@ func (r *relay) initialize(ctx context.Context, m message, data []byte) {
 }
 
 // request sends a request, and writes what comes back.
-func (r *relay) request(ctx context.Context, m message, data []byte) {
-	ctx, cancel := context.WithCancel(ctx)
+func (r *relay) request(m message, data []byte) {
+	ctx, cancel := context.WithCancel(r.base)
 	id := string(m.id)
 	r.mu.Lock()
 	r.pending[id] = pending{modern: requestVersion(m) != "", cancel: cancel}
@@ -174,20 +180,18 @@ func (r *relay) request(ctx context.Context, m message, data []byte) {
 }
 
 // cancelled passes a cancellation on: to a modern server by closing the stream of the request (2026-07-28, Streamable HTTP, Cancellation).
+// An earlier one is told, and need not answer the request any more (2025-11-25, Cancellation).
 func (r *relay) cancelled(ctx context.Context, m message, data []byte) {
 	id := member(m.params, "requestId")
 	r.mu.Lock()
 	p, known := r.pending[string(id)]
-	legacy, old := r.version != "", r.old
+	legacy := r.version != ""
 	r.mu.Unlock()
-	switch {
-	case known && p.modern:
-		p.cancel()
-	case known || legacy:
+	if known && !p.modern || !known && legacy {
 		r.notify(ctx, m, data)
 	}
-	if old != nil {
-		old.settle(id)
+	if known {
+		p.cancel()
 	}
 }
 
@@ -205,11 +209,8 @@ func (r *relay) drain(ctx context.Context) {
 		r.requests.Wait()
 		close(done)
 	}()
-	t := time.NewTimer(lastAnswers)
-	defer t.Stop()
 	select {
 	case <-done:
-	case <-t.C:
 	case <-ctx.Done():
 	}
 }
@@ -277,6 +278,9 @@ func (r *relay) write(message []byte) {
 	}
 	r.writing.Lock()
 	defer r.writing.Unlock()
+	if r.base.Err() != nil {
+		return // the writer is the caller's again
+	}
 	if _, err := r.out.Write(append(line, '\n')); err != nil {
 		r.broken(fmt.Errorf("the program does not read any more: %w", err))
 	}

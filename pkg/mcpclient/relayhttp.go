@@ -89,7 +89,7 @@ func (r *relay) forward(ctx context.Context, m message, data []byte) {
 			r.refetch(ctx, m)
 		case m.method == "initialize" && oldTransport(&StatusError{StatusCode: res.StatusCode}):
 			var foreign *httpx.AddressError
-			if _, err := r.openOld(); errors.As(err, &foreign) {
+			if _, err := r.openOld(ctx); errors.As(err, &foreign) {
 				r.fail(ctx, m, err)
 				return
 			} else if err != nil {

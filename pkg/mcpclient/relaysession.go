@@ -14,8 +14,8 @@ import (
 const steady = 10 * time.Second
 
 // listen opens the stream, in place of the one there is. losses is how often in a row the session was found lost by the stream alone.
-func (r *relay) listen(ctx context.Context, losses int) {
-	ctx, cancel := context.WithCancel(ctx)
+func (r *relay) listen(losses int) {
+	ctx, cancel := context.WithCancel(r.base)
 	r.mu.Lock()
 	if r.listening != nil {
 		r.listening()
@@ -142,6 +142,6 @@ func (r *relay) renew(ctx context.Context, old string, losses int) error {
 		return r.w.networkError(req, err)
 	}
 	discard(res)
-	r.listen(r.base, losses)
+	r.listen(losses)
 	return nil
 }

@@ -38,12 +38,14 @@ func (r *relay) oldSession() *oldSession {
 	return r.old
 }
 
-// openOld opens a session, in place of one that the relay may have.
-func (r *relay) openOld() (s *oldSession, err error) {
-	ctx, end := context.WithCancelCause(r.base) // it outlives the message that it is opened for
-	late := time.AfterFunc(endpointTimeout, func() { end(context.DeadlineExceeded) })
+// openOld opens a session, in place of one that the relay may have. It outlives the message that it is opened for.
+func (r *relay) openOld(opening context.Context) (s *oldSession, err error) {
+	ctx, end := context.WithCancelCause(r.base)
+	opening, cancel := context.WithTimeout(opening, endpointTimeout)
+	defer cancel()
+	stop := context.AfterFunc(opening, func() { end(context.Cause(opening)) })
 	defer func() {
-		late.Stop()
+		stop()
 		if err != nil {
 			end(err)
 		}
@@ -193,7 +195,7 @@ func (r *relay) reopenOld(ctx context.Context, ended *oldSession) (*oldSession, 
 	if current != ended {
 		return current, nil // another message was faster
 	}
-	s, err := r.openOld()
+	s, err := r.openOld(ctx)
 	if err != nil {
 		return nil, err
 	}
