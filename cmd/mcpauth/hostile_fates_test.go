@@ -149,6 +149,7 @@ func fates() map[string]fate {
 		"token/redirect-302":        after(exitNetwork, "redirects to https://evil.example"),
 		"token/reflected-status":    after(exitNetwork, `\[redacted\]`),
 		"token/reflected-rpc":       after(exitTool, `\[redacted\]`),
+		"token/reflected-trace":     {exit: exitTool, says: `< Server: [A-Za-z0-9]*\[redacted\]`, args: slices.Concat(call, []string{"--verbose"}), good: true},
 		"token/reflected-challenge": after(exitAuth, "scope|403"),
 
 		"call/question-javascript": visiting("scheme"),

@@ -3,6 +3,7 @@
 package attack
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -39,6 +40,11 @@ func tokens() []Attack {
 		}),
 		later("reflected-rpc", "the MCP server puts the token into a JSON-RPC error", func(w http.ResponseWriter, r *http.Request) {
 			rpcError(w, r, "cannot use "+r.Header.Get("Authorization"))
+		}),
+		later("reflected-trace", "the same in base64, behind other words, and in a header, for --verbose", func(w http.ResponseWriter, r *http.Request) {
+			hidden := base64.StdEncoding.EncodeToString([]byte(":" + r.Header.Get("Authorization")))
+			w.Header().Set("Server", hidden)
+			rpcError(w, r, "cannot use "+hidden)
 		}),
 		later("reflected-challenge", "the MCP server puts the token into its challenge", func(w http.ResponseWriter, r *http.Request) {
 			_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")

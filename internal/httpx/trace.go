@@ -5,7 +5,6 @@ package httpx
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -122,10 +121,7 @@ func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte)
 func (t *tracer) print(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, secret := range t.secrets {
-		s = strings.ReplaceAll(s, secret, redacted)
-	}
-	io.WriteString(t.out, s)
+	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, t.secrets), "�")) // a part that is hidden may end within a letter
 }
 
 // learn remembers a secret in the forms in which it may come back.
@@ -135,11 +131,8 @@ func (t *tracer) learn(secret string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, s := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), base64.StdEncoding.EncodeToString([]byte(secret)),
-		base64.RawURLEncoding.EncodeToString([]byte(secret))} {
-		if !slices.Contains(t.secrets, s) {
-			t.secrets = append(t.secrets, s)
-		}
+	if !slices.Contains(t.secrets, secret) { // the raw form is the first of its forms
+		t.secrets = append(t.secrets, Forms([]string{secret})...)
 	}
 }
 
