@@ -88,6 +88,7 @@ func fates() map[string]fate {
 		"identity/resource-long":        foreign,
 		"identity/many-issuers":         {exit: exitNetwork, says: "and 9990 more.*tried"},
 		"identity/mix-up":               refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
+		"identity/endpoint-elsewhere":   harmless,
 		"identity/issuer-foreign":       issuer,
 		"identity/issuer-case":          issuer,
 		"identity/issuer-port":          issuer,
