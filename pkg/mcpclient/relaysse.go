@@ -179,6 +179,9 @@ func (r *relay) say(ctx context.Context, s *oldSession, m message, data []byte, 
 	case <-w.over:
 		return nil
 	case <-s.stream.Done():
+		if isClosed(w.over) {
+			return nil // both came before the answer to the POST
+		}
 		return r.w.networkError(req, context.Cause(s.stream))
 	case <-ctx.Done():
 		return context.Cause(ctx)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 )
 
 // oldServer is a server of 2024-11-05: answers come on the stream, which can be cut.
@@ -140,5 +141,41 @@ func TestRelayNoOldTransport(t *testing.T) {
 		if got := relayed(t, client(t, s), initializeMessage); !strings.Contains(got["0"], "another version, please") {
 			t.Errorf("%s: %q", kind, got)
 		}
+	}
+}
+
+// hasty is a server of 2024-11-05 whose stream brings an answer and ends before the POST is answered.
+type hasty struct{ stream *io.PipeWriter }
+
+func (h *hasty) RoundTrip(req *http.Request) (*http.Response, error) {
+	res := accepted(req)
+	switch {
+	case req.Method == http.MethodGet:
+		in, out := io.Pipe()
+		h.stream = out
+		go io.WriteString(out, "event: endpoint\ndata: /messages\n\n")
+		res = stub(req, http.Header{}, nil)
+		res.Header.Set("Content-Type", "text/event-stream")
+		res.Body, res.ContentLength = in, -1
+	case req.URL.Path != "/messages":
+		res.StatusCode = http.StatusMethodNotAllowed
+	default:
+		io.WriteString(h.stream, `data: {"jsonrpc":"2.0","id":0,"result":{}}`+"\n\n")
+		h.stream.Close()
+		synctest.Wait()
+	}
+	return res, nil
+}
+
+// What was answered does not fail as well.
+func TestRelayOldTransportAnswersOnce(t *testing.T) {
+	for range 20 { // which of two channels is seen first is left to chance
+		synctest.Test(t, func(t *testing.T) {
+			c := &Client{URL: "http://127.0.0.1/mcp", HTTP: &http.Client{Transport: &hasty{}}}
+			got := relayed(t, c, initializeMessage)
+			if want := `{"jsonrpc":"2.0","id":0,"result":{}}`; got["0"] != want {
+				t.Errorf("the program hears %s", got["0"])
+			}
+		})
 	}
 }
