@@ -59,21 +59,26 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 	var calls sync.WaitGroup
 	var telling sync.Mutex
 	var told error
-	for reading.Err() == nil {
-		select {
-		case <-reading.Done():
-		case l := <-lines:
-			calls.Go(func() {
-				defer func() { <-slots }()
-				r, err := c.callLine(ctx, l, b.Timeout)
-				telling.Lock()
-				defer telling.Unlock()
-				if err := b.Done(l.id, r, err); err != nil && told == nil {
-					told = err
-					stop(err)
-				}
-			})
+	call := func(l line) {
+		defer func() { <-slots }()
+		r, err := c.callLine(ctx, l, b.Timeout)
+		telling.Lock()
+		defer telling.Unlock()
+		if err := b.Done(l.id, r, err); err != nil && told == nil {
+			told = err
+			stop(err)
 		}
+	}
+	for range n {
+		calls.Go(func() { // for many calls, so that its stack grows once
+			for reading.Err() == nil {
+				select {
+				case <-reading.Done():
+				case l := <-lines:
+					call(l)
+				}
+			}
+		})
 	}
 	calls.Wait()
 	err := context.Cause(reading)

@@ -31,7 +31,7 @@ type events struct {
 }
 
 func newEvents(r io.Reader, max int64) *events {
-	return &events{r: bufio.NewReaderSize(r, 32<<10), max: max}
+	return &events{r: bufio.NewReader(r), max: max}
 }
 
 // next returns the next event, io.EOF at the end. An event that the end cuts off is dropped, as the standard says: half a result is none.

@@ -85,10 +85,16 @@ func unquote(raw []byte) string {
 	if len(raw) < 2 || raw[0] != '"' {
 		return ""
 	}
+	if inner := raw[1 : len(raw)-1]; raw[len(raw)-1] == '"' && !bytes.ContainsFunc(inner, encoded) {
+		return string(inner)
+	}
 	var s string
 	_ = json.Unmarshal(raw, &s)
 	return s
 }
+
+// encoded reports whether a character of a JSON string may stand for something else than itself. Most names have none.
+func encoded(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 // quote encodes a string as JSON, with no more escapes than needed.
 func quote(s string) json.RawMessage {

@@ -162,15 +162,16 @@ func (l *toolList) tools() func(func(json.RawMessage) bool) {
 	}
 }
 
-// find returns the definition of a tool and the names of all.
+// find returns the definition of a tool, or the names of all where there is no such tool.
 func (l *toolList) find(name string) (def json.RawMessage, names []string) {
 	for t := range l.tools() {
 		n := unquote(member(t, "name"))
-		if names = append(names, n); n == name && def == nil {
-			def = t
+		if n == name {
+			return t, nil
 		}
+		names = append(names, n)
 	}
-	return def, names
+	return nil, names
 }
 
 func parseTool(raw json.RawMessage) Tool {
