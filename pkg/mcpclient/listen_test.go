@@ -75,9 +75,6 @@ func (a *askingServer) listen(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	io.WriteString(w, "retry: 0\n\n")
-	w.(http.Flusher).Flush()
 	a.mu.Lock()
 	a.breaks--
 	ends := a.breaks >= 0
@@ -86,6 +83,9 @@ func (a *askingServer) listen(w http.ResponseWriter, r *http.Request) {
 	}
 	stream := a.stream
 	a.mu.Unlock()
+	w.Header().Set("Content-Type", "text/event-stream")
+	io.WriteString(w, "retry: 0\n\n")
+	w.(http.Flusher).Flush() // a call may come at once
 	if ends {
 		return
 	}
