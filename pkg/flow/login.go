@@ -55,7 +55,7 @@ type attempt struct {
 //  3. discover the server's authorization
 //  4. obtain tokens by the grant, which registers a client where one is needed
 //  5. store the credential, which reads back; the old one is usable until then
-//  6. revoke the old grant where the server can
+//  6. revoke the old grant, and delete the client registration that is used no more, where the server can
 //
 // A client registration that the server turns out to have forgotten is made anew, once.
 func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, error) {
@@ -299,5 +299,8 @@ func (a *attempt) store(ctx context.Context, old Credential) error {
 		unlock()
 	}
 	a.c.revokeReplaced(ctx, old, stored)
+	if deletable(old.Client) && old.Client.ID != stored.Client.ID {
+		_ = dcr.Delete(ctx, a.c.HTTP, old.Client) // a server that keeps it costs the new login nothing; --verbose shows its answer
+	}
 	return nil
 }

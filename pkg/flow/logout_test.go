@@ -133,6 +133,26 @@ func TestLoginIsStoredBeforeTheOldOneEnds(t *testing.T) {
 	}
 }
 
+// Another callback address needs another registration: the old one ends at the server once the new login is stored, if the server lets it.
+func TestReplacedRegistrationEnds(t *testing.T) {
+	for fault, unregistered := range map[string]int{"clear": 1, "client:status=500": 0} {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		old := b.stored(t).Client.ID
+		b.set(t, fault)
+		var during string
+		b.c.HTTP = before(http.MethodDelete, "/", func() { during = b.stored(t).Client.ID })
+		b.t.CallbackHost = "localhost"
+		b.login(t)
+		if now := b.stored(t).Client.ID; now == old || during != now {
+			t.Errorf("%s: client %q, then %q, which was %q when the old one ended", fault, old, now, during)
+		}
+		b.counts(t, map[string]int{"registered": 2, "unregistered": unregistered})
+		b.login(t)
+		b.counts(t, map[string]int{"registered": 2, "unregistered": unregistered})
+	}
+}
+
 // A revocation that fails costs a new login nothing, and is told.
 func TestReplacedGrantCannotBeRevoked(t *testing.T) {
 	b := newBench(t, demo.Options{})
