@@ -357,7 +357,8 @@ func clientHint(a advice) string {
 
 // allowedHint is for servers that register only clients they have on a list (Figma): nothing is wrong with the user's command.
 func allowedHint(a advice) string {
-	return "the server registers only clients it knows, and mcpauth is none of them: " + clientHint(a)
+	return "the server registers only clients it knows, and mcpauth is none of them: " + clientHint(a) +
+		say("; mcpauth login SERVER --client-name NAME where the operator has put a name on the list for you")(a)
 }
 
 // oauthHint knows the flag for the OAuth errors that a flag can cure.

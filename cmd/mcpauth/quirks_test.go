@@ -67,7 +67,7 @@ func quirks() []quirk {
 
 		// The registration.
 		{name: "200 in place of 201", words: []string{"register:status=200"}, code: "registration_status", strict: "RFC 7591 §3.2.1"},
-		{name: "Figma: 403 in plain text", words: []string{"register:forbidden"}, exit: exitAuth, says: `"Forbidden"(.*\n)+hint: the server registers only clients it knows.*--client-id ID`},
+		{name: "Figma: 403 in plain text", words: []string{"register:forbidden"}, exit: exitAuth, says: `"Forbidden"(.*\n)+hint: the server registers only clients it knows.*--client-id ID.*--client-metadata-url URL.*--client-name NAME`},
 		{name: "GitHub: no registration", words: []string{"metadata:no-registration"}, exit: exitAuth, says: "hint: .*--client-id ID"},
 		{name: "Keycloak: the scope is no realm scope", words: []string{`register:has="\"scope\"",status=400,` + jsonAnswer + `"{\"error\":\"invalid_client_metadata\",\"error_description\":\"Not permitted to use specified clientScope\"}"`},
 			code: "registration_scope", strict: "clientScope"},
@@ -158,6 +158,9 @@ func (q quirk) play(t *testing.T) {
 	code := u.run(append(slices.Clone(args), "--strict")...)
 	if (code == exitDone) != (q.strict == "") || !regexp.MustCompile(q.strict).MatchString(u.stderr.String()) {
 		t.Errorf("strict: exit %d, want %q:\n%s", code, q.strict, u.stderr.String())
+	}
+	if u.run("status", "--json"); strings.Contains(u.stdout.String(), `"strict": true`) != (code == exitDone) {
+		t.Errorf("strict: status shows %s", u.stdout.String())
 	}
 }
 

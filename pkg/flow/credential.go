@@ -150,7 +150,7 @@ func (c Credential) record() (keystore.Record, error) {
 // public returns what may be read without the keychain.
 func (c Credential) public() public {
 	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
-		Registration: c.Client.Kind, Quirks: c.Quirks}
+		Registration: c.Client.Kind, Quirks: c.Quirks, Strict: c.Strict}
 	if c.hasToken() {
 		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
 		p.Refreshable = c.renewable()

@@ -46,6 +46,7 @@ type Status struct {
 	Generation   uint64     `json:"generation"`
 	ObtainedAt   *time.Time `json:"obtained_at"`
 	Quirks       []string   `json:"quirks"`
+	Strict       bool       `json:"strict"` // renewals and later logins put up with no deviation
 }
 
 // Usable reports whether the credential works now or can be renewed without a browser.
@@ -88,6 +89,7 @@ type public struct {
 	Grant        string    `json:"grant,omitempty"`
 	ObtainedAt   time.Time `json:"obtained_at,omitzero"`
 	Quirks       []string  `json:"quirks,omitempty"`
+	Strict       bool      `json:"strict,omitempty"`
 }
 
 // Status tells the state of one credential; State is StateNone when there is none. Another error than absence is returned.
@@ -144,7 +146,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	s := Status{
 		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
 		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
-		Keystore: e.Backend, Generation: e.Generation, Quirks: list(p.Quirks),
+		Keystore: e.Backend, Generation: e.Generation, Quirks: list(p.Quirks), Strict: p.Strict,
 	}
 	if !p.HasToken {
 		return s, nil
