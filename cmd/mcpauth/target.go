@@ -205,6 +205,9 @@ func (p *program) entry(file *config.File, word string, n need) (flow.Target, er
 		t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, a.ClientSecret, strings.Fields(a.Scope), a.ClientMetadataURL
 		t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, a.Grant, beside(file, a.ClientKey), beside(file, a.AssertionFile)
 		t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, a.DPoP
+		if a.Unused != "" {
+			p.out.detail("%s: the server %q: %s is passed over: the authorization server is discovered; auth.issuer or --issuer picks one", file.Path, word, a.Unused)
+		}
 	}
 	return t, nil
 }

@@ -15,6 +15,8 @@ type Auth struct {
 	ClientID, ClientSecret, Scope, ClientMetadataURL, Issuer, Grant, ClientKey, AssertionFile, CallbackHost, DPoP string
 
 	CallbackPort int
+
+	Unused string // a member of another client's block that says something to its login, and nothing to ours
 }
 
 // authKeys are the members of the block `auth`.
@@ -81,6 +83,9 @@ func (d document) claude(v hujson.Value) (*Auth, error) {
 		return nil, err
 	}
 	a.CallbackHost = "localhost"
+	if _, ok := all["authServerMetadataUrl"]; ok {
+		a.Unused = "oauth.authServerMetadataUrl"
+	}
 	return a, nil
 }
 

@@ -14,7 +14,7 @@ func TestForeignAuthBlocks(t *testing.T) {
 	}{
 		"Cursor":               {`"auth":{"CLIENT_ID":"i","CLIENT_SECRET":"${env:S}","scopes":["a","b"]}`, Auth{ClientID: "i", ClientSecret: "secret", Scope: "a b"}},
 		"Cursor, public":       {`"auth":{"CLIENT_ID":"i"}`, Auth{ClientID: "i"}},
-		"Claude Code":          {`"oauth":{"clientId":"i","callbackPort":8080,"scopes":"a b","authServerMetadataUrl":"https://a"}`, Auth{ClientID: "i", Scope: "a b", CallbackHost: "localhost", CallbackPort: 8080}},
+		"Claude Code":          {`"oauth":{"clientId":"i","callbackPort":8080,"scopes":"a b","authServerMetadataUrl":"https://a"}`, Auth{ClientID: "i", Scope: "a b", CallbackHost: "localhost", CallbackPort: 8080, Unused: "oauth.authServerMetadataUrl"}},
 		"ours before theirs":   {`"oauth":{"clientId":"theirs"},"auth":{"clientId":"ours"}`, Auth{ClientID: "ours"}},
 		"ours, scope as words": {`"auth":{"scope":"a b"}`, Auth{Scope: "a b"}},
 	} {

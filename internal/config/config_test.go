@@ -170,6 +170,13 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(big, []byte(strings.Repeat(" ", maxSize+1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	history := filepath.Join(dir, ".claude.json") // the file in which Claude Code also keeps all else
+	if err := os.WriteFile(history, []byte(`{"projects":{"/p":{"history":["`+strings.Repeat("x", 8<<20)+`"]}},"mcpServers":{"x":{"url":"https://x"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if file, err := Load(history); err != nil || file.Servers["x"].URL != "https://x" {
+		t.Errorf("8 MiB: %v", err)
+	}
 	for _, path := range []string{big, dir, filepath.Join(dir, "none")} {
 		var e *Error
 		if _, err := Load(path); !errors.As(err, &e) || e.Path != path {
