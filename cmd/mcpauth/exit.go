@@ -364,7 +364,7 @@ func allowedHint(a advice) string {
 // oauthHint knows the flag for the OAuth errors that a flag can cure.
 func oauthHint(a advice) string {
 	switch {
-	case oauthCode("invalid_target")(a.err) || strings.Contains(a.err.Error(), "AADSTS9010010"):
+	case oauthCode("invalid_target")(a.err) || strings.Contains(a.err.Error(), "AADSTS9010"): // AADSTS901002, AADSTS9010010
 		return say("the server refuses the resource parameter: mcpauth login SERVER --no-resource, or --resource URI")(a)
 	case oauthCode("invalid_scope")(a.err):
 		return say("choose scopes the server knows: mcpauth login SERVER --scope S")(a)

@@ -84,6 +84,8 @@ func quirks() []quirk {
 
 		// The authorization request.
 		{name: "Entra refuses resource", words: []string{"resource=refuse"}, exit: exitAuth, says: "AADSTS9010010(.*\n)+hint: .*--no-resource, or --resource URI"},
+		{name: "Entra refuses resource for the code", words: []string{"token:status=400," + jsonAnswer + `"{\"error\":\"invalid_request\",\"error_description\":\"AADSTS901002: not supported\"}"`},
+			exit: exitAuth, says: "AADSTS901002(.*\n)+hint: .*--no-resource, or --resource URI"},
 		{name: "Entra, at the user's word", words: []string{"resource=refuse"}, args: login("--no-resource"), code: "no_resource", strict: "contradict"},
 		{name: "a resource of one's own", args: login("--resource", "SERVER"), code: "resource=SERVER", strict: "contradict"},
 		{name: "Auth0, Slack: more parameters", args: login("--auth-param", "audience=x"), code: "auth_param=audience"},
