@@ -157,12 +157,17 @@ func (v *victim) run(args ...string) int {
 	}
 	v.stdout.Reset()
 	v.stderr.Reset()
-	cmd := exec.CommandContext(ctx, "mcpauth", args...)
+	path, err := built()
+	if err != nil {
+		v.stderr.WriteString(err.Error())
+		return -1
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
 	if v.umask {
-		cmd = exec.CommandContext(ctx, "sh", append([]string{"-c", `umask 0; exec mcpauth "$@"`, "sh"}, args...)...)
+		cmd = exec.CommandContext(ctx, "sh", append([]string{"-c", `umask 0; exec "$@"`, "sh", path}, args...)...)
 	}
 	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = v.env, v.home, strings.NewReader(v.stdin), &v.stdout, &v.stderr
-	err := cmd.Run()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return exit.ExitCode()
