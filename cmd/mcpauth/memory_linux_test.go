@@ -42,6 +42,16 @@ func TestMemoryOfLargeAnswer(t *testing.T) {
 	}
 }
 
+func TestMemoryOfSmallAnswer(t *testing.T) {
+	m := newMachine(t)
+	m.open(t, "both")
+	for _, tool := range []string{"echo", "whoami"} { // the first call finds out what there is, the second knows
+		if got := m.peak(t, []string{"call", m.URL(), tool, "--no-validate", "text=x"}); got > 25<<20 {
+			t.Errorf("%s: %d MB", tool, got>>20)
+		}
+	}
+}
+
 // peak runs the program and returns the largest resident set that it had, in bytes. The kernel counts the memory of the parent before
 // exec too, so that the parent is a small program.
 func (m *machine) peak(t *testing.T, args []string) int {

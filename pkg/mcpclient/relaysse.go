@@ -28,7 +28,7 @@ type oldSession struct {
 
 // waiter is a request under way.
 type waiter struct {
-	over chan struct{} // closed when it was answered, or cancelled
+	over chan struct{} // closed when the answer has passed
 	own  bool          // the relay's: its answer is not for the program
 }
 
@@ -102,38 +102,38 @@ func (r *relay) hearOld(s *oldSession, events *events) error {
 			continue
 		}
 		m, ok := parseMessage(ev.data)
-		response := ok && m.isResponse()
-		if !response || !s.own(m.id) {
+		var w waiter
+		if ok && m.isResponse() {
+			w = s.take(m.id)
+		}
+		if !w.own {
 			r.write(r.harmless(m, ev.data))
 		}
-		if response {
-			s.settle(m.id)
+		if w.over != nil {
+			close(w.over)
 		}
 	}
 }
 
-// own reports whether the relay itself waits for the answer with that id.
-func (s *oldSession) own(id json.RawMessage) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for known, w := range s.waiting {
-		if sameID(known, string(id)) {
-			return w.own
-		}
-	}
-	return false
-}
-
-// settle ends the wait for the answer with that id.
-func (s *oldSession) settle(id json.RawMessage) {
+// take returns the one who waits for the answer with that id, and waits no more; the zero waiter where nobody does.
+func (s *oldSession) take(id json.RawMessage) waiter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for known, w := range s.waiting {
 		if sameID(known, string(id)) {
 			delete(s.waiting, known)
-			close(w.over)
-			return
+			return w
 		}
+	}
+	return waiter{}
+}
+
+// leave ends a wait.
+func (s *oldSession) leave(id json.RawMessage, w waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[string(id)] == w { // else answered, and the program uses the id again
+		delete(s.waiting, string(id))
 	}
 }
 
@@ -160,7 +160,7 @@ func (r *relay) say(ctx context.Context, s *oldSession, m message, data []byte, 
 		s.mu.Lock()
 		s.waiting[string(m.id)] = w
 		s.mu.Unlock()
-		defer s.settle(m.id)
+		defer s.leave(m.id, w)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, nil)
 	if err != nil {
