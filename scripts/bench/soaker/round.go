@@ -104,9 +104,15 @@ func (m *met) note(e ending) {
 	m.told = m.told || strings.Contains(e.stderr, "may have spent")
 }
 
-// lostAnswer says whether in this round an answer with new tokens may have got lost, and the program said so. Who was to say it may have
-// been killed as well.
-func (m met) lostAnswer() bool { return (m.eats || m.kills > 0) && (m.told || m.kills > 1) }
+// lostAnswer says whether in this round an answer with new tokens may have got lost, to a fault or a kill, and the program said so. Who
+// was to say it may have been killed as well.
+func (m met) lostAnswer() bool {
+	losses := m.kills
+	if m.eats {
+		losses++
+	}
+	return losses > 1 || losses == 1 && m.told
+}
 
 // pick chooses up to two kinds of trouble and tells the server. Two at one endpoint would be put together into a server that carries a
 // request out and says that it refused it: there is none, and nobody could tell the truth about it.
