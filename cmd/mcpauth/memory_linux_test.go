@@ -17,27 +17,42 @@ import (
 func TestMemoryOfLargeAnswer(t *testing.T) {
 	const size = 24 << 20
 	const base = 25 << 20 // what the program may take for a small answer
-	picture := strings.Repeat("AAAA", size/4)
+	data := strings.Repeat("AAAA", size/4)
+	blocks := map[string][2]string{
+		"/picture": {`{"type":"image","mimeType":"image/png","data":"`, `"}`},
+		"/text":    {`{"type":"text","text":"`, `"}`},
+	}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		path, events := strings.CutSuffix(r.URL.Path, "/events")
+		before, after := "", ""
 		w.Header().Set("Content-Type", "application/json")
-		_, id, _ := strings.Cut(string(body), `"id":`)
-		id = id[:strings.IndexAny(id, ",}")]
-		switch {
-		case strings.Contains(string(body), `"tools/list"`):
-			io.WriteString(w, `{"jsonrpc":"2.0","id":`+id+`,"result":{"resultType":"complete","ttlMs":60000,"tools":[{"name":"large","inputSchema":{"type":"object"}}]}}`)
-		default:
-			for _, piece := range []string{`{"jsonrpc":"2.0","id":` + id + `,"result":{"resultType":"complete","content":[{"type":"image","mimeType":"image/png","data":"`, picture, `"}]}}`} {
-				io.WriteString(w, piece)
-			}
+		if events {
+			w.Header().Set("Content-Type", "text/event-stream")
+			before, after = "data: ", "\n\n"
 		}
+		_, id, _ := strings.Cut(string(body), `"id":`)
+		before += `{"jsonrpc":"2.0","id":` + id[:strings.IndexAny(id, ",}")] + `,"result":{"resultType":"complete",`
+		pieces := []string{`"ttlMs":60000,"tools":[{"name":"large","inputSchema":{"type":"object"}}]`}
+		if !strings.Contains(string(body), `"tools/list"`) {
+			pieces = []string{`"content":[`, blocks[path][0], data, blocks[path][1], `]`}
+		}
+		io.WriteString(w, before)
+		for _, piece := range pieces {
+			io.WriteString(w, piece)
+		}
+		io.WriteString(w, `}}`+after)
 	}))
 	defer s.Close()
 	m := newMachine(t)
-	for _, flags := range [][]string{{"--output", "raw"}, {"--output", "json"}, {"--save-dir", "saved"}} {
-		got := m.peak(t, append([]string{"call", s.URL, "large"}, flags...))
+	for _, call := range []string{
+		"/picture --output raw", "/picture --output json", "/picture --save-dir saved", "/picture/events --save-dir saved",
+		"/text --output text", "/text/events --output raw",
+	} {
+		path, flags, _ := strings.Cut(call, " ")
+		got := m.peak(t, append([]string{"call", s.URL + path, "large"}, strings.Fields(flags)...))
 		if got < size || got > base+3*size {
-			t.Errorf("%v: %d MB for an answer of %d MB", flags, got>>20, size>>20)
+			t.Errorf("%s: %d MB for an answer of %d MB", call, got>>20, size>>20)
 		}
 	}
 }

@@ -157,10 +157,28 @@ const manyBytes = 1 << 20
 
 // text writes a server's text, ended by a line end.
 func (o *output) text(s string) error {
-	if !strings.HasSuffix(s, "\n") {
-		s += "\n"
+	if strings.HasSuffix(s, "\n") {
+		return o.string(s)
 	}
-	return o.data([]byte(s))
+	if len(s) < manyBytes {
+		return o.string(s + "\n")
+	}
+	if err := o.string(s); err != nil {
+		return err
+	}
+	return o.string("\n")
+}
+
+// string writes text as it is: harmless to a terminal, without a copy to anything else.
+func (o *output) string(s string) error {
+	if o.outTerminal {
+		s = harmless(s)
+	}
+	o.mu.Lock()
+	o.clearBar()
+	o.mu.Unlock()
+	_, err := io.WriteString(o.stdout, s)
+	return err
 }
 
 // data writes bytes: harmless ones to a terminal, all of them to anything else.

@@ -46,7 +46,7 @@ func (p *program) printRaw(r mcpclient.Result) error {
 	if len(b.Data) > 0 {
 		return p.out.data(b.Data)
 	}
-	return p.out.data([]byte(b.Text))
+	return p.out.string(b.Text)
 }
 
 // saveBlocks names the blocks that are no text on stderr, and writes them to the folder where there is one.

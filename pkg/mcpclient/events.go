@@ -27,7 +27,8 @@ type events struct {
 	r    *bufio.Reader
 	max  int64 // bytes of one event
 	size int64 // bytes of this one so far
-	any  bool  // a line was read: a byte order mark may stand at the beginning only
+	data pieces
+	any  bool // a line was read: a byte order mark may stand at the beginning only
 }
 
 func newEvents(r io.Reader, max int64) *events {
@@ -46,6 +47,7 @@ func (s *events) next() (event, error) {
 		}
 		switch {
 		case field == "" && found:
+			ev.data = s.data.join()
 			return ev, nil
 		case field == "":
 			s.size = 0
@@ -73,10 +75,10 @@ func (s *events) line(ev *event) (string, error) {
 	field := string(name)
 	if field == "data" {
 		if ev.hasData {
-			ev.data = append(ev.data, '\n')
+			s.data.Write([]byte{'\n'})
 		}
 		ev.hasData = true
-		ev.data = append(ev.data, value...)
+		s.data.Write(value)
 	}
 	rest := append([]byte(nil), value...) // value lives in the reader's buffer
 	for more {
@@ -84,14 +86,14 @@ func (s *events) line(ev *event) (string, error) {
 			return "", err
 		}
 		if field == "data" {
-			ev.data = append(ev.data, chunk...)
+			s.data.Write(chunk)
 		} else if len(rest) < 4096 {
 			rest = append(rest, chunk...)
 		}
 	}
 	switch field {
 	case "data":
-		ev.data = bytes.TrimSuffix(ev.data, []byte("\r"))
+		s.data.last = bytes.TrimSuffix(s.data.last, []byte("\r"))
 	case "event":
 		ev.name = string(rest)
 	case "id":
