@@ -33,7 +33,7 @@ func arrows() map[string]string {
 		"internal/demo":         "",
 		"internal/attack":       "internal/demo", // hostile servers, for tests only
 		"internal/demo/serve":   "internal/demo",
-		"internal/demo/browser": "",
+		"internal/demo/browser": "internal/demo",
 	}
 }
 

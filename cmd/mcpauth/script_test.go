@@ -229,7 +229,8 @@ func storedCredentials(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// browserMain is a browser for the demo server, which approves at once: it follows the redirects to the callback. With --foreign it
+// browserMain is a browser for the demo server, which approves at once: it follows the redirects to the callback and keeps its cookies for
+// the next login of the same story. With --foreign it
 // first sends the callback an answer to another login, as a page of an attacker could, and fails unless that is refused. With --print it
 // prints where the server sends it and goes no further, as on a machine without the callback.
 func browserMain() {
@@ -237,14 +238,15 @@ func browserMain() {
 	defer cancel()
 	recordChild()
 	address := os.Args[len(os.Args)-1]
+	file, _ := demo.BrowserFile() // without a home the cookies are forgotten
+	b := &demo.Browser{File: file}
 	if len(os.Args) > 2 && os.Args[1] == "--print" {
-		stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		res, err := stay.Get(address)
+		location, err := b.Redirect(ctx, address)
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "browser:", err)
 			os.Exit(1)
 		}
-		fmt.Println(res.Header.Get("Location"))
+		fmt.Println(location)
 		return
 	}
 	if len(os.Args) > 2 && os.Args[1] == "--foreign" {
@@ -253,7 +255,7 @@ func browserMain() {
 			os.Exit(1)
 		}
 	}
-	status, err := get(ctx, address)
+	status, err := b.Open(ctx, address)
 	if err != nil || status >= 400 {
 		fmt.Fprintln(os.Stderr, "browser:", status, err)
 		os.Exit(1)

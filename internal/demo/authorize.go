@@ -1,6 +1,3 @@
-// This file is the authorization endpoint (RFC 6749 §4.1.1, PKCE RFC 7636 §4.3, resource RFC 8707 §2.1, iss RFC 9207): it approves at
-// once, or shows a page.
-
 package demo
 
 import (
@@ -24,8 +21,11 @@ type approval struct {
 	key         string // dpop_jkt
 	scopes      []string
 	user        string
+	browser     string // its session
 }
 
+// serveAuthorize is the authorization endpoint (RFC 6749 §4.1.1, with PKCE, RFC 7636 §4.3; resource, RFC 8707 §2.1; iss, RFC 9207): it
+// approves at once, or shows a page.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *request) {
 	form := r.URL.Query()
 	switch r.Method {
@@ -40,12 +40,17 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *request) {
 		http.Error(w, "GET or POST", http.StatusMethodNotAllowed)
 		return
 	}
-	a, page := s.findClient(form)
+	form, page := s.pulled(form)
+	var a *approval
+	if page == "" {
+		a, page = s.findClient(form)
+	}
 	if page != "" { // RFC 6749 §4.1.2.1: never redirect to an address that is not the client's
 		s.note(r.entry, "page")
 		showPage(w, http.StatusBadRequest, pageData{Title: "This request cannot be answered", Text: page})
 		return
 	}
+	a.browser = s.browserSession(w, r)
 	if refused := s.checkAuthorize(a, form); refused != nil {
 		s.note(r.entry, refused.code)
 		s.redirect(w, r, a, url.Values{"error": {refused.code}, "error_description": {refused.description}})
@@ -155,11 +160,24 @@ func (s *Server) lookup(id string) (*Client, *oauthError) {
 func (s *Server) approve(w http.ResponseWriter, r *request, a *approval) {
 	s.mu.Lock()
 	g := s.newGrant("authorization_code", a.client.ID, a.user, a.resource, a.scopes)
+	g.browser = a.browser
 	value := secret("code")
 	s.state.codes[value] = &code{grant: g, challenge: a.challenge, redirectURI: a.redirectURI, expires: s.now().Add(codeLifetime), key: a.key}
 	s.mu.Unlock()
 	s.count("approve")
 	s.redirect(w, r, a, url.Values{"code": {value}})
+}
+
+// browserSession returns the session of the browser that asks, a new one for a browser that has none. Cookies know no ports, so the name
+// says which server it is.
+func (s *Server) browserSession(w http.ResponseWriter, r *request) string {
+	name := "demo_session_" + s.asOrigin[strings.LastIndexByte(s.asOrigin, ':')+1:]
+	if c, err := r.Cookie(name); err == nil && c.Value != "" {
+		return c.Value
+	}
+	session := secret("session")
+	http.SetCookie(w, &http.Cookie{Name: name, Value: session, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: 14 * 24 * 3600})
+	return session
 }
 
 // redirect sends the browser back, with state and issuer.

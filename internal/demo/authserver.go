@@ -1,6 +1,3 @@
-// This file is the authorization server's front: which address is which endpoint, its metadata (RFC 8414, and OpenID Connect Discovery's
-// addresses) and the resource's metadata (RFC 9728).
-
 package demo
 
 import (
@@ -21,6 +18,12 @@ const (
 func (s *Server) route(path string, f *front) (string, handler) {
 	if !f.onlyAS {
 		if slices.Contains(s.o.Paths, path) {
+			if s.Settings().Slash {
+				return "mcp", redirectToSlash
+			}
+			return "mcp", s.mcp.serve
+		}
+		if slices.Contains(s.o.Paths, strings.TrimSuffix(path, "/")) && s.Settings().Slash {
 			return "mcp", s.mcp.serve
 		}
 		if strings.HasPrefix(path, wellKnownResource) {
@@ -34,7 +37,7 @@ func (s *Server) route(path string, f *front) (string, handler) {
 		return "idp", s.serveIDP
 	}
 	s.mu.Lock()
-	issuer := s.issuerPath
+	issuer, tokenPath := s.issuerPath, s.settings.tokenPath()
 	s.mu.Unlock()
 	if strings.HasPrefix(path, wellKnownOAuth) || strings.HasPrefix(path, wellKnownOpenID) || path == issuer+wellKnownOpenID {
 		return "metadata", s.serveMetadata
@@ -43,12 +46,17 @@ func (s *Server) route(path string, f *front) (string, handler) {
 	if !ok {
 		return "", nil
 	}
-	if strings.HasPrefix(rest, "register/") {
+	switch {
+	case strings.HasPrefix(rest, "register/"):
 		return "client", s.serveClient
+	case rest == tokenPath:
+		return "token", s.serveToken
+	case rest == "token": // it has moved
+		return "token", func(w http.ResponseWriter, r *request) { http.NotFound(w, r.Request) }
 	}
 	h, ok := map[string]handler{
 		"authorize":            s.serveAuthorize,
-		"token":                s.serveToken,
+		"par":                  s.servePAR,
 		"register":             s.serveRegister,
 		"revoke":               s.serveRevoke,
 		"introspect":           s.serveIntrospect,
@@ -59,6 +67,13 @@ func (s *Server) route(path string, f *front) (string, handler) {
 		return "", nil
 	}
 	return rest, h
+}
+
+// redirectToSlash is what a server does that mounted its MCP application under a path.
+func redirectToSlash(w http.ResponseWriter, r *request) {
+	to := *r.URL
+	to.Path += "/"
+	http.Redirect(w, r.Request, to.String(), http.StatusTemporaryRedirect)
 }
 
 // serveResourceMetadata answers at the place for the path, at the root, at both or nowhere (RFC 9728 §3.1).
@@ -124,7 +139,7 @@ func (s *Server) serverMetadata() map[string]any {
 	m := map[string]any{
 		"issuer":                                           issuer,
 		"authorization_endpoint":                           issuer + "/authorize",
-		"token_endpoint":                                   issuer + "/token",
+		"token_endpoint":                                   issuer + "/" + v.tokenPath(),
 		"registration_endpoint":                            issuer + "/register",
 		"revocation_endpoint":                              issuer + "/revoke",
 		"introspection_endpoint":                           issuer + "/introspect",
@@ -149,6 +164,10 @@ func (s *Server) serverMetadata() map[string]any {
 	}
 	if v.DPoP == "offer" || v.DPoP == "require" {
 		m["dpop_signing_alg_values_supported"] = []string{"ES256"}
+	}
+	if v.PAR == "offer" || v.PAR == "require" {
+		m["pushed_authorization_request_endpoint"] = issuer + "/par"
+		m["require_pushed_authorization_requests"] = v.PAR == "require"
 	}
 	return m
 }

@@ -1,5 +1,3 @@
-// This file steers a running server: the words of Set, and the control endpoint below /_demo/ that does the same from outside.
-
 package demo
 
 import (

@@ -8,7 +8,7 @@
 //	s.Set("expire")                        // every access token has expired
 //	s.Count("refresh")                     // successful refreshes so far
 //
-// It implements RFC 6749 with PKCE (7636), 6750, 7009, 7523, 7591, 7592, 7662, 8414, 8628, 8693, 8707, 9207, 9449 and 9728, and client ID
+// It implements RFC 6749 with PKCE (7636), 6750, 7009, 7523, 7591, 7592, 7662, 8414, 8628, 8693, 8707, 9126, 9207, 9449 and 9728, and client ID
 // metadata documents, as MCP authorization 2026-07-28 asks, and is strict: exact redirect addresses, one client authentication method per
 // request, codes and refresh tokens good for one use, and a resource in every request. The MCP side is the official SDK's; Options.Era
 // takes it back to earlier revisions.
@@ -32,7 +32,7 @@
 //	/_demo/id-token        an ID token for the identity provider at IDP() (?sub=, ?ttl=)
 //	/_demo/wait?kind=K&n=N answers as soon as Count(K) >= N, 408 after ?timeout= (10s)
 //
-// Not supported: pushed authorization requests, mutual TLS, persistence. Never let anyone but yourself reach it.
+// Not supported: mutual TLS, persistence. Never let anyone but yourself reach it.
 package demo
 
 import (

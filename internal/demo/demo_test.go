@@ -25,6 +25,7 @@ type user struct {
 	secret string // sent by Basic
 	header http.Header
 	// of the login
+	browser            *Browser // nil: one that keeps nothing
 	redirect, verifier string
 	access, refresh    string
 }
@@ -125,11 +126,18 @@ func (u *user) authorization(scope string) url.Values {
 // authorize sends an authorization request and returns what came back to the redirect address, nil if nothing did.
 func (u *user) authorize(q url.Values) url.Values {
 	u.t.Helper()
-	res, _ := u.hop("GET", u.s.Issuer()+"/authorize?"+q.Encode(), nil, nil)
-	if res.StatusCode != http.StatusFound {
+	b := u.browser
+	if b == nil {
+		b = &Browser{}
+	}
+	location, err := b.Redirect(context.Background(), u.s.Issuer()+"/authorize?"+q.Encode())
+	if err != nil {
+		u.t.Fatal(err)
+	}
+	if location == "" {
 		return nil
 	}
-	to, err := res.Location()
+	to, err := url.Parse(location)
 	if err != nil {
 		u.t.Fatal(err)
 	}

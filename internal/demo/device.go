@@ -1,5 +1,3 @@
-// This file is the device authorization grant (RFC 8628): codes, the page where they are typed in, and the polls.
-
 package demo
 
 import (

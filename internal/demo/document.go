@@ -1,6 +1,3 @@
-// This file fetches client ID metadata documents (draft-ietf-oauth-client-id-metadata-document): clients whose id is the address of a
-// document that describes them.
-
 package demo
 
 import (

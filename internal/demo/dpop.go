@@ -1,5 +1,3 @@
-// This file checks proofs of possession (RFC 9449) with a verification of its own, so that a mistake of the client has no twin here.
-
 package demo
 
 import (
@@ -72,7 +70,8 @@ type proofClaims struct {
 	Nonce  string `json:"nonce"`
 }
 
-// checkProof makes the checks of RFC 9449 §4.3 and returns the thumbprint of the key (RFC 7638).
+// checkProof makes the checks of RFC 9449 §4.3 and returns the thumbprint of the key (RFC 7638). It shares no code with the client, so that
+// one mistake cannot hide another.
 func (s *Server) checkProof(r *request, origin, token string) (string, error) {
 	proofs := r.Header.Values("Dpop")
 	if len(proofs) != 1 {

@@ -1,5 +1,3 @@
-// This file is what goes wrong: faults, how they are written, and which of them a request meets.
-
 package demo
 
 import (
@@ -33,6 +31,8 @@ type Fault struct {
 
 	// What happens.
 	Delay   time.Duration `set:"delay" help:"wait before anything else"`
+	Late    time.Duration `set:"late" help:"carry the request out, and answer so much later"`
+	Hang    string        `set:"hang" one:"before after mid" help:"never answer, and keep the connection: before the request is carried out, after it, mid: stop in the middle of the answer"`
 	Drop    string        `set:"drop" one:"before after mid" help:"drop the connection: before the request is carried out, after it (no answer), mid: in the middle of the answer"`
 	Deny    bool          `set:"deny" help:"mcp: 401 invalid_token, whatever the token is"`
 	Status  int           `set:"status" help:"300 and more: answer so and do nothing; less: carry out, and answer with this status"`
@@ -51,7 +51,7 @@ type Fault struct {
 
 // Endpoints returns the names that Fault.Endpoint and Entry.Endpoint may have.
 func Endpoints() []string {
-	return []string{"mcp", "resource-metadata", "metadata", "register", "client", "authorize", "token", "revoke", "introspect",
+	return []string{"mcp", "resource-metadata", "metadata", "register", "client", "authorize", "par", "token", "revoke", "introspect",
 		"device_authorization", "device", "idp", "*"}
 }
 
@@ -62,6 +62,14 @@ func presets() map[string]string {
 		"truncated":        `cut=20`,
 		"slack":            `status=200,type=application/json,body="{\"ok\":false,\"error\":\"invalid_grant\"}"`,
 		"invalid_grant":    `status=400,type=application/json,body="{\"error\":\"invalid_grant\",\"error_description\":\"by request\"}"`,
+		"refused-code":     `status=401,type=application/json,body="{\"error\":\"token_revoked\",\"error_description\":\"the session has ended\"}"`,
+		"refused-list":     `status=400,type=application/json,body="[{\"error\":\"invalid_grant\",\"error_description\":\"the session has ended\"}]"`,
+		"refused-errors":   `status=400,type=application/json,body="{\"errors\":[{\"message\":\"the session has ended\"}]}"`,
+		"refused-form":     `status=400,type=application/x-www-form-urlencoded,body=error=invalid_grant&error_description=the+session+has+ended`,
+		"refused-html":     `status=400,type=text/html,body="<!doctype html><title>the session has ended</title><p>Sign in again."`,
+		"refused-problem":  `status=400,type=application/problem+json,body="{\"type\":\"about:blank\",\"title\":\"Bad Request\",\"status\":400,\"detail\":\"the session has ended\"}"`,
+		"wrong-audience":   `deny,set.error_description="the token is bound to a different resource"`,
+		"gone":             `status=410,type=text/plain,body=Gone`,
 		"invalid_client":   `status=401,type=application/json,body="{\"error\":\"invalid_client\"}"`,
 		"busy":             `status=429,retry=1,type=application/json,body="{\"error\":\"too_many_requests\"}"`,
 		"forbidden":        `status=403,type=text/plain,body=Forbidden`,

@@ -1,9 +1,8 @@
-// This file is the front door: every request is read, counted, logged, met by its faults, and handed to its endpoint.
-
 package demo
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log"
@@ -16,7 +15,7 @@ import (
 // maxRequest bounds what a client may send, in bytes.
 const maxRequest = 8 << 20
 
-// front serves one port.
+// front serves one port: it reads, counts and logs every request, finds its faults, and hands it to its endpoint.
 type front struct {
 	s       *Server
 	onlyMCP bool // the authorization server is elsewhere
@@ -76,11 +75,14 @@ func localHost(host string) bool {
 func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 	f := r.fault
 	s.pause(r.Context(), f.Delay)
+	if f.Hang == "before" {
+		s.hang(r.Context())
+	}
 	if f.Drop == "before" {
 		panic(http.ErrAbortHandler)
 	}
 	if r.entry.Endpoint == "mcp" && !f.instead() && (f.untouched() || r.Method == http.MethodGet) {
-		if f.Drop != "" { // a stream without end has no after and no middle
+		if f.Drop != "" || f.Hang != "" { // a stream without end has no after and no middle
 			panic(http.ErrAbortHandler)
 		}
 		f.addHeader(w.Header())
@@ -94,21 +96,39 @@ func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 		h(rec, r)
 		rec.edit(f)
 	}
-	switch f.Drop {
-	case "after":
+	s.pause(r.Context(), f.Late)
+	switch {
+	case f.Hang == "after":
+		s.hang(r.Context())
+	case f.Hang == "mid":
+		writeHalf(w, rec)
+		s.hang(r.Context())
+	case f.Drop == "after":
 		panic(http.ErrAbortHandler)
-	case "mid":
-		dropMiddle(w, rec)
+	case f.Drop == "mid":
+		writeHalf(w, rec)
+		panic(http.ErrAbortHandler)
 	}
 	s.answered(r.entry, f.status(rec.status))
 	f.write(w, rec)
 }
 
 // untouched reports whether the answer goes out as the endpoint writes it: only then it can stream.
-func (f Fault) untouched() bool { return f.Drop == "" && f.Status == 0 && f.Body == "" && f.Cut == 0 }
+func (f Fault) untouched() bool {
+	return f.Drop == "" && f.Hang == "" && f.Late == 0 && f.Status == 0 && f.Body == "" && f.Cut == 0
+}
 
-// dropMiddle promises the whole answer, sends half, and drops the connection.
-func dropMiddle(w http.ResponseWriter, rec *recorder) {
+// hang keeps the connection until the client has gone or the server closes.
+func (s *Server) hang(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-s.done:
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// writeHalf promises the whole answer and sends half.
+func writeHalf(w http.ResponseWriter, rec *recorder) {
 	for k, v := range rec.header {
 		w.Header()[k] = v
 	}
@@ -116,7 +136,6 @@ func dropMiddle(w http.ResponseWriter, rec *recorder) {
 	w.WriteHeader(rec.status)
 	w.Write(rec.body.Bytes()[:rec.body.Len()/2])
 	http.NewResponseController(w).Flush()
-	panic(http.ErrAbortHandler)
 }
 
 // recorder holds an answer back.

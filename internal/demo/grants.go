@@ -1,6 +1,3 @@
-// This file is the grants without a browser: client credentials (RFC 6749 §4.4), assertions (RFC 7523 §2.1), and the exchange of an ID
-// token for an ID-JAG (RFC 8693) at the identity provider that comes with the demo.
-
 package demo
 
 import (
@@ -37,7 +34,7 @@ func signatureNames() []string {
 	return names
 }
 
-// redeemCredentials gives a token to a client that can keep a secret.
+// redeemCredentials gives a token to a client that can keep a secret (RFC 6749 §4.4).
 func (s *Server) redeemCredentials(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	if t.client.Method == "none" {
 		return nil, refuse("unauthorized_client", "client_credentials is for clients that authenticate (RFC 6749 section 4.4)")
@@ -70,7 +67,7 @@ type claims struct {
 	Scope    string `json:"scope,omitempty"`
 }
 
-// redeemAssertion takes a workload's assertion, or an ID-JAG of our identity provider.
+// redeemAssertion takes a workload's assertion, or an ID-JAG of our identity provider (RFC 7523 §2.1).
 func (s *Server) redeemAssertion(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	c, err := s.verify(t.form.Get("assertion"))
 	if err != nil {
@@ -157,7 +154,7 @@ func (s *Server) serveIDP(w http.ResponseWriter, r *request) {
 	s.writeError(w, r, refused)
 }
 
-// redeemExchange gives an ID-JAG for an ID token: good for one use at our authorization server.
+// redeemExchange gives an ID-JAG for an ID token: good for one use at our authorization server (RFC 8693).
 func (s *Server) redeemExchange(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	for name, want := range map[string]string{"subject_token_type": typeIDToken, "requested_token_type": typeIDJAG, "audience": t.issuer} {
 		if got := t.form.Get(name); got != want {
@@ -205,7 +202,7 @@ func (s *Server) checkClientAssertion(form map[string][]string) (*Client, *oauth
 	switch id := first("client_id"); {
 	case c.Issuer != c.Subject || id != "" && id != c.Subject:
 		return bad("iss, sub and client_id differ")
-	case !slices.Contains(c.Audience, issuer) && !slices.Contains(c.Audience, issuer+"/token"):
+	case !slices.Contains(c.Audience, issuer) && !slices.Contains(c.Audience, issuer+"/"+s.Settings().tokenPath()):
 		return bad("aud is not the issuer")
 	case c.Expiry == nil || c.ValidateWithLeeway(jwt.Expected{Time: s.now()}, 0) != nil:
 		return bad("exp is missing or past")

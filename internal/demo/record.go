@@ -1,5 +1,3 @@
-// This file counts and logs what clients do, so that tests can say "one refresh, no more".
-
 package demo
 
 import (
@@ -164,7 +162,7 @@ func (r *record) add(kinds ...string) {
 
 // Count returns how often something happened. Requests are counted by endpoint ("token", "mcp", "metadata", …, "requests" for all), by
 // grant ("token/refresh_token") and by MCP method ("mcp/tools/call"), when they arrive. What came of them is counted apart: "login" (codes
-// redeemed), "approve" (authorizations), "refresh" (successful ones), "reuse" (refresh tokens used twice, grants revoked for it), "grace"
+// redeemed), "approve" (authorizations), "pushed" (authorization requests), "refresh" (successful ones), "reuse" (refresh tokens used twice, grants revoked for it), "grace"
 // (used twice, forgiven), "registered", "unregistered", "revoked" (grants ended by revocation), "401", "403" (MCP requests refused),
 // "tool/NAME" (tools that really ran).
 func (s *Server) Count(kind string) int {

@@ -1,5 +1,3 @@
-// This file is dynamic client registration (RFC 7591), its management (RFC 7592, reading and deleting), and the clients known in advance.
-
 package demo
 
 import (
@@ -67,6 +65,7 @@ func (s *Server) Clients() []string {
 	return ids
 }
 
+// serveRegister registers a client (RFC 7591).
 func (s *Server) serveRegister(w http.ResponseWriter, r *request) {
 	if r.Method != http.MethodPost {
 		http.Error(w, "POST a client", http.StatusMethodNotAllowed)

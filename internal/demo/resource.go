@@ -1,5 +1,3 @@
-// This file is the resource: who may use an MCP endpoint (RFC 6750, RFC 9449 §7, RFC 9728 §5.1), and which revisions of MCP it speaks.
-
 package demo
 
 import (
@@ -149,7 +147,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *request) bool {
 		return false
 	}
 	a, g, ok := s.introspect(token)
-	if !ok || g.resource != s.resourceID(r.URL.Path) {
+	if !ok || g.resource != s.resourceID(s.endpoint(r.URL.Path)) {
 		s.challenge(w, r, http.StatusUnauthorized, "invalid_token", "the token is unknown, expired, revoked, or for another resource", v.base())
 		return false
 	}
@@ -222,6 +220,14 @@ func parameters(params map[string]any) string {
 		return ""
 	}
 	return " " + strings.Join(list, ", ")
+}
+
+// endpoint is the MCP endpoint of a path, which may have a slash at its end.
+func (s *Server) endpoint(path string) string {
+	if slices.Contains(s.o.Paths, path) {
+		return path
+	}
+	return strings.TrimSuffix(path, "/")
 }
 
 // metadataURL is where the metadata of an endpoint is.

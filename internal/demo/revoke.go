@@ -1,5 +1,3 @@
-// This file is revocation (RFC 7009) and introspection (RFC 7662).
-
 package demo
 
 import (
@@ -7,7 +5,7 @@ import (
 	"strings"
 )
 
-// serveRevoke ends the grant of a refresh token, or one access token. Unknown tokens are fine (RFC 7009 §2.2).
+// serveRevoke (RFC 7009) ends the grant of a refresh token, or one access token. Unknown tokens are fine (RFC 7009 §2.2).
 func (s *Server) serveRevoke(w http.ResponseWriter, r *request) {
 	token, c, refused := s.readTokenQuery(r)
 	if refused != nil {
@@ -31,7 +29,7 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// serveIntrospect tells a client what a token is worth.
+// serveIntrospect tells a client what a token is worth (RFC 7662).
 func (s *Server) serveIntrospect(w http.ResponseWriter, r *request) {
 	token, _, refused := s.readTokenQuery(r)
 	if refused != nil {

@@ -1,5 +1,3 @@
-// This file lists the secrets that pass through the server, for tests which look for them where none may be.
-
 package demo
 
 import (

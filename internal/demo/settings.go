@@ -1,5 +1,3 @@
-// This file holds what the server is like: the settings, and how words are read into fields, for settings and faults alike.
-
 package demo
 
 import (
@@ -12,11 +10,13 @@ import (
 	"time"
 )
 
-// Settings says how the server behaves. The zero value is a strict, friendly server. The tag `set` is the word for Set and -fault.
+// Settings says how the server behaves. The zero value is a strict server on which every login succeeds. The tag `set` is the word for Set
+// and -fault.
 type Settings struct {
 	TTL         time.Duration `set:"ttl" help:"lifetime of access tokens; 0: 1h"`
 	Rotate      string        `set:"rotate" one:"always never" help:"refresh tokens: always (default) a new one each time, never: the old one stays good and the answer names none"`
 	Grace       time.Duration `set:"grace" help:"for so long a refresh token that was just rotated is answered again with its successor; 0: reuse revokes the grant"`
+	Share       string        `set:"share" one:"family client browser" help:"what a revocation or a reuse ends: family (default) the tokens of one login, client all grants of the client and user (as Keycloak does), browser all logins of the client in the same browser (as oidc-provider does)"`
 	Single      bool          `set:"single" help:"a refresh revokes the access tokens given before (as Notion does)"`
 	Early       time.Duration `set:"early" help:"refuse a refresh with 400 while the access token is good for longer than this; 0: never"`
 	Offline     string        `set:"offline" one:"always scope never" help:"who gets a refresh token: always (default), scope: only with offline_access, never"`
@@ -43,6 +43,9 @@ type Settings struct {
 	Interval    int           `set:"interval" help:"seconds between polls of the device grant; 0: 1"`
 	PRM         string        `set:"prm" one:"path root both none" help:"resource metadata at: path (default), root, both, none (2025-03-26)"`
 	ASM         string        `set:"asm" one:"oauth oidc appended all none" help:"server metadata at: oauth (default), oidc, appended, all, none (with default endpoints)"`
+	PAR         string        `set:"par" one:"no offer require" help:"pushed authorization requests (RFC 9126): no (default), offer, require"`
+	TokenPath   string        `set:"token_path" help:"path of the token endpoint below the issuer; after a change the former one answers 404; empty: token"`
+	Slash       bool          `set:"slash" help:"answer the MCP endpoint with 307 to the same path with a slash at the end (as Starlette mounts do)"`
 	Discovery   string        `set:"discovery" one:"2025-03-26 default-endpoints" help:"shorthand: 2025-03-26 (no resource metadata), default-endpoints (no metadata at all), empty: as prm and asm say"`
 }
 
@@ -53,7 +56,8 @@ func (v Settings) base() []string { return orWords(v.Base, "notes:read") }
 func (v Settings) methods() []string {
 	return orWords(v.Methods, "none", "client_secret_basic", "client_secret_post", "private_key_jwt")
 }
-func (v Settings) prm() string { return v.place(v.PRM, "path") }
+func (v Settings) tokenPath() string { return orText(v.TokenPath, "token") }
+func (v Settings) prm() string       { return v.place(v.PRM, "path") }
 func (v Settings) asm() string {
 	if v.Discovery == "2025-03-26" {
 		return "oauth"

@@ -1,6 +1,3 @@
-// This file is what the authorization server remembers: clients, grants with their tokens, and codes. All of it is in memory, under the
-// one lock of the server; no request is made while it is held.
-
 package demo
 
 import (
@@ -11,14 +8,17 @@ import (
 	"time"
 )
 
-// state is what "migrate" throws away.
+// state is what the authorization server remembers, and what "migrate" throws away. It is guarded by Server.mu; no request is made while
+// that is held.
 type state struct {
 	clients map[string]*Client
+	grants  []*grant
 	codes   map[string]*code
 	access  map[string]*access
 	refresh map[string]*grant // spent refresh tokens too, to know them again
 	devices map[string]*device
 	pages   map[string]*approval // pending pages of an interactive server
+	pushed  map[string]*pushed   // by request_uri
 	proofs  map[string]time.Time // jti of DPoP proofs and client assertions, until when they matter
 	nonce   string
 	last    int // number of the latest grant
@@ -26,15 +26,17 @@ type state struct {
 
 func (t *state) init() {
 	*t = state{clients: map[string]*Client{}, codes: map[string]*code{}, access: map[string]*access{}, refresh: map[string]*grant{},
-		devices: map[string]*device{}, pages: map[string]*approval{}, proofs: map[string]time.Time{}, nonce: secret("nonce")}
+		devices: map[string]*device{}, pages: map[string]*approval{}, pushed: map[string]*pushed{}, proofs: map[string]time.Time{}, nonce: secret("nonce")}
 }
 
-// grant is one approval and all tokens that came of it, what RFC 9700 §4.14 calls a family.
+// grant is one approval and all tokens that came of it, what RFC 9700 §4.14 calls a family. What it shares with other grants is up to
+// Settings.Share.
 type grant struct {
 	id         int
 	kind       string // grant_type that began it
 	client     string
 	subject    string
+	browser    string // session of the browser in which it was approved; empty: none
 	scopes     []string
 	resource   string
 	key        string // thumbprint of the DPoP key; empty: bearer tokens
@@ -78,8 +80,10 @@ func pad(token string, size int) string {
 // newGrant begins a family. The lock is held.
 func (s *Server) newGrant(kind, client, subject, resource string, scopes []string) *grant {
 	s.state.last++
-	return &grant{id: s.state.last, kind: kind, client: client, subject: subject, resource: resource, scopes: scopes,
+	g := &grant{id: s.state.last, kind: kind, client: client, subject: subject, resource: resource, scopes: scopes,
 		spent: map[string]time.Time{}}
+	s.state.grants = append(s.state.grants, g)
+	return g
 }
 
 // newAccess gives the grant another access token, good for its scopes or for fewer. The lock is held.
@@ -104,10 +108,27 @@ func (s *Server) newRefresh(g *grant) string {
 	return g.refresh
 }
 
-// revoke ends a grant with all its tokens. The lock is held.
+// revoke ends a grant with all its tokens, and every grant that shares its fate. The lock is held.
 func (s *Server) revoke(g *grant) {
-	g.revoked = true
-	s.endAccess(func(a *access) bool { return a.grant == g })
+	for _, other := range s.state.grants {
+		if other == g || s.settings.shared(g, other) {
+			other.revoked = true
+		}
+	}
+	s.endAccess(func(a *access) bool { return a.grant.revoked })
+}
+
+// shared reports whether two grants are one for this server.
+func (v Settings) shared(a, b *grant) bool {
+	switch {
+	case a.client != b.client:
+		return false
+	case v.Share == "client":
+		return a.subject == b.subject
+	case v.Share == "browser":
+		return a.browser != "" && a.browser == b.browser
+	}
+	return false
 }
 
 func (s *Server) endAccess(which func(*access) bool) {
@@ -143,10 +164,10 @@ func (s *Server) ExpireAccess() {
 func (s *Server) RevokeGrants() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, g := range s.state.refresh {
-		s.revoke(g)
+	for _, g := range s.state.grants {
+		g.revoked = true
 	}
-	s.endAccess(func(a *access) bool { a.grant.revoked = true; return true })
+	s.endAccess(func(a *access) bool { return true })
 }
 
 // ForgetClients forgets all clients that registered themselves. Their grants stay, and are of no use to anyone.

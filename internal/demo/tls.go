@@ -1,5 +1,3 @@
-// This file makes the certificate for servers over https: for 127.0.0.1, ::1 and localhost, good for a day.
-
 package demo
 
 import (

@@ -1,6 +1,3 @@
-// This file is the token endpoint: who is asking (RFC 6749 §2.3, one method per request), authorization codes (§4.1.3, RFC 7636 §4.6) and
-// refresh tokens with rotation and reuse detection (§6, RFC 9700 §4.14.2). The other grants are in grants.go.
-
 package demo
 
 import (
@@ -45,6 +42,7 @@ type tokenAnswer struct {
 	IssuedTokenType string `json:"issued_token_type,omitempty"`
 }
 
+// serveToken is the token endpoint (RFC 6749 §3.2). Codes and refresh tokens are redeemed here, the other grants in grants.go and device.go.
 func (s *Server) serveToken(w http.ResponseWriter, r *request) {
 	t, refused := s.readToken(w, r)
 	if refused == nil {
@@ -150,7 +148,7 @@ func unescape(s string) string {
 	return s
 }
 
-// redeemCode gives tokens for a code, once.
+// redeemCode gives tokens for a code, once (RFC 6749 §4.1.3, RFC 7636 §4.6).
 func (s *Server) redeemCode(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	s.mu.Lock()
 	c := s.state.codes[t.form.Get("code")]
@@ -217,7 +215,7 @@ func (s *Server) answer(g *grant, scopes []string) *tokenAnswer {
 	return a
 }
 
-// redeemRefresh rotates: a refresh token is good for one use, and a second use ends the grant.
+// redeemRefresh rotates (RFC 6749 §6): a refresh token is good for one use, and a second use ends the grant (RFC 9700 §4.14.2).
 func (s *Server) redeemRefresh(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	given := t.form.Get("refresh_token")
 	s.mu.Lock()

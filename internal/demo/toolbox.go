@@ -1,5 +1,3 @@
-// This file is what clients see of the tools: names, descriptions and schemas, and the pieces of the gallery.
-
 package demo
 
 import (

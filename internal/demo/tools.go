@@ -1,5 +1,3 @@
-// This file is the tools of the MCP server: small, real, and each good for testing one thing.
-
 package demo
 
 import (

@@ -1,5 +1,5 @@
 // Command browser stands in for a web browser where there is none: it opens the address that it is given as its last argument, follows
-// redirects, and ends. At the bundled server, which approves at once, that is all a login takes:
+// redirects, keeps its cookies for the next time, and ends. At the bundled server, which approves at once, that is all a login takes:
 //
 //	BROWSER="go run ./internal/demo/browser" mcpauth login http://127.0.0.1:8080/mcp
 package main
@@ -7,10 +7,10 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"time"
+
+	"mcpauth/internal/demo"
 )
 
 func main() {
@@ -26,15 +26,10 @@ func open(args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, args[len(args)-1], nil)
+	file, err := demo.BrowserFile()
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	_, err = io.Copy(io.Discard, res.Body)
+	_, err = (&demo.Browser{File: file}).Open(ctx, args[len(args)-1])
 	return err
 }

@@ -1,0 +1,141 @@
+package demo
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// Browser is a web browser for the bundled server, which approves at once: it follows redirects and keeps its cookies, as a person's
+// browser does. Several goroutines may use it.
+type Browser struct {
+	File string // where the cookies are kept, so that another process has them; empty: they go with this value
+
+	mu  sync.Mutex
+	jar map[string]map[string]string // value by host and name
+}
+
+// BrowserFile is where the test browsers of one user keep their cookies.
+func BrowserFile() (string, error) {
+	dir, err := os.UserCacheDir()
+	return filepath.Join(dir, "mcpauth-demo-browser.json"), err
+}
+
+// Open visits an address and returns the status of the page on which it ends.
+func (b *Browser) Open(ctx context.Context, address string) (int, error) {
+	res, err := b.get(ctx, address, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer res.Body.Close()
+	_, err = io.Copy(io.Discard, res.Body)
+	return res.StatusCode, err
+}
+
+// Redirect visits an address and returns where it is sent, without going there.
+func (b *Browser) Redirect(ctx context.Context, address string) (string, error) {
+	res, err := b.get(ctx, address, func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse })
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	return res.Header.Get("Location"), nil
+}
+
+func (b *Browser) get(ctx context.Context, address string, follow func(*http.Request, []*http.Request) error) (*http.Response, error) {
+	if err := b.load(); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := (&http.Client{Jar: b, CheckRedirect: follow}).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	return res, b.save()
+}
+
+// SetCookies keeps cookies: http.CookieJar. Hosts do not share any.
+func (b *Browser) SetCookies(u *url.URL, cookies []*http.Cookie) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.jar == nil {
+		b.jar = map[string]map[string]string{}
+	}
+	host := b.jar[u.Hostname()]
+	if host == nil {
+		host = map[string]string{}
+		b.jar[u.Hostname()] = host
+	}
+	for _, c := range cookies {
+		if c.MaxAge < 0 || !c.Expires.IsZero() && c.Expires.Before(time.Now()) {
+			delete(host, c.Name)
+		} else {
+			host[c.Name] = c.Value
+		}
+	}
+}
+
+// Cookies returns them: http.CookieJar.
+func (b *Browser) Cookies(u *url.URL) []*http.Cookie {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var cookies []*http.Cookie
+	for name, value := range b.jar[u.Hostname()] {
+		cookies = append(cookies, &http.Cookie{Name: name, Value: value})
+	}
+	return cookies
+}
+
+func (b *Browser) load() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.File == "" || b.jar != nil {
+		return nil
+	}
+	data, err := os.ReadFile(b.File)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, &b.jar)
+}
+
+// save replaces the file at once, so that no other browser reads half of it.
+func (b *Browser) save() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.File == "" || b.jar == nil {
+		return nil
+	}
+	data, err := json.Marshal(b.jar)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(b.File), 0o700)
+	}
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(b.File), "cookies-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), b.File)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
