@@ -12,11 +12,11 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"runtime"
 	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/sse"
 )
 
 const (
@@ -234,7 +234,7 @@ func readAll(res *http.Response, max int64) ([]byte, error) {
 		_, err := b.ReadFrom(body)
 		return b.Bytes(), err
 	}
-	var data pieces
+	var data sse.Pieces
 	n, err := io.Copy(&data, body)
 	switch {
 	case err != nil:
@@ -242,41 +242,7 @@ func readAll(res *http.Response, max int64) ([]byte, error) {
 	case n > max:
 		return nil, fmt.Errorf("%w: it has more than %d bytes", errTooLarge, max)
 	}
-	return data.join(), nil
-}
-
-// pieces collect what is of unknown length: a buffer that grows would need three times its size for a moment, pieces need twice.
-type pieces struct {
-	full [][]byte
-	last []byte
-}
-
-func (p *pieces) Write(b []byte) (int, error) {
-	n := len(b)
-	for len(b) > 0 {
-		if len(p.last) == cap(p.last) {
-			if p.last != nil {
-				p.full = append(p.full, p.last)
-			}
-			p.last = make([]byte, 0, min(1<<20, max(512, 2*cap(p.last))))
-		}
-		k := min(len(b), cap(p.last)-len(p.last))
-		p.last, b = append(p.last, b[:k]...), b[k:]
-	}
-	return n, nil
-}
-
-// join returns what was written, and lets go of the pieces.
-func (p *pieces) join() []byte {
-	data := p.last
-	if len(p.full) > 0 {
-		data = bytes.Join(append(p.full, p.last), nil)
-	}
-	*p = pieces{}
-	if len(data) >= 16<<20 {
-		runtime.GC() // before as much again is made of it
-	}
-	return data
+	return data.Join(), nil
 }
 
 // readText reads an answer that only explains a failure.

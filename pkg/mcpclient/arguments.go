@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
 )
 
 // Arguments of a call. Both kinds together merge: the single ones win.
@@ -347,7 +348,7 @@ func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
 
 // convert makes JSON of text: by the one scalar type there is, else text.
 func convert(text string, types []string) (json.RawMessage, error) {
-	number := len(text) > 0 && (text[0] == '-' || '0' <= text[0] && text[0] <= '9') && scanNumber([]byte(text), 0) == len(text)
+	number := jsonscan.Number([]byte(text)) == len(text)
 	switch t := scalar(types); t {
 	case "integer":
 		if !number || !isInteger([]byte(text)) {

@@ -43,7 +43,7 @@ func only(method string, n int) func(string) int {
 }
 
 func TestAuthorization(t *testing.T) {
-	servers := map[string]func() http.Handler{"modern": func() http.Handler { return modern(0, nil) }, "legacy": func() http.Handler { return legacy("2025-11-25", nil) }, "sse": sse}
+	servers := map[string]func() http.Handler{"modern": func() http.Handler { return modern(0, nil) }, "legacy": func() http.Handler { return legacy("2025-11-25", nil) }, "sse": sseServer}
 	for _, tt := range []struct {
 		name   string
 		front  func(http.ResponseWriter, *http.Request, string) bool
@@ -122,7 +122,7 @@ func TestAuthorizeErrorUnchanged(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			h := legacy("2025-11-25", nil)
 			if method == "GET" {
-				h = sse()
+				h = sseServer()
 			}
 			s := newServer(t, h)
 			s.front = func(w http.ResponseWriter, r *http.Request, rpc string) bool {

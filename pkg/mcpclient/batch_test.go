@@ -36,7 +36,7 @@ func (d *told) done(id json.RawMessage, r Result, err error) error {
 }
 
 func TestBatch(t *testing.T) {
-	for name, h := range map[string]http.Handler{"modern": modern(hour, nil), "legacy": legacy("2025-11-25", nil), "sse": sse()} {
+	for name, h := range map[string]http.Handler{"modern": modern(hour, nil), "legacy": legacy("2025-11-25", nil), "sse": sseServer()} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t, h)
 			c := client(t, s)

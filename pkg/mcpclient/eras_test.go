@@ -30,7 +30,7 @@ func TestRoundTrips(t *testing.T) {
 			return newServer(t, legacy("2025-03-26", &mcp.StreamableHTTPOptions{Stateless: true}))
 		},
 			[]string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"initialize", "notifications/initialized", "tools/call"}, nil},
-		{"2024-11-05, HTTP+SSE", func(t *testing.T) *testServer { return newServer(t, sse()) },
+		{"2024-11-05, HTTP+SSE", func(t *testing.T) *testServer { return newServer(t, sseServer()) },
 			[]string{"tools/list", "initialize", "GET", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"GET", "initialize", "notifications/initialized", "tools/call"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,69 +10,6 @@ import (
 	"time"
 )
 
-// readEvents reads a stream to its end.
-func readEvents(data []byte) []event {
-	r := newEvents(bytes.NewReader(data), 1<<20)
-	var all []event
-	for {
-		ev, err := r.next()
-		if err != nil {
-			return all
-		}
-		all = append(all, ev)
-	}
-}
-
-// What is read and written again reads the same.
-func FuzzEvents(f *testing.F) {
-	for _, s := range []string{"data: a\n\n", "event: message\nid: 1\nretry: 5\ndata: {}\ndata:x\n\n", ": c\r\ndata: a\r\n\r\n", "\ufeffdata\n\n", "data: half"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, ev := range readEvents(data) {
-			var b bytes.Buffer
-			ev.append(&b)
-			again := readEvents(b.Bytes())
-			if len(again) == 0 && !ev.hasData && ev.name == "" && ev.id == "" && ev.retry == "" {
-				continue // an empty field makes an event of nothing
-			}
-			if len(again) != 1 || again[0].hasData != ev.hasData || !ev.hasData && len(again[0].data) > 0 {
-				t.Fatalf("%q was written as %q and reads as %+v", data, b.Bytes(), again)
-			}
-			if want := bytes.ReplaceAll(append(ev.data, '\n'), []byte("\r\n"), []byte("\n")); !bytes.HasPrefix(want, again[0].data) {
-				t.Errorf("data %q became %q", ev.data, again[0].data)
-			}
-		}
-	})
-}
-
-// The scanner agrees with encoding/json about what is JSON, and about what its members are.
-func FuzzScan(f *testing.F) {
-	for _, s := range []string{`{"a":[1,2.5e-3,{"b":null}],"a":"\u00e9\\"}`, `"\ud800"`, "[1,]", `{"a" : 1 , }`, "01", "{\"a\":\x01}", `{"":{}}`} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if valid(data) != json.Valid(data) {
-			t.Fatalf("valid(%q) is %v", data, valid(data))
-		}
-		parseMessage(data)
-		var object map[string]json.RawMessage
-		if !valid(data) || json.Unmarshal(data, &object) != nil {
-			return
-		}
-		for name, want := range object {
-			if got := member(data, name); !bytes.Equal(got, bytes.TrimSpace(want)) {
-				t.Errorf("member %q of %q is %q, want %q", name, data, got, want)
-			}
-		}
-		for name := range members(data) {
-			if _, ok := object[name]; !ok {
-				t.Errorf("member %q of %q is not there", name, data)
-			}
-		}
-	})
-}
-
 // A result stays as it came, and whatever is in its blocks is decoded or called broken.
 func FuzzResult(f *testing.F) {
 	f.Add([]byte(`{"content":[{"type":"text","text":"x"},{"type":"image","data":"aGk=","mimeType":"image/png"},{"type":"resource","resource":{"uri":"u","blob":"!"}}],"isError":true}`))

@@ -162,7 +162,7 @@ func onlyLegacy(h http.Handler) http.Handler {
 	})
 }
 
-func sse() http.Handler {
+func sseServer() http.Handler {
 	s := sdkServer(0, "2024-11-05")
 	h := mcp.NewSSEHandler(func(*http.Request) *mcp.Server { return s }, nil)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -216,20 +216,20 @@ func (r *relay) events(m message, res *http.Response) (answered bool, last strin
 	gap = listenRetry
 	events := newEvents(res.Body, r.w.max())
 	for {
-		ev, err := events.next()
+		ev, err := events.Next()
 		if err != nil {
 			return answered, last, gap, err
 		}
-		if ev.id != "" {
-			last = ev.id
+		if ev.ID != "" {
+			last = ev.ID
 		}
-		if ev.retry != "" {
-			gap = retryGap(ev.retry)
+		if ev.Retry != "" {
+			gap = retryGap(ev.Retry)
 		}
-		if len(ev.data) == 0 || ev.name != "" && ev.name != "message" || !valid(ev.data) {
+		if len(ev.Data) == 0 || ev.Name != "" && ev.Name != "message" || !valid(ev.Data) {
 			continue
 		}
-		if r.pass(m, res.Header, ev.data) {
+		if r.pass(m, res.Header, ev.Data) {
 			return true, last, gap, nil
 		}
 	}
@@ -256,14 +256,14 @@ func (r *relay) firstAnswer(req *http.Request, res *http.Response, request messa
 		return nil, r.w.statusError(req, res, "", errNoAnswer.Error())
 	}
 	for events := newEvents(res.Body, r.w.max()); ; {
-		ev, err := events.next()
+		ev, err := events.Next()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil, r.w.statusError(req, res, "", errNoAnswer.Error())
 		case err != nil:
 			return nil, r.w.networkError(req, err)
 		}
-		if result, ok := take(ev.data); ok && result != nil {
+		if result, ok := take(ev.Data); ok && result != nil {
 			return result, nil
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/sse"
 )
 
 // endpointTimeout is how long the first event may take.
@@ -79,35 +80,35 @@ func (r *relay) openOld(opening context.Context) (s *oldSession, err error) {
 }
 
 // endpoint reads the first event.
-func (r *relay) endpoint(req *http.Request, res *http.Response, events *events) (string, error) {
-	first, err := events.next()
-	if err != nil || first.name != "endpoint" {
+func (r *relay) endpoint(req *http.Request, res *http.Response, events *sse.Reader) (string, error) {
+	first, err := events.Next()
+	if err != nil || first.Name != "endpoint" {
 		return "", r.w.statusError(req, res, "", "its event stream does not begin with an endpoint")
 	}
-	address, err := req.URL.Parse(string(first.data))
+	address, err := req.URL.Parse(string(first.Data))
 	if err != nil || !httpx.SameOrigin(address, r.w.server) { // the messages and the token are meant for one origin
-		return "", &httpx.AddressError{Address: httpx.Text(string(first.data), 200), Reason: "it is not on the origin of the MCP server " + plainURL(r.w.server)}
+		return "", &httpx.AddressError{Address: httpx.Text(string(first.Data), 200), Reason: "it is not on the origin of the MCP server " + plainURL(r.w.server)}
 	}
 	return address.String(), nil
 }
 
 // hearOld passes on what the stream holds, and returns what it ended with.
-func (r *relay) hearOld(s *oldSession, events *events) error {
+func (r *relay) hearOld(s *oldSession, events *sse.Reader) error {
 	for {
-		ev, err := events.next()
+		ev, err := events.Next()
 		if err != nil {
 			return lost(err)
 		}
-		if ev.name != "" && ev.name != "message" || !valid(ev.data) {
+		if ev.Name != "" && ev.Name != "message" || !valid(ev.Data) {
 			continue
 		}
-		m, ok := parseMessage(ev.data)
+		m, ok := parseMessage(ev.Data)
 		var w waiter
 		if ok && m.isResponse() {
 			w = s.take(m.id)
 		}
 		if !w.own {
-			r.write(r.harmless(m, ev.data))
+			r.write(r.harmless(m, ev.Data))
 		}
 		if w.over != nil {
 			close(w.over)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/sse"
 )
 
 // stream is an event stream on its way to the SDK: the answer to one request, or with x nil the stream of an HTTP+SSE session.
@@ -20,7 +21,7 @@ type stream struct {
 	res    *http.Response
 	body   io.ReadCloser
 	x      *exchange
-	events *events
+	events *sse.Reader
 	out    bytes.Buffer
 	last   string // last event id: what may be resumed
 	retry  string // milliseconds to wait before that
@@ -37,7 +38,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		if s.end != nil {
 			return 0, s.end
 		}
-		ev, err := s.events.next()
+		ev, err := s.events.Next()
 		if err != nil {
 			s.finish(err)
 			continue
@@ -55,34 +56,34 @@ func (s *stream) Close() error {
 }
 
 // pass hands an event on: responses replaced, notifications taken out, requests of the server as they are.
-func (s *stream) pass(ev event) {
+func (s *stream) pass(ev sse.Event) {
 	if s.w.era == eraModern {
-		ev.id = "" // streams cannot be resumed (2026-07-28, Streamable HTTP, Receiving Messages)
+		ev.ID = "" // streams cannot be resumed (2026-07-28, Streamable HTTP, Receiving Messages)
 	}
-	if ev.id != "" {
-		s.last = ev.id
+	if ev.ID != "" {
+		s.last = ev.ID
 	}
-	if ev.retry != "" {
-		s.retry = ev.retry
+	if ev.Retry != "" {
+		s.retry = ev.Retry
 	}
-	if !ev.hasData || len(ev.data) == 0 || ev.name != "" && ev.name != "message" {
-		if ev.id != "" || ev.retry != "" || ev.name == "endpoint" {
-			ev.append(&s.out)
+	if !ev.HasData || len(ev.Data) == 0 || ev.Name != "" && ev.Name != "message" {
+		if ev.ID != "" || ev.Retry != "" || ev.Name == "endpoint" {
+			ev.Append(&s.out)
 		}
 		return
 	}
-	m, ok := parseMessage(ev.data)
+	m, ok := parseMessage(ev.Data)
 	switch {
 	case !ok:
 		s.unreadable(ev)
 		return
 	case m.isResponse():
-		ev.data = s.answered(m)
+		ev.Data = s.answered(m)
 	case m.id == nil && s.w.notified(m, s.x):
-		ev.data = nil
+		ev.Data = nil
 	}
-	if ev.hasData = ev.data != nil; ev.hasData || ev.id != "" {
-		ev.append(&s.out)
+	if ev.HasData = ev.Data != nil; ev.HasData || ev.ID != "" {
+		ev.Append(&s.out)
 	}
 }
 
@@ -109,8 +110,8 @@ func (s *stream) answered(m message) []byte {
 }
 
 // unreadable ends a stream in which an event is no JSON-RPC message.
-func (s *stream) unreadable(ev event) {
-	err := s.w.statusError(s.res.Request, s.res, "", "an event holds no JSON-RPC message: "+strconv.Quote(httpx.Text(string(ev.data[:min(len(ev.data), 200)]), 100)))
+func (s *stream) unreadable(ev sse.Event) {
+	err := s.w.statusError(s.res.Request, s.res, "", "an event holds no JSON-RPC message: "+strconv.Quote(httpx.Text(string(ev.Data[:min(len(ev.Data), 200)]), 100)))
 	if s.x == nil {
 		return // HTTP+SSE: somebody else's
 	}
@@ -147,6 +148,6 @@ func lost(err error) error {
 
 func dataEvent(data []byte) []byte {
 	var b bytes.Buffer
-	event{data: data, hasData: true}.append(&b)
+	sse.Event{Data: data, HasData: true}.Append(&b)
 	return b.Bytes()
 }

@@ -1,7 +1,6 @@
-// This file reads and writes server-sent events (HTML, "Server-sent events" §9.2.5 and 9.2.6). It is more patient than the SDK's reader,
-// which ends the connection at a line without a colon, and hands out data as it was sent.
-
-package mcpclient
+// Package sse reads and writes server-sent events (HTML Living Standard §9.2). It ignores lines that it does not know, as the standard says,
+// and hands out the data of an event byte for byte.
+package sse
 
 import (
 	"bufio"
@@ -12,42 +11,43 @@ import (
 	"strings"
 )
 
-// event is one server-sent event. One without data only moves the last event id.
-type event struct {
-	name, id, retry string
-	data            []byte
-	hasData         bool
+// Event is one server-sent event. An event without data only sets the last event id or the retry time.
+type Event struct {
+	Name, ID, Retry string
+	Data            []byte
+	HasData         bool
 }
 
-// errTooLarge says that an answer is longer than Client.MaxResult.
-var errTooLarge = errors.New("the answer is larger than allowed")
+// ErrTooLarge says that an event is longer than the limit of its Reader.
+var ErrTooLarge = errors.New("larger than allowed")
 
-// events reads a stream. Lines end in LF or CR LF.
-type events struct {
+// Reader reads a stream. Lines end in LF or CR LF.
+type Reader struct {
 	r    *bufio.Reader
 	max  int64 // bytes of one event
 	size int64 // bytes of this one so far
-	data pieces
-	any  bool // a line was read: a byte order mark may stand at the beginning only
+	data Pieces
+	any  bool // a line was read, so a byte order mark is no longer expected
 }
 
-func newEvents(r io.Reader, max int64) *events {
-	return &events{r: bufio.NewReader(r), max: max}
+// NewReader returns a Reader that refuses events of more than max bytes.
+func NewReader(r io.Reader, max int64) *Reader {
+	return &Reader{r: bufio.NewReader(r), max: max}
 }
 
-// next returns the next event, io.EOF at the end. An event that the end cuts off is dropped, as the standard says: half a result is none.
-func (s *events) next() (event, error) {
-	var ev event
+// Next returns the next event, io.EOF at the end. An event that is cut off by the end of the stream is dropped, as the standard says.
+func (s *Reader) Next() (Event, error) {
+	var ev Event
 	found := false
 	s.size = 0
 	for {
 		field, err := s.line(&ev)
 		if err != nil {
-			return event{}, err
+			return Event{}, err
 		}
 		switch {
 		case field == "" && found:
-			ev.data = s.data.join()
+			ev.Data = s.data.Join()
 			return ev, nil
 		case field == "":
 			s.size = 0
@@ -58,7 +58,7 @@ func (s *events) next() (event, error) {
 }
 
 // line reads one line into ev and returns the name of its field: "" for the empty line that ends an event, ":" for what is ignored.
-func (s *events) line(ev *event) (string, error) {
+func (s *Reader) line(ev *Event) (string, error) {
 	chunk, more, err := s.chunk()
 	if err != nil {
 		return "", err
@@ -74,10 +74,10 @@ func (s *events) line(ev *event) (string, error) {
 	value = bytes.TrimPrefix(value, []byte(" "))
 	field := string(name)
 	if field == "data" {
-		if ev.hasData {
+		if ev.HasData {
 			s.data.Write([]byte{'\n'})
 		}
-		ev.hasData = true
+		ev.HasData = true
 		s.data.Write(value)
 	}
 	rest := append([]byte(nil), value...) // value lives in the reader's buffer
@@ -93,15 +93,15 @@ func (s *events) line(ev *event) (string, error) {
 	}
 	switch field {
 	case "data":
-		s.data.last = bytes.TrimSuffix(s.data.last, []byte("\r"))
+		s.data.trimCR()
 	case "event":
-		ev.name = string(rest)
+		ev.Name = string(rest)
 	case "id":
 		if !bytes.ContainsRune(rest, 0) {
-			ev.id = string(rest)
+			ev.ID = string(rest)
 		}
 	case "retry":
-		ev.retry = string(rest)
+		ev.Retry = string(rest)
 	default:
 		return ":", nil
 	}
@@ -109,10 +109,10 @@ func (s *events) line(ev *event) (string, error) {
 }
 
 // chunk returns the next piece of a line without its end, and whether more of the line follows.
-func (s *events) chunk() ([]byte, bool, error) {
+func (s *Reader) chunk() ([]byte, bool, error) {
 	b, err := s.r.ReadSlice('\n')
 	if s.size += int64(len(b)); s.size > s.max {
-		return nil, false, fmt.Errorf("%w: an event has more than %d bytes", errTooLarge, s.max)
+		return nil, false, fmt.Errorf("an event is %w: more than %d bytes", ErrTooLarge, s.max)
 	}
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull):
@@ -124,15 +124,15 @@ func (s *events) chunk() ([]byte, bool, error) {
 	return bytes.TrimSuffix(b, []byte("\r")), false, nil
 }
 
-// append writes the event as a stream has it.
-func (ev event) append(b *bytes.Buffer) {
-	for _, f := range [][2]string{{"event", ev.name}, {"id", ev.id}, {"retry", ev.retry}} {
+// Append writes the event in the format of a stream.
+func (ev Event) Append(b *bytes.Buffer) {
+	for _, f := range [][2]string{{"event", ev.Name}, {"id", ev.ID}, {"retry", ev.Retry}} {
 		if f[1] != "" {
 			fmt.Fprintf(b, "%s: %s\n", f[0], strings.NewReplacer("\r", "", "\n", "").Replace(f[1]))
 		}
 	}
-	if ev.hasData {
-		for line := range bytes.SplitSeq(ev.data, []byte("\n")) {
+	if ev.HasData {
+		for line := range bytes.SplitSeq(ev.Data, []byte("\n")) {
 			b.WriteString("data: ")
 			b.Write(line)
 			b.WriteByte('\n')

@@ -1,7 +1,6 @@
-// This file finds the parts of a JSON text without copying them or changing a byte (RFC 8259), so that the result of a call leaves as
-// it came: numbers of any size, unknown members, spacing. Nothing is decoded that nobody asks for.
-
-package mcpclient
+// Package jsonscan finds the parts of a JSON text (RFC 8259) without copying them or changing a byte, so that the result of a call leaves as
+// it came: numbers of any size, unknown members, spacing. It decodes nothing that the caller does not ask for.
+package jsonscan
 
 import (
 	"bytes"
@@ -9,18 +8,17 @@ import (
 	"iter"
 )
 
-// maxDepth bounds how deep a JSON text may nest; it is that of encoding/json.
+// maxDepth is the deepest nesting that is accepted, the same as in encoding/json.
 const maxDepth = 10000
 
-// valid reports whether data is one JSON value. It agrees with json.Valid and is several times faster on long strings, which is what
-// pictures are.
-func valid(data []byte) bool {
+// Valid reports whether data is one JSON value. It agrees with json.Valid and is several times faster on long strings such as pictures.
+func Valid(data []byte) bool {
 	i := scanValue(data, skipSpace(data, 0), 0)
 	return i >= 0 && skipSpace(data, i) == len(data)
 }
 
-// members yields the members of a valid JSON object in order, names decoded, values as they stand. Anything else has none.
-func members(data []byte) iter.Seq2[string, json.RawMessage] {
+// Members yields the members of a JSON object in order: names decoded, values byte for byte. Any other value has none.
+func Members(data []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		i := skipSpace(data, 0)
 		if i == len(data) || data[i] != '{' {
@@ -31,7 +29,7 @@ func members(data []byte) iter.Seq2[string, json.RawMessage] {
 			if end < 0 {
 				return
 			}
-			name := unquote(data[i:end])
+			name := Unquote(data[i:end])
 			i = skipSpace(data, end)
 			if i == len(data) || data[i] != ':' {
 				return
@@ -48,10 +46,10 @@ func members(data []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// member returns the last member of that name, as encoding/json would; nil when there is none.
-func member(data []byte, name string) json.RawMessage {
+// Member returns the last member of that name, as encoding/json would; nil when there is none.
+func Member(data []byte, name string) json.RawMessage {
 	var found json.RawMessage
-	for n, v := range members(data) {
+	for n, v := range Members(data) {
 		if n == name {
 			found = v
 		}
@@ -59,8 +57,8 @@ func member(data []byte, name string) json.RawMessage {
 	return found
 }
 
-// elements yields the elements of a valid JSON array in order, as they stand. Anything else has none.
-func elements(data []byte) iter.Seq[json.RawMessage] {
+// Elements yields the elements of a JSON array in order, byte for byte. Any other value has none.
+func Elements(data []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		i := skipSpace(data, 0)
 		if i == len(data) || data[i] != '[' {
@@ -79,8 +77,8 @@ func elements(data []byte) iter.Seq[json.RawMessage] {
 	}
 }
 
-// unquote decodes a JSON string; anything else is "".
-func unquote(raw []byte) string {
+// Unquote decodes a JSON string. It returns "" for any other value.
+func Unquote(raw []byte) string {
 	raw = bytes.TrimSpace(raw)
 	if len(raw) < 2 || raw[0] != '"' {
 		return ""
@@ -93,11 +91,11 @@ func unquote(raw []byte) string {
 	return s
 }
 
-// encoded reports whether a character of a JSON string may stand for something else than itself. Most names have none.
+// encoded reports whether a character of a JSON string needs decoding. Most names have none.
 func encoded(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
-// quote encodes a string as JSON, with no more escapes than needed.
-func quote(s string) json.RawMessage {
+// Quote encodes a string as JSON with no more escapes than needed.
+func Quote(s string) json.RawMessage {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -112,7 +110,7 @@ func skipSpace(data []byte, i int) int {
 	return i
 }
 
-// scanValue returns where the value that begins at i ends, -1 when it is none.
+// scanValue returns the end of the value that begins at i, or -1 if there is no valid value.
 func scanValue(data []byte, i, depth int) int {
 	if i >= len(data) {
 		return -1
@@ -258,4 +256,46 @@ func scanDigits(data []byte, i int) int {
 		i++
 	}
 	return i
+}
+
+// Number returns the end of the JSON number that data begins with, or -1.
+func Number(data []byte) int {
+	if len(data) == 0 || data[0] != '-' && (data[0] < '0' || data[0] > '9') {
+		return -1
+	}
+	return scanNumber(data, 0)
+}
+
+// Type returns the JSON type of a value: string, object, array, boolean, null, integer or number; "" for nothing.
+func Type(v []byte) string {
+	v = bytes.TrimSpace(v)
+	if len(v) == 0 {
+		return ""
+	}
+	switch v[0] {
+	case '"':
+		return "string"
+	case '{':
+		return "object"
+	case '[':
+		return "array"
+	case 't', 'f':
+		return "boolean"
+	case 'n':
+		return "null"
+	}
+	if Integer(v) {
+		return "integer"
+	}
+	return "number"
+}
+
+// Integer reports whether a JSON number is written as an integer: 5 and 5.0 are (JSON Schema Core §4.2.3), 5.5 is not. A number with an
+// exponent counts as one, because deciding otherwise would mean multiplying it out.
+func Integer(v []byte) bool {
+	if bytes.ContainsAny(v, "eE") {
+		return true
+	}
+	_, fraction, _ := bytes.Cut(v, []byte("."))
+	return len(bytes.Trim(fraction, "0")) == 0
 }
