@@ -84,6 +84,7 @@ type Server struct {
 	faults     []*Fault
 	issuerPath string
 	state      state
+	tasks      map[string]*task // by id; nil until the first
 	record     record
 }
 

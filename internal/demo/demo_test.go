@@ -185,8 +185,10 @@ func (u *user) rpc(method, params string) (*http.Response, string) {
 	if u.access != "" && h.Get("Authorization") == "" {
 		h.Set("Authorization", "Bearer "+u.access)
 	}
-	if name, _ := object(params)["name"].(string); name != "" {
-		h.Set("Mcp-Name", name)
+	for _, member := range []string{"name", "taskId"} {
+		if name, _ := object(params)[member].(string); name != "" {
+			h.Set("Mcp-Name", name)
+		}
 	}
 	body := `{"jsonrpc":"2.0","id":1,"method":"` + method + `","params":` + withMeta(params) + `}`
 	return u.hop("POST", u.s.URL(), strings.NewReader(body), h)
@@ -197,8 +199,11 @@ func withMeta(params string) string {
 	if m == nil {
 		m = map[string]any{}
 	}
-	m["_meta"] = map[string]any{"io.modelcontextprotocol/protocolVersion": modern, "io.modelcontextprotocol/clientCapabilities": map[string]any{},
-		"io.modelcontextprotocol/clientInfo": map[string]any{"name": "test", "version": "1"}}
+	extensions, _ := m["extensions"].(map[string]any) // that the client supports
+	delete(m, "extensions")
+	m["_meta"] = map[string]any{"io.modelcontextprotocol/protocolVersion": modern,
+		"io.modelcontextprotocol/clientCapabilities": map[string]any{"extensions": extensions},
+		"io.modelcontextprotocol/clientInfo":         map[string]any{"name": "test", "version": "1"}}
 	data, _ := json.Marshal(m)
 	return string(data)
 }

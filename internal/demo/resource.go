@@ -65,7 +65,7 @@ func (f *mcpFront) close() {
 
 // serve checks the authorization of an MCP request, then hands it to the handler of its era.
 func (f *mcpFront) serve(w http.ResponseWriter, r *request) {
-	if f.s.authorized(w, r) {
+	if f.s.authorized(w, r) && !f.s.serveTask(w, r) {
 		f.era(w, r)
 	}
 }

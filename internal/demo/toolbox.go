@@ -32,6 +32,7 @@ func tools() []tool {
 			input: `{"type":"object","properties":{"bytes":{"type":"integer","minimum":0,"maximum":67108864,"default":1000}}}`},
 		{name: "gallery", title: "Gallery", description: "Returns one content block of each kind, or of one kind.", readOnly: true, idempotent: true, run: runGallery,
 			input: `{"type":"object","properties":{"kind":{"type":"string","enum":["all","text","image","audio","resource","blob","link"],"default":"all"}}}`},
+		{name: "report", title: "Report", description: "Writes a report as a task (SEP-2663).", run: runReport, input: reportSchema},
 	}
 }
 

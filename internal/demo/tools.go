@@ -53,12 +53,14 @@ func (s *Server) newMCPServer(versions []string, header http.Header) *mcp.Server
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpauth-demo", Title: "mcpauth demo", Version: "1"}, &mcp.ServerOptions{
 		Instructions:              "A server for trying mcpauth. secret_note needs the scope notes:write, all else notes:read.",
 		SupportedProtocolVersions: versions,
-		Capabilities:              &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}},
-		SetCacheable:              func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) { c.TTLMs = s.Settings().toolsTTL() },
+		Capabilities: &mcp.ServerCapabilities{Tools: &mcp.ToolCapabilities{}, Resources: &mcp.ResourceCapabilities{},
+			Prompts: &mcp.PromptCapabilities{}, Extensions: map[string]any{tasksExtension: map[string]any{}}},
+		SetCacheable: func(_ context.Context, _ mcp.Request, c *mcp.Cacheable) { c.TTLMs = s.Settings().toolsTTL() },
 	})
 	for _, t := range tools() {
 		server.AddTool(t.describe(), s.handler(t, header))
 	}
+	addOffers(server)
 	return server
 }
 
