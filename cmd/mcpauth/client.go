@@ -45,6 +45,9 @@ func (p *program) http() (*http.Client, error) {
 	if p.out.verbose && !p.out.quiet {
 		o.Trace = lines{p.out}
 	}
+	if state, err := p.stateDir(); err == nil { // without one nothing is remembered
+		o.RootMemory = filepath.Join(state, "cache", "roots")
+	}
 	hc, err := httpx.New(o)
 	if err != nil {
 		return nil, &configError{message: "--cacert: " + err.Error()}

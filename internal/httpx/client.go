@@ -4,7 +4,7 @@
 //	hc, err := httpx.New(httpx.Options{CAFile: "corporate.pem"})
 //	res, err := httpx.Do(hc, req)
 //
-// The files: client.go (limits, certificate authorities, agent), url.go (which addresses are allowed), redirect.go (which redirects
+// The files: client.go (limits, agent), roots*.go (certificate authorities), url.go (which addresses are allowed), redirect.go (which redirects
 // are followed, and with what), text.go (foreign text and JSON made safe), trace.go (what --verbose prints, without secrets).
 package httpx
 
@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"sync"
 	"time"
 )
@@ -36,23 +35,30 @@ type Options struct {
 	CAFile    string    // PEM file of certificate authorities, added to the system's; empty: none
 	UserAgent string    // sent where a request names none; empty: "mcpauth"
 	Trace     io.Writer // every exchange is printed here, secrets redacted; nil: none
+
+	// RootMemory is a file in which New remembers which of the system's certificate authorities verified which host, so that the next
+	// process need not parse them all; empty: none.
+	RootMemory string
 }
 
 // New returns a client with the limits of this package. It has no overall timeout: contexts decide how long a request may take.
 func New(o Options) (*http.Client, error) {
-	roots, err := roots(o.CAFile)
+	dialer := func(roots *x509.CertPool) *http.Transport {
+		return &http.Transport{
+			Proxy:                  http.ProxyFromEnvironment,
+			DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			TLSHandshakeTimeout:    10 * time.Second,
+			MaxResponseHeaderBytes: maxHeader,
+			MaxIdleConnsPerHost:    64, // a batch may use so many
+			IdleConnTimeout:        90 * time.Second,
+			ForceAttemptHTTP2:      true,
+		}
+	}
+	var rt http.RoundTripper
+	rt, err := newRooted(rootMemory(o.RootMemory), o.CAFile, dialer)
 	if err != nil {
 		return nil, err
-	}
-	var rt http.RoundTripper = &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxResponseHeaderBytes: maxHeader,
-		MaxIdleConnsPerHost:    64, // a batch may use so many
-		IdleConnTimeout:        90 * time.Second,
-		ForceAttemptHTTP2:      true,
 	}
 	if o.Trace != nil {
 		rt = &tracer{next: rt, out: o.Trace}
@@ -62,25 +68,6 @@ func New(o Options) (*http.Client, error) {
 		agent = "mcpauth"
 	}
 	return &http.Client{Transport: &userAgent{next: rt, agent: agent}, CheckRedirect: checkRedirect}, nil
-}
-
-// roots returns nil, the system's certificate authorities, when there is no file to add.
-func roots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("certificate authorities: %w", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("certificate authorities %s: no PEM certificate in it", file)
-	}
-	return pool, nil
 }
 
 // Default returns the client that a nil HTTP field means: New with the zero Options, made once.

@@ -1,0 +1,156 @@
+package httpx
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+)
+
+// rooted is the transport below New. Verifying a server against all of the system's certificate authorities means parsing them all, which
+// takes more processor time than the rest of a call. So rooted first verifies each host against the few certificates that are likely to
+// verify it: those of Options.CAFile, and the one of the system's that verified the host before. If verification fails, rooted dials the
+// host again and verifies it against all authorities.
+//
+// The first attempt trusts a subset of what the second one trusts, so it never accepts a server that the second one would refuse.
+// Nothing is sent twice: a failed verification ends the handshake before the request is written.
+type rooted struct {
+	memory rootMemory
+	own    *x509.CertPool // from Options.CAFile; nil: none
+	dialer func(*x509.CertPool) *http.Transport
+	all    func() *http.Transport // verifies against all authorities
+
+	mu    sync.Mutex
+	hosts map[string]*host
+}
+
+// host is how the requests to one scheme, host and port are sent.
+type host struct {
+	*http.Transport
+	likely  bool // verifies against likely certificates only
+	learned bool // what verified the host has been remembered, or cannot be
+}
+
+func newRooted(memory rootMemory, caFile string, dialer func(*x509.CertPool) *http.Transport) (*rooted, error) {
+	r := &rooted{memory: memory, dialer: dialer, hosts: map[string]*host{}}
+	r.all = sync.OnceValue(func() *http.Transport { return dialer(nil) }) // nil: the system's
+	if caFile == "" {
+		return r, nil
+	}
+	pem, err := os.ReadFile(caFile)
+	if err != nil {
+		return nil, fmt.Errorf("certificate authorities: %w", err)
+	}
+	r.own = x509.NewCertPool()
+	if !r.own.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("certificate authorities %s: no PEM certificate in it", caFile)
+	}
+	r.all = sync.OnceValue(func() *http.Transport {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			pool = x509.NewCertPool()
+		}
+		pool.AppendCertsFromPEM(pem)
+		return dialer(pool)
+	})
+	return r, nil
+}
+
+func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
+	h := r.host(req)
+	res, err := h.RoundTrip(req)
+	var unverified *tls.CertificateVerificationError
+	if h.likely && errors.As(err, &unverified) {
+		if req, err = rewound(req); err != nil {
+			return nil, err
+		}
+		h = r.unlikely(req)
+		res, err = h.RoundTrip(req)
+	}
+	if err == nil && res.TLS != nil && !h.likely {
+		r.learn(req, h, res.TLS)
+	}
+	return res, err
+}
+
+func hostKey(req *http.Request) string { return req.URL.Scheme + "://" + req.URL.Host }
+
+// host returns the transport for a request, made at the first request to its host.
+func (r *rooted) host(req *http.Request) *host {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.hosts[hostKey(req)]
+	if h == nil {
+		h = r.newHost(req)
+		r.hosts[hostKey(req)] = h
+	}
+	if h.likely && req.Body != nil && req.GetBody == nil { // it can be sent only once
+		return &host{Transport: r.all(), learned: true}
+	}
+	return h
+}
+
+func (r *rooted) newHost(req *http.Request) *host {
+	if req.URL.Scheme != "https" {
+		return &host{Transport: r.dialer(nil), learned: true}
+	}
+	if pool := r.likely(req); pool != nil {
+		return &host{Transport: r.dialer(pool), likely: true}
+	}
+	return &host{Transport: r.all()}
+}
+
+// likely returns the certificates that are likely to verify the host of a request, nil if none are known.
+func (r *rooted) likely(req *http.Request) *x509.CertPool {
+	root := r.memory.recall(req.URL.Host)
+	if root == nil {
+		return r.own
+	}
+	pool := x509.NewCertPool()
+	if r.own != nil {
+		pool = r.own.Clone()
+	}
+	pool.AddCert(root)
+	return pool
+}
+
+// unlikely records that the host of a request is to be verified against all authorities from now on.
+func (r *rooted) unlikely(req *http.Request) *host {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if h := r.hosts[hostKey(req)]; !h.likely {
+		return h // by another request in the meantime
+	}
+	h := &host{Transport: r.all()}
+	r.hosts[hostKey(req)] = h
+	return h
+}
+
+// learn remembers which certificate verified the host of a request.
+func (r *rooted) learn(req *http.Request, h *host, state *tls.ConnectionState) {
+	r.mu.Lock()
+	first := !h.learned
+	h.learned = true
+	r.mu.Unlock()
+	if first && len(state.VerifiedChains) > 0 {
+		chain := state.VerifiedChains[0]
+		r.memory.remember(req.URL.Host, chain[len(chain)-1])
+	}
+}
+
+// rewound returns a request with its body at the beginning. The request either has no body or can make it again, see host.
+func rewound(req *http.Request) (*http.Request, error) {
+	if req.GetBody == nil {
+		return req, nil
+	}
+	body, err := req.GetBody()
+	if err != nil {
+		return nil, err
+	}
+	again := *req
+	again.Body = body
+	return &again, nil
+}

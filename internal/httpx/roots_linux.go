@@ -1,0 +1,268 @@
+package httpx
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// rootMemory is a file that says, for each host, which certificate of the system's files verified it. The file holds places, no
+// certificates: whoever changes it can only choose among the certificates that the system trusts now. Empty: nothing is remembered.
+// A file that is damaged or cannot be written is no error; verification then takes longer.
+type rootMemory string
+
+// rootPlace is one line of the file.
+type rootPlace struct {
+	Host     string `json:"host"`
+	SHA256   string `json:"sha256"` // of the certificate
+	File     string `json:"file"`   // in which it stands
+	Start    int64  `json:"start"`  // its PEM block
+	End      int64  `json:"end"`
+	Size     int64  `json:"size"` // of the file; the place is valid while this and the two below are unchanged
+	Modified int64  `json:"modified"`
+	Inode    uint64 `json:"inode"`
+}
+
+const (
+	maxRootMemory = 64 << 10 // bytes of the memory that are read
+	maxRootHosts  = 100      // lines that are kept, the latest first
+	maxRootBlock  = 64 << 10 // bytes of a PEM block, with the text before it
+)
+
+// recall returns the certificate that verified a host, nil unless it is still where it was, in a file that the system uses now.
+func (m rootMemory) recall(host string) *x509.Certificate {
+	for _, line := range m.lines() {
+		var p rootPlace
+		if strings.HasPrefix(line, linePrefix(host)) && json.Unmarshal([]byte(line), &p) == nil {
+			return p.certificate()
+		}
+	}
+	return nil
+}
+
+// remember records which certificate verified a host, if it stands in a file of the system.
+func (m rootMemory) remember(host string, root *x509.Certificate) {
+	if m == "" {
+		return
+	}
+	place, ok := findRoot(root)
+	if !ok {
+		return
+	}
+	place.Host = host
+	line, err := json.Marshal(place)
+	if err != nil {
+		return
+	}
+	kept := []string{string(line)}
+	for _, l := range m.lines() {
+		if len(kept) < maxRootHosts && !strings.HasPrefix(l, linePrefix(host)) {
+			kept = append(kept, l)
+		}
+	}
+	m.write([]byte(strings.Join(kept, "\n") + "\n"))
+}
+
+func linePrefix(host string) string {
+	quoted, _ := json.Marshal(host) // a string never fails
+	return `{"host":` + string(quoted) + `,`
+}
+
+func (m rootMemory) lines() []string {
+	info, err := os.Lstat(string(m))
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxRootMemory {
+		return nil
+	}
+	data, err := os.ReadFile(string(m))
+	if err != nil {
+		return nil
+	}
+	return strings.Split(strings.TrimSpace(string(data)), "\n")
+}
+
+// write replaces the file in one step, so that nobody reads half of it.
+func (m rootMemory) write(data []byte) {
+	dir := filepath.Dir(string(m))
+	if os.MkdirAll(dir, 0o700) != nil {
+		return
+	}
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return
+	}
+	_, err = f.Write(data)
+	if closed := f.Close(); err != nil || closed != nil || os.Rename(f.Name(), string(m)) != nil {
+		_ = os.Remove(f.Name())
+	}
+}
+
+// certificate reads the certificate from its place. It returns nil if the system does not use the file now, if the file has changed
+// since the place was found, or if another certificate stands there.
+func (p rootPlace) certificate() *x509.Certificate {
+	if p.Start < 0 || p.End <= p.Start || p.End-p.Start > maxRootBlock || !inUse(p.File) {
+		return nil
+	}
+	f, err := os.Open(p.File)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	text := make([]byte, p.End-p.Start)
+	if !p.sameFile(f) {
+		return nil
+	}
+	if _, err := f.ReadAt(text, p.Start); err != nil {
+		return nil
+	}
+	der, _ := nextCertificate(text)
+	if der == nil || p.SHA256 != fingerprint(der) {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil
+	}
+	return cert
+}
+
+// sameFile reports whether the place was found in this file as it is now.
+func (p rootPlace) sameFile(f *os.File) bool {
+	now, ok := stamp(f)
+	return ok && p.Size == now.Size && p.Modified == now.Modified && p.Inode == now.Inode
+}
+
+// stamp returns a place that says how the file is now.
+func stamp(f *os.File) (rootPlace, bool) {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return rootPlace{}, false
+	}
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return rootPlace{}, false
+	}
+	return rootPlace{File: f.Name(), Size: info.Size(), Modified: info.ModTime().UnixNano(), Inode: s.Ino}, true
+}
+
+func fingerprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return hex.EncodeToString(sum[:])
+}
+
+// nextCertificate returns the first certificate of a PEM text, by the rule of x509.CertPool.AppendCertsFromPEM, and the text behind it.
+func nextCertificate(text []byte) (der, rest []byte) {
+	for len(text) > 0 {
+		var b *pem.Block
+		if b, text = pem.Decode(text); b == nil {
+			break
+		}
+		if b.Type == "CERTIFICATE" && len(b.Headers) == 0 {
+			return b.Bytes, text
+		}
+	}
+	return nil, nil
+}
+
+// findRoot looks for a certificate in the files of the system.
+func findRoot(root *x509.Certificate) (rootPlace, bool) {
+	if p, ok := findRootIn(rootBundle(), root); ok {
+		return p, true
+	}
+	for _, dir := range rootDirs() {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if p, ok := findRootIn(dir+"/"+e.Name(), root); ok {
+				return p, true
+			}
+		}
+	}
+	return rootPlace{}, false
+}
+
+func findRootIn(name string, root *x509.Certificate) (rootPlace, bool) {
+	f, err := os.Open(name)
+	if err != nil {
+		return rootPlace{}, false
+	}
+	defer f.Close()
+	p, ok := stamp(f)
+	if !ok {
+		return rootPlace{}, false
+	}
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return rootPlace{}, false
+	}
+	for rest := data; len(rest) > 0; {
+		start := len(data) - len(rest)
+		var der []byte
+		if der, rest = nextCertificate(rest); bytes.Equal(der, root.Raw) {
+			p.SHA256, p.Start, p.End = fingerprint(der), int64(start), int64(len(data)-len(rest))
+			return p, p.End-p.Start <= maxRootBlock
+		}
+	}
+	return rootPlace{}, false
+}
+
+// What follows is where crypto/x509 looks for certificates, in its order: the first bundle that can be read, and all folders.
+
+func rootBundles() []string {
+	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
+		return []string{file}
+	}
+	return []string{
+		"/etc/ssl/certs/ca-certificates.crt",
+		"/etc/pki/tls/certs/ca-bundle.crt",
+		"/etc/ssl/ca-bundle.pem",
+		"/etc/pki/tls/cacert.pem",
+		"/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+		"/etc/ssl/cert.pem",
+	}
+}
+
+func rootDirs() []string {
+	if dirs := os.Getenv("SSL_CERT_DIR"); dirs != "" {
+		return strings.Split(dirs, ":")
+	}
+	return []string{"/etc/ssl/certs", "/etc/pki/tls/certs"}
+}
+
+// rootBundle returns the first bundle that can be read, "" if there is none.
+func rootBundle() string {
+	for _, name := range rootBundles() {
+		f, err := os.Open(name)
+		if err != nil {
+			continue
+		}
+		_, err = f.Read(make([]byte, 1))
+		f.Close()
+		if err == nil || err == io.EOF {
+			return name
+		}
+	}
+	return ""
+}
+
+// inUse reports whether crypto/x509 would read certificates from this file now.
+func inUse(name string) bool {
+	if name == rootBundle() {
+		return true
+	}
+	for _, dir := range rootDirs() {
+		if entry, ok := strings.CutPrefix(name, dir+"/"); ok && !strings.Contains(entry, "/") {
+			return true
+		}
+	}
+	return false
+}
