@@ -30,6 +30,8 @@ type program struct {
 	pasting     bool     // the browser's answer may come on standard input
 	static      bool     // the token of the environment is used, see header.go
 	secrets     []string // values of variables and headers that no other program is to see
+	found       bool     // the SERVER at work is an entry of a project's file, see trust.go
+	noLogin     bool     // a variable that a login needs is not set
 	word        string   // the SERVER at work, as the user typed it: hints repeat it
 }
 
@@ -49,7 +51,7 @@ const (
 func (p *program) globalFlags() []cli.Flag {
 	g := &p.global
 	return []cli.Flag{
-		&cli.StringFlag{Name: "config", Usage: "`FILE` the configuration file; default: the nearest .mcp.json, then ~/.config/mcpauth/config.json", Destination: &g.config},
+		&cli.StringFlag{Name: "config", Usage: "`FILE` the only configuration file; default: the nearest .mcp.json and ~/.config/mcpauth/config.json", Destination: &g.config},
 		&cli.StringFlag{Name: "keystore", Usage: "`KIND` where credentials are kept: auto, keychain or file", Destination: &g.keystore},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON document on stdout; errors as one JSON line", Destination: &g.json},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "nothing on stderr but errors", Destination: &g.quiet},
@@ -63,7 +65,7 @@ func (p *program) globalFlags() []cli.Flag {
 // commands lists them in the order of the five stages: log in, look, call, renew, leave.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
-		discoverCommand(p), proxyCommand(p), clientMetadataCommand(p), completionCommand(p)}
+		discoverCommand(p), proxyCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 
 // app is the tree, with the habits of the library that do not fit switched off in one loop.

@@ -239,6 +239,7 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 		return nil, err
 	}
 	command, ok := p.browser("", false)
+	ok = ok && !p.noLogin
 	p.openWith(c, command, ok)
 	o.Reauth, err = p.reauth(o.Reauth, ok)
 	if err != nil {

@@ -204,7 +204,7 @@ func (p *program) serverCandidates(ctx context.Context) []candidate {
 	for _, s := range list {
 		out = append(out, candidate{stored(s), s.URL})
 	}
-	if file, err := p.configuration(); err == nil {
+	if file, err := p.configuration(ctx); err == nil {
 		for _, name := range file.Names() {
 			out = append(out, candidate{name, file.Servers[name].URL})
 		}

@@ -1,8 +1,7 @@
-// This file reads the headers that go to the MCP server: --header, and the token of the environment.
-
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,6 +12,9 @@ import (
 
 // accessTokenVariable holds a bearer token that bypasses the store.
 const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
+
+// errReserved reports a header that the protocol itself sets.
+var errReserved = errors.New("mcpauth sets it itself")
 
 // headers adds those of --header to a configuration's: the flag wins.
 func (p *program) headers(base http.Header) (http.Header, error) {
@@ -82,7 +84,7 @@ func setHeader(h http.Header, name, value string) error {
 	}
 	switch name = http.CanonicalHeaderKey(name); name {
 	case "Host", "Content-Length", "Content-Type", "Transfer-Encoding", "Connection", "Accept", "Mcp-Session-Id", "Mcp-Protocol-Version", "Dpop":
-		return fmt.Errorf("%s is set by mcpauth itself", name)
+		return fmt.Errorf("%s: %w", name, errReserved)
 	}
 	h[name] = append(h[name], value)
 	return nil

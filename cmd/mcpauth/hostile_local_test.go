@@ -161,6 +161,7 @@ func TestChildrenSeeNoSecret(t *testing.T) {
 		}
 	}
 	check("demo-cs-basic", "canary-api-key-1")
+	u.must(t, exitDone, "trust")
 	u.must(t, exitDone, "login", "p")
 	check("demo-cs-basic", "canary-project-key")
 }
@@ -227,6 +228,13 @@ func TestProjectNamesForeignFiles(t *testing.T) {
 		"a":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"id_rsa"}},
 		"k":{"url":"`+u.good.URL()+`","auth":{"grant":"client_credentials","clientId":"demo-public","clientKey":"id_rsa"}},
 		"c":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"cluster-token"}}}}`)
+	for _, name := range []string{"a", "k", "c"} {
+		u.must(t, exitUsage, "login", name)
+		if !strings.Contains(u.stderr.String(), "is not trusted") || u.good.Count("requests") != 0 {
+			t.Errorf("%d requests, stderr: %s", u.good.Count("requests"), u.stderr.String())
+		}
+	}
+	u.must(t, exitDone, "trust")
 	u.must(t, exitUsage, "login", "a")
 	if !strings.Contains(u.stderr.String(), "not a JWT") {
 		t.Errorf("stderr: %s", u.stderr.String())

@@ -18,6 +18,7 @@ func TestProjectNamesAPipe(t *testing.T) {
 	u.project(t, `{"mcpServers":{
 		"a":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"pipe"}},
 		"k":{"url":"`+u.good.URL()+`","auth":{"grant":"client_credentials","clientId":"demo-public","clientKey":"pipe"}}}}`)
+	u.must(t, exitDone, "trust")
 	for _, name := range []string{"a", "k"} {
 		u.must(t, exitUsage, "login", name)
 		if !strings.Contains(u.stderr.String(), "no regular file") || u.good.Count("requests") != 0 {

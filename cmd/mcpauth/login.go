@@ -95,7 +95,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	if err := o.check(); err != nil {
 		return err
 	}
-	n := needAll
+	n := needLogin
 	if named {
 		n = needNamed
 	}
@@ -108,6 +108,9 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 			return err
 		}
 		t.Profile = o.name
+		if err := p.outranked(ctx, t); err != nil {
+			return err
+		}
 	}
 	secret, err := p.clientSecret(o)
 	if err != nil {

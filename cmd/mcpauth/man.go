@@ -147,7 +147,7 @@ type variable struct{ name, meaning string }
 // variables are all that the program reads.
 func variables() []variable {
 	return []variable{
-		{"MCPAUTH_CONFIG", "the configuration file; default: the nearest .mcp.json upward, then ~/.config/mcpauth/config.json"},
+		{"MCPAUTH_CONFIG", "the only configuration file; default: the nearest .mcp.json upward and ~/.config/mcpauth/config.json"},
 		{"MCPAUTH_STATE_DIR", "state without secrets: index, locks, caches; default ~/.local/state/mcpauth"},
 		{"MCPAUTH_KEYSTORE", "where credentials are kept: auto (default), keychain or file"},
 		{"MCPAUTH_KEYSTORE_DIR", "folder of the file store; default ~/.local/share/mcpauth"},

@@ -287,6 +287,9 @@ func harmless(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
+// oneLine makes a foreign text harmless and keeps it on one line.
+func oneLine(s string) string { return httpx.Text(s, 2000) }
+
 // The colours, as SGR parameters.
 const (
 	bold   = "1"

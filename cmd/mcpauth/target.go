@@ -1,18 +1,17 @@
-// This file finds out which server a SERVER argument means, as whom.
-//
-// A URL means the login stored for it: the unnamed one, else the only named one. What a configuration file says of the same URL does
-// not apply: its headers and secrets go out only where its entry is asked for by name. A name means an entry of the configuration file
-// or a stored login; when both exist and lead to different servers, neither is taken, so that a project's file cannot slip another
-// server under the name of a login.
-
 package main
+
+// Which server a SERVER argument means, and as whom.
+//
+// A URL means the login stored for it: the unnamed one, else the only named one. What a configuration file says about the same URL does not
+// apply: its headers and secrets are sent only if its entry is asked for by name. A name means an entry of the configuration or a stored login.
+// If both exist and lead to different servers, neither is taken, so that a project's file cannot put another server under the name of a login.
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -26,8 +25,9 @@ type need int
 
 const (
 	needStored need = iota // only which login it is: variables in the configuration entry are not expanded
-	needAll                // headers and client credentials too
-	needNamed              // the same, but under which name is said by --name
+	needAll                // headers too, and what a login needs if all its variables are set
+	needLogin              // all that a login needs
+	needNamed              // the same, but --name says under which name
 )
 
 // target finds the server that a word means.
@@ -54,7 +54,7 @@ func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, 
 		return t, err
 	}
 	if p.global.config != "" { // asked for by flag: it must at least be readable
-		if _, err := p.configuration(); err != nil {
+		if _, err := p.configuration(ctx); err != nil {
 			return t, err
 		}
 	}
@@ -96,7 +96,7 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 
 // byName finds a configuration entry or a stored login.
 func (p *program) byName(ctx context.Context, word string, n need) (flow.Target, error) {
-	file, err := p.configuration()
+	file, err := p.configuration(ctx)
 	if err != nil {
 		return flow.Target{}, err
 	}
@@ -105,26 +105,37 @@ func (p *program) byName(ctx context.Context, word string, n need) (flow.Target,
 		return flow.Target{}, err
 	}
 	stored = slices.DeleteFunc(stored, func(t flow.Target) bool { return t.Profile != word })
-	if _, ok := file.Servers[word]; ok {
-		t, err := p.entry(file, word, n)
-		if err != nil {
-			return t, err
-		}
-		for _, s := range stored {
-			if s.URL != t.URL {
-				return t, &configError{message: fmt.Sprintf("the name %s means %s in %s, but %s in the stored login", quote(word), t.URL, file.Path, s.URL),
-					hint: "use the URL that is meant, or another file: --config FILE"}
-			}
-		}
-		return t, nil
-	}
-	switch len(stored) {
-	case 0:
+	e, ok := file.Servers[word]
+	switch {
+	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project cannot switch off a login
+		return p.byEntry(ctx, file, e, stored, n)
+	case len(stored) == 0:
 		return flow.Target{}, p.unknownName(ctx, word, file)
-	case 1:
+	case len(stored) == 1:
 		return stored[0], nil
 	}
 	return flow.Target{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
+}
+
+// byEntry makes a target of a configuration entry, if it agrees with the stored logins of its name.
+func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (flow.Target, error) {
+	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
+		return stored[0], nil // the variables of the address are not needed
+	}
+	t, err := p.entry(ctx, file, e, n)
+	if err != nil {
+		return t, err
+	}
+	for _, s := range stored {
+		if s.URL != t.URL {
+			return t, &configError{message: fmt.Sprintf("the name %s means %s in %s, but %s in the stored login", quote(e.Name), t.URL, e.Path, s.URL),
+				hint: "use the URL that is meant, or another file: --config FILE"}
+		}
+	}
+	if n == needStored {
+		return t, nil
+	}
+	return t, p.outranked(ctx, t)
 }
 
 // unknownName says where a name was looked for, and what it may have meant.
@@ -151,81 +162,98 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	return e
 }
 
-// configuration loads the configuration file; without one it is empty.
-func (p *program) configuration() (*config.File, error) {
-	path := p.global.config
-	if path == "" {
-		dir, err := os.Getwd()
-		if err != nil {
-			dir = ""
-		}
-		home, _ := p.home()
-		if path, err = config.Find(dir, home, p.getenv); err != nil {
-			return nil, err
-		}
+// configuration loads the configuration; it is empty if there is none.
+func (p *program) configuration(ctx context.Context) (*config.File, error) {
+	places, err := p.places()
+	if err != nil {
+		return nil, err
 	}
-	if path == "" {
-		return &config.File{}, nil
+	for _, e := range places.Ignored {
+		p.out.warn("%s is ignored, because another user could have written it: %s; --config names it if it is meant", e.Path, e.Reason)
 	}
-	file, err := config.Load(path)
+	file, err := config.Load(ctx, places)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range file.Skipped() {
-		p.out.detail("%s: the server %q is passed over: %s", path, e.Name, e.Skipped)
+		p.out.detail("%s: the server %q is passed over: %s", e.Path, e.Name, e.Skipped)
 	}
 	return file, nil
 }
 
-// entry makes a target of a configuration entry.
-func (p *program) entry(file *config.File, word string, n need) (flow.Target, error) {
-	if raw := file.Servers[word]; n == needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
-		t, err := serverURL(raw.URL)
-		t.Profile = word
-		return t, inFile(file, word, err)
+// places finds the configuration files.
+func (p *program) places() (config.Places, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		dir = ""
 	}
-	e, err := file.Entry(word, p.getenv)
+	home, _ := p.home()
+	return config.Find(p.global.config, dir, home, p.getenv)
+}
+
+// entry makes a target of a configuration entry.
+func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry, n need) (flow.Target, error) {
+	if n == needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
+		t, err := serverURL(raw.URL)
+		t.Profile = raw.Name
+		return t, inFile(raw, err)
+	}
+	if raw.Found {
+		p.found = true
+		if err := p.trusted(ctx, raw); err != nil {
+			return flow.Target{}, err
+		}
+	}
+	e, err := file.Entry(raw.Name, p.getenv)
 	if err != nil {
 		return flow.Target{}, err
 	}
 	t, err := serverURL(e.URL)
 	if err != nil {
-		return t, inFile(file, word, err)
+		return t, inFile(e, err)
 	}
-	t.Profile, t.Header = word, map[string][]string{}
+	t.Profile, t.Header = e.Name, http.Header{}
 	for name, value := range e.Headers {
 		_, credentials, _ := strings.Cut(value, " ")
 		p.secrets = append(p.secrets, value, credentials)
-		if err := setHeader(t.Header, name, value); err != nil {
-			return t, inFile(file, word, err)
+		switch err := setHeader(t.Header, name, value); {
+		case errors.Is(err, errReserved):
+			p.out.detail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, harmless(name))
+		case err != nil:
+			return t, inFile(e, err)
 		}
 	}
-	if a := e.Auth; a != nil {
-		p.secrets = append(p.secrets, a.ClientSecret)
-		t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, a.ClientSecret, strings.Fields(a.Scope), a.ClientMetadataURL
-		t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, a.Grant, beside(file, a.ClientKey), beside(file, a.AssertionFile)
-		t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, a.DPoP
-		if a.Unused != "" {
-			p.out.detail("%s: the server %q: %s is passed over: the authorization server is discovered; auth.issuer or --issuer picks one", file.Path, word, a.Unused)
-		}
+	return p.configured(t, e, n)
+}
+
+// configured puts the block auth of an entry into a target. A call goes on without it if one of its variables is not set: the stored login has
+// what it needs, and a login is then left to `mcpauth login`, which says what is missing.
+func (p *program) configured(t flow.Target, e config.Entry, n need) (flow.Target, error) {
+	a, err := e.ExpandAuth(p.getenv)
+	if err != nil && n == needAll {
+		p.out.detail("a login would fail: %v", err)
+		p.noLogin = true
+		return t, nil
 	}
+	if a == nil || err != nil {
+		return t, err
+	}
+	if a.Unused != "" {
+		p.out.detail("%s: the server %q: %s is passed over: the authorization server is discovered; auth.issuer or --issuer picks one", e.Path, e.Name, a.Unused)
+	}
+	p.secrets = append(p.secrets, a.ClientSecret)
+	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, a.ClientSecret, strings.Fields(a.Scope), a.ClientMetadataURL
+	t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, a.Grant, a.ClientKey, a.AssertionFile
+	t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, a.DPoP
 	return t, nil
 }
 
 // inFile says in which entry of which file something is wrong.
-func inFile(file *config.File, word string, err error) error {
+func inFile(e config.Entry, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &configError{message: fmt.Sprintf("%s: server %s: %v", file.Path, quote(word), err)}
-}
-
-// beside reads a file name of the configuration relative to the configuration file.
-func beside(file *config.File, name string) string {
-	if name == "" || filepath.IsAbs(name) {
-		return name
-	}
-	return filepath.Join(filepath.Dir(file.Path), name)
+	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
 }
 
 // find looks among the stored logins. What was found counts even where other entries are damaged.

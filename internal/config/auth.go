@@ -1,5 +1,3 @@
-// This file reads how to be a client of a server's authorization server: our block `auth`, and what Cursor and Claude Code call it.
-
 package config
 
 import (
@@ -28,7 +26,7 @@ func cursorKeys() map[string]string {
 }
 
 // authOf reads the block of an entry; nil where there is none.
-func (d document) authOf(entry map[string]hujson.Value) (*Auth, error) {
+func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
 	if v, ok := entry["auth"]; ok {
 		return d.auth(v)
 	}
@@ -39,7 +37,7 @@ func (d document) authOf(entry map[string]hujson.Value) (*Auth, error) {
 }
 
 // auth reads the block. A member it does not know is a fault: a misspelt setting of security must not pass for one that is absent.
-func (d document) auth(v hujson.Value) (*Auth, error) {
+func (d *document) auth(v hujson.Value) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
 		return nil, d.fault(v.StartOffset, "auth is not an object")
@@ -63,7 +61,7 @@ func (d document) auth(v hujson.Value) (*Auth, error) {
 
 // claude reads Claude Code's block `oauth`, whose other members are not ours to judge. Its clients are registered with the address
 // http://localhost:PORT/callback.
-func (d document) claude(v hujson.Value) (*Auth, error) {
+func (d *document) claude(v hujson.Value) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
 		return nil, d.fault(v.StartOffset, "oauth is not an object")
@@ -90,7 +88,7 @@ func (d document) claude(v hujson.Value) (*Auth, error) {
 }
 
 // client reads the members of a block, by our names.
-func (d document) client(block string, members map[string]hujson.Value) (*Auth, error) {
+func (d *document) client(block string, members map[string]hujson.Value) (*Auth, error) {
 	a := &Auth{}
 	for key, target := range a.texts() {
 		v, ok := members[key]
@@ -114,7 +112,7 @@ func (d document) client(block string, members map[string]hujson.Value) (*Auth, 
 }
 
 // stringOrList reads a text, and where a list is allowed its words.
-func (d document) stringOrList(what string, v hujson.Value, list bool) (string, error) {
+func (d *document) stringOrList(what string, v hujson.Value, list bool) (string, error) {
 	words, ok := v.Value.(*hujson.Array)
 	if !ok || !list {
 		return d.string(what, v)

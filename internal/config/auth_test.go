@@ -23,8 +23,8 @@ func TestForeignAuthBlocks(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		e, err := f.Entry("x", env(map[string]string{"S": "secret"}))
-		if err != nil || e.Auth == nil || *e.Auth != tt.want {
+		a, err := f.Servers["x"].ExpandAuth(env(map[string]string{"S": "secret"}))
+		if err != nil || a == nil || *a != tt.want {
 			t.Errorf("%s reads otherwise, %v", name, err)
 		}
 	}

@@ -1,36 +1,44 @@
 // Package config reads the configuration files that MCP clients already use: a JSON object `mcpServers` (or `servers`), with comments and
 // trailing commas, one member per server. It adds the optional block `auth`.
 //
-//	path, err := config.Find(dir, home, os.Getenv)
-//	file, err := config.Load(path)
+//	places, err := config.Find("", dir, home, os.Getenv)
+//	file, err := config.Load(ctx, places)
 //	entry, err := file.Entry("linear", os.Getenv)
 //
-// Understood are the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`, ${env:VAR}) and
-// Windsurf (`serverUrl`). What an entry says of starting a program is never used: such entries are skipped, with the reason. auth.go reads how to be
-// a client, expand.go puts variables in.
+// It reads the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`, ${env:VAR}), Windsurf
+// (`serverUrl`) and Gemini CLI (`httpUrl`). An entry that starts a program is skipped, with the reason.
+//
+// A file that was found by walking upward from the working directory may come from a stranger. It never replaces an entry of the user's own
+// file, and Entry.Uses says which of its entries take something from the user and therefore need trust.
 package config
 
 import (
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/tailscale/hujson"
 )
 
-// maxSize bounds a configuration file, in bytes. Claude Code keeps the history of all projects in the file of its servers.
-const maxSize = 32 << 20
+// The largest files that are read, in bytes. Claude Code keeps the history of all projects in the file of its servers; a project's file has no
+// reason to be large.
+const (
+	maxSize    = 32 << 20
+	maxProject = 1 << 20
+)
 
-// ErrUnknown says that a file has no entry of that name.
+// ErrUnknown reports that no file has an entry of that name.
 var ErrUnknown = errors.New("no such server")
 
-// Error is a fault in a configuration file. Line and Column count from 1; 0 where the whole file or the environment is at fault.
+// Error is a fault in a configuration file. Line and Column count from 1; both are 0 if the whole file or the environment is at fault.
 type Error struct {
 	Path         string
 	Line, Column int
@@ -44,9 +52,10 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Reason)
 }
 
-// File is a configuration file, its variables not yet expanded.
+// File is a configuration: the entries of one file, or of the user's own file and a project's together. Variables are not yet expanded.
 type File struct {
-	Path    string
+	Path    string // for messages; empty if there is no file
+	Sum     string // SHA-256 in hexadecimal, of a single file
 	Servers map[string]Entry
 }
 
@@ -55,81 +64,105 @@ type Entry struct {
 	Name    string
 	URL     string
 	Headers map[string]string
-	Auth    *Auth  // nil: none
-	Skipped string // why the entry is none of ours; empty: it is
+	Auth    *Auth  // nil: none; its variables are not expanded, see ExpandAuth
+	Skipped string // why the entry cannot be used; empty if it can
 
+	Path  string // the file it stands in
+	Sum   string // SHA-256 of that file in hexadecimal
+	Found bool   // the file was found by walking upward, not named by the user
+
+	off          bool // disabled
 	line, column int
 }
 
-// Find returns the file to read: MCPAUTH_CONFIG, else the nearest .mcp.json from dir upward, else config.json in the user's configuration
-// folder. It is empty when there is none.
-func Find(dir, home string, getenv func(string) string) (string, error) {
-	if path := getenv("MCPAUTH_CONFIG"); path != "" {
-		if info, err := os.Stat(path); err != nil || info.IsDir() {
-			return "", &Error{Path: path, Reason: "named by MCPAUTH_CONFIG, but " + why(err)}
-		}
-		return path, nil
+// Load reads the files of a configuration. It ends when ctx does, even if a file is a pipe that nobody writes to. The error is an *Error or the
+// error of ctx.
+func Load(ctx context.Context, places Places) (*File, error) {
+	type result struct {
+		file *File
+		err  error
 	}
-	for dir != "" {
-		if path := filepath.Join(dir, ".mcp.json"); isFile(path) {
-			if planted(path) {
-				return "", &Error{Path: path, Reason: "it belongs to somebody else, in a folder where everybody may write; --config names it if it is meant"}
-			}
-			return path, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			break
-		}
-		dir = parent
+	done := make(chan result, 1) // a reader that hangs is left behind; it ends with the process
+	go func() {
+		file, err := load(places)
+		done <- result{file, err}
+	}()
+	select {
+	case r := <-done:
+		return r.file, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("reading the configuration: %w", ctx.Err())
 	}
-	base := getenv("XDG_CONFIG_HOME")
-	if !filepath.IsAbs(base) {
-		if home == "" {
-			return "", nil
-		}
-		base = filepath.Join(home, ".config")
-	}
-	if path := filepath.Join(base, "mcpauth", "config.json"); isFile(path) {
-		return path, nil
-	}
-	return "", nil
 }
 
-func isFile(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// why tells what is wrong with a path without naming it again.
-func why(err error) string {
-	var p *fs.PathError
-	switch {
-	case err == nil:
-		return "it is a folder"
-	case errors.Is(err, fs.ErrNotExist):
-		return "there is no such file"
-	case errors.As(err, &p):
-		return p.Err.Error()
+func load(places Places) (*File, error) {
+	if places.Named != "" {
+		return read(places.Named, maxSize, false)
 	}
-	return err.Error()
+	own, project := &File{}, &File{}
+	var err error
+	if places.Own != "" {
+		if own, err = read(places.Own, maxSize, false); err != nil {
+			return nil, err
+		}
+	}
+	if places.Project != "" {
+		if project, err = read(places.Project, maxProject, true); err != nil {
+			return nil, err
+		}
+	}
+	return merge(own, project), nil
 }
 
-// Load reads a file. The error is an *Error.
-func Load(path string) (*File, error) {
+// merge adds the entries of a project's file to those of the user's own. The user's own entry wins; if both name different addresses, the
+// entry cannot be used at all.
+func merge(own, project *File) *File {
+	if own.Path == "" {
+		return project
+	}
+	all := &File{Path: own.Path, Servers: map[string]Entry{}}
+	maps.Copy(all.Servers, own.Servers)
+	if project.Path != "" {
+		all.Path += " and " + project.Path
+	}
+	for name, theirs := range project.Servers {
+		ours, ok := own.Servers[name]
+		switch {
+		case !ok || ours.Skipped != "" && !ours.off:
+			all.Servers[name] = theirs
+		case !ours.off && theirs.Skipped == "" && theirs.URL != ours.URL:
+			ours.Skipped = fmt.Sprintf("it means %s here, but %s in %s", ours.URL, theirs.URL, theirs.Path)
+			all.Servers[name] = ours
+		}
+	}
+	return all
+}
+
+// read reads one file.
+func read(path string, limit int64, found bool) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, &Error{Path: path, Reason: why(err)}
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:
 		return nil, &Error{Path: path, Reason: why(err)}
-	case len(data) > maxSize:
-		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d MiB", maxSize>>20)}
+	case int64(len(data)) > limit:
+		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d MiB", limit>>20)}
 	}
-	return parse(path, data)
+	file, err := parse(path, data)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	file.Sum = hex.EncodeToString(sum[:])
+	for name, e := range file.Servers {
+		e.Sum, e.Found = file.Sum, found
+		file.Servers[name] = e
+	}
+	return file, nil
 }
 
 // maxDepth bounds how deep a file may nest.
@@ -169,14 +202,17 @@ func until(rest []byte, end string) int {
 	return len(rest)
 }
 
-// document is a file while it is read: its text gives lines and columns to what is found wrong.
+// document is a file while it is read.
 type document struct {
 	path string
 	data []byte
+
+	// The last position that was asked for. Positions are asked for in rising order, so counting goes on from here and stays linear.
+	offset, line, begin int
 }
 
 func parse(path string, data []byte) (*File, error) {
-	d := document{path, bytes.TrimPrefix(data, []byte("\ufeff"))}
+	d := &document{path: path, data: bytes.TrimPrefix(data, []byte("\ufeff"))}
 	if deeper(d.data, maxDepth) {
 		return nil, d.fault(0, "nested deeper than %d", maxDepth) // the parser recurses, and would end the whole program
 	}
@@ -204,7 +240,7 @@ func parse(path string, data []byte) (*File, error) {
 	return f, nil
 }
 
-func (d document) servers(f *File, servers *hujson.Object) error {
+func (d *document) servers(f *File, servers *hujson.Object) error {
 	for _, m := range servers.Members {
 		name := text(m.Name)
 		if _, twice := f.Servers[name]; twice {
@@ -214,6 +250,7 @@ func (d document) servers(f *File, servers *hujson.Object) error {
 		if err != nil {
 			return err
 		}
+		e.Path = d.path
 		e.line, e.column = d.position(m.Name.StartOffset)
 		f.Servers[name] = e
 	}
@@ -221,7 +258,7 @@ func (d document) servers(f *File, servers *hujson.Object) error {
 }
 
 // entry reads one server. Members that other clients use are passed over.
-func (d document) entry(name string, v hujson.Value) (Entry, error) {
+func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 	e := Entry{Name: name}
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
@@ -235,7 +272,11 @@ func (d document) entry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "it starts a local program"
 		return e, nil
 	}
-	for _, key := range []string{"url", "serverUrl"} {
+	if off, err := d.disabled(members); off || err != nil {
+		e.Skipped, e.off = "it is disabled", true
+		return e, err
+	}
+	for _, key := range []string{"url", "httpUrl", "serverUrl"} {
 		if v, ok := members[key]; ok && e.URL == "" {
 			if e.URL, err = d.string(key, v); err != nil {
 				return e, err
@@ -255,8 +296,26 @@ func (d document) entry(name string, v hujson.Value) (Entry, error) {
 	return e, err
 }
 
+// disabled reports whether the entry is switched off: `disabled: true` (Cline, Windsurf, Kiro) or `enabled: false` (Codex, Goose).
+func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
+	for key, off := range map[string]string{"disabled": "true", "enabled": "false"} {
+		v, ok := members[key]
+		if !ok {
+			continue
+		}
+		word, ok := v.Value.(hujson.Literal)
+		if !ok || word.Kind() != 't' && word.Kind() != 'f' {
+			return false, d.fault(v.StartOffset, "%s is not true or false", key)
+		}
+		if string(word) == off {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // members lists an object; a member that appears twice is a fault, since readers differ in which one they take.
-func (d document) members(o *hujson.Object) (map[string]hujson.Value, error) {
+func (d *document) members(o *hujson.Object) (map[string]hujson.Value, error) {
 	all := map[string]hujson.Value{}
 	for _, m := range o.Members {
 		if _, twice := all[text(m.Name)]; twice {
@@ -267,7 +326,7 @@ func (d document) members(o *hujson.Object) (map[string]hujson.Value, error) {
 	return all, nil
 }
 
-func (d document) headers(v hujson.Value) (map[string]string, error) {
+func (d *document) headers(v hujson.Value) (map[string]string, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
 		return nil, d.fault(v.StartOffset, "headers is not an object")
@@ -285,7 +344,7 @@ func (d document) headers(v hujson.Value) (map[string]string, error) {
 	return headers, nil
 }
 
-func (d document) string(what string, v hujson.Value) (string, error) {
+func (d *document) string(what string, v hujson.Value) (string, error) {
 	lit, ok := v.Value.(hujson.Literal)
 	if !ok || lit.Kind() != '"' {
 		return "", d.fault(v.StartOffset, "%s is not a string", what)
@@ -296,28 +355,41 @@ func (d document) string(what string, v hujson.Value) (string, error) {
 // text is a member's name.
 func text(v hujson.Value) string { return v.Value.(hujson.Literal).String() }
 
-func (d document) fault(offset int, format string, args ...any) *Error {
-	e := &Error{Path: d.path, Reason: fmt.Sprintf(format, args...)}
+func (d *document) fault(offset int, format string, args ...any) *Error {
+	e := &Error{Path: d.path, Reason: short(fmt.Sprintf(format, args...))}
 	e.Line, e.Column = d.position(offset)
 	return e
 }
 
+// short bounds a reason, which may quote the file.
+func short(reason string) string { return strings.ToValidUTF8(reason[:min(len(reason), 300)], "") }
+
 // position counts lines and columns (in bytes) up to an offset.
-func (d document) position(offset int) (line, column int) {
-	before := d.data[:min(max(offset, 0), len(d.data))]
-	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
+func (d *document) position(offset int) (line, column int) {
+	offset = min(max(offset, 0), len(d.data))
+	if offset < d.offset {
+		d.offset, d.line, d.begin = 0, 0, 0
+	}
+	passed := d.data[d.offset:offset]
+	d.line += bytes.Count(passed, []byte("\n"))
+	if i := bytes.LastIndexByte(passed, '\n'); i >= 0 {
+		d.begin = d.offset + i + 1
+	}
+	d.offset = offset
+	return d.line + 1, offset - d.begin + 1
 }
 
 // syntax takes line and column out of the parser's words.
-func (d document) syntax(err error) *Error {
+func (d *document) syntax(err error) *Error {
 	e := &Error{Path: d.path, Reason: strings.TrimPrefix(err.Error(), "hujson: ")}
 	if n, _ := fmt.Sscanf(e.Reason, "line %d, column %d:", &e.Line, &e.Column); n == 2 {
 		_, e.Reason, _ = strings.Cut(e.Reason, ": ")
 	}
+	e.Reason = short(e.Reason)
 	return e
 }
 
-// Skipped lists the entries that are none of ours, sorted by name.
+// Skipped lists the entries that cannot be used, sorted by name.
 func (f *File) Skipped() []Entry {
 	var skipped []Entry
 	for _, e := range f.Servers {

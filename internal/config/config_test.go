@@ -1,9 +1,13 @@
 package config
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -13,7 +17,7 @@ func env(vars map[string]string) func(string) string {
 	return func(name string) string { return vars[name] }
 }
 
-func TestFindNearest(t *testing.T) {
+func TestFind(t *testing.T) {
 	root := t.TempDir()
 	deep := filepath.Join(root, "a", "b")
 	home := filepath.Join(root, "home")
@@ -28,23 +32,167 @@ func TestFindNearest(t *testing.T) {
 		}
 		return path
 	}
-	expect := func(step, want string, vars map[string]string) {
+	expect := func(step, flag string, want Places, vars map[string]string) {
 		t.Helper()
-		if got, err := Find(deep, home, env(vars)); err != nil || got != want {
-			t.Errorf("%s: got %q, %v; want %q", step, got, err, want)
+		if got, err := Find(flag, deep, home, env(vars)); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, %v; want %+v", step, got, err, want)
 		}
 	}
-	expect("nothing there; a folder of the name is no file", "", nil)
-	expect("the user's file", write(filepath.Join(home, ".config", "mcpauth", "config.json")), nil)
+	expect("nothing there; a folder of the name is no file", "", Places{}, nil)
+	own := write(filepath.Join(home, ".config", "mcpauth", "config.json"))
+	expect("the user's file", "", Places{Own: own}, nil)
 	xdg := write(filepath.Join(root, "xdg", "mcpauth", "config.json"))
-	expect("XDG_CONFIG_HOME", xdg, map[string]string{"XDG_CONFIG_HOME": filepath.Join(root, "xdg")})
-	expect("a relative XDG_CONFIG_HOME is ignored", filepath.Join(home, ".config", "mcpauth", "config.json"), map[string]string{"XDG_CONFIG_HOME": "xdg"})
-	expect("upward", write(filepath.Join(root, ".mcp.json")), nil)
-	expect("the nearest", write(filepath.Join(root, "a", ".mcp.json")), nil)
-	expect("MCPAUTH_CONFIG before all", xdg, map[string]string{"MCPAUTH_CONFIG": xdg})
+	expect("XDG_CONFIG_HOME", "", Places{Own: xdg}, map[string]string{"XDG_CONFIG_HOME": filepath.Join(root, "xdg")})
+	expect("a relative XDG_CONFIG_HOME is ignored", "", Places{Own: own}, map[string]string{"XDG_CONFIG_HOME": "xdg"})
+	expect("upward", "", Places{Own: own, Project: write(filepath.Join(root, ".mcp.json"))}, nil)
+	expect("the nearest", "", Places{Own: own, Project: write(filepath.Join(root, "a", ".mcp.json"))}, nil)
+	expect("MCPAUTH_CONFIG before all found", "", Places{Named: xdg}, map[string]string{"MCPAUTH_CONFIG": xdg})
+	expect("the flag before all", "x.json", Places{Named: "x.json"}, map[string]string{"MCPAUTH_CONFIG": xdg})
 	var e *Error
-	if _, err := Find(deep, home, env(map[string]string{"MCPAUTH_CONFIG": filepath.Join(root, "none")})); !errors.As(err, &e) {
+	if _, err := Find("", deep, home, env(map[string]string{"MCPAUTH_CONFIG": filepath.Join(root, "none")})); !errors.As(err, &e) {
 		t.Errorf("a missing MCPAUTH_CONFIG: %v", err)
+	}
+}
+
+func TestOwnFolders(t *testing.T) {
+	vars := env(map[string]string{"APPDATA": "roaming"})
+	if got := ownFolders("windows", "home", vars); !slices.Equal(got, []string{"roaming", filepath.Join("home", ".config")}) {
+		t.Errorf("Windows: %q", got)
+	}
+	if got := ownFolders("linux", "home", vars); !slices.Equal(got, []string{filepath.Join("home", ".config")}) {
+		t.Errorf("Linux: %q", got)
+	}
+}
+
+// What the user's own file says of a name is never replaced by a project's file.
+func TestProjectNeverOverrides(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, servers string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(`{"mcpServers":{`+servers+`}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	own := write("own.json", `"same":{"url":"https://a","headers":{"K":"own"}},"other":{"url":"https://b"},"local":{"command":"x"},"off":{"url":"https://c","disabled":true}`)
+	project := write("project.json", `"same":{"url":"https://a","headers":{"K":"project"}},"other":{"url":"https://evil"},"local":{"url":"https://d"},"off":{"url":"https://c"},"new":{"url":"https://e"}`)
+	f, err := Load(t.Context(), Places{Own: own, Project: project})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := f.Entry("same", env(nil)); err != nil || e.Headers["K"] != "own" || e.Found {
+		t.Errorf("same address: %+v, %v", e, err)
+	}
+	_, err = f.Entry("other", env(nil))
+	if err == nil || !strings.Contains(err.Error(), "https://b here, but https://evil in "+project) {
+		t.Errorf("another address: %v", err)
+	}
+	if _, err := f.Entry("off", env(nil)); err == nil || !strings.Contains(err.Error(), "disabled") {
+		t.Errorf("disabled by the user: %v", err)
+	}
+	for _, name := range []string{"local", "new"} {
+		if e, err := f.Entry(name, env(nil)); err != nil || !e.Found || e.Path != project || len(e.Sum) != 64 {
+			t.Errorf("%s: %+v, %v", name, e, err)
+		}
+	}
+	if f.Path != own+" and "+project {
+		t.Errorf("path %q", f.Path)
+	}
+}
+
+func TestUses(t *testing.T) {
+	f, err := parse("/p/.mcp.json", []byte(`{"mcpServers":{
+		"plain":{"url":"https://x","headers":{"A":"b"}},
+		"address":{"url":"https://${HOST:-x}"},
+		"header":{"url":"https://x","headers":{"A":"${B}${env:A}"}},
+		"auth":{"url":"https://x","auth":{"clientId":"i","clientKey":"../k.pem","assertionFile":"/a","callbackPort":1,"issuer":"${I}"}}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]Uses{
+		"plain":   {Variables: []string{}, Files: []string{}, Auth: []string{}},
+		"address": {Variables: []string{"HOST"}, Files: []string{}, Auth: []string{}},
+		"header":  {Variables: []string{"A", "B"}, Files: []string{}, Auth: []string{}},
+		"auth":    {Variables: []string{"I"}, Files: []string{"/k.pem", "/a"}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}},
+	} {
+		e := f.Servers[name]
+		e.Path = "/p/.mcp.json"
+		if got := e.Uses(); !reflect.DeepEqual(got, want) || got.Nothing() != (name == "plain") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// The size of a file decides how long reading it takes: 20,000 servers on one line, and as many on lines of their own.
+func TestManyServers(t *testing.T) {
+	for _, between := range []string{",", ",\n"} {
+		var b strings.Builder
+		b.WriteString(`{"mcpServers":{"last":{"url":"https://x"}`)
+		for i := range 20_000 {
+			fmt.Fprintf(&b, `%s"s%d":{"url":"https://x","headers":{"A":"${NONE}"}}`, between, i)
+		}
+		b.WriteString("}}")
+		f, err := parse("f", []byte(b.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = f.Entry("s19999", env(nil))
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		before := b.String()[:strings.Index(b.String(), `"s19999"`)]
+		if line, column := strings.Count(before, "\n")+1, len(before)-strings.LastIndex(before, "\n"); e.Line != line || e.Column != column {
+			t.Errorf("got %d:%d, want %d:%d", e.Line, e.Column, line, column)
+		}
+	}
+}
+
+// Positions that are asked for in rising order look at each byte once.
+func BenchmarkParse(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		text := []byte(`{"mcpServers":{"s":{"url":"https://x"}`)
+		for i := range n {
+			text = fmt.Appendf(text, `,"s%d":{"url":"https://x"}`, i)
+		}
+		text = append(text, "}}"...)
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				if _, err := parse("f", text); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestDisabled(t *testing.T) {
+	for block, want := range map[string]string{
+		`"disabled":true`: "it is disabled", `"enabled":false`: "it is disabled", `"disabled":false,"enabled":true`: "", `"disabled":"yes"`: "disabled is not true or false",
+	} {
+		f, err := parse("f", []byte(`{"mcpServers":{"x":{"url":"https://x",`+block+`}}}`))
+		if err == nil {
+			_, err = f.Entry("x", env(nil))
+		}
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", block, err, want)
+		}
+	}
+}
+
+// A file may be a pipe that nobody writes to: the limit of the command ends the wait.
+func TestLoadEnds(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	defer r.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Load(ctx, Places{Named: fmt.Sprintf("/dev/fd/%d", r.Fd())}); !errors.Is(err, context.Canceled) && runtime.GOOS != "windows" {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -53,6 +201,7 @@ func TestFilesOfOtherClients(t *testing.T) {
 		"Claude Code":           `{"mcpServers":{"x":{"type":"http","url":"https://x/mcp","headers":{"A":"b"}}}}`,
 		"Cursor, with comments": "{ // mine\n\"mcpServers\": {\"x\": {\"url\": \"https://x/mcp\",}, /* more */},}",
 		"VS Code":               `{"inputs":[{"id":"k"}],"servers":{"x":{"type":"http","url":"https://x/mcp"},"y":{"command":"npx"}}}`,
+		"Gemini CLI":            `{"mcpServers":{"x":{"httpUrl":"https://x/mcp"}}}`,
 		"Windsurf":              `{"mcpServers":{"x":{"serverUrl":"https://x/mcp"}}}`,
 		"byte order mark":       "\ufeff" + `{"mcpServers":{"x":{"url":"https://x/mcp"}}}`,
 	} {
@@ -86,13 +235,23 @@ func TestAuthBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := f.Entry("x", env(map[string]string{"S": "secret"}))
+	if _, err := f.Entry("x", env(nil)); err != nil {
+		t.Errorf("a variable of auth is needed by a call: %v", err)
+	}
+	e, err := f.Entry("x", env(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.ExpandAuth(env(nil)); err == nil || !strings.Contains(err.Error(), "S is not set") {
+		t.Errorf("got %v", err)
+	}
+	a, err := e.ExpandAuth(env(map[string]string{"S": "secret"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Auth{ClientID: "i", ClientSecret: "secret", Scope: "a b", ClientMetadataURL: "u", Issuer: "iss", Grant: "g", ClientKey: "k",
 		AssertionFile: "f", CallbackHost: "localhost", DPoP: "never", CallbackPort: 8080}
-	if *e.Auth != want {
+	if *a != want {
 		t.Error("the block reads otherwise")
 	}
 	if f.Servers["x"].Auth.ClientSecret != "${S}" {
@@ -127,7 +286,7 @@ func TestFaults(t *testing.T) {
 }
 
 func TestExpand(t *testing.T) {
-	vars := env(map[string]string{"A": "1", "B_2": "x${A}", "EMPTY": ""})
+	vars := env(map[string]string{"A": "1", "B_2": "x${A}", "EMPTY": "", "LONG": strings.Repeat("x", 10_000)})
 	for _, tt := range []struct{ in, want, fault string }{
 		{in: "plain $A {A}", want: "plain $A {A}"},
 		{in: "${A}-${B_2}", want: "1-x${A}"}, // values are not expanded again
@@ -136,6 +295,7 @@ func TestExpand(t *testing.T) {
 		{in: "${EMPTY:-d}", want: "d"},
 		{in: "${NONE}", fault: "NONE is not set"},
 		{in: "${A", fault: "without its }"},
+		{in: strings.Repeat("${LONG}", 10), fault: "larger than"},
 		{in: "${input:key}", fault: "a question that VS Code asks"},
 		{in: "${}", fault: "no variable"},
 		{in: "${A B}", fault: "no variable"},
@@ -174,12 +334,12 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(history, []byte(`{"projects":{"/p":{"history":["`+strings.Repeat("x", 8<<20)+`"]}},"mcpServers":{"x":{"url":"https://x"}}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if file, err := Load(history); err != nil || file.Servers["x"].URL != "https://x" {
+	if file, err := Load(t.Context(), Places{Named: history}); err != nil || file.Servers["x"].URL != "https://x" {
 		t.Errorf("8 MiB: %v", err)
 	}
 	for _, path := range []string{big, dir, filepath.Join(dir, "none")} {
 		var e *Error
-		if _, err := Load(path); !errors.As(err, &e) || e.Path != path {
+		if _, err := Load(t.Context(), Places{Named: path}); !errors.As(err, &e) || e.Path != path {
 			t.Errorf("%s: got %v", path, err)
 		}
 	}
@@ -199,8 +359,15 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		for _, name := range file.Names() {
-			if _, err := file.Entry(name, env(nil)); err != nil && !errors.As(err, &e) {
+			entry, err := file.Entry(name, env(nil))
+			if err == nil {
+				_, err = entry.ExpandAuth(env(nil))
+			}
+			if err != nil && (!errors.As(err, &e) || len(err.Error()) > 400) {
 				t.Errorf("%q: %v", name, err)
+			}
+			if len(file.Servers[name].Uses().Variables) == 0 && strings.Contains(fmt.Sprint(err), "is not set") {
+				t.Errorf("%q uses a variable that is not listed: %v", name, err)
 			}
 		}
 	})

@@ -10,33 +10,70 @@ import (
 	"testing"
 )
 
-// A folder like /tmp: everybody may write, and a project below it finds what lies there.
-func TestPlantedFile(t *testing.T) {
-	open := t.TempDir()
-	file := filepath.Join(open, ".mcp.json")
-	project := filepath.Join(open, "project")
-	if err := errors.Join(os.WriteFile(file, []byte(`{"mcpServers":{}}`), 0o644), os.Mkdir(project, 0o755), os.Chmod(open, 0o777)); err != nil {
+// A project's file that another user may have written is passed over, and the search goes on.
+func TestForeignProjectFiles(t *testing.T) {
+	root := t.TempDir()
+	inner := filepath.Join(root, "inner")
+	outer, file := filepath.Join(root, ".mcp.json"), filepath.Join(inner, ".mcp.json")
+	if err := errors.Join(os.Mkdir(inner, 0o755), os.WriteFile(outer, []byte("{}"), 0o644), os.WriteFile(file, []byte("{}"), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	set := func(folder, mode os.FileMode, owner, group int) {
+		t.Helper()
+		err := errors.Join(os.Chmod(inner, folder), os.Chmod(file, mode))
+		if os.Getuid() == 0 {
+			err = errors.Join(err, os.Lchown(file, owner, group), os.Lchown(inner, 0, group))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name         string
+		folder, mode os.FileMode
+		owner, group int // where root runs the tests: only root can give a file away
+		ignored      string
+	}{
+		{"one's own", 0o755, 0o644, 0, 0, ""},
+		{"a folder like /tmp", 0o777 | os.ModeSticky, 0o644, 0, 0, "may be written by everybody"},
+		{"a file that everybody writes", 0o755, 0o646, 0, 0, "may be written by everybody"},
+		{"one's private group, as with umask 002", 0o775, 0o664, 0, 0, ""},
+		{"a shared group", 0o775, 0o664, 0, 4242, "may be written by group 4242"},
+		{"somebody else's in a closed folder", 0o755, 0o644, 4242, 0, "belongs to user 4242"},
+	} {
+		if os.Getuid() != 0 && (tt.owner != 0 || tt.group != 0) {
+			continue
+		}
+		set(tt.folder, tt.mode, tt.owner, tt.group)
+		p, err := Find("", inner, "", func(string) string { return "" })
+		want := file
+		if tt.ignored != "" {
+			want = outer
+		}
+		if err != nil || p.Project != want || len(p.Ignored) != min(1, len(tt.ignored)) {
+			t.Errorf("%s: %+v, %v", tt.name, p, err)
+		} else if tt.ignored != "" && !strings.Contains(p.Ignored[0].Error(), tt.ignored) {
+			t.Errorf("%s: %v", tt.name, p.Ignored[0])
+		}
+	}
+}
+
+// A link is as good as what it leads to.
+func TestLinkedProjectFile(t *testing.T) {
+	root, open := t.TempDir(), t.TempDir()
+	target := filepath.Join(open, "x.json")
+	err := errors.Join(os.WriteFile(target, []byte("{}"), 0o644), os.Symlink(target, filepath.Join(root, ".mcp.json")))
+	if err != nil {
 		t.Fatal(err)
 	}
 	none := func(string) string { return "" }
-	if path, err := Find(project, "", none); err != nil || path != file {
-		t.Errorf("one's own file: %q, %v", path, err)
+	if p, err := Find("", root, "", none); err != nil || p.Project == "" {
+		t.Errorf("%+v, %v", p, err)
 	}
-	if os.Getuid() != 0 {
-		t.Log("only root can give a file away; the rest of the rule is tested where root runs the tests")
-		return
-	}
-	if err := os.Lchown(file, 4242, 4242); err != nil {
+	if err := os.Chmod(open, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	var fault *Error
-	if path, err := Find(project, "", none); !errors.As(err, &fault) || path != "" || !strings.Contains(err.Error(), file) {
-		t.Errorf("somebody else's file in an open folder: %q, %v", path, err)
-	}
-	if err := os.Chmod(open, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if path, err := Find(project, "", none); err != nil || path != file {
-		t.Errorf("somebody else's file in a closed folder, as in a container: %q, %v", path, err)
+	if p, err := Find("", root, "", none); err != nil || p.Project != "" || len(p.Ignored) != 1 {
+		t.Errorf("a link into an open folder: %+v, %v", p, err)
 	}
 }

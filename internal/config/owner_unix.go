@@ -1,26 +1,49 @@
 //go:build !windows
 
-// This file tells whose file a project file is, where everybody may put one.
-
 package config
 
 import (
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
 )
 
-// planted reports whether somebody else put the file into a folder where everybody may write, such as /tmp: a name in it could stand for
-// another server than its user thinks.
-func planted(path string) bool {
-	folder, err := os.Stat(filepath.Dir(path))
-	if err != nil || folder.Mode()&0o002 == 0 {
-		return false
-	}
-	info, err := os.Lstat(path)
+// Foreign says why another user may have written a project's file; empty if nobody else can. The file, the link that leads to it if it is one,
+// and their folders count.
+func Foreign(path string) string {
+	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return false
+		return why(err)
 	}
-	owner, ok := info.Sys().(*syscall.Stat_t)
-	return ok && owner.Uid != uint32(os.Getuid()) && owner.Uid != 0
+	for _, each := range []string{path, real, filepath.Dir(path), filepath.Dir(real)} {
+		info, err := os.Lstat(each)
+		if err != nil {
+			return why(err)
+		}
+		if reason := foreign(info); reason != "" {
+			return each + " " + reason
+		}
+	}
+	return ""
+}
+
+func foreign(info fs.FileInfo) string {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	me := uint32(os.Geteuid())
+	mode := info.Mode()
+	switch {
+	case !ok:
+		return ""
+	case stat.Uid != me && stat.Uid != 0:
+		return fmt.Sprintf("belongs to user %d", stat.Uid)
+	case mode&fs.ModeSymlink != 0: // a link's own mode means nothing
+		return ""
+	case mode&0o002 != 0:
+		return "may be written by everybody"
+	case mode&0o020 != 0 && stat.Gid != me && stat.Gid != 0: // a user's private group has the user's number
+		return fmt.Sprintf("may be written by group %d", stat.Gid)
+	}
+	return ""
 }

@@ -1,5 +1,4 @@
-// This file tells whose file a project file is. Windows has no folder where everybody may write and that projects are kept in.
-
 package config
 
-func planted(string) bool { return false }
+// Foreign says why another user may have written a project's file. Windows has no folder in which everybody may write and projects are kept.
+func Foreign(string) string { return "" }

@@ -153,7 +153,7 @@ func (c Credential) public() public {
 		Registration: c.Client.Kind, Quirks: c.Quirks, Strict: c.Strict}
 	if c.hasToken() {
 		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
-		p.Refreshable = c.renewable()
+		p.Refreshable, p.Asked = c.renewable(), c.Scopes
 	}
 	return p
 }

@@ -47,6 +47,8 @@ type Status struct {
 	ObtainedAt   *time.Time `json:"obtained_at"`
 	Quirks       []string   `json:"quirks"`
 	Strict       bool       `json:"strict"` // renewals and later logins put up with no deviation
+
+	Asked []string `json:"-"` // the scopes that the login asked for
 }
 
 // Usable reports whether the credential works now or can be renewed without a browser.
@@ -83,6 +85,7 @@ type public struct {
 	Expiry       time.Time `json:"expiry,omitzero"`
 	Refreshable  bool      `json:"refreshable,omitempty"`
 	Scopes       []string  `json:"scopes,omitempty"`
+	Asked        []string  `json:"scopes_asked,omitempty"`
 	ClientID     string    `json:"client_id,omitempty"`
 	Registration string    `json:"registration,omitempty"`
 	TokenType    string    `json:"token_type,omitempty"`
@@ -146,7 +149,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	s := Status{
 		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
 		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
-		Keystore: e.Backend, Generation: e.Generation, Quirks: list(p.Quirks), Strict: p.Strict,
+		Keystore: e.Backend, Generation: e.Generation, Quirks: list(p.Quirks), Strict: p.Strict, Asked: p.Asked,
 	}
 	if !p.HasToken {
 		return s, nil

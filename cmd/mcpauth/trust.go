@@ -1,0 +1,333 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/internal/config"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/keystore"
+)
+
+// The trusted files are one note of the store: private, written whole or not at all, without secrets.
+func trustKey() keystore.Key { return keystore.Key{Server: "mcpauth:trust"} }
+
+const trustNote = "trusted"
+
+// trustedFile is a project's file as it was when the user trusted it.
+type trustedFile struct {
+	Path string    `json:"path"`
+	Sum  string    `json:"sha256"`
+	At   time.Time `json:"trusted_at"`
+}
+
+func trustCommand(p *program) *cli.Command {
+	var list, revoke bool
+	return &cli.Command{
+		Name: "trust", ArgsUsage: "[FILE]",
+		Usage: "allow a project's .mcp.json to use variables and files",
+		UsageText: "mcpauth trust\n" +
+			"mcpauth trust --list\n" +
+			"mcpauth trust ~/src/project/.mcp.json --revoke",
+		Description: "A .mcp.json that is found by walking upward from the working directory may come\n" +
+			"from a stranger. Its entries that use variables, auth or files are refused until\n" +
+			"you have looked at what this command prints. FILE is the nearest .mcp.json if it\n" +
+			"is not given. A file that changes must be trusted again. A file that --config or\n" +
+			"MCPAUTH_CONFIG names needs no trust.",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "list", Usage: "show the trusted files", Destination: &list},
+			&cli.BoolFlag{Name: "revoke", Usage: "trust the file no longer", Destination: &revoke},
+		},
+		Action: func(cx *cli.Context) error {
+			switch {
+			case cx.Args().Len() > 1:
+				return usage("one FILE at a time; " + quote(cx.Args().Get(1)) + " is one argument too many")
+			case list && (revoke || cx.Args().Present()):
+				return usage("--list takes neither FILE nor --revoke")
+			case list:
+				return p.listTrusted(cx.Context)
+			case revoke:
+				return p.revokeTrust(cx.Context, cx.Args().First())
+			}
+			return p.trust(cx.Context, cx.Args().First())
+		},
+	}
+}
+
+// trusted refuses an entry of a project's file that takes something from the user, unless the user trusted the file as it is.
+func (p *program) trusted(ctx context.Context, e config.Entry) error {
+	if !e.Found || e.Skipped != "" || e.Uses().Nothing() {
+		return nil
+	}
+	known, err := p.trustedFiles(ctx)
+	if err != nil {
+		return err
+	}
+	path := realPath(e.Path)
+	for _, f := range known {
+		switch {
+		case f.Path != path:
+		case f.Sum == e.Sum:
+			return nil
+		default:
+			return untrusted(e, "has changed since it was trusted")
+		}
+	}
+	return untrusted(e, "is not trusted")
+}
+
+func untrusted(e config.Entry, state string) error {
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), usesText(e.Uses())),
+		hint: "look at the file, then: mcpauth trust " + shellWord(harmless(e.Path))}
+}
+
+// usesText names what an entry takes from the user.
+func usesText(u config.Uses) string {
+	var parts []string
+	for _, each := range []struct {
+		what  string
+		names []string
+	}{{"variables", u.Variables}, {"auth", u.Auth}, {"files", u.Files}} {
+		if len(each.names) > 0 {
+			parts = append(parts, each.what+" "+strings.Join(each.names, ", "))
+		}
+	}
+	return cut(harmless(strings.Join(parts, "; ")), 300)
+}
+
+// outranked refuses what a project's file says if it would change a stored login: the file may fill in what a login leaves open, no more.
+func (p *program) outranked(ctx context.Context, t flow.Target) error {
+	if !p.found {
+		return nil
+	}
+	s, err := p.flowClient.Status(ctx, t)
+	if err != nil || s.State == flow.StateNone {
+		return err
+	}
+	if strings.EqualFold(s.TokenType, "DPoP") && t.DPoP != "" && t.DPoP != "always" {
+		return outrankedBy(s, "auth.dpop", t.DPoP, "always")
+	}
+	if t.Header.Get("Authorization") != "" {
+		return outrankedBy(s, "headers.Authorization", "another credential", "its own")
+	}
+	for _, each := range []struct{ what, given, stored string }{
+		{"auth.issuer", t.Issuer, s.Issuer}, {"auth.grant", t.Grant, s.Grant},
+		{"auth.clientId", t.ClientID, s.ClientID}, {"auth.clientMetadataUrl", t.ClientMetadataURL, s.ClientID},
+	} {
+		if each.given != "" && each.given != each.stored {
+			return outrankedBy(s, each.what, each.given, each.stored)
+		}
+	}
+	for _, scope := range t.Scopes {
+		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.Asked, scope) {
+			return outrankedBy(s, "auth.scope", strings.Join(t.Scopes, " "), strings.Join(s.Scopes, " "))
+		}
+	}
+	return nil
+}
+
+func outrankedBy(s flow.Status, what, given, stored string) error {
+	return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file never changes a login",
+		what, quote(given), quote(*s.Name), quote(stored)), hint: "if the file is right: mcpauth logout " + shellWord(*s.Name)}
+}
+
+// trust remembers a file as it is now, and prints what that allows.
+func (p *program) trust(ctx context.Context, name string) error {
+	path, err := p.projectFile(name)
+	if err != nil {
+		return err
+	}
+	file, err := config.Load(ctx, config.Places{Project: path})
+	if err != nil {
+		return err
+	}
+	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second)}
+	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
+		return append(slices.DeleteFunc(known, func(f trustedFile) bool { return f.Path == path }), now)
+	})
+	if err != nil {
+		return err
+	}
+	if p.out.json {
+		return p.out.document(trustDocument(now, file))
+	}
+	if err := p.out.text(trustText(file)); err != nil {
+		return err
+	}
+	p.out.note("%s is trusted as it is now", path)
+	return nil
+}
+
+// trustServer is what a trusted file may do with one server.
+type trustServer struct {
+	Name string `json:"name"`
+	URL  string `json:"url"`
+	config.Uses
+}
+
+func trustDocument(f trustedFile, file *config.File) any {
+	servers := []trustServer{}
+	for _, name := range file.Names() {
+		e := file.Servers[name]
+		servers = append(servers, trustServer{name, e.URL, e.Uses()})
+	}
+	return struct {
+		trustedFile
+		Servers []trustServer `json:"servers"`
+	}{f, servers}
+}
+
+// trustText lists the servers of a file with what each would get.
+func trustText(file *config.File) string {
+	var b strings.Builder
+	for _, name := range file.Names() {
+		e := file.Servers[name]
+		uses := usesText(e.Uses())
+		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "nothing of yours"))
+	}
+	return cmp.Or(b.String(), "no server in this file\n")
+}
+
+// listTrusted prints the trusted files.
+func (p *program) listTrusted(ctx context.Context) error {
+	known, err := p.trustedFiles(ctx)
+	if err != nil {
+		return err
+	}
+	type row struct {
+		trustedFile
+		State string `json:"state"`
+	}
+	rows, cells := []row{}, [][]string{}
+	for _, f := range known {
+		state := "trusted"
+		if file, err := config.Load(ctx, config.Places{Project: f.Path}); err != nil {
+			state = "unreadable"
+		} else if file.Sum != f.Sum {
+			state = "changed"
+		}
+		rows = append(rows, row{f, state})
+		cells = append(cells, []string{oneLine(f.Path), state, f.At.Format(time.RFC3339)})
+	}
+	switch {
+	case p.out.json:
+		return p.out.document(rows)
+	case len(rows) == 0:
+		p.out.note("no project's file is trusted")
+		return nil
+	}
+	return p.out.table([]string{"FILE", "STATE", "SINCE"}, cells, nil)
+}
+
+// revokeTrust forgets a file, which may be gone.
+func (p *program) revokeTrust(ctx context.Context, name string) error {
+	path := realPath(name)
+	if name == "" {
+		var err error
+		if path, err = p.projectFile(""); err != nil {
+			return err
+		}
+	}
+	was := false
+	err := p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
+		return slices.DeleteFunc(known, func(f trustedFile) bool { was = was || f.Path == path; return f.Path == path })
+	})
+	switch {
+	case err != nil:
+		return err
+	case was:
+		p.out.note("%s is no longer trusted", path)
+	default:
+		p.out.note("%s was not trusted", path)
+	}
+	return nil
+}
+
+// projectFile is the file that is meant: the nearest .mcp.json if no name is given.
+func (p *program) projectFile(name string) (string, error) {
+	if name == "" {
+		places, err := p.places()
+		switch {
+		case err != nil:
+			return "", err
+		case places.Project != "":
+			name = places.Project
+		case len(places.Ignored) > 0:
+			name = places.Ignored[0].Path
+		default:
+			return "", usage("there is no .mcp.json in this folder or above it; name the FILE")
+		}
+	}
+	path := realPath(name)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return "", &configError{message: path + " is not a file"}
+	}
+	if reason := config.Foreign(path); reason != "" {
+		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because another user could change it: %s", path, reason),
+			hint: "a single command can use it all the same: --config " + shellWord(harmless(path))}
+	}
+	return path, nil
+}
+
+// realPath is the one spelling of a path.
+func realPath(path string) string {
+	if absolute, err := filepath.Abs(path); err == nil {
+		path = absolute
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		path = real
+	}
+	return path
+}
+
+// trustedFiles reads what the user trusts.
+func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
+	store, err := p.store()
+	if err != nil {
+		return nil, err
+	}
+	data, err := store.ReadNote(ctx, trustKey(), trustNote)
+	if errors.Is(err, keystore.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var known []trustedFile
+	if err := json.Unmarshal(data, &known); err != nil {
+		return nil, fmt.Errorf("the list of trusted files: %w", keystore.ErrCorrupt)
+	}
+	return known, nil
+}
+
+// changeTrusted changes the list under its lock.
+func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) []trustedFile) error {
+	store, err := p.store()
+	if err != nil {
+		return err
+	}
+	unlock, err := store.Lock(ctx, trustKey(), trustNote)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	known, err := p.trustedFiles(ctx)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(change(known))
+	if err != nil {
+		return err
+	}
+	return store.Note(ctx, trustKey(), trustNote, data)
+}

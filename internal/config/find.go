@@ -1,0 +1,87 @@
+package config
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// Places says where the configuration is.
+type Places struct {
+	Named   string  // named by the user: then no other file counts
+	Project string  // found by walking upward from the working directory
+	Own     string  // the user's own
+	Ignored []Error // project files that another user may have written
+}
+
+// Find looks for the configuration: the file named by flag or MCPAUTH_CONFIG, else the nearest .mcp.json from dir upward and config.json in the
+// user's configuration folder.
+func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
+	if flag != "" {
+		return Places{Named: flag}, nil
+	}
+	if path := getenv("MCPAUTH_CONFIG"); path != "" {
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
+			return Places{}, &Error{Path: path, Reason: "named by MCPAUTH_CONFIG, but " + why(err)}
+		}
+		return Places{Named: path}, nil
+	}
+	var p Places
+	for dir != "" && p.Project == "" {
+		if path := filepath.Join(dir, ".mcp.json"); isFile(path) {
+			if reason := Foreign(path); reason != "" {
+				p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason})
+			} else {
+				p.Project = path
+			}
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			break
+		}
+		dir = parent
+	}
+	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
+		if path := filepath.Join(folder, "mcpauth", "config.json"); isFile(path) {
+			p.Own = path
+			break
+		}
+	}
+	return p, nil
+}
+
+// ownFolders are the folders in which a user keeps configuration. Relative XDG folders are ignored (XDG Base Directory Specification).
+func ownFolders(goos, home string, getenv func(string) string) []string {
+	if base := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(base) {
+		return []string{base}
+	}
+	var folders []string
+	if base := getenv("APPDATA"); goos == "windows" && base != "" {
+		folders = append(folders, base)
+	}
+	if home != "" {
+		folders = append(folders, filepath.Join(home, ".config"))
+	}
+	return folders
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// why names the fault of a path without naming the path again.
+func why(err error) string {
+	var p *fs.PathError
+	switch {
+	case err == nil:
+		return "it is a folder"
+	case errors.Is(err, fs.ErrNotExist):
+		return "there is no such file"
+	case errors.As(err, &p):
+		return p.Err.Error()
+	}
+	return err.Error()
+}
