@@ -30,6 +30,7 @@ func arrows() map[string]string {
 		"pkg/keystore":          "",
 		"internal/config":       "",
 		"internal/httpx":        "",
+		"internal/mcphttp":      "internal/httpx internal/sse internal/jsonscan",
 		"internal/sse":          "",
 		"internal/jsonscan":     "",
 		"internal/demo":         "",
@@ -54,19 +55,19 @@ func fileArrows() map[string]string {
 // third says which packages may import a module of others.
 func third() map[string]string {
 	return map[string]string{
-		"golang.org/x/oauth2":                    "pkg/token pkg/flow pkg/mcpclient", // mcpclient: the type in auth.OAuthHandler
+		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp pkg/mcpclient", // mcphttp: the type in auth.OAuthHandler
 		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
 		"golang.org/x/term":                      "cmd/mcpauth",
 		"github.com/godbus/dbus/v5":              "pkg/keystore", // to see whether a Secret Service is there and locked, without asking it for a secret
 		"github.com/zalando/go-keyring":          "pkg/keystore",
-		"github.com/gofrs/flock":                 "pkg/keystore",
+		"github.com/gofrs/flock":                 "pkg/keystore internal/mcphttp", // mcphttp: processes that open sessions at the same time keep one
 		"filippo.io/age":                         "pkg/keystore",
 		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
 		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",
 		"github.com/tailscale/hujson":            "internal/config",
 		"github.com/google/jsonschema-go":        "pkg/mcpclient",
-		"github.com/modelcontextprotocol/go-sdk": "pkg/mcpclient pkg/flow internal/demo",
+		"github.com/modelcontextprotocol/go-sdk": "internal/mcphttp pkg/mcpclient pkg/flow internal/demo",
 		"github.com/rogpeppe/go-internal":        "",
 	}
 }

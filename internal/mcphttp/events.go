@@ -1,0 +1,178 @@
+package mcphttp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/internal/sse"
+)
+
+// endpointTimeout is how long the first event of an HTTP+SSE stream may take.
+const endpointTimeout = 10 * time.Second
+
+var errEnded = errors.New("the session was ended")
+
+// eventSession is a session of HTTP+SSE.
+type eventSession struct {
+	endpoint string
+	receive  func(Message)
+	stream   context.Context // ends with the stream; its cause says why
+	end      context.CancelCauseFunc
+
+	mu      sync.Mutex
+	waiting map[string]*waiter // requests without an answer yet, by id
+}
+
+// waiter is a request without an answer yet.
+type waiter struct {
+	answer  chan Message // holds one
+	receive func(Message)
+}
+
+// openEvents opens the stream and reads the address of the endpoint. The stream outlives ctx.
+func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool) (s *eventSession, err error) {
+	stream, end := context.WithCancelCause(context.Background())
+	ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
+	defer func() {
+		stop()
+		if err != nil {
+			end(err)
+		}
+	}()
+	res, err := l.open(stream, &Session{}, "", quiet)
+	if err != nil {
+		return nil, err
+	}
+	events := sse.NewReader(res.Body, l.max())
+	address, err := l.endpoint(res, events)
+	if err != nil {
+		res.Body.Close()
+		return nil, err
+	}
+	s = &eventSession{endpoint: address, receive: receive, stream: stream, end: end, waiting: map[string]*waiter{}}
+	go func() {
+		defer res.Body.Close()
+		end(s.read(events))
+	}()
+	return s, nil
+}
+
+// endpoint reads the first event. Messages and token are meant for the origin of the server, so the endpoint must be there.
+func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) {
+	first, err := events.Next()
+	if err != nil || first.Name != "endpoint" {
+		return "", l.statusError(res, "", "its event stream does not begin with an endpoint")
+	}
+	address, err := res.Request.URL.Parse(string(first.Data))
+	if err != nil || !httpx.SameOrigin(address, l.server) {
+		return "", &httpx.AddressError{Address: httpx.Text(string(first.Data), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
+	}
+	return address.String(), nil
+}
+
+// notOpened is the outcome of a stream that could not be opened.
+func notOpened(err error) Outcome {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return Outcome{Kind: Answered, Status: status.StatusCode, Err: err}
+	}
+	return notSent(err)
+}
+
+// read hands out what the stream holds, and returns the error that it ended with.
+func (s *eventSession) read(events *sse.Reader) error {
+	for {
+		ev, err := events.Next()
+		if err != nil {
+			return ended(err)
+		}
+		if ev.Name != "" && ev.Name != "message" {
+			continue
+		}
+		for _, m := range messages(ev.Data) {
+			if m.IsResponse() {
+				if w := s.take(m.ID); w != nil {
+					w.answer <- m
+					continue
+				}
+			}
+			if s.receive != nil {
+				s.receive(m)
+			}
+		}
+	}
+}
+
+// take returns the request with that id and removes it; nil if there is none.
+func (s *eventSession) take(id json.RawMessage) *waiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for known, w := range s.waiting {
+		if SameID(json.RawMessage(known), id) {
+			delete(s.waiting, known)
+			return w
+		}
+	}
+	return nil
+}
+
+// leave removes a request, unless it was answered and its id is used again.
+func (s *eventSession) leave(id string, w *waiter) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.waiting[id] == w {
+		delete(s.waiting, id)
+	}
+}
+
+// exchangeEvents sends a message to the endpoint; the answer comes on the stream.
+func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) Outcome {
+	if s.stream.Err() != nil {
+		return Outcome{Kind: Refused, Reason: UnknownSession, Err: networkError(&http.Request{Method: http.MethodGet, URL: l.server}, context.Cause(s.stream))}
+	}
+	w := &waiter{answer: make(chan Message, 1)}
+	if r.IsRequest() {
+		s.mu.Lock()
+		s.waiting[string(r.ID)] = w
+		s.mu.Unlock()
+		defer s.leave(string(r.ID), w)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, nil)
+	if err != nil {
+		return notSent(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, written, err := l.send(req, r.Raw, r.Quiet)
+	if err != nil {
+		return failed(req, err, written)
+	}
+	o := Outcome{Status: res.StatusCode, Header: res.Header}
+	if res.StatusCode >= 300 {
+		o.judge(l.refusal(&o, r, res), &Session{Version: "2024-11-05", ID: s.endpoint})
+		return o
+	}
+	discard(res.Body)
+	if !r.IsRequest() {
+		return o
+	}
+	select {
+	case o.Answer = <-w.answer:
+		return o
+	case <-ctx.Done():
+		o.Kind, o.Err = Lost, networkError(req, context.Cause(ctx))
+	case <-s.stream.Done():
+		select {
+		case o.Answer = <-w.answer: // it came before the stream ended
+		default:
+			o.Kind, o.Err = Lost, networkError(req, context.Cause(s.stream))
+		}
+	}
+	return o
+}

@@ -1,0 +1,103 @@
+package mcphttp
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"mcpauth/internal/jsonscan"
+)
+
+// nameParams is the parameter that the header Mcp-Name repeats (2026-07-28, Streamable HTTP, Standard Request Headers; Tasks extension).
+var nameParams = map[string]string{"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
+	"tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
+
+// header makes the header of a POST. A message that names its version in _meta is of 2026-07-28 or later and belongs to no session.
+func (s *Session) header(r Request) http.Header {
+	h := http.Header{"Accept": {"application/json, text/event-stream"}, "Content-Type": {"application/json"}}
+	if version := r.Version(); version != "" {
+		h.Set("Mcp-Protocol-Version", version)
+		h.Set("Mcp-Method", r.Method)
+		if param := nameParams[r.Method]; param != "" {
+			h.Set("Mcp-Name", encodeHeader(jsonscan.Unquote(jsonscan.Member(r.Params, param))))
+		}
+		for name, values := range r.Header {
+			h[name] = values
+		}
+		return h
+	}
+	if r.Method != "initialize" {
+		s.name(h)
+	}
+	return h
+}
+
+// name puts the session into a header.
+func (s *Session) name(h http.Header) {
+	if s.Version != "" {
+		h.Set("Mcp-Protocol-Version", s.Version)
+	}
+	if s.ID != "" {
+		h.Set("Mcp-Session-Id", s.ID)
+	}
+}
+
+// encodeHeader encodes a value that cannot stand in a header as it is (2026-07-28, Streamable HTTP, Value Encoding).
+func encodeHeader(s string) string {
+	unsafe := func(r rune) bool { return r < ' ' || r > '~' }
+	if strings.ContainsFunc(s, unsafe) || strings.TrimSpace(s) != s || strings.HasPrefix(s, "=?base64?") && strings.HasSuffix(s, "?=") {
+		return "=?base64?" + base64.StdEncoding.EncodeToString([]byte(s)) + "?="
+	}
+	return s
+}
+
+// HeaderKeyword is the annotation of a tool's input schema that asks for an argument to be repeated in a header.
+const HeaderKeyword = "x-mcp-header"
+
+// ParamHeader makes the Mcp-Param headers of a call from the tool's input schema and the arguments (2026-07-28, Streamable HTTP, Client
+// Behavior). An argument that is absent, null or not a scalar has none.
+func ParamHeader(schema, arguments json.RawMessage) http.Header {
+	if !strings.Contains(string(schema), HeaderKeyword) && !strings.Contains(string(schema), `\u`) {
+		return nil
+	}
+	h := http.Header{}
+	mirror(h, schema, arguments, 0)
+	return h
+}
+
+func mirror(h http.Header, schema, arguments json.RawMessage, depth int) {
+	if depth > 100 {
+		return
+	}
+	for name, property := range jsonscan.Members(jsonscan.Member(schema, "properties")) {
+		value := jsonscan.Member(arguments, name)
+		if value == nil {
+			continue
+		}
+		if header := jsonscan.Unquote(jsonscan.Member(property, HeaderKeyword)); header != "" {
+			if text, ok := headerValue(value); ok {
+				h.Set("Mcp-Param-"+header, text)
+			}
+		}
+		mirror(h, property, value, depth+1)
+	}
+}
+
+// headerValue is a scalar as a header holds it.
+func headerValue(v json.RawMessage) (string, bool) {
+	switch jsonscan.Type(v) {
+	case "string":
+		return encodeHeader(jsonscan.Unquote(v)), true
+	case "boolean":
+		return string(v), true
+	case "integer": // 5.0 is 5; integers that JavaScript cannot hold are left out, as the specification forbids them
+		f, err := strconv.ParseFloat(string(v), 64)
+		if err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
+			return strconv.FormatInt(int64(f), 10), true
+		}
+	}
+	return "", false
+}

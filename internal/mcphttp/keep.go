@@ -1,0 +1,124 @@
+package mcphttp
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+const (
+	keptFormat  = 1
+	maxKept     = 64 << 10 // bytes of the file
+	lockTimeout = 2 * time.Second
+)
+
+// Keep is a private file that holds the session of one grant between processes. A file that is missing, damaged or not writable is no
+// session: it never makes a call fail.
+type Keep struct {
+	Path string
+	URL  string // of the server
+}
+
+// kept is the content of the file. A session without an id belongs to a server that keeps nothing: it needs no new handshake.
+type kept struct {
+	Format  int    `json:"format"`
+	URL     string `json:"url"`
+	Version string `json:"version"`
+	ID      string `json:"session,omitempty"`
+}
+
+// Load returns the session, nil if there is none.
+func (k Keep) Load() *Session {
+	info, err := os.Lstat(k.Path)
+	if err != nil || !info.Mode().IsRegular() || info.Size() > maxKept {
+		return nil
+	}
+	data, err := os.ReadFile(k.Path)
+	if err != nil {
+		return nil
+	}
+	var v kept
+	s := &Session{}
+	if json.Unmarshal(data, &v) != nil || v.Format != keptFormat || v.URL != k.URL {
+		return nil
+	}
+	if s.Version, s.ID = v.Version, v.ID; s.valid() != nil {
+		return nil
+	}
+	return s
+}
+
+// Replace keeps a session in place of one that the server has lost, nil if there was none. It returns the session that is kept now: that of
+// another process if one was faster, and nil if none can be kept. The caller ends its own if it is another one.
+func (k Keep) Replace(ctx context.Context, lost, opened *Session) *Session {
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return nil
+	}
+	defer unlock()
+	if now := k.Load(); now != nil && (lost == nil || !now.same(lost)) {
+		return now
+	}
+	data, err := json.Marshal(kept{keptFormat, k.URL, opened.Version, opened.ID})
+	if err != nil || WriteFile(k.Path, data) != nil {
+		return nil
+	}
+	return opened
+}
+
+// Forget removes a session that is of no more use, unless another process has replaced it.
+func (k Keep) Forget(ctx context.Context, s *Session) {
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return
+	}
+	defer unlock()
+	if now := k.Load(); now != nil && now.same(s) {
+		_ = os.Remove(k.Path)
+	}
+}
+
+// lock serializes the changes of all processes in the folder.
+func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
+	dir := filepath.Dir(k.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lockTimeout)
+	defer cancel()
+	f := flock.New(filepath.Join(dir, ".lock"), flock.SetPermissions(0o600))
+	if _, err := f.TryLockContext(ctx, 5*time.Millisecond); err != nil {
+		return nil, err
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// same reports whether both are one session at the server.
+func (s *Session) same(other *Session) bool { return s.ID == other.ID && s.Version == other.Version }
+
+// WriteFile replaces a private file in one step, so that nobody reads half of it. It is not forced to the disk: what is lost is asked again.
+func WriteFile(name string, data []byte) error {
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+	}
+	return err
+}

@@ -1,0 +1,89 @@
+package mcphttp
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func keep(t *testing.T) Keep {
+	return Keep{Path: filepath.Join(t.TempDir(), "cache", "x.session"), URL: "https://mcp.example.com/mcp"}
+}
+
+// Of the sessions that several processes open at the same time one is kept, and every process learns which.
+func TestOneSessionIsKept(t *testing.T) {
+	k := keep(t)
+	var mu sync.Mutex
+	kept := map[string]int{}
+	var all sync.WaitGroup
+	for _, id := range strings.Fields("a b c d e f g h") {
+		all.Go(func() {
+			s := k.Replace(t.Context(), nil, &Session{Version: "2025-11-25", ID: id})
+			mu.Lock()
+			defer mu.Unlock()
+			kept[s.ID]++
+		})
+	}
+	all.Wait()
+	if len(kept) != 1 || kept[k.Load().ID] != 8 {
+		t.Errorf("kept: %v", kept)
+	}
+	if info, err := os.Stat(k.Path); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// A session that the server has lost is replaced by the first process that notices; the others take its session.
+func TestKeptSessionIsReplaced(t *testing.T) {
+	k := keep(t)
+	lost, first, second := &Session{Version: "2025-11-25", ID: "lost"}, &Session{Version: "2025-11-25", ID: "1"}, &Session{Version: "2025-11-25", ID: "2"}
+	k.Replace(t.Context(), nil, lost)
+	if got := k.Replace(t.Context(), lost, first); got != first {
+		t.Errorf("replaced by %+v", got)
+	}
+	if got := k.Replace(t.Context(), lost, second); got.ID != "1" {
+		t.Errorf("then by %+v", got)
+	}
+	k.Forget(t.Context(), lost)
+	if k.Load() == nil {
+		t.Error("the session of another process is forgotten")
+	}
+	k.Forget(t.Context(), first)
+	if k.Load() != nil {
+		t.Error("the session is still there")
+	}
+}
+
+// Whatever is wrong with the file makes it no session.
+func TestKeptSessionIsDamaged(t *testing.T) {
+	k := keep(t)
+	good := &Session{Version: "2025-11-25", ID: "1"}
+	k.Replace(t.Context(), nil, good)
+	whole, err := os.ReadFile(k.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damage := range []func() error{
+		func() error { return os.WriteFile(k.Path, whole[:len(whole)/2], 0o600) },
+		func() error { return os.WriteFile(k.Path, nil, 0o600) },
+		func() error { return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "2025", "2099", 1)), 0o600) },
+		func() error { return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), `"1"`, `"1\n2"`, 1)), 0o600) },
+		func() error { return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "example.com", "example.org", 1)), 0o600) },
+		func() error { return os.WriteFile(k.Path, make([]byte, maxKept+1), 0o600) },
+		func() error { return os.Remove(k.Path) },
+		func() error { return os.Mkdir(k.Path, 0o700) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		if s := k.Load(); s != nil {
+			t.Errorf("%+v", s)
+		}
+	}
+	if got := k.Replace(t.Context(), nil, good); got != nil {
+		t.Errorf("kept %+v where nothing can be written", got)
+	}
+}

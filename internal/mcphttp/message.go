@@ -1,0 +1,125 @@
+package mcphttp
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"mcpauth/internal/jsonscan"
+)
+
+// Modern is the first revision without sessions: each request carries its version in _meta.
+const Modern = "2026-07-28"
+
+// Names of members of _meta (2026-07-28, Base Protocol, _meta).
+const (
+	MetaVersion      = "io.modelcontextprotocol/protocolVersion"
+	MetaClient       = "io.modelcontextprotocol/clientInfo"
+	MetaCapabilities = "io.modelcontextprotocol/clientCapabilities"
+	MetaLogLevel     = "io.modelcontextprotocol/logLevel"
+)
+
+// Message is one JSON-RPC message taken apart. Its fields are parts of Raw, byte for byte.
+type Message struct {
+	Raw                       []byte
+	ID, Params, Result, Error json.RawMessage // nil if absent
+	Method                    string
+}
+
+// Parse takes a JSON-RPC message apart; ok is false if data is none. The member jsonrpc is not required, because some servers omit it.
+func Parse(data []byte) (m Message, ok bool) {
+	if !jsonscan.Valid(data) {
+		return Message{}, false
+	}
+	m.Raw = data
+	for name, value := range jsonscan.Members(data) {
+		switch name {
+		case "id":
+			m.ID = value
+		case "method":
+			m.Method = jsonscan.Unquote(value)
+		case "params":
+			m.Params = value
+		case "result":
+			m.Result = value
+		case "error":
+			if jsonscan.Type(value) == "object" {
+				m.Error = value
+			}
+		}
+	}
+	if string(m.ID) == "null" {
+		m.ID = nil
+	}
+	return m, m.Method != "" || m.IsResponse()
+}
+
+// IsRequest reports whether the message is a request, which has a method and an id.
+func (m Message) IsRequest() bool { return m.Method != "" && m.ID != nil }
+
+// IsResponse reports whether the message answers a request.
+func (m Message) IsResponse() bool { return m.Method == "" && (m.Result != nil || m.Error != nil) }
+
+// Version is the revision that a request names in its _meta; empty before 2026-07-28.
+func (m Message) Version() string {
+	if m.Method == "" || !strings.Contains(string(m.Params), MetaVersion) {
+		return ""
+	}
+	return jsonscan.Unquote(jsonscan.Member(jsonscan.Member(m.Params, "_meta"), MetaVersion))
+}
+
+// Code is the code of a JSON-RPC error, 0 if there is none.
+func (m Message) Code() int64 {
+	var code int64
+	_ = json.Unmarshal(jsonscan.Member(m.Error, "code"), &code)
+	return code
+}
+
+// messages yields the messages in data: one, or those of a batch, which clients of 2025-03-26 must accept.
+func messages(data []byte) []Message {
+	if m, ok := Parse(data); ok {
+		return []Message{m}
+	}
+	var all []Message
+	if jsonscan.Valid(data) {
+		for e := range jsonscan.Elements(data) {
+			if m, ok := Parse(e); ok {
+				all = append(all, m)
+			}
+		}
+	}
+	return all
+}
+
+// SameID compares ids as servers echo them: some return a number as a string.
+func SameID(a, b json.RawMessage) bool {
+	return strings.Trim(string(a), `"`) == strings.Trim(string(b), `"`)
+}
+
+// NewRequest makes a request. A nil id makes a notification, nil params are left out.
+func NewRequest(id json.RawMessage, method string, params json.RawMessage) Message {
+	raw := []byte(`{"jsonrpc":"2.0"`)
+	if id != nil {
+		raw = append(append(raw, `,"id":`...), id...)
+	}
+	raw = append(append(raw, `,"method":`...), jsonscan.Quote(method)...)
+	if params != nil {
+		raw = append(append(raw, `,"params":`...), params...)
+	}
+	return Message{Raw: append(raw, '}'), ID: id, Method: method, Params: params}
+}
+
+// NewResult makes the response to a request.
+func NewResult(id, result json.RawMessage) Message {
+	raw := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, id, result)
+	return Message{Raw: raw, ID: id, Result: result}
+}
+
+// NewError makes the response to a request that failed; a nil id becomes null.
+func NewError(id json.RawMessage, code int64, text string) Message {
+	failure := fmt.Appendf(nil, `{"code":%d,"message":%s}`, code, jsonscan.Quote(text))
+	if id == nil {
+		id = json.RawMessage("null")
+	}
+	return Message{Raw: fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":%s}`, id, failure), ID: id, Error: failure}
+}

@@ -1,0 +1,192 @@
+package mcphttp
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"mcpauth/internal/jsonscan"
+)
+
+// Kind says what is known about the request after an exchange.
+type Kind int
+
+const (
+	Answered Kind = iota // the server answered; the request may have been carried out
+	Refused              // it is proved that the request was not carried out
+	Lost                 // no answer: nobody knows whether the request was carried out
+)
+
+// Reason is the proof of a Refused outcome.
+type Reason int
+
+const (
+	NoReason           Reason = iota
+	NotSent                   // the request did not leave this machine
+	Unauthorized              // 401 or 403, or the authorization was given up
+	HeaderMismatch            // 2026-07-28, Streamable HTTP, Server Validation
+	UnsupportedVersion        // 2026-07-28, Versioning; 2025-11-25, Protocol Version Header
+	UnknownSession            // 2025-11-25, Streamable HTTP, Session Management
+)
+
+// Outcome is the result of one exchange.
+type Outcome struct {
+	Kind   Kind
+	Reason Reason
+	Status int         // of the HTTP answer, 0 if there was none
+	Header http.Header // of the HTTP answer
+	Answer Message     // the JSON-RPC response as the server sent it; zero if there is none
+	Err    error       // why there is no JSON-RPC response; nil if there is one, or if none was expected
+}
+
+// Codes of JSON-RPC errors that decide something here.
+const (
+	codeInvalidRequest     = -32600
+	CodeMethodNotFound     = -32601
+	codeInvalidParams      = -32602
+	CodeHeaderMismatch     = -32020 // 2026-07-28, Streamable HTTP, Server Validation
+	codeMissingCapability  = -32021
+	CodeUnsupportedVersion = -32022 // 2026-07-28, Versioning
+	CodeURLElicitation     = -32042 // 2025-11-25, Elicitation, URL mode
+)
+
+// proof returns the reason why an answer proves that the request was not carried out; NoReason if it proves nothing. Nothing else than
+// these answers is a proof: a call may do harm when it is carried out twice.
+//
+// words are the server's words, session is set if the request belonged to a session of an earlier revision, named if it named its id.
+func proof(status int, answer Message, words string, session, named bool) Reason {
+	code := answer.Code()
+	words = strings.ToLower(words)
+	about := func(s string) bool { return strings.Contains(words, s) }
+	ofRequest := code == CodeMethodNotFound || code == codeInvalidParams
+	switch {
+	case status == http.StatusUnauthorized, status == http.StatusForbidden:
+		return Unauthorized
+	case code == CodeHeaderMismatch:
+		return HeaderMismatch
+	case code == CodeUnsupportedVersion:
+		return UnsupportedVersion
+	case status == http.StatusBadRequest && about("unsupported") && about("protocol") && about("version"): // 2025-11-25 demands 400 but no code
+		return UnsupportedVersion
+	case named && status == http.StatusNotFound && (!ofRequest || about("session")):
+		return UnknownSession
+	case session && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // in place of 404, or of a session that was not needed before
+		return UnknownSession
+	}
+	return NoReason
+}
+
+// judge sets Kind and Reason of an outcome with an HTTP answer.
+func (o *Outcome) judge(words string, s *Session) {
+	o.Reason = proof(o.Status, o.Answer, words, s.stateful(), s.ID != "")
+	switch {
+	case o.Reason != NoReason:
+		o.Kind = Refused
+	case o.Answer.Raw == nil && (o.Status >= 500 || o.Status == http.StatusRequestTimeout):
+		o.Kind = Lost
+	default:
+		o.Kind = Answered
+	}
+}
+
+// Step is what follows an outcome.
+type Step int
+
+const (
+	Deliver Step = iota // it is final
+	Again               // send the same once more
+	Reopen              // send it once more in a new session
+	Refetch             // fetch the tool's definition and send the call with the new headers
+	Switch              // send it once more in a revision that the server supports
+)
+
+// Tried counts the steps taken for one request.
+type Tried struct {
+	Again, Reopen, Refetch, Switch int
+}
+
+// Next decides what follows an outcome. A request is sent again only if the outcome proves that it was not carried out; after a Lost one
+// only if the caller knows that carrying it out twice does no harm (safe). 401 and 403 were dealt with by Exchange.
+func (o Outcome) Next(tried Tried, safe bool) Step {
+	switch {
+	case o.Kind == Lost && safe && tried.Again < 2:
+		return Again
+	case o.Kind != Refused:
+		return Deliver
+	case o.Reason == UnknownSession && tried.Reopen == 0:
+		return Reopen
+	case o.Reason == HeaderMismatch && tried.Refetch == 0:
+		return Refetch
+	case o.Reason == UnsupportedVersion && tried.Switch == 0:
+		return Switch
+	}
+	return Deliver
+}
+
+// Evidence is what an answer to a request of 2026-07-28 says about its server.
+type Evidence int
+
+const (
+	NoEvidence Evidence = iota
+	IsModern            // something in the answer is known to 2026-07-28 only
+	IsLegacy            // a server of 2026-07-28 would not answer so (Versioning, Compatibility Matrix)
+	Supports            // the server supports this revision, though it refused it: seen with servers that had just started
+)
+
+// Evidence judges an answer to a request of 2026-07-28.
+func (o Outcome) Evidence() Evidence {
+	code := o.Answer.Code()
+	switch {
+	case code == CodeUnsupportedVersion:
+		supported := string(jsonscan.Member(jsonscan.Member(o.Answer.Error, "data"), "supported"))
+		switch {
+		case strings.Contains(supported, Modern):
+			return Supports
+		case slices.ContainsFunc(Legacy, func(v string) bool { return strings.Contains(supported, v) }):
+			return IsLegacy
+		}
+		return IsModern
+	case o.Reason == UnsupportedVersion:
+		return IsLegacy
+	case slices.Contains([]int64{CodeHeaderMismatch, codeMissingCapability}, code),
+		code == CodeMethodNotFound && o.Status == http.StatusNotFound,
+		jsonscan.Member(o.Answer.Result, "resultType") != nil, jsonscan.Member(o.Answer.Result, "ttlMs") != nil:
+		return IsModern
+	case o.Kind == Lost && o.Status != http.StatusInternalServerError && o.Status != http.StatusNotImplemented:
+		return NoEvidence
+	case o.Answer.Raw != nil:
+		return IsLegacy
+	}
+	switch o.Status {
+	case 0, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return NoEvidence
+	}
+	if o.Status >= 400 && o.Status < 500 || o.Status == http.StatusInternalServerError || o.Status == http.StatusNotImplemented {
+		return IsLegacy
+	}
+	return NoEvidence
+}
+
+// Odd reports whether a server that was proved to be of 2026-07-28 has become doubtful: it gave an answer that cannot be about the request.
+// Only a probe decides, because a gateway may give one such answer.
+func (o Outcome) Odd() bool {
+	switch o.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return o.Evidence() == IsLegacy && o.Answer.Result == nil &&
+			slices.Contains([]int64{0, -32000, -32001, codeInvalidRequest}, o.Answer.Code())
+	}
+	return false
+}
+
+// OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). Some
+// answer with other codes than the three of the specification.
+func (o Outcome) OldTransport() bool {
+	if o.Answer.Raw != nil {
+		return false
+	}
+	switch o.Status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,55 @@
+package mcphttp
+
+import (
+	"slices"
+	"strings"
+	"sync"
+
+	"mcpauth/internal/httpx"
+)
+
+// maxMasked is how many tokens are remembered. A server repeats the token that it has just refused, so a few are enough, and the cost of
+// masking does not grow with the age of the process.
+const maxMasked = 4
+
+// masked holds the credentials that must not appear in errors: some servers repeat the token that they refuse.
+type masked struct {
+	fixed []string // forms of Link.Secrets
+
+	mu     sync.Mutex
+	tokens []string // the last ones that were sent
+}
+
+// add remembers the credential of an Authorization header.
+func (m *masked) add(authorization string) {
+	_, token, ok := strings.Cut(authorization, " ")
+	if !ok {
+		token = authorization
+	}
+	if token == "" {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if slices.Contains(m.tokens, token) {
+		return
+	}
+	if len(m.tokens) == maxMasked {
+		m.tokens = slices.Delete(m.tokens, 0, 1)
+	}
+	m.tokens = append(m.tokens, token)
+}
+
+// Clean takes the credentials out of the server's words.
+func (l *Link) Clean(s string) string {
+	if s == "" {
+		return ""
+	}
+	l.masked.mu.Lock()
+	hidden := append(httpx.Forms(l.masked.tokens), l.masked.fixed...)
+	l.masked.mu.Unlock()
+	if len(hidden) == 0 {
+		return s
+	}
+	return httpx.Mask(s, hidden)
+}

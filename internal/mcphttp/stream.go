@@ -1,0 +1,198 @@
+package mcphttp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"mcpauth/internal/sse"
+)
+
+const (
+	maxResumption = 5           // attempts to resume a stream without getting anything from it
+	listenRetry   = time.Second // pause before a stream is opened again if the server names none
+	maxListenGap  = time.Minute
+	steady        = 10 * time.Second // a stream that stayed open for so long did not fail when it ended
+)
+
+// end is how an event stream ended.
+type end struct {
+	answer Message       // the response to the request, zero if there was none
+	last   string        // id of the last event that had one
+	gap    time.Duration // pause that the server wants before the stream is opened again
+	err    error
+}
+
+// events reads a stream until it has the answer to the request, or ends. Whatever is no JSON-RPC message is ignored, because some
+// servers send such events to keep the connection open.
+func (l *Link) events(r Request, body io.ReadCloser) end {
+	e := end{gap: listenRetry}
+	reader := sse.NewReader(body, l.max())
+	for {
+		ev, err := reader.Next()
+		if err != nil {
+			body.Close()
+			e.err = err
+			return e
+		}
+		if ev.ID != "" {
+			e.last = ev.ID
+		}
+		if ev.Retry != "" {
+			e.gap = retryGap(ev.Retry)
+		}
+		if len(ev.Data) == 0 || ev.Name != "" && ev.Name != "message" {
+			continue
+		}
+		for _, m := range messages(ev.Data) {
+			switch {
+			case e.answer.Raw == nil && r.IsRequest() && m.IsResponse() && (SameID(m.ID, r.ID) || m.ID == nil && m.Error != nil):
+				e.answer = m
+			case r.Receive != nil:
+				r.Receive(m)
+			}
+		}
+		if e.answer.Raw != nil {
+			drain(body)
+			return e
+		}
+	}
+}
+
+// stream reads the event stream that answers a request. A stream of an earlier revision that ends too soon is resumed if its events have
+// ids (2025-11-25, Streamable HTTP, Resumability and Redelivery); 2026-07-28 has no resumption.
+func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
+	resumable := r.IsRequest() && r.Version() == ""
+	last, failures := "", 0
+	for {
+		e := l.events(r, res.Body)
+		if e.answer.Raw != nil {
+			o.Answer = e.answer
+			o.judge("", s)
+			return
+		}
+		if failures++; e.last != "" && e.last != last {
+			last, failures = e.last, 0
+		}
+		switch {
+		case errors.Is(e.err, sse.ErrTooLarge):
+			l.broken(o, res, e.err)
+			return
+		case !r.IsRequest():
+			return
+		case !resumable || last == "" || failures > maxResumption:
+			o.Kind, o.Err = Lost, networkError(res.Request, ended(e.err))
+			return
+		}
+		if err := l.wait(ctx, e.gap); err != nil {
+			o.Kind, o.Err = Lost, networkError(res.Request, err)
+			return
+		}
+		next, err := l.open(ctx, s, last, r.Quiet)
+		if err != nil {
+			o.Kind, o.Err = Lost, err
+			return
+		}
+		res = next
+	}
+}
+
+// ended is the error of a stream that ended, without an answer.
+func ended(err error) error {
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("the event stream ended without a result: %w", io.ErrUnexpectedEOF)
+	}
+	return err
+}
+
+// open opens the event stream of a session by GET; last is the id of the event after which it is to go on.
+func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	s.name(req.Header)
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	res, _, err := l.send(req, nil, quiet)
+	var a *authorizationError
+	switch {
+	case errors.As(err, &a):
+		return nil, a.err
+	case err != nil:
+		return nil, networkError(req, err)
+	case res.StatusCode >= 300 || mediaType(res) != "text/event-stream":
+		return nil, l.statusError(res, readText(res), "")
+	}
+	return res, nil
+}
+
+// Listen opens the stream on which a server of an earlier revision speaks outside of answers (2025-11-25, Streamable HTTP, Listening for
+// Messages from the Server), and opens it again when it ends, until ctx ends or the server refuses for good. opened is called each time it
+// is open; nil: nobody is. A token that is refused is waited out, because a stream alone is no reason to log in. The outcome is Refused with
+// UnknownSession if the server has lost the session of a stream that was open before.
+func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
+	if err := l.prepare(); err != nil {
+		return notSent(err)
+	}
+	was, last := false, ""
+	for failures := 0; ; {
+		began, gap := time.Now(), listenRetry
+		res, err := l.open(ctx, s, last, true)
+		var refused *StatusError
+		switch {
+		case err == nil:
+			was = true
+			if opened != nil {
+				opened()
+			}
+			e := l.events(Request{Receive: receive}, res.Body)
+			if gap = e.gap; e.last != "" {
+				last = e.last
+			}
+			if e.last != "" || time.Since(began) > steady {
+				failures = -1
+			}
+		case errors.As(err, &refused) && !passing(refused.StatusCode):
+			o := Outcome{Kind: Answered, Status: refused.StatusCode, Err: err}
+			if was && s.ID != "" && refused.StatusCode == http.StatusNotFound {
+				o.Kind, o.Reason = Refused, UnknownSession
+			}
+			return o
+		}
+		if failures++; failures > 0 {
+			gap = max(gap, Backoff(failures-1))
+		}
+		if err := l.wait(ctx, gap); err != nil {
+			return Outcome{Kind: Lost, Err: err}
+		}
+	}
+}
+
+// passing reports whether the same request may well succeed later.
+func passing(status int) bool {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= 500 && status != http.StatusNotImplemented
+}
+
+// Backoff is how long to wait after n earlier failures: a second, twice as long each time, a minute at most.
+func Backoff(n int) time.Duration {
+	return min(listenRetry<<min(n, 10), maxListenGap)
+}
+
+// retryGap reads the milliseconds of a retry field.
+func retryGap(retry string) time.Duration {
+	if ms, err := strconv.Atoi(retry); err == nil && ms >= 0 && ms <= int(maxListenGap/time.Millisecond) {
+		return time.Duration(ms) * time.Millisecond
+	}
+	return listenRetry
+}
