@@ -69,9 +69,15 @@ func TestKeptSessionIsDamaged(t *testing.T) {
 	for _, damage := range []func() error{
 		func() error { return os.WriteFile(k.Path, whole[:len(whole)/2], 0o600) },
 		func() error { return os.WriteFile(k.Path, nil, 0o600) },
-		func() error { return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "2025", "2099", 1)), 0o600) },
-		func() error { return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), `"1"`, `"1\n2"`, 1)), 0o600) },
-		func() error { return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "example.com", "example.org", 1)), 0o600) },
+		func() error {
+			return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "2025", "2099", 1)), 0o600)
+		},
+		func() error {
+			return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), `"1"`, `"1\n2"`, 1)), 0o600)
+		},
+		func() error {
+			return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "example.com", "example.org", 1)), 0o600)
+		},
 		func() error { return os.WriteFile(k.Path, make([]byte, maxKept+1), 0o600) },
 		func() error { return os.Remove(k.Path) },
 		func() error { return os.Mkdir(k.Path, 0o700) },
