@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"syscall"
 )
 
@@ -18,13 +19,25 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole program: it returns the exit code. An interrupt cancels the work; a second one ends the process at once.
+// run is the whole program: it returns the exit code. A first interrupt cancels the work, and what must not be cut off is finished before the
+// process ends; a second one ends it at once.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(ctx, interrupts()...)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// Without this, a write to a closed stderr would kill the process while it finishes its work.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version()}
-	return p.run(ctx, args)
+	code := p.run(ctx, args)
+	if p.flowClient != nil {
+		_ = p.flowClient.Wait(context.Background()) // it has a limit of its own
+	}
+	return code
+}
+
+// interrupts are the signals that end the program in order, except those that the process was started to ignore, as nohup does.
+func interrupts() []os.Signal {
+	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
 // version is what the build recorded: the module's version, else the commit.

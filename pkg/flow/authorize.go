@@ -42,7 +42,7 @@ func (a *attempt) obtainByCode(ctx context.Context) error {
 	if err != nil {
 		return stage("authorization", clientRefused(err))
 	}
-	return a.exchange(ctx, code, verifier, l.RedirectURI())
+	return a.exchange(code, verifier, l.RedirectURI())
 }
 
 // listen opens the callback on the port of the registration where that is free, else on any.
@@ -134,19 +134,14 @@ func (a *attempt) ask(ctx context.Context, l *callback.Listener, address string,
 }
 
 // exchange redeems the code. It is sent once: strict servers revoke what a repeated code gave.
-func (a *attempt) exchange(ctx context.Context, code string, verifier pkce.Verifier, redirectURI string) error {
+func (a *attempt) exchange(code string, verifier pkce.Verifier, redirectURI string) error {
 	e, err := a.bound()
 	if err != nil {
 		return err
 	}
-	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
-		return e.Code(ctx, code, string(verifier), redirectURI)
+	return a.redeem("token exchange", func(ctx context.Context) (token.Token, error) {
+		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return e.Code(ctx, code, string(verifier), redirectURI) })
 	})
-	if err != nil {
-		return stage("token exchange", clientRefused(err))
-	}
-	a.take(tok)
-	return nil
 }
 
 // obtainByDevice shows a code to type at another device and waits (RFC 8628 §3).
@@ -165,14 +160,26 @@ func (a *attempt) obtainByDevice(ctx context.Context) error {
 		}
 		a.c.report(Event{Kind: EventDevice, URL: address, Code: d.UserCode, Typed: d.VerificationURI, Expires: d.Expires})
 	}
-	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
-		return e.Device(ctx, a.found.Server.DeviceAuthorizationEndpoint, joinScopes(a.cred.Scopes), show)
+	return a.redeem("device authorization", func(context.Context) (token.Token, error) {
+		// A poll may bring the tokens, so none is cut off; between two polls the caller may stop the login.
+		polls, cancel := outlive(ctx, redeemLimit, loginLimit)
+		defer cancel()
+		e.Sleep = func(_ context.Context, d time.Duration) error { return pause(ctx, d) }
+		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
+			return e.Device(polls, a.found.Server.DeviceAuthorizationEndpoint, joinScopes(a.cred.Scopes), show)
+		})
 	})
-	if err != nil {
-		return stage("device authorization", clientRefused(err))
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
-	a.take(tok)
-	return nil
 }
 
 // obtainByMachine needs nobody.
@@ -186,14 +193,9 @@ func (a *attempt) obtainByMachine(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
-		return a.c.machineToken(ctx, e, a.cred, a.cred.Scopes)
+	return a.redeem("token request", func(ctx context.Context) (token.Token, error) {
+		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return a.c.machineToken(ctx, e, a.cred, a.cred.Scopes) })
 	})
-	if err != nil {
-		return stage("token request", err)
-	}
-	a.take(tok)
-	return nil
 }
 
 // bound returns the token endpoint, with a fresh DPoP key where the tokens are to be bound to one (RFC 9449 §5).

@@ -33,6 +33,8 @@ type Client struct {
 	Now     func() time.Time                                // nil: time.Now
 	Report  func(Event)                                     // told what happens, for a person who waits; nil: nobody is told
 	Version string                                          // of the program, sent when registering
+
+	tasks tasks
 }
 
 // Event is one thing a person who waits may want to know. The texts are safe to print.

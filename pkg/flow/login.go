@@ -37,9 +37,11 @@ type LoginOptions struct {
 // attempt is one login under way.
 type attempt struct {
 	c     *Client
+	k     *task
 	t     Target
 	o     LoginOptions
-	cred  Credential // as stored before, and what the login makes of it
+	old   Credential // as stored before
+	cred  Credential // what the login makes of it
 	found *discovery.Result
 	began time.Time
 
@@ -71,6 +73,15 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 }
 
 func (c *Client) login(ctx context.Context, t Target, o LoginOptions) error {
+	_, _, err := c.once(ctx, "", loginLimit, func(k *task) (Credential, error) { return Credential{}, c.loginAlone(k, t, o) })
+	return err
+}
+
+// loginLimit bounds all of a login before its tokens are asked for.
+const loginLimit = time.Hour
+
+func (c *Client) loginAlone(k *task, t Target, o LoginOptions) error {
+	ctx := k.ctx
 	before, err := c.loadOrNew(ctx, t)
 	if err != nil {
 		return err
@@ -93,7 +104,7 @@ func (c *Client) login(ctx context.Context, t Target, o LoginOptions) error {
 		return err
 	}
 	defer unlock()
-	a := &attempt{c: c, t: t, o: o, began: c.now()}
+	a := &attempt{c: c, k: k, t: t, o: o, began: c.now()}
 	if a.cred, err = c.loadOrNew(ctx, t); err != nil {
 		return err
 	}
@@ -104,18 +115,32 @@ func (c *Client) login(ctx context.Context, t Target, o LoginOptions) error {
 	if err := a.discover(ctx); err != nil {
 		return err
 	}
-	old := a.cred
+	a.old = a.cred
 	err = a.obtain(ctx)
 	if errors.Is(err, ErrClientRejected) && a.reused {
 		c.warn("the authorization server no longer knows this client; registering again")
 		a.o.NewClient = true
-		a.cred = old
+		a.cred = a.old
 		err = a.obtain(ctx)
 	}
+	return err
+}
+
+// redeem asks for tokens and stores what comes; no caller can stop it.
+func (a *attempt) redeem(name string, request func(context.Context) (token.Token, error)) error {
+	ctx, done, err := a.k.spend()
 	if err != nil {
 		return err
 	}
-	return a.store(ctx, old)
+	defer done()
+	tok, err := request(ctx)
+	if err != nil {
+		return stage(name, clientRefused(err))
+	}
+	a.take(tok)
+	ctx, cancel := a.k.store()
+	defer cancel()
+	return a.store(ctx, a.old)
 }
 
 // checkTarget refuses options that cannot work together, before anything is sent.
@@ -282,9 +307,8 @@ func (a *attempt) take(tok token.Token) {
 	}
 }
 
-// store replaces the stored credential, then ends the grant that it replaces. An interrupt does not stop it: the grant exists.
+// store replaces the stored credential, then ends the grant that it replaces.
 func (a *attempt) store(ctx context.Context, old Credential) error {
-	ctx = context.WithoutCancel(ctx)
 	stored, err := a.c.update(ctx, a.t, func(now *Credential) error {
 		a.cred.generation, a.cred.unknown = now.generation, now.unknown
 		old.Token = now.Token // it may have been renewed while the browser was open

@@ -75,6 +75,6 @@ func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 	if err != nil {
 		return false
 	}
-	_, err = c.Store.Entry(ctx, pendingKey(t, state))
-	return !errors.Is(err, keystore.ErrNotFound)
+	e, err := c.Store.Entry(ctx, pendingKey(t, state))
+	return !errors.Is(err, keystore.ErrNotFound) && kindOf(e) != kindSpent
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -22,6 +23,12 @@ import (
 // pendingFor is how long a pending login can be finished.
 const pendingFor = time.Hour
 
+// What the index says of a pending login.
+const (
+	kindPending = "pending" // it waits for its answer
+	kindSpent   = "spent"   // its answer was used
+)
+
 // pendingPrefix tells the profile of a pending login's record from those of credentials.
 const pendingPrefix = "\x00pending:"
 
@@ -34,6 +41,9 @@ type pending struct {
 	IssRequired bool       `json:"iss_required,omitempty"`
 	AuthMethods []string   `json:"auth_methods,omitempty"` // of the metadata
 	Began       time.Time  `json:"began"`
+
+	Spent   time.Time `json:"spent,omitzero"` // when its answer was used; then nothing secret is left in the record
+	SpentBy int       `json:"spent_by,omitempty"`
 }
 
 // String names the pending login without its secrets.
@@ -82,7 +92,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err != nil {
 		return "", err
 	}
-	return address, c.keepPending(ctx, t, pending{Credential: a.cred, Verifier: string(verifier), State: state, RedirectURI: redirectURI,
+	return address, c.keepPending(ctx, t, state, pending{Credential: a.cred, Verifier: string(verifier), State: state, RedirectURI: redirectURI,
 		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: a.found.Server.TokenEndpointAuthMethodsSupported, Began: a.began})
 }
 
@@ -101,33 +111,19 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	if err != nil {
 		return none(t), stage("authorization", err)
 	}
-	key := pendingKey(t, state)
-	r, err := c.Store.Get(ctx, key)
-	if errors.Is(err, keystore.ErrNotFound) {
-		return none(t), fmt.Errorf("%s: %w: finished already, begun on another machine, or older than %s", t.URL, ErrNoPending, pendingFor)
-	}
+	_, _, err = c.once(ctx, "", loginLimit, func(k *task) (Credential, error) { return Credential{}, c.finishAlone(k, t, state, answer) })
 	if err != nil {
-		return none(t), err
-	}
-	var p pending
-	if err := json.Unmarshal(r.Secret, &p); err != nil {
-		return none(t), fmt.Errorf("%w: pending login", ErrCredential)
-	}
-	if c.now().Sub(p.Began) > pendingFor {
-		return none(t), errors.Join(fmt.Errorf("%s: %w: it is older than %s", t.URL, ErrNoPending, pendingFor), c.Store.Delete(ctx, key))
-	}
-	if err := c.finishPending(ctx, t, p, answer); err != nil {
-		return none(t), err
-	}
-	if err := c.Store.Delete(context.WithoutCancel(ctx), key); err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)
 }
 
-// finishPending redeems the answer, unless a login that began later has been stored meanwhile: the newer one is what the user wants.
-func (c *Client) finishPending(ctx context.Context, t Target, p pending, answer string) error {
-	unlock, err := c.Store.Lock(ctx, t.key(), "login")
+// finishAlone redeems the answer, unless that was done before, or a login that began later has been stored meanwhile: the newer one is what
+// the user wants. The pending login is marked as spent before its code is sent: strict servers revoke what a code gave when they see it
+// again.
+func (c *Client) finishAlone(k *task, t Target, state, answer string) error {
+	ctx := k.ctx
+	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
 	if err != nil {
 		return err
 	}
@@ -136,39 +132,90 @@ func (c *Client) finishPending(ctx context.Context, t Target, p pending, answer 
 	if err != nil {
 		return err
 	}
-	if old.LoginAt.After(p.Began) {
+	p, err := c.loadPending(ctx, t, state)
+	switch {
+	case err != nil:
+		return err
+	case !p.Spent.IsZero():
+		return p.alreadySpent(t, old)
+	case old.LoginAt.After(p.Began):
 		return fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
 	}
 	code, err := callback.Parse(answer, callback.Expect{State: p.State, Issuer: p.Credential.Issuer, IssRequired: p.IssRequired})
 	if err != nil {
 		return stage("authorization", err)
 	}
-	a := &attempt{c: c, t: t, cred: p.Credential, began: p.Began, found: &discovery.Result{}}
+	a := &attempt{c: c, k: k, t: t, old: old, cred: p.Credential, began: p.Began, found: &discovery.Result{}}
 	a.found.Server.TokenEndpointAuthMethodsSupported = p.AuthMethods
 	e, err := a.endpoint()
 	if err != nil {
 		return err
 	}
-	tok, err := a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return e.Code(ctx, code, p.Verifier, p.RedirectURI) })
-	if err != nil {
-		return stage("token exchange", clientRefused(err))
+	if err := c.keepPending(ctx, t, state, pending{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
+		return err
 	}
-	a.take(tok)
-	return a.store(ctx, old)
+	err = a.redeem("token exchange", func(ctx context.Context) (token.Token, error) {
+		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return e.Code(ctx, code, p.Verifier, p.RedirectURI) })
+	})
+	if err != nil && unsent(err) {
+		ctx, cancel := k.store()
+		defer cancel()
+		return errors.Join(err, c.keepPending(ctx, t, state, p))
+	}
+	return err
+}
+
+// unsent reports whether a token request failed before the server can have seen it.
+func unsent(err error) bool {
+	var request *StageError
+	var refused *token.Error
+	return errors.As(err, &request) && !token.Ambiguous(err) && !errors.As(err, &refused)
+}
+
+// alreadySpent says what became of a pending login whose answer has been used.
+func (p pending) alreadySpent(t Target, stored Credential) error {
+	came := "no login came of it: begin a new one"
+	if stored.hasToken() && stored.LoginAt.Equal(p.Began) {
+		came = "the login that came of it is stored"
+	}
+	return fmt.Errorf("%s: %w: process %d has used this answer at %s, and %s", t.URL, ErrNoPending, p.SpentBy, p.Spent.UTC().Format(time.RFC3339), came)
+}
+
+// loadPending reads a pending login that can still be finished.
+func (c *Client) loadPending(ctx context.Context, t Target, state string) (pending, error) {
+	r, err := c.Store.Get(ctx, pendingKey(t, state))
+	if errors.Is(err, keystore.ErrNotFound) {
+		return pending{}, fmt.Errorf("%s: %w: begun on another machine, or older than %s", t.URL, ErrNoPending, pendingFor)
+	}
+	if err != nil {
+		return pending{}, err
+	}
+	var p pending
+	if err := json.Unmarshal(r.Secret, &p); err != nil {
+		return pending{}, fmt.Errorf("%w: pending login", ErrCredential)
+	}
+	if c.now().Sub(p.Began) > pendingFor {
+		return pending{}, errors.Join(fmt.Errorf("%s: %w: it is older than %s", t.URL, ErrNoPending, pendingFor), c.Store.Delete(ctx, pendingKey(t, state)))
+	}
+	return p, nil
 }
 
 // keepPending stores a pending login under its state, so that several can wait side by side.
-func (c *Client) keepPending(ctx context.Context, t Target, p pending) error {
+func (c *Client) keepPending(ctx context.Context, t Target, state string, p pending) error {
 	p.Credential.Token, p.Credential.NextClient = Credential{}.Token, nil
 	secret, err := json.Marshal(p)
 	if err != nil {
 		return err
 	}
-	pub, err := json.Marshal(public{Kind: "pending", Name: t.Profile, ObtainedAt: p.Began})
+	kind := kindPending
+	if !p.Spent.IsZero() {
+		kind = kindSpent
+	}
+	pub, err := json.Marshal(public{Kind: kind, Name: t.Profile, ObtainedAt: p.Began})
 	if err != nil {
 		return err
 	}
-	_, err = c.Store.Put(ctx, pendingKey(t, p.State), keystore.Record{Secret: secret, Public: pub})
+	_, err = c.Store.Put(ctx, pendingKey(t, state), keystore.Record{Secret: secret, Public: pub})
 	return err
 }
 
@@ -177,7 +224,7 @@ func (c *Client) sweepPending(ctx context.Context, t Target) {
 	entries, _ := c.Store.List(ctx)
 	for _, e := range entries {
 		var p public
-		if e.Key.Server == t.URL && json.Unmarshal(e.Public, &p) == nil && p.Kind == "pending" && c.now().Sub(p.ObtainedAt) > pendingFor {
+		if e.Key.Server == t.URL && json.Unmarshal(e.Public, &p) == nil && p.Kind != "" && c.now().Sub(p.ObtainedAt) > pendingFor {
 			_ = c.Store.Delete(ctx, e.Key)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
 
@@ -41,7 +42,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 		switch {
 		case err == nil:
 			cred = renewed
-		case !alive(cred.Token, c.now()):
+		case ctx.Err() != nil || !alive(cred.Token, c.now()):
 			return token.Token{}, err
 		default:
 			c.warn(fmt.Sprintf("%v; the stored token is still good for %s", err, left(cred.Token, c.now())))
@@ -60,20 +61,29 @@ type renewal struct {
 	rejected bool          // the server rejected it: not even with time left is it to be kept
 }
 
-// renew is the one place that redeems a refresh token:
+// renew renews a credential, once at a time in this process: callers that come meanwhile share the result.
+func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
+	for {
+		cred, joined, err := c.once(ctx, "renew "+t.String(), lockWait, func(k *task) (Credential, error) { return c.renewAlone(k, t, why) })
+		if err != nil || !joined || adoptable(cred, why, c.now()) {
+			return cred, err
+		}
+	}
+}
+
+// renewAlone is the one place that redeems a refresh token:
 //
 //  1. lock the credential, for at most lockWait
 //  2. read it again
 //  3. adopt what another process renewed meanwhile
 //  4. prove that the store can be written
 //  5. note the intent, so that a crash from here on can be told truthfully
-//  6. redeem once
+//  6. redeem once; from here on no caller can stop the task
 //  7. store, which reads back
 //  8. clear the intent
-func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
-	wait, cancel := context.WithTimeout(ctx, lockWait)
-	defer cancel()
-	unlock, err := c.Store.Lock(wait, t.key(), "credential")
+func (c *Client) renewAlone(k *task, t Target, why renewal) (Credential, error) {
+	ctx := k.ctx
+	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -90,7 +100,7 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 			return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 		}
 		if why.rejected {
-			c.expire(ctx, t, cred)
+			c.expire(k, t, cred)
 		}
 		return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 	}
@@ -101,14 +111,18 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	if err != nil {
 		return Credential{}, err
 	}
-	// From here on the old refresh token may be spent: an interrupt must not keep the new one from the store.
-	ctx, cancel = uninterrupted(ctx)
-	defer cancel()
+	ctx, done, err := k.spend()
+	if err != nil {
+		c.unspent(k.ctx, t, cred, "kept", before, err)
+		return Credential{}, err
+	}
+	defer done()
 	tok, err := c.redeem(ctx, &cred)
+	ctx, cancel := k.store()
+	defer cancel()
 	if err != nil {
 		return Credential{}, c.refused(ctx, t, cred, why, before, err)
 	}
-	ctx = context.WithoutCancel(ctx)
 	cred.Token, cred.ObtainedAt = merge(cred.Token, tok), c.now()
 	if err := c.save(ctx, t, &cred); err != nil {
 		c.journal(ctx, t, cred, "unstored", err) // the intent stays: the stored refresh token is spent
@@ -121,12 +135,14 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 // expire records that the server refused a token which has time left and cannot be renewed, so that status and login --if-needed do not
 // take it for usable: oidc-provider ends the access token with the grant when it sees a refresh token twice. The token itself is kept: a
 // 401 is no proof that it is dead.
-func (c *Client) expire(ctx context.Context, t Target, cred Credential) {
+func (c *Client) expire(k *task, t Target, cred Credential) {
 	if !alive(cred.Token, c.now()) {
 		return
 	}
 	cred.Token.Expiry = c.now()
-	if err := c.save(context.WithoutCancel(ctx), t, &cred); err != nil {
+	ctx, cancel := k.store()
+	defer cancel()
+	if err := c.save(ctx, t, &cred); err != nil {
 		c.warn(err.Error())
 	}
 }
@@ -138,8 +154,6 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 		return false
 	case cred.same(why.than):
 		return !why.rejected && why.minTTL > 0 && enough(cred.Token, now, why.minTTL)
-	case why.minTTL > 0:
-		return enough(cred.Token, now, why.minTTL)
 	}
 	return alive(cred.Token, now)
 }
@@ -161,7 +175,6 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 // credential: the refresh token that was sent is dropped, and the access token with it unless that is still good. Everything else keeps
 // all of it.
 func (c *Client) refused(ctx context.Context, t Target, cred Credential, why renewal, before intent, err error) error {
-	ctx = context.WithoutCancel(ctx)
 	err = stage("refresh", err)
 	switch {
 	case grantDead(err) && machine(cred.Grant) && cred.Token.RefreshToken == "":
@@ -189,14 +202,6 @@ func (c *Client) refused(ctx context.Context, t Target, cred Credential, why ren
 	}
 	c.unspent(ctx, t, cred, "kept", before, err)
 	return err
-}
-
-// uninterrupted keeps the deadline of a context, but not its cancellation: a request that spends a token is worth finishing.
-func uninterrupted(ctx context.Context) (context.Context, context.CancelFunc) {
-	if deadline, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(context.WithoutCancel(ctx), deadline)
-	}
-	return context.WithTimeout(context.WithoutCancel(ctx), lockWait)
 }
 
 // merge keeps what a refresh answer leaves out: the refresh token stays good (RFC 6749 §6), and so does the granted scope (§5.1).

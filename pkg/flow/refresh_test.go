@@ -56,7 +56,7 @@ func TestAdoptable(t *testing.T) {
 		{"a rejected token is not kept for its time left", stored, renewal{than: "new", rejected: true, minTTL: time.Minute}, false},
 		{"nobody renewed, and refresh was asked for", stored, renewal{than: "new"}, false},
 		{"enough is left after all", stored, renewal{than: "new", minTTL: time.Minute}, true},
-		{"a peer renewed, but too little is left", stored, renewal{than: "old", minTTL: 2 * time.Hour}, false},
+		{"a peer renewed, and less is left than was wanted", stored, renewal{than: "old", minTTL: 2 * time.Hour}, true},
 		{"a peer's token that has expired since", Credential{Token: tok("new", -time.Second, time.Hour)}, renewal{than: "old", rejected: true}, false},
 		{"a peer dropped the tokens", Credential{}, renewal{than: "old", rejected: true}, false},
 	} {

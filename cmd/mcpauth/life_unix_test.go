@@ -1,0 +1,93 @@
+//go:build unix
+
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// The process lives until a redemption under way is stored, whatever asks it to end; the next refresh proves it.
+func TestProcessEndsAfterRedemption(t *testing.T) {
+	interrupt := func(sig os.Signal) func(*process) { return func(p *process) { p.Process.Signal(sig) } }
+	for _, tt := range []struct {
+		name string
+		args []string
+		end  func(*process)
+		exit int
+	}{
+		{"SIGINT", []string{"refresh", "SERVER"}, interrupt(os.Interrupt), exitInterrupted},
+		{"SIGTERM", []string{"token", "SERVER", "--min-ttl", "2h"}, interrupt(syscall.SIGTERM), exitInterrupted},
+		{"SIGHUP", []string{"refresh", "SERVER"}, interrupt(syscall.SIGHUP), exitInterrupted},
+		{"time limit", []string{"refresh", "SERVER", "--timeout", "500ms"}, func(*process) {}, exitNetwork},
+		{"SIGHUP of a call", []string{"call", "SERVER", "echo", "text=x"}, interrupt(syscall.SIGHUP), exitInterrupted},
+		{"SIGTERM of a proxy", []string{"proxy", "SERVER"}, interrupt(syscall.SIGTERM), exitInterrupted},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			m.does(t, exitDone, "login", "SERVER")
+			if err := m.Set("expire"); err != nil {
+				t.Fatal(err)
+			}
+			if err := m.Set("token:grant=refresh_token,late=1500ms,n=1"); err != nil {
+				t.Fatal(err)
+			}
+			p := m.prepare(t, tt.args...)
+			in, err := p.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Start(); err != nil {
+				t.Fatal(err)
+			}
+			if tt.args[0] == "proxy" {
+				io.WriteString(in, `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`+"\n")
+			}
+			until(t, "the refresh token is spent", func() bool { return m.Count("refresh") == 1 })
+			tt.end(p)
+			if code := p.end(t); code != tt.exit {
+				t.Errorf("exit code %d, want %d\n%s", code, tt.exit, &p.stderr)
+			}
+			if !strings.Contains(p.stderr.String(), "finishing a request that spends a one-time secret") {
+				t.Errorf("stderr does not say what is waited for:\n%s", &p.stderr)
+			}
+			m.does(t, exitDone, "refresh", "SERVER")
+		})
+	}
+}
+
+// A second interrupt ends the process at once.
+func TestSecondInterrupt(t *testing.T) {
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER")
+	if err := m.Set("token:grant=refresh_token,late=20s,n=1"); err != nil {
+		t.Fatal(err)
+	}
+	said, err := os.Create(t.TempDir() + "/stderr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer said.Close()
+	p := m.prepare(t, "refresh", "SERVER")
+	p.Stderr = said
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the refresh token is spent", func() bool { return m.Count("refresh") == 1 })
+	begun := time.Now()
+	p.Process.Signal(os.Interrupt)
+	until(t, "the process says what it waits for", func() bool {
+		text, err := os.ReadFile(said.Name())
+		return err == nil && strings.Contains(string(text), "finishing")
+	})
+	p.Process.Signal(os.Interrupt)
+	p.end(t)
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("the process lived for %s after the first interrupt", took)
+	}
+}
