@@ -74,7 +74,15 @@ func (p *program) store() (*keystore.Store, error) {
 		return nil, err
 	}
 	return keystore.Open(keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
-		Notice: func(s string) { p.out.note("%s", s) }})
+		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.note("%s", s) }})
+}
+
+// keychainLimit is how long a keychain may take. If a person may sit in front of its unlock dialog, that is as long as the command may.
+func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
+	if terminalOrDesktop && (ci == "" || ci == "false") {
+		return -1
+	}
+	return 0 // the keystore's own
 }
 
 func (p *program) stateDir() (string, error) {

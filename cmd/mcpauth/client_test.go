@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpauth/pkg/flow"
 )
@@ -139,6 +140,18 @@ func TestPickProfile(t *testing.T) {
 		got, err := pickProfile(flow.Target{URL: "https://x"}, test.stored)
 		if got.Profile != test.want || (err != nil) != (test.fails != "") || err != nil && !strings.Contains(err.Error(), test.fails) {
 			t.Errorf("%s: %q, %v", test.name, got.Profile, err)
+		}
+	}
+}
+
+func TestKeychainLimit(t *testing.T) {
+	for _, tt := range []struct {
+		person bool
+		ci     string
+		want   time.Duration
+	}{{true, "", -1}, {true, "false", -1}, {true, "true", 0}, {false, "", 0}} {
+		if got := keychainLimit(tt.person, tt.ci); got != tt.want {
+			t.Errorf("%+v: %s", tt, got)
 		}
 	}
 }

@@ -89,6 +89,7 @@ func table() []rule {
 		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
 		{is(keystore.ErrDenied), exitKeystore, "keystore", say("allow mcpauth to use the keychain, or keep credentials in files: --keystore file")},
 		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", say("where no keychain can be had, keep credentials in files: --keystore file")},
+		{is(keystore.ErrElsewhere), exitKeystore, "keystore", say("use the store that has the login: --keystore auto; or log out of it there: mcpauth logout SERVER --keystore auto")},
 		{is(keystore.ErrBusy), exitKeystore, "keystore", say("another mcpauth is at work on this login: try again when it is done")},
 		{is(keystore.ErrNewer), exitKeystore, "keystore", say("a newer mcpauth wrote it: use that one")},
 		{is(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", say("begin anew: mcpauth logout SERVER && mcpauth login SERVER")},

@@ -219,8 +219,8 @@ func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 	return false
 }
 
-// What the power going needs cannot be had by killing processes: so the order is looked at. The intent is on the disk before the refresh
-// token is sent; the new tokens are on the disk before they take the place of the old ones, and so is the change of place before the intent
+// What the power going needs cannot be had by killing processes: so the order is looked at. The place of the new record is taken and the
+// intent is on the disk before the refresh token is sent; the new tokens are on the disk before they take the place of the old ones, and so is the change of place before the intent
 // goes.
 func TestSyncedBeforeItCounts(t *testing.T) {
 	m := newMachine(t)
@@ -230,9 +230,9 @@ func TestSyncedBeforeItCounts(t *testing.T) {
 		t.Fatalf("exit %d\n%s", code, &p.stderr)
 	}
 	steps := regexp.MustCompile(`(?m)^step: (.*)$`).FindAllString(p.stderr.String(), -1)
-	for _, want := range []string{`creating .*\.intent\..*\.tmp`, `writing to .*\.intent\..*\.tmp`, `syncing .*\.intent\..*\.tmp`, `renaming to .*\.intent`, `syncing .*/notes`,
+	for _, want := range []string{`creating .*\.credential\.[a-z0-9]*\.tmp`, `writing to .*\.credential\.[a-z0-9]*\.tmp`, `creating .*\.intent\..*\.tmp`, `writing to .*\.intent\..*\.tmp`, `syncing .*\.intent\..*\.tmp`, `renaming to .*\.intent`, `syncing .*/notes`,
 		`connecting`, `writing to socket:.*`,
-		`creating .*\.credential\.[a-z0-9]*\.tmp`, `writing to .*\.credential\.[a-z0-9]*\.tmp`, `syncing .*\.credential\.[a-z0-9]*\.tmp`, `renaming to .*\.credential`,
+		`writing to .*\.credential\.[a-z0-9]*\.tmp`, `syncing .*\.credential\.[a-z0-9]*\.tmp`, `renaming to .*\.credential`,
 		`syncing .*/share/mcpauth`, `deleting .*\.intent`} {
 		i := slices.IndexFunc(steps, func(step string) bool { return regexp.MustCompile("^step: " + want + "$").MatchString(step) })
 		if i < 0 {

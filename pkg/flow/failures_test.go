@@ -5,14 +5,11 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"mcpauth/internal/demo"
-	"mcpauth/pkg/keystore"
 )
 
 // Pain 3: whatever goes wrong at the token endpoint and is not the server's word that the grant is dead: all is kept, a token that is still
@@ -155,30 +152,4 @@ func TestInterruptAfterSending(t *testing.T) {
 		t.Error(err)
 	}
 	b.counts(t, map[string]int{"refresh": 2, "reuse": 0})
-}
-
-// A store that can be read and not written is found out before the refresh token is sent, and before a browser opens.
-func TestNothingIsSpentWithoutAPlaceForIt(t *testing.T) {
-	b := newBench(t, demo.Options{})
-	b.login(t)
-	records, err := filepath.Glob(b.dir + "/keys/*.credential")
-	if err != nil || len(records) != 1 {
-		t.Fatal(records, err)
-	}
-	if err := os.MkdirAll(records[0]+".probe/in-the-way", 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, keystore.ErrUnwritable) {
-		t.Errorf("refresh: %v", err)
-	}
-	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, keystore.ErrUnwritable) {
-		t.Errorf("login: %v", err)
-	}
-	b.counts(t, map[string]int{"token": 1, "authorize": 1})
-	if err := os.RemoveAll(records[0] + ".probe"); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
-		t.Error(err)
-	}
 }

@@ -95,7 +95,7 @@ func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome
 	}
 	lines = append(lines, line)
 	if data, err := json.Marshal(lines[max(0, len(lines)-journalKept):]); err == nil {
-		_ = c.Store.Note(ctx, t.key(), journalNote, data)
+		_ = c.Store.Jot(ctx, t.key(), journalNote, data)
 	}
 }
 

@@ -76,7 +76,7 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 //  1. lock the credential, for at most lockWait
 //  2. read it again
 //  3. adopt what another process renewed meanwhile
-//  4. prove that the store can be written
+//  4. reserve the place of the new record, which proves that the store can be written
 //  5. note the intent, so that a crash from here on can be told truthfully
 //  6. redeem once; from here on no caller can stop the task
 //  7. store, which reads back
@@ -104,7 +104,7 @@ func (c *Client) renewAlone(k *task, t Target, why renewal) (Credential, error) 
 		}
 		return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 	}
-	if err := c.Store.Writable(ctx, t.key()); err != nil {
+	if err := c.Store.Reserve(ctx, t.key()); err != nil {
 		return Credential{}, err
 	}
 	before, err := c.begin(ctx, t, cred)

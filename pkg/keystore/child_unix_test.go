@@ -37,8 +37,19 @@ func childUnix(argument string) error {
 	if err != nil {
 		return err
 	}
+	if what == "unsynced" {
+		return storeUnsynced(s)
+	}
 	for name, do := range map[string]func() error{
 		"probe": func() error { return s.Writable(context.Background(), testKey()) },
+		"reserve": func() error {
+			unlock, err := s.Lock(context.Background(), testKey(), LockCredential)
+			if err != nil {
+				return err
+			}
+			defer unlock()
+			return s.Reserve(context.Background(), testKey())
+		},
 		"put": func() error {
 			unlock, err := s.Lock(context.Background(), testKey(), LockCredential)
 			if err != nil {
@@ -56,6 +67,27 @@ func childUnix(argument string) error {
 	r, err := s.Get(context.Background(), testKey())
 	if what == "fsize" && string(r.Secret) != text(stored) {
 		return fmt.Errorf("the old record: %w", err)
+	}
+	return nil
+}
+
+// storeUnsynced stores in a folder that can be written but not opened, so that its sync fails after the new record is in place.
+func storeUnsynced(s *Store) error {
+	said := ""
+	s.o.Notice = func(text string) { said = text }
+	unlock, err := s.Lock(context.Background(), testKey(), LockCredential)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if r, err := s.Put(context.Background(), testKey(), Record{Secret: []byte("new")}); err != nil || r.Generation != 2 {
+		return fmt.Errorf("put: generation %d, %w", r.Generation, err)
+	}
+	if r, err := s.Get(context.Background(), testKey()); err != nil || string(r.Secret) != "new" {
+		return fmt.Errorf("get: %w", err)
+	}
+	if !strings.Contains(said, "may not survive a power failure") {
+		return fmt.Errorf("notice %q", said)
 	}
 	return nil
 }
@@ -101,7 +133,7 @@ func TestFullDisk(t *testing.T) {
 			if r, err := s.Get(t.Context(), testKey()); err != nil || string(r.Secret) != text(tt.stored) || r.Generation != 1 {
 				t.Errorf("generation %d, %v", r.Generation, err)
 			}
-			if left := append(files(t, dir+"/keys"), files(t, dir+"/state/index")...); len(left) != 2 {
+			if left := append(files(t, dir+"/keys"), files(t, dir+"/state/index")...); len(left) != 1 {
 				t.Errorf("left %q", left)
 			}
 		})
@@ -110,7 +142,7 @@ func TestFullDisk(t *testing.T) {
 
 // Folders that may be read and not written, or that another user owns: an error, and not one that says nothing is stored.
 func TestReadOnlyFolders(t *testing.T) {
-	for _, sub := range []string{"keys", "state/index", "state/locks"} {
+	for _, sub := range []string{"keys", "state/locks"} {
 		t.Run(sub, func(t *testing.T) {
 			dir := t.TempDir()
 			s, err := openDisk(dir, File)
@@ -148,6 +180,30 @@ func TestReadOnlyFolders(t *testing.T) {
 	}
 }
 
+// The sync of the folder fails after the rename: the new record is stored, and reported so.
+func TestFailedFolderSync(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openDisk(dir, File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), testKey(), Record{Secret: []byte("old")}); err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(filepath.Dir(dir), func(path string, _ fs.DirEntry, err error) error {
+		other(t, path)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir+"/keys", 0o300); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir+"/keys", 0o700)
+	run(t, "unsynced", 0, 0, dir)
+}
+
 // Links, pipes, and what others may read or own: refused, whatever is in it, and left as it is.
 func TestInsecureFiles(t *testing.T) {
 	for name, plant := range map[string]func(dir, record string) error{
@@ -163,9 +219,6 @@ func TestInsecureFiles(t *testing.T) {
 		"a folder that all may enter": func(dir, _ string) error { return os.Chmod(dir+"/keys", 0o755) },
 		"another user's record":       func(_, record string) error { return foreign(record) },
 		"another user's folder":       func(dir, _ string) error { return foreign(dir + "/keys") },
-		"another user's index entry": func(dir, _ string) error {
-			return foreign(filepath.Join(dir, "state", "index", testKey().name()+".json"))
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openFile(t, t.TempDir(), "")
@@ -186,11 +239,40 @@ func TestInsecureFiles(t *testing.T) {
 	}
 }
 
+// The index of the keychain is refused in the same way.
+func TestInsecureIndex(t *testing.T) {
+	for name, plant := range map[string]func(entry string) error{
+		"a link": func(entry string) error {
+			return errors.Join(os.Rename(entry, entry+".aside"), os.Symlink(entry+".aside", entry))
+		},
+		"another user's file": foreign,
+		"a link to the folder": func(entry string) error {
+			folder := filepath.Dir(entry)
+			return errors.Join(os.Rename(folder, folder+".aside"), os.Symlink(folder+".aside", folder))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openTest(t, t.TempDir(), Keychain, newFake(), generous())
+			s.put(t, testKey(), "canary")
+			if err := plant(s.keychain.index.path(testKey().name())); err != nil {
+				t.Fatal(err)
+			}
+			_, err := s.tryPut(t, testKey(), "new")
+			wantErr(t, err, ErrInsecure)
+			wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
+			if name != "a link to the folder" { // reading goes through it, and finds entries that pass
+				_, err = s.Get(t.Context(), testKey())
+				wantErr(t, err, ErrInsecure)
+			}
+		})
+	}
+}
+
 // A link in place of the lock is noticed before anybody is asked for anything, though the probe does without that lock.
 func TestLockIsALink(t *testing.T) {
 	s := openFile(t, t.TempDir(), "")
 	s.put(t, testKey(), "canary")
-	lock := s.lockPath(testKey(), LockCredential)
+	lock := s.locks.path(testKey(), LockCredential)
 	if err := errors.Join(os.Rename(lock, lock+".aside"), os.Symlink(lock+".aside", lock)); err != nil {
 		t.Fatal(err)
 	}
@@ -228,3 +310,5 @@ func tree(t *testing.T, dir string) string {
 	}
 	return b.String()
 }
+
+func stop(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }

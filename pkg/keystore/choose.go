@@ -1,25 +1,13 @@
-// This file decides which backend a credential is in. The index entry of a key says where it was written; only a key that was written
-// nowhere goes where auto points. A keychain that is locked, denied or slow is an error, never a reason to look or write elsewhere.
-
 package keystore
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 )
 
-// Backend returns what auto resolves to for a new credential: "keychain" or "file".
-func (s *Store) Backend(ctx context.Context) (string, error) {
-	b, err := s.forNew(ctx)
-	if err != nil {
-		return "", fail("probe", Keychain, err)
-	}
-	return b.kind(), nil
-}
-
-// forNew returns the backend of a credential that is stored nowhere.
+// forNew returns the backend for a credential that is stored nowhere. A keychain that is locked, denied or slow is an error, never a
+// reason to write elsewhere.
 func (s *Store) forNew(ctx context.Context) (backend, error) {
 	switch s.o.Backend {
 	case File:
@@ -34,75 +22,111 @@ func (s *Store) forNew(ctx context.Context) (backend, error) {
 	return s.keychain, err
 }
 
-// known returns the backend that the user or the index names, if one does.
-func (s *Store) known(name string, e entry) (backend, bool) {
-	switch {
-	case s.o.Backend == File, s.o.Backend == Auto && e.found && e.Backend == File && !e.Deleted:
-		return s.file, true
-	case s.o.Backend == Keychain, s.o.Backend == Auto && e.found && e.Backend == Keychain && !e.Deleted:
-		return s.keychain, true
+// known returns the backend that the user asked for or, for auto, the one that has the credential; nil if none has. If both have one,
+// the higher generation is the newer one.
+func (s *Store) known(key Key) (backend, error) {
+	switch s.o.Backend {
+	case File:
+		return s.file, nil
+	case Keychain:
+		return s.keychain, nil
 	}
-	return s.file, s.file.has(name) // the index is lost, or was not yet written
+	e, err := s.keychain.index.hint(key)
+	if err != nil {
+		return nil, err
+	}
+	switch inFile, inKeychain := s.file.has(key.name()), e.inKeychain(); {
+	case inFile && inKeychain:
+		if h, _, err := s.file.load(key.name()); err == nil && h.Generation < e.Generation {
+			return s.keychain, nil
+		}
+		return s.file, nil
+	case inFile, e.found && !e.Deleted && e.Backend == File:
+		return s.file, nil
+	case inKeychain:
+		return s.keychain, nil
+	}
+	return nil, nil
 }
 
-func (s *Store) forReading(ctx context.Context, name string, e entry) (backend, error) {
-	if b, ok := s.known(name, e); ok {
-		return b, nil
+// holding returns the backend to read a credential from.
+func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
+	b, err := s.known(key)
+	if b != nil || err != nil {
+		return b, err
 	}
-	b, err := s.forNew(ctx)
-	if err == nil && b == backend(s.file) && e.damaged != nil {
-		// The file store has nothing, and whether the keychain had is what the damaged entry would have told.
-		return nil, e.damaged
+	b, err = s.forNew(ctx)
+	if err == nil && b == backend(s.file) {
+		// The file store has nothing, and a damaged index entry would have told whether the keychain has something.
+		if e, hintErr := s.keychain.index.hint(key); hintErr != nil || e.damaged != nil {
+			return nil, errors.Join(hintErr, e.damaged)
+		}
 	}
 	return b, err
 }
 
-// forWriting also reads the hint, and tells the user once when a credential goes to a file for want of a keychain.
-func (s *Store) forWriting(ctx context.Context, key Key) (entry, backend, error) {
-	e, err := s.index.hint(key)
-	if err != nil {
-		return e, nil, err
+// forWriting is holding, and tells the user once if a credential goes to a file because there is no keychain.
+func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
+	b, err := s.holding(ctx, key)
+	if err == nil && s.o.Backend == Auto && b == backend(s.file) && !s.file.has(key.name()) {
+		s.noticed.Do(func() {
+			s.notice(fmt.Sprintf("no keychain answers here; credentials are kept in files in %s", s.o.Dir))
+		})
 	}
-	name := key.name()
-	b, ok := s.known(name, e)
-	if !ok {
-		if b, err = s.forReading(ctx, name, e); err != nil {
-			return e, nil, err
-		}
-		if b == backend(s.file) {
-			s.noticed.Do(func() {
-				s.notice(fmt.Sprintf("no keychain answers here; credentials are kept in files in %s", s.o.Dir))
-			})
-		}
-	}
-	return e, b, nil
+	return b, err
 }
 
 // forDeleting returns every backend that may hold something of the key.
-func (s *Store) forDeleting(ctx context.Context, name string, e entry) ([]backend, error) {
-	kinds := slices.Clone(e.Backends)
-	if s.o.Backend != Auto {
-		kinds = append(kinds, s.o.Backend)
+func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
+	e, err := s.keychain.index.hint(key)
+	if err != nil {
+		return nil, err
 	}
-	if e.found {
-		kinds = append(kinds, e.Backend)
-	}
-	for _, r := range e.Pending {
-		kinds = append(kinds, r.Backend)
-	}
+	inKeychain := s.o.Backend == Keychain || e.mayBeInKeychain()
 	if s.o.Backend == Auto && !e.found {
 		b, err := s.forNew(ctx)
 		if err != nil {
 			return nil, err
 		}
-		kinds = append(kinds, b.kind())
+		inKeychain = b == backend(s.keychain)
 	}
 	var places []backend
-	if slices.Contains(kinds, File) || s.o.Backend != Keychain && s.file.has(name) {
+	if s.o.Dir != "" {
 		places = append(places, s.file)
 	}
-	if slices.Contains(kinds, Keychain) {
+	if inKeychain {
 		places = append(places, s.keychain)
 	}
 	return places, nil
+}
+
+// listed returns the backends whose entries are shown.
+func (s *Store) listed() []backend {
+	if s.o.Dir == "" {
+		return []backend{s.keychain}
+	}
+	return []backend{s.file, s.keychain}
+}
+
+// elsewhere replaces the absence of a credential by ErrElsewhere if another backend has it.
+func (s *Store) elsewhere(key Key, b backend, absent error) error {
+	e, err := s.keychain.index.hint(key)
+	switch {
+	case err == nil && b == backend(s.file) && e.inKeychain():
+		return fmt.Errorf("%w: it is in the %s, and the store %q was asked for", ErrElsewhere, Keychain, b.kind())
+	case b == backend(s.keychain) && s.o.Dir != "" && s.file.has(key.name()):
+		return fmt.Errorf("%w: it is in the store %q, and the %s was asked for", ErrElsewhere, File, b.kind())
+	}
+	return absent
+}
+
+// generationElsewhere is the generation of what another backend has of this key, which the next write must exceed.
+func (s *Store) generationElsewhere(key Key, b backend) uint64 {
+	if e, err := s.keychain.index.hint(key); err == nil && b != backend(s.keychain) {
+		return e.highest()
+	}
+	if h, _, err := s.file.load(key.name()); err == nil && b != backend(s.file) {
+		return h.Generation
+	}
+	return 0
 }

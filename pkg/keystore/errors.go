@@ -1,6 +1,3 @@
-// This file is the errors of the store. Absent is not broken: not found, locked, refused, slow and unreachable are different errors, and
-// none of them is ever guessed from another.
-
 package keystore
 
 import (
@@ -10,7 +7,8 @@ import (
 	"strings"
 )
 
-// What can be wrong with a store. Each comes wrapped in an *Error that says where.
+// What can be wrong with a store. Each comes wrapped in an *Error that says where. None is ever guessed from another: a caller that takes
+// a locked keychain for an absent login would ask a person to log in again.
 var (
 	ErrNotFound    = errors.New("no such credential")
 	ErrLocked      = errors.New("locked")
@@ -22,12 +20,13 @@ var (
 	ErrNewer       = errors.New("written by a newer mcpauth")
 	ErrBusy        = errors.New("another process is at work on it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
+	ErrElsewhere   = errors.New("in another store")        // than the one that was asked for
 )
 
 // Error says where the store failed. It never holds anything secret.
 type Error struct {
-	Op      string // "get", "put", "delete", "entry", "list", "lock", "note", "probe"
-	Backend string // "keychain", "file", "index"; "" when it failed before one was chosen
+	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note", "probe"
+	Backend string // "keychain" or "file"; "" if it failed before one was chosen
 	Path    string // the file, where there is one
 	Err     error  // wraps one of the errors above
 }

@@ -1,42 +1,52 @@
-// This file is the file store: one private file per credential, replaced whole, encrypted with age where a key file is given. An
-// encrypted record is never read without the key and, once a key file is given, nothing is ever written in the clear.
-
 package keystore
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-
-	"filippo.io/age"
+	"strings"
+	"sync"
 )
 
+// fileStore keeps one private file per credential, which is replaced whole. The file begins with its key and its public part, so that it
+// needs no index.
 type fileStore struct {
+	env
 	dir     string
-	keyFile string
-	step    func(string) error
+	keyFile string // age identity to which the secrets are encrypted; "" = not encrypted
+
+	mu       sync.Mutex
+	reserved map[string]string // by record name: the temporary file that the next put fills
 }
 
+const recordSuffix = ".credential"
+
 func (f *fileStore) kind() string            { return File }
-func (f *fileStore) path(name string) string { return filepath.Join(f.dir, name+".credential") }
+func (f *fileStore) path(name string) string { return filepath.Join(f.dir, name+recordSuffix) }
 
 // has tells whether there is a record, whatever is wrong with it.
 func (f *fileStore) has(name string) bool {
+	if f.dir == "" {
+		return false
+	}
 	_, err := os.Lstat(f.path(name))
 	return err == nil
 }
 
-func (f *fileStore) read(_ context.Context, name string, _ entry) (head, []byte, error) {
-	h, payload, err := f.load(name)
+func (f *fileStore) get(_ context.Context, key Key) (Record, error) {
+	h, payload, err := f.load(key.name())
 	if err != nil {
-		return head{}, nil, err
+		return Record{}, err
 	}
-	secret, err := f.open(h, payload)
-	return h, secret, at(f.path(name), err)
+	secret, err := open(f.keyFile, h, payload)
+	if err != nil {
+		return Record{}, at(f.path(key.name()), err)
+	}
+	return Record{Generation: h.Generation, Secret: secret, Public: f.described(key.name(), h).Public}, nil
 }
 
 // load reads a record without decrypting it.
@@ -58,189 +68,272 @@ func decodeFile(name string, data []byte) (head, string, error) {
 		return head{}, "", err
 	}
 	payload, err = join(name, h, payload, nil)
+	if err == nil && h.Key != nil && h.Key.name() != name {
+		err = fmt.Errorf("%w: it is the record of another credential", ErrCorrupt)
+	}
 	return h, payload, err
 }
 
-func (f *fileStore) open(h head, payload string) ([]byte, error) {
-	if h.Encoding != encodedAge {
-		return decodePayload(payload, h.Encoding)
+// described is what a record says of itself. Records of the first versions do not: the index entry that was written with them does.
+func (f *fileStore) described(name string, h head) Entry {
+	if h.Key != nil {
+		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public, Updated: h.Updated}
 	}
-	if f.keyFile == "" {
-		return nil, fmt.Errorf("%w: encrypted, and no key file is given", ErrLocked)
-	}
-	ids, err := f.identities()
+	e, err := f.index.read(name, nil)
 	if err != nil {
+		return Entry{Backend: File, Generation: h.Generation}
+	}
+	return Entry{Key: e.Key, Backend: File, Generation: h.Generation, Public: e.publicOf(h.Generation), Updated: e.Updated}
+}
+
+func (f *fileStore) entry(_ context.Context, key Key) (Entry, error) {
+	if !f.has(key.name()) {
+		return Entry{}, ErrNotFound
+	}
+	h, _, err := f.load(key.name())
+	if err != nil {
+		return Entry{}, err
+	}
+	e := f.described(key.name(), h)
+	e.Key = key
+	return e, nil
+}
+
+func (f *fileStore) list(ctx context.Context) ([]Entry, error) {
+	if err := checkFolder(f.dir, true); errors.Is(err, ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
 		return nil, err
 	}
-	r, err := age.Decrypt(bytes.NewReader([]byte(payload)), ids...)
+	files, err := os.ReadDir(f.dir)
 	if err != nil {
-		if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
-			return nil, fmt.Errorf("%w: encrypted to another key than that of %s", ErrDenied, f.keyFile)
+		return nil, at(f.dir, sortRead(err))
+	}
+	var all []Entry
+	var errs []error
+	for _, file := range files {
+		name, ok := strings.CutSuffix(file.Name(), recordSuffix)
+		if !ok {
+			continue // temporary files
 		}
-		return nil, fmt.Errorf("%w: what is encrypted cannot be read", ErrCorrupt)
+		h, _, err := f.load(name)
+		if errors.Is(err, ErrNotFound) {
+			continue // deleted meanwhile
+		}
+		e := f.described(name, h)
+		if err == nil && e.Key.Server == "" {
+			err = at(f.index.path(name), fmt.Errorf("%w: the entry that names the server of %s cannot be read", ErrCorrupt, f.path(name)))
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, e)
 	}
-	secret, err := io.ReadAll(io.LimitReader(r, maxFile))
-	if err != nil {
-		return nil, fmt.Errorf("%w: what is encrypted is cut short or changed", ErrCorrupt)
-	}
-	return secret, nil
+	return all, errors.Join(errs...)
 }
 
-// identities reads the key file.
-func (f *fileStore) identities() ([]age.Identity, error) {
-	file, err := os.Open(f.keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("%w: key file %s: %w", ErrLocked, f.keyFile, bare(err))
-	}
-	defer file.Close()
-	ids, err := age.ParseIdentities(io.LimitReader(file, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("%w: key file %s is not an age identity", ErrLocked, f.keyFile) // the parser's error may quote the key
-	}
-	return ids, nil
-}
-
-// seal encrypts to the first identity of the key file.
-func (f *fileStore) seal(secret []byte) (payload, encoding string, err error) {
-	if f.keyFile == "" {
-		payload, encoding = encodePayload(secret)
-		return payload, encoding, nil
-	}
-	ids, err := f.identities()
-	if err != nil {
-		return "", "", err
-	}
-	var to age.Recipient
-	switch id := ids[0].(type) {
-	case *age.X25519Identity:
-		to = id.Recipient()
-	case *age.HybridIdentity:
-		to = id.Recipient()
-	default:
-		return "", "", fmt.Errorf("%w: key file %s: identities of type %T cannot be encrypted to", ErrLocked, f.keyFile, id)
-	}
-	var out bytes.Buffer
-	w, err := age.Encrypt(&out, to)
-	if err == nil {
-		_, err = w.Write(secret)
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		return "", "", fmt.Errorf("%w: encrypting: %v", ErrUnwritable, err)
-	}
-	return out.String(), encodedAge, nil
-}
-
-func (f *fileStore) prepare(_ context.Context, name string, e entry, r Record) (plan, error) {
+func (f *fileStore) put(_ context.Context, key Key, r Record) (Record, error) {
 	if len(r.Secret) > maxSecret {
-		return plan{}, tooLarge(len(r.Secret))
+		return Record{}, tooLarge(len(r.Secret))
 	}
-	if err := ensureFolder(f.dir, true); err != nil {
-		return plan{}, err
-	}
-	stored, _, err := f.load(name)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return plan{}, err
-	}
-	if err := f.mayReplace(name, stored); err != nil {
-		return plan{}, err
-	}
-	payload, encoding, err := f.seal(r.Secret)
+	name, path := key.name(), f.path(key.name())
+	stored, err := f.replaceable(name)
 	if err != nil {
-		return plan{}, err
+		return Record{}, err
 	}
-	p := plan{reservation: reservation{Generation: max(stored.Generation, e.highest(), r.Generation) + 1}}
-	p.head, _, err = split(name, name, head{Generation: p.Generation, Encoding: encoding}, payload, func(string) int { return maxFile })
-	return p, err
-}
-
-// mayReplace refuses to write in the clear what was encrypted.
-func (f *fileStore) mayReplace(name string, stored head) error {
-	if stored.Encoding == encodedAge && f.keyFile == "" {
-		return at(f.path(name), fmt.Errorf("%w: encrypted, and no key file is given", ErrLocked))
+	r.Generation = max(stored.Generation, r.Generation) + 1
+	record, err := f.encode(key, r)
+	if err != nil {
+		return Record{}, err
 	}
-	return nil
-}
-
-func (f *fileStore) write(_ context.Context, name string, p plan) error {
-	path := f.path(name)
-	if err := writePrivate(path, []byte(p.head), true, f.step); err != nil {
-		return err
+	temp, err := f.temp(name)
+	if err == nil {
+		err = moveInto(temp, path, record, true, f.step)
+	}
+	if err != nil {
+		return Record{}, err
 	}
 	if err := f.step("file in place"); err != nil {
-		return err
+		return Record{}, err
+	}
+	if err := syncFolder(f.dir); err != nil { // the new record is there, whatever the disk makes of it
+		f.notice(fmt.Sprintf("%s is stored, but may not survive a power failure: %v", path, bare(err)))
 	}
 	data, err := readPrivate(path, maxFile)
 	if err != nil {
+		return Record{}, err
+	}
+	if !bytes.Equal(data, record) {
+		return Record{}, at(path, fmt.Errorf("%w: it reads back differently", ErrUnwritable))
+	}
+	sweepTemps(path)
+	f.sweepProbe(key)
+	f.dropOldIndex(key)
+	return r, nil
+}
+
+// sweepProbe deletes what a killed probe left, unless one is under way.
+func (f *fileStore) sweepProbe(key Key) {
+	if unlock, err := f.locks.try(key, "probe"); err == nil {
+		sweepTemps(f.path(key.name()) + ".probe")
+		unlock()
+	}
+}
+
+// replaceable returns the head of the stored record, if there is one, and refuses to replace one that is damaged, or one that is encrypted
+// by one in the clear.
+func (f *fileStore) replaceable(name string) (head, error) {
+	if err := ensureFolder(f.dir, true); err != nil {
+		return head{}, err
+	}
+	stored, _, err := f.load(name)
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		return head{}, err
+	}
+	if stored.Encoding == encodedAge && f.keyFile == "" {
+		return head{}, at(f.path(name), fmt.Errorf("%w: encrypted, and no key file is given", ErrLocked))
+	}
+	return stored, nil
+}
+
+func (f *fileStore) encode(key Key, r Record) ([]byte, error) {
+	payload, encoding := encodePayload(r.Secret)
+	if f.keyFile != "" {
+		sealed, err := seal(f.keyFile, r.Secret)
+		if err != nil {
+			return nil, err
+		}
+		payload, encoding = string(sealed), encodedAge
+	}
+	h := head{Generation: r.Generation, Encoding: encoding, Key: &key, Updated: f.now()}
+	if r.Public != nil {
+		public, err := json.Marshal(r.Public) // the checksum is over the form in which the head will hold it
+		if err != nil {
+			return nil, fmt.Errorf("%w: public part: %w", ErrUnwritable, err)
+		}
+		h.Public = public
+	}
+	value, _, err := split(key.name(), key.name(), h, payload, func(string) int { return maxFile })
+	return []byte(value), err
+}
+
+// dropOldIndex removes the index entry that an earlier version kept for its file.
+func (f *fileStore) dropOldIndex(key Key) {
+	if e, err := f.index.read(key.name(), &key); err == nil && !e.mayBeInKeychain() {
+		_ = f.index.remove(key.name())
+	}
+}
+
+// temp returns the reserved file, or a new one.
+func (f *fileStore) temp(name string) (*os.File, error) {
+	if path := f.takeReserved(name); path != "" {
+		if temp, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+			return temp, nil
+		}
+	}
+	return createTemp(f.path(name))
+}
+
+func (f *fileStore) takeReserved(name string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	path := f.reserved[name]
+	delete(f.reserved, name)
+	return path
+}
+
+func (f *fileStore) release(_ context.Context, key Key) {
+	if path := f.takeReserved(key.name()); path != "" {
+		os.Remove(path)
+	}
+}
+
+func (f *fileStore) reserve(ctx context.Context, key Key) error {
+	f.release(ctx, key)
+	name := key.name()
+	temp, err := f.makePlace(name, f.path(name))
+	if err != nil {
 		return err
 	}
-	if string(data) != p.head {
-		return at(path, fmt.Errorf("%w: it reads back differently", ErrUnwritable))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.reserved == nil {
+		f.reserved = map[string]string{}
 	}
+	f.reserved[name] = temp
 	return nil
 }
 
-// sweep deletes the temporary files of killed writers: the caller's lock says that nobody else is writing.
-func (f *fileStore) sweep(_ context.Context, name string, _ plan) error {
-	sweepTemps(f.path(name), anyAge)
-	return nil
+// probe makes a place and gives it back. The place has another name than that of reserve, since a put of another process would sweep it.
+func (f *fileStore) probe(_ context.Context, key Key) error {
+	path := f.path(key.name()) + ".probe"
+	sweepTemps(path)
+	temp, err := f.makePlace(key.name(), path)
+	if err != nil {
+		return err
+	}
+	return removePrivate(temp)
 }
 
-func (f *fileStore) remove(_ context.Context, name string, _ entry, _ func([]reservation) error) error {
+// placeRoom is more than a credential usually takes, or grows by.
+const placeRoom = 14 << 10
+
+// makePlace makes a temporary file beside path that is as large as the next record may be, so that a disk that is nearly full is found out
+// before a token is spent, and reads it back.
+func (f *fileStore) makePlace(name, path string) (string, error) {
+	if _, err := f.replaceable(name); err != nil {
+		return "", err
+	}
+	if f.keyFile != "" {
+		if _, err := seal(f.keyFile, nil); err != nil {
+			return "", err
+		}
+	}
+	size := placeRoom
+	if info, err := os.Lstat(f.path(name)); err == nil {
+		size += int(min(info.Size(), maxFile-placeRoom))
+	}
+	data := bytes.Repeat([]byte("mcpauth place\n"), size/14+1)[:size]
+	temp, err := createTemp(path)
+	if err != nil {
+		return "", err
+	}
+	_, err = temp.Write(data)
+	if err = errors.Join(err, temp.Close()); err == nil { // a network file system says only on closing that it is full
+		var got []byte
+		if got, err = os.ReadFile(temp.Name()); err == nil && !bytes.Equal(got, data) {
+			err = errors.New("it reads back differently")
+		}
+	}
+	if err != nil {
+		os.Remove(temp.Name())
+		return "", unwritable(path, err)
+	}
+	return temp.Name(), nil
+}
+
+func (f *fileStore) delete(_ context.Context, key Key) error {
 	if err := checkFolder(f.dir, true); errors.Is(err, ErrNotFound) {
 		return nil
 	} else if err != nil {
 		return err
 	}
-	if _, _, err := f.load(name); errors.Is(err, ErrNewer) {
+	name := key.name()
+	_, _, err := f.load(name)
+	if errors.Is(err, ErrNewer) {
 		return err
 	}
-	sweepTemps(f.path(name), anyAge)
+	sweepTemps(f.path(name))
+	f.sweepProbe(key)
+	f.dropOldIndex(key)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
 	if err := removePrivate(f.path(name)); err != nil {
 		return err
 	}
 	return unwritable(f.dir, syncFolder(f.dir))
-}
-
-// probeRoom is more than a credential usually takes, or grows by.
-const probeRoom = 14 << 10
-
-// probeData is as large as the next record may be, so that a disk that is nearly full is found out before a token is spent.
-func (f *fileStore) probeData(name string) []byte {
-	size := probeRoom
-	if info, err := os.Lstat(f.path(name)); err == nil {
-		size += int(min(info.Size(), maxFile-probeRoom))
-	}
-	return bytes.Repeat([]byte("mcpauth probe\n"), size/14+1)[:size]
-}
-
-// probe writes, reads and deletes.
-func (f *fileStore) probe(_ context.Context, name string) error {
-	if _, _, err := f.seal(nil); err != nil {
-		return err
-	}
-	if err := ensureFolder(f.dir, true); err != nil {
-		return err
-	}
-	stored, _, err := f.load(name)
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	if err := f.mayReplace(name, stored); err != nil {
-		return err
-	}
-	path, data := f.path(name)+".probe", f.probeData(name)
-	sweepTemps(path, anyAge)
-	if err := writePrivate(path, data, true, nil); err != nil {
-		return err
-	}
-	got, err := readPrivate(path, maxFile)
-	if err == nil && !bytes.Equal(got, data) {
-		err = at(path, fmt.Errorf("%w: it reads back differently", ErrUnwritable))
-	}
-	return errors.Join(err, removePrivate(path))
 }
 
 func tooLarge(n int) error {

@@ -216,13 +216,18 @@ func TestWrongKindOfFile(t *testing.T) {
 	}
 }
 
-// The probe takes as much room as the next record may, so that a disk which has it no more is found out before a token is spent.
-func TestProbeIsAsLargeAsTheRecord(t *testing.T) {
+// The place takes as much room as the next record may, so that a disk without that room is found out before a token is spent.
+func TestPlaceIsAsLargeAsTheRecord(t *testing.T) {
 	s := openFile(t, t.TempDir(), "")
 	for _, n := range []int{10, 100 << 10, 1 << 20} {
 		s.put(t, testKey(), text(n))
-		if got, want := len(s.file.probeData(testKey().name())), n+probeRoom; got < want {
-			t.Errorf("a record of %d bytes is tried with %d, want %d", n, got, want)
+		path := s.file.path(testKey().name())
+		temp, err := s.file.makePlace(testKey().name(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(temp); err != nil || info.Size() < int64(n+placeRoom) {
+			t.Errorf("a record of %d bytes is tried with %v, %v; want %d", n, info, err, n+placeRoom)
 		}
 	}
 }

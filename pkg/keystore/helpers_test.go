@@ -184,7 +184,7 @@ func openTest(t *testing.T, dir, backend string, r ring, p platform) *testStore 
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.keychain = newKeychain(r, p, 10*time.Second, s.reached)
+	s.keychain = newKeychain(s.file.env, r, p, 10*time.Second)
 	ts.Store = s
 	return ts
 }
@@ -210,6 +210,44 @@ func (s *testStore) tryPut(t *testing.T, key Key, secret string) (Record, error)
 	defer unlock()
 	return s.Put(t.Context(), key, Record{Secret: []byte(secret), Public: fmt.Appendf(nil, `{"n":%d}`, len(secret))})
 }
+
+// refresh stores a secret as a refresh does: it looks again under the lock, and takes the place before it has the secret.
+func (s *testStore) refresh(t *testing.T, key Key, secret string) Record {
+	t.Helper()
+	unlock, err := s.Lock(t.Context(), key, LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	r, err := s.Get(t.Context(), key)
+	if err == nil {
+		err = s.Reserve(t.Context(), key)
+	}
+	if err == nil {
+		r.Secret, r.Public = []byte(secret), fmt.Appendf(nil, `{"n":%d}`, len(secret))
+		r, err = s.Put(t.Context(), key, r)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// refuse is a refresh that the server refuses: nothing is stored.
+func (s *testStore) refuse(t *testing.T, key Key) {
+	t.Helper()
+	unlock, err := s.Lock(t.Context(), key, LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	if err := s.Reserve(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// nextProcess makes the store forget what it has read, as another process would not know it.
+func (s *testStore) nextProcess() { clear(s.keychain.read) }
 
 // want asserts what is stored.
 func (s *testStore) want(t *testing.T, key Key, secret string) Record {

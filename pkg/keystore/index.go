@@ -1,5 +1,5 @@
-// This file is the index: one private JSON file per key that tells, without any secret, what is stored and where. It is all that
-// `status` reads. It is also where a write announces itself (reservation) before it touches the secret store.
+// The index of the keychain: one private JSON file per key that tells, without any secret, what is stored and in which item. A write
+// announces itself there (reservation) before it touches the keychain, so that what a killed write leaves behind is found.
 
 package keystore
 
@@ -64,6 +64,7 @@ type reservation struct {
 	At         time.Time       `json:"at,omitzero"`
 	Hung       bool            `json:"hung,omitempty"`     // given up while the keychain had not answered
 	Obsolete   bool            `json:"obsolete,omitempty"` // to be swept, not a write under way
+	Empty      bool            `json:"empty,omitempty"`    // the place is taken, and the record is not on its way to it yet
 }
 
 // mayLand reports whether a write that was not seen to end may still land. A keychain that hung carries it out when somebody answers the
@@ -86,7 +87,7 @@ type entry struct {
 	Slot       int             `json:"slot,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
 	Updated    time.Time       `json:"updated,omitzero"`
-	Backends   []string        `json:"backends,omitempty"` // every backend that may hold something of this key
+	Backends   []string        `json:"backends,omitempty"` // every backend that may hold something of this key; older versions kept entries of files, too
 	Deleted    bool            `json:"deleted,omitempty"`  // kept only because a late write may land: generations up to this one are gone
 	Pending    []reservation   `json:"pending,omitempty"`
 
@@ -155,25 +156,27 @@ func decodeEntry(data []byte) (entry, error) {
 	return e, nil
 }
 
-// write replaces an entry. A durable write also survives the power going; the others need only survive the process.
-func (x index) write(e entry, durable bool) error {
+// write replaces an entry and returns the bytes of its file. A durable write also survives a power failure; the others need only survive
+// the process.
+func (x index) write(e entry, durable bool) ([]byte, error) {
 	e.Version = formatVersion
 	data, err := json.Marshal(e)
 	if err != nil {
-		return fmt.Errorf("%w: public part: %w", ErrUnwritable, err)
+		return nil, fmt.Errorf("%w: public part: %w", ErrUnwritable, err)
 	}
 	if err := ensureState(x.dir, x.folder()); err != nil {
-		return err
+		return nil, err
 	}
 	path := x.path(e.Key.name())
-	if durable { // once in a Put is enough; whoever writes holds the lock, so that these files are those of the dead
-		sweepTemps(path, anyAge)
+	if durable { // once in a put is enough; the caller holds the lock: these are those of dead writers
+		sweepTemps(path)
 	}
-	return writePrivate(path, append(data, '\n'), durable, nil)
+	data = append(data, '\n')
+	return data, writePrivate(path, data, durable, nil)
 }
 
 func (x index) remove(name string) error {
-	sweepTemps(x.path(name), anyAge)
+	sweepTemps(x.path(name))
 	return removePrivate(x.path(name))
 }
 
@@ -183,7 +186,7 @@ func (x index) probe(name string) error {
 		return err
 	}
 	path := x.path(name) + ".probe"
-	sweepTemps(path, anyAge)
+	sweepTemps(path)
 	if err := writePrivate(path, make([]byte, 4<<10), false, nil); err != nil {
 		return err
 	}
@@ -195,11 +198,11 @@ func (x index) list() ([]entry, error) {
 	if err := checkFolder(x.folder(), true); errors.Is(err, ErrNotFound) {
 		return nil, nil
 	} else if err != nil {
-		return nil, fail("list", "index", err)
+		return nil, err
 	}
 	files, err := os.ReadDir(x.folder())
 	if err != nil {
-		return nil, fail("list", "index", at(x.folder(), sortRead(err)))
+		return nil, at(x.folder(), sortRead(err))
 	}
 	var all []entry
 	var errs []error
@@ -213,7 +216,7 @@ func (x index) list() ([]entry, error) {
 		case err == nil:
 			all = append(all, e)
 		case !errors.Is(err, ErrNotFound): // not deleted meanwhile
-			errs = append(errs, fail("list", "index", err))
+			errs = append(errs, err)
 		}
 	}
 	return all, errors.Join(errs...)
@@ -221,7 +224,7 @@ func (x index) list() ([]entry, error) {
 
 // reserve returns the entry with a write announced.
 func (e entry) reserve(r reservation) entry {
-	e = e.orNew(r.Backend)
+	e = e.orNew()
 	e.Pending = append(slices.Clone(e.Pending), r)
 	e.addBackend(r.Backend)
 	return e
@@ -233,19 +236,19 @@ func (e entry) hung(r reservation) entry {
 	return e.reserve(r)
 }
 
-// orNew returns the entry, which is a new one of that backend when there was none.
-func (e entry) orNew(backend string) entry {
+// orNew returns the entry, or a new one if there was none.
+func (e entry) orNew() entry {
 	if !e.found {
-		e = entry{Key: e.Key, Backend: backend, Backends: []string{backend}, Pending: e.Pending, found: true}
+		e = entry{Key: e.Key, Backend: Keychain, Backends: []string{Keychain}, Pending: e.Pending, found: true}
 	}
 	return e
 }
 
 // complete enters a write that is known to be done.
-func (e *entry) complete(backend string, generation uint64, slot int, public json.RawMessage, at time.Time) {
-	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = backend, generation, slot, public, at
+func (e *entry) complete(r reservation) {
+	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = r.Backend, r.Generation, r.Slot, r.Public, r.At
 	e.Deleted, e.found = false, true
-	e.addBackend(backend)
+	e.addBackend(r.Backend)
 }
 
 func (e *entry) addBackend(backend string) {
@@ -254,18 +257,28 @@ func (e *entry) addBackend(backend string) {
 	}
 }
 
-// highest is the highest generation that was ever announced.
+// inKeychain reports whether the newest known record of the key is in the keychain, or being written there.
+func (e entry) inKeychain() bool { return e.found && !e.Deleted && e.Backend == Keychain }
+
+// mayBeInKeychain reports whether the keychain may hold anything of the key.
+func (e entry) mayBeInKeychain() bool {
+	return e.found && (e.Backend == Keychain || slices.Contains(e.Backends, Keychain))
+}
+
+// highest is the highest generation of which a record may exist.
 func (e entry) highest() uint64 {
 	g := e.Generation
 	for _, r := range e.Pending {
-		g = max(g, r.Generation)
+		if !r.Empty {
+			g = max(g, r.Generation)
+		}
 	}
 	return g
 }
 
-// certain reports whether the entry tells where the newest record of that backend is: no newer write was announced.
-func (e entry) certain(backend string) bool {
-	return e.found && !e.Deleted && e.Backend == backend && e.Generation > 0 && e.highest() == e.Generation
+// certain reports whether the entry tells in which slot the newest record is: no newer write was announced.
+func (e entry) certain() bool {
+	return e.inKeychain() && e.Generation > 0 && e.highest() == e.Generation && e.Slot >= 0 && e.Slot < maxSlots
 }
 
 // publicOf returns the public part of a generation, nil when the index does not know it.
@@ -274,7 +287,7 @@ func (e entry) publicOf(generation uint64) json.RawMessage {
 		return e.Public
 	}
 	for _, r := range e.Pending {
-		if r.Generation == generation && !r.Obsolete {
+		if r.Generation == generation && !r.Obsolete && !r.Empty {
 			return r.Public
 		}
 	}
@@ -291,7 +304,7 @@ func (e entry) shown() (Entry, bool) {
 		return shown, true
 	}
 	for _, r := range slices.Backward(e.Pending) {
-		if !r.Obsolete {
+		if !r.Obsolete && !r.Empty {
 			shown.Backend, shown.Generation, shown.Public, shown.Updated = r.Backend, r.Generation, r.Public, r.At
 			return shown, true
 		}
@@ -299,15 +312,13 @@ func (e entry) shown() (Entry, bool) {
 	return Entry{}, false
 }
 
-// explain adds to an error what the index knows about it.
-func (e entry) explain(kind string, err error) error {
+// explain adds to an error what the index knows about it. Absence is no proof while the entry that would say more is damaged.
+func (e entry) explain(err error) error {
 	switch {
-	case e.found && !e.Deleted && e.Backend != kind && errors.Is(err, ErrNotFound):
-		return addendum(err, " in this backend: the index has it in the other one, %s", e.Backend)
-	case e.found && !e.Deleted && e.Backend == Keychain && errors.Is(err, ErrUnavailable):
+	case e.inKeychain() && errors.Is(err, ErrUnavailable):
 		return addendum(err, "; this credential was stored in the keychain and is nowhere else")
 	case e.damaged != nil && errors.Is(err, ErrNotFound):
-		return addendum(err, "; the index, which would tell where it was, is unreadable: %w", e.damaged)
+		return e.damaged
 	}
 	return err
 }

@@ -1,28 +1,32 @@
-// This file keeps records in the operating system's keychain. A key has a few head items (slots); a write goes to a free one, parts
-// first, and only when it reads back is the old one deleted: the only good copy is never overwritten, and a write that timed out and
-// lands late meets a slot that nobody uses, with a lower generation than that of the record that is there.
+// Records in the operating system's keychain. A key has a few head items (slots). A write goes to a free one, parts first, and the old one
+// is deleted after the new one reads back: the only good copy is never overwritten, and a write that timed out and lands late finds a slot
+// that is not in use, and has a lower generation than the record that is there.
 
 package keystore
 
 import (
-	"cmp"
+	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
+	"sync"
 	"time"
 )
 
 const (
-	slots    = 3  // are looked at when the index does not say more
-	maxSlots = 16 // are used when writes hang one after another
+	slots    = 3  // are looked at if the index does not say more
+	maxSlots = 16 // are used if writes hang one after another
 	noSlot   = -1 // of a reservation whose parts alone are to be swept
+
+	// placeholder stands in a slot that is taken for a record that is not written yet.
+	placeholder = `{"mcpauth":1,"empty":true}` + "\n"
+
+	// freshFor is how long a record that was read is taken for the one in the keychain, if the index has not changed since.
+	freshFor = time.Minute
 )
 
-// ring is what go-keyring does for us; tests put a fake with the limits of each system in its place.
+// ring is go-keyring, or in tests a fake with the limits of each system.
 type ring interface {
 	set(account, value string) error
 	get(account string) (string, error)
@@ -33,30 +37,17 @@ type ring interface {
 type platform struct {
 	room      func(account string) int         // bytes that an item of that name holds
 	classify  func(op string, err error) error // one of the errors of this package
-	available func() error                     // nil where a keychain answers; ErrUnavailable where there is none
-	locked    func() bool                      // asked after a timeout: is it known to wait for being unlocked? nil: unknown
+	available func() error                     // nil if a keychain answers; ErrUnavailable if there is none
+	locked    func() bool                      // called after a timeout: is the keychain known to be locked? nil: unknown
 }
-
-type keychain struct {
-	ring     ring
-	platform platform
-	timeout  time.Duration
-	step     func(string) error
-	turn     chan struct{} // one operation at a time: a later one never overtakes one that hangs
-}
-
-func newKeychain(r ring, p platform, timeout time.Duration, step func(string) error) *keychain {
-	return &keychain{ring: r, platform: p, timeout: timeout, step: step, turn: make(chan struct{}, 1)}
-}
-
-func (k *keychain) kind() string { return Keychain }
 
 // plan is a write decided upon.
 type plan struct {
 	reservation
-	head  string
-	parts []string
-	old   []reservation // to be swept once this is in place
+	before entry // the index entry before the write was announced
+	value  string
+	parts  []string
+	old    []reservation // to be swept once this is in place
 }
 
 // stored is a head that was found.
@@ -64,293 +55,287 @@ type stored struct {
 	slot   int
 	head   head
 	inline string
-	err    error // why it cannot be read
+	err    error // why it cannot be read; errEmpty: it is a placeholder
 }
 
-// slotAccount names the head item of a slot.
-func slotAccount(name string, slot int) string {
-	if slot == 0 {
-		return name
-	}
-	return name + "#" + strconv.Itoa(slot+1)
+var errEmpty = errors.New("a place without a record")
+
+type keychain struct {
+	env
+	ring     ring
+	platform platform
+	timeout  time.Duration
+	turn     chan struct{} // one operation at a time: a later one never overtakes one that hangs
+
+	mu     sync.Mutex
+	read   map[string]readBefore // by record name
+	places map[string]plan       // by record name: what reserve took
 }
 
-// survey finds the heads of a key, newest first. When the index is certain and right, that takes one look.
-func (k *keychain) survey(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
-	if !all && e.certain(Keychain) && e.Slot >= 0 && e.Slot < maxSlots {
-		found, err := k.look(ctx, name, e.Slot)
+// readBefore is the record that was in the keychain while the index had this form.
+type readBefore struct {
+	index  []byte
+	stored stored
+	secret []byte
+	at     time.Time
+}
+
+func newKeychain(env env, r ring, p platform, timeout time.Duration) *keychain {
+	return &keychain{env: env, ring: r, platform: p, timeout: timeout, turn: make(chan struct{}, 1), read: map[string]readBefore{}, places: map[string]plan{}}
+}
+
+func (k *keychain) kind() string { return Keychain }
+
+func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
+	name := key.name()
+	for round, calm := 0, 0; ; round++ {
+		e, err := k.index.hint(key)
 		if err != nil {
-			return nil, err
+			return Record{}, err
 		}
-		if len(found) == 1 && found[0].err == nil && found[0].head.Generation == e.Generation {
-			return found, nil
+		s, secret, err := k.newestOf(ctx, name, e)
+		h := s.head
+		if err == nil && e.Deleted && h.Generation <= e.Generation {
+			err = fmt.Errorf("%w: it was deleted; a write that came late is ignored", ErrNotFound)
+		}
+		if err == nil {
+			k.heal(key, e, h)
+			return Record{Generation: h.Generation, Secret: secret, Public: e.publicOf(h.Generation)}, nil
+		}
+		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
+			return Record{}, e.explain(err)
+		}
+		// Absence and damage may be another process at work: it changes the index before and after, so what was seen counts only if
+		// the index stood still, and twice if it announces a write.
+		if again, hintErr := k.index.hint(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
+			calm++
+		} else {
+			calm = 0
+		}
+		if calm > len(e.Pending) || calm > 1 || round > 50 {
+			return Record{}, e.explain(err)
 		}
 	}
-	var heads []stored
-	for slot, end := 0, lastSlot(e)+1; slot < end; slot++ {
-		found, err := k.look(ctx, name, slot)
-		if err != nil {
-			return nil, err
-		}
-		if len(found) > 0 {
-			end = min(max(end, slot+slots), maxSlots)
-		}
-		heads = append(heads, found...)
-	}
-	slices.SortFunc(heads, func(a, b stored) int { return cmp.Compare(b.head.Generation, a.head.Generation) })
-	return heads, nil
 }
 
-// lastSlot is the highest slot that may be in use.
-func lastSlot(e entry) int {
-	last := max(slots-1, e.Slot)
-	for _, r := range e.Pending {
-		last = max(last, r.Slot)
+// heal enters in the index a record whose writer died before it could. A reader may do that only while no other process writes.
+func (k *keychain) heal(key Key, seen entry, h head) {
+	i := slices.IndexFunc(seen.Pending, func(r reservation) bool { return r.Generation == h.Generation && !r.Obsolete && !r.Empty })
+	if i < 0 || seen.Generation >= h.Generation {
+		return
 	}
-	return min(last, maxSlots-1)
-}
-
-// look reads the head of one slot: none or one. A head of a newer version is an error, a damaged one is found as such.
-func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, error) {
-	value, err := k.get(ctx, slotAccount(name, slot))
-	if errors.Is(err, ErrNotFound) {
-		return nil, nil
-	}
+	unlock, err := k.locks.try(key, LockCredential)
 	if err != nil {
-		return nil, err
+		return // another process is at work, and will write the index
 	}
-	h, inline, err := parseHead(value)
-	if errors.Is(err, ErrNewer) {
-		return nil, at(slotAccount(name, slot), err)
+	defer unlock()
+	if now, err := k.index.hint(key); err != nil || !bytes.Equal(now.raw, seen.raw) {
+		return
 	}
-	return []stored{{slot, h, inline, err}}, nil
+	seen.complete(seen.Pending[i])
+	_, _ = k.index.write(seen, false) // the pending list stays, so that the next put sweeps what the dead writer could not
 }
 
-// load reads the record of a head with its parts.
-func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, error) {
-	if s.err != nil {
-		return nil, at(slotAccount(name, s.slot), s.err)
+// put has these steps:
+//
+//  1. decide generation and slot, or take the slot that reserve took
+//  2. announce the write in the index
+//  3. write beside the old record, which stays as it is
+//  4. read back and compare
+//  5. sweep the old record and what dead writers left
+//  6. enter the new record in the index
+func (k *keychain) put(ctx context.Context, key Key, r Record) (Record, error) {
+	name := key.name()
+	p, err := k.plan(ctx, key, r)
+	if err != nil {
+		return Record{}, err
 	}
-	parts := make([]string, 0, s.head.Parts)
-	for i := range s.head.Parts {
-		part, err := k.get(ctx, partAccount(name, s.head.Generation, s.head.Tag, i+1))
-		if errors.Is(err, ErrNotFound) {
-			break // join tells
-		}
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, part)
-	}
-	payload, err := join(name, s.head, s.inline, parts)
+	k.takePlace(name)
+	_, err = k.index.write(p.before.reserve(p.reservation), false)
 	if err == nil {
-		var secret []byte
-		if secret, err = decodePayload(payload, s.head.Encoding); err == nil {
-			return secret, nil
-		}
+		err = k.step("reserved")
 	}
-	return nil, at(slotAccount(name, s.slot), err)
-}
-
-// read returns the newest whole record: a torn one reads as the one before it, while that is there.
-func (k *keychain) read(ctx context.Context, name string, e entry) (head, []byte, error) {
-	for _, all := range []bool{false, true} {
-		heads, err := k.survey(ctx, name, e, all)
-		if err != nil {
-			return head{}, nil, err
-		}
-		h, secret, err := k.newest(ctx, name, heads)
-		if !errors.Is(err, ErrCorrupt) || all {
-			return h, secret, err
-		}
+	if err == nil {
+		err = k.write(ctx, name, p)
 	}
-	return head{}, nil, ErrNotFound
-}
-
-// newest returns the first of these records that is whole.
-func (k *keychain) newest(ctx context.Context, name string, heads []stored) (head, []byte, error) {
-	err := ErrNotFound
-	for _, s := range heads {
-		secret, loadErr := k.load(ctx, name, s)
-		if loadErr == nil {
-			return s.head, secret, nil
-		}
-		if !errors.Is(loadErr, ErrCorrupt) {
-			return head{}, nil, loadErr
-		}
-		if !errors.Is(err, ErrCorrupt) {
-			err = loadErr
-		}
-	}
-	return head{}, nil, err
-}
-
-func (k *keychain) prepare(ctx context.Context, name string, e entry, r Record) (plan, error) {
-	if len(r.Secret) > maxSecret {
-		return plan{}, tooLarge(len(r.Secret))
-	}
-	heads, err := k.survey(ctx, name, e, len(e.Pending) > 0)
 	if err != nil {
-		return plan{}, err
+		k.abandon(name, p, err)
+		return Record{}, p.before.explain(err)
 	}
-	p := plan{reservation: reservation{Generation: max(e.highest(), r.Generation)}}
-	if len(heads) > 0 && heads[0].err != nil { // sorted: all are damaged, and the only copy is not ours to overwrite
-		return plan{}, at(slotAccount(name, heads[0].slot), heads[0].err)
+	sweepErr := k.sweep(ctx, name, p)
+	e, err := k.settle(p, sweepErr != nil)
+	if err != nil {
+		k.notice(fmt.Sprintf("the credential is stored, but its index entry is not: %v", err))
 	}
-	for _, s := range heads {
-		p.Generation = max(p.Generation, s.head.Generation)
-		p.old = append(p.old, reservation{Generation: s.head.Generation, Slot: s.slot, Tag: s.head.Tag, Parts: s.head.Parts})
-	}
-	p.Generation++
-	p.old = append(p.old, partsOf(e.Pending)...)
-	p.Slot = freeSlot(heads, e.Pending)
-	payload, encoding := encodePayload(r.Secret)
-	h := head{Generation: p.Generation, Tag: strings.ToLower(rand.Text()[:10]), Encoding: encoding}
-	p.head, p.parts, err = split(name, slotAccount(name, p.Slot), h, payload, k.platform.room)
-	if p.Parts = len(p.parts); p.Parts > 0 {
-		p.Tag = h.Tag
-	}
-	return p, err
+	r.Generation = p.Generation
+	k.remember(name, e, stored{slot: p.Slot, head: head{Generation: p.Generation, Tag: p.Tag, Parts: p.Parts}}, r.Secret)
+	return r, nil
 }
 
-// partsOf returns what writes that never finished may have left beside the slots.
-func partsOf(pending []reservation) []reservation {
-	var parts []reservation
-	for _, r := range pending {
-		if r.Backend == Keychain && r.Parts > 0 {
-			r.Slot = noSlot
-			parts = append(parts, r)
+// settle enters a write that is done. What could not be swept stays noted, and so does a write whose end was not seen: it may land yet.
+func (k *keychain) settle(p plan, unswept bool) (entry, error) {
+	if err := k.step("before index"); err != nil {
+		return entry{}, err
+	}
+	e := p.before
+	var pending []reservation
+	for _, r := range e.Pending {
+		if r.mayLand(p.At) || unswept && r.Backend == Keychain {
+			pending = append(pending, r)
 		}
 	}
-	return parts
+	for _, old := range p.old {
+		if unswept && old.Slot != noSlot {
+			old.Obsolete, old.At, old.Backend = true, p.At, Keychain
+			pending = append(pending, old)
+		}
+	}
+	e.Pending = pending
+	e.complete(p.reservation)
+	var err error
+	e.raw, err = k.index.write(e, true)
+	return e, err
 }
 
-// freeSlot picks a slot that holds nothing and that no unfinished write may yet reach; else one that holds nothing; else the one with the
-// oldest record.
-func freeSlot(heads []stored, pending []reservation) int {
-	taken := func(slot int) bool {
-		return slices.ContainsFunc(heads, func(s stored) bool { return s.slot == slot })
+// abandon takes back a write that failed. After a timeout nothing is taken back: it may still land, and the reservation says where.
+func (k *keychain) abandon(name string, p plan, cause error) {
+	if uncertain(cause) {
+		_, _ = k.index.write(p.before.hung(p.reservation), false)
+		return
 	}
-	awaited := func(slot int) bool {
-		return slices.ContainsFunc(pending, func(r reservation) bool { return r.Backend == Keychain && !r.Obsolete && r.Slot == slot })
+	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+	defer cancel()
+	undo := plan{reservation: p.reservation, old: []reservation{p.reservation}}
+	if err := k.sweep(ctx, name, undo); err != nil {
+		return
 	}
-	for slot := range maxSlots {
-		if !taken(slot) && !awaited(slot) {
-			return slot
-		}
+	if p.before.found {
+		_, _ = k.index.write(p.before, false)
+		return
 	}
-	for slot := range maxSlots {
-		if !taken(slot) {
-			return slot
-		}
-	}
-	return heads[len(heads)-1].slot
+	_ = k.index.remove(name)
 }
 
-func (k *keychain) write(ctx context.Context, name string, p plan) error {
-	for i, part := range p.parts {
-		if err := k.set(ctx, partAccount(name, p.Generation, p.Tag, i+1), part); err != nil {
-			return err
-		}
-		if err := k.step("part " + strconv.Itoa(i+1)); err != nil {
-			return err
-		}
-	}
-	if err := k.set(ctx, slotAccount(name, p.Slot), p.head); err != nil {
-		return err
-	}
-	if err := k.step("head"); err != nil {
-		return err
-	}
-	if err := k.readBack(ctx, name, p); err != nil {
-		return err
-	}
-	return k.step("read back")
-}
-
-// readBack proves that what was written is there. Some keychains take a write without a word and keep nothing.
-func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
-	differs := at(slotAccount(name, p.Slot), fmt.Errorf("%w: it reads back differently", ErrUnwritable))
-	if value, err := k.get(ctx, slotAccount(name, p.Slot)); errors.Is(err, ErrNotFound) || err == nil && value != p.head {
-		return differs
-	} else if err != nil {
-		return err
-	}
-	for i, part := range p.parts {
-		value, err := k.get(ctx, partAccount(name, p.Generation, p.Tag, i+1))
-		if errors.Is(err, ErrNotFound) || err == nil && value != part {
-			return differs
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sweep deletes what a plan made obsolete, parts before heads: what a killed sweep leaves can still be found by its head. The slot of
-// the plan's own record is spared unless the record itself is to go.
-func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
-	for _, r := range p.old {
-		if err := k.deleteParts(ctx, name, r); err != nil {
-			return err
-		}
-		if r.Slot == noSlot || r.Slot == p.Slot && r.Generation != p.Generation {
-			continue
-		}
-		if err := k.delete(ctx, slotAccount(name, r.Slot)); err != nil {
-			return err
-		}
-		if err := k.step("swept"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// deleteParts deletes backwards, so that an interrupted sweep leaves a set that begins at 1.
-func (k *keychain) deleteParts(ctx context.Context, name string, r reservation) error {
-	for i := r.Parts; i > 0; i-- {
-		if err := k.delete(ctx, partAccount(name, r.Generation, r.Tag, i)); err != nil {
-			return err
-		}
-		if err := k.step("part swept"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// remove deletes everything of a key. Heads go first, so that no torn record is ever seen; before that the index is told of the parts.
-func (k *keychain) remove(ctx context.Context, name string, e entry, mark func([]reservation) error) error {
-	heads, err := k.survey(ctx, name, e, true)
+// reserve announces and takes the slot of the next put.
+func (k *keychain) reserve(ctx context.Context, key Key) error {
+	k.release(ctx, key)
+	name := key.name()
+	e, err := k.index.hint(key)
 	if err != nil {
 		return err
 	}
-	parts := partsOf(e.Pending)
-	var fresh []reservation
-	for _, s := range heads {
-		if s.head.Parts > 0 {
-			fresh = append(fresh, reservation{Backend: Keychain, Generation: s.head.Generation, Slot: noSlot, Tag: s.head.Tag, Parts: s.head.Parts, Obsolete: true})
-		}
+	p, err := k.choose(ctx, name, e)
+	if err != nil {
+		return e.explain(err)
 	}
-	if len(fresh) > 0 {
-		if err := mark(fresh); err != nil {
-			return err
-		}
+	p.At, p.Empty = k.now(), true
+	if _, err := k.index.write(e.reserve(p.reservation), false); err != nil {
+		return err
 	}
-	for _, s := range heads {
-		if err := k.delete(ctx, slotAccount(name, s.slot)); err != nil {
-			return err
-		}
-		if err := k.step("head deleted"); err != nil {
-			return err
-		}
+	err = k.setItem(ctx, slotAccount(name, p.Slot), placeholder)
+	if err == nil && e.Generation == 0 {
+		err = k.keeps(ctx, slotAccount(name, p.Slot)) // a keychain that already has a record of this key is known to keep what it takes
 	}
-	for _, r := range append(parts, fresh...) {
-		if err := k.deleteParts(ctx, name, r); err != nil {
-			return err
-		}
+	if err != nil {
+		k.abandon(name, p, err)
+		return e.explain(err)
 	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.places[name] = p
 	return nil
+}
+
+// keeps proves that an item that was set is there.
+func (k *keychain) keeps(ctx context.Context, account string) error {
+	got, err := k.getItem(ctx, account)
+	if errors.Is(err, ErrNotFound) || err == nil && got != placeholder {
+		return at(account, fmt.Errorf("%w: a probe reads back differently", ErrUnwritable))
+	}
+	return err
+}
+
+// probe proves that an item can be written, read and deleted.
+func (k *keychain) probe(ctx context.Context, key Key) error {
+	e, err := k.index.hint(key)
+	if err != nil {
+		return err
+	}
+	if err := k.index.probe(key.name()); err != nil {
+		return err
+	}
+	err = k.available(ctx)
+	account := key.name() + "#probe"
+	if err == nil {
+		err = k.setItem(ctx, account, placeholder)
+	}
+	if err == nil {
+		err = k.keeps(ctx, account)
+	}
+	if err == nil {
+		err = k.deleteItem(ctx, account)
+	}
+	return e.explain(err)
+}
+
+// place returns what reserve took.
+func (k *keychain) place(name string) (plan, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	p, ok := k.places[name]
+	return p, ok
+}
+
+func (k *keychain) takePlace(name string) (plan, bool) {
+	p, ok := k.place(name)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.places, name)
+	return p, ok
+}
+
+func (k *keychain) release(_ context.Context, key Key) {
+	if p, ok := k.takePlace(key.name()); ok {
+		k.abandon(key.name(), p, nil)
+	}
+}
+
+func (k *keychain) entry(_ context.Context, key Key) (Entry, error) {
+	e, err := k.index.read(key.name(), &key)
+	if err != nil {
+		return Entry{}, err
+	}
+	if shown, ok := e.shown(); ok {
+		return shown, nil
+	}
+	return Entry{}, ErrNotFound
+}
+
+func (k *keychain) list(context.Context) ([]Entry, error) {
+	all, err := k.index.list()
+	var entries []Entry
+	for _, e := range all {
+		if shown, ok := e.shown(); ok {
+			entries = append(entries, shown)
+		}
+	}
+	return entries, err
+}
+
+// fresh returns what was read or written a moment ago, if the index says that nothing has changed since.
+func (k *keychain) fresh(name string, e entry) (readBefore, bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	r, ok := k.read[name]
+	return r, ok && e.certain() && bytes.Equal(r.index, e.raw) && time.Since(r.at) < freshFor
+}
+
+// remember keeps what is in the keychain while the index has this form.
+func (k *keychain) remember(name string, e entry, s stored, secret []byte) {
+	if !e.certain() || e.Generation != s.head.Generation {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.read[name] = readBefore{index: e.raw, stored: s, secret: bytes.Clone(secret), at: time.Now()}
 }

@@ -73,6 +73,25 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
+// Without a limit of its own a keychain is waited for as long as the command may take, as for a person at an unlock dialog. The end of that
+// time is the keychain's fault, and not one of the network.
+func TestPatientWithAPerson(t *testing.T) {
+	f := newFake()
+	s := openTest(t, t.TempDir(), Keychain, f, generous())
+	s.put(t, testKey(), "x")
+	s.nextProcess()
+	s.keychain.timeout = -1
+	h := hang(f, func(string, string) bool { return true })
+	defer close(h.release)
+	short, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, err := s.Get(short, testKey())
+	wantErr(t, err, ErrTimeout)
+	if errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v reads like a network timeout", err)
+	}
+}
+
 // A keychain that times out while it is known to be locked is locked.
 func TestTimeoutOfALockedKeychain(t *testing.T) {
 	f, p := newFake(), generous()
@@ -123,7 +142,7 @@ func TestLateLanding(t *testing.T) {
 					close(h.release)
 					f.idle(0)
 					if lost {
-						if err := s.index.remove(testKey().name()); err != nil {
+						if err := s.keychain.index.remove(testKey().name()); err != nil {
 							t.Fatal(err)
 						}
 					}
@@ -188,6 +207,30 @@ func TestLateLandingAfterDelete(t *testing.T) {
 	s.want(t, testKey(), "again")
 	if len(f.accounts()) != 1 {
 		t.Errorf("not swept: %q", f.accounts())
+	}
+}
+
+// What lands after a logout is deleted by the next logout, of whatever server.
+func TestLateLandingIsDeletedByTheNextLogout(t *testing.T) {
+	f, dir := newFake(), t.TempDir()
+	other := Key{Server: "https://other.example"}
+	s := openTest(t, dir, Keychain, f, generous())
+	s.put(t, testKey(), "x")
+	s.put(t, other, "y")
+	h := hang(f, func(op, _ string) bool { return op == "set" })
+	_, err := impatient(t, dir, f, generous()).tryPut(t, testKey(), "late")
+	wantErr(t, err, ErrTimeout)
+	f.on(nil)
+	if err := s.Delete(t.Context(), testKey()); err != nil {
+		t.Fatal(err)
+	}
+	close(h.release)
+	f.idle(0)
+	if err := s.Delete(t.Context(), other); err != nil {
+		t.Fatal(err)
+	}
+	if left := f.accounts(); len(left) > 0 {
+		t.Errorf("left %q", left)
 	}
 }
 
@@ -298,21 +341,46 @@ func TestDeleteWhatCanBeDeleted(t *testing.T) {
 	}
 }
 
-// In the ordinary case a read is one keychain operation, and a write is four.
+// A call reads one item. A refresh reads the item once, although it looks again under the lock; takes the place of the new record, writes it,
+// reads it back and deletes the old one.
 func TestFewOperations(t *testing.T) {
-	f := newFake()
-	s := openTest(t, t.TempDir(), Keychain, f, generous())
-	s.put(t, testKey(), "x")
-	for want, do := range map[string]func(){
-		"map[get:1]":                func() { s.want(t, testKey(), "x") },
-		"map[delete:1 get:2 set:1]": func() { s.put(t, testKey(), "x") },
+	f, dir := newFake(), t.TempDir()
+	openTest(t, dir, Keychain, f, generous()).put(t, testKey(), "x")
+	for name, tt := range map[string]struct {
+		do   func(s *testStore)
+		want string
+	}{
+		"call":               {func(s *testStore) { s.want(t, testKey(), "x") }, "map[get:1]"},
+		"refresh":            {func(s *testStore) { s.want(t, testKey(), "x"); s.refresh(t, testKey(), "x") }, "map[delete:1 get:2 set:2]"},
+		"refresh that fails": {func(s *testStore) { s.want(t, testKey(), "x"); s.refuse(t, testKey()) }, "map[delete:1 get:1 set:1]"},
 	} {
+		s := openTest(t, dir, Keychain, f, generous()) // another process
 		f.ops = map[string]int{}
-		do()
-		if got := fmt.Sprint(f.ops); got != want {
-			t.Errorf("%s, want %s", got, want)
+		tt.do(s)
+		if got := fmt.Sprint(f.ops); got != tt.want {
+			t.Errorf("%s: %s, want %s", name, got, tt.want)
+		}
+		if left := f.accounts(); len(left) != 1 {
+			t.Errorf("%s: left %q", name, left)
 		}
 	}
+}
+
+// What another process wrote is read, also by a process that has just read the record before it.
+func TestAnotherProcessIsNoticed(t *testing.T) {
+	f, dir := newFake(), t.TempDir()
+	a, b := openTest(t, dir, Keychain, f, generous()), openTest(t, dir, Keychain, f, generous())
+	a.put(t, testKey(), "one")
+	b.want(t, testKey(), "one")
+	a.put(t, testKey(), "two")
+	b.want(t, testKey(), "two")
+	b.refresh(t, testKey(), "three")
+	a.want(t, testKey(), "three")
+	if err := b.Delete(t.Context(), testKey()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := a.Get(t.Context(), testKey())
+	wantErr(t, err, ErrNotFound)
 }
 
 // Errors of a keychain come from other programs; none of ours shows the secret.
@@ -322,6 +390,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		for _, spoil := range []string{"canary-junk", `{"mcpauth":1,"generation":"canary"}` + "\ncanary", `{"mcpauth":1,"generation":1,"size":1}` + "\ncanary"} {
 			if f := s.keychain.ring.(*fake); s.o.Backend == Keychain {
 				f.items[testKey().name()] = spoil
+				s.nextProcess()
 			} else if err := writePrivate(s.file.path(testKey().name()), []byte(spoil), false, nil); err != nil {
 				t.Fatal(err)
 			}

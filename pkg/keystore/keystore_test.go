@@ -79,10 +79,50 @@ func TestPutLeavesNothingOld(t *testing.T) {
 			s.put(t, testKey(), text(n))
 			s.want(t, testKey(), text(n))
 		}
-		if left := s.leftovers(t); len(left) != 2 { // the record and its index entry
+		if left := s.leftovers(t); len(left) != s.perLogin() {
 			t.Errorf("left: %q", left)
 		}
 	})
+}
+
+// perLogin is how many files and items a login takes: a record and, in the keychain, its index entry.
+func (s *testStore) perLogin() int {
+	if s.o.Backend == Keychain {
+		return 2
+	}
+	return 1
+}
+
+// A refresh reserves the place of its record; what was reserved and not used is given back.
+func TestReserve(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		for i, n := range []int{10, 5000, 20} {
+			if r := s.refreshOrFirst(t, text(n)); r.Generation != uint64(i+1) {
+				t.Errorf("generation %d, want %d", r.Generation, i+1)
+			}
+			s.want(t, testKey(), text(n))
+			s.refuse(t, testKey())
+			s.want(t, testKey(), text(n))
+			if left := s.leftovers(t); len(left) != s.perLogin() && n < 500 {
+				t.Errorf("left: %q", left)
+			}
+		}
+		if e, err := s.Entry(t.Context(), testKey()); err != nil || e.Generation != 3 {
+			t.Errorf("entry %+v, %v", e, err)
+		}
+	})
+}
+
+func (s *testStore) refreshOrFirst(t *testing.T, secret string) Record {
+	t.Helper()
+	if _, err := s.Get(t.Context(), testKey()); err == nil {
+		return s.refresh(t, testKey(), secret)
+	}
+	s.refuse(t, testKey())
+	if left := s.leftovers(t); len(left) > 0 {
+		t.Errorf("left: %q", left)
+	}
+	return s.put(t, testKey(), secret)
 }
 
 // Promise: servers whose URLs differ only in characters unsafe for files never share anything.
@@ -222,9 +262,6 @@ func TestAuto(t *testing.T) {
 	ctx := t.Context()
 	t.Run("the keychain where one answers", func(t *testing.T) {
 		s := openTest(t, t.TempDir(), Auto, newFake(), generous())
-		if got, err := s.Backend(ctx); got != Keychain || err != nil {
-			t.Fatal(got, err)
-		}
 		s.put(t, testKey(), "x")
 		if e, err := s.Entry(ctx, testKey()); err != nil || e.Backend != Keychain {
 			t.Error(e, err)
@@ -235,9 +272,6 @@ func TestAuto(t *testing.T) {
 	})
 	t.Run("files where there is none, said once", func(t *testing.T) {
 		s := openTest(t, t.TempDir(), Auto, newFake(), keyless())
-		if got, err := s.Backend(ctx); got != File || err != nil {
-			t.Fatal(got, err)
-		}
 		if err := s.Writable(ctx, testKey()); err != nil {
 			t.Fatal(err)
 		}
@@ -259,8 +293,6 @@ func TestAuto(t *testing.T) {
 			wantErr(t, err, trouble)
 			wantErr(t, s.Writable(ctx, testKey()), trouble)
 			_, err = s.Put(ctx, testKey(), Record{Secret: []byte("x")})
-			wantErr(t, err, trouble)
-			_, err = s.Backend(ctx)
 			wantErr(t, err, trouble)
 			if got := files(t, s.dir+"/keys"); len(got) > 0 {
 				t.Errorf("written elsewhere: %q", got)
@@ -311,13 +343,13 @@ func TestAutoLeavesFilesAlone(t *testing.T) {
 	}
 }
 
-// An explicit choice is followed; what the other backend holds is said, not taken, and goes with a logout.
+// An explicit choice is followed. What the other backend holds is not used, is not called absent, and goes with a logout.
 func TestExplicitBackend(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	openTest(t, dir, Auto, f, generous()).put(t, testKey(), "x")
 	s := openTest(t, dir, File, f, generous())
 	_, err := s.Get(t.Context(), testKey())
-	wantErr(t, err, ErrNotFound)
+	wantErr(t, err, ErrElsewhere)
 	if !strings.Contains(err.Error(), "keychain") {
 		t.Errorf("%v does not say where it is", err)
 	}
@@ -357,8 +389,9 @@ func TestWritableLeavesNothing(t *testing.T) {
 }
 
 func TestIndexIsAHint(t *testing.T) {
-	each(t, func(t *testing.T, s *testStore) {
-		path := s.index.path(testKey().name())
+	{
+		s := openTest(t, t.TempDir(), Keychain, newFake(), roomy(600))
+		path := s.keychain.index.path(testKey().name())
 		for name, spoil := range map[string]func() error{
 			"lost":    func() error { return os.Remove(path) },
 			"corrupt": func() error { return os.WriteFile(path, []byte("{half"), 0o600) },
@@ -390,27 +423,33 @@ func TestIndexIsAHint(t *testing.T) {
 				}
 			})
 		}
-	})
+	}
 }
 
 func TestListReportsDamage(t *testing.T) {
-	s := openTest(t, t.TempDir(), File, newFake(), generous())
+	for backend, place := range map[string]string{File: "keys/bad.credential", Keychain: "state/index/bad.json"} {
+		t.Run(backend, func(t *testing.T) { listReportsDamage(t, backend, place) })
+	}
+}
+
+func listReportsDamage(t *testing.T, backend, place string) {
+	s := openTest(t, t.TempDir(), backend, newFake(), generous())
 	if list, err := s.List(t.Context()); len(list) > 0 || err != nil {
 		t.Fatal(list, err)
 	}
 	for i := range 3 {
 		s.put(t, Key{Server: fmt.Sprintf("https://%d.example", i)}, "x")
 	}
-	bad := filepath.Join(s.dir, "state/index/bad.json")
+	bad := filepath.Join(s.dir, place)
 	if err := os.WriteFile(bad, []byte(`{"mcpauth":1`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	list, err := s.List(t.Context())
 	wantErr(t, err, ErrCorrupt)
-	if len(list) != 3 || !strings.Contains(err.Error(), "bad.json") {
+	if len(list) != 3 || !strings.Contains(err.Error(), filepath.Base(place)) {
 		t.Errorf("%d entries, error %v; want 3 and the path", len(list), err)
 	}
-	if err := os.WriteFile(bad, []byte(`{"mcpauth":2}`), 0o600); err != nil {
+	if err := os.WriteFile(bad, []byte(`{"mcpauth":2}`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	list, err = s.List(t.Context())
@@ -430,13 +469,15 @@ func TestNewerIsLeftAlone(t *testing.T) {
 		name := testKey().name()
 		newHead := `{"mcpauth":2,"shape":"unknown"}` + "\nx"
 		spoil := map[string]func(){
-			"index":  func() { os.WriteFile(s.index.path(name), []byte(`{"mcpauth":2}`), 0o600) },
+			"index":  func() { os.WriteFile(s.keychain.index.path(name), []byte(`{"mcpauth":2}`), 0o600) },
 			"record": func() { os.WriteFile(s.file.path(name), []byte(newHead), 0o600) },
 		}
 		if f, ok := s.keychain.ring.(*fake); ok && s.o.Backend == Keychain {
-			spoil["record"] = func() { f.items = map[string]string{name: newHead} }
+			spoil["record"] = func() { f.items = map[string]string{name: newHead}; s.nextProcess() }
+		} else {
+			delete(spoil, "index")
 		}
-		for _, what := range []string{"record", "index"} {
+		for what := range spoil {
 			t.Run(what, func(t *testing.T) {
 				spoil[what]()
 				before := s.leftovers(t)

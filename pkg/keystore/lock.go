@@ -1,6 +1,3 @@
-// This file is the locks: one flock per key and purpose, released by the kernel when the process dies. Lock files stay where they are:
-// deleting one that somebody waits for would let two in.
-
 package keystore
 
 import (
@@ -19,53 +16,91 @@ import (
 const (
 	firstPoll = 2 * time.Millisecond
 	lastPoll  = 25 * time.Millisecond
+
+	// releaseWait limits giving back a reserved place.
+	releaseWait = 5 * time.Second
 )
 
-// Lock waits for the key's lock of that purpose, for as long as ctx allows: then ErrBusy. Call unlock when done; more often does no harm.
+// Lock waits for the key's lock of that purpose, for as long as ctx allows, and at most Options.LockWait for a LockCredential:
+// then ErrBusy. Call unlock when done; calling it twice does no harm.
 func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
+	if purpose == LockCredential {
+		limited, cancel := context.WithTimeout(ctx, s.o.LockWait)
+		defer cancel()
+		ctx = limited
+	}
+	free, err := s.locks.wait(ctx, key, purpose)
+	if err != nil {
+		return nil, fail("lock", "", err)
+	}
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			if purpose == LockCredential {
+				s.release(key)
+			}
+			free()
+		})
+	}, nil
+}
+
+// release gives back what Reserve took and Put did not use.
+func (s *Store) release(key Key) {
+	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+	defer cancel()
+	s.file.release(ctx, key)
+	s.keychain.release(ctx, key)
+}
+
+// locks are the locks of this machine: one flock per key and purpose, released by the kernel when the process dies. Lock files are never
+// deleted: if one were deleted while a process waits for it, two processes could hold the lock.
+type locks struct{ dir string }
+
+func (l locks) path(key Key, purpose string) string {
+	return filepath.Join(l.dir, "locks", key.name()+"."+purpose+".lock")
+}
+
+// wait polls, because a flock cannot be waited for with a time limit. The jitter keeps a hundred waiters from waking at the same time.
+func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
-		unlock, err = s.tryLock(key, purpose)
+		unlock, err = l.try(key, purpose)
 		if !errors.Is(err, ErrBusy) {
 			return unlock, err
 		}
-		pause := time.NewTimer(wait/2 + rand.N(wait)) // jitter: a hundred waiters must not wake as one
+		pause := time.NewTimer(wait/2 + rand.N(wait))
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
 			if errors.Is(ctx.Err(), context.Canceled) {
-				err = ctx.Err() // interrupted: the lock is not the reason
+				err = at(l.path(key, purpose), ctx.Err()) // interrupted: the lock is not the reason
 			}
-			return nil, fail("lock", "", at(s.lockPath(key, purpose), err))
+			return nil, err
 		}
 	}
 }
 
-func (s *Store) lockPath(key Key, purpose string) string {
-	return filepath.Join(s.o.StateDir, "locks", key.name()+"."+purpose+".lock")
-}
-
-// tryLock takes the lock or returns ErrBusy at once.
-func (s *Store) tryLock(key Key, purpose string) (unlock func(), err error) {
-	path := s.lockPath(key, purpose)
-	if err := makeLockFile(s.o.StateDir, path); err != nil {
-		return nil, fail("lock", "", err)
+// try takes the lock or returns ErrBusy at once.
+func (l locks) try(key Key, purpose string) (unlock func(), err error) {
+	if err := l.makeFile(key, purpose); err != nil {
+		return nil, err
 	}
+	path := l.path(key, purpose)
 	f := flock.New(path)
 	ok, err := f.TryLock()
 	if err != nil {
-		return nil, fail("lock", "", unwritable(path, err))
+		return nil, unwritable(path, err)
 	}
 	if !ok {
-		return nil, fail("lock", "", at(path, ErrBusy))
+		return nil, at(path, ErrBusy)
 	}
-	var once sync.Once
-	return func() { once.Do(func() { _ = f.Unlock() }) }, nil
+	return func() { _ = f.Unlock() }, nil
 }
 
-// makeLockFile makes the file with a mode that no umask changes.
-func makeLockFile(root, path string) error {
-	if err := ensureState(root, filepath.Dir(path)); err != nil {
+// makeFile makes the lock file with a mode that no umask changes.
+func (l locks) makeFile(key Key, purpose string) error {
+	path := l.path(key, purpose)
+	if err := ensureState(l.dir, filepath.Dir(path)); err != nil {
 		return err
 	}
 	info, err := os.Lstat(path)

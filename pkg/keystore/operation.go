@@ -1,5 +1,5 @@
-// This file is the single operations on a keychain item, each within the time limit: a keychain that hangs, because a prompt stands on a
-// screen that nobody sees, keeps its goroutine and not us.
+// Single operations on keychain items, each within the time limit. A keychain hangs, for example, while it shows a prompt on a screen that
+// nobody sees.
 
 package keystore
 
@@ -10,35 +10,16 @@ import (
 	"time"
 )
 
-// probe proves that an item can be written, read and deleted.
-func (k *keychain) probe(ctx context.Context, name string) error {
-	if err := k.available(ctx); err != nil {
-		return err
-	}
-	account, value := name+"#probe", "mcpauth probe"
-	if err := k.set(ctx, account, value); err != nil {
-		return err
-	}
-	got, err := k.get(ctx, account)
-	if errors.Is(err, ErrNotFound) || err == nil && got != value {
-		return at(account, fmt.Errorf("%w: a probe reads back differently", ErrUnwritable))
-	}
-	if err != nil {
-		return err
-	}
-	return k.delete(ctx, account)
-}
-
 func (k *keychain) available(ctx context.Context) error {
 	_, err := k.do(ctx, "probe", func() (string, error) { return "", k.platform.available() })
 	return err
 }
 
-func (k *keychain) get(ctx context.Context, account string) (string, error) {
+func (k *keychain) getItem(ctx context.Context, account string) (string, error) {
 	return k.do(ctx, "get", func() (string, error) { return k.ring.get(account) })
 }
 
-func (k *keychain) set(ctx context.Context, account, value string) error {
+func (k *keychain) setItem(ctx context.Context, account, value string) error {
 	if len(value) > k.platform.room(account) {
 		return at(account, fmt.Errorf("%w: %d bytes in an item that holds %d", ErrUnwritable, len(value), k.platform.room(account)))
 	}
@@ -46,8 +27,8 @@ func (k *keychain) set(ctx context.Context, account, value string) error {
 	return err
 }
 
-// delete deletes an item; absence is no error.
-func (k *keychain) delete(ctx context.Context, account string) error {
+// deleteItem deletes an item; absence is no error.
+func (k *keychain) deleteItem(ctx context.Context, account string) error {
 	_, err := k.do(ctx, "delete", func() (string, error) { return "", k.ring.delete(account) })
 	if errors.Is(err, ErrNotFound) {
 		return nil
@@ -55,14 +36,17 @@ func (k *keychain) delete(ctx context.Context, account string) error {
 	return err
 }
 
-// do runs one operation in a goroutine, which a hanging keychain may keep for as long as it likes.
+// do runs one operation in a goroutine, so that a keychain that hangs blocks that goroutine and not the caller.
 func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) (string, error) {
-	wait, cancel := context.WithTimeout(ctx, k.timeout)
+	began, wait, cancel := time.Now(), ctx, context.CancelFunc(func() {})
+	if k.timeout > 0 {
+		wait, cancel = context.WithTimeout(ctx, k.timeout)
+	}
 	defer cancel()
 	select {
 	case k.turn <- struct{}{}:
 	case <-wait.Done():
-		return "", k.late(ctx, op)
+		return "", k.late(ctx, op, time.Since(began))
 	}
 	type result struct {
 		value string
@@ -73,7 +57,7 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 		defer func() { <-k.turn }()
 		var r result
 		defer func() {
-			if p := recover(); p != nil { // go-keyring's prompt handler does when the bus goes away
+			if p := recover(); p != nil { // go-keyring's prompt handler panics if the bus goes away
 				r.err = fmt.Errorf("%w: it broke off", ErrUnavailable)
 			}
 			done <- r
@@ -87,16 +71,16 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 		}
 		return r.value, nil
 	case <-wait.Done():
-		return "", k.late(ctx, op)
+		return "", k.late(ctx, op, time.Since(began))
 	}
 }
 
-// late is the error of an operation that did not end in time.
-func (k *keychain) late(ctx context.Context, op string) error {
-	if ctx.Err() != nil {
+// late is the error of an operation that did not end in time. If the command's time is up, the keychain is still the reason.
+func (k *keychain) late(ctx context.Context, op string, waited time.Duration) error {
+	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
-	err := fmt.Errorf("%w: the keychain did not answer %q within %s", ErrTimeout, op, k.timeout)
+	err := fmt.Errorf("%w: the keychain did not answer %q within %s", ErrTimeout, op, waited.Round(time.Second/10))
 	if k.platform.locked == nil {
 		return err
 	}

@@ -1,6 +1,6 @@
-// This file gives records their stored form: a head of one JSON line, and a payload behind it or, where the place has too little room,
-// in parts beside it. The head is written last and names its parts by a tag of its own, so parts of two writes never mix; its checksum
-// covers key, generation and payload, so that a missing, torn or foreign part shows. Pure functions.
+// The stored form of records, as pure functions: a head of one JSON line, and a payload behind it or, if the place has too little room, in
+// parts beside it. The head is written last and names its parts by a tag of its own, so that parts of two writes never mix. Its checksum
+// covers key, generation and payload, so that a missing, torn or foreign part shows.
 
 package keystore
 
@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -36,6 +37,11 @@ type head struct {
 	Size       int    `json:"size"`            // of the payload
 	Sum        string `json:"sum"`
 	Encoding   string `json:"encoding,omitempty"`
+
+	// In files only:
+	Key     *Key            `json:"key,omitempty"`
+	Public  json.RawMessage `json:"public,omitempty"`
+	Updated time.Time       `json:"updated,omitzero"`
 }
 
 // encodePayload makes text of a secret.
@@ -47,16 +53,19 @@ func encodePayload(secret []byte) (payload, encoding string) {
 }
 
 // sum is over everything that must belong together.
-func sum(name string, generation uint64, encoding, payload string) string {
+func sum(name string, h head, payload string) string {
 	hash := sha256.New()
-	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, generation, encoding)
+	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, h.Generation, h.Encoding)
+	if h.Public != nil {
+		fmt.Fprintf(hash, "public %d\n%s\n", len(h.Public), h.Public)
+	}
 	hash.Write([]byte(payload))
 	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18])
 }
 
 // split makes the stored form of a payload, in a place whose items hold room(account) bytes. Without parts the head holds it all.
 func split(name, account string, h head, payload string, room func(account string) int) (value string, parts []string, err error) {
-	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h.Generation, h.Encoding, payload)
+	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h, payload)
 	tag := h.Tag
 	h.Tag = ""
 	if value = encodeHead(h) + payload; len(value) <= room(account) {
@@ -130,7 +139,7 @@ func join(name string, h head, inline string, parts []string) (string, error) {
 	if h.Parts > 0 {
 		payload = strings.Join(parts, "")
 	}
-	if len(parts) != h.Parts || len(payload) != h.Size || sum(name, h.Generation, h.Encoding, payload) != h.Sum {
+	if len(parts) != h.Parts || len(payload) != h.Size || sum(name, h, payload) != h.Sum {
 		return "", fmt.Errorf("%w: incomplete, changed or another credential's (generation %d, %d of %d bytes)", ErrCorrupt, h.Generation, len(payload), h.Size)
 	}
 	return payload, nil

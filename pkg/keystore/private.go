@@ -1,5 +1,5 @@
-// This file reads and writes private files: folders 0700 and files 0600 whatever the umask, written whole or not at all, and refused
-// when they are symbolic links, belong to somebody else, or are open to others.
+// Private files: folders 0700 and files 0600 whatever the umask, written whole or not at all, and refused if they are symbolic links,
+// belong to another user, or are open to others.
 
 package keystore
 
@@ -12,13 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 )
 
-const (
-	maxFile = 16 << 20 // bytes of any file of ours
-	anyAge  = 0
-)
+const maxFile = 16 << 20 // bytes of any file of ours
 
 // ensureFolder makes a private folder, with its parents, or checks the one that is there. A strict folder must be closed to others; one
 // that is not strict must only not be writable by them.
@@ -106,31 +102,48 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 }
 
 // writePrivate replaces a file: temporary file beside it, write, sync, rename, sync of the folder. A reader sees the old file or the new
-// one, and a full disk leaves the old one. Without durable nothing is synced: the file then survives the process, not the power.
+// one, and a full disk leaves the old one. Without durable nothing is synced: the file then survives the process, not a power failure.
 func writePrivate(path string, data []byte, durable bool, step func(string) error) error {
-	temp := path + "." + strings.ToLower(rand.Text()[:12]) + ".tmp"
-	f, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	f, err := createTemp(path)
 	if err != nil {
-		return unwritable(path, err)
+		return err
 	}
-	err = fill(f, data, durable, step)
-	if err == nil {
-		err = replace(temp, path)
+	if err := moveInto(f, path, data, durable, step); err != nil || !durable {
+		return err
 	}
-	if err != nil {
-		os.Remove(temp)
-		return unwritable(path, err)
-	}
-	if durable {
-		return unwritable(path, syncFolder(filepath.Dir(path)))
-	}
-	return nil
+	return unwritable(path, syncFolder(filepath.Dir(path)))
 }
 
-func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
-	err := f.Chmod(0o600)
+// createTemp makes a temporary file beside path.
+func createTemp(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+"."+strings.ToLower(rand.Text()[:12])+".tmp", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, unwritable(path, err)
+	}
+	if err := f.Chmod(0o600); err != nil {
+		os.Remove(f.Name())
+		return nil, unwritable(path, errors.Join(err, f.Close()))
+	}
+	return f, nil
+}
+
+// moveInto writes data to a temporary file and renames it to path. After an error the temporary file is gone and path is as it was.
+func moveInto(temp *os.File, path string, data []byte, durable bool, step func(string) error) error {
+	err := fill(temp, data, durable, step)
 	if err == nil {
-		_, err = f.Write(data)
+		err = replace(temp.Name(), path)
+	}
+	if err != nil {
+		os.Remove(temp.Name())
+	}
+	return unwritable(path, err)
+}
+
+// fill overwrites the file without giving up the blocks that it has.
+func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Truncate(int64(len(data)))
 	}
 	if err == nil && step != nil {
 		err = step("temporary file written")
@@ -149,17 +162,14 @@ func removePrivate(path string) error {
 	return nil
 }
 
-// sweepTemps deletes what killed writers of this file left. Those of a file whose name begins with this one's, such as the probe, are
-// not touched: its writer holds another lock, and would find its file gone between write and rename.
-func sweepTemps(path string, older time.Duration) {
+// sweepTemps deletes what killed writers of this file left. It leaves those of a file whose name begins with this one's, such as the
+// probe: their writer holds another lock, and would find its file gone between write and rename.
+func sweepTemps(path string) {
 	files, _ := os.ReadDir(filepath.Dir(path))
 	for _, f := range files {
 		rest, ours := strings.CutPrefix(f.Name(), filepath.Base(path)+".")
 		random, temp := strings.CutSuffix(rest, ".tmp")
-		if !ours || !temp || strings.Contains(random, ".") {
-			continue
-		}
-		if info, err := f.Info(); err == nil && time.Since(info.ModTime()) >= older {
+		if ours && temp && !strings.Contains(random, ".") {
 			os.Remove(filepath.Join(filepath.Dir(path), f.Name()))
 		}
 	}

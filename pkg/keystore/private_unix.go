@@ -1,7 +1,5 @@
 //go:build unix
 
-// This file is what Unix says about owners, modes and links.
-
 package keystore
 
 import (
@@ -34,11 +32,16 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode, mode string) er
 
 func replace(from, to string) error { return os.Rename(from, to) }
 
-// syncFolder makes a rename survive the power going.
+// syncFolder makes a rename survive a power failure. CIFS, 9p and some FUSE file systems cannot sync a folder and say EINVAL; nothing more
+// can be done for the rename there.
 func syncFolder(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	err = f.Sync()
+	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) || errors.Is(err, syscall.EBADF) {
+		err = nil
+	}
+	return errors.Join(err, f.Close())
 }

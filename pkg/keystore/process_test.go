@@ -61,7 +61,7 @@ func openDisk(dir, backend string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.keychain = newKeychain(disk{dir + "/ring"}, roomy(600), time.Minute, s.reached)
+	s.keychain = newKeychain(s.file.env, disk{dir + "/ring"}, roomy(600), time.Minute)
 	return s, os.MkdirAll(dir+"/ring", 0o700)
 }
 
@@ -124,23 +124,24 @@ func TestManyProcesses(t *testing.T) {
 	}
 }
 
-// childHold takes a lock, says so, and waits for its end.
-func childHold(dir string) error {
+// childHold takes a lock, says so, and waits for its end. The argument is: purpose folder.
+func childHold(argument string) error {
+	purpose, dir, _ := strings.Cut(argument, " ")
 	s, err := openDisk(dir, File)
 	if err != nil {
 		return err
 	}
-	if _, err := s.Lock(context.Background(), testKey(), LockLogin); err != nil {
+	if _, err := s.Lock(context.Background(), testKey(), purpose); err != nil {
 		return err
 	}
 	fmt.Println("held")
 	select {}
 }
 
-// A lock that another process holds is waited for within the context, and is free as soon as that process is killed.
-func TestLockOfAnotherProcess(t *testing.T) {
-	dir := t.TempDir()
-	cmd := child(t, "hold", dir)
+// holder is a process that holds a lock until it is killed.
+func holder(t *testing.T, purpose, dir string) *exec.Cmd {
+	t.Helper()
+	cmd := child(t, "hold", purpose, dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -148,10 +149,36 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	defer cmd.Process.Kill()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
 		t.Fatal(line, err)
 	}
+	return cmd
+}
+
+// A process that is stopped while it holds the credential's lock makes others wait for a limited time, whatever their context allows.
+func TestLockOfAStoppedProcess(t *testing.T) {
+	dir := t.TempDir()
+	cmd := holder(t, LockCredential, dir)
+	if err := stop(cmd.Process); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openDisk(dir, File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.o.LockWait = 50 * time.Millisecond
+	_, err = s.Lock(context.Background(), testKey(), LockCredential)
+	wantErr(t, err, ErrBusy)
+}
+
+// A lock that another process holds is waited for within the context, and is free as soon as that process is killed.
+func TestLockOfAnotherProcess(t *testing.T) {
+	dir := t.TempDir()
+	cmd := holder(t, LockLogin, dir)
 	s, err := openDisk(dir, File)
 	if err != nil {
 		t.Fatal(err)
@@ -160,7 +187,7 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	defer cancel()
 	_, err = s.Lock(short, testKey(), LockLogin)
 	wantErr(t, err, ErrBusy)
-	if !strings.Contains(err.Error(), s.lockPath(testKey(), LockLogin)) {
+	if !strings.Contains(err.Error(), s.locks.path(testKey(), LockLogin)) {
 		t.Errorf("%v does not name the file", err)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
@@ -185,7 +212,7 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	}
 	unlock()
 	unlock() // twice does no harm
-	if _, err := os.Stat(s.lockPath(testKey(), LockLogin)); err != nil {
+	if _, err := os.Stat(s.locks.path(testKey(), LockLogin)); err != nil {
 		t.Errorf("the lock file is gone: whoever waited for it now waits for another: %v", err)
 	}
 }
@@ -289,7 +316,7 @@ func killedAt(t *testing.T, backend, what string, n int) bool {
 	if killed && (!errors.As(err, &exit) || exit.ExitCode() == 1) {
 		t.Fatalf("step %d: %v, expected a kill", n, err)
 	}
-	unlock, err := s.tryLock(testKey(), LockCredential)
+	unlock, err := s.locks.try(testKey(), LockCredential)
 	if err != nil {
 		t.Fatalf("step %d: %v", n, err)
 	}

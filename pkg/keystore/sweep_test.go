@@ -19,7 +19,12 @@ func TestPutLeavesAnothersProbeAlone(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	unlock, err := s.Lock(t.Context(), testKey(), "probe")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.put(t, testKey(), "b")
+	unlock()
 	left := files(t, s.o.Dir)
 	if !slices.Contains(left, filepath.Base(probing)) {
 		t.Error("the probe of another process is gone")

@@ -1,0 +1,381 @@
+package keystore
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// slotAccount names the head item of a slot.
+func slotAccount(name string, slot int) string {
+	if slot == 0 {
+		return name
+	}
+	return name + "#" + strconv.Itoa(slot+1)
+}
+
+// survey finds the heads of a key, newest first. If the index is certain and right, that takes one look.
+func (k *keychain) survey(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
+	if !all && e.certain() {
+		found, err := k.look(ctx, name, e.Slot)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) == 1 && found[0].err == nil && found[0].head.Generation == e.Generation {
+			return found, nil
+		}
+	}
+	var heads []stored
+	for slot, end := 0, lastSlot(e)+1; slot < end; slot++ {
+		found, err := k.look(ctx, name, slot)
+		if err != nil {
+			return nil, err
+		}
+		if len(found) > 0 {
+			end = min(max(end, slot+slots), maxSlots)
+		}
+		heads = append(heads, found...)
+	}
+	slices.SortFunc(heads, func(a, b stored) int { return cmp.Compare(b.head.Generation, a.head.Generation) })
+	return heads, nil
+}
+
+// lastSlot is the highest slot that may be in use.
+func lastSlot(e entry) int {
+	last := max(slots-1, e.Slot)
+	for _, r := range e.Pending {
+		last = max(last, r.Slot)
+	}
+	return min(last, maxSlots-1)
+}
+
+// look reads the head of one slot: none or one. A head of a newer version is an error, a damaged one is found as such.
+func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, error) {
+	value, err := k.getItem(ctx, slotAccount(name, slot))
+	if errors.Is(err, ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if value == placeholder {
+		return []stored{{slot: slot, err: errEmpty}}, nil
+	}
+	h, inline, err := parseHead(value)
+	if errors.Is(err, ErrNewer) {
+		return nil, at(slotAccount(name, slot), err)
+	}
+	return []stored{{slot, h, inline, err}}, nil
+}
+
+// load reads the record of a head with its parts.
+func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, error) {
+	if s.err != nil {
+		return nil, at(slotAccount(name, s.slot), s.err)
+	}
+	parts := make([]string, 0, s.head.Parts)
+	for i := range s.head.Parts {
+		part, err := k.getItem(ctx, partAccount(name, s.head.Generation, s.head.Tag, i+1))
+		if errors.Is(err, ErrNotFound) {
+			break // join tells
+		}
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, part)
+	}
+	payload, err := join(name, s.head, s.inline, parts)
+	if err == nil {
+		var secret []byte
+		if secret, err = decodePayload(payload, s.head.Encoding); err == nil {
+			return secret, nil
+		}
+	}
+	return nil, at(slotAccount(name, s.slot), err)
+}
+
+// newestOf returns the newest whole record: a torn one reads as the one before it, while that is there.
+func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, []byte, error) {
+	if r, ok := k.fresh(name, e); ok {
+		return r.stored, bytes.Clone(r.secret), nil
+	}
+	for _, all := range []bool{false, true} {
+		heads, err := k.survey(ctx, name, e, all)
+		if err != nil {
+			return stored{}, nil, err
+		}
+		s, secret, err := k.newest(ctx, name, heads)
+		if err == nil {
+			k.remember(name, e, s, secret)
+		}
+		if !errors.Is(err, ErrCorrupt) || all {
+			return s, secret, err
+		}
+	}
+	return stored{}, nil, ErrNotFound
+}
+
+// newest returns the first of these records that is whole.
+func (k *keychain) newest(ctx context.Context, name string, heads []stored) (stored, []byte, error) {
+	err := ErrNotFound
+	for _, s := range heads {
+		if s.err == errEmpty {
+			continue
+		}
+		secret, loadErr := k.load(ctx, name, s)
+		if loadErr == nil {
+			return s, secret, nil
+		}
+		if !errors.Is(loadErr, ErrCorrupt) {
+			return stored{}, nil, loadErr
+		}
+		if !errors.Is(err, ErrCorrupt) {
+			err = loadErr
+		}
+	}
+	return stored{}, nil, err
+}
+
+// choose decides slot and generation of the next write, and what it makes obsolete.
+func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, error) {
+	var heads []stored
+	if r, ok := k.fresh(name, e); ok && len(e.Pending) == 0 {
+		heads = []stored{r.stored}
+	} else {
+		var err error
+		if heads, err = k.survey(ctx, name, e, len(e.Pending) > 0); err != nil {
+			return plan{}, err
+		}
+	}
+	p := plan{reservation: reservation{Backend: Keychain, Generation: e.highest(), Slot: freeSlot(heads, e.Pending)}, before: e}
+	var damaged error
+	whole := false
+	for _, s := range heads {
+		if s.err == nil {
+			whole = true
+		} else if s.err != errEmpty {
+			damaged = cmp.Or(damaged, at(slotAccount(name, s.slot), s.err))
+		}
+		p.Generation = max(p.Generation, s.head.Generation)
+		p.old = append(p.old, reservation{Generation: s.head.Generation, Slot: s.slot, Tag: s.head.Tag, Parts: s.head.Parts})
+	}
+	if !whole && damaged != nil { // the only copy is not ours to overwrite
+		return plan{}, damaged
+	}
+	p.Generation++
+	p.old = append(p.old, partsOf(e.Pending)...)
+	return p, nil
+}
+
+// plan is choose, unless a place is reserved, with the stored form of a record.
+func (k *keychain) plan(ctx context.Context, key Key, r Record) (plan, error) {
+	if len(r.Secret) > maxSecret {
+		return plan{}, tooLarge(len(r.Secret))
+	}
+	name := key.name()
+	p, ok := k.place(name)
+	if !ok {
+		e, err := k.index.hint(key)
+		if err == nil {
+			p, err = k.choose(ctx, name, e)
+		}
+		if err != nil {
+			return plan{}, e.explain(err)
+		}
+	}
+	p.Empty, p.Generation, p.At, p.Public = false, max(p.Generation, r.Generation+1), k.now(), r.Public
+	payload, encoding := encodePayload(r.Secret)
+	h := head{Generation: p.Generation, Tag: strings.ToLower(rand.Text()[:10]), Encoding: encoding}
+	var err error
+	p.value, p.parts, err = split(name, slotAccount(name, p.Slot), h, payload, k.platform.room)
+	if p.Parts = len(p.parts); p.Parts > 0 {
+		p.Tag = h.Tag
+	}
+	return p, err
+}
+
+// partsOf returns what writes that never finished may have left beside the slots.
+func partsOf(pending []reservation) []reservation {
+	var parts []reservation
+	for _, r := range pending {
+		if r.Backend == Keychain && r.Parts > 0 {
+			r.Slot = noSlot
+			parts = append(parts, r)
+		}
+	}
+	return parts
+}
+
+// freeSlot picks a slot that holds nothing and that no unfinished write may yet reach; else one that holds nothing; else the one with the
+// oldest record.
+func freeSlot(heads []stored, pending []reservation) int {
+	taken := func(slot int) bool {
+		return slices.ContainsFunc(heads, func(s stored) bool { return s.slot == slot })
+	}
+	awaited := func(slot int) bool {
+		return slices.ContainsFunc(pending, func(r reservation) bool { return r.Backend == Keychain && !r.Obsolete && r.Slot == slot })
+	}
+	for slot := range maxSlots {
+		if !taken(slot) && !awaited(slot) {
+			return slot
+		}
+	}
+	for slot := range maxSlots {
+		if !taken(slot) {
+			return slot
+		}
+	}
+	return heads[len(heads)-1].slot
+}
+
+func (k *keychain) write(ctx context.Context, name string, p plan) error {
+	for i, part := range p.parts {
+		if err := k.setItem(ctx, partAccount(name, p.Generation, p.Tag, i+1), part); err != nil {
+			return err
+		}
+		if err := k.step("part " + strconv.Itoa(i+1)); err != nil {
+			return err
+		}
+	}
+	if err := k.setItem(ctx, slotAccount(name, p.Slot), p.value); err != nil {
+		return err
+	}
+	if err := k.step("head"); err != nil {
+		return err
+	}
+	if err := k.readBack(ctx, name, p); err != nil {
+		return err
+	}
+	return k.step("read back")
+}
+
+// readBack proves that what was written is there. Some keychains take a write without a word and keep nothing.
+func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
+	differs := at(slotAccount(name, p.Slot), fmt.Errorf("%w: it reads back differently", ErrUnwritable))
+	if value, err := k.getItem(ctx, slotAccount(name, p.Slot)); errors.Is(err, ErrNotFound) || err == nil && value != p.value {
+		return differs
+	} else if err != nil {
+		return err
+	}
+	for i, part := range p.parts {
+		value, err := k.getItem(ctx, partAccount(name, p.Generation, p.Tag, i+1))
+		if errors.Is(err, ErrNotFound) || err == nil && value != part {
+			return differs
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sweep deletes what a plan made obsolete, parts before heads: what a killed sweep leaves can still be found by its head. The slot of
+// the plan's own record is spared unless the record itself is to go.
+func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
+	for _, r := range p.old {
+		if err := k.deleteParts(ctx, name, r); err != nil {
+			return err
+		}
+		if r.Slot == noSlot || r.Slot == p.Slot && r.Generation != p.Generation {
+			continue
+		}
+		if err := k.deleteItem(ctx, slotAccount(name, r.Slot)); err != nil {
+			return err
+		}
+		if err := k.step("swept"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteParts deletes backwards, so that an interrupted sweep leaves a set that begins at 1.
+func (k *keychain) deleteParts(ctx context.Context, name string, r reservation) error {
+	for i := r.Parts; i > 0; i-- {
+		if err := k.deleteItem(ctx, partAccount(name, r.Generation, r.Tag, i)); err != nil {
+			return err
+		}
+		if err := k.step("part swept"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (k *keychain) delete(ctx context.Context, key Key) error {
+	err := k.clear(ctx, key)
+	if err == nil {
+		k.sweepLate(ctx)
+	}
+	return err
+}
+
+// clear deletes everything of a key. Heads go first, so that no torn record is ever seen; before that the index is told of the parts.
+func (k *keychain) clear(ctx context.Context, key Key) error {
+	name := key.name()
+	e, err := k.index.hint(key)
+	if err != nil {
+		return err
+	}
+	heads, err := k.survey(ctx, name, e, true)
+	if err != nil {
+		return e.explain(err)
+	}
+	obsolete := partsOf(e.Pending)
+	for _, s := range heads {
+		if s.head.Parts > 0 {
+			r := reservation{Backend: Keychain, Generation: s.head.Generation, Slot: noSlot, Tag: s.head.Tag, Parts: s.head.Parts, Obsolete: true}
+			e.Pending, obsolete = append(e.Pending, r), append(obsolete, r)
+		}
+	}
+	if len(obsolete) > 0 {
+		if _, err := k.index.write(e.orNew(), false); err != nil {
+			return err
+		}
+	}
+	for _, s := range heads {
+		if err := k.deleteItem(ctx, slotAccount(name, s.slot)); err != nil {
+			return e.explain(err)
+		}
+		if err := k.step("head deleted"); err != nil {
+			return err
+		}
+	}
+	for _, r := range obsolete {
+		if err := k.deleteParts(ctx, name, r); err != nil {
+			return e.explain(err)
+		}
+	}
+	return k.forget(name, e)
+}
+
+// sweepLate deletes what landed late of other credentials that were deleted, so that nothing is left after the last logout.
+func (k *keychain) sweepLate(ctx context.Context) {
+	all, _ := k.index.list()
+	for _, e := range all {
+		if !e.Deleted {
+			continue
+		}
+		if unlock, err := k.locks.try(e.Key, LockCredential); err == nil {
+			_ = k.clear(ctx, e.Key) // whatever fails is tried again by the next logout or login
+			unlock()
+		}
+	}
+}
+
+// forget ends an index entry. If a write may still land, a mark stays behind, so that a late one is not taken for a login.
+func (k *keychain) forget(name string, e entry) error {
+	now := k.now()
+	late := slices.DeleteFunc(slices.Clone(e.Pending), func(r reservation) bool { return !r.mayLand(now) })
+	if len(late) == 0 {
+		return k.index.remove(name)
+	}
+	_, err := k.index.write(entry{Key: e.Key, Backend: Keychain, Generation: e.highest(), Deleted: true, Updated: now, Pending: late}, true)
+	return err
+}
