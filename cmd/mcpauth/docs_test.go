@@ -61,7 +61,7 @@ func TestPages(t *testing.T) {
 			runPage(t, blocks)
 		})
 	}
-	for _, name := range []string{"discover.md", "grants.md", "headless.md", "quirks.md", "scripting.md"} {
+	for _, name := range []string{"discover.md", "grants.md", "headless.md", "other-programs.md", "quirks.md", "scripting.md"} {
 		if ran[name] == 0 {
 			t.Errorf("%s has no block that runs", name)
 		}

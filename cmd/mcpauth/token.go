@@ -1,30 +1,35 @@
-// This file is the command token, the only one that prints a secret.
-
 package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 )
 
+// tokenForms are the values of token --format.
+var tokenForms = []string{"token", "header", "json"}
+
 type tokenOptions struct {
 	minTTL time.Duration
-	header bool
+	header bool   // same as the format header
+	format string // see tokenForms; empty: token
 }
 
 func tokenCommand(p *program) *cli.Command {
 	var o tokenOptions
 	return &cli.Command{
 		Name: "token", ArgsUsage: "SERVER",
-		Usage: "print a usable access token, renewed if need be",
+		Usage: "print an access token, renewed if necessary",
 		UsageText: "mcpauth token example\n" +
 			"mcpauth token example --header | curl -H @- https://mcp.example.com/mcp\n" +
-			"mcpauth token example --min-ttl 10m --json",
+			"mcpauth token example --format json",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew when less is left; default 60s", Value: time.Minute, Destination: &o.minTTL},
-			&cli.BoolFlag{Name: "header", Usage: "as a whole Authorization header", Destination: &o.header},
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew the token if less time is left; default 60s", Value: time.Minute, Destination: &o.minTTL},
+			&cli.StringFlag{Name: "format", Usage: "`FORM` print the token, a header, or json for programs with a headers helper",
+				Destination: &o.format},
+			&cli.BoolFlag{Name: "header", Usage: "same as --format header", Destination: &o.header},
 		},
 		Action: func(cx *cli.Context) error {
 			server, err := oneServer(cx)
@@ -40,8 +45,12 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	switch {
 	case o.minTTL < 0:
 		return usage("--min-ttl must not be negative")
-	case o.header && p.out.json:
-		return usage("--header and --json contradict each other")
+	case o.format != "" && !slices.Contains(tokenForms, o.format):
+		return usage("--format is token, header or json; not " + quote(o.format))
+	case o.header && o.format != "" && o.format != "header":
+		return usage("--header and --format " + o.format + " contradict each other")
+	case (o.header || o.format != "") && p.out.json:
+		return usage("--json prints a document of its own: use it without --format and --header")
 	}
 	t, err := p.target(ctx, server, needStored)
 	if err != nil {
@@ -55,8 +64,10 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	switch {
 	case err != nil:
 		return err
-	case o.header:
+	case o.header || o.format == "header":
 		return p.out.write([]byte("Authorization: Bearer " + tok.AccessToken + "\n"))
+	case o.format == "json":
+		return p.out.document(struct{ Authorization string }{"Bearer " + tok.AccessToken})
 	case !p.out.json:
 		return p.out.write([]byte(tok.AccessToken + "\n"))
 	}
