@@ -4,7 +4,10 @@
 //   browser [--deny] [--print] ADDRESS
 //
 // --deny: follow the link that refuses instead of the first form that grants. --print: print the address of mcpauth's callback on stdout
-// instead of opening it, as one who is at another machine would copy it.
+// instead of opening it, as one who is at another machine would copy it. INTEROP_COOKIES names a file where the cookies are kept for the
+// next time, as a person's browser keeps them: many providers share one grant among the logins of a browser.
+
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 const args = process.argv.slice(2);
 const deny = args.includes('--deny');
@@ -12,23 +15,25 @@ let denied = false;
 const print = args.includes('--print');
 let request = { url: args.at(-1) };
 
-const cookies = new Map(); // origin -> name -> value
+const kept = process.env.INTEROP_COOKIES;
+const cookies = kept && existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : {}; // origin -> name -> value
 
 // open sends one request with the cookies of its origin and keeps those that come back.
 async function open({ url, form }) {
   const { origin } = new URL(url);
-  const jar = cookies.get(origin) ?? cookies.set(origin, new Map()).get(origin);
+  const jar = (cookies[origin] ??= {});
   const res = await fetch(url, {
     method: form ? 'POST' : 'GET',
     body: form,
     redirect: 'manual',
-    headers: { accept: 'text/html', cookie: [...jar].map((c) => c.join('=')).join('; ') },
+    headers: { accept: 'text/html', cookie: Object.entries(jar).map((c) => c.join('=')).join('; ') },
   });
   for (const line of res.headers.getSetCookie()) {
     const [name, value] = line.split(';')[0].split(/=(.*)/s);
-    if (value) jar.set(name, value);
-    else jar.delete(name);
+    if (value) jar[name] = value;
+    else delete jar[name];
   }
+  if (kept) writeFileSync(kept, JSON.stringify(cookies), { mode: 0o600 });
   return { res, body: await res.text() };
 }
 

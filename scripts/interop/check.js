@@ -7,6 +7,7 @@ import { everythingChecks } from './checks/everything.js';
 import { oidcChecks } from './checks/oidc.js';
 import { oidcFaultChecks } from './checks/oidc-faults.js';
 import { oidcGrantChecks } from './checks/oidc-grants.js';
+import { oidcPushedChecks } from './checks/oidc-pushed.js';
 import { sdkChecks } from './checks/sdk.js';
 import { person, run } from './checks/harness.js';
 
@@ -15,7 +16,7 @@ console.info = console.warn = () => {}; // the provider's advice for production
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
 
 const sets = {
-  oidc: [startOIDC, oidcChecks, oidcGrantChecks, oidcFaultChecks],
+  oidc: [startOIDC, oidcChecks, oidcGrantChecks, oidcFaultChecks, oidcPushedChecks],
   sdk: [startSDK, sdkChecks],
   everything: [startEverything, everythingChecks],
 };
@@ -31,7 +32,7 @@ const total = { passed: 0, failed: 0 };
 for (const name of names) {
   const [start, ...lists] = sets[name];
   for (const list of lists) {
-    const server = await start();
+    const server = await start(list.server);
     const { passed, failed } = await run(name, list(server, person()));
     server.close();
     total.passed += passed;

@@ -10,13 +10,13 @@ import { fileURLToPath } from 'node:url';
 
 export const browser = join(dirname(fileURLToPath(import.meta.url)), '..', 'browser');
 
-// person returns a function that runs mcpauth in a fresh home. It resolves to { code, stdout, stderr, json } and fails when the exit code
+// person returns a function that runs mcpauth in a fresh home, and, as its browse, one that runs the browser of the same person. It resolves to { code, stdout, stderr, json } and fails when the exit code
 // is not the expected one. Options: code (0), env, stdin, line (called with each line of
 // stderr), secret (what it prints is one), kill (called with the process).
 export function person() {
   const home = mkdtempSync(join(tmpdir(), 'interop-'));
   const env = {
-    PATH: process.env.PATH, HOME: home, BROWSER: browser,
+    PATH: process.env.PATH, HOME: home, BROWSER: browser, INTEROP_COOKIES: join(home, 'cookies.json'),
     MCPAUTH_STATE_DIR: join(home, 'state'), MCPAUTH_KEYSTORE: 'file', MCPAUTH_KEYSTORE_DIR: join(home, 'credentials'),
   };
   const mcpauth = async (args, { secret, ...o } = {}) => {
@@ -24,7 +24,8 @@ export function person() {
     transcript.text += secret ? '' : done.stdout + done.stderr;
     return done;
   };
-  return Object.assign(mcpauth, { home });
+  const browse = (args) => command(browser, args, { env: { ...process.env, ...env } });
+  return Object.assign(mcpauth, { home, browse });
 }
 
 // transcript is all that mcpauth printed since the last run began.

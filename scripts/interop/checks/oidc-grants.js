@@ -6,7 +6,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { documentURL } from '../servers/oidc.js';
-import { browser, command, transcript } from './harness.js';
+import { transcript } from './harness.js';
 import { expire, noSecrets, refused, status, whoami } from './steps.js';
 
 export function oidcGrantChecks(server, mcpauth) {
@@ -17,7 +17,7 @@ export function oidcGrantChecks(server, mcpauth) {
   async function onDevice(answer, name, code) {
     let person;
     const line = (l) => {
-      if (l.startsWith(server.issuer)) person ??= command(browser, [...answer, l], { env: process.env });
+      if (l.startsWith(server.issuer)) person ??= mcpauth.browse([...answer, l]);
     };
     await mcpauth(`login ${server.url} --name ${name} --grant device_code`, { ...alone, code, line });
     await person;

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { browser, command, transcript } from './harness.js';
+import { browser, transcript } from './harness.js';
 import { accepted, expire, noSecrets, post, refused, status, whoami } from './steps.js';
 
 export function oidcChecks(server, mcpauth) {
@@ -79,12 +79,24 @@ export function oidcChecks(server, mcpauth) {
       assert.ok(me.scopes.includes('notes:read') && me.scopes.includes('notes:write'), String(me.scopes));
       assert.equal(me.client, client, 'it registered again');
     },
-    'a new login ends the old grant': async () => {
-      const old = last().answer;
-      await mcpauth('login notes');
-      await refused(server.url, old.access_token);
-      assert.equal((await replay(client, old.refresh_token)).body.error, 'invalid_grant');
-      await whoami(mcpauth, 'notes', alone);
+    'three logins in one browser with a step-up between: each opens the browser once, and the login works': async () => {
+      const began = server.seen.length;
+      for (const words of [`login ${server.url} --name shared`, 'call shared write_note note=hello', 'login shared', 'login shared']) {
+        const before = server.opened;
+        await mcpauth(words);
+        assert.equal(server.opened - before, 1, `times that the browser was opened: ${words}`);
+        await whoami(mcpauth, 'shared', alone);
+        await mcpauth('refresh shared', alone);
+        await whoami(mcpauth, 'shared', alone);
+      }
+      const me = await whoami(mcpauth, 'shared', alone);
+      assert.ok(me.scopes.includes('notes:write'), `the scope of the step-up is lost: ${me.scopes}`);
+      const [done] = [(await mcpauth('logout shared --json', alone)).json].flat();
+      assert.deepEqual([done.revoked, done.warnings], [true, []]);
+      for (const { answer } of server.seen.slice(began)) {
+        await refused(server.url, answer.access_token);
+        assert.equal(await server.provider.RefreshToken.find(answer.refresh_token), undefined);
+      }
     },
     'reuse detection: a replayed refresh token ends the grant; exit 4, and a login helps': async () => {
       const stolen = last().answer.refresh_token;
@@ -113,7 +125,7 @@ export function oidcChecks(server, mcpauth) {
     },
     'login in two steps: --print-url, --callback-url': async () => {
       const { stdout: address } = await mcpauth(`login ${server.url} --name later --print-url`, alone);
-      const { stdout: answer } = await command(browser, ['--print', address.trim()], { env: process.env });
+      const { stdout: answer } = await mcpauth.browse(['--print', address.trim()]);
       await mcpauth(`login ${server.url} --name later --callback-url -`, { ...alone, stdin: answer });
       assert.equal((await whoami(mcpauth, 'later', alone)).client, last().client);
       await mcpauth('logout later', alone);

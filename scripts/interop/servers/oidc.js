@@ -25,13 +25,17 @@ const loopback = {
 // Characters that HTTP Basic carries only when they are form-encoded first (RFC 6749 §2.3.1).
 const confidential = { id: 'notes:client', secret: 'p+%/:& ~=' };
 
-export async function startOIDC({ ports = [0, 0] } = {}) {
+// requirePAR: only pushed authorization requests are taken.
+export async function startOIDC({ ports = [0, 0], requirePAR = false } = {}) {
   const auth = await listen(ports[1]);
   const mcp = await listen(ports[0]);
   const machineKey = key();
   const introspector = { id: 'notes-server', secret: randomBytes(16).toString('hex') };
   const state = {
     ttl: 600, // of access tokens, in seconds
+    requirePAR,
+    opened: 0, // authorization requests that a browser brought
+    pushed: 0, // those that were pushed by the client (RFC 9126)
     seen: [], // token requests that succeeded: { grant, client, answer }
     issuer: auth.origin,
     url: `${mcp.origin}/mcp`,
@@ -63,6 +67,8 @@ export async function startOIDC({ ports = [0, 0] } = {}) {
     state.seen.push({ grant: ctx.oidc.params.grant_type, client: ctx.oidc.client.clientId, answer: ctx.body });
   });
   provider.use(async (ctx, next) => {
+    if (ctx.path === '/auth') state.opened++;
+    if (ctx.path === '/request') state.pushed++;
     await next();
     if (ctx.path === '/token') await state.answering?.(ctx);
   });
@@ -104,6 +110,7 @@ function features(state) {
     introspection: on,
     deviceFlow: on,
     clientCredentials: on,
+    pushedAuthorizationRequests: { enabled: true, requirePushedAuthorizationRequests: state.requirePAR },
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
     clientIdMetadataDocument: { enabled: true, ack: 'draft-02' },
     resourceIndicators: {
