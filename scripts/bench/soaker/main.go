@@ -4,25 +4,25 @@
 //	scripts/bench/soak              an hour
 //	go run ./scripts/bench/soaker -for 15m -users 4 -seed 7
 //
-// Each user has a home, a login and a server of its own, which rotates refresh tokens and ends the grant when one comes twice. A round is
-// a handful of commands at once, while the server fails, lies, hangs up, forgets and revokes, processes are killed and the store vanishes.
-// After each round everything is well again, and one `mcpauth refresh` tells what is left of the login:
+// Each user has a home, a browser, a login and a server, which rotates refresh tokens and ends the grant when one comes twice. What a grant
+// is changes from round to round: the tokens of one login, all logins in one browser, or all of the client and user; and a refresh may end
+// the earlier access tokens. A round is a handful of commands at once, while the server fails, lies, hangs, answers late, forgets and revokes,
+// processes are killed, interrupted or short of time, and the store vanishes. After each round all faults are taken back, and one
+// `mcpauth refresh` tells what is left of the login:
 //
 //   - it works
 //   - the server ended the grant: it was told to in this round
-//   - the answer to a refresh never arrived, for a kill or a fault of this round: the program must say that the token may have been spent,
-//     and the server must have seen it twice
+//   - the answer to a refresh never arrived, because of a kill or a fault of this round: the program must say that the token may have been
+//     spent, and the server must have seen it twice. A signal other than SIGKILL, or a time limit, is no such reason
 //
-// Anything else is a credential lost. So is a command that ends otherwise than its round explains, or a file left in the store. Then the
-// exit code is 1.
+// Anything else is a lost credential. A command that ends otherwise than its round explains, or a file left in the store, is reported as
+// well. Then the exit code is 1.
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -30,6 +30,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"mcpauth/internal/demo"
 )
 
 type options struct {
@@ -65,15 +67,15 @@ func main() {
 	}
 }
 
-// open follows redirects to the callback, as a browser does whose user is logged in and consents.
+// open is the browser of a user who is logged in and consents. It keeps its cookies in the user's home.
 func open(address string) int {
-	client := http.Client{Timeout: 20 * time.Second}
-	res, err := client.Get(address)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	file, err := demo.BrowserFile()
 	if err != nil {
 		return 1
 	}
-	defer res.Body.Close()
-	if _, err := io.Copy(io.Discard, res.Body); err != nil || res.StatusCode >= 400 {
+	if status, err := (&demo.Browser{File: file}).Open(ctx, address); err != nil || status >= 400 {
 		return 1
 	}
 	return 0

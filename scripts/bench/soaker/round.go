@@ -1,15 +1,19 @@
-// This file is a round: what goes wrong, what is done meanwhile, and the judgement.
-
 package main
 
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
+
+// models are what a server takes for one grant, and what a refresh ends.
+var models = []string{"share=family,single=false", "share=family,single=true", "share=client,single=false", "share=client,single=true",
+	"share=browser,single=false", "share=browser,single=true"}
 
 // trouble is one thing that goes wrong in a round.
 type trouble struct {
@@ -18,6 +22,7 @@ type trouble struct {
 	ends  bool   // the server says that the grant is dead: a login is needed, and no one's fault
 	eats  bool   // an answer that carries a new refresh token may get lost
 	store bool   // the store's folder is not there
+	slow  bool   // a command may take 30 seconds: picked seldom
 }
 
 // troubles are all that may be picked. None of them is anything that real servers and machines do not do.
@@ -41,6 +46,15 @@ var troubles = []trouble{
 	{name: "answer cut", words: "token:grant=refresh_token,drop=mid,n=1", eats: true},
 	{name: "answer truncated", words: "token:grant=refresh_token,truncated,n=1", eats: true},
 	{name: "HTML with 200", words: "token:grant=refresh_token,html,n=1", eats: true},
+	{name: "answer late", words: "token:grant=refresh_token,late=300ms,n=2"},
+	{name: "answer late and lost", words: "token:grant=refresh_token,late=2s,drop=after,n=1", eats: true},
+	{name: "token endpoint gone", words: "token:grant=refresh_token,gone,n=2"},
+	{name: "refused with another code", words: "token:grant=refresh_token,refused-code,n=1", ends: true},
+	{name: "token endpoint hangs", words: "token:hang=before,n=1", slow: true},
+	{name: "token endpoint hangs after the fact", words: "token:grant=refresh_token,hang=after,n=1", eats: true, slow: true},
+	{name: "registration hangs", words: "register:hang=before,n=1", slow: true},
+	{name: "revocation hangs", words: "revoke:hang=before,n=1", slow: true},
+	{name: "metadata hangs", words: "metadata:hang=before,n=1", slow: true},
 	{name: "invalid_grant", words: "token:grant=refresh_token,invalid_grant,n=1", ends: true},
 	{name: "ok false, invalid_grant", words: "token:grant=refresh_token,slack,n=1", ends: true},
 	{name: "revoked", words: "revoke", ends: true},
@@ -53,6 +67,9 @@ var troubles = []trouble{
 func (u *user) round() error {
 	u.tally.count(&u.tally.rounds)
 	reuse := u.server.Count("reuse")
+	if err := u.server.Set(models[u.rand.IntN(len(models))]); err != nil {
+		return err
+	}
 	m, err := u.pick()
 	if err != nil {
 		return err
@@ -97,7 +114,7 @@ func (m met) String() string {
 }
 
 func (m *met) note(e ending) {
-	if e.code == -1 {
+	if e.sent == os.Kill {
 		m.kills++
 	}
 	m.logout = m.logout || e.args[0] == "logout"
@@ -121,13 +138,16 @@ func (u *user) pick() (met, error) {
 	var places []string
 	for range u.rand.IntN(3) {
 		t := troubles[u.rand.IntN(len(troubles))]
+		if t.slow && u.rand.IntN(10) > 0 {
+			continue
+		}
 		place, _, _ := strings.Cut(t.words, ":")
 		if t.store && u.o.store != "file" || slices.Contains(places, place) {
 			continue
 		}
 		places = append(places, place)
 		m.names = append(m.names, t.name)
-		m.ends, m.eats, m.store = m.ends || t.ends, m.eats || t.eats, m.store || t.store
+		m.ends, m.eats, m.store, m.slow = m.ends || t.ends, m.eats || t.eats, m.store || t.store, m.slow || t.slow
 		u.tally.countIn(u.tally.faults, t.name)
 		if t.words == "" {
 			continue
@@ -139,7 +159,7 @@ func (u *user) pick() (met, error) {
 	return m, nil
 }
 
-// commands are what the user and its scripts do at once. Some are killed.
+// commands are what the user and its scripts do at once. Some get a signal at a random moment, some too little time.
 func (u *user) commands() []command {
 	url := u.server.URL()
 	choices := [][]string{
@@ -155,13 +175,30 @@ func (u *user) commands() []command {
 	var list []command
 	for range 1 + u.rand.IntN(6) {
 		c := u.mcpauth(bag[u.rand.IntN(len(bag))]...)
-		if u.rand.IntN(6) == 0 {
-			c.kill = time.Duration(1 + u.rand.IntN(int(60*time.Millisecond)))
+		switch u.rand.IntN(8) {
+		case 0:
+			c.signal = os.Kill
+		case 1:
+			c.signal = signals[u.rand.IntN(len(signals))]
+		case 2:
+			c.hurry = !slices.Contains(c.args, "--timeout")
+		}
+		moment := time.Duration(1 + u.rand.IntN(int(60*time.Millisecond)))
+		if c.after = moment; c.hurry {
+			c.args = append(slices.Clone(c.args), "--timeout", moment.String())
 		}
 		list = append(list, c)
 	}
 	return list
 }
+
+// signals end the program in order, where the system has them.
+var signals = func() []os.Signal {
+	if runtime.GOOS == "windows" {
+		return []os.Signal{os.Kill}
+	}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+}()
 
 // together runs commands side by side.
 func together(commands []command) ([]ending, error) {
@@ -180,15 +217,19 @@ func together(commands []command) ([]ending, error) {
 }
 
 // explains says whether a command may end so in such a round: authorization and network may fail where there is trouble, and beside a
-// logout; the store only when it is away, or busy with another login. A bug, a usage error or a false alarm of security never has an explanation.
+// logout; the store only when it is away, or busy with another command. A bug, a usage error or a false alarm of security never has an
+// explanation.
 func (m met) explains(e ending) bool {
 	switch e.code {
-	case 0, -1:
+	case 0:
 		return true
+	case -1, 130: // -1: the signal came before the program could take it
+		return e.sent != nil
 	case 4, 5:
-		return len(m.names) > 0 || m.kills > 0 || m.logout
-	case 6: // a login that waits for another, whose client a logout has just deleted, gives up after its --timeout
-		return m.store || m.logout && e.args[0] == "login" && strings.Contains(e.stderr, "another process is at work")
+		return len(m.names) > 0 || m.kills > 0 || m.logout || e.hurry && e.code == 5
+	case 6: // whoever waits for another command gives up after its own time
+		waited := strings.Contains(e.stderr, "another process is at work")
+		return m.store || waited && (e.hurry || m.slow || m.logout && e.args[0] == "login")
 	}
 	return false
 }

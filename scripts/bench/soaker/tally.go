@@ -1,5 +1,3 @@
-// This file counts.
-
 package main
 
 import (
@@ -21,18 +19,20 @@ type tally struct {
 	began time.Time
 	took  time.Duration
 
-	mu        sync.Mutex
-	rounds    int
-	commands  map[string]int // operations, by name
-	faults    map[string]int // by kind
-	killed    int
-	spent     int // grants that ended because an answer was lost, and were told so
-	ended     int // grants that the server ended
-	refreshes int // carried out by the servers
-	logins    int
-	reuse     int
-	lost      []string // credentials, with the story
-	wrong     []string // commands that ended as they should not, files left behind
+	mu          sync.Mutex
+	rounds      int
+	commands    map[string]int // operations, by name
+	faults      map[string]int // by kind
+	killed      int
+	interrupted int // by SIGINT, SIGTERM or SIGHUP
+	hurried     int // with a time limit that was too short
+	spent       int // grants that ended because an answer was lost, and were told so
+	ended       int // grants that the server ended
+	refreshes   int // carried out by the servers
+	logins      int
+	reuse       int
+	lost        []string // credentials, with the story
+	wrong       []string // commands that ended as they should not, files left behind
 }
 
 func newTally(o options) *tally {
@@ -82,6 +82,8 @@ func (t *tally) print(w io.Writer) {
 		{"rounds", t.rounds, fmt.Sprintf("%s, %d users, %s store, seed %d", t.took.Round(time.Second), t.o.users, t.o.store, t.o.seed)},
 		{"operations", sum(t.commands), list(t.commands)},
 		{"killed", t.killed, "of these, by SIGKILL at a random moment"},
+		{"interrupted", t.interrupted, "by SIGINT, SIGTERM or SIGHUP at a random moment"},
+		{"hurried", t.hurried, "with a --timeout of at most 60ms"},
 		{"faults", sum(t.faults), list(t.faults)},
 		{"logins", t.logins, "through the browser"},
 		{"refreshes", t.refreshes, "carried out by the servers"},

@@ -1,5 +1,3 @@
-// This file is a user: a home, a server, and the program.
-
 package main
 
 import (
@@ -15,6 +13,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
+// user is a person with a home, a server, and the program.
 type user struct {
 	name   string
 	o      options
@@ -50,15 +49,18 @@ func newUser(o options, number int, home string, t *tally) (*user, error) {
 
 // command is one run of the program.
 type command struct {
-	u    *user
-	args []string
-	kill time.Duration // after so long; 0: it may live
+	u      *user
+	args   []string
+	signal os.Signal     // sent after the start; nil: none
+	after  time.Duration // how long after it
+	hurry  bool          // its --timeout is too short
 }
 
 // ending is how it ended.
 type ending struct {
-	args   []string
-	code   int // -1: killed
+	command
+	code   int       // -1: by a signal
+	sent   os.Signal // nil: it ended before
 	stderr string
 }
 
@@ -73,17 +75,27 @@ func (c command) finish() (ending, error) {
 	if err := cmd.Start(); err != nil {
 		return ending{}, err
 	}
-	if c.kill > 0 {
-		killer := time.AfterFunc(c.kill, func() { _ = cmd.Process.Kill() })
-		defer killer.Stop()
-	}
+	sent := make(chan error, 1)
+	timer := time.AfterFunc(c.after, func() {
+		if c.signal != nil {
+			sent <- cmd.Process.Signal(c.signal)
+		}
+	})
 	err := cmd.Wait()
-	end := ending{args: c.args, code: cmd.ProcessState.ExitCode(), stderr: stderr.String()}
+	end := ending{command: c, code: cmd.ProcessState.ExitCode(), stderr: stderr.String()}
+	if !timer.Stop() && c.signal != nil && <-sent == nil {
+		end.sent = c.signal
+	}
 	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		return end, err
 	}
-	if end.code == -1 {
+	switch {
+	case end.sent == os.Kill:
 		c.u.tally.count(&c.u.tally.killed)
+	case end.sent != nil:
+		c.u.tally.count(&c.u.tally.interrupted)
+	case c.hurry:
+		c.u.tally.count(&c.u.tally.hurried)
 	}
 	return end, nil
 }
