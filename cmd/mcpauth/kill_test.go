@@ -1,5 +1,3 @@
-// These tests end the program by kill -9 and look at what the next command finds.
-
 package main
 
 import (

@@ -1,5 +1,3 @@
-// These tests run a hundred mcpauth processes at once on one credential, at a server that ends the grant when a refresh token comes twice.
-
 package main
 
 import (
@@ -217,6 +215,31 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.does(t, exitDone, echo...)
 		m.counts(t, map[string]int{"reuse": 0, "login": 2})
 		m.does(t, exitDone, "logout", "SERVER")
+	})
+	// The server gives tokens that live for less than each process wants, and a refresh ends the token before it. All processes want one at
+	// the same time: whoever waited for the refresh takes what it brought, and every token that is printed works.
+	t.Run("short tokens", func(t *testing.T) {
+		m := newMachine(t, env...)
+		m.set(t, "ttl=60s,single", "token:grant=refresh_token,late=5s,n=1")
+		m.does(t, exitDone, "login", "SERVER")
+		var wg sync.WaitGroup
+		printed := make([]string, 30)
+		for i := range printed {
+			wg.Go(func() {
+				p := m.start(t, "token", "SERVER", "--min-ttl", "5m")
+				if code := p.end(t); code != exitDone {
+					t.Errorf("exit %d\n%s", code, &p.stderr)
+				}
+				printed[i] = strings.TrimSpace(p.stdout.String())
+			})
+		}
+		wg.Wait()
+		m.counts(t, map[string]int{"refresh": 1, "reuse": 0})
+		if all := slices.Compact(slices.Sorted(slices.Values(printed))); len(all) != 1 {
+			t.Fatalf("%d different tokens were printed, want one", len(all))
+		}
+		m.env = append(m.env, "MCPAUTH_ACCESS_TOKEN="+printed[0])
+		m.does(t, exitDone, echo...)
 	})
 	// Nobody is logged in: one of them asks the user, and the others wait for it.
 	t.Run("no credential", func(t *testing.T) {

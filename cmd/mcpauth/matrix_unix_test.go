@@ -1,0 +1,247 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcpauth/pkg/flow"
+)
+
+// A command of the matrix renews the token, in its own way. Its input stays open until the cell closes it.
+type command struct {
+	name   string
+	args   []string
+	expire bool     // the server refuses the stored token, which sends the command to the token endpoint
+	lines  []string // input before the token is refused; each is answered before the next one is sent
+	last   string   // input after that
+}
+
+const (
+	modernCall = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"},"_meta":{` +
+		`"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{},` +
+		`"io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"}}}}`
+	olderCall       = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"hello"}}}`
+	olderInitialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`
+)
+
+var lifeCommands = []command{
+	{name: "refresh", args: []string{"refresh", "SERVER"}},
+	{name: "token", args: []string{"token", "SERVER", "--min-ttl", "2h"}},
+	{name: "call after a 401", args: echo, expire: true},
+	{name: "batch", args: []string{"call", "SERVER", "--batch", "-"}, expire: true, last: `{"tool":"echo","arguments":{"text":"hello"}}`},
+	{name: "proxy, 2026-07-28", args: []string{"proxy", "SERVER"}, expire: true, last: modernCall},
+	{name: "proxy, older client", args: []string{"proxy", "SERVER"}, expire: true, lines: []string{olderInitialize}, last: olderCall},
+}
+
+// An ending is how the life of the process ends while the token endpoint has its request.
+type ending struct {
+	name string
+	flag []string
+	act  func(p *process, input io.Closer) error
+}
+
+var endings = []ending{
+	{name: "SIGINT", act: func(p *process, _ io.Closer) error { return p.Process.Signal(os.Interrupt) }},
+	{name: "SIGTERM", act: func(p *process, _ io.Closer) error { return p.Process.Signal(syscall.SIGTERM) }},
+	{name: "SIGHUP", act: func(p *process, _ io.Closer) error { return p.Process.Signal(syscall.SIGHUP) }},
+	{name: "`--timeout`", flag: []string{"--timeout", "3s"}, act: func(*process, io.Closer) error { return nil }},
+	{name: endOfInput, act: func(_ *process, input io.Closer) error { return input.Close() }},
+	{name: killed, act: func(p *process, _ io.Closer) error { return p.Process.Kill() }},
+}
+
+const (
+	endOfInput = "end of input"
+	killed     = "kill -9"
+)
+
+// A tokenFault is what the token endpoint does to the refresh. counted is what the server counts when the request is where the fault wants it.
+type tokenFault struct {
+	name, words, counted string
+	lost                 bool          // the new refresh token never arrives
+	longest              time.Duration // until the request is over
+}
+
+var tokenFaults = []tokenFault{
+	{"rotates, answers 6 s later", "late=6s", "refresh", false, 6 * time.Second},
+	{"rotates, answers half 5 s later", "late=5s,drop=mid", "refresh", true, 5 * time.Second},
+	{"rotates, never answers", "hang=after", "refresh", true, 30 * time.Second},
+	{"does nothing, never answers", "hang=before", "token/refresh_token", false, 30 * time.Second},
+}
+
+// What a cell of the matrix says: whether the next `refresh` works, or tells that the refresh token is lost.
+const (
+	works = "works"
+	told  = "told"
+)
+
+// TestLifeOfAProcess ends real processes in every way while the token endpoint has their refresh token. Whatever happens, the next
+// `refresh` works, unless the server's answer was lost: then it says so. docs/durability.md has the result as a table.
+func TestLifeOfAProcess(t *testing.T) {
+	t.Parallel() // nearly all of its time is waiting
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	result := map[string]string{}
+	busy := make(chan struct{}, 6) // processes that work rather than wait
+	for _, e := range endings {
+		for _, f := range tokenFaults {
+			for _, c := range lifeCommands {
+				name := strings.Join([]string{c.name, e.name, f.name}, "/")
+				wg.Go(func() {
+					t.Run(name, func(t *testing.T) {
+						got := cell(t, c, e, f, busy)
+						mu.Lock()
+						defer mu.Unlock()
+						result[name] = got
+					})
+				})
+			}
+		}
+	}
+	wg.Wait()
+	compareMatrix(t, lifeTable(result))
+}
+
+// cell lets one process live and die, and returns what the next refresh does.
+func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}) string {
+	busy <- struct{}{}
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER")
+	m.env = append(m.env, "BROWSER=none")
+	p := m.prepare(t, append(slices.Clone(c.args), e.flag...)...)
+	input, err := p.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer input.Close()
+	out := &transcript{}
+	p.Stdout = out
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range c.lines {
+		io.WriteString(input, line+"\n")
+		until(t, "line "+fmt.Sprint(i)+" is answered", func() bool { return out.count() > i })
+	}
+	m.set(t, "token:grant=refresh_token,n=1,"+f.words)
+	if c.expire {
+		m.set(t, "expire")
+	}
+	if c.last != "" {
+		io.WriteString(input, c.last+"\n")
+	}
+	until(t, "the server has the request", func() bool { return m.Count(f.counted) > 0 })
+	if err := e.act(p, input); err != nil {
+		t.Fatal(err)
+	}
+	acted := time.Now()
+	<-busy
+	if code := p.end(t); code == exitDone && f.lost && c.name == "refresh" {
+		t.Errorf("exit 0, and the answer was lost\n%s%s", out, &p.stderr)
+	}
+	const slack = 10 * time.Second // two for the program, the rest for a busy machine
+	if took := time.Since(acted); took > f.longest+slack || e.name == killed && took > slack {
+		t.Errorf("the process took %s to end\n%s", took, &p.stderr)
+	}
+	busy <- struct{}{}
+	defer func() { <-busy }()
+	want := works
+	if f.lost || e.name == killed && f.counted == "refresh" {
+		want = told
+	}
+	if got := m.nextRefresh(t, p); got != want {
+		t.Errorf("the next refresh: %s, want %s", got, want)
+	}
+	return want
+}
+
+// nextRefresh is what a user meets after a process has ended.
+func (m *machine) nextRefresh(t *testing.T, ended *process) string {
+	t.Helper()
+	next := m.start(t, "refresh", "SERVER", "--timeout", "40s")
+	code, said := next.end(t), next.stderr.String()
+	switch {
+	case code == exitDone && m.Count("reuse") == 0:
+		m.tidy(t, ended)
+		return works
+	case code == exitAuth && m.Count("reuse") == 1 && strings.Contains(said, flow.ErrMaybeSpent.Error()):
+		m.does(t, exitDone, "login", "SERVER", "--browser", "browser", "--timeout", "40s")
+		m.does(t, exitDone, "refresh", "SERVER", "--timeout", "40s")
+		return told
+	}
+	return fmt.Sprintf("exit %d, %d refreshes, %d refresh tokens used twice\n%s\nthe one that ended said:\n%s", code, m.Count("refresh"), m.Count("reuse"), said, &ended.stderr)
+}
+
+// transcript is what a process prints while it lives.
+type transcript struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *transcript) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *transcript) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
+
+func (l *transcript) count() int { return strings.Count(l.String(), "\n") }
+
+// lifeTable is the matrix as Markdown.
+func lifeTable(result map[string]string) string {
+	var b strings.Builder
+	b.WriteString("| the process ends by | while the token endpoint |")
+	for _, c := range lifeCommands {
+		b.WriteString(" " + c.name + " |")
+	}
+	b.WriteString("\n|---|---|" + strings.Repeat("---|", len(lifeCommands)) + "\n")
+	for _, e := range endings {
+		for _, f := range tokenFaults {
+			fmt.Fprintf(&b, "| %s | %s |", e.name, f.name)
+			for _, c := range lifeCommands {
+				fmt.Fprintf(&b, " %s |", result[strings.Join([]string{c.name, e.name, f.name}, "/")])
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// compareMatrix wants the table in docs/durability.md; UPDATE=1 writes it there.
+func compareMatrix(t *testing.T, table string) {
+	t.Helper()
+	const page = "../../docs/durability.md"
+	data, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	place := regexp.MustCompile(`(?s)(<!-- matrix -->\n)(.*)(<!-- end of matrix -->)`)
+	m := place.FindSubmatch(data)
+	switch {
+	case m == nil:
+		t.Fatalf("%s has no place for the matrix", page)
+	case string(m[2]) == table || t.Failed():
+	case os.Getenv("UPDATE") != "":
+		data = place.ReplaceAll(data, []byte("${1}"+table+"${3}"))
+		if err := os.WriteFile(page, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		t.Errorf("the matrix in %s differs; write it with UPDATE=1. It should be:\n%s", page, table)
+	}
+}
