@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -230,14 +229,13 @@ func compareMatrix(t *testing.T, table string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	place := regexp.MustCompile(`(?s)(<!-- matrix -->\n)(.*)(<!-- end of matrix -->)`)
-	m := place.FindSubmatch(data)
+	m := matrixPlace.FindSubmatch(data)
 	switch {
 	case m == nil:
 		t.Fatalf("%s has no place for the matrix", page)
 	case string(m[2]) == table || t.Failed():
 	case os.Getenv("UPDATE") != "":
-		data = place.ReplaceAll(data, []byte("${1}"+table+"${3}"))
+		data = matrixPlace.ReplaceAll(data, []byte("${1}"+table+"${3}"))
 		if err := os.WriteFile(page, data, 0o644); err != nil {
 			t.Fatal(err)
 		}

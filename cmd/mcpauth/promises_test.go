@@ -68,6 +68,9 @@ func TestPromisesAreHeld(t *testing.T) {
 	}
 }
 
+// matrixPlace is where TestLifeOfAProcess writes its table.
+var matrixPlace = regexp.MustCompile(`(?s)(<!-- matrix -->\n)(.*)(<!-- end of matrix -->)`)
+
 func promisesAreHeld(t *testing.T, path string, atLeast int) {
 	page, err := os.ReadFile(path)
 	if err != nil {
@@ -76,6 +79,7 @@ func promisesAreHeld(t *testing.T, path string, atLeast int) {
 	inPackage := regexp.MustCompile("`((?:pkg|internal|cmd)/[a-z]+)`((?:,? (?:Test|Fuzz)[A-Za-z0-9_]+)+)")
 	name := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z][A-Za-z0-9_]*`)
 	held := 0
+	page = matrixPlace.ReplaceAll(page, nil) // one test holds all of its rows
 	for _, line := range strings.Split(string(page), "\n") {
 		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| promise") || strings.HasPrefix(line, "| what happens") {
 			continue
