@@ -1,11 +1,11 @@
-// This file reads the arguments of a tool from the words of the command line:
+// Arguments of a tool on the command line:
 //
 //	name=value     text, or the one scalar type that the tool's schema gives the property
 //	name:=JSON     JSON
 //	name=@FILE     text of a file
 //	name:=@FILE    JSON of a file
 //
-// and the whole object from --args JSON|@FILE|-. What follows the first "=" belongs to the value. parseArg and formatArg are pure.
+// --args JSON|@FILE|- gives the whole object. What follows the first "=" belongs to the value. parseArg and formatArg are pure.
 
 package main
 
@@ -19,7 +19,7 @@ import (
 	"unicode/utf8"
 
 	"mcpauth/internal/httpx"
-	"mcpauth/pkg/mcpclient"
+	"mcpauth/internal/toolargs"
 )
 
 // argument is one word: its value is text, JSON, or the name of a file that holds either.
@@ -28,7 +28,7 @@ type argument struct {
 	json, file  bool
 }
 
-// parseArg takes a word apart. The error is a *usageError.
+// parseArg splits a word. The error is a *usageError.
 func parseArg(word string) (argument, error) {
 	name, value, ok := strings.Cut(word, "=")
 	if !ok {
@@ -64,7 +64,8 @@ func formatArg(a argument) string {
 	return word + a.value
 }
 
-// checkJSON refuses what is not one JSON value; of two members with one name nobody knows which counts.
+// checkJSON refuses text that is not one JSON value, or in which an object has two members of one name, because readers differ in which
+// of them they take.
 func checkJSON(what, text string) error {
 	err := httpx.UniqueFields([]byte(text))
 	if err == nil {
@@ -77,9 +78,9 @@ func checkJSON(what, text string) error {
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
 }
 
-// arguments reads the words and --args into what the client takes.
-func (p *program) arguments(words []string, whole string) (mcpclient.Arguments, error) {
-	var out mcpclient.Arguments
+// arguments makes the client's arguments from the words and --args.
+func (p *program) arguments(words []string, whole string) (toolargs.Arguments, error) {
+	var out toolargs.Arguments
 	if whole != "" {
 		object, err := p.wholeObject(whole)
 		if err != nil {
@@ -102,7 +103,7 @@ func (p *program) arguments(words []string, whole string) (mcpclient.Arguments, 
 				}
 			}
 		}
-		out.Args = append(out.Args, mcpclient.Arg{Name: a.name, Value: a.value, JSON: a.json})
+		out.Args = append(out.Args, toolargs.Arg{Name: a.name, Value: a.value, JSON: a.json})
 	}
 	return out, nil
 }
@@ -122,7 +123,7 @@ func (p *program) wholeObject(whole string) (json.RawMessage, error) {
 	return json.RawMessage(text), checkObject("--args", text)
 }
 
-// checkObject refuses what is not one JSON object.
+// checkObject refuses text that is not one JSON object.
 func checkObject(what, text string) error {
 	if err := checkJSON(what, text); err != nil {
 		return err

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
+
+	"mcpauth/internal/toolargs"
 )
 
 // arranged is a command line in order.
@@ -128,7 +130,7 @@ func unknownCommand(word string, commands []*cli.Command) error {
 		names[i] = c.Name
 	}
 	e := &usageError{message: "unknown command " + quote(word), hint: "mcpauth --help lists the commands"}
-	if near := nearest(word, names); len(near) > 0 {
+	if near := toolargs.Nearest(word, names); len(near) > 0 {
 		e.hint = "did you mean mcpauth " + near[0] + "?"
 	}
 	return e
@@ -144,7 +146,7 @@ func unknownFlag(name, command string, flags []cli.Flag) error {
 	for _, f := range flags {
 		names = append(names, dashed(f.Names()[0]))
 	}
-	if near := nearest(name, names); len(near) > 0 {
+	if near := toolargs.Nearest(name, names); len(near) > 0 {
 		e.hint = "did you mean " + near[0] + "?"
 	}
 	return e

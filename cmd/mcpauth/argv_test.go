@@ -128,18 +128,3 @@ func bag(words []string) []string {
 	slices.Sort(out)
 	return out
 }
-
-func TestNearest(t *testing.T) {
-	for _, test := range []struct{ word, known, want string }{
-		{"lienar", "linear notion", "linear"},
-		{"stat", "status login", "status"},
-		{"x", "linear notion", ""},
-		{"LINEAR", "linear", "linear"},
-		{"lgoin", "login logout", "login"},
-		{"ad", "add echo", "add"},
-	} {
-		if got := strings.Join(nearest(test.word, strings.Fields(test.known)), " "); got != test.want {
-			t.Errorf("%s among %s: got %q, want %q", test.word, test.known, got, test.want)
-		}
-	}
-}

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
@@ -229,12 +230,12 @@ func (p *program) knownTools(ctx context.Context, server string) []mcpclient.Too
 // argumentCandidates are the tool's arguments, ready for a value: := where it is JSON.
 func argumentCandidates(tool mcpclient.Tool) []candidate {
 	var out []candidate
-	for _, a := range properties(tool.InputSchema) {
+	for _, a := range toolargs.Parse(tool.InputSchema).Properties() {
 		sign := "="
-		if a.Type != "string" && a.Type != "integer" && a.Type != "number" && a.Type != "boolean" {
+		if a.JSON {
 			sign = ":="
 		}
-		out = append(out, candidate{a.name + sign, httpx.Text(a.Description, 60)})
+		out = append(out, candidate{a.Name + sign, httpx.Text(a.Description, 60)})
 	}
 	return out
 }

@@ -17,6 +17,7 @@ import (
 
 	"mcpauth/internal/config"
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 )
 
@@ -154,7 +155,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	}
 	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where),
 		hint: "give a URL (https://…), or name one: mcpauth login URL --name " + shellWord(harmless(word))}
-	if near := nearest(word, known); len(near) > 0 {
+	if near := toolargs.Nearest(word, known); len(near) > 0 {
 		e.hint = "did you mean " + harmless(strings.Join(near, " or ")) + "?"
 	} else if strings.ContainsAny(word, "./") {
 		e.hint = "an address begins with https://"

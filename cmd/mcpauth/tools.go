@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
@@ -73,7 +74,7 @@ func noSuchTool(tool string, tools []mcpclient.Tool) error {
 	for i, t := range tools {
 		names[i] = t.Name
 	}
-	if near := nearest(tool, names); len(near) > 0 {
+	if near := toolargs.Nearest(tool, names); len(near) > 0 {
 		e.Nearest = near[0]
 	}
 	return e

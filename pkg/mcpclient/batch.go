@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
 )
 
 const (
@@ -155,7 +156,7 @@ func parseLine(data []byte, number int) line {
 	if !utf8.Valid(data) {
 		return wrong("it is not UTF-8 text")
 	}
-	if !valid(data) || typeOf(bytes.TrimSpace(data)) != "object" {
+	if !valid(data) || jsonscan.Type(bytes.TrimSpace(data)) != "object" {
 		return wrong(`it is not a JSON object: {"tool": "name", "arguments": {…}}`)
 	}
 	if id := member(data, "id"); id != nil {
@@ -179,7 +180,7 @@ func parseLine(data []byte, number int) line {
 	if l.tool = unquote(tool); l.tool == "" {
 		return wrong(`"tool" is not the name of a tool`)
 	}
-	if l.arguments != nil && typeOf(l.arguments) != "object" {
+	if l.arguments != nil && jsonscan.Type(l.arguments) != "object" {
 		return wrong(`"arguments" is not an object`)
 	}
 	return l

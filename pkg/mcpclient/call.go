@@ -62,13 +62,13 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 	def, live, err := c.definition(ctx, tool, args, false)
 	var object json.RawMessage
 	if err == nil {
-		object, err = args.build(def, !c.NoValidate)
+		object, err = buildArguments(def, args, !c.NoValidate)
 	}
 	var wrong *ArgumentError
 	if errors.As(err, &wrong) && !live {
 		def, _, err = c.definition(ctx, tool, args, true)
 		if err == nil {
-			object, err = args.build(def, !c.NoValidate)
+			object, err = buildArguments(def, args, !c.NoValidate)
 		}
 	}
 	return def, object, err

@@ -14,6 +14,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/toolargs"
 )
 
 // Elicitation is a question of a server. Its text is the server's and not safe to print as it is.
@@ -65,26 +66,11 @@ func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
 
 // fillForm answers a form with values and defaults. One that wants more is declined.
 func fillForm(form, values json.RawMessage) Answer {
-	s := newSchema(form)
-	out := newObject(nil)
-	for _, name := range s.names() {
-		p, _ := s.property(name)
-		if v := member(values, name); v != nil {
-			out.put(name, v)
-		} else if v := p.keyword("default"); v != nil {
-			out.put(name, v)
-		}
-		v, given := out.values[name].(json.RawMessage)
-		if types := p.types(); given && len(types) > 0 && !fits(v, types) {
-			return Answer{Action: "decline", Reason: fmt.Sprintf("%q must be %s", name, types[0])}
-		}
+	content, err := toolargs.Parse(form).Fill(values)
+	if err != nil {
+		return Answer{Action: "decline", Reason: httpx.Text(err.Error(), 300)}
 	}
-	for e := range elements(s.keyword("required")) {
-		if _, ok := out.values[unquote(e)]; !ok {
-			return Answer{Action: "decline", Reason: fmt.Sprintf("it wants %q, for which there is no value", unquote(e))}
-		}
-	}
-	return Answer{Action: "accept", Content: out.raw()}
+	return Answer{Action: "accept", Content: content}
 }
 
 // ask puts one question to the Elicitor.

@@ -14,12 +14,12 @@ func TestFillForm(t *testing.T) {
 		name, form, values string
 		want, reason       string
 	}{
-		{"defaults are not enough", form, "", "", `it wants "name", for which there is no value`},
+		{"defaults are not enough", form, "", "", `name: it is required and has no value`},
 		{"values and defaults", form, `{"name": "Lin"}`, `{"name":"Lin","age":30,"news":false}`, ""},
 		{"a value goes before a default", form, `{"name":"Lin","age":31}`, `{"name":"Lin","age":31,"news":false}`, ""},
 		{"what is not asked for is not told", form, `{"name":"Lin","password":"x"}`, `{"name":"Lin","age":30,"news":false}`, ""},
-		{"of another type", form, `{"name":5}`, "", `"name" must be string`},
-		{"a default of another type", `{"properties":{"a":{"type":"integer","default":"x"}}}`, "", "", `"a" must be integer`},
+		{"of another type", form, `{"name":5}`, "", `name: expected string, got 5`},
+		{"a default of another type", `{"properties":{"a":{"type":"integer","default":"x"}}}`, "", "", `a: expected integer, got "x"`},
 		{"large numbers stay as they are", `{"properties":{"a":{"type":"integer","default":12345678901234567890123}}}`, "", `{"a":12345678901234567890123}`, ""},
 		{"nothing is asked", `{"type":"object","properties":{}}`, `{"a":1}`, `{}`, ""},
 		{"no schema", "", "", `{}`, ""},

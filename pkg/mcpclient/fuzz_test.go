@@ -3,9 +3,7 @@ package mcpclient
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 )
@@ -24,29 +22,6 @@ func FuzzResult(f *testing.F) {
 		for _, b := range r.Content {
 			if b.Broken != nil && b.Data != nil {
 				t.Errorf("%q: a block is broken and has data", data)
-			}
-		}
-	})
-}
-
-// Whatever the schema and the words, the arguments are one JSON object that holds what was given as JSON, or the error says which is wrong.
-func FuzzArguments(f *testing.F) {
-	f.Add(`{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"array","items":{"type":"string"}}},"required":["a"]}`, `{"x":1}`, "a", "1", false)
-	f.Add(`{"$ref":"#/$defs/x","$defs":{"x":{"$ref":"#/$defs/x"}}}`, "", "a.b.c", "[1]", true)
-	f.Add(`{"anyOf":[{"properties":{"a":{"const":1}}}],"additionalProperties":false}`, `{"a":{"b":1}}`, "a.b", "x", false)
-	f.Fuzz(func(t *testing.T, schema, object, name, value string, asJSON bool) {
-		if !valid([]byte(schema)) {
-			return // checked when the list of tools is read
-		}
-		args := Arguments{Object: json.RawMessage(object), Args: []Arg{{Name: name, Value: value, JSON: asJSON}}}
-		for _, validate := range []bool{true, false} {
-			got, err := args.build(Tool{Name: "t", InputSchema: json.RawMessage(schema)}, validate)
-			var wrong *ArgumentError
-			if err != nil && !errors.As(err, &wrong) {
-				t.Fatalf("an error of another type: %v", err)
-			}
-			if err == nil && (!json.Valid(got) || !strings.HasPrefix(string(got), "{")) {
-				t.Errorf("%q %q %q=%q: %q", schema, object, name, value, got)
 			}
 		}
 	})

@@ -11,6 +11,8 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+
+	"mcpauth/internal/jsonscan"
 )
 
 // modernHeaders sets the headers of a request. The caller holds r.mu.
@@ -50,7 +52,7 @@ func mirrorArguments(h http.Header, schema, arguments json.RawMessage, depth int
 
 // headerValue is a scalar as a header has it.
 func headerValue(v json.RawMessage) (string, bool) {
-	switch typeOf(v) {
+	switch jsonscan.Type(v) {
 	case "string":
 		s := unquote(v)
 		if !plainHeader(s) {

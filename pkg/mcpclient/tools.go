@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"mcpauth/internal/toolargs"
 )
 
 // Tool is one tool of a server. All text is the server's and not safe to print as it is.
@@ -199,7 +201,11 @@ func parseTool(raw json.RawMessage) Tool {
 
 // unknownTool is the error for a name that the list lacks.
 func unknownTool(name string, names []string) *ArgumentError {
-	return &ArgumentError{Tool: name, Reason: "the server has no such tool", Nearest: nearest(name, names)}
+	e := &ArgumentError{Tool: name, Reason: "the server has no such tool"}
+	if near := toolargs.Nearest(name, names); len(near) > 0 {
+		e.Nearest = near[0]
+	}
+	return e
 }
 
 // lookUp returns the list as it is remembered, and whether a call with these arguments needs a new one.
@@ -210,9 +216,9 @@ func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
 	case known == eraUnknown:
 		return list, true
 	case list == nil:
-		return list, known == eraModern || a.needSchema() || !c.NoValidate
+		return list, known == eraModern || a.NeedSchema() || !c.NoValidate
 	case known == eraModern:
-		return list, a.needSchema() && !c.fresh(list)
+		return list, a.NeedSchema() && !c.fresh(list)
 	}
 	return list, false
 }

@@ -1,6 +1,4 @@
-// This file finds what a mistyped word may have meant.
-
-package main
+package toolargs
 
 import (
 	"cmp"
@@ -8,33 +6,45 @@ import (
 	"strings"
 )
 
-// nearest returns the known words that a word may have meant, best first: few letters differ, or one begins with the other.
-func nearest(word string, known []string) []string {
+// maxTyped is the length of a name, in characters, that anybody types. Longer ones are not compared.
+const maxTyped = 64
+
+// Nearest returns up to three known names that a mistyped one may have meant, the best first: few letters differ, or one begins with the
+// other.
+func Nearest(name string, known []string) []string {
 	type candidate struct {
-		word     string
+		name     string
 		distance int
 	}
 	var near []candidate
 	for _, k := range known {
-		d := distance(strings.ToLower(word), strings.ToLower(k))
+		if len(near) == 100 {
+			break
+		}
+		d := distance(strings.ToLower(name), strings.ToLower(k))
 		switch {
-		case d <= max(1, min(len(word), len(k))/3):
+		case d <= max(1, min(len(name), len(k))/3):
 			near = append(near, candidate{k, d})
-		case len(word) >= 3 && strings.HasPrefix(strings.ToLower(k), strings.ToLower(word)):
-			near = append(near, candidate{k, len(word) + d})
+		case len(name) >= 3 && len(k) <= maxTyped && strings.HasPrefix(strings.ToLower(k), strings.ToLower(name)):
+			near = append(near, candidate{k, len(name) + d})
 		}
 	}
 	slices.SortStableFunc(near, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
 	var out []string
-	for _, c := range near[:min(3, len(near))] {
-		out = append(out, c.word)
+	for _, c := range near {
+		if !slices.Contains(out, c.name) && len(out) < 3 {
+			out = append(out, c.name)
+		}
 	}
-	return slices.Compact(out)
+	return out
 }
 
 // distance counts the letters to insert, delete, replace or swap with their neighbour to make b of a (optimal string alignment).
 func distance(a, b string) int {
 	s, t := []rune(a), []rune(b)
+	if len(s) > maxTyped || len(t) > maxTyped {
+		return 1 << 20
+	}
 	before, last, row := []int(nil), make([]int, len(t)+1), make([]int, len(t)+1)
 	for j := range last {
 		last[j] = j

@@ -1,0 +1,393 @@
+// Package toolargs makes the arguments of a tool call from what a person types and the tool's input schema. It converts text only if the
+// schema leaves one choice, and never changes JSON that the caller gave. It is pure: it reads no file and asks no server.
+package toolargs
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Arguments of a call. If both kinds are given, they are merged, and Args win.
+type Arguments struct {
+	Object json.RawMessage // the whole object; nil: none
+	Args   []Arg
+}
+
+// Arg is one argument. Its name may be a path of names separated by dots, if the schema has no property of the whole name. Several
+// arguments of one name make an array, if the schema says array.
+type Arg struct {
+	Name  string
+	Value string
+	JSON  bool // Value is JSON and is sent as it is; else it is text, converted if the schema gives the property one other scalar type
+}
+
+// Error says what is wrong with an argument. Its texts quote the schema, which is a server's, and are bounded but not safe to print.
+type Error struct {
+	Argument string // the argument; several are joined by ", "; empty: the whole object
+	Reason   string
+	Nearest  string // a known name or value that is close to the one given, else empty
+}
+
+func (e *Error) Error() string { return strings.TrimPrefix(e.Argument+": "+e.Reason, ": ") }
+
+// NeedSchema reports whether the arguments cannot be made without the tool's schema.
+func (a Arguments) NeedSchema() bool {
+	return slices.ContainsFunc(a.Args, func(x Arg) bool { return !x.JSON || strings.Contains(x.Name, ".") })
+}
+
+// Build makes the arguments object. With validate it refuses what the server must refuse. The error is an *Error.
+func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
+	defer s.lock()()
+	b := builder{root: s.top(), validate: validate && s != nil}
+	whole := bytes.TrimSpace(a.Object)
+	if len(whole) == 0 {
+		whole = []byte("{}")
+	}
+	root := parseObject(whole)
+	if root == nil {
+		return nil, wrong("", "the arguments are not a JSON object")
+	}
+	if err := b.checkObject(root); err != nil {
+		return nil, err
+	}
+	for _, group := range grouped(a.Args) {
+		if err := b.set(root, group); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.checkRequired(root); err != nil {
+		return nil, err
+	}
+	if len(a.Args) == 0 {
+		return whole, nil
+	}
+	return root.raw(), nil
+}
+
+// Fill answers a form with values, or else its defaults: every property of the schema that has one of them. The error says which answer
+// is missing or does not fit.
+func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
+	defer s.lock()()
+	top, given, out := s.top(), parse(values, 1), newObject()
+	for _, name := range top.names() {
+		p, _ := top.property(name)
+		v := given.member(name)
+		if v == nil {
+			v = p.keyword("default")
+		}
+		if v == nil {
+			continue
+		}
+		if err := (builder{validate: true}).check(name, p, v.raw); err != nil {
+			return nil, err
+		}
+		out.put(name, v.raw)
+	}
+	for _, name := range top.required() {
+		if out.values[name] == nil {
+			return nil, wrong(name, "it is required and has no value")
+		}
+	}
+	return out.raw(), nil
+}
+
+// grouped collects arguments of one name, in the order in which names appear first.
+func grouped(args []Arg) [][]Arg {
+	var out [][]Arg
+	at := map[string]int{}
+	for _, a := range args {
+		i, ok := at[a.Name]
+		if !ok {
+			i = len(out)
+			at[a.Name], out = i, append(out, nil)
+		}
+		out[i] = append(out[i], a)
+	}
+	return out
+}
+
+// jsonObject is a JSON object under construction. Its values are either json.RawMessage or *jsonObject.
+type jsonObject struct {
+	names  []string
+	values map[string]any
+}
+
+func newObject() *jsonObject { return &jsonObject{values: map[string]any{}} }
+
+// parseObject returns nil if the text is not a JSON object.
+func parseObject(raw json.RawMessage) *jsonObject {
+	v := parse(raw, 0)
+	if v == nil || kindOf(raw) != object || !json.Valid(raw) {
+		return nil
+	}
+	o := newObject()
+	for i, name := range v.names {
+		o.put(name, v.list[i].raw)
+	}
+	return o
+}
+
+func (o *jsonObject) put(name string, v any) {
+	if _, ok := o.values[name]; !ok {
+		o.names = append(o.names, name)
+	}
+	o.values[name] = v
+}
+
+func (o *jsonObject) raw() json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, name := range o.names {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(quote(name))
+		b.WriteByte(':')
+		switch v := o.values[name].(type) {
+		case *jsonObject:
+			b.Write(v.raw())
+		case json.RawMessage:
+			b.Write(v)
+		}
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
+
+// builder makes one arguments object.
+type builder struct {
+	root     schema
+	validate bool
+}
+
+func wrong(argument, format string, a ...any) *Error {
+	return &Error{Argument: argument, Reason: fmt.Sprintf(format, a...)}
+}
+
+// checkObject refuses members of the whole object that the server must refuse: a value that the schema does not allow, or a name that it
+// forbids. Names that the schema does not mention are sent, because objects are often made by programs.
+func (b builder) checkObject(o *jsonObject) error {
+	if !b.validate {
+		return nil
+	}
+	forbids, _ := b.root.forbids()
+	for _, name := range o.names {
+		p, ok := b.root.property(name)
+		switch {
+		case ok:
+			if err := b.check(name, p, o.values[name].(json.RawMessage)); err != nil {
+				return err
+			}
+		case forbids:
+			return unknown(nil, name, b.root)
+		}
+	}
+	return nil
+}
+
+// checkRequired refuses a call that lacks required arguments. Those with a default may be left out: some generators of schemas list them
+// as required nevertheless.
+func (b builder) checkRequired(o *jsonObject) error {
+	if !b.validate {
+		return nil
+	}
+	missing := map[string]bool{}
+	for _, name := range b.root.required() {
+		if p, _ := b.root.property(name); o.values[name] == nil && p.keyword("default") == nil {
+			missing[name] = true
+		}
+	}
+	names := slices.Sorted(maps.Keys(missing))
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return wrong(names[0], "a required argument is missing")
+	}
+	return wrong(strings.Join(names, ", "), "required arguments are missing")
+}
+
+// check refuses a value that the schema does not allow. null is accepted everywhere, because servers take it for "not given".
+func (b builder) check(name string, s schema, raw json.RawMessage) error {
+	k := s.kinds()
+	switch kind := kindOf(raw); {
+	case !b.validate || kind == null:
+		return nil
+	case kind&k == 0:
+		return wrong(name, "expected %s, got %s", k&^null, cut(string(raw)))
+	case kind&scalar == 0 || s.admits(&value{raw: raw}):
+		return nil
+	}
+	var texts, names []string
+	for _, e := range s.choices() {
+		texts = append(texts, string(e.raw))
+		if kindOf(e.raw) == text {
+			names = append(names, e.text())
+		}
+	}
+	if len(texts) == 0 {
+		return nil // parts of the schema contradict each other
+	}
+	e := wrong(name, "%s is not one of %s", cut(string(raw)), strings.Join(texts, ", "))
+	if near := Nearest((&value{raw: raw}).text(), names); len(near) > 0 {
+		e.Nearest = near[0]
+	}
+	return e
+}
+
+// set puts the arguments of one name in their place.
+func (b builder) set(root *jsonObject, group []Arg) error {
+	name := group[0].Name
+	path, s, err := b.path(name)
+	if err != nil {
+		return err
+	}
+	v, err := b.value(s, group)
+	if err != nil {
+		return err
+	}
+	o := root
+	for i, part := range path[:len(path)-1] {
+		switch inner := o.values[part].(type) {
+		case json.RawMessage:
+			nested := parseObject(inner)
+			if nested == nil {
+				return wrong(name, "%q is given as %s, which holds no names", strings.Join(path[:i+1], "."), cut(string(inner)))
+			}
+			o.put(part, nested)
+		case nil:
+			o.put(part, newObject())
+		}
+		o = o.values[part].(*jsonObject)
+	}
+	last := path[len(path)-1]
+	if _, ok := o.values[last].(*jsonObject); ok && kindOf(v) != object {
+		return wrong(name, "it is given as a value and by names below it")
+	}
+	o.put(last, v)
+	return nil
+}
+
+// path takes a name apart: at each level the longest part that the schema has as a property, else what stands before the first dot.
+func (b builder) path(name string) ([]string, schema, error) {
+	var path []string
+	for s, rest := b.root, name; ; {
+		part, p, known := longest(s, rest)
+		switch {
+		case known:
+		case b.validate && s.closed():
+			return nil, s, unknown(path, rest, s)
+		default:
+			p = s.additional()
+			if p.kinds()&object != 0 {
+				part, _, _ = strings.Cut(rest, ".")
+			}
+		}
+		if part == "" || rest[len(part):] == "." {
+			return nil, s, wrong(name, "a part of the name is empty")
+		}
+		path = append(path, part)
+		if len(part) == len(rest) {
+			return path, p, nil
+		}
+		if k := p.kinds(); k&object == 0 {
+			above := strings.Join(path, ".")
+			return nil, s, wrong(name, "%q is of type %s, which holds no names: write it as JSON, %s:=…", above, k&^null, above)
+		}
+		s, rest = p, rest[len(part)+1:]
+	}
+}
+
+// longest returns the longest beginning of a name that is a property, up to a dot or the end; else the whole name.
+func longest(s schema, name string) (part string, p schema, known bool) {
+	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end], '.') {
+		if p, known := s.property(name[:end]); known {
+			return name[:end], p, true
+		}
+	}
+	return name, p, false
+}
+
+// unknown is the error for a name that the schema, which is at the end of path, does not have.
+func unknown(path []string, name string, s schema) *Error {
+	prefix := strings.Join(append(path, ""), ".")
+	e := wrong(prefix+name, "the tool has no such argument")
+	if near := Nearest(name, s.names()); len(near) > 0 {
+		e.Nearest = prefix + near[0]
+	}
+	return e
+}
+
+// value makes the value of the arguments of one name.
+func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
+	k, name := s.kinds(), group[0].Name
+	switch {
+	case len(group) == 1 && (group[0].JSON || k&^null != array):
+		return b.one(s, group[0])
+	case k == anything || k&array == 0:
+		return nil, wrong(name, "it is given %d times, and the tool's schema does not call it an array", len(group))
+	}
+	items := s.items()
+	var out bytes.Buffer
+	for i, a := range group {
+		if !a.JSON && (strings.HasPrefix(a.Value, "[") || a.Value == "null" && k&null != 0) {
+			return nil, wrong(name, "%s may be meant as JSON or as text: write it as JSON, %s:=…", cut(a.Value), name)
+		}
+		v, err := b.one(items, a)
+		if err != nil {
+			return nil, err
+		}
+		out.WriteByte("[,"[min(i, 1)])
+		out.Write(v)
+	}
+	out.WriteByte(']')
+	return out.Bytes(), nil
+}
+
+// one converts a single argument.
+func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
+	if a.JSON {
+		v := json.RawMessage(strings.TrimSpace(a.Value))
+		if !json.Valid(v) {
+			return nil, wrong(a.Name, "its value is not JSON")
+		}
+		return v, b.check(a.Name, s, v)
+	}
+	v, reason := convert(a.Value, s)
+	if reason != "" && b.validate {
+		return nil, wrong(a.Name, "%s, got %q", reason, cut(a.Value))
+	}
+	return v, b.check(a.Name, s, v)
+}
+
+// convert makes JSON of text: a value of the schema's type if that is one scalar type other than string, else a string. The word null
+// is null if the schema allows null and not that string. The reason says why the text is not of the schema's type; the value is a string
+// then.
+func convert(word string, s schema) (v json.RawMessage, reason string) {
+	k := s.kinds()
+	if word == "null" && k&null != 0 && (k&text == 0 || !s.admits(&value{raw: quote(word)})) {
+		return json.RawMessage(word), ""
+	}
+	fits, reason := false, "expected "+(k&^null).String()
+	switch k & scalar {
+	case boolean:
+		fits, reason = word == "true" || word == "false", "expected true or false"
+	case integer:
+		fits = isNumber(word) && isInteger(word)
+	case number, fraction:
+		fits = isNumber(word)
+	default:
+		if k&text != 0 {
+			return quote(word), ""
+		}
+		reason += " (write it as JSON)"
+	}
+	if fits {
+		return json.RawMessage(word), ""
+	}
+	return quote(word), reason
+}

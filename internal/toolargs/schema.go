@@ -1,0 +1,382 @@
+package toolargs
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Schema is a parsed JSON Schema (2020-12). It is read as far as arguments need: which properties there are, their types and their
+// allowed values. References to other documents are not fetched; nothing is known of what they describe (MCP 2026-07-28, JSON Schema
+// Usage). Every part is looked at once however often it is referred to, so the time is proportional to the size of the schema.
+//
+// A Schema may be used by several goroutines. The nil Schema allows everything.
+type Schema struct {
+	root *value
+
+	mu       sync.Mutex // guards what follows
+	kinds    map[*value]kinds
+	flat     map[*value]*properties
+	resolved map[*value]*value
+}
+
+// Parse reads a schema. It never fails: the server has the last word about arguments, so what makes no sense allows everything.
+func Parse(raw json.RawMessage) *Schema {
+	return &Schema{root: parse(raw, maxDepth), kinds: map[*value]kinds{}, flat: map[*value]*properties{}, resolved: map[*value]*value{}}
+}
+
+// schema is a place within a Schema. Several alternatives stand for a property that several parts of a oneOf describe. Without any,
+// nothing is known.
+type schema struct {
+	doc *Schema
+	any []*value
+}
+
+func (s *Schema) top() schema {
+	if s == nil || s.root == nil {
+		return schema{doc: s}
+	}
+	return schema{s, []*value{s.root}}
+}
+
+// lock guards the memory of a Schema. It returns the function that unlocks it.
+func (s *Schema) lock() func() {
+	if s == nil {
+		return func() {}
+	}
+	s.mu.Lock()
+	return s.mu.Unlock
+}
+
+// target returns what a $ref points to, nil if that is not in this document.
+func (s *Schema) target(v *value) *value {
+	ref := v.member("$ref")
+	if ref == nil {
+		return nil
+	}
+	if known, ok := s.resolved[ref]; ok {
+		return known
+	}
+	path, ok := strings.CutPrefix(ref.text(), "#")
+	to := s.root
+	switch {
+	case !ok || path != "" && path[0] != '/':
+		to = nil
+	case path != "":
+		for part := range strings.SplitSeq(path[1:], "/") {
+			to = to.child(part)
+		}
+	}
+	s.resolved[ref] = to
+	return to
+}
+
+// self returns a schema and what it refers to, at any number of removes.
+func (s *Schema) self(v *value) []*value {
+	var all []*value
+	for ; v != nil && !slices.Contains(all, v) && len(all) < 100; v = s.target(v) {
+		all = append(all, v)
+	}
+	return all
+}
+
+// parts returns the schemas of the keyword, which holds a list of them.
+func parts(v *value, keyword string) []*value { return v.member(keyword).elements() }
+
+// kindsOf returns the types that a schema allows. Within a cycle nothing is known, which allows everything.
+func (s *Schema) kindsOf(v *value) kinds {
+	if k, ok := s.kinds[v]; ok {
+		return k
+	}
+	s.kinds[v] = anything
+	k := ownKinds(v)
+	if to := s.target(v); to != nil {
+		k &= s.kindsOf(to)
+	}
+	for _, part := range parts(v, "allOf") {
+		k &= s.kindsOf(part)
+	}
+	for _, keyword := range []string{"anyOf", "oneOf"} {
+		var union kinds
+		for _, part := range parts(v, keyword) {
+			union |= s.kindsOf(part)
+		}
+		if union != 0 {
+			k &= union
+		}
+	}
+	if k == 0 { // a contradiction, which is for the server to resolve
+		k = anything
+	}
+	s.kinds[v] = k
+	return k
+}
+
+// ownKinds returns the types that the schema's own keywords allow.
+func ownKinds(v *value) kinds {
+	k := kinds(anything)
+	if t := v.member("type"); t != nil {
+		union := kinds(0)
+		for _, each := range append([]*value{t}, t.elements()...) {
+			if name := each.text(); name != "" {
+				union |= namedKind(name)
+			}
+		}
+		k &= union
+	}
+	if listed := listed(v); len(listed) > 0 {
+		union := kinds(0)
+		for _, each := range listed {
+			union |= kindOf(each.raw)
+		}
+		k &= union
+	}
+	return k
+}
+
+// listed returns the values of const or enum.
+func listed(v *value) []*value {
+	if c := v.member("const"); c != nil {
+		return []*value{c}
+	}
+	return v.member("enum").elements()
+}
+
+// kinds returns the types that any of the alternatives allows.
+func (s schema) kinds() kinds {
+	if len(s.any) == 0 {
+		return anything
+	}
+	var k kinds
+	for _, v := range s.any {
+		k |= s.doc.kindsOf(v)
+	}
+	return k
+}
+
+// admits reports whether the schema allows a value by its type and by the values that it lists. It follows composition, not properties.
+func (s schema) admits(x *value) bool {
+	known := map[*value]bool{}
+	var admits func(v *value) bool
+	admits = func(v *value) bool {
+		if ok, seen := known[v]; seen {
+			return ok
+		}
+		known[v] = true // within a cycle
+		listed := listed(v)
+		ok := ownKinds(v)&kindOf(x.raw) != 0 && (len(listed) == 0 || slices.ContainsFunc(listed, func(e *value) bool { return equal(e, x) }))
+		if to := s.doc.target(v); ok && to != nil {
+			ok = admits(to)
+		}
+		for _, part := range parts(v, "allOf") {
+			ok = ok && admits(part)
+		}
+		for _, keyword := range []string{"anyOf", "oneOf"} {
+			if all := parts(v, keyword); ok && len(all) > 0 {
+				ok = slices.ContainsFunc(all, admits)
+			}
+		}
+		known[v] = ok
+		return ok
+	}
+	return len(s.any) == 0 || slices.ContainsFunc(s.any, admits)
+}
+
+// walk visits the schemas that a schema is composed of, each once, itself first, as far as visit returns true.
+func (s schema) walk(visit func(*value) bool) {
+	seen := map[*value]bool{}
+	more := true
+	var walk func(v *value)
+	walk = func(v *value) {
+		if v == nil || seen[v] || !more {
+			return
+		}
+		seen[v] = true
+		if more = visit(v); !more {
+			return
+		}
+		walk(s.doc.target(v))
+		for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
+			for _, part := range parts(v, keyword) {
+				if walk(part); !more {
+					return
+				}
+			}
+		}
+	}
+	for _, v := range s.any {
+		walk(v)
+	}
+}
+
+// choices returns the values that the schema lists. The walk is bounded because it is repeated for every property that is shown.
+func (s schema) choices() []*value {
+	const most = 50
+	var out []*value
+	steps := 0
+	s.walk(func(v *value) bool {
+		out = append(out, listed(v)...)
+		steps++
+		return steps < most && len(out) < most
+	})
+	return out[:min(len(out), most)]
+}
+
+// properties are the properties of a schema, including those of the schemas that it is composed of.
+type properties struct {
+	names []string
+	named map[string][]*value
+}
+
+// properties collects the properties once per schema.
+func (s *Schema) properties(v *value) *properties {
+	if p := s.flat[v]; p != nil {
+		return p
+	}
+	p := &properties{named: map[string][]*value{}}
+	schema{s, []*value{v}}.walk(func(part *value) bool {
+		if all := part.member("properties"); all != nil {
+			for i, name := range all.names {
+				if p.named[name] == nil {
+					p.names = append(p.names, name)
+				}
+				p.named[name] = append(p.named[name], all.list[i])
+			}
+		}
+		return true
+	})
+	s.flat[v] = p
+	return p
+}
+
+// property returns the schema of a property.
+func (s schema) property(name string) (schema, bool) {
+	p := schema{doc: s.doc}
+	for _, v := range s.any {
+		p.any = append(p.any, s.doc.properties(v).named[name]...)
+	}
+	return p, len(p.any) > 0
+}
+
+// names returns the names of all properties.
+func (s schema) names() []string {
+	var names []string
+	for _, v := range s.any {
+		names = append(names, s.doc.properties(v).names...)
+	}
+	return names
+}
+
+// items returns the schema of an array's elements, also if the array is one of several alternatives.
+func (s schema) items() schema { return s.below("items") }
+
+// additional returns the schema of properties that the schema does not name.
+func (s schema) additional() schema { return s.below("additionalProperties") }
+
+func (s schema) below(keyword string) schema {
+	out := schema{doc: s.doc}
+	s.walk(func(v *value) bool {
+		if below := v.member(keyword); below != nil && below.raw[0] == '{' {
+			out.any = append(out.any, below)
+		}
+		return true
+	})
+	return out
+}
+
+// composing are the keywords that may allow properties beyond "properties".
+var composing = []string{"allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"}
+
+// forbids reports whether the schema forbids properties that it does not name, and names whether it says nothing about them.
+func (s schema) forbids() (forbids, silent bool) {
+	silent = true
+	for _, v := range s.any {
+		for _, v := range s.doc.self(v) {
+			if slices.ContainsFunc(composing, func(k string) bool { return v.member(k) != nil }) {
+				return false, false
+			}
+			if a := v.member("additionalProperties"); a != nil {
+				silent = false
+				forbids = string(a.raw) == "false"
+			}
+		}
+	}
+	return forbids, silent
+}
+
+// closed reports whether a name that the schema does not list is likely a mistake: it forbids others, or lists some and says nothing
+// about others.
+func (s schema) closed() bool {
+	forbids, silent := s.forbids()
+	return forbids || silent && len(s.names()) > 0
+}
+
+// required returns the names of the required properties.
+func (s schema) required() []string {
+	var names []string
+	for _, v := range s.any {
+		for _, v := range s.doc.self(v) {
+			for _, e := range v.member("required").elements() {
+				names = append(names, e.text())
+			}
+		}
+	}
+	return names
+}
+
+// keyword returns the first value of a keyword, in the schema or in what it refers to, or nil.
+func (s schema) keyword(name string) *value {
+	for _, v := range s.any {
+		for _, v := range s.doc.self(v) {
+			if found := v.member(name); found != nil {
+				return found
+			}
+		}
+	}
+	return nil
+}
+
+// Property describes one argument of a tool.
+type Property struct {
+	Name        string
+	Required    bool
+	Types       string // "integer", "string or null"; "any" if the schema does not say
+	JSON        bool   // text is not converted to what the schema asks for
+	Description string // the beginning
+	Default     json.RawMessage
+	Enum        []json.RawMessage // the first fifty
+}
+
+// Properties lists the arguments of a tool, required ones first, in the order of the schema.
+func (s *Schema) Properties() []Property {
+	defer s.lock()()
+	top := s.top()
+	var required, optional []Property
+	needed, descriptions := map[string]bool{}, map[*value]string{}
+	for _, name := range top.required() {
+		needed[name] = true
+	}
+	for _, name := range top.names() {
+		p, _ := top.property(name)
+		k := p.kinds()
+		d := p.keyword("description")
+		if _, ok := descriptions[d]; !ok { // many properties may refer to the same one
+			descriptions[d] = d.beginning()
+		}
+		out := Property{Name: name, Required: needed[name], Types: k.String(), JSON: k == anything || k&scalar == 0 || k&scalar == boolean|integer,
+			Description: descriptions[d]}
+		if d := p.keyword("default"); d != nil {
+			out.Default = d.raw
+		}
+		for _, e := range p.choices() {
+			out.Enum = append(out.Enum, e.raw)
+		}
+		if out.Required {
+			required = append(required, out)
+		} else {
+			optional = append(optional, out)
+		}
+	}
+	return append(required, optional...)
+}
