@@ -208,7 +208,8 @@ func (p *program) mcp(t flow.Target, authorize *flow.Handler) (*mcpclient.Client
 	if err != nil {
 		return nil, err
 	}
-	m := &mcpclient.Client{URL: t.URL, Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile}
+	m := &mcpclient.Client{URL: t.URL, Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets,
+		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.warn("%s", s) }}
 	if authorize != nil {
 		m.Auth = authorize
 	}

@@ -50,7 +50,9 @@ func (p *program) headerValue(name, value string) (string, error) {
 		if err != nil {
 			return "", &configError{message: fmt.Sprintf("--header %s: %v", harmless(name), err)}
 		}
-		return strings.TrimRight(string(data), "\r\n"), nil
+		text := strings.TrimRight(string(data), "\r\n")
+		p.secrets = append(p.secrets, text)
+		return text, nil
 	case strings.HasPrefix(value, "$"):
 		return p.variable("--header "+harmless(name), value[1:])
 	}

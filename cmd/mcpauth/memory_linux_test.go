@@ -64,8 +64,8 @@ func TestMemoryOfSmallAnswer(t *testing.T) {
 	if err := m.Set("mcp:method=DELETE,delay=1m"); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the first call finds out what there is, the second knows
-		p := m.prepare(t, "call", "SERVER", "echo", "text=x")
+	for range 2 {
+		p := m.prepare(t, "call", "SERVER", "echo", "text=x", "--no-cache")
 		p.Stdout = nil
 		out, err := p.StdoutPipe()
 		if err != nil {

@@ -52,15 +52,15 @@ func (k Keep) Load() *Session {
 	return s
 }
 
-// Replace keeps a session in place of one that the server has lost, nil if there was none. It returns the session that is kept now: that of
-// another process if one was faster, and nil if none can be kept. The caller ends its own if it is another one.
-func (k Keep) Replace(ctx context.Context, lost, opened *Session) *Session {
+// Put keeps a session unless another process was faster. It returns the session that is kept now, nil if none can be kept. The caller ends
+// its own if it is another one.
+func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	unlock, err := k.lock(ctx)
 	if err != nil {
 		return nil
 	}
 	defer unlock()
-	if now := k.Load(); now != nil && (lost == nil || !now.same(lost)) {
+	if now := k.Load(); now != nil {
 		return now
 	}
 	data, err := json.Marshal(kept{keptFormat, k.URL, opened.Version, opened.ID})
@@ -70,7 +70,7 @@ func (k Keep) Replace(ctx context.Context, lost, opened *Session) *Session {
 	return opened
 }
 
-// Forget removes a session that is of no more use, unless another process has replaced it.
+// Forget removes a session that the server has lost, unless another process has replaced it.
 func (k Keep) Forget(ctx context.Context, s *Session) {
 	unlock, err := k.lock(ctx)
 	if err != nil {

@@ -21,7 +21,7 @@ func TestOneSessionIsKept(t *testing.T) {
 	var all sync.WaitGroup
 	for _, id := range strings.Fields("a b c d e f g h") {
 		all.Go(func() {
-			s := k.Replace(t.Context(), nil, &Session{Version: "2025-11-25", ID: id})
+			s := k.Put(t.Context(), &Session{Version: "2025-11-25", ID: id})
 			mu.Lock()
 			defer mu.Unlock()
 			kept[s.ID]++
@@ -40,16 +40,14 @@ func TestOneSessionIsKept(t *testing.T) {
 func TestKeptSessionIsReplaced(t *testing.T) {
 	k := keep(t)
 	lost, first, second := &Session{Version: "2025-11-25", ID: "lost"}, &Session{Version: "2025-11-25", ID: "1"}, &Session{Version: "2025-11-25", ID: "2"}
-	k.Replace(t.Context(), nil, lost)
-	if got := k.Replace(t.Context(), lost, first); got != first {
+	k.Put(t.Context(), lost)
+	k.Forget(t.Context(), lost)
+	if got := k.Put(t.Context(), first); got != first {
 		t.Errorf("replaced by %+v", got)
 	}
-	if got := k.Replace(t.Context(), lost, second); got.ID != "1" {
-		t.Errorf("then by %+v", got)
-	}
 	k.Forget(t.Context(), lost)
-	if k.Load() == nil {
-		t.Error("the session of another process is forgotten")
+	if got := k.Put(t.Context(), second); got.ID != "1" {
+		t.Errorf("then by %+v", got)
 	}
 	k.Forget(t.Context(), first)
 	if k.Load() != nil {
@@ -61,7 +59,7 @@ func TestKeptSessionIsReplaced(t *testing.T) {
 func TestKeptSessionIsDamaged(t *testing.T) {
 	k := keep(t)
 	good := &Session{Version: "2025-11-25", ID: "1"}
-	k.Replace(t.Context(), nil, good)
+	k.Put(t.Context(), good)
 	whole, err := os.ReadFile(k.Path)
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +87,7 @@ func TestKeptSessionIsDamaged(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
-	if got := k.Replace(t.Context(), nil, good); got != nil {
+	if got := k.Put(t.Context(), good); got != nil {
 		t.Errorf("kept %+v where nothing can be written", got)
 	}
 }

@@ -117,7 +117,7 @@ func (o Outcome) Next(tried Tried, safe bool) Step {
 		return Reopen
 	case o.Reason == HeaderMismatch && tried.Refetch == 0:
 		return Refetch
-	case o.Reason == UnsupportedVersion && tried.Switch == 0:
+	case o.Reason == UnsupportedVersion && tried.Switch < 2: // a server may have become another one since its revision was learned
 		return Switch
 	}
 	return Deliver

@@ -66,7 +66,7 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 		if got := o.Next(Tried{}, true); got != tt.safe {
 			t.Errorf("%s: step %d if it does no harm, expected %d", tt.name, got, tt.safe)
 		}
-		if got := o.Next(Tried{Again: 1, Reopen: 1, Refetch: 1, Switch: 1}, true); got != tt.afterward {
+		if got := o.Next(Tried{Again: 1, Reopen: 1, Refetch: 1, Switch: 2}, true); got != tt.afterward {
 			t.Errorf("%s: step %d after that, expected %d", tt.name, got, tt.afterward)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// closeTimeout bounds what is sent when nobody waits for an answer any more.
-const closeTimeout = 5 * time.Second
+// closeTimeout bounds what is sent when nobody waits for an answer any more: a command ends within two seconds of an interrupt.
+const closeTimeout = 800 * time.Millisecond
 
 // Legacy are the revisions with sessions, the newest first.
 var Legacy = []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"}
@@ -104,7 +104,7 @@ func (s *Session) valid() error {
 	return nil
 }
 
-// End ends a session: DELETE, or the end of its stream. A server that kept nothing is not asked. It takes at most five seconds.
+// End ends a session: DELETE, or the end of its stream. A server that kept nothing is not asked. It takes less than a second.
 func (l *Link) End(s *Session) {
 	s.ending.Do(func() {
 		if s.events != nil {

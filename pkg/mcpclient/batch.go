@@ -1,6 +1,3 @@
-// This file makes many calls over one client: one line of JSON each, some at a time. No more is read than is being worked on, so that
-// a producer is slowed down to the speed of the server, and of whoever reads the results.
-
 package mcpclient
 
 import (
@@ -136,7 +133,7 @@ func (c *Client) callLine(ctx context.Context, l line, limit time.Duration) (Res
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Raw: raw, IsError: string(member(raw, "isError")) == "true"}, nil
+	return Result{Raw: raw, IsError: string(jsonscan.Member(raw, "isError")) == "true"}, nil
 }
 
 // line is one line of a batch.
@@ -156,15 +153,15 @@ func parseLine(data []byte, number int) line {
 	if !utf8.Valid(data) {
 		return wrong("it is not UTF-8 text")
 	}
-	if !valid(data) || jsonscan.Type(bytes.TrimSpace(data)) != "object" {
+	if !jsonscan.Valid(data) || jsonscan.Type(bytes.TrimSpace(data)) != "object" {
 		return wrong(`it is not a JSON object: {"tool": "name", "arguments": {…}}`)
 	}
-	if id := member(data, "id"); id != nil {
+	if id := jsonscan.Member(data, "id"); id != nil {
 		l.id = id
 	}
 	seen := map[string]bool{}
 	var tool json.RawMessage
-	for name, v := range members(data) {
+	for name, v := range jsonscan.Members(data) {
 		switch {
 		case seen[name]:
 			return wrong("it has two members %q", httpx.Text(name, 60))
@@ -177,7 +174,7 @@ func parseLine(data []byte, number int) line {
 		}
 		seen[name] = true
 	}
-	if l.tool = unquote(tool); l.tool == "" {
+	if l.tool = jsonscan.Unquote(tool); l.tool == "" {
 		return wrong(`"tool" is not the name of a tool`)
 	}
 	if l.arguments != nil && jsonscan.Type(l.arguments) != "object" {

@@ -1,19 +1,20 @@
-// This file remembers servers between processes: their era and version, and their tools for as long as they allow (2026-07-28, Caching;
-// Versioning: the era "may be persisted across restarts"). One file per server and login. A cache that is damaged, foreign or unwritable is
-// no cache: it never makes a call fail.
-
 package mcpclient
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
 )
 
 const (
@@ -47,38 +48,37 @@ type cacheHeader struct {
 	Pages    []int     `json:"pages"` // bytes of each
 }
 
-// server returns what is known of the server. The caller holds c.mu.
-func (c *Client) server() *memory {
-	if c.memory == nil {
-		c.memory = &memory{}
-		if data, ok := c.readCache(); ok {
-			c.memory = decodeCache(data, c.URL, c.clock())
-		}
+// load reads what is known of the server, for one login.
+func (c *Client) load(grant string) *memory {
+	if data, ok := c.readCache(c.file(grant, ".mcp")); ok {
+		return decodeCache(data, c.URL, c.clock())
 	}
-	return c.memory
+	return &memory{}
 }
 
-// learn records the server's era.
+// learn records the server's era. That of a legacy server keeps the time of the last proof: after legacyKnown the server is asked
+// again whether it is a modern one.
 func (c *Client) learn(e era, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.server()
-	m.dirty = m.dirty || m.era != e || m.version != version || c.clock().Sub(m.learned) > legacyFresh
-	m.era, m.version, m.learned = e, version, c.clock()
+	m := c.memory
+	if m.era == e && m.version == version && (e != eraModern || c.clock().Sub(m.learned) < legacyKnown) {
+		return
+	}
+	m.era, m.version, m.learned, m.dirty = e, version, c.clock(), true
 }
 
 // known returns the server's era as far as it is proved.
 func (c *Client) known() era {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.server().era
+	return c.memory.era
 }
 
-func (c *Client) readCache() ([]byte, bool) {
+func (c *Client) readCache(name string) ([]byte, bool) {
 	if c.CacheDir == "" || c.NoCache {
 		return nil, false
 	}
-	name := c.cacheFile()
 	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || info.Size() > maxCache {
 		return nil, false
 	}
@@ -105,7 +105,7 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 	}
 	var pages []json.RawMessage
 	for _, n := range h.Pages {
-		if n < 0 || n > len(rest) || !valid(rest[:n]) {
+		if n < 0 || n > len(rest) || !jsonscan.Valid(rest[:n]) {
 			return m
 		}
 		pages = append(pages, rest[:n:n])
@@ -131,41 +131,32 @@ func encodeCache(m *memory, url string) []byte {
 	return append(append(line, '\n'), pages...)
 }
 
-// save writes the file, where there is something new.
+// save writes the file if there is something new. What was learned for another login than the present one is not written.
 func (c *Client) save() {
+	grant, err := c.login(c.life)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.CacheDir == "" || c.NoCache || c.memory == nil || !c.memory.dirty {
+	if c.CacheDir == "" || c.NoCache || c.memory == nil || err != nil || !c.memory.dirty && grant == c.grant {
 		return
+	}
+	m := *c.memory
+	if m.list != nil && (m.list.partial || m.list.grant != grant) {
+		m.list = nil
 	}
 	c.memory.dirty = false
-	if c.memory.era == eraUnknown {
-		_ = os.Remove(c.cacheFile())
+	name := c.file(grant, ".mcp")
+	if m.era == eraUnknown {
+		_ = os.Remove(name)
 		return
 	}
-	if data := encodeCache(c.memory, c.URL); len(data) <= maxCache {
-		writeCache(c.cacheFile(), data)
+	if data := encodeCache(&m, c.URL); len(data) <= maxCache {
+		_ = mcphttp.WriteFile(name, data) // a cache that cannot be written is none
 		c.prune()
 	}
 }
 
-// writeCache replaces the file in one step, so that nobody reads half of it. It is not forced to the disk: what is lost is asked again.
-func writeCache(name string, data []byte) {
-	dir := filepath.Dir(name)
-	if os.MkdirAll(dir, 0o700) != nil {
-		return
-	}
-	f, err := os.CreateTemp(dir, ".new-*") // mode 0600
-	if err != nil {
-		return
-	}
-	_, err = f.Write(data)
-	if closed := f.Close(); err != nil || closed != nil || os.Rename(f.Name(), name) != nil {
-		_ = os.Remove(f.Name())
-	}
-}
-
-// prune removes files that nobody has written for long: a static token that changes every hour has a file of its own each time.
+// prune removes files that nobody has written for long, and those of versions before there was one per login: a static token that changes
+// every hour has a file of its own each time.
 func (c *Client) prune() {
 	entries, err := os.ReadDir(c.CacheDir)
 	if err != nil {
@@ -173,33 +164,80 @@ func (c *Client) prune() {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		ours := strings.HasPrefix(e.Name(), ".new-") || strings.HasSuffix(e.Name(), ".mcp")
-		if err == nil && ours && info.Mode().IsRegular() && c.clock().Sub(info.ModTime()) > cacheExpiry {
-			_ = os.Remove(filepath.Join(c.CacheDir, e.Name()))
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		name, age := e.Name(), c.clock().Sub(info.ModTime())
+		ours := strings.HasPrefix(name, ".new-") || strings.HasSuffix(name, ".mcp") || strings.HasSuffix(name, ".session")
+		if ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-") {
+			_ = os.Remove(filepath.Join(c.CacheDir, name))
 		}
 	}
 }
 
-// cacheFile is the file of this server for this login. A list may be private to the authorization it was asked with, so everything that
-// authorizes is part of the name (Caching, Cache Scope Field).
-func (c *Client) cacheFile() string {
+// file is a file of one login. A list may be private to the authorization it was asked with, so everything that authorizes is part of the
+// name (Caching, Cache Scope Field); nothing is shared between logins, not even what a server calls public. The first part of the name
+// is that of all logins under this name, see Forget.
+func (c *Client) file(grant, suffix string) string {
+	words := []string{grant}
+	for _, name := range slices.Sorted(maps.Keys(c.Header)) {
+		words = append(append(words, name), c.Header[name]...)
+	}
+	return filepath.Join(c.CacheDir, shortHash(c.URL, c.CacheKey)+"-"+shortHash(words...)+suffix)
+}
+
+func shortHash(words ...string) string {
 	h := sha256.New()
-	add := func(s string) {
-		h.Write([]byte(s))
+	for _, w := range words {
+		h.Write([]byte(w))
 		h.Write([]byte{0})
 	}
-	add(c.URL)
-	add(c.CacheKey)
-	names := make([]string, 0, len(c.Header))
-	for name := range c.Header {
-		names = append(names, name)
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// files are those of all logins under the name of this client.
+func (c *Client) files(suffix string) []string {
+	if c.CacheDir == "" {
+		return nil
 	}
-	slices.Sort(names)
-	for _, name := range names {
-		add(name)
-		for _, v := range c.Header[name] {
-			add(v)
+	list, _ := filepath.Glob(filepath.Join(c.CacheDir, shortHash(c.URL, c.CacheKey)+"-*"+suffix))
+	return list
+}
+
+// Forget ends the kept session of the login and removes everything that is remembered under its name. It is called before the login ends,
+// because the server wants its token to end the session; it begins no authorization.
+func (c *Client) Forget(ctx context.Context) {
+	if c.prepare(ctx) == nil {
+		if keep, ok := c.keep(); ok {
+			if s := keep.Load(); s != nil {
+				c.link.End(s)
+			}
 		}
 	}
-	return filepath.Join(c.CacheDir, hex.EncodeToString(h.Sum(nil)[:16])+".mcp")
+	for _, name := range c.files("") {
+		_ = os.Remove(name)
+	}
+}
+
+// KnownTools returns the tools that an earlier run of this login saw, however long ago; none if nothing is remembered. It sends nothing
+// and reads no credential: completion in a shell uses it.
+func (c *Client) KnownTools() []Tool {
+	c.init()
+	newest, at := "", time.Time{}
+	for _, name := range c.files(".mcp") {
+		if info, err := os.Stat(name); err == nil && info.ModTime().After(at) {
+			newest, at = name, info.ModTime()
+		}
+	}
+	data, ok := c.readCache(newest)
+	if !ok {
+		return nil
+	}
+	var out []Tool
+	if list := decodeCache(data, c.URL, c.clock()).list; list != nil {
+		for t := range list.tools() {
+			out = append(out, parseTool(t))
+		}
+	}
+	return out
 }

@@ -1,19 +1,17 @@
-// This file answers the questions that a server asks during a call (MCP, Elicitation; 2026-07-28, Multi Round-Trip Requests). In the modern
-// era they come in place of a result, in earlier ones as requests of the server on the stream of the call.
-
 package mcpclient
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
 	"mcpauth/internal/toolargs"
 )
 
@@ -76,9 +74,6 @@ func fillForm(form, values json.RawMessage) Answer {
 // ask puts one question to the Elicitor.
 func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 	e.Server = c.place()
-	if e.Mode == "" {
-		e.Mode = "form"
-	}
 	elicit := c.Elicit
 	if elicit == nil {
 		elicit = Policy{}.Elicit
@@ -97,71 +92,95 @@ func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 	return elicit(ctx, e)
 }
 
-// elicitLegacy answers a request of a legacy server.
-func (c *Client) elicitLegacy(ctx context.Context, req *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
-	e := Elicitation{Mode: req.Params.Mode, Message: req.Params.Message, URL: req.Params.URL}
-	if req.Params.RequestedSchema != nil {
-		schema, err := json.Marshal(req.Params.RequestedSchema)
-		if err != nil {
-			return nil, err
-		}
-		e.Schema = schema
-	}
-	a, err := c.ask(ctx, e)
-	if err != nil {
-		c.mu.Lock()
-		c.asked = errors.Join(c.asked, err)
-		c.mu.Unlock()
-		return &mcp.ElicitResult{Action: "cancel"}, nil
-	}
-	res := &mcp.ElicitResult{Action: a.Action}
+// form reads the parameters of a question (2025-11-25 and 2026-07-28, Elicitation). A question without a mode is a form.
+func form(params json.RawMessage) Elicitation {
+	text := func(name string) string { return jsonscan.Unquote(jsonscan.Member(params, name)) }
+	return Elicitation{Mode: cmp.Or(text("mode"), "form"), Message: text("message"), Schema: jsonscan.Member(params, "requestedSchema"), URL: text("url")}
+}
+
+// result is the answer as the protocol wants it.
+func (a Answer) result() json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	addMember(&b, "action", jsonscan.Quote(a.Action))
 	if a.Action == "accept" && a.Content != nil {
-		err = json.Unmarshal(a.Content, &res.Content)
+		addMember(&b, "content", a.Content)
 	}
-	return res, err
+	b.WriteByte('}')
+	return b.Bytes()
 }
 
-// input is what a call carries beside its arguments when a modern server has asked for more.
-type input struct {
-	responses mcp.InputResponseMap
-	state     string
-}
-
-func (in input) apply(p *mcp.CallToolParams) {
-	p.InputResponses, p.RequestState = in.responses, in.state
-}
-
-// answerInput answers the questions of an input_required result. One without questions asks to call again later.
-func (c *Client) answerInput(ctx context.Context, tool string, result json.RawMessage, round int) (input, error) {
-	in := input{state: unquote(member(result, "requestState"))}
-	questions := member(result, "inputRequests")
-	for key, q := range members(questions) {
-		params := member(q, "params")
-		if method := unquote(member(q, "method")); method != "elicitation/create" {
-			return in, &StatusError{URL: c.place(), StatusCode: http.StatusOK,
-				Reason: fmt.Sprintf("tool %q asks for %q, which was not offered to it", httpx.Text(tool, 100), httpx.Text(method, 60))}
+// reply answers a request of a server of an earlier revision.
+func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
+	var answer mcphttp.Message
+	switch m.Method {
+	case "ping":
+		answer = mcphttp.NewResult(m.ID, json.RawMessage("{}"))
+	case "elicitation/create":
+		e := form(m.Params)
+		if e.Mode != "form" && e.Mode != "url" {
+			answer = mcphttp.NewError(m.ID, -32602, "the mode was not offered")
+			break
 		}
-		a, err := c.ask(ctx, Elicitation{Mode: unquote(member(params, "mode")), Message: unquote(member(params, "message")),
-			Schema: member(params, "requestedSchema"), URL: unquote(member(params, "url"))})
+		a, err := c.ask(ctx, e)
+		if err != nil {
+			c.mu.Lock()
+			c.asked = errors.Join(c.asked, err)
+			c.mu.Unlock()
+			a = Answer{Action: "cancel"}
+		}
+		answer = mcphttp.NewResult(m.ID, a.result())
+	default:
+		answer = mcphttp.NewError(m.ID, mcphttp.CodeMethodNotFound, "Method not found")
+	}
+	c.link.Exchange(ctx, s.Session, mcphttp.Request{Message: answer})
+}
+
+// input is what a call carries beside its arguments when a modern server has asked for more. It belongs to the call that was asked, and
+// only to its next attempt.
+type input struct {
+	responses []byte          // the members of inputResponses; nil: none
+	state     json.RawMessage // requestState, byte for byte; nil: none
+}
+
+// members writes the input as parameters of a call.
+func (in input) members(b *bytes.Buffer) {
+	if in.responses != nil {
+		b.WriteString(`,"inputResponses":{`)
+		b.Write(in.responses)
+		b.WriteByte('}')
+	}
+	if in.state != nil {
+		b.WriteString(`,"requestState":`)
+		b.Write(in.state)
+	}
+}
+
+// answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). One without questions asks to call
+// again later.
+func (c *Client) answerInput(ctx context.Context, tool string, result json.RawMessage, round int) (input, error) {
+	in := input{state: jsonscan.Member(result, "requestState")}
+	var responses bytes.Buffer
+	responses.WriteByte('{')
+	for key, q := range jsonscan.Members(jsonscan.Member(result, "inputRequests")) {
+		e := form(jsonscan.Member(q, "params"))
+		if method := jsonscan.Unquote(jsonscan.Member(q, "method")); method != "elicitation/create" || e.Mode != "form" && e.Mode != "url" {
+			return in, c.invalid(fmt.Sprintf("tool %q asks for %q, which was not offered to it", httpx.Text(tool, 100), httpx.Text(method, 60)))
+		}
+		a, err := c.ask(ctx, e)
 		if err != nil {
 			return in, err
 		}
-		res := &mcp.ElicitResult{Action: a.Action}
-		if a.Action == "accept" && a.Content != nil {
-			res.Content = map[string]any{}
-			for name, v := range members(a.Content) {
-				res.Content[name] = v
-			}
-		}
-		if in.responses == nil {
-			in.responses = mcp.InputResponseMap{}
-		}
-		in.responses[key] = res
+		addMember(&responses, key, a.result())
 	}
-	if in.responses == nil {
-		return in, c.wait(ctx, pauseBefore(min(round, 3)))
+	switch {
+	case responses.Len() > 1:
+		in.responses = responses.Bytes()[1:]
+		return in, nil
+	case in.state == nil:
+		return in, c.invalid(fmt.Sprintf("tool %q asks for input, but neither says which nor holds a state", httpx.Text(tool, 100)))
 	}
-	return in, nil
+	return in, c.wait(ctx, pauseBefore(min(round, 3)))
 }
 
 // explain adds what the Elicitor failed with to the error of a call, and shows the addresses that a server of 2025-11-25 wants visited
@@ -171,10 +190,11 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	asked := c.asked
 	c.asked = nil
 	c.mu.Unlock()
-	var rpc *RPCError
-	if errors.As(err, &rpc) && rpc.Code == codeURLElicitation {
-		for q := range elements(member(rpc.Data, "elicitations")) {
-			if _, e := c.ask(ctx, Elicitation{Mode: "url", Message: unquote(member(q, "message")), URL: unquote(member(q, "url"))}); e != nil {
+	if rpc := isRPC(err); rpc != nil && rpc.Code == mcphttp.CodeURLElicitation {
+		for q := range jsonscan.Elements(jsonscan.Member(rpc.Data, "elicitations")) {
+			e := form(q)
+			e.Mode = "url"
+			if _, e := c.ask(ctx, e); e != nil {
 				return e
 			}
 		}
@@ -183,4 +203,19 @@ func (c *Client) explain(ctx context.Context, err error) error {
 		return asked
 	}
 	return err
+}
+
+// progress reports a progress notification to the call that it is about. Those of calls that have ended, or of nobody, are dropped.
+func (c *Client) progress(params json.RawMessage) {
+	c.mu.Lock()
+	report := c.tracking[jsonscan.Unquote(jsonscan.Member(params, "progressToken"))]
+	c.mu.Unlock()
+	if report == nil {
+		return
+	}
+	var p Progress
+	_ = json.Unmarshal(jsonscan.Member(params, "progress"), &p.Progress)
+	_ = json.Unmarshal(jsonscan.Member(params, "total"), &p.Total)
+	p.Message = c.link.Clean(jsonscan.Unquote(jsonscan.Member(params, "message")))
+	report(p)
 }

@@ -21,15 +21,15 @@ func TestRoundTrips(t *testing.T) {
 		{"2026-07-28, event stream", func(t *testing.T) *testServer { return newServer(t, modern(hour, nil)) },
 			[]string{"tools/list", "tools/call"}, []string{"tools/call"}, nil},
 		{"2025-11-25", func(t *testing.T) *testServer { return newServer(t, legacy("2025-11-25", nil)) },
-			[]string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"initialize", "notifications/initialized", "tools/call"}, []string{"DELETE"}},
+			[]string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"tools/call"}, nil},
 		{"2025-06-18, JSON", func(t *testing.T) *testServer {
 			return newServer(t, legacy("2025-06-18", &mcp.StreamableHTTPOptions{JSONResponse: true}))
 		},
-			[]string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"initialize", "notifications/initialized", "tools/call"}, []string{"DELETE"}},
+			[]string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"tools/call"}, nil},
 		{"2025-03-26, stateless", func(t *testing.T) *testServer {
 			return newServer(t, legacy("2025-03-26", &mcp.StreamableHTTPOptions{Stateless: true}))
 		},
-			[]string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"initialize", "notifications/initialized", "tools/call"}, nil},
+			[]string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"tools/call"}, nil},
 		{"2024-11-05, HTTP+SSE", func(t *testing.T) *testServer { return newServer(t, sseServer()) },
 			[]string{"tools/list", "initialize", "GET", "initialize", "notifications/initialized", "tools/list", "tools/call"}, []string{"GET", "initialize", "notifications/initialized", "tools/call"}, nil},
 	} {

@@ -1,7 +1,3 @@
-// This file checks the x-mcp-header annotations of a tool, by which servers ask for arguments to be mirrored into headers (2026-07-28,
-// Streamable HTTP, Custom Headers from Tool Parameters). A client must leave out tools that break these rules; the SDK checks all but
-// where the annotation stands, and decodes every schema to do so. Here only those are read that hold the word.
-
 package mcpclient
 
 import (
@@ -11,9 +7,13 @@ import (
 	"strings"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
 )
 
-const headerKeyword = "x-mcp-header"
+// headerKeyword is an annotation of a schema. Servers ask by it for an argument to be repeated in a header (2026-07-28, Streamable HTTP,
+// Custom Headers from Tool Parameters). A client must leave out tools that break its rules.
+const headerKeyword = mcphttp.HeaderKeyword
 
 // hasHeaders reports whether a definition may hold annotations.
 func hasHeaders(def json.RawMessage) bool {
@@ -34,30 +34,30 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 	if depth > 100 {
 		return fmt.Errorf("the schema nests deeper than 100")
 	}
-	for keyword, v := range members(schema) {
+	for keyword, v := range jsonscan.Members(schema) {
 		var err error
 		switch keyword {
 		case headerKeyword:
 			if !reachable || !property {
 				return fmt.Errorf("%s%s stands where no argument is found by its path", where(path), headerKeyword)
 			}
-			err = checkAnnotation(v, member(schema, "type"), path, seen)
+			err = checkAnnotation(v, jsonscan.Member(schema, "type"), path, seen)
 		case "properties":
-			for name, s := range members(v) {
+			for name, s := range jsonscan.Members(v) {
 				if err = checkSchemaHeaders(s, path+"."+name, true, reachable, seen, depth+1); err != nil {
 					return err
 				}
 			}
 		case "enum", "const", "default", "examples", "required", "type": // data, not schemas
 		case "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies":
-			for _, s := range members(v) {
+			for _, s := range jsonscan.Members(v) {
 				if err = checkSchemaHeaders(s, path, false, false, seen, depth+1); err != nil {
 					return err
 				}
 			}
 		default: // items, anyOf, not, if … : a schema, a list of them, or nothing of interest
 			err = checkSchemaHeaders(v, path, false, false, seen, depth+1)
-			for s := range elements(v) {
+			for s := range jsonscan.Elements(v) {
 				if err == nil {
 					err = checkSchemaHeaders(s, path, false, false, seen, depth+1)
 				}
@@ -72,8 +72,8 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 
 // checkAnnotation checks one annotation; seen are the names used so far, in lower case.
 func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]bool) error {
-	name := unquote(value)
-	switch t := unquote(kind); {
+	name := jsonscan.Unquote(value)
+	switch t := jsonscan.Unquote(kind); {
 	case t != "string" && t != "integer" && t != "boolean":
 		return fmt.Errorf("%s%s is for properties of type string, integer or boolean", where(path), headerKeyword)
 	case name == "":

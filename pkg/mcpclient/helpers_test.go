@@ -16,6 +16,8 @@ import (
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"golang.org/x/oauth2"
+
+	"mcpauth/internal/mcphttp"
 )
 
 // recorded is one request as the server saw it.
@@ -152,7 +154,7 @@ func legacy(version string, o *mcp.StreamableHTTPOptions) http.Handler {
 // onlyLegacy refuses what a server that never heard of 2026-07-28 refuses.
 func onlyLegacy(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Mcp-Protocol-Version") == modernVersion {
+		if r.Header.Get("Mcp-Protocol-Version") == mcphttp.Modern {
 			w.Header().Set("Content-Type", "application/json")
 			w.WriteHeader(http.StatusBadRequest)
 			io.WriteString(w, `{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: Server not initialized"},"id":null}`)

@@ -155,7 +155,7 @@ func TestStreamOfSessionEnds(t *testing.T) {
 		t.Errorf("%d sessions, expected one", n)
 	}
 	for range breaks {
-		if d := <-pauses; d < listenRetry {
+		if d := <-pauses; d < time.Second {
 			t.Errorf("a stream without events is opened again after %s", d)
 		}
 	}
@@ -168,15 +168,6 @@ func TestWaitEnds(t *testing.T) {
 	for _, pause := range []func(context.Context, time.Duration) error{nil, func(context.Context, time.Duration) error { return nil }} {
 		if err := (&Client{pause: pause}).wait(ctx, 0); !errors.Is(err, over) {
 			t.Errorf("waiting after the end: %v", err)
-		}
-	}
-}
-
-func TestListenGap(t *testing.T) {
-	for retry, want := range map[string]string{"": "1s", "250": "250ms", "0": "0s", "-1": "1s", "x": "1s", "99999999": "1s"} {
-		s := &stream{retry: retry}
-		if got := s.gap().String(); got != want {
-			t.Errorf("retry %q: %s, expected %s", retry, got, want)
 		}
 	}
 }

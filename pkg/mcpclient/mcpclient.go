@@ -1,107 +1,167 @@
-// Package mcpclient calls the tools of MCP servers, one call at a time, with as few HTTP requests as the protocol allows: one where the
-// server speaks 2026-07-28 and is known, three (initialize, initialized, tools/call) where it speaks an earlier revision. The protocol is
-// the official SDK's; this package puts a transport below it that authorizes, remembers, and keeps results byte for byte.
+// Package mcpclient calls the tools of MCP servers with as few HTTP requests as the protocol allows: a warm call is one request, at every
+// revision that has Streamable HTTP. What it knows of a server (era, tools, session) is kept between processes, for the login that learned it.
 //
 //	c := &mcpclient.Client{URL: "https://mcp.example.com/mcp", Auth: handler, CacheDir: dir}
 //	defer c.Close()
 //	r, err := c.Call(ctx, "search", mcpclient.Arguments{Args: []mcpclient.Arg{{Name: "limit", Value: "5"}}})
 //
-// Revisions: 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26 over Streamable HTTP with JSON and event streams, 2024-11-05 over HTTP+SSE.
-// A server's revision is found out by asking for its tools as a modern client would; its answer shows what it is.
+// Revisions: 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26 over Streamable HTTP, 2024-11-05 over HTTP+SSE. The client asks for the tools
+// as a client of 2026-07-28 does; the answer shows the revision of a server that it does not know. internal/mcphttp is the transport.
 //
-// The files: session.go (eras), call.go (a call and when it may be sent again), wire.go (the transport), authorize.go (401 and 403),
-// answer.go and stream.go (results), exchange.go (what became of a request), tools.go and headers.go (definitions), arguments.go and
-// schema.go (arguments), elicit.go (questions of the server), listen.go (those outside of a call), result.go, batch.go (many calls),
-// relay.go, relayhttp.go, relaysession.go and relayheaders.go (for programs that speak MCP over standard streams), cache.go, events.go and jsonscan.go
-// (readers).
-//
-// Not supported but by Relay: sampling, roots, resources, prompts, subscriptions.
+// Not supported: sampling and roots.
 package mcpclient
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/auth"
-	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/mcphttp"
 )
 
-// Client calls the tools of one server. Its methods may be called from several goroutines at once; its fields are not to be changed
-// after the first call.
+// closeTimeout bounds what Close does when nobody waits for a result any more.
+const closeTimeout = time.Second
+
+// Client calls the tools of one server. Its methods may be called from several goroutines at once; its fields must not change after the
+// first call.
 type Client struct {
 	URL    string      // the MCP endpoint
 	Header http.Header // sent with every request to the server's origin and nowhere else; headers of the protocol win. Authorization is
-	// used as it stands until the server answers 401 to it; then Auth takes over, where there is one.
-	Auth auth.OAuthHandler // nil: none. If it also has Decorate(*http.Request, *oauth2.Token) error, that sets the Authorization header (DPoP)
-	HTTP *http.Client      // nil: httpx.Default(). Only its Transport is used
+	// used as it is until the server answers 401 to it; then Auth takes over if there is one
+	Auth auth.OAuthHandler // nil: none. If it also has Decorate(*http.Request, *oauth2.Token) error, that sets the Authorization header
+	// (DPoP); if it has Grant(context.Context) (string, error), that names the login, for which alone things are remembered
+	HTTP    *http.Client // nil: httpx.Default(). Only its Transport is used
+	Secrets []string     // values in Header that must not appear in errors and logs
 
-	Version  string // of this program, told to the server; empty: "dev"
-	CacheDir string // folder of what is remembered of servers between processes; empty: nothing is
-	CacheKey string // whose list of tools it is, where servers show each user another; any text that names the login. Not secret
-	NoCache  bool   // neither read nor write CacheDir
+	Version  string // of this program, sent to the server; empty: "dev"
+	CacheDir string // private folder of what is remembered between processes; empty: nothing is
+	CacheKey string // name of the login among several at one server. Not secret
+	NoCache  bool   // neither read nor write CacheDir; a session is the client's own, and Close ends it
+	Trace    Trace  // trace context, sent with every request
 
 	Idempotent bool                             // calls may be sent again when nobody knows whether they were carried out
-	NoValidate bool                             // send the arguments as they are; the server has the last word
+	NoValidate bool                             // send the arguments as they are; the server decides
 	Progress   func(Progress)                   // called in order, before the call returns; nil: progress is not asked for
 	Log        func(level, logger, text string) // log messages of the server, in order; nil: not asked for
+	Warn       func(text string)                // called if a list of tools cannot be read to its end; nil: nobody is told
 	Elicit     Elicitor                         // answers the server's questions; nil: declines
-	Listen     bool                             // hear questions that a legacy server asks outside of a call, which costs a request; see listen.go
+	Listen     bool                             // hear questions that a server of an earlier revision asks outside of a call. Costs a request, and a session of its own
 	MaxResult  int64                            // bytes of one result; 0: 512 MiB
 
-	connecting sync.Mutex // held while a session is opened
-	fetching   sync.Mutex // held while a call fetches the list of tools
-	overruled  atomic.Bool
-	now        func() time.Time                                 // nil: time.Now
-	pause      func(ctx context.Context, d time.Duration) error // nil: waits
+	once       sync.Once
+	link       *mcphttp.Link
+	meta       []byte             // members of _meta that all requests of 2026-07-28 have
+	life       context.Context    // ends with Close: of answers to questions that belong to no call
+	end        context.CancelFunc //
+	background sync.WaitGroup     // answers that are being given
+	ids        atomic.Int64       // the last request id
+	probed     atomic.Bool        // see probe
+	quiet      atomic.Bool        // no authorization is begun any more
+	connecting gate               // held while a session is opened
+	fetching   gate               // held while the list of tools is fetched for a call
 
-	mu      sync.Mutex // guards what follows
-	session *session
-	hidden  []string // the credentials that were sent, in the forms in which a server may give them back
-	memory  *memory  // nil: not loaded
-	tokens  int      // progress tokens handed out
-	asked   error    // what the Elicitor failed with while a legacy server waited for its answer
+	now   func() time.Time                                 // nil: time.Now
+	pause func(ctx context.Context, d time.Duration) error // nil: waits
+
+	mu       sync.Mutex // guards what follows
+	session  *session
+	memory   *memory                   // nil: not loaded
+	grant    string                    // the login that memory belongs to
+	tracking map[string]func(Progress) // of calls under way, by progress token
+	asked    error                     // what the Elicitor failed with while a server of an earlier revision waited for its answer
 }
 
 // Progress is how far a call is.
 type Progress struct {
-	Progress, Total float64 // Total is 0 where the server does not know it
+	Progress, Total float64 // Total is 0 if the server does not know it
 	Message         string  // the server's words: not safe to print as they are
 }
 
-// Close ends the session, with DELETE where the server keeps one, and writes the cache. It is called after the result is used, for it may
-// take a round trip; at most five seconds.
+// prepare completes the client once, and learns which login it works for.
+func (c *Client) prepare(ctx context.Context) error {
+	c.init()
+	grant, err := c.login(ctx)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.memory == nil || c.grant != grant {
+		c.grant, c.memory = grant, c.load(grant)
+	}
+	return nil
+}
+
+func (c *Client) init() {
+	c.once.Do(func() {
+		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Max: c.MaxResult, Pause: c.pause}
+		c.life, c.end = context.WithCancel(context.Background())
+		c.ids.Store(int64(rand.Int32N(1 << 30))) // processes that share a session must not use the same ids
+		c.meta = c.commonMeta()
+		c.tracking = map[string]func(Progress){}
+	})
+}
+
+// granter is a handler that names the login whose token it uses.
+type granter interface {
+	Grant(context.Context) (string, error)
+}
+
+// login names the login of this client. A static Authorization header is a login of its own; it is part of the name of the cache file.
+func (c *Client) login(ctx context.Context) (string, error) {
+	g, ok := c.Auth.(granter)
+	if !ok || c.Header.Get("Authorization") != "" && !c.link.Overruled() {
+		return "", nil
+	}
+	return g.Grant(ctx)
+}
+
+// Close ends the session unless it is kept for the next process, and writes the cache. It is called after the result is used, because it
+// may take a round trip; at most two seconds.
 func (c *Client) Close() error {
+	c.init()
+	defer c.end()
 	c.revalidate()
+	c.save()
 	c.mu.Lock()
 	s := c.session
 	c.session = nil
 	c.mu.Unlock()
-	c.save()
-	if s == nil {
-		return nil
+	if s != nil {
+		c.leave(s)
 	}
-	return s.close()
+	c.end()
+	c.background.Wait()
+	return nil
 }
 
-// drop forgets a session that is of no more use, so that the next request opens another.
-func (c *Client) drop(s *session) {
-	c.mu.Lock()
-	mine := c.session == s
-	if mine {
-		c.session = nil
+// exchange sends one request and reports its progress; token is empty if none is asked for.
+func (c *Client) exchange(ctx context.Context, s *session, r mcphttp.Request, token string) mcphttp.Outcome {
+	r.Receive = func(m mcphttp.Message) { c.receive(ctx, s, m) }
+	if token != "" {
+		c.mu.Lock()
+		c.tracking[token] = c.Progress
+		c.mu.Unlock()
+		defer func() {
+			c.mu.Lock()
+			delete(c.tracking, token)
+			c.mu.Unlock()
+		}()
 	}
-	c.mu.Unlock()
-	if mine && s.era != eraLegacy {
-		s.close()
-	}
-	s.cancel()
+	return c.link.Exchange(ctx, s.Session, r)
 }
+
+// nextID makes the id of a request, which is also its progress token.
+func (c *Client) nextID() string { return strconv.FormatInt(c.ids.Add(1), 10) }
 
 func (c *Client) clock() time.Time {
 	if c.now != nil {
@@ -110,7 +170,7 @@ func (c *Client) clock() time.Time {
 	return time.Now()
 }
 
-// wait pauses between attempts. After the end of ctx it never returns nil, so that whoever tries again and again comes to an end.
+// wait pauses between attempts. After the end of ctx it never returns nil, so that every loop around it ends.
 func (c *Client) wait(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -128,30 +188,42 @@ func (c *Client) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// place is the server's address as errors show it.
+// place is the server's address as errors show it: without its query, which may hold a key.
 func (c *Client) place() string {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return httpx.Text(c.URL, 200)
 	}
-	return plainURL(u)
+	u.RawQuery, u.Fragment, u.User = "", "", nil
+	return httpx.Text(u.String(), 500)
 }
 
-// teach tells the SDK of a tool whose arguments go into headers as well.
-func (s *session) teach(ctx context.Context, t Tool) error {
-	if s.era != eraModern || !hasHeaders(t.InputSchema) {
+// invalid is the error for an answer that the protocol does not allow.
+func (c *Client) invalid(reason string) error {
+	return &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: reason}
+}
+
+// gate is a mutex whose waiters leave when their context ends.
+type gate struct {
+	once sync.Once
+	open chan struct{}
+}
+
+func (g *gate) enter(ctx context.Context) error {
+	g.once.Do(func() { g.open = make(chan struct{}, 1) })
+	select {
+	case g.open <- struct{}{}:
 		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	ctx = context.WithValue(ctx, toolKey{}, t.Raw)
-	_, err := s.cs.ListTools(ctx, &mcp.ListToolsParams{Cursor: "tool " + t.Name})
-	return err
 }
 
-// callParams are the parameters of a tools/call.
-func (c *Client) callParams(tool string, x *exchange, arguments any) *mcp.CallToolParams {
-	p := &mcp.CallToolParams{Name: tool, Arguments: arguments, Meta: mcp.Meta{}}
-	if x.token != "" {
-		p.Meta["progressToken"] = x.token
-	}
-	return p
+func (g *gate) leave() { <-g.open }
+
+// isRPC returns the server's refusal that an error holds, nil if it is none.
+func isRPC(err error) *RPCError {
+	var rpc *RPCError
+	errors.As(err, &rpc)
+	return rpc
 }

@@ -60,11 +60,10 @@ type pending struct {
 // A program that speaks 2026-07-28 gets the refusal of an earlier server, and takes the older handshake by itself. With that, servers of
 // 2024-11-05 (HTTP+SSE) are spoken to as well.
 func (c *Client) Relay(ctx context.Context, in io.Reader, out io.Writer) error {
-	w, err := c.wire(eraLegacy)
+	w, err := c.wire()
 	if err != nil {
 		return err
 	}
-	close(w.ready)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	r := &relay{c: c, w: w, base: ctx, out: out, broken: stop, pending: map[string]pending{}, annotated: map[string]json.RawMessage{}}
@@ -291,7 +290,7 @@ func (r *relay) fail(ctx context.Context, m message, err error) {
 	if m.id == nil || m.method == "" || ctx.Err() != nil {
 		return
 	}
-	r.write(rpcFailure(m.id, -32000, httpx.Text(r.c.clean(err.Error()), 1000)))
+	r.write(rpcFailure(m.id, -32000, httpx.Text(r.w.clean(err.Error()), 1000)))
 }
 
 // rpcFailure is a JSON-RPC error of the relay's own.

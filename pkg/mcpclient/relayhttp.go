@@ -76,9 +76,9 @@ func (r *relay) forward(ctx context.Context, m message, data []byte) {
 		text := readText(res)
 		refusal, _ := parseMessage([]byte(text))
 		session := req.Header.Get("Mcp-Session-Id")
-		o := outcome{status: res.StatusCode, words: unquote(member(refusal.failure, "message")) + text}
+		words := unquote(member(refusal.failure, "message")) + text
 		switch {
-		case session != "" && !renewed && o.sessionLost():
+		case session != "" && !renewed && sessionLost(res.StatusCode, words):
 			renewed = true
 			if err := r.renew(ctx, session, 0); err != nil {
 				r.fail(ctx, m, err)
@@ -87,7 +87,7 @@ func (r *relay) forward(ctx context.Context, m message, data []byte) {
 		case m.method == "tools/call" && !refetched && string(member(refusal.failure, "code")) == "-32020":
 			refetched = true
 			r.refetch(ctx, m)
-		case m.method == "initialize" && oldTransport(&StatusError{StatusCode: res.StatusCode}):
+		case m.method == "initialize" && oldTransport(res.StatusCode):
 			var foreign *httpx.AddressError
 			if _, err := r.openOld(ctx); errors.As(err, &foreign) {
 				r.fail(ctx, m, err)
@@ -169,7 +169,7 @@ func (r *relay) harmless(m message, data []byte) []byte {
 	if m.result != nil {
 		return data
 	}
-	if clean := []byte(r.c.clean(string(data))); valid(clean) {
+	if clean := []byte(r.w.clean(string(data))); valid(clean) {
 		return clean
 	}
 	return rpcFailure(m.id, -32000, "the server's words hold a credential, and are left out")

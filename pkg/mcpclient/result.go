@@ -1,12 +1,13 @@
-// This file reads the result of a call (MCP, Tools, Tool Result).
-
 package mcpclient
 
 import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
+
+	"mcpauth/internal/jsonscan"
 )
 
 // Result is what a tool answered. All text is the server's and not safe to print as it is.
@@ -28,15 +29,10 @@ type Block struct {
 	Broken   error  // the data is not base64; Data is nil
 }
 
-// inputRequired reports whether a result asks for input instead of giving a result.
-func inputRequired(raw json.RawMessage) bool {
-	return unquote(member(raw, "resultType")) == "input_required"
-}
-
 // decodeResult reads a result without copying what is large twice.
-func decodeResult(raw json.RawMessage) (Result, error) {
+func decodeResult(raw json.RawMessage) Result {
 	r := Result{Raw: raw}
-	for name, v := range members(raw) {
+	for name, v := range jsonscan.Members(raw) {
 		switch name {
 		case "isError":
 			r.IsError = string(v) == "true"
@@ -44,29 +40,29 @@ func decodeResult(raw json.RawMessage) (Result, error) {
 			r.Structured = v
 		case "content":
 			r.Content = nil
-			for b := range elements(v) {
+			for b := range jsonscan.Elements(v) {
 				r.Content = append(r.Content, decodeBlock(b))
 			}
 		}
 	}
-	return r, nil
+	return r
 }
 
 func decodeBlock(raw json.RawMessage) Block {
 	var b Block
 	var data json.RawMessage
-	for name, v := range members(raw) {
+	for name, v := range jsonscan.Members(raw) {
 		switch name {
 		case "type":
-			b.Type = unquote(v)
+			b.Type = jsonscan.Unquote(v)
 		case "text":
-			b.Text = unquote(v)
+			b.Text = jsonscan.Unquote(v)
 		case "mimeType":
-			b.MIMEType = unquote(v)
+			b.MIMEType = jsonscan.Unquote(v)
 		case "name":
-			b.Name = unquote(v)
+			b.Name = jsonscan.Unquote(v)
 		case "uri":
-			b.URI = unquote(v)
+			b.URI = jsonscan.Unquote(v)
 		case "data", "blob":
 			data = v
 		case "resource":
@@ -86,10 +82,10 @@ func decodeBlock(raw json.RawMessage) Block {
 func decodeBase64(raw json.RawMessage) ([]byte, error) {
 	text := []byte(raw)
 	if len(text) < 2 || text[0] != '"' {
-		return nil, fmt.Errorf("the data is no text")
+		return nil, errors.New("its data is not a string")
 	}
 	if bytes.IndexByte(text, '\\') >= 0 {
-		text = []byte(unquote(raw))
+		text = []byte(jsonscan.Unquote(raw))
 	} else {
 		text = text[1 : len(text)-1]
 	}
@@ -101,7 +97,7 @@ func decodeBase64(raw json.RawMessage) ([]byte, error) {
 	out := make([]byte, encoding.DecodedLen(len(text)))
 	n, err := encoding.Decode(out, text)
 	if err != nil {
-		return nil, fmt.Errorf("the data is not base64: %w", err)
+		return nil, fmt.Errorf("its data is not base64: %w", err)
 	}
 	return out[:n], nil
 }

@@ -1,6 +1,3 @@
-// This file opens sessions in the three eras of MCP over HTTP (2026-07-28, Versioning, Backward Compatibility and Streamable HTTP,
-// Backward Compatibility) and finds out which one a server is of, with as few requests as can be.
-
 package mcpclient
 
 import (
@@ -8,259 +5,284 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
+	"slices"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
-	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
 )
 
-// era says how a server is spoken to.
+// era says how a server is spoken to (2026-07-28, Versioning).
 type era string
 
 const (
 	eraUnknown era = ""
-	eraModern  era = "modern" // 2026-07-28: every request for itself
+	eraModern  era = "modern" // 2026-07-28: each request stands alone
 	eraLegacy  era = "legacy" // 2025-03-26 to 2025-11-25: initialize, then a session
 	eraSSE     era = "sse"    // 2024-11-05: HTTP+SSE
 )
 
-const modernVersion = "2026-07-28"
+// askedVersions are asked for in this order: some servers answer 400 to versions newer than theirs instead of naming theirs.
+var askedVersions = []string{"2025-11-25", "2025-06-18"}
 
-// legacyVersions are asked for in this order: some servers answer 400 to versions newer than theirs in place of naming theirs.
-var legacyVersions = []string{"2025-11-25", "2025-06-18"}
+// listenTimeout is how long a call waits until the stream of the session is open: some servers send its header with the first event only.
+const listenTimeout = 2 * time.Second
 
-// closeTimeout bounds what is sent when nobody waits for an answer any more.
-const closeTimeout = 5 * time.Second
-
-// session is one session of the SDK and the transport below it.
+// session is a session of this client, or the lack of one in the modern era.
 type session struct {
-	w      *wire
-	cs     *mcp.ClientSession
-	era    era
-	cancel context.CancelFunc
+	*mcphttp.Session
+	era       era
+	kept      bool               // other processes use it too: it is not ended
+	grant     string             // the login that opened it
+	listening chan struct{}      // closed when the stream of the session is open or cannot be had; nil: it is not wanted
+	stop      context.CancelFunc // ends that stream
 }
 
-// connect returns the session of the client, opened where there is none.
+var modernSession = &session{Session: &mcphttp.Session{}, era: eraModern}
+
+// connect returns the session of the client and opens one if there is none. A server of an unknown era is spoken to as a modern one.
 func (c *Client) connect(ctx context.Context) (*session, error) {
-	c.connecting.Lock() // one at a time: others wait and take its result
-	defer c.connecting.Unlock()
+	if err := c.connecting.enter(ctx); err != nil { // one at a time: the others take its result
+		return nil, err
+	}
+	defer c.connecting.leave()
 	c.mu.Lock()
-	s, known := c.session, c.server().era
+	s, known := c.session, c.memory.era
 	c.mu.Unlock()
 	if s != nil {
 		return s, nil
 	}
+	s = modernSession
 	var err error
 	switch known {
 	case eraLegacy:
 		s, err = c.openLegacy(ctx)
 	case eraSSE:
-		s, err = c.open(ctx, eraSSE, legacyVersions[0])
-	default:
-		s, err = c.open(ctx, eraModern, modernVersion)
+		s, err = c.openEvents(ctx, askedVersions[0])
 	}
-	if err != nil && known != eraUnknown && known != eraModern && wrongEra(err) {
-		c.learn(eraUnknown, "") // a server that was upgraded
-		s, err = c.open(ctx, eraModern, modernVersion)
+	if err != nil && known != eraUnknown && upgraded(err) {
+		c.learn(eraUnknown, "")
+		s, err = modernSession, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session = s
+	c.use(s)
 	return s, nil
 }
 
-// fallBack opens a legacy session with a server that turned out not to be a modern one.
-func (c *Client) fallBack(ctx context.Context, modern *session) error {
-	c.connecting.Lock()
-	defer c.connecting.Unlock()
+// use makes a session the client's.
+func (c *Client) use(s *session) {
 	c.mu.Lock()
-	other := c.session != nil && c.session != modern
+	defer c.mu.Unlock()
+	c.session = s
+}
+
+// drop forgets a session that is of no more use, so that the next request opens another.
+func (c *Client) drop(s *session) {
+	c.mu.Lock()
+	if c.session == s {
+		c.session = nil
+	}
 	c.mu.Unlock()
-	if other {
+	if s.stop != nil {
+		s.stop()
+	}
+	if keep, ok := c.keep(); ok && s.era == eraLegacy {
+		keep.Forget(c.life, s.Session) // before the next one looks for it
+	}
+}
+
+// leave ends a session, unless others use it too.
+func (c *Client) leave(s *session) {
+	if s.stop != nil {
+		s.stop()
+	}
+	if s.era == eraModern {
+		return
+	}
+	if now, err := c.login(c.life); s.kept && err == nil && now == s.grant {
+		return
+	}
+	c.link.End(s.Session)
+}
+
+// fallBack opens a session with a server that turned out not to be a modern one.
+func (c *Client) fallBack(ctx context.Context) error {
+	if err := c.connecting.enter(ctx); err != nil {
+		return err
+	}
+	defer c.connecting.leave()
+	c.mu.Lock()
+	other := c.session
+	c.mu.Unlock()
+	if other != nil && other.era != eraModern {
 		return nil // another call was faster
 	}
 	s, err := c.openLegacy(ctx)
 	if err != nil {
 		return err
 	}
-	modern.close()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.session = s
+	c.use(s)
 	return nil
 }
 
-// openLegacy opens a session by initialize, and by HTTP+SSE where the server has nothing else.
+// openLegacy takes the kept session, else opens one by initialize, and by HTTP+SSE if the server has nothing else.
 func (c *Client) openLegacy(ctx context.Context) (*session, error) {
-	versions := legacyVersions
+	keep, keeps := c.keep()
 	c.mu.Lock()
-	if v := c.server().version; v != "" && v != modernVersion {
+	grant := c.grant
+	c.mu.Unlock()
+	if keeps {
+		if s := keep.Load(); s != nil {
+			return &session{Session: s, era: eraLegacy, kept: true, grant: grant}, nil
+		}
+	}
+	c.mu.Lock()
+	versions := askedVersions
+	if v := c.memory.version; slices.Contains(mcphttp.Legacy, v) {
 		versions = []string{v} // a server that does not speak it any more is asked from the beginning, see connect
 	}
 	c.mu.Unlock()
-	var err error
+	var o mcphttp.Outcome
 	for _, v := range versions {
-		var s *session
-		if s, err = c.open(ctx, eraLegacy, v); err == nil {
-			c.learn(eraLegacy, s.cs.InitializeResult().ProtocolVersion)
+		var opened *mcphttp.Session
+		opened, o = c.link.Open(ctx, c.initialize(v), initialized())
+		if opened != nil {
+			s := &session{Session: opened, era: eraLegacy, grant: grant}
+			c.learn(eraLegacy, s.Version)
+			if now, err := c.login(ctx); keeps && err == nil && now == grant {
+				s.kept = keep.Put(ctx, opened) == opened
+			}
+			c.listen(s)
 			return s, nil
 		}
-		if statusOf(err) != http.StatusBadRequest {
+		if o.Status != http.StatusBadRequest {
 			break
 		}
 	}
-	if !oldTransport(err) {
+	if err := interrupted(ctx, c.place()); err != nil {
 		return nil, err
 	}
-	s, sseErr := c.open(ctx, eraSSE, legacyVersions[0])
-	if sseErr != nil {
-		if statusOf(sseErr) == 0 {
-			return nil, sseErr // the network, or the authorization
+	if !o.OldTransport() {
+		return nil, c.link.Failure(o)
+	}
+	s, err := c.openEvents(ctx, askedVersions[0])
+	var refused *StatusError
+	if errors.As(err, &refused) {
+		return nil, c.link.Failure(o)
+	}
+	return s, err
+}
+
+// openEvents opens a session of HTTP+SSE.
+func (c *Client) openEvents(ctx context.Context, version string) (*session, error) {
+	s := &session{era: eraSSE}
+	opened, o := c.link.OpenEvents(ctx, c.initialize(version), initialized(), func(m mcphttp.Message) { c.receive(c.life, s, m) })
+	if opened == nil {
+		if err := interrupted(ctx, c.place()); err != nil {
+			return nil, err
 		}
-		return nil, err
+		return nil, c.link.Failure(o)
 	}
-	c.learn(eraSSE, s.cs.InitializeResult().ProtocolVersion)
+	s.Session = opened
+	c.learn(eraSSE, s.Version)
 	return s, nil
 }
 
-// open opens a session. In the modern era that sends nothing.
-func (c *Client) open(ctx context.Context, e era, version string) (*session, error) {
-	w, err := c.wire(e)
-	if err != nil {
-		return nil, err
-	}
-	if e != eraLegacy {
-		close(w.ready)
-	} else if c.Listen {
-		w.listening = make(chan struct{})
-	}
-	// No redirect is followed: both the token and the arguments are meant for this address.
-	below := &http.Client{Transport: w, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	var t mcp.Transport = &mcp.StreamableClientTransport{Endpoint: c.URL, HTTPClient: below, DisableStandaloneSSE: w.listening == nil, MaxEventSize: -1}
-	if e == eraSSE {
-		t = &mcp.SSEClientTransport{Endpoint: c.URL, HTTPClient: below, MaxEventSize: -1}
-	}
-	// The session outlives the call that opens it; until it is open, the call's end is its end.
-	x := &exchange{}
-	sessionCtx, cancel := context.WithCancel(x.with(context.WithoutCancel(ctx)))
-	stop := context.AfterFunc(ctx, cancel)
-	cs, err := c.sdk().Connect(sessionCtx, t, &mcp.ClientSessionOptions{ProtocolVersion: version})
-	stop()
-	if err == nil {
-		return &session{w: w, cs: cs, era: e, cancel: cancel}, nil
-	}
-	cancel()
-	return nil, c.openError(ctx, x.now(), err)
+func (c *Client) initialize(version string) mcphttp.Request {
+	own := fmt.Appendf(nil, `"protocolVersion":%q,"capabilities":%s,"clientInfo":%s`, version, capabilities, c.info())
+	return mcphttp.Request{Message: mcphttp.NewRequest([]byte(c.nextID()), "initialize", c.params(&session{era: eraLegacy}, own, "", false))}
 }
 
-// wire returns a transport for one session.
-func (c *Client) wire(e era) (*wire, error) {
-	server, err := url.Parse(c.URL)
-	if err != nil {
-		return nil, err
-	}
-	hc := c.HTTP
-	if hc == nil {
-		hc = httpx.Default()
-	}
-	w := &wire{c: c, base: hc.Transport, server: server, header: http.Header{}, era: e, overruled: &c.overruled, ready: make(chan struct{}),
-		cancelled: make(chan struct{}, 1), pending: map[string]*exchange{}}
-	for name, values := range c.Header {
-		w.header[http.CanonicalHeaderKey(name)] = values
-	}
-	if w.base == nil {
-		w.base = http.DefaultTransport
-	}
-	return w, nil
+func initialized() mcphttp.Message {
+	return mcphttp.NewRequest(nil, "notifications/initialized", nil)
 }
 
-// openError says why a session could not be opened; err is what the SDK says.
-func (c *Client) openError(ctx context.Context, a answer, err error) error {
-	var refused *authorizationError
-	var network *url.Error
-	switch {
-	case errors.As(err, &refused):
-		return refused.err
-	case ctx.Err() != nil:
-		return fmt.Errorf("%s: connecting: %w", c.place(), context.Cause(ctx))
-	case a.failure() != nil:
-		return a.failure()
-	case errors.As(err, &network):
-		return network
+// keep is the file of the session; ok is false if it is not to be shared with other processes. One with a stream is not: the server puts
+// its questions on the stream, whichever process makes the call.
+func (c *Client) keep() (k mcphttp.Keep, ok bool) {
+	if c.CacheDir == "" || c.NoCache || c.Listen {
+		return k, false
 	}
-	return &StatusError{URL: c.place(), StatusCode: a.status, Reason: httpx.Text(err.Error(), 300)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return mcphttp.Keep{Path: c.file(c.grant, ".session"), URL: c.URL}, true
 }
 
-// sdk returns the SDK's client as this program wants it: it asks nobody for anything but answers to a server's questions.
-func (c *Client) sdk() *mcp.Client {
-	version := c.Version
-	if version == "" {
-		version = "dev"
+// listen opens the stream of the session. A question should come on the stream of the call that needs the answer, but servers on the
+// TypeScript SDK that do not say which call they mean put it here, and drop it if nobody listens.
+func (c *Client) listen(s *session) {
+	if !c.Listen {
+		return
 	}
-	return mcp.NewClient(&mcp.Implementation{Name: "mcpauth", Version: version}, &mcp.ClientOptions{
-		Capabilities: &mcp.ClientCapabilities{Elicitation: &mcp.ElicitationCapabilities{
-			Form: &mcp.FormElicitationCapabilities{}, URL: &mcp.URLElicitationCapabilities{}}},
-		ElicitationHandler: c.elicitLegacy,
-		MultiRoundTrip:     &mcp.MultiRoundTripOptions{Disabled: true}, // see Call
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(c.life)
+	s.listening = make(chan struct{})
+	opened := make(chan struct{}, 1)
+	c.background.Go(func() {
+		c.link.Listen(ctx, s.Session, func(m mcphttp.Message) { c.receive(ctx, s, m) }, func() {
+			select {
+			case opened <- struct{}{}:
+				close(s.listening)
+			default: // it was opened before
+			}
+		})
+		select {
+		case opened <- struct{}{}:
+			close(s.listening)
+		default:
+		}
 	})
 }
 
-// close ends a session: DELETE in the legacy era.
-func (s *session) close() error {
-	done := make(chan error, 1)
-	go func() {
-		s.w.background.Wait()
-		done <- s.cs.Close()
-	}()
-	defer s.cancel()
+// awaitListening holds a call back until the server can ask about it.
+func (s *session) awaitListening(ctx context.Context) {
+	if s.listening == nil {
+		return
+	}
+	t := time.NewTimer(listenTimeout)
+	defer t.Stop()
 	select {
-	case err := <-done:
-		return err
-	case <-time.After(closeTimeout):
-		return context.DeadlineExceeded
+	case <-s.listening:
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
-// statusOf returns the HTTP status of the answer that an error tells of, 0 when there was none.
-func statusOf(err error) int {
-	var s *StatusError
-	var r *RPCError
+// upgraded reports whether a handshake failed in a way in which a modern server would make it fail.
+func upgraded(err error) bool {
+	var status *StatusError
+	if isRPC(err) != nil {
+		return true
+	}
+	return errors.As(err, &status) &&
+		(status.StatusCode == http.StatusBadRequest || status.StatusCode == http.StatusNotFound || status.StatusCode == http.StatusMethodNotAllowed)
+}
+
+// interrupted returns the error of a context that has ended, nil if it has not.
+func interrupted(ctx context.Context, place string) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", place, context.Cause(ctx))
+}
+
+// receive handles a message that the server sends before an answer, or on the stream of a session.
+func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
 	switch {
-	case errors.As(err, &r):
-		return r.status
-	case errors.As(err, &s):
-		return s.StatusCode
+	case m.IsRequest() && s.era != eraModern: // 2026-07-28 has none
+		c.background.Go(func() { c.reply(ctx, s, m) })
+	case m.Method == "notifications/progress":
+		c.progress(m.Params)
+	case m.Method == "notifications/message" && c.Log != nil:
+		data := jsonscan.Member(m.Params, "data")
+		text := string(data)
+		if jsonscan.Type(data) == "string" {
+			text = jsonscan.Unquote(data)
+		}
+		c.Log(jsonscan.Unquote(jsonscan.Member(m.Params, "level")), jsonscan.Unquote(jsonscan.Member(m.Params, "logger")), c.link.Clean(text))
+	case m.Method == "notifications/tools/list_changed":
+		c.forgetTools()
 	}
-	return 0
-}
-
-// oldTransport reports whether a failed initialize suggests that the server offers HTTP+SSE only.
-func oldTransport(err error) bool {
-	var s *StatusError
-	if !errors.As(err, &s) {
-		return false
-	}
-	switch s.StatusCode {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
-		return true
-	}
-	return false
-}
-
-// wrongEra reports whether a legacy handshake failed in a way that a modern server would make it fail.
-func wrongEra(err error) bool {
-	var rpc *RPCError
-	if errors.As(err, &rpc) {
-		return true
-	}
-	switch statusOf(err) {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
-		return true
-	}
-	return false
 }

@@ -1,17 +1,13 @@
-// This file knows the tools of a server: fetches the list (MCP, Tools, Listing Tools; Caching) and finds a definition in it.
-
 package mcpclient
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"iter"
 	"time"
 
-	"github.com/modelcontextprotocol/go-sdk/mcp"
-
+	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/toolargs"
 )
 
@@ -29,7 +25,11 @@ type ToolList struct {
 	Tools []Tool
 }
 
-const maxPages = 1000
+const (
+	maxPages  = 250
+	patience  = 5 * time.Second // for further pages, once the tool of a call is found
+	listLimit = 64 << 20        // bytes of all pages
+)
 
 // toolList is a list as it came.
 type toolList struct {
@@ -37,21 +37,25 @@ type toolList struct {
 	received time.Time
 	ttl      time.Duration // 0: the server gives none
 	live     bool          // fetched by this process
+	partial  bool          // the server has more, or says so: it is not remembered
+	grant    string        // the login that it was fetched for
 }
 
 // Tools returns the tools of the server, from memory for as long as the server allows. Tools whose definition a client must reject are
 // left out, and reported to Log.
 func (c *Client) Tools(ctx context.Context) (ToolList, error) {
+	if err := c.prepare(ctx); err != nil {
+		return ToolList{}, err
+	}
 	list := c.remembered()
 	if list == nil || c.known() != eraModern || !c.fresh(list) {
 		var err error
-		if list, err = c.fetchTools(ctx); err != nil {
+		if list, err = c.fetchTools(ctx, ""); err != nil {
 			return ToolList{}, err
 		}
 	}
 	var out ToolList
-	var raw bytes.Buffer
-	raw.WriteString(`{"tools":[`)
+	raw := []byte(`{"tools":[`)
 	for t := range list.tools() {
 		tool := parseTool(t)
 		if err := c.usable(tool); err != nil {
@@ -61,13 +65,12 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 			continue
 		}
 		if len(out.Tools) > 0 {
-			raw.WriteByte(',')
+			raw = append(raw, ',')
 		}
-		raw.Write(t)
+		raw = append(raw, t...)
 		out.Tools = append(out.Tools, tool)
 	}
-	raw.WriteString("]}")
-	out.Raw = raw.Bytes()
+	out.Raw = append(raw, "]}"...)
 	return out, nil
 }
 
@@ -79,41 +82,100 @@ func (c *Client) usable(t Tool) error {
 	return checkHeaders(t.InputSchema)
 }
 
-// fetchTools asks the server for all pages of the list.
-func (c *Client) fetchTools(ctx context.Context) (*toolList, error) {
+// fetchTools asks the server for all pages of the list. wanted is the tool of a call, empty if all are: once it is found, a page that
+// fails, or a server that takes too long for the rest, does not make the call fail.
+func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, error) {
 	list := &toolList{ttl: maxTTL, live: true}
+	login, _ := c.login(ctx)
+	began, found, size := c.clock(), false, 0
 	seen := map[string]bool{}
-	for cursor := ""; ; {
-		x, err := c.request(ctx, "tools/list", true, func(ctx context.Context, s *session, _ *exchange) error {
-			_, err := s.cs.ListTools(ctx, &mcp.ListToolsParams{Cursor: cursor})
-			return err
-		})
-		if err != nil {
+	for cursor := json.RawMessage(nil); ; {
+		page, err := c.fetchPage(ctx, cursor)
+		if err != nil && !found {
 			return nil, err
 		}
-		list.pages = append(list.pages, x.result)
-		var ms float64
-		_ = json.Unmarshal(member(x.result, "ttlMs"), &ms)
-		list.ttl = min(list.ttl, time.Duration(max(0, min(ms, float64(maxTTL.Milliseconds()))))*time.Millisecond)
-		cursor = unquote(member(x.result, "nextCursor"))
-		if cursor == "" || seen[cursor] || len(list.pages) == maxPages {
+		if err != nil {
+			list.partial = true
 			break
 		}
-		seen[cursor] = true
+		list.add(page)
+		size += len(page)
+		if wanted != "" && !found {
+			def, _ := list.find(wanted)
+			found = def != nil
+		}
+		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
+			break // an empty cursor is one like any other (Pagination, Implementation Guidelines)
+		}
+		if reason := list.endless(seen[string(cursor)], size); reason != "" {
+			list.partial = true
+			if c.Warn != nil {
+				c.Warn("the server's list of tools is cut short: " + reason)
+			}
+			break
+		}
+		if found && c.clock().Sub(began) > patience {
+			list.partial = true
+			break
+		}
+		seen[string(cursor)] = true
 	}
+	after, err := c.login(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list.received = c.clock()
-	m := c.server()
-	m.list, m.dirty = list, true
+	if list.grant = after; err != nil || login != after {
+		list.partial = true // nobody knows which login saw it
+	}
+	c.memory.list, c.memory.dirty = list, true
 	return list, nil
+}
+
+// fetchPage asks for one page; a nil cursor is the first.
+func (c *Client) fetchPage(ctx context.Context, cursor json.RawMessage) (json.RawMessage, error) {
+	w := want{method: "tools/list", safe: true}
+	if cursor != nil {
+		w.own = append([]byte(`"cursor":`), cursor...)
+	}
+	o, err := c.request(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	switch kind, err := c.resultType(o.Answer.Result); {
+	case err != nil:
+		return nil, err
+	case kind != complete:
+		return nil, c.invalid("tools/list asks for input, which the protocol does not allow")
+	}
+	return o.Answer.Result, nil
+}
+
+// add adds a page, and what it says of how long it may be used.
+func (l *toolList) add(page json.RawMessage) {
+	var ms float64
+	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
+	l.ttl = min(l.ttl, time.Duration(max(0, min(ms, float64(maxTTL.Milliseconds()))))*time.Millisecond)
+	l.pages = append(l.pages, page)
+}
+
+// endless says why no further page is fetched, empty if one is.
+func (l *toolList) endless(repeated bool, size int) string {
+	switch {
+	case repeated:
+		return "it repeats a cursor"
+	case len(l.pages) >= maxPages:
+		return fmt.Sprintf("it has more than %d pages", maxPages)
+	case size > listLimit:
+		return fmt.Sprintf("it has more than %d bytes", listLimit)
+	}
+	return ""
 }
 
 // remembered returns the list as it was last seen, nil if there is none that is good for anything.
 func (c *Client) remembered() *toolList {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.server()
+	m := c.memory
 	if m.list != nil && m.era != eraModern && !m.list.live && c.clock().Sub(m.list.received) > legacyUsable {
 		return nil
 	}
@@ -131,31 +193,42 @@ func (c *Client) fresh(l *toolList) bool {
 func (c *Client) forgetTools() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.server()
+	m := c.memory
 	m.dirty = m.dirty || m.list != nil
 	m.list = nil
 }
 
-// revalidate fetches the list of a legacy server anew, after a call that relied on an old one: the next call finds a current list, and
-// this one did not have to wait for it.
+// revalidate fetches the list of a server without lifetimes anew, after a call that relied on an old one: the next call finds a current list,
+// and this one did not have to wait for it.
 func (c *Client) revalidate() {
 	c.mu.Lock()
 	s := c.session
 	c.mu.Unlock()
-	list := c.remembered()
-	if s == nil || s.era == eraModern || list == nil || c.fresh(list) || c.NoCache || c.CacheDir == "" {
+	if s == nil || s.era == eraModern || c.NoCache || c.CacheDir == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	if list := c.remembered(); list == nil || c.fresh(list) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.life, closeTimeout)
 	defer cancel()
-	_, _ = c.fetchTools(quietly(ctx))
+	c.quiet.Store(true)
+	_, _ = c.fetchTools(ctx, "")
 }
 
-// tools yields the definitions in order.
-func (l *toolList) tools() func(func(json.RawMessage) bool) {
+// tools yields the definitions in order, each name once: pages may overlap when the server's list changes meanwhile.
+func (l *toolList) tools() iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
+		seen := map[string]bool{}
 		for _, p := range l.pages {
-			for t := range elements(member(p, "tools")) {
+			for t := range jsonscan.Elements(jsonscan.Member(p, "tools")) {
+				if len(l.pages) > 1 {
+					name := jsonscan.Unquote(jsonscan.Member(t, "name"))
+					if seen[name] {
+						continue
+					}
+					seen[name] = true
+				}
 				if !yield(t) {
 					return
 				}
@@ -167,7 +240,7 @@ func (l *toolList) tools() func(func(json.RawMessage) bool) {
 // find returns the definition of a tool, or the names of all where there is no such tool.
 func (l *toolList) find(name string) (def json.RawMessage, names []string) {
 	for t := range l.tools() {
-		n := unquote(member(t, "name"))
+		n := jsonscan.Unquote(jsonscan.Member(t, "name"))
 		if n == name {
 			return t, nil
 		}
@@ -178,21 +251,21 @@ func (l *toolList) find(name string) (def json.RawMessage, names []string) {
 
 func parseTool(raw json.RawMessage) Tool {
 	t := Tool{Raw: raw}
-	for name, v := range members(raw) {
+	for name, v := range jsonscan.Members(raw) {
 		switch name {
 		case "name":
-			t.Name = unquote(v)
+			t.Name = jsonscan.Unquote(v)
 		case "title":
-			t.Title = unquote(v)
+			t.Title = jsonscan.Unquote(v)
 		case "description":
-			t.Description = unquote(v)
+			t.Description = jsonscan.Unquote(v)
 		case "inputSchema":
 			t.InputSchema = v
 		case "annotations":
-			t.ReadOnly = string(member(v, "readOnlyHint")) == "true"
-			t.Idempotent = string(member(v, "idempotentHint")) == "true"
+			t.ReadOnly = string(jsonscan.Member(v, "readOnlyHint")) == "true"
+			t.Idempotent = string(jsonscan.Member(v, "idempotentHint")) == "true"
 			if t.Title == "" {
-				t.Title = unquote(member(v, "title"))
+				t.Title = jsonscan.Unquote(jsonscan.Member(v, "title"))
 			}
 		}
 	}
@@ -224,17 +297,20 @@ func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
 }
 
 // fetchOnce fetches the list, unless another call has done so meanwhile: old is the one that was not good enough.
-func (c *Client) fetchOnce(ctx context.Context, a Arguments, old *toolList, refetch bool) (*toolList, error) {
-	c.fetching.Lock()
-	defer c.fetching.Unlock()
+func (c *Client) fetchOnce(ctx context.Context, tool string, a Arguments, old *toolList, refetch bool) (*toolList, error) {
+	if err := c.fetching.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer c.fetching.leave()
 	list, fetch := c.lookUp(a)
 	if list != old && list != nil && list.live && (refetch || !fetch) {
 		return list, nil
 	}
-	return c.fetchTools(ctx)
+	return c.fetchTools(ctx, tool)
 }
 
-// justFetched reports whether what a list lacks is not there: a batch with a thousand wrong lines asks for it no more than once a minute.
+// justFetched reports whether the list is recent enough that a tool missing from it can be assumed not to exist: a batch with a thousand wrong
+// lines asks for it no more than once a minute.
 func (c *Client) justFetched(l *toolList) bool {
 	return l.live && c.clock().Sub(l.received) < time.Minute
 }
@@ -246,10 +322,9 @@ func (c *Client) justFetched(l *toolList) bool {
 func (c *Client) definition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, live bool, err error) {
 	list, fetch := c.lookUp(a)
 	if fetch || refetch {
-		list, err = c.fetchOnce(ctx, a, list, refetch)
+		list, err = c.fetchOnce(ctx, tool, a, list, refetch)
 		if err != nil {
-			var rpc *RPCError
-			if errors.As(err, &rpc) && c.known() != eraUnknown {
+			if isRPC(err) != nil && c.known() != eraUnknown {
 				return Tool{Name: tool}, true, nil // no list to be had; the server has the last word
 			}
 			return t, true, err

@@ -1,0 +1,64 @@
+package mcphttp
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A server may give back what it was sent, in its own way of writing; what is no secret stays readable.
+func TestCredentialsAreTakenOut(t *testing.T) {
+	const token, key = "token/token+token=1", "key-key-key-key-1"
+	l := &Link{URL: "https://mcp.example.com", Secrets: []string{key}}
+	l.prepare()
+	if s := "nothing was sent yet: " + token; l.Clean(s) != s {
+		t.Error("words were changed before anything was sent")
+	}
+	l.masked.add("Bearer " + token)
+	l.masked.add("Bearer " + token)
+	for _, s := range []string{token, "x=" + url.QueryEscape(token), base64.StdEncoding.EncodeToString([]byte("a:" + token)), "the key " + key} {
+		got := l.Clean("it came as " + s)
+		if !strings.Contains(got, "[redacted]") || strings.Contains(got, "oken/token") || strings.Contains(got, "key-key") {
+			t.Errorf("%q became %q", s, got)
+		}
+	}
+	if s := "some-long-agent runs fast"; l.Clean(s) != s {
+		t.Errorf("%q became %q", s, l.Clean(s))
+	}
+}
+
+// The cost of masking does not grow with the age of the process: only the last tokens are remembered.
+func TestFewTokensAreRemembered(t *testing.T) {
+	var m masked
+	for n := range 1000 {
+		m.add(fmt.Sprintf("Bearer token-%d", n))
+	}
+	if len(m.tokens) != maxMasked || m.tokens[maxMasked-1] != "token-999" {
+		t.Errorf("%q", m.tokens)
+	}
+}
+
+func TestRetryGap(t *testing.T) {
+	for retry, want := range map[string]string{"": "1s", "250": "250ms", "0": "0s", "-1": "1s", "x": "1s", "99999999": "1s"} {
+		if got := retryGap(retry).String(); got != want {
+			t.Errorf("retry %q: %s, expected %s", retry, got, want)
+		}
+	}
+}
+
+// After the end of its context a wait never returns nil, so that every loop around it ends.
+func TestWaitEnds(t *testing.T) {
+	over := errors.New("over")
+	ctx, end := context.WithCancelCause(t.Context())
+	end(over)
+	for _, pause := range []func(context.Context, time.Duration) error{nil, func(context.Context, time.Duration) error { return nil }} {
+		if err := (&Link{Pause: pause}).wait(ctx, 0); !errors.Is(err, over) {
+			t.Errorf("waiting after the end: %v", err)
+		}
+	}
+}

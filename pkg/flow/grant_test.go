@@ -1,0 +1,32 @@
+package flow
+
+import (
+	"testing"
+	"time"
+
+	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/token"
+)
+
+// A grant is one login: a refresh keeps it, another login, client or issuer is another one, and no login is none.
+func TestGrantID(t *testing.T) {
+	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	cred := Credential{Issuer: "https://as.example.com", Client: dcr.Client{ID: "c"}, LoginAt: at, ObtainedAt: at, Token: token.Token{AccessToken: "a"}}
+	refreshed, again, client, issuer, none := cred, cred, cred, cred, cred
+	refreshed.Token.AccessToken, refreshed.ObtainedAt = "b", at.Add(time.Hour)
+	again.LoginAt = at.Add(time.Second)
+	client.Client.ID = "d"
+	issuer.Issuer = "https://other.example.com"
+	none.Token = token.Token{}
+	if cred.grantID() != refreshed.grantID() {
+		t.Error("a refresh makes another grant")
+	}
+	for name, other := range map[string]Credential{"another login": again, "another client": client, "another issuer": issuer, "no login": none} {
+		if cred.grantID() == other.grantID() {
+			t.Errorf("%s: the same grant", name)
+		}
+	}
+	if none.grantID() != "" {
+		t.Error("no login has a grant")
+	}
+}

@@ -1,0 +1,109 @@
+package mcpclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"regexp"
+	"strings"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+// Trace is a W3C trace context, which goes into _meta of every request (SEP-414).
+type Trace struct {
+	Parent, State, Baggage string // traceparent, tracestate, baggage; empty: not sent
+}
+
+// W3C Trace Context §3.2.2; version ff and ids of zeros are invalid.
+var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?$`)
+
+// TraceFrom reads the trace context of the environment. A traceparent that is not valid is dropped, and tracestate with it (W3C Trace
+// Context §3.3.1.1).
+func TraceFrom(getenv func(string) string) Trace {
+	t := Trace{Parent: getenv("TRACEPARENT"), State: headerText(getenv("TRACESTATE")), Baggage: headerText(getenv("BAGGAGE"))}
+	if !traceparent.MatchString(t.Parent) || strings.HasPrefix(t.Parent, "ff") || strings.HasPrefix(t.Parent, "00") && len(t.Parent) != 55 ||
+		strings.Contains(t.Parent, "-"+strings.Repeat("0", 32)+"-") || strings.Contains(t.Parent, "-"+strings.Repeat("0", 16)+"-") {
+		t.Parent, t.State = "", ""
+	}
+	return t
+}
+
+// headerText returns a value that may stand in an HTTP header, else nothing.
+func headerText(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
+		return ""
+	}
+	return s
+}
+
+// members writes the trace context as members of _meta.
+func (t Trace) members(b *bytes.Buffer) {
+	for _, m := range [][2]string{{"traceparent", t.Parent}, {"tracestate", t.State}, {"baggage", t.Baggage}} {
+		if m[1] != "" {
+			addMember(b, m[0], jsonscan.Quote(m[1]))
+		}
+	}
+}
+
+// addMember adds a member to an object that is being written: the buffer holds its opening brace and the members before.
+func addMember(b *bytes.Buffer, name string, value []byte) {
+	if b.Bytes()[b.Len()-1] != '{' {
+		b.WriteByte(',')
+	}
+	b.Write(jsonscan.Quote(name))
+	b.WriteByte(':')
+	b.Write(value)
+}
+
+// capabilities are what this client offers in every revision: it answers forms, and declines or opens addresses.
+const capabilities = `{"elicitation":{"form":{},"url":{}}}`
+
+// info names the program.
+func (c *Client) info() []byte {
+	version := c.Version
+	if version == "" {
+		version = "dev"
+	}
+	return append(append([]byte(`{"name":"mcpauth","version":`), jsonscan.Quote(version)...), '}')
+}
+
+// commonMeta begins the _meta of a request of 2026-07-28.
+func (c *Client) commonMeta() []byte {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	addMember(&b, mcphttp.MetaVersion, jsonscan.Quote(mcphttp.Modern))
+	addMember(&b, mcphttp.MetaClient, c.info())
+	addMember(&b, mcphttp.MetaCapabilities, []byte(capabilities))
+	c.Trace.members(&b)
+	return b.Bytes()
+}
+
+// params completes the parameters of a request with _meta. own are its members without the braces; token asks for progress.
+func (c *Client) params(s *session, own []byte, token string, log bool) json.RawMessage {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	b.Write(own)
+	var meta bytes.Buffer
+	if s.era == eraModern {
+		meta.Write(c.meta)
+	} else {
+		meta.WriteByte('{')
+		c.Trace.members(&meta)
+	}
+	if token != "" {
+		addMember(&meta, "progressToken", jsonscan.Quote(token))
+	}
+	if log && s.era == eraModern {
+		addMember(&meta, mcphttp.MetaLogLevel, []byte(`"info"`))
+	}
+	if meta.Len() > 1 {
+		meta.WriteByte('}')
+		addMember(&b, "_meta", meta.Bytes())
+	}
+	if b.Len() == 1 {
+		return nil
+	}
+	b.WriteByte('}')
+	return b.Bytes()
+}
