@@ -43,10 +43,16 @@ var built = sync.OnceValues(func() (string, error) {
 
 func newMachine(t *testing.T, env ...string) *machine {
 	t.Helper()
+	return newMachineFor(t, demo.Options{}, env...)
+}
+
+// newMachineFor is a machine whose user knows a server of this kind.
+func newMachineFor(t *testing.T, o demo.Options, env ...string) *machine {
+	t.Helper()
 	if _, err := built(); err != nil {
 		t.Fatal(err)
 	}
-	s, err := demo.Start(demo.Options{})
+	s, err := demo.Start(o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/http"
@@ -61,6 +62,9 @@ type Options struct {
 	SeparateIssuer bool     // the authorization server has a port of its own
 	TLS            bool     // https with a certificate made on the spot, see CertificatePEM
 	Clients        []Client // registered in advance, beside those of DefaultClients
+
+	Certificate *tls.Certificate                                    // https with this certificate and, in addition to HTTP/1.1, HTTP/2
+	Listen      func(network, address string) (net.Listener, error) // nil: net.Listen
 
 	Settings Settings         // how it behaves; may change at run time
 	Faults   Faults           // what goes wrong from the start
@@ -154,7 +158,11 @@ func (s *Server) listen() error {
 
 // open listens, and says how the world calls it.
 func (s *Server) open(address string) (ln net.Listener, origin string, err error) {
-	if ln, err = net.Listen("tcp", address); err != nil {
+	listen := s.o.Listen
+	if listen == nil {
+		listen = net.Listen
+	}
+	if ln, err = listen("tcp", address); err != nil {
 		return nil, "", err
 	}
 	host, port, err := net.SplitHostPort(ln.Addr().String())
@@ -162,7 +170,7 @@ func (s *Server) open(address string) (ln net.Listener, origin string, err error
 		return nil, "", err
 	}
 	scheme := "http"
-	if s.o.TLS {
+	if s.o.TLS || s.o.Certificate != nil {
 		scheme = "https"
 		if ln, err = s.secure(ln); err != nil {
 			return nil, "", err

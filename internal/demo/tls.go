@@ -13,6 +13,9 @@ import (
 
 // secure puts TLS on a listener. HTTP/1.1 only: the faults drop connections, not streams.
 func (s *Server) secure(ln net.Listener) (net.Listener, error) {
+	if s.o.Certificate != nil {
+		return tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*s.o.Certificate}, NextProtos: []string{"h2", "http/1.1"}}), nil
+	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "mcpauth demo"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

@@ -48,7 +48,7 @@ func New(o Options) (*http.Client, error) {
 			Proxy:                  http.ProxyFromEnvironment,
 			DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    10 * time.Second,
+			TLSHandshakeTimeout:    30 * time.Second, // a thousand processes that start at once wait for the processor longer than 10
 			MaxResponseHeaderBytes: maxHeader,
 			MaxIdleConnsPerHost:    64, // a batch may use so many
 			IdleConnTimeout:        90 * time.Second,

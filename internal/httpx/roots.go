@@ -87,7 +87,7 @@ func (r *rooted) host(req *http.Request) *host {
 		h = r.newHost(req)
 		r.hosts[hostKey(req)] = h
 	}
-	if h.likely && req.Body != nil && req.GetBody == nil { // it can be sent only once
+	if h.likely && req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // it can be sent only once
 		return &host{Transport: r.all(), learned: true}
 	}
 	return h

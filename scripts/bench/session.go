@@ -1,5 +1,3 @@
-// This file opens a legacy session for curl, which cannot read an answer's header into its next request.
-
 package main
 
 import (
@@ -7,26 +5,26 @@ import (
 	"strings"
 )
 
-// session returns the id of a fresh session, empty when the server gives none; the call then fails and says so.
-func (b *bench) session(era string) string {
+// session opens a legacy session for curl and returns its id, which is empty if the server gives none; the call then fails and says so.
+func (b *bench) session(s *site) string {
 	post := func(body, session string) (*http.Response, error) {
-		req, err := http.NewRequestWithContext(b.ctx, http.MethodPost, b.servers[era].URL(), strings.NewReader(body))
+		req, err := http.NewRequestWithContext(b.ctx, http.MethodPost, s.URL(), strings.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
-		for name, value := range map[string]string{"Authorization": "Bearer " + b.tokens[era], "Content-Type": "application/json",
-			"Accept": "application/json, text/event-stream", "Mcp-Protocol-Version": era, "Mcp-Session-Id": session} {
+		for name, value := range map[string]string{"Authorization": "Bearer " + s.token, "Content-Type": "application/json",
+			"Accept": "application/json, text/event-stream", "Mcp-Protocol-Version": s.era, "Mcp-Session-Id": session} {
 			if value != "" {
 				req.Header.Set(name, value)
 			}
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := b.client.Do(req)
 		if err != nil {
 			return nil, err
 		}
 		return res, res.Body.Close()
 	}
-	res, err := post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"`+era+`","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}`, "")
+	res, err := post(`{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"`+s.era+`","capabilities":{},"clientInfo":{"name":"curl","version":"1"}}}`, "")
 	if err != nil {
 		return ""
 	}
