@@ -1,5 +1,3 @@
-// This file is call --batch: many calls over one client, a line in and a line out for each. A line that the output lacks was not sent.
-
 package main
 
 import (
@@ -9,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"strings"
 
@@ -18,13 +17,14 @@ import (
 
 const maxParallel = 64
 
-// runBatch makes the calls. The time limit that nobody asked for is that of each call.
+// runBatch makes many calls over one client and prints one line for each line of the input. A line that the output lacks was not sent. The
+// default time limit is that of each call.
 func runBatch(ctx context.Context, p *program, words []string, o callOptions) error {
 	if err := o.settleBatch(p, words); err != nil {
 		return err
 	}
 	p.word = words[0]
-	answers, err := elicitor(p, o.elicit)
+	answers, err := elicitor(p, o.elicit, o.elicitURLs)
 	if err != nil {
 		return err
 	}
@@ -38,7 +38,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 		return err
 	}
 	defer m.Close()
-	m.NoCache, m.Idempotent, m.NoValidate, m.Elicit, m.Listen = o.noCache, o.idempotent, o.noValidate, answers, o.elicit != ""
+	o.apply(m, answers)
 	if !p.out.verbose {
 		m.Progress = nil // one bar cannot show several calls
 	}
@@ -92,7 +92,7 @@ type batch struct {
 	calls, failed int
 }
 
-// done prints one line. What would befall every other call as well, such as a login that is needed, ends the batch.
+// done prints one line. An error that every other call would meet as well ends the batch.
 func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {
@@ -110,11 +110,22 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	if e := b.p.out.batchLine(id, "error", errorJSON(code, err.Error(), hint, exit)); e != nil {
 		return e
 	}
-	switch exit {
-	case exitAuth, exitKeystore, exitSecurity:
+	if forAll(err, exit) {
 		return err
 	}
 	return nil
+}
+
+// forAll reports whether every other call of a batch would fail in the same way: there is no login, or no store. A tool that this account
+// may not call, or that needs more scopes, says nothing about the others.
+func forAll(err error, exit int) bool {
+	var scope *flow.ScopeError
+	var status *mcpclient.StatusError
+	switch {
+	case errors.As(err, &scope), errors.Is(err, flow.ErrForbidden), errors.As(err, &status) && status.StatusCode == http.StatusForbidden:
+		return false
+	}
+	return exit == exitAuth || exit == exitKeystore || exit == exitSecurity
 }
 
 // batchLine writes {"id":…,"KIND":…} on a line of its own. Line ends between the members of a value become blanks; all else stays byte

@@ -16,6 +16,7 @@ type callOptions struct {
 	args, reauth, output, saveDir, elicit string
 	scopes                                cli.StringSlice
 	noCache, idempotent, noValidate       bool
+	elicitURLs                            bool
 	batch                                 string
 	parallel                              int
 }
@@ -36,6 +37,7 @@ func callCommand(p *program) *cli.Command {
 			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json as the server sent it, or raw bytes of the only block", Destination: &o.output},
 			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write pictures, sounds and resources into it", Destination: &o.saveDir},
 			&cli.StringFlag{Name: "elicit", Usage: "`HOW` answer the server's questions: decline (default), defaults, or @FILE", Destination: &o.elicit},
+			&cli.BoolFlag{Name: "elicit-urls", Usage: "open the addresses that the server asks to have opened; they are printed first", Destination: &o.elicitURLs},
 			&cli.StringFlag{Name: "reauth", Usage: "`HOW` go so far for authorization: browser (default), refresh or never", Destination: &o.reauth},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it as well when the call leads to a login; repeatable or space separated", Destination: &o.scopes},
 			&cli.BoolFlag{Name: "idempotent", Usage: "the call may be sent again after a lost connection", Destination: &o.idempotent},
@@ -71,7 +73,7 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 	if err != nil {
 		return err
 	}
-	answers, err := elicitor(p, o.elicit)
+	answers, err := elicitor(p, o.elicit, o.elicitURLs)
 	if err != nil {
 		return err
 	}
@@ -85,8 +87,7 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 		return err
 	}
 	defer m.Close()
-	m.NoCache, m.Idempotent, m.NoValidate, m.Elicit = o.noCache, o.idempotent, o.noValidate, answers
-	m.Listen = o.elicit != ""
+	o.apply(m, answers)
 	result, err := m.Call(ctx, tool, args)
 	if err != nil {
 		return err
@@ -101,6 +102,12 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 		return &toolError{tool: tool}
 	}
 	return nil
+}
+
+// apply sets what the flags say of the calls.
+func (o *callOptions) apply(m *mcpclient.Client, answers mcpclient.Elicitor) {
+	m.NoCache, m.Idempotent, m.NoValidate = o.noCache, o.idempotent, o.noValidate
+	m.Elicit, m.Listen = answers, o.elicit != "" || o.elicitURLs
 }
 
 // settle checks the flags against each other.
@@ -123,10 +130,11 @@ func (o *callOptions) settle(p *program) error {
 func (p *program) printResult(r mcpclient.Result, tool, form string, dir *saveDir) error {
 	switch form {
 	case "json":
-		if err := p.saveBlocks(r, tool, dir); err != nil {
-			return err
+		failed := p.saveBlocks(r, tool, dir)
+		if err := p.out.raw(r.Raw); err != nil || dir == nil {
+			return err // nothing had to be decoded
 		}
-		return p.out.raw(r.Raw)
+		return failed
 	case "raw":
 		return p.printRaw(r)
 	}

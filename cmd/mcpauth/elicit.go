@@ -1,5 +1,3 @@
-// This file says how call answers the questions that a server asks during it.
-
 package main
 
 import (
@@ -12,9 +10,13 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// elicitor reads --elicit: decline, defaults, or the file that holds the answers. Whatever is chosen, the user is told what was asked.
-func elicitor(p *program, how string) (mcpclient.Elicitor, error) {
-	policy := mcpclient.Policy{Visit: p.visit, Report: p.asked}
+// elicitor answers the questions of a server as --elicit says: decline, defaults, or the file that holds the answers. Addresses are opened
+// only with --elicit-urls. Either way the user is told what was asked.
+func elicitor(p *program, how string, urls bool) (mcpclient.Elicitor, error) {
+	policy := mcpclient.Policy{Report: p.asked}
+	if urls {
+		policy.Visit = p.visit
+	}
 	file, isFile := strings.CutPrefix(how, "@")
 	switch {
 	case isFile:
@@ -30,28 +32,26 @@ func elicitor(p *program, how string) (mcpclient.Elicitor, error) {
 		policy.Defaults = true
 	case how != "" && how != "decline":
 		return nil, usage("--elicit is decline, defaults or @FILE; not " + quote(how))
-	default:
-		policy.Visit = nil
 	}
 	return policy.Elicit, nil
 }
 
-// asked tells what the server asked, what it was answered, and how to answer otherwise.
+// asked reports what the server asked, what it was answered, and how to answer otherwise.
 func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
-	p.out.note("the server asks: %s", httpx.Text(e.Message, 500))
+	p.out.note("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {
 	case a.Action == "accept":
 		p.out.detail("answered: %s", a.Content)
 	case e.Mode == "url":
-		p.out.note("declined; to answer it, open %s, and call with --elicit defaults", e.URL)
+		p.out.note("declined: it wants %s opened; call with --elicit-urls to do so", e.URL)
 	default:
 		p.out.note("declined: %s; --elicit defaults or --elicit @FILE answers by this schema: %s", a.Reason, e.Schema)
 	}
 }
 
-// visit shows the address that the server wants opened, and opens it where a browser may be.
+// visit shows the whole address that the server wants opened, then opens it if a browser may be opened.
 func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
-	p.out.note("open this address to answer the server:")
+	p.out.note("%s wants this address opened: %s", e.Server, httpx.Text(e.Message, 500))
 	p.out.say(harmless(e.URL))
 	command, ok := p.browser("", false)
 	if !ok {

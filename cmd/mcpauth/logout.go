@@ -41,6 +41,9 @@ func runLogout(ctx context.Context, p *program, words []string, o logoutOptions)
 	targets, err := p.targets(ctx, words, o.all, func(flow.Status) bool { return false })
 	reports := []flow.LogoutReport{}
 	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, t flow.Target) error {
+		if m, err := p.mcp(t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
+			m.Forget() // before the token is revoked
+		}
 		r, err := c.Logout(ctx, t, o.flow)
 		if err != nil {
 			return err

@@ -148,7 +148,7 @@ type variable struct{ name, meaning string }
 func variables() []variable {
 	return []variable{
 		{"MCPAUTH_CONFIG", "the only configuration file; default: the nearest .mcp.json upward and ~/.config/mcpauth/config.json"},
-		{"MCPAUTH_STATE_DIR", "state without secrets: index, locks, caches; default ~/.local/state/mcpauth"},
+		{"MCPAUTH_STATE_DIR", "state without credentials: index, locks, caches, ids of MCP sessions; default ~/.local/state/mcpauth"},
 		{"MCPAUTH_KEYSTORE", "where credentials are kept: auto (default), keychain or file"},
 		{"MCPAUTH_KEYSTORE_DIR", "folder of the file store; default ~/.local/share/mcpauth"},
 		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file: the file store is encrypted to it"},
@@ -156,6 +156,7 @@ func variables() []variable {
 		{"MCPAUTH_ACCESS_TOKEN", "a bearer token for call, tools and proxy in place of a login; SERVER must be a URL then"},
 		{"BROWSER", "program that opens an address, its last argument; none: never open one"},
 		{"CI", "set and not false: no browser is opened unless --browser or BROWSER asks for it"},
+		{"TRACEPARENT, TRACESTATE, BAGGAGE", "trace context, sent in _meta of every request of call and tools"},
 		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR", "as everywhere"},
 	}
 }

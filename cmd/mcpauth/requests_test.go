@@ -5,6 +5,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"mcpauth/internal/demo"
@@ -103,5 +104,75 @@ func TestRequestsOfAnotherEra(t *testing.T) {
 		if _, all := m.call(t); strings.Join(all, " ") != tt.want {
 			t.Errorf("%s: %s\nexpected %s", tt.era, strings.Join(all, " "), tt.want)
 		}
+	}
+}
+
+// Processes that open sessions at the same time keep one and end the others. --no-cache and --elicit use a session of their own and end
+// it; logout ends the kept one.
+func TestKeptSession(t *testing.T) {
+	m := newMachine(t)
+	m.Close()
+	s, err := demo.Start(demo.Options{Era: "2025-11-25", Addr: strings.TrimPrefix(m.Origin(), "http://")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	m.Server = s
+	run := func(args ...string) {
+		t.Helper()
+		p := m.prepare(t, args...)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.end(t); code != 0 {
+			t.Errorf("%v: exit code %d: %s", args, code, &p.stderr)
+		}
+	}
+	count := func(method string) (n int) {
+		for _, seen := range m.methods() {
+			if seen == method {
+				n++
+			}
+		}
+		return n
+	}
+	run("login", "SERVER")
+	m.Reset()
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() { run("call", "SERVER", "echo", "text=x") })
+	}
+	all.Wait()
+	opened, ended := count("initialize"), count("DELETE")
+	if opened-ended != 1 {
+		t.Errorf("%d sessions were opened and %d ended", opened, ended)
+	}
+	for _, tt := range []struct {
+		want string
+		args []string
+	}{
+		{"tools/call", []string{"call", "SERVER", "echo", "text=x"}},
+		{"tools/list initialize notifications/initialized tools/list tools/call DELETE", []string{"call", "SERVER", "echo", "text=x", "--no-cache"}},
+		{"initialize notifications/initialized GET tools/call DELETE", []string{"call", "SERVER", "echo", "text=x", "--elicit", "defaults"}},
+		{"tools/call", []string{"call", "SERVER", "echo", "text=x"}},
+		{"DELETE", []string{"logout", "SERVER", "--keep-client"}},
+	} {
+		m.Reset()
+		run(tt.args...)
+		var got []string
+		for _, method := range m.methods() {
+			if method != "POST" { // the token endpoint and the like
+				got = append(got, method)
+			}
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%v: %s\nexpected %s", tt.args, strings.Join(got, " "), tt.want)
+		}
+	}
+	m.Reset()
+	run("login", "SERVER")
+	run("call", "SERVER", "echo", "text=x")
+	if count("initialize") != 1 {
+		t.Error("a session survived the logout")
 	}
 }

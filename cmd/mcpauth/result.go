@@ -1,5 +1,3 @@
-// This file prints the result of a call, and saves what is no text.
-
 package main
 
 import (
@@ -17,7 +15,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// printText prints the text blocks as they are, else the structured content; other blocks are named on stderr and saved.
+// printText prints the text blocks as they are, or the structured content if there are none. Other blocks are named on stderr and saved.
 func (p *program) printText(r mcpclient.Result, tool string, dir *saveDir) error {
 	texts := 0
 	for _, b := range r.Content {
@@ -43,16 +41,26 @@ func (p *program) printRaw(r mcpclient.Result) error {
 		return &protocolError{message: fmt.Sprintf("--output raw prints the only block of an answer, but this one has %d", len(r.Content))}
 	}
 	b := r.Content[0]
+	if b.Broken != nil {
+		return broken(b, 1)
+	}
 	if len(b.Data) > 0 {
 		return p.out.data(b.Data)
 	}
 	return p.out.string(b.Text)
 }
 
-// saveBlocks names the blocks that are no text on stderr, and writes them to the folder where there is one.
+// broken is the error for a block that cannot be decoded.
+func broken(b mcpclient.Block, number int) error {
+	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describe(b), b.Broken)}
+}
+
+// saveBlocks names the blocks that are not text on stderr, and writes them to the folder if there is one. The first block that cannot be
+// decoded is the error, after the others are saved.
 func (p *program) saveBlocks(r mcpclient.Result, tool string, dir *saveDir) error {
+	var failed error
 	for i, b := range r.Content {
-		if b.Type == "text" {
+		if b.Type == "text" && b.Broken == nil {
 			continue
 		}
 		data := b.Data
@@ -60,6 +68,8 @@ func (p *program) saveBlocks(r mcpclient.Result, tool string, dir *saveDir) erro
 			data = []byte(b.Text)
 		}
 		switch {
+		case b.Broken != nil:
+			failed = cmp.Or(failed, broken(b, i+1))
 		case b.Type == "resource_link":
 			p.out.note("%s: %s", describe(b), b.URI)
 		case dir == nil:
@@ -72,7 +82,7 @@ func (p *program) saveBlocks(r mcpclient.Result, tool string, dir *saveDir) erro
 			p.out.note("%s, %d bytes: %s", describe(b), len(data), file)
 		}
 	}
-	return nil
+	return failed
 }
 
 // describe names a block.

@@ -222,7 +222,15 @@ func runWhoami(_ context.Context, c call) (*mcp.CallToolResult, error) {
 
 // runAsk asks the user: by a multi round-trip result at 2026-07-28, by elicitation/create before, which the SDK does from the same answer.
 func runAsk(_ context.Context, c call) (*mcp.CallToolResult, error) {
+	var in struct{ URL string }
+	if err := c.read(&in); err != nil {
+		return nil, err
+	}
 	answer, ok := c.Params.InputResponses["who"].(*mcp.ElicitResult)
+	if !ok && in.URL != "" {
+		return &mcp.CallToolResult{RequestState: "asked", InputRequests: mcp.InputRequestMap{"who": &mcp.ElicitParams{Mode: "url",
+			Message: "Sign in at our partner.", URL: in.URL, ElicitationID: "1"}}}, nil
+	}
 	if !ok {
 		return &mcp.CallToolResult{RequestState: "asked", InputRequests: mcp.InputRequestMap{"who": &mcp.ElicitParams{Mode: "form",
 			Message: "Who are you, and how many are you?", RequestedSchema: json.RawMessage(askSchema)}}}, nil

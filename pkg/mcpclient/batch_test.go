@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -271,4 +272,34 @@ func FuzzParseLine(f *testing.F) {
 			t.Errorf("%q: %+v", data, l)
 		}
 	})
+}
+
+// A stream that is cut fails its own call alone, as a failure of the network: nobody knows whether that call was carried out.
+func TestBatchCutStream(t *testing.T) {
+	for _, h := range map[string]http.Handler{"2026-07-28": modern(hour, nil), "2025-11-25": legacy("2025-11-25", nil)} {
+		s := newServer(t, h)
+		s.front = func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			if !bytes.Contains(body, []byte(`"cut"`)) {
+				return false
+			}
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, "data: {\"jsonrpc\"")
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		d := told{}
+		in := strings.Repeat(`{"tool":"echo"}`+"\n", 20) + `{"tool":"region","arguments":{"region":"cut"},"id":"cut"}` + "\n" + strings.Repeat(`{"tool":"echo"}`+"\n", 20)
+		if err := client(t, s).Batch(t.Context(), strings.NewReader(in), Batch{Done: d.done}); err != nil {
+			t.Fatal(err)
+		}
+		var network *url.Error
+		if len(d.ids) != 41 || len(d.failed) != 1 || !errors.As(d.failed[`"cut"`], &network) {
+			t.Errorf("%d calls, failed: %v", len(d.ids), d.failed)
+		}
+		if n := len(s.requests("initialize")); n > 1 {
+			t.Errorf("%d sessions", n)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package mcpclient
 
 import (
 	"bytes"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -204,14 +203,13 @@ func (c *Client) files(suffix string) []string {
 	return list
 }
 
-// Forget ends the kept session of the login and removes everything that is remembered under its name. It is called before the login ends,
-// because the server wants its token to end the session; it begins no authorization.
-func (c *Client) Forget(ctx context.Context) {
-	if c.prepare(ctx) == nil {
-		if keep, ok := c.keep(); ok {
-			if s := keep.Load(); s != nil {
-				c.link.End(s)
-			}
+// Forget ends the kept sessions of a login and removes everything that is remembered under its name. It is called before the login ends,
+// because the server wants its token to end a session; it begins no authorization.
+func (c *Client) Forget() {
+	c.init()
+	for _, name := range c.files(".session") {
+		if s := (mcphttp.Keep{Path: name, URL: c.URL}).Load(); s != nil {
+			c.link.End(s)
 		}
 	}
 	for _, name := range c.files("") {

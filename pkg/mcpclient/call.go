@@ -67,6 +67,9 @@ const (
 // resultType returns the kind of a result. A kind that this client does not know is invalid, and a result without one is complete, as in
 // earlier revisions.
 func (c *Client) resultType(result json.RawMessage) (string, error) {
+	if jsonscan.Type(result) != "object" {
+		return "", c.invalid("the result is not an object")
+	}
 	raw := jsonscan.Member(result, "resultType")
 	if raw == nil || c.known() != eraModern {
 		return complete, nil

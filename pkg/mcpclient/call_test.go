@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"mcpauth/internal/mcphttp"
 )
@@ -78,4 +80,128 @@ func withID(t *testing.T, answer string, id json.RawMessage) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// A call is sent again only after an answer that proves that it was not carried out, and one odd answer of a gateway does not change what
+// is remembered of a server that was proved to be of 2026-07-28. Only a server that refuses the version, or a probe, is another one.
+func TestOddAnswerToACall(t *testing.T) {
+	const odd = `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: Server not initialized"}}`
+	for _, tt := range []struct {
+		name   string
+		status int
+		body   string
+		all    bool // the server has become a legacy one and answers every modern request so
+		want   []string
+		err    bool
+		next   []string // requests of the next call, after a restart of the client
+	}{
+		{"400 and -32000, once", 400, odd, false, []string{"tools/call", "server/discover"}, true, []string{"tools/call"}},
+		{"404 of a gateway, once", 404, "not found", false, []string{"tools/call", "server/discover"}, true, []string{"tools/call"}},
+		{"502 of a gateway, once", 502, "bad gateway", false, []string{"tools/call"}, true, []string{"tools/call"}},
+		{"a server that has become a legacy one, in odd words", 400, odd, true,
+			[]string{"tools/call", "server/discover", "initialize", "notifications/initialized"}, true, []string{"tools/call"}},
+		{"a server that has become a legacy one, and refuses the version", 400, "Bad Request: Unsupported protocol version (supported versions: 2025-11-25)", true,
+			[]string{"tools/call", "initialize", "notifications/initialized", "tools/call"}, false, []string{"tools/call"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			old := legacy("2025-11-25", nil)
+			now := modern(hour, nil) // also speaks earlier revisions
+			s := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if tt.all && r.Header.Get("Mcp-Protocol-Version") != mcphttp.Modern {
+					old.ServeHTTP(w, r)
+					return
+				}
+				now.ServeHTTP(w, r)
+			}))
+			dir := t.TempDir()
+			c := client(t, s, func(c *Client) { c.CacheDir = dir })
+			callText(t, c, "region", Arg{Name: "region", Value: "x"})
+			s.seen()
+			first := true
+			s.setFront(func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+				if r.Header.Get("Mcp-Protocol-Version") != mcphttp.Modern || !first && !tt.all {
+					return false
+				}
+				first = false
+				w.WriteHeader(tt.status)
+				io.WriteString(w, tt.body)
+				return true
+			})
+			_, err := c.Call(t.Context(), "region", Arguments{Args: []Arg{{Name: "region", Value: "x"}}})
+			if (err != nil) != tt.err {
+				t.Errorf("%v", err)
+			}
+			wantSeen(t, s, tt.want...)
+			c.Close()
+			s.seen()
+			callText(t, client(t, s, func(c *Client) { c.CacheDir = dir }), "region", Arg{Name: "region", Value: "x"})
+			wantSeen(t, s, tt.next...)
+		})
+	}
+}
+
+// A server that is taken for a legacy one is asked again after a day, however often it is called.
+func TestLegacyServerIsProbedAgain(t *testing.T) {
+	s := newServer(t, modern(hour, nil))
+	refusing := true
+	s.front = func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+		if refusing && r.Header.Get("Mcp-Protocol-Version") == mcphttp.Modern {
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		}
+		return false
+	}
+	dir, now := t.TempDir(), time.Now()
+	call := func() []string {
+		s.seen()
+		c := client(t, s, func(c *Client) { c.CacheDir, c.now = dir, func() time.Time { return now } })
+		callText(t, c, "echo")
+		defer c.Close()
+		return s.seen()
+	}
+	call()
+	refusing = false
+	for hours := range 23 {
+		if got := call(); len(got) != 1 {
+			t.Fatalf("after %d hours: %q", hours, got)
+		}
+		now = now.Add(time.Hour)
+	}
+	now = now.Add(2 * time.Hour)
+	call()
+	if got := call(); len(got) != 1 || len(s.requests("initialize")) != 0 {
+		t.Errorf("%q", got)
+	}
+	if c := client(t, s, func(c *Client) { c.CacheDir, c.now = dir, func() time.Time { return now } }); c.prepare(t.Context()) != nil || c.known() != eraModern {
+		t.Error("one answer of a gateway has made a server legacy for good")
+	}
+}
+
+// What an error answer says reaches the user, as the failure that it is.
+func TestServersWords(t *testing.T) {
+	for _, tt := range []struct {
+		name, body string
+		status     int
+		want       string
+	}{
+		{"429, which is no JSON-RPC error", `{"error":"rate_limited"}`, 429, "429 Too Many Requests: rate_limited (Retry-After: 7)"},
+		{"400 in plain text of a modern server", "tenant is missing", 400, "400 Bad Request: tenant is missing"},
+	} {
+		s := newServer(t, modern(hour, nil))
+		s.front = func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+			if rpc == "initialize" {
+				answerJSON(w, 404, mcphttp.Message{ID: []byte("1")}, `"error":{"code":-32601,"message":"Method not found: initialize"}`)
+				return true
+			}
+			w.Header().Set("Retry-After", "7")
+			w.WriteHeader(tt.status)
+			io.WriteString(w, tt.body)
+			return true
+		}
+		_, err := client(t, s).Call(t.Context(), "add", Arguments{Args: sum})
+		var status *StatusError
+		if !errors.As(err, &status) || !strings.Contains(err.Error(), tt.want) && !strings.Contains(err.Error(), strings.TrimSuffix(tt.want, " (Retry-After: 7)")) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
 }

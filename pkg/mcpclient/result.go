@@ -26,7 +26,7 @@ type Block struct {
 	Name     string // of a resource_link
 	URI      string // of a resource and a resource_link
 	Data     []byte // of image and audio, and of a resource that is not text; decoded
-	Broken   error  // the data is not base64; Data is nil
+	Broken   error  // why the block cannot be decoded; Data is nil
 }
 
 // decodeResult reads a result without copying what is large twice.
@@ -51,12 +51,13 @@ func decodeResult(raw json.RawMessage) Result {
 func decodeBlock(raw json.RawMessage) Block {
 	var b Block
 	var data json.RawMessage
+	text := false
 	for name, v := range jsonscan.Members(raw) {
 		switch name {
 		case "type":
 			b.Type = jsonscan.Unquote(v)
 		case "text":
-			b.Text = jsonscan.Unquote(v)
+			b.Text, text = jsonscan.Unquote(v), jsonscan.Type(v) == "string"
 		case "mimeType":
 			b.MIMEType = jsonscan.Unquote(v)
 		case "name":
@@ -68,12 +69,20 @@ func decodeBlock(raw json.RawMessage) Block {
 		case "resource":
 			inner := decodeBlock(v)
 			b.Text, b.MIMEType, b.URI, b.Data, b.Broken = inner.Text, inner.MIMEType, inner.URI, inner.Data, inner.Broken
+			if jsonscan.Member(v, "text") == nil && jsonscan.Member(v, "blob") == nil {
+				b.Broken = errors.New("it has neither text nor data")
+			}
 		}
 	}
-	if data != nil {
+	switch {
+	case data != nil:
 		if b.Data, b.Broken = decodeBase64(data); b.Broken != nil {
 			b.Data = nil
 		}
+	case b.Type == "image" || b.Type == "audio":
+		b.Broken = errors.New("it has no data")
+	case b.Type == "text" && !text:
+		b.Broken = errors.New("its text is not a string")
 	}
 	return b
 }

@@ -135,6 +135,7 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 	c.mu.Unlock()
 	if keeps {
 		if s := keep.Load(); s != nil {
+			c.learn(eraLegacy, s.Version)
 			return &session{Session: s, era: eraLegacy, kept: true, grant: grant}, nil
 		}
 	}

@@ -146,6 +146,8 @@ func (c *Client) fetchPage(ctx context.Context, cursor json.RawMessage) (json.Ra
 		return nil, err
 	case kind != complete:
 		return nil, c.invalid("tools/list asks for input, which the protocol does not allow")
+	case jsonscan.Type(jsonscan.Member(o.Answer.Result, "tools")) != "array":
+		return nil, c.invalid("its answer to tools/list holds no list of tools")
 	}
 	return o.Answer.Result, nil
 }

@@ -1,0 +1,521 @@
+package mcpclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+// The rules of the specification for clients, one row each; the name of a row is its section. Rules about headers, event streams and sessions of
+// the transport are in internal/mcphttp.
+
+const echoTool = `{"name":"t","inputSchema":{"type":"object"}}`
+
+// scripted is a server that answers by script. A modern one unless it has a version.
+type scripted struct {
+	version string                                                                 // negotiated by initialize; empty: 2026-07-28
+	list    func(cursor string) string                                             // the result of tools/list; nil: one tool t
+	call    func(w http.ResponseWriter, r *http.Request, m mcphttp.Message, n int) // answers the n-th tools/call, from 1
+	calls   int
+	mu      sync.Mutex
+}
+
+func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	m, _ := mcphttp.Parse(body)
+	modern := r.Header.Get("Mcp-Protocol-Version") == mcphttp.Modern
+	switch {
+	case r.Method == http.MethodGet:
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	case modern != (s.version == ""):
+		answerJSON(w, 400, m, `"error":{"code":-32022,"message":"unsupported","data":{"supported":["`+orDefault(s.version, mcphttp.Modern)+`"]}}`)
+	case m.Method == "initialize":
+		w.Header().Set("Mcp-Session-Id", "s1")
+		answerJSON(w, 200, m, `"result":{"protocolVersion":"`+s.version+`","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}`)
+	case m.Method == "tools/list" && s.list != nil:
+		answerJSON(w, 200, m, `"result":`+s.list(string(jsonscan.Member(m.Params, "cursor"))))
+	case m.Method == "tools/list":
+		answerJSON(w, 200, m, `"result":{"resultType":"complete","ttlMs":3600000,"tools":[`+echoTool+`]}`)
+	case m.Method == "tools/call":
+		s.mu.Lock()
+		s.calls++
+		n := s.calls
+		s.mu.Unlock()
+		s.call(w, r, m, n)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+func orDefault(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+func answerJSON(w http.ResponseWriter, status int, m mcphttp.Message, rest string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,%s}`, m.ID, rest)
+}
+
+// answers makes a script of whole results.
+func answers(results ...string) func(http.ResponseWriter, *http.Request, mcphttp.Message, int) {
+	return func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message, n int) {
+		answerJSON(w, 200, m, `"result":`+results[min(n, len(results))-1])
+	}
+}
+
+// events answers with a stream of messages; %ID% stands for the id of the call, %TOKEN% for its progress token.
+func events(list ...string) func(http.ResponseWriter, *http.Request, mcphttp.Message, int) {
+	return func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message, _ int) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		token := string(jsonscan.Member(jsonscan.Member(m.Params, "_meta"), "progressToken"))
+		for _, e := range list {
+			fmt.Fprintf(w, "data: %s\n\n", strings.NewReplacer("%ID%", string(m.ID), "%TOKEN%", token).Replace(e))
+			w.(http.Flusher).Flush()
+		}
+	}
+}
+
+const (
+	done    = `{"resultType":"complete","content":[{"type":"text","text":"done"}]}`
+	doneNow = `{"jsonrpc":"2.0","id":%ID%,"result":` + done + `}`
+)
+
+func paramsOf(t *testing.T, r recorded) json.RawMessage {
+	t.Helper()
+	m, ok := mcphttp.Parse(r.body)
+	if !ok {
+		t.Fatalf("no message: %s", r.body)
+	}
+	return m.Params
+}
+
+// 2026-07-28, Base Protocol: what every request holds, and what becomes of a result by its type.
+func TestResultTypes(t *testing.T) {
+	for _, tt := range []struct{ name, result, err string }{
+		{"Result Types: complete", done, ""},
+		{"Result Types: absent is complete", `{"content":[]}`, ""},
+		{"Result Types: unknown is invalid", `{"resultType":"task","task":{}}`, `the result is of type "task", which this client does not know`},
+		{"Result Types: not a string", `{"resultType":7}`, "the result is of type 7"},
+		{"MRTR: neither questions nor a state", `{"resultType":"input_required"}`, "asks for input, but neither says which nor holds a state"},
+		{"MRTR: a request that was not declared", `{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}`, `asks for "sampling/createMessage", which was not offered`},
+		{"Elicitation: a mode that was not declared", `{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"video"}}}}`, "not offered"},
+	} {
+		s := newServer(t, &scripted{call: answers(tt.result)})
+		_, err := client(t, s).Call(t.Context(), "t", Arguments{})
+		if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		var status *StatusError
+		if err != nil && !errors.As(err, &status) {
+			t.Errorf("%s: %T is not reported as a protocol error", tt.name, err)
+		}
+		for _, r := range append(s.requests("tools/call"), s.requests("tools/list")...) {
+			meta := jsonscan.Member(paramsOf(t, r), "_meta")
+			if jsonscan.Unquote(jsonscan.Member(meta, mcphttp.MetaVersion)) != r.header.Get("Mcp-Protocol-Version") ||
+				jsonscan.Unquote(jsonscan.Member(jsonscan.Member(meta, mcphttp.MetaClient), "name")) != "mcpauth" ||
+				string(jsonscan.Member(meta, mcphttp.MetaCapabilities)) != capabilities {
+				t.Errorf("%s: _meta is %s", tt.name, meta)
+			}
+		}
+	}
+	s := newServer(t, &scripted{list: func(string) string { return `{"resultType":"input_required","requestState":"x"}` }})
+	if _, err := client(t, s).Tools(t.Context()); err == nil || !strings.Contains(err.Error(), "tools/list asks for input") {
+		t.Errorf("MRTR, Supported Requests: %v", err)
+	}
+}
+
+// 2026-07-28, Multi Round-Trip Requests, Client Requirements.
+func TestRetryWithInput(t *testing.T) {
+	const ask = `{"resultType":"input_required","requestState":"a\u0062\/c","inputRequests":{"who":{"method":"elicitation/create","params":{"message":"?","requestedSchema":{"type":"object","properties":{"n":{"type":"integer","default":12345678901234567890}}}}}}}`
+	s := newServer(t, &scripted{call: answers(ask, `{"resultType":"input_required","inputRequests":{"w":{"method":"elicitation/create","params":{"message":"?","requestedSchema":{}}}}}`, done, done)})
+	c := client(t, s, func(c *Client) { c.Elicit = Policy{Defaults: true}.Elicit })
+	for range 2 {
+		if got := callText(t, c, "t"); got != "done" {
+			t.Fatal(got)
+		}
+	}
+	calls := s.requests("tools/call")
+	ids := map[string]bool{}
+	for i, want := range []struct{ state, responses string }{
+		{"", ""},
+		{`"a\u0062\/c"`, `{"who":{"action":"accept","content":{"n":12345678901234567890}}}`}, // echoed byte for byte
+		{"", `{"w":{"action":"accept","content":{}}}`},                                       // none was given, so none is sent
+		{"", ""}, // another call
+	} {
+		p := paramsOf(t, calls[i])
+		m, _ := mcphttp.Parse(calls[i].body)
+		ids[string(m.ID)] = true
+		if string(jsonscan.Member(p, "requestState")) != want.state || string(jsonscan.Member(p, "inputResponses")) != want.responses {
+			t.Errorf("call %d: %s", i+1, p)
+		}
+	}
+	if len(ids) != 4 {
+		t.Errorf("%d ids of 4 requests", len(ids))
+	}
+}
+
+// Pagination, Implementation Guidelines: cursors are opaque, an empty one is one like any other; a list without end comes to one.
+func TestPagination(t *testing.T) {
+	page := func(tools, rest string) string {
+		return `{"resultType":"complete","ttlMs":1000,"tools":[` + tools + `]` + rest + `}`
+	}
+	tool := func(name string) string { return `{"name":"` + name + `","inputSchema":{"type":"object"}}` }
+	for _, tt := range []struct {
+		name    string
+		list    func(n int, cursor string) string
+		want    string // tools
+		cursors string // as sent
+		warned  string
+	}{
+		{"no cursor", func(int, string) string { return page(tool("a"), "") }, "a", "-", ""},
+		{"null", func(int, string) string { return page(tool("a"), `,"nextCursor":null`) }, "a", "-", ""},
+		{"an empty cursor goes on", func(n int, _ string) string {
+			return []string{page(tool("a"), `,"nextCursor":""`), page(tool("b"), "")}[n]
+		}, "a b", `- ""`, ""},
+		{"a cursor is sent as it came", func(n int, _ string) string {
+			return []string{page(tool("a"), `,"nextCursor":"\u00e9\/=="`), page(tool("b"), "")}[n]
+		}, "a b", `- "\u00e9\/=="`, ""},
+		{"a cursor that repeats", func(n int, _ string) string { return page(tool("a"), `,"nextCursor":"x"`) }, "a", `- "x"`, "repeats a cursor"},
+		{"an empty cursor that repeats", func(n int, _ string) string { return page(tool("a"), `,"nextCursor":""`) }, "a", `- ""`, "repeats a cursor"},
+		{"pages that overlap", func(n int, _ string) string {
+			return []string{page(tool("a")+","+tool("b"), `,"nextCursor":"1"`), page(tool("b")+","+tool("c"), "")}[n]
+		}, "a b c", `- "1"`, ""},
+		{"no end", func(n int, _ string) string { return page(tool("a"), fmt.Sprintf(`,"nextCursor":"%d"`, n)) }, "a", "", "more than 250 pages"},
+	} {
+		n := -1
+		s := newServer(t, &scripted{list: func(cursor string) string { n++; return tt.list(n, cursor) }})
+		warned := []string{}
+		c := client(t, s, func(c *Client) { c.Warn = func(s string) { warned = append(warned, s) } })
+		list, err := c.Tools(t.Context())
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			continue
+		}
+		var names, cursors []string
+		for _, tool := range list.Tools {
+			names = append(names, tool.Name)
+		}
+		for _, r := range s.requests("tools/list") {
+			cursors = append(cursors, orDefault(string(jsonscan.Member(paramsOf(t, r), "cursor")), "-"))
+		}
+		if strings.Join(names, " ") != tt.want || tt.cursors != "" && strings.Join(cursors, " ") != tt.cursors || len(cursors) > maxPages {
+			t.Errorf("%s: tools %q, cursors %q", tt.name, names, cursors)
+		}
+		if len(warned) != min(len(tt.warned), 1) || tt.warned != "" && !strings.Contains(warned[0], tt.warned) {
+			t.Errorf("%s: warned %q", tt.name, warned)
+		}
+	}
+}
+
+// A tool that was seen can be called, whatever becomes of the rest of the list; such a list is not remembered.
+func TestCallWithoutTheWholeList(t *testing.T) {
+	const more = `{"resultType":"complete","ttlMs":3600000,"tools":[` + echoTool + `],"nextCursor":`
+	for _, tt := range []struct {
+		name string
+		slow time.Duration // what a page takes
+		list func(n int) string
+	}{
+		{"a page fails", 0, func(n int) string { return []string{more + `"1"}`, `0`}[n] }},
+		{"pages take long", 3 * time.Second, func(n int) string { return more + fmt.Sprintf(`"%d"}`, n) }},
+	} {
+		n, now := -1, time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+		s := newServer(t, &scripted{call: answers(done), list: func(string) string { n++; now = now.Add(tt.slow); return tt.list(n) }})
+		dir := t.TempDir()
+		c := client(t, s, func(c *Client) { c.CacheDir, c.now = dir, func() time.Time { return now } })
+		if got := callText(t, c, "t"); got != "done" || n > 3 {
+			t.Errorf("%s: %q after %d pages", tt.name, got, n+1)
+		}
+		c.Close()
+		if tools := client(t, s, func(c *Client) { c.CacheDir = dir }).KnownTools(); len(tools) != 0 {
+			t.Errorf("%s: half a list is remembered", tt.name)
+		}
+	}
+}
+
+// 2026-07-28, Caching: for how long a list is used, and for whom.
+func TestCaching(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		fields string
+		later  time.Duration
+		lists  int // after a second Tools
+	}{
+		{"TTL: fresh", `"ttlMs":60000`, 59 * time.Second, 1},
+		{"TTL: stale", `"ttlMs":60000`, 61 * time.Second, 2},
+		{"TTL: 0", `"ttlMs":0`, time.Millisecond, 2},
+		{"TTL: absent is 0", `"cacheScope":"public"`, time.Millisecond, 2},
+		{"TTL: negative is 0", `"ttlMs":-5`, time.Millisecond, 2},
+		{"TTL: no number", `"ttlMs":"long"`, time.Millisecond, 2},
+	} {
+		now, dir := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC), t.TempDir()
+		s := newServer(t, &scripted{list: func(string) string { return `{"resultType":"complete","tools":[` + echoTool + `],` + tt.fields + `}` }})
+		for range 2 {
+			c := client(t, s, func(c *Client) { c.CacheDir, c.now = dir, func() time.Time { return now } })
+			if _, err := c.Tools(t.Context()); err != nil {
+				t.Errorf("%s: %v", tt.name, err)
+			}
+			c.Close()
+			now = now.Add(tt.later)
+		}
+		if n := len(s.requests("tools/list")); n != tt.lists {
+			t.Errorf("%s: %d lists, expected %d", tt.name, n, tt.lists)
+		}
+	}
+	// Interaction with Notifications: list_changed makes the list stale at once.
+	s := newServer(t, &scripted{call: events(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`, doneNow)})
+	c := client(t, s)
+	for range 2 {
+		callText(t, c, "t")
+	}
+	wantSeen(t, s, "tools/list", "tools/call", "tools/list", "tools/call")
+}
+
+// granting is an OAuth handler that names the login.
+type granting struct {
+	*fakeAuth
+	grant string
+}
+
+func (g *granting) Grant(context.Context) (string, error) { return g.grant, nil }
+
+// Caching, Cache Scope Field, and DESIGN: what is remembered belongs to one grant, whatever the server calls it, and nothing survives a
+// logout.
+func TestOneLoginDoesNotSeeTheOthersTools(t *testing.T) {
+	for _, version := range []string{"", "2025-11-25"} {
+		for _, scope := range []string{"public", "private"} {
+			s := newServer(t, &scripted{version: version, call: answers(done), list: func(string) string {
+				return `{"resultType":"complete","ttlMs":3600000,"cacheScope":"` + scope + `","tools":[` + echoTool + `]}`
+			}})
+			dir := t.TempDir()
+			run := func(grant string) []string {
+				s.seen()
+				c := client(t, s, func(c *Client) { c.CacheDir, c.Auth = dir, &granting{&fakeAuth{token: 1}, grant} })
+				callText(t, c, "t")
+				c.Close()
+				return s.seen()
+			}
+			cold := run("ada")
+			if got := run("ada"); !slices.Equal(got, []string{"tools/call"}) {
+				t.Errorf("%s %s: warm: %q", version, scope, got)
+			}
+			if got := run("bob"); !slices.Equal(got, cold) {
+				t.Errorf("%s %s: another login: %q, expected %q", version, scope, got, cold)
+			}
+			c := client(t, s, func(c *Client) { c.CacheDir, c.Auth = dir, &granting{&fakeAuth{token: 1}, "bob"} })
+			c.Forget()
+			if got := s.seen(); (version != "") != slices.Equal(got, []string{"DELETE", "DELETE"}) {
+				t.Errorf("%s %s: logout: %q", version, scope, got)
+			}
+			if len(c.KnownTools()) != 0 || len(c.files("")) != 0 {
+				t.Errorf("%s %s: after logout there is %q", version, scope, c.files(""))
+			}
+			for _, grant := range []string{"ada", "bob"} {
+				if got := run(grant); !slices.Equal(got, cold) {
+					t.Errorf("%s %s: after logout: %q, expected %q", version, scope, got, cold)
+				}
+			}
+		}
+	}
+}
+
+// A login in the middle of a call is another grant: the session and the list of the one before are not kept for it.
+func TestLoginInMidCall(t *testing.T) {
+	s := newServer(t, &scripted{version: "2025-11-25", call: answers(done)})
+	auth := &granting{&fakeAuth{token: 1}, "ada"}
+	dir := t.TempDir()
+	c := client(t, s, func(c *Client) { c.CacheDir, c.Auth = dir, auth })
+	callText(t, c, "t")
+	auth.grant = "bob"
+	s.seen()
+	c.Close()
+	wantSeen(t, s, "DELETE")
+	if tools := client(t, s, func(c *Client) { c.CacheDir, c.Auth = dir, auth }).remembered; tools == nil {
+		t.Fatal()
+	}
+	c = client(t, s, func(c *Client) { c.CacheDir, c.Auth = dir, auth })
+	s.seen()
+	callText(t, c, "t")
+	if got := s.seen(); slices.Equal(got, []string{"tools/call"}) {
+		t.Errorf("the other login's list is used: %q", got)
+	}
+}
+
+// Progress: tokens are unique, and nothing is reported of other requests or after the result.
+func TestProgressRules(t *testing.T) {
+	const of = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%d}}`
+	s := newServer(t, &scripted{call: events(fmt.Sprintf(of, "%TOKEN%", 1), fmt.Sprintf(of, `"other"`, 2), fmt.Sprintf(of, "7", 3), doneNow, fmt.Sprintf(of, "%TOKEN%", 4))})
+	var got []float64
+	c := client(t, s, func(c *Client) { c.Progress = func(p Progress) { got = append(got, p.Progress) } })
+	tokens := map[string]bool{}
+	for range 3 {
+		callText(t, c, "t")
+	}
+	for _, r := range s.requests("tools/call") {
+		token := jsonscan.Member(jsonscan.Member(paramsOf(t, r), "_meta"), "progressToken")
+		if kind := jsonscan.Type(token); kind != "string" && kind != "integer" {
+			t.Errorf("token %s", token)
+		}
+		tokens[string(token)] = true
+	}
+	if len(tokens) != 3 || !slices.Equal(got, []float64{1, 1, 1}) {
+		t.Errorf("tokens %v, progress %v", tokens, got)
+	}
+}
+
+// Cancellation: a server of an earlier revision is told of a request that it has, by its id; one of 2026-07-28 sees the stream close; and
+// initialize is never cancelled.
+func TestCancellationRules(t *testing.T) {
+	for _, tt := range []struct {
+		version, hangs string
+		cancelled      bool
+	}{{"", "tools/call", false}, {"2025-11-25", "tools/call", true}, {"2025-06-18", "tools/list", true}, {"2025-11-25", "initialize", false}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		gone := make(chan struct{})
+		s := newServer(t, &scripted{version: tt.version, call: answers(done)})
+		s.front = func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+			if rpc != tt.hangs || tt.version != "" && r.Header.Get("Mcp-Protocol-Version") == mcphttp.Modern {
+				return false
+			}
+			cancel()
+			<-r.Context().Done()
+			close(gone)
+			return true
+		}
+		c := client(t, s)
+		if _, err := c.Call(ctx, "t", Arguments{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s %s: %v", tt.version, tt.hangs, err)
+		}
+		<-gone
+		told := s.requests("notifications/cancelled")
+		if (len(told) == 1) != tt.cancelled {
+			t.Errorf("%s %s: told %d times", tt.version, tt.hangs, len(told))
+		}
+		if len(told) == 1 {
+			asked := s.requests(tt.hangs)
+			m, _ := mcphttp.Parse(asked[len(asked)-1].body)
+			if id := jsonscan.Member(paramsOf(t, told[0]), "requestId"); string(id) != string(m.ID) || told[0].header.Get("Mcp-Session-Id") != "s1" {
+				t.Errorf("cancelled %s, asked %s", id, m.ID)
+			}
+		}
+	}
+}
+
+// Requests of the server during a call: 2025-11-25 answers each; 2026-07-28 has none and answers none.
+func TestServerRequests(t *testing.T) {
+	const ask = `{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{%s"message":"?","requestedSchema":{"type":"object","properties":{"n":{"type":"integer","default":1}}}}}`
+	for _, tt := range []struct{ name, version, request, want string }{
+		{"Ping", "2025-11-25", `{"jsonrpc":"2.0","id":9,"method":"ping"}`, `{"jsonrpc":"2.0","id":9,"result":{}}`},
+		{"Capabilities: what was not offered", "2025-11-25", `{"jsonrpc":"2.0","id":9,"method":"sampling/createMessage","params":{}}`, `{"jsonrpc":"2.0","id":9,"error":{"code":-32601,"message":"Method not found"}}`},
+		{"Elicitation: no mode is a form", "2025-06-18", fmt.Sprintf(ask, ""), `{"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"n":1}}}`},
+		{"Elicitation: form", "2025-11-25", fmt.Sprintf(ask, `"mode":"form",`), `{"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"n":1}}}`},
+		{"Elicitation: a mode that was not declared", "2025-11-25", fmt.Sprintf(ask, `"mode":"video",`), `{"jsonrpc":"2.0","id":"q","error":{"code":-32602,"message":"the mode was not offered"}}`},
+		{"Elicitation: an address is declined, and not opened", "2025-11-25", `{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"mode":"url","message":"?","url":"%URL%","elicitationId":"1"}}`, `{"jsonrpc":"2.0","id":"q","result":{"action":"decline"}}`},
+		{"Sending Messages: no responses", "", `{"jsonrpc":"2.0","id":9,"method":"ping"}`, ""},
+	} {
+		answered := make(chan []byte, 1)
+		script := &scripted{version: tt.version}
+		s := newServer(t, script)
+		script.call = func(w http.ResponseWriter, r *http.Request, m mcphttp.Message, n int) {
+			if tt.want == "" {
+				events(tt.request, doneNow)(w, r, m, n)
+				return
+			}
+			events(strings.ReplaceAll(tt.request, "%URL%", s.URL+"/form"))(w, r, m, n)
+			select {
+			case got := <-answered:
+				if string(got) != tt.want {
+					t.Errorf("%s: %s", tt.name, got)
+				}
+			case <-r.Context().Done():
+			}
+			events(doneNow)(w, r, m, n)
+		}
+		s.front = func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+			if rpc == "ping" || r.Method != http.MethodPost || r.Header.Get("Mcp-Method") != "" {
+				return false
+			}
+			body, _ := io.ReadAll(r.Body)
+			r.Body = io.NopCloser(strings.NewReader(string(body)))
+			if m, ok := mcphttp.Parse(body); ok && m.IsResponse() {
+				answered <- body
+				w.WriteHeader(http.StatusAccepted)
+				return true
+			}
+			return false
+		}
+		c := client(t, s, func(c *Client) { c.Elicit = Policy{Defaults: true}.Elicit })
+		if got := callText(t, c, "t"); got != "done" {
+			t.Errorf("%s: %q", tt.name, got)
+		}
+		if slices.Contains(s.seen(), "GET") {
+			t.Errorf("%s: an address was opened", tt.name)
+		}
+	}
+}
+
+// 2025-11-25, Lifecycle and Session Management: the handshake comes first, and every later request names the session and the version.
+func TestSessionRules(t *testing.T) {
+	s := newServer(t, &scripted{version: "2025-06-18", call: answers(done)})
+	c := client(t, s)
+	callText(t, c, "t")
+	s.mu.Lock()
+	all := s.in
+	s.mu.Unlock()
+	for i, r := range all[1:] { // the first is the question whether the server is a modern one
+		session, version := r.header.Get("Mcp-Session-Id"), r.header.Get("Mcp-Protocol-Version")
+		if first := i == 0; first && (r.rpc != "initialize" || session != "" || version != "") || !first && (session != "s1" || version != "2025-06-18") {
+			t.Errorf("request %d: %s, session %q, version %q", i, r.rpc, session, version)
+		}
+	}
+	if p := paramsOf(t, all[1]); jsonscan.Unquote(jsonscan.Member(p, "protocolVersion")) != "2025-11-25" || string(jsonscan.Member(p, "capabilities")) != capabilities {
+		t.Errorf("initialize: %s", p)
+	}
+	if all[2].rpc != "notifications/initialized" {
+		t.Errorf("after initialize comes %s", all[2].rpc)
+	}
+}
+
+// SEP-414: the trace context is in every request.
+func TestTraceContext(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
+	env := map[string]string{"TRACEPARENT": parent, "TRACESTATE": "vendor=1", "BAGGAGE": "user=ada"}
+	for _, version := range []string{"", "2025-11-25"} {
+		s := newServer(t, &scripted{version: version, call: answers(done)})
+		c := client(t, s, func(c *Client) { c.Trace = TraceFrom(func(name string) string { return env[name] }) })
+		callText(t, c, "t")
+		for _, r := range slices.Concat(s.requests("tools/call"), s.requests("tools/list"), s.requests("initialize")) {
+			meta := jsonscan.Member(paramsOf(t, r), "_meta")
+			for name, want := range map[string]string{"traceparent": parent, "tracestate": "vendor=1", "baggage": "user=ada"} {
+				if got := jsonscan.Unquote(jsonscan.Member(meta, name)); got != want {
+					t.Errorf("%s %s: %s is %q", version, r.rpc, name, got)
+				}
+			}
+		}
+	}
+	for parent, good := range map[string]bool{
+		parent: true, "": false, "x": false, strings.ToUpper(parent): false, parent + "\n": false, parent + "-1": false, "01" + parent[2:] + "-1": true,
+		"ff" + parent[2:]: false, "00-" + strings.Repeat("0", 32) + parent[35:]: false, parent[:36] + strings.Repeat("0", 16) + "-01": false,
+	} {
+		got := TraceFrom(func(name string) string {
+			return map[string]string{"TRACEPARENT": parent, "TRACESTATE": "a=1", "BAGGAGE": "b=\x01"}[name]
+		})
+		if (got.Parent != "") != good || (got.State != "") != good || got.Baggage != "" {
+			t.Errorf("%q: %+v", parent, got)
+		}
+	}
+}
