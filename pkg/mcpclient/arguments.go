@@ -15,11 +15,7 @@ type Arg = toolargs.Arg
 
 // buildArguments makes the arguments object of a call. The error is an *ArgumentError.
 func buildArguments(t Tool, a Arguments, validate bool) (json.RawMessage, error) {
-	var schema *toolargs.Schema
-	if t.InputSchema != nil {
-		schema = toolargs.Parse(t.InputSchema)
-	}
-	object, err := a.Build(schema, validate)
+	object, err := a.Build(t.schema, validate)
 	if wrong := (*toolargs.Error)(nil); errors.As(err, &wrong) {
 		return nil, &ArgumentError{Tool: t.Name, Argument: wrong.Argument, Reason: wrong.Reason, Nearest: wrong.Nearest}
 	}

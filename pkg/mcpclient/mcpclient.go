@@ -66,6 +66,7 @@ type Client struct {
 	ids        atomic.Int64       // the last request id
 	probed     atomic.Bool        // see probe
 	quiet      atomic.Bool        // no authorization is begun any more
+	gaveUp     atomic.Bool        // a caller has left before the answer came
 	connecting gate               // held while a session is opened
 	fetching   gate               // held while the list of tools is fetched for a call
 

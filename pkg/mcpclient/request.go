@@ -33,6 +33,7 @@ func (c *Client) request(ctx context.Context, w want) (mcphttp.Outcome, error) {
 		}
 		o, m := c.send(ctx, s, w)
 		if o.Answer.Raw == nil && ctx.Err() != nil && o.Reason != mcphttp.Unauthorized {
+			c.gaveUp.Store(true)
 			if o.Kind == mcphttp.Lost {
 				c.link.Cancel(s.Session, m)
 			}

@@ -273,7 +273,12 @@ func interrupted(ctx context.Context, place string) error {
 func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
 	switch {
 	case m.IsRequest() && s.era != eraModern: // 2026-07-28 has none
-		c.background.Go(func() { c.reply(ctx, s, m) })
+		c.background.Go(func() {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			defer context.AfterFunc(c.life, cancel)()
+			c.reply(ctx, s, m)
+		})
 	case m.Method == "notifications/progress":
 		c.progress(m.Params)
 	case m.Method == "notifications/message" && c.Log != nil:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"sync"
 	"time"
 
 	"mcpauth/internal/jsonscan"
@@ -17,6 +18,9 @@ type Tool struct {
 	InputSchema              json.RawMessage // as sent
 	Raw                      json.RawMessage // the whole definition as sent
 	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint: the server's word
+
+	schema  *toolargs.Schema // of InputSchema, nil if that is absent or the tool is not to be called
+	invalid error            // why it must not be used
 }
 
 // ToolList is all tools of a server that a client may use.
@@ -39,6 +43,9 @@ type toolList struct {
 	live     bool          // fetched by this process
 	partial  bool          // the server has more, or says so: it is not remembered
 	grant    string        // the login that it was fetched for
+
+	mu    sync.Mutex
+	found map[string]Tool // tools that were called, parsed once
 }
 
 // Tools returns the tools of the server, from memory for as long as the server allows. Tools whose definition a client must reject are
@@ -101,8 +108,7 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 		list.add(page)
 		size += len(page)
 		if wanted != "" && !found {
-			def, _ := list.find(wanted)
-			found = def != nil
+			_, found = list.find(wanted)
 		}
 		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
 			break // an empty cursor is one like any other (Pagination, Implementation Guidelines)
@@ -206,7 +212,7 @@ func (c *Client) revalidate() {
 	c.mu.Lock()
 	s := c.session
 	c.mu.Unlock()
-	if s == nil || s.era == eraModern || c.NoCache || c.CacheDir == "" {
+	if s == nil || s.era == eraModern || c.NoCache || c.CacheDir == "" || c.gaveUp.Load() {
 		return
 	}
 	if list := c.remembered(); list == nil || c.fresh(list) {
@@ -239,16 +245,37 @@ func (l *toolList) tools() iter.Seq[json.RawMessage] {
 	}
 }
 
-// find returns the definition of a tool, or the names of all where there is no such tool.
-func (l *toolList) find(name string) (def json.RawMessage, names []string) {
-	for t := range l.tools() {
-		n := jsonscan.Unquote(jsonscan.Member(t, "name"))
-		if n == name {
-			return t, nil
-		}
-		names = append(names, n)
+// find returns the tool of that name, parsed once: a batch may call it a thousand times.
+func (l *toolList) find(name string) (Tool, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, ok := l.found[name]; ok {
+		return t, true
 	}
-	return nil, names
+	for raw := range l.tools() {
+		if jsonscan.Unquote(jsonscan.Member(raw, "name")) != name {
+			continue
+		}
+		t := parseTool(raw)
+		if t.invalid = checkHeaders(t.InputSchema); t.InputSchema != nil {
+			t.schema = toolargs.Parse(t.InputSchema)
+		}
+		if l.found == nil {
+			l.found = map[string]Tool{}
+		}
+		l.found[name] = t
+		return t, true
+	}
+	return Tool{}, false
+}
+
+// names are the names of all tools.
+func (l *toolList) names() []string {
+	var names []string
+	for raw := range l.tools() {
+		names = append(names, jsonscan.Unquote(jsonscan.Member(raw, "name")))
+	}
+	return names
 }
 
 func parseTool(raw json.RawMessage) Tool {
@@ -336,16 +363,14 @@ func (c *Client) definition(ctx context.Context, tool string, a Arguments, refet
 		return Tool{Name: tool}, false, nil
 	}
 	live = c.justFetched(list)
-	def, names := list.find(tool)
+	t, found := list.find(tool)
 	switch {
-	case def != nil:
-		t = parseTool(def)
-		if err := c.usable(t); err != nil {
-			return t, live, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + err.Error()}
-		}
+	case found && t.invalid != nil && c.known() == eraModern:
+		return t, live, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + t.invalid.Error()}
+	case found:
 		return t, live, nil
 	case c.NoValidate:
 		return Tool{Name: tool}, live, nil
 	}
-	return t, live, unknownTool(tool, names)
+	return t, live, unknownTool(tool, list.names())
 }
