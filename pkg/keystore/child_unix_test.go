@@ -286,7 +286,7 @@ func foreign(path string) error {
 	}
 	info, err := os.Lstat("/")
 	if err == nil {
-		err = checkOwner("/", info, 0, "700")
+		err = checkOwner("/", info, 0)
 	}
 	if !errors.Is(err, ErrInsecure) {
 		return fmt.Errorf("a folder of root's passes: %w", err)

@@ -37,19 +37,16 @@ func ensureState(root, sub string) error {
 	return ensureFolder(sub, true)
 }
 
-// makeFolder is os.MkdirAll with a mode that no umask changes.
+// makeFolder makes a private folder, and its parents if they are missing.
 func makeFolder(path string) error {
-	err := os.Mkdir(path, 0o700)
+	err := makePrivateFolder(path)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path {
 		if err := makeFolder(filepath.Dir(path)); err != nil {
 			return err
 		}
-		err = os.Mkdir(path, 0o700)
+		err = makePrivateFolder(path)
 	}
-	switch {
-	case err == nil:
-		return os.Chmod(path, 0o700)
-	case errors.Is(err, fs.ErrExist): // another process was faster
+	if errors.Is(err, fs.ErrExist) { // another process was faster
 		return nil
 	}
 	return err
@@ -71,7 +68,7 @@ func checkFolder(path string, strict bool) error {
 	if strict {
 		open = 0o077
 	}
-	return at(path, checkOwner(path, info, open, "700"))
+	return at(path, checkOwner(path, info, open))
 }
 
 // readPrivate reads a file of ours. Absence is ErrNotFound.
@@ -88,7 +85,7 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	if !info.Mode().IsRegular() {
 		return nil, at(path, fmt.Errorf("%w: it is not a regular file", ErrInsecure))
 	}
-	if err := checkOwner(path, info, 0o077, "600"); err != nil {
+	if err := checkFile(f, info); err != nil {
 		return nil, at(path, err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
@@ -116,15 +113,8 @@ func writePrivate(path string, data []byte, durable bool, step func(string) erro
 
 // createTemp makes a temporary file beside path.
 func createTemp(path string) (*os.File, error) {
-	f, err := os.OpenFile(path+"."+strings.ToLower(rand.Text()[:12])+".tmp", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, unwritable(path, err)
-	}
-	if err := f.Chmod(0o600); err != nil {
-		os.Remove(f.Name())
-		return nil, unwritable(path, errors.Join(err, f.Close()))
-	}
-	return f, nil
+	f, err := createPrivate(path + "." + strings.ToLower(rand.Text()[:12]) + ".tmp")
+	return f, unwritable(path, err)
 }
 
 // moveInto writes data to a temporary file and renames it to path. After an error the temporary file is gone and path is as it was.
@@ -156,7 +146,7 @@ func fill(f *os.File, data []byte, durable bool, step func(string) error) error 
 
 // removePrivate deletes a file; absence is no error.
 func removePrivate(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unwritable(path, err)
 	}
 	return nil

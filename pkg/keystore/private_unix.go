@@ -19,18 +19,49 @@ func openPrivate(path string) (*os.File, error) {
 	return f, err
 }
 
+// checkFile refuses an open file that belongs to another user, or that others may read or write.
+func checkFile(f *os.File, info fs.FileInfo) error { return checkOwner(f.Name(), info, 0o077) }
+
 // checkOwner refuses what belongs to another user, or is open to others by one of the given bits.
-func checkOwner(path string, info fs.FileInfo, open fs.FileMode, mode string) error {
+func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("%w: it belongs to user %d, expected %d", ErrInsecure, stat.Uid, os.Geteuid())
 	}
 	if info.Mode().Perm()&open != 0 {
-		return fmt.Errorf("%w: its mode %04o opens it to other users; close it: chmod %s %s", ErrInsecure, info.Mode().Perm(), mode, path)
+		mode := 0o600
+		if info.IsDir() {
+			mode = 0o700
+		}
+		return fmt.Errorf("%w: its mode %04o opens it to other users; close it: chmod %o %s", ErrInsecure, info.Mode().Perm(), mode, path)
 	}
 	return nil
 }
 
+// makePrivateFolder makes a folder with mode 0700, whatever the umask.
+func makePrivateFolder(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(path, 0o700)
+}
+
+// createPrivate makes a file with mode 0600, whatever the umask, which must not be there yet.
+func createPrivate(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Chmod(0o600); err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, err
+	}
+	return f, nil
+}
+
 func replace(from, to string) error { return os.Rename(from, to) }
+
+func remove(path string) error { return os.Remove(path) }
 
 // syncFolder makes a rename survive a power failure. CIFS, 9p and some FUSE file systems cannot sync a folder and say EINVAL; nothing more
 // can be done for the rename there.

@@ -35,10 +35,13 @@ func TestMain(m *testing.M) {
 	}
 }
 
+// childFailed is no code of a killed process: on Windows that is 1.
+const childFailed = 3
+
 func childExit(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+		os.Exit(childFailed)
 	}
 	os.Exit(0)
 }
@@ -135,7 +138,8 @@ func childHold(argument string) error {
 		return err
 	}
 	fmt.Println("held")
-	select {}
+	time.Sleep(time.Hour) // select {} is a deadlock, which ends the process
+	return nil
 }
 
 // holder is a process that holds a lock until it is killed.
@@ -253,7 +257,7 @@ func childKill(argument string) error {
 			if err != nil {
 				return err
 			}
-			select {}
+			time.Sleep(time.Hour)
 		}
 		return nil
 	}
@@ -313,7 +317,7 @@ func killedAt(t *testing.T, backend, what string, n int) bool {
 	}
 	killed := err != nil
 	var exit *exec.ExitError
-	if killed && (!errors.As(err, &exit) || exit.ExitCode() == 1) {
+	if killed && (!errors.As(err, &exit) || exit.ExitCode() == childFailed) {
 		t.Fatalf("step %d: %v, expected a kill", n, err)
 	}
 	unlock, err := s.locks.try(testKey(), LockCredential)
