@@ -65,7 +65,7 @@ func (p *program) globalFlags() []cli.Flag {
 // commands lists them in the order of the five stages: log in, look, call, renew, leave.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
-		discoverCommand(p), proxyCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
+		discoverCommand(p), proxyCommand(p), execCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 
 // app is the tree, with the habits of the library that do not fit switched off in one loop.
@@ -134,7 +134,7 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 
 // endless reports whether a command goes on for as long as its input does, where no limit is asked for.
 func endless(cx *cli.Context) bool {
-	return cx.Command.Name == "proxy" || cx.Command.Name == "call" && cx.IsSet("batch")
+	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
 
 // limit is the time limit of a command.

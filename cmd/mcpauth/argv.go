@@ -38,7 +38,9 @@ func order(args []string, globals []cli.Flag, commands []*cli.Command) (arranged
 		word := args[i]
 		switch {
 		case open && word == "--":
-			open = false
+			if open = false; a.command == "exec" && len(rest) > 0 {
+				rest = append(rest, word) // it stands between the servers and the command
+			}
 		case open && isFlag(word):
 			if word == "--help" || word == "-h" || a.command == "" && word == "--version" {
 				a.help, a.version = a.help || word != "--version", a.version || word == "--version"

@@ -85,7 +85,7 @@ func TestArrangeRefuses(t *testing.T) {
 
 // Every word comes out again, and order is reached in one step.
 func FuzzArrange(f *testing.F) {
-	for _, seed := range []string{"status linear --json", "call s t -- --json -- x", "-H a:b login --name n x", "login --scope=a\x00\n --scope b", "-- -- --", "- call"} {
+	for _, seed := range []string{"status linear --json", "call s t -- --json -- x", "-H a:b login --name n x", "login --scope=a\x00\n --scope b", "-- -- --", "- call", "exec a -q b -- c --json -- d", "exec -- a -- b"} {
 		f.Add(strings.ReplaceAll(seed, " ", "\x1f"))
 	}
 	app := testProgram().app()
@@ -105,7 +105,11 @@ func FuzzArrange(f *testing.F) {
 		if err != nil || !slices.Equal(again.words, a.words) {
 			t.Fatalf("%q became %q, then %q: %v", args, a.words, again.words, err)
 		}
-		if got, want := bag(a.words), bag(args); !slices.Equal(got, want) {
+		got, want := bag(a.words), bag(args)
+		if a.command == "exec" { // the "--" before its command counts
+			got, want = slices.DeleteFunc(got, func(w string) bool { return w == "--" }), slices.DeleteFunc(want, func(w string) bool { return w == "--" })
+		}
+		if !slices.Equal(got, want) {
 			t.Fatalf("%q lost words: %q", args, a.words)
 		}
 	})

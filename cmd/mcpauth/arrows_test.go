@@ -19,13 +19,14 @@ import (
 func arrows() map[string]string {
 	return map[string]string{
 		// The leaves of cmd are for their errors, in exit.go; callback also opens the browser. See fileArrows.
-		"cmd/mcpauth":           "pkg/flow pkg/mcpclient pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
+		"cmd/mcpauth":           "pkg/flow pkg/mcpclient pkg/mcpproxy pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
 		"pkg/flow":              "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx",
 		"pkg/discovery":         "internal/httpx",
 		"pkg/dcr":               "internal/httpx",
 		"pkg/callback":          "internal/httpx",
 		"pkg/token":             "internal/httpx",
 		"pkg/mcpclient":         "internal/mcphttp internal/httpx internal/sse internal/jsonscan internal/toolargs",
+		"pkg/mcpproxy":          "internal/mcphttp internal/httpx internal/sse internal/jsonscan",
 		"pkg/pkce":              "",
 		"pkg/keystore":          "",
 		"internal/config":       "",
@@ -67,7 +68,7 @@ func third() map[string]string {
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
 		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",
 		"github.com/tailscale/hujson":            "internal/config",
-		"github.com/modelcontextprotocol/go-sdk": "internal/mcphttp pkg/mcpclient pkg/flow internal/demo",
+		"github.com/modelcontextprotocol/go-sdk": "internal/mcphttp pkg/mcpclient pkg/mcpproxy pkg/flow internal/demo",
 		"github.com/rogpeppe/go-internal":        "",
 	}
 }

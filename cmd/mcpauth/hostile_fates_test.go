@@ -17,6 +17,7 @@ type fate struct {
 	stdin    string
 	honest   []string // what is done before the attack begins; nil: login SERVER, for attacks that come later
 	stranger bool     // somebody else is spoken to, without a secret
+	passes   bool     // stdout holds the server's messages as they are, for a program of the user
 	good     bool     // the command comes to a good end in spite of the attack
 }
 
@@ -32,6 +33,8 @@ func fates() map[string]fate {
 	}
 	relayed := fate{exit: exitDone, args: []string{"proxy", "SERVER"}, good: true,
 		stdin: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`}
+	reflected := relayed
+	reflected.passes = true
 	oldRelayed := relayed
 	oldRelayed.stdin = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`
 	provider := func(address string, exit int, says string) fate {
@@ -167,7 +170,7 @@ func fates() map[string]fate {
 		"call/sse-endpoint-http":   after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-port":   after(exitSecurity, "not on the origin of the MCP server"),
 		"call/batch-reflected":     {exit: exitTool, says: "1 of 1 calls failed", args: []string{"call", "SERVER", "--batch", "-"}, stdin: `{"tool":"echo","arguments":{"text":"x"}}`, good: true},
-		"call/proxy-reflected":     relayed,
+		"call/proxy-reflected":     reflected,
 		"call/proxy-error-page":    relayed,
 		"call/proxy-sse-endpoint":  oldRelayed,
 		"call/proxy-redirect":      relayed,

@@ -92,7 +92,7 @@ func (v *victim) check(t *testing.T, f fate) {
 		t.Errorf("strangers were asked: %q", s)
 	}
 	for _, secret := range v.world.Secrets() {
-		if attack.Holds(v.stderr.String(), secret) || attack.Holds(v.stdout.String(), secret) {
+		if attack.Holds(v.stderr.String(), secret) || !f.passes && attack.Holds(v.stdout.String(), secret) {
 			t.Errorf("a secret (%.12s…) is shown", secret)
 		}
 	}

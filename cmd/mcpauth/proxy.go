@@ -1,29 +1,41 @@
-// This file is the command proxy.
-
 package main
 
 import (
 	"context"
+	"net"
 
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpproxy"
 )
 
 func proxyCommand(p *program) *cli.Command {
+	var listen string
 	return &cli.Command{
 		Name: "proxy", ArgsUsage: "SERVER",
-		Usage: "lend the login to a client that only starts local programs",
+		Usage: "run as a local MCP server that forwards to SERVER",
 		UsageText: "mcpauth proxy example\n" +
-			"mcpauth proxy https://mcp.example.com/mcp --quiet\n" +
-			"claude mcp add example -- mcpauth proxy example",
-		Description: "Speaks MCP over standard input and output, a JSON-RPC message a line, and\n" +
-			"forwards it over Streamable HTTP, or HTTP+SSE where a server has only that. It\n" +
-			"runs until its input ends, without a limit of time unless --timeout sets one.",
+			"claude mcp add example -- mcpauth proxy example\n" +
+			"mcpauth proxy example --listen 127.0.0.1:0",
+		Description: "Speaks MCP over standard input and output, one JSON-RPC message a line, and\n" +
+			"forwards to the server over Streamable HTTP, or over HTTP+SSE if the server has\n" +
+			"only that. Every request is answered. Runs until its input ends, without a time\n" +
+			"limit unless --timeout sets one.\n" +
+			"\n" +
+			"With --listen it serves Streamable HTTP on this machine instead, and prints\n" +
+			"{\"url\": \"http://127.0.0.1:PORT/SECRET/mcp\"}. Whoever knows the address needs no\n" +
+			"login, so treat it as a password. Runs until it is interrupted.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` serve HTTP at 127.0.0.1:PORT instead; port 0 is a free one", Destination: &listen},
+		},
 		Action: func(cx *cli.Context) error {
 			word, err := oneServer(cx)
 			if err != nil {
 				return err
+			}
+			if cx.IsSet("listen") {
+				return runListen(cx.Context, p, word, listen)
 			}
 			return runProxy(cx.Context, p, word)
 		},
@@ -34,10 +46,41 @@ func runProxy(ctx context.Context, p *program, word string) error {
 	if p.out.json {
 		return usage("proxy prints messages of MCP, not a JSON document: leave out --json")
 	}
-	p.word = word
-	m, err := p.reach(ctx, word, flow.HandlerOptions{})
+	m, err := p.proxy(ctx, word)
 	if err != nil {
 		return err
 	}
-	return m.Relay(ctx, p.stdin, p.out.stdout)
+	return m.Stdio(ctx, p.stdin, p.out.stdout)
+}
+
+func runListen(ctx context.Context, p *program, word, address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host != "127.0.0.1" {
+		return &usageError{message: "--listen is 127.0.0.1:PORT; not " + quote(address), hint: "a free port: --listen 127.0.0.1:0"}
+	}
+	m, err := p.proxy(ctx, word)
+	if err != nil {
+		return err
+	}
+	l, err := m.Listen(address)
+	if err != nil {
+		return &configError{message: "--listen: " + err.Error()}
+	}
+	defer l.Close()
+	if err := p.out.line(map[string]string{"url": l.URL}); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return context.Cause(ctx)
+}
+
+// proxy returns the proxy for a server, authorized by the stored login or by the token in the environment.
+func (p *program) proxy(ctx context.Context, word string) (*mcpproxy.Proxy, error) {
+	p.word = word
+	m, err := p.reach(ctx, word, flow.HandlerOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return &mcpproxy.Proxy{URL: m.URL, Header: m.Header, Auth: m.Auth, HTTP: m.HTTP, Secrets: p.secrets,
+		Log: func(text string) { p.out.detail("%s", text) }, Warn: func(text string) { p.out.warn("%s", text) }}, nil
 }

@@ -14,7 +14,8 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// A client that stops its server by a signal, in mid-call: the session ends at the server too, and stdout holds whole messages only.
+// A client that stops its server by a signal, in mid-call: the call is answered, the session ends at the server too, and stdout holds whole
+// messages only.
 func TestProxySignals(t *testing.T) {
 	const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}` + "\n"
 	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"slow","arguments":{"steps":1,"delay_ms":20000}}}` + "\n"
@@ -54,7 +55,7 @@ func TestProxySignals(t *testing.T) {
 				t.Fatal(err)
 			}
 			rest, err := io.ReadAll(out)
-			if err != nil || len(rest) > 0 {
+			if err != nil || string(rest) != `{"jsonrpc":"2.0","id":1,"error":{"code":-32000,"message":"mcpauth ended before the server answered"}}`+"\n" {
 				t.Errorf("%q, %v", rest, err)
 			}
 			if code := p.end(t); code != exitInterrupted || p.stderr.String() != "mcpauth: interrupted\n" {

@@ -53,7 +53,7 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint-http", What: "the same, over plain http", Later: true, At: mcpPath, Do: oldTransport("http://mcp.attack.example/messages")},
 		{Name: "call/sse-endpoint-port", What: "the same, on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
 		reflected("batch-reflected", "the MCP server puts the token into its errors, for `call --batch`"),
-		reflected("proxy-reflected", "the same, for `proxy`"),
+		reflected("proxy-reflected", "the same, for `proxy`, whose program gets messages as they are"),
 		{Name: "call/proxy-error-page", What: "an error page with escape sequences and the token, for `proxy`", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, Nasty+r.Header.Get("Authorization")+strings.Repeat("A", 500_000), http.StatusBadGateway)
 		}},

@@ -43,12 +43,12 @@ func TestCallHeaderMismatch(t *testing.T) {
 					return false
 				}
 				data, _ := io.ReadAll(r.Body)
-				m, _ := parseMessage(data)
+				m, _ := mcphttp.Parse(data)
 				w.Header().Set("Content-Type", "application/json")
 				if rpc == "tools/call" {
 					w.WriteHeader(http.StatusBadRequest)
 				}
-				w.Write(withID(t, body, m.id))
+				w.Write(withID(t, body, m.ID))
 				return true
 			})
 			r, err := client(t, s).Call(t.Context(), "region", Arguments{Args: []Arg{{Name: "region", Value: "x"}}})

@@ -6,13 +6,15 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"mcpauth/internal/jsonscan"
 )
 
 // A result stays as it came, and whatever is in its blocks is decoded or called broken.
 func FuzzResult(f *testing.F) {
 	f.Add([]byte(`{"content":[{"type":"text","text":"x"},{"type":"image","data":"aGk=","mimeType":"image/png"},{"type":"resource","resource":{"uri":"u","blob":"!"}}],"isError":true}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if !valid(data) {
+		if !jsonscan.Valid(data) {
 			return
 		}
 		r := decodeResult(data)

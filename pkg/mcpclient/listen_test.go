@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mcpauth/internal/mcphttp"
 )
 
 // askingServer is a legacy server that asks its question on the stream of the session, as those on the TypeScript SDK do that do not say
@@ -36,13 +38,13 @@ func (a *askingServer) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	body, _ := io.ReadAll(r.Body)
-	m, _ := parseMessage(body)
+	m, _ := mcphttp.Parse(body)
 	reply := func(result string) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Mcp-Session-Id", "s")
-		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, m.id, result)
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":%s}`, m.ID, result)
 	}
-	switch m.method {
+	switch m.Method {
 	case "initialize":
 		reply(`{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"t","version":"1"}}`)
 	case "tools/list":
@@ -62,7 +64,7 @@ func (a *askingServer) serve(w http.ResponseWriter, r *http.Request) {
 		case <-r.Context().Done():
 		}
 	case "":
-		a.answer <- m.result
+		a.answer <- m.Result
 		w.WriteHeader(http.StatusAccepted)
 	default:
 		w.WriteHeader(http.StatusAccepted)

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/signal"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/mcpproxy"
+)
+
+func execCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "exec", ArgsUsage: "SERVER… -- COMMAND [ARGUMENT…]",
+		Usage: "run a command that reaches servers through local addresses",
+		UsageText: "mcpauth exec example -- sh -c 'my-agent --mcp \"$MCPAUTH_URL\"'\n" +
+			"mcpauth exec linear notion -- node agent.js\n" +
+			"mcpauth exec https://mcp.example.com/mcp -- npx my-agent",
+		Description: "Serves each SERVER on this machine, as proxy --listen does, for as long as\n" +
+			"COMMAND runs. MCPAUTH_URL holds the address of the first one, and\n" +
+			"MCPAUTH_URL_NAME that of each: NAME is the server's name in capitals, or its host\n" +
+			"if SERVER is a URL, with _ for anything but letters and digits.\n" +
+			"\n" +
+			"COMMAND's environment holds no token: the variables that this run took secrets\n" +
+			"from are removed. Signals are passed on. The exit code is COMMAND's, or 128 and\n" +
+			"the number of the signal that ended it.",
+		Action: func(cx *cli.Context) error {
+			words, command := cutAt(cx.Args().Slice(), "--")
+			switch {
+			case len(words) == 0:
+				return usage("a SERVER is missing: mcpauth exec SERVER -- COMMAND")
+			case len(command) == 0:
+				return usage("a COMMAND is missing: mcpauth exec SERVER -- COMMAND")
+			}
+			return runExec(cx.Context, p, words, command)
+		},
+	}
+}
+
+func runExec(ctx context.Context, p *program, words, command []string) error {
+	path, err := exec.LookPath(command[0])
+	if err != nil {
+		return &configError{message: err.Error()}
+	}
+	addresses := map[string]string{}
+	var listeners []*mcpproxy.Listener
+	defer func() { closeAll(listeners) }()
+	for i, word := range words {
+		m, err := p.proxy(ctx, word)
+		if err != nil {
+			return err
+		}
+		name := addressVariable(word)
+		if addresses[name] != "" {
+			return usage("two servers would have their address in " + name)
+		}
+		l, err := m.Listen("127.0.0.1:0")
+		if err != nil {
+			return &configError{message: err.Error()}
+		}
+		listeners = append(listeners, l)
+		addresses[name] = l.URL
+		if i == 0 {
+			addresses["MCPAUTH_URL"] = l.URL
+		}
+	}
+	cmd := exec.Command(path, command[1:]...)
+	cmd.Args[0] = command[0]
+	cmd.Env = p.childEnvironment(os.Environ(), addresses)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = p.stdin, p.out.stdout, p.out.stderr
+	return p.runChild(ctx, cmd)
+}
+
+// addressVariable names the variable that holds the address of a server.
+func addressVariable(word string) string {
+	if u, err := url.Parse(word); err == nil && u.Host != "" {
+		word = u.Hostname()
+	}
+	name := strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(word))
+	return "MCPAUTH_URL_" + name
+}
+
+// childEnvironment is the environment of the command: ours, with the addresses, and without the variables that secrets were taken from.
+func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
+	environ = slices.DeleteFunc(environ, func(entry string) bool {
+		name, value, _ := strings.Cut(entry, "=")
+		secret := func(s string) bool {
+			return value != "" && (s == value || len(value) >= 8 && strings.Contains(s, value))
+		}
+		return name == accessTokenVariable || strings.HasPrefix(name, "MCPAUTH_URL") || slices.ContainsFunc(p.secrets, secret)
+	})
+	for name, address := range addresses {
+		environ = append(environ, name+"="+address)
+	}
+	return environ
+}
+
+// runChild runs the command to its end. Signals are passed on: the command decides what they mean. The keyboard's reach it without our help.
+func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
+	signals := make(chan os.Signal, 16)
+	signal.Notify(signals, passedOn()...)
+	defer signal.Stop(signals)
+	if err := cmd.Start(); err != nil {
+		return &configError{message: err.Error()}
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	keyboard, _ := terminal(p.stdin)
+	late := ctx.Done()
+	for {
+		select {
+		case err := <-ended:
+			return childExit(ctx, err)
+		case s := <-signals:
+			if !keyboard || s != os.Interrupt && s != syscall.SIGQUIT {
+				_ = cmd.Process.Signal(s)
+			}
+		case <-late:
+			late = nil
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) { // an interrupt is the command's business
+				_ = cmd.Process.Signal(syscall.SIGTERM)
+				time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
+			}
+		}
+	}
+}
+
+// childExit makes the exit code of the command ours.
+func childExit(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return context.Cause(ctx)
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return &printedError{code: exitCodeOf(exit.ProcessState), err: err}
+	}
+	return err
+}
+
+// closeAll ends the listeners side by side.
+func closeAll(listeners []*mcpproxy.Listener) {
+	var closed sync.WaitGroup
+	for _, l := range listeners {
+		closed.Go(l.Close)
+	}
+	closed.Wait()
+}

@@ -1,0 +1,142 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mcpauth/internal/attack"
+)
+
+// running is an exec or a listening proxy that has printed its address.
+type running struct {
+	*process
+	out     *bufio.Reader
+	address string
+}
+
+// runs starts a command whose first line is an address, or holds one as its only JSON string that begins with http.
+func (m *machine) runs(t *testing.T, args ...string) *running {
+	t.Helper()
+	path, _ := built()
+	r := &running{process: &process{args: args, Cmd: exec.Command(path, args...)}}
+	r.Env, r.Dir, r.Stderr = m.env, m.home, &r.stderr
+	stdout, err := r.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	r.out = bufio.NewReader(stdout)
+	line, err := r.out.ReadString('\n')
+	_, address, ok := strings.Cut(line, "http://")
+	if err != nil || !ok {
+		t.Fatalf("%q, %v\n%s", line, err, &r.stderr)
+	}
+	r.address = "http://" + strings.Trim(address, "\"}\n")
+	return r
+}
+
+// Other users of the machine, and pages in a browser, get nothing from the address: the table of package attack, at the real program.
+func TestListenerRefusesStrangers(t *testing.T) {
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER", "--name", "demo")
+	r := m.runs(t, "proxy", "demo", "--listen", "127.0.0.1:0")
+	before := m.Count("mcp")
+	for _, v := range attack.Intrusions(r.address) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.address, strings.NewReader(`{"jsonrpc":"2.0","id":1,"method":"ping"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		v.Change(req)
+		res, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if res.StatusCode != http.StatusNotFound || len(body) > 0 {
+			t.Errorf("%s: %d %q", v.Name, res.StatusCode, body)
+		}
+	}
+	if n := m.Count("mcp") - before; n != 0 {
+		t.Errorf("the server was asked %d times", n)
+	}
+	_ = r.Process.Signal(syscall.SIGTERM)
+	if code := r.end(t); code != exitInterrupted {
+		t.Errorf("exit code %d", code)
+	}
+	if _, err := http.Get(r.address); err == nil {
+		t.Error("the listener is still there")
+	}
+}
+
+// Signals reach the command, which decides what they mean; its exit code, and its death by a signal, are ours. The listener ends with it.
+func TestExecSignals(t *testing.T) {
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER", "--name", "demo")
+	for _, tt := range []struct {
+		name, script string
+		signals      []os.Signal
+		code         int
+	}{
+		{"each is passed on", `trap 'echo INT' INT; trap 'echo HUP' HUP; trap 'echo USR1' USR1; trap 'echo TERM; exit 7' TERM; echo $MCPAUTH_URL; while :; do sleep 0.01; done`,
+			[]os.Signal{syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR1, syscall.SIGINT, syscall.SIGTERM}, 7},
+		{"the command dies of one", `echo $MCPAUTH_URL; exec sleep 100`, []os.Signal{syscall.SIGINT}, 128 + int(syscall.SIGINT)},
+		{"or of another", `echo $MCPAUTH_URL; exec sleep 100`, []os.Signal{syscall.SIGTERM}, 128 + int(syscall.SIGTERM)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := m.runs(t, "exec", "demo", "--", "sh", "-c", tt.script)
+			var heard, want []string
+			for _, s := range tt.signals {
+				if err := r.Process.Signal(s); err != nil {
+					t.Fatal(err)
+				}
+				if len(tt.signals) > 1 {
+					line, _ := r.out.ReadString('\n')
+					heard = append(heard, strings.TrimSpace(line))
+					want = append(want, strings.TrimPrefix(map[os.Signal]string{syscall.SIGINT: "INT", syscall.SIGHUP: "HUP", syscall.SIGUSR1: "USR1", syscall.SIGTERM: "TERM"}[s], "SIG"))
+				}
+			}
+			_, _ = io.Copy(io.Discard, r.out)
+			if code := r.end(t); code != tt.code || r.stderr.String() != "" {
+				t.Errorf("exit code %d, expected %d\n%s", code, tt.code, &r.stderr)
+			}
+			if !slices.Equal(heard, want) {
+				t.Errorf("the command hears %q, expected %q", heard, want)
+			}
+			if _, err := http.Get(r.address); err == nil {
+				t.Error("the listener is still there")
+			}
+		})
+	}
+}
+
+// Variables that secrets were taken from are removed, and addresses of an outer exec.
+func TestChildEnvironment(t *testing.T) {
+	p := testProgram()
+	p.secrets = []string{"Bearer secret-of-a-header", "short"}
+	got := p.childEnvironment([]string{"PATH=/bin", "MCPAUTH_ACCESS_TOKEN=t", "MCPAUTH_URL_OUTER=x", "A=secret-of-a-header", "B=Bearer secret-of-a-header", "C=short", "D=hort", "E="},
+		map[string]string{"MCPAUTH_URL": "http://127.0.0.1:1/x/mcp"})
+	if want := []string{"PATH=/bin", "D=hort", "E=", "MCPAUTH_URL=http://127.0.0.1:1/x/mcp"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAddressVariable(t *testing.T) {
+	for word, want := range map[string]string{"linear": "MCPAUTH_URL_LINEAR", "my-server.2": "MCPAUTH_URL_MY_SERVER_2", "https://mcp.example.com:8443/mcp": "MCPAUTH_URL_MCP_EXAMPLE_COM", "süd": "MCPAUTH_URL_S_D"} {
+		if got := addressVariable(word); got != want {
+			t.Errorf("%s: %s, want %s", word, got, want)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package mcpproxy
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+// maxPages bounds how much of a list is read to find the headers of one tool.
+const maxPages = 100
+
+// paramHeader makes the headers that repeat arguments (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters), which a program that
+// knows nothing of HTTP does not. The schemas are those of the lists that passed.
+func (c *conversation) paramHeader(m mcphttp.Message) http.Header {
+	if m.Method != "tools/call" || m.Version() == "" {
+		return nil
+	}
+	c.mu.Lock()
+	schema := c.annotated[jsonscan.Unquote(jsonscan.Member(m.Params, "name"))]
+	c.mu.Unlock()
+	if schema == nil {
+		return nil
+	}
+	return mcphttp.ParamHeader(schema, jsonscan.Member(m.Params, "arguments"))
+}
+
+// annotate keeps the schemas of a list that want headers.
+func (c *conversation) annotate(list json.RawMessage) {
+	if !bytes.Contains(list, []byte(mcphttp.HeaderKeyword)) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for tool := range jsonscan.Elements(jsonscan.Member(list, "tools")) {
+		name, schema := jsonscan.Unquote(jsonscan.Member(tool, "name")), jsonscan.Member(tool, "inputSchema")
+		delete(c.annotated, name)
+		if bytes.Contains(schema, []byte(mcphttp.HeaderKeyword)) {
+			c.annotated[name] = bytes.Clone(schema)
+		}
+	}
+}
+
+// refetch asks for the list after a header mismatch: the program may know the tool from an earlier run, which the proxy does not.
+func (c *conversation) refetch(ctx context.Context, call mcphttp.Message) {
+	meta, cursor := jsonscan.Member(call.Params, "_meta"), json.RawMessage(nil)
+	for range maxPages {
+		params := fmt.Appendf(nil, `{"_meta":%s}`, meta)
+		if cursor != nil {
+			params = fmt.Appendf(nil, `{"cursor":%s,"_meta":%s}`, cursor, meta)
+		}
+		o := c.link.Exchange(ctx, &mcphttp.Session{}, mcphttp.Request{Message: mcphttp.NewRequest([]byte(`"mcpauth-tools"`), "tools/list", params)})
+		c.annotate(o.Answer.Result)
+		next := jsonscan.Member(o.Answer.Result, "nextCursor")
+		if jsonscan.Type(next) != "string" || string(next) == string(cursor) {
+			return
+		}
+		cursor = next
+	}
+}

@@ -1,0 +1,393 @@
+package mcpproxy
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"mime"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"mcpauth/internal/mcphttp"
+	"mcpauth/internal/sse"
+)
+
+const (
+	maxBody          = 64 << 20 // bytes of one message of the program
+	maxConversations = 64       // sessions of programs; the one that was silent for longest makes room
+	sessionHeader    = "Mcp-Session-Id"
+)
+
+// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its address holds a secret of 256 bits: who does not know
+// it gets 404 and nothing else, and so does every request that a page in a browser makes, because of its Origin or of its Host (2025-11-25,
+// Streamable HTTP, Security Warning).
+type Listener struct {
+	URL string
+
+	proxy  *Proxy
+	server *http.Server
+	host   string   // the only one that may be asked for
+	secret [32]byte // hash of the path
+	base   context.Context
+	stop   context.CancelFunc
+
+	mu       sync.Mutex
+	sessions map[string]*client
+}
+
+// client is a program that has opened a session.
+type client struct {
+	*conversation
+	used time.Time
+
+	mu     sync.Mutex
+	stream *events // of GET; nil: there is none
+}
+
+// Listen opens a listener at addr, which must be 127.0.0.1 and a port; port 0 is a free one. It serves until Close.
+func (p *Proxy) Listen(addr string) (*Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	if host != "127.0.0.1" {
+		return nil, fmt.Errorf("%q is not 127.0.0.1", host)
+	}
+	socket, err := net.Listen("tcp4", addr)
+	if err != nil {
+		return nil, err
+	}
+	key := make([]byte, 32)
+	rand.Read(key) // never fails
+	l := &Listener{proxy: p, host: socket.Addr().String(), sessions: map[string]*client{}}
+	path := "/" + hex.EncodeToString(key) + "/mcp"
+	l.URL, l.secret = "http://"+l.host+path, sha256.Sum256([]byte(path))
+	l.base, l.stop = context.WithCancel(context.Background())
+	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+	go l.server.Serve(socket)
+	return l, nil
+}
+
+// Close ends the sessions and stops serving. It takes at most two seconds.
+func (l *Listener) Close() {
+	l.mu.Lock()
+	var ended sync.WaitGroup
+	for _, c := range l.sessions {
+		ended.Go(c.end)
+	}
+	l.mu.Unlock()
+	ended.Wait()
+	l.stop()
+	l.server.Close()
+}
+
+// admits reports whether a request may come in. A page in a browser that has learned the address sends Origin or Sec-Fetch-Site; a page that
+// has bound its own name to the loopback address sends that name as Host.
+func (l *Listener) admits(r *http.Request) bool {
+	path := sha256.Sum256([]byte(r.URL.EscapedPath()))
+	site := r.Header.Get("Sec-Fetch-Site")
+	return subtle.ConstantTimeCompare(path[:], l.secret[:]) == 1 && r.URL.RawQuery == "" && r.Host == l.host &&
+		r.Header["Origin"] == nil && (site == "" || site == "none")
+}
+
+func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if !l.admits(r) {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	c, known := l.client(r.Header.Get(sessionHeader))
+	switch {
+	case r.Method == http.MethodPost:
+		l.post(w, r, c, known)
+	case !known && r.Header.Get(sessionHeader) != "":
+		refuse(w, http.StatusNotFound, mcphttp.Message{}, -32001, "there is no such session")
+	case !known:
+		w.Header().Set("Allow", "POST")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	case r.Method == http.MethodGet:
+		c.serveStream(w, r)
+	case r.Method == http.MethodDelete:
+		l.drop(r.Header.Get(sessionHeader))
+		w.WriteHeader(http.StatusOK)
+	default:
+		w.Header().Set("Allow", "GET, POST, DELETE")
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+}
+
+// refuse answers with a JSON-RPC error of the proxy's own.
+func refuse(w http.ResponseWriter, status int, m mcphttp.Message, code int64, text string) {
+	writeJSON(w, status, mcphttp.NewError(m.ID, code, text))
+}
+
+func writeJSON(w http.ResponseWriter, status int, m mcphttp.Message) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(m.Raw)
+}
+
+// client returns the program with that session.
+func (l *Listener) client(id string) (*client, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c, ok := l.sessions[id]
+	if ok {
+		c.used = time.Now()
+	}
+	return c, ok
+}
+
+// open makes a session for a program that says initialize.
+func (l *Listener) open() (string, *client) {
+	c := &client{used: time.Now()}
+	c.conversation = l.proxy.converse(l.base, c.push)
+	c.http = true
+	id := rand.Text()
+	l.mu.Lock()
+	oldest := ""
+	for id, other := range l.sessions {
+		if oldest == "" || other.used.Before(l.sessions[oldest].used) {
+			oldest = id
+		}
+	}
+	full := len(l.sessions) == maxConversations
+	l.sessions[id] = c
+	l.mu.Unlock()
+	if full {
+		l.drop(oldest)
+	}
+	return id, c
+}
+
+// drop ends a session.
+func (l *Listener) drop(id string) {
+	l.mu.Lock()
+	c := l.sessions[id]
+	delete(l.sessions, id)
+	l.mu.Unlock()
+	if c != nil {
+		c.end()
+	}
+}
+
+// post takes one message of a program. A batch of 2025-03-26 is refused: the program can send its messages one by one.
+func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known bool) {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if kind != "application/json" {
+		w.WriteHeader(http.StatusUnsupportedMediaType)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		status := http.StatusBadRequest
+		if errors.As(err, new(*http.MaxBytesError)) {
+			status = http.StatusRequestEntityTooLarge
+		}
+		w.WriteHeader(status)
+		return
+	}
+	m, ok := mcphttp.Parse(bytes.TrimSpace(body))
+	session := r.Header.Get(sessionHeader)
+	var talk *conversation
+	switch {
+	case !ok || !proper(m):
+		refuse(w, http.StatusBadRequest, m, -32600, "the message is not a JSON-RPC request, notification or response")
+		return
+	case m.Method == "initialize" && m.IsRequest():
+		session, c = l.open()
+		w.Header().Set(sessionHeader, session)
+		talk = c.conversation
+	case session == "" && (m.Version() != "" || !m.IsRequest()): // of 2026-07-28
+		talk = l.proxy.converse(l.base, func(mcphttp.Message) {})
+		talk.http = true
+		defer talk.stop()
+	case !known && session == "":
+		refuse(w, http.StatusBadRequest, m, -32000, "the request has no session: begin with initialize")
+		return
+	case !known:
+		refuse(w, http.StatusNotFound, m, -32001, "there is no such session")
+		return
+	default:
+		talk = c.conversation
+	}
+	if m.IsRequest() {
+		talk.serve(w, r, m)
+		if m.Method == "initialize" && talk.current() == nil {
+			l.drop(session) // the server has refused
+		}
+		return
+	}
+	switch {
+	case m.Method == "notifications/cancelled" && !talk.cancelled(m):
+	case m.Method == "notifications/initialized":
+		talk.greet(r.Context(), m)
+	default:
+		talk.tell(r.Context(), m)
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+// serve answers one request: with JSON, or with an event stream if messages precede the answer. For a request of 2026-07-28 the end of the
+// connection is a cancellation; a program of an earlier revision says so (2025-11-25, Cancellation).
+func (c *conversation) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+	ctx := c.base
+	if m.Version() != "" {
+		ctx = r.Context()
+	}
+	out := &events{w: w}
+	answered := make(chan struct{})
+	q := &request{Message: m, header: paramsOf(r.Header), receive: out.send, answer: func(a mcphttp.Message, status int) {
+		out.finish(a, statusOf(a, status))
+		close(answered)
+	}}
+	ctx = c.begin(ctx, q)
+	go c.run(ctx, q)
+	select {
+	case <-answered:
+	case <-ctx.Done(): // answered at the same moment, or cancelled
+	case <-r.Context().Done():
+	}
+	out.close()
+}
+
+// statusOf is the HTTP status of an answer: that of the server if it sent the error, because clients conclude from it what a server is. It is
+// never one that makes a client begin a login of its own.
+func statusOf(a mcphttp.Message, status int) int {
+	switch {
+	case a.Result != nil:
+		return http.StatusOK
+	case status == 0:
+		return http.StatusBadGateway
+	case status == http.StatusUnauthorized, status == http.StatusForbidden, status == http.StatusProxyAuthRequired:
+		return http.StatusBadGateway
+	}
+	return status
+}
+
+// paramsOf returns the headers that repeat arguments, which the program sets itself.
+func paramsOf(h http.Header) http.Header {
+	params := http.Header{}
+	for name, values := range h {
+		if strings.HasPrefix(name, "Mcp-Param-") {
+			params[name] = values
+		}
+	}
+	return params
+}
+
+// events writes messages as an event stream, which begins with the first one.
+type events struct {
+	mu     sync.Mutex
+	w      http.ResponseWriter
+	begun  bool
+	closed bool
+}
+
+// send writes one message, unless the stream is closed.
+func (e *events) send(m mcphttp.Message) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.begin()
+		e.write(m)
+	}
+}
+
+func (e *events) begin() {
+	if !e.begun {
+		e.begun = true
+		e.w.Header().Set("Content-Type", "text/event-stream")
+		e.w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(e.w).Flush()
+	}
+}
+
+func (e *events) write(m mcphttp.Message) {
+	var b bytes.Buffer
+	sse.Event{Name: "message", Data: oneLine(m.Raw), HasData: true}.Append(&b)
+	_, _ = e.w.Write(b.Bytes())
+	_ = http.NewResponseController(e.w).Flush()
+}
+
+// finish writes the answer, as JSON if nothing was written before.
+func (e *events) finish(m mcphttp.Message, status int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+	case e.begun:
+		e.write(m)
+	default:
+		if m.Result == nil {
+			e.w.Header().Del(sessionHeader) // an initialize that failed opens none
+		}
+		writeJSON(e.w, status, m)
+	}
+	e.closed = true
+}
+
+// close ends the use of the ResponseWriter, which must not outlive its handler.
+func (e *events) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+}
+
+// serveStream serves GET: what the server says outside of answers, for as long as the program listens.
+func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
+	out := &events{w: w}
+	out.mu.Lock()
+	out.begin()
+	out.mu.Unlock()
+	c.mu.Lock()
+	before := c.stream
+	c.stream = out
+	c.mu.Unlock()
+	if before != nil {
+		before.close()
+	}
+	select {
+	case <-r.Context().Done():
+	case <-c.base.Done():
+	}
+	out.close()
+	c.mu.Lock()
+	if c.stream == out {
+		c.stream = nil
+	}
+	c.mu.Unlock()
+}
+
+// push hands a message that belongs to no request to the stream of GET, or, if the program has none, to the stream of a request.
+func (c *client) push(m mcphttp.Message) {
+	c.mu.Lock()
+	out := c.stream
+	c.mu.Unlock()
+	if out != nil {
+		out.send(m)
+		return
+	}
+	c.conversation.mu.Lock()
+	var any *request
+	for r := range c.requests {
+		any = r
+	}
+	c.conversation.mu.Unlock()
+	if any != nil {
+		any.receive(m)
+		return
+	}
+	c.log("dropped a message of the server: the program does not listen")
+}

@@ -1,0 +1,299 @@
+// Package mcpproxy lends a login to programs that speak MCP but not OAuth. It takes their messages over standard streams (Proxy.Stdio) or
+// over HTTP on the loopback interface (Proxy.Listen), and exchanges them with one server over an authorized link.
+//
+//	p := &mcpproxy.Proxy{URL: "https://mcp.example.com/mcp", Auth: handler}
+//	err := p.Stdio(ctx, os.Stdin, os.Stdout)
+//
+// Messages pass byte for byte, except that line ends between the members of an object become blanks. The program and the server negotiate
+// the revision with each other. The proxy adds what the program cannot do: authorization, headers, and a new session in place of one that
+// the server has lost. Every request is answered once, with a JSON-RPC response that has its id.
+package mcpproxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/auth"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+// Proxy reaches one server on behalf of programs. Its fields must not change after the first use.
+type Proxy struct {
+	URL     string                                           // the MCP endpoint
+	Header  http.Header                                      // sent to the server's origin only
+	Auth    auth.OAuthHandler                                // nil: none
+	HTTP    *http.Client                                     // nil: a client with limits
+	Secrets []string                                         // values in Header that the proxy's own errors must not repeat
+	Log     func(text string)                                // told of sessions and of messages that are dropped; nil: nobody is
+	Warn    func(text string)                                // told what the program loses; nil: nobody is
+	Pause   func(ctx context.Context, d time.Duration) error // waits; nil: with a timer
+
+	once sync.Once
+	link *mcphttp.Link
+}
+
+// codeProxy is the code of the proxy's own errors: one that JSON-RPC leaves to implementations (JSON-RPC 2.0 §5.1).
+const codeProxy = -32000
+
+func (p *Proxy) prepare() {
+	p.once.Do(func() {
+		p.link = &mcphttp.Link{URL: p.URL, Header: p.Header, Auth: p.Auth, HTTP: p.HTTP, Secrets: p.Secrets, Pause: p.Pause}
+	})
+}
+
+func (p *Proxy) log(format string, a ...any) {
+	if p.Log != nil {
+		p.Log(fmt.Sprintf(format, a...))
+	}
+}
+
+// conversation is what one program and the server say to each other.
+type conversation struct {
+	*Proxy
+	base context.Context       // of the whole conversation
+	stop context.CancelFunc    // ends it
+	say  func(mcphttp.Message) // hands the program a message that belongs to no request
+	http bool                  // the program speaks HTTP, and sets the headers that mirror arguments itself
+
+	renewing chan struct{} // holds a token while a lost session is replaced
+
+	mu          sync.Mutex
+	requests    map[*request]bool          // without an answer yet
+	opened      mcphttp.Message            // initialize, as the program sent it
+	initialized mcphttp.Message            // notifications/initialized, likewise
+	session     *mcphttp.Session           // of an earlier revision; nil: none
+	unwatch     context.CancelFunc         // ends the stream of the session; nil: there is none
+	logging     bool                       // the server declared that it sends log messages
+	restorable  []mcphttp.Message          // requests whose effect a new session lacks, in order
+	annotated   map[string]json.RawMessage // input schemas that want arguments in headers, by tool
+}
+
+func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conversation {
+	p.prepare()
+	c := &conversation{Proxy: p, say: say, renewing: make(chan struct{}, 1), requests: map[*request]bool{}, annotated: map[string]json.RawMessage{}}
+	c.base, c.stop = context.WithCancel(ctx)
+	return c
+}
+
+// request is a request of the program without an answer yet.
+type request struct {
+	mcphttp.Message
+	header  http.Header                // Mcp-Param headers of a program that speaks HTTP
+	receive func(mcphttp.Message)      // gets messages that precede the answer; nil: as those that belong to no request
+	answer  func(mcphttp.Message, int) // gets the answer, and the HTTP status that it came with if the server gave one
+	cancel  context.CancelFunc
+}
+
+// begin registers a request. It must be called in the order in which the program sends, so that a cancellation finds its request.
+func (c *conversation) begin(ctx context.Context, r *request) context.Context {
+	ctx, r.cancel = context.WithCancel(ctx)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.requests[r] = true
+	return ctx
+}
+
+// done removes a request. It reports whether the request was still waiting for an answer.
+func (c *conversation) done(r *request) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting := c.requests[r]
+	delete(c.requests, r)
+	r.cancel()
+	return waiting
+}
+
+// find returns the waiting request with that id, or nil.
+func (c *conversation) find(id json.RawMessage) *request {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var alike *request
+	for r := range c.requests {
+		switch {
+		case string(r.ID) == string(id):
+			return r
+		case id != nil && mcphttp.SameID(r.ID, id):
+			alike = r
+		}
+	}
+	return alike
+}
+
+// run sends a request that has begun, and hands out its answer. A request that the program has cancelled has none (2025-11-25,
+// Cancellation).
+func (c *conversation) run(ctx context.Context, r *request) {
+	var o mcphttp.Outcome
+	if r.Method == "initialize" {
+		o = c.initialize(ctx, r)
+	} else {
+		o = c.exchange(ctx, r)
+	}
+	cancelled := ctx.Err() != nil && c.base.Err() == nil
+	answer := c.response(r.Message, o)
+	if answer.Error == nil {
+		c.note(r.Message, answer)
+	}
+	if c.done(r) && !cancelled {
+		status := 0
+		if o.Answer.Raw != nil {
+			status = o.Status
+		}
+		r.answer(answer, status)
+	}
+}
+
+// exchange sends a request. It is sent again if the server has lost the session, or if a header does not fit: both prove that it was not
+// carried out.
+func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome {
+	for tried := (mcphttp.Tried{}); ; {
+		s := c.sessionOf(r.Message)
+		header := r.header
+		if header == nil {
+			header = c.paramHeader(r.Message)
+		}
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) { c.hear(r, m) }})
+		switch o.Next(tried, false) {
+		case mcphttp.Reopen:
+			tried.Reopen++
+			if err := c.renew(ctx, s, 0); err != nil {
+				return mcphttp.Outcome{Err: err}
+			}
+		case mcphttp.Refetch:
+			tried.Refetch++
+			if c.http || r.Method != "tools/call" {
+				return o
+			}
+			c.refetch(ctx, r.Message)
+		default:
+			return o
+		}
+	}
+}
+
+// tell sends a notification or a response, which has no answer.
+func (c *conversation) tell(ctx context.Context, m mcphttp.Message) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for tried := (mcphttp.Tried{}); ; {
+		s := c.sessionOf(m)
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) { c.hear(nil, m) }})
+		err := c.link.Failure(o)
+		if o.Next(tried, false) == mcphttp.Reopen && m.Method != "" && m.Method != "notifications/initialized" {
+			tried.Reopen++
+			if err = c.renew(ctx, s, 0); err == nil {
+				continue
+			}
+		}
+		if err != nil && ctx.Err() == nil {
+			c.log("%s was not taken: %v", orResponse(m.Method), err)
+		}
+		return
+	}
+}
+
+func orResponse(method string) string {
+	if method == "" {
+		return "a response"
+	}
+	return httpx.Text(method, 100)
+}
+
+// cancelled deals with a cancellation: it ends the request here, which for a server of 2026-07-28 closes the stream (2026-07-28, Streamable
+// HTTP, Cancellation). An earlier one is told. initialize cannot be cancelled. It reports whether the server is to be told.
+func (c *conversation) cancelled(m mcphttp.Message) bool {
+	r := c.find(jsonscan.Member(m.Params, "requestId"))
+	switch {
+	case r == nil:
+		return c.current() != nil
+	case r.Method == "initialize":
+		return false
+	}
+	r.cancel()
+	return r.Version() == ""
+}
+
+// hear takes a message of the server that is not the answer to the request on whose stream it came; r is nil if it came on another stream. A
+// response can answer another request. Anything that is not proper JSON-RPC is dropped, because some programs do not survive it.
+func (c *conversation) hear(r *request, m mcphttp.Message) {
+	switch {
+	case m.IsResponse():
+		other := c.find(m.ID)
+		if other == nil {
+			c.log("dropped a response of the server that nobody asked for")
+			return
+		}
+		answer := c.response(other.Message, mcphttp.Outcome{Answer: m})
+		if c.done(other) {
+			if answer.Error == nil {
+				c.note(other.Message, answer)
+			}
+			other.answer(answer, 0)
+		}
+	case !proper(m):
+		c.log("dropped a message of the server that is not JSON-RPC")
+	case r != nil && r.receive != nil:
+		r.receive(m)
+	default:
+		c.say(m)
+	}
+}
+
+// response makes the answer to a request: the server's, byte for byte if it is proper, or an error.
+func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
+	a := o.Answer
+	switch {
+	case a.Raw == nil:
+		err := o.Err
+		if err == nil {
+			err = errors.New("the server gave no answer")
+		}
+		return mcphttp.NewError(r.ID, codeProxy, httpx.Text(p.link.Clean(err.Error()), 1000))
+	case proper(a) && string(a.ID) == string(r.ID):
+		return a
+	case a.Result != nil && a.Error == nil:
+		return mcphttp.NewResult(r.ID, a.Result)
+	case a.Result == nil && properError(a.Error):
+		raw := append(append(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":`, r.ID), a.Error...), '}')
+		return mcphttp.Message{Raw: raw, ID: r.ID, Error: a.Error}
+	}
+	return mcphttp.NewError(r.ID, codeProxy, "the server's answer is not a JSON-RPC response")
+}
+
+// proper reports whether a message is JSON-RPC 2.0: it has that version, no member twice, an id of a permitted type, and is a request, a
+// notification, or a response with either a result or an error.
+func proper(m mcphttp.Message) bool {
+	seen := map[string]bool{}
+	version := false
+	for name, value := range jsonscan.Members(m.Raw) {
+		switch name {
+		case "jsonrpc", "id", "method", "params", "result", "error":
+			if seen[name] {
+				return false
+			}
+			seen[name] = true
+		}
+		version = version || name == "jsonrpc" && jsonscan.Unquote(value) == "2.0"
+	}
+	idType := jsonscan.Type(m.ID)
+	switch {
+	case !version, !slices.Contains([]string{"", "string", "integer", "number"}, idType):
+		return false
+	case seen["method"]:
+		return m.Method != "" && !seen["result"] && !seen["error"] && seen["id"] == (m.ID != nil)
+	}
+	return seen["result"] != seen["error"] && (seen["result"] || properError(m.Error))
+}
+
+// properError reports whether an error object has a code and a message (JSON-RPC 2.0 §5.1).
+func properError(e json.RawMessage) bool {
+	return jsonscan.Type(jsonscan.Member(e, "code")) == "integer" && jsonscan.Type(jsonscan.Member(e, "message")) == "string"
+}

@@ -1,0 +1,260 @@
+package mcpproxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+const (
+	endTimeout     = 2 * time.Second  // for what is sent to the server when the program has gone
+	restoreTimeout = 10 * time.Second // for the subscriptions of a new session; messages of the program wait for them
+)
+
+func (c *conversation) current() *mcphttp.Session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.session
+}
+
+// sessionOf returns the session that a message belongs to. Requests of 2026-07-28 belong to none.
+func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
+	if s := c.current(); s != nil && m.Version() == "" && m.Method != "initialize" {
+		return s
+	}
+	return &mcphttp.Session{}
+}
+
+// initialize opens a session with the program's own words. The program may do so again. A server that refuses may have only the transport of
+// 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
+func (c *conversation) initialize(ctx context.Context, r *request) mcphttp.Outcome {
+	c.replace(nil)
+	var s *mcphttp.Session
+	o := c.exchange(ctx, r)
+	if o.Answer.Result != nil {
+		s = &mcphttp.Session{Version: jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion")), ID: o.Header.Get("Mcp-Session-Id")}
+	} else if o.OldTransport() {
+		old, events := c.link.OpenEvents(ctx, mcphttp.Request{Message: r.Message}, mcphttp.Message{}, func(m mcphttp.Message) { c.hear(nil, m) })
+		if foreign := (*httpx.AddressError)(nil); old != nil || errors.As(events.Err, &foreign) {
+			s, o = old, events
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opened, c.initialized, c.session, c.restorable = r.Message, mcphttp.Message{}, s, nil
+	c.logging = jsonscan.Member(jsonscan.Member(o.Answer.Result, "capabilities"), "logging") != nil
+	return o
+}
+
+// greet sends notifications/initialized, and then listens to the session's stream.
+func (c *conversation) greet(ctx context.Context, m mcphttp.Message) {
+	c.mu.Lock()
+	c.initialized = m
+	c.mu.Unlock()
+	c.tell(ctx, m)
+	c.watch(0)
+}
+
+// note remembers what a new session would lack, and which tools want headers.
+func (c *conversation) note(request, answer mcphttp.Message) {
+	switch request.Method {
+	case "tools/list":
+		c.annotate(answer.Result)
+		return
+	case "resources/subscribe", "resources/unsubscribe", "logging/setLevel":
+	default:
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	uri := jsonscan.Unquote(jsonscan.Member(request.Params, "uri"))
+	c.restorable = slices.DeleteFunc(c.restorable, func(m mcphttp.Message) bool {
+		return (m.Method == "logging/setLevel") == (request.Method == "logging/setLevel") && jsonscan.Unquote(jsonscan.Member(m.Params, "uri")) == uri
+	})
+	if request.Method != "resources/unsubscribe" && request.Version() == "" {
+		c.restorable = append(c.restorable, request)
+	}
+}
+
+// replace puts a session in the place of the one there is, which it ends, and returns the one that was there.
+func (c *conversation) replace(s *mcphttp.Session) (old *mcphttp.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old, c.session = c.session, s
+	if c.unwatch != nil {
+		c.unwatch()
+		c.unwatch = nil
+	}
+	if old != nil && s == nil {
+		go c.link.End(old)
+	}
+	return old
+}
+
+// renew opens a session in place of one that the server has lost, with the program's own words, so that the program does not notice. What was
+// under way in the old one is lost with it. losses is how often in a row the stream alone has found the session lost.
+func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses int) error {
+	select {
+	case c.renewing <- struct{}{}:
+		defer func() { <-c.renewing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	c.mu.Lock()
+	current, opened, initialized := c.session, c.opened, c.initialized
+	c.mu.Unlock()
+	if current != lost {
+		return nil // another message was faster
+	}
+	open := c.link.Open
+	if lost.Old() {
+		open = func(ctx context.Context, r mcphttp.Request, m mcphttp.Message) (*mcphttp.Session, mcphttp.Outcome) {
+			return c.link.OpenEvents(ctx, r, m, func(m mcphttp.Message) { c.hear(nil, m) })
+		}
+	}
+	s, o := open(ctx, mcphttp.Request{Message: opened}, initialized)
+	if s == nil {
+		return fmt.Errorf("the server has lost the session, and a new one cannot be opened: %w", c.link.Failure(o))
+	}
+	c.log("the server has lost the session; a new one is open")
+	c.replace(s)
+	c.restore(ctx, s)
+	if initialized.Raw != nil {
+		c.watch(losses)
+	}
+	return nil
+}
+
+// restore makes the subscriptions and the log level of the lost session again.
+func (c *conversation) restore(ctx context.Context, s *mcphttp.Session) {
+	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
+	defer cancel()
+	c.mu.Lock()
+	all := slices.Clone(c.restorable)
+	c.mu.Unlock()
+	for i, m := range all {
+		again := mcphttp.NewRequest(fmt.Appendf(nil, `"mcpauth-restore-%d"`, i), m.Method, m.Params)
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: again, Receive: func(m mcphttp.Message) { c.hear(nil, m) }})
+		if err := c.link.Failure(o); err != nil {
+			what := "the subscription to " + httpx.Text(jsonscan.Unquote(jsonscan.Member(m.Params, "uri")), 200)
+			if m.Method == "logging/setLevel" {
+				what = "the log level"
+			}
+			c.warn(fmt.Sprintf("the server has lost the session, and %s could not be restored: %v", what, err))
+		}
+	}
+}
+
+// warn says what the program loses, on the log and, if the server declared that it sends log messages, to the program.
+func (c *conversation) warn(text string) {
+	if c.Warn != nil {
+		c.Warn(text)
+	}
+	c.mu.Lock()
+	logging := c.logging
+	c.mu.Unlock()
+	if logging {
+		params := fmt.Appendf(nil, `{"level":"warning","logger":"mcpauth","data":%s}`, jsonscan.Quote(httpx.Text(text, 1000)))
+		c.say(mcphttp.NewRequest(nil, "notifications/message", params))
+	}
+}
+
+// watch listens to the stream of the session for as long as it lasts, and opens a new session when the server has lost it.
+func (c *conversation) watch(losses int) {
+	ctx, cancel := context.WithCancel(c.base)
+	c.mu.Lock()
+	s := c.session
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+	c.unwatch = cancel
+	c.mu.Unlock()
+	if s == nil {
+		return
+	}
+	go func() {
+		defer cancel()
+		for lost := c.lost(ctx, s); lost && c.pause(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
+			if c.renew(c.base, s, losses+1) == nil {
+				return // the new session is watched
+			}
+		}
+	}()
+}
+
+// lost waits until the server has lost the session. It returns false if the session ends otherwise, or if nothing can be known of it.
+func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
+	if s.Old() {
+		select {
+		case <-s.Over():
+			return ctx.Err() == nil
+		case <-ctx.Done():
+			return false
+		}
+	}
+	opened := false
+	o := c.link.Listen(ctx, s, func(m mcphttp.Message) { c.hear(nil, m) }, func() { opened = true })
+	if ctx.Err() != nil || !opened {
+		return false
+	}
+	if o.Status == http.StatusBadRequest { // some servers answer so in place of 404
+		ping := mcphttp.NewRequest([]byte(`"mcpauth-ping"`), "ping", nil)
+		o = c.link.Exchange(ctx, s, mcphttp.Request{Message: ping, Quiet: true})
+	}
+	return o.Reason == mcphttp.UnknownSession
+}
+
+func (c *conversation) pause(ctx context.Context, d time.Duration) error {
+	if c.Pause != nil {
+		return c.Pause(ctx, d)
+	}
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// end answers what has no answer yet, ends the session, and tells a server of an earlier revision that nobody waits any more: the end of a
+// connection does not say so (2025-11-25, Cancellation). It takes at most two seconds.
+func (c *conversation) end() {
+	defer c.stop()
+	c.mu.Lock()
+	var left []*request
+	for r := range c.requests {
+		left = append(left, r)
+	}
+	c.mu.Unlock()
+	s := c.current()
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		var sent sync.WaitGroup
+		for _, r := range left {
+			if c.done(r) {
+				r.answer(mcphttp.NewError(r.ID, codeProxy, "mcpauth ended before the server answered"), 0)
+			}
+			if s != nil && r.Version() == "" {
+				sent.Go(func() { c.link.Cancel(s, r.Message) })
+			}
+		}
+		c.stop()
+		sent.Wait()
+		if s != nil {
+			c.link.End(s)
+		}
+	}()
+	select {
+	case <-over:
+	case <-time.After(endTimeout):
+	}
+}

@@ -1,0 +1,170 @@
+package mcpproxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+const (
+	maxLine     = 512 << 20        // bytes of one message of the program
+	lastAnswers = 60 * time.Second // for requests that are under way when the program has nothing more to say
+)
+
+// stdio is a program that speaks over standard streams: one message a line (2025-11-25, Transports, stdio).
+type stdio struct {
+	*conversation
+	queue queue
+	sent  sync.WaitGroup          // messages under way, except those that never end
+	gone  context.CancelCauseFunc // ends the run: the program does not read any more
+
+	over    atomic.Bool // the writer is the caller's again
+	writing sync.Mutex  // held while a line goes out
+	out     io.Writer
+}
+
+// Stdio passes messages from in to the server and from the server to out, until in ends or ctx does. Requests that are under way when in
+// ends get their answers, or an error after a minute. The error is that of ctx, of reading or of writing. A read of in that is under way
+// when ctx ends is left alone.
+func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
+	run, gone := context.WithCancelCause(ctx)
+	s := &stdio{gone: gone, out: out}
+	s.conversation = p.converse(context.Background(), s.write) // until what is pending has been answered
+	err := s.read(run, in)
+	if err == nil {
+		s.drain(run)
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	s.end()
+	s.over.Store(true)
+	gone(nil)
+	return err
+}
+
+// read takes one message after the other, until the last one or the end of the run.
+func (s *stdio) read(ctx context.Context, in io.Reader) error {
+	lines := make(chan []byte)
+	var reason error // set when lines is closed
+	go func() {      // apart, because a read cannot be interrupted
+		defer close(lines)
+		scanner := bufio.NewScanner(in)
+		scanner.Buffer(nil, maxLine)
+		for scanner.Scan() {
+			select {
+			case lines <- bytes.Clone(scanner.Bytes()):
+			case <-ctx.Done():
+				return
+			}
+		}
+		if reason = scanner.Err(); errors.Is(reason, bufio.ErrTooLong) {
+			reason = fmt.Errorf("a message of the program has more than %d bytes", maxLine)
+		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case line, more := <-lines:
+			if !more {
+				return reason
+			}
+			if line = bytes.TrimSpace(line); len(line) > 0 {
+				s.take(line)
+			}
+		}
+	}
+}
+
+// take sends one message on. A batch of 2025-03-26 is sent as its messages.
+func (s *stdio) take(line []byte) {
+	m, ok := mcphttp.Parse(line)
+	switch {
+	case !jsonscan.Valid(line):
+		s.write(mcphttp.NewError(nil, -32700, "the message is not JSON"))
+	case jsonscan.Type(line) == "array":
+		for each := range jsonscan.Elements(line) {
+			s.take(each)
+		}
+	case !ok || !proper(m):
+		s.write(mcphttp.NewError(m.ID, -32600, "the message is not a JSON-RPC request, notification or response"))
+	case m.Method == "notifications/cancelled" && !s.cancelled(m):
+	default:
+		s.send(m)
+	}
+}
+
+// send sends a message when it is its turn.
+func (s *stdio) send(m mcphttp.Message) {
+	place := s.queue.enter(m)
+	ctx, r := s.base, (*request)(nil)
+	if m.IsRequest() {
+		r = &request{Message: m, answer: func(m mcphttp.Message, _ int) { s.write(m) }}
+		ctx = s.begin(ctx, r)
+	}
+	run := func() {
+		defer place.leave()
+		place.wait(ctx)
+		switch {
+		case r != nil:
+			s.run(ctx, r)
+		case m.Method == "notifications/initialized":
+			s.greet(ctx, m)
+		default:
+			s.tell(ctx, m)
+		}
+	}
+	if m.Method == "subscriptions/listen" { // lasts for as long as the program does
+		go run()
+		return
+	}
+	s.sent.Go(run)
+}
+
+// drain waits for the answers that are under way: `printf … | mcpauth proxy` gets them.
+func (s *stdio) drain(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		s.sent.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-time.After(lastAnswers):
+	}
+}
+
+// write writes one message as a line.
+func (s *stdio) write(m mcphttp.Message) {
+	line := append(oneLine(m.Raw), '\n')
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.over.Load() {
+		return
+	}
+	if _, err := s.out.Write(line); err != nil {
+		s.gone(fmt.Errorf("the program does not read any more: %w", err))
+	}
+}
+
+// oneLine makes one line of a message. Line ends in it stand between members and become blanks.
+func oneLine(message []byte) []byte {
+	line := bytes.Clone(bytes.TrimSpace(message))
+	for i, c := range line {
+		if c == '\n' || c == '\r' {
+			line[i] = ' '
+		}
+	}
+	return line
+}
