@@ -27,8 +27,8 @@ func execCommand(p *program) *cli.Command {
 			"mcpauth exec https://mcp.example.com/mcp -- npx my-agent",
 		Description: "Serves each SERVER on this machine, as proxy --listen does, for as long as\n" +
 			"COMMAND runs. MCPAUTH_URL holds the address of the first one, and\n" +
-			"MCPAUTH_URL_NAME that of each: NAME is the server's name in capitals, or its host\n" +
-			"if SERVER is a URL, with _ for anything but letters and digits.\n" +
+			"MCPAUTH_URL_NAME that of each: NAME is the server's name in capitals, or its\n" +
+			"host if SERVER is a URL, with _ for anything but letters and digits.\n" +
 			"\n" +
 			"COMMAND's environment holds no token: the variables that this run took secrets\n" +
 			"from are removed. Signals are passed on. The exit code is COMMAND's, or 128 and\n" +

@@ -1,13 +1,17 @@
 // Drives mcpauth (MCPAUTH_BIN) against each server and prints a line per check.
 
 import { startEverything } from './servers/everything.js';
+import { startGoSDK } from './servers/gosdk.js';
 import { startOIDC } from './servers/oidc.js';
 import { startSDK } from './servers/sdk.js';
 import { everythingChecks } from './checks/everything.js';
+import { goClientChecks } from './checks/goclient.js';
 import { oidcChecks } from './checks/oidc.js';
 import { oidcFaultChecks } from './checks/oidc-faults.js';
 import { oidcGrantChecks } from './checks/oidc-grants.js';
 import { oidcPushedChecks } from './checks/oidc-pushed.js';
+import { listenChecks } from './checks/listen.js';
+import { proxyChecks } from './checks/proxy.js';
 import { sdkChecks } from './checks/sdk.js';
 import { person, run } from './checks/harness.js';
 
@@ -17,8 +21,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => p
 
 const sets = {
   oidc: [startOIDC, oidcChecks, oidcGrantChecks, oidcFaultChecks, oidcPushedChecks],
-  sdk: [startSDK, sdkChecks],
+  sdk: [startSDK, sdkChecks, listenChecks],
   everything: [startEverything, everythingChecks],
+  'proxy, everything': [startEverything, proxyChecks('everything'), goClientChecks('everything')],
+  'proxy, gosdk': [startGoSDK, proxyChecks('gosdk'), goClientChecks('gosdk')],
 };
 
 const names = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(sets);
@@ -33,7 +39,7 @@ for (const name of names) {
   const [start, ...lists] = sets[name];
   for (const list of lists) {
     const server = await start(list.server);
-    const { passed, failed } = await run(name, list(server, person()));
+    const { passed, failed } = await run(name, await list(server, person()));
     server.close();
     total.passed += passed;
     total.failed += failed;

@@ -25,7 +25,7 @@ export function person() {
     return done;
   };
   const browse = (args) => command(browser, args, { env: { ...process.env, ...env } });
-  return Object.assign(mcpauth, { home, browse });
+  return Object.assign(mcpauth, { home, env, browse });
 }
 
 // transcript is all that mcpauth printed since the last run began.

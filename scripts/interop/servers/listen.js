@@ -2,6 +2,7 @@
 
 import { createServer } from 'node:http';
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 // listen opens a port (0: a free one) and returns its origin; serve sets the handler.
 export async function listen(port = 0) {
@@ -19,4 +20,26 @@ export async function listen(port = 0) {
       server.closeAllConnections();
     },
   };
+}
+
+// asProcess runs a server that is a process of its own, which can be stopped and started again.
+export async function asProcess(url, spawn) {
+  let child;
+  const start = async () => {
+    child = spawn();
+    for (;;) {
+      const got = await fetch(url).catch(() => undefined);
+      await got?.body?.cancel();
+      if (got) return;
+      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}`);
+      await sleep(50);
+    }
+  };
+  const stop = async () => {
+    if (child.exitCode === null && child.signalCode === null && child.kill('SIGKILL')) await once(child, 'exit');
+  };
+  const close = () => child.kill('SIGKILL');
+  process.on('exit', close);
+  await start();
+  return { url, close, start, stop };
 }
