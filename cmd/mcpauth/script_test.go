@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -33,6 +34,7 @@ func TestMain(m *testing.M) { testscript.Main(m, programs) }
 var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain, "visitor": visitorMain}
 
 // TestStories runs testdata/*.txtar. Each story has a demo server of its own: $SERVER is its address, $ISSUER its authorization server.
+// $FREE_PORT is a port on which nobody listens.
 //
 //	exits CODE PROGRAM…   runs a program, wants that exit code; stdout and stderr can be looked at after it
 //	server WORDS          changes the demo server, see demo.Server.Set
@@ -60,9 +62,17 @@ type demosKey struct{}
 
 func setup(e *testscript.Env) error {
 	home := filepath.Join(e.WorkDir, "home")
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	_, port, err := net.SplitHostPort(free.Addr().String())
+	if err = errors.Join(err, free.Close()); err != nil {
+		return err
+	}
 	for _, v := range []struct{ name, value string }{
 		{"HOME", home}, {"XDG_RUNTIME_DIR", filepath.Join(e.WorkDir, "run")}, {"MCPAUTH_KEYSTORE", "file"}, {"BROWSER", "browser"},
-		{"NO_PROXY", "127.0.0.1,localhost"}, {"GORACE", os.Getenv("GORACE")},
+		{"NO_PROXY", "127.0.0.1,localhost"}, {"FREE_PORT", port}, {"GORACE", os.Getenv("GORACE")},
 	} {
 		e.Setenv(v.name, v.value)
 	}
