@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -184,28 +185,41 @@ func oneServer(cx *cli.Context) (string, error) {
 }
 
 // oneOf checks a flag with few values; empty is always fine.
-func oneOf(flag, value string, allowed ...string) error {
-	if value == "" {
+func oneOf[S ~string](flag string, value S, allowed ...S) error {
+	if value == "" || slices.Contains(allowed, value) {
 		return nil
 	}
-	for _, a := range allowed {
-		if a == value {
-			return nil
-		}
-	}
-	return usage(flag + " is " + strings.Join(allowed, ", ") + "; not " + quote(value))
+	return usage(flag + " is " + strings.Join(plain(allowed), ", ") + "; not " + quote(string(value)))
 }
 
-// each does something for every server and goes on after a failure: all errors are printed, the first is returned. failed is one that
-// happened before; nil is none.
-func (p *program) each(ctx context.Context, words []string, failed error, do func(word string) error) error {
+// plain makes texts of words that have a type of their own.
+func plain[S ~string](words []S) []string {
+	texts := make([]string, len(words))
+	for i, w := range words {
+		texts[i] = string(w)
+	}
+	return texts
+}
+
+// each does something for every server, for all of them side by side, so that each has the whole time limit. done is called for one after
+// the other, in order, when its work succeeded. All errors are printed, and the first is returned. failed is one that happened before; nil
+// is none.
+func (p *program) each(ctx context.Context, words []string, failed error, do, done func(i int) error) error {
+	results := make([]chan error, len(words))
+	for i := range words {
+		results[i] = make(chan error, 1)
+		go func() { results[i] <- do(i) }()
+	}
 	var first error
 	if failed != nil {
 		first = &printedError{code: p.fail(ctx, failed), err: failed}
 	}
-	for _, word := range words {
+	for i, word := range words {
 		p.word = word
-		err := do(word)
+		err := <-results[i]
+		if err == nil {
+			err = done(i)
+		}
 		switch {
 		case err == nil:
 		case first == nil && len(words) == 1:

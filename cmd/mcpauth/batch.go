@@ -33,7 +33,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 		return err
 	}
 	defer in.Close()
-	m, err := p.reach(ctx, words[0], flow.HandlerOptions{Reauth: o.reauth, Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
+	m, err := p.reach(ctx, words[0], flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 		return err
 	}
 	defer dir.Close()
-	m, err := p.reach(ctx, server, flow.HandlerOptions{Reauth: o.reauth, Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
+	m, err := p.reach(ctx, server, flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
 	if err != nil {
 		return err
 	}

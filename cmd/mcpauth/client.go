@@ -259,13 +259,13 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 }
 
 // reauth is how far a call may go for authorization: the flag, else MCPAUTH_REAUTH, else the browser, where one may be opened.
-func (p *program) reauth(flag string, browser bool) (string, error) {
-	allowed := []string{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
+func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
+	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
 	if err := oneOf("--reauth", flag, allowed...); err != nil {
 		return "", err
 	}
 	if flag == "" {
-		flag = p.getenv("MCPAUTH_REAUTH")
+		flag = flow.Reauth(p.getenv("MCPAUTH_REAUTH"))
 		if err := oneOf("MCPAUTH_REAUTH", flag, allowed...); err != nil {
 			return "", &configError{message: err.Error()}
 		}

@@ -67,8 +67,8 @@ func TestReauth(t *testing.T) {
 	} {
 		p := testProgram()
 		p.lookup = func(string) (string, bool) { return test.env, test.env != "" }
-		got, err := p.reauth(test.flag, test.browser)
-		if got != test.want || (err != nil) != (test.want == "") || err != nil && explain(err).exit != exitUsage {
+		got, err := p.reauth(flow.Reauth(test.flag), test.browser)
+		if string(got) != test.want || (err != nil) != (test.want == "") || err != nil && explain(err).exit != exitUsage {
 			t.Errorf("%+v: got %q, %v", test, got, err)
 		}
 	}

@@ -167,8 +167,8 @@ func flagCandidates(app *cli.App, command, word string) []candidate {
 // values are those of a flag that has few.
 func values(f cli.Flag) []candidate {
 	few := map[string][]string{"keystore": {"auto", "keychain", "file"}, "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
-		"reauth": {flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}, "elicit": {"decline", "defaults"},
-		"callback-host": {"127.0.0.1", "localhost"}, "grant": flow.Grants()}
+		"reauth": plain([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
+		"callback-host": {"127.0.0.1", "localhost"}, "grant": plain(flow.Grants())}
 	var out []candidate
 	for _, v := range few[f.Names()[0]] {
 		out = append(out, candidate{word: v})

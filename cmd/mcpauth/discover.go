@@ -16,7 +16,7 @@ type discoverOptions struct{ login loginOptions } // of which a few flags are he
 
 func discoverCommand(p *program) *cli.Command {
 	var o discoverOptions
-	l, f := &o.login, &o.login.flow
+	l, f := &o.login, &o.login.settings
 	return &cli.Command{
 		Name: "discover", ArgsUsage: "URL",
 		Usage: "show how a server is authorized, and what login would do",

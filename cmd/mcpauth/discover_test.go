@@ -17,7 +17,7 @@ func TestTree(t *testing.T) {
 	d.Attempts[0].Status, d.Attempts[0].Outcome, d.Attempts[0].Meaning = 401, "Unauthorized", "the server asks for authorization"
 	d.Attempts[1].Stage, d.Attempts[1].Method, d.Attempts[1].URL, d.Attempts[1].Outcome = "resource metadata", "GET", d.URL+"\x1b[2J", "no answer"
 	d.Plan = &flow.Plan{Grant: flow.GrantJWTBearer, Scopes: []string{"a", "b\x1b]0;x\x07"}, DPoP: true}
-	d.Grants = []string{flow.GrantCode, flow.GrantJWTBearer}
+	d.Grants = []flow.Grant{flow.GrantCode, flow.GrantJWTBearer}
 	want := `https://mcp.example.com/mcp
 
 server

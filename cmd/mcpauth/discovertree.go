@@ -83,12 +83,12 @@ func (b *branch) line(mark, text string) {
 func (b *branch) plan(d flow.Discovery) {
 	p := d.Plan
 	for _, l := range []struct{ what, text string }{
-		{"grant", p.Grant + also(d.Grants, p.Grant)},
+		{"grant", string(p.Grant) + also(d.Grants, p.Grant)},
 		{"client", clientWords(d)},
 		{"scopes", orElse(strings.Join(p.Scopes, " "), "none named: the server chooses")},
 		{"resource", orElse(p.Resource, "not sent")},
 		{"tokens", map[bool]string{true: "bound to a key (DPoP)", false: "bearer tokens"}[p.DPoP]},
-		{"quirks", strings.Join(p.Quirks, " ")},
+		{"quirks", strings.Join(p.Deviations, " ")},
 	} {
 		if l.text != "" {
 			b.line(l.what, l.text)
@@ -97,11 +97,11 @@ func (b *branch) plan(d flow.Discovery) {
 }
 
 // also names the other grants that are offered.
-func also(grants []string, chosen string) string {
+func also(grants []flow.Grant, chosen flow.Grant) string {
 	var others []string
 	for _, g := range grants {
 		if g != chosen {
-			others = append(others, "--grant "+g)
+			others = append(others, "--grant "+string(g))
 		}
 	}
 	if others == nil {

@@ -147,7 +147,7 @@ func TestPageBlocks(t *testing.T) {
 
 const quirksPage = "../../docs/quirks.md"
 
-// TestQuirksPage compares the page with the table of tolerances; UPDATE=1 writes it anew.
+// TestQuirksPage compares the page with the registry of deviations; UPDATE=1 writes it anew.
 func TestQuirksPage(t *testing.T) {
 	data, err := os.ReadFile(quirksPage)
 	if err != nil {
@@ -160,7 +160,7 @@ func TestQuirksPage(t *testing.T) {
 	}
 	var b strings.Builder
 	b.WriteString("| code | what is put up with | the rule | seen at |\n|---|---|---|---|\n")
-	for _, q := range flow.Tolerances() {
+	for _, q := range flow.Deviations() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", q.Code, q.Text, q.Section, q.Seen)
 	}
 	want := before + "<!-- table -->\n" + b.String() + "<!-- end -->\n" + after

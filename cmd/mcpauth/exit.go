@@ -97,6 +97,7 @@ func table() []rule {
 
 		// Authorization.
 		{as[*flow.ScopeError], exitAuth, "insufficient_scope", scopeHint},
+		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", say("mcpauth discover SERVER shows what is wrong; if nothing is, ask those who run the server")},
 		{is(flow.ErrForbidden), exitAuth, "access_denied", say("this account may not do it; another one: mcpauth login SERVER --name OTHER")},
 		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", say("mcpauth login SERVER")},
 		{is(flow.ErrClientRejected), exitAuth, "auth_failed", say("register again: mcpauth login SERVER --new-client; a client of your own: check --client-id and its secret")},

@@ -21,6 +21,7 @@ type loginOptions struct {
 	port                                     int
 	idp                                      flow.IDP
 	scopes, authParams                       cli.StringSlice
+	settings                                 flow.Settings // for servers that deviate
 	flow                                     flow.LoginOptions
 }
 
@@ -51,10 +52,10 @@ func loginCommand(p *program) *cli.Command {
 }
 
 func loginFlags(o *loginOptions) []cli.Flag {
-	f := &o.flow
+	f, l := &o.settings, &o.flow
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` keep the login under this name; several names of one server are several accounts", Destination: &o.name},
-		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing when a usable or renewable token is stored", Destination: &f.IfNeeded},
+		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing when a usable or renewable token is stored", Destination: &l.IfNeeded},
 		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it in place of the server's choice; repeatable or space separated", Destination: &o.scopes},
 		&cli.StringFlag{Name: "issuer", Usage: "`URL` pick or pin the authorization server", Destination: &o.issuer},
 
@@ -71,7 +72,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the address on stdout and end; --callback-url finishes", Destination: &o.printURL},
 		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish --print-url with the address that the browser ended on; - reads it from standard input, with --no-browser while the callback waits too", Destination: &o.callbackURL},
 
-		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(flow.Grants(), ", "), Destination: &o.grant},
+		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(plain(flow.Grants()), ", "), Destination: &o.grant},
 		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) in place of a client secret", Destination: &o.clientKey},
 		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: the assertion", Destination: &o.assertion},
 		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &o.idp.TokenEndpoint},
@@ -85,9 +86,9 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupStray, Usage: "go on though the metadata does not promise PKCE", Destination: &f.AssumePKCES256},
 		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add it to the authorization request; repeatable", Destination: &o.authParams},
 		&cli.StringFlag{Name: "client-name", Category: groupStray, Usage: "`NAME` register under this name", Destination: &f.ClientName},
-		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register again", Destination: &f.NewClient},
+		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register again", Destination: &l.NewClient},
 		&cli.BoolFlag{Name: "strict", Category: groupStray, Usage: "put up with no deviation from the specifications: each is an error", Destination: &f.Strict},
-		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupStray, Usage: "the authorization server changed, and that is right", Destination: &f.AcceptNewIssuer},
+		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupStray, Usage: "the authorization server changed, and that is right", Destination: &l.AcceptNewIssuer},
 	}
 }
 
@@ -117,15 +118,13 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 		return err
 	}
 	if o.idpSecretEnv != "" {
-		if o.idp.ClientSecret, err = p.variable("--idp-client-secret-env", o.idpSecretEnv); err != nil {
+		idpSecret, err := p.variable("--idp-client-secret-env", o.idpSecretEnv)
+		if err != nil {
 			return err
 		}
+		o.idp.ClientSecret = flow.Secret(idpSecret)
 	}
 	o.apply(&t, secret)
-	for _, pair := range o.authParams.Value() {
-		name, value, _ := strings.Cut(pair, "=")
-		o.flow.AuthParams = append(o.flow.AuthParams, [2]string{name, value})
-	}
 	o.flow.Timeout = p.limit("login")
 	c, err := p.flow()
 	if err != nil {

@@ -26,12 +26,12 @@ func (o loginOptions) check() error {
 	}{
 		{o.noBrowser, o.browser != "" && o.browser != "none", "--no-browser", "--browser"},
 		{o.printURL, o.callbackURL != "", "--print-url", "--callback-url"},
-		{o.flow.NoResource, o.flow.Resource != "", "--no-resource", "--resource"},
+		{o.settings.NoResource, o.settings.Resource != "", "--no-resource", "--resource"},
 		{o.secretEnv != "", o.secretFile != "", "--client-secret-env", "--client-secret-file"},
 		{o.secretStdin, o.secretEnv != "" || o.secretFile != "", "--client-secret-stdin", "another --client-secret flag"},
 		{o.secretStdin, o.callbackURL == "-", "--client-secret-stdin", "--callback-url -"},
-		{o.flow.Strict, o.flow.AssumePKCES256, "--strict", "--assume-pkce-s256"},
-		{o.flow.Strict, o.flow.NoResource || o.flow.Resource != "", "--strict", "--no-resource or --resource"},
+		{o.settings.Strict, o.settings.AssumePKCES256, "--strict", "--assume-pkce-s256"},
+		{o.settings.Strict, o.settings.NoResource || o.settings.Resource != "", "--strict", "--no-resource or --resource"},
 	} {
 		if pair.a && pair.b {
 			return usage(pair.an + " and " + pair.bn + " contradict each other")
@@ -47,8 +47,8 @@ func (o loginOptions) check() error {
 			return usage(f.flag + ": " + err.Error())
 		}
 	}
-	if u, err := url.Parse(o.flow.Resource); err != nil || o.flow.Resource != "" && (!u.IsAbs() || u.Fragment != "") {
-		return usage("--resource must be an absolute URI without a fragment (RFC 8707 §2), not " + quote(o.flow.Resource))
+	if u, err := url.Parse(o.settings.Resource); err != nil || o.settings.Resource != "" && (!u.IsAbs() || u.Fragment != "") {
+		return usage("--resource must be an absolute URI without a fragment (RFC 8707 §2), not " + quote(o.settings.Resource))
 	}
 	if err := portInRange(o.port); err != nil {
 		return err
@@ -64,7 +64,7 @@ func (o loginOptions) check() error {
 	if err := oneOf("--dpop", o.dpop, "auto", "always", "never"); err != nil {
 		return err
 	}
-	return oneOf("--grant", o.grant, flow.Grants()...)
+	return oneOf("--grant", flow.Grant(o.grant), flow.Grants()...)
 }
 
 // portInRange checks --callback-port; 0 is not given.
@@ -82,14 +82,14 @@ func (o loginOptions) apply(t *flow.Target, secret string) {
 		value string
 	}{
 		{&t.ClientMetadataURL, o.metadataURL}, {&t.ClientKeyFile, o.clientKey}, {&t.Issuer, o.issuer}, {&t.CallbackHost, o.host},
-		{&t.Grant, o.grant}, {&t.AssertionFile, o.assertion}, {&t.DPoP, o.dpop}, {&t.ClientSecret, secret},
+		{&t.AssertionFile, o.assertion}, {(*string)(&t.Grant), o.grant}, {(*string)(&t.DPoP), o.dpop}, {(*string)(&t.ClientSecret), secret},
 	} {
 		if f.value != "" {
 			*f.field = f.value
 		}
 	}
 	if o.clientID != "" && o.clientID != t.ClientID {
-		t.ClientID, t.ClientSecret = o.clientID, secret // the configuration's secret is another client's
+		t.ClientID, t.ClientSecret = o.clientID, flow.Secret(secret) // the configuration's secret is another client's
 	}
 	if o.port != 0 {
 		t.CallbackPort = o.port
@@ -98,6 +98,12 @@ func (o loginOptions) apply(t *flow.Target, secret string) {
 		t.Scopes = scopes
 	}
 	t.IDP = o.idp
+	t.Resource, t.NoResource, t.AssumePKCES256 = o.settings.Resource, o.settings.NoResource, o.settings.AssumePKCES256
+	t.ClientName, t.Strict = o.settings.ClientName, o.settings.Strict
+	for _, pair := range o.authParams.Value() {
+		name, value, _ := strings.Cut(pair, "=")
+		t.AuthParams = append(t.AuthParams, [2]string{name, value})
+	}
 }
 
 // clientSecret reads the secret from where the flags say it is.

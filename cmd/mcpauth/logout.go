@@ -39,20 +39,21 @@ func logoutCommand(p *program) *cli.Command {
 
 func runLogout(ctx context.Context, p *program, words []string, o logoutOptions) error {
 	targets, err := p.targets(ctx, words, o.all, func(flow.Status) bool { return false })
+	done := make([]flow.LogoutReport, len(targets))
 	reports := []flow.LogoutReport{}
-	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, t flow.Target) error {
+	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, i int) (err error) {
+		t := targets[i].target
 		if m, err := p.mcp(t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
 			m.Forget() // before the token is revoked
 		}
-		r, err := c.Logout(ctx, t, o.flow)
-		if err != nil {
-			return err
+		done[i], err = c.Logout(ctx, t, o.flow)
+		return err
+	}, func(i int) error {
+		reports = append(reports, done[i])
+		for _, w := range done[i].Warnings {
+			p.out.warn("%s: %s", targets[i].word, w)
 		}
-		reports = append(reports, r)
-		for _, w := range r.Warnings {
-			p.out.warn("%s: %s", p.word, w)
-		}
-		p.out.note("%s: %s", p.word, outcome(r))
+		p.out.note("%s: %s", targets[i].word, outcome(done[i]))
 		return nil
 	})
 	if p.out.json && (len(reports) > 0 || err == nil) {

@@ -133,7 +133,7 @@ func TestQuirks(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	for _, row := range flow.Tolerances() {
+	for _, row := range flow.Deviations() {
 		if !seen[row.Code] && elsewhere[row.Code] == "" {
 			t.Errorf("no server plays %s", row.Code)
 		}
@@ -214,7 +214,7 @@ func (u *stranger) quirks(t *testing.T) []string {
 	}
 	var all []string
 	for _, s := range list {
-		all = append(all, s.Quirks...)
+		all = append(all, s.Deviations...)
 	}
 	return all
 }

@@ -44,17 +44,17 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 		return usage("--min-ttl must not be negative")
 	}
 	targets, err := p.targets(ctx, words, o.all, noToken)
+	states := make([]flow.Status, len(targets))
 	done := []flow.Status{}
-	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, t flow.Target) error {
-		s, err := c.Refresh(ctx, t, o.minTTL)
-		if err != nil {
-			return err
-		}
-		done = append(done, s)
+	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, i int) (err error) {
+		states[i], err = c.Refresh(ctx, targets[i].target, o.minTTL)
+		return err
+	}, func(i int) error {
+		done = append(done, states[i])
 		if p.out.json {
 			return nil
 		}
-		return p.out.text(harmless(stored(s)) + ": " + lifetime(s))
+		return p.out.text(harmless(stored(states[i])) + ": " + lifetime(states[i]))
 	})
 	if p.out.json && (len(done) > 0 || err == nil) {
 		if writeErr := p.out.document(done); writeErr != nil {
@@ -100,8 +100,8 @@ func target(s flow.Status) flow.Target {
 	return t
 }
 
-// eachTarget does something for every target and goes on after a failure; failed is what went wrong in finding them.
-func (p *program) eachTarget(ctx context.Context, targets []named, failed error, do func(*flow.Client, flow.Target) error) error {
+// eachTarget is each for targets; failed is what went wrong in finding them.
+func (p *program) eachTarget(ctx context.Context, targets []named, failed error, do func(*flow.Client, int) error, done func(i int) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed
 	}
@@ -113,9 +113,5 @@ func (p *program) eachTarget(ctx context.Context, targets []named, failed error,
 	for i, t := range targets {
 		words[i] = t.word
 	}
-	i := -1
-	return p.each(ctx, words, failed, func(string) error {
-		i++
-		return do(c, targets[i].target)
-	})
+	return p.each(ctx, words, failed, func(i int) error { return do(c, i) }, done)
 }

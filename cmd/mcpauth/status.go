@@ -52,17 +52,18 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 			words = append(words, stored(s))
 		}
 	}
-	i := -1
-	return p.each(ctx, words, failed, func(word string) error {
-		i++
-		if !list[i].Usable() {
-			return notUsable(list[i])
+	checks := make([]func() error, len(words))
+	for i, word := range words {
+		switch {
+		case !list[i].Usable():
+			checks[i] = func() error { return notUsable(list[i]) }
+		case o.check && list[i].State != flow.StateExpired:
+			checks[i] = p.check(ctx, word)
+		default:
+			checks[i] = func() error { return nil }
 		}
-		if o.check && list[i].State != flow.StateExpired {
-			return p.check(ctx, word)
-		}
-		return nil
-	})
+	}
+	return p.each(ctx, words, failed, func(i int) error { return checks[i]() }, func(int) error { return nil })
 }
 
 // statuses tells the states of the named servers, or of all, where an unreadable one does not hide the others.
@@ -113,16 +114,18 @@ func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedSt
 	return rows
 }
 
-// check asks the server whether it still takes the stored token; nothing is renewed.
-func (p *program) check(ctx context.Context, word string) error {
+// check returns what asks the server whether it still takes the stored token; nothing is renewed.
+func (p *program) check(ctx context.Context, word string) func() error {
 	m, err := p.reachStored(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
 	if err != nil {
-		return err
+		return func() error { return err }
 	}
 	m.NoCache = true
-	defer m.Close()
-	_, err = m.Tools(ctx)
-	return err
+	return func() error {
+		defer m.Close()
+		_, err := m.Tools(ctx)
+		return err
+	}
 }
 
 func noToken(s flow.Status) bool { return s.State == flow.StateNone }

@@ -243,9 +243,9 @@ func (p *program) configured(t flow.Target, e config.Entry, n need) (flow.Target
 		p.out.detail("%s: the server %q: %s is passed over: the authorization server is discovered; auth.issuer or --issuer picks one", e.Path, e.Name, a.Unused)
 	}
 	p.secrets = append(p.secrets, a.ClientSecret)
-	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, a.ClientSecret, strings.Fields(a.Scope), a.ClientMetadataURL
-	t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, a.Grant, a.ClientKey, a.AssertionFile
-	t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, a.DPoP
+	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), strings.Fields(a.Scope), a.ClientMetadataURL
+	t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, flow.Grant(a.Grant), a.ClientKey, a.AssertionFile
+	t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, flow.DPoP(a.DPoP)
 	return t, nil
 }
 

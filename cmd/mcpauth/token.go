@@ -26,7 +26,7 @@ func tokenCommand(p *program) *cli.Command {
 			"mcpauth token example --header | curl -H @- https://mcp.example.com/mcp\n" +
 			"mcpauth token example --format json",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew the token if less time is left; default 60s", Value: time.Minute, Destination: &o.minTTL},
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew the token if less time is left; default 60s, or a tenth of the lifetime if that is less", Destination: &o.minTTL},
 			&cli.StringFlag{Name: "format", Usage: "`FORM` print the token, a header, or json for programs with a headers helper",
 				Destination: &o.format},
 			&cli.BoolFlag{Name: "header", Usage: "same as --format header", Destination: &o.header},

@@ -114,14 +114,14 @@ func (p *program) outranked(ctx context.Context, t flow.Target) error {
 	if err != nil || s.State == flow.StateNone {
 		return err
 	}
-	if strings.EqualFold(s.TokenType, "DPoP") && t.DPoP != "" && t.DPoP != "always" {
-		return outrankedBy(s, "auth.dpop", t.DPoP, "always")
+	if strings.EqualFold(s.TokenType, "DPoP") && t.DPoP != "" && t.DPoP != flow.DPoPAlways {
+		return outrankedBy(s, "auth.dpop", string(t.DPoP), "always")
 	}
 	if t.Header.Get("Authorization") != "" {
 		return outrankedBy(s, "headers.Authorization", "another credential", "its own")
 	}
 	for _, each := range []struct{ what, given, stored string }{
-		{"auth.issuer", t.Issuer, s.Issuer}, {"auth.grant", t.Grant, s.Grant},
+		{"auth.issuer", t.Issuer, s.Issuer}, {"auth.grant", string(t.Grant), string(s.Grant)},
 		{"auth.clientId", t.ClientID, s.ClientID}, {"auth.clientMetadataUrl", t.ClientMetadataURL, s.ClientID},
 	} {
 		if each.given != "" && each.given != each.stored {

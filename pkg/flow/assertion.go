@@ -1,6 +1,3 @@
-// This file looks at an assertion before it is sent anywhere (RFC 7523 §3). The file is named by flags, or by a configuration file that
-// somebody else may have written: what is no JWT at all, or names another server as its audience, stays here.
-
 package flow
 
 import (

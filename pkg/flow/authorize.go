@@ -1,11 +1,10 @@
-// This file obtains tokens: by authorization code through a browser (OAuth 2.1 §4.1), by device code (RFC 8628), by a machine grant.
-
 package flow
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"slices"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/callback"
+	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/pkce"
 	"mcpauth/pkg/token"
 )
@@ -22,55 +22,104 @@ import (
 // answerWithin is how long a person has to answer in the browser.
 const answerWithin = 5 * time.Minute
 
-// obtainByCode: listen (the redirect address is part of the registration, so it comes first), register, ask, wait, exchange.
-func (a *attempt) obtainByCode(ctx context.Context) error {
-	l, err := a.listen(ctx)
+// byCode gets tokens by authorization code (OAuth 2.1 §4.1): listen, as the redirect address is part of the registration; register; ask;
+// wait; exchange.
+func (c *Client) byCode(k *task, d draft) (Credential, error) {
+	ctx := k.ctx
+	l, err := c.listen(ctx, d)
 	if err != nil {
-		return stage("callback", err)
+		return Credential{}, stage("callback", err)
 	}
 	defer l.Close()
-	if err := a.resolve(ctx, l.RedirectURI()); err != nil {
-		return err
+	cred, reused, err := c.identify(ctx, d, l.RedirectURI())
+	if err != nil {
+		return Credential{}, err
 	}
 	verifier, state := pkce.New(), pkce.State()
-	address, err := a.authorizationURL(l.RedirectURI(), verifier, state)
+	address, err := authorizationURL(d, cred, l.RedirectURI(), verifier, state)
 	if err != nil {
-		return err
+		return Credential{}, err
 	}
-	code, err := a.ask(ctx, l, address, callback.Expect{State: state, Issuer: a.cred.Issuer,
-		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported})
+	code, err := c.ask(ctx, d, l, address, callback.Expect{State: state, Issuer: cred.Issuer,
+		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported})
 	if err != nil {
-		return stage("authorization", clientRefused(err))
+		return Credential{}, stage("authorization", clientRefused(err, reused))
 	}
-	return a.exchange(code, verifier, l.RedirectURI())
+	return c.exchange(k, d.exchange(cred, reused, "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+		return e.Code(ctx, code, string(verifier), l.RedirectURI())
+	}))
 }
 
-// listen opens the callback on the port of the registration where that is free, else on any.
-func (a *attempt) listen(ctx context.Context) (*callback.Listener, error) {
-	host, port := a.t.CallbackHost, a.t.CallbackPort
-	kept := port == 0
-	if kept {
-		port = a.registeredPort(host)
+// byDevice shows a code to type at another device and waits (RFC 8628 §3).
+func (c *Client) byDevice(k *task, d draft) (Credential, error) {
+	cred, reused, err := c.identify(k.ctx, d, "")
+	if err != nil {
+		return Credential{}, err
 	}
+	show := func(code token.DeviceCode) {
+		address := code.VerificationURIComplete
+		if address == "" {
+			address = code.VerificationURI
+		}
+		c.report(Event{Kind: EventDevice, URL: address, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
+	}
+	x := d.exchange(cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+		// A poll may bring the tokens, so none is cut off. Between two polls the caller may stop the login.
+		e.Sleep = func(_ context.Context, wait time.Duration) error { return pause(k.ctx, wait) }
+		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(cred.Scopes), show)
+	})
+	x.limit = loginLimit
+	return c.exchange(k, x)
+}
+
+func pause(ctx context.Context, wait time.Duration) error {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// byMachine gets tokens by a grant that needs nobody.
+func (c *Client) byMachine(k *task, d draft) (Credential, error) {
+	cred, reused, err := c.identify(k.ctx, d, "")
+	if err != nil {
+		return Credential{}, err
+	}
+	return c.exchange(k, d.exchange(cred, reused, "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+		return c.machineToken(ctx, e, cred)
+	}))
+}
+
+// listen opens the callback on the port of the registration if that is free, else on any.
+func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error) {
+	host, port := d.t.CallbackHost, d.t.CallbackPort
+	if port != 0 {
+		return callback.Listen(ctx, callback.Options{Host: host, Port: port})
+	}
+	port = registeredPort(d)
 	l, err := callback.Listen(ctx, callback.Options{Host: host, Port: port})
-	if kept && port != 0 && errors.Is(err, callback.ErrPortInUse) {
-		a.c.warn(fmt.Sprintf("callback port %d of the last login is in use; another is taken", port))
+	if port != 0 && errors.Is(err, callback.ErrPortInUse) {
+		c.warn(fmt.Sprintf("callback port %d of the last login is in use; another is taken", port))
 		return callback.Listen(ctx, callback.Options{Host: host})
 	}
 	return l, err
 }
 
 // registeredPort returns the port of the stored client's redirect address on that host, or 0.
-func (a *attempt) registeredPort(host string) int {
+func registeredPort(d draft) int {
+	host, client := d.t.CallbackHost, d.old.Client
 	if host == "" {
-		host = "127.0.0.1"
+		host = callbackHosts[0]
 	}
-	client := a.cred.Client
-	if a.cred.NextClient != nil {
-		client = *a.cred.NextClient
+	if d.old.NextClient != nil {
+		client = *d.old.NextClient
 	}
 	u, err := url.Parse(client.RedirectURI)
-	if err != nil || u.Hostname() != host || client.Issuer != a.found.Server.Issuer {
+	if err != nil || u.Hostname() != host || client.Issuer != d.found.Server.Issuer {
 		return 0
 	}
 	port, _ := strconv.Atoi(u.Port())
@@ -78,30 +127,30 @@ func (a *attempt) registeredPort(host string) int {
 }
 
 // authorizationURL is the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
-func (a *attempt) authorizationURL(redirectURI string, verifier pkce.Verifier, state string) (string, error) {
-	s := a.found.Server
-	conf := oauth2.Config{ClientID: a.cred.Client.ID, RedirectURL: redirectURI, Scopes: a.cred.Scopes,
-		Endpoint: oauth2.Endpoint{AuthURL: s.AuthorizationEndpoint, TokenURL: s.TokenEndpoint}}
-	params := []oauth2.AuthCodeOption{
-		oauth2.SetAuthURLParam("code_challenge", verifier.Challenge()),
-		oauth2.SetAuthURLParam("code_challenge_method", "S256"),
+func authorizationURL(d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) (string, error) {
+	s := d.found.Server
+	conf := oauth2.Config{ClientID: cred.Client.ID, RedirectURL: redirectURI, Scopes: cred.Scopes,
+		Endpoint: oauth2.Endpoint{AuthURL: s.AuthorizationEndpoint}}
+	params := map[string]string{"code_challenge": verifier.Challenge(), "code_challenge_method": "S256"}
+	if cred.Resource != "" {
+		params["resource"] = cred.Resource
 	}
-	if a.cred.Resource != "" {
-		params = append(params, oauth2.SetAuthURLParam("resource", a.cred.Resource))
-	}
-	if slices.Contains(a.cred.Scopes, offlineAccess) {
+	if slices.Contains(cred.Scopes, offlineAccess) {
 		// OpenID Connect Core §11: without consent the provider ignores offline_access.
-		params = append(params, oauth2.SetAuthURLParam("prompt", "consent"))
+		params["prompt"] = "consent"
 	}
-	extra, _ := extraParams(s.Issuer, a.o)
+	extra, _ := extraParams(s.Issuer, d.t.Settings)
 	for _, p := range extra {
-		if reserved(p[0]) {
-			return "", fmt.Errorf("%w: the parameter %q of the authorization request is not yours to set", ErrOptions, p[0])
+		if params[p[0]] = p[1]; p[1] == "" {
+			delete(params, p[0]) // the user's way to leave one out
 		}
-		params = append(params, oauth2.SetAuthURLParam(p[0], p[1]))
 	}
-	address := conf.AuthCodeURL(state, params...)
-	if _, err := httpx.Check(address, a.t.local()); err != nil { // a server's client id, scopes or resource may have made it too long
+	var options []oauth2.AuthCodeOption
+	for name, value := range params {
+		options = append(options, oauth2.SetAuthURLParam(name, value))
+	}
+	address := conf.AuthCodeURL(state, options...)
+	if _, err := httpx.Check(address, local(d.t.URL)); err != nil { // a server's client id, scopes or resource may have made it too long
 		return "", stage("authorization request", err)
 	}
 	return address, nil
@@ -113,122 +162,109 @@ func reserved(param string) bool {
 }
 
 // ask opens the browser and waits for its answer.
-func (a *attempt) ask(ctx context.Context, l *callback.Listener, address string, expect callback.Expect) (string, error) {
-	timeout := a.o.Timeout
+func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address string, expect callback.Expect) (string, error) {
+	timeout := d.o.Timeout
 	if timeout == 0 {
 		timeout = answerWithin
 	}
 	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	a.c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})
-	if a.c.Open != nil {
-		if err := a.c.Open(wait, address); err != nil {
-			a.c.warn(fmt.Sprintf("the browser did not open (%v); open the address yourself", err))
+	c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})
+	if c.Open != nil {
+		if err := c.Open(wait, address); err != nil {
+			c.warn(fmt.Sprintf("the browser did not open (%v); open the address yourself", err))
 		}
 	}
-	code, err := a.answered(wait, l, expect)
+	code, err := c.answered(wait, d, l, expect)
 	if errors.Is(err, context.DeadlineExceeded) { // also the caller's: it is about this wait
 		return "", fmt.Errorf("%w within %s: a refused client or redirect address shows as an error page of the server, which mcpauth cannot see", ErrNoAnswer, timeout)
 	}
 	return code, err
 }
 
-// exchange redeems the code. It is sent once: strict servers revoke what a repeated code gave.
-func (a *attempt) exchange(code string, verifier pkce.Verifier, redirectURI string) error {
-	e, err := a.bound()
-	if err != nil {
-		return err
-	}
-	return a.redeem("token exchange", func(ctx context.Context) (token.Token, error) {
-		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return e.Code(ctx, code, string(verifier), redirectURI) })
-	})
-}
+// Paste returns what a person pastes: the whole address that the browser ended on, or the query of it. It is called again after an answer
+// that does not belong to this login, with the reason. An error ends the login, except io.EOF: then nothing more is pasted, and the wait
+// for the browser goes on. It may be blocked in a read when Login returns.
+type Paste func(ctx context.Context, refused error) (string, error)
 
-// obtainByDevice shows a code to type at another device and waits (RFC 8628 §3).
-func (a *attempt) obtainByDevice(ctx context.Context) error {
-	if err := a.resolve(ctx, ""); err != nil {
-		return err
+// otherAnswer is an address that was pasted here and belongs to a pending login.
+type otherAnswer struct{ text string }
+
+func (*otherAnswer) Error() string { return "the address answers a login that was begun before" }
+
+// answered waits for the answer on the listener or from the person, whichever comes first.
+func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, expect callback.Expect) (string, error) {
+	if d.o.Paste == nil {
+		return l.Wait(ctx, expect)
 	}
-	e, err := a.bound()
-	if err != nil {
-		return err
+	type answer struct {
+		code string
+		err  error
 	}
-	show := func(d token.DeviceCode) {
-		address := d.VerificationURI
-		if d.VerificationURIComplete != "" {
-			address = d.VerificationURIComplete
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan answer, 2)
+	go func() {
+		code, err := l.Wait(ctx, expect)
+		answers <- answer{code, err}
+	}()
+	go func() {
+		code, err := c.pasted(ctx, d, expect)
+		if !errors.Is(err, io.EOF) {
+			answers <- answer{code, err}
 		}
-		a.c.report(Event{Kind: EventDevice, URL: address, Code: d.UserCode, Typed: d.VerificationURI, Expires: d.Expires})
-	}
-	return a.redeem("device authorization", func(context.Context) (token.Token, error) {
-		// A poll may bring the tokens, so none is cut off; between two polls the caller may stop the login.
-		polls, cancel := outlive(ctx, redeemLimit, loginLimit)
-		defer cancel()
-		e.Sleep = func(_ context.Context, d time.Duration) error { return pause(ctx, d) }
-		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) {
-			return e.Device(polls, a.found.Server.DeviceAuthorizationEndpoint, joinScopes(a.cred.Scopes), show)
-		})
-	})
+	}()
+	first := <-answers
+	return first.code, first.err
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
-}
-
-// obtainByMachine needs nobody.
-func (a *attempt) obtainByMachine(ctx context.Context) error {
-	if needsClient(a.t) {
-		if err := a.resolve(ctx, ""); err != nil {
-			return err
-		}
-	}
-	e, err := a.bound()
-	if err != nil {
-		return err
-	}
-	return a.redeem("token request", func(ctx context.Context) (token.Token, error) {
-		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return a.c.machineToken(ctx, e, a.cred, a.cred.Scopes) })
-	})
-}
-
-// bound returns the token endpoint, with a fresh DPoP key where the tokens are to be bound to one (RFC 9449 §5).
-func (a *attempt) bound() (token.Endpoint, error) {
-	a.cred.DPoPKey = nil
-	use, err := useDPoP(a.t, a.found)
-	if err != nil {
-		return token.Endpoint{}, err
-	}
-	if use {
-		prover, err := token.NewProver()
+// pasted asks for an address until one belongs to this login. Like a stranger's request on the listener, another one does not end the wait
+// unless the caller says so: it is the person's mistake, and may be made good.
+func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (string, error) {
+	var refused error
+	for {
+		text, err := d.o.Paste(ctx, refused)
 		if err != nil {
-			return token.Endpoint{}, err
+			return "", err
 		}
-		if a.cred.DPoPKey, err = prover.Marshal(); err != nil {
-			return token.Endpoint{}, err
+		code, err := callback.Parse(text, expect)
+		switch {
+		case errors.Is(err, callback.ErrState) && c.isPending(ctx, d.t, text):
+			return "", &otherAnswer{text}
+		case errors.Is(err, callback.ErrBareCode), errors.Is(err, callback.ErrState), errors.Is(err, callback.ErrMalformed):
+			refused = err
+		default:
+			return code, err
 		}
 	}
-	return a.endpoint()
-}
-
-// endpoint is the token endpoint of this attempt: it notes what it puts up with.
-func (a *attempt) endpoint() (token.Endpoint, error) {
-	e, err := a.c.endpoint(a.cred)
-	e.Stray = a.stray
-	return e, err
 }
 
 // clientRefused marks the answers by which a server says that it does not know the client (RFC 6749 §4.1.2.1, §5.2).
-func clientRefused(err error) error {
+func clientRefused(err error, reused bool) error {
 	var refused *callback.AuthorizationError
-	if clientDead(err) || errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client") {
-		return fmt.Errorf("%w: %w", ErrClientRejected, err)
+	switch known := !clientDead(err) && !(errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client")); {
+	case known:
+		return err
+	case reused:
+		return fmt.Errorf("%w: %w", errForgotten, err)
 	}
-	return err
+	return fmt.Errorf("%w: %w", ErrClientRejected, err)
+}
+
+// callbackHosts are the hosts of the redirect addresses (RFC 8252 §7.3 and §8.3).
+var callbackHosts = []string{"127.0.0.1", "localhost"}
+
+// ClientDocument returns the document to host at the address, which then is the client id of Login (Settings.ClientMetadataURL). Port 0
+// leaves the port out of the redirect addresses: servers are to allow any on loopback (RFC 8252 §7.3). Servers that compare it require the
+// port that Login is given. An empty name means "mcpauth".
+func ClientDocument(address string, port int, name string) ([]byte, error) {
+	suffix := "/callback"
+	if port != 0 {
+		suffix = ":" + strconv.Itoa(port) + suffix
+	}
+	var redirects []string
+	for _, host := range callbackHosts {
+		redirects = append(redirects, "http://"+host+suffix)
+	}
+	return dcr.Document(address, redirects, name)
 }

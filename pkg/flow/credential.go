@@ -1,14 +1,17 @@
-// This file is the credential: everything that belongs to one login at one server, made of the leaves' own types. The keystore sees it
-// as opaque bytes. Fields that a newer version wrote are kept when an older one writes the record again.
-
 package flow
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"reflect"
+	"slices"
+	"strings"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
@@ -17,32 +20,30 @@ import (
 // credentialVersion is written into each record; a record of a higher version is refused rather than misread.
 const credentialVersion = 1
 
-// Credential is one login at one server.
+// Credential is one login at one server, made of the leaves' own types. The keystore sees it as opaque bytes. Fields that a newer version
+// wrote are kept when this one writes the record again.
 type Credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
 	Profile  string `json:"profile,omitempty"`
-	Resource string `json:"resource,omitempty"` // sent as RFC 8707 says with every token request; empty: not sent
-	Grant    string `json:"grant,omitempty"`
+	Resource string `json:"resource,omitempty"` // sent with every token request (RFC 8707); empty: not sent
+	Grant    Grant  `json:"grant,omitempty"`
 
 	Issuer    string    `json:"issuer,omitempty"` // what follows is bound to it
 	Endpoints Endpoints `json:"endpoints,omitzero"`
 
 	Client     dcr.Client  `json:"client,omitzero"`
 	NextClient *dcr.Client `json:"next_client,omitempty"` // registered by a login that did not finish: used by the next one
-	KeyFile    string      `json:"client_key_file,omitempty"`
-	Assertion  string      `json:"assertion_file,omitempty"`
-	IDP        IDP         `json:"idp,omitzero"`
+	Settings   Settings    `json:"settings,omitzero"`     // the user's choices of this login
 
 	Token      token.Token     `json:"token,omitzero"`
+	Retired    []Retired       `json:"retired,omitempty"` // the grants that this one replaced, newest first, until Logout revokes them
+	Refusal    *Refusal        `json:"refusal,omitempty"` // of the refresh token: nil if the server did not refuse it
 	Scopes     []string        `json:"scopes_asked,omitempty"`
-	ObtainedAt time.Time       `json:"obtained_at,omitzero"`  // of the token
-	LoginAt    time.Time       `json:"login_at,omitzero"`     // when the login began that this grant comes from
-	DPoPKey    json.RawMessage `json:"dpop_key,omitempty"`    // private JWK that the tokens are bound to
-	Quirks     []string        `json:"quirks,omitempty"`      // codes of Tolerances that were applied
-	AuthParams [][2]string     `json:"auth_params,omitempty"` // added to the authorization request by the user, for the next one
-	IssuerPin  string          `json:"issuer_pin,omitempty"`  // the authorization server that the user picked, for the next login
-	Strict     bool            `json:"strict,omitempty"`      // renewals and later logins put up with no deviation
+	ObtainedAt time.Time       `json:"obtained_at,omitzero"` // of the token
+	LoginAt    time.Time       `json:"login_at,omitzero"`    // when the login began that this grant comes from
+	DPoPKey    json.RawMessage `json:"dpop_key,omitempty"`   // private JWK that the tokens are bound to
+	Deviations []string        `json:"quirks,omitempty"`     // codes of Deviations that were tolerated
 
 	generation uint64 // of the record it was read from
 	unknown    map[string]json.RawMessage
@@ -56,12 +57,42 @@ type Endpoints struct {
 	SigningAlgs []string `json:"signing_algs,omitempty"` // of client assertions that the token endpoint takes (RFC 8414 §2); empty: unknown
 }
 
+// Retired is a token of a replaced grant, at the same authorization server and for the same client. It is not revoked when it is replaced:
+// many servers keep one grant per client and user, or per browser session, and would end the new login with it.
+type Retired struct {
+	Token Secret `json:"token"`
+	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no other
+}
+
+// Refusal says how the server refused the refresh token. The token is kept, but only a refresh that the user asks for sends it again.
+type Refusal struct {
+	Words  string `json:"words"`
+	Client bool   `json:"client,omitempty"` // it refused the client
+}
+
+// refusalOf keeps what a failed redemption said.
+func refusalOf(err error) *Refusal {
+	return &Refusal{Words: httpx.Text(err.Error(), 500), Client: clientDead(err)}
+}
+
+// err is the refusal as an error.
+func (r Refusal) err(t Target) error {
+	kind := ErrGrantRejected
+	if r.Client {
+		kind = ErrClientRejected
+	}
+	return fmt.Errorf("%s: %w: %s", t.URL, kind, r.Words)
+}
+
+// maxRetired bounds how many replaced grants are remembered.
+const maxRetired = 3
+
 // String names the credential without its secrets.
 func (c Credential) String() string {
 	return fmt.Sprintf("credential of %q at %s, generation %d", c.Profile, c.Server, c.generation)
 }
 
-// GoString is String: a credential does not print its secrets.
+// GoString is String.
 func (c Credential) GoString() string { return c.String() }
 
 // plain is Credential without its methods, for encoding.
@@ -75,49 +106,41 @@ func (c *Credential) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, &c.unknown); err != nil {
 		return err
 	}
-	known, err := fields(plain(*c), true)
-	if err != nil {
-		return err
+	if _, ok := c.unknown["settings"]; !ok {
+		var old legacySettings
+		if err := json.Unmarshal(data, &old); err != nil {
+			return err
+		}
+		c.Settings = old.settings(*c)
 	}
-	maps.DeleteFunc(c.unknown, func(name string, _ json.RawMessage) bool { return known[name] != nil })
+	known := append(members(plain{}), members(legacySettings{})...)
+	maps.DeleteFunc(c.unknown, func(name string, _ json.RawMessage) bool { return slices.Contains(known, name) })
 	return nil
 }
 
 // MarshalJSON writes the known fields and those that were kept.
 func (c Credential) MarshalJSON() ([]byte, error) {
-	all, err := fields(plain(c), false)
-	if err != nil {
-		return nil, err
+	data, err := json.Marshal(plain(c))
+	if err != nil || len(c.unknown) == 0 {
+		return data, err
 	}
-	for name, v := range c.unknown {
-		if _, ok := all[name]; !ok {
-			all[name] = v
-		}
+	all := maps.Clone(c.unknown)
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil, err
 	}
 	return json.Marshal(all)
 }
 
-// fields returns the members of a record. With every set, those that are left out when empty are there as well.
-func fields(p plain, every bool) (map[string]json.RawMessage, error) {
-	data, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(data, &all); err != nil {
-		return nil, err
-	}
-	if every {
-		for _, name := range optionalFields {
-			all[name] = json.RawMessage("null")
+// members returns the names that the fields of a struct have in JSON.
+func members(v any) []string {
+	var names []string
+	for t, i := reflect.TypeOf(v), 0; i < t.NumField(); i++ {
+		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
 		}
 	}
-	return all, nil
+	return names
 }
-
-// optionalFields are the members that Credential leaves out when they are empty; a test compares them with the struct.
-var optionalFields = []string{"profile", "resource", "grant", "issuer", "endpoints", "client", "next_client", "client_key_file", "assertion_file",
-	"idp", "token", "scopes_asked", "obtained_at", "login_at", "dpop_key", "quirks", "auth_params", "issuer_pin", "strict"}
 
 // decode reads a stored record.
 func decode(r keystore.Record) (Credential, error) {
@@ -147,21 +170,12 @@ func (c Credential) record() (keystore.Record, error) {
 	return keystore.Record{Generation: c.generation, Secret: secret, Public: pub}, nil
 }
 
-// public returns what may be read without the keychain.
-func (c Credential) public() public {
-	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
-		Registration: c.Client.Kind, Quirks: c.Quirks, Strict: c.Strict}
-	if c.hasToken() {
-		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
-		p.Refreshable, p.Asked = c.renewable(), c.Scopes
-	}
-	return p
-}
-
 func (c Credential) hasToken() bool { return c.Token.AccessToken != "" }
 
 // renewable reports whether the credential can be renewed without a browser.
-func (c Credential) renewable() bool { return c.Token.RefreshToken != "" || machine(c.Grant) }
+func (c Credential) renewable() bool {
+	return c.Token.RefreshToken != "" && c.Refusal == nil || c.Grant.nonInteractive()
+}
 
 // granted returns the scopes the token has: those that the server named, else those that were asked for (RFC 6749 §5.1).
 func (c Credential) granted() []string {
@@ -171,5 +185,85 @@ func (c Credential) granted() []string {
 	return c.Scopes
 }
 
-// same reports whether both are the same token of the same grant.
+// same reports whether this is the credential's access token.
 func (c Credential) same(accessToken string) bool { return c.Token.AccessToken == accessToken }
+
+// retire returns the replaced grants that a credential has to remember after it replaced old, newest first; apart are those that are
+// provably separate from the new grant, because another client or another authorization server holds them.
+func (c Credential) retire(old Credential) (kept, apart []Retired) {
+	all := old.Retired
+	switch t := old.Token; {
+	case t.RefreshToken != "" && t.RefreshToken != c.Token.RefreshToken:
+		all = append([]Retired{{Secret(t.RefreshToken), "refresh_token"}}, all...)
+	case t.RefreshToken == "" && t.AccessToken != "" && !c.same(t.AccessToken) && !old.Grant.nonInteractive():
+		all = append([]Retired{{Secret(t.AccessToken), "access_token"}}, all...)
+	}
+	if old.Issuer != c.Issuer || old.Client.ID != c.Client.ID {
+		return nil, all
+	}
+	return all[:min(len(all), maxRetired)], nil
+}
+
+// load returns the stored credential; absence is ErrLoginRequired. A store that cannot be read, or another one that has it, is its own error.
+func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
+	r, err := c.Store.Get(ctx, t.key())
+	if errors.Is(err, keystore.ErrNotFound) {
+		return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
+	}
+	if err != nil {
+		return Credential{}, err
+	}
+	return decode(r)
+}
+
+// loadOrNew returns the stored credential, or an empty one for that server.
+func (c *Client) loadOrNew(ctx context.Context, t Target) (Credential, error) {
+	cred, err := c.load(ctx, t)
+	if errors.Is(err, ErrLoginRequired) {
+		return Credential{Server: t.URL, Profile: t.Profile}, nil
+	}
+	return cred, err
+}
+
+// save stores the credential as the next generation, which the store reads back. The caller holds the credential's lock.
+func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
+	r, err := cred.record()
+	if err != nil {
+		return err
+	}
+	r, err = c.Store.Put(ctx, t.key(), r)
+	if err != nil {
+		return err
+	}
+	cred.generation = r.Generation
+	return nil
+}
+
+// update changes the stored credential under its lock.
+func (c *Client) update(ctx context.Context, t Target, change func(*Credential)) (Credential, error) {
+	unlock, err := c.lock(ctx, t, keystore.LockCredential)
+	if err != nil {
+		return Credential{}, err
+	}
+	defer unlock()
+	cred, err := c.loadOrNew(ctx, t)
+	if err != nil {
+		return Credential{}, err
+	}
+	change(&cred)
+	return cred, c.save(ctx, t, &cred)
+}
+
+// lockLimit bounds the wait for a lock: longer than another process's redemption may take. The kernel releases the lock of a process that
+// died; one that is stopped keeps it.
+const lockLimit = 45 * time.Second
+
+// lock takes a lock of the store. Logins wait for people, so the wait for one is bounded by ctx alone.
+func (c *Client) lock(ctx context.Context, t Target, purpose string) (unlock func(), err error) {
+	if purpose != keystore.LockLogin {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, lockLimit)
+		defer cancel()
+	}
+	return c.Store.Lock(ctx, t.key(), purpose)
+}

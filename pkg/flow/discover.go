@@ -1,10 +1,10 @@
-// This file explains a server without changing anything there: the discovery of a login, and what the login would do next.
-
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"mcpauth/pkg/dcr"
@@ -18,7 +18,7 @@ type Discovery struct {
 	Attempts []Attempt                 `json:"attempts"`             // every request, in order
 	Checks   []discovery.Check         `json:"checks"`               // every rule that discovery came to, in order
 	Server   *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery did not get so far
-	Grants   []string                  `json:"grants"`               // those of Grants that the authorization server offers
+	Grants   []Grant                   `json:"grants"`               // those of Grants that the authorization server offers
 	Plan     *Plan                     `json:"login"`                // nil: discovery did not get so far
 }
 
@@ -31,8 +31,8 @@ type Attempt struct {
 // Discover runs the discovery of Login and decides what Login would do, without doing it: nothing is registered, asked for or stored, and
 // nothing stored is looked at. The error is the one that Login would end with before its browser opens; the Discovery is there beside it.
 func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discovery, error) {
-	found, err := c.discover(ctx, t, o)
-	d := Discovery{URL: t.URL, Attempts: []Attempt{}, Checks: []discovery.Check{}, Grants: []string{}}
+	found, err := c.discover(ctx, t, nil)
+	d := Discovery{URL: t.URL, Attempts: []Attempt{}, Checks: []discovery.Check{}, Grants: []Grant{}}
 	if found == nil {
 		return d, err
 	}
@@ -44,7 +44,7 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 		return d, err
 	}
 	d.Server, d.Grants = &found.Server, offered(found.Server)
-	p := newPlan(t, o, found)
+	p := newPlan(t.Settings, found)
 	err = p.complete(t, o, found)
 	d.Plan = &p
 	return d, err
@@ -52,9 +52,8 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 
 // complete adds to a plan what may fail: that the server offers what is wanted, and that there is a client to be.
 func (p *Plan) complete(t Target, o LoginOptions, found *discovery.Result) error {
-	err := feasible(t, found)
-	p.DPoP, _ = useDPoP(t, found) // feasible has the error
-	if !needsClient(t) {
+	err := feasible(t.Settings, found)
+	if !needsClient(t.Settings) {
 		return err
 	}
 	client, noClient := dcr.Choose(clientOptions(t, o, found, p.Scopes))
@@ -64,14 +63,14 @@ func (p *Plan) complete(t Target, o LoginOptions, found *discovery.Result) error
 
 // offered lists the grants that the metadata offers. A server that lists none means the authorization code (RFC 8414 §2); the enterprise's
 // grant ends in an assertion, so it is offered wherever that is.
-func offered(s discovery.ServerMetadata) []string {
-	types := map[string]string{GrantCode: "authorization_code", GrantClientCredentials: "client_credentials",
+func offered(s discovery.ServerMetadata) []Grant {
+	types := map[Grant]string{GrantCode: "authorization_code", GrantClientCredentials: "client_credentials",
 		GrantDevice: "urn:ietf:params:oauth:grant-type:device_code", GrantJWTBearer: jwtBearer, GrantEnterprise: jwtBearer}
 	listed := s.GrantTypesSupported
 	if len(listed) == 0 {
 		listed = []string{"authorization_code"}
 	}
-	grants := []string{}
+	grants := []Grant{}
 	for _, g := range Grants() {
 		if slices.Contains(listed, types[g]) || g == GrantDevice && s.DeviceAuthorizationEndpoint != "" {
 			grants = append(grants, g)
@@ -82,8 +81,94 @@ func offered(s discovery.ServerMetadata) []string {
 
 const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-// discover asks the server as every login does.
-func (c *Client) discover(ctx context.Context, t Target, o LoginOptions) (*discovery.Result, error) {
-	return discovery.Discover(ctx, t.URL, discovery.Options{HTTP: c.HTTP, Header: t.Header, Challenges: o.challenges,
-		Issuer: t.Issuer, AssumePKCES256: o.AssumePKCES256, IgnorePKCE: t.grant() != GrantCode, Strict: o.Strict})
+// discover asks the server as every login does; challenges are those of an answer already received.
+func (c *Client) discover(ctx context.Context, t Target, challenges []discovery.Challenge) (*discovery.Result, error) {
+	return discovery.Discover(ctx, t.URL, discovery.Options{HTTP: c.http(), Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
+		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grant() != GrantCode, Strict: t.Strict})
+}
+
+// Plan is what a login would do.
+type Plan struct {
+	Grant      Grant    `json:"grant"`
+	Issuer     string   `json:"issuer"`
+	Resource   string   `json:"resource"`    // of the resource parameter; empty: not sent
+	Scopes     []string `json:"scopes"`      // empty: the choice is the server's
+	Client     string   `json:"client"`      // dcr.Preregistered, dcr.MetadataDocument or dcr.Dynamic; empty: none there to be
+	ClientID   string   `json:"client_id"`   // empty: not known before it is registered
+	AuthMethod string   `json:"auth_method"` // at the token endpoint
+	DPoP       bool     `json:"dpop"`        // tokens are bound to a key
+	Deviations []string `json:"quirks"`      // codes of Deviations
+}
+
+// newPlan decides what a login does, from what discovery found and before anybody is asked for anything.
+func newPlan(s Settings, r *discovery.Result) Plan {
+	p := Plan{Grant: s.grant(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: deviations(s, r),
+		Scopes: chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, r.Server.ScopesSupported)}
+	if s.NoResource {
+		p.Resource = ""
+	}
+	p.DPoP, _ = useDPoP(s, r) // feasible returns the error
+	return p
+}
+
+// feasible refuses what the authorization server does not offer.
+func feasible(set Settings, r *discovery.Result) error {
+	s := r.Server
+	switch {
+	case set.grant() == GrantDevice && s.DeviceAuthorizationEndpoint == "":
+		return stage("device authorization", fmt.Errorf("%w: the metadata of %s names no device_authorization_endpoint (RFC 8628 §4)", ErrUnsupported, s.Issuer))
+	case set.grant() == GrantCode && s.RequirePushedAuthorizationRequests:
+		return stage("authorization", fmt.Errorf("%w without pushed authorization requests, which mcpauth cannot do: require_pushed_authorization_requests of %s is true (RFC 9126 §5)",
+			ErrUnsupported, s.Issuer))
+	}
+	_, err := useDPoP(set, r)
+	return err
+}
+
+// useDPoP decides by the user's choice and the metadata: auto binds tokens where the resource requires it (RFC 9728 §2,
+// dpop_bound_access_tokens_required) or its challenge asks for the DPoP scheme, and the authorization server offers ES256.
+func useDPoP(s Settings, r *discovery.Result) (bool, error) {
+	offered := slices.Contains(r.Server.DPoPSigningAlgValuesSupported, "ES256")
+	required := r.Resource.DPoPBoundAccessTokensRequired || r.Challenge.Scheme == "dpop"
+	switch s.DPoP {
+	case DPoPNever:
+		return false, nil
+	case DPoPAlways:
+		if !offered {
+			return false, fmt.Errorf("DPoP: %w: dpop_signing_alg_values_supported of %s lacks ES256 (RFC 9449 §5.1)", ErrUnsupported, r.Server.Issuer)
+		}
+		return true, nil
+	}
+	return offered && required, nil
+}
+
+// needsClient reports whether a login needs a client before it asks for tokens: a machine's assertion may be all that its server wants.
+func needsClient(s Settings) bool {
+	return !s.grant().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
+}
+
+// clientOptions asks package dcr for the client of a login. The HTTP client, the stored registration and the redirect address are left to
+// the caller.
+func clientOptions(t Target, o LoginOptions, r *discovery.Result, scopes []string) dcr.Options {
+	s := r.Server
+	return dcr.Options{Local: local(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
+		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported, GrantTypes: grantTypes(t.grant()),
+		Scope: joinScopes(registerScopes(scopes, r)), ClientName: t.ClientName, ClientID: t.ClientID, ClientSecret: string(t.ClientSecret),
+		HasKey: t.ClientKeyFile != "", DocumentURL: t.ClientMetadataURL, New: o.NewClient, Strict: t.Strict}
+}
+
+// registerScopes is what a registration names: a client registered for less than the resource offers could not step up later.
+func registerScopes(asked []string, r *discovery.Result) []string {
+	if len(asked) == 0 {
+		return nil
+	}
+	return union(asked, r.Resource.ScopesSupported)
+}
+
+// grantTypes are the grant types a registration names (RFC 7591 §2).
+func grantTypes(grant Grant) []string {
+	if grant == GrantDevice {
+		return []string{"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}
+	}
+	return []string{"authorization_code", "refresh_token"}
 }

@@ -1,36 +1,144 @@
-// This file makes the token endpoint of a credential, and runs the grants that need nobody at a browser.
-
 package flow
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 
+	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/token"
 )
 
 // endpoint returns the token endpoint as this credential's client may use it.
 func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
-	e := token.Endpoint{URL: cred.Endpoints.Token, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server), Strict: cred.Strict}
+	e := token.Endpoint{URL: cred.Endpoints.Token, HTTP: c.http(), Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Strict: cred.Settings.Strict}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
-		key, err := loadKey(cred.KeyFile)
+		key, err := loadKey(cred.Settings.ClientKeyFile)
 		if err != nil {
 			return e, err
 		}
 		e.Client.Key = key
 	}
 	if cred.DPoPKey != nil {
-		prover, err := token.LoadProver(cred.DPoPKey)
-		if err != nil {
-			return e, fmt.Errorf("%w: DPoP key", ErrCredential)
+		var err error
+		if e.DPoP, err = c.provers.of(cred.DPoPKey); err != nil {
+			return e, err
 		}
-		e.DPoP, e.RequireDPoP = prover, true
+		e.RequireDPoP = true
 	}
 	return e, nil
+}
+
+// provers are the DPoP keys in use. A key is loaded once, so that the nonces that servers gave for it are known to the next request.
+type provers struct {
+	mu   sync.Mutex
+	jwk  []byte
+	last *token.Prover
+}
+
+func (p *provers) of(jwk []byte) (*token.Prover, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.last != nil && bytes.Equal(p.jwk, jwk) {
+		return p.last, nil
+	}
+	prover, err := token.LoadProver(jwk)
+	if err != nil {
+		return nil, fmt.Errorf("%w: DPoP key", ErrCredential)
+	}
+	p.jwk, p.last = bytes.Clone(jwk), prover
+	return prover, nil
+}
+
+// eitherMethod makes a request, and once more with the secret in the other place, header or body, if the server refuses the client by the
+// first: the metadata says what the server can do, not what this client was registered for (RFC 6749 §2.3.1). It returns the other method if
+// that one worked. A code is not lost by this: a server knows its client before it looks at the code.
+func eitherMethod(e token.Endpoint, client dcr.Client, supported []string, request func(token.Endpoint) (token.Token, error)) (tok token.Token, method string, err error) {
+	tok, err = request(e)
+	other := otherMethod(client, supported)
+	var refused *token.Error
+	if e.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
+		return tok, "", err
+	}
+	e.Client.Method = other
+	second, secondErr := request(e)
+	if errors.As(secondErr, &refused) && refused.Code == "invalid_client" {
+		return tok, "", err // the client is unknown, or the secret wrong: it is not the method
+	}
+	return second, other, secondErr
+}
+
+// otherMethod is the method to try after the first one was refused: for a pre-registered client the other one with a secret; for one that
+// registered and got a secret without a word of how to send it, the default of RFC 7591 §2, which package dcr does not guess. Empty: none.
+func otherMethod(c dcr.Client, supported []string) string {
+	other := ""
+	switch {
+	case c.Secret == "":
+		return ""
+	case c.Kind == dcr.Preregistered:
+		other = map[string]string{"client_secret_basic": "client_secret_post", "client_secret_post": "client_secret_basic"}[c.AuthMethod]
+	case c.AuthMethod == "none", c.AuthMethod == "client_secret_post" && len(supported) == 0:
+		other = "client_secret_basic"
+	}
+	if len(supported) > 0 && !slices.Contains(supported, other) {
+		return ""
+	}
+	return other
+}
+
+// machineToken gets tokens by the credential's non-interactive grant. Files are read anew each time: platforms replace them.
+func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Credential) (token.Token, error) {
+	scope := joinScopes(cred.Scopes)
+	switch cred.Grant {
+	case GrantClientCredentials:
+		return e.ClientCredentials(ctx, scope)
+	case GrantJWTBearer:
+		assertion, err := readAssertion(cred.Settings.AssertionFile)
+		if err != nil {
+			return token.Token{}, err
+		}
+		if err := forServer(assertion, cred.Issuer, cred.Endpoints.Token); err != nil {
+			return token.Token{}, err
+		}
+		return e.JWTBearer(ctx, assertion, scope)
+	case GrantEnterprise:
+		assertion, err := c.identityAssertion(ctx, cred, scope)
+		if err != nil {
+			return token.Token{}, err
+		}
+		return e.JWTBearer(ctx, assertion, scope)
+	}
+	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
+}
+
+// identityAssertion exchanges the user's ID token at the enterprise's identity provider for an ID-JAG meant for this authorization
+// server and resource (MCP enterprise-managed authorization §4).
+func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope string) (string, error) {
+	i := cred.Settings.IDP
+	idToken, err := readSecret("ID token", i.IDTokenFile)
+	if err != nil {
+		return "", err
+	}
+	// There is no metadata to choose by: client_secret_basic is what every provider has to know (RFC 6749 §2.3.1).
+	client := token.ClientAuth{ID: i.ClientID, Secret: string(i.ClientSecret), Method: "client_secret_basic"}
+	if i.ClientSecret == "" {
+		client.Method = "none"
+	}
+	idp := token.Endpoint{URL: i.TokenEndpoint, HTTP: c.http(), Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Client: client,
+		Strict: cred.Settings.Strict}
+	tok, err := idp.Exchange(ctx, token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken,
+		RequestedTokenType: token.TypeIDJAG, Audience: cred.Issuer, Scope: scope})
+	if err != nil {
+		return "", stage("identity provider", err)
+	}
+	return tok.AccessToken, nil
 }
 
 func loadKey(file string) (*token.Key, error) {
@@ -43,56 +151,6 @@ func loadKey(file string) (*token.Key, error) {
 		return nil, fmt.Errorf("%w: client key %s: %w", ErrOptions, file, err)
 	}
 	return key, nil
-}
-
-// machineToken gets tokens by the credential's machine grant. Files are read anew each time: platforms replace them.
-func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Credential, scopes []string) (token.Token, error) {
-	switch cred.Grant {
-	case GrantClientCredentials:
-		return e.ClientCredentials(ctx, joinScopes(scopes))
-	case GrantJWTBearer:
-		assertion, err := readAssertion(cred.Assertion)
-		if err != nil {
-			return token.Token{}, err
-		}
-		if err := forServer(assertion, cred.Issuer, cred.Endpoints.Token); err != nil {
-			return token.Token{}, err
-		}
-		return e.JWTBearer(ctx, assertion, joinScopes(scopes))
-	case GrantEnterprise:
-		assertion, err := c.identityAssertion(ctx, cred, scopes)
-		if err != nil {
-			return token.Token{}, err
-		}
-		return e.JWTBearer(ctx, assertion, joinScopes(scopes))
-	}
-	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
-}
-
-// identityAssertion exchanges the user's ID token at the enterprise's identity provider for an ID-JAG meant for this authorization
-// server and resource (MCP enterprise-managed authorization §4).
-func (c *Client) identityAssertion(ctx context.Context, cred Credential, scopes []string) (string, error) {
-	idToken, err := readSecret("ID token", cred.IDP.IDTokenFile)
-	if err != nil {
-		return "", err
-	}
-	idp := token.Endpoint{URL: cred.IDP.TokenEndpoint, HTTP: c.HTTP, Now: c.Now, Resource: cred.Resource, Local: localURL(cred.Server),
-		Client: cred.IDP.clientAuth(), Strict: cred.Strict}
-	tok, err := idp.Exchange(ctx, token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken,
-		RequestedTokenType: token.TypeIDJAG, Audience: cred.Issuer, Scope: joinScopes(scopes)})
-	if err != nil {
-		return "", stage("identity provider", err)
-	}
-	return tok.AccessToken, nil
-}
-
-// clientAuth is how the client proves itself there. There is no metadata to choose by: client_secret_basic is what every provider has to
-// know (RFC 6749 §2.3.1).
-func (i IDP) clientAuth() token.ClientAuth {
-	if i.ClientSecret == "" {
-		return token.ClientAuth{ID: i.ClientID, Method: "none"}
-	}
-	return token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret, Method: "client_secret_basic"}
 }
 
 // maxSecretFile bounds a file with a secret, in bytes: a configuration may name any file, also one without end.
@@ -117,7 +175,7 @@ func readFile(what, file string) ([]byte, error) {
 	return data, nil
 }
 
-// readSecret reads a file whose content is sent: without the line end that editors and platforms put there.
+// readSecret reads a file whose content is sent, without the line end that editors and platforms put there.
 func readSecret(what, file string) (string, error) {
 	data, err := readFile(what, file)
 	if err != nil {

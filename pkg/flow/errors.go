@@ -1,9 +1,8 @@
-// This file names what can go wrong in a way that a caller branches on.
-
 package flow
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 )
 
@@ -12,12 +11,14 @@ var (
 	ErrLoginRequired = errors.New("not logged in")
 	// ErrNoRefreshToken: the server gave no refresh token, or rejected it earlier, so only a new login renews the credential.
 	ErrNoRefreshToken = errors.New("there is no refresh token: the server gave none, or no longer accepted it")
-	// ErrGrantRejected: the authorization server said that the refresh token is not valid any more (RFC 6749 §5.2, invalid_grant).
+	// ErrGrantRejected: the authorization server refuses the refresh token (RFC 6749 §5.2).
 	ErrGrantRejected = errors.New("the authorization server no longer accepts the refresh token")
 	// ErrMaybeSpent: a refresh was interrupted after it may have reached the server, and the server now rejects the refresh token.
 	ErrMaybeSpent = errors.New("an earlier refresh was interrupted and may have spent the refresh token")
 	// ErrClientRejected: the authorization server no longer knows the registered client (invalid_client, unauthorized_client).
 	ErrClientRejected = errors.New("the authorization server no longer accepts the client registration")
+	// ErrTokenRefused: the server refuses a token that was issued just now, so that another one would not help.
+	ErrTokenRefused = errors.New("the server refuses a token that was issued just now")
 	// ErrForbidden: the server answered 403 without asking for more scope.
 	ErrForbidden = errors.New("the server refuses this request for this login")
 	// ErrIssuerChanged: the server names another authorization server than the one that the client is registered with.
@@ -37,6 +38,9 @@ var (
 	// ErrCredential: the stored credential cannot be understood.
 	ErrCredential = errors.New("the stored credential is not readable")
 )
+
+// errForgotten is ErrClientRejected for a registration of an earlier login, which can be made anew.
+var errForgotten = fmt.Errorf("%w; it was registered by an earlier login", ErrClientRejected)
 
 // ScopeError says that the server wants more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
 type ScopeError struct {

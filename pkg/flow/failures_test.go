@@ -13,7 +13,8 @@ import (
 )
 
 // Pain 3: whatever goes wrong at the token endpoint and is not the server's word that the grant is dead: all is kept, a token that is still
-// good is given with a warning that says what happened, an expired one is an error that says it, and afterwards everything works.
+// good is given with a warning that says what happened, an expired one is an error that says it, and afterwards everything works. A refusal in
+// words is remembered: then the token is not renewable, and only a refresh that the user asks for tries it again.
 func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 	json := func(status, body string) string {
 		return "token:status=" + status + `,type=application/json,body="` + strings.ReplaceAll(body, `"`, `\"`) + `"`
@@ -23,6 +24,7 @@ func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 		fault string
 		words []string // of the error
 	}{
+		{"refused with another code", "token:refused-code", []string{"token_revoked", "the session has ended"}},
 		{"reset before anything", "token:drop=before", []string{"EOF"}},
 		{"reset in mid-answer", "token:drop=mid", []string{"unexpected EOF"}},
 		{"429 with Retry-After", "token:status=429,retry=7,type=application/json,body={}", []string{"429", "7"}},
@@ -91,14 +93,30 @@ func (b *bench) keepsAll(t *testing.T, words []string, heal func()) {
 	says("warning", strings.Join(warnings, "\n"))
 	b.later(time.Hour)
 	_, err = b.c.Token(ctx, b.t, time.Minute)
-	if err == nil || errors.Is(err, ErrGrantRejected) || errors.Is(err, ErrMaybeSpent) {
+	if err == nil || errors.Is(err, ErrMaybeSpent) {
 		t.Fatalf("got %v", err)
 	}
 	says("error", err.Error())
-	if after := b.stored(t); after.Token != before.Token || after.Client.ID != before.Client.ID || after.generation != before.generation {
+	refused := errors.Is(err, ErrGrantRejected) || errors.Is(err, ErrClientRejected)
+	after := b.stored(t)
+	if after.Token != before.Token || after.Client.ID != before.Client.ID || (after.generation != before.generation) != refused {
 		t.Error("the failure changed what is stored")
 	}
+	if s, err := b.c.Status(ctx, b.t); err != nil || s.Refreshable == refused || after.renewable() == refused {
+		t.Errorf("renewable: %t, %v", s.Refreshable, err)
+	}
+	if refused {
+		sent := len(b.Requests("token"))
+		if _, err := b.c.Token(ctx, b.t, time.Minute); err == nil || len(b.Requests("token")) != sent {
+			t.Errorf("the refused token was sent again: %v", err)
+		}
+	}
 	heal()
+	if refused {
+		if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+			t.Errorf("after it is well again: %v", err)
+		}
+	}
 	if _, err := b.c.Token(ctx, b.t, time.Minute); err != nil {
 		t.Errorf("after it is well again: %v", err)
 	}
@@ -117,7 +135,7 @@ func TestForgottenRegistration(t *testing.T) {
 			if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); !errors.Is(err, ErrClientRejected) {
 				t.Fatalf("got %v, want ErrClientRejected", err)
 			}
-			if after := b.stored(t); after.Token != before.Token || after.Client.ID != before.Client.ID {
+			if after := b.stored(t); after.Token.RefreshToken != before.Token.RefreshToken || after.Client.ID != before.Client.ID {
 				t.Error("without a browser something was given up")
 			}
 			if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{})); err != nil {

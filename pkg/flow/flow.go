@@ -6,16 +6,18 @@
 //
 //	store, err := keystore.Open(keystore.Options{StateDir: dir, Dir: dir})
 //	client := &flow.Client{Store: store, Open: openBrowser}
-//	handler := client.Handler(flow.Target{URL: "https://mcp.example.com/mcp"}, flow.HandlerOptions{})
-//	transport := &mcp.StreamableClientTransport{Endpoint: "https://mcp.example.com/mcp", OAuthHandler: handler}
+//	defer client.Wait(context.Background())
+//	target, err := flow.NewTarget("https://mcp.example.com/mcp")
+//	handler := client.Handler(target, flow.HandlerOptions{})
+//	transport := &mcp.StreamableClientTransport{Endpoint: target.URL, OAuthHandler: handler}
 //
 // The specification is MCP authorization 2026-07-28 with its predecessors back to 2025-03-26. Not supported: pushed authorization
 // requests (RFC 9126), mutual TLS, and tokens for more than one resource.
 package flow
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,27 +27,28 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// Client runs the stages. All fields but Store may be left zero.
+// Client runs the stages. All fields but Store may be left zero. Call Wait before the process ends.
 type Client struct {
 	Store   *keystore.Store
 	HTTP    *http.Client                                    // every leg of OAuth; nil: the client of this project, with its limits
 	Open    func(ctx context.Context, address string) error // opens the browser; nil: no browser is opened, Login only reports the address
 	Now     func() time.Time                                // nil: time.Now
-	Report  func(Event)                                     // told what happens, for a person who waits; nil: nobody is told
+	Report  func(Event)                                     // receives progress events, from several goroutines; nil: nobody does
 	Version string                                          // of the program, sent when registering
 
-	tasks tasks
+	tasks   tasks
+	provers provers
 }
 
-// Event is one thing a person who waits may want to know. The texts are safe to print.
+// Event is one thing that a person who waits may want to know. The texts are safe to print.
 type Event struct {
 	Kind    EventKind
 	Message string
-	URL     string // the address to open, where there is one
-	Port    int    // where the answer is awaited on this machine (authorize)
+	URL     string // the address to open, if there is one
+	Port    int    // the port of this machine that waits for the answer (authorize)
 
-	Code    string    // device: to be typed at Typed, and contained in URL where the server has such an address
-	Typed   string    // device: the address for a code that is typed
+	Code    string    // device: to be typed at Typed; URL contains it if the server has such an address
+	Typed   string    // device: the address at which the code is typed
 	Expires time.Time // device: the end of the code
 }
 
@@ -60,75 +63,55 @@ const (
 	EventWarning   EventKind = "warning"   // something the user should know; the work goes on
 )
 
-// Target says which server, as whom, and what configuration says of it. URL is required.
+// Target says which server is meant, as whom, and what was chosen for it. NewTarget makes one.
 type Target struct {
-	URL     string      // canonical address of the MCP server (httpx.Canonical)
+	URL     string      // canonical address of the MCP server, see Canonical
 	Profile string      // name of the login; empty: the unnamed one. Several profiles of one server are several accounts
 	Header  http.Header // static headers, sent to the MCP server only
 
-	ClientID          string // pre-registered client; empty: metadata document or registration
-	ClientSecret      string
-	ClientMetadataURL string   // address of our client ID metadata document
-	ClientKeyFile     string   // private key for private_key_jwt, PEM or JWK; read anew for every token
-	Issuer            string   // pick or pin the authorization server; empty: the first that works
-	Scopes            []string // empty: what the server asks for
-	CallbackHost      string   // "127.0.0.1" (default) or "localhost"
-	CallbackPort      int      // 0: the port of the stored registration, else a free one
-	Grant             string   // see Grants; empty: authorization_code
-	AssertionFile     string   // jwt_bearer: file with the assertion; read anew for every token
-	IDP               IDP      // enterprise
-	DPoP              string   // "auto" (default), "always", "never"
+	Settings // for the next login, on top of those that are stored
 }
 
-// IDP is the enterprise identity provider of the grant "enterprise".
-type IDP struct {
-	TokenEndpoint string `json:"token_endpoint,omitempty"` // where the ID token is exchanged (RFC 8693)
-	ClientID      string `json:"client_id,omitempty"`      // the client at the identity provider
-	ClientSecret  string `json:"client_secret,omitempty"`  // its secret; empty: a public client
-	IDTokenFile   string `json:"id_token_file,omitempty"`  // read anew for every token
+// NewTarget returns the target of a server's address.
+func NewTarget(address string) (Target, error) {
+	canonical, err := Canonical(address)
+	return Target{URL: canonical}, err
 }
 
-// String names the identity provider without the secret.
-func (i IDP) String() string {
-	return fmt.Sprintf("identity provider %s, client %q", i.TokenEndpoint, i.ClientID)
+// Canonical returns the one spelling of a server's address under which its login is stored (MCP authorization, Canonical Server URI). It
+// refuses an address that is neither https nor http on loopback, or that carries credentials or a fragment.
+func Canonical(address string) (string, error) {
+	u, err := httpx.CheckServer(address)
+	if err != nil {
+		return "", err
+	}
+	return httpx.Canonical(u), nil
 }
 
-// GoString does the same.
-func (i IDP) GoString() string { return i.String() }
-
-// The grants that Login knows.
-const (
-	GrantCode              = "authorization_code"
-	GrantClientCredentials = "client_credentials"
-	GrantDevice            = "device_code"
-	GrantJWTBearer         = "jwt_bearer"
-	GrantEnterprise        = "enterprise"
-)
-
-// Grants lists what Target.Grant may be.
-func Grants() []string {
-	return []string{GrantCode, GrantClientCredentials, GrantDevice, GrantJWTBearer, GrantEnterprise}
-}
-
-// machine reports whether the grant needs nobody at a browser, so that it renews itself.
-func machine(grant string) bool {
-	return grant == GrantClientCredentials || grant == GrantJWTBearer || grant == GrantEnterprise
-}
-
-// String names the target without its secrets.
+// String names the target without its settings.
 func (t Target) String() string { return strings.TrimSpace(t.Profile + " " + t.URL) }
 
-// GoString is String: a target does not print its secrets.
+// GoString is String.
 func (t Target) GoString() string { return t.String() }
 
 func (t Target) key() keystore.Key { return keystore.Key{Server: t.URL, Profile: t.Profile} }
 
-// local reports whether the MCP server itself is on this machine, which alone allows plain http.
-func (t Target) local() bool { return localURL(t.URL) }
-
-func localURL(address string) bool {
-	u, err := url.Parse(address)
+// local reports whether the server is on this machine. Only then plain http is allowed.
+func local(server string) bool {
+	u, err := url.Parse(server)
 	return err == nil && httpx.Local(u)
+}
+
+// requestLimit bounds every request of OAuth, below the time limit of the caller.
+const requestLimit = 30 * time.Second
+
+// http returns the HTTP client for the requests of OAuth.
+func (c *Client) http() *http.Client {
+	hc := *cmp.Or(c.HTTP, httpx.Default())
+	if hc.Timeout == 0 || hc.Timeout > requestLimit {
+		hc.Timeout = requestLimit
+	}
+	return &hc
 }
 
 func (c *Client) now() time.Time {

@@ -1,18 +1,20 @@
-// This file lets an MCP client use a stored credential: it implements the official SDK's auth.OAuthHandler, so OAuth starts only on a
-// 401, tokens are renewed before they expire, and a refused token is answered by the cheapest thing that helps.
-
 package flow
 
 import (
-	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -21,31 +23,46 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// How far a Handler may go to obtain authorization.
+// Reauth says how far a Handler may go to obtain authorization.
+type Reauth string
+
+// The choices for HandlerOptions.Reauth.
 const (
-	ReauthBrowser = "browser" // refresh, else log in through the browser
-	ReauthRefresh = "refresh" // refresh only
-	ReauthNever   = "never"   // use the stored token or none
+	ReauthBrowser Reauth = "browser" // refresh, else log in through the browser
+	ReauthRefresh Reauth = "refresh" // refresh only
+	ReauthNever   Reauth = "never"   // use the stored token or none
 )
 
 // HandlerOptions configures Client.Handler.
 type HandlerOptions struct {
-	Reauth string       // see ReauthBrowser; empty: ReauthBrowser
-	Scopes []string     // scopes that the credential must have, beside the stored ones
+	Reauth Reauth       // empty: ReauthBrowser
+	Scopes []string     // scopes that the credential must have besides the stored ones
 	Login  LoginOptions // for logins that the handler begins
 }
 
-// Handler implements auth.OAuthHandler of the official Go SDK for one server. It is safe for concurrent use.
+// Handler lets an MCP client use a stored credential. It implements auth.OAuthHandler of the official Go SDK for one server: OAuth starts only
+// on a 401, tokens are renewed before they expire, and a refused token is answered by the cheapest thing that helps. It is safe for
+// concurrent use, and requests with a good token do not wait for a renewal or a login of another request.
 type Handler struct {
 	c *Client
 	t Target
 	o HandlerOptions
 
-	mu      sync.Mutex // one decision at a time in this process; the locks of the store do the same between processes
-	loaded  bool
-	cred    Credential    // zero when there is none
-	prover  *token.Prover // of the credential's DPoP key; nil: bearer. It remembers the server's nonces
-	stepUps int
+	now      atomic.Pointer[snapshot] // nil: the store was not read yet
+	renewing atomic.Bool              // an early renewal is under way
+
+	mu      sync.Mutex
+	stepUps map[string][]string // by the scopes that were asked for: the tokens that lacked them
+	issued  string              // the access token that came in answer to the last refusal,
+	at      time.Time           // and when
+	refused string              // the refresh token that the server refused although the access token was good,
+	refusal error               // and how
+}
+
+// snapshot is what requests are authorized with. It is never changed, only replaced, so that token and DPoP key belong together.
+type snapshot struct {
+	cred   Credential    // zero if there is none
+	prover *token.Prover // of the credential's DPoP key; nil: bearer
 }
 
 // Handler returns a handler for that server.
@@ -53,65 +70,104 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 	if o.Reauth == "" {
 		o.Reauth = ReauthBrowser
 	}
-	return &Handler{c: c, t: t, o: o}
+	return &Handler{c: c, t: t, o: o, stepUps: map[string][]string{}}
 }
 
-// maxStepUps bounds how often one handler asks for more scope (MCP authorization, Step-Up Authorization Flow, step 4).
-const maxStepUps = 2
+const (
+	maxStepUps   = 2               // for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
+	justIssued   = 2 * time.Minute // for so long a refusal of a new token means that another one would not help
+	earlyPause   = time.Second     // how long the request that begins an early renewal waits for it
+	proverOfCred = "prover"        // where an oauth2.Token has its snapshot's DPoP key
+)
 
-// TokenSource returns the stored token, renewed when it is about to expire; nil when there is none, so that the server is asked
-// without one. The store is read once.
-func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err := h.load(ctx); err != nil {
+// current returns the snapshot; the store is read once.
+func (h *Handler) current(ctx context.Context) (*snapshot, error) {
+	if s := h.now.Load(); s != nil {
+		return s, nil
+	}
+	return h.reload(ctx)
+}
+
+// reload takes the stored credential.
+func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
+	cred, err := h.c.load(ctx, h.t)
+	if err != nil && !errors.Is(err, ErrLoginRequired) {
 		return nil, err
 	}
-	if !h.cred.hasToken() {
-		return nil, nil
-	}
-	if due(h.cred.Token, h.c.now()) && h.o.Reauth != ReauthNever && h.cred.renewable() {
-		if err := h.renewEarly(ctx); err != nil {
+	return h.use(cred)
+}
+
+// use makes a credential the one that requests are authorized with.
+func (h *Handler) use(cred Credential) (*snapshot, error) {
+	s := &snapshot{cred: cred}
+	if cred.DPoPKey != nil {
+		var err error
+		if s.prover, err = h.c.provers.of(cred.DPoPKey); err != nil {
 			return nil, err
 		}
 	}
-	if !h.cred.hasToken() {
+	h.now.Store(s)
+	return s, nil
+}
+
+// TokenSource returns the stored token, renewed if it is about to expire; nil if there is none, so that the server is asked without one.
+func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
+	s, err := h.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if s.cred.hasToken() && h.o.Reauth != ReauthNever && s.cred.renewable() && needsRefresh(s.cred.Token, h.c.now()) {
+		if unexpired(s.cred.Token, h.c.now()) {
+			h.renewSoon(ctx, s)
+		} else if err := h.renewEarly(ctx, s); err != nil {
+			return nil, err
+		}
+		s = h.now.Load()
+	}
+	if !s.cred.hasToken() {
 		return nil, nil
 	}
-	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: h.cred.Token.AccessToken, TokenType: h.cred.Token.TokenType}), nil
+	tok := &oauth2.Token{AccessToken: s.cred.Token.AccessToken, TokenType: s.cred.Token.TokenType}
+	return oauth2.StaticTokenSource(tok.WithExtra(map[string]any{proverOfCred: s.prover})), nil
 }
 
-func (h *Handler) load(ctx context.Context) error {
-	if h.loaded {
-		return nil
+// renewSoon renews a token that is still good. Only the request that begins it waits for it, and not for long.
+func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
+	if !h.renewing.CompareAndSwap(false, true) {
+		return
 	}
-	cred, err := h.c.load(ctx, h.t)
-	if err != nil && !errors.Is(err, ErrLoginRequired) {
-		return err
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer h.renewing.Store(false)
+		own, cancel := outlive(ctx, lockLimit+redeemLimit, lockLimit+redeemLimit)
+		defer cancel()
+		_ = h.renewEarly(own, s) // a token that is good needs no error
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-time.After(earlyPause):
 	}
-	if cred.DPoPKey == nil {
-		h.prover = nil
-	} else if !bytes.Equal(cred.DPoPKey, h.cred.DPoPKey) {
-		if h.prover, err = token.LoadProver(cred.DPoPKey); err != nil {
-			return fmt.Errorf("%w: DPoP key", ErrCredential)
-		}
-	}
-	h.cred, h.loaded = cred, true
-	return nil
 }
 
-// renewEarly renews a token before the server has refused it. Where that fails, a token that is still good is used, and one whose
-// grant is dead is given up, so that the server's 401 leads to a login.
-func (h *Handler) renewEarly(ctx context.Context) error {
-	early := h.cred.Token.Lifetime / 10
-	cred, err := h.c.renew(ctx, h.t, renewal{than: h.cred.Token.AccessToken, minTTL: max(1, min(lockWait, early))})
+// renewEarly renews a token before the server has refused it. If that fails, a token that is still good is used, and one whose grant is dead
+// is given up, so that the server's 401 leads to a login.
+func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
+	cred, err := h.c.renew(ctx, h.t, renewal{than: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
 	switch {
 	case err == nil:
-		h.cred = cred
-	case alive(h.cred.Token, h.c.now()):
-		h.c.warn(fmt.Sprintf("%v; the token is still good for %s and is used", err, left(h.cred.Token, h.c.now())))
+		_, err = h.use(cred)
+		return err
+	case unexpired(s.cred.Token, h.c.now()):
+		if fateOf(err) == fateRefused {
+			h.mu.Lock()
+			h.refused, h.refusal = s.cred.Token.RefreshToken, err
+			h.mu.Unlock()
+		}
+		h.c.warn(fmt.Sprintf("%v; the token is still good for %s and is used", err, left(s.cred.Token, h.c.now())))
 	case needsLogin(err):
-		h.cred = Credential{}
+		h.now.CompareAndSwap(s, &snapshot{})
 	default:
 		return err
 	}
@@ -125,24 +181,19 @@ func needsLogin(err error) bool {
 	if errors.As(err, &refused) && refused.StatusCode >= 400 && refused.StatusCode < 500 && refused.StatusCode != http.StatusTooManyRequests {
 		return true
 	}
-	for _, e := range []error{ErrLoginRequired, ErrNoRefreshToken, ErrGrantRejected, ErrMaybeSpent, ErrClientRejected} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]error{ErrLoginRequired, ErrNoRefreshToken, ErrGrantRejected, ErrMaybeSpent, ErrClientRejected},
+		func(e error) bool { return errors.Is(err, e) })
 }
 
-// Decorate authorizes a request with the token: a bearer token, or one bound to the credential's DPoP key with a proof for this very
-// request (RFC 9449 §7.1). MCP clients that know it call it in place of setting the header themselves.
+// Decorate authorizes a request with a token of TokenSource: a bearer token, or one bound to a DPoP key with a proof for this very request
+// (RFC 9449 §7.1). MCP clients that know it call it instead of setting the header themselves.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.prover == nil || !strings.EqualFold(tok.TokenType, "DPoP") {
+	prover, _ := tok.Extra(proverOfCred).(*token.Prover)
+	if prover == nil || !strings.EqualFold(tok.TokenType, "DPoP") {
 		req.Header.Set("Authorization", "Bearer "+tok.AccessToken)
 		return nil
 	}
-	proof, err := h.prover.Proof(req.Method, req.URL.String(), tok.AccessToken)
+	proof, err := prover.Proof(req.Method, req.URL.String(), tok.AccessToken)
 	if err != nil {
 		return err
 	}
@@ -151,108 +202,197 @@ func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	return nil
 }
 
+// Observe takes note of an answer to an authorized request: it may name the nonce for the next DPoP proof (RFC 9449 §8.2). MCP clients that
+// know it spare the server and themselves a refusal.
+func (h *Handler) Observe(resp *http.Response) {
+	if s := h.now.Load(); s != nil && s.prover != nil && resp.Request != nil {
+		s.prover.Remember(resp.Request.URL.String(), resp.Header)
+	}
+}
+
+// Grant names the login whose token the handler uses, so that what a server shows to one login is never served to another: a hash of the
+// issuer, the client and the time of the login, which refreshes do not change. It is empty if there is no login.
+func (h *Handler) Grant(ctx context.Context) (string, error) {
+	s, err := h.current(ctx)
+	if err != nil {
+		return "", err
+	}
+	return s.cred.grantID(), nil
+}
+
+func (c Credential) grantID() string {
+	if !c.hasToken() {
+		return ""
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %d", c.Issuer, c.Client.ID, c.LoginAt.UnixNano()))
+	return hex.EncodeToString(sum[:16])
+}
+
 // Authorize answers a 401 or 403. A nil error means that the request is worth sending again.
 //
-//	401: another process's newer token, else a refresh, else a login where a browser is allowed
+//	401: another process's newer token, else a refresh, else a login if a browser is allowed
 //	403: a login for the union of the scopes asked for before and those of the challenge; never a refresh, which cannot widen
+//
+// A token that came in answer to a refusal and is refused at once ends it: another one would fare no better.
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
 	drain(resp)
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	sent := sentToken(req)
 	challenges := without(sent, discovery.ParseChallenges(resp.Header))
 	challenge, _ := discovery.Bearer(challenges)
-	if resp.StatusCode == http.StatusForbidden {
-		return h.stepUp(ctx, challenges, challenge, sent)
-	}
-	if h.nonce(req, resp, challenge) {
+	if resp.StatusCode != http.StatusForbidden && h.nonce(req, resp, challenge) {
 		return nil
 	}
-	if h.o.Reauth == ReauthNever {
-		return fmt.Errorf("%s: the server answers 401 and renewal is switched off: %w", h.t.URL, ErrLoginRequired)
+	if resp.StatusCode != http.StatusForbidden && h.o.Reauth == ReauthNever {
+		return fmt.Errorf("%s: the server answers 401 and renewal is switched off: %w%s", h.t.URL, ErrLoginRequired, said(challenge))
 	}
-	err := h.replace(ctx, sent)
-	if err == nil || !needsLogin(err) {
-		return err
-	}
-	if h.o.Reauth != ReauthBrowser && !machine(h.t.grant()) {
-		return err
-	}
-	o := h.o.Login
-	o.than, o.challenges, o.stepUp = &sent, challenges, h.scopes()
-	o.NewClient = o.NewClient || errors.Is(err, ErrClientRejected)
-	return h.login(ctx, o)
-}
-
-// replace looks for a better token than the one that was refused: another process's, else a refreshed one.
-func (h *Handler) replace(ctx context.Context, sent string) error {
-	h.loaded = false
-	if err := h.load(ctx); err != nil {
-		return err
-	}
-	if alive(h.cred.Token, h.c.now()) && !h.cred.same(sent) {
-		return nil
-	}
-	if !h.cred.hasToken() {
-		return fmt.Errorf("%s: %w", h.t.URL, ErrLoginRequired)
-	}
-	cred, err := h.c.renew(ctx, h.t, renewal{than: h.cred.Token.AccessToken, rejected: true})
+	s, err := h.reload(ctx) // another process may have renewed it
 	if err != nil {
 		return err
 	}
-	h.cred = cred
-	return nil
+	if resp.StatusCode == http.StatusForbidden {
+		return h.stepUp(ctx, s, challenges, challenge, sent)
+	}
+	if unexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
+		return nil
+	}
+	if h.wasIssued(sent) {
+		return fmt.Errorf("%s: %w%s", h.t.URL, ErrTokenRefused, said(challenge))
+	}
+	err = fmt.Errorf("%s: %w", h.t.URL, ErrLoginRequired)
+	if s.cred.hasToken() {
+		err = h.replace(ctx, s, sent)
+	}
+	if err == nil || !needsLogin(err) {
+		return err
+	}
+	if !h.mayLogin(s) {
+		return fmt.Errorf("%w%s", err, said(challenge))
+	}
+	o := h.o.Login
+	o.NewClient = o.NewClient || errors.Is(err, ErrClientRejected)
+	return h.login(ctx, o, cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
+}
+
+// said is what the server's challenge says in words.
+func said(ch discovery.Challenge) string {
+	words := httpx.Text(ch.ErrorDescription(), 300)
+	if words == "" {
+		return ""
+	}
+	return fmt.Sprintf("; the server says: %q", words)
+}
+
+// mayLogin reports whether the handler may log in: with a browser, or by the credential's own non-interactive grant.
+func (h *Handler) mayLogin(s *snapshot) bool {
+	grant := s.cred.Grant
+	if grant == "" {
+		grant = h.t.grant()
+	}
+	return h.o.Reauth == ReauthBrowser || h.o.Reauth == ReauthRefresh && grant.nonInteractive()
+}
+
+// replace renews a token that was refused, unless the server has refused just that before.
+func (h *Handler) replace(ctx context.Context, s *snapshot, sent string) error {
+	h.mu.Lock()
+	refusal := h.refusal
+	if h.refused == "" || h.refused != s.cred.Token.RefreshToken || !s.cred.same(sent) {
+		refusal = nil
+	}
+	h.mu.Unlock()
+	if refusal != nil {
+		_, err := h.c.update(ctx, h.t, func(cred *Credential) {
+			if cred.same(sent) {
+				cred.Refusal, cred.Token.Expiry = refusalOf(refusal), h.c.now()
+			}
+		})
+		return cmp.Or(err, refusal)
+	}
+	cred, err := h.c.renew(ctx, h.t, renewal{than: s.cred.Token.AccessToken, rejected: s.cred.same(sent)})
+	if err != nil {
+		return err
+	}
+	_, err = h.use(cred)
+	h.note(cred)
+	return err
+}
+
+// note remembers which token came in answer to a refusal.
+func (h *Handler) note(cred Credential) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.issued, h.at = cred.Token.AccessToken, h.c.now()
+}
+
+func (h *Handler) wasIssued(sent string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return sent != "" && sent == h.issued && h.c.now().Sub(h.at) < justIssued
 }
 
 // stepUp answers insufficient_scope. A 403 with a scope but without the error is taken for one: the official Go SDK's servers send it.
-func (h *Handler) stepUp(ctx context.Context, challenges []discovery.Challenge, ch discovery.Challenge, sent string) error {
+func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent string) error {
 	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
-		return fmt.Errorf("%s: the server answers 403: %w", h.t.URL, ErrForbidden)
+		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, said(ch))
 	}
-	if err := h.load(ctx); err != nil {
-		return err
-	}
-	asked := union(h.cred.Scopes, h.cred.granted(), h.o.Scopes)
+	asked := union(s.cred.Scopes, s.cred.granted(), h.o.Scopes)
 	wanted := union(asked, splitScope(ch.Scope()))
 	news := len(missing(wanted, asked)) > 0
-	switch {
-	case !news && alive(h.cred.Token, h.c.now()) && !h.cred.same(sent):
-		return nil // another request of this process has stepped up meanwhile
-	case h.stepUps == maxStepUps, h.stepUps > 0 && !news:
-		return fmt.Errorf("%s: %w", h.t.URL, &ScopeError{Scopes: wanted, Granted: true})
-	case h.o.Reauth != ReauthBrowser && !machine(h.cred.Grant):
-		return fmt.Errorf("%s: %w", h.t.URL, &ScopeError{Scopes: wanted})
+	if !news && unexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
+		return nil // another request or process has stepped up meanwhile
 	}
-	h.stepUps++
+	if !h.mayLogin(s) {
+		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted}, said(ch))
+	}
+	if !h.countStepUp(wanted, sent, news) {
+		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, said(ch))
+	}
 	h.c.progress("the server wants " + quoteScopes(splitScope(ch.Scope())))
 	o := h.o.Login
-	o.IfNeeded, o.than, o.challenges, o.stepUp = false, &sent, challenges, wanted
-	return h.login(ctx, o)
+	o.IfNeeded = false
+	return h.login(ctx, o, cause{challenges: challenges, scopes: wanted, rejected: &sent})
 }
 
-// login runs one and takes its result.
-func (h *Handler) login(ctx context.Context, o LoginOptions) error {
-	if err := h.c.login(ctx, h.t, o); err != nil {
+// countStepUp reports whether a step-up for these scopes is within the bound. Requests that were refused with the same token share one.
+func (h *Handler) countStepUp(wanted []string, sent string, news bool) bool {
+	name := scopeSet(wanted)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.stepUps[name]
+	switch {
+	case slices.Contains(before, sent) && news:
+		return true
+	case len(before) >= maxStepUps || len(before) > 0 && !news:
+		return false
+	}
+	h.stepUps[name] = append(before, sent)
+	return true
+}
+
+// scopeSet names a set of scopes.
+func scopeSet(scopes []string) string {
+	return joinScopes(slices.Sorted(slices.Values(scopes)))
+}
+
+// login logs in, together with the other requests of this process that need the same, and takes the result.
+func (h *Handler) login(ctx context.Context, o LoginOptions, why cause) error {
+	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
+	if err != nil {
 		return err
 	}
-	h.loaded = false
-	return h.load(ctx)
-}
-
-// scopes are those a login by this handler asks for beside the server's.
-func (h *Handler) scopes() []string {
-	if len(h.o.Scopes) == 0 {
-		return nil
+	if _, err := h.use(cred); err != nil {
+		return err
 	}
-	return union(h.o.Scopes, h.cred.Scopes)
+	h.note(cred)
+	return nil
 }
 
 // nonce takes a nonce that the server demands for DPoP proofs (RFC 9449 §9), and reports whether the request is worth repeating.
 func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Challenge) bool {
-	if h.prover == nil || ch.Error() != "use_dpop_nonce" || resp.Header.Get("DPoP-Nonce") == "" {
+	s := h.now.Load()
+	if s == nil || s.prover == nil || ch.Error() != "use_dpop_nonce" || resp.Header.Get("DPoP-Nonce") == "" {
 		return false
 	}
-	h.prover.Remember(req.URL.String(), resp.Header) // known already when requests went out side by side
+	s.prover.Remember(req.URL.String(), resp.Header) // known already if requests went out side by side
 	return true
 }
 

@@ -1,5 +1,5 @@
-// This file keeps, beside the index and without secrets, what happened to the refresh tokens of a credential: the intent of a refresh
-// under way, which tells after a crash that the token may be spent, and a journal by which a user can prove who spent a token twice.
+// The journal and the intent are kept beside the index and hold no secrets. The intent of a refresh under way tells after a crash that the
+// token may be spent; by the journal a user can prove who spent a token twice.
 
 package flow
 
@@ -36,7 +36,7 @@ type Rotation struct {
 	Time        time.Time `json:"time"`
 	PID         int       `json:"pid"`
 	Generation  uint64    `json:"generation"`
-	Fingerprint string    `json:"fingerprint"` // of the refresh token that was sent, or got
+	Fingerprint string    `json:"fingerprint"` // of the refresh token that was sent, or came
 	Outcome     string    `json:"outcome"`     // one of those below
 	Error       string    `json:"error,omitempty"`
 }

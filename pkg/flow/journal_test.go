@@ -80,7 +80,7 @@ func TestNotesHoldNoSecret(t *testing.T) {
 	_, _ = b.c.Refresh(ctx, b.t, 0)
 	b.set(t, "token:drop=after,n=1") // leaves an intent
 	_, _ = b.c.Refresh(ctx, b.t, 0)
-	if lines := b.outcomes(t); !slices.Equal(lines, []string{"login", "kept", "unknown"}) {
+	if lines := b.outcomes(t); !slices.Equal(lines, []string{"login", "rejected", "unknown"}) {
 		t.Fatalf("journal %q", lines)
 	}
 	looked := 0

@@ -1,67 +1,66 @@
-// This file is the login, told as a story, for every grant.
-
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
 
-// LoginOptions are the user's choices for one login. The zero value asks for an ordinary login.
+// LoginOptions are the choices for one login that are not remembered. The zero value asks for an ordinary login.
 type LoginOptions struct {
-	IfNeeded        bool          // do nothing when a usable or renewable token is stored
+	IfNeeded        bool          // do nothing if a usable or renewable token is stored
 	NewClient       bool          // register again
-	AcceptNewIssuer bool          // the server's authorization server changed: go on with the pre-registered client
-	AssumePKCES256  bool          // the metadata does not promise S256
-	NoResource      bool          // leave out the resource parameter
-	Resource        string        // another value for it; empty: what the resource metadata says
-	ClientName      string        // name to register with; empty: "mcpauth"
-	AuthParams      [][2]string   // added to the authorization request
-	Strict          bool          // no tolerance: each deviation of Tolerances is an error
+	AcceptNewIssuer bool          // go on with the pre-registered client although the server's authorization server changed
 	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
 	Paste           Paste         // another way for the browser's answer to come; nil: the callback alone
-
-	challenges []discovery.Challenge // of a 401 or 403 that was received, by which discovery begins
-	stepUp     []string              // scopes to ask for beside the stored ones
-	than       *string               // adopt any other usable token than this one
 }
 
-// attempt is one login under way.
-type attempt struct {
-	c     *Client
-	k     *task
-	t     Target
+// cause is why a handler logs in. The zero value is a user's wish.
+type cause struct {
+	challenges []discovery.Challenge // of the 401 or 403 that was received: discovery begins with them
+	scopes     []string              // to ask for besides the server's choice
+	rejected   *string               // the access token that was refused: any other usable one serves
+}
+
+// loginLimit bounds a login until its code is sent.
+const loginLimit = time.Hour
+
+// draft is a login under way: what it knows before a client is chosen and a person is asked.
+type draft struct {
+	t     Target // with the settings of this login
 	o     LoginOptions
 	old   Credential // as stored before
-	cred  Credential // what the login makes of it
-	found *discovery.Result
 	began time.Time
-
-	reused  bool     // the client registration is an earlier login's
-	strays  []string // what was put up with so far, see Tolerances
-	earlier []string // what was put up with when the stored client was registered
+	found *discovery.Result
+	plan  Plan
+	notes *notes
 }
+
+// notes collects the deviations that the packages below flow report.
+type notes struct{ codes []string }
+
+func (n *notes) add(code string) { n.codes = union(n.codes, []string{code}) }
 
 // Login authorizes mcpauth at the server and stores the credential:
 //
-//  1. prove that the store can be written, before anyone is asked for anything
-//  2. wait for another login to the same server, and adopt its result
-//  3. discover the server's authorization
-//  4. obtain tokens by the grant, which registers a client where one is needed
-//  5. store the credential, which reads back; the old one is usable until then
-//  6. revoke the old grant, and delete the client registration that is used no more, where the server can
+//  1. complete the settings from the stored login
+//  2. prove that the store can be written, before anyone is asked for anything
+//  3. wait for another login to the same server, and adopt its result if it is what this one was to get
+//  4. discover the server's authorization and decide what to ask for
+//  5. ask, by the grant: this registers a client if one is needed
+//  6. exchange the answer for tokens and store them; the old credential is usable until then
 //
 // A client registration that the server turns out to have forgotten is made anew, once.
 func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, error) {
-	err := c.login(ctx, t, o)
+	_, err := c.login(ctx, "", t, o, cause{})
 	var other *otherAnswer
 	if errors.As(err, &other) { // finished without this login's lock
 		return c.Finish(ctx, t, other.text)
@@ -72,259 +71,177 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 	return c.Status(ctx, t)
 }
 
-func (c *Client) login(ctx context.Context, t Target, o LoginOptions) error {
-	_, _, err := c.once(ctx, "", loginLimit, func(k *task) (Credential, error) { return Credential{}, c.loginAlone(k, t, o) })
-	return err
+// login runs a login as a task of that name.
+func (c *Client) login(ctx context.Context, name string, t Target, o LoginOptions, why cause) (Credential, error) {
+	cred, _, err := c.once(ctx, name, loginLimit, func(k *task) (Credential, error) { return c.loginAlone(k, t, o, why) })
+	return cred, err
 }
 
-// loginLimit bounds all of a login before its tokens are asked for.
-const loginLimit = time.Hour
-
-func (c *Client) loginAlone(k *task, t Target, o LoginOptions) error {
-	ctx := k.ctx
+func (c *Client) loginAlone(k *task, t Target, o LoginOptions, why cause) (Credential, error) {
+	ctx, given := k.ctx, t.Settings
 	before, err := c.loadOrNew(ctx, t)
 	if err != nil {
-		return err
+		return Credential{}, err
 	}
-	t, o = again(t, o, before)
-	if err := checkTarget(t); err != nil {
-		return err
+	t.Settings = o.complete(before, given, why)
+	if err := t.check(); err != nil {
+		return Credential{}, err
 	}
-	if err := checkFiles(t); err != nil {
-		return err
-	}
-	if o.IfNeeded && needless(before, t, c.now()) {
-		return nil
+	if o.IfNeeded && needless(before, t.Settings, c.now()) {
+		return before, nil
 	}
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
-		return err
+		return Credential{}, err
 	}
-	unlock, err := c.Store.Lock(ctx, t.key(), "login")
+	unlock, err := c.lock(ctx, t, keystore.LockLogin)
 	if err != nil {
-		return err
+		return Credential{}, err
 	}
 	defer unlock()
-	a := &attempt{c: c, k: k, t: t, o: o, began: c.now()}
-	if a.cred, err = c.loadOrNew(ctx, t); err != nil {
-		return err
+	old, err := c.loadOrNew(ctx, t)
+	if err != nil {
+		return Credential{}, err
 	}
-	if a.adopts(before) {
+	if c.serves(old, before, given, o, why) {
 		c.progress("another process has just logged in; its login is used")
-		return nil
+		return old, nil
 	}
-	if err := a.discover(ctx); err != nil {
-		return err
+	d, err := c.prepare(ctx, t, o, old, why)
+	if err != nil {
+		return Credential{}, err
 	}
-	a.old = a.cred
-	err = a.obtain(ctx)
-	if errors.Is(err, ErrClientRejected) && a.reused {
+	cred, err := c.obtain(k, d)
+	if errors.Is(err, errForgotten) {
 		c.warn("the authorization server no longer knows this client; registering again")
-		a.o.NewClient = true
-		a.cred = a.old
-		err = a.obtain(ctx)
+		d.o.NewClient, d.notes = true, &notes{}
+		cred, err = c.obtain(k, d)
 	}
-	return err
+	return cred, err
 }
 
-// redeem asks for tokens and stores what comes; no caller can stop it.
-func (a *attempt) redeem(name string, request func(context.Context) (token.Token, error)) error {
-	ctx, done, err := a.k.spend()
-	if err != nil {
-		return err
+// complete returns the settings of a login: those given now, and for the rest those of the stored login.
+func (o LoginOptions) complete(cred Credential, given Settings, why cause) Settings {
+	stored := cred.Settings
+	if o.NewClient && why.rejected == nil {
+		stored.ClientID, stored.ClientSecret, stored.ClientMetadataURL, stored.ClientKeyFile = "", "", "", ""
 	}
-	defer done()
-	tok, err := request(ctx)
-	if err != nil {
-		return stage(name, clientRefused(err))
+	if o.AcceptNewIssuer {
+		stored.Issuer = ""
 	}
-	a.take(tok)
-	ctx, cancel := a.k.store()
-	defer cancel()
-	return a.store(ctx, a.old)
-}
-
-// checkTarget refuses options that cannot work together, before anything is sent.
-func checkTarget(t Target) error {
-	grant := t.grant()
-	switch {
-	case !slices.Contains(Grants(), grant):
-		return fmt.Errorf("%w: unknown grant %q", ErrOptions, grant)
-	case t.ClientSecret != "" && t.ClientID == "":
-		return fmt.Errorf("%w: a client secret needs the client id it belongs to", ErrOptions)
-	case t.ClientSecret != "" && t.ClientKeyFile != "":
-		return fmt.Errorf("%w: a client authenticates by a secret or by a key, not both", ErrOptions)
-	case t.ClientKeyFile != "" && t.ClientID == "" && t.ClientMetadataURL == "":
-		return fmt.Errorf("%w: a client key needs the client id it belongs to", ErrOptions)
-	case grant == GrantClientCredentials && (t.ClientID == "" || t.ClientSecret == "" && t.ClientKeyFile == ""):
-		return fmt.Errorf("%w: client_credentials needs a client id and a secret or a key", ErrOptions)
-	case grant == GrantJWTBearer && t.AssertionFile == "":
-		return fmt.Errorf("%w: jwt_bearer needs an assertion file", ErrOptions)
-	case grant == GrantEnterprise && (t.IDP.TokenEndpoint == "" || t.IDP.ClientID == "" || t.IDP.IDTokenFile == "" || t.ClientID == ""):
-		return fmt.Errorf("%w: enterprise needs the identity provider's token endpoint, its client id, an ID token file and the client id here", ErrOptions)
+	s := stored.Overlay(given)
+	if s.DPoP == "" && cred.DPoPKey != nil {
+		s.DPoP = DPoPAlways // a bound token is not replaced by one that whoever steals it can use
 	}
-	return nil
-}
-
-// checkFiles refuses files that are not what they are named for, before anything is sent.
-func checkFiles(t Target) error {
-	if t.ClientKeyFile != "" {
-		if _, err := loadKey(t.ClientKeyFile); err != nil {
-			return err
-		}
+	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.IDP.IDTokenFile} {
+		*file = absolute(*file)
 	}
-	if t.grant() == GrantJWTBearer {
-		if _, err := readAssertion(t.AssertionFile); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t Target) grant() string {
-	if t.Grant == "" {
-		return GrantCode
-	}
-	return t.Grant
-}
-
-// needless reports whether a login would bring nothing new.
-func needless(cred Credential, t Target, now time.Time) bool {
-	return (alive(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(t.Scopes, union(cred.granted(), cred.Scopes))) == 0
-}
-
-// adopts reports whether, while this login waited for its turn, another one stored what it was to get.
-func (a *attempt) adopts(before Credential) bool {
-	if !alive(a.cred.Token, a.c.now()) || len(missing(union(a.t.Scopes, a.o.stepUp), union(a.cred.granted(), a.cred.Scopes))) > 0 {
-		return false
-	}
-	if a.o.than != nil {
-		return !a.cred.same(*a.o.than)
-	}
-	return a.cred.LoginAt.After(before.LoginAt)
-}
-
-// discover finds the authorization server, and makes the credential one of that server.
-func (a *attempt) discover(ctx context.Context) error {
-	r, err := a.c.discover(ctx, a.t, a.o)
-	if err != nil {
-		return err
-	}
-	a.found = r
-	if err := a.sameIssuer(); err != nil {
-		return err
-	}
-	a.c.progress(fmt.Sprintf("authorization server %s", r.Server.Issuer))
-	return nil
-}
-
-// sameIssuer keeps client credentials from going to another authorization server than the one that gave them (MCP client registration,
-// Authorization Server Binding). Registrations are left behind by dcr.Resolve; for a pre-registered client the user must say yes.
-func (a *attempt) sameIssuer() error {
-	old := a.cred.Client
-	if old.Kind != dcr.Preregistered || old.Issuer == "" || old.Issuer == a.found.Server.Issuer || a.t.ClientID != old.ID || a.o.AcceptNewIssuer {
-		return nil
-	}
-	return fmt.Errorf("%s: %w: it was %q at the last login, and is %q now; client %q was registered with the former (MCP Authorization Server Binding)",
-		a.t.URL, ErrIssuerChanged, old.Issuer, a.found.Server.Issuer, old.ID)
-}
-
-// obtain gets tokens by the grant into a.cred.
-func (a *attempt) obtain(ctx context.Context) error {
-	a.describe()
-	if err := feasible(a.t, a.found); err != nil { // before anybody is asked for anything
-		return err
-	}
-	switch a.t.grant() {
-	case GrantCode:
-		return a.obtainByCode(ctx)
-	case GrantDevice:
-		return a.obtainByDevice(ctx)
-	}
-	return a.obtainByMachine(ctx)
-}
-
-// describe writes into the credential what is known before the tokens are.
-func (a *attempt) describe() {
-	cred, r, p := &a.cred, a.found, newPlan(a.t, a.o, a.found)
-	cred.Server, cred.Profile, cred.Grant, cred.Issuer = a.t.URL, a.t.Profile, p.Grant, p.Issuer
-	cred.Endpoints = Endpoints{Token: r.Server.TokenEndpoint, Revocation: r.Server.RevocationEndpoint,
-		SigningAlgs: r.Server.TokenEndpointAuthSigningAlgValuesSupported}
-	cred.Resource, cred.Scopes, cred.AuthParams = p.Resource, p.Scopes, a.o.AuthParams
-	cred.IssuerPin, cred.Strict = a.t.Issuer, a.o.Strict
-	a.strays, a.earlier, cred.Quirks = nil, ofRegistration(cred.Quirks), p.Quirks
-	cred.KeyFile, cred.Assertion, cred.IDP = absolute(a.t.ClientKeyFile), absolute(a.t.AssertionFile), a.t.IDP
-	cred.IDP.IDTokenFile = absolute(a.t.IDP.IDTokenFile)
+	return s
 }
 
 // absolute lets a later command, begun in another folder, find the file again.
 func absolute(file string) string {
-	if file == "" {
-		return ""
-	}
-	if whole, err := filepath.Abs(file); err == nil {
+	if whole, err := filepath.Abs(file); err == nil && file != "" {
 		return whole
 	}
 	return file
 }
 
-// resolve finds out which client we are, and stores a new registration at once: servers do not like to register a client per attempt.
-func (a *attempt) resolve(ctx context.Context, redirectURI string) error {
-	stored := &a.cred.Client
-	if a.cred.NextClient != nil {
-		stored = a.cred.NextClient
-	}
-	o := clientOptions(a.t, a.o, a.found, a.cred.Scopes)
-	o.HTTP, o.SoftwareVersion, o.RedirectURI, o.Stored, o.Stray = a.c.HTTP, a.c.Version, redirectURI, stored, a.stray
-	client, err := dcr.Resolve(ctx, o)
-	if err != nil {
-		return stage("client", err)
-	}
-	a.reused = client.Kind == dcr.Dynamic && client.ID == stored.ID
-	if a.reused {
-		a.strays = append(a.strays, a.earlier...)
-	}
-	if client.Kind == dcr.Dynamic && !a.reused {
-		_, err := a.c.update(ctx, a.t, func(cred *Credential) error { cred.NextClient = &client; return nil })
-		if err != nil {
-			return err
-		}
-		a.c.progress(fmt.Sprintf("registered as client %q", client.ID))
-	}
-	a.cred.Client, a.cred.NextClient, a.cred.Quirks = client, nil, union(a.cred.Quirks, a.strays)
-	return nil
+// needless reports whether a login would bring nothing new.
+func needless(cred Credential, s Settings, now time.Time) bool {
+	return (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
 }
 
-// stray notes a deviation that is put up with.
-func (a *attempt) stray(code string) { a.strays = append(a.strays, code) }
-
-// take makes fresh tokens part of the credential.
-func (a *attempt) take(tok token.Token) {
-	tok.IDToken = "" // large, and nobody asks for it
-	a.cred.Token, a.cred.ObtainedAt, a.cred.LoginAt = tok, a.c.now(), a.began
-	a.cred.Quirks = union(a.cred.Quirks, a.strays)
-	if lost := missing(a.cred.Scopes, a.cred.granted()); len(lost) > 0 {
-		a.c.warn(fmt.Sprintf("asked for %s, but the server granted %s", quoteScopes(a.cred.Scopes), quoteScopes(a.cred.granted())))
+// serves reports whether another login stored what this one is to get while this one waited for its turn.
+func (c *Client) serves(stored, before Credential, given Settings, o LoginOptions, why cause) bool {
+	if !unexpired(stored.Token, c.now()) || len(missing(union(given.Scopes, why.scopes), union(stored.granted(), stored.Scopes))) > 0 {
+		return false
 	}
+	if why.rejected != nil {
+		return !stored.same(*why.rejected)
+	}
+	return stored.LoginAt.After(before.LoginAt) && !o.NewClient && o.complete(stored, given, why).equal(stored.Settings)
 }
 
-// store replaces the stored credential, then ends the grant that it replaces.
-func (a *attempt) store(ctx context.Context, old Credential) error {
-	stored, err := a.c.update(ctx, a.t, func(now *Credential) error {
-		a.cred.generation, a.cred.unknown = now.generation, now.unknown
-		old.Token = now.Token // it may have been renewed while the browser was open
-		*now = a.cred
+// prepare discovers the authorization server and decides what to ask it for.
+func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Credential, why cause) (draft, error) {
+	d := draft{t: t, o: o, old: old, began: c.now(), notes: &notes{}}
+	var err error
+	if d.found, err = c.discover(ctx, t, why.challenges); err != nil {
+		return d, err
+	}
+	if err := sameIssuer(d); err != nil {
+		return d, err
+	}
+	c.progress(fmt.Sprintf("authorization server %s", d.found.Server.Issuer))
+	d.plan = newPlan(t.Settings, d.found)
+	d.plan.Scopes = keepScopes(union(why.scopes, d.plan.Scopes), old, d.plan.Issuer)
+	return d, feasible(t.Settings, d.found) // before anybody is asked for anything
+}
+
+// sameIssuer keeps client credentials from going to another authorization server than the one that gave them (MCP client registration,
+// Authorization Server Binding). dcr.Resolve leaves registrations behind; for a pre-registered client the user must say yes.
+func sameIssuer(d draft) error {
+	client, issuer := d.old.Client, d.found.Server.Issuer
+	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {
 		return nil
-	})
+	}
+	return fmt.Errorf("%s: %w: it was %q at the last login, and is %q now; client %q was registered with the former (MCP Authorization Server Binding)",
+		d.t.URL, ErrIssuerChanged, client.Issuer, issuer, client.ID)
+}
+
+// obtain gets tokens by the grant and stores them.
+func (c *Client) obtain(k *task, d draft) (Credential, error) {
+	switch d.plan.Grant {
+	case GrantCode:
+		return c.byCode(k, d)
+	case GrantDevice:
+		return c.byDevice(k, d)
+	}
+	return c.byMachine(k, d)
+}
+
+// identify decides which client to be, registers it if it is a new one, and returns the credential of this login but for its tokens.
+func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cred Credential, reused bool, err error) {
+	var client dcr.Client
+	if needsClient(d.t.Settings) {
+		if client, reused, err = c.resolve(ctx, d, redirectURI); err != nil {
+			return Credential{}, false, err
+		}
+	}
+	codes := d.plan.Deviations
+	if reused {
+		codes = union(codes, ofRegistration(d.old.Deviations))
+	}
+	s, endpoints := d.t.Settings, Endpoints{Token: d.found.Server.TokenEndpoint, Revocation: d.found.Server.RevocationEndpoint,
+		SigningAlgs: d.found.Server.TokenEndpointAuthSigningAlgValuesSupported}
+	cred = Credential{Server: d.t.URL, Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
+		Endpoints: endpoints, Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
+	if !d.plan.DPoP {
+		return cred, reused, nil
+	}
+	prover, err := token.NewProver() // a fresh key for each login (RFC 9449 §5)
 	if err != nil {
-		return err
+		return Credential{}, false, err
 	}
-	if unlock, err := a.c.Store.Lock(ctx, a.t.key(), "credential"); err == nil { // another process may be adding a line
-		a.c.journal(ctx, a.t, stored, "login", nil)
-		unlock()
+	cred.Settings.DPoP = cmp.Or(s.DPoP, DPoPAlways)
+	cred.DPoPKey, err = prover.Marshal()
+	return cred, reused, err
+}
+
+// resolve finds or registers the client, and stores a new registration at once: servers do not like to register a client per attempt.
+func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (client dcr.Client, reused bool, err error) {
+	stored := cmp.Or(d.old.NextClient, &d.old.Client)
+	o := clientOptions(d.t, d.o, d.found, d.plan.Scopes)
+	o.HTTP, o.SoftwareVersion, o.RedirectURI, o.Stored, o.Stray = c.http(), c.Version, redirectURI, stored, d.notes.add
+	if client, err = dcr.Resolve(ctx, o); err != nil {
+		return client, false, stage("client", err)
 	}
-	a.c.revokeReplaced(ctx, old, stored)
-	if deletable(old.Client) && old.Client.ID != stored.Client.ID {
-		_ = dcr.Delete(ctx, a.c.HTTP, old.Client) // a server that keeps it costs the new login nothing; --verbose shows its answer
+	if client.Kind != dcr.Dynamic || client.ID == stored.ID {
+		return client, client.Kind == dcr.Dynamic, nil
 	}
-	return nil
+	if _, err := c.update(ctx, d.t, func(cred *Credential) { cred.NextClient = &client }); err != nil {
+		return client, false, err
+	}
+	c.progress(fmt.Sprintf("registered as client %q", client.ID))
+	return client, false, nil
 }

@@ -1,12 +1,10 @@
-// This file ends a login: revocation (RFC 7009), the end of a dynamic registration (RFC 7592), and the local deletion that happens
-// whatever the server says.
-
 package flow
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
@@ -28,88 +26,140 @@ type LogoutReport struct {
 	Warnings      []string `json:"warnings"`
 }
 
-// Logout revokes the refresh and the access token, ends a dynamic registration, and deletes the credential here. What the server
-// refuses or cannot be asked is a warning in the report; the error is about the local store alone.
+func (r *LogoutReport) warn(format string, args ...any) {
+	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
+}
+
+// Local work of a logout goes on so long after the caller has left, and so long in all.
+const (
+	forgetGrace = 1500 * time.Millisecond
+	forgetLimit = time.Minute
+)
+
+// Logout revokes the tokens and those of replaced grants, ends a dynamic registration and pending logins, and deletes the credential here.
+// What the server refuses or cannot be asked is a warning in the report; the error is about the local store alone.
 func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutReport, error) {
 	report := LogoutReport{Name: name(t.Profile), URL: t.URL, Warnings: []string{}}
-	unlock, err := c.Store.Lock(ctx, t.key(), "credential")
+	unlock, err := c.lock(ctx, t, keystore.LockCredential)
 	if err != nil {
 		return report, err
 	}
 	defer unlock()
+	local, cancel := outlive(ctx, forgetGrace, forgetLimit)
+	defer cancel()
 	cred, err := c.load(ctx, t)
 	switch {
 	case errors.Is(err, ErrLoginRequired):
-		return report, nil
+		return report, c.forget(local, t)
 	case errors.Is(err, ErrCredential), errors.Is(err, keystore.ErrCorrupt):
 		report.LoggedIn = true
-		report.Warnings = append(report.Warnings, fmt.Sprintf("%v; it is deleted without revoking anything", err))
-		return report, c.forget(ctx, t)
+		report.warn("%v; it is deleted without revoking anything", err)
+		return report, c.forget(local, t)
 	case err != nil:
 		return report, err
 	}
 	report.LoggedIn = cred.hasToken() || cred.Client.ID != ""
-	unlockLogin, err := c.keepLoginsOut(ctx, t)
-	if errors.Is(err, keystore.ErrBusy) {
+	now, cancelNow := context.WithTimeout(ctx, 0) // a login that waits for its answer uses the registration
+	defer cancelNow()
+	unlockLogin, err := c.lock(now, t, keystore.LockLogin)
+	switch {
+	case errors.Is(err, keystore.ErrBusy):
 		if !o.KeepClient {
-			report.Warnings = append(report.Warnings, "a login to this server is under way; its client registration is left in place")
+			report.warn("a login to this server is under way; its client registration is left in place")
 		}
 		o.KeepClient = true
-	} else if err != nil {
+	case err != nil:
 		return report, err
-	} else {
+	default:
 		defer unlockLogin()
 	}
-	if cred.hasToken() {
-		report.Revoked = c.revokeAll(ctx, cred, &report)
+	if all := append(cred.live(), cred.Retired...); len(all) > 0 {
+		report.Revoked = c.revoke(ctx, cred, all, &report)
 	}
+	kept := Credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation}
 	if o.KeepClient && (cred.Client.Kind == dcr.Dynamic || cred.NextClient != nil) {
-		kept := Credential{Server: cred.Server, Profile: cred.Profile, NextClient: cred.NextClient, generation: cred.generation}
+		kept.NextClient = cred.NextClient
 		if cred.Client.Kind == dcr.Dynamic {
 			kept.Issuer, kept.Client = cred.Issuer, cred.Client
 		}
-		return report, c.save(context.WithoutCancel(ctx), t, &kept)
+		return report, errors.Join(c.save(local, t, &kept), c.forgetPending(local, t))
 	}
-	if deletable(cred.Client) || cred.NextClient != nil {
+	if len(cred.clients()) > 0 {
 		// A login that found a client which the server has deleted would end at an error page that nobody sees. If this process dies
 		// here, the next one is not to use it; what cannot be written now may still be deleted below.
-		_ = c.save(context.WithoutCancel(ctx), t, &Credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation})
+		_ = c.save(local, t, &kept)
 	}
-	report.ClientDeleted = c.deleteClient(ctx, cred, &report)
-	return report, c.forget(context.WithoutCancel(ctx), t)
+	for _, client := range cred.clients() {
+		if err := dcr.Delete(ctx, c.http(), client); err != nil {
+			report.warn("client registration %q: %v", client.ID, err)
+			continue
+		}
+		report.ClientDeleted = true
+	}
+	return report, c.forget(local, t)
 }
 
-// keepLoginsOut holds the lock of logins, or fails with keystore.ErrBusy at once: a login that waits for its answer uses the registration.
-func (c *Client) keepLoginsOut(ctx context.Context, t Target) (unlock func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, 0)
-	defer cancel()
-	return c.Store.Lock(ctx, t.key(), "login")
-}
-
-// forget deletes the credential and its notes.
+// forget deletes the credential, its notes, and its pending logins.
 func (c *Client) forget(ctx context.Context, t Target) error {
-	return errors.Join(c.Store.Delete(ctx, t.key()), c.Store.DeleteNote(ctx, t.key(), intentNote), c.Store.DeleteNote(ctx, t.key(), journalNote))
+	return errors.Join(c.Store.Delete(ctx, t.key()), c.Store.DeleteNote(ctx, t.key(), intentNote), c.Store.DeleteNote(ctx, t.key(), journalNote),
+		c.forgetPending(ctx, t))
 }
 
-// revokeAll revokes the refresh token first: that ends the grant; then the access token, which may live on otherwise.
-func (c *Client) revokeAll(ctx context.Context, cred Credential, report *LogoutReport) bool {
+func (c *Client) forgetPending(ctx context.Context, t Target) error {
+	entries, err := c.pendingOf(ctx, t)
+	if errors.Is(err, keystore.ErrCorrupt) {
+		err = nil // of another server
+	}
+	for _, e := range entries {
+		err = errors.Join(err, c.Store.Delete(ctx, e.Key))
+	}
+	return err
+}
+
+// live are the credential's own tokens. The refresh token comes first: its revocation ends the grant.
+func (c Credential) live() []Retired {
+	var all []Retired
+	for _, t := range []Retired{{Secret(c.Token.RefreshToken), "refresh_token"}, {Secret(c.Token.AccessToken), "access_token"}} {
+		if t.Token != "" {
+			all = append(all, t)
+		}
+	}
+	return all
+}
+
+// clients are the registrations that the server said how to end (RFC 7592 §2.3).
+func (c Credential) clients() []dcr.Client {
+	all := []dcr.Client{c.Client}
+	if c.NextClient != nil && c.NextClient.ID != c.Client.ID {
+		all = append(all, *c.NextClient)
+	}
+	var deletable []dcr.Client
+	for _, client := range all {
+		if client.Kind == dcr.Dynamic && client.RegistrationURI != "" && client.RegistrationToken != "" {
+			deletable = append(deletable, client)
+		}
+	}
+	return deletable
+}
+
+// revoke revokes tokens at the credential's authorization server (RFC 7009), and reports whether all of them are good for nothing now.
+func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, report *LogoutReport) bool {
 	if cred.Endpoints.Revocation == "" {
-		report.Warnings = append(report.Warnings, "the authorization server has no revocation endpoint; the tokens stay good there until they expire")
+		report.warn("the authorization server has no revocation endpoint; the tokens stay good there until they expire")
 		return false
 	}
 	e, err := c.endpoint(cred)
 	if err != nil {
-		report.Warnings = append(report.Warnings, stage("revocation", err).Error())
+		report.warn("%v", stage("revocation", err))
 		return false
 	}
 	done := true
-	for _, tok := range []struct{ value, hint string }{{cred.Token.RefreshToken, "refresh_token"}, {cred.Token.AccessToken, "access_token"}} {
-		if tok.value == "" {
-			continue
-		}
-		if err := e.Revoke(ctx, cred.Endpoints.Revocation, tok.value, tok.hint); err != nil && !alreadyGone(err) {
-			report.Warnings = append(report.Warnings, fmt.Sprintf("revocation of the %s: %v", tok.hint, err))
-			done = false
+	for _, t := range tokens {
+		if err := e.Revoke(ctx, cred.Endpoints.Revocation, string(t.Token), t.Hint); err != nil && !alreadyGone(err) {
+			report.warn("revocation of the %s: %v", t.Hint, err)
+			if done = false; ctx.Err() != nil {
+				return false
+			}
 		}
 	}
 	return done
@@ -119,42 +169,4 @@ func (c *Client) revokeAll(ctx context.Context, cred Credential, report *LogoutR
 func alreadyGone(err error) bool {
 	var e *token.Error
 	return errors.As(err, &e) && (e.Code == "invalid_token" || e.Code == "unsupported_token_type" || e.Code == "invalid_grant")
-}
-
-// deletable reports whether the server said how to end a registration (RFC 7592 §2.3).
-func deletable(client dcr.Client) bool {
-	return client.Kind == dcr.Dynamic && client.RegistrationURI != "" && client.RegistrationToken != ""
-}
-
-// deleteClient ends a dynamic registration where the server said how.
-func (c *Client) deleteClient(ctx context.Context, cred Credential, report *LogoutReport) bool {
-	clients := []dcr.Client{cred.Client}
-	if cred.NextClient != nil {
-		clients = append(clients, *cred.NextClient)
-	}
-	deleted := false
-	for _, client := range clients {
-		if !deletable(client) {
-			continue
-		}
-		if err := dcr.Delete(ctx, c.HTTP, client); err != nil {
-			report.Warnings = append(report.Warnings, fmt.Sprintf("client registration %q: %v", client.ID, err))
-			continue
-		}
-		deleted = true
-	}
-	return deleted
-}
-
-// revokeReplaced ends a grant that a new login replaced. The new one works, so that a failure here is worth no more than a word.
-func (c *Client) revokeReplaced(ctx context.Context, old, stored Credential) {
-	if !old.hasToken() || old.Endpoints.Revocation == "" || old.Token.RefreshToken == stored.Token.RefreshToken && old.same(stored.Token.AccessToken) {
-		return
-	}
-	var report LogoutReport
-	if !c.revokeAll(ctx, old, &report) {
-		for _, w := range report.Warnings {
-			c.progress("the replaced login: " + w)
-		}
-	}
 }

@@ -1,6 +1,3 @@
-// This file is the login in two processes: one prints the address to open and ends; another, even hours later, is given the address the
-// browser ended on. What must survive in between is kept in the store: verifier, state, expected issuer, client.
-
 package flow
 
 import (
@@ -14,7 +11,6 @@ import (
 	"time"
 
 	"mcpauth/pkg/callback"
-	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/pkce"
 	"mcpauth/pkg/token"
@@ -23,20 +19,21 @@ import (
 // pendingFor is how long a pending login can be finished.
 const pendingFor = time.Hour
 
+// pendingPrefix begins the end of the profile under which a pending login is stored.
+const pendingPrefix = "\x00pending:"
+
 // What the index says of a pending login.
 const (
 	kindPending = "pending" // it waits for its answer
 	kindSpent   = "spent"   // its answer was used
 )
 
-// pendingPrefix tells the profile of a pending login's record from those of credentials.
-const pendingPrefix = "\x00pending:"
-
-// pending is a login that waits for its answer. Verifier is kept as a plain string because pkce.Verifier hides itself.
+// pending is a login that waits for its answer: what must survive between the process that prints the address to open and the one that is
+// given the address that the browser ended on.
 type pending struct {
 	Credential  Credential `json:"credential"` // all that the login knows but the tokens
-	Verifier    string     `json:"verifier"`
-	State       string     `json:"state"`
+	Verifier    Secret     `json:"verifier"`
+	State       Secret     `json:"state"`
 	RedirectURI string     `json:"redirect_uri"`
 	IssRequired bool       `json:"iss_required,omitempty"`
 	AuthMethods []string   `json:"auth_methods,omitempty"` // of the metadata
@@ -46,20 +43,14 @@ type pending struct {
 	SpentBy int       `json:"spent_by,omitempty"`
 }
 
-// String names the pending login without its secrets.
-func (p pending) String() string { return "pending login at " + p.Credential.Server }
-
-// GoString is String.
-func (p pending) GoString() string { return p.String() }
-
 // Pending begins a login and returns the address to open. Finish ends it, within an hour, in this or any other process.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
-	cred, err := c.loadOrNew(ctx, t)
+	old, err := c.loadOrNew(ctx, t)
 	if err != nil {
 		return "", err
 	}
-	t, o = again(t, o, cred)
-	if err := checkTarget(t); err != nil {
+	t.Settings = o.complete(old, t.Settings, cause{})
+	if err := t.check(); err != nil {
 		return "", err
 	}
 	if t.grant() != GrantCode {
@@ -69,40 +60,29 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		return "", err
 	}
 	c.sweepPending(ctx, t)
-	a := &attempt{c: c, t: t, o: o, cred: cred, began: c.now()}
-	if err := a.discover(ctx); err != nil {
+	d, err := c.prepare(ctx, t, o, old, cause{})
+	if err != nil {
 		return "", err
 	}
-	a.describe()
-	if err := feasible(a.t, a.found); err != nil {
-		return "", err
-	}
-	redirectURI, err := a.freeRedirectURI(ctx)
+	l, err := c.listen(ctx, d) // nobody listens later: the browser ends on an address to be copied
 	if err != nil {
 		return "", stage("callback", err)
 	}
-	if err := a.resolve(ctx, redirectURI); err != nil {
+	if err := l.Close(); err != nil {
+		return "", stage("callback", err)
+	}
+	cred, _, err := c.identify(ctx, d, l.RedirectURI())
+	if err != nil {
 		return "", err
 	}
-	if _, err := a.bound(); err != nil {
-		return "", err
-	}
+	cred.Deviations = union(cred.Deviations, d.notes.codes)
 	verifier, state := pkce.New(), pkce.State()
-	address, err := a.authorizationURL(redirectURI, verifier, state)
+	address, err := authorizationURL(d, cred, l.RedirectURI(), verifier, state)
 	if err != nil {
 		return "", err
 	}
-	return address, c.keepPending(ctx, t, state, pending{Credential: a.cred, Verifier: string(verifier), State: state, RedirectURI: redirectURI,
-		IssRequired: a.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: a.found.Server.TokenEndpointAuthMethodsSupported, Began: a.began})
-}
-
-// freeRedirectURI names a callback that nobody listens on: the browser ends there with an address to be copied.
-func (a *attempt) freeRedirectURI(ctx context.Context) (string, error) {
-	l, err := a.listen(ctx)
-	if err != nil {
-		return "", err
-	}
-	return l.RedirectURI(), l.Close()
+	return address, c.keepPending(ctx, t, state, pending{Credential: cred, Verifier: Secret(verifier), State: Secret(state), RedirectURI: l.RedirectURI(),
+		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
 // Finish ends a pending login with the address that the browser ended on, or the query of it.
@@ -111,8 +91,7 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	if err != nil {
 		return none(t), stage("authorization", err)
 	}
-	_, _, err = c.once(ctx, "", loginLimit, func(k *task) (Credential, error) { return Credential{}, c.finishAlone(k, t, state, answer) })
-	if err != nil {
+	if _, _, err := c.once(ctx, "", loginLimit, func(k *task) (Credential, error) { return c.finishAlone(k, t, state, answer) }); err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)
@@ -121,55 +100,51 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 // finishAlone redeems the answer, unless that was done before, or a login that began later has been stored meanwhile: the newer one is what
 // the user wants. The pending login is marked as spent before its code is sent: strict servers revoke what a code gave when they see it
 // again.
-func (c *Client) finishAlone(k *task, t Target, state, answer string) error {
+func (c *Client) finishAlone(k *task, t Target, state, answer string) (Credential, error) {
 	ctx := k.ctx
-	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
+	unlock, err := c.lock(ctx, t, keystore.LockLogin)
 	if err != nil {
-		return err
+		return Credential{}, err
 	}
 	defer unlock()
 	old, err := c.loadOrNew(ctx, t)
 	if err != nil {
-		return err
+		return Credential{}, err
 	}
 	p, err := c.loadPending(ctx, t, state)
 	switch {
 	case err != nil:
-		return err
+		return Credential{}, err
 	case !p.Spent.IsZero():
-		return p.alreadySpent(t, old)
+		return Credential{}, p.alreadySpent(t, old)
 	case old.LoginAt.After(p.Began):
-		return fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
+		return Credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
 	}
-	code, err := callback.Parse(answer, callback.Expect{State: p.State, Issuer: p.Credential.Issuer, IssRequired: p.IssRequired})
+	code, err := callback.Parse(answer, callback.Expect{State: string(p.State), Issuer: p.Credential.Issuer, IssRequired: p.IssRequired})
 	if err != nil {
-		return stage("authorization", err)
+		return Credential{}, stage("authorization", err)
 	}
-	a := &attempt{c: c, k: k, t: t, old: old, cred: p.Credential, began: p.Began, found: &discovery.Result{}}
-	a.found.Server.TokenEndpointAuthMethodsSupported = p.AuthMethods
-	e, err := a.endpoint()
-	if err != nil {
-		return err
-	}
+	p.Credential.LoginAt = p.Began // records of older versions do not have it
 	if err := c.keepPending(ctx, t, state, pending{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
-		return err
+		return Credential{}, err
 	}
-	err = a.redeem("token exchange", func(ctx context.Context) (token.Token, error) {
-		return a.byEitherMethod(e, func(e token.Endpoint) (token.Token, error) { return e.Code(ctx, code, p.Verifier, p.RedirectURI) })
-	})
-	if err != nil && unsent(err) {
-		ctx, cancel := k.store()
-		defer cancel()
-		return errors.Join(err, c.keepPending(ctx, t, state, p))
+	cred, err := c.exchange(k, exchange{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &notes{}, stage: "token exchange", limit: redeemLimit,
+		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+			return e.Code(ctx, code, string(p.Verifier), p.RedirectURI)
+		}})
+	if err == nil || !unsent(err) {
+		return cred, err
 	}
-	return err
+	ctx, cancel := outlive(k.ctx, storeLimit, storeLimit)
+	defer cancel()
+	return cred, errors.Join(err, c.keepPending(ctx, t, state, p))
 }
 
-// unsent reports whether a token request failed before the server can have seen it.
+// unsent reports whether a code provably did not reach the server: the request failed before, or was never made.
 func unsent(err error) bool {
 	var request *StageError
 	var refused *token.Error
-	return errors.As(err, &request) && !token.Ambiguous(err) && !errors.As(err, &refused)
+	return !token.Ambiguous(err) && !errors.As(err, &refused) && (errors.As(err, &request) || errors.Is(err, keystore.ErrBusy) || errors.Is(err, context.Canceled))
 }
 
 // alreadySpent says what became of a pending login whose answer has been used.
@@ -178,7 +153,7 @@ func (p pending) alreadySpent(t Target, stored Credential) error {
 	if stored.hasToken() && stored.LoginAt.Equal(p.Began) {
 		came = "the login that came of it is stored"
 	}
-	return fmt.Errorf("%s: %w: process %d has used this answer at %s, and %s", t.URL, ErrNoPending, p.SpentBy, p.Spent.UTC().Format(time.RFC3339), came)
+	return fmt.Errorf("%s: %w: process %d used this answer at %s, and %s", t.URL, ErrNoPending, p.SpentBy, p.Spent.UTC().Format(time.RFC3339), came)
 }
 
 // loadPending reads a pending login that can still be finished.
@@ -202,7 +177,6 @@ func (c *Client) loadPending(ctx context.Context, t Target, state string) (pendi
 
 // keepPending stores a pending login under its state, so that several can wait side by side.
 func (c *Client) keepPending(ctx context.Context, t Target, state string, p pending) error {
-	p.Credential.Token, p.Credential.NextClient = Credential{}.Token, nil
 	secret, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -219,20 +193,48 @@ func (c *Client) keepPending(ctx context.Context, t Target, state string, p pend
 	return err
 }
 
-// sweepPending deletes the pending logins of this server that nobody can finish any more.
+// pendingOf returns the records of the pending logins of this server and name, spent ones included.
+func (c *Client) pendingOf(ctx context.Context, t Target) ([]keystore.Entry, error) {
+	entries, err := c.Store.List(ctx)
+	var all []keystore.Entry
+	for _, e := range entries {
+		if kindOf(e) != "" && targetOf(e).key() == t.key() {
+			all = append(all, e)
+		}
+	}
+	return all, err
+}
+
+// sweepPending deletes the pending logins of this server and name that nobody can finish any more.
 func (c *Client) sweepPending(ctx context.Context, t Target) {
-	entries, _ := c.Store.List(ctx)
+	entries, _ := c.pendingOf(ctx, t)
 	for _, e := range entries {
 		var p public
-		if e.Key.Server == t.URL && json.Unmarshal(e.Public, &p) == nil && p.Kind != "" && c.now().Sub(p.ObtainedAt) > pendingFor {
+		if json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingFor {
 			_ = c.Store.Delete(ctx, e.Key)
 		}
 	}
 }
 
+// isPending reports whether an answer is that of a login begun by Pending and not finished yet.
+func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
+	state, err := stateOf(answer)
+	if err != nil {
+		return false
+	}
+	e, err := c.Store.Entry(ctx, pendingKey(t, state))
+	return !errors.Is(err, keystore.ErrNotFound) && kindOf(e) != kindSpent
+}
+
 // pendingKey names the record by a fingerprint: the state itself is as good as the answer to a thief.
 func pendingKey(t Target, state string) keystore.Key {
 	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(state)}
+}
+
+// targetOf is the login that an entry belongs to: its own, or that of a pending login.
+func targetOf(e keystore.Entry) Target {
+	profile, _, _ := strings.Cut(e.Key.Profile, pendingPrefix)
+	return Target{URL: e.Key.Server, Profile: profile}
 }
 
 // stateOf finds the state in an answer before anything of it is believed.

@@ -72,7 +72,8 @@ func TestPendingLoginKeepsItsChoices(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Resource: "refuse"}})
 	b.set(t, "metadata:no-pkce")
 	b.set(t, "register:status=200")
-	address, err := b.c.Pending(ctx, b.t, LoginOptions{NoResource: true, AssumePKCES256: true, AuthParams: [][2]string{{"audience", "x"}}})
+	b.t.NoResource, b.t.AssumePKCES256, b.t.AuthParams = true, true, [][2]string{{"audience", "x"}}
+	address, err := b.c.Pending(ctx, b.t, LoginOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,10 +82,11 @@ func TestPendingLoginKeepsItsChoices(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantQuirks(t, s.Quirks, "assume_pkce_s256", "no_resource", "auth_param=audience", "registration_status", "token_status")
+	wantQuirks(t, s.Deviations, "assume_pkce_s256", "no_resource", "auth_param=audience", "registration_status", "token_status")
 
 	b = newBench(t, demo.Options{})
-	if address, err = b.c.Pending(ctx, b.t, LoginOptions{Strict: true}); err != nil {
+	b.t.Strict = true
+	if address, err = b.c.Pending(ctx, b.t, LoginOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	b.set(t, "token:status=201")
@@ -105,5 +107,5 @@ func TestPendingLoginTriesTheOtherMethod(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantQuirks(t, s.Quirks, "other_auth_method")
+	wantQuirks(t, s.Deviations, "other_auth_method")
 }

@@ -1,48 +1,50 @@
-// This file renews a credential: one refresh at a time on the whole machine, never one without the lock, and never a token lost to an
-// error that does not prove it dead (RFC 6749 §6, OAuth 2.1 §4.3).
-
 package flow
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
 
-// lockWait bounds the wait for another process's refresh; the kernel releases the lock of a process that died.
-const lockWait = 45 * time.Second
-
-// Refresh renews the credential when less than minTTL is left of it (0: always) and tells its new state. It never opens a browser.
+// Refresh renews the credential if less than minTTL is left of it (0: always) and returns its new state. It never opens a browser.
 func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (Status, error) {
 	stored, err := c.load(ctx, t)
 	if err != nil {
 		return none(t), err
 	}
-	if minTTL > 0 && enough(stored.Token, c.now(), minTTL) {
+	if minTTL > 0 && hasTTL(stored.Token, c.now(), minTTL) {
 		return c.Status(ctx, t)
 	}
-	if _, err := c.renew(ctx, t, renewal{minTTL: minTTL, than: stored.Token.AccessToken}); err != nil {
+	if _, err := c.renew(ctx, t, renewal{minTTL: minTTL, than: stored.Token.AccessToken, insist: true}); err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)
 }
 
-// Token returns an access token with at least minTTL left, renewing it if need be. It never opens a browser.
+// Token returns an access token with at least minTTL left, renewing it if need be. 0 means what a handler wants: a minute, or a tenth of the
+// lifetime if that is less. A token that another process obtained meanwhile serves however short-lived it is. It never opens a browser.
 func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (token.Token, error) {
 	cred, err := c.load(ctx, t)
 	if err != nil {
 		return token.Token{}, err
 	}
-	if !enough(cred.Token, c.now(), minTTL) {
+	if minTTL == 0 {
+		minTTL = earlyTTL(cred.Token)
+	}
+	if !hasTTL(cred.Token, c.now(), minTTL) {
 		renewed, err := c.renew(ctx, t, renewal{minTTL: minTTL, than: cred.Token.AccessToken})
 		switch {
 		case err == nil:
 			cred = renewed
-		case ctx.Err() != nil || !alive(cred.Token, c.now()):
+		case ctx.Err() != nil || !unexpired(cred.Token, c.now()):
 			return token.Token{}, err
 		default:
 			c.warn(fmt.Sprintf("%v; the stored token is still good for %s", err, left(cred.Token, c.now())))
@@ -56,15 +58,16 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 
 // renewal says why a credential is to be renewed, so that the work of another process can be adopted.
 type renewal struct {
-	minTTL   time.Duration // adopt a token with at least this much left; 0: only another token than the one below
-	than     string        // the access token that the caller knows
-	rejected bool          // the server rejected it: not even with time left is it to be kept
+	than     string        // the access token that the caller has; any other one serves
+	minTTL   time.Duration // that one serves as well with so much left; 0: it does not
+	rejected bool          // the server rejected it
+	insist   bool          // the user asks: a refresh token that was refused in an earlier process is tried again
 }
 
 // renew renews a credential, once at a time in this process: callers that come meanwhile share the result.
 func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
 	for {
-		cred, joined, err := c.once(ctx, "renew "+t.String(), lockWait, func(k *task) (Credential, error) { return c.renewAlone(k, t, why) })
+		cred, joined, err := c.once(ctx, "renew "+t.String(), lockLimit, func(k *task) (Credential, error) { return c.renewAlone(k, t, why) })
 		if err != nil || !joined || adoptable(cred, why, c.now()) {
 			return cred, err
 		}
@@ -73,7 +76,7 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 
 // renewAlone is the one place that redeems a refresh token:
 //
-//  1. lock the credential, for at most lockWait
+//  1. lock the credential
 //  2. read it again
 //  3. adopt what another process renewed meanwhile
 //  4. reserve the place of the new record, which proves that the store can be written
@@ -82,48 +85,41 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 //  7. store, which reads back
 //  8. clear the intent
 func (c *Client) renewAlone(k *task, t Target, why renewal) (Credential, error) {
-	ctx := k.ctx
-	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
+	unlock, err := c.lock(k.ctx, t, keystore.LockCredential)
 	if err != nil {
 		return Credential{}, err
 	}
 	defer unlock()
-	cred, err := c.load(ctx, t)
+	cred, err := c.load(k.ctx, t)
 	if err != nil {
 		return Credential{}, err
 	}
 	if adoptable(cred, why, c.now()) {
 		return cred, nil
 	}
-	if !cred.renewable() {
-		if !cred.hasToken() {
-			return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
-		}
-		if why.rejected {
-			c.expire(k, t, cred)
-		}
-		return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
-	}
-	if err := c.Store.Reserve(ctx, t.key()); err != nil {
+	if err := c.unrenewable(k, t, cred, why); err != nil {
 		return Credential{}, err
 	}
-	before, err := c.begin(ctx, t, cred)
+	if err := c.Store.Reserve(k.ctx, t.key()); err != nil {
+		return Credential{}, err
+	}
+	before, err := c.begin(k.ctx, t, cred)
 	if err != nil {
 		return Credential{}, err
 	}
-	ctx, done, err := k.spend()
+	ctx, done, err := k.spend(redeemLimit)
 	if err != nil {
 		c.unspent(k.ctx, t, cred, "kept", before, err)
 		return Credential{}, err
 	}
 	defer done()
 	tok, err := c.redeem(ctx, &cred)
-	ctx, cancel := k.store()
+	ctx, cancel := outlive(k.ctx, storeLimit, storeLimit)
 	defer cancel()
 	if err != nil {
 		return Credential{}, c.refused(ctx, t, cred, why, before, err)
 	}
-	cred.Token, cred.ObtainedAt = merge(cred.Token, tok), c.now()
+	cred.Token, cred.ObtainedAt, cred.Refusal = merge(cred.Token, tok), c.now(), nil
 	if err := c.save(ctx, t, &cred); err != nil {
 		c.journal(ctx, t, cred, "unstored", err) // the intent stays: the stored refresh token is spent
 		return Credential{}, fmt.Errorf("%s: renewed, but what came could not be stored, and the stored refresh token is spent now: %w", t.URL, err)
@@ -132,75 +128,149 @@ func (c *Client) renewAlone(k *task, t Target, why renewal) (Credential, error) 
 	return cred, nil
 }
 
-// expire records that the server refused a token which has time left and cannot be renewed, so that status and login --if-needed do not
-// take it for usable: oidc-provider ends the access token with the grant when it sees a refresh token twice. The token itself is kept: a
-// 401 is no proof that it is dead.
-func (c *Client) expire(k *task, t Target, cred Credential) {
-	if !alive(cred.Token, c.now()) {
-		return
-	}
-	cred.Token.Expiry = c.now()
-	ctx, cancel := k.store()
-	defer cancel()
-	if err := c.save(ctx, t, &cred); err != nil {
-		c.warn(err.Error())
-	}
-}
-
-// adoptable reports whether the stored credential already is what the caller wants, because another process renewed it.
-func adoptable(cred Credential, why renewal, now time.Time) bool {
+// unrenewable returns the reason why a credential cannot be renewed, nil if it can.
+func (c *Client) unrenewable(k *task, t Target, cred Credential, why renewal) error {
 	switch {
-	case !cred.hasToken():
-		return false
-	case cred.same(why.than):
-		return !why.rejected && why.minTTL > 0 && enough(cred.Token, now, why.minTTL)
+	case cred.renewable(), why.insist && cred.Token.RefreshToken != "":
+		return nil
+	case !cred.hasToken() && cred.Refusal == nil:
+		return fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
-	return alive(cred.Token, now)
+	if why.rejected && unexpired(cred.Token, c.now()) {
+		// Seen at oidc-provider, which ends the access token with the grant when it sees a refresh token twice: status and login --if-needed must
+		// not take it for usable. The token itself is kept: a 401 is no proof that it is dead.
+		cred.Token.Expiry = c.now()
+		if err := c.save(k.ctx, t, &cred); err != nil {
+			c.warn(err.Error())
+		}
+	}
+	if cred.Refusal != nil {
+		return cred.Refusal.err(t)
+	}
+	return fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 }
 
-// redeem asks the authorization server for new tokens with what the credential has: its refresh token, else its machine grant.
+// adoptable reports whether the stored credential already is what the caller wants. Another process's token is adopted however short its
+// life: it is as new as any, and a further renewal might end it.
+func adoptable(cred Credential, why renewal, now time.Time) bool {
+	if cred.hasToken() && cred.same(why.than) {
+		return !why.rejected && why.minTTL > 0 && hasTTL(cred.Token, now, why.minTTL)
+	}
+	return unexpired(cred.Token, now)
+}
+
+// redeem asks the authorization server for new tokens with what the credential has: its refresh token, else its non-interactive grant. A
+// token endpoint that is gone did not see the request as one, so it is discovered again, once, at the same issuer.
 func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
+	tok, err := c.redeemAt(ctx, cred)
+	var gone *token.Error
+	if !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
+		return tok, err
+	}
+	server, _, again := discovery.FetchServer(ctx, cred.Issuer, local(cred.Server), discovery.Options{HTTP: c.http(), Strict: cred.Settings.Strict})
+	if again != nil || server.TokenEndpoint == cred.Endpoints.Token {
+		return tok, err
+	}
+	c.progress(fmt.Sprintf("the token endpoint moved to %s", httpx.Text(server.TokenEndpoint, 300)))
+	cred.Endpoints = Endpoints{Token: server.TokenEndpoint, Revocation: server.RevocationEndpoint, SigningAlgs: server.TokenEndpointAuthSigningAlgValuesSupported}
+	return c.redeemAt(ctx, cred)
+}
+
+// tokenEndpoint is the stage that errors of the token endpoint name.
+const tokenEndpoint = "token endpoint"
+
+func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, error) {
 	e, err := c.endpoint(*cred)
 	if err != nil {
 		return token.Token{}, err
 	}
-	e.Stray = func(code string) { cred.Quirks = union(cred.Quirks, []string{code}) }
+	e.Stray = func(code string) { cred.Deviations = union(cred.Deviations, []string{code}) }
 	if cred.Token.RefreshToken == "" {
-		return c.machineToken(ctx, e, *cred, cred.Scopes)
+		return c.machineToken(ctx, e, *cred)
 	}
 	return e.Refresh(ctx, cred.Token.RefreshToken, "")
 }
 
-// refused sorts the failure of a redemption. Only the authorization server's own word that the grant is dead changes the stored
-// credential: the refresh token that was sent is dropped, and the access token with it unless that is still good. Everything else keeps
-// all of it.
+// fate is what a failed redemption says of the refresh token.
+type fate int
+
+const (
+	fateKept    fate = iota // nothing: a failure of the network, 429, 5xx, an endpoint that is gone
+	fateUnknown             // it may be spent
+	fateRefused             // the server refuses it, in whatever words
+	fateDead                // the server says that the grant is not valid any more (RFC 6749 §5.2)
+)
+
+// fateOf decides which it is.
+func fateOf(err error) fate {
+	var e *token.Error
+	refused := errors.As(err, &e)
+	switch {
+	case refused && (e.Code == "invalid_grant" || refreshTokenInvalid(e)):
+		return fateDead
+	case token.Ambiguous(err):
+		return fateUnknown
+	case refused && refusesToken(e):
+		return fateRefused
+	}
+	return fateKept
+}
+
+// refusesToken reports whether a refusal is about what was sent: its status says so and so do its words. A page of a firewall says nothing,
+// and neither do the words for too many requests.
+func refusesToken(e *token.Error) bool {
+	switch e.StatusCode {
+	case http.StatusOK: // GitHub, Slack
+		return strings.Contains(e.Code, "token") || strings.Contains(e.Code, "grant")
+	case http.StatusBadRequest, http.StatusUnauthorized:
+		return (e.Code != "" || e.Description != "") && e.Code != "temporarily_unavailable" && e.Code != "server_error" && e.Code != "slow_down"
+	case http.StatusForbidden:
+		return e.Code != ""
+	}
+	return false
+}
+
+// refused sorts the failure of a redemption. Only the authorization server's word that the grant is dead drops tokens: the refresh token that
+// was sent, and the access token with it unless that is still good. A refusal in other words is remembered; the token is kept.
 func (c *Client) refused(ctx context.Context, t Target, cred Credential, why renewal, before intent, err error) error {
 	err = stage("refresh", err)
+	outcome := fateOf(err)
+	machine := cred.Token.RefreshToken == "" // a key or an assertion was refused: there is nothing to drop
 	switch {
-	case grantDead(err) && machine(cred.Grant) && cred.Token.RefreshToken == "":
-		c.finish(ctx, t, cred, "rejected", err) // a key or an assertion was rejected: there is nothing to drop
+	case outcome == fateUnknown:
+		c.journal(ctx, t, cred, "unknown", err) // the intent stays
 		return err
-	case grantDead(err):
+	case outcome == fateKept:
+		c.unspent(ctx, t, cred, "kept", before, err)
+		return err
+	case outcome == fateDead && !machine:
 		c.finish(ctx, t, cred, "rejected", err)
 		cred.Token.RefreshToken = ""
-		if why.rejected || !alive(cred.Token, c.now()) {
+		if why.rejected || !unexpired(cred.Token, c.now()) {
 			cred.Token = token.Token{}
 		}
-		if saveErr := c.save(ctx, t, &cred); saveErr != nil {
-			return errors.Join(err, saveErr)
-		}
+		kind := ErrGrantRejected
 		if before.interrupted() {
-			return fmt.Errorf("%w (%s): %w", ErrMaybeSpent, before.when(), err)
+			kind = fmt.Errorf("%w (%s)", ErrMaybeSpent, before.when())
 		}
-		return fmt.Errorf("%w: %w", ErrGrantRejected, err)
-	case clientDead(err):
-		c.unspent(ctx, t, cred, "rejected", before, err)
-		return fmt.Errorf("%w: %w", ErrClientRejected, err)
-	case token.Ambiguous(err):
-		c.journal(ctx, t, cred, "unknown", err) // the intent stays: the token may be spent
-		return err
+		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.save(ctx, t, &cred))
 	}
-	c.unspent(ctx, t, cred, "kept", before, err)
+	c.unspent(ctx, t, cred, "rejected", before, err)
+	if !machine && (why.rejected || !unexpired(cred.Token, c.now())) { // while the token is good: some servers refuse only an early refresh
+		cred.Refusal = refusalOf(err)
+		if unexpired(cred.Token, c.now()) {
+			cred.Token.Expiry = c.now()
+		}
+		if err := c.save(ctx, t, &cred); err != nil {
+			c.warn(err.Error())
+		}
+	}
+	switch {
+	case clientDead(err):
+		return fmt.Errorf("%w: %w", ErrClientRejected, err)
+	case !machine:
+		return fmt.Errorf("%w: %w", ErrGrantRejected, err)
+	}
 	return err
 }
 
@@ -216,39 +286,34 @@ func merge(old, fresh token.Token) token.Token {
 	return fresh
 }
 
-// grantDead reports whether the authorization server said that the grant is not valid (RFC 6749 §5.2).
-func grantDead(err error) bool {
-	var e *token.Error
-	return errors.As(err, &e) && (e.Code == "invalid_grant" || refreshTokenInvalid(e))
-}
-
 // clientDead reports whether the authorization server said that it does not know the client or does not let it do this.
 func clientDead(err error) bool {
 	var e *token.Error
-	return errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client")
+	return errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client" && !refreshTokenInvalid(e))
 }
 
-// alive reports whether a token may still be used: its expiry is unknown or ahead.
-func alive(t token.Token, now time.Time) bool {
+// unexpired reports whether a token may still be used: its expiry is unknown or ahead.
+func unexpired(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
 
-// enough reports whether at least min is left of a token, or its lifetime is unknown. Where more seems to be left than the token ever had,
-// the clock went back since, and nobody here knows how much it really is.
-func enough(t token.Token, now time.Time, min time.Duration) bool {
+// hasTTL reports whether at least min is left of a token, or its lifetime is unknown. If more seems to be left than the token ever had, the
+// clock went back since, and nobody here knows how much it really is.
+func hasTTL(t token.Token, now time.Time, min time.Duration) bool {
 	rest := t.Expiry.Sub(now)
 	clockWentBack := t.Lifetime > 0 && rest > t.Lifetime+time.Minute
 	return t.AccessToken != "" && (t.Expiry.IsZero() || rest >= min && !clockWentBack)
 }
 
-// due reports whether a token is to be renewed before it is used: when less than a tenth of its lifetime is left, or a minute where
-// that is less.
-func due(t token.Token, now time.Time) bool {
-	early := time.Minute
+// earlyTTL is how much must be left of a token for it not to be renewed: a minute, or a tenth of the lifetime if that is less.
+func earlyTTL(t token.Token) time.Duration {
 	if t.Lifetime > 0 {
-		early = min(early, t.Lifetime/10)
+		return min(time.Minute, t.Lifetime/10)
 	}
-	return !enough(t, now, early)
+	return time.Minute
 }
+
+// needsRefresh reports whether a token is to be renewed before it is used.
+func needsRefresh(t token.Token, now time.Time) bool { return !hasTTL(t, now, earlyTTL(t)) }
 
 func left(t token.Token, now time.Time) time.Duration { return t.Expiry.Sub(now).Truncate(time.Second) }

@@ -36,7 +36,7 @@ func TestDue(t *testing.T) {
 		{"no token", token.Token{}, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := due(tt.tok, noon); got != tt.want {
+			if got := needsRefresh(tt.tok, noon); got != tt.want {
 				t.Errorf("due = %v, want %v", got, tt.want)
 			}
 		})

@@ -1,5 +1,3 @@
-// This file decides which scopes to ask for (MCP authorization, Scope Selection Strategy and Step-Up Authorization Flow).
-
 package flow
 
 import (
@@ -24,6 +22,15 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 		chosen = union(chosen, []string{offlineAccess})
 	}
 	return chosen
+}
+
+// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. If no scope was ever
+// asked for, none is: the choice stays the server's. Another authorization server has other scopes.
+func keepScopes(chosen []string, old Credential, issuer string) []string {
+	if old.Issuer != issuer || len(old.Scopes) == 0 {
+		return chosen
+	}
+	return union(chosen, old.granted())
 }
 
 const offlineAccess = "offline_access"

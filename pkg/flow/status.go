@@ -1,5 +1,3 @@
-// This file tells the state of a credential from its non-secret part alone: no network, no keychain.
-
 package flow
 
 import (
@@ -7,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mcpauth/pkg/keystore"
@@ -41,12 +40,12 @@ type Status struct {
 	ClientID     string     `json:"client_id"`
 	Registration string     `json:"registration"`
 	TokenType    string     `json:"token_type"`
-	Grant        string     `json:"grant"`
+	Grant        Grant      `json:"grant"`
 	Keystore     string     `json:"keystore"`
 	Generation   uint64     `json:"generation"`
 	ObtainedAt   *time.Time `json:"obtained_at"`
-	Quirks       []string   `json:"quirks"`
-	Strict       bool       `json:"strict"` // renewals and later logins put up with no deviation
+	Deviations   []string   `json:"quirks"`
+	Strict       bool       `json:"strict"` // renewals and later logins tolerate no deviation
 
 	Asked []string `json:"-"` // the scopes that the login asked for
 }
@@ -77,7 +76,7 @@ func StateAt(expiry, now time.Time) State {
 
 // public is the non-secret part of a credential, kept in the index.
 type public struct {
-	Kind         string    `json:"kind,omitempty"` // empty: a credential; "pending": a login that waits for its answer
+	Kind         string    `json:"kind,omitempty"` // empty: a credential; else kindPending or kindSpent
 	Name         string    `json:"name,omitempty"`
 	Resource     string    `json:"resource,omitempty"`
 	Issuer       string    `json:"issuer,omitempty"`
@@ -89,10 +88,21 @@ type public struct {
 	ClientID     string    `json:"client_id,omitempty"`
 	Registration string    `json:"registration,omitempty"`
 	TokenType    string    `json:"token_type,omitempty"`
-	Grant        string    `json:"grant,omitempty"`
+	Grant        Grant     `json:"grant,omitempty"`
 	ObtainedAt   time.Time `json:"obtained_at,omitzero"`
-	Quirks       []string  `json:"quirks,omitempty"`
+	Deviations   []string  `json:"quirks,omitempty"`
 	Strict       bool      `json:"strict,omitempty"`
+}
+
+// public returns what may be read without the keychain.
+func (c Credential) public() public {
+	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
+		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict}
+	if c.hasToken() {
+		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
+		p.Refreshable, p.Asked = c.renewable(), c.Scopes
+	}
+	return p
 }
 
 // Status tells the state of one credential; State is StateNone when there is none. Another error than absence is returned.
@@ -107,37 +117,48 @@ func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	return statusOf(e, c.now())
 }
 
-// Statuses tells the state of every stored credential. Damaged entries are reported in the error; the others are still returned.
+// Statuses tells the state of every stored credential; of a server that has only a pending login it is StateNone. Damaged entries are
+// reported in the error; the others are still returned.
 func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	entries, err := c.Store.List(ctx)
 	all := make([]Status, 0, len(entries))
+	seen := map[keystore.Key]bool{}
 	for _, e := range entries {
 		if kindOf(e) != "" {
 			continue
 		}
+		seen[e.Key] = true
 		s, entryErr := statusOf(e, c.now())
 		err = errors.Join(err, entryErr)
 		if entryErr == nil {
 			all = append(all, s)
 		}
 	}
+	for _, e := range entries {
+		if t := targetOf(e); !seen[t.key()] {
+			seen[t.key()] = true
+			all = append(all, none(t))
+		}
+	}
 	return all, err
 }
 
-// Find returns the stored credentials whose login name or address is the given one.
+// Find returns the stored logins, pending ones included, whose name or address is the given one.
 func (c *Client) Find(ctx context.Context, nameOrURL string) ([]Target, error) {
 	entries, err := c.Store.List(ctx)
 	var found []Target
 	for _, e := range entries {
-		if kindOf(e) == "" && (e.Key.Profile == nameOrURL && nameOrURL != "" || e.Key.Server == nameOrURL) {
-			found = append(found, Target{URL: e.Key.Server, Profile: e.Key.Profile})
+		t := targetOf(e)
+		named := t.Profile == nameOrURL && nameOrURL != "" || t.URL == nameOrURL
+		if named && !slices.ContainsFunc(found, func(f Target) bool { return f.key() == t.key() }) {
+			found = append(found, t)
 		}
 	}
 	return found, err
 }
 
 func none(t Target) Status {
-	return Status{Name: name(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Quirks: []string{}}
+	return Status{Name: name(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Deviations: []string{}}
 }
 
 // statusOf reads an index entry.
@@ -149,7 +170,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	s := Status{
 		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
 		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
-		Keystore: e.Backend, Generation: e.Generation, Quirks: list(p.Quirks), Strict: p.Strict, Asked: p.Asked,
+		Keystore: e.Backend, Generation: e.Generation, Deviations: list(p.Deviations), Strict: p.Strict, Asked: p.Asked,
 	}
 	if !p.HasToken {
 		return s, nil

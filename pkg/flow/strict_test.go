@@ -16,7 +16,8 @@ func TestStrictIsKept(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	for _, strict := range []bool{false, true} {
 		b.set(t, "clear")
-		if _, err := b.c.Login(ctx, b.t, LoginOptions{Strict: strict}); err != nil {
+		b.t.Strict = strict
+		if _, err := b.c.Login(ctx, b.t, LoginOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		b.set(t, "token:status=201,n=1")
@@ -24,20 +25,22 @@ func TestStrictIsKept(t *testing.T) {
 			t.Errorf("strict: %t: an answer 201 to a renewal: %v", strict, err)
 		}
 		s, err := b.c.Status(ctx, b.t)
-		if err != nil || s.State != StateValid || slices.Contains(s.Quirks, "token_status") == strict {
-			t.Errorf("strict: %t: afterwards %v, quirks %q, %v", strict, s.State, s.Quirks, err)
+		if err != nil || s.State != StateValid || slices.Contains(s.Deviations, "token_status") == strict {
+			t.Errorf("strict: %t: afterwards %v, quirks %q, %v", strict, s.State, s.Deviations, err)
 		}
 	}
+	b.t.Strict = false
 	b.set(t, "clear")
 	b.set(t, "challenge=none")
 	var refused *discovery.Error
 	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.As(err, &refused) {
 		t.Errorf("a later login: %v", err)
 	}
-	if _, err := b.c.Login(ctx, b.t, LoginOptions{Resource: b.URL()}); err != nil {
+	b.t.Resource = b.URL()
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); err != nil {
 		t.Error(err)
 	}
-	if b.stored(t).Strict {
+	if b.stored(t).Settings.Strict {
 		t.Error("the login is strict after a concession")
 	}
 }

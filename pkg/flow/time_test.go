@@ -149,7 +149,7 @@ func TestEnough(t *testing.T) {
 		{"lifetime unknown", tok("a", 0, 0), true},
 		{"no token", token.Token{}, false},
 	} {
-		if got := enough(tt.tok, noon, time.Minute); got != tt.want {
+		if got := hasTTL(tt.tok, noon, time.Minute); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}

@@ -26,7 +26,7 @@ func TestTolerancesAreWhole(t *testing.T) {
 	own := []string{"other_auth_method", "google_offline", "no_resource", "resource=", "client_name=", "auth_param="}
 	want := slices.Concat(discovery.Findings(), dcr.Strays(), token.Strays(), own)
 	var got []string
-	for _, row := range Tolerances() {
+	for _, row := range Deviations() {
 		if row.Section == "" || row.Text == "" || row.Seen == "" || strings.HasSuffix(row.Text, ".") {
 			t.Errorf("the row of %s is not whole", row.Code)
 		}
@@ -44,7 +44,7 @@ func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		words  []string
-		change func(*Target, *LoginOptions)
+		change func(*Target)
 	}{
 		{name: "a good server"},
 		{name: "2025-03-26", words: []string{"discovery=2025-03-26"}},
@@ -53,13 +53,13 @@ func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
 		{name: "only methods with a secret", words: []string{"methods=client_secret_post"}},
 		{name: "DPoP", words: []string{"dpop=require"}},
 		{name: "a parent resource", words: []string{"resource_id=ORIGIN"}},
-		{name: "at the user's word", words: []string{"metadata:no-pkce", "resource=optional"}, change: func(t *Target, o *LoginOptions) {
-			t.Scopes, o.AssumePKCES256, o.NoResource, o.ClientName = []string{"notes:write", "notes:read"}, true, true, "x"
+		{name: "at the user's word", words: []string{"metadata:no-pkce", "resource=optional"}, change: func(t *Target) {
+			t.Scopes, t.AssumePKCES256, t.NoResource, t.ClientName = []string{"notes:write", "notes:read"}, true, true, "x"
 		}},
-		{name: "a client registered beforehand", change: func(t *Target, o *LoginOptions) { t.ClientID, t.ClientSecret = "demo-post", "demo-cs-post" },
+		{name: "a client registered beforehand", change: func(t *Target) { t.ClientID, t.ClientSecret = "demo-post", "demo-cs-post" },
 			words: []string{"methods=client_secret_post"}},
-		{name: "a device", change: func(t *Target, o *LoginOptions) { t.Grant = GrantDevice }},
-		{name: "a machine", change: func(t *Target, o *LoginOptions) {
+		{name: "a device", change: func(t *Target) { t.Grant = GrantDevice }},
+		{name: "a machine", change: func(t *Target) {
 			t.Grant, t.ClientID, t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
 		}},
 	} {
@@ -70,7 +70,7 @@ func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
 			}
 			var o LoginOptions
 			if tt.change != nil {
-				tt.change(&b.t, &o)
+				tt.change(&b.t)
 			}
 			d, err := b.c.Discover(ctx, b.t, o)
 			if err != nil {
@@ -82,7 +82,7 @@ func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
 			}
 			cred, plan := b.stored(t), *d.Plan
 			got := Plan{Grant: cred.Grant, Issuer: cred.Issuer, Resource: cred.Resource, Scopes: cred.Scopes, Client: cred.Client.Kind, ClientID: plan.ClientID,
-				AuthMethod: cred.Client.AuthMethod, DPoP: cred.DPoPKey != nil, Quirks: cred.Quirks}
+				AuthMethod: cred.Client.AuthMethod, DPoP: cred.DPoPKey != nil, Deviations: cred.Deviations}
 			if got.Client != dcr.Dynamic {
 				got.ClientID = cred.Client.ID
 			}
@@ -97,7 +97,7 @@ func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
 }
 
 func equalPlans(a, b Plan) bool {
-	return slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Quirks, b.Quirks) && a.Grant == b.Grant && a.Issuer == b.Issuer && a.Resource == b.Resource &&
+	return slices.Equal(a.Scopes, b.Scopes) && slices.Equal(a.Deviations, b.Deviations) && a.Grant == b.Grant && a.Issuer == b.Issuer && a.Resource == b.Resource &&
 		a.Client == b.Client && a.ClientID == b.ClientID && a.AuthMethod == b.AuthMethod && a.DPoP == b.DPoP
 }
 
@@ -105,20 +105,19 @@ func equalPlans(a, b Plan) bool {
 func TestGoogle(t *testing.T) {
 	for _, tt := range []struct {
 		issuer         string
-		o              LoginOptions
+		s              Settings
 		access, prompt string
 		quirks         []string
 	}{
-		{"https://accounts.google.com", LoginOptions{}, "offline", "consent", []string{"google_offline"}},
-		{"https://accounts.google.com/", LoginOptions{}, "offline", "consent", []string{"google_offline"}},
-		{"https://accounts.google.com", LoginOptions{AuthParams: [][2]string{{"prompt", "select_account"}}}, "offline", "select_account", []string{"google_offline", "auth_param=prompt"}},
-		{"https://accounts.google.com", LoginOptions{Strict: true}, "", "", nil},
-		{"https://accounts.google.com.evil.example", LoginOptions{}, "", "", nil},
+		{"https://accounts.google.com", Settings{}, "offline", "consent", []string{"google_offline"}},
+		{"https://accounts.google.com/", Settings{}, "offline", "consent", []string{"google_offline"}},
+		{"https://accounts.google.com", Settings{AuthParams: [][2]string{{"prompt", "select_account"}}}, "offline", "select_account", []string{"google_offline", "auth_param=prompt"}},
+		{"https://accounts.google.com", Settings{Strict: true}, "", "", nil},
+		{"https://accounts.google.com.evil.example", Settings{}, "", "", nil},
 	} {
 		r := &discovery.Result{Server: discovery.ServerMetadata{Issuer: tt.issuer, AuthorizationEndpoint: tt.issuer + "/auth"}}
-		a := &attempt{c: &Client{}, o: tt.o, found: r}
-		a.describe()
-		address, err := a.authorizationURL("http://127.0.0.1:1/callback", pkce.New(), "s")
+		d := draft{t: Target{Settings: tt.s}, found: r}
+		address, err := authorizationURL(d, Credential{}, "http://127.0.0.1:1/callback", pkce.New(), "s")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +128,7 @@ func TestGoogle(t *testing.T) {
 		if q := u.Query(); q.Get("access_type") != tt.access || q.Get("prompt") != tt.prompt {
 			t.Errorf("%s: access_type %q, prompt %q", tt.issuer, q.Get("access_type"), q.Get("prompt"))
 		}
-		wantQuirks(t, a.cred.Quirks, tt.quirks...)
+		wantQuirks(t, newPlan(tt.s, r).Deviations, tt.quirks...)
 	}
 }
 
@@ -137,9 +136,9 @@ func TestGoogle(t *testing.T) {
 func TestQuirksOfALaterLogin(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.set(t, "register:status=200")
-	if _, err := b.c.Login(ctx, b.t, LoginOptions{AuthParams: [][2]string{{"audience", "x"}}}); err != nil {
-		t.Fatal(err)
-	}
+	b.t.AuthParams = [][2]string{{"audience", "x"}}
+	b.login(t)
+	b.t.AuthParams = nil
 	var asked url.Values
 	b.c.Open = func(ctx context.Context, address string) error {
 		if u, err := url.Parse(address); err == nil {
@@ -148,15 +147,16 @@ func TestQuirksOfALaterLogin(t *testing.T) {
 		return b.open(ctx, address)
 	}
 	s := b.login(t)
-	wantQuirks(t, s.Quirks, "auth_param=audience", "registration_status")
+	wantQuirks(t, s.Deviations, "auth_param=audience", "registration_status")
 	if got := asked.Get("audience"); got != "x" {
 		t.Errorf("the second login asks for audience %q, want the first one's", got)
 	}
 	b.counts(t, map[string]int{"registered": 1})
 	b.set(t, "clear")
-	s, err := b.c.Login(ctx, b.t, LoginOptions{Strict: true, NewClient: true})
+	b.t.Strict = true
+	s, err := b.c.Login(ctx, b.t, LoginOptions{NewClient: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantQuirks(t, s.Quirks)
+	wantQuirks(t, s.Deviations)
 }

@@ -1,29 +1,26 @@
-// This file is the one table of tolerances: every way in which a server may stray from a specification and a login goes on all the same.
-// The packages below flow notice them and name them by a code; what was applied is recorded with the credential and shown by status.
-// LoginOptions.Strict switches all of it off: then each is an error that names its section.
-
 package flow
 
 import (
 	"slices"
 	"strings"
 
-	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/token"
 )
 
-// Tolerance is one row.
-type Tolerance struct {
-	Code    string // as status shows it; where it ends in = a value follows
+// Deviation is a way in which a server may deviate from a specification although a login goes on. The packages below flow notice most of
+// them and name them by their code; those that were met are recorded in the credential and shown by status. With Settings.Strict each of
+// them is an error that names its section.
+type Deviation struct {
+	Code    string // as status shows it; a value follows if it ends in =
 	Section string // of the rule that is not kept
-	Text    string // what is put up with
+	Text    string // what is tolerated
 	Seen    string // at whose servers
 }
 
-// Tolerances returns the table.
-func Tolerances() []Tolerance {
-	return []Tolerance{
+// Deviations returns the registry: every deviation that is tolerated.
+func Deviations() []Deviation {
+	return []Deviation{
 		// By rule, on the way to the authorization server (package discovery).
 		{"no_challenge", "RFC 6750 §3", "a 401 without a Bearer challenge", "servers behind proxies"},
 		{"resource_metadata_dead", "RFC 9728 §5.1", "the challenge names resource metadata that is not there; the well-known addresses are tried", "servers behind proxies"},
@@ -37,8 +34,8 @@ func Tolerances() []Tolerance {
 		{"default_endpoints", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery", "no metadata at all: /authorize, /token and /register", "servers of 2025"},
 
 		// By rule, when registering (package dcr).
-		{"registration_status", "RFC 7591 §3.2.1", "a registration that is answered 200 in place of 201", "several"},
-		{"registration_scope", "RFC 7591 §2", "a registration that is refused because of its scope; it is tried without", "Keycloak, Supabase"},
+		{"registration_status", "RFC 7591 §3.2.1", "a registration answered 200 instead of 201", "several"},
+		{"registration_scope", "RFC 7591 §2", "a registration refused because of its scope; it is tried without", "Keycloak, Supabase"},
 		{"registration_redirect_uris", "RFC 7591 §3.2.1", "an answer with other redirect addresses; the one that was sent is used", "LiteLLM"},
 		{"registration_auth_method", "RFC 7591 §3.2.1", "a secret that nobody asked for, without the method to send it by", "servers on the TypeScript SDK"},
 
@@ -65,56 +62,56 @@ func Tolerances() []Tolerance {
 	}
 }
 
-// requestQuirks are servers whose authorization request needs more than the specifications say, by their issuer.
-func requestQuirks() []requestQuirk {
-	return []requestQuirk{
+// requestDeviation is a server whose authorization request needs more than the specifications say.
+type requestDeviation struct {
+	issuer, code string
+	params       [][2]string
+}
+
+func requestDeviations() []requestDeviation {
+	return []requestDeviation{
 		// Google lists no offline_access; it gives a refresh token for these alone, and without the prompt only the first time.
 		{"https://accounts.google.com", "google_offline", [][2]string{{"access_type", "offline"}, {"prompt", "consent"}}},
 	}
 }
 
-type requestQuirk struct {
-	issuer, code string
-	params       [][2]string
-}
-
-// extraParams are the parameters that the table and the user add to the authorization request; the user's own win.
-func extraParams(issuer string, o LoginOptions) (params [][2]string, code string) {
-	for _, q := range requestQuirks() {
-		if !o.Strict && strings.TrimSuffix(issuer, "/") == q.issuer {
-			params, code = q.params, q.code
+// extraParams are the parameters that the registry and the user add to the authorization request; the user's own win.
+func extraParams(issuer string, s Settings) (params [][2]string, code string) {
+	for _, d := range requestDeviations() {
+		if !s.Strict && strings.TrimSuffix(issuer, "/") == d.issuer {
+			params, code = d.params, d.code
 		}
 	}
-	return append(slices.Clone(params), o.AuthParams...), code
+	return append(slices.Clone(params), s.AuthParams...), code
 }
 
-// quirks lists what a login tolerates, as far as it is known before the browser opens.
-func quirks(o LoginOptions, r *discovery.Result) []string {
+// deviations lists what a login tolerates, as far as it is known before the browser opens.
+func deviations(s Settings, r *discovery.Result) []string {
 	var all []string
 	for _, f := range r.Findings {
 		all = append(all, f.Code)
 	}
-	if _, code := extraParams(r.Server.Issuer, o); code != "" {
+	if _, code := extraParams(r.Server.Issuer, s); code != "" {
 		all = append(all, code)
 	}
-	if o.NoResource {
+	if s.NoResource {
 		all = append(all, "no_resource")
 	}
-	if o.Resource != "" && !o.NoResource {
-		all = append(all, "resource="+o.Resource)
+	if s.Resource != "" && !s.NoResource {
+		all = append(all, "resource="+s.Resource)
 	}
-	if o.ClientName != "" {
-		all = append(all, "client_name="+o.ClientName)
+	if s.ClientName != "" {
+		all = append(all, "client_name="+s.ClientName)
 	}
-	for _, p := range o.AuthParams {
+	for _, p := range s.AuthParams {
 		all = append(all, "auth_param="+p[0]) // the value may be private
 	}
 	return union(all)
 }
 
-// ofRegistration returns the quirks of a registration that is used again.
-func ofRegistration(quirks []string) []string {
-	return slices.DeleteFunc(slices.Clone(quirks), func(q string) bool { return !slices.Contains(dcr.Strays(), q) })
+// ofRegistration returns the deviations that were met when a client registered.
+func ofRegistration(codes []string) []string {
+	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !strings.HasPrefix(code, "registration_") })
 }
 
 // refreshTokenInvalid recognises Atlassian's way to say invalid_grant: unauthorized_client with "refresh_token is invalid".

@@ -1,0 +1,65 @@
+package flow
+
+import (
+	"errors"
+	"testing"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/dcr"
+)
+
+// Seen at oidc-provider: a step-up of a machine's login opened a browser and registered a client.
+func TestStepUpKeepsGrantAndClient(t *testing.T) {
+	for _, grant := range []Grant{GrantClientCredentials, GrantCode} {
+		t.Run(string(grant), func(t *testing.T) {
+			b := newBench(t, demo.Options{})
+			bare := b.t
+			b.t.Grant, b.t.ClientID, b.t.ClientSecret, b.t.Scopes = grant, "demo-basic", "demo-cs-basic", []string{"notes:read"}
+			b.login(t)
+			opened := b.opened.Load()
+			if err := b.tool(t, b.c.Handler(bare, HandlerOptions{}), "secret_note"); err != nil {
+				t.Fatal(err)
+			}
+			cred := b.stored(t)
+			if cred.Grant != grant || cred.Client.ID != "demo-basic" || cred.Client.Kind != dcr.Preregistered {
+				t.Errorf("stepped up as %s by %q", cred.Client, cred.Grant)
+			}
+			if grant == GrantClientCredentials && b.opened.Load() != opened {
+				t.Error("a browser was opened")
+			}
+			b.counts(t, map[string]int{"registered": 0})
+		})
+	}
+}
+
+// Seen at oidc-provider: a login that follows one with DPoP got an unbound token.
+func TestLaterLoginKeepsTheBinding(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "offer"}})
+	bare := b.t
+	b.t.DPoP = "always"
+	b.login(t)
+	for _, want := range []struct {
+		choice    DPoP
+		tokenType string
+	}{{"", "DPoP"}, {"never", "Bearer"}, {"", "Bearer"}} {
+		b.t = bare
+		b.t.DPoP = want.choice
+		b.login(t)
+		if got := b.stored(t).Token.TokenType; got != want.tokenType {
+			t.Errorf("dpop %q: a token of type %q, want %q", want.choice, got, want.tokenType)
+		}
+	}
+}
+
+// Seen at the TypeScript SDK's router: --dpop always was refused only after a person had consented and a client was registered.
+func TestDPoPIsRefusedBeforeTheBrowser(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.DPoP = "always"
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrUnsupported) {
+		t.Fatalf("got %v, want ErrUnsupported", err)
+	}
+	if n := b.opened.Load(); n != 0 {
+		t.Errorf("the browser was opened %d times", n)
+	}
+	b.counts(t, map[string]int{"registered": 0})
+}

@@ -1,0 +1,213 @@
+package flow
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/dcr"
+)
+
+// Secret is text that package fmt does not print.
+type Secret = httpx.Secret
+
+// Settings are all that a user chooses for one server, on the command line or in a configuration file. A login stores them whole in the
+// credential, so that a later login or a step-up in the middle of a call is made as the first login was. The zero value leaves every choice
+// to the server.
+type Settings struct {
+	Grant             Grant    `json:"grant,omitempty"`     // empty: GrantCode
+	ClientID          string   `json:"client_id,omitempty"` // pre-registered client; empty: metadata document or registration
+	ClientSecret      Secret   `json:"client_secret,omitempty"`
+	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // address of our client ID metadata document
+	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read anew for every token
+	Issuer            string   `json:"issuer,omitempty"`              // pick or pin the authorization server; empty: the first that works
+	Scopes            []string `json:"scopes,omitempty"`              // empty: what the server asks for
+	CallbackHost      string   `json:"callback_host,omitempty"`       // empty: 127.0.0.1; or localhost
+	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, else a free one
+	AssertionFile     string   `json:"assertion_file,omitempty"`      // GrantJWTBearer: the assertion; read anew for every token
+	IDP               IDP      `json:"idp,omitzero"`                  // GrantEnterprise
+	DPoP              DPoP     `json:"dpop,omitempty"`                // empty: DPoPAuto
+
+	// For servers that deviate from the specifications.
+	Resource       string      `json:"resource,omitempty"`         // another value for the resource parameter; empty: that of the metadata
+	NoResource     bool        `json:"no_resource,omitempty"`      // leave the resource parameter out
+	AssumePKCES256 bool        `json:"assume_pkce_s256,omitempty"` // the metadata does not promise S256
+	ClientName     string      `json:"client_name,omitempty"`      // to register with; empty: "mcpauth"
+	AuthParams     [][2]string `json:"auth_params,omitempty"`      // added to the authorization request
+	Strict         bool        `json:"strict,omitempty"`           // tolerate no deviation: each of Deviations is an error
+}
+
+// Grant is a way to obtain tokens.
+type Grant string
+
+// The grants that Login knows.
+const (
+	GrantCode              Grant = "authorization_code"
+	GrantClientCredentials Grant = "client_credentials"
+	GrantDevice            Grant = "device_code"
+	GrantJWTBearer         Grant = "jwt_bearer"
+	GrantEnterprise        Grant = "enterprise"
+)
+
+// Grants lists them.
+func Grants() []Grant {
+	return []Grant{GrantCode, GrantClientCredentials, GrantDevice, GrantJWTBearer, GrantEnterprise}
+}
+
+// nonInteractive reports whether the grant needs nobody at a browser, so that a token can be had again at any time.
+func (g Grant) nonInteractive() bool {
+	return g == GrantClientCredentials || g == GrantJWTBearer || g == GrantEnterprise
+}
+
+// DPoP says when tokens are bound to a key (RFC 9449).
+type DPoP string
+
+// The choices for Settings.DPoP.
+const (
+	DPoPAuto   DPoP = "auto" // if the resource requires it and the authorization server offers it
+	DPoPAlways DPoP = "always"
+	DPoPNever  DPoP = "never"
+)
+
+// IDP is the enterprise's identity provider.
+type IDP struct {
+	TokenEndpoint string `json:"token_endpoint,omitempty"` // where the ID token is exchanged (RFC 8693)
+	ClientID      string `json:"client_id,omitempty"`      // the client at the identity provider
+	ClientSecret  Secret `json:"client_secret,omitempty"`  // its secret; empty: a public client
+	IDTokenFile   string `json:"id_token_file,omitempty"`  // read anew for every token
+}
+
+// grant is the grant that the settings mean.
+func (s Settings) grant() Grant { return cmp.Or(s.Grant, GrantCode) }
+
+// namesClient reports whether the settings say which client to be.
+func (s Settings) namesClient() bool {
+	return s.ClientID != "" || s.ClientSecret != "" || s.ClientMetadataURL != "" || s.ClientKeyFile != ""
+}
+
+// concedes reports whether the settings allow a deviation that Strict forbids.
+func (s Settings) concedes() bool { return s.AssumePKCES256 || s.NoResource || s.Resource != "" }
+
+// Overlay returns the settings of a later login: what is given now, and for the rest what is stored. A client is taken over whole or not at
+// all, and only for the same grant. CallbackPort is not taken over: the stored registration has its port, which may be in use by now.
+func (stored Settings) Overlay(given Settings) Settings {
+	s := given
+	s.Grant = cmp.Or(given.Grant, stored.Grant)
+	if s.grant() == stored.grant() {
+		if !given.namesClient() {
+			s.ClientID, s.ClientSecret = stored.ClientID, stored.ClientSecret
+			s.ClientMetadataURL, s.ClientKeyFile = stored.ClientMetadataURL, stored.ClientKeyFile
+		}
+		s.AssertionFile = cmp.Or(given.AssertionFile, stored.AssertionFile)
+		s.IDP = cmp.Or(given.IDP, stored.IDP)
+	}
+	s.Issuer = cmp.Or(given.Issuer, stored.Issuer)
+	s.CallbackHost = cmp.Or(given.CallbackHost, stored.CallbackHost)
+	s.DPoP = cmp.Or(given.DPoP, stored.DPoP)
+	if len(given.Scopes) == 0 {
+		s.Scopes = stored.Scopes
+	}
+	s.Strict = given.Strict || stored.Strict && !given.concedes()
+	if s.Strict {
+		return s // what was allowed before is not allowed any more
+	}
+	if !given.NoResource && given.Resource == "" {
+		s.NoResource, s.Resource = stored.NoResource, stored.Resource
+	}
+	s.AssumePKCES256 = given.AssumePKCES256 || stored.AssumePKCES256
+	s.ClientName = cmp.Or(given.ClientName, stored.ClientName)
+	if given.AuthParams == nil {
+		s.AuthParams = stored.AuthParams
+	}
+	return s
+}
+
+// equal reports whether a login by either would be the same.
+func (s Settings) equal(other Settings) bool {
+	s.Grant, other.Grant = s.grant(), other.grant()
+	return reflect.DeepEqual(s, other)
+}
+
+// check refuses settings that cannot work together, and files that are not what they are named for, before anything is sent.
+func (s Settings) check() error {
+	grant := s.grant()
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{ErrOptions}, args...)...)
+	}
+	switch {
+	case !slices.Contains(Grants(), grant):
+		return refuse("unknown grant %q", grant)
+	case !slices.Contains([]DPoP{"", DPoPAuto, DPoPAlways, DPoPNever}, s.DPoP):
+		return refuse("dpop is auto, always or never, not %q", s.DPoP)
+	case s.ClientSecret != "" && s.ClientID == "":
+		return refuse("a client secret needs the client id it belongs to")
+	case s.ClientSecret != "" && s.ClientKeyFile != "":
+		return refuse("a client authenticates by a secret or by a key, not both")
+	case s.ClientKeyFile != "" && s.ClientID == "" && s.ClientMetadataURL == "":
+		return refuse("a client key needs the client id it belongs to")
+	case grant == GrantClientCredentials && (s.ClientID == "" || s.ClientSecret == "" && s.ClientKeyFile == ""):
+		return refuse("client_credentials needs a client id and a secret or a key")
+	case grant == GrantJWTBearer && s.AssertionFile == "":
+		return refuse("jwt_bearer needs an assertion file")
+	case grant == GrantEnterprise && (s.IDP.TokenEndpoint == "" || s.IDP.ClientID == "" || s.IDP.IDTokenFile == "" || s.ClientID == ""):
+		return refuse("enterprise needs the identity provider's token endpoint, its client id, an ID token file and the client id here")
+	}
+	if i := slices.IndexFunc(s.AuthParams, func(p [2]string) bool { return reserved(p[0]) }); i >= 0 {
+		return refuse("--auth-param %s is reserved", s.AuthParams[i][0])
+	}
+	if s.ClientKeyFile != "" {
+		if _, err := loadKey(s.ClientKeyFile); err != nil {
+			return err
+		}
+	}
+	if grant == GrantJWTBearer {
+		_, err := readAssertion(s.AssertionFile)
+		return err
+	}
+	return nil
+}
+
+// legacySettings are the fields in which versions before "settings" kept the user's choices.
+type legacySettings struct {
+	Grant      Grant       `json:"grant"`
+	KeyFile    string      `json:"client_key_file"`
+	Assertion  string      `json:"assertion_file"`
+	IDP        IDP         `json:"idp"`
+	AuthParams [][2]string `json:"auth_params"`
+	IssuerPin  string      `json:"issuer_pin"`
+	Strict     bool        `json:"strict"`
+}
+
+// settings returns what the fields say together with the rest of such a record.
+func (l legacySettings) settings(c Credential) Settings {
+	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
+	switch c.Client.Kind {
+	case dcr.Preregistered:
+		s.ClientID, s.ClientSecret, s.ClientKeyFile = c.Client.ID, Secret(c.Client.Secret), l.KeyFile
+	case dcr.MetadataDocument:
+		s.ClientMetadataURL, s.ClientKeyFile = c.Client.ID, l.KeyFile
+	}
+	if u, err := url.Parse(c.Client.RedirectURI); err == nil {
+		s.CallbackHost = u.Hostname()
+	}
+	if c.DPoPKey != nil {
+		s.DPoP = DPoPAlways
+	}
+	for _, code := range c.Deviations {
+		switch name, value, _ := strings.Cut(code, "="); name {
+		case "no_resource":
+			s.NoResource = true
+		case "resource":
+			s.Resource = value
+		case "client_name":
+			s.ClientName = value
+		case "assume_pkce_s256":
+			s.AssumePKCES256 = true
+		}
+	}
+	return s
+}

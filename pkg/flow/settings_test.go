@@ -1,0 +1,147 @@
+package flow
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/keystore"
+)
+
+func TestOverlay(t *testing.T) {
+	machine := Settings{Grant: GrantClientCredentials, ClientID: "m", ClientKeyFile: "/key"}
+	person := Settings{ClientID: "p", ClientSecret: "s"}
+	lenient := Settings{AssumePKCES256: true, Resource: "https://r"}
+	audience := Settings{AuthParams: [][2]string{{"audience", "x"}}}
+	for _, tt := range []struct {
+		name                string
+		stored, given, want Settings
+	}{
+		{name: "nothing stored", given: Settings{Scopes: []string{"a"}}, want: Settings{Scopes: []string{"a"}}},
+		{name: "machine", stored: machine, want: machine},
+		{name: "another grant is another client", stored: machine, given: Settings{Grant: GrantCode}, want: Settings{Grant: GrantCode}},
+		{name: "the user's own client", stored: person, given: Settings{ClientID: "q"}, want: Settings{ClientID: "q"}},
+		{name: "a secret alone is no client", stored: person, given: Settings{ClientSecret: "q"}, want: Settings{ClientSecret: "q"}},
+		{name: "document", stored: Settings{ClientMetadataURL: "https://c/d"}, want: Settings{ClientMetadataURL: "https://c/d"}},
+		{name: "assertion", stored: Settings{Grant: GrantJWTBearer, AssertionFile: "/a"}, want: Settings{Grant: GrantJWTBearer, AssertionFile: "/a"}},
+		{name: "identity provider", stored: Settings{Grant: GrantEnterprise, IDP: IDP{ClientID: "i"}}, want: Settings{Grant: GrantEnterprise, IDP: IDP{ClientID: "i"}}},
+		{name: "called back at localhost", stored: Settings{CallbackHost: "localhost"}, want: Settings{CallbackHost: "localhost"}},
+		{name: "called back elsewhere", stored: Settings{CallbackHost: "localhost"}, given: Settings{CallbackHost: "127.0.0.1"}, want: Settings{CallbackHost: "127.0.0.1"}},
+		{name: "the port is the registration's", stored: Settings{CallbackPort: 7}, want: Settings{}},
+		{name: "bound", stored: Settings{DPoP: DPoPAlways}, want: Settings{DPoP: DPoPAlways}},
+		{name: "bound no more", stored: Settings{DPoP: DPoPAlways}, given: Settings{DPoP: DPoPNever}, want: Settings{DPoP: DPoPNever}},
+		{name: "deviations", stored: lenient, want: lenient},
+		{name: "a resource after all", stored: Settings{NoResource: true}, given: Settings{Resource: "https://q"}, want: Settings{Resource: "https://q"}},
+		{name: "parameters", stored: audience, want: audience},
+		{name: "other parameters", stored: audience, given: Settings{AuthParams: [][2]string{{"a", "b"}}}, want: Settings{AuthParams: [][2]string{{"a", "b"}}}},
+		{name: "the authorization server", stored: Settings{Issuer: "https://as"}, want: Settings{Issuer: "https://as"}},
+		{name: "another authorization server", stored: Settings{Issuer: "https://as"}, given: Settings{Issuer: "https://bs"}, want: Settings{Issuer: "https://bs"}},
+		{name: "scopes", stored: Settings{Scopes: []string{"a"}}, want: Settings{Scopes: []string{"a"}}},
+		{name: "strict", stored: Settings{Strict: true}, want: Settings{Strict: true}},
+		{name: "strict no more", stored: Settings{Strict: true}, given: Settings{NoResource: true}, want: Settings{NoResource: true}},
+		{name: "strict from now on", stored: lenient, given: Settings{Strict: true}, want: Settings{Strict: true}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.stored.Overlay(tt.given); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestComplete(t *testing.T) {
+	tok := "t"
+	person := Credential{Settings: Settings{ClientID: "p", ClientSecret: "s", Issuer: "https://as"}}
+	for _, tt := range []struct {
+		name string
+		o    LoginOptions
+		why  cause
+		cred Credential
+		want Settings
+	}{
+		{"--new-client", LoginOptions{NewClient: true}, cause{}, person, Settings{Issuer: "https://as"}},
+		{"a call whose client was refused", LoginOptions{NewClient: true}, cause{rejected: &tok}, person, person.Settings},
+		{"whichever authorization server it is now", LoginOptions{AcceptNewIssuer: true}, cause{}, person, Settings{ClientID: "p", ClientSecret: "s"}},
+		{"a bound token stays bound", LoginOptions{}, cause{}, Credential{DPoPKey: json.RawMessage(`{}`)}, Settings{DPoP: DPoPAlways}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.o.complete(tt.cred, Settings{}, tt.why); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
+			}
+		})
+	}
+}
+
+// Records of the version at commit a2beb3f are read, and mean what they meant there.
+func TestOldRecords(t *testing.T) {
+	const server = "http://127.0.0.1:45533"
+	want := map[string]Settings{
+		"code":          {Grant: GrantCode, CallbackHost: "127.0.0.1"},
+		"dpop":          {Grant: GrantCode, CallbackHost: "127.0.0.1", DPoP: DPoPAlways},
+		"quirks":        {Grant: GrantCode, CallbackHost: "127.0.0.1", Issuer: server, Resource: server + "/mcp", ClientName: "Golden", AuthParams: [][2]string{{"audience", "x"}}},
+		"strict":        {Grant: GrantCode, CallbackHost: "127.0.0.1", Strict: true},
+		"scopes":        {Grant: GrantCode, CallbackHost: "localhost"},
+		"device":        {Grant: GrantDevice},
+		"jwt":           {Grant: GrantJWTBearer, ClientID: "demo-public", AssertionFile: "/home/user/assertion"},
+		"cc":            {Grant: GrantClientCredentials, ClientID: "keyclient", ClientKeyFile: "/home/user/key.pem"},
+		"preregistered": {Grant: GrantCode, CallbackHost: "127.0.0.1", ClientID: "demo-post", ClientSecret: "demo-cs-post", NoResource: true},
+		"enterprise": {Grant: GrantEnterprise, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", IDP: IDP{TokenEndpoint: server + "/idp/token",
+			ClientID: "demo-idp-client", ClientSecret: "demo-cs-idp", IDTokenFile: "/home/user/idtoken"}},
+		"kept": {CallbackHost: "127.0.0.1"},
+	}
+	for name, settings := range want {
+		t.Run(name, func(t *testing.T) {
+			cred := oldRecord(t, name)
+			if !reflect.DeepEqual(cred.Settings, settings) {
+				t.Errorf("settings:\ngot  %+v\nwant %+v", cred.Settings, settings)
+			}
+			if cred.hasToken() != (name != "kept") || cred.Client.ID == "" || name != "kept" && !cred.renewable() {
+				t.Error("tokens or client are lost")
+			}
+			r, err := cred.record()
+			if err != nil {
+				t.Fatal(err)
+			}
+			again, err := decode(r)
+			again.unknown, cred.unknown = nil, nil
+			if cred.Version = credentialVersion; err != nil || !reflect.DeepEqual(again, cred) {
+				t.Errorf("written and read again it is another credential: %v", err)
+			}
+			for _, gone := range []string{"issuer_pin", "assertion_file\":\"/home/user/assertion\",\"client\"", `"auth_params":[["audience","x"]],"client"`} {
+				if strings.Contains(string(r.Secret), gone) {
+					t.Errorf("%s is still written at its old place", gone)
+				}
+			}
+		})
+	}
+	t.Run("pending login", func(t *testing.T) {
+		data, err := os.ReadFile("testdata/records/pending-login.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var p pending
+		if err := json.Unmarshal(data, &p); err != nil {
+			t.Fatal(err)
+		}
+		if p.Verifier == "" || p.State == "" || p.RedirectURI == "" || p.Began.IsZero() || p.Credential.Client.Kind != dcr.Dynamic || p.Credential.Endpoints.Token == "" {
+			t.Error("part of the pending login is lost")
+		}
+	})
+}
+
+func oldRecord(t *testing.T, name string) Credential {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "records", name+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cred, err := decode(keystore.Record{Generation: 3, Secret: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cred
+}
