@@ -45,7 +45,7 @@ func arrows() map[string]string {
 // fileArrows says in which files of cmd/mcpauth some imports may stand.
 func fileArrows() map[string]string {
 	return map[string]string{
-		"mcpauth/pkg/discovery":              "exit.go",
+		"mcpauth/pkg/discovery":              "exit.go hint.go discovertree.go", // hint.go has the advice of exit.go's table
 		"mcpauth/pkg/dcr":                    "exit.go",
 		"mcpauth/pkg/token":                  "exit.go",
 		"mcpauth/pkg/callback":               "exit.go client.go elicit.go",

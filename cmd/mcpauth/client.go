@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -52,8 +53,20 @@ func (p *program) http() (*http.Client, error) {
 	if err != nil {
 		return nil, &configError{message: "--cacert: " + err.Error()}
 	}
+	hc.Transport = noticed{hc.Transport, &p.sent}
 	p.httpClient = hc
 	return hc, nil
+}
+
+// noticed takes note that a request was sent.
+type noticed struct {
+	http.RoundTripper
+	sent *atomic.Bool
+}
+
+func (n noticed) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.sent.Store(true)
+	return n.RoundTripper.RoundTrip(r)
 }
 
 // store opens the credential store where the environment says; nothing slow happens before it is needed.

@@ -1,14 +1,16 @@
-// This file writes what discover found as a tree: the requests by stage, the checks, and what login would do. Every word of a server is made
-// harmless first.
-
 package main
 
 import (
 	"fmt"
 	"strings"
+	"time"
 
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 )
+
+// The tree that discover prints: the connection, the requests by stage, the checks, and what login would do. Every word of a server is made
+// harmless first.
 
 // marks are the signs and colours that the words at the beginning of a line have on a terminal.
 func marks(word string) (sign, colour string) {
@@ -33,6 +35,10 @@ type branch struct {
 func tree(d flow.Discovery, colour bool) string {
 	b := &branch{colour: colour}
 	b.WriteString(harmless(d.URL) + "\n")
+	if d.Connection != nil {
+		b.heading("connection")
+		b.connection(*d.Connection, strings.HasPrefix(d.URL, "https:"))
+	}
 	stage := ""
 	for _, a := range d.Attempts {
 		if a.Stage != stage {
@@ -61,6 +67,37 @@ func tree(d flow.Discovery, colour bool) string {
 		b.plan(d)
 	}
 	return b.String()
+}
+
+// connection says how far the first request got.
+func (b *branch) connection(c discovery.Connection, secure bool) {
+	if c.Proxy != "" {
+		b.line("", "by the proxy "+c.Proxy+" (HTTPS_PROXY, NO_PROXY)")
+	}
+	switch {
+	case c.Name != "" && len(c.Addresses) == 0:
+		b.line("failed", "the name "+c.Name+" has no address")
+		return
+	case c.Name != "":
+		b.line("ok", c.Name+" has the addresses "+strings.Join(c.Addresses, ", "))
+	}
+	if c.Remote == "" {
+		b.line("failed", "no connection")
+		return
+	}
+	b.line("ok", "connected to "+c.Remote)
+	switch t := c.TLS; {
+	case !secure:
+	case t == nil:
+		b.line("failed", "TLS: no certificate came")
+	default:
+		words := fmt.Sprintf("certificate for %s, issued by %s, valid until %s", orElse(strings.Join(t.Names, ", "), t.Subject), t.Issuer, t.NotAfter.Format(time.DateOnly))
+		if t.Version == "" {
+			b.line("failed", "TLS: "+words+"; no certificate authority that is trusted here vouches for it")
+			return
+		}
+		b.line("ok", t.Version+", "+words+"; vouched for by "+t.Root)
+	}
 }
 
 func (b *branch) heading(text string) {
@@ -117,7 +154,7 @@ func clientWords(d flow.Discovery) string {
 	case p.Client == "" && p.Grant == flow.GrantJWTBearer:
 		return "none: the assertion is enough"
 	case p.Client == "":
-		return "none to be"
+		return "none available"
 	case p.ClientID == "":
 		return fmt.Sprintf("registers itself at %s, authentication %s; a later login uses the same registration", d.Server.RegistrationEndpoint, p.AuthMethod)
 	}

@@ -1,5 +1,3 @@
-// This file has the errors that begin in the command itself.
-
 package main
 
 import "fmt"
@@ -21,19 +19,28 @@ type toolError struct{ tool string }
 
 func (e *toolError) Error() string { return "the tool " + quote(e.tool) + " reported an error" }
 
-// batchError says that calls of a batch failed, each of which has said why on stdout.
+// batchError says that calls of a batch failed. Each has its reason on stdout.
 type batchError struct{ failed, calls int }
 
 func (e *batchError) Error() string {
 	return fmt.Sprintf("%d of %d calls failed", e.failed, e.calls)
 }
 
+// outputError says that the result could not be written.
+type outputError struct {
+	where string
+	err   error
+}
+
+func (e *outputError) Error() string { return e.where + ": " + e.err.Error() }
+func (e *outputError) Unwrap() error { return e.err }
+
 // protocolError is an answer that cannot be printed as asked.
 type protocolError struct{ message string }
 
 func (e *protocolError) Error() string { return e.message }
 
-// printedError is an error that the user has been told already; what is left of it is the exit code.
+// printedError is an error that was printed already; only its exit code is still needed.
 type printedError struct {
 	code int
 	err  error
@@ -42,7 +49,7 @@ type printedError struct {
 func (e *printedError) Error() string { return e.err.Error() }
 func (e *printedError) Unwrap() error { return e.err }
 
-// unworkableError says why a login could not work, where none was tried.
+// unworkableError says why a login could not work. None was tried.
 type unworkableError struct{ err error }
 
 func (e *unworkableError) Error() string { return e.err.Error() }

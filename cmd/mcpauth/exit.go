@@ -1,6 +1,3 @@
-// This file is the table: what every error means for a script (exit code, error.code) and for a person (what to type next). It is the
-// only place with exit numbers, and the only one that gives advice; exit_test.go fails when an exported error is missing here.
-
 package main
 
 import (
@@ -9,14 +6,15 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"net"
 	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"mcpauth/internal/config"
 	"mcpauth/internal/httpx"
@@ -42,103 +40,106 @@ const (
 	exitInterrupted = 130
 )
 
-// rule is one row: the first that matches decides.
+// rule is one row of the table: the first that matches decides.
 type rule struct {
 	match func(error) bool
 	exit  int
 	code  string
-	hint  func(advice) string // nil: nothing to advise
+	hint  func(advice) string // nil: the message itself says what to do
 }
 
-// advice is what a hint may be made of.
-type advice struct {
-	server string // the SERVER as the user typed it, quoted for a shell
-	static bool   // MCPAUTH_ACCESS_TOKEN is in use
-	err    error
-}
-
+// table says what every error means to a script (exit code, error.code) and what a person can type next. It is the only place with exit
+// numbers; exit_test.go fails if an exported error is missing.
 func table() []rule {
 	return []rule{
-		// What the user typed. First, because a usage error may carry the reason of another package.
+		// The result was not delivered. First, because a file's error is inside.
+		{as[*outputError], exitInternal, "output", text("check that stdout and the folder of --save-dir can be written, and that the disk is not full")},
+
+		// What the user typed. Nothing was sent.
 		{as[*usageError], exitUsage, "usage", usageHint},
 		{as[*configError], exitUsage, "config", usageHint},
-		{as[*config.Error], exitUsage, "config", nil},
+		{as[*config.Error], exitUsage, "config", text("correct the file, or use another one: --config FILE")},
 		{is(config.ErrUnknown), exitUsage, "usage", nil},
-		{is(flow.ErrOptions), exitUsage, "usage", say("mcpauth login --help")},
+		{is(flow.ErrOptions), exitUsage, "usage", text("mcpauth login --help")},
 		{is(callback.ErrBareCode), exitUsage, "usage", nil},
-		{as[*mcpclient.ArgumentError], exitUsage, "usage", argumentHint},
 		{as[*mcpclient.LineError], exitUsage, "usage", nil},
 
-		// What the tool said.
+		// What the tool or the server said. Arguments are compared with the tool list that the server just sent.
+		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", argumentHint},
 		{as[*toolError], exitTool, "tool_error", nil},
 		{as[*mcpclient.RPCError], exitTool, "rpc_error", nil},
 		{as[*batchError], exitTool, "tool_error", nil},
 
 		// What was refused for security.
-		{is(discovery.ErrPKCE), exitSecurity, "security", say("if you trust this server all the same: mcpauth login SERVER --assume-pkce-s256")},
-		{is(discovery.ErrNotNamed), exitSecurity, "security", say("mcpauth discover SERVER shows which one there is; if you know that it changed: mcpauth login SERVER --accept-new-issuer")},
-		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer, callback.ErrState, token.ErrDowngrade), exitSecurity, "security", nil},
-		{is(flow.ErrIssuerChanged), exitSecurity, "security", say("if you know that the server moved: mcpauth login SERVER --accept-new-issuer")},
-		{is(flow.ErrAudience), exitSecurity, "security", nil},
-		{as[*httpx.AddressError], exitSecurity, "security", nil},
+		{is(discovery.ErrPKCE), exitSecurity, "security", login("if you trust this server all the same: ", "--assume-pkce-s256")},
+		{is(discovery.ErrNotNamed), exitSecurity, "security", namedHint},
+		{is(callback.ErrState), exitSecurity, "security", login("begin again: ", "--print-url")},
+		{is(flow.ErrIssuerChanged), exitSecurity, "security", login("if you know that the server moved: ", "--accept-new-issuer")},
+		{is(flow.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
+		{is(token.ErrDowngrade), exitSecurity, "security", login("if tokens that are not bound to a key are acceptable to you: ", "--dpop", "never")},
+		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
+		{as[*httpx.AddressError], exitSecurity, "security", operator},
 
 		// What discover found out: a login that could not be authorized is a failed discovery there, with the same advice.
 		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", innerHint},
 
 		// The credential store.
 		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
-		{is(keystore.ErrDenied), exitKeystore, "keystore", say("allow mcpauth to use the keychain, or keep credentials in files: --keystore file")},
-		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", say("where no keychain can be had, keep credentials in files: --keystore file")},
-		{is(keystore.ErrElsewhere), exitKeystore, "keystore", say("use the store that has the login: --keystore auto; or log out of it there: mcpauth logout SERVER --keystore auto")},
-		{is(keystore.ErrBusy), exitKeystore, "keystore", say("another mcpauth is at work on this login: try again when it is done")},
-		{is(keystore.ErrNewer), exitKeystore, "keystore", say("a newer mcpauth wrote it: use that one")},
-		{is(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", say("begin anew: mcpauth logout SERVER && mcpauth login SERVER")},
-		{is(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", say("the folders are chosen by MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR")},
+		{is(keystore.ErrDenied), exitKeystore, "keystore", login("allow mcpauth to use the keychain, or keep credentials in files: ", "--keystore", "file")},
+		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", login("if there is no keychain to use, keep credentials in files: ", "--keystore", "file")},
+		{is(keystore.ErrElsewhere), exitKeystore, "keystore", elsewhereHint},
+		{is(keystore.ErrBusy), exitKeystore, "keystore", text("another mcpauth works on this login: try again when it is done")},
+		{is(keystore.ErrNewer), exitKeystore, "keystore", text("a newer mcpauth wrote it: use that one")},
+		{is(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", anewHint},
+		{is(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", text("the folders are chosen by MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR")},
 
 		// Authorization.
 		{as[*flow.ScopeError], exitAuth, "insufficient_scope", scopeHint},
-		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", say("mcpauth discover SERVER shows what is wrong; if nothing is, ask those who run the server")},
-		{is(flow.ErrForbidden), exitAuth, "access_denied", say("this account may not do it; another one: mcpauth login SERVER --name OTHER")},
-		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", say("mcpauth login SERVER")},
-		{is(flow.ErrClientRejected), exitAuth, "auth_failed", say("register again: mcpauth login SERVER --new-client; a client of your own: check --client-id and its secret")},
-		{is(flow.ErrNoAnswer), exitAuth, "auth_failed", say("mcpauth login SERVER --timeout 10m; after an error page in the browser: mcpauth login SERVER --new-client")},
+		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", operator},
+		{is(flow.ErrForbidden), exitAuth, "access_denied", login("this account is not allowed to; log in with another one: ", "--name", "OTHER")},
+		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", login("")},
+		{is(flow.ErrClientRejected), exitAuth, "auth_failed", rejectedClientHint},
+		{is(flow.ErrNoAnswer), exitAuth, "auth_failed", noAnswerHint},
 		{is(callback.ErrNoBrowser), exitAuth, "login_required", loginHint},
-		{is(flow.ErrNoPending), exitAuth, "login_required", say("mcpauth login SERVER --print-url")},
-		{is(flow.ErrUnsupported), exitAuth, "auth_failed", nil},
-		{is(flow.ErrBoundToken), exitAuth, "auth_failed", say("mcpauth call SERVER … uses it; a bearer token instead: mcpauth login SERVER --dpop never")},
-		{is(dcr.ErrStray), exitNetwork, "protocol", nil},
+		{is(flow.ErrNoPending), exitAuth, "login_required", login("", "--print-url")},
+		{is(flow.ErrUnsupported), exitAuth, "auth_failed", unsupportedHint},
+		{is(flow.ErrBoundToken), exitAuth, "auth_failed", boundHint},
+		{is(callback.ErrPortInUse), exitAuth, "auth_failed", portHint},
+		{is(dcr.ErrStray), exitNetwork, "protocol", strictHint},
 		{is(dcr.ErrNoClient), exitAuth, "auth_failed", clientHint},
-		{both(as[*dcr.Error], serverFailed), exitNetwork, "server", nil},
+		{both(as[*dcr.Error], serverFailed), exitNetwork, "server", laterHint},
 		{both(as[*dcr.Error], status(403)), exitAuth, "auth_failed", allowedHint},
 		{as[*dcr.Error], exitAuth, "auth_failed", clientHint},
-		{both(as[*callback.AuthorizationError], oauthCode("access_denied")), exitAuth, "access_denied", say("mcpauth login SERVER")},
-		{both(as[*callback.AuthorizationError], oauthCode("server_error", "temporarily_unavailable")), exitNetwork, "server", nil},
+		{both(as[*callback.AuthorizationError], oauthCode("access_denied")), exitAuth, "access_denied", login("allow the access in the browser: ")},
+		{both(as[*callback.AuthorizationError], oauthCode("server_error", "temporarily_unavailable")), exitNetwork, "server", laterHint},
 		{as[*callback.AuthorizationError], exitAuth, "auth_failed", oauthHint},
-		{both(as[*token.Error], oauthCode("invalid_grant")), exitAuth, "invalid_grant", say("mcpauth login SERVER")},
-		{both(as[*token.Error], oauthCode("access_denied")), exitAuth, "access_denied", say("mcpauth login SERVER")},
-		{both(as[*token.Error], serverFailed), exitNetwork, "server", nil},
+		{both(as[*token.Error], oauthCode("invalid_grant")), exitAuth, "invalid_grant", login("")},
+		{both(as[*token.Error], oauthCode("access_denied")), exitAuth, "access_denied", login("allow the access: ")},
+		{both(as[*token.Error], serverFailed), exitNetwork, "server", laterHint},
 		{as[*token.Error], exitAuth, "auth_failed", oauthHint},
 		{both(as[*mcpclient.StatusError], status(401)), exitAuth, "login_required", loginHint},
-		{both(as[*mcpclient.StatusError], status(403)), exitAuth, "access_denied", nil},
+		{both(as[*mcpclient.StatusError], status(403)), exitAuth, "access_denied", login("if another account is allowed to: ", "--name", "OTHER")},
 		{is(flow.ErrLoginRequired, flow.ErrNoRefreshToken, keystore.ErrNotFound), exitAuth, "login_required", loginHint},
 
 		// Network and servers.
-		{is(context.DeadlineExceeded), exitNetwork, "timeout", say("allow more time: --timeout 5m")},
-		{timedOut, exitNetwork, "timeout", nil},
-		{both(as[*mcpclient.StatusError], serverFailed), exitNetwork, "server", nil},
-		{as[*mcpclient.StatusError], exitNetwork, "protocol", nil},
-		{is(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", nil},
-		{as[*protocolError], exitNetwork, "protocol", say("--output json prints the whole answer")},
-		{as[*tls.CertificateVerificationError], exitNetwork, "network", say("certificates of your own authority: --cacert FILE")},
-		{unreachable, exitNetwork, "network", nil},
-		{as[*discovery.Error], exitNetwork, "discovery", nil},
-		{is(callback.ErrPortInUse), exitUsage, "usage", say("another port: --callback-port N")},
+		{is(context.DeadlineExceeded), exitNetwork, "timeout", timeHint},
+		{timedOut, exitNetwork, "timeout", timeHint},
+		{both(as[*mcpclient.StatusError], serverFailed), exitNetwork, "server", laterHint},
+		{as[*mcpclient.StatusError], exitNetwork, "protocol", discoverHint},
+		{is(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operator},
+		{as[*protocolError], exitNetwork, "protocol", text("add --output json, which prints the whole answer")},
+		{as[*tls.CertificateVerificationError], exitNetwork, "network", text("if a certificate authority of your own signs it, add --cacert FILE")},
+		{unreachable, exitNetwork, "network", discoverHint},
+		{is(discovery.ErrUnnamed), exitNetwork, "discovery", login("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
+		{is(discovery.ErrMachineOnly), exitNetwork, "discovery", login("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
+		{is(discovery.ErrMoved), exitNetwork, "discovery", movedHint},
+		{as[*discovery.Error], exitNetwork, "discovery", strictHint},
 
-		{as[*keystore.Error], exitKeystore, "keystore", nil},
+		{as[*keystore.Error], exitKeystore, "keystore", login("if it lasts, keep credentials in files: ", "--keystore", "file")},
 
 		// Files that flags and configuration name.
-		{as[*fs.PathError], exitUsage, "config", nil},
-		{as[*flow.StageError], exitNetwork, "protocol", nil},
+		{as[*fs.PathError], exitUsage, "config", text("check the name of the file and its permissions")},
+		{as[*flow.StageError], exitNetwork, "protocol", discoverHint},
 	}
 }
 
@@ -149,7 +150,7 @@ func explain(err error) rule {
 			return r
 		}
 	}
-	return rule{exit: exitInternal, code: "internal", hint: say("this is a bug of mcpauth; --verbose shows what happened")}
+	return rule{exit: exitInternal, code: "internal", hint: text("this is a bug of mcpauth; add --verbose to see what happened")}
 }
 
 // fail reports an error and returns the exit code; nil is none.
@@ -165,8 +166,17 @@ func (p *program) fail(ctx context.Context, err error) int {
 		return exitInterrupted
 	}
 	r := explain(err)
-	p.out.failure(r.code, err.Error(), p.hint(r, err), r.exit)
+	if r.exit == exitUsage && p.sent.Load() {
+		// Exit 2 promises that nothing was sent. What only shows after a request, such as a key file that is gone, kept a login from its end.
+		r.exit, r.code = exitAuth, "auth_failed"
+	}
+	p.out.failure(r.code, p.message(err), p.hint(r, err), r.exit)
 	return r.exit
+}
+
+// message is the text of an error. A time limit is named as the user knows it.
+func (p *program) message(err error) string {
+	return strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "not done within the time limit of "+inWords(p.typed.limit))
 }
 
 // hint is what a row advises for an error.
@@ -174,7 +184,7 @@ func (p *program) hint(r rule, err error) string {
 	if r.hint == nil {
 		return ""
 	}
-	return r.hint(advice{server: p.hintWord(), static: p.static, err: err})
+	return r.hint(advice{typed: p.typed, server: p.hintWord(), static: p.static, err: err})
 }
 
 // hintWord is the SERVER that hints name.
@@ -182,7 +192,7 @@ func (p *program) hintWord() string {
 	if p.word == "" {
 		return "SERVER"
 	}
-	return shellWord(p.word)
+	return shellWord(harmless(p.word))
 }
 
 // failure writes an error: a line and its hint, or one line of JSON.
@@ -246,12 +256,7 @@ func oauthCode(codes ...string) func(error) bool {
 		case errors.As(err, &a):
 			got = a.Code
 		}
-		for _, c := range codes {
-			if got == c {
-				return true
-			}
-		}
-		return false
+		return got != "" && slices.Contains(codes, got)
 	}
 }
 
@@ -267,6 +272,22 @@ func httpStatus(err error) int {
 		return d.StatusCode
 	case errors.As(err, &m):
 		return m.StatusCode
+	}
+	return 0
+}
+
+// retryAfter is how long the server asks to wait, 0 if it does not ask.
+func retryAfter(err error) time.Duration {
+	var t *token.Error
+	var d *dcr.Error
+	var m *mcpclient.StatusError
+	switch {
+	case errors.As(err, &t):
+		return t.RetryAfter
+	case errors.As(err, &d):
+		return d.RetryAfter
+	case errors.As(err, &m):
+		return m.RetryAfter
 	}
 	return 0
 }
@@ -289,100 +310,4 @@ func timedOut(err error) bool {
 func unreachable(err error) bool {
 	return as[*net.OpError](err) || as[*net.DNSError](err) || as[*url.Error](err) || as[tls.RecordHeaderError](err) ||
 		is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed)(err)
-}
-
-// say is a hint in which SERVER stands for the user's own word.
-func say(hint string) func(advice) string {
-	return func(a advice) string { return strings.ReplaceAll(hint, "SERVER", a.server) }
-}
-
-func loginHint(a advice) string {
-	if a.static {
-		return "the server rejects the token in " + accessTokenVariable + ": put a fresh one there"
-	}
-	return "mcpauth login " + a.server
-}
-
-func usageHint(a advice) string {
-	var u *usageError
-	var c *configError
-	switch {
-	case errors.As(a.err, &u):
-		return u.hint
-	case errors.As(a.err, &c):
-		return c.hint
-	}
-	return ""
-}
-
-func argumentHint(a advice) string {
-	var e *mcpclient.ArgumentError
-	switch {
-	case !errors.As(a.err, &e):
-		return ""
-	case e.Nearest != "":
-		return "did you mean " + quote(e.Nearest) + "?"
-	case e.Argument == "":
-		return "mcpauth tools " + a.server + " lists the tools"
-	}
-	return fmt.Sprintf("mcpauth tools %s %s lists its arguments", a.server, shellWord(harmless(e.Tool)))
-}
-
-func scopeHint(a advice) string {
-	var e *flow.ScopeError
-	if !errors.As(a.err, &e) {
-		return ""
-	}
-	if e.Granted {
-		return "the server granted it and still refuses: ask those who run it"
-	}
-	return fmt.Sprintf("mcpauth login %s --scope %s", a.server, shellWord(harmless(strings.Join(e.Scopes, " "))))
-}
-
-// innerHint is what login would advise.
-func innerHint(a advice) string {
-	var e *unworkableError
-	if !errors.As(a.err, &e) {
-		return ""
-	}
-	a.err = e.err
-	if r := explain(e.err); r.hint != nil {
-		return r.hint(a)
-	}
-	return ""
-}
-
-func clientHint(a advice) string {
-	return say("register a client with the server's operator, then: mcpauth login SERVER --client-id ID (with --client-secret-env VAR where it has a secret), " +
-		"or --client-metadata-url URL")(a)
-}
-
-// allowedHint is for servers that register only clients they have on a list (Figma): nothing is wrong with the user's command.
-func allowedHint(a advice) string {
-	return "the server registers only clients it knows, and mcpauth is none of them: " + clientHint(a) +
-		say("; mcpauth login SERVER --client-name NAME where the operator has put a name on the list for you")(a)
-}
-
-// oauthHint knows the flag for the OAuth errors that a flag can cure.
-func oauthHint(a advice) string {
-	switch {
-	case oauthCode("invalid_target")(a.err) || strings.Contains(a.err.Error(), "AADSTS9010"): // AADSTS901002, AADSTS9010010
-		return say("the server refuses the resource parameter: mcpauth login SERVER --no-resource, or --resource URI")(a)
-	case oauthCode("invalid_scope")(a.err):
-		return say("choose scopes the server knows: mcpauth login SERVER --scope S")(a)
-	case oauthCode("invalid_client", "unauthorized_client")(a.err):
-		return say("mcpauth login SERVER --new-client; a client of your own: check --client-id and its secret")(a)
-	}
-	return ""
-}
-
-// unlockHint is how a person opens the keychain of that system.
-func unlockHint(goos string) string {
-	switch goos {
-	case "darwin":
-		return "security unlock-keychain ~/Library/Keychains/login.keychain-db"
-	case "windows":
-		return "sign in to Windows once more, or keep credentials in files: --keystore file"
-	}
-	return "unlock the keyring (log in to the desktop, or gnome-keyring-daemon --unlock), or keep credentials in files: --keystore file"
 }

@@ -154,7 +154,7 @@ func variables() []variable {
 		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file: the file store is encrypted to it"},
 		{"MCPAUTH_REAUTH", "browser, refresh or never: the same as call --reauth"},
 		{"MCPAUTH_ACCESS_TOKEN", "a bearer token for call, tools, proxy and exec in place of a login; SERVER must be a URL then"},
-		{"BROWSER", "program that opens an address, its last argument; none: never open one"},
+		{"BROWSER", "program that opens an address, its last argument; a list is tried in order; none: never open one"},
 		{"CI", "set and not false: no browser is opened unless --browser or BROWSER asks for it"},
 		{"TRACEPARENT, TRACESTATE, BAGGAGE", "trace context, sent in _meta of every request of call and tools"},
 		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR", "as everywhere"},

@@ -178,7 +178,15 @@ func (o *output) string(s string) error {
 	o.clearBar()
 	o.mu.Unlock()
 	_, err := io.WriteString(o.stdout, s)
-	return err
+	return unwritten(err)
+}
+
+// unwritten marks an error of stdout.
+func unwritten(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &outputError{"stdout", err}
 }
 
 // data writes bytes: harmless ones to a terminal, all of them to anything else.
@@ -194,7 +202,7 @@ func (o *output) write(data []byte) error {
 	o.clearBar()
 	o.mu.Unlock()
 	_, err := o.stdout.Write(data)
-	return err
+	return unwritten(err)
 }
 
 // finish closes stdout: the next program of a pipe goes on while this one tidies up, which may take round trips.
@@ -204,7 +212,7 @@ func (o *output) finish() error {
 		return nil
 	}
 	o.stdout = io.Discard
-	return c.Close()
+	return unwritten(c.Close())
 }
 
 // table writes rows under a head, cut to the terminal's width; to a pipe or file nothing is cut.

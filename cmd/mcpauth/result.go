@@ -137,12 +137,12 @@ func (d *saveDir) save(name string, data []byte) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", &configError{message: "--save-dir: " + err.Error()}
+			return "", &outputError{"--save-dir", err}
 		}
 		_, err = f.Write(data)
 		if err = errors.Join(err, f.Close()); err != nil {
 			_ = d.root.Remove(try) // half a picture is none
-			return "", &configError{message: "--save-dir: " + err.Error()}
+			return "", &outputError{"--save-dir", err}
 		}
 		return path.Join(d.name, try), nil
 	}

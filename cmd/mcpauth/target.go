@@ -19,6 +19,7 @@ import (
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
+	"mcpauth/pkg/keystore"
 )
 
 // need says what a command wants to know of a server.
@@ -60,7 +61,7 @@ func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, 
 		}
 	}
 	stored, err := p.find(ctx, t.URL)
-	if err != nil {
+	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // a damaged record of this server shows when it is opened; that of another one is no obstacle
 		return t, err
 	}
 	return pickProfile(t, slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) }))

@@ -1,5 +1,3 @@
-// This file makes foreign text safe to print and foreign JSON safe to decide by.
-
 package httpx
 
 import (
@@ -9,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"reflect"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -54,24 +53,46 @@ func UniqueFields(data []byte) error {
 	return nil
 }
 
-// DecodeObject decodes one JSON object into v, whose members have lower-case names. It is strict: no name twice, and none but the exact one
-// counts, where encoding/json alone would take "Token_Endpoint" for token_endpoint.
+// DecodeObject decodes one JSON object into v, a pointer to a struct whose members have lower-case names. It is strict: no name twice, and
+// none but the exact one counts, where encoding/json alone would take "Token_Endpoint" for token_endpoint.
 func DecodeObject(data []byte, v any) error {
+	wrong, err := DecodeMembers(data, v)
+	if err == nil && wrong != nil {
+		return fmt.Errorf("%s: not of the expected type", strings.Join(wrong, ", "))
+	}
+	return err
+}
+
+// DecodeMembers is DecodeObject, except that a member of a wrong type counts as absent. It returns the names of those.
+func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	if err := UniqueFields(data); err != nil {
-		return err
+		return nil, err
 	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
-		return errors.New("not a JSON object")
+		return nil, errors.New("not a JSON object")
 	}
 	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool {
 		return strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' })
 	})
-	exact, err := json.Marshal(members)
-	if err != nil {
-		return err
+	for {
+		exact, err := json.Marshal(members)
+		if err != nil {
+			return nil, err
+		}
+		err = json.Unmarshal(exact, v)
+		var mistyped *json.UnmarshalTypeError
+		if !errors.As(err, &mistyped) {
+			return wrong, err
+		}
+		name, _, _ := strings.Cut(mistyped.Field, ".")
+		if _, ok := members[name]; !ok {
+			return nil, err
+		}
+		delete(members, name)
+		wrong = append(wrong, name)
+		reflect.ValueOf(v).Elem().SetZero() // encoding/json may have set a part of it
 	}
-	return json.Unmarshal(exact, v)
 }
 
 // unique reads one value.

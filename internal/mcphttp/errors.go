@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"html"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
@@ -24,29 +24,25 @@ func (e *RPCError) Error() string {
 	return fmt.Sprintf("the server refuses the request: %s (JSON-RPC %d)", httpx.Text(e.Message, 1000), e.Code)
 }
 
-// StatusError is an HTTP answer that is no answer to the request, because of its status or its content (Reason).
+// StatusError is an HTTP answer that is no answer to the request, because of its status or its content (Reason). Its texts are safe to print.
 type StatusError struct {
 	URL        string // without its query
 	StatusCode int
-	RetryAfter string // the header, safe to print
-	Location   string // the target of a redirect; none is followed with credentials
-	Text       string // the server's words, bounded and safe to print
-	Reason     string // what is wrong with the answer if the status does not say it
+	Code       string        // the error code of the answer, see httpx.Refusal; empty: it names none
+	Text       string        // the server's words
+	RetryAfter time.Duration // how long the server asks to wait; 0: it does not ask
+	Location   string        // the target of a redirect; none is followed with credentials
+	Reason     string        // what is wrong with the answer if the status does not say it
 }
 
 func (e *StatusError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.URL)
 	if e.StatusCode >= 300 || e.Reason == "" {
-		fmt.Fprintf(&b, ": the server answers %d %s", e.StatusCode, http.StatusText(e.StatusCode))
+		b.WriteString(": the server answers " + httpx.Refusal{StatusCode: e.StatusCode, Code: e.Code, Text: e.Text, RetryAfter: e.RetryAfter}.String())
 	}
-	for _, s := range []string{e.Reason, e.Text} {
-		if s != "" {
-			b.WriteString(": " + s)
-		}
-	}
-	if e.RetryAfter != "" {
-		fmt.Fprintf(&b, " (Retry-After: %s)", e.RetryAfter)
+	if e.Reason != "" {
+		b.WriteString(": " + e.Reason)
 	}
 	if e.Location != "" {
 		fmt.Fprintf(&b, ": it redirects to %s; use that address", e.Location)
@@ -64,66 +60,15 @@ func (l *Link) Failure(o Outcome) error {
 
 // statusError describes an HTTP answer that holds no JSON-RPC response.
 func (l *Link) statusError(res *http.Response, body, reason string) *StatusError {
-	e := &StatusError{URL: plainURL(res.Request.URL), StatusCode: res.StatusCode, Text: httpx.Text(l.Clean(words(body)), 300), Reason: l.Clean(reason)}
+	e := &StatusError{URL: plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: l.Clean(reason)}
 	if res.StatusCode >= 300 {
-		e.RetryAfter = httpx.Text(l.Clean(res.Header.Get("Retry-After")), 60)
+		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: []byte(body)}, l.hidden(), time.Now())
+		e.Code, e.Text, e.RetryAfter = r.Code, r.Text, r.RetryAfter
 	}
 	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
 		e.Location = l.Clean(plainURL(to))
 	}
 	return e
-}
-
-// words are what the body of an error answer says to a person: the text members of JSON (RFC 6749 §5.2, RFC 9457, JSON-RPC and the like), the
-// title of a page, or the plain text.
-func words(body string) string {
-	data := []byte(body)
-	if jsonscan.Valid(data) && jsonscan.Type(data) == "object" {
-		if w := jsonWords(data); w != "" {
-			return w
-		}
-	}
-	if !strings.Contains(body, "<") {
-		return body
-	}
-	if _, rest, ok := strings.Cut(body, "<title>"); ok {
-		if title, _, ok := strings.Cut(rest, "</title>"); ok {
-			return html.UnescapeString(title)
-		}
-	}
-	return html.UnescapeString(withoutTags(body))
-}
-
-func jsonWords(data []byte) string {
-	var said []string
-	for _, name := range []string{"error", "title", "error_description", "message", "detail"} {
-		v := jsonscan.Member(data, name)
-		text := jsonscan.Unquote(v)
-		if jsonscan.Type(v) == "object" {
-			text = jsonWords(v)
-		}
-		if text != "" {
-			said = append(said, text)
-		}
-	}
-	return strings.Join(said, ": ")
-}
-
-func withoutTags(s string) string {
-	var b strings.Builder
-	in := false
-	for _, r := range s {
-		switch {
-		case r == '<':
-			in = true
-		case r == '>' && in:
-			in = false
-			b.WriteByte(' ')
-		case !in:
-			b.WriteRune(r)
-		}
-	}
-	return b.String()
 }
 
 // networkError says where the network failed: a *url.Error as net/http makes them, without the query.

@@ -145,12 +145,13 @@ func (l *Link) refusal(o *Outcome, r Request, res *http.Response) string {
 	m, ok := Parse([]byte(text))
 	own := m.ID != nil && SameID(m.ID, r.ID) || m.ID == nil && res.StatusCode < 500
 	unauthorized := res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden
+	e := l.statusError(res, text, "")
 	if ok && m.Error != nil && r.IsRequest() && own && !unauthorized {
 		o.Answer = m
 	} else {
-		o.Err = l.statusError(res, text, "")
+		o.Err = e
 	}
-	return words(text)
+	return e.Code + " " + e.Text
 }
 
 // answer reads an answer with a good status.

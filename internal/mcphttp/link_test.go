@@ -109,12 +109,12 @@ func TestExchange(t *testing.T) {
 		{"another type", "text/html", 200, "<html>", Answered, "", 0, "expected application/json or text/event-stream, got text/html"},
 		{"no type", "", 200, "", Answered, "", 0, "got nothing"},
 		{"no body", jsonType, 202, "", Answered, "", 0, "not a JSON-RPC response"},
-		{"the server's words, JSON", jsonType, 429, `{"error":"rate_limited","error_description":"slow down"}`, Answered, "", 0, "429 Too Many Requests: rate_limited: slow down (Retry-After: 7)"},
-		{"the server's words, problem document", "application/problem+json", 400, `{"title":"Bad","detail":"no tenant"}`, Answered, "", 0, "400 Bad Request: Bad: no tenant"},
-		{"the server's words, page", "text/html", 503, `<html><head><title>Down &amp; out</title></head><body>x</body></html>`, Lost, "", 0, "503 Service Unavailable: Down & out"},
-		{"the server's words, text", "text/plain", 400, "no\nsuch\x1b[2Jtenant", Answered, "", 0, "400 Bad Request: no such[2Jtenant"},
+		{"the server's words, JSON", jsonType, 429, `{"error":"rate_limited","error_description":"slow down"}`, Answered, "", 0, `429 Too Many Requests, "rate_limited": "slow down", retry after 7s`},
+		{"the server's words, problem document", "application/problem+json", 400, `{"title":"Bad","detail":"no tenant"}`, Answered, "", 0, `400 Bad Request: "Bad: no tenant"`},
+		{"the server's words, page", "text/html", 503, `<html><head><title>Down &amp; out</title></head><body>x</body></html>`, Lost, "", 0, `503 Service Unavailable: "Down & out"`},
+		{"the server's words, text", "text/plain", 400, "no\nsuch\x1b[2Jtenant", Answered, "", 0, `400 Bad Request: "no such[2Jtenant"`},
 		{"an error of the request with 500", jsonType, 500, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"x"}}`, Answered, `{"jsonrpc":"2.0","id":7,"error":{"code":-32603,"message":"x"}}`, 0, "x (JSON-RPC -32603)"},
-		{"an error of no request with 500", jsonType, 500, `{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"oh"}}`, Lost, "", 0, "500 Internal Server Error: oh"},
+		{"an error of no request with 500", jsonType, 500, `{"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"oh"}}`, Lost, "", 0, `500 Internal Server Error, "-32603": "oh"`},
 		{"a redirect to elsewhere", "", 307, "", Answered, "", 0, "it redirects to https://other.example/mcp; use that address"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -350,8 +350,8 @@ func TestEvents(t *testing.T) {
 		err      string
 	}{
 		{"the answer", "/post?session=1", 202, result, Answered, NoReason, ""},
-		{"refused by status", "/post", 400, "", Answered, NoReason, "400 Bad Request: no"},
-		{"the session is unknown", "/post", 404, "", Refused, UnknownSession, "404 Not Found: no"},
+		{"refused by status", "/post", 400, "", Answered, NoReason, "400 Bad Request: \"no\""},
+		{"the session is unknown", "/post", 404, "", Refused, UnknownSession, "404 Not Found: \"no\""},
 		{"refused by 500", "/post", 500, "", Lost, NoReason, "500"},
 		{"the stream ends", "/post", 202, "end", Lost, NoReason, "ended without a result"},
 		{"an endpoint elsewhere", "https://other.example/post", 202, "", Refused, NotSent, "not on the origin"},

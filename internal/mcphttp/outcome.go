@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 )
 
@@ -105,11 +107,17 @@ type Tried struct {
 	Again, Reopen, Refetch, Switch int
 }
 
-// Next decides what follows an outcome. A request is sent again only if the outcome proves that it was not carried out; after a Lost one
-// only if the caller knows that carrying it out twice does no harm (safe). 401 and 403 were dealt with by Exchange.
+// RetryAfter is how long the server asks to wait before the request is sent again; 0 if it does not ask.
+func (o Outcome) RetryAfter() time.Duration {
+	return httpx.RetryAfter(o.Header.Get("Retry-After"), time.Now())
+}
+
+// Next decides what follows an outcome. A request is sent again only if the outcome proves that it was not carried out; after a Lost one, or
+// if there are too many requests, only if the caller knows that carrying it out twice does no harm (safe). The caller waits for RetryAfter.
+// 401 and 403 were dealt with by Exchange.
 func (o Outcome) Next(tried Tried, safe bool) Step {
 	switch {
-	case o.Kind == Lost && safe && tried.Again < 2:
+	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && safe && tried.Again < 2:
 		return Again
 	case o.Kind != Refused:
 		return Deliver

@@ -3,6 +3,8 @@ package mcphttp
 import (
 	"errors"
 	"testing"
+
+	"mcpauth/internal/jsonscan"
 )
 
 // Only 401, 403, a header mismatch, an unsupported version and an unknown session prove that a request was not carried out. Everything
@@ -45,7 +47,7 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 		{"404 of a gateway", modern, 404, "not found", Answered, NoReason, Deliver, Deliver, Deliver},
 		{"400 and -32000", modern, 400, rpc("-32000", "bad request"), Answered, NoReason, Deliver, Deliver, Deliver},
 		{"400 and -32000 about a session, without sessions", modern, 400, rpc("-32000", "Server not initialized"), Answered, NoReason, Deliver, Deliver, Deliver},
-		{"429", modern, 429, `{"error":"rate_limited"}`, Answered, NoReason, Deliver, Deliver, Deliver},
+		{"429", modern, 429, `{"error":"rate_limited"}`, Answered, NoReason, Deliver, Again, Again},
 		{"408", modern, 408, "", Lost, NoReason, Deliver, Again, Again},
 		{"500", modern, 500, "", Lost, NoReason, Deliver, Again, Again},
 		{"502 of a gateway", legacy, 502, "<html>", Lost, NoReason, Deliver, Again, Again},
@@ -54,7 +56,7 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 		o := Outcome{Status: tt.status}
 		text := tt.body
 		if m, ok := Parse([]byte(tt.body)); ok {
-			o.Answer, text = m, words(tt.body)
+			o.Answer, text = m, jsonscan.Unquote(jsonscan.Member(m.Error, "message"))
 		}
 		o.judge(text, tt.session)
 		if o.Kind != tt.want || o.Reason != tt.reason {

@@ -40,16 +40,17 @@ func (m *masked) add(authorization string) {
 	m.tokens = append(m.tokens, token)
 }
 
+// hidden are the credentials in the forms in which they may come back.
+func (l *Link) hidden() []string {
+	l.masked.mu.Lock()
+	defer l.masked.mu.Unlock()
+	return append(httpx.Forms(l.masked.tokens), l.masked.fixed...)
+}
+
 // Clean takes the credentials out of the server's words.
 func (l *Link) Clean(s string) string {
-	if s == "" {
-		return ""
+	if hidden := l.hidden(); s != "" && len(hidden) > 0 {
+		return httpx.Mask(s, hidden)
 	}
-	l.masked.mu.Lock()
-	hidden := append(httpx.Forms(l.masked.tokens), l.masked.fixed...)
-	l.masked.mu.Unlock()
-	if len(hidden) == 0 {
-		return s
-	}
-	return httpx.Mask(s, hidden)
+	return s
 }

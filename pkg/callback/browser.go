@@ -1,12 +1,9 @@
-// This file opens the browser: one checked address, as one argument, never through a shell (CVE-2025-6514).
-
 package callback
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"slices"
@@ -25,29 +22,41 @@ var ErrNoBrowser = errors.New("there is no desktop to open a browser on")
 // CanOpen reports whether Open knows a way when it is given no command.
 func CanOpen() bool { return systemBrowser() != nil }
 
-// Open opens an address in the browser: by the command, to which the address is added as its last argument (or put in place of an
-// argument %s), or by the system's own way when the command is empty. It does not wait for the browser to end. Environment variables that
-// hold one of the secrets are not passed on.
+// Open opens an address in the browser. The command is a list, as $BROWSER is: commands separated by colons (on Windows by semicolons) are
+// tried in order until one starts and does not fail at once. The address is added to a command as its last argument, or replaces an
+// argument %s; no shell sees it (CVE-2025-6514). An empty list means the system's own way, and "none" in it ends the attempts. Open does not wait
+// for the browser to end. Environment variables that hold one of the secrets are not passed on.
 func Open(ctx context.Context, command, address string, secrets ...string) error {
-	u, err := openable(address)
+	u, err := httpx.CheckServer(address) // https, or http on loopback; re-serialised
 	if err != nil {
 		return err
 	}
-	argv := systemBrowser()
+	list := [][]string{systemBrowser()}
 	if command != "" {
-		if argv, err = words(command); err != nil {
+		if list, err = commands(command); err != nil {
 			return fmt.Errorf("browser command %q: %w", command, err)
 		}
 	}
-	if argv == nil {
-		return ErrNoBrowser
+	var failed []error
+	for _, argv := range list {
+		if argv == nil || slices.Equal(argv, []string{"none"}) {
+			return errors.Join(append(failed, ErrNoBrowser)...)
+		}
+		err := start(ctx, place(argv, u.String()), secrets)
+		if err == nil {
+			return nil
+		}
+		failed = append(failed, fmt.Errorf("browser %s: %w", argv[0], err))
 	}
-	argv = place(argv, u.String())
-	// Not CommandContext: the browser lives on when the login is done.
+	return errors.Join(failed...)
+}
+
+// start runs a browser, which lives on when the login is done: no CommandContext.
+func start(ctx context.Context, argv, secrets []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = ownless(os.Environ(), secrets)
+	cmd.Env = scrubEnv(os.Environ(), secrets)
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("browser %s: %w", argv[0], errors.Unwrap(err))
+		return errors.Unwrap(err)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -55,17 +64,12 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 	defer timer.Stop()
 	select {
 	case err := <-ended:
-		if err != nil {
-			return fmt.Errorf("browser %s: %w", argv[0], err)
-		}
+		return err
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	return nil
 }
-
-// openable checks the address once more, at the door: https, or http on loopback, re-serialised.
-func openable(address string) (*url.URL, error) { return httpx.CheckServer(address) }
 
 // place puts the address where the command wants it.
 func place(argv []string, address string) []string {
@@ -79,13 +83,22 @@ func place(argv []string, address string) []string {
 	return append(placed, address)
 }
 
-// words splits a command as a shell does at blanks, with quotes and backslashes, but expands nothing.
-func words(command string) ([]string, error) {
+// commands splits a list into commands, and each into words as a shell does at blanks, with quotes and backslashes, but expands nothing. The
+// colon of an address separates nothing.
+func commands(list string) ([][]string, error) {
+	var all [][]string
 	var argv []string
 	var word strings.Builder
 	var quote rune
 	started, escaped := false, false
-	for _, r := range command {
+	endWord := func() {
+		if started {
+			argv = append(argv, word.String())
+			word.Reset()
+		}
+		started = false
+	}
+	for i, r := range list {
 		switch {
 		case escaped:
 			word.WriteRune(r)
@@ -97,30 +110,28 @@ func words(command string) ([]string, error) {
 		case quote == 0 && (r == '"' || r == '\''):
 			quote, started = r, true
 		case quote == 0 && (r == ' ' || r == '\t' || r == '\n'):
-			if started {
-				argv = append(argv, word.String())
-				word.Reset()
-			}
-			started = false
+			endWord()
+		case quote == 0 && r == listSeparator && !strings.HasPrefix(list[i:], "://"):
+			endWord()
+			all, argv = append(all, argv), nil
 		default:
 			word.WriteRune(r)
 			started = true
 		}
 	}
-	if started {
-		argv = append(argv, word.String())
-	}
+	endWord()
+	all = slices.DeleteFunc(append(all, argv), func(argv []string) bool { return len(argv) == 0 })
 	switch {
 	case quote != 0 || escaped:
 		return nil, errors.New("a quote is not closed")
-	case len(argv) == 0 || argv[0] == "":
+	case len(all) == 0 || slices.ContainsFunc(all, func(argv []string) bool { return argv[0] == "" }):
 		return nil, errors.New("it names no program")
 	}
-	return argv, nil
+	return all, nil
 }
 
-// ownless leaves out our own variables, and those with secrets in them: they are not the browser's business.
-func ownless(env, secrets []string) []string {
+// scrubEnv removes our own variables, and those with secrets in them: the browser has no use for them.
+func scrubEnv(env, secrets []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		_, value, _ := strings.Cut(v, "=")
 		return strings.HasPrefix(v, "MCPAUTH_") || value != "" && slices.Contains(secrets, value)

@@ -3,4 +3,7 @@ package callback
 // escapes: a backslash in a browser command escapes the next character.
 const escapes = true
 
+// listSeparator separates the commands of $BROWSER.
+const listSeparator = ':'
+
 func systemBrowser() []string { return []string{"/usr/bin/open"} }

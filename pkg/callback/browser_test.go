@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -14,22 +16,65 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-func TestWords(t *testing.T) {
+func TestCommands(t *testing.T) {
 	for _, tt := range []struct {
 		in   string
-		want []string // nil: refused
+		want [][]string // nil: refused
 	}{
-		{"firefox", []string{"firefox"}},
-		{"firefox --new-window", []string{"firefox", "--new-window"}},
-		{`"/opt/My Browser/run" -x ''`, []string{"/opt/My Browser/run", "-x", ""}},
-		{`a $HOME;rm "b c"`, []string{"a", "$HOME;rm", "b c"}},
+		{"firefox", [][]string{{"firefox"}}},
+		{"firefox --new-window", [][]string{{"firefox", "--new-window"}}},
+		{`"/opt/My Browser/run" -x ''`, [][]string{{"/opt/My Browser/run", "-x", ""}}},
+		{`a $HOME;rm "b c"`, [][]string{{"a", "$HOME;rm", "b c"}}},
+		{"firefox -P x %s:w3m::", [][]string{{"firefox", "-P", "x", "%s"}, {"w3m"}}},
+		{`a "b:c" d\:e:f`, [][]string{{"a", "b:c", "d:e"}, {"f"}}},
+		{"curl -x http://proxy -sL:w3m", [][]string{{"curl", "-x", "http://proxy", "-sL"}, {"w3m"}}},
 		{`a "b`, nil},
 		{"  ", nil},
+		{":", nil},
+		{"'':a", nil},
 	} {
-		if got, err := words(tt.in); (err != nil) != (tt.want == nil) || !slices.Equal(got, tt.want) {
-			t.Errorf("words(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
+		if runtime.GOOS == "windows" {
+			if strings.ContainsAny(tt.in, `;\`) {
+				continue
+			}
+			tt.in = strings.ReplaceAll(strings.ReplaceAll(tt.in, "://", "\x00"), ":", ";")
+			tt.in = strings.ReplaceAll(tt.in, "\x00", "://")
+		}
+		if got, err := commands(tt.in); (err != nil) != (tt.want == nil) || !reflect.DeepEqual(got, tt.want) && tt.want != nil {
+			t.Errorf("commands(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
 		}
 	}
+}
+
+// $BROWSER is a list: what is not there, or fails at once, is passed over; when all fail the error names each.
+func TestOpenTriesTheListInOrder(t *testing.T) {
+	sep := string(listSeparator)
+	seen := filepath.Join(t.TempDir(), "seen")
+	t.Setenv("SEEN", seen)
+	fails, program := exitsWith1(t), recorder(t)
+	const address = "https://as.example.com/"
+	if err := Open(context.Background(), "no-such-browser"+sep+fails+sep+program+" first"+sep+program+" second", address); err != nil {
+		t.Fatal(err)
+	}
+	var got []byte
+	for deadline := time.Now().Add(10 * time.Second); len(got) == 0 && time.Now().Before(deadline); {
+		got, _ = os.ReadFile(seen)
+	}
+	if want := "first\n" + address + "\ntoken=\n"; string(got) != want {
+		t.Errorf("the browser got %q, want %q", got, want)
+	}
+	err := Open(context.Background(), "no-such-browser"+sep+fails, address)
+	if err == nil || !strings.Contains(err.Error(), "no-such-browser: ") || !strings.Contains(err.Error(), fails+": exit status 1") {
+		t.Errorf("got %v, want both failures", err)
+	}
+	if err := Open(context.Background(), fails+sep+"none"+sep+program, address); !errors.Is(err, ErrNoBrowser) {
+		t.Errorf("got %v, want ErrNoBrowser", err)
+	}
+}
+
+// exitsWith1 builds a program that fails.
+func exitsWith1(t *testing.T) string {
+	return build(t, "package main\nimport \"os\"\nfunc main() { os.Exit(1) }")
 }
 
 func TestPlace(t *testing.T) {
@@ -67,18 +112,22 @@ func TestOpenPassesOneArgument(t *testing.T) {
 // recorder builds a program that writes its arguments to $SEEN.
 func recorder(t *testing.T) string {
 	t.Helper()
-	dir := t.TempDir()
-	src := `package main
+	return build(t, `package main
 import ("os"; "strings")
 func main() {
 	tmp := os.Getenv("SEEN")+".tmp"
 	os.WriteFile(tmp, []byte(strings.Join(os.Args[1:], "\n")+"\ntoken="+os.Getenv("MCPAUTH_ACCESS_TOKEN")+"\n"), 0o600)
 	os.Rename(tmp, os.Getenv("SEEN"))
-}`
+}`)
+}
+
+func build(t *testing.T, src string) string {
+	t.Helper()
+	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(src), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, "recorder.exe")
+	program := filepath.Join(dir, "program.exe")
 	if out, err := exec.Command("go", "build", "-o", program, filepath.Join(dir, "main.go")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}

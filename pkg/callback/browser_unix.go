@@ -11,6 +11,9 @@ import (
 // escapes: a backslash in a browser command escapes the next character.
 const escapes = true
 
+// listSeparator separates the commands of $BROWSER.
+const listSeparator = ':'
+
 // systemBrowser is the browser of the desktop, of Windows under WSL; nil where there is neither.
 func systemBrowser() []string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")

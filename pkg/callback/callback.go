@@ -6,19 +6,27 @@
 //	code, err := l.Wait(ctx, callback.Expect{State: state, Issuer: issuer, IssRequired: announced})
 //
 // It implements RFC 8252 §7.3 (loopback redirection), RFC 6749 §4.1.2 and RFC 9207 (response.go). A request that is not the answer to this
-// attempt is answered and ignored; the wait goes on.
+// attempt is answered and ignored; the wait goes on. Only a navigation counts: a browser that fetches the address ahead of the person, or for
+// a page, gets nothing.
 package callback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"mcpauth/internal/httpx"
 )
 
 // ErrPortInUse says that another program listens on the wanted port.
@@ -29,6 +37,10 @@ type Options struct {
 	Host string // "127.0.0.1" (default), or "localhost": both address families
 	Port int    // 0: a free one
 	Path string // empty: "/callback"
+
+	// Ignored, if set, is told once of a request that looks like an answer but does not belong to this attempt, and why. The text may hold
+	// the authorization server's words and is safe to print.
+	Ignored func(why string)
 }
 
 // Listener holds the port of a redirect address.
@@ -36,17 +48,14 @@ type Listener struct {
 	host, path string
 	port       int
 	listeners  []net.Listener
+	server     http.Server
+	ignored    func(why string)
+	ignoring   sync.Once
 }
 
 // Listen opens the port. It fails with ErrPortInUse when the port is taken.
 func Listen(ctx context.Context, o Options) (*Listener, error) {
-	l := &Listener{host: o.Host, path: o.Path, port: o.Port}
-	if l.host == "" {
-		l.host = "127.0.0.1"
-	}
-	if l.path == "" {
-		l.path = "/callback"
-	}
+	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), path: cmp.Or(o.Path, "/callback"), port: o.Port, ignored: o.Ignored}
 	if l.host != "127.0.0.1" && l.host != "localhost" {
 		return nil, fmt.Errorf("callback host %q: expected 127.0.0.1 or localhost (RFC 8252 §7.3)", l.host)
 	}
@@ -72,7 +81,7 @@ func (l *Listener) open(ctx context.Context) error {
 	switch {
 	case err == nil:
 		l.listeners = append(l.listeners, v6)
-	case errors.Is(err, syscall.EADDRINUSE):
+	case taken(err):
 		l.Close() // half of localhost would go to a stranger
 		return inUse(l.port, err)
 	}
@@ -80,10 +89,15 @@ func (l *Listener) open(ctx context.Context) error {
 }
 
 func inUse(port int, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
+	if taken(err) {
 		return fmt.Errorf("callback port %d: %w", port, ErrPortInUse)
 	}
 	return fmt.Errorf("callback port %d: %w", port, err)
+}
+
+// taken reports whether the port is in use. On Windows the error is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
+func taken(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048))
 }
 
 // Port returns the port that is held.
@@ -94,10 +108,10 @@ func (l *Listener) RedirectURI() string { return "http://" + l.authority() + l.p
 
 func (l *Listener) authority() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
 
-// Close frees the port at once.
+// Close frees the port at once, and ends the page that a reload shows.
 func (l *Listener) Close() error {
-	var err error
-	for _, ln := range l.listeners {
+	err := l.server.Close()
+	for _, ln := range l.listeners { // the server knows them only once it serves
 		if e := ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 			err = e
 		}
@@ -109,7 +123,6 @@ func (l *Listener) Close() error {
 const (
 	headerTime = 5 * time.Second
 	headerSize = 16 << 10
-	goodbye    = 2 * time.Second // for the browser to read its page after the answer came
 )
 
 // answer is the end of a wait.
@@ -120,26 +133,22 @@ type answer struct {
 
 // Wait serves the redirect address until the answer to this attempt comes or ctx ends. Requests by another method, host or path, or with
 // another state, are answered 4xx and ignored. The answer itself ends the wait, whatever it says: the code, an *AuthorizationError, or
-// ErrIssuer when it comes from another authorization server than was asked.
+// ErrIssuer when it comes from another authorization server than was asked. After an answer the page stays up, for a person who reloads it,
+// until Close. Wait is called once.
 func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	answers := make(chan answer, 1)
-	s := &http.Server{
-		Handler:           l.handler(e, answers),
-		ReadHeaderTimeout: headerTime, ReadTimeout: headerTime, WriteTimeout: headerTime, IdleTimeout: headerTime, MaxHeaderBytes: headerSize,
-		ErrorLog: silent(),
-	}
+	s := &l.server
+	s.Handler = l.handler(e, answers)
+	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = headerTime, headerTime, headerTime, headerTime
+	s.MaxHeaderBytes, s.ErrorLog = headerSize, log.New(io.Discard, "", 0)
 	for _, ln := range l.listeners {
 		go s.Serve(ln)
 	}
-	defer l.Close() // the port is free when Wait returns, even if serving had not begun
-	defer s.Close()
 	select {
 	case <-ctx.Done():
+		l.Close()
 		return "", ctx.Err()
 	case a := <-answers:
-		bye, cancel := context.WithTimeout(ctx, goodbye)
-		defer cancel()
-		_ = s.Shutdown(bye) // lets the page reach the browser; a slow one is cut off
 		return a.code, a.err
 	}
 }
@@ -148,30 +157,67 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
-		switch {
-		case !slices.Contains(l.hosts(), r.Host):
-			// A page that made its own name point here (DNS rebinding) shows itself by the name.
-			page(w, http.StatusMisdirectedRequest, strangerPage)
-			return
-		case r.URL.Path != l.path:
-			page(w, http.StatusNotFound, strangerPage)
-			return
-		case r.Method != http.MethodGet:
+		if status, why := l.refuses(r); status != 0 {
 			w.Header().Set("Allow", http.MethodGet)
-			page(w, http.StatusMethodNotAllowed, strangerPage)
+			page(w, status, strangerPage)
+			if why != "" {
+				l.ignore(why)
+			}
 			return
 		}
 		code, err := parse(r.URL.RawQuery, e)
 		if errors.Is(err, ErrState) {
 			page(w, http.StatusBadRequest, strangerPage)
+			l.ignore(foreign(r.URL.RawQuery))
 			return
 		}
 		showAnswer(w, err)
+		_ = http.NewResponseController(w).Flush() // the page is out before the answer counts: the process may end soon
 		select {
 		case answers <- answer{code, err}:
-		default: // the same answer again, while the first one is being told
+		default: // the same answer again: a reload
 		}
 	})
+}
+
+// refuses returns the status for a request that cannot be the answer, whatever its state, else 0; and a reason, if it looks like an answer.
+func (l *Listener) refuses(r *http.Request) (status int, why string) {
+	switch {
+	case !slices.Contains(l.hosts(), r.Host):
+		// A page that made its own name point here (DNS rebinding) shows itself by the name.
+		status, why = http.StatusMisdirectedRequest, fmt.Sprintf("it came for the host %q", httpx.Text(r.Host, 100))
+	case r.URL.Path != l.path:
+		status, why = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
+	case r.Method == http.MethodPost:
+		return http.StatusMethodNotAllowed, "it came by POST (response_mode=form_post), expected a redirect"
+	case r.Method != http.MethodGet:
+		return http.StatusMethodNotAllowed, ""
+	case !navigation(r.Header):
+		return http.StatusForbidden, ""
+	}
+	if q := r.URL.Query(); !q.Has("code") && !q.Has("error") {
+		why = "" // a favicon, a scanner
+	}
+	return status, why
+}
+
+// navigation reports whether a person's browser goes to the address, as far as the browser says (Fetch Metadata, Sec-Purpose): a prefetch
+// or a page's script must not spend the answer before the person sees the page.
+func navigation(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if purpose := strings.ToLower(h.Get(name)); strings.HasPrefix(purpose, "prefetch") || strings.HasPrefix(purpose, "preview") {
+			return false
+		}
+	}
+	mode := h.Get("Sec-Fetch-Mode")
+	return mode == "" || mode == "navigate"
+}
+
+// ignore tells once of an answer that does not count.
+func (l *Listener) ignore(why string) {
+	if l.ignored != nil {
+		l.ignoring.Do(func() { l.ignored(why) })
+	}
 }
 
 // hosts are the Host headers by which our own redirect address is asked for.

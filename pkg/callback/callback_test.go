@@ -99,6 +99,7 @@ func TestWaitIgnoresStrangers(t *testing.T) {
 		{"state twice", "GET", "/callback?code=c&state=s-1&state=s-1", "", 400},
 		{"an error with a foreign state", "GET", "/callback?error=access_denied&state=s-2", "", 400},
 		{"POST", "POST", "/callback" + good, "", 405},
+		{"OPTIONS, as a preflight", "OPTIONS", "/callback" + good, "", 405},
 		{"HEAD", "HEAD", "/callback" + good, "", 405},
 		{"another path", "GET", "/callback/" + good, "", 404},
 		{"favicon", "GET", "/favicon.ico", "", 404},
@@ -144,24 +145,95 @@ func TestWaitUnderAThousandRequests(t *testing.T) {
 	}
 }
 
-// A client that holds a connection and says nothing holds up neither the answer nor the end.
-func TestWaitIsNotHeldBySlowClients(t *testing.T) {
+// Only a navigation counts: a prefetch, or a page's own request, does not spend the answer.
+func TestWaitTakesNavigationsOnly(t *testing.T) {
+	for _, tt := range []struct {
+		name, value string
+		counts      bool
+	}{
+		{"Sec-Purpose", "prefetch", false},
+		{"Sec-Purpose", "prefetch;prerender", false},
+		{"Purpose", "prefetch", false},
+		{"X-Purpose", "preview", false},
+		{"X-Moz", "prefetch", false},
+		{"Sec-Fetch-Mode", "cors", false},
+		{"Sec-Fetch-Mode", "no-cors", false},
+		{"Sec-Fetch-Mode", "navigate", true},
+		{"Sec-Fetch-Site", "cross-site", true},
+	} {
+		l := listen(t, Options{})
+		done := wait(t, l, expect)
+		req, _ := http.NewRequest(http.MethodGet, l.RedirectURI()+strings.Replace(good, "c-1", "early", 1), nil)
+		req.Header.Set(tt.name, tt.value)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		request(t, http.MethodGet, l.RedirectURI()+good, "")
+		want, status := "c-1", http.StatusForbidden
+		if tt.counts {
+			want, status = "early", http.StatusOK
+		}
+		if r := <-done; r.code != want || res.StatusCode != status {
+			t.Errorf("%s: %s: got %q and %d, want %q and %d", tt.name, tt.value, r.code, res.StatusCode, want, status)
+		}
+	}
+}
+
+// What looks like an answer and is none is told once, with the reason.
+func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
+	for _, tt := range []struct{ method, path, host, want string }{
+		{"GET", "/callback?code=c&state=s-2", "", "its state is not the one of this login"},
+		{"GET", "/callback?code=c", "", "it has no state"},
+		{"GET", "/callback", "", "it has no state"},
+		{"GET", "/callback?error=invalid_scope&error_description=no%1b%0asuch", "", `it has no state. It says: "invalid_scope": "no such"`},
+		{"GET", "/callback/" + good, "", `its path is "/callback/", expected "/callback"`},
+		{"GET", "/callback" + good, "evil.example.com", `it came for the host "evil.example.com"`},
+		{"POST", "/callback", "", "form_post"},
+		{"GET", "/favicon.ico", "", ""},
+		{"HEAD", "/callback" + good, "", ""},
+	} {
+		var told []string
+		l := listen(t, Options{Ignored: func(why string) { told = append(told, why) }})
+		done := wait(t, l, expect)
+		for range 2 {
+			request(t, tt.method, "http://127.0.0.1:"+strconv.Itoa(l.Port())+tt.path, tt.host)
+		}
+		request(t, http.MethodGet, l.RedirectURI()+good, "")
+		<-done
+		if len(told) > 1 || !strings.Contains(strings.Join(told, ""), tt.want) || tt.want == "" && told != nil {
+			t.Errorf("%s %s: told %q, want %q once", tt.method, tt.path, told, tt.want)
+		}
+	}
+}
+
+// Browsers open a second connection ahead of need and leave it idle. It holds up neither the answer nor the page of a reload, as a client
+// that never finishes its request does not either.
+func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)
-	conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(l.Port()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	io.WriteString(conn, "GET /callback HTTP/1.1\r\nHost: ")
-	request(t, http.MethodGet, l.RedirectURI()+good, "")
-	select {
-	case r := <-done:
-		if r.code != "c-1" {
-			t.Errorf("got %q, %v", r.code, r.err)
+	for _, said := range []string{"", "GET /callback HTTP/1.1\r\nHost: "} {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(l.Port()))
+		if err != nil {
+			t.Fatal(err)
 		}
-	case <-time.After(2 * goodbye):
-		t.Error("a slow client holds up the end")
+		defer conn.Close()
+		io.WriteString(conn, said)
+	}
+	request(t, http.MethodGet, l.RedirectURI()+good, "")
+	if r := <-done; r.code != "c-1" {
+		t.Errorf("got %q, %v", r.code, r.err)
+	}
+	res := request(t, http.MethodGet, l.RedirectURI()+good, "") // by now a wait for the other connections would have ended the server
+	if page, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.Contains(string(page), "All done here") {
+		t.Errorf("a reload shows %s: %s", res.Status, page)
+	}
+	l.Close()
+	if again, err := Listen(context.Background(), Options{Port: l.Port()}); err != nil {
+		t.Errorf("after Close: %v", err)
+	} else {
+		again.Close()
 	}
 }
 

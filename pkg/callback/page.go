@@ -1,5 +1,3 @@
-// This file is what the person sees in the browser at the end: a page without scripts, everything in it escaped.
-
 package callback
 
 import (
@@ -9,9 +7,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"html/template"
-	"io"
-	"log"
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -60,6 +57,7 @@ func showAnswer(w http.ResponseWriter, err error) {
 	}
 }
 
+// page writes a page without scripts, everything in it escaped.
 func page(w http.ResponseWriter, status int, c content) {
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, c); err != nil {
@@ -72,8 +70,7 @@ func page(w http.ResponseWriter, status int, c content) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	w.WriteHeader(status)
 	_, _ = w.Write(b.Bytes())
 }
-
-func silent() *log.Logger { return log.New(io.Discard, "", 0) }

@@ -1,5 +1,3 @@
-// This file reads the authorization response (RFC 6749 §4.1.2), after the checks that make it ours: state (§10.12) and issuer (RFC 9207).
-
 package callback
 
 import (
@@ -62,7 +60,7 @@ func Parse(pasted string, e Expect) (string, error) {
 	return parse(query, e)
 }
 
-// parse checks an answer in this order: is it ours (state), does it come from whom we asked (iss), what does it say.
+// parse checks an answer (RFC 6749 §4.1.2) in this order: is it ours (state), does it come from whom we asked (iss), what does it say.
 func parse(rawQuery string, e Expect) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
@@ -87,6 +85,18 @@ func parse(rawQuery string, e Expect) (string, error) {
 		return "", fmt.Errorf("%w: it holds neither code nor error", ErrMalformed)
 	}
 	return code, nil
+}
+
+// foreign says why an answer does not belong to this attempt. Some servers leave out the state of an error: then the words are the news.
+func foreign(rawQuery string) string {
+	query, _ := url.ParseQuery(rawQuery)
+	switch {
+	case query.Has("state"):
+		return "its state is not the one of this login; it may belong to an earlier one"
+	case query.Has("error"):
+		return "it has no state. It says: " + strings.TrimPrefix(authorizationError(query).Error(), "the authorization server answers ")
+	}
+	return "it has no state"
 }
 
 // checkIssuer applies RFC 9207 §2.4 with MCP's table: a present iss must be the recorded issuer byte for byte, announced or not; an absent

@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// ErrNoClient says that there is no way to be a client there: nothing registered in advance, no document, no registration endpoint.
-var ErrNoClient = errors.New("no client to be")
+// ErrNoClient says that no OAuth client is available: nothing registered in advance, no document, no registration endpoint.
+var ErrNoClient = errors.New("no OAuth client available")
 
 // ErrStray says that an answer deviates from RFC 7591 in a way that only a registration without Options.Strict puts up with.
-var ErrStray = errors.New("refused because of strictness")
+var ErrStray = errors.New("rejected by --strict")
 
 // Kinds of Client.
 const (

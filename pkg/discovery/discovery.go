@@ -6,7 +6,7 @@
 //	r.Server.TokenEndpoint
 //
 // It implements MCP authorization 2026-07-28 (Authorization Server Discovery) with the fallback of 2025-03-26, RFC 9728, RFC 8414 and
-// OpenID Connect Discovery 1.0. challenge.go reads WWW-Authenticate, resource.go the resource metadata, server.go the server metadata.
+// OpenID Connect Discovery 1.0. resource.go reads the resource metadata, server.go the server metadata.
 // Not supported: signed metadata (RFC 9728 §2.2, RFC 8414 §2.1).
 package discovery
 
@@ -16,9 +16,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"mcpauth/internal/httpx"
 )
@@ -37,16 +41,31 @@ var (
 	ErrNotNamed = fmt.Errorf("%w: the server does not name it", ErrIssuer)
 	// ErrResource says that resource metadata is of another resource (RFC 9728 §3.3).
 	ErrResource = errors.New("resource check failed")
+	// ErrUnnamed says that neither the server nor the caller names an authorization server.
+	ErrUnnamed = errors.New("no authorization server is named")
+	// ErrMachineOnly says that the authorization server offers client_credentials, and no login for people.
+	ErrMachineOnly = errors.New("no login for people")
+	// ErrMoved says that the server redirects to another origin, where no authorization may go. Error.Location is the address.
+	ErrMoved = errors.New("the server is at another address")
 	// ErrPKCE says that the authorization server does not promise PKCE with S256 (MCP authorization, Authorization Code Protection).
 	ErrPKCE = errors.New("PKCE is not promised")
 )
+
+// Challenge is one challenge of a WWW-Authenticate header.
+type Challenge = httpx.Challenge
+
+// ParseChallenges reads all challenges of an answer (RFC 9110 §11.6.1).
+func ParseChallenges(h http.Header) []Challenge { return httpx.ParseChallenges(h) }
+
+// Bearer returns the challenge to act upon: the first Bearer one, else the first DPoP one (RFC 9449 §7.1).
+func Bearer(cs []Challenge) (Challenge, bool) { return httpx.Bearer(cs) }
 
 // Options are the caller's choices. The zero value discovers as the specification says.
 type Options struct {
 	HTTP           *http.Client // nil: httpx.Default()
 	Header         http.Header  // the user's headers, sent to the MCP server only
 	Challenges     []Challenge  // of an answer already received; nil: the server is asked
-	Issuer         string       // the authorization server to use among those named; empty: the first that works
+	Issuer         string       // the authorization server to use: among those named, or if none is; empty: the first that works
 	AssumePKCES256 bool         // the user vouches that S256 works though the metadata does not say so
 	IgnorePKCE     bool         // the grant needs no authorization request
 	Strict         bool         // every deviation that would be put up with ends the discovery
@@ -54,10 +73,12 @@ type Options struct {
 
 // Result is what was found.
 type Result struct {
-	URL                 string    `json:"url"`  // canonical address of the server
-	Open                bool      `json:"open"` // it answered without authorization
-	Challenge           Challenge `json:"challenge"`
-	ResourceMetadataURL string    `json:"resource_metadata_url"` // empty on the 2025-03-26 fallback
+	URL                 string      `json:"url"`        // canonical address of the server
+	Endpoint            string      `json:"endpoint"`   // where its requests go: URL, or where it redirects to (307, 308) on the same origin; empty: it was not asked
+	Connection          *Connection `json:"connection"` // nil: it was not asked
+	Open                bool        `json:"open"`       // it answered without authorization
+	Challenge           Challenge   `json:"challenge"`
+	ResourceMetadataURL string      `json:"resource_metadata_url"` // empty on the 2025-03-26 fallback
 	Resource            ResourceMetadata
 	ResourceID          string         `json:"resource"` // for the resource parameter, byte for byte as the metadata has it
 	Server              ServerMetadata `json:"server"`
@@ -88,19 +109,21 @@ type Finding struct {
 // Findings are the codes that a Finding may have.
 func Findings() []string {
 	return []string{"no_challenge", "resource_metadata_dead", "well_known_failed", "content_type", "resource_query", "resource_slash", "resource_parent",
-		"issuer_slash", "legacy_2025_03_26", "default_endpoints", "assume_pkce_s256"}
+		"issuer_slash", "legacy_2025_03_26", "default_endpoints", "member_type", "issuer_given", "assume_pkce_s256"}
 }
 
 // maxShown bounds how many attempts an Error lists.
 const maxShown = 12
 
-// Error says at which stage discovery ended and what was tried. It wraps ErrIssuer, ErrResource, ErrPKCE or a network error.
+// Error says at which stage discovery ended and what was tried. It wraps one of the errors above, or a network error.
 type Error struct {
 	Stage    string
 	URL      string // empty: of several attempts none helped
 	Reason   string
 	Section  string
 	Attempts []Attempt
+	Named    []string // the authorization servers that the server names, if the error is ErrNotNamed
+	Location string   // the address to use, if the error is ErrMoved
 	Err      error
 }
 
@@ -129,10 +152,11 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // finder is one discovery under way.
 type finder struct {
-	o      Options
-	server *url.URL
-	local  bool
-	r      *Result
+	o        Options
+	server   *url.URL
+	endpoint *url.URL // where the server's requests go
+	local    bool
+	r        *Result
 }
 
 // Discover finds the authorization of a server:
@@ -149,7 +173,7 @@ func Discover(ctx context.Context, server string, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &finder{o: o, server: u, local: httpx.Local(u), r: &Result{URL: httpx.Canonical(u)}}
+	f := &finder{o: o, server: u, endpoint: u, local: httpx.Local(u), r: &Result{URL: httpx.Canonical(u)}}
 	err = f.run(ctx)
 	var e *Error
 	if errors.As(err, &e) && e.Attempts == nil {
@@ -186,7 +210,7 @@ func (f *finder) ask(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		f.r.Open = res.StatusCode < 300
+		f.r.Open, f.r.Endpoint = res.StatusCode < 300, f.endpoint.String()
 		if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
 			challenges = ParseChallenges(res.Header)
 		}
@@ -204,6 +228,9 @@ func (f *finder) ask(ctx context.Context) error {
 
 const probeVersion = "2026-07-28"
 
+// maxMoves bounds how many redirects of the server itself are followed.
+const maxMoves = 3
+
 // probe asks by POST; a server of the old HTTP+SSE transport knows only GET.
 func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
@@ -212,14 +239,49 @@ func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 		"io.modelcontextprotocol/clientCapabilities": map[string]any{},
 	}}})
 	res, err := f.probeBy(ctx, http.MethodPost, body)
+	for range maxMoves {
+		if err != nil || res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
+			break
+		}
+		if err := f.move(res); err != nil {
+			return nil, err
+		}
+		res, err = f.probeBy(ctx, http.MethodPost, body)
+	}
 	if err == nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed) {
 		return f.probeBy(ctx, http.MethodGet, nil)
 	}
 	return res, err
 }
 
+// move learns where the server redirects to. Later requests go there directly, since none that carries a token follows a redirect; so it
+// must be the same origin. The probe carries no token.
+func (f *finder) move(res *httpx.Response) error {
+	fail := func(format string, args ...any) *Error {
+		return &Error{Stage: stageServer, URL: f.endpoint.String(), Reason: fmt.Sprintf("answered %d ", res.StatusCode) + fmt.Sprintf(format, args...), Err: ErrMoved}
+	}
+	location := res.Header.Get("Location")
+	target, err := f.endpoint.Parse(location)
+	if err != nil || location == "" {
+		return fail("without an address to go to (RFC 9110 §15.4)")
+	}
+	to, err := httpx.CheckServer(target.String())
+	if err != nil {
+		e := fail("pointing to an address that is refused: %v", err)
+		e.Err = err
+		return e
+	}
+	if !httpx.SameOrigin(to, f.server) {
+		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Text(to.String(), 300))
+		e.Location = to.String()
+		return e
+	}
+	f.endpoint = to
+	return nil
+}
+
 func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*httpx.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, f.server.String(), bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, method, f.endpoint.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -232,19 +294,27 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 		req.Header.Set("Mcp-Protocol-Version", probeVersion)
 		req.Header.Set("Mcp-Method", "server/discover")
 	}
-	res, err := head(f.o.HTTP, req)
-	a := Attempt{Stage: stageServer, Method: method, URL: f.server.String()}
+	var seen observed
+	res, err := head(f.o.HTTP, req.WithContext(seen.observe(ctx, req)))
+	if f.r.Connection == nil { // a later request uses the same connection
+		f.r.Connection = seen.connection()
+	}
+	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}
 	if err != nil {
 		a.Outcome = "no answer: " + reason(err)
 		f.r.Attempts = append(f.r.Attempts, a)
 		return nil, fmt.Errorf("server %s: %w", f.r.URL, httpx.Bare(err))
 	}
-	a.Status, a.OK, a.Outcome = res.StatusCode, true, http.StatusText(res.StatusCode)
+	hidden := httpx.Forms(slices.Concat(slices.Collect(maps.Values(f.o.Header))...))
+	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, hidden, time.Now()).Words()
+	if location := res.Header.Get("Location"); res.StatusCode/100 == 3 && location != "" {
+		a.Outcome += " to " + httpx.Text(location, 300)
+	}
 	f.r.Attempts = append(f.r.Attempts, a)
 	return res, nil
 }
 
-// head reads the header of an answer only: the body of an event stream may never end.
+// head reads the header of an answer, and the body of one with an error status: the body of an event stream may never end.
 func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	if c == nil {
 		c = httpx.Default()
@@ -253,8 +323,12 @@ func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Body.Close()
-	return &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}, nil
+	defer res.Body.Close()
+	r := &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
+	if r.StatusCode >= 400 {
+		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // the words of half an answer are better than none
+	}
+	return r, nil
 }
 
 // checkPKCE refuses an authorization server that does not promise S256, unless the user vouches for it or the grant needs none.
@@ -289,9 +363,9 @@ func (f *finder) stray(address string, n Finding, err error) error {
 	return nil
 }
 
-// fetch gets one metadata document and decodes it strictly into v. The attempt is recorded; found is false when there is no document there,
-// for a reason that the attempt tells.
-func (f *finder) fetch(ctx context.Context, stage, address string, header http.Header, v any) (found bool, err error) {
+// fetch gets one metadata document and decodes it into v. A member of a wrong type counts as absent, unless it is one of the required. The
+// attempt is recorded; found is false if there is no document there, for a reason that the attempt tells.
+func (f *finder) fetch(ctx context.Context, stage, address string, header http.Header, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
 	u, err := httpx.Check(address, f.local)
@@ -323,17 +397,27 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 		}
 		return false, f.failed(a)
 	case res.StatusCode >= 400 && res.StatusCode < 500:
-		a.Outcome = http.StatusText(res.StatusCode)
+		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
 		return false, nil
 	case res.StatusCode != http.StatusOK:
-		a.Outcome = http.StatusText(res.StatusCode)
+		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
 		return false, f.failed(a)
 	}
-	if err := httpx.DecodeObject(res.Body, v); err != nil {
+	wrong, err := httpx.DecodeMembers(res.Body, v)
+	if i := slices.IndexFunc(wrong, func(name string) bool { return slices.Contains(required, name) }); err == nil && i >= 0 {
+		err = fmt.Errorf("%s is not of the expected type", wrong[i])
+	}
+	if err != nil {
 		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
 		return false, f.failed(a)
 	}
 	a.OK, a.Outcome = true, "found"
+	if wrong != nil {
+		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), memberSection(stage)}
+		if err := f.stray(address, n, nil); err != nil {
+			return true, err
+		}
+	}
 	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
 		return true, f.stray(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
 			answerSection(stage)}, nil)
@@ -356,6 +440,14 @@ func answerSection(stage string) string {
 		return "RFC 9728 §3.2"
 	}
 	return "RFC 8414 §3.2"
+}
+
+// memberSection defines the members of a document.
+func memberSection(stage string) string {
+	if stage == stageResource {
+		return "RFC 9728 §2"
+	}
+	return "RFC 8414 §2"
 }
 
 // absent reports whether every attempt of a stage was answered by a client error: only that means that there is nothing there.

@@ -25,12 +25,13 @@ type site struct {
 
 // Answers that are no documents.
 const (
-	fail500  = "500"
-	html     = "<!doctype html><p>hello"
-	moved    = "302"
-	unauth   = "401"
-	unauthAt = "401 "  // followed by the value of WWW-Authenticate
-	plain    = "text " // followed by a document that is served as text/plain
+	fail500   = "500"
+	html      = "<!doctype html><p>hello"
+	moved     = "302"
+	unauth    = "401"
+	unauthAt  = "401 "  // followed by the value of WWW-Authenticate
+	elsewhere = "307 "  // followed by the address of a redirect
+	plain     = "text " // followed by a document that is served as text/plain
 )
 
 func newSite(t *testing.T, pages map[string]string) *site {
@@ -42,15 +43,18 @@ func newSite(t *testing.T, pages map[string]string) *site {
 }
 
 func (s *site) serve(w http.ResponseWriter, r *http.Request) {
-	s.asked = append(s.asked, r.Method+" "+r.URL.Path)
+	s.asked = append(s.asked, r.Method+" "+r.URL.RequestURI())
 	s.heads = append(s.heads, r.Header.Clone())
-	page, ok := s.pages[r.URL.Path]
+	page, ok := s.pages[r.URL.RequestURI()]
 	page = strings.ReplaceAll(page, "ORIGIN", s.URL)
 	switch {
 	case !ok:
 		http.NotFound(w, r)
 	case page == fail500:
 		http.Error(w, "out of order", http.StatusInternalServerError)
+	case strings.HasPrefix(page, elsewhere):
+		w.Header().Set("Location", strings.TrimPrefix(page, elsewhere))
+		w.WriteHeader(http.StatusTemporaryRedirect)
 	case page == moved:
 		http.Redirect(w, r, s.URL+"/moved", http.StatusFound)
 	case page == unauth:
@@ -194,6 +198,123 @@ func TestResourceIdentifier(t *testing.T) {
 	}
 }
 
+// The query of a resource stays in its well-known address (RFC 9728 §3.1), and the metadata of another query is another tenant's.
+func TestResourceWithQuery(t *testing.T) {
+	tenant := func(name string) string { return strings.Replace(prm, "/mcp", "/mcp?tenant="+name, 1) }
+	for _, tt := range []struct {
+		name  string
+		pages []string
+		want  string // the resource; empty: ErrResource
+	}{
+		{"its own", []string{prmPath + "/mcp?tenant=a", tenant("a"), prmPath + "/mcp", tenant("b")}, "ORIGIN/mcp?tenant=a"},
+		{"at the root, for all", []string{prmPath, prm}, "ORIGIN/mcp"},
+		{"another tenant's", []string{prmPath + "/mcp?tenant=a", tenant("b")}, ""},
+	} {
+		s := newSite(t, with(map[string]string{"/mcp?tenant=a": unauth, asPath: asm}, tt.pages...))
+		r, err := Discover(context.Background(), s.URL+"/mcp?tenant=a", Options{})
+		switch {
+		case tt.want == "" && !errors.Is(err, ErrResource):
+			t.Errorf("%s: got %v, want ErrResource", tt.name, err)
+		case tt.want != "" && (err != nil || r.ResourceID != strings.ReplaceAll(tt.want, "ORIGIN", s.URL)):
+			t.Errorf("%s: got %q, %v; asked %q", tt.name, r.ResourceID, err, s.asked)
+		}
+	}
+	s := newSite(t, map[string]string{"/?tenant=a": unauth, prmPath + "?tenant=a": strings.Replace(prm, "/mcp", "/?tenant=a", 1), asPath: asm})
+	if _, err := Discover(context.Background(), s.URL+"/?tenant=a", Options{}); err != nil {
+		t.Errorf("without a path: %v, asked %q", err, s.asked)
+	}
+}
+
+// A 307 or 308 of the server is followed within its origin, and the target is where calls go; beyond it nothing is asked.
+func TestServerThatRedirects(t *testing.T) {
+	s := newSite(t, base("/mcp", elsewhere+"/mcp/", "/mcp/", elsewhere+"ORIGIN/v2/mcp", "/v2/mcp", unauthAt+`Bearer scope="read"`))
+	r, err := discover(t, s, Options{})
+	if err != nil || r.URL != s.URL+"/mcp" || r.Endpoint != s.URL+"/v2/mcp" || r.Challenge.Scope() != "read" || r.ResourceID != s.URL+"/mcp" {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if checks := Review(r, nil); checks[0].Code != "endpoint" || checks[0].State != Passed || !strings.Contains(checks[0].Message, s.URL+"/v2/mcp") {
+		t.Errorf("got %v", checks)
+	}
+
+	s = newSite(t, with(map[string]string{"/mcp": elsewhere + "/v2", "/v2": unauth, prmPath + "/v2": strings.Replace(prm, "/mcp", "/v2", 1), asPath: asm}))
+	if r, err := discover(t, s, Options{}); err != nil || r.ResourceID != s.URL+"/v2" {
+		t.Errorf("resource metadata of the target: got %q, %v", r.ResourceID, err)
+	}
+	if r, err := discover(t, newSite(t, base()), Options{}); err != nil || r.Endpoint != r.URL {
+		t.Errorf("without a redirect: got %q, %v", r.Endpoint, err)
+	}
+	if r, err := discover(t, newSite(t, base()), Options{Challenges: []Challenge{}}); err != nil || r.Endpoint != "" {
+		t.Errorf("not asked: got %q, %v", r.Endpoint, err)
+	}
+	for _, tt := range []struct{ to, want, location string }{
+		{"https://other.example/mcp?a=b", `pointing to "https://other.example/mcp?a=b"`, "https://other.example/mcp?a=b"},
+		{"", "without an address", ""},
+		{"/mcp", "", ""}, // for ever
+	} {
+		s := newSite(t, base("/mcp", elsewhere+tt.to))
+		_, err := discover(t, s, Options{})
+		var e *Error
+		if tt.want != "" && (!errors.As(err, &e) || !errors.Is(err, ErrMoved) || !strings.Contains(err.Error(), tt.want) || e.Location != tt.location || len(s.asked) > 1) {
+			t.Errorf("%s: got %v, asked %q", tt.to, err, s.asked)
+		}
+		if len(s.asked) > 8 {
+			t.Errorf("%s: asked %q", tt.to, s.asked)
+		}
+	}
+	var refused *httpx.AddressError
+	if _, err := discover(t, newSite(t, base("/mcp", elsewhere+"http://169.254.169.254/")), Options{}); !errors.As(err, &refused) {
+		t.Errorf("got %v, want an AddressError", err)
+	}
+}
+
+// Optional members of a wrong type count as absent; the rest of the document counts.
+func TestMembersOfAWrongType(t *testing.T) {
+	s := newSite(t, base(prmPath+"/mcp", strings.Replace(prm, `["read"]`, `"read write"`, 1),
+		asPath, strings.TrimSuffix(asm, "}")+`,"scopes_supported":["a",{"b":1}],"revocation_endpoint":false,"authorization_response_iss_parameter_supported":"true"}`))
+	r, err := discover(t, s, Options{})
+	if err != nil || r.Resource.ScopesSupported != nil || r.Server.ScopesSupported != nil || r.Server.AuthorizationResponseIssParameterSupported || r.Server.TokenEndpoint != s.URL+"/t" {
+		t.Fatalf("got %+v, %v", r, err)
+	}
+	text := fmt.Sprint(r.Findings)
+	for _, name := range []string{"scopes_supported", "revocation_endpoint", "authorization_response_iss_parameter_supported"} {
+		if !strings.Contains(text, name) {
+			t.Errorf("%s is not named in %s", name, text)
+		}
+	}
+}
+
+// The user may name the authorization server of a server that names none.
+func TestGivenIssuer(t *testing.T) {
+	for name, pages := range map[string]map[string]string{
+		"resource metadata without a list": base(prmPath+"/mcp", `{"resource":"ORIGIN/mcp"}`, asPath+"/as", strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/as"`, 1)),
+		"no resource metadata":             with(map[string]string{asPath + "/as": strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/as"`, 1)}),
+	} {
+		s := newSite(t, pages)
+		r, err := discover(t, s, Options{Issuer: s.URL + "/as"})
+		if err != nil || r.Server.Issuer != s.URL+"/as" || r.ResourceID != s.URL+"/mcp" {
+			t.Errorf("%s: got %+v, %v", name, r.Server, err)
+		}
+		if !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == "issuer_given" }) {
+			t.Errorf("%s: got the findings %v", name, r.Findings)
+		}
+	}
+	_, err := discover(t, newSite(t, base(prmPath+"/mcp", `{"resource":"ORIGIN/mcp"}`)), Options{})
+	if !errors.Is(err, ErrUnnamed) {
+		t.Errorf("nobody names one: got %v, want ErrUnnamed", err)
+	}
+}
+
+// RFC 8414 §2: without an authorization endpoint only a program can log in.
+func TestForMachinesOnly(t *testing.T) {
+	meta := `{"issuer":"ORIGIN","token_endpoint":"ORIGIN/t","grant_types_supported":["client_credentials"]}`
+	if _, err := discover(t, newSite(t, base(asPath, meta)), Options{}); !errors.Is(err, ErrMachineOnly) {
+		t.Errorf("got %v, want ErrMachineOnly", err)
+	}
+	if _, err := discover(t, newSite(t, base(asPath, meta)), Options{IgnorePKCE: true}); err != nil {
+		t.Errorf("a program: got %v", err)
+	}
+}
+
 // RFC 8414 §3.3: a document of another issuer is not used, and nothing is tried in its place.
 func TestIssuer(t *testing.T) {
 	for _, tt := range []struct {
@@ -235,8 +356,10 @@ func TestPinnedIssuer(t *testing.T) {
 	if r, err := discover(t, s, Options{Issuer: s.URL}); err != nil || r.Server.Issuer != s.URL {
 		t.Errorf("got %v", err)
 	}
-	if _, err := discover(t, s, Options{Issuer: "https://third.example"}); !errors.Is(err, ErrIssuer) {
-		t.Errorf("got %v, want ErrIssuer", err)
+	_, err := discover(t, s, Options{Issuer: "https://third.example"})
+	var e *Error
+	if !errors.Is(err, ErrNotNamed) || !errors.As(err, &e) || !slices.Equal(e.Named, []string{"https://first.example", s.URL}) {
+		t.Errorf("got %v, want ErrNotNamed", err)
 	}
 }
 
@@ -301,6 +424,7 @@ func TestBadDocuments(t *testing.T) {
 		"duplicate members": `{"issuer":"ORIGIN","issuer":"https://evil.example","token_endpoint":"ORIGIN/t"}`,
 		"an array":          `[]`,
 		"wrong types":       `{"issuer":["ORIGIN"]}`,
+		"no token endpoint": strings.Replace(asm, `"ORIGIN/t"`, `{"url":"ORIGIN/t"}`, 1),
 		"truncated":         `{"issuer":"ORIGIN"`,
 		"byte order mark":   "\ufeff" + asm,
 		"deep":              `{"x":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`,
@@ -408,7 +532,7 @@ func FuzzResourceMetadata(f *testing.F) {
 	f.Add([]byte(`{"resource":"https://x/mcp","authorization_servers":["https://as"]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m ResourceMetadata
-		if httpx.DecodeObject(data, &m) != nil {
+		if _, err := httpx.DecodeMembers(data, &m); err != nil {
 			return
 		}
 		server, _ := httpx.CheckServer("https://x/mcp")
@@ -427,7 +551,7 @@ func FuzzServerMetadata(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://as","token_endpoint":"http://127.0.0.1/t"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var m ServerMetadata
-		if httpx.DecodeObject(data, &m) != nil {
+		if _, err := httpx.DecodeMembers(data, &m); err != nil {
 			return
 		}
 		finder := &finder{r: &Result{}}

@@ -1,11 +1,10 @@
-// This file gets and checks the protected resource metadata (RFC 9728).
-
 package discovery
 
 import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 
 	"mcpauth/internal/httpx"
@@ -16,18 +15,18 @@ type ResourceMetadata struct {
 	Resource                      string   `json:"resource"`
 	AuthorizationServers          []string `json:"authorization_servers,omitempty"`
 	ScopesSupported               []string `json:"scopes_supported,omitempty"`
-	BearerMethodsSupported        []string `json:"bearer_methods_supported,omitempty"`
-	ResourceName                  string   `json:"resource_name,omitempty"`
 	DPoPSigningAlgValuesSupported []string `json:"dpop_signing_alg_values_supported,omitempty"`
 	DPoPBoundAccessTokensRequired bool     `json:"dpop_bound_access_tokens_required,omitempty"`
 }
 
-const resourceSection = "RFC 9728 §3.3"
+const (
+	resourceSection = "RFC 9728 §3.3"
+	locationSection = "MCP Authorization Server Location"
+)
 
-// resource finds the metadata: at the address of the challenge, else at the well-known address with the server's path, else at the root
-// (MCP, Protected Resource Metadata Discovery Requirements). A document that fails its check ends the search.
+// resource finds the metadata: at the address of the challenge, else at the well-known address with the server's path and query, else at
+// the root (MCP, Protected Resource Metadata Discovery Requirements). A document that fails its check ends the search.
 func (f *finder) resource(ctx context.Context) (found bool, err error) {
-	candidates := wellKnown(f.server, "oauth-protected-resource")
 	if named := f.r.Challenge.ResourceMetadata(); named != "" {
 		if found, err := f.resourceAt(ctx, named); found || err != nil {
 			return found, err
@@ -37,7 +36,7 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 			return false, err
 		}
 	}
-	for _, address := range candidates {
+	for _, address := range f.resourceAddresses() {
 		if found, err := f.resourceAt(ctx, address); found || err != nil {
 			return found, err
 		}
@@ -48,13 +47,31 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 	return false, nil
 }
 
+// resourceAddresses are the well-known addresses of the server, and of where it redirects to. The query of the resource stays in its
+// well-known address (RFC 9728 §3.1): otherwise tenants that differ by their query would get each other's metadata.
+func (f *finder) resourceAddresses() []string {
+	var all []string
+	for _, u := range []*url.URL{f.server, f.endpoint} {
+		address := wellKnown(u, "oauth-protected-resource")[0]
+		if u.RawQuery != "" {
+			address += "?" + u.RawQuery
+		}
+		all = append(all, address)
+	}
+	root := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
+	return slices.Compact(append(all, wellKnown(&root, "oauth-protected-resource")...))
+}
+
 func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	var m ResourceMetadata
-	found, err := f.fetch(ctx, stageResource, address, nil, &m)
+	found, err := f.fetch(ctx, stageResource, address, nil, &m, "resource")
 	if !found || err != nil {
 		return false, err
 	}
 	quirk, why := checkResource(m.Resource, f.server)
+	if other, refused := checkResource(m.Resource, f.endpoint); refused == "" && other == "" {
+		quirk, why = "", ""
+	}
 	if why != "" {
 		return false, &Error{Stage: stageResource, URL: address, Reason: why, Section: resourceSection, Err: ErrResource}
 	}
@@ -65,14 +82,22 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 		}
 	}
 	if len(m.AuthorizationServers) == 0 {
-		return false, &Error{Stage: stageResource, URL: address, Reason: "authorization_servers is missing or empty", Section: "MCP Authorization Server Location"}
+		if f.o.Issuer == "" {
+			return false, &Error{Stage: stageResource, URL: address, Err: ErrUnnamed, Section: locationSection,
+				Reason: "authorization_servers is missing or empty: it names no authorization server"}
+		}
+		n := Finding{stageResource, "issuer_given", "authorization_servers is missing or empty; the given issuer is used: " + f.o.Issuer, locationSection}
+		if err := f.stray(address, n, ErrUnnamed); err != nil {
+			return false, err
+		}
+		m.AuthorizationServers = []string{f.o.Issuer}
 	}
 	f.r.ResourceMetadataURL, f.r.Resource, f.r.ResourceID = address, m, m.Resource
 	return true, nil
 }
 
 // checkResource compares the resource of the metadata with the server's address. The same origin is required; the path may be the server's,
-// or a parent of it, and may differ by a slash at its end. It returns the tolerance that was needed, or the reason to refuse.
+// or a parent of it, and may differ by a slash at its end; a query of its own must be the server's, since tenants may differ by it. It returns the tolerance that was needed, or the reason to refuse.
 func checkResource(resource string, server *url.URL) (quirk, why string) {
 	if resource == "" {
 		return "", "resource is missing"
@@ -86,6 +111,8 @@ func checkResource(resource string, server *url.URL) (quirk, why string) {
 	switch {
 	case httpx.Canonical(u) == httpx.Canonical(server):
 		return "", ""
+	case u.RawQuery != "" && server.RawQuery != "" && u.RawQuery != server.RawQuery:
+		return "", fmt.Sprintf("resource is %q, expected %q: the query differs", shown, httpx.Canonical(server))
 	case have == want:
 		return "resource_query", ""
 	case strings.TrimSuffix(have, "/") == strings.TrimSuffix(want, "/"):

@@ -1,11 +1,10 @@
-// This file explains a discovery: what each answer meant, and which rules the server keeps. It looks at what was found, and asks nobody.
-
 package discovery
 
 import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -55,7 +54,7 @@ func Review(r *Result, err error) []Check {
 	switch {
 	case errors.As(err, &e):
 		v.checks = slices.DeleteFunc(v.checks, func(c Check) bool { return c.Code == "pkce" && errors.Is(e, ErrPKCE) })
-		v.add(failedCode(e), Failed, strings.TrimSpace(httpx.Text(e.URL, 300)+": "+e.Reason), e.Section)
+		v.add(failedCode(e), Failed, strings.TrimPrefix(httpx.Text(e.URL, 300)+": "+e.Reason, ": "), e.Section)
 	case err != nil:
 		v.add("server_answers", Failed, err.Error(), "")
 	}
@@ -99,8 +98,17 @@ func (v *review) server() {
 		return
 	}
 	c := v.r.Challenge
-	if v.r.Attempts[0].Status != http.StatusUnauthorized {
-		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: a login becomes necessary with a later one, or never", v.r.Attempts[0].Status),
+	last := v.r.Attempts[0]
+	for _, a := range v.r.Attempts {
+		if a.Stage == stageServer {
+			last = a
+		}
+	}
+	if v.r.Endpoint != "" && v.r.Endpoint != v.r.Attempts[0].URL {
+		v.rule("endpoint", true, "the server redirects to "+httpx.Text(v.r.Endpoint, 300)+" on the same origin; login stores that address, and calls go there directly", "", "RFC 9110 §15.4")
+	}
+	if last.Status != http.StatusUnauthorized {
+		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: a login becomes necessary with a later one, or never", last.Status),
 			"MCP Token Handling")
 		return
 	}
@@ -118,7 +126,7 @@ func (v *review) server() {
 // resource is about the protected resource metadata.
 func (v *review) resource() {
 	m := v.r.Resource
-	v.rule("resource_metadata", true, "resource metadata is at "+v.r.ResourceMetadataURL, "", "RFC 9728 §3", "legacy_2025_03_26", "resource_metadata_dead", "well_known_failed", "content_type")
+	v.rule("resource_metadata", true, "resource metadata is at "+v.r.ResourceMetadataURL, "", "RFC 9728 §3", "legacy_2025_03_26", "resource_metadata_dead", "well_known_failed", "content_type", "member_type", "issuer_given")
 	if v.r.Legacy {
 		return
 	}
@@ -131,12 +139,34 @@ func (v *review) resource() {
 // metadata is about what the authorization server's document must say.
 func (v *review) metadata() {
 	s := v.r.Server
-	v.rule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type")
+	v.rule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type", "member_type")
 	v.rule("issuer", true, fmt.Sprintf("issuer is the one that was asked for, %q", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
 	v.rule("endpoints", true, "every endpoint is at an allowed address", "", "OAuth 2.1 §1.5")
+	v.doubled(s.AuthorizationEndpoint)
 	v.rule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is promised", "PKCE with S256 is not promised; the grant needs none", pkceSection,
 		"assume_pkce_s256")
 }
+
+// doubled names the parameters of the authorization endpoint's own query that the login sends as well: a parameter must not be sent twice,
+// and servers take either value, or refuse.
+func (v *review) doubled(endpoint string) {
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return
+	}
+	var twice []string
+	for name := range u.Query() {
+		if slices.Contains(requestParams, name) {
+			twice = append(twice, name)
+		}
+	}
+	if slices.Sort(twice); twice != nil {
+		v.add("doubled_parameters", Missing, "authorization_endpoint has "+strings.Join(twice, ", ")+" in its query, which the authorization request adds again", "RFC 6749 §3.1")
+	}
+}
+
+// requestParams are the parameters of an authorization request.
+var requestParams = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "resource", "prompt"}
 
 // offers is about what the authorization server may offer, and what it costs where it does not.
 func (v *review) offers() {
@@ -180,7 +210,7 @@ func (r *Result) Meaning(a Attempt) string {
 	case a.Status >= 400 && a.Status < 500:
 		return "no document here"
 	}
-	return "out of order, which does not say that there is no document"
+	return "server error; cannot conclude that there is no document"
 }
 
 func (r *Result) probeMeaning(a Attempt) string {
@@ -189,6 +219,10 @@ func (r *Result) probeMeaning(a Attempt) string {
 		return "the server cannot be reached"
 	case a.Status == http.StatusUnauthorized:
 		return "the server asks for authorization"
+	case a.Status == http.StatusTemporaryRedirect || a.Status == http.StatusPermanentRedirect:
+		return "the server is at another address"
+	case a.Status/100 == 3:
+		return "the server redirects; a POST follows no such redirect, so a call to this address would fail"
 	case a.Status < 300:
 		return "the server answers without authorization"
 	case a.Status == http.StatusForbidden:
@@ -196,7 +230,7 @@ func (r *Result) probeMeaning(a Attempt) string {
 	case a.Status == http.StatusNotFound || a.Status == http.StatusMethodNotAllowed:
 		return "the server takes no POST here: perhaps it is of the old HTTP+SSE transport"
 	case a.Status >= 500:
-		return "the server is out of order"
+		return "the server failed"
 	}
-	return "the server does not understand the request, which may be newer than it is"
+	return "the server does not understand the request; it may be of an older revision"
 }

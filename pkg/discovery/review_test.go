@@ -31,9 +31,13 @@ func TestDeviations(t *testing.T) {
 		{"issuer_slash", challenged(asPath, withPKCE(`"ORIGIN/"`)), Options{}, "RFC 8414 §3.3", ErrIssuer},
 		{"legacy_2025_03_26", with(map[string]string{"/mcp": unauthAt + "Bearer", asPath: asm}), Options{}, "MCP Authorization Server Location", nil},
 		{"default_endpoints", with(map[string]string{"/mcp": unauthAt + "Bearer"}), Options{}, "MCP Authorization Server Location", nil},
+		{"member_type", challenged(prmPath+"/mcp", strings.Replace(prm, `["read"]`, `"read"`, 1)), Options{}, "RFC 9728 §2", nil},
+		{"member_type", challenged(asPath, strings.TrimSuffix(asm, "}")+`,"revocation_endpoint":1}`), Options{}, "RFC 8414 §2", nil},
+		{"issuer_given", challenged(prmPath+"/mcp", `{"resource":"ORIGIN/mcp"}`), Options{Issuer: "ORIGIN"}, "MCP Authorization Server Location", ErrUnnamed},
 		{"assume_pkce_s256", challenged(asPath, strings.Replace(asm, "S256", "plain", 1)), Options{AssumePKCES256: true}, "MCP Authorization Code Protection", ErrPKCE},
 	} {
 		s := newSite(t, tt.pages)
+		tt.o.Issuer = strings.ReplaceAll(tt.o.Issuer, "ORIGIN", s.URL)
 		r, err := discover(t, s, tt.o)
 		if err != nil || !slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Code == tt.code }) {
 			t.Errorf("%s: got %v, %v", tt.code, r.Findings, err)
@@ -81,6 +85,20 @@ func TestReviewOfAGoodServer(t *testing.T) {
 		"resource_scopes", "server_metadata", "issuer", "endpoints", "pkce", "response_types", "registration", "public_clients", "iss", "renewal", "revocation"}
 	if !slices.Equal(codes, want) {
 		t.Errorf("codes:\ngot  %q\nwant %q", codes, want)
+	}
+}
+
+// A parameter in the authorization endpoint's own query that the request adds again is named.
+func TestDoubledParameters(t *testing.T) {
+	s := newSite(t, base(asPath, strings.Replace(asm, "ORIGIN/a", "ORIGIN/a?tenant=x&scope=a&resource=b", 1)))
+	r, err := discover(t, s, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(Review(r, nil), func(c Check) bool {
+		return c.Code == "doubled_parameters" && strings.Contains(c.Message, "has resource, scope in")
+	}) {
+		t.Errorf("got %v", Review(r, nil))
 	}
 }
 

@@ -1,6 +1,3 @@
-// This file gets and checks the authorization server's metadata (RFC 8414, OpenID Connect Discovery 1.0), and does what MCP 2025-03-26
-// says where there is none.
-
 package discovery
 
 import (
@@ -71,7 +68,7 @@ func (f *finder) metadata(ctx context.Context) error {
 		i := slices.IndexFunc(issuers, func(s string) bool { return sameIssuer(s, f.o.Issuer) })
 		if i < 0 {
 			return &Error{Stage: stageResource, URL: f.r.ResourceMetadataURL, Err: ErrNotNamed, Section: "RFC 9728 §7.6",
-				Reason: fmt.Sprintf("authorization_servers is %s, without the wanted %q", quoteAll(issuers), f.o.Issuer)}
+				Reason: fmt.Sprintf("authorization_servers is %s, expected %q", quoteAll(issuers), f.o.Issuer), Named: issuers}
 		}
 		issuers = issuers[i : i+1]
 	}
@@ -92,7 +89,7 @@ func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
 	}
 	for _, address := range metadataAddresses(u) {
 		var m ServerMetadata
-		found, err := f.fetch(ctx, stageMetadata, address, nil, &m)
+		found, err := f.fetch(ctx, stageMetadata, address, nil, &m, "issuer", "token_endpoint")
 		if err != nil {
 			return false, err
 		}
@@ -134,7 +131,7 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 		}
 		u, err := httpx.Check(*e.address, f.local)
 		if err != nil {
-			return fail(err, "OAuth 2.1 §1.5", "%s: %v", e.name, err)
+			return fail(err, "", "%s: %v", e.name, err) // which names the section
 		}
 		*e.address = u.String()
 	}
@@ -142,6 +139,9 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 		return fail(nil, "RFC 8414 §2", "token_endpoint is missing")
 	}
 	if m.AuthorizationEndpoint == "" && !f.o.IgnorePKCE {
+		if slices.Contains(m.GrantTypesSupported, "client_credentials") {
+			return fail(ErrMachineOnly, "RFC 8414 §2", "authorization_endpoint is missing, and grant_types_supported is %s: it serves programs, not people", quoteAll(m.GrantTypesSupported))
+		}
 		return fail(nil, "RFC 8414 §2", "authorization_endpoint is missing")
 	}
 	f.r.Server = m
@@ -157,24 +157,28 @@ func sameIssuer(a, b string) bool {
 	return err == nil && u.Path == "" && u.RawQuery == "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
 }
 
-// legacy is MCP 2025-03-26: the server's origin is the authorization server, with metadata at its root or default endpoints
+// legacy is MCP 2025-03-26: the server's origin is the authorization server, unless the user names another, with metadata at its root or default endpoints
 // (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). Only a server that says that there is no metadata gets the
 // default endpoints: one that is out of order does not.
 func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
 	if f.o.Issuer != "" && !sameIssuer(f.o.Issuer, origin) {
-		return &Error{Stage: stageMetadata, URL: origin, Err: ErrNotNamed, Section: "MCP 2025-03-26 Authorization Base URL",
-			Reason: fmt.Sprintf("a server without resource metadata is its own authorization server, not the wanted %q", f.o.Issuer)}
+		given := Finding{stageResource, "issuer_given", "no protected resource metadata; the given issuer is used: " + f.o.Issuer, locationSection}
+		if err := f.stray("", given, ErrUnnamed); err != nil {
+			return err
+		}
+		f.r.Resource.AuthorizationServers = []string{f.o.Issuer}
+		return f.metadata(ctx)
 	}
-	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; the server's origin is taken for the authorization server, as in MCP 2025-03-26", "MCP Authorization Server Location"}
+	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; the server's origin is taken for the authorization server, as in MCP 2025-03-26", locationSection}
 	if err := f.stray("", old, nil); err != nil {
 		return err
 	}
 	u, _ := url.Parse(origin)
 	for _, address := range metadataAddresses(u) {
 		var m ServerMetadata
-		found, err := f.fetch(ctx, stageMetadata, address, http.Header{"Mcp-Protocol-Version": {"2025-03-26"}}, &m)
+		found, err := f.fetch(ctx, stageMetadata, address, http.Header{"Mcp-Protocol-Version": {"2025-03-26"}}, &m, "issuer", "token_endpoint")
 		if err != nil {
 			return err
 		}

@@ -97,14 +97,18 @@ func (c *Client) byMachine(k *task, d draft) (Credential, error) {
 // listen opens the callback on the port of the registration if that is free, else on any.
 func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error) {
 	host, port := d.t.CallbackHost, d.t.CallbackPort
+	o := callback.Options{Host: host, Port: port, Ignored: func(why string) {
+		c.warn("an answer that came to the callback is ignored, the wait goes on: " + why)
+	}}
 	if port != 0 {
-		return callback.Listen(ctx, callback.Options{Host: host, Port: port})
+		return callback.Listen(ctx, o)
 	}
-	port = registeredPort(d)
-	l, err := callback.Listen(ctx, callback.Options{Host: host, Port: port})
-	if port != 0 && errors.Is(err, callback.ErrPortInUse) {
-		c.warn(fmt.Sprintf("callback port %d of the last login is in use; another is taken", port))
-		return callback.Listen(ctx, callback.Options{Host: host})
+	o.Port = registeredPort(d)
+	l, err := callback.Listen(ctx, o)
+	if o.Port != 0 && errors.Is(err, callback.ErrPortInUse) {
+		c.warn(fmt.Sprintf("callback port %d of the last login is in use; another is taken", o.Port))
+		o.Port = 0
+		return callback.Listen(ctx, o)
 	}
 	return l, err
 }

@@ -32,6 +32,7 @@ func Deviations() []Deviation {
 		{"issuer_slash", "RFC 8414 §3.3", "the issuer differs by the slash of an empty path, and by nothing else", "JumpCloud, Expo, Google"},
 		{"legacy_2025_03_26", "MCP Authorization Server Location", "no resource metadata: the server's origin is its authorization server, as in MCP 2025-03-26", "servers of 2025"},
 		{"default_endpoints", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery", "no metadata at all: /authorize, /token and /register", "servers of 2025"},
+		{"member_type", "RFC 8414 §2, RFC 9728 §2", "an optional member of metadata that is not of its type; it is taken as absent", "several"},
 
 		// By rule, when registering (package dcr).
 		{"registration_status", "RFC 7591 §3.2.1", "a registration answered 200 instead of 201", "several"},
@@ -54,6 +55,7 @@ func Deviations() []Deviation {
 		{"google_offline", "OpenID Connect Core §11", "access_type=offline and prompt=consent in place of offline_access", "Google"},
 
 		// At the user's word.
+		{"issuer_given", "MCP Authorization Server Location", "no authorization server is named: --issuer URL", "servers behind a company's identity provider"},
 		{"assume_pkce_s256", "MCP Authorization Code Protection", "PKCE is not promised: --assume-pkce-s256", "Entra, Cognito"},
 		{"no_resource", "MCP Resource Parameter Implementation", "no resource parameter: --no-resource", "Entra"},
 		{"resource=", "MCP Resource Parameter Implementation", "another resource: --resource URI", "Entra"},

@@ -13,13 +13,15 @@ import (
 
 // Discovery explains a server; its JSON form is part of the command line's contract.
 type Discovery struct {
-	URL      string                    `json:"url"`
-	Open     bool                      `json:"open"`                 // it answered without a token
-	Attempts []Attempt                 `json:"attempts"`             // every request, in order
-	Checks   []discovery.Check         `json:"checks"`               // every rule that discovery came to, in order
-	Server   *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery did not get so far
-	Grants   []Grant                   `json:"grants"`               // those of Grants that the authorization server offers
-	Plan     *Plan                     `json:"login"`                // nil: discovery did not get so far
+	URL        string                    `json:"url"`
+	Endpoint   string                    `json:"endpoint"`             // where calls go: URL, or where it redirects to on the same origin; empty: it did not answer
+	Connection *discovery.Connection     `json:"connection"`           // nil: it was not asked
+	Open       bool                      `json:"open"`                 // it answered without a token
+	Attempts   []Attempt                 `json:"attempts"`             // every request, in order
+	Checks     []discovery.Check         `json:"checks"`               // every rule that discovery came to, in order
+	Server     *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery did not get so far
+	Grants     []Grant                   `json:"grants"`               // those of Grants that the authorization server offers
+	Plan       *Plan                     `json:"login"`                // nil: discovery did not get so far
 }
 
 // Attempt is one request of a discovery.
@@ -36,6 +38,7 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	if found == nil {
 		return d, err
 	}
+	d.Endpoint, d.Connection = found.Endpoint, found.Connection
 	d.Open, d.Checks = found.Open, discovery.Review(found, err)
 	for _, a := range found.Attempts {
 		d.Attempts = append(d.Attempts, Attempt{a, found.Meaning(a)})

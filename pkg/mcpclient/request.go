@@ -45,7 +45,11 @@ func (c *Client) request(ctx context.Context, w want) (mcphttp.Outcome, error) {
 		}
 		switch step {
 		case mcphttp.Again:
-			if err := c.wait(ctx, pauseBefore(tried.Again)); err != nil {
+			pause := max(pauseBefore(tried.Again), o.RetryAfter())
+			if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
+				return o, c.link.Failure(o) // the server's words are more help than the end of the time limit
+			}
+			if err := c.wait(ctx, pause); err != nil {
 				return o, err
 			}
 			tried.Again++

@@ -1,0 +1,338 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
+)
+
+// commandLine is the command line that failed, as far as hints repeat it.
+type commandLine struct {
+	command string
+	flags   []typedFlag
+	limit   time.Duration
+}
+
+// typedFlag is a flag that the user gave.
+type typedFlag struct {
+	name string // with its dashes
+	text string // name and value, quoted for a shell
+}
+
+// remember takes down the flags of a command line. Those that only say how to print are left out, and so is a header whose value stands in
+// the command line itself: it may be a secret, which a hint must not show.
+func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
+	t := commandLine{command: cx.Command.Name, limit: limit}
+	for i, f := range slices.Concat(cx.Command.Flags, globals) {
+		name := f.Names()[0]
+		global := i >= len(cx.Command.Flags)
+		if !cx.IsSet(name) || slices.Contains([]string{"json", "quiet", "verbose"}, name) {
+			continue
+		}
+		if !global && t.command != "login" && t.command != "discover" || global && name == "timeout" && t.command != "login" {
+			continue // not a flag of login, which hints advise
+		}
+		for _, value := range flagValues(cx, f) {
+			_, header, _ := strings.Cut(value, ":")
+			if name == "header" && !strings.HasPrefix(strings.TrimSpace(header), "@") && !strings.HasPrefix(strings.TrimSpace(header), "$") {
+				continue
+			}
+			text := dashed(name)
+			if value != "" {
+				text += " " + shellWord(harmless(value))
+			}
+			t.flags = append(t.flags, typedFlag{dashed(name), text})
+		}
+	}
+	return t
+}
+
+// flagValues are the values of a flag, each as it is typed; of a switch it is "".
+func flagValues(cx *cli.Context, f cli.Flag) []string {
+	name := f.Names()[0]
+	switch f.(type) {
+	case *cli.BoolFlag:
+		if !cx.Bool(name) {
+			return nil
+		}
+		return []string{""}
+	case *cli.StringSliceFlag:
+		return cx.StringSlice(name)
+	}
+	return []string{fmt.Sprint(cx.Value(name))}
+}
+
+// advice is what a hint is made of.
+type advice struct {
+	typed  commandLine
+	server string // the SERVER as the user typed it, quoted for a shell
+	static bool   // MCPAUTH_ACCESS_TOKEN is in use
+	err    error
+}
+
+// has reports whether the user gave a flag.
+func (a advice) has(name string) bool {
+	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
+}
+
+// without is the advice for the same command line without some flags.
+func (a advice) without(names ...string) advice {
+	a.typed.flags = slices.DeleteFunc(slices.Clone(a.typed.flags), func(f typedFlag) bool { return slices.Contains(names, f.name) })
+	return a
+}
+
+// excludes says which flags of a login go when another one comes.
+func excludes(flag string) []string {
+	switch flag {
+	case "--assume-pkce-s256", "--resource":
+		return []string{"--strict", "--no-resource"}
+	case "--no-resource":
+		return []string{"--strict", "--resource"}
+	case "--accept-new-issuer":
+		return []string{"--issuer"}
+	case "--new-client":
+		return []string{"--client-id", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-metadata-url", "--client-key"}
+	}
+	return nil
+}
+
+// login is the command line of a login for the server at hand: with the flags that the user gave, and these, which replace them.
+func (a advice) login(flags ...string) string {
+	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
+	added := ""
+	for _, word := range flags {
+		if strings.HasPrefix(word, "--") {
+			a = a.without(append(excludes(word), word)...)
+		}
+		added += " " + shellWord(harmless(word))
+	}
+	line := "mcpauth login " + a.server
+	for _, f := range a.typed.flags {
+		line += " " + f.text
+	}
+	return line + added
+}
+
+// login is a hint that ends in a command line.
+func login(reason string, flags ...string) func(advice) string {
+	return func(a advice) string { return reason + a.login(flags...) }
+}
+
+// text is a hint that is the same for everybody.
+func text(hint string) func(advice) string {
+	return func(advice) string { return hint }
+}
+
+func operator(a advice) string {
+	return "only the server's operator can correct this; mcpauth discover " + a.server + " shows what the server answers"
+}
+
+func discoverHint(a advice) string {
+	if a.typed.command == "discover" {
+		return "if the steps above do not explain it, ask the server's operator"
+	}
+	return "mcpauth discover " + a.server + a.globals() + " shows name resolution, connection, TLS and every answer"
+}
+
+// globals are the global flags that the user gave, for other commands than login.
+func (a advice) globals() string {
+	line := ""
+	for _, f := range a.typed.flags {
+		if slices.Contains([]string{"--config", "--keystore", "--cacert", "--cert", "--key", "--header"}, f.name) {
+			line += " " + f.text
+		}
+	}
+	return line
+}
+
+func laterHint(a advice) string {
+	if wait := retryAfter(a.err); wait > 0 {
+		hint := "the server asks to wait: try again in " + inWords(wait)
+		if a.typed.command == "call" {
+			hint += "; if the call may be sent twice, call --idempotent waits by itself"
+		}
+		return hint
+	}
+	return "the server failed: try again later; if it lasts, only its operator can help"
+}
+
+func timeHint(a advice) string {
+	return "allow more time: add --timeout " + inWords(max(5*time.Minute, 2*a.typed.limit))
+}
+
+func loginHint(a advice) string {
+	if a.static {
+		return "the server rejects the token in " + accessTokenVariable + ": put a fresh one there"
+	}
+	return a.login()
+}
+
+func anewHint(a advice) string {
+	return "begin anew: mcpauth logout " + a.server + a.globals() + " && " + a.login()
+}
+
+func elsewhereHint(a advice) string {
+	return "to use the store that has the login, add --keystore auto; to log out of it there: mcpauth logout " + a.server + a.without("--keystore").globals() + " --keystore auto"
+}
+
+func usageHint(a advice) string {
+	var u *usageError
+	var c *configError
+	switch {
+	case errors.As(a.err, &u):
+		return u.hint
+	case errors.As(a.err, &c):
+		return c.hint
+	}
+	return ""
+}
+
+func argumentHint(a advice) string {
+	var e *mcpclient.ArgumentError
+	switch {
+	case !errors.As(a.err, &e):
+		return ""
+	case e.Nearest != "":
+		return "did you mean " + quote(e.Nearest) + "?"
+	case e.Argument == "":
+		return "mcpauth tools " + a.server + a.globals() + " lists the tools"
+	}
+	return fmt.Sprintf("mcpauth tools %s %s%s lists its arguments", a.server, shellWord(harmless(e.Tool)), a.globals())
+}
+
+func scopeHint(a advice) string {
+	var e *flow.ScopeError
+	if !errors.As(a.err, &e) {
+		return ""
+	}
+	if e.Granted {
+		return "the server granted the scope and still refuses; only its operator can help"
+	}
+	return a.login("--scope", strings.Join(e.Scopes, " "))
+}
+
+// namedHint picks the authorization server that the server names.
+func namedHint(a advice) string {
+	var e *discovery.Error
+	if !errors.As(a.err, &e) || len(e.Named) == 0 {
+		return operator(a)
+	}
+	return "if you know that the server moved there: " + a.login("--issuer", e.Named[0])
+}
+
+func movedHint(a advice) string {
+	var e *discovery.Error
+	if !errors.As(a.err, &e) || e.Location == "" {
+		return "only the server's operator can correct this"
+	}
+	a.server = shellWord(harmless(e.Location))
+	return "if you trust that address: " + a.login()
+}
+
+// strictHint leads out of a strict login.
+func strictHint(a advice) string {
+	if a.has("--strict") {
+		return "only the server's operator can correct this; to tolerate it: " + a.without("--strict").login()
+	}
+	return discoverHint(a)
+}
+
+// innerHint is what login would advise.
+func innerHint(a advice) string {
+	var e *unworkableError
+	if !errors.As(a.err, &e) {
+		return ""
+	}
+	a.err = e.err
+	if r := explain(e.err); r.hint != nil {
+		return r.hint(a)
+	}
+	return ""
+}
+
+func clientHint(a advice) string {
+	return "register a client with the server's operator, then: " + a.login("--client-id", "ID") + " (with --client-secret-env VAR if it has a secret), " +
+		"or: " + a.login("--client-metadata-url", "URL")
+}
+
+// allowedHint is for servers that register only clients on a list (Figma): nothing is wrong with the user's command.
+func allowedHint(a advice) string {
+	return "the server registers only clients it knows; " + clientHint(a) +
+		"; if the operator has put a name on the list for you: " + a.login("--client-name", "NAME")
+}
+
+func rejectedClientHint(a advice) string {
+	if a.has("--client-id") || a.has("--client-metadata-url") {
+		return "only the server's operator can say whether this client still exists and which secret it has; without a client of your own: " + a.login("--new-client")
+	}
+	return "register again: " + a.login("--new-client")
+}
+
+func noAnswerHint(a advice) string {
+	longer := inWords(max(10*time.Minute, 2*a.typed.limit))
+	hint := "for more time: " + a.login("--timeout", longer)
+	a = a.without("--timeout")
+	if !a.has("--client-id") {
+		hint += "; after an error page in the browser: " + a.login("--new-client")
+	}
+	return hint + "; if the page asks for an administrator's consent: " + a.login("--auth-param", "prompt=")
+}
+
+// inWords writes a duration as a person does: 10m for 10m0s.
+func inWords(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
+}
+
+func unsupportedHint(a advice) string {
+	return "only the server's operator can offer it; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
+}
+
+func boundHint(a advice) string {
+	return "mcpauth call " + a.server + " and mcpauth proxy " + a.server + " use it; for a bearer token: " + a.login("--dpop", "never")
+}
+
+func portHint(a advice) string {
+	return "stop the program that listens on the port, or have another one chosen: " + a.without("--callback-port").login()
+}
+
+// oauthHint knows the flag for the OAuth errors that a flag can cure.
+func oauthHint(a advice) string {
+	words := strings.ToLower(a.err.Error())
+	switch {
+	case oauthCode("invalid_target")(a.err) || strings.Contains(words, "aadsts9010"), // AADSTS901002, AADSTS9010010
+		strings.Contains(words, "resource") && !a.has("--no-resource"):
+		return "the server refuses the resource parameter: " + a.login("--no-resource") + ", or: " + a.login("--resource", "URI")
+	case oauthCode("invalid_scope")(a.err), strings.Contains(words, "scope"):
+		return "mcpauth discover " + a.server + a.globals() + " lists the scopes that the server knows; choose among them: " + a.login("--scope", "SCOPE")
+	case oauthCode("invalid_client", "unauthorized_client")(a.err):
+		return rejectedClientHint(a)
+	case a.typed.command != "login":
+		return a.login()
+	}
+	return "only the server's operator can say more about these words; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
+}
+
+// unlockHint is how a person opens the keychain of that system.
+func unlockHint(goos string) string {
+	switch goos {
+	case "darwin":
+		return "security unlock-keychain ~/Library/Keychains/login.keychain-db"
+	case "windows":
+		return "sign in to Windows once more, or keep credentials in files: --keystore file"
+	}
+	return "unlock the keyring (log in to the desktop, or gnome-keyring-daemon --unlock), or keep credentials in files: --keystore file"
+}

@@ -1,0 +1,511 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+// mishap is an error that the table can produce, met at the demo server.
+type mishap struct {
+	name   string
+	rows   string // the errors of the table that it is about
+	server demo.Options
+	words  []string // for the server, from the beginning
+	before [][]string
+	then   []string // for the server, after what was before
+	spoil  func(t *testing.T, u *unlucky)
+	args   []string // the command that fails; SERVER, ISSUER and ELSEWHERE are addresses
+	exit   int
+	code   string
+	hint   string // what the hint matches
+
+	pick    int               // which command of the hint is typed
+	fill    map[string]string // for the capitals in it that a person fills in
+	repair  func(t *testing.T, u *unlucky)
+	next    string // the code of the next error, if the hint leads to one; its hint must be another
+	goesOn  bool   // after the hint, the command that failed is typed again, and works
+	unshown bool   // not on the page: another mishap says the same
+	nothing bool   // only the server's operator, time, or a look can help: no command ends the trouble
+}
+
+// mishaps are the rows of the table that a user can meet at a server on this machine.
+func mishaps() []mishap {
+	login := func(flags ...string) []string { return append([]string{"login", "SERVER"}, flags...) }
+	whoami := []string{"call", "SERVER", "whoami"}
+	loggedIn := [][]string{{"login", "SERVER"}}
+	return []mishap{
+		// What the user typed.
+		{name: "a misspelled flag", rows: "usageError", args: login("--nmae", "x"), exit: 2, code: "usage", hint: `did you mean --name\?`, nothing: true},
+		{name: "a grant without its options", rows: "flow.ErrOptions", args: login("--grant", "client_credentials"), exit: 2, code: "usage", hint: "login --help"},
+		{name: "a variable that is not set", rows: "configError", args: login("--client-id", "x", "--client-secret-env", "NOWHERE"), exit: 2, code: "config", nothing: true},
+		{name: "a configuration file with a syntax error", rows: "config.Error", args: []string{"call", "x", "whoami", "--config", "HOME/broken.json"}, exit: 2, code: "config", hint: "--config FILE", nothing: true,
+			spoil: func(t *testing.T, u *unlucky) { u.file(t, "broken.json", "{") }},
+		{name: "an unknown server name", rows: "usageError", args: []string{"call", "nobody", "whoami"}, exit: 2, code: "usage", hint: "mcpauth login URL --name nobody",
+			fill: map[string]string{"URL": "SERVER"}, goesOn: true},
+
+		// Discovery.
+		{name: "the metadata does not promise PKCE", rows: "discovery.ErrPKCE", words: []string{"metadata:no-pkce"}, args: login("--name", "notes", "--scope", "notes:read notes:write", "--strict"),
+			exit: 7, code: "security", hint: `mcpauth login SERVER --name notes --scope 'notes:read notes:write' --assume-pkce-s256$`},
+		{name: "--issuer is not among the servers that are named", rows: "discovery.ErrNotNamed", args: login("--issuer", "https://other.example", "--name", "a"), exit: 7, code: "security",
+			hint: "mcpauth login SERVER --name a --issuer ISSUER$"},
+		{name: "the client was registered with another issuer", rows: "flow.ErrIssuerChanged", before: [][]string{login("--client-id", "demo-public")}, then: []string{"migrate"},
+			args: login("--client-id", "demo-public"), exit: 7, code: "security", hint: "--accept-new-issuer$"},
+		{name: "the pinned issuer is no longer named", rows: "discovery.ErrNotNamed", before: [][]string{login("--client-id", "demo-public", "--issuer", "ISSUER")}, then: []string{"migrate"},
+			args: login(), exit: 7, code: "security", hint: "--issuer ISSUER/as-[a-z0-9]+$", next: "security"},
+		{name: "the metadata names no authorization server", rows: "discovery.ErrUnnamed", words: []string{"resource-metadata:set.authorization_servers="}, args: login("--scope", "notes:read"),
+			exit: 5, code: "discovery", hint: "--scope notes:read --issuer URL$", fill: map[string]string{"URL": "ISSUER"}},
+		{name: "the authorization server is for programs only", rows: "discovery.ErrMachineOnly", words: []string{`metadata:del=authorization_endpoint,set.grant_types_supported=["client_credentials"]`}, args: login("--name", "m"),
+			exit: 5, code: "discovery", hint: "--name m --grant client_credentials --client-id ID --client-secret-env VAR$", fill: map[string]string{"ID": "demo-post", "VAR": "POST_SECRET"}},
+		{name: "the server redirects to another origin", rows: "discovery.ErrMoved", words: []string{"mcp:status=307,to=ELSEWHERE"}, args: login("--name", "m"), exit: 5, code: "discovery",
+			hint: "mcpauth login ELSEWHERE --name m$"},
+		{name: "a strict login at a server that deviates", rows: "discovery.Error", words: []string{"challenge=none"}, args: login("--strict", "--name", "m"), exit: 5, code: "discovery", hint: "mcpauth login SERVER --name m$"},
+		{name: "a strict registration at a server that deviates", rows: "dcr.ErrStray", words: []string{"register:status=200"}, args: login("--strict"), exit: 5, code: "protocol", hint: "mcpauth login SERVER$"},
+		{name: "the metadata is of another issuer", rows: "discovery.ErrIssuer", words: []string{"metadata:foreign-issuer"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
+		{name: "the metadata is of another resource", rows: "discovery.ErrResource", words: []string{"resource-metadata:foreign-resource"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
+		{name: "the metadata names a forbidden address", rows: "httpx.AddressError", words: []string{"metadata:set.token_endpoint=http://169.254.169.254/"}, args: login(), exit: 7, code: "security",
+			hint: "only the server's operator", nothing: true},
+		{name: "the metadata cannot be read", rows: "discovery.Error", words: []string{"metadata:status=503"}, args: login(), exit: 5, code: "discovery", hint: "mcpauth discover SERVER", next: "discovery"},
+		{name: "discover finds no client to use", rows: "unworkableError", words: []string{"metadata:no-registration"}, args: []string{"discover", "SERVER", "--scope", "notes:read"}, exit: 5, code: "discovery",
+			hint: "mcpauth login SERVER --scope notes:read --client-id ID", fill: map[string]string{"ID": "demo-public"}},
+
+		// The client.
+		{name: "no client is available", rows: "dcr.ErrNoClient", words: []string{"metadata:no-registration"}, args: login("--name", "m"), exit: 4, code: "auth_failed", hint: "--name m --client-id ID",
+			fill: map[string]string{"ID": "demo-public"}},
+		{name: "only listed clients may register", rows: "dcr.Error", words: []string{"register:forbidden"}, args: login(), exit: 4, code: "auth_failed", hint: "--client-id ID.*--client-name NAME",
+			fill: map[string]string{"ID": "demo-public"}},
+		{name: "the registration is refused", rows: "dcr.Error", words: []string{`register:status=400,type=application/json,body="{\"error\":\"invalid_client_metadata\"}"`}, args: login(),
+			exit: 4, code: "auth_failed", hint: "--client-id ID", fill: map[string]string{"ID": "demo-public"}},
+		{name: "the registration endpoint fails", rows: "dcr.Error", words: []string{"register:status=500"}, args: login(), exit: 5, code: "server", hint: "try again later", nothing: true},
+		{name: "the client is rejected", rows: "flow.ErrClientRejected", words: []string{"token:has=client_id=demo-public,invalid_client"}, args: login("--client-id", "demo-public", "--name", "m"),
+			exit: 4, code: "auth_failed", hint: "only the server's operator.*mcpauth login SERVER --name m --new-client$"},
+
+		// The browser.
+		{name: "nobody finishes the login in the browser", rows: "flow.ErrNoAnswer", args: login("--name", "m", "--timeout", "1s"), exit: 4, code: "auth_failed",
+			spoil: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "none" }, repair: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "browser" },
+			hint: "--name m --timeout 10m; .*--name m --new-client; .*--name m --auth-param prompt=$"},
+		{name: "the browser waits for an administrator", rows: "flow.ErrNoAnswer", args: login("--timeout", "1s"), exit: 4, code: "auth_failed",
+			spoil: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "none" }, repair: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "browser" }, pick: 2, unshown: true},
+		{name: "not logged in, and no browser", rows: "flow.ErrLoginRequired callback.ErrNoBrowser", args: whoami, exit: 4, code: "login_required",
+			spoil: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "none" }, repair: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "browser" },
+			hint: "mcpauth login SERVER$", goesOn: true},
+		{name: "the user denies the access", rows: "callback.AuthorizationError", words: []string{"authorize:access-denied,n=1"}, args: login("--name", "m"), exit: 4, code: "access_denied", hint: "mcpauth login SERVER --name m$"},
+		{name: "the authorization server fails in the browser", rows: "callback.AuthorizationError", words: []string{"authorize:set.error=server_error,del=code"}, args: login(), exit: 5, code: "server", hint: "try again later", nothing: true},
+		{name: "the scope is unknown", rows: "callback.AuthorizationError", args: login("--scope", "bogus", "--name", "m"), exit: 4, code: "auth_failed", pick: 1,
+			hint: "mcpauth discover SERVER lists.*mcpauth login SERVER --name m --scope SCOPE$", fill: map[string]string{"SCOPE": "notes:read"}},
+		{name: "the answer is of another issuer", rows: "callback.ErrIssuer", words: []string{"authorize:wrong-iss"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
+		{name: "the pasted answer belongs to no pending login", rows: "flow.ErrNoPending callback.ErrState", args: login("--callback-url", "http://127.0.0.1:1/callback?code=c&state=s"), exit: 4, code: "login_required",
+			hint: "mcpauth login SERVER --print-url$"},
+		{name: "a bare code is pasted", rows: "callback.ErrBareCode", args: login("--callback-url", "abc"), exit: 2, code: "usage", nothing: true},
+		{name: "the callback port is in use", rows: "callback.ErrPortInUse", args: login("--callback-port", "PORT", "--name", "m"), exit: 4, code: "auth_failed", hint: "mcpauth login SERVER --name m$"},
+
+		// The token endpoint.
+		{name: "the resource parameter is refused", rows: "token.Error callback.AuthorizationError", words: []string{"resource=refuse"}, args: login("--name", "m"), exit: 4, code: "auth_failed", hint: "--name m --no-resource"},
+		{name: "the authorization code is refused", rows: "token.Error", words: []string{"token:refused-code"}, args: login(), exit: 4, code: "auth_failed", hint: "only the server's operator", nothing: true},
+		{name: "the authorization code has expired", rows: "token.Error", words: []string{"token:invalid_grant,n=1"}, args: login("--name", "m"), exit: 4, code: "invalid_grant", hint: "mcpauth login SERVER --name m$"},
+		{name: "the refresh token has been revoked", rows: "flow.ErrGrantRejected", before: loggedIn, then: []string{"revoke"}, args: []string{"refresh", "SERVER"}, exit: 4, code: "invalid_grant", hint: "mcpauth login SERVER$", goesOn: true},
+		{name: "the refresh token is refused with another code", rows: "token.Error", before: loggedIn, then: []string{"token:grant=refresh_token,refused-code"}, args: []string{"refresh", "SERVER"}, exit: 4,
+			hint: "mcpauth login SERVER$"},
+		{name: "the token endpoint fails", rows: "token.Error", before: loggedIn, then: []string{"token:grant=refresh_token,status=503"}, args: []string{"refresh", "SERVER"}, exit: 5, code: "server",
+			hint: "try again later", nothing: true},
+		{name: "there is no refresh token", rows: "flow.ErrNoRefreshToken", words: []string{"offline=never"}, before: loggedIn, args: []string{"refresh", "SERVER"}, exit: 4, code: "login_required", hint: "mcpauth login SERVER$"},
+		{name: "the token endpoint answers with a page", rows: "token.ErrMalformed", words: []string{"token:html"}, args: login(), exit: 5, code: "protocol", hint: "only the server's operator", nothing: true},
+		{name: "the token is not bound to the key", rows: "token.ErrDowngrade", words: []string{"dpop=offer", "token:set.token_type=Bearer"}, args: login("--dpop", "always", "--name", "m"), exit: 7, code: "security",
+			hint: "--name m --dpop never$"},
+		{name: "the token is bound to a key", rows: "flow.ErrBoundToken", words: []string{"dpop=offer"}, before: [][]string{login("--dpop", "always")}, args: []string{"token", "SERVER"}, exit: 4, code: "auth_failed",
+			hint: "mcpauth call SERVER and mcpauth proxy SERVER .*mcpauth login SERVER --dpop never$", pick: 2, goesOn: true},
+		{name: "the device grant is not offered", rows: "flow.ErrUnsupported", words: []string{"metadata:del=device_authorization_endpoint"}, args: login("--grant", "device_code"), exit: 4, code: "auth_failed",
+			hint: "only the server's operator.*mcpauth discover SERVER", nothing: true},
+
+		// Calls.
+		{name: "the tool needs another scope", rows: "flow.ScopeError", before: [][]string{login("--name", "m")}, args: []string{"call", "m", "secret_note", "text=x", "--reauth", "never"}, exit: 4, code: "insufficient_scope",
+			hint: "mcpauth login m --scope 'notes:read.*notes:write.*'$", goesOn: true},
+		{name: "the account is not allowed to call the tool", rows: "flow.ErrForbidden mcpclient.StatusError", before: loggedIn, then: []string{"mcp:method=tools/call,status=403"}, args: whoami, exit: 4, code: "access_denied",
+			hint: "--name OTHER$", fill: map[string]string{"OTHER": "other"}},
+		{name: "the tool does not exist", rows: "mcpclient.ArgumentError", before: loggedIn, args: []string{"call", "SERVER", "zzzzz"}, exit: 3, code: "rpc_error", hint: "mcpauth tools SERVER lists the tools"},
+		{name: "the argument does not exist", rows: "mcpclient.ArgumentError", before: loggedIn, args: []string{"call", "SERVER", "echo", "zzzzzzz=1"}, exit: 3, code: "rpc_error", hint: "mcpauth tools SERVER echo lists its arguments"},
+		{name: "the token in MCPAUTH_ACCESS_TOKEN is refused", rows: "mcpclient.StatusError", spoil: func(t *testing.T, u *unlucky) { u.env[accessTokenVariable] = "stale" }, args: whoami, exit: 4, code: "login_required",
+			hint: "put a fresh one there$", nothing: true},
+		{name: "the MCP server fails", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=503"}, args: whoami, exit: 5, code: "server", hint: "try again later", nothing: true},
+		{name: "the MCP server answers with an odd status", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=418"}, args: whoami, exit: 5, code: "protocol", hint: "mcpauth discover SERVER"},
+		{name: "the time limit ends", rows: "context.DeadlineExceeded", before: loggedIn, then: []string{"mcp:delay=2s,n=1"}, args: append(whoami, "--timeout", "1s"), exit: 5, code: "timeout", hint: "add --timeout 5m$"},
+		{name: "raw output of several blocks", rows: "protocolError", before: loggedIn, args: []string{"call", "SERVER", "gallery", "--output", "raw"}, exit: 5, hint: "add --output json"},
+		{name: "nothing listens at the address", rows: "unreachable", before: loggedIn, spoil: func(t *testing.T, u *unlucky) { u.Close() }, args: whoami, exit: 5, code: "network", hint: "mcpauth discover SERVER", next: "network"},
+		{name: "the certificate authority is unknown", rows: "tls.CertificateVerificationError", server: demo.Options{TLS: true}, args: []string{"discover", "SERVER"}, exit: 5, code: "network", hint: "add --cacert FILE$",
+			fill: map[string]string{"FILE": "HOME/ca.pem"}, repair: func(t *testing.T, u *unlucky) { u.file(t, "ca.pem", string(u.CertificatePEM())) }},
+
+		{name: "the tool reports an error", rows: "toolError", before: loggedIn, args: []string{"call", "SERVER", "fail"}, exit: 3, code: "tool_error", nothing: true},
+		{name: "the server refuses the call", rows: "mcpclient.RPCError", before: loggedIn, then: []string{`mcp:method=tools/call,status=400,type=application/json,body="{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32602,\"message\":\"quota exceeded\"}}"`},
+			args: whoami, exit: 3, code: "rpc_error", nothing: true},
+		{name: "too many requests", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:method=tools/call,busy"}, args: whoami, exit: 5, code: "server", hint: "try again in 1s; .*--idempotent", nothing: true},
+		{name: "stdout cannot be written", rows: "outputError", before: loggedIn, spoil: func(t *testing.T, u *unlucky) { u.full = true }, args: whoami, exit: 1, code: "output", hint: "can be written", nothing: true},
+		{name: "Ctrl-C", rows: "interrupted", before: loggedIn, spoil: func(t *testing.T, u *unlucky) { u.interrupted = true }, args: whoami, exit: 130, code: "interrupted", nothing: true},
+
+		// The store.
+		{name: "there is no keychain", rows: "keystore.ErrUnavailable", args: login("--keystore", "keychain", "--name", "m"), exit: 6, code: "keystore", hint: "mcpauth login SERVER --name m --keystore file$"},
+		{name: "the stored record is damaged", rows: "keystore.ErrCorrupt", before: loggedIn, args: []string{"refresh", "SERVER"}, exit: 6, code: "keystore", hint: "mcpauth logout SERVER && mcpauth login SERVER$", pick: -1, goesOn: true,
+			spoil: func(t *testing.T, u *unlucky) {
+				records, err := filepath.Glob(filepath.Join(u.env["HOME"], ".local", "share", "mcpauth", "*.credential"))
+				if err != nil || len(records) != 1 {
+					t.Fatalf("records %q, %v", records, err)
+				}
+				if err := os.WriteFile(records[0], []byte("{"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}},
+	}
+}
+
+// Errors of the table that none of the mishaps provokes, and where they are met.
+var metElsewhere = map[string]string{
+	"config.ErrUnknown":      "a usageError takes its place",
+	"mcpclient.LineError":    "call_batch.txtar; nothing to type",
+	"batchError":             "call_batch.txtar; nothing to type",
+	"flow.ErrAudience":       "login_grants.txtar; only another assertion helps",
+	"keystore.ErrLocked":     "secretservice stories; the hint is a command of the system",
+	"keystore.ErrDenied":     "needs a keychain that refuses; the same hint as ErrUnavailable",
+	"keystore.ErrTimeout":    "needs a keychain that hangs; the same hint as ErrUnavailable",
+	"keystore.ErrElsewhere":  "needs a keychain",
+	"keystore.ErrBusy":       "processes_test.go; waiting helps",
+	"keystore.ErrNewer":      "storetrouble_test.go; only a newer program helps",
+	"keystore.ErrUnwritable": "storetrouble_test.go; names the variables",
+	"keystore.ErrInsecure":   "storetrouble_test.go; names the variables",
+	"keystore.ErrNotFound":   "the row of flow.ErrLoginRequired",
+	"keystore.Error":         "the same hint as ErrUnavailable",
+	"flow.ErrCredential":     "the row of keystore.ErrCorrupt",
+	"flow.ErrMaybeSpent":     "kill_test.go; the row of flow.ErrGrantRejected",
+	"callback.ErrMalformed":  "the row of token.ErrMalformed",
+	"httpx.ErrTooLarge":      "the row of token.ErrMalformed",
+	"fs.PathError":           "login_machine.txtar; the message names the file",
+	"flow.StageError":        "what no other row knows",
+}
+
+// Every error of the table is met by a mishap, or is listed above.
+func TestEveryRowIsMet(t *testing.T) {
+	met := map[string]bool{}
+	for _, m := range mishaps() {
+		for _, row := range strings.Fields(m.rows) {
+			met[row] = true
+		}
+	}
+	f, err := parser.ParseFile(token.NewFileSet(), "exit.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for _, d := range f.Decls {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == "table" {
+			ast.Inspect(fn, func(n ast.Node) bool {
+				switch n := n.(type) {
+				case *ast.SelectorExpr:
+					if name := n.X.(*ast.Ident).Name + "." + n.Sel.Name; strings.Contains(n.Sel.Name, "Err") {
+						rows = append(rows, name)
+					}
+				case *ast.StarExpr:
+					if id, ok := n.X.(*ast.Ident); ok {
+						rows = append(rows, id.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+	if len(rows) < 50 {
+		t.Fatalf("only %d errors found: the test looks in the wrong place", len(rows))
+	}
+	for _, row := range rows {
+		if !met[row] && metElsewhere[row] == "" {
+			t.Errorf("no mishap provokes %s", row)
+		}
+	}
+}
+
+// Each hint of the table is typed back: the trouble is gone, or the next error is another one with another hint. What was seen on the way is
+// docs/troubleshooting.md.
+func TestHintsWork(t *testing.T) {
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+filepath.Join(t.TempDir(), "none"))
+	all := mishaps()
+	if runtime.GOOS != "linux" { // elsewhere the system has a keychain
+		all = slices.DeleteFunc(all, func(m mishap) bool { return m.name == "there is no keychain" })
+	}
+	seen := make([]failure, len(all))
+	t.Run("mishaps", func(t *testing.T) {
+		slots := make(chan struct{}, 8)
+		for i, m := range all {
+			t.Run(m.name, func(t *testing.T) {
+				t.Parallel()
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				seen[i] = m.play(t)
+			})
+		}
+	})
+	if !t.Failed() && runtime.GOOS == "linux" {
+		comparePage(t, troubleshootingPage, troubleshooting(all, seen))
+	}
+}
+
+// unlucky is somebody with nothing stored, whom a mishap befalls.
+type unlucky struct {
+	*stranger
+	names       *strings.Replacer // for the capitals in commands
+	plain       *strings.Replacer // for the addresses in messages
+	full        bool              // stdout cannot be written
+	interrupted bool
+}
+
+func (m mishap) play(t *testing.T) failure {
+	u := newUnlucky(t, m.server)
+	u.set(t, m.words)
+	for _, args := range m.before {
+		if code := u.run(u.fill(args)...); code != exitDone {
+			t.Fatalf("%q: exit %d\n%s", args, code, u.stderr.String())
+		}
+	}
+	u.set(t, m.then)
+	if m.spoil != nil {
+		m.spoil(t, u)
+	}
+	args := u.fill(m.args)
+	first := u.fails(t, args)
+	if first.ExitCode != m.exit || m.code != "" && first.Code != m.code {
+		t.Fatalf("exit %d %s, want %d %s\n%s", first.ExitCode, first.Code, m.exit, m.code, u.stderr.String())
+	}
+	if want := u.names.Replace(m.hint); !regexp.MustCompile(want).MatchString(first.Hint) {
+		t.Fatalf("hint %q, want %q", first.Hint, want)
+	}
+	commands := commandsOf(first.Hint, args)
+	for _, c := range commands { // also those that are not typed are command lines
+		app := testProgram().app()
+		if _, err := arrange(shellFields(c)[1:], app.Flags, app.Commands); err != nil {
+			t.Errorf("%s: %v", c, err)
+		}
+	}
+	if !m.nothing {
+		u.recover(t, m, args, commands, first)
+	}
+	first.Message, first.Hint, first.command = u.shown(first.Message), u.shown(first.Hint), "mcpauth"
+	for _, w := range args {
+		first.command += " " + shellWord(u.shown(w))
+	}
+	return first
+}
+
+// recover types the hint, and the command that failed once more.
+func (u *unlucky) recover(t *testing.T, m mishap, args, commands []string, first failure) {
+	if m.repair != nil {
+		m.repair(t, u)
+	}
+	if m.pick >= 0 {
+		commands = commands[m.pick : m.pick+1]
+	}
+	for i, c := range commands {
+		u.types(t, m, c, first, i == len(commands)-1)
+	}
+	if !m.goesOn {
+		return
+	}
+	if code := u.run(args...); code != exitDone {
+		t.Errorf("after the hint, %q: exit %d\n%s", args, code, u.stderr.String())
+	}
+}
+
+// types types a command of a hint, after filling in what only a person knows.
+func (u *unlucky) types(t *testing.T, m mishap, command string, first failure, last bool) {
+	words := shellFields(command)[1:]
+	for i, w := range words {
+		words[i] = cmp.Or(m.fill[w], w)
+	}
+	code := u.run(append(u.fill(words), "--json")...)
+	switch {
+	case code == exitDone && m.next == "":
+		return
+	case m.next == "" || !last:
+		t.Fatalf("the hint %q was typed: exit %d\n%s", command, code, u.stderr.String())
+	}
+	next := u.said(t)
+	if next.Code != m.next || next.Hint == first.Hint || next.Hint == "" {
+		t.Errorf("the hint %q leads to %+v, after %+v", command, next, first)
+	}
+}
+
+func newUnlucky(t *testing.T, o demo.Options) *unlucky {
+	elsewhere, err := demo.Start(demo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(elsewhere.Close)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { taken.Close() })
+	_, port, _ := net.SplitHostPort(taken.Addr().String())
+	u := &unlucky{stranger: newStranger(t, quirk{options: o})}
+	u.env["MCPAUTH_CONFIG"] = filepath.Join(u.env["HOME"], "config.json")
+	u.file(t, "config.json", `{"mcpServers":{}}`)
+	u.names = strings.NewReplacer("SERVER", u.URL(), "ISSUER", u.Issuer(), "ELSEWHERE", elsewhere.URL(), "PORT", port, "HOME", u.env["HOME"])
+	u.plain = strings.NewReplacer(u.Origin(), "https://mcp.example.com", elsewhere.Origin(), "https://mcp2.example.com", port, "43117", u.env["HOME"], "/home/me",
+		strings.TrimPrefix(u.Origin(), "http://"), "mcp.example.com")
+	return u
+}
+
+func (u *unlucky) fill(words []string) []string {
+	filled := make([]string, len(words))
+	for i, w := range words {
+		filled[i] = u.names.Replace(w)
+	}
+	return filled
+}
+
+// shown is a text as the page shows it, without what differs from run to run.
+func (u *unlucky) shown(s string) string {
+	s = u.plain.Replace(s)
+	for _, r := range []struct{ random, instead string }{
+		{`/as-[a-z2-7]+`, "/as2"},
+		{`/127-0-0-1-[a-z2-7]+\.credential`, "/mcp-example-com-….credential"},
+	} {
+		s = regexp.MustCompile(r.random).ReplaceAllString(s, r.instead)
+	}
+	return s
+}
+
+func (u *unlucky) set(t *testing.T, words []string) {
+	t.Helper()
+	for _, w := range u.fill(words) {
+		if err := u.Set(w); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (u *unlucky) file(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(u.env["HOME"], name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// failure is an error as scripts get it.
+type failure struct {
+	Code     string `json:"code"`
+	Message  string `json:"message"`
+	Hint     string `json:"hint"`
+	ExitCode int    `json:"exit_code"`
+	command  string // that failed
+}
+
+func (u *unlucky) fails(t *testing.T, args []string) failure {
+	t.Helper()
+	var stdout io.Writer = &u.stdout
+	if u.full {
+		stdout = fullDisk{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if u.interrupted {
+		cancel()
+	}
+	env := func(name string) (string, bool) { v, ok := u.env[name]; return v, ok }
+	if slices.Contains(args, "--output") { // which contradicts --json
+		u.stderr.Reset()
+		code := run(ctx, args, env, strings.NewReader(""), stdout, &u.stderr)
+		message, hint, _ := strings.Cut(strings.TrimSpace(u.stderr.String()), "\nhint: ")
+		return failure{ExitCode: code, Code: "protocol", Message: strings.TrimPrefix(message, "mcpauth: "), Hint: hint}
+	}
+	u.stderr.Reset()
+	if code := run(ctx, append(slices.Clone(args), "--json"), env, strings.NewReader(""), stdout, &u.stderr); code == exitDone {
+		t.Fatalf("%q works", args)
+	}
+	return u.said(t)
+}
+
+// fullDisk takes nothing.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// said is the error of the last command.
+func (u *unlucky) said(t *testing.T) failure {
+	t.Helper()
+	lines := strings.Split(strings.TrimSpace(u.stderr.String()), "\n")
+	var e struct{ Error failure }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &e); err != nil {
+		t.Fatalf("%v: %s", err, u.stderr.String())
+	}
+	return e.Error
+}
+
+var commandEnds = regexp.MustCompile(`; |, or: | \(with | shows | lists | use it| and mcpauth | && |$`)
+
+// commandsOf returns the command lines of a hint. "add --flag" is the command that failed with that flag.
+func commandsOf(hint string, failed []string) []string {
+	var all []string
+	for rest := hint; ; {
+		i := strings.Index(rest, "mcpauth ")
+		if i < 0 {
+			break
+		}
+		rest = rest[i:]
+		end := commandEnds.FindStringIndex(rest)[0]
+		all = append(all, rest[:end])
+		rest = rest[end:]
+	}
+	if _, flags, ok := strings.Cut(hint, "add --"); ok {
+		line := "mcpauth"
+		flags = flags[:strings.IndexAny(flags+";", ",;")]
+		if i := slices.Index(failed, "--output"); i >= 0 {
+			failed = slices.Delete(slices.Clone(failed), i, i+2) // the hint names another value
+		}
+		for _, w := range failed {
+			line += " " + shellWord(w)
+		}
+		all = append(all, line+" --"+flags)
+	}
+	return all
+}
+
+// shellFields splits a command line as a shell does.
+func shellFields(line string) []string {
+	var words []string
+	var b strings.Builder
+	quoted, started := false, false
+	for i := 0; i < len(line); i++ {
+		switch c := line[i]; {
+		case c == '\'':
+			quoted, started = !quoted, true
+		case c == '\\' && !quoted:
+			i++
+			b.WriteByte(line[i])
+		case c == ' ' && !quoted:
+			if started {
+				words = append(words, b.String())
+				b.Reset()
+			}
+			started = false
+		default:
+			b.WriteByte(c)
+			started = true
+		}
+	}
+	if started {
+		words = append(words, b.String())
+	}
+	return words
+}

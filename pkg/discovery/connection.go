@@ -1,0 +1,123 @@
+package discovery
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+// Connection is how the server was reached, as far as that went.
+type Connection struct {
+	Proxy     string   `json:"proxy"`     // host and port of the HTTP proxy; empty: none
+	Name      string   `json:"name"`      // that was looked up: of the proxy, if there is one; empty: the host is an IP address
+	Addresses []string `json:"addresses"` // of the name
+	Remote    string   `json:"remote"`    // address and port of the connection; empty: there is none
+	TLS       *TLS     `json:"tls"`       // nil: none, or it failed before a certificate came
+}
+
+// TLS is what the server showed. Its texts are safe to print.
+type TLS struct {
+	Version  string    `json:"version"` // empty: the handshake failed
+	Subject  string    `json:"subject"`
+	Names    []string  `json:"names"` // the hosts that the certificate is for
+	Issuer   string    `json:"issuer"`
+	NotAfter time.Time `json:"not_after"`
+	Root     string    `json:"root"` // the certificate authority that verified it; empty: none did
+}
+
+// observed is a Connection in the making: callbacks of a trace come from several goroutines.
+type observed struct {
+	mu sync.Mutex
+	c  Connection
+}
+
+// observe returns a context under which a request tells how it reached the server.
+func (o *observed) observe(ctx context.Context, req *http.Request) context.Context {
+	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+		o.c.Proxy = httpx.Text(proxy.Host, 100)
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart: func(i httptrace.DNSStartInfo) {
+			o.set(func(c *Connection) {
+				if net.ParseIP(i.Host) == nil {
+					c.Name = httpx.Text(i.Host, 100)
+				}
+			})
+		},
+		DNSDone: func(i httptrace.DNSDoneInfo) {
+			o.set(func(c *Connection) {
+				if c.Addresses = nil; c.Name != "" {
+					for _, a := range i.Addrs {
+						c.Addresses = append(c.Addresses, a.String())
+					}
+				}
+			})
+		},
+		GotConn: func(i httptrace.GotConnInfo) {
+			o.set(func(c *Connection) { c.Remote = i.Conn.RemoteAddr().String() })
+		},
+		ConnectDone: func(_, addr string, err error) {
+			if err == nil {
+				o.set(func(c *Connection) { c.Remote = addr })
+			}
+		},
+		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
+			o.set(func(c *Connection) { c.TLS = shown(state, err) })
+		},
+	})
+}
+
+func (o *observed) set(change func(*Connection)) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	change(&o.c)
+}
+
+func (o *observed) connection() *Connection {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c := o.c
+	return &c
+}
+
+// shown describes the certificate of a handshake, also of one that failed because of it.
+func shown(state tls.ConnectionState, err error) *TLS {
+	certs := state.PeerCertificates
+	if unverified := (*tls.CertificateVerificationError)(nil); errors.As(err, &unverified) {
+		certs = unverified.UnverifiedCertificates
+	}
+	if len(certs) == 0 {
+		return nil
+	}
+	leaf := certs[0]
+	t := &TLS{Subject: name(leaf.Subject.String()), Issuer: name(leaf.Issuer.String()), NotAfter: leaf.NotAfter.UTC(), Names: names(leaf)}
+	if err == nil {
+		t.Version = tls.VersionName(state.Version)
+	}
+	if len(state.VerifiedChains) > 0 {
+		chain := state.VerifiedChains[0]
+		t.Root = name(chain[len(chain)-1].Subject.String())
+	}
+	return t
+}
+
+func names(c *x509.Certificate) []string {
+	all := make([]string, 0, len(c.DNSNames)+len(c.IPAddresses))
+	for _, n := range c.DNSNames {
+		all = append(all, name(n))
+	}
+	for _, ip := range c.IPAddresses {
+		all = append(all, ip.String())
+	}
+	return all[:min(len(all), 10)]
+}
+
+func name(s string) string { return httpx.Text(s, 100) }
