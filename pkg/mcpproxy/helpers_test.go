@@ -44,7 +44,7 @@ func newServer(t *testing.T, f func(w http.ResponseWriter, r *http.Request, m mc
 }
 
 func (s *server) proxy() *Proxy {
-	return &Proxy{URL: s.URL + "/mcp", HTTP: s.Client(), Pause: func(context.Context, time.Duration) error { return nil }}
+	return &Proxy{URL: s.URL + "/mcp", HTTP: s.Client(), pause: func(context.Context, time.Duration) error { return nil }}
 }
 
 // seen returns the messages of some methods so far; none named: of all.

@@ -28,14 +28,15 @@ import (
 
 // Proxy reaches one server on behalf of programs. Its fields must not change after the first use.
 type Proxy struct {
-	URL     string                                           // the MCP endpoint
-	Header  http.Header                                      // sent to the server's origin only
-	Auth    auth.OAuthHandler                                // nil: none
-	HTTP    *http.Client                                     // nil: a client with limits
-	Secrets []string                                         // values in Header that the proxy's own errors must not repeat
-	Log     func(text string)                                // told of sessions and of messages that are dropped; nil: nobody is
-	Warn    func(text string)                                // told what the program loses; nil: nobody is
-	Pause   func(ctx context.Context, d time.Duration) error // waits; nil: with a timer
+	URL     string            // the MCP endpoint
+	Header  http.Header       // sent to the server's origin only
+	Auth    auth.OAuthHandler // nil: none
+	HTTP    *http.Client      // nil: a client with limits
+	Secrets []string          // values in Header that the proxy's own errors must not repeat
+	Log     func(text string) // told of sessions and of messages that are dropped; nil: nobody is
+	Warn    func(text string) // told what the program loses; nil: nobody is
+
+	pause func(ctx context.Context, d time.Duration) error // of tests; nil: a timer
 
 	once sync.Once
 	link *mcphttp.Link
@@ -46,7 +47,7 @@ const codeProxy = -32000
 
 func (p *Proxy) prepare() {
 	p.once.Do(func() {
-		p.link = &mcphttp.Link{URL: p.URL, Header: p.Header, Auth: p.Auth, HTTP: p.HTTP, Secrets: p.Secrets, Pause: p.Pause}
+		p.link = &mcphttp.Link{URL: p.URL, Header: p.Header, Auth: p.Auth, HTTP: p.HTTP, Secrets: p.Secrets, Pause: p.pause}
 	})
 }
 

@@ -182,7 +182,7 @@ func (c *conversation) watch(losses int) {
 	}
 	go func() {
 		defer cancel()
-		for lost := c.lost(ctx, s); lost && c.pause(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
+		for lost := c.lost(ctx, s); lost && c.wait(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
 			if c.renew(c.base, s, losses+1) == nil {
 				return // the new session is watched
 			}
@@ -212,9 +212,9 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	return o.Reason == mcphttp.UnknownSession
 }
 
-func (c *conversation) pause(ctx context.Context, d time.Duration) error {
-	if c.Pause != nil {
-		return c.Pause(ctx, d)
+func (c *conversation) wait(ctx context.Context, d time.Duration) error {
+	if c.pause != nil {
+		return c.pause(ctx, d)
 	}
 	select {
 	case <-time.After(d):

@@ -330,10 +330,13 @@ func soon(t *testing.T, done func() bool) {
 // A server that loses every session does not make the proxy busy: each new one comes after a longer pause.
 func TestLostAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
 		var handshakes []time.Duration
 		begun := time.Now()
 		gets := map[string]int{}
 		server := transport(func(req *http.Request, m mcphttp.Message) *http.Response {
+			mu.Lock()
+			defer mu.Unlock()
 			session := req.Header.Get("Mcp-Session-Id")
 			switch {
 			case m.Method == "initialize":
@@ -357,9 +360,11 @@ func TestLostAgainAndAgain(t *testing.T) {
 		}()
 		io.WriteString(program, initialize+"\n"+initialized+"\n")
 		time.Sleep(time.Hour)
+		mu.Lock()
 		if n := len(handshakes); n < 10 || n > 75 {
 			t.Errorf("%d handshakes in an hour: %v", n, handshakes[:min(n, 20)])
 		}
+		mu.Unlock()
 		stop()
 		<-over
 		in.Close()

@@ -158,9 +158,10 @@ func (s *stdio) write(m mcphttp.Message) {
 	}
 }
 
-// oneLine makes one line of a message. Line ends in it stand between members and become blanks.
+// oneLine makes one line of a message, with room for the line's end. Line ends in it stand between members and become blanks.
 func oneLine(message []byte) []byte {
-	line := bytes.Clone(bytes.TrimSpace(message))
+	message = bytes.TrimSpace(message)
+	line := append(make([]byte, 0, len(message)+1), message...)
 	for i, c := range line {
 		if c == '\n' || c == '\r' {
 			line[i] = ' '
