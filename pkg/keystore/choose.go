@@ -30,6 +30,8 @@ func (s *Store) known(key Key) (backend, error) {
 		return s.file, nil
 	case Keychain:
 		return s.keychain, nil
+	case Postgres:
+		return s.postgres, nil
 	}
 	e, err := s.keychain.index.hint(key)
 	if err != nil {
@@ -78,6 +80,9 @@ func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 
 // forDeleting returns every backend that may hold something of the key.
 func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
+	if s.postgres != nil {
+		return []backend{s.postgres}, nil
+	}
 	e, err := s.keychain.index.hint(key)
 	if err != nil {
 		return nil, err
@@ -102,6 +107,9 @@ func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 
 // listed returns the backends whose entries are shown.
 func (s *Store) listed() []backend {
+	if s.postgres != nil {
+		return []backend{s.postgres}
+	}
 	if s.o.Dir == "" {
 		return []backend{s.keychain}
 	}
@@ -112,16 +120,19 @@ func (s *Store) listed() []backend {
 func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	e, err := s.keychain.index.hint(key)
 	switch {
-	case err == nil && b == backend(s.file) && e.inKeychain():
+	case err == nil && b != backend(s.keychain) && e.inKeychain():
 		return fmt.Errorf("%w: it is in the %s, and the store %q was asked for", ErrElsewhere, Keychain, b.kind())
-	case b == backend(s.keychain) && s.o.Dir != "" && s.file.has(key.name()):
-		return fmt.Errorf("%w: it is in the store %q, and the %s was asked for", ErrElsewhere, File, b.kind())
+	case b != backend(s.file) && s.file.has(key.name()):
+		return fmt.Errorf("%w: it is in the store %q, and the store %q was asked for", ErrElsewhere, File, b.kind())
 	}
 	return absent
 }
 
 // generationElsewhere is the generation of what another backend has of this key, which the next write must exceed.
 func (s *Store) generationElsewhere(key Key, b backend) uint64 {
+	if s.postgres != nil {
+		return 0
+	}
 	if e, err := s.keychain.index.hint(key); err == nil && b != backend(s.keychain) {
 		return e.highest()
 	}

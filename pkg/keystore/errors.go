@@ -21,12 +21,19 @@ var (
 	ErrBusy        = errors.New("another process is at work on it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
 	ErrElsewhere   = errors.New("in another store")        // than the one that was asked for
+
+	// Of the postgres store:
+	ErrReadOnly = errors.New("the database takes no writes") // a replica
+	ErrNoTable  = errors.New("the table of credentials is missing")
+	ErrFull     = errors.New("the database is full") // its disk, its memory or its connections
+	ErrTooOld   = errors.New("the database server is too old")
+	ErrPooled   = errors.New("the connection to the database cannot hold a lock")
 )
 
 // Error says where the store failed. It never holds anything secret.
 type Error struct {
 	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note", "probe"
-	Backend string // "keychain" or "file"; "" if it failed before one was chosen
+	Backend string // "keychain", "file" or "postgres"; "" if it failed before one was chosen
 	Path    string // the file, where there is one
 	Err     error  // wraps one of the errors above
 }

@@ -169,6 +169,40 @@ func keyless() platform {
 	return p
 }
 
+// testDatabase returns a database of its own for each folder, and an age identity; nil without a server.
+var testDatabase func(t *testing.T, dir string) (url, keyFile string)
+
+// rowsOf lists the rows of the database.
+func rowsOf(t *testing.T, s *testStore) []string {
+	t.Helper()
+	rows, err := s.postgres.query(t.Context(), Key{}, `SELECT name FROM mcpauth_credentials`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, r := range rows {
+		names = append(names, string(r[0]))
+	}
+	return names
+}
+
+// spoilRow encrypts something else as the record of a row.
+func (s *testStore) spoilRow(t *testing.T, key Key, record []byte) {
+	t.Helper()
+	sealed, err := seal(s.o.KeyFile, record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.setRow(t, key, sealed)
+}
+
+func (s *testStore) setRow(t *testing.T, key Key, sealed []byte) {
+	t.Helper()
+	if _, err := s.postgres.query(t.Context(), key, `UPDATE mcpauth_credentials SET sealed = $2 WHERE name = $1`, key.name(), sealed); err != nil {
+		t.Fatal(err)
+	}
+}
+
 type testStore struct {
 	*Store
 	dir     string
@@ -179,7 +213,11 @@ type testStore struct {
 func openTest(t *testing.T, dir, backend string, r ring, p platform) *testStore {
 	t.Helper()
 	ts := &testStore{dir: dir}
-	s, err := Open(Options{Backend: backend, StateDir: filepath.Join(dir, "state"), Dir: filepath.Join(dir, "keys"),
+	url, keyFile := "", ""
+	if backend == Postgres {
+		url, keyFile = testDatabase(t, dir)
+	}
+	s, err := Open(Options{Backend: backend, URL: url, KeyFile: keyFile, StateDir: filepath.Join(dir, "state"), Dir: filepath.Join(dir, "keys"),
 		Notice: func(text string) { ts.notices = append(ts.notices, text) }})
 	if err != nil {
 		t.Fatal(err)

@@ -391,6 +391,8 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 			if f := s.keychain.ring.(*fake); s.o.Backend == Keychain {
 				f.items[testKey().name()] = spoil
 				s.nextProcess()
+			} else if s.o.Backend == Postgres {
+				s.spoilRow(t, testKey(), []byte(spoil))
 			} else if err := writePrivate(s.file.path(testKey().name()), []byte(spoil), false, nil); err != nil {
 				t.Fatal(err)
 			}

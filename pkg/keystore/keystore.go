@@ -26,6 +26,7 @@ const (
 	Auto     = "auto"
 	Keychain = "keychain"
 	File     = "file"
+	Postgres = "postgres"
 )
 
 // The purposes of a lock.
@@ -36,10 +37,11 @@ const (
 
 // Options says where credentials are kept.
 type Options struct {
-	Backend  string           // "keychain", "file", or "auto", which "" means: the keychain if there is one, else files
+	Backend  string           // "keychain", "file", "postgres", or "auto", which "" means: the keychain if there is one, else files
 	StateDir string           // folder of index, notes and locks, without secrets
 	Dir      string           // folder of the file store
-	KeyFile  string           // age identity to which the file store is encrypted; "" = not encrypted
+	KeyFile  string           // age identity to which the file and postgres stores are encrypted; "" = not encrypted, files only
+	URL      string           // connection string of the postgres store; "" = as libpq's variables say
 	Timeout  time.Duration    // limit of each keychain operation; 0 = 10 s; negative = as long as the context allows
 	LockWait time.Duration    // limit of the wait for a LockCredential; 0 = 45 s, longer than any holder should need
 	Notice   func(string)     // called once when auto falls back to files, and for warnings; nil = no one
@@ -83,6 +85,7 @@ type Store struct {
 	notes    notes
 	file     *fileStore
 	keychain *keychain
+	postgres *postgres // nil unless asked for
 	noticed  sync.Once
 	step     func(name string) error // tests: called between the steps of a write, and fails or dies there
 }
@@ -111,8 +114,12 @@ func Open(o Options) (*Store, error) {
 	case "":
 		o.Backend = Auto
 	case Auto, Keychain, File:
+	case Postgres:
+		if o.KeyFile == "" {
+			return nil, errors.New("credential store: the postgres store needs a key file")
+		}
 	default:
-		return nil, fmt.Errorf("credential store: unknown backend %q, expected %s, %s or %s", o.Backend, Auto, Keychain, File)
+		return nil, fmt.Errorf("credential store: unknown backend %q, expected %s, %s, %s or %s", o.Backend, Auto, Keychain, File, Postgres)
 	}
 	if o.StateDir == "" || o.Dir == "" && o.Backend != Keychain {
 		return nil, errors.New("credential store: no folder given")
@@ -126,12 +133,16 @@ func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{o: o, locks: locks{o.StateDir}, notes: notes{o.StateDir}}
+	s := &Store{o: o, locks: locks{o.StateDir}, notes: localNotes{o.StateDir}}
 	now := func() time.Time { return s.o.Now().UTC() }
 	env := env{index: index{dir: o.StateDir}, locks: s.locks, now: now, step: s.reached, notice: s.notice}
 	s.file = &fileStore{env: env, dir: o.Dir, keyFile: o.KeyFile}
 	r, p := systemKeychain()
 	s.keychain = newKeychain(env, r, p, o.Timeout)
+	if o.Backend == Postgres {
+		s.postgres = &postgres{url: o.URL, keyFile: o.KeyFile}
+		s.notes = s.postgres
+	}
 	return s, nil
 }
 
@@ -237,7 +248,7 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 			errs = append(errs, fail("delete", b.kind(), err))
 		}
 	}
-	if err := s.notes.removeAll(key); err != nil {
+	if err := s.notes.deleteNotes(ctx, key); err != nil {
 		errs = append(errs, fail("delete", "", err))
 	}
 	return errors.Join(errs...)

@@ -14,11 +14,18 @@ import (
 	"time"
 )
 
-// each runs a test on both backends.
+// each runs a test on every backend; on postgres if there is a server for tests, see scripts/fleet.
 func each(t *testing.T, test func(t *testing.T, s *testStore)) {
-	for _, backend := range []string{File, Keychain} {
+	for _, backend := range backends() {
 		t.Run(backend, func(t *testing.T) { test(t, openTest(t, t.TempDir(), backend, newFake(), roomy(600))) })
 	}
+}
+
+func backends() []string {
+	if testDatabase != nil {
+		return []string{File, Keychain, Postgres}
+	}
+	return []string{File, Keychain}
 }
 
 func TestPutGetDelete(t *testing.T) {
@@ -53,6 +60,9 @@ func TestPutGetDelete(t *testing.T) {
 func (s *testStore) leftovers(t *testing.T) []string {
 	t.Helper()
 	left := slices.Concat(files(t, s.dir+"/keys"), files(t, s.dir+"/state/index"), files(t, s.dir+"/state/notes"))
+	if s.o.Backend == Postgres {
+		left = append(left, rowsOf(t, s)...)
+	}
 	if f, ok := s.keychain.ring.(*fake); ok {
 		left = append(left, f.accounts()...)
 	}
@@ -474,6 +484,12 @@ func TestNewerIsLeftAlone(t *testing.T) {
 		}
 		if f, ok := s.keychain.ring.(*fake); ok && s.o.Backend == Keychain {
 			spoil["record"] = func() { f.items = map[string]string{name: newHead}; s.nextProcess() }
+		} else if s.o.Backend == Postgres {
+			spoil = map[string]func(){"record": func() {
+				if _, err := s.postgres.query(t.Context(), Key{}, `UPDATE mcpauth_credentials SET format = 2`); err != nil {
+					t.Fatal(err)
+				}
+			}}
 		} else {
 			delete(spoil, "index")
 		}

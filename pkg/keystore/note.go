@@ -12,48 +12,58 @@ import (
 
 // Note keeps data, which must hold nothing secret, under a name beside the credential: the intent of a refresh, or its journal. It is
 // written whole or not at all, and survives a power failure. The caller holds the key's lock.
-func (s *Store) Note(_ context.Context, key Key, name string, data []byte) error {
-	if err := checkNote(name); err != nil {
-		return fail("note", "", err)
-	}
-	if err := s.notes.write(key, name, data, true); err != nil {
-		return fail("note", "", err)
-	}
-	return nil
+func (s *Store) Note(ctx context.Context, key Key, name string, data []byte) error {
+	return s.writeNote(ctx, key, name, data, true)
 }
 
 // Jot is Note for data that a power failure may take back to what it was before.
-func (s *Store) Jot(_ context.Context, key Key, name string, data []byte) error {
-	if err := checkNote(name); err != nil {
-		return fail("note", "", err)
+func (s *Store) Jot(ctx context.Context, key Key, name string, data []byte) error {
+	return s.writeNote(ctx, key, name, data, false)
+}
+
+func (s *Store) writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error {
+	err := checkNote(name)
+	if err == nil {
+		err = s.notes.writeNote(ctx, key, name, data, durable)
 	}
-	if err := s.notes.write(key, name, data, false); err != nil {
-		return fail("note", "", err)
-	}
-	return nil
+	return s.noteError(err)
 }
 
 // ReadNote returns a note; absence is ErrNotFound.
-func (s *Store) ReadNote(_ context.Context, key Key, name string) ([]byte, error) {
+func (s *Store) ReadNote(ctx context.Context, key Key, name string) ([]byte, error) {
 	if err := checkNote(name); err != nil {
-		return nil, fail("note", "", err)
+		return nil, s.noteError(err)
 	}
-	data, err := readPrivate(s.notes.path(key, name), maxFile)
-	if err != nil {
-		return nil, fail("note", "", err)
-	}
-	return data, nil
+	data, err := s.notes.readNote(ctx, key, name)
+	return data, s.noteError(err)
 }
 
 // DeleteNote deletes a note, with the key's lock held; absence is no error.
-func (s *Store) DeleteNote(_ context.Context, key Key, name string) error {
-	if err := checkNote(name); err != nil {
-		return fail("note", "", err)
+func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
+	err := checkNote(name)
+	if err == nil {
+		err = s.notes.deleteNote(ctx, key, name)
 	}
-	if err := removePrivate(s.notes.path(key, name)); err != nil {
-		return fail("note", "", err)
+	return s.noteError(err)
+}
+
+func (s *Store) noteError(err error) error {
+	if err == nil {
+		return nil
 	}
-	return nil
+	backend := ""
+	if s.postgres != nil {
+		backend = Postgres
+	}
+	return fail("note", backend, err)
+}
+
+// notes is a place for notes: the state folder or, for credentials that many machines share, the database.
+type notes interface {
+	writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error
+	readNote(ctx context.Context, key Key, name string) ([]byte, error)
+	deleteNote(ctx context.Context, key Key, name string) error
+	deleteNotes(ctx context.Context, key Key) error
 }
 
 func checkNote(name string) error {
@@ -63,14 +73,14 @@ func checkNote(name string) error {
 	return fmt.Errorf("%w: a note is named by up to 32 lower-case letters, digits and hyphens, not %q", ErrUnwritable, name)
 }
 
-// notes are small private files in the state folder.
-type notes struct{ dir string }
+// localNotes are small private files in the state folder.
+type localNotes struct{ dir string }
 
-func (n notes) path(key Key, name string) string {
+func (n localNotes) path(key Key, name string) string {
 	return filepath.Join(n.dir, "notes", key.name()+"."+name)
 }
 
-func (n notes) write(key Key, name string, data []byte, durable bool) error {
+func (n localNotes) writeNote(_ context.Context, key Key, name string, data []byte, durable bool) error {
 	path := n.path(key, name)
 	if err := ensureState(n.dir, filepath.Dir(path)); err != nil {
 		return err
@@ -79,8 +89,16 @@ func (n notes) write(key Key, name string, data []byte, durable bool) error {
 	return writePrivate(path, data, durable, nil)
 }
 
-// removeAll deletes every note of a key, and what dead writers left of them.
-func (n notes) removeAll(key Key) error {
+func (n localNotes) readNote(_ context.Context, key Key, name string) ([]byte, error) {
+	return readPrivate(n.path(key, name), maxFile)
+}
+
+func (n localNotes) deleteNote(_ context.Context, key Key, name string) error {
+	return removePrivate(n.path(key, name))
+}
+
+// deleteNotes deletes every note of a key, and what dead writers left of them.
+func (n localNotes) deleteNotes(_ context.Context, key Key) error {
 	folder := filepath.Join(n.dir, "notes")
 	files, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -191,6 +191,16 @@ func TestForeignRecord(t *testing.T) {
 		if f := s.keychain.ring.(*fake); s.o.Backend == Keychain {
 			f.items[mine.name()] = f.items[theirs.name()]
 			s.nextProcess()
+		} else if s.o.Backend == Postgres {
+			rows, err := s.postgres.query(t.Context(), theirs, `SELECT encode(sealed, 'base64') FROM mcpauth_credentials WHERE name = $1`, theirs.name())
+			if err != nil {
+				t.Fatal(err)
+			}
+			sealed, err := base64.StdEncoding.DecodeString(string(rows[0][0]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.setRow(t, mine, sealed)
 		} else {
 			data, err := readPrivate(s.file.path(theirs.name()), maxFile)
 			if err != nil {

@@ -1,0 +1,17 @@
+//go:build unix
+
+package keystore
+
+import (
+	"fmt"
+	"io/fs"
+	"syscall"
+)
+
+// fileID names a file on this machine.
+func fileID(info fs.FileInfo) string {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return fmt.Sprint(stat.Dev, ".", stat.Ino)
+	}
+	return ""
+}

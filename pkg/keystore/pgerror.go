@@ -1,0 +1,92 @@
+package keystore
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// sortedPg maps an error of the database to one of ours, by its SQLSTATE. Messages of the server hold names, never values: details, which
+// may quote a row, are left out.
+func sortedPg(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return fmt.Errorf("%w: %s (SQLSTATE %s)", sentinelPg(e), e.Message, e.Code)
+	}
+	reason := strings.ReplaceAll(bareConnect(err), "\n", "; ")
+	if ctx.Err() != nil || pgconn.Timeout(err) {
+		return fmt.Errorf("%w: the database did not answer within %s: %s", ErrTimeout, queryTime, reason)
+	}
+	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
+}
+
+func sentinelPg(e *pgconn.PgError) error {
+	switch e.Code {
+	case "25006": // read_only_sql_transaction
+		return ErrReadOnly
+	case "42P01": // undefined_table
+		return ErrNoTable
+	case "42703": // undefined_column
+		return ErrNewer
+	case "42501", "3D000": // insufficient_privilege, invalid_catalog_name
+		return ErrDenied
+	case "57014", "55P03": // query_canceled by statement_timeout, lock_not_available
+		return ErrTimeout
+	case "53100", "53200", "53300": // disk_full, out_of_memory, too_many_connections
+		return ErrFull
+	}
+	if strings.HasPrefix(e.Code, "28") { // invalid authorization
+		return ErrDenied
+	}
+	return ErrUnavailable
+}
+
+// bareConnect is the text of a connection error without user and database.
+func bareConnect(err error) string {
+	var e *pgconn.ConnectError
+	if errors.As(err, &e) {
+		return errors.Unwrap(e).Error()
+	}
+	return err.Error()
+}
+
+// transient reports whether connecting again may help: while a database restarts or fails over, and while it has too many clients.
+func transient(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return e.Code == "53300" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
+	}
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var alert tls.AlertError
+	var record tls.RecordHeaderError
+	return !errors.As(err, &authority) && !errors.As(err, &host) && !errors.As(err, &invalid) && !errors.As(err, &alert) && !errors.As(err, &record)
+}
+
+// badURL says what is wrong with the connection string without quoting it, since it may hold a password.
+func badURL(err error) error {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return fmt.Errorf("%w: %s: %w", ErrDenied, file.Path, file.Err)
+	}
+	known := []string{"invalid port", "sslmode is invalid", "unable to read CA file", "unable to add CA to cert pool", "unable to read cert", "unable to find user"}
+	i := slices.IndexFunc(known, func(s string) bool { return strings.Contains(err.Error(), s) })
+	if i < 0 {
+		return fmt.Errorf("%w: the connection string cannot be read", ErrUnavailable)
+	}
+	return fmt.Errorf("%w: the connection string cannot be used: %s", ErrUnavailable, known[i])
+}

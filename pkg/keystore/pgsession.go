@@ -1,0 +1,353 @@
+package keystore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+const (
+	oldestServer = 12 // tcp_user_timeout
+
+	firstPgPoll = 20 * time.Millisecond
+	lastPgPoll  = 250 * time.Millisecond
+
+	// idleTime is how long a connection is kept for the next statement of the same command.
+	idleTime = time.Second
+
+	// sessionSettings make the server drop a client that it cannot reach within 25 s, and with it the locks; the settings do nothing on a
+	// local socket. What is acknowledged must be on the disk.
+	sessionSettings = `SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
+		set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false), set_config('statement_timeout', '10000', false),
+		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
+	// idleSetting keeps a lock while a person is asked; PostgreSQL 14 and newer.
+	idleSetting = `, set_config('idle_session_timeout', '0', false)`
+)
+
+// session is the connection that holds a lock.
+type session struct {
+	mu         sync.Mutex
+	ended      bool // unlocked
+	conn       *pgconn.PgConn
+	backend    string // the server's process
+	machine    string // names this machine and process, see machineName
+	claim      string // what reserve wrote; "" = nothing
+	generation uint64 // of the row, when it was claimed
+}
+
+func (p *postgres) session(key Key) *session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held[key.name()]
+}
+
+// query runs a statement: on the connection that holds the key's lock, if it is held, so that a lost lock is noticed.
+func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	if s := p.session(key); s != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if !s.ended && s.conn.IsClosed() {
+			return nil, &brokenError{fmt.Errorf("%w: the connection to the database that held the lock is lost", ErrUnavailable)}
+		}
+		if !s.ended { // by another goroutine of this process
+			return runOrCreate(ctx, s.conn, sql, args...)
+		}
+	}
+	conn, err := p.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := runOrCreate(ctx, conn, sql, args...)
+	p.park(conn, err)
+	return rows, err
+}
+
+// runOrCreate makes the table on first use.
+func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) ([][][]byte, error) {
+	rows, err := runSQL(ctx, conn, sql, args...)
+	if !errors.Is(err, ErrNoTable) {
+		return rows, err
+	}
+	_, createErr := runSQL(ctx, conn, createTable)
+	if errors.Is(createErr, ErrReadOnly) || errors.Is(createErr, ErrUnavailable) || errors.Is(createErr, ErrTimeout) {
+		return nil, createErr
+	}
+	again, err := runSQL(ctx, conn, sql, args...) // another process may have made it at the same time
+	if errors.Is(err, ErrNoTable) && createErr != nil {
+		return nil, fmt.Errorf("%w, and it cannot be made: %w", ErrNoTable, createErr)
+	}
+	return again, err
+}
+
+// runSQL runs one statement. Arguments are text, numbers, bytes or nil.
+func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) ([][][]byte, error) {
+	values, formats := make([][]byte, len(args)), make([]int16, len(args))
+	for i, a := range args {
+		switch a := a.(type) {
+		case nil:
+		case []byte:
+			values[i], formats[i] = a, 1
+		default:
+			values[i] = fmt.Append(nil, a)
+		}
+	}
+	result := conn.ExecParams(ctx, sql, values, nil, formats, nil).Read()
+	err := sortedPg(ctx, result.Err)
+	if err != nil && conn.IsClosed() {
+		err = &brokenError{err}
+	}
+	return result.Rows, err
+}
+
+// brokenError is that of a statement whose connection ended with it: it may or may not have been carried out.
+type brokenError struct{ error }
+
+func (e *brokenError) Unwrap() error { return e.error }
+
+func lost(err error) bool {
+	var e *brokenError
+	return errors.As(err, &e)
+}
+
+// connect returns a connection, the one that was parked if there is one. A database that restarts, fails over, or has too many clients at
+// the moment is asked again.
+func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
+	if conn := p.takeIdle(); conn != nil {
+		return conn, nil
+	}
+	config, err := pgconn.ParseConfig(p.url)
+	if err != nil {
+		return nil, badURL(err)
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "mcpauth"
+	}
+	config.ConnectTimeout = 0 // ctx is the limit
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	config.DialFunc = dialer.DialContext
+	for wait := firstPgPoll; ; wait = min(wait*3/2, lastPgPoll) {
+		conn, err := pgconn.ConnectConfig(ctx, config)
+		if err == nil && serverVersion(conn) < oldestServer {
+			closeConn(conn)
+			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, and %d is needed", ErrTooOld, conn.ParameterStatus("server_version"), oldestServer)
+		}
+		if err == nil {
+			return conn, nil
+		}
+		if !transient(err) || !pause(ctx, wait) {
+			return nil, sortedPg(ctx, err)
+		}
+	}
+}
+
+// pause waits about so long; false if ctx ends before.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait/2 + rand.N(wait))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// serverVersion is the major version, 0 if the server does not tell.
+func serverVersion(conn *pgconn.PgConn) int {
+	version := conn.ParameterStatus("server_version")
+	digits := strings.IndexFunc(version+".", func(r rune) bool { return r < '0' || r > '9' })
+	n, _ := strconv.Atoi(version[:digits])
+	return n
+}
+
+// park keeps a connection for a moment, since one command makes several statements.
+func (p *postgres) park(conn *pgconn.PgConn, err error) {
+	if lost(err) || conn.IsClosed() {
+		closeConn(conn)
+		return
+	}
+	p.mu.Lock()
+	former := p.idle
+	p.idle = conn
+	p.mu.Unlock()
+	if former != nil {
+		closeConn(former)
+	}
+	time.AfterFunc(idleTime, func() {
+		p.mu.Lock()
+		still := p.idle == conn
+		if still {
+			p.idle = nil
+		}
+		p.mu.Unlock()
+		if still {
+			closeConn(conn)
+		}
+	})
+}
+
+func (p *postgres) takeIdle() *pgconn.PgConn {
+	p.mu.Lock()
+	conn := p.idle
+	p.idle = nil
+	p.mu.Unlock()
+	if conn != nil && conn.CheckConn() != nil {
+		closeConn(conn)
+		return nil
+	}
+	return conn
+}
+
+func closeConn(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// lock waits for the key's lock in the database. The caller holds the one of this machine, so that each machine waits with one connection.
+func (p *postgres) lock(ctx context.Context, key Key, purpose, machine string) (unlock func(), err error) {
+	var s *session
+	for wait := firstPgPoll; ; wait = min(wait*3/2, lastPgPoll) {
+		if s == nil {
+			if s, err = p.newSession(ctx); err != nil {
+				return nil, err
+			}
+			s.machine = machine
+		}
+		ok, err := p.tryLock(ctx, s, key, purpose)
+		if err == nil && ok {
+			break
+		}
+		if err != nil {
+			closeConn(s.conn)
+			s = nil
+		}
+		if err != nil && !lost(err) {
+			return nil, err
+		}
+		if !pause(ctx, wait) {
+			if s != nil {
+				closeConn(s.conn)
+			}
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, ctx.Err()
+			}
+			return nil, at(key.name(), ErrBusy)
+		}
+	}
+	if purpose == LockCredential { // statements for the key run on this connection
+		p.mu.Lock()
+		if p.held == nil {
+			p.held = map[string]*session{}
+		}
+		p.held[key.name()] = s
+		p.mu.Unlock()
+	}
+	return func() {
+		p.mu.Lock()
+		if p.held[key.name()] == s {
+			delete(p.held, key.name())
+		}
+		p.mu.Unlock()
+		s.mu.Lock() // a reader may be using it
+		defer s.mu.Unlock()
+		s.ended = true
+		closeConn(s.conn)
+	}, nil
+}
+
+func (p *postgres) newSession(ctx context.Context) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	conn, err := p.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn}
+	rows, err := runSQL(ctx, conn, `SELECT pg_backend_pid()`)
+	if err == nil {
+		s.backend = string(rows[0][0])
+		if s.backend != strconv.FormatUint(uint64(conn.PID()), 10) {
+			err = p.checkPooler(ctx, s)
+		}
+	}
+	if err == nil {
+		settings := sessionSettings
+		if serverVersion(conn) >= 14 {
+			settings += idleSetting
+		}
+		_, err = runSQL(ctx, conn, settings)
+	}
+	if err != nil {
+		closeConn(conn)
+		return nil, err
+	}
+	return s, nil
+}
+
+// tryLock takes the lock unless another session holds it, or a claim keeps it.
+func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose string) (bool, error) {
+	const id = `hashtextextended(current_schema() || '.mcpauth.' || $1::text, 0)`
+	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	defer cancel()
+	name := key.name() + "." + purpose
+	rows, err := runSQL(ctx, s.conn, `SELECT pg_try_advisory_lock(`+id+`)`, name)
+	if err != nil || string(rows[0][0]) != "t" || purpose != LockCredential {
+		return err == nil && string(rows[0][0]) == "t", err
+	}
+	claimed, err := runOrCreate(ctx, s.conn, `SELECT 1 FROM mcpauth_credentials WHERE name = $1 AND claim IS NOT NULL
+		AND split_part(claimed_by, ' ', 1) <> split_part($2::text, ' ', 1) AND claimed_at > now() - make_interval(secs => $3::float8)`, key.name(), s.machine, claimTime.Seconds())
+	if err != nil || len(claimed) == 0 {
+		return err == nil, err
+	}
+	_, err = runSQL(ctx, s.conn, `SELECT pg_advisory_unlock(`+id+`)`, name)
+	return false, err
+}
+
+var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth and the database, and cannot hold a lock", ErrPooled)
+
+// checkPooler is called if the server's process is not the one that the connection was told: there is a pooler between. In transaction
+// mode another connection gets the process that this one has just used; in session mode it never does.
+func (p *postgres) checkPooler(ctx context.Context, s *session) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	config, err := pgconn.ParseConfig(p.url)
+	if err != nil {
+		return badURL(err)
+	}
+	other, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil // session mode with no process left for a second connection
+	}
+	defer closeConn(other)
+	for range 3 {
+		if _, err := runSQL(ctx, other, `BEGIN`); err != nil {
+			return nil // waited for a process in vain
+		}
+		theirs, err := runSQL(ctx, other, `SELECT pg_backend_pid()`)
+		if err != nil {
+			return nil
+		}
+		ours, err := runSQL(ctx, s.conn, `SELECT pg_backend_pid()`)
+		if err != nil {
+			return err
+		}
+		if string(theirs[0][0]) == s.backend || string(ours[0][0]) != s.backend {
+			return errPooled
+		}
+		if _, err := runSQL(ctx, other, `ROLLBACK`); err != nil {
+			return err
+		}
+	}
+	return nil
+}

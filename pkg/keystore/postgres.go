@@ -1,0 +1,371 @@
+package keystore
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// createTable is docs/fleet.sql.
+const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
+    name         text PRIMARY KEY,            -- derived from the key
+    key          text NOT NULL,               -- server and profile, as JSON
+    generation   bigint NOT NULL DEFAULT 0,   -- counts the writes; 0: nothing stored yet
+    format       integer NOT NULL DEFAULT 1,  -- of the row
+    sealed       bytea,                       -- the record, encrypted with age by the client
+    public       json,                        -- what "mcpauth status" shows
+    notes        jsonb NOT NULL DEFAULT '{}', -- intent and journal of renewals, without secrets
+    claim        text,                        -- names the renewal under way
+    claimed_by   text,                        -- machine and process that renews
+    claimed_at   timestamptz,
+    updated      timestamptz NOT NULL DEFAULT now()
+)`
+
+const (
+	// queryTime limits each statement, with the time to connect.
+	queryTime = 10 * time.Second
+	// recoverTime limits the attempts to store a record after the connection was lost.
+	recoverTime = 30 * time.Second
+	// claimTime is how long a claim counts if its holder has lost the lock: longer than a redemption can take (30 s).
+	claimTime = 35 * time.Second
+)
+
+// postgres keeps credentials in a table that many machines share. The records are encrypted by the client. Locks are the database's session
+// locks, on a connection that the holder keeps.
+//
+// A lock that ends with its connection is not enough: after a restart of the database, a fail-over or a cut, another machine could take the
+// lock while the former holder still redeems the refresh token. So reserve writes a claim to the row. The claim of another machine keeps
+// the lock from being taken for claimTime, the holder can store by its claim alone, and whoever renews after that replaces the claim, so
+// that the former holder notices before it stores.
+type postgres struct {
+	url     string
+	keyFile string
+
+	mu   sync.Mutex
+	held map[string]*session
+	idle *pgconn.PgConn
+}
+
+func (p *postgres) kind() string { return Postgres }
+
+// row is what a query for one credential reads.
+type row struct {
+	generation uint64
+	format     int
+	sealed     []byte
+	public     json.RawMessage
+}
+
+func (p *postgres) read(ctx context.Context, key Key) (row, error) {
+	rows, err := p.query(ctx, key, `SELECT generation, format, encode(sealed, 'hex'), public FROM mcpauth_credentials WHERE name = $1`, key.name())
+	if err != nil {
+		return row{}, err
+	}
+	if len(rows) == 0 {
+		return row{}, ErrNotFound
+	}
+	r, err := parseRow(rows[0])
+	if err == nil && r.format > formatVersion {
+		err = newer(r.format)
+	}
+	if err == nil && r.generation == 0 {
+		err = ErrNotFound
+	}
+	return r, err
+}
+
+func parseRow(columns [][]byte) (row, error) {
+	r := row{public: bytes.Clone(columns[3])}
+	var err error
+	if r.generation, err = strconv.ParseUint(string(columns[0]), 10, 64); err == nil {
+		if r.format, err = strconv.Atoi(string(columns[1])); err == nil {
+			r.sealed, err = hex.DecodeString(string(columns[2]))
+		}
+	}
+	if err != nil {
+		return row{}, fmt.Errorf("%w: a row of the table cannot be read", ErrCorrupt)
+	}
+	return r, nil
+}
+
+func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
+	r, err := p.read(ctx, key)
+	if err != nil {
+		return Record{}, err
+	}
+	secret, err := p.unseal(key.name(), r)
+	if err != nil {
+		return Record{}, at(key.name(), err)
+	}
+	return Record{Generation: r.generation, Secret: secret, Public: r.public}, nil
+}
+
+// unseal decrypts a record. It carries key and generation, so that rows that were swapped or taken back are noticed.
+func (p *postgres) unseal(name string, r row) ([]byte, error) {
+	record, err := unseal(p.keyFile, r.sealed)
+	if err != nil {
+		return nil, err
+	}
+	h, payload, err := decodeFile(name, record)
+	if err == nil && h.Generation != r.generation {
+		err = fmt.Errorf("%w: the record is of generation %d, the row of %d", ErrCorrupt, h.Generation, r.generation)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return decodePayload(payload, h.Encoding)
+}
+
+func (p *postgres) seal(name string, generation uint64, secret []byte) ([]byte, error) {
+	payload, encoding := encodePayload(secret)
+	record, _, err := split(name, name, head{Generation: generation, Encoding: encoding}, payload, func(string) int { return maxFile })
+	if err != nil {
+		return nil, err
+	}
+	return seal(p.keyFile, []byte(record))
+}
+
+// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection that held the lock is lost,
+// another one is used: the claim keeps other machines from renewing meanwhile, and tells if one has.
+func (p *postgres) put(ctx context.Context, key Key, r Record) (Record, error) {
+	if len(r.Secret) > maxSecret {
+		return Record{}, tooLarge(len(r.Secret))
+	}
+	name := key.name()
+	s := p.session(key)
+	claim, base := "", uint64(0)
+	if s != nil && s.claim != "" {
+		claim, base = s.claim, s.generation
+	} else if stored, err := p.read(ctx, key); err == nil {
+		base = stored.generation
+	} else if !errors.Is(err, ErrNotFound) {
+		return Record{}, err
+	}
+	r.Generation = max(base, r.Generation) + 1
+	sealed, err := p.seal(name, r.Generation, r.Secret)
+	if err != nil {
+		return Record{}, err
+	}
+	if err := p.swap(ctx, key, claim, base, r, sealed); err != nil {
+		return Record{}, err
+	}
+	if s != nil {
+		s.claim = ""
+	}
+	return r, nil
+}
+
+const (
+	setRecord = ` SET key = $2, generation = $3, format = $4, sealed = $5, public = $6, updated = now(), claim = NULL, claimed_by = NULL, claimed_at = NULL
+		WHERE c.name = $1 AND c.generation = $7 AND ($8::text IS NULL OR c.claim = $8) RETURNING encode(sealed, 'hex')`
+	updateRecord = `UPDATE mcpauth_credentials AS c` + setRecord
+	insertRecord = `INSERT INTO mcpauth_credentials AS c (name, key, generation, format, sealed, public) VALUES ($1, $2, $3, $4, $5, $6)
+		ON CONFLICT (name) DO UPDATE` + setRecord
+)
+
+// swap replaces the row of generation base.
+func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64, r Record, sealed []byte) error {
+	sql := updateRecord
+	if base == 0 && claim == "" {
+		sql = insertRecord
+	}
+	args := []any{key.name(), keyText(key), r.Generation, formatVersion, sealed, nil, base, nil}
+	if r.Public != nil {
+		args[5] = string(r.Public)
+	}
+	if claim != "" {
+		args[7] = claim
+	}
+	rows, err := p.query(ctx, key, sql, args...)
+	if lost(err) {
+		rows, err = p.swapAfterLoss(ctx, key, sql, args, r.Generation, sealed)
+	}
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("%w: another machine has changed or claimed it meanwhile", ErrBusy)
+	}
+	if string(rows[0][0]) != hex.EncodeToString(sealed) {
+		return fmt.Errorf("%w: it reads back differently", ErrUnwritable)
+	}
+	return nil
+}
+
+// swapAfterLoss tries again on other connections. The write whose answer was lost may have been carried out: the row tells.
+func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args []any, generation uint64, sealed []byte) ([][][]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, recoverTime)
+	defer cancel()
+	for {
+		conn, err := p.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := runSQL(ctx, conn, `SELECT encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1 AND generation = $2`, key.name(), generation)
+		if err == nil && (len(rows) == 0 || string(rows[0][0]) != hex.EncodeToString(sealed)) {
+			rows, err = runSQL(ctx, conn, sql, args...)
+		}
+		p.park(conn, err)
+		if !lost(err) || ctx.Err() != nil {
+			return rows, err
+		}
+	}
+}
+
+// reserve claims the row. It also proves that the database can be written and the key file can be read.
+func (p *postgres) reserve(ctx context.Context, key Key) error {
+	if _, err := seal(p.keyFile, nil); err != nil {
+		return err
+	}
+	s := p.session(key)
+	if s == nil {
+		return fmt.Errorf("%w: the lock of the credential is not held", ErrBusy)
+	}
+	claim := rand.Text()
+	rows, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, claim, claimed_by, claimed_at) VALUES ($1, $2, $3, $4, now())
+		ON CONFLICT (name) DO UPDATE SET claim = $3, claimed_by = $4, claimed_at = now() WHERE c.format <= $5
+		RETURNING generation, pg_backend_pid()`, key.name(), keyText(key), claim, s.machine, formatVersion)
+	switch {
+	case err != nil:
+		return err
+	case len(rows) == 0:
+		return newer(formatVersion + 1)
+	case string(rows[0][1]) != s.backend:
+		return errPooled
+	}
+	s.claim = claim
+	s.generation, err = strconv.ParseUint(string(rows[0][0]), 10, 64)
+	return err
+}
+
+// release takes back the claim, and a row that holds nothing.
+func (p *postgres) release(ctx context.Context, key Key) {
+	s := p.session(key)
+	if s == nil || s.claim == "" {
+		return
+	}
+	_, err := p.query(ctx, key, `UPDATE mcpauth_credentials SET claim = NULL, claimed_by = NULL, claimed_at = NULL WHERE name = $1 AND claim = $2`, key.name(), s.claim)
+	if err == nil && s.generation == 0 {
+		_, _ = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND generation = 0 AND claim IS NULL AND notes = '{}'`, key.name())
+	}
+	s.claim = ""
+}
+
+// probe writes and deletes a row that is nobody's.
+func (p *postgres) probe(ctx context.Context, key Key) error {
+	if _, err := seal(p.keyFile, nil); err != nil {
+		return err
+	}
+	if _, err := p.read(ctx, key); err != nil && !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	name := key.name() + "#probe." + rand.Text()
+	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials (name, key) VALUES ($1, $2)`, name, keyText(key))
+	if err == nil {
+		_, err = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 OR name LIKE $2 AND updated < now() - interval '1 hour'`, name, key.name()+"#probe.%")
+	}
+	return err
+}
+
+func (p *postgres) delete(ctx context.Context, key Key) error {
+	if _, err := p.read(ctx, key); errors.Is(err, ErrNewer) {
+		return err
+	}
+	_, err := p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND format <= $2`, key.name(), formatVersion)
+	return err
+}
+
+const selectEntries = `SELECT key, generation, format, public, extract(epoch FROM updated) FROM mcpauth_credentials WHERE generation > 0`
+
+func (p *postgres) entry(ctx context.Context, key Key) (Entry, error) {
+	rows, err := p.query(ctx, key, selectEntries+` AND name = $1`, key.name())
+	if err != nil {
+		return Entry{}, err
+	}
+	if len(rows) == 0 {
+		return Entry{}, ErrNotFound
+	}
+	return parseEntry(rows[0])
+}
+
+func (p *postgres) list(ctx context.Context) ([]Entry, error) {
+	rows, err := p.query(ctx, Key{}, selectEntries+` ORDER BY key`)
+	if err != nil {
+		return nil, err
+	}
+	var all []Entry
+	var errs []error
+	for _, columns := range rows {
+		e, err := parseEntry(columns)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		all = append(all, e)
+	}
+	return all, errors.Join(errs...)
+}
+
+func parseEntry(columns [][]byte) (Entry, error) {
+	e := Entry{Backend: Postgres, Public: bytes.Clone(columns[3])}
+	format, err := strconv.Atoi(string(columns[2]))
+	if err == nil && format > formatVersion {
+		return Entry{}, at(string(columns[0]), newer(format))
+	}
+	seconds, timeErr := strconv.ParseFloat(string(columns[4]), 64)
+	generation, generationErr := strconv.ParseUint(string(columns[1]), 10, 64)
+	if errors.Join(err, timeErr, generationErr, json.Unmarshal(columns[0], &e.Key)) != nil {
+		return Entry{}, fmt.Errorf("%w: a row of the table cannot be read", ErrCorrupt)
+	}
+	e.Generation, e.Updated = generation, time.UnixMicro(int64(seconds*1e6)).UTC()
+	return e, nil
+}
+
+// The notes of a credential are in its row: every machine must see the intent of a renewal under way.
+
+func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
+	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
+		return fmt.Errorf("%w: a note is text", ErrUnwritable)
+	}
+	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, jsonb_build_object($3::text, $4::text))
+		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes`, key.name(), keyText(key), name, string(data))
+	return err
+}
+
+func (p *postgres) readNote(ctx context.Context, key Key, name string) ([]byte, error) {
+	rows, err := p.query(ctx, key, `SELECT notes ->> $2::text FROM mcpauth_credentials WHERE name = $1 AND notes ? $2::text`, key.name(), name)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, ErrNotFound
+	}
+	return bytes.Clone(rows[0][0]), nil
+}
+
+func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {
+	_, err := p.query(ctx, key, `UPDATE mcpauth_credentials SET notes = notes - $2::text WHERE name = $1`, key.name(), name)
+	if err == nil {
+		_, err = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND generation = 0 AND claim IS NULL AND notes = '{}'`, key.name())
+	}
+	return err
+}
+
+// deleteNotes does nothing: they went with the row.
+func (p *postgres) deleteNotes(context.Context, Key) error { return nil }
+
+func keyText(key Key) string {
+	text, _ := json.Marshal(key) // two strings: cannot fail
+	return strings.TrimSpace(string(text))
+}
