@@ -56,7 +56,7 @@ func (p *program) globalFlags() []cli.Flag {
 	g := &p.global
 	return []cli.Flag{
 		&cli.StringFlag{Name: "config", Usage: "`FILE` the only configuration file; default: the nearest .mcp.json and ~/.config/mcpauth/config.json", Destination: &g.config},
-		&cli.StringFlag{Name: "keystore", Usage: "`KIND` where credentials are kept: auto, keychain or file", Destination: &g.keystore},
+		&cli.StringFlag{Name: "keystore", Usage: "`KIND` where credentials are kept: auto, keychain, file or postgres", Destination: &g.keystore},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON document on stdout; errors as one JSON line", Destination: &g.json},
 		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "nothing on stderr but errors", Destination: &g.quiet},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "every HTTP exchange on stderr, secrets redacted", Destination: &g.verbose},
@@ -120,7 +120,7 @@ func (p *program) begin(*cli.Context) error {
 	if g.timeout < 0 {
 		return usage("--timeout must not be negative")
 	}
-	return oneOf("--keystore", g.keystore, "auto", "keychain", "file")
+	return oneOf("--keystore", g.keystore, keystores()...)
 }
 
 // limited runs a command under the time limit.

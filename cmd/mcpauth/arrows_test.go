@@ -64,6 +64,7 @@ func third() map[string]string {
 		"github.com/zalando/go-keyring":          "pkg/keystore",
 		"github.com/gofrs/flock":                 "pkg/keystore internal/mcphttp", // mcphttp: processes that open sessions at the same time keep one
 		"filippo.io/age":                         "pkg/keystore",
+		"github.com/jackc/pgx/v5":                "pkg/keystore",
 		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
 		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",

@@ -69,15 +69,24 @@ func (n noticed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return n.RoundTripper.RoundTrip(r)
 }
 
-// store opens the credential store where the environment says; nothing slow happens before it is needed.
+// keystores are the kinds of credential stores.
+func keystores() []string {
+	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
+}
+
+// store opens the credential store that the flag or the environment names; nothing slow happens before it is needed.
 func (p *program) store() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
 		kind = p.getenv("MCPAUTH_KEYSTORE")
-		if err := oneOf("MCPAUTH_KEYSTORE", kind, "auto", "keychain", "file"); err != nil {
+		if err := oneOf("MCPAUTH_KEYSTORE", kind, keystores()...); err != nil {
 			return nil, &configError{message: err.Error()}
 		}
 	}
+	return p.openStore(kind)
+}
+
+func (p *program) openStore(kind string) (*keystore.Store, error) {
 	state, err := p.stateDir()
 	if err != nil {
 		return nil, err
@@ -86,8 +95,18 @@ func (p *program) store() (*keystore.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return keystore.Open(keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
-		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.note("%s", s) }})
+	o := keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
+		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.note("%s", s) }}
+	if kind == keystore.Postgres {
+		if o.KeyFile == "" {
+			return nil, &configError{message: "the store postgres needs MCPAUTH_KEYSTORE_KEY_FILE, the age identity to which the records are encrypted",
+				hint: "make one, and give it to every machine: age-keygen -o FILE"}
+		}
+		if o.URL = p.getenv("MCPAUTH_KEYSTORE_URL"); o.URL != "" {
+			p.secrets = append(p.secrets, o.URL) // may hold a password
+		}
+	}
+	return keystore.Open(o)
 }
 
 // keychainLimit is how long a keychain may take. If a person may sit in front of its unlock dialog, that is as long as the command may.

@@ -166,7 +166,7 @@ func flagCandidates(app *cli.App, command, word string) []candidate {
 
 // values are those of a flag that has few.
 func values(f cli.Flag) []candidate {
-	few := map[string][]string{"keystore": {"auto", "keychain", "file"}, "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
+	few := map[string][]string{"keystore": keystores(), "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
 		"reauth": plain([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
 		"callback-host": {"127.0.0.1", "localhost"}, "grant": plain(flow.Grants())}
 	var out []candidate

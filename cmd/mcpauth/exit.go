@@ -84,6 +84,14 @@ func table() []rule {
 		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", innerHint},
 
 		// The credential store.
+		{is(keystore.ErrReadOnly), exitKeystore, "keystore", text("name the primary server in MCPAUTH_KEYSTORE_URL, or all servers and target_session_attrs=read-write")},
+		{is(keystore.ErrNoTable), exitKeystore, "keystore", text("let the owner of the database run docs/fleet.sql, and grant SELECT, INSERT, UPDATE and DELETE on the table")},
+		{is(keystore.ErrFull), exitKeystore, "keystore", text("give the database server more disk, memory or connections (max_connections)")},
+		{is(keystore.ErrTooOld), exitKeystore, "keystore", text("use PostgreSQL 12 or newer")},
+		{is(keystore.ErrPooled), exitKeystore, "keystore", text("let MCPAUTH_KEYSTORE_URL name the database itself, or a pooler in session mode")},
+		{both(is(keystore.ErrDenied), inPostgres), exitKeystore, "keystore", text("check user, password and rights: MCPAUTH_KEYSTORE_URL, PGUSER, PGPASSWORD; and that MCPAUTH_KEYSTORE_KEY_FILE is the key of the other machines")},
+		{both(is(keystore.ErrTimeout, keystore.ErrUnavailable), inPostgres), exitKeystore, "keystore", text("check that the database is up and MCPAUTH_KEYSTORE_URL names it, and repeat the command")},
+		{both(is(keystore.ErrLocked), inPostgres), exitKeystore, "keystore", text("let MCPAUTH_KEYSTORE_KEY_FILE name the age identity to which the records are encrypted")},
 		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
 		{is(keystore.ErrDenied), exitKeystore, "keystore", login("allow mcpauth to use the keychain, or keep credentials in files: ", "--keystore", "file")},
 		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", login("if there is no keychain to use, keep credentials in files: ", "--keystore", "file")},
@@ -310,4 +318,10 @@ func timedOut(err error) bool {
 func unreachable(err error) bool {
 	return as[*net.OpError](err) || as[*net.DNSError](err) || as[*url.Error](err) || as[tls.RecordHeaderError](err) ||
 		is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed)(err)
+}
+
+// inPostgres reports whether the store that failed is the database.
+func inPostgres(err error) bool {
+	var e *keystore.Error
+	return errors.As(err, &e) && e.Backend == keystore.Postgres
 }

@@ -149,9 +149,10 @@ func variables() []variable {
 	return []variable{
 		{"MCPAUTH_CONFIG", "the only configuration file; default: the nearest .mcp.json upward and ~/.config/mcpauth/config.json"},
 		{"MCPAUTH_STATE_DIR", "state without credentials: index, locks, caches, ids of MCP sessions; default ~/.local/state/mcpauth"},
-		{"MCPAUTH_KEYSTORE", "where credentials are kept: auto (default), keychain or file"},
+		{"MCPAUTH_KEYSTORE", "where credentials are kept: auto (default), keychain, file or postgres"},
 		{"MCPAUTH_KEYSTORE_DIR", "folder of the file store; default ~/.local/share/mcpauth"},
-		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file: the file store is encrypted to it"},
+		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file: the file and postgres stores are encrypted to it"},
+		{"MCPAUTH_KEYSTORE_URL", "connection string of the postgres store; the PG... variables of libpq work as well"},
 		{"MCPAUTH_REAUTH", "browser, refresh or never: the same as call --reauth"},
 		{"MCPAUTH_ACCESS_TOKEN", "a bearer token for call, tools, proxy and exec in place of a login; SERVER must be a URL then"},
 		{"BROWSER", "program that opens an address, its last argument; a list is tried in order; none: never open one"},

@@ -292,7 +292,7 @@ func realPath(path string) string {
 
 // trustedFiles reads what the user trusts.
 func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
-	store, err := p.store()
+	store, err := p.openStore(keystore.File) // of this machine, whatever store the logins are in
 	if err != nil {
 		return nil, err
 	}
@@ -312,7 +312,7 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 
 // changeTrusted changes the list under its lock.
 func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) []trustedFile) error {
-	store, err := p.store()
+	store, err := p.openStore(keystore.File) // of this machine, whatever store the logins are in
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ type Options struct {
 	Dir      string           // folder of the file store
 	KeyFile  string           // age identity to which the file and postgres stores are encrypted; "" = not encrypted, files only
 	URL      string           // connection string of the postgres store; "" = as libpq's variables say
-	Timeout  time.Duration    // limit of each keychain operation; 0 = 10 s; negative = as long as the context allows
+	Timeout  time.Duration    // limit of each operation on a keychain or database; 0 = 10 s; negative: keychains may take as long as the context allows
 	LockWait time.Duration    // limit of the wait for a LockCredential; 0 = 45 s, longer than any holder should need
 	Notice   func(string)     // called once when auto falls back to files, and for warnings; nil = no one
 	Now      func() time.Time // nil = time.Now
@@ -108,6 +108,8 @@ type backend interface {
 	list(ctx context.Context) ([]Entry, error) // returns the readable entries also with an error
 }
 
+const defaultTimeout = 10 * time.Second
+
 // Open returns a store. Nothing is touched before it is needed.
 func Open(o Options) (*Store, error) {
 	switch o.Backend {
@@ -125,7 +127,7 @@ func Open(o Options) (*Store, error) {
 		return nil, errors.New("credential store: no folder given")
 	}
 	if o.Timeout == 0 {
-		o.Timeout = 10 * time.Second
+		o.Timeout = defaultTimeout
 	}
 	if o.LockWait == 0 {
 		o.LockWait = 45 * time.Second
@@ -140,7 +142,10 @@ func Open(o Options) (*Store, error) {
 	r, p := systemKeychain()
 	s.keychain = newKeychain(env, r, p, o.Timeout)
 	if o.Backend == Postgres {
-		s.postgres = &postgres{url: o.URL, keyFile: o.KeyFile}
+		s.postgres = &postgres{url: o.URL, keyFile: o.KeyFile, timeout: o.Timeout}
+		if o.Timeout < 0 {
+			s.postgres.timeout = defaultTimeout
+		}
 		s.notes = s.postgres
 	}
 	return s, nil

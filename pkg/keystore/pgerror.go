@@ -2,8 +2,6 @@ package keystore
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -28,7 +26,7 @@ func sortedPg(ctx context.Context, err error) error {
 	}
 	reason := strings.ReplaceAll(bareConnect(err), "\n", "; ")
 	if ctx.Err() != nil || pgconn.Timeout(err) {
-		return fmt.Errorf("%w: the database did not answer within %s: %s", ErrTimeout, queryTime, reason)
+		return fmt.Errorf("%w: the database did not answer: %s", ErrTimeout, reason)
 	}
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
 }
@@ -41,7 +39,7 @@ func sentinelPg(e *pgconn.PgError) error {
 		return ErrNoTable
 	case "42703": // undefined_column
 		return ErrNewer
-	case "42501", "3D000": // insufficient_privilege, invalid_catalog_name
+	case "42501", "3D000", "3F000": // insufficient_privilege, invalid_catalog_name, invalid_schema_name
 		return ErrDenied
 	case "57014", "55P03": // query_canceled by statement_timeout, lock_not_available
 		return ErrTimeout
@@ -69,12 +67,8 @@ func transient(err error) bool {
 	if errors.As(err, &e) {
 		return e.Code == "53300" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
 	}
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var invalid x509.CertificateInvalidError
-	var alert tls.AlertError
-	var record tls.RecordHeaderError
-	return !errors.As(err, &authority) && !errors.As(err, &host) && !errors.As(err, &invalid) && !errors.As(err, &alert) && !errors.As(err, &record)
+	// The library has no type for TLS that is refused, or a certificate that does not verify. With sslmode=prefer another attempt follows.
+	return !strings.Contains(err.Error(), "tls error") || strings.Contains(err.Error(), "dial error")
 }
 
 // badURL says what is wrong with the connection string without quoting it, since it may hold a password.

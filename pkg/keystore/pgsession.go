@@ -51,7 +51,7 @@ func (p *postgres) session(key Key) *session {
 
 // query runs a statement: on the connection that holds the key's lock, if it is held, so that a lost lock is noticed.
 func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	if s := p.session(key); s != nil {
 		s.mu.Lock()
@@ -135,6 +135,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	config.ConnectTimeout = 0 // ctx is the limit
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	config.DialFunc = dialer.DialContext
+	var reason error
 	for wait := firstPgPoll; ; wait = min(wait*3/2, lastPgPoll) {
 		conn, err := pgconn.ConnectConfig(ctx, config)
 		if err == nil && serverVersion(conn) < oldestServer {
@@ -144,8 +145,11 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		if err == nil {
 			return conn, nil
 		}
+		if reason == nil || ctx.Err() == nil { // the time limit is not the reason of an earlier refusal
+			reason = sortedPg(ctx, err)
+		}
 		if !transient(err) || !pause(ctx, wait) {
-			return nil, sortedPg(ctx, err)
+			return nil, reason
 		}
 	}
 }
@@ -267,7 +271,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, machine string) (
 }
 
 func (p *postgres) newSession(ctx context.Context) (*session, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := p.connect(ctx)
 	if err != nil {
@@ -297,8 +301,8 @@ func (p *postgres) newSession(ctx context.Context) (*session, error) {
 
 // tryLock takes the lock unless another session holds it, or a claim keeps it.
 func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose string) (bool, error) {
-	const id = `hashtextextended(current_schema() || '.mcpauth.' || $1::text, 0)`
-	ctx, cancel := context.WithTimeout(ctx, queryTime)
+	const id = `hashtextextended(coalesce(current_schema(), '') || '.mcpauth.' || $1::text, 0)`
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	name := key.name() + "." + purpose
 	rows, err := runSQL(ctx, s.conn, `SELECT pg_try_advisory_lock(`+id+`)`, name)

@@ -33,8 +33,6 @@ const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
 )`
 
 const (
-	// queryTime limits each statement, with the time to connect.
-	queryTime = 10 * time.Second
 	// recoverTime limits the attempts to store a record after the connection was lost.
 	recoverTime = 30 * time.Second
 	// claimTime is how long a claim counts if its holder has lost the lock: longer than a redemption can take (30 s).
@@ -51,6 +49,7 @@ const (
 type postgres struct {
 	url     string
 	keyFile string
+	timeout time.Duration // of each statement, with the time to connect
 
 	mu   sync.Mutex
 	held map[string]*session

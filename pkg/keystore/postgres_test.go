@@ -3,16 +3,24 @@
 package keystore
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // serverURL is a superuser's connection string to a server for tests; scripts/fleet starts one.
@@ -29,20 +37,7 @@ func schemaFor(t *testing.T, dir string) (string, string) {
 	if _, err := os.Stat(keyFile); err != nil {
 		identity(t, dir, "key", false)
 	}
-	return with(t, "search_path", schema), keyFile
-}
-
-// with is the connection string with a parameter set.
-func with(t *testing.T, name, value string) string {
-	t.Helper()
-	u, err := url.Parse(serverURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	q := u.Query()
-	q.Set(name, value)
-	u.RawQuery = q.Encode()
-	return u.String()
+	return with(t, serverURL, "search_path", schema), keyFile
 }
 
 var adminConn = struct {
@@ -68,4 +63,345 @@ func admin(t *testing.T, sql string) [][][]byte {
 		t.Fatalf("%s: %v", sql, r.Err)
 	}
 	return r.Rows
+}
+
+// machine opens a store as a machine of its own: with its own state folder, so that it shares nothing but the database.
+func machine(t *testing.T, url, keyFile string) *testStore {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := Open(Options{Backend: Postgres, URL: url, KeyFile: keyFile, StateDir: filepath.Join(dir, "state"), Dir: filepath.Join(dir, "keys"),
+		Timeout: 2 * time.Second, LockWait: 500 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &testStore{Store: s, dir: dir}
+}
+
+// What is wrong with a database is told apart, whatever is done, and no error shows the password.
+func TestPostgresErrors(t *testing.T) {
+	dir := t.TempDir()
+	good, key := schemaFor(t, dir)
+	admin(t, `DROP ROLE IF EXISTS mcpauth_reader`)
+	admin(t, `CREATE ROLE mcpauth_reader LOGIN PASSWORD 'canary-reader'`)
+	admin(t, `DROP ROLE IF EXISTS mcpauth_crowd`)
+	admin(t, `CREATE ROLE mcpauth_crowd LOGIN PASSWORD 'canary-crowd' CONNECTION LIMIT 0`)
+	as := func(user, password string, params ...string) string {
+		u, err := url.Parse(good)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.User = url.UserPassword(user, password)
+		q := u.Query()
+		for i := 0; i < len(params); i += 2 {
+			q.Set(params[i], params[i+1])
+		}
+		u.RawQuery = q.Encode()
+		return u.String()
+	}
+	nowhere, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent := nowhere.Addr().String() // accepts and never answers
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := closed.Addr().String()
+	closed.Close()
+	t.Cleanup(func() { nowhere.Close() })
+	for name, tt := range map[string]struct {
+		url  string
+		want error
+	}{
+		"wrong password":            {as("mcpauth_reader", "canary-wrong"), ErrDenied},
+		"no such database":          {strings.Replace(as("mcpauth_reader", "canary-reader"), "/postgres?", "/absent?", 1), ErrDenied},
+		"nobody there":              {"postgres://u:canary-pw@" + refused + "/db", ErrUnavailable},
+		"accepts and never answers": {"postgres://u:canary-pw@" + silent + "/db?sslmode=disable", ErrTimeout},
+		"no table and no right":     {as("mcpauth_reader", "canary-reader"), ErrNoTable},
+		"too many clients":          {as("mcpauth_crowd", "canary-crowd"), ErrFull},
+		"read only":                 {with(t, good, "default_transaction_read_only", "on"), ErrReadOnly},
+		"too old":                   {"postgres://u:canary-pw@" + oldServer(t) + "/db?sslmode=disable", ErrTooOld},
+		"no TLS there":              {as("postgres", "canary-pw", "sslmode", "require"), ErrUnavailable},
+		"not a URL":                 {"postgres://u:canary-pw@host:port/db", ErrUnavailable},
+		"not words":                 {"host=localhost password='canary-pw", ErrUnavailable},
+		"a key that is not there":   {as("mcpauth_reader", "canary-reader", "sslrootcert", "/canary-absent"), ErrDenied},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := machine(t, tt.url, key)
+			_, getErr := s.Get(t.Context(), testKey())
+			_, lockErr := s.Lock(t.Context(), testKey(), LockCredential)
+			for op, err := range map[string]error{"get": getErr, "lock": lockErr, "probe": s.Writable(t.Context(), testKey())} {
+				if op == "get" && errors.Is(err, ErrNotFound) && tt.want == ErrReadOnly || op != "probe" && err == nil && tt.want == ErrReadOnly {
+					continue // the table is there, made by whoever may
+				}
+				wantErr(t, err, tt.want)
+				if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(strings.ReplaceAll(text, "canary-absent", ""), "canary") {
+					t.Errorf("%s: the password is in %s", op, text)
+				}
+			}
+		})
+	}
+}
+
+// with is the connection string with a parameter set.
+func with(t *testing.T, address, name, value string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set(name, value)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// oldServer says that it is PostgreSQL 9.6.
+func oldServer(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b := pgproto3.NewBackend(conn, conn)
+			if _, err := b.ReceiveStartupMessage(); err == nil {
+				b.Send(&pgproto3.AuthenticationOk{})
+				b.Send(&pgproto3.ParameterStatus{Name: "server_version", Value: "9.6.24"})
+				b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+				_ = b.Flush()
+			}
+		}
+	}()
+	return l.Addr().String()
+}
+
+// renewing is a machine that has reserved and is redeeming.
+func renewing(t *testing.T, s *testStore) (unlock func(), r Record) {
+	t.Helper()
+	unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err = s.Get(t.Context(), testKey())
+	if err == nil {
+		err = s.Reserve(t.Context(), testKey())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unlock, r
+}
+
+// cutOff ends the session that holds the lock, as a restart, a fail-over or a cut of the network does.
+func (s *testStore) cutOff(t *testing.T) {
+	t.Helper()
+	admin(t, `SELECT pg_terminate_backend(`+s.postgres.session(testKey()).backend+`, 5000)`)
+}
+
+// A holder that lost its lock while it redeemed can store, and no other machine has renewed meanwhile.
+func TestHolderLosesItsConnection(t *testing.T) {
+	address, key := schemaFor(t, t.TempDir())
+	a, b := machine(t, address, key), machine(t, address, key)
+	a.put(t, testKey(), "one")
+	unlock, r := renewing(t, a)
+	a.cutOff(t)
+	_, err := b.Lock(t.Context(), testKey(), LockCredential)
+	wantErr(t, err, ErrBusy)
+	b.want(t, testKey(), "one")
+	wantErr(t, a.Note(t.Context(), testKey(), "intent", []byte("x")), ErrUnavailable) // it has no lock to write by
+	r.Secret = []byte("two")
+	if r, err = a.Put(t.Context(), testKey(), r); err != nil || r.Generation != 2 {
+		t.Fatal(r, err)
+	}
+	unlock()
+	unlock, err = b.Lock(t.Context(), testKey(), LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unlock()
+	b.want(t, testKey(), "two")
+}
+
+// A holder that comes back after another machine went on notices before it stores.
+func TestHolderComesBackTooLate(t *testing.T) {
+	address, key := schemaFor(t, t.TempDir())
+	for _, done := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the other one has stored: %v", done), func(t *testing.T) {
+			a, b := machine(t, address, key), machine(t, address, key)
+			a.put(t, testKey(), "one")
+			unlockA, mine := renewing(t, a)
+			defer unlockA()
+			a.cutOff(t)
+			if _, err := a.postgres.plain(t, `UPDATE mcpauth_credentials SET claimed_at = claimed_at - interval '35 seconds'`); err != nil {
+				t.Fatal(err)
+			}
+			unlockB, theirs := renewing(t, b)
+			defer unlockB()
+			if done {
+				theirs.Secret = []byte("theirs")
+				if _, err := b.Put(t.Context(), testKey(), theirs); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mine.Secret = []byte("mine")
+			_, err := a.Put(t.Context(), testKey(), mine)
+			wantErr(t, err, ErrBusy)
+			if !done {
+				theirs.Secret = []byte("theirs")
+				if _, err := b.Put(t.Context(), testKey(), theirs); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.want(t, testKey(), "theirs")
+			if err := b.Delete(t.Context(), testKey()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// plain runs a statement outside of any lock.
+func (p *postgres) plain(t *testing.T, sql string) ([][][]byte, error) {
+	conn, err := p.connect(t.Context())
+	if err != nil {
+		return nil, err
+	}
+	defer closeConn(conn)
+	return runSQL(t.Context(), conn, sql)
+}
+
+// A process that is killed while it renews leaves a claim. Other processes of its machine know that it is dead; other machines do not.
+func TestHolderIsKilled(t *testing.T) {
+	dir := shared(t, Postgres)
+	s, err := openDisk(dir, Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Put(t.Context(), testKey(), Record{Secret: []byte("one")}); err != nil {
+		t.Fatal(err)
+	}
+	cmd := holder(t, "renewing", dir)
+	_ = cmd.Process.Kill()
+	_ = cmd.Wait()
+	other := machine(t, s.o.URL, s.o.KeyFile)
+	_, err = other.Lock(t.Context(), testKey(), LockCredential)
+	wantErr(t, err, ErrBusy)
+	unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := s.Get(t.Context(), testKey())
+	if err == nil {
+		err = s.Reserve(t.Context(), testKey())
+	}
+	if err == nil {
+		r, err = s.Put(t.Context(), testKey(), r)
+	}
+	unlock()
+	if err != nil || r.Generation != 2 {
+		t.Fatal(r, err)
+	}
+	if unlock, err = other.Lock(t.Context(), testKey(), LockCredential); err != nil {
+		t.Fatal(err)
+	}
+	unlock()
+}
+
+// What a refresh did not use is given back; a logout leaves no row.
+func TestPostgresLeavesNothing(t *testing.T) {
+	s := openTest(t, t.TempDir(), Postgres, newFake(), generous())
+	s.refuse(t, testKey())
+	if left := rowsOf(t, s); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+	s.put(t, testKey(), "x")
+	if err := s.Note(t.Context(), testKey(), "journal", []byte("[]")); err != nil {
+		t.Fatal(err)
+	}
+	s.refuse(t, testKey())
+	if err := s.Delete(t.Context(), testKey()); err != nil {
+		t.Fatal(err)
+	}
+	if left := rowsOf(t, s); len(left) > 0 {
+		t.Errorf("left %q", left)
+	}
+}
+
+// A pooler in transaction mode is refused wherever a lock is needed; one in session mode is not.
+func TestPoolers(t *testing.T) {
+	for mode, variable := range map[string]string{"transaction": "MCPAUTH_TEST_POOLER_TRANSACTION", "session": "MCPAUTH_TEST_POOLER_SESSION"} {
+		t.Run(mode, func(t *testing.T) {
+			address := os.Getenv(variable)
+			if address == "" {
+				t.Fatalf("%s names no pooler: run scripts/fleet", variable)
+			}
+			s := machine(t, address, identity(t, t.TempDir(), "key", false))
+			if mode == "session" {
+				s.put(t, testKey(), "x")
+				s.refresh(t, testKey(), "y")
+				s.want(t, testKey(), "y")
+				return
+			}
+			_, err := s.Lock(t.Context(), testKey(), LockLogin)
+			wantErr(t, err, ErrPooled)
+		})
+	}
+}
+
+// The database, its dump and its log hold no secret, although the server logs every statement with its values.
+func TestDatabaseHoldsNoSecret(t *testing.T) {
+	s := openTest(t, t.TempDir(), Postgres, newFake(), generous())
+	for range 3 {
+		s.put(t, testKey(), "canary-token")
+		s.refresh(t, testKey(), "canary-token-2")
+	}
+	admin(t, `CHECKPOINT`)
+	folder := string(admin(t, `SHOW data_directory`)[0][0])
+	seen := map[string]bool{}
+	for _, root := range []string{folder, os.Getenv("MCPAUTH_TEST_POSTGRES_LOG")} {
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return nil // files come and go under a server that runs
+			}
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return nil
+			}
+			seen[filepath.Base(filepath.Dir(path))] = true
+			if bytes.Contains(data, []byte("canary-token")) {
+				t.Errorf("%s holds the secret", path)
+			}
+			if bytes.Contains(data, []byte(testKey().name())) {
+				seen["the row"] = true
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !seen["pg_wal"] || !seen["the row"] {
+		t.Errorf("looked in the wrong place: %v", seen)
+	}
+	dump, err := exec.Command("pg_dump", "--dbname", serverURL).Output()
+	if err != nil || !bytes.Contains(dump, []byte(testKey().name())) || bytes.Contains(dump, []byte("canary-token")) {
+		t.Errorf("dump of %d bytes, %v", len(dump), err)
+	}
+}
+
+// The statement in the documentation is the one that mcpauth makes.
+func TestTableIsDocumented(t *testing.T) {
+	data, err := os.ReadFile("../../docs/fleet.sql")
+	if err != nil || !strings.Contains(string(data), createTable+";") {
+		t.Errorf("docs/fleet.sql: %v", err)
+	}
 }

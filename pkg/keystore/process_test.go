@@ -149,6 +149,9 @@ func TestManyProcesses(t *testing.T) {
 // childHold takes a lock, says so, and waits for its end. The argument is: purpose folder.
 func childHold(argument string) error {
 	purpose, dir, _ := strings.Cut(argument, " ")
+	if purpose == "renewing" {
+		return holdRenewing(dir)
+	}
 	s, err := openDisk(dir, File)
 	if err != nil {
 		return err
@@ -159,6 +162,22 @@ func childHold(argument string) error {
 	fmt.Println("held")
 	time.Sleep(time.Hour) // select {} is a deadlock, which ends the process
 	return nil
+}
+
+// holdRenewing is a process in the middle of a refresh.
+func holdRenewing(dir string) error {
+	s, err := openDisk(dir, Postgres)
+	if err != nil {
+		return err
+	}
+	if _, err := s.Lock(context.Background(), testKey(), LockCredential); err != nil {
+		return err
+	}
+	if err := s.Reserve(context.Background(), testKey()); err != nil {
+		return err
+	}
+	fmt.Println("held")
+	select {}
 }
 
 // holder is a process that holds a lock until it is killed.
