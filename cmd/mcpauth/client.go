@@ -102,9 +102,8 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 			return nil, &configError{message: "the store postgres needs MCPAUTH_KEYSTORE_KEY_FILE, the age identity to which the records are encrypted",
 				hint: "make one, and give it to every machine: age-keygen -o FILE"}
 		}
-		if o.URL = p.getenv("MCPAUTH_KEYSTORE_URL"); o.URL != "" {
-			p.secrets = append(p.secrets, o.URL) // may hold a password
-		}
+		o.URL = p.getenv("MCPAUTH_KEYSTORE_URL") // may hold a password
+		p.secrets = append(p.secrets, o.URL, p.getenv("PGPASSWORD"))
 	}
 	return keystore.Open(o)
 }

@@ -14,7 +14,7 @@ import (
 
 const (
 	redeemLimit = 30 * time.Second // for a request that spends a one-time secret
-	storeLimit  = 10 * time.Second // for storing what it brought
+	storeLimit  = 30 * time.Second // for storing what it brought; a database may fail over meanwhile
 )
 
 // outlive returns a context for work that must go on after its caller has left. It ends grace after ctx does, and after limit at the latest.
