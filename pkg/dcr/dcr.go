@@ -3,9 +3,8 @@
 //
 //	client, err := dcr.Resolve(ctx, dcr.Options{Issuer: issuer, RegistrationEndpoint: endpoint, RedirectURI: l.RedirectURI()})
 //
-// It implements MCP authorization 2026-07-28 (Client Registration): the order and the binding to an authorization server here, RFC 7591 in
-// register.go, RFC 7592 in manage.go, the client ID metadata document in document.go. Not supported: software statements and initial
-// access tokens (RFC 7591 §2.3, §3), updating a registration (RFC 7592 §2.2).
+// It implements MCP authorization 2026-07-28 (Client Registration), RFC 7591, RFC 7592 and client ID metadata documents. Not supported:
+// software statements and initial access tokens (RFC 7591 §2.3, §3), updating a registration (RFC 7592 §2.2).
 package dcr
 
 import (
