@@ -191,8 +191,8 @@ func (p *program) report(e flow.Event) {
 			p.out.note("hint: the answer comes to port %d of this machine; if the browser is on another: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
-		p.out.say("open this address on any device and enter the code " + harmless(e.Code) + ":") // this is what the command is about: --quiet does not hide it
-		p.out.say(harmless(e.URL))
+		p.out.say("open this address on any device and enter the code " + oneLine(e.Code) + ":") // this is what the command is about: --quiet does not hide it
+		p.out.say(oneLine(e.URL))
 		if p.deviceLine {
 			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // the person has it on stderr as well
 		}
@@ -229,7 +229,7 @@ type deviceCode struct {
 
 func (p *program) address(url string) {
 	if p.browserless || !p.out.quiet {
-		p.out.say(harmless(url))
+		p.out.say(oneLine(url))
 	}
 }
 

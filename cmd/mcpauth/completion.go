@@ -1,8 +1,8 @@
-// This file is the command completion, and the hidden one that its scripts ask: mcpauth __complete WORD…, the last word being the one
-// under the cursor. It prints one candidate a line, with a tab and what it means where that helps; nothing means that a file may stand
-// there. It reads local state only: no network, no keychain.
-
 package main
+
+// Command completion. The scripts ask a hidden command, mcpauth __complete WORD…, in which the last word is the one under the cursor. It prints one
+// candidate a line, with a tab and an explanation if there is one; no candidate means that a file may stand there. It reads local state only: no
+// network, no keychain. Candidates may be a server's words: the scripts quote them.
 
 import (
 	"context"
@@ -68,12 +68,12 @@ func (p *program) complete(ctx context.Context, words []string) error {
 	last := words[len(words)-1]
 	var b strings.Builder
 	for _, c := range p.candidates(ctx, words[:len(words)-1], last) {
-		if !strings.HasPrefix(c.word, last) || harmless(c.word) != c.word {
+		if !strings.HasPrefix(c.word, last) || httpx.Text(c.word, 1000) != c.word {
 			continue
 		}
 		b.WriteString(c.word)
 		if c.meaning != "" {
-			b.WriteString("\t" + harmless(c.meaning))
+			b.WriteString("\t" + oneLine(c.meaning))
 		}
 		b.WriteByte('\n')
 	}
@@ -109,7 +109,7 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 		}
 		return out
 	}
-	return p.argumentsAt(ctx, t)
+	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // it would become a flag
 }
 
 // read takes a command line apart; what it does not understand it skips.

@@ -205,7 +205,7 @@ func (p *program) hintWord() string {
 
 // failure writes an error: a line and its hint, or one line of JSON.
 func (o *output) failure(code, message, hint string, exit int) {
-	message, hint = harmless(message), harmless(hint)
+	message, hint = oneLine(message), oneLine(hint)
 	if !o.json {
 		o.say(paint(o.errColour, red, "mcpauth:") + " " + message)
 		if hint != "" {
@@ -226,7 +226,7 @@ func errorJSON(code, message, hint string, exit int) []byte {
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, harmless(message), harmless(hint), exit})
+	}{code, oneLine(message), oneLine(hint), exit})
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 

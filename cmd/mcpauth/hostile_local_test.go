@@ -6,10 +6,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"mcpauth/internal/attack"
@@ -274,5 +277,28 @@ func TestCallbackPortOfAStranger(t *testing.T) {
 			t.Errorf("%+v: browser at %q, stderr %s", tt, u.opened(t), u.stderr.String())
 		}
 		stranger.Close()
+	}
+}
+
+// Nothing that is for this machine goes to the proxy of the environment, whichever of its names is used.
+func TestLoopbackNeverThroughAProxy(t *testing.T) {
+	var asked, proxied atomic.Int64
+	count := func(n *atomic.Int64) *httptest.Server {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Add(1); http.Error(w, "", http.StatusTeapot) }))
+		t.Cleanup(s.Close)
+		return s
+	}
+	u, good, proxy := newUser(t), count(&asked), count(&proxied)
+	u.env = append(u.env, "HTTP_PROXY="+proxy.URL, "HTTPS_PROXY="+proxy.URL, "NO_PROXY=")
+	_, port, _ := net.SplitHostPort(good.Listener.Addr().String())
+	for _, host := range []string{"127.0.0.1", "localhost", "localhost.", "mcp.localhost", "mcp.localhost."} {
+		asked.Store(0)
+		u.run("call", "http://"+host+":"+port+"/mcp", "whoami", "-H", "X-Key: canary", "--reauth", "never")
+		if asked.Load() == 0 {
+			t.Errorf("%s: the server was not asked: %s", host, u.stderr.String())
+		}
+	}
+	if n := proxied.Load(); n != 0 {
+		t.Errorf("the proxy got %d requests", n)
 	}
 }

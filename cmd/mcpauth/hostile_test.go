@@ -99,6 +99,9 @@ func (v *victim) check(t *testing.T, f fate) {
 	if bad := control(v.stderr.String()); bad != "" {
 		t.Errorf("stderr holds %q", bad)
 	}
+	if strings.Contains("\n"+v.stderr.String(), "\nhint: mcpauth logout") {
+		t.Errorf("a server wrote a line of ours: %s", v.stderr.String())
+	}
 	if n := len(v.stderr.String()); n > 8<<10 {
 		t.Errorf("stderr has %d bytes", n)
 	}
@@ -139,7 +142,7 @@ func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 		t.Fatal(err)
 	}
 	v := &victim{world: w, home: home}
-	v.env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "MCPAUTH_KEYSTORE=file", "IDP_SECRET=demo-cs-idp", "BROWSER=visitor " + stranger, "VISITS=" + filepath.Join(home, "visits"),
+	v.env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "MCPAUTH_KEYSTORE=file", "IDP_SECRET=demo-cs-idp", "CLIENT_SECRET=demo-cs-basic", "USER_KEY=" + attack.UserKey, "BROWSER=visitor " + stranger, "VISITS=" + filepath.Join(home, "visits"),
 		"TMPDIR=" + os.TempDir(), "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"), "USERPROFILE=" + home,
 		"GORACE=atexit_sleep_ms=0"}, w.Env()...)
 	return v

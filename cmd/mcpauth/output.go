@@ -62,24 +62,25 @@ func terminal(w any) (bool, int) {
 	return true, width
 }
 
-// note tells a person what happens. The texts of note, detail and warn may hold a server's words.
+// note tells a person what happens. The texts of note, detail and warn may hold a server's words, so each stays on one line: a second line could
+// pass for one of ours.
 func (o *output) note(format string, args ...any) {
 	if !o.quiet {
-		o.say(harmless(fmt.Sprintf(format, args...)))
+		o.say(oneLine(fmt.Sprintf(format, args...)))
 	}
 }
 
 // detail tells what only --verbose asks for.
 func (o *output) detail(format string, args ...any) {
 	if o.verbose && !o.quiet {
-		o.say(harmless(fmt.Sprintf(format, args...)))
+		o.say(oneLine(fmt.Sprintf(format, args...)))
 	}
 }
 
 // warn tells what the user should know though the work goes on.
 func (o *output) warn(format string, args ...any) {
 	if !o.quiet {
-		o.say(paint(o.errColour, yellow, "warning:") + " " + harmless(fmt.Sprintf(format, args...)))
+		o.say(paint(o.errColour, yellow, "warning:") + " " + oneLine(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -296,7 +297,14 @@ func harmless(s string) string {
 }
 
 // oneLine makes a foreign text harmless and keeps it on one line.
-func oneLine(s string) string { return httpx.Text(s, 2000) }
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
+			return ' '
+		}
+		return r
+	}, harmless(s))
+}
 
 // The colours, as SGR parameters.
 const (
@@ -321,7 +329,7 @@ func shellWord(s string) string {
 	plain := func(r rune) bool {
 		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("%+,-./:=@_", r)
 	}
-	if s != "" && strings.TrimFunc(s, plain) == "" {
+	if s != "" && s[0] != '=' && strings.TrimFunc(s, plain) == "" { // zsh expands =WORD
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -75,5 +77,25 @@ func TestShellWord(t *testing.T) {
 		if got := shellWord(in); got != want {
 			t.Errorf("%q: got %s, want %s", in, got, want)
 		}
+	}
+}
+
+// A server's line break must not begin a line that passes for one of ours.
+func TestOneLine(t *testing.T) {
+	var out bytes.Buffer
+	o := newOutput(io.Discard, &out, func(string) (string, bool) { return "", false })
+	o.verbose = true
+	const forged = "x\r\nmcpauth: logged in\vhint: a\u2028hint: b\u0085hint: c"
+	o.note("%s", forged)
+	o.detail("%s", forged)
+	o.warn("%s", forged)
+	o.failure("code", forged, forged, 1)
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "hint: ") != strings.HasPrefix(line, "hint: x") || strings.HasPrefix(line, "mcpauth: l") {
+			t.Errorf("a forged line: %q", line)
+		}
+	}
+	if n := strings.Count(out.String(), "\n"); n != 5 {
+		t.Errorf("%d lines, want 5: %q", n, out.String())
 	}
 }

@@ -19,8 +19,8 @@ func (w *World) Leaks() []string {
 			text += "\n" + name + ": " + strings.Join(values, "\n")
 		}
 		for _, s := range secrets {
-			access := strings.HasPrefix(s, "demo-at-")
-			if r.Origin == AS || r.Origin == AS2 || r.Origin == MCP && access {
+			access := strings.HasPrefix(s, "demo-at-") || s == UserKey
+			if (r.Origin == AS || r.Origin == AS2) && s != UserKey || r.Origin == MCP && access {
 				continue
 			}
 			if Holds(text, s) {

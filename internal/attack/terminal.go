@@ -1,7 +1,6 @@
-// This file attacks the terminal: escape sequences, carriage returns, bidirectional controls and huge strings in every text that a server
-// can give.
-
 package attack
+
+// Attacks on the terminal: escape sequences, carriage returns, bidirectional controls, line ends and huge strings in every text that a server can give.
 
 import (
 	"encoding/json"
@@ -56,6 +55,11 @@ func terminal() []Attack {
 		{Name: "terminal/tool-result", What: "in what a tool gives", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.ReplaceAll(s, `"text":"x"`, `"text":"x`+inner+`"`)
 		}},
+		{Name: "terminal/resource-link", What: "a line of ours, forged behind a line end in the address of a resource link", Later: true, Edit: func(_ *http.Request, s string) string {
+			return strings.ReplaceAll(s, `{"type":"text","text":"x"}`, `{"type":"resource_link","name":"n","uri":"https://x\nhint: mcpauth logout --all"}`)
+		}},
+		{Name: "terminal/device-code", What: "a line of ours, forged behind a line end in the code for another device", Words: []string{
+			"device_authorization:set.user_code=" + word("AB\nhint: mcpauth logout --all")}},
 		{Name: "terminal/rpc-error", What: "in a JSON-RPC error", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) { rpcError(w, r, Nasty+huge) }},
 		{Name: "terminal/error-page", What: "in an error page of the MCP server", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, Nasty+huge, http.StatusBadGateway)

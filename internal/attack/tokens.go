@@ -1,6 +1,6 @@
-// This file attacks by tokens: what is no token, and what is done with a good one.
-
 package attack
+
+// Attacks by tokens: what is no token, and what is done with a good one.
 
 import (
 	"encoding/base64"
@@ -27,6 +27,17 @@ func tokens() []Attack {
 		answer("mac", "a token of a type that is not bearer", `{"access_token":"abcdefgh","token_type":"mac"}`),
 		answer("missing", "a token answer without a token", `{"token_type":"Bearer"}`),
 		{Name: "token/reflected", What: "the token endpoint puts what it was sent into its error", At: "POST " + tokenPath, Do: reflect},
+		{Name: "token/reflected-secret", What: "the token endpoint puts the client's secret into its error, for --verbose", At: "POST " + tokenPath, Do: func(w http.ResponseWriter, r *http.Request) {
+			_, secret, _ := r.BasicAuth()
+			text, _ := json.Marshal(map[string]string{"error": "invalid_request", "hint": "your secret is " + secret})
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(http.StatusBadRequest)
+			w.Write(text)
+		}},
+		later("reflected-header", "the MCP server puts a header of the user into its answer, for --verbose", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Server", "key "+r.Header.Get("X-Key"))
+			rpcError(w, r, "no")
+		}),
 		provider("redirect", "the enterprise's identity provider redirects to another origin, so that the ID token follows (RFC 8693)", away(http.StatusTemporaryRedirect)),
 		provider("reflected", "the identity provider puts what it was sent into its error", reflect),
 		provider("newline", "the identity provider's assertion begins another header", body(`{"access_token":"abcdefgh\r\nX-Injected: yes",`+

@@ -130,7 +130,12 @@ func (w *World) Env() []string {
 func (w *World) IDToken() string { return w.idToken }
 
 // Secrets returns all that the good server gave or was sent, and what the user brought.
-func (w *World) Secrets() []string { return append(w.good.Secrets(), w.idToken, "demo-cs-idp") }
+func (w *World) Secrets() []string {
+	return append(w.good.Secrets(), w.idToken, "demo-cs-idp", "demo-cs-basic", UserKey)
+}
+
+// UserKey is a key of the user's own for the MCP server.
+const UserKey = "canary-user-key-1"
 
 // Trap is the address of a service on this machine.
 func (w *World) Trap() string { return "http://" + w.trap.Addr().String() }

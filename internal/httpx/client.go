@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"sync"
@@ -46,8 +45,8 @@ type Options struct {
 func New(o Options) (*http.Client, error) {
 	dialer := func(roots *x509.CertPool) *http.Transport {
 		return &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+			Proxy:                  proxyFor,
+			DialContext:            dial,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 			TLSHandshakeTimeout:    30 * time.Second, // a thousand processes that start at once wait for the processor longer than 10
 			MaxResponseHeaderBytes: maxHeader,

@@ -2,6 +2,7 @@ package httpx
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"net/http"
@@ -152,7 +153,8 @@ func TestTraceRedacts(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Header().Set("Set-Cookie", "canary-cookie")
-		io.WriteString(w, `{"access_token":"canary-access","token_type":"Bearer","expires_in":60,"note":"you sent canary-refresh","list":["x"]}`)
+		io.WriteString(w, `{"access_token":"canary-access","token_type":"Bearer","expires_in":60,"note":"you sent canary-refresh","list":["x"],`+
+			`"more":"canary-key, canary-code, canary/secret, canary%2Fsecret, Bearer canary-user"}`)
 	}))
 	defer s.Close()
 	var out strings.Builder
@@ -160,7 +162,8 @@ func TestTraceRedacts(t *testing.T) {
 	form := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"canary-refresh"}, "resource": {"https://x"}}
 	req, _ := http.NewRequest(http.MethodPost, s.URL+"/token?code=canary-code", strings.NewReader(form.Encode()))
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Authorization", "Basic canary-basic")
+	req.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte("id:canary%2Fsecret")))
+	req.Header.Set("X-User", "Bearer canary-user")
 	req.Header.Set("X-Api-Key", "canary-key")
 	if _, err := Do(c, req); err != nil {
 		t.Fatal(err)

@@ -1,10 +1,11 @@
-// This file prints what --verbose shows: every HTTP exchange, one line each for request and answer, their headers and small bodies,
-// with secrets replaced by [redacted]. It names what may be shown rather than what may not: an unknown header shows its name only.
-
 package httpx
+
+// What --verbose prints: every HTTP exchange, with headers and small bodies. Secrets are replaced by [redacted]. The code lists what may be shown
+// rather than what may not: of an unknown header only the name is shown.
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -38,6 +39,7 @@ type tracer struct {
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
 	t.learnHeader(req.Header)
+	t.learnForm(req.URL.Query())
 	var b strings.Builder
 	fmt.Fprintf(&b, "> %s %s\n", req.Method, redactURL(req.URL))
 	t.header(&b, "> ", req.Header)
@@ -58,7 +60,6 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.print(b.String())
 		return nil, err
 	}
-	t.learnHeader(res.Header)
 	fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
 	t.header(&b, "< ", res.Header)
 	t.print(b.String())
@@ -136,12 +137,34 @@ func (t *tracer) learn(secret string) {
 	}
 }
 
+// learnHeader learns the values that are not shown. The user's own headers are among them: what they hold is not known, and a key comes back from a
+// server as easily as a token. Mcp-Param headers repeat the arguments of a call.
 func (t *tracer) learnHeader(h http.Header) {
-	for _, v := range h.Values("Authorization") {
-		t.learn(v)
-		if _, credentials, ok := strings.Cut(v, " "); ok {
-			t.learn(credentials)
+	for name, values := range h {
+		if slices.Contains(shown, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
+			continue
 		}
+		for _, v := range values {
+			t.learn(v)
+			scheme, credentials, _ := strings.Cut(v, " ")
+			t.learn(credentials)
+			if strings.EqualFold(scheme, "Basic") {
+				t.learnBasic(credentials)
+			}
+		}
+	}
+}
+
+// learnBasic learns the client secret in the credentials of RFC 6749 §2.3.1, whose parts are form-encoded.
+func (t *tracer) learnBasic(credentials string) {
+	pair, err := base64.StdEncoding.DecodeString(credentials)
+	_, secret, ok := strings.Cut(string(pair), ":")
+	if err != nil || !ok {
+		return
+	}
+	t.learn(secret)
+	if plain, err := url.QueryUnescape(secret); err == nil {
+		t.learn(plain)
 	}
 }
 

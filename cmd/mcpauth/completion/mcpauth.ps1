@@ -6,6 +6,10 @@ Register-ArgumentCompleter -Native -CommandName mcpauth -ScriptBlock {
     mcpauth __complete @words 2>$null | ForEach-Object {
         $candidate, $text = $_ -split "`t", 2
         if (-not $text) { $text = $candidate }
-        [System.Management.Automation.CompletionResult]::new($candidate, $candidate, 'ParameterValue', $text)
+        $quoted = $candidate
+        if ($candidate -cnotmatch '^[A-Za-z0-9_./:=+-]+$') {
+            $quoted = "'" + [System.Management.Automation.Language.CodeGeneration]::EscapeSingleQuotedStringContent($candidate) + "'"
+        }
+        [System.Management.Automation.CompletionResult]::new($quoted, $candidate, 'ParameterValue', $text)
     }
 }

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"unicode"
+)
+
+// exampleValue is an argument of a tool in an example: its value is JSON, or empty for a text that the reader fills in.
+type exampleValue struct {
+	name  string
+	value json.RawMessage
+}
+
+// callLine is a call of a tool as a shell reads it. Tool, names and values are a server's words, and the line may be pasted: they must not become a
+// file that is sent (@FILE), a flag, or a second command.
+func callLine(server, tool string, values []exampleValue) string {
+	words := []string{"mcpauth", "call", server}
+	odd := false
+	for _, v := range values {
+		odd = odd || !plainName(v.name)
+	}
+	if odd { // names that an argument cannot have stand in the whole object
+		words = append(words, "--args", shellWord(wholeExample(values)))
+		values = nil
+	}
+	if strings.HasPrefix(tool, "-") {
+		words = append(words, "--")
+	}
+	words = append(words, shellWord(oneLine(tool)))
+	for _, v := range values {
+		words = append(words, v.word())
+	}
+	return strings.Join(words, " ")
+}
+
+// word is the argument as a person would type it.
+func (v exampleValue) word() string {
+	if len(v.value) == 0 {
+		return v.name + "=TEXT"
+	}
+	var text string
+	if json.Unmarshal(v.value, &text) == nil && text == harmless(text) && !strings.HasPrefix(text, "@") && !strings.ContainsAny(text, "\n\t") {
+		return shellWord(v.name + "=" + text)
+	}
+	return shellWord(v.name + ":=" + harmlessJSON(v.value))
+}
+
+// plainName reports whether a property can be typed as the name of an argument.
+func plainName(name string) bool {
+	return name != "" && !strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, func(r rune) bool {
+		return !(r == '_' || r == '-' || r == '.' || unicode.IsLetter(r) || unicode.IsDigit(r))
+	})
+}
+
+// wholeExample is the object with all arguments.
+func wholeExample(values []exampleValue) string {
+	var members []string
+	for _, v := range values {
+		name, _ := json.Marshal(v.name)
+		value := v.value
+		if len(value) == 0 {
+			value = json.RawMessage(`"TEXT"`)
+		}
+		members = append(members, harmlessJSON(name)+":"+harmlessJSON(value))
+	}
+	return "{" + strings.Join(members, ",") + "}"
+}
+
+// harmlessJSON writes JSON in which every character that is not plain text is escaped.
+func harmlessJSON(raw json.RawMessage) string {
+	var v any
+	dec := json.NewDecoder(strings.NewReader(string(raw)))
+	dec.UseNumber()
+	if dec.Decode(&v) != nil {
+		return "null"
+	}
+	data, err := json.Marshal(v)
+	if err != nil {
+		return "null"
+	}
+	return oneLine(string(data))
+}

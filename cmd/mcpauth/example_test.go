@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// What a server calls a tool, its arguments and their defaults is data in the example, whatever a shell and mcpauth make of it.
+func TestCallLine(t *testing.T) {
+	for _, tt := range []struct {
+		name, tool string
+		values     []exampleValue
+		want       string
+	}{
+		{"plain", "echo", []exampleValue{{"text", nil}, {"n", json.RawMessage(`1`)}}, `mcpauth call s echo text=TEXT n:=1`},
+		{"a default that names a file", "t", []exampleValue{{"config", json.RawMessage(`"@/home/u/.ssh/id_rsa"`)}}, `mcpauth call s t 'config:="@/home/u/.ssh/id_rsa"'`},
+		{"the same behind what is not printed", "t", []exampleValue{{"config", json.RawMessage(`"\u200b@/etc/passwd"`)}}, `mcpauth call s t 'config:="@/etc/passwd"'`},
+		{"a property that is a flag", "t", []exampleValue{{"--args", json.RawMessage(`"@/etc/passwd"`)}}, `mcpauth call s --args '{"--args":"@/etc/passwd"}' t`},
+		{"a property that names a file", "t", []exampleValue{{"x=@/etc/passwd", nil}, {"b", nil}}, `mcpauth call s --args '{"x=@/etc/passwd":"TEXT","b":"TEXT"}' t`},
+		{"a property of JSON from a file", "t", []exampleValue{{"x:", json.RawMessage(`"@a"`)}}, `mcpauth call s --args '{"x:":"@a"}' t`},
+		{"a property that ends the line", "t", []exampleValue{{"x\nrm -rf ~", nil}}, `mcpauth call s --args '{"x\nrm -rf ~":"TEXT"}' t`},
+		{"a tool that is a flag", "--config=evil", []exampleValue{{"a", nil}}, `mcpauth call s -- --config=evil a=TEXT`},
+		{"a tool that is a command", "$(touch x)", nil, `mcpauth call s '$(touch x)'`},
+		{"a tool that zsh expands", "=ls", nil, `mcpauth call s '=ls'`},
+		{"two lines", "t", []exampleValue{{"a", json.RawMessage(`"b\nmcpauth logout --all"`)}}, `mcpauth call s t 'a:="b\nmcpauth logout --all"'`},
+		{"not JSON", "t", []exampleValue{{"a", json.RawMessage(`@x`)}}, `mcpauth call s t a:=null`},
+	} {
+		got := callLine("s", tt.tool, tt.values)
+		if got != tt.want {
+			t.Errorf("%s:\n got %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// A shell gives the words of an example back, and the program takes none of them for a file or a flag.
+func FuzzCallLine(f *testing.F) {
+	f.Add("echo", "text", `"@/etc/passwd"`)
+	f.Add("--x", "--args", `{"a":"'\\''"}`)
+	f.Add("-", "a=@b:", `"$(x)\n"`)
+	f.Fuzz(func(t *testing.T, tool, name, value string) {
+		if runtime.GOOS == "windows" || strings.ContainsRune(tool+name+value, 0) {
+			return
+		}
+		line := callLine("s", tool, []exampleValue{{name, json.RawMessage(value)}})
+		if strings.Contains(line, "\n") {
+			t.Fatalf("two lines: %q", line)
+		}
+		out, err := exec.Command("sh", "-c", "mcpauth() { printf '%s\\0' \"$@\"; }\n"+line).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		words := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
+		app := testProgram().app()
+		a, err := arrange(words, app.Flags, app.Commands)
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		for _, word := range a.words {
+			if isFlag(word) && word != "--args" && word != "--" && word != oneLine(tool) {
+				t.Errorf("%s: the flag %q", line, word)
+			}
+		}
+		for i, word := range words[2:] {
+			if arg, err := parseArg(word); err == nil && arg.file && words[i+1] != "--args" && word != oneLine(tool) {
+				t.Errorf("%s: %q reads a file", line, word)
+			}
+		}
+	})
+}

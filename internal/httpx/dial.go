@@ -1,0 +1,36 @@
+package httpx
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// proxyFor is the proxy of the environment for a request. Requests to this machine never go through one: http.ProxyFromEnvironment knows localhost
+// and addresses, but not names such as x.localhost and "localhost.".
+func proxyFor(req *http.Request) (*url.URL, error) {
+	if Local(req.URL) {
+		return nil, nil
+	}
+	return http.ProxyFromEnvironment(req)
+}
+
+// dial connects to a host. localhost and the names below it are this machine, whatever a resolver says (RFC 6761 §6.3). 127.0.0.1 comes before
+// ::1, because a server that listens on one of the two mostly means that one, and another user may hold the port on the other.
+func dial(ctx context.Context, network, address string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || !Local(&url.URL{Host: address}) || net.ParseIP(host) != nil {
+		return d.DialContext(ctx, network, address)
+	}
+	conn, err := d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	if err == nil || ctx.Err() != nil {
+		return conn, err
+	}
+	if conn, err6 := d.DialContext(ctx, network, net.JoinHostPort("::1", port)); err6 == nil {
+		return conn, nil
+	}
+	return nil, err
+}

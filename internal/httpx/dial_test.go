@@ -1,0 +1,53 @@
+package httpx
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+// half serves one half of localhost and answers with its name.
+func half(t *testing.T, network, address, name string) string {
+	t.Helper()
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &httptest.Server{Listener: ln, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, name) })}}
+	s.Start()
+	t.Cleanup(s.Close)
+	_, port, _ := net.SplitHostPort(ln.Addr().String())
+	return port
+}
+
+// Another user may hold the other half of localhost, and a resolver may say anything of the names below it.
+func TestLocalhostIsThisMachine(t *testing.T) {
+	port := half(t, "tcp4", "127.0.0.1:0", "four")
+	if ln, err := net.Listen("tcp6", "[::1]:0"); err == nil { // a machine without IPv6 has no other half
+		ln.Close()
+		half(t, "tcp6", "[::1]:"+port, "six")
+		t.Run("only six", func(t *testing.T) { fetch(t, "localhost:"+half(t, "tcp6", "[::1]:0", "six"), "six") })
+	}
+	for _, host := range []string{"localhost", "LOCALHOST", "localhost.", "mcp.localhost", "a.b.localhost."} {
+		t.Run(host, func(t *testing.T) { fetch(t, host+":"+port, "four") })
+	}
+}
+
+func fetch(t *testing.T, host, want string) {
+	t.Helper()
+	hc, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := Do(hc, req)
+	if err != nil || string(res.Body) != want {
+		t.Errorf("%s: %v, %s; want %s", host, err, fmt.Sprintf("%+v", res), want)
+	}
+}
