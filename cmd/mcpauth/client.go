@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -191,8 +192,12 @@ func (p *program) report(e flow.Event) {
 			p.out.note("hint: the answer comes to port %d of this machine; if the browser is on another: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
-		p.out.say("open this address on any device and enter the code " + oneLine(e.Code) + ":") // this is what the command is about: --quiet does not hide it
+		// This is what the command is about, so --quiet does not hide it. The issuer is named because the person cannot see who gave the code.
+		p.out.say("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
 		p.out.say(oneLine(e.URL))
+		if !sameOrigin(e.URL, e.Issuer) {
+			p.out.say(paint(p.out.errColour, yellow, "warning:") + " this address is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
+		}
 		if p.deviceLine {
 			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // the person has it on stderr as well
 		}
@@ -201,6 +206,12 @@ func (p *program) report(e flow.Event) {
 	default:
 		p.out.note("%s", e.Message)
 	}
+}
+
+func sameOrigin(a, b string) bool {
+	u, err := url.Parse(a)
+	v, err2 := url.Parse(b)
+	return err == nil && err2 == nil && httpx.SameOrigin(u, v)
 }
 
 // forward is the command, for the machine with the browser, by which the answer reaches this one: as ssh came here, where it did.

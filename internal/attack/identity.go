@@ -1,8 +1,11 @@
-// This file attacks by identity: metadata and answers that are somebody else's, and PKCE that is not there.
-
 package attack
 
-import "strings"
+// Attacks by identity: metadata and answers that are somebody else's, and PKCE that is not there.
+
+import (
+	"net/http"
+	"strings"
+)
 
 func spoilt(subject, name, what string, words ...string) Attack {
 	return Attack{Name: subject + "/" + name, What: what, Words: words}
@@ -21,6 +24,15 @@ func identity() []Attack {
 		spoilt("identity", "resource-long", "the resource has 100 kB of query", "resource-metadata:set.resource="+word(MCP+"/mcp?"+strings.Repeat("a", 100_000))),
 		spoilt("identity", "many-issuers", "the resource metadata names ten thousand authorization servers that are not there",
 			"resource-metadata:set.authorization_servers=["+strings.Repeat(word(AS+"/door")+",", 9999)+word(AS+"/door")+"]"),
+		{Name: "identity/resource-parent", What: "another tenant of the same host names its own resource metadata, for a token that is good for the whole host", Words: []string{
+			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/","authorization_servers":["` + AS + `"]}`)},
+		{Name: "identity/metadata-redirected", What: "the authorization server's metadata redirects to another origin, for a document that names the right issuer", At: serverPath, Do: away(http.StatusFound)},
+		spoilt("identity", "authorize-client", "the authorization endpoint carries a client_id of its own, so that the page asks for another program", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id=evil")),
+		spoilt("identity", "authorize-redirect", "the same with redirect_uri", "metadata:set.authorization_endpoint="+word(AS+"/authorize?redirect_uri="+Evil)),
+		spoilt("identity", "authorize-scope", "the same with scope, in other letters", "metadata:set.authorization_endpoint="+word(AS+"/authorize?x=1&Scope=all")),
+		spoilt("identity", "authorize-request", "the same with a request object", "metadata:set.authorization_endpoint="+word(AS+"/authorize?request_uri="+Evil)),
+		spoilt("identity", "authorize-semicolon", "the same, behind a semicolon", "metadata:set.authorization_endpoint="+word(AS+"/authorize?a;client_id=evil")),
+		spoilt("identity", "device-elsewhere", "the code for another device is to be entered at somebody else's page", "device_authorization:del=verification_uri_complete,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "mix-up", "the authorization endpoint is another, honest server's, whose code is to be carried to the attacker", "metadata:set.authorization_endpoint="+word(AS2+"/authorize")),
 		spoilt("identity", "endpoint-elsewhere", "the token endpoint is on another origin than the issuer, who may choose it (RFC 8414 §2)", "metadata:set.token_endpoint="+word(AS2+"/token")),
 		spoilt("identity", "issuer-foreign", "the metadata is another issuer's", "metadata:set.issuer="+word(Evil)),

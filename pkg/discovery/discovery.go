@@ -157,6 +157,7 @@ type finder struct {
 	endpoint *url.URL // where the server's requests go
 	local    bool
 	r        *Result
+	from     string // where the last document came from, after redirects
 }
 
 // Discover finds the authorization of a server:
@@ -411,7 +412,12 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
 		return false, f.failed(a)
 	}
-	a.OK, a.Outcome = true, "found"
+	if from, err := url.Parse(res.URL); stage == stageMetadata && (err != nil || !httpx.SameOrigin(from, u)) {
+		a.Outcome = "refused: redirected to " + httpx.Text(res.URL, 200)
+		return false, &Error{Stage: stage, URL: address, Section: issuerSection, Err: ErrIssuer,
+			Reason: fmt.Sprintf("the document came from %q, expected the issuer's own origin", httpx.Text(res.URL, 200))}
+	}
+	a.OK, a.Outcome, f.from = true, "found", res.URL
 	if wrong != nil {
 		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), memberSection(stage)}
 		if err := f.stray(address, n, nil); err != nil {

@@ -565,3 +565,63 @@ func FuzzServerMetadata(f *testing.F) {
 		}
 	})
 }
+
+// Another tenant of the host may write its own metadata, but not for the whole host.
+func TestParentResourceFromElsewhere(t *testing.T) {
+	parent := strings.Replace(prm, `"ORIGIN/mcp"`, `"ORIGIN"`, 1)
+	for name, tt := range map[string]struct {
+		pages map[string]string
+		ok    bool
+	}{
+		"well-known with the path":         {base(prmPath+"/mcp", parent), true},
+		"well-known at the root":           {with(map[string]string{prmPath: parent, asPath: asm}), true},
+		"well-known, named in the 401":     {base(prmPath+"/mcp", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/mcp"`), true},
+		"elsewhere, named in the 401":      {base("/b/meta", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN/b/meta"`), false},
+		"another server's well-known":      {base(prmPath+"/b", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/b"`), false},
+		"well-known, redirected elsewhere": {base(prmPath+"/mcp", moved, "/moved", parent), false},
+	} {
+		s := newSite(t, tt.pages)
+		r, err := discover(t, s, Options{})
+		if (err == nil) != tt.ok || !tt.ok && !errors.Is(err, ErrResource) || tt.ok && r.ResourceID != s.URL {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Metadata that a redirect brings from another origin is not the issuer's, whatever it says.
+func TestMetadataRedirectedAway(t *testing.T) {
+	s := newSite(t, base())
+	s.pages[asPath] = ""
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, strings.ReplaceAll(asm, "ORIGIN", s.URL))
+	}))
+	defer other.Close()
+	for target, ok := range map[string]bool{s.URL + "/moved": true, other.URL + "/moved": false} {
+		s.pages = base("/moved", asm)
+		delete(s.pages, asPath)
+		site := s.Config.Handler
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == asPath {
+				http.Redirect(w, r, target, http.StatusFound)
+				return
+			}
+			site.ServeHTTP(w, r)
+		})
+		_, err := discover(t, s, Options{})
+		if (err == nil) != ok || !ok && !errors.Is(err, ErrIssuer) {
+			t.Errorf("%s: %v", target, err)
+		}
+		s.Config.Handler = site
+	}
+}
+
+func TestReservedIn(t *testing.T) {
+	for query, want := range map[string]string{
+		"": "", "x=1&tenant=a": "", "prompt=login": "", "client_id=a": "client_id", "x=1&state": "state", "a;scope=b": "scope", "re%73ource=x": "resource",
+		"REDIRECT_URI=x": "REDIRECT_URI", "%zz=1&code_challenge=a": "code_challenge", "clientid=1": "", "request_uri=x": "request_uri",
+	} {
+		if got := reservedIn(query); got != want {
+			t.Errorf("%q: got %q, want %q", query, got, want)
+		}
+	}
+}

@@ -69,6 +69,10 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 		return false, err
 	}
 	quirk, why := checkResource(m.Resource, f.server)
+	if quirk == "resource_parent" && !slices.Contains(wellKnown(f.server, "oauth-protected-resource"), f.from) {
+		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's address, and only the server's own well-known address may say so; expected %q",
+			httpx.Text(m.Resource, 200), f.r.URL)
+	}
 	if other, refused := checkResource(m.Resource, f.endpoint); refused == "" && other == "" {
 		quirk, why = "", ""
 	}

@@ -133,6 +133,11 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 		if err != nil {
 			return fail(err, "", "%s: %v", e.name, err) // which names the section
 		}
+		if e.name == "authorization_endpoint" {
+			if name := reservedIn(u.RawQuery); name != "" {
+				return fail(ErrIssuer, "RFC 6749 §3.1", "authorization_endpoint carries the parameter %q, which the request sets", httpx.Text(name, 60))
+			}
+		}
 		*e.address = u.String()
 	}
 	if m.TokenEndpoint == "" {
@@ -146,6 +151,23 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	}
 	f.r.Server = m
 	return nil
+}
+
+// reservedIn returns the first parameter of a query that is the authorization request's to set: with two values of one, the server might take the
+// other. Some servers separate parameters by semicolons as well.
+func reservedIn(query string) string {
+	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "resource", "response_mode",
+			"request", "request_uri", "dpop_jkt":
+			return name
+		}
+	}
+	return ""
 }
 
 // sameIssuer compares issuers as strings; the one concession is the slash of an empty path, which servers add and leave out at will.

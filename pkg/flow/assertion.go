@@ -1,10 +1,14 @@
 package flow
 
+// What an assertion says, before it is sent anywhere (RFC 7523 §3). Flags name the file, or a configuration file that somebody else may have written:
+// what is no JWT, or is meant for another server, stays here.
+
 import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 
 	"mcpauth/internal/httpx"
@@ -34,7 +38,7 @@ func claims(text string) (map[string]json.RawMessage, error) {
 		if err != nil || part == "" {
 			return nil, fmt.Errorf("not a JWT: part %d is not base64url", i+1)
 		}
-		if i < 2 && (json.Unmarshal(data, &all[i]) != nil || all[i] == nil) {
+		if i < 2 && (httpx.UniqueFields(data) != nil || json.Unmarshal(data, &all[i]) != nil || all[i] == nil) {
 			return nil, fmt.Errorf("not a JWT: part %d holds no JSON object", i+1)
 		}
 	}
@@ -44,30 +48,54 @@ func claims(text string) (map[string]json.RawMessage, error) {
 	return all[1], nil
 }
 
-// forServer refuses an assertion whose audience is the address of another server: it would be good there for whoever gets it. An audience
-// that is no address, or that is missing, tells nothing, and is left to the server to judge (RFC 7523 §3, point 3).
+// forServer refuses an assertion that is meant for another server: it would be good there for whoever gets it. Every audience that is an address or a
+// host name must be the authorization server's, because a server takes an assertion if it finds itself anywhere in the list. Other audiences, such
+// as api://NAME or a word, tell nothing, and are left to the server to judge (RFC 7523 §3, point 3).
 func forServer(assertion, issuer, endpoint string) error {
 	c, err := claims(assertion)
 	if err != nil {
 		return err
 	}
-	var audience []string
-	var one string
-	if json.Unmarshal(c["aud"], &one) == nil {
-		audience = []string{one}
-	} else if json.Unmarshal(c["aud"], &audience) != nil || len(audience) == 0 {
-		return nil
-	}
-	for _, a := range audience {
-		u, err := url.Parse(a)
-		if err != nil || u.Scheme != "https" && u.Scheme != "http" {
-			return nil
-		}
-		for _, ours := range []string{issuer, endpoint} {
-			if o, err := url.Parse(ours); err == nil && httpx.SameOrigin(u, o) {
-				return nil
-			}
+	for _, a := range audiences(c["aud"]) {
+		if !ours(a, issuer, endpoint) {
+			return fmt.Errorf("%w: aud names %q, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Text(a, 200), issuer)
 		}
 	}
-	return fmt.Errorf("%w: aud is %q, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Text(strings.Join(audience, " "), 200), issuer)
+	return nil
 }
+
+// audiences are the values of aud, a string or a list of them (RFC 7519 §4.1.3). Anything else is returned as it is, and is nobody's.
+func audiences(raw json.RawMessage) []string {
+	var one string
+	var list []string
+	switch {
+	case len(raw) == 0:
+		return nil
+	case json.Unmarshal(raw, &one) == nil:
+		return []string{one}
+	case json.Unmarshal(raw, &list) == nil:
+		return list
+	}
+	return []string{"https://" + string(raw)}
+}
+
+// ours reports whether an audience may be the authorization server.
+func ours(audience, issuer, endpoint string) bool {
+	address := audience
+	if hostName.MatchString(audience) {
+		address = "https://" + audience
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
+		return err == nil
+	}
+	for _, each := range []string{issuer, endpoint} {
+		if o, err := url.Parse(each); err == nil && httpx.SameOrigin(u, o) {
+			return true
+		}
+	}
+	return false
+}
+
+// hostName matches what reads as the name of a host, such as sts.amazonaws.com.
+var hostName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]+)?(/|$)`)

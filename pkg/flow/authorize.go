@@ -61,7 +61,7 @@ func (c *Client) byDevice(k *task, d draft) (Credential, error) {
 		if address == "" {
 			address = code.VerificationURI
 		}
-		c.report(Event{Kind: EventDevice, URL: address, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
+		c.report(Event{Kind: EventDevice, URL: address, Issuer: cred.Issuer, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
 	}
 	x := d.exchange(cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		// A poll may bring the tokens, so none is cut off. Between two polls the caller may stop the login.

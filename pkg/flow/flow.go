@@ -47,6 +47,7 @@ type Event struct {
 	URL     string // the address to open, if there is one
 	Port    int    // the port of this machine that waits for the answer (authorize)
 
+	Issuer  string    // device: the authorization server that gave the code
 	Code    string    // device: to be typed at Typed; URL contains it if the server has such an address
 	Typed   string    // device: the address at which the code is typed
 	Expires time.Time // device: the end of the code
