@@ -204,7 +204,8 @@ func fates() map[string]fate {
 		"terminal/tool-name":           {args: []string{"tools", "SERVER"}, good: true},
 		"terminal/tool-schema":         {args: []string{"tools", "SERVER", "echo"}, good: true},
 		"terminal/tool-default":        {args: []string{"tools", "SERVER", "echo"}, good: true},
-		"terminal/tool-result":         after(exitDone, ""), // on a pipe it stays as it is; see TestTerminalIsNotCommanded
+		"terminal/tool-example":        {args: []string{"tools", "SERVER", "echo"}, good: true}, // see TestPastedExample
+		"terminal/tool-result":         after(exitDone, ""),                                     // on a pipe it stays as it is; see TestTerminalIsNotCommanded
 		"terminal/resource-link":       after(exitDone, `(?m)^resource_link n: https://x hint: mcpauth logout --all$`),
 		"terminal/device-code":         {exit: exitNetwork, says: "user_code is not printable", args: []string{"login", "SERVER", "--grant", "device_code"}},
 		"terminal/rpc-error":           after(exitTool, "all is well"),

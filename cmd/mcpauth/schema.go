@@ -15,23 +15,23 @@ func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", httpx.Text(t.Name, 200))
 	if d := strings.TrimSpace(t.Description); d != "" {
-		fmt.Fprintf(&b, "\n%s\n", harmless(d))
+		fmt.Fprintf(&b, "\n  %s\n", strings.ReplaceAll(harmless(d), "\n", "\n  ")) // indented, so that no line of it passes for one of ours
 	}
 	properties := toolargs.Parse(t.InputSchema).Properties()
 	if len(properties) > 0 {
 		fmt.Fprintf(&b, "\nArguments:\n")
 	}
-	example := []string{"mcpauth", "call", server, shellWord(harmless(t.Name))}
+	var values []exampleValue
 	for _, a := range properties {
 		fmt.Fprintf(&b, "  %s\n", argumentLine(a))
 		if a.Description != "" {
 			fmt.Fprintf(&b, "      %s\n", httpx.Text(a.Description, 500))
 		}
 		if a.Required {
-			example = append(example, argumentExample(a))
+			values = append(values, argumentExample(a))
 		}
 	}
-	fmt.Fprintf(&b, "\nExample:\n  %s\n", strings.Join(example, " "))
+	fmt.Fprintf(&b, "\nExample:\n  %s\n", callLine(server, t.Name, values))
 	return b.String()
 }
 
@@ -57,21 +57,15 @@ func argumentLine(a toolargs.Property) string {
 // short bounds a value that is shown. Many arguments may refer to one that is large.
 func short(raw json.RawMessage) string { return string(raw[:min(len(raw), 300)]) }
 
-// argumentExample is an argument as a person would type it.
-func argumentExample(a toolargs.Property) string {
-	kind, _, _ := strings.Cut(a.Types, " or ")
-	value := map[string]string{"integer": "1", "number": "1.5", "boolean": "true", "array": "[]", "object": "{}", "null": "null"}[kind]
+// argumentExample is a value that an argument may have.
+func argumentExample(a toolargs.Property) exampleValue {
 	switch {
 	case len(a.Default) > 0 && len(a.Default) < 300:
-		value = string(a.Default)
+		return exampleValue{a.Name, a.Default}
 	case len(a.Enum) > 0 && len(a.Enum[0]) < 300:
-		value = string(a.Enum[0])
-	case value == "":
-		return shellWord(harmless(a.Name)) + "=TEXT"
+		return exampleValue{a.Name, a.Enum[0]}
 	}
-	var text string
-	if json.Unmarshal([]byte(value), &text) == nil {
-		return shellWord(harmless(a.Name + "=" + text))
-	}
-	return shellWord(harmless(a.Name + ":=" + value))
+	kind, _, _ := strings.Cut(a.Types, " or ")
+	value := map[string]string{"integer": "1", "number": "1.5", "boolean": "true", "array": "[]", "object": "{}", "null": "null"}[kind]
+	return exampleValue{a.Name, json.RawMessage(value)}
 }
