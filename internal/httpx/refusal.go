@@ -144,7 +144,7 @@ func readWords(res *Response) words {
 	case res.StatusCode/100 == 2: // the rest of a success may be what was asked for, such as a token
 	case strings.HasSuffix(kind, "xml"):
 		return words{text: html.UnescapeString(tags.ReplaceAllString(string(body), " "))}
-	case strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "json"), kind == "" && utf8.Valid(body) && !bytes.ContainsRune(body, 0):
+	case strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "json"), kind == "" && utf8.Valid(body):
 		return words{text: string(body)}
 	}
 	return words{}

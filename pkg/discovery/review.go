@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -142,31 +141,9 @@ func (v *review) metadata() {
 	v.rule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type", "member_type")
 	v.rule("issuer", true, fmt.Sprintf("issuer is the one that was asked for, %q", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
 	v.rule("endpoints", true, "every endpoint is at an allowed address", "", "OAuth 2.1 §1.5")
-	v.doubled(s.AuthorizationEndpoint)
 	v.rule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is promised", "PKCE with S256 is not promised; the grant needs none", pkceSection,
 		"assume_pkce_s256")
 }
-
-// doubled names the parameters of the authorization endpoint's own query that the login sends as well: a parameter must not be sent twice,
-// and servers take either value, or refuse.
-func (v *review) doubled(endpoint string) {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return
-	}
-	var twice []string
-	for name := range u.Query() {
-		if slices.Contains(requestParams, name) {
-			twice = append(twice, name)
-		}
-	}
-	if slices.Sort(twice); twice != nil {
-		v.add("doubled_parameters", Missing, "authorization_endpoint has "+strings.Join(twice, ", ")+" in its query, which the authorization request adds again", "RFC 6749 §3.1")
-	}
-}
-
-// requestParams are the parameters of an authorization request.
-var requestParams = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "resource", "prompt"}
 
 // offers is about what the authorization server may offer, and what it costs where it does not.
 func (v *review) offers() {

@@ -88,20 +88,6 @@ func TestReviewOfAGoodServer(t *testing.T) {
 	}
 }
 
-// A parameter in the authorization endpoint's own query that the request adds again is named.
-func TestDoubledParameters(t *testing.T) {
-	s := newSite(t, base(asPath, strings.Replace(asm, "ORIGIN/a", "ORIGIN/a?tenant=x&scope=a&resource=b", 1)))
-	r, err := discover(t, s, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !slices.ContainsFunc(Review(r, nil), func(c Check) bool {
-		return c.Code == "doubled_parameters" && strings.Contains(c.Message, "has resource, scope in")
-	}) {
-		t.Errorf("got %v", Review(r, nil))
-	}
-}
-
 // What a server leaves out is missing, with what it costs; what ends the discovery is failed, and comes last.
 func TestReviewOfOthers(t *testing.T) {
 	for _, tt := range []struct {
