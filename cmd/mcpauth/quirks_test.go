@@ -67,7 +67,7 @@ func quirks() []quirk {
 
 		// The registration.
 		{name: "200 in place of 201", words: []string{"register:status=200"}, code: "registration_status", strict: "RFC 7591 §3.2.1"},
-		{name: "Figma: 403 in plain text", words: []string{"register:forbidden"}, exit: exitAuth, says: `"Forbidden"(.*\n)+hint: the server registers only clients it knows.*--client-id ID.*--client-metadata-url URL.*--client-name NAME`},
+		{name: "Figma: 403 in plain text", words: []string{"register:forbidden"}, exit: exitAuth, says: `403 Forbidden(.*\n)+hint: the server registers only clients it knows.*--client-id ID.*--client-metadata-url URL.*--client-name NAME`},
 		{name: "GitHub: no registration", words: []string{"metadata:no-registration"}, exit: exitAuth, says: "hint: .*--client-id ID"},
 		{name: "Keycloak: the scope is no realm scope", words: []string{`register:has="\"scope\"",status=400,` + jsonAnswer + `"{\"error\":\"invalid_client_metadata\",\"error_description\":\"Not permitted to use specified clientScope\"}"`},
 			code: "registration_scope", strict: "clientScope"},
@@ -94,7 +94,7 @@ func quirks() []quirk {
 			says: "error page(.*\n)+hint: .*--new-client"},
 
 		// The token endpoint.
-		{name: "Slack: 200 with ok false", words: []string{"token:slack"}, exit: exitAuth, says: `refused with "invalid_grant" \(status 200\)`},
+		{name: "Slack: 200 with ok false", words: []string{"token:slack"}, exit: exitAuth, says: `answered 200 OK, "invalid_grant"`},
 		{name: "GitHub: 200 with an error", words: []string{"token:" + jsonAnswer + `"{\"error\":\"bad_verification_code\"}"`}, exit: exitAuth, says: "bad_verification_code"},
 		{name: "Supabase: 201", words: []string{"token:status=201"}, code: "token_status", strict: "RFC 6749 §5.1"},
 		{name: "tokens as a page", words: []string{"token:type=text/html"}, code: "token_content_type", strict: "RFC 6749 §5.1"},

@@ -5,7 +5,8 @@
 //	res, err := httpx.Do(hc, req)
 //
 // The files: client.go (limits, agent), roots*.go (certificate authorities), url.go (which addresses are allowed), redirect.go (which redirects
-// are followed, and with what), text.go (foreign text and JSON made safe), trace.go (what --verbose prints, without secrets).
+// are followed, and with what), text.go (foreign text and JSON made safe), refusal.go (the words of an error answer),
+// trace.go (what --verbose prints, without secrets).
 package httpx
 
 import (

@@ -48,7 +48,8 @@ func Mask(s string, hidden []string) string {
 
 var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
 
-// Forms returns the secrets as they might come back: raw, percent-encoded, in base64 wherever they stand in it,
+// Forms returns the secrets as they might come back: raw, percent-encoded, decoded as
+// a form is, in base64 wherever they stand in it,
 // escaped for HTML, stripped as Text strips.
 func Forms(secrets []string) []string {
 	var out []string
@@ -59,6 +60,9 @@ func Forms(secrets []string) []string {
 		query, path := url.QueryEscape(s), url.PathEscape(s)
 		out = append(out, s, query, path, percent.ReplaceAllStringFunc(query, strings.ToLower), percent.ReplaceAllStringFunc(path, strings.ToLower),
 			html.EscapeString(s), Text(s, len(s)+1))
+		if decoded, err := url.QueryUnescape(s); err == nil { // the server took it for a form's
+			out = append(out, decoded)
+		}
 		for shift := range 3 {
 			core := base64Core(s, shift)
 			out = append(out, core, strings.NewReplacer("+", "-", "/", "_").Replace(core))

@@ -141,7 +141,7 @@ func TestRegisterRefused(t *testing.T) {
 		want string
 	}{
 		{"RFC 7591 §3.2.2", reply{status: 400, body: `{"error":"invalid_redirect_uri","error_description":"no \u001b[31mloopback"}`}, `"invalid_redirect_uri": "no [31mloopback"`},
-		{"plain text (Figma)", reply{status: 403, kind: "text/plain", body: "Forbidden"}, `403 Forbidden: "Forbidden"`},
+		{"plain text (Figma)", reply{status: 403, kind: "text/plain", body: "Only known clients"}, `403 Forbidden: "Only known clients"`},
 		{"a page", reply{status: 404, kind: "text/html", body: "<html>canary"}, "404"},
 		{"200 with an error (GitHub)", reply{status: 200, body: `{"error":"not_allowed"}`}, "not_allowed"},
 		{"no id", reply{status: 201, body: `{}`}, "client_id"},

@@ -4,7 +4,6 @@ package dcr
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -26,9 +25,7 @@ func Delete(ctx context.Context, hc *http.Client, c Client) error {
 		return fmt.Errorf("deleting the client registration %s: %w", c.RegistrationURI, httpx.Bare(err))
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return refusal(c.RegistrationURI, res)
+		return Options{}.refusal(c.RegistrationURI, res, c.RegistrationToken)
 	}
 	return nil
 }
-
-func asError(err error, target **Error) bool { return errors.As(err, target) }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,19 +21,15 @@ import (
 type Error struct {
 	URL         string
 	StatusCode  int
-	Code        string // RFC 7591 §3.2.2; empty: the answer was no such error
-	Description string // the server's words, or the beginning of a plain-text answer
+	Code        string        // RFC 7591 §3.2.2, or another error format's; empty: the answer names none
+	Description string        // the server's words
+	ErrorURI    string        // a page about the error, if its address is an allowed one
+	RetryAfter  time.Duration // how long the server asks to wait; 0: it does not
 }
 
 func (e *Error) Error() string {
-	s := fmt.Sprintf("client registration %s: answered %d %s", e.URL, e.StatusCode, http.StatusText(e.StatusCode))
-	if e.Code != "" {
-		s += fmt.Sprintf(", %q", e.Code)
-	}
-	if e.Description != "" {
-		s += fmt.Sprintf(": %q", e.Description)
-	}
-	return s
+	r := httpx.Refusal{StatusCode: e.StatusCode, Code: e.Code, Text: e.Description, URI: e.ErrorURI, RetryAfter: e.RetryAfter}
+	return "client registration " + e.URL + ": answered " + r.String()
 }
 
 // request is what we register as (RFC 7591 §2). The member resource is no part of it: some servers refuse members they do not know.
@@ -81,7 +78,7 @@ func Register(ctx context.Context, o Options) (Client, error) {
 	r := o.request()
 	c, err := register(ctx, o, r)
 	var refused *Error
-	if !o.Strict && asError(err, &refused) && r.Scope != "" && scopeRefused(refused) {
+	if !o.Strict && errors.As(err, &refused) && r.Scope != "" && scopeRefused(refused) {
 		o.stray("registration_scope")
 		r.Scope = ""
 		return register(ctx, o, r)
@@ -145,7 +142,7 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 		return Client{}, fmt.Errorf("client registration %s: %w", endpoint, httpx.Bare(err))
 	}
 	if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusOK {
-		return Client{}, refusal(endpoint.String(), res)
+		return Client{}, o.refusal(endpoint.String(), res)
 	}
 	return o.accept(endpoint, r, res)
 }
@@ -154,7 +151,9 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
 	var a answer
 	if err := httpx.DecodeObject(res.Body, &a); err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) || len(a.ClientID) > maxID {
-		return Client{}, &Error{URL: endpoint.String(), StatusCode: res.StatusCode, Code: errorCode(res.Body), Description: "the answer holds no usable client_id (RFC 7591 §3.2.1)"}
+		e := o.refusal(endpoint.String(), res)
+		e.Description = strings.TrimPrefix(e.Description+"; the answer holds no usable client_id (RFC 7591 §3.2.1)", "; ")
+		return Client{}, e
 	}
 	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,
 		Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: r.Scope, AuthMethod: o.answeredMethod(r, a)}
@@ -215,27 +214,10 @@ func (o Options) answeredMethod(r request, a answer) string {
 	return "client_secret_post"
 }
 
-// refusal reads an error answer (RFC 7591 §3.2.2), or the beginning of a plain one.
-func refusal(address string, res *httpx.Response) *Error {
-	e := &Error{URL: address, StatusCode: res.StatusCode}
-	var a struct {
-		Code        string `json:"error"`
-		Description string `json:"error_description"`
-	}
-	if json.Unmarshal(res.Body, &a) == nil {
-		e.Code, e.Description = httpx.Text(a.Code, 80), httpx.Text(a.Description, 300)
-	} else if !strings.Contains(res.Header.Get("Content-Type"), "html") {
-		e.Description = httpx.Text(string(res.Body), 120)
-	}
-	return e
-}
-
-func errorCode(body []byte) string {
-	var a struct {
-		Code string `json:"error"`
-	}
-	_ = json.Unmarshal(body, &a)
-	return httpx.Text(a.Code, 80)
+// refusal is an answer that is no success. hidden is the registration access token that was sent, if any.
+func (o Options) refusal(address string, res *httpx.Response, hidden ...string) *Error {
+	r := httpx.ReadRefusal(res, httpx.Forms(hidden), o.now())
+	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}
 }
 
 // maxID bounds a client id, in bytes: it is shown, and goes into an address.

@@ -6,7 +6,7 @@
 //	r.Server.TokenEndpoint
 //
 // It implements MCP authorization 2026-07-28 (Authorization Server Discovery) with the fallback of 2025-03-26, RFC 9728, RFC 8414 and
-// OpenID Connect Discovery 1.0. challenge.go reads WWW-Authenticate, resource.go the resource metadata, server.go the server metadata.
+// OpenID Connect Discovery 1.0. resource.go reads the resource metadata, server.go the server metadata.
 // Not supported: signed metadata (RFC 9728 §2.2, RFC 8414 §2.1).
 package discovery
 
@@ -16,9 +16,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"mcpauth/internal/httpx"
 )
@@ -40,6 +44,15 @@ var (
 	// ErrPKCE says that the authorization server does not promise PKCE with S256 (MCP authorization, Authorization Code Protection).
 	ErrPKCE = errors.New("PKCE is not promised")
 )
+
+// Challenge is one challenge of a WWW-Authenticate header.
+type Challenge = httpx.Challenge
+
+// ParseChallenges reads all challenges of an answer (RFC 9110 §11.6.1).
+func ParseChallenges(h http.Header) []Challenge { return httpx.ParseChallenges(h) }
+
+// Bearer returns the challenge to act upon: the first Bearer one, else the first DPoP one (RFC 9449 §7.1).
+func Bearer(cs []Challenge) (Challenge, bool) { return httpx.Bearer(cs) }
 
 // Options are the caller's choices. The zero value discovers as the specification says.
 type Options struct {
@@ -239,12 +252,13 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 		f.r.Attempts = append(f.r.Attempts, a)
 		return nil, fmt.Errorf("server %s: %w", f.r.URL, httpx.Bare(err))
 	}
-	a.Status, a.OK, a.Outcome = res.StatusCode, true, http.StatusText(res.StatusCode)
+	hidden := httpx.Forms(slices.Concat(slices.Collect(maps.Values(f.o.Header))...))
+	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, hidden, time.Now()).Words()
 	f.r.Attempts = append(f.r.Attempts, a)
 	return res, nil
 }
 
-// head reads the header of an answer only: the body of an event stream may never end.
+// head reads the header of an answer, and the body of one with an error status: the body of an event stream may never end.
 func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	if c == nil {
 		c = httpx.Default()
@@ -253,8 +267,12 @@ func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Body.Close()
-	return &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}, nil
+	defer res.Body.Close()
+	r := &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
+	if r.StatusCode >= 400 {
+		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // the words of half an answer are better than none
+	}
+	return r, nil
 }
 
 // checkPKCE refuses an authorization server that does not promise S256, unless the user vouches for it or the grant needs none.
@@ -323,10 +341,10 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 		}
 		return false, f.failed(a)
 	case res.StatusCode >= 400 && res.StatusCode < 500:
-		a.Outcome = http.StatusText(res.StatusCode)
+		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
 		return false, nil
 	case res.StatusCode != http.StatusOK:
-		a.Outcome = http.StatusText(res.StatusCode)
+		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
 		return false, f.failed(a)
 	}
 	if err := httpx.DecodeObject(res.Body, v); err != nil {

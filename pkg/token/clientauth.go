@@ -4,6 +4,7 @@
 package token
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
@@ -108,7 +109,7 @@ func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	return c.Key.sign(alg, "JWT", map[string]any{
 		"iss": c.ID,
 		"sub": c.ID,
-		"aud": firstOf(c.Audience, endpoint), // the issuer: RFC 7523bis, and the MCP client credentials extension
+		"aud": cmp.Or(c.Audience, endpoint), // the issuer: RFC 7523bis, and the MCP client credentials extension
 		"iat": now.Unix(),
 		"exp": now.Add(assertionLifetime).Unix(),
 		"jti": rand.Text(),

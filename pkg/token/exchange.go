@@ -4,6 +4,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,7 @@ func (o ExchangeOptions) String() string {
 // GoString is String: %#v shows no secret either.
 func (o ExchangeOptions) GoString() string { return o.String() }
 
-func (o ExchangeOptions) subjectType() string { return firstOf(o.SubjectTokenType, TypeIDToken) }
+func (o ExchangeOptions) subjectType() string { return cmp.Or(o.SubjectTokenType, TypeIDToken) }
 
 // Exchange asks for another token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
 // that is not for a resource.

@@ -77,7 +77,7 @@ func checkError(t *testing.T, err error) {
 		return
 	case !errors.As(err, &refused) && !errors.Is(err, ErrMalformed) && !errors.Is(err, ErrDowngrade):
 		t.Errorf("got %T %v", err, err)
-	case errors.As(err, &refused) && (refused.RetryAfter < 0 || refused.RetryAfter > maxRetryAfter):
+	case errors.As(err, &refused) && (refused.RetryAfter < 0 || refused.RetryAfter > httpx.MaxRetryAfter):
 		t.Errorf("retry after %v", refused.RetryAfter)
 	}
 	text := err.Error()

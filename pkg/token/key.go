@@ -1,6 +1,3 @@
-// This file reads the private key of private_key_jwt: PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517), and signs with the algorithm that
-// goes with it (RFC 7518 §3.1, RFC 8037 §3.1).
-
 package token
 
 import (
@@ -18,12 +15,15 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+
+	"mcpauth/internal/httpx"
 )
 
 // minRSA is the smallest key in bits that RS256 and PS256 allow (RFC 7518 §3.3).
 const minRSA = 2048
 
-// Key is a private key that signs client assertions.
+// Key is a private key that signs client assertions: PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517). It signs with the algorithm that its
+// kind allows (RFC 7518 §3.1, RFC 8037 §3.1).
 type Key struct {
 	private any // *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey
 	id      string
@@ -67,7 +67,7 @@ func loadPEM(data []byte) (*Key, error) {
 		case block.Type == "EC PRIVATE KEY":
 			private, err = x509.ParseECPrivateKey(block.Bytes)
 		default:
-			found = clean(block.Type, nil, 40)
+			found = httpx.Clean(block.Type, nil, 40)
 			continue
 		}
 		if err != nil {
@@ -140,7 +140,7 @@ func newKey(private any, id, alg string) (*Key, error) {
 	}
 	if alg != "" {
 		if !slices.Contains(k.algs, jose.SignatureAlgorithm(alg)) {
-			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which such a key cannot do", clean(alg, nil, 40))
+			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which such a key cannot do", httpx.Clean(alg, nil, 40))
 		}
 		k.algs = []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
 	}
@@ -154,7 +154,7 @@ func (k *Key) choose(supported []string) (jose.SignatureAlgorithm, error) {
 			return alg, nil
 		}
 	}
-	return "", fmt.Errorf("the key signs with %s, the server takes only %s", k.Algorithm(), clean(strings.Join(supported, " "), nil, 200))
+	return "", fmt.Errorf("the key signs with %s, the server takes only %s", k.Algorithm(), httpx.Clean(strings.Join(supported, " "), nil, 200))
 }
 
 // sign returns the claims as a compact JWS.

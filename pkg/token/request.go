@@ -93,7 +93,7 @@ func (r *request) compose(run func(context.Context, *oauth2.Config) error) (*ans
 	case r.err != nil:
 		return nil, r.err
 	case r.answer == nil && err != nil:
-		return nil, &failure{stage: r.stage, url: r.url, reason: clean(err.Error(), nil, 300), err: err}
+		return nil, &failure{stage: r.stage, url: r.url, reason: httpx.Clean(err.Error(), nil, 300), err: err}
 	case r.answer == nil:
 		return nil, &failure{stage: r.stage, url: r.url, reason: "no request was composed"}
 	}

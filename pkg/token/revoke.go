@@ -24,7 +24,7 @@ func (e Endpoint) Revoke(ctx context.Context, revocationURL, token, hint string)
 		return err
 	}
 	if m, err := readMembers(a.Body); a.StatusCode/100 != 2 || err == nil && m.refused() {
-		return a.refusal(m, e.Local, e.now())
+		return a.refusal(e.now())
 	}
 	return nil
 }

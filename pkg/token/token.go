@@ -174,12 +174,11 @@ func (e Endpoint) members(a *answer) (members, error) {
 	m, err := readMembers(a.Body)
 	switch {
 	case a.StatusCode/100 != 2:
-		return nil, a.refusal(m, e.Local, e.now())
+		return nil, a.refusal(e.now())
 	case err != nil:
-		return nil, a.malformed(fmt.Sprintf("answered %d with %s, expected a JSON object (RFC 6749 §5.1): %v",
-			a.StatusCode, a.quoted(a.Header.Get("Content-Type")), err))
+		return nil, a.notAnObject(err, e.now())
 	case m.refused():
-		return nil, a.refusal(m, e.Local, e.now())
+		return nil, a.refusal(e.now())
 	}
 	if a.StatusCode != http.StatusOK {
 		if err := e.stray(a, "token_status", fmt.Sprintf("answered %d, expected 200 (RFC 6749 §5.1)", a.StatusCode)); err != nil {
@@ -190,6 +189,20 @@ func (e Endpoint) members(a *answer) (members, error) {
 		return m, e.stray(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (RFC 6749 §5.1)", a.quoted(kind)))
 	}
 	return m, nil
+}
+
+// notAnObject tells a refusal in another form than JSON (GitHub answers 200 with a form) from an answer that makes no sense.
+func (a *answer) notAnObject(err error, now time.Time) error {
+	kind := a.Header.Get("Content-Type")
+	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
+	if r.Code != "" {
+		return a.refusal(now)
+	}
+	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (RFC 6749 §5.1): %v", a.StatusCode, a.quoted(kind), err)
+	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // a page's title; anything else may be the token itself
+		reason += fmt.Sprintf("; its title is %q", r.Text)
+	}
+	return a.malformed(reason)
 }
 
 // tokenType returns how the token is to be used. Slack says "user" and others nothing at all, and both mean Bearer.

@@ -1,4 +1,4 @@
-package discovery
+package httpx
 
 import (
 	"net/http"

@@ -1,14 +1,11 @@
-// This file reads WWW-Authenticate: several headers, several challenges in one, quoted strings, other schemes beside Bearer
-// (RFC 9110 §11.6.1), and what MCP uses of it (RFC 6750 §3, RFC 9728 §5.1).
-
-package discovery
+package httpx
 
 import (
 	"net/http"
 	"strings"
 )
 
-// Challenge is one challenge. Scheme and parameter names are in lower case; of a parameter that is named twice the first counts.
+// Challenge is one challenge of a WWW-Authenticate header, with what MCP uses of it (RFC 6750 §3, RFC 9728 §5.1). Scheme and parameter names are in lower case; of a parameter that is named twice the first counts.
 type Challenge struct {
 	Scheme string
 	Params map[string]string
@@ -38,7 +35,7 @@ func Bearer(cs []Challenge) (Challenge, bool) {
 	return Challenge{}, false
 }
 
-// ParseChallenges reads all challenges of an answer. What makes no sense is passed over: a challenge is a hint, and every address in
+// ParseChallenges reads all challenges of an answer (RFC 9110 §11.6.1). What makes no sense is passed over: a challenge is a hint, and every address in
 // it is checked before use.
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge

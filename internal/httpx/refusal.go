@@ -1,0 +1,267 @@
+package httpx
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"html"
+	"mime"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// Bounds of what a Refusal shows.
+const (
+	MaxCode       = 80             // runes of a code
+	MaxWords      = 400            // runes of the server's words
+	MaxRetryAfter = 24 * time.Hour // the longest wait that a server may ask for
+
+	maxRead  = 2 << 10 // bytes of a text that are looked at; far fewer are shown
+	maxItems = 3       // errors of a list that are shown
+	maxNest  = 4       // levels of a document that are looked at
+)
+
+// Refusal is what an HTTP answer says that is no success. Every text in it is cleaned, bounded, and safe to print; a text that was cut ends
+// with "…".
+type Refusal struct {
+	StatusCode int
+	Code       string        // "invalid_grant", "rate_limited", "E0000011"; empty: the answer names none
+	Text       string        // the server's own words; empty: it sent none
+	URI        string        // a page about the error, if its address is an allowed one
+	RetryAfter time.Duration // how long the server asks to wait, at most MaxRetryAfter; 0: it does not ask
+}
+
+// ReadRefusal is the one reader of error answers, for the authorization server and the MCP server alike. It finds the server's words in
+// OAuth errors (RFC 6749 §5.2), problem documents (RFC 9457), JSON-RPC errors, lists of errors, objects with errors[], errorSummary,
+// message, detail and the like, forms, plain text, the title of an HTML page, and the challenge of a 401 or 403 (RFC 6750 §3), whose
+// description comes before the body's. hidden are the secrets that were sent with the request, see Forms: they are masked wherever
+// they come back, except in the codes of the OAuth specifications, on which callers decide. now is needed for a Retry-After that is a date.
+func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
+	w := readWords(res)
+	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
+		w.text = cmp.Or(c.ErrorDescription(), w.text)
+		w.code = cmp.Or(c.Error(), w.code)
+	}
+	r := Refusal{StatusCode: res.StatusCode, Code: w.code, Text: Clean(w.text, hidden, MaxWords), RetryAfter: retryAfter(res.Header.Get("Retry-After"), now)}
+	if !slices.Contains(oauthCodes, r.Code) {
+		r.Code = Clean(r.Code, hidden, MaxCode)
+	}
+	if bare := strings.TrimSpace(strings.TrimPrefix(r.Text, strconv.Itoa(r.StatusCode))); r.Text == r.Code || strings.EqualFold(bare, http.StatusText(r.StatusCode)) {
+		r.Text = "" // it says nothing more
+	}
+	if u, err := Check(w.uri, false); err == nil && !Holds(u.String(), hidden) {
+		r.URI = Text(u.String(), MaxWords)
+	}
+	return r
+}
+
+// String is the refusal on one line: the status, then Words.
+func (r Refusal) String() string {
+	return strings.TrimSpace(strconv.Itoa(r.StatusCode) + " " + r.Words())
+}
+
+// Words is the name of the status, and what else the answer says.
+func (r Refusal) Words() string {
+	s := http.StatusText(r.StatusCode)
+	if r.Code != "" {
+		s += fmt.Sprintf(", %q", r.Code)
+	}
+	if r.Text != "" {
+		s += fmt.Sprintf(": %q", r.Text)
+	}
+	if r.URI != "" {
+		s += ", see " + r.URI
+	}
+	if r.RetryAfter > 0 {
+		s += fmt.Sprintf(", retry after %v", r.RetryAfter)
+	}
+	return s
+}
+
+// oauthCodes are the error codes of RFC 6749 §5.2, 7009 §2.2.1, 8628 §3.5, 8707 §2 and 9449 §5.
+var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type", "invalid_scope",
+	"unsupported_token_type", "authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_target", "invalid_dpop_proof",
+	"use_dpop_nonce", "server_error", "temporarily_unavailable"}
+
+// words are the parts of an error answer, as the server sent them.
+type words struct{ code, text, uri string }
+
+// then adds what another part of the answer says.
+func (w words) then(more words) words {
+	if w.text != "" && more.text != "" && w.text != more.text {
+		more.text = w.text + ": " + more.text
+	}
+	return words{cmp.Or(w.code, more.code), cmp.Or(more.text, w.text), cmp.Or(w.uri, more.uri)}
+}
+
+var (
+	formLike = regexp.MustCompile(`^[a-z_]+=[^\s<]*$`)
+	pageLike = regexp.MustCompile(`(?is)^(<!doctype html|<html|<head|<body|<title)`)
+	titles   = []*regexp.Regexp{regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title`), regexp.MustCompile(`(?is)<h1[^>]*>(.*?)</h1`)}
+	tags     = regexp.MustCompile(`<[^>]*>`)
+)
+
+// readWords looks at the body itself rather than at its type: error pages are served as anything.
+func readWords(res *Response) words {
+	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, []byte("\ufeff")))
+	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
+	var v any
+	switch {
+	case len(body) == 0:
+	case json.Valid(body):
+		dec := json.NewDecoder(bytes.NewReader(body))
+		dec.UseNumber()
+		if dec.Decode(&v) != nil {
+			return words{}
+		}
+		w := spoken(v, res.StatusCode, maxNest)
+		if w.code != "" && UniqueFields(body) != nil { // two readers may take different values: no code to decide by
+			w = words{text: cmp.Or(w.text, w.code), uri: w.uri}
+		}
+		return w
+	case formLike.Match(body):
+		form, _ := url.ParseQuery(string(body))
+		return words{form.Get("error"), form.Get("error_description"), form.Get("error_uri")}
+	case kind == "text/html" || kind == "application/xhtml+xml" || pageLike.Match(body):
+		for _, title := range titles {
+			if m := title.FindSubmatch(body); m != nil {
+				return words{text: html.UnescapeString(tags.ReplaceAllString(string(m[1]), " "))}
+			}
+		}
+	case res.StatusCode/100 == 2: // the rest of a success may be what was asked for, such as a token
+	case strings.HasSuffix(kind, "xml"):
+		return words{text: html.UnescapeString(tags.ReplaceAllString(string(body), " "))}
+	case (kind == "" || strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "json")) && utf8.Valid(body) && !bytes.ContainsRune(body, 0):
+		return words{text: string(body)}
+	}
+	return words{}
+}
+
+// The members that error formats use, in the order in which they count.
+var (
+	codeNames   = []string{"error", "errorCode", "error_code", "code", "type", "status"}
+	textNames   = []string{"error_description", "errorSummary", "error_message", "errorMessage", "message", "Message", "msg", "faultstring", "description", "reason"}
+	nestedNames = []string{"error", "errors", "fault", "detail", "errorCauses"}
+)
+
+// spoken finds the words in a JSON value: a text is meant as it is, of a list the first elements count, of an object the members that
+// error formats use.
+func spoken(v any, status, depth int) (w words) {
+	if depth == 0 {
+		return words{}
+	}
+	switch v := v.(type) {
+	case string:
+		return words{text: v}
+	case []any:
+		for _, element := range v[:min(len(v), maxItems)] {
+			next := spoken(element, status, depth-1)
+			if w.text != "" && next.text != "" {
+				next.text = w.text + "; " + next.text
+			}
+			w = words{cmp.Or(w.code, next.code), cmp.Or(next.text, w.text), cmp.Or(w.uri, next.uri)}
+		}
+		if len(v) > maxItems {
+			w.text += fmt.Sprintf("; … and %d more", len(v)-maxItems)
+		}
+	case map[string]any:
+		return object(v, status, depth)
+	}
+	return w
+}
+
+func object(v map[string]any, status, depth int) words {
+	var w words
+	for _, name := range codeNames {
+		if w.code = code(v[name], status); w.code != "" {
+			break
+		}
+	}
+	for _, name := range textNames {
+		if w.text = text(v[name]); w.text != "" {
+			break
+		}
+	}
+	if w.text == "" { // RFC 9457 §3.1: the title names the kind of problem, the detail this one
+		w = w.then(words{text: text(v["title"])}).then(words{text: text(v["detail"])})
+	}
+	w.uri = text(v["error_uri"])
+	for _, name := range nestedNames {
+		s, isText := v[name].(string)
+		switch {
+		case !isText:
+			w = w.then(spoken(v[name], status, depth-1))
+		case w.text == "" && s != w.code:
+			w.text = s
+		}
+	}
+	return w
+}
+
+func text(v any) string {
+	s, _ := v.(string)
+	return s
+}
+
+// code is a word or number that names an error, else "". The number of the HTTP status, the address of a problem type, and words that only
+// say that there is an error name none.
+func code(v any, status int) string {
+	s := text(v)
+	if n, ok := v.(json.Number); ok {
+		s = n.String()
+	}
+	s = Text(s, maxRead)
+	if strings.ContainsAny(s, " :") || s == strconv.Itoa(status) || slices.Contains([]string{"error", "fail", "failed", "failure"}, strings.ToLower(s)) {
+		return ""
+	}
+	return s
+}
+
+// Clean makes a server's words safe to print: no control characters, none of the hidden texts, at most limit runes, with "…" as the last
+// where something was cut. The control characters go first, as they might part a secret.
+func Clean(s string, hidden []string, limit int) string {
+	clean := Mask(Text(s[:min(len(s), maxRead)], maxRead), hidden)
+	if len(s) <= maxRead || utf8.RuneCountInString(clean) > limit {
+		return Text(clean, limit)
+	}
+	head, tail := "", clean
+	if i := strings.LastIndex(clean, redacted); i >= 0 {
+		head, tail = clean[:i+len(redacted)], clean[i+len(redacted):]
+	}
+	tail = tail[:max(0, len(tail)-window)] // the rest may begin another secret, too short to be recognised
+	return Text(head+tail, limit-1) + "…"
+}
+
+// Holds reports whether any of the hidden texts is in s, percent-encoded up to three times.
+func Holds(s string, hidden []string) bool {
+	for range 3 {
+		if Mask(s, hidden) != s {
+			return true
+		}
+		decoded, err := url.PathUnescape(s)
+		if err != nil {
+			return true
+		}
+		s = decoded
+	}
+	return false
+}
+
+// retryAfter reads the header: seconds or a date (RFC 9110 §10.2.3).
+func retryAfter(value string, now time.Time) time.Duration {
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return min(time.Duration(seconds)*time.Second, MaxRetryAfter)
+	}
+	date, err := http.ParseTime(value)
+	if err != nil {
+		return 0
+	}
+	return min(max(date.Sub(now), 0), MaxRetryAfter)
+}
