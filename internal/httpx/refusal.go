@@ -53,13 +53,19 @@ func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	if !slices.Contains(oauthCodes, r.Code) {
 		r.Code = Clean(r.Code, hidden, MaxCode)
 	}
-	if bare := strings.TrimSpace(strings.TrimPrefix(r.Text, strconv.Itoa(r.StatusCode))); r.Text == r.Code || strings.EqualFold(bare, http.StatusText(r.StatusCode)) {
+	if r.Text == r.Code || repeatsStatus(r.Text, r.StatusCode) {
 		r.Text = "" // it says nothing more
 	}
 	if u, err := Check(w.uri, false); err == nil && !Holds(u.String(), hidden) {
 		r.URI = Text(u.String(), MaxWords)
 	}
 	return r
+}
+
+// repeatsStatus recognises the default pages of servers: "404 Not Found", "404 page not found", "Forbidden".
+func repeatsStatus(text string, status int) bool {
+	bare := strings.ToLower(strings.TrimPrefix(text, strconv.Itoa(status)+" "))
+	return slices.Contains([]string{"", "page "}, strings.TrimSuffix(bare, strings.ToLower(http.StatusText(status)))) || bare == strconv.Itoa(status)
 }
 
 // String is the refusal on one line: the status, then Words.

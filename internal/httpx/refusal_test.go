@@ -45,6 +45,7 @@ func TestReadRefusal(t *testing.T) {
 		{"plain text", 403, "text/plain", "your plan does not include\nthis server", `: "your plan does not include this server"`},
 		{"plain text that is the status", 403, "text/plain", "Forbidden\n", ``},
 		{"a page that is the status (nginx)", 404, html, "<html><head><title>404 Not Found</title>", ``},
+		{"Go's own 404", 404, "text/plain", "404 page not found\n", ``},
 		{"text without a type", 502, "-", "upstream gone", `: "upstream gone"`},
 		{"a page", 503, html, "<!DOCTYPE html><html><head><title>Down for\n maintenance &mdash; Acme</title></head><body>canary", `: "Down for maintenance — Acme"`},
 		{"a page without a title", 502, html, "<html><body><h1 class=x>Bad <b>origin</b></h1>", `: "Bad origin"`},
