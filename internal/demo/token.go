@@ -114,7 +114,7 @@ func (s *Server) authenticate(r *request) (*Client, *oauthError) {
 	if user, password, ok := r.BasicAuth(); ok {
 		methods++
 		method = "client_secret_basic"
-		if id != "" {
+		if id != "" && r.entry.Endpoint != "par" { // RFC 9126 §2.1 requires it there
 			return nil, refuse("invalid_request", "Basic and client_id in the body are two methods of authentication")
 		}
 		id, given = unescape(user), unescape(password)

@@ -1,6 +1,3 @@
-// This file says who is asking, in exactly one way (RFC 6749 §2.3: "The client MUST NOT use more than one authentication method in each
-// request"): none, client_secret_basic, client_secret_post (§2.3.1), or private_key_jwt (RFC 7523 §2.2 and §3).
-
 package token
 
 import (
@@ -49,7 +46,9 @@ func (c ClientAuth) method() string {
 	return "none"
 }
 
-// authenticate puts the client into the form or the header, instead of what may be there.
+// authenticate puts the client into the form or the header, instead of what may be there, in exactly one way: none, client_secret_basic or
+// client_secret_post (RFC 6749 §2.3.1), or private_key_jwt (RFC 7523 §2.2, §3). RFC 6749 §2.3: "The client MUST NOT use more than one
+// authentication method in each request".
 func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint string, now time.Time) error {
 	for _, name := range []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 		form.Del(name)

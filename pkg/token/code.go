@@ -1,23 +1,15 @@
-// This file redeems an authorization code (RFC 6749 §4.1.3) with its code verifier (RFC 7636 §4.5).
-
 package token
 
 import (
 	"context"
 	"errors"
-
-	"golang.org/x/oauth2"
 )
 
-// Code redeems an authorization code. It is sent once: a strict server that sees a code twice revokes what it gave for it. redirectURI is
-// the one of the authorization request, byte for byte.
+// Code redeems an authorization code (RFC 6749 §4.1.3) with its code verifier (RFC 7636 §4.5). It is sent once: a strict server that sees
+// a code twice revokes what it gave for it. redirectURI is the one of the authorization request, byte for byte.
 func (e Endpoint) Code(ctx context.Context, code, verifier, redirectURI string) (Token, error) {
 	if code == "" || verifier == "" {
 		return Token{}, errors.New("authorization code: code and code verifier are needed (OAuth 2.1 §4.1.3)")
 	}
-	return e.grant(ctx, nil, func(ctx context.Context, c *oauth2.Config) error {
-		c.RedirectURL = redirectURI
-		_, err := c.Exchange(ctx, code, oauth2.VerifierOption(verifier))
-		return err
-	})
+	return e.grant(ctx, "authorization_code", map[string]string{"code": code, "code_verifier": verifier, "redirect_uri": redirectURI})
 }

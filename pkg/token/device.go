@@ -1,17 +1,10 @@
-// This file implements the device authorization grant (RFC 8628): the user approves on any device, while we ask the token endpoint again
-// and again.
-
 package token
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
-	"strings"
 	"time"
-
-	"golang.org/x/oauth2"
 
 	"mcpauth/internal/httpx"
 )
@@ -33,7 +26,8 @@ type DeviceCode struct {
 	Interval                time.Duration // between two polls
 }
 
-// Device asks for a device code, shows it, and polls until the user has approved, refused, or let it expire. Errors of the server are
+// Device runs the device authorization grant (RFC 8628): it asks for a device code, shows it, and polls the token endpoint until the user
+// has approved, refused, or let it expire. Errors of the server are
 // *Error, with Code access_denied, expired_token and others. A network failure or a 5xx answer slows the polling down and does not end it
 // (RFC 8628 §3.5).
 func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show func(DeviceCode)) (Token, error) {
@@ -50,7 +44,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 		if err := e.sleep(ctx, max(0, min(wait, left))); err != nil {
 			return Token{}, fmt.Errorf("%s %s: waiting for the approval of the user: %w", atToken, httpx.Text(e.URL, 300), err)
 		}
-		tok, err := e.otherGrant(ctx, grantDevice, "", map[string]string{"device_code": code})
+		tok, err := e.grant(ctx, grantDevice, map[string]string{"device_code": code})
 		if err == nil {
 			return tok, nil
 		}
@@ -83,15 +77,7 @@ func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 
 // deviceCode makes the device authorization request (RFC 8628 §3.1) and reads its answer (§3.2).
 func (e Endpoint) deviceCode(ctx context.Context, address, scope string) (string, DeviceCode, error) {
-	r := &request{e: e, ctx: ctx, stage: atDevice, url: address, extra: url.Values{}}
-	if e.Resource != "" {
-		r.extra.Set("resource", e.Resource) // RFC 8707 §2: it is a kind of authorization request
-	}
-	a, err := r.compose(func(ctx context.Context, c *oauth2.Config) error {
-		c.Scopes = strings.Fields(scope)
-		_, err := c.DeviceAuth(ctx)
-		return err
-	})
+	a, err := request{e: e, stage: atDevice, url: address, form: e.form(map[string]string{"scope": scope})}.send(ctx)
 	if err != nil {
 		return "", DeviceCode{}, err
 	}

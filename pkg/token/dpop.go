@@ -1,6 +1,3 @@
-// This file implements DPoP, proof of possession of a key for tokens (RFC 9449): the key, the proofs, and the nonces that servers ask for.
-// Proofs are signed with ES256, the algorithm that every server with DPoP has.
-
 package token
 
 import (
@@ -12,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,7 +25,8 @@ import (
 // maxNonce bounds the nonces that are remembered, in bytes.
 const maxNonce = 1 << 10
 
-// Prover holds the key that tokens are bound to, and the latest nonce of each origin. Several goroutines may use it.
+// Prover makes proofs of possession (RFC 9449): it holds the key that tokens are bound to, and the latest nonce of each origin. Proofs are
+// signed with ES256, which every server with DPoP supports. Several goroutines may use it.
 type Prover struct {
 	key *ecdsa.PrivateKey
 	now func() time.Time
@@ -65,6 +64,21 @@ func LoadProver(jwk []byte) (*Prover, error) {
 // Marshal returns the private key as a JWK. It is a secret.
 func (p *Prover) Marshal() ([]byte, error) {
 	return jose.JSONWebKey{Key: p.key, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
+}
+
+// Nonces returns the latest nonce of each origin, to be kept beside the key for Recall: a process that begins without them has its first
+// request refused with use_dpop_nonce.
+func (p *Prover) Nonces() map[string]string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return maps.Clone(p.nonces)
+}
+
+// Recall takes the nonces that an earlier Prover of the key had. A nonce that is no longer good costs one request.
+func (p *Prover) Recall(nonces map[string]string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.Copy(p.nonces, nonces)
 }
 
 // Thumbprint names the key (RFC 7638): the jkt that tokens bound to it carry.

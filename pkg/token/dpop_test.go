@@ -125,6 +125,35 @@ func TestProverKeeps(t *testing.T) {
 	}
 }
 
+// A process begins with the nonces that an earlier one was given (RFC 9449 §8.2).
+func TestNoncesAreKept(t *testing.T) {
+	s := serve(t, reply{body: bound, header: map[string]string{"DPoP-Nonce": "n1"}}, reply{body: bound})
+	e := s.endpoint()
+	e.DPoP = newTestProver(t)
+	if _, err := e.Refresh(context.Background(), "rt", ""); err != nil {
+		t.Fatal(err)
+	}
+	jwk, err := e.DPoP.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := e.DPoP.Nonces()
+	if e.DPoP, err = LoadProver(jwk); err != nil {
+		t.Fatal(err)
+	}
+	e.DPoP.Recall(kept)
+	if _, err := e.Refresh(context.Background(), "rt", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, claims := verified(t, s.got[1].Header.Get("DPoP"), e.DPoP.key.Public(), "ES256"); claims["nonce"] != "n1" || len(s.got) != 2 {
+		t.Errorf("%d requests, the second with nonce %v, want n1", len(s.got), claims["nonce"])
+	}
+	kept["https://other.example"] = "n2"
+	if len(e.DPoP.Nonces()) != 1 {
+		t.Error("the prover shares its nonces with the caller")
+	}
+}
+
 const bound = `{"access_token":"at-1","token_type":"DPoP"}`
 
 func TestDPoPAtTokenEndpoint(t *testing.T) {

@@ -1,6 +1,3 @@
-// This file exchanges one token for another (RFC 8693): the first half of enterprise-managed authorization, where an identity provider
-// gives an ID-JAG for an ID token.
-
 package token
 
 import (
@@ -38,14 +35,16 @@ func (o ExchangeOptions) GoString() string { return o.String() }
 
 func (o ExchangeOptions) subjectType() string { return cmp.Or(o.SubjectTokenType, TypeIDToken) }
 
-// Exchange asks for another token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
+// Exchange exchanges one token for another (RFC 8693): the first half of enterprise-managed authorization, where an identity provider gives
+// an ID-JAG for an ID token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
 // that is not for a resource.
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
 	subject := strings.TrimSpace(o.SubjectToken)
 	if subject == "" {
 		return Token{}, errors.New("token exchange: the subject token is empty")
 	}
-	return e.otherGrant(ctx, grantExchange, o.Scope, map[string]string{
+	return e.grant(ctx, grantExchange, map[string]string{
+		"scope":                o.Scope,
 		"subject_token":        subject,
 		"subject_token_type":   o.subjectType(),
 		"requested_token_type": o.RequestedTokenType,

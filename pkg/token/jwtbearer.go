@@ -1,6 +1,3 @@
-// This file exchanges a JWT that another party signed for a token (RFC 7523 §2.1): workload identity, and the second half of
-// enterprise-managed authorization.
-
 package token
 
 import (
@@ -9,11 +6,12 @@ import (
 	"strings"
 )
 
-// JWTBearer redeems an assertion. White space around it, such as the line end of the file it came from, is dropped.
+// JWTBearer redeems an assertion that another party signed (RFC 7523 §2.1): workload identity, and the second half of enterprise-managed
+// authorization. White space around it, such as the line end of the file it came from, is dropped.
 func (e Endpoint) JWTBearer(ctx context.Context, assertion, scope string) (Token, error) {
 	assertion = strings.TrimSpace(assertion)
 	if assertion == "" {
 		return Token{}, errors.New("jwt-bearer: the assertion is empty")
 	}
-	return e.otherGrant(ctx, "urn:ietf:params:oauth:grant-type:jwt-bearer", scope, map[string]string{"assertion": assertion})
+	return e.grant(ctx, "urn:ietf:params:oauth:grant-type:jwt-bearer", map[string]string{"assertion": assertion, "scope": scope})
 }

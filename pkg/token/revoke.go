@@ -1,5 +1,3 @@
-// This file revokes tokens (RFC 7009).
-
 package token
 
 import (
@@ -8,9 +6,9 @@ import (
 	"net/url"
 )
 
-// Revoke asks the server to end a token. hint is "refresh_token", "access_token" or empty. A token that the server does not know is a
-// success, as it is gone (RFC 7009 §2.2); what the answer holds beside its status does not matter, unless it is an error. *Error else,
-// with Code unsupported_token_type from servers that revoke only the other kind.
+// Revoke asks the server to end a token (RFC 7009). hint is "refresh_token", "access_token" or empty. A token that the server does not
+// know is a success, as it is gone (§2.2); what the answer holds besides its status does not matter, unless it is an error. Anything else
+// is an *Error, with Code unsupported_token_type from servers that revoke only the other kind.
 func (e Endpoint) Revoke(ctx context.Context, revocationURL, token, hint string) error {
 	if token == "" {
 		return errors.New("revocation: there is no token")
@@ -19,7 +17,7 @@ func (e Endpoint) Revoke(ctx context.Context, revocationURL, token, hint string)
 	if hint != "" {
 		form.Set("token_type_hint", hint)
 	}
-	a, err := (&request{e: e, ctx: ctx, stage: atRevoke, url: revocationURL}).send(form)
+	a, err := request{e: e, stage: atRevoke, url: revocationURL, form: form}.send(ctx)
 	if err != nil {
 		return err
 	}
