@@ -3,9 +3,8 @@
 //
 //	client, err := dcr.Resolve(ctx, dcr.Options{Issuer: issuer, RegistrationEndpoint: endpoint, RedirectURI: l.RedirectURI()})
 //
-// It implements MCP authorization 2026-07-28 (Client Registration): the order and the binding to an authorization server here, RFC 7591 in
-// register.go, RFC 7592 in manage.go, the client ID metadata document in document.go. Not supported: software statements and initial
-// access tokens (RFC 7591 §2.3, §3), updating a registration (RFC 7592 §2.2).
+// It implements MCP authorization 2026-07-28 (Client Registration), RFC 7591, RFC 7592 and client ID metadata documents. Not supported:
+// software statements and initial access tokens (RFC 7591 §2.3, §3), updating a registration (RFC 7592 §2.2).
 package dcr
 
 import (
@@ -18,11 +17,11 @@ import (
 	"time"
 )
 
-// ErrNoClient says that there is no way to be a client there: nothing registered in advance, no document, no registration endpoint.
-var ErrNoClient = errors.New("no client to be")
+// ErrNoClient: nothing is registered in advance, there is no document, and the server has no registration endpoint.
+var ErrNoClient = errors.New("no OAuth client available")
 
-// ErrStray says that an answer deviates from RFC 7591 in a way that only a registration without Options.Strict puts up with.
-var ErrStray = errors.New("refused because of strictness")
+// ErrStray: an answer deviates from RFC 7591 in a way that is tolerated without Options.Strict.
+var ErrStray = errors.New("rejected by --strict")
 
 // Kinds of Client.
 const (

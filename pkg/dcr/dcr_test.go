@@ -276,6 +276,9 @@ func TestDocument(t *testing.T) {
 	if err := json.Unmarshal(data, &doc); err != nil || doc["client_id"] != address || doc["client_name"] != "mcpauth" || doc["application_type"] != "native" {
 		t.Errorf("got %s, %v", data, err)
 	}
+	if methods := fmt.Sprint(doc["token_endpoint_auth_methods_supported"]); methods != "[none]" {
+		t.Errorf("token_endpoint_auth_methods_supported is %s (SEP-3149)", methods)
+	}
 	for _, bad := range []string{"http://x/y", "https://x", "https://x/", "https://x/../y", "https://u@x/y", "https://x/y#z", "https://localhost/y"} {
 		if CheckDocumentURL(bad) == nil {
 			t.Errorf("%q is taken", bad)

@@ -1,6 +1,3 @@
-// This file is about the client ID metadata document: a client whose id is the address of a document about it (draft-ietf-oauth-client-id-
-// metadata-document-00; MCP, Client ID Metadata Documents).
-
 package dcr
 
 import (
@@ -12,7 +9,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// CheckDocumentURL refuses addresses that cannot be a client id: https with a path, no fragment, no credentials, no dot segments (§3).
+// CheckDocumentURL checks the address of a client ID metadata document, which is the client's id: https with a path, no fragment, no
+// credentials, no dot segments (draft-ietf-oauth-client-id-metadata-document-00 §3; MCP, Client ID Metadata Documents).
 func CheckDocumentURL(address string) error {
 	u, err := httpx.Check(address, false)
 	if err != nil {
@@ -44,5 +42,6 @@ func Document(address string, redirectURIs []string, name string) ([]byte, error
 	return json.MarshalIndent(map[string]any{
 		"client_id": address, "client_name": name, "redirect_uris": redirectURIs, "application_type": "native",
 		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"}, "token_endpoint_auth_method": "none",
+		"token_endpoint_auth_methods_supported": []string{"none"}, // SEP-3149: replaces the singular
 	}, "", "  ")
 }

@@ -1,5 +1,3 @@
-// This file ends a registration (RFC 7592 §2.3).
-
 package dcr
 
 import (
@@ -10,7 +8,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Delete deletes a dynamic registration at the server. A client without a registration address is ErrNoClient.
+// Delete deletes a dynamic registration at the server (RFC 7592 §2.3). A client without a registration address is ErrNoClient.
 func Delete(ctx context.Context, hc *http.Client, c Client) error {
 	if c.RegistrationURI == "" {
 		return fmt.Errorf("%s: %w: the server gave no address to delete it", c.Issuer, ErrNoClient)

@@ -1,5 +1,3 @@
-// This file registers a client (RFC 7591, with the application_type of OpenID Connect Dynamic Client Registration 1.0 §2).
-
 package dcr
 
 import (
@@ -73,7 +71,7 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Register registers a new client. A server that refuses because of the scope is asked once more without one.
+// Register registers a new client (RFC 7591, with the application_type of OpenID Connect Dynamic Client Registration 1.0 §2). A server that refuses because of the scope is asked once more without one.
 func Register(ctx context.Context, o Options) (Client, error) {
 	r := o.request()
 	c, err := register(ctx, o, r)
