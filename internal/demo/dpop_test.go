@@ -114,6 +114,7 @@ func TestDPoPNonce(t *testing.T) {
 	if _, m := u.post("/token", form); m["error"] != "use_dpop_nonce" {
 		t.Fatalf("no nonce: %v", m)
 	}
+	s.Set("next_nonce")
 	nonce := s.nonceNow()
 	withNonce := func(c map[string]any) { c["nonce"] = nonce }
 	u.header.Set("Dpop", proof(t, key, "POST", s.Issuer()+"/token", "", withNonce))
@@ -121,6 +122,9 @@ func TestDPoPNonce(t *testing.T) {
 	u.keep(m)
 	if m["token_type"] != "DPoP" {
 		t.Fatalf("with the nonce: %v", m)
+	}
+	if s.nonceNow() == nonce {
+		t.Error("the token answer was to change the nonce")
 	}
 	s.Set("newnonce")
 	u.header = http.Header{"Authorization": {"DPoP " + u.access}, "Dpop": {proof(t, key, "POST", s.URL(), u.access, withNonce)}}

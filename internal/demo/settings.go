@@ -39,6 +39,7 @@ type Settings struct {
 	Documents   string        `set:"documents" one:"no yes loopback" help:"client ID metadata documents: no (default), yes, loopback: also over http on this machine"`
 	DPoP        string        `set:"dpop" one:"no offer require" help:"no (default), offer, require (RFC 9449)"`
 	Nonce       bool          `set:"nonce" help:"DPoP proofs need the nonce of the server"`
+	NextNonce   bool          `set:"next_nonce" help:"each token answer names the DPoP nonce of the next request; the one before is no longer good (RFC 9449 section 8.2)"`
 	Device      string        `set:"device" one:"auto wait deny expire slow" help:"device codes: auto (default) approves at the second poll, wait: until the page is used, deny, expire, slow: slow_down first"`
 	Interval    int           `set:"interval" help:"seconds between polls of the device grant; 0: 1"`
 	PRM         string        `set:"prm" one:"path root both none" help:"resource metadata at: path (default), root, both, none (2025-03-26)"`

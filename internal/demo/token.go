@@ -48,6 +48,10 @@ func (s *Server) serveToken(w http.ResponseWriter, r *request) {
 	if refused == nil {
 		var answer *tokenAnswer
 		if answer, refused = s.redeem(t); refused == nil {
+			if t.key != "" && s.Settings().NextNonce {
+				s.newNonce()
+				w.Header().Set("DPoP-Nonce", s.nonceNow())
+			}
 			writeJSON(w, http.StatusOK, answer)
 			return
 		}
