@@ -103,6 +103,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case a.version:
 		err = p.out.write([]byte("mcpauth " + p.version + "\n"))
 	default:
+		// The library spends a million instructions on the flags of commands that are not run.
+		app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
 		err = app.RunContext(ctx, append([]string{app.Name}, a.words...))
 	}
 	return p.fail(ctx, err)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,11 +86,52 @@ func (c *Client) readCache(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
+// decodeHeader reads the first line of a file. encoding/json would take as long as the rest of a call.
+func decodeHeader(line []byte) (h cacheHeader, ok bool) {
+	if ok = jsonscan.Valid(line); !ok {
+		return h, false
+	}
+	number := func(v json.RawMessage, n *int64) {
+		parsed, err := strconv.ParseInt(string(v), 10, 64)
+		*n, ok = parsed, ok && err == nil
+	}
+	at := func(v json.RawMessage, t *time.Time) {
+		parsed, err := time.Parse(time.RFC3339Nano, jsonscan.Unquote(v))
+		*t, ok = parsed, ok && err == nil
+	}
+	var n int64
+	for name, v := range jsonscan.Members(line) {
+		switch name {
+		case "format":
+			number(v, &n)
+			h.Format = int(n)
+		case "url":
+			h.URL = jsonscan.Unquote(v)
+		case "era":
+			h.Era = era(jsonscan.Unquote(v))
+		case "version":
+			h.Version = jsonscan.Unquote(v)
+		case "learned":
+			at(v, &h.Learned)
+		case "received":
+			at(v, &h.Received)
+		case "ttl_ms":
+			number(v, &h.TTL)
+		case "pages":
+			for size := range jsonscan.Elements(v) {
+				number(size, &n)
+				h.Pages = append(h.Pages, int(n))
+			}
+		}
+	}
+	return h, ok
+}
+
 // decodeCache reads a file; whatever is wrong with it makes it empty.
 func decodeCache(data []byte, url string, now time.Time) *memory {
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
-	var h cacheHeader
-	if json.Unmarshal(line, &h) != nil || h.Format != cacheFormat || h.URL != url || h.Learned.After(now) || h.Received.After(now) {
+	h, ok := decodeHeader(line)
+	if !ok || h.Format != cacheFormat || h.URL != url || h.Learned.After(now) || h.Received.After(now) {
 		return &memory{}
 	}
 	m := &memory{era: h.Era, version: h.Version, learned: h.Learned}

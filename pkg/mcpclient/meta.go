@@ -3,7 +3,6 @@ package mcpclient
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"strings"
 
 	"mcpauth/internal/jsonscan"
@@ -15,18 +14,30 @@ type Trace struct {
 	Parent, State, Baggage string // traceparent, tracestate, baggage; empty: not sent
 }
 
-// W3C Trace Context §3.2.2; version ff and ids of zeros are invalid.
-var traceparent = regexp.MustCompile(`^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-[!-~]*)?$`)
-
 // TraceFrom reads the trace context of the environment. A traceparent that is not valid is dropped, and tracestate with it (W3C Trace
 // Context §3.3.1.1).
 func TraceFrom(getenv func(string) string) Trace {
 	t := Trace{Parent: getenv("TRACEPARENT"), State: headerText(getenv("TRACESTATE")), Baggage: headerText(getenv("BAGGAGE"))}
-	if !traceparent.MatchString(t.Parent) || strings.HasPrefix(t.Parent, "ff") || strings.HasPrefix(t.Parent, "00") && len(t.Parent) != 55 ||
-		strings.Contains(t.Parent, "-"+strings.Repeat("0", 32)+"-") || strings.Contains(t.Parent, "-"+strings.Repeat("0", 16)+"-") {
+	if !validParent(t.Parent) {
 		t.Parent, t.State = "", ""
 	}
 	return t
+}
+
+// validParent checks a traceparent (W3C Trace Context §3.2.2): version, trace id, parent id and flags in hexadecimal. Later versions than 00
+// may have more fields; version ff and ids of zeros are invalid.
+func validParent(s string) bool {
+	fields := strings.Split(s, "-")
+	if len(fields) < 4 || fields[0] == "ff" || fields[0] == "00" && len(fields) > 4 || headerText(s) != s {
+		return false
+	}
+	for i, size := range []int{2, 32, 16, 2} {
+		f := fields[i]
+		if len(f) != size || strings.Trim(f, "0123456789abcdef") != "" || (size > 2 && strings.Trim(f, "0") == "") {
+			return false
+		}
+	}
+	return true
 }
 
 // headerText returns a value that may stand in an HTTP header, else nothing.
