@@ -358,7 +358,8 @@ func TestLoginInMidCall(t *testing.T) {
 // Progress: tokens are unique, and nothing is reported of other requests or after the result.
 func TestProgressRules(t *testing.T) {
 	const of = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%d}}`
-	s := newServer(t, &scripted{call: events(fmt.Sprintf(of, "%TOKEN%", 1), fmt.Sprintf(of, `"other"`, 2), fmt.Sprintf(of, "7", 3), doneNow, fmt.Sprintf(of, "%TOKEN%", 4))})
+	s := newServer(t, &scripted{call: events(fmt.Sprintf(of, "%TOKEN%", 1), fmt.Sprintf(of, `"other"`, 2), fmt.Sprintf(of, "7", 3),
+		`{"jsonrpc":"2.0","method":"notifications/elicitation/complete","params":{"elicitationId":"unknown"}}`, doneNow, fmt.Sprintf(of, "%TOKEN%", 4))})
 	var got []float64
 	c := client(t, s, func(c *Client) { c.Progress = func(p Progress) { got = append(got, p.Progress) } })
 	tokens := map[string]bool{}

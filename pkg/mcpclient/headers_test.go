@@ -1,0 +1,88 @@
+package mcpclient
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+// 2026-07-28, Custom Headers from Tool Parameters, Schema Extension: tools that break a rule are left out of the list and are not called, with
+// a warning that names the tool and the reason; the others stay. Earlier revisions have no such rule.
+func TestHeaderAnnotations(t *testing.T) {
+	const deep = `{"type":"object","properties":{"b":{"type":"string","x-mcp-header":"X"}}}`
+	for _, tt := range []struct{ name, schema, reason string }{
+		{"string, integer, boolean", `{"properties":{"a":{"type":"string","x-mcp-header":"A"},"b":{"type":"integer","x-mcp-header":"B"},"c":{"type":"boolean","x-mcp-header":"C"}}}`, ""},
+		{"nested objects", `{"properties":{"a":` + deep + `}}`, ""},
+		{"a property of that name", `{"properties":{"x-mcp-header":{"type":"string"}}}`, ""},
+		{"data that holds the word", `{"properties":{"a":{"type":"string","enum":["x-mcp-header"],"default":{"x-mcp-header":"A"}}}}`, ""},
+		{"empty", `{"properties":{"a":{"type":"string","x-mcp-header":""}}}`, "names no header"},
+		{"no token", `{"properties":{"a":{"type":"string","x-mcp-header":"a b"}}}`, "is no header name"},
+		{"a line end", `{"properties":{"a":{"type":"string","x-mcp-header":"a\r\nb"}}}`, "is no header name"},
+		{"not ASCII", `{"properties":{"a":{"type":"string","x-mcp-header":"ä"}}}`, "is no header name"},
+		{"not unique, whatever the case", `{"properties":{"a":{"type":"string","x-mcp-header":"Aa"},"b":{"type":"string","x-mcp-header":"aA"}}}`, "is used twice"},
+		{"number", `{"properties":{"a":{"type":"number","x-mcp-header":"A"}}}`, "string, integer or boolean"},
+		{"array", `{"properties":{"a":{"type":"array","x-mcp-header":"A"}}}`, "string, integer or boolean"},
+		{"no type", `{"properties":{"a":{"x-mcp-header":"A"}}}`, "string, integer or boolean"},
+		{"below items", `{"properties":{"a":{"type":"array","items":` + deep + `}}}`, "no argument is found"},
+		{"below anyOf", `{"anyOf":[` + deep + `]}`, "no argument is found"},
+		{"below not", `{"not":` + deep + `}`, "no argument is found"},
+		{"below if", `{"if":` + deep + `}`, "no argument is found"},
+		{"below $defs", `{"$defs":{"x":` + deep + `}}`, "no argument is found"},
+		{"below patternProperties", `{"patternProperties":{"x":` + deep + `}}`, "no argument is found"},
+		{"at the root", `{"type":"string","x-mcp-header":"A"}`, "no argument is found"},
+		{"an escaped keyword", `{"properties":{"a":{"type":"number","x-mcp\u002dheader":"A"}}}`, "string, integer or boolean"},
+	} {
+		for _, version := range []string{"", "2025-11-25"} {
+			s := newServer(t, &scripted{version: version, call: answers(done), list: func(string) string {
+				return `{"resultType":"complete","ttlMs":60000,"tools":[` + echoTool + `,{"name":"marked","inputSchema":` + tt.schema + `}]}`
+			}})
+			warned := ""
+			c := client(t, s, func(c *Client) { c.Log = func(_, _, text string) { warned += text } })
+			list, err := c.Tools(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			invalid := version == "" && tt.reason != ""
+			if len(list.Tools) != 2 && !invalid || len(list.Tools) != 1 && invalid || strings.Contains(string(list.Raw), `"marked"`) == invalid {
+				t.Errorf("%s %s: %s", tt.name, version, list.Raw)
+			}
+			if invalid && !(strings.Contains(warned, `"marked"`) && strings.Contains(warned, tt.reason)) || !invalid && warned != "" {
+				t.Errorf("%s %s: warned %q", tt.name, version, warned)
+			}
+			if _, err := c.Call(t.Context(), "marked", Arguments{}); (err != nil) != invalid {
+				t.Errorf("%s %s: call: %v", tt.name, version, err)
+			}
+		}
+	}
+}
+
+// 2025-11-25, Session Management: after 404 to a session a new one is opened, by an initialize that names none, and the call is sent in it; a
+// server that loses that one too is not asked for ever.
+func TestLostSession(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		script := &scripted{version: "2025-11-25", call: answers(done)}
+		s := newServer(t, script)
+		c := client(t, s)
+		callText(t, c, "t")
+		s.seen()
+		lost := 0
+		s.setFront(func(w http.ResponseWriter, _ *http.Request, rpc string) bool {
+			if rpc != "tools/call" || lost > 0 && !again {
+				return false
+			}
+			lost++
+			w.WriteHeader(http.StatusNotFound)
+			return true
+		})
+		_, err := c.Call(t.Context(), "t", Arguments{})
+		if (err != nil) != again {
+			t.Errorf("lost again %v: %v", again, err)
+		}
+		for _, r := range s.requests("initialize") {
+			if r.header.Get("Mcp-Session-Id") != "" || r.header.Get("Mcp-Protocol-Version") != "" {
+				t.Errorf("initialize with %v", r.header)
+			}
+		}
+		wantSeen(t, s, "tools/call", "initialize", "notifications/initialized", "tools/call")
+	}
+}
