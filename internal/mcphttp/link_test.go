@@ -310,6 +310,21 @@ func TestOpenAndEnd(t *testing.T) {
 	}
 }
 
+// A cancellation names a request of the session. initialize must not be cancelled, and 2026-07-28 knows no such message.
+func TestCancel(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) { w.WriteHeader(202) })
+	l, legacy := s.link(), &Session{Version: "2025-11-25", ID: "s"}
+	l.prepare()
+	l.Cancel(legacy, request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`).Message)
+	l.Cancel(legacy, request(t, progress).Message)
+	l.Cancel(&Session{}, request(t, modernCall).Message)
+	l.Cancel(legacy, request(t, call).Message)
+	in := s.requests()
+	if len(in) != 1 || !strings.Contains(in[0].body, `"method":"notifications/cancelled","params":{"requestId":7,`) || in[0].header.Get("Mcp-Session-Id") != "s" {
+		t.Errorf("%+v", in)
+	}
+}
+
 // A redirect to the same address with a slash is followed with the message, once for all; any other is not.
 func TestRedirectToSlash(t *testing.T) {
 	for _, tt := range []struct {
