@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -92,7 +91,7 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir, err := p.folder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
+	dir, err := p.dataDir()
 	if err != nil {
 		return nil, err
 	}
@@ -115,34 +114,6 @@ func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 		return -1
 	}
 	return 0 // the keystore's own
-}
-
-func (p *program) stateDir() (string, error) {
-	return p.folder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
-}
-
-// folder is the one that a variable names, else mcpauth below the XDG folder, else below that of the home folder. XDG folders must be
-// absolute, others are ignored (XDG Base Directory Specification).
-func (p *program) folder(variable, xdg string, home ...string) (string, error) {
-	if dir := p.getenv(variable); dir != "" {
-		return filepath.Abs(dir)
-	}
-	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "mcpauth"), nil
-	}
-	base, name := p.home()
-	if base == "" {
-		return "", &configError{message: fmt.Sprintf("no folder to keep state in: %s is not set", name), hint: "set " + name + ", or " + variable}
-	}
-	return filepath.Join(append(append([]string{base}, home...), "mcpauth")...), nil
-}
-
-// home returns the home folder and the variable that names it.
-func (p *program) home() (dir, variable string) {
-	if dir := p.getenv("HOME"); dir != "" || runtime.GOOS != "windows" {
-		return dir, "HOME"
-	}
-	return p.getenv("USERPROFILE"), "USERPROFILE"
 }
 
 // browser decides which program opens the authorization address: a command, "" for the system's own; ok is false where none may be

@@ -25,8 +25,11 @@ type machine struct {
 	env  []string
 }
 
-// built is the program, made once, beside the links that testscript makes and clears away.
+// built is the program that MCPAUTH_BIN names, else made once, beside the links that testscript makes and clears away.
 var built = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv("MCPAUTH_BIN"); path != "" {
+		return path, nil
+	}
 	link, err := exec.LookPath("mcpauth")
 	if err != nil {
 		return "", err

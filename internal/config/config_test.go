@@ -105,7 +105,7 @@ func TestUses(t *testing.T) {
 		"plain":{"url":"https://x","headers":{"A":"b"}},
 		"address":{"url":"https://${HOST:-x}"},
 		"header":{"url":"https://x","headers":{"A":"${B}${env:A}"}},
-		"auth":{"url":"https://x","auth":{"clientId":"i","clientKey":"../k.pem","assertionFile":"/a","callbackPort":1,"issuer":"${I}"}}}}`))
+		"auth":{"url":"https://x","auth":{"clientId":"i","clientKey":"../k.pem","assertionFile":"a","callbackPort":1,"issuer":"${I}"}}}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestUses(t *testing.T) {
 		"plain":   {Variables: []string{}, Files: []string{}, Auth: []string{}},
 		"address": {Variables: []string{"HOST"}, Files: []string{}, Auth: []string{}},
 		"header":  {Variables: []string{"A", "B"}, Files: []string{}, Auth: []string{}},
-		"auth":    {Variables: []string{"I"}, Files: []string{"/k.pem", "/a"}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}},
+		"auth":    {Variables: []string{"I"}, Files: []string{filepath.FromSlash("/k.pem"), filepath.FromSlash("/p/a")}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}},
 	} {
 		e := f.Servers[name]
 		e.Path = "/p/.mcp.json"

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// stateDir is the folder for state without secrets: index, locks, caches.
+func (p *program) stateDir() (string, error) {
+	return p.folder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
+}
+
+// dataDir is the folder of the file store.
+func (p *program) dataDir() (string, error) {
+	return p.folder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
+}
+
+// folder is the one that a variable names, else mcpauth below the XDG folder, else below that of the home folder, or on Windows below
+// %LOCALAPPDATA%. XDG folders must be absolute, others are ignored (XDG Base Directory Specification).
+func (p *program) folder(variable, xdg string, home ...string) (string, error) {
+	if dir := p.getenv(variable); dir != "" {
+		return filepath.Abs(dir)
+	}
+	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "mcpauth"), nil
+	}
+	base, name := p.home()
+	dir := filepath.Join(base, filepath.Join(home...), "mcpauth")
+	if local := p.getenv("LOCALAPPDATA"); runtime.GOOS == "windows" && filepath.IsAbs(local) {
+		local = filepath.Join(local, "mcpauth")
+		if base != "" {
+			moveFiles(dir, local)
+		}
+		return local, nil
+	}
+	if base == "" {
+		return "", &configError{message: fmt.Sprintf("no folder to keep state in: %s is not set", name), hint: "set " + name + ", or " + variable}
+	}
+	return dir, nil
+}
+
+// moveFiles moves what earlier versions kept in another folder. It does nothing if there is no such folder, and leaves what it cannot move:
+// mcpauth then works as after a first installation.
+func moveFiles(from, to string) {
+	entries, err := os.ReadDir(from)
+	if err != nil || os.MkdirAll(to, 0o700) != nil {
+		return
+	}
+	for _, e := range entries {
+		target := filepath.Join(to, e.Name())
+		if _, err := os.Lstat(target); errors.Is(err, fs.ErrNotExist) {
+			_ = os.Rename(filepath.Join(from, e.Name()), target)
+		}
+	}
+	_ = os.Remove(from) // only if it is empty
+}
+
+// home returns the home folder and the variable that names it.
+func (p *program) home() (dir, variable string) {
+	if dir := p.getenv("HOME"); dir != "" || runtime.GOOS != "windows" {
+		return dir, "HOME"
+	}
+	return p.getenv("USERPROFILE"), "USERPROFILE"
+}
