@@ -198,7 +198,7 @@ func TestFailure(t *testing.T) {
 	o := newOutput(&out, &err, func(string) (string, bool) { return "", false })
 	o.json = true
 	o.failure("usage", "a\x1b[31m <b>\n\"c\"", "h", 2)
-	if want := `{"error":{"code":"usage","message":"a[31m <b>\n\"c\"","hint":"h","exit_code":2}}` + "\n"; err.String() != want || out.Len() > 0 {
+	if want := `{"error":{"code":"usage","message":"a[31m <b> \"c\"","hint":"h","exit_code":2}}` + "\n"; err.String() != want || out.Len() > 0 {
 		t.Errorf("got %q", err.String())
 	}
 	err.Reset()

@@ -182,7 +182,10 @@ func (c *conversation) watch(losses int) {
 	}
 	go func() {
 		defer cancel()
-		for lost := c.lost(ctx, s); lost && c.wait(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
+		if !c.lost(ctx, s) {
+			return
+		}
+		for ; c.wait(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
 			if c.renew(c.base, s, losses+1) == nil {
 				return // the new session is watched
 			}
