@@ -19,26 +19,27 @@ import (
 func arrows() map[string]string {
 	return map[string]string{
 		// The leaves of cmd are for their errors, in exit.go; callback also opens the browser. See fileArrows.
-		"cmd/mcpauth":           "pkg/flow pkg/mcpclient pkg/mcpproxy pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
-		"pkg/flow":              "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx",
-		"pkg/discovery":         "internal/httpx",
-		"pkg/dcr":               "internal/httpx",
-		"pkg/callback":          "internal/httpx",
-		"pkg/token":             "internal/httpx",
-		"pkg/mcpclient":         "internal/mcphttp internal/httpx internal/sse internal/jsonscan internal/toolargs",
-		"pkg/mcpproxy":          "internal/mcphttp internal/httpx internal/sse internal/jsonscan",
-		"pkg/pkce":              "",
-		"pkg/keystore":          "",
-		"internal/config":       "",
-		"internal/httpx":        "",
-		"internal/mcphttp":      "internal/httpx internal/sse internal/jsonscan",
-		"internal/sse":          "",
-		"internal/jsonscan":     "",
-		"internal/toolargs":     "",
-		"internal/demo":         "",
-		"internal/attack":       "internal/demo", // hostile servers, for tests only
-		"internal/demo/serve":   "internal/demo",
-		"internal/demo/browser": "internal/demo",
+		"cmd/mcpauth":            "pkg/flow pkg/mcpclient pkg/mcpproxy pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
+		"pkg/flow":               "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx",
+		"pkg/discovery":          "internal/httpx",
+		"pkg/dcr":                "internal/httpx",
+		"pkg/callback":           "internal/httpx",
+		"pkg/token":              "internal/httpx",
+		"pkg/mcpclient":          "internal/mcphttp internal/httpx internal/sse internal/jsonscan internal/toolargs",
+		"pkg/mcpproxy":           "internal/mcphttp internal/httpx internal/sse internal/jsonscan",
+		"pkg/pkce":               "",
+		"pkg/keystore":           "",
+		"internal/config":        "",
+		"internal/httpx":         "",
+		"internal/mcphttp":       "internal/httpx internal/sse internal/jsonscan",
+		"internal/sse":           "",
+		"internal/jsonscan":      "",
+		"internal/toolargs":      "",
+		"internal/demo":          "",
+		"internal/attack":        "internal/demo", // hostile servers, for tests only
+		"internal/demo/serve":    "internal/demo",
+		"internal/demo/browser":  "internal/demo",
+		"internal/demo/security": "",
 	}
 }
 
