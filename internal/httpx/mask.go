@@ -3,10 +3,10 @@
 package httpx
 
 import (
+	"bytes"
 	"encoding/base64"
 	"html"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -46,7 +46,16 @@ func Mask(s string, hidden []string) string {
 	return b.String() + s[end:]
 }
 
-var percent = regexp.MustCompile(`%[0-9A-F]{2}`)
+// lowerEscapes writes %2F as %2f.
+func lowerEscapes(escaped string) string {
+	b := []byte(escaped)
+	for i, c := range b {
+		if c == '%' {
+			copy(b[i+1:], bytes.ToLower(b[i+1:i+3]))
+		}
+	}
+	return string(b)
+}
 
 // Forms returns the secrets as they might come back: raw, percent-encoded, decoded as
 // a form is, in base64 wherever they stand in it,
@@ -58,7 +67,7 @@ func Forms(secrets []string) []string {
 			continue
 		}
 		query, path := url.QueryEscape(s), url.PathEscape(s)
-		out = append(out, s, query, path, percent.ReplaceAllStringFunc(query, strings.ToLower), percent.ReplaceAllStringFunc(path, strings.ToLower),
+		out = append(out, s, query, path, lowerEscapes(query), lowerEscapes(path),
 			html.EscapeString(s), Text(s, len(s)+1))
 		if decoded, err := url.QueryUnescape(s); err == nil { // the server took it for a form's
 			out = append(out, decoded)

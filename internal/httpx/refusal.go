@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -107,12 +108,18 @@ func (w words) then(more words) words {
 	return words{cmp.Or(w.code, more.code), cmp.Or(more.text, w.text), cmp.Or(w.uri, more.uri)}
 }
 
+// They are compiled when an error answer comes, not at every start.
 var (
-	formLike = regexp.MustCompile(`^[a-z_]+=[^\s<]*$`)
-	pageLike = regexp.MustCompile(`(?is)^(<!doctype html|<html|<head|<body|<title)`)
-	titles   = []*regexp.Regexp{regexp.MustCompile(`(?is)<title[^>]*>(.*?)</title`), regexp.MustCompile(`(?is)<h1[^>]*>(.*?)</h1`)}
-	tags     = regexp.MustCompile(`<[^>]*>`)
+	formLike   = compiled(`^[a-z_]+=[^\s<]*$`)
+	pageLike   = compiled(`(?is)^(<!doctype html|<html|<head|<body|<title)`)
+	titleTag   = compiled(`(?is)<title[^>]*>(.*?)</title`)
+	headingTag = compiled(`(?is)<h1[^>]*>(.*?)</h1`)
+	tags       = compiled(`<[^>]*>`)
 )
+
+func compiled(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 // readWords looks at the body itself rather than at its type: error pages are served as anything.
 func readWords(res *Response) words {
@@ -132,18 +139,18 @@ func readWords(res *Response) words {
 			w = words{text: cmp.Or(w.text, w.code), uri: w.uri}
 		}
 		return w
-	case formLike.Match(body):
+	case formLike().Match(body):
 		form, _ := url.ParseQuery(string(body))
 		return words{form.Get("error"), form.Get("error_description"), form.Get("error_uri")}
-	case kind == "text/html" || kind == "application/xhtml+xml" || pageLike.Match(body):
-		for _, title := range titles {
+	case kind == "text/html" || kind == "application/xhtml+xml" || pageLike().Match(body):
+		for _, title := range []*regexp.Regexp{titleTag(), headingTag()} {
 			if m := title.FindSubmatch(body); m != nil {
-				return words{text: html.UnescapeString(tags.ReplaceAllString(string(m[1]), " "))}
+				return words{text: html.UnescapeString(tags().ReplaceAllString(string(m[1]), " "))}
 			}
 		}
 	case res.StatusCode/100 == 2: // the rest of a success may be what was asked for, such as a token
 	case strings.HasSuffix(kind, "xml"):
-		return words{text: html.UnescapeString(tags.ReplaceAllString(string(body), " "))}
+		return words{text: html.UnescapeString(tags().ReplaceAllString(string(body), " "))}
 	case strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "json"), kind == "" && utf8.Valid(body):
 		return words{text: string(body)}
 	}

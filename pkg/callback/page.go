@@ -10,15 +10,19 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 //go:embed page.html
 var pageHTML string
 
-var pageTemplate = template.Must(template.New("page").Parse(pageHTML))
+// pageTemplate is parsed when a page is shown, not at every start.
+var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
 // policy allows the page its own style sheet, by its hash, and nothing else.
-var policy = "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+func policy() string {
+	return "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 
 func styleHash(html string) string {
 	_, after, _ := strings.Cut(html, "<style>")
@@ -60,13 +64,13 @@ func showAnswer(w http.ResponseWriter, err error) {
 // page writes a page without scripts, everything in it escaped.
 func page(w http.ResponseWriter, status int, c content) {
 	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, c); err != nil {
+	if err := pageTemplate().Execute(&b, c); err != nil {
 		http.Error(w, c.Title, http.StatusInternalServerError)
 		return
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", policy())
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
