@@ -157,6 +157,9 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 	if code := p.end(t); code == exitDone && f.lost && c.name == "refresh" {
 		t.Errorf("exit 0, and the answer was lost\n%s%s", out, &p.stderr)
 	}
+	if strings.HasPrefix(c.name, "proxy") && e.name == endOfInput && !strings.Contains(out.String(), `"id":1,`) {
+		t.Errorf("the call has no answer\n%s%s", out, &p.stderr)
+	}
 	const slack = 10 * time.Second // two for the program, the rest for a busy machine
 	if took := time.Duration(clock.Load() - acted); took > f.longest+slack || e.name == killed && took > slack {
 		t.Errorf("the process took %s to end\n%s", took, &p.stderr)
