@@ -91,3 +91,95 @@ func TestSecondInterrupt(t *testing.T) {
 		t.Errorf("the process lived for %s after the first interrupt", took)
 	}
 }
+
+// No endpoint that accepts a request and never answers keeps a command longer than its time limit.
+func TestTimeLimitHoldsAtHungEndpoints(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault string
+		args  []string
+		exit  int
+	}{
+		{"discovery", "mcp:hang=before", []string{"login", "SERVER"}, exitNetwork},
+		{"metadata", "metadata:hang=mid", []string{"login", "SERVER"}, exitNetwork},
+		{"registration", "register:hang=before", []string{"login", "SERVER", "--new-client"}, exitNetwork},
+		{"revocation of another client's grant", "revoke:hang=before", []string{"login", "SERVER", "--new-client"}, exitDone},
+		{"deletion of a registration", "client:hang=before", []string{"login", "SERVER", "--new-client"}, exitDone},
+		{"revocation at logout", "revoke:hang=before", []string{"logout", "SERVER"}, exitDone},
+		{"deletion at logout", "client:hang=before", []string{"logout", "SERVER"}, exitDone},
+		{"a call", "mcp:hang=before", []string{"call", "SERVER", "echo", "text=x"}, exitNetwork},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t)
+			m.does(t, exitDone, "login", "SERVER")
+			if err := m.Set(tt.fault); err != nil {
+				t.Fatal(err)
+			}
+			begun := time.Now()
+			p := m.start(t, append(tt.args, "--timeout", "2s")...)
+			if code := p.end(t); code != tt.exit {
+				t.Errorf("exit code %d, want %d\n%s", code, tt.exit, &p.stderr)
+			}
+			if took := time.Since(begun); took > 8*time.Second {
+				t.Errorf("it took %s\n%s", took, &p.stderr)
+			}
+			m.Set("clear")
+			if tt.args[0] == "logout" {
+				if out := m.does(t, exitDone, "status", "--json").stdout.String(); strings.TrimSpace(out) != "[]" {
+					t.Errorf("after logout: %s", out)
+				}
+			}
+		})
+	}
+}
+
+// A stopped process that holds the lock of a login keeps the others for no longer than their time limit.
+func TestStoppedProcessHoldsTheLock(t *testing.T) {
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER")
+	if err := m.Set("token:grant=refresh_token,late=1m,n=1"); err != nil {
+		t.Fatal(err)
+	}
+	holder := m.start(t, "refresh", "SERVER")
+	until(t, "the refresh token is spent", func() bool { return m.Count("refresh") == 1 })
+	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		holder.Process.Kill()
+		holder.end(t)
+	}()
+	for _, args := range [][]string{{"refresh", "SERVER"}, {"token", "SERVER", "--min-ttl", "2h"}, {"login", "SERVER"}, {"logout", "SERVER"}} {
+		begun := time.Now()
+		p := m.start(t, append(args, "--timeout", "2s")...)
+		want := exitKeystore
+		if args[0] == "token" {
+			want = exitDone // the stored token is still good
+		}
+		if code := p.end(t); code != want {
+			t.Errorf("%s: exit code %d, want %d\n%s", args[0], code, want, &p.stderr)
+		}
+		if took := time.Since(begun); took > 8*time.Second {
+			t.Errorf("%s took %s", args[0], took)
+		}
+	}
+}
+
+// Commands for several servers work on them side by side: one that hangs delays no other, and each has the whole time limit.
+func TestServersSideBySide(t *testing.T) {
+	m := newMachine(t)
+	for _, name := range []string{"a", "b", "c"} {
+		m.does(t, exitDone, "login", "SERVER", "--name", name)
+	}
+	if err := m.Set("token:grant=refresh_token,hang=before,n=1"); err != nil {
+		t.Fatal(err)
+	}
+	p := m.start(t, "refresh", "--all", "--timeout", "3s", "--json")
+	if code := p.end(t); code != exitNetwork {
+		t.Errorf("exit code %d\n%s", code, &p.stderr)
+	}
+	if n := strings.Count(p.stdout.String(), `"url"`); n != 2 || m.Count("refresh") != 2 {
+		t.Errorf("%d of the other two were renewed, %d printed\n%s", m.Count("refresh"), n, &p.stderr)
+	}
+}

@@ -44,7 +44,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 		switch {
 		case err == nil:
 			cred = renewed
-		case ctx.Err() != nil || !unexpired(cred.Token, c.now()):
+		case errors.Is(ctx.Err(), context.Canceled) || !unexpired(cred.Token, c.now()):
 			return token.Token{}, err
 		default:
 			c.warn(fmt.Sprintf("%v; the stored token is still good for %s", err, left(cred.Token, c.now())))

@@ -126,9 +126,11 @@ func (stored Settings) Overlay(given Settings) Settings {
 	return s
 }
 
-// equal reports whether a login by either would be the same.
+// equal reports whether a login by either would be the same, but for scopes and port.
 func (s Settings) equal(other Settings) bool {
-	s.Grant, other.Grant = s.grant(), other.grant()
+	for _, each := range []*Settings{&s, &other} {
+		each.Grant, each.Scopes, each.CallbackPort = each.grant(), nil, 0
+	}
 	return reflect.DeepEqual(s, other)
 }
 

@@ -1,0 +1,343 @@
+package flow
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+)
+
+// ask sends one MCP request as a client that knows Decorate does, and answers refusals by the handler, at most so many times.
+func (b *bench) ask(ctx context.Context, h *Handler, tool string, tries int) (int, error) {
+	for {
+		body := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":{"text":"x"},"_meta":{`+
+			`"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":{"name":"t","version":"1"},"io.modelcontextprotocol/clientCapabilities":{}}}}`, tool)
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.URL(), strings.NewReader(body))
+		if err != nil {
+			return 0, err
+		}
+		for name, value := range map[string]string{"Content-Type": "application/json", "Accept": "application/json, text/event-stream",
+			"Mcp-Protocol-Version": "2026-07-28", "Mcp-Method": "tools/call", "Mcp-Name": tool} {
+			req.Header.Set(name, value)
+		}
+		source, err := h.TokenSource(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if source != nil {
+			tok, err := source.Token()
+			if err != nil {
+				return 0, err
+			}
+			if err := h.Decorate(req, tok); err != nil {
+				return 0, err
+			}
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		h.Observe(res)
+		if tries--; res.StatusCode != http.StatusUnauthorized && res.StatusCode != http.StatusForbidden || tries == 0 {
+			res.Body.Close()
+			return res.StatusCode, nil
+		}
+		if err := h.Authorize(ctx, req, res); err != nil {
+			return res.StatusCode, err
+		}
+	}
+}
+
+// Requests with a good token do not wait for a login or a renewal that another request waits for, and one that waits leaves with its context.
+func TestHandlerNeverBlocks(t *testing.T) {
+	t.Run("a step-up that waits for a person", func(t *testing.T) {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		b.c.Open = nil // nobody answers
+		h := b.c.Handler(b.t, HandlerOptions{})
+		waiting, leave := context.WithCancel(ctx)
+		left := make(chan error, 1)
+		asked := make(chan bool, 1)
+		b.c.Report = func(e Event) {
+			if e.Kind == EventAuthorize {
+				asked <- true
+			}
+		}
+		go func() {
+			_, err := b.ask(waiting, h, "secret_note", 2)
+			left <- err
+		}()
+		<-asked
+		begun := time.Now()
+		for range 20 {
+			if status, err := b.ask(ctx, h, "echo", 1); status != http.StatusOK {
+				t.Fatalf("a request with a good token: %d, %v", status, err)
+			}
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("20 requests took %s", took)
+		}
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the request that waited: %v", err)
+		}
+	})
+	t.Run("an early renewal that hangs", func(t *testing.T) {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		b.set(t, "token:grant=refresh_token,hang=before")
+		b.later(time.Hour - 30*time.Second)
+		h := b.c.Handler(b.t, HandlerOptions{})
+		begun := time.Now()
+		for range 20 {
+			if status, err := b.ask(ctx, h, "echo", 1); status != http.StatusOK {
+				t.Fatalf("a request with a good token: %d, %v", status, err)
+			}
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("20 requests took %s", took)
+		}
+		b.set(t, "clear")
+	})
+}
+
+// Many requests that lack the same scope make one login.
+func TestStepUpsAreShared(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if status, err := b.ask(ctx, h, "secret_note", 3); status != http.StatusOK {
+				t.Errorf("%d, %v", status, err)
+			}
+		})
+	}
+	all.Wait()
+	b.counts(t, map[string]int{"login": 2})
+}
+
+// The bound on step-ups counts for each set of scopes: one server may need several, one after the other.
+func TestStepUpsAreCountedForEachSet(t *testing.T) {
+	h := (&Client{}).Handler(Target{URL: "https://x"}, HandlerOptions{})
+	for i, tt := range []struct {
+		scopes []string
+		sent   string
+		news   bool
+		want   bool
+	}{
+		{[]string{"a", "b"}, "1", true, true},
+		{[]string{"b", "a"}, "1", true, true}, // another request with the same token
+		{[]string{"a", "b"}, "2", true, true},
+		{[]string{"a", "b"}, "3", true, false},
+		{[]string{"a", "c"}, "3", true, true},
+		{[]string{"a", "c"}, "4", false, false},
+		{[]string{"d"}, "4", false, true},
+	} {
+		if got := h.countStepUp(tt.scopes, tt.sent, tt.news); got != tt.want {
+			t.Errorf("%d: %t, want %t", i, got, tt.want)
+		}
+	}
+}
+
+// A handler that adopts the login of another process takes its key along: token and proof belong together.
+func TestHandlerAdoptsTheKey(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require"}})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})
+	if status, err := b.ask(ctx, h, "echo", 1); status != http.StatusOK {
+		t.Fatalf("before: %d, %v", status, err)
+	}
+	source, err := h.TokenSource(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, _ := source.Token()
+	if _, err := b.client(t).Login(ctx, b.t, LoginOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.set(t, "expire")
+	if _, err := b.client(t).Refresh(ctx, b.t, 0); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := b.ask(ctx, h, "echo", 2); status != http.StatusOK {
+		t.Errorf("after another process's login: %d, %v", status, err)
+	}
+	b.counts(t, map[string]int{"refresh": 1})
+	req := httptest.NewRequest(http.MethodPost, b.URL(), nil)
+	if err := h.Decorate(req, old); err != nil {
+		t.Fatal(err)
+	}
+	if jkt := proofKey(t, req); jkt == "" {
+		t.Error("the old token has no proof")
+	} else if req2 := decorated(t, h, b.URL()); proofKey(t, req2) == jkt {
+		t.Error("old and new token are proved with the same key")
+	}
+}
+
+func decorated(t *testing.T, h *Handler, address string) *http.Request {
+	t.Helper()
+	source, err := h.TokenSource(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, _ := source.Token()
+	req := httptest.NewRequest(http.MethodPost, address, nil)
+	if err := h.Decorate(req, tok); err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+// proofKey is the public key in the header of a DPoP proof.
+func proofKey(t *testing.T, req *http.Request) string {
+	t.Helper()
+	head, _, _ := strings.Cut(req.Header.Get("DPoP"), ".")
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(decode64(t, head), &fields); err != nil {
+		t.Fatal(err)
+	}
+	return string(fields["jwk"])
+}
+
+// A nonce that comes with a good answer is in the next proof: no request is refused for want of it.
+func TestNonceOfAGoodAnswer(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require", Nonce: true}})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	for range 3 {
+		if status, err := b.ask(ctx, h, "echo", 3); status != http.StatusOK {
+			t.Fatalf("%d, %v", status, err)
+		}
+	}
+	refused := b.Count("401")
+	for range 3 {
+		if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+			t.Fatal(err)
+		}
+		if status, err := b.ask(ctx, h, "echo", 3); status != http.StatusOK {
+			t.Fatalf("%d, %v", status, err)
+		}
+	}
+	if n := b.Count("401") - refused; n > 3 { // each refresh ends a token
+		t.Errorf("%d refusals, want at most one for each refresh", n)
+	}
+	for _, r := range b.Requests("token")[2:] {
+		if r.Status != http.StatusOK {
+			t.Errorf("a token request was answered %d", r.Status)
+		}
+	}
+}
+
+// A token that is refused right after it was issued ends with the server's words: one renewal, no login.
+func TestFreshTokenThatIsRefused(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "mcp:wrong-audience")
+	h := b.c.Handler(b.t, HandlerOptions{})
+	_, err := b.ask(ctx, h, "echo", 9)
+	if !errors.Is(err, ErrTokenRefused) || !strings.Contains(err.Error(), "the token is bound to a different resource") {
+		t.Errorf("got %v, want ErrTokenRefused with the server's words", err)
+	}
+	b.counts(t, map[string]int{"login": 1, "refresh": 1})
+}
+
+// The words of a challenge reach the user where nothing can be done.
+func TestWordsOfAChallenge(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "mcp:wrong-audience")
+	_, err := b.ask(ctx, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthNever}), "echo", 2)
+	if !errors.Is(err, ErrLoginRequired) || !strings.Contains(err.Error(), "the token is bound to a different resource") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A refresh token that the server refuses in its own words is sent once, and status knows it afterwards.
+func TestRefusedRefreshTokenIsSentOnce(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		b.c.Open = nil
+		b.set(t, "token:grant=refresh_token,refused-code")
+		b.set(t, "expire")
+		if early {
+			b.later(time.Hour - 30*time.Second) // still good by our clock
+		} else {
+			b.later(2 * time.Hour)
+		}
+		h := b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})
+		_, err := b.ask(ctx, h, "echo", 9)
+		if !errors.Is(err, ErrGrantRejected) || !strings.Contains(err.Error(), "the session has ended") {
+			t.Errorf("early %t: got %v, want ErrGrantRejected with the server's words", early, err)
+		}
+		if n := len(b.Requests("token")); n != 2 {
+			t.Errorf("early %t: %d token requests with that of the login, want 2", early, n)
+		}
+		if s, err := b.c.Status(ctx, b.t); err != nil || s.Refreshable || s.Usable() {
+			t.Errorf("early %t: renewable %t, state %s, %v", early, s.Refreshable, s.State, err)
+		}
+	}
+}
+
+// The next login, for whatever reason, asks for what step-ups obtained before.
+func TestLaterLoginKeepsScopes(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.Scopes = []string{"notes:read"}
+	b.login(t)
+	b.t.Scopes = nil
+	if status, err := b.ask(ctx, b.c.Handler(b.t, HandlerOptions{}), "secret_note", 3); status != http.StatusOK {
+		t.Fatalf("%d, %v", status, err)
+	}
+	b.set(t, "revoke")
+	b.later(2 * time.Hour)
+	if status, err := b.ask(ctx, b.c.Handler(b.t, HandlerOptions{}), "echo", 3); status != http.StatusOK {
+		t.Fatalf("%d, %v", status, err)
+	}
+	if got := b.stored(t).granted(); !slices.Contains(got, "notes:write") {
+		t.Errorf("after a 401 the login has %q", got)
+	}
+}
+
+// A token endpoint that is gone is discovered again, once, at the same issuer.
+func TestTokenEndpointMoved(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	before := b.stored(t).Endpoints.Token
+	b.set(t, "token_path=moved/token")
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Fatal(err)
+	}
+	if after := b.stored(t).Endpoints.Token; after == before || !strings.HasSuffix(after, "/moved/token") {
+		t.Errorf("the endpoint is %s", after)
+	}
+	b.counts(t, map[string]int{"login": 1, "refresh": 1})
+	b.set(t, "token:gone")
+	sent := len(b.Requests("token"))
+	if _, err := b.c.Refresh(ctx, b.t, 0); err == nil || b.stored(t).Token.RefreshToken == "" {
+		t.Errorf("an endpoint that is gone for good: %v", err)
+	}
+	if n := len(b.Requests("token")) - sent; n != 1 {
+		t.Errorf("asked %d times, want once", n)
+	}
+}
+
+func decode64(t *testing.T, s string) []byte {
+	t.Helper()
+	data, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
