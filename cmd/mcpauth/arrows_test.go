@@ -20,7 +20,7 @@ func arrows() map[string]string {
 	return map[string]string{
 		// The leaves of cmd are for their errors, in exit.go; callback also opens the browser. See fileArrows.
 		"cmd/mcpauth":            "pkg/flow pkg/mcpclient pkg/mcpproxy pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
-		"pkg/flow":               "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx",
+		"pkg/flow":               "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx internal/task",
 		"pkg/discovery":          "internal/httpx",
 		"pkg/dcr":                "internal/httpx",
 		"pkg/callback":           "internal/httpx",
@@ -34,6 +34,7 @@ func arrows() map[string]string {
 		"internal/mcphttp":       "internal/httpx internal/sse internal/jsonscan",
 		"internal/sse":           "",
 		"internal/jsonscan":      "",
+		"internal/task":          "",
 		"internal/toolargs":      "",
 		"internal/demo":          "",
 		"internal/attack":        "internal/demo", // hostile servers, for tests only

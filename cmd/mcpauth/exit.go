@@ -75,7 +75,7 @@ func table() []rule {
 		{is(discovery.ErrNotNamed), exitSecurity, "security", namedHint},
 		{is(callback.ErrState), exitSecurity, "security", login("begin again: ", "--print-url")},
 		{is(flow.ErrIssuerChanged), exitSecurity, "security", login("if you know that the server moved: ", "--accept-new-issuer")},
-		{is(flow.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
+		{is(token.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{is(token.ErrDowngrade), exitSecurity, "security", login("if tokens that are not bound to a key are acceptable to you: ", "--dpop", "never")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
 		{as[*httpx.AddressError], exitSecurity, "security", operator},

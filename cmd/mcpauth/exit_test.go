@@ -124,7 +124,7 @@ func TestExplain(t *testing.T) {
 		{"dead grant", fmt.Errorf("%w: %w", flow.ErrGrantRejected, &oauth.Error{Code: "invalid_grant", StatusCode: 400}), 4, "invalid_grant"},
 		{"spent grant", flow.ErrMaybeSpent, 4, "invalid_grant"},
 		{"scope", &flow.ScopeError{Scopes: []string{"a"}}, 4, "insufficient_scope"},
-		{"audience", flow.ErrAudience, 7, "security"},
+		{"audience", oauth.ErrAudience, 7, "security"},
 		{"forbidden", flow.ErrForbidden, 4, "access_denied"},
 		{"no answer", flow.ErrNoAnswer, 4, "auth_failed"},
 		{"denied by the user", &callback.AuthorizationError{Code: "access_denied"}, 4, "access_denied"},

@@ -221,6 +221,9 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 		if err != nil {
 			return nil, wrote.Load(), err
 		}
+		if o, ok := l.Auth.(observer); ok {
+			o.Observe(res)
+		}
 		if l.follow(req, res) {
 			continue
 		}
@@ -279,6 +282,11 @@ func (l *Link) attempt(ctx context.Context, req *http.Request, body []byte) *htt
 // decorator is a handler that sets the Authorization header itself (DPoP).
 type decorator interface {
 	Decorate(*http.Request, *oauth2.Token) error
+}
+
+// observer is a handler that takes note of answers, such as the nonce for the next DPoP proof.
+type observer interface {
+	Observe(*http.Response)
 }
 
 // authorizationError marks the handler's error until it reaches the outcome, unchanged.

@@ -24,8 +24,8 @@ const answerWithin = 5 * time.Minute
 
 // byCode gets tokens by authorization code (OAuth 2.1 §4.1): listen, as the redirect address is part of the registration; register; ask;
 // wait; exchange.
-func (c *Client) byCode(k *task, d draft) (Credential, error) {
-	ctx := k.ctx
+func (c *Client) byCode(k *job, d draft) (Credential, error) {
+	ctx := k.Context
 	l, err := c.listen(ctx, d)
 	if err != nil {
 		return Credential{}, stage("callback", err)
@@ -36,7 +36,7 @@ func (c *Client) byCode(k *task, d draft) (Credential, error) {
 		return Credential{}, err
 	}
 	verifier, state := pkce.New(), pkce.State()
-	address, err := authorizationURL(d, cred, l.RedirectURI(), verifier, state)
+	address, err := c.authorizationURL(ctx, d, cred, l.RedirectURI(), verifier, state)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -51,8 +51,8 @@ func (c *Client) byCode(k *task, d draft) (Credential, error) {
 }
 
 // byDevice shows a code to type at another device and waits (RFC 8628 §3).
-func (c *Client) byDevice(k *task, d draft) (Credential, error) {
-	cred, reused, err := c.identify(k.ctx, d, "")
+func (c *Client) byDevice(k *job, d draft) (Credential, error) {
+	cred, reused, err := c.identify(k.Context, d, "")
 	if err != nil {
 		return Credential{}, err
 	}
@@ -65,7 +65,7 @@ func (c *Client) byDevice(k *task, d draft) (Credential, error) {
 	}
 	x := d.exchange(cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		// A poll may bring the tokens, so none is cut off. Between two polls the caller may stop the login.
-		e.Sleep = func(_ context.Context, wait time.Duration) error { return pause(k.ctx, wait) }
+		e.Sleep = func(_ context.Context, wait time.Duration) error { return pause(k.Context, wait) }
 		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(cred.Scopes), show)
 	})
 	x.limit = loginLimit
@@ -84,8 +84,8 @@ func pause(ctx context.Context, wait time.Duration) error {
 }
 
 // byMachine gets tokens by a grant that needs nobody.
-func (c *Client) byMachine(k *task, d draft) (Credential, error) {
-	cred, reused, err := c.identify(k.ctx, d, "")
+func (c *Client) byMachine(k *job, d draft) (Credential, error) {
+	cred, reused, err := c.identify(k.Context, d, "")
 	if err != nil {
 		return Credential{}, err
 	}
@@ -130,8 +130,31 @@ func registeredPort(d draft) int {
 	return port
 }
 
-// authorizationURL is the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
-func authorizationURL(d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) (string, error) {
+// authorizationURL returns the address to open: the authorization request, or what stands for it where the server requires that it is pushed
+// ahead of the browser (RFC 9126).
+func (c *Client) authorizationURL(ctx context.Context, d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) (string, error) {
+	address, err := authorizationRequest(d, cred, redirectURI, verifier, state)
+	if err != nil || !d.found.Server.RequirePushedAuthorizationRequests {
+		return address, err
+	}
+	e, err := c.endpoint(cred)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	pushed, err := e.Push(ctx, d.found.Server.PushedAuthorizationRequestURL, u.Query())
+	if err != nil {
+		return "", stage("authorization request", err)
+	}
+	u.RawQuery = pushed.Query(cred.Client.ID).Encode()
+	return u.String(), nil
+}
+
+// authorizationRequest is the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
+func authorizationRequest(d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) (string, error) {
 	s := d.found.Server
 	conf := oauth2.Config{ClientID: cred.Client.ID, RedirectURL: redirectURI, Scopes: cred.Scopes,
 		Endpoint: oauth2.Endpoint{AuthURL: s.AuthorizationEndpoint}}

@@ -36,14 +36,15 @@ type Credential struct {
 	NextClient *dcr.Client `json:"next_client,omitempty"` // registered by a login that did not finish: used by the next one
 	Settings   Settings    `json:"settings,omitzero"`     // the user's choices of this login
 
-	Token      token.Token     `json:"token,omitzero"`
-	Retired    []Retired       `json:"retired,omitempty"` // the grants that this one replaced, newest first, until Logout revokes them
-	Refusal    *Refusal        `json:"refusal,omitempty"` // of the refresh token: nil if the server did not refuse it
-	Scopes     []string        `json:"scopes_asked,omitempty"`
-	ObtainedAt time.Time       `json:"obtained_at,omitzero"` // of the token
-	LoginAt    time.Time       `json:"login_at,omitzero"`    // when the login began that this grant comes from
-	DPoPKey    json.RawMessage `json:"dpop_key,omitempty"`   // private JWK that the tokens are bound to
-	Deviations []string        `json:"quirks,omitempty"`     // codes of Deviations that were tolerated
+	Token      token.Token       `json:"token,omitzero"`
+	Retired    []Retired         `json:"retired,omitempty"` // the grants that this one replaced, newest first, until Logout revokes them
+	Refusal    *Refusal          `json:"refusal,omitempty"` // of the refresh token: nil if the server did not refuse it
+	Scopes     []string          `json:"scopes_asked,omitempty"`
+	ObtainedAt time.Time         `json:"obtained_at,omitzero"`  // of the token
+	LoginAt    time.Time         `json:"login_at,omitzero"`     // when the login began that this grant comes from
+	DPoPKey    json.RawMessage   `json:"dpop_key,omitempty"`    // private JWK that the tokens are bound to
+	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // the latest of each origin, for the next proof
+	Deviations []string          `json:"quirks,omitempty"`      // codes of Deviations that were tolerated
 
 	generation uint64 // of the record it was read from
 	unknown    map[string]json.RawMessage
@@ -227,6 +228,11 @@ func (c *Client) loadOrNew(ctx context.Context, t Target) (Credential, error) {
 
 // save stores the credential as the next generation, which the store reads back. The caller holds the credential's lock.
 func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
+	if cred.DPoPKey != nil {
+		if prover, err := c.provers.of(*cred); err == nil {
+			cred.DPoPNonces = prover.Nonces()
+		}
+	}
 	r, err := cred.record()
 	if err != nil {
 		return err

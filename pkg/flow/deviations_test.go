@@ -117,7 +117,7 @@ func TestGoogle(t *testing.T) {
 	} {
 		r := &discovery.Result{Server: discovery.ServerMetadata{Issuer: tt.issuer, AuthorizationEndpoint: tt.issuer + "/auth"}}
 		d := draft{t: Target{Settings: tt.s}, found: r}
-		address, err := authorizationURL(d, Credential{}, "http://127.0.0.1:1/callback", pkce.New(), "s")
+		address, err := authorizationRequest(d, Credential{}, "http://127.0.0.1:1/callback", pkce.New(), "s")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -120,8 +120,8 @@ func feasible(set Settings, r *discovery.Result) error {
 	switch {
 	case set.grant() == GrantDevice && s.DeviceAuthorizationEndpoint == "":
 		return stage("device authorization", fmt.Errorf("%w: the metadata of %s names no device_authorization_endpoint (RFC 8628 §4)", ErrUnsupported, s.Issuer))
-	case set.grant() == GrantCode && s.RequirePushedAuthorizationRequests:
-		return stage("authorization", fmt.Errorf("%w without pushed authorization requests, which mcpauth cannot do: require_pushed_authorization_requests of %s is true (RFC 9126 §5)",
+	case set.grant() == GrantCode && s.RequirePushedAuthorizationRequests && s.PushedAuthorizationRequestURL == "":
+		return stage("authorization", fmt.Errorf("%w: %s requires pushed authorization requests and names no pushed_authorization_request_endpoint (RFC 9126 §5)",
 			ErrUnsupported, s.Issuer))
 	}
 	_, err := useDPoP(set, r)

@@ -28,7 +28,7 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 	}
 	if cred.DPoPKey != nil {
 		var err error
-		if e.DPoP, err = c.provers.of(cred.DPoPKey); err != nil {
+		if e.DPoP, err = c.provers.of(cred); err != nil {
 			return e, err
 		}
 		e.RequireDPoP = true
@@ -43,17 +43,18 @@ type provers struct {
 	last *token.Prover
 }
 
-func (p *provers) of(jwk []byte) (*token.Prover, error) {
+func (p *provers) of(cred Credential) (*token.Prover, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.last != nil && bytes.Equal(p.jwk, jwk) {
+	if p.last != nil && bytes.Equal(p.jwk, cred.DPoPKey) {
 		return p.last, nil
 	}
-	prover, err := token.LoadProver(jwk)
+	prover, err := token.LoadProver(cred.DPoPKey)
 	if err != nil {
 		return nil, fmt.Errorf("%w: DPoP key", ErrCredential)
 	}
-	p.jwk, p.last = bytes.Clone(jwk), prover
+	prover.Recall(cred.DPoPNonces)
+	p.jwk, p.last = bytes.Clone(cred.DPoPKey), prover
 	return prover, nil
 }
 
@@ -104,7 +105,7 @@ func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Creden
 		if err != nil {
 			return token.Token{}, err
 		}
-		if err := forServer(assertion, cred.Issuer, cred.Endpoints.Token); err != nil {
+		if err := token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token); err != nil {
 			return token.Token{}, err
 		}
 		return e.JWTBearer(ctx, assertion, scope)
@@ -151,6 +152,17 @@ func loadKey(file string) (*token.Key, error) {
 		return nil, fmt.Errorf("%w: client key %s: %w", ErrOptions, file, err)
 	}
 	return key, nil
+}
+
+func readAssertion(file string) (string, error) {
+	text, err := readSecret("assertion", file)
+	if err != nil {
+		return "", err
+	}
+	if err := token.CheckAssertion(text); err != nil {
+		return "", fmt.Errorf("%w: assertion file %s: %w (RFC 7523 §3)", ErrOptions, file, err)
+	}
+	return text, nil
 }
 
 // maxSecretFile bounds a file with a secret, in bytes: a configuration may name any file, also one without end.

@@ -23,8 +23,6 @@ var (
 	ErrForbidden = errors.New("the server refuses this request for this login")
 	// ErrIssuerChanged: the server names another authorization server than the one that the client is registered with.
 	ErrIssuerChanged = errors.New("the server's authorization server changed")
-	// ErrAudience: the assertion names another server as the one it is for.
-	ErrAudience = errors.New("the assertion is meant for another server")
 	// ErrNoAnswer: nobody finished the login in the browser in time.
 	ErrNoAnswer = errors.New("no answer from the browser")
 	// ErrUnsupported: the authorization server does not offer what was asked for.

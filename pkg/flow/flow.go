@@ -11,8 +11,8 @@
 //	handler := client.Handler(target, flow.HandlerOptions{})
 //	transport := &mcp.StreamableClientTransport{Endpoint: target.URL, OAuthHandler: handler}
 //
-// The specification is MCP authorization 2026-07-28 with its predecessors back to 2025-03-26. Not supported: pushed authorization
-// requests (RFC 9126), mutual TLS, and tokens for more than one resource.
+// The specification is MCP authorization 2026-07-28 with its predecessors back to 2025-03-26. Not supported: mutual TLS, and tokens for more
+// than one resource.
 package flow
 
 import (
@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/task"
 	"mcpauth/pkg/keystore"
 )
 
@@ -36,7 +37,7 @@ type Client struct {
 	Report  func(Event)                                     // receives progress events, from several goroutines; nil: nobody does
 	Version string                                          // of the program, sent when registering
 
-	tasks   tasks
+	jobs    task.Group[Credential]
 	provers provers
 }
 

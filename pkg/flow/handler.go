@@ -19,6 +19,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/task"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/token"
 )
@@ -102,7 +103,7 @@ func (h *Handler) use(cred Credential) (*snapshot, error) {
 	s := &snapshot{cred: cred}
 	if cred.DPoPKey != nil {
 		var err error
-		if s.prover, err = h.c.provers.of(cred.DPoPKey); err != nil {
+		if s.prover, err = h.c.provers.of(cred); err != nil {
 			return nil, err
 		}
 	}
@@ -140,7 +141,7 @@ func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 	go func() {
 		defer close(done)
 		defer h.renewing.Store(false)
-		own, cancel := outlive(ctx, lockLimit+redeemLimit, lockLimit+redeemLimit)
+		own, cancel := task.Outlive(ctx, lockLimit+redeemLimit, lockLimit+redeemLimit)
 		defer cancel()
 		_ = h.renewEarly(own, s) // a token that is good needs no error
 	}()

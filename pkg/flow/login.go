@@ -73,12 +73,12 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 
 // login runs a login as a task of that name.
 func (c *Client) login(ctx context.Context, name string, t Target, o LoginOptions, why cause) (Credential, error) {
-	cred, _, err := c.once(ctx, name, loginLimit, func(k *task) (Credential, error) { return c.loginAlone(k, t, o, why) })
+	cred, _, err := c.jobs.Once(ctx, name, loginLimit, func(k *job) (Credential, error) { return c.loginAlone(k, t, o, why) })
 	return cred, err
 }
 
-func (c *Client) loginAlone(k *task, t Target, o LoginOptions, why cause) (Credential, error) {
-	ctx, given := k.ctx, t.Settings
+func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Credential, error) {
+	ctx, given := k.Context, t.Settings
 	before, err := c.loadOrNew(ctx, t)
 	if err != nil {
 		return Credential{}, err
@@ -190,7 +190,7 @@ func sameIssuer(d draft) error {
 }
 
 // obtain gets tokens by the grant and stores them.
-func (c *Client) obtain(k *task, d draft) (Credential, error) {
+func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	switch d.plan.Grant {
 	case GrantCode:
 		return c.byCode(k, d)

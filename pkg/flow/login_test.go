@@ -1,8 +1,11 @@
 package flow
 
 import (
+	"context"
 	"errors"
+	"net/url"
 	"testing"
+	"time"
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/dcr"
@@ -62,4 +65,43 @@ func TestDPoPIsRefusedBeforeTheBrowser(t *testing.T) {
 		t.Errorf("the browser was opened %d times", n)
 	}
 	b.counts(t, map[string]int{"registered": 0})
+}
+
+// A server that requires pushed authorization requests gets them (RFC 9126), in one step and in two.
+func TestPushedAuthorizationRequest(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{PAR: "require"}})
+	var opened string
+	b.c.Open = func(ctx context.Context, address string) error {
+		opened = address
+		return b.open(ctx, address)
+	}
+	b.login(t)
+	u, err := url.Parse(opened)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if q := u.Query(); len(q) != 2 || q.Get("request_uri") == "" || q.Get("client_id") == "" {
+		t.Errorf("the browser got %q", q)
+	}
+	b.later(time.Second)
+	if _, err := b.c.Finish(ctx, b.t, b.pending(t)); err != nil {
+		t.Error(err)
+	}
+	b.counts(t, map[string]int{"login": 2})
+}
+
+// The nonces for DPoP proofs are known to the next process: its refresh is not refused first.
+func TestNoncesAreKept(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require", Nonce: true}})
+	b.login(t)
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Fatal(err)
+	}
+	sent := len(b.Requests("token"))
+	if _, err := b.client(t).Refresh(ctx, b.t, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(b.Requests("token")) - sent; n != 1 {
+		t.Errorf("%d token requests, want 1", n)
+	}
 }

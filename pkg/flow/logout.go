@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"mcpauth/internal/task"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
@@ -45,7 +46,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, err
 	}
 	defer unlock()
-	local, cancel := outlive(ctx, forgetGrace, forgetLimit)
+	local, cancel := task.Outlive(ctx, forgetGrace, forgetLimit)
 	defer cancel()
 	cred, err := c.load(ctx, t)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpauth/internal/task"
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/pkce"
@@ -77,7 +78,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	}
 	cred.Deviations = union(cred.Deviations, d.notes.codes)
 	verifier, state := pkce.New(), pkce.State()
-	address, err := authorizationURL(d, cred, l.RedirectURI(), verifier, state)
+	address, err := c.authorizationURL(ctx, d, cred, l.RedirectURI(), verifier, state)
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +92,7 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	if err != nil {
 		return none(t), stage("authorization", err)
 	}
-	if _, _, err := c.once(ctx, "", loginLimit, func(k *task) (Credential, error) { return c.finishAlone(k, t, state, answer) }); err != nil {
+	if _, _, err := c.jobs.Once(ctx, "", loginLimit, func(k *job) (Credential, error) { return c.finishAlone(k, t, state, answer) }); err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)
@@ -100,8 +101,8 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 // finishAlone redeems the answer, unless that was done before, or a login that began later has been stored meanwhile: the newer one is what
 // the user wants. The pending login is marked as spent before its code is sent: strict servers revoke what a code gave when they see it
 // again.
-func (c *Client) finishAlone(k *task, t Target, state, answer string) (Credential, error) {
-	ctx := k.ctx
+func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential, error) {
+	ctx := k.Context
 	unlock, err := c.lock(ctx, t, keystore.LockLogin)
 	if err != nil {
 		return Credential{}, err
@@ -135,7 +136,7 @@ func (c *Client) finishAlone(k *task, t Target, state, answer string) (Credentia
 	if err == nil || !unsent(err) {
 		return cred, err
 	}
-	ctx, cancel := outlive(k.ctx, storeLimit, storeLimit)
+	ctx, cancel := task.Outlive(k.Context, storeLimit, storeLimit)
 	defer cancel()
 	return cred, errors.Join(err, c.keepPending(ctx, t, state, p))
 }

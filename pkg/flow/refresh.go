@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/task"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
@@ -67,7 +68,7 @@ type renewal struct {
 // renew renews a credential, once at a time in this process: callers that come meanwhile share the result.
 func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
 	for {
-		cred, joined, err := c.once(ctx, "renew "+t.String(), lockLimit, func(k *task) (Credential, error) { return c.renewAlone(k, t, why) })
+		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockLimit, func(k *job) (Credential, error) { return c.renewAlone(k, t, why) })
 		if err != nil || !joined || adoptable(cred, why, c.now()) {
 			return cred, err
 		}
@@ -84,13 +85,13 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 //  6. redeem once; from here on no caller can stop the task
 //  7. store, which reads back
 //  8. clear the intent
-func (c *Client) renewAlone(k *task, t Target, why renewal) (Credential, error) {
-	unlock, err := c.lock(k.ctx, t, keystore.LockCredential)
+func (c *Client) renewAlone(k *job, t Target, why renewal) (Credential, error) {
+	unlock, err := c.lock(k.Context, t, keystore.LockCredential)
 	if err != nil {
 		return Credential{}, err
 	}
 	defer unlock()
-	cred, err := c.load(k.ctx, t)
+	cred, err := c.load(k.Context, t)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -100,21 +101,21 @@ func (c *Client) renewAlone(k *task, t Target, why renewal) (Credential, error) 
 	if err := c.unrenewable(k, t, cred, why); err != nil {
 		return Credential{}, err
 	}
-	if err := c.Store.Reserve(k.ctx, t.key()); err != nil {
+	if err := c.Store.Reserve(k.Context, t.key()); err != nil {
 		return Credential{}, err
 	}
-	before, err := c.begin(k.ctx, t, cred)
+	before, err := c.begin(k.Context, t, cred)
 	if err != nil {
 		return Credential{}, err
 	}
-	ctx, done, err := k.spend(redeemLimit)
+	ctx, done, err := k.Spend(redeemLimit, redeemLimit)
 	if err != nil {
-		c.unspent(k.ctx, t, cred, "kept", before, err)
+		c.unspent(k.Context, t, cred, "kept", before, err)
 		return Credential{}, err
 	}
 	defer done()
 	tok, err := c.redeem(ctx, &cred)
-	ctx, cancel := outlive(k.ctx, storeLimit, storeLimit)
+	ctx, cancel := task.Outlive(k.Context, storeLimit, storeLimit)
 	defer cancel()
 	if err != nil {
 		return Credential{}, c.refused(ctx, t, cred, why, before, err)
@@ -129,7 +130,7 @@ func (c *Client) renewAlone(k *task, t Target, why renewal) (Credential, error) 
 }
 
 // unrenewable returns the reason why a credential cannot be renewed, nil if it can.
-func (c *Client) unrenewable(k *task, t Target, cred Credential, why renewal) error {
+func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) error {
 	switch {
 	case cred.renewable(), why.insist && cred.Token.RefreshToken != "":
 		return nil
@@ -140,7 +141,7 @@ func (c *Client) unrenewable(k *task, t Target, cred Credential, why renewal) er
 		// Seen at oidc-provider, which ends the access token with the grant when it sees a refresh token twice: status and login --if-needed must
 		// not take it for usable. The token itself is kept: a 401 is no proof that it is dead.
 		cred.Token.Expiry = c.now()
-		if err := c.save(k.ctx, t, &cred); err != nil {
+		if err := c.save(k.Context, t, &cred); err != nil {
 			c.warn(err.Error())
 		}
 	}

@@ -1,4 +1,4 @@
-package flow
+package token
 
 // What an assertion says, before it is sent anywhere (RFC 7523 §3). Flags name the file, or a configuration file that somebody else may have written:
 // what is no JWT, or is meant for another server, stays here.
@@ -6,6 +6,7 @@ package flow
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
@@ -14,16 +15,14 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// readAssertion reads the file, and refuses what is not a JWT (RFC 7519 §7.2): nothing of another file, such as a private key, is sent.
-func readAssertion(file string) (string, error) {
-	text, err := readSecret("assertion", file)
-	if err != nil {
-		return "", err
-	}
-	if _, err := claims(text); err != nil {
-		return "", fmt.Errorf("%w: assertion file %s: %w (RFC 7523 §3)", ErrOptions, file, err)
-	}
-	return text, nil
+// ErrAudience says that an assertion is meant for another server.
+var ErrAudience = errors.New("the assertion is meant for another server")
+
+// CheckAssertion refuses text that is not a JWT (RFC 7519 §7.2), so that nothing of another file, such as a private key, is sent. The error
+// shows nothing of it.
+func CheckAssertion(text string) error {
+	_, err := claims(text)
+	return err
 }
 
 // claims reads a JWT without believing it. The errors show nothing of it.
@@ -48,10 +47,10 @@ func claims(text string) (map[string]json.RawMessage, error) {
 	return all[1], nil
 }
 
-// forServer refuses an assertion that is meant for another server: it would be good there for whoever gets it. Every audience that is an address or a
+// CheckAudience refuses an assertion that is meant for another server: it would be good there for whoever gets it. Every audience that is an address or a
 // host name must be the authorization server's, because a server takes an assertion if it finds itself anywhere in the list. Other audiences, such
 // as api://NAME or a word, tell nothing, and are left to the server to judge (RFC 7523 §3, point 3).
-func forServer(assertion, issuer, endpoint string) error {
+func CheckAudience(assertion, issuer, endpoint string) error {
 	c, err := claims(assertion)
 	if err != nil {
 		return err

@@ -1,0 +1,110 @@
+package task
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+)
+
+// A task lives as long as one caller waits; then its context ends, and whoever comes next begins a new one.
+func TestLastCallerStopsTheTask(t *testing.T) {
+	var g Group[int]
+	begun := make(chan *Task[int], 2)
+	do := func(t *Task[int]) (int, error) {
+		begun <- t
+		<-t.Context.Done()
+		return 0, t.Context.Err()
+	}
+	first, leaveFirst := context.WithCancel(context.Background())
+	second, leaveSecond := context.WithCancel(context.Background())
+	errs := make(chan error, 2)
+	call := func(ctx context.Context) {
+		_, _, err := g.Once(ctx, "x", time.Minute, do)
+		errs <- err
+	}
+	go call(first)
+	running := <-begun
+	go call(second)
+	for joined := false; !joined; time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		joined = running.callers == 2
+		g.mu.Unlock()
+	}
+	leaveFirst()
+	if err := <-errs; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first caller got %v", err)
+	}
+	if running.Context.Err() != nil {
+		t.Error("the task ended though the second caller waits")
+	}
+	leaveSecond()
+	<-errs
+	<-running.done
+	if err := g.Wait(context.Background(), nil, nil); err != nil {
+		t.Error(err)
+	}
+}
+
+// What a task does under Spend goes on when the callers have left, and Wait waits for it.
+func TestSpendOutlivesTheCallers(t *testing.T) {
+	var g Group[string]
+	answer, spending := make(chan bool), make(chan bool, 1)
+	ctx, leave := context.WithCancel(context.Background())
+	go func() {
+		<-spending
+		leave()
+	}()
+	_, _, err := g.Once(ctx, "x", time.Minute, func(t *Task[string]) (string, error) {
+		own, done, err := t.Spend(time.Minute, time.Minute)
+		if err != nil {
+			return "", err
+		}
+		defer done()
+		spending <- true
+		select {
+		case <-answer:
+			return "stored", nil
+		case <-own.Done():
+			return "", own.Err()
+		}
+	})
+	if !errors.Is(err, ErrSpending) || !errors.Is(err, context.Canceled) {
+		t.Errorf("the caller got %v", err)
+	}
+	finished := false
+	err = g.Wait(context.Background(), func() { close(answer) }, func() { finished = true })
+	if err != nil || !finished {
+		t.Errorf("waited: %v, finished well: %t", err, finished)
+	}
+}
+
+// Nothing begins to be spent for nobody.
+func TestSpendFailsWithoutCallers(t *testing.T) {
+	var g Group[int]
+	ctx, leave := context.WithCancel(context.Background())
+	leave()
+	_, _, err := g.Once(ctx, "", time.Minute, func(t *Task[int]) (int, error) {
+		<-t.Context.Done()
+		_, _, err := t.Spend(time.Minute, time.Minute)
+		return 0, err
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Outlive ends grace after its parent, and after its limit without that.
+func TestOutlive(t *testing.T) {
+	parent, end := context.WithCancel(context.Background())
+	lingering, cancel := Outlive(parent, 10*time.Millisecond, time.Hour)
+	defer cancel()
+	end()
+	<-lingering.Done()
+	bounded, cancel := Outlive(context.Background(), time.Hour, 10*time.Millisecond)
+	defer cancel()
+	<-bounded.Done()
+	if lingering.Err() == nil || !errors.Is(bounded.Err(), context.DeadlineExceeded) {
+		t.Error(lingering.Err(), bounded.Err())
+	}
+}

@@ -1,0 +1,57 @@
+package token
+
+import (
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+)
+
+func jwtOf(header, payload string) string {
+	b := base64.RawURLEncoding.EncodeToString
+	return b([]byte(header)) + "." + b([]byte(payload)) + "." + b([]byte("signature"))
+}
+
+func TestAssertionIsForTheServer(t *testing.T) {
+	const issuer, endpoint = "https://as.example/tenant", "https://token.example/token"
+	for payload, ok := range map[string]bool{
+		`{"aud":"https://as.example/tenant"}`:                       true,
+		`{"aud":"https://AS.example:443/other"}`:                    true,
+		`{"aud":"https://token.example/token"}`:                     true,
+		`{"aud":["https://as.example/token","my-service"]}`:         true,
+		`{"aud":"as.example"}`:                                      true,
+		`{"aud":["https://x.example","https://as.example"]}`:        false,
+		`{"aud":["my-service","https://x.example"]}`:                false,
+		`{"aud":["https://as.example","sts.example.com"]}`:          false,
+		`{"aud":"sts.amazonaws.com"}`:                               false,
+		`{"aud":["https://x.example",7]}`:                           false,
+		`{"aud":"api://workload"}`:                                  true,
+		`{"aud":"my-service"}`:                                      true,
+		`{}`:                                                        true,
+		`{"aud":[]}`:                                                true,
+		`{"aud":7}`:                                                 false,
+		`{"aud":"https://kubernetes.default.svc"}`:                  false,
+		`{"aud":["https://sts.example","https://as.example.evil"]}`: false,
+		`{"aud":"http://as.example/tenant"}`:                        false,
+	} {
+		if err := CheckAudience(jwtOf(`{"alg":"ES256"}`, payload), issuer, endpoint); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
+			t.Errorf("%s: %v, want allowed %v", payload, err, ok)
+		}
+	}
+}
+
+// What passes for a JWT is one: three parts of base64url, with objects in the first two.
+func FuzzClaims(f *testing.F) {
+	f.Add(jwtOf(`{"alg":"ES256"}`, `{"aud":["a"]}`))
+	f.Add("a.b.c")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := claims(text)
+		if err != nil {
+			return
+		}
+		if c == nil || strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_\r\n") != ".." && strings.Count(text, ".") != 2 {
+			t.Errorf("%q passes", text)
+		}
+		_ = CheckAudience(text, "https://as.example", "https://as.example/token")
+	})
+}
