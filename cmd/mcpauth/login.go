@@ -3,7 +3,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -17,7 +19,9 @@ type loginOptions struct {
 	secretEnv, secretFile, idpSecretEnv      string
 	secretStdin                              bool
 	clientID, metadataURL, clientKey, issuer string
-	host, grant, assertion, dpop             string
+	host, grant, assertionFile, dpop         string
+	assertion                                string
+	all                                      bool
 	port                                     int
 	idp                                      flow.IDP
 	scopes, authParams                       cli.StringSlice
@@ -35,13 +39,19 @@ const (
 func loginCommand(p *program) *cli.Command {
 	var o loginOptions
 	return &cli.Command{
-		Name: "login", ArgsUsage: "SERVER",
+		Name: "login", ArgsUsage: "SERVER | --all",
 		Usage: "log in to a server through the browser and keep the credential",
 		UsageText: "mcpauth login https://mcp.example.com/mcp --name example\n" +
 			"mcpauth login example --if-needed\n" +
 			"mcpauth login https://mcp.example.com/mcp --client-id cli --client-secret-env SECRET",
 		Flags: loginFlags(&o),
 		Action: func(cx *cli.Context) error {
+			if o.all {
+				if cx.Args().Len() > 0 || cx.IsSet("name") || o.printURL || o.callbackURL != "" {
+					return usage("--all takes no SERVER, and goes with neither --name, --print-url nor --callback-url")
+				}
+				return runLoginAll(cx.Context, p, o)
+			}
 			server, err := oneServer(cx)
 			if err != nil {
 				return err
@@ -55,6 +65,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 	f, l := &o.settings, &o.flow
 	return []cli.Flag{
 		&cli.StringFlag{Name: "name", Usage: "`NAME` keep the login under this name; several names of one server are several accounts", Destination: &o.name},
+		&cli.BoolFlag{Name: "all", Usage: "log in to every server of the configuration files that has no usable login", Destination: &o.all},
 		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing when a usable or renewable token is stored", Destination: &l.IfNeeded},
 		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it in place of the server's choice; repeatable or space separated", Destination: &o.scopes},
 		&cli.StringFlag{Name: "issuer", Usage: "`URL` pick or pin the authorization server", Destination: &o.issuer},
@@ -74,7 +85,8 @@ func loginFlags(o *loginOptions) []cli.Flag {
 
 		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(plain(flow.Grants()), ", "), Destination: &o.grant},
 		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) in place of a client secret", Destination: &o.clientKey},
-		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: the assertion", Destination: &o.assertion},
+		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: same as --assertion file:FILE", Destination: &o.assertionFile},
+		&cli.StringFlag{Name: "assertion", Category: groupGrant, Usage: "`SOURCE` jwt_bearer: " + strings.Join(flow.AssertionSources(), ", "), Destination: &o.assertion},
 		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &o.idp.TokenEndpoint},
 		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: the client there", Destination: &o.idp.ClientID},
 		&cli.StringFlag{Name: "idp-client-secret-env", Category: groupGrant, Usage: "`VAR` enterprise: the secret of that client is in this variable", Destination: &o.idpSecretEnv},
@@ -93,8 +105,52 @@ func loginFlags(o *loginOptions) []cli.Flag {
 }
 
 func runLogin(ctx context.Context, p *program, server string, o loginOptions, named bool) error {
-	if err := o.check(); err != nil {
+	s, address, err := p.login(ctx, server, o, named)
+	switch {
+	case err != nil:
 		return err
+	case o.printURL:
+		return p.printAddress(address)
+	case p.out.json:
+		return p.out.document(s)
+	}
+	p.out.note("logged in to %s: %s", stored(s), lifetime(s))
+	return nil
+}
+
+// runLoginAll logs in to one server after another. A login that fails does not keep the others from theirs.
+func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
+	file, err := p.configuration(ctx)
+	if err != nil {
+		return err
+	}
+	o.flow.IfNeeded = true
+	list, failed := []flow.Status{}, error(nil)
+	for _, name := range file.Names() {
+		s, _, err := p.login(ctx, name, o, false)
+		if err != nil {
+			p.out.warn("%s: %v", harmless(name), err)
+			failed = cmp.Or(failed, err)
+			continue
+		}
+		list = append(list, s)
+		p.out.note("logged in to %s: %s", stored(s), lifetime(s))
+	}
+	if p.out.json {
+		if err := p.out.document(list); err != nil {
+			return err
+		}
+	}
+	if failed != nil {
+		return fmt.Errorf("%d of %d servers: %w", len(file.Names())-len(list), len(file.Names()), failed)
+	}
+	return nil
+}
+
+// login logs in to one server, or returns the address at which a person does (--print-url).
+func (p *program) login(ctx context.Context, server string, o loginOptions, named bool) (s flow.Status, address string, err error) {
+	if err := o.check(); err != nil {
+		return s, "", err
 	}
 	n := needLogin
 	if named {
@@ -102,25 +158,25 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	}
 	t, err := p.target(ctx, server, n)
 	if err != nil {
-		return err
+		return s, "", err
 	}
 	if named {
 		if err := p.checkName(ctx, o.name, t.URL); err != nil {
-			return err
+			return s, "", err
 		}
 		t.Profile = o.name
 		if err := p.outranked(ctx, t); err != nil {
-			return err
+			return s, "", err
 		}
 	}
 	secret, err := p.clientSecret(o)
 	if err != nil {
-		return err
+		return s, "", err
 	}
 	if o.idpSecretEnv != "" {
 		idpSecret, err := p.variable("--idp-client-secret-env", o.idpSecretEnv)
 		if err != nil {
-			return err
+			return s, "", err
 		}
 		o.idp.ClientSecret = flow.Secret(idpSecret)
 	}
@@ -128,25 +184,15 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	o.flow.Timeout = p.limit("login")
 	c, err := p.flow()
 	if err != nil {
-		return err
+		return s, "", err
 	}
 	command, ok := p.browser(o.browser, o.noBrowser)
 	p.openWith(c, command, ok)
 	p.deviceLine = p.out.json
 	if o.printURL {
-		address, err := c.Pending(ctx, t, o.flow)
-		if err != nil {
-			return err
-		}
-		return p.printAddress(address)
+		address, err = c.Pending(ctx, t, o.flow)
+		return s, address, err
 	}
-	s, err := p.loggedIn(ctx, c, t, o)
-	if err != nil {
-		return err
-	}
-	if p.out.json {
-		return p.out.document(s)
-	}
-	p.out.note("logged in to %s: %s", stored(s), lifetime(s))
-	return nil
+	s, err = p.loggedIn(ctx, c, t, o)
+	return s, "", err
 }

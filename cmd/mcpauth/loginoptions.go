@@ -25,6 +25,7 @@ func (o loginOptions) check() error {
 		an, bn string
 	}{
 		{o.noBrowser, o.browser != "" && o.browser != "none", "--no-browser", "--browser"},
+		{o.assertion != "", o.assertionFile != "", "--assertion", "--assertion-file"},
 		{o.printURL, o.callbackURL != "", "--print-url", "--callback-url"},
 		{o.settings.NoResource, o.settings.Resource != "", "--no-resource", "--resource"},
 		{o.secretEnv != "", o.secretFile != "", "--client-secret-env", "--client-secret-file"},
@@ -82,7 +83,7 @@ func (o loginOptions) apply(t *flow.Target, secret string) {
 		value string
 	}{
 		{&t.ClientMetadataURL, o.metadataURL}, {&t.ClientKeyFile, o.clientKey}, {&t.Issuer, o.issuer}, {&t.CallbackHost, o.host},
-		{&t.AssertionFile, o.assertion}, {(*string)(&t.Grant), o.grant}, {(*string)(&t.DPoP), o.dpop}, {(*string)(&t.ClientSecret), secret},
+		{(*string)(&t.Grant), o.grant}, {(*string)(&t.DPoP), o.dpop}, {(*string)(&t.ClientSecret), secret},
 	} {
 		if f.value != "" {
 			*f.field = f.value
@@ -90,6 +91,9 @@ func (o loginOptions) apply(t *flow.Target, secret string) {
 	}
 	if o.clientID != "" && o.clientID != t.ClientID {
 		t.ClientID, t.ClientSecret = o.clientID, flow.Secret(secret) // the configuration's secret is another client's
+	}
+	if o.assertion != "" || o.assertionFile != "" {
+		t.Assertion, t.AssertionFile = o.assertion, o.assertionFile
 	}
 	if o.port != 0 {
 		t.CallbackPort = o.port

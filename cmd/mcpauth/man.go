@@ -158,6 +158,6 @@ func variables() []variable {
 		{"BROWSER", "program that opens an address, its last argument; a list is tried in order; none: never open one"},
 		{"CI", "set and not false: no browser is opened unless --browser or BROWSER asks for it"},
 		{"TRACEPARENT, TRACESTATE, BAGGAGE", "trace context, sent in _meta of every request of call and tools"},
-		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, NO_COLOR", "as everywhere"},
+		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR", "as everywhere"},
 	}
 }

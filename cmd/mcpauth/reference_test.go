@@ -84,17 +84,20 @@ func TestContract(t *testing.T) {
 	flags := 0
 	for _, s := range sections {
 		head, text, _ := strings.Cut(s, "\n")
-		for _, name := range matches(head, "`([a-z-]+)") {
-			promised(t, "commands", []string{name}, slices.Collect(maps.Keys(own)))
-			names := matches(text, "[` |](--[a-z0-9-]+)")
-			promised(t, name, names, own[name])
-			flags += len(names)
+		commands := matches(head, "`([a-z-]+)")
+		promised(t, "commands", commands, slices.Collect(maps.Keys(own)))
+		var real []string // of a section about several commands, each flag is one of theirs
+		for _, name := range commands {
+			real = append(real, own[name]...)
 		}
+		names := matches(text, "[` |](--[a-z0-9-]+)")
+		promised(t, commands[0], names, append(real, notBuilt(t, real)...))
+		flags += len(names)
 	}
 	if len(sections) < 10 || flags < 50 {
 		t.Errorf("only %d sections and %d flags were read", len(sections), flags)
 	}
-	promised(t, "global flags", matches(section(page, "## Global flags"), "[`/](--[a-z0-9-]+)"), flagNames(app.Flags))
+	promised(t, "global flags", matches(section(page, "## Global flags"), "[`/](--[a-z0-9-]+)"), append(flagNames(app.Flags), notBuilt(t, flagNames(app.Flags))...))
 	var read []string
 	for _, v := range variables() {
 		read = append(read, strings.Split(v.name, ", ")...)
@@ -112,6 +115,18 @@ func TestContract(t *testing.T) {
 	}
 	fields := regexp.MustCompile("`{(.*)}`").FindStringSubmatch(section(page, "### `status"))
 	promised(t, "fields of a status", matches(fields[1], `"([a-z_]+)"`), jsonNames(reflect.TypeFor[flow.Status]()))
+}
+
+// notBuilt are the flags that the contract promises and that do not exist yet. One that has been built must leave this list.
+func notBuilt(t *testing.T, real []string) []string {
+	t.Helper()
+	list := []string{"--cert", "--key", "--idp-issuer"}
+	for _, name := range list {
+		if slices.Contains(real, name) {
+			t.Errorf("%s exists now: take it off the list", name)
+		}
+	}
+	return list
 }
 
 // promised wants every name of a contract to be real.

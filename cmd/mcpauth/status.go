@@ -32,6 +32,10 @@ func statusCommand(p *program) *cli.Command {
 // runStatus prints first and judges then: the table is complete whatever is wrong with one of its rows.
 func runStatus(ctx context.Context, p *program, words []string, o statusOptions) error {
 	list, failed := p.statuses(ctx, words)
+	logins := len(list)
+	if len(words) == 0 {
+		list = append(list, p.withoutLogin(ctx, list)...)
+	}
 	if failed != nil && len(list) == 0 {
 		return failed
 	}
@@ -48,7 +52,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 		return err
 	}
 	if len(words) == 0 && o.check {
-		for _, s := range list {
+		for _, s := range list[:logins] {
 			words = append(words, stored(s))
 		}
 	}
@@ -64,6 +68,23 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 		}
 	}
 	return p.each(ctx, words, failed, func(i int) error { return checks[i]() }, func(int) error { return nil })
+}
+
+// withoutLogin are the servers of the configuration files that have no login.
+func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow.Status {
+	file, err := p.configuration(ctx)
+	if err != nil {
+		p.out.warn("%v", err)
+		return nil
+	}
+	var list []flow.Status
+	for _, name := range file.Names() {
+		url := file.Servers[name].URL
+		if !slices.ContainsFunc(logins, func(s flow.Status) bool { return s.Name != nil && *s.Name == name || s.URL == url }) {
+			list = append(list, flow.Status{Name: &name, URL: url, State: flow.StateNone, Scopes: []string{}, Deviations: []string{}})
+		}
+	}
+	return list
 }
 
 // statuses tells the states of the named servers, or of all, where an unreadable one does not hide the others.

@@ -111,6 +111,12 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		s.controlClient(w, r)
 	case "assertion":
 		io.WriteString(w, s.Assertion(q.Get("sub"), duration(q.Get("ttl"))))
+	case "actions-token": // of a stand-in for the token service of GitHub Actions
+		if q.Get("audience") != s.Issuer() || r.Header.Get("Authorization") != "Bearer runner" {
+			http.Error(w, "the audience is not the issuer, or the token is not the runner's", http.StatusForbidden)
+			return
+		}
+		writeJSON(w, http.StatusOK, map[string]any{"count": 1, "value": s.Assertion("ci-job", time.Minute)})
 	case "id-token":
 		io.WriteString(w, s.IDToken(q.Get("sub"), duration(q.Get("ttl"))))
 	case "wait":

@@ -101,7 +101,7 @@ func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Creden
 	case GrantClientCredentials:
 		return e.ClientCredentials(ctx, scope)
 	case GrantJWTBearer:
-		assertion, err := readAssertion(cred.Settings.AssertionFile)
+		assertion, err := c.assertion(ctx, cred.Settings, cred.Issuer)
 		if err != nil {
 			return token.Token{}, err
 		}
@@ -152,17 +152,6 @@ func loadKey(file string) (*token.Key, error) {
 		return nil, fmt.Errorf("%w: client key %s: %w", ErrOptions, file, err)
 	}
 	return key, nil
-}
-
-func readAssertion(file string) (string, error) {
-	text, err := readSecret("assertion", file)
-	if err != nil {
-		return "", err
-	}
-	if err := token.CheckAssertion(text); err != nil {
-		return "", fmt.Errorf("%w: assertion file %s: %w (RFC 7523 §3)", ErrOptions, file, err)
-	}
-	return text, nil
 }
 
 // maxSecretFile bounds a file with a secret, in bytes: a configuration may name any file, also one without end.

@@ -29,6 +29,7 @@ type Settings struct {
 	CallbackHost      string   `json:"callback_host,omitempty"`       // empty: 127.0.0.1; or localhost
 	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, else a free one
 	AssertionFile     string   `json:"assertion_file,omitempty"`      // GrantJWTBearer: the assertion; read anew for every token
+	Assertion         string   `json:"assertion,omitempty"`           // GrantJWTBearer: another source of it, see AssertionSources
 	IDP               IDP      `json:"idp,omitzero"`                  // GrantEnterprise
 	DPoP              DPoP     `json:"dpop,omitempty"`                // empty: DPoPAuto
 
@@ -102,7 +103,9 @@ func (stored Settings) Overlay(given Settings) Settings {
 			s.ClientID, s.ClientSecret = stored.ClientID, stored.ClientSecret
 			s.ClientMetadataURL, s.ClientKeyFile = stored.ClientMetadataURL, stored.ClientKeyFile
 		}
-		s.AssertionFile = cmp.Or(given.AssertionFile, stored.AssertionFile)
+		if given.AssertionFile == "" && given.Assertion == "" {
+			s.AssertionFile, s.Assertion = stored.AssertionFile, stored.Assertion
+		}
 		s.IDP = cmp.Or(given.IDP, stored.IDP)
 	}
 	s.Issuer = cmp.Or(given.Issuer, stored.Issuer)
@@ -153,8 +156,10 @@ func (s Settings) check() error {
 		return refuse("a client key needs the client id it belongs to")
 	case grant == GrantClientCredentials && (s.ClientID == "" || s.ClientSecret == "" && s.ClientKeyFile == ""):
 		return refuse("client_credentials needs a client id and a secret or a key")
-	case grant == GrantJWTBearer && s.AssertionFile == "":
-		return refuse("jwt_bearer needs an assertion file")
+	case grant == GrantJWTBearer && s.AssertionFile == "" && s.Assertion == "":
+		return refuse("jwt_bearer needs an assertion")
+	case s.AssertionFile != "" && s.Assertion != "":
+		return refuse("there can be only one source of the assertion")
 	case grant == GrantEnterprise && (s.IDP.TokenEndpoint == "" || s.IDP.ClientID == "" || s.IDP.IDTokenFile == "" || s.ClientID == ""):
 		return refuse("enterprise needs the identity provider's token endpoint, its client id, an ID token file and the client id here")
 	}
@@ -167,8 +172,7 @@ func (s Settings) check() error {
 		}
 	}
 	if grant == GrantJWTBearer {
-		_, err := readAssertion(s.AssertionFile)
-		return err
+		return s.checkAssertion()
 	}
 	return nil
 }

@@ -1,0 +1,179 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/token"
+)
+
+// ErrAssertionExpired says that an assertion has expired. It was not sent.
+var ErrAssertionExpired = errors.New("the assertion has expired")
+
+// AssertionSources are the forms of Settings.Assertion. The assertion is fetched anew for every token.
+//
+//	file:FILE        a file
+//	env:VAR          an environment variable
+//	exec:COMMAND     what a command prints; its words are separated by spaces, and no shell is involved
+//	github-actions   the OIDC token of a GitHub Actions job, with the issuer as audience
+func AssertionSources() []string {
+	return []string{"file:FILE", "env:VAR", "exec:COMMAND", "github-actions"}
+}
+
+const (
+	commandLimit = 20 * time.Second // of a command that prints an assertion
+	clockSkew    = 30 * time.Second // that is tolerated when an assertion's end is looked at
+)
+
+// checkAssertion refuses a source that cannot work, before anything is sent. A file is read; other sources have what they have when a token is
+// asked for.
+func (s Settings) checkAssertion() error {
+	if s.Assertion == "" {
+		_, err := readAssertion(s.AssertionFile)
+		return err
+	}
+	kind, rest, _ := strings.Cut(s.Assertion, ":")
+	switch {
+	case kind == "file" && rest != "":
+		_, err := readAssertion(rest)
+		return err
+	case (kind == "env" || kind == "exec") && strings.TrimSpace(rest) != "", s.Assertion == "github-actions":
+		return nil
+	}
+	return fmt.Errorf("%w: the source of an assertion is %s; not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
+}
+
+// assertion fetches the assertion for a token of that issuer (RFC 7523 §2.1).
+func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (string, error) {
+	text, err := c.fetchAssertion(ctx, s, issuer)
+	if err != nil {
+		return "", err
+	}
+	if end := expiry(text); !end.IsZero() && c.now().After(end.Add(clockSkew)) {
+		return "", fmt.Errorf("%w, at %s (RFC 7523 §3)", ErrAssertionExpired, end.UTC().Format(time.RFC3339))
+	}
+	return text, nil
+}
+
+func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) (string, error) {
+	if s.Assertion == "" {
+		return readAssertion(s.AssertionFile)
+	}
+	kind, rest, _ := strings.Cut(s.Assertion, ":")
+	switch kind {
+	case "file":
+		return readAssertion(rest)
+	case "env":
+		return checkedAssertion("environment variable "+rest, os.Getenv(rest))
+	case "exec":
+		return runForAssertion(ctx, strings.Fields(rest))
+	}
+	return c.actionsToken(ctx, issuer)
+}
+
+func readAssertion(file string) (string, error) {
+	text, err := readSecret("assertion", file)
+	if err != nil {
+		return "", err
+	}
+	return checkedAssertion("assertion file "+file, text)
+}
+
+// checkedAssertion returns the text if it is a JWT. The error does not repeat it.
+func checkedAssertion(where, text string) (string, error) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return "", fmt.Errorf("%w: %s is empty", ErrOptions, where)
+	}
+	if err := token.CheckAssertion(text); err != nil {
+		return "", fmt.Errorf("%w: %s: %w (RFC 7523 §3)", ErrOptions, where, err)
+	}
+	return text, nil
+}
+
+// runForAssertion runs a command. What the command says on stderr reaches the user; what it prints is the assertion.
+func runForAssertion(ctx context.Context, words []string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd.WaitDelay = time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &limited{&out, maxSecretFile}, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%w: the command %q that prints the assertion: %w", ErrOptions, words[0], err)
+	}
+	return checkedAssertion(fmt.Sprintf("the output of %q", words[0]), out.String())
+}
+
+// limited fails when more is written than it has room for.
+type limited struct {
+	w    io.Writer
+	room int
+}
+
+func (l *limited) Write(p []byte) (int, error) {
+	if l.room -= len(p); l.room < 0 {
+		return 0, errors.New("too much output")
+	}
+	return l.w.Write(p)
+}
+
+// actionsToken asks the token service of a GitHub Actions runner for an OIDC token. The job needs the permission id-token: write.
+func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error) {
+	address, bearer := os.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), os.Getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
+	if address == "" || bearer == "" {
+		return "", fmt.Errorf("%w: ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set; "+
+			"github-actions works in a job of GitHub Actions with the permission id-token: write", ErrOptions)
+	}
+	u, err := httpx.Check(address, true) // the runner's environment names it, no server does
+	if err != nil {
+		return "", fmt.Errorf("%w: ACTIONS_ID_TOKEN_REQUEST_URL: %w", ErrOptions, err)
+	}
+	q := u.Query()
+	q.Set("audience", issuer)
+	u.RawQuery = q.Encode()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("Authorization", "Bearer "+bearer)
+	req.Header.Set("Accept", "application/json")
+	res, err := c.http().Do(req)
+	if err != nil {
+		return "", stage("token service of the runner", err)
+	}
+	defer res.Body.Close()
+	var answer struct{ Value string }
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxSecretFile))
+	if err != nil || res.StatusCode != http.StatusOK || json.Unmarshal(data, &answer) != nil {
+		return "", stage("token service of the runner", fmt.Errorf("%s: no token in the answer, which has the status %d",
+			httpx.Text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), 200), res.StatusCode))
+	}
+	return checkedAssertion("the answer of the runner's token service", answer.Value)
+}
+
+// expiry is the end of a JWT; zero if it names none.
+func expiry(jwt string) time.Time {
+	parts := strings.Split(jwt, ".")
+	if len(parts) != 3 {
+		return time.Time{}
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct{ Exp float64 }
+	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Exp <= 0 {
+		return time.Time{}
+	}
+	return time.Unix(int64(claims.Exp), 0)
+}
