@@ -25,7 +25,7 @@ func arrows() map[string]string {
 		"pkg/dcr":                "internal/httpx",
 		"pkg/callback":           "internal/httpx",
 		"pkg/token":              "internal/httpx",
-		"pkg/mcpclient":          "internal/mcphttp internal/httpx internal/sse internal/jsonscan internal/toolargs",
+		"pkg/mcpclient":          "internal/mcphttp internal/httpx internal/jsonscan internal/toolargs",
 		"pkg/mcpproxy":           "internal/mcphttp internal/httpx internal/sse internal/jsonscan",
 		"pkg/pkce":               "",
 		"pkg/keystore":           "",
@@ -59,7 +59,7 @@ func fileArrows() map[string]string {
 // third says which packages may import a module of others.
 func third() map[string]string {
 	return map[string]string{
-		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp pkg/mcpclient", // mcphttp: the type in auth.OAuthHandler
+		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp", // mcphttp: the type in auth.OAuthHandler
 		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
 		"golang.org/x/term":                      "cmd/mcpauth",
 		"github.com/godbus/dbus/v5":              "pkg/keystore", // to see whether a Secret Service is there and locked, without asking it for a secret
@@ -129,6 +129,9 @@ func checkArrow(t *testing.T, from, to string, ours []string, inTest bool) {
 	}
 	if first, _, _ := strings.Cut(to, "/"); !strings.Contains(first, ".") {
 		return // standard library
+	}
+	if to == "github.com/modelcontextprotocol/go-sdk/mcp" && from != "internal/demo" && !inTest {
+		t.Errorf("%s imports the SDK's MCP client: internal/mcphttp is the only code that speaks MCP", from)
 	}
 	for module, users := range third() {
 		if to == module || strings.HasPrefix(to, module+"/") {

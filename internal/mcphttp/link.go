@@ -325,8 +325,8 @@ func (l *Link) authorize(req *http.Request) error {
 // Overruled reports whether the server has refused the static Authorization header, so that Auth is used.
 func (l *Link) Overruled() bool { return l.overruled.Load() }
 
-// wait pauses. After the end of ctx it never returns nil, so that every loop around it ends.
-func (l *Link) wait(ctx context.Context, d time.Duration) error {
+// Wait pauses between attempts. After the end of ctx it never returns nil, so that every loop around it ends.
+func (l *Link) Wait(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -57,7 +57,7 @@ func TestWaitEnds(t *testing.T) {
 	ctx, end := context.WithCancelCause(t.Context())
 	end(over)
 	for _, pause := range []func(context.Context, time.Duration) error{nil, func(context.Context, time.Duration) error { return nil }} {
-		if err := (&Link{Pause: pause}).wait(ctx, 0); !errors.Is(err, over) {
+		if err := (&Link{Pause: pause}).Wait(ctx, 0); !errors.Is(err, over) {
 			t.Errorf("waiting after the end: %v", err)
 		}
 	}

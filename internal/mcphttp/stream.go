@@ -88,7 +88,7 @@ func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Resp
 			o.Kind, o.Err = Lost, networkError(res.Request, ended(e.err))
 			return
 		}
-		if err := l.wait(ctx, e.gap); err != nil {
+		if err := l.Wait(ctx, e.gap); err != nil {
 			o.Kind, o.Err = Lost, networkError(res.Request, err)
 			return
 		}
@@ -169,7 +169,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 		if failures++; failures > 0 {
 			gap = max(gap, Backoff(failures-1))
 		}
-		if err := l.wait(ctx, gap); err != nil {
+		if err := l.Wait(ctx, gap); err != nil {
 			return Outcome{Kind: Lost, Err: err}
 		}
 	}

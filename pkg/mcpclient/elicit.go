@@ -180,7 +180,7 @@ func (c *Client) answerInput(ctx context.Context, tool string, result json.RawMe
 	case in.state == nil:
 		return in, c.invalid(fmt.Sprintf("tool %q asks for input, but neither says which nor holds a state", httpx.Text(tool, 100)))
 	}
-	return in, c.wait(ctx, pauseBefore(min(round, 3)))
+	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
 }
 
 // explain adds what the Elicitor failed with to the error of a call, and shows the addresses that a server of 2025-11-25 wants visited

@@ -3,7 +3,6 @@ package mcpclient
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -159,17 +158,6 @@ func TestStreamOfSessionEnds(t *testing.T) {
 	for range breaks {
 		if d := <-pauses; d < time.Second {
 			t.Errorf("a stream without events is opened again after %s", d)
-		}
-	}
-}
-
-func TestWaitEnds(t *testing.T) {
-	over := errors.New("over")
-	ctx, end := context.WithCancelCause(t.Context())
-	end(over)
-	for _, pause := range []func(context.Context, time.Duration) error{nil, func(context.Context, time.Duration) error { return nil }} {
-		if err := (&Client{pause: pause}).wait(ctx, 0); !errors.Is(err, over) {
-			t.Errorf("waiting after the end: %v", err)
 		}
 	}
 }

@@ -87,16 +87,22 @@ type Progress struct {
 	Message         string  // the server's words: not safe to print as they are
 }
 
-// prepare completes the client once, and learns which login it works for.
+// prepare completes the client once: it learns which login it works for, and loads what is remembered for that.
 func (c *Client) prepare(ctx context.Context) error {
 	c.init()
+	c.mu.Lock()
+	loaded := c.memory != nil
+	c.mu.Unlock()
+	if loaded {
+		return nil
+	}
 	grant, err := c.login(ctx)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.memory == nil || c.grant != grant {
+	if c.memory == nil { // else another call was faster
 		c.grant, c.memory = grant, c.load(grant)
 	}
 	return nil
@@ -169,24 +175,6 @@ func (c *Client) clock() time.Time {
 		return c.now()
 	}
 	return time.Now()
-}
-
-// wait pauses between attempts. After the end of ctx it never returns nil, so that every loop around it ends.
-func (c *Client) wait(ctx context.Context, d time.Duration) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	if c.pause != nil {
-		return c.pause(ctx, d)
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // place is the server's address as errors show it: without its query, which may hold a key.

@@ -49,7 +49,7 @@ func (c *Client) request(ctx context.Context, w want) (mcphttp.Outcome, error) {
 			if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
 				return o, c.link.Failure(o) // the server's words are more help than the end of the time limit
 			}
-			if err := c.wait(ctx, pause); err != nil {
+			if err := c.link.Wait(ctx, pause); err != nil {
 				return o, err
 			}
 			tried.Again++
