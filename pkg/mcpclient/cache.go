@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"hash/crc32"
 	"maps"
 	"os"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 )
 
 const (
-	cacheFormat  = 1
+	cacheFormat  = 2
 	maxCache     = 64 << 20            // bytes of a cache file
 	legacyKnown  = 24 * time.Hour      // how long a server is taken for a legacy one without asking: it may have been upgraded
 	legacyFresh  = 5 * time.Minute     // how long the tools of a server that names no ttlMs are taken for current
@@ -36,7 +37,7 @@ type memory struct {
 	dirty   bool      // differs from the file
 }
 
-// cacheHeader is the first line of the file; the pages of the tool list follow as they came.
+// cacheHeader is the first line of the file; the definitions of the tools follow as they came.
 type cacheHeader struct {
 	Format   int       `json:"format"`
 	URL      string    `json:"url"`
@@ -45,7 +46,9 @@ type cacheHeader struct {
 	Learned  time.Time `json:"learned"`
 	Received time.Time `json:"received,omitzero"`
 	TTL      int64     `json:"ttl_ms"`
-	Pages    []int     `json:"pages"` // bytes of each
+
+	Tools json.RawMessage `json:"tools,omitempty"` // {name: bytes of its definition}, in order
+	Sum   uint32          `json:"sum"`             // CRC-32 of the definitions
 }
 
 // load reads what is known of the server, for one login.
@@ -117,11 +120,11 @@ func decodeHeader(line []byte) (h cacheHeader, ok bool) {
 			at(v, &h.Received)
 		case "ttl_ms":
 			number(v, &h.TTL)
-		case "pages":
-			for size := range jsonscan.Elements(v) {
-				number(size, &n)
-				h.Pages = append(h.Pages, int(n))
-			}
+		case "tools":
+			h.Tools = v
+		case "sum":
+			number(v, &n)
+			h.Sum = uint32(n)
 		}
 	}
 	return h, ok
@@ -144,32 +147,40 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 	default:
 		return &memory{}
 	}
-	var pages []json.RawMessage
-	for _, n := range h.Pages {
-		if n < 0 || n > len(rest) || !jsonscan.Valid(rest[:n]) {
+	if h.Tools == nil || h.TTL < 0 || crc32.ChecksumIEEE(rest) != h.Sum {
+		return m
+	}
+	list := &toolList{received: h.Received, ttl: time.Duration(min(h.TTL, maxTTL.Milliseconds())) * time.Millisecond}
+	for name, size := range jsonscan.Members(h.Tools) {
+		n, err := strconv.Atoi(string(size))
+		if err != nil || n < 0 || n > len(rest) {
 			return m
 		}
-		pages = append(pages, rest[:n:n])
+		list.names, list.defs = append(list.names, name), append(list.defs, rest[:n:n])
 		rest = rest[n:]
 	}
-	if len(pages) > 0 && len(rest) == 0 && h.TTL >= 0 {
-		m.list = &toolList{pages: pages, received: h.Received, ttl: time.Duration(min(h.TTL, maxTTL.Milliseconds())) * time.Millisecond}
+	if len(rest) == 0 {
+		m.list = list
 	}
 	return m
 }
 
 func encodeCache(m *memory, url string) []byte {
 	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Learned: m.learned}
-	var pages []byte
+	var defs []byte
 	if m.list != nil {
 		h.Received, h.TTL = m.list.received, m.list.ttl.Milliseconds()
-		for _, p := range m.list.pages {
-			h.Pages = append(h.Pages, len(p))
-			pages = append(pages, p...)
+		var sizes bytes.Buffer
+		sizes.WriteByte('{')
+		for i, def := range m.list.defs {
+			addMember(&sizes, m.list.names[i], strconv.AppendInt(nil, int64(len(def)), 10))
+			defs = append(defs, def...)
 		}
+		sizes.WriteByte('}')
+		h.Tools, h.Sum = sizes.Bytes(), crc32.ChecksumIEEE(defs)
 	}
 	line, _ := json.Marshal(h)
-	return append(append(line, '\n'), pages...)
+	return append(append(line, '\n'), defs...)
 }
 
 // save writes the file if there is something new. What was learned for another login than the present one is not written.
@@ -275,8 +286,8 @@ func (c *Client) KnownTools() []Tool {
 	}
 	var out []Tool
 	if list := decodeCache(data, c.URL, c.clock()).list; list != nil {
-		for t := range list.tools() {
-			out = append(out, parseTool(t))
+		for _, def := range list.defs {
+			out = append(out, parseTool(def))
 		}
 	}
 	return out

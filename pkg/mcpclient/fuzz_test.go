@@ -32,9 +32,9 @@ func FuzzResult(f *testing.F) {
 // A cache file, whoever wrote it, is read whole or not at all: what was read and written again reads the same.
 func FuzzCache(f *testing.F) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	good := encodeCache(&memory{era: eraModern, version: "2026-07-28", learned: now, list: &toolList{pages: []json.RawMessage{[]byte(`{"tools":[]}`)}, received: now, ttl: time.Minute}}, "u")
+	good := encodeCache(&memory{era: eraModern, version: "2026-07-28", learned: now, list: &toolList{names: []string{"a"}, defs: []json.RawMessage{[]byte(`{"name":"a"}`)}, received: now, ttl: time.Minute}}, "u")
 	f.Add(good)
-	f.Add(bytes.Replace(good, []byte("[12]"), []byte("[99]"), 1))
+	f.Add(bytes.Replace(good, []byte(`{"a":12}`), []byte(`{"a":99}`), 1))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := decodeCache(data, "u", now)
 		again := decodeCache(encodeCache(m, "u"), "u", now)

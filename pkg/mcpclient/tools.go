@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,9 +35,11 @@ const (
 	listLimit = 64 << 20        // bytes of all pages
 )
 
-// toolList is a list as it came.
+// toolList is a list: the definitions as they came, each name once.
 type toolList struct {
-	pages    []json.RawMessage
+	names    []string
+	defs     []json.RawMessage
+	pages    int // fetched
 	received time.Time
 	ttl      time.Duration // 0: the server gives none
 	live     bool          // fetched by this process
@@ -63,7 +65,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	}
 	var out ToolList
 	raw := []byte(`{"tools":[`)
-	for t := range list.tools() {
+	for _, t := range list.defs {
 		tool := parseTool(t)
 		if err := c.usable(tool); err != nil {
 			if c.Log != nil {
@@ -158,12 +160,19 @@ func (c *Client) fetchPage(ctx context.Context, cursor json.RawMessage) (json.Ra
 	return o.Answer.Result, nil
 }
 
-// add adds a page, and what it says of how long it may be used.
+// add adds the tools of a page, and what it says of how long they may be used. Pages may overlap when the server's list changes meanwhile.
 func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
 	l.ttl = min(l.ttl, time.Duration(max(0, min(ms, float64(maxTTL.Milliseconds()))))*time.Millisecond)
-	l.pages = append(l.pages, page)
+	l.pages++
+	for def := range jsonscan.Elements(jsonscan.Member(page, "tools")) {
+		name := jsonscan.Unquote(jsonscan.Member(def, "name"))
+		if l.pages > 1 && slices.Contains(l.names, name) {
+			continue
+		}
+		l.names, l.defs = append(l.names, name), append(l.defs, def)
+	}
 }
 
 // endless says why no further page is fetched, empty if one is.
@@ -171,7 +180,7 @@ func (l *toolList) endless(repeated bool, size int) string {
 	switch {
 	case repeated:
 		return "it repeats a cursor"
-	case len(l.pages) >= maxPages:
+	case l.pages >= maxPages:
 		return fmt.Sprintf("it has more than %d pages", maxPages)
 	case size > listLimit:
 		return fmt.Sprintf("it has more than %d bytes", listLimit)
@@ -224,27 +233,6 @@ func (c *Client) revalidate() {
 	_, _ = c.fetchTools(ctx, "")
 }
 
-// tools yields the definitions in order, each name once: pages may overlap when the server's list changes meanwhile.
-func (l *toolList) tools() iter.Seq[json.RawMessage] {
-	return func(yield func(json.RawMessage) bool) {
-		seen := map[string]bool{}
-		for _, p := range l.pages {
-			for t := range jsonscan.Elements(jsonscan.Member(p, "tools")) {
-				if len(l.pages) > 1 {
-					name := jsonscan.Unquote(jsonscan.Member(t, "name"))
-					if seen[name] {
-						continue
-					}
-					seen[name] = true
-				}
-				if !yield(t) {
-					return
-				}
-			}
-		}
-	}
-}
-
 // find returns the tool of that name, parsed once: a batch may call it a thousand times.
 func (l *toolList) find(name string) (Tool, bool) {
 	l.mu.Lock()
@@ -252,30 +240,19 @@ func (l *toolList) find(name string) (Tool, bool) {
 	if t, ok := l.found[name]; ok {
 		return t, true
 	}
-	for raw := range l.tools() {
-		if jsonscan.Unquote(jsonscan.Member(raw, "name")) != name {
-			continue
-		}
-		t := parseTool(raw)
-		if t.invalid = checkHeaders(t.InputSchema); t.InputSchema != nil {
-			t.schema = toolargs.Parse(t.InputSchema)
-		}
-		if l.found == nil {
-			l.found = map[string]Tool{}
-		}
-		l.found[name] = t
-		return t, true
+	i := slices.Index(l.names, name)
+	if i < 0 {
+		return Tool{}, false
 	}
-	return Tool{}, false
-}
-
-// names are the names of all tools.
-func (l *toolList) names() []string {
-	var names []string
-	for raw := range l.tools() {
-		names = append(names, jsonscan.Unquote(jsonscan.Member(raw, "name")))
+	t := parseTool(l.defs[i])
+	if t.invalid = checkHeaders(t.InputSchema); t.InputSchema != nil {
+		t.schema = toolargs.Parse(t.InputSchema)
 	}
-	return names
+	if l.found == nil {
+		l.found = map[string]Tool{}
+	}
+	l.found[name] = t
+	return t, true
 }
 
 func parseTool(raw json.RawMessage) Tool {
@@ -372,5 +349,5 @@ func (c *Client) definition(ctx context.Context, tool string, a Arguments, refet
 	case c.NoValidate:
 		return Tool{Name: tool}, live, nil
 	}
-	return t, live, unknownTool(tool, list.names())
+	return t, live, unknownTool(tool, list.names)
 }
