@@ -49,27 +49,41 @@ func (p *postgres) session(key Key) *session {
 	return p.held[key.name()]
 }
 
-// query runs a statement: on the connection that holds the key's lock, if it is held, so that a lost lock is noticed.
+// query runs a statement: on the connection that holds the key's lock, if it is held, so that a lost lock is noticed; else on any connection
+// and, if that ends, on another one, since every statement outside of a lock may be repeated.
 func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	if s := p.session(key); s != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if !s.ended && s.conn.IsClosed() {
-			return nil, &brokenError{fmt.Errorf("%w: the connection to the database that held the lock is lost", ErrUnavailable)}
-		}
-		if !s.ended { // by another goroutine of this process
-			return runOrCreate(ctx, s.conn, sql, args...)
+		if rows, ended, err := s.query(ctx, sql, args...); !ended {
+			return rows, err
 		}
 	}
-	conn, err := p.connect(ctx)
-	if err != nil {
-		return nil, err
+	for {
+		conn, err := p.connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := runOrCreate(ctx, conn, sql, args...)
+		p.park(conn, err)
+		if !lost(err) || ctx.Err() != nil {
+			return rows, err
+		}
 	}
-	rows, err := runOrCreate(ctx, conn, sql, args...)
-	p.park(conn, err)
-	return rows, err
+}
+
+// query reports ended if another goroutine has unlocked meanwhile.
+func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][][]byte, ended bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return nil, true, nil
+	}
+	if s.conn.IsClosed() {
+		return nil, false, &brokenError{fmt.Errorf("%w: the connection to the database that held the lock is lost", ErrUnavailable)}
+	}
+	rows, err = runOrCreate(ctx, s.conn, sql, args...)
+	return rows, false, err
 }
 
 // runOrCreate makes the table on first use.

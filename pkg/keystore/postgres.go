@@ -35,8 +35,10 @@ const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
 const (
 	// recoverTime limits the attempts to store a record after the connection was lost.
 	recoverTime = 30 * time.Second
-	// claimTime is how long a claim counts if its holder has lost the lock: longer than a redemption can take (30 s).
-	claimTime = 35 * time.Second
+	// claimTime is how long a claim counts if its holder has lost the lock: longer than a redemption can take, which is 30 s, begun at
+	// most claimLead after the claim.
+	claimTime = 40 * time.Second
+	claimLead = 4 * time.Second
 )
 
 // postgres keeps credentials in a table that many machines share. The records are encrypted by the client. Locks are the database's session
@@ -270,7 +272,7 @@ func (p *postgres) probe(ctx context.Context, key Key) error {
 		return err
 	}
 	name := key.name() + "#probe." + rand.Text()
-	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials (name, key) VALUES ($1, $2)`, name, keyText(key))
+	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials (name, key) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, keyText(key))
 	if err == nil {
 		_, err = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 OR name LIKE $2 AND updated < now() - interval '1 hour'`, name, key.name()+"#probe.%")
 	}
@@ -333,12 +335,18 @@ func parseEntry(columns [][]byte) (Entry, error) {
 
 // The notes of a credential are in its row: every machine must see the intent of a renewal under way.
 
+// writeNote also renews the claim, since the note may be the intent, after which the token is sent.
 func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return fmt.Errorf("%w: a note is text", ErrUnwritable)
 	}
+	began := time.Now()
 	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, jsonb_build_object($3::text, $4::text))
-		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes`, key.name(), keyText(key), name, string(data))
+		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes, claimed_at = CASE WHEN c.claim IS NULL THEN NULL ELSE now() END`,
+		key.name(), keyText(key), name, string(data))
+	if s := p.session(key); err == nil && s != nil && s.claim != "" && time.Since(began) > claimLead {
+		return fmt.Errorf("%w: the database is too slow to renew a token safely", ErrTimeout)
+	}
 	return err
 }
 

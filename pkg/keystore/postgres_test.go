@@ -241,7 +241,7 @@ func TestHolderComesBackTooLate(t *testing.T) {
 			unlockA, mine := renewing(t, a)
 			defer unlockA()
 			a.cutOff(t)
-			if _, err := a.postgres.plain(t, `UPDATE mcpauth_credentials SET claimed_at = claimed_at - interval '35 seconds'`); err != nil {
+			if _, err := a.postgres.plain(t, `UPDATE mcpauth_credentials SET claimed_at = claimed_at - interval '40 seconds'`); err != nil {
 				t.Fatal(err)
 			}
 			unlockB, theirs := renewing(t, b)

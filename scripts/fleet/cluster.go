@@ -189,7 +189,8 @@ func (c *cluster) pooler(l *lab, mode string) (string, error) {
 			return "", err
 		}
 	}
-	if err := l.child(exec.Command("runuser", "-u", "postgres", "--", "pgbouncer", "-q", file)); err != nil {
+	// setpriv, not runuser: it becomes the program, which ends with it.
+	if err := l.child(exec.Command("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "pgbouncer", "-q", file)); err != nil {
 		return "", err
 	}
 	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres", password, port), listens(fmt.Sprintf("127.0.0.1:%d", port))

@@ -228,7 +228,7 @@ func (l *lab) killedElsewhere() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if next.took > 40*time.Second || next.code != 0 && !told(next) {
+	if next.took > 45*time.Second || next.code != 0 && !told(next) {
 		return "", fmt.Errorf("exit %d after %s\n%s", next.code, next.took, &next.stderr)
 	}
 	return fmt.Sprintf("another machine went on after %.0f s, exit %d", next.took.Seconds(), next.code), l.login(1)
@@ -339,7 +339,7 @@ func (l *lab) longCut() (string, error) {
 	if p.code != 6 || !strings.Contains(p.stderr.String(), "could not be stored") {
 		return "", fmt.Errorf("the machine that was cut off: exit %d\n%s", p.code, &p.stderr)
 	}
-	if !told(other) || other.took > 40*time.Second {
+	if !told(other) || other.took > 45*time.Second {
 		return "", fmt.Errorf("the other one: exit %d after %s\n%s", other.code, other.took, &other.stderr)
 	}
 	return fmt.Sprintf("another machine went on after %.0f s; both said what happened", other.took.Seconds()), l.login(2)
