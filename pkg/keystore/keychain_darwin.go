@@ -1,5 +1,3 @@
-// This file is the macOS Keychain, by way of /usr/bin/security.
-
 package keystore
 
 import (
@@ -7,6 +5,7 @@ import (
 	"os"
 )
 
+// systemKeychain is the macOS Keychain, by way of /usr/bin/security.
 func systemKeychain() (ring, platform) {
 	return goKeyring{}, platform{room: roomMacOS, classify: classifyMacOS, available: func() error {
 		if _, err := os.Stat("/usr/bin/security"); err != nil {

@@ -1,7 +1,7 @@
 //go:build !darwin && !windows
 
-// This file is the Secret Service of other desktops (https://specifications.freedesktop.org/secret-service/), over the session bus.
-// Whether there is a bus is decided from the environment, as the D-Bus library would but for its last resort: it starts one.
+// The Secret Service of other desktops (https://specifications.freedesktop.org/secret-service/), over the session bus. Whether there is a bus
+// is decided from the environment, as the D-Bus library does, except that the library starts a bus if there is none.
 
 package keystore
 

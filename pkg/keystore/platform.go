@@ -1,4 +1,4 @@
-// This file is the limits and the answers of the keychains, as pure functions that every system compiles and tests.
+// The limits and the answers of the keychains, as pure functions that every system compiles and tests.
 
 package keystore
 

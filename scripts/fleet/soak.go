@@ -11,7 +11,7 @@ import (
 // soak lets all machines work while processes are killed, machines are cut off, and the database restarts and fails over. After each round
 // one refresh tells what is left.
 func (l *lab) soak(lasts time.Duration) (string, error) {
-	end := time.Now().Add(lasts)
+	end, before := time.Now().Add(lasts), l.counts()
 	if err := l.login(0); err != nil {
 		return "", err
 	}
@@ -31,13 +31,14 @@ func (l *lab) soak(lasts time.Duration) (string, error) {
 	}
 	now := l.counts()
 	return fmt.Sprintf("%d processes, %d killed, %d cuts, %d restarts, %d fail-overs; %d refreshes, %d reuses, %d grants spent and told, 0 lost", done["process"], done["kill"], done["cut"],
-		done["restart"], done["fail-over"], now.refresh, now.reuse, spent), nil
+		done["restart"], done["fail-over"], now.refresh-before.refresh, now.reuse-before.reuse, spent), nil
 }
 
 // round starts some processes on every machine, and one fault.
 func (l *lab) round(done map[string]int) (fault string, err error) {
 	commands := [][]string{{"refresh", "SERVER"}, {"token", "SERVER", "--min-ttl", "2h"}, {"call", "SERVER", "echo", "text=x"}, {"status", "SERVER"}, {"token", "SERVER"}}
-	if err := l.set("clear", "expire"); err != nil {
+	answers := []string{"expire", "token:delay=200ms", "token:late=300ms", "token:late=2s"}[rand.N(4)] // prompt, slow, or late after the token is rotated
+	if err := l.set("clear", "expire", answers); err != nil {
 		return "", err
 	}
 	var running []*process
@@ -49,7 +50,7 @@ func (l *lab) round(done map[string]int) (fault string, err error) {
 		running = append(running, p)
 		done["process"]++
 	}
-	time.Sleep(rand.N(60 * time.Millisecond))
+	time.Sleep(rand.N(400 * time.Millisecond))
 	fault = []string{"none", "none", "kill", "cut", "restart", "fail-over"}[rand.N(6)]
 	victim := l.machines[rand.N(machines)]
 	done[fault]++
