@@ -260,13 +260,14 @@ func (l *lab) database(trouble func() error) (string, error) {
 	if holder.code != 0 {
 		return "", fmt.Errorf("the holder: exit %d\n%s", holder.code, &holder.stderr)
 	}
-	failed := 0
+	failed, why := 0, ""
 	for _, p := range waiting {
 		if err := p.end(); err != nil {
 			return "", err
 		}
 		if p.code == 6 {
 			failed++
+			why, _, _ = strings.Cut(p.stderr.String(), "\n")
 		} else if p.code != 0 {
 			return "", fmt.Errorf("one that waited: exit %d\n%s", p.code, &p.stderr)
 		}
@@ -280,7 +281,10 @@ func (l *lab) database(trouble func() error) (string, error) {
 	if l.db.replica == nil {
 		err = l.db.rebuild()
 	}
-	return fmt.Sprintf("away for %.1f s; the holder stored its token; %d of %d that waited ended with exit 6, the others succeeded; no token came twice", away.Seconds(), failed, len(waiting)), err
+	if why != "" {
+		why = "; one of them: " + why
+	}
+	return fmt.Sprintf("away for %.1f s; the holder stored its token; %d of %d that waited ended with exit 6, the others succeeded; no token came twice%s", away.Seconds(), failed, len(waiting), why), err
 }
 
 func (l *lab) shortCut() (string, error) {
