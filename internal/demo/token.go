@@ -159,13 +159,13 @@ func (s *Server) redeemCode(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	if c != nil && c.used {
 		s.revoke(c.grant) // RFC 6749 §4.1.2
 	}
-	bad := c == nil || c.used || !s.now().Before(c.expires)
+	bad := c == nil || c.used || c.grant.revoked || !s.now().Before(c.expires)
 	if !bad {
 		c.used = true
 	}
 	s.mu.Unlock()
 	if bad {
-		return nil, refuse("invalid_grant", "the code is unknown, used or expired")
+		return nil, refuse("invalid_grant", "the code is unknown, used, expired or revoked")
 	}
 	if refused := c.check(t); refused != nil {
 		return nil, refused

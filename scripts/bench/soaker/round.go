@@ -67,13 +67,15 @@ var troubles = []trouble{
 func (u *user) round() error {
 	u.tally.count(&u.tally.rounds)
 	reuse := u.server.Count("reuse")
-	if err := u.server.Set(models[u.rand.IntN(len(models))]); err != nil {
+	model := models[u.rand.IntN(len(models))]
+	if err := u.server.Set(model); err != nil {
 		return err
 	}
 	m, err := u.pick()
 	if err != nil {
 		return err
 	}
+	m.shared = !strings.HasPrefix(model, "share=family")
 	commands := u.commands()
 	putBack := func() error { return nil }
 	if m.store {
@@ -107,6 +109,7 @@ type met struct {
 	kills  int
 	logout bool // somebody logged out
 	told   bool // somebody was told that the refresh token may have been spent
+	shared bool // the server ends other logins with the one whose refresh token came twice
 }
 
 func (m met) String() string {
@@ -122,13 +125,14 @@ func (m *met) note(e ending) {
 }
 
 // lostAnswer says whether in this round an answer with new tokens may have got lost, to a fault or a kill, and the program said so. Who
-// was to say it may have been killed as well.
+// was to say it may have been killed as well. It may also have logged in again instead; if the server shares grants, that new login may
+// have ended with the old one, which nobody here can know.
 func (m met) lostAnswer() bool {
 	losses := m.kills
 	if m.eats {
 		losses++
 	}
-	return losses > 1 || losses == 1 && m.told
+	return losses > 1 || losses == 1 && (m.told || m.shared)
 }
 
 // pick chooses up to two kinds of trouble and tells the server. Two at one endpoint would be put together into a server that carries a
