@@ -201,7 +201,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.counts(t, map[string]int{"token/refresh_token": 1, "refresh": 1, "reuse": 0, "login": 1})
 		m.does(t, exitDone, "logout", "SERVER")
 	})
-	// Everything at once: each `refresh` may renew, and the login ends the grant that the others use. Nobody notices.
+	// Everything at once: each `refresh` may renew, and the login replaces the grant that the others use. Nobody notices.
 	t.Run("mixed", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.set(t, "token:set.expires_in=0.001,n=1")
@@ -217,13 +217,16 @@ func hundredProcesses(t *testing.T, env ...string) {
 		commands = append(commands, []string{"login", "SERVER"})
 		m.crowd(t, map[string]string{"call": "hello", "token": "demo-at-"}, commands)
 		m.counts(t, map[string]int{"reuse": 0, "login": 2})
-		if n := m.Live(); n != 1 {
-			t.Errorf("%d grants are alive, want that of the second login", n)
+		if n := m.Live(); n != 2 {
+			t.Errorf("%d grants are alive, want the replaced one and that of the second login", n)
 		}
 		m.does(t, exitDone, "refresh", "SERVER")
 		m.does(t, exitDone, echo...)
 		m.counts(t, map[string]int{"reuse": 0, "login": 2})
 		m.does(t, exitDone, "logout", "SERVER")
+		if n := m.Live(); n != 0 {
+			t.Errorf("%d grants are alive after the logout", n)
+		}
 	})
 	// The server gives tokens that live for less than each process wants, and a refresh ends the token before it. All processes want one at
 	// the same time: whoever waited for the refresh takes what it brought, and every token that is printed works.
