@@ -78,7 +78,8 @@ func TestKilledWhileTheServerAnswers(t *testing.T) {
 		{"login in the browser", "authorize:delay=100ms,n=1", "authorize", []string{"login", "SERVER"}},
 		{"login at the token", "token:delay=100ms,n=1", "token", []string{"login", "SERVER"}},
 		{"login that has its tokens", "token:drop=after,n=1", "login", []string{"login", "SERVER"}},
-		{"login that revokes the former one", "revoke:delay=100ms,n=1", "revoke", []string{"login", "SERVER"}},
+		{"login that revokes what another client was granted", "revoke:delay=100ms,n=1", "revoke", []string{"login", "SERVER", "--new-client"}},
+		{"login that deletes the former registration", "client:delay=100ms,n=1", "client", []string{"login", "SERVER", "--new-client"}},
 		{"logout at the revocation", "revoke:delay=100ms,n=1", "revoke", []string{"logout", "SERVER"}},
 		{"logout at the registration", "client:delay=100ms,n=1", "client", []string{"logout", "SERVER"}},
 	} {
