@@ -99,7 +99,7 @@ export function oidcChecks(server, mcpauth) {
       }
     },
     'reuse detection: a replayed refresh token ends the grant; exit 4, and a login helps': async () => {
-      const stolen = last().answer.refresh_token;
+      const stolen = server.seen.findLast((s) => s.client === client).answer.refresh_token;
       await mcpauth('refresh notes', alone);
       const { status: code, body } = await replay(client, stolen);
       assert.deepEqual([code, body.error], [400, 'invalid_grant']);
