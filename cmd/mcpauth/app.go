@@ -68,7 +68,8 @@ func (p *program) globalFlags() []cli.Flag {
 
 // commands lists them in the order of the five stages: log in, look, call, renew, leave.
 func (p *program) commands() []*cli.Command {
-	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
+	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), taskCommand(p), resourcesCommand(p),
+		readCommand(p), promptsCommand(p), promptCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
 		discoverCommand(p), proxyCommand(p), execCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 

@@ -63,8 +63,8 @@ func (o *callOptions) settleBatch(p *program, words []string) error {
 		return usage("a SERVER is missing: a URL or a name")
 	case len(words) > 1:
 		return usage("with --batch the tool and its arguments are in the lines; " + quote(words[1]) + " is one argument too many")
-	case o.args != "" || o.saveDir != "":
-		return usage("--batch goes with neither --args nor --save-dir")
+	case o.args != "" || o.saveDir != "" || o.detach:
+		return usage("--batch goes with neither --args, --save-dir nor --detach")
 	case o.output != "" && o.output != "json":
 		return usage("--batch prints JSON; --output " + quote(o.output) + " contradicts it")
 	case o.parallel < 1 || o.parallel > maxParallel:

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -16,7 +17,7 @@ type callOptions struct {
 	args, reauth, output, saveDir, elicit string
 	scopes                                cli.StringSlice
 	noCache, idempotent, noValidate       bool
-	elicitURLs                            bool
+	elicitURLs, detach                    bool
 	batch                                 string
 	parallel                              int
 }
@@ -41,6 +42,7 @@ func callCommand(p *program) *cli.Command {
 			&cli.StringFlag{Name: "reauth", Usage: "`HOW` go so far for authorization: browser (default), refresh or never", Destination: &o.reauth},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it as well when the call leads to a login; repeatable or space separated", Destination: &o.scopes},
 			&cli.BoolFlag{Name: "idempotent", Usage: "the call may be sent again after a lost connection", Destination: &o.idempotent},
+			&cli.BoolFlag{Name: "detach", Usage: "print the id of the task that the call becomes, and do not wait for it", Destination: &o.detach},
 			&cli.StringFlag{Name: "batch", Usage: "`FILE` one {\"tool\",\"arguments\",\"id\"?} a line, - for standard input; one {\"id\",\"result\"|\"error\"} a line as they finish", Destination: &o.batch},
 			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` so many calls of a batch at a time, 1 to 64; default 4", Destination: &o.parallel},
 			&cli.BoolFlag{Name: "no-cache", Usage: "ask the server for what is remembered of it", Destination: &o.noCache},
@@ -65,7 +67,8 @@ func callCommand(p *program) *cli.Command {
 }
 
 func runCall(ctx context.Context, p *program, server, tool string, words []string, o callOptions) error {
-	if err := o.settle(p); err != nil {
+	form, err := outputForm(p, o.output)
+	if err != nil {
 		return err
 	}
 	p.word = server
@@ -88,20 +91,15 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 	}
 	defer m.Close()
 	o.apply(m, answers)
+	m.Detach = o.detach
 	result, err := m.Call(ctx, tool, args)
 	if err != nil {
 		return err
 	}
-	if err := p.printResult(result, tool, o.output, dir); err != nil {
-		return err
+	if result.Task != nil {
+		return p.printDetached(*result.Task, form)
 	}
-	if err := p.out.finish(); err != nil { // before the session is ended
-		return err
-	}
-	if result.IsError {
-		return &toolError{tool: tool}
-	}
-	return nil
+	return p.deliver(m, result, tool, form, dir)
 }
 
 // apply sets what the flags say of the calls.
@@ -110,20 +108,18 @@ func (o *callOptions) apply(m *mcpclient.Client, answers mcpclient.Elicitor) {
 	m.Elicit, m.Listen = answers, o.elicit != "" || o.elicitURLs
 }
 
-// settle checks the flags against each other.
-func (o *callOptions) settle(p *program) error {
-	if err := oneOf("--output", o.output, "text", "json", "raw"); err != nil {
-		return err
+// outputForm is the form that --output and --json ask for.
+func outputForm(p *program, form string) (string, error) {
+	if err := oneOf("--output", form, "text", "json", "raw"); err != nil {
+		return "", err
 	}
 	switch {
-	case p.out.json && o.output != "" && o.output != "json":
-		return usage("--json and --output " + o.output + " contradict each other")
+	case p.out.json && form != "" && form != "json":
+		return "", usage("--json and --output " + form + " contradict each other")
 	case p.out.json:
-		o.output = "json"
-	case o.output == "":
-		o.output = "text"
+		return "json", nil
 	}
-	return nil
+	return cmp.Or(form, "text"), nil
 }
 
 // printResult prints a result in the form asked for.

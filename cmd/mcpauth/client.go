@@ -227,7 +227,7 @@ func (p *program) mcp(t flow.Target, authorize *flow.Handler) (*mcpclient.Client
 		m.Auth = authorize
 	}
 	if state, err := p.stateDir(); err == nil { // without one nothing is remembered
-		m.CacheDir = filepath.Join(state, "cache")
+		m.CacheDir, m.TaskDir = filepath.Join(state, "cache"), filepath.Join(state, "tasks")
 	}
 	if p.out.errTerminal || p.out.verbose {
 		m.Progress = func(g mcpclient.Progress) { p.out.progress(g.Progress, g.Total, g.Message) }

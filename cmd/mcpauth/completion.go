@@ -179,17 +179,40 @@ func values(f cli.Flag) []candidate {
 // argumentsAt are servers, then tools, then the tool's arguments.
 func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	hasTool := t.command == "call" || t.command == "tools"
+	hasPrompt := t.command == "prompt" || t.command == "prompts"
 	switch n := len(t.args); {
 	case n == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command):
 		return p.serverCandidates(ctx)
 	case n == 1 && hasTool:
 		var out []candidate
-		for _, tool := range p.knownTools(ctx, t.args[0]) {
+		for _, tool := range p.known(ctx, t.args[0]).KnownTools() {
 			out = append(out, candidate{tool.Name, httpx.Text(tool.Description, 60)})
 		}
 		return out
+	case n == 1 && hasPrompt:
+		var out []candidate
+		for _, c := range p.known(ctx, t.args[0]).KnownPrompts() {
+			out = append(out, candidate{c.Name, httpx.Text(c.Description, 60)})
+		}
+		return out
+	case n == 1 && t.command == "task":
+		var out []candidate
+		for _, task := range p.known(ctx, t.args[0]).KnownTasks() {
+			out = append(out, candidate{task.ID, httpx.Text(task.Tool, 60)})
+		}
+		return out
+	case t.command == "prompt":
+		var out []candidate
+		for _, c := range p.known(ctx, t.args[0]).KnownPrompts() {
+			for _, a := range c.Arguments {
+				if c.Name == t.args[1] {
+					out = append(out, candidate{a.Name + "=", httpx.Text(a.Description, 60)})
+				}
+			}
+		}
+		return out
 	case t.command == "call":
-		for _, tool := range p.knownTools(ctx, t.args[0]) {
+		for _, tool := range p.known(ctx, t.args[0]).KnownTools() {
 			if tool.Name == t.args[1] {
 				return argumentCandidates(tool)
 			}
@@ -214,17 +237,18 @@ func (p *program) serverCandidates(ctx context.Context) []candidate {
 	return slices.CompactFunc(out, func(a, b candidate) bool { return a.word == b.word })
 }
 
-// knownTools are those of a server that an earlier command saw.
-func (p *program) knownTools(ctx context.Context, server string) []mcpclient.Tool {
+// known is a client of a server for what earlier commands saw there: it sends nothing.
+func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
+	nothing := &mcpclient.Client{}
 	t, err := p.target(ctx, server, needStored)
 	if err != nil {
-		return nil
+		return nothing
 	}
 	m, err := p.mcp(t, nil)
 	if err != nil {
-		return nil
+		return nothing
 	}
-	return m.KnownTools()
+	return m
 }
 
 // argumentCandidates are the tool's arguments, ready for a value: := where it is JSON.

@@ -66,6 +66,9 @@ func table() []rule {
 
 		// What the tool or the server said. Arguments are compared with the tool list that the server just sent.
 		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", argumentHint},
+		{both(as[*mcpclient.PendingError], is(context.DeadlineExceeded)), exitNetwork, "timeout", taskHint},
+		{as[*mcpclient.TaskError], exitTool, "rpc_error", nil},
+		{as[*mcpclient.UnknownError], exitTool, "rpc_error", unknownHint},
 		{as[*toolError], exitTool, "tool_error", nil},
 		{as[*mcpclient.RPCError], exitTool, "rpc_error", nil},
 		{as[*batchError], exitTool, "tool_error", nil},
@@ -171,7 +174,7 @@ func (p *program) fail(ctx context.Context, err error) int {
 	case errors.As(err, &printed):
 		return printed.code
 	case errors.Is(ctx.Err(), context.Canceled):
-		p.out.failure("interrupted", "interrupted", "", exitInterrupted)
+		p.out.failure("interrupted", "interrupted", taskHint(p.advice(err)), exitInterrupted)
 		return exitInterrupted
 	}
 	r := explain(err)
@@ -193,7 +196,11 @@ func (p *program) hint(r rule, err error) string {
 	if r.hint == nil {
 		return ""
 	}
-	return r.hint(advice{typed: p.typed, server: p.hintWord(), static: p.static, err: err})
+	return r.hint(p.advice(err))
+}
+
+func (p *program) advice(err error) advice {
+	return advice{typed: p.typed, server: p.hintWord(), static: p.static, err: err}
 }
 
 // hintWord is the SERVER that hints name.

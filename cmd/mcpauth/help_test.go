@@ -13,7 +13,7 @@ import (
 // Each command has one line that begins with a verb, three examples, and flags that say what they do.
 func TestHelp(t *testing.T) {
 	app := testProgram().app()
-	verbs := []string{"allow", "run", "log", "show", "list", "call", "renew", "print", "revoke"}
+	verbs := []string{"allow", "run", "log", "show", "list", "call", "renew", "print", "revoke", "wait"}
 	for _, c := range app.Commands {
 		first, _, _ := strings.Cut(c.Usage, " ")
 		if !slices.Contains(verbs, first) || strings.HasSuffix(c.Usage, ".") || len(c.Usage) > 70 {

@@ -209,6 +209,23 @@ func argumentHint(a advice) string {
 	return fmt.Sprintf("mcpauth tools %s %s%s lists its arguments", a.server, shellWord(harmless(e.Tool)), a.globals())
 }
 
+// taskHint is for a call whose task goes on; empty if there is none.
+func taskHint(a advice) string {
+	var e *mcpclient.PendingError
+	if !errors.As(a.err, &e) {
+		return ""
+	}
+	return fmt.Sprintf("wait for the result: mcpauth task %s %s%s", a.server, dataWord(e.Task.ID), a.globals())
+}
+
+func unknownHint(a advice) string {
+	var e *mcpclient.UnknownError
+	if !errors.As(a.err, &e) {
+		return ""
+	}
+	return fmt.Sprintf("list the %ss: mcpauth %ss %s%s", e.Kind, e.Kind, a.server, a.globals())
+}
+
 func scopeHint(a advice) string {
 	var e *flow.ScopeError
 	if !errors.As(a.err, &e) {

@@ -62,7 +62,10 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 		r, err := c.callLine(ctx, l, b.Timeout)
 		telling.Lock()
 		defer telling.Unlock()
-		if err := b.Done(l.id, r, err); err != nil && told == nil {
+		switch err := b.Done(l.id, r, err); {
+		case err == nil:
+			c.ForgetTask(r.TaskID)
+		case told == nil:
 			told = err
 			stop(err)
 		}
@@ -129,11 +132,15 @@ func (c *Client) callLine(ctx context.Context, l line, limit time.Duration) (Res
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	raw, err := c.call(ctx, l.tool, Arguments{Object: l.arguments})
+	raw, task, err := c.call(ctx, l.tool, Arguments{Object: l.arguments})
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Raw: raw, IsError: string(jsonscan.Member(raw, "isError")) == "true"}, nil
+	r := Result{Raw: raw, IsError: string(jsonscan.Member(raw, "isError")) == "true"}
+	if task != nil && task.Ended() {
+		r.TaskID = task.ID
+	}
+	return r, nil
 }
 
 // line is one line of a batch.

@@ -32,6 +32,7 @@ const (
 type memory struct {
 	era     era
 	version string
+	tasks   bool      // a legacy server takes tools/call as a task (2025-11-25, Tasks, Capabilities)
 	learned time.Time // when the era was seen last
 	list    *toolList // nil: not known
 	dirty   bool      // differs from the file
@@ -43,6 +44,7 @@ type cacheHeader struct {
 	URL      string    `json:"url"`
 	Era      era       `json:"era"`
 	Version  string    `json:"version"`
+	Tasks    bool      `json:"tasks,omitempty"`
 	Learned  time.Time `json:"learned"`
 	Received time.Time `json:"received,omitzero"`
 	TTL      int64     `json:"ttl_ms"`
@@ -69,6 +71,18 @@ func (c *Client) learn(e era, version string) {
 		return
 	}
 	m.era, m.version, m.learned, m.dirty = e, version, c.clock(), true
+}
+
+// learnTasks records whether a legacy server takes tools/call as a task.
+func (c *Client) learnTasks(initialized json.RawMessage) {
+	v := jsonscan.Member(initialized, "capabilities")
+	for _, name := range []string{"tasks", "requests", "tools", "call"} {
+		v = jsonscan.Member(v, name)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.memory.dirty = c.memory.dirty || c.memory.tasks != (v != nil)
+	c.memory.tasks = v != nil
 }
 
 // known returns the server's era as far as it is proved.
@@ -137,7 +151,7 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 	if !ok || h.Format != cacheFormat || h.URL != url || h.Learned.After(now) || h.Received.After(now) {
 		return &memory{}
 	}
-	m := &memory{era: h.Era, version: h.Version, learned: h.Learned}
+	m := &memory{era: h.Era, version: h.Version, tasks: h.Tasks, learned: h.Learned}
 	switch h.Era {
 	case eraModern:
 	case eraLegacy, eraSSE:
@@ -166,8 +180,13 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 }
 
 func encodeCache(m *memory, url string) []byte {
+<<<<<<< HEAD
 	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Learned: m.learned}
 	var defs []byte
+=======
+	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Tasks: m.tasks, Learned: m.learned}
+	var pages []byte
+>>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 	if m.list != nil {
 		h.Received, h.TTL = m.list.received, m.list.ttl.Milliseconds()
 		var sizes bytes.Buffer
@@ -220,7 +239,7 @@ func (c *Client) prune() {
 			continue
 		}
 		name, age := e.Name(), c.clock().Sub(info.ModTime())
-		ours := strings.HasPrefix(name, ".new-") || strings.HasSuffix(name, ".mcp") || strings.HasSuffix(name, ".session")
+		ours := strings.HasPrefix(name, ".new-") || slices.Contains([]string{".mcp", ".session", ".prompts"}, filepath.Ext(name))
 		if ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-") {
 			_ = os.Remove(filepath.Join(c.CacheDir, name))
 		}
@@ -256,6 +275,17 @@ func (c *Client) files(suffix string) []string {
 	return list
 }
 
+// newestFile is the file that was written last among those of all logins under the name of this client; empty if there is none.
+func (c *Client) newestFile(suffix string) string {
+	newest, at := "", time.Time{}
+	for _, name := range c.files(suffix) {
+		if info, err := os.Stat(name); err == nil && info.ModTime().After(at) {
+			newest, at = name, info.ModTime()
+		}
+	}
+	return newest
+}
+
 // Forget ends the kept sessions of a login and removes everything that is remembered under its name. It is called before the login ends,
 // because the server wants its token to end a session; it begins no authorization.
 func (c *Client) Forget() {
@@ -268,19 +298,16 @@ func (c *Client) Forget() {
 	for _, name := range c.files("") {
 		_ = os.Remove(name)
 	}
+	for _, t := range c.KnownTasks() {
+		c.ForgetTask(t.ID)
+	}
 }
 
 // KnownTools returns the tools that an earlier run of this login saw, however long ago; none if nothing is remembered. It sends nothing
 // and reads no credential: completion in a shell uses it.
 func (c *Client) KnownTools() []Tool {
 	c.init()
-	newest, at := "", time.Time{}
-	for _, name := range c.files(".mcp") {
-		if info, err := os.Stat(name); err == nil && info.ModTime().After(at) {
-			newest, at = name, info.ModTime()
-		}
-	}
-	data, ok := c.readCache(newest)
+	data, ok := c.readCache(c.newestFile(".mcp"))
 	if !ok {
 		return nil
 	}

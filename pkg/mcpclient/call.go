@@ -22,46 +22,105 @@ const maxRounds = 10
 //  2. the arguments, converted and checked by its schema; arguments that an old definition refuses are checked by a new one
 //  3. the call
 //  4. while the server wants input: ask Elicit and call again with the answers (2026-07-28; servers of earlier revisions ask during the call)
+//  5. if the call has become a task: wait for its end, unless Detach is set
+//
+// A result with a TaskID stays at the server: the caller uses it and then calls ForgetTask.
 func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result, error) {
-	raw, err := c.call(ctx, tool, args)
+	raw, task, err := c.call(ctx, tool, args)
 	if err != nil {
 		return Result{}, err
 	}
-	return decodeResult(raw), nil
+	if task != nil && !task.Ended() {
+		return Result{Raw: raw, Task: task}, nil
+	}
+	r := decodeResult(raw)
+	if task != nil {
+		r.TaskID = task.ID
+	}
+	return r, nil
 }
 
-// call is Call without a look into the result.
-func (c *Client) call(ctx context.Context, tool string, args Arguments) (json.RawMessage, error) {
+// call is Call without a look into the result. task is set if the call became one.
+func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw json.RawMessage, task *Task, err error) {
 	if err := c.prepare(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	def, object, err := c.prepareCall(ctx, tool, args)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	raw, kind, err := c.rounds(ctx, "tool "+quoted(tool), func(in input) (json.RawMessage, error) {
+		return c.callOnce(ctx, &def, object, in)
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	old := c.asTask(def)
+	if old {
+		raw = jsonscan.Member(raw, "task") // 2025-11-25, Tasks, Creating Tasks
+	} else if kind != taskCreated {
+		return raw, nil, nil
+	}
+	t, err := c.begin(tool, raw, old)
+	if err != nil || c.Detach {
+		return raw, &t, err
+	}
+	if t.Ended() { // the result comes with tasks/get only
+		if t, err = c.getTask(ctx, t); err != nil {
+			return nil, &t, c.taskGone(t, err)
+		}
+	}
+	raw, err = c.follow(ctx, t)
+	t.Status = TaskCompleted
+	return raw, &t, err
+}
+
+// rounds sends a request, and again with the answers to the questions of the server for as long as it has any (2026-07-28, Multi Round-Trip
+// Requests).
+func (c *Client) rounds(ctx context.Context, what string, once func(input) (json.RawMessage, error)) (result json.RawMessage, kind string, err error) {
 	var in input
 	for round := 0; ; round++ {
-		result, err := c.callOnce(ctx, &def, object, in)
+		result, err := once(in)
 		if err = c.explain(ctx, err); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		kind, err := c.resultType(result)
-		if err != nil || kind == complete {
-			return result, err
+		if err != nil || kind != inputRequired {
+			return result, kind, err
 		}
 		if round == maxRounds {
-			return nil, c.invalid("the tool asked for input " + strconv.Itoa(maxRounds) + " times and gave no result")
+			return nil, "", c.invalid(what + " asked for input " + strconv.Itoa(maxRounds) + " times and gave no result")
 		}
-		if in, err = c.answerInput(ctx, tool, result, round); err != nil {
-			return nil, err
+		if in, err = c.answerInput(ctx, what, result, round); err != nil {
+			return nil, "", err
 		}
 	}
 }
 
-// Kinds of results (2026-07-28, Base Protocol, Result Types).
+// converse is rounds for a request that cannot become a task (SEP-2663, Supported Methods).
+func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.RawMessage, error) {
+	own := w.own
+	result, is, err := c.rounds(ctx, kind+" "+quoted(name), func(in input) (json.RawMessage, error) {
+		b := bytes.NewBuffer(bytes.Clone(own))
+		in.members(b)
+		w.own = b.Bytes()
+		o, err := c.request(ctx, w)
+		return o.Answer.Result, err
+	})
+	if err == nil && is != complete {
+		return nil, c.invalid(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, is))
+	}
+	return result, err
+}
+
+// quoted is a name of the server or the caller as errors show it.
+func quoted(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
+
+// Kinds of results (2026-07-28, Base Protocol, Result Types; SEP-2663, Polymorphic Results).
 const (
 	complete      = "complete"
 	inputRequired = "input_required"
+	taskCreated   = "task"
 )
 
 // resultType returns the kind of a result. A kind that this client does not know is invalid, and a result without one is complete, as in
@@ -75,10 +134,17 @@ func (c *Client) resultType(result json.RawMessage) (string, error) {
 		return complete, nil
 	}
 	switch kind := jsonscan.Unquote(raw); kind {
-	case complete, inputRequired:
+	case complete, inputRequired, taskCreated:
 		return kind, nil
 	}
 	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not know", httpx.Text(string(raw), 60)))
+}
+
+// asTask reports whether calls of a tool are to be made as a task of 2025-11-25. Other tools are called as usual.
+func (c *Client) asTask(def Tool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return def.taskRequired && c.memory.era == eraLegacy && c.memory.tasks
 }
 
 // prepareCall finds the definition and makes the arguments.
@@ -123,6 +189,9 @@ func (c *Client) toolCall(def Tool, arguments json.RawMessage, in input) want {
 	own.WriteString(`,"arguments":`)
 	own.Write(arguments)
 	in.members(&own)
+	if c.asTask(def) {
+		own.WriteString(`,"task":{}`)
+	}
 	return want{method: "tools/call", own: own.Bytes(), call: true, safe: c.Idempotent || def.ReadOnly || def.Idempotent,
 		header: mcphttp.ParamHeader(def.InputSchema, arguments)}
 }

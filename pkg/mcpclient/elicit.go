@@ -158,21 +158,41 @@ func (in input) members(b *bytes.Buffer) {
 
 // answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). One without questions asks to call
 // again later.
-func (c *Client) answerInput(ctx context.Context, tool string, result json.RawMessage, round int) (input, error) {
+func (c *Client) answerInput(ctx context.Context, what string, result json.RawMessage, round int) (input, error) {
 	in := input{state: jsonscan.Member(result, "requestState")}
-	var responses bytes.Buffer
-	responses.WriteByte('{')
-	for key, q := range jsonscan.Members(jsonscan.Member(result, "inputRequests")) {
+	responses, keys, err := c.answers(ctx, what, jsonscan.Member(result, "inputRequests"), nil)
+	switch {
+	case err != nil:
+		return in, err
+	case len(keys) > 0:
+		in.responses = responses
+		return in, nil
+	case in.state == nil:
+		return in, c.invalid(what + " asks for input, but neither says which nor holds a state")
+	}
+	return in, c.wait(ctx, pauseBefore(min(round, 3)))
+}
+
+// answers puts the questions of inputRequests to the Elicitor, except those that were answered before. It returns the members of
+// inputResponses and their keys.
+func (c *Client) answers(ctx context.Context, what string, requests json.RawMessage, before map[string]bool) (responses []byte, keys []string, err error) {
+	b := bytes.NewBufferString("{")
+	for key, q := range jsonscan.Members(requests) {
+		if before[key] {
+			continue
+		}
 		e := form(jsonscan.Member(q, "params"))
 		if method := jsonscan.Unquote(jsonscan.Member(q, "method")); method != "elicitation/create" || e.Mode != "form" && e.Mode != "url" {
-			return in, c.invalid(fmt.Sprintf("tool %q asks for %q, which was not offered to it", httpx.Text(tool, 100), httpx.Text(method, 60)))
+			return nil, nil, c.invalid(fmt.Sprintf("%s asks for %q, which was not offered to it", what, httpx.Text(method, 60)))
 		}
 		a, err := c.ask(ctx, e)
 		if err != nil {
-			return in, err
+			return nil, nil, err
 		}
-		addMember(&responses, key, a.result())
+		addMember(b, key, a.result())
+		keys = append(keys, key)
 	}
+<<<<<<< HEAD
 	switch {
 	case responses.Len() > 1:
 		in.responses = responses.Bytes()[1:]
@@ -181,6 +201,9 @@ func (c *Client) answerInput(ctx context.Context, tool string, result json.RawMe
 		return in, c.invalid(fmt.Sprintf("tool %q asks for input, but neither says which nor holds a state", httpx.Text(tool, 100)))
 	}
 	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
+=======
+	return b.Bytes()[1:], keys, nil
+>>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 }
 
 // explain adds what the Elicitor failed with to the error of a call, and shows the addresses that a server of 2025-11-25 wants visited

@@ -48,6 +48,9 @@ type Client struct {
 	NoCache  bool   // neither read nor write CacheDir; a session is the client's own, and Close ends it
 	Trace    Trace  // trace context, sent with every request
 
+	TaskDir string // private folder where the ids of tasks are kept until they have ended; empty: nowhere
+	Detach  bool   // do not wait for a call that becomes a task
+
 	Idempotent bool                             // calls may be sent again when nobody knows whether they were carried out
 	NoValidate bool                             // send the arguments as they are; the server decides
 	Progress   func(Progress)                   // called in order, before the call returns; nil: progress is not asked for

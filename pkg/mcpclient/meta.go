@@ -70,6 +70,9 @@ func addMember(b *bytes.Buffer, name string, value []byte) {
 // capabilities are what this client offers in every revision: it answers forms, and declines or opens addresses.
 const capabilities = `{"elicitation":{"form":{},"url":{}}}`
 
+// modernCapabilities are those of 2026-07-28, with its extensions.
+const modernCapabilities = `{"elicitation":{"form":{},"url":{}},"extensions":{"` + tasksExtension + `":{}}}`
+
 // info names the program.
 func (c *Client) info() []byte {
 	version := c.Version
@@ -85,7 +88,7 @@ func (c *Client) commonMeta() []byte {
 	b.WriteByte('{')
 	addMember(&b, mcphttp.MetaVersion, jsonscan.Quote(mcphttp.Modern))
 	addMember(&b, mcphttp.MetaClient, c.info())
-	addMember(&b, mcphttp.MetaCapabilities, []byte(capabilities))
+	addMember(&b, mcphttp.MetaCapabilities, []byte(modernCapabilities))
 	c.Trace.members(&b)
 	return b.Bytes()
 }

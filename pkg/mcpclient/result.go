@@ -16,6 +16,9 @@ type Result struct {
 	IsError    bool            // the tool says that it failed; Content says why
 	Content    []Block
 	Structured json.RawMessage // structuredContent as sent, nil when absent
+
+	Task   *Task  // the task that the call became, if Client.Detach is set; then Raw is the answer, and there is no content yet
+	TaskID string // of the task that the result comes from; empty: the call was none
 }
 
 // Block is one piece of content.

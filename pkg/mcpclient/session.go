@@ -152,6 +152,7 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 		if opened != nil {
 			s := &session{Session: opened, era: eraLegacy, grant: grant}
 			c.learn(eraLegacy, s.Version)
+			c.learnTasks(o.Answer.Result)
 			if now, err := c.login(ctx); keeps && err == nil && now == grant {
 				s.kept = keep.Put(ctx, opened) == opened
 			}

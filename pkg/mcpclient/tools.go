@@ -19,8 +19,9 @@ type Tool struct {
 	Raw                      json.RawMessage // the whole definition as sent
 	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint: the server's word
 
-	schema  *toolargs.Schema // of InputSchema, nil if that is absent or the tool is not to be called
-	invalid error            // why it must not be used
+	schema       *toolargs.Schema // of InputSchema, nil if that is absent or the tool is not to be called
+	invalid      error            // why it must not be used
+	taskRequired bool             // 2025-11-25, Tasks, Tool-Level Negotiation
 }
 
 // ToolList is all tools of a server that a client may use.
@@ -29,11 +30,8 @@ type ToolList struct {
 	Tools []Tool
 }
 
-const (
-	maxPages  = 250
-	patience  = 5 * time.Second // for further pages, once the tool of a call is found
-	listLimit = 64 << 20        // bytes of all pages
-)
+// patience bounds the wait for further pages once the tool of a call is found.
+const patience = 5 * time.Second
 
 // toolList is a list: the definitions as they came, each name once.
 type toolList struct {
@@ -96,49 +94,27 @@ func (c *Client) usable(t Tool) error {
 func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, error) {
 	list := &toolList{ttl: maxTTL, live: true}
 	login, _ := c.login(ctx)
-	began, found, size := c.clock(), false, 0
-	seen := map[string]bool{}
-	for cursor := json.RawMessage(nil); ; {
-		page, err := c.fetchPage(ctx, cursor)
-		if err != nil && !found {
-			return nil, err
-		}
-		if err != nil {
-			list.partial = true
-			break
-		}
+	began, found := c.clock(), false
+	whole, err := c.fetchPages(ctx, "tools/list", "tools", func(page json.RawMessage) bool {
 		list.add(page)
-		size += len(page)
 		if wanted != "" && !found {
 			_, found = list.find(wanted)
 		}
-		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
-			break // an empty cursor is one like any other (Pagination, Implementation Guidelines)
-		}
-		if reason := list.endless(seen[string(cursor)], size); reason != "" {
-			list.partial = true
-			if c.Warn != nil {
-				c.Warn("the server's list of tools is cut short: " + reason)
-			}
-			break
-		}
-		if found && c.clock().Sub(began) > patience {
-			list.partial = true
-			break
-		}
-		seen[string(cursor)] = true
+		return found && c.clock().Sub(began) > patience
+	})
+	if err != nil && !found {
+		return nil, err
 	}
 	after, err := c.login(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	list.received = c.clock()
-	if list.grant = after; err != nil || login != after {
-		list.partial = true // nobody knows which login saw it
-	}
+	list.received, list.grant = c.clock(), after
+	list.partial = !whole || err != nil || login != after // or nobody knows which login saw it
 	c.memory.list, c.memory.dirty = list, true
 	return list, nil
 }
 
+<<<<<<< HEAD
 // fetchPage asks for one page; a nil cursor is the first.
 func (c *Client) fetchPage(ctx context.Context, cursor json.RawMessage) (json.RawMessage, error) {
 	w := want{method: "tools/list", safe: true}
@@ -161,6 +137,9 @@ func (c *Client) fetchPage(ctx context.Context, cursor json.RawMessage) (json.Ra
 }
 
 // add adds the tools of a page, and what it says of how long they may be used. Pages may overlap when the server's list changes meanwhile.
+=======
+// add adds a page, and what it says of how long it may be used.
+>>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
@@ -175,6 +154,7 @@ func (l *toolList) add(page json.RawMessage) {
 	}
 }
 
+<<<<<<< HEAD
 // endless says why no further page is fetched, empty if one is.
 func (l *toolList) endless(repeated bool, size int) string {
 	switch {
@@ -188,6 +168,8 @@ func (l *toolList) endless(repeated bool, size int) string {
 	return ""
 }
 
+=======
+>>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 // remembered returns the list as it was last seen, nil if there is none that is good for anything.
 func (c *Client) remembered() *toolList {
 	c.mu.Lock()
@@ -233,6 +215,12 @@ func (c *Client) revalidate() {
 	_, _ = c.fetchTools(ctx, "")
 }
 
+<<<<<<< HEAD
+=======
+// tools yields the definitions.
+func (l *toolList) tools() iter.Seq[json.RawMessage] { return listed(l.pages, "tools", "name") }
+
+>>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 // find returns the tool of that name, parsed once: a batch may call it a thousand times.
 func (l *toolList) find(name string) (Tool, bool) {
 	l.mu.Lock()
@@ -267,6 +255,8 @@ func parseTool(raw json.RawMessage) Tool {
 			t.Description = jsonscan.Unquote(v)
 		case "inputSchema":
 			t.InputSchema = v
+		case "execution":
+			t.taskRequired = jsonscan.Unquote(jsonscan.Member(v, "taskSupport")) == "required"
 		case "annotations":
 			t.ReadOnly = string(jsonscan.Member(v, "readOnlyHint")) == "true"
 			t.Idempotent = string(jsonscan.Member(v, "idempotentHint")) == "true"

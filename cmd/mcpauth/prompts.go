@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/internal/toolargs"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
+)
+
+func promptsCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "prompts", ArgsUsage: "SERVER [PROMPT]",
+		Usage: "list the prompts of a server, or the arguments of one",
+		UsageText: "mcpauth prompts example\n" +
+			"mcpauth prompts example review\n" +
+			"mcpauth prompts example --json | jq -r '.prompts[].name'",
+		Action: func(cx *cli.Context) error {
+			words := cx.Args().Slice()
+			switch len(words) {
+			case 0:
+				return usage("a SERVER is missing: a URL or a name")
+			case 1:
+				return runPrompts(cx.Context, p, words[0], "")
+			case 2:
+				return runPrompts(cx.Context, p, words[0], words[1])
+			}
+			return usage(quote(words[2]) + " is one argument too many")
+		},
+	}
+}
+
+func runPrompts(ctx context.Context, p *program, server, prompt string) error {
+	m, err := p.reach(ctx, server, flow.HandlerOptions{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	list, err := m.Prompts(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.printPrompts(list, prompt); err != nil {
+		return err
+	}
+	return p.out.finish()
+}
+
+// printPrompts prints one prompt, or all if none is named.
+func (p *program) printPrompts(list mcpclient.PromptList, name string) error {
+	if name != "" {
+		return p.printPrompt(list.Prompts, name)
+	}
+	if p.out.json {
+		return p.out.raw(list.Raw)
+	}
+	if len(list.Prompts) == 0 {
+		p.out.note("the server offers no prompts")
+		return nil
+	}
+	var rows [][]string
+	for _, prompt := range list.Prompts {
+		rows = append(rows, []string{httpx.Text(prompt.Name, 200), headline(prompt.Description, prompt.Title)})
+	}
+	return p.out.table([]string{"NAME", "DESCRIPTION"}, rows, boldFirst)
+}
+
+func (p *program) printPrompt(prompts []mcpclient.Prompt, name string) error {
+	i := slices.IndexFunc(prompts, func(c mcpclient.Prompt) bool { return c.Name == name })
+	if i < 0 {
+		names := make([]string, len(prompts))
+		for i, c := range prompts {
+			names[i] = c.Name
+		}
+		e := &mcpclient.UnknownError{Kind: "prompt", Name: name}
+		if near := toolargs.Nearest(name, names); len(near) > 0 {
+			e.Nearest = near[0]
+		}
+		return e
+	}
+	if p.out.json {
+		return p.out.raw(prompts[i].Raw)
+	}
+	return p.out.text(promptText(prompts[i], p.hintWord()))
+}
+
+// promptText shows the arguments of a prompt and an example line. What comes from the server is quoted, so that the line can be pasted.
+func promptText(c mcpclient.Prompt, server string) string {
+	var b strings.Builder
+	if line := headline(c.Description, c.Title); line != "" {
+		fmt.Fprintf(&b, "%s\n\n", line)
+	}
+	example := []string{"mcpauth prompt", server, dataWord(c.Name)}
+	for _, a := range c.Arguments {
+		required := ""
+		if a.Required {
+			required = " (required)"
+			example = append(example, dataWord(a.Name+"=..."))
+		}
+		fmt.Fprintf(&b, "  %s%s  %s\n", httpx.Text(a.Name, 100), required, headline(a.Description))
+	}
+	if len(c.Arguments) > 0 {
+		b.WriteString("\n")
+	}
+	fmt.Fprintf(&b, "Example:\n  %s\n", strings.Join(example, " "))
+	return b.String()
+}
+
+// dataWord quotes a word of the server for a shell. One that could be read as a flag follows "--".
+func dataWord(s string) string {
+	word := shellWord(harmless(s))
+	if strings.HasPrefix(s, "-") {
+		return "-- " + word
+	}
+	return word
+}
+
+func promptCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "prompt", ArgsUsage: "SERVER PROMPT [NAME=VALUE...]",
+		Usage: "print the messages of a prompt",
+		UsageText: "mcpauth prompt example review text='a text to review'\n" +
+			"mcpauth prompt example review text=@letter.txt tone=strict\n" +
+			"mcpauth prompt example review text=@letter.txt --json",
+		Description: "VALUE is text; NAME=@FILE takes it from a file. The texts of the messages are\n" +
+			"printed with an empty line between them; --json shows their roles as well.",
+		Action: func(cx *cli.Context) error {
+			words := cx.Args().Slice()
+			if len(words) < 2 {
+				return usage("prompt takes a SERVER and the name of a PROMPT")
+			}
+			return runPrompt(cx.Context, p, words[0], words[1], words[2:])
+		},
+	}
+}
+
+func runPrompt(ctx context.Context, p *program, server, name string, words []string) error {
+	args, err := p.promptArguments(words)
+	if err != nil {
+		return err
+	}
+	p.word = server
+	m, err := p.reach(ctx, server, flow.HandlerOptions{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	answer, err := m.Prompt(ctx, name, args)
+	if err != nil {
+		return err
+	}
+	if p.out.json {
+		err = p.out.raw(answer.Raw)
+	} else {
+		err = p.printMessages(answer.Messages)
+	}
+	if err != nil {
+		return err
+	}
+	return p.out.finish()
+}
+
+// promptArguments reads NAME=VALUE words. The arguments of prompts are strings.
+func (p *program) promptArguments(words []string) (map[string]string, error) {
+	args := map[string]string{}
+	for _, word := range words {
+		name, value, ok := strings.Cut(word, "=")
+		if !ok || name == "" {
+			return nil, usage(quote(word) + " is not NAME=VALUE")
+		}
+		if _, twice := args[name]; twice {
+			return nil, usage("the argument " + quote(name) + " is given twice")
+		}
+		if file, ok := strings.CutPrefix(value, "@"); ok {
+			text, err := readText(name, file)
+			if err != nil {
+				return nil, err
+			}
+			value = string(text)
+		}
+		args[name] = value
+	}
+	return args, nil
+}
+
+// printMessages prints the texts of the messages. Other content is named on stderr.
+func (p *program) printMessages(messages []mcpclient.Message) error {
+	printed := 0
+	for _, m := range messages {
+		if m.Block.Text == "" && m.Block.Type != "text" {
+			p.out.note("a message holds %s, which --json shows", describe(m.Block))
+			continue
+		}
+		text := m.Block.Text
+		if printed++; printed > 1 {
+			text = "\n" + text
+		}
+		if err := p.out.text(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}

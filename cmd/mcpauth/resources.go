@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/mcpclient"
+)
+
+func resourcesCommand(p *program) *cli.Command {
+	return &cli.Command{
+		Name: "resources", ArgsUsage: "SERVER",
+		Usage: "list the resources of a server, and templates of them",
+		UsageText: "mcpauth resources example\n" +
+			"mcpauth resources example --json | jq -r '.resources[].uri'\n" +
+			"mcpauth read example \"$(mcpauth resources example --json | jq -r '.resources[0].uri')\"",
+		Action: func(cx *cli.Context) error {
+			server, err := oneServer(cx)
+			if err != nil {
+				return err
+			}
+			return runResources(cx.Context, p, server)
+		},
+	}
+}
+
+func runResources(ctx context.Context, p *program, server string) error {
+	m, err := p.reach(ctx, server, flow.HandlerOptions{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	list, err := m.Resources(ctx)
+	if err != nil {
+		return err
+	}
+	if p.out.json {
+		err = p.out.raw(list.Raw)
+	} else {
+		err = p.printResources(list.Resources)
+	}
+	if err != nil {
+		return err
+	}
+	return p.out.finish()
+}
+
+func (p *program) printResources(list []mcpclient.Resource) error {
+	if len(list) == 0 {
+		p.out.note("the server offers no resources")
+		return nil
+	}
+	var rows [][]string
+	for _, r := range list {
+		rows = append(rows, []string{httpx.Text(r.URI, 300), httpx.Text(r.MIMEType, 60), headline(r.Description, r.Title, r.Name)})
+	}
+	return p.out.table([]string{"URI", "TYPE", "DESCRIPTION"}, rows, boldFirst)
+}
+
+// readOptions are the flags of read.
+type readOptions struct{ output, saveDir string }
+
+func readCommand(p *program) *cli.Command {
+	var o readOptions
+	return &cli.Command{
+		Name: "read", ArgsUsage: "SERVER URI",
+		Usage: "print a resource of a server",
+		UsageText: "mcpauth read example notes://today\n" +
+			"mcpauth read example pictures://1 --output raw >picture.png\n" +
+			"mcpauth read example pictures://1 --save-dir pictures",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json as the server sent it, or raw: the bytes of the only content", Destination: &o.output},
+			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write binary contents to this folder", Destination: &o.saveDir},
+		},
+		Action: func(cx *cli.Context) error {
+			words := cx.Args().Slice()
+			if len(words) != 2 {
+				return usage("read takes a SERVER and the URI of a resource")
+			}
+			return runRead(cx.Context, p, words[0], words[1], o)
+		},
+	}
+}
+
+func runRead(ctx context.Context, p *program, server, uri string, o readOptions) error {
+	form, err := outputForm(p, o.output)
+	if err != nil {
+		return err
+	}
+	p.word = server
+	dir, err := openSaveDir(o.saveDir)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	m, err := p.reach(ctx, server, flow.HandlerOptions{})
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	r, err := m.Read(ctx, uri)
+	if err != nil {
+		return err
+	}
+	if err := p.printResult(r, "resource", form, dir); err != nil {
+		return err
+	}
+	return p.out.finish()
+}
+
+// headline is the first line of the first text that is not empty.
+func headline(texts ...string) string {
+	for _, text := range texts {
+		if line, _, _ := strings.Cut(strings.TrimSpace(text), "\n"); line != "" {
+			return httpx.Text(line, 300)
+		}
+	}
+	return ""
+}
+
+// boldFirst paints the first column of a table.
+func boldFirst(column int, cell string) string {
+	if column == 0 {
+		return paint(true, bold, cell)
+	}
+	return cell
+}

@@ -1,0 +1,110 @@
+package mcpclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+const (
+	maxPages  = 250
+	listLimit = 64 << 20 // bytes of all pages
+)
+
+// fetchPages asks for the pages of the list that is called member in its results, until there are no more or enough returns true. whole is
+// false if the server has more, or if its list has no end.
+func (c *Client) fetchPages(ctx context.Context, method, member string, enough func(page json.RawMessage) bool) (whole bool, err error) {
+	seen := map[string]bool{}
+	pages, size := 0, 0
+	for cursor := json.RawMessage(nil); ; seen[string(cursor)] = true {
+		page, err := c.fetchPage(ctx, method, cursor)
+		if err != nil {
+			return false, err
+		}
+		if jsonscan.Type(jsonscan.Member(page, member)) != "array" {
+			return false, c.invalid(fmt.Sprintf("its answer to %s holds no list of %s", method, member))
+		}
+		pages, size = pages+1, size+len(page)
+		stop := enough(page)
+		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
+			return true, nil // an empty cursor is one like any other (Pagination, Implementation Guidelines)
+		}
+		if reason := cutReason(seen[string(cursor)], pages, size); reason != "" {
+			if c.Warn != nil {
+				c.Warn(fmt.Sprintf("the answer to %s is cut short: %s", method, reason))
+			}
+			return false, nil
+		}
+		if stop {
+			return false, nil
+		}
+	}
+}
+
+// fetchPage asks for one page; a nil cursor is the first.
+func (c *Client) fetchPage(ctx context.Context, method string, cursor json.RawMessage) (json.RawMessage, error) {
+	w := want{method: method, safe: true}
+	if cursor != nil {
+		w.own = append([]byte(`"cursor":`), cursor...)
+	}
+	return c.plainResult(ctx, w)
+}
+
+// plainResult sends a request whose result can only be complete: no task, and no question.
+func (c *Client) plainResult(ctx context.Context, w want) (json.RawMessage, error) {
+	o, err := c.request(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	switch kind, err := c.resultType(o.Answer.Result); {
+	case err != nil:
+		return nil, err
+	case kind != complete:
+		return nil, c.invalid(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, kind))
+	}
+	return o.Answer.Result, nil
+}
+
+// cutReason says why no further page is fetched, empty if one is.
+func cutReason(repeated bool, pages, size int) string {
+	switch {
+	case repeated:
+		return "the server repeats a cursor"
+	case pages >= maxPages:
+		return fmt.Sprintf("it has more than %d pages", maxPages)
+	case size > listLimit:
+		return fmt.Sprintf("it has more than %d bytes", listLimit)
+	}
+	return ""
+}
+
+// listed yields the elements of a list in order, each key once: pages may overlap if the server's list changes meanwhile.
+func listed(pages []json.RawMessage, member, key string) iter.Seq[json.RawMessage] {
+	return func(yield func(json.RawMessage) bool) {
+		seen := map[string]bool{}
+		for _, p := range pages {
+			for e := range jsonscan.Elements(jsonscan.Member(p, member)) {
+				if len(pages) > 1 {
+					name := jsonscan.Unquote(jsonscan.Member(e, key))
+					if seen[name] {
+						continue
+					}
+					seen[name] = true
+				}
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// unsupported reports whether the server refused a request because it does not have the method.
+func unsupported(err error) bool {
+	rpc := isRPC(err)
+	return rpc != nil && rpc.Code == mcphttp.CodeMethodNotFound
+}

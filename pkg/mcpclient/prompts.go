@@ -1,0 +1,179 @@
+package mcpclient
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+	"mcpauth/internal/toolargs"
+)
+
+// Prompt is one prompt of a server. All text is the server's and not safe to print as it is.
+type Prompt struct {
+	Name, Title, Description string
+	Arguments                []PromptArgument
+	Raw                      json.RawMessage // the whole definition as sent
+}
+
+// PromptArgument is one argument of a prompt. Its value is a string.
+type PromptArgument struct {
+	Name, Description string
+	Required          bool
+}
+
+// PromptList is all prompts of a server.
+type PromptList struct {
+	Raw     json.RawMessage // {"prompts":[…]} with the prompts as sent, all pages
+	Prompts []Prompt
+}
+
+// Prompts returns the prompts of the server; none if the server does not support prompts. Completion finds them by KnownPrompts.
+func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
+	if err := c.prepare(ctx); err != nil {
+		return PromptList{}, err
+	}
+	entries, err := c.list(ctx, "prompts/list", "prompts", "name")
+	if err != nil {
+		return PromptList{}, err
+	}
+	out := PromptList{Raw: append(append([]byte(`{"prompts":[`), bytes.Join(asBytes(entries), []byte(","))...), "]}"...)}
+	for _, e := range entries {
+		out.Prompts = append(out.Prompts, parsePrompt(e))
+	}
+	if c.CacheDir != "" && !c.NoCache && len(out.Raw) <= maxCache {
+		if grant, err := c.login(ctx); err == nil {
+			_ = mcphttp.WriteFile(c.file(grant, ".prompts"), out.Raw) // only completion misses it
+		}
+	}
+	return out, nil
+}
+
+func asBytes(list []json.RawMessage) [][]byte {
+	out := make([][]byte, len(list))
+	for i, e := range list {
+		out[i] = e
+	}
+	return out
+}
+
+// KnownPrompts returns the prompts that an earlier run of this login saw; none if nothing is remembered. It sends nothing and reads no
+// credential.
+func (c *Client) KnownPrompts() []Prompt {
+	data, ok := c.readCache(c.newestFile(".prompts"))
+	if !ok || !jsonscan.Valid(data) {
+		return nil
+	}
+	var out []Prompt
+	for e := range jsonscan.Elements(jsonscan.Member(data, "prompts")) {
+		out = append(out, parsePrompt(e))
+	}
+	return out
+}
+
+func parsePrompt(raw json.RawMessage) Prompt {
+	text := func(v json.RawMessage, name string) string { return jsonscan.Unquote(jsonscan.Member(v, name)) }
+	p := Prompt{Name: text(raw, "name"), Title: text(raw, "title"), Description: text(raw, "description"), Raw: raw}
+	for a := range jsonscan.Elements(jsonscan.Member(raw, "arguments")) {
+		p.Arguments = append(p.Arguments, PromptArgument{Name: text(a, "name"), Description: text(a, "description"),
+			Required: string(jsonscan.Member(a, "required")) == "true"})
+	}
+	return p
+}
+
+// Messages is what a prompt becomes with its arguments.
+type Messages struct {
+	Raw      json.RawMessage // the GetPromptResult, byte for byte
+	Messages []Message
+}
+
+// Message is one message of a prompt.
+type Message struct {
+	Role  string // user or assistant
+	Block Block
+}
+
+// Prompt returns the messages of a prompt.
+func (c *Client) Prompt(ctx context.Context, name string, args map[string]string) (Messages, error) {
+	if err := c.prepare(ctx); err != nil {
+		return Messages{}, err
+	}
+	own := append([]byte(`"name":`), jsonscan.Quote(name)...)
+	if len(args) > 0 {
+		object := bytes.NewBufferString("{")
+		for _, name := range slices.Sorted(maps.Keys(args)) {
+			addMember(object, name, jsonscan.Quote(args[name]))
+		}
+		own = append(append(append(own, `,"arguments":`...), object.Bytes()...), '}')
+	}
+	raw, err := c.converse(ctx, "prompt", name, want{method: "prompts/get", own: own, safe: true})
+	if err != nil {
+		return Messages{}, c.unknown(ctx, "prompt", name, err)
+	}
+	m := Messages{Raw: raw}
+	for e := range jsonscan.Elements(jsonscan.Member(raw, "messages")) {
+		m.Messages = append(m.Messages, Message{Role: jsonscan.Unquote(jsonscan.Member(e, "role")), Block: decodeBlock(jsonscan.Member(e, "content"))})
+	}
+	return m, nil
+}
+
+// UnknownError is about a name that the server's list of resources or prompts lacks.
+type UnknownError struct {
+	Kind    string // resource or prompt
+	Name    string
+	Nearest string // a name of the list that is close to Name; empty: none
+	Err     error  // the server's refusal, an *RPCError; nil if only the list was asked for
+}
+
+func (e *UnknownError) Error() string {
+	text := e.Kind + " " + quoted(e.Name) + ": "
+	if e.Err != nil {
+		text += e.Err.Error()
+	} else {
+		text += "the server has no such " + e.Kind
+	}
+	if e.Nearest != "" {
+		text += "; the nearest is " + quoted(e.Nearest)
+	}
+	return text
+}
+
+func (e *UnknownError) Unwrap() error { return e.Err }
+
+// Errors for an unknown resource: the former in earlier revisions, the latter in 2026-07-28 and for unknown prompts and tasks.
+const (
+	codeResourceNotFound = -32002
+	codeInvalidParams    = -32602
+)
+
+// unknown looks a name up in the server's list after the server has refused it. If the list has the name, or cannot be had, the error stays
+// as it is.
+func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
+	var rpc *RPCError
+	if !errors.As(err, &rpc) || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {
+		return err
+	}
+	method, member, key := "resources/list", "resources", "uri"
+	if kind == "prompt" {
+		method, member, key = "prompts/list", "prompts", "name"
+	}
+	entries, failed := c.list(ctx, method, member, key)
+	if failed != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, jsonscan.Unquote(jsonscan.Member(e, key)))
+	}
+	if slices.Contains(names, name) {
+		return err
+	}
+	if near := toolargs.Nearest(name, names); len(near) > 0 {
+		return &UnknownError{Kind: kind, Name: name, Nearest: near[0], Err: err}
+	}
+	return err
+}

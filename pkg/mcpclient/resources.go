@@ -1,0 +1,96 @@
+package mcpclient
+
+import (
+	"context"
+	"encoding/json"
+
+	"mcpauth/internal/jsonscan"
+)
+
+// Resource is one resource of a server, or a template for the addresses of many. All text is the server's and not safe to print as it is.
+type Resource struct {
+	URI                      string // with variables, such as {name}, if Template is set (RFC 6570)
+	Template                 bool
+	Name, Title, Description string
+	MIMEType                 string
+}
+
+// ResourceList is all resources and templates of a server.
+type ResourceList struct {
+	Raw       json.RawMessage // {"resources":[…],"resourceTemplates":[…]} with the entries as sent, all pages
+	Resources []Resource
+}
+
+// Resources returns the resources and templates of the server; none if the server does not support resources.
+func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
+	if err := c.prepare(ctx); err != nil {
+		return ResourceList{}, err
+	}
+	var out ResourceList
+	raw := []byte("{")
+	for _, l := range []struct{ method, member, key string }{
+		{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"},
+	} {
+		entries, err := c.list(ctx, l.method, l.member, l.key)
+		if err != nil {
+			return out, err
+		}
+		if len(raw) > 1 {
+			raw = append(raw, ',')
+		}
+		raw = append(append(raw, jsonscan.Quote(l.member)...), ':', '[')
+		for i, e := range entries {
+			if i > 0 {
+				raw = append(raw, ',')
+			}
+			raw = append(raw, e...)
+			out.Resources = append(out.Resources, parseResource(e, l.key))
+		}
+		raw = append(raw, ']')
+	}
+	out.Raw = append(raw, '}')
+	return out, nil
+}
+
+// list returns the entries of a list, all pages; none if the server does not have the method.
+func (c *Client) list(ctx context.Context, method, member, key string) ([]json.RawMessage, error) {
+	var pages []json.RawMessage
+	_, err := c.fetchPages(ctx, method, member, func(page json.RawMessage) bool {
+		pages = append(pages, page)
+		return false
+	})
+	if err != nil && !unsupported(err) {
+		return nil, err
+	}
+	var entries []json.RawMessage
+	for e := range listed(pages, member, key) {
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+func parseResource(raw json.RawMessage, key string) Resource {
+	text := func(name string) string { return jsonscan.Unquote(jsonscan.Member(raw, name)) }
+	return Resource{URI: text(key), Template: key == "uriTemplate", Name: text("name"), Title: text("title"), Description: text("description"),
+		MIMEType: text("mimeType")}
+}
+
+// Read reads a resource. Its contents are the blocks of the result: of type text, or of type resource if they are binary.
+func (c *Client) Read(ctx context.Context, uri string) (Result, error) {
+	if err := c.prepare(ctx); err != nil {
+		return Result{}, err
+	}
+	raw, err := c.converse(ctx, "resource", uri, want{method: "resources/read", own: append([]byte(`"uri":`), jsonscan.Quote(uri)...), safe: true})
+	if err != nil {
+		return Result{}, c.unknown(ctx, "resource", uri, err)
+	}
+	r := Result{Raw: raw}
+	for e := range jsonscan.Elements(jsonscan.Member(raw, "contents")) {
+		b := decodeBlock(e)
+		if b.Type = "text"; jsonscan.Member(e, "text") == nil {
+			b.Type = "resource"
+		}
+		r.Content = append(r.Content, b)
+	}
+	return r, nil
+}

@@ -1,0 +1,298 @@
+package mcpclient
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/internal/jsonscan"
+	"mcpauth/internal/mcphttp"
+)
+
+// Task is a call that the server carries out on its own after it has answered: of the extension io.modelcontextprotocol/tasks (SEP-2663),
+// or of the experimental tasks of 2025-11-25.
+type Task struct {
+	ID      string
+	Tool    string          // empty if this machine did not begin the task
+	Status  string          // working, input_required, completed, failed or cancelled
+	Message string          // the server's words: not safe to print as they are
+	Created time.Time       // zero if the server does not say it
+	Expires time.Time       // zero if the server keeps the task for ever, or does not say it
+	Raw     json.RawMessage // as the server sent it last; nil for a task that is only remembered
+
+	poll     time.Duration   // until it is asked for next
+	old      bool            // of 2025-11-25
+	answered map[string]bool // keys of questions that were answered
+}
+
+// The statuses of tasks (SEP-2663, Task Status).
+const (
+	TaskInputRequired = "input_required"
+	TaskCompleted     = "completed"
+	TaskFailed        = "failed"
+	TaskCancelled     = "cancelled"
+)
+
+// Ended reports whether the status is final.
+func (t Task) Ended() bool {
+	return t.Status == TaskCompleted || t.Status == TaskFailed || t.Status == TaskCancelled
+}
+
+const (
+	tasksExtension   = "io.modelcontextprotocol/tasks"
+	defaultPoll      = time.Second
+	maxPoll          = time.Minute
+	maxFailedPolls   = 10
+	maxFailedPollGap = 10 * time.Second
+)
+
+// PendingError says why nobody waits for a task any more although the server goes on with it. It unwraps to the reason.
+type PendingError struct {
+	Task Task
+	Err  error
+}
+
+func (e *PendingError) Error() string {
+	return fmt.Sprintf("task %q is not lost, the server goes on with it: %v", httpx.Text(e.Task.ID, 200), e.Err)
+}
+
+func (e *PendingError) Unwrap() error { return e.Err }
+
+// TaskError is the end of a task without a result. It unwraps to the *RPCError of a failed one.
+type TaskError struct {
+	Task Task
+	Err  error // nil if the task was cancelled
+}
+
+func (e *TaskError) Error() string {
+	text := fmt.Sprintf("task %q %s", httpx.Text(e.Task.ID, 200), map[bool]string{true: "was cancelled", false: "failed"}[e.Err == nil])
+	if e.Task.Message != "" {
+		text += ": " + httpx.Text(e.Task.Message, 500)
+	}
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+func (e *TaskError) Unwrap() error { return e.Err }
+
+// parseTask reads the state of a task: of CreateTaskResult, tasks/get and tasks/cancel.
+func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
+	text := func(name string) string { return jsonscan.Unquote(jsonscan.Member(raw, name)) }
+	millis := func(name string) time.Duration {
+		var ms float64
+		_ = json.Unmarshal(jsonscan.Member(raw, name), &ms)
+		return time.Duration(max(0, min(ms, 1e12))) * time.Millisecond
+	}
+	t := Task{ID: text("taskId"), Status: text("status"), Message: c.link.Clean(text("statusMessage")), Raw: raw, old: old, answered: map[string]bool{}}
+	t.Created, _ = time.Parse(time.RFC3339, text("createdAt"))
+	ttl, poll := "ttlMs", "pollIntervalMs"
+	if old {
+		ttl, poll = "ttl", "pollInterval"
+	}
+	if d := millis(ttl); d > 0 && !t.Created.IsZero() {
+		t.Expires = t.Created.Add(d)
+	}
+	t.poll = min(cmp.Or(millis(poll), defaultPoll), maxPoll)
+	return t
+}
+
+// begin remembers the task that a call has become. This is the first thing that happens to its id.
+func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error) {
+	t := c.parseTask(raw, old)
+	if t.ID == "" {
+		return t, c.invalid("the server answers with a task that has no taskId")
+	}
+	t.Tool = tool
+	if err := c.remember(t); err != nil && c.Warn != nil {
+		c.Warn(fmt.Sprintf("task %q cannot be remembered: %v", httpx.Text(t.ID, 200), err))
+	}
+	return t, nil
+}
+
+// Follow waits for a task and returns the result of its call. The caller then uses the result and calls ForgetTask.
+func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
+	t, err := c.TaskState(ctx, id)
+	if err != nil {
+		return Result{}, err
+	}
+	raw, err := c.follow(ctx, t)
+	if err != nil {
+		return Result{}, err
+	}
+	r := decodeResult(raw)
+	r.TaskID = id
+	return r, nil
+}
+
+// follow polls a task until it has ended, and answers its questions (SEP-2663, Task Polling).
+func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
+	for failed, shown := 0, ""; ; {
+		if c.Progress != nil && t.Message != shown {
+			shown = t.Message
+			c.Progress(Progress{Message: shown})
+		}
+		if t.Ended() || t.old && t.Status == TaskInputRequired {
+			return c.taskResult(ctx, t)
+		}
+		if t.Status == TaskInputRequired {
+			if err := c.answerTask(ctx, t); err != nil {
+				return nil, &PendingError{Task: t, Err: err}
+			}
+		}
+		gap := t.poll
+		if failed > 0 {
+			gap = max(gap, min(pauseBefore(failed), maxFailedPollGap))
+		}
+		if err := c.wait(ctx, gap); err != nil {
+			return nil, &PendingError{Task: t, Err: interrupted(ctx, c.place())}
+		}
+		next, err := c.getTask(ctx, t)
+		switch {
+		case err == nil:
+			t, failed = next, 0
+		case isRPC(err) != nil:
+			return nil, c.taskGone(t, err)
+		case failed < maxFailedPolls && mayPass(err) && ctx.Err() == nil:
+			failed++
+		default:
+			return nil, &PendingError{Task: t, Err: err}
+		}
+	}
+}
+
+// mayPass reports whether an error may be gone at the next poll: the network's, or a server that is busy or away.
+func mayPass(err error) bool {
+	var status *StatusError
+	if errors.As(err, &status) {
+		return status.StatusCode >= 500 || status.StatusCode == http.StatusTooManyRequests || status.StatusCode == http.StatusRequestTimeout
+	}
+	var network *url.Error
+	return errors.As(err, &network)
+}
+
+// taskGone is the error for a task that the server does not know any more.
+func (c *Client) taskGone(t Task, err error) error {
+	if rpc := isRPC(err); rpc != nil && rpc.Code == codeInvalidParams {
+		c.ForgetTask(t.ID)
+		return &TaskError{Task: t, Err: err}
+	}
+	return &PendingError{Task: t, Err: err}
+}
+
+// taskResult returns what a task that has ended has for a result.
+func (c *Client) taskResult(ctx context.Context, t Task) (json.RawMessage, error) {
+	switch {
+	case t.Status == TaskCancelled:
+		c.ForgetTask(t.ID)
+		return nil, &TaskError{Task: t}
+	case t.old:
+		return c.oldResult(ctx, t)
+	case t.Status == TaskFailed:
+		c.ForgetTask(t.ID)
+		return nil, &TaskError{Task: t, Err: c.link.Failure(mcphttp.Outcome{Answer: mcphttp.Message{Error: orEmpty(jsonscan.Member(t.Raw, "error"))}})}
+	}
+	raw := jsonscan.Member(t.Raw, "result")
+	if raw == nil {
+		return nil, &PendingError{Task: t, Err: c.invalid("the completed task has no result")}
+	}
+	return raw, nil
+}
+
+func orEmpty(raw json.RawMessage) json.RawMessage {
+	if raw == nil {
+		return json.RawMessage("{}")
+	}
+	return raw
+}
+
+// oldResult asks for the result of a task of 2025-11-25. The server holds the answer back until the task has ended, and asks its questions on
+// the same stream.
+func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error) {
+	raw, err := c.plainResult(ctx, want{method: "tasks/result", own: taskParam(t.ID), safe: true, call: true})
+	switch {
+	case isRPC(err) != nil:
+		c.ForgetTask(t.ID)
+		return nil, &TaskError{Task: t, Err: err}
+	case err != nil:
+		return nil, &PendingError{Task: t, Err: err}
+	}
+	return raw, nil
+}
+
+func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
+
+// TaskState asks the server how a task is.
+func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
+	if err := c.prepare(ctx); err != nil {
+		return Task{}, err
+	}
+	t, known := c.recall(id)
+	if !known {
+		t = Task{ID: id, answered: map[string]bool{}}
+	}
+	next, err := c.getTask(ctx, t)
+	if err != nil {
+		return t, c.taskGone(t, err)
+	}
+	return next, nil
+}
+
+// getTask asks for the state of a task, and remembers it.
+func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
+	raw, err := c.plainResult(ctx, want{method: "tasks/get", own: taskParam(t.ID), safe: true})
+	if err != nil {
+		return t, err
+	}
+	next := c.parseTask(raw, t.old || c.known() == eraLegacy)
+	if next.ID != t.ID {
+		return t, c.invalid("the answer to tasks/get is about another task")
+	}
+	next.Tool, next.answered = t.Tool, t.answered
+	if next.Created.IsZero() {
+		next.Created, next.Expires = t.Created, t.Expires
+	}
+	if next.Status != t.Status {
+		_ = c.remember(next) // the listing shows the state of last time
+	}
+	return next, nil
+}
+
+// answerTask answers the questions of a task, each once: the server may show a question again before it has taken note of the answer
+// (SEP-2663, Task Update Requests).
+func (c *Client) answerTask(ctx context.Context, t Task) error {
+	responses, keys, err := c.answers(ctx, "task "+quoted(t.ID), jsonscan.Member(t.Raw, "inputRequests"), t.answered)
+	if err != nil || len(keys) == 0 {
+		return err
+	}
+	own := bytes.NewBuffer(taskParam(t.ID))
+	input{responses: responses}.members(own)
+	if _, err := c.plainResult(ctx, want{method: "tasks/update", own: own.Bytes(), safe: true}); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		t.answered[key] = true
+	}
+	return c.remember(t)
+}
+
+// CancelTask tells the server that the result is not wanted. The server may finish the task all the same (SEP-2663, Task Cancellation).
+func (c *Client) CancelTask(ctx context.Context, id string) error {
+	if err := c.prepare(ctx); err != nil {
+		return err
+	}
+	_, err := c.plainResult(ctx, want{method: "tasks/cancel", own: taskParam(id), safe: true})
+	if err != nil && isRPC(err) == nil {
+		return err
+	}
+	c.ForgetTask(id)
+	return err
+}
