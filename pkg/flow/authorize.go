@@ -36,9 +36,12 @@ func (c *Client) byCode(k *job, d draft) (Credential, error) {
 		return Credential{}, err
 	}
 	verifier, state := pkce.New(), pkce.State()
-	address, err := c.authorizationURL(ctx, d, cred, l.RedirectURI(), verifier, state)
+	address, err := authorizationRequest(d, cred, l.RedirectURI(), verifier, state)
 	if err != nil {
 		return Credential{}, err
+	}
+	if address, err = c.push(ctx, d, &cred, address, false); err != nil {
+		return Credential{}, stage("authorization", clientRefused(err, reused))
 	}
 	code, err := c.ask(ctx, d, l, address, callback.Expect{State: state, Issuer: cred.Issuer,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported})
@@ -128,29 +131,6 @@ func registeredPort(d draft) int {
 	}
 	port, _ := strconv.Atoi(u.Port())
 	return port
-}
-
-// authorizationURL returns the address to open: the authorization request, or what stands for it where the server requires that it is pushed
-// ahead of the browser (RFC 9126).
-func (c *Client) authorizationURL(ctx context.Context, d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) (string, error) {
-	address, err := authorizationRequest(d, cred, redirectURI, verifier, state)
-	if err != nil || !d.found.Server.RequirePushedAuthorizationRequests {
-		return address, err
-	}
-	e, err := c.endpoint(cred)
-	if err != nil {
-		return "", err
-	}
-	u, err := url.Parse(address)
-	if err != nil {
-		return "", err
-	}
-	pushed, err := e.Push(ctx, d.found.Server.PushedAuthorizationRequestURL, u.Query())
-	if err != nil {
-		return "", stage("authorization request", err)
-	}
-	u.RawQuery = pushed.Query(cred.Client.ID).Encode()
-	return u.String(), nil
 }
 
 // authorizationRequest is the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).

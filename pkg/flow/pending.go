@@ -76,12 +76,15 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err != nil {
 		return "", err
 	}
-	cred.Deviations = union(cred.Deviations, d.notes.codes)
 	verifier, state := pkce.New(), pkce.State()
-	address, err := c.authorizationURL(ctx, d, cred, l.RedirectURI(), verifier, state)
+	address, err := authorizationRequest(d, cred, l.RedirectURI(), verifier, state)
 	if err != nil {
 		return "", err
 	}
+	if address, err = c.push(ctx, d, &cred, address, true); err != nil {
+		return "", stage("authorization", clientRefused(err, false))
+	}
+	cred.Deviations = union(cred.Deviations, d.notes.codes)
 	return address, c.keepPending(ctx, t, state, pending{Credential: cred, Verifier: Secret(verifier), State: Secret(state), RedirectURI: l.RedirectURI(),
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }

@@ -1,0 +1,71 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"mcpauth/pkg/token"
+)
+
+// push sends an authorization request to the authorization server ahead of the browser (RFC 9126), if the server takes pushed requests, and
+// returns the address to open instead. later: the address is to be opened at some later time. A pushed request lives for about a minute,
+// so then it is pushed only if the server takes no other requests. The credential gets what was learned: nonces, and the method of client
+// authentication.
+func (c *Client) push(ctx context.Context, d draft, cred *Credential, address string, later bool) (string, error) {
+	s := d.found.Server
+	if s.PushedAuthorizationRequestURL == "" || later && !s.RequirePushedAuthorizationRequests {
+		return address, nil
+	}
+	endpoint, err := url.Parse(s.AuthorizationEndpoint)
+	if err != nil {
+		return "", err
+	}
+	whole, err := url.Parse(address)
+	if err != nil {
+		return "", err
+	}
+	request, query := whole.Query(), endpoint.Query()
+	for name := range query {
+		request.Del(name) // part of the endpoint, not of the request
+	}
+	pushed, err := c.pushed(ctx, d, cred, request)
+	var refused *token.Error
+	switch {
+	case err != nil && !s.RequirePushedAuthorizationRequests && !(errors.As(err, &refused) && refused.Code != ""):
+		c.progress(fmt.Sprintf("the authorization request is not pushed: %v", err))
+		return address, nil
+	case err != nil:
+		return "", err
+	}
+	if later && !pushed.Expires.IsZero() {
+		c.warn(fmt.Sprintf("the server takes this address until %s only", pushed.Expires.Format(time.RFC3339)))
+	}
+	for name, values := range pushed.Query(cred.Client.ID) {
+		query[name] = values
+	}
+	endpoint.RawQuery = query.Encode()
+	return endpoint.String(), nil
+}
+
+// pushed makes the request.
+func (c *Client) pushed(ctx context.Context, d draft, cred *Credential, request url.Values) (p token.Pushed, err error) {
+	e, err := c.endpoint(*cred)
+	if err != nil {
+		return p, err
+	}
+	e.Stray = d.notes.add
+	s := d.found.Server
+	_, method, err := eitherMethod(e, cred.Client, s.TokenEndpointAuthMethodsSupported, func(e token.Endpoint) (token.Token, error) {
+		var err error
+		p, err = e.Push(ctx, s.PushedAuthorizationRequestURL, request)
+		return token.Token{}, err
+	})
+	if err == nil && method != "" {
+		cred.Client.AuthMethod = method
+		d.notes.add("other_auth_method")
+	}
+	return p, err
+}
