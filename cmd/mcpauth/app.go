@@ -14,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mcpauth/internal/config"
 	"mcpauth/pkg/flow"
 )
 
@@ -27,16 +28,17 @@ type program struct {
 
 	flowClient  *flow.Client // both made at first need, see client.go
 	httpClient  *http.Client
-	deviceLine  bool        // a device code goes to stdout as a line of JSON too
-	browserless bool        // nothing opens the authorization address by itself
-	pasting     bool        // the browser's answer may come on standard input
-	static      bool        // the token of the environment is used, see header.go
-	secrets     []string    // values of variables and headers that no other program is to see
-	found       bool        // the SERVER at work is an entry of a project's file, see trust.go
-	noLogin     bool        // a variable that a login needs is not set
-	word        string      // the SERVER at work, as the user typed it: hints repeat it
-	typed       commandLine // the command line, for hints
-	sent        atomic.Bool // a request was sent
+	deviceLine  bool         // a device code goes to stdout as a line of JSON too
+	browserless bool         // nothing opens the authorization address by itself
+	pasting     bool         // the browser's answer may come on standard input
+	static      bool         // the token of the environment is used, see header.go
+	secrets     []string     // values of variables and headers that no other program is to see
+	file        *config.File // the configuration, see target.go
+	found       bool         // the SERVER at work is an entry of a project's file, see trust.go
+	noLogin     bool         // a variable that a login needs is not set
+	word        string       // the SERVER at work, as the user typed it: hints repeat it
+	typed       commandLine  // the command line, for hints
+	sent        atomic.Bool  // a request was sent
 }
 
 // globalOptions are the flags that every command takes.

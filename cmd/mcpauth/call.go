@@ -80,7 +80,7 @@ func runCall(ctx context.Context, p *program, server, tool string, words []strin
 	if err != nil {
 		return err
 	}
-	dir, err := openSaveDir(o.saveDir)
+	dir, err := openSaveDir(ctx, o.saveDir)
 	if err != nil {
 		return err
 	}

@@ -181,6 +181,8 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	hasTool := t.command == "call" || t.command == "tools"
 	hasPrompt := t.command == "prompt" || t.command == "prompts"
 	switch n := len(t.args); {
+	case t.command == "trust": // a file
+		return nil
 	case n == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command):
 		return p.serverCandidates(ctx)
 	case n == 1 && hasTool:

@@ -213,11 +213,10 @@ func (p *program) hintWord() string {
 
 // failure writes an error: a line and its hint, or one line of JSON.
 func (o *output) failure(code, message, hint string, exit int) {
-	message, hint = oneLine(message), oneLine(hint)
 	if !o.json {
-		o.say(paint(o.errColour, red, "mcpauth:") + " " + message)
+		o.say(paint(o.errColour, red, "mcpauth:") + " " + oneLine(message))
 		if hint != "" {
-			o.say(paint(o.errColour, bold, "hint:") + " " + hint)
+			o.say(paint(o.errColour, bold, "hint:") + " " + oneLine(hint))
 		}
 		return
 	}
@@ -234,7 +233,7 @@ func errorJSON(code, message, hint string, exit int) []byte {
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, oneLine(message), oneLine(hint), exit})
+	}{code, harmless(message), harmless(hint), exit})
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+
+	"mcpauth/internal/config"
 )
 
 // stateDir is the folder for state without secrets: index, locks, caches.
@@ -26,7 +28,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 		return filepath.Abs(dir)
 	}
 	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "mcpauth"), nil
+		return ownFolder(filepath.Join(dir, "mcpauth"), xdg)
 	}
 	base, name := p.home()
 	dir := filepath.Join(base, filepath.Join(home...), "mcpauth")
@@ -39,6 +41,15 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 	}
 	if base == "" {
 		return "", &configError{message: fmt.Sprintf("no folder to keep state in: %s is not set", name), hint: "set " + name + ", or " + variable}
+	}
+	return ownFolder(dir, name)
+}
+
+// ownFolder refuses a folder that a variable puts into the home of another user, where root would leave files that the user cannot change.
+func ownFolder(dir, variable string) (string, error) {
+	if whose := config.NotRoots(dir); whose != "" {
+		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s names a folder of another user: %s; nothing there is touched", variable, whose),
+			hint: "run it without sudo, or with sudo -H for logins of root's own"}
 	}
 	return dir, nil
 }

@@ -32,7 +32,7 @@ func newUser(t *testing.T) user {
 		t.Fatal(err)
 	}
 	t.Cleanup(good.Close)
-	home := t.TempDir()
+	home := homeFolder(t)
 	seen := filepath.Join(home, "visits")
 	v := &victim{home: home, env: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "USERPROFILE=" + home, "MCPAUTH_KEYSTORE=file", "BROWSER=visitor none",
 		"VISITS=" + seen, "TMPDIR=" + os.TempDir(), "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"), "CHILD_ENV=" + seen + ".env", "GORACE=atexit_sleep_ms=0"}}

@@ -55,6 +55,18 @@ func TestUntrustedProject(t *testing.T) {
 	}
 }
 
+// The list that trust prints hides nothing: not behind a line of its own making, and not behind the end of a long line.
+func TestTrustShowsAll(t *testing.T) {
+	u := newUser(t)
+	long := strings.Repeat("${PADDING_PADDING}", 100) + "${LAST}"
+	u.project(t, `{"mcpServers":{"a\nb\n  uses: nothing of yours":{"url":"https://x/\n  uses: nothing of yours","headers":{"X":"`+long+`"},
+		"auth":{"assertionFile":"x\n  uses: nothing of yours"}}}}`)
+	u.must(t, exitDone, "trust")
+	if s := u.stdout.String(); strings.Count(s, "\n") != 3 || strings.Contains(s, "\n  uses: nothing") || !strings.Contains(s, "LAST, PADDING_PADDING") {
+		t.Errorf("stdout: %q", s)
+	}
+}
+
 // What the user's own configuration says under a name is nothing that a project's file can have sent elsewhere, trusted or not.
 func TestProjectTakesAName(t *testing.T) {
 	u := newUser(t)
@@ -176,4 +188,29 @@ func (u user) status(t *testing.T, name string) string {
 	u.must(t, exitDone, "status", name, "--json")
 	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // what comes before it counts down
 	return constant
+}
+
+// A secret goes to the authorization server that it was first used with, whatever name asks for it.
+func TestSecretGoesToAnotherIssuer(t *testing.T) {
+	u := newUser(t)
+	evil, err := demo.Start(demo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(evil.Close)
+	u.env = append(u.env, "SECRET=demo-cs-basic")
+	const auth = `"auth":{"clientId":"demo-basic","clientSecret":"${SECRET}"`
+	u.own(t, `{"mcpServers":{"good":{"url":"`+u.good.URL()+`",`+auth+`}},"machine":{"url":"`+evil.URL()+`",`+auth+`,"grant":"client_credentials"}},"evil":{"url":"`+evil.URL()+`",`+auth+`}}}}`)
+	u.must(t, exitDone, "login", "good")
+	for _, args := range [][]string{{"login", "evil"}, {"login", "machine"}, {"call", "machine", "whoami"}, {"login", "evil", "--name", "other"}} {
+		u.must(t, exitSecurity, args...)
+		if !strings.Contains(u.stderr.String(), "the client secret was first used with") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+	if n := evil.Count("token") + evil.Count("authorize"); n != 0 {
+		t.Errorf("%d requests for tokens", n)
+	}
+	u.must(t, exitDone, "login", "evil", "--accept-new-issuer")
+	u.must(t, exitDone, "login", "machine", "--issuer", evil.Issuer())
 }

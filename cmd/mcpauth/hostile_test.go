@@ -136,8 +136,27 @@ type victim struct {
 	stdout, stderr bytes.Buffer
 }
 
+// homeFolder is a folder that goes at the end of the test. A browser may still write into it then, since it outlives the login that opened it.
+func homeFolder(t *testing.T) string {
+	t.Helper()
+	home, err := os.MkdirTemp("", "mcpauth-home-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 100 {
+			if err = os.RemoveAll(home); err == nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Error(err)
+	})
+	return home
+}
+
 func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
-	home := t.TempDir()
+	home := homeFolder(t)
 	if err := os.WriteFile(filepath.Join(home, "id-token"), []byte(w.IDToken()), 0o600); err != nil {
 		t.Fatal(err)
 	}

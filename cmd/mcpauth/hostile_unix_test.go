@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +29,18 @@ func TestProjectNamesAPipe(t *testing.T) {
 		if !strings.Contains(u.stderr.String(), "no regular file") || u.good.Count("requests") != 0 {
 			t.Errorf("%d requests, stderr %s", u.good.Count("requests"), u.stderr.String())
 		}
+	}
+}
+
+// A configuration file may be a pipe that nobody writes to: the time limit ends the wait.
+func TestConfigurationIsAPipe(t *testing.T) {
+	u := newUser(t)
+	if err := syscall.Mkfifo(filepath.Join(u.home, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitNetwork, "status", "x", "--config", "pipe", "--timeout", "300ms")
+	if !strings.Contains(u.stderr.String(), "reading the configuration") {
+		t.Errorf("stderr: %s", u.stderr.String())
 	}
 }
 
@@ -82,5 +95,71 @@ func TestPastedExample(t *testing.T) {
 				t.Errorf("%q offers %q", args, word)
 			}
 		}
+	}
+}
+
+// A trusted project replaces its key by a link to one of the user's: the name is the same, and the file that was trusted too.
+func TestProjectMovesALink(t *testing.T) {
+	u := newUser(t)
+	keys := filepath.Join(u.home, "keys")
+	for _, file := range []string{"dev.pem", "id_rsa"} {
+		if err := errors.Join(os.MkdirAll(keys, 0o755), os.WriteFile(filepath.Join(keys, file), []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{"grant":"client_credentials","clientId":"c","clientKey":"keys/dev.pem"}}}}`)
+	u.must(t, exitDone, "trust")
+	u.must(t, exitUsage, "login", "x")
+	if !strings.Contains(u.stderr.String(), "client key") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	if err := errors.Join(os.Remove(filepath.Join(keys, "dev.pem")), os.Symlink("id_rsa", filepath.Join(keys, "dev.pem"))); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitUsage, "login", "x")
+	if !strings.Contains(u.stderr.String(), "lead elsewhere since it was trusted") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	u.must(t, exitDone, "trust")
+	if !strings.Contains(u.stdout.String(), "keys/dev.pem -> ") || !strings.Contains(u.stdout.String(), "keys/id_rsa") {
+		t.Errorf("stdout: %s", u.stdout.String())
+	}
+}
+
+// sudo without -H: root has the home of another user, and must leave nothing there that the user could not change any more.
+func TestRootInAnotherHome(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Log("only root can run as root; CI does, in its container")
+		return
+	}
+	u := newUser(t)
+	u.own(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","headers":{"X-Key":"theirs"}}}}`)
+	chown := func(uid int) {
+		t.Helper()
+		err := filepath.Walk(u.home, func(path string, _ os.FileInfo, err error) error { return errors.Join(err, os.Lchown(path, uid, uid)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	chown(4242)
+	for _, args := range [][]string{{"login", u.good.URL()}, {"status"}, {"call", u.good.URL(), "whoami"}, {"logout", u.good.URL()}, {"trust", "--list"}, {"call", "x", "whoami"}} {
+		u.must(t, exitUsage, args...)
+		if !strings.Contains(u.stderr.String(), "runs as root, but HOME names a folder of another user") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+	u.env = append(u.env, "XDG_STATE_HOME="+u.home+"/a/b", "XDG_DATA_HOME="+u.home+"/a/c")
+	u.must(t, exitUsage, "login", u.good.URL())
+	left, err := os.ReadDir(u.home)
+	if err != nil || len(left) != 1 || left[0].Name() != ".config" || u.good.Count("requests") != 0 {
+		t.Errorf("%v, %v, %d requests", left, err, u.good.Count("requests"))
+	}
+	// Folders of root's own, named on purpose.
+	own := t.TempDir()
+	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys")
+	u.must(t, exitDone, "tools", u.good.URL())
+	u.must(t, exitUsage, "call", "x", "whoami")
+	if !strings.Contains(u.stderr.String(), "config.json is ignored") {
+		t.Errorf("stderr: %s", u.stderr.String())
 	}
 }

@@ -66,22 +66,32 @@ func terminal(w any) (bool, int) {
 // pass for one of ours.
 func (o *output) note(format string, args ...any) {
 	if !o.quiet {
-		o.say(oneLine(fmt.Sprintf(format, args...)))
+		o.say(noteLine(format, args))
 	}
 }
 
 // detail tells what only --verbose asks for.
 func (o *output) detail(format string, args ...any) {
 	if o.verbose && !o.quiet {
-		o.say(oneLine(fmt.Sprintf(format, args...)))
+		o.say(noteLine(format, args))
 	}
 }
 
 // warn tells what the user should know though the work goes on.
 func (o *output) warn(format string, args ...any) {
 	if !o.quiet {
-		o.say(paint(o.errColour, yellow, "warning:") + " " + oneLine(fmt.Sprintf(format, args...)))
+		o.say(paint(o.errColour, yellow, "warning:") + " " + noteLine(format, args))
 	}
+}
+
+// noteLine is a message on one line of bounded length, since it may hold a server's words.
+func noteLine(format string, args []any) string {
+	const most = 4000 // runes
+	line := oneLine(fmt.Sprintf(format, args...))
+	if len(line) > most {
+		line = httpx.Text(line, most)
+	}
+	return line
 }
 
 // say writes a line to stderr, whatever --quiet says.

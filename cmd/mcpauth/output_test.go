@@ -95,7 +95,11 @@ func TestOneLine(t *testing.T) {
 			t.Errorf("a forged line: %q", line)
 		}
 	}
-	if n := strings.Count(out.String(), "\n"); n != 5 {
-		t.Errorf("%d lines, want 5: %q", n, out.String())
+	o.note("%s", strings.Repeat("schema ", 100_000))
+	if out.Len() > 8000 {
+		t.Errorf("a note of %d bytes", out.Len())
+	}
+	if n := strings.Count(out.String(), "\n"); n != 6 {
+		t.Errorf("%d lines, want 6: %q", n, out.String())
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -98,12 +99,14 @@ func describe(b mcpclient.Block) string {
 
 // saveDir is a folder that nothing is written outside of. A nil *saveDir is none.
 type saveDir struct {
+	ctx  context.Context // of the command: a server may send very many blocks
 	name string
 	root *os.Root
+	next map[string]int // the number that a name gets when it comes again
 }
 
 // openSaveDir makes the folder where it is missing.
-func openSaveDir(name string) (*saveDir, error) {
+func openSaveDir(ctx context.Context, name string) (*saveDir, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -114,7 +117,7 @@ func openSaveDir(name string) (*saveDir, error) {
 	if err != nil {
 		return nil, &configError{message: "--save-dir: " + err.Error()}
 	}
-	return &saveDir{name: name, root: root}, nil
+	return &saveDir{ctx: ctx, name: name, root: root, next: map[string]int{}}, nil
 }
 
 // Close may be called on none.
@@ -127,9 +130,13 @@ func (d *saveDir) Close() {
 // save writes a new file and returns its path; a name that is taken gets a number.
 func (d *saveDir) save(name string, data []byte) (string, error) {
 	ext := path.Ext(name)
-	for n := 1; ; n++ {
+	for {
+		if err := d.ctx.Err(); err != nil {
+			return "", err
+		}
+		d.next[name]++
 		try := name
-		if n > 1 {
+		if n := d.next[name]; n > 1 {
 			try = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), n, ext)
 		}
 		f, err := d.root.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)

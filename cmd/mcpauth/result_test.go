@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -54,7 +56,7 @@ func TestSave(t *testing.T) {
 	if err := os.Symlink(outside, filepath.Join(dir, "link.txt")); err != nil {
 		t.Fatal(err)
 	}
-	d, err := openSaveDir(dir)
+	d, err := openSaveDir(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,5 +71,19 @@ func TestSave(t *testing.T) {
 	}
 	if _, err := os.Stat(outside); err == nil {
 		t.Error("the link was followed")
+	}
+}
+
+// A server that sends files without end is stopped by the time limit and by an interrupt.
+func TestSaveStops(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	d, err := openSaveDir(ctx, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	cancel()
+	if _, err := d.save("a.txt", nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -34,7 +34,7 @@ const (
 
 // target finds the server that a word means.
 func (p *program) target(ctx context.Context, word string, n need) (flow.Target, error) {
-	p.word = word
+	p.word, p.found, p.noLogin = word, false, false
 	var t flow.Target
 	var err error
 	if strings.Contains(word, "://") {
@@ -164,8 +164,11 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	return e
 }
 
-// configuration loads the configuration; it is empty if there is none.
+// configuration loads the configuration, once; it is empty if there is none.
 func (p *program) configuration(ctx context.Context) (*config.File, error) {
+	if p.file != nil {
+		return p.file, nil
+	}
 	places, err := p.places()
 	if err != nil {
 		return nil, err
@@ -180,6 +183,7 @@ func (p *program) configuration(ctx context.Context) (*config.File, error) {
 	for _, e := range file.Skipped() {
 		p.out.detail("%s: the server %q is passed over: %s", e.Path, e.Name, e.Skipped)
 	}
+	p.file = file
 	return file, nil
 }
 

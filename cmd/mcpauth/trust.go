@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,16 +20,17 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// The trusted files are one note of the store: private, written whole or not at all, without secrets.
+// The trusted files are one note in the state folder, whatever store keeps the logins: private, written whole or not at all, without secrets.
 func trustKey() keystore.Key { return keystore.Key{Server: "mcpauth:trust"} }
 
 const trustNote = "trusted"
 
 // trustedFile is a project's file as it was when the user trusted it.
 type trustedFile struct {
-	Path string    `json:"path"`
-	Sum  string    `json:"sha256"`
-	At   time.Time `json:"trusted_at"`
+	Path  string            `json:"path"`
+	Sum   string            `json:"sha256"`
+	At    time.Time         `json:"trusted_at"`
+	Files map[string]string `json:"files"` // those that it names, and where each led: a link may come to lead to another file
 }
 
 func trustCommand(p *program) *cli.Command {
@@ -77,17 +79,38 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	for _, f := range known {
 		switch {
 		case f.Path != path:
-		case f.Sum == e.Sum:
-			return nil
-		default:
+		case f.Sum != e.Sum:
 			return untrusted(e, "has changed since it was trusted")
+		case f.moved(e):
+			return untrusted(e, "names files that lead elsewhere since it was trusted")
+		default:
+			return nil
 		}
 	}
 	return untrusted(e, "is not trusted")
 }
 
+// filesOf are the files that an entry names, with where each leads.
+func filesOf(e config.Entry) map[string]string {
+	files := map[string]string{}
+	for _, file := range e.Uses().Files {
+		files[file] = realPath(file)
+	}
+	return files
+}
+
+// moved reports whether a file that the entry names leads elsewhere than when it was trusted.
+func (f trustedFile) moved(e config.Entry) bool {
+	for file, real := range filesOf(e) {
+		if f.Files[file] != real {
+			return true
+		}
+	}
+	return false
+}
+
 func untrusted(e config.Entry, state string) error {
-	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), usesText(e.Uses())),
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), cut(usesText(e.Uses()), 300)),
 		hint: "look at the file, then: mcpauth trust " + shellWord(harmless(e.Path))}
 }
 
@@ -97,12 +120,12 @@ func usesText(u config.Uses) string {
 	for _, each := range []struct {
 		what  string
 		names []string
-	}{{"variables", u.Variables}, {"auth", u.Auth}, {"files", u.Files}} {
+	}{{"variables", u.Variables}, {"auth", u.Auth}, {"files", shownFiles(u.Files)}} {
 		if len(each.names) > 0 {
 			parts = append(parts, each.what+" "+strings.Join(each.names, ", "))
 		}
 	}
-	return cut(harmless(strings.Join(parts, "; ")), 300)
+	return oneLine(strings.Join(parts, "; "))
 }
 
 // outranked refuses what a project's file says if it would change a stored login: the file may fill in what a login leaves open, no more.
@@ -141,6 +164,18 @@ func outrankedBy(s flow.Status, what, given, stored string) error {
 		what, quote(given), quote(*s.Name), quote(stored)), hint: "if the file is right: mcpauth logout " + shellWord(*s.Name)}
 }
 
+// shownFiles shows where files lead: the name of a link says nothing.
+func shownFiles(files []string) []string {
+	var shown []string
+	for _, file := range files {
+		if real := realPath(file); real != file {
+			file += " -> " + real
+		}
+		shown = append(shown, file)
+	}
+	return shown
+}
+
 // trust remembers a file as it is now, and prints what that allows.
 func (p *program) trust(ctx context.Context, name string) error {
 	path, err := p.projectFile(name)
@@ -151,7 +186,10 @@ func (p *program) trust(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second)}
+	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second), Files: map[string]string{}}
+	for _, e := range file.Servers {
+		maps.Copy(now.Files, filesOf(e))
+	}
 	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
 		return append(slices.DeleteFunc(known, func(f trustedFile) bool { return f.Path == path }), now)
 	})

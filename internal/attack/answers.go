@@ -1,6 +1,6 @@
-// This file attacks by answers: endless, huge, nested, ambiguous, slow, or of another kind than was asked for.
-
 package attack
+
+// Attacks by answers: endless, huge, nested, ambiguous, slow, or of another kind than was asked for.
 
 import (
 	"compress/gzip"
@@ -8,6 +8,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"mcpauth/internal/demo"
 )
 
 func answers() []Attack {
@@ -46,8 +48,23 @@ func answers() []Attack {
 		at("token-308", "the same with 308", "POST "+tokenPath, away(http.StatusPermanentRedirect)),
 		at("registration-307", "the registration endpoint redirects to another origin", "POST "+registerPath, away(http.StatusTemporaryRedirect)),
 		at("truncated-token", "a token answer that ends in the middle", "POST "+tokenPath, cut(`{"access_token":"abcdef`)),
+		{Name: "answer/many-scopes", What: "a hundred thousand scopes granted, which every later command would have to compare", Edit: func(_ *http.Request, s string) string {
+			return strings.Replace(s, `"scope":"`, `"scope":"`+many(100_000)+" ", 1)
+		}},
+		{Name: "answer/many-scopes-known", What: "a hundred thousand scopes that the resource knows", Set: demo.Settings{Challenge: "noscope"}, Edit: func(_ *http.Request, s string) string {
+			return strings.Replace(s, `"scopes_supported":["`, `"scopes_supported":["`+strings.ReplaceAll(many(100_000), " ", `","`)+`","`, 1)
+		}},
 		at("token-page", "a page of HTML for a token answer", "POST "+tokenPath, page),
 	}
+}
+
+// many is a list of that many short words.
+func many(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "%x ", i)
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // body answers with a text that claims to be JSON.

@@ -49,6 +49,8 @@ func identity() []Attack {
 		spoilt("identity", "iss-foreign-error", "an error with another's iss", `authorize:set.iss="https://evil.example",set.error=access_denied,set.error_description="call 555-0100 now",del=code`),
 		spoilt("identity", "pkce-missing", "the metadata does not promise PKCE", "metadata:no-pkce"),
 		spoilt("identity", "pkce-plain", "the metadata promises PKCE without a hash", "metadata:plain-pkce"),
+		{Name: "identity/issuer-changed-dynamic", What: "the authorization server is another one at the second login, and the client was registered by mcpauth", Later: true,
+			Words: []string{"resource-metadata:set.authorization_servers=" + "[" + word(AS2) + "]"}},
 		{Name: "identity/issuer-changed", What: "the authorization server is another one at the second login, and the client is pre-registered", Later: true,
 			Words: []string{"resource-metadata:set.authorization_servers=" + "[" + word(AS2) + "]"}},
 	}

@@ -38,6 +38,9 @@ func tokens() []Attack {
 			w.Header().Set("Server", "key "+r.Header.Get("X-Key"))
 			rpcError(w, r, "no")
 		}),
+		later("reflected-key", "the MCP server puts a header of the user into a JSON-RPC error", func(w http.ResponseWriter, r *http.Request) {
+			rpcError(w, r, "cannot use "+r.Header.Get("X-Key"))
+		}),
 		provider("redirect", "the enterprise's identity provider redirects to another origin, so that the ID token follows (RFC 8693)", away(http.StatusTemporaryRedirect)),
 		provider("reflected", "the identity provider puts what it was sent into its error", reflect),
 		provider("newline", "the identity provider's assertion begins another header", body(`{"access_token":"abcdefgh\r\nX-Injected: yes",`+

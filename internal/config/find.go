@@ -13,7 +13,7 @@ type Places struct {
 	Named   string  // named by the user: then no other file counts
 	Project string  // found by walking upward from the working directory
 	Own     string  // the user's own
-	Ignored []Error // project files that another user may have written
+	Ignored []Error // files that another user may have written
 }
 
 // Find looks for the configuration: the file named by flag or MCPAUTH_CONFIG, else the nearest .mcp.json from dir upward and config.json in the
@@ -45,7 +45,11 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	}
 	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
 		if path := filepath.Join(folder, "mcpauth", "config.json"); isFile(path) {
-			p.Own = path
+			if reason := NotRoots(path); reason != "" {
+				p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason + ", and mcpauth runs as root"})
+			} else {
+				p.Own = path
+			}
 			break
 		}
 	}

@@ -47,3 +47,23 @@ func foreign(info fs.FileInfo) string {
 	}
 	return ""
 }
+
+// NotRoots says whose a folder is if root runs mcpauth with the home of another user, as sudo without -H does; empty otherwise. The nearest folder
+// above counts if there is none yet.
+func NotRoots(folder string) string {
+	if os.Geteuid() != 0 {
+		return ""
+	}
+	for ; ; folder = filepath.Dir(folder) {
+		info, err := os.Stat(folder)
+		if err != nil && filepath.Dir(folder) != folder {
+			continue
+		}
+		if err == nil {
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 {
+				return fmt.Sprintf("%s belongs to user %d", folder, stat.Uid)
+			}
+		}
+		return ""
+	}
+}

@@ -23,6 +23,9 @@ const redacted = "[redacted]"
 // maxTraced bounds the bodies that are shown, in bytes; longer ones show their size.
 const maxTraced = 16 << 10
 
+// maxLearned bounds how many forms of secrets are remembered: proofs and tokens change all the time. The oldest are forgotten.
+const maxLearned = 1000
+
 // shown names the headers whose values may be printed.
 var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
@@ -134,6 +137,7 @@ func (t *tracer) learn(secret string) {
 	defer t.mu.Unlock()
 	if !slices.Contains(t.secrets, secret) { // the raw form is the first of its forms
 		t.secrets = append(t.secrets, Forms([]string{secret})...)
+		t.secrets = t.secrets[max(0, len(t.secrets)-maxLearned):] // each line that is printed is compared with all of them
 	}
 }
 

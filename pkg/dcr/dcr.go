@@ -141,8 +141,11 @@ func covers(registered, wanted string) bool {
 	if registered == "" {
 		return true
 	}
-	have := strings.Fields(registered)
-	return !slices.ContainsFunc(strings.Fields(wanted), func(s string) bool { return !slices.Contains(have, s) })
+	have := map[string]bool{}
+	for _, s := range strings.Fields(registered) {
+		have[s] = true
+	}
+	return !slices.ContainsFunc(strings.Fields(wanted), func(s string) bool { return !have[s] })
 }
 
 func (o Options) now() time.Time {

@@ -21,6 +21,8 @@ type LoginOptions struct {
 	AcceptNewIssuer bool          // go on with the pre-registered client although the server's authorization server changed
 	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
 	Paste           Paste         // another way for the browser's answer to come; nil: the callback alone
+
+	named bool // the user names the authorization server
 }
 
 // cause is why a handler logs in. The zero value is a user's wish.
@@ -83,6 +85,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 	if err != nil {
 		return Credential{}, err
 	}
+	o.named = given.Issuer != ""
 	t.Settings = o.complete(before, given, why)
 	if err := t.check(); err != nil {
 		return Credential{}, err
@@ -171,6 +174,12 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	}
 	if err := sameIssuer(d); err != nil {
 		return d, err
+	}
+	if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o.AcceptNewIssuer || o.named); err != nil {
+		return d, err
+	}
+	if was := old.Client; was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
+		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is %q now; the registration with the former is not used there", was.Issuer, d.found.Server.Issuer))
 	}
 	c.progress(fmt.Sprintf("authorization server %s", d.found.Server.Issuer))
 	d.plan = newPlan(t.Settings, d.found)

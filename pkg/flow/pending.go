@@ -50,6 +50,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err != nil {
 		return "", err
 	}
+	o.named = t.Issuer != ""
 	t.Settings = o.complete(old, t.Settings, cause{})
 	if err := t.check(); err != nil {
 		return "", err

@@ -35,12 +35,14 @@ func keepScopes(chosen []string, old Credential, issuer string) []string {
 
 const offlineAccess = "offline_access"
 
-// union returns the scopes of all lists in the order of their first appearance.
+// union returns the scopes of all lists in the order of their first appearance. A server may name any number of them.
 func union(lists ...[]string) []string {
 	var all []string
+	seen := map[string]bool{"": true}
 	for _, l := range lists {
 		for _, s := range l {
-			if s != "" && !slices.Contains(all, s) {
+			if !seen[s] {
+				seen[s] = true
 				all = append(all, s)
 			}
 		}
@@ -50,13 +52,11 @@ func union(lists ...[]string) []string {
 
 // missing returns the wanted scopes that are not among those granted.
 func missing(wanted, granted []string) []string {
-	var out []string
-	for _, s := range wanted {
-		if s != offlineAccess && !slices.Contains(granted, s) { // many servers never name offline_access as granted
-			out = append(out, s)
-		}
+	have := map[string]bool{offlineAccess: true} // many servers never name it as granted
+	for _, s := range granted {
+		have[s] = true
 	}
-	return out
+	return slices.DeleteFunc(slices.Clone(wanted), func(s string) bool { return have[s] })
 }
 
 func splitScope(s string) []string { return union(strings.Fields(s)) }

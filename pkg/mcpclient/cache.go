@@ -21,6 +21,7 @@ import (
 const (
 	cacheFormat  = 2
 	maxCache     = 64 << 20            // bytes of a cache file
+	maxCaches    = 256 << 20           // bytes of all of them: the oldest go first
 	legacyKnown  = 24 * time.Hour      // how long a server is taken for a legacy one without asking: it may have been upgraded
 	legacyFresh  = 5 * time.Minute     // how long the tools of a server that names no ttlMs are taken for current
 	legacyUsable = 24 * time.Hour      // how long they may be used at all: the list is fetched anew after the call
@@ -226,23 +227,42 @@ func (c *Client) save() {
 	}
 }
 
-// prune removes files that nobody has written for long, and those of versions before there was one per login: a static token that changes
-// every hour has a file of its own each time.
+// prune removes files that nobody has written for long, those of versions before there was one per login, and the oldest ones of too many: a
+// static token that changes every hour has a file of its own each time, and a server decides how large a list is.
 func (c *Client) prune() {
 	entries, err := os.ReadDir(c.CacheDir)
 	if err != nil {
 		return
 	}
+	var kept []os.FileInfo
+	total := int64(0)
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
 		name, age := e.Name(), c.clock().Sub(info.ModTime())
+<<<<<<< HEAD
 		ours := strings.HasPrefix(name, ".new-") || slices.Contains([]string{".mcp", ".session", ".prompts"}, filepath.Ext(name))
 		if ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-") {
+=======
+		ours := strings.HasPrefix(name, ".new-") || strings.HasSuffix(name, ".mcp") || strings.HasSuffix(name, ".session")
+		switch {
+		case ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-"):
+>>>>>>> 75c6bf4 (Secrets are bound to their authorization server, and more against strangers)
 			_ = os.Remove(filepath.Join(c.CacheDir, name))
+		case ours:
+			kept = append(kept, info)
+			total += info.Size()
 		}
+	}
+	slices.SortFunc(kept, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, info := range kept {
+		if total <= maxCaches {
+			return
+		}
+		_ = os.Remove(filepath.Join(c.CacheDir, info.Name()))
+		total -= info.Size()
 	}
 }
 

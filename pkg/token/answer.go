@@ -129,6 +129,9 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	return "Bearer", nil
 }
 
+// maxScope bounds the granted scopes, in bytes: they are kept with the login, and every command reads them. The token counts without them.
+const maxScope = 16 << 10
+
 // scope returns the granted scopes. Slack separates them by commas, which may also be part of a scope: where there is a blank, it decides.
 func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err error) {
 	if !m.present("scope") {
@@ -156,12 +159,19 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 			strays = "scope holds characters that no scope may have (RFC 6749 §3.3)"
 		}
 	}
+	joined := strings.Join(kept, " ")
+	if len(joined) > maxScope {
+		strays = fmt.Sprintf("scope has %d bytes, and is ignored", len(joined))
+	}
 	if strays != "" {
 		if err := e.stray(a, "token_scope", strays); err != nil {
 			return "", false, err
 		}
 	}
-	return strings.Join(kept, " "), true, nil
+	if len(joined) > maxScope {
+		return "", false, nil
+	}
+	return joined, true, nil
 }
 
 // atCommas cuts words that commas separate: all but the last end in one, or there is but one word. Of other words, nil.

@@ -1,0 +1,132 @@
+package flow
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"mcpauth/pkg/keystore"
+)
+
+// bindings remembers which authorization servers the user's own secrets were used with, whatever the login is called: a configuration that names
+// another server must not have them sent there (MCP Authorization Server Binding). Secrets stand in it as slow, salted hashes.
+type bindings struct {
+	Salt    string              `json:"salt"`
+	Issuers map[string][]string `json:"issuers"`
+}
+
+func bindingsKey() keystore.Key { return keystore.Key{Server: "mcpauth:bindings"} }
+
+const bindingsNote = "bindings"
+
+// hashRounds makes guessing a secret from its hash slow: about 50 ms each, once per login.
+const hashRounds = 200_000
+
+// ownSecret is something of the user's that proves who they are to an authorization server.
+type ownSecret struct{ what, value string }
+
+// ownSecrets are those that a login would send, or sign with.
+func ownSecrets(t Target) ([]ownSecret, error) {
+	var all []ownSecret
+	if t.ClientSecret != "" {
+		all = append(all, ownSecret{"client secret", string(t.ClientSecret)})
+	}
+	if t.ClientKeyFile != "" {
+		data, err := readFile("client key", t.ClientKeyFile)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ownSecret{"client key", strings.TrimSpace(string(data))})
+	}
+	if t.grant() == GrantJWTBearer {
+		assertion, err := readAssertion(t.AssertionFile)
+		if err != nil {
+			return nil, err
+		}
+		id, err := assertionID(assertion)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ownSecret{"assertion", id})
+	}
+	return all, nil
+}
+
+// assertionID is whom an assertion speaks for: platforms replace the assertion itself every few minutes.
+func assertionID(assertion string) (string, error) {
+	c, err := claims(assertion)
+	if err != nil {
+		return "", err
+	}
+	id, err := json.Marshal([]json.RawMessage{c["iss"], c["sub"]})
+	return string(id), err
+}
+
+// bindSecrets refuses to use a secret with another authorization server than those it was used with before. accept is the user's word that the
+// other one is right.
+func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, accept bool) error {
+	secrets, err := ownSecrets(t)
+	if err != nil || len(secrets) == 0 {
+		return err
+	}
+	unlock, err := c.Store.Lock(ctx, bindingsKey(), bindingsNote)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	b, err := c.bindings(ctx)
+	if err != nil {
+		return err
+	}
+	changed := false
+	for _, s := range secrets {
+		hash, err := b.hash(s)
+		if err != nil {
+			return err
+		}
+		known := b.Issuers[hash]
+		switch {
+		case slices.Contains(known, issuer):
+			continue
+		case len(known) > 0 && !accept:
+			return fmt.Errorf("%s: %w: the %s was first used with %q, and would now go to %q (MCP Authorization Server Binding)", t.URL, ErrIssuerChanged, s.what, known[0], issuer)
+		}
+		b.Issuers[hash], changed = append(known, issuer), true
+	}
+	if !changed {
+		return nil
+	}
+	data, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return c.Store.Note(ctx, bindingsKey(), bindingsNote, data)
+}
+
+// bindings reads what is remembered.
+func (c *Client) bindings(ctx context.Context) (bindings, error) {
+	b := bindings{Salt: rand.Text(), Issuers: map[string][]string{}}
+	data, err := c.Store.ReadNote(ctx, bindingsKey(), bindingsNote)
+	if errors.Is(err, keystore.ErrNotFound) {
+		return b, nil
+	}
+	if err != nil {
+		return b, err
+	}
+	if err := json.Unmarshal(data, &b); err != nil || b.Issuers == nil {
+		return b, fmt.Errorf("the note of secrets and issuers: %w", keystore.ErrCorrupt)
+	}
+	return b, nil
+}
+
+func (b bindings) hash(s ownSecret) (string, error) {
+	sum, err := pbkdf2.Key(sha256.New, s.value, []byte(b.Salt+s.what), hashRounds, 16)
+	return hex.EncodeToString(sum), err
+}

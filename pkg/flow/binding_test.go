@@ -1,0 +1,87 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"mcpauth/internal/demo"
+)
+
+// A client secret goes to the authorization server that it was first used with, under whatever name another configuration asks for it.
+func TestSecretsAreBound(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.ClientID, b.t.ClientSecret = "demo-basic", "demo-cs-basic"
+	b.login(t)
+	b.login(t) // the same server again
+
+	other, err := demo.Start(demo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(other.Close)
+	for name, target := range map[string]Target{
+		"another server":           {URL: other.URL(), Settings: Settings{ClientID: "demo-basic", ClientSecret: "demo-cs-basic"}},
+		"as another client":        {URL: other.URL(), Profile: "p", Settings: Settings{ClientID: "demo-public", ClientSecret: "demo-cs-basic"}},
+		"by a grant for a machine": {URL: other.URL(), Profile: "m", Settings: Settings{ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Grant: GrantClientCredentials}},
+	} {
+		if _, err := b.c.Login(context.Background(), target, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := b.client(t).Pending(context.Background(), target, LoginOptions{}); target.Grant == "" && !errors.Is(err, ErrIssuerChanged) {
+			t.Errorf("%s, in two steps: %v", name, err)
+		}
+	}
+	if n := other.Count("token") + other.Count("authorize"); n != 0 {
+		t.Errorf("%d requests for tokens at the other server", n)
+	}
+	target := Target{URL: other.URL(), Settings: Settings{ClientID: "demo-basic", ClientSecret: "demo-cs-basic"}}
+	if _, err := b.c.Login(context.Background(), target, LoginOptions{AcceptNewIssuer: true}); err != nil {
+		t.Errorf("accepted: %v", err)
+	}
+	if _, err := b.c.Login(context.Background(), target, LoginOptions{}); err != nil {
+		t.Errorf("after it was accepted: %v", err)
+	}
+}
+
+// Keys and assertions are bound like secrets, and naming the issuer is the user's word.
+func TestFilesAreBound(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	file := filepath.Join(t.TempDir(), "file")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind := func(target Target, issuer string, accept bool) error {
+		return b.c.bindSecrets(context.Background(), target, issuer, accept)
+	}
+	key := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
+	assertion := Target{URL: "https://a", Settings: Settings{Grant: GrantJWTBearer, AssertionFile: file}}
+	for name, tt := range map[string]struct {
+		target       Target
+		first, later string // what the file holds
+	}{
+		"a key":        {key, "-----BEGIN", "-----BEGIN\n"},
+		"an assertion": {assertion, jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s","exp":1}`), jwtOf(`{"alg":"ES256"}`, `{"exp":2,"sub":"s","iss":"i"}`)},
+	} {
+		write(tt.first)
+		if err := bind(tt.target, "https://as.example", false); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		write(tt.later)
+		if err := bind(tt.target, "https://as.evil", false); !errors.Is(err, ErrIssuerChanged) {
+			t.Errorf("%s at another server: %v", name, err)
+		}
+		if err := bind(tt.target, "https://as.evil", true); err != nil {
+			t.Errorf("%s, accepted: %v", name, err)
+		}
+	}
+	write(jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"another"}`))
+	if err := bind(assertion, "https://as.evil", false); err != nil {
+		t.Errorf("somebody else's assertion: %v", err)
+	}
+}

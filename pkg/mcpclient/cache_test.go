@@ -1,0 +1,52 @@
+package mcpclient
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// However many logins and servers there are, the folder stays below its bound, and the oldest files go first. Other files are left alone.
+func TestCacheIsBounded(t *testing.T) {
+	dir := t.TempDir()
+	c := &Client{URL: "https://x", CacheDir: dir}
+	c.init()
+	write := func(name string, age time.Duration) {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		f, err := os.Create(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Truncate(maxCaches / 4); err != nil { // without blocks on the disk
+			t.Fatal(err)
+		}
+		f.Close()
+		if err := os.Chtimes(path, time.Time{}, time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, name := range []string{"a-0.mcp", "a-1.session", "a-2.mcp", "a-3.mcp", "a-4.mcp", "a-5.mcp"} {
+		write(name, time.Duration(i+1)*time.Hour)
+	}
+	write("other", 100*time.Hour)
+	c.prune()
+	var left []string
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	want := []string{"a-0.mcp", "a-1.session", "a-2.mcp", "a-3.mcp", "other"}
+	if len(left) != len(want) {
+		t.Fatalf("left %q, want %q", left, want)
+	}
+	for i := range want {
+		if left[i] != want[i] {
+			t.Errorf("left %q, want %q", left, want)
+		}
+	}
+}
