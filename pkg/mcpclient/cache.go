@@ -181,13 +181,8 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 }
 
 func encodeCache(m *memory, url string) []byte {
-<<<<<<< HEAD
-	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Learned: m.learned}
-	var defs []byte
-=======
 	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Tasks: m.tasks, Learned: m.learned}
-	var pages []byte
->>>>>>> 64d768a (Resources, prompts and tasks from the shell)
+	var defs []byte
 	if m.list != nil {
 		h.Received, h.TTL = m.list.received, m.list.ttl.Milliseconds()
 		var sizes bytes.Buffer
@@ -242,14 +237,9 @@ func (c *Client) prune() {
 			continue
 		}
 		name, age := e.Name(), c.clock().Sub(info.ModTime())
-<<<<<<< HEAD
 		ours := strings.HasPrefix(name, ".new-") || slices.Contains([]string{".mcp", ".session", ".prompts"}, filepath.Ext(name))
-		if ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-") {
-=======
-		ours := strings.HasPrefix(name, ".new-") || strings.HasSuffix(name, ".mcp") || strings.HasSuffix(name, ".session")
 		switch {
 		case ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-"):
->>>>>>> 75c6bf4 (Secrets are bound to their authorization server, and more against strangers)
 			_ = os.Remove(filepath.Join(c.CacheDir, name))
 		case ours:
 			kept = append(kept, info)

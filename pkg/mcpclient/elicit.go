@@ -170,7 +170,7 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 	case in.state == nil:
 		return in, c.invalid(what + " asks for input, but neither says which nor holds a state")
 	}
-	return in, c.wait(ctx, pauseBefore(min(round, 3)))
+	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
 }
 
 // answers puts the questions of inputRequests to the Elicitor, except those that were answered before. It returns the members of
@@ -192,18 +192,7 @@ func (c *Client) answers(ctx context.Context, what string, requests json.RawMess
 		addMember(b, key, a.result())
 		keys = append(keys, key)
 	}
-<<<<<<< HEAD
-	switch {
-	case responses.Len() > 1:
-		in.responses = responses.Bytes()[1:]
-		return in, nil
-	case in.state == nil:
-		return in, c.invalid(fmt.Sprintf("tool %q asks for input, but neither says which nor holds a state", httpx.Text(tool, 100)))
-	}
-	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
-=======
 	return b.Bytes()[1:], keys, nil
->>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 }
 
 // explain adds what the Elicitor failed with to the error of a call, and shows the addresses that a server of 2025-11-25 wants visited

@@ -152,7 +152,7 @@ func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
 		if failed > 0 {
 			gap = max(gap, min(pauseBefore(failed), maxFailedPollGap))
 		}
-		if err := c.wait(ctx, gap); err != nil {
+		if err := c.link.Wait(ctx, gap); err != nil {
 			return nil, &PendingError{Task: t, Err: interrupted(ctx, c.place())}
 		}
 		next, err := c.getTask(ctx, t)

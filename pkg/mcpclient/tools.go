@@ -114,32 +114,7 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 	return list, nil
 }
 
-<<<<<<< HEAD
-// fetchPage asks for one page; a nil cursor is the first.
-func (c *Client) fetchPage(ctx context.Context, cursor json.RawMessage) (json.RawMessage, error) {
-	w := want{method: "tools/list", safe: true}
-	if cursor != nil {
-		w.own = append([]byte(`"cursor":`), cursor...)
-	}
-	o, err := c.request(ctx, w)
-	if err != nil {
-		return nil, err
-	}
-	switch kind, err := c.resultType(o.Answer.Result); {
-	case err != nil:
-		return nil, err
-	case kind != complete:
-		return nil, c.invalid("tools/list asks for input, which the protocol does not allow")
-	case jsonscan.Type(jsonscan.Member(o.Answer.Result, "tools")) != "array":
-		return nil, c.invalid("its answer to tools/list holds no list of tools")
-	}
-	return o.Answer.Result, nil
-}
-
 // add adds the tools of a page, and what it says of how long they may be used. Pages may overlap when the server's list changes meanwhile.
-=======
-// add adds a page, and what it says of how long it may be used.
->>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
@@ -154,22 +129,6 @@ func (l *toolList) add(page json.RawMessage) {
 	}
 }
 
-<<<<<<< HEAD
-// endless says why no further page is fetched, empty if one is.
-func (l *toolList) endless(repeated bool, size int) string {
-	switch {
-	case repeated:
-		return "it repeats a cursor"
-	case l.pages >= maxPages:
-		return fmt.Sprintf("it has more than %d pages", maxPages)
-	case size > listLimit:
-		return fmt.Sprintf("it has more than %d bytes", listLimit)
-	}
-	return ""
-}
-
-=======
->>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 // remembered returns the list as it was last seen, nil if there is none that is good for anything.
 func (c *Client) remembered() *toolList {
 	c.mu.Lock()
@@ -215,12 +174,6 @@ func (c *Client) revalidate() {
 	_, _ = c.fetchTools(ctx, "")
 }
 
-<<<<<<< HEAD
-=======
-// tools yields the definitions.
-func (l *toolList) tools() iter.Seq[json.RawMessage] { return listed(l.pages, "tools", "name") }
-
->>>>>>> 64d768a (Resources, prompts and tasks from the shell)
 // find returns the tool of that name, parsed once: a batch may call it a thousand times.
 func (l *toolList) find(name string) (Tool, bool) {
 	l.mu.Lock()
