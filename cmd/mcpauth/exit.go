@@ -233,7 +233,7 @@ func errorJSON(code, message, hint string, exit int) []byte {
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, harmless(message), harmless(hint), exit})
+	}{code, oneLine(message), oneLine(hint), exit})
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 

@@ -92,7 +92,7 @@ func runRead(ctx context.Context, p *program, server, uri string, o readOptions)
 		return err
 	}
 	p.word = server
-	dir, err := openSaveDir(o.saveDir)
+	dir, err := openSaveDir(ctx, o.saveDir)
 	if err != nil {
 		return err
 	}

@@ -126,7 +126,7 @@ func runTask(ctx context.Context, p *program, server, id string, o taskOptions) 
 	if err != nil {
 		return err
 	}
-	dir, err := openSaveDir(o.saveDir)
+	dir, err := openSaveDir(ctx, o.saveDir)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package flow
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -166,14 +165,10 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 
 // expiry is the end of a JWT; zero if it names none.
 func expiry(jwt string) time.Time {
-	parts := strings.Split(jwt, ".")
-	if len(parts) != 3 {
+	claims, err := token.Claims(jwt)
+	var exp float64
+	if err != nil || json.Unmarshal(claims["exp"], &exp) != nil || exp <= 0 {
 		return time.Time{}
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
-	var claims struct{ Exp float64 }
-	if err != nil || json.Unmarshal(payload, &claims) != nil || claims.Exp <= 0 {
-		return time.Time{}
-	}
-	return time.Unix(int64(claims.Exp), 0)
+	return time.Unix(int64(exp), 0)
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"mcpauth/pkg/keystore"
+	"mcpauth/pkg/token"
 )
 
 // bindings remembers which authorization servers the user's own secrets were used with, whatever the login is called: a configuration that names
@@ -33,7 +34,7 @@ const hashRounds = 200_000
 type ownSecret struct{ what, value string }
 
 // ownSecrets are those that a login would send, or sign with.
-func ownSecrets(t Target) ([]ownSecret, error) {
+func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]ownSecret, error) {
 	var all []ownSecret
 	if t.ClientSecret != "" {
 		all = append(all, ownSecret{"client secret", string(t.ClientSecret)})
@@ -46,7 +47,7 @@ func ownSecrets(t Target) ([]ownSecret, error) {
 		all = append(all, ownSecret{"client key", strings.TrimSpace(string(data))})
 	}
 	if t.grant() == GrantJWTBearer {
-		assertion, err := readAssertion(t.AssertionFile)
+		assertion, err := c.fetchAssertion(ctx, t.Settings, issuer)
 		if err != nil {
 			return nil, err
 		}
@@ -61,7 +62,7 @@ func ownSecrets(t Target) ([]ownSecret, error) {
 
 // assertionID is whom an assertion speaks for: platforms replace the assertion itself every few minutes.
 func assertionID(assertion string) (string, error) {
-	c, err := claims(assertion)
+	c, err := token.Claims(assertion)
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +73,7 @@ func assertionID(assertion string) (string, error) {
 // bindSecrets refuses to use a secret with another authorization server than those it was used with before. accept is the user's word that the
 // other one is right.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, accept bool) error {
-	secrets, err := ownSecrets(t)
+	secrets, err := c.ownSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
 		return err
 	}

@@ -109,7 +109,8 @@ func TestResultTypes(t *testing.T) {
 	for _, tt := range []struct{ name, result, err string }{
 		{"Result Types: complete", done, ""},
 		{"Result Types: absent is complete", `{"content":[]}`, ""},
-		{"Result Types: unknown is invalid", `{"resultType":"task","task":{}}`, `the result is of type "task", which this client does not know`},
+		{"Result Types: unknown is invalid", `{"resultType":"later"}`, `the result is of type "later", which this client does not know`},
+		{"SEP-2663: a task without an id", `{"resultType":"task"}`, "a task that has no taskId"},
 		{"Result Types: not a string", `{"resultType":7}`, "the result is of type 7"},
 		{"MRTR: neither questions nor a state", `{"resultType":"input_required"}`, "asks for input, but neither says which nor holds a state"},
 		{"MRTR: a request that was not declared", `{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}`, `asks for "sampling/createMessage", which was not offered`},
@@ -128,13 +129,13 @@ func TestResultTypes(t *testing.T) {
 			meta := jsonscan.Member(paramsOf(t, r), "_meta")
 			if jsonscan.Unquote(jsonscan.Member(meta, mcphttp.MetaVersion)) != r.header.Get("Mcp-Protocol-Version") ||
 				jsonscan.Unquote(jsonscan.Member(jsonscan.Member(meta, mcphttp.MetaClient), "name")) != "mcpauth" ||
-				string(jsonscan.Member(meta, mcphttp.MetaCapabilities)) != capabilities {
+				string(jsonscan.Member(meta, mcphttp.MetaCapabilities)) != modernCapabilities {
 				t.Errorf("%s: _meta is %s", tt.name, meta)
 			}
 		}
 	}
 	s := newServer(t, &scripted{list: func(string) string { return `{"resultType":"input_required","requestState":"x"}` }})
-	if _, err := client(t, s).Tools(t.Context()); err == nil || !strings.Contains(err.Error(), "tools/list asks for input") {
+	if _, err := client(t, s).Tools(t.Context()); err == nil || !strings.Contains(err.Error(), `the result of tools/list is of type "input_required"`) {
 		t.Errorf("MRTR, Supported Requests: %v", err)
 	}
 }

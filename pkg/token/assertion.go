@@ -21,12 +21,12 @@ var ErrAudience = errors.New("the assertion is meant for another server")
 // CheckAssertion refuses text that is not a JWT (RFC 7519 §7.2), so that nothing of another file, such as a private key, is sent. The error
 // shows nothing of it.
 func CheckAssertion(text string) error {
-	_, err := claims(text)
+	_, err := Claims(text)
 	return err
 }
 
-// claims reads a JWT without believing it. The errors show nothing of it.
-func claims(text string) (map[string]json.RawMessage, error) {
+// Claims reads the payload of a JWT without believing it. The errors show nothing of it.
+func Claims(text string) (map[string]json.RawMessage, error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
 		return nil, fmt.Errorf("not a JWT: expected three parts separated by dots, came %d", len(parts))
@@ -51,7 +51,7 @@ func claims(text string) (map[string]json.RawMessage, error) {
 // host name must be the authorization server's, because a server takes an assertion if it finds itself anywhere in the list. Other audiences, such
 // as api://NAME or a word, tell nothing, and are left to the server to judge (RFC 7523 §3, point 3).
 func CheckAudience(assertion, issuer, endpoint string) error {
-	c, err := claims(assertion)
+	c, err := Claims(assertion)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func FuzzClaims(f *testing.F) {
 	f.Add(jwtOf(`{"alg":"ES256"}`, `{"aud":["a"]}`))
 	f.Add("a.b.c")
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := claims(text)
+		c, err := Claims(text)
 		if err != nil {
 			return
 		}
