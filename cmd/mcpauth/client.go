@@ -268,7 +268,14 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 		return nil, err
 	}
 	o.Login.Timeout = p.limit("") * 9 / 10 // the wait ends by itself, before the command is cut off
-	return p.mcp(t, c.Handler(t, o))
+	m, err := p.mcp(t, c.Handler(t, o))
+	if err != nil {
+		return nil, err
+	}
+	if s, err := c.Status(ctx, t); err == nil && s.Moved != "" { // an error of the store shows when the token is needed
+		m.URL = s.Moved
+	}
+	return m, nil
 }
 
 // reauth is how far a call may go for authorization: the flag, else MCPAUTH_REAUTH, else the browser, where one may be opened.

@@ -56,11 +56,15 @@ func runDiscover(ctx context.Context, p *program, server string, o discoverOptio
 	if err != nil {
 		return err
 	}
-	hc, err := p.http()
-	if err != nil {
-		return err
+	c, err := p.flow()
+	if err != nil { // there is no place to keep anything: the server can be explained all the same
+		hc, err := p.http()
+		if err != nil {
+			return err
+		}
+		c = &flow.Client{HTTP: hc, Report: p.report}
 	}
-	d, failed := (&flow.Client{HTTP: hc}).Discover(ctx, t, o.login.flow) // without a store: nothing stored is looked at
+	d, failed := c.Discover(ctx, t, o.login.flow)
 	if failed != nil {
 		failed = &unworkableError{failed}
 	}
@@ -70,20 +74,18 @@ func runDiscover(ctx context.Context, p *program, server string, o discoverOptio
 	return failed
 }
 
-// discoverTarget is a server as login sees it the first time: what is stored does not count, what a configuration entry says does.
+// discoverTarget is a server as login sees it. A URL needs no readable store.
 func (p *program) discoverTarget(ctx context.Context, word string, o discoverOptions) (flow.Target, error) {
 	var t flow.Target
 	err := o.login.check()
 	if err != nil {
 		return t, err
 	}
-	if strings.Contains(word, "://") {
-		p.word = word
+	t, err = p.target(ctx, word, needAll)
+	if err != nil && strings.Contains(word, "://") {
 		if t, err = serverURL(word); err == nil {
 			t.Header, err = p.headers(t.Header)
 		}
-	} else {
-		t, err = p.target(ctx, word, needAll)
 	}
 	if err != nil {
 		return t, err

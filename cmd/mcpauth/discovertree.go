@@ -125,6 +125,7 @@ func (b *branch) plan(d flow.Discovery) {
 		{"scopes", orElse(strings.Join(p.Scopes, " "), "none named: the server chooses")},
 		{"resource", orElse(p.Resource, "not sent")},
 		{"tokens", map[bool]string{true: "bound to a key (DPoP)", false: "bearer tokens"}[p.DPoP]},
+		{"callback", p.RedirectURI + map[bool]string{true: " on a free port"}[strings.HasSuffix(p.RedirectURI, "://127.0.0.1/callback") || strings.HasSuffix(p.RedirectURI, "://localhost/callback")]},
 		{"quirks", strings.Join(p.Deviations, " ")},
 	} {
 		if l.text != "" {

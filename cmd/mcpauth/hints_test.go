@@ -138,6 +138,7 @@ func mishaps() []mishap {
 			hint: "mcpauth login m --scope 'notes:read.*notes:write.*'$", goesOn: true},
 		{name: "the account is not allowed to call the tool", rows: "flow.ErrForbidden mcpclient.StatusError", before: loggedIn, then: []string{"mcp:method=tools/call,status=403"}, args: whoami, exit: 4, code: "access_denied",
 			hint: "--name OTHER$", fill: map[string]string{"OTHER": "other"}},
+		{name: "every token is refused", rows: "flow.ErrTokenRefused", before: loggedIn, then: []string{"mcp:wrong-audience"}, args: whoami, exit: 4, code: "auth_failed", hint: "only the server's operator", nothing: true},
 		{name: "the tool does not exist", rows: "mcpclient.ArgumentError", before: loggedIn, args: []string{"call", "SERVER", "zzzzz"}, exit: 3, code: "rpc_error", hint: "mcpauth tools SERVER lists the tools"},
 		{name: "the argument does not exist", rows: "mcpclient.ArgumentError", before: loggedIn, args: []string{"call", "SERVER", "echo", "zzzzzzz=1"}, exit: 3, code: "rpc_error", hint: "mcpauth tools SERVER echo lists its arguments"},
 		{name: "the token in MCPAUTH_ACCESS_TOKEN is refused", rows: "mcpclient.StatusError", spoil: func(t *testing.T, u *unlucky) { u.env[accessTokenVariable] = "stale" }, args: whoami, exit: 4, code: "login_required",
@@ -187,6 +188,11 @@ var metElsewhere = map[string]string{
 	"keystore.ErrUnwritable": "storetrouble_test.go; names the variables",
 	"keystore.ErrInsecure":   "storetrouble_test.go; names the variables",
 	"keystore.ErrNotFound":   "the row of flow.ErrLoginRequired",
+	"keystore.ErrReadOnly":   "the tests of the postgres store",
+	"keystore.ErrNoTable":    "the tests of the postgres store",
+	"keystore.ErrFull":       "the tests of the postgres store",
+	"keystore.ErrTooOld":     "the tests of the postgres store",
+	"keystore.ErrPooled":     "the tests of the postgres store",
 	"keystore.Error":         "the same hint as ErrUnavailable",
 	"flow.ErrCredential":     "the row of keystore.ErrCorrupt",
 	"flow.ErrMaybeSpent":     "kill_test.go; the row of flow.ErrGrantRejected",
@@ -239,7 +245,7 @@ func TestEveryRowIsMet(t *testing.T) {
 // Each hint of the table is typed back: the trouble is gone, or the next error is another one with another hint. What was seen on the way is
 // docs/troubleshooting.md.
 func TestHintsWork(t *testing.T) {
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+filepath.Join(t.TempDir(), "none"))
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	all := mishaps()
 	if runtime.GOOS != "linux" { // elsewhere the system has a keychain
 		all = slices.DeleteFunc(all, func(m mishap) bool { return m.name == "there is no keychain" })

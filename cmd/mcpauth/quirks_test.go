@@ -80,6 +80,7 @@ func quirks() []quirk {
 		{name: "a secret that must be used, and no word of how", words: []string{"secrets", "register:del=token_endpoint_auth_method"}, code: "other_auth_method", strict: "RFC 7591 §3.2.1"},
 		{name: "TypeScript SDK: a secret for the body, and no word of it", words: []string{"secrets", "methods=none client_secret_post", "metadata:del=token_endpoint_auth_methods_supported",
 			"register:del=token_endpoint_auth_method"}, code: "registration_auth_method", strict: "RFC 7591 §3.2.1"},
+		{name: "the scope of a registration as a list", words: []string{`register:set.scope=["notes:read"]`}, code: "registration_member_type", strict: "scope: not of the expected type.*RFC 7591 §3.2.1"},
 		{name: "a secret for the header, and no word of it", words: []string{"secrets", "methods=none client_secret_basic", "metadata:del=token_endpoint_auth_methods_supported",
 			"register:del=token_endpoint_auth_method"}, code: "other_auth_method", strict: "RFC 7591 §3.2.1"},
 		{name: "only client_secret_post", words: []string{"methods=client_secret_post"}},

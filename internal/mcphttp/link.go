@@ -221,7 +221,7 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 		if err != nil {
 			return nil, wrote.Load(), err
 		}
-		if l.follow(req, res) {
+		if out.Header.Get("Authorization") == "" && l.follow(req, res) {
 			continue
 		}
 		unauthorized := res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden
@@ -239,7 +239,8 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 }
 
 // follow follows a redirect of the endpoint to itself with a slash more or less, which frameworks make of a mounted application. It reports
-// whether the request is to be sent there. No other redirect is followed: the token and the arguments are meant for this address.
+// whether the request is to be sent there. No other redirect is followed, and none by a request with a token: a login learns the target, and
+// the token and the arguments are meant for this address.
 func (l *Link) follow(req *http.Request, res *http.Response) bool {
 	if res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
 		return false

@@ -349,6 +349,11 @@ func TestRedirectToSlash(t *testing.T) {
 		if in := s.requests(); tt.want && (len(in) != 3 || in[1].body != call) {
 			t.Errorf("%d %s: %d requests", tt.status, tt.to, len(in))
 		}
+		authorized := s.link()
+		authorized.Header = http.Header{"Authorization": {"Bearer t"}}
+		if o := authorized.Exchange(t.Context(), &Session{}, request(t, call)); o.Answer.Raw != nil {
+			t.Errorf("%d %s: a request with a token was redirected", tt.status, tt.to)
+		}
 	}
 }
 

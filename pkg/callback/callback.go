@@ -122,7 +122,7 @@ func (l *Listener) Close() error {
 // Limits of the little server: a stranger on this machine may hold a connection, but not for long, nor make it read much.
 const (
 	headerTime = 5 * time.Second
-	headerSize = 16 << 10
+	headerSize = 1 << 20 // browsers send the cookies of every program that ever served a page on this host, whatever its port
 )
 
 // answer is the end of a wait.

@@ -181,6 +181,27 @@ func TestWaitTakesNavigationsOnly(t *testing.T) {
 	}
 }
 
+// Cookies do not know ports: a developer's browser sends those of all local servers.
+func TestWaitTakesManyCookies(t *testing.T) {
+	l := listen(t, Options{})
+	done := wait(t, l, expect)
+	req, _ := http.NewRequest(http.MethodGet, l.RedirectURI()+good, nil)
+	for i := range 100 {
+		req.AddCookie(&http.Cookie{Name: "c" + strconv.Itoa(i), Value: strings.Repeat("x", 1000)})
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		t.Fatalf("answered %s", res.Status)
+	}
+	if r := <-done; r.code != "c-1" {
+		t.Errorf("got %q, %v", r.code, r.err)
+	}
+}
+
 // What looks like an answer and is none is told once, with the reason.
 func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 	for _, tt := range []struct{ method, path, host, want string }{

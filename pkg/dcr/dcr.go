@@ -83,7 +83,7 @@ type Options struct {
 
 // Strays are the codes of the deviations that a registration puts up with.
 func Strays() []string {
-	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method"}
+	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method", "registration_member_type"}
 }
 
 // Resolve finds out which client to be, as Choose says, and registers it where it is a new one.

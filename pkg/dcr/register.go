@@ -148,7 +148,8 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 // accept makes a client of the answer.
 func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
 	var a answer
-	if err := httpx.DecodeObject(res.Body, &a); err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) || len(a.ClientID) > maxID {
+	wrong, err := httpx.DecodeMembers(res.Body, &a)
+	if err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) || len(a.ClientID) > maxID {
 		e := o.refusal(endpoint.String(), res)
 		e.Description = strings.TrimPrefix(e.Description+"; the answer holds no usable client_id (RFC 7591 §3.2.1)", "; ")
 		return Client{}, e
@@ -158,7 +159,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	if a.Scope != nil && *a.Scope != "" {
 		c.Scope = *a.Scope
 	}
-	if err := o.tolerate(endpoint.String(), r, res.StatusCode, a, c); err != nil {
+	if err := o.tolerate(endpoint.String(), r, res.StatusCode, a, c, wrong); err != nil {
 		return Client{}, err
 	}
 	if manage, err := endpoint.Parse(a.RegistrationURI); a.RegistrationURI != "" && err == nil {
@@ -171,12 +172,13 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 }
 
 // tolerate names what the answer to a registration does otherwise than RFC 7591 says; the first is the error where that is not put up with.
-func (o Options) tolerate(address string, r request, status int, a answer, c Client) error {
+func (o Options) tolerate(address string, r request, status int, a answer, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string
 		strays       bool
 	}{
 		{"registration_status", "expected 201 (RFC 7591 §3.2.1)", status != http.StatusCreated},
+		{"registration_member_type", strings.Join(wrong, ", ") + ": not of the expected type; taken as absent (RFC 7591 §3.2.1)", wrong != nil},
 		{"registration_redirect_uris", "redirect_uris of the answer lacks the address that was sent (RFC 7591 §3.2.1)", o.RedirectURI != "" && !keeps(a.RedirectURIs, o.RedirectURI)},
 		{"registration_auth_method", fmt.Sprintf("token_endpoint_auth_method of the answer is %q, which does not fit its secret, or the lack of one (RFC 7591 §3.2.1)",
 			httpx.Text(a.AuthMethod, 40)), c.AuthMethod != a.AuthMethod && (a.AuthMethod != "" || a.ClientSecret != "")},

@@ -25,6 +25,7 @@ const credentialVersion = 1
 type Credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
+	Moved    string `json:"moved,omitempty"` // where Server redirects to on the same origin: calls go there directly; empty: it does not
 	Profile  string `json:"profile,omitempty"`
 	Resource string `json:"resource,omitempty"` // sent with every token request (RFC 8707); empty: not sent
 	Grant    Grant  `json:"grant,omitempty"`

@@ -38,6 +38,7 @@ func Deviations() []Deviation {
 		{"registration_status", "RFC 7591 §3.2.1", "a registration answered 200 instead of 201", "several"},
 		{"registration_scope", "RFC 7591 §2", "a registration refused because of its scope; it is tried without", "Keycloak, Supabase"},
 		{"registration_redirect_uris", "RFC 7591 §3.2.1", "an answer with other redirect addresses; the one that was sent is used", "LiteLLM"},
+		{"registration_member_type", "RFC 7591 §3.2.1", "a member of a registration answer that is not of its type; it is taken as absent", "several"},
 		{"registration_auth_method", "RFC 7591 §3.2.1", "a secret that nobody asked for, without the method to send it by", "servers on the TypeScript SDK"},
 
 		// By rule, at the token endpoint (package token).

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
@@ -30,9 +31,18 @@ type Attempt struct {
 	Meaning string `json:"meaning"`
 }
 
-// Discover runs the discovery of Login and decides what Login would do, without doing it: nothing is registered, asked for or stored, and
-// nothing stored is looked at. The error is the one that Login would end with before its browser opens; the Discovery is there beside it.
+// Discover runs the discovery of Login and decides what Login would do, without doing it: nothing is registered, asked for or stored. It uses
+// what is stored for the server, as Login would; without a Store, or if it cannot be read, it explains the first login. The error is the one that
+// Login would end with before its browser opens; the Discovery is returned with it.
 func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discovery, error) {
+	var old Credential
+	if c.Store != nil {
+		var err error
+		if old, err = c.loadOrNew(ctx, t); err != nil {
+			c.warn(fmt.Sprintf("what is stored for this server cannot be read, so this is about a first login: %v", err))
+		}
+		t.Settings = o.complete(old, t.Settings, cause{})
+	}
 	found, err := c.discover(ctx, t, nil)
 	d := Discovery{URL: t.URL, Attempts: []Attempt{}, Checks: []discovery.Check{}, Grants: []Grant{}}
 	if found == nil {
@@ -48,18 +58,27 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	}
 	d.Server, d.Grants = &found.Server, offered(found.Server)
 	p := newPlan(t.Settings, found)
-	err = p.complete(t, o, found)
+	err = p.complete(draft{t: t, o: o, old: old, found: found})
 	d.Plan = &p
 	return d, err
 }
 
 // complete adds to a plan what may fail: that the server offers what is wanted, and that there is a client to be.
-func (p *Plan) complete(t Target, o LoginOptions, found *discovery.Result) error {
-	err := feasible(t.Settings, found)
-	if !needsClient(t.Settings) {
+func (p *Plan) complete(d draft) error {
+	err := errors.Join(feasible(d.t.Settings, d.found), sameIssuer(d))
+	if p.Grant == GrantCode {
+		p.RedirectURI = "http://" + cmp.Or(d.t.CallbackHost, callbackHosts[0])
+		if port := cmp.Or(d.t.CallbackPort, registeredPort(d)); port != 0 {
+			p.RedirectURI += ":" + strconv.Itoa(port)
+		}
+		p.RedirectURI += "/callback"
+	}
+	if !needsClient(d.t.Settings) {
 		return err
 	}
-	client, noClient := dcr.Choose(clientOptions(t, o, found, p.Scopes))
+	o := clientOptions(d.t, d.o, d.found, p.Scopes)
+	o.Stored = cmp.Or(d.old.NextClient, &d.old.Client)
+	client, noClient := dcr.Choose(o)
 	p.Client, p.ClientID, p.AuthMethod = client.Kind, client.ID, client.AuthMethod
 	return errors.Join(err, stage("client", noClient))
 }
@@ -101,6 +120,8 @@ type Plan struct {
 	AuthMethod string   `json:"auth_method"` // at the token endpoint
 	DPoP       bool     `json:"dpop"`        // tokens are bound to a key
 	Deviations []string `json:"quirks"`      // codes of Deviations
+
+	RedirectURI string `json:"redirect_uri"` // without a port: a free one is taken; empty: the grant needs none
 }
 
 // newPlan decides what a login does, from what discovery found and before anybody is asked for anything.

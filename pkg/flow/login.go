@@ -172,6 +172,9 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	if err := sameIssuer(d); err != nil {
 		return d, err
 	}
+	if d.found.Endpoint != "" && d.found.Endpoint != d.found.URL {
+		c.progress("the server redirects to " + d.found.Endpoint + "; calls go there directly")
+	}
 	c.progress(fmt.Sprintf("authorization server %s", d.found.Server.Issuer))
 	d.plan = newPlan(t.Settings, d.found)
 	d.plan.Scopes = keepScopes(union(why.scopes, d.plan.Scopes), old, d.plan.Issuer)
@@ -214,7 +217,7 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cre
 	}
 	s, endpoints := d.t.Settings, Endpoints{Token: d.found.Server.TokenEndpoint, Revocation: d.found.Server.RevocationEndpoint,
 		SigningAlgs: d.found.Server.TokenEndpointAuthSigningAlgValuesSupported}
-	cred = Credential{Server: d.t.URL, Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
+	cred = Credential{Server: d.t.URL, Moved: moved(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
 		Endpoints: endpoints, Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
 	if !d.plan.DPoP {
 		return cred, reused, nil
@@ -226,6 +229,17 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cre
 	cred.Settings.DPoP = cmp.Or(s.DPoP, DPoPAlways)
 	cred.DPoPKey, err = prover.Marshal()
 	return cred, reused, err
+}
+
+// moved is where the server redirects to. A login that began with a challenge did not ask.
+func moved(d draft) string {
+	switch d.found.Endpoint {
+	case "":
+		return d.old.Moved
+	case d.found.URL:
+		return ""
+	}
+	return d.found.Endpoint
 }
 
 // resolve finds or registers the client, and stores a new registration at once: servers do not like to register a client per attempt.
