@@ -272,7 +272,7 @@ func TestCallbackPortOfAStranger(t *testing.T) {
 		}
 		u := newUser(t)
 		_, port, _ := net.SplitHostPort(stranger.Addr().String())
-		u.must(t, exitUsage, "login", u.good.URL(), "--callback-host", tt.host, "--callback-port", port)
+		u.must(t, exitAuth, "login", u.good.URL(), "--callback-host", tt.host, "--callback-port", port)
 		if !strings.Contains(u.stderr.String(), "in use") || len(u.opened(t)) > 0 {
 			t.Errorf("%+v: browser at %q, stderr %s", tt, u.opened(t), u.stderr.String())
 		}

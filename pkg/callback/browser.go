@@ -54,7 +54,7 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 // start runs a browser, which lives on when the login is done: no CommandContext.
 func start(ctx context.Context, argv, secrets []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env = scrubEnv(os.Environ(), secrets)
+	cmd.Env, cmd.SysProcAttr = scrubEnv(os.Environ(), secrets), withoutConsole
 	if err := cmd.Start(); err != nil {
 		return errors.Unwrap(err)
 	}

@@ -1,5 +1,9 @@
 package callback
 
+import "syscall"
+
+var withoutConsole *syscall.SysProcAttr // only Windows has consoles
+
 // escapes: a backslash in a browser command escapes the next character.
 const escapes = true
 

@@ -6,7 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 )
+
+var withoutConsole *syscall.SysProcAttr // only Windows has consoles
 
 // escapes: a backslash in a browser command escapes the next character.
 const escapes = true
