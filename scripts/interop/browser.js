@@ -8,6 +8,8 @@
 // next time, as a person's browser keeps them: many providers share one grant among the logins of a browser.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { request as send } from 'node:http';
+import { text } from 'node:stream/consumers';
 
 const args = process.argv.slice(2);
 const deny = args.includes('--deny');
@@ -18,23 +20,24 @@ let request = { url: args.at(-1) };
 const kept = process.env.INTEROP_COOKIES;
 const cookies = kept && existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : {}; // origin -> name -> value
 
-// open sends one request with the cookies of its origin and keeps those that come back.
+// open navigates to an address, with the cookies of its origin, and keeps those that come back. fetch would not do: it marks its requests as a
+// script's, which mcpauth's callback refuses.
 async function open({ url, form }) {
   const { origin } = new URL(url);
   const jar = (cookies[origin] ??= {});
-  const res = await fetch(url, {
-    method: form ? 'POST' : 'GET',
-    body: form,
-    redirect: 'manual',
-    headers: { accept: 'text/html', cookie: Object.entries(jar).map((c) => c.join('=')).join('; ') },
+  const body = form?.toString();
+  const headers = { accept: 'text/html', cookie: Object.entries(jar).map((c) => c.join('=')).join('; '), 'sec-fetch-mode': 'navigate' };
+  if (body !== undefined) Object.assign(headers, { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body) });
+  const res = await new Promise((resolve, reject) => {
+    send(url, { method: body === undefined ? 'GET' : 'POST', headers, agent: false }, resolve).on('error', reject).end(body);
   });
-  for (const line of res.headers.getSetCookie()) {
+  for (const line of res.headers['set-cookie'] ?? []) {
     const [name, value] = line.split(';')[0].split(/=(.*)/s);
     if (value) jar[name] = value;
     else delete jar[name];
   }
   if (kept) writeFileSync(kept, JSON.stringify(cookies), { mode: 0o600 });
-  return { res, body: await res.text() };
+  return { status: res.statusCode, location: res.headers.location, body: await text(res) };
 }
 
 const unescape = (s) => s.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
@@ -68,10 +71,9 @@ for (let steps = 0; request; steps++) {
     console.log(url);
     break;
   }
-  const { res, body } = await open(request);
-  const location = res.headers.get('location');
-  if (res.status >= 400) {
-    console.error(`browser: ${new URL(url).origin}${new URL(url).pathname} answered ${res.status}`);
+  const { status, location, body } = await open(request);
+  if (status >= 400) {
+    console.error(`browser: ${new URL(url).origin}${new URL(url).pathname} answered ${status}`);
     process.exit(1);
   }
   request = location ? { url: new URL(location, url).href } : next(body, url);
