@@ -105,7 +105,7 @@ func table() []rule {
 		{as[*flow.ScopeError], exitAuth, "insufficient_scope", scopeHint},
 		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", operator},
 		{is(flow.ErrForbidden), exitAuth, "access_denied", login("this account is not allowed to; log in with another one: ", "--name", "OTHER")},
-		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", login("")},
+		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", grantHint},
 		{is(flow.ErrClientRejected), exitAuth, "auth_failed", rejectedClientHint},
 		{is(flow.ErrNoAnswer), exitAuth, "auth_failed", noAnswerHint},
 		{is(callback.ErrNoBrowser), exitAuth, "login_required", loginHint},

@@ -84,7 +84,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "resource", Category: groupStray, Usage: "`URI` another value for the resource parameter", Destination: &f.Resource},
 		&cli.BoolFlag{Name: "no-resource", Category: groupStray, Usage: "leave the resource parameter out", Destination: &f.NoResource},
 		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupStray, Usage: "go on though the metadata does not promise PKCE", Destination: &f.AssumePKCES256},
-		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add it to the authorization request; repeatable", Destination: &o.authParams},
+		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add it to the authorization request; NAME= removes one, such as prompt; repeatable", Destination: &o.authParams},
 		&cli.StringFlag{Name: "client-name", Category: groupStray, Usage: "`NAME` register under this name", Destination: &f.ClientName},
 		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register again", Destination: &l.NewClient},
 		&cli.BoolFlag{Name: "strict", Category: groupStray, Usage: "put up with no deviation from the specifications: each is an error", Destination: &f.Strict},

@@ -112,6 +112,7 @@ func TestGoogle(t *testing.T) {
 		{"https://accounts.google.com", Settings{}, "offline", "consent", []string{"google_offline"}},
 		{"https://accounts.google.com/", Settings{}, "offline", "consent", []string{"google_offline"}},
 		{"https://accounts.google.com", Settings{AuthParams: [][2]string{{"prompt", "select_account"}}}, "offline", "select_account", []string{"google_offline", "auth_param=prompt"}},
+		{"https://accounts.google.com", Settings{AuthParams: [][2]string{{"prompt", ""}}}, "offline", "", []string{"google_offline", "auth_param=prompt"}}, // removed
 		{"https://accounts.google.com", Settings{Strict: true}, "", "", nil},
 		{"https://accounts.google.com.evil.example", Settings{}, "", "", nil},
 	} {
@@ -125,7 +126,7 @@ func TestGoogle(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if q := u.Query(); q.Get("access_type") != tt.access || q.Get("prompt") != tt.prompt {
+		if q := u.Query(); q.Get("access_type") != tt.access || q.Get("prompt") != tt.prompt || q.Has("prompt") != (tt.prompt != "") {
 			t.Errorf("%s: access_type %q, prompt %q", tt.issuer, q.Get("access_type"), q.Get("prompt"))
 		}
 		wantQuirks(t, newPlan(tt.s, r).Deviations, tt.quirks...)

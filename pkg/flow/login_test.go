@@ -6,6 +6,7 @@ import (
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
 )
 
 // Seen at oidc-provider: a step-up of a machine's login opened a browser and registered a client.
@@ -62,4 +63,19 @@ func TestDPoPIsRefusedBeforeTheBrowser(t *testing.T) {
 		t.Errorf("the browser was opened %d times", n)
 	}
 	b.counts(t, map[string]int{"registered": 0})
+}
+
+// A server behind a 307 to its address with a slash: the login stores where calls go, and forgets it when the redirect is gone.
+func TestServerThatRedirects(t *testing.T) {
+	b := newBench(t, demo.Options{Settings: demo.Settings{Slash: true}})
+	if s := b.login(t); s.Moved != b.t.URL+"/" || s.URL != b.t.URL {
+		t.Errorf("calls go to %q for %q", s.Moved, s.URL)
+	}
+	if got := moved(draft{t: b.t, old: b.stored(t), found: &discovery.Result{URL: b.t.URL}}); got != b.t.URL+"/" {
+		t.Errorf("a login that did not ask the server stores %q", got)
+	}
+	b.set(t, "slash=false")
+	if s := b.login(t); s.Moved != "" {
+		t.Errorf("calls go to %q after the redirect is gone", s.Moved)
+	}
 }
