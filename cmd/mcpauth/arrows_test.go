@@ -49,8 +49,8 @@ func fileArrows() map[string]string {
 	return map[string]string{
 		"mcpauth/pkg/discovery":              "exit.go hint.go discovertree.go", // hint.go has the advice of exit.go's table
 		"mcpauth/pkg/dcr":                    "exit.go",
-		"mcpauth/pkg/token":                  "exit.go",
-		"mcpauth/pkg/callback":               "exit.go client.go elicit.go",
+		"mcpauth/pkg/token":                  "exit.go hint.go",
+		"mcpauth/pkg/callback":               "exit.go hint.go client.go elicit.go",
 		"github.com/olekukonko/tablewriter/": "output.go",
 		"github.com/olekukonko/tablewriter":  "output.go",
 	}

@@ -109,7 +109,7 @@ func table() []rule {
 		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", operator},
 		{is(flow.ErrAssertionExpired), exitAuth, "auth_failed", text("obtain a new assertion from the platform and repeat the command")},
 		{is(flow.ErrForbidden), exitAuth, "access_denied", login("this account is not allowed to; log in with another one: ", "--name", "OTHER")},
-		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", login("")},
+		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", grantHint},
 		{is(flow.ErrClientRejected), exitAuth, "auth_failed", rejectedClientHint},
 		{is(flow.ErrNoAnswer), exitAuth, "auth_failed", noAnswerHint},
 		{is(callback.ErrNoBrowser), exitAuth, "login_required", loginHint},

@@ -9,9 +9,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mcpauth/pkg/callback"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
+	"mcpauth/pkg/token"
 )
 
 // commandLine is the command line that failed, as far as hints repeat it.
@@ -329,7 +331,7 @@ func portHint(a advice) string {
 
 // oauthHint knows the flag for the OAuth errors that a flag can cure.
 func oauthHint(a advice) string {
-	words := strings.ToLower(a.err.Error())
+	words := strings.ToLower(serverWords(a.err))
 	switch {
 	case oauthCode("invalid_target")(a.err) || strings.Contains(words, "aadsts9010"), // AADSTS901002, AADSTS9010010
 		strings.Contains(words, "resource") && !a.has("--no-resource"):
@@ -342,6 +344,28 @@ func oauthHint(a advice) string {
 		return a.login()
 	}
 	return "only the server's operator can say more about these words; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
+}
+
+// grantHint is for a refresh token that the server refuses. If another code than invalid_grant says why, a flag may help the next one.
+func grantHint(a advice) string {
+	var refused *token.Error
+	if errors.As(a.err, &refused) && refused.Code != "invalid_grant" {
+		return oauthHint(a)
+	}
+	return a.login()
+}
+
+// serverWords are the authorization server's own words in an error.
+func serverWords(err error) string {
+	var t *token.Error
+	var c *callback.AuthorizationError
+	switch {
+	case errors.As(err, &t):
+		return t.Code + " " + t.Description
+	case errors.As(err, &c):
+		return c.Code + " " + c.Description
+	}
+	return ""
 }
 
 // unlockHint is how a person opens the keychain of that system.

@@ -37,7 +37,7 @@ func TestHeaderAnnotations(t *testing.T) {
 				return `{"resultType":"complete","ttlMs":60000,"tools":[` + echoTool + `,{"name":"marked","inputSchema":` + tt.schema + `}]}`
 			}})
 			warned := ""
-			c := client(t, s, func(c *Client) { c.Log = func(_, _, text string) { warned += text } })
+			c := client(t, s, func(c *Client) { c.Warn = func(text string) { warned += text } })
 			list, err := c.Tools(t.Context())
 			if err != nil {
 				t.Fatal(err)

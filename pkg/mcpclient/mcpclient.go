@@ -55,7 +55,7 @@ type Client struct {
 	NoValidate bool                             // send the arguments as they are; the server decides
 	Progress   func(Progress)                   // called in order, before the call returns; nil: progress is not asked for
 	Log        func(level, logger, text string) // log messages of the server, in order; nil: not asked for
-	Warn       func(text string)                // called if a list of tools cannot be read to its end; nil: nobody is told
+	Warn       func(text string)                // called if a list of tools is cut short, or a tool is left out because it is invalid; nil: nobody is told
 	Elicit     Elicitor                         // answers the server's questions; nil: declines
 	Listen     bool                             // hear questions that a server of an earlier revision asks outside of a call. Costs a request, and a session of its own
 	MaxResult  int64                            // bytes of one result; 0: 512 MiB

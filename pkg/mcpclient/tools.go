@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/toolargs"
 )
@@ -66,8 +67,8 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	for _, t := range list.defs {
 		tool := parseTool(t)
 		if err := c.usable(tool); err != nil {
-			if c.Log != nil {
-				c.Log("warning", "mcpauth", fmt.Sprintf("tool %q is left out: %v", tool.Name, err))
+			if c.Warn != nil {
+				c.Warn(fmt.Sprintf("the tool %q is left out, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err))
 			}
 			continue
 		}
