@@ -1,5 +1,3 @@
-// This file is the command tree: the global flags, the commands, and what happens around each of them.
-
 package main
 
 import (

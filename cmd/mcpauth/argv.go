@@ -1,5 +1,5 @@
-// This file lets flags stand anywhere: the library behind the commands takes every word after the first argument for an argument, and
-// wants global flags before the command. arrange puts the words into the order it understands; it does nothing else.
+// urfave/cli takes every word after the first argument for an argument, and accepts global flags only before the command. arrange reorders
+// the words so that flags can stand anywhere.
 
 package main
 

@@ -1,4 +1,4 @@
-// This file looks for secrets where none may be. Every run of the program in every story is recorded: what it prints, and what its browser
+// The search for secrets where none may be. Every run of the program in every story is recorded: what it prints, and what its browser
 // is given. When the story ends, all secrets that its servers gave or were sent, and all that the store holds, are looked for there and in
 // the files outside the store, raw, percent-encoded and in base64.
 

@@ -1,5 +1,3 @@
-// This file builds the clients of a run, each once, from flags and environment: folders, keystore, HTTP, browser, reports.
-
 package main
 
 import (

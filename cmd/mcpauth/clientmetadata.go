@@ -1,5 +1,3 @@
-// This file is the command client-metadata.
-
 package main
 
 import (

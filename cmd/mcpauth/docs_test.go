@@ -174,3 +174,20 @@ func TestQuirksPage(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// Every file and folder that CONTRIBUTING.md names exists.
+func TestMapOfTheHouse(t *testing.T) {
+	data, err := os.ReadFile("../../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := matches(string(data), "`((?:cmd|pkg|internal|scripts|docs)(?:/[a-zA-Z0-9_./]+)?)`")
+	if len(names) < 40 {
+		t.Errorf("only %d names were found", len(names))
+	}
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join("../..", name)); err != nil {
+			t.Errorf("CONTRIBUTING.md names %s: %v", name, err)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-// This file writes the texts of --help, all from the table of commands.
+// The texts of --help, written from the table of commands.
 
 package main
 

@@ -1,4 +1,4 @@
-// This file says how each attack of package attack has to end.
+// How each attack of package attack must end.
 
 package main
 

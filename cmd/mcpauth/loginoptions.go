@@ -1,4 +1,4 @@
-// This file checks what the flags of login say, before anything is sent, and makes flow's options of them.
+// Checks of the flags of login before anything is sent, and the settings that the flags give.
 
 package main
 

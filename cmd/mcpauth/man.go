@@ -1,5 +1,5 @@
-// This file writes the man pages from the same table as --help: mcpauth __man FOLDER makes mcpauth.1 and one page a command. They are
-// built for releases, not kept.
+// The man pages, written from the same table as --help: mcpauth __man FOLDER writes mcpauth.1 and one page per command. Releases contain
+// them; the repository does not.
 
 package main
 

@@ -1,4 +1,4 @@
-// This file writes everything the program says, by these rules:
+// Everything that the program says is written here, by these rules:
 //
 //   - stdout carries data only, one kind per command; with --json it is one JSON document.
 //   - stderr carries progress, warnings, hints and errors. --quiet leaves the errors.

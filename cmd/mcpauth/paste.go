@@ -1,5 +1,3 @@
-// This file reads the address that a person pastes while login waits for the browser.
-
 package main
 
 import (

@@ -1,5 +1,3 @@
-// This file is the command status.
-
 package main
 
 import (

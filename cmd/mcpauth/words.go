@@ -1,5 +1,3 @@
-// This file puts the state of logins into words and rows for a person.
-
 package main
 
 import (

@@ -1,4 +1,4 @@
-// This file attacks by addresses: in the challenge, both kinds of metadata, the registration's answer, and redirects.
+// Attacks by addresses: in the challenge, both kinds of metadata, the registration answer, and redirects.
 
 package attack
 

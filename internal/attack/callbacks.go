@@ -1,5 +1,4 @@
-// This file attacks the callback: strangers who talk to the port on which the answer of the browser is awaited. Here the attacker is the
-// visitor: a program that stands for the browser, and for the bad company it keeps.
+// Attacks on the callback by strangers who reach its port. The attacker stands in for the browser.
 
 package attack
 

@@ -1,4 +1,4 @@
-// This file finds the secrets that arrived where they do not belong.
+// The search for secrets that reached a server they were not meant for.
 
 package attack
 

@@ -1,5 +1,4 @@
-// This file lends the good server, which lives on loopback, its name of the outside: addresses are put in place of each other in both
-// directions, wherever they stand.
+// The good server lives on loopback and is called by an outside name. Each address is replaced by the other in both directions.
 
 package attack
 

@@ -1,5 +1,4 @@
-// This file is the world of an attack: a proxy through which every name leads here, the certificates for the names, and the record of all
-// that arrives.
+// The network of an attack: a proxy that answers for every host name, the certificates, and the record of all requests.
 
 package attack
 

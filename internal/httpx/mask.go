@@ -1,4 +1,4 @@
-// This file takes the secrets that were sent out of the words that came back.
+// Masking of the secrets that were sent with a request wherever the answer repeats them.
 
 package httpx
 

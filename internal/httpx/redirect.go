@@ -1,5 +1,5 @@
-// This file says which redirects are followed, and what goes along: the bearer token and the user's own headers never leave the origin
-// they were meant for, and a POST, which may carry a secret, follows none.
+// Which redirects are followed. The bearer token and the user's own headers never leave the origin they were meant for, and a POST, which
+// may carry a secret, follows no redirect.
 
 package httpx
 

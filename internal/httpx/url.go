@@ -1,4 +1,4 @@
-// This file says which addresses mcpauth sends anything to, and opens: https, or http to loopback (OAuth 2.1 §1.5, RFC 8252 §7.3).
+// Which addresses mcpauth connects to and opens: https, or http to loopback (OAuth 2.1 §1.5, RFC 8252 §7.3).
 
 package httpx
 

@@ -1,5 +1,3 @@
-// This file is the Windows Credential Manager, which is always there.
-
 package keystore
 
 func systemKeychain() (ring, platform) {

@@ -1,4 +1,4 @@
-// This file draws what rests on what: rooms in rows and columns, arrows from a room to those below that it uses. Its lines are
+// The picture of the packages: rooms in rows and columns, arrows from a room to those below that it uses. Its lines are
 //
 //	name @ row first-last: words     a room, with its row and the columns it takes
 //	name -> name name                what it uses

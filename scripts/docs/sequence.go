@@ -1,4 +1,4 @@
-// This file draws who says what to whom, from top to bottom. Its lines are
+// The picture of a sequence of messages, from top to bottom. Its lines are
 //
 //	lanes: a | b | c       the speakers, from left to right; the first line
 //	# words                a stage

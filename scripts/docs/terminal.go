@@ -1,5 +1,3 @@
-// This file draws what a terminal shows.
-
 package main
 
 import (

@@ -1,6 +1,6 @@
 //go:build unix
 
-// This file tests the signals, which Windows has not.
+// Tests of signals, which Windows does not have.
 
 package main
 
