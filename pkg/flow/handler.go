@@ -160,6 +160,8 @@ func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
 	case err == nil:
 		_, err = h.use(cred)
 		return err
+	case errors.Is(err, context.Canceled):
+		return err
 	case unexpired(s.cred.Token, h.c.now()):
 		if fateOf(err) == fateRefused {
 			h.mu.Lock()

@@ -130,11 +130,11 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential
 		return Credential{}, stage("authorization", err)
 	}
 	p.Credential.LoginAt = p.Began // records of older versions do not have it
-	if err := c.keepPending(ctx, t, state, pending{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
-		return Credential{}, err
-	}
 	cred, err := c.exchange(k, exchange{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &notes{}, stage: "token exchange", limit: redeemLimit,
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+			if err := c.keepPending(ctx, t, state, pending{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
+				return token.Token{}, err
+			}
 			return e.Code(ctx, code, string(p.Verifier), p.RedirectURI)
 		}})
 	if err == nil || !unsent(err) {
@@ -145,11 +145,11 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential
 	return cred, errors.Join(err, c.keepPending(ctx, t, state, p))
 }
 
-// unsent reports whether a code provably did not reach the server: the request failed before, or was never made.
+// unsent reports whether the request with a code failed before the server can have seen it.
 func unsent(err error) bool {
 	var request *StageError
 	var refused *token.Error
-	return !token.Ambiguous(err) && !errors.As(err, &refused) && (errors.As(err, &request) || errors.Is(err, keystore.ErrBusy) || errors.Is(err, context.Canceled))
+	return errors.As(err, &request) && !token.Ambiguous(err) && !errors.As(err, &refused)
 }
 
 // alreadySpent says what became of a pending login whose answer has been used.
