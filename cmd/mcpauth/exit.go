@@ -135,7 +135,7 @@ func table() []rule {
 
 		// Network and servers.
 		{is(context.DeadlineExceeded), exitNetwork, "timeout", timeHint},
-		{timedOut, exitNetwork, "timeout", timeHint},
+		{timedOut, exitNetwork, "timeout", laterHint}, // a limit of its own, which --timeout does not change
 		{both(as[*mcpclient.StatusError], serverFailed), exitNetwork, "server", laterHint},
 		{as[*mcpclient.StatusError], exitNetwork, "protocol", discoverHint},
 		{is(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operator},
@@ -173,6 +173,8 @@ func (p *program) fail(ctx context.Context, err error) int {
 		return exitDone
 	case errors.As(err, &printed):
 		return printed.code
+	case as[*outputError](err) && errors.Is(err, syscall.EPIPE):
+		return exitInternal // whoever reads stdout has seen enough, as head does: nothing to say
 	case errors.Is(ctx.Err(), context.Canceled):
 		p.out.failure("interrupted", "interrupted", taskHint(p.advice(err)), exitInterrupted)
 		return exitInterrupted

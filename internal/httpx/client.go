@@ -10,6 +10,8 @@
 package httpx
 
 import (
+	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -133,3 +135,65 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 	}
 	return r, nil
 }
+
+// Within returns a client whose requests take no longer than limit, from the connection to the end of the body, whatever time their contexts
+// allow. A nil client is Default. The error of a request that takes longer is a net.Error that names the limit; it is not the error of a
+// context, so a caller can tell this limit from its own.
+func Within(c *http.Client, limit time.Duration) *http.Client {
+	if c == nil {
+		c = Default()
+	}
+	limited := *c
+	limited.Transport = &within{next: c.Transport, limit: limit}
+	return &limited
+}
+
+type within struct {
+	next  http.RoundTripper
+	limit time.Duration
+}
+
+func (t *within) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeoutCause(req.Context(), t.limit, slowError(t.limit))
+	res, err := cmp.Or(t.next, http.DefaultTransport).RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		cancel()
+		return nil, slow(ctx, err)
+	}
+	res.Body = &withinBody{res.Body, ctx, cancel}
+	return res, nil
+}
+
+// withinBody is the body of an answer under a limit.
+type withinBody struct {
+	io.ReadCloser
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func (b *withinBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = slow(b.ctx, err)
+	}
+	return n, err
+}
+
+func (b *withinBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// slow is the error of a request whose limit has passed, else err.
+func slow(ctx context.Context, err error) error {
+	if late, ok := context.Cause(ctx).(slowError); ok {
+		return late
+	}
+	return err
+}
+
+type slowError time.Duration
+
+func (e slowError) Error() string   { return "no answer within " + time.Duration(e).String() }
+func (e slowError) Timeout() bool   { return true }
+func (e slowError) Temporary() bool { return true }

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func get(t *testing.T, c *http.Client, address string, h http.Header) (*Response, error) {
@@ -188,5 +190,45 @@ func TestBareNamesNoAddress(t *testing.T) {
 	}
 	if plain := errors.New("x"); Bare(plain) != plain {
 		t.Error("another error was changed")
+	}
+}
+
+// A request that takes too long says so in its own words, before the answer and in the middle of it; the caller's own limit stays the caller's.
+func TestWithin(t *testing.T) {
+	hang := make(chan bool)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/mid" {
+			w.Header().Set("Content-Length", "10")
+			w.Write([]byte("beg"))
+			w.(http.Flusher).Flush()
+		}
+		if r.URL.Path != "/" {
+			<-hang
+		}
+	}))
+	defer s.Close()
+	defer close(hang)
+	do := func(ctx context.Context, path string, limit time.Duration) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Do(Within(s.Client(), limit), req)
+		return err
+	}
+	for _, path := range []string{"/before", "/mid"} {
+		err := do(context.Background(), path, 50*time.Millisecond)
+		var n net.Error
+		if !errors.As(err, &n) || !n.Timeout() || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 50ms") {
+			t.Errorf("%s: %v", path, err)
+		}
+		own, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		if err := do(own, path, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s, the caller's limit: %v", path, err)
+		}
+		cancel()
+	}
+	if err := do(context.Background(), "/", time.Hour); err != nil {
+		t.Error(err)
 	}
 }

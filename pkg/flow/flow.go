@@ -16,7 +16,6 @@
 package flow
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -108,13 +107,7 @@ func local(server string) bool {
 const requestLimit = 30 * time.Second
 
 // http returns the HTTP client for the requests of OAuth.
-func (c *Client) http() *http.Client {
-	hc := *cmp.Or(c.HTTP, httpx.Default())
-	if hc.Timeout == 0 || hc.Timeout > requestLimit {
-		hc.Timeout = requestLimit
-	}
-	return &hc
-}
+func (c *Client) http() *http.Client { return httpx.Within(c.HTTP, requestLimit) }
 
 func (c *Client) now() time.Time {
 	if c.Now != nil {
