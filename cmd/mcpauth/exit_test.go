@@ -184,6 +184,8 @@ func TestHints(t *testing.T) {
 		{discovery.ErrPKCE, "mcpauth login 'my server' --assume-pkce-s256"},
 		{&oauth.Error{Code: "invalid_target"}, "mcpauth login 'my server' --no-resource"},
 		{&mcpclient.ArgumentError{Tool: "add", Argument: "x"}, "mcpauth tools 'my server' add"},
+		{&mcpclient.ArgumentError{Tool: "--config=x", Argument: "x"}, "mcpauth tools 'my server' -- --config=x"}, // a server's words are no flags
+		{&flow.ScopeError{Scopes: []string{"--strict"}}, "mcpauth login 'my server' --scope=--strict"},
 	} {
 		got := explain(test.err).hint(advice{server: "'my server'", err: test.err})
 		if !strings.Contains(got, test.want) {

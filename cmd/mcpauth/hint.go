@@ -111,9 +111,12 @@ func excludes(flag string) []string {
 func (a advice) login(flags ...string) string {
 	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
+	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // a server's word, which must stay the value of the flag
+		flags = []string{flags[0] + "=" + flags[1]}
+	}
 	for _, word := range flags {
-		if strings.HasPrefix(word, "--") {
-			a = a.without(append(excludes(word), word)...)
+		if name, _, _ := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
+			a = a.without(append(excludes(name), name)...)
 		}
 		added += " " + shellWord(harmless(word))
 	}
@@ -208,7 +211,11 @@ func argumentHint(a advice) string {
 	case e.Argument == "":
 		return "mcpauth tools " + a.server + a.globals() + " lists the tools"
 	}
-	return fmt.Sprintf("mcpauth tools %s %s%s lists its arguments", a.server, shellWord(harmless(e.Tool)), a.globals())
+	line := "mcpauth tools " + a.server + a.globals()
+	if strings.HasPrefix(e.Tool, "-") {
+		line += " --"
+	}
+	return line + " " + shellWord(oneLine(e.Tool)) + " lists its arguments"
 }
 
 // taskHint is for a call whose task goes on; empty if there is none.
