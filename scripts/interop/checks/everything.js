@@ -11,7 +11,7 @@ export function everythingChecks(server, mcpauth) {
     'tools TOOL': async () => assert.match((await mcpauth(`tools ${server.url} get-sum`)).stdout, /\ba\b/),
     text: async () => assert.equal((await call('echo message=hello')).stdout.trim(), 'Echo: hello'),
     'numbers by the schema': async () => assert.match((await call('get-sum a=2 b=40')).stdout, /42/),
-    'a number that is none is refused before it is sent': () => call('get-sum a=two b=40', { code: 2 }),
+    'a number that is none is refused before the call is sent': () => call('get-sum a=two b=40', { code: 3 }),
     picture: async () => {
       const { json } = await call('get-tiny-image --json');
       const picture = json.content.find((c) => c.type === 'image');
@@ -32,7 +32,7 @@ export function everythingChecks(server, mcpauth) {
       assert.equal(typeof json.structuredContent.temperature, 'number');
     },
     'tool error': () => call('get-structured-content --args {"location":"Atlantis"}', { code: 3 }),
-    'unknown tool': () => call('no-such-tool', { code: 2 }),
+    'unknown tool': () => call('no-such-tool', { code: 3 }),
     'a question declined': async () => {
       const { stdout, stderr } = await call('trigger-elicitation-request');
       assert.match(stdout, /declined/);
