@@ -13,6 +13,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -24,7 +25,10 @@ func main() {
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, interrupts()...)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() {
+		time.Sleep(doubled)
+		stop()
+	})
 	// Without this, a write to a closed stderr would kill the process while it finishes its work.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version()}
@@ -34,6 +38,10 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	}
 	return code
 }
+
+// doubled is how soon after the first interrupt another one is taken for the same: timeout(1) and other wrappers signal the process and its
+// group.
+const doubled = 500 * time.Millisecond
 
 // interrupts are the signals that end the program in order, except those that the process was started to ignore, as nohup does.
 func interrupts() []os.Signal {
