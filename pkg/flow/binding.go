@@ -30,6 +30,9 @@ const bindingsNote = "bindings"
 // hashRounds makes guessing a secret from its hash slow: about 50 ms each, once per login.
 const hashRounds = 200_000
 
+// nobody is an address of no authorization server.
+const nobody = "https://nobody.invalid"
+
 // ownSecret is something of the user's that proves who they are to an authorization server.
 type ownSecret struct{ what, value string }
 
@@ -46,10 +49,13 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		}
 		all = append(all, ownSecret{"client key", strings.TrimSpace(string(data))})
 	}
-	if t.grant() == GrantJWTBearer {
+	if t.grant() == GrantJWTBearer && t.Assertion != "github-actions" { // that one is for its audience alone, the issuer
 		assertion, err := c.fetchAssertion(ctx, t.Settings, issuer)
 		if err != nil {
 			return nil, err
+		}
+		if token.CheckAudience(assertion, nobody, nobody) != nil { // its audience binds it: no other server would be sent it
+			return all, nil
 		}
 		id, err := assertionID(assertion)
 		if err != nil {

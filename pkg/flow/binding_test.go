@@ -80,6 +80,13 @@ func TestFilesAreBound(t *testing.T) {
 			t.Errorf("%s, accepted: %v", name, err)
 		}
 	}
+	// A workload has an assertion for each server, and each is good at that server only.
+	for _, issuer := range []string{"https://one.example", "https://two.example"} {
+		write(jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"workload","aud":"`+issuer+`"}`))
+		if err := bind(assertion, issuer, false); err != nil {
+			t.Errorf("an assertion for %s: %v", issuer, err)
+		}
+	}
 	write(jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"another"}`))
 	if err := bind(assertion, "https://as.evil", false); err != nil {
 		t.Errorf("somebody else's assertion: %v", err)
