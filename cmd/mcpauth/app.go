@@ -107,11 +107,36 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case a.version:
 		err = p.out.write([]byte("mcpauth " + p.version + "\n"))
 	default:
-		// The library spends a million instructions on the flags of commands that are not run.
+		// The library matches regular expressions for each flag of each command, which takes longer than a call over http.
 		app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
+		app.Flags = given(app.Flags, a.words)
+		for _, c := range app.Commands {
+			c.Flags = given(c.Flags, a.words)
+		}
 		err = app.RunContext(ctx, append([]string{app.Name}, a.words...))
 	}
 	return p.fail(ctx, err)
+}
+
+// given returns the flags that are among the words, and those that may have another default than the zero value: numbers.
+func given(flags []cli.Flag, words []string) []cli.Flag {
+	words, _ = cutAt(words, "--")
+	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
+		var name string // f.Names() would match the expressions
+		switch f := f.(type) {
+		case *cli.BoolFlag:
+			name = dashed(f.Name)
+		case *cli.StringFlag:
+			name = dashed(f.Name)
+		case *cli.StringSliceFlag:
+			name = dashed(f.Name)
+		case *cli.DurationFlag:
+			name = dashed(f.Name)
+		default:
+			return false
+		}
+		return !slices.ContainsFunc(words, func(w string) bool { return w == name || strings.HasPrefix(w, name+"=") })
+	})
 }
 
 // begin takes over the global flags before a command runs.

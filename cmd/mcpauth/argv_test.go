@@ -2,9 +2,12 @@ package main
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/urfave/cli/v2"
 )
 
 // testProgram is a program without a world, for its table of flags.
@@ -131,4 +134,24 @@ func bag(words []string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// A flag that is not given is not declared to the library, unless it is a number: so no other flag may have a default.
+func TestOnlyNumbersHaveDefaults(t *testing.T) {
+	app := testProgram().app()
+	flags := slices.Clone(app.Flags)
+	for _, c := range app.Commands {
+		flags = append(flags, c.Flags...)
+	}
+	for _, f := range flags {
+		v := reflect.ValueOf(f).Elem().FieldByName("Value")
+		if _, number := f.(*cli.IntFlag); !number && v.IsValid() && !v.IsZero() {
+			t.Errorf("--%s has the default %v", f.Names()[0], v)
+		}
+	}
+	got := given([]cli.Flag{&cli.StringFlag{Name: "aa"}, &cli.StringFlag{Name: "bb"}, &cli.BoolFlag{Name: "cc"}, &cli.BoolFlag{Name: "dd"}, &cli.IntFlag{Name: "nn"}},
+		[]string{"--aa", "--dd", "x", "--cc=false", "--", "--bb"})
+	if names := flagNames(got); !slices.Equal(names, []string{"--aa", "--cc", "--dd", "--nn"}) {
+		t.Errorf("given: %q", names)
+	}
 }
