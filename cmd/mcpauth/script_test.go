@@ -28,7 +28,20 @@ import (
 )
 
 // The stories run the program as users do: every mcpauth and browser in them is a process of its own.
-func TestMain(m *testing.M) { testscript.Main(m, programs) }
+func TestMain(m *testing.M) { testscript.Main(withOwnCache{m}, programs) }
+
+// withOwnCache runs the tests with a cache folder of their own, in which browsers that tests start in process keep their cookies.
+type withOwnCache struct{ m *testing.M }
+
+func (w withOwnCache) Run() int {
+	dir, err := os.MkdirTemp("", "mcpauth-test-cache")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	os.Setenv("XDG_CACHE_HOME", dir)
+	return w.m.Run()
+}
 
 // programs are what this test binary is when it is called by these names.
 var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain, "visitor": visitorMain}
