@@ -105,8 +105,8 @@ func TestSetHeader(t *testing.T) {
 		{"a b", "x", "not the name"},
 		{"X", "a\r\nB: c", "line end"},
 		{"X", "a\x00", "line end"},
-		{"Host", "evil", "set by mcpauth"},
-		{"content-length", "1", "set by mcpauth"},
+		{"Host", "evil", "mcpauth sets it itself"},
+		{"content-length", "1", "mcpauth sets it itself"},
 	} {
 		err := setHeader(http.Header{}, test.name, test.value)
 		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {

@@ -16,9 +16,11 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -40,6 +42,11 @@ func (w withOwnCache) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	os.Setenv("XDG_CACHE_HOME", dir)
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP, syscall.SIGQUIT} {
+		if signal.Ignored(s) { // as under nohup and in the background of a script: programs that tests start must not inherit it
+			signal.Notify(make(chan os.Signal, 1), s)
+		}
+	}
 	return w.m.Run()
 }
 

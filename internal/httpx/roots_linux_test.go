@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -138,7 +139,7 @@ func (a *authority) server(t *testing.T) *tls.Certificate {
 type rootsWorld struct {
 	t                   *testing.T
 	home, other, evil   *authority
-	served              *tls.Certificate
+	served              atomic.Pointer[tls.Certificate]
 	url                 string
 	bundle, dir, memory string
 	env                 []string
@@ -153,11 +154,11 @@ func newRootsWorld(t *testing.T) *rootsWorld {
 		t.Fatal(err)
 	}
 	w.write(w.bundle, w.other.pem(), []byte("# a comment\n"), w.home.pem())
-	w.served = w.home.server(t)
+	w.served.Store(w.home.server(t))
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { io.Copy(rw, r.Body) }))
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-		return &tls.Config{Certificates: []tls.Certificate{*w.served}}, nil
+		return &tls.Config{Certificates: []tls.Certificate{*w.served.Load()}}, nil
 	}}
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -206,7 +207,7 @@ func TestRootIsRemembered(t *testing.T) {
 func TestBodyThatCannotBeSentAgain(t *testing.T) {
 	w := newRootsWorld(t)
 	w.get("all")
-	w.served = w.other.server(t)
+	w.served.Store(w.other.server(t))
 	w.env = []string{"HTTPX_STREAM=1"}
 	w.get("likely") // this request was verified against all; the host's next ones would be tried so
 }
@@ -257,7 +258,7 @@ func TestMemoryTamperedWith(t *testing.T) {
 	w.get("all")
 	foreign := filepath.Join(t.TempDir(), "evil.pem")
 	w.write(foreign, w.evil.pem())
-	honest := w.served
+	honest := w.served.Load()
 	for name, change := range map[string]func(p *rootPlace){
 		"another file": func(p *rootPlace) {
 			*p, _ = findRootIn(foreign, w.evil.cert)
@@ -278,9 +279,9 @@ func TestMemoryTamperedWith(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w.t = t
 			w.recalled(change)
-			w.served = w.evil.server(t)
+			w.served.Store(w.evil.server(t))
 			w.get(refused)
-			w.served = honest
+			w.served.Store(honest)
 			w.get("all")
 			w.get("likely")
 		})
@@ -296,10 +297,10 @@ func TestMemoryTamperedWith(t *testing.T) {
 func TestServerMovesToAnotherAuthority(t *testing.T) {
 	w := newRootsWorld(t)
 	w.get("all")
-	w.served = w.other.server(t)
+	w.served.Store(w.other.server(t))
 	w.get("all")
 	w.get("likely")
-	w.served = w.evil.server(t)
+	w.served.Store(w.evil.server(t))
 	w.get(refused)
 }
 
@@ -326,7 +327,7 @@ func TestOwnAuthorityIsTriedFirst(t *testing.T) {
 	w.env = []string{"HTTPX_CACERT=" + file}
 	w.get("all") // --cacert adds to the system's authorities
 	w.get("likely")
-	w.served = w.evil.server(t)
+	w.served.Store(w.evil.server(t))
 	w.get("likely")
 	w.env = nil
 	w.get(refused)
