@@ -103,13 +103,13 @@ func (c *conversation) begin(ctx context.Context, r *request) context.Context {
 	return ctx
 }
 
-// done removes a request. It reports whether the request was still waiting for an answer.
+// done removes a request. It reports whether the request was still waiting for an answer. The caller gives the answer and cancels the request
+// after that: a listener takes the end of the context for a request without an answer.
 func (c *conversation) done(r *request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	waiting := c.requests[r]
 	delete(c.requests, r)
-	r.cancel()
 	return waiting
 }
 
@@ -150,6 +150,7 @@ func (c *conversation) run(ctx context.Context, r *request) {
 		}
 		r.answer(answer, status)
 	}
+	r.cancel()
 }
 
 // exchange sends a request. It is sent again if the server has lost the session, or if a header does not fit: both prove that it was not
@@ -238,6 +239,7 @@ func (c *conversation) hear(r *request, m mcphttp.Message) {
 				c.note(other.Message, answer)
 			}
 			other.answer(answer, 0)
+			other.cancel()
 		}
 	case !proper(m):
 		c.log("dropped a message of the server that is not JSON-RPC")

@@ -246,6 +246,7 @@ func (c *conversation) end() {
 			if c.done(r) {
 				r.answer(mcphttp.NewError(r.ID, codeProxy, "mcpauth ended before the server answered"), 0)
 			}
+			r.cancel()
 			if s != nil && r.Version() == "" {
 				sent.Go(func() { c.link.Cancel(s, r.Message) })
 			}
