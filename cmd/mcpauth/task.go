@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -191,13 +190,4 @@ func (p *program) deliver(m *mcpclient.Client, r mcpclient.Result, tool, form st
 		return &toolError{tool: tool}
 	}
 	return nil
-}
-
-// pendingTask returns the id of the task that an error leaves behind.
-func pendingTask(err error) (id string, ok bool) {
-	var pending *mcpclient.PendingError
-	if errors.As(err, &pending) {
-		return pending.Task.ID, true
-	}
-	return "", false
 }

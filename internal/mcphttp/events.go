@@ -30,8 +30,7 @@ type eventSession struct {
 
 // waiter is a request without an answer yet.
 type waiter struct {
-	answer  chan Message // holds one
-	receive func(Message)
+	answer chan Message // holds one
 }
 
 // openEvents opens the stream and reads the address of the endpoint. The stream outlives ctx.

@@ -219,6 +219,7 @@ func (p *postgres) takeIdle() *pgconn.PgConn {
 	conn := p.idle
 	p.idle = nil
 	p.mu.Unlock()
+	//lint:ignore SA1019 a look at the socket is enough: statements outside of a lock are repeated on another connection
 	if conn != nil && conn.CheckConn() != nil {
 		closeConn(conn)
 		return nil
