@@ -47,12 +47,11 @@ func arrows() map[string]string {
 // fileArrows says in which files of cmd/mcpauth some imports may stand.
 func fileArrows() map[string]string {
 	return map[string]string{
-		"mcpauth/pkg/discovery":              "exit.go hint.go discovertree.go", // hint.go has the advice of exit.go's table
-		"mcpauth/pkg/dcr":                    "exit.go",
-		"mcpauth/pkg/token":                  "exit.go hint.go",
-		"mcpauth/pkg/callback":               "exit.go hint.go client.go elicit.go",
-		"github.com/olekukonko/tablewriter/": "output.go",
-		"github.com/olekukonko/tablewriter":  "output.go",
+		"mcpauth/pkg/discovery":             "exit.go hint.go discovertree.go", // hint.go has the advice of exit.go's table
+		"mcpauth/pkg/dcr":                   "exit.go",
+		"mcpauth/pkg/token":                 "exit.go hint.go",
+		"mcpauth/pkg/callback":              "exit.go hint.go client.go elicit.go",
+		"github.com/olekukonko/tablewriter": "output.go",
 	}
 }
 
@@ -68,6 +67,7 @@ func third() map[string]string {
 		"filippo.io/age":                         "pkg/keystore",
 		"github.com/jackc/pgx/v5":                "pkg/keystore",
 		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
+		"github.com/mattn/go-runewidth":          "cmd/mcpauth", // measures the cells that tablewriter aligns
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
 		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",
 		"github.com/tailscale/hujson":            "internal/config",

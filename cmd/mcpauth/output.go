@@ -18,9 +18,8 @@ import (
 	"sync"
 	"unicode"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/olekukonko/tablewriter"
-	"github.com/olekukonko/tablewriter/pkg/twwidth"
-	"github.com/olekukonko/tablewriter/tw"
 	"golang.org/x/term"
 
 	"mcpauth/internal/httpx"
@@ -239,17 +238,20 @@ func (o *output) table(head []string, rows [][]string, colour func(column int, c
 		}
 	}
 	var b bytes.Buffer
-	none := tw.Rendition{Borders: tw.BorderNone, Settings: tw.Settings{Separators: tw.SeparatorsNone, Lines: tw.LinesNone}}
-	t := tablewriter.NewTable(&b, tablewriter.WithRendition(none), tablewriter.WithPadding(tw.Padding{Right: "  ", Overwrite: true}),
-		tablewriter.WithHeaderAutoFormat(tw.Off), tablewriter.WithHeaderAlignment(tw.AlignLeft), tablewriter.WithRowAlignment(tw.AlignLeft),
-		tablewriter.WithHeaderAutoWrap(tw.WrapNone), tablewriter.WithRowAutoWrap(tw.WrapNone))
-	t.Header(head)
-	if err := t.Bulk(rows); err != nil {
-		return err
-	}
-	if err := t.Render(); err != nil {
-		return err
-	}
+	t := tablewriter.NewWriter(&b)
+	t.SetBorder(false)
+	t.SetHeaderLine(false)
+	t.SetColumnSeparator("")
+	t.SetCenterSeparator("")
+	t.SetNoWhiteSpace(true)
+	t.SetTablePadding("  ")
+	t.SetAutoWrapText(false)
+	t.SetAutoFormatHeaders(false)
+	t.SetHeaderAlignment(tablewriter.ALIGN_LEFT)
+	t.SetAlignment(tablewriter.ALIGN_LEFT)
+	t.SetHeader(head)
+	t.AppendBulk(rows)
+	t.Render()
 	var out strings.Builder
 	for line := range strings.Lines(b.String()) {
 		out.WriteString(strings.TrimRight(line, " \n") + "\n")
@@ -262,9 +264,9 @@ func fit(head []string, rows [][]string, width int) {
 	widths := make([]int, len(head))
 	total := 2 * (len(head) - 1)
 	for i := range head {
-		widths[i] = twwidth.Width(head[i])
+		widths[i] = runewidth.StringWidth(head[i])
 		for _, row := range rows {
-			widths[i] = max(widths[i], twwidth.Width(row[i]))
+			widths[i] = max(widths[i], runewidth.StringWidth(row[i]))
 		}
 		total += widths[i]
 	}
@@ -289,10 +291,10 @@ func fit(head []string, rows [][]string, width int) {
 
 // cut shortens a text to that many cells.
 func cut(s string, cells int) string {
-	if twwidth.Width(s) <= cells {
+	if runewidth.StringWidth(s) <= cells {
 		return s
 	}
-	return twwidth.Truncate(s, cells, "…")
+	return runewidth.Truncate(s, cells, "…")
 }
 
 // harmless removes what would steer a terminal or change the order of its letters: control characters but tab and line end, format
