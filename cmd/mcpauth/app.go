@@ -55,14 +55,14 @@ const (
 func (p *program) globalFlags() []cli.Flag {
 	g := &p.global
 	return []cli.Flag{
-		&cli.StringFlag{Name: "config", Usage: "`FILE` the only configuration file; default: the nearest .mcp.json and ~/.config/mcpauth/config.json", Destination: &g.config},
-		&cli.StringFlag{Name: "keystore", Usage: "`KIND` where credentials are kept: auto, keychain, file or postgres", Destination: &g.keystore},
-		&cli.BoolFlag{Name: "json", Usage: "one JSON document on stdout; errors as one JSON line", Destination: &g.json},
-		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "nothing on stderr but errors", Destination: &g.quiet},
-		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "every HTTP exchange on stderr, secrets redacted", Destination: &g.verbose},
-		&cli.DurationFlag{Name: "timeout", Usage: "`DURATION` limit for the whole command; default 60s, login 5m", Destination: &g.timeout},
-		&cli.StringFlag{Name: "cacert", Usage: "`FILE` certificate authorities (PEM) to trust beside the system's", Destination: &g.caFile},
-		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`'NAME: VALUE'` a header sent to the MCP server only; VALUE may be @FILE or $VAR; repeatable", Destination: &g.headers},
+		&cli.StringFlag{Name: "config", Usage: "`FILE` read only this configuration file; default: the nearest .mcp.json and ~/.config/mcpauth/config.json", Destination: &g.config},
+		&cli.StringFlag{Name: "keystore", Usage: "`KIND` where to store credentials: auto, keychain, file or postgres", Destination: &g.keystore},
+		&cli.BoolFlag{Name: "json", Usage: "print one JSON document on stdout, and an error as one JSON line on stderr", Destination: &g.json},
+		&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print only errors on stderr", Destination: &g.quiet},
+		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print every HTTP exchange on stderr, with secrets redacted", Destination: &g.verbose},
+		&cli.DurationFlag{Name: "timeout", Usage: "`DURATION` time limit of the command; default 60s, or 5m for login", Destination: &g.timeout},
+		&cli.StringFlag{Name: "cacert", Usage: "`FILE` certificate authorities (PEM) to trust in addition to the system's", Destination: &g.caFile},
+		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`'NAME: VALUE'` send this header to the MCP server only; VALUE can be @FILE or $VAR; repeatable", Destination: &g.headers},
 	}
 }
 

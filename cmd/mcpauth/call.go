@@ -24,26 +24,27 @@ func callCommand(p *program) *cli.Command {
 	var o callOptions
 	return &cli.Command{
 		Name: "call", ArgsUsage: "SERVER TOOL [ARGUMENT...]",
-		Usage: "call a tool and print what it answers",
+		Usage: "call a tool and print its result",
 		UsageText: "mcpauth call example search query='flaky tests' limit:=5\n" +
 			"mcpauth call example create_issue --args @issue.json title='Override the title' --json\n" +
 			"mcpauth call example screenshot --save-dir shots",
-		Description: "An ARGUMENT is name=value (text, or the scalar type that the tool's schema asks\n" +
-			"for), name:=JSON, name=@FILE or name:=@FILE; dotted names nest.",
+		Description: "An ARGUMENT is name=value, name:=JSON, name=@FILE (text) or name:=@FILE (JSON).\n" +
+			"name=value is a string, unless the tool's schema gives name one other scalar\n" +
+			"type. A dot in a name addresses a member of an object.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "args", Usage: "`JSON` the whole object; @FILE, or - for standard input; single arguments win", Destination: &o.args},
-			&cli.BoolFlag{Name: "no-validate", Usage: "send the arguments as they are; the server has the last word", Destination: &o.noValidate},
-			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json as the server sent it, or raw bytes of the only block", Destination: &o.output},
-			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write pictures, sounds and resources into it", Destination: &o.saveDir},
-			&cli.StringFlag{Name: "elicit", Usage: "`HOW` answer the server's questions: decline (default), defaults, or @FILE", Destination: &o.elicit},
-			&cli.BoolFlag{Name: "elicit-urls", Usage: "open the addresses that the server asks to have opened; they are printed first", Destination: &o.elicitURLs},
-			&cli.StringFlag{Name: "reauth", Usage: "`HOW` go so far for authorization: browser (default), refresh or never", Destination: &o.reauth},
-			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it as well when the call leads to a login; repeatable or space separated", Destination: &o.scopes},
-			&cli.BoolFlag{Name: "idempotent", Usage: "the call may be sent again after a lost connection", Destination: &o.idempotent},
-			&cli.BoolFlag{Name: "detach", Usage: "print the id of the task that the call becomes, and do not wait for it", Destination: &o.detach},
-			&cli.StringFlag{Name: "batch", Usage: "`FILE` one {\"tool\",\"arguments\",\"id\"?} a line, - for standard input; one {\"id\",\"result\"|\"error\"} a line as they finish", Destination: &o.batch},
-			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` so many calls of a batch at a time, 1 to 64; default 4", Destination: &o.parallel},
-			&cli.BoolFlag{Name: "no-cache", Usage: "ask the server for what is remembered of it", Destination: &o.noCache},
+			&cli.StringFlag{Name: "args", Usage: "`JSON` all arguments as one object; @FILE reads a file, - standard input; an ARGUMENT overrides a member", Destination: &o.args},
+			&cli.BoolFlag{Name: "no-validate", Usage: "do not check the arguments against the tool's schema", Destination: &o.noValidate},
+			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content block)", Destination: &o.output},
+			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write content blocks that are not text to this folder", Destination: &o.saveDir},
+			&cli.StringFlag{Name: "elicit", Usage: "`HOW` how to answer elicitation requests: decline (default), defaults, or @FILE", Destination: &o.elicit},
+			&cli.BoolFlag{Name: "elicit-urls", Usage: "open the URLs that the server asks the user to open; each is printed first", Destination: &o.elicitURLs},
+			&cli.StringFlag{Name: "reauth", Usage: "`HOW` how far to go to obtain authorization: browser (default), refresh or never", Destination: &o.reauth},
+			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope as well if a login is needed; repeatable or space separated", Destination: &o.scopes},
+			&cli.BoolFlag{Name: "idempotent", Usage: "allow the call to be sent again if the connection is lost", Destination: &o.idempotent},
+			&cli.BoolFlag{Name: "detach", Usage: "if the server answers with a task, print its ID and do not wait", Destination: &o.detach},
+			&cli.StringFlag{Name: "batch", Usage: "`FILE` read one call {\"tool\",\"arguments\",\"id\"?} per line, - for standard input; print one {\"id\",\"result\"|\"error\"} per line in order of completion", Destination: &o.batch},
+			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` number of concurrent calls of a batch, 1 to 64; default 4", Destination: &o.parallel},
+			&cli.BoolFlag{Name: "no-cache", Usage: "ignore cached server data and fetch it again", Destination: &o.noCache},
 		},
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()

@@ -19,11 +19,11 @@ func clientMetadataCommand(p *program) *cli.Command {
 		UsageText: "mcpauth client-metadata https://example.com/mcpauth.json >mcpauth.json\n" +
 			"mcpauth client-metadata https://example.com/mcpauth.json --callback-port 8765\n" +
 			"mcpauth client-metadata https://example.com/ci.json --client-name 'Example CI'",
-		Description: "Host what it prints at that very URL, as application/json; the URL then is the\n" +
-			"client id: mcpauth login SERVER --client-metadata-url URL.",
+		Description: "Host the document at exactly this URL, as application/json. The URL is then the\n" +
+			"client ID: mcpauth login SERVER --client-metadata-url URL.",
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "callback-port", Usage: "`PORT` the only port of login --callback-port, for servers that compare it; default: any port", Destination: &o.port},
-			&cli.StringFlag{Name: "client-name", Usage: "`NAME` how servers call the client when they ask the user; default: mcpauth", Destination: &o.name},
+			&cli.IntFlag{Name: "callback-port", Usage: "`PORT` list only this port of the redirect URI, for servers that compare ports; default: any port", Destination: &o.port},
+			&cli.StringFlag{Name: "client-name", Usage: "`NAME` client name on the server's consent page; default: mcpauth", Destination: &o.name},
 		},
 		Action: func(cx *cli.Context) error {
 			if cx.Args().Len() != 1 {

@@ -17,20 +17,21 @@ func discoverCommand(p *program) *cli.Command {
 	l, f := &o.login, &o.login.settings
 	return &cli.Command{
 		Name: "discover", ArgsUsage: "URL",
-		Usage: "show how a server is authorized, and what login would do",
+		Usage: "show how a server authorizes clients, and what login would do",
 		UsageText: "mcpauth discover https://mcp.example.com/mcp\n" +
 			"mcpauth discover https://mcp.example.com/mcp --json | jq .login\n" +
 			"mcpauth discover https://mcp.example.com/mcp --strict",
-		Description: "Asks for what a login asks before its browser opens, and changes nothing at the\n" +
-			"server or here. The exit code is 5 when a login could not work.",
+		Description: "mcpauth sends the requests that a login sends before it opens the browser. It\n" +
+			"changes nothing on the server or on this machine. The exit code is 5 if a login\n" +
+			"could not work.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "strict", Usage: "put up with no deviation from the specifications: each is an error", Destination: &f.Strict},
-			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` as login --scope", Destination: &l.scopes},
-			&cli.StringFlag{Name: "issuer", Usage: "`URL` as login --issuer", Destination: &l.issuer},
-			&cli.StringFlag{Name: "grant", Usage: "`GRANT` as login --grant", Destination: &l.grant},
-			&cli.StringFlag{Name: "client-id", Usage: "`ID` as login --client-id", Destination: &l.clientID},
-			&cli.StringFlag{Name: "client-metadata-url", Usage: "`URL` as login --client-metadata-url", Destination: &l.metadataURL},
-			&cli.BoolFlag{Name: "assume-pkce-s256", Usage: "as login --assume-pkce-s256", Destination: &f.AssumePKCES256},
+			&cli.BoolFlag{Name: "strict", Usage: "treat every deviation from the specifications as an error", Destination: &f.Strict},
+			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` same as login --scope", Destination: &l.scopes},
+			&cli.StringFlag{Name: "issuer", Usage: "`URL` same as login --issuer", Destination: &l.issuer},
+			&cli.StringFlag{Name: "grant", Usage: "`GRANT` same as login --grant", Destination: &l.grant},
+			&cli.StringFlag{Name: "client-id", Usage: "`ID` same as login --client-id", Destination: &l.clientID},
+			&cli.StringFlag{Name: "client-metadata-url", Usage: "`URL` same as login --client-metadata-url", Destination: &l.metadataURL},
+			&cli.BoolFlag{Name: "assume-pkce-s256", Usage: "same as login --assume-pkce-s256", Destination: &f.AssumePKCES256},
 		},
 		Action: func(cx *cli.Context) error {
 			server, err := oneServer(cx)

@@ -21,18 +21,18 @@ import (
 func execCommand(p *program) *cli.Command {
 	return &cli.Command{
 		Name: "exec", ArgsUsage: "SERVER… -- COMMAND [ARGUMENT…]",
-		Usage: "run a command that reaches servers through local addresses",
+		Usage: "run a command that can use servers through local URLs",
 		UsageText: "mcpauth exec example -- sh -c 'my-agent --mcp \"$MCPAUTH_URL\"'\n" +
 			"mcpauth exec linear notion -- node agent.js\n" +
 			"mcpauth exec https://mcp.example.com/mcp -- npx my-agent",
-		Description: "Serves each SERVER on this machine, as proxy --listen does, for as long as\n" +
-			"COMMAND runs. MCPAUTH_URL holds the address of the first one, and\n" +
-			"MCPAUTH_URL_NAME that of each: NAME is the server's name in capitals, or its\n" +
-			"host if SERVER is a URL, with _ for anything but letters and digits.\n" +
+		Description: "While COMMAND runs, mcpauth serves each SERVER at a local URL, as proxy --listen\n" +
+			"does. The variable MCPAUTH_URL_NAME holds the URL of a server: NAME is its name\n" +
+			"in capitals, or its host if SERVER is a URL, with _ in place of anything but\n" +
+			"letters and digits. MCPAUTH_URL holds the first URL.\n" +
 			"\n" +
-			"COMMAND's environment holds no token: the variables that this run took secrets\n" +
-			"from are removed. Signals are passed on. The exit code is COMMAND's, or 128 and\n" +
-			"the number of the signal that ended it.",
+			"COMMAND gets no token: mcpauth removes from its environment the variables that\n" +
+			"secrets were read from. Signals are passed on. The exit code is that of COMMAND,\n" +
+			"or 128 plus the number of the signal that ended it.",
 		Action: func(cx *cli.Context) error {
 			words, command := cutAt(cx.Args().Slice(), "--")
 			switch {

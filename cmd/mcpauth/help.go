@@ -9,20 +9,18 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// guide is what the program says when it is given nothing to do: the five stages in their order.
-const guide = `mcpauth logs in to MCP servers, keeps the credentials, and calls tools.
+// guide is printed if no command is given.
+const guide = `mcpauth logs in to MCP servers, stores the credentials, and calls tools.
 
   1. log in     mcpauth login https://mcp.example.com/mcp --name example
-  2. look       mcpauth status
+  2. check      mcpauth status
   3. call       mcpauth tools example
                 mcpauth call example search query='flaky tests'
   4. renew      mcpauth refresh example --min-ttl 15m
-  5. leave      mcpauth logout example
+  5. log out    mcpauth logout example
 
-mcpauth --help lists everything; mcpauth COMMAND --help explains a command.
+mcpauth --help lists all commands; mcpauth COMMAND --help explains one.
 `
-
-// exitCodes are those of CLI.md in short.
 const exitCodes = `Exit codes:
   0  done                              4  authorization needed, not obtained
   1  unexpected failure (a bug)        5  network or server failure
@@ -31,7 +29,7 @@ const exitCodes = `Exit codes:
                                      130  interrupted
 `
 
-// helpText is the help of a command, or of the program.
+// helpText returns the help of a command, or of the program if command is empty.
 func helpText(app *cli.App, command string) string {
 	var b strings.Builder
 	if command == "" {
@@ -40,7 +38,7 @@ func helpText(app *cli.App, command string) string {
 		for _, c := range app.Commands {
 			fmt.Fprintf(&b, "  %-15s %s\n", c.Name, c.Usage)
 		}
-		b.WriteString("\nA SERVER is a URL (https://...), a name given by login --name, or a name in the\nconfiguration file.\n\n")
+		b.WriteString("\nA SERVER is a URL (https://...), a name given by login --name, or a name in a\nconfiguration file.\n\n")
 		b.WriteString(flagsText("Global flags, before or after the command", app.Flags))
 		entry(&b, "--version", "print the version")
 		b.WriteString("\n" + exitCodes)
@@ -82,7 +80,7 @@ func flagsText(title string, flags []cli.Flag) string {
 	return b.String()
 }
 
-// entry writes a flag and what it does in two columns.
+// entry writes a flag and its description in two columns.
 func entry(b *strings.Builder, head, text string) {
 	const column = 29
 	fits := len(head) <= column-3
@@ -93,7 +91,7 @@ func entry(b *strings.Builder, head, text string) {
 	b.WriteString(head + wrap(strings.Fields(text), column) + "\n")
 }
 
-// wrap puts words into lines of 78, all but the first indented.
+// wrap breaks words into lines of at most 78 columns and indents all lines but the first.
 func wrap(words []string, indent int) string {
 	const width = 78
 	var b strings.Builder
@@ -113,7 +111,7 @@ func wrap(words []string, indent int) string {
 	return b.String()
 }
 
-// describeFlag splits a flag into what is typed and what it does. The usage text of a flag with a value begins with the value's name
+// describeFlag returns the names of a flag and its description. The usage text of a flag with a value begins with the value's name
 // between back quotes.
 func describeFlag(f cli.Flag) (head, text string) {
 	var names []string
@@ -131,7 +129,7 @@ func describeFlag(f cli.Flag) (head, text string) {
 	return head, strings.TrimSpace(text)
 }
 
-// globalLine names the global flags in short.
+// globalLine lists the global flags without their descriptions.
 func globalLine(flags []cli.Flag) string {
 	var words []string
 	for _, f := range flags {

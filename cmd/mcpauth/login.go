@@ -28,17 +28,17 @@ type loginOptions struct {
 }
 
 const (
-	groupClient  = "The client, where the server registers none"
+	groupClient  = "Pre-registered client"
 	groupBrowser = "Browser and callback"
 	groupGrant   = "Other grants"
-	groupStray   = "For servers that stray from the specification"
+	groupStray   = "Compatibility options"
 )
 
 func loginCommand(p *program) *cli.Command {
 	var o loginOptions
 	return &cli.Command{
 		Name: "login", ArgsUsage: "SERVER | --all",
-		Usage: "log in to a server through the browser and keep the credential",
+		Usage: "log in to a server in the browser and store the credential",
 		UsageText: "mcpauth login https://mcp.example.com/mcp --name example\n" +
 			"mcpauth login example --if-needed\n" +
 			"mcpauth login https://mcp.example.com/mcp --client-id cli --client-secret-env SECRET",
@@ -62,43 +62,43 @@ func loginCommand(p *program) *cli.Command {
 func loginFlags(o *loginOptions) []cli.Flag {
 	f, l := &o.settings, &o.flow
 	return []cli.Flag{
-		&cli.StringFlag{Name: "name", Usage: "`NAME` keep the login under this name; several names of one server are several accounts", Destination: &o.name},
-		&cli.BoolFlag{Name: "all", Usage: "log in to every server of the configuration files that has no usable login", Destination: &o.all},
-		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing when a usable or renewable token is stored", Destination: &l.IfNeeded},
-		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` ask for it in place of the server's choice; repeatable or space separated", Destination: &o.scopes},
-		&cli.StringFlag{Name: "issuer", Usage: "`URL` pick or pin the authorization server", Destination: &o.issuer},
+		&cli.StringFlag{Name: "name", Usage: "`NAME` store the login under this name; use several names to log in to one server with several accounts", Destination: &o.name},
+		&cli.BoolFlag{Name: "all", Usage: "log in to every server in the configuration files that has no usable login", Destination: &o.all},
+		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing if a usable or renewable token is stored", Destination: &l.IfNeeded},
+		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope instead of the one the server names; repeatable or space separated", Destination: &o.scopes},
+		&cli.StringFlag{Name: "issuer", Usage: "`URL` use only this authorization server", Destination: &o.issuer},
 
-		&cli.StringFlag{Name: "client-id", Category: groupClient, Usage: "`ID` a client registered beforehand", Destination: &o.clientID},
-		&cli.StringFlag{Name: "client-secret-env", Category: groupClient, Usage: "`VAR` its secret is in this variable", Destination: &o.secretEnv},
-		&cli.StringFlag{Name: "client-secret-file", Category: groupClient, Usage: "`FILE` its secret is in this file", Destination: &o.secretFile},
-		&cli.BoolFlag{Name: "client-secret-stdin", Category: groupClient, Usage: "its secret comes on standard input", Destination: &o.secretStdin},
-		&cli.StringFlag{Name: "client-metadata-url", Category: groupClient, Usage: "`URL` our client ID metadata document", Destination: &o.metadataURL},
+		&cli.StringFlag{Name: "client-id", Category: groupClient, Usage: "`ID` client ID of a pre-registered client", Destination: &o.clientID},
+		&cli.StringFlag{Name: "client-secret-env", Category: groupClient, Usage: "`VAR` read the client secret from this variable", Destination: &o.secretEnv},
+		&cli.StringFlag{Name: "client-secret-file", Category: groupClient, Usage: "`FILE` read the client secret from this file", Destination: &o.secretFile},
+		&cli.BoolFlag{Name: "client-secret-stdin", Category: groupClient, Usage: "read the client secret from standard input", Destination: &o.secretStdin},
+		&cli.StringFlag{Name: "client-metadata-url", Category: groupClient, Usage: "`URL` use the client ID metadata document at this URL", Destination: &o.metadataURL},
 
-		&cli.StringFlag{Name: "callback-host", Category: groupBrowser, Usage: "`HOST` where the browser returns to: 127.0.0.1 (default) or localhost", Destination: &o.host},
-		&cli.IntFlag{Name: "callback-port", Category: groupBrowser, Usage: "`PORT` the port there; default: that of the stored registration, else a free one", Destination: &o.port},
-		&cli.StringFlag{Name: "browser", Category: groupBrowser, Usage: "`CMD` open the address with this program; none: never open", Destination: &o.browser},
-		&cli.BoolFlag{Name: "no-browser", Category: groupBrowser, Usage: "print the address on stderr and wait", Destination: &o.noBrowser},
-		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the address on stdout and end; --callback-url finishes", Destination: &o.printURL},
-		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish --print-url with the address that the browser ended on; - reads it from standard input, with --no-browser while the callback waits too", Destination: &o.callbackURL},
+		&cli.StringFlag{Name: "callback-host", Category: groupBrowser, Usage: "`HOST` host of the redirect URI: 127.0.0.1 (default) or localhost", Destination: &o.host},
+		&cli.IntFlag{Name: "callback-port", Category: groupBrowser, Usage: "`PORT` port of the redirect URI; default: the port of the stored registration, or a free one", Destination: &o.port},
+		&cli.StringFlag{Name: "browser", Category: groupBrowser, Usage: "`CMD` open the authorization URL with this program; none: open no browser", Destination: &o.browser},
+		&cli.BoolFlag{Name: "no-browser", Category: groupBrowser, Usage: "print the authorization URL on stderr and wait", Destination: &o.noBrowser},
+		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the authorization URL on stdout and exit; finish with --callback-url", Destination: &o.printURL},
+		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish the login that --print-url began: the address that the browser ended on, or - to read it from standard input. With --no-browser, - also waits for the callback", Destination: &o.callbackURL},
 
 		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(plain(flow.Grants()), ", "), Destination: &o.grant},
-		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) in place of a client secret", Destination: &o.clientKey},
+		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) to use instead of a client secret", Destination: &o.clientKey},
 		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: same as --assertion file:FILE", Destination: &o.assertionFile},
-		&cli.StringFlag{Name: "assertion", Category: groupGrant, Usage: "`SOURCE` jwt_bearer: " + strings.Join(flow.AssertionSources(), ", "), Destination: &o.assertion},
+		&cli.StringFlag{Name: "assertion", Category: groupGrant, Usage: "`SOURCE` jwt_bearer: where to read the assertion: " + strings.Join(flow.AssertionSources(), ", "), Destination: &o.assertion},
 		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &o.idp.TokenEndpoint},
-		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: the client there", Destination: &o.idp.ClientID},
-		&cli.StringFlag{Name: "idp-client-secret-env", Category: groupGrant, Usage: "`VAR` enterprise: the secret of that client is in this variable", Destination: &o.idpSecretEnv},
-		&cli.StringFlag{Name: "idp-id-token-file", Category: groupGrant, Usage: "`FILE` enterprise: the ID token", Destination: &o.idp.IDTokenFile},
-		&cli.StringFlag{Name: "dpop", Category: groupGrant, Usage: "`WHEN` bind tokens to a key: auto (default), always or never", Destination: &o.dpop},
+		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: client ID at the identity provider", Destination: &o.idp.ClientID},
+		&cli.StringFlag{Name: "idp-client-secret-env", Category: groupGrant, Usage: "`VAR` enterprise: read the secret of that client from this variable", Destination: &o.idpSecretEnv},
+		&cli.StringFlag{Name: "idp-id-token-file", Category: groupGrant, Usage: "`FILE` enterprise: read the ID token from this file", Destination: &o.idp.IDTokenFile},
+		&cli.StringFlag{Name: "dpop", Category: groupGrant, Usage: "`WHEN` bind tokens to a key (DPoP): auto (default), always or never", Destination: &o.dpop},
 
-		&cli.StringFlag{Name: "resource", Category: groupStray, Usage: "`URI` another value for the resource parameter", Destination: &f.Resource},
-		&cli.BoolFlag{Name: "no-resource", Category: groupStray, Usage: "leave the resource parameter out", Destination: &f.NoResource},
-		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupStray, Usage: "go on though the metadata does not promise PKCE", Destination: &f.AssumePKCES256},
-		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add it to the authorization request; NAME= removes one, such as prompt; repeatable", Destination: &o.authParams},
-		&cli.StringFlag{Name: "client-name", Category: groupStray, Usage: "`NAME` register under this name", Destination: &f.ClientName},
-		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register again", Destination: &l.NewClient},
-		&cli.BoolFlag{Name: "strict", Category: groupStray, Usage: "put up with no deviation from the specifications: each is an error", Destination: &f.Strict},
-		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupStray, Usage: "the authorization server changed, and that is right", Destination: &l.AcceptNewIssuer},
+		&cli.StringFlag{Name: "resource", Category: groupStray, Usage: "`URI` send this value as the resource parameter", Destination: &f.Resource},
+		&cli.BoolFlag{Name: "no-resource", Category: groupStray, Usage: "omit the resource parameter", Destination: &f.NoResource},
+		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupStray, Usage: "continue if the metadata does not announce PKCE", Destination: &f.AssumePKCES256},
+		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add a parameter to the authorization request; NAME= removes one, such as prompt; repeatable", Destination: &o.authParams},
+		&cli.StringFlag{Name: "client-name", Category: groupStray, Usage: "`NAME` register with this client name", Destination: &f.ClientName},
+		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register a new client", Destination: &l.NewClient},
+		&cli.BoolFlag{Name: "strict", Category: groupStray, Usage: "treat every deviation from the specifications as an error", Destination: &f.Strict},
+		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupStray, Usage: "accept that the authorization server changed", Destination: &l.AcceptNewIssuer},
 	}
 }
 

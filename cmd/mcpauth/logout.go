@@ -17,13 +17,13 @@ func logoutCommand(p *program) *cli.Command {
 	var o logoutOptions
 	return &cli.Command{
 		Name: "logout", ArgsUsage: "SERVER... | --all",
-		Usage: "revoke the tokens at the server and delete the credential here",
+		Usage: "revoke the tokens and delete the stored credential",
 		UsageText: "mcpauth logout example\n" +
 			"mcpauth logout https://mcp.example.com/mcp --keep-client\n" +
 			"mcpauth logout --all",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Usage: "every stored login", Destination: &o.all},
-			&cli.BoolFlag{Name: "keep-client", Usage: "leave a dynamic registration in place for the next login", Destination: &o.flow.KeepClient},
+			&cli.BoolFlag{Name: "all", Usage: "log out of every stored login", Destination: &o.all},
+			&cli.BoolFlag{Name: "keep-client", Usage: "keep the dynamic client registration for the next login", Destination: &o.flow.KeepClient},
 		},
 		Action: func(cx *cli.Context) error {
 			words, err := servers(cx, o.all)

@@ -80,7 +80,7 @@ func (p *program) newPage(name, usage string) *page {
 }
 
 func (p *program) mainPage(app *cli.App) string {
-	g := p.newPage("mcpauth", "log in to MCP servers from scripts, keep the credentials, and call tools")
+	g := p.newPage("mcpauth", "log in to MCP servers from scripts, store the credentials, and call tools")
 	g.text("mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]")
 	g.section("Description")
 	intro, _, _ := strings.Cut(guide, "\n\nmcpauth --help")
@@ -147,17 +147,17 @@ type variable struct{ name, meaning string }
 // variables are all that the program reads.
 func variables() []variable {
 	return []variable{
-		{"MCPAUTH_CONFIG", "the only configuration file; default: the nearest .mcp.json upward and ~/.config/mcpauth/config.json"},
-		{"MCPAUTH_STATE_DIR", "state without credentials: index, locks, caches, ids of MCP sessions; default ~/.local/state/mcpauth"},
-		{"MCPAUTH_KEYSTORE", "where credentials are kept: auto (default), keychain, file or postgres"},
+		{"MCPAUTH_CONFIG", "the only configuration file to read; default: the nearest .mcp.json and ~/.config/mcpauth/config.json"},
+		{"MCPAUTH_STATE_DIR", "folder for the index, locks, caches and session IDs, but no credentials; default ~/.local/state/mcpauth"},
+		{"MCPAUTH_KEYSTORE", "where to store credentials: auto (default), keychain, file or postgres"},
 		{"MCPAUTH_KEYSTORE_DIR", "folder of the file store; default ~/.local/share/mcpauth"},
-		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file: the file and postgres stores are encrypted to it"},
+		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file, to which the file and postgres stores are encrypted"},
 		{"MCPAUTH_KEYSTORE_URL", "connection string of the postgres store; the PG... variables of libpq work as well"},
 		{"MCPAUTH_REAUTH", "browser, refresh or never: the same as call --reauth"},
-		{"MCPAUTH_ACCESS_TOKEN", "a bearer token for call, tools, proxy and exec in place of a login; SERVER must be a URL then"},
-		{"BROWSER", "program that opens an address, its last argument; a list is tried in order; none: never open one"},
-		{"CI", "set and not false: no browser is opened unless --browser or BROWSER asks for it"},
-		{"TRACEPARENT, TRACESTATE, BAGGAGE", "trace context, sent in _meta of every request of call and tools"},
-		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR", "as everywhere"},
+		{"MCPAUTH_ACCESS_TOKEN", "a bearer token for call, tools, proxy and exec to use instead of a stored login; SERVER must then be a URL"},
+		{"BROWSER", "program that opens a URL, called with the URL as its last argument; a colon-separated list is tried in order; none: open no browser"},
+		{"CI", "if set and not false, no browser opens unless --browser or BROWSER is given"},
+		{"TRACEPARENT, TRACESTATE, BAGGAGE", "W3C trace context, sent in _meta of every MCP request of call and tools"},
+		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR", "the usual meaning"},
 	}
 }

@@ -17,7 +17,7 @@ import (
 func promptsCommand(p *program) *cli.Command {
 	return &cli.Command{
 		Name: "prompts", ArgsUsage: "SERVER [PROMPT]",
-		Usage: "list the prompts of a server, or the arguments of one",
+		Usage: "list the prompts of a server, or the arguments of one prompt",
 		UsageText: "mcpauth prompts example\n" +
 			"mcpauth prompts example review\n" +
 			"mcpauth prompts example --json | jq -r '.prompts[].name'",
@@ -128,8 +128,8 @@ func promptCommand(p *program) *cli.Command {
 		UsageText: "mcpauth prompt example review text='a text to review'\n" +
 			"mcpauth prompt example review text=@letter.txt tone=strict\n" +
 			"mcpauth prompt example review text=@letter.txt --json",
-		Description: "VALUE is text; NAME=@FILE takes it from a file. The texts of the messages are\n" +
-			"printed with an empty line between them; --json shows their roles as well.",
+		Description: "VALUE is text; NAME=@FILE reads it from a file. The messages are printed as text\n" +
+			"with an empty line between them; --json also shows their roles.",
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()
 			if len(words) < 2 {

@@ -18,16 +18,17 @@ func proxyCommand(p *program) *cli.Command {
 		UsageText: "mcpauth proxy example\n" +
 			"claude mcp add example -- mcpauth proxy example\n" +
 			"mcpauth proxy example --listen 127.0.0.1:0",
-		Description: "Speaks MCP over standard input and output, one JSON-RPC message a line, and\n" +
-			"forwards to the server over Streamable HTTP, or over HTTP+SSE if the server has\n" +
-			"only that. Every request is answered. Runs until its input ends, without a time\n" +
-			"limit unless --timeout sets one.\n" +
+		Description: "The proxy speaks MCP over standard input and output, one JSON-RPC message per\n" +
+			"line. It forwards each message to the server over Streamable HTTP, or over\n" +
+			"HTTP+SSE if the server has only that, and it answers every request. It runs\n" +
+			"until its input ends, and has no time limit unless --timeout sets one.\n" +
 			"\n" +
-			"With --listen it serves Streamable HTTP on this machine instead, and prints\n" +
-			"{\"url\": \"http://127.0.0.1:PORT/SECRET/mcp\"}. Whoever knows the address needs no\n" +
-			"login, so treat it as a password. Runs until it is interrupted.",
+			"With --listen, the proxy serves Streamable HTTP on this machine instead. It\n" +
+			"prints {\"url\":\"http://127.0.0.1:PORT/SECRET/mcp\"} and runs until it is\n" +
+			"interrupted. Anyone who knows this URL can use your login: treat it as a\n" +
+			"password.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` serve HTTP at 127.0.0.1:PORT instead; port 0 is a free one", Destination: &listen},
+			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` serve HTTP at 127.0.0.1:PORT instead; port 0 chooses a free port", Destination: &listen},
 		},
 		Action: func(cx *cli.Context) error {
 			word, err := oneServer(cx)

@@ -24,8 +24,8 @@ func refreshCommand(p *program) *cli.Command {
 			"mcpauth refresh example --min-ttl 15m && ./nightly-job\n" +
 			"mcpauth refresh --all --json",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Usage: "every stored login", Destination: &o.all},
-			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only where less is left", Destination: &o.minTTL},
+			&cli.BoolFlag{Name: "all", Usage: "renew every stored login", Destination: &o.all},
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens that have less time left", Destination: &o.minTTL},
 		},
 		Action: func(cx *cli.Context) error {
 			words, err := servers(cx, o.all)

@@ -14,7 +14,7 @@ import (
 func resourcesCommand(p *program) *cli.Command {
 	return &cli.Command{
 		Name: "resources", ArgsUsage: "SERVER",
-		Usage: "list the resources of a server, and templates of them",
+		Usage: "list the resources and resource templates of a server",
 		UsageText: "mcpauth resources example\n" +
 			"mcpauth resources example --json | jq -r '.resources[].uri'\n" +
 			"mcpauth read example \"$(mcpauth resources example --json | jq -r '.resources[0].uri')\"",
@@ -68,12 +68,12 @@ func readCommand(p *program) *cli.Command {
 	var o readOptions
 	return &cli.Command{
 		Name: "read", ArgsUsage: "SERVER URI",
-		Usage: "print a resource of a server",
+		Usage: "print a resource",
 		UsageText: "mcpauth read example notes://today\n" +
 			"mcpauth read example pictures://1 --output raw >picture.png\n" +
 			"mcpauth read example pictures://1 --save-dir pictures",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json as the server sent it, or raw: the bytes of the only content", Destination: &o.output},
+			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content)", Destination: &o.output},
 			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write binary contents to this folder", Destination: &o.saveDir},
 		},
 		Action: func(cx *cli.Context) error {

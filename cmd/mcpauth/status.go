@@ -16,7 +16,7 @@ func statusCommand(p *program) *cli.Command {
 	var o statusOptions
 	return &cli.Command{
 		Name: "status", ArgsUsage: "[SERVER...]",
-		Usage: "show the stored credentials without network or keychain",
+		Usage: "show the stored logins without using network or keychain",
 		UsageText: "mcpauth status\n" +
 			"mcpauth status example --json\n" +
 			"mcpauth status example || mcpauth login example",

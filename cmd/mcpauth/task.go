@@ -22,20 +22,20 @@ func taskCommand(p *program) *cli.Command {
 	var o taskOptions
 	return &cli.Command{
 		Name: "task", ArgsUsage: "SERVER [ID]",
-		Usage: "wait for a task that a call became, or list the tasks",
+		Usage: "wait for a task that a call started, or list the tasks",
 		UsageText: "mcpauth task example\n" +
 			"mcpauth task example 786512e2-9e0d-44bd\n" +
 			"mcpauth task example 786512e2-9e0d-44bd --cancel",
-		Description: "A server may answer a call with a task and go on by itself. call waits for the\n" +
-			"end of the task. If call is cut off, task waits again. Without ID, it lists the\n" +
-			"tasks that were begun on this machine and whose results were not printed.",
+		Description: "A server may answer a call with a task and carry it out in the background. call\n" +
+			"waits for the task to end. If call is interrupted, task ID waits again. Without\n" +
+			"ID, task lists the tasks of this machine whose results were not printed.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "no-wait", Usage: "print the state of the task and do not wait", Destination: &o.noWait},
-			&cli.BoolFlag{Name: "cancel", Usage: "tell the server that the result is not wanted", Destination: &o.cancel},
-			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json as the server sent it, or raw bytes of the only block", Destination: &o.output},
+			&cli.BoolFlag{Name: "cancel", Usage: "ask the server to cancel the task", Destination: &o.cancel},
+			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content block)", Destination: &o.output},
 			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write content blocks that are not text to this folder", Destination: &o.saveDir},
-			&cli.StringFlag{Name: "elicit", Usage: "`HOW` answer the server's questions: decline (default), defaults, or @FILE", Destination: &o.elicit},
-			&cli.BoolFlag{Name: "elicit-urls", Usage: "open the addresses that the server asks to have opened", Destination: &o.elicitURLs},
+			&cli.StringFlag{Name: "elicit", Usage: "`HOW` how to answer elicitation requests: decline (default), defaults, or @FILE", Destination: &o.elicit},
+			&cli.BoolFlag{Name: "elicit-urls", Usage: "open the URLs that the server asks the user to open; each is printed first", Destination: &o.elicitURLs},
 		},
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()

@@ -21,13 +21,13 @@ func tokenCommand(p *program) *cli.Command {
 	var o tokenOptions
 	return &cli.Command{
 		Name: "token", ArgsUsage: "SERVER",
-		Usage: "print an access token, renewed if necessary",
+		Usage: "print an access token, renewing it first if needed",
 		UsageText: "mcpauth token example\n" +
 			"mcpauth token example --header | curl -H @- https://mcp.example.com/mcp\n" +
 			"mcpauth token example --format json",
 		Flags: []cli.Flag{
 			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew the token if less time is left; default 60s, or a tenth of the lifetime if that is less", Destination: &o.minTTL},
-			&cli.StringFlag{Name: "format", Usage: "`FORM` print the token, a header, or json for programs with a headers helper",
+			&cli.StringFlag{Name: "format", Usage: "`FORM` token (default), header, or json for programs that have a headers helper",
 				Destination: &o.format},
 			&cli.BoolFlag{Name: "header", Usage: "same as --format header", Destination: &o.header},
 		},

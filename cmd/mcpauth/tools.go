@@ -16,7 +16,7 @@ import (
 func toolsCommand(p *program) *cli.Command {
 	return &cli.Command{
 		Name: "tools", ArgsUsage: "SERVER [TOOL]",
-		Usage: "list the tools of a server, or the arguments of one",
+		Usage: "list the tools of a server, or the arguments of one tool",
 		UsageText: "mcpauth tools example\n" +
 			"mcpauth tools example search\n" +
 			"mcpauth tools example --json | jq -r '.tools[].name'",

@@ -41,14 +41,15 @@ func trustCommand(p *program) *cli.Command {
 		UsageText: "mcpauth trust\n" +
 			"mcpauth trust --list\n" +
 			"mcpauth trust ~/src/project/.mcp.json --revoke",
-		Description: "A .mcp.json that is found by walking upward from the working directory may come\n" +
-			"from a stranger. Its entries that use variables, auth or files are refused until\n" +
-			"you have looked at what this command prints. FILE is the nearest .mcp.json if it\n" +
-			"is not given. A file that changes must be trusted again. A file that --config or\n" +
-			"MCPAUTH_CONFIG names needs no trust.",
+		Description: "A .mcp.json that is found in the working directory or above it can come with\n" +
+			"a cloned repository, from a stranger. Until you trust it, mcpauth refuses the\n" +
+			"entries that use variables, auth or files. This command prints what each server\n" +
+			"may use and then trusts the file. FILE defaults to the nearest .mcp.json. If the\n" +
+			"file changes, trust it again. A file that --config or MCPAUTH_CONFIG names needs\n" +
+			"no trust.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "list", Usage: "show the trusted files", Destination: &list},
-			&cli.BoolFlag{Name: "revoke", Usage: "trust the file no longer", Destination: &revoke},
+			&cli.BoolFlag{Name: "revoke", Usage: "stop trusting the file", Destination: &revoke},
 		},
 		Action: func(cx *cli.Context) error {
 			switch {
