@@ -200,6 +200,8 @@ func (o *oldServer) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Mess
 		o.serveStream(w, r)
 	case r.URL.Path != "/messages":
 		w.WriteHeader(http.StatusMethodNotAllowed)
+	case param(m, "name") == "refused":
+		say(w, jsonType, http.StatusInternalServerError, `{"error":"out of order"}`)
 	default:
 		o.mu.Lock()
 		defer o.mu.Unlock()
@@ -256,8 +258,13 @@ func TestOldTransport(t *testing.T) {
 	o.mu.Unlock()
 	k.hears("list_changed")
 
+	k.say(call("0", "refused")) // by the status of its POST, so that nothing comes on the stream (REVIEW.md 2.3)
+	if got := k.hears(`"id":0,"error"`); !strings.Contains(got, "500") || !strings.Contains(got, "out of order") {
+		t.Errorf("a call that is refused by status: %s", got)
+	}
+
 	k.say(call("1", "silent"))
-	for len(s.seen("tools/call")) == 0 {
+	for len(s.seen("tools/call")) == 1 {
 		k.say(`{"jsonrpc":"2.0","id":2,"method":"ping"}`) // the call has no answer to wait for
 		k.hears(`"id":2`)
 	}
