@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"mcpauth/internal/httpx"
+
+	"golang.org/x/oauth2"
 )
 
 // seen is one request as the server saw it.
@@ -435,5 +437,35 @@ func TestEvents(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// refresher counts how often it is asked for another token.
+type refresher struct{ asked int }
+
+func (*refresher) TokenSource(context.Context) (oauth2.TokenSource, error) {
+	return oauth2.StaticTokenSource(&oauth2.Token{AccessToken: "t"}), nil
+}
+
+func (r *refresher) Authorize(context.Context, *http.Request, *http.Response) error {
+	r.asked++
+	return nil
+}
+
+// A 401 that speaks of the session, as rmcp answered until 2026, spends no refresh token; one with a challenge does.
+func TestUnknownSessionIsNoRefusedToken(t *testing.T) {
+	for challenge, want := range map[string]int{"": 0, "Bearer": maxAuthorize} {
+		s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) {
+			if challenge != "" {
+				w.Header().Set("WWW-Authenticate", challenge)
+			}
+			say(w, "text/plain", 401, "Unauthorized: Session not found")
+		})
+		l, auth := s.link(), &refresher{}
+		l.Auth = auth
+		o := l.Exchange(t.Context(), &Session{Version: "2025-11-25", ID: "s"}, request(t, call))
+		if o.Reason != UnknownSession || auth.asked != want {
+			t.Errorf("challenge %q: reason %d, asked %d times", challenge, o.Reason, auth.asked)
+		}
 	}
 }

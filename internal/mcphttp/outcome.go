@@ -62,6 +62,8 @@ func proof(status int, answer Message, words string, session, named bool) Reason
 	about := func(s string) bool { return strings.Contains(words, s) }
 	ofRequest := code == CodeMethodNotFound || code == codeInvalidParams
 	switch {
+	case named && status == http.StatusUnauthorized && about("session not found"): // rmcp until 2026
+		return UnknownSession
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return Unauthorized
 	case code == CodeHeaderMismatch:

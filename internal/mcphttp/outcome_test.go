@@ -39,6 +39,8 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 		{"unknown session", legacy, 404, "", Refused, UnknownSession, Reopen, Reopen, Deliver},
 		{"unknown session, with a code", legacy, 404, rpc("-32001", "Session not found"), Refused, UnknownSession, Reopen, Reopen, Deliver},
 		{"unknown session, 400", legacy, 400, rpc("-32000", "Bad Request: No valid session ID provided"), Refused, UnknownSession, Reopen, Reopen, Deliver},
+		{"unknown session, 401", legacy, 401, "Unauthorized: Session not found", Refused, UnknownSession, Reopen, Reopen, Deliver},
+		{"401, no session was named", stateless, 401, "Unauthorized: Session not found", Refused, Unauthorized, Deliver, Deliver, Deliver},
 		{"a session is needed now", stateless, 400, "Missing session", Refused, UnknownSession, Reopen, Reopen, Deliver},
 		{"not initialized", stateless, 400, rpc("-32000", "Bad Request: Server not initialized"), Refused, UnknownSession, Reopen, Reopen, Deliver},
 		{"404 without a session", stateless, 404, "", Answered, NoReason, Deliver, Deliver, Deliver},

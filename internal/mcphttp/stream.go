@@ -159,12 +159,15 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			if e.last != "" || time.Since(began) > steady {
 				failures = -1
 			}
-		case errors.As(err, &refused) && !passing(refused.StatusCode):
-			o := Outcome{Kind: Answered, Status: refused.StatusCode, Err: err}
-			if was && s.ID != "" && refused.StatusCode == http.StatusNotFound {
-				o.Kind, o.Reason = Refused, UnknownSession
+		case errors.As(err, &refused):
+			o := Outcome{Status: refused.StatusCode, Err: err}
+			o.judge(refused.Code+" "+refused.Text, s)
+			if o.Reason == UnknownSession && was {
+				return o
 			}
-			return o
+			if !passing(refused.StatusCode) {
+				return Outcome{Kind: Answered, Status: refused.StatusCode, Err: err}
+			}
 		}
 		if failures++; failures > 0 {
 			gap = max(gap, Backoff(failures-1))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -203,16 +202,8 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 			return false
 		}
 	}
-	opened := false
-	o := c.link.Listen(ctx, s, func(m mcphttp.Message) { c.hear(nil, m) }, func() { opened = true })
-	if ctx.Err() != nil || !opened {
-		return false
-	}
-	if o.Status == http.StatusBadRequest { // some servers answer so in place of 404
-		ping := mcphttp.NewRequest([]byte(`"mcpauth-ping"`), "ping", nil)
-		o = c.link.Exchange(ctx, s, mcphttp.Request{Message: ping, Quiet: true})
-	}
-	return o.Reason == mcphttp.UnknownSession
+	o := c.link.Listen(ctx, s, func(m mcphttp.Message) { c.hear(nil, m) }, nil)
+	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
 }
 
 func (c *conversation) wait(ctx context.Context, d time.Duration) error {

@@ -1,6 +1,7 @@
 package mcpproxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -39,7 +40,8 @@ func (f *forgetful) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Mess
 	case m.Method == "initialize":
 		greeted(w, m, id)
 	case r.Header.Get("Mcp-Session-Id") != id:
-		say(w, jsonType, f.status, `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}`)
+		message := map[int]string{401: "Unauthorized: Session not found"}[f.status]
+		say(w, jsonType, f.status, fmt.Sprintf(`{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":%q}}`, cmp.Or(message, "Bad Request: No valid session ID provided")))
 	case m.Method == http.MethodGet && f.stream != nil:
 		f.stream(w, r)
 	case greeted(w, m, id):
@@ -57,7 +59,7 @@ func TestLostSession(t *testing.T) {
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/%s","params":{"uri":%q}}`, id, method, uri)
 	}
 	const level = `{"jsonrpc":"2.0","id":9,"method":"logging/setLevel","params":{"level":%q}}`
-	for _, status := range []int{404, 400} {
+	for _, status := range []int{404, 400, 401} {
 		f := &forgetful{status: status}
 		s := newServer(t, f.serve)
 		p := s.proxy()
@@ -125,7 +127,7 @@ func TestLostSessionOnce(t *testing.T) {
 
 // The stream of the session finds out that the session is lost, whichever status the server has for it, while the program is silent.
 func TestLostSessionInSilence(t *testing.T) {
-	for _, status := range []int{404, 400} {
+	for _, status := range []int{404, 400, 401} {
 		f := &forgetful{status: status}
 		var streams atomic.Int32
 		cut := make(chan struct{})

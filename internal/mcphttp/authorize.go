@@ -1,0 +1,154 @@
+package mcphttp
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/oauth2"
+
+	"mcpauth/internal/httpx"
+)
+
+// send sends a request with the credential, and again if Auth has obtained a better one. written says whether the last attempt went
+// out, at least in part.
+func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Response, written bool, err error) {
+	if !httpx.SameOrigin(req.URL, l.server) {
+		return nil, false, &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
+	}
+	if to := l.moved.Load(); to != nil && req.URL.String() == l.URL {
+		req.URL = to
+	}
+	var wrote atomic.Bool
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}
+	ctx := httptrace.WithClientTrace(req.Context(), trace)
+	for refused := map[int]int{}; ; {
+		out := l.attempt(ctx, req, body)
+		if err := l.authorize(out); err != nil {
+			return nil, false, &authorizationError{err}
+		}
+		l.masked.add(out.Header.Get("Authorization"))
+		wrote.Store(false)
+		res, err := l.base.RoundTrip(out)
+		if err != nil {
+			return nil, wrote.Load(), err
+		}
+		if o, ok := l.Auth.(observer); ok {
+			o.Observe(res)
+		}
+		if out.Header.Get("Authorization") == "" && l.follow(req, res) {
+			continue
+		}
+		unauthorized := res.StatusCode == http.StatusUnauthorized && !unknownSession(req, res) || res.StatusCode == http.StatusForbidden
+		if refused[res.StatusCode]++; !unauthorized || quiet || l.Auth == nil || refused[res.StatusCode] > maxAuthorize {
+			return res, true, nil
+		}
+		if res.StatusCode == http.StatusUnauthorized {
+			l.overruled.Store(true)
+		}
+		res.Body = bounded(res.Body)
+		if err := l.Auth.Authorize(req.Context(), out, res); err != nil {
+			return nil, false, &authorizationError{err}
+		}
+	}
+}
+
+// unknownSession reports whether a 401 is about the session and not about the token: no challenge, and words that say so.
+func unknownSession(req *http.Request, res *http.Response) bool {
+	if req.Header.Get("Mcp-Session-Id") == "" || res.Header.Get("WWW-Authenticate") != "" {
+		return false
+	}
+	text := readText(res)
+	res.Body = io.NopCloser(strings.NewReader(text))
+	return proof(res.StatusCode, Message{}, text, true, true) == UnknownSession
+}
+
+// follow follows a redirect of the endpoint to itself with a slash more or less, which frameworks make of a mounted application. It reports
+// whether the request is to be sent there. No other redirect is followed, and none by a request with a token: a login learns the target, and
+// the token and the arguments are meant for this address.
+func (l *Link) follow(req *http.Request, res *http.Response) bool {
+	if res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
+		return false
+	}
+	to, err := res.Location()
+	if err != nil || !httpx.SameOrigin(to, l.server) || to.RawQuery != req.URL.RawQuery || to.Path == req.URL.Path ||
+		strings.TrimSuffix(to.Path, "/") != strings.TrimSuffix(req.URL.Path, "/") || req.URL.String() != l.URL {
+		return false
+	}
+	discard(res.Body)
+	l.moved.Store(to)
+	req.URL = to
+	return true
+}
+
+// attempt makes the request of one attempt.
+func (l *Link) attempt(ctx context.Context, req *http.Request, body []byte) *http.Request {
+	out := req.Clone(ctx)
+	out.Body = http.NoBody
+	if len(body) > 0 {
+		out.ContentLength = int64(len(body))
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		out.Body, _ = out.GetBody()
+	}
+	for name, values := range l.static {
+		switch _, set := out.Header[name]; {
+		case set || name == "Authorization":
+		case name == "Host":
+			out.Host = values[0]
+		default:
+			out.Header[name] = values
+		}
+	}
+	return out
+}
+
+// decorator is a handler that sets the Authorization header itself (DPoP).
+type decorator interface {
+	Decorate(*http.Request, *oauth2.Token) error
+}
+
+// observer is a handler that takes note of answers, such as the nonce for the next DPoP proof.
+type observer interface {
+	Observe(*http.Response)
+}
+
+// authorizationError marks the handler's error until it reaches the outcome, unchanged.
+type authorizationError struct{ err error }
+
+func (e *authorizationError) Error() string { return e.err.Error() }
+
+// authorize sets the Authorization header. The user's static one is used until the server answers 401 to it.
+func (l *Link) authorize(req *http.Request) error {
+	static, ok := l.static["Authorization"]
+	if ok && (l.Auth == nil || !l.overruled.Load()) {
+		req.Header["Authorization"] = static
+		return nil
+	}
+	if l.Auth == nil {
+		return nil
+	}
+	source, err := l.Auth.TokenSource(req.Context())
+	if err != nil || source == nil {
+		return err
+	}
+	tok, err := source.Token()
+	if err != nil || tok == nil {
+		return err
+	}
+	if d, ok := l.Auth.(decorator); ok {
+		return d.Decorate(req, tok)
+	}
+	if strings.ContainsFunc(tok.AccessToken, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		return errors.New("the access token holds characters that are not allowed in a header (RFC 6750 §2.1)")
+	}
+	req.Header.Set("Authorization", "Bearer "+tok.AccessToken)
+	return nil
+}
+
+// Overruled reports whether the server has refused the static Authorization header, so that Auth is used.
+func (l *Link) Overruled() bool { return l.overruled.Load() }
