@@ -19,6 +19,7 @@ type approval struct {
 	challenge   string
 	resource    string
 	key         string // dpop_jkt
+	nonce       string // OpenID Connect Core §3.1.2.1
 	scopes      []string
 	user        string
 	browser     string // its session
@@ -87,7 +88,7 @@ func (s *Server) checkAuthorize(a *approval, form url.Values) *oauthError {
 			return refuse("invalid_request", "%s is given twice (RFC 6749 section 3.1)", name)
 		}
 	}
-	a.challenge, a.key, a.user = form.Get("code_challenge"), form.Get("dpop_jkt"), orText(v.User, "demo-user")
+	a.challenge, a.key, a.nonce, a.user = form.Get("code_challenge"), form.Get("dpop_jkt"), form.Get("nonce"), orText(v.User, "demo-user")
 	switch {
 	case form.Get("response_type") != "code":
 		return refuse("unsupported_response_type", "response_type must be code")
@@ -160,7 +161,7 @@ func (s *Server) lookup(id string) (*Client, *oauthError) {
 func (s *Server) approve(w http.ResponseWriter, r *request, a *approval) {
 	s.mu.Lock()
 	g := s.newGrant("authorization_code", a.client.ID, a.user, a.resource, a.scopes)
-	g.browser = a.browser
+	g.browser, g.nonce = a.browser, a.nonce
 	value := secret("code")
 	s.state.codes[value] = &code{grant: g, challenge: a.challenge, redirectURI: a.redirectURI, expires: s.now().Add(codeLifetime), key: a.key}
 	s.mu.Unlock()

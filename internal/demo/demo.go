@@ -90,6 +90,8 @@ type Server struct {
 	state      state
 	tasks      map[string]*task // by id; nil until the first
 	record     record
+	provider   *Server   // whose ID-JAGs are accepted; nil: none but our own
+	customers  []*Server // that accept our ID-JAGs
 }
 
 // Eras returns what Options.Era may be.

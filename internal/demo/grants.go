@@ -18,6 +18,7 @@ import (
 const (
 	idpClient     = "demo-idp-client"
 	typeIDToken   = "urn:ietf:params:oauth:token-type:id_token"
+	typeRefresh   = "urn:ietf:params:oauth:token-type:refresh_token"
 	typeIDJAG     = "urn:ietf:params:oauth:token-type:id-jag"
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 )
@@ -65,20 +66,24 @@ type claims struct {
 	jwt.Claims
 	Resource string `json:"resource,omitempty"`
 	Scope    string `json:"scope,omitempty"`
+	Nonce    string `json:"nonce,omitempty"`
 }
 
 // redeemAssertion takes a workload's assertion, or an ID-JAG of our identity provider (RFC 7523 §2.1).
 func (s *Server) redeemAssertion(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	c, err := s.verify(t.form.Get("assertion"))
+	if provider := s.trusted(); err != nil && provider != nil {
+		c, err = provider.verify(t.form.Get("assertion"))
+	}
 	if err != nil {
 		return nil, refuse("invalid_grant", "the assertion: %v", err)
 	}
 	if !slices.Contains(c.Audience, t.issuer) {
 		return nil, refuse("invalid_grant", "the assertion is for %q, expected %q", []string(c.Audience), t.issuer)
 	}
-	switch c.Issuer {
-	case s.asOrigin + "/workload":
-	case s.asOrigin + "/idp":
+	switch {
+	case c.Issuer == s.asOrigin+"/workload":
+	case s.isProvider(c.Issuer), s.trusted() != nil && s.trusted().isProvider(c.Issuer):
 		if !s.once("id-jag "+c.ID, c.Expiry.Time()) {
 			return nil, refuse("invalid_grant", "the assertion was used before")
 		}
@@ -105,7 +110,7 @@ func (s *Server) verify(token string) (claims, error) {
 }
 
 // sign makes a JWT of ours.
-func (s *Server) sign(typ string, c claims) string {
+func (s *Server) sign(typ string, c any) string {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: s.key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
 		return "" // ES256 and its key always make a signer
@@ -123,54 +128,19 @@ func (s *Server) claimsFor(issuer, subject, audience string, ttl time.Duration) 
 		ttl = 5 * time.Minute
 	}
 	now := s.now()
-	return claims{Claims: jwt.Claims{Issuer: s.asOrigin + issuer, Subject: orText(subject, "demo-user"), Audience: jwt.Audience{audience},
+	return claims{Claims: jwt.Claims{Issuer: issuer, Subject: orText(subject, "demo-user"), Audience: jwt.Audience{audience},
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(ttl)), ID: rand.Text()}}
 }
 
 // Assertion returns a JWT that the token endpoint takes for the jwt-bearer grant, as a workload's platform would write into a file. Empty
 // and zero mean "demo-user" and five minutes; a negative ttl makes one that has expired.
 func (s *Server) Assertion(subject string, ttl time.Duration) string {
-	return s.sign("JWT", s.claimsFor("/workload", subject, s.Issuer(), ttl))
+	return s.sign("JWT", s.claimsFor(s.asOrigin+"/workload", subject, s.Issuer(), ttl))
 }
 
 // IDToken returns an ID token that the identity provider exchanges for an ID-JAG.
 func (s *Server) IDToken(subject string, ttl time.Duration) string {
-	return s.sign("JWT", s.claimsFor("/idp", subject, idpClient, ttl))
-}
-
-// serveIDP is the token endpoint of the identity provider: it only exchanges.
-func (s *Server) serveIDP(w http.ResponseWriter, r *request) {
-	t, refused := s.readToken(w, r)
-	if refused == nil && t.form.Get("grant_type") != grantExchange {
-		refused = refuse("unsupported_grant_type", "the identity provider only exchanges tokens (RFC 8693)")
-	}
-	if refused == nil {
-		var answer *tokenAnswer
-		if answer, refused = s.redeemExchange(t); refused == nil {
-			writeJSON(w, http.StatusOK, answer)
-			return
-		}
-	}
-	s.writeError(w, r, refused)
-}
-
-// redeemExchange gives an ID-JAG for an ID token: good for one use at our authorization server (RFC 8693).
-func (s *Server) redeemExchange(t *tokenRequest) (*tokenAnswer, *oauthError) {
-	for name, want := range map[string]string{"subject_token_type": typeIDToken, "requested_token_type": typeIDJAG, "audience": t.issuer} {
-		if got := t.form.Get(name); got != want {
-			return nil, refuse("invalid_request", "%s is %q, expected %q (RFC 8693)", name, got, want)
-		}
-	}
-	c, err := s.verify(t.form.Get("subject_token"))
-	if err != nil || c.Issuer != s.asOrigin+"/idp" {
-		return nil, refuse("invalid_grant", "the subject token is not a good ID token of this provider: %v", err)
-	}
-	if _, refused := s.checkResource(t.form["resource"], ""); refused != nil {
-		return nil, refused
-	}
-	jag := s.claimsFor("/idp", c.Subject, t.issuer, 0)
-	jag.Resource, jag.Scope = t.form.Get("resource"), t.form.Get("scope")
-	return &tokenAnswer{AccessToken: s.sign("oauth-id-jag+jwt", jag), TokenType: "N_A", IssuedTokenType: typeIDJAG, ExpiresIn: 300}, nil
+	return s.sign("JWT", s.claimsFor(s.asOrigin+"/idp", subject, idpClient, ttl))
 }
 
 // checkClientAssertion is private_key_jwt (RFC 7523 §2.2 and §3).

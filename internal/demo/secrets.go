@@ -29,6 +29,9 @@ func (s *Server) Secrets() []string {
 	for token := range s.state.refresh {
 		seen[token] = true
 	}
+	for _, token := range s.state.idTokens {
+		seen[token] = true
+	}
 	for code := range s.state.codes {
 		seen[code] = true
 	}

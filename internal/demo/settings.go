@@ -44,6 +44,8 @@ type Settings struct {
 	Interval    int           `set:"interval" help:"seconds between polls of the device grant; 0: 1"`
 	PRM         string        `set:"prm" one:"path root both none" help:"resource metadata at: path (default), root, both, none (2025-03-26)"`
 	ASM         string        `set:"asm" one:"oauth oidc appended all none" help:"server metadata at: oauth (default), oidc, appended, all, none (with default endpoints)"`
+	IDTokens    string        `set:"id_tokens" one:"login always" help:"an OpenID provider, which also exchanges (RFC 8693): scope openid gives an ID token at login, or at refreshes as well (always); empty: none"`
+	IDClaims    string        `set:"id_claims" help:"a JSON object whose members replace claims of ID tokens"`
 	PAR         string        `set:"par" one:"no offer require" help:"pushed authorization requests (RFC 9126): no (default), offer, require"`
 	TokenPath   string        `set:"token_path" help:"path of the token endpoint below the issuer; after a change the former one answers 404; empty: token"`
 	Slash       bool          `set:"slash" help:"answer the MCP endpoint with 307 to the same path with a slash at the end (as Starlette mounts do)"`

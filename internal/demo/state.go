@@ -22,6 +22,8 @@ type state struct {
 	proofs  map[string]time.Time // jti of DPoP proofs and client assertions, until when they matter
 	nonce   string
 	last    int // number of the latest grant
+
+	idTokens []string // that were given
 }
 
 func (t *state) init() {
@@ -37,6 +39,7 @@ type grant struct {
 	client     string
 	subject    string
 	browser    string // session of the browser in which it was approved; empty: none
+	nonce      string // of the authorization request, for the ID token
 	scopes     []string
 	resource   string
 	key        string // thumbprint of the DPoP key; empty: bearer tokens

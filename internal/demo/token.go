@@ -40,6 +40,7 @@ type tokenAnswer struct {
 	RefreshToken    string `json:"refresh_token,omitempty"`
 	Scope           string `json:"scope,omitempty"`
 	IssuedTokenType string `json:"issued_token_type,omitempty"`
+	IDToken         string `json:"id_token,omitempty"`
 }
 
 // serveToken is the token endpoint (RFC 6749 §3.2). Codes and refresh tokens are redeemed here, the other grants in grants.go and device.go.
@@ -200,6 +201,7 @@ func (s *Server) issue(g *grant, t *tokenRequest, renewable bool) *tokenAnswer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	answer := s.answer(g, g.scopes)
+	answer.IDToken = s.idToken(g, false)
 	switch {
 	case !renewable, !t.client.may(grantRefresh), s.settings.Offline == "never":
 	case s.settings.Offline == "scope" && !slices.Contains(g.scopes, "offline_access"):
@@ -260,6 +262,7 @@ func (s *Server) rotate(g *grant, given string, t *tokenRequest) (*tokenAnswer, 
 		return nil, refuse("invalid_request", "too early: the access token is still good")
 	}
 	answer := s.answer(g, scopes)
+	answer.IDToken = s.idToken(g, true)
 	switch {
 	case forgiven:
 		s.count("grace")

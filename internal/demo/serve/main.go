@@ -32,6 +32,7 @@ type options struct {
 	portFile   string
 	stdin      bool
 	interact   bool
+	provider   bool
 	ttl        time.Duration
 }
 
@@ -58,6 +59,7 @@ func flags(o *options, stderr io.Writer) *flag.FlagSet {
 	f.Var(&o.clients, "client", "a client to know in advance, as `JSON`: client_id, client_secret, token_endpoint_auth_method, redirect_uris, jwk; repeatable")
 	f.DurationVar(&o.ttl, "ttl", 0, "lifetime of access tokens (default 1h)")
 	f.BoolVar(&o.interact, "interactive", false, "show a page with a button instead of approving at once")
+	f.BoolVar(&o.provider, "provider", false, "start an identity provider for enterprise sign-in too; its issuer is the second line of output")
 	f.Var(&o.set, "fault", "`words` for the server: a fault, a setting or an action; repeatable, see below")
 	f.BoolVar(&o.stdin, "stdin", false, "stop when standard input ends, so that the server goes when its parent does")
 	f.Usage = func() { usage(f, stderr) }
@@ -88,6 +90,15 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	defer s.Close()
 	fmt.Fprintln(stdout, s.URL())
+	if o.provider {
+		p, err := demo.StartProvider(s, demo.Options{})
+		if err != nil {
+			fmt.Fprintln(stderr, "serve:", err)
+			return 2
+		}
+		defer p.Close()
+		fmt.Fprintln(stdout, p.Issuer())
+	}
 	if o.stdin {
 		go func() { io.Copy(io.Discard, stdin); stop() }()
 	}
