@@ -16,27 +16,22 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// program is one run.
+// program is one run. What it was given does not change once the command line is parsed. What belongs to one SERVER is in the type server.
 type program struct {
 	lookup  func(string) (string, bool)
 	stdin   io.Reader
 	out     *output
 	version string
 	global  globalOptions
+	typed   commandLine // the command line, for hints
 
-	flowClient  *flow.Client // both made at first need, see client.go
-	httpClient  *http.Client
-	deviceLine  bool         // a device code goes to stdout as a line of JSON too
-	browserless bool         // nothing opens the authorization address by itself
-	pasting     bool         // the browser's answer may come on standard input
-	static      bool         // the token of the environment is used, see header.go
-	secrets     []string     // values of variables and headers that no other program is to see
-	file        *config.File // the configuration, see target.go
-	found       bool         // the SERVER at work is an entry of a project's file, see trust.go
-	noLogin     bool         // a variable that a login needs is not set
-	word        string       // the SERVER at work, as the user typed it: hints repeat it
-	typed       commandLine  // the command line, for hints
-	sent        atomic.Bool  // a request was sent
+	// Made when they are first needed, see client.go and target.go.
+	flowClient *flow.Client
+	httpClient *http.Client
+	file       *config.File
+
+	secrets []string    // values of variables and headers that no other program may see
+	sent    atomic.Bool // a request was sent
 }
 
 // globalOptions are the flags that every command takes.
@@ -153,7 +148,7 @@ func (p *program) begin(*cli.Context) error {
 func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	p.typed = remember(cx, cx.App.Flags, p.limit(cx.Command.Name))
 	if p.global.timeout == 0 && endless(cx) {
-		return act(cx)
+		return at(server{word: cx.Args().First()}, act(cx))
 	}
 	limit := p.limit(cx.Command.Name)
 	if cx.Command.Name == "login" {
@@ -162,7 +157,7 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	ctx, cancel := context.WithTimeout(cx.Context, limit)
 	defer cancel()
 	cx.Context = ctx
-	return act(cx)
+	return at(server{word: cx.Args().First()}, act(cx))
 }
 
 // endless reports whether a command goes on for as long as its input does, where no limit is asked for.
@@ -216,6 +211,18 @@ func oneServer(cx *cli.Context) (string, error) {
 	return names[0], nil
 }
 
+// serverAndName returns a SERVER and the name of one of the things it offers, which may be missing.
+func serverAndName(cx *cli.Context) (server, name string, err error) {
+	switch words := cx.Args().Slice(); len(words) {
+	case 0:
+		return "", "", usage("a SERVER is missing: a URL or a name")
+	case 1, 2:
+		return words[0], cx.Args().Get(1), nil
+	default:
+		return "", "", usage(quote(words[2]) + " is one argument too many")
+	}
+}
+
 // oneOf checks a flag with few values; empty is always fine.
 func oneOf[S ~string](flag string, value S, allowed ...S) error {
 	if value == "" || slices.Contains(allowed, value) {
@@ -247,11 +254,11 @@ func (p *program) each(ctx context.Context, words []string, failed error, do, do
 		first = &printedError{code: p.fail(ctx, failed), err: failed}
 	}
 	for i, word := range words {
-		p.word = word
 		err := <-results[i]
 		if err == nil {
 			err = done(i)
 		}
+		err = at(server{word: word}, err)
 		switch {
 		case err == nil:
 		case first == nil && len(words) == 1:

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"strings"
 
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
@@ -23,8 +22,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	if err := o.settleBatch(p, words); err != nil {
 		return err
 	}
-	p.word = words[0]
-	answers, err := elicitor(p, o.elicit, o.elicitURLs)
+	answers, err := p.elicitor(o.elicitFlags)
 	if err != nil {
 		return err
 	}
@@ -33,27 +31,24 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 		return err
 	}
 	defer in.Close()
-	m, err := p.reach(ctx, words[0], flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	o.apply(m, answers)
-	if !p.out.verbose {
-		m.Progress = nil // one bar cannot show several calls
-	}
-	b := batch{p: p, ctx: ctx}
-	options := mcpclient.Batch{Parallel: o.parallel, Done: b.done}
-	if p.global.timeout == 0 {
-		options.Timeout = p.limit("call")
-	}
-	if err := m.Batch(ctx, in, options); err != nil {
-		return err
-	}
-	if b.failed > 0 {
-		return &batchError{failed: b.failed, calls: b.calls}
-	}
-	return nil
+	return p.atServer(ctx, words[0], o.handler(), func(m *mcpclient.Client, s server) error {
+		o.apply(m, answers)
+		if !p.out.verbose {
+			m.Progress = nil // one bar cannot show several calls
+		}
+		b := batch{p: p, ctx: ctx, server: s}
+		options := mcpclient.Batch{Parallel: o.parallel, Done: b.done}
+		if p.global.timeout == 0 {
+			options.Timeout = p.limit("call")
+		}
+		if err := m.Batch(ctx, in, options); err != nil {
+			return err
+		}
+		if b.failed > 0 {
+			return &batchError{failed: b.failed, calls: b.calls}
+		}
+		return nil
+	})
 }
 
 // settleBatch checks the flags against each other.
@@ -89,6 +84,7 @@ func (p *program) batchInput(name string) (io.ReadCloser, error) {
 type batch struct {
 	p             *program
 	ctx           context.Context
+	server        server
 	calls, failed int
 }
 
@@ -105,7 +101,7 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	code, exit, hint := "interrupted", exitInterrupted, ""
 	if !errors.Is(b.ctx.Err(), context.Canceled) {
 		rule := explain(err)
-		code, exit, hint = rule.code, rule.exit, b.p.hint(rule, err)
+		code, exit, hint = rule.code, rule.exit, b.p.hint(rule, at(b.server, err))
 	}
 	if e := b.p.out.batchLine(id, "error", errorJSON(code, err.Error(), hint, exit)); e != nil {
 		return e

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -12,12 +12,12 @@ import (
 )
 
 type callOptions struct {
-	args, reauth, output, saveDir, elicit string
-	scopes                                cli.StringSlice
-	noCache, idempotent, noValidate       bool
-	elicitURLs, detach                    bool
-	batch                                 string
-	parallel                              int
+	resultFlags
+	elicitFlags
+	args, reauth, batch                     string
+	scopes                                  cli.StringSlice
+	noCache, idempotent, noValidate, detach bool
+	parallel                                int
 }
 
 func callCommand(p *program) *cli.Command {
@@ -31,13 +31,9 @@ func callCommand(p *program) *cli.Command {
 		Description: "An ARGUMENT is name=value, name:=JSON, name=@FILE (text) or name:=@FILE (JSON).\n" +
 			"name=value is a string, unless the tool's schema gives name one other scalar\n" +
 			"type. A dot in a name addresses a member of an object.",
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.StringFlag{Name: "args", Usage: "`JSON` all arguments as one object; @FILE reads a file, - standard input; an ARGUMENT overrides a member", Destination: &o.args},
 			&cli.BoolFlag{Name: "no-validate", Usage: "do not check the arguments against the tool's schema", Destination: &o.noValidate},
-			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content block)", Destination: &o.output},
-			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write content blocks that are not text to this folder", Destination: &o.saveDir},
-			&cli.StringFlag{Name: "elicit", Usage: "`HOW` how to answer elicitation requests: decline (default), defaults, or @FILE", Destination: &o.elicit},
-			&cli.BoolFlag{Name: "elicit-urls", Usage: "open the URLs that the server asks the user to open; each is printed first", Destination: &o.elicitURLs},
 			&cli.StringFlag{Name: "reauth", Usage: "`HOW` how far to go to obtain authorization: browser (default), refresh or never", Destination: &o.reauth},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope as well if a login is needed; repeatable or space separated", Destination: &o.scopes},
 			&cli.BoolFlag{Name: "idempotent", Usage: "allow the call to be sent again if the connection is lost", Destination: &o.idempotent},
@@ -45,7 +41,7 @@ func callCommand(p *program) *cli.Command {
 			&cli.StringFlag{Name: "batch", Usage: "`FILE` read one call {\"tool\",\"arguments\",\"id\"?} per line, - for standard input; print one {\"id\",\"result\"|\"error\"} per line in order of completion", Destination: &o.batch},
 			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` number of concurrent calls of a batch, 1 to 64; default 4", Destination: &o.parallel},
 			&cli.BoolFlag{Name: "no-cache", Usage: "ignore cached server data and fetch it again", Destination: &o.noCache},
-		},
+		}, o.resultFlags.flags(), o.elicitFlags.flags()),
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()
 			switch {
@@ -65,73 +61,41 @@ func callCommand(p *program) *cli.Command {
 	}
 }
 
-func runCall(ctx context.Context, p *program, server, tool string, words []string, o callOptions) error {
-	form, err := outputForm(p, o.output)
-	if err != nil {
-		return err
-	}
-	p.word = server
+func runCall(ctx context.Context, p *program, word, tool string, words []string, o callOptions) error {
 	args, err := p.arguments(words, o.args)
 	if err != nil {
 		return err
 	}
-	answers, err := elicitor(p, o.elicit, o.elicitURLs)
+	answers, err := p.elicitor(o.elicitFlags)
 	if err != nil {
 		return err
 	}
-	dir, err := openSaveDir(ctx, o.saveDir)
+	results, err := p.printer(ctx, o.resultFlags)
 	if err != nil {
 		return err
 	}
-	defer dir.Close()
-	m, err := p.reach(ctx, server, flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	o.apply(m, answers)
-	m.Detach = o.detach
-	result, err := m.Call(ctx, tool, args)
-	if err != nil {
-		return err
-	}
-	if result.Task != nil {
-		return p.printDetached(*result.Task, form)
-	}
-	return p.deliver(m, result, tool, form, dir)
+	defer results.Close()
+	return p.atServer(ctx, word, o.handler(), func(m *mcpclient.Client, s server) error {
+		o.apply(m, answers)
+		m.Detach = o.detach
+		result, err := m.Call(ctx, tool, args)
+		switch {
+		case err != nil:
+			return err
+		case result.Task != nil:
+			return results.detached(*result.Task, s)
+		}
+		return results.deliver(m, result, tool)
+	})
+}
+
+// handler is what the flags say of authorization.
+func (o *callOptions) handler() flow.HandlerOptions {
+	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))}
 }
 
 // apply sets what the flags say of the calls.
 func (o *callOptions) apply(m *mcpclient.Client, answers mcpclient.Elicitor) {
 	m.NoCache, m.Idempotent, m.NoValidate = o.noCache, o.idempotent, o.noValidate
 	m.Elicit, m.Listen = answers, o.elicit != "" || o.elicitURLs
-}
-
-// outputForm is the form that --output and --json ask for.
-func outputForm(p *program, form string) (string, error) {
-	if err := oneOf("--output", form, "text", "json", "raw"); err != nil {
-		return "", err
-	}
-	switch {
-	case p.out.json && form != "" && form != "json":
-		return "", usage("--json and --output " + form + " contradict each other")
-	case p.out.json:
-		return "json", nil
-	}
-	return cmp.Or(form, "text"), nil
-}
-
-// printResult prints a result in the form asked for.
-func (p *program) printResult(r mcpclient.Result, tool, form string, dir *saveDir) error {
-	switch form {
-	case "json":
-		failed := p.saveBlocks(r, tool, dir)
-		if err := p.out.raw(r.Raw); err != nil || dir == nil {
-			return err // nothing had to be decoded
-		}
-		return failed
-	case "raw":
-		return p.printRaw(r)
-	}
-	return p.printText(r, tool, dir)
 }

@@ -31,7 +31,7 @@ func (p *program) flow() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.flowClient = &flow.Client{Store: store, HTTP: hc, Report: p.report, Version: p.version}
+	p.flowClient = &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version}
 	return p.flowClient, nil
 }
 
@@ -136,20 +136,28 @@ func (p *program) browser(flag string, never bool) (command string, ok bool) {
 	return browser(flag, never, p.getenv, callback.CanOpen)
 }
 
-// openWith lets flow open the browser.
-func (p *program) openWith(c *flow.Client, command string, ok bool) {
-	c.Open = nil
+// dialogue is how a login talks with a person.
+type dialogue struct {
+	*program
+	browserless bool // nothing opens the authorization address by itself
+	pasting     bool // the browser's answer may come on standard input
+	deviceLine  bool // a device code goes to stdout as a line of JSON too
+}
+
+// talk sets how the logins of a client reach a person: through a browser if ok.
+func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
+	d.program, d.browserless = p, !ok
+	c.Report, c.Open = d.report, nil
 	if ok {
 		c.Open = func(ctx context.Context, address string) error {
 			return callback.Open(ctx, command, address, p.secrets...)
 		}
 	}
-	p.browserless = !ok
 }
 
 // report tells a person what happens. The authorization address is on a line of its own, so that it can be copied; where no browser
 // opens it is what the command is about, and --quiet does not hide it.
-func (p *program) report(e flow.Event) {
+func (p dialogue) report(e flow.Event) {
 	switch e.Kind {
 	case flow.EventAuthorize:
 		p.out.note("open this address in a browser to log in:")
@@ -207,7 +215,7 @@ type deviceCode struct {
 	Expires  time.Time `json:"expires_at"`
 }
 
-func (p *program) address(url string) {
+func (p dialogue) address(url string) {
 	if p.browserless || !p.out.quiet {
 		p.out.say(oneLine(url))
 	}
@@ -236,44 +244,60 @@ func (p *program) mcp(t flow.Target, authorize *flow.Handler) (*mcpclient.Client
 	return m, nil
 }
 
-// reach returns the client for a server, authorized by the stored login or by the token in the environment.
-func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions) (*mcpclient.Client, error) {
-	if p.getenv(accessTokenVariable) != "" {
-		t, err := p.staticTarget(word)
-		if err != nil {
-			return nil, err
-		}
-		return p.mcp(t, nil)
+// atServer does the work of a command that talks to one server, as the stored login or with the token in the environment.
+func (p *program) atServer(ctx context.Context, word string, o flow.HandlerOptions, work func(*mcpclient.Client, server) error) error {
+	s, m, err := p.reach(ctx, word, o)
+	if err != nil {
+		return err
 	}
-	return p.reachStored(ctx, word, o)
+	defer m.Close()
+	if err = work(m, s); err == nil {
+		err = p.out.finish() // before the session is ended
+	}
+	return at(s, err)
+}
+
+// reach returns the client for a server, authorized by the stored login or by the token in the environment.
+func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
+	if p.getenv(accessTokenVariable) == "" {
+		return p.reachStored(ctx, word, o)
+	}
+	s := server{word: word, static: true}
+	t, err := p.staticTarget(word)
+	if err != nil {
+		return s, nil, at(s, err)
+	}
+	s.target = t
+	m, err := p.mcp(t, nil)
+	return s, m, at(s, err)
 }
 
 // reachStored returns the client for a server, authorized by the stored login.
-func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOptions) (*mcpclient.Client, error) {
-	t, err := p.target(ctx, word, needAll)
+func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
+	s, err := p.resolve(ctx, word, needAll)
 	if err != nil {
-		return nil, err
+		return s, nil, err
 	}
 	c, err := p.flow()
 	if err != nil {
-		return nil, err
+		return s, nil, at(s, err)
 	}
 	command, ok := p.browser("", false)
-	ok = ok && !p.noLogin
-	p.openWith(c, command, ok)
+	ok = ok && !s.noLogin
+	p.talk(c, dialogue{}, command, ok)
 	o.Reauth, err = p.reauth(o.Reauth, ok)
 	if err != nil {
-		return nil, err
+		return s, nil, at(s, err)
 	}
 	o.Login.Timeout = p.limit("") * 9 / 10 // the wait ends by itself, before the command is cut off
-	m, err := p.mcp(t, c.Handler(t, o))
+	m, err := p.mcp(s.target, c.Handler(s.target, o))
 	if err != nil {
-		return nil, err
+		return s, nil, at(s, err)
 	}
-	if s, err := c.Status(ctx, t); err == nil && s.Moved != "" { // an error of the store shows when the token is needed
-		m.URL = s.Moved
+	if st, err := c.Status(ctx, s.target); err == nil && st.Moved != "" { // an error of the store shows when the token is needed
+		m.URL = st.Moved
 	}
-	return m, nil
+	return s, m, nil
 }
 
 // reauth is how far a call may go for authorization: the flag, else MCPAUTH_REAUTH, else the browser, where one may be opened.

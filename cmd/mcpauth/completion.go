@@ -242,11 +242,11 @@ func (p *program) serverCandidates(ctx context.Context) []candidate {
 // known is a client of a server for what earlier commands saw there: it sends nothing.
 func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	nothing := &mcpclient.Client{}
-	t, err := p.target(ctx, server, needStored)
+	s, err := p.resolve(ctx, server, needStored)
 	if err != nil {
 		return nothing
 	}
-	m, err := p.mcp(t, nil)
+	m, err := p.mcp(s.target, nil)
 	if err != nil {
 		return nothing
 	}

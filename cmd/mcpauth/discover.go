@@ -50,8 +50,8 @@ type discoverDocument struct {
 	Error json.RawMessage `json:"error"` // null, or the same as on stderr
 }
 
-func runDiscover(ctx context.Context, p *program, server string, o discoverOptions) error {
-	t, err := p.discoverTarget(ctx, server, o)
+func runDiscover(ctx context.Context, p *program, word string, o discoverOptions) error {
+	t, err := p.discoverTarget(ctx, word, o)
 	if err != nil {
 		return err
 	}
@@ -61,13 +61,13 @@ func runDiscover(ctx context.Context, p *program, server string, o discoverOptio
 		if err != nil {
 			return err
 		}
-		c = &flow.Client{HTTP: hc, Report: p.report}
+		c = &flow.Client{HTTP: hc, Report: dialogue{program: p}.report}
 	}
 	d, failed := c.Discover(ctx, t, o.login.flow)
 	if failed != nil {
 		failed = &unworkableError{failed}
 	}
-	if err := p.printDiscovery(d, failed); err != nil {
+	if err := p.printDiscovery(d, at(server{word: word}, failed)); err != nil {
 		return err
 	}
 	return failed
@@ -80,7 +80,8 @@ func (p *program) discoverTarget(ctx context.Context, word string, o discoverOpt
 	if err != nil {
 		return t, err
 	}
-	t, err = p.target(ctx, word, needAll)
+	s, err := p.resolve(ctx, word, needAll)
+	t = s.target
 	if err != nil && strings.Contains(word, "://") {
 		if t, err = serverURL(word); err == nil {
 			t.Header, err = p.headers(t.Header)

@@ -5,18 +5,33 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/urfave/cli/v2"
+
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/mcpclient"
 )
 
-// elicitor answers the questions of a server as --elicit says: decline, defaults, or the file that holds the answers. Addresses are opened
-// only with --elicit-urls. Either way the user is told what was asked.
-func elicitor(p *program, how string, urls bool) (mcpclient.Elicitor, error) {
+// elicitFlags are the flags that answer a server's questions.
+type elicitFlags struct {
+	elicit     string // decline (default), defaults, or @FILE with the answers
+	elicitURLs bool
+}
+
+func (f *elicitFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "elicit", Usage: "`HOW` how to answer elicitation requests: decline (default), defaults, or @FILE", Destination: &f.elicit},
+		&cli.BoolFlag{Name: "elicit-urls", Usage: "open the URLs that the server asks the user to open; each is printed first", Destination: &f.elicitURLs},
+	}
+}
+
+// elicitor answers the questions of a server as the flags say. Either way the user is told what was asked.
+func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	policy := mcpclient.Policy{Report: p.asked}
-	if urls {
+	if f.elicitURLs {
 		policy.Visit = p.visit
 	}
+	how := f.elicit
 	file, isFile := strings.CutPrefix(how, "@")
 	switch {
 	case isFile:

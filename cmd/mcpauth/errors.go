@@ -14,6 +14,23 @@ type configError struct{ message, hint string }
 
 func (e *configError) Error() string { return e.message }
 
+// serverError is an error at one server, which hints name.
+type serverError struct {
+	server server
+	err    error
+}
+
+func (e *serverError) Error() string { return e.err.Error() }
+func (e *serverError) Unwrap() error { return e.err }
+
+// at says at which server an error happened, unless the error says so itself.
+func at(s server, err error) error {
+	if err == nil || as[*serverError](err) {
+		return err
+	}
+	return &serverError{s, err}
+}
+
 // toolError says that the tool ran and reported an error, which is on stdout already.
 type toolError struct{ tool string }
 

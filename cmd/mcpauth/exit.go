@@ -202,15 +202,11 @@ func (p *program) hint(r rule, err error) string {
 }
 
 func (p *program) advice(err error) advice {
-	return advice{typed: p.typed, server: p.hintWord(), static: p.static, err: err}
-}
-
-// hintWord is the SERVER that hints name.
-func (p *program) hintWord() string {
-	if p.word == "" {
-		return "SERVER"
+	var e *serverError
+	if !errors.As(err, &e) {
+		e = &serverError{}
 	}
-	return shellWord(harmless(p.word))
+	return advice{typed: p.typed, server: e.server.quoted(), static: e.server.static, err: err}
 }
 
 // failure writes an error: a line and its hint, or one line of JSON.

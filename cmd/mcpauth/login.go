@@ -146,51 +146,64 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 }
 
 // login logs in to one server, or returns the address at which a person does (--print-url).
-func (p *program) login(ctx context.Context, server string, o loginOptions, named bool) (s flow.Status, address string, err error) {
+func (p *program) login(ctx context.Context, word string, o loginOptions, named bool) (st flow.Status, address string, err error) {
+	s, err := p.loginServer(ctx, word, &o, named)
+	if err != nil {
+		return st, "", err
+	}
+	defer func() { err = at(s, err) }()
+	o.flow.Timeout = p.limit("login")
+	c, err := p.flow()
+	if err != nil {
+		return st, "", err
+	}
+	command, ok := p.browser(o.browser, o.noBrowser)
+	pasting := o.callbackURL == "-" && o.noBrowser
+	p.talk(c, dialogue{pasting: pasting, deviceLine: p.out.json}, command, ok)
+	if o.printURL {
+		address, err = c.Pending(ctx, s.target, o.flow)
+		return st, address, err
+	}
+	if pasting {
+		o.flow.Paste, o.callbackURL = p.paste(), ""
+	}
+	st, err = p.loggedIn(ctx, c, s.target, o)
+	return st, "", err
+}
+
+// loginServer resolves the server of a login, under its new name if it gets one, and applies the flags.
+func (p *program) loginServer(ctx context.Context, word string, o *loginOptions, named bool) (server, error) {
 	if err := o.check(); err != nil {
-		return s, "", err
+		return server{}, err
 	}
 	n := needLogin
 	if named {
 		n = needNamed
 	}
-	t, err := p.target(ctx, server, n)
+	s, err := p.resolve(ctx, word, n)
 	if err != nil {
-		return s, "", err
+		return s, err
 	}
 	if named {
-		if err := p.checkName(ctx, o.name, t.URL); err != nil {
-			return s, "", err
+		if err := p.checkName(ctx, o.name, s.target.URL); err != nil {
+			return s, err
 		}
-		t.Profile = o.name
-		if err := p.outranked(ctx, t); err != nil {
-			return s, "", err
+		s.target.Profile = o.name
+		if err := p.outranked(ctx, s); err != nil {
+			return s, err
 		}
 	}
-	secret, err := p.clientSecret(o)
+	secret, err := p.clientSecret(*o)
 	if err != nil {
-		return s, "", err
+		return s, err
 	}
 	if o.idpSecretEnv != "" {
 		idpSecret, err := p.variable("--idp-client-secret-env", o.idpSecretEnv)
 		if err != nil {
-			return s, "", err
+			return s, err
 		}
 		o.idp.ClientSecret = flow.Secret(idpSecret)
 	}
-	o.apply(&t, secret)
-	o.flow.Timeout = p.limit("login")
-	c, err := p.flow()
-	if err != nil {
-		return s, "", err
-	}
-	command, ok := p.browser(o.browser, o.noBrowser)
-	p.openWith(c, command, ok)
-	p.deviceLine = p.out.json
-	if o.printURL {
-		address, err = c.Pending(ctx, t, o.flow)
-		return s, address, err
-	}
-	s, err = p.loggedIn(ctx, c, t, o)
-	return s, "", err
+	o.apply(&s.target, secret)
+	return s, nil
 }

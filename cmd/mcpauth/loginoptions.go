@@ -152,10 +152,7 @@ func (p *program) readStdin() ([]byte, error) {
 // loggedIn logs in, in one go or with the answer to an earlier --print-url.
 func (p *program) loggedIn(ctx context.Context, c *flow.Client, t flow.Target, o loginOptions) (flow.Status, error) {
 	answer := o.callbackURL
-	if answer == "-" && o.noBrowser {
-		o.flow.Paste, p.pasting = p.paste(), true
-	}
-	if answer == "" || p.pasting {
+	if answer == "" {
 		return c.Login(ctx, t, o.flow)
 	}
 	if answer == "-" {

@@ -22,40 +22,29 @@ func promptsCommand(p *program) *cli.Command {
 			"mcpauth prompts example review\n" +
 			"mcpauth prompts example --json | jq -r '.prompts[].name'",
 		Action: func(cx *cli.Context) error {
-			words := cx.Args().Slice()
-			switch len(words) {
-			case 0:
-				return usage("a SERVER is missing: a URL or a name")
-			case 1:
-				return runPrompts(cx.Context, p, words[0], "")
-			case 2:
-				return runPrompts(cx.Context, p, words[0], words[1])
+			word, name, err := serverAndName(cx)
+			if err != nil {
+				return err
 			}
-			return usage(quote(words[2]) + " is one argument too many")
+			return runPrompts(cx.Context, p, word, name)
 		},
 	}
 }
 
-func runPrompts(ctx context.Context, p *program, server, prompt string) error {
-	m, err := p.reach(ctx, server, flow.HandlerOptions{})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	list, err := m.Prompts(ctx)
-	if err != nil {
-		return err
-	}
-	if err := p.printPrompts(list, prompt); err != nil {
-		return err
-	}
-	return p.out.finish()
+func runPrompts(ctx context.Context, p *program, word, prompt string) error {
+	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
+		list, err := m.Prompts(ctx)
+		if err != nil {
+			return err
+		}
+		return p.printPrompts(list, prompt, s)
+	})
 }
 
 // printPrompts prints one prompt, or all if none is named.
-func (p *program) printPrompts(list mcpclient.PromptList, name string) error {
+func (p *program) printPrompts(list mcpclient.PromptList, name string, s server) error {
 	if name != "" {
-		return p.printPrompt(list.Prompts, name)
+		return p.printPrompt(list.Prompts, name, s)
 	}
 	if p.out.json {
 		return p.out.raw(list.Raw)
@@ -71,7 +60,7 @@ func (p *program) printPrompts(list mcpclient.PromptList, name string) error {
 	return p.out.table([]string{"NAME", "DESCRIPTION"}, rows, boldFirst)
 }
 
-func (p *program) printPrompt(prompts []mcpclient.Prompt, name string) error {
+func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server) error {
 	i := slices.IndexFunc(prompts, func(c mcpclient.Prompt) bool { return c.Name == name })
 	if i < 0 {
 		names := make([]string, len(prompts))
@@ -87,7 +76,7 @@ func (p *program) printPrompt(prompts []mcpclient.Prompt, name string) error {
 	if p.out.json {
 		return p.out.raw(prompts[i].Raw)
 	}
-	return p.out.text(promptText(prompts[i], p.hintWord()))
+	return p.out.text(promptText(prompts[i], s.quoted()))
 }
 
 // promptText shows the arguments of a prompt and an example line. What comes from the server is quoted, so that the line can be pasted.
@@ -140,30 +129,21 @@ func promptCommand(p *program) *cli.Command {
 	}
 }
 
-func runPrompt(ctx context.Context, p *program, server, name string, words []string) error {
+func runPrompt(ctx context.Context, p *program, word, name string, words []string) error {
 	args, err := p.promptArguments(words)
 	if err != nil {
 		return err
 	}
-	p.word = server
-	m, err := p.reach(ctx, server, flow.HandlerOptions{})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	answer, err := m.Prompt(ctx, name, args)
-	if err != nil {
-		return err
-	}
-	if p.out.json {
-		err = p.out.raw(answer.Raw)
-	} else {
-		err = p.printMessages(answer.Messages)
-	}
-	if err != nil {
-		return err
-	}
-	return p.out.finish()
+	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+		answer, err := m.Prompt(ctx, name, args)
+		switch {
+		case err != nil:
+			return err
+		case p.out.json:
+			return p.out.raw(answer.Raw)
+		}
+		return p.printMessages(answer.Messages)
+	})
 }
 
 // promptArguments reads NAME=VALUE words. The arguments of prompts are strings.

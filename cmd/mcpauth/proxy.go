@@ -77,8 +77,7 @@ func runListen(ctx context.Context, p *program, word, address string) error {
 
 // proxy returns the proxy for a server, authorized by the stored login or by the token in the environment.
 func (p *program) proxy(ctx context.Context, word string) (*mcpproxy.Proxy, error) {
-	p.word = word
-	m, err := p.reach(ctx, word, flow.HandlerOptions{})
+	_, m, err := p.reach(ctx, word, flow.HandlerOptions{})
 	if err != nil {
 		return nil, err
 	}

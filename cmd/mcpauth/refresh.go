@@ -62,29 +62,23 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 	return err
 }
 
-// named is a target and the word that meant it.
-type named struct {
-	word   string
-	target flow.Target
-}
-
 // targets resolves the words before anything is done to any of them, or takes every stored login but those to skip.
-func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]named, error) {
-	var out []named
+func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
+	var out []server
 	if all {
 		list, err := p.all(ctx)
 		list = slices.DeleteFunc(list, skip)
 		for _, s := range list {
-			out = append(out, named{stored(s), target(s)})
+			out = append(out, server{word: stored(s), target: target(s)})
 		}
 		return out, err
 	}
 	for _, word := range words {
-		t, err := p.target(ctx, word, needStored)
+		s, err := p.resolve(ctx, word, needStored)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, named{word, t})
+		out = append(out, s)
 	}
 	return out, nil
 }
@@ -99,7 +93,7 @@ func target(s flow.Status) flow.Target {
 }
 
 // eachTarget is each for targets; failed is what went wrong in finding them.
-func (p *program) eachTarget(ctx context.Context, targets []named, failed error, do func(*flow.Client, int) error, done func(i int) error) error {
+func (p *program) eachTarget(ctx context.Context, targets []server, failed error, do func(*flow.Client, int) error, done func(i int) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed
 	}

@@ -28,25 +28,17 @@ func resourcesCommand(p *program) *cli.Command {
 	}
 }
 
-func runResources(ctx context.Context, p *program, server string) error {
-	m, err := p.reach(ctx, server, flow.HandlerOptions{})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	list, err := m.Resources(ctx)
-	if err != nil {
-		return err
-	}
-	if p.out.json {
-		err = p.out.raw(list.Raw)
-	} else {
-		err = p.printResources(list.Resources)
-	}
-	if err != nil {
-		return err
-	}
-	return p.out.finish()
+func runResources(ctx context.Context, p *program, word string) error {
+	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+		list, err := m.Resources(ctx)
+		switch {
+		case err != nil:
+			return err
+		case p.out.json:
+			return p.out.raw(list.Raw)
+		}
+		return p.printResources(list.Resources)
+	})
 }
 
 func (p *program) printResources(list []mcpclient.Resource) error {
@@ -61,21 +53,15 @@ func (p *program) printResources(list []mcpclient.Resource) error {
 	return p.out.table([]string{"URI", "TYPE", "DESCRIPTION"}, rows, boldFirst)
 }
 
-// readOptions are the flags of read.
-type readOptions struct{ output, saveDir string }
-
 func readCommand(p *program) *cli.Command {
-	var o readOptions
+	var o resultFlags
 	return &cli.Command{
 		Name: "read", ArgsUsage: "SERVER URI",
 		Usage: "print a resource",
 		UsageText: "mcpauth read example notes://today\n" +
 			"mcpauth read example pictures://1 --output raw >picture.png\n" +
 			"mcpauth read example pictures://1 --save-dir pictures",
-		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content)", Destination: &o.output},
-			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write binary contents to this folder", Destination: &o.saveDir},
-		},
+		Flags: o.flags(),
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()
 			if len(words) != 2 {
@@ -86,30 +72,19 @@ func readCommand(p *program) *cli.Command {
 	}
 }
 
-func runRead(ctx context.Context, p *program, server, uri string, o readOptions) error {
-	form, err := outputForm(p, o.output)
+func runRead(ctx context.Context, p *program, word, uri string, o resultFlags) error {
+	results, err := p.printer(ctx, o)
 	if err != nil {
 		return err
 	}
-	p.word = server
-	dir, err := openSaveDir(ctx, o.saveDir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	m, err := p.reach(ctx, server, flow.HandlerOptions{})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	r, err := m.Read(ctx, uri)
-	if err != nil {
-		return err
-	}
-	if err := p.printResult(r, "resource", form, dir); err != nil {
-		return err
-	}
-	return p.out.finish()
+	defer results.Close()
+	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+		r, err := m.Read(ctx, uri)
+		if err != nil {
+			return err
+		}
+		return results.result(r, "resource")
+	})
 }
 
 // headline is the first line of the first text that is not empty.

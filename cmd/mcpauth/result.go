@@ -3,21 +3,82 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"mime"
-	"net/url"
-	"os"
-	"path"
 	"strings"
+
+	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/mcpclient"
 )
 
-// printText prints the text blocks as they are, or the structured content if there are none. Other blocks are named on stderr and saved.
-func (p *program) printText(r mcpclient.Result, tool string, dir *saveDir) error {
+// resultFlags are the flags of the commands that print a result: call, task and read.
+type resultFlags struct{ output, saveDir string }
+
+func (f *resultFlags) flags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content block)", Destination: &f.output},
+		&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write content blocks that are not text to this folder", Destination: &f.saveDir},
+	}
+}
+
+// printer prints results as the flags say.
+type printer struct {
+	*program
+	form string   // text, json or raw
+	dir  *saveDir // nil: nothing is saved
+}
+
+// printer checks the flags and opens the folder. The caller closes it.
+func (p *program) printer(ctx context.Context, f resultFlags) (*printer, error) {
+	if err := oneOf("--output", f.output, "text", "json", "raw"); err != nil {
+		return nil, err
+	}
+	form := cmp.Or(f.output, "text")
+	if p.out.json {
+		if f.output != "" && f.output != "json" {
+			return nil, usage("--json and --output " + f.output + " contradict each other")
+		}
+		form = "json"
+	}
+	dir, err := openSaveDir(ctx, f.saveDir)
+	return &printer{p, form, dir}, err
+}
+
+func (p *printer) Close() { p.dir.Close() }
+
+// deliver prints a result. A task is forgotten only when its result has been written, so that a process that dies here loses nothing.
+func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) error {
+	if err := p.result(r, tool); err != nil {
+		return err
+	}
+	if err := p.out.finish(); err != nil {
+		return err
+	}
+	m.ForgetTask(r.TaskID)
+	if r.IsError {
+		return &toolError{tool: tool}
+	}
+	return nil
+}
+
+// result prints a result in the form asked for.
+func (p *printer) result(r mcpclient.Result, tool string) error {
+	switch p.form {
+	case "json":
+		failed := p.saveBlocks(r, tool)
+		if err := p.out.raw(r.Raw); err != nil || p.dir == nil {
+			return err // nothing had to be decoded
+		}
+		return failed
+	case "raw":
+		return p.raw(r)
+	}
+	return p.text(r, tool)
+}
+
+// text prints the text blocks as they are, or the structured content if there are none. Other blocks are named on stderr and saved.
+func (p *printer) text(r mcpclient.Result, tool string) error {
 	texts := 0
 	for _, b := range r.Content {
 		if b.Type != "text" {
@@ -33,11 +94,11 @@ func (p *program) printText(r mcpclient.Result, tool string, dir *saveDir) error
 			return err
 		}
 	}
-	return p.saveBlocks(r, tool, dir)
+	return p.saveBlocks(r, tool)
 }
 
-// printRaw prints the bytes of the only block, and nothing else.
-func (p *program) printRaw(r mcpclient.Result) error {
+// raw prints the bytes of the only block, and nothing else.
+func (p *printer) raw(r mcpclient.Result) error {
 	if len(r.Content) != 1 {
 		return &protocolError{message: fmt.Sprintf("--output raw prints the only block of an answer, but this one has %d", len(r.Content))}
 	}
@@ -58,7 +119,7 @@ func broken(b mcpclient.Block, number int) error {
 
 // saveBlocks names the blocks that are not text on stderr, and writes them to the folder if there is one. The first block that cannot be
 // decoded is the error, after the others are saved.
-func (p *program) saveBlocks(r mcpclient.Result, tool string, dir *saveDir) error {
+func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 	var failed error
 	for i, b := range r.Content {
 		if b.Type == "text" && b.Broken == nil {
@@ -73,10 +134,10 @@ func (p *program) saveBlocks(r mcpclient.Result, tool string, dir *saveDir) erro
 			failed = cmp.Or(failed, broken(b, i+1))
 		case b.Type == "resource_link":
 			p.out.note("%s: %s", describe(b), b.URI)
-		case dir == nil:
+		case p.dir == nil:
 			p.out.note("%s, %d bytes: --save-dir DIR keeps it", describe(b), len(data))
 		default:
-			file, err := dir.save(fileName(b, tool, i+1), data)
+			file, err := p.dir.save(fileName(b, tool, i+1), data)
 			if err != nil {
 				return err
 			}
@@ -95,118 +156,4 @@ func describe(b mcpclient.Block) string {
 		}
 	}
 	return httpx.Text(strings.Join(words, " "), 120)
-}
-
-// saveDir is a folder that nothing is written outside of. A nil *saveDir is none.
-type saveDir struct {
-	ctx  context.Context // of the command: a server may send very many blocks
-	name string
-	root *os.Root
-	next map[string]int // the number that a name gets when it comes again
-}
-
-// openSaveDir makes the folder where it is missing.
-func openSaveDir(ctx context.Context, name string) (*saveDir, error) {
-	if name == "" {
-		return nil, nil
-	}
-	if err := os.MkdirAll(name, 0o777); err != nil {
-		return nil, &configError{message: "--save-dir: " + err.Error()}
-	}
-	root, err := os.OpenRoot(name)
-	if err != nil {
-		return nil, &configError{message: "--save-dir: " + err.Error()}
-	}
-	return &saveDir{ctx: ctx, name: name, root: root, next: map[string]int{}}, nil
-}
-
-// Close may be called on none.
-func (d *saveDir) Close() {
-	if d != nil {
-		d.root.Close()
-	}
-}
-
-// save writes a new file and returns its path; a name that is taken gets a number.
-func (d *saveDir) save(name string, data []byte) (string, error) {
-	ext := path.Ext(name)
-	for {
-		if err := d.ctx.Err(); err != nil {
-			return "", err
-		}
-		d.next[name]++
-		try := name
-		if n := d.next[name]; n > 1 {
-			try = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), n, ext)
-		}
-		f, err := d.root.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
-			return "", &outputError{"--save-dir", err}
-		}
-		_, err = f.Write(data)
-		if err = errors.Join(err, f.Close()); err != nil {
-			_ = d.root.Remove(try) // half a picture is none
-			return "", &outputError{"--save-dir", err}
-		}
-		return path.Join(d.name, try), nil
-	}
-}
-
-// fileName makes the name of a file from what the server calls a block: the last part of its address or its name, else the tool's name
-// and the block's number. Only harmless letters survive, and the extension is that of the media type.
-func fileName(b mcpclient.Block, tool string, number int) string {
-	name := path.Base(strings.ReplaceAll(b.Name, `\`, "/"))
-	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
-		if name = path.Base(u.Path); u.Path == "" {
-			name = path.Base(u.Opaque)
-		}
-	}
-	name = safeName(name)
-	if name == "" {
-		name = fmt.Sprintf("%s-%d", cmp.Or(safeName(tool), "result"), number)
-	}
-	if ext := extension(b); ext != "" && !strings.EqualFold(path.Ext(name), ext) && !(ext == ".jpg" && strings.EqualFold(path.Ext(name), ".jpeg")) {
-		name += ext
-	}
-	return name
-}
-
-// safeName keeps letters, digits and ._- of a name, does not begin with a dot, and is none of the names that Windows keeps for devices.
-func safeName(name string) string {
-	name = strings.Map(func(r rune) rune {
-		if r < 0x80 && (r == '.' || r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
-			return r
-		}
-		return '_'
-	}, name[:min(len(name), 100)])
-	name = strings.TrimRight(strings.TrimLeft(name, "._-"), "._")
-	stem, _, _ := strings.Cut(strings.ToUpper(name), ".")
-	switch {
-	case stem == "CON" || stem == "PRN" || stem == "AUX" || stem == "NUL",
-		len(stem) == 4 && (strings.HasPrefix(stem, "COM") || strings.HasPrefix(stem, "LPT")):
-		return "_" + name
-	}
-	return name
-}
-
-// extension is that of a media type; a table of our own, because that of the system differs from machine to machine.
-func extension(b mcpclient.Block) string {
-	kind, _, _ := mime.ParseMediaType(b.MIMEType)
-	known := map[string]string{
-		"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp", "image/svg+xml": ".svg", "image/bmp": ".bmp",
-		"image/avif": ".avif", "image/tiff": ".tiff", "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/mpeg": ".mp3", "audio/ogg": ".ogg",
-		"audio/flac": ".flac", "audio/mp4": ".m4a", "audio/webm": ".weba", "video/mp4": ".mp4", "video/webm": ".webm", "application/pdf": ".pdf",
-		"application/json": ".json", "application/xml": ".xml", "application/zip": ".zip", "application/gzip": ".gz", "text/plain": ".txt",
-		"text/markdown": ".md", "text/html": ".html", "text/css": ".css", "text/csv": ".csv", "text/xml": ".xml", "text/javascript": ".js",
-	}
-	if ext, ok := known[kind]; ok {
-		return ext
-	}
-	if b.Type == "image" || b.Type == "audio" || len(b.Data) > 0 && path.Ext(b.URI) == "" {
-		return ".bin"
-	}
-	return ""
 }

@@ -72,7 +72,7 @@ func stories(dir string) testscript.Params {
 	return testscript.Params{
 		Dir: dir, RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE") != "", Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "server": server, "serve": serve, "requests": requests, "await": await, "stored": storedCredentials, "fetch": fetch, "keypair": keypair,
+			"exits": exits, "server": startServer, "serve": serve, "requests": requests, "await": await, "stored": storedCredentials, "fetch": fetch, "keypair": keypair,
 		},
 	}
 }
@@ -153,7 +153,7 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-func server(ts *testscript.TestScript, neg bool, args []string) {
+func startServer(ts *testscript.TestScript, neg bool, args []string) {
 	s, words := demoServer(ts, args)
 	if neg || len(words) == 0 {
 		ts.Fatalf("usage: server [@NAME] WORDS")
@@ -183,7 +183,7 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	values := map[any]any{demosKey{}: ts.Value(demosKey{})}
 	ts.Check(start(values, ts.Setenv, ts.Defer, args[0], o))
 	for _, words := range rest {
-		server(ts, false, []string{"@" + args[0], words})
+		startServer(ts, false, []string{"@" + args[0], words})
 	}
 }
 

@@ -93,21 +93,25 @@ func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, 
 	}
 	var list []flow.Status
 	for _, word := range words {
-		t, err := p.target(ctx, word, needStored)
+		s, err := p.status(ctx, word)
 		if err != nil {
-			return nil, err
-		}
-		c, err := p.flow()
-		if err != nil {
-			return nil, err
-		}
-		s, err := c.Status(ctx, t)
-		if err != nil {
-			return nil, err
+			return nil, at(server{word: word}, err)
 		}
 		list = append(list, s)
 	}
 	return list, nil
+}
+
+func (p *program) status(ctx context.Context, word string) (flow.Status, error) {
+	s, err := p.resolve(ctx, word, needStored)
+	if err != nil {
+		return flow.Status{}, err
+	}
+	c, err := p.flow()
+	if err != nil {
+		return flow.Status{}, err
+	}
+	return c.Status(ctx, s.target)
 }
 
 // recordedStatus is a status with what became of the login's refresh tokens.
@@ -135,7 +139,7 @@ func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedSt
 
 // check returns what asks the server whether it still takes the stored token; nothing is renewed.
 func (p *program) check(ctx context.Context, word string) func() error {
-	m, err := p.reachStored(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
+	_, m, err := p.reachStored(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
 	if err != nil {
 		return func() error { return err }
 	}

@@ -32,21 +32,35 @@ const (
 	needNamed              // the same, but --name says under which name
 )
 
-// target finds the server that a word means.
-func (p *program) target(ctx context.Context, word string, n need) (flow.Target, error) {
-	p.word, p.found, p.noLogin = word, false, false
-	var t flow.Target
-	var err error
+// server is a SERVER argument, resolved once for the whole command.
+type server struct {
+	word    string // as the user typed it; hints repeat it
+	target  flow.Target
+	static  bool // the token in MCPAUTH_ACCESS_TOKEN is used, see header.go
+	found   bool // it is an entry of a project's file, see trust.go
+	noLogin bool // a variable that a login needs is not set
+}
+
+// quoted is the server as it stands in command lines that a person may paste.
+func (s server) quoted() string {
+	if s.word == "" {
+		return "SERVER"
+	}
+	return shellWord(harmless(s.word))
+}
+
+// resolve finds the server that a word means.
+func (p *program) resolve(ctx context.Context, word string, n need) (s server, err error) {
 	if strings.Contains(word, "://") {
-		t, err = p.byURL(ctx, word, n)
+		s.target, err = p.byURL(ctx, word, n)
 	} else {
-		t, err = p.byName(ctx, word, n)
+		s, err = p.byName(ctx, word, n)
 	}
-	if err != nil {
-		return t, err
+	s.word = word
+	if err == nil {
+		s.target.Header, err = p.headers(s.target.Header)
 	}
-	t.Header, err = p.headers(t.Header)
-	return t, err
+	return s, at(s, err)
 }
 
 // byURL finds the login of a URL.
@@ -97,14 +111,14 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 }
 
 // byName finds a configuration entry or a stored login.
-func (p *program) byName(ctx context.Context, word string, n need) (flow.Target, error) {
+func (p *program) byName(ctx context.Context, word string, n need) (server, error) {
 	file, err := p.configuration(ctx)
 	if err != nil {
-		return flow.Target{}, err
+		return server{}, err
 	}
 	stored, err := p.find(ctx, word)
 	if err != nil {
-		return flow.Target{}, err
+		return server{}, err
 	}
 	stored = slices.DeleteFunc(stored, func(t flow.Target) bool { return t.Profile != word })
 	e, ok := file.Servers[word]
@@ -112,32 +126,32 @@ func (p *program) byName(ctx context.Context, word string, n need) (flow.Target,
 	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project cannot switch off a login
 		return p.byEntry(ctx, file, e, stored, n)
 	case len(stored) == 0:
-		return flow.Target{}, p.unknownName(ctx, word, file)
+		return server{}, p.unknownName(ctx, word, file)
 	case len(stored) == 1:
-		return stored[0], nil
+		return server{target: stored[0]}, nil
 	}
-	return flow.Target{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
+	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
 }
 
-// byEntry makes a target of a configuration entry, if it agrees with the stored logins of its name.
-func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (flow.Target, error) {
+// byEntry takes a configuration entry, if it agrees with the stored logins of its name.
+func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (server, error) {
 	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
-		return stored[0], nil // the variables of the address are not needed
+		return server{target: stored[0]}, nil // the variables of the address are not needed
 	}
-	t, err := p.entry(ctx, file, e, n)
+	s, err := p.entry(ctx, file, e, n)
 	if err != nil {
-		return t, err
+		return s, err
 	}
-	for _, s := range stored {
-		if s.URL != t.URL {
-			return t, &configError{message: fmt.Sprintf("the name %s means %s in %s, but %s in the stored login", quote(e.Name), t.URL, e.Path, s.URL),
+	for _, login := range stored {
+		if login.URL != s.target.URL {
+			return s, &configError{message: fmt.Sprintf("the name %s means %s in %s, but %s in the stored login", quote(e.Name), s.target.URL, e.Path, login.URL),
 				hint: "use the URL that is meant, or another file: --config FILE"}
 		}
 	}
 	if n == needStored {
-		return t, nil
+		return s, nil
 	}
-	return t, p.outranked(ctx, t)
+	return s, p.outranked(ctx, s)
 }
 
 // unknownName says where a name was looked for, and what it may have meant.
@@ -197,61 +211,62 @@ func (p *program) places() (config.Places, error) {
 	return config.Find(p.global.config, dir, home, p.getenv)
 }
 
-// entry makes a target of a configuration entry.
-func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry, n need) (flow.Target, error) {
+// entry reads a configuration entry.
+func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry, n need) (server, error) {
 	if n == needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
 		t, err := serverURL(raw.URL)
 		t.Profile = raw.Name
-		return t, inFile(raw, err)
+		return server{target: t}, inFile(raw, err)
 	}
 	if raw.Found {
-		p.found = true
 		if err := p.trusted(ctx, raw); err != nil {
-			return flow.Target{}, err
+			return server{}, err
 		}
 	}
 	e, err := file.Entry(raw.Name, p.getenv)
 	if err != nil {
-		return flow.Target{}, err
+		return server{}, err
 	}
-	t, err := serverURL(e.URL)
+	s := server{found: raw.Found}
+	s.target, err = serverURL(e.URL)
 	if err != nil {
-		return t, inFile(e, err)
+		return s, inFile(e, err)
 	}
-	t.Profile, t.Header = e.Name, http.Header{}
+	s.target.Profile, s.target.Header = e.Name, http.Header{}
 	for name, value := range e.Headers {
 		_, credentials, _ := strings.Cut(value, " ")
 		p.secrets = append(p.secrets, value, credentials)
-		switch err := setHeader(t.Header, name, value); {
+		switch err := setHeader(s.target.Header, name, value); {
 		case errors.Is(err, errReserved):
 			p.out.detail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, harmless(name))
 		case err != nil:
-			return t, inFile(e, err)
+			return s, inFile(e, err)
 		}
 	}
-	return p.configured(t, e, n)
+	return p.configured(s, e, n)
 }
 
-// configured puts the block auth of an entry into a target. A call goes on without it if one of its variables is not set: the stored login has
+// configured adds the block auth of an entry. A call goes on without it if one of its variables is not set: the stored login has
 // what it needs, and a login is then left to `mcpauth login`, which says what is missing.
-func (p *program) configured(t flow.Target, e config.Entry, n need) (flow.Target, error) {
+func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	a, err := e.ExpandAuth(p.getenv)
 	if err != nil && n == needAll {
 		p.out.detail("a login would fail: %v", err)
-		p.noLogin = true
-		return t, nil
+		s.noLogin = true
+		return s, nil
 	}
 	if a == nil || err != nil {
-		return t, err
+		return s, err
 	}
 	if a.Unused != "" {
 		p.out.detail("%s: the server %q: %s is passed over: the authorization server is discovered; auth.issuer or --issuer picks one", e.Path, e.Name, a.Unused)
 	}
 	p.secrets = append(p.secrets, a.ClientSecret)
+	t := &s.target
 	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), strings.Fields(a.Scope), a.ClientMetadataURL
 	t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, flow.Grant(a.Grant), a.ClientKey, a.AssertionFile
 	t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, flow.DPoP(a.DPoP)
-	return t, nil
+	return s, nil
 }
 
 // inFile says in which entry of which file something is wrong.
@@ -306,11 +321,11 @@ func (p *program) checkName(ctx context.Context, name, url string) error {
 	if name == "" || len(name) > 64 || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, odd) {
 		return usage("--name: a name is 1 to 64 letters, digits and ._@-, not beginning with -")
 	}
-	t, err := p.byName(ctx, name, needStored)
+	s, err := p.byName(ctx, name, needStored)
 	var unknown *usageError
 	switch {
-	case err == nil && t.URL != url:
-		return &usageError{message: fmt.Sprintf("--name: %s is the name of %s already", name, t.URL), hint: "choose another name"}
+	case err == nil && s.target.URL != url:
+		return &usageError{message: fmt.Sprintf("--name: %s is the name of %s already", name, s.target.URL), hint: "choose another name"}
 	case errors.As(err, &unknown):
 		return nil
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -12,10 +13,9 @@ import (
 )
 
 type taskOptions struct {
-	output, saveDir string
-	elicit          string
-	elicitURLs      bool
-	noWait, cancel  bool
+	resultFlags
+	elicitFlags
+	noWait, cancel bool
 }
 
 func taskCommand(p *program) *cli.Command {
@@ -29,39 +29,32 @@ func taskCommand(p *program) *cli.Command {
 		Description: "A server may answer a call with a task and carry it out in the background. call\n" +
 			"waits for the task to end. If call is interrupted, task ID waits again. Without\n" +
 			"ID, task lists the tasks of this machine whose results were not printed.",
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "no-wait", Usage: "print the state of the task and do not wait", Destination: &o.noWait},
 			&cli.BoolFlag{Name: "cancel", Usage: "ask the server to cancel the task", Destination: &o.cancel},
-			&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content block)", Destination: &o.output},
-			&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write content blocks that are not text to this folder", Destination: &o.saveDir},
-			&cli.StringFlag{Name: "elicit", Usage: "`HOW` how to answer elicitation requests: decline (default), defaults, or @FILE", Destination: &o.elicit},
-			&cli.BoolFlag{Name: "elicit-urls", Usage: "open the URLs that the server asks the user to open; each is printed first", Destination: &o.elicitURLs},
-		},
+		}, o.resultFlags.flags(), o.elicitFlags.flags()),
 		Action: func(cx *cli.Context) error {
-			words := cx.Args().Slice()
-			switch len(words) {
-			case 0:
-				return usage("a SERVER is missing: a URL or a name")
-			case 1:
-				if o != (taskOptions{}) {
-					return usage("these flags need the ID of a task")
-				}
-				return runTasks(cx.Context, p, words[0])
-			case 2:
-				return runTask(cx.Context, p, words[0], words[1], o)
+			word, id, err := serverAndName(cx)
+			switch {
+			case err != nil:
+				return err
+			case cx.Args().Len() == 2:
+				return runTask(cx.Context, p, word, id, o)
+			case o != (taskOptions{}):
+				return usage("these flags need the ID of a task")
 			}
-			return usage(quote(words[2]) + " is one argument too many")
+			return runTasks(cx.Context, p, word)
 		},
 	}
 }
 
 // runTasks lists the remembered tasks.
-func runTasks(ctx context.Context, p *program, server string) error {
-	t, err := p.target(ctx, server, needStored)
+func runTasks(ctx context.Context, p *program, word string) error {
+	s, err := p.resolve(ctx, word, needStored)
 	if err != nil {
 		return err
 	}
-	m, err := p.mcp(t, nil)
+	m, err := p.mcp(s.target, nil)
 	if err != nil {
 		return err
 	}
@@ -112,82 +105,59 @@ func clockTime(t time.Time) string {
 }
 
 // runTask waits for a task and prints its result as call does.
-func runTask(ctx context.Context, p *program, server, id string, o taskOptions) error {
+func runTask(ctx context.Context, p *program, word, id string, o taskOptions) error {
 	if o.noWait && o.cancel {
 		return usage("--no-wait and --cancel contradict each other")
 	}
-	form, err := outputForm(p, o.output)
+	answers, err := p.elicitor(o.elicitFlags)
 	if err != nil {
 		return err
 	}
-	p.word = server
-	answers, err := elicitor(p, o.elicit, o.elicitURLs)
+	results, err := p.printer(ctx, o.resultFlags)
 	if err != nil {
 		return err
 	}
-	dir, err := openSaveDir(ctx, o.saveDir)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	m, err := p.reach(ctx, server, flow.HandlerOptions{})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	m.Elicit = answers
-	switch {
-	case o.cancel:
-		if err := m.CancelTask(ctx, id); err != nil {
-			return err
+	defer results.Close()
+	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+		m.Elicit = answers
+		switch {
+		case o.cancel:
+			if err := m.CancelTask(ctx, id); err != nil {
+				return err
+			}
+			p.out.note("the server was asked to cancel task %s", httpx.Text(id, 200))
+			return nil
+		case o.noWait:
+			t, err := m.TaskState(ctx, id)
+			if err != nil {
+				return err
+			}
+			return results.state(t)
 		}
-		p.out.note("the server was asked to cancel task %s", httpx.Text(id, 200))
-		return nil
-	case o.noWait:
-		t, err := m.TaskState(ctx, id)
+		r, err := m.Follow(ctx, id)
 		if err != nil {
 			return err
 		}
-		return p.printState(t, form)
-	}
-	r, err := m.Follow(ctx, id)
-	if err != nil {
-		return err
-	}
-	return p.deliver(m, r, "task", form, dir)
+		return results.deliver(m, r, "task")
+	})
 }
 
-// printDetached prints the task that a call became.
-func (p *program) printDetached(t mcpclient.Task, form string) error {
-	if form != "text" {
+// detached prints the task that a call became.
+func (p *printer) detached(t mcpclient.Task, s server) error {
+	if p.form != "text" {
 		return p.out.raw(t.Raw)
 	}
-	p.out.note("wait for the result: mcpauth task %s %s", p.hintWord(), dataWord(t.ID))
+	p.out.note("wait for the result: mcpauth task %s %s", s.quoted(), dataWord(t.ID))
 	return p.out.text(httpx.Text(t.ID, 500))
 }
 
-// printState prints the state of a task, or the task as the server sent it.
-func (p *program) printState(t mcpclient.Task, form string) error {
-	if form != "text" {
+// state prints the state of a task, or the task as the server sent it.
+func (p *printer) state(t mcpclient.Task) error {
+	if p.form != "text" {
 		return p.out.raw(t.Raw)
 	}
 	if t.Message != "" {
 		p.out.note("%s", httpx.Text(t.Message, 500))
 	}
 	return p.out.text(httpx.Text(t.Status, 40))
-}
-
-// deliver prints a result. A task is forgotten only when its result has been written, so that a process that dies here loses nothing.
-func (p *program) deliver(m *mcpclient.Client, r mcpclient.Result, tool, form string, dir *saveDir) error {
-	if err := p.printResult(r, tool, form, dir); err != nil {
-		return err
-	}
-	if err := p.out.finish(); err != nil { // before the session is ended
-		return err
-	}
-	m.ForgetTask(r.TaskID)
-	if r.IsError {
-		return &toolError{tool: tool}
-	}
-	return nil
 }

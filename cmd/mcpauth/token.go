@@ -52,7 +52,7 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	case (o.header || o.format != "") && p.out.json:
 		return usage("--json prints a document of its own: use it without --format and --header")
 	}
-	t, err := p.target(ctx, server, needStored)
+	s, err := p.resolve(ctx, server, needStored)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	if err != nil {
 		return err
 	}
-	tok, err := c.Token(ctx, t, o.minTTL)
+	tok, err := c.Token(ctx, s.target, o.minTTL)
 	switch {
 	case err != nil:
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -21,38 +20,27 @@ func toolsCommand(p *program) *cli.Command {
 			"mcpauth tools example search\n" +
 			"mcpauth tools example --json | jq -r '.tools[].name'",
 		Action: func(cx *cli.Context) error {
-			words := cx.Args().Slice()
-			switch len(words) {
-			case 0:
-				return usage("a SERVER is missing: a URL or a name")
-			case 1:
-				return runTools(cx.Context, p, words[0], "")
-			case 2:
-				return runTools(cx.Context, p, words[0], words[1])
+			word, name, err := serverAndName(cx)
+			if err != nil {
+				return err
 			}
-			return usage(quote(words[2]) + " is one argument too many")
+			return runTools(cx.Context, p, word, name)
 		},
 	}
 }
 
-func runTools(ctx context.Context, p *program, server, tool string) error {
-	m, err := p.reach(ctx, server, flow.HandlerOptions{})
-	if err != nil {
-		return err
-	}
-	defer m.Close()
-	list, err := m.Tools(ctx)
-	if err != nil {
-		return err
-	}
-	if err := p.printTool(list, tool); err != nil {
-		return err
-	}
-	return p.out.finish() // before the session is ended
+func runTools(ctx context.Context, p *program, word, tool string) error {
+	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
+		list, err := m.Tools(ctx)
+		if err != nil {
+			return err
+		}
+		return p.printTool(list, tool, s)
+	})
 }
 
 // printTool prints one tool, or all where none is named.
-func (p *program) printTool(list mcpclient.ToolList, tool string) error {
+func (p *program) printTool(list mcpclient.ToolList, tool string, s server) error {
 	if tool == "" {
 		return p.printTools(list)
 	}
@@ -63,7 +51,7 @@ func (p *program) printTool(list mcpclient.ToolList, tool string) error {
 	case p.out.json:
 		return p.out.raw(list.Tools[i].Raw)
 	}
-	return p.out.text(toolText(list.Tools[i], p.hintWord()))
+	return p.out.text(toolText(list.Tools[i], s.quoted()))
 }
 
 func noSuchTool(tool string, tools []mcpclient.Tool) error {
@@ -88,22 +76,7 @@ func (p *program) printTools(list mcpclient.ToolList) error {
 	}
 	var rows [][]string
 	for _, t := range list.Tools {
-		rows = append(rows, []string{httpx.Text(t.Name, 200), summary(t)})
+		rows = append(rows, []string{httpx.Text(t.Name, 200), headline(t.Description, t.Title)})
 	}
-	return p.out.table([]string{"NAME", "DESCRIPTION"}, rows, func(column int, cell string) string {
-		if column == 0 {
-			return paint(true, bold, cell)
-		}
-		return cell
-	})
-}
-
-// summary is the first line of a tool's description, else its title.
-func summary(t mcpclient.Tool) string {
-	text := strings.TrimSpace(t.Description)
-	if text == "" {
-		text = t.Title
-	}
-	line, _, _ := strings.Cut(text, "\n")
-	return httpx.Text(line, 300)
+	return p.out.table([]string{"NAME", "DESCRIPTION"}, rows, boldFirst)
 }

@@ -130,10 +130,11 @@ func usesText(u config.Uses) string {
 }
 
 // outranked refuses what a project's file says if it would change a stored login: the file may fill in what a login leaves open, no more.
-func (p *program) outranked(ctx context.Context, t flow.Target) error {
-	if !p.found {
+func (p *program) outranked(ctx context.Context, given server) error {
+	if !given.found {
 		return nil
 	}
+	t := given.target
 	s, err := p.flowClient.Status(ctx, t)
 	if err != nil || s.State == flow.StateNone {
 		return err

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"mime"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+
+	"mcpauth/pkg/mcpclient"
+)
+
+// saveDir is a folder that nothing is written outside of. A nil *saveDir is none.
+type saveDir struct {
+	ctx  context.Context // of the command: a server may send very many blocks
+	name string
+	root *os.Root
+	next map[string]int // the number that a name gets when it comes again
+}
+
+// openSaveDir makes the folder where it is missing.
+func openSaveDir(ctx context.Context, name string) (*saveDir, error) {
+	if name == "" {
+		return nil, nil
+	}
+	if err := os.MkdirAll(name, 0o777); err != nil {
+		return nil, &configError{message: "--save-dir: " + err.Error()}
+	}
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return nil, &configError{message: "--save-dir: " + err.Error()}
+	}
+	return &saveDir{ctx: ctx, name: name, root: root, next: map[string]int{}}, nil
+}
+
+// Close may be called on none.
+func (d *saveDir) Close() {
+	if d != nil {
+		d.root.Close()
+	}
+}
+
+// save writes a new file and returns its path; a name that is taken gets a number.
+func (d *saveDir) save(name string, data []byte) (string, error) {
+	ext := path.Ext(name)
+	for {
+		if err := d.ctx.Err(); err != nil {
+			return "", err
+		}
+		d.next[name]++
+		try := name
+		if n := d.next[name]; n > 1 {
+			try = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), n, ext)
+		}
+		f, err := d.root.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", &outputError{"--save-dir", err}
+		}
+		_, err = f.Write(data)
+		if err = errors.Join(err, f.Close()); err != nil {
+			_ = d.root.Remove(try) // half a picture is none
+			return "", &outputError{"--save-dir", err}
+		}
+		return path.Join(d.name, try), nil
+	}
+}
+
+// fileName makes the name of a file from what the server calls a block: the last part of its address or its name, else the tool's name
+// and the block's number. Only harmless letters survive, and the extension is that of the media type.
+func fileName(b mcpclient.Block, tool string, number int) string {
+	name := path.Base(strings.ReplaceAll(b.Name, `\`, "/"))
+	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
+		if name = path.Base(u.Path); u.Path == "" {
+			name = path.Base(u.Opaque)
+		}
+	}
+	name = safeName(name)
+	if name == "" {
+		name = fmt.Sprintf("%s-%d", cmp.Or(safeName(tool), "result"), number)
+	}
+	if ext := extension(b); ext != "" && !strings.EqualFold(path.Ext(name), ext) && !(ext == ".jpg" && strings.EqualFold(path.Ext(name), ".jpeg")) {
+		name += ext
+	}
+	return name
+}
+
+// safeName keeps letters, digits and ._- of a name, does not begin with a dot, and is none of the names that Windows keeps for devices.
+func safeName(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r < 0x80 && (r == '.' || r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
+			return r
+		}
+		return '_'
+	}, name[:min(len(name), 100)])
+	name = strings.TrimRight(strings.TrimLeft(name, "._-"), "._")
+	stem, _, _ := strings.Cut(strings.ToUpper(name), ".")
+	switch {
+	case stem == "CON" || stem == "PRN" || stem == "AUX" || stem == "NUL",
+		len(stem) == 4 && (strings.HasPrefix(stem, "COM") || strings.HasPrefix(stem, "LPT")):
+		return "_" + name
+	}
+	return name
+}
+
+// extension is that of a media type; a table of our own, because that of the system differs from machine to machine.
+func extension(b mcpclient.Block) string {
+	kind, _, _ := mime.ParseMediaType(b.MIMEType)
+	known := map[string]string{
+		"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp", "image/svg+xml": ".svg", "image/bmp": ".bmp",
+		"image/avif": ".avif", "image/tiff": ".tiff", "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/mpeg": ".mp3", "audio/ogg": ".ogg",
+		"audio/flac": ".flac", "audio/mp4": ".m4a", "audio/webm": ".weba", "video/mp4": ".mp4", "video/webm": ".webm", "application/pdf": ".pdf",
+		"application/json": ".json", "application/xml": ".xml", "application/zip": ".zip", "application/gzip": ".gz", "text/plain": ".txt",
+		"text/markdown": ".md", "text/html": ".html", "text/css": ".css", "text/csv": ".csv", "text/xml": ".xml", "text/javascript": ".js",
+	}
+	if ext, ok := known[kind]; ok {
+		return ext
+	}
+	if b.Type == "image" || b.Type == "audio" || len(b.Data) > 0 && path.Ext(b.URI) == "" {
+		return ".bin"
+	}
+	return ""
+}
