@@ -147,7 +147,7 @@ func members(v any) []string {
 // decode reads a stored record.
 func decode(r keystore.Record) (Credential, error) {
 	var c Credential
-	if err := json.Unmarshal(r.Secret, &c); err != nil {
+	if err := c.UnmarshalJSON(r.Secret); err != nil { // json.Unmarshal would read the record once more
 		// The JSON error may quote bytes of the record, so it stays here.
 		return Credential{}, fmt.Errorf("%w: not a record of mcpauth", ErrCredential)
 	}

@@ -134,17 +134,12 @@ func (x index) hint(key Key) (entry, error) {
 
 // decodeEntry reads an index file.
 func decodeEntry(data []byte) (entry, error) {
-	var version struct {
-		Version int `json:"mcpauth"`
-	}
-	if err := json.Unmarshal(data, &version); err != nil || version.Version < 1 {
-		return entry{}, fmt.Errorf("%w: not an index entry of mcpauth", ErrCorrupt)
-	}
-	if version.Version > formatVersion {
-		return entry{}, newer(version.Version)
-	}
 	var e entry
-	if err := json.Unmarshal(data, &e); err != nil {
+	err := json.Unmarshal(data, &e) // as in parseHead
+	if e.Version > formatVersion {
+		return entry{}, newer(e.Version)
+	}
+	if err != nil || e.Version < 1 {
 		return entry{}, fmt.Errorf("%w: not an index entry of mcpauth", ErrCorrupt)
 	}
 	if e.Key.Server == "" || e.Backend != Keychain && e.Backend != File {

@@ -109,18 +109,13 @@ func encodeHead(h head) string {
 // parseHead reads what split wrote. The payload that follows is unchecked; join does that.
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
-	var version struct {
-		Version int `json:"mcpauth"`
-	}
-	if !ok || json.Unmarshal([]byte(line), &version) != nil || version.Version < 1 {
-		return head{}, "", fmt.Errorf("%w: not a record of mcpauth", ErrCorrupt)
-	}
-	if version.Version > formatVersion {
-		return head{}, "", newer(version.Version)
-	}
 	var h head
-	if json.Unmarshal([]byte(line), &h) != nil {
-		return head{}, "", fmt.Errorf("%w: its head cannot be read", ErrCorrupt)
+	err := json.Unmarshal([]byte(line), &h) // the version comes first: it is known although another member has changed its type
+	if h.Version > formatVersion {
+		return head{}, "", newer(h.Version)
+	}
+	if !ok || err != nil || h.Version < 1 {
+		return head{}, "", fmt.Errorf("%w: not a record of mcpauth", ErrCorrupt)
 	}
 	switch {
 	case h.Generation == 0, h.Size < 0, h.Parts < 0, h.Parts > maxParts,
