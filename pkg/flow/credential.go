@@ -248,7 +248,7 @@ func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
 
 // update changes the stored credential under its lock.
 func (c *Client) update(ctx context.Context, t Target, change func(*Credential)) (Credential, error) {
-	unlock, err := c.lock(ctx, t, keystore.LockCredential)
+	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -259,18 +259,4 @@ func (c *Client) update(ctx context.Context, t Target, change func(*Credential))
 	}
 	change(&cred)
 	return cred, c.save(ctx, t, &cred)
-}
-
-// lockLimit bounds the wait for a lock: longer than another process's redemption may take. The kernel releases the lock of a process that
-// died; one that is stopped keeps it.
-const lockLimit = 45 * time.Second
-
-// lock takes a lock of the store. Logins wait for people, so the wait for one is bounded by ctx alone.
-func (c *Client) lock(ctx context.Context, t Target, purpose string) (unlock func(), err error) {
-	if purpose != keystore.LockLogin {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, lockLimit)
-		defer cancel()
-	}
-	return c.Store.Lock(ctx, t.key(), purpose)
 }

@@ -141,7 +141,7 @@ func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 	go func() {
 		defer close(done)
 		defer h.renewing.Store(false)
-		own, cancel := task.Outlive(ctx, lockLimit+redeemLimit, lockLimit+redeemLimit)
+		own, cancel := task.Outlive(ctx, lockedLimit, lockedLimit)
 		defer cancel()
 		_ = h.renewEarly(own, s) // a token that is good needs no error
 	}()

@@ -96,7 +96,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
 		return Credential{}, err
 	}
-	unlock, err := c.lock(ctx, t, keystore.LockLogin)
+	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
 	if err != nil {
 		return Credential{}, err
 	}

@@ -41,7 +41,7 @@ const (
 // What the server refuses or cannot be asked is a warning in the report; the error is about the local store alone.
 func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutReport, error) {
 	report := LogoutReport{Name: name(t.Profile), URL: t.URL, Warnings: []string{}}
-	unlock, err := c.lock(ctx, t, keystore.LockCredential)
+	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {
 		return report, err
 	}
@@ -62,7 +62,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	report.LoggedIn = cred.hasToken() || cred.Client.ID != ""
 	now, cancelNow := context.WithTimeout(ctx, 0) // a login that waits for its answer uses the registration
 	defer cancelNow()
-	unlockLogin, err := c.lock(now, t, keystore.LockLogin)
+	unlockLogin, err := c.Store.Lock(now, t.key(), keystore.LockLogin)
 	switch {
 	case errors.Is(err, keystore.ErrBusy):
 		if !o.KeepClient {

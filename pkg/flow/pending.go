@@ -107,7 +107,7 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 // again.
 func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential, error) {
 	ctx := k.Context
-	unlock, err := c.lock(ctx, t, keystore.LockLogin)
+	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
 	if err != nil {
 		return Credential{}, err
 	}

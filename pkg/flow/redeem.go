@@ -14,6 +14,7 @@ import (
 const (
 	redeemLimit = 30 * time.Second // for a request that spends a one-time secret
 	storeLimit  = 30 * time.Second // for storing what it brought; a database may fail over meanwhile
+	lockedLimit = 75 * time.Second // for work under the credential's lock, with the wait for it (keystore.Options.LockWait)
 )
 
 // job is a renewal or a login that runs in a goroutine of the Client. Its context ends when nobody waits for it any more, but not before a
@@ -78,7 +79,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 		x.cred.Client.AuthMethod = method
 		x.notes.add("other_auth_method")
 	}
-	ctx, cancel := task.Outlive(k.Context, lockLimit+storeLimit, lockLimit+storeLimit)
+	ctx, cancel := task.Outlive(k.Context, lockedLimit, lockedLimit)
 	defer cancel()
 	if x.limit != redeemLimit {
 		if unlock, err = c.reserve(ctx, x.t); err != nil {
@@ -96,7 +97,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 
 // reserve locks the credential and proves that it can be stored.
 func (c *Client) reserve(ctx context.Context, t Target) (unlock func(), err error) {
-	if unlock, err = c.lock(ctx, t, keystore.LockCredential); err != nil {
+	if unlock, err = c.Store.Lock(ctx, t.key(), keystore.LockCredential); err != nil {
 		return func() {}, err
 	}
 	if err := c.Store.Reserve(ctx, t.key()); err != nil {

@@ -68,7 +68,7 @@ type renewal struct {
 // renew renews a credential, once at a time in this process: callers that come meanwhile share the result.
 func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
 	for {
-		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockLimit, func(k *job) (Credential, error) { return c.renewAlone(k, t, why) })
+		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockedLimit, func(k *job) (Credential, error) { return c.renewAlone(k, t, why) })
 		if err != nil || !joined || adoptable(cred, why, c.now()) {
 			return cred, err
 		}
@@ -86,7 +86,7 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 //  7. store, which reads back
 //  8. clear the intent
 func (c *Client) renewAlone(k *job, t Target, why renewal) (Credential, error) {
-	unlock, err := c.lock(k.Context, t, keystore.LockCredential)
+	unlock, err := c.Store.Lock(k.Context, t.key(), keystore.LockCredential)
 	if err != nil {
 		return Credential{}, err
 	}

@@ -43,7 +43,7 @@ type Options struct {
 	KeyFile  string           // age identity to which the file and postgres stores are encrypted; "" = not encrypted, files only
 	URL      string           // connection string of the postgres store; "" = as libpq's variables say
 	Timeout  time.Duration    // limit of each operation on a keychain or database; 0 = 10 s; negative: keychains may take as long as the context allows
-	LockWait time.Duration    // limit of the wait for a LockCredential; 0 = 45 s, longer than any holder should need
+	LockWait time.Duration    // limit of the wait for a lock other than LockLogin; 0 = 45 s, longer than any holder should need
 	Notice   func(string)     // called once when auto falls back to files, and for warnings; nil = no one
 	Now      func() time.Time // nil = time.Now
 }

@@ -1,0 +1,177 @@
+package flow
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/keystore"
+)
+
+// hanging is a transport at which some requests get no answer until their contexts end. Connections are not kept: their goroutines would
+// wait for the network, and the time of synctest stands still while one does.
+type hanging struct {
+	http.Transport
+	sent  atomic.Int32
+	hangs func(n int, req *http.Request) bool // n counts from 1
+}
+
+func (h *hanging) RoundTrip(req *http.Request) (*http.Response, error) {
+	if h.hangs(int(h.sent.Add(1)), req) {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	return h.Transport.RoundTrip(req)
+}
+
+// timed runs do for a caller without a time limit, and reports how long it took and how many requests it sent. Nothing real is waited for.
+func timed(t *testing.T, b *bench, hangs func(int, *http.Request) bool, do func(*Client)) (took time.Duration, sent int) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		h := &hanging{Transport: http.Transport{DisableKeepAlives: true}, hangs: hangs}
+		c := b.client(t)
+		c.HTTP, c.Now, c.Open = &http.Client{Transport: h}, nil, nil
+		c.Report = func(e Event) {
+			if e.Kind == EventDevice { // the person types the code
+				if res, err := (&http.Client{Transport: &h.Transport}).PostForm(e.Typed, url.Values{"user_code": {e.Code}}); err == nil {
+					res.Body.Close()
+				}
+			}
+		}
+		begun := time.Now()
+		do(c)
+		_ = c.Wait(context.Background())
+		took, sent = time.Since(begun), int(h.sent.Load())
+	})
+	return took, sent
+}
+
+// Every request of OAuth has a limit of its own: whichever one gets no answer, the operation ends although its caller would wait for ever.
+func TestEveryRequestHasALimit(t *testing.T) {
+	ctx := context.Background() // every caller would wait for ever
+	with := func(change func(*bench)) func(*testing.T) (*bench, func(*Client)) {
+		return func(t *testing.T) (*bench, func(*Client)) {
+			b := newBench(t, demo.Options{})
+			change(b)
+			return b, func(c *Client) { _, _ = c.Login(ctx, b.t, LoginOptions{}) }
+		}
+	}
+	for name, prepare := range map[string]func(*testing.T) (*bench, func(*Client)){
+		"login": with(func(b *bench) {
+			b.t.Grant, b.t.ClientID, b.t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
+		}),
+		"device": with(func(b *bench) { b.t.Grant = GrantDevice }),
+		"github-actions": with(func(b *bench) {
+			t.Setenv("ACTIONS_ID_TOKEN_REQUEST_URL", b.Control()+"/assertion")
+			t.Setenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN", "t")
+			b.t.Grant, b.t.Assertion = GrantJWTBearer, "github-actions"
+		}),
+		"pending": func(t *testing.T) (*bench, func(*Client)) {
+			b := newBench(t, demo.Options{})
+			return b, func(c *Client) { _, _ = c.Pending(ctx, b.t, LoginOptions{}) }
+		},
+		"refresh": func(t *testing.T) (*bench, func(*Client)) {
+			b := newBench(t, demo.Options{})
+			b.login(t)
+			return b, func(c *Client) { _, _ = c.Refresh(ctx, b.t, 0) }
+		},
+		"logout": func(t *testing.T) (*bench, func(*Client)) {
+			b := newBench(t, demo.Options{})
+			b.login(t)
+			return b, func(c *Client) { _, _ = c.Logout(ctx, b.t, LogoutOptions{}) }
+		},
+	} {
+		b, do := prepare(t)
+		_, all := timed(t, b, func(int, *http.Request) bool { return false }, do)
+		for n := range all {
+			b, do := prepare(t)
+			took, _ := timed(t, b, func(i int, _ *http.Request) bool { return i == n+1 }, do)
+			if took < requestLimit || took > requestLimit+10*time.Second {
+				t.Errorf("%s: without an answer to request %d of %d it took %s", name, n+1, all, took)
+			}
+		}
+	}
+}
+
+// A redemption that has to look for its token endpoint takes no longer than another one, however many addresses do not answer.
+func TestRedemptionHasALimit(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	b.set(t, "token:gone")
+	took, sent := timed(t, b, func(_ int, req *http.Request) bool { return !strings.HasSuffix(req.URL.Path, "/token") },
+		func(c *Client) { _, _ = c.Refresh(context.Background(), b.t, 0) })
+	if sent < 2 || took != redeemLimit {
+		t.Errorf("%d requests in %s", sent, took)
+	}
+}
+
+// What is cleaned up after a login takes little time, whatever does not answer.
+func TestCleanUpHasALimit(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	address, err := b.c.Pending(context.Background(), b.t, LoginOptions{NewClient: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := landing(t, address)
+	took, sent := timed(t, b, func(_ int, req *http.Request) bool { return !strings.HasSuffix(req.URL.Path, "/token") }, func(c *Client) {
+		if _, err := c.Finish(context.Background(), b.t, answer); err != nil {
+			t.Error(err)
+		}
+	})
+	if sent < 2 || took != cleanupLimit {
+		t.Errorf("%d requests in %s", sent, took)
+	}
+}
+
+// No lock is waited for without a limit, whoever holds it.
+func TestEveryLockHasALimit(t *testing.T) {
+	const limit = 46 * time.Second // 45, and the polls
+	ctx := context.Background()
+	login := func(c *Client, b *bench) error {
+		b.t.Grant, b.t.ClientID, b.t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
+		_, err := c.Login(ctx, b.t, LoginOptions{})
+		return err
+	}
+	for _, tt := range []struct {
+		name, purpose string
+		key           func(*bench) keystore.Key
+		limit         time.Duration
+		do            func(*Client, *bench) error
+	}{
+		{"refresh", keystore.LockCredential, own, limit, func(c *Client, b *bench) error { _, err := c.Refresh(ctx, b.t, 0); return err }},
+		{"logout", keystore.LockCredential, own, limit, func(c *Client, b *bench) error { _, err := c.Logout(ctx, b.t, LogoutOptions{}); return err }},
+		{"login", keystore.LockCredential, own, limit, login},
+		{"a registration", keystore.LockCredential, own, limit, func(c *Client, b *bench) error {
+			_, err := c.Pending(ctx, b.t, LoginOptions{NewClient: true})
+			return err
+		}},
+		{"the binding of a secret", bindingsNote, func(*bench) keystore.Key { return bindingsKey() }, limit, login},
+		{"a login that waits for a person", keystore.LockLogin, own, loginLimit + time.Second, login},
+	} {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		took, _ := timed(t, b, func(int, *http.Request) bool { return false }, func(c *Client) {
+			unlock, err := b.client(t).Store.Lock(ctx, tt.key(b), tt.purpose)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer unlock()
+			if err := tt.do(c, b); !errors.Is(err, keystore.ErrBusy) {
+				t.Errorf("%s: %v, want keystore.ErrBusy", tt.name, err)
+			}
+		})
+		if took > tt.limit {
+			t.Errorf("%s: %s", tt.name, took)
+		}
+	}
+}
+
+func own(b *bench) keystore.Key { return b.t.key() }
