@@ -134,8 +134,7 @@ func TestCleanUpHasALimit(t *testing.T) {
 // No lock is waited for without a limit, whoever holds it.
 func TestEveryLockHasALimit(t *testing.T) {
 	const limit = 46 * time.Second // 45, and the polls
-	ctx := context.Background()
-	login := func(c *Client, b *bench) error {
+	login := func(ctx context.Context, c *Client, b *bench) error {
 		b.t.Grant, b.t.ClientID, b.t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
 		_, err := c.Login(ctx, b.t, LoginOptions{})
 		return err
@@ -144,12 +143,15 @@ func TestEveryLockHasALimit(t *testing.T) {
 		name, purpose string
 		key           func(*bench) keystore.Key
 		limit         time.Duration
-		do            func(*Client, *bench) error
+		do            func(context.Context, *Client, *bench) error
 	}{
-		{"refresh", keystore.LockCredential, own, limit, func(c *Client, b *bench) error { _, err := c.Refresh(ctx, b.t, 0); return err }},
-		{"logout", keystore.LockCredential, own, limit, func(c *Client, b *bench) error { _, err := c.Logout(ctx, b.t, LogoutOptions{}); return err }},
+		{"refresh", keystore.LockCredential, own, limit, func(ctx context.Context, c *Client, b *bench) error { _, err := c.Refresh(ctx, b.t, 0); return err }},
+		{"logout", keystore.LockCredential, own, limit, func(ctx context.Context, c *Client, b *bench) error {
+			_, err := c.Logout(ctx, b.t, LogoutOptions{})
+			return err
+		}},
 		{"login", keystore.LockCredential, own, limit, login},
-		{"a registration", keystore.LockCredential, own, limit, func(c *Client, b *bench) error {
+		{"a registration", keystore.LockCredential, own, limit, func(ctx context.Context, c *Client, b *bench) error {
 			_, err := c.Pending(ctx, b.t, LoginOptions{NewClient: true})
 			return err
 		}},
@@ -159,12 +161,14 @@ func TestEveryLockHasALimit(t *testing.T) {
 		b := newBench(t, demo.Options{})
 		b.login(t)
 		took, _ := timed(t, b, func(int, *http.Request) bool { return false }, func(c *Client) {
+			ctx, cancel := context.WithTimeout(context.Background(), 2*loginLimit) // or the test would take hours too
+			defer cancel()
 			unlock, err := b.client(t).Store.Lock(ctx, tt.key(b), tt.purpose)
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer unlock()
-			if err := tt.do(c, b); !errors.Is(err, keystore.ErrBusy) {
+			if err := tt.do(ctx, c, b); !errors.Is(err, keystore.ErrBusy) {
 				t.Errorf("%s: %v, want keystore.ErrBusy", tt.name, err)
 			}
 		})
