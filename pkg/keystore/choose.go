@@ -6,15 +6,20 @@ import (
 	"fmt"
 )
 
+// places returns the backends that may hold something.
+func (s *Store) places() []backend {
+	switch {
+	case s.postgres != nil:
+		return []backend{s.postgres}
+	case s.o.Dir == "":
+		return []backend{s.keychain}
+	}
+	return []backend{s.file, s.keychain}
+}
+
 // forNew returns the backend for a credential that is stored nowhere. A keychain that is locked, denied or slow is an error, never a
 // reason to write elsewhere.
 func (s *Store) forNew(ctx context.Context) (backend, error) {
-	switch s.o.Backend {
-	case File:
-		return s.file, nil
-	case Keychain:
-		return s.keychain, nil
-	}
 	err := s.keychain.available(ctx)
 	if errors.Is(err, ErrUnavailable) {
 		return s.file, nil
@@ -81,7 +86,7 @@ func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 // forDeleting returns every backend that may hold something of the key.
 func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	if s.postgres != nil {
-		return []backend{s.postgres}, nil
+		return s.places(), nil
 	}
 	e, err := s.keychain.index.hint(key)
 	if err != nil {
@@ -95,25 +100,10 @@ func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 		}
 		inKeychain = b == backend(s.keychain)
 	}
-	var places []backend
-	if s.o.Dir != "" {
-		places = append(places, s.file)
-	}
 	if inKeychain {
-		places = append(places, s.keychain)
+		return s.places(), nil
 	}
-	return places, nil
-}
-
-// listed returns the backends whose entries are shown.
-func (s *Store) listed() []backend {
-	if s.postgres != nil {
-		return []backend{s.postgres}
-	}
-	if s.o.Dir == "" {
-		return []backend{s.keychain}
-	}
-	return []backend{s.file, s.keychain}
+	return []backend{s.file}, nil
 }
 
 // elsewhere replaces the absence of a credential by ErrElsewhere if another backend has it.
@@ -130,9 +120,6 @@ func (s *Store) elsewhere(key Key, b backend, absent error) error {
 
 // generationElsewhere is the generation of what another backend has of this key, which the next write must exceed.
 func (s *Store) generationElsewhere(key Key, b backend) uint64 {
-	if s.postgres != nil {
-		return 0
-	}
 	if e, err := s.keychain.index.hint(key); err == nil && b != backend(s.keychain) {
 		return e.highest()
 	}

@@ -67,8 +67,11 @@ func at(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// fail names the operation and the backend where they are not named yet.
+// fail names the operation and the backend of an error where they are not named yet.
 func fail(op, backend string, err error) error {
+	if err == nil {
+		return nil
+	}
 	e, ok := err.(*Error)
 	if !ok {
 		return &Error{Op: op, Backend: backend, Err: err}

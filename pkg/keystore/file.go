@@ -86,41 +86,24 @@ func (f *fileStore) described(name string, h head) Entry {
 	return Entry{Key: e.Key, Backend: File, Generation: h.Generation, Public: e.publicOf(h.Generation), Updated: e.Updated}
 }
 
-func (f *fileStore) entry(_ context.Context, key Key) (Entry, error) {
-	if !f.has(key.name()) {
-		return Entry{}, ErrNotFound
-	}
-	h, _, err := f.load(key.name())
-	if err != nil {
-		return Entry{}, err
-	}
-	e := f.described(key.name(), h)
-	e.Key = key
-	return e, nil
-}
-
-func (f *fileStore) list(ctx context.Context) ([]Entry, error) {
+func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 	if err := checkFolder(f.dir, true); errors.Is(err, ErrNotFound) {
 		return nil, nil
 	} else if err != nil {
 		return nil, err
 	}
-	files, err := os.ReadDir(f.dir)
-	if err != nil {
-		return nil, at(f.dir, sortRead(err))
-	}
+	names, err := f.names(key)
 	var all []Entry
 	var errs []error
-	for _, file := range files {
-		name, ok := strings.CutSuffix(file.Name(), recordSuffix)
-		if !ok {
-			continue // temporary files
-		}
+	for _, name := range names {
 		h, _, err := f.load(name)
 		if errors.Is(err, ErrNotFound) {
 			continue // deleted meanwhile
 		}
 		e := f.described(name, h)
+		if key != nil {
+			e.Key = *key
+		}
 		if err == nil && e.Key.Server == "" {
 			err = at(f.index.path(name), fmt.Errorf("%w: the entry that names the server of %s cannot be read", ErrCorrupt, f.path(name)))
 		}
@@ -130,7 +113,24 @@ func (f *fileStore) list(ctx context.Context) ([]Entry, error) {
 		}
 		all = append(all, e)
 	}
-	return all, errors.Join(errs...)
+	return all, errors.Join(append(errs, err)...)
+}
+
+// names are those of the record of a key or, if it is nil, of all records.
+func (f *fileStore) names(key *Key) (names []string, err error) {
+	if key != nil {
+		return []string{key.name()}, nil
+	}
+	files, err := os.ReadDir(f.dir)
+	for _, file := range files {
+		if name, ok := strings.CutSuffix(file.Name(), recordSuffix); ok { // the others are temporary files
+			names = append(names, name)
+		}
+	}
+	if err != nil {
+		err = at(f.dir, sortRead(err))
+	}
+	return names, err
 }
 
 func (f *fileStore) put(_ context.Context, key Key, r Record) (Record, error) {

@@ -188,8 +188,15 @@ func (x index) probe(name string) error {
 	return removePrivate(path)
 }
 
-// list returns the readable entries, and what is wrong with the others.
-func (x index) list() ([]entry, error) {
+// list returns the readable entries, of one key or, if it is nil, of all, and what is wrong with the others.
+func (x index) list(key *Key) ([]entry, error) {
+	if key != nil {
+		e, err := x.read(key.name(), key)
+		if errors.Is(err, ErrNotFound) {
+			return nil, nil
+		}
+		return []entry{e}, err
+	}
 	if err := checkFolder(x.folder(), true); errors.Is(err, ErrNotFound) {
 		return nil, nil
 	} else if err != nil {

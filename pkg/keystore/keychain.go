@@ -300,19 +300,8 @@ func (k *keychain) release(_ context.Context, key Key) {
 	}
 }
 
-func (k *keychain) entry(_ context.Context, key Key) (Entry, error) {
-	e, err := k.index.read(key.name(), &key)
-	if err != nil {
-		return Entry{}, err
-	}
-	if shown, ok := e.shown(); ok {
-		return shown, nil
-	}
-	return Entry{}, ErrNotFound
-}
-
-func (k *keychain) list(context.Context) ([]Entry, error) {
-	all, err := k.index.list()
+func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, error) {
+	all, err := k.index.list(key)
 	var entries []Entry
 	for _, e := range all {
 		if shown, ok := e.shown(); ok {

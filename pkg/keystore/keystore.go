@@ -104,8 +104,7 @@ type backend interface {
 	reserve(ctx context.Context, key Key) error
 	release(ctx context.Context, key Key)
 	delete(ctx context.Context, key Key) error
-	entry(ctx context.Context, key Key) (Entry, error)
-	list(ctx context.Context) ([]Entry, error) // returns the readable entries also with an error
+	entries(ctx context.Context, key *Key) ([]Entry, error) // nil: of all keys. Returns the readable ones also with an error
 }
 
 const defaultTimeout = 10 * time.Second
@@ -183,10 +182,7 @@ func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 	if errors.Is(err, ErrNotFound) {
 		err = s.elsewhere(key, b, err)
 	}
-	if err != nil {
-		return Record{}, fail("get", b.kind(), err)
-	}
-	return r, nil
+	return r, fail("get", b.kind(), err)
 }
 
 // Put stores the next generation: one more than the stored one, and never lower than r.Generation+1. The caller holds the key's lock.
@@ -197,10 +193,8 @@ func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 		return Record{}, fail("put", "", err)
 	}
 	r.Generation = max(r.Generation, s.generationElsewhere(key, b))
-	if r, err = b.put(ctx, key, r); err != nil {
-		return Record{}, fail("put", b.kind(), err)
-	}
-	return r, nil
+	r, err = b.put(ctx, key, r)
+	return r, fail("put", b.kind(), err)
 }
 
 // Writable proves that a Put for this key would find a store that takes it: it writes, reads and deletes a probe.
@@ -219,10 +213,7 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 		return err
 	}
 	defer unlock()
-	if err := b.probe(ctx, key); err != nil {
-		return fail("probe", b.kind(), err)
-	}
-	return nil
+	return fail("probe", b.kind(), b.probe(ctx, key))
 }
 
 // probeWait limits the wait for another process's probe.
@@ -235,10 +226,7 @@ func (s *Store) Reserve(ctx context.Context, key Key) error {
 	if err != nil {
 		return fail("reserve", "", err)
 	}
-	if err := b.reserve(ctx, key); err != nil {
-		return fail("reserve", b.kind(), err)
-	}
-	return nil
+	return fail("reserve", b.kind(), b.reserve(ctx, key))
 }
 
 // Delete removes a credential from every backend that holds it, with its notes. Absence is no error.
@@ -249,26 +237,36 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 	}
 	var errs []error
 	for _, b := range places {
-		if err := b.delete(ctx, key); err != nil {
-			errs = append(errs, fail("delete", b.kind(), err))
-		}
+		errs = append(errs, fail("delete", b.kind(), b.delete(ctx, key)))
 	}
-	if err := s.notes.deleteNotes(ctx, key); err != nil {
-		errs = append(errs, fail("delete", "", err))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, fail("delete", "", s.notes.deleteNotes(ctx, key)))...)
 }
 
 // List returns the entries of all credentials without opening them. Damaged ones are reported in the error; the others are still returned.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
+	return s.entries(ctx, "list", nil)
+}
+
+// Entry returns what is known of one credential without opening it; absence is ErrNotFound.
+func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
+	entries, err := s.entries(ctx, "entry", &key)
+	if err == nil && len(entries) == 0 {
+		err = fail("entry", "", ErrNotFound)
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return entries[0], nil
+}
+
+// entries returns those of one key or, if it is nil, of all. If two backends have a key, the higher generation is the newer one.
+func (s *Store) entries(ctx context.Context, op string, key *Key) ([]Entry, error) {
 	var entries []Entry
 	var errs []error
 	newest := map[Key]int{}
-	for _, b := range s.listed() {
-		some, err := b.list(ctx)
-		if err != nil {
-			errs = append(errs, fail("list", b.kind(), err))
-		}
+	for _, b := range s.places() {
+		some, err := b.entries(ctx, key)
+		errs = append(errs, fail(op, b.kind(), err))
 		for _, e := range some {
 			if i, twice := newest[e.Key]; !twice {
 				newest[e.Key], entries = len(entries), append(entries, e)
@@ -278,22 +276,4 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 		}
 	}
 	return entries, errors.Join(append(errs, ctx.Err())...)
-}
-
-// Entry returns what is known of one credential without opening it; absence is ErrNotFound.
-func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
-	found, err := Entry{}, ErrNotFound
-	for _, b := range s.listed() {
-		e, entryErr := b.entry(ctx, key)
-		if entryErr != nil && !errors.Is(entryErr, ErrNotFound) {
-			return Entry{}, fail("entry", b.kind(), entryErr)
-		}
-		if entryErr == nil && e.Generation > found.Generation {
-			found, err = e, nil
-		}
-	}
-	if err != nil {
-		return Entry{}, fail("entry", "", err)
-	}
-	return found, nil
 }

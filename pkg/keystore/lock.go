@@ -2,7 +2,6 @@ package keystore
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -31,17 +30,11 @@ func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(
 		ctx = limited
 	}
 	free, err := s.locks.wait(ctx, key, purpose)
+	if err == nil && s.postgres != nil {
+		free, err = s.postgres.lock(ctx, key, purpose, s.locks.path(key, purpose), free)
+	}
 	if err != nil {
 		return nil, fail("lock", "", err)
-	}
-	if s.postgres != nil {
-		local := free
-		remote, err := s.postgres.lock(ctx, key, purpose, machineName(s.locks.path(key, purpose)))
-		if err != nil {
-			local()
-			return nil, fail("lock", Postgres, err)
-		}
-		free = func() { remote(); local() }
 	}
 	var once sync.Once
 	return func() {
@@ -58,24 +51,9 @@ func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(
 func (s *Store) release(key Key) {
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
 	defer cancel()
-	if s.postgres != nil {
-		s.postgres.release(ctx, key)
-		return
+	for _, b := range s.places() {
+		b.release(ctx, key)
 	}
-	s.file.release(ctx, key)
-	s.keychain.release(ctx, key)
-}
-
-// machineName names a lock file of this machine as nothing else is named, for other programs to compare, then host and process, for people.
-func machineName(lock string) string {
-	host, _ := os.Hostname()
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Linux: tells copies of a machine apart
-	file := ""
-	if info, err := os.Stat(lock); err == nil {
-		file = fileID(info)
-	}
-	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", host, boot, lock, file))
-	return fmt.Sprintf("%x %s process %d", sum[:8], host, os.Getpid())
 }
 
 // locks are the locks of this machine: one flock per key and purpose, released by the kernel when the process dies. Lock files are never

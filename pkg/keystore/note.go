@@ -26,16 +26,15 @@ func (s *Store) writeNote(ctx context.Context, key Key, name string, data []byte
 	if err == nil {
 		err = s.notes.writeNote(ctx, key, name, data, durable)
 	}
-	return s.noteError(err)
+	return fail("note", s.notes.kind(), err)
 }
 
 // ReadNote returns a note; absence is ErrNotFound.
-func (s *Store) ReadNote(ctx context.Context, key Key, name string) ([]byte, error) {
-	if err := checkNote(name); err != nil {
-		return nil, s.noteError(err)
+func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte, err error) {
+	if err = checkNote(name); err == nil {
+		data, err = s.notes.readNote(ctx, key, name)
 	}
-	data, err := s.notes.readNote(ctx, key, name)
-	return data, s.noteError(err)
+	return data, fail("note", s.notes.kind(), err)
 }
 
 // DeleteNote deletes a note, with the key's lock held; absence is no error.
@@ -44,22 +43,12 @@ func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
 	if err == nil {
 		err = s.notes.deleteNote(ctx, key, name)
 	}
-	return s.noteError(err)
-}
-
-func (s *Store) noteError(err error) error {
-	if err == nil {
-		return nil
-	}
-	backend := ""
-	if s.postgres != nil {
-		backend = Postgres
-	}
-	return fail("note", backend, err)
+	return fail("note", s.notes.kind(), err)
 }
 
 // notes is a place for notes: the state folder or, for credentials that many machines share, the database.
 type notes interface {
+	kind() string
 	writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error
 	readNote(ctx context.Context, key Key, name string) ([]byte, error)
 	deleteNote(ctx context.Context, key Key, name string) error
@@ -75,6 +64,8 @@ func checkNote(name string) error {
 
 // localNotes are small private files in the state folder.
 type localNotes struct{ dir string }
+
+func (localNotes) kind() string { return "" }
 
 func (n localNotes) path(key Key, name string) string {
 	return filepath.Join(n.dir, "notes", key.name()+"."+name)

@@ -2,6 +2,7 @@ package keystore
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,14 +62,20 @@ func bareConnect(err error) string {
 	return err.Error()
 }
 
-// transient reports whether connecting again may help: while a database restarts or fails over, and while it has too many clients.
+// transient reports whether connecting again may help: while a database restarts or fails over, and while it has too many clients. There is an
+// attempt for each host and, with sslmode=prefer, one with TLS and one without: one that may pass is enough.
 func transient(err error) bool {
+	var attempts interface{ Unwrap() []error }
+	if errors.As(err, &attempts) {
+		return slices.ContainsFunc(attempts.Unwrap(), transient)
+	}
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
 		return e.Code == "53300" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
 	}
-	// The library has no type for TLS that is refused, or a certificate that does not verify. With sslmode=prefer another attempt follows.
-	return !strings.Contains(err.Error(), "tls error") || strings.Contains(err.Error(), "dial error")
+	var certificate *tls.CertificateVerificationError
+	refused := strings.HasSuffix(err.Error(), "server refused TLS connection") || strings.Contains(err.Error(), "remote error: tls: ") // without a type
+	return !refused && !errors.As(err, &certificate)
 }
 
 // badURL says what is wrong with the connection string without quoting it, since it may hold a password.

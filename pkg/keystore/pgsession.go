@@ -2,10 +2,12 @@ package keystore
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -233,23 +235,30 @@ func closeConn(conn *pgconn.PgConn) {
 	_ = conn.Close(ctx)
 }
 
-// lock waits for the key's lock in the database. The caller holds the one of this machine, so that each machine waits with one connection.
-func (p *postgres) lock(ctx context.Context, key Key, purpose, machine string) (unlock func(), err error) {
+// lock waits for the key's lock in the database, with that of this machine held, so that each machine waits with one connection. After an
+// error the local lock is free.
+func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string, freeLocal func()) (unlock func(), err error) {
+	defer func() {
+		if err != nil {
+			freeLocal()
+			err = fail("lock", Postgres, err)
+		}
+	}()
+	machine := machineName(localPath)
 	var s *session
 	for wait := firstPgPoll; ; wait = min(wait*3/2, lastPgPoll) {
+		taken := false
 		if s == nil {
-			if s, err = p.newSession(ctx); err != nil {
-				return nil, err
+			s, err = p.newSession(ctx, machine)
+		}
+		if s != nil {
+			if taken, err = p.tryLock(ctx, s, key, purpose); err != nil {
+				closeConn(s.conn)
+				s = nil
 			}
-			s.machine = machine
 		}
-		ok, err := p.tryLock(ctx, s, key, purpose)
-		if err == nil && ok {
+		if taken {
 			break
-		}
-		if err != nil {
-			closeConn(s.conn)
-			s = nil
 		}
 		if err != nil && !lost(err) {
 			return nil, err
@@ -282,17 +291,30 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, machine string) (
 		defer s.mu.Unlock()
 		s.ended = true
 		closeConn(s.conn)
+		freeLocal()
 	}, nil
 }
 
-func (p *postgres) newSession(ctx context.Context) (*session, error) {
+// machineName names a lock file of this machine as nothing else is named, for other programs to compare, then host and process, for people.
+func machineName(lock string) string {
+	host, _ := os.Hostname()
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Linux: tells copies of a machine apart
+	file := ""
+	if info, err := os.Stat(lock); err == nil {
+		file = fileID(info)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", host, boot, lock, file))
+	return fmt.Sprintf("%x %s process %d", sum[:8], host, os.Getpid())
+}
+
+func (p *postgres) newSession(ctx context.Context, machine string) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := p.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn}
+	s := &session{conn: conn, machine: machine}
 	rows, err := runSQL(ctx, conn, `SELECT pg_backend_pid()`)
 	if err == nil {
 		s.backend = string(rows[0][0])

@@ -287,21 +287,12 @@ func (p *postgres) delete(ctx context.Context, key Key) error {
 	return err
 }
 
-const selectEntries = `SELECT key, generation, format, public, extract(epoch FROM updated) FROM mcpauth_credentials WHERE generation > 0`
-
-func (p *postgres) entry(ctx context.Context, key Key) (Entry, error) {
-	rows, err := p.query(ctx, key, selectEntries+` AND name = $1`, key.name())
-	if err != nil {
-		return Entry{}, err
+func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
+	sql, of, args := `SELECT key, generation, format, public, extract(epoch FROM updated) FROM mcpauth_credentials WHERE generation > 0`, Key{}, []any(nil)
+	if key != nil {
+		sql, of, args = sql+` AND name = $1`, *key, []any{key.name()}
 	}
-	if len(rows) == 0 {
-		return Entry{}, ErrNotFound
-	}
-	return parseEntry(rows[0])
-}
-
-func (p *postgres) list(ctx context.Context) ([]Entry, error) {
-	rows, err := p.query(ctx, Key{}, selectEntries+` ORDER BY key`)
+	rows, err := p.query(ctx, of, sql+` ORDER BY key`, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -357,7 +357,7 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 
 // sweepLate deletes what landed late of other credentials that were deleted, so that nothing is left after the last logout.
 func (k *keychain) sweepLate(ctx context.Context) {
-	all, _ := k.index.list()
+	all, _ := k.index.list(nil)
 	for _, e := range all {
 		if !e.Deleted {
 			continue

@@ -61,10 +61,7 @@ func newCluster(bin, dir string) (*cluster, error) {
 	if err := c.up(c.primary); err != nil {
 		return nil, err
 	}
-	if err := c.sql("CREATE ROLE fleet LOGIN PASSWORD '" + password + "'"); err != nil {
-		return nil, err
-	}
-	if err := c.sql("CREATE DATABASE mcpauth OWNER fleet"); err != nil {
+	if err := c.sql("CREATE ROLE fleet LOGIN PASSWORD '"+password+"'", "CREATE DATABASE mcpauth OWNER fleet"); err != nil {
 		return nil, err
 	}
 	return c, c.rebuild()
@@ -105,8 +102,12 @@ func (c *cluster) down(n *node) error { return c.run("pg_ctl", "-D", n.dir, "-m"
 
 func (c *cluster) log() string { return c.dir + "/server.log" }
 
-func (c *cluster) sql(statement string) error {
-	return command("psql", "-q", "-v", "ON_ERROR_STOP=1", "-d", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres password=%s dbname=postgres", c.primary.port, password), "-c", statement)
+func (c *cluster) sql(statements ...string) error {
+	args := []string{"-q", "-v", "ON_ERROR_STOP=1", "-d", fmt.Sprintf("host=127.0.0.1 port=%d user=postgres password=%s dbname=postgres", c.primary.port, password)}
+	for _, s := range statements {
+		args = append(args, "-c", s)
+	}
+	return command("psql", args...)
 }
 
 // rebuild gives the primary a new replica, for which each commit waits.
@@ -123,10 +124,7 @@ func (c *cluster) rebuild() error {
 }
 
 func (c *cluster) synchronous(names string) error {
-	if err := c.sql("ALTER SYSTEM SET synchronous_standby_names = '" + names + "'"); err != nil {
-		return err
-	}
-	return c.sql("SELECT pg_reload_conf()")
+	return c.sql("ALTER SYSTEM SET synchronous_standby_names = '"+names+"'", "SELECT pg_reload_conf()")
 }
 
 // restart is one without warning.

@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// machine has a network, a home and a clock of its own.
+// machine has a network, a home and a clock of its own. It speaks to the database from another address than to the server.
 type machine struct {
 	l    *lab
 	ns   string
+	ip   string // as the database sees it
 	home string
 	env  []string
 }
@@ -23,13 +24,15 @@ type machine struct {
 func namespace(i int) string { return "mcpfleet" + strconv.Itoa(i) }
 
 func (l *lab) newMachine(i int) (*machine, error) {
-	ns, outside := namespace(i), "mcpfv"+strconv.Itoa(i)
+	ns, outside, ip, other := namespace(i), "mcpfv"+strconv.Itoa(i), fmt.Sprintf("10.231.77.%d", 10+i), fmt.Sprintf("10.231.77.%d", 30+i)
 	err := all(
 		"ip netns add "+ns,
 		"ip link add "+outside+" type veth peer name eth0 netns "+ns,
 		"ip link set "+outside+" master "+bridge+" up",
-		fmt.Sprintf("ip -n %s addr add 10.231.77.%d/24 dev eth0", ns, 10+i),
+		"ip -n "+ns+" addr add "+ip+"/24 dev eth0",
+		"ip -n "+ns+" addr add "+other+"/24 dev eth0",
 		"ip -n "+ns+" link set eth0 up",
+		"ip -n "+ns+" route add "+mcpHost+" dev eth0 src "+other,
 		"ip -n "+ns+" link set lo up",
 	)
 	if err != nil {
@@ -43,7 +46,7 @@ func (l *lab) newMachine(i int) (*machine, error) {
 	if err := l.child(exec.Command("nsenter", "--net=/run/netns/"+ns, self, "forward", "127.0.0.1:"+port, mcpHost+":"+port)); err != nil {
 		return nil, err
 	}
-	m := &machine{l: l, ns: ns, home: filepath.Join(l.work, "machine"+strconv.Itoa(i))}
+	m := &machine{l: l, ns: ns, ip: ip, home: filepath.Join(l.work, "machine"+strconv.Itoa(i))}
 	skew := []int{0, 4, -3, 7}[i-1]
 	m.env = []string{"PATH=" + l.work + ":" + os.Getenv("PATH"), "HOME=" + m.home, "HOSTNAME=" + ns, "FLEET_SKEW=" + strconv.Itoa(skew), "BROWSER=browser",
 		"MCPAUTH_KEYSTORE=postgres", "MCPAUTH_KEYSTORE_KEY_FILE=" + l.key, "MCPAUTH_KEYSTORE_URL=" + l.db.url(), "PGPASSWORD=" + password}
@@ -71,14 +74,14 @@ func listens(address string) error {
 	return fmt.Errorf("nobody listens on %s", address)
 }
 
-// cut takes the database away from the machine: packets to it are lost without a word. heal gives it back.
+// cut parts the machine and the database: what either sends to the other is lost without a word. heal joins them again.
 func (m *machine) cut() error {
-	return all("ip -n " + m.ns + " neigh replace " + dbHost + " lladdr 02:00:00:00:00:99 nud permanent dev eth0")
+	return all("ip -n "+m.ns+" neigh replace "+dbHost+" lladdr 02:00:00:00:00:99 nud permanent dev eth0",
+		"ip neigh replace "+m.ip+" lladdr 02:00:00:00:00:99 nud permanent dev "+bridge)
 }
 
 func (m *machine) heal() error {
-	_ = all("ip -n " + m.ns + " neigh del " + dbHost + " dev eth0")
-	return nil
+	return all("ip -n "+m.ns+" neigh del "+dbHost+" dev eth0", "ip neigh del "+m.ip+" dev "+bridge)
 }
 
 // process is a run of mcpauth.
