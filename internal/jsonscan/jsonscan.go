@@ -258,14 +258,6 @@ func scanDigits(data []byte, i int) int {
 	return i
 }
 
-// Number returns the end of the JSON number that data begins with, or -1.
-func Number(data []byte) int {
-	if len(data) == 0 || data[0] != '-' && (data[0] < '0' || data[0] > '9') {
-		return -1
-	}
-	return scanNumber(data, 0)
-}
-
 // Type returns the JSON type of a value: string, object, array, boolean, null, integer or number; "" for nothing.
 func Type(v []byte) string {
 	v = bytes.TrimSpace(v)

@@ -1,6 +1,7 @@
 package mcphttp
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"math"
@@ -57,10 +58,15 @@ func encodeHeader(s string) string {
 // HeaderKeyword is the annotation of a tool's input schema that asks for an argument to be repeated in a header.
 const HeaderKeyword = "x-mcp-header"
 
+// MayAnnotate reports whether a schema, or a list of tools, may hold the annotation; its name may be written with escapes.
+func MayAnnotate(schema json.RawMessage) bool {
+	return bytes.Contains(schema, []byte(HeaderKeyword)) || bytes.Contains(schema, []byte(`\u`))
+}
+
 // ParamHeader makes the Mcp-Param headers of a call from the tool's input schema and the arguments (2026-07-28, Streamable HTTP, Client
 // Behavior). An argument that is absent, null or not a scalar has none.
 func ParamHeader(schema, arguments json.RawMessage) http.Header {
-	if !strings.Contains(string(schema), HeaderKeyword) && !strings.Contains(string(schema), `\u`) {
+	if !MayAnnotate(schema) {
 		return nil
 	}
 	h := http.Header{}

@@ -11,6 +11,7 @@
 package mcphttp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -165,7 +166,7 @@ func (l *Link) answer(ctx context.Context, s *Session, r Request, res *http.Resp
 		o.judge("", s)
 	case r.IsRequest():
 		discard(res.Body)
-		o.Err = l.statusError(res, "", "expected application/json or text/event-stream, got "+httpx.Text(orNothing(kind), 100))
+		o.Err = l.statusError(res, "", "expected application/json or text/event-stream, got "+cmp.Or(httpx.Text(kind, 100), "nothing"))
 	default:
 		discard(res.Body)
 	}
@@ -222,13 +223,6 @@ func (l *Link) max() int64 {
 func mediaType(res *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	return kind
-}
-
-func orNothing(s string) string {
-	if s == "" {
-		return "nothing"
-	}
-	return s
 }
 
 // readAll reads a body into one piece of memory, of the right size if the length is known.

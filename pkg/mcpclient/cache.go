@@ -129,6 +129,8 @@ func decodeHeader(line []byte) (h cacheHeader, ok bool) {
 			h.Era = era(jsonscan.Unquote(v))
 		case "version":
 			h.Version = jsonscan.Unquote(v)
+		case "tasks":
+			h.Tasks = string(v) == "true"
 		case "learned":
 			at(v, &h.Learned)
 		case "received":

@@ -50,3 +50,13 @@ func TestCacheIsBounded(t *testing.T) {
 		}
 	}
 }
+
+// What one process learns of a server, the next one knows.
+func TestCacheKeepsEverything(t *testing.T) {
+	now := time.Now().UTC()
+	want := memory{era: eraLegacy, version: "2025-11-25", tasks: true, learned: now}
+	got := decodeCache(encodeCache(&want, "https://x"), "https://x", now)
+	if got.era != want.era || got.version != want.version || got.tasks != want.tasks || !got.learned.Equal(want.learned) {
+		t.Errorf("%+v became %+v", want, *got)
+	}
+}

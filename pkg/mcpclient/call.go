@@ -11,7 +11,14 @@ import (
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/mcphttp"
+	"mcpauth/internal/toolargs"
 )
+
+// Arguments of a call: a whole object, single arguments, or both.
+type Arguments = toolargs.Arguments
+
+// Arg is one argument of a call.
+type Arg = toolargs.Arg
 
 // maxRounds bounds how often a server may ask for input before it gives a result (2026-07-28, Multi Round-Trip Requests, sets none).
 const maxRounds = 10
@@ -149,19 +156,19 @@ func (c *Client) asTask(def Tool) bool {
 
 // prepareCall finds the definition and makes the arguments.
 func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (Tool, json.RawMessage, error) {
-	def, live, err := c.definition(ctx, tool, args, false)
-	var object json.RawMessage
-	if err == nil {
-		object, err = buildArguments(def, args, !c.NoValidate)
-	}
-	var wrong *ArgumentError
-	if errors.As(err, &wrong) && !live {
-		def, _, err = c.definition(ctx, tool, args, true)
+	for refetch := false; ; refetch = true {
+		var object json.RawMessage
+		def, live, err := c.definition(ctx, tool, args, refetch)
 		if err == nil {
-			object, err = buildArguments(def, args, !c.NoValidate)
+			object, err = args.Build(def.schema, !c.NoValidate)
+		}
+		if bad := (*toolargs.Error)(nil); errors.As(err, &bad) {
+			err = &ArgumentError{Tool: def.Name, Argument: bad.Argument, Reason: bad.Reason, Nearest: bad.Nearest}
+		}
+		if wrong := (*ArgumentError)(nil); live || refetch || !errors.As(err, &wrong) {
+			return def, object, err
 		}
 	}
-	return def, object, err
 }
 
 // callOnce sends one tools/call and returns its result. A header mismatch fetches the definition anew (2026-07-28, Streamable HTTP, Client

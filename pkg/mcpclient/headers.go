@@ -1,7 +1,6 @@
 package mcpclient
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -11,18 +10,12 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// headerKeyword is an annotation of a schema. Servers ask by it for an argument to be repeated in a header (2026-07-28, Streamable HTTP,
-// Custom Headers from Tool Parameters). A client must leave out tools that break its rules.
 const headerKeyword = mcphttp.HeaderKeyword
 
-// hasHeaders reports whether a definition may hold annotations.
-func hasHeaders(def json.RawMessage) bool {
-	return bytes.Contains(def, []byte(headerKeyword)) || bytes.Contains(def, []byte(`\u`))
-}
-
-// checkHeaders returns what is wrong with the annotations of a schema.
+// checkHeaders returns what is wrong with the annotations of a schema: a client must leave out tools that break the rules (2026-07-28,
+// Streamable HTTP, Custom Headers from Tool Parameters).
 func checkHeaders(schema json.RawMessage) error {
-	if !hasHeaders(schema) {
+	if !mcphttp.MayAnnotate(schema) {
 		return nil
 	}
 	return checkSchemaHeaders(schema, "", false, true, map[string]bool{}, 0)

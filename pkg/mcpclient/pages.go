@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/mcphttp"
@@ -82,29 +81,34 @@ func cutReason(repeated bool, pages, size int) string {
 	return ""
 }
 
-// listed yields the elements of a list in order, each key once: pages may overlap if the server's list changes meanwhile.
-func listed(pages []json.RawMessage, member, key string) iter.Seq[json.RawMessage] {
-	return func(yield func(json.RawMessage) bool) {
-		seen := map[string]bool{}
-		for _, p := range pages {
-			for e := range jsonscan.Elements(jsonscan.Member(p, member)) {
-				if len(pages) > 1 {
-					name := jsonscan.Unquote(jsonscan.Member(e, key))
-					if seen[name] {
-						continue
-					}
-					seen[name] = true
-				}
-				if !yield(e) {
-					return
-				}
+// list returns the entries of a list in order, each key once, because pages may overlap if the server's list changes meanwhile; none if the
+// server does not have the method.
+func (c *Client) list(ctx context.Context, method, member, key string) ([]json.RawMessage, error) {
+	var entries []json.RawMessage
+	seen := map[string]bool{}
+	_, err := c.fetchPages(ctx, method, member, func(page json.RawMessage) bool {
+		for e := range jsonscan.Elements(jsonscan.Member(page, member)) {
+			if name := jsonscan.Unquote(jsonscan.Member(e, key)); !seen[name] {
+				seen[name] = true
+				entries = append(entries, e)
 			}
 		}
+		return false
+	})
+	if rpc := isRPC(err); rpc != nil && rpc.Code == mcphttp.CodeMethodNotFound {
+		return entries, nil
 	}
+	return entries, err
 }
 
-// unsupported reports whether the server refused a request because it does not have the method.
-func unsupported(err error) bool {
-	rpc := isRPC(err)
-	return rpc != nil && rpc.Code == mcphttp.CodeMethodNotFound
+// array joins the entries of a list to a JSON array.
+func array(entries []json.RawMessage) []byte {
+	raw := []byte{'['}
+	for i, e := range entries {
+		if i > 0 {
+			raw = append(raw, ',')
+		}
+		raw = append(raw, e...)
+	}
+	return append(raw, ']')
 }

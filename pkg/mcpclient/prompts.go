@@ -41,7 +41,7 @@ func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 	if err != nil {
 		return PromptList{}, err
 	}
-	out := PromptList{Raw: append(append([]byte(`{"prompts":[`), bytes.Join(asBytes(entries), []byte(","))...), "]}"...)}
+	out := PromptList{Raw: append(append([]byte(`{"prompts":`), array(entries)...), '}')}
 	for _, e := range entries {
 		out.Prompts = append(out.Prompts, parsePrompt(e))
 	}
@@ -51,14 +51,6 @@ func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 		}
 	}
 	return out, nil
-}
-
-func asBytes(list []json.RawMessage) [][]byte {
-	out := make([][]byte, len(list))
-	for i, e := range list {
-		out[i] = e
-	}
-	return out
 }
 
 // KnownPrompts returns the prompts that an earlier run of this login saw; none if nothing is remembered. It sends nothing and reads no

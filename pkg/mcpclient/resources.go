@@ -38,35 +38,13 @@ func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
 		if len(raw) > 1 {
 			raw = append(raw, ',')
 		}
-		raw = append(append(raw, jsonscan.Quote(l.member)...), ':', '[')
-		for i, e := range entries {
-			if i > 0 {
-				raw = append(raw, ',')
-			}
-			raw = append(raw, e...)
+		raw = append(append(append(raw, jsonscan.Quote(l.member)...), ':'), array(entries)...)
+		for _, e := range entries {
 			out.Resources = append(out.Resources, parseResource(e, l.key))
 		}
-		raw = append(raw, ']')
 	}
 	out.Raw = append(raw, '}')
 	return out, nil
-}
-
-// list returns the entries of a list, all pages; none if the server does not have the method.
-func (c *Client) list(ctx context.Context, method, member, key string) ([]json.RawMessage, error) {
-	var pages []json.RawMessage
-	_, err := c.fetchPages(ctx, method, member, func(page json.RawMessage) bool {
-		pages = append(pages, page)
-		return false
-	})
-	if err != nil && !unsupported(err) {
-		return nil, err
-	}
-	var entries []json.RawMessage
-	for e := range listed(pages, member, key) {
-		entries = append(entries, e)
-	}
-	return entries, nil
 }
 
 func parseResource(raw json.RawMessage, key string) Resource {

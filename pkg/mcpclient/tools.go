@@ -63,7 +63,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 		}
 	}
 	var out ToolList
-	raw := []byte(`{"tools":[`)
+	var kept []json.RawMessage
 	for _, t := range list.defs {
 		tool := parseTool(t)
 		if err := c.usable(tool); err != nil {
@@ -72,13 +72,9 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 			}
 			continue
 		}
-		if len(out.Tools) > 0 {
-			raw = append(raw, ',')
-		}
-		raw = append(raw, t...)
-		out.Tools = append(out.Tools, tool)
+		kept, out.Tools = append(kept, t), append(out.Tools, tool)
 	}
-	out.Raw = append(raw, "]}"...)
+	out.Raw = append(append([]byte(`{"tools":`), array(kept)...), '}')
 	return out, nil
 }
 

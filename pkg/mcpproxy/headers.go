@@ -31,7 +31,7 @@ func (c *conversation) paramHeader(m mcphttp.Message) http.Header {
 
 // annotate keeps the schemas of a list that want headers.
 func (c *conversation) annotate(list json.RawMessage) {
-	if !bytes.Contains(list, []byte(mcphttp.HeaderKeyword)) {
+	if !mcphttp.MayAnnotate(list) {
 		return
 	}
 	c.mu.Lock()
@@ -39,7 +39,7 @@ func (c *conversation) annotate(list json.RawMessage) {
 	for tool := range jsonscan.Elements(jsonscan.Member(list, "tools")) {
 		name, schema := jsonscan.Unquote(jsonscan.Member(tool, "name")), jsonscan.Member(tool, "inputSchema")
 		delete(c.annotated, name)
-		if bytes.Contains(schema, []byte(mcphttp.HeaderKeyword)) {
+		if mcphttp.MayAnnotate(schema) {
 			c.annotated[name] = bytes.Clone(schema)
 		}
 	}

@@ -184,7 +184,7 @@ func (c *conversation) watch(losses int) {
 		if !c.lost(ctx, s) {
 			return
 		}
-		for ; c.wait(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
+		for ; c.link.Wait(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
 			if c.renew(c.base, s, losses+1) == nil {
 				return // the new session is watched
 			}
@@ -204,18 +204,6 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	}
 	o := c.link.Listen(ctx, s, func(m mcphttp.Message) { c.hear(nil, m) }, nil)
 	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
-}
-
-func (c *conversation) wait(ctx context.Context, d time.Duration) error {
-	if c.pause != nil {
-		return c.pause(ctx, d)
-	}
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // end answers what has no answer yet, ends the session, and tells a server of an earlier revision that nobody waits any more: the end of a
