@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -15,11 +16,12 @@ func (l *lab) play(keystore string, soak time.Duration) error {
 		name string
 		do   func() (string, error)
 	}{
-		{"the contract of a store, its errors, what the database sees, and both kinds of poolers", func() (string, error) { return l.contract(keystore) }},
+		{"the contract of a store, what the database sees, poolers; and a killed holder elsewhere", func() (string, error) {
+			return beside(func() (string, error) { return l.contract(keystore) }, l.killedElsewhere)
+		}},
 		{"cost of a call and of a refresh, beside the file store", l.cost},
 		{"100 processes on 4 machines, one expired login", l.hundred},
 		{"kill -9 of holders", l.kills},
-		{"kill -9 of a holder, seen from another machine", l.killedElsewhere},
 		{"the database restarts while a token is renewed", func() (string, error) { return l.database(l.db.restart) }},
 		{"the database fails over while a token is renewed", func() (string, error) { return l.database(l.db.failOver) }},
 		{"a machine is cut off for 4 s while it renews", l.shortCut},
@@ -37,6 +39,17 @@ func (l *lab) play(keystore string, soak time.Duration) error {
 		fmt.Printf("ok %4.0f s\n     %s\n", time.Since(began).Seconds(), said)
 	}
 	return nil
+}
+
+// beside plays two scenes at the same time, because one of them waits most of the time.
+func beside(one, other func() (string, error)) (string, error) {
+	var said string
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() { said, err = one() })
+	also, otherErr := other()
+	wg.Wait()
+	return said + "; " + also, errors.Join(err, otherErr)
 }
 
 // contract runs the tests of the package keystore with this database.
@@ -219,6 +232,9 @@ func (l *lab) kills() (string, error) {
 }
 
 func (l *lab) killedElsewhere() (string, error) {
+	if err := l.login(0); err != nil {
+		return "", err
+	}
 	p, err := l.redeeming(l.machines[0], "50ms")
 	if err != nil {
 		return "", err
