@@ -86,6 +86,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	switch {
 	case len(args) > 0 && args[0] == hiddenComplete:
 		return p.fail(ctx, p.complete(ctx, args[1:]))
+	case len(args) == 3 && args[0] == hiddenCompleteBash:
+		return p.fail(ctx, p.completeBash(ctx, args[1], args[2]))
 	case len(args) > 0 && args[0] == hiddenMan:
 		return p.fail(ctx, p.writeMan(args[1:]))
 	}

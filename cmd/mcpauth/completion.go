@@ -2,9 +2,10 @@ package main
 
 // Command completion. The scripts ask a hidden command, mcpauth __complete WORD…, in which the last word is the one under the cursor. It prints one
 // candidate a line, with a tab and an explanation if there is one; no candidate means that a file may stand there. It reads local state only: no
-// network, no keychain. Candidates may be a server's words: the scripts quote them.
+// network, no keychain. Candidates may be a server's words: the shells quote them, except bash, for which completionbash.go does it.
 
 import (
+	"cmp"
 	"context"
 	_ "embed"
 	"maps"
@@ -30,8 +31,11 @@ var (
 	powershellCompletion string
 )
 
-// hiddenComplete is what the scripts call.
-const hiddenComplete = "__complete"
+// The scripts call these.
+const (
+	hiddenComplete     = "__complete"
+	hiddenCompleteBash = "__complete_bash"
+)
 
 func shells() map[string]string {
 	return map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion, "powershell": powershellCompletion}
@@ -41,7 +45,7 @@ func completionCommand(p *program) *cli.Command {
 	return &cli.Command{
 		Name: "completion", ArgsUsage: "bash|zsh|fish|powershell",
 		Usage: "print the completion script of a shell",
-		UsageText: "source <(mcpauth completion bash)\n" +
+		UsageText: "eval \"$(mcpauth completion bash)\"\n" +
 			"mcpauth completion zsh >~/.zfunc/_mcpauth\n" +
 			"mcpauth completion fish >~/.config/fish/completions/mcpauth.fish",
 		Action: func(cx *cli.Context) error {
@@ -62,15 +66,8 @@ type candidate struct{ word, meaning string }
 
 // complete prints the candidates for the last of the words.
 func (p *program) complete(ctx context.Context, words []string) error {
-	if len(words) == 0 {
-		words = []string{""}
-	}
-	last := words[len(words)-1]
 	var b strings.Builder
-	for _, c := range p.candidates(ctx, words[:len(words)-1], last) {
-		if !strings.HasPrefix(c.word, last) || httpx.Text(c.word, 1000) != c.word {
-			continue
-		}
+	for _, c := range p.matches(ctx, words) {
 		b.WriteString(c.word)
 		if c.meaning != "" {
 			b.WriteString("\t" + oneLine(c.meaning))
@@ -78,6 +75,17 @@ func (p *program) complete(ctx context.Context, words []string) error {
 		b.WriteByte('\n')
 	}
 	return p.out.write([]byte(b.String()))
+}
+
+// matches are the candidates that begin with the last of the words. A word that a terminal could show as another one is not offered.
+func (p *program) matches(ctx context.Context, words []string) []candidate {
+	if len(words) == 0 {
+		words = []string{""}
+	}
+	last := words[len(words)-1]
+	return slices.DeleteFunc(p.candidates(ctx, words[:len(words)-1], last), func(c candidate) bool {
+		return c.word == "" || !strings.HasPrefix(c.word, last) || httpx.Text(c.word, 1000) != c.word
+	})
 }
 
 // typed is a command line so far.
@@ -183,7 +191,7 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	switch n := len(t.args); {
 	case t.command == "trust": // a file
 		return nil
-	case n == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command):
+	case n == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended:
 		return p.serverCandidates(ctx)
 	case n == 1 && hasTool:
 		var out []candidate
@@ -197,6 +205,8 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 			out = append(out, candidate{c.Name, httpx.Text(c.Description, 60)})
 		}
 		return out
+	case n == 1 && t.command == "read":
+		return p.resourceCandidates(ctx, t.args[0])
 	case n == 1 && t.command == "task":
 		var out []candidate
 		for _, task := range p.known(ctx, t.args[0]).KnownTasks() {
@@ -237,6 +247,19 @@ func (p *program) serverCandidates(ctx context.Context) []candidate {
 	}
 	slices.SortStableFunc(out, func(a, b candidate) int { return strings.Compare(a.word, b.word) })
 	return slices.CompactFunc(out, func(a, b candidate) bool { return a.word == b.word })
+}
+
+// resourceCandidates are the addresses of resources, and of templates what stands before their first variable.
+func (p *program) resourceCandidates(ctx context.Context, server string) []candidate {
+	var out []candidate
+	for _, r := range p.known(ctx, server).KnownResources() {
+		word := r.URI
+		if r.Template {
+			word, _, _ = strings.Cut(word, "{")
+		}
+		out = append(out, candidate{word, httpx.Text(cmp.Or(r.Description, r.Title, r.Name), 60)})
+	}
+	return out
 }
 
 // known is a client of a server for what earlier commands saw there: it sends nothing.

@@ -2,6 +2,7 @@ package mcpclient
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -239,7 +240,7 @@ func (c *Client) prune() {
 			continue
 		}
 		name, age := e.Name(), c.clock().Sub(info.ModTime())
-		ours := strings.HasPrefix(name, ".new-") || slices.Contains([]string{".mcp", ".session", ".prompts"}, filepath.Ext(name))
+		ours := strings.HasPrefix(name, ".new-") || slices.Contains([]string{".mcp", ".session", ".prompts", ".resources"}, filepath.Ext(name))
 		switch {
 		case ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-"):
 			_ = os.Remove(filepath.Join(c.CacheDir, name))
@@ -296,6 +297,24 @@ func (c *Client) newestFile(suffix string) string {
 		}
 	}
 	return newest
+}
+
+// keepList keeps a list for completion, which alone misses it if it cannot be written.
+func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
+	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache {
+		return
+	}
+	if grant, err := c.login(ctx); err == nil {
+		_ = mcphttp.WriteFile(c.file(grant, suffix), raw)
+	}
+}
+
+// keptList returns the list that was kept last; nil if there is none.
+func (c *Client) keptList(suffix string) json.RawMessage {
+	if data, ok := c.readCache(c.newestFile(suffix)); ok && jsonscan.Valid(data) {
+		return data
+	}
+	return nil
 }
 
 // Forget ends the kept sessions of a login and removes everything that is remembered under its name. It is called before the login ends,

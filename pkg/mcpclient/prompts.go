@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"mcpauth/internal/jsonscan"
-	"mcpauth/internal/mcphttp"
 	"mcpauth/internal/toolargs"
 )
 
@@ -45,23 +44,15 @@ func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 	for _, e := range entries {
 		out.Prompts = append(out.Prompts, parsePrompt(e))
 	}
-	if c.CacheDir != "" && !c.NoCache && len(out.Raw) <= maxCache {
-		if grant, err := c.login(ctx); err == nil {
-			_ = mcphttp.WriteFile(c.file(grant, ".prompts"), out.Raw) // only completion misses it
-		}
-	}
+	c.keepList(ctx, ".prompts", out.Raw)
 	return out, nil
 }
 
 // KnownPrompts returns the prompts that an earlier run of this login saw; none if nothing is remembered. It sends nothing and reads no
 // credential.
 func (c *Client) KnownPrompts() []Prompt {
-	data, ok := c.readCache(c.newestFile(".prompts"))
-	if !ok || !jsonscan.Valid(data) {
-		return nil
-	}
 	var out []Prompt
-	for e := range jsonscan.Elements(jsonscan.Member(data, "prompts")) {
+	for e := range jsonscan.Elements(jsonscan.Member(c.keptList(".prompts"), "prompts")) {
 		out = append(out, parsePrompt(e))
 	}
 	return out

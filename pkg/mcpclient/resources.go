@@ -21,16 +21,15 @@ type ResourceList struct {
 	Resources []Resource
 }
 
-// Resources returns the resources and templates of the server; none if the server does not support resources.
+// Resources returns the resources and templates of the server; none if the server does not support resources. Completion finds them by
+// KnownResources.
 func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ResourceList{}, err
 	}
 	var out ResourceList
 	raw := []byte("{")
-	for _, l := range []struct{ method, member, key string }{
-		{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"},
-	} {
+	for _, l := range resourceLists {
 		entries, err := c.list(ctx, l.method, l.member, l.key)
 		if err != nil {
 			return out, err
@@ -44,7 +43,25 @@ func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
 		}
 	}
 	out.Raw = append(raw, '}')
+	c.keepList(ctx, ".resources", out.Raw)
 	return out, nil
+}
+
+var resourceLists = []struct{ method, member, key string }{
+	{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"},
+}
+
+// KnownResources returns the resources and templates that an earlier run of this login saw; none if nothing is remembered. It sends nothing
+// and reads no credential.
+func (c *Client) KnownResources() []Resource {
+	var out []Resource
+	data := c.keptList(".resources")
+	for _, l := range resourceLists {
+		for e := range jsonscan.Elements(jsonscan.Member(data, l.member)) {
+			out = append(out, parseResource(e, l.key))
+		}
+	}
+	return out
 }
 
 func parseResource(raw json.RawMessage, key string) Resource {

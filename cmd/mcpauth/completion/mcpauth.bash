@@ -1,16 +1,11 @@
-# bash completion for mcpauth. To use it: source <(mcpauth completion bash)
+# bash completion for mcpauth. To use it: eval "$(mcpauth completion bash)"
+# The bash of macOS is 3.2: it reads nothing by source <(...), and has no compopt.
 _mcpauth() {
-	local words line=${COMP_LINE:0:COMP_POINT} candidate
-	read -ra words <<<"$line"
-	[[ $line != *[[:space:]] ]] || words+=('')
-	local word=${words[${#words[@]} - 1]} # bash 3.2 of macOS knows no negative index
-	local broken=${word%"${word##*[:=]}"} # bash completes what follows the last : or =
+	local word
 	COMPREPLY=()
-	while IFS=$'\t' read -r candidate _; do
-		COMPREPLY+=("$(printf '%q' "${candidate#"$broken"}")")
-	done < <(mcpauth __complete "${words[@]:1}" 2>/dev/null)
-	if [[ ${COMPREPLY[0]} == *= ]]; then
-		compopt -o nospace # bash 3.2 has no compopt: there a blank follows
-	fi
+	while IFS= read -r word; do
+		COMPREPLY+=("$word")
+	done < <(mcpauth __complete_bash "$COMP_WORDBREAKS" "${COMP_LINE:0:COMP_POINT}" 2>/dev/null)
+	[[ ${#COMPREPLY[@]} != 0 ]] || compopt +o nospace # bash completes a file name, and a blank may follow
 } 2>/dev/null
-complete -o default -F _mcpauth mcpauth
+complete -o default -o nospace -F _mcpauth mcpauth

@@ -1,8 +1,13 @@
 # PowerShell completion for mcpauth. To use it: mcpauth completion powershell | Out-String | Invoke-Expression
 Register-ArgumentCompleter -Native -CommandName mcpauth -ScriptBlock {
     param($word, $ast, $cursor)
-    $words = @($ast.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.StartOffset -lt $cursor } | ForEach-Object { $_.ToString() })
-    if ($word -eq '') { $words += '' }
+    $words = @($ast.CommandElements | Select-Object -Skip 1 | Where-Object { $_.Extent.StartOffset -lt $cursor } | ForEach-Object {
+        if ($_ -is [System.Management.Automation.Language.StringConstantExpressionAst]) { $_.Value } else { $_.ToString() }
+    })
+    if ($word -eq '') {
+        # Before PowerShell 7.3 an empty argument reaches a program only with quotes of its own.
+        $words += if ($PSVersionTable.PSVersion -lt [version]'7.3') { '""' } else { '' }
+    }
     mcpauth __complete @words 2>$null | ForEach-Object {
         $candidate, $text = $_ -split "`t", 2
         if (-not $text) { $text = $candidate }

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// completeBash prints the candidates for the end of a line of bash, quoted. Bash leaves the quotes of its words to the function that completes.
+func (p *program) completeBash(ctx context.Context, breaks, line string) error {
+	words, kept, quote := bashLine(line, breaks)
+	if len(words) < 2 {
+		return nil
+	}
+	var b strings.Builder
+	for _, c := range p.matches(ctx, words[1:]) {
+		b.WriteString(bashWord(c.word[kept:], quote))
+		switch {
+		case quote != 0:
+			b.WriteRune(quote) // bash adds no other one
+		case !strings.HasSuffix(c.word, "=") && !strings.HasSuffix(c.word, "/"):
+			b.WriteByte(' ')
+		}
+		b.WriteByte('\n')
+	}
+	return p.out.write([]byte(b.String()))
+}
+
+// bashLine takes a line of bash apart. Of the last word, bash keeps the first kept bytes and completes what follows the last
+// one of breaks ($COMP_WORDBREAKS) or the last quote. quote is the one that is open at the end; 0: none.
+func bashLine(line, breaks string) (words []string, kept int, quote rune) {
+	var word []byte
+	started, escaped := false, false
+	for _, r := range line {
+		switch {
+		case escaped:
+			if quote == '"' && !strings.ContainsRune("$`\"\\", r) {
+				word = append(word, '\\')
+			}
+			word, escaped = utf8.AppendRune(word, r), false
+		case r == '\\' && quote != '\'':
+			started, escaped = true, true
+		case r == quote:
+			quote, kept = 0, len(word)
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, kept, started = r, len(word), true
+		case quote == 0 && unicode.IsSpace(r):
+			if started {
+				words = append(words, string(word))
+			}
+			word, kept, started = nil, 0, false
+		default:
+			word, started = utf8.AppendRune(word, r), true
+			if quote == 0 && strings.ContainsRune(breaks, r) {
+				kept = len(word)
+			}
+		}
+	}
+	return append(words, string(word)), kept, quote
+}
+
+// bashWord quotes a word, or the rest of one in which a quote is open.
+func bashWord(s string, quote rune) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case quote == '\'' && r == '\'':
+			b.WriteString(`'\''`)
+		case quote == '"' && r == '!': // means the history there too
+			b.WriteString(`"\!"`)
+		case quote == '"' && strings.ContainsRune("$`\"\\", r),
+			quote == 0 && r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("%+,-./:=@_", r):
+			b.WriteByte('\\')
+			fallthrough
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
