@@ -5,7 +5,7 @@
 //	name=@FILE     text of a file
 //	name:=@FILE    JSON of a file
 //
-// --args JSON|@FILE|- gives the whole object. What follows the first "=" belongs to the value. parseArg and formatArg are pure.
+// --args JSON|@FILE|- gives the whole object. What follows the first "=" belongs to the value.
 
 package main
 
@@ -49,19 +49,6 @@ func parseArg(word string) (argument, error) {
 		return a, checkJSON("argument "+quote(a.name), a.value)
 	}
 	return a, nil
-}
-
-// formatArg writes an argument as the word that parseArg reads.
-func formatArg(a argument) string {
-	word := a.name
-	if a.json {
-		word += ":"
-	}
-	word += "="
-	if a.file {
-		word += "@"
-	}
-	return word + a.value
 }
 
 // checkJSON refuses text that is not one JSON value, or in which an object has two members of one name, because readers differ in which

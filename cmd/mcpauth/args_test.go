@@ -105,3 +105,16 @@ func TestArguments(t *testing.T) {
 		}
 	}
 }
+
+// formatArg writes an argument as the word that parseArg reads.
+func formatArg(a argument) string {
+	word := a.name
+	if a.json {
+		word += ":"
+	}
+	word += "="
+	if a.file {
+		word += "@"
+	}
+	return word + a.value
+}

@@ -13,6 +13,7 @@ import (
 
 // A content block that cannot be decoded is an error, after everything else is printed and saved. --json without a folder decodes nothing.
 func TestUndecodableContent(t *testing.T) {
+	t.Parallel()
 	const fine = `{"type":"text","text":"hello"},{"type":"image","mimeType":"image/png","data":"iVBORw0KGgo="}`
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -69,6 +69,7 @@ func (v *victim) onTerminal(t *testing.T, args ...string) string {
 }
 
 func TestTerminalIsNotCommanded(t *testing.T) {
+	t.Parallel()
 	for name, commands := range map[string][][]string{
 		"terminal/tools":                        {{"tools", "SERVER"}, {"tools", "SERVER", "echo"}},
 		"terminal/tool-name":                    {{"tools", "SERVER"}},
@@ -120,6 +121,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 
 // Data that goes elsewhere than to a terminal stays as the server sent it.
 func TestDataStaysByteForByte(t *testing.T) {
+	t.Parallel()
 	w, err := attack.Start("terminal/tool-result")
 	if err != nil {
 		t.Fatal(err)

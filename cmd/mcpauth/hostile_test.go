@@ -25,6 +25,7 @@ import (
 )
 
 func TestHostileWorld(t *testing.T) {
+	t.Parallel()
 	expected := fates()
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, 8) // most of the time they wait for each other's processes, not for a processor

@@ -118,7 +118,10 @@ func (p *process) kill(t *testing.T) {
 }
 
 // TestRandomKills kills processes at random moments, one after another on the same store: 30, or MCPAUTH_TEST_KILLS.
-func TestRandomKills(t *testing.T) { randomKills(t) }
+func TestRandomKills(t *testing.T) {
+	t.Parallel()
+	randomKills(t)
+}
 
 func randomKills(t *testing.T, env ...string) {
 	m := newMachine(t, env...)

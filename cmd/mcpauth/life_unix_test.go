@@ -63,6 +63,7 @@ func TestProcessEndsAfterRedemption(t *testing.T) {
 
 // A second interrupt ends the process at once.
 func TestSecondInterrupt(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
 	if err := m.Set("token:grant=refresh_token,late=20s,n=1"); err != nil {
@@ -147,6 +148,7 @@ func TestTimeLimitHoldsAtHungEndpoints(t *testing.T) {
 
 // A stopped process that holds the lock of a login keeps the others for no longer than their time limit.
 func TestStoppedProcessHoldsTheLock(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
 	if err := m.Set("token:grant=refresh_token,late=1m,n=1"); err != nil {
@@ -179,6 +181,7 @@ func TestStoppedProcessHoldsTheLock(t *testing.T) {
 
 // Commands for several servers work on them side by side: one that hangs delays no other, and each has the whole time limit.
 func TestServersSideBySide(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	for _, name := range []string{"a", "b", "c"} {
 		m.does(t, exitDone, "login", "SERVER", "--name", name)
@@ -197,6 +200,7 @@ func TestServersSideBySide(t *testing.T) {
 
 // A wrapper such as timeout(1) sends its signal twice, to the process and to its group: that is one interrupt, and ends nothing at once.
 func TestDoubledInterruptIsOne(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
 	if err := m.Set("token:grant=refresh_token,late=2s,n=1"); err != nil {

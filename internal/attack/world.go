@@ -136,9 +136,6 @@ func (w *World) Secrets() []string {
 // UserKey is a key of the user's own for the MCP server.
 const UserKey = "canary-user-key-1"
 
-// Trap is the address of a service on this machine.
-func (w *World) Trap() string { return "http://" + w.trap.Addr().String() }
-
 // Requests returns all that arrived so far.
 func (w *World) Requests() []Request {
 	w.mu.Lock()

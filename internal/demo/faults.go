@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Faults is a list of faults; ParseFaults reads them from words.
+// Faults is a list of faults, each read by ParseFault.
 type Faults []Fault
 
 // Fault makes one endpoint misbehave, for the next N requests that it matches or until cleared. Several faults on one request are put
@@ -87,19 +87,6 @@ func presets() map[string]string {
 		"no-revocation":    `del=revocation_endpoint`,
 		"iss-unannounced":  `del=authorization_response_iss_parameter_supported`,
 	}
-}
-
-// ParseFaults reads several faults.
-func ParseFaults(list ...string) (Faults, error) {
-	var faults Faults
-	for _, words := range list {
-		f, err := ParseFault(words)
-		if err != nil {
-			return nil, err
-		}
-		faults = append(faults, f)
-	}
-	return faults, nil
 }
 
 // ParseFault reads one fault: "token:grant=refresh_token,status=503,n=2".

@@ -53,17 +53,9 @@ func UniqueFields(data []byte) error {
 	return nil
 }
 
-// DecodeObject decodes one JSON object into v, a pointer to a struct whose members have lower-case names. It is strict: no name twice, and
-// none but the exact one counts, where encoding/json alone would take "Token_Endpoint" for token_endpoint.
-func DecodeObject(data []byte, v any) error {
-	wrong, err := DecodeMembers(data, v)
-	if err == nil && wrong != nil {
-		return fmt.Errorf("%s: not of the expected type", strings.Join(wrong, ", "))
-	}
-	return err
-}
-
-// DecodeMembers is DecodeObject, except that a member of a wrong type counts as absent. It returns the names of those.
+// DecodeMembers decodes one JSON object into v, a pointer to a struct whose members have lower-case names. It is strict: no name may appear
+// twice, and only the exact name counts, where encoding/json alone would take "Token_Endpoint" for token_endpoint. A member of a wrong type
+// counts as absent; the names of those are returned.
 func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	if err := UniqueFields(data); err != nil {
 		return nil, err

@@ -76,7 +76,7 @@ func TestUniqueFields(t *testing.T) {
 }
 
 // Members count by their exact names: a reader that folds case would take another endpoint than one that does not.
-func TestDecodeObject(t *testing.T) {
+func TestDecodeMembers(t *testing.T) {
 	for _, tt := range []struct {
 		in, want string
 		ok       bool
@@ -91,20 +91,20 @@ func TestDecodeObject(t *testing.T) {
 		{`{"token":1}`, "", false},
 	} {
 		var v struct{ Token string }
-		if err := DecodeObject([]byte(tt.in), &v); (err == nil) != tt.ok || v.Token != tt.want {
-			t.Errorf("%s: %q, %v", tt.in, v.Token, err)
+		if wrong, err := DecodeMembers([]byte(tt.in), &v); (err == nil && wrong == nil) != tt.ok || v.Token != tt.want {
+			t.Errorf("%s: %q, %q, %v", tt.in, v.Token, wrong, err)
 		}
 	}
 }
 
 // What is decoded is the member of that very name, and the whole is one object without duplicates, as encoding/json reads it too.
-func FuzzDecodeObject(f *testing.F) {
+func FuzzDecodeMembers(f *testing.F) {
 	for _, s := range []string{`{"token":"a","Token":"b"}`, `{"token":"a"}{}`, `{"to\u212aen":"x"}`, `{"a":{"b":1,"b":2}}`, "null", `{"token":null}`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var v struct{ Token *string }
-		if DecodeObject(data, &v) != nil {
+		if wrong, err := DecodeMembers(data, &v); err != nil || wrong != nil {
 			return
 		}
 		var members map[string]json.RawMessage
