@@ -1,0 +1,233 @@
+package config
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"github.com/tailscale/hujson"
+)
+
+// maxDepth bounds how deep a file may nest.
+const maxDepth = 100
+
+// deeper reports whether JSON with comments nests deeper than max.
+func deeper(data []byte, max int) bool {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch rest := data[i:]; {
+		case data[i] == '"':
+			for i++; i < len(data) && data[i] != '"'; i++ {
+				if data[i] == '\\' {
+					i++
+				}
+			}
+		case bytes.HasPrefix(rest, []byte("//")):
+			i += until(rest, "\n")
+		case bytes.HasPrefix(rest, []byte("/*")):
+			i += 2 + until(rest[2:], "*/") + 1
+		case data[i] == '[' || data[i] == '{':
+			if depth++; depth > max {
+				return true
+			}
+		case data[i] == ']' || data[i] == '}':
+			depth--
+		}
+	}
+	return false
+}
+
+// until is how many bytes stand before the end of a comment.
+func until(rest []byte, end string) int {
+	if i := bytes.Index(rest, []byte(end)); i >= 0 {
+		return i
+	}
+	return len(rest)
+}
+
+// document is a file while it is read.
+type document struct {
+	path string
+	data []byte
+
+	// The last position that was asked for. Positions are asked for in rising order, so counting goes on from here and stays linear.
+	offset, line, begin int
+}
+
+func parse(path string, data []byte) (*File, error) {
+	d := &document{path: path, data: bytes.TrimPrefix(data, []byte("\ufeff"))}
+	if deeper(d.data, maxDepth) {
+		return nil, d.fault(0, "nested deeper than %d", maxDepth) // the parser recurses, and would end the whole program
+	}
+	root, err := hujson.Parse(d.data)
+	if err != nil {
+		return nil, d.syntax(err)
+	}
+	top, ok := root.Value.(*hujson.Object)
+	if !ok {
+		return nil, d.fault(0, "not a JSON object")
+	}
+	f := &File{Path: path, Servers: map[string]Entry{}}
+	for _, m := range top.Members {
+		if name := text(m.Name); name != "mcpServers" && name != "servers" {
+			continue
+		}
+		servers, ok := m.Value.Value.(*hujson.Object)
+		if !ok {
+			return nil, d.fault(m.Value.StartOffset, "%s is not an object", text(m.Name))
+		}
+		if err := d.servers(f, servers); err != nil {
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+func (d *document) servers(f *File, servers *hujson.Object) error {
+	for _, m := range servers.Members {
+		name := text(m.Name)
+		if _, twice := f.Servers[name]; twice {
+			return d.fault(m.Name.StartOffset, "the server %q appears twice", name)
+		}
+		e, err := d.entry(name, m.Value)
+		if err != nil {
+			return err
+		}
+		e.Path = d.path
+		e.line, e.column = d.position(m.Name.StartOffset)
+		f.Servers[name] = e
+	}
+	return nil
+}
+
+// entry reads one server. Members that other clients use are passed over.
+func (d *document) entry(name string, v hujson.Value) (Entry, error) {
+	e := Entry{Name: name}
+	o, ok := v.Value.(*hujson.Object)
+	if !ok {
+		return e, d.fault(v.StartOffset, "the server %q is not an object", name)
+	}
+	members, err := d.members(o)
+	if err != nil {
+		return e, err
+	}
+	if _, ok := members["command"]; ok {
+		e.Skipped = "it starts a local program"
+		return e, nil
+	}
+	if off, err := d.disabled(members); off || err != nil {
+		e.Skipped, e.off = "it is disabled", true
+		return e, err
+	}
+	for _, key := range []string{"url", "httpUrl", "serverUrl"} {
+		if v, ok := members[key]; ok && e.URL == "" {
+			if e.URL, err = d.string(key, v); err != nil {
+				return e, err
+			}
+		}
+	}
+	if e.URL == "" {
+		e.Skipped = "it has no url"
+		return e, nil
+	}
+	if v, ok := members["headers"]; ok {
+		if e.Headers, err = d.headers(v); err != nil {
+			return e, err
+		}
+	}
+	e.Auth, err = d.authOf(members)
+	return e, err
+}
+
+// disabled reports whether the entry is switched off: `disabled: true` (Cline, Windsurf, Kiro) or `enabled: false` (Codex, Goose).
+func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
+	for key, off := range map[string]string{"disabled": "true", "enabled": "false"} {
+		v, ok := members[key]
+		if !ok {
+			continue
+		}
+		word, ok := v.Value.(hujson.Literal)
+		if !ok || word.Kind() != 't' && word.Kind() != 'f' {
+			return false, d.fault(v.StartOffset, "%s is not true or false", key)
+		}
+		if string(word) == off {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// members lists an object; a member that appears twice is a fault, since readers differ in which one they take.
+func (d *document) members(o *hujson.Object) (map[string]hujson.Value, error) {
+	all := map[string]hujson.Value{}
+	for _, m := range o.Members {
+		if _, twice := all[text(m.Name)]; twice {
+			return nil, d.fault(m.Name.StartOffset, "%q appears twice", text(m.Name))
+		}
+		all[text(m.Name)] = m.Value
+	}
+	return all, nil
+}
+
+func (d *document) headers(v hujson.Value) (map[string]string, error) {
+	o, ok := v.Value.(*hujson.Object)
+	if !ok {
+		return nil, d.fault(v.StartOffset, "headers is not an object")
+	}
+	members, err := d.members(o)
+	if err != nil {
+		return nil, err
+	}
+	headers := map[string]string{}
+	for name, v := range members {
+		if headers[name], err = d.string("headers."+name, v); err != nil {
+			return nil, err
+		}
+	}
+	return headers, nil
+}
+
+func (d *document) string(what string, v hujson.Value) (string, error) {
+	lit, ok := v.Value.(hujson.Literal)
+	if !ok || lit.Kind() != '"' {
+		return "", d.fault(v.StartOffset, "%s is not a string", what)
+	}
+	return lit.String(), nil
+}
+
+// text is a member's name.
+func text(v hujson.Value) string { return v.Value.(hujson.Literal).String() }
+
+func (d *document) fault(offset int, format string, args ...any) *Error {
+	e := &Error{Path: d.path, Reason: short(fmt.Sprintf(format, args...))}
+	e.Line, e.Column = d.position(offset)
+	return e
+}
+
+// short bounds a reason, which may quote the file.
+func short(reason string) string { return strings.ToValidUTF8(reason[:min(len(reason), 300)], "") }
+
+// position counts lines and columns (in bytes) up to an offset.
+func (d *document) position(offset int) (line, column int) {
+	offset = min(max(offset, 0), len(d.data))
+	if offset < d.offset {
+		d.offset, d.line, d.begin = 0, 0, 0
+	}
+	passed := d.data[d.offset:offset]
+	d.line += bytes.Count(passed, []byte("\n"))
+	if i := bytes.LastIndexByte(passed, '\n'); i >= 0 {
+		d.begin = d.offset + i + 1
+	}
+	d.offset = offset
+	return d.line + 1, offset - d.begin + 1
+}
+
+// syntax takes line and column out of the parser's words.
+func (d *document) syntax(err error) *Error {
+	e := &Error{Path: d.path, Reason: strings.TrimPrefix(err.Error(), "hujson: ")}
+	if n, _ := fmt.Sscanf(e.Reason, "line %d, column %d:", &e.Line, &e.Column); n == 2 {
+		_, e.Reason, _ = strings.Cut(e.Reason, ": ")
+	}
+	e.Reason = short(e.Reason)
+	return e
+}
