@@ -167,8 +167,13 @@ func (p *program) login(ctx context.Context, word string, o loginOptions, named 
 	if pasting {
 		o.flow.Paste, o.callbackURL = p.paste(), ""
 	}
-	st, err = p.loggedIn(ctx, c, s.target, o)
-	return st, "", err
+	if st, err = p.loggedIn(ctx, c, s.target, o); err != nil || o.flow.IfNeeded {
+		return st, "", err
+	}
+	if m, err := p.mcp(s.target, c.Handler(s.target, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
+		m.EndSessions() // of the login before
+	}
+	return st, "", nil
 }
 
 // loginServer resolves the server of a login, under its new name if it gets one, and applies the flags.

@@ -108,7 +108,7 @@ func TestRequestsOfAnotherEra(t *testing.T) {
 }
 
 // Processes that open sessions at the same time keep one and end the others. --no-cache and --elicit use a session of their own and end
-// it; logout ends the kept one.
+// it; logout ends the kept one, and so does another login.
 func TestKeptSession(t *testing.T) {
 	m := newMachine(t)
 	m.Close()
@@ -174,5 +174,10 @@ func TestKeptSession(t *testing.T) {
 	run("call", "SERVER", "echo", "text=x")
 	if count("initialize") != 1 {
 		t.Error("a session survived the logout")
+	}
+	m.Reset()
+	run("login", "SERVER")
+	if count("DELETE") != 1 {
+		t.Error("a session survived a login over the one that opened it")
 	}
 }

@@ -317,15 +317,21 @@ func (c *Client) keptList(suffix string) json.RawMessage {
 	return nil
 }
 
-// Forget ends the kept sessions of a login and removes everything that is remembered under its name. It is called before the login ends,
-// because the server wants its token to end a session; it begins no authorization.
-func (c *Client) Forget() {
+// EndSessions ends the kept sessions of all logins under the name of this client.
+func (c *Client) EndSessions() {
 	c.init()
 	for _, name := range c.files(".session") {
 		if s := (mcphttp.Keep{Path: name, URL: c.URL}).Load(); s != nil {
 			c.link.End(s)
 		}
+		_ = os.Remove(name)
 	}
+}
+
+// Forget ends the kept sessions of a login and removes everything that is remembered under its name. It is called before the login ends,
+// because the server wants its token to end a session; it begins no authorization.
+func (c *Client) Forget() {
+	c.EndSessions()
 	for _, name := range c.files("") {
 		_ = os.Remove(name)
 	}
