@@ -4,8 +4,11 @@ package attack
 
 import (
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -42,13 +45,18 @@ func (w *World) Strangers() []string {
 	return list
 }
 
-// Holds reports whether a secret is in a text: raw, percent-encoded, or in base64 wherever it stands in what was encoded.
+// Holds reports whether a secret is in a text, in small or capital letters: raw, percent-encoded, escaped as in JSON, in hexadecimal, or in
+// base64 wherever it stands in what was encoded.
 func Holds(text, secret string) bool {
 	if len(secret) < 8 {
 		return false // cannot be told from ordinary words
 	}
-	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), strings.ToLower(url.QueryEscape(secret))} {
-		if strings.Contains(text, form) {
+	escaped, _ := json.Marshal(secret)
+	quoted := strconv.Quote(secret)
+	twice := strconv.Quote(quoted)
+	for _, form := range []string{secret, url.QueryEscape(secret), url.PathEscape(secret), string(escaped[1 : len(escaped)-1]), quoted[1 : len(quoted)-1],
+		twice[3 : len(twice)-3], hex.EncodeToString([]byte(secret))} {
+		if strings.Contains(strings.ToLower(text), strings.ToLower(form)) {
 			return true
 		}
 	}

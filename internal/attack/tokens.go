@@ -41,6 +41,13 @@ func tokens() []Attack {
 		later("reflected-key", "the MCP server puts a header of the user into a JSON-RPC error", func(w http.ResponseWriter, r *http.Request) {
 			rpcError(w, r, "cannot use "+r.Header.Get("X-Key"))
 		}),
+		later("reflected-escaped", "the same as JSON within the text, in capitals and in hexadecimal, for --verbose", func(w http.ResponseWriter, r *http.Request) {
+			key := r.Header.Get("X-Key")
+			twice, _ := json.Marshal(key)
+			rpcError(w, r, fmt.Sprintf("cannot use %s, %s, %s or %x", key, twice, strings.ToUpper(key), key))
+		}),
+		later("reflected-malformed", "the MCP server puts the token and a header of the user into a line that is not HTTP", malformed("no header %s %s")),
+		later("reflected-length", "the same in a length that is no number", malformed("Content-Length: %s %s")),
 		provider("redirect", "the enterprise's identity provider redirects to another origin, so that the ID token follows (RFC 8693)", away(http.StatusTemporaryRedirect)),
 		provider("reflected", "the identity provider puts what it was sent into its error", reflect),
 		provider("newline", "the identity provider's assertion begins another header", body(`{"access_token":"abcdefgh\r\nX-Injected: yes",`+
@@ -86,4 +93,16 @@ func rpcError(w http.ResponseWriter, r *http.Request, message string) {
 	text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": m.ID, "error": map[string]any{"code": -32000, "message": message}})
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(text)
+}
+
+// malformed answers with a header that net/http refuses with its words: the line holds the token and the user's key.
+func malformed(line string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\n"+line+"\r\n\r\n", r.Header.Get("Authorization"), r.Header.Get("X-Key"))
+	}
 }

@@ -133,8 +133,8 @@ func (w *World) Secrets() []string {
 	return append(w.good.Secrets(), w.idToken, "demo-cs-idp", "demo-cs-basic", UserKey)
 }
 
-// UserKey is a key of the user's own for the MCP server.
-const UserKey = "canary-user-key-1"
+// UserKey is a key of the user's own for the MCP server. Its characters look different in most encodings.
+const UserKey = `canary&"user"<key>1`
 
 // Requests returns all that arrived so far.
 func (w *World) Requests() []Request {

@@ -3,8 +3,9 @@
 package httpx
 
 import (
-	"bytes"
 	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
 	"html"
 	"net/url"
 	"slices"
@@ -16,12 +17,13 @@ const (
 	window    = 12 // bytes of a secret in a row that count as a part of it
 )
 
-// Mask replaces every occurrence of a hidden text in s, and of every part of one that is at least window long. s may be as large as a
-// server likes: what is remembered is of the hidden texts.
+// Mask replaces every occurrence of a hidden text in s, and of every part of one that is at least window long, in small or capital letters. s
+// may be as large as a server likes: what is remembered is of the hidden texts.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
 	for _, h := range hidden {
+		h = lower(h)
 		size := min(len(h), window)
 		if !slices.Contains(sizes, size) {
 			sizes = append(sizes, size)
@@ -31,10 +33,11 @@ func Mask(s string, hidden []string) string {
 		}
 	}
 	var b strings.Builder
+	folded := lower(s)
 	end := 0 // of what is written, or hidden
 	for i := range len(s) {
 		for _, n := range sizes {
-			if i+n > len(s) || !parts[s[i:i+n]] {
+			if i+n > len(s) || !parts[folded[i:i+n]] {
 				continue
 			}
 			if i > end || b.Len() == 0 {
@@ -46,38 +49,59 @@ func Mask(s string, hidden []string) string {
 	return b.String() + s[end:]
 }
 
-// lowerEscapes writes %2F as %2f.
-func lowerEscapes(escaped string) string {
-	b := []byte(escaped)
+// lower writes ASCII letters small and leaves all other bytes as they are.
+func lower(s string) string {
+	b := []byte(s)
 	for i, c := range b {
-		if c == '%' {
-			copy(b[i+1:], bytes.ToLower(b[i+1:i+3]))
+		if 'A' <= c && c <= 'Z' {
+			b[i] += 'a' - 'A'
 		}
 	}
 	return string(b)
 }
 
-// Forms returns the secrets as they might come back: raw, percent-encoded, decoded as
-// a form is, in base64 wherever they stand in it,
-// escaped for HTML, stripped as Text strips.
+// Forms returns the secrets as they might come back: raw, percent-encoded, decoded as a form is, in base64 wherever they stand in it, in
+// hexadecimal, escaped for HTML or JSON, stripped as Text strips. The raw form comes first.
 func Forms(secrets []string) []string {
 	var out []string
+	add := func(form string) {
+		if len(form) >= minSecret && !slices.Contains(out, form) {
+			out = append(out, form)
+		}
+	}
 	for _, s := range secrets {
 		if len(s) < minSecret {
 			continue
 		}
-		query, path := url.QueryEscape(s), url.PathEscape(s)
-		out = append(out, s, query, path, lowerEscapes(query), lowerEscapes(path),
-			html.EscapeString(s), Text(s, len(s)+1))
+		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))} {
+			add(form)
+		}
 		if decoded, err := url.QueryUnescape(s); err == nil { // the server took it for a form's
-			out = append(out, decoded)
+			add(decoded)
+		}
+		for _, escapeHTML := range []bool{false, true} {
+			escaped := escapeJSON(s, escapeHTML)
+			add(escaped)
+			add(escapeJSON(escaped, false)) // JSON in a text of JSON
 		}
 		for shift := range 3 {
 			core := base64Core(s, shift)
-			out = append(out, core, strings.NewReplacer("+", "-", "/", "_").Replace(core))
+			add(core)
+			add(strings.NewReplacer("+", "-", "/", "_").Replace(core))
 		}
 	}
-	return slices.DeleteFunc(out, func(s string) bool { return len(s) < minSecret })
+	return out
+}
+
+// escapeJSON writes a text as it stands in JSON between its quotes.
+func escapeJSON(s string, escapeHTML bool) string {
+	var b strings.Builder
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(escapeHTML)
+	if enc.Encode(s) != nil {
+		return s
+	}
+	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
 // base64Core returns the characters of the base64 encoding that depend on s alone, when shift bytes stand before it.

@@ -114,8 +114,11 @@ func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte)
 		fmt.Fprintf(b, "%s%s\n", mark, redactForm(form))
 	case (kind == "application/json" || strings.HasSuffix(kind, "+json")) && dec.Decode(&v) == nil:
 		v = t.redactJSON("", v)
-		out, _ := json.Marshal(v)
-		fmt.Fprintf(b, "%s%s\n", mark, Text(string(out), maxTraced))
+		var out strings.Builder
+		enc := json.NewEncoder(&out)
+		enc.SetEscapeHTML(false)
+		_ = enc.Encode(v)
+		fmt.Fprintf(b, "%s%s\n", mark, Text(out.String(), maxTraced))
 	default:
 		fmt.Fprintf(b, "%s(%d bytes of %s)\n", mark, len(data), Text(kind, 80))
 	}

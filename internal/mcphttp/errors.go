@@ -71,14 +71,28 @@ func (l *Link) statusError(res *http.Response, body, reason string) *StatusError
 	return e
 }
 
-// networkError says where the network failed: a *url.Error as net/http makes them, without the query.
-func networkError(req *http.Request, err error) error {
+// networkError says where the network failed: a *url.Error as net/http makes them, without the query. Its reason may quote a line of the server
+// that is not HTTP, and the line may repeat our credentials.
+func (l *Link) networkError(req *http.Request, err error) error {
 	var u *url.Error
-	if errors.As(err, &u) {
-		return err
+	if !errors.As(err, &u) {
+		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
+		err = u
 	}
-	return &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
+	if text := u.Err.Error(); l.Clean(text) != text {
+		return &url.Error{Op: u.Op, URL: u.URL, Err: &cleanError{u.Err, l.Clean(text)}}
+	}
+	return err
 }
+
+// cleanError is an error whose text repeated our credentials.
+type cleanError struct {
+	error
+	text string
+}
+
+func (e *cleanError) Error() string { return e.text }
+func (e *cleanError) Unwrap() error { return e.error }
 
 // plainURL is an address as errors show it: without its query, which may hold a key.
 func plainURL(u *url.URL) string {

@@ -134,7 +134,7 @@ func (s *eventSession) leave(id string, w *waiter) {
 // exchangeEvents sends a message to the endpoint; the answer comes on the stream.
 func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) Outcome {
 	if s.stream.Err() != nil {
-		return Outcome{Kind: Refused, Reason: UnknownSession, Err: networkError(&http.Request{Method: http.MethodGet, URL: l.server}, context.Cause(s.stream))}
+		return Outcome{Kind: Refused, Reason: UnknownSession, Err: l.networkError(&http.Request{Method: http.MethodGet, URL: l.server}, context.Cause(s.stream))}
 	}
 	w := &waiter{answer: make(chan Message, 1)}
 	if r.IsRequest() {
@@ -150,7 +150,7 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 	req.Header.Set("Content-Type", "application/json")
 	res, written, err := l.send(req, r.Raw, r.Quiet)
 	if err != nil {
-		return failed(req, err, written)
+		return l.failed(req, err, written)
 	}
 	o := Outcome{Status: res.StatusCode, Header: res.Header}
 	if res.StatusCode >= 300 {
@@ -165,12 +165,12 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 	case o.Answer = <-w.answer:
 		return o
 	case <-ctx.Done():
-		o.Kind, o.Err = Lost, networkError(req, context.Cause(ctx))
+		o.Kind, o.Err = Lost, l.networkError(req, context.Cause(ctx))
 	case <-s.stream.Done():
 		select {
 		case o.Answer = <-w.answer: // it came before the stream ended
 		default:
-			o.Kind, o.Err = Lost, networkError(req, context.Cause(s.stream))
+			o.Kind, o.Err = Lost, l.networkError(req, context.Cause(s.stream))
 		}
 	}
 	return o

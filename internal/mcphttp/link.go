@@ -109,7 +109,7 @@ func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 	req.Header = s.header(r)
 	res, written, err := l.send(req, r.Raw, r.Quiet)
 	if err != nil {
-		return failed(req, err, written)
+		return l.failed(req, err, written)
 	}
 	o := Outcome{Status: res.StatusCode, Header: res.Header}
 	if res.StatusCode >= 300 {
@@ -124,15 +124,15 @@ func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 func notSent(err error) Outcome { return Outcome{Kind: Refused, Reason: NotSent, Err: err} }
 
 // failed is the outcome of a request without an HTTP answer; written says that the request went out, at least in part.
-func failed(req *http.Request, err error, written bool) Outcome {
+func (l *Link) failed(req *http.Request, err error, written bool) Outcome {
 	var a *authorizationError
 	switch {
 	case errors.As(err, &a):
 		return Outcome{Kind: Refused, Reason: Unauthorized, Err: a.err}
 	case !written:
-		return notSent(networkError(req, err))
+		return notSent(l.networkError(req, err))
 	}
-	return Outcome{Kind: Lost, Err: networkError(req, err)}
+	return Outcome{Kind: Lost, Err: l.networkError(req, err)}
 }
 
 // refusal reads an answer with an error status and returns the server's words. Only a JSON-RPC error that belongs to the request, or that
@@ -192,7 +192,7 @@ func (l *Link) broken(o *Outcome, res *http.Response, err error) {
 		o.Err = l.statusError(res, "", "the answer is "+err.Error())
 		return
 	}
-	o.Kind, o.Err = Lost, networkError(res.Request, err)
+	o.Kind, o.Err = Lost, l.networkError(res.Request, err)
 }
 
 // Wait pauses between attempts. After the end of ctx it never returns nil, so that every loop around it ends.

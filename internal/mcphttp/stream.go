@@ -85,11 +85,11 @@ func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Resp
 		case !r.IsRequest():
 			return
 		case !resumable || last == "" || failures > maxResumption:
-			o.Kind, o.Err = Lost, networkError(res.Request, ended(e.err))
+			o.Kind, o.Err = Lost, l.networkError(res.Request, ended(e.err))
 			return
 		}
 		if err := l.Wait(ctx, e.gap); err != nil {
-			o.Kind, o.Err = Lost, networkError(res.Request, err)
+			o.Kind, o.Err = Lost, l.networkError(res.Request, err)
 			return
 		}
 		next, err := l.open(ctx, s, last, r.Quiet)
@@ -126,7 +126,7 @@ func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*
 	case errors.As(err, &a):
 		return nil, a.err
 	case err != nil:
-		return nil, networkError(req, err)
+		return nil, l.networkError(req, err)
 	case res.StatusCode >= 300 || mediaType(res) != "text/event-stream":
 		return nil, l.statusError(res, readText(res), "")
 	}
