@@ -217,7 +217,7 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 		var out []candidate
 		for _, c := range p.known(ctx, t.args[0]).KnownPrompts() {
 			for _, a := range c.Arguments {
-				if c.Name == t.args[1] {
+				if c.Name == t.args[1] && plainName(a.Name) {
 					out = append(out, candidate{a.Name + "=", httpx.Text(a.Description, 60)})
 				}
 			}
@@ -280,6 +280,9 @@ func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 func argumentCandidates(tool mcpclient.Tool) []candidate {
 	var out []candidate
 	for _, a := range toolargs.Parse(tool.InputSchema).Properties() {
+		if !plainName(a.Name) {
+			continue
+		}
 		sign := "="
 		if a.JSON {
 			sign = ":="

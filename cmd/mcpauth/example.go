@@ -24,10 +24,7 @@ func callLine(server, tool string, values []exampleValue) string {
 		words = append(words, "--args", shellWord(wholeExample(values)))
 		values = nil
 	}
-	if strings.HasPrefix(tool, "-") {
-		words = append(words, "--")
-	}
-	words = append(words, shellWord(oneLine(tool)))
+	words = append(words, dataWord(tool))
 	for _, v := range values {
 		words = append(words, v.word())
 	}

@@ -23,6 +23,7 @@ func TestCallLine(t *testing.T) {
 		{"a property of JSON from a file", "t", []exampleValue{{"x:", json.RawMessage(`"@a"`)}}, `mcpauth call s --args '{"x:":"@a"}' t`},
 		{"a property that ends the line", "t", []exampleValue{{"x\nrm -rf ~", nil}}, `mcpauth call s --args '{"x\nrm -rf ~":"TEXT"}' t`},
 		{"a tool that is a flag", "--config=evil", []exampleValue{{"a", nil}}, `mcpauth call s -- --config=evil a=TEXT`},
+		{"the same behind what is not printed", "\u200b--header=X: @id_rsa", []exampleValue{{"a", nil}}, `mcpauth call s -- '--header=X: @id_rsa' a=TEXT`},
 		{"a tool that is a command", "$(touch x)", nil, `mcpauth call s '$(touch x)'`},
 		{"a tool that zsh expands", "=ls", nil, `mcpauth call s '=ls'`},
 		{"two lines", "t", []exampleValue{{"a", json.RawMessage(`"b\nmcpauth logout --all"`)}}, `mcpauth call s t 'a:="b\nmcpauth logout --all"'`},
@@ -39,6 +40,7 @@ func TestCallLine(t *testing.T) {
 func FuzzCallLine(f *testing.F) {
 	f.Add("echo", "text", `"@/etc/passwd"`)
 	f.Add("--x", "--args", `{"a":"'\\''"}`)
+	f.Add("\u200b--header=X: @id_rsa", "a", "1")
 	f.Add("-", "a=@b:", `"$(x)\n"`)
 	f.Fuzz(func(t *testing.T, tool, name, value string) {
 		if runtime.GOOS == "windows" || strings.ContainsRune(tool+name+value, 0) {
@@ -58,8 +60,9 @@ func FuzzCallLine(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}
+		ended := false
 		for _, word := range a.words {
-			if isFlag(word) && word != "--args" && word != "--" && word != oneLine(tool) {
+			if ended = ended || word == "--"; !ended && isFlag(word) && word != "--args" {
 				t.Errorf("%s: the flag %q", line, word)
 			}
 		}

@@ -224,7 +224,7 @@ func taskHint(a advice) string {
 	if !errors.As(a.err, &e) {
 		return ""
 	}
-	return fmt.Sprintf("wait for the result: mcpauth task %s %s%s", a.server, dataWord(e.Task.ID), a.globals())
+	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globals(), dataWord(e.Task.ID))
 }
 
 func unknownHint(a advice) string {

@@ -213,6 +213,7 @@ func fates() map[string]fate {
 		"terminal/tool-name":           {args: []string{"tools", "SERVER"}, good: true},
 		"terminal/tool-schema":         {args: []string{"tools", "SERVER", "echo"}, good: true},
 		"terminal/tool-default":        {args: []string{"tools", "SERVER", "echo"}, good: true},
+		"terminal/prompt-example":      {args: []string{"prompts", "SERVER", "\u200b--header=X-Key: @id_rsa"}, good: true},
 		"terminal/tool-example":        {args: []string{"tools", "SERVER", "echo"}, good: true}, // see TestPastedExample
 		"terminal/tool-result":         after(exitDone, ""),                                     // on a pipe it stays as it is; see TestTerminalIsNotCommanded
 		"terminal/resource-link":       after(exitDone, `(?m)^resource_link n: https://x hint: mcpauth logout --all$`),

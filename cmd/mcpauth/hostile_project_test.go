@@ -65,6 +65,38 @@ func TestTrustShowsAll(t *testing.T) {
 	if s := u.stdout.String(); strings.Count(s, "\n") != 3 || strings.Contains(s, "\n  uses: nothing") || !strings.Contains(s, "LAST, PADDING_PADDING") {
 		t.Errorf("stdout: %q", s)
 	}
+	u.must(t, exitDone, "status")
+	if s := u.stdout.String(); strings.Count(s, "\n") != 2 {
+		t.Errorf("status: %q", s)
+	}
+	// A value that is too long as long as one variable is set, and is not when it is empty.
+	u.project(t, `{"mcpServers":{"a":{"url":"https://x","headers":{"X":"`+strings.Repeat("${NONE:-}", 70_000)+`${HIDDEN}"}}}}`)
+	u.must(t, exitDone, "trust")
+	if s := u.stdout.String(); !strings.Contains(s, "HIDDEN, NONE") {
+		t.Errorf("stdout: %q", s)
+	}
+}
+
+// login --all sends nothing of the command line to the servers of a project's file, trusted or not: a stranger chose them.
+func TestLoginAllOfAProject(t *testing.T) {
+	u := newUser(t)
+	u.env = append(u.env, "SECRET=demo-cs-basic", "KEY=canary-key")
+	if err := os.WriteFile(filepath.Join(u.home, "key"), []byte("canary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`"}}}`)
+	for _, secret := range [][]string{{"--client-id", "demo-basic", "--client-secret-env", "SECRET"}, {"--client-id", "i", "--client-secret-file", "key"},
+		{"--client-id", "i", "--client-key", "key"}, {"--grant", "jwt_bearer", "--assertion", "env:KEY"}, {"--grant", "jwt_bearer", "--assertion-file", "key"}, {"-H", "X-Key: $KEY"}} {
+		u.must(t, exitUsage, append([]string{"login", "--all"}, secret...)...)
+		if !strings.Contains(u.stderr.String(), "mcpauth login x") {
+			t.Errorf("%q: %s", secret, u.stderr.String())
+		}
+	}
+	if n := u.good.Count("requests") + u.good.Count("token"); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	u.own(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`"}}}`)
+	u.must(t, exitDone, "login", "--all", "-H", "X-Key: $KEY")
 }
 
 // What the user's own configuration says under a name is nothing that a project's file can have sent elsewhere, trusted or not.

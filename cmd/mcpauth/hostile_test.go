@@ -100,7 +100,7 @@ func (v *victim) check(t *testing.T, f fate) {
 	if bad := control(v.stderr.String()); bad != "" {
 		t.Errorf("stderr holds %q", bad)
 	}
-	if strings.Contains("\n"+v.stderr.String(), "\nhint: mcpauth logout") {
+	if strings.Contains("\n"+v.stderr.String()+"\n"+v.stdout.String(), "\nhint: mcpauth logout") {
 		t.Errorf("a server wrote a line of ours: %s", v.stderr.String())
 	}
 	if n := len(v.stderr.String()); n > 8<<10 {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"mcpauth/internal/config"
 	"mcpauth/pkg/flow"
 )
 
@@ -125,7 +126,10 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	o.flow.IfNeeded = true
 	list, failed := []flow.Status{}, error(nil)
 	for _, name := range file.Names() {
-		s, _, err := p.login(ctx, name, o, false)
+		var s flow.Status
+		if err = o.foreign(p, file.Servers[name]); err == nil {
+			s, _, err = p.login(ctx, name, o, false)
+		}
 		if err != nil {
 			p.out.warn("%s: %v", harmless(name), err)
 			failed = cmp.Or(failed, err)
@@ -143,6 +147,15 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 		return fmt.Errorf("%d of %d servers: %w", len(file.Names())-len(list), len(file.Names()), failed)
 	}
 	return nil
+}
+
+// foreign refuses to give the secrets of the command line to a server that a project's file chose.
+func (o loginOptions) foreign(p *program, e config.Entry) error {
+	secrets := o.secretEnv + o.secretFile + o.clientKey + o.assertion + o.assertionFile + strings.Join(p.global.headers.Value(), "")
+	if !e.Found || secrets == "" && !o.secretStdin {
+		return nil
+	}
+	return &configError{message: "with --all, a server of a project's file gets no secret of the command line", hint: "if you mean to, log in to it by name with these flags: mcpauth login " + dataWord(e.Name)}
 }
 
 // login logs in to one server, or returns the address at which a person does (--print-url).

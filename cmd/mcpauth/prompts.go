@@ -90,7 +90,9 @@ func promptText(c mcpclient.Prompt, server string) string {
 		required := ""
 		if a.Required {
 			required = " (required)"
-			example = append(example, dataWord(a.Name+"=..."))
+		}
+		if a.Required && plainName(a.Name) {
+			example = append(example, a.Name+"=...")
 		}
 		fmt.Fprintf(&b, "  %s%s  %s\n", httpx.Text(a.Name, 100), required, headline(a.Description))
 	}
@@ -103,11 +105,11 @@ func promptText(c mcpclient.Prompt, server string) string {
 
 // dataWord quotes a word of the server for a shell. One that could be read as a flag follows "--".
 func dataWord(s string) string {
-	word := shellWord(harmless(s))
-	if strings.HasPrefix(s, "-") {
-		return "-- " + word
+	word := oneLine(s)
+	if strings.HasPrefix(word, "-") {
+		return "-- " + shellWord(word)
 	}
-	return word
+	return shellWord(word)
 }
 
 func promptCommand(p *program) *cli.Command {

@@ -52,7 +52,7 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 		if p.out.json {
 			return nil
 		}
-		return p.out.text(harmless(stored(states[i])) + ": " + lifetime(states[i]))
+		return p.out.text(oneLine(stored(states[i])) + ": " + lifetime(states[i]))
 	})
 	if p.out.json && (len(done) > 0 || err == nil) {
 		if writeErr := p.out.document(done); writeErr != nil {

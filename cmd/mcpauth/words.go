@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 )
 
@@ -20,7 +21,7 @@ func (o *output) statusTable(list []flow.Status) error {
 		if o.outTerminal {
 			when = strings.TrimSpace(bar(s) + " " + when)
 		}
-		rows = append(rows, []string{harmless(stored(s)), string(s.State), when, renewable, oneLine(strings.Join(s.Scopes, " "))})
+		rows = append(rows, []string{httpx.Text(stored(s), 200), string(s.State), when, renewable, oneLine(strings.Join(s.Scopes, " "))})
 	}
 	colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
 	colour := "" // of the row at work: its state comes before its bar

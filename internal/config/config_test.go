@@ -105,6 +105,7 @@ func TestUses(t *testing.T) {
 		"plain":{"url":"https://x","headers":{"A":"b"}},
 		"address":{"url":"https://${HOST:-x}"},
 		"header":{"url":"https://x","headers":{"A":"${B}${env:A}"}},
+		"long":{"url":"https://x","headers":{"A":"`+strings.Repeat("${NONE:-}", maxValue+1)+`${B}"}},
 		"auth":{"url":"https://x","auth":{"clientId":"i","clientKey":"../k.pem","assertionFile":"a","callbackPort":1,"issuer":"${I}"}}}}`))
 	if err != nil {
 		t.Fatal(err)
@@ -113,6 +114,7 @@ func TestUses(t *testing.T) {
 		"plain":   {Variables: []string{}, Files: []string{}, Auth: []string{}},
 		"address": {Variables: []string{"HOST"}, Files: []string{}, Auth: []string{}},
 		"header":  {Variables: []string{"A", "B"}, Files: []string{}, Auth: []string{}},
+		"long":    {Variables: []string{"B", "NONE"}, Files: []string{}, Auth: []string{}},
 		"auth":    {Variables: []string{"I"}, Files: []string{filepath.FromSlash("/k.pem"), filepath.FromSlash("/p/a")}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}},
 	} {
 		e := f.Servers[name]
@@ -366,8 +368,16 @@ func FuzzParse(f *testing.F) {
 			if err != nil && (!errors.As(err, &e) || len(err.Error()) > 400) {
 				t.Errorf("%q: %v", name, err)
 			}
-			if len(file.Servers[name].Uses().Variables) == 0 && strings.Contains(fmt.Sprint(err), "is not set") {
-				t.Errorf("%q uses a variable that is not listed: %v", name, err)
+			for _, value := range []string{"", "x"} {
+				listed := func(variable string) string {
+					if !slices.Contains(file.Servers[name].Uses().Variables, variable) {
+						t.Errorf("%q uses the variable %s, which is not listed", name, variable)
+					}
+					return value
+				}
+				if entry, err := file.Entry(name, listed); err == nil {
+					_, _ = entry.ExpandAuth(listed)
+				}
 			}
 		}
 	})

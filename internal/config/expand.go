@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"iter"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -77,7 +78,9 @@ func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) 
 func (e Entry) Uses() Uses {
 	variables := map[string]bool{}
 	note := func(value string) {
-		_, _ = expand(value, func(name string) string { variables[name] = true; return "-" }) // a malformed value is a fault when it is used
+		for name := range namesIn(value) {
+			variables[name] = true
+		}
 	}
 	u := Uses{Files: []string{}, Auth: []string{}}
 	note(e.URL)
@@ -142,6 +145,19 @@ func expand(s string, getenv func(string) string) (string, error) {
 		}
 		b.WriteString(value)
 		s = rest
+	}
+}
+
+// namesIn yields the variables of a value, however long it is: what expand refuses for one value of a variable may pass with another.
+func namesIn(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, after := range strings.Split(s, "${")[1:] {
+			word, _, _ := strings.Cut(after, "}")
+			name, _, _ := strings.Cut(word, ":-")
+			if name = strings.TrimPrefix(name, "env:"); isName(name) && !yield(name) {
+				return
+			}
+		}
 	}
 }
 

@@ -2,18 +2,26 @@ package httpx
 
 import (
 	"encoding/base64"
+	"encoding/json"
+	"fmt"
 	"html"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // Secrets shorter than window are found whole, in each of their forms.
 func TestMaskShort(t *testing.T) {
-	const secret = "é&+ <s"
+	const secret = `é&+"<s`
 	for name, encode := range map[string]func(string) string{
 		"raw": func(s string) string { return s }, "query": url.QueryEscape, "path": url.PathEscape, "html": html.EscapeString,
 		"small escapes": func(s string) string { return strings.ReplaceAll(strings.ToLower(url.QueryEscape(s)), "%C3", "%c3") },
+		"capitals":      func(s string) string { return strings.ToUpper(url.PathEscape(s)) },
+		"hexadecimal":   func(s string) string { return fmt.Sprintf("%X", s) },
+		"JSON":          func(s string) string { return strings.Trim(quoted(s), `"`) },
+		"JSON in JSON":  func(s string) string { return strings.ReplaceAll(strings.Trim(quoted(s), `"`), `\`, `\\`) },
+		"Go":            func(s string) string { return strings.Trim(strconv.Quote(s), `"`) },
 		"base64":        func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) },
 		"base64url, shifted": func(s string) string {
 			return base64.RawURLEncoding.EncodeToString([]byte("1234567" + s + "12"))[10:18]
@@ -23,6 +31,11 @@ func TestMaskShort(t *testing.T) {
 			t.Errorf("%s: %q became %q", name, encode(secret), got)
 		}
 	}
+}
+
+func quoted(s string) string {
+	data, _ := json.Marshal(s)
+	return string(data)
 }
 
 func TestMask(t *testing.T) {
