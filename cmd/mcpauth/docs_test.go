@@ -75,8 +75,13 @@ func runPage(t *testing.T, blocks []block) {
 		t.Fatal(err)
 	}
 	defer s.Close()
+	provider, err := demo.StartProvider(s, demo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer provider.Close()
 	home := t.TempDir()
-	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home, "MCPAUTH_KEYSTORE=file", "BROWSER=browser", "SERVER=" + s.URL(),
+	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home, "MCPAUTH_KEYSTORE=file", "BROWSER=browser", "SERVER=" + s.URL(), "IDP=" + provider.Issuer(),
 		"NO_PROXY=127.0.0.1,localhost", "GORACE=atexit_sleep_ms=0"}
 	for _, b := range blocks {
 		if b.server != "" {

@@ -78,6 +78,8 @@ func table() []rule {
 		{is(discovery.ErrNotNamed), exitSecurity, "security", namedHint},
 		{is(callback.ErrState), exitSecurity, "security", login("begin again: ", "--print-url")},
 		{is(flow.ErrIssuerChanged), exitSecurity, "security", login("if you know that the server moved: ", "--accept-new-issuer")},
+		{both(is(flow.ErrIdentityProvider), is(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", text(administrator)},
+		{is(token.ErrIDToken), exitSecurity, "security", text(administrator)},
 		{is(token.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{is(token.ErrDowngrade), exitSecurity, "security", login("if tokens that are not bound to a key are acceptable to you: ", "--dpop", "never")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
@@ -105,6 +107,9 @@ func table() []rule {
 		{is(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", text("the folders are chosen by MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR")},
 
 		// Authorization.
+		{both(is(flow.ErrIdentityProvider), is(flow.ErrClientRejected)), exitAuth, "auth_failed", text(administrator + ": it refuses the client of --idp-client-id")},
+		{both(is(flow.ErrIdentityProvider), both(as[*token.Error], oauthCode("access_denied", "invalid_client", "unauthorized_client", "unsupported_grant_type"))),
+			exitAuth, "auth_failed", text(administrator + ": the client of --idp-client-id must be allowed to exchange tokens for this server")},
 		{as[*flow.ScopeError], exitAuth, "insufficient_scope", scopeHint},
 		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", operator},
 		{is(flow.ErrAssertionExpired), exitAuth, "auth_failed", text("obtain a new assertion from the platform and repeat the command")},
@@ -145,6 +150,7 @@ func table() []rule {
 		{is(discovery.ErrUnnamed), exitNetwork, "discovery", login("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
 		{is(discovery.ErrMachineOnly), exitNetwork, "discovery", login("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
 		{is(discovery.ErrMoved), exitNetwork, "discovery", movedHint},
+		{both(is(flow.ErrIdentityProvider), as[*discovery.Error]), exitNetwork, "discovery", text("check the address of --idp-issuer; its metadata must be at a well-known address there")},
 		{as[*discovery.Error], exitNetwork, "discovery", strictHint},
 
 		{as[*keystore.Error], exitKeystore, "keystore", login("if it lasts, keep credentials in files: ", "--keystore", "file")},

@@ -137,6 +137,8 @@ func text(hint string) func(advice) string {
 	return func(advice) string { return hint }
 }
 
+const administrator = "only the administrator of the identity provider can correct this"
+
 func operator(a advice) string {
 	return "only the server's operator can correct this; mcpauth discover " + a.server + " shows what the server answers"
 }

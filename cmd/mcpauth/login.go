@@ -86,6 +86,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) to use instead of a client secret", Destination: &o.clientKey},
 		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: same as --assertion file:FILE", Destination: &o.assertionFile},
 		&cli.StringFlag{Name: "assertion", Category: groupGrant, Usage: "`SOURCE` jwt_bearer: where to read the assertion: " + strings.Join(flow.AssertionSources(), ", "), Destination: &o.assertion},
+		&cli.StringFlag{Name: "idp-issuer", Category: groupGrant, Usage: "`URL` enterprise: sign in at this identity provider in the browser once; later renewals need no browser", Destination: &o.idp.Issuer},
 		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &o.idp.TokenEndpoint},
 		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: client ID at the identity provider", Destination: &o.idp.ClientID},
 		&cli.StringFlag{Name: "idp-client-secret-env", Category: groupGrant, Usage: "`VAR` enterprise: read the secret of that client from this variable", Destination: &o.idpSecretEnv},

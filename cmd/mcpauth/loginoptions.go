@@ -39,7 +39,7 @@ func (o loginOptions) check() error {
 		}
 	}
 	for _, f := range []struct{ flag, value string }{
-		{"--issuer", o.issuer}, {"--client-metadata-url", o.metadataURL}, {"--idp-token-endpoint", o.idp.TokenEndpoint},
+		{"--issuer", o.issuer}, {"--client-metadata-url", o.metadataURL}, {"--idp-token-endpoint", o.idp.TokenEndpoint}, {"--idp-issuer", o.idp.Issuer},
 	} {
 		if f.value == "" {
 			continue

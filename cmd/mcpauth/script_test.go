@@ -61,7 +61,8 @@ var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain
 //
 //	exits CODE PROGRAM…   runs a program, wants that exit code; stdout and stderr can be looked at after it
 //	server WORDS          changes the demo server, see demo.Server.Set
-//	serve NAME [WORDS]    starts another one: $NAME is its address, ${NAME}_ISSUER its authorization server; era=, paths=, separate are options
+//	serve NAME [WORDS]    starts another one: $NAME is its address, ${NAME}_ISSUER its authorization server; era=, paths=, separate are options;
+//	                      with provider it is an identity provider that the first server trusts
 //	requests KIND N       wants that many, see demo.Server.Count
 //	await KIND N          waits until there are that many
 //	stored N              wants that many stored logins
@@ -106,12 +107,12 @@ func setup(e *testscript.Env) error {
 	if err := os.MkdirAll(home, 0o700); err != nil {
 		return err
 	}
-	return start(e.Values, e.Setenv, e.Defer, "SERVER", demo.Options{})
+	return start(e.Values, e.Setenv, e.Defer, "SERVER", demo.Options{}, demo.Start)
 }
 
 // start starts a demo server and tells the story its addresses.
-func start(values map[any]any, setenv func(string, string), later func(func()), name string, o demo.Options) error {
-	s, err := demo.Start(o)
+func start(values map[any]any, setenv func(string, string), later func(func()), name string, o demo.Options, begin func(demo.Options) (*demo.Server, error)) error {
+	s, err := begin(o)
 	if err != nil {
 		return err
 	}
@@ -166,10 +167,11 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: serve NAME [era=ERA] [paths=/a,/b] [separate] [SETTINGS]")
+		ts.Fatalf("usage: serve NAME [era=ERA] [paths=/a,/b] [separate] [provider] [SETTINGS]")
 	}
 	var o demo.Options
 	var rest []string
+	begin := demo.Start
 	for _, a := range args[1:] {
 		key, value, _ := strings.Cut(a, "=")
 		switch key {
@@ -179,12 +181,17 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 			o.Paths = strings.Split(value, ",")
 		case "separate":
 			o.SeparateIssuer = true
+		case "provider":
+			begin = func(o demo.Options) (*demo.Server, error) {
+				first, _ := demoServer(ts, nil)
+				return demo.StartProvider(first, o)
+			}
 		default:
 			rest = append(rest, a)
 		}
 	}
 	values := map[any]any{demosKey{}: ts.Value(demosKey{})}
-	ts.Check(start(values, ts.Setenv, ts.Defer, args[0], o))
+	ts.Check(start(values, ts.Setenv, ts.Defer, args[0], o, begin))
 	for _, words := range rest {
 		startServer(ts, false, []string{"@" + args[0], words})
 	}

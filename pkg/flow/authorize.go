@@ -25,32 +25,40 @@ const answerWithin = 5 * time.Minute
 // byCode gets tokens by authorization code (OAuth 2.1 §4.1): listen, as the redirect address is part of the registration; register; ask;
 // wait; exchange.
 func (c *Client) byCode(k *job, d draft) (Credential, error) {
-	ctx := k.Context
-	l, err := c.listen(ctx, d)
+	l, err := c.listen(k.Context, d)
 	if err != nil {
 		return Credential{}, stage("callback", err)
 	}
 	defer l.Close()
-	cred, reused, err := c.identify(ctx, d, l.RedirectURI())
+	x, err := c.approved(k.Context, d, l)
 	if err != nil {
 		return Credential{}, err
+	}
+	return c.exchange(k, x)
+}
+
+// approved asks a person in the browser, and returns the exchange of the code that came.
+func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (exchange, error) {
+	cred, reused, err := c.identify(ctx, d, l.RedirectURI())
+	if err != nil {
+		return exchange{}, err
 	}
 	verifier, state := pkce.New(), pkce.State()
 	address, err := authorizationRequest(d, cred, l.RedirectURI(), verifier, state)
 	if err != nil {
-		return Credential{}, err
+		return exchange{}, err
 	}
 	if address, err = c.push(ctx, d, &cred, address, false); err != nil {
-		return Credential{}, stage("authorization", clientRefused(err, reused))
+		return exchange{}, stage("authorization", clientRefused(err, reused))
 	}
 	code, err := c.ask(ctx, d, l, address, callback.Expect{State: state, Issuer: cred.Issuer,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported})
 	if err != nil {
-		return Credential{}, stage("authorization", clientRefused(err, reused))
+		return exchange{}, stage("authorization", clientRefused(err, reused))
 	}
-	return c.exchange(k, d.exchange(cred, reused, "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+	return c.exchangeOf(d, cred, reused, "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		return e.Code(ctx, code, string(verifier), l.RedirectURI())
-	}))
+	}), nil
 }
 
 // byDevice shows a code to type at another device and waits (RFC 8628 §3).
@@ -66,7 +74,7 @@ func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 		}
 		c.report(Event{Kind: EventDevice, URL: address, Issuer: cred.Issuer, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
 	}
-	x := d.exchange(cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+	x := c.exchangeOf(d, cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		// A poll may bring the tokens, so none is cut off. Between two polls the caller may stop the login.
 		e.Sleep = func(_ context.Context, wait time.Duration) error { return pause(k.Context, wait) }
 		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(cred.Scopes), show)
@@ -92,7 +100,12 @@ func (c *Client) byMachine(k *job, d draft) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
-	return c.exchange(k, d.exchange(cred, reused, "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+	if d.t.IDP.Issuer != "" {
+		if cred.IDP, err = c.signIn(k, d); err != nil {
+			return Credential{}, err
+		}
+	}
+	return c.exchange(k, c.exchangeOf(d, cred, reused, "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		return c.machineToken(ctx, e, cred)
 	}))
 }
@@ -151,6 +164,9 @@ func authorizationRequest(d draft, cred Credential, redirectURI string, verifier
 		if params[p[0]] = p[1]; p[1] == "" {
 			delete(params, p[0]) // the user's way to leave one out
 		}
+	}
+	if d.nonce != "" {
+		params["nonce"] = d.nonce
 	}
 	var options []oauth2.AuthCodeOption
 	for name, value := range params {

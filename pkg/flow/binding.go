@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"crypto/pbkdf2"
 	"crypto/rand"
@@ -34,20 +35,35 @@ const hashRounds = 200_000
 const nobody = "https://nobody.invalid"
 
 // ownSecret is something of the user's that proves who they are to an authorization server.
-type ownSecret struct{ what, value string }
+type ownSecret struct{ what, value, place string }
 
-// ownSecrets are those that a login would send, or sign with.
+// ownSecrets are those that a login would send, or sign with, each with the place that it would be sent to: the issuer of the authorization
+// server or of the identity provider, or the address of the latter's token endpoint if no more is known of it.
 func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]ownSecret, error) {
 	var all []ownSecret
 	if t.ClientSecret != "" {
-		all = append(all, ownSecret{"client secret", string(t.ClientSecret)})
+		all = append(all, ownSecret{"client secret", string(t.ClientSecret), issuer})
 	}
 	if t.ClientKeyFile != "" {
 		data, err := readFile("client key", t.ClientKeyFile)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, ownSecret{"client key", strings.TrimSpace(string(data))})
+		all = append(all, ownSecret{"client key", strings.TrimSpace(string(data)), issuer})
+	}
+	place := cmp.Or(t.IDP.Issuer, t.IDP.TokenEndpoint)
+	if t.IDP.ClientSecret != "" {
+		all = append(all, ownSecret{"client secret at the identity provider", string(t.IDP.ClientSecret), place})
+	}
+	if t.IDP.IDTokenFile != "" {
+		id, err := idTokenOf(t.Settings)
+		if err != nil {
+			return nil, err
+		}
+		if id, err = assertionID(id); err != nil {
+			return nil, err
+		}
+		all = append(all, ownSecret{"ID token", id, place})
 	}
 	if t.grant() == GrantJWTBearer && t.Assertion != "github-actions" { // that one is for its audience alone, the issuer
 		assertion, err := c.fetchAssertion(ctx, t.Settings, issuer)
@@ -61,7 +77,7 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, ownSecret{"assertion", id})
+		all = append(all, ownSecret{"assertion", id, issuer})
 	}
 	return all, nil
 }
@@ -76,9 +92,9 @@ func assertionID(assertion string) (string, error) {
 	return string(id), err
 }
 
-// bindSecrets refuses to use a secret with another authorization server than those it was used with before. accept is the user's word that the
-// other one is right.
-func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, accept bool) error {
+// bindSecrets refuses to use a secret with another authorization server or identity provider than those it was used with before, unless the
+// user has said that the other one is right. Naming the authorization server (o.named) says nothing about the identity provider.
+func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
 	secrets, err := c.ownSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
 		return err
@@ -100,12 +116,12 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, accep
 		}
 		known := b.Issuers[hash]
 		switch {
-		case slices.Contains(known, issuer):
+		case slices.Contains(known, s.place):
 			continue
-		case len(known) > 0 && !accept:
-			return fmt.Errorf("%s: %w: the %s was first used with %q, and would now go to %q (MCP Authorization Server Binding)", t.URL, ErrIssuerChanged, s.what, known[0], issuer)
+		case len(known) > 0 && !o.AcceptNewIssuer && !(o.named && s.place == issuer):
+			return fmt.Errorf("%s: %w: the %s was first used with %q, and would now go to %q (MCP Authorization Server Binding)", t.URL, ErrIssuerChanged, s.what, known[0], s.place)
 		}
-		b.Issuers[hash], changed = append(known, issuer), true
+		b.Issuers[hash], changed = append(known, s.place), true
 	}
 	if !changed {
 		return nil

@@ -57,7 +57,7 @@ func TestFilesAreBound(t *testing.T) {
 		}
 	}
 	bind := func(target Target, issuer string, accept bool) error {
-		return b.c.bindSecrets(context.Background(), target, issuer, accept)
+		return b.c.bindSecrets(context.Background(), target, issuer, LoginOptions{AcceptNewIssuer: accept})
 	}
 	key := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientKeyFile: file}}
 	assertion := Target{URL: "https://a", Settings: Settings{Grant: GrantJWTBearer, AssertionFile: file}}

@@ -47,6 +47,10 @@ type Credential struct {
 	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // the latest of each origin, for the next proof
 	Deviations []string          `json:"quirks,omitempty"`      // codes of Deviations that were tolerated
 
+	IDP    *Credential `json:"idp_login,omitempty"` // the login at the identity provider that renews this one; nil: there is none
+	OpenID *OpenID     `json:"openid,omitempty"`    // of a login at an identity provider
+
+	idToken    string // of a login at an identity provider: of its latest answer, never stored
 	generation uint64 // of the record it was read from
 	unknown    map[string]json.RawMessage
 }
@@ -154,7 +158,7 @@ func decode(r keystore.Record) (Credential, error) {
 	if c.Version > credentialVersion {
 		return Credential{}, fmt.Errorf("%w: written by a newer mcpauth (record version %d, this one reads %d)", ErrCredential, c.Version, credentialVersion)
 	}
-	c.generation = r.Generation
+	c.numbered(r.Generation)
 	return c, nil
 }
 
@@ -176,7 +180,8 @@ func (c Credential) hasToken() bool { return c.Token.AccessToken != "" }
 
 // renewable reports whether the credential can be renewed without a browser.
 func (c Credential) renewable() bool {
-	return c.Token.RefreshToken != "" && c.Refusal == nil || c.Grant.nonInteractive()
+	paying := c.paying()
+	return paying.Token.RefreshToken != "" && paying.Refusal == nil || c.Grant.nonInteractive() && c.Settings.IDP.Issuer == ""
 }
 
 // granted returns the scopes the token has: those that the server named, else those that were asked for (RFC 6749 §5.1).
@@ -242,8 +247,15 @@ func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
 	if err != nil {
 		return err
 	}
-	cred.generation = r.Generation
+	cred.numbered(r.Generation)
 	return nil
+}
+
+func (c *Credential) numbered(generation uint64) {
+	c.generation = generation
+	if c.IDP != nil {
+		c.IDP.generation = generation
+	}
 }
 
 // update changes the stored credential under its lock.

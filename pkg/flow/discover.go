@@ -126,8 +126,12 @@ type Plan struct {
 
 // newPlan decides what a login does, from what discovery found and before anybody is asked for anything.
 func newPlan(s Settings, r *discovery.Result) Plan {
+	offers := r.Server.ScopesSupported
+	if s.grant() == GrantEnterprise {
+		offers = nil // an ID-JAG takes the place of a refresh token there, and of offline_access
+	}
 	p := Plan{Grant: s.grant(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: deviations(s, r),
-		Scopes: chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, r.Server.ScopesSupported)}
+		Scopes: chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, offers)}
 	if s.NoResource {
 		p.Resource = ""
 	}

@@ -65,7 +65,7 @@ func eitherMethod(e token.Endpoint, client dcr.Client, supported []string, reque
 	tok, err = request(e)
 	other := otherMethod(client, supported)
 	var refused *token.Error
-	if e.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
+	if e.Strict || other == "" || errors.Is(err, ErrIdentityProvider) || !errors.As(err, &refused) || refused.Code != "invalid_client" {
 		return tok, "", err
 	}
 	e.Client.Method = other
@@ -117,29 +117,6 @@ func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Creden
 		return e.JWTBearer(ctx, assertion, scope)
 	}
 	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
-}
-
-// identityAssertion exchanges the user's ID token at the enterprise's identity provider for an ID-JAG meant for this authorization
-// server and resource (MCP enterprise-managed authorization §4).
-func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope string) (string, error) {
-	i := cred.Settings.IDP
-	idToken, err := readSecret("ID token", i.IDTokenFile)
-	if err != nil {
-		return "", err
-	}
-	// There is no metadata to choose by: client_secret_basic is what every provider has to know (RFC 6749 §2.3.1).
-	client := token.ClientAuth{ID: i.ClientID, Secret: string(i.ClientSecret), Method: "client_secret_basic"}
-	if i.ClientSecret == "" {
-		client.Method = "none"
-	}
-	idp := token.Endpoint{URL: i.TokenEndpoint, HTTP: c.http(), Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Client: client,
-		Strict: cred.Settings.Strict}
-	tok, err := idp.Exchange(ctx, token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken,
-		RequestedTokenType: token.TypeIDJAG, Audience: cred.Issuer, Scope: scope})
-	if err != nil {
-		return "", stage("identity provider", err)
-	}
-	return tok.AccessToken, nil
 }
 
 func loadKey(file string) (*token.Key, error) {

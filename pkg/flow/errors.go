@@ -25,6 +25,8 @@ var (
 	ErrIssuerChanged = errors.New("the server's authorization server changed")
 	// ErrNoAnswer: nobody finished the login in the browser in time.
 	ErrNoAnswer = errors.New("no answer from the browser")
+	// ErrIdentityProvider: the enterprise's identity provider refuses, or cannot be asked.
+	ErrIdentityProvider = errors.New("identity provider")
 	// ErrUnsupported: the authorization server does not offer what was asked for.
 	ErrUnsupported = errors.New("not offered by the authorization server")
 	// ErrOptions: the options contradict each other or lack something.

@@ -378,6 +378,7 @@ func scopeSet(scopes []string) string {
 
 // login logs in, together with the other requests of this process that need the same, and takes the result.
 func (h *Handler) login(ctx context.Context, o LoginOptions, why cause) error {
+	o.silent = h.o.Reauth != ReauthBrowser
 	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
 	if err != nil {
 		return err

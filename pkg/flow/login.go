@@ -22,7 +22,8 @@ type LoginOptions struct {
 	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
 	Paste           Paste         // another way for the browser's answer to come; nil: the callback alone
 
-	named bool // the user names the authorization server
+	named  bool // the user names the authorization server
+	silent bool // no browser may be opened
 }
 
 // cause is why a handler logs in. The zero value is a user's wish.
@@ -44,6 +45,9 @@ type draft struct {
 	found *discovery.Result
 	plan  Plan
 	notes *notes
+
+	inCall bool   // begun by a handler in the middle of a call
+	nonce  string // of an authorization request at an identity provider; empty: not sent
 }
 
 // notes collects the deviations that the packages below flow report.
@@ -167,7 +171,7 @@ func (c *Client) serves(stored, before Credential, given Settings, o LoginOption
 
 // prepare discovers the authorization server and decides what to ask it for.
 func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Credential, why cause) (draft, error) {
-	d := draft{t: t, o: o, old: old, began: c.now(), notes: &notes{}}
+	d := draft{t: t, o: o, old: old, began: c.now(), notes: &notes{}, inCall: why.rejected != nil}
 	var err error
 	if d.found, err = c.discover(ctx, t, why.challenges); err != nil {
 		return d, err
@@ -175,7 +179,7 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	if err := sameIssuer(d); err != nil {
 		return d, err
 	}
-	if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o.AcceptNewIssuer || o.named); err != nil {
+	if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o); err != nil {
 		return d, err
 	}
 	if was := old.Client; was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {

@@ -59,7 +59,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	case err != nil:
 		return report, err
 	}
-	report.LoggedIn = cred.hasToken() || cred.Client.ID != ""
+	report.LoggedIn = cred.hasToken() || cred.Client.ID != "" || cred.IDP != nil
 	now, cancelNow := context.WithTimeout(ctx, 0) // a login that waits for its answer uses the registration
 	defer cancelNow()
 	unlockLogin, err := c.Store.Lock(now, t.key(), keystore.LockLogin)
@@ -74,9 +74,13 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	default:
 		defer unlockLogin()
 	}
-	if all := append(cred.live(), cred.Retired...); len(all) > 0 {
-		report.Revoked = c.revoke(ctx, cred, all, &report)
+	asked, done := false, true
+	for _, login := range []Credential{cred, cred.provider()} {
+		if all := append(login.live(), login.Retired...); len(all) > 0 {
+			asked, done = true, c.revoke(ctx, login, all, &report) && done
+		}
 	}
+	report.Revoked = asked && done
 	kept := Credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation}
 	if o.KeepClient && (cred.Client.Kind == dcr.Dynamic || cred.NextClient != nil) {
 		kept.NextClient = cred.NextClient

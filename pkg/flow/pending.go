@@ -56,7 +56,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		return "", err
 	}
 	if t.grant() != GrantCode {
-		return "", fmt.Errorf("%w: only the grant %s has an address to open", ErrOptions, GrantCode)
+		return "", fmt.Errorf("%w: only a login with the grant %s can be finished later", ErrOptions, GrantCode)
 	}
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
 		return "", err
@@ -130,7 +130,7 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential
 		return Credential{}, stage("authorization", err)
 	}
 	p.Credential.LoginAt = p.Began // records of older versions do not have it
-	cred, err := c.exchange(k, exchange{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &notes{}, stage: "token exchange", limit: redeemLimit,
+	cred, err := c.exchange(k, exchange{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &notes{}, stage: "token exchange", limit: redeemLimit, keep: c.replace,
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 			if err := c.keepPending(ctx, t, state, pending{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
 				return token.Token{}, err

@@ -39,12 +39,13 @@ type exchange struct {
 	notes   *notes
 	stage   string        // as errors name it
 	limit   time.Duration // for the request
+	keep    func(context.Context, exchange, token.Token) (stored, replaced Credential, err error)
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
 
-func (d draft) exchange(cred Credential, reused bool, stage string, request func(context.Context, token.Endpoint) (token.Token, error)) exchange {
+func (c *Client) exchangeOf(d draft, cred Credential, reused bool, stage string, request func(context.Context, token.Endpoint) (token.Token, error)) exchange {
 	return exchange{t: d.t, cred: cred, reused: reused, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, stage: stage,
-		limit: redeemLimit, request: request}
+		limit: redeemLimit, keep: c.replace, request: request}
 }
 
 // exchange redeems a code, a device code or a machine's grant, once, and stores the new login:
@@ -86,7 +87,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 			return Credential{}, err
 		}
 	}
-	stored, replaced, err := c.replace(ctx, x, tok)
+	stored, replaced, err := x.keep(ctx, x, tok)
 	unlock()
 	done()
 	if err == nil {
@@ -117,6 +118,9 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	cred.Token.IDToken = "" // large, and nobody asks for it
 	cred.Retired, _ = cred.retire(replaced)
 	cred.generation, cred.unknown = replaced.generation, replaced.unknown
+	if cred.IDP != nil && replaced.IDP != nil {
+		cred.IDP = replaced.IDP // as stored by this login, or renewed by another process since
+	}
 	if err := c.save(ctx, x.t, &cred); err != nil {
 		return Credential{}, replaced, err
 	}
@@ -135,12 +139,14 @@ const cleanupLimit = 5 * time.Second
 func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
-	if _, apart := stored.retire(replaced); len(apart) > 0 {
-		var report LogoutReport
-		c.revoke(ctx, replaced, apart, &report)
-		for _, w := range report.Warnings {
-			c.progress("the replaced login: " + w)
+	var report LogoutReport
+	for _, pair := range [][2]Credential{{stored, replaced}, {stored.provider(), replaced.provider()}} {
+		if _, apart := pair[0].retire(pair[1]); len(apart) > 0 {
+			c.revoke(ctx, pair[1], apart, &report)
 		}
+	}
+	for _, w := range report.Warnings {
+		c.progress("the replaced login: " + w)
 	}
 	if pending, err := c.pendingOf(ctx, Target{URL: stored.Server, Profile: stored.Profile}); err != nil || len(pending) > 0 {
 		return

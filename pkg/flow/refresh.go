@@ -75,7 +75,8 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	}
 }
 
-// renewAlone is the one place that redeems a refresh token:
+// renewAlone is the one place that redeems a refresh token. What the login at an identity provider pays for is renewed in two rounds of the
+// steps 5 to 8: its own tokens first, so that a new refresh token is safe before anything else is asked.
 //
 //  1. lock the credential
 //  2. read it again
@@ -104,37 +105,56 @@ func (c *Client) renewAlone(k *job, t Target, why renewal) (Credential, error) {
 	if err := c.Store.Reserve(k.Context, t.key()); err != nil {
 		return Credential{}, err
 	}
-	before, err := c.begin(k.Context, t, cred)
+	if paying := cred.paying(); paying != &cred {
+		if err := c.spend(k, t, &cred, paying, why); err != nil {
+			return Credential{}, err
+		}
+	}
+	return cred, c.spend(k, t, &cred, &cred, why)
+}
+
+// spend takes the steps 5 to 8 for the credential itself, or for its login at the identity provider.
+func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) error {
+	before, err := c.begin(k.Context, t, *login)
 	if err != nil {
-		return Credential{}, err
+		return err
 	}
 	ctx, done, err := k.Spend(redeemLimit, redeemLimit)
 	if err != nil {
-		c.unspent(k.Context, t, cred, "kept", before, err)
-		return Credential{}, err
+		c.unspent(k.Context, t, *login, "kept", before, err)
+		return err
 	}
 	defer done()
-	tok, err := c.redeem(ctx, &cred)
+	tok, err := c.redeem(ctx, login)
+	if login != cred {
+		err = atProvider(err)
+	}
 	ctx, cancel := task.Outlive(k.Context, storeLimit, storeLimit)
 	defer cancel()
 	if err != nil {
-		return Credential{}, c.refused(ctx, t, cred, why, before, err)
+		return c.refused(ctx, t, cred, login, why, before, err)
 	}
-	cred.Token, cred.ObtainedAt, cred.Refusal = merge(cred.Token, tok), c.now(), nil
-	if err := c.save(ctx, t, &cred); err != nil {
-		c.journal(ctx, t, cred, "unstored", err) // the intent stays: the stored refresh token is spent
-		return Credential{}, fmt.Errorf("%s: renewed, but what came could not be stored, and the stored refresh token is spent now: %w", t.URL, err)
+	login.Token, login.ObtainedAt, login.Refusal = merge(login.Token, tok), c.now(), nil
+	if login != cred {
+		login.signedIn(tok)
+	} else if cred.IDP != nil {
+		cred.IDP.idToken = "" // exchanged
 	}
-	c.finish(ctx, t, cred, "renewed", nil)
-	return cred, nil
+	if err := c.save(ctx, t, cred); err != nil {
+		c.journal(ctx, t, *login, "unstored", err) // the intent stays: the stored refresh token is spent
+		return fmt.Errorf("%s: renewed, but what came could not be stored, and the stored refresh token is spent now: %w", t.URL, err)
+	}
+	c.finish(ctx, t, *login, "renewed", nil)
+	return nil
 }
 
 // unrenewable returns the reason why a credential cannot be renewed, nil if it can.
 func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) error {
+	paying := cred.paying()
 	switch {
-	case cred.renewable(), why.insist && cred.Token.RefreshToken != "":
+	case cred.renewable(), why.insist && paying.Token.RefreshToken != "":
 		return nil
-	case !cred.hasToken() && cred.Refusal == nil:
+	case !cred.hasToken() && paying.Refusal == nil:
 		return fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
 	if why.rejected && unexpired(cred.Token, c.now()) {
@@ -145,8 +165,8 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 			c.warn(err.Error())
 		}
 	}
-	if cred.Refusal != nil {
-		return cred.Refusal.err(t)
+	if paying.Refusal != nil {
+		return paying.Refusal.err(t)
 	}
 	return fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 }
@@ -165,7 +185,7 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
 	tok, err := c.redeemAt(ctx, cred)
 	var gone *token.Error
-	if !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
+	if errors.Is(err, ErrIdentityProvider) || !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
 		return tok, err
 	}
 	server, _, again := discovery.FetchServer(ctx, cred.Issuer, local(cred.Server), discovery.Options{HTTP: c.http(), Strict: cred.Settings.Strict})
@@ -233,20 +253,20 @@ func refusesToken(e *token.Error) bool {
 
 // refused sorts the failure of a redemption. Only the authorization server's word that the grant is dead drops tokens: the refresh token that
 // was sent, and the access token with it unless that is still good. A refusal in other words is remembered; the token is kept.
-func (c *Client) refused(ctx context.Context, t Target, cred Credential, why renewal, before intent, err error) error {
+func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential, why renewal, before intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
-	machine := cred.Token.RefreshToken == "" // a key or an assertion was refused: there is nothing to drop
+	machine := login.Token.RefreshToken == "" // a key or an assertion was refused: there is nothing to drop
 	switch {
 	case outcome == fateUnknown:
-		c.journal(ctx, t, cred, "unknown", err) // the intent stays
+		c.journal(ctx, t, *login, "unknown", err) // the intent stays
 		return err
 	case outcome == fateKept:
-		c.unspent(ctx, t, cred, "kept", before, err)
+		c.unspent(ctx, t, *login, "kept", before, err)
 		return err
 	case outcome == fateDead && !machine:
-		c.finish(ctx, t, cred, "rejected", err)
-		cred.Token.RefreshToken = ""
+		c.finish(ctx, t, *login, "rejected", err)
+		login.Token.RefreshToken = ""
 		if why.rejected || !unexpired(cred.Token, c.now()) {
 			cred.Token = token.Token{}
 		}
@@ -254,15 +274,15 @@ func (c *Client) refused(ctx context.Context, t Target, cred Credential, why ren
 		if before.interrupted() {
 			kind = fmt.Errorf("%w (%s)", ErrMaybeSpent, before.when())
 		}
-		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.save(ctx, t, &cred))
+		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.save(ctx, t, cred))
 	}
-	c.unspent(ctx, t, cred, "rejected", before, err)
+	c.unspent(ctx, t, *login, "rejected", before, err)
 	if !machine && (why.rejected || !unexpired(cred.Token, c.now())) { // while the token is good: some servers refuse only an early refresh
-		cred.Refusal = refusalOf(err)
+		login.Refusal = refusalOf(err)
 		if unexpired(cred.Token, c.now()) {
 			cred.Token.Expiry = c.now()
 		}
-		if err := c.save(ctx, t, &cred); err != nil {
+		if err := c.save(ctx, t, cred); err != nil {
 			c.warn(err.Error())
 		}
 	}
@@ -290,7 +310,7 @@ func merge(old, fresh token.Token) token.Token {
 // clientDead reports whether the authorization server said that it does not know the client or does not let it do this.
 func clientDead(err error) bool {
 	var e *token.Error
-	return errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client" && !refreshTokenInvalid(e))
+	return !errors.Is(err, ErrIdentityProvider) && errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client" && !refreshTokenInvalid(e))
 }
 
 // unexpired reports whether a token may still be used: its expiry is unknown or ahead.

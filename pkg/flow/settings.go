@@ -74,8 +74,10 @@ const (
 	DPoPNever  DPoP = "never"
 )
 
-// IDP is the enterprise's identity provider.
+// IDP is the enterprise's identity provider: its issuer, at which the user signs in with the browser; or its token endpoint, and a file with
+// an ID token that something else obtained.
 type IDP struct {
+	Issuer        string `json:"issuer,omitempty"`
 	TokenEndpoint string `json:"token_endpoint,omitempty"` // where the ID token is exchanged (RFC 8693)
 	ClientID      string `json:"client_id,omitempty"`      // the client at the identity provider
 	ClientSecret  Secret `json:"client_secret,omitempty"`  // its secret; empty: a public client
@@ -160,8 +162,13 @@ func (s Settings) check() error {
 		return refuse("jwt_bearer needs an assertion")
 	case s.AssertionFile != "" && s.Assertion != "":
 		return refuse("there can be only one source of the assertion")
-	case grant == GrantEnterprise && (s.IDP.TokenEndpoint == "" || s.IDP.ClientID == "" || s.IDP.IDTokenFile == "" || s.ClientID == ""):
-		return refuse("enterprise needs the identity provider's token endpoint, its client id, an ID token file and the client id here")
+	case s.IDP != IDP{} && grant != GrantEnterprise:
+		return refuse("an identity provider is for the grant enterprise")
+	case s.IDP.Issuer != "" && (s.IDP.TokenEndpoint != "" || s.IDP.IDTokenFile != ""):
+		return refuse("the identity provider is named by its issuer, or by a token endpoint and an ID token file, not both")
+	case grant == GrantEnterprise && (s.IDP.Issuer == "" && (s.IDP.TokenEndpoint == "" || s.IDP.IDTokenFile == "") ||
+		s.IDP.ClientID == "" || s.ClientID == "" && s.ClientMetadataURL == ""):
+		return refuse("enterprise needs the identity provider's issuer (or its token endpoint and an ID token file), the client id there, and the client id here")
 	}
 	if i := slices.IndexFunc(s.AuthParams, func(p [2]string) bool { return reserved(p[0]) }); i >= 0 {
 		return refuse("--auth-param %s is reserved", s.AuthParams[i][0])

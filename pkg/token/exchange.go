@@ -12,8 +12,9 @@ const grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 // The token types of RFC 8693 §3 and of the ID-JAG draft that mcpauth uses.
 const (
-	TypeIDToken = "urn:ietf:params:oauth:token-type:id_token"
-	TypeIDJAG   = "urn:ietf:params:oauth:token-type:id-jag"
+	TypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"
+	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token"
+	TypeIDJAG        = "urn:ietf:params:oauth:token-type:id-jag"
 )
 
 // ExchangeOptions says what is exchanged for what.
@@ -36,7 +37,7 @@ func (o ExchangeOptions) GoString() string { return o.String() }
 func (o ExchangeOptions) subjectType() string { return cmp.Or(o.SubjectTokenType, TypeIDToken) }
 
 // Exchange exchanges one token for another (RFC 8693): the first half of enterprise-managed authorization, where an identity provider gives
-// an ID-JAG for an ID token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
+// an ID-JAG for an ID token or a refresh token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
 // that is not for a resource.
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
 	subject := strings.TrimSpace(o.SubjectToken)

@@ -1,0 +1,191 @@
+// The enterprise's identity provider: the user signs in there once, and what that gives is exchanged for tokens of the MCP server (MCP
+// enterprise-managed authorization).
+
+package flow
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/token"
+)
+
+// OpenID is what the ID token of a login said. Those of its renewals must say the same (OpenID Connect Core §12.2).
+type OpenID struct {
+	Subject string `json:"sub"`
+	Nonce   string `json:"nonce"`
+}
+
+// provider is the login at the identity provider; the zero value if there is none.
+func (c Credential) provider() Credential {
+	if c.IDP == nil {
+		return Credential{}
+	}
+	return *c.IDP
+}
+
+// paying is the login whose refresh token a renewal spends: the credential itself, or its login at the identity provider. A refresh token that
+// the MCP server's authorization server gave all the same goes first.
+func (c *Credential) paying() *Credential {
+	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
+		return c.IDP
+	}
+	return c
+}
+
+// signedIn keeps of an answer of the identity provider what is needed: no access token, and the ID token until it is exchanged.
+func (c *Credential) signedIn(tok token.Token) {
+	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
+}
+
+// signIn returns the login at the identity provider for a login to the MCP server: a new one in the browser, or in the middle of a call the
+// stored one if that is still good.
+func (c *Client) signIn(k *job, d draft) (*Credential, error) {
+	idp, err := c.signedInBefore(k, d)
+	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
+		idp, err = c.signInByBrowser(k, d)
+	}
+	return idp, err
+}
+
+// atProvider says that an error is the identity provider's.
+func atProvider(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrIdentityProvider, err)
+}
+
+// signedInBefore renews the stored login at the identity provider in the middle of a call. It returns nil at another time.
+func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
+	if !d.inCall {
+		return nil, nil
+	}
+	unlock, err := c.reserve(k.Context, d.t)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	cred, err := c.loadOrNew(k.Context, d.t)
+	if err != nil {
+		return nil, err
+	}
+	if p := cred.provider(); p.Token.RefreshToken == "" || p.Refusal != nil || cred.Settings.IDP != d.t.IDP {
+		return nil, ErrNoRefreshToken
+	}
+	return cred.IDP, c.spend(k, d.t, &cred, cred.IDP, renewal{})
+}
+
+// signInByBrowser is the authorization code flow at the identity provider, by its own metadata. Its result is stored at once: it is not lost if
+// the MCP server refuses what comes of it.
+func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
+	i := d.t.IDP
+	server, _, err := discovery.FetchServer(k.Context, i.Issuer, local(d.t.URL), discovery.Options{HTTP: c.http(), Strict: d.t.Strict})
+	if err != nil {
+		return nil, atProvider(err)
+	}
+	c.progress("identity provider " + server.Issuer)
+	p := draft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.provider(), began: d.began,
+		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),
+		plan: Plan{Grant: GrantCode, Issuer: server.Issuer, Scopes: []string{"openid", offlineAccess}}}
+	p.t.Settings = Settings{Grant: GrantCode, ClientID: i.ClientID, ClientSecret: i.ClientSecret, CallbackHost: d.t.CallbackHost, CallbackPort: d.t.CallbackPort,
+		AuthParams: d.t.AuthParams, Strict: d.t.Strict}
+	if err := feasible(p.t.Settings, p.found); err != nil {
+		return nil, atProvider(err)
+	}
+	l, err := c.listen(k.Context, p)
+	if err != nil {
+		return nil, stage("callback", err)
+	}
+	defer l.Close()
+	x, err := c.approved(k.Context, p, l)
+	if err != nil {
+		return nil, atProvider(err)
+	}
+	x.cred.OpenID, x.keep = &OpenID{Nonce: p.nonce}, c.keepSignIn
+	idp, err := c.exchange(k, x)
+	var request *StageError
+	if errors.As(err, &request) {
+		err = atProvider(err)
+	}
+	return &idp, err
+}
+
+// keepSignIn stores a new login at the identity provider in place of the stored one; the rest of the credential stays as it is. The caller
+// holds the credential's lock.
+func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (idp, replaced Credential, err error) {
+	idp = x.cred
+	idp.signedIn(tok)
+	if idp.OpenID.Subject, err = idp.checkIDToken(c); err != nil {
+		return Credential{}, Credential{}, err
+	}
+	cred, err := c.loadOrNew(ctx, x.t)
+	if err != nil {
+		return Credential{}, Credential{}, err
+	}
+	replaced, idp.ObtainedAt = cred.provider(), c.now()
+	idp.Retired, _ = idp.retire(replaced)
+	cred.IDP = &idp
+	if err := c.save(ctx, x.t, &cred); err != nil {
+		return Credential{}, replaced, err
+	}
+	c.journal(ctx, x.t, idp, "login", nil)
+	if tok.RefreshToken == "" {
+		c.warn("the identity provider gave no refresh token, so the next renewal needs the browser again")
+	}
+	return idp, replaced, nil
+}
+
+// checkIDToken checks the ID token of the latest answer.
+func (c Credential) checkIDToken(client *Client) (subject string, err error) {
+	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(c.idToken, client.now())
+	return subject, atProvider(err)
+}
+
+// identityAssertion has the identity provider give an ID-JAG for this authorization server and resource: for an ID token, or for the refresh
+// token if it gave no ID token with it (MCP enterprise-managed authorization §4, Identity Assertion JWT Authorization Grant §4.3).
+func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope string) (string, error) {
+	idp, o, err := c.subject(cred)
+	if err != nil {
+		return "", err
+	}
+	idp.Resource = cred.Resource
+	o.RequestedTokenType, o.Audience, o.Scope = token.TypeIDJAG, cred.Issuer, scope
+	tok, err := idp.Exchange(ctx, o)
+	if err == nil && token.CheckAssertion(tok.AccessToken) == nil { // an encrypted one cannot be looked into
+		err = token.CheckAudience(tok.AccessToken, cred.Issuer, cred.Endpoints.Token)
+	}
+	return tok.AccessToken, atProvider(err)
+}
+
+// subject is what proves to the identity provider who the user is, and the token endpoint that takes it.
+func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions, error) {
+	i := cred.Settings.IDP
+	if i.Issuer == "" {
+		idToken, err := idTokenOf(cred.Settings)
+		// There is no metadata to choose by: client_secret_basic is what every provider has to know (RFC 6749 §2.3.1).
+		client := token.ClientAuth{ID: i.ClientID, Secret: string(i.ClientSecret)}
+		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.http(), Now: c.Now, Local: local(cred.Server), Client: client, Strict: cred.Settings.Strict},
+			token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken}, err
+	}
+	idp := cred.provider()
+	e, err := c.endpoint(idp)
+	if err != nil || idp.idToken == "" {
+		return e, token.ExchangeOptions{SubjectToken: idp.Token.RefreshToken, SubjectTokenType: token.TypeRefreshToken}, err
+	}
+	_, err = idp.checkIDToken(c)
+	return e, token.ExchangeOptions{SubjectToken: idp.idToken, SubjectTokenType: token.TypeIDToken}, err
+}
+
+// idTokenOf reads the file of an ID token anew: whatever obtains it replaces it.
+func idTokenOf(s Settings) (string, error) {
+	text, err := readSecret("ID token", s.IDP.IDTokenFile)
+	if err != nil {
+		return "", err
+	}
+	return checkedAssertion("ID token file "+s.IDP.IDTokenFile, text)
+}

@@ -1,0 +1,299 @@
+package flow
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"mcpauth/internal/demo"
+	"mcpauth/pkg/callback"
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/token"
+)
+
+// enterprise is a bench whose target is logged in to by way of an identity provider.
+func enterprise(t *testing.T) (*bench, *demo.Server) {
+	t.Helper()
+	b := newBench(t, demo.Options{})
+	p, err := demo.StartProvider(b.Server, demo.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	b.t.Settings = Settings{Grant: GrantEnterprise, ClientID: "demo-public", IDP: IDP{Issuer: p.Issuer(), ClientID: "demo-idp-client", ClientSecret: "demo-cs-idp"}}
+	return b, p
+}
+
+func set(t *testing.T, s *demo.Server, words string) {
+	t.Helper()
+	if err := s.Set(words); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func signInRefusals() map[string]struct {
+	words string
+	want  error
+} {
+	return map[string]struct {
+		words string
+		want  error
+	}{
+		"metadata of another issuer": {"metadata:set.issuer=https://idp.evil", discovery.ErrIssuer},
+		"answer of another issuer":   {"authorize:set.iss=https://idp.evil", callback.ErrIssuer},
+		"answer without iss":         {"authorize:no-iss", callback.ErrIssuer},
+		"ID token of another issuer": {`id_claims={"iss":"https://idp.evil"}`, token.ErrIDToken},
+		"of another client":          {`id_claims={"aud":"other"}`, token.ErrIDToken},
+		"of another login":           {`id_claims={"nonce":"other"}`, token.ErrIDToken},
+		"of long ago":                {`id_claims={"exp":1}`, token.ErrIDToken},
+		"of nobody":                  {`id_claims={"sub":""}`, token.ErrIDToken},
+		"none":                       {"token:del=id_token", token.ErrIDToken},
+	}
+}
+
+// What the identity provider answers is believed only if it is this provider's, for this client and this login.
+func TestSignInRefuses(t *testing.T) {
+	for name, tt := range signInRefusals() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, p := enterprise(t)
+			set(t, p, tt.words)
+			_, err := b.c.Login(ctx, b.t, LoginOptions{})
+			if !errors.Is(err, tt.want) || !errors.Is(err, ErrIdentityProvider) {
+				t.Errorf("got %v", err)
+			}
+			if n := p.Count("exchange") + b.Count("token"); n != 0 {
+				t.Errorf("%d tokens were asked for", n)
+			}
+			if _, err := b.c.load(ctx, b.t); !errors.Is(err, ErrLoginRequired) {
+				t.Errorf("stored: %v", err)
+			}
+		})
+	}
+}
+
+// A renewal whose ID token is about somebody else is refused. What was rotated for it is kept all the same.
+func TestRenewalOfAnotherUser(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	for _, claims := range []string{`{"sub":"other"}`, `{"nonce":"other"}`, `{"aud":"other"}`, `{"iss":"https://idp.evil"}`} {
+		set(t, p, "id_claims="+claims)
+		exchanged := p.Count("exchange")
+		if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, token.ErrIDToken) || p.Count("exchange") != exchanged {
+			t.Errorf("%s: %v", claims, err)
+		}
+	}
+	set(t, p, "id_claims=")
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil || p.Count("reuse") != 0 {
+		t.Errorf("the next renewal: %v, %d tokens sent twice", err, p.Count("reuse"))
+	}
+}
+
+// An ID-JAG that is meant for another server would be good there for whoever gets it.
+func TestForeignIDJAG(t *testing.T) {
+	b, p := enterprise(t)
+	jag := jwtOf(`{"alg":"ES256"}`, `{"aud":"https://other.example"}`)
+	set(t, p, `token:grant=urn:ietf:params:oauth:grant-type:token-exchange,set.access_token=`+jag)
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, token.ErrAudience) || b.Count("token") != 0 {
+		t.Errorf("got %v, %d requests", err, b.Count("token"))
+	}
+}
+
+// A caller that leaves while the identity provider has rotated its refresh token: the new one is stored all the same.
+func TestProvidersRotationSurvivesItsCaller(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	before := b.stored(t).IDP.Token.RefreshToken
+	set(t, p, "token:grant=refresh_token,late=1s,n=1")
+	caller, leave := context.WithCancel(ctx)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := b.c.Refresh(caller, b.t, 0)
+		failed <- err
+	}()
+	eventually(t, "the provider has carried it out", func() bool { return p.Count("refresh") == 1 })
+	leave()
+	if err := <-failed; !errors.Is(err, context.Canceled) {
+		t.Fatalf("the caller got %v", err)
+	}
+	_ = b.c.Wait(ctx)
+	if b.stored(t).IDP.Token.RefreshToken == before {
+		t.Error("the new refresh token is not stored")
+	}
+	if _, err := b.client(t).Refresh(ctx, b.t, 0); err != nil || p.Count("reuse") != 0 {
+		t.Errorf("the next refresh: %v", err)
+	}
+}
+
+// What fails after the identity provider has answered loses nothing, and is not about its refresh token.
+func TestFailureAfterTheProvider(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	for _, words := range []string{"token:status=503,n=1", "token:invalid_grant,n=1", "token:invalid_client,n=1", "token:drop=after,n=1"} {
+		b.set(t, words)
+		if _, err := b.c.Refresh(ctx, b.t, 0); err == nil || errors.Is(err, ErrGrantRejected) {
+			t.Errorf("%s: %v", words, err)
+		}
+	}
+	set(t, p, "token:grant=urn:ietf:params:oauth:grant-type:token-exchange,invalid_grant,n=1")
+	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrIdentityProvider) || errors.Is(err, ErrGrantRejected) {
+		t.Errorf("the exchange is refused: %v", err)
+	}
+	if _, err := b.client(t).Refresh(ctx, b.t, 0); err != nil || p.Count("reuse") != 0 {
+		t.Errorf("after all that: %v", err)
+	}
+}
+
+// A refresh that was interrupted after it may have reached the identity provider is told as such.
+func TestProvidersTokenMaybeSpent(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	set(t, p, "token:grant=refresh_token,drop=after,n=1")
+	if _, err := b.c.Refresh(ctx, b.t, 0); err == nil {
+		t.Fatal("no error")
+	}
+	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrMaybeSpent) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := b.c.Refresh(ctx, b.t, 0); !errors.Is(err, ErrNoRefreshToken) {
+		t.Errorf("after that: %v", err)
+	}
+}
+
+func TestOneRedemptionAtTheProvider(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	set(t, p, "token:grant=refresh_token,late=300ms")
+	var all sync.WaitGroup
+	for i := range 8 {
+		c := b.c
+		if i%2 == 1 {
+			c = b.client(t)
+		}
+		all.Go(func() {
+			if _, err := c.Token(ctx, b.t, 2*3600e9); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if p.Count("refresh") > 5 || p.Count("reuse") != 0 { // four clients that are processes of their own, and one that four share
+		t.Errorf("%d refreshes, %d tokens sent twice", p.Count("refresh"), p.Count("reuse"))
+	}
+}
+
+// Neither ID tokens nor ID-JAGs nor the provider's access tokens are stored.
+func TestOnlyTheRefreshTokenIsKept(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	err := filepath.WalkDir(b.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			data, _ := os.ReadFile(path)
+			all = append(all, data...)
+		}
+		return err
+	})
+	if err != nil || !bytes.Contains(all, []byte(b.stored(t).IDP.Token.RefreshToken)) {
+		t.Fatalf("the files do not hold the refresh token: %v", err)
+	}
+	for _, secret := range p.Secrets() {
+		if (strings.HasPrefix(secret, "eyJ") || strings.HasPrefix(secret, "demo-at")) && bytes.Contains(all, []byte(secret)) {
+			t.Errorf("%.20s… is stored", secret)
+		}
+	}
+	for _, e := range b.Requests("token") {
+		if jag := e.Form.Get("assertion"); jag != "" && bytes.Contains(all, []byte(jag)) {
+			t.Error("an ID-JAG is stored")
+		}
+	}
+}
+
+// A login at the provider is stored at once, so that logout revokes it even if the MCP server refuses what comes of it; the old login is kept.
+func TestSignInIsKept(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	before := b.stored(t)
+	b.set(t, "token:status=503,n=1")
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); err == nil {
+		t.Fatal("no error")
+	}
+	now := b.stored(t)
+	if now.Token != before.Token || now.IDP.Token == before.IDP.Token || len(now.IDP.Retired) != 1 {
+		t.Errorf("the record is not that of the old login with the new one at the provider: %v", now)
+	}
+	b.login(t)
+	if n := p.Count("revoked"); n != 0 {
+		t.Errorf("%d grants are revoked by a login", n)
+	}
+	report, err := b.c.Logout(ctx, b.t, LogoutOptions{})
+	if err != nil || !report.Revoked || p.Live() != 0 {
+		t.Errorf("logout: %+v, %v; %d grants live at the provider", report, err, p.Live())
+	}
+}
+
+// A login by another grant, or at another provider, ends what nobody uses any more.
+func TestSignInIsReplaced(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	b.t.Settings = Settings{Grant: GrantCode}
+	b.login(t)
+	if p.Live() != 0 || b.stored(t).IDP != nil {
+		t.Errorf("%d grants live at the provider", p.Live())
+	}
+}
+
+// In the middle of a call the browser opens only if it may, and only if the stored login at the provider is of no use.
+func TestSignInInTheMiddleOfACall(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	if err := b.tool(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh}), "secret_note"); err != nil || b.opened.Load() != 1 {
+		t.Errorf("a step-up: %v, %d browsers", err, b.opened.Load())
+	}
+	set(t, p, "revoke")
+	b.set(t, "expire")
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err == nil || b.opened.Load() != 1 {
+		t.Errorf("without a browser: %v, %d browsers", err, b.opened.Load())
+	}
+	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthBrowser})); err != nil || b.opened.Load() != 2 {
+		t.Errorf("with a browser: %v, %d browsers", err, b.opened.Load())
+	}
+}
+
+// The secret of the client at the identity provider, and the user's ID token, go to the provider that they were first used with.
+func TestProvidersSecretsAreBound(t *testing.T) {
+	b, _ := enterprise(t)
+	b.login(t)
+	_, evil := enterprise(t)
+	moved := b.t
+	moved.IDP.Issuer = evil.Issuer()
+	moved.Issuer = b.Issuer() // the user's word about the authorization server is none about the provider
+	if _, err := b.c.Login(ctx, moved, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) || evil.Count("authorize") != 0 {
+		t.Errorf("another provider: %v", err)
+	}
+	moved.IDP = IDP{TokenEndpoint: evil.IDP(), ClientID: "demo-idp-client", ClientSecret: "demo-cs-idp", IDTokenFile: filepath.Join(t.TempDir(), "id-token")}
+	if err := os.WriteFile(moved.IDP.IDTokenFile, []byte(b.IDToken("", 0)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.c.Login(ctx, moved, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) {
+		t.Errorf("another token endpoint: %v", err)
+	}
+	file := moved
+	file.IDP.TokenEndpoint, file.IDP.ClientSecret = b.IDP(), ""
+	_, _ = b.c.Login(ctx, file, LoginOptions{}) // refused for want of the secret, after the ID token was sent
+	file.IDP.TokenEndpoint = evil.IDP()
+	if _, err := b.c.Login(ctx, file, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) || evil.Count("idp") != 0 {
+		t.Errorf("the ID token at another provider: %v", err)
+	}
+	if _, err := b.c.Login(ctx, file, LoginOptions{AcceptNewIssuer: true}); errors.Is(err, ErrIssuerChanged) {
+		t.Errorf("accepted: %v", err)
+	}
+}

@@ -1,0 +1,62 @@
+package token
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+// ErrIDToken says that an ID token is not for this client, this login or this user.
+var ErrIDToken = errors.New("the ID token is refused")
+
+// IDToken is what an ID token must say.
+type IDToken struct {
+	Issuer, ClientID string
+	Nonce            string // of the authorization request
+	Subject          string // of the ID token that came at the login; empty: this is that one
+}
+
+// Check checks the claims of an ID token that the token endpoint gave, and returns its subject. TLS stands in for the signature, as OpenID
+// Connect Core §3.1.3.7 allows where the ID token comes from the token endpoint.
+func (want IDToken) Check(text string, now time.Time) (subject string, err error) {
+	refuse := func(format string, args ...any) error {
+		return fmt.Errorf("%w: "+format, append([]any{ErrIDToken}, args...)...)
+	}
+	if text == "" {
+		return "", refuse("the answer holds none (OpenID Connect Core §3.1.3.3)")
+	}
+	c, err := Claims(text)
+	if err != nil {
+		return "", refuse("%w", err)
+	}
+	claim := func(name string) string { return members(c).text(name) }
+	var exp float64
+	_ = json.Unmarshal(c["exp"], &exp) // 0 has passed
+	end := time.Unix(int64(exp), 0)
+	aud, azp := audiences(c["aud"]), claim("azp")
+	const section = "(OpenID Connect Core §3.1.3.7)"
+	switch {
+	case claim("iss") != want.Issuer:
+		return "", refuse("iss is %q, expected %q "+section, httpx.Text(claim("iss"), 200), want.Issuer)
+	case !slices.Contains(aud, want.ClientID):
+		return "", refuse("aud lacks the client %q "+section, want.ClientID)
+	case (len(aud) > 1 || azp != "") && azp != want.ClientID:
+		return "", refuse("azp is %q, expected %q "+section, httpx.Text(azp, 200), want.ClientID)
+	case now.After(end.Add(idTokenSkew)):
+		return "", refuse("it expired at %s "+section, end.UTC().Format(time.RFC3339))
+	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // one of a refresh need not have it (§12.2)
+		return "", refuse("nonce is not the one that was sent " + section)
+	case claim("sub") == "":
+		return "", refuse("it names no sub (OpenID Connect Core §2)")
+	case want.Subject != "" && claim("sub") != want.Subject:
+		return "", refuse("sub is another user than at the login (OpenID Connect Core §12.2)")
+	}
+	return claim("sub"), nil
+}
+
+// idTokenSkew is how far the clocks of client and provider may differ.
+const idTokenSkew = time.Minute
