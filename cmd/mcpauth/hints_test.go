@@ -50,6 +50,7 @@ func mishaps() []mishap {
 	login := func(flags ...string) []string { return append([]string{"login", "SERVER"}, flags...) }
 	whoami := []string{"call", "SERVER", "whoami"}
 	loggedIn := [][]string{{"login", "SERVER"}}
+	enterprise := login("--name", "work", "--grant", "enterprise", "--client-id", "demo-public", "--idp-issuer", "PROVIDER", "--idp-client-id", "demo-public")
 	return []mishap{
 		// What the user typed.
 		{name: "a misspelled flag", rows: "usageError", args: login("--nmae", "x"), exit: 2, code: "usage", hint: `did you mean --name\?`, nothing: true},
@@ -122,6 +123,15 @@ func mishaps() []mishap {
 		{name: "the refresh token has been revoked", rows: "flow.ErrGrantRejected", before: loggedIn, then: []string{"revoke"}, args: []string{"refresh", "SERVER"}, exit: 4, code: "invalid_grant", hint: "mcpauth login SERVER$", goesOn: true},
 		{name: "the refresh token is refused with another code", rows: "token.Error", before: loggedIn, then: []string{"token:grant=refresh_token,refused-code"}, args: []string{"refresh", "SERVER"}, exit: 4,
 			hint: "mcpauth login SERVER$"},
+		{name: "the identity provider has revoked its refresh token", rows: "flow.ErrIdentityProvider", before: [][]string{enterprise}, then: []string{"@PROVIDER revoke"}, args: []string{"refresh", "work"},
+			exit: 4, code: "invalid_grant", hint: "mcpauth login work$", goesOn: true},
+		{name: "the identity provider does not let the client exchange tokens", rows: "flow.ErrIdentityProvider",
+			words: []string{`@PROVIDER token:grant=urn:ietf:params:oauth:grant-type:token-exchange,status=400,type=application/json,body={"error":"access_denied"}`}, args: enterprise,
+			exit: 4, code: "auth_failed", hint: "only the administrator of the identity provider", nothing: true},
+		{name: "the ID token is another client's", rows: "token.ErrIDToken", words: []string{`@PROVIDER id_claims={"aud":"other"}`}, args: enterprise,
+			exit: 7, code: "security", hint: "only the administrator of the identity provider", nothing: true},
+		{name: "there is no identity provider at --idp-issuer", rows: "flow.ErrIdentityProvider", words: []string{"@PROVIDER asm=none"}, args: enterprise,
+			exit: 5, code: "discovery", hint: "check the address of --idp-issuer", nothing: true},
 		{name: "resource is refused at a renewal", rows: "flow.ErrGrantRejected", before: [][]string{login("--name", "m")},
 			then: []string{`token:grant=refresh_token,status=400,type=application/json,body="{\"error\":\"invalid_request\",\"error_description\":\"the parameter resource is not supported\"}"`},
 			args: []string{"refresh", "m"}, exit: 4, code: "invalid_grant", hint: "mcpauth login m --no-resource", repair: func(t *testing.T, u *unlucky) { u.set(t, []string{"clear", "resource=optional"}) }},
@@ -280,6 +290,7 @@ type unlucky struct {
 	*stranger
 	names       *strings.Replacer // for the capitals in commands
 	plain       *strings.Replacer // for the addresses in messages
+	provider    *demo.Server      // an identity provider
 	full        bool              // stdout cannot be written
 	interrupted bool
 }
@@ -372,10 +383,14 @@ func newUnlucky(t *testing.T, o demo.Options) *unlucky {
 	t.Cleanup(func() { taken.Close() })
 	_, port, _ := net.SplitHostPort(taken.Addr().String())
 	u := &unlucky{stranger: newStranger(t, quirk{options: o})}
+	if u.provider, err = demo.StartProvider(u.Server, demo.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(u.provider.Close)
 	u.env["MCPAUTH_CONFIG"] = filepath.Join(u.env["HOME"], "config.json")
 	u.file(t, "config.json", `{"mcpServers":{}}`)
-	u.names = strings.NewReplacer("SERVER", u.URL(), "ISSUER", u.Issuer(), "ELSEWHERE", elsewhere.URL(), "PORT", port, "HOME", u.env["HOME"])
-	u.plain = strings.NewReplacer(u.Origin(), "https://mcp.example.com", elsewhere.Origin(), "https://mcp2.example.com", port, "43117", u.env["HOME"], "/home/me",
+	u.names = strings.NewReplacer("SERVER", u.URL(), "ISSUER", u.Issuer(), "ELSEWHERE", elsewhere.URL(), "PROVIDER", u.provider.Issuer(), "PORT", port, "HOME", u.env["HOME"])
+	u.plain = strings.NewReplacer(u.Origin(), "https://mcp.example.com", elsewhere.Origin(), "https://mcp2.example.com", u.provider.Origin(), "https://idp.example.com", port, "43117", u.env["HOME"], "/home/me",
 		strings.TrimPrefix(u.Origin(), "http://"), "mcp.example.com")
 	return u
 }
@@ -403,8 +418,12 @@ func (u *unlucky) shown(s string) string {
 
 func (u *unlucky) set(t *testing.T, words []string) {
 	t.Helper()
-	for _, w := range u.fill(words) {
-		if err := u.Set(w); err != nil {
+	for _, w := range words {
+		s := u.Server
+		if rest, ok := strings.CutPrefix(w, "@PROVIDER "); ok {
+			s, w = u.provider, rest
+		}
+		if err := s.Set(u.fill([]string{w})[0]); err != nil {
 			t.Fatal(err)
 		}
 	}
