@@ -25,12 +25,7 @@ type eventSession struct {
 	end      context.CancelCauseFunc
 
 	mu      sync.Mutex
-	waiting map[string]*waiter // requests without an answer yet, by id
-}
-
-// waiter is a request without an answer yet.
-type waiter struct {
-	answer chan Message // holds one
+	waiting map[string]chan Message // of requests without an answer yet, by id; each holds one
 }
 
 // openEvents opens the stream and reads the address of the endpoint. The stream outlives ctx.
@@ -55,7 +50,7 @@ func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool
 		res.Body.Close()
 		return nil, err
 	}
-	s = &eventSession{endpoint: address, receive: receive, stream: stream, end: end, waiting: map[string]*waiter{}}
+	s = &eventSession{endpoint: address, receive: receive, stream: stream, end: end, waiting: map[string]chan Message{}}
 	go func() {
 		defer res.Body.Close()
 		end(s.read(events))
@@ -97,8 +92,8 @@ func (s *eventSession) read(events *sse.Reader) error {
 		}
 		for _, m := range messages(ev.Data) {
 			if m.IsResponse() {
-				if w := s.take(m.ID); w != nil {
-					w.answer <- m
+				if answer := s.take(m.ID); answer != nil {
+					answer <- m
 					continue
 				}
 			}
@@ -109,24 +104,24 @@ func (s *eventSession) read(events *sse.Reader) error {
 	}
 }
 
-// take returns the request with that id and removes it; nil if there is none.
-func (s *eventSession) take(id json.RawMessage) *waiter {
+// take removes the request with that id and returns where its answer goes; nil if there is none.
+func (s *eventSession) take(id json.RawMessage) chan<- Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for known, w := range s.waiting {
+	for known, answer := range s.waiting {
 		if SameID(json.RawMessage(known), id) {
 			delete(s.waiting, known)
-			return w
+			return answer
 		}
 	}
 	return nil
 }
 
 // leave removes a request, unless it was answered and its id is used again.
-func (s *eventSession) leave(id string, w *waiter) {
+func (s *eventSession) leave(id string, answer chan Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.waiting[id] == w {
+	if s.waiting[id] == answer {
 		delete(s.waiting, id)
 	}
 }
@@ -136,12 +131,12 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 	if s.stream.Err() != nil {
 		return Outcome{Kind: Refused, Reason: UnknownSession, Err: l.networkError(&http.Request{Method: http.MethodGet, URL: l.server}, context.Cause(s.stream))}
 	}
-	w := &waiter{answer: make(chan Message, 1)}
+	answer := make(chan Message, 1)
 	if r.IsRequest() {
 		s.mu.Lock()
-		s.waiting[string(r.ID)] = w
+		s.waiting[string(r.ID)] = answer
 		s.mu.Unlock()
-		defer s.leave(string(r.ID), w)
+		defer s.leave(string(r.ID), answer)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, nil)
 	if err != nil {
@@ -162,13 +157,13 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 		return o
 	}
 	select {
-	case o.Answer = <-w.answer:
+	case o.Answer = <-answer:
 		return o
 	case <-ctx.Done():
 		o.Kind, o.Err = Lost, l.networkError(req, context.Cause(ctx))
 	case <-s.stream.Done():
 		select {
-		case o.Answer = <-w.answer: // it came before the stream ended
+		case o.Answer = <-answer: // it came before the stream ended
 		default:
 			o.Kind, o.Err = Lost, l.networkError(req, context.Cause(s.stream))
 		}

@@ -77,7 +77,7 @@ func (k Keep) Forget(ctx context.Context, s *Session) {
 		return
 	}
 	defer unlock()
-	if now := k.Load(); now != nil && now.same(s) {
+	if now := k.Load(); now != nil && now.ID == s.ID && now.Version == s.Version {
 		_ = os.Remove(k.Path)
 	}
 }
@@ -96,9 +96,6 @@ func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
 	}
 	return func() { _ = f.Close() }, nil
 }
-
-// same reports whether both are one session at the server.
-func (s *Session) same(other *Session) bool { return s.ID == other.ID && s.Version == other.Version }
 
 // WriteFile replaces a private file in one step, so that nobody reads half of it. It is not forced to the disk: what is lost is asked again.
 func WriteFile(name string, data []byte) error {

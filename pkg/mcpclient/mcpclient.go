@@ -117,7 +117,7 @@ func (c *Client) init() {
 		c.life, c.end = context.WithCancel(context.Background())
 		c.ids.Store(int64(rand.Int32N(1 << 30))) // processes that share a session must not use the same ids
 		c.meta = c.commonMeta()
-		c.tracking = map[string]func(Progress){}
+		c.tracking, c.connecting, c.fetching = map[string]func(Progress){}, make(gate, 1), make(gate, 1)
 	})
 }
 
@@ -196,22 +196,18 @@ func (c *Client) invalid(reason string) error {
 }
 
 // gate is a mutex whose waiters leave when their context ends.
-type gate struct {
-	once sync.Once
-	open chan struct{}
-}
+type gate chan struct{}
 
-func (g *gate) enter(ctx context.Context) error {
-	g.once.Do(func() { g.open = make(chan struct{}, 1) })
+func (g gate) enter(ctx context.Context) error {
 	select {
-	case g.open <- struct{}{}:
+	case g <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
 }
 
-func (g *gate) leave() { <-g.open }
+func (g gate) leave() { <-g }
 
 // isRPC returns the server's refusal that an error holds, nil if it is none.
 func isRPC(err error) *RPCError {

@@ -198,20 +198,13 @@ func (c *Client) taskResult(ctx context.Context, t Task) (json.RawMessage, error
 		return c.oldResult(ctx, t)
 	case t.Status == TaskFailed:
 		c.ForgetTask(t.ID)
-		return nil, &TaskError{Task: t, Err: c.link.Failure(mcphttp.Outcome{Answer: mcphttp.Message{Error: orEmpty(jsonscan.Member(t.Raw, "error"))}})}
+		return nil, &TaskError{Task: t, Err: c.link.Failure(mcphttp.Outcome{Answer: mcphttp.Message{Error: json.RawMessage(cmp.Or(string(jsonscan.Member(t.Raw, "error")), "{}"))}})}
 	}
 	raw := jsonscan.Member(t.Raw, "result")
 	if raw == nil {
 		return nil, &PendingError{Task: t, Err: c.invalid("the completed task has no result")}
 	}
 	return raw, nil
-}
-
-func orEmpty(raw json.RawMessage) json.RawMessage {
-	if raw == nil {
-		return json.RawMessage("{}")
-	}
-	return raw
 }
 
 // oldResult asks for the result of a task of 2025-11-25. The server holds the answer back until the task has ended, and asks its questions on
@@ -235,7 +228,7 @@ func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
 	if err := c.prepare(ctx); err != nil {
 		return Task{}, err
 	}
-	t, known := c.recall(id)
+	t, known := c.readTask(c.taskFile(id))
 	if !known {
 		t = Task{ID: id, answered: map[string]bool{}}
 	}

@@ -51,16 +51,9 @@ func (c *Client) remember(t Task) error {
 	return mcphttp.WriteFile(c.taskFile(t.ID), data)
 }
 
-// recall returns a task that is remembered.
-func (c *Client) recall(id string) (Task, bool) {
-	if c.TaskDir == "" {
-		return Task{}, false
-	}
-	return c.readTask(c.taskFile(id))
-}
-
+// readTask returns a task that is remembered.
 func (c *Client) readTask(name string) (Task, bool) {
-	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || info.Size() > maxTaskFile {
+	if info, err := os.Lstat(name); c.TaskDir == "" || err != nil || !info.Mode().IsRegular() || info.Size() > maxTaskFile {
 		return Task{}, false
 	}
 	data, err := os.ReadFile(name)

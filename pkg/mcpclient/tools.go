@@ -66,7 +66,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	var kept []json.RawMessage
 	for _, t := range list.defs {
 		tool := parseTool(t)
-		if err := c.usable(tool); err != nil {
+		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions know no such rule
 			if c.Warn != nil {
 				c.Warn(fmt.Sprintf("the tool %q is left out, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err))
 			}
@@ -76,14 +76,6 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	}
 	out.Raw = append(append([]byte(`{"tools":`), array(kept)...), '}')
 	return out, nil
-}
-
-// usable reports why a tool may not be used (2026-07-28, Tools, x-mcp-header). Earlier revisions know no such rule.
-func (c *Client) usable(t Tool) error {
-	if c.known() != eraModern {
-		return nil
-	}
-	return checkHeaders(t.InputSchema)
 }
 
 // fetchTools asks the server for all pages of the list. wanted is the tool of a call, empty if all are: once it is found, a page that
