@@ -37,6 +37,7 @@ type program struct {
 // globalOptions are the flags that every command takes.
 type globalOptions struct {
 	config, keystore, caFile string
+	certFile, certKeyFile    string
 	headers                  cli.StringSlice
 	timeout                  time.Duration
 	json, quiet, verbose     bool
@@ -57,6 +58,8 @@ func (p *program) globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print every HTTP exchange on stderr, with secrets redacted", Destination: &g.verbose},
 		&cli.DurationFlag{Name: "timeout", Usage: "`DURATION` time limit of the command; default 60s, or 5m for login", Destination: &g.timeout},
 		&cli.StringFlag{Name: "cacert", Usage: "`FILE` certificate authorities (PEM) to trust in addition to the system's", Destination: &g.caFile},
+		&cli.StringFlag{Name: "cert", Usage: "`FILE` present this TLS client certificate (PEM) to the MCP server and its authorization server", Destination: &g.certFile},
+		&cli.StringFlag{Name: "key", Usage: "`FILE` the key of --cert (PEM); default: it is in the same file", Destination: &g.certKeyFile},
 		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`'NAME: VALUE'` send this header to the MCP server only; VALUE can be @FILE or $VAR; repeatable", Destination: &g.headers},
 	}
 }
@@ -143,12 +146,18 @@ func (p *program) begin(*cli.Context) error {
 	if g.timeout < 0 {
 		return usage("--timeout must not be negative")
 	}
+	if g.certKeyFile != "" && g.certFile == "" {
+		return usage("--key needs --cert, the certificate that it belongs to")
+	}
 	return oneOf("--keystore", g.keystore, keystores()...)
 }
 
 // limited runs a command under the time limit.
 func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	p.typed = remember(cx, cx.App.Flags, p.limit(cx.Command.Name))
+	if p.global.certFile != "" && (cx.Bool("all") || cx.Command.Name == "status" && !cx.Args().Present()) {
+		return usage("--cert is for servers that are named; each login keeps its own certificate")
+	}
 	if p.global.timeout == 0 && endless(cx) {
 		return at(server{word: cx.Args().First()}, act(cx))
 	}

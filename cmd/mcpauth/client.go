@@ -222,9 +222,16 @@ func (p dialogue) address(url string) {
 }
 
 // mcp returns the client for the calls to one server. authorize is nil where a static token is used.
-func (p *program) mcp(t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
+func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
 	hc, err := p.http()
 	if err != nil {
+		return nil, err
+	}
+	c := p.flowClient
+	if c == nil { // a static token needs no store
+		c = &flow.Client{HTTP: hc}
+	}
+	if hc, err = c.ServerHTTP(ctx, t); err != nil {
 		return nil, err
 	}
 	m := &mcpclient.Client{URL: t.URL, Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets,
@@ -268,7 +275,7 @@ func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions)
 		return s, nil, at(s, err)
 	}
 	s.target = t
-	m, err := p.mcp(t, nil)
+	m, err := p.mcp(ctx, t, nil)
 	return s, m, at(s, err)
 }
 
@@ -290,7 +297,7 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 		return s, nil, at(s, err)
 	}
 	o.Login.Timeout = p.limit("") * 9 / 10 // the wait ends by itself, before the command is cut off
-	m, err := p.mcp(s.target, c.Handler(s.target, o))
+	m, err := p.mcp(ctx, s.target, c.Handler(s.target, o))
 	if err != nil {
 		return s, nil, at(s, err)
 	}

@@ -269,7 +269,7 @@ func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	if err != nil {
 		return nothing
 	}
-	m, err := p.mcp(s.target, nil)
+	m, err := p.mcp(ctx, s.target, nil)
 	if err != nil {
 		return nothing
 	}

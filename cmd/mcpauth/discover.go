@@ -84,6 +84,7 @@ func (p *program) discoverTarget(ctx context.Context, word string, o discoverOpt
 	t = s.target
 	if err != nil && strings.Contains(word, "://") {
 		if t, err = serverURL(word); err == nil {
+			t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
 			t.Header, err = p.headers(t.Header)
 		}
 	}

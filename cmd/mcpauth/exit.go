@@ -61,6 +61,7 @@ func table() []rule {
 		{as[*config.Error], exitUsage, "config", text("correct the file, or use another one: --config FILE")},
 		{is(config.ErrUnknown), exitUsage, "usage", nil},
 		{is(flow.ErrOptions), exitUsage, "usage", text("mcpauth login --help")},
+		{is(flow.ErrCertificate), exitUsage, "config", text("name a certificate that is valid now and its unencrypted key, both PEM: --cert FILE --key FILE")},
 		{is(callback.ErrBareCode), exitUsage, "usage", nil},
 		{as[*mcpclient.LineError], exitUsage, "usage", nil},
 
@@ -146,6 +147,7 @@ func table() []rule {
 		{is(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operator},
 		{as[*protocolError], exitNetwork, "protocol", text("add --output json, which prints the whole answer")},
 		{as[*tls.CertificateVerificationError], exitNetwork, "network", text("if a certificate authority of your own signs it, add --cacert FILE")},
+		{certificateWanted, exitNetwork, "network", login("the server wants a client certificate that it knows, and --issuer URL if its authorization server does: ", "--cert", "FILE", "--key", "FILE")},
 		{unreachable, exitNetwork, "network", discoverHint},
 		{is(discovery.ErrUnnamed), exitNetwork, "discovery", login("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
 		{is(discovery.ErrMachineOnly), exitNetwork, "discovery", login("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
@@ -323,6 +325,12 @@ func serverFailed(err error) bool {
 func timedOut(err error) bool {
 	var n net.Error
 	return errors.As(err, &n) && n.Timeout()
+}
+
+// certificateWanted matches the alerts by which a server refuses a client's certificate, or the lack of one (RFC 8446 §6.2).
+func certificateWanted(err error) bool {
+	var e *net.OpError
+	return errors.As(err, &e) && e.Op == "remote error" && strings.Contains(e.Err.Error(), "certificate")
 }
 
 // unreachable matches the failures of the network itself.

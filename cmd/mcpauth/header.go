@@ -102,6 +102,7 @@ func (p *program) staticTarget(word string) (flow.Target, error) {
 	if err != nil {
 		return t, err
 	}
+	t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
 	if t.Header, err = p.headers(nil); err != nil {
 		return t, err
 	}

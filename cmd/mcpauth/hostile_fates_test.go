@@ -71,6 +71,8 @@ func fates() map[string]fate {
 		"address/token-http":                    refused("token_endpoint.*https is required"),
 		"address/token-loopback":                refused("token_endpoint.*this machine"),
 		"address/token-link-local":              refused("token_endpoint.*local link"),
+		"address/alias-http":                    refused("mtls_endpoint_aliases: token_endpoint.*https is required"),
+		"address/alias-loopback":                refused("mtls_endpoint_aliases: token_endpoint.*this machine"),
 		"address/token-ipv6-loopback":           refused("token_endpoint.*this machine"),
 		"address/registration-http":             refused("registration_endpoint.*https is required"),
 		"address/revocation-http":               refused("revocation_endpoint.*https is required"),

@@ -41,6 +41,7 @@ func TestUntrustedProject(t *testing.T) {
 		`"url":"SERVER","headers":{"X-Key":"${NONE:-x}"}`,
 		`"url":"http://${HOST}"`,
 		`"url":"SERVER?key=${LINEAR_KEY}"`,
+		`"url":"SERVER","auth":{"cert":"deploy.pem"}`,
 	} {
 		u.project(t, `{"mcpServers":{"x":{`+strings.ReplaceAll(block, "SERVER", u.good.URL())+`}}}`)
 		for _, verb := range [][]string{{"login", "x"}, {"login", "x", "--print-url"}, {"login", "x", "--name", "y"}, {"call", "x", "whoami"}, {"tools", "x"}, {"proxy", "x"}} {

@@ -170,10 +170,11 @@ func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 
 // run runs the program and returns its exit code.
 func (v *victim) run(args ...string) int {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
 	if v.world != nil {
 		args = append([]string{"--cacert", v.world.CAFile()}, args...)
+		if args[2] == "login" { // the user has a certificate, which every host here asks for; the login remembers it
+			args = append(args, "--cert", v.world.ClientCertificate())
+		}
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "SERVER", v.world.URL())
 		}
@@ -185,6 +186,8 @@ func (v *victim) run(args ...string) int {
 		v.stderr.WriteString(err.Error())
 		return -1
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // after the build
+	defer cancel()
 	cmd := exec.CommandContext(ctx, path, args...)
 	if v.umask {
 		cmd = exec.CommandContext(ctx, "sh", append([]string{"-c", `umask 0; exec "$@"`, "sh", path}, args...)...)

@@ -184,7 +184,7 @@ func (p *program) login(ctx context.Context, word string, o loginOptions, named 
 	if st, err = p.loggedIn(ctx, c, s.target, o); err != nil || o.flow.IfNeeded {
 		return st, "", err
 	}
-	if m, err := p.mcp(s.target, c.Handler(s.target, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
+	if m, err := p.mcp(ctx, s.target, c.Handler(s.target, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
 		m.EndSessions() // of the login before
 	}
 	return st, "", nil

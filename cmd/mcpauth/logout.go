@@ -41,7 +41,7 @@ func runLogout(ctx context.Context, p *program, words []string, o logoutOptions)
 	reports := []flow.LogoutReport{}
 	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, i int) (err error) {
 		t := targets[i].target
-		if m, err := p.mcp(t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
+		if m, err := p.mcp(ctx, t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
 			m.Forget() // before the token is revoked
 		}
 		done[i], err = c.Logout(ctx, t, o.flow)

@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
@@ -62,11 +63,13 @@ var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain
 //	exits CODE PROGRAM…   runs a program, wants that exit code; stdout and stderr can be looked at after it
 //	server WORDS          changes the demo server, see demo.Server.Set
 //	serve NAME [WORDS]    starts another one: $NAME is its address, ${NAME}_ISSUER its authorization server; era=, paths=, separate are options;
-//	                      with provider it is an identity provider that the first server trusts
+//	                      with provider it is an identity provider that the first server trusts; with mtls, which requires client
+//	                      certificates, ${NAME}_CA is the file with its certificate authority
 //	requests KIND N       wants that many, see demo.Server.Count
 //	await KIND N          waits until there are that many
 //	stored N              wants that many stored logins
 //	keypair ID FILE       makes a key, keeps the private one as PEM, and makes ID a client of the demo server that signs with it
+//	certificate ID FILE [LIFETIME]  makes a certificate with its key in one file, and makes ID a client of the demo server that shows it
 //	fetch PATH FILE       keeps what the demo server's control endpoint answers, see package demo
 func TestStories(t *testing.T) {
 	testscript.Run(t, stories("testdata"))
@@ -77,6 +80,7 @@ func stories(dir string) testscript.Params {
 		Dir: dir, RequireExplicitExec: true, UpdateScripts: os.Getenv("UPDATE") != "", Setup: setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "server": startServer, "serve": serve, "requests": requests, "await": await, "stored": storedCredentials, "fetch": fetch, "keypair": keypair,
+			"certificate": certificate,
 		},
 	}
 }
@@ -167,7 +171,7 @@ func startServer(ts *testscript.TestScript, neg bool, args []string) {
 
 func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) == 0 {
-		ts.Fatalf("usage: serve NAME [era=ERA] [paths=/a,/b] [separate] [provider] [SETTINGS]")
+		ts.Fatalf("usage: serve NAME [era=ERA] [paths=/a,/b] [separate] [provider] [mtls] [SETTINGS]")
 	}
 	var o demo.Options
 	var rest []string
@@ -181,6 +185,8 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 			o.Paths = strings.Split(value, ",")
 		case "separate":
 			o.SeparateIssuer = true
+		case "mtls":
+			o.MutualTLS = true
 		case "provider":
 			begin = func(o demo.Options) (*demo.Server, error) {
 				first, _ := demoServer(ts, nil)
@@ -192,6 +198,11 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	values := map[any]any{demosKey{}: ts.Value(demosKey{})}
 	ts.Check(start(values, ts.Setenv, ts.Defer, args[0], o, begin))
+	if s, _ := demoServer(ts, []string{"@" + args[0]}); o.MutualTLS {
+		file := ts.MkAbs(args[0] + "-ca.pem")
+		ts.Check(os.WriteFile(file, s.CertificatePEM(), 0o600))
+		ts.Setenv(args[0]+"_CA", file)
+	}
 	for _, words := range rest {
 		startServer(ts, false, []string{"@" + args[0], words})
 	}
@@ -260,6 +271,24 @@ func keypair(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }
 
+// certificate makes a client that proves itself by tls_client_auth.
+func certificate(ts *testscript.TestScript, neg bool, args []string) {
+	s, args := demoServer(ts, args)
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: certificate [@NAME] ID FILE [LIFETIME]")
+	}
+	lifetime := time.Hour
+	if len(args) > 2 {
+		var err error
+		lifetime, err = time.ParseDuration(args[2])
+		ts.Check(err)
+	}
+	data, err := s.ClientCertificate(args[0], lifetime)
+	ts.Check(err)
+	s.AddClient(demo.Client{ID: args[0], Method: "tls_client_auth", SubjectDN: "CN=" + args[0]})
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
+}
+
 // storedCredentials counts the stored logins.
 func storedCredentials(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(ts.Exec("mcpauth", "status", "--json"))
@@ -272,11 +301,17 @@ func storedCredentials(ts *testscript.TestScript, neg bool, args []string) {
 // browserMain is a browser for the demo server, which approves at once: it follows the redirects to the callback and keeps its cookies for
 // the next login of the same story. With --foreign it
 // first sends the callback an answer to another login, as a page of an attacker could, and fails unless that is refused. With --print it
-// prints where the server sends it and goes no further, as on a machine without the callback.
+// prints where the server sends it and goes no further, as on a machine without the callback. $BROWSER_CA is a file with certificate authorities
+// to trust.
 func browserMain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	recordChild()
+	if pem, err := os.ReadFile(os.Getenv("BROWSER_CA")); err == nil {
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		http.DefaultTransport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool}
+	}
 	address := os.Args[len(os.Args)-1]
 	file, _ := demo.BrowserFile() // without a home the cookies are forgotten
 	b := &demo.Browser{File: file}

@@ -58,6 +58,7 @@ func (p *program) resolve(ctx context.Context, word string, n need) (s server, e
 	}
 	s.word = word
 	if err == nil {
+		s.target.CertFile, s.target.CertKeyFile = p.global.certFile, p.global.certKeyFile
 		s.target.Header, err = p.headers(s.target.Header)
 	}
 	return s, at(s, err)

@@ -54,7 +54,7 @@ func runTasks(ctx context.Context, p *program, word string) error {
 	if err != nil {
 		return err
 	}
-	m, err := p.mcp(s.target, nil)
+	m, err := p.mcp(ctx, s.target, nil)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,9 @@ func in(name, what, place, address string) Attack {
 	if strings.HasSuffix(place, "authorization_servers") {
 		value = "[" + value + "]"
 	}
+	if place == aliases {
+		value = `{"token_endpoint":` + value + `}`
+	}
 	endpoint, member, _ := strings.Cut(place, ".")
 	return Attack{Name: "address/" + name, What: what, Words: []string{endpoint + ":set." + member + "=" + value}}
 }
@@ -31,6 +34,7 @@ const (
 	token      = "metadata.token_endpoint"
 	register   = "metadata.registration_endpoint"
 	revocation = "metadata.revocation_endpoint"
+	aliases    = "metadata.mtls_endpoint_aliases"
 )
 
 func addresses() []Attack {
@@ -62,6 +66,8 @@ func addresses() []Attack {
 		in("token-loopback", "the token endpoint is on this machine", token, "TRAP/token"),
 		in("token-link-local", "the token endpoint is a cloud's metadata service", token, "https://169.254.169.254/token"),
 		in("token-ipv6-loopback", "the token endpoint is this machine by its IPv6 address", token, "https://[::ffff:127.0.0.1]/token"),
+		in("alias-http", "the token endpoint for clients with a certificate is plain http", aliases, "http://as.attack.example/token"),
+		in("alias-loopback", "the token endpoint for clients with a certificate is on this machine", aliases, "TRAP/token"),
 		in("registration-http", "the registration endpoint is plain http", register, "http://as.attack.example/register"),
 		in("revocation-http", "the revocation endpoint is plain http", revocation, "http://as.attack.example/revoke"),
 		in("registration-management", "the answer to the registration sends its access token elsewhere", "register.registration_client_uri", Evil+"/client"),

@@ -12,11 +12,15 @@ import (
 	"strings"
 )
 
-// Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server.
+// Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server, and the strangers and
+// identity providers that were shown the user's certificate.
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
 	for _, r := range w.Requests() {
+		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && r.Origin != AS2 || r.URL == providerPath) {
+			leaks = append(leaks, fmt.Sprintf("%s %s%s was shown the certificate", r.Method, r.Origin, r.URL))
+		}
 		text := r.URL + "\n" + r.Body
 		for name, values := range r.Header {
 			text += "\n" + name + ": " + strings.Join(values, "\n")

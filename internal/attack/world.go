@@ -32,6 +32,7 @@ type Request struct {
 	URL    string
 	Header http.Header
 	Body   string
+	Shown  string // name in the client's TLS certificate; empty: it showed none
 }
 
 // World is a running attack.
@@ -42,6 +43,7 @@ type World struct {
 	key     *ecdsa.PrivateKey
 	ca      *x509.Certificate
 	caFile  string
+	own     string // file with the user's client certificate
 	proxy   net.Listener
 	trap    net.Listener // a service of this machine that a remote server must not reach
 	server  *http.Server // serves the insides of tunnels, and plain requests
@@ -108,8 +110,10 @@ func (w *World) Close() {
 	if w.good != nil {
 		w.good.Close()
 	}
-	if w.caFile != "" {
-		os.Remove(w.caFile)
+	for _, file := range []string{w.caFile, w.own} {
+		if file != "" {
+			os.Remove(file)
+		}
 	}
 }
 
@@ -118,6 +122,9 @@ func (w *World) URL() string { return MCP + mcpPath }
 
 // CAFile is a file with the certificate authority that vouches for every name.
 func (w *World) CAFile() string { return w.caFile }
+
+// ClientCertificate is a file with the user's certificate for TLS, and its key. Everybody in this world asks for it.
+func (w *World) ClientCertificate() string { return w.own }
 
 // Env is the environment of a program that lives in this world.
 func (w *World) Env() []string {
@@ -163,12 +170,30 @@ func (w *World) authority() error {
 	if w.ca, err = x509.ParseCertificate(der); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp("", "attack-*.pem")
+	if w.caFile, err = temporary(&pem.Block{Type: "CERTIFICATE", Bytes: der}); err != nil {
+		return err
+	}
+	if der, err = w.certificate("user", false); err != nil {
+		return err
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(w.key)
 	if err != nil {
 		return err
 	}
-	w.caFile = f.Name()
-	return errors.Join(pem.Encode(f, &pem.Block{Type: "CERTIFICATE", Bytes: der}), f.Close())
+	w.own, err = temporary(&pem.Block{Type: "CERTIFICATE", Bytes: der}, &pem.Block{Type: "PRIVATE KEY", Bytes: key})
+	return err
+}
+
+// temporary makes a PEM file.
+func temporary(blocks ...*pem.Block) (string, error) {
+	f, err := os.CreateTemp("", "attack-*.pem")
+	if err != nil {
+		return "", err
+	}
+	for _, b := range blocks {
+		err = errors.Join(err, pem.Encode(f, b))
+	}
+	return f.Name(), errors.Join(err, f.Close())
 }
 
 // certificate makes one for a name, or the authority's own.
@@ -218,7 +243,7 @@ func (w *World) tunnel(rw http.ResponseWriter, r *http.Request) {
 	}
 	fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n\r\n")
 	secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: w.key}},
-		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12})
+		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert})
 	_ = w.server.Serve(&one{conn: secure}) // ends when the listener has given its connection, which is served on
 }
 
@@ -240,8 +265,12 @@ func (o *one) Addr() net.Addr { return &net.TCPAddr{} }
 func (w *World) arrive(rw http.ResponseWriter, r *http.Request, origin string) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	r.Body = io.NopCloser(bytes.NewReader(body))
+	shown := ""
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		shown = r.TLS.PeerCertificates[0].Subject.CommonName
+	}
 	w.mu.Lock()
-	w.requests = append(w.requests, Request{origin, r.Method, r.URL.String(), r.Header.Clone(), string(body)})
+	w.requests = append(w.requests, Request{origin, r.Method, r.URL.String(), r.Header.Clone(), string(body), shown})
 	w.mu.Unlock()
 	switch {
 	case w.Begun() && (origin == MCP || origin == AS) && w.attack.matches(r):

@@ -169,6 +169,16 @@ func (s *Server) serverMetadata() map[string]any {
 		m["pushed_authorization_request_endpoint"] = issuer + "/par"
 		m["require_pushed_authorization_requests"] = v.PAR == "require"
 	}
+	if s.aliases != "" {
+		m["tls_client_certificate_bound_access_tokens"] = true
+		aliases := map[string]string{"authorization_endpoint": "https://not.for.clients.example/"} // RFC 8705 §5: has no meaning
+		for _, name := range []string{"token_endpoint", "revocation_endpoint", "device_authorization_endpoint", "pushed_authorization_request_endpoint"} {
+			if address, ok := m[name].(string); ok {
+				aliases[name] = strings.Replace(address, s.asOrigin, s.aliases, 1)
+			}
+		}
+		m["mtls_endpoint_aliases"] = aliases
+	}
 	return m
 }
 

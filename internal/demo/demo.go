@@ -32,7 +32,7 @@
 //	/_demo/id-token        an ID token for the identity provider at IDP() (?sub=, ?ttl=)
 //	/_demo/wait?kind=K&n=N answers as soon as Count(K) >= N, 408 after ?timeout= (10s)
 //
-// Not supported: mutual TLS, persistence. Never let anyone but yourself reach it.
+// Not supported: persistence. Never let anyone but yourself reach it.
 package demo
 
 import (
@@ -41,6 +41,8 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -61,6 +63,7 @@ type Options struct {
 	IssuerPath     string   // path of the issuer, such as /tenant1; empty: the issuer is the bare origin
 	SeparateIssuer bool     // the authorization server has a port of its own
 	TLS            bool     // https with a certificate made on the spot, see CertificatePEM
+	MutualTLS      bool     // the MCP server requires a client certificate, see ClientCertificate, and so do the authorization server's mtls_endpoint_aliases (RFC 8705); implies TLS and SeparateIssuer
 	Clients        []Client // registered in advance, beside those of DefaultClients
 
 	Certificate *tls.Certificate                                    // https with this certificate and, in addition to HTTP/1.1, HTTP/2
@@ -76,6 +79,8 @@ type Server struct {
 	o        Options
 	origin   string // of the MCP server
 	asOrigin string // of the authorization server
+	aliases  string // origin of the endpoints for clients with a certificate; empty: none
+	ca       *x509.Certificate
 	key      *ecdsa.PrivateKey
 	certPEM  []byte
 	mcp      *mcpFront
@@ -113,6 +118,7 @@ func Start(o Options) (*Server, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	o.TLS, o.SeparateIssuer = o.TLS || o.MutualTLS, o.SeparateIssuer || o.MutualTLS
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -137,7 +143,11 @@ func Start(o Options) (*Server, error) {
 // listen opens one port, or two when the authorization server has its own. Nothing is served before all addresses are known.
 func (s *Server) listen() error {
 	address := orText(s.o.Addr, "127.0.0.1:0")
-	main, origin, err := s.open(address)
+	ask, require := tls.NoClientCert, tls.NoClientCert
+	if s.o.MutualTLS {
+		ask, require = tls.VerifyClientCertIfGiven, tls.RequireAndVerifyClientCert
+	}
+	main, origin, err := s.open(address, require)
 	if err != nil {
 		return err
 	}
@@ -147,19 +157,27 @@ func (s *Server) listen() error {
 		return nil
 	}
 	host, _, _ := net.SplitHostPort(address) // was good enough to listen on
-	second, origin, err := s.open(net.JoinHostPort(host, "0"))
+	second, origin, err := s.open(net.JoinHostPort(host, "0"), ask)
 	if err != nil {
 		main.Close()
 		return err
 	}
 	s.asOrigin = origin
+	if s.o.MutualTLS {
+		third, origin, err := s.open(net.JoinHostPort(host, "0"), require)
+		if err != nil {
+			return errors.Join(err, main.Close(), second.Close())
+		}
+		s.aliases = origin
+		s.serve(third, &front{s: s, onlyAS: true})
+	}
 	s.serve(main, &front{s: s, onlyMCP: true})
 	s.serve(second, &front{s: s, onlyAS: true})
 	return nil
 }
 
 // open listens, and says how the world calls it.
-func (s *Server) open(address string) (ln net.Listener, origin string, err error) {
+func (s *Server) open(address string, ask tls.ClientAuthType) (ln net.Listener, origin string, err error) {
 	listen := s.o.Listen
 	if listen == nil {
 		listen = net.Listen
@@ -174,7 +192,7 @@ func (s *Server) open(address string) (ln net.Listener, origin string, err error
 	scheme := "http"
 	if s.o.TLS || s.o.Certificate != nil {
 		scheme = "https"
-		if ln, err = s.secure(ln); err != nil {
+		if ln, err = s.secure(ln, ask); err != nil {
 			return nil, "", err
 		}
 	}

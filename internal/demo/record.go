@@ -29,6 +29,7 @@ type Entry struct {
 	Header   http.Header `json:"header,omitempty"`
 	Form     url.Values  `json:"form,omitempty"`   // OAuth endpoints
 	Body     string      `json:"body,omitempty"`   // registration and MCP, cut to 64 kB
+	Shown    string      `json:"shown,omitempty"`  // name in the client's TLS certificate
 	Status   int         `json:"status,omitempty"` // 0: not answered (yet), or the connection was dropped
 	Error    string      `json:"error,omitempty"`  // the OAuth error that was answered
 }
@@ -74,7 +75,7 @@ func (r *record) init() { r.counts, r.changed = map[string]int{}, make(chan stru
 
 // newEntry describes a request.
 func newEntry(endpoint string, r *http.Request, body []byte) *Entry {
-	e := &Entry{Endpoint: endpoint, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone()}
+	e := &Entry{Endpoint: endpoint, Method: r.Method, Path: r.URL.Path, Query: r.URL.Query(), Header: r.Header.Clone(), Shown: subject(r)}
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case kind == "application/x-www-form-urlencoded":

@@ -21,6 +21,7 @@ type Client struct {
 	Scope         string          `json:"scope,omitempty"` // what it may ask for; empty: anything
 	Name          string          `json:"client_name,omitempty"`
 	Type          string          `json:"application_type,omitempty"`
+	SubjectDN     string          `json:"tls_client_auth_subject_dn,omitempty"`
 	Key           json.RawMessage `json:"jwk,omitempty"` // public key for private_key_jwt: a JWK, or a string with PEM
 
 	dynamic bool

@@ -147,7 +147,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *request) bool {
 		return false
 	}
 	a, g, ok := s.introspect(token)
-	if !ok || g.resource != s.resourceID(s.endpoint(r.URL.Path)) {
+	if !ok || g.resource != s.resourceID(s.endpoint(r.URL.Path)) || g.cert != "" && g.cert != thumbprint(r.Request) {
 		s.challenge(w, r, http.StatusUnauthorized, "invalid_token", "the token is unknown, expired, revoked, or for another resource", v.base())
 		return false
 	}

@@ -43,6 +43,7 @@ type grant struct {
 	scopes     []string
 	resource   string
 	key        string // thumbprint of the DPoP key; empty: bearer tokens
+	cert       string // thumbprint of the client's TLS certificate that the tokens are bound to; empty: none
 	refresh    string // the good refresh token; empty: there is none
 	spent      map[string]time.Time
 	generation int // number of token answers

@@ -29,6 +29,7 @@ type tokenRequest struct {
 	form   url.Values
 	client *Client
 	key    string // thumbprint of the key that a DPoP proof shows; empty: no proof
+	cert   string // thumbprint of the client's TLS certificate; empty: none was shown
 	issuer string
 }
 
@@ -89,7 +90,7 @@ func (s *Server) readToken(w http.ResponseWriter, r *request) (*tokenRequest, *o
 	if r.Method != http.MethodPost || r.entry.Form == nil {
 		return nil, refuse("invalid_request", "POST a form (RFC 6749 section 3.2)")
 	}
-	t := &tokenRequest{form: r.entry.Form, issuer: s.Issuer()}
+	t := &tokenRequest{form: r.entry.Form, issuer: s.Issuer(), cert: thumbprint(r.Request)}
 	for name, values := range t.form {
 		if len(values) > 1 && name != "resource" {
 			return nil, refuse("invalid_request", "%s is given twice (RFC 6749 section 3.2)", name)
@@ -135,6 +136,9 @@ func (s *Server) authenticate(r *request) (*Client, *oauthError) {
 	c, refused := s.lookup(id)
 	if refused != nil {
 		return nil, refused
+	}
+	if c.Method == "tls_client_auth" && method == "none" && subject(r.Request) == c.SubjectDN {
+		return c, nil
 	}
 	if c.Method != method {
 		return nil, &oauthError{http.StatusUnauthorized, "invalid_client", "this client authenticates by " + c.Method + ", not by " + method}
@@ -200,6 +204,7 @@ func (c *code) check(t *tokenRequest) *oauthError {
 func (s *Server) issue(g *grant, t *tokenRequest, renewable bool) *tokenAnswer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	g.cert = t.cert
 	answer := s.answer(g, g.scopes)
 	answer.IDToken = s.idToken(g, false)
 	switch {
@@ -256,6 +261,8 @@ func (s *Server) rotate(g *grant, given string, t *tokenRequest) (*tokenAnswer, 
 		return nil, refuse("invalid_grant", "the refresh token was used before: the grant is revoked")
 	case refused != nil:
 		return nil, refused
+	case g.cert != t.cert:
+		return nil, refuse("invalid_grant", "the refresh token is bound to another certificate (RFC 8705 section 4)")
 	case g.key != "" && g.key != t.key:
 		return nil, refuse("invalid_dpop_proof", "the proof is missing or made with another key (RFC 9449 section 5)")
 	case s.settings.Early > 0 && g.expires.Sub(s.now()) > s.settings.Early:

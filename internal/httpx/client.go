@@ -4,7 +4,8 @@
 //	hc, err := httpx.New(httpx.Options{CAFile: "corporate.pem"})
 //	res, err := httpx.Do(hc, req)
 //
-// The files: client.go (limits, agent), roots*.go (certificate authorities), url.go (which addresses are allowed), redirect.go (which redirects
+// The files: client.go (limits, agent), roots*.go (certificate authorities), certificate.go (client
+// certificates), url.go (which addresses are allowed), redirect.go (which redirects
 // are followed, and with what), text.go (foreign text and JSON made safe), refusal.go (the words of an error answer),
 // trace.go (what --verbose prints, without secrets).
 package httpx
@@ -45,8 +46,8 @@ type Options struct {
 
 // New returns a client with the limits of this package. It has no overall timeout: contexts decide how long a request may take.
 func New(o Options) (*http.Client, error) {
-	dialer := func(roots *x509.CertPool) *http.Transport {
-		return &http.Transport{
+	dialer := func(roots *x509.CertPool, own *Certificate) *http.Transport {
+		t := &http.Transport{
 			Proxy:                  proxyFor,
 			DialContext:            dial,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
@@ -56,6 +57,10 @@ func New(o Options) (*http.Client, error) {
 			IdleConnTimeout:        90 * time.Second,
 			ForceAttemptHTTP2:      true,
 		}
+		if own != nil {
+			own.use(t)
+		}
+		return t
 	}
 	var rt http.RoundTripper
 	rt, err := newRooted(rootMemory(o.RootMemory), o.CAFile, dialer)

@@ -20,23 +20,24 @@ import (
 type rooted struct {
 	memory rootMemory
 	own    *x509.CertPool // from Options.CAFile; nil: none
-	dialer func(*x509.CertPool) *http.Transport
-	all    func() *http.Transport // verifies against all authorities
+	dialer func(*x509.CertPool, *Certificate) *http.Transport
+	pool   func() *x509.CertPool // all authorities; nil: the system's
 
 	mu    sync.Mutex
 	hosts map[string]*host
+	whole map[string]*http.Transport // verify against all authorities, by the ID of the certificate that they present
 }
 
-// host is how the requests to one scheme, host and port are sent.
+// host is how the requests to one scheme, host and port are sent, with the same client certificate or none.
 type host struct {
 	*http.Transport
 	likely  bool // verifies against likely certificates only
 	learned bool // what verified the host has been remembered, or cannot be
 }
 
-func newRooted(memory rootMemory, caFile string, dialer func(*x509.CertPool) *http.Transport) (*rooted, error) {
-	r := &rooted{memory: memory, dialer: dialer, hosts: map[string]*host{}}
-	r.all = sync.OnceValue(func() *http.Transport { return dialer(nil) }) // nil: the system's
+func newRooted(memory rootMemory, caFile string, dialer func(*x509.CertPool, *Certificate) *http.Transport) (*rooted, error) {
+	r := &rooted{memory: memory, dialer: dialer, hosts: map[string]*host{}, whole: map[string]*http.Transport{}}
+	r.pool = func() *x509.CertPool { return nil }
 	if caFile == "" {
 		return r, nil
 	}
@@ -48,13 +49,13 @@ func newRooted(memory rootMemory, caFile string, dialer func(*x509.CertPool) *ht
 	if !r.own.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("certificate authorities %s: no PEM certificate in it", caFile)
 	}
-	r.all = sync.OnceValue(func() *http.Transport {
+	r.pool = sync.OnceValue(func() *x509.CertPool {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
 		}
 		pool.AppendCertsFromPEM(pem)
-		return dialer(pool)
+		return pool
 	})
 	return r, nil
 }
@@ -76,7 +77,19 @@ func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-func hostKey(req *http.Request) string { return req.URL.Scheme + "://" + req.URL.Host }
+// hostKey tells the requests that may share a connection: those to one host that present the same certificate.
+func hostKey(req *http.Request) string {
+	return req.URL.Scheme + "://" + req.URL.Host + " " + presented(req).id()
+}
+
+// all returns the transport that verifies against all authorities. The lock is held.
+func (r *rooted) all(req *http.Request) *http.Transport {
+	own := presented(req)
+	if r.whole[own.id()] == nil {
+		r.whole[own.id()] = r.dialer(r.pool(), own)
+	}
+	return r.whole[own.id()]
+}
 
 // host returns the transport for a request, made at the first request to its host.
 func (r *rooted) host(req *http.Request) *host {
@@ -88,19 +101,19 @@ func (r *rooted) host(req *http.Request) *host {
 		r.hosts[hostKey(req)] = h
 	}
 	if h.likely && req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // it can be sent only once
-		return &host{Transport: r.all(), learned: true}
+		return &host{Transport: r.all(req), learned: true}
 	}
 	return h
 }
 
 func (r *rooted) newHost(req *http.Request) *host {
 	if req.URL.Scheme != "https" {
-		return &host{Transport: r.dialer(nil), learned: true}
+		return &host{Transport: r.dialer(nil, nil), learned: true}
 	}
 	if pool := r.likely(req); pool != nil {
-		return &host{Transport: r.dialer(pool), likely: true}
+		return &host{Transport: r.dialer(pool, presented(req)), likely: true}
 	}
-	return &host{Transport: r.all()}
+	return &host{Transport: r.all(req)}
 }
 
 // likely returns the certificates that are likely to verify the host of a request, nil if none are known.
@@ -124,7 +137,7 @@ func (r *rooted) unlikely(req *http.Request) *host {
 	if h := r.hosts[hostKey(req)]; !h.likely {
 		return h // by another request in the meantime
 	}
-	h := &host{Transport: r.all()}
+	h := &host{Transport: r.all(req)}
 	r.hosts[hostKey(req)] = h
 	return h
 }

@@ -9,6 +9,7 @@ package dcr
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
@@ -35,7 +36,7 @@ type Client struct {
 	ID                string    `json:"id"`
 	Secret            string    `json:"secret,omitempty"`
 	SecretExpiresAt   time.Time `json:"secret_expires_at,omitzero"` // zero: never
-	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt
+	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
 	Kind              string    `json:"kind,omitempty"`
 	Issuer            string    `json:"issuer,omitempty"`             // who gave the credentials (MCP, Authorization Server Binding)
 	RedirectURI       string    `json:"redirect_uri,omitempty"`       // registered with
@@ -43,6 +44,7 @@ type Client struct {
 	RegistrationToken string    `json:"registration_token,omitempty"` // RFC 7592 §3
 	Scope             string    `json:"scope,omitempty"`              // registered with
 	IDIssuedAt        time.Time `json:"id_issued_at,omitzero"`
+	BoundTokens       bool      `json:"bound_tokens,omitempty"` // registered for tokens that are bound to its TLS certificate (RFC 8705 §3.4)
 }
 
 // String names the client without its secrets.
@@ -62,6 +64,7 @@ type Options struct {
 	RegistrationEndpoint string   // empty: none
 	AuthMethods          []string // token_endpoint_auth_methods_supported; nil: not told
 	DocumentSupported    bool     // client_id_metadata_document_supported
+	BoundTokens          bool     // tls_client_certificate_bound_access_tokens
 
 	// What is wanted.
 	GrantTypes      []string // nil: authorization_code and refresh_token
@@ -72,8 +75,9 @@ type Options struct {
 
 	// What the user has.
 	ClientID, ClientSecret string
-	HasKey                 bool   // the client authenticates by private_key_jwt
-	DocumentURL            string // of our client ID metadata document
+	HasKey                 bool              // the client authenticates by private_key_jwt
+	Certificate            *x509.Certificate // the client's for TLS; nil: none
+	DocumentURL            string            // of our client ID metadata document
 	Stored                 *Client
 	New                    bool // register again, whatever is stored
 
@@ -119,9 +123,33 @@ func Choose(o Options) (Client, error) {
 }
 
 func (o Options) owned(id, kind string) Client {
-	return Client{ID: id, Secret: o.ClientSecret, AuthMethod: AuthMethod(o.AuthMethods, o.ClientSecret != "", o.HasKey), Kind: kind,
-		Issuer: o.Issuer, RedirectURI: o.RedirectURI}
+	method := AuthMethod(o.AuthMethods, o.ClientSecret != "", o.HasKey)
+	if method == "none" && kind == Preregistered {
+		method = o.certificateMethod()
+	}
+	return Client{ID: id, Secret: o.ClientSecret, AuthMethod: method, Kind: kind, Issuer: o.Issuer, RedirectURI: o.RedirectURI}
 }
+
+// certificateMethod is how a client that has nothing but a TLS certificate authenticates (RFC 8705 §2): none if the server takes no
+// certificates, in which case tokens may still be bound to it (§4).
+func (o Options) certificateMethod() string {
+	methods := []string{"tls_client_auth", "self_signed_tls_client_auth"}
+	if o.Certificate == nil {
+		return "none"
+	}
+	if o.Certificate.CheckSignatureFrom(o.Certificate) == nil {
+		slices.Reverse(methods)
+	}
+	for _, m := range methods {
+		if slices.Contains(o.AuthMethods, m) {
+			return m
+		}
+	}
+	return "none"
+}
+
+// binds reports whether a registration asks for tokens that are bound to the certificate.
+func (o Options) binds() bool { return o.BoundTokens && o.Certificate != nil }
 
 // reusable reports whether the stored registration serves: the same authorization server, the same redirect address to the port, a secret
 // that lives, and every scope that is asked for.
@@ -133,7 +161,7 @@ func (o Options) reusable() bool {
 	if !c.SecretExpiresAt.IsZero() && !o.now().Before(c.SecretExpiresAt) {
 		return false
 	}
-	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && covers(c.Scope, o.Scope)
+	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && covers(c.Scope, o.Scope) && c.BoundTokens == o.binds()
 }
 
 // covers reports whether a client registered for some scopes may ask for others; one registered for none may ask for any.

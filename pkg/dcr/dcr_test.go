@@ -2,10 +2,16 @@ package dcr
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -316,4 +322,80 @@ func FuzzRegistration(f *testing.F) {
 			t.Errorf("the registration token would go to %q", c.RegistrationURI)
 		}
 	})
+}
+
+// A client certificate is asked for as far as the server takes one (RFC 8705 §2, §3.4).
+func TestCertificate(t *testing.T) {
+	self, issued := certificate(t)
+	for _, tt := range []struct {
+		name    string
+		methods []string
+		cert    *x509.Certificate
+		want    string // of a client that was registered in advance
+		asks    string // when registering
+	}{
+		{"no certificate", []string{"tls_client_auth"}, nil, "none", "none"},
+		{"by an authority", []string{"none", "self_signed_tls_client_auth", "tls_client_auth"}, issued, "tls_client_auth", "none"},
+		{"self-signed", []string{"tls_client_auth", "self_signed_tls_client_auth"}, self, "self_signed_tls_client_auth", "tls_client_auth"},
+		{"not taken", []string{"none"}, issued, "none", "none"},
+		{"nothing else taken", []string{"tls_client_auth"}, issued, "tls_client_auth", "tls_client_auth"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRegistrar(t, reply{status: 201, body: `{"client_id":"c"}`})
+			o := r.options()
+			o.AuthMethods, o.Certificate, o.BoundTokens = tt.methods, tt.cert, true
+			c, err := Register(context.Background(), o)
+			if err != nil || c.AuthMethod != tt.asks || c.BoundTokens != (tt.cert != nil) {
+				t.Fatalf("registered as %#v, bound %v: %v", c, c.BoundTokens, err)
+			}
+			asked := r.asked[0]
+			if asked["token_endpoint_auth_method"] != tt.asks || (asked["tls_client_auth_subject_dn"] != nil) != (tt.asks == "tls_client_auth") ||
+				(asked["tls_client_certificate_bound_access_tokens"] == true) != (tt.cert != nil) {
+				t.Errorf("asked %v", asked)
+			}
+			o.Stored = &c
+			if again, err := Choose(o); err != nil || again.ID != "c" {
+				t.Errorf("the registration is not used again: %#v, %v", again, err)
+			}
+			o.BoundTokens = !o.BoundTokens
+			if again, err := Choose(o); err != nil || tt.cert != nil && again.ID != "" {
+				t.Errorf("used for tokens that are bound otherwise: %#v, %v", again, err)
+			}
+			o.ClientID = "known"
+			if c, err := Choose(o); err != nil || c.AuthMethod != tt.want {
+				t.Errorf("in advance: %q, %v, want %q", c.AuthMethod, err, tt.want)
+			}
+			o.ClientSecret = "s"
+			if c, err := Choose(o); err != nil || c.AuthMethod != "client_secret_basic" {
+				t.Errorf("with a secret: %q, %v", c.AuthMethod, err)
+			}
+		})
+	}
+}
+
+// certificate makes a self-signed certificate, and one that it signs.
+func certificate(t *testing.T) (self, issued *x509.Certificate) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	make := func(name string, parent *x509.Certificate) *x509.Certificate {
+		template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, IsCA: parent == nil, BasicConstraintsValid: true,
+			NotAfter: time.Now().Add(time.Hour)}
+		if parent == nil {
+			parent = template
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	self = make("self", nil)
+	return self, make("issued", self)
 }

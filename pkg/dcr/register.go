@@ -41,6 +41,8 @@ type request struct {
 	Scope           string   `json:"scope,omitempty"`
 	SoftwareID      string   `json:"software_id"`
 	SoftwareVersion string   `json:"software_version,omitempty"`
+	SubjectDN       string   `json:"tls_client_auth_subject_dn,omitempty"`                 // RFC 8705 §2.1.2
+	BoundTokens     bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.4
 }
 
 // answer is the part of the registration response that is used (RFC 7591 §3.2.1, RFC 7592 §3). The redirect addresses are not: some
@@ -92,7 +94,10 @@ func (o Options) stray(code string) {
 
 func (o Options) request() request {
 	r := request{ClientName: o.ClientName, GrantTypes: o.GrantTypes, ResponseTypes: []string{}, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
-		SoftwareID: "mcpauth", SoftwareVersion: o.SoftwareVersion}
+		SoftwareID: "mcpauth", SoftwareVersion: o.SoftwareVersion, BoundTokens: o.binds()}
+	if r.AuthMethod == "tls_client_auth" {
+		r.SubjectDN = o.Certificate.Subject.String()
+	}
 	if r.ClientName == "" {
 		r.ClientName = "mcpauth"
 	}
@@ -105,12 +110,16 @@ func (o Options) request() request {
 	return r
 }
 
-// wantedMethod is none, as befits a native app (RFC 8252 §8.4), unless the server names only methods with a secret.
+// wantedMethod is none, as befits a native app (RFC 8252 §8.4), unless the server names only methods with a secret or, if there is a TLS
+// certificate, tls_client_auth.
 func (o Options) wantedMethod() string {
 	for _, m := range []string{"none", "client_secret_basic", "client_secret_post"} {
 		if slices.Contains(o.AuthMethods, m) {
 			return m
 		}
+	}
+	if o.Certificate != nil && slices.Contains(o.AuthMethods, "tls_client_auth") {
+		return "tls_client_auth"
 	}
 	return "none"
 }
@@ -155,7 +164,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 		return Client{}, e
 	}
 	c := Client{ID: a.ClientID, Secret: a.ClientSecret, SecretExpiresAt: a.SecretExpiresAt.Time, IDIssuedAt: a.IDIssuedAt.Time, Kind: Dynamic,
-		Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: r.Scope, AuthMethod: o.answeredMethod(r, a)}
+		Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: r.Scope, AuthMethod: o.answeredMethod(r, a), BoundTokens: r.BoundTokens}
 	if a.Scope != nil && *a.Scope != "" {
 		c.Scope = *a.Scope
 	}

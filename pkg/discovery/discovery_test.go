@@ -402,7 +402,25 @@ func TestEndpointsAreChecked(t *testing.T) {
 			if !errors.As(err, &refused) || !strings.Contains(err.Error(), name) {
 				t.Errorf("%s %q: got %v, want an AddressError that names it", name, address, err)
 			}
+			delete(m, name)
+			m["authorization_endpoint"], m["token_endpoint"], m["mtls_endpoint_aliases"] = "ORIGIN/a", "ORIGIN/t", map[string]string{name: address}
+			meta, _ = json.Marshal(m)
+			_, err = discover(t, newSite(t, base(asPath, string(meta))), Options{})
+			if ignored := name == "authorization_endpoint"; ignored != (err == nil) || !ignored && !errors.As(err, &refused) {
+				t.Errorf("alias of %s %q: got %v", name, address, err)
+			}
 		}
+	}
+}
+
+// RFC 8705 §5: the aliases come before the endpoints of the same name. That of the authorization endpoint has no meaning.
+func TestMutualTLS(t *testing.T) {
+	m := ServerMetadata{AuthorizationEndpoint: "https://as/a", TokenEndpoint: "https://as/t", RevocationEndpoint: "https://as/r",
+		MTLSEndpointAliases: map[string]string{"token_endpoint": "https://mtls.as/t", "authorization_endpoint": "https://mtls.as/a", "device_authorization_endpoint": "https://mtls.as/d"}}
+	got := m.MutualTLS()
+	if got.TokenEndpoint != "https://mtls.as/t" || got.DeviceAuthorizationEndpoint != "https://mtls.as/d" || got.AuthorizationEndpoint != "https://as/a" ||
+		got.RevocationEndpoint != "https://as/r" || m.TokenEndpoint != "https://as/t" {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -35,7 +35,28 @@ type ServerMetadata struct {
 
 	AuthorizationResponseIssParameterSupported bool `json:"authorization_response_iss_parameter_supported,omitempty"` // RFC 9207 §3
 	ClientIDMetadataDocumentSupported          bool `json:"client_id_metadata_document_supported,omitempty"`
-	RequirePushedAuthorizationRequests         bool `json:"require_pushed_authorization_requests,omitempty"` // RFC 9126 §5
+	RequirePushedAuthorizationRequests         bool `json:"require_pushed_authorization_requests,omitempty"`      // RFC 9126 §5
+	TLSClientCertificateBoundAccessTokens      bool `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.3
+
+	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"` // RFC 8705 §5, by the names above
+}
+
+// MutualTLS returns the metadata with the aliases in place of the endpoints that clients with a TLS certificate are to use (RFC 8705 §5).
+func (m ServerMetadata) MutualTLS() ServerMetadata {
+	for _, e := range m.endpoints() {
+		if alias := m.alias(e.name); alias != "" {
+			*e.address = alias
+		}
+	}
+	return m
+}
+
+// alias returns the alias of an endpoint, "" if it has none. The authorization endpoint is the browser's, not the client's.
+func (m *ServerMetadata) alias(endpoint string) string {
+	if endpoint == "authorization_endpoint" {
+		return ""
+	}
+	return m.MTLSEndpointAliases[endpoint]
 }
 
 const issuerSection = "RFC 8414 §3.3"
@@ -126,6 +147,13 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 		return fail(ErrIssuer, issuerSection, "issuer is %q, expected %q", httpx.Text(m.Issuer, 200), issuer)
 	}
 	for _, e := range m.endpoints() {
+		if alias := m.alias(e.name); alias != "" {
+			u, err := httpx.Check(alias, f.local)
+			if err != nil {
+				return fail(err, "", "mtls_endpoint_aliases: %s: %v", e.name, err)
+			}
+			m.MTLSEndpointAliases[e.name] = u.String()
+		}
 		if *e.address == "" {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
@@ -61,6 +62,10 @@ type Endpoints struct {
 	Revocation string `json:"revocation,omitempty"`
 
 	SigningAlgs []string `json:"signing_algs,omitempty"` // of client assertions that the token endpoint takes (RFC 8414 §2); empty: unknown
+}
+
+func endpoints(s discovery.ServerMetadata) Endpoints {
+	return Endpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
 // Retired is a token of a replaced grant, at the same authorization server and for the same client. It is not revoked when it is replaced:
@@ -220,7 +225,11 @@ func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
-	return decode(r)
+	cred, err := decode(r)
+	if t.CertFile != "" {
+		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolute(t.CertFile), absolute(t.CertKeyFile) // the tokens of a renewal are bound to this one
+	}
+	return cred, err
 }
 
 // loadOrNew returns the stored credential, or an empty one for that server.

@@ -43,7 +43,7 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 		}
 		t.Settings = o.complete(old, t.Settings, cause{})
 	}
-	found, err := c.discover(ctx, t, nil)
+	found, err := c.discover(ctx, t, old.Issuer, nil)
 	d := Discovery{URL: t.URL, Attempts: []Attempt{}, Checks: []discovery.Check{}, Grants: []Grant{}}
 	if found == nil {
 		return d, err
@@ -103,10 +103,19 @@ func offered(s discovery.ServerMetadata) []Grant {
 
 const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-// discover asks the server as every login does; challenges are those of an answer already received.
-func (c *Client) discover(ctx context.Context, t Target, challenges []discovery.Challenge) (*discovery.Result, error) {
-	return discovery.Discover(ctx, t.URL, discovery.Options{HTTP: c.http(), Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
+// discover asks the server as every login does; challenges are those of an answer already received. A client certificate is shown to the server,
+// and to an authorization server that the user or the stored login names, known. One that only the server names has to show its metadata without.
+func (c *Client) discover(ctx context.Context, t Target, known string, challenges []discovery.Challenge) (*discovery.Result, error) {
+	hc, err := c.httpAs(t.Settings, t.URL, t.Issuer, known)
+	if err != nil {
+		return nil, err
+	}
+	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: hc, Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
 		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grant() != GrantCode, Strict: t.Strict})
+	if found != nil && t.CertFile != "" {
+		found.Server = found.Server.MutualTLS()
+	}
+	return found, err
 }
 
 // Plan is what a login would do.
@@ -182,7 +191,7 @@ func clientOptions(t Target, o LoginOptions, r *discovery.Result, scopes []strin
 	return dcr.Options{Local: local(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
 		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported, GrantTypes: grantTypes(t.grant()),
 		Scope: joinScopes(registerScopes(scopes, r)), ClientName: t.ClientName, ClientID: t.ClientID, ClientSecret: string(t.ClientSecret),
-		HasKey: t.ClientKeyFile != "", DocumentURL: t.ClientMetadataURL, New: o.NewClient, Strict: t.Strict}
+		HasKey: t.ClientKeyFile != "", Certificate: t.leaf(), BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, New: o.NewClient, Strict: t.Strict}
 }
 
 // registerScopes is what a registration names: a client registered for less than the resource offers could not step up later.

@@ -17,7 +17,11 @@ import (
 
 // endpoint returns the token endpoint as this credential's client may use it.
 func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
-	e := token.Endpoint{URL: cred.Endpoints.Token, HTTP: c.http(), Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Strict: cred.Settings.Strict}
+	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Strict: cred.Settings.Strict}
+	var err error
+	if e.HTTP, err = c.httpAs(cred.Settings); err != nil {
+		return e, err
+	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
 		key, err := loadKey(cred.Settings.ClientKeyFile)
@@ -27,7 +31,6 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 		e.Client.Key = key
 	}
 	if cred.DPoPKey != nil {
-		var err error
 		if e.DPoP, err = c.provers.of(cred); err != nil {
 			return e, err
 		}

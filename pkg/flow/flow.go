@@ -11,8 +11,8 @@
 //	handler := client.Handler(target, flow.HandlerOptions{})
 //	transport := &mcp.StreamableClientTransport{Endpoint: target.URL, OAuthHandler: handler}
 //
-// The specification is MCP authorization 2026-07-28 with its predecessors back to 2025-03-26. Not supported: mutual TLS, and tokens for more
-// than one resource.
+// The specification is MCP authorization 2026-07-28 with its predecessors back to 2025-03-26. Not supported: tokens for more than one
+// resource.
 package flow
 
 import (
@@ -106,7 +106,7 @@ func local(server string) bool {
 // requestLimit bounds every request of OAuth, below the time limit of the caller.
 const requestLimit = 30 * time.Second
 
-// http returns the HTTP client for the requests of OAuth.
+// http returns the HTTP client for the requests of OAuth that show no client certificate.
 func (c *Client) http() *http.Client { return httpx.Within(c.HTTP, requestLimit) }
 
 func (c *Client) now() time.Time {

@@ -139,7 +139,7 @@ func (o LoginOptions) complete(cred Credential, given Settings, why cause) Setti
 	if s.DPoP == "" && cred.DPoPKey != nil {
 		s.DPoP = DPoPAlways // a bound token is not replaced by one that whoever steals it can use
 	}
-	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.IDP.IDTokenFile} {
+	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.IDP.IDTokenFile, &s.CertFile, &s.CertKeyFile} {
 		*file = absolute(*file)
 	}
 	return s
@@ -172,8 +172,9 @@ func (c *Client) serves(stored, before Credential, given Settings, o LoginOption
 // prepare discovers the authorization server and decides what to ask it for.
 func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Credential, why cause) (draft, error) {
 	d := draft{t: t, o: o, old: old, began: c.now(), notes: &notes{}, inCall: why.rejected != nil}
+	c.warnOpenKey(t.Settings)
 	var err error
-	if d.found, err = c.discover(ctx, t, why.challenges); err != nil {
+	if d.found, err = c.discover(ctx, t, old.Issuer, why.challenges); err != nil {
 		return d, err
 	}
 	if err := sameIssuer(d); err != nil {
@@ -228,10 +229,9 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cre
 	if reused {
 		codes = union(codes, ofRegistration(d.old.Deviations))
 	}
-	s, endpoints := d.t.Settings, Endpoints{Token: d.found.Server.TokenEndpoint, Revocation: d.found.Server.RevocationEndpoint,
-		SigningAlgs: d.found.Server.TokenEndpointAuthSigningAlgValuesSupported}
+	s := d.t.Settings
 	cred = Credential{Server: d.t.URL, Moved: moved(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
-		Endpoints: endpoints, Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
+		Endpoints: endpoints(d.found.Server), Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
 	if !d.plan.DPoP {
 		return cred, reused, nil
 	}
@@ -259,7 +259,10 @@ func moved(d draft) string {
 func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (client dcr.Client, reused bool, err error) {
 	stored := cmp.Or(d.old.NextClient, &d.old.Client)
 	o := clientOptions(d.t, d.o, d.found, d.plan.Scopes)
-	o.HTTP, o.SoftwareVersion, o.RedirectURI, o.Stored, o.Stray = c.http(), c.Version, redirectURI, stored, d.notes.add
+	if o.HTTP, err = c.httpAs(d.t.Settings); err != nil {
+		return client, false, err
+	}
+	o.SoftwareVersion, o.RedirectURI, o.Stored, o.Stray = c.Version, redirectURI, stored, d.notes.add
 	if client, err = dcr.Resolve(ctx, o); err != nil {
 		return client, false, stage("client", err)
 	}

@@ -95,7 +95,11 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		_ = c.save(local, t, &kept)
 	}
 	for _, client := range cred.clients() {
-		if err := dcr.Delete(ctx, c.http(), client); err != nil {
+		hc, err := c.httpAs(cred.Settings)
+		if err == nil {
+			err = dcr.Delete(ctx, hc, client)
+		}
+		if err != nil {
 			report.warn("client registration %q: %v", client.ID, err)
 			continue
 		}

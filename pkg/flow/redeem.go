@@ -151,9 +151,13 @@ func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	if pending, err := c.pendingOf(ctx, Target{URL: stored.Server, Profile: stored.Profile}); err != nil || len(pending) > 0 {
 		return
 	}
+	hc, err := c.httpAs(stored.Settings)
+	if err != nil {
+		return
+	}
 	for _, client := range replaced.clients() {
 		if client.ID != stored.Client.ID {
-			_ = dcr.Delete(ctx, c.http(), client) // --verbose shows the answer of a server that keeps it
+			_ = dcr.Delete(ctx, hc, client) // --verbose shows the answer of a server that keeps it
 		}
 	}
 }

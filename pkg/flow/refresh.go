@@ -188,12 +188,19 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 	if errors.Is(err, ErrIdentityProvider) || !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
 		return tok, err
 	}
-	server, _, again := discovery.FetchServer(ctx, cred.Issuer, local(cred.Server), discovery.Options{HTTP: c.http(), Strict: cred.Settings.Strict})
+	hc, noClient := c.httpAs(cred.Settings, cred.Issuer)
+	if noClient != nil {
+		return tok, err
+	}
+	server, _, again := discovery.FetchServer(ctx, cred.Issuer, local(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict})
+	if cred.Settings.CertFile != "" {
+		server = server.MutualTLS()
+	}
 	if again != nil || server.TokenEndpoint == cred.Endpoints.Token {
 		return tok, err
 	}
 	c.progress(fmt.Sprintf("the token endpoint moved to %s", httpx.Text(server.TokenEndpoint, 300)))
-	cred.Endpoints = Endpoints{Token: server.TokenEndpoint, Revocation: server.RevocationEndpoint, SigningAlgs: server.TokenEndpointAuthSigningAlgValuesSupported}
+	cred.Endpoints = endpoints(server)
 	return c.redeemAt(ctx, cred)
 }
 

@@ -32,6 +32,8 @@ type Settings struct {
 	Assertion         string   `json:"assertion,omitempty"`           // GrantJWTBearer: another source of it, see AssertionSources
 	IDP               IDP      `json:"idp,omitzero"`                  // GrantEnterprise
 	DPoP              DPoP     `json:"dpop,omitempty"`                // empty: DPoPAuto
+	CertFile          string   `json:"cert_file,omitempty"`           // client certificate for TLS (RFC 8705), PEM, for the MCP server and its authorization server; read anew for every connection
+	CertKeyFile       string   `json:"cert_key_file,omitempty"`       // its key, PEM; empty: in CertFile
 
 	// For servers that deviate from the specifications.
 	Resource       string      `json:"resource,omitempty"`         // another value for the resource parameter; empty: that of the metadata
@@ -110,6 +112,9 @@ func (stored Settings) Overlay(given Settings) Settings {
 		}
 		s.IDP = cmp.Or(given.IDP, stored.IDP)
 	}
+	if given.CertFile == "" {
+		s.CertFile, s.CertKeyFile = stored.CertFile, stored.CertKeyFile
+	}
 	s.Issuer = cmp.Or(given.Issuer, stored.Issuer)
 	s.CallbackHost = cmp.Or(given.CallbackHost, stored.CallbackHost)
 	s.DPoP = cmp.Or(given.DPoP, stored.DPoP)
@@ -156,8 +161,10 @@ func (s Settings) check() error {
 		return refuse("a client authenticates by a secret or by a key, not both")
 	case s.ClientKeyFile != "" && s.ClientID == "" && s.ClientMetadataURL == "":
 		return refuse("a client key needs the client id it belongs to")
-	case grant == GrantClientCredentials && (s.ClientID == "" || s.ClientSecret == "" && s.ClientKeyFile == ""):
-		return refuse("client_credentials needs a client id and a secret or a key")
+	case s.CertKeyFile != "" && s.CertFile == "":
+		return refuse("the key of a client certificate needs the certificate")
+	case grant == GrantClientCredentials && (s.ClientID == "" || s.ClientSecret == "" && s.ClientKeyFile == "" && s.CertFile == ""):
+		return refuse("client_credentials needs a client id and a secret, a key or a client certificate")
 	case grant == GrantJWTBearer && s.AssertionFile == "" && s.Assertion == "":
 		return refuse("jwt_bearer needs an assertion")
 	case s.AssertionFile != "" && s.Assertion != "":

@@ -48,6 +48,8 @@ type Status struct {
 	Strict       bool       `json:"strict"` // renewals and later logins tolerate no deviation
 
 	Asked []string `json:"-"` // the scopes that the login asked for
+	Cert  string   `json:"-"` // file with the client certificate
+	Key   string   `json:"-"` // file with its key
 	Moved string   `json:"-"` // where the server redirects to on the same origin: calls go there; empty: it does not
 }
 
@@ -94,12 +96,15 @@ type public struct {
 	Deviations   []string  `json:"quirks,omitempty"`
 	Strict       bool      `json:"strict,omitempty"`
 	Moved        string    `json:"moved,omitempty"`
+	Cert         string    `json:"cert_file,omitempty"`
+	Key          string    `json:"cert_key_file,omitempty"`
 }
 
 // public returns what may be read without the keychain.
 func (c Credential) public() public {
 	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
-		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved}
+		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
+		Key: c.Settings.CertKeyFile}
 	if c.hasToken() {
 		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
 		p.Refreshable, p.Asked = c.renewable(), c.Scopes
@@ -173,6 +178,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
 		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
 		Keystore: e.Backend, Generation: e.Generation, Deviations: list(p.Deviations), Strict: p.Strict, Asked: p.Asked, Moved: p.Moved,
+		Cert: p.Cert, Key: p.Key,
 	}
 	if !p.HasToken {
 		return s, nil

@@ -21,7 +21,7 @@ const (
 type ClientAuth struct {
 	ID     string
 	Secret string
-	Method string // none, client_secret_basic, client_secret_post, private_key_jwt; empty: by what is there: key, secret (basic, RFC 7591 §2), none
+	Method string // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth; empty: by what is there: key, secret (basic, RFC 7591 §2), none
 	Key    *Key   // for private_key_jwt
 
 	Audience string   // issuer, the aud of an assertion; empty: the token endpoint
@@ -47,8 +47,9 @@ func (c ClientAuth) method() string {
 }
 
 // authenticate puts the client into the form or the header, instead of what may be there, in exactly one way: none, client_secret_basic or
-// client_secret_post (RFC 6749 §2.3.1), or private_key_jwt (RFC 7523 §2.2, §3). RFC 6749 §2.3: "The client MUST NOT use more than one
-// authentication method in each request".
+// client_secret_post (RFC 6749 §2.3.1), or private_key_jwt (RFC 7523 §2.2, §3). Clients of tls_client_auth and
+// self_signed_tls_client_auth (RFC 8705 §2) show the certificate in the handshake, which is up to Endpoint.HTTP, and name themselves in the form.
+// RFC 6749 §2.3: "The client MUST NOT use more than one authentication method in each request".
 func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint string, now time.Time) error {
 	for _, name := range []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 		form.Del(name)
@@ -62,7 +63,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 		form.Set("client_id", c.ID)
 	}
 	switch method {
-	case "none":
+	case "none", "tls_client_auth", "self_signed_tls_client_auth":
 	case "client_secret_basic":
 		// RFC 6749 §2.3.1: both are form-encoded first.
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID)+":"+url.QueryEscape(c.Secret))))
@@ -76,7 +77,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 		form.Set("client_assertion_type", assertionType)
 		form.Set("client_assertion", assertion)
 	default:
-		return fmt.Errorf("client authentication %q is not known: none, client_secret_basic, client_secret_post, private_key_jwt are", method)
+		return fmt.Errorf("client authentication %q is not known: none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth are", method)
 	}
 	return nil
 }

@@ -198,7 +198,7 @@ func TestNothingIsSent(t *testing.T) {
 			return err
 		},
 		"an unknown method": func(e Endpoint) error {
-			e.Client.Method = "tls_client_auth"
+			e.Client.Method = "client_secret_jwt"
 			_, err := e.ClientCredentials(ctx, "")
 			return err
 		},
@@ -249,6 +249,8 @@ func TestClientAuthentication(t *testing.T) {
 			map[string]string{"Authorization": "Basic YyUzQTErJTJCOnMlM0ElMjUlMkIrJUMzJUE5"}, nil},
 		{"a secret and no method is basic", ClientAuth{ID: "a", Secret: "b"}, map[string]string{"Authorization": "Basic YTpi"}, nil},
 		{"neither secret nor key is none", ClientAuth{ID: "a"}, nil, map[string]string{"client_id": "a"}},
+		{"tls_client_auth: RFC 8705 §2.1", ClientAuth{ID: "a", Method: "tls_client_auth"}, nil, map[string]string{"client_id": "a"}},
+		{"self_signed_tls_client_auth: RFC 8705 §2.2", ClientAuth{ID: "a", Method: "self_signed_tls_client_auth"}, nil, map[string]string{"client_id": "a"}},
 		{"private_key_jwt: RFC 7523 §2.2", ClientAuth{ID: "a", Key: key}, nil,
 			map[string]string{"client_id": "a", "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer", "client_assertion": "JWT"}},
 	} {

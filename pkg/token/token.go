@@ -23,7 +23,7 @@
 //
 // # Not supported
 //
-// The implicit and password grants, client_secret_jwt, mutual TLS, form-encoded token answers, actor tokens.
+// The implicit and password grants, client_secret_jwt, form-encoded token answers, actor tokens.
 package token
 
 import (

@@ -1,0 +1,146 @@
+package httpx
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// clientCertificate makes a certificate of that name.
+func clientCertificate(t *testing.T, name string) Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Certificate{ID: name, Load: func() (*tls.Certificate, error) {
+		return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, nil
+	}}
+}
+
+// askingServer asks for a client certificate and answers with the name in it.
+func askingServer(t *testing.T, handler http.HandlerFunc) *httptest.Server {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if handler != nil {
+			handler(w, r)
+		}
+		shown := "nothing"
+		if len(r.TLS.PeerCertificates) > 0 {
+			shown = r.TLS.PeerCertificates[0].Subject.CommonName
+		}
+		fmt.Fprintf(w, "%s over %s", shown, r.Proto)
+	}))
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s
+}
+
+func trusting(t *testing.T, s *httptest.Server) *http.Client {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(Options{CAFile: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func only(s *httptest.Server) func(*url.URL) bool {
+	return func(u *url.URL) bool { return u.Host == strings.TrimPrefix(s.URL, "https://") }
+}
+
+// Each client shows its own certificate, to its server alone, whatever connections others have open there.
+func TestCertificateStaysWithItsServer(t *testing.T) {
+	other := askingServer(t, nil)
+	home := askingServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/away" {
+			http.Redirect(w, r, other.URL, http.StatusFound)
+		}
+	})
+	c := trusting(t, home)
+	ann, bob := Presenting(c, clientCertificate(t, "ann"), only(home)), Presenting(c, clientCertificate(t, "bob"), only(home))
+	var all sync.WaitGroup
+	for range 4 {
+		for _, tt := range []struct {
+			name         string
+			client       *http.Client
+			url, expects string
+		}{
+			{"ann", ann, home.URL, "ann"}, {"bob", bob, home.URL, "bob"}, {"nobody", c, home.URL, "nothing"},
+			{"ann elsewhere", ann, other.URL, "nothing"}, {"ann sent elsewhere", ann, home.URL + "/away", "nothing"},
+		} {
+			all.Go(func() {
+				req, err := http.NewRequest(http.MethodGet, tt.url, nil)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if res, err := Do(tt.client, req); err != nil || string(res.Body) != tt.expects+" over HTTP/2.0" {
+					t.Errorf("%s: %v, %v", tt.name, res, err)
+				}
+			})
+		}
+		all.Wait()
+	}
+}
+
+// A certificate that can no longer be read ends the connection; the request is not sent without it.
+func TestCertificateGone(t *testing.T) {
+	home := askingServer(t, nil)
+	gone := errors.New("gone")
+	c := Presenting(trusting(t, home), Certificate{ID: "x", Load: func() (*tls.Certificate, error) { return nil, gone }}, only(home))
+	req, err := http.NewRequest(http.MethodPost, home.URL, strings.NewReader("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res, err := Do(c, req); !errors.Is(err, gone) {
+		t.Errorf("got %v, %v", res, err)
+	}
+}
+
+// A transport has one TLS configuration for the server and for a proxy that speaks TLS itself.
+func TestCertificateIsNotShownToAProxy(t *testing.T) {
+	proxy := askingServer(t, nil)
+	for scheme, want := range map[string]error{"https": errSecureProxy, "http": nil} {
+		address, err := url.Parse(scheme + "://" + strings.TrimPrefix(proxy.URL, "https://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		transport := &http.Transport{Proxy: http.ProxyURL(address), TLSClientConfig: &tls.Config{}}
+		own := clientCertificate(t, "ann")
+		own.use(transport)
+		if got, err := transport.Proxy(&http.Request{}); !errors.Is(err, want) || err == nil && *got != *address {
+			t.Errorf("%s: %v, %v", scheme, got, err)
+		}
+	}
+}

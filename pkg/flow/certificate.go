@@ -1,0 +1,102 @@
+package flow
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/token"
+)
+
+// ErrCertificate says that a client certificate or its key cannot be used.
+var ErrCertificate = errors.New("the client certificate cannot be used")
+
+// httpAs returns the HTTP client for requests to the named servers, which are shown the client certificate. If none is named, the requests are
+// those to endpoints of the authorization server, and follow no redirect.
+func (c *Client) httpAs(s Settings, servers ...string) (*http.Client, error) {
+	return c.presenting(c.http(), s, servers)
+}
+
+// ServerHTTP returns the HTTP client for requests to the target's MCP server. It shows the target's client certificate, else that of the stored
+// login, to this server alone.
+func (c *Client) ServerHTTP(ctx context.Context, t Target) (*http.Client, error) {
+	if t.CertFile == "" && c.Store != nil {
+		if s, err := c.Status(ctx, t); err == nil { // an error of the store shows when the token is needed
+			t.CertFile, t.CertKeyFile = s.Cert, s.Key
+		}
+	}
+	return c.presenting(c.HTTP, t.Settings, []string{t.URL})
+}
+
+func (c *Client) presenting(hc *http.Client, s Settings, servers []string) (*http.Client, error) {
+	if s.CertFile == "" {
+		return hc, nil
+	}
+	load := func() (*tls.Certificate, error) { return s.certificate(c.now()) }
+	if _, err := load(); err != nil {
+		return nil, err
+	}
+	own := httpx.Certificate{ID: s.CertFile + "\n" + s.CertKeyFile, Load: load}
+	return httpx.Presenting(hc, own, func(u *url.URL) bool {
+		return len(servers) == 0 || slices.ContainsFunc(servers, func(server string) bool {
+			v, err := url.Parse(server)
+			return err == nil && httpx.SameOrigin(u, v)
+		})
+	}), nil
+}
+
+// certificate reads the client certificate and its key, and refuses what no server would take.
+func (s Settings) certificate(now time.Time) (*tls.Certificate, error) {
+	certFile, keyFile := s.CertFile, cmp.Or(s.CertKeyFile, s.CertFile)
+	certs, err := readFile("client certificate", certFile)
+	if err != nil {
+		return nil, err
+	}
+	key, err := readFile("key of the client certificate", keyFile)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := token.LoadKey(key); err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrCertificate, keyFile, err)
+	}
+	pair, err := tls.X509KeyPair(certs, key)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %s: %v", ErrCertificate, certFile, err)
+	case now.After(pair.Leaf.NotAfter):
+		return nil, fmt.Errorf("%w: %s expired at %s", ErrCertificate, certFile, pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	case now.Add(clockSkew).Before(pair.Leaf.NotBefore):
+		return nil, fmt.Errorf("%w: %s is not valid before %s", ErrCertificate, certFile, pair.Leaf.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return &pair, nil
+}
+
+// leaf is the certificate as far as a registration describes it; nil: there is none.
+func (s Settings) leaf() *x509.Certificate {
+	if s.CertFile == "" {
+		return nil
+	}
+	pair, err := s.certificate(time.Now())
+	if err != nil {
+		return nil // httpAs returns the error
+	}
+	return pair.Leaf
+}
+
+// warnOpenKey warns of a key that other users may read. It is no error: platforms mount keys with modes that the user cannot change.
+func (c *Client) warnOpenKey(s Settings) {
+	file := cmp.Or(s.CertKeyFile, s.CertFile)
+	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
+		c.warn(fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), file))
+	}
+}

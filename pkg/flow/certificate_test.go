@@ -1,0 +1,93 @@
+package flow
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"mcpauth/internal/demo"
+	"mcpauth/internal/httpx"
+)
+
+// newMutualBench is a bench whose servers want client certificates, and the file with that of the client robot.
+func newMutualBench(t *testing.T) (*bench, string) {
+	t.Helper()
+	b := newBench(t, demo.Options{MutualTLS: true})
+	b.AddClient(demo.Client{ID: "robot", Method: "tls_client_auth", SubjectDN: "CN=robot"})
+	own, err := b.ClientCertificate("robot", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file, ca := filepath.Join(dir, "robot.pem"), filepath.Join(dir, "ca.pem")
+	for name, data := range map[string][]byte{file: own, ca: b.CertificatePEM()} {
+		if err := os.WriteFile(name, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.c.HTTP, err = httpx.New(httpx.Options{CAFile: ca}); err != nil {
+		t.Fatal(err)
+	}
+	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "robot", CertFile: file}
+	return b, file
+}
+
+// The metadata of an authorization server that only the MCP server names is fetched without the certificate; what the user or the stored login
+// names may see it. An identity provider never does.
+func TestCertificateIsShownToKnownServers(t *testing.T) {
+	b, _ := newMutualBench(t)
+	shown := func(endpoint string) (n int) {
+		for _, e := range b.Requests(endpoint) {
+			if e.Shown != "" {
+				n++
+			}
+		}
+		return n
+	}
+	b.login(t)
+	if got := [3]int{shown("mcp"), shown("metadata"), shown("token")}; got[0] == 0 || got[1] != 0 || got[2] != 1 {
+		t.Errorf("shown to the MCP server, at the metadata and at the token endpoint: %v times", got)
+	}
+	b.login(t)
+	if shown("metadata") != 1 {
+		t.Error("not shown to the authorization server of the stored login")
+	}
+	b.Reset()
+	b.t.Profile, b.t.Issuer = "named", b.Issuer()
+	b.login(t)
+	if shown("metadata") != 1 {
+		t.Error("not shown to the authorization server that the user names")
+	}
+	idToken := filepath.Join(t.TempDir(), "id-token")
+	if err := os.WriteFile(idToken, []byte(b.IDToken("ann", time.Hour)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b.t.Profile, b.t.Grant = "work", GrantEnterprise
+	b.t.IDP = IDP{TokenEndpoint: b.IDP(), ClientID: "demo-idp-client", ClientSecret: "demo-cs-idp", IDTokenFile: idToken}
+	b.login(t)
+	if len(b.Requests("idp")) != 1 || shown("idp") != 0 {
+		t.Errorf("the identity provider was asked %d times, and shown the certificate %d times", len(b.Requests("idp")), shown("idp"))
+	}
+}
+
+// A renewed certificate is used by the same process, and by the login that is stored.
+func TestCertificateIsRenewed(t *testing.T) {
+	b, file := newMutualBench(t)
+	b.login(t)
+	b.later(2 * time.Hour)
+	if _, err := b.c.Refresh(context.Background(), b.t, 0); err == nil {
+		t.Fatal("a certificate that has expired was used")
+	}
+	renewed, err := b.ClientCertificate("robot", 3*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, renewed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.c.Refresh(context.Background(), Target{URL: b.t.URL}, 0); err != nil {
+		t.Error(err)
+	}
+}
