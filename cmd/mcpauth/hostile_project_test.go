@@ -41,7 +41,6 @@ func TestUntrustedProject(t *testing.T) {
 		`"url":"SERVER","headers":{"X-Key":"${NONE:-x}"}`,
 		`"url":"http://${HOST}"`,
 		`"url":"SERVER?key=${LINEAR_KEY}"`,
-		`"url":"SERVER","auth":{"cert":"deploy.pem"}`,
 	} {
 		u.project(t, `{"mcpServers":{"x":{`+strings.ReplaceAll(block, "SERVER", u.good.URL())+`}}}`)
 		for _, verb := range [][]string{{"login", "x"}, {"login", "x", "--print-url"}, {"login", "x", "--name", "y"}, {"call", "x", "whoami"}, {"tools", "x"}, {"proxy", "x"}} {
@@ -50,6 +49,12 @@ func TestUntrustedProject(t *testing.T) {
 				t.Errorf("%q with %s: %s", verb, block, u.stderr.String())
 			}
 		}
+	}
+	// Trusted or not, it names no client certificate.
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{"cert":"deploy.pem","key":"deploy.pem"}}}}`)
+	u.must(t, exitUsage, "login", "x")
+	if !strings.Contains(u.stderr.String(), `no member "cert"`) {
+		t.Error(u.stderr.String())
 	}
 	if n := u.good.Count("requests"); n != 0 {
 		t.Errorf("%d requests were sent", n)
