@@ -14,7 +14,7 @@ import (
 
 // sortedPg maps an error of the database to one of ours, by its SQLSTATE. Messages of the server hold names, never values: details, which
 // may quote a row, are left out.
-func sortedPg(ctx context.Context, err error) error {
+func sortedPg(ctx context.Context, err error, password string) error {
 	if err == nil {
 		return nil
 	}
@@ -23,13 +23,21 @@ func sortedPg(ctx context.Context, err error) error {
 	}
 	var e *pgconn.PgError
 	if errors.As(err, &e) {
-		return fmt.Errorf("%w: %s (SQLSTATE %s)", sentinelPg(e), e.Message, e.Code)
+		return fmt.Errorf("%w: %s", sentinelPg(e), pgWords(e.Message+" (SQLSTATE "+e.Code+")", password))
 	}
-	reason := strings.ReplaceAll(bareConnect(err), "\n", "; ")
+	reason := pgWords(strings.ReplaceAll(bareConnect(err), "\n", "; "), password)
 	if ctx.Err() != nil || pgconn.Timeout(err) {
 		return fmt.Errorf("%w: the database did not answer: %s", ErrTimeout, reason)
 	}
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
+}
+
+// pgWords bounds the words of a server, which repeats the password if it got it in the clear and means harm.
+func pgWords(words, password string) string {
+	if password != "" && strings.Contains(strings.ToLower(words), strings.ToLower(password)) {
+		return "the server's words hold the password"
+	}
+	return strings.ToValidUTF8(words[:min(len(words), 400)], "")
 }
 
 func sentinelPg(e *pgconn.PgError) error {

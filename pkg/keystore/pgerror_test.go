@@ -6,11 +6,47 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
+
+// A server that asks for the password in the clear, because somebody else has the address of the database, may repeat it in its errors.
+func TestPasswordComesBack(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			b := pgproto3.NewBackend(conn, conn)
+			_, _ = b.ReceiveStartupMessage()
+			b.Send(&pgproto3.AuthenticationCleartextPassword{})
+			_ = b.Flush()
+			_ = b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
+			m, _ := b.Receive()
+			if given, ok := m.(*pgproto3.PasswordMessage); ok {
+				b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: strings.ToUpper(given.Password) + " or " + given.Password + strings.Repeat("x", 1000)})
+				_ = b.Flush()
+			}
+			conn.Close()
+		}
+	}()
+	p := &postgres{url: "postgres://u:canary-password@" + l.Addr().String() + "/db?sslmode=disable"}
+	_, err = p.connect(t.Context())
+	if !errors.Is(err, ErrDenied) || strings.Contains(strings.ToLower(err.Error()), "canary") || len(err.Error()) > 500 {
+		t.Errorf("%v", err)
+	}
+}
 
 // A database that restarts answers each attempt differently; one that refuses for good is not asked for ten seconds.
 func TestTransient(t *testing.T) {

@@ -105,6 +105,9 @@ func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...a
 	return again, err
 }
 
+// passwordKey is where a connection keeps the password, which errors must not show.
+const passwordKey = "password"
+
 // runSQL runs one statement. Arguments are text, numbers, bytes or nil.
 func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) ([][][]byte, error) {
 	values, formats := make([][]byte, len(args)), make([]int16, len(args))
@@ -118,7 +121,8 @@ func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (
 		}
 	}
 	result := conn.ExecParams(ctx, sql, values, nil, formats, nil).Read()
-	err := sortedPg(ctx, result.Err)
+	password, _ := conn.CustomData()[passwordKey].(string)
+	err := sortedPg(ctx, result.Err, password)
 	if err != nil && conn.IsClosed() {
 		err = &brokenError{err}
 	}
@@ -159,10 +163,11 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, and %d is needed", ErrTooOld, conn.ParameterStatus("server_version"), oldestServer)
 		}
 		if err == nil {
+			conn.CustomData()[passwordKey] = config.Password
 			return conn, nil
 		}
 		if reason == nil || ctx.Err() == nil { // the time limit is not the reason of an earlier refusal
-			reason = sortedPg(ctx, err)
+			reason = sortedPg(ctx, err, config.Password)
 		}
 		if !transient(err) || !pause(ctx, wait) {
 			return nil, reason
