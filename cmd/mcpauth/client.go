@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -301,8 +302,11 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	if err != nil {
 		return s, nil, at(s, err)
 	}
-	if st, err := c.Status(ctx, s.target); err == nil && st.Moved != "" { // an error of the store shows when the token is needed
-		m.URL = st.Moved
+	if st, err := c.Status(ctx, s.target); err == nil { // an error of the store shows when the token is needed
+		m.URL = cmp.Or(st.Moved, m.URL)
+		if st.AssertionVariable != "" {
+			p.secrets = append(p.secrets, p.getenv(st.AssertionVariable))
+		}
 	}
 	return s, m, nil
 }

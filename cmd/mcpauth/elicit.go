@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,6 +13,9 @@ import (
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/mcpclient"
 )
+
+// maxVisits bounds the addresses that a command opens in the browser for a server.
+const maxVisits = 20
 
 // elicitFlags are the flags that answer a server's questions.
 type elicitFlags struct {
@@ -29,7 +34,13 @@ func (f *elicitFlags) flags() []cli.Flag {
 func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	policy := mcpclient.Policy{Report: p.asked}
 	if f.elicitURLs {
-		policy.Visit = p.visit
+		var visits atomic.Int32
+		policy.Visit = func(ctx context.Context, e mcpclient.Elicitation) error {
+			if visits.Add(1) > maxVisits {
+				return &protocolError{message: fmt.Sprintf("the server wants more than %d addresses opened", maxVisits)}
+			}
+			return p.visit(ctx, e)
+		}
 	}
 	how := f.elicit
 	file, isFile := strings.CutPrefix(how, "@")

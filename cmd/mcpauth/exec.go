@@ -22,7 +22,7 @@ func execCommand(p *program) *cli.Command {
 	return &cli.Command{
 		Name: "exec", ArgsUsage: "SERVER… -- COMMAND [ARGUMENT…]",
 		Usage: "run a command that can use servers through local URLs",
-		UsageText: "mcpauth exec example -- sh -c 'my-agent --mcp \"$MCPAUTH_URL\"'\n" +
+		UsageText: "mcpauth exec example -- sh -c 'MCP_SERVER=\"$MCPAUTH_URL\" my-agent'\n" +
 			"mcpauth exec linear notion -- node agent.js\n" +
 			"mcpauth exec https://mcp.example.com/mcp -- npx my-agent",
 		Description: "While COMMAND runs, mcpauth serves each SERVER at a local URL, as proxy --listen\n" +

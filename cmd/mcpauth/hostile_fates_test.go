@@ -179,6 +179,9 @@ func fates() map[string]fate {
 		"token/reflected-trace":     {exit: exitTool, says: `< Server: [A-Za-z0-9]*\[redacted\]`, args: slices.Concat(call, []string{"--verbose"}), good: true},
 		"token/reflected-challenge": after(exitAuth, "scope|403"),
 
+		"call/question-many":       after(exitNetwork, "asks more than 100 questions"),
+		"call/question-windows":    {exit: exitNetwork, says: "more than 20 addresses", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
+		"call/task-id":             after(exitNetwork, "taskId"),
 		"call/question-javascript": visiting("scheme"),
 		"call/question-file":       visiting("scheme"),
 		"call/question-http":       visiting("https is required"),

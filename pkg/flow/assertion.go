@@ -54,6 +54,18 @@ func (s Settings) checkAssertion() error {
 	return fmt.Errorf("%w: the source of an assertion is %s; not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
 }
 
+// assertionVariable names the environment variable that holds the assertion, or what gets one; empty if none does.
+func (s Settings) assertionVariable() string {
+	if s.Assertion == "github-actions" {
+		return "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+	}
+	name, ok := strings.CutPrefix(s.Assertion, "env:")
+	if !ok {
+		return ""
+	}
+	return name
+}
+
 // assertion fetches the assertion for a token of that issuer (RFC 7523 §2.1).
 func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (string, error) {
 	text, err := c.fetchAssertion(ctx, s, issuer)

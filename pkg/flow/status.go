@@ -51,6 +51,8 @@ type Status struct {
 	Cert  string   `json:"-"` // file with the client certificate
 	Key   string   `json:"-"` // file with its key
 	Moved string   `json:"-"` // where the server redirects to on the same origin: calls go there; empty: it does not
+
+	AssertionVariable string `json:"-"` // the environment variable of the assertion; empty: there is none
 }
 
 // Usable reports whether the credential works now or can be renewed without a browser.
@@ -98,13 +100,15 @@ type public struct {
 	Moved        string    `json:"moved,omitempty"`
 	Cert         string    `json:"cert_file,omitempty"`
 	Key          string    `json:"cert_key_file,omitempty"`
+
+	AssertionVariable string `json:"assertion_variable,omitempty"`
 }
 
 // public returns what may be read without the keychain.
 func (c Credential) public() public {
 	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
 		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
-		Key: c.Settings.CertKeyFile}
+		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable()}
 	if c.hasToken() {
 		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
 		p.Refreshable, p.Asked = c.renewable(), c.Scopes
@@ -179,6 +183,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
 		Keystore: e.Backend, Generation: e.Generation, Deviations: list(p.Deviations), Strict: p.Strict, Asked: p.Asked, Moved: p.Moved,
 		Cert: p.Cert, Key: p.Key,
+		AssertionVariable: p.AssertionVariable,
 	}
 	if !p.HasToken {
 		return s, nil

@@ -173,9 +173,18 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
 }
 
+// maxQuestions bounds the questions of one answer, and of all answers about one task.
+const maxQuestions = 100
+
 // answers puts the questions of inputRequests to the Elicitor, except those that were answered before. It returns the members of
 // inputResponses and their keys.
 func (c *Client) answers(ctx context.Context, what string, requests json.RawMessage, before map[string]bool) (responses []byte, keys []string, err error) {
+	open := len(before)
+	for range jsonscan.Members(requests) {
+		if open++; open > maxQuestions {
+			return nil, nil, c.invalid(fmt.Sprintf("%s asks more than %d questions", what, maxQuestions))
+		}
+	}
 	b := bytes.NewBufferString("{")
 	for key, q := range jsonscan.Members(requests) {
 		if before[key] {

@@ -47,6 +47,7 @@ func (t Task) Ended() bool {
 
 const (
 	tasksExtension   = "io.modelcontextprotocol/tasks"
+	maxTaskID        = 1000 // bytes; people and scripts must be able to type it
 	defaultPoll      = time.Second
 	maxPoll          = time.Minute
 	maxFailedPolls   = 10
@@ -108,8 +109,11 @@ func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
 // begin remembers the task that a call has become. This is the first thing that happens to its id.
 func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error) {
 	t := c.parseTask(raw, old)
-	if t.ID == "" {
+	switch {
+	case t.ID == "":
 		return t, c.invalid("the server answers with a task that has no taskId")
+	case len(t.ID) > maxTaskID:
+		return t, c.invalid(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
 	}
 	t.Tool = tool
 	if err := c.remember(t); err != nil && c.Warn != nil {

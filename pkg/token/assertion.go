@@ -81,8 +81,8 @@ func audiences(raw json.RawMessage) []string {
 // ours reports whether an audience may be the authorization server.
 func ours(audience, issuer, endpoint string) bool {
 	address := audience
-	if hostName.MatchString(audience) {
-		address = "https://" + audience
+	if host := strings.TrimPrefix(audience, "//"); hostName.MatchString(host) {
+		address = "https://" + host
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -97,4 +97,4 @@ func ours(audience, issuer, endpoint string) bool {
 }
 
 // hostName matches what reads as the name of a host, such as sts.amazonaws.com.
-var hostName = regexp.MustCompile(`^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]+)?(/|$)`)
+var hostName = regexp.MustCompile(`^[^\s./:@?#]+(\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?(/|$)`)
