@@ -64,7 +64,7 @@ func TestTokenEndpointUnreachable(t *testing.T) {
 		b.login(t)
 		b.c.HTTP = &http.Client{Timeout: 30 * time.Millisecond}
 		b.set(t, "token:delay=1m")
-		b.keepsAll(t, []string{"Timeout"}, func() { b.c.HTTP = nil; b.set(t, "clear") })
+		b.keepsAll(t, []string{"exceeded"}, func() { b.c.HTTP = nil; b.set(t, "clear") })
 	})
 }
 
