@@ -41,6 +41,10 @@ func fates() map[string]fate {
 		return fate{exit: exit, says: says, args: []string{"login", "SERVER", "--grant", "enterprise", "--client-id", "demo-public", "--idp-token-endpoint", address,
 			"--idp-client-id", "demo-idp-client", "--idp-client-secret-env", "IDP_SECRET", "--idp-id-token-file", "id-token"}}
 	}
+	enterprise := func(exit int, says string) fate {
+		return fate{exit: exit, says: says, args: []string{"login", "SERVER", "--grant", "enterprise", "--client-id", "demo-public", "--idp-issuer", attack.IDP,
+			"--idp-client-id", "demo-idp-client", "--idp-client-secret-env", "IDP_SECRET"}}
+	}
 	foreign := refused(`resource is .*expected "https://mcp.attack.example/mcp"`)
 	issuer := refused("issuer is .*expected")
 	iss := refused("iss is .*expected|has none")
@@ -120,6 +124,17 @@ func fates() map[string]fate {
 		"identity/issuer-changed-dynamic": {says: `warning: the authorization server was "https://as.attack.example" at the last login, and is "https://as2`, good: true},
 		"identity/issuer-changed": {exit: exitSecurity, says: "as2.attack.example", good: true, honest: []string{"login", "SERVER", "--client-id", "demo-public"},
 			args: []string{"login", "SERVER", "--client-id", "demo-public"}},
+
+		"provider/metadata-foreign": enterprise(exitSecurity, "identity provider: .*issuer is .*expected"),
+		"provider/token-http":       enterprise(exitSecurity, "token_endpoint.*https is required"),
+		"provider/mix-up":           enterprise(exitSecurity, `iss is "https://as.attack.example", expected "https://idp.attack.example"`),
+		"provider/iss-foreign":      enterprise(exitSecurity, "identity provider: .*iss is .*expected"),
+		"provider/iss-missing":      enterprise(exitSecurity, "identity provider: .*has none"),
+		"provider/issuer":           enterprise(exitSecurity, "the ID token is refused: iss is"),
+		"provider/client":           enterprise(exitSecurity, "the ID token is refused: aud lacks"),
+		"provider/nonce":            enterprise(exitSecurity, "the ID token is refused: nonce"),
+		"provider/expired":          enterprise(exitSecurity, "the ID token is refused: it expired"),
+		"provider/foreign-audience": enterprise(exitAuth, "identity provider: .*invalid_target"),
 
 		"answer/endless-metadata":     broken("larger than 1 MiB"),
 		"answer/endless-resource":     broken("larger than 1 MiB"),

@@ -92,7 +92,8 @@ func TestLoginAllOfAProject(t *testing.T) {
 	}
 	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`"}}}`)
 	for _, secret := range [][]string{{"--client-id", "demo-basic", "--client-secret-env", "SECRET"}, {"--client-id", "i", "--client-secret-file", "key"},
-		{"--client-id", "i", "--client-key", "key"}, {"--grant", "jwt_bearer", "--assertion", "env:KEY"}, {"--grant", "jwt_bearer", "--assertion-file", "key"}, {"-H", "X-Key: $KEY"}} {
+		{"--client-id", "i", "--client-key", "key"}, {"--grant", "jwt_bearer", "--assertion", "env:KEY"}, {"--grant", "jwt_bearer", "--assertion-file", "key"},
+		{"--grant", "enterprise", "--client-id", "i", "--idp-issuer", "https://idp.example", "--idp-client-id", "i"}, {"-H", "X-Key: $KEY"}} {
 		u.must(t, exitUsage, append([]string{"login", "--all"}, secret...)...)
 		if !strings.Contains(u.stderr.String(), "mcpauth login x") {
 			t.Errorf("%q: %s", secret, u.stderr.String())

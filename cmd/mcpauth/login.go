@@ -152,7 +152,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 
 // foreign refuses to give the secrets of the command line to a server that a project's file chose.
 func (o loginOptions) foreign(p *program, e config.Entry) error {
-	secrets := o.secretEnv + o.secretFile + o.clientKey + o.assertion + o.assertionFile + strings.Join(p.global.headers.Value(), "")
+	secrets := o.secretEnv + o.secretFile + o.clientKey + o.assertion + o.assertionFile + o.idpSecretEnv + o.idp.IDTokenFile + o.idp.Issuer + strings.Join(p.global.headers.Value(), "")
 	if !e.Found || secrets == "" && !o.secretStdin {
 		return nil
 	}

@@ -26,6 +26,7 @@ const (
 	MCP  = "https://mcp.attack.example" // the MCP server
 	AS   = "https://as.attack.example"  // its authorization server
 	AS2  = "https://as2.attack.example" // another of its names, to which it may move
+	IDP  = "https://idp.attack.example" // the enterprise's identity provider
 	Evil = "https://evil.example"       // somebody else
 )
 
@@ -39,11 +40,13 @@ type Attack struct {
 	Do    http.HandlerFunc                            // answers instead of the good server
 	Edit  func(r *http.Request, answer string) string // changes the good server's answers
 	Set   demo.Settings
+
+	Provider string // what is wrong with the identity provider, in words for it; empty: there is none
 }
 
 // All returns the table.
 func All() []Attack {
-	return slices.Concat(addresses(), identity(), answers(), callbacks(), tokens(), calls(), terminal())
+	return slices.Concat(addresses(), identity(), providers(), answers(), callbacks(), tokens(), calls(), terminal())
 }
 
 // find returns an attack by its name.

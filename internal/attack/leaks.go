@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,6 +18,10 @@ import (
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
+	var ofProvider []string
+	if w.provider != nil {
+		ofProvider = append(w.provider.Secrets(), "demo-cs-idp")
+	}
 	for _, r := range w.Requests() {
 		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && r.Origin != AS2 || r.URL == providerPath) {
 			leaks = append(leaks, fmt.Sprintf("%s %s%s was shown the certificate", r.Method, r.Origin, r.URL))
@@ -27,6 +32,12 @@ func (w *World) Leaks() []string {
 		}
 		for _, s := range secrets {
 			access := strings.HasPrefix(s, "demo-at-") || s == UserKey
+			if slices.Contains(ofProvider, s) {
+				if r.Origin != IDP && Holds(text, s) {
+					leaks = append(leaks, fmt.Sprintf("%s %s%s was sent a secret of the identity provider (%.12s…)", r.Method, r.Origin, r.URL, s))
+				}
+				continue
+			}
 			if (r.Origin == AS || r.Origin == AS2) && s != UserKey || r.Origin == MCP && access {
 				continue
 			}
@@ -38,11 +49,11 @@ func (w *World) Leaks() []string {
 	return leaks
 }
 
-// Strangers lists the requests to others than the MCP server and its authorization server.
+// Strangers lists the requests to others than the MCP server, its authorization server and the identity provider.
 func (w *World) Strangers() []string {
 	var list []string
 	for _, r := range w.Requests() {
-		if r.Origin != MCP && r.Origin != AS && r.Origin != AS2 {
+		if r.Origin != MCP && r.Origin != AS && r.Origin != AS2 && (r.Origin != IDP || w.provider == nil) {
 			list = append(list, r.Method+" "+r.Origin+r.URL)
 		}
 	}

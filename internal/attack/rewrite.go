@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -26,8 +27,13 @@ func (w *World) fill(words string) string {
 
 // forward asks the good server, whose authorization server is called as.
 func (w *World) forward(rw http.ResponseWriter, r *http.Request, to, as string) {
-	in := replacer(MCP, w.good.Origin(), as, w.good.Issuer())
-	out := replacer(w.good.Origin(), MCP, w.good.Issuer(), as)
+	names := []string{MCP, w.good.Origin(), as, w.good.Issuer()}
+	if w.provider != nil {
+		names = append(names, IDP, w.provider.Issuer())
+	}
+	in := replacer(names...)
+	slices.Reverse(names)
+	out := replacer(names...)
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		http.Error(rw, err.Error(), http.StatusBadRequest)

@@ -37,17 +37,18 @@ type Request struct {
 
 // World is a running attack.
 type World struct {
-	attack  Attack
-	good    *demo.Server
-	idToken string
-	key     *ecdsa.PrivateKey
-	ca      *x509.Certificate
-	caFile  string
-	own     string // file with the user's client certificate
-	proxy   net.Listener
-	trap    net.Listener // a service of this machine that a remote server must not reach
-	server  *http.Server // serves the insides of tunnels, and plain requests
-	done    chan struct{}
+	attack   Attack
+	good     *demo.Server
+	provider *demo.Server // nil: there is none
+	idToken  string
+	key      *ecdsa.PrivateKey
+	ca       *x509.Certificate
+	caFile   string
+	own      string // file with the user's client certificate
+	proxy    net.Listener
+	trap     net.Listener // a service of this machine that a remote server must not reach
+	server   *http.Server // serves the insides of tunnels, and plain requests
+	done     chan struct{}
 
 	mu       sync.Mutex
 	begun    bool
@@ -78,6 +79,14 @@ func (w *World) start() error {
 		return err
 	}
 	w.idToken = w.good.IDToken("", 0)
+	if w.attack.Provider != "" {
+		if w.provider, err = demo.StartProvider(w.good, demo.Options{Settings: demo.Settings{IDClaims: `{"iss":"` + IDP + `"}`}}); err != nil {
+			return err
+		}
+		if err := w.provider.Set(w.attack.Provider); err != nil {
+			return err
+		}
+	}
 	if err := w.authority(); err != nil {
 		return err
 	}
@@ -107,6 +116,9 @@ func (w *World) Begin() error {
 func (w *World) Close() {
 	close(w.done)
 	w.server.Close()
+	if w.provider != nil {
+		w.provider.Close()
+	}
 	if w.good != nil {
 		w.good.Close()
 	}
@@ -137,7 +149,11 @@ func (w *World) IDToken() string { return w.idToken }
 
 // Secrets returns all that the good server gave or was sent, and what the user brought.
 func (w *World) Secrets() []string {
-	return append(w.good.Secrets(), w.idToken, "demo-cs-idp", "demo-cs-basic", UserKey)
+	all := w.good.Secrets()
+	if w.provider != nil {
+		all = append(all, w.provider.Secrets()...)
+	}
+	return append(all, w.idToken, "demo-cs-idp", "demo-cs-basic", UserKey)
 }
 
 // UserKey is a key of the user's own for the MCP server. Its characters look different in most encodings.
@@ -277,6 +293,8 @@ func (w *World) arrive(rw http.ResponseWriter, r *http.Request, origin string) {
 		w.attack.Do(rw, r)
 	case origin == MCP:
 		w.forward(rw, r, w.good.Origin(), AS)
+	case origin == IDP && w.provider != nil:
+		w.forward(rw, r, w.provider.Issuer(), AS)
 	case origin == AS, origin == AS2:
 		w.forward(rw, r, w.good.Issuer(), origin)
 	default:
