@@ -37,7 +37,7 @@ func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result,
 	if err != nil {
 		return Result{}, err
 	}
-	if task != nil && !task.Ended() {
+	if task != nil && (c.Detach || !task.Ended()) {
 		return Result{Raw: raw, Task: task}, nil
 	}
 	r := decodeResult(raw)

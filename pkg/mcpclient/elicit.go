@@ -129,11 +129,25 @@ func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
 			c.mu.Unlock()
 			a = Answer{Action: "cancel"}
 		}
-		answer = mcphttp.NewResult(m.ID, a.result())
+		answer = mcphttp.NewResult(m.ID, related(a.result(), m.Params))
 	default:
 		answer = mcphttp.NewError(m.ID, mcphttp.CodeMethodNotFound, "Method not found")
 	}
 	c.link.Exchange(ctx, s.Session, mcphttp.Request{Message: answer})
+}
+
+// related marks the answer to a question of a task with the task (2025-11-25, Tasks, Associating Task-Related Messages).
+func related(answer, question json.RawMessage) json.RawMessage {
+	const key = "io.modelcontextprotocol/related-task"
+	task := jsonscan.Member(jsonscan.Member(question, "_meta"), key)
+	if task == nil {
+		return answer
+	}
+	meta := bytes.NewBufferString("{")
+	addMember(meta, key, task)
+	b := bytes.NewBuffer(answer[:len(answer)-1])
+	addMember(b, "_meta", append(meta.Bytes(), '}'))
+	return append(b.Bytes(), '}')
 }
 
 // input is what a call carries beside its arguments when a modern server has asked for more. It belongs to the call that was asked, and

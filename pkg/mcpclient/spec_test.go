@@ -425,6 +425,7 @@ func TestServerRequests(t *testing.T) {
 		{"Elicitation: form", "2025-11-25", fmt.Sprintf(ask, `"mode":"form",`), `{"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"n":1}}}`},
 		{"Elicitation: a mode that was not declared", "2025-11-25", fmt.Sprintf(ask, `"mode":"video",`), `{"jsonrpc":"2.0","id":"q","error":{"code":-32602,"message":"the mode was not offered"}}`},
 		{"Elicitation: an address is declined, and not opened", "2025-11-25", `{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"mode":"url","message":"?","url":"%URL%","elicitationId":"1"}}`, `{"jsonrpc":"2.0","id":"q","result":{"action":"decline"}}`},
+		{"Tasks, Associating Task-Related Messages", "2025-11-25", fmt.Sprintf(ask, `"_meta":{"progressToken":1,"io.modelcontextprotocol/related-task":{"taskId":"t1"}},`), `{"jsonrpc":"2.0","id":"q","result":{"action":"accept","content":{"n":1},"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t1"}}}}`},
 		{"Sending Messages: no responses", "", `{"jsonrpc":"2.0","id":9,"method":"ping"}`, ""},
 	} {
 		answered := make(chan []byte, 1)

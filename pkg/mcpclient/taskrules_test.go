@@ -1,0 +1,139 @@
+package mcpclient
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mcpauth/internal/jsonscan"
+)
+
+// What SEP-2663 wants of clients, one row each; the name of a row is its section. TestTaskIsFollowed and TestTaskOfUnsupportedRequest have
+// more of them.
+func TestTaskRules(t *testing.T) {
+	question := func(key, method, mode string) string {
+		return state("input_required", `,"inputRequests":{"`+key+`":{"method":"`+method+`","params":{"mode":"`+mode+`","message":"?","url":"https://example.com","requestedSchema":{"type":"object"}}}}`)
+	}
+	seed := func(status string) string {
+		return `"result":{"resultType":"task","taskId":"t1","status":"` + status + `","pollIntervalMs":5}`
+	}
+	working, completed := state("working", ""), state("completed", finished)
+	const cancelled = "cancelled by the user"
+	for _, c := range []struct {
+		name string
+		call string // the answer to tools/call; empty: a working task
+		get  []string
+		want string   // text, or part of the error
+		seen []string // after tools/call
+	}{
+		{"Capability Negotiation: a CallToolResult", `"result":` + done, nil, "done", nil},
+		{"Task Creation: a task that has ended shows its result to tasks/get", seed("completed"), []string{completed}, "done", []string{"tasks/get"}},
+		{"Task Creation: a task that has failed shows its error to tasks/get", seed("failed"), []string{state("failed", `,"error":{"code":-1,"message":"no paper"}`)}, "no paper", []string{"tasks/get"}},
+		{"Task Creation: a task that has questions shows them to tasks/get", seed("input_required"), []string{question("a", "elicitation/create", "form"), completed}, "done", []string{"tasks/get", "tasks/update", "tasks/get"}},
+		{"Task Status: inputRequests are inspected", "", []string{question("a", "elicitation/create", "form"), question("b", "elicitation/create", "form"), completed}, "done",
+			[]string{"tasks/get", "tasks/update", "tasks/get", "tasks/update", "tasks/get"}},
+		{"Task Update Requests: a request that was not declared", "", []string{question("a", "sampling/createMessage", "")}, `asks for "sampling/createMessage"`, []string{"tasks/get"}},
+		{"Task Update Requests: a mode that was not declared", "", []string{question("a", "elicitation/create", "video")}, "not offered", []string{"tasks/get"}},
+		{"Task Update Requests: an address is declined, and not opened", "", []string{question("a", "elicitation/create", "url"), completed}, "done", []string{"tasks/get", "tasks/update", "tasks/get"}},
+		{"Task Polling: until the end", "", []string{working, working, working, completed}, "done", []string{"tasks/get", "tasks/get", "tasks/get", "tasks/get"}},
+		{"Task Cancellation: an interrupt is no notifications/cancelled", "", []string{working, cancelled}, "context canceled", []string{"tasks/get", "tasks/get"}},
+		{"Task Execution Errors: isError is a result", "", []string{state("completed", `,"result":{"isError":true,"content":[{"type":"text","text":"no"}]}`)}, "no", []string{"tasks/get"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			answers := modernScript(c.get...)
+			if c.call != "" {
+				answers["tools/call"] = []string{c.call}
+			}
+			s := newServer(t, http.HandlerFunc(answers.serve))
+			s.front = func(_ http.ResponseWriter, r *http.Request, rpc string) bool {
+				if rpc != "tasks/get" || answers[rpc][0] != cancelled {
+					return false
+				}
+				cancel()
+				<-r.Context().Done()
+				return true
+			}
+			m := client(t, s)
+			r, err := m.Call(ctx, "work", Arguments{})
+			got := ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				got = r.Content[0].Text
+			}
+			if !strings.Contains(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			for _, rpc := range []string{"tools/list", "tools/call", "tasks/get", "tasks/update"} {
+				for _, r := range s.requests(rpc) {
+					wantTaskHeader(t, r)
+				}
+			}
+			seen := s.seen()
+			if after := seen[slices.Index(seen, "tools/call")+1:]; !slices.Equal(after, c.seen) {
+				t.Errorf("requests\n got %v\nwant %v", after, c.seen)
+			}
+		})
+	}
+}
+
+// wantTaskHeader checks what each request declares, and where it is routed to (Capability Negotiation; Routing Headers).
+func wantTaskHeader(t *testing.T, r recorded) {
+	t.Helper()
+	declared := jsonscan.Member(paramsOf(t, r), "_meta")
+	for _, name := range []string{"io.modelcontextprotocol/clientCapabilities", "extensions", "io.modelcontextprotocol/tasks"} {
+		declared = jsonscan.Member(declared, name)
+	}
+	if string(declared) != "{}" || r.header.Get("Mcp-Method") != r.rpc {
+		t.Errorf("%s: the extension is declared as %q, Mcp-Method is %q", r.rpc, declared, r.header.Get("Mcp-Method"))
+	}
+	if name := r.header.Get("Mcp-Name"); strings.HasPrefix(r.rpc, "tasks/") && name != "t1" {
+		t.Errorf("%s: Mcp-Name is %q", r.rpc, name)
+	}
+}
+
+// Task Cancellation: tasks/cancel is the only message, and nobody waits for the task to end.
+func TestTaskIsCancelled(t *testing.T) {
+	s := newServer(t, http.HandlerFunc(modernScript(state("working", "")).serve))
+	m := client(t, s)
+	if err := m.CancelTask(t.Context(), "t1"); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.requests("tasks/cancel") {
+		wantTaskHeader(t, r)
+	}
+	wantSeen(t, s, "tasks/cancel")
+}
+
+// Task Polling: the server's interval is kept, also where it changes, within the bounds of this client.
+func TestTaskInterval(t *testing.T) {
+	every := func(status, ms, more string) string {
+		return `"result":{"taskId":"t1","status":"` + status + `"` + ms + more + `}`
+	}
+	s := newServer(t, http.HandlerFunc(modernScript(every("working", `,"pollIntervalMs":2500`, ""), every("working", "", ""), every("working", `,"pollIntervalMs":-1`, ""),
+		every("working", `,"pollIntervalMs":3600000`, ""), every("completed", "", finished)).serve))
+	var pauses []time.Duration
+	m := client(t, s, func(m *Client) {
+		m.pause = func(_ context.Context, d time.Duration) error { pauses = append(pauses, d); return nil }
+	})
+	if got := callText(t, m, "work"); got != "done" {
+		t.Errorf("got %q", got)
+	}
+	if want := []time.Duration{5 * time.Millisecond, 2500 * time.Millisecond, time.Second, time.Second, time.Minute}; !slices.Equal(pauses, want) {
+		t.Errorf("pauses %v, want %v", pauses, want)
+	}
+}
+
+// A task that has ended when it is created is one all the same: its result comes with tasks/get only.
+func TestDetachedTaskHasEnded(t *testing.T) {
+	answers := modernScript()
+	answers["tools/call"] = []string{`"result":{"resultType":"task","taskId":"t1","status":"completed"}`}
+	m := client(t, newServer(t, http.HandlerFunc(answers.serve)), func(m *Client) { m.Detach = true })
+	if r, err := m.Call(t.Context(), "work", Arguments{}); err != nil || r.Task == nil || r.Task.ID != "t1" {
+		t.Errorf("got %+v, %v, want the task", r, err)
+	}
+}
