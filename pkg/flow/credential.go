@@ -34,9 +34,10 @@ type Credential struct {
 	Issuer    string    `json:"issuer,omitempty"` // what follows is bound to it
 	Endpoints Endpoints `json:"endpoints,omitzero"`
 
-	Client     dcr.Client  `json:"client,omitzero"`
-	NextClient *dcr.Client `json:"next_client,omitempty"` // registered by a login that did not finish: used by the next one
-	Settings   Settings    `json:"settings,omitzero"`     // the user's choices of this login
+	Client     dcr.Client   `json:"client,omitzero"`
+	NextClient *dcr.Client  `json:"next_client,omitempty"` // registered by a login that did not finish: used by the next one
+	OldClients []dcr.Client `json:"old_clients,omitempty"` // registrations that pending logins may use, newest first, until a later login or Logout deletes them
+	Settings   Settings     `json:"settings,omitzero"`     // the user's choices of this login
 
 	Token      token.Token       `json:"token,omitzero"`
 	Retired    []Retired         `json:"retired,omitempty"` // the grants that this one replaced, newest first, until Logout revokes them
@@ -95,8 +96,10 @@ func (r Refusal) err(t Target) error {
 	return fmt.Errorf("%s: %w: %s", t.URL, kind, r.Words)
 }
 
-// maxRetired bounds how many replaced grants are remembered.
-const maxRetired = 3
+const (
+	maxRetired    = 3  // replaced grants that are remembered
+	maxOldClients = 20 // registrations of pending logins that are remembered
+)
 
 // String names the credential without its secrets.
 func (c Credential) String() string {
@@ -214,6 +217,15 @@ func (c Credential) retire(old Credential) (kept, apart []Retired) {
 		return nil, all
 	}
 	return all[:min(len(all), maxRetired)], nil
+}
+
+// register makes a new registration the next login's.
+func (c *Credential) register(client dcr.Client) {
+	if c.NextClient != nil {
+		c.OldClients = slices.Insert(c.OldClients, 0, *c.NextClient)
+		c.OldClients = c.OldClients[:min(len(c.OldClients), maxOldClients)]
+	}
+	c.NextClient = &client
 }
 
 // load returns the stored credential; absence is ErrLoginRequired. A store that cannot be read, or another one that has it, is its own error.

@@ -269,7 +269,7 @@ func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (clie
 	if client.Kind != dcr.Dynamic || client.ID == stored.ID {
 		return client, client.Kind == dcr.Dynamic, nil
 	}
-	if _, err := c.update(ctx, d.t, func(cred *Credential) { cred.NextClient = &client }); err != nil {
+	if _, err := c.update(ctx, d.t, func(cred *Credential) { cred.register(client) }); err != nil {
 		return client, false, err
 	}
 	c.progress(fmt.Sprintf("registered as client %q", client.ID))

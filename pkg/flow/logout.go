@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"mcpauth/internal/task"
@@ -83,7 +84,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	report.Revoked = asked && done
 	kept := Credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation}
 	if o.KeepClient && (cred.Client.Kind == dcr.Dynamic || cred.NextClient != nil) {
-		kept.NextClient = cred.NextClient
+		kept.NextClient, kept.OldClients = cred.NextClient, cred.OldClients
 		if cred.Client.Kind == dcr.Dynamic {
 			kept.Issuer, kept.Client = cred.Issuer, cred.Client
 		}
@@ -139,16 +140,15 @@ func (c Credential) live() []Retired {
 // clients are the registrations that the server said how to end (RFC 7592 §2.3).
 func (c Credential) clients() []dcr.Client {
 	all := []dcr.Client{c.Client}
-	if c.NextClient != nil && c.NextClient.ID != c.Client.ID {
+	if c.NextClient != nil {
 		all = append(all, *c.NextClient)
 	}
-	var deletable []dcr.Client
-	for _, client := range all {
-		if client.Kind == dcr.Dynamic && client.RegistrationURI != "" && client.RegistrationToken != "" {
-			deletable = append(deletable, client)
-		}
-	}
-	return deletable
+	seen := map[string]bool{}
+	return slices.DeleteFunc(append(all, c.OldClients...), func(client dcr.Client) bool {
+		double := seen[client.ID]
+		seen[client.ID] = true
+		return double || client.Kind != dcr.Dynamic || client.RegistrationURI == "" || client.RegistrationToken == ""
+	})
 }
 
 // revoke revokes tokens at the credential's authorization server (RFC 7009), and reports whether all of them are good for nothing now.

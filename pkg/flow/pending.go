@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -210,12 +211,23 @@ func (c *Client) pendingOf(ctx context.Context, t Target) ([]keystore.Entry, err
 	return all, err
 }
 
+// awaited reports whether a pending login of this server and name can still be finished.
+func (c *Client) awaited(ctx context.Context, t Target) bool {
+	entries, err := c.pendingOf(ctx, t)
+	return err != nil || slices.ContainsFunc(entries, func(e keystore.Entry) bool { return kindOf(e) == kindPending && !c.overdue(e) })
+}
+
+// overdue reports whether a pending login can no longer be finished.
+func (c *Client) overdue(e keystore.Entry) bool {
+	var p public
+	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingFor
+}
+
 // sweepPending deletes the pending logins of this server and name that nobody can finish any more.
 func (c *Client) sweepPending(ctx context.Context, t Target) {
 	entries, _ := c.pendingOf(ctx, t)
 	for _, e := range entries {
-		var p public
-		if json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingFor {
+		if c.overdue(e) {
 			_ = c.Store.Delete(ctx, e.Key)
 		}
 	}

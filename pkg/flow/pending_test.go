@@ -2,10 +2,13 @@ package flow
 
 import (
 	"errors"
+	"net"
+	"strconv"
 	"testing"
 	"time"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/dcr"
 )
 
 // Several pending logins wait side by side: each can be finished in the order in which they began, and each under its own name.
@@ -108,4 +111,65 @@ func TestPendingLoginTriesTheOtherMethod(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantQuirks(t, s.Deviations, "other_auth_method")
+}
+
+// Pending logins on different ports have a registration each. None is deleted while a pending login may use it, and none is forgotten: the
+// last one to finish, or the logout, deletes them at the server.
+func TestRegistrationsOfPendingLogins(t *testing.T) {
+	for _, logout := range []bool{false, true} {
+		b := newBench(t, demo.Options{})
+		var answers []string
+		for range 3 {
+			answers = append(answers, b.pendingOnAnotherPort(t))
+		}
+		b.counts(t, map[string]int{"registered": 3})
+		finish := func(i int) {
+			t.Helper()
+			if _, err := b.client(t).Finish(ctx, b.t, answers[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		finish(0)
+		if n := len(b.Requests("client")); n != 0 {
+			t.Fatalf("%d registrations are deleted although pending logins need them", n)
+		}
+		if logout {
+			if report, err := b.c.Logout(ctx, b.t, LogoutOptions{}); err != nil || len(report.Warnings) > 0 {
+				t.Fatal(report, err)
+			}
+		} else {
+			finish(1)
+			finish(2)
+		}
+		want := map[bool]int{false: 2, true: 3}[logout]
+		if n := len(b.Requests("client")); n != want {
+			t.Errorf("logout %t: %d registrations are deleted, want %d", logout, n, want)
+		}
+	}
+}
+
+func (b *bench) pendingOnAnotherPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := b.t
+	target.CallbackPort = l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	address, err := b.c.Pending(ctx, target, LoginOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return landing(t, address)
+}
+
+func TestOldClientsAreBounded(t *testing.T) {
+	var c Credential
+	for i := range maxOldClients + 5 {
+		c.register(dcr.Client{ID: strconv.Itoa(i), Kind: dcr.Dynamic, RegistrationURI: "u", RegistrationToken: "t"})
+	}
+	if n := len(c.clients()); n != maxOldClients+1 {
+		t.Errorf("%d registrations are remembered, want %d", n, maxOldClients+1)
+	}
 }

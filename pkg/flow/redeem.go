@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"mcpauth/internal/task"
@@ -117,6 +118,9 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	cred.Token, cred.ObtainedAt, cred.Deviations = tok, c.now(), union(cred.Deviations, x.notes.codes)
 	cred.Token.IDToken = "" // large, and nobody asks for it
 	cred.Retired, _ = cred.retire(replaced)
+	if c.awaited(ctx, x.t) {
+		cred.OldClients = slices.DeleteFunc(replaced.clients(), func(client dcr.Client) bool { return client.ID == cred.Client.ID })
+	}
 	cred.generation, cred.unknown = replaced.generation, replaced.unknown
 	if cred.IDP != nil && replaced.IDP != nil {
 		cred.IDP = replaced.IDP // as stored by this login, or renewed by another process since
@@ -134,8 +138,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 // cleanupLimit bounds what is done at the server for the replaced login. The new one works, so a failure matters little.
 const cleanupLimit = 5 * time.Second
 
-// tidy revokes replaced grants that are provably separate from the new one, and deletes client registrations that are used no more. A pending
-// login may still use a registration: then all of them are left in place.
+// tidy revokes replaced grants that are provably separate from the new one, and deletes client registrations that are used no more.
 func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
@@ -148,15 +151,13 @@ func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	for _, w := range report.Warnings {
 		c.progress("the replaced login: " + w)
 	}
-	if pending, err := c.pendingOf(ctx, Target{URL: stored.Server, Profile: stored.Profile}); err != nil || len(pending) > 0 {
-		return
-	}
 	hc, err := c.httpAs(stored.Settings)
 	if err != nil {
 		return
 	}
+	used := slices.Concat([]dcr.Client{stored.Client}, stored.OldClients)
 	for _, client := range replaced.clients() {
-		if client.ID != stored.Client.ID {
+		if !slices.ContainsFunc(used, func(u dcr.Client) bool { return u.ID == client.ID }) {
 			_ = dcr.Delete(ctx, hc, client) // --verbose shows the answer of a server that keeps it
 		}
 	}

@@ -258,6 +258,13 @@ func refusesToken(e *token.Error) bool {
 	return false
 }
 
+// forGood reports a refusal that a later request would meet as well: it is about the client or the grant type, not about this request (RFC 6749
+// §5.2). Any other one may be meant for an early refresh only, which some servers refuse while the access token is good.
+func forGood(err error) bool {
+	var e *token.Error
+	return clientDead(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
+}
+
 // refused sorts the failure of a redemption. Only the authorization server's word that the grant is dead drops tokens: the refresh token that
 // was sent, and the access token with it unless that is still good. A refusal in other words is remembered; the token is kept.
 func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential, why renewal, before intent, err error) error {
@@ -284,9 +291,10 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.save(ctx, t, cred))
 	}
 	c.unspent(ctx, t, *login, "rejected", before, err)
-	if !machine && (why.rejected || !unexpired(cred.Token, c.now())) { // while the token is good: some servers refuse only an early refresh
+	good := unexpired(cred.Token, c.now())
+	if !machine && (why.rejected || !good || forGood(err)) {
 		login.Refusal = refusalOf(err)
-		if unexpired(cred.Token, c.now()) {
+		if why.rejected && good {
 			cred.Token.Expiry = c.now()
 		}
 		if err := c.save(ctx, t, cred); err != nil {

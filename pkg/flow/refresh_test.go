@@ -129,3 +129,23 @@ func TestRefusedTokenWithoutRenewalIsNotValid(t *testing.T) {
 		t.Errorf("--if-needed: %v, browser opened %d times, want 2", err, b.opened.Load())
 	}
 }
+
+// A refusal that a later refresh would meet as well makes the login unrenewable at once, although its access token is still good (RFC 6749 §5.2).
+func TestRefusalForGood(t *testing.T) {
+	for code, forGood := range map[string]bool{"invalid_grant": true, "invalid_client": true, "unauthorized_client": true, "unsupported_grant_type": true,
+		"invalid_request": false, "invalid_scope": false, "too_early": false, "temporarily_unavailable": false} {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		b.set(t, `token:status=400,type=application/json,body="{\"error\":\"`+code+`\"}"`)
+		if _, err := b.c.Refresh(ctx, b.t, 0); err == nil {
+			t.Fatalf("%s: no error", code)
+		}
+		if s, err := b.c.Status(ctx, b.t); err != nil || s.Refreshable == forGood || s.State != StateValid || !s.Usable() {
+			t.Errorf("%s: renewable %t, state %s, %v", code, s.Refreshable, s.State, err)
+		}
+		b.set(t, "clear")
+		if _, err := b.c.Refresh(ctx, b.t, 0); (err == nil) != (code != "invalid_grant") {
+			t.Errorf("%s: the next refresh that the user asks for: %v", code, err)
+		}
+	}
+}
