@@ -61,15 +61,17 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 		return err
 	}
 	tok, err := c.Token(ctx, s.target, o.minTTL)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
+	}
+	access := string(tok.AccessToken)
+	switch {
 	case o.header || o.format == "header":
-		return p.out.write([]byte("Authorization: Bearer " + tok.AccessToken + "\n"))
+		return p.out.write([]byte("Authorization: Bearer " + access + "\n"))
 	case o.format == "json":
-		return p.out.document(struct{ Authorization string }{"Bearer " + tok.AccessToken})
+		return p.out.document(struct{ Authorization string }{"Bearer " + access})
 	case !p.out.json:
-		return p.out.write([]byte(tok.AccessToken + "\n"))
+		return p.out.write([]byte(access + "\n"))
 	}
 	var expires *time.Time
 	if !tok.Expiry.IsZero() {
@@ -80,5 +82,5 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 		AccessToken string     `json:"access_token"`
 		TokenType   string     `json:"token_type"`
 		ExpiresAt   *time.Time `json:"expires_at"`
-	}{tok.AccessToken, "Bearer", expires})
+	}{access, "Bearer", expires})
 }

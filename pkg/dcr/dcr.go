@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"mcpauth/internal/httpx"
 )
 
 // ErrNoClient says that no OAuth client is available: nothing registered in advance, no document, no registration endpoint.
@@ -31,27 +33,24 @@ const (
 	Dynamic          = "dynamic"
 )
 
+// Secret is text that package fmt does not print.
+type Secret = httpx.Secret
+
 // Client is who we are at one authorization server.
 type Client struct {
 	ID                string    `json:"id"`
-	Secret            string    `json:"secret,omitempty"`
+	Secret            Secret    `json:"secret,omitempty"`
 	SecretExpiresAt   time.Time `json:"secret_expires_at,omitzero"` // zero: never
 	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
 	Kind              string    `json:"kind,omitempty"`
 	Issuer            string    `json:"issuer,omitempty"`             // who gave the credentials (MCP, Authorization Server Binding)
 	RedirectURI       string    `json:"redirect_uri,omitempty"`       // registered with
 	RegistrationURI   string    `json:"registration_uri,omitempty"`   // RFC 7592 §3
-	RegistrationToken string    `json:"registration_token,omitempty"` // RFC 7592 §3
+	RegistrationToken Secret    `json:"registration_token,omitempty"` // RFC 7592 §3
 	Scope             string    `json:"scope,omitempty"`              // registered with
 	IDIssuedAt        time.Time `json:"id_issued_at,omitzero"`
 	BoundTokens       bool      `json:"bound_tokens,omitempty"` // registered for tokens that are bound to its TLS certificate (RFC 8705 §3.4)
 }
-
-// String names the client without its secrets.
-func (c Client) String() string { return fmt.Sprintf("client %q (%s) of %s", c.ID, c.Kind, c.Issuer) }
-
-// GoString is String.
-func (c Client) GoString() string { return c.String() }
 
 // Options says what is known, wanted and offered.
 type Options struct {
@@ -74,12 +73,13 @@ type Options struct {
 	SoftwareVersion string
 
 	// What the user has.
-	ClientID, ClientSecret string
-	HasKey                 bool              // the client authenticates by private_key_jwt
-	Certificate            *x509.Certificate // the client's for TLS; nil: none
-	DocumentURL            string            // of our client ID metadata document
-	Stored                 *Client
-	New                    bool // register again, whatever is stored
+	ClientID     string
+	ClientSecret Secret
+	HasKey       bool              // the client authenticates by private_key_jwt
+	Certificate  *x509.Certificate // the client's for TLS; nil: none
+	DocumentURL  string            // of our client ID metadata document
+	Stored       *Client
+	New          bool // register again, whatever is stored
 
 	Strict bool              // no tolerance: every deviation of the answer to a registration is an error
 	Stray  func(code string) // told each deviation that is put up with, see Strays; nil: nobody is told

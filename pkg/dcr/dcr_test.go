@@ -134,7 +134,7 @@ func TestRegisterReadsTheAnswer(t *testing.T) {
 			tt.want.ID, tt.want.Kind, tt.want.Issuer, tt.want.RedirectURI = "c", Dynamic, "https://as", o.RedirectURI
 			tt.want.RegistrationURI = strings.ReplaceAll(tt.want.RegistrationURI, "ORIGIN", r.URL)
 			if !reflect.DeepEqual(got, tt.want) {
-				t.Errorf("got a client that differs from the wanted one:\n%s %s %s\n%s %s %s", got, got.AuthMethod, got.RegistrationURI, tt.want, tt.want.AuthMethod, tt.want.RegistrationURI)
+				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
 		})
 	}
@@ -315,7 +315,7 @@ func FuzzRegistration(f *testing.F) {
 			}
 			return
 		}
-		if c.ID == "" || strings.ContainsAny(c.ID+c.Secret+c.RegistrationToken, "\r\n\x00") {
+		if c.ID == "" || strings.ContainsAny(c.ID+string(c.Secret+c.RegistrationToken), "\r\n\x00") {
 			t.Errorf("%q gave a client that cannot be sent", data)
 		}
 		if c.RegistrationToken != "" && !strings.HasPrefix(c.RegistrationURI, "https://as/") && !strings.HasPrefix(c.RegistrationURI, "https://as:443/") && !strings.HasPrefix(c.RegistrationURI, "https://as") {

@@ -17,13 +17,13 @@ func Delete(ctx context.Context, hc *http.Client, c Client) error {
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.RegistrationToken)
+	req.Header.Set("Authorization", "Bearer "+string(c.RegistrationToken))
 	res, err := httpx.Do(hc, req)
 	if err != nil {
 		return fmt.Errorf("deleting the client registration %s: %w", c.RegistrationURI, httpx.Bare(err))
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return Options{}.refusal(c.RegistrationURI, res, c.RegistrationToken)
+		return Options{}.refusal(c.RegistrationURI, res, string(c.RegistrationToken))
 	}
 	return nil
 }

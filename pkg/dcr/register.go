@@ -49,14 +49,14 @@ type request struct {
 // servers rewrite them and still want the ones that were sent.
 type answer struct {
 	ClientID          string  `json:"client_id"`
-	ClientSecret      string  `json:"client_secret"`
+	ClientSecret      Secret  `json:"client_secret"`
 	SecretExpiresAt   seconds `json:"client_secret_expires_at"`
 	RedirectURIs      any     `json:"redirect_uris"`
 	IDIssuedAt        seconds `json:"client_id_issued_at"`
 	AuthMethod        string  `json:"token_endpoint_auth_method"`
 	Scope             *string `json:"scope"`
 	RegistrationURI   string  `json:"registration_client_uri"`
-	RegistrationToken string  `json:"registration_access_token"`
+	RegistrationToken Secret  `json:"registration_access_token"`
 }
 
 // seconds reads a time in seconds since 1970; what is not a number counts as absent.
@@ -158,7 +158,7 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
 	var a answer
 	wrong, err := httpx.DecodeMembers(res.Body, &a)
-	if err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(a.ClientSecret) || len(a.ClientID) > maxID {
+	if err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(string(a.ClientSecret)) || len(a.ClientID) > maxID {
 		e := o.refusal(endpoint.String(), res)
 		e.Description = strings.TrimPrefix(e.Description+"; the answer holds no usable client_id (RFC 7591 §3.2.1)", "; ")
 		return Client{}, e
@@ -173,7 +173,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	}
 	if manage, err := endpoint.Parse(a.RegistrationURI); a.RegistrationURI != "" && err == nil {
 		// It gets the registration token, so it must be the endpoint's own origin.
-		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && printable(a.RegistrationToken) {
+		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && printable(string(a.RegistrationToken)) {
 			c.RegistrationURI, c.RegistrationToken = u.String(), a.RegistrationToken
 		}
 	}

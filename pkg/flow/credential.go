@@ -52,7 +52,7 @@ type Credential struct {
 	IDP    *Credential `json:"idp_login,omitempty"` // the login at the identity provider that renews this one; nil: there is none
 	OpenID *OpenID     `json:"openid,omitempty"`    // of a login at an identity provider
 
-	idToken    string // of a login at an identity provider: of its latest answer, never stored
+	idToken    Secret // of a login at an identity provider: of its latest answer, never stored
 	generation uint64 // of the record it was read from
 	unknown    map[string]json.RawMessage
 }
@@ -201,7 +201,7 @@ func (c Credential) granted() []string {
 }
 
 // same reports whether this is the credential's access token.
-func (c Credential) same(accessToken string) bool { return c.Token.AccessToken == accessToken }
+func (c Credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
 // retire returns the replaced grants that a credential has to remember after it replaced old, newest first; apart are those that are
 // provably separate from the new grant, because another client or another authorization server holds them.
@@ -209,9 +209,9 @@ func (c Credential) retire(old Credential) (kept, apart []Retired) {
 	all := old.Retired
 	switch t := old.Token; {
 	case t.RefreshToken != "" && t.RefreshToken != c.Token.RefreshToken:
-		all = append([]Retired{{Secret(t.RefreshToken), "refresh_token"}}, all...)
+		all = append([]Retired{{t.RefreshToken, "refresh_token"}}, all...)
 	case t.RefreshToken == "" && t.AccessToken != "" && !c.same(t.AccessToken) && !old.Grant.nonInteractive():
-		all = append([]Retired{{Secret(t.AccessToken), "access_token"}}, all...)
+		all = append([]Retired{{t.AccessToken, "access_token"}}, all...)
 	}
 	if old.Issuer != c.Issuer || old.Client.ID != c.Client.ID {
 		return nil, all

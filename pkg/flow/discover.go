@@ -190,7 +190,7 @@ func clientOptions(t Target, o LoginOptions, r *discovery.Result, scopes []strin
 	s := r.Server
 	return dcr.Options{Local: local(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
 		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported, GrantTypes: grantTypes(t.grant()),
-		Scope: joinScopes(registerScopes(scopes, r)), ClientName: t.ClientName, ClientID: t.ClientID, ClientSecret: string(t.ClientSecret),
+		Scope: joinScopes(registerScopes(scopes, r)), ClientName: t.ClientName, ClientID: t.ClientID, ClientSecret: t.ClientSecret,
 		HasKey: t.ClientKeyFile != "", Certificate: t.leaf(), BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, New: o.NewClient, Strict: t.Strict}
 }
 

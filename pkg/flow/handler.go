@@ -53,10 +53,10 @@ type Handler struct {
 	renewing atomic.Bool              // an early renewal is under way
 
 	mu      sync.Mutex
-	stepUps map[string][]string // by the scopes that were asked for: the tokens that lacked them
-	issued  string              // the access token that came in answer to the last refusal,
+	stepUps map[string][]Secret // by the scopes that were asked for: the tokens that lacked them
+	issued  Secret              // the access token that came in answer to the last refusal,
 	at      time.Time           // and when
-	refused string              // the refresh token that the server refused although the access token was good,
+	refused Secret              // the refresh token that the server refused although the access token was good,
 	refusal error               // and how
 }
 
@@ -71,7 +71,7 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 	if o.Reauth == "" {
 		o.Reauth = ReauthBrowser
 	}
-	return &Handler{c: c, t: t, o: o, stepUps: map[string][]string{}}
+	return &Handler{c: c, t: t, o: o, stepUps: map[string][]Secret{}}
 }
 
 const (
@@ -128,7 +128,7 @@ func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	if !s.cred.hasToken() {
 		return nil, nil
 	}
-	tok := &oauth2.Token{AccessToken: s.cred.Token.AccessToken, TokenType: s.cred.Token.TokenType}
+	tok := &oauth2.Token{AccessToken: string(s.cred.Token.AccessToken), TokenType: s.cred.Token.TokenType}
 	return oauth2.StaticTokenSource(tok.WithExtra(map[string]any{proverOfCred: s.prover})), nil
 }
 
@@ -295,7 +295,7 @@ func (h *Handler) mayLogin(s *snapshot) bool {
 }
 
 // replace renews a token that was refused, unless the server has refused just that before.
-func (h *Handler) replace(ctx context.Context, s *snapshot, sent string) error {
+func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	h.mu.Lock()
 	refusal := h.refusal
 	if h.refused == "" || h.refused != s.cred.Token.RefreshToken || !s.cred.same(sent) {
@@ -326,14 +326,14 @@ func (h *Handler) note(cred Credential) {
 	h.issued, h.at = cred.Token.AccessToken, h.c.now()
 }
 
-func (h *Handler) wasIssued(sent string) bool {
+func (h *Handler) wasIssued(sent Secret) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return sent != "" && sent == h.issued && h.c.now().Sub(h.at) < justIssued
 }
 
 // stepUp answers insufficient_scope. A 403 with a scope but without the error is taken for one: the official Go SDK's servers send it.
-func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent string) error {
+func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent Secret) error {
 	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
 		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, said(ch))
 	}
@@ -356,7 +356,7 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 }
 
 // countStepUp reports whether a step-up for these scopes is within the bound. Requests that were refused with the same token share one.
-func (h *Handler) countStepUp(wanted []string, sent string, news bool) bool {
+func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
 	name := scopeSet(wanted)
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -401,8 +401,8 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 }
 
 // without drops the parameters that give the refused token back: a scope goes into messages, and into the address that a browser opens.
-func without(token string, challenges []discovery.Challenge) []discovery.Challenge {
-	forms := httpx.Forms([]string{token})
+func without(token Secret, challenges []discovery.Challenge) []discovery.Challenge {
+	forms := httpx.Forms([]string{string(token)})
 	for _, c := range challenges {
 		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value })
 	}
@@ -410,12 +410,12 @@ func without(token string, challenges []discovery.Challenge) []discovery.Challen
 }
 
 // sentToken is the token that the refused request carried.
-func sentToken(req *http.Request) string {
+func sentToken(req *http.Request) Secret {
 	if req == nil {
 		return ""
 	}
 	_, tok, _ := strings.Cut(req.Header.Get("Authorization"), " ")
-	return tok
+	return Secret(tok)
 }
 
 // drain reads a little of an answer and closes it, so that its connection can be used again.

@@ -140,7 +140,7 @@ func TestStepUpsAreCountedForEachSet(t *testing.T) {
 	h := (&Client{}).Handler(Target{URL: "https://x"}, HandlerOptions{})
 	for i, tt := range []struct {
 		scopes []string
-		sent   string
+		sent   Secret
 		news   bool
 		want   bool
 	}{

@@ -116,7 +116,7 @@ func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
 }
 
 // fingerprint names a secret without telling it.
-func fingerprint(secret string) string {
+func fingerprint(secret Secret) string {
 	if secret == "" {
 		return ""
 	}

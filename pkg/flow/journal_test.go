@@ -76,7 +76,7 @@ func TestNotesHoldNoSecret(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
 	spent := b.stored(t).Token.RefreshToken
-	b.set(t, fmt.Sprintf(`token:status=400,type=application/json,body="{\"error\":\"invalid_request\",\"error_description\":\"bad token %s\"}",n=1`, spent))
+	b.set(t, fmt.Sprintf(`token:status=400,type=application/json,body="{\"error\":\"invalid_request\",\"error_description\":\"bad token %s\"}",n=1`, string(spent)))
 	_, _ = b.c.Refresh(ctx, b.t, 0)
 	b.set(t, "token:drop=after,n=1") // leaves an intent
 	_, _ = b.c.Refresh(ctx, b.t, 0)
@@ -92,7 +92,7 @@ func TestNotesHoldNoSecret(t *testing.T) {
 		if len(data) > 0 {
 			looked++
 		}
-		for _, secret := range append(b.Secrets(), spent) {
+		for _, secret := range append(b.Secrets(), string(spent)) {
 			if strings.Contains(string(data), secret) {
 				t.Errorf("%s holds the secret %.12s…", path, secret)
 			}

@@ -30,7 +30,7 @@ type LoginOptions struct {
 type cause struct {
 	challenges []discovery.Challenge // of the 401 or 403 that was received: discovery begins with them
 	scopes     []string              // to ask for besides the server's choice
-	rejected   *string               // the access token that was refused: any other usable one serves
+	rejected   *Secret               // the access token that was refused: any other usable one serves
 }
 
 // loginLimit bounds a login until its code is sent.

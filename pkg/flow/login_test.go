@@ -26,7 +26,7 @@ func TestStepUpKeepsGrantAndClient(t *testing.T) {
 			}
 			cred := b.stored(t)
 			if cred.Grant != grant || cred.Client.ID != "demo-basic" || cred.Client.Kind != dcr.Preregistered {
-				t.Errorf("stepped up as %s by %q", cred.Client, cred.Grant)
+				t.Errorf("stepped up as %+v by %q", cred.Client, cred.Grant)
 			}
 			if grant == GrantClientCredentials && b.opened.Load() != opened {
 				t.Error("a browser was opened")

@@ -129,7 +129,7 @@ func (c *Client) forgetPending(ctx context.Context, t Target) error {
 // live are the credential's own tokens. The refresh token comes first: its revocation ends the grant.
 func (c Credential) live() []Retired {
 	var all []Retired
-	for _, t := range []Retired{{Secret(c.Token.RefreshToken), "refresh_token"}, {Secret(c.Token.AccessToken), "access_token"}} {
+	for _, t := range []Retired{{c.Token.RefreshToken, "refresh_token"}, {c.Token.AccessToken, "access_token"}} {
 		if t.Token != "" {
 			all = append(all, t)
 		}
@@ -164,7 +164,7 @@ func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, 
 	}
 	done := true
 	for _, t := range tokens {
-		if err := e.Revoke(ctx, cred.Endpoints.Revocation, string(t.Token), t.Hint); err != nil && !alreadyGone(err) {
+		if err := e.Revoke(ctx, cred.Endpoints.Revocation, t.Token, t.Hint); err != nil && !alreadyGone(err) {
 			report.warn("revocation of the %s: %v", t.Hint, err)
 			if done = false; ctx.Err() != nil {
 				return false

@@ -125,7 +125,7 @@ func TestLoginIsStoredBeforeTheOldOneEnds(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
 	old := b.stored(t)
-	var during []string
+	var during []Secret
 	b.c.HTTP = before(http.MethodPost, "/revoke", func() { during = append(during, b.stored(t).Token.AccessToken) })
 	b.t.CallbackHost = "localhost" // another registration
 	b.login(t)

@@ -245,7 +245,7 @@ func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 
 // pendingKey names the record by a fingerprint: the state itself is as good as the answer to a thief.
 func pendingKey(t Target, state string) keystore.Key {
-	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(state)}
+	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(Secret(state))}
 }
 
 // targetOf is the login that an entry belongs to: its own, or that of a pending login.

@@ -142,7 +142,7 @@ func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (i
 
 // checkIDToken checks the ID token of the latest answer.
 func (c Credential) checkIDToken(client *Client) (subject string, err error) {
-	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(c.idToken, client.now())
+	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(string(c.idToken), client.now())
 	return subject, atProvider(err)
 }
 
@@ -156,10 +156,11 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 	idp.Resource = cred.Resource
 	o.RequestedTokenType, o.Audience, o.Scope = token.TypeIDJAG, cred.Issuer, scope
 	tok, err := idp.Exchange(ctx, o)
-	if err == nil && token.CheckAssertion(tok.AccessToken) == nil { // an encrypted one cannot be looked into
-		err = token.CheckAudience(tok.AccessToken, cred.Issuer, cred.Endpoints.Token)
+	assertion := string(tok.AccessToken)
+	if err == nil && token.CheckAssertion(assertion) == nil { // an encrypted one cannot be looked into
+		err = token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token)
 	}
-	return tok.AccessToken, atProvider(err)
+	return assertion, atProvider(err)
 }
 
 // subject is what proves to the identity provider who the user is, and the token endpoint that takes it.
@@ -168,9 +169,9 @@ func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions
 	if i.Issuer == "" {
 		idToken, err := idTokenOf(cred.Settings)
 		// There is no metadata to choose by: client_secret_basic is what every provider has to know (RFC 6749 §2.3.1).
-		client := token.ClientAuth{ID: i.ClientID, Secret: string(i.ClientSecret)}
+		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
 		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.http(), Now: c.Now, Local: local(cred.Server), Client: client, Strict: cred.Settings.Strict},
-			token.ExchangeOptions{SubjectToken: idToken, SubjectTokenType: token.TypeIDToken}, err
+			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
 	}
 	idp := cred.provider()
 	e, err := c.endpoint(idp)

@@ -59,7 +59,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 
 // renewal says why a credential is to be renewed, so that the work of another process can be adopted.
 type renewal struct {
-	than     string        // the access token that the caller has; any other one serves
+	than     Secret        // the access token that the caller has; any other one serves
 	minTTL   time.Duration // that one serves as well with so much left; 0: it does not
 	rejected bool          // the server rejected it
 	insist   bool          // the user asks: a refresh token that was refused in an earlier process is tried again

@@ -12,7 +12,7 @@ import (
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // tok is a token with that much left of that lifetime; a lifetime of zero is one the server did not tell.
-func tok(access string, left, lifetime time.Duration) token.Token {
+func tok(access Secret, left, lifetime time.Duration) token.Token {
 	t := token.Token{AccessToken: access, RefreshToken: "r-" + access, Lifetime: lifetime}
 	if lifetime != 0 {
 		t.Expiry = noon.Add(left)

@@ -105,8 +105,8 @@ func TestWaitingLoginAdoptsByItsOptions(t *testing.T) {
 	before := Credential{}
 	stored := Credential{Token: tok("new", time.Hour, time.Hour), LoginAt: now, Scopes: []string{"a"}, Settings: Settings{ClientID: "x", CallbackPort: 7}}
 	stored.Token.Expiry = now.Add(time.Hour)
-	refused := "new"
-	other := "old"
+	refused := Secret("new")
+	other := Secret("old")
 	for _, tt := range []struct {
 		name  string
 		given Settings

@@ -207,7 +207,7 @@ func (l legacySettings) settings(c Credential) Settings {
 	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
 	switch c.Client.Kind {
 	case dcr.Preregistered:
-		s.ClientID, s.ClientSecret, s.ClientKeyFile = c.Client.ID, Secret(c.Client.Secret), l.KeyFile
+		s.ClientID, s.ClientSecret, s.ClientKeyFile = c.Client.ID, c.Client.Secret, l.KeyFile
 	case dcr.MetadataDocument:
 		s.ClientMetadataURL, s.ClientKeyFile = c.Client.ID, l.KeyFile
 	}

@@ -54,7 +54,7 @@ func TestOverlay(t *testing.T) {
 }
 
 func TestComplete(t *testing.T) {
-	tok := "t"
+	tok := Secret("t")
 	person := Credential{Settings: Settings{ClientID: "p", ClientSecret: "s", Issuer: "https://as"}}
 	for _, tt := range []struct {
 		name string

@@ -30,18 +30,18 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 		}
 		m = inner
 	}
-	t := Token{AccessToken: m.text("access_token"), RefreshToken: m.text("refresh_token")}
+	t := Token{AccessToken: Secret(m.text("access_token")), RefreshToken: Secret(m.text("refresh_token"))}
 	switch {
 	case t.AccessToken == "":
 		return Token{}, a.malformed("the answer has no access_token (RFC 6749 §5.1)")
-	case !plain(t.AccessToken, '!'):
+	case !plain(string(t.AccessToken), '!'):
 		// It will stand in a header: a line break in it would begin another one.
 		return Token{}, a.malformed("the access token holds characters that no header may carry (RFC 6750 §2.1)")
-	case !plain(t.RefreshToken, ' ') || m.present("refresh_token") && t.RefreshToken == "" && !m.emptyText("refresh_token"):
+	case !plain(string(t.RefreshToken), ' ') || m.present("refresh_token") && t.RefreshToken == "" && !m.emptyText("refresh_token"):
 		return Token{}, a.malformed("the refresh token is not printable text (RFC 6749 §A.17)")
 	}
 	if id := m.text("id_token"); plain(id, '!') {
-		t.IDToken = id
+		t.IDToken = Secret(id)
 	}
 	if err := e.checkIssued(a, m); err != nil {
 		return Token{}, err

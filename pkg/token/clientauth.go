@@ -20,19 +20,13 @@ const (
 // ClientAuth is the client, and how it proves that to the server.
 type ClientAuth struct {
 	ID     string
-	Secret string
+	Secret Secret
 	Method string // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth; empty: by what is there: key, secret (basic, RFC 7591 §2), none
 	Key    *Key   // for private_key_jwt
 
 	Audience string   // issuer, the aud of an assertion; empty: the token endpoint
 	Algs     []string // token_endpoint_auth_signing_alg_values_supported; empty: unknown, the key decides
 }
-
-// String names the client and the method, without secrets.
-func (c ClientAuth) String() string { return fmt.Sprintf("client %q (%s)", c.ID, c.method()) }
-
-// GoString is String: %#v shows no secret either.
-func (c ClientAuth) GoString() string { return c.String() }
 
 func (c ClientAuth) method() string {
 	switch {
@@ -66,9 +60,9 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	case "none", "tls_client_auth", "self_signed_tls_client_auth":
 	case "client_secret_basic":
 		// RFC 6749 §2.3.1: both are form-encoded first.
-		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID)+":"+url.QueryEscape(c.Secret))))
+		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID)+":"+url.QueryEscape(string(c.Secret)))))
 	case "client_secret_post":
-		form.Set("client_secret", c.Secret)
+		form.Set("client_secret", string(c.Secret))
 	case "private_key_jwt":
 		assertion, err := c.assertion(endpoint, now)
 		if err != nil {

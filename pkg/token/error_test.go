@@ -209,7 +209,7 @@ func TestReflectedSecrets(t *testing.T) {
 				"basic":         {URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: secret}},
 				"post":          {URL: s.URL, Local: true, Client: ClientAuth{ID: "c", Secret: secret, Method: "client_secret_post"}},
 			} {
-				token := secret
+				token := Secret(secret)
 				if method != "refresh token" {
 					token = "another"
 				}

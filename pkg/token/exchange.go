@@ -19,35 +19,25 @@ const (
 
 // ExchangeOptions says what is exchanged for what.
 type ExchangeOptions struct {
-	SubjectToken       string
+	SubjectToken       Secret
 	SubjectTokenType   string // empty: TypeIDToken
 	RequestedTokenType string // empty: the server decides
 	Audience           string // for whom; empty: not sent
 	Scope              string // empty: not sent
 }
 
-// String says what is exchanged, without the token.
-func (o ExchangeOptions) String() string {
-	return fmt.Sprintf("token.ExchangeOptions{%s for %s, audience %q}", o.subjectType(), o.RequestedTokenType, o.Audience)
-}
-
-// GoString is String: %#v shows no secret either.
-func (o ExchangeOptions) GoString() string { return o.String() }
-
-func (o ExchangeOptions) subjectType() string { return cmp.Or(o.SubjectTokenType, TypeIDToken) }
-
 // Exchange exchanges one token for another (RFC 8693): the first half of enterprise-managed authorization, where an identity provider gives
 // an ID-JAG for an ID token or a refresh token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
 // that is not for a resource.
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
-	subject := strings.TrimSpace(o.SubjectToken)
+	subject := strings.TrimSpace(string(o.SubjectToken))
 	if subject == "" {
 		return Token{}, errors.New("token exchange: the subject token is empty")
 	}
 	return e.grant(ctx, grantExchange, map[string]string{
 		"scope":                o.Scope,
 		"subject_token":        subject,
-		"subject_token_type":   o.subjectType(),
+		"subject_token_type":   cmp.Or(o.SubjectTokenType, TypeIDToken),
 		"requested_token_type": o.RequestedTokenType,
 		"audience":             o.Audience,
 	})

@@ -62,7 +62,7 @@ func checkToken(t *testing.T, tok Token) {
 	if err := json.Unmarshal([]byte(dump(tok)), &back); err != nil || back != tok {
 		t.Errorf("stored %s, read %s: %v", dump(tok), dump(back), err)
 	}
-	if !plain(tok.AccessToken, '!') || tok.AccessToken == "" || !plain(tok.RefreshToken, ' ') || !plain(tok.Scope, ' ') || tok.Lifetime < 0 || tok.Lifetime > maxLifetime {
+	if !plain(string(tok.AccessToken), '!') || tok.AccessToken == "" || !plain(string(tok.RefreshToken), ' ') || !plain(tok.Scope, ' ') || tok.Lifetime < 0 || tok.Lifetime > maxLifetime {
 		t.Errorf("got %s", dump(tok))
 	}
 	if tok.Expiry.IsZero() != (tok.Lifetime == 0) || tok.TokenType != "Bearer" && tok.TokenType != "DPoP" && tok.TokenType != "N_A" {

@@ -9,11 +9,11 @@ import (
 // Revoke asks the server to end a token (RFC 7009). hint is "refresh_token", "access_token" or empty. A token that the server does not
 // know is a success, as it is gone (§2.2); what the answer holds besides its status does not matter, unless it is an error. Anything else
 // is an *Error, with Code unsupported_token_type from servers that revoke only the other kind.
-func (e Endpoint) Revoke(ctx context.Context, revocationURL, token, hint string) error {
+func (e Endpoint) Revoke(ctx context.Context, revocationURL string, token Secret, hint string) error {
 	if token == "" {
 		return errors.New("revocation: there is no token")
 	}
-	form := url.Values{"token": {token}}
+	form := url.Values{"token": {string(token)}}
 	if hint != "" {
 		form.Set("token_type_hint", hint)
 	}

@@ -29,34 +29,26 @@ package token
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
+
+	"mcpauth/internal/httpx"
 )
 
-// Token is what a grant gave. Its String and GoString show no secret; its JSON holds them all, for the credential store.
+// Secret is text that package fmt does not print.
+type Secret = httpx.Secret
+
+// Token is what a grant gave. Its JSON holds the secrets, for the credential store.
 type Token struct {
-	AccessToken  string        `json:"access_token"`
+	AccessToken  Secret        `json:"access_token"`
 	TokenType    string        `json:"token_type"`              // "Bearer" or "DPoP"; "N_A" from Exchange only (RFC 8693 §2.2.1)
-	RefreshToken string        `json:"refresh_token,omitempty"` // "" when the answer had none: keep the old one
-	IDToken      string        `json:"id_token,omitempty"`      // not verified
+	RefreshToken Secret        `json:"refresh_token,omitempty"` // "" when the answer had none: keep the old one
+	IDToken      Secret        `json:"id_token,omitempty"`      // not verified
 	Scope        string        `json:"scope,omitempty"`         // granted, separated by single blanks
 	Expiry       time.Time     `json:"expiry,omitzero"`         // counted from the moment the request was sent; zero: unknown, usable until a 401
 	Lifetime     time.Duration `json:"lifetime,omitempty"`      // expires_in, at most ten years; zero: unknown
 	ScopeGiven   bool          `json:"scope_given,omitempty"`   // the answer named a scope, perhaps an empty one; else it is what was asked (RFC 6749 §5.1)
 }
-
-// String shows what may be shown.
-func (t Token) String() string {
-	expiry := "unknown"
-	if !t.Expiry.IsZero() {
-		expiry = t.Expiry.UTC().Format(time.RFC3339)
-	}
-	return fmt.Sprintf("token.Token{%s, expiry %s, refreshable %t}", t.TokenType, expiry, t.RefreshToken != "")
-}
-
-// GoString is String: %#v shows no secret either.
-func (t Token) GoString() string { return t.String() }
 
 // Endpoint is a token endpoint and the client that asks there. It may be copied, and used by several goroutines.
 type Endpoint struct {
@@ -76,12 +68,6 @@ type Endpoint struct {
 
 	Sleep func(ctx context.Context, d time.Duration) error // how Device waits between polls; nil: by the real clock
 }
-
-// String names the endpoint and the client, without secrets.
-func (e Endpoint) String() string { return fmt.Sprintf("token.Endpoint{%s, %s}", e.URL, e.Client) }
-
-// GoString is String: %#v shows no secret either.
-func (e Endpoint) GoString() string { return e.String() }
 
 func (e Endpoint) now() time.Time {
 	if e.Now != nil {

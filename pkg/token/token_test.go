@@ -236,16 +236,10 @@ func TestSecretsDoNotPrint(t *testing.T) {
 		}{tok, endpoint, prover}, []Token{tok}, map[string]*Prover{"p": prover}} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
 			out := fmt.Sprintf(verb, v)
-			if strings.Contains(out, "canary") || strings.Contains(out, raw.D) || strings.Contains(out, "PrivateKey") || strings.Contains(out, "D:") {
+			if strings.Contains(out, "canary") || strings.Contains(out, raw.D) || strings.Contains(out, "PrivateKey") || strings.Contains(out, " D:") {
 				t.Errorf("%s of %T prints %s", verb, v, out)
 			}
 		}
-	}
-	if got := fmt.Sprint(endpoint); got != `token.Endpoint{https://x.example/token, client "c" (private_key_jwt)}` {
-		t.Errorf("Endpoint prints %s", got)
-	}
-	if got := fmt.Sprint(tok); got != "token.Token{, expiry unknown, refreshable true}" {
-		t.Errorf("Token prints %s", got)
 	}
 }
 
