@@ -96,7 +96,7 @@ func table() []rule {
 		{is(keystore.ErrTooOld), exitKeystore, "keystore", text("use PostgreSQL 12 or newer")},
 		{is(keystore.ErrPooled), exitKeystore, "keystore", text("let MCPAUTH_KEYSTORE_URL name the database itself, or a pooler in session mode")},
 		{both(is(keystore.ErrDenied), inPostgres), exitKeystore, "keystore", text("check user, password and rights: MCPAUTH_KEYSTORE_URL, PGUSER, PGPASSWORD; and that MCPAUTH_KEYSTORE_KEY_FILE is the key of the other machines")},
-		{both(is(keystore.ErrTimeout, keystore.ErrUnavailable), inPostgres), exitKeystore, "keystore", text("check that the database is up and MCPAUTH_KEYSTORE_URL names it, and repeat the command")},
+		{both(is(keystore.ErrTimeout, keystore.ErrUnavailable), inPostgres), exitKeystore, "keystore", text("check that the database is up, that MCPAUTH_KEYSTORE_URL names it, and that PGSSLROOTCERT names the authority of its certificate, and repeat the command")},
 		{both(is(keystore.ErrLocked), inPostgres), exitKeystore, "keystore", text("let MCPAUTH_KEYSTORE_KEY_FILE name the age identity to which the records are encrypted")},
 		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
 		{is(keystore.ErrDenied), exitKeystore, "keystore", login("allow mcpauth to use the keychain, or keep credentials in files: ", "--keystore", "file")},

@@ -70,7 +70,7 @@ func (l *lab) encrypted() (string, error) {
 	if _, err := trust("ours").does(0, "refresh", "SERVER"); err != nil {
 		return "", err
 	}
-	if err := refused(trust("foreign"), "x509"); err != nil {
+	if err := refused(trust("foreign"), "PGSSLROOTCERT"); err != nil {
 		return "", err
 	}
 	if err := l.db.encrypt(l.work + "/named"); err != nil {
