@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 )
 
 // fileStore keeps one private file per credential, which is replaced whole. The file begins with its key and its public part, so that it
@@ -18,9 +17,6 @@ type fileStore struct {
 	env
 	dir     string
 	keyFile string // age identity to which the secrets are encrypted; "" = not encrypted
-
-	mu       sync.Mutex
-	reserved map[string]string // by record name: the temporary file that the next put fills
 }
 
 const recordSuffix = ".credential"
@@ -133,7 +129,7 @@ func (f *fileStore) names(key *Key) (names []string, err error) {
 	return names, err
 }
 
-func (f *fileStore) put(_ context.Context, key Key, r Record) (Record, error) {
+func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
 	}
@@ -147,7 +143,7 @@ func (f *fileStore) put(_ context.Context, key Key, r Record) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	temp, err := f.temp(name)
+	temp, err := f.temp(name, reserved)
 	if err == nil {
 		err = moveInto(temp, path, record, true, f.step)
 	}
@@ -225,44 +221,29 @@ func (f *fileStore) dropOldIndex(key Key) {
 	}
 }
 
+// filePlace is a temporary file that the next put fills; "" after that.
+type filePlace struct{ path string }
+
+func (p *filePlace) release(context.Context) {
+	if p.path != "" {
+		os.Remove(p.path)
+	}
+}
+
 // temp returns the reserved file, or a new one.
-func (f *fileStore) temp(name string) (*os.File, error) {
-	if path := f.takeReserved(name); path != "" {
-		if temp, err := os.OpenFile(path, os.O_WRONLY, 0); err == nil {
+func (f *fileStore) temp(name string, reserved place) (*os.File, error) {
+	if p, ok := reserved.(*filePlace); ok && p.path != "" {
+		temp, err := os.OpenFile(p.path, os.O_WRONLY, 0)
+		if p.path = ""; err == nil {
 			return temp, nil
 		}
 	}
 	return createTemp(f.path(name))
 }
 
-func (f *fileStore) takeReserved(name string) string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	path := f.reserved[name]
-	delete(f.reserved, name)
-	return path
-}
-
-func (f *fileStore) release(_ context.Context, key Key) {
-	if path := f.takeReserved(key.name()); path != "" {
-		os.Remove(path)
-	}
-}
-
-func (f *fileStore) reserve(ctx context.Context, key Key) error {
-	f.release(ctx, key)
-	name := key.name()
-	temp, err := f.makePlace(name, f.path(name))
-	if err != nil {
-		return err
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.reserved == nil {
-		f.reserved = map[string]string{}
-	}
-	f.reserved[name] = temp
-	return nil
+func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
+	temp, err := f.makePlace(key.name(), f.path(key.name()))
+	return &filePlace{temp}, err
 }
 
 // probe makes a place and gives it back. The place has another name than that of reserve, since a put of another process would sweep it.

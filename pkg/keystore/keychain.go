@@ -67,9 +67,8 @@ type keychain struct {
 	timeout  time.Duration
 	turn     chan struct{} // one operation at a time: a later one never overtakes one that hangs
 
-	mu     sync.Mutex
-	read   map[string]readBefore // by record name
-	places map[string]plan       // by record name: what reserve took
+	mu   sync.Mutex
+	read map[string]readBefore // by record name
 }
 
 // readBefore is the record that was in the keychain while the index had this form.
@@ -81,7 +80,7 @@ type readBefore struct {
 }
 
 func newKeychain(env env, r ring, p platform, timeout time.Duration) *keychain {
-	return &keychain{env: env, ring: r, platform: p, timeout: timeout, turn: make(chan struct{}, 1), read: map[string]readBefore{}, places: map[string]plan{}}
+	return &keychain{env: env, ring: r, platform: p, timeout: timeout, turn: make(chan struct{}, 1), read: map[string]readBefore{}}
 }
 
 func (k *keychain) kind() string { return Keychain }
@@ -144,13 +143,16 @@ func (k *keychain) heal(key Key, seen entry, h head) {
 //  4. read back and compare
 //  5. sweep the old record and what dead writers left
 //  6. enter the new record in the index
-func (k *keychain) put(ctx context.Context, key Key, r Record) (Record, error) {
+func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (Record, error) {
 	name := key.name()
-	p, err := k.plan(ctx, key, r)
+	own, _ := reserved.(*keychainPlace)
+	p, err := k.plan(ctx, key, r, own)
 	if err != nil {
 		return Record{}, err
 	}
-	k.takePlace(name)
+	if own != nil {
+		own.used = true
+	}
 	_, err = k.index.write(p.before.reserve(p.reservation), false)
 	if err == nil {
 		err = k.step("reserved")
@@ -216,21 +218,34 @@ func (k *keychain) abandon(name string, p plan, cause error) {
 	_ = k.index.remove(name)
 }
 
+// keychainPlace is a slot that the next put fills.
+type keychainPlace struct {
+	k    *keychain
+	name string
+	plan plan
+	used bool
+}
+
+func (p *keychainPlace) release(context.Context) {
+	if !p.used {
+		p.k.abandon(p.name, p.plan, nil)
+	}
+}
+
 // reserve announces and takes the slot of the next put.
-func (k *keychain) reserve(ctx context.Context, key Key) error {
-	k.release(ctx, key)
+func (k *keychain) reserve(ctx context.Context, key Key) (place, error) {
 	name := key.name()
 	e, err := k.index.hint(key)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, err := k.choose(ctx, name, e)
 	if err != nil {
-		return e.explain(err)
+		return nil, e.explain(err)
 	}
 	p.At, p.Empty = k.now(), true
 	if _, err := k.index.write(e.reserve(p.reservation), false); err != nil {
-		return err
+		return nil, err
 	}
 	err = k.setItem(ctx, slotAccount(name, p.Slot), placeholder)
 	if err == nil && e.Generation == 0 {
@@ -238,12 +253,9 @@ func (k *keychain) reserve(ctx context.Context, key Key) error {
 	}
 	if err != nil {
 		k.abandon(name, p, err)
-		return e.explain(err)
+		return nil, e.explain(err)
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.places[name] = p
-	return nil
+	return &keychainPlace{k: k, name: name, plan: p}, nil
 }
 
 // keeps proves that an item that was set is there.
@@ -276,28 +288,6 @@ func (k *keychain) probe(ctx context.Context, key Key) error {
 		err = k.deleteItem(ctx, account)
 	}
 	return e.explain(err)
-}
-
-// place returns what reserve took.
-func (k *keychain) place(name string) (plan, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	p, ok := k.places[name]
-	return p, ok
-}
-
-func (k *keychain) takePlace(name string) (plan, bool) {
-	p, ok := k.place(name)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	delete(k.places, name)
-	return p, ok
-}
-
-func (k *keychain) release(_ context.Context, key Key) {
-	if p, ok := k.takePlace(key.name()); ok {
-		k.abandon(key.name(), p, nil)
-	}
 }
 
 func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, error) {

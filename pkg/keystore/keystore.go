@@ -87,25 +87,30 @@ type Store struct {
 	keychain *keychain
 	postgres *postgres // nil unless asked for
 	noticed  sync.Once
-	step     func(name string) error // tests: called between the steps of a write, and fails or dies there
+
+	mu       sync.Mutex
+	reserved map[Key]place // what Reserve took, until the lock is given back
+
+	step func(name string) error // tests: called between the steps of a write, and fails or dies there
 }
 
 // backend is a place for credentials. The absence of a credential is ErrNotFound.
 type backend interface {
 	kind() string
 	get(ctx context.Context, key Key) (Record, error)
-	// put writes a generation above the stored one and above r.Generation, and reads it back. The caller holds the key's lock. If put
-	// fails, the old record is still there.
-	put(ctx context.Context, key Key, r Record) (Record, error)
+	// put writes a generation above the stored one and above r.Generation, and reads it back: to the place that reserve took, if there is
+	// one (else nil). The caller holds the key's lock. If put fails, the old record is still there.
+	put(ctx context.Context, key Key, r Record, reserved place) (Record, error)
 	// probe proves that a put would succeed, without the key's lock.
 	probe(ctx context.Context, key Key) error
-	// reserve takes the place that the next put of this key writes to; release gives it back if no put has used it. The caller holds
-	// the key's lock.
-	reserve(ctx context.Context, key Key) error
-	release(ctx context.Context, key Key)
+	// reserve takes the place that the next put of this key writes to. The caller holds the key's lock.
+	reserve(ctx context.Context, key Key) (place, error)
 	delete(ctx context.Context, key Key) error
 	entries(ctx context.Context, key *Key) ([]Entry, error) // nil: of all keys. Returns the readable ones also with an error
 }
+
+// place is where the next record of a key goes. release gives it back unless a put has used it.
+type place interface{ release(ctx context.Context) }
 
 const defaultTimeout = 10 * time.Second
 
@@ -134,7 +139,7 @@ func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{o: o, locks: locks{o.StateDir}, notes: localNotes{o.StateDir}}
+	s := &Store{o: o, locks: locks{o.StateDir}, notes: localNotes{o.StateDir}, reserved: map[Key]place{}}
 	now := func() time.Time { return s.o.Now().UTC() }
 	env := env{index: index{dir: o.StateDir}, locks: s.locks, now: now, step: s.reached, notice: s.notice}
 	s.file = &fileStore{env: env, dir: o.Dir, keyFile: o.KeyFile}
@@ -193,7 +198,10 @@ func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 		return Record{}, fail("put", "", err)
 	}
 	r.Generation = max(r.Generation, s.generationElsewhere(key, b))
-	r, err = b.put(ctx, key, r)
+	s.mu.Lock()
+	reserved := s.reserved[key]
+	s.mu.Unlock()
+	r, err = b.put(ctx, key, r, reserved)
 	return r, fail("put", b.kind(), err)
 }
 
@@ -226,7 +234,29 @@ func (s *Store) Reserve(ctx context.Context, key Key) error {
 	if err != nil {
 		return fail("reserve", "", err)
 	}
-	return fail("reserve", b.kind(), b.reserve(ctx, key))
+	s.release(key)
+	reserved, err := b.reserve(ctx, key)
+	if err != nil {
+		return fail("reserve", b.kind(), err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserved[key] = reserved
+	return nil
+}
+
+// release gives back what Reserve took and Put did not use.
+func (s *Store) release(key Key) {
+	s.mu.Lock()
+	reserved := s.reserved[key]
+	delete(s.reserved, key)
+	s.mu.Unlock()
+	if reserved == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+	defer cancel()
+	reserved.release(ctx)
 }
 
 // Delete removes a credential from every backend that holds it, with its notes. Absence is no error.

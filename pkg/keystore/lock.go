@@ -47,15 +47,6 @@ func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(
 	}, nil
 }
 
-// release gives back what Reserve took and Put did not use.
-func (s *Store) release(key Key) {
-	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
-	defer cancel()
-	for _, b := range s.places() {
-		b.release(ctx, key)
-	}
-}
-
 // locks are the locks of this machine: one flock per key and purpose, released by the kernel when the process dies. Lock files are never
 // deleted: if one were deleted while a process waits for it, two processes could hold the lock.
 type locks struct{ dir string }

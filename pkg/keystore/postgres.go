@@ -139,7 +139,7 @@ func (p *postgres) seal(name string, generation uint64, secret []byte) ([]byte, 
 
 // put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection that held the lock is lost,
 // another one is used: the claim keeps other machines from renewing meanwhile, and tells if one has.
-func (p *postgres) put(ctx context.Context, key Key, r Record) (Record, error) {
+func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
 	}
@@ -225,13 +225,13 @@ func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args 
 }
 
 // reserve claims the row. It also proves that the database can be written and the key file can be read.
-func (p *postgres) reserve(ctx context.Context, key Key) error {
+func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
 	if _, err := seal(p.keyFile, nil); err != nil {
-		return err
+		return nil, err
 	}
 	s := p.session(key)
 	if s == nil {
-		return fmt.Errorf("%w: the lock of the credential is not held", ErrBusy)
+		return nil, fmt.Errorf("%w: the lock of the credential is not held", ErrBusy)
 	}
 	claim := rand.Text()
 	rows, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, claim, claimed_by, claimed_at) VALUES ($1, $2, $3, $4, now())
@@ -239,21 +239,28 @@ func (p *postgres) reserve(ctx context.Context, key Key) error {
 		RETURNING generation, pg_backend_pid()`, key.name(), keyText(key), claim, s.machine, formatVersion)
 	switch {
 	case err != nil:
-		return err
+		return nil, err
 	case len(rows) == 0:
-		return newer(formatVersion + 1)
+		return nil, newer(formatVersion + 1)
 	case string(rows[0][1]) != s.backend:
-		return errPooled
+		return nil, errPooled
 	}
 	s.claim = claim
 	s.generation, err = strconv.ParseUint(string(rows[0][0]), 10, 64)
-	return err
+	return claimed{p, key, s}, err
+}
+
+// claimed is a row with a claim of ours.
+type claimed struct {
+	p   *postgres
+	key Key
+	s   *session
 }
 
 // release takes back the claim, and a row that holds nothing.
-func (p *postgres) release(ctx context.Context, key Key) {
-	s := p.session(key)
-	if s == nil || s.claim == "" {
+func (c claimed) release(ctx context.Context) {
+	p, key, s := c.p, c.key, c.s
+	if s.claim == "" {
 		return
 	}
 	_, err := p.query(ctx, key, `UPDATE mcpauth_credentials SET claim = NULL, claimed_by = NULL, claimed_at = NULL WHERE name = $1 AND claim = $2`, key.name(), s.claim)

@@ -174,13 +174,14 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 }
 
 // plan is choose, unless a place is reserved, with the stored form of a record.
-func (k *keychain) plan(ctx context.Context, key Key, r Record) (plan, error) {
+func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keychainPlace) (p plan, err error) {
 	if len(r.Secret) > maxSecret {
 		return plan{}, tooLarge(len(r.Secret))
 	}
 	name := key.name()
-	p, ok := k.place(name)
-	if !ok {
+	if reserved != nil && !reserved.used {
+		p = reserved.plan
+	} else {
 		e, err := k.index.hint(key)
 		if err == nil {
 			p, err = k.choose(ctx, name, e)
@@ -192,7 +193,6 @@ func (k *keychain) plan(ctx context.Context, key Key, r Record) (plan, error) {
 	p.Empty, p.Generation, p.At, p.Public = false, max(p.Generation, r.Generation+1), k.now(), r.Public
 	payload, encoding := encodePayload(r.Secret)
 	h := head{Generation: p.Generation, Tag: strings.ToLower(rand.Text()[:10]), Encoding: encoding}
-	var err error
 	p.value, p.parts, err = split(name, slotAccount(name, p.Slot), h, payload, k.platform.room)
 	if p.Parts = len(p.parts); p.Parts > 0 {
 		p.Tag = h.Tag
