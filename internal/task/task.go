@@ -38,8 +38,16 @@ type Task[T any] struct {
 	err    error
 
 	group    *Group[T]
-	callers  int // guarded by group.mu, as is spending
+	callers  int // guarded by group.mu, as are the two below
 	spending bool
+	settled  *T // see Settle
+}
+
+// Settle is for a task that has its result, and only cleans up from now on: a caller that leaves gets the result and no error.
+func (t *Task[T]) Settle(result T) {
+	t.group.mu.Lock()
+	defer t.group.mu.Unlock()
+	t.settled = &result
 }
 
 // Spend returns a context for what no caller may stop. It ends grace after the last caller has left, and after limit at the latest. Spend
@@ -81,11 +89,13 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, d
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && ended(100*time.Millisecond) {
 		return t.result, joined, t.err
 	}
-	goesOn := g.leave(name, t)
-	if ended(250 * time.Millisecond) {
+	goesOn, settled := g.leave(name, t)
+	switch {
+	case ended(250 * time.Millisecond):
 		return t.result, joined, t.err
-	}
-	if goesOn {
+	case settled != nil:
+		return *settled, joined, nil
+	case goesOn:
 		return result, joined, fmt.Errorf("%w: %w", ErrSpending, ctx.Err())
 	}
 	return result, joined, ctx.Err()
@@ -123,8 +133,8 @@ func (g *Group[T]) join(ctx context.Context, name string, limit time.Duration, d
 	return t, false
 }
 
-// leave says that a caller does not wait any more. It reports whether the task goes on all the same.
-func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool) {
+// leave says that a caller does not wait any more. It reports whether the task goes on all the same, and its result if it has one.
+func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool, settled *T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.callers--; t.callers == 0 {
@@ -133,7 +143,7 @@ func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool) {
 			g.unname(name, t) // whoever comes now begins anew
 		}
 	}
-	return t.spending
+	return t.spending, t.settled
 }
 
 func (g *Group[T]) unname(name string, t *Task[T]) {

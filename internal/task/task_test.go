@@ -108,3 +108,20 @@ func TestOutlive(t *testing.T) {
 		t.Error(lingering.Err(), bounded.Err())
 	}
 }
+
+// A caller whose time is over while a task only cleans up gets the task's result.
+func TestSettledTask(t *testing.T) {
+	var g Group[string]
+	end := make(chan struct{})
+	defer close(end)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	got, _, err := g.Once(ctx, "", time.Minute, func(k *Task[string]) (string, error) {
+		k.Settle("stored")
+		<-end
+		return "", errors.New("too late")
+	})
+	if got != "stored" || err != nil {
+		t.Errorf("%q, %v", got, err)
+	}
+}

@@ -92,6 +92,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 	unlock()
 	done()
 	if err == nil {
+		k.Settle(stored) // a login that is stored has not failed, however long the server takes for the rest
 		c.tidy(k.Context, stored, replaced)
 	}
 	return stored, err

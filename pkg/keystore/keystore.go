@@ -305,5 +305,8 @@ func (s *Store) entries(ctx context.Context, op string, key *Key) ([]Entry, erro
 			}
 		}
 	}
-	return entries, errors.Join(append(errs, ctx.Err())...)
+	if key == nil { // a list may be cut short
+		errs = append(errs, ctx.Err())
+	}
+	return entries, errors.Join(errs...)
 }
