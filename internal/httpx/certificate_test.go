@@ -92,18 +92,23 @@ func TestCertificateStaysWithItsServer(t *testing.T) {
 	var all sync.WaitGroup
 	for range 4 {
 		for _, tt := range []struct {
-			name         string
-			client       *http.Client
-			url, expects string
+			name                 string
+			client               *http.Client
+			method, url, expects string
 		}{
-			{"ann", ann, home.URL, "ann"}, {"bob", bob, home.URL, "bob"}, {"nobody", c, home.URL, "nothing"},
-			{"ann elsewhere", ann, other.URL, "nothing"}, {"ann sent elsewhere", ann, home.URL + "/away", "nothing"},
+			{"ann", ann, "GET", home.URL, "ann"}, {"bob", bob, "GET", home.URL, "bob"}, {"nobody", c, "GET", home.URL, "nothing"},
+			{"ann elsewhere", ann, "GET", other.URL, "nothing"}, {"ann sent elsewhere", ann, "GET", home.URL + "/away", "nothing"},
+			{"ann, against all authorities", ann, "POST", home.URL, "ann"}, {"bob, against all authorities", bob, "POST", home.URL, "bob"},
+			{"nobody, against all authorities", c, "POST", home.URL, "nothing"},
 		} {
 			all.Go(func() {
-				req, err := http.NewRequest(http.MethodGet, tt.url, nil)
+				req, err := http.NewRequest(tt.method, tt.url, struct{ io.Reader }{strings.NewReader("x")}) // a body that can be sent once
 				if err != nil {
 					t.Error(err)
 					return
+				}
+				if tt.method == http.MethodGet {
+					req.Body = nil
 				}
 				if res, err := Do(tt.client, req); err != nil || string(res.Body) != tt.expects+" over HTTP/2.0" {
 					t.Errorf("%s: %v, %v", tt.name, res, err)

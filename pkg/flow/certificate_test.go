@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,9 @@ func TestCertificateIsShownToKnownServers(t *testing.T) {
 	b.login(t)
 	if got := [3]int{shown("mcp"), shown("metadata"), shown("token")}; got[0] == 0 || got[1] != 0 || got[2] != 1 {
 		t.Errorf("shown to the MCP server, at the metadata and at the token endpoint: %v times", got)
+	}
+	if used := b.stored(t).Endpoints; strings.HasPrefix(used.Token, b.Issuer()) || strings.HasPrefix(used.Revocation, b.Issuer()) {
+		t.Errorf("the endpoints are %v, not the aliases", used)
 	}
 	b.login(t)
 	if shown("metadata") != 1 {
