@@ -81,6 +81,7 @@ func table() []rule {
 		{is(flow.ErrIssuerChanged), exitSecurity, "security", login("if you know that the server moved: ", "--accept-new-issuer")},
 		{both(is(flow.ErrIdentityProvider), is(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", text(administrator)},
 		{is(token.ErrIDToken), exitSecurity, "security", text(administrator)},
+		{is(flow.ErrAccount), exitSecurity, "security", login("log out in the browser, or choose the account there (if the server says none, --scope openid may help): ")},
 		{is(token.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{is(token.ErrDowngrade), exitSecurity, "security", login("if tokens that are not bound to a key are acceptable to you: ", "--dpop", "never")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},

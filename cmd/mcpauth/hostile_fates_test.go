@@ -45,6 +45,9 @@ func fates() map[string]fate {
 		return fate{exit: exit, says: says, args: []string{"login", "SERVER", "--grant", "enterprise", "--client-id", "demo-public", "--idp-issuer", attack.IDP,
 			"--idp-client-id", "demo-idp-client", "--idp-client-secret-env", "IDP_SECRET"}}
 	}
+	expecting := func(says string) fate {
+		return fate{exit: exitSecurity, says: says, args: []string{"login", "SERVER", "--expect-account", "ann@example.com"}}
+	}
 	foreign := refused(`resource is .*expected "https://mcp.attack.example/mcp"`)
 	issuer := refused("issuer is .*expected")
 	iss := refused("iss is .*expected|has none")
@@ -90,6 +93,9 @@ func fates() map[string]fate {
 		"address/redirect-resource-to-stranger": {exit: exitSecurity, says: "resource is missing", stranger: true},
 
 		"identity/resource-foreign":     foreign,
+		"identity/account-other":        expecting(`the server says "eve@example.com", expected "ann@example.com"`),
+		"identity/account-lookalike":    expecting(`the server says "", expected`),
+		"identity/account-unknown":      expecting(`the server says "", expected`),
 		"identity/resource-port":        foreign,
 		"identity/resource-suffix":      foreign,
 		"identity/resource-credentials": foreign,
@@ -222,6 +228,7 @@ func fates() map[string]fate {
 		"terminal/registration-error":  {exit: exitAuth, says: "all is well"},
 		"terminal/authorization-error": {exit: exitAuth, says: "all is well"},
 		"terminal/script":              {exit: exitAuth, says: "access_denied"},
+		"terminal/account":             harmless,
 		"terminal/resource":            foreign,
 		"terminal/issuer":              issuer,
 		"terminal/client-id":           {exit: exitAuth, says: "no usable client_id"},

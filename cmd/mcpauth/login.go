@@ -66,6 +66,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "name", Usage: "`NAME` store the login under this name; use several names to log in to one server with several accounts", Destination: &o.name},
 		&cli.BoolFlag{Name: "all", Usage: "log in to every server in the configuration files that has no usable login", Destination: &o.all},
 		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing if a usable or renewable token is stored", Destination: &l.IfNeeded},
+		&cli.StringFlag{Name: "expect-account", Usage: "`NAME` store only a login as this account: its email, user name or subject, as status shows it", Destination: &f.ExpectAccount},
 		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope instead of the one the server names; repeatable or space separated", Destination: &o.scopes},
 		&cli.StringFlag{Name: "issuer", Usage: "`URL` use only this authorization server", Destination: &o.issuer},
 
@@ -114,7 +115,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	case p.out.json:
 		return p.out.document(s)
 	}
-	p.out.note("logged in to %s: %s", stored(s), lifetime(s))
+	p.out.note("logged in to %s%s: %s", stored(s), account(s), lifetime(s))
 	return nil
 }
 
@@ -137,7 +138,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 			continue
 		}
 		list = append(list, s)
-		p.out.note("logged in to %s: %s", stored(s), lifetime(s))
+		p.out.note("logged in to %s%s: %s", stored(s), account(s), lifetime(s))
 	}
 	if p.out.json {
 		if err := p.out.document(list); err != nil {

@@ -103,7 +103,7 @@ func (o loginOptions) apply(t *flow.Target, secret string) {
 	}
 	t.IDP = o.idp
 	t.Resource, t.NoResource, t.AssumePKCES256 = o.settings.Resource, o.settings.NoResource, o.settings.AssumePKCES256
-	t.ClientName, t.Strict = o.settings.ClientName, o.settings.Strict
+	t.ClientName, t.Strict, t.ExpectAccount = o.settings.ClientName, o.settings.Strict, o.settings.ExpectAccount
 	for _, pair := range o.authParams.Value() {
 		name, value, _ := strings.Cut(pair, "=")
 		t.AuthParams = append(t.AuthParams, [2]string{name, value})

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +14,11 @@ import (
 // statusTable prints one row per login.
 func (o *output) statusTable(list []flow.Status) error {
 	var rows [][]string
+	head := []string{"SERVER", "STATE", "EXPIRES", "RENEWABLE", "SCOPES"}
+	accounts := slices.ContainsFunc(list, func(s flow.Status) bool { return s.Account != "" })
+	if accounts {
+		head = slices.Insert(head, 4, "ACCOUNT (unverified)")
+	}
 	for _, s := range list {
 		renewable := "no"
 		if s.Refreshable {
@@ -21,11 +28,15 @@ func (o *output) statusTable(list []flow.Status) error {
 		if o.outTerminal {
 			when = strings.TrimSpace(bar(s) + " " + when)
 		}
-		rows = append(rows, []string{httpx.Text(stored(s), 200), string(s.State), when, renewable, oneLine(strings.Join(s.Scopes, " "))})
+		row := []string{httpx.Text(stored(s), 200), string(s.State), when, renewable, oneLine(strings.Join(s.Scopes, " "))}
+		if accounts {
+			row = slices.Insert(row, 4, cmp.Or(oneLine(s.Account), "-"))
+		}
+		rows = append(rows, row)
 	}
 	colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
 	colour := "" // of the row at work: its state comes before its bar
-	return o.table([]string{"SERVER", "STATE", "EXPIRES", "RENEWABLE", "SCOPES"}, rows, func(column int, cell string) string {
+	return o.table(head, rows, func(column int, cell string) string {
 		switch column {
 		case 1:
 			colour = colours[cell]
@@ -88,4 +99,12 @@ func lifetime(s flow.Status) string {
 		words += ", renewable"
 	}
 	return words
+}
+
+// account says who is logged in, if that is known.
+func account(s flow.Status) string {
+	if s.Account == "" {
+		return ""
+	}
+	return " as " + oneLine(s.Account) + " (unverified)"
 }

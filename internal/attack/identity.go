@@ -3,12 +3,21 @@ package attack
 // Attacks by identity: metadata and answers that are somebody else's, and PKCE that is not there.
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"strings"
 )
 
 func spoilt(subject, name, what string, words ...string) Attack {
 	return Attack{Name: subject + "/" + name, What: what, Words: words}
+}
+
+// idToken is an ID token for that email.
+func idToken(email string) string {
+	claims, _ := json.Marshal(map[string]string{"email": email, "sub": "1"})
+	enc := base64.RawURLEncoding.EncodeToString
+	return enc([]byte(`{"alg":"none"}`)) + "." + enc(claims) + "." + enc([]byte("x"))
 }
 
 func identity() []Attack {
@@ -35,6 +44,9 @@ func identity() []Attack {
 		spoilt("identity", "device-elsewhere", "the code for another device is to be entered at somebody else's page", "device_authorization:del=verification_uri_complete,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "mix-up", "the authorization endpoint is another, honest server's, whose code is to be carried to the attacker", "metadata:set.authorization_endpoint="+word(AS2+"/authorize")),
 		spoilt("identity", "endpoint-elsewhere", "the token endpoint is on another origin than the issuer, who may choose it (RFC 8414 §2)", "metadata:set.token_endpoint="+word(AS2+"/token")),
+		spoilt("identity", "account-other", "the person at the browser is logged in there with another account than expected", "token:set.id_token="+word(idToken("eve@example.com"))),
+		spoilt("identity", "account-lookalike", "the account's name is the expected one but for a character that is not printed", "token:set.id_token="+word(idToken("ann@example.com\u200b"))),
+		spoilt("identity", "account-unknown", "the server does not say which account it is", "token:del=id_token"),
 		spoilt("identity", "issuer-foreign", "the metadata is another issuer's", "metadata:set.issuer="+word(Evil)),
 		spoilt("identity", "issuer-case", "the issuer differs by case", "metadata:set.issuer="+word("https://AS.attack.example")),
 		spoilt("identity", "issuer-port", "the issuer differs by its port", "metadata:set.issuer="+word(AS+":443")),

@@ -42,6 +42,7 @@ func terminal() []Attack {
 		edit("issuer", "in the issuer", `"issuer":"`, false),
 		edit("client-id", "in the client id of a registration", `"client_id":"`, false),
 		{Name: "terminal/client-id-huge", What: "half a megabyte of client id", At: "POST " + registerPath, Do: body(`{"client_id":"` + huge + `"}`)},
+		{Name: "terminal/account", What: "in the name of the account, which the ID token says", Words: []string{"token:set.id_token=" + word(idToken(Nasty))}},
 		edit("scope", "in the granted scope", `"scope":"`, false),
 		edit("scopes-supported", "in the scopes that the resource knows", `"scopes_supported":["`, false),
 		{Name: "terminal/scopes-huge", What: "half a megabyte of scopes that the resource knows, for the address of the browser", Set: demo.Settings{Challenge: "noscope"},

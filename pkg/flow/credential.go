@@ -43,6 +43,7 @@ type Credential struct {
 	Retired    []Retired         `json:"retired,omitempty"` // the grants that this one replaced, newest first, until Logout revokes them
 	Refusal    *Refusal          `json:"refusal,omitempty"` // of the refresh token: nil if the server did not refuse it
 	Scopes     []string          `json:"scopes_asked,omitempty"`
+	Account    string            `json:"account,omitempty"`     // whom the login is for, see token.Token.Account
 	ObtainedAt time.Time         `json:"obtained_at,omitzero"`  // of the token
 	LoginAt    time.Time         `json:"login_at,omitzero"`     // when the login began that this grant comes from
 	DPoPKey    json.RawMessage   `json:"dpop_key,omitempty"`    // private JWK that the tokens are bound to

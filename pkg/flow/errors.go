@@ -23,6 +23,8 @@ var (
 	ErrForbidden = errors.New("the server refuses this request for this login")
 	// ErrIssuerChanged: the server names another authorization server than the one that the client is registered with.
 	ErrIssuerChanged = errors.New("the server's authorization server changed")
+	// ErrAccount: the login is for another account than Settings.ExpectAccount, or the server does not say for which.
+	ErrAccount = errors.New("not the expected account")
 	// ErrNoAnswer: nobody finished the login in the browser in time.
 	ErrNoAnswer = errors.New("no answer from the browser")
 	// ErrIdentityProvider: the enterprise's identity provider refuses, or cannot be asked.

@@ -155,7 +155,7 @@ func absolute(file string) string {
 
 // needless reports whether a login would bring nothing new.
 func needless(cred Credential, s Settings, now time.Time) bool {
-	return (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
+	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
 }
 
 // serves reports whether another login stored what this one is to get while this one waited for its turn.

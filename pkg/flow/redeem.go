@@ -117,7 +117,10 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	}
 	cred := x.cred
 	cred.Token, cred.ObtainedAt, cred.Deviations = tok, c.now(), union(cred.Deviations, x.notes.codes)
-	cred.Token.IDToken = "" // large, and nobody asks for it
+	cred.Account, cred.Token.IDToken = tok.Account(), ""
+	if want := cred.Settings.ExpectAccount; want != "" && cred.Account != want {
+		return Credential{}, replaced, fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, cred.Account, want)
+	}
 	cred.Retired, _ = cred.retire(replaced)
 	if c.awaited(ctx, x.t) {
 		cred.OldClients = slices.DeleteFunc(replaced.clients(), func(client dcr.Client) bool { return client.ID == cred.Client.ID })

@@ -34,6 +34,7 @@ type Settings struct {
 	DPoP              DPoP     `json:"dpop,omitempty"`                // empty: DPoPAuto
 	CertFile          string   `json:"cert_file,omitempty"`           // client certificate for TLS (RFC 8705), PEM, for the MCP server and its authorization server; read anew for every connection
 	CertKeyFile       string   `json:"cert_key_file,omitempty"`       // its key, PEM; empty: in CertFile
+	ExpectAccount     string   `json:"expect_account,omitempty"`      // a login as another account is not stored, see Status.Account
 
 	// For servers that deviate from the specifications.
 	Resource       string      `json:"resource,omitempty"`         // another value for the resource parameter; empty: that of the metadata
@@ -116,6 +117,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 		s.CertFile, s.CertKeyFile = stored.CertFile, stored.CertKeyFile
 	}
 	s.Issuer = cmp.Or(given.Issuer, stored.Issuer)
+	s.ExpectAccount = cmp.Or(given.ExpectAccount, stored.ExpectAccount)
 	s.CallbackHost = cmp.Or(given.CallbackHost, stored.CallbackHost)
 	s.DPoP = cmp.Or(given.DPoP, stored.DPoP)
 	if len(given.Scopes) == 0 {

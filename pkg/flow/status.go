@@ -45,7 +45,8 @@ type Status struct {
 	Generation   uint64     `json:"generation"`
 	ObtainedAt   *time.Time `json:"obtained_at"`
 	Deviations   []string   `json:"quirks"`
-	Strict       bool       `json:"strict"` // renewals and later logins tolerate no deviation
+	Strict       bool       `json:"strict"`  // renewals and later logins tolerate no deviation
+	Account      string     `json:"account"` // whom the login is for, by claims that nobody verified: email, else preferred_username, else sub; empty: not known
 
 	Asked []string `json:"-"` // the scopes that the login asked for
 	Cert  string   `json:"-"` // file with the client certificate
@@ -98,6 +99,7 @@ type public struct {
 	Deviations   []string  `json:"quirks,omitempty"`
 	Strict       bool      `json:"strict,omitempty"`
 	Moved        string    `json:"moved,omitempty"`
+	Account      string    `json:"account,omitempty"`
 	Cert         string    `json:"cert_file,omitempty"`
 	Key          string    `json:"cert_key_file,omitempty"`
 
@@ -111,7 +113,7 @@ func (c Credential) public() public {
 		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable()}
 	if c.hasToken() {
 		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
-		p.Refreshable, p.Asked = c.renewable(), c.Scopes
+		p.Refreshable, p.Asked, p.Account = c.renewable(), c.Scopes, c.Account
 	}
 	return p
 }
@@ -182,7 +184,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
 		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
 		Keystore: e.Backend, Generation: e.Generation, Deviations: list(p.Deviations), Strict: p.Strict, Asked: p.Asked, Moved: p.Moved,
-		Cert: p.Cert, Key: p.Key,
+		Cert: p.Cert, Key: p.Key, Account: p.Account,
 		AssertionVariable: p.AssertionVariable,
 	}
 	if !p.HasToken {

@@ -1,0 +1,35 @@
+package token
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+)
+
+func unsigned(claims string) string {
+	enc := base64.RawURLEncoding.EncodeToString
+	return enc([]byte(`{"alg":"none"}`)) + "." + enc([]byte(claims)) + "." + enc([]byte("x"))
+}
+
+func TestAccount(t *testing.T) {
+	for _, tt := range []struct{ name, id, access, want string }{
+		{"nothing", "", "opaque", ""},
+		{"email first", unsigned(`{"sub":"1","preferred_username":"ann","email":"ann@example.com"}`), "", "ann@example.com"},
+		{"then the user name", unsigned(`{"sub":"1","preferred_username":"ann"}`), "", "ann"},
+		{"then the subject", unsigned(`{"sub":"1","email":null}`), "", "1"},
+		{"not text", unsigned(`{"sub":"1","email":["ann@example.com"],"preferred_username":""}`), "", "1"},
+		{"the ID token before the access token", unsigned(`{"sub":"id"}`), unsigned(`{"email":"access"}`), "id"},
+		{"an access token that is a JWT", "", unsigned(`{"sub":"access"}`), "access"},
+		{"an ID token that is none", "x.y.z", unsigned(`{"sub":"access"}`), "access"},
+		{"names count exactly, and once", unsigned(`{"Email":"ann","sub":"1"}`), unsigned(`{"sub":"2","sub":"3"}`), "1"},
+		{"an escape sequence", unsigned(`{"email":"ann\u001b[2J","sub":"1"}`), "", ""},
+		{"an invisible character", unsigned(`{"email":"ann\u200b@example.com","sub":"1"}`), "", ""},
+		{"a line of ours", unsigned(`{"sub":"1\nhint: mcpauth logout --all"}`), "", ""},
+		{"too long", unsigned(`{"sub":"` + strings.Repeat("a", maxAccount+1) + `"}`), "", ""},
+		{"as long as may be", unsigned(`{"sub":"` + strings.Repeat("a", maxAccount) + `"}`), "", strings.Repeat("a", maxAccount)},
+	} {
+		if got := (Token{IDToken: Secret(tt.id), AccessToken: Secret(tt.access)}).Account(); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
