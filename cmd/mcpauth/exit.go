@@ -124,7 +124,7 @@ func table() []rule {
 		{is(flow.ErrUnsupported), exitAuth, "auth_failed", unsupportedHint},
 		{is(flow.ErrBoundToken), exitAuth, "auth_failed", boundHint},
 		{is(callback.ErrPortInUse), exitAuth, "auth_failed", portHint},
-		{is(dcr.ErrStray), exitNetwork, "protocol", strictHint},
+		{is(dcr.ErrDeviation), exitNetwork, "protocol", strictHint},
 		{is(dcr.ErrNoClient), exitAuth, "auth_failed", clientHint},
 		{both(as[*dcr.Error], serverFailed), exitNetwork, "server", laterHint},
 		{both(as[*dcr.Error], status(403)), exitAuth, "auth_failed", allowedHint},

@@ -77,7 +77,7 @@ func mishaps() []mishap {
 		{name: "the server redirects to another origin", rows: "discovery.ErrMoved", words: []string{"mcp:status=307,to=ELSEWHERE"}, args: login("--name", "m"), exit: 5, code: "discovery",
 			hint: "mcpauth login ELSEWHERE --name m$"},
 		{name: "a strict login at a server that deviates", rows: "discovery.Error", words: []string{"challenge=none"}, args: login("--strict", "--name", "m"), exit: 5, code: "discovery", hint: "mcpauth login SERVER --name m$"},
-		{name: "a strict registration at a server that deviates", rows: "dcr.ErrStray", words: []string{"register:status=200"}, args: login("--strict"), exit: 5, code: "protocol", hint: "mcpauth login SERVER$"},
+		{name: "a strict registration at a server that deviates", rows: "dcr.ErrDeviation", words: []string{"register:status=200"}, args: login("--strict"), exit: 5, code: "protocol", hint: "mcpauth login SERVER$"},
 		{name: "the metadata is of another issuer", rows: "discovery.ErrIssuer", words: []string{"metadata:foreign-issuer"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
 		{name: "the metadata is of another resource", rows: "discovery.ErrResource", words: []string{"resource-metadata:foreign-resource"}, args: login(), exit: 7, code: "security", hint: "only the server's operator", nothing: true},
 		{name: "the metadata names a forbidden address", rows: "httpx.AddressError", words: []string{"metadata:set.token_endpoint=http://169.254.169.254/"}, args: login(), exit: 7, code: "security",

@@ -32,7 +32,7 @@ const (
 	groupClient  = "Pre-registered client"
 	groupBrowser = "Browser and callback"
 	groupGrant   = "Other grants"
-	groupStray   = "Compatibility options"
+	groupCompat  = "Compatibility options"
 )
 
 func loginCommand(p *program) *cli.Command {
@@ -94,14 +94,14 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "idp-id-token-file", Category: groupGrant, Usage: "`FILE` enterprise: read the ID token from this file", Destination: &o.idp.IDTokenFile},
 		&cli.StringFlag{Name: "dpop", Category: groupGrant, Usage: "`WHEN` bind tokens to a key (DPoP): auto (default), always or never", Destination: &o.dpop},
 
-		&cli.StringFlag{Name: "resource", Category: groupStray, Usage: "`URI` send this value as the resource parameter", Destination: &f.Resource},
-		&cli.BoolFlag{Name: "no-resource", Category: groupStray, Usage: "omit the resource parameter", Destination: &f.NoResource},
-		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupStray, Usage: "continue if the metadata does not announce PKCE", Destination: &f.AssumePKCES256},
-		&cli.StringSliceFlag{Name: "auth-param", Category: groupStray, Usage: "`NAME=VALUE` add a parameter to the authorization request; NAME= removes one, such as prompt; repeatable", Destination: &o.authParams},
-		&cli.StringFlag{Name: "client-name", Category: groupStray, Usage: "`NAME` register with this client name", Destination: &f.ClientName},
-		&cli.BoolFlag{Name: "new-client", Category: groupStray, Usage: "register a new client", Destination: &l.NewClient},
-		&cli.BoolFlag{Name: "strict", Category: groupStray, Usage: "treat every deviation from the specifications as an error", Destination: &f.Strict},
-		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupStray, Usage: "accept that the authorization server changed", Destination: &l.AcceptNewIssuer},
+		&cli.StringFlag{Name: "resource", Category: groupCompat, Usage: "`URI` send this value as the resource parameter", Destination: &f.Resource},
+		&cli.BoolFlag{Name: "no-resource", Category: groupCompat, Usage: "omit the resource parameter", Destination: &f.NoResource},
+		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupCompat, Usage: "continue if the metadata does not announce PKCE", Destination: &f.AssumePKCES256},
+		&cli.StringSliceFlag{Name: "auth-param", Category: groupCompat, Usage: "`NAME=VALUE` add a parameter to the authorization request; NAME= removes one, such as prompt; repeatable", Destination: &o.authParams},
+		&cli.StringFlag{Name: "client-name", Category: groupCompat, Usage: "`NAME` register with this client name", Destination: &f.ClientName},
+		&cli.BoolFlag{Name: "new-client", Category: groupCompat, Usage: "register a new client", Destination: &l.NewClient},
+		&cli.BoolFlag{Name: "strict", Category: groupCompat, Usage: "treat every deviation from the specifications as an error", Destination: &f.Strict},
+		&cli.BoolFlag{Name: "accept-new-issuer", Category: groupCompat, Usage: "accept that the authorization server changed", Destination: &l.AcceptNewIssuer},
 	}
 }
 

@@ -23,8 +23,8 @@ import (
 // ErrNoClient says that no OAuth client is available: nothing registered in advance, no document, no registration endpoint.
 var ErrNoClient = errors.New("no OAuth client available")
 
-// ErrStray says that an answer deviates from RFC 7591 in a way that only a registration without Options.Strict puts up with.
-var ErrStray = errors.New("rejected by --strict")
+// ErrDeviation says that an answer deviates from RFC 7591 in a way that Options.Strict does not tolerate.
+var ErrDeviation = errors.New("rejected by --strict")
 
 // Kinds of Client.
 const (
@@ -81,12 +81,12 @@ type Options struct {
 	Stored       *Client
 	New          bool // register again, whatever is stored
 
-	Strict bool              // no tolerance: every deviation of the answer to a registration is an error
-	Stray  func(code string) // told each deviation that is put up with, see Strays; nil: nobody is told
+	Strict    bool              // no tolerance: every deviation of the answer to a registration is an error
+	Deviation func(code string) // receives the code of each deviation that is tolerated, see Deviations; may be nil
 }
 
-// Strays are the codes of the deviations that a registration puts up with.
-func Strays() []string {
+// Deviations are the codes of the deviations that a registration tolerates.
+func Deviations() []string {
 	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method", "registration_member_type"}
 }
 

@@ -79,16 +79,16 @@ func Register(ctx context.Context, o Options) (Client, error) {
 	c, err := register(ctx, o, r)
 	var refused *Error
 	if !o.Strict && errors.As(err, &refused) && r.Scope != "" && scopeRefused(refused) {
-		o.stray("registration_scope")
+		o.deviates("registration_scope")
 		r.Scope = ""
 		return register(ctx, o, r)
 	}
 	return c, err
 }
 
-func (o Options) stray(code string) {
-	if o.Stray != nil {
-		o.Stray(code)
+func (o Options) deviates(code string) {
+	if o.Deviation != nil {
+		o.Deviation(code)
 	}
 }
 
@@ -184,7 +184,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 func (o Options) tolerate(address string, r request, status int, a answer, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string
-		strays       bool
+		deviates     bool
 	}{
 		{"registration_status", "expected 201 (RFC 7591 §3.2.1)", status != http.StatusCreated},
 		{"registration_member_type", strings.Join(wrong, ", ") + ": not of the expected type; taken as absent (RFC 7591 §3.2.1)", wrong != nil},
@@ -193,10 +193,10 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 			httpx.Text(a.AuthMethod, 40)), c.AuthMethod != a.AuthMethod && (a.AuthMethod != "" || a.ClientSecret != "")},
 	} {
 		switch {
-		case d.strays && o.Strict:
-			return fmt.Errorf("client registration %s: answered %d: %s: %w", address, status, d.reason, ErrStray)
-		case d.strays:
-			o.stray(d.code)
+		case d.deviates && o.Strict:
+			return fmt.Errorf("client registration %s: answered %d: %s: %w", address, status, d.reason, ErrDeviation)
+		case d.deviates:
+			o.deviates(d.code)
 		}
 	}
 	return nil

@@ -216,7 +216,7 @@ func (f *finder) ask(ctx context.Context) error {
 			challenges = ParseChallenges(res.Header)
 		}
 		if _, ok := Bearer(challenges); !ok && res.StatusCode == http.StatusUnauthorized {
-			if err := f.stray(f.r.URL, Finding{stageServer, "no_challenge", "the answer 401 holds no Bearer challenge in WWW-Authenticate", "RFC 6750 §3"}, nil); err != nil {
+			if err := f.tolerate(f.r.URL, Finding{stageServer, "no_challenge", "the answer 401 holds no Bearer challenge in WWW-Authenticate", "RFC 6750 §3"}, nil); err != nil {
 				return err
 			}
 		}
@@ -344,7 +344,7 @@ func (f *finder) checkPKCE() error {
 		}
 	}
 	if f.o.AssumePKCES256 {
-		return f.stray(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not promise S256; it is used at the user's word", pkceSection}, ErrPKCE)
+		return f.tolerate(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not promise S256; it is used at the user's word", pkceSection}, ErrPKCE)
 	}
 	why := "code_challenge_methods_supported is missing"
 	if len(s.CodeChallengeMethodsSupported) > 0 {
@@ -355,8 +355,8 @@ func (f *finder) checkPKCE() error {
 
 const pkceSection = "MCP Authorization Code Protection"
 
-// stray notes a deviation that is put up with, unless the discovery is strict: then it is the error.
-func (f *finder) stray(address string, n Finding, err error) error {
+// tolerate records a deviation. If the discovery is strict, the deviation is an error.
+func (f *finder) tolerate(address string, n Finding, err error) error {
 	if f.o.Strict {
 		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Err: err}
 	}
@@ -420,12 +420,12 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	a.OK, a.Outcome, f.from = true, "found", res.URL
 	if wrong != nil {
 		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), memberSection(stage)}
-		if err := f.stray(address, n, nil); err != nil {
+		if err := f.tolerate(address, n, nil); err != nil {
 			return true, err
 		}
 	}
 	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
-		return true, f.stray(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
+		return true, f.tolerate(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
 			answerSection(stage)}, nil)
 	}
 	return true, nil
@@ -437,7 +437,7 @@ func (f *finder) failed(a Attempt) error {
 	if a.Status != 0 && a.Status != http.StatusOK {
 		came = fmt.Sprint(a.Status, " ", came)
 	}
-	return f.stray(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", answerSection(a.Stage)}, nil)
+	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", answerSection(a.Stage)}, nil)
 }
 
 // answerSection says what a metadata request is answered with.

@@ -32,7 +32,7 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 			return found, err
 		}
 		dead := Finding{stageResource, "resource_metadata_dead", "the challenge names " + httpx.Text(named, 200) + ", where there is no document; the well-known addresses are tried", "RFC 9728 §5.1"}
-		if err := f.stray("", dead, nil); err != nil {
+		if err := f.tolerate("", dead, nil); err != nil {
 			return false, err
 		}
 	}
@@ -81,7 +81,7 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	}
 	if quirk != "" {
 		n := Finding{stageResource, quirk, fmt.Sprintf("resource is %q for the server %q", httpx.Text(m.Resource, 200), f.r.URL), resourceSection}
-		if err := f.stray(address, n, ErrResource); err != nil {
+		if err := f.tolerate(address, n, ErrResource); err != nil {
 			return false, err
 		}
 	}
@@ -91,7 +91,7 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 				Reason: "authorization_servers is missing or empty: it names no authorization server"}
 		}
 		n := Finding{stageResource, "issuer_given", "authorization_servers is missing or empty; the given issuer is used: " + f.o.Issuer, locationSection}
-		if err := f.stray(address, n, ErrUnnamed); err != nil {
+		if err := f.tolerate(address, n, ErrUnnamed); err != nil {
 			return false, err
 		}
 		m.AuthorizationServers = []string{f.o.Issuer}

@@ -140,7 +140,7 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	switch {
 	case m.Issuer == issuer:
 	case sameIssuer(m.Issuer, issuer):
-		if err := f.stray(address, Finding{stageMetadata, "issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection}, ErrIssuer); err != nil {
+		if err := f.tolerate(address, Finding{stageMetadata, "issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection}, ErrIssuer); err != nil {
 			return err
 		}
 	default:
@@ -215,14 +215,14 @@ func (f *finder) legacy(ctx context.Context) error {
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
 	if f.o.Issuer != "" && !sameIssuer(f.o.Issuer, origin) {
 		given := Finding{stageResource, "issuer_given", "no protected resource metadata; the given issuer is used: " + f.o.Issuer, locationSection}
-		if err := f.stray("", given, ErrUnnamed); err != nil {
+		if err := f.tolerate("", given, ErrUnnamed); err != nil {
 			return err
 		}
 		f.r.Resource.AuthorizationServers = []string{f.o.Issuer}
 		return f.metadata(ctx)
 	}
 	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; the server's origin is taken for the authorization server, as in MCP 2025-03-26", locationSection}
-	if err := f.stray("", old, nil); err != nil {
+	if err := f.tolerate("", old, nil); err != nil {
 		return err
 	}
 	u, _ := url.Parse(origin)

@@ -94,8 +94,8 @@ func pause(ctx context.Context, wait time.Duration) error {
 	}
 }
 
-// byMachine gets tokens by a grant that needs nobody.
-func (c *Client) byMachine(k *job, d draft) (Credential, error) {
+// byNonInteractiveGrant gets tokens by a grant that needs nobody.
+func (c *Client) byNonInteractiveGrant(k *job, d draft) (Credential, error) {
 	cred, reused, err := c.identify(k.Context, d, "")
 	if err != nil {
 		return Credential{}, err
@@ -106,7 +106,7 @@ func (c *Client) byMachine(k *job, d draft) (Credential, error) {
 		}
 	}
 	return c.exchange(k, c.exchangeOf(d, cred, reused, "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-		return c.machineToken(ctx, e, cred)
+		return c.nonInteractiveToken(ctx, e, cred)
 	}))
 }
 

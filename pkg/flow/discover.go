@@ -179,7 +179,7 @@ func useDPoP(s Settings, r *discovery.Result) (bool, error) {
 	return offered && required, nil
 }
 
-// needsClient reports whether a login needs a client before it asks for tokens: a machine's assertion may be all that its server wants.
+// needsClient reports whether a login needs a client before it asks for tokens: an assertion may be all that its server wants.
 func needsClient(s Settings) bool {
 	return !s.grant().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
 }

@@ -97,8 +97,8 @@ func otherMethod(c dcr.Client, supported []string) string {
 	return other
 }
 
-// machineToken gets tokens by the credential's non-interactive grant. Files are read anew each time: platforms replace them.
-func (c *Client) machineToken(ctx context.Context, e token.Endpoint, cred Credential) (token.Token, error) {
+// nonInteractiveToken gets tokens by the credential's non-interactive grant. Files are read anew each time: platforms replace them.
+func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred Credential) (token.Token, error) {
 	scope := joinScopes(cred.Scopes)
 	switch cred.Grant {
 	case GrantClientCredentials:

@@ -155,7 +155,7 @@ func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 // renewEarly renews a token before the server has refused it. If that fails, a token that is still good is used, and one whose grant is dead
 // is given up, so that the server's 401 leads to a login.
 func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
-	cred, err := h.c.renew(ctx, h.t, renewal{than: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
+	cred, err := h.c.renew(ctx, h.t, renewal{oldToken: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
 	switch {
 	case err == nil:
 		_, err = h.use(cred)
@@ -246,7 +246,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 		return nil
 	}
 	if resp.StatusCode != http.StatusForbidden && h.o.Reauth == ReauthNever {
-		return fmt.Errorf("%s: the server answers 401 and renewal is switched off: %w%s", h.t.URL, ErrLoginRequired, said(challenge))
+		return fmt.Errorf("%s: the server answers 401 and renewal is switched off: %w%s", h.t.URL, ErrLoginRequired, serverMessage(challenge))
 	}
 	s, err := h.reload(ctx) // another process may have renewed it
 	if err != nil {
@@ -259,7 +259,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 		return nil
 	}
 	if h.wasIssued(sent) {
-		return fmt.Errorf("%s: %w%s", h.t.URL, ErrTokenRefused, said(challenge))
+		return fmt.Errorf("%s: %w%s", h.t.URL, ErrTokenRefused, serverMessage(challenge))
 	}
 	err = fmt.Errorf("%s: %w", h.t.URL, ErrLoginRequired)
 	if s.cred.hasToken() {
@@ -269,15 +269,15 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 		return err
 	}
 	if !h.mayLogin(s) {
-		return fmt.Errorf("%w%s", err, said(challenge))
+		return fmt.Errorf("%w%s", err, serverMessage(challenge))
 	}
 	o := h.o.Login
 	o.NewClient = o.NewClient || errors.Is(err, ErrClientRejected)
 	return h.login(ctx, o, cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
 }
 
-// said is what the server's challenge says in words.
-func said(ch discovery.Challenge) string {
+// serverMessage is the error_description of a challenge, for the end of an error.
+func serverMessage(ch discovery.Challenge) string {
 	words := httpx.Text(ch.ErrorDescription(), 300)
 	if words == "" {
 		return ""
@@ -310,7 +310,7 @@ func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 		})
 		return cmp.Or(err, refusal)
 	}
-	cred, err := h.c.renew(ctx, h.t, renewal{than: s.cred.Token.AccessToken, rejected: s.cred.same(sent)})
+	cred, err := h.c.renew(ctx, h.t, renewal{oldToken: s.cred.Token.AccessToken, rejected: s.cred.same(sent)})
 	if err != nil {
 		return err
 	}
@@ -335,7 +335,7 @@ func (h *Handler) wasIssued(sent Secret) bool {
 // stepUp answers insufficient_scope. A 403 with a scope but without the error is taken for one: the official Go SDK's servers send it.
 func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent Secret) error {
 	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
-		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, said(ch))
+		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, serverMessage(ch))
 	}
 	asked := union(s.cred.Scopes, s.cred.granted(), h.o.Scopes)
 	wanted := union(asked, splitScope(ch.Scope()))
@@ -344,10 +344,10 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 		return nil // another request or process has stepped up meanwhile
 	}
 	if !h.mayLogin(s) {
-		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted}, said(ch))
+		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted}, serverMessage(ch))
 	}
 	if !h.countStepUp(wanted, sent, news) {
-		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, said(ch))
+		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, serverMessage(ch))
 	}
 	h.c.progress("the server wants " + quoteScopes(splitScope(ch.Scope())))
 	o := h.o.Login

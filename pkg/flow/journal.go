@@ -76,9 +76,9 @@ func (c *Client) finish(ctx context.Context, t Target, cred Credential, outcome 
 	c.journal(ctx, t, cred, outcome, err)
 }
 
-// unspent notes that a refresh failed without spending the token. What became of an earlier process's request with the same token is not
+// releaseIntent notes that a refresh failed without spending the token. What became of an earlier process's request with the same token is not
 // known by that: its intent stays.
-func (c *Client) unspent(ctx context.Context, t Target, cred Credential, outcome string, before intent, err error) {
+func (c *Client) releaseIntent(ctx context.Context, t Target, cred Credential, outcome string, before intent, err error) {
 	if before.interrupted() {
 		c.journal(ctx, t, cred, outcome, err)
 		return

@@ -214,7 +214,7 @@ func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	case GrantDevice:
 		return c.byDevice(k, d)
 	}
-	return c.byMachine(k, d)
+	return c.byNonInteractiveGrant(k, d)
 }
 
 // identify decides which client to be, registers it if it is a new one, and returns the credential of this login but for its tokens.
@@ -262,7 +262,7 @@ func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (clie
 	if o.HTTP, err = c.httpAs(d.t.Settings); err != nil {
 		return client, false, err
 	}
-	o.SoftwareVersion, o.RedirectURI, o.Stored, o.Stray = c.Version, redirectURI, stored, d.notes.add
+	o.SoftwareVersion, o.RedirectURI, o.Stored, o.Deviation = c.Version, redirectURI, stored, d.notes.add
 	if client, err = dcr.Resolve(ctx, o); err != nil {
 		return client, false, stage("client", err)
 	}

@@ -56,7 +56,7 @@ func (c *Client) pushed(ctx context.Context, d draft, cred *Credential, request 
 	if err != nil {
 		return p, err
 	}
-	e.Stray = d.notes.add
+	e.Deviation = d.notes.add
 	s := d.found.Server
 	_, method, err := eitherMethod(e, cred.Client, s.TokenEndpointAuthMethodsSupported, func(e token.Endpoint) (token.Token, error) {
 		var err error

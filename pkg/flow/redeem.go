@@ -49,7 +49,7 @@ func (c *Client) exchangeOf(d draft, cred Credential, reused bool, stage string,
 		limit: redeemLimit, keep: c.replace, request: request}
 }
 
-// exchange redeems a code, a device code or a machine's grant, once, and stores the new login:
+// exchange redeems a code, a device code or a non-interactive grant, once, and stores the new login:
 //
 //  1. lock the credential and reserve the place of the new record; while a person types a device code this comes after the request
 //  2. send the request; from here on no caller can stop the task
@@ -60,7 +60,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 	if err != nil {
 		return Credential{}, err
 	}
-	e.Stray = x.notes.add
+	e.Deviation = x.notes.add
 	unlock := func() {}
 	if x.limit == redeemLimit {
 		if unlock, err = c.reserve(k.Context, x.t); err != nil {

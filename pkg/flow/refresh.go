@@ -24,7 +24,7 @@ func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (S
 	if minTTL > 0 && hasTTL(stored.Token, c.now(), minTTL) {
 		return c.Status(ctx, t)
 	}
-	if _, err := c.renew(ctx, t, renewal{minTTL: minTTL, than: stored.Token.AccessToken, insist: true}); err != nil {
+	if _, err := c.renew(ctx, t, renewal{minTTL: minTTL, oldToken: stored.Token.AccessToken, insist: true}); err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)
@@ -41,7 +41,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 		minTTL = earlyTTL(cred.Token)
 	}
 	if !hasTTL(cred.Token, c.now(), minTTL) {
-		renewed, err := c.renew(ctx, t, renewal{minTTL: minTTL, than: cred.Token.AccessToken})
+		renewed, err := c.renew(ctx, t, renewal{minTTL: minTTL, oldToken: cred.Token.AccessToken})
 		switch {
 		case err == nil:
 			cred = renewed
@@ -59,7 +59,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 
 // renewal says why a credential is to be renewed, so that the work of another process can be adopted.
 type renewal struct {
-	than     Secret        // the access token that the caller has; any other one serves
+	oldToken Secret        // the access token that the caller has; any other one serves
 	minTTL   time.Duration // that one serves as well with so much left; 0: it does not
 	rejected bool          // the server rejected it
 	insist   bool          // the user asks: a refresh token that was refused in an earlier process is tried again
@@ -121,7 +121,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 	}
 	ctx, done, err := k.Spend(redeemLimit, redeemLimit)
 	if err != nil {
-		c.unspent(k.Context, t, *login, "kept", before, err)
+		c.releaseIntent(k.Context, t, *login, "kept", before, err)
 		return err
 	}
 	defer done()
@@ -174,7 +174,7 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 // adoptable reports whether the stored credential already is what the caller wants. Another process's token is adopted however short its
 // life: it is as new as any, and a further renewal might end it.
 func adoptable(cred Credential, why renewal, now time.Time) bool {
-	if cred.hasToken() && cred.same(why.than) {
+	if cred.hasToken() && cred.same(why.oldToken) {
 		return !why.rejected && why.minTTL > 0 && hasTTL(cred.Token, now, why.minTTL)
 	}
 	return unexpired(cred.Token, now)
@@ -192,11 +192,11 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 	if noClient != nil {
 		return tok, err
 	}
-	server, _, again := discovery.FetchServer(ctx, cred.Issuer, local(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict})
+	server, _, notFound := discovery.FetchServer(ctx, cred.Issuer, local(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict})
 	if cred.Settings.CertFile != "" {
 		server = server.MutualTLS()
 	}
-	if again != nil || server.TokenEndpoint == cred.Endpoints.Token {
+	if notFound != nil || server.TokenEndpoint == cred.Endpoints.Token {
 		return tok, err
 	}
 	c.progress(fmt.Sprintf("the token endpoint moved to %s", httpx.Text(server.TokenEndpoint, 300)))
@@ -212,9 +212,9 @@ func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, e
 	if err != nil {
 		return token.Token{}, err
 	}
-	e.Stray = func(code string) { cred.Deviations = union(cred.Deviations, []string{code}) }
+	e.Deviation = func(code string) { cred.Deviations = union(cred.Deviations, []string{code}) }
 	if cred.Token.RefreshToken == "" {
-		return c.machineToken(ctx, e, *cred)
+		return c.nonInteractiveToken(ctx, e, *cred)
 	}
 	return e.Refresh(ctx, cred.Token.RefreshToken, "")
 }
@@ -270,15 +270,15 @@ func forGood(err error) bool {
 func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential, why renewal, before intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
-	machine := login.Token.RefreshToken == "" // a key or an assertion was refused: there is nothing to drop
+	nonInteractive := login.Token.RefreshToken == "" // a key or an assertion was refused: there is nothing to drop
 	switch {
 	case outcome == fateUnknown:
 		c.journal(ctx, t, *login, "unknown", err) // the intent stays
 		return err
 	case outcome == fateKept:
-		c.unspent(ctx, t, *login, "kept", before, err)
+		c.releaseIntent(ctx, t, *login, "kept", before, err)
 		return err
-	case outcome == fateDead && !machine:
+	case outcome == fateDead && !nonInteractive:
 		c.finish(ctx, t, *login, "rejected", err)
 		login.Token.RefreshToken = ""
 		if why.rejected || !unexpired(cred.Token, c.now()) {
@@ -290,9 +290,9 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 		}
 		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.save(ctx, t, cred))
 	}
-	c.unspent(ctx, t, *login, "rejected", before, err)
+	c.releaseIntent(ctx, t, *login, "rejected", before, err)
 	good := unexpired(cred.Token, c.now())
-	if !machine && (why.rejected || !good || forGood(err)) {
+	if !nonInteractive && (why.rejected || !good || forGood(err)) {
 		login.Refusal = refusalOf(err)
 		if why.rejected && good {
 			cred.Token.Expiry = c.now()
@@ -304,7 +304,7 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 	switch {
 	case clientDead(err):
 		return fmt.Errorf("%w: %w", ErrClientRejected, err)
-	case !machine:
+	case !nonInteractive:
 		return fmt.Errorf("%w: %w", ErrGrantRejected, err)
 	}
 	return err

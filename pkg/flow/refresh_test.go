@@ -51,14 +51,14 @@ func TestAdoptable(t *testing.T) {
 		why  renewal
 		want bool
 	}{
-		{"a peer renewed", stored, renewal{than: "old", rejected: true}, true},
-		{"nobody renewed a rejected token", stored, renewal{than: "new", rejected: true}, false},
-		{"a rejected token is not kept for its time left", stored, renewal{than: "new", rejected: true, minTTL: time.Minute}, false},
-		{"nobody renewed, and refresh was asked for", stored, renewal{than: "new"}, false},
-		{"enough is left after all", stored, renewal{than: "new", minTTL: time.Minute}, true},
-		{"a peer renewed, and less is left than was wanted", stored, renewal{than: "old", minTTL: 2 * time.Hour}, true},
-		{"a peer's token that has expired since", Credential{Token: tok("new", -time.Second, time.Hour)}, renewal{than: "old", rejected: true}, false},
-		{"a peer dropped the tokens", Credential{}, renewal{than: "old", rejected: true}, false},
+		{"a peer renewed", stored, renewal{oldToken: "old", rejected: true}, true},
+		{"nobody renewed a rejected token", stored, renewal{oldToken: "new", rejected: true}, false},
+		{"a rejected token is not kept for its time left", stored, renewal{oldToken: "new", rejected: true, minTTL: time.Minute}, false},
+		{"nobody renewed, and refresh was asked for", stored, renewal{oldToken: "new"}, false},
+		{"enough is left after all", stored, renewal{oldToken: "new", minTTL: time.Minute}, true},
+		{"a peer renewed, and less is left than was wanted", stored, renewal{oldToken: "old", minTTL: 2 * time.Hour}, true},
+		{"a peer's token that has expired since", Credential{Token: tok("new", -time.Second, time.Hour)}, renewal{oldToken: "old", rejected: true}, false},
+		{"a peer dropped the tokens", Credential{}, renewal{oldToken: "old", rejected: true}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := adoptable(tt.cred, tt.why, noon); got != tt.want {

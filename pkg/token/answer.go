@@ -25,7 +25,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	}
 	if inner := m.object("authed_user"); m["access_token"] == nil && inner["access_token"] != nil {
 		// Slack puts a user's token one level deeper when the app has no bot.
-		if err := e.stray(a, "token_nested", "the answer has no access_token but in authed_user (RFC 6749 §5.1)"); err != nil {
+		if err := e.tolerate(a, "token_nested", "the answer has no access_token but in authed_user (RFC 6749 §5.1)"); err != nil {
 			return Token{}, err
 		}
 		m = inner
@@ -84,12 +84,12 @@ func (e Endpoint) members(a *answer) (members, error) {
 		return nil, a.refusal(e.now())
 	}
 	if a.StatusCode != want.status {
-		if err := e.stray(a, "token_status", fmt.Sprintf("answered %d, expected %d (%s)", a.StatusCode, want.status, want.section)); err != nil {
+		if err := e.tolerate(a, "token_status", fmt.Sprintf("answered %d, expected %d (%s)", a.StatusCode, want.status, want.section)); err != nil {
 			return nil, err
 		}
 	}
 	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); kind != "application/json" {
-		return m, e.stray(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", a.quoted(kind), want.section))
+		return m, e.tolerate(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", a.quoted(kind), want.section))
 	}
 	return m, nil
 }
@@ -110,8 +110,8 @@ func (a *answer) notAnObject(err error, now time.Time) error {
 
 // tokenType returns how the token is to be used. Slack says "user" and others nothing at all, and both mean Bearer.
 func (e Endpoint) tokenType(a *answer, m members) (string, error) {
-	said := m.text("token_type")
-	is := func(name string) bool { return strings.EqualFold(said, name) }
+	got := m.text("token_type")
+	is := func(name string) bool { return strings.EqualFold(got, name) }
 	switch {
 	case is("DPoP"):
 		return "DPoP", nil
@@ -119,12 +119,12 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 		return "N_A", nil
 	case e.RequireDPoP:
 		// RFC 9449 §5: another type than DPoP means that the token was not bound, and that whoever steals it may use it.
-		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(said)))
+		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(got)))
 	case is("PoP"), is("mac"), is("hmac"):
 		// RFC 6749 §7.1: a client does not use a type that it does not understand, and of these it is known that they are no bearer tokens.
-		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
+		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
 	case !is("Bearer"):
-		return "Bearer", e.stray(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(said)))
+		return "Bearer", e.tolerate(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
 	}
 	return "Bearer", nil
 }
@@ -138,16 +138,16 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 		return "", false, nil
 	}
 	var list []string
-	strays := ""
+	reason := ""
 	if json.Unmarshal(m["scope"], &scope) != nil {
 		if json.Unmarshal(m["scope"], &list) != nil {
 			return "", false, a.malformed("scope is not text (RFC 6749 §5.1)")
 		}
-		strays = "scope is not text but a list (RFC 6749 §5.1)"
+		reason = "scope is not text but a list (RFC 6749 §5.1)"
 	}
 	scopes := append(strings.Fields(scope), list...)
 	if byComma := atCommas(scopes); list == nil && byComma != nil {
-		scopes, strays = byComma, "scopes are separated by commas, expected blanks (RFC 6749 §3.3)"
+		scopes, reason = byComma, "scopes are separated by commas, expected blanks (RFC 6749 §3.3)"
 	}
 	var kept []string
 	for _, s := range scopes {
@@ -156,15 +156,15 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 		case plain(s, '!') && !strings.ContainsAny(s, `"\`):
 			kept = append(kept, s)
 		default:
-			strays = "scope holds characters that no scope may have (RFC 6749 §3.3)"
+			reason = "scope holds characters that no scope may have (RFC 6749 §3.3)"
 		}
 	}
 	joined := strings.Join(kept, " ")
 	if len(joined) > maxScope {
-		strays = fmt.Sprintf("scope has %d bytes, and is ignored", len(joined))
+		reason = fmt.Sprintf("scope has %d bytes, and is ignored", len(joined))
 	}
-	if strays != "" {
-		if err := e.stray(a, "token_scope", strays); err != nil {
+	if reason != "" {
+		if err := e.tolerate(a, "token_scope", reason); err != nil {
 			return "", false, err
 		}
 	}
@@ -194,17 +194,17 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	if !m.present(name) {
 		return 0, nil
 	}
-	word, strays := strings.TrimSpace(string(m[name])), ""
-	if strings.HasPrefix(word, `"`) {
-		word, strays = strings.TrimSpace(m.text(name)), name+" is text, expected a number (RFC 6749 §5.1)"
+	number, reason := strings.TrimSpace(string(m[name])), ""
+	if strings.HasPrefix(number, `"`) {
+		number, reason = strings.TrimSpace(m.text(name)), name+" is text, expected a number (RFC 6749 §5.1)"
 	}
-	seconds, err := strconv.ParseFloat(word, 64)
+	seconds, err := strconv.ParseFloat(number, 64)
 	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // beyond the range it is infinite, with the right sign
-	if unknown && strays == "" {
-		strays = name + " is not a number (RFC 6749 §5.1)"
+	if unknown && reason == "" {
+		reason = name + " is not a number (RFC 6749 §5.1)"
 	}
-	if strays != "" {
-		if err := e.stray(a, "token_expires_in", strays); err != nil {
+	if reason != "" {
+		if err := e.tolerate(a, "token_expires_in", reason); err != nil {
 			return 0, err
 		}
 	}

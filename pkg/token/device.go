@@ -48,8 +48,8 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 		if err == nil {
 			return tok, nil
 		}
-		var again bool
-		if wait, again = nextPoll(wait, err); !again {
+		var retry bool
+		if wait, retry = nextPoll(wait, err); !retry {
 			return Token{}, err
 		}
 		if !e.now().Before(device.Expires) {
@@ -94,7 +94,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 		VerificationURIComplete: m.text("verification_uri_complete")}
 	if old := m.text("verification_url"); d.VerificationURI == "" && old != "" {
 		// Of the drafts; Google has it still.
-		if err := e.stray(a, "verification_url", "device_code, user_code or verification_uri is missing, there is verification_url (RFC 8628 §3.2)"); err != nil {
+		if err := e.tolerate(a, "verification_url", "device_code, user_code or verification_uri is missing, there is verification_url (RFC 8628 §3.2)"); err != nil {
 			return "", DeviceCode{}, err
 		}
 		d.VerificationURI = old

@@ -50,7 +50,7 @@ func (e Endpoint) checkIssued(a *answer, m members) error {
 	case !a.exchange || issued != "" && (a.requested == "" || issued == a.requested):
 		return nil
 	case issued == "":
-		return e.stray(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
+		return e.tolerate(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
 	}
 	return a.malformed(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", a.quoted(issued), a.requested))
 }

@@ -62,9 +62,9 @@ type Endpoint struct {
 
 	RequireDPoP bool // a token that is not bound to the DPoP key is refused (ErrDowngrade)
 	Local       bool // the MCP server is on loopback: the endpoints may be there as well, over http
-	Strict      bool // no tolerance: every deviation that would be put up with is ErrMalformed
+	Strict      bool // no tolerance: every deviation is ErrMalformed
 
-	Stray func(code string) // told each deviation that is put up with, see Strays; nil: nobody is told
+	Deviation func(code string) // receives the code of each deviation that is tolerated, see Deviations; may be nil
 
 	Sleep func(ctx context.Context, d time.Duration) error // how Device waits between polls; nil: by the real clock
 }
@@ -83,18 +83,18 @@ var ErrMalformed = errors.New("not an answer of this endpoint")
 // ErrDowngrade is wrapped when RequireDPoP is set and the token is not bound to the key.
 var ErrDowngrade = errors.New("the token is not bound to the DPoP key")
 
-// Strays are the codes of the deviations that an Endpoint puts up with.
-func Strays() []string {
+// Deviations are the codes of the deviations that an Endpoint tolerates.
+func Deviations() []string {
 	return []string{"token_status", "token_content_type", "token_nested", "token_type", "token_scope", "token_expires_in", "issued_token_type", "verification_url"}
 }
 
-// stray is a deviation that is put up with, unless the endpoint is strict.
-func (e Endpoint) stray(a *answer, code, reason string) error {
+// tolerate reports a deviation. If the endpoint is strict, the deviation is an error.
+func (e Endpoint) tolerate(a *answer, code, reason string) error {
 	if e.Strict {
 		return a.malformed(reason)
 	}
-	if e.Stray != nil {
-		e.Stray(code)
+	if e.Deviation != nil {
+		e.Deviation(code)
 	}
 	return nil
 }

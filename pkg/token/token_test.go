@@ -68,9 +68,9 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := serve(t, reply{body: tt.body}).endpoint()
-			strays := told(&e)
+			codes := told(&e)
 			got, err := e.ClientCredentials(context.Background(), "")
-			wantStrays(t, *strays, tt.strict != "same")
+			wantDeviations(t, *codes, tt.strict != "same")
 			if err != nil || got != tt.want {
 				t.Errorf("got  %s %v\nwant %s", dump(got), err, dump(tt.want))
 			}
@@ -104,19 +104,19 @@ func dump(t Token) string {
 // told keeps the deviations that an endpoint puts up with.
 func told(e *Endpoint) *[]string {
 	var codes []string
-	e.Stray = func(code string) { codes = append(codes, code) }
+	e.Deviation = func(code string) { codes = append(codes, code) }
 	return &codes
 }
 
-// wantStrays wants known codes, where a strict endpoint refuses: what is put up with is told, and nothing else is.
-func wantStrays(t *testing.T, codes []string, some bool) {
+// wantDeviations wants known codes, where a strict endpoint refuses: what is put up with is told, and nothing else is.
+func wantDeviations(t *testing.T, codes []string, some bool) {
 	t.Helper()
 	if (len(codes) > 0) != some {
 		t.Errorf("told %q, want some: %t", codes, some)
 	}
 	for _, c := range codes {
-		if !slices.Contains(Strays(), c) {
-			t.Errorf("the code %q is not among Strays", c)
+		if !slices.Contains(Deviations(), c) {
+			t.Errorf("the code %q is not among Deviations", c)
 		}
 	}
 }
@@ -132,11 +132,11 @@ func TestStatusAndType(t *testing.T) {
 		{"with a charset", reply{contentType: "application/json;charset=UTF-8", body: okBody}, true},
 	} {
 		e := serve(t, tt.reply).endpoint()
-		strays := told(&e)
+		codes := told(&e)
 		if tok, err := e.ClientCredentials(context.Background(), ""); err != nil || tok.AccessToken != "at-1" {
 			t.Errorf("%s: got %v %v", tt.name, tok, err)
 		}
-		wantStrays(t, *strays, !tt.strict)
+		wantDeviations(t, *codes, !tt.strict)
 		e.Strict = true
 		if _, err := e.ClientCredentials(context.Background(), ""); (err == nil) != tt.strict || err != nil && !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s, strict: got %v", tt.name, err)

@@ -29,7 +29,7 @@ func TestStrays(t *testing.T) {
 	} {
 		var told []string
 		o := newRegistrar(t, tt.replies...).options()
-		o.Scope, o.Stray = "a", func(code string) { told = append(told, code) }
+		o.Scope, o.Deviation = "a", func(code string) { told = append(told, code) }
 		if _, err := Register(context.Background(), o); err != nil || strings.Join(told, " ") != tt.code {
 			t.Errorf("%v: told %q (%v), want %q", tt.replies, told, err, tt.code)
 		}
@@ -39,17 +39,17 @@ func TestStrays(t *testing.T) {
 		switch {
 		case (err == nil) != (tt.code == ""):
 			t.Errorf("%v, strict: got %v", tt.replies, err)
-		case err != nil && tt.code != "registration_scope" && (!errors.Is(err, ErrStray) || !strings.Contains(err.Error(), "RFC 7591 §3.2.1")):
+		case err != nil && tt.code != "registration_scope" && (!errors.Is(err, ErrDeviation) || !strings.Contains(err.Error(), "RFC 7591 §3.2.1")):
 			t.Errorf("%v, strict: %v names no section", tt.replies, err)
 		}
 		seen[tt.code] = true
 	}
-	for _, code := range Strays() {
+	for _, code := range Deviations() {
 		if !seen[code] {
 			t.Errorf("the deviation %s has no test", code)
 		}
 	}
-	if slices.Contains(Strays(), "") {
+	if slices.Contains(Deviations(), "") {
 		t.Error("an empty code")
 	}
 }
