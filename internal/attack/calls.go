@@ -51,6 +51,10 @@ func calls() []Attack {
 		instead("question-many", "a thousand questions at once", `"result":{"resultType":"input_required","requestState":"s","inputRequests":{`+questions(1000, `{"message":"m","requestedSchema":{"type":"object","properties":{}}}`)+`}}`),
 		instead("question-windows", "fifty pages that the tool wants opened in the browser", `"result":{"resultType":"input_required","requestState":"s","inputRequests":{`+questions(50, `{"mode":"url","elicitationId":"1","message":"m","url":"https://as.attack.example/page"}`)+`}}`),
 		instead("task-id", "a task whose ID has half a megabyte", `"result":{"resultType":"task","taskId":"`+strings.Repeat("A", 500_000)+`","status":"working"}`),
+		instead("million-blocks", "a million blocks of a few bytes", `"result":{"content":[`+strings.Repeat(`{"type":"text","text":""},`, 999_999)+`{"type":"text","text":"end"}]}`),
+		{Name: "call/million-tools", What: "a million tools", Later: true, Edit: func(_ *http.Request, s string) string {
+			return strings.Replace(s, `"tools":[`, `"tools":[`+strings.Repeat(`{"name":"a","inputSchema":{"type":"object"}},`, 999_999), 1)
+		}},
 		instead("many-blocks", "ten thousand files of one name, each of which gets a number of its own", `"result":{"content":[`+strings.Repeat(
 			`{"type":"resource","resource":{"uri":"file:///a","blob":"eA==","mimeType":"application/octet-stream"}},`, 9_999)+`{"type":"text","text":"end"}]}`),
 		{Name: "call/sse-endpoint", What: "a server of HTTP+SSE names an endpoint of another origin for the messages, and the token", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},

@@ -1,8 +1,11 @@
 package mcpclient
 
 import (
+	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -58,5 +61,21 @@ func TestCacheKeepsEverything(t *testing.T) {
 	got := decodeCache(encodeCache(&want, "https://x"), "https://x", now)
 	if got.era != want.era || got.version != want.version || got.tasks != want.tasks || !got.learned.Equal(want.learned) {
 		t.Errorf("%+v became %+v", want, *got)
+	}
+}
+
+// Pages with many tools take time in proportion to their number.
+func TestManyTools(t *testing.T) {
+	list := &toolList{}
+	began := time.Now()
+	for page := range 2 {
+		var b strings.Builder
+		for i := range maxListed / 2 {
+			fmt.Fprintf(&b, `,{"name":"a-tool-with-a-long-name-%d-%d"}`, page, i)
+		}
+		list.add(json.RawMessage(`{"tools":[` + b.String()[1:] + "]}"))
+	}
+	if took := time.Since(began); len(list.defs) != maxListed || took > 3*time.Second {
+		t.Errorf("%d tools took %v", len(list.defs), took)
 	}
 }

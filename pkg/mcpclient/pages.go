@@ -10,6 +10,7 @@ import (
 )
 
 const (
+	maxListed = 100_000 // elements of all pages, and of one answer: what is made of each takes many times its size
 	maxPages  = 250
 	listLimit = 64 << 20 // bytes of all pages
 )
@@ -18,7 +19,7 @@ const (
 // false if the server has more, or if its list has no end.
 func (c *Client) fetchPages(ctx context.Context, method, member string, enough func(page json.RawMessage) bool) (whole bool, err error) {
 	seen := map[string]bool{}
-	pages, size := 0, 0
+	pages, size, elements := 0, 0, 0
 	for cursor := json.RawMessage(nil); ; seen[string(cursor)] = true {
 		page, err := c.fetchPage(ctx, method, cursor)
 		if err != nil {
@@ -26,6 +27,11 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 		}
 		if jsonscan.Type(jsonscan.Member(page, member)) != "array" {
 			return false, c.invalid(fmt.Sprintf("its answer to %s holds no list of %s", method, member))
+		}
+		for range jsonscan.Elements(jsonscan.Member(page, member)) {
+			if elements++; elements > maxListed {
+				return false, c.tooMany(member)
+			}
 		}
 		pages, size = pages+1, size+len(page)
 		stop := enough(page)
@@ -42,6 +48,11 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 			return false, nil
 		}
 	}
+}
+
+// tooMany is the error of an answer with more elements than are read.
+func (c *Client) tooMany(what string) error {
+	return c.invalid(fmt.Sprintf("the answer holds more than %d %s", maxListed, what))
 }
 
 // fetchPage asks for one page; a nil cursor is the first.

@@ -99,6 +99,9 @@ func (c *Client) Prompt(ctx context.Context, name string, args map[string]string
 	}
 	m := Messages{Raw: raw}
 	for e := range jsonscan.Elements(jsonscan.Member(raw, "messages")) {
+		if len(m.Messages) == maxListed {
+			return Messages{}, c.tooMany("messages")
+		}
 		m.Messages = append(m.Messages, Message{Role: jsonscan.Unquote(jsonscan.Member(e, "role")), Block: decodeBlock(jsonscan.Member(e, "content"))})
 	}
 	return m, nil

@@ -81,6 +81,9 @@ func (c *Client) Read(ctx context.Context, uri string) (Result, error) {
 	}
 	r := Result{Raw: raw}
 	for e := range jsonscan.Elements(jsonscan.Member(raw, "contents")) {
+		if len(r.Content) == maxListed {
+			return Result{}, c.tooMany("contents")
+		}
 		b := decodeBlock(e)
 		if b.Type = "text"; jsonscan.Member(e, "text") == nil {
 			b.Type = "resource"

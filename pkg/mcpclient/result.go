@@ -44,6 +44,10 @@ func decodeResult(raw json.RawMessage) Result {
 		case "content":
 			r.Content = nil
 			for b := range jsonscan.Elements(v) {
+				if len(r.Content) == maxListed {
+					r.Content = append(r.Content, Block{Broken: fmt.Errorf("the answer has more than %d blocks", maxListed)})
+					break
+				}
 				r.Content = append(r.Content, decodeBlock(b))
 			}
 		}

@@ -109,9 +109,13 @@ func (l *toolList) add(page json.RawMessage) {
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
 	l.ttl = min(l.ttl, time.Duration(max(0, min(ms, float64(maxTTL.Milliseconds()))))*time.Millisecond)
 	l.pages++
+	known := map[string]bool{} // of the pages before
+	for _, name := range l.names {
+		known[name] = true
+	}
 	for def := range jsonscan.Elements(jsonscan.Member(page, "tools")) {
 		name := jsonscan.Unquote(jsonscan.Member(def, "name"))
-		if l.pages > 1 && slices.Contains(l.names, name) {
+		if known[name] {
 			continue
 		}
 		l.names, l.defs = append(l.names, name), append(l.defs, def)
