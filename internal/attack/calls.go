@@ -55,6 +55,13 @@ func calls() []Attack {
 		{Name: "call/million-tools", What: "a million tools", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.Replace(s, `"tools":[`, `"tools":[`+strings.Repeat(`{"name":"a","inputSchema":{"type":"object"}},`, 999_999), 1)
 		}},
+		{Name: "call/million-properties", What: "a tool with a million properties", Later: true, Edit: func(_ *http.Request, s string) string {
+			var b strings.Builder
+			for i := range 1_000_000 {
+				fmt.Fprintf(&b, `"p%d":{},`, i)
+			}
+			return strings.Replace(s, `"properties":{"text":`, `"properties":{`+b.String()+`"text":`, 1)
+		}},
 		instead("many-blocks", "ten thousand files of one name, each of which gets a number of its own", `"result":{"content":[`+strings.Repeat(
 			`{"type":"resource","resource":{"uri":"file:///a","blob":"eA==","mimeType":"application/octet-stream"}},`, 9_999)+`{"type":"text","text":"end"}]}`),
 		{Name: "call/sse-endpoint", What: "a server of HTTP+SSE names an endpoint of another origin for the messages, and the token", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},

@@ -11,6 +11,7 @@ import (
 
 const (
 	maxListed = 100_000 // elements of all pages, and of one answer: what is made of each takes many times its size
+	maxEntry  = 1 << 20 // bytes of one element
 	maxPages  = 250
 	listLimit = 64 << 20 // bytes of all pages
 )
@@ -28,9 +29,12 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 		if jsonscan.Type(jsonscan.Member(page, member)) != "array" {
 			return false, c.invalid(fmt.Sprintf("its answer to %s holds no list of %s", method, member))
 		}
-		for range jsonscan.Elements(jsonscan.Member(page, member)) {
+		for e := range jsonscan.Elements(jsonscan.Member(page, member)) {
 			if elements++; elements > maxListed {
 				return false, c.tooMany(member)
+			}
+			if len(e) > maxEntry {
+				return false, c.invalid(fmt.Sprintf("its answer to %s has an entry of more than %d bytes", method, maxEntry))
 			}
 		}
 		pages, size = pages+1, size+len(page)
