@@ -8,7 +8,8 @@
 // next time, as a person's browser keeps them: many providers share one grant among the logins of a browser.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { request as send } from 'node:http';
+import { request as plain } from 'node:http';
+import { request as secure } from 'node:https';
 import { text } from 'node:stream/consumers';
 
 const args = process.argv.slice(2);
@@ -29,7 +30,7 @@ async function open({ url, form }) {
   const headers = { accept: 'text/html', cookie: Object.entries(jar).map((c) => c.join('=')).join('; '), 'sec-fetch-mode': 'navigate' };
   if (body !== undefined) Object.assign(headers, { 'content-type': 'application/x-www-form-urlencoded', 'content-length': Buffer.byteLength(body) });
   const res = await new Promise((resolve, reject) => {
-    send(url, { method: body === undefined ? 'GET' : 'POST', headers, agent: false }, resolve).on('error', reject).end(body);
+    (url.startsWith('https:') ? secure : plain)(url, { method: body === undefined ? 'GET' : 'POST', headers, agent: false }, resolve).on('error', reject).end(body);
   });
   for (const line of res.headers['set-cookie'] ?? []) {
     const [name, value] = line.split(';')[0].split(/=(.*)/s);

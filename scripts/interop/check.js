@@ -1,6 +1,7 @@
 // Drives mcpauth (MCPAUTH_BIN) against each server and prints a line per check.
 
 import { startEverything } from './servers/everything.js';
+import { startMutualTLS } from './servers/oidc-mtls.js';
 import { startGoSDK } from './servers/gosdk.js';
 import { startOIDC } from './servers/oidc.js';
 import { startSDK } from './servers/sdk.js';
@@ -10,6 +11,7 @@ import { oidcChecks } from './checks/oidc.js';
 import { oidcFaultChecks } from './checks/oidc-faults.js';
 import { oidcGrantChecks } from './checks/oidc-grants.js';
 import { oidcPushedChecks } from './checks/oidc-pushed.js';
+import { mutualTLSChecks } from './checks/oidc-mtls.js';
 import { listenChecks } from './checks/listen.js';
 import { proxyChecks } from './checks/proxy.js';
 import { sdkChecks } from './checks/sdk.js';
@@ -21,6 +23,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => p
 
 const sets = {
   oidc: [startOIDC, oidcChecks, oidcGrantChecks, oidcFaultChecks, oidcPushedChecks],
+  'oidc, mtls': [startMutualTLS, mutualTLSChecks],
   sdk: [startSDK, sdkChecks, listenChecks],
   everything: [startEverything, everythingChecks],
   'proxy, everything': [startEverything, proxyChecks('everything'), goClientChecks('everything')],

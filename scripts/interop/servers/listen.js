@@ -1,17 +1,19 @@
 // Loopback listeners whose address is known before there is anything to serve.
 
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// listen opens a port (0: a free one) and returns its origin; serve sets the handler.
-export async function listen(port = 0) {
+// listen opens a port (0: a free one) and returns its origin; serve sets the handler. tls: the options of a server with TLS.
+export async function listen(port = 0, tls = undefined) {
   let handler = (req, res) => res.writeHead(503).end();
-  const server = createServer((req, res) => handler(req, res));
+  const answer = (req, res) => handler(req, res);
+  const server = tls ? createSecureServer(tls, answer) : createServer(answer);
   server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
-    origin: `http://127.0.0.1:${server.address().port}`,
+    origin: `http${tls ? 's' : ''}://127.0.0.1:${server.address().port}`,
     serve(h) {
       handler = h;
     },

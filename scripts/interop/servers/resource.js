@@ -12,7 +12,7 @@ export function mcpRoutes(app, o) {
   const metadata = new URL(o.url);
   metadata.pathname = `/.well-known/oauth-protected-resource${metadata.pathname}`;
   const nonce = randomUUID();
-  const verify = o.signed ? verifySigned(o) : verifyOpaque(o);
+  const verify = o.verify ?? (o.signed ? verifySigned(o) : verifyOpaque(o));
   app.get(metadata.pathname, (req, res) => res.json({
     resource: o.url,
     authorization_servers: [o.issuer],
@@ -67,9 +67,12 @@ const verifySigned = ({ issuer, url }) => {
   return async (token) => (await jwtVerify(token, keys, { issuer, audience: url, typ: 'at+jwt' })).payload;
 };
 
-// possession tells whether the sender may use the token: an unbound one as a bearer token, a bound one with a proof for this very request,
-// whose nonce is returned.
+// possession tells whether the sender may use the token: an unbound one as a bearer token, one that is bound to a certificate with that (RFC 8705
+// §3), one that is bound to a key with a proof for this very request, whose nonce is returned.
 async function possession(req, scheme, token, claims, { url }) {
+  const certificate = claims.cnf?.['x5t#S256'];
+  const shown = req.socket.getPeerX509Certificate?.();
+  if (certificate && !(shown && createHash('sha256').update(shown.raw).digest('base64url') === certificate)) return undefined;
   const key = claims.cnf?.jkt;
   if (!key) return scheme.toLowerCase() === 'bearer' && { bound: false };
   if (scheme.toLowerCase() !== 'dpop' || typeof req.headers.dpop !== 'string') return undefined;
