@@ -213,7 +213,7 @@ func servers(cx *cli.Context, all bool) ([]string, error) {
 // oneServer returns the only argument of a command.
 func oneServer(cx *cli.Context) (string, error) {
 	if cx.Args().Len() > 1 {
-		return "", usage("one SERVER at a time; " + quote(cx.Args().Get(1)) + " is one argument too many")
+		return "", usage("give only one SERVER; " + quote(cx.Args().Get(1)) + " is an extra argument")
 	}
 	names, err := servers(cx, false)
 	if err != nil {
@@ -230,7 +230,7 @@ func serverAndName(cx *cli.Context) (server, name string, err error) {
 	case 1, 2:
 		return words[0], cx.Args().Get(1), nil
 	default:
-		return "", "", usage(quote(words[2]) + " is one argument too many")
+		return "", "", usage(quote(words[2]) + " is an extra argument")
 	}
 }
 

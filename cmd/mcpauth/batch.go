@@ -57,9 +57,9 @@ func (o *callOptions) settleBatch(p *program, words []string) error {
 	case len(words) == 0:
 		return usage("a SERVER is missing: a URL or a name")
 	case len(words) > 1:
-		return usage("with --batch the tool and its arguments are in the lines; " + quote(words[1]) + " is one argument too many")
+		return usage("with --batch, each line names the tool and its arguments; " + quote(words[1]) + " is an extra argument")
 	case o.args != "" || o.saveDir != "" || o.detach:
-		return usage("--batch goes with neither --args, --save-dir nor --detach")
+		return usage("--batch cannot be combined with --args, --save-dir or --detach")
 	case o.output != "" && o.output != "json":
 		return usage("--batch prints JSON; --output " + quote(o.output) + " contradicts it")
 	case o.parallel < 1 || o.parallel > maxParallel:

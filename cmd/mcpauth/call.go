@@ -48,7 +48,7 @@ func callCommand(p *program) *cli.Command {
 			case cx.IsSet("batch"):
 				return runBatch(cx.Context, p, words, o)
 			case cx.IsSet("parallel"):
-				return usage("--parallel is for --batch")
+				return usage("--parallel needs --batch")
 			}
 			switch len(words) {
 			case 0:

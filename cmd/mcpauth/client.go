@@ -98,8 +98,8 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.note("%s", s) }}
 	if kind == keystore.Postgres {
 		if o.KeyFile == "" {
-			return nil, &configError{message: "the store postgres needs MCPAUTH_KEYSTORE_KEY_FILE, the age identity to which the records are encrypted",
-				hint: "make one, and give it to every machine: age-keygen -o FILE"}
+			return nil, &configError{message: "the postgres store needs MCPAUTH_KEYSTORE_KEY_FILE, an age identity file to which the records are encrypted",
+				hint: "create one and copy it to every machine: age-keygen -o FILE"}
 		}
 		o.URL = p.getenv("MCPAUTH_KEYSTORE_URL") // may hold a password
 		p.secrets = append(p.secrets, o.URL, p.getenv("PGPASSWORD"))
@@ -164,10 +164,10 @@ func (p dialogue) report(e flow.Event) {
 		p.out.note("open this address in a browser to log in:")
 		p.address(e.URL)
 		if p.pasting {
-			p.out.note("when its last page does not load, paste the address of that page here")
+			p.out.note("if the last page does not load, paste its address here")
 		}
 		if e.Port != 0 && (p.browserless || p.getenv("SSH_CONNECTION") != "") {
-			p.out.note("hint: the answer comes to port %d of this machine; if the browser is on another: %s", e.Port, forward(e.Port, p.getenv))
+			p.out.note("hint: the browser must reach port %d of this machine; if it runs on another machine: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
 		// This is what the command is about, so --quiet does not hide it. The issuer is named because the person cannot see who gave the code.

@@ -27,7 +27,7 @@ func clientMetadataCommand(p *program) *cli.Command {
 		},
 		Action: func(cx *cli.Context) error {
 			if cx.Args().Len() != 1 {
-				return usage("one URL, please: where the document will be hosted")
+				return usage("give the one URL where the document will be hosted")
 			}
 			return runClientMetadata(p, cx.Args().First(), o)
 		},

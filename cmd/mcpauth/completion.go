@@ -50,7 +50,7 @@ func completionCommand(p *program) *cli.Command {
 			"mcpauth completion fish >~/.config/fish/completions/mcpauth.fish",
 		Action: func(cx *cli.Context) error {
 			if cx.Args().Len() != 1 {
-				return usage("one shell, please: bash, zsh, fish or powershell")
+				return usage("give one shell: bash, zsh, fish or powershell")
 			}
 			script, ok := shells()[cx.Args().First()]
 			if !ok {

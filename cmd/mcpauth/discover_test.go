@@ -29,7 +29,7 @@ resource metadata
             no answer: 
 
 login would
-  grant     jwt_bearer; offered too: --grant authorization_code
+  grant     jwt_bearer; also offered: --grant authorization_code
   client    none: the assertion is enough
   scopes    a b]0;x
   resource  not sent

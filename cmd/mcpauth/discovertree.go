@@ -72,7 +72,7 @@ func tree(d flow.Discovery, colour bool) string {
 // connection says how far the first request got.
 func (b *branch) connection(c discovery.Connection, secure bool) {
 	if c.Proxy != "" {
-		b.line("", "by the proxy "+c.Proxy+" (HTTPS_PROXY, NO_PROXY)")
+		b.line("", "through the proxy "+c.Proxy+" (HTTPS_PROXY, NO_PROXY)")
 	}
 	switch {
 	case c.Name != "" && len(c.Addresses) == 0:
@@ -89,14 +89,14 @@ func (b *branch) connection(c discovery.Connection, secure bool) {
 	switch t := c.TLS; {
 	case !secure:
 	case t == nil:
-		b.line("failed", "TLS: no certificate came")
+		b.line("failed", "TLS: the server sent no certificate")
 	default:
 		words := fmt.Sprintf("certificate for %s, issued by %s, valid until %s", orElse(strings.Join(t.Names, ", "), t.Subject), t.Issuer, t.NotAfter.Format(time.DateOnly))
 		if t.Version == "" {
-			b.line("failed", "TLS: "+words+"; no certificate authority that is trusted here vouches for it")
+			b.line("failed", "TLS: "+words+"; not signed by a trusted certificate authority")
 			return
 		}
-		b.line("ok", t.Version+", "+words+"; vouched for by "+t.Root)
+		b.line("ok", t.Version+", "+words+"; signed by "+t.Root)
 	}
 }
 
@@ -122,7 +122,7 @@ func (b *branch) plan(d flow.Discovery) {
 	for _, l := range []struct{ what, text string }{
 		{"grant", string(p.Grant) + also(d.Grants, p.Grant)},
 		{"client", clientWords(d)},
-		{"scopes", orElse(strings.Join(p.Scopes, " "), "none named: the server chooses")},
+		{"scopes", orElse(strings.Join(p.Scopes, " "), "not requested: the server chooses")},
 		{"resource", orElse(p.Resource, "not sent")},
 		{"tokens", map[bool]string{true: "bound to a key (DPoP)", false: "bearer tokens"}[p.DPoP]},
 		{"callback", p.RedirectURI + map[bool]string{true: " on a free port"}[strings.HasSuffix(p.RedirectURI, "://127.0.0.1/callback") || strings.HasSuffix(p.RedirectURI, "://localhost/callback")]},
@@ -145,7 +145,7 @@ func also(grants []flow.Grant, chosen flow.Grant) string {
 	if others == nil {
 		return ""
 	}
-	return "; offered too: " + strings.Join(others, ", ")
+	return "; also offered: " + strings.Join(others, ", ")
 }
 
 // clientWords says who login would be.

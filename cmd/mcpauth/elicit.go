@@ -37,7 +37,7 @@ func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 		var visits atomic.Int32
 		policy.Visit = func(ctx context.Context, e mcpclient.Elicitation) error {
 			if visits.Add(1) > maxVisits {
-				return &protocolError{message: fmt.Sprintf("the server wants more than %d addresses opened", maxVisits)}
+				return &protocolError{message: fmt.Sprintf("the server asks to open more than %d URLs", maxVisits)}
 			}
 			return p.visit(ctx, e)
 		}
@@ -69,15 +69,15 @@ func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	case a.Action == "accept":
 		p.out.detail("answered: %s", a.Content)
 	case e.Mode == "url":
-		p.out.note("declined: it wants %s opened; call with --elicit-urls to do so", e.URL)
+		p.out.note("declined to open %s; call with --elicit-urls to open it", e.URL)
 	default:
 		p.out.note("declined: %s; --elicit defaults or --elicit @FILE answers by this schema: %s", a.Reason, e.Schema)
 	}
 }
 
-// visit shows the whole address that the server wants opened, then opens it if a browser may be opened.
+// visit shows the whole URL that the server asks to open, then opens it if a browser may be opened.
 func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
-	p.out.note("%s wants this address opened: %s", e.Server, httpx.Text(e.Message, 500))
+	p.out.note("%s asks you to open this address: %s", e.Server, httpx.Text(e.Message, 500))
 	p.out.say(harmless(e.URL))
 	command, ok := p.browser("", false)
 	if !ok {

@@ -61,7 +61,7 @@ func runExec(ctx context.Context, p *program, words, command []string) error {
 		}
 		name := addressVariable(word)
 		if addresses[name] != "" {
-			return usage("two servers would have their address in " + name)
+			return usage("two servers would use the same variable " + name)
 		}
 		l, err := m.Listen("127.0.0.1:0")
 		if err != nil {

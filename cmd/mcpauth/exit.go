@@ -75,15 +75,15 @@ func table() []rule {
 		{as[*batchError], exitTool, "tool_error", nil},
 
 		// What was refused for security.
-		{is(discovery.ErrPKCE), exitSecurity, "security", login("if you trust this server all the same: ", "--assume-pkce-s256")},
+		{is(discovery.ErrPKCE), exitSecurity, "security", login("if you trust this server anyway: ", "--assume-pkce-s256")},
 		{is(discovery.ErrNotNamed), exitSecurity, "security", namedHint},
-		{is(callback.ErrState), exitSecurity, "security", login("begin again: ", "--print-url")},
+		{is(callback.ErrState), exitSecurity, "security", login("start over: ", "--print-url")},
 		{is(flow.ErrIssuerChanged), exitSecurity, "security", login("if you know that the server moved: ", "--accept-new-issuer")},
 		{both(is(flow.ErrIdentityProvider), is(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", text(administrator)},
 		{is(token.ErrIDToken), exitSecurity, "security", text(administrator)},
 		{is(flow.ErrAccount), exitSecurity, "security", login("log out in the browser, or choose the account there (if the server says none, --scope openid may help): ")},
 		{is(token.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
-		{is(token.ErrDowngrade), exitSecurity, "security", login("if tokens that are not bound to a key are acceptable to you: ", "--dpop", "never")},
+		{is(token.ErrDowngrade), exitSecurity, "security", login("to accept tokens that are not bound to a key: ", "--dpop", "never")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
 		{as[*httpx.AddressError], exitSecurity, "security", operator},
 
@@ -91,22 +91,22 @@ func table() []rule {
 		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", innerHint},
 
 		// The credential store.
-		{is(keystore.ErrReadOnly), exitKeystore, "keystore", text("name the primary server in MCPAUTH_KEYSTORE_URL, or all servers and target_session_attrs=read-write")},
-		{is(keystore.ErrNoTable), exitKeystore, "keystore", text("let the owner of the database run docs/fleet.sql, and grant SELECT, INSERT, UPDATE and DELETE on the table")},
+		{is(keystore.ErrReadOnly), exitKeystore, "keystore", text("set MCPAUTH_KEYSTORE_URL to the primary server, or to all servers with target_session_attrs=read-write")},
+		{is(keystore.ErrNoTable), exitKeystore, "keystore", text("ask the owner of the database to run docs/fleet.sql and to grant SELECT, INSERT, UPDATE and DELETE on the table")},
 		{is(keystore.ErrFull), exitKeystore, "keystore", text("give the database server more disk, memory or connections (max_connections)")},
 		{is(keystore.ErrTooOld), exitKeystore, "keystore", text("use PostgreSQL 12 or newer")},
-		{is(keystore.ErrPooled), exitKeystore, "keystore", text("let MCPAUTH_KEYSTORE_URL name the database itself, or a pooler in session mode")},
-		{both(is(keystore.ErrDenied), inPostgres), exitKeystore, "keystore", text("check user, password and rights: MCPAUTH_KEYSTORE_URL, PGUSER, PGPASSWORD; and that MCPAUTH_KEYSTORE_KEY_FILE is the key of the other machines")},
+		{is(keystore.ErrPooled), exitKeystore, "keystore", text("set MCPAUTH_KEYSTORE_URL to the database itself, or to a pooler in session mode")},
+		{both(is(keystore.ErrDenied), inPostgres), exitKeystore, "keystore", text("check the user, password and privileges (MCPAUTH_KEYSTORE_URL, PGUSER, PGPASSWORD), and that MCPAUTH_KEYSTORE_KEY_FILE is the same key as on the other machines")},
 		{both(is(keystore.ErrTimeout, keystore.ErrUnavailable), inPostgres), exitKeystore, "keystore", text("check that the database is up, that MCPAUTH_KEYSTORE_URL names it, and that PGSSLROOTCERT names the authority of its certificate, and repeat the command")},
-		{both(is(keystore.ErrLocked), inPostgres), exitKeystore, "keystore", text("let MCPAUTH_KEYSTORE_KEY_FILE name the age identity to which the records are encrypted")},
+		{both(is(keystore.ErrLocked), inPostgres), exitKeystore, "keystore", text("set MCPAUTH_KEYSTORE_KEY_FILE to the age identity file to which the records are encrypted")},
 		{is(keystore.ErrLocked), exitKeystore, "keystore", func(advice) string { return unlockHint(runtime.GOOS) }},
-		{is(keystore.ErrDenied), exitKeystore, "keystore", login("allow mcpauth to use the keychain, or keep credentials in files: ", "--keystore", "file")},
-		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", login("if there is no keychain to use, keep credentials in files: ", "--keystore", "file")},
+		{is(keystore.ErrDenied), exitKeystore, "keystore", login("allow mcpauth to use the keychain, or store credentials in files: ", "--keystore", "file")},
+		{is(keystore.ErrTimeout, keystore.ErrUnavailable), exitKeystore, "keystore", login("if there is no usable keychain, store credentials in files: ", "--keystore", "file")},
 		{is(keystore.ErrElsewhere), exitKeystore, "keystore", elsewhereHint},
-		{is(keystore.ErrBusy), exitKeystore, "keystore", text("another mcpauth works on this login: try again when it is done")},
-		{is(keystore.ErrNewer), exitKeystore, "keystore", text("a newer mcpauth wrote it: use that one")},
+		{is(keystore.ErrBusy), exitKeystore, "keystore", text("another mcpauth is working on this login: try again when it has finished")},
+		{is(keystore.ErrNewer), exitKeystore, "keystore", text("a newer mcpauth wrote it: use that version")},
 		{is(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", anewHint},
-		{is(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", text("the folders are chosen by MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR")},
+		{is(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", text("MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR choose the folders")},
 
 		// Authorization.
 		{both(is(flow.ErrIdentityProvider), is(flow.ErrClientRejected)), exitAuth, "auth_failed", text(administrator + ": it refuses the client of --idp-client-id")},
@@ -115,7 +115,7 @@ func table() []rule {
 		{as[*flow.ScopeError], exitAuth, "insufficient_scope", scopeHint},
 		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", operator},
 		{is(flow.ErrAssertionExpired), exitAuth, "auth_failed", text("obtain a new assertion from the platform and repeat the command")},
-		{is(flow.ErrForbidden), exitAuth, "access_denied", login("this account is not allowed to; log in with another one: ", "--name", "OTHER")},
+		{is(flow.ErrForbidden), exitAuth, "access_denied", login("this account lacks permission; log in with another one: ", "--name", "OTHER")},
 		{is(flow.ErrMaybeSpent, flow.ErrGrantRejected), exitAuth, "invalid_grant", grantHint},
 		{is(flow.ErrClientRejected), exitAuth, "auth_failed", rejectedClientHint},
 		{is(flow.ErrNoAnswer), exitAuth, "auth_failed", noAnswerHint},
@@ -137,7 +137,7 @@ func table() []rule {
 		{both(as[*token.Error], serverFailed), exitNetwork, "server", laterHint},
 		{as[*token.Error], exitAuth, "auth_failed", oauthHint},
 		{both(as[*mcpclient.StatusError], status(401)), exitAuth, "login_required", loginHint},
-		{both(as[*mcpclient.StatusError], status(403)), exitAuth, "access_denied", login("if another account is allowed to: ", "--name", "OTHER")},
+		{both(as[*mcpclient.StatusError], status(403)), exitAuth, "access_denied", login("if another account has permission: ", "--name", "OTHER")},
 		{is(flow.ErrLoginRequired, flow.ErrNoRefreshToken, keystore.ErrNotFound), exitAuth, "login_required", loginHint},
 
 		// Network and servers.
@@ -146,9 +146,9 @@ func table() []rule {
 		{both(as[*mcpclient.StatusError], serverFailed), exitNetwork, "server", laterHint},
 		{as[*mcpclient.StatusError], exitNetwork, "protocol", discoverHint},
 		{is(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operator},
-		{as[*protocolError], exitNetwork, "protocol", text("add --output json, which prints the whole answer")},
-		{as[*tls.CertificateVerificationError], exitNetwork, "network", text("if a certificate authority of your own signs it, add --cacert FILE")},
-		{certificateWanted, exitNetwork, "network", login("the server wants a client certificate that it knows, and --issuer URL if its authorization server does: ", "--cert", "FILE", "--key", "FILE")},
+		{as[*protocolError], exitNetwork, "protocol", text("add --output json, which prints the whole result")},
+		{as[*tls.CertificateVerificationError], exitNetwork, "network", text("if your own certificate authority signed it, add --cacert FILE")},
+		{certificateWanted, exitNetwork, "network", login("if the server requires a client certificate (with --issuer URL, if the authorization server requires it): ", "--cert", "FILE", "--key", "FILE")},
 		{unreachable, exitNetwork, "network", discoverHint},
 		{is(discovery.ErrUnnamed), exitNetwork, "discovery", login("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
 		{is(discovery.ErrMachineOnly), exitNetwork, "discovery", login("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
@@ -156,7 +156,7 @@ func table() []rule {
 		{both(is(flow.ErrIdentityProvider), as[*discovery.Error]), exitNetwork, "discovery", text("check the address of --idp-issuer; its metadata must be at a well-known address there")},
 		{as[*discovery.Error], exitNetwork, "discovery", strictHint},
 
-		{as[*keystore.Error], exitKeystore, "keystore", login("if it lasts, keep credentials in files: ", "--keystore", "file")},
+		{as[*keystore.Error], exitKeystore, "keystore", login("if the problem remains, store credentials in files: ", "--keystore", "file")},
 
 		// Files that flags and configuration name.
 		{as[*fs.PathError], exitUsage, "config", text("check the name of the file and its permissions")},

@@ -40,7 +40,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 		return local, nil
 	}
 	if base == "" {
-		return "", &configError{message: fmt.Sprintf("no folder to keep state in: %s is not set", name), hint: "set " + name + ", or " + variable}
+		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set", name), hint: "set " + name + ", or " + variable}
 	}
 	return ownFolder(dir, name)
 }
@@ -48,7 +48,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 // ownFolder refuses a folder that a variable puts into the home of another user, where root would leave files that the user cannot change.
 func ownFolder(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
-		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s names a folder of another user: %s; nothing there is touched", variable, whose),
+		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
 			hint: "run it without sudo, or with sudo -H for logins of root's own"}
 	}
 	return dir, nil

@@ -95,8 +95,8 @@ func setHeader(h http.Header, name, value string) error {
 // staticTarget is a server that is asked with the token of the environment; the store is never opened.
 func (p *program) staticTarget(word string) (flow.Target, error) {
 	if !strings.Contains(word, "://") {
-		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that it is plain where the token goes",
-			hint: "write the URL in place of " + quote(word) + ", or unset " + accessTokenVariable}
+		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that the token cannot go to another server",
+			hint: "give the URL instead of " + quote(word) + ", or unset " + accessTokenVariable}
 	}
 	t, err := serverURL(word)
 	if err != nil {

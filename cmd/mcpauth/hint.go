@@ -163,13 +163,13 @@ func (a advice) globals() string {
 
 func laterHint(a advice) string {
 	if wait := retryAfter(a.err); wait > 0 {
-		hint := "the server asks to wait: try again in " + inWords(wait)
+		hint := "the server asks clients to wait: try again in " + inWords(wait)
 		if a.typed.command == "call" {
-			hint += "; if the call may be sent twice, call --idempotent waits by itself"
+			hint += "; if the call may be sent twice, call --idempotent waits and retries"
 		}
 		return hint
 	}
-	return "the server failed: try again later; if it lasts, only its operator can help"
+	return "the server failed: try again later; if it keeps failing, only its operator can help"
 }
 
 func timeHint(a advice) string {
@@ -178,13 +178,13 @@ func timeHint(a advice) string {
 
 func loginHint(a advice) string {
 	if a.static {
-		return "the server rejects the token in " + accessTokenVariable + ": put a fresh one there"
+		return "the server rejects the token in " + accessTokenVariable + ": set a new one"
 	}
 	return a.login()
 }
 
 func anewHint(a advice) string {
-	return "begin anew: mcpauth logout " + a.server + a.globals() + " && " + a.login()
+	return "start over: mcpauth logout " + a.server + a.globals() + " && " + a.login()
 }
 
 func elsewhereHint(a advice) string {
@@ -243,7 +243,7 @@ func scopeHint(a advice) string {
 		return ""
 	}
 	if e.Granted {
-		return "the server granted the scope and still refuses; only its operator can help"
+		return "the server granted the scope and still refuses the request; only its operator can help"
 	}
 	return a.login("--scope", strings.Join(e.Scopes, " "))
 }
@@ -263,7 +263,7 @@ func movedHint(a advice) string {
 		return "only the server's operator can correct this"
 	}
 	a.server = shellWord(harmless(e.Location))
-	return "if you trust that address: " + a.login()
+	return "if you trust this address: " + a.login()
 }
 
 // strictHint leads out of a strict login.
@@ -300,7 +300,7 @@ func allowedHint(a advice) string {
 
 func rejectedClientHint(a advice) string {
 	if a.has("--client-id") || a.has("--client-metadata-url") {
-		return "only the server's operator can say whether this client still exists and which secret it has; without a client of your own: " + a.login("--new-client")
+		return "only the server's operator can say whether this client still exists and which secret it has; to register a new client instead: " + a.login("--new-client")
 	}
 	return "register again: " + a.login("--new-client")
 }
@@ -335,7 +335,7 @@ func boundHint(a advice) string {
 }
 
 func portHint(a advice) string {
-	return "stop the program that listens on the port, or have another one chosen: " + a.without("--callback-port").login()
+	return "stop the program that listens on the port, or use another port: " + a.without("--callback-port").login()
 }
 
 // oauthHint knows the flag for the OAuth errors that a flag can cure.
@@ -352,7 +352,7 @@ func oauthHint(a advice) string {
 	case a.typed.command != "login":
 		return a.login()
 	}
-	return "only the server's operator can say more about these words; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
+	return "only the server's operator can explain this answer; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
 }
 
 // grantHint is for a refresh token that the server refuses. If another code than invalid_grant says why, a flag may help the next one.
@@ -383,7 +383,7 @@ func unlockHint(goos string) string {
 	case "darwin":
 		return "security unlock-keychain ~/Library/Keychains/login.keychain-db"
 	case "windows":
-		return "sign in to Windows once more, or keep credentials in files: --keystore file"
+		return "sign in to Windows again, or store credentials in files: --keystore file"
 	}
-	return "unlock the keyring (log in to the desktop, or gnome-keyring-daemon --unlock), or keep credentials in files: --keystore file"
+	return "unlock the keyring (log in to the desktop, or gnome-keyring-daemon --unlock), or store credentials in files: --keystore file"
 }

@@ -155,7 +155,7 @@ func mishaps() []mishap {
 		{name: "the tool does not exist", rows: "mcpclient.ArgumentError", before: loggedIn, args: []string{"call", "SERVER", "zzzzz"}, exit: 3, code: "rpc_error", hint: "mcpauth tools SERVER lists the tools"},
 		{name: "the argument does not exist", rows: "mcpclient.ArgumentError", before: loggedIn, args: []string{"call", "SERVER", "echo", "zzzzzzz=1"}, exit: 3, code: "rpc_error", hint: "mcpauth tools SERVER echo lists its arguments"},
 		{name: "the token in MCPAUTH_ACCESS_TOKEN is refused", rows: "mcpclient.StatusError", spoil: func(t *testing.T, u *unlucky) { u.env[accessTokenVariable] = "stale" }, args: whoami, exit: 4, code: "login_required",
-			hint: "put a fresh one there$", nothing: true},
+			hint: "set a new one$", nothing: true},
 		{name: "the MCP server fails", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=503"}, args: whoami, exit: 5, code: "server", hint: "try again later", nothing: true},
 		{name: "the MCP server answers with an odd status", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=418"}, args: whoami, exit: 5, code: "protocol", hint: "mcpauth discover SERVER"},
 		{name: "the time limit ends", rows: "context.DeadlineExceeded", before: loggedIn, then: []string{"mcp:delay=2s,n=1"}, args: append(whoami, "--timeout", "1s"), exit: 5, code: "timeout", hint: "add --timeout 5m$"},

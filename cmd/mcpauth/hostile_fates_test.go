@@ -29,7 +29,7 @@ func fates() map[string]fate {
 	call := []string{"call", "SERVER", "echo", "text=x"}
 	after := func(exit int, says string) fate { return fate{exit: exit, says: says, args: call, good: true} }
 	visiting := func(says string) fate {
-		return fate{exit: exitSecurity, says: "wants an address opened.*" + says, args: slices.Concat(call, []string{"--elicit", "defaults"}), good: true}
+		return fate{exit: exitSecurity, says: "asks to open a URL.*" + says, args: slices.Concat(call, []string{"--elicit", "defaults"}), good: true}
 	}
 	relayed := fate{exit: exitDone, args: []string{"proxy", "SERVER"}, good: true,
 		stdin: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`}
@@ -102,7 +102,7 @@ func fates() map[string]fate {
 		"identity/resource-missing":     refused("resource is missing"),
 		"identity/resource-long":        foreign,
 		"identity/many-issuers":         {exit: exitNetwork, says: "and 9990 more.*tried"},
-		"identity/resource-parent":      refused("only the server's own well-known address"),
+		"identity/resource-parent":      refused("which only the server's own well-known URL"),
 		"identity/metadata-redirected":  {exit: exitSecurity, says: `came from "https://evil.example.*expected the issuer's own origin`, stranger: true},
 		"identity/authorize-client":     refused(`authorization_endpoint carries the parameter "client_id"`),
 		"identity/authorize-redirect":   refused(`authorization_endpoint carries the parameter "redirect_uri"`),
@@ -127,7 +127,7 @@ func fates() map[string]fate {
 		"identity/iss-foreign-error":      iss,
 		"identity/pkce-missing":           refused("code_challenge_methods_supported is missing"),
 		"identity/pkce-plain":             refused("without S256"),
-		"identity/issuer-changed-dynamic": {says: `warning: the authorization server was "https://as.attack.example" at the last login, and is "https://as2`, good: true},
+		"identity/issuer-changed-dynamic": {says: `warning: the authorization server was "https://as.attack.example" at the last login, and is now "https://as2`, good: true},
 		"identity/issuer-changed": {exit: exitSecurity, says: "as2.attack.example", good: true, honest: []string{"login", "SERVER", "--client-id", "demo-public"},
 			args: []string{"login", "SERVER", "--client-id", "demo-public"}},
 
@@ -160,12 +160,12 @@ func fates() map[string]fate {
 		"answer/nul":                  broken("not a metadata document"),
 		"answer/mark":                 broken("not a metadata document"),
 		"answer/page":                 broken("not a metadata document"),
-		"answer/two-values":           broken("more follows"),
+		"answer/two-values":           broken("there is data after the JSON value"),
 		"answer/redirect-loop":        broken("more than 5 redirects"),
-		"answer/token-307":            {exit: exitAuth, says: "evil.example.*follows no redirect"},
-		"answer/token-308":            {exit: exitAuth, says: "evil.example.*follows no redirect"},
+		"answer/token-307":            {exit: exitAuth, says: "evil.example.*does not follow redirects"},
+		"answer/token-308":            {exit: exitAuth, says: "evil.example.*does not follow redirects"},
 		"answer/registration-307":     {exit: exitAuth, says: "307"},
-		"answer/truncated-token":      broken("broke off"),
+		"answer/truncated-token":      broken("the answer is incomplete"),
 		"answer/many-scopes":          {args: []string{"refresh", "SERVER"}, honest: []string{"login", "SERVER"}, good: true},
 		"answer/many-scopes-known":    {exit: exitSecurity, says: "longer than 8 kB"},
 		"answer/token-page":           broken("token endpoint"),
@@ -174,7 +174,7 @@ func fates() map[string]fate {
 		"callback/repeated-iss":  broken("iss appears twice"),
 		"callback/nothing":       broken("neither code nor error"),
 
-		"token/newline":         broken("no header may carry"),
+		"token/newline":         broken("not allowed in a header"),
 		"token/refresh-newline": broken("not printable"),
 		"token/mac":             broken(`token_type is "mac"`),
 		"token/missing":         broken("no access_token"),
@@ -188,9 +188,9 @@ func fates() map[string]fate {
 		"token/reflected-malformed": {exit: exitNetwork, says: `malformed MIME header.*\[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
 		"token/reflected-length":    {exit: exitNetwork, says: `bad Content-Length.*\[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
 		"token/reflected-key":       {exit: exitTool, says: `cannot use \[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
-		"token/provider-redirect":   provider("https://as.attack.example/idp/token", exitAuth, "evil.example.*follows no redirect"),
+		"token/provider-redirect":   provider("https://as.attack.example/idp/token", exitAuth, "evil.example.*does not follow redirects"),
 		"token/provider-reflected":  provider("https://as.attack.example/idp/token", exitAuth, `\[redacted\]`),
-		"token/provider-newline":    provider("https://as.attack.example/idp/token", exitNetwork, "no header may carry|not printable"),
+		"token/provider-newline":    provider("https://as.attack.example/idp/token", exitNetwork, "not allowed in a header|not printable"),
 		"token/provider-http":       provider("http://as.attack.example/idp/token", exitUsage, "use https"),
 		"token/redirect-307":        after(exitNetwork, "redirects to https://evil.example"),
 		"token/redirect-308":        after(exitNetwork, "redirects to https://evil.example"),
@@ -215,7 +215,7 @@ func fates() map[string]fate {
 		"call/question-password":   visiting("credentials"),
 		"call/question-required":   visiting("scheme"),
 		"call/question-terminal":   after(exitNetwork, "(?s)all is well.*declined.*10 times"),
-		"call/question-other":      after(exitNetwork, "not offered"),
+		"call/question-other":      after(exitNetwork, "did not offer"),
 		"call/many-blocks":         {args: slices.Concat(call, []string{"--save-dir", "saved", "--quiet"}), good: true},
 		"call/sse-endpoint":        after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-http":   after(exitSecurity, "not on the origin of the MCP server"),

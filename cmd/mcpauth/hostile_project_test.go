@@ -65,8 +65,8 @@ func TestUntrustedProject(t *testing.T) {
 func TestTrustShowsAll(t *testing.T) {
 	u := newUser(t)
 	long := strings.Repeat("${PADDING_PADDING}", 100) + "${LAST}"
-	u.project(t, `{"mcpServers":{"a\nb\n  uses: nothing of yours":{"url":"https://x/\n  uses: nothing of yours","headers":{"X":"`+long+`"},
-		"auth":{"assertionFile":"x\n  uses: nothing of yours"}}}}`)
+	u.project(t, `{"mcpServers":{"a\nb\n  uses: no variables, files or auth":{"url":"https://x/\n  uses: no variables, files or auth","headers":{"X":"`+long+`"},
+		"auth":{"assertionFile":"x\n  uses: no variables, files or auth"}}}}`)
 	u.must(t, exitDone, "trust")
 	if s := u.stdout.String(); strings.Count(s, "\n") != 3 || strings.Contains(s, "\n  uses: nothing") || !strings.Contains(s, "LAST, PADDING_PADDING") {
 		t.Errorf("stdout: %q", s)
@@ -152,7 +152,7 @@ func TestProjectWeakensALogin(t *testing.T) {
 		u.must(t, exitDone, "trust")
 		for _, verb := range [][]string{{"login", "work"}, {"login", "work", "--name", "work"}} {
 			u.must(t, exitUsage, verb...)
-			if !strings.Contains(u.stderr.String(), "never changes a login") {
+			if !strings.Contains(u.stderr.String(), "cannot change a login") {
 				t.Errorf("%s: %s", auth, u.stderr.String())
 			}
 		}

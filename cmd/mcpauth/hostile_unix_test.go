@@ -117,7 +117,7 @@ func TestProjectMovesALink(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.must(t, exitUsage, "login", "x")
-	if !strings.Contains(u.stderr.String(), "lead elsewhere since it was trusted") {
+	if !strings.Contains(u.stderr.String(), "point elsewhere since it was trusted") {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
 	u.must(t, exitDone, "trust")
@@ -144,7 +144,7 @@ func TestRootInAnotherHome(t *testing.T) {
 	chown(4242)
 	for _, args := range [][]string{{"login", u.good.URL()}, {"status"}, {"call", u.good.URL(), "whoami"}, {"logout", u.good.URL()}, {"trust", "--list"}, {"call", "x", "whoami"}} {
 		u.must(t, exitUsage, args...)
-		if !strings.Contains(u.stderr.String(), "runs as root, but HOME names a folder of another user") {
+		if !strings.Contains(u.stderr.String(), "runs as root, but HOME is a folder of another user") {
 			t.Errorf("%q: %s", args, u.stderr.String())
 		}
 	}

@@ -53,7 +53,7 @@ func TestProcessEndsAfterRedemption(t *testing.T) {
 			if code := p.end(t); code != tt.exit {
 				t.Errorf("exit code %d, want %d\n%s", code, tt.exit, &p.stderr)
 			}
-			if !strings.Contains(p.stderr.String(), "finishing a request that spends a one-time secret") {
+			if !strings.Contains(p.stderr.String(), "finishing a request that uses a one-time secret") {
 				t.Errorf("stderr does not say what is waited for:\n%s", &p.stderr)
 			}
 			m.does(t, exitDone, "refresh", "SERVER")

@@ -68,7 +68,7 @@ func outcome(r flow.LogoutReport) string {
 	case !r.LoggedIn:
 		return "was not logged in"
 	case r.Revoked && r.ClientDeleted:
-		return "logged out, tokens revoked, client registration ended"
+		return "logged out, tokens revoked, client registration deleted"
 	case r.Revoked:
 		return "logged out, tokens revoked"
 	}

@@ -45,7 +45,7 @@ func proxyCommand(p *program) *cli.Command {
 
 func runProxy(ctx context.Context, p *program, word string) error {
 	if p.out.json {
-		return usage("proxy prints messages of MCP, not a JSON document: leave out --json")
+		return usage("proxy prints MCP messages, not one JSON document: omit --json")
 	}
 	m, err := p.proxy(ctx, word)
 	if err != nil {

@@ -100,7 +100,7 @@ func (p *printer) text(r mcpclient.Result, tool string) error {
 // raw prints the bytes of the only block, and nothing else.
 func (p *printer) raw(r mcpclient.Result) error {
 	if len(r.Content) != 1 {
-		return &protocolError{message: fmt.Sprintf("--output raw prints the only block of an answer, but this one has %d", len(r.Content))}
+		return &protocolError{message: fmt.Sprintf("--output raw prints a single content block, but the result has %d", len(r.Content))}
 	}
 	b := r.Content[0]
 	if b.Broken != nil {

@@ -44,7 +44,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 	case len(list) > 0:
 		err = p.out.statusTable(list)
 	default:
-		p.out.note("no logins are stored; mcpauth login SERVER makes one")
+		p.out.note("no logins are stored; log in with mcpauth login SERVER")
 	}
 	if err != nil {
 		return err

@@ -150,8 +150,8 @@ func TestEncryptedStore(t *testing.T) {
 	with := m.env
 	m.env = without
 	m.set(t, "expire")
-	m.failsInTheStore(t, "encrypted, and no key file is given", "call", "SERVER", "echo", "text=x")
-	m.failsInTheStore(t, "encrypted, and no key file is given", "login", "SERVER")
+	m.failsInTheStore(t, "encrypted, but no key file is given", "call", "SERVER", "echo", "text=x")
+	m.failsInTheStore(t, "encrypted, but no key file is given", "login", "SERVER")
 	m.counts(t, map[string]int{"token": 1, "authorize": 1})
 	m.env = with
 	m.does(t, exitDone, echo...)

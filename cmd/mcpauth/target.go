@@ -108,7 +108,7 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 		return t, nil
 	}
 	slices.Sort(names)
-	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, harmless(strings.Join(names, ", "))), hint: "use the name in place of the URL"}
+	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, harmless(strings.Join(names, ", "))), hint: "use the name instead of the URL"}
 }
 
 // byName finds a configuration entry or a stored login.
@@ -146,7 +146,7 @@ func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry
 	for _, login := range stored {
 		if login.URL != s.target.URL {
 			return s, &configError{message: fmt.Sprintf("the name %s means %s in %s, but %s in the stored login", quote(e.Name), s.target.URL, e.Path, login.URL),
-				hint: "use the URL that is meant, or another file: --config FILE"}
+				hint: "use the URL, or another file: --config FILE"}
 		}
 	}
 	if n == needStored {
@@ -170,7 +170,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 		where = "among the stored logins and in " + file.Path
 	}
 	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where),
-		hint: "give a URL (https://…), or name one: mcpauth login URL --name " + shellWord(harmless(word))}
+		hint: "give a URL (https://…), or store one under this name: mcpauth login URL --name " + shellWord(harmless(word))}
 	if near := toolargs.Nearest(word, known); len(near) > 0 {
 		e.hint = "did you mean " + harmless(strings.Join(near, " or ")) + "?"
 	} else if strings.ContainsAny(word, "./") {
@@ -189,14 +189,14 @@ func (p *program) configuration(ctx context.Context) (*config.File, error) {
 		return nil, err
 	}
 	for _, e := range places.Ignored {
-		p.out.warn("%s is ignored, because another user could have written it: %s; --config names it if it is meant", e.Path, e.Reason)
+		p.out.warn("%s is ignored, because another user could have written it: %s; to use it anyway, give --config", e.Path, e.Reason)
 	}
 	file, err := config.Load(ctx, places)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range file.Skipped() {
-		p.out.detail("%s: the server %q is passed over: %s", e.Path, e.Name, e.Skipped)
+		p.out.detail("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
 	}
 	p.file = file
 	return file, nil
@@ -260,7 +260,7 @@ func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 		return s, err
 	}
 	if a.Unused != "" {
-		p.out.detail("%s: the server %q: %s is passed over: the authorization server is discovered; auth.issuer or --issuer picks one", e.Path, e.Name, a.Unused)
+		p.out.detail("%s: the server %q: %s is ignored: mcpauth discovers the authorization server; auth.issuer or --issuer chooses one", e.Path, e.Name, a.Unused)
 	}
 	p.secrets = append(p.secrets, a.ClientSecret)
 	t := &s.target
@@ -326,7 +326,7 @@ func (p *program) checkName(ctx context.Context, name, url string) error {
 	var unknown *usageError
 	switch {
 	case err == nil && s.target.URL != url:
-		return &usageError{message: fmt.Sprintf("--name: %s is the name of %s already", name, s.target.URL), hint: "choose another name"}
+		return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, s.target.URL), hint: "choose another name"}
 	case errors.As(err, &unknown):
 		return nil
 	}

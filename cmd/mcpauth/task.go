@@ -79,7 +79,7 @@ func (p *program) printTasks(tasks []mcpclient.Task) error {
 		return p.out.document(list)
 	}
 	if len(tasks) == 0 {
-		p.out.note("no tasks are remembered for this server")
+		p.out.note("no tasks are stored for this server")
 		return nil
 	}
 	var rows [][]string

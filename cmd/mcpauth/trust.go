@@ -54,7 +54,7 @@ func trustCommand(p *program) *cli.Command {
 		Action: func(cx *cli.Context) error {
 			switch {
 			case cx.Args().Len() > 1:
-				return usage("one FILE at a time; " + quote(cx.Args().Get(1)) + " is one argument too many")
+				return usage("one FILE at a time; " + quote(cx.Args().Get(1)) + " is an extra argument")
 			case list && (revoke || cx.Args().Present()):
 				return usage("--list takes neither FILE nor --revoke")
 			case list:
@@ -83,7 +83,7 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 		case f.Sum != e.Sum:
 			return untrusted(e, "has changed since it was trusted")
 		case f.moved(e):
-			return untrusted(e, "names files that lead elsewhere since it was trusted")
+			return untrusted(e, "names files that point elsewhere since it was trusted")
 		default:
 			return nil
 		}
@@ -162,7 +162,7 @@ func (p *program) outranked(ctx context.Context, given server) error {
 }
 
 func outrankedBy(s flow.Status, what, given, stored string) error {
-	return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file never changes a login",
+	return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file cannot change a login",
 		what, quote(given), quote(*s.Name), quote(stored)), hint: "if the file is right: mcpauth logout " + shellWord(*s.Name)}
 }
 
@@ -233,7 +233,7 @@ func trustText(file *config.File) string {
 	for _, name := range file.Names() {
 		e := file.Servers[name]
 		uses := usesText(e.Uses())
-		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "nothing of yours"))
+		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "no variables, files or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")
 }
@@ -263,7 +263,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 	case p.out.json:
 		return p.out.document(rows)
 	case len(rows) == 0:
-		p.out.note("no project's file is trusted")
+		p.out.note("no project file is trusted")
 		return nil
 	}
 	return p.out.table([]string{"FILE", "STATE", "SINCE"}, cells, nil)
@@ -313,8 +313,8 @@ func (p *program) projectFile(name string) (string, error) {
 		return "", &configError{message: path + " is not a file"}
 	}
 	if reason := config.Foreign(path); reason != "" {
-		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because another user could change it: %s", path, reason),
-			hint: "a single command can use it all the same: --config " + shellWord(harmless(path))}
+		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because another user can change it: %s", path, reason),
+			hint: "to use it for one command anyway: --config " + shellWord(harmless(path))}
 	}
 	return path, nil
 }

@@ -91,7 +91,7 @@ func about(d time.Duration) string {
 
 // lifetime says in words how long a login lasts.
 func lifetime(s flow.Status) string {
-	words := "the server did not say for how long"
+	words := "the server gave no lifetime"
 	if s.ExpiresAt != nil {
 		words = "valid until " + s.ExpiresAt.Format(time.RFC3339) + " (" + expires(s) + ")"
 	}

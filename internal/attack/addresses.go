@@ -46,7 +46,7 @@ func addresses() []Attack {
 		in("challenge-dash", "the challenge names something that looks like a flag", challenge, "--help"),
 		in("challenge-long", "the challenge names an address of 50 kB", challenge, AS+"/"+strings.Repeat("a", 50_000)),
 		in("issuer-javascript", "the authorization server is javascript:", issuers, "javascript:alert(1)"),
-		in("issuer-password", "the authorization server's address carries credentials", issuers, "https://user:password@as.attack.example"),
+		in("issuer-password", "the authorization server's address contains credentials", issuers, "https://user:password@as.attack.example"),
 		in("issuer-lookalike", "the authorization server's name has a Cyrillic letter", issuers, "https://аs.attack.example"),
 		in("issuer-loopback", "a remote server names this machine as its authorization server", issuers, "https://TRAP-HOST"),
 		in("issuer-spelt-loopback", "the same, as a number", issuers, "https://2130706433/"),

@@ -298,7 +298,7 @@ func TestExpand(t *testing.T) {
 		{in: "${NONE}", fault: "NONE is not set"},
 		{in: "${A", fault: "without its }"},
 		{in: strings.Repeat("${LONG}", 10), fault: "larger than"},
-		{in: "${input:key}", fault: "a question that VS Code asks"},
+		{in: "${input:key}", fault: "an input that VS Code asks for"},
 		{in: "${}", fault: "no variable"},
 		{in: "${A B}", fault: "no variable"},
 	} {

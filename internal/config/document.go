@@ -112,7 +112,7 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 		return e, err
 	}
 	if _, ok := members["command"]; ok {
-		e.Skipped = "it starts a local program"
+		e.Skipped = "it is a local program"
 		return e, nil
 	}
 	if off, err := d.disabled(members); off || err != nil {

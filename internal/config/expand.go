@@ -132,7 +132,7 @@ func expand(s string, getenv func(string) string) (string, error) {
 		name, otherwise, hasDefault := strings.Cut(word, ":-")
 		name = strings.TrimPrefix(name, "env:")
 		if strings.HasPrefix(name, "input:") {
-			return "", fmt.Errorf("${%s} is a question that VS Code asks: write ${env:NAME}, and put the value into that variable", word)
+			return "", fmt.Errorf("${%s} is an input that VS Code asks for: write ${env:NAME} and set that variable", word)
 		}
 		if !isName(name) {
 			return "", fmt.Errorf("${%s} is no variable: expected ${NAME} or ${NAME:-default}", word)

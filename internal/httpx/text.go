@@ -48,7 +48,7 @@ func UniqueFields(data []byte) error {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more follows the JSON value")
+		return errors.New("there is data after the JSON value")
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func Check(raw string, local bool) (*url.URL, error) {
 	case u.Scheme == "http":
 		reason = "plain http is allowed only to loopback; https is required (OAuth 2.1 §1.5)"
 	case Local(u) || special(u.Hostname()):
-		reason = "a remote server may not name an address of this machine or its local link"
+		reason = "a remote server must not name an address of this machine or of its local link"
 	default:
 		return u, nil
 	}
@@ -59,7 +59,7 @@ func parse(raw string) (*url.URL, string) {
 		return nil, "longer than 8 kB"
 	}
 	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
-		return nil, "it holds spaces or control characters"
+		return nil, "it contains spaces or control characters"
 	}
 	u, err := url.Parse(raw)
 	switch {
@@ -68,13 +68,13 @@ func parse(raw string) (*url.URL, string) {
 	case u.Scheme != "https" && u.Scheme != "http":
 		return nil, "the scheme is not https"
 	case u.Opaque != "" || u.Hostname() == "":
-		return nil, "it names no host"
+		return nil, "it has no host"
 	case u.User != nil:
-		return nil, "it carries credentials"
+		return nil, "it contains credentials"
 	case u.Fragment != "" || strings.Contains(raw, "#"):
-		return nil, "it carries a fragment"
+		return nil, "it contains a fragment"
 	case !plainHost(u.Hostname()):
-		return nil, "the host is not a plain name or address (international names are written xn--…)"
+		return nil, "the host is not a plain name or address (write international names as xn--…)"
 	}
 	return u, ""
 }

@@ -62,7 +62,7 @@ func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool
 func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) {
 	first, err := events.Next()
 	if err != nil || first.Name != "endpoint" {
-		return "", l.statusError(res, "", "its event stream does not begin with an endpoint")
+		return "", l.statusError(res, "", "its event stream does not begin with an endpoint event")
 	}
 	address, err := res.Request.URL.Parse(string(first.Data))
 	if err != nil || !httpx.SameOrigin(address, l.server) {

@@ -182,7 +182,7 @@ func (l *Link) body(o *Outcome, r Request, res *http.Response, data []byte) {
 		}
 	}
 	if o.Answer.Raw == nil && r.IsRequest() {
-		o.Err = l.statusError(res, "", "its JSON is not a JSON-RPC response")
+		o.Err = l.statusError(res, "", "the answer is not a JSON-RPC response")
 	}
 }
 

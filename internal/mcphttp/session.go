@@ -135,7 +135,7 @@ func (l *Link) Cancel(s *Session, m Message) {
 	}
 	ctx, cancel := outlive()
 	defer cancel()
-	params := fmt.Appendf(nil, `{"requestId":%s,"reason":"the caller has given up"}`, m.ID)
+	params := fmt.Appendf(nil, `{"requestId":%s,"reason":"canceled by the user"}`, m.ID)
 	l.Exchange(ctx, s, Request{Message: NewRequest(nil, "notifications/cancelled", params), Quiet: true})
 }
 

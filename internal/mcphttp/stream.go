@@ -23,7 +23,7 @@ const (
 type end struct {
 	answer Message       // the response to the request, zero if there was none
 	last   string        // id of the last event that had one
-	gap    time.Duration // pause that the server wants before the stream is opened again
+	gap    time.Duration // pause that the server requires before the stream is opened again
 	err    error
 }
 
@@ -136,7 +136,7 @@ func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*
 // Listen opens the stream on which a server of an earlier revision speaks outside of answers (2025-11-25, Streamable HTTP, Listening for
 // Messages from the Server), and opens it again when it ends, until ctx ends or the server refuses for good. opened is called each time it
 // is open; nil: nobody is. A token that is refused is waited out, because a stream alone is no reason to log in. The outcome is Refused with
-// UnknownSession if the server has lost the session of a stream that was open before.
+// UnknownSession if the server lost the session of a stream that was open before.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSent(err)

@@ -11,7 +11,7 @@ import (
 )
 
 // ErrSpending says that a caller left a task that goes on without it.
-var ErrSpending = errors.New("the request that spends a one-time secret is still under way")
+var ErrSpending = errors.New("the request that uses a one-time secret is still running")
 
 // Outlive returns a context for work that must go on after its caller has left. It ends grace after ctx does, and after limit at the latest.
 // Nothing else in this project detaches work from its caller.

@@ -89,7 +89,7 @@ func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	}
 	for _, name := range top.required() {
 		if out.values[name] == nil {
-			return nil, wrong(name, "it is required and has no value")
+			return nil, wrong(name, "it is required but has no value")
 		}
 	}
 	return out.raw(), nil
@@ -256,7 +256,7 @@ func (b builder) set(root *jsonObject, group []Arg) error {
 		case json.RawMessage:
 			nested := parseObject(inner)
 			if nested == nil {
-				return wrong(name, "%q is given as %s, which holds no names", strings.Join(path[:i+1], "."), cut(string(inner)))
+				return wrong(name, "%q is given as %s, which has no members", strings.Join(path[:i+1], "."), cut(string(inner)))
 			}
 			o.put(part, nested)
 		case nil:
@@ -266,7 +266,7 @@ func (b builder) set(root *jsonObject, group []Arg) error {
 	}
 	last := path[len(path)-1]
 	if _, ok := o.values[last].(*jsonObject); ok && kindOf(v) != object {
-		return wrong(name, "it is given as a value and by names below it")
+		return wrong(name, "it is given both as a value and by its members")
 	}
 	o.put(last, v)
 	return nil
@@ -296,7 +296,7 @@ func (b builder) path(name string) ([]string, schema, error) {
 		}
 		if k := p.kinds(); k&object == 0 {
 			above := strings.Join(path, ".")
-			return nil, s, wrong(name, "%q is of type %s, which holds no names: write it as JSON, %s:=…", above, k&^null, above)
+			return nil, s, wrong(name, "%q is of type %s, which has no members: write it as JSON, %s:=…", above, k&^null, above)
 		}
 		s, rest = p, rest[len(part)+1:]
 	}
@@ -329,13 +329,13 @@ func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
 	case len(group) == 1 && (group[0].JSON || k&^null != array):
 		return b.one(s, group[0])
 	case k == anything || k&array == 0:
-		return nil, wrong(name, "it is given %d times, and the tool's schema does not call it an array", len(group))
+		return nil, wrong(name, "it is given %d times, but it is not an array in the tool's schema", len(group))
 	}
 	items := s.items()
 	var out bytes.Buffer
 	for i, a := range group {
 		if !a.JSON && (strings.HasPrefix(a.Value, "[") || a.Value == "null" && k&null != 0) {
-			return nil, wrong(name, "%s may be meant as JSON or as text: write it as JSON, %s:=…", cut(a.Value), name)
+			return nil, wrong(name, "%s could be JSON or text: write it as JSON, %s:=…", cut(a.Value), name)
 		}
 		v, err := b.one(items, a)
 		if err != nil {

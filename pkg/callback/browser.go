@@ -17,7 +17,7 @@ import (
 const settle = 300 * time.Millisecond
 
 // ErrNoBrowser says that the system has no way to open a browser: no desktop, as over ssh, in a container or under cron.
-var ErrNoBrowser = errors.New("there is no desktop to open a browser on")
+var ErrNoBrowser = errors.New("no desktop session to open a browser in")
 
 // CanOpen reports whether Open knows a way when it is given no command.
 func CanOpen() bool { return systemBrowser() != nil }

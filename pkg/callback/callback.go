@@ -185,11 +185,11 @@ func (l *Listener) refuses(r *http.Request) (status int, why string) {
 	switch {
 	case !slices.Contains(l.hosts(), r.Host):
 		// A page that made its own name point here (DNS rebinding) shows itself by the name.
-		status, why = http.StatusMisdirectedRequest, fmt.Sprintf("it came for the host %q", httpx.Text(r.Host, 100))
+		status, why = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
 	case r.URL.Path != l.path:
 		status, why = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
 	case r.Method == http.MethodPost:
-		return http.StatusMethodNotAllowed, "it came by POST (response_mode=form_post), expected a redirect"
+		return http.StatusMethodNotAllowed, "it is a POST (response_mode=form_post), expected a redirect"
 	case r.Method != http.MethodGet:
 		return http.StatusMethodNotAllowed, ""
 	case !navigation(r.Header):

@@ -76,7 +76,7 @@ func TestWaitTakesTheAnswer(t *testing.T) {
 		done := wait(t, l, expect)
 		res := request(t, http.MethodGet, l.RedirectURI()+good, "")
 		page, _ := io.ReadAll(res.Body)
-		if res.StatusCode != http.StatusOK || !strings.Contains(string(page), "All done here") {
+		if res.StatusCode != http.StatusOK || !strings.Contains(string(page), "Login complete") {
 			t.Errorf("the browser saw %s: %s", res.Status, page)
 		}
 		if r := <-done; r.code != "c-1" || r.err != nil {
@@ -205,12 +205,12 @@ func TestWaitTakesManyCookies(t *testing.T) {
 // What looks like an answer and is none is told once, with the reason.
 func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 	for _, tt := range []struct{ method, path, host, want string }{
-		{"GET", "/callback?code=c&state=s-2", "", "its state is not the one of this login"},
+		{"GET", "/callback?code=c&state=s-2", "", "its state is not that of this login"},
 		{"GET", "/callback?code=c", "", "it has no state"},
 		{"GET", "/callback", "", "it has no state"},
 		{"GET", "/callback?error=invalid_scope&error_description=no%1b%0asuch", "", `it has no state. It says: "invalid_scope": "no such"`},
 		{"GET", "/callback/" + good, "", `its path is "/callback/", expected "/callback"`},
-		{"GET", "/callback" + good, "evil.example.com", `it came for the host "evil.example.com"`},
+		{"GET", "/callback" + good, "evil.example.com", `its Host header is "evil.example.com"`},
 		{"POST", "/callback", "", "form_post"},
 		{"GET", "/favicon.ico", "", ""},
 		{"HEAD", "/callback" + good, "", ""},
@@ -247,7 +247,7 @@ func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 		t.Errorf("got %q, %v", r.code, r.err)
 	}
 	res := request(t, http.MethodGet, l.RedirectURI()+good, "") // by now a wait for the other connections would have ended the server
-	if page, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.Contains(string(page), "All done here") {
+	if page, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.Contains(string(page), "Login complete") {
 		t.Errorf("a reload shows %s: %s", res.Status, page)
 	}
 	l.Close()

@@ -39,10 +39,10 @@ type content struct {
 }
 
 var (
-	donePage     = content{Good: true, Title: "All done here", Detail: "mcpauth has the answer it was waiting for. You can close this window and go back to your terminal."}
-	strangerPage = content{Title: "Nothing to see here", Detail: "This is not the answer that mcpauth is waiting for, so nothing was done with it."}
-	foreignPage  = content{Title: "Login stopped", Detail: "The answer did not come from the authorization server that mcpauth asked, so it was not used. Your terminal says more."}
-	brokenPage   = content{Title: "Login failed", Detail: "The authorization server sent an answer that makes no sense. Your terminal says more."}
+	donePage     = content{Good: true, Title: "Login complete", Detail: "mcpauth received the response. You can close this window and return to your terminal."}
+	strangerPage = content{Title: "Not a login response", Detail: "This is not the response that mcpauth is waiting for. mcpauth ignored it."}
+	foreignPage  = content{Title: "Login stopped", Detail: "The response did not come from the expected authorization server. mcpauth did not use it. See your terminal for details."}
+	brokenPage   = content{Title: "Login failed", Detail: "The authorization server sent a malformed response. See your terminal for details."}
 )
 
 // showAnswer tells the person how the login ended.
@@ -52,7 +52,7 @@ func showAnswer(w http.ResponseWriter, err error) {
 	case err == nil:
 		page(w, http.StatusOK, donePage)
 	case errors.As(err, &refused):
-		page(w, http.StatusOK, content{Title: "Login refused", Detail: "The authorization server did not grant access. Your terminal says more.",
+		page(w, http.StatusOK, content{Title: "Login refused", Detail: "The authorization server did not grant access. See your terminal for details.",
 			Code: refused.Code, Words: refused.Description})
 	case errors.Is(err, ErrIssuer):
 		page(w, http.StatusOK, foreignPage)

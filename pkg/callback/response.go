@@ -18,7 +18,7 @@ var (
 	// ErrMalformed says that an answer holds neither a code nor an error, or a parameter twice.
 	ErrMalformed = errors.New("malformed authorization response (RFC 6749 §4.1.2)")
 	// ErrBareCode says that a code alone was pasted.
-	ErrBareCode = errors.New("not an answer that can be checked")
+	ErrBareCode = errors.New("the response cannot be verified")
 )
 
 // Expect is what the answer must carry.
@@ -92,7 +92,7 @@ func foreign(rawQuery string) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {
 	case query.Has("state"):
-		return "its state is not the one of this login; it may belong to an earlier one"
+		return "its state is not that of this login; it may belong to an earlier login"
 	case query.Has("error"):
 		return "it has no state. It says: " + strings.TrimPrefix(authorizationError(query).Error(), "the authorization server answers ")
 	}
@@ -106,7 +106,7 @@ func checkIssuer(query url.Values, e Expect) error {
 	case !query.Has("iss") && !e.IssRequired:
 		return nil
 	case !query.Has("iss"):
-		return fmt.Errorf("%w: its metadata promises iss, and the answer has none (RFC 9207 §2.4)", ErrIssuer)
+		return fmt.Errorf("%w: the metadata announces iss, but the response has none (RFC 9207 §2.4)", ErrIssuer)
 	case iss != e.Issuer:
 		return fmt.Errorf("%w: iss is %q, expected %q (RFC 9207 §2.4)", ErrIssuer, httpx.Text(iss, 200), e.Issuer)
 	}

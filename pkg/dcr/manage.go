@@ -11,7 +11,7 @@ import (
 // Delete deletes a dynamic registration at the server (RFC 7592 §2.3). A client without a registration address is ErrNoClient.
 func Delete(ctx context.Context, hc *http.Client, c Client) error {
 	if c.RegistrationURI == "" {
-		return fmt.Errorf("%s: %w: the server gave no address to delete it", c.Issuer, ErrNoClient)
+		return fmt.Errorf("%s: %w: the server gave no URL to delete it", c.Issuer, ErrNoClient)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodDelete, c.RegistrationURI, nil)
 	if err != nil {

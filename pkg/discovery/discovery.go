@@ -43,12 +43,12 @@ var (
 	ErrResource = errors.New("resource check failed")
 	// ErrUnnamed says that neither the server nor the caller names an authorization server.
 	ErrUnnamed = errors.New("no authorization server is named")
-	// ErrMachineOnly says that the authorization server offers client_credentials, and no login for people.
-	ErrMachineOnly = errors.New("no login for people")
+	// ErrMachineOnly says that the authorization server offers client_credentials, and no authorization endpoint for users.
+	ErrMachineOnly = errors.New("no authorization endpoint for users")
 	// ErrMoved says that the server redirects to another origin, where no authorization may go. Error.Location is the address.
 	ErrMoved = errors.New("the server is at another address")
 	// ErrPKCE says that the authorization server does not promise PKCE with S256 (MCP authorization, Authorization Code Protection).
-	ErrPKCE = errors.New("PKCE is not promised")
+	ErrPKCE = errors.New("PKCE support is not announced")
 )
 
 // Challenge is one challenge of a WWW-Authenticate header.
@@ -264,11 +264,11 @@ func (f *finder) move(res *httpx.Response) error {
 	location := res.Header.Get("Location")
 	target, err := f.endpoint.Parse(location)
 	if err != nil || location == "" {
-		return fail("without an address to go to (RFC 9110 §15.4)")
+		return fail("without a Location (RFC 9110 §15.4)")
 	}
 	to, err := httpx.CheckServer(target.String())
 	if err != nil {
-		e := fail("pointing to an address that is refused: %v", err)
+		e := fail("with a Location that is refused: %v", err)
 		e.Err = err
 		return e
 	}
@@ -344,7 +344,7 @@ func (f *finder) checkPKCE() error {
 		}
 	}
 	if f.o.AssumePKCES256 {
-		return f.tolerate(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not promise S256; it is used at the user's word", pkceSection}, ErrPKCE)
+		return f.tolerate(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not list S256; it is used because of --assume-pkce-s256", pkceSection}, ErrPKCE)
 	}
 	why := "code_challenge_methods_supported is missing"
 	if len(s.CodeChallengeMethodsSupported) > 0 {

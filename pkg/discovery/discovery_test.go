@@ -248,7 +248,7 @@ func TestServerThatRedirects(t *testing.T) {
 	}
 	for _, tt := range []struct{ to, want, location string }{
 		{"https://other.example/mcp?a=b", `pointing to "https://other.example/mcp?a=b"`, "https://other.example/mcp?a=b"},
-		{"", "without an address", ""},
+		{"", "without a Location", ""},
 		{"/mcp", "", ""}, // for ever
 	} {
 		s := newSite(t, base("/mcp", elsewhere+tt.to))
@@ -482,7 +482,7 @@ func TestOpenServerHasNoAuthorization(t *testing.T) {
 	s := newSite(t, map[string]string{"/mcp": `{"jsonrpc":"2.0","id":1,"result":{}}`})
 	r, err := discover(t, s, Options{})
 	var e *Error
-	if !errors.As(err, &e) || !r.Open || !strings.Contains(err.Error(), "asks for no authorization") {
+	if !errors.As(err, &e) || !r.Open || !strings.Contains(err.Error(), "requires no authorization") {
 		t.Errorf("got %v", err)
 	}
 }

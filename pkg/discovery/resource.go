@@ -31,7 +31,7 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 		if found, err := f.resourceAt(ctx, named); found || err != nil {
 			return found, err
 		}
-		dead := Finding{stageResource, "resource_metadata_dead", "the challenge names " + httpx.Text(named, 200) + ", where there is no document; the well-known addresses are tried", "RFC 9728 §5.1"}
+		dead := Finding{stageResource, "resource_metadata_dead", "the challenge names " + httpx.Text(named, 200) + ", but there is no document; trying the well-known URLs", "RFC 9728 §5.1"}
 		if err := f.tolerate("", dead, nil); err != nil {
 			return false, err
 		}
@@ -42,7 +42,7 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 		}
 	}
 	if !f.absent(stageResource) {
-		return false, &Error{Stage: stageResource, Reason: "no document could be had, and no server said that there is none", Section: "RFC 9728 §3"}
+		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, but no server answered 404 either", Section: "RFC 9728 §3"}
 	}
 	return false, nil
 }
@@ -70,7 +70,7 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	}
 	quirk, why := checkResource(m.Resource, f.server)
 	if quirk == "resource_parent" && !slices.Contains(wellKnown(f.server, "oauth-protected-resource"), f.from) {
-		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's address, and only the server's own well-known address may say so; expected %q",
+		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL, which only the server's own well-known URL may claim; expected %q",
 			httpx.Text(m.Resource, 200), f.r.URL)
 	}
 	if other, refused := checkResource(m.Resource, f.endpoint); refused == "" && other == "" {
@@ -88,9 +88,9 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	if len(m.AuthorizationServers) == 0 {
 		if f.o.Issuer == "" {
 			return false, &Error{Stage: stageResource, URL: address, Err: ErrUnnamed, Section: locationSection,
-				Reason: "authorization_servers is missing or empty: it names no authorization server"}
+				Reason: "authorization_servers is missing or empty"}
 		}
-		n := Finding{stageResource, "issuer_given", "authorization_servers is missing or empty; the given issuer is used: " + f.o.Issuer, locationSection}
+		n := Finding{stageResource, "issuer_given", "authorization_servers is missing or empty; using the given issuer: " + f.o.Issuer, locationSection}
 		if err := f.tolerate(address, n, ErrUnnamed); err != nil {
 			return false, err
 		}

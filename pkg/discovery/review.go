@@ -104,10 +104,10 @@ func (v *review) server() {
 		}
 	}
 	if v.r.Endpoint != "" && v.r.Endpoint != v.r.Attempts[0].URL {
-		v.rule("endpoint", true, "the server redirects to "+httpx.Text(v.r.Endpoint, 300)+" on the same origin; login stores that address, and calls go there directly", "", "RFC 9110 §15.4")
+		v.rule("endpoint", true, "the server redirects to "+httpx.Text(v.r.Endpoint, 300)+" on the same origin; login stores that URL, and calls go there directly", "", "RFC 9110 §15.4")
 	}
 	if last.Status != http.StatusUnauthorized {
-		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: a login becomes necessary with a later one, or never", last.Status),
+		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: a login is needed later, or never", last.Status),
 			"MCP Token Handling")
 		return
 	}
@@ -117,9 +117,9 @@ func (v *review) server() {
 		return
 	}
 	v.rule("challenge_resource_metadata", c.ResourceMetadata() != "", "the challenge names the resource metadata",
-		"the challenge names no resource_metadata: clients look at the well-known addresses", "RFC 9728 §5.1")
+		"the challenge names no resource_metadata: clients try the well-known URLs", "RFC 9728 §5.1")
 	v.rule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %q", httpx.Text(c.Scope(), 200)),
-		"the challenge names no scope: clients ask for all that the metadata lists", "MCP Scope Selection Strategy")
+		"the challenge names no scope: clients request every scope in the metadata", "MCP Scope Selection Strategy")
 }
 
 // resource is about the protected resource metadata.
@@ -131,7 +131,7 @@ func (v *review) resource() {
 	}
 	v.rule("resource", true, fmt.Sprintf("resource is the server's address, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
 	v.rule("authorization_servers", true, "authorization_servers is "+quoteAll(m.AuthorizationServers), "", "MCP Authorization Server Location")
-	v.rule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is not there: clients cannot tell what to ask for",
+	v.rule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is missing: clients do not know which scopes to request",
 		"RFC 9728 §2")
 }
 
@@ -139,9 +139,9 @@ func (v *review) resource() {
 func (v *review) metadata() {
 	s := v.r.Server
 	v.rule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type", "member_type")
-	v.rule("issuer", true, fmt.Sprintf("issuer is the one that was asked for, %q", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
-	v.rule("endpoints", true, "every endpoint is at an allowed address", "", "OAuth 2.1 §1.5")
-	v.rule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is promised", "PKCE with S256 is not promised; the grant needs none", pkceSection,
+	v.rule("issuer", true, fmt.Sprintf("issuer is %q, as requested", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
+	v.rule("endpoints", true, "every endpoint has an allowed URL", "", "OAuth 2.1 §1.5")
+	v.rule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is announced", "PKCE with S256 is not announced, but the grant needs none", pkceSection,
 		"assume_pkce_s256")
 }
 
@@ -151,26 +151,26 @@ func (v *review) offers() {
 	has := func(list []string, what string) bool { return slices.Contains(list, what) }
 	v.rule("response_types", has(s.ResponseTypesSupported, "code"), "response_types_supported has \"code\"",
 		"response_types_supported, which is required, does not list \"code\"", "RFC 8414 §2")
-	v.rule("registration", s.RegistrationEndpoint != "" || s.ClientIDMetadataDocumentSupported, "clients can become known: "+registrations(s),
-		"there is neither a registration_endpoint nor client_id_metadata_document_supported: users need a client of their own", "MCP Client Registration")
+	v.rule("registration", s.RegistrationEndpoint != "" || s.ClientIDMetadataDocumentSupported, "clients can identify themselves: "+registrations(s),
+		"there is neither a registration_endpoint nor client_id_metadata_document_supported: users need a pre-registered client", "MCP Client Registration")
 	v.rule("public_clients", len(s.TokenEndpointAuthMethodsSupported) > 0 && has(s.TokenEndpointAuthMethodsSupported, "none"),
 		"token_endpoint_auth_methods_supported has \"none\": native apps need no secret", "token_endpoint_auth_methods_supported does not list \"none\": native apps cannot keep a secret",
 		"RFC 8252 §8.5")
-	v.rule("iss", s.AuthorizationResponseIssParameterSupported, "answers to the browser name their issuer", "answers to the browser need not name their issuer: mixed-up servers are not seen",
+	v.rule("iss", s.AuthorizationResponseIssParameterSupported, "authorization responses contain iss", "authorization responses may lack iss: clients cannot detect a mix-up attack",
 		"RFC 9207 §3")
-	v.rule("renewal", len(s.GrantTypesSupported) == 0 || has(s.GrantTypesSupported, "refresh_token"), "refresh tokens are not ruled out",
-		"grant_types_supported does not list \"refresh_token\": when the token ends, only a login helps", "OAuth 2.1 §4.3")
-	v.rule("revocation", s.RevocationEndpoint != "", "tokens can be revoked", "there is no revocation_endpoint: a logout ends nothing at the server", "RFC 7009 §2")
+	v.rule("renewal", len(s.GrantTypesSupported) == 0 || has(s.GrantTypesSupported, "refresh_token"), "refresh tokens are possible",
+		"grant_types_supported does not list \"refresh_token\": when the token expires, users must log in again", "OAuth 2.1 §4.3")
+	v.rule("revocation", s.RevocationEndpoint != "", "tokens can be revoked", "there is no revocation_endpoint: after a logout, tokens stay valid at the server", "RFC 7009 §2")
 }
 
 // registrations names the ways in which a client becomes known.
 func registrations(s ServerMetadata) string {
 	var ways []string
 	if s.ClientIDMetadataDocumentSupported {
-		ways = append(ways, "by a metadata document")
+		ways = append(ways, "with a client ID metadata document")
 	}
 	if s.RegistrationEndpoint != "" {
-		ways = append(ways, "by registering at "+s.RegistrationEndpoint)
+		ways = append(ways, "by registration at "+s.RegistrationEndpoint)
 	}
 	return strings.Join(ways, ", ")
 }
@@ -181,9 +181,9 @@ func (r *Result) Meaning(a Attempt) string {
 	case a.Stage == stageServer:
 		return r.probeMeaning(a)
 	case a.OK:
-		return "the document that is used"
+		return "this document is used"
 	case strings.HasPrefix(a.Outcome, "refused"):
-		return "an address where nothing is asked"
+		return "this URL is not requested"
 	case a.Status >= 400 && a.Status < 500:
 		return "no document here"
 	}
@@ -199,13 +199,13 @@ func (r *Result) probeMeaning(a Attempt) string {
 	case a.Status == http.StatusTemporaryRedirect || a.Status == http.StatusPermanentRedirect:
 		return "the server is at another address"
 	case a.Status/100 == 3:
-		return "the server redirects; a POST follows no such redirect, so a call to this address would fail"
+		return "the server redirects; a POST does not follow this redirect, so a call to this URL would fail"
 	case a.Status < 300:
 		return "the server answers without authorization"
 	case a.Status == http.StatusForbidden:
 		return "the server refuses without asking for authorization"
 	case a.Status == http.StatusNotFound || a.Status == http.StatusMethodNotAllowed:
-		return "the server takes no POST here: perhaps it is of the old HTTP+SSE transport"
+		return "the server accepts no POST here: it may use the old HTTP+SSE transport"
 	case a.Status >= 500:
 		return "the server failed"
 	}

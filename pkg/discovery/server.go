@@ -173,7 +173,7 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	}
 	if m.AuthorizationEndpoint == "" && !f.o.IgnorePKCE {
 		if slices.Contains(m.GrantTypesSupported, "client_credentials") {
-			return fail(ErrMachineOnly, "RFC 8414 §2", "authorization_endpoint is missing, and grant_types_supported is %s: it serves programs, not people", quoteAll(m.GrantTypesSupported))
+			return fail(ErrMachineOnly, "RFC 8414 §2", "authorization_endpoint is missing, and grant_types_supported is %s: it has no grant for users", quoteAll(m.GrantTypesSupported))
 		}
 		return fail(nil, "RFC 8414 §2", "authorization_endpoint is missing")
 	}
@@ -214,14 +214,14 @@ func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
 	if f.o.Issuer != "" && !sameIssuer(f.o.Issuer, origin) {
-		given := Finding{stageResource, "issuer_given", "no protected resource metadata; the given issuer is used: " + f.o.Issuer, locationSection}
+		given := Finding{stageResource, "issuer_given", "no protected resource metadata; using the given issuer: " + f.o.Issuer, locationSection}
 		if err := f.tolerate("", given, ErrUnnamed); err != nil {
 			return err
 		}
 		f.r.Resource.AuthorizationServers = []string{f.o.Issuer}
 		return f.metadata(ctx)
 	}
-	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; the server's origin is taken for the authorization server, as in MCP 2025-03-26", locationSection}
+	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; using the server's origin as the authorization server, as in MCP 2025-03-26", locationSection}
 	if err := f.tolerate("", old, nil); err != nil {
 		return err
 	}
@@ -237,13 +237,13 @@ func (f *finder) legacy(ctx context.Context) error {
 		}
 	}
 	if !f.absent(stageMetadata) {
-		return &Error{Stage: stageMetadata, Reason: "no document could be had, and the server did not say that there is none", Section: "RFC 8414 §3"}
+		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, but the server did not answer 404 either", Section: "RFC 8414 §3"}
 	}
 	if f.r.Open {
-		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server asks for no authorization and names no authorization server"}
+		return &Error{Stage: stageServer, URL: f.r.URL, Reason: "the server requires no authorization and names no authorization server"}
 	}
 	f.r.DefaultEndpoints = true
-	f.r.Findings = append(f.r.Findings, Finding{stageMetadata, "default_endpoints", "no metadata at all; /authorize, /token and /register at the origin are taken, with PKCE", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery"})
+	f.r.Findings = append(f.r.Findings, Finding{stageMetadata, "default_endpoints", "no metadata; using /authorize, /token and /register at the origin, with PKCE", "MCP 2025-03-26 Fallbacks for Servers without Metadata Discovery"})
 	f.r.Server = ServerMetadata{Issuer: origin, AuthorizationEndpoint: origin + "/authorize", TokenEndpoint: origin + "/token",
 		RegistrationEndpoint: origin + "/register", CodeChallengeMethodsSupported: []string{"S256"}}
 	return nil

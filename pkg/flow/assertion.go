@@ -51,7 +51,7 @@ func (s Settings) checkAssertion() error {
 	case (kind == "env" || kind == "exec") && strings.TrimSpace(rest) != "", s.Assertion == "github-actions":
 		return nil
 	}
-	return fmt.Errorf("%w: the source of an assertion is %s; not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
+	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
 }
 
 // assertionVariable names the environment variable that holds the assertion, or what gets one; empty if none does.
@@ -169,7 +169,7 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 	var answer struct{ Value string }
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxSecretFile))
 	if err != nil || res.StatusCode != http.StatusOK || json.Unmarshal(data, &answer) != nil {
-		return "", stage("token service of the runner", fmt.Errorf("%s: no token in the answer, which has the status %d",
+		return "", stage("token service of the runner", fmt.Errorf("%s: answered %d without a token",
 			httpx.Text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), 200), res.StatusCode))
 	}
 	return checkedAssertion("the answer of the runner's token service", answer.Value)

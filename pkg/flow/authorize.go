@@ -114,7 +114,7 @@ func (c *Client) byNonInteractiveGrant(k *job, d draft) (Credential, error) {
 func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error) {
 	host, port := d.t.CallbackHost, d.t.CallbackPort
 	o := callback.Options{Host: host, Port: port, Ignored: func(why string) {
-		c.warn("an answer that came to the callback is ignored, the wait goes on: " + why)
+		c.warn("ignored a request to the callback, still waiting: " + why)
 	}}
 	if port != 0 {
 		return callback.Listen(ctx, o)
@@ -122,7 +122,7 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 	o.Port = registeredPort(d)
 	l, err := callback.Listen(ctx, o)
 	if o.Port != 0 && errors.Is(err, callback.ErrPortInUse) {
-		c.warn(fmt.Sprintf("callback port %d of the last login is in use; another is taken", o.Port))
+		c.warn(fmt.Sprintf("callback port %d of the last login is in use; using another", o.Port))
 		o.Port = 0
 		return callback.Listen(ctx, o)
 	}
@@ -195,12 +195,12 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 	c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})
 	if c.Open != nil {
 		if err := c.Open(wait, address); err != nil {
-			c.warn(fmt.Sprintf("the browser did not open (%v); open the address yourself", err))
+			c.warn(fmt.Sprintf("the browser did not open (%v); open the URL yourself", err))
 		}
 	}
 	code, err := c.answered(wait, d, l, expect)
 	if errors.Is(err, context.DeadlineExceeded) { // also the caller's: it is about this wait
-		return "", fmt.Errorf("%w within %s: a refused client or redirect address shows as an error page of the server, which mcpauth cannot see", ErrNoAnswer, timeout)
+		return "", fmt.Errorf("%w within %s: if the server refuses the client or the redirect URI, it shows an error page that mcpauth cannot see", ErrNoAnswer, timeout)
 	}
 	return code, err
 }
@@ -213,7 +213,7 @@ type Paste func(ctx context.Context, refused error) (string, error)
 // otherAnswer is an address that was pasted here and belongs to a pending login.
 type otherAnswer struct{ text string }
 
-func (*otherAnswer) Error() string { return "the address answers a login that was begun before" }
+func (*otherAnswer) Error() string { return "the address belongs to an earlier login" }
 
 // answered waits for the answer on the listener or from the person, whichever comes first.
 func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, expect callback.Expect) (string, error) {

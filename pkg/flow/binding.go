@@ -119,7 +119,7 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 		case slices.Contains(known, s.place):
 			continue
 		case len(known) > 0 && !o.AcceptNewIssuer && !(o.named && s.place == issuer):
-			return fmt.Errorf("%s: %w: the %s was first used with %q, and would now go to %q (MCP Authorization Server Binding)", t.URL, ErrIssuerChanged, s.what, known[0], s.place)
+			return fmt.Errorf("%s: %w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", t.URL, ErrIssuerChanged, s.what, known[0], s.place)
 		}
 		b.Issuers[hash], changed = append(known, s.place), true
 	}

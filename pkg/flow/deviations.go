@@ -57,7 +57,7 @@ func Deviations() []Deviation {
 
 		// At the user's word.
 		{"issuer_given", "MCP Authorization Server Location", "no authorization server is named: --issuer URL", "servers behind a company's identity provider"},
-		{"assume_pkce_s256", "MCP Authorization Code Protection", "PKCE is not promised: --assume-pkce-s256", "Entra, Cognito"},
+		{"assume_pkce_s256", "MCP Authorization Code Protection", "PKCE support is not announced: --assume-pkce-s256", "Entra, Cognito"},
 		{"no_resource", "MCP Resource Parameter Implementation", "no resource parameter: --no-resource", "Entra"},
 		{"resource=", "MCP Resource Parameter Implementation", "another resource: --resource URI", "Entra"},
 		{"client_name=", "RFC 7591 §2", "another name when registering: --client-name NAME", "Figma"},

@@ -39,7 +39,7 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	if c.Store != nil {
 		var err error
 		if old, err = c.loadOrNew(ctx, t); err != nil {
-			c.warn(fmt.Sprintf("what is stored for this server cannot be read, so this is about a first login: %v", err))
+			c.warn(fmt.Sprintf("the stored credential cannot be read, so this describes a first login: %v", err))
 		}
 		t.Settings = o.complete(old, t.Settings, cause{})
 	}

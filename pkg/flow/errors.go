@@ -10,15 +10,15 @@ var (
 	// ErrLoginRequired: there is no credential, or none that can be renewed without a browser.
 	ErrLoginRequired = errors.New("not logged in")
 	// ErrNoRefreshToken: the server gave no refresh token, or rejected it earlier, so only a new login renews the credential.
-	ErrNoRefreshToken = errors.New("there is no refresh token: the server gave none, or no longer accepted it")
+	ErrNoRefreshToken = errors.New("there is no refresh token: the server issued none, or no longer accepts it")
 	// ErrGrantRejected: the authorization server refuses the refresh token (RFC 6749 §5.2).
 	ErrGrantRejected = errors.New("the authorization server no longer accepts the refresh token")
 	// ErrMaybeSpent: a refresh was interrupted after it may have reached the server, and the server now rejects the refresh token.
-	ErrMaybeSpent = errors.New("an earlier refresh was interrupted and may have spent the refresh token")
+	ErrMaybeSpent = errors.New("an earlier refresh was interrupted and may have used up the refresh token")
 	// ErrClientRejected: the authorization server no longer knows the registered client (invalid_client, unauthorized_client).
 	ErrClientRejected = errors.New("the authorization server no longer accepts the client registration")
-	// ErrTokenRefused: the server refuses a token that was issued just now, so that another one would not help.
-	ErrTokenRefused = errors.New("the server refuses a token that was issued just now")
+	// ErrTokenRefused: the server refuses a token that was just issued, so that another one would not help.
+	ErrTokenRefused = errors.New("the server refuses a token that was just issued")
 	// ErrForbidden: the server answered 403 without asking for more scope.
 	ErrForbidden = errors.New("the server refuses this request for this login")
 	// ErrIssuerChanged: the server names another authorization server than the one that the client is registered with.
@@ -44,7 +44,7 @@ var (
 // errForgotten is ErrClientRejected for a registration of an earlier login, which can be made anew.
 var errForgotten = fmt.Errorf("%w; it was registered by an earlier login", ErrClientRejected)
 
-// ScopeError says that the server wants more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
+// ScopeError says that the server requires more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
 type ScopeError struct {
 	Scopes  []string // the scopes to ask for: those asked for before and those of the challenge
 	Granted bool     // they were asked for and granted already, and the server still refuses

@@ -168,7 +168,7 @@ func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
 			h.refused, h.refusal = s.cred.Token.RefreshToken, err
 			h.mu.Unlock()
 		}
-		h.c.warn(fmt.Sprintf("%v; the token is still good for %s and is used", err, left(s.cred.Token, h.c.now())))
+		h.c.warn(fmt.Sprintf("%v; using the current token, which is valid for another %s", err, left(s.cred.Token, h.c.now())))
 	case needsLogin(err):
 		h.now.CompareAndSwap(s, &snapshot{})
 	default:
@@ -246,7 +246,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 		return nil
 	}
 	if resp.StatusCode != http.StatusForbidden && h.o.Reauth == ReauthNever {
-		return fmt.Errorf("%s: the server answers 401 and renewal is switched off: %w%s", h.t.URL, ErrLoginRequired, serverMessage(challenge))
+		return fmt.Errorf("%s: the server answers 401, and renewal is disabled: %w%s", h.t.URL, ErrLoginRequired, serverMessage(challenge))
 	}
 	s, err := h.reload(ctx) // another process may have renewed it
 	if err != nil {
@@ -349,7 +349,7 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	if !h.countStepUp(wanted, sent, news) {
 		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, serverMessage(ch))
 	}
-	h.c.progress("the server wants " + quoteScopes(splitScope(ch.Scope())))
+	h.c.progress("the server requires " + quoteScopes(splitScope(ch.Scope())))
 	o := h.o.Login
 	o.IfNeeded = false
 	return h.login(ctx, o, cause{challenges: challenges, scopes: wanted, rejected: &sent})

@@ -180,7 +180,7 @@ func TestUnstoredRenewalIsTold(t *testing.T) {
 	})
 	_, err := b.c.Refresh(ctx, b.t, 0)
 	var failed *keystore.Error
-	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "is spent now") {
+	if !errors.As(err, &failed) || !strings.Contains(err.Error(), "is now used up") {
 		t.Fatalf("got %v, want an error of the store that tells the truth", err)
 	}
 	b.c.HTTP = nil

@@ -110,7 +110,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 		return Credential{}, err
 	}
 	if c.serves(old, before, given, o, why) {
-		c.progress("another process has just logged in; its login is used")
+		c.progress("another process has just logged in; using its login")
 		return old, nil
 	}
 	d, err := c.prepare(ctx, t, o, old, why)
@@ -184,7 +184,7 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 		return d, err
 	}
 	if was := old.Client; was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
-		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is %q now; the registration with the former is not used there", was.Issuer, d.found.Server.Issuer))
+		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is now %q; using a new client registration there", was.Issuer, d.found.Server.Issuer))
 	}
 	if d.found.Endpoint != "" && d.found.Endpoint != d.found.URL {
 		c.progress("the server redirects to " + d.found.Endpoint + "; calls go there directly")
@@ -202,7 +202,7 @@ func sameIssuer(d draft) error {
 	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {
 		return nil
 	}
-	return fmt.Errorf("%s: %w: it was %q at the last login, and is %q now; client %q was registered with the former (MCP Authorization Server Binding)",
+	return fmt.Errorf("%s: %w: it was %q at the last login and is now %q; client %q was registered with the old one (MCP Authorization Server Binding)",
 		d.t.URL, ErrIssuerChanged, client.Issuer, issuer, client.ID)
 }
 

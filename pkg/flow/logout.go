@@ -55,7 +55,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, c.forget(local, t)
 	case errors.Is(err, ErrCredential), errors.Is(err, keystore.ErrCorrupt):
 		report.LoggedIn = true
-		report.warn("%v; it is deleted without revoking anything", err)
+		report.warn("%v; deleting it without revoking tokens", err)
 		return report, c.forget(local, t)
 	case err != nil:
 		return report, err
@@ -67,7 +67,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	switch {
 	case errors.Is(err, keystore.ErrBusy):
 		if !o.KeepClient {
-			report.warn("a login to this server is under way; its client registration is left in place")
+			report.warn("a login to this server is running; keeping its client registration")
 		}
 		o.KeepClient = true
 	case err != nil:
@@ -154,7 +154,7 @@ func (c Credential) clients() []dcr.Client {
 // revoke revokes tokens at the credential's authorization server (RFC 7009), and reports whether all of them are good for nothing now.
 func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, report *LogoutReport) bool {
 	if cred.Endpoints.Revocation == "" {
-		report.warn("the authorization server has no revocation endpoint; the tokens stay good there until they expire")
+		report.warn("the authorization server has no revocation endpoint; the tokens stay valid until they expire")
 		return false
 	}
 	e, err := c.endpoint(cred)

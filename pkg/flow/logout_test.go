@@ -96,7 +96,7 @@ func TestLogoutBesideALogin(t *testing.T) {
 			t.Fatal(err)
 		}
 		report := <-reports
-		if report.ClientDeleted || report.Revoked == first || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "under way") {
+		if report.ClientDeleted || report.Revoked == first || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], "a login to this server is running") {
 			t.Errorf("first login %v: %+v", first, report)
 		}
 		if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthNever})); err != nil {

@@ -155,9 +155,9 @@ func unsent(err error) bool {
 
 // alreadySpent says what became of a pending login whose answer has been used.
 func (p pending) alreadySpent(t Target, stored Credential) error {
-	came := "no login came of it: begin a new one"
+	came := "the login failed: start a new one"
 	if stored.hasToken() && stored.LoginAt.Equal(p.Began) {
-		came = "the login that came of it is stored"
+		came = "the login succeeded"
 	}
 	return fmt.Errorf("%s: %w: process %d used this answer at %s, and %s", t.URL, ErrNoPending, p.SpentBy, p.Spent.UTC().Format(time.RFC3339), came)
 }
@@ -166,7 +166,7 @@ func (p pending) alreadySpent(t Target, stored Credential) error {
 func (c *Client) loadPending(ctx context.Context, t Target, state string) (pending, error) {
 	r, err := c.Store.Get(ctx, pendingKey(t, state))
 	if errors.Is(err, keystore.ErrNotFound) {
-		return pending{}, fmt.Errorf("%s: %w: begun on another machine, or older than %s", t.URL, ErrNoPending, pendingFor)
+		return pending{}, fmt.Errorf("%s: %w: started on another machine, or older than %s", t.URL, ErrNoPending, pendingFor)
 	}
 	if err != nil {
 		return pending{}, err

@@ -35,13 +35,13 @@ func (c *Client) push(ctx context.Context, d draft, cred *Credential, address st
 	var refused *token.Error
 	switch {
 	case err != nil && !s.RequirePushedAuthorizationRequests && !(errors.As(err, &refused) && refused.Code != ""):
-		c.progress(fmt.Sprintf("the authorization request is not pushed: %v", err))
+		c.progress(fmt.Sprintf("the authorization request could not be pushed: %v", err))
 		return address, nil
 	case err != nil:
 		return "", err
 	}
 	if later && !pushed.Expires.IsZero() {
-		c.warn(fmt.Sprintf("the server takes this address until %s only", pushed.Expires.Format(time.RFC3339)))
+		c.warn(fmt.Sprintf("the server accepts this URL only until %s", pushed.Expires.Format(time.RFC3339)))
 	}
 	for name, values := range pushed.Query(cred.Client.ID) {
 		query[name] = values

@@ -27,7 +27,7 @@ type job = task.Task[Credential]
 // its result.
 func (c *Client) Wait(ctx context.Context) error {
 	return c.jobs.Wait(ctx, func() {
-		c.progress(fmt.Sprintf("finishing a request that spends a one-time secret, within %s; a second interrupt ends at once", redeemLimit))
+		c.progress(fmt.Sprintf("finishing a request that uses a one-time secret, within %s; interrupt again to exit at once", redeemLimit))
 	}, func() { c.progress("its result is stored") })
 }
 
@@ -134,7 +134,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	}
 	c.journal(ctx, x.t, cred, "login", nil)
 	if lost := missing(cred.Scopes, cred.granted()); len(lost) > 0 {
-		c.warn(fmt.Sprintf("asked for %s, but the server granted %s", quoteScopes(cred.Scopes), quoteScopes(cred.granted())))
+		c.warn(fmt.Sprintf("requested %s, but the server granted %s", quoteScopes(cred.Scopes), quoteScopes(cred.granted())))
 	}
 	return cred, replaced, nil
 }

@@ -156,7 +156,7 @@ func TestPendingAnswerIsSentOnce(t *testing.T) {
 	refused := errors.Join(first, second)
 	_, later := b.client(t).Finish(ctx, b.t, answer)
 	for _, err := range []error{refused, later} {
-		if !errors.Is(err, ErrNoPending) || !strings.Contains(err.Error(), "the login that came of it is stored") {
+		if !errors.Is(err, ErrNoPending) || !strings.Contains(err.Error(), "the login succeeded") {
 			t.Errorf("got %v", err)
 		}
 	}

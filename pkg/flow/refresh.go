@@ -48,7 +48,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 		case errors.Is(ctx.Err(), context.Canceled) || !unexpired(cred.Token, c.now()):
 			return token.Token{}, err
 		default:
-			c.warn(fmt.Sprintf("%v; the stored token is still good for %s", err, left(cred.Token, c.now())))
+			c.warn(fmt.Sprintf("%v; the stored token is valid for another %s", err, left(cred.Token, c.now())))
 		}
 	}
 	if cred.DPoPKey != nil {
@@ -142,7 +142,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 	}
 	if err := c.save(ctx, t, cred); err != nil {
 		c.journal(ctx, t, *login, "unstored", err) // the intent stays: the stored refresh token is spent
-		return fmt.Errorf("%s: renewed, but what came could not be stored, and the stored refresh token is spent now: %w", t.URL, err)
+		return fmt.Errorf("%s: renewed, but the new tokens could not be stored, and the stored refresh token is now used up: %w", t.URL, err)
 	}
 	c.finish(ctx, t, *login, "renewed", nil)
 	return nil

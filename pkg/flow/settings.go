@@ -160,7 +160,7 @@ func (s Settings) check() error {
 	case s.ClientSecret != "" && s.ClientID == "":
 		return refuse("a client secret needs the client id it belongs to")
 	case s.ClientSecret != "" && s.ClientKeyFile != "":
-		return refuse("a client authenticates by a secret or by a key, not both")
+		return refuse("a client authenticates with a secret or with a key, not both")
 	case s.ClientKeyFile != "" && s.ClientID == "" && s.ClientMetadataURL == "":
 		return refuse("a client key needs the client id it belongs to")
 	case s.CertKeyFile != "" && s.CertFile == "":

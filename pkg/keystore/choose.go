@@ -77,7 +77,7 @@ func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 	b, err := s.holding(ctx, key)
 	if err == nil && s.o.Backend == Auto && b == backend(s.file) && !s.file.has(key.name()) {
 		s.noticed.Do(func() {
-			s.notice(fmt.Sprintf("no keychain answers here; credentials are kept in files in %s", s.o.Dir))
+			s.notice(fmt.Sprintf("no keychain found; credentials are stored in files in %s", s.o.Dir))
 		})
 	}
 	return b, err
@@ -111,9 +111,9 @@ func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	e, err := s.keychain.index.hint(key)
 	switch {
 	case err == nil && b != backend(s.keychain) && e.inKeychain():
-		return fmt.Errorf("%w: it is in the %s, and the store %q was asked for", ErrElsewhere, Keychain, b.kind())
+		return fmt.Errorf("%w: it is in the %s, but the store %q was requested", ErrElsewhere, Keychain, b.kind())
 	case b != backend(s.file) && s.file.has(key.name()):
-		return fmt.Errorf("%w: it is in the store %q, and the store %q was asked for", ErrElsewhere, File, b.kind())
+		return fmt.Errorf("%w: it is in the store %q, but the store %q was requested", ErrElsewhere, File, b.kind())
 	}
 	return absent
 }

@@ -13,21 +13,21 @@ var (
 	ErrNotFound    = errors.New("no such credential")
 	ErrLocked      = errors.New("locked")
 	ErrDenied      = errors.New("access denied")
-	ErrTimeout     = errors.New("no answer in time")
+	ErrTimeout     = errors.New("no response in time")
 	ErrUnavailable = errors.New("not available")
 	ErrUnwritable  = errors.New("not writable")
 	ErrCorrupt     = errors.New("damaged record")
 	ErrNewer       = errors.New("written by a newer mcpauth")
-	ErrBusy        = errors.New("another process is at work on it")
+	ErrBusy        = errors.New("another process is using it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
 	ErrElsewhere   = errors.New("in another store")        // than the one that was asked for
 
 	// Of the postgres store:
-	ErrReadOnly = errors.New("the database takes no writes") // a replica
+	ErrReadOnly = errors.New("the database is read-only") // a replica
 	ErrNoTable  = errors.New("the table of credentials is missing")
 	ErrFull     = errors.New("the database is full") // its disk, its memory or its connections
 	ErrTooOld   = errors.New("the database server is too old")
-	ErrPooled   = errors.New("the connection to the database cannot hold a lock")
+	ErrPooled   = errors.New("the database connection cannot hold a lock")
 )
 
 // Error says where the store failed. It never holds anything secret.

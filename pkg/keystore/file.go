@@ -65,7 +65,7 @@ func decodeFile(name string, data []byte) (head, string, error) {
 	}
 	payload, err = join(name, h, payload, nil)
 	if err == nil && h.Key != nil && h.Key.name() != name {
-		err = fmt.Errorf("%w: it is the record of another credential", ErrCorrupt)
+		err = fmt.Errorf("%w: the record belongs to another credential", ErrCorrupt)
 	}
 	return h, payload, err
 }
@@ -188,7 +188,7 @@ func (f *fileStore) replaceable(name string) (head, error) {
 		return head{}, err
 	}
 	if stored.Encoding == encodedAge && f.keyFile == "" {
-		return head{}, at(f.path(name), fmt.Errorf("%w: encrypted, and no key file is given", ErrLocked))
+		return head{}, at(f.path(name), fmt.Errorf("%w: encrypted, but no key file is given", ErrLocked))
 	}
 	return stored, nil
 }
@@ -318,5 +318,5 @@ func (f *fileStore) delete(_ context.Context, key Key) error {
 }
 
 func tooLarge(n int) error {
-	return fmt.Errorf("%w: a secret of %d bytes, at most %d are kept", ErrUnwritable, n, maxSecret)
+	return fmt.Errorf("%w: the secret has %d bytes, the limit is %d", ErrUnwritable, n, maxSecret)
 }

@@ -114,7 +114,7 @@ func (x index) read(name string, key *Key) (entry, error) {
 		return entry{raw: data}, at(path, err)
 	}
 	if e.Key.name() != name || key != nil && e.Key != *key {
-		return entry{raw: data}, at(path, fmt.Errorf("%w: it is the entry of another credential", ErrCorrupt))
+		return entry{raw: data}, at(path, fmt.Errorf("%w: the entry belongs to another credential", ErrCorrupt))
 	}
 	e.raw, e.found = data, true
 	return e, nil
@@ -146,7 +146,7 @@ func decodeEntry(data []byte) (entry, error) {
 		return entry{}, fmt.Errorf("%w: the index entry lacks its key or backend", ErrCorrupt)
 	}
 	if slices.ContainsFunc(e.Pending, func(r reservation) bool { return r.Generation == 0 }) {
-		return entry{}, fmt.Errorf("%w: the index entry announces a write without its generation", ErrCorrupt)
+		return entry{}, fmt.Errorf("%w: the index entry announces a write but no generation", ErrCorrupt)
 	}
 	return e, nil
 }
@@ -318,7 +318,7 @@ func (e entry) shown() (Entry, bool) {
 func (e entry) explain(err error) error {
 	switch {
 	case e.inKeychain() && errors.Is(err, ErrUnavailable):
-		return addendum(err, "; this credential was stored in the keychain and is nowhere else")
+		return addendum(err, "; this credential exists only in that keychain")
 	case e.damaged != nil && errors.Is(err, ErrNotFound):
 		return e.damaged
 	}

@@ -95,7 +95,7 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 		s, secret, err := k.newestOf(ctx, name, e)
 		h := s.head
 		if err == nil && e.Deleted && h.Generation <= e.Generation {
-			err = fmt.Errorf("%w: it was deleted; a write that came late is ignored", ErrNotFound)
+			err = fmt.Errorf("%w: it was deleted; a late write is ignored", ErrNotFound)
 		}
 		if err == nil {
 			k.heal(key, e, h)

@@ -82,7 +82,7 @@ func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][]
 		return nil, true, nil
 	}
 	if s.conn.IsClosed() {
-		return nil, false, &brokenError{fmt.Errorf("%w: the connection to the database that held the lock is lost", ErrUnavailable)}
+		return nil, false, &brokenError{fmt.Errorf("%w: lost the database connection that held the lock", ErrUnavailable)}
 	}
 	rows, err = runOrCreate(ctx, s.conn, sql, args...)
 	return rows, false, err

@@ -98,7 +98,7 @@ func sorted(op string, err error) error {
 		errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnwritable):
 		return err
 	case errors.Is(err, keyring.ErrNotFound) && op == "set":
-		return fmt.Errorf("%w: the keychain says that the item to write is not found", ErrUnwritable)
+		return fmt.Errorf("%w: the keychain reports that the item to write does not exist", ErrUnwritable)
 	case errors.Is(err, keyring.ErrNotFound):
 		return ErrNotFound
 	case errors.Is(err, keyring.ErrSetDataTooBig):
@@ -127,9 +127,9 @@ func codeMacOS(op string, code int) error {
 	}
 	switch code {
 	case 36: // errSecInteractionNotAllowed -25308
-		return reason(ErrLocked, "the keychain is locked, or may not ask in this session")
+		return reason(ErrLocked, "the keychain is locked, or cannot ask for the password in this session")
 	case 29: // errSecInteractionRequired -25315
-		return reason(ErrLocked, "the keychain wants to ask, and cannot")
+		return reason(ErrLocked, "the keychain needs to ask the user, and cannot")
 	case 44: // errSecItemNotFound -25300
 		return sorted(op, keyring.ErrNotFound)
 	case 51: // errSecAuthFailed -25293

@@ -196,7 +196,7 @@ func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64,
 		return err
 	}
 	if len(rows) == 0 {
-		return fmt.Errorf("%w: another machine has changed or claimed it meanwhile", ErrBusy)
+		return fmt.Errorf("%w: another machine has changed or claimed it in the meantime", ErrBusy)
 	}
 	if string(rows[0][0]) != hex.EncodeToString(sealed) {
 		return fmt.Errorf("%w: it reads back differently", ErrUnwritable)

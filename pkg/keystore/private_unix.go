@@ -32,7 +32,7 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 		if info.IsDir() {
 			mode = 0o700
 		}
-		return fmt.Errorf("%w: its mode %04o opens it to other users; close it: chmod %o %s", ErrInsecure, info.Mode().Perm(), mode, path)
+		return fmt.Errorf("%w: its mode %04o gives other users access; fix it: chmod %o %s", ErrInsecure, info.Mode().Perm(), mode, path)
 	}
 	return nil
 }

@@ -212,7 +212,7 @@ func openTo(who, path string, info fs.FileInfo) error {
 	if info.IsDir() {
 		inherit = "(OI)(CI)"
 	}
-	return fmt.Errorf(`%w: its access list opens it to %s; close it: icacls "%s" /inheritance:r /grant:r "%%USERNAME%%:%sF"`, ErrInsecure, who, path, inherit)
+	return fmt.Errorf(`%w: its access list gives access to %s; fix it: icacls "%s" /inheritance:r /grant:r "%%USERNAME%%:%sF"`, ErrInsecure, who, path, inherit)
 }
 
 func account(sid *windows.SID) string {

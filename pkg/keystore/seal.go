@@ -16,7 +16,7 @@ func open(keyFile string, h head, payload string) ([]byte, error) {
 		return decodePayload(payload, h.Encoding)
 	}
 	if keyFile == "" {
-		return nil, fmt.Errorf("%w: encrypted, and no key file is given", ErrLocked)
+		return nil, fmt.Errorf("%w: encrypted, but no key file is given", ErrLocked)
 	}
 	return unseal(keyFile, []byte(payload))
 }
@@ -32,11 +32,11 @@ func unseal(keyFile string, sealed []byte) ([]byte, error) {
 		if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
 			return nil, fmt.Errorf("%w: encrypted to another key than that of %s", ErrDenied, keyFile)
 		}
-		return nil, fmt.Errorf("%w: what is encrypted cannot be read", ErrCorrupt)
+		return nil, fmt.Errorf("%w: the encrypted data cannot be read", ErrCorrupt)
 	}
 	secret, err := io.ReadAll(io.LimitReader(r, maxFile))
 	if err != nil {
-		return nil, fmt.Errorf("%w: what is encrypted is cut short or changed", ErrCorrupt)
+		return nil, fmt.Errorf("%w: the encrypted data is truncated or changed", ErrCorrupt)
 	}
 	return secret, nil
 }

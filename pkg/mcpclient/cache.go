@@ -329,7 +329,7 @@ func (c *Client) EndSessions() {
 }
 
 // Forget ends the kept sessions of a login and removes everything that is remembered under its name. It is called before the login ends,
-// because the server wants its token to end a session; it begins no authorization.
+// because the server requires its token to end a session; it begins no authorization.
 func (c *Client) Forget() {
 	c.EndSessions()
 	for _, name := range c.files("") {

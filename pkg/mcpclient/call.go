@@ -28,7 +28,7 @@ const maxRounds = 10
 //  1. its definition, from memory or the server
 //  2. the arguments, converted and checked by its schema; arguments that an old definition refuses are checked by a new one
 //  3. the call
-//  4. while the server wants input: ask Elicit and call again with the answers (2026-07-28; servers of earlier revisions ask during the call)
+//  4. while the server requires input: ask Elicit and call again with the answers (2026-07-28; servers of earlier revisions ask during the call)
 //  5. if the call has become a task: wait for its end, unless Detach is set
 //
 // A result with a TaskID stays at the server: the caller uses it and then calls ForgetTask.
@@ -96,7 +96,7 @@ func (c *Client) rounds(ctx context.Context, what string, once func(input) (json
 			return result, kind, err
 		}
 		if round == maxRounds {
-			return nil, "", c.invalid(what + " asked for input " + strconv.Itoa(maxRounds) + " times and gave no result")
+			return nil, "", c.invalid(what + " requested input " + strconv.Itoa(maxRounds) + " times and gave no result")
 		}
 		if in, err = c.answerInput(ctx, what, result, round); err != nil {
 			return nil, "", err
@@ -130,7 +130,7 @@ const (
 	taskCreated   = "task"
 )
 
-// resultType returns the kind of a result. A kind that this client does not know is invalid, and a result without one is complete, as in
+// resultType returns the kind of a result. A kind that this client does not support is invalid, and a result without one is complete, as in
 // earlier revisions.
 func (c *Client) resultType(result json.RawMessage) (string, error) {
 	if jsonscan.Type(result) != "object" {
@@ -144,7 +144,7 @@ func (c *Client) resultType(result json.RawMessage) (string, error) {
 	case complete, inputRequired, taskCreated:
 		return kind, nil
 	}
-	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not know", httpx.Text(string(raw), 60)))
+	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
 }
 
 // asTask reports whether calls of a tool are to be made as a task of 2025-11-25. Other tools are called as usual.

@@ -44,7 +44,7 @@ type Policy struct {
 
 // Elicit answers one question.
 func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
-	a := Answer{Action: "decline", Reason: "questions are not answered"}
+	a := Answer{Action: "decline", Reason: "elicitation is disabled"}
 	var err error
 	switch {
 	case e.Mode == "url" && p.Visit != nil:
@@ -52,7 +52,7 @@ func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
 			a = Answer{Action: "accept"}
 		}
 	case e.Mode == "url":
-		a.Reason = "it is to be answered in a browser"
+		a.Reason = "it must be answered in a browser"
 	case p.Defaults || p.Values != nil:
 		a = fillForm(e.Schema, p.Values)
 	}
@@ -85,7 +85,7 @@ func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 		}
 		u, err := httpx.Check(e.URL, httpx.Local(server))
 		if err != nil {
-			return Answer{}, fmt.Errorf("the server wants an address opened: %w", err)
+			return Answer{}, fmt.Errorf("the server asks to open a URL: %w", err)
 		}
 		e.URL = u.String()
 	}
@@ -182,7 +182,7 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 		in.responses = responses
 		return in, nil
 	case in.state == nil:
-		return in, c.invalid(what + " asks for input, but neither says which nor holds a state")
+		return in, c.invalid(what + " requests input, but contains neither inputRequests nor requestState")
 	}
 	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
 }
@@ -206,7 +206,7 @@ func (c *Client) answers(ctx context.Context, what string, requests json.RawMess
 		}
 		e := form(jsonscan.Member(q, "params"))
 		if method := jsonscan.Unquote(jsonscan.Member(q, "method")); method != "elicitation/create" || e.Mode != "form" && e.Mode != "url" {
-			return nil, nil, c.invalid(fmt.Sprintf("%s asks for %q, which was not offered to it", what, httpx.Text(method, 60)))
+			return nil, nil, c.invalid(fmt.Sprintf("%s requests %q, which the client did not offer", what, httpx.Text(method, 60)))
 		}
 		a, err := c.ask(ctx, e)
 		if err != nil {

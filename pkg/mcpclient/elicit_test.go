@@ -14,7 +14,7 @@ func TestFillForm(t *testing.T) {
 		name, form, values string
 		want, reason       string
 	}{
-		{"defaults are not enough", form, "", "", `name: it is required and has no value`},
+		{"defaults are not enough", form, "", "", `name: it is required but has no value`},
 		{"values and defaults", form, `{"name": "Lin"}`, `{"name":"Lin","age":30,"news":false}`, ""},
 		{"a value goes before a default", form, `{"name":"Lin","age":31}`, `{"name":"Lin","age":31,"news":false}`, ""},
 		{"what is not asked for is not told", form, `{"name":"Lin","password":"x"}`, `{"name":"Lin","age":30,"news":false}`, ""},

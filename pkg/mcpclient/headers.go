@@ -32,7 +32,7 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 		switch keyword {
 		case headerKeyword:
 			if !reachable || !property {
-				return fmt.Errorf("%s%s stands where no argument is found by its path", where(path), headerKeyword)
+				return fmt.Errorf("%s%s is at a place that no argument path reaches", where(path), headerKeyword)
 			}
 			err = checkAnnotation(v, jsonscan.Member(schema, "type"), path, seen)
 		case "properties":
@@ -70,7 +70,7 @@ func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]b
 	case t != "string" && t != "integer" && t != "boolean":
 		return fmt.Errorf("%s%s is for properties of type string, integer or boolean", where(path), headerKeyword)
 	case name == "":
-		return fmt.Errorf("%s%s names no header", where(path), headerKeyword)
+		return fmt.Errorf("%s%s has no header name", where(path), headerKeyword)
 	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
 		return fmt.Errorf("%s%s %q is no header name (RFC 9110 §5.1)", where(path), headerKeyword, httpx.Text(name, 60))
 	case seen[strings.ToLower(name)]:

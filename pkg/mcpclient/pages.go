@@ -27,7 +27,7 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 			return false, err
 		}
 		if jsonscan.Type(jsonscan.Member(page, member)) != "array" {
-			return false, c.invalid(fmt.Sprintf("its answer to %s holds no list of %s", method, member))
+			return false, c.invalid(fmt.Sprintf("its answer to %s contains no list of %s", method, member))
 		}
 		for e := range jsonscan.Elements(jsonscan.Member(page, member)) {
 			if elements++; elements > maxListed {
@@ -44,7 +44,7 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 		}
 		if reason := cutReason(seen[string(cursor)], pages, size); reason != "" {
 			if c.Warn != nil {
-				c.Warn(fmt.Sprintf("the answer to %s is cut short: %s", method, reason))
+				c.Warn(fmt.Sprintf("the answer to %s is incomplete: %s", method, reason))
 			}
 			return false, nil
 		}

@@ -109,12 +109,12 @@ func TestResultTypes(t *testing.T) {
 	for _, tt := range []struct{ name, result, err string }{
 		{"Result Types: complete", done, ""},
 		{"Result Types: absent is complete", `{"content":[]}`, ""},
-		{"Result Types: unknown is invalid", `{"resultType":"later"}`, `the result is of type "later", which this client does not know`},
+		{"Result Types: unknown is invalid", `{"resultType":"later"}`, `the result is of type "later", which this client does not support`},
 		{"SEP-2663: a task without an id", `{"resultType":"task"}`, "a task that has no taskId"},
 		{"Result Types: not a string", `{"resultType":7}`, "the result is of type 7"},
-		{"MRTR: neither questions nor a state", `{"resultType":"input_required"}`, "asks for input, but neither says which nor holds a state"},
-		{"MRTR: a request that was not declared", `{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}`, `asks for "sampling/createMessage", which was not offered`},
-		{"Elicitation: a mode that was not declared", `{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"video"}}}}`, "not offered"},
+		{"MRTR: neither questions nor a state", `{"resultType":"input_required"}`, "requests input, but contains neither inputRequests nor requestState"},
+		{"MRTR: a request that was not declared", `{"resultType":"input_required","inputRequests":{"a":{"method":"sampling/createMessage","params":{}}}}`, `requests "sampling/createMessage", which the client did not offer`},
+		{"Elicitation: a mode that was not declared", `{"resultType":"input_required","inputRequests":{"a":{"method":"elicitation/create","params":{"mode":"video"}}}}`, "did not offer"},
 	} {
 		s := newServer(t, &scripted{call: answers(tt.result)})
 		_, err := client(t, s).Call(t.Context(), "t", Arguments{})

@@ -61,7 +61,7 @@ type PendingError struct {
 }
 
 func (e *PendingError) Error() string {
-	return fmt.Sprintf("task %q is not lost, the server goes on with it: %v", httpx.Text(e.Task.ID, 200), e.Err)
+	return fmt.Sprintf("task %q continues on the server: %v", httpx.Text(e.Task.ID, 200), e.Err)
 }
 
 func (e *PendingError) Unwrap() error { return e.Err }
@@ -117,7 +117,7 @@ func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error)
 	}
 	t.Tool = tool
 	if err := c.remember(t); err != nil && c.Warn != nil {
-		c.Warn(fmt.Sprintf("task %q cannot be remembered: %v", httpx.Text(t.ID, 200), err))
+		c.Warn(fmt.Sprintf("task %q cannot be stored: %v", httpx.Text(t.ID, 200), err))
 	}
 	return t, nil
 }

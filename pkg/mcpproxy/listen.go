@@ -214,7 +214,7 @@ func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known
 		talk.http = true
 		defer talk.stop()
 	case !known && session == "":
-		refuse(w, http.StatusBadRequest, m, -32000, "the request has no session: begin with initialize")
+		refuse(w, http.StatusBadRequest, m, -32000, "the request has no session: send initialize first")
 		return
 	case !known:
 		refuse(w, http.StatusNotFound, m, -32001, "there is no such session")
@@ -389,5 +389,5 @@ func (c *client) push(m mcphttp.Message) {
 		any.receive(m)
 		return
 	}
-	c.log("dropped a message of the server: the program does not listen")
+	c.log("dropped a message from the server: the client has no open stream")
 }

@@ -136,7 +136,7 @@ func TestListenAnswers(t *testing.T) {
 		{"no JSON-RPC", `{"a":1}`, "", "", 0, 400, jsonType, `-32600`},
 		{"no JSON", `{`, "", "", 0, 400, jsonType, `-32600`},
 		{"a batch", `[` + modern("1", "ping", "") + `]`, "", "", 0, 400, jsonType, `-32600`},
-		{"no session", call("1", "x"), "", "", 0, 400, jsonType, `begin with initialize`},
+		{"no session", call("1", "x"), "", "", 0, 400, jsonType, `send initialize first`},
 		{"a notification", `{"jsonrpc":"2.0","method":"notifications/x"}`, "", "", 202, 202, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -153,7 +153,7 @@ func (c *conversation) run(ctx context.Context, r *request) {
 	r.cancel()
 }
 
-// exchange sends a request. It is sent again if the server has lost the session, or if a header does not fit: both prove that it was not
+// exchange sends a request. It is sent again if the server lost the session, or if a header does not fit: both prove that it was not
 // carried out.
 func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome {
 	for tried := (mcphttp.Tried{}); ; {
@@ -230,7 +230,7 @@ func (c *conversation) hear(r *request, m mcphttp.Message) {
 	case m.IsResponse():
 		other := c.find(m.ID)
 		if other == nil {
-			c.log("dropped a response of the server that nobody asked for")
+			c.log("dropped a response from the server to an unknown request")
 			return
 		}
 		answer := c.response(other.Message, mcphttp.Outcome{Answer: m})
@@ -242,7 +242,7 @@ func (c *conversation) hear(r *request, m mcphttp.Message) {
 			other.cancel()
 		}
 	case !proper(m):
-		c.log("dropped a message of the server that is not JSON-RPC")
+		c.log("dropped a message from the server that is not JSON-RPC")
 	case r != nil && r.receive != nil:
 		r.receive(m)
 	default:
@@ -257,7 +257,7 @@ func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 	case a.Raw == nil:
 		err := o.Err
 		if err == nil {
-			err = errors.New("the server gave no answer")
+			err = errors.New("the server did not answer")
 		}
 		return mcphttp.NewError(r.ID, codeProxy, httpx.Text(p.link.Clean(err.Error()), 1000))
 	case proper(a) && string(a.ID) == string(r.ID):

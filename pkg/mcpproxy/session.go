@@ -121,9 +121,9 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 	}
 	s, o := open(ctx, mcphttp.Request{Message: opened}, initialized)
 	if s == nil {
-		return fmt.Errorf("the server has lost the session, and a new one cannot be opened: %w", c.link.Failure(o))
+		return fmt.Errorf("the server lost the session, and a new one cannot be opened: %w", c.link.Failure(o))
 	}
-	c.log("the server has lost the session; a new one is open")
+	c.log("the server lost the session; opened a new one")
 	c.replace(s)
 	c.restore(ctx, s)
 	if initialized.Raw != nil {
@@ -147,7 +147,7 @@ func (c *conversation) restore(ctx context.Context, s *mcphttp.Session) {
 			if m.Method == "logging/setLevel" {
 				what = "the log level"
 			}
-			c.warn(fmt.Sprintf("the server has lost the session, and %s could not be restored: %v", what, err))
+			c.warn(fmt.Sprintf("the server lost the session, and %s could not be restored: %v", what, err))
 		}
 	}
 }
@@ -192,7 +192,7 @@ func (c *conversation) watch(losses int) {
 	}()
 }
 
-// lost waits until the server has lost the session. It returns false if the session ends otherwise, or if nothing can be known of it.
+// lost waits until the server lost the session. It returns false if the session ends otherwise, or if nothing can be known of it.
 func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	if s.Old() {
 		select {

@@ -95,7 +95,7 @@ func TestLostSession(t *testing.T) {
 
 		f.lose("resources/subscribe")
 		k.say(call("11", "x"))
-		k.hears(`"notifications/message","params":{"level":"warning","logger":"mcpauth","data":"the server has lost the session, and the subscription to a:2 could not be restored`)
+		k.hears(`"notifications/message","params":{"level":"warning","logger":"mcpauth","data":"the server lost the session, and the subscription to a:2 could not be restored`)
 		k.hears(`{"jsonrpc":"2.0","id":11,"result":{"session":"s2"}}`)
 		if len(warned) != 1 {
 			t.Errorf("warned: %q", warned)

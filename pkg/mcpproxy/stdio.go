@@ -68,7 +68,7 @@ func (s *stdio) read(ctx context.Context, in io.Reader) error {
 			}
 		}
 		if reason = scanner.Err(); errors.Is(reason, bufio.ErrTooLong) {
-			reason = fmt.Errorf("a message of the program has more than %d bytes", maxLine)
+			reason = fmt.Errorf("a message from the client has more than %d bytes", maxLine)
 		}
 	}()
 	for {
@@ -154,7 +154,7 @@ func (s *stdio) write(m mcphttp.Message) {
 		return
 	}
 	if _, err := s.out.Write(line); err != nil {
-		s.gone(fmt.Errorf("the program does not read any more: %w", err))
+		s.gone(fmt.Errorf("the client no longer reads: %w", err))
 	}
 }
 

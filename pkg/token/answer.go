@@ -25,7 +25,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	}
 	if inner := m.object("authed_user"); m["access_token"] == nil && inner["access_token"] != nil {
 		// Slack puts a user's token one level deeper when the app has no bot.
-		if err := e.tolerate(a, "token_nested", "the answer has no access_token but in authed_user (RFC 6749 §5.1)"); err != nil {
+		if err := e.tolerate(a, "token_nested", "the answer has an access_token only in authed_user (RFC 6749 §5.1)"); err != nil {
 			return Token{}, err
 		}
 		m = inner
@@ -36,7 +36,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 		return Token{}, a.malformed("the answer has no access_token (RFC 6749 §5.1)")
 	case !plain(string(t.AccessToken), '!'):
 		// It will stand in a header: a line break in it would begin another one.
-		return Token{}, a.malformed("the access token holds characters that no header may carry (RFC 6750 §2.1)")
+		return Token{}, a.malformed("the access token contains characters that are not allowed in a header (RFC 6750 §2.1)")
 	case !plain(string(t.RefreshToken), ' ') || m.present("refresh_token") && t.RefreshToken == "" && !m.emptyText("refresh_token"):
 		return Token{}, a.malformed("the refresh token is not printable text (RFC 6749 §A.17)")
 	}
@@ -141,13 +141,13 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 	reason := ""
 	if json.Unmarshal(m["scope"], &scope) != nil {
 		if json.Unmarshal(m["scope"], &list) != nil {
-			return "", false, a.malformed("scope is not text (RFC 6749 §5.1)")
+			return "", false, a.malformed("scope is not a string (RFC 6749 §5.1)")
 		}
-		reason = "scope is not text but a list (RFC 6749 §5.1)"
+		reason = "scope is a list, expected a string (RFC 6749 §5.1)"
 	}
 	scopes := append(strings.Fields(scope), list...)
 	if byComma := atCommas(scopes); list == nil && byComma != nil {
-		scopes, reason = byComma, "scopes are separated by commas, expected blanks (RFC 6749 §3.3)"
+		scopes, reason = byComma, "scopes are separated by commas, expected spaces (RFC 6749 §3.3)"
 	}
 	var kept []string
 	for _, s := range scopes {
@@ -156,7 +156,7 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 		case plain(s, '!') && !strings.ContainsAny(s, `"\`):
 			kept = append(kept, s)
 		default:
-			reason = "scope holds characters that no scope may have (RFC 6749 §3.3)"
+			reason = "scope contains characters that are not allowed in a scope (RFC 6749 §3.3)"
 		}
 	}
 	joined := strings.Join(kept, " ")
@@ -196,7 +196,7 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	}
 	number, reason := strings.TrimSpace(string(m[name])), ""
 	if strings.HasPrefix(number, `"`) {
-		number, reason = strings.TrimSpace(m.text(name)), name+" is text, expected a number (RFC 6749 §5.1)"
+		number, reason = strings.TrimSpace(m.text(name)), name+" is a string, expected a number (RFC 6749 §5.1)"
 	}
 	seconds, err := strconv.ParseFloat(number, 64)
 	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // beyond the range it is infinite, with the right sign
@@ -228,7 +228,7 @@ func readMembers(data []byte) (members, error) {
 	}
 	var m members
 	if json.Unmarshal(data, &m) != nil || m == nil {
-		return nil, errors.New("it is no JSON object")
+		return nil, errors.New("it is not a JSON object")
 	}
 	return m, nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // ErrAudience says that an assertion is meant for another server.
-var ErrAudience = errors.New("the assertion is meant for another server")
+var ErrAudience = errors.New("the assertion is for another server")
 
 // CheckAssertion refuses text that is not a JWT (RFC 7519 §7.2), so that nothing of another file, such as a private key, is sent. The error
 // shows nothing of it.
@@ -29,7 +29,7 @@ func CheckAssertion(text string) error {
 func Claims(text string) (map[string]json.RawMessage, error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
-		return nil, fmt.Errorf("not a JWT: expected three parts separated by dots, came %d", len(parts))
+		return nil, fmt.Errorf("not a JWT: expected three parts separated by dots, got %d", len(parts))
 	}
 	var all [3]map[string]json.RawMessage
 	for i, part := range parts {

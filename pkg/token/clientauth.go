@@ -50,7 +50,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	}
 	method := c.method()
 	if strings.HasPrefix(method, "client_secret_") && c.Secret == "" {
-		return fmt.Errorf("client authentication %s needs a client secret, and there is none", method)
+		return fmt.Errorf("client authentication %s needs a client secret, but there is none", method)
 	}
 	// Some servers take Basic and a client_id in the body for two methods.
 	if method != "client_secret_basic" && c.ID != "" {
@@ -71,7 +71,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 		form.Set("client_assertion_type", assertionType)
 		form.Set("client_assertion", assertion)
 	default:
-		return fmt.Errorf("client authentication %q is not known: none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth are", method)
+		return fmt.Errorf("client authentication %q is unknown: expected none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth", method)
 	}
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 // a code twice revokes what it gave for it. redirectURI is the one of the authorization request, byte for byte.
 func (e Endpoint) Code(ctx context.Context, code, verifier, redirectURI string) (Token, error) {
 	if code == "" || verifier == "" {
-		return Token{}, errors.New("authorization code: code and code verifier are needed (OAuth 2.1 §4.1.3)")
+		return Token{}, errors.New("authorization code: the code or the code verifier is missing (OAuth 2.1 §4.1.3)")
 	}
 	return e.grant(ctx, "authorization_code", map[string]string{"code": code, "code_verifier": verifier, "redirect_uri": redirectURI})
 }

@@ -42,7 +42,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 		// The last poll is the one at the end: the user may have approved just before.
 		left := device.Expires.Sub(e.now())
 		if err := e.sleep(ctx, max(0, min(wait, left))); err != nil {
-			return Token{}, fmt.Errorf("%s %s: waiting for the approval of the user: %w", atToken, httpx.Text(e.URL, 300), err)
+			return Token{}, fmt.Errorf("%s %s: waiting for the user's approval: %w", atToken, httpx.Text(e.URL, 300), err)
 		}
 		tok, err := e.grant(ctx, grantDevice, map[string]string{"device_code": code})
 		if err == nil {
@@ -53,7 +53,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 			return Token{}, err
 		}
 		if !e.now().Before(device.Expires) {
-			return Token{}, &Error{Stage: atToken, URL: e.URL, Code: "expired_token", Description: "nobody approved in time"}
+			return Token{}, &Error{Stage: atToken, URL: e.URL, Code: "expired_token", Description: "the user did not approve in time"}
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 		VerificationURIComplete: m.text("verification_uri_complete")}
 	if old := m.text("verification_url"); d.VerificationURI == "" && old != "" {
 		// Of the drafts; Google has it still.
-		if err := e.tolerate(a, "verification_url", "device_code, user_code or verification_uri is missing, there is verification_url (RFC 8628 §3.2)"); err != nil {
+		if err := e.tolerate(a, "verification_url", "device_code, user_code or verification_uri is missing, but there is a verification_url (RFC 8628 §3.2)"); err != nil {
 			return "", DeviceCode{}, err
 		}
 		d.VerificationURI = old
@@ -106,7 +106,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	case !plain(code, ' '):
 		return "", DeviceCode{}, a.malformed("device_code is not printable text (RFC 8628 §3.2)")
 	case httpx.Text(d.UserCode, maxUserCode) != d.UserCode:
-		return "", DeviceCode{}, a.malformed("user_code is not printable text, or too long for a person (RFC 8628 §6.1)")
+		return "", DeviceCode{}, a.malformed("user_code is not printable text, or too long to type (RFC 8628 §6.1)")
 	}
 	for _, address := range []*string{&d.VerificationURI, &d.VerificationURIComplete} {
 		if *address == "" {

@@ -26,7 +26,7 @@ func (e *Error) Error() string {
 	prefix := fmt.Sprintf("%s %s: ", e.Stage, httpx.Text(e.URL, 300))
 	switch {
 	case e.Location != "":
-		return prefix + fmt.Sprintf("answered %d pointing to %q; a request that carries a secret follows no redirect", e.StatusCode, e.Location)
+		return prefix + fmt.Sprintf("answered %d with a redirect to %q; a request that carries a secret does not follow redirects", e.StatusCode, e.Location)
 	case e.StatusCode == 0:
 		return prefix + e.Code
 	}
@@ -79,7 +79,7 @@ func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	if res == nil {
 		return f
 	}
-	f.reason = fmt.Sprintf("answered %d, then the answer broke off: %s", res.StatusCode, f.reason)
+	f.reason = fmt.Sprintf("answered %d, but the answer is incomplete: %s", res.StatusCode, f.reason)
 	f.ambiguous = res.StatusCode/100 == 2 || res.StatusCode >= 500
 	if errors.Is(err, httpx.ErrTooLarge) {
 		f.reason = fmt.Sprintf("answered %d: %v", res.StatusCode, httpx.ErrTooLarge)

@@ -54,7 +54,7 @@ func TestRefusals(t *testing.T) {
 		{"a javascript error_uri", reply{status: 400, body: `{"error":"x","error_uri":"javascript:alert(1)"}`}, Error{StatusCode: 400, Code: "x"}, `"x"`},
 		{"endless words", reply{status: 400, body: `{"error":"` + strings.Repeat("e", 9999) + `","error_description":"` + strings.Repeat("d", 9999) + `"}`},
 			Error{StatusCode: 400, Code: strings.Repeat("e", httpx.MaxCode-1) + "…", Description: strings.Repeat("d", httpx.MaxWords-1) + "…"}, "…"},
-		{"304 to nowhere", reply{status: 304}, Error{StatusCode: 304, Location: "nowhere"}, "answered 304 pointing to \"nowhere\""},
+		{"304 to nowhere", reply{status: 304}, Error{StatusCode: 304, Location: "nowhere"}, "answered 304 with a redirect to \"nowhere\""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, tt.reply)
@@ -98,10 +98,10 @@ func TestAmbiguous(t *testing.T) {
 		{"reset without an answer", handle(func(c net.Conn) { c.(*net.TCPConn).SetLinger(0) }), true, ""},
 		{"closed in the middle of the answer", handle(func(c net.Conn) {
 			c.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 100\r\nContent-Type: application/json\r\n\r\n{\"access_token\":\"canary-000"))
-		}), true, "answered 200, then the answer broke off: unexpected EOF"},
+		}), true, "answered 200, but the answer is incomplete: unexpected EOF"},
 		{"closed in the middle of a refusal", handle(func(c net.Conn) {
 			c.Write([]byte("HTTP/1.1 400 Bad Request\r\nContent-Length: 100\r\n\r\n{\"error\":"))
-		}), false, "answered 400, then the answer broke off"},
+		}), false, "answered 400, but the answer is incomplete"},
 		{"closed in the middle of a 502", handle(func(c net.Conn) {
 			c.Write([]byte("HTTP/1.1 502 Bad Gateway\r\nContent-Length: 100\r\n\r\nx"))
 		}), true, "answered 502"},

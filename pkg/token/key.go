@@ -59,7 +59,7 @@ func loadPEM(data []byte) (*Key, error) {
 		var err error
 		switch {
 		case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-			return nil, errors.New("private key: it is encrypted with a passphrase; an unencrypted key is needed")
+			return nil, errors.New("private key: it is encrypted with a passphrase, expected an unencrypted key")
 		case block.Type == "PRIVATE KEY":
 			private, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 		case block.Type == "RSA PRIVATE KEY":
@@ -71,17 +71,17 @@ func loadPEM(data []byte) (*Key, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("private key: the PEM block %q does not hold a key that is known (EC, RSA, Ed25519)", block.Type)
+			return nil, fmt.Errorf("private key: the PEM block %q is not a supported key (EC, RSA, Ed25519)", block.Type)
 		}
 		return newKey(private, "", "")
 	}
 	switch {
 	case found == "OPENSSH PRIVATE KEY":
-		return nil, errors.New("private key: it is in OpenSSH's own format; PKCS #8 PEM or a JWK is needed")
+		return nil, errors.New("private key: it is in OpenSSH's own format, expected PKCS #8 PEM or a JWK")
 	case strings.Contains(found, "PUBLIC KEY") || strings.Contains(found, "CERTIFICATE"):
-		return nil, fmt.Errorf("private key: the file holds a public one (%s)", found)
+		return nil, fmt.Errorf("private key: the file contains a public key (%s)", found)
 	case found != "":
-		return nil, fmt.Errorf("private key: the file holds %q, and no private key", found)
+		return nil, fmt.Errorf("private key: the file contains %q, but no private key", found)
 	}
 	return nil, errors.New("private key: neither PEM nor a JWK")
 }
@@ -99,9 +99,9 @@ func loadJWK(data []byte) (*Key, error) {
 	}
 	switch {
 	case shape.Keys != nil:
-		return nil, errors.New("private key: the file holds a set of keys; a single JWK is needed")
+		return nil, errors.New("private key: the file contains a set of keys, expected a single JWK")
 	case shape.Type == "oct":
-		return nil, errors.New("private key: the JWK is a symmetric key (oct); EC, RSA or OKP is needed")
+		return nil, errors.New("private key: the JWK is a symmetric key (oct), expected EC, RSA or OKP")
 	case shape.Use == "enc":
 		return nil, errors.New("private key: the JWK is for encryption (\"use\":\"enc\"), not for signing")
 	case shape.D == nil && shape.Type != "":
@@ -109,7 +109,7 @@ func loadJWK(data []byte) (*Key, error) {
 	}
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(data); err != nil || !jwk.Valid() || jwk.IsPublic() {
-		return nil, errors.New("private key: the JWK does not hold a key that is known (EC, RSA, Ed25519)") // the library's words may show parts of it
+		return nil, errors.New("private key: the JWK is not a supported key (EC, RSA, Ed25519)") // the library's words may show parts of it
 	}
 	return newKey(jwk.Key, jwk.KeyID, jwk.Algorithm)
 }
@@ -140,7 +140,7 @@ func newKey(private any, id, alg string) (*Key, error) {
 	}
 	if alg != "" {
 		if !slices.Contains(k.algs, jose.SignatureAlgorithm(alg)) {
-			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which such a key cannot do", httpx.Clean(alg, nil, 40))
+			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which this kind of key does not support", httpx.Clean(alg, nil, 40))
 		}
 		k.algs = []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
 	}
@@ -154,7 +154,7 @@ func (k *Key) choose(supported []string) (jose.SignatureAlgorithm, error) {
 			return alg, nil
 		}
 	}
-	return "", fmt.Errorf("the key signs with %s, the server takes only %s", k.Algorithm(), httpx.Clean(strings.Join(supported, " "), nil, 200))
+	return "", fmt.Errorf("the key signs with %s, but the server accepts only %s", k.Algorithm(), httpx.Clean(strings.Join(supported, " "), nil, 200))
 }
 
 // sign returns the claims as a compact JWS.
