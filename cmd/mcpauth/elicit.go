@@ -62,7 +62,8 @@ func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	return policy.Elicit, nil
 }
 
-// asked reports what the server asked, what it was answered, and how to answer otherwise.
+// asked reports what the server asked, what it was answered, and how to answer otherwise. No address in a question becomes a link: the note loses
+// its escape sequences (MCP elicitation, Safe URL Handling).
 func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	p.out.note("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {

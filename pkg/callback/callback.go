@@ -168,7 +168,7 @@ func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 		code, err := parse(r.URL.RawQuery, e)
 		if errors.Is(err, ErrState) {
 			page(w, http.StatusBadRequest, strangerPage)
-			l.ignore(foreign(r.URL.RawQuery))
+			l.ignore(foreign(r.URL.RawQuery, e))
 			return
 		}
 		showAnswer(w, err)

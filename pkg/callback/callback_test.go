@@ -208,7 +208,7 @@ func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 		{"GET", "/callback?code=c&state=s-2", "", "its state is not that of this login"},
 		{"GET", "/callback?code=c", "", "it has no state"},
 		{"GET", "/callback", "", "it has no state"},
-		{"GET", "/callback?error=invalid_scope&error_description=no%1b%0asuch", "", `it has no state. It says: "invalid_scope": "no such"`},
+		{"GET", "/callback?error=invalid_scope&error_description=no%1b%0asuch&iss=" + url.QueryEscape(issuer), "", `it has no state. It says: "invalid_scope": "no such"`},
 		{"GET", "/callback/" + good, "", `its path is "/callback/", expected "/callback"`},
 		{"GET", "/callback" + good, "evil.example.com", `its Host header is "evil.example.com"`},
 		{"POST", "/callback", "", "form_post"},
@@ -226,6 +226,14 @@ func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 		if len(told) > 1 || !strings.Contains(strings.Join(told, ""), tt.want) || tt.want == "" && told != nil {
 			t.Errorf("%s %s: told %q, want %q once", tt.method, tt.path, told, tt.want)
 		}
+	}
+}
+
+// The words of an error without a state are not shown if iss names another server (MCP authorization, Authorization Response Validation).
+func TestForeignWordsOfAnotherIssuer(t *testing.T) {
+	const evil = "error=access_denied&error_description=call+0800-EVIL&iss=https%3A%2F%2Fevil.example"
+	if said := foreign(evil, Expect{Issuer: "https://as.example"}); said != "it has no state" {
+		t.Errorf("%q", said)
 	}
 }
 

@@ -87,13 +87,14 @@ func parse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// foreign says why an answer does not belong to this attempt. Some servers leave out the state of an error: then the words are the news.
-func foreign(rawQuery string) string {
+// foreign says why an answer does not belong to this attempt. Some servers leave out the state of an error; its words are shown then, unless iss
+// says that they are another server's (MCP authorization, Authorization Response Validation).
+func foreign(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {
 	case query.Has("state"):
 		return "its state is not that of this login; it may belong to an earlier login"
-	case query.Has("error"):
+	case query.Has("error") && checkIssuer(query, e) == nil:
 		return "it has no state. It says: " + strings.TrimPrefix(authorizationError(query).Error(), "the authorization server answers ")
 	}
 	return "it has no state"

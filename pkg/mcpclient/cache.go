@@ -299,7 +299,8 @@ func (c *Client) newestFile(suffix string) string {
 	return newest
 }
 
-// keepList keeps a list for completion, which alone misses it if it cannot be written.
+// keepList keeps a list for completion, which alone misses it if it cannot be written. Nothing but lists is kept, and a list that asks for input is
+// refused by plainResult: a result that needed input is never cached (MCP caching).
 func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
 	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache {
 		return
