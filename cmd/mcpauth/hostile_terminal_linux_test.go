@@ -49,12 +49,11 @@ func terminalPair(t *testing.T) (outer, inner *os.File) {
 	return outer, inner
 }
 
-// onTerminal runs the program with its output on a terminal, and returns what came there.
-func (v *victim) onTerminal(t *testing.T, args ...string) string {
+// onTerminal runs a program with its output on a terminal, and returns what came there.
+func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	outer, inner := terminalPair(t)
-	cmd := exec.Command("mcpauth", append([]string{"--cacert", v.world.CAFile()}, args...)...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = append(v.env, "TERM=xterm", "NO_COLOR=1"), v.home, inner, inner
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(cmd.Env, "TERM=xterm", "NO_COLOR=1"), inner, inner
 	var seen bytes.Buffer
 	read := make(chan struct{})
 	go func() { io.Copy(&seen, outer); close(read) }()
@@ -107,7 +106,9 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 				for i := range args {
 					args[i] = strings.ReplaceAll(args[i], "SERVER", w.URL())
 				}
-				seen := v.onTerminal(t, args...)
+				cmd := exec.Command("mcpauth", append([]string{"--cacert", v.world.CAFile()}, args...)...)
+				cmd.Env, cmd.Dir = v.env, v.home
+				seen := onTerminal(t, cmd)
 				if bad := control(strings.ReplaceAll(seen, "\r\x1b[K", "")); bad != "" { // that clears our own progress bar
 					t.Errorf("%q: the terminal got %q:\n%.1000q", args, bad, seen)
 				}
@@ -136,5 +137,34 @@ func TestDataStaysByteForByte(t *testing.T) {
 	}
 	if code := v.run("call", "SERVER", "echo", "text=x"); code != exitDone || v.stdout.String() != "x"+attack.Nasty+"\n" {
 		t.Errorf("exit %d, stdout %q", code, v.stdout.String())
+	}
+}
+
+// How far a call or a task is shows on a terminal as a bar, which is gone at the end, and nowhere else.
+func TestProgressBar(t *testing.T) {
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER")
+	for _, tt := range []struct {
+		args, end string
+		bars      []string
+	}{
+		{"call SERVER slow", "done after 5 steps\n", []string{"[####....................] step 1 of 5", "[########################] step 5 of 5"}},
+		{"call SERVER report", "report: 3 pages\n", []string{"[###.....................] page 0 of 3", "[.###....................] page "}},
+		{"call SERVER slow --quiet", "done after 5 steps\n", nil},
+	} {
+		args := strings.Fields(tt.args)
+		seen := onTerminal(t, m.prepare(t, args...).Cmd)
+		shown := strings.Split(seen, "\r\x1b[K")
+		if shown[len(shown)-1] != tt.end || tt.bars == nil && len(shown) != 1 {
+			t.Errorf("%s: in the end the terminal shows %q after %q", tt.args, shown[len(shown)-1], seen)
+		}
+		for _, bar := range tt.bars {
+			if !strings.Contains(seen, bar) {
+				t.Errorf("%s: no bar %q in %q", tt.args, bar, seen)
+			}
+		}
+		if p := m.does(t, exitDone, args...); p.stderr.Len() != 0 || p.stdout.String() != tt.end {
+			t.Errorf("%s, not on a terminal: %q %q", tt.args, &p.stdout, &p.stderr)
+		}
 	}
 }

@@ -33,8 +33,9 @@ type output struct {
 	outColour, errColour     bool
 	width                    int // of the terminal behind stdout; 0: none
 
-	mu  sync.Mutex // progress comes from other goroutines
-	bar bool       // the cursor stands behind a progress bar
+	mu   sync.Mutex // progress comes from other goroutines
+	bar  bool       // the cursor stands behind a progress bar
+	bars int        // how many were shown
 }
 
 func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *output {
@@ -107,19 +108,26 @@ func (o *output) progress(done, total float64, message string) {
 	switch {
 	case o.quiet:
 	case o.errTerminal && !o.verbose:
-		const cells = 24
-		bar := fmt.Sprintf("%g", done)
-		if total > 0 {
-			filled := int(max(0, min(1, done/total)) * cells)
-			bar = "[" + strings.Repeat("#", filled) + strings.Repeat(".", cells-filled) + "]"
-		}
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		fmt.Fprintf(o.stderr, "\r\x1b[K%s %s", bar, message)
+		fmt.Fprintf(o.stderr, "\r\x1b[K%s %s", progressBar(done, total, o.bars), message)
+		o.bars++
 		o.bar = true
-	default:
+	case total > 0:
 		o.detail("progress: %g of %g %s", done, total, message)
+	default:
+		o.detail("progress: %s", message)
 	}
+}
+
+// progressBar draws how far something is. If its end is not known, a mark moves each time.
+func progressBar(done, total float64, times int) string {
+	const cells = 24
+	from, filled := times%(cells-2), 3
+	if total > 0 {
+		from, filled = 0, int(max(0, min(1, done/total))*cells)
+	}
+	return "[" + strings.Repeat(".", from) + strings.Repeat("#", filled) + strings.Repeat(".", cells-from-filled) + "]"
 }
 
 // clearBar removes a progress bar before anything else is written.

@@ -139,10 +139,9 @@ func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
 
 // follow polls a task until it has ended, and answers its questions (SEP-2663, Task Polling).
 func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
-	for failed, shown := 0, ""; ; {
-		if c.Progress != nil && t.Message != shown {
-			shown = t.Message
-			c.Progress(Progress{Message: shown})
+	for failed := 0; ; {
+		if c.Progress != nil {
+			c.Progress(Progress{Message: cmp.Or(t.Message, t.Status)})
 		}
 		if t.Ended() || t.old && t.Status == TaskInputRequired {
 			return c.taskResult(ctx, t)
