@@ -1,10 +1,12 @@
 // Drives mcpauth (MCPAUTH_BIN) against each server and prints a line per check.
 
+import { startEnterprise } from './servers/enterprise.js';
 import { startEverything } from './servers/everything.js';
 import { startMutualTLS } from './servers/oidc-mtls.js';
 import { startGoSDK } from './servers/gosdk.js';
 import { startOIDC } from './servers/oidc.js';
 import { startSDK } from './servers/sdk.js';
+import { enterpriseChecks } from './checks/enterprise.js';
 import { everythingChecks } from './checks/everything.js';
 import { goClientChecks } from './checks/goclient.js';
 import { oidcChecks } from './checks/oidc.js';
@@ -24,6 +26,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => p
 const sets = {
   oidc: [startOIDC, oidcChecks, oidcGrantChecks, oidcFaultChecks, oidcPushedChecks],
   'oidc, mtls': [startMutualTLS, mutualTLSChecks],
+  enterprise: [startEnterprise, enterpriseChecks],
   sdk: [startSDK, sdkChecks, listenChecks],
   everything: [startEverything, everythingChecks],
   'proxy, everything': [startEverything, proxyChecks('everything'), goClientChecks('everything')],

@@ -53,7 +53,7 @@ function ask(url, token) {
 export function noSecrets(text, answers) {
   assert.ok(answers.length > 0 && text.length > 0);
   for (const answer of answers) {
-    for (const secret of [answer.access_token, answer.refresh_token]) {
+    for (const secret of [answer.access_token, answer.refresh_token, answer.id_token]) {
       assert.ok(!secret || !text.includes(secret), 'a token was printed');
     }
   }

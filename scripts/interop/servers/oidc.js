@@ -25,8 +25,8 @@ const loopback = {
 // Characters that HTTP Basic carries only when they are form-encoded first (RFC 6749 §2.3.1).
 const confidential = { id: 'notes:client', secret: 'p+%/:& ~=' };
 
-// requirePAR: only pushed authorization requests are taken.
-export async function startOIDC({ ports = [0, 0], requirePAR = false } = {}) {
+// requirePAR: only pushed authorization requests are taken. clients and grants are further ones.
+export async function startOIDC({ ports = [0, 0], requirePAR = false, clients = [], grants = () => {} } = {}) {
   const auth = await listen(ports[1]);
   const mcp = await listen(ports[0]);
   const machineKey = key();
@@ -48,6 +48,7 @@ export async function startOIDC({ ports = [0, 0], requirePAR = false } = {}) {
 
   const provider = new Provider(auth.origin, {
     clients: [
+      ...clients,
       machineClient(machineKey),
       { ...loopback, client_id: confidential.id, client_secret: confidential.secret, token_endpoint_auth_method: 'client_secret_basic' },
       { client_id: introspector.id, client_secret: introspector.secret, redirect_uris: [], response_types: [], grant_types: [] },
@@ -63,6 +64,7 @@ export async function startOIDC({ ports = [0, 0], requirePAR = false } = {}) {
     fetch: fetchDocument,
     features: features(state),
   });
+  grants(provider, state);
   provider.on('grant.success', (ctx) => {
     state.seen.push({ grant: ctx.oidc.params.grant_type, client: ctx.oidc.client.clientId, answer: ctx.body });
   });
