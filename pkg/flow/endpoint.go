@@ -68,7 +68,7 @@ func eitherMethod(e token.Endpoint, client dcr.Client, supported []string, reque
 	tok, err = request(e)
 	other := otherMethod(client, supported)
 	var refused *token.Error
-	if e.Strict || other == "" || errors.Is(err, ErrIdentityProvider) || !errors.As(err, &refused) || refused.Code != "invalid_client" {
+	if e.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
 		return tok, "", err
 	}
 	e.Client.Method = other

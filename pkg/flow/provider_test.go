@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/callback"
@@ -146,6 +147,43 @@ func TestFailureAfterTheProvider(t *testing.T) {
 	}
 	if _, err := b.client(t).Refresh(ctx, b.t, 0); err != nil || p.Count("reuse") != 0 {
 		t.Errorf("after all that: %v", err)
+	}
+}
+
+// A client that the identity provider refuses is not the one that is registered with the MCP server's authorization server.
+func TestProviderRefusesItsClient(t *testing.T) {
+	b, p := enterprise(t)
+	b.login(t)
+	b.later(2 * time.Hour)
+	set(t, p, "token:invalid_client,n=1")
+	for range 2 { // the second time from memory
+		if _, err := b.c.Token(ctx, b.t, 0); err == nil || errors.Is(err, ErrClientRejected) {
+			t.Errorf("got %v", err)
+		}
+	}
+	b.later(-2 * time.Hour)
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Errorf("asked for by the user: %v", err)
+	}
+}
+
+// A login that took its time does not put back a refresh token that another process has spent since.
+func TestNewestSignInIsStored(t *testing.T) {
+	b, _ := enterprise(t)
+	b.login(t)
+	slow := b.stored(t)
+	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {
+		t.Fatal(err)
+	}
+	want := b.stored(t).IDP.Token.RefreshToken
+	unlock, err := b.c.reserve(ctx, b.t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = b.c.replace(ctx, exchange{t: b.t, cred: slow, notes: &notes{}}, token.Token{AccessToken: "new"})
+	unlock()
+	if got := b.stored(t); err != nil || got.Token.AccessToken != "new" || got.IDP.Token.RefreshToken != want {
+		t.Errorf("stored is %v, %v", got, err)
 	}
 }
 

@@ -185,7 +185,7 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
 	tok, err := c.redeemAt(ctx, cred)
 	var gone *token.Error
-	if errors.Is(err, ErrIdentityProvider) || !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
+	if !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
 		return tok, err
 	}
 	hc, noClient := c.httpAs(cred.Settings, cred.Issuer)
