@@ -201,7 +201,7 @@ func fates() map[string]fate {
 		"token/reflected-challenge": after(exitAuth, "scope|403"),
 
 		"call/question-many":       after(exitNetwork, "asks more than 100 questions"),
-		"call/question-windows":    {exit: exitNetwork, says: "more than 20 addresses", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
+		"call/question-windows":    {exit: exitNetwork, says: "more than 20 URLs", args: slices.Concat(call, []string{"--elicit-urls"}), good: true},
 		"call/million-blocks":      {exit: exitNetwork, says: "more than 100000 blocks", args: slices.Concat(call, []string{"--quiet"}), good: true},
 		"call/million-tools":       {exit: exitNetwork, says: "more than 100000 tools", args: []string{"tools", "SERVER"}, good: true},
 		"call/million-properties":  {exit: exitNetwork, says: "more than 1048576 bytes", args: []string{"tools", "SERVER", "echo"}, good: true},
