@@ -113,6 +113,7 @@ func fates() map[string]fate {
 			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "1s", "--quiet"}},
 		"identity/mix-up":                 refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
 		"identity/endpoint-elsewhere":     harmless,
+		"identity/alias-elsewhere":        {exit: exitDone, good: true, says: "as2.attack.example/token is not shown the client certificate"},
 		"identity/issuer-foreign":         issuer,
 		"identity/issuer-case":            issuer,
 		"identity/issuer-port":            issuer,

@@ -47,6 +47,8 @@ func identity() []Attack {
 		spoilt("identity", "account-other", "the person at the browser is logged in there with another account than expected", "token:set.id_token="+word(idToken("eve@example.com"))),
 		spoilt("identity", "account-lookalike", "the account's name is the expected one but for a character that is not printed", "token:set.id_token="+word(idToken("ann@example.com\u200b"))),
 		spoilt("identity", "account-unknown", "the server does not say which account it is", "token:del=id_token"),
+		spoilt("identity", "alias-elsewhere", "the endpoint for clients with a certificate is somebody else's, who would take the request for the user's",
+			"metadata:set.mtls_endpoint_aliases={\"token_endpoint\":"+word(AS2+"/token")+"}"),
 		spoilt("identity", "issuer-foreign", "the metadata is another issuer's", "metadata:set.issuer="+word(Evil)),
 		spoilt("identity", "issuer-case", "the issuer differs by case", "metadata:set.issuer="+word("https://AS.attack.example")),
 		spoilt("identity", "issuer-port", "the issuer differs by its port", "metadata:set.issuer="+word(AS+":443")),

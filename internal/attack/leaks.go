@@ -13,8 +13,8 @@ import (
 	"strings"
 )
 
-// Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server, and the strangers and
-// identity providers that were shown the user's certificate.
+// Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server, and all but the MCP server
+// and its first authorization server that were shown the user's certificate.
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
@@ -23,7 +23,7 @@ func (w *World) Leaks() []string {
 		ofProvider = append(w.provider.Secrets(), "demo-cs-idp")
 	}
 	for _, r := range w.Requests() {
-		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && r.Origin != AS2 || r.URL == providerPath) {
+		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS || r.URL == providerPath) {
 			leaks = append(leaks, fmt.Sprintf("%s %s%s was shown the certificate", r.Method, r.Origin, r.URL))
 		}
 		text := r.URL + "\n" + r.Body

@@ -12,19 +12,51 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/token"
 )
 
 // ErrCertificate says that a client certificate or its key cannot be used.
 var ErrCertificate = errors.New("the client certificate cannot be used")
 
-// httpAs returns the HTTP client for requests to the named servers, which are shown the client certificate. If none is named, the requests are
-// those to endpoints of the authorization server, and follow no redirect.
-func (c *Client) httpAs(s Settings, servers ...string) (*http.Client, error) {
-	return c.presenting(c.http(), s, servers)
+// httpAt returns the HTTP client for requests that show the client certificate to servers of these origins.
+func (c *Client) httpAt(s Settings, origins ...string) (*http.Client, error) {
+	return c.presenting(c.http(), s, origin(origins))
+}
+
+// endpointHTTP returns the HTTP client for requests to the endpoints of an authorization server.
+func (c *Client) endpointHTTP(s Settings, issuer, server string) (*http.Client, error) {
+	return c.presenting(c.http(), s, func(u *url.URL) bool { return s.shows(u, issuer, server) })
+}
+
+// shows reports whether an endpoint is shown the client certificate: it is on the host of the issuer or of the MCP server, or below one of these,
+// or the user named the issuer. Otherwise a server could name an endpoint of somebody else, who would take what is posted there for an act of
+// the certificate's owner.
+func (s Settings) shows(u *url.URL, issuer, server string) bool {
+	return s.Issuer != "" || below(u, issuer) || below(u, server)
+}
+
+// below reports whether a URL is on the host of an address, or on one whose name ends in that.
+func below(u *url.URL, address string) bool {
+	v, err := url.Parse(address)
+	if err != nil || v.Hostname() == "" {
+		return false
+	}
+	host, parent := strings.ToLower(u.Hostname()), strings.ToLower(v.Hostname())
+	return host == parent || strings.HasSuffix(host, "."+parent)
+}
+
+func origin(addresses []string) func(*url.URL) bool {
+	return func(u *url.URL) bool {
+		return slices.ContainsFunc(addresses, func(address string) bool {
+			v, err := url.Parse(address)
+			return err == nil && httpx.SameOrigin(u, v)
+		})
+	}
 }
 
 // ServerHTTP returns the HTTP client for requests to the target's MCP server. It shows the target's client certificate, else that of the stored
@@ -35,10 +67,10 @@ func (c *Client) ServerHTTP(ctx context.Context, t Target) (*http.Client, error)
 			t.CertFile, t.CertKeyFile = s.Cert, s.Key
 		}
 	}
-	return c.presenting(c.HTTP, t.Settings, []string{t.URL})
+	return c.presenting(c.HTTP, t.Settings, origin([]string{t.URL}))
 }
 
-func (c *Client) presenting(hc *http.Client, s Settings, servers []string) (*http.Client, error) {
+func (c *Client) presenting(hc *http.Client, s Settings, to func(*url.URL) bool) (*http.Client, error) {
 	if s.CertFile == "" {
 		return hc, nil
 	}
@@ -47,12 +79,7 @@ func (c *Client) presenting(hc *http.Client, s Settings, servers []string) (*htt
 		return nil, err
 	}
 	own := httpx.Certificate{ID: s.CertFile + "\n" + s.CertKeyFile, Load: load}
-	return httpx.Presenting(hc, own, func(u *url.URL) bool {
-		return len(servers) == 0 || slices.ContainsFunc(servers, func(server string) bool {
-			v, err := url.Parse(server)
-			return err == nil && httpx.SameOrigin(u, v)
-		})
-	}), nil
+	return httpx.Presenting(hc, own, to), nil
 }
 
 // certificate reads the client certificate and its key, and refuses what no server would take.
@@ -88,7 +115,7 @@ func (s Settings) leaf() *x509.Certificate {
 	}
 	pair, err := s.certificate(time.Now())
 	if err != nil {
-		return nil // httpAs returns the error
+		return nil // the HTTP client comes with the error
 	}
 	return pair.Leaf
 }
@@ -98,5 +125,14 @@ func (c *Client) warnOpenKey(s Settings) {
 	file := cmp.Or(s.CertKeyFile, s.CertFile)
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		c.warn(fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), file))
+	}
+}
+
+// warnNotShown says why the token endpoint does not see the client certificate.
+func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
+	u, err := url.Parse(s.TokenEndpoint)
+	if t.CertFile != "" && err == nil && !t.shows(u, s.Issuer, t.URL) {
+		c.warn(fmt.Sprintf("%s is not shown the client certificate, because it is not on the host of the issuer %s or below it; it is shown it if you name this issuer",
+			httpx.Text(s.TokenEndpoint, 200), s.Issuer))
 	}
 }

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"context"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +74,26 @@ func TestCertificateIsShownToKnownServers(t *testing.T) {
 	b.login(t)
 	if len(b.Requests("idp")) != 1 || shown("idp") != 0 {
 		t.Errorf("the identity provider was asked %d times, and shown the certificate %d times", len(b.Requests("idp")), shown("idp"))
+	}
+}
+
+// An endpoint on another host gets the certificate only if the user named the issuer.
+func TestCertificateAtEndpoints(t *testing.T) {
+	for _, tt := range []struct {
+		endpoint, named string
+		want            bool
+	}{
+		{"https://as.example/token", "", true}, {"https://as.example:8443/token", "", true}, {"https://mtls.AS.example/token", "", true},
+		{"https://mcp.example/token", "", true}, {"https://example/token", "", false}, {"https://not-as.example/token", "", false},
+		{"https://intranet.example/admin?do=it", "", false}, {"https://mtls.example/token", "https://as.example", true},
+	} {
+		u, err := url.Parse(tt.endpoint)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (Settings{Issuer: tt.named}).shows(u, "https://as.example", "https://mcp.example/mcp"); got != tt.want {
+			t.Errorf("%s, issuer named %q: %v", tt.endpoint, tt.named, got)
+		}
 	}
 }
 

@@ -106,7 +106,7 @@ const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 // discover asks the server as every login does; challenges are those of an answer already received. A client certificate is shown to the server,
 // and to an authorization server that the user or the stored login names, known. One that only the server names has to show its metadata without.
 func (c *Client) discover(ctx context.Context, t Target, known string, challenges []discovery.Challenge) (*discovery.Result, error) {
-	hc, err := c.httpAs(t.Settings, t.URL, t.Issuer, known)
+	hc, err := c.httpAt(t.Settings, t.URL, t.Issuer, known)
 	if err != nil {
 		return nil, err
 	}

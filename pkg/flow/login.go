@@ -190,6 +190,7 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 		c.progress("the server redirects to " + d.found.Endpoint + "; calls go there directly")
 	}
 	c.progress(fmt.Sprintf("authorization server %s", d.found.Server.Issuer))
+	c.warnNotShown(t, d.found.Server)
 	d.plan = newPlan(t.Settings, d.found)
 	d.plan.Scopes = keepScopes(union(why.scopes, d.plan.Scopes), old, d.plan.Issuer)
 	return d, feasible(t.Settings, d.found) // before anybody is asked for anything
@@ -259,7 +260,7 @@ func moved(d draft) string {
 func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (client dcr.Client, reused bool, err error) {
 	stored := cmp.Or(d.old.NextClient, &d.old.Client)
 	o := clientOptions(d.t, d.o, d.found, d.plan.Scopes)
-	if o.HTTP, err = c.httpAs(d.t.Settings); err != nil {
+	if o.HTTP, err = c.endpointHTTP(d.t.Settings, d.plan.Issuer, d.t.URL); err != nil {
 		return client, false, err
 	}
 	o.SoftwareVersion, o.RedirectURI, o.Stored, o.Deviation = c.Version, redirectURI, stored, d.notes.add

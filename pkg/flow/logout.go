@@ -96,7 +96,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		_ = c.save(local, t, &kept)
 	}
 	for _, client := range cred.clients() {
-		hc, err := c.httpAs(cred.Settings)
+		hc, err := c.endpointHTTP(cred.Settings, cred.Issuer, cred.Server)
 		if err == nil {
 			err = dcr.Delete(ctx, hc, client)
 		}

@@ -155,7 +155,7 @@ func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	for _, w := range report.Warnings {
 		c.progress("the replaced login: " + w)
 	}
-	hc, err := c.httpAs(stored.Settings)
+	hc, err := c.endpointHTTP(stored.Settings, stored.Issuer, stored.Server)
 	if err != nil {
 		return
 	}

@@ -188,7 +188,7 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 	if !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
 		return tok, err
 	}
-	hc, noClient := c.httpAs(cred.Settings, cred.Issuer)
+	hc, noClient := c.httpAt(cred.Settings, cred.Issuer)
 	if noClient != nil {
 		return tok, err
 	}
