@@ -14,16 +14,17 @@ import (
 )
 
 // Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server, and all but the MCP server
-// and its first authorization server that were shown the user's certificate.
+// and its authorization server that were shown the user's certificate.
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
+	moved := strings.Contains(strings.Join(w.attack.Words, " "), "authorization_servers=["+word(AS2)) // which makes it the authorization server
 	var ofProvider []string
 	if w.provider != nil {
 		ofProvider = append(w.provider.Secrets(), "demo-cs-idp")
 	}
 	for _, r := range w.Requests() {
-		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS || r.URL == providerPath) {
+		if r.Shown != "" && (r.Origin != MCP && r.Origin != AS && (r.Origin != AS2 || !moved) || r.URL == providerPath) {
 			leaks = append(leaks, fmt.Sprintf("%s %s%s was shown the certificate", r.Method, r.Origin, r.URL))
 		}
 		text := r.URL + "\n" + r.Body
