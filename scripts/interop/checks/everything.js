@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { until } from './harness.js';
+
 export function everythingChecks(server, mcpauth) {
   const call = (rest, o) => mcpauth(`call ${server.url} ${rest}`, o);
   return {
@@ -42,6 +44,47 @@ export function everythingChecks(server, mcpauth) {
       writeFileSync(join(mcpauth.home, 'answer.json'), JSON.stringify({ name: 'Ann' }));
       const { stdout } = await call('trigger-elicitation-request --elicit @answer.json');
       assert.match(stdout, /Name: Ann/);
+    },
+    'resources of both kinds, completed from what was seen': async () => {
+      const { json } = await mcpauth(`resources ${server.url} --json`);
+      assert.ok(json.resources.length > 0 && json.resourceTemplates.length > 0);
+      const uri = json.resources[0].uri;
+      assert.ok((await mcpauth(`read ${server.url} ${uri}`)).stdout.length > 100);
+      assert.match((await mcpauth(`__complete read ${server.url} ${uri.slice(0, -1)}`)).stdout, new RegExp(`^${uri}\\t`, 'm'));
+    },
+    'a resource of bytes, saved': async () => {
+      const folder = join(mcpauth.home, 'blobs');
+      await mcpauth(`read ${server.url} demo://resource/dynamic/blob/7 --save-dir ${folder}`);
+      assert.match(readFileSync(join(folder, readdirSync(folder)[0]), 'utf8'), /Resource 7/);
+    },
+    'a prompt with arguments': async () => assert.match((await mcpauth(`prompt ${server.url} args-prompt city=Oslo`)).stdout, /weather in Oslo/),
+    'a tool that demands a task (2025-11-25) is followed, and its question answered': async () => {
+      writeFileSync(join(mcpauth.home, 'meaning.json'), JSON.stringify({ interpretation: 'historical' }));
+      const { stdout, stderr } = await call('simulate-research-query topic=bees ambiguous=true --elicit @meaning.json');
+      assert.match(stdout, /Topic\*\*: bees/);
+      assert.match(stdout, /historical/);
+      assert.match(stderr, /multiple interpretations/);
+    },
+    'such a task, left alone and fetched later by another process': async () => {
+      const id = (await call('simulate-research-query topic=wasps --detach')).stdout.trim();
+      assert.match((await mcpauth(`task ${server.url}`)).stdout, new RegExp(`${id} .*simulate-research-query .*working`));
+      assert.match((await mcpauth(`__complete task ${server.url} ${id.slice(0, 4)}`)).stdout, new RegExp(`^${id}\t`));
+      const state = async () => (await mcpauth(`task ${server.url} ${id} --no-wait`)).stdout.trim();
+      assert.equal(await state(), 'working');
+      await until('the end of the task', async () => (await state()) === 'completed');
+      assert.match((await mcpauth(`task ${server.url} ${id}`)).stdout, /Topic\*\*: wasps/);
+      assert.match((await mcpauth(`task ${server.url}`)).stderr, /no tasks/);
+    },
+    'such a task at the time limit, and after it': async () => {
+      const { stderr } = await call('simulate-research-query topic=ants --timeout 500ms', { code: 5 });
+      const [, id] = stderr.match(/^hint: .*mcpauth task \S+ (\S+)$/m);
+      assert.match((await mcpauth(`task ${server.url} ${id}`)).stdout, /Topic\*\*: ants/);
+    },
+    'such a task, cancelled': async () => {
+      const id = (await call('simulate-research-query topic=moths --detach')).stdout.trim();
+      await mcpauth(`task ${server.url} ${id} --cancel`);
+      assert.match((await mcpauth(`task ${server.url}`)).stderr, /no tasks/);
+      assert.match((await mcpauth(`task ${server.url} ${id}`, { code: 3 })).stderr, /was cancelled/);
     },
     progress: async () => assert.match((await call('trigger-long-running-operation duration=1 steps=2')).stdout, /completed/),
   };
