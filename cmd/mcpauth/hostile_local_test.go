@@ -129,6 +129,23 @@ func TestOpenFiles(t *testing.T) {
 			t.Error("the token of an open file was used")
 		}
 	}
+	if err := os.Chmod(files[0], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// In a state folder of another user, files are open, since they could not be read otherwise.
+	u.must(t, exitDone, "tools", u.good.URL())
+	caches, err := filepath.Glob(filepath.Join(u.home, ".local/state/mcpauth/cache/*.mcp"))
+	if err != nil || len(caches) != 1 {
+		t.Fatalf("%q, %v", caches, err)
+	}
+	for _, mode := range []os.FileMode{0o600, 0o644} {
+		if err := os.Chmod(caches[0], mode); err != nil {
+			t.Fatal(err)
+		}
+		if u.must(t, exitDone, "__complete", "call", u.good.URL(), "add"); (u.stdout.Len() > 0) != (mode == 0o600) {
+			t.Errorf("a cache of mode %o: %q", mode, u.stdout.String())
+		}
+	}
 	moved := filepath.Join(t.TempDir(), "moved")
 	if err := os.Chmod(files[0], 0o600); err != nil {
 		t.Fatal(err)

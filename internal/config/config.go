@@ -142,6 +142,9 @@ func read(path string, limit int64, found bool) (*File, error) {
 		return nil, &Error{Path: path, Reason: why(err)}
 	}
 	defer f.Close()
+	if found && !stillOwn(path, f) {
+		return nil, &Error{Path: path, Reason: "another user could have changed it since it was found"}
+	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:
@@ -160,6 +163,14 @@ func read(path string, limit int64, found bool) (*File, error) {
 		file.Servers[name] = e
 	}
 	return file, nil
+}
+
+// stillOwn reports whether the open file is the one that the path names, and nobody else could have written it: since it was found, another
+// user may have put a different folder there.
+func stillOwn(path string, f *os.File) bool {
+	opened, err := f.Stat()
+	now, err2 := os.Stat(path)
+	return err == nil && err2 == nil && os.SameFile(opened, now) && Foreign(path) == ""
 }
 
 // Skipped lists the entries that cannot be used, sorted by name.

@@ -50,6 +50,9 @@ func TestForeignProjectFiles(t *testing.T) {
 		if tt.ignored != "" {
 			want = outer
 		}
+		if _, err := Load(t.Context(), Places{Project: file}); (err != nil) != (tt.ignored != "") {
+			t.Errorf("%s: changed after it was found: %v", tt.name, err)
+		}
 		if err != nil || p.Project != want || len(p.Ignored) != min(1, len(tt.ignored)) {
 			t.Errorf("%s: %+v, %v", tt.name, p, err)
 		} else if tt.ignored != "" && !strings.Contains(p.Ignored[0].Error(), tt.ignored) {

@@ -3,8 +3,10 @@ package mcphttp
 import (
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -33,11 +35,7 @@ type kept struct {
 
 // Load returns the session, nil if there is none.
 func (k Keep) Load() *Session {
-	info, err := os.Lstat(k.Path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > maxKept {
-		return nil
-	}
-	data, err := os.ReadFile(k.Path)
+	data, err := ReadFile(k.Path, maxKept)
 	if err != nil {
 		return nil
 	}
@@ -95,6 +93,19 @@ func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
 		return nil, err
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+// ReadFile reads what WriteFile wrote. It refuses links, large files, and files that others may read: a file that another user has put there is
+// one, because only then can it be read.
+func ReadFile(name string, limit int64) ([]byte, error) {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > limit || info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fs.ErrInvalid
+	}
+	return os.ReadFile(name)
 }
 
 // WriteFile replaces a private file in one step, so that nobody reads half of it. It is not forced to the disk: what is lost is asked again.

@@ -1,6 +1,7 @@
 package mcphttp
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -77,6 +78,7 @@ func TestKeptSessionIsDamaged(t *testing.T) {
 			return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "example.com", "example.org", 1)), 0o600)
 		},
 		func() error { return os.WriteFile(k.Path, make([]byte, maxKept+1), 0o600) },
+		func() error { return errors.Join(os.WriteFile(k.Path, whole, 0o600), os.Chmod(k.Path, 0o644)) }, // as another user's would have to be
 		func() error { return os.Remove(k.Path) },
 		func() error { return os.Mkdir(k.Path, 0o700) },
 	} {

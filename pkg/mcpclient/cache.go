@@ -98,10 +98,7 @@ func (c *Client) readCache(name string) ([]byte, bool) {
 	if c.CacheDir == "" || c.NoCache {
 		return nil, false
 	}
-	if info, err := os.Lstat(name); err != nil || !info.Mode().IsRegular() || info.Size() > maxCache {
-		return nil, false
-	}
-	data, err := os.ReadFile(name)
+	data, err := mcphttp.ReadFile(name, maxCache)
 	return data, err == nil
 }
 

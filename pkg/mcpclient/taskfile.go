@@ -53,12 +53,9 @@ func (c *Client) remember(t Task) error {
 
 // readTask returns a task that is remembered.
 func (c *Client) readTask(name string) (Task, bool) {
-	if info, err := os.Lstat(name); c.TaskDir == "" || err != nil || !info.Mode().IsRegular() || info.Size() > maxTaskFile {
-		return Task{}, false
-	}
-	data, err := os.ReadFile(name)
+	data, err := mcphttp.ReadFile(name, maxTaskFile)
 	var r taskRecord
-	if err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.URL || r.ID == "" {
+	if c.TaskDir == "" || err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.URL || r.ID == "" {
 		return Task{}, false
 	}
 	t := Task{ID: r.ID, Tool: r.Tool, Status: r.Status, Created: r.Created, Expires: r.Expires, old: r.Old, answered: map[string]bool{}}
