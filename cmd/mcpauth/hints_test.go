@@ -141,6 +141,8 @@ func mishaps() []mishap {
 		{name: "the token endpoint answers with a page", rows: "token.ErrMalformed", words: []string{"token:html"}, args: login(), exit: 5, code: "protocol", hint: "only the server's operator", nothing: true},
 		{name: "the token is not bound to the key", rows: "token.ErrDowngrade", words: []string{"dpop=offer", "token:set.token_type=Bearer"}, args: login("--dpop", "always", "--name", "m"), exit: 7, code: "security",
 			hint: "--name m --dpop never$"},
+		{name: "the login is for another account", rows: "flow.ErrAccount", words: []string{"token:set.id_token=eyJhbGciOiJub25lIn0.eyJlbWFpbCI6ImFubkBleGFtcGxlLmNvbSJ9.eA", "token:set.id_token=eyJhbGciOiJub25lIn0.eyJlbWFpbCI6ImV2ZUBleGFtcGxlLmNvbSJ9.eA,n=1"}, // ann@example.com, but eve@example.com first
+			args: login("--expect-account", "ann@example.com"), exit: 7, code: "security", hint: "mcpauth login SERVER --expect-account ann@example.com$"},
 		{name: "the token is bound to a key", rows: "flow.ErrBoundToken", words: []string{"dpop=offer"}, before: [][]string{login("--dpop", "always")}, args: []string{"token", "SERVER"}, exit: 4, code: "auth_failed",
 			hint: "mcpauth call SERVER and mcpauth proxy SERVER .*mcpauth login SERVER --dpop never$", pick: 2, goesOn: true},
 		{name: "the device grant is not offered", rows: "flow.ErrUnsupported", words: []string{"metadata:del=device_authorization_endpoint"}, args: login("--grant", "device_code"), exit: 4, code: "auth_failed",
@@ -166,6 +168,20 @@ func mishaps() []mishap {
 		{name: "nothing listens at the address", rows: "unreachable", before: loggedIn, spoil: func(t *testing.T, u *unlucky) { u.Close() }, args: whoami, exit: 5, code: "network", hint: "mcpauth discover SERVER", next: "network"},
 		{name: "the certificate authority is unknown", rows: "tls.CertificateVerificationError", server: demo.Options{TLS: true}, args: []string{"discover", "SERVER"}, exit: 5, code: "network", hint: "add --cacert FILE$",
 			fill: map[string]string{"FILE": "HOME/ca.pem"}, repair: func(t *testing.T, u *unlucky) { u.file(t, "ca.pem", string(u.CertificatePEM())) }},
+		{name: "the server requires a client certificate", rows: "certificateWanted", server: demo.Options{MutualTLS: true},
+			args: login("--grant", "client_credentials", "--client-id", "demo-post", "--client-secret-env", "POST_SECRET", "--cacert", "HOME/ca.pem"), exit: 5, code: "network",
+			hint: "mcpauth login SERVER .*--cacert HOME/ca.pem --cert FILE --key FILE$", fill: map[string]string{"FILE": "HOME/own.pem"},
+			spoil: func(t *testing.T, u *unlucky) { u.file(t, "ca.pem", string(u.CertificatePEM())) }, repair: func(t *testing.T, u *unlucky) {
+				own, err := u.ClientCertificate("robot", time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
+				u.file(t, "own.pem", string(own))
+			}},
+		{name: "the client certificate cannot be used", rows: "flow.ErrCertificate", args: login("--cert", "HOME/half.pem"), exit: 2, code: "config", hint: "--cert FILE --key FILE$", nothing: true,
+			spoil: func(t *testing.T, u *unlucky) {
+				u.file(t, "half.pem", "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n")
+			}},
 
 		{name: "the tool reports an error", rows: "toolError", before: loggedIn, args: []string{"call", "SERVER", "fail"}, exit: 3, code: "tool_error", nothing: true},
 		{name: "the server refuses the call", rows: "mcpclient.RPCError", before: loggedIn, then: []string{`mcp:method=tools/call,status=400,type=application/json,body="{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32602,\"message\":\"quota exceeded\"}}"`},
