@@ -151,7 +151,7 @@ func table() []rule {
 		{certificateWanted, exitNetwork, "network", login("if the server requires a client certificate (with --issuer URL, if the authorization server requires it): ", "--cert", "FILE", "--key", "FILE")},
 		{unreachable, exitNetwork, "network", discoverHint},
 		{is(discovery.ErrUnnamed), exitNetwork, "discovery", login("ask the server's operator for the address of its authorization server, then: ", "--issuer", "URL")},
-		{is(discovery.ErrMachineOnly), exitNetwork, "discovery", login("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
+		{is(discovery.ErrNonInteractiveOnly), exitNetwork, "discovery", login("", "--grant", "client_credentials", "--client-id", "ID", "--client-secret-env", "VAR")},
 		{is(discovery.ErrMoved), exitNetwork, "discovery", movedHint},
 		{both(is(flow.ErrIdentityProvider), as[*discovery.Error]), exitNetwork, "discovery", text("check the address of --idp-issuer; its metadata must be at a well-known address there")},
 		{as[*discovery.Error], exitNetwork, "discovery", strictHint},

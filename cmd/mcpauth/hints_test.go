@@ -72,7 +72,7 @@ func mishaps() []mishap {
 			args: login(), exit: 7, code: "security", hint: "--issuer ISSUER/as-[a-z0-9]+$", next: "security"},
 		{name: "the metadata names no authorization server", rows: "discovery.ErrUnnamed", words: []string{"resource-metadata:set.authorization_servers="}, args: login("--scope", "notes:read"),
 			exit: 5, code: "discovery", hint: "--scope notes:read --issuer URL$", fill: map[string]string{"URL": "ISSUER"}},
-		{name: "the authorization server is for programs only", rows: "discovery.ErrMachineOnly", words: []string{`metadata:del=authorization_endpoint,set.grant_types_supported=["client_credentials"]`}, args: login("--name", "m"),
+		{name: "the authorization server is for programs only", rows: "discovery.ErrNonInteractiveOnly", words: []string{`metadata:del=authorization_endpoint,set.grant_types_supported=["client_credentials"]`}, args: login("--name", "m"),
 			exit: 5, code: "discovery", hint: "--name m --grant client_credentials --client-id ID --client-secret-env VAR$", fill: map[string]string{"ID": "demo-post", "VAR": "POST_SECRET"}},
 		{name: "the server redirects to another origin", rows: "discovery.ErrMoved", words: []string{"mcp:status=307,to=ELSEWHERE"}, args: login("--name", "m"), exit: 5, code: "discovery",
 			hint: "mcpauth login ELSEWHERE --name m$"},

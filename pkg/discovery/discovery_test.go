@@ -307,8 +307,8 @@ func TestGivenIssuer(t *testing.T) {
 // RFC 8414 §2: without an authorization endpoint only a program can log in.
 func TestForMachinesOnly(t *testing.T) {
 	meta := `{"issuer":"ORIGIN","token_endpoint":"ORIGIN/t","grant_types_supported":["client_credentials"]}`
-	if _, err := discover(t, newSite(t, base(asPath, meta)), Options{}); !errors.Is(err, ErrMachineOnly) {
-		t.Errorf("got %v, want ErrMachineOnly", err)
+	if _, err := discover(t, newSite(t, base(asPath, meta)), Options{}); !errors.Is(err, ErrNonInteractiveOnly) {
+		t.Errorf("got %v, want ErrNonInteractiveOnly", err)
 	}
 	if _, err := discover(t, newSite(t, base(asPath, meta)), Options{IgnorePKCE: true}); err != nil {
 		t.Errorf("a program: got %v", err)

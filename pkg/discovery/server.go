@@ -173,7 +173,7 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	}
 	if m.AuthorizationEndpoint == "" && !f.o.IgnorePKCE {
 		if slices.Contains(m.GrantTypesSupported, "client_credentials") {
-			return fail(ErrMachineOnly, "RFC 8414 §2", "authorization_endpoint is missing, and grant_types_supported is %s: it has no grant for users", quoteAll(m.GrantTypesSupported))
+			return fail(ErrNonInteractiveOnly, "RFC 8414 §2", "authorization_endpoint is missing, and grant_types_supported is %s: it has no grant for users", quoteAll(m.GrantTypesSupported))
 		}
 		return fail(nil, "RFC 8414 §2", "authorization_endpoint is missing")
 	}

@@ -1,0 +1,125 @@
+package discovery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+// fetch gets one metadata document and decodes it into v. A member of a wrong type counts as absent, unless it is one of the required. The
+// attempt is recorded; found is false if there is no document there, for a reason that the attempt tells.
+func (f *finder) fetch(ctx context.Context, stage, address string, header http.Header, v any, required ...string) (found bool, err error) {
+	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
+	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
+	u, err := httpx.Check(address, f.local)
+	if err != nil {
+		a.Outcome = "refused: " + err.Error()
+		return false, &Error{Stage: stage, URL: address, Reason: err.Error(), Err: err}
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return false, err
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	req.Header.Set("Accept", "application/json")
+	res, err := httpx.Do(f.o.HTTP, req)
+	if res != nil {
+		a.Status = res.StatusCode
+	}
+	switch {
+	case err != nil && ctx.Err() != nil:
+		a.Outcome = "no answer: " + reason(err)
+		return false, fmt.Errorf("%s %s: %w", stage, address, httpx.Bare(err))
+	case err != nil:
+		a.Outcome = "no answer: " + reason(err)
+		var refused *httpx.AddressError
+		if errors.As(err, &refused) { // a redirect to it: that is no absence
+			return false, &Error{Stage: stage, URL: address, Reason: reason(err), Err: err}
+		}
+		return false, f.failed(a)
+	case res.StatusCode >= 400 && res.StatusCode < 500:
+		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
+		return false, nil
+	case res.StatusCode != http.StatusOK:
+		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
+		return false, f.failed(a)
+	}
+	wrong, err := httpx.DecodeMembers(res.Body, v)
+	if i := slices.IndexFunc(wrong, func(name string) bool { return slices.Contains(required, name) }); err == nil && i >= 0 {
+		err = fmt.Errorf("%s is not of the expected type", wrong[i])
+	}
+	if err != nil {
+		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
+		return false, f.failed(a)
+	}
+	if from, err := url.Parse(res.URL); stage == stageMetadata && (err != nil || !httpx.SameOrigin(from, u)) {
+		a.Outcome = "refused: redirected to " + httpx.Text(res.URL, 200)
+		return false, &Error{Stage: stage, URL: address, Section: issuerSection, Err: ErrIssuer,
+			Reason: fmt.Sprintf("the document came from %q, expected the issuer's own origin", httpx.Text(res.URL, 200))}
+	}
+	a.OK, a.Outcome, f.from = true, "found", res.URL
+	if wrong != nil {
+		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), memberSection(stage)}
+		if err := f.tolerate(address, n, nil); err != nil {
+			return true, err
+		}
+	}
+	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
+		return true, f.tolerate(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
+			answerSection(stage)}, nil)
+	}
+	return true, nil
+}
+
+// failed is an address that has neither a document nor a client error to say that there is none: the next one is tried.
+func (f *finder) failed(a Attempt) error {
+	came := a.Outcome
+	if a.Status != 0 && a.Status != http.StatusOK {
+		came = fmt.Sprint(a.Status, " ", came)
+	}
+	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", answerSection(a.Stage)}, nil)
+}
+
+// answerSection says what a metadata request is answered with.
+func answerSection(stage string) string {
+	if stage == stageResource {
+		return "RFC 9728 §3.2"
+	}
+	return "RFC 8414 §3.2"
+}
+
+// memberSection defines the members of a document.
+func memberSection(stage string) string {
+	if stage == stageResource {
+		return "RFC 9728 §2"
+	}
+	return "RFC 8414 §2"
+}
+
+// absent reports whether every attempt of a stage was answered by a client error: only that means that there is nothing there.
+func (f *finder) absent(stage string) bool {
+	for _, a := range f.r.Attempts {
+		if a.Stage == stage && (a.Status < 400 || a.Status >= 500) {
+			return false
+		}
+	}
+	return true
+}
+
+// reason is the innermost part of a network error: the address is named beside it.
+func reason(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return httpx.Text(err.Error(), 160)
+}

@@ -1,0 +1,145 @@
+package discovery
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"mcpauth/internal/httpx"
+)
+
+// ask sends the server one unauthenticated request to hear its challenge. It asks for server/discover, since some servers answer
+// initialize to anybody and would not tell the scope. No answer at all ends the discovery; any answer but 401 means little.
+func (f *finder) ask(ctx context.Context) error {
+	challenges := f.o.Challenges
+	if challenges == nil {
+		res, err := f.probe(ctx)
+		if err != nil {
+			return err
+		}
+		f.r.Open, f.r.Endpoint = res.StatusCode < 300, f.endpoint.String()
+		if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
+			challenges = ParseChallenges(res.Header)
+		}
+		if _, ok := Bearer(challenges); !ok && res.StatusCode == http.StatusUnauthorized {
+			if err := f.tolerate(f.r.URL, Finding{stageServer, "no_challenge", "the answer 401 holds no Bearer challenge in WWW-Authenticate", "RFC 6750 §3"}, nil); err != nil {
+				return err
+			}
+		}
+	}
+	if c, ok := Bearer(challenges); ok {
+		f.r.Challenge = c
+	}
+	return nil
+}
+
+const probeVersion = "2026-07-28"
+
+// maxMoves bounds how many redirects of the server itself are followed.
+const maxMoves = 3
+
+// probe asks by POST; a server of the old HTTP+SSE transport knows only GET.
+func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
+	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
+		"io.modelcontextprotocol/protocolVersion":    probeVersion,
+		"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "mcpauth", "version": "1"},
+		"io.modelcontextprotocol/clientCapabilities": map[string]any{},
+	}}})
+	res, err := f.probeBy(ctx, http.MethodPost, body)
+	for range maxMoves {
+		if err != nil || res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
+			break
+		}
+		if err := f.move(res); err != nil {
+			return nil, err
+		}
+		res, err = f.probeBy(ctx, http.MethodPost, body)
+	}
+	if err == nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed) {
+		return f.probeBy(ctx, http.MethodGet, nil)
+	}
+	return res, err
+}
+
+// move learns where the server redirects to. Later requests go there directly, since none that carries a token follows a redirect; so it
+// must be the same origin. The probe carries no token.
+func (f *finder) move(res *httpx.Response) error {
+	fail := func(format string, args ...any) *Error {
+		return &Error{Stage: stageServer, URL: f.endpoint.String(), Reason: fmt.Sprintf("answered %d ", res.StatusCode) + fmt.Sprintf(format, args...), Err: ErrMoved}
+	}
+	location := res.Header.Get("Location")
+	target, err := f.endpoint.Parse(location)
+	if err != nil || location == "" {
+		return fail("without a Location (RFC 9110 §15.4)")
+	}
+	to, err := httpx.CheckServer(target.String())
+	if err != nil {
+		e := fail("with a Location that is refused: %v", err)
+		e.Err = err
+		return e
+	}
+	if !httpx.SameOrigin(to, f.server) {
+		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Text(to.String(), 300))
+		e.Location = to.String()
+		return e
+	}
+	f.endpoint = to
+	return nil
+}
+
+func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*httpx.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, f.endpoint.String(), bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	for name, values := range f.o.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = values
+	}
+	req.Header.Set("Accept", "application/json, text/event-stream")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("Mcp-Protocol-Version", probeVersion)
+		req.Header.Set("Mcp-Method", "server/discover")
+	}
+	var seen observed
+	res, err := head(f.o.HTTP, req.WithContext(seen.observe(ctx, req)))
+	if f.r.Connection == nil { // a later request uses the same connection
+		f.r.Connection = seen.connection()
+	}
+	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}
+	if err != nil {
+		a.Outcome = "no answer: " + reason(err)
+		f.r.Attempts = append(f.r.Attempts, a)
+		return nil, fmt.Errorf("server %s: %w", f.r.URL, httpx.Bare(err))
+	}
+	hidden := httpx.Forms(slices.Concat(slices.Collect(maps.Values(f.o.Header))...))
+	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, hidden, time.Now()).Words()
+	if location := res.Header.Get("Location"); res.StatusCode/100 == 3 && location != "" {
+		a.Outcome += " to " + httpx.Text(location, 300)
+	}
+	f.r.Attempts = append(f.r.Attempts, a)
+	return res, nil
+}
+
+// head reads the header of an answer, and the body of one with an error status: the body of an event stream may never end.
+func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
+	if c == nil {
+		c = httpx.Default()
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	r := &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
+	if r.StatusCode >= 400 {
+		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // the words of half an answer are better than none
+	}
+	return r, nil
+}
