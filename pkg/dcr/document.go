@@ -1,6 +1,7 @@
 package dcr
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -36,11 +37,8 @@ func Document(address string, redirectURIs []string, name string) ([]byte, error
 	if err := CheckDocumentURL(address); err != nil {
 		return nil, err
 	}
-	if name == "" {
-		name = "mcpauth"
-	}
 	return json.MarshalIndent(map[string]any{
-		"client_id": address, "client_name": name, "redirect_uris": redirectURIs, "application_type": "native",
+		"client_id": address, "client_name": cmp.Or(name, "mcpauth"), "redirect_uris": redirectURIs, "application_type": "native",
 		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"}, "token_endpoint_auth_method": "none",
 		"token_endpoint_auth_methods_supported": []string{"none"}, // SEP-3149: replaces the singular
 	}, "", "  ")

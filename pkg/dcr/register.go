@@ -2,6 +2,7 @@ package dcr
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -93,13 +94,10 @@ func (o Options) deviates(code string) {
 }
 
 func (o Options) request() request {
-	r := request{ClientName: o.ClientName, GrantTypes: o.GrantTypes, ResponseTypes: []string{}, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
+	r := request{ClientName: cmp.Or(o.ClientName, "mcpauth"), GrantTypes: o.GrantTypes, ResponseTypes: []string{}, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
 		SoftwareID: "mcpauth", SoftwareVersion: o.SoftwareVersion, BoundTokens: o.binds()}
 	if r.AuthMethod == "tls_client_auth" {
 		r.SubjectDN = o.Certificate.Subject.String()
-	}
-	if r.ClientName == "" {
-		r.ClientName = "mcpauth"
 	}
 	if r.GrantTypes == nil {
 		r.GrantTypes = []string{"authorization_code", "refresh_token"}

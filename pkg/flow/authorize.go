@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,26 +40,39 @@ func (c *Client) byCode(k *job, d draft) (Credential, error) {
 
 // approved asks a person in the browser, and returns the exchange of the code that came.
 func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (exchange, error) {
-	cred, reused, err := c.identify(ctx, d, l.RedirectURI())
+	r, err := c.authorization(ctx, d, l.RedirectURI(), false)
 	if err != nil {
 		return exchange{}, err
 	}
-	verifier, state := pkce.New(), pkce.State()
-	address, err := authorizationRequest(d, cred, l.RedirectURI(), verifier, state)
-	if err != nil {
-		return exchange{}, err
-	}
-	if address, err = c.push(ctx, d, &cred, address, false); err != nil {
-		return exchange{}, stage("authorization", clientRefused(err, reused))
-	}
-	code, err := c.ask(ctx, d, l, address, callback.Expect{State: state, Issuer: cred.Issuer,
+	code, err := c.ask(ctx, d, l, r.address, callback.Expect{State: r.state, Issuer: r.cred.Issuer,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported})
 	if err != nil {
-		return exchange{}, stage("authorization", clientRefused(err, reused))
+		return exchange{}, stage("authorization", clientRefused(err, r.reused))
 	}
-	return c.exchangeOf(d, cred, reused, "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-		return e.Code(ctx, code, string(verifier), l.RedirectURI())
+	return c.exchangeOf(d, r.cred, r.reused, "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+		return e.Code(ctx, code, string(r.verifier), l.RedirectURI())
 	}), nil
+}
+
+// authorization is an authorization request that is ready to be opened in a browser.
+type authorization struct {
+	cred           Credential // but for its tokens
+	reused         bool       // the client registration is an earlier login's
+	address, state string
+	verifier       pkce.Verifier
+}
+
+// authorization prepares the request. later: the address is to be opened at some later time.
+func (c *Client) authorization(ctx context.Context, d draft, redirectURI string, later bool) (r authorization, err error) {
+	if r.cred, r.reused, err = c.identify(ctx, d, redirectURI); err != nil {
+		return r, err
+	}
+	r.verifier, r.state = pkce.New(), pkce.State()
+	if r.address, err = authorizationRequest(d, r.cred, redirectURI, r.verifier, r.state); err != nil {
+		return r, err
+	}
+	r.address, err = c.push(ctx, d, &r.cred, r.address, later)
+	return r, stage("authorization", clientRefused(err, r.reused))
 }
 
 // byDevice shows a code to type at another device and waits (RFC 8628 §3).
@@ -68,30 +82,15 @@ func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 		return Credential{}, err
 	}
 	show := func(code token.DeviceCode) {
-		address := code.VerificationURIComplete
-		if address == "" {
-			address = code.VerificationURI
-		}
-		c.report(Event{Kind: EventDevice, URL: address, Issuer: cred.Issuer, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
+		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: cred.Issuer, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
 	}
 	x := c.exchangeOf(d, cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		// A poll may bring the tokens, so none is cut off. Between two polls the caller may stop the login.
-		e.Sleep = func(_ context.Context, wait time.Duration) error { return pause(k.Context, wait) }
+		e.Sleep = func(_ context.Context, wait time.Duration) error { return token.Sleep(k.Context, wait) }
 		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(cred.Scopes), show)
 	})
 	x.limit = loginLimit
 	return c.exchange(k, x)
-}
-
-func pause(ctx context.Context, wait time.Duration) error {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
-	}
 }
 
 // byNonInteractiveGrant gets tokens by a grant that needs nobody.
@@ -131,13 +130,7 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 
 // registeredPort returns the port of the stored client's redirect address on that host, or 0.
 func registeredPort(d draft) int {
-	host, client := d.t.CallbackHost, d.old.Client
-	if host == "" {
-		host = callbackHosts[0]
-	}
-	if d.old.NextClient != nil {
-		client = *d.old.NextClient
-	}
+	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), cmp.Or(d.old.NextClient, &d.old.Client)
 	u, err := url.Parse(client.RedirectURI)
 	if err != nil || u.Hostname() != host || client.Issuer != d.found.Server.Issuer {
 		return 0
@@ -186,10 +179,7 @@ func reserved(param string) bool {
 
 // ask opens the browser and waits for its answer.
 func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address string, expect callback.Expect) (string, error) {
-	timeout := d.o.Timeout
-	if timeout == 0 {
-		timeout = answerWithin
-	}
+	timeout := cmp.Or(d.o.Timeout, answerWithin)
 	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})

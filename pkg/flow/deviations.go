@@ -65,25 +65,11 @@ func Deviations() []Deviation {
 	}
 }
 
-// requestDeviation is a server whose authorization request needs more than the specifications say.
-type requestDeviation struct {
-	issuer, code string
-	params       [][2]string
-}
-
-func requestDeviations() []requestDeviation {
-	return []requestDeviation{
-		// Google lists no offline_access; it gives a refresh token for these alone, and without the prompt only the first time.
-		{"https://accounts.google.com", "google_offline", [][2]string{{"access_type", "offline"}, {"prompt", "consent"}}},
-	}
-}
-
-// extraParams are the parameters that the registry and the user add to the authorization request; the user's own win.
+// extraParams are the parameters that a deviation of the server and the user add to the authorization request; the user's own win.
 func extraParams(issuer string, s Settings) (params [][2]string, code string) {
-	for _, d := range requestDeviations() {
-		if !s.Strict && strings.TrimSuffix(issuer, "/") == d.issuer {
-			params, code = d.params, d.code
-		}
+	if !s.Strict && strings.TrimSuffix(issuer, "/") == "https://accounts.google.com" {
+		// Google lists no offline_access; it gives a refresh token for these alone, and without the prompt only the first time.
+		params, code = [][2]string{{"access_type", "offline"}, {"prompt", "consent"}}, "google_offline"
 	}
 	return append(slices.Clone(params), s.AuthParams...), code
 }

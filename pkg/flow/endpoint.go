@@ -62,21 +62,30 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 }
 
 // eitherMethod makes a request, and once more with the secret in the other place, header or body, if the server refuses the client by the
-// first: the metadata says what the server can do, not what this client was registered for (RFC 6749 §2.3.1). It returns the other method if
-// that one worked. A code is not lost by this: a server knows its client before it looks at the code.
-func eitherMethod(e token.Endpoint, client dcr.Client, supported []string, request func(token.Endpoint) (token.Token, error)) (tok token.Token, method string, err error) {
-	tok, err = request(e)
-	other := otherMethod(client, supported)
+// first: the metadata says what the server can do, not what this client was registered for (RFC 6749 §2.3.1). The credential keeps the method
+// that worked. A code is not lost by this: a server knows its client before it looks at the code.
+func (c *Client) eitherMethod(cred *Credential, supported []string, notes *notes, request func(token.Endpoint) error) error {
+	e, err := c.endpoint(*cred)
+	if err != nil {
+		return err
+	}
+	e.Deviation = notes.add
+	err = request(e)
+	other := otherMethod(cred.Client, supported)
 	var refused *token.Error
 	if e.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
-		return tok, "", err
+		return err
 	}
 	e.Client.Method = other
-	second, secondErr := request(e)
-	if errors.As(secondErr, &refused) && refused.Code == "invalid_client" {
-		return tok, "", err // the client is unknown, or the secret wrong: it is not the method
+	second := request(e)
+	if errors.As(second, &refused) && refused.Code == "invalid_client" {
+		return err // the client is unknown, or the secret wrong: it is not the method
 	}
-	return second, other, secondErr
+	if second == nil {
+		cred.Client.AuthMethod = other
+		notes.add("other_auth_method")
+	}
+	return second
 }
 
 // otherMethod is the method to try after the first one was refused: for a pre-registered client the other one with a secret; for one that

@@ -85,13 +85,8 @@ func (c *Client) login(ctx context.Context, name string, t Target, o LoginOption
 
 func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Credential, error) {
 	ctx, given := k.Context, t.Settings
-	before, err := c.loadOrNew(ctx, t)
+	before, err := c.completeSettings(ctx, &t, &o, why)
 	if err != nil {
-		return Credential{}, err
-	}
-	o.named = given.Issuer != ""
-	t.Settings = o.complete(before, given, why)
-	if err := t.check(); err != nil {
 		return Credential{}, err
 	}
 	if o.IfNeeded && needless(before, t.Settings, c.now()) {
@@ -124,6 +119,16 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 		cred, err = c.obtain(k, d)
 	}
 	return cred, err
+}
+
+// completeSettings completes the settings of a login from the stored one, which it returns, and checks them.
+func (c *Client) completeSettings(ctx context.Context, t *Target, o *LoginOptions, why cause) (stored Credential, err error) {
+	if stored, err = c.loadOrNew(ctx, *t); err != nil {
+		return stored, err
+	}
+	o.named = t.Issuer != ""
+	t.Settings = o.complete(stored, t.Settings, why)
+	return stored, t.check()
 }
 
 // complete returns the settings of a login: those given now, and for the rest those of the stored login.

@@ -14,7 +14,6 @@ import (
 	"mcpauth/internal/task"
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/keystore"
-	"mcpauth/pkg/pkce"
 	"mcpauth/pkg/token"
 )
 
@@ -47,13 +46,8 @@ type pending struct {
 
 // Pending begins a login and returns the address to open. Finish ends it, within an hour, in this or any other process.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
-	old, err := c.loadOrNew(ctx, t)
+	old, err := c.completeSettings(ctx, &t, &o, cause{})
 	if err != nil {
-		return "", err
-	}
-	o.named = t.Issuer != ""
-	t.Settings = o.complete(old, t.Settings, cause{})
-	if err := t.check(); err != nil {
 		return "", err
 	}
 	if t.grant() != GrantCode {
@@ -74,20 +68,12 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err := l.Close(); err != nil {
 		return "", stage("callback", err)
 	}
-	cred, _, err := c.identify(ctx, d, l.RedirectURI())
+	r, err := c.authorization(ctx, d, l.RedirectURI(), true)
 	if err != nil {
 		return "", err
 	}
-	verifier, state := pkce.New(), pkce.State()
-	address, err := authorizationRequest(d, cred, l.RedirectURI(), verifier, state)
-	if err != nil {
-		return "", err
-	}
-	if address, err = c.push(ctx, d, &cred, address, true); err != nil {
-		return "", stage("authorization", clientRefused(err, false))
-	}
-	cred.Deviations = union(cred.Deviations, d.notes.codes)
-	return address, c.keepPending(ctx, t, state, pending{Credential: cred, Verifier: Secret(verifier), State: Secret(state), RedirectURI: l.RedirectURI(),
+	r.cred.Deviations = union(r.cred.Deviations, d.notes.codes)
+	return r.address, c.keepPending(ctx, t, r.state, pending{Credential: r.cred, Verifier: Secret(r.verifier), State: Secret(r.state), RedirectURI: l.RedirectURI(),
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 

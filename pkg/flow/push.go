@@ -31,7 +31,11 @@ func (c *Client) push(ctx context.Context, d draft, cred *Credential, address st
 	for name := range query {
 		request.Del(name) // part of the endpoint, not of the request
 	}
-	pushed, err := c.pushed(ctx, d, cred, request)
+	var pushed token.Pushed
+	err = c.eitherMethod(cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (err error) {
+		pushed, err = e.Push(ctx, s.PushedAuthorizationRequestURL, request)
+		return err
+	})
 	var refused *token.Error
 	switch {
 	case err != nil && !s.RequirePushedAuthorizationRequests && !(errors.As(err, &refused) && refused.Code != ""):
@@ -48,24 +52,4 @@ func (c *Client) push(ctx context.Context, d draft, cred *Credential, address st
 	}
 	endpoint.RawQuery = query.Encode()
 	return endpoint.String(), nil
-}
-
-// pushed makes the request.
-func (c *Client) pushed(ctx context.Context, d draft, cred *Credential, request url.Values) (p token.Pushed, err error) {
-	e, err := c.endpoint(*cred)
-	if err != nil {
-		return p, err
-	}
-	e.Deviation = d.notes.add
-	s := d.found.Server
-	_, method, err := eitherMethod(e, cred.Client, s.TokenEndpointAuthMethodsSupported, func(e token.Endpoint) (token.Token, error) {
-		var err error
-		p, err = e.Push(ctx, s.PushedAuthorizationRequestURL, request)
-		return token.Token{}, err
-	})
-	if err == nil && method != "" {
-		cred.Client.AuthMethod = method
-		d.notes.add("other_auth_method")
-	}
-	return p, err
 }

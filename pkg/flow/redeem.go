@@ -56,12 +56,7 @@ func (c *Client) exchangeOf(d draft, cred Credential, reused bool, stage string,
 //  3. put the tokens and the replaced grants into the credential, and store it
 //  4. end what is provably no longer used by anyone
 func (c *Client) exchange(k *job, x exchange) (Credential, error) {
-	e, err := c.endpoint(x.cred)
-	if err != nil {
-		return Credential{}, err
-	}
-	e.Deviation = x.notes.add
-	unlock := func() {}
+	unlock, err := func() {}, error(nil)
 	if x.limit == redeemLimit {
 		if unlock, err = c.reserve(k.Context, x.t); err != nil {
 			return Credential{}, err
@@ -73,13 +68,13 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 		return Credential{}, err
 	}
 	defer done()
-	tok, method, err := eitherMethod(e, x.cred.Client, x.methods, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
+	var tok token.Token
+	err = c.eitherMethod(&x.cred, x.methods, x.notes, func(e token.Endpoint) (err error) {
+		tok, err = x.request(ctx, e)
+		return err
+	})
 	if err != nil {
 		return Credential{}, stage(x.stage, clientRefused(err, x.reused))
-	}
-	if method != "" {
-		x.cred.Client.AuthMethod = method
-		x.notes.add("other_auth_method")
 	}
 	ctx, cancel := task.Outlive(k.Context, lockedLimit, lockedLimit)
 	defer cancel()

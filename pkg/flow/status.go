@@ -182,8 +182,8 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	}
 	s := Status{
 		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
-		Scopes: list(p.Scopes), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
-		Keystore: e.Backend, Generation: e.Generation, Deviations: list(p.Deviations), Strict: p.Strict, Asked: p.Asked, Moved: p.Moved,
+		Scopes: append([]string{}, p.Scopes...), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
+		Keystore: e.Backend, Generation: e.Generation, Deviations: append([]string{}, p.Deviations...), Strict: p.Strict, Asked: p.Asked, Moved: p.Moved,
 		Cert: p.Cert, Key: p.Key, Account: p.Account,
 		AssertionVariable: p.AssertionVariable,
 	}
@@ -215,12 +215,4 @@ func name(profile string) *string {
 		return nil
 	}
 	return &profile
-}
-
-// list is an empty list in JSON rather than null.
-func list(s []string) []string {
-	if s == nil {
-		return []string{}
-	}
-	return s
 }

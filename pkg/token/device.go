@@ -38,10 +38,14 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 	if show != nil {
 		show(device)
 	}
+	sleep := e.Sleep
+	if sleep == nil {
+		sleep = Sleep
+	}
 	for wait := device.Interval; ; {
 		// The last poll is the one at the end: the user may have approved just before.
 		left := device.Expires.Sub(e.now())
-		if err := e.sleep(ctx, max(0, min(wait, left))); err != nil {
+		if err := sleep(ctx, max(0, min(wait, left))); err != nil {
 			return Token{}, fmt.Errorf("%s %s: waiting for the user's approval: %w", atToken, httpx.Text(e.URL, 300), err)
 		}
 		tok, err := e.grant(ctx, grantDevice, map[string]string{"device_code": code})
@@ -136,11 +140,8 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	return code, d, nil
 }
 
-// sleep waits by the Endpoint's clock.
-func (e Endpoint) sleep(ctx context.Context, d time.Duration) error {
-	if e.Sleep != nil {
-		return e.Sleep(ctx, d)
-	}
+// Sleep waits, or returns the error of ctx if that ends first.
+func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

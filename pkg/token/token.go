@@ -66,7 +66,7 @@ type Endpoint struct {
 
 	Deviation func(code string) // receives the code of each deviation that is tolerated, see Deviations; may be nil
 
-	Sleep func(ctx context.Context, d time.Duration) error // how Device waits between polls; nil: by the real clock
+	Sleep func(ctx context.Context, d time.Duration) error // how Device waits between polls; nil: Sleep
 }
 
 func (e Endpoint) now() time.Time {
