@@ -164,7 +164,7 @@ func TestQuirksPage(t *testing.T) {
 		t.Fatal("the page has no marks for its table")
 	}
 	var b strings.Builder
-	b.WriteString("| code | what is put up with | the rule | seen at |\n|---|---|---|---|\n")
+	b.WriteString("| code | deviation | rule | seen at |\n|---|---|---|---|\n")
 	for _, q := range flow.Deviations() {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", q.Code, q.Text, q.Section, q.Seen)
 	}
