@@ -222,20 +222,25 @@ func (p dialogue) address(url string) {
 	}
 }
 
-// mcp returns the client for the calls to one server. authorize is nil where a static token is used.
+// mcp returns the client for the calls to one server, at the address to which that redirects. authorize is nil where a static token is used.
 func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
 	hc, err := p.http()
 	if err != nil {
 		return nil, err
 	}
-	c := p.flowClient
+	c, stored := p.flowClient, flow.Status{}
 	if c == nil { // a static token needs no store
 		c = &flow.Client{HTTP: hc}
+	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store shows when the token is needed
+		stored = st
 	}
-	if hc, err = c.ServerHTTP(ctx, t); err != nil {
+	if hc, err = c.ServerHTTP(t, stored); err != nil {
 		return nil, err
 	}
-	m := &mcpclient.Client{URL: t.URL, Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets,
+	if stored.AssertionVariable != "" {
+		p.secrets = append(p.secrets, p.getenv(stored.AssertionVariable))
+	}
+	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets,
 		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.warn("%s", s) }}
 	if authorize != nil {
 		m.Auth = authorize
@@ -299,16 +304,7 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	}
 	o.Login.Timeout = p.limit("") * 9 / 10 // the wait ends by itself, before the command is cut off
 	m, err := p.mcp(ctx, s.target, c.Handler(s.target, o))
-	if err != nil {
-		return s, nil, at(s, err)
-	}
-	if st, err := c.Status(ctx, s.target); err == nil { // an error of the store shows when the token is needed
-		m.URL = cmp.Or(st.Moved, m.URL)
-		if st.AssertionVariable != "" {
-			p.secrets = append(p.secrets, p.getenv(st.AssertionVariable))
-		}
-	}
-	return s, m, nil
+	return s, m, at(s, err)
 }
 
 // reauth is how far a call may go for authorization: the flag, else MCPAUTH_REAUTH, else the browser, where one may be opened.

@@ -2,7 +2,6 @@ package flow
 
 import (
 	"cmp"
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -61,11 +60,9 @@ func origin(addresses []string) func(*url.URL) bool {
 
 // ServerHTTP returns the HTTP client for requests to the target's MCP server. It shows the target's client certificate, else that of the stored
 // login, to this server alone.
-func (c *Client) ServerHTTP(ctx context.Context, t Target) (*http.Client, error) {
-	if t.CertFile == "" && c.Store != nil {
-		if s, err := c.Status(ctx, t); err == nil { // an error of the store shows when the token is needed
-			t.CertFile, t.CertKeyFile = s.Cert, s.Key
-		}
+func (c *Client) ServerHTTP(t Target, stored Status) (*http.Client, error) {
+	if t.CertFile == "" {
+		t.CertFile, t.CertKeyFile = stored.Cert, stored.Key
 	}
 	return c.presenting(c.HTTP, t.Settings, origin([]string{t.URL}))
 }
