@@ -69,9 +69,9 @@ func house(title, text string) (string, error) {
 	for _, r := range rooms {
 		byName[r.name] = r
 		x, y, wide := left(r.first), top(r.row), left(r.last)+width-left(r.first)
-		fmt.Fprintf(&boxes, `<rect class="room" x="%d" y="%d" width="%d" height="%d" rx="6"/>`, x, y, wide, height)
-		fmt.Fprintf(&boxes, `<text class="name" x="%d" y="%d" text-anchor="middle">%s</text>`, x+wide/2, y+22, html.EscapeString(r.name))
-		fmt.Fprintf(&boxes, `<text class="note" x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", x+wide/2, y+40, html.EscapeString(r.words))
+		fmt.Fprintf(&boxes, `<rect class="room" fill="#f6f8fa" stroke="#afb8c1" x="%d" y="%d" width="%d" height="%d" rx="6"/>`, x, y, wide, height)
+		fmt.Fprintf(&boxes, `<text class="name" font-weight="600" x="%d" y="%d" text-anchor="middle">%s</text>`, x+wide/2, y+22, html.EscapeString(r.name))
+		fmt.Fprintf(&boxes, `<text class="note" font-size="11" x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", x+wide/2, y+40, html.EscapeString(r.words))
 		w, h = max(w, x+wide+20), max(h, y+height+20)
 	}
 	for _, u := range uses { // straight down, in the middle of the columns that both have
@@ -81,7 +81,7 @@ func house(title, text string) (string, error) {
 			return "", fmt.Errorf("%s is not above %s", u.from, u.to)
 		}
 		x := (left(first) + left(last) + width) / 2
-		fmt.Fprintf(&arrows, `<line x1="%d" y1="%d" x2="%d" y2="%d" marker-end="url(#tip)"/>`+"\n", x, top(from.row)+height, x, top(to.row))
+		fmt.Fprintf(&arrows, `<line stroke="#57606a" x1="%d" y1="%d" x2="%d" y2="%d" marker-end="url(#tip)"/>`+"\n", x, top(from.row)+height, x, top(to.row))
 	}
 	return diagram(title, w, h, arrows.String()+boxes.String()), nil
 }

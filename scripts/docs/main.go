@@ -1,8 +1,8 @@
 // Command docs draws the pictures of the documentation as SVG, from text:
 //
 //	docs terminal TITLE <output      what a terminal shows, colours included
-//	docs sequence TITLE <lines       who says what to whom, see sequence.go
-//	docs house TITLE <lines          what rests on what, see house.go
+//	docs sequence TITLE <lines       a sequence diagram, see sequence.go
+//	docs house TITLE <lines          a diagram of imports, see house.go
 //
 // scripts/pictures runs it.
 package main
@@ -61,13 +61,13 @@ func lines(text string) []string {
 // diagram puts the head and the paper around the parts of a diagram; it follows the reader's choice of light or dark.
 func diagram(title string, w, h int, body string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-label="%s">`+"\n", w, h, html.EscapeString(title))
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui,sans-serif" font-size="13" fill="#24292f" role="img" aria-label="%s">`+"\n", w, h, html.EscapeString(title))
 	b.WriteString(`<style>text{font:13px system-ui,sans-serif;fill:#24292f}.name{font-weight:600;font-size:14px}.note{font-size:11px}.stage{font-weight:600;fill:#57606a}` +
 		`line{stroke:#57606a;stroke-width:1.3}.lane{stroke:#d0d7de}rect.paper{fill:#fff}rect.room{fill:#f6f8fa;stroke:#afb8c1}` +
 		`@media(prefers-color-scheme:dark){text{fill:#e6edf3}.stage{fill:#8b949e}line{stroke:#8b949e}.lane{stroke:#30363d}rect.paper{fill:#0d1117}` +
 		`rect.room{fill:#161b22;stroke:#30363d}#tip path{fill:#8b949e}}</style>` + "\n")
 	b.WriteString(`<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="#57606a"/></marker></defs>` + "\n")
-	fmt.Fprintf(&b, `<rect class="paper" width="%d" height="%d" rx="8"/>`+"\n", w, h)
+	fmt.Fprintf(&b, `<rect class="paper" fill="#fff" width="%d" height="%d" rx="8"/>`+"\n", w, h)
 	b.WriteString(body + "</svg>\n")
 	return b.String()
 }

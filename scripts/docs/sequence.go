@@ -39,7 +39,7 @@ func sequence(title, text string) (string, error) {
 		stage, isStage := strings.CutPrefix(l, "# ")
 		switch {
 		case isStage:
-			fmt.Fprintf(&body, `<text x="14" y="%d" class="stage">%s</text>`+"\n", y+8, html.EscapeString(stage))
+			fmt.Fprintf(&body, `<text x="14" y="%d" class="stage" font-weight="600">%s</text>`+"\n", y+8, html.EscapeString(stage))
 		case m == nil || m[1] == m[3] || !slices.Contains(names, m[1]) || !slices.Contains(names, m[3]):
 			return "", fmt.Errorf("line %d: neither a stage nor from lane to lane: %q", i+2, l)
 		default:
@@ -50,7 +50,7 @@ func sequence(title, text string) (string, error) {
 	w, h := 220+(len(names)-1)*lane, y+10
 	var b strings.Builder
 	for _, n := range names {
-		fmt.Fprintf(&b, `<line class="lane" x1="%d" y1="42" x2="%d" y2="%d"/><text class="name" x="%d" y="30" text-anchor="middle">%s</text>`+"\n", x(n), x(n), h-10, x(n), html.EscapeString(n))
+		fmt.Fprintf(&b, `<line class="lane" stroke="#d0d7de" x1="%d" y1="42" x2="%d" y2="%d"/><text class="name" font-weight="600" x="%d" y="30" text-anchor="middle">%s</text>`+"\n", x(n), x(n), h-10, x(n), html.EscapeString(n))
 	}
 	return diagram(title, w, h, b.String()+body.String()), nil
 }
@@ -65,6 +65,6 @@ func message(from, to, y int, answer bool, words string) string {
 	if to < from {
 		at, anchor = from-8, "end"
 	}
-	return fmt.Sprintf(`<line x1="%d" y1="%d" x2="%d" y2="%d"%s marker-end="url(#tip)"/><text x="%d" y="%d" text-anchor="%s">%s</text>`+"\n",
+	return fmt.Sprintf(`<line stroke="#57606a" x1="%d" y1="%d" x2="%d" y2="%d"%s marker-end="url(#tip)"/><text x="%d" y="%d" text-anchor="%s">%s</text>`+"\n",
 		from, y, to, y, dash, at, y-7, anchor, html.EscapeString(words))
 }
