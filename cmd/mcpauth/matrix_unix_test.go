@@ -134,6 +134,7 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 	defer input.Close()
 	out := &transcript{}
 	p.Stdout = out
+	m.set(t, "token:grant=refresh_token,n=1,"+f.words) // before the process can be faster
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,6 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 		io.WriteString(input, line+"\n")
 		until(t, "line "+fmt.Sprint(i)+" is answered", func() bool { return out.count() > i })
 	}
-	m.set(t, "token:grant=refresh_token,n=1,"+f.words)
 	if c.expire {
 		m.set(t, "expire")
 	}
