@@ -234,6 +234,9 @@ func unknownHint(a advice) string {
 	if !errors.As(a.err, &e) {
 		return ""
 	}
+	if e.Arguments {
+		return fmt.Sprintf("mcpauth prompts %s%s %s lists its arguments", a.server, a.globals(), dataWord(e.Name))
+	}
 	return fmt.Sprintf("list the %ss: mcpauth %ss %s%s", e.Kind, e.Kind, a.server, a.globals())
 }
 

@@ -164,6 +164,8 @@ func mishaps() []mishap {
 		{name: "a task outlives the time limit", rows: "mcpclient.PendingError", before: loggedIn, args: []string{"call", "SERVER", "report", "pages=20", "--timeout", "300ms"}, exit: 5, code: "timeout",
 			hint: "wait for the result: mcpauth task SERVER demo-task"},
 		{name: "the resource does not exist", rows: "mcpclient.UnknownError", before: loggedIn, args: []string{"read", "SERVER", "demo://notes/9"}, exit: 3, code: "rpc_error", hint: "mcpauth resources SERVER"},
+		{name: "the prompt lacks an argument", rows: "mcpclient.UnknownError", before: loggedIn, args: []string{"prompt", "SERVER", "review", "tone=dry"}, exit: 3, code: "rpc_error",
+			hint: "mcpauth prompts SERVER review lists its arguments"},
 		{name: "raw output of several blocks", rows: "protocolError", before: loggedIn, args: []string{"call", "SERVER", "gallery", "--output", "raw"}, exit: 5, hint: "add --output json"},
 		{name: "nothing listens at the address", rows: "unreachable", before: loggedIn, spoil: func(t *testing.T, u *unlucky) { u.Close() }, args: whoami, exit: 5, code: "network", hint: "mcpauth discover SERVER", next: "network"},
 		{name: "the certificate authority is unknown", rows: "tls.CertificateVerificationError", server: demo.Options{TLS: true}, args: []string{"discover", "SERVER"}, exit: 5, code: "network", hint: "add --cacert FILE$",

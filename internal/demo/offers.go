@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
@@ -35,6 +36,9 @@ func contents(c *mcp.ResourceContents) *mcp.ReadResourceResult {
 }
 
 func review(_ context.Context, r *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
+	if _, ok := r.Params.Arguments["text"]; !ok {
+		return nil, &jsonrpc.Error{Code: jsonrpc.CodeInvalidParams, Message: "the argument text is missing"}
+	}
 	tone := orText(r.Params.Arguments["tone"], "friendly")
 	return &mcp.GetPromptResult{Description: "A review", Messages: []*mcp.PromptMessage{
 		{Role: "user", Content: &mcp.TextContent{Text: fmt.Sprintf("Review this text in a %s tone:", tone)}},

@@ -47,14 +47,13 @@ type exhibit struct {
 }
 
 func gallery() []exhibit {
-	size := int64(12)
 	return []exhibit{
 		{"text", &mcp.TextContent{Text: "a text"}},
 		{"image", &mcp.ImageContent{Data: picture(8), MIMEType: "image/png"}},
 		{"audio", &mcp.AudioContent{Data: silence(), MIMEType: "audio/wav"}},
 		{"resource", &mcp.EmbeddedResource{Resource: &mcp.ResourceContents{URI: "demo://notes/1", MIMEType: "text/plain", Text: "a note"}}},
 		{"blob", &mcp.EmbeddedResource{Resource: &mcp.ResourceContents{URI: "demo://blobs/1", MIMEType: "application/octet-stream", Blob: []byte{0, 1, 2, 255}}}},
-		{"link", &mcp.ResourceLink{URI: "https://example.com/report.csv", Name: "report.csv", Title: "A report", MIMEType: "text/csv", Size: &size}},
+		{"link", &mcp.ResourceLink{URI: "demo://notes/1", Name: "note", Title: "A note", MIMEType: "text/plain"}},
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/toolargs"
@@ -107,12 +108,13 @@ func (c *Client) Prompt(ctx context.Context, name string, args map[string]string
 	return m, nil
 }
 
-// UnknownError is about a name that the server's list of resources or prompts lacks.
+// UnknownError is about a resource or prompt that the server refuses, or that its list lacks.
 type UnknownError struct {
-	Kind    string // resource or prompt
-	Name    string
-	Nearest string // a name of the list that is close to Name; empty: none
-	Err     error  // the server's refusal, an *RPCError; nil if only the list was asked for
+	Kind      string // resource or prompt
+	Name      string
+	Nearest   string // a name of the list that is close to Name; empty: none
+	Arguments bool   // the list has the prompt: the server refuses the arguments
+	Err       error  // the server's refusal, an *RPCError; nil if only the list was asked for
 }
 
 func (e *UnknownError) Error() string {
@@ -136,8 +138,8 @@ const (
 	codeInvalidParams    = -32602
 )
 
-// unknown looks a name up in the server's list after the server has refused it. If the list has the name, or cannot be had, the error stays
-// as it is.
+// unknown looks a name up in the server's list after the server has refused it. If the list has the resource, or cannot be had, the error
+// stays as it is.
 func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
 	var rpc *RPCError
 	if !errors.As(err, &rpc) || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {
@@ -155,11 +157,14 @@ func (c *Client) unknown(ctx context.Context, kind, name string, err error) erro
 	for _, e := range entries {
 		names = append(names, jsonscan.Unquote(jsonscan.Member(e, key)))
 	}
-	if slices.Contains(names, name) {
+	u := &UnknownError{Kind: kind, Name: name, Err: err}
+	switch near := toolargs.Nearest(name, names); {
+	case !slices.Contains(names, name):
+		u.Nearest = strings.Join(near[:min(1, len(near))], "")
+	case kind == "prompt":
+		u.Arguments = true
+	default:
 		return err
 	}
-	if near := toolargs.Nearest(name, names); len(near) > 0 {
-		return &UnknownError{Kind: kind, Name: name, Nearest: near[0], Err: err}
-	}
-	return err
+	return u
 }

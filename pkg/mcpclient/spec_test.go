@@ -223,6 +223,26 @@ func TestPagination(t *testing.T) {
 	}
 }
 
+// Pagination, Operations Supporting Pagination: the lists of resources, templates and prompts, all their pages, as sent.
+func TestPaginationOfOffers(t *testing.T) {
+	pages := func(member, key string) []string {
+		return []string{`"result":{"` + member + `":[{"` + key + `":"a", "x":1}],"nextCursor":"2"}`, `"result":{"` + member + `":[{"` + key + `":"b"}]}`}
+	}
+	s := newServer(t, http.HandlerFunc(script{"resources/list": pages("resources", "uri"), "resources/templates/list": pages("resourceTemplates", "uriTemplate"),
+		"prompts/list": pages("prompts", "name")}.serve))
+	c := client(t, s)
+	c.prepare(t.Context())
+	c.learn(eraModern, mcphttp.Modern)
+	resources, err := c.Resources(t.Context())
+	if want := `{"resources":[{"uri":"a", "x":1},{"uri":"b"}],"resourceTemplates":[{"uriTemplate":"a", "x":1},{"uriTemplate":"b"}]}`; err != nil || string(resources.Raw) != want || len(resources.Resources) != 4 {
+		t.Errorf("resources: %s, %v", resources.Raw, err)
+	}
+	prompts, err := c.Prompts(t.Context())
+	if want := `{"prompts":[{"name":"a", "x":1},{"name":"b"}]}`; err != nil || string(prompts.Raw) != want || len(prompts.Prompts) != 2 {
+		t.Errorf("prompts: %s, %v", prompts.Raw, err)
+	}
+}
+
 // A tool that was seen can be called, whatever becomes of the rest of the list; such a list is not remembered.
 func TestCallWithoutTheWholeList(t *testing.T) {
 	const more = `{"resultType":"complete","ttlMs":3600000,"tools":[` + echoTool + `],"nextCursor":`
