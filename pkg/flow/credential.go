@@ -50,8 +50,9 @@ type Credential struct {
 	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // the latest of each origin, for the next proof
 	Deviations []string          `json:"quirks,omitempty"`      // codes of Deviations that were tolerated
 
-	IDP    *Credential `json:"idp_login,omitempty"` // the login at the identity provider that renews this one; nil: there is none
-	OpenID *OpenID     `json:"openid,omitempty"`    // of a login at an identity provider
+	IDP     *Credential `json:"idp_login,omitempty"`      // the login at the identity provider that renews this one; nil: there is none
+	NextIDP *Credential `json:"next_idp_login,omitempty"` // of a login that did not finish: the next one, or Logout, revokes it
+	OpenID  *OpenID     `json:"openid,omitempty"`         // of a login at an identity provider
 
 	idToken    Secret // of a login at an identity provider: of its latest answer, never stored
 	generation uint64 // of the record it was read from

@@ -60,7 +60,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	case err != nil:
 		return report, err
 	}
-	report.LoggedIn = cred.hasToken() || cred.Client.ID != "" || cred.IDP != nil
+	report.LoggedIn = cred.hasToken() || cred.Client.ID != "" || cred.IDP != nil || cred.NextIDP != nil
 	now, cancelNow := context.WithTimeout(ctx, 0) // a login that waits for its answer uses the registration
 	defer cancelNow()
 	unlockLogin, err := c.Store.Lock(now, t.key(), keystore.LockLogin)
@@ -76,7 +76,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		defer unlockLogin()
 	}
 	asked, done := false, true
-	for _, login := range []Credential{cred, cred.provider()} {
+	for _, login := range []Credential{cred, cred.provider(), cred.next()} {
 		if all := append(login.live(), login.Retired...); len(all) > 0 {
 			asked, done = true, c.revoke(ctx, login, all, &report) && done
 		}

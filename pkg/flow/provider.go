@@ -20,12 +20,15 @@ type OpenID struct {
 	Nonce   string `json:"nonce"`
 }
 
-// provider is the login at the identity provider; the zero value if there is none.
-func (c Credential) provider() Credential {
-	if c.IDP == nil {
+// provider is the login at the identity provider, and next the one of a login that did not finish; the zero value if there is none.
+func (c Credential) provider() Credential { return orZero(c.IDP) }
+func (c Credential) next() Credential     { return orZero(c.NextIDP) }
+
+func orZero(c *Credential) Credential {
+	if c == nil {
 		return Credential{}
 	}
-	return *c.IDP
+	return *c
 }
 
 // paying is the login whose refresh token a renewal spends: the credential itself, or its login at the identity provider. A refresh token that
@@ -80,8 +83,8 @@ func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 	return cred.IDP, c.spend(k, d.t, &cred, cred.IDP, renewal{})
 }
 
-// signInByBrowser is the authorization code flow at the identity provider, by its own metadata. Its result is stored at once: it is not lost if
-// the MCP server refuses what comes of it.
+// signInByBrowser is the authorization code flow at the identity provider, by its own metadata. Its result is stored at once, beside the login
+// that is to be replaced: it is not lost if the MCP server refuses what comes of it.
 func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	i := d.t.IDP
 	server, _, err := discovery.FetchServer(k.Context, i.Issuer, local(d.t.URL), discovery.Options{HTTP: c.http(), Strict: d.t.Strict})
@@ -93,7 +96,7 @@ func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),
 		plan: Plan{Grant: GrantCode, Issuer: server.Issuer, Scopes: []string{"openid", offlineAccess}}}
 	p.t.Settings = Settings{Grant: GrantCode, ClientID: i.ClientID, ClientSecret: i.ClientSecret, CallbackHost: d.t.CallbackHost, CallbackPort: d.t.CallbackPort,
-		AuthParams: d.t.AuthParams, Strict: d.t.Strict}
+		AuthParams: d.t.AuthParams, ExpectAccount: d.t.ExpectAccount, Strict: d.t.Strict}
 	if err := feasible(p.t.Settings, p.found); err != nil {
 		return nil, atProvider(err)
 	}
@@ -115,29 +118,44 @@ func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	return &idp, err
 }
 
-// keepSignIn stores a new login at the identity provider in place of the stored one; the rest of the credential stays as it is. The caller
-// holds the credential's lock.
+// keepSignIn stores a new login at the identity provider. The caller holds the credential's lock.
 func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (idp, replaced Credential, err error) {
 	idp = x.cred
 	idp.signedIn(tok)
 	if idp.OpenID.Subject, err = idp.checkIDToken(c); err != nil {
 		return Credential{}, Credential{}, err
 	}
+	if idp.Account, err = x.account(tok.Account()); err != nil {
+		return Credential{}, Credential{}, err
+	}
 	cred, err := c.loadOrNew(ctx, x.t)
 	if err != nil {
 		return Credential{}, Credential{}, err
 	}
-	replaced, idp.ObtainedAt = cred.provider(), c.now()
+	replaced, idp.ObtainedAt = cred.next(), c.now()
 	idp.Retired, _ = idp.retire(replaced)
-	cred.IDP = &idp
+	cred.NextIDP = &idp
 	if err := c.save(ctx, x.t, &cred); err != nil {
 		return Credential{}, replaced, err
 	}
+	idp.generation = cred.generation
 	c.journal(ctx, x.t, idp, "login", nil)
 	if tok.RefreshToken == "" {
 		c.warn("the identity provider gave no refresh token, so the next renewal needs the browser again")
 	}
 	return idp, replaced, nil
+}
+
+// succeed returns the login at the identity provider that takes the place of the stored one. If both are the same login, the stored one is newer:
+// another process may have renewed it since.
+func (c *Credential) succeed(stored *Credential) *Credential {
+	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
+		return stored
+	}
+	kept, _ := c.retire(orZero(stored))
+	c.Retired = append(kept, c.Retired...)
+	c.Retired = c.Retired[:min(len(c.Retired), maxRetired)]
+	return c
 }
 
 // checkIDToken checks the ID token of the latest answer.

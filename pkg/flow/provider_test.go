@@ -264,11 +264,17 @@ func TestSignInIsKept(t *testing.T) {
 	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); err == nil {
 		t.Fatal("no error")
 	}
-	now := b.stored(t)
-	if now.Token != before.Token || now.IDP.Token == before.IDP.Token || len(now.IDP.Retired) != 1 {
-		t.Errorf("the record is not that of the old login with the new one at the provider: %v", now)
+	if now := b.stored(t); now.Token != before.Token || now.IDP.Token != before.IDP.Token || now.NextIDP == nil {
+		t.Errorf("the record is not that of the old login with the new one at the provider beside it: %v", now)
 	}
 	b.login(t)
+	if now := b.stored(t); len(now.IDP.Retired) != 2 || now.NextIDP != nil {
+		t.Errorf("%d grants are remembered, want 2", len(now.IDP.Retired))
+	}
+	b.set(t, "token:status=503,n=1")
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); err == nil {
+		t.Fatal("no error")
+	}
 	if n := p.Count("revoked"); n != 0 {
 		t.Errorf("%d grants are revoked by a login", n)
 	}
@@ -278,14 +284,36 @@ func TestSignInIsKept(t *testing.T) {
 	}
 }
 
-// A login by another grant, or at another provider, ends what nobody uses any more.
+// A login by another grant ends what nobody uses any more.
 func TestSignInIsReplaced(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
+	b.set(t, "token:status=503,n=1")
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); err == nil {
+		t.Fatal("no error")
+	}
 	b.t.Settings = Settings{Grant: GrantCode}
 	b.login(t)
 	if p.Live() != 0 || b.stored(t).IDP != nil {
 		t.Errorf("%d grants live at the provider", p.Live())
+	}
+}
+
+// The account is the one that the identity provider names. Another one than the expected takes nobody's place.
+func TestAccountAtTheProvider(t *testing.T) {
+	b, p := enterprise(t)
+	set(t, p, `id_claims={"email":"ada@example.com"}`)
+	if s := b.login(t); s.Account != "ada@example.com" {
+		t.Errorf("the account is %q", s.Account)
+	}
+	before := b.stored(t)
+	set(t, p, `id_claims={"email":"eve@example.com"}`)
+	b.t.ExpectAccount = "ada@example.com"
+	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, ErrAccount) {
+		t.Errorf("got %v", err)
+	}
+	if now := b.stored(t); now.IDP.Token != before.IDP.Token || now.NextIDP != nil {
+		t.Error("the other account's login is stored")
 	}
 }
 

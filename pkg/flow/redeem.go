@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -112,18 +113,18 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	}
 	cred := x.cred
 	cred.Token, cred.ObtainedAt, cred.Deviations = tok, c.now(), union(cred.Deviations, x.notes.codes)
-	cred.Account, cred.Token.IDToken = tok.Account(), ""
-	if want := cred.Settings.ExpectAccount; want != "" && cred.Account != want {
-		return Credential{}, replaced, fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, cred.Account, want)
+	cred.Token.IDToken = ""
+	if cred.IDP != nil {
+		cred.IDP = cred.IDP.succeed(replaced.IDP)
+	}
+	if cred.Account, err = x.account(cmp.Or(cred.provider().Account, tok.Account())); err != nil {
+		return Credential{}, replaced, err
 	}
 	cred.Retired, _ = cred.retire(replaced)
 	if c.awaited(ctx, x.t) {
 		cred.OldClients = slices.DeleteFunc(replaced.clients(), func(client dcr.Client) bool { return client.ID == cred.Client.ID })
 	}
 	cred.generation, cred.unknown = replaced.generation, replaced.unknown
-	if cred.IDP != nil && replaced.IDP != nil {
-		cred.IDP = replaced.IDP // as stored by this login, or renewed by another process since
-	}
 	if err := c.save(ctx, x.t, &cred); err != nil {
 		return Credential{}, replaced, err
 	}
@@ -134,6 +135,14 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	return cred, replaced, nil
 }
 
+// account returns the account that the server tells, unless the user expects another.
+func (x exchange) account(said string) (string, error) {
+	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
+		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)
+	}
+	return said, nil
+}
+
 // cleanupLimit bounds what is done at the server for the replaced login. The new one works, so a failure matters little.
 const cleanupLimit = 5 * time.Second
 
@@ -142,7 +151,7 @@ func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
 	var report LogoutReport
-	for _, pair := range [][2]Credential{{stored, replaced}, {stored.provider(), replaced.provider()}} {
+	for _, pair := range [][2]Credential{{stored, replaced}, {stored.provider(), replaced.provider()}, {stored.provider(), replaced.next()}} {
 		if _, apart := pair[0].retire(pair[1]); len(apart) > 0 {
 			c.revoke(ctx, pair[1], apart, &report)
 		}
