@@ -1,8 +1,11 @@
 package flow
 
 import (
+	"errors"
 	"slices"
 	"testing"
+
+	"mcpauth/internal/demo"
 )
 
 func TestChooseScopes(t *testing.T) {
@@ -43,5 +46,22 @@ func TestMissing(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// A step-up needs the union of the scopes asked for before and those of the challenge (MCP authorization, Step-Up Authorization Flow).
+func TestStepUpNeedsTheUnion(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.Scopes = []string{"notes:read"}
+	b.login(t)
+	_, err := b.ask(ctx, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh, Scopes: []string{"extra"}}), "secret_note", 2)
+	var needed *ScopeError
+	if !errors.As(err, &needed) {
+		t.Fatalf("got %v, want a ScopeError", err)
+	}
+	for _, scope := range []string{"notes:read", "extra", "notes:write"} {
+		if !slices.Contains(needed.Scopes, scope) {
+			t.Errorf("%q lacks %s", needed.Scopes, scope)
+		}
 	}
 }
