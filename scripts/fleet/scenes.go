@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"mcpauth/pkg/flow"
 )
 
 // play runs the scenes in order; the first that fails ends the play.
@@ -195,7 +197,7 @@ func (l *lab) hundred() (string, error) {
 
 // told reports whether the end of a refresh that finds its grant dead says that an earlier one may have spent the token.
 func told(p *process) bool {
-	return p.code == 4 && strings.Contains(p.stderr.String(), "may have spent the refresh token")
+	return p.code == 4 && strings.Contains(p.stderr.String(), flow.ErrMaybeSpent.Error())
 }
 
 func (l *lab) kills() (string, error) {

@@ -9,6 +9,9 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"mcpauth/pkg/flow"
+	"mcpauth/pkg/keystore"
 )
 
 // models are what a server takes for one grant, and what a refresh ends.
@@ -121,7 +124,7 @@ func (m *met) note(e ending) {
 		m.kills++
 	}
 	m.logout = m.logout || e.args[0] == "logout"
-	m.told = m.told || strings.Contains(e.stderr, "may have spent")
+	m.told = m.told || strings.Contains(e.stderr, flow.ErrMaybeSpent.Error())
 }
 
 // lostAnswer says whether in this round an answer with new tokens may have got lost, to a fault or a kill, and the program said so. Who
@@ -232,7 +235,7 @@ func (m met) explains(e ending) bool {
 	case 4, 5:
 		return len(m.names) > 0 || m.kills > 0 || m.logout || e.hurry && e.code == 5
 	case 6: // whoever waits for another command gives up after its own time
-		waited := strings.Contains(e.stderr, "another process is at work")
+		waited := strings.Contains(e.stderr, keystore.ErrBusy.Error())
 		return m.store || waited && (e.hurry || m.slow || m.logout && e.args[0] == "login")
 	}
 	return false
