@@ -181,3 +181,28 @@ func TestKeptSession(t *testing.T) {
 		t.Error("a session survived a login over the one that opened it")
 	}
 }
+
+// What is remembered of a server that redirects is kept under the address it redirects to, and logout finds it there.
+func TestNothingIsKeptOfAMovedServer(t *testing.T) {
+	m := newMachine(t)
+	m.Close()
+	s, err := demo.Start(demo.Options{Era: "2025-11-25", Addr: strings.TrimPrefix(m.Origin(), "http://"), Settings: demo.Settings{Slash: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	m.Server = s
+	for _, args := range [][]string{{"login", "SERVER"}, {"call", "SERVER", "echo", "text=x"}, {"logout", "SERVER"}} {
+		m.Reset()
+		p := m.prepare(t, args...)
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if code := p.end(t); code != 0 {
+			t.Fatalf("%v: exit code %d: %s", args, code, &p.stderr)
+		}
+	}
+	if !slices.Contains(m.methods(), "DELETE") {
+		t.Errorf("the kept session survived the logout: %q", m.methods())
+	}
+}
