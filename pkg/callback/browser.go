@@ -13,19 +13,19 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// settle is how long Open waits for a browser that fails at once; one that stays is left alone.
+// settle is how long Open waits to see whether a browser command fails at once.
 const settle = 300 * time.Millisecond
 
-// ErrNoBrowser says that the system has no way to open a browser: no desktop, as over ssh, in a container or under cron.
+// ErrNoBrowser is returned if the system cannot open a browser, for example over ssh, in a container or under cron.
 var ErrNoBrowser = errors.New("no desktop session to open a browser in")
 
-// CanOpen reports whether Open knows a way when it is given no command.
+// CanOpen reports whether Open can open a browser without a command.
 func CanOpen() bool { return systemBrowser() != nil }
 
-// Open opens an address in the browser. The command is a list, as $BROWSER is: commands separated by colons (on Windows by semicolons) are
-// tried in order until one starts and does not fail at once. The address is added to a command as its last argument, or replaces an
-// argument %s; no shell sees it (CVE-2025-6514). An empty list means the system's own way, and "none" in it ends the attempts. Open does not wait
-// for the browser to end. Environment variables that hold one of the secrets are not passed on.
+// Open opens an address in the browser. The command is a list with the syntax of $BROWSER: commands separated by colons (on Windows by
+// semicolons), which Open tries in order until one starts and does not fail at once. The address becomes the last argument of the command,
+// or replaces its argument %s; no shell is involved (CVE-2025-6514). An empty list means the system's default browser, and "none" in the
+// list ends the attempts. Open does not wait for the browser to end. It removes environment variables that hold one of the secrets.
 func Open(ctx context.Context, command, address string, secrets ...string) error {
 	u, err := httpx.CheckServer(address) // https, or http on loopback; re-serialised
 	if err != nil {
@@ -51,7 +51,7 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 	return errors.Join(failed...)
 }
 
-// start runs a browser, which lives on when the login is done: no CommandContext.
+// start runs a browser. It does not use CommandContext, because the browser must outlive the login.
 func start(ctx context.Context, argv, secrets []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.SysProcAttr = scrubEnv(os.Environ(), secrets), withoutConsole
@@ -71,7 +71,7 @@ func start(ctx context.Context, argv, secrets []string) error {
 	return nil
 }
 
-// place puts the address where the command wants it.
+// place inserts the address into the command.
 func place(argv []string, address string) []string {
 	placed := append([]string(nil), argv...)
 	for i, a := range placed {
@@ -83,8 +83,8 @@ func place(argv []string, address string) []string {
 	return append(placed, address)
 }
 
-// commands splits a list into commands, and each into words as a shell does at blanks, with quotes and backslashes, but expands nothing. The
-// colon of an address separates nothing.
+// commands splits a list into commands, and each command into words. Like a shell, it splits at blanks and understands quotes and
+// backslashes, but it expands nothing. The colon of a URL is not a separator.
 func commands(list string) ([][]string, error) {
 	var all [][]string
 	var argv []string
@@ -130,7 +130,7 @@ func commands(list string) ([][]string, error) {
 	return all, nil
 }
 
-// scrubEnv removes our own variables, and those with secrets in them: the browser has no use for them.
+// scrubEnv removes mcpauth's own variables and those that contain a secret, because the browser does not need them.
 func scrubEnv(env, secrets []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		_, value, _ := strings.Cut(v, "=")

@@ -4,7 +4,7 @@ import "syscall"
 
 var withoutConsole *syscall.SysProcAttr // only Windows has consoles
 
-// escapes: a backslash in a browser command escapes the next character.
+// escapes reports that a backslash in a browser command escapes the next character.
 const escapes = true
 
 // listSeparator separates the commands of $BROWSER.

@@ -11,21 +11,21 @@ import (
 
 var withoutConsole *syscall.SysProcAttr // only Windows has consoles
 
-// escapes: a backslash in a browser command escapes the next character.
+// escapes reports that a backslash in a browser command escapes the next character.
 const escapes = true
 
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ':'
 
-// systemBrowser is the browser of the desktop, of Windows under WSL; nil where there is neither.
+// systemBrowser returns the command for the desktop's browser, or under WSL for that of Windows, or nil if there is neither.
 func systemBrowser() []string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return chooseBrowser(os.Getenv, exec.LookPath, strings.Contains(strings.ToLower(string(kernel)), "microsoft"))
 }
 
-// chooseBrowser finds the program. Under WSL the browser is on the other side: rundll32 opens it there, takes the address as one argument
-// and knows no shell, as cmd.exe and powershell.exe do; the folder of Windows need not be on the PATH. Elsewhere xdg-open serves, but only
-// on a desktop: without a display it would start a text browser in the terminal of the login.
+// chooseBrowser finds the program. Under WSL it is rundll32, which opens the browser of Windows and, unlike cmd.exe and powershell.exe,
+// takes the address as one argument without a shell; the folder of Windows need not be on the PATH. Elsewhere it is xdg-open, but only on a
+// desktop: without a display xdg-open would start a text browser in the terminal of the login.
 func chooseBrowser(getenv func(string) string, lookPath func(string) (string, error), wsl bool) []string {
 	candidates := [][]string{{"xdg-open"}}
 	if wsl || getenv("WSL_DISTRO_NAME") != "" {

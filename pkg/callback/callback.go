@@ -1,13 +1,13 @@
-// Package callback receives the answer of the authorization server: on a loopback listener that the browser is redirected to, or as an
-// address that a person pastes. It also opens the browser.
+// Package callback receives the authorization response, either on a loopback listener to which the browser is redirected, or as an address
+// that the user pastes. It also opens the browser.
 //
 //	l, err := callback.Listen(ctx, callback.Options{Port: kept})
 //	defer l.Close()
 //	code, err := l.Wait(ctx, callback.Expect{State: state, Issuer: issuer, IssRequired: announced})
 //
-// It implements RFC 8252 §7.3 (loopback redirection), RFC 6749 §4.1.2 and RFC 9207 (response.go). A request that is not the answer to this
-// attempt is answered and ignored; the wait goes on. Only a navigation counts: a browser that fetches the address ahead of the person, or for
-// a page, gets nothing.
+// It implements RFC 8252 §7.3 (loopback redirection), RFC 6749 §4.1.2 and RFC 9207. A request that is not the response to this
+// authorization request is refused, and Wait continues. Only a navigation of the user counts: prefetches and requests of web pages are
+// refused.
 package callback
 
 import (
@@ -29,21 +29,21 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ErrPortInUse says that another program listens on the wanted port.
+// ErrPortInUse is returned if another program listens on the requested port.
 var ErrPortInUse = errors.New("the port is in use")
 
-// Options says where to listen. The zero value is 127.0.0.1, a free port, and /callback.
+// Options configures a Listener. The zero value listens on 127.0.0.1, on a free port, at /callback.
 type Options struct {
 	Host string // "127.0.0.1" (default), or "localhost": both address families
 	Port int    // 0: a free one
 	Path string // empty: "/callback"
 
-	// Ignored, if set, is told once of a request that looks like an answer but does not belong to this attempt, and why. The text may hold
-	// the authorization server's words and is safe to print.
+	// Ignored, if set, is called once, with the reason, for a request that looks like an authorization response but belongs to another
+	// login. The text may contain the authorization server's words and is safe to print.
 	Ignored func(why string)
 }
 
-// Listener holds the port of a redirect address.
+// Listener listens at a redirect URI.
 type Listener struct {
 	host, path string
 	port       int
@@ -53,7 +53,7 @@ type Listener struct {
 	ignoring   sync.Once
 }
 
-// Listen opens the port. It fails with ErrPortInUse when the port is taken.
+// Listen opens the port. It fails with ErrPortInUse if another program uses it.
 func Listen(ctx context.Context, o Options) (*Listener, error) {
 	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), path: cmp.Or(o.Path, "/callback"), port: o.Port, ignored: o.Ignored}
 	if l.host != "127.0.0.1" && l.host != "localhost" {
@@ -65,7 +65,7 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 	return l, nil
 }
 
-// open listens on 127.0.0.1 and, for localhost, on ::1 too: browsers resolve the name to either. A machine without IPv6 is fine.
+// open listens on 127.0.0.1 and, for localhost, also on ::1, because browsers resolve the name to either. A machine without IPv6 is fine.
 func (l *Listener) open(ctx context.Context) error {
 	var conf net.ListenConfig
 	v4, err := conf.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(l.port)))
@@ -82,7 +82,7 @@ func (l *Listener) open(ctx context.Context) error {
 	case err == nil:
 		l.listeners = append(l.listeners, v6)
 	case taken(err):
-		l.Close() // half of localhost would go to a stranger
+		l.Close() // another program could receive the response on the other address
 		return inUse(l.port, err)
 	}
 	return nil
@@ -95,20 +95,20 @@ func inUse(port int, err error) error {
 	return fmt.Errorf("callback port %d: %w", port, err)
 }
 
-// taken reports whether the port is in use. On Windows the error is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
+// taken reports whether err means that the port is in use. On Windows the error is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
 func taken(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048))
 }
 
-// Port returns the port that is held.
+// Port returns the port of the listener.
 func (l *Listener) Port() int { return l.port }
 
-// RedirectURI returns the address to register and to send with the authorization request.
+// RedirectURI returns the redirect URI to register and to send in the authorization request.
 func (l *Listener) RedirectURI() string { return "http://" + l.authority() + l.path }
 
 func (l *Listener) authority() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
 
-// Close frees the port at once, and ends the page that a reload shows.
+// Close frees the port at once. After that the callback page cannot be reloaded.
 func (l *Listener) Close() error {
 	err := l.server.Close()
 	for _, ln := range l.listeners { // the server knows them only once it serves
@@ -119,22 +119,21 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// Limits of the little server: a stranger on this machine may hold a connection, but not for long, nor make it read much.
+// Limits of the HTTP server, so that another local program cannot hold a connection for long or send much.
 const (
 	headerTime = 5 * time.Second
-	headerSize = 1 << 20 // browsers send the cookies of every program that ever served a page on this host, whatever its port
+	headerSize = 1 << 20 // browsers send the cookies of every program that ever served a page on this host, on any port
 )
 
-// answer is the end of a wait.
+// answer is the result of Wait.
 type answer struct {
 	code string
 	err  error
 }
 
-// Wait serves the redirect address until the answer to this attempt comes or ctx ends. Requests by another method, host or path, or with
-// another state, are answered 4xx and ignored. The answer itself ends the wait, whatever it says: the code, an *AuthorizationError, or
-// ErrIssuer when it comes from another authorization server than was asked. After an answer the page stays up, for a person who reloads it,
-// until Close. Wait is called once.
+// Wait serves the redirect URI until the authorization response arrives or ctx ends. It answers requests with another method, host, path or
+// state with a 4xx status and ignores them. The response ends the wait whatever it contains: a code, an *AuthorizationError, or ErrIssuer
+// if it comes from another authorization server. The page stays available for a reload until Close. Wait may be called only once.
 func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	answers := make(chan answer, 1)
 	s := &l.server
@@ -153,7 +152,7 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	}
 }
 
-// handler decides about each request.
+// handler serves the redirect URI.
 func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
@@ -172,19 +171,20 @@ func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 			return
 		}
 		showAnswer(w, err)
-		_ = http.NewResponseController(w).Flush() // the page is out before the answer counts: the process may end soon
+		_ = http.NewResponseController(w).Flush() // send the page before the response is reported, because the process may end soon
 		select {
 		case answers <- answer{code, err}:
-		default: // the same answer again: a reload
+		default: // a reload sends the same response again
 		}
 	})
 }
 
-// refuses returns the status for a request that cannot be the answer, whatever its state, else 0; and a reason, if it looks like an answer.
+// refuses returns a status if the request cannot be the authorization response, whatever its state, and otherwise 0. why is set if the
+// request looks like a response.
 func (l *Listener) refuses(r *http.Request) (status int, why string) {
 	switch {
 	case !slices.Contains(l.hosts(), r.Host):
-		// A page that made its own name point here (DNS rebinding) shows itself by the name.
+		// A web page whose own name points here (DNS rebinding) sends that name in Host.
 		status, why = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
 	case r.URL.Path != l.path:
 		status, why = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
@@ -201,8 +201,8 @@ func (l *Listener) refuses(r *http.Request) (status int, why string) {
 	return status, why
 }
 
-// navigation reports whether a person's browser goes to the address, as far as the browser says (Fetch Metadata, Sec-Purpose): a prefetch
-// or a page's script must not spend the answer before the person sees the page.
+// navigation reports whether the user navigated to the address, as far as the browser tells (Fetch Metadata, Sec-Purpose). A prefetch or a
+// script must not use up the response before the user sees the page.
 func navigation(h http.Header) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if purpose := strings.ToLower(h.Get(name)); strings.HasPrefix(purpose, "prefetch") || strings.HasPrefix(purpose, "preview") {
@@ -213,14 +213,14 @@ func navigation(h http.Header) bool {
 	return mode == "" || mode == "navigate"
 }
 
-// ignore tells once of an answer that does not count.
+// ignore reports the first response that does not count.
 func (l *Listener) ignore(why string) {
 	if l.ignored != nil {
 		l.ignoring.Do(func() { l.ignored(why) })
 	}
 }
 
-// hosts are the Host headers by which our own redirect address is asked for.
+// hosts returns the Host headers that are valid for the redirect URI.
 func (l *Listener) hosts() []string {
 	port := strconv.Itoa(l.port)
 	hosts := []string{l.authority()}

@@ -16,10 +16,10 @@ import (
 //go:embed page.html
 var pageHTML string
 
-// pageTemplate is parsed when a page is shown, not at every start.
+// pageTemplate is parsed when it is first used, because most runs do not need it.
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
-// policy allows the page its own style sheet, by its hash, and nothing else.
+// policy allows only the page's own style sheet, by its hash.
 func policy() string {
 	return "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
@@ -31,7 +31,6 @@ func styleHash(html string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// content is one variant of the page.
 type content struct {
 	Good          bool
 	Title, Detail string
@@ -45,7 +44,7 @@ var (
 	brokenPage   = content{Title: "Login failed", Detail: "The authorization server sent a malformed response. See your terminal for details."}
 )
 
-// showAnswer tells the person how the login ended.
+// showAnswer shows the result of the login.
 func showAnswer(w http.ResponseWriter, err error) {
 	var refused *AuthorizationError
 	switch {
@@ -61,7 +60,6 @@ func showAnswer(w http.ResponseWriter, err error) {
 	}
 }
 
-// page writes a page without scripts, everything in it escaped.
 func page(w http.ResponseWriter, status int, c content) {
 	var b bytes.Buffer
 	if err := pageTemplate().Execute(&b, c); err != nil {

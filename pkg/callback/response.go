@@ -11,28 +11,28 @@ import (
 )
 
 var (
-	// ErrState says that an answer belongs to another attempt, or to none.
+	// ErrState is returned for a response to another authorization request.
 	ErrState = errors.New("state differs from the one that was sent (RFC 6749 §10.12)")
-	// ErrIssuer says that an answer comes from another authorization server than was asked, or does not say from which though that was promised.
+	// ErrIssuer is returned if a response comes from another authorization server, or lacks the iss parameter that the server announced.
 	ErrIssuer = errors.New("the answer is not from the expected authorization server")
-	// ErrMalformed says that an answer holds neither a code nor an error, or a parameter twice.
+	// ErrMalformed is returned if a response contains neither a code nor an error, or a parameter twice.
 	ErrMalformed = errors.New("malformed authorization response (RFC 6749 §4.1.2)")
-	// ErrBareCode says that a code alone was pasted.
+	// ErrBareCode is returned if the user pastes only the code.
 	ErrBareCode = errors.New("the response cannot be verified")
 )
 
-// Expect is what the answer must carry.
+// Expect describes the expected authorization response.
 type Expect struct {
 	State       string
-	Issuer      string // of the authorization server that was asked
-	IssRequired bool   // its metadata promises iss (authorization_response_iss_parameter_supported)
+	Issuer      string // issuer identifier of the authorization server
+	IssRequired bool   // its metadata contains authorization_response_iss_parameter_supported
 }
 
-// AuthorizationError is the authorization server's refusal (RFC 6749 §4.1.2.1). The texts are safe to print.
+// AuthorizationError is an error response of the authorization server (RFC 6749 §4.1.2.1). Its texts are safe to print.
 type AuthorizationError struct {
 	Code        string
 	Description string
-	URI         string // a page about it, where it is an allowed address
+	URI         string // a page about the error, if its address is allowed
 }
 
 func (e *AuthorizationError) Error() string {
@@ -46,7 +46,7 @@ func (e *AuthorizationError) Error() string {
 	return s
 }
 
-// Parse reads an answer that a person pasted: the whole address that the browser ended on, or the query of it.
+// Parse reads a pasted response: the whole address that the browser ended on, or its query.
 func Parse(pasted string, e Expect) (string, error) {
 	pasted = strings.TrimSpace(pasted)
 	query := pasted
@@ -60,11 +60,11 @@ func Parse(pasted string, e Expect) (string, error) {
 	return parse(query, e)
 }
 
-// parse checks an answer (RFC 6749 §4.1.2) in this order: is it ours (state), does it come from whom we asked (iss), what does it say.
+// parse checks a response (RFC 6749 §4.1.2). It checks state first, then iss, and reads the content last.
 func parse(rawQuery string, e Expect) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return "", ErrState // unreadable: not what an authorization server sends
+		return "", ErrState // an authorization server does not send an unreadable query
 	}
 	if len(query["state"]) != 1 || e.State == "" || subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(e.State)) != 1 {
 		return "", ErrState
@@ -87,8 +87,8 @@ func parse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// foreign says why an answer does not belong to this attempt. Some servers leave out the state of an error; its words are shown then, unless iss
-// says that they are another server's (MCP authorization, Authorization Response Validation).
+// foreign returns the reason why a response does not belong to this authorization request. Some servers omit the state of an error; its
+// words are then shown, unless iss names another server (MCP authorization, Authorization Response Validation).
 func foreign(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {
@@ -100,8 +100,8 @@ func foreign(rawQuery string, e Expect) string {
 	return "it has no state"
 }
 
-// checkIssuer applies RFC 9207 §2.4 with MCP's table: a present iss must be the recorded issuer byte for byte, announced or not; an absent
-// one is refused where it was announced. Nothing else of a mismatching answer is used or shown.
+// checkIssuer applies RFC 9207 §2.4 as MCP specifies it: iss, if present, must equal the recorded issuer byte for byte, even if the server
+// did not announce it; if the server announced it, it must be present. Nothing else of a response that fails the check is used or shown.
 func checkIssuer(query url.Values, e Expect) error {
 	switch iss := query.Get("iss"); {
 	case !query.Has("iss") && !e.IssRequired:

@@ -1,10 +1,10 @@
-// Package dcr answers which client mcpauth is at an authorization server: one registered in advance, one described by a document at its
-// own address, or one that registers itself now.
+// Package dcr chooses the OAuth client to use at an authorization server: a pre-registered client, a client ID metadata document, or a
+// dynamic registration.
 //
 //	client, err := dcr.Resolve(ctx, dcr.Options{Issuer: issuer, RegistrationEndpoint: endpoint, RedirectURI: l.RedirectURI()})
 //
-// It implements MCP authorization 2026-07-28 (Client Registration), RFC 7591, RFC 7592 and client ID metadata documents. Not supported:
-// software statements and initial access tokens (RFC 7591 §2.3, §3), updating a registration (RFC 7592 §2.2).
+// It implements MCP authorization 2026-07-28 (Client Registration), RFC 7591, RFC 7592 and client ID metadata documents. It does not
+// support software statements and initial access tokens (RFC 7591 §2.3, §3), or updating a registration (RFC 7592 §2.2).
 package dcr
 
 import (
@@ -20,10 +20,10 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ErrNoClient says that no OAuth client is available: nothing registered in advance, no document, no registration endpoint.
+// ErrNoClient is returned if there is no pre-registered client, no metadata document and no registration endpoint.
 var ErrNoClient = errors.New("no OAuth client available")
 
-// ErrDeviation says that an answer deviates from RFC 7591 in a way that Options.Strict does not tolerate.
+// ErrDeviation is returned if an answer deviates from RFC 7591 and Options.Strict is set.
 var ErrDeviation = errors.New("rejected by --strict")
 
 // Kinds of Client.
@@ -33,17 +33,17 @@ const (
 	Dynamic          = "dynamic"
 )
 
-// Secret is text that package fmt does not print.
+// Secret is a string that package fmt does not print.
 type Secret = httpx.Secret
 
-// Client is who we are at one authorization server.
+// Client is an OAuth client at one authorization server.
 type Client struct {
 	ID                string    `json:"id"`
 	Secret            Secret    `json:"secret,omitempty"`
 	SecretExpiresAt   time.Time `json:"secret_expires_at,omitzero"` // zero: never
 	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
 	Kind              string    `json:"kind,omitempty"`
-	Issuer            string    `json:"issuer,omitempty"`             // who gave the credentials (MCP, Authorization Server Binding)
+	Issuer            string    `json:"issuer,omitempty"`             // the server that issued the credentials (MCP, Authorization Server Binding)
 	RedirectURI       string    `json:"redirect_uri,omitempty"`       // registered with
 	RegistrationURI   string    `json:"registration_uri,omitempty"`   // RFC 7592 §3
 	RegistrationToken Secret    `json:"registration_token,omitempty"` // RFC 7592 §3
@@ -52,7 +52,7 @@ type Client struct {
 	BoundTokens       bool      `json:"bound_tokens,omitempty"` // registered for tokens that are bound to its TLS certificate (RFC 8705 §3.4)
 }
 
-// Options says what is known, wanted and offered.
+// Options describes the authorization server and the wanted client.
 type Options struct {
 	HTTP  *http.Client // nil: httpx.Default()
 	Local bool         // the MCP server is on loopback
@@ -61,36 +61,36 @@ type Options struct {
 	// What the authorization server offers.
 	Issuer               string
 	RegistrationEndpoint string   // empty: none
-	AuthMethods          []string // token_endpoint_auth_methods_supported; nil: not told
+	AuthMethods          []string // token_endpoint_auth_methods_supported; nil: not announced
 	DocumentSupported    bool     // client_id_metadata_document_supported
 	BoundTokens          bool     // tls_client_certificate_bound_access_tokens
 
 	// What is wanted.
 	GrantTypes      []string // nil: authorization_code and refresh_token
 	RedirectURI     string   // empty for grants without one
-	Scope           string   // empty: not named when registering
+	Scope           string   // empty: not sent in the registration
 	ClientName      string   // empty: "mcpauth"
 	SoftwareVersion string
 
 	// What the user has.
 	ClientID     string
 	ClientSecret Secret
-	HasKey       bool              // the client authenticates by private_key_jwt
-	Certificate  *x509.Certificate // the client's for TLS; nil: none
-	DocumentURL  string            // of our client ID metadata document
+	HasKey       bool              // the client can use private_key_jwt
+	Certificate  *x509.Certificate // TLS client certificate; nil: none
+	DocumentURL  string            // client ID metadata document
 	Stored       *Client
-	New          bool // register again, whatever is stored
+	New          bool // register again, even if a registration is stored
 
-	Strict    bool              // no tolerance: every deviation of the answer to a registration is an error
-	Deviation func(code string) // receives the code of each deviation that is tolerated, see Deviations; may be nil
+	Strict    bool              // every deviation of a registration answer is an error
+	Deviation func(code string) // called with the code of each tolerated deviation; may be nil
 }
 
-// Deviations are the codes of the deviations that a registration tolerates.
+// Deviations returns the codes of the deviations that Register tolerates.
 func Deviations() []string {
 	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method", "registration_member_type"}
 }
 
-// Resolve finds out which client to be, as Choose says, and registers it where it is a new one.
+// Resolve returns the client that Choose selects, and registers it if it is new.
 func Resolve(ctx context.Context, o Options) (Client, error) {
 	c, err := Choose(o)
 	if err != nil || c.ID != "" {
@@ -99,8 +99,8 @@ func Resolve(ctx context.Context, o Options) (Client, error) {
 	return Register(ctx, o)
 }
 
-// Choose tells which client Resolve will be, and asks nobody: the one registered in advance, else the one of the metadata document where
-// the server takes those, else the stored registration, else a new one, which has no ID yet. With none of these it is ErrNoClient.
+// Choose selects a client without sending a request. It returns the pre-registered client, or the metadata document if the server supports
+// it, or the stored registration, or a new client, whose ID is still empty. It fails with ErrNoClient if none is possible.
 func Choose(o Options) (Client, error) {
 	switch {
 	case o.ClientID != "":
@@ -130,8 +130,8 @@ func (o Options) owned(id, kind string) Client {
 	return Client{ID: id, Secret: o.ClientSecret, AuthMethod: method, Kind: kind, Issuer: o.Issuer, RedirectURI: o.RedirectURI}
 }
 
-// certificateMethod is how a client that has nothing but a TLS certificate authenticates (RFC 8705 §2): none if the server takes no
-// certificates, in which case tokens may still be bound to it (§4).
+// certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). It returns none if the
+// server accepts no certificates; tokens may still be bound to the certificate (§4).
 func (o Options) certificateMethod() string {
 	methods := []string{"tls_client_auth", "self_signed_tls_client_auth"}
 	if o.Certificate == nil {
@@ -148,11 +148,11 @@ func (o Options) certificateMethod() string {
 	return "none"
 }
 
-// binds reports whether a registration asks for tokens that are bound to the certificate.
+// binds reports whether to register for tokens that are bound to the certificate.
 func (o Options) binds() bool { return o.BoundTokens && o.Certificate != nil }
 
-// reusable reports whether the stored registration serves: the same authorization server, the same redirect address to the port, a secret
-// that lives, and every scope that is asked for.
+// reusable reports whether the stored registration can be used: it needs the same authorization server, the same redirect URI including the
+// port, a secret that has not expired, and every requested scope.
 func (o Options) reusable() bool {
 	c := o.Stored
 	if o.New || c == nil || c.Kind != Dynamic || c.ID == "" || c.Issuer != o.Issuer {
@@ -164,7 +164,8 @@ func (o Options) reusable() bool {
 	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && covers(c.Scope, o.Scope) && c.BoundTokens == o.binds()
 }
 
-// covers reports whether a client registered for some scopes may ask for others; one registered for none may ask for any.
+// covers reports whether a client that was registered with some scopes may request others. A client registered without scope may request
+// any.
 func covers(registered, wanted string) bool {
 	if registered == "" {
 		return true
@@ -183,8 +184,8 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
-// AuthMethod chooses the one client authentication method for what the client has, among those the server names. A server that names
-// none means client_secret_basic (RFC 8414 §2); one that names others than we can do is asked with our first choice all the same.
+// AuthMethod chooses the client authentication method from those that the server names. A server that names none supports
+// client_secret_basic (RFC 8414 §2). If the server names only unsupported methods, AuthMethod returns our first choice nevertheless.
 func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	choices := []string{"none"}
 	switch {

@@ -10,8 +10,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// CheckDocumentURL checks the address of a client ID metadata document, which is the client's id: https with a path, no fragment, no
-// credentials, no dot segments (draft-ietf-oauth-client-id-metadata-document-00 §3; MCP, Client ID Metadata Documents).
+// CheckDocumentURL checks the URL of a client ID metadata document, which is also the client ID. It must be https with a path, without
+// fragment, credentials or dot segments (draft-ietf-oauth-client-id-metadata-document-00 §3; MCP, Client ID Metadata Documents).
 func CheckDocumentURL(address string) error {
 	u, err := httpx.Check(address, false)
 	if err != nil {
@@ -32,7 +32,7 @@ func dotted(u *url.URL) bool {
 	return false
 }
 
-// Document returns the document to host at the address. A name that is empty is "mcpauth".
+// Document returns the client ID metadata document to host at address. An empty name means "mcpauth".
 func Document(address string, redirectURIs []string, name string) ([]byte, error) {
 	if err := CheckDocumentURL(address); err != nil {
 		return nil, err

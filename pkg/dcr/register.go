@@ -20,10 +20,10 @@ import (
 type Error struct {
 	URL         string
 	StatusCode  int
-	Code        string        // RFC 7591 §3.2.2, or another error format's; empty: the answer names none
+	Code        string        // as in RFC 7591 §3.2.2 or another error format; empty: the answer has none
 	Description string        // the server's words
-	ErrorURI    string        // a page about the error, if its address is an allowed one
-	RetryAfter  time.Duration // how long the server asks to wait; 0: it does not
+	ErrorURI    string        // a page about the error, if its address is allowed
+	RetryAfter  time.Duration // the wait that the server asks for; 0: none
 }
 
 func (e *Error) Error() string {
@@ -31,12 +31,12 @@ func (e *Error) Error() string {
 	return "client registration " + e.URL + ": answered " + r.String()
 }
 
-// request is what we register as (RFC 7591 §2). The member resource is no part of it: some servers refuse members they do not know.
+// request is the client metadata (RFC 7591 §2). It does not contain resource, because some servers refuse unknown members.
 type request struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
 	GrantTypes      []string `json:"grant_types"`
-	ResponseTypes   []string `json:"response_types"` // left out it means code, which needs redirect addresses (RFC 7591 §2; oidc-provider says so)
+	ResponseTypes   []string `json:"response_types"` // the default is code, which requires redirect URIs (RFC 7591 §2; oidc-provider enforces it)
 	AuthMethod      string   `json:"token_endpoint_auth_method"`
 	ApplicationType string   `json:"application_type"` // without "native", servers refuse http on loopback
 	Scope           string   `json:"scope,omitempty"`
@@ -46,8 +46,8 @@ type request struct {
 	BoundTokens     bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.4
 }
 
-// answer is the part of the registration response that is used (RFC 7591 §3.2.1, RFC 7592 §3). The redirect addresses are not: some
-// servers rewrite them and still want the ones that were sent.
+// answer is the part of the registration response that is used (RFC 7591 §3.2.1, RFC 7592 §3). It does not contain redirect_uris, because
+// some servers rewrite them but still require the ones that were sent.
 type answer struct {
 	ClientID          string  `json:"client_id"`
 	ClientSecret      Secret  `json:"client_secret"`
@@ -60,7 +60,7 @@ type answer struct {
 	RegistrationToken Secret  `json:"registration_access_token"`
 }
 
-// seconds reads a time in seconds since 1970; what is not a number counts as absent.
+// seconds is a time in seconds since 1970. A value that is not a number counts as absent.
 type seconds struct{ time.Time }
 
 func (s *seconds) UnmarshalJSON(data []byte) error {
@@ -74,7 +74,8 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Register registers a new client (RFC 7591, with the application_type of OpenID Connect Dynamic Client Registration 1.0 §2). A server that refuses because of the scope is asked once more without one.
+// Register registers a new client (RFC 7591, with application_type of OpenID Connect Dynamic Client Registration 1.0 §2). If the server
+// refuses the scope, Register tries once more without scope.
 func Register(ctx context.Context, o Options) (Client, error) {
 	r := o.request()
 	c, err := register(ctx, o, r)
@@ -108,8 +109,8 @@ func (o Options) request() request {
 	return r
 }
 
-// wantedMethod is none, as befits a native app (RFC 8252 §8.4), unless the server names only methods with a secret or, if there is a TLS
-// certificate, tls_client_auth.
+// wantedMethod returns none, as recommended for native apps (RFC 8252 §8.4), unless the server names only methods with a secret or, if
+// there is a TLS certificate, tls_client_auth.
 func (o Options) wantedMethod() string {
 	for _, m := range []string{"none", "client_secret_basic", "client_secret_post"} {
 		if slices.Contains(o.AuthMethods, m) {
@@ -122,7 +123,7 @@ func (o Options) wantedMethod() string {
 	return "none"
 }
 
-// scopeRefused recognises a complaint about the scope (Keycloak, Supabase).
+// scopeRefused reports whether the server refused the scope (Keycloak, Supabase).
 func scopeRefused(e *Error) bool {
 	return e.StatusCode == http.StatusBadRequest && strings.Contains(strings.ToLower(e.Code+" "+e.Description), "scope")
 }
@@ -152,7 +153,7 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 	return o.accept(endpoint, r, res)
 }
 
-// accept makes a client of the answer.
+// accept converts the registration answer to a Client.
 func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
 	var a answer
 	wrong, err := httpx.DecodeMembers(res.Body, &a)
@@ -170,7 +171,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 		return Client{}, err
 	}
 	if manage, err := endpoint.Parse(a.RegistrationURI); a.RegistrationURI != "" && err == nil {
-		// It gets the registration token, so it must be the endpoint's own origin.
+		// This URL gets the registration access token, so it must be on the endpoint's own origin.
 		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && printable(string(a.RegistrationToken)) {
 			c.RegistrationURI, c.RegistrationToken = u.String(), a.RegistrationToken
 		}
@@ -178,7 +179,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	return c, nil
 }
 
-// tolerate names what the answer to a registration does otherwise than RFC 7591 says; the first is the error where that is not put up with.
+// tolerate reports the deviations of a registration answer from RFC 7591. With Strict it returns the first one as an error.
 func (o Options) tolerate(address string, r request, status int, a answer, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string
@@ -200,15 +201,15 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 	return nil
 }
 
-// keeps reports whether the redirect_uris of an answer, if it has any, hold the one that was sent (LiteLLM puts its own there).
+// keeps reports whether the redirect_uris of an answer, if present, contain the one that was sent (LiteLLM sends its own).
 func keeps(answered any, sent string) bool {
 	list, ok := answered.([]any)
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
-// answeredMethod is the method to use: the one the answer names; where it names none, the one that was asked for, if the server's
-// metadata has it. A secret that comes with neither is sent in the body: the TypeScript SDK's servers give one to clients that asked for
-// nothing, and take it there only, against the default of RFC 7591 §2.
+// answeredMethod returns the authentication method that the answer names, or the requested one if the server's metadata lists it. If the
+// answer has a secret but neither is the case, it returns client_secret_post: servers on the TypeScript SDK issue secrets that nobody
+// requested and accept them only in the body, against the default of RFC 7591 §2.
 func (o Options) answeredMethod(r request, a answer) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":
@@ -221,16 +222,17 @@ func (o Options) answeredMethod(r request, a answer) string {
 	return "client_secret_post"
 }
 
-// refusal is an answer that is no success. hidden is the registration access token that was sent, if any.
+// refusal returns the error for an answer that is not a success. hidden is the registration access token that was sent, if any.
 func (o Options) refusal(address string, res *httpx.Response, hidden ...string) *Error {
 	r := httpx.ReadRefusal(res, httpx.Forms(hidden), o.now())
 	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}
 }
 
-// maxID bounds a client id, in bytes: it is shown, and goes into an address.
+// maxID limits the length of a client ID in bytes, because it is shown and becomes part of a URL.
 const maxID = 4 << 10
 
-// printable is what RFC 6749 Appendix A allows in client ids and secrets: visible ASCII and the blank.
+// printable reports whether s has only the characters that RFC 6749 Appendix A allows in client IDs and secrets: visible ASCII and the
+// blank.
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }

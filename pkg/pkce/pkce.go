@@ -1,9 +1,9 @@
-// Package pkce makes the secrets of one authorization request: the code verifier with its challenge, and the state.
+// Package pkce generates the secrets of an authorization request: the code verifier with its challenge, and the state.
 //
 //	verifier, state := pkce.New(), pkce.State()
 //	params.Set("code_challenge", verifier.Challenge())
 //
-// It implements RFC 7636 with the method S256, the only one that OAuth 2.1 §7.5.2 lets a capable client use.
+// It implements RFC 7636 with the method S256, which OAuth 2.1 §7.5.2 requires of clients that support it.
 package pkce
 
 import (
@@ -12,13 +12,13 @@ import (
 	"encoding/base64"
 )
 
-// entropy is the randomness of verifier and state, in bytes (RFC 7636 §7.1 recommends 32).
+// entropy is the number of random bytes in verifier and state (RFC 7636 §7.1 recommends 32).
 const entropy = 32
 
-// Verifier is a code verifier. It is a secret: formatting it prints no part of it.
+// Verifier is a code verifier. It is a secret, so formatting it prints "[redacted]".
 type Verifier string
 
-// New returns a fresh verifier of 43 characters.
+// New returns a new verifier of 43 characters.
 func New() Verifier { return Verifier(random()) }
 
 // Challenge returns the S256 challenge of the verifier (RFC 7636 §4.2).
@@ -33,11 +33,11 @@ func (v Verifier) String() string { return "[redacted]" }
 // GoString does not print the verifier.
 func (v Verifier) GoString() string { return "[redacted]" }
 
-// State returns a fresh state, one for every attempt (RFC 6749 §10.12).
+// State returns a new state. Each authorization request needs its own (RFC 6749 §10.12).
 func State() string { return random() }
 
 func random() string {
 	b := make([]byte, entropy)
-	_, _ = rand.Read(b) // it never fails: crypto/rand ends the program instead
+	_, _ = rand.Read(b) // crypto/rand never returns an error
 	return base64.RawURLEncoding.EncodeToString(b)
 }
