@@ -4,9 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"mcpauth/internal/demo"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
@@ -103,4 +106,27 @@ func FuzzCredential(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A login that cannot be read is not absent: nobody is told to log in because of it.
+func TestDamagedLoginIsNotAbsent(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	files, err := filepath.Glob(b.dir + "/keys/*.credential")
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if err := os.WriteFile(files[0], []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, do := range map[string]func() error{
+		"refresh": func() error { _, err := b.c.Refresh(ctx, b.t, 0); return err },
+		"token":   func() error { _, err := b.c.Token(ctx, b.t, 0); return err },
+		"login":   func() error { _, err := b.c.Login(ctx, b.t, LoginOptions{}); return err },
+		"handler": func() error { _, err := b.c.Handler(b.t, HandlerOptions{}).TokenSource(ctx); return err },
+	} {
+		if err := do(); !errors.Is(err, keystore.ErrCorrupt) || errors.Is(err, ErrLoginRequired) {
+			t.Errorf("%s: %v, want keystore.ErrCorrupt", name, err)
+		}
+	}
 }

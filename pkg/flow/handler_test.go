@@ -158,6 +158,17 @@ func TestStepUpsAreCountedForEachSet(t *testing.T) {
 	}
 }
 
+// Which grant a handler may use is read from the credential: the commands that make one name no grant.
+func TestHandlerUsesTheStoredGrant(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Scopes: []string{"notes:read"}}
+	b.login(t)
+	h := b.c.Handler(Target{URL: b.t.URL}, HandlerOptions{Reauth: ReauthRefresh})
+	if status, err := b.ask(ctx, h, "secret_note", 2); status != http.StatusOK {
+		t.Errorf("a step-up by client_credentials: %d, %v", status, err)
+	}
+}
+
 // A handler that adopts the login of another process takes its key along: token and proof belong together.
 func TestHandlerAdoptsTheKey(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require"}})

@@ -129,4 +129,8 @@ func TestWaitingLoginAdoptsByItsOptions(t *testing.T) {
 			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
 		}
 	}
+	stored.Settings.ClientID = "" // it registered
+	if (&Client{}).serves(stored, before, Settings{}, LoginOptions{NewClient: true}, cause{}) {
+		t.Error("--new-client adopts the registration of another login")
+	}
 }
