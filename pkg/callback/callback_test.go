@@ -258,7 +258,13 @@ func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	if page, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.Contains(string(page), "Login complete") {
 		t.Errorf("a reload shows %s: %s", res.Status, page)
 	}
-	l.Close()
+	closed := make(chan error, 1)
+	go func() { closed <- l.Close() }()
+	select {
+	case <-closed:
+	case <-time.After(3 * time.Second): // net/http waits 5 s for a connection without a request
+		t.Error("Close waits for the other connections")
+	}
 	if again, err := Listen(context.Background(), Options{Port: l.Port()}); err != nil {
 		t.Errorf("after Close: %v", err)
 	} else {
