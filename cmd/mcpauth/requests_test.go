@@ -192,7 +192,7 @@ func TestNothingIsKeptOfAMovedServer(t *testing.T) {
 	}
 	t.Cleanup(s.Close)
 	m.Server = s
-	for _, args := range [][]string{{"login", "SERVER"}, {"call", "SERVER", "echo", "text=x"}, {"logout", "SERVER"}} {
+	for _, args := range [][]string{{"login", "SERVER"}, {"call", "SERVER", "echo", "text=x"}, {"logout", "SERVER", "--keep-client"}} {
 		m.Reset()
 		p := m.prepare(t, args...)
 		if err := p.Start(); err != nil {
