@@ -68,7 +68,7 @@ func table() []rule {
 		// What the tool or the server said. Arguments are compared with the tool list that the server just sent.
 		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", argumentHint},
 		{both(as[*mcpclient.PendingError], is(context.DeadlineExceeded)), exitNetwork, "timeout", taskHint},
-		{as[*mcpclient.TaskError], exitTool, "rpc_error", nil},
+		{as[*mcpclient.TaskError], exitTool, "rpc_error", noTaskHint},
 		{as[*mcpclient.UnknownError], exitTool, "rpc_error", unknownHint},
 		{as[*toolError], exitTool, "tool_error", nil},
 		{as[*mcpclient.RPCError], exitTool, "rpc_error", nil},

@@ -229,6 +229,15 @@ func taskHint(a advice) string {
 	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globals(), dataWord(e.Task.ID))
 }
 
+// noTaskHint is for a task that the server does not know.
+func noTaskHint(a advice) string {
+	var e *mcpclient.TaskError
+	if !errors.As(a.err, &e) || !e.Unknown() {
+		return ""
+	}
+	return "list the tasks: mcpauth task " + a.server + a.globals()
+}
+
 func unknownHint(a advice) string {
 	var e *mcpclient.UnknownError
 	if !errors.As(a.err, &e) {

@@ -66,11 +66,11 @@ func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) 
 func (p *printer) result(r mcpclient.Result, tool string) error {
 	switch p.form {
 	case "json":
-		failed := p.saveBlocks(r, tool)
-		if err := p.out.raw(r.Raw); err != nil || p.dir == nil {
-			return err // nothing had to be decoded
+		if p.dir == nil {
+			return p.out.raw(r.Raw)
 		}
-		return failed
+		failed := p.saveBlocks(r, tool)
+		return cmp.Or(p.out.raw(r.Raw), failed)
 	case "raw":
 		return p.raw(r)
 	}

@@ -66,14 +66,25 @@ func (e *PendingError) Error() string {
 
 func (e *PendingError) Unwrap() error { return e.Err }
 
-// TaskError is the end of a task without a result. It unwraps to the *RPCError of a failed one.
+// TaskError is the end of a task without a result. It unwraps to the *RPCError of one that failed, or that the server does not know.
 type TaskError struct {
 	Task Task
 	Err  error // nil if the task was cancelled
 }
 
+// Unknown reports whether the server does not know the task, or does not know it any more.
+func (e *TaskError) Unknown() bool { return e.Err != nil && e.Task.Status != TaskFailed }
+
 func (e *TaskError) Error() string {
-	text := fmt.Sprintf("task %q %s", httpx.Text(e.Task.ID, 200), map[bool]string{true: "was cancelled", false: "failed"}[e.Err == nil])
+	text := "task " + quoted(e.Task.ID)
+	switch {
+	case e.Unknown():
+		return text + ": " + e.Err.Error()
+	case e.Err == nil:
+		text += " was cancelled"
+	default:
+		text += " failed"
+	}
 	if e.Task.Message != "" {
 		text += ": " + httpx.Text(e.Task.Message, 500)
 	}
@@ -226,9 +237,20 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
+// prepareTask finds out the era of a server that nobody knows, because the refusal of an unknown task does not tell it.
+func (c *Client) prepareTask(ctx context.Context) error {
+	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
+		return err
+	}
+	if err := c.discover(ctx); isRPC(err) == nil {
+		return err
+	}
+	return nil // it refuses server/discover, which tells nothing
+}
+
 // TaskState asks the server how a task is.
 func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
-	if err := c.prepare(ctx); err != nil {
+	if err := c.prepareTask(ctx); err != nil {
 		return Task{}, err
 	}
 	t, known := c.readTask(c.taskFile(id))
@@ -282,11 +304,13 @@ func (c *Client) answerTask(ctx context.Context, t Task) error {
 
 // CancelTask tells the server that the result is not wanted. The server may finish the task all the same (SEP-2663, Task Cancellation).
 func (c *Client) CancelTask(ctx context.Context, id string) error {
-	if err := c.prepare(ctx); err != nil {
+	if err := c.prepareTask(ctx); err != nil {
 		return err
 	}
 	_, err := c.plainResult(ctx, want{method: "tasks/cancel", own: taskParam(id), safe: true})
-	if err != nil && isRPC(err) == nil {
+	if isRPC(err) != nil {
+		err = &TaskError{Task: Task{ID: id}, Err: err}
+	} else if err != nil {
 		return err
 	}
 	c.ForgetTask(id)

@@ -50,9 +50,10 @@ func (s script) serve(w http.ResponseWriter, r *http.Request) {
 // modernScript is a server of 2026-07-28 whose only tool becomes a task; get are its answers to tasks/get.
 func modernScript(get ...string) script {
 	return script{
-		"tools/list": {`"result":{"resultType":"complete","ttlMs":60000,"tools":[{"name":"work","inputSchema":{"type":"object"}}]}`},
-		"tools/call": {`"result":{"resultType":"task","taskId":"t1","status":"working","pollIntervalMs":5,"ttlMs":60000,"createdAt":"2026-01-01T00:00:00Z"}`},
-		"tasks/get":  get, "tasks/update": {`"result":{"resultType":"complete"}`}, "tasks/cancel": {`"result":{"resultType":"complete"}`},
+		"server/discover": {`"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}`},
+		"tools/list":      {`"result":{"resultType":"complete","ttlMs":60000,"tools":[{"name":"work","inputSchema":{"type":"object"}}]}`},
+		"tools/call":      {`"result":{"resultType":"task","taskId":"t1","status":"working","pollIntervalMs":5,"ttlMs":60000,"createdAt":"2026-01-01T00:00:00Z"}`},
+		"tasks/get":       get, "tasks/update": {`"result":{"resultType":"complete"}`}, "tasks/cancel": {`"result":{"resultType":"complete"}`},
 	}
 }
 

@@ -106,7 +106,7 @@ func TestTaskIsCancelled(t *testing.T) {
 	for _, r := range s.requests("tasks/cancel") {
 		wantTaskHeader(t, r)
 	}
-	wantSeen(t, s, "tasks/cancel")
+	wantSeen(t, s, "server/discover", "tasks/cancel")
 }
 
 // Task Polling: the server's interval is kept, also where it changes, within the bounds of this client.
