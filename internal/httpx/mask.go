@@ -49,6 +49,23 @@ func Mask(s string, hidden []string) string {
 	return b.String() + s[end:]
 }
 
+// CleanError hides secrets in the text of an error: net/http quotes lines of a server that are not HTTP.
+func CleanError(err error, hidden []string) error {
+	text := err.Error()
+	if clean := Mask(text, hidden); clean != text {
+		return &cleanError{err, clean}
+	}
+	return err
+}
+
+type cleanError struct {
+	error
+	text string
+}
+
+func (e *cleanError) Error() string { return e.text }
+func (e *cleanError) Unwrap() error { return e.error }
+
 // lower writes ASCII letters small and leaves all other bytes as they are.
 func lower(s string) string {
 	b := []byte(s)

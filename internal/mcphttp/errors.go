@@ -79,20 +79,11 @@ func (l *Link) networkError(req *http.Request, err error) error {
 		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
 		err = u
 	}
-	if text := u.Err.Error(); l.Clean(text) != text {
-		return &url.Error{Op: u.Op, URL: u.URL, Err: &cleanError{u.Err, l.Clean(text)}}
+	if clean := httpx.CleanError(u.Err, l.hidden()); clean != u.Err {
+		return &url.Error{Op: u.Op, URL: u.URL, Err: clean}
 	}
 	return err
 }
-
-// cleanError is an error whose text repeated our credentials.
-type cleanError struct {
-	error
-	text string
-}
-
-func (e *cleanError) Error() string { return e.text }
-func (e *cleanError) Unwrap() error { return e.error }
 
 // plainURL is an address as errors show it: without its query, which may hold a key.
 func plainURL(u *url.URL) string {

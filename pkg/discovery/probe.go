@@ -34,9 +34,21 @@ func (f *finder) ask(ctx context.Context) error {
 		}
 	}
 	if c, ok := Bearer(challenges); ok {
+		hidden := f.hidden(longValue)
+		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.Holds(value, hidden) })
 		f.r.Challenge = c
 	}
 	return nil
+}
+
+// longValue is the length from which the value of a user's header is taken for a secret, in bytes. A challenge does not repeat one, unlike the
+// name of a tenant: what does goes into no message and to no other server.
+const longValue = 16
+
+// hidden are the forms of the user's headers that have at least so many bytes.
+func (f *finder) hidden(least int) []string {
+	values := slices.Concat(slices.Collect(maps.Values(f.o.Header))...)
+	return httpx.Forms(slices.DeleteFunc(values, func(value string) bool { return len(value) < least }))
 }
 
 const probeVersion = "2026-07-28"
@@ -85,8 +97,11 @@ func (f *finder) move(res *httpx.Response) error {
 		return e
 	}
 	if !httpx.SameOrigin(to, f.server) {
-		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Text(to.String(), 300))
-		e.Location = to.String()
+		hidden := f.hidden(0)
+		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Clean(to.String(), hidden, 300))
+		if !httpx.Holds(to.String(), hidden) {
+			e.Location = to.String()
+		}
 		return e
 	}
 	f.endpoint = to
@@ -113,15 +128,16 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 		f.r.Connection = seen.connection()
 	}
 	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}
+	hidden := f.hidden(0)
 	if err != nil {
-		a.Outcome = "no answer: " + reason(err)
+		err = httpx.CleanError(httpx.Bare(err), hidden)
+		a.Outcome = "no answer: " + httpx.Mask(reason(err), hidden)
 		f.r.Attempts = append(f.r.Attempts, a)
-		return nil, fmt.Errorf("server %s: %w", f.r.URL, httpx.Bare(err))
+		return nil, fmt.Errorf("server %s: %w", f.r.URL, err)
 	}
-	hidden := httpx.Forms(slices.Concat(slices.Collect(maps.Values(f.o.Header))...))
 	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, hidden, time.Now()).Words()
 	if location := res.Header.Get("Location"); res.StatusCode/100 == 3 && location != "" {
-		a.Outcome += " to " + httpx.Text(location, 300)
+		a.Outcome += " to " + httpx.Clean(location, hidden, 300)
 	}
 	f.r.Attempts = append(f.r.Attempts, a)
 	return res, nil

@@ -15,6 +15,9 @@ func TestAccount(t *testing.T) {
 	for _, tt := range []struct{ name, id, access, want string }{
 		{"nothing", "", "opaque", ""},
 		{"email first", unsigned(`{"sub":"1","preferred_username":"ann","email":"ann@example.com"}`), "", "ann@example.com"},
+		{"an email that anybody can claim", unsigned(`{"sub":"1","email":"ann@example.com","email_verified":false}`), "", "1"},
+		{"the same, as some servers write it", unsigned(`{"sub":"1","email":"ann@example.com","email_verified":"false"}`), "", "1"},
+		{"an email that was verified", unsigned(`{"sub":"1","email":"ann@example.com","email_verified":true}`), "", "ann@example.com"},
 		{"then the user name", unsigned(`{"sub":"1","preferred_username":"ann"}`), "", "ann"},
 		{"then the subject", unsigned(`{"sub":"1","email":null}`), "", "1"},
 		{"not text", unsigned(`{"sub":"1","email":["ann@example.com"],"preferred_username":""}`), "", "1"},
