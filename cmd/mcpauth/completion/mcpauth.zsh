@@ -1,15 +1,20 @@
 #compdef mcpauth
 # zsh completion for mcpauth. To use it: mcpauth completion zsh >"${fpath[1]}/_mcpauth", or source <(mcpauth completion zsh)
 _mcpauth() {
-	local -a closed closed_text open open_text
-	local line word
-	for line in "${(@f)$(mcpauth __complete "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}"; do
+	local -a lines closed closed_text open open_text
+	local line word text
+	local -i width
+	lines=("${(@f)$(mcpauth __complete "${(@Q)words[2,CURRENT-1]}" "${(Q)PREFIX}" 2>/dev/null)}")
+	for line in $lines; do
 		word=${line%%$'\t'*}
-		line=${line/$'\t'/  -- }
+		(( ${#word} <= width )) || width=${#word}
+	done
+	for line in $lines; do
+		word=${line%%$'\t'*} text=${line#"$word"}
+		text="${(r:width:)word}${text/$'\t'/  }"
 		case $word in
-			'') ;;
-			*[=/]) open+=("$word") open_text+=("$line") ;; # more follows: no blank behind it
-			*) closed+=("$word") closed_text+=("$line") ;;
+			*[=/]) open+=("$word") open_text+=("${text[1,COLUMNS-1]}") ;; # more follows: no blank behind it
+			*) closed+=("$word") closed_text+=("${text[1,COLUMNS-1]}") ;;
 		esac
 	done
 	if (( ${#open} + ${#closed} == 0 )); then
