@@ -14,32 +14,32 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Connection is how the server was reached, as far as that went.
+// Connection describes how the server was reached. If a step failed, the later fields are empty.
 type Connection struct {
 	Proxy     string   `json:"proxy"`     // host and port of the HTTP proxy; empty: none
-	Name      string   `json:"name"`      // that was looked up: of the proxy, if there is one; empty: the host is an IP address
+	Name      string   `json:"name"`      // the name that was resolved (the proxy's, if there is one); empty: the host is an IP address
 	Addresses []string `json:"addresses"` // of the name
-	Remote    string   `json:"remote"`    // address and port of the connection; empty: there is none
-	TLS       *TLS     `json:"tls"`       // nil: none, or it failed before a certificate came
+	Remote    string   `json:"remote"`    // address and port of the connection; empty: no connection
+	TLS       *TLS     `json:"tls"`       // nil: no TLS, or it failed before the server sent a certificate
 }
 
-// TLS is what the server showed. Its texts are safe to print.
+// TLS describes a TLS handshake. Its texts are safe to print.
 type TLS struct {
 	Version  string    `json:"version"` // empty: the handshake failed
 	Subject  string    `json:"subject"`
-	Names    []string  `json:"names"` // the hosts that the certificate is for
+	Names    []string  `json:"names"` // the hosts of the certificate
 	Issuer   string    `json:"issuer"`
 	NotAfter time.Time `json:"not_after"`
-	Root     string    `json:"root"` // the certificate authority that verified it; empty: none did
+	Root     string    `json:"root"` // the certificate authority that verified the certificate; empty: none
 }
 
-// observed is a Connection in the making: callbacks of a trace come from several goroutines.
+// observed collects a Connection. The callbacks of a trace run in several goroutines.
 type observed struct {
 	mu sync.Mutex
 	c  Connection
 }
 
-// observe returns a context under which a request tells how it reached the server.
+// observe returns a context whose requests record how they reached the server.
 func (o *observed) observe(ctx context.Context, req *http.Request) context.Context {
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		o.c.Proxy = httpx.Text(proxy.Host, 100)
@@ -88,7 +88,7 @@ func (o *observed) connection() *Connection {
 	return &c
 }
 
-// shown describes the certificate of a handshake, also of one that failed because of it.
+// shown describes the certificate of a handshake, even if the handshake failed because of it.
 func shown(state tls.ConnectionState, err error) *TLS {
 	certs := state.PeerCertificates
 	if unverified := (*tls.CertificateVerificationError)(nil); errors.As(err, &unverified) {

@@ -1,14 +1,12 @@
-// Package discovery finds out how an MCP server is authorized: from its challenge to its protected resource metadata, and from there to
-// its authorization server's metadata.
+// Package discovery finds the authorization server of an MCP server. It reads the server's challenge, its protected resource metadata, and
+// the metadata of its authorization server.
 //
 //	r, err := discovery.Discover(ctx, "https://mcp.example.com/mcp", discovery.Options{})
-//	r.ResourceID                 // the `resource` of every token request
+//	r.ResourceID                 // the resource parameter of token requests
 //	r.Server.TokenEndpoint
 //
 // It implements MCP authorization 2026-07-28 (Authorization Server Discovery) with the fallback of 2025-03-26, RFC 9728, RFC 8414 and
-// OpenID Connect Discovery 1.0. probe.go asks the server, document.go gets a metadata document, resource.go reads the resource metadata,
-// server.go the server metadata.
-// Not supported: signed metadata (RFC 9728 §2.2, RFC 8414 §2.1).
+// OpenID Connect Discovery 1.0. It does not support signed metadata (RFC 9728 §2.2, RFC 8414 §2.1).
 package discovery
 
 import (
@@ -30,60 +28,61 @@ const (
 )
 
 var (
-	// ErrIssuer says that metadata is of another issuer than was asked for (RFC 8414 §3.3).
+	// ErrIssuer is returned if the metadata has another issuer than was requested (RFC 8414 §3.3).
 	ErrIssuer = errors.New("issuer check failed")
-	// ErrNotNamed is the ErrIssuer of a server that does not name the authorization server that was picked.
+	// ErrNotNamed is the ErrIssuer for a server that does not name the chosen authorization server.
 	ErrNotNamed = fmt.Errorf("%w: the server does not name it", ErrIssuer)
-	// ErrResource says that resource metadata is of another resource (RFC 9728 §3.3).
+	// ErrResource is returned if the resource metadata describes another resource (RFC 9728 §3.3).
 	ErrResource = errors.New("resource check failed")
-	// ErrUnnamed says that neither the server nor the caller names an authorization server.
+	// ErrUnnamed is returned if neither the server nor the caller names an authorization server.
 	ErrUnnamed = errors.New("no authorization server is named")
-	// ErrNonInteractiveOnly says that the authorization server offers client_credentials, and no authorization endpoint for users.
+	// ErrNonInteractiveOnly is returned if the authorization server offers client_credentials but no authorization endpoint.
 	ErrNonInteractiveOnly = errors.New("no authorization endpoint for users")
-	// ErrMoved says that the server redirects to another origin, where no authorization may go. Error.Location is the address.
+	// ErrMoved is returned if the server redirects to another origin, to which no authorization may be sent. Error.Location is the new
+	// address.
 	ErrMoved = errors.New("the server is at another address")
-	// ErrPKCE says that the authorization server does not promise PKCE with S256 (MCP authorization, Authorization Code Protection).
+	// ErrPKCE is returned if the authorization server does not announce PKCE with S256 (MCP authorization, Authorization Code Protection).
 	ErrPKCE = errors.New("PKCE support is not announced")
 )
 
 // Challenge is one challenge of a WWW-Authenticate header.
 type Challenge = httpx.Challenge
 
-// ParseChallenges reads all challenges of an answer (RFC 9110 §11.6.1).
+// ParseChallenges returns all challenges of a response (RFC 9110 §11.6.1).
 func ParseChallenges(h http.Header) []Challenge { return httpx.ParseChallenges(h) }
 
-// Bearer returns the challenge to act upon: the first Bearer one, else the first DPoP one (RFC 9449 §7.1).
+// Bearer returns the challenge to use: the first Bearer challenge, or else the first DPoP challenge (RFC 9449 §7.1).
 func Bearer(cs []Challenge) (Challenge, bool) { return httpx.Bearer(cs) }
 
-// Options are the caller's choices. The zero value discovers as the specification says.
+// Options configures a discovery. The zero value follows the specification.
 type Options struct {
 	HTTP           *http.Client // nil: httpx.Default()
 	Header         http.Header  // the user's headers, sent to the MCP server only
-	Challenges     []Challenge  // of an answer already received; nil: the server is asked
-	Issuer         string       // the authorization server to use: among those named, or if none is; empty: the first that works
-	AssumePKCES256 bool         // the user vouches that S256 works though the metadata does not say so
+	Challenges     []Challenge  // of a response that was already received; nil: Discover sends a request
+	Issuer         string       // the authorization server to use, if the server names it or names none; empty: the first that works
+	AssumePKCES256 bool         // use S256 even if the metadata does not announce it
 	IgnorePKCE     bool         // the grant needs no authorization request
-	Strict         bool         // every deviation ends the discovery
+	Strict         bool         // every deviation is an error
 }
 
-// Result is what was found.
+// Result is the result of a discovery.
 type Result struct {
-	URL                 string      `json:"url"`        // canonical address of the server
-	Endpoint            string      `json:"endpoint"`   // where its requests go: URL, or where it redirects to (307, 308) on the same origin; empty: it was not asked
-	Connection          *Connection `json:"connection"` // nil: it was not asked
-	Open                bool        `json:"open"`       // it answered without authorization
+	URL                 string      `json:"url"`        // canonical URL of the server
+	Endpoint            string      `json:"endpoint"`   // URL, or the target if the server redirects (307, 308) on the same origin; empty: no request was sent
+	Connection          *Connection `json:"connection"` // nil: no request was sent
+	Open                bool        `json:"open"`       // the server answered without authorization
 	Challenge           Challenge   `json:"challenge"`
-	ResourceMetadataURL string      `json:"resource_metadata_url"` // empty on the 2025-03-26 fallback
+	ResourceMetadataURL string      `json:"resource_metadata_url"` // empty with the 2025-03-26 fallback
 	Resource            ResourceMetadata
-	ResourceID          string         `json:"resource"` // for the resource parameter, byte for byte as the metadata has it
+	ResourceID          string         `json:"resource"` // for the resource parameter, byte for byte as in the metadata
 	Server              ServerMetadata `json:"server"`
 	Legacy              bool           `json:"legacy"`            // 2025-03-26: no resource metadata
-	DefaultEndpoints    bool           `json:"default_endpoints"` // and no metadata at all
+	DefaultEndpoints    bool           `json:"default_endpoints"` // no metadata at all
 	Findings            []Finding      `json:"findings"`
 	Attempts            []Attempt      `json:"attempts"`
 }
 
-// Attempt is one request with its outcome.
+// Attempt is one request and its outcome.
 type Attempt struct {
 	Stage   string `json:"stage"`
 	Method  string `json:"method"`
@@ -93,7 +92,7 @@ type Attempt struct {
 	OK      bool   `json:"ok"`
 }
 
-// Finding is a deviation from a specification that was tolerated.
+// Finding is a tolerated deviation from a specification.
 type Finding struct {
 	Stage   string `json:"stage"`
 	Code    string `json:"code"` // see Findings
@@ -101,24 +100,24 @@ type Finding struct {
 	Section string `json:"section"`
 }
 
-// Findings are the codes that a Finding may have.
+// Findings returns the possible codes of a Finding.
 func Findings() []string {
 	return []string{"no_challenge", "resource_metadata_dead", "well_known_failed", "content_type", "resource_query", "resource_slash", "resource_parent",
 		"issuer_slash", "legacy_2025_03_26", "default_endpoints", "member_type", "issuer_given", "assume_pkce_s256"}
 }
 
-// maxShown bounds how many attempts an Error lists.
+// maxShown limits the number of attempts in the text of an Error.
 const maxShown = 12
 
-// Error says at which stage discovery ended and what was tried. It wraps one of the errors above, or a network error.
+// Error says at which stage the discovery failed and what was tried. It wraps one of the errors above or a network error.
 type Error struct {
 	Stage    string
-	URL      string // empty: of several attempts none helped
+	URL      string // empty: several attempts failed
 	Reason   string
 	Section  string
 	Attempts []Attempt
-	Named    []string // the authorization servers that the server names, if the error is ErrNotNamed
-	Location string   // the address to use, if the error is ErrMoved
+	Named    []string // with ErrNotNamed, the authorization servers that the server names
+	Location string   // with ErrMoved, the new address
 	Err      error
 }
 
@@ -145,14 +144,14 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// finder is one discovery under way.
+// finder holds the state of one discovery.
 type finder struct {
 	o        Options
 	server   *url.URL
-	endpoint *url.URL // where the server's requests go
+	endpoint *url.URL // where requests to the server go
 	local    bool
 	r        *Result
-	from     string // where the last document came from, after redirects
+	from     string // URL of the last document, after redirects
 }
 
 // Discover finds the authorization of a server:
@@ -197,7 +196,8 @@ func (f *finder) run(ctx context.Context) error {
 	return f.checkPKCE()
 }
 
-// checkPKCE refuses an authorization server that does not promise S256, unless the user vouches for it or the grant needs none.
+// checkPKCE returns an error if the authorization server does not announce S256, unless the options allow it or the grant does not use
+// PKCE.
 func (f *finder) checkPKCE() error {
 	s := f.r.Server
 	if f.o.IgnorePKCE || f.r.DefaultEndpoints {
@@ -218,7 +218,7 @@ func (f *finder) checkPKCE() error {
 
 const pkceSection = "MCP Authorization Code Protection"
 
-// tolerate records a deviation. If the discovery is strict, the deviation is an error.
+// tolerate records a deviation. With Strict, it returns the deviation as an error.
 func (f *finder) tolerate(address string, n Finding, err error) error {
 	if f.o.Strict {
 		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Err: err}

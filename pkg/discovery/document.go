@@ -13,8 +13,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// fetch gets one metadata document and decodes it into v. A member of a wrong type counts as absent, unless it is one of the required. The
-// attempt is recorded; found is false if there is no document there, for a reason that the attempt tells.
+// fetch requests a metadata document and decodes it into v. A member of the wrong type counts as absent, unless it is required. found is
+// false if there is no document; the recorded attempt says why.
 func (f *finder) fetch(ctx context.Context, stage, address string, header http.Header, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
@@ -42,7 +42,7 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	case err != nil:
 		a.Outcome = "no answer: " + reason(err)
 		var refused *httpx.AddressError
-		if errors.As(err, &refused) { // a redirect to it: that is no absence
+		if errors.As(err, &refused) { // a redirect to a refused address does not mean that the document is absent
 			return false, &Error{Stage: stage, URL: address, Reason: reason(err), Err: err}
 		}
 		return false, f.failed(a)
@@ -80,7 +80,7 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	return true, nil
 }
 
-// failed is an address that has neither a document nor a client error to say that there is none: the next one is tried.
+// failed handles a URL that returned neither a document nor a client error. Discovery continues with the next URL.
 func (f *finder) failed(a Attempt) error {
 	came := a.Outcome
 	if a.Status != 0 && a.Status != http.StatusOK {
@@ -89,7 +89,7 @@ func (f *finder) failed(a Attempt) error {
 	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", answerSection(a.Stage)}, nil)
 }
 
-// answerSection says what a metadata request is answered with.
+// answerSection returns the section about the answer to a metadata request.
 func answerSection(stage string) string {
 	if stage == stageResource {
 		return "RFC 9728 §3.2"
@@ -97,7 +97,7 @@ func answerSection(stage string) string {
 	return "RFC 8414 §3.2"
 }
 
-// memberSection defines the members of a document.
+// memberSection returns the section that defines the members of a document.
 func memberSection(stage string) string {
 	if stage == stageResource {
 		return "RFC 9728 §2"
@@ -105,7 +105,8 @@ func memberSection(stage string) string {
 	return "RFC 8414 §2"
 }
 
-// absent reports whether every attempt of a stage was answered by a client error: only that means that there is nothing there.
+// absent reports whether every attempt of a stage was answered with a client error. Only then can it be concluded that there is no
+// document.
 func (f *finder) absent(stage string) bool {
 	for _, a := range f.r.Attempts {
 		if a.Stage == stage && (a.Status < 400 || a.Status >= 500) {
@@ -115,7 +116,7 @@ func (f *finder) absent(stage string) bool {
 	return true
 }
 
-// reason is the innermost part of a network error: the address is named beside it.
+// reason returns the innermost part of a network error, because the URL is printed separately.
 func reason(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {

@@ -14,8 +14,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ask sends the server one unauthenticated request to hear its challenge. It asks for server/discover, since some servers answer
-// initialize to anybody and would not tell the scope. No answer at all ends the discovery; any answer but 401 means little.
+// ask sends one request without a token to get the server's challenge. The request is server/discover, because some servers answer
+// initialize without authorization and then do not name the scope. If there is no answer, the discovery ends; any status other than 401
+// says little.
 func (f *finder) ask(ctx context.Context) error {
 	challenges := f.o.Challenges
 	if challenges == nil {
@@ -53,10 +54,10 @@ func (f *finder) hidden(least int) []string {
 
 const probeVersion = "2026-07-28"
 
-// maxMoves bounds how many redirects of the server itself are followed.
+// maxMoves limits how many redirects of the server are followed.
 const maxMoves = 3
 
-// probe asks by POST; a server of the old HTTP+SSE transport knows only GET.
+// probe sends a POST, and a GET if the server answers that it supports only the old HTTP+SSE transport.
 func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
 		"io.modelcontextprotocol/protocolVersion":    probeVersion,
@@ -79,8 +80,8 @@ func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 	return res, err
 }
 
-// move learns where the server redirects to. Later requests go there directly, since none that carries a token follows a redirect; so it
-// must be the same origin. The probe carries no token.
+// move follows a redirect of the server. It must stay on the same origin, because later requests go to the target directly: a request with
+// a token follows no redirect. This request has no token.
 func (f *finder) move(res *httpx.Response) error {
 	fail := func(format string, args ...any) *Error {
 		return &Error{Stage: stageServer, URL: f.endpoint.String(), Reason: fmt.Sprintf("answered %d ", res.StatusCode) + fmt.Sprintf(format, args...), Err: ErrMoved}
@@ -143,7 +144,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	return res, nil
 }
 
-// head reads the header of an answer, and the body of one with an error status: the body of an event stream may never end.
+// head reads the header of a response, and the body only if the status is an error, because the body of an event stream may never end.
 func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	if c == nil {
 		c = httpx.Default()
@@ -155,7 +156,7 @@ func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	defer res.Body.Close()
 	r := &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
 	if r.StatusCode >= 400 {
-		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // the words of half an answer are better than none
+		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // half an error message is better than none
 	}
 	return r, nil
 }

@@ -10,7 +10,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ResourceMetadata is the part of RFC 9728 §2 that matters here.
+// ResourceMetadata is the part of RFC 9728 §2 that mcpauth uses.
 type ResourceMetadata struct {
 	Resource                      string   `json:"resource"`
 	AuthorizationServers          []string `json:"authorization_servers,omitempty"`
@@ -24,8 +24,8 @@ const (
 	locationSection = "MCP Authorization Server Location"
 )
 
-// resource finds the metadata: at the address of the challenge, else at the well-known address with the server's path and query, else at
-// the root (MCP, Protected Resource Metadata Discovery Requirements). A document that fails its check ends the search.
+// resource finds the metadata at the URL of the challenge, or else at the well-known URL with the server's path and query, or else at the
+// root (MCP, Protected Resource Metadata Discovery Requirements). If a document fails its check, the search ends.
 func (f *finder) resource(ctx context.Context) (found bool, err error) {
 	if named := f.r.Challenge.ResourceMetadata(); named != "" {
 		if found, err := f.resourceAt(ctx, named); found || err != nil {
@@ -47,8 +47,8 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 	return false, nil
 }
 
-// resourceAddresses are the well-known addresses of the server, and of where it redirects to. The query of the resource stays in its
-// well-known address (RFC 9728 §3.1): otherwise tenants that differ by their query would get each other's metadata.
+// resourceAddresses returns the well-known URLs of the server and of its redirect target. They keep the query of the resource (RFC 9728
+// §3.1), because tenants that differ only in their query would otherwise get each other's metadata.
 func (f *finder) resourceAddresses() []string {
 	var all []string
 	for _, u := range []*url.URL{f.server, f.endpoint} {
@@ -100,13 +100,14 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	return true, nil
 }
 
-// checkResource compares the resource of the metadata with the server's address. The same origin is required; the path may be the server's,
-// or a parent of it, and may differ by a slash at its end; a query of its own must be the server's, since tenants may differ by it. It returns the tolerance that was needed, or the reason to refuse.
+// checkResource compares the resource in the metadata with the server's URL. The origin must be equal. The path must be the server's or a
+// parent of it, and may differ in a slash at its end. A query must be the server's, because tenants may differ only in it. It returns the
+// deviation that was tolerated, or the reason to refuse.
 func checkResource(resource string, server *url.URL) (quirk, why string) {
 	if resource == "" {
 		return "", "resource is missing"
 	}
-	u, err := httpx.CheckServer(resource) // it goes into an address for the browser
+	u, err := httpx.CheckServer(resource) // it becomes part of the URL for the browser
 	shown := httpx.Text(resource, 200)
 	if err != nil || !httpx.SameOrigin(u, server) {
 		return "", fmt.Sprintf("resource is %q, expected %q", shown, httpx.Canonical(server))
@@ -127,7 +128,7 @@ func checkResource(resource string, server *url.URL) (quirk, why string) {
 	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))
 }
 
-// wellKnown returns the well-known addresses of a suffix: with the path inserted (RFC 8615, RFC 9728 §3.1), and at the root.
+// wellKnown returns the well-known URLs for a suffix: with the path inserted (RFC 8615, RFC 9728 §3.1), and at the root.
 func wellKnown(u *url.URL, suffix string) []string {
 	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/.well-known/" + suffix}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")

@@ -10,33 +10,33 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// State is how a server does by one rule.
+// State is the result of one check.
 type State string
 
-// The states. A Missing thing is one that a server may leave out, to its users' cost.
+// The states. Missing is for something optional that the server's users would need.
 const (
 	Passed    State = "passed"
-	Tolerated State = "tolerated" // a deviation that is put up with; strict, it is an error
+	Tolerated State = "tolerated" // a tolerated deviation; with Strict it is an error
 	Missing   State = "missing"
 	Failed    State = "failed" // discovery ended here
 )
 
-// Check is one rule that a server was held against.
+// Check is one rule and whether the server meets it.
 type Check struct {
 	Code    string `json:"code"`
 	State   State  `json:"state"`
 	Message string `json:"message"`
-	Section string `json:"section"` // the rule; empty: none but common sense
+	Section string `json:"section"` // the section that states the rule; empty: no specification does
 }
 
-// review collects checks. Each finding of the discovery takes the place of the rule it is about.
+// review collects checks. A finding of the discovery replaces the check of the same rule.
 type review struct {
 	r      *Result
-	stage  string // at which findings are looked for
+	stage  string // only findings of this stage are used
 	checks []Check
 }
 
-// Review tells how the server does by each rule that the discovery came to, in its order. err is the one that Discover returned.
+// Review returns the checks that the discovery made, in order. err is the error that Discover returned.
 func Review(r *Result, err error) []Check {
 	v := &review{r: r, stage: stageServer}
 	v.server()
@@ -73,7 +73,7 @@ func (v *review) add(code string, state State, message, section string) {
 	v.checks = append(v.checks, Check{code, state, message, section})
 }
 
-// rule adds the findings that take the rule's place, else what the server does by it: ok, or not, which is no error.
+// rule adds the findings that replace the check of a rule, or else the check itself. A check that is not ok is not an error.
 func (v *review) rule(code string, ok bool, good, bad, section string, findings ...string) {
 	found := false
 	for _, f := range v.r.Findings {
@@ -175,7 +175,7 @@ func registrations(s ServerMetadata) string {
 	return strings.Join(ways, ", ")
 }
 
-// Meaning says what an attempt means for the discovery.
+// Meaning explains an attempt to the user.
 func (r *Result) Meaning(a Attempt) string {
 	switch {
 	case a.Stage == stageServer:

@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ServerMetadata is the part of RFC 8414 §2 and its extensions that matters here.
+// ServerMetadata is the part of RFC 8414 §2 and its extensions that mcpauth uses.
 type ServerMetadata struct {
 	Issuer                        string `json:"issuer"`
 	AuthorizationEndpoint         string `json:"authorization_endpoint,omitempty"`
@@ -41,7 +41,7 @@ type ServerMetadata struct {
 	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"` // RFC 8705 §5, by the names above
 }
 
-// MutualTLS returns the metadata with the aliases in place of the endpoints that clients with a TLS certificate are to use (RFC 8705 §5).
+// MutualTLS returns the metadata with the endpoint aliases for clients with a TLS certificate (RFC 8705 §5).
 func (m ServerMetadata) MutualTLS() ServerMetadata {
 	for _, e := range m.endpoints() {
 		if alias := m.alias(e.name); alias != "" {
@@ -51,7 +51,7 @@ func (m ServerMetadata) MutualTLS() ServerMetadata {
 	return m
 }
 
-// alias returns the alias of an endpoint, "" if it has none. The authorization endpoint is the browser's, not the client's.
+// alias returns the alias of an endpoint, or "" if it has none. The authorization endpoint has none, because the browser uses it.
 func (m *ServerMetadata) alias(endpoint string) string {
 	if endpoint == "authorization_endpoint" {
 		return ""
@@ -61,8 +61,8 @@ func (m *ServerMetadata) alias(endpoint string) string {
 
 const issuerSection = "RFC 8414 §3.3"
 
-// maxIssuers bounds how many authorization servers of one resource are asked, and named in an error: a list without end would make us
-// knock at anybody's door.
+// maxIssuers limits how many authorization servers of one resource are contacted and named in an error. Otherwise a server could make
+// mcpauth send requests to any number of hosts.
 const maxIssuers = 10
 
 // endpoints lists the addresses of the metadata by name.
@@ -81,8 +81,8 @@ func (m *ServerMetadata) endpoints() []struct {
 	}
 }
 
-// metadata picks the authorization server among those the resource names: the pinned one, else the first whose metadata can be had. One
-// that fails a check ends the search.
+// metadata chooses the authorization server: the pinned one, or else the first one in the resource metadata whose metadata can be fetched.
+// If one fails a check, the search ends.
 func (f *finder) metadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
@@ -102,7 +102,7 @@ func (f *finder) metadata(ctx context.Context) error {
 	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3"}
 }
 
-// serverAt tries the well-known addresses of one issuer in MCP's order: three with a path, two without.
+// serverAt tries the well-known URLs of an issuer in the order that MCP specifies: three URLs if the issuer has a path, else two.
 func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
 	u, err := httpx.Check(issuer, f.local)
 	if err != nil {
@@ -121,7 +121,7 @@ func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
 	return false, nil
 }
 
-// metadataAddresses are the candidates (MCP, Authorization Server Metadata Discovery).
+// metadataAddresses returns those URLs (MCP, Authorization Server Metadata Discovery).
 func metadataAddresses(issuer *url.URL) []string {
 	oauth, openid := wellKnown(issuer, "oauth-authorization-server"), wellKnown(issuer, "openid-configuration")
 	if len(oauth) == 1 {
@@ -132,7 +132,7 @@ func metadataAddresses(issuer *url.URL) []string {
 	return []string{oauth[0], openid[0], strings.TrimSuffix(base.String(), "/") + "/.well-known/openid-configuration"}
 }
 
-// accept checks a document: its issuer, then every address in it.
+// accept checks a document: first its issuer, then every URL in it.
 func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	fail := func(err error, section, format string, args ...any) error {
 		return &Error{Stage: stageMetadata, URL: address, Reason: fmt.Sprintf(format, args...), Section: section, Err: err}
@@ -181,8 +181,8 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	return nil
 }
 
-// reservedIn returns the first parameter of a query that is the authorization request's to set: with two values of one, the server might take the
-// other. Some servers separate parameters by semicolons as well.
+// reservedIn returns the first parameter of a query that the authorization request sets itself. If a parameter appeared twice, the server
+// might use the other value. Some servers also accept semicolons as separators.
 func reservedIn(query string) string {
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(pair, "=")
@@ -198,7 +198,7 @@ func reservedIn(query string) string {
 	return ""
 }
 
-// sameIssuer compares issuers as strings; the one concession is the slash of an empty path, which servers add and leave out at will.
+// sameIssuer compares issuers as strings. It tolerates only the slash of an empty path, which servers add and omit inconsistently.
 func sameIssuer(a, b string) bool {
 	if a == b {
 		return true
@@ -207,9 +207,9 @@ func sameIssuer(a, b string) bool {
 	return err == nil && u.Path == "" && u.RawQuery == "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
 }
 
-// legacy is MCP 2025-03-26: the server's origin is the authorization server, unless the user names another, with metadata at its root or default endpoints
-// (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). Only a server that says that there is no metadata gets the
-// default endpoints: one that is out of order does not.
+// legacy implements MCP 2025-03-26: the authorization server is the server's origin, unless the user names another, with metadata at its
+// root or with the default endpoints (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). The default endpoints are
+// used only if the server answers that there is no metadata, not if it fails.
 func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
@@ -249,7 +249,7 @@ func (f *finder) legacy(ctx context.Context) error {
 	return nil
 }
 
-// FetchServer gets the metadata of one issuer alone, such as an enterprise's identity provider.
+// FetchServer fetches only the metadata of one issuer, such as that of an enterprise's identity provider.
 func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, []Attempt, error) {
 	f := &finder{o: o, local: local, r: &Result{}}
 	found, err := f.serverAt(ctx, issuer)
