@@ -6,7 +6,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// maxAccount bounds the name of an account, in characters.
+// maxAccount limits the length of an account name in characters.
 const maxAccount = 200
 
 // Account returns whom the tokens are for: email, else preferred_username, else sub, of the ID token or of an access token that is a JWT. Empty: the

@@ -14,7 +14,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// maxLifetime bounds what expires_in may say; beyond it, it would overflow somewhere.
+// maxLifetime limits expires_in, because larger values would overflow.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
 // parse reads the answer of the token endpoint to a grant (RFC 6749 §5).
@@ -24,7 +24,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 		return Token{}, err
 	}
 	if inner := m.object("authed_user"); m["access_token"] == nil && inner["access_token"] != nil {
-		// Slack puts a user's token one level deeper when the app has no bot.
+		// Slack puts a user's token into authed_user if the app has no bot.
 		if err := e.tolerate(a, "token_nested", "the answer has an access_token only in authed_user (RFC 6749 §5.1)"); err != nil {
 			return Token{}, err
 		}
@@ -35,7 +35,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	case t.AccessToken == "":
 		return Token{}, a.malformed("the answer has no access_token (RFC 6749 §5.1)")
 	case !plain(string(t.AccessToken), '!'):
-		// It will stand in a header: a line break in it would begin another one.
+		// The token becomes part of a header, where a line break would start another header.
 		return Token{}, a.malformed("the access token contains characters that are not allowed in a header (RFC 6750 §2.1)")
 	case !plain(string(t.RefreshToken), ' ') || m.present("refresh_token") && t.RefreshToken == "" && !m.emptyText("refresh_token"):
 		return Token{}, a.malformed("the refresh token is not printable text (RFC 6749 §A.17)")
@@ -61,7 +61,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	return t, nil
 }
 
-// expected is what a success of each endpoint looks like.
+// expected is the success answer of each endpoint.
 var expected = map[string]struct {
 	status  int
 	section string
@@ -71,7 +71,7 @@ var expected = map[string]struct {
 	atPAR:    {http.StatusCreated, "RFC 9126 §2.2"},
 }
 
-// members returns what a successful answer says. The error says why it is none: a refusal, a redirect, or no JSON object.
+// members returns the members of a successful answer, or the error that the answer is: a refusal, a redirect, or not a JSON object.
 func (e Endpoint) members(a *answer) (members, error) {
 	m, err := readMembers(a.Body)
 	want := expected[a.stage]
@@ -94,7 +94,7 @@ func (e Endpoint) members(a *answer) (members, error) {
 	return m, nil
 }
 
-// notAnObject tells a refusal in another form than JSON (GitHub answers 200 with a form) from an answer that makes no sense.
+// notAnObject distinguishes a refusal that is not JSON (GitHub answers 200 with a form) from a malformed answer.
 func (a *answer) notAnObject(err error, now time.Time) error {
 	kind := a.Header.Get("Content-Type")
 	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
@@ -102,13 +102,13 @@ func (a *answer) notAnObject(err error, now time.Time) error {
 		return a.refusal(now)
 	}
 	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, a.quoted(kind), expected[a.stage].section, err)
-	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // a page's title; anything else may be the token itself
+	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // only the title of an HTML page, because other text may contain the token
 		reason += fmt.Sprintf("; its title is %q", r.Text)
 	}
 	return a.malformed(reason)
 }
 
-// tokenType returns how the token is to be used. Slack says "user" and others nothing at all, and both mean Bearer.
+// tokenType returns how to use the token. Slack sends "user" and other servers send nothing; both mean Bearer.
 func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	got := m.text("token_type")
 	is := func(name string) bool { return strings.EqualFold(got, name) }
@@ -118,10 +118,10 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	case a.exchange && is("N_A"):
 		return "N_A", nil
 	case e.RequireDPoP:
-		// RFC 9449 §5: another type than DPoP means that the token was not bound, and that whoever steals it may use it.
+		// RFC 9449 §5: with another type than DPoP the token is not bound, and anyone who steals it can use it.
 		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(got)))
 	case is("PoP"), is("mac"), is("hmac"):
-		// RFC 6749 §7.1: a client does not use a type that it does not understand, and of these it is known that they are no bearer tokens.
+		// RFC 6749 §7.1: a client does not use a token type that it does not understand, and these types are not bearer tokens.
 		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
 	case !is("Bearer"):
 		return "Bearer", e.tolerate(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
@@ -129,10 +129,12 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	return "Bearer", nil
 }
 
-// maxScope bounds the granted scopes, in bytes: they are kept with the login, and every command reads them. The token counts without them.
+// maxScope limits the granted scopes in bytes, because they are stored with the login and read by every command. If they are longer, the
+// token is used without them.
 const maxScope = 16 << 10
 
-// scope returns the granted scopes. Slack separates them by commas, which may also be part of a scope: where there is a blank, it decides.
+// scope returns the granted scopes. Slack separates them by commas. A comma can also be part of a scope, so if the value contains blanks,
+// they are the separators.
 func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err error) {
 	if !m.present("scope") {
 		return "", false, nil
@@ -174,7 +176,8 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 	return joined, true, nil
 }
 
-// atCommas cuts words that commas separate: all but the last end in one, or there is but one word. Of other words, nil.
+// atCommas splits words that are separated by commas: there is one word, or all words but the last end in a comma. Otherwise it returns
+// nil.
 func atCommas(words []string) []string {
 	all := strings.Join(words, " ")
 	switch {
@@ -188,8 +191,8 @@ func atCommas(words []string) []string {
 	return nil
 }
 
-// lifetime reads a number of seconds: a JSON number, or as Entra's first version has it, text. What is absent, no number, zero or negative
-// says nothing about the token (Slack, Grafana): 0, unknown.
+// lifetime reads a number of seconds: a JSON number, or a string as Entra v1 sends it. It returns 0, which means unknown, if the value is
+// absent, not a number, zero or negative (Slack, Grafana).
 func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, error) {
 	if !m.present(name) {
 		return 0, nil
@@ -199,7 +202,7 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 		number, reason = strings.TrimSpace(m.text(name)), name+" is a string, expected a number (RFC 6749 §5.1)"
 	}
 	seconds, err := strconv.ParseFloat(number, 64)
-	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // beyond the range it is infinite, with the right sign
+	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // a value out of range is infinite with the right sign
 	if unknown && reason == "" {
 		reason = name + " is not a number (RFC 6749 §5.1)"
 	}
@@ -217,12 +220,12 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	return max(0, time.Duration(seconds*float64(time.Second))), nil
 }
 
-// members are the members of a JSON object, by their exact names: encoding/json alone would take "Access_Token" for access_token.
+// members holds the members of a JSON object by their exact names; encoding/json alone would accept "Access_Token" for access_token.
 type members map[string]json.RawMessage
 
-// readMembers wants one object in which no name stands twice: two readers may take different values of a duplicate.
+// readMembers decodes one object. It refuses duplicate names, because two readers may choose different values.
 func readMembers(data []byte) (members, error) {
-	data = []byte(strings.TrimPrefix(string(data), "\ufeff")) // RFC 8259 §8.1 allows to ignore it
+	data = []byte(strings.TrimPrefix(string(data), "\ufeff")) // RFC 8259 §8.1 allows parsers to ignore it
 	if err := httpx.UniqueFields(data); err != nil {
 		return nil, err
 	}
@@ -233,10 +236,10 @@ func readMembers(data []byte) (members, error) {
 	return m, nil
 }
 
-// present reports whether the member is there and not null.
+// present reports whether the member exists and is not null.
 func (m members) present(name string) bool { return m[name] != nil && string(m[name]) != "null" }
 
-// text returns a member that is text, else "".
+// text returns a string member, or "".
 func (m members) text(name string) string {
 	var s string
 	if json.Unmarshal(m[name], &s) != nil {
@@ -248,14 +251,14 @@ func (m members) text(name string) string {
 // emptyText reports whether the member is "".
 func (m members) emptyText(name string) bool { return string(m[name]) == `""` }
 
-// object returns a member that is an object, else nil.
+// object returns an object member, or nil.
 func (m members) object(name string) members {
 	var o members
 	json.Unmarshal(m[name], &o) // anything else leaves nil
 	return o
 }
 
-// plain reports whether s is ASCII text without control characters, and without blanks when from is '!'.
+// plain reports whether s is ASCII text without control characters, and without blanks if from is '!'.
 func plain(s string, from rune) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < from || r > '~' })
 }

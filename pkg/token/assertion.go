@@ -1,7 +1,7 @@
 package token
 
-// What an assertion says, before it is sent anywhere (RFC 7523 §3). Flags name the file, or a configuration file that somebody else may have written:
-// what is no JWT, or is meant for another server, stays here.
+// These functions check an assertion before it is sent (RFC 7523 §3). Its file may be named by a configuration file from someone else, so a
+// file that is not a JWT, or a JWT for another server, is not sent.
 
 import (
 	"encoding/base64"
@@ -15,17 +15,17 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ErrAudience says that an assertion is meant for another server.
+// ErrAudience is returned if an assertion is for another server.
 var ErrAudience = errors.New("the assertion is for another server")
 
-// CheckAssertion refuses text that is not a JWT (RFC 7519 §7.2), so that nothing of another file, such as a private key, is sent. The error
-// shows nothing of it.
+// CheckAssertion returns an error if text is not a JWT (RFC 7519 §7.2), so that no other file, such as a private key, is sent. The error
+// contains nothing of the text.
 func CheckAssertion(text string) error {
 	_, err := Claims(text)
 	return err
 }
 
-// Claims reads the payload of a JWT without believing it. The errors show nothing of it.
+// Claims decodes the payload of a JWT without verifying it. The errors contain nothing of the text.
 func Claims(text string) (map[string]json.RawMessage, error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
@@ -47,9 +47,9 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 	return all[1], nil
 }
 
-// CheckAudience refuses an assertion that is meant for another server: it would be good there for whoever gets it. Every audience that is an address or a
-// host name must be the authorization server's, because a server takes an assertion if it finds itself anywhere in the list. Other audiences, such
-// as api://NAME or a word, tell nothing, and are left to the server to judge (RFC 7523 §3, point 3).
+// CheckAudience returns an error if an assertion is for another server, because its recipient could use it there. Every audience that is a
+// URL or a host name must be the authorization server's, because a server accepts an assertion if any audience is its own. Other audiences,
+// such as api://NAME or a word, are left for the server to check (RFC 7523 §3, point 3).
 func CheckAudience(assertion, issuer, endpoint string) error {
 	c, err := Claims(assertion)
 	if err != nil {
@@ -63,7 +63,8 @@ func CheckAudience(assertion, issuer, endpoint string) error {
 	return nil
 }
 
-// audiences are the values of aud, a string or a list of them (RFC 7519 §4.1.3). Anything else is returned as it is, and is nobody's.
+// audiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). Any other value is returned unchanged and
+// matches no server.
 func audiences(raw json.RawMessage) []string {
 	var one string
 	var list []string
@@ -78,7 +79,7 @@ func audiences(raw json.RawMessage) []string {
 	return []string{"https://" + string(raw)}
 }
 
-// ours reports whether an audience may be the authorization server.
+// ours reports whether an audience can mean the authorization server.
 func ours(audience, issuer, endpoint string) bool {
 	address := audience
 	if host := strings.TrimPrefix(audience, "//"); hostName.MatchString(host) {
@@ -96,5 +97,5 @@ func ours(audience, issuer, endpoint string) bool {
 	return false
 }
 
-// hostName matches what reads as the name of a host, such as sts.amazonaws.com.
+// hostName matches text that looks like a host name, such as sts.amazonaws.com.
 var hostName = regexp.MustCompile(`^[^\s./:@?#]+(\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?(/|$)`)

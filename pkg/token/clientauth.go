@@ -17,15 +17,15 @@ const (
 	assertionLifetime = 60 * time.Second
 )
 
-// ClientAuth is the client, and how it proves that to the server.
+// ClientAuth is a client and its authentication method.
 type ClientAuth struct {
 	ID     string
 	Secret Secret
 	Method string // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth; empty: by what is there: key, secret (basic, RFC 7591 §2), none
 	Key    *Key   // for private_key_jwt
 
-	Audience string   // issuer, the aud of an assertion; empty: the token endpoint
-	Algs     []string // token_endpoint_auth_signing_alg_values_supported; empty: unknown, the key decides
+	Audience string   // aud of the client assertion; empty: the token endpoint
+	Algs     []string // token_endpoint_auth_signing_alg_values_supported; empty: the key's own algorithm
 }
 
 func (c ClientAuth) method() string {
@@ -40,10 +40,10 @@ func (c ClientAuth) method() string {
 	return "none"
 }
 
-// authenticate puts the client into the form or the header, instead of what may be there, in exactly one way: none, client_secret_basic or
-// client_secret_post (RFC 6749 §2.3.1), or private_key_jwt (RFC 7523 §2.2, §3). Clients of tls_client_auth and
-// self_signed_tls_client_auth (RFC 8705 §2) show the certificate in the handshake, which is up to Endpoint.HTTP, and name themselves in the form.
-// RFC 6749 §2.3: "The client MUST NOT use more than one authentication method in each request".
+// authenticate adds the client to the form or the header in exactly one way, and replaces what is there: none, client_secret_basic,
+// client_secret_post (RFC 6749 §2.3.1) or private_key_jwt (RFC 7523 §2.2, §3). With tls_client_auth and self_signed_tls_client_auth (RFC
+// 8705 §2) it adds only the client ID, because Endpoint.HTTP presents the certificate. RFC 6749 §2.3: "The client MUST NOT use more than
+// one authentication method in each request".
 func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint string, now time.Time) error {
 	for _, name := range []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 		form.Del(name)
@@ -52,7 +52,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	if strings.HasPrefix(method, "client_secret_") && c.Secret == "" {
 		return fmt.Errorf("client authentication %s needs a client secret, but there is none", method)
 	}
-	// Some servers take Basic and a client_id in the body for two methods.
+	// Some servers count Basic and a client_id in the body as two methods.
 	if method != "client_secret_basic" && c.ID != "" {
 		form.Set("client_id", c.ID)
 	}
@@ -76,7 +76,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	return nil
 }
 
-// basicParts undoes what authenticate did for client_secret_basic.
+// basicParts reverses the encoding of client_secret_basic.
 func basicParts(basic string) (id, secret string, ok bool) {
 	data, err := base64.StdEncoding.DecodeString(basic)
 	if err != nil {
@@ -88,7 +88,7 @@ func basicParts(basic string) (id, secret string, ok bool) {
 	return id, secret, ok && idErr == nil && secretErr == nil
 }
 
-// assertion makes a JWT that only the holder of the key can make, for this server and the next minute (RFC 7523 §3).
+// assertion returns a JWT that is signed with the client's key and valid for one minute at this server (RFC 7523 §3).
 func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	switch {
 	case c.Key == nil:
@@ -103,7 +103,7 @@ func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	return c.Key.sign(alg, "JWT", map[string]any{
 		"iss": c.ID,
 		"sub": c.ID,
-		"aud": cmp.Or(c.Audience, endpoint), // the issuer: RFC 7523bis, and the MCP client credentials extension
+		"aud": cmp.Or(c.Audience, endpoint), // the issuer, as in RFC 7523bis and the MCP client credentials extension
 		"iat": now.Unix(),
 		"exp": now.Add(assertionLifetime).Unix(),
 		"jti": rand.Text(),

@@ -13,23 +13,22 @@ const (
 	grantDevice     = "urn:ietf:params:oauth:grant-type:device_code"
 	defaultInterval = 5 * time.Second  // RFC 8628 §3.2: "If no value is provided, clients MUST use 5 as the default"
 	slowDown        = 5 * time.Second  // RFC 8628 §3.5: "the interval MUST be increased by 5 seconds"
-	defaultWindow   = 10 * time.Minute // for servers that leave out the required expires_in
+	defaultWindow   = 10 * time.Minute // for servers that omit the required expires_in
 	maxUserCode     = 100              // runes
 )
 
-// DeviceCode is what the user needs to approve. Nothing in it is a secret of ours.
+// DeviceCode is what the user needs to approve the login. It contains no secret of the client.
 type DeviceCode struct {
-	UserCode                string        // to be typed in at VerificationURI
-	VerificationURI         string        // an address that passed httpx.Check
-	VerificationURIComplete string        // with the code in it; empty: the server gave none
-	Expires                 time.Time     // until when the user has time
+	UserCode                string        // to be entered at VerificationURI
+	VerificationURI         string        // checked with httpx.Check
+	VerificationURIComplete string        // contains the code; empty: the server sent none
+	Expires                 time.Time     // when the code expires
 	Interval                time.Duration // between two polls
 }
 
-// Device runs the device authorization grant (RFC 8628): it asks for a device code, shows it, and polls the token endpoint until the user
-// has approved, refused, or let it expire. Errors of the server are
-// *Error, with Code access_denied, expired_token and others. A network failure or a 5xx answer slows the polling down and does not end it
-// (RFC 8628 §3.5).
+// Device runs the device authorization grant (RFC 8628): it requests a device code, calls show, and polls the token endpoint until the user
+// approves or refuses, or until the code expires. Errors of the server are *Error, with Code access_denied, expired_token and others. After
+// a network failure or a 5xx answer Device polls more slowly, but continues (RFC 8628 §3.5).
 func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show func(DeviceCode)) (Token, error) {
 	code, device, err := e.deviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {
@@ -43,7 +42,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 		sleep = Sleep
 	}
 	for wait := device.Interval; ; {
-		// The last poll is the one at the end: the user may have approved just before.
+		// Poll once more at the end, because the user may have approved just before.
 		left := device.Expires.Sub(e.now())
 		if err := sleep(ctx, max(0, min(wait, left))); err != nil {
 			return Token{}, fmt.Errorf("%s %s: waiting for the user's approval: %w", atToken, httpx.Text(e.URL, 300), err)
@@ -62,7 +61,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 	}
 }
 
-// nextPoll decides whether to ask again after an error, and how long to wait before (RFC 8628 §3.5).
+// nextPoll decides whether to poll again after an error, and after which wait (RFC 8628 §3.5).
 func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 	var refused *Error
 	var broken *failure
@@ -79,7 +78,7 @@ func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 	return wait, false
 }
 
-// deviceCode makes the device authorization request (RFC 8628 §3.1) and reads its answer (§3.2).
+// deviceCode sends the device authorization request (RFC 8628 §3.1) and reads its answer (§3.2).
 func (e Endpoint) deviceCode(ctx context.Context, address, scope string) (string, DeviceCode, error) {
 	a, err := request{e: e, stage: atDevice, url: address, form: e.form(map[string]string{"scope": scope})}.send(ctx)
 	if err != nil {
@@ -88,7 +87,6 @@ func (e Endpoint) deviceCode(ctx context.Context, address, scope string) (string
 	return e.parseDevice(a)
 }
 
-// parseDevice reads the answer of the device authorization endpoint (RFC 8628 §3.2).
 func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	m, err := e.members(a)
 	if err != nil {
@@ -97,7 +95,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	d := DeviceCode{UserCode: m.text("user_code"), VerificationURI: m.text("verification_uri"),
 		VerificationURIComplete: m.text("verification_uri_complete")}
 	if old := m.text("verification_url"); d.VerificationURI == "" && old != "" {
-		// Of the drafts; Google has it still.
+		// An earlier draft used verification_url, and Google still does.
 		if err := e.tolerate(a, "verification_url", "device_code, user_code or verification_uri is missing, but there is a verification_url (RFC 8628 §3.2)"); err != nil {
 			return "", DeviceCode{}, err
 		}
@@ -140,7 +138,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	return code, d, nil
 }
 
-// Sleep waits, or returns the error of ctx if that ends first.
+// Sleep waits for d, or returns the error of ctx if it ends first.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

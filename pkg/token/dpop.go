@@ -22,20 +22,20 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// maxNonce bounds the nonces that are remembered, in bytes.
+// maxNonce limits the length of a nonce in bytes.
 const maxNonce = 1 << 10
 
-// Prover makes proofs of possession (RFC 9449): it holds the key that tokens are bound to, and the latest nonce of each origin. Proofs are
-// signed with ES256, which every server with DPoP supports. Several goroutines may use it.
+// Prover makes DPoP proofs (RFC 9449). It holds the key that tokens are bound to and the latest nonce of each origin. It signs with ES256,
+// which every server with DPoP supports. Several goroutines can use it.
 type Prover struct {
 	key *ecdsa.PrivateKey
 	now func() time.Time
 
 	mu     sync.Mutex
-	nonces map[string]string // by origin: RFC 9449 §8.2, a nonce is good for the server that gave it
+	nonces map[string]string // by origin, because a nonce is valid only for the server that issued it (RFC 9449 §8.2)
 }
 
-// NewProver makes a new key.
+// NewProver returns a Prover with a new key.
 func NewProver() (*Prover, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -66,22 +66,22 @@ func (p *Prover) Marshal() ([]byte, error) {
 	return jose.JSONWebKey{Key: p.key, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
 }
 
-// Nonces returns the latest nonce of each origin, to be kept beside the key for Recall: a process that begins without them has its first
-// request refused with use_dpop_nonce.
+// Nonces returns the latest nonce of each origin. Store them with the key and pass them to Recall; without them the first request of the
+// next process is refused with use_dpop_nonce.
 func (p *Prover) Nonces() map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.nonces)
 }
 
-// Recall takes the nonces that an earlier Prover of the key had. A nonce that is no longer good costs one request.
+// Recall sets the nonces that an earlier Prover with the same key had. A nonce that is no longer valid costs one request.
 func (p *Prover) Recall(nonces map[string]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	maps.Copy(p.nonces, nonces)
 }
 
-// Thumbprint names the key (RFC 7638): the jkt that tokens bound to it carry.
+// Thumbprint returns the JWK thumbprint of the key (RFC 7638), which bound tokens contain as jkt.
 func (p *Prover) Thumbprint() string {
 	sum, err := (&jose.JSONWebKey{Key: p.key.Public()}).Thumbprint(crypto.SHA256)
 	if err != nil {
@@ -90,20 +90,20 @@ func (p *Prover) Thumbprint() string {
 	return base64.RawURLEncoding.EncodeToString(sum)
 }
 
-// String shows the thumbprint, which is public.
+// String returns the thumbprint, which is public.
 func (p *Prover) String() string { return "token.Prover{jkt " + p.Thumbprint() + "}" }
 
-// GoString is String: %#v shows no secret either.
+// GoString returns String, so that %#v does not print the key.
 func (p *Prover) GoString() string { return p.String() }
 
-// Proof returns the value of the DPoP header for one request, with the nonce that the origin of the address gave last. accessToken is the
-// token that the request carries, or empty at a token endpoint. Make a new proof for every request, repeated ones too.
+// Proof returns the value of the DPoP header for one request. It contains the latest nonce of the address's origin. accessToken is the
+// token that the request carries, or empty at a token endpoint. Each request needs a new proof, also if it is repeated.
 func (p *Prover) Proof(method, address, accessToken string) (string, error) {
 	proof, _, err := p.proof(method, address, accessToken, p.now())
 	return proof, err
 }
 
-// proof also returns the nonce that it put in (RFC 9449 §4.2).
+// proof also returns the nonce that the proof contains (RFC 9449 §4.2).
 func (p *Prover) proof(method, address, accessToken string, now time.Time) (proof, nonce string, err error) {
 	htu, err := targetURI(address)
 	if err != nil {
@@ -126,8 +126,8 @@ func (p *Prover) proof(method, address, accessToken string, now time.Time) (proo
 	return proof, nonce, err
 }
 
-// Remember keeps the DPoP-Nonce of an answer for the next requests to the origin of the address, and reports whether it is a new one:
-// then a request that was refused with use_dpop_nonce may be sent once more (RFC 9449 §8 and §9).
+// Remember stores the DPoP-Nonce of a response for later requests to the origin of the address. It reports whether the nonce is new; then a
+// request that was refused with use_dpop_nonce may be sent once more (RFC 9449 §8 and §9).
 func (p *Prover) Remember(address string, h http.Header) bool {
 	nonce, at := h.Get("DPoP-Nonce"), originOf(address)
 	// RFC 9449 §8.1: 1*NQCHAR
@@ -147,7 +147,7 @@ func (p *Prover) nonce(address string) string {
 	return p.nonces[originOf(address)]
 }
 
-// originOf returns scheme, host and port in one spelling, or "" for what is no URL.
+// originOf returns scheme, host and port in canonical form, or "" if the address is not a URL.
 func originOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -156,7 +156,7 @@ func originOf(address string) string {
 	return httpx.Canonical(&url.URL{Scheme: u.Scheme, Host: u.Host})
 }
 
-// targetURI returns the htu of an address: without query and fragment (RFC 9449 §4.2), normalised as §4.3 lets servers expect it.
+// targetURI returns the htu of an address: without query and fragment (RFC 9449 §4.2), normalized as servers may expect (§4.3).
 func targetURI(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -166,7 +166,7 @@ func targetURI(address string) (string, error) {
 	c.User, c.RawQuery, c.ForceQuery, c.Fragment, c.RawFragment = nil, "", false, "", ""
 	htu := httpx.Canonical(&c)
 	if c.Path == "" || c.Path == "/" {
-		htu += "/" // which Canonical drops, and every request has
+		htu += "/" // Canonical removes the slash, but every request has it
 	}
 	return htu, nil
 }

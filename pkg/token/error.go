@@ -10,16 +10,16 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Error is what an endpoint of the authorization server refused. All text in it is safe to print.
+// Error is a refusal by an endpoint of the authorization server. Its texts are safe to print.
 type Error struct {
 	Stage       string        // "token endpoint", "device authorization endpoint", "revocation endpoint"
 	URL         string        // of the endpoint
-	StatusCode  int           // 200 too: some servers refuse with it; 0 when a device code ran out before the server said so
-	Code        string        // RFC 6749 §5.2 and others: "invalid_grant"; empty when the answer held none
+	StatusCode  int           // can be 200, because some servers refuse with it; 0: a device code expired before the server said so
+	Code        string        // such as "invalid_grant" (RFC 6749 §5.2); empty: the answer has none
 	Description string        // the server's words; may be empty
-	ErrorURI    string        // a page about the error, if it is an allowed address
-	Location    string        // where a 3xx answer pointed, without query; it was not followed
-	RetryAfter  time.Duration // how long the server asks to wait; 0: it does not
+	ErrorURI    string        // a page about the error, if its address is allowed
+	Location    string        // target of a 3xx answer without its query; it was not followed
+	RetryAfter  time.Duration // the wait that the server asks for; 0: none
 }
 
 func (e *Error) Error() string {
@@ -33,9 +33,9 @@ func (e *Error) Error() string {
 	return prefix + "answered " + httpx.Refusal{StatusCode: e.StatusCode, Code: e.Code, Text: e.Description, URI: e.ErrorURI, RetryAfter: e.RetryAfter}.String()
 }
 
-// Ambiguous reports whether the request may have been carried out although no answer came or none was understood: a connection lost or a
-// timeout after the request was written, a 5xx answer, a 2xx answer that is no token answer. A code or a rotating refresh token may then
-// have been spent. It is false when the server refused, and when the request never left (refused connection, unknown host, TLS).
+// Ambiguous reports whether the server may have carried out a request that failed: the connection was lost or timed out after the request
+// was written, the status was 5xx, or a 2xx answer was not a token answer. A code or a rotating refresh token may then be used up. It is
+// false if the server refused the request or if the request was never sent (connection refused, unknown host, TLS).
 func Ambiguous(err error) bool {
 	if f := (*failure)(nil); errors.As(err, &f) {
 		return f.ambiguous
@@ -44,12 +44,13 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &e) && e.StatusCode >= 500
 }
 
-// failure is a request that got no answer, or none that its endpoint gives. reason is safe to print; err is for errors.Is and As only.
+// failure is a request without an answer, or with an answer that is not valid for its endpoint. reason is safe to print; err is only for
+// errors.Is and errors.As.
 type failure struct {
 	stage, url, reason string
 	err                error
 	ambiguous          bool
-	network            bool // the connection failed, whoever is to blame
+	network            bool // the connection failed
 }
 
 func (f *failure) Error() string {
@@ -57,23 +58,23 @@ func (f *failure) Error() string {
 }
 func (f *failure) Unwrap() error { return f.err }
 
-// malformed says that a 2xx answer is no answer of the endpoint. It may well have done what was asked.
+// malformed returns the error for a 2xx answer that is not valid for the endpoint. The server may have carried out the request.
 func (a *answer) malformed(reason string) error { return a.spent(ErrMalformed, reason) }
 
 func (a *answer) spent(err error, reason string) error {
 	return &failure{stage: a.stage, url: a.url, reason: httpx.Clean(reason, a.hidden, 300), err: err, ambiguous: true}
 }
 
-// quoted is a server's word as an error shows it.
+// quoted returns a server's text as errors print it.
 func (a *answer) quoted(s string) string {
 	return strconv.Quote(httpx.Clean(s, a.hidden, httpx.MaxCode))
 }
 
-// broken says that no answer came, or, when there is a res, only the beginning of one.
+// broken returns the error for a missing answer, or for an incomplete one if res is set.
 func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	cause := err
 	if inner := errors.Unwrap(err); inner != nil {
-		cause = inner // without the method and address that stand in our own prefix
+		cause = inner // without method and URL, which our own prefix contains
 	}
 	f := &failure{stage: a.stage, url: a.url, reason: httpx.Clean(cause.Error(), a.hidden, 300), err: err, ambiguous: ambiguous, network: true}
 	if res == nil {
@@ -88,12 +89,12 @@ func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	return f
 }
 
-// refused reports whether an answer with status 200 is a refusal all the same (GitHub, Slack).
+// refused reports whether an answer with status 200 is a refusal nevertheless (GitHub, Slack).
 func (m members) refused() bool {
 	return m.present("error") && !m.emptyText("error") || string(m["ok"]) == "false"
 }
 
-// refusal makes the Error of an answer that is no success.
+// refusal returns the Error for an answer that is not a success.
 func (a *answer) refusal(now time.Time) error {
 	e := &Error{Stage: a.stage, URL: a.url, StatusCode: a.StatusCode}
 	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
@@ -105,7 +106,7 @@ func (a *answer) refusal(now time.Time) error {
 	return e
 }
 
-// location returns where a redirect points, without its query: it may repeat the form.
+// location returns the target of a redirect without its query, because the query may repeat the form.
 func (a *answer) location() string {
 	raw := a.Header.Get("Location")
 	base, err := url.Parse(a.url)

@@ -17,18 +17,18 @@ const (
 	TypeIDJAG        = "urn:ietf:params:oauth:token-type:id-jag"
 )
 
-// ExchangeOptions says what is exchanged for what.
+// ExchangeOptions are the parameters of a token exchange.
 type ExchangeOptions struct {
 	SubjectToken       Secret
 	SubjectTokenType   string // empty: TypeIDToken
 	RequestedTokenType string // empty: the server decides
-	Audience           string // for whom; empty: not sent
+	Audience           string // empty: not sent
 	Scope              string // empty: not sent
 }
 
-// Exchange exchanges one token for another (RFC 8693): the first half of enterprise-managed authorization, where an identity provider gives
-// an ID-JAG for an ID token or a refresh token. The result's AccessToken is the issued one, whatever its kind, and TokenType may be "N_A": a token
-// that is not for a resource.
+// Exchange exchanges one token for another (RFC 8693). In enterprise-managed authorization it is the first step: an identity provider
+// issues an ID-JAG for an ID token or a refresh token. The AccessToken of the result is the issued token, whatever its type. Its TokenType
+// may be "N_A", which means that it is not an access token.
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
 	subject := strings.TrimSpace(string(o.SubjectToken))
 	if subject == "" {
@@ -43,7 +43,8 @@ func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error
 	})
 }
 
-// checkIssued wants the type of token that was asked for. issued_token_type is required (RFC 8693 §2.2.1); some servers leave it out.
+// checkIssued checks that the issued token has the requested type. issued_token_type is required (RFC 8693 §2.2.1), but some servers omit
+// it.
 func (e Endpoint) checkIssued(a *answer, m members) error {
 	issued := m.text("issued_token_type")
 	switch {

@@ -10,18 +10,18 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ErrIDToken says that an ID token is not for this client, this login or this user.
+// ErrIDToken is returned if an ID token is for another client, login or user.
 var ErrIDToken = errors.New("the ID token is refused")
 
-// IDToken is what an ID token must say.
+// IDToken holds the expected claims of an ID token.
 type IDToken struct {
 	Issuer, ClientID string
 	Nonce            string // of the authorization request
-	Subject          string // of the ID token that came at the login; empty: this is that one
+	Subject          string // of the ID token of the login; empty: this is that ID token
 }
 
-// Check checks the claims of an ID token that the token endpoint gave, and returns its subject. TLS stands in for the signature, as OpenID
-// Connect Core §3.1.3.7 allows where the ID token comes from the token endpoint.
+// Check checks the claims of an ID token that came from the token endpoint, and returns its subject. It does not verify the signature:
+// OpenID Connect Core §3.1.3.7 allows clients to rely on TLS if the ID token comes from the token endpoint.
 func (want IDToken) Check(text string, now time.Time) (subject string, err error) {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{ErrIDToken}, args...)...)
@@ -35,7 +35,7 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 	}
 	claim := func(name string) string { return members(c).text(name) }
 	var exp float64
-	_ = json.Unmarshal(c["exp"], &exp) // 0 has passed
+	_ = json.Unmarshal(c["exp"], &exp) // without exp it is 0 and has passed
 	end := time.Unix(int64(exp), 0)
 	aud, azp := audiences(c["aud"]), claim("azp")
 	const section = "(OpenID Connect Core §3.1.3.7)"
@@ -48,7 +48,7 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 		return "", refuse("azp is %q, expected %q "+section, httpx.Text(azp, 200), want.ClientID)
 	case now.After(end.Add(idTokenSkew)):
 		return "", refuse("it expired at %s "+section, end.UTC().Format(time.RFC3339))
-	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // one of a refresh need not have it (§12.2)
+	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // the ID token of a refresh need not have one (§12.2)
 		return "", refuse("nonce is not the one that was sent " + section)
 	case claim("sub") == "":
 		return "", refuse("it names no sub (OpenID Connect Core §2)")
@@ -58,5 +58,5 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 	return claim("sub"), nil
 }
 
-// idTokenSkew is how far the clocks of client and provider may differ.
+// idTokenSkew is the allowed difference between the clocks of client and provider.
 const idTokenSkew = time.Minute

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// JWTBearer redeems an assertion that another party signed (RFC 7523 §2.1): workload identity, and the second half of enterprise-managed
-// authorization. White space around it, such as the line end of the file it came from, is dropped.
+// JWTBearer redeems an assertion that another party signed (RFC 7523 §2.1): for workload identity, and as the second step of
+// enterprise-managed authorization. It removes white space around the assertion, such as the line end of a file.
 func (e Endpoint) JWTBearer(ctx context.Context, assertion, scope string) (Token, error) {
 	assertion = strings.TrimSpace(assertion)
 	if assertion == "" {

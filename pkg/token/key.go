@@ -19,27 +19,27 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// minRSA is the smallest key in bits that RS256 and PS256 allow (RFC 7518 §3.3).
+// minRSA is the minimum RSA key size in bits for RS256 and PS256 (RFC 7518 §3.3).
 const minRSA = 2048
 
-// Key is a private key that signs client assertions: PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517). It signs with the algorithm that its
-// kind allows (RFC 7518 §3.1, RFC 8037 §3.1).
+// Key is a private key that signs client assertions: PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517). Its kind determines the algorithm
+// (RFC 7518 §3.1, RFC 8037 §3.1).
 type Key struct {
 	private any // *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey
 	id      string
-	algs    []jose.SignatureAlgorithm // what it can sign with, best first; one when the JWK says which
+	algs    []jose.SignatureAlgorithm // supported algorithms, best first; only one if the JWK names it
 }
 
-// String names the algorithm and the key's id.
+// String returns the algorithms and the key ID.
 func (k Key) String() string { return fmt.Sprintf("token.Key{%s, kid %q}", k.algs, k.id) }
 
-// GoString is String: %#v shows no secret either.
+// GoString returns String, so that %#v does not print the key.
 func (k Key) GoString() string { return k.String() }
 
-// Algorithm returns the one that is used where the server does not say what it takes: ES256, ES384, ES512, RS256, PS256, EdDSA.
+// Algorithm returns the algorithm to use if the server does not announce any: ES256, ES384, ES512, RS256, PS256 or EdDSA.
 func (k *Key) Algorithm() string { return string(k.algs[0]) }
 
-// LoadKey reads a private key from PEM or JWK text. Errors tell what it is instead, and show nothing of it.
+// LoadKey reads a private key from PEM or JWK text. The errors say what the text is instead, but contain nothing of it.
 func LoadKey(data []byte) (*Key, error) {
 	data = bytes.TrimSpace(data)
 	switch {
@@ -51,7 +51,7 @@ func LoadKey(data []byte) (*Key, error) {
 	return loadPEM(data)
 }
 
-// loadPEM takes the first private key among the blocks; openssl puts EC PARAMETERS before one.
+// loadPEM returns the first private key among the blocks. openssl writes EC PARAMETERS before the key.
 func loadPEM(data []byte) (*Key, error) {
 	found := ""
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
@@ -109,12 +109,12 @@ func loadJWK(data []byte) (*Key, error) {
 	}
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON(data); err != nil || !jwk.Valid() || jwk.IsPublic() {
-		return nil, errors.New("private key: the JWK is not a supported key (EC, RSA, Ed25519)") // the library's words may show parts of it
+		return nil, errors.New("private key: the JWK is not a supported key (EC, RSA, Ed25519)") // the library's error may contain parts of the key
 	}
 	return newKey(jwk.Key, jwk.KeyID, jwk.Algorithm)
 }
 
-// newKey finds the algorithms that go with the key; alg is the one that its JWK names, if any.
+// newKey determines the algorithms of the key. alg is the one that its JWK names, if any.
 func newKey(private any, id, alg string) (*Key, error) {
 	k := &Key{private: private, id: id}
 	switch p := private.(type) {
@@ -135,7 +135,7 @@ func newKey(private any, id, alg string) (*Key, error) {
 	default:
 		return nil, errors.New("private key: neither EC nor RSA nor Ed25519")
 	}
-	if alg == "Ed25519" { // RFC 9864's name of the same
+	if alg == "Ed25519" { // the name in RFC 9864 for the same algorithm
 		alg = string(jose.EdDSA)
 	}
 	if alg != "" {
@@ -147,7 +147,7 @@ func newKey(private any, id, alg string) (*Key, error) {
 	return k, nil
 }
 
-// choose returns the first algorithm of the key that the server takes.
+// choose returns the first algorithm of the key that the server supports.
 func (k *Key) choose(supported []string) (jose.SignatureAlgorithm, error) {
 	for _, alg := range k.algs {
 		if len(supported) == 0 || slices.Contains(supported, string(alg)) {

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// maxRequestURI bounds a request_uri, in bytes: it goes into the address that the browser opens.
+// maxRequestURI limits the length of a request_uri in bytes, because it becomes part of the URL that the browser opens.
 const maxRequestURI = 2 << 10
 
-// Pushed stands for an authorization request that the server has got (RFC 9126 §2.2). It is good for one use.
+// Pushed is an authorization request that was pushed to the server (RFC 9126 §2.2). It can be used once.
 type Pushed struct {
 	RequestURI string
-	Expires    time.Time // zero: the server named no lifetime
+	Expires    time.Time // zero: the server sent no lifetime
 }
 
-// Push sends an authorization request to the server ahead of the browser (RFC 9126 §2.1), with the client authentication of the token
-// endpoint and, if there is a DPoP key, its proof (RFC 9449 §10.1). The browser is then sent to the authorization endpoint with nothing
-// but client_id and request_uri, see Pushed.Query. Refusals are *Error.
+// Push sends an authorization request directly to the server (RFC 9126 §2.1), with the client authentication of the token endpoint and, if
+// there is a DPoP key, with a proof (RFC 9449 §10.1). The browser then gets only client_id and request_uri, see Pushed.Query. A refusal is
+// an *Error.
 func (e Endpoint) Push(ctx context.Context, parURL string, authorization url.Values) (Pushed, error) {
 	if authorization.Has("request_uri") {
 		return Pushed{}, errors.New("pushed authorization request: request_uri is not allowed in it (RFC 9126 §2.1)")
@@ -32,12 +32,11 @@ func (e Endpoint) Push(ctx context.Context, parURL string, authorization url.Val
 	return e.parsePushed(a)
 }
 
-// Query is what the browser takes to the authorization endpoint (RFC 9126 §4).
+// Query returns the parameters of the authorization endpoint's URL for the browser (RFC 9126 §4).
 func (p Pushed) Query(clientID string) url.Values {
 	return url.Values{"client_id": {clientID}, "request_uri": {p.RequestURI}}
 }
 
-// parsePushed reads the answer (RFC 9126 §2.2).
 func (e Endpoint) parsePushed(a *answer) (Pushed, error) {
 	m, err := e.members(a)
 	if err != nil {

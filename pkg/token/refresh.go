@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// Refresh redeems a refresh token (RFC 6749 §6). scope asks for less than was granted; empty, as is usual, for the same. An answer without
-// a refresh token leaves Token.RefreshToken empty: the caller keeps the old one.
+// Refresh redeems a refresh token (RFC 6749 §6). scope can request fewer scopes than were granted; it is usually empty, which means the
+// same scopes. If the answer has no refresh token, Token.RefreshToken is empty, and the caller keeps the old one.
 func (e Endpoint) Refresh(ctx context.Context, refreshToken Secret, scope string) (Token, error) {
 	if refreshToken == "" {
 		return Token{}, errors.New("refresh: there is no refresh token")

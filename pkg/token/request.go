@@ -14,7 +14,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// The endpoints, as errors name them.
+// Names of the endpoints in errors.
 const (
 	atToken  = "token endpoint"
 	atDevice = "device authorization endpoint"
@@ -22,22 +22,22 @@ const (
 	atRevoke = "revocation endpoint"
 )
 
-// request is a POST of a form to one of the endpoints (RFC 6749 §3.2).
+// request is a POST of a form to an endpoint (RFC 6749 §3.2).
 type request struct {
 	e          Endpoint
 	stage, url string
 	form       url.Values
-	prove      bool // with a DPoP proof, if there is a key
+	prove      bool // add a DPoP proof if there is a key
 }
 
-// answer is what came, and what it answers.
+// answer is a response, with what is needed to interpret it.
 type answer struct {
 	httpx.Response
 	stage, url string
-	sent       time.Time // when the request left
-	hidden     []string  // the secrets that went with it, in the forms in which they might come back
-	exchange   bool      // the grant was a token exchange,
-	requested  string    // for this type of token
+	sent       time.Time // when the request was sent
+	hidden     []string  // the secrets of the request, in all forms in which the server could send them back
+	exchange   bool      // the grant was a token exchange
+	requested  string    // the token type that the exchange requested
 }
 
 // grant redeems a grant at the token endpoint.
@@ -51,7 +51,8 @@ func (e Endpoint) grant(ctx context.Context, grantType string, params map[string
 	return e.parse(a)
 }
 
-// form is what is sent: no empty parameters (RFC 6749 §3.2), and the resource with every grant and device authorization (RFC 8707 §2).
+// form returns the form to send. It omits empty parameters (RFC 6749 §3.2) and adds the resource to every grant and device authorization
+// (RFC 8707 §2).
 func (e Endpoint) form(params map[string]string) url.Values {
 	form := url.Values{}
 	for name, value := range params {
@@ -68,7 +69,8 @@ func (e Endpoint) form(params map[string]string) url.Values {
 	return form
 }
 
-// send posts the form once. It posts a second time only if the server asks for its DPoP nonce: it did nothing yet (RFC 9449 §8).
+// send posts the form. It posts it a second time only if the server requires its DPoP nonce, because the server has then not processed the
+// request (RFC 9449 §8).
 func (r request) send(ctx context.Context) (*answer, error) {
 	if _, err := httpx.Check(r.url, r.e.Local); err != nil {
 		return nil, r.fails(err)
@@ -82,19 +84,19 @@ func (r request) send(ctx context.Context) (*answer, error) {
 
 func (r request) proves() bool { return r.prove && r.e.DPoP != nil }
 
-// fails is the error of a request that was not sent.
+// fails returns the error for a request that was not sent.
 func (r request) fails(err error) error {
 	return &failure{stage: r.stage, url: r.url, reason: err.Error(), err: err}
 }
 
-// wantsNonce reports whether the server refused only because the proof lacks its nonce (RFC 9449 §8).
+// wantsNonce reports whether the server refused only because its nonce was missing in the proof (RFC 9449 §8).
 func (a *answer) wantsNonce() bool {
 	m, err := readMembers(a.Body)
 	return err == nil && (a.StatusCode == http.StatusBadRequest || a.StatusCode == http.StatusUnauthorized) && m.text("error") == "use_dpop_nonce"
 }
 
-// once posts the form with a fresh client authentication and a fresh proof, since a server may accept each of them only once. It returns
-// the nonce that the proof held.
+// once posts the form with a new client assertion and a new proof, because a server may accept each only once. It returns the nonce that
+// the proof contained.
 func (r request) once(ctx context.Context) (a *answer, nonce string, err error) {
 	form, header, sent := maps.Clone(r.form), http.Header{}, r.e.now()
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -103,7 +105,7 @@ func (r request) once(ctx context.Context) (a *answer, nonce string, err error) 
 		return nil, "", r.fails(err)
 	}
 	if r.stage == atPAR {
-		form.Set("client_id", r.e.Client.ID) // RFC 9126 §2.1: required, whatever the client authentication is
+		form.Set("client_id", r.e.Client.ID) // RFC 9126 §2.1 requires it with every client authentication
 	}
 	if r.proves() {
 		var proof string
@@ -134,7 +136,7 @@ func (r request) once(ctx context.Context) (a *answer, nonce string, err error) 
 	return a, nonce, nil
 }
 
-// client returns the HTTP client without its redirect policy and cookies: what carries a secret follows no redirect.
+// client returns the HTTP client without redirects and cookies, because a request with a secret must not follow a redirect.
 func (e Endpoint) client() *http.Client {
 	hc := e.HTTP
 	if hc == nil {
@@ -144,11 +146,11 @@ func (e Endpoint) client() *http.Client {
 	return &http.Client{Transport: hc.Transport, Timeout: hc.Timeout, CheckRedirect: stay}
 }
 
-// public names the parameters whose values are no secrets. A name that is missing here is only masked too much.
+// public lists the parameters whose values are not secret. If a name is missing here, its value is masked needlessly.
 var public = []string{"grant_type", "client_id", "client_assertion_type", "redirect_uri", "scope", "resource", "audience", "token_type_hint",
 	"subject_token_type", "requested_token_type", "response_type", "response_mode", "code_challenge", "code_challenge_method", "dpop_jkt", "prompt"}
 
-// secretsOf returns what no error may show.
+// secretsOf returns the values that no error may contain.
 func secretsOf(form url.Values, header http.Header) []string {
 	var secrets []string
 	for name, values := range form {
@@ -165,7 +167,7 @@ func secretsOf(form url.Values, header http.Header) []string {
 	return append(secrets, header.Get("DPoP"))
 }
 
-// watch sees how far a request got.
+// watch records how far a request got.
 type watch struct{ asked, written atomic.Bool }
 
 func (w *watch) trace(ctx context.Context) context.Context {
@@ -175,5 +177,5 @@ func (w *watch) trace(ctx context.Context) context.Context {
 	})
 }
 
-// ambiguous reports whether the server may have got the request: it was written, or a transport was used that does not tell.
+// ambiguous reports whether the server may have received the request: it was written, or the transport does not report that.
 func (w *watch) ambiguous() bool { return w.written.Load() || !w.asked.Load() }

@@ -6,9 +6,9 @@ import (
 	"net/url"
 )
 
-// Revoke asks the server to end a token (RFC 7009). hint is "refresh_token", "access_token" or empty. A token that the server does not
-// know is a success, as it is gone (§2.2); what the answer holds besides its status does not matter, unless it is an error. Anything else
-// is an *Error, with Code unsupported_token_type from servers that revoke only the other kind.
+// Revoke asks the server to revoke a token (RFC 7009). hint is "refresh_token", "access_token" or empty. It succeeds for a token that the
+// server does not know (§2.2). Apart from errors, the body of the answer is ignored. A refusal is an *Error; its Code is
+// unsupported_token_type if the server revokes only the other kind.
 func (e Endpoint) Revoke(ctx context.Context, revocationURL string, token Secret, hint string) error {
 	if token == "" {
 		return errors.New("revocation: there is no token")
