@@ -68,7 +68,9 @@ var shellStarts = map[string]struct {
 	"bash without builtins of 4": {[]string{"--rcfile", ".rc", "-i"}, map[string]string{".rc": bashRC + "enable -n compopt mapfile readarray\n"}},
 	"zsh": {[]string{"-i"}, map[string]string{".zshrc": "PS1= PS2= RPS1=; unsetopt beep; setopt extendedglob; fpath=(~/.zfunc $fpath)\n" +
 		"[ -e ~/.zfunc ] || { mkdir ~/.zfunc; mcpauth completion zsh >~/.zfunc/_mcpauth; }\nautoload -Uz compinit && compinit -u\n"}},
-	"fish": {[]string{"-i", "-C", "function fish_prompt; end; function fish_greeting; end"}, map[string]string{".config/fish/config.fish": "mkdir -p ~/.config/fish/completions; mcpauth completion fish >~/.config/fish/completions/mcpauth.fish\n"}},
+	// with the folder that fish else fills in the background
+	"fish": {[]string{"-i", "-C", "function fish_prompt; end; function fish_greeting; end"}, map[string]string{".local/share/fish/generated_completions/none": "",
+		".config/fish/config.fish": "mkdir -p ~/.config/fish/completions; mcpauth completion fish >~/.config/fish/completions/mcpauth.fish\n"}},
 }
 
 // stub stands for mcpauth on the PATH of the shells. It completes as mcpauth does; of other commands it tells the words.
