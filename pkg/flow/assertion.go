@@ -18,7 +18,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// ErrAssertionExpired says that an assertion has expired. It was not sent.
+// ErrAssertionExpired is returned if an assertion has expired. It was not sent.
 var ErrAssertionExpired = errors.New("the assertion has expired")
 
 // AssertionSources are the forms of Settings.Assertion. The assertion is fetched anew for every token.

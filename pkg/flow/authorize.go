@@ -195,9 +195,9 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 	return code, err
 }
 
-// Paste returns what a person pastes: the whole address that the browser ended on, or the query of it. It is called again after an answer
-// that does not belong to this login, with the reason. An error ends the login, except io.EOF: then nothing more is pasted, and the wait
-// for the browser goes on. It may be blocked in a read when Login returns.
+// Paste returns what the user pastes: the address that the browser ended on, or its query. It is called again, with the reason, if the
+// address belongs to another login. An error ends the login, except io.EOF: then mcpauth continues to wait for the browser. Paste may still
+// be blocked in a read when Login returns.
 type Paste func(ctx context.Context, refused error) (string, error)
 
 // otherAnswer is an address that was pasted here and belongs to a pending login.
@@ -267,9 +267,9 @@ func clientRefused(err error, reused bool) error {
 // callbackHosts are the hosts of the redirect addresses (RFC 8252 §7.3 and §8.3).
 var callbackHosts = []string{"127.0.0.1", "localhost"}
 
-// ClientDocument returns the document to host at the address, which then is the client id of Login (Settings.ClientMetadataURL). Port 0
-// leaves the port out of the redirect addresses: servers are to allow any on loopback (RFC 8252 §7.3). Servers that compare it require the
-// port that Login is given. An empty name means "mcpauth".
+// ClientDocument returns the client ID metadata document to host at address, which is then the client ID (Settings.ClientMetadataURL). With
+// port 0 the redirect URIs have no port, because servers must allow any port on loopback (RFC 8252 §7.3). For servers that compare ports,
+// give the port of the login. An empty name means "mcpauth".
 func ClientDocument(address string, port int, name string) ([]byte, error) {
 	suffix := "/callback"
 	if port != 0 {

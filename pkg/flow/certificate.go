@@ -19,7 +19,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// ErrCertificate says that a client certificate or its key cannot be used.
+// ErrCertificate is returned if a client certificate or its key cannot be used.
 var ErrCertificate = errors.New("the client certificate cannot be used")
 
 // httpAt returns the HTTP client for requests that show the client certificate to servers of these origins.
@@ -58,8 +58,8 @@ func origin(addresses []string) func(*url.URL) bool {
 	}
 }
 
-// ServerHTTP returns the HTTP client for requests to the target's MCP server. It shows the target's client certificate, else that of the stored
-// login, to this server alone.
+// ServerHTTP returns the HTTP client for requests to the target's MCP server. It presents the client certificate of the target, or else of
+// the stored login, only to this server.
 func (c *Client) ServerHTTP(t Target, stored Status) (*http.Client, error) {
 	if t.CertFile == "" {
 		t.CertFile, t.CertKeyFile = stored.Cert, stored.Key

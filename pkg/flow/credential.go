@@ -21,8 +21,8 @@ import (
 // credentialVersion is written into each record; a record of a higher version is refused rather than misread.
 const credentialVersion = 1
 
-// Credential is one login at one server, made of the leaves' own types. The keystore sees it as opaque bytes. Fields that a newer version
-// wrote are kept when this one writes the record again.
+// Credential is one login at one server. For the keystore it is opaque bytes. Fields that a newer version wrote are preserved when this
+// version writes the record.
 type Credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
@@ -59,7 +59,7 @@ type Credential struct {
 	unknown    map[string]json.RawMessage
 }
 
-// Endpoints are the authorization server's addresses, remembered so that a refresh is one request.
+// Endpoints are endpoints of the authorization server, stored so that a refresh needs only one request.
 type Endpoints struct {
 	Token      string `json:"token,omitempty"`
 	Revocation string `json:"revocation,omitempty"`
@@ -71,14 +71,14 @@ func endpoints(s discovery.ServerMetadata) Endpoints {
 	return Endpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
-// Retired is a token of a replaced grant, at the same authorization server and for the same client. It is not revoked when it is replaced:
-// many servers keep one grant per client and user, or per browser session, and would end the new login with it.
+// Retired is a token of a replaced grant at the same authorization server and for the same client. It is revoked by Logout and not when it
+// is replaced, because many servers keep one grant per client and user, or per browser session, and would revoke the new login with it.
 type Retired struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no other
 }
 
-// Refusal says how the server refused the refresh token. The token is kept, but only a refresh that the user asks for sends it again.
+// Refusal records how the server refused the refresh token. The token is kept, but only an explicit refresh sends it again.
 type Refusal struct {
 	Words  string `json:"words"`
 	Client bool   `json:"client,omitempty"` // it refused the client
@@ -103,7 +103,7 @@ const (
 	maxOldClients = 20 // registrations of pending logins that are remembered
 )
 
-// String names the credential without its secrets.
+// String describes the credential without its secrets.
 func (c Credential) String() string {
 	return fmt.Sprintf("credential of %q at %s, generation %d", c.Profile, c.Server, c.generation)
 }
@@ -114,7 +114,7 @@ func (c Credential) GoString() string { return c.String() }
 // plain is Credential without its methods, for encoding.
 type plain Credential
 
-// UnmarshalJSON reads a record and keeps the fields it does not know.
+// UnmarshalJSON reads a record and preserves unknown fields.
 func (c *Credential) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*plain)(c)); err != nil {
 		return err
@@ -134,7 +134,7 @@ func (c *Credential) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// MarshalJSON writes the known fields and those that were kept.
+// MarshalJSON writes the known fields and the preserved ones.
 func (c Credential) MarshalJSON() ([]byte, error) {
 	data, err := json.Marshal(plain(c))
 	if err != nil || len(c.unknown) == 0 {

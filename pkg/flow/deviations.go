@@ -8,9 +8,8 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Deviation is a way in which a server may deviate from a specification although a login goes on. The packages below flow notice most of
-// them and name them by their code; those that were met are recorded in the credential and shown by status. With Settings.Strict each of
-// them is an error that names its section.
+// Deviation is a tolerated deviation of a server from a specification. The deviations of a login are recorded in its credential and shown
+// by status. With Settings.Strict each one is an error that names the section.
 type Deviation struct {
 	Code    string // as status shows it; a value follows if it ends in =
 	Section string // of the rule that is not kept
@@ -18,7 +17,7 @@ type Deviation struct {
 	Seen    string // at whose servers
 }
 
-// Deviations returns the registry: every deviation that is tolerated.
+// Deviations returns all deviations that are tolerated.
 func Deviations() []Deviation {
 	return []Deviation{
 		// Tolerated in discovery (package discovery).

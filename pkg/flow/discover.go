@@ -12,7 +12,7 @@ import (
 	"mcpauth/pkg/discovery"
 )
 
-// Discovery explains a server; its JSON form is part of the command line's contract.
+// Discovery is the result of Client.Discover. Its JSON form is stable.
 type Discovery struct {
 	URL        string                    `json:"url"`
 	Endpoint   string                    `json:"endpoint"`             // where calls go: URL, or where it redirects to on the same origin; empty: it did not answer
@@ -31,9 +31,9 @@ type Attempt struct {
 	Meaning string `json:"meaning"`
 }
 
-// Discover runs the discovery of Login and decides what Login would do, without doing it: nothing is registered, asked for or stored. It uses
-// what is stored for the server, as Login would; without a Store, or if it cannot be read, it explains the first login. The error is the one that
-// Login would end with before its browser opens; the Discovery is returned with it.
+// Discover runs the discovery of Login and returns what Login would do. It registers and stores nothing. Like Login, it uses the stored
+// credential; without a Store, or if the credential cannot be read, it describes a first login. The error is the one that Login would
+// return before it opens the browser; the Discovery is returned with it.
 func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discovery, error) {
 	var old Credential
 	if c.Store != nil {
@@ -118,7 +118,7 @@ func (c *Client) discover(ctx context.Context, t Target, known string, challenge
 	return found, err
 }
 
-// Plan is what a login would do.
+// Plan describes what a login would do.
 type Plan struct {
 	Grant      Grant    `json:"grant"`
 	Issuer     string   `json:"issuer"`

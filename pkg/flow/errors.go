@@ -44,10 +44,10 @@ var (
 // errForgotten is ErrClientRejected for a registration of an earlier login, which can be made anew.
 var errForgotten = fmt.Errorf("%w; it was registered by an earlier login", ErrClientRejected)
 
-// ScopeError says that the server requires more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
+// ScopeError is returned if the server requires more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
 type ScopeError struct {
-	Scopes  []string // the scopes to ask for: those asked for before and those of the challenge
-	Granted bool     // they were asked for and granted already, and the server still refuses
+	Scopes  []string // the scopes to request: the earlier ones and those of the challenge
+	Granted bool     // they are already granted, and the server still refuses
 }
 
 func (e *ScopeError) Error() string {

@@ -1,8 +1,8 @@
-// Package flow puts the stages of the MCP authorization flow in order: it logs in, keeps the credential, renews it, and ends it. It is
-// the one package that knows discovery, dcr, pkce, callback, token and keystore; it passes plain values from one to the next.
+// Package flow implements the MCP authorization flow: it logs in, stores the credential, renews it, and logs out. It combines the packages
+// discovery, dcr, pkce, callback, token and keystore.
 //
-// Any Go MCP client becomes an authorized one, with keychain, locks and renewal, through Handler, which implements the official SDK's
-// auth.OAuthHandler:
+// Handler implements auth.OAuthHandler of the official Go SDK. With it, any Go MCP client can log in and gets the keychain, the locks and
+// the renewal:
 //
 //	store, err := keystore.Open(keystore.Options{StateDir: dir, Dir: dir})
 //	client := &flow.Client{Store: store, Open: openBrowser}
@@ -11,7 +11,7 @@
 //	handler := client.Handler(target, flow.HandlerOptions{})
 //	transport := &mcp.StreamableClientTransport{Endpoint: target.URL, OAuthHandler: handler}
 //
-// The specification is MCP authorization 2026-07-28 with its predecessors back to 2025-03-26. Not supported: tokens for more than one
+// It implements MCP authorization 2026-07-28 and its predecessors back to 2025-03-26. It does not support tokens for more than one
 // resource.
 package flow
 
@@ -27,20 +27,20 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// Client runs the stages. All fields but Store may be left zero. Call Wait before the process ends.
+// Client logs in, renews and logs out. Every field except Store may be zero. Call Wait before the process ends.
 type Client struct {
 	Store   *keystore.Store
-	HTTP    *http.Client                                    // every leg of OAuth; nil: the client of this project, with its limits
+	HTTP    *http.Client                                    // for OAuth requests; nil: httpx.Default()
 	Open    func(ctx context.Context, address string) error // opens the browser; nil: no browser is opened, Login only reports the address
 	Now     func() time.Time                                // nil: time.Now
-	Report  func(Event)                                     // receives progress events, from several goroutines; nil: nobody does
-	Version string                                          // of the program, sent when registering
+	Report  func(Event)                                     // called with progress events, from several goroutines; may be nil
+	Version string                                          // of the program, sent in registrations
 
 	jobs    task.Group[Credential]
 	provers provers
 }
 
-// Event is one thing that a person who waits may want to know. The texts are safe to print.
+// Event is a progress event of a login or a renewal. Its texts are safe to print.
 type Event struct {
 	Kind    EventKind
 	Message string
@@ -53,7 +53,7 @@ type Event struct {
 	Expires time.Time // device: the end of the code
 }
 
-// EventKind says what an Event is about.
+// EventKind is the kind of an Event.
 type EventKind string
 
 // The kinds of events.
@@ -64,7 +64,7 @@ const (
 	EventWarning   EventKind = "warning"   // something the user should know; the work goes on
 )
 
-// Target says which server is meant, as whom, and what was chosen for it. NewTarget makes one.
+// Target is an MCP server, the name of the login, and its settings. NewTarget makes one.
 type Target struct {
 	URL     string      // canonical address of the MCP server, see Canonical
 	Profile string      // name of the login; empty: the unnamed one. Several profiles of one server are several accounts
@@ -73,14 +73,14 @@ type Target struct {
 	Settings // for the next login, on top of those that are stored
 }
 
-// NewTarget returns the target of a server's address.
+// NewTarget returns the target for a server's URL.
 func NewTarget(address string) (Target, error) {
 	canonical, err := Canonical(address)
 	return Target{URL: canonical}, err
 }
 
-// Canonical returns the one spelling of a server's address under which its login is stored (MCP authorization, Canonical Server URI). It
-// refuses an address that is neither https nor http on loopback, or that carries credentials or a fragment.
+// Canonical returns the canonical form of a server's URL, under which its login is stored (MCP authorization, Canonical Server URI). It
+// returns an error if the URL is neither https nor http on loopback, or contains credentials or a fragment.
 func Canonical(address string) (string, error) {
 	u, err := httpx.CheckServer(address)
 	if err != nil {
@@ -89,7 +89,7 @@ func Canonical(address string) (string, error) {
 	return httpx.Canonical(u), nil
 }
 
-// String names the target without its settings.
+// String describes the target without its settings.
 func (t Target) String() string { return strings.TrimSpace(t.Profile + " " + t.URL) }
 
 // GoString is String.

@@ -24,7 +24,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Reauth says how far a Handler may go to obtain authorization.
+// Reauth limits what a Handler does to obtain authorization.
 type Reauth string
 
 // The choices for HandlerOptions.Reauth.
@@ -37,13 +37,13 @@ const (
 // HandlerOptions configures Client.Handler.
 type HandlerOptions struct {
 	Reauth Reauth       // empty: ReauthBrowser
-	Scopes []string     // scopes that the credential must have besides the stored ones
+	Scopes []string     // scopes that the credential needs in addition to the stored ones
 	Login  LoginOptions // for logins that the handler begins
 }
 
-// Handler lets an MCP client use a stored credential. It implements auth.OAuthHandler of the official Go SDK for one server: OAuth starts only
-// on a 401, tokens are renewed before they expire, and a refused token is answered by the cheapest thing that helps. It is safe for
-// concurrent use, and requests with a good token do not wait for a renewal or a login of another request.
+// Handler authorizes the requests of an MCP client with a stored credential. It implements auth.OAuthHandler of the official Go SDK for one
+// server. It starts OAuth only after a 401 and renews tokens before they expire. It is safe for concurrent use; requests with a valid token
+// do not wait for a renewal or a login of another request.
 type Handler struct {
 	c *Client
 	t Target
@@ -66,7 +66,7 @@ type snapshot struct {
 	prover *token.Prover // of the credential's DPoP key; nil: bearer
 }
 
-// Handler returns a handler for that server.
+// Handler returns a handler for the target.
 func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 	if o.Reauth == "" {
 		o.Reauth = ReauthBrowser
@@ -111,7 +111,8 @@ func (h *Handler) use(cred Credential) (*snapshot, error) {
 	return s, nil
 }
 
-// TokenSource returns the stored token, renewed if it is about to expire; nil if there is none, so that the server is asked without one.
+// TokenSource returns the stored token and renews it if it is about to expire. It returns nil if there is none; the request is then sent
+// without a token.
 func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	s, err := h.current(ctx)
 	if err != nil {
@@ -188,8 +189,8 @@ func needsLogin(err error) bool {
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// Decorate authorizes a request with a token of TokenSource: a bearer token, or one bound to a DPoP key with a proof for this very request
-// (RFC 9449 §7.1). MCP clients that know it call it instead of setting the header themselves.
+// Decorate adds the authorization to a request: a bearer token, or a token that is bound to a DPoP key with a proof for this request (RFC
+// 9449 §7.1). MCP clients that know it call it instead of setting the header.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	prover, _ := tok.Extra(proverOfCred).(*token.Prover)
 	if prover == nil || !strings.EqualFold(tok.TokenType, "DPoP") {
@@ -205,15 +206,15 @@ func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	return nil
 }
 
-// Observe takes note of an answer to an authorized request: it may name the nonce for the next DPoP proof (RFC 9449 §8.2). MCP clients that
-// know it spare the server and themselves a refusal.
+// Observe reads a response to an authorized request, which may contain the nonce for the next DPoP proof (RFC 9449 §8.2). Clients that call
+// it avoid a refused request.
 func (h *Handler) Observe(resp *http.Response) {
 	if s := h.now.Load(); s != nil && s.prover != nil && resp.Request != nil {
 		s.prover.Remember(resp.Request.URL.String(), resp.Header)
 	}
 }
 
-// Grant names the login whose token the handler uses, so that what a server shows to one login is never served to another: a hash of the
+// Grant identifies the login of the handler's token, so that data cached for one login is never used for another. It is a hash of the
 // issuer, the client and the time of the login, which refreshes do not change. It is empty if there is no login.
 func (h *Handler) Grant(ctx context.Context) (string, error) {
 	s, err := h.current(ctx)

@@ -99,7 +99,7 @@ func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome
 	}
 }
 
-// Journal returns the newest rotations of a credential, oldest first; none when there is no journal.
+// Journal returns the newest rotations of a credential, oldest first. It is empty if there is no journal.
 func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
 	data, err := c.Store.ReadNote(ctx, t.key(), journalNote)
 	if errors.Is(err, keystore.ErrNotFound) {

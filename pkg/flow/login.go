@@ -14,13 +14,13 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// LoginOptions are the choices for one login that are not remembered. The zero value asks for an ordinary login.
+// LoginOptions are the options of one login that are not stored.
 type LoginOptions struct {
 	IfNeeded        bool          // do nothing if a usable or renewable token is stored
 	NewClient       bool          // register again
-	AcceptNewIssuer bool          // go on with the pre-registered client although the server's authorization server changed
+	AcceptNewIssuer bool          // keep the pre-registered client if the server's authorization server changed
 	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
-	Paste           Paste         // another way for the browser's answer to come; nil: the callback alone
+	Paste           Paste         // reads a pasted response while the callback waits; nil: only the callback
 
 	named  bool // the user names the authorization server
 	silent bool // no browser may be opened

@@ -13,12 +13,12 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// LogoutOptions are the user's choices. The zero value ends everything.
+// LogoutOptions are the options of Client.Logout.
 type LogoutOptions struct {
-	KeepClient bool // leave a dynamic registration in place, stored for the next login
+	KeepClient bool // keep the dynamic registration for the next login
 }
 
-// LogoutReport says what a logout did; its JSON form is printed by the command.
+// LogoutReport says what a logout did. Its JSON form is stable.
 type LogoutReport struct {
 	Name          *string  `json:"name"`
 	URL           string   `json:"url"`
@@ -38,8 +38,9 @@ const (
 	forgetLimit = time.Minute
 )
 
-// Logout revokes the tokens and those of replaced grants, ends a dynamic registration and pending logins, and deletes the credential here.
-// What the server refuses or cannot be asked is a warning in the report; the error is about the local store alone.
+// Logout revokes the tokens, including those of replaced grants, deletes a dynamic registration and pending logins, and then deletes the
+// stored credential. If the server refuses or cannot be reached, the report contains a warning; an error is only returned for the local
+// store.
 func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutReport, error) {
 	report := LogoutReport{Name: name(t.Profile), URL: t.URL, Warnings: []string{}}
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)

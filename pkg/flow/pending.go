@@ -44,7 +44,7 @@ type pending struct {
 	SpentBy int       `json:"spent_by,omitempty"`
 }
 
-// Pending begins a login and returns the address to open. Finish ends it, within an hour, in this or any other process.
+// Pending starts a login and returns the authorization URL. Finish completes it, in this or another process, within an hour.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
 	old, err := c.completeSettings(ctx, &t, &o, cause{})
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
-// Finish ends a pending login with the address that the browser ended on, or the query of it.
+// Finish completes a pending login. answer is the address that the browser ended on, or its query.
 func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
 	state, err := stateOf(answer)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// OpenID is what the ID token of a login said. Those of its renewals must say the same (OpenID Connect Core §12.2).
+// OpenID holds claims of the ID token of a login. ID tokens of its renewals must have the same claims (OpenID Connect Core §12.2).
 type OpenID struct {
 	Subject string `json:"sub"`
 	Nonce   string `json:"nonce"`

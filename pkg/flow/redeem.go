@@ -23,9 +23,8 @@ const (
 // request that spends a one-time secret is answered and the result is stored.
 type job = task.Task[Credential]
 
-// Wait stops what the Client is doing, and waits for what cannot be stopped: a request that spends a refresh token or a code goes on until what
-// it brings is stored. Call it on every way out of the program. It takes no longer than such a request may, 30 seconds, and the storing of
-// its result.
+// Wait cancels the work of the Client and waits for requests that cannot be cancelled: after a refresh token or a code was sent, its result
+// must be stored. Call it before every exit of the program. It takes at most 30 seconds plus the time to store the result.
 func (c *Client) Wait(ctx context.Context) error {
 	return c.jobs.Wait(ctx, func() {
 		c.progress(fmt.Sprintf("finishing a request that uses a one-time secret, within %s; interrupt again to exit at once", redeemLimit))

@@ -15,7 +15,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Refresh renews the credential if less than minTTL is left of it (0: always) and returns its new state. It never opens a browser.
+// Refresh renews the credential if it is valid for less than minTTL (0: always) and returns its status. It never opens a browser.
 func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (Status, error) {
 	stored, err := c.load(ctx, t)
 	if err != nil {
@@ -30,8 +30,8 @@ func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (S
 	return c.Status(ctx, t)
 }
 
-// Token returns an access token with at least minTTL left, renewing it if need be. 0 means what a handler wants: a minute, or a tenth of the
-// lifetime if that is less. A token that another process obtained meanwhile serves however short-lived it is. It never opens a browser.
+// Token returns an access token that is valid for at least minTTL, and renews it if needed. 0 means one minute, or a tenth of the lifetime
+// if that is less. A token that another process obtained in the meantime is used whatever its lifetime. Token never opens a browser.
 func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (token.Token, error) {
 	cred, err := c.load(ctx, t)
 	if err != nil {

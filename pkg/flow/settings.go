@@ -15,17 +15,16 @@ import (
 // Secret is text that package fmt does not print.
 type Secret = httpx.Secret
 
-// Settings are all that a user chooses for one server, on the command line or in a configuration file. A login stores them whole in the
-// credential, so that a later login or a step-up in the middle of a call is made as the first login was. The zero value leaves every choice
-// to the server.
+// Settings are the user's settings for one server, from the command line or a configuration file. A login stores them in the credential, so
+// that later logins and step-ups use the same settings. The zero value lets the server decide everything.
 type Settings struct {
 	Grant             Grant    `json:"grant,omitempty"`     // empty: GrantCode
 	ClientID          string   `json:"client_id,omitempty"` // pre-registered client; empty: metadata document or registration
 	ClientSecret      Secret   `json:"client_secret,omitempty"`
 	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // address of our client ID metadata document
 	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read anew for every token
-	Issuer            string   `json:"issuer,omitempty"`              // pick or pin the authorization server; empty: the first that works
-	Scopes            []string `json:"scopes,omitempty"`              // empty: what the server asks for
+	Issuer            string   `json:"issuer,omitempty"`              // the authorization server to use; empty: the first that works
+	Scopes            []string `json:"scopes,omitempty"`              // empty: those that the server requests
 	CallbackHost      string   `json:"callback_host,omitempty"`       // empty: 127.0.0.1; or localhost
 	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, else a free one
 	AssertionFile     string   `json:"assertion_file,omitempty"`      // GrantJWTBearer: the assertion; read anew for every token
@@ -34,7 +33,7 @@ type Settings struct {
 	DPoP              DPoP     `json:"dpop,omitempty"`                // empty: DPoPAuto
 	CertFile          string   `json:"cert_file,omitempty"`           // client certificate for TLS (RFC 8705), PEM, for the MCP server and its authorization server; read anew for every connection
 	CertKeyFile       string   `json:"cert_key_file,omitempty"`       // its key, PEM; empty: in CertFile
-	ExpectAccount     string   `json:"expect_account,omitempty"`      // a login as another account is not stored, see Status.Account
+	ExpectAccount     string   `json:"expect_account,omitempty"`      // fail if the login is for another account, see Status.Account
 
 	// For servers that deviate from the specifications.
 	Resource       string      `json:"resource,omitempty"`         // another value for the resource parameter; empty: that of the metadata
@@ -45,7 +44,7 @@ type Settings struct {
 	Strict         bool        `json:"strict,omitempty"`           // tolerate no deviation: each of Deviations is an error
 }
 
-// Grant is a way to obtain tokens.
+// Grant is an OAuth grant.
 type Grant string
 
 // The grants that Login knows.
@@ -57,7 +56,7 @@ const (
 	GrantEnterprise        Grant = "enterprise"
 )
 
-// Grants lists them.
+// Grants returns all supported grants.
 func Grants() []Grant {
 	return []Grant{GrantCode, GrantClientCredentials, GrantDevice, GrantJWTBearer, GrantEnterprise}
 }
@@ -67,7 +66,7 @@ func (g Grant) nonInteractive() bool {
 	return g == GrantClientCredentials || g == GrantJWTBearer || g == GrantEnterprise
 }
 
-// DPoP says when tokens are bound to a key (RFC 9449).
+// DPoP chooses when tokens are bound to a key (RFC 9449).
 type DPoP string
 
 // The choices for Settings.DPoP.
@@ -77,8 +76,8 @@ const (
 	DPoPNever  DPoP = "never"
 )
 
-// IDP is the enterprise's identity provider: its issuer, at which the user signs in with the browser; or its token endpoint, and a file with
-// an ID token that something else obtained.
+// IDP configures the enterprise's identity provider. Set Issuer if the user signs in there with the browser, or TokenEndpoint and
+// IDTokenFile if another program obtains the ID token.
 type IDP struct {
 	Issuer        string `json:"issuer,omitempty"`
 	TokenEndpoint string `json:"token_endpoint,omitempty"` // where the ID token is exchanged (RFC 8693)
@@ -98,8 +97,9 @@ func (s Settings) namesClient() bool {
 // concedes reports whether the settings allow a deviation that Strict forbids.
 func (s Settings) concedes() bool { return s.AssumePKCES256 || s.NoResource || s.Resource != "" }
 
-// Overlay returns the settings of a later login: what is given now, and for the rest what is stored. A client is taken over whole or not at
-// all, and only for the same grant. CallbackPort is not taken over: the stored registration has its port, which may be in use by now.
+// Overlay returns the settings of a later login: the given ones, completed by the stored ones. The stored client is used only as a whole
+// and only for the same grant. CallbackPort is not taken from the stored settings, because the stored registration has its port, which may
+// be in use now.
 func (stored Settings) Overlay(given Settings) Settings {
 	s := given
 	s.Grant = cmp.Or(given.Grant, stored.Grant)

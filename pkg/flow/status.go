@@ -11,7 +11,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// State is what a stored access token is good for right now.
+// State is the state of a stored access token.
 type State string
 
 // The states. StateUnknown is a token whose lifetime the server did not tell: it is used until the server says 401.
@@ -26,7 +26,7 @@ const (
 // expiringWithin is what CLI.md calls expiring.
 const expiringWithin = 5 * time.Minute
 
-// Status is the non-secret view of a credential; its JSON form is part of the command line's contract.
+// Status describes a credential without its secrets. Its JSON form is stable.
 type Status struct {
 	Name         *string    `json:"name"`
 	URL          string     `json:"url"`
@@ -67,7 +67,7 @@ func (s Status) Usable() bool {
 	return false
 }
 
-// StateAt tells the state of a token with that expiry (zero: unknown) at a time.
+// StateAt returns the state at time now of a token with this expiry (zero: unknown).
 func StateAt(expiry, now time.Time) State {
 	switch {
 	case expiry.IsZero():
@@ -118,7 +118,7 @@ func (c Credential) public() public {
 	return p
 }
 
-// Status tells the state of one credential; State is StateNone when there is none. Another error than absence is returned.
+// Status returns the status of one credential. If there is none, State is StateNone.
 func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	e, err := c.Store.Entry(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -130,8 +130,8 @@ func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	return statusOf(e, c.now())
 }
 
-// Statuses tells the state of every stored credential; of a server that has only a pending login it is StateNone. Damaged entries are
-// reported in the error; the others are still returned.
+// Statuses returns the status of every stored credential. A server with only a pending login has StateNone. Damaged entries are reported in
+// the error; the others are still returned.
 func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	entries, err := c.Store.List(ctx)
 	all := make([]Status, 0, len(entries))
@@ -156,7 +156,7 @@ func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	return all, err
 }
 
-// Find returns the stored logins, pending ones included, whose name or address is the given one.
+// Find returns the stored logins, including pending ones, with this name or URL.
 func (c *Client) Find(ctx context.Context, nameOrURL string) ([]Target, error) {
 	entries, err := c.Store.List(ctx)
 	var found []Target

@@ -30,7 +30,7 @@ var (
 	ErrPooled   = errors.New("the database connection cannot hold a lock")
 )
 
-// Error says where the store failed. It never holds anything secret.
+// Error says which operation failed and where. It contains no secret.
 type Error struct {
 	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note", "probe"
 	Backend string // "keychain", "file" or "postgres"; "" if it failed before one was chosen

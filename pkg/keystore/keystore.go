@@ -1,15 +1,15 @@
-// Package keystore keeps credentials at rest: opaque secret bytes under a key, in the operating system's keychain or in private files,
-// with a lock per key, generation numbers, and a public part that can be listed without opening a secret.
+// Package keystore stores credentials in the operating system's keychain, in private files or in a PostgreSQL database. A credential is
+// secret bytes under a key, with a generation number and a public part that can be listed without opening the secret. Each key has locks.
 //
 //	store, err := keystore.Open(keystore.Options{StateDir: state, Dir: data})
 //	unlock, err := store.Lock(ctx, key, keystore.LockCredential)
 //	defer unlock()
 //	record, err := store.Get(ctx, key)         // ErrNotFound: nothing stored
-//	err = store.Reserve(ctx, key)              // before something is spent for the new record
+//	err = store.Reserve(ctx, key)              // before a token is used up for the new record
 //	record.Secret = changed
-//	record, err = store.Put(ctx, key, record)  // the next generation, written, read back
+//	record, err = store.Put(ctx, key, record)  // writes the next generation and reads it back
 //
-// Not supported: moving a credential between backends (log out and in again), Put without the key's lock held by the caller.
+// It cannot move a credential between backends (log out and log in again). The caller of Put must hold the key's lock.
 package keystore
 
 import (
@@ -35,7 +35,7 @@ const (
 	LockLogin      = "login"      // held while a person is asked
 )
 
-// Options says where credentials are kept.
+// Options configures a store.
 type Options struct {
 	Backend  string           // "keychain", "file", "postgres", or "auto", which "" means: the keychain if there is one, else files
 	StateDir string           // folder of index, notes and locks, without secrets
@@ -48,7 +48,7 @@ type Options struct {
 	Now      func() time.Time // nil = time.Now
 }
 
-// Key names one credential.
+// Key identifies one credential.
 type Key struct {
 	Server  string `json:"server"`            // canonical URL
 	Profile string `json:"profile,omitempty"` // "" = the only one of that server
@@ -61,15 +61,15 @@ type Record struct {
 	Public     json.RawMessage // without secrets; nil after Get if it is not known for this generation
 }
 
-// String names the record without its secret.
+// String describes the record without its secret.
 func (r Record) String() string {
 	return fmt.Sprintf("record, generation %d, %d secret bytes", r.Generation, len(r.Secret))
 }
 
-// GoString is String: a record does not print its secret.
+// GoString returns String, so that %#v does not print the secret.
 func (r Record) GoString() string { return r.String() }
 
-// Entry is what is known of a credential without opening it.
+// Entry describes a credential without its secret.
 type Entry struct {
 	Key        Key
 	Backend    string
@@ -114,7 +114,7 @@ type place interface{ release(ctx context.Context) }
 
 const defaultTimeout = 10 * time.Second
 
-// Open returns a store. Nothing is touched before it is needed.
+// Open returns a store. It opens files, keychain and database only when they are needed.
 func Open(o Options) (*Store, error) {
 	switch o.Backend {
 	case "":
@@ -177,7 +177,7 @@ func (s *Store) notice(text string) {
 	}
 }
 
-// Get reads a credential. It needs no lock: a write by another process shows as the record before or after it.
+// Get reads a credential. It needs no lock: while another process writes, Get returns the old or the new record.
 func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 	b, err := s.holding(ctx, key)
 	if err != nil {
@@ -190,8 +190,8 @@ func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 	return r, fail("get", b.kind(), err)
 }
 
-// Put stores the next generation: one more than the stored one, and never lower than r.Generation+1. The caller holds the key's lock.
-// After an error the old record is still there; after ErrTimeout the new one may land later, which the generations make harmless.
+// Put stores a record. Its generation is one more than the stored one, and at least r.Generation+1. The caller holds the key's lock. If Put
+// fails, the old record is still stored. After ErrTimeout, the new record may still be written later, which the generations make harmless.
 func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -205,7 +205,7 @@ func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	return r, fail("put", b.kind(), err)
 }
 
-// Writable proves that a Put for this key would find a store that takes it: it writes, reads and deletes a probe.
+// Writable proves that a Put for this key can succeed: it writes, reads and deletes a probe.
 func (s *Store) Writable(ctx context.Context, key Key) error {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -227,8 +227,8 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 // probeWait limits the wait for another process's probe.
 const probeWait = 10 * time.Second
 
-// Reserve takes the place that the next Put of this key writes to, which proves that the store can be written. The caller holds the
-// key's LockCredential; unlocking gives back a place that no Put has used.
+// Reserve allocates the space for the next Put of this key, which proves that the store is writable. The caller holds LockCredential of the
+// key; unlocking frees space that no Put has used.
 func (s *Store) Reserve(ctx context.Context, key Key) error {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -259,7 +259,7 @@ func (s *Store) release(key Key) {
 	reserved.release(ctx)
 }
 
-// Delete removes a credential from every backend that holds it, with its notes. Absence is no error.
+// Delete removes a credential and its notes from every backend that has it. It succeeds if there is none.
 func (s *Store) Delete(ctx context.Context, key Key) error {
 	places, err := s.forDeleting(ctx, key)
 	if err != nil {
@@ -272,12 +272,13 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 	return errors.Join(append(errs, fail("delete", "", s.notes.deleteNotes(ctx, key)))...)
 }
 
-// List returns the entries of all credentials without opening them. Damaged ones are reported in the error; the others are still returned.
+// List returns the entries of all credentials without opening their secrets. It reports damaged entries in the error and still returns the
+// others.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return s.entries(ctx, "list", nil)
 }
 
-// Entry returns what is known of one credential without opening it; absence is ErrNotFound.
+// Entry returns the entry of one credential without opening its secret, or ErrNotFound.
 func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
 	entries, err := s.entries(ctx, "entry", &key)
 	if err == nil && len(entries) == 0 {

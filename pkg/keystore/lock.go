@@ -21,8 +21,8 @@ const (
 	releaseWait = 5 * time.Second
 )
 
-// Lock waits for the key's lock of that purpose, for as long as ctx allows and, unless a person is waited for (LockLogin), at most
-// Options.LockWait: then ErrBusy. Call unlock when done; calling it twice does no harm.
+// Lock waits for the key's lock. It waits as long as ctx allows and, except for LockLogin, at most Options.LockWait; then it returns
+// ErrBusy. unlock may be called more than once.
 func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
 	if purpose != LockLogin {
 		limited, cancel := context.WithTimeout(ctx, s.o.LockWait)

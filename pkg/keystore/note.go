@@ -10,13 +10,13 @@ import (
 	"strings"
 )
 
-// Note keeps data, which must hold nothing secret, under a name beside the credential: the intent of a refresh, or its journal. It is
-// written whole or not at all, and survives a power failure. The caller holds the key's lock.
+// Note stores data under a name beside the credential, for example the intent of a refresh or its journal. The data must not be secret. The
+// write is atomic and survives a power failure. The caller holds the key's lock.
 func (s *Store) Note(ctx context.Context, key Key, name string, data []byte) error {
 	return s.writeNote(ctx, key, name, data, true)
 }
 
-// Jot is Note for data that a power failure may take back to what it was before.
+// Jot is like Note, but a power failure may undo the write.
 func (s *Store) Jot(ctx context.Context, key Key, name string, data []byte) error {
 	return s.writeNote(ctx, key, name, data, false)
 }
@@ -29,7 +29,7 @@ func (s *Store) writeNote(ctx context.Context, key Key, name string, data []byte
 	return fail("note", s.notes.kind(), err)
 }
 
-// ReadNote returns a note; absence is ErrNotFound.
+// ReadNote returns a note, or ErrNotFound.
 func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte, err error) {
 	if err = checkNote(name); err == nil {
 		data, err = s.notes.readNote(ctx, key, name)
@@ -37,7 +37,7 @@ func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte
 	return data, fail("note", s.notes.kind(), err)
 }
 
-// DeleteNote deletes a note, with the key's lock held; absence is no error.
+// DeleteNote deletes a note. The caller holds the key's lock. It succeeds if there is none.
 func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
 	err := checkNote(name)
 	if err == nil {

@@ -22,7 +22,7 @@ const (
 	defaultMaxLine  = 16 << 20 // bytes
 )
 
-// Batch says how Client.Batch works and who is told.
+// Batch configures Client.Batch.
 type Batch struct {
 	Parallel int           // calls at a time; 0: 4
 	Timeout  time.Duration // of each call; 0: none
@@ -34,7 +34,7 @@ type Batch struct {
 	Done func(id json.RawMessage, r Result, err error) error
 }
 
-// LineError is a line that is no call; nothing was sent for it.
+// LineError reports a line of a batch that is not a call. Nothing was sent for it.
 type LineError struct {
 	Line   int // counted from 1
 	Reason string
@@ -42,9 +42,9 @@ type LineError struct {
 
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// Batch makes a call of every line of in, {"tool":…,"arguments":{…},"id":…}, and returns when all that were begun have ended. The error
-// is that of reading, of Done, or of the context; what becomes of a call is told to Done alone. When the context ends first, a read of
-// in that is under way is left alone.
+// Batch calls a tool for every line of in, {"tool":…,"arguments":{…},"id":…}, and returns after all started calls have ended. It returns an
+// error of reading, of Done or of the context; errors of calls are passed only to Done. If the context ends first, a read of in may still
+// be blocked when Batch returns.
 func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 	n := b.Parallel
 	if n == 0 {

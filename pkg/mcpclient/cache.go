@@ -315,7 +315,7 @@ func (c *Client) keptList(suffix string) json.RawMessage {
 	return nil
 }
 
-// EndSessions ends the kept sessions of all logins under the name of this client.
+// EndSessions ends the kept sessions of all logins with the name of this client.
 func (c *Client) EndSessions() {
 	c.init()
 	for _, name := range c.files(".session") {
@@ -326,8 +326,8 @@ func (c *Client) EndSessions() {
 	}
 }
 
-// Forget ends the kept sessions of a login and removes everything that is remembered under its name. It is called before the login ends,
-// because the server requires its token to end a session; it begins no authorization.
+// Forget ends the kept sessions of a login and deletes everything that is cached for it. Call it before logging out, because the server
+// requires the token to end a session. It never starts a login.
 func (c *Client) Forget() {
 	c.EndSessions()
 	for _, name := range c.files("") {
@@ -338,8 +338,8 @@ func (c *Client) Forget() {
 	}
 }
 
-// KnownTools returns the tools that an earlier run of this login saw, however long ago; none if nothing is remembered. It sends nothing
-// and reads no credential: completion in a shell uses it.
+// KnownTools returns the cached tools of this login, whatever their age, or none. It sends no request and reads no credential, so that
+// shell completion can use it.
 func (c *Client) KnownTools() []Tool {
 	c.init()
 	data, ok := c.readCache(c.newestFile(".mcp"))

@@ -14,7 +14,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// Arguments of a call: a whole object, single arguments, or both.
+// Arguments are the arguments of a call: one object, single arguments, or both.
 type Arguments = toolargs.Arguments
 
 // Arg is one argument of a call.

@@ -15,7 +15,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// Elicitation is a question of a server. Its text is the server's and not safe to print as it is.
+// Elicitation is an elicitation request of a server. Its texts come from the server and are not safe to print.
 type Elicitation struct {
 	Server  string          // the address of the server that asks
 	Mode    string          // "form" or "url"
@@ -24,17 +24,17 @@ type Elicitation struct {
 	URL     string          // to be opened by the user; url only. It was checked (httpx.Check)
 }
 
-// Answer is what is replied.
+// Answer is the answer to an elicitation request.
 type Answer struct {
 	Action  string          // "accept", "decline" or "cancel"
 	Content json.RawMessage // an object; accepted forms only
 	Reason  string          // why it was not accepted; not sent
 }
 
-// Elicitor answers a question. An error ends the call.
+// Elicitor answers an elicitation request. If it returns an error, the call ends.
 type Elicitor func(context.Context, Elicitation) (Answer, error)
 
-// Policy is an Elicitor that asks nobody: p.Elicit. The zero Policy declines everything.
+// Policy answers elicitation requests without asking the user; use p.Elicit as an Elicitor. The zero Policy declines everything.
 type Policy struct {
 	Defaults bool                                     // forms are answered with the defaults of their schemas
 	Values   json.RawMessage                          // an object: forms are answered with the members of it that they ask for, else their defaults
@@ -42,7 +42,7 @@ type Policy struct {
 	Report   func(Elicitation, Answer)                // told of each question and its answer; nil: nobody is
 }
 
-// Elicit answers one question.
+// Elicit answers one elicitation request.
 func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
 	a := Answer{Action: "decline", Reason: "elicitation is disabled"}
 	var err error

@@ -7,13 +7,14 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// RPCError is the server's refusal of a request (JSON-RPC 2.0 §5.1). An error that the tool itself reports is a Result with IsError.
+// RPCError is a JSON-RPC error with which the server refused a request (JSON-RPC 2.0 §5.1). An error that the tool reports is a Result with
+// IsError.
 type RPCError = mcphttp.RPCError
 
-// StatusError is an HTTP answer that is no answer to the request, because of its status or its content.
+// StatusError is an HTTP response whose status or content shows that it does not answer the request.
 type StatusError = mcphttp.StatusError
 
-// ArgumentError says what is wrong with the tool name or an argument. Nothing was sent, except that the list of tools was asked for.
+// ArgumentError reports an invalid tool name or argument. No call was sent; only the list of tools may have been requested.
 type ArgumentError struct {
 	Tool     string // the tool as the caller named it
 	Argument string // the argument; several are joined by ", "; empty: the tool itself is meant

@@ -1,14 +1,14 @@
-// Package mcpclient calls the tools of MCP servers with as few HTTP requests as the protocol allows: a warm call is one request, at every
-// revision that has Streamable HTTP. What it knows of a server (era, tools, session) is kept between processes, for the login that learned it.
+// Package mcpclient calls the tools of MCP servers with as few HTTP requests as the protocol allows: a warm call is one request, on every
+// revision with Streamable HTTP. It caches the server's protocol revision, tools and session between processes, separately for each login.
 //
 //	c := &mcpclient.Client{URL: "https://mcp.example.com/mcp", Auth: handler, CacheDir: dir}
 //	defer c.Close()
 //	r, err := c.Call(ctx, "search", mcpclient.Arguments{Args: []mcpclient.Arg{{Name: "limit", Value: "5"}}})
 //
-// Revisions: 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26 over Streamable HTTP, 2024-11-05 over HTTP+SSE. The client asks for the tools
-// as a client of 2026-07-28 does; the answer shows the revision of a server that it does not know. internal/mcphttp is the transport.
+// It supports the revisions 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26 over Streamable HTTP, and 2024-11-05 over HTTP+SSE. If the
+// revision of a server is not known, the client sends a request of 2026-07-28, and the answer shows the revision.
 //
-// Not supported: sampling and roots.
+// It does not support sampling and roots.
 package mcpclient
 
 import (
@@ -31,8 +31,7 @@ import (
 // closeTimeout bounds what Close does when nobody waits for a result any more.
 const closeTimeout = time.Second
 
-// Client calls the tools of one server. Its methods may be called from several goroutines at once; its fields must not change after the
-// first call.
+// Client calls the tools of one server. Several goroutines may call its methods. Its fields must not change after the first call.
 type Client struct {
 	URL    string      // the MCP endpoint
 	Header http.Header // sent with every request to the server's origin and nowhere else; headers of the protocol win. Authorization is
@@ -84,7 +83,7 @@ type Client struct {
 	asked    error                     // what the Elicitor failed with while a server of an earlier revision waited for its answer
 }
 
-// Progress is how far a call is.
+// Progress is the progress of a call.
 type Progress struct {
 	Progress, Total float64 // Total is 0 if the server does not know it
 	Message         string  // the server's words: not safe to print as they are
@@ -135,8 +134,8 @@ func (c *Client) login(ctx context.Context) (string, error) {
 	return g.Grant(ctx)
 }
 
-// Close ends the session unless it is kept for the next process, and writes the cache. It is called after the result is used, because it
-// may take a round trip; at most two seconds.
+// Close writes the cache and ends the session, unless the session is kept for the next process. Call it after the result was used, because
+// it may send a request. It takes at most two seconds.
 func (c *Client) Close() error {
 	c.init()
 	defer c.end()

@@ -13,26 +13,26 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// Prompt is one prompt of a server. All text is the server's and not safe to print as it is.
+// Prompt is a prompt of a server. Its texts come from the server and are not safe to print.
 type Prompt struct {
 	Name, Title, Description string
 	Arguments                []PromptArgument
 	Raw                      json.RawMessage // the whole definition as sent
 }
 
-// PromptArgument is one argument of a prompt. Its value is a string.
+// PromptArgument is an argument of a prompt. Its value is a string.
 type PromptArgument struct {
 	Name, Description string
 	Required          bool
 }
 
-// PromptList is all prompts of a server.
+// PromptList contains all prompts of a server.
 type PromptList struct {
 	Raw     json.RawMessage // {"prompts":[…]} with the prompts as sent, all pages
 	Prompts []Prompt
 }
 
-// Prompts returns the prompts of the server; none if the server does not support prompts. Completion finds them by KnownPrompts.
+// Prompts returns the prompts of the server. The list is empty if the server does not support prompts.
 func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return PromptList{}, err
@@ -49,8 +49,7 @@ func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 	return out, nil
 }
 
-// KnownPrompts returns the prompts that an earlier run of this login saw; none if nothing is remembered. It sends nothing and reads no
-// credential.
+// KnownPrompts returns the cached prompts of this login, or none. It sends no request and reads no credential.
 func (c *Client) KnownPrompts() []Prompt {
 	var out []Prompt
 	for e := range jsonscan.Elements(jsonscan.Member(c.keptList(".prompts"), "prompts")) {
@@ -69,7 +68,7 @@ func parsePrompt(raw json.RawMessage) Prompt {
 	return p
 }
 
-// Messages is what a prompt becomes with its arguments.
+// Messages is the result of a prompt.
 type Messages struct {
 	Raw      json.RawMessage // the GetPromptResult, byte for byte
 	Messages []Message

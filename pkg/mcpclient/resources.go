@@ -7,7 +7,8 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Resource is one resource of a server, or a template for the addresses of many. All text is the server's and not safe to print as it is.
+// Resource is a resource of a server, or a template for the URIs of several resources. Its texts come from the server and are not safe to
+// print.
 type Resource struct {
 	URI                      string // with variables, such as {name}, if Template is set (RFC 6570)
 	Template                 bool
@@ -15,14 +16,13 @@ type Resource struct {
 	MIMEType                 string
 }
 
-// ResourceList is all resources and templates of a server.
+// ResourceList contains all resources and templates of a server.
 type ResourceList struct {
 	Raw       json.RawMessage // {"resources":[…],"resourceTemplates":[…]} with the entries as sent, all pages
 	Resources []Resource
 }
 
-// Resources returns the resources and templates of the server; none if the server does not support resources. Completion finds them by
-// KnownResources.
+// Resources returns the resources and templates of the server. The list is empty if the server does not support resources.
 func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ResourceList{}, err
@@ -51,8 +51,7 @@ var resourceLists = []struct{ method, member, key string }{
 	{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"},
 }
 
-// KnownResources returns the resources and templates that an earlier run of this login saw; none if nothing is remembered. It sends nothing
-// and reads no credential.
+// KnownResources returns the cached resources and templates of this login, or none. It sends no request and reads no credential.
 func (c *Client) KnownResources() []Resource {
 	var out []Resource
 	data := c.keptList(".resources")
@@ -70,7 +69,7 @@ func parseResource(raw json.RawMessage, key string) Resource {
 		MIMEType: text("mimeType")}
 }
 
-// Read reads a resource. Its contents are the blocks of the result: of type text, or of type resource if they are binary.
+// Read reads a resource. The result has a block of type text for each text, and a block of type resource for binary contents.
 func (c *Client) Read(ctx context.Context, uri string) (Result, error) {
 	if err := c.prepare(ctx); err != nil {
 		return Result{}, err

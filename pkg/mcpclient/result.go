@@ -10,7 +10,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Result is what a tool answered. All text is the server's and not safe to print as it is.
+// Result is the result of a tool. Its texts come from the server and are not safe to print.
 type Result struct {
 	Raw        json.RawMessage // the CallToolResult, byte for byte
 	IsError    bool            // the tool says that it failed; Content says why
@@ -21,7 +21,7 @@ type Result struct {
 	TaskID string // of the task that the result comes from; empty: the call was none
 }
 
-// Block is one piece of content.
+// Block is one content block of a result.
 type Block struct {
 	Type     string // text, image, audio, resource, resource_link, or what later revisions add
 	Text     string // of text, and of a resource that is text

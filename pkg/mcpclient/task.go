@@ -16,8 +16,8 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// Task is a call that the server carries out on its own after it has answered: of the extension io.modelcontextprotocol/tasks (SEP-2663),
-// or of the experimental tasks of 2025-11-25.
+// Task is a call that the server continues after it has answered. It is a task of the extension io.modelcontextprotocol/tasks (SEP-2663),
+// or an experimental task of 2025-11-25.
 type Task struct {
 	ID      string
 	Tool    string          // empty if this machine did not begin the task
@@ -54,7 +54,7 @@ const (
 	maxFailedPollGap = 10 * time.Second
 )
 
-// PendingError says why nobody waits for a task any more although the server goes on with it. It unwraps to the reason.
+// PendingError is returned if the client stops waiting for a task while the server continues it. It unwraps to the reason.
 type PendingError struct {
 	Task Task
 	Err  error
@@ -66,13 +66,14 @@ func (e *PendingError) Error() string {
 
 func (e *PendingError) Unwrap() error { return e.Err }
 
-// TaskError is the end of a task without a result. It unwraps to the *RPCError of one that failed, or that the server does not know.
+// TaskError is returned if a task ends without a result. It unwraps to the *RPCError of a task that failed or that the server does not
+// know.
 type TaskError struct {
 	Task Task
 	Err  error // nil if the task was cancelled
 }
 
-// Unknown reports whether the server does not know the task, or does not know it any more.
+// Unknown reports whether the server does not know the task.
 func (e *TaskError) Unknown() bool { return e.Err != nil && e.Task.Status != TaskFailed }
 
 func (e *TaskError) Error() string {
@@ -133,7 +134,7 @@ func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error)
 	return t, nil
 }
 
-// Follow waits for a task and returns the result of its call. The caller then uses the result and calls ForgetTask.
+// Follow waits for a task and returns the result of its call. After the caller has used the result, it calls ForgetTask.
 func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
 	t, err := c.TaskState(ctx, id)
 	if err != nil {
@@ -248,7 +249,7 @@ func (c *Client) prepareTask(ctx context.Context) error {
 	return nil // it refuses server/discover, which tells nothing
 }
 
-// TaskState asks the server how a task is.
+// TaskState requests the state of a task.
 func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
 	if err := c.prepareTask(ctx); err != nil {
 		return Task{}, err
@@ -302,7 +303,7 @@ func (c *Client) answerTask(ctx context.Context, t Task) error {
 	return c.remember(t)
 }
 
-// CancelTask tells the server that the result is not wanted. The server may finish the task all the same (SEP-2663, Task Cancellation).
+// CancelTask asks the server to cancel a task. The server may still finish the task (SEP-2663, Task Cancellation).
 func (c *Client) CancelTask(ctx context.Context, id string) error {
 	if err := c.prepareTask(ctx); err != nil {
 		return err

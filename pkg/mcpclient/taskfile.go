@@ -69,15 +69,15 @@ func (c *Client) readTask(name string) (Task, bool) {
 	return t, c.clock().Before(over)
 }
 
-// ForgetTask removes what is remembered of a task, once its result has been used.
+// ForgetTask deletes the record of a task. Call it after the result was used.
 func (c *Client) ForgetTask(id string) {
 	if c.TaskDir != "" && id != "" {
 		_ = os.Remove(c.taskFile(id))
 	}
 }
 
-// KnownTasks returns the remembered tasks, the oldest first, and forgets those that have ended without a result or have expired. It sends
-// nothing and reads no credential.
+// KnownTasks returns the stored tasks, oldest first. It deletes the records of tasks that have expired or ended without a result. It sends
+// no request and reads no credential.
 func (c *Client) KnownTasks() []Task {
 	if c.TaskDir == "" {
 		return nil

@@ -13,7 +13,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// Tool is one tool of a server. All text is the server's and not safe to print as it is.
+// Tool is a tool of a server. Its texts come from the server and are not safe to print.
 type Tool struct {
 	Name, Title, Description string
 	InputSchema              json.RawMessage // as sent
@@ -49,8 +49,8 @@ type toolList struct {
 	found map[string]Tool // tools that were called, parsed once
 }
 
-// Tools returns the tools of the server, from memory for as long as the server allows. Tools whose definition a client must reject are
-// left out, and reported to Log.
+// Tools returns the tools of the server. It uses the cached list for as long as the server allows. It omits tools whose definition is
+// invalid, and reports them to Warn.
 func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ToolList{}, err

@@ -28,8 +28,8 @@ const (
 	sessionHeader    = "Mcp-Session-Id"
 )
 
-// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its address holds a secret of 256 bits: who does not know
-// it gets 404 and nothing else, and so does every request that a page in a browser makes, because of its Origin or of its Host (2025-11-25,
+// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its URL contains a secret of 256 bits. A request
+// without the secret gets only a 404, and so does every request of a web page, which is recognized by its Origin or Host (2025-11-25,
 // Streamable HTTP, Security Warning).
 type Listener struct {
 	URL string
@@ -54,7 +54,7 @@ type client struct {
 	stream *events // of GET; nil: there is none
 }
 
-// Listen opens a listener at addr, which must be 127.0.0.1 and a port; port 0 is a free one. It serves until Close.
+// Listen listens at addr, which must be 127.0.0.1 and a port; port 0 chooses a free one. It serves until Close.
 func (p *Proxy) Listen(addr string) (*Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -1,12 +1,12 @@
-// Package mcpproxy lends a login to programs that speak MCP but not OAuth. It takes their messages over standard streams (Proxy.Stdio) or
-// over HTTP on the loopback interface (Proxy.Listen), and exchanges them with one server over an authorized link.
+// Package mcpproxy lets programs that speak MCP but not OAuth use a login. It receives their messages over standard input and output
+// (Proxy.Stdio) or over HTTP on the loopback interface (Proxy.Listen), and forwards them to one server with authorization.
 //
 //	p := &mcpproxy.Proxy{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	err := p.Stdio(ctx, os.Stdin, os.Stdout)
 //
-// Messages pass byte for byte, except that line ends between the members of an object become blanks. The program and the server negotiate
-// the revision with each other. The proxy adds what the program cannot do: authorization, headers, and a new session in place of one that
-// the server has lost. Every request is answered once, with a JSON-RPC response that has its id.
+// Messages pass byte for byte, except that line breaks between the members of an object become blanks. The program and the server negotiate
+// the protocol revision with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one.
+// It answers every request exactly once, with a JSON-RPC response that has the request's id.
 package mcpproxy
 
 import (
@@ -26,15 +26,15 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// Proxy reaches one server on behalf of programs. Its fields must not change after the first use.
+// Proxy forwards messages of programs to one server. Its fields must not change after the first use.
 type Proxy struct {
 	URL     string            // the MCP endpoint
 	Header  http.Header       // sent to the server's origin only
 	Auth    auth.OAuthHandler // nil: none
 	HTTP    *http.Client      // nil: a client with limits
-	Secrets []string          // values in Header that the proxy's own errors must not repeat
-	Log     func(text string) // told of sessions and of messages that are dropped; nil: nobody is
-	Warn    func(text string) // told what the program loses; nil: nobody is
+	Secrets []string          // values in Header that the proxy's own errors must not contain
+	Log     func(text string) // called for sessions and dropped messages; may be nil
+	Warn    func(text string) // called if the program loses something; may be nil
 
 	pause func(ctx context.Context, d time.Duration) error // of tests; nil: a timer
 

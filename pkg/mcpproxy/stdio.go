@@ -32,9 +32,9 @@ type stdio struct {
 	out     io.Writer
 }
 
-// Stdio passes messages from in to the server and from the server to out, until in ends or ctx does. Requests that are under way when in
-// ends get their answers, or an error after a minute. The error is that of ctx, of reading or of writing. A read of in that is under way
-// when ctx ends is left alone.
+// Stdio forwards messages from in to the server and from the server to out, until in or ctx ends. Requests that are not answered when in
+// ends get their answers, or an error after one minute. The returned error is that of ctx, of reading or of writing. If ctx ends first, a
+// read of in may still be blocked when Stdio returns.
 func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	run, gone := context.WithCancelCause(ctx)
 	s := &stdio{gone: gone, out: out}
