@@ -147,11 +147,12 @@ func (c *Client) resultType(result json.RawMessage) (string, error) {
 	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
 }
 
-// asTask reports whether calls of a tool are to be made as a task of 2025-11-25. Other tools are called as usual.
+// asTask reports whether a tool is called as a task of 2025-11-25: if it demands that, or if it may be and nobody waits for its result.
 func (c *Client) asTask(def Tool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return def.taskRequired && c.memory.era == eraLegacy && c.memory.tasks
+	wanted := def.taskSupport == "required" || def.taskSupport == "optional" && c.Detach
+	return wanted && c.memory.era == eraLegacy && c.memory.tasks
 }
 
 // prepareCall finds the definition and makes the arguments.

@@ -48,7 +48,7 @@ type Client struct {
 	Trace    Trace  // trace context, sent with every request
 
 	TaskDir string // private folder where the ids of tasks are kept until they have ended; empty: nowhere
-	Detach  bool   // do not wait for a call that becomes a task
+	Detach  bool   // do not wait for a call that becomes a task; let it become one if the server leaves that to the client
 
 	Idempotent bool                             // calls may be sent again when nobody knows whether they were carried out
 	NoValidate bool                             // send the arguments as they are; the server decides

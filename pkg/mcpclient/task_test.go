@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"mcpauth/internal/jsonscan"
 )
 
 // script answers each method with its answers in turn; the last one is repeated. An answer that begins with a digit is an HTTP status.
@@ -177,6 +179,7 @@ func TestOldTask(t *testing.T) {
 	}{
 		{"required", capability, "required", []string{"tools/call", "tasks/get", "tasks/get", "tasks/result"}},
 		{"optional", capability, "optional", []string{"tools/call"}},
+		{"forbidden, and nobody waits", capability, "forbidden", []string{"tools/call"}},
 		{"required without the capability", "", "required", []string{"tools/call"}}, // Tool-Level Negotiation, 1
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -193,7 +196,7 @@ func TestOldTask(t *testing.T) {
 				answers["tools/call"] = []string{`"result":{"task":{` + fmt.Sprintf(task, "working") + `}}`}
 			}
 			s := newServer(t, onlyLegacy(http.HandlerFunc(answers.serve)))
-			m := client(t, s, func(m *Client) { m.TaskDir = t.TempDir() })
+			m := client(t, s, func(m *Client) { m.TaskDir, m.Detach = t.TempDir(), strings.HasSuffix(c.name, "nobody waits") })
 			if got := callText(t, m, "work"); got != "done" {
 				t.Errorf("got %q", got)
 			}
@@ -202,5 +205,22 @@ func TestOldTask(t *testing.T) {
 				t.Errorf("requests\n got %v\nwant %v at the end", seen, c.want)
 			}
 		})
+	}
+}
+
+// A tool that may be a task is one if nobody waits for it.
+func TestOldOptionalTask(t *testing.T) {
+	s := newServer(t, onlyLegacy(http.HandlerFunc(script{
+		"initialize": {`"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"tasks":{"requests":{"tools":{"call":{}}}}},"serverInfo":{"name":"t","version":"1"}}`},
+		"tools/list": {`"result":{"tools":[{"name":"work","inputSchema":{"type":"object"},"execution":{"taskSupport":"optional"}}]}`},
+		"tools/call": {`"result":{"task":{"taskId":"t1","status":"working","createdAt":"2026-01-01T00:00:00Z","ttl":60000}}`},
+	}.serve)))
+	m := client(t, s, func(m *Client) { m.TaskDir, m.Detach = t.TempDir(), true })
+	if r, err := m.Call(t.Context(), "work", Arguments{}); err != nil || r.Task == nil || r.Task.ID != "t1" {
+		t.Errorf("got %s, %v, want the task", r.Raw, err)
+	}
+	call := s.requests("tools/call")
+	if len(call) != 1 || string(jsonscan.Member(paramsOf(t, call[0]), "task")) != "{}" {
+		t.Errorf("tools/call: %s", call[0].body)
 	}
 }

@@ -20,9 +20,9 @@ type Tool struct {
 	Raw                      json.RawMessage // the whole definition as sent
 	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint: the server's word
 
-	schema       *toolargs.Schema // of InputSchema, nil if that is absent or the tool is not to be called
-	invalid      error            // why it must not be used
-	taskRequired bool             // 2025-11-25, Tasks, Tool-Level Negotiation
+	schema      *toolargs.Schema // of InputSchema, nil if that is absent or the tool is not to be called
+	invalid     error            // why it must not be used
+	taskSupport string           // required, optional or forbidden; empty means forbidden (2025-11-25, Tasks, Tool-Level Negotiation)
 }
 
 // ToolList is all tools of a server that a client may use.
@@ -202,7 +202,7 @@ func parseTool(raw json.RawMessage) Tool {
 		case "inputSchema":
 			t.InputSchema = v
 		case "execution":
-			t.taskRequired = jsonscan.Unquote(jsonscan.Member(v, "taskSupport")) == "required"
+			t.taskSupport = jsonscan.Unquote(jsonscan.Member(v, "taskSupport"))
 		case "annotations":
 			t.ReadOnly = string(jsonscan.Member(v, "readOnlyHint")) == "true"
 			t.Idempotent = string(jsonscan.Member(v, "idempotentHint")) == "true"
