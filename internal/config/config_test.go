@@ -150,6 +150,16 @@ func TestManyServers(t *testing.T) {
 	}
 }
 
+// Counting goes on from the last position: what stands before it is not looked at again.
+func TestPositionsCountOn(t *testing.T) {
+	d := &document{data: []byte("a\nb\nc\nd\n")}
+	d.position(4)
+	clear(d.data[:4])
+	if line, column := d.position(8); line != 5 || column != 1 {
+		t.Errorf("got %d:%d, want 5:1", line, column)
+	}
+}
+
 // Positions that are asked for in rising order look at each byte once.
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
