@@ -155,7 +155,7 @@ func (c Credential) clients() []dcr.Client {
 // revoke revokes tokens at the credential's authorization server (RFC 7009), and reports whether all of them are good for nothing now.
 func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, report *LogoutReport) bool {
 	if cred.Endpoints.Revocation == "" {
-		report.warn("the authorization server has no revocation endpoint; the tokens stay valid until they expire")
+		report.warn("%s has no revocation endpoint; the tokens stay valid until they expire", cred.Issuer)
 		return false
 	}
 	e, err := c.endpoint(cred)

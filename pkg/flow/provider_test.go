@@ -284,6 +284,17 @@ func TestSignInIsKept(t *testing.T) {
 	}
 }
 
+// A provider that revokes nothing is named, and the rest is revoked.
+func TestProviderWithoutRevocation(t *testing.T) {
+	b, p := enterprise(t)
+	set(t, p, "metadata:del=revocation_endpoint")
+	b.login(t)
+	report, err := b.c.Logout(ctx, b.t, LogoutOptions{})
+	if err != nil || report.Revoked || len(report.Warnings) != 1 || !strings.Contains(report.Warnings[0], p.Issuer()+" has no") || b.Live() != 0 {
+		t.Errorf("logout: %+v, %v; %d grants live", report, err, b.Live())
+	}
+}
+
 // A login by another grant ends what nobody uses any more.
 func TestSignInIsReplaced(t *testing.T) {
 	b, p := enterprise(t)
