@@ -4,7 +4,7 @@
 //	hc, err := httpx.New(httpx.Options{CAFile: "corporate.pem"})
 //	res, err := httpx.Do(hc, req)
 //
-// The files: client.go (limits, agent), roots*.go (certificate authorities), certificate.go (client
+// The files: client.go (limits, agent), roots*.go (certificate authorities), clientcertificate.go (client
 // certificates), url.go (which addresses are allowed), redirect.go (which redirects
 // are followed, and with what), text.go (foreign text and JSON made safe), refusal.go (the words of an error answer),
 // trace.go (what --verbose prints, without secrets).

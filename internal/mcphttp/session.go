@@ -127,18 +127,6 @@ func (l *Link) End(s *Session) {
 	})
 }
 
-// Cancel tells a server of an earlier revision that nobody waits for the answer to a request any more: the end of a connection does not
-// say so (2025-11-25, Cancellation). initialize must not be cancelled, and 2026-07-28 needs no message.
-func (l *Link) Cancel(s *Session, m Message) {
-	if !s.stateful() || !m.IsRequest() || m.Method == "initialize" {
-		return
-	}
-	ctx, cancel := outlive()
-	defer cancel()
-	params := fmt.Appendf(nil, `{"requestId":%s,"reason":"canceled by the user"}`, m.ID)
-	l.Exchange(ctx, s, Request{Message: NewRequest(nil, "notifications/cancelled", params), Quiet: true})
-}
-
 // outlive returns a context for what is sent after the caller has gone.
 func outlive() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), closeTimeout)
