@@ -2,8 +2,10 @@ package flow
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"mcpauth/internal/demo"
 )
@@ -63,5 +65,20 @@ func TestStepUpNeedsTheUnion(t *testing.T) {
 		if !slices.Contains(needed.Scopes, scope) {
 			t.Errorf("%q lacks %s", needed.Scopes, scope)
 		}
+	}
+}
+
+// A server may name any number of scopes: a renewal looks at them under the lock.
+func TestManyScopes(t *testing.T) {
+	many := make([]string, 200_000)
+	for i := range many {
+		many[i] = fmt.Sprintf("scope-with-a-long-name-%d", i)
+	}
+	began := time.Now()
+	if all, lost := union(many, many), missing(many, many[1:]); len(all) != len(many) || len(lost) != 1 {
+		t.Errorf("%d and %d scopes", len(all), len(lost))
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
