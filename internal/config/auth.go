@@ -8,13 +8,13 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// Auth is the block `auth`: how to be a client of the server's authorization server.
+// Auth is the block `auth`: the settings for the server's authorization server.
 type Auth struct {
 	ClientID, ClientSecret, Scope, ClientMetadataURL, Issuer, Grant, ClientKey, AssertionFile, CallbackHost, DPoP string
 
 	CallbackPort int
 
-	Unused string // a member of another client's block that says something to its login, and nothing to ours
+	Unused string // a member of another client's block that affects its login but not ours
 }
 
 // authKeys are the members of the block `auth`.
@@ -25,7 +25,7 @@ func cursorKeys() map[string]string {
 	return map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
 }
 
-// authOf reads the block of an entry; nil where there is none.
+// authOf reads the block of an entry. It returns nil if there is none.
 func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
 	if v, ok := entry["auth"]; ok {
 		return d.auth(v)
@@ -36,7 +36,7 @@ func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
 	return nil, nil
 }
 
-// auth reads the block. A member it does not know is a fault: a misspelt setting of security must not pass for one that is absent.
+// auth reads the block. An unknown member is an error, because a misspelt security setting must not count as absent.
 func (d *document) auth(v hujson.Value) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
@@ -59,7 +59,7 @@ func (d *document) auth(v hujson.Value) (*Auth, error) {
 	return d.client("auth", members)
 }
 
-// claude reads Claude Code's block `oauth`, whose other members are not ours to judge. Its clients are registered with the address
+// claude reads Claude Code's block `oauth` and ignores its other members. Its clients are registered with the redirect URI
 // http://localhost:PORT/callback.
 func (d *document) claude(v hujson.Value) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
@@ -87,7 +87,7 @@ func (d *document) claude(v hujson.Value) (*Auth, error) {
 	return a, nil
 }
 
-// client reads the members of a block, by our names.
+// client reads the members of a block by our names.
 func (d *document) client(block string, members map[string]hujson.Value) (*Auth, error) {
 	a := &Auth{}
 	for key, target := range a.texts() {
@@ -111,7 +111,7 @@ func (d *document) client(block string, members map[string]hujson.Value) (*Auth,
 	return a, nil
 }
 
-// stringOrList reads a text, and where a list is allowed its words.
+// stringOrList reads a string or, if a list is allowed, a list of words.
 func (d *document) stringOrList(what string, v hujson.Value, list bool) (string, error) {
 	words, ok := v.Value.(*hujson.Array)
 	if !ok || !list {
@@ -128,7 +128,7 @@ func (d *document) stringOrList(what string, v hujson.Value, list bool) (string,
 	return strings.Join(all, " "), nil
 }
 
-// texts are the members that are strings.
+// texts returns the members that are strings.
 func (a *Auth) texts() map[string]*string {
 	return map[string]*string{"clientId": &a.ClientID, "clientSecret": &a.ClientSecret, "scope": &a.Scope, "clientMetadataUrl": &a.ClientMetadataURL,
 		"issuer": &a.Issuer, "grant": &a.Grant, "clientKey": &a.ClientKey, "assertionFile": &a.AssertionFile, "callbackHost": &a.CallbackHost, "dpop": &a.DPoP}

@@ -1,15 +1,15 @@
-// Package config reads the configuration files that MCP clients already use: a JSON object `mcpServers` (or `servers`), with comments and
-// trailing commas, one member per server. It adds the optional block `auth`.
+// Package config reads the configuration files of MCP clients: a JSON object `mcpServers` (or `servers`) with one member per server, in
+// which comments and trailing commas are allowed. It adds the optional block `auth`.
 //
 //	places, err := config.Find("", dir, home, os.Getenv)
 //	file, err := config.Load(ctx, places)
 //	entry, err := file.Entry("linear", os.Getenv)
 //
-// It reads the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`, ${env:VAR}), Windsurf
-// (`serverUrl`) and Gemini CLI (`httpUrl`). An entry that starts a program is skipped, with the reason.
+// It reads the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`, ${env:VAR}),
+// Windsurf (`serverUrl`) and Gemini CLI (`httpUrl`). It skips entries that start a program.
 //
-// A file that was found by walking upward from the working directory may come from a stranger. It never replaces an entry of the user's own
-// file, and Entry.Uses says which of its entries take something from the user and therefore need trust.
+// A file that was found in the working directory or above it may come from a stranger. It never replaces an entry of the user's own file.
+// Entry.Uses returns what an entry takes from the user; if that is anything, the entry needs trust.
 package config
 
 import (
@@ -25,17 +25,18 @@ import (
 	"strings"
 )
 
-// The largest files that are read, in bytes. Claude Code keeps the history of all projects in the file of its servers; a project's file has no
+// The maximum file sizes in bytes. Claude Code stores the history of all projects in the same file as its servers; a project's file has no
 // reason to be large.
 const (
 	maxSize    = 32 << 20
 	maxProject = 1 << 20
 )
 
-// ErrUnknown reports that no file has an entry of that name.
+// ErrUnknown is returned if no file has an entry with this name.
 var ErrUnknown = errors.New("no such server")
 
-// Error is a fault in a configuration file. Line and Column count from 1; both are 0 if the whole file or the environment is at fault.
+// Error is an error in a configuration file. Line and Column count from 1; both are 0 if the error concerns the whole file or the
+// environment.
 type Error struct {
 	Path         string
 	Line, Column int
@@ -49,7 +50,7 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", e.Path, e.Line, e.Column, e.Reason)
 }
 
-// File is a configuration: the entries of one file, or of the user's own file and a project's together. Variables are not yet expanded.
+// File is a configuration: the entries of one file, or of the user's own file and a project's file. Variables are not expanded.
 type File struct {
 	Path    string // for messages; empty if there is no file
 	Sum     string // SHA-256 in hexadecimal, of a single file
@@ -62,9 +63,9 @@ type Entry struct {
 	URL     string
 	Headers map[string]string
 	Auth    *Auth  // nil: none; its variables are not expanded, see ExpandAuth
-	Skipped string // why the entry cannot be used; empty if it can
+	Skipped string // why the entry cannot be used; empty if it can be used
 
-	Path  string // the file it stands in
+	Path  string // the file that contains it
 	Sum   string // SHA-256 of that file in hexadecimal
 	Found bool   // the file was found by walking upward, not named by the user
 
@@ -72,14 +73,14 @@ type Entry struct {
 	line, column int
 }
 
-// Load reads the files of a configuration. It ends when ctx does, even if a file is a pipe that nobody writes to. The error is an *Error or the
-// error of ctx.
+// Load reads the files of a configuration. It returns when ctx ends, even if a file is a pipe without a writer. The error is an *Error or
+// the error of ctx.
 func Load(ctx context.Context, places Places) (*File, error) {
 	type result struct {
 		file *File
 		err  error
 	}
-	done := make(chan result, 1) // a reader that hangs is left behind; it ends with the process
+	done := make(chan result, 1) // a blocked reader remains until the process ends
 	go func() {
 		file, err := load(places)
 		done <- result{file, err}
@@ -111,8 +112,8 @@ func load(places Places) (*File, error) {
 	return merge(own, project), nil
 }
 
-// merge adds the entries of a project's file to those of the user's own. The user's own entry wins; if both name different addresses, the
-// entry cannot be used at all.
+// merge adds the entries of a project's file to those of the user's own file. The user's own entry has precedence. If both have different
+// URLs, the entry cannot be used at all.
 func merge(own, project *File) *File {
 	if own.Path == "" {
 		return project
@@ -165,15 +166,15 @@ func read(path string, limit int64, found bool) (*File, error) {
 	return file, nil
 }
 
-// stillOwn reports whether the open file is the one that the path names, and nobody else could have written it: since it was found, another
-// user may have put a different folder there.
+// stillOwn reports whether the open file is the one at path, and nobody else could have written it. After it was found, another user may
+// have replaced its folder.
 func stillOwn(path string, f *os.File) bool {
 	opened, err := f.Stat()
 	now, err2 := os.Stat(path)
 	return err == nil && err2 == nil && os.SameFile(opened, now) && Foreign(path) == ""
 }
 
-// Skipped lists the entries that cannot be used, sorted by name.
+// Skipped returns the entries that cannot be used, sorted by name.
 func (f *File) Skipped() []Entry {
 	var skipped []Entry
 	for _, e := range f.Servers {

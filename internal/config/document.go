@@ -8,7 +8,7 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// maxDepth bounds how deep a file may nest.
+// maxDepth limits the nesting of a file.
 const maxDepth = 100
 
 // deeper reports whether JSON with comments nests deeper than max.
@@ -37,7 +37,7 @@ func deeper(data []byte, max int) bool {
 	return false
 }
 
-// until is how many bytes stand before the end of a comment.
+// until returns the number of bytes before the end of a comment.
 func until(rest []byte, end string) int {
 	if i := bytes.Index(rest, []byte(end)); i >= 0 {
 		return i
@@ -45,19 +45,19 @@ func until(rest []byte, end string) int {
 	return len(rest)
 }
 
-// document is a file while it is read.
+// document is a file that is being read.
 type document struct {
 	path string
 	data []byte
 
-	// The last position that was asked for. Positions are asked for in rising order, so counting goes on from here and stays linear.
+	// The last requested position. Positions are requested in rising order, so counting continues from here and takes linear time.
 	offset, line, begin int
 }
 
 func parse(path string, data []byte) (*File, error) {
 	d := &document{path: path, data: bytes.TrimPrefix(data, []byte("\ufeff"))}
 	if deeper(d.data, maxDepth) {
-		return nil, d.fault(0, "nested deeper than %d", maxDepth) // the parser recurses, and would end the whole program
+		return nil, d.fault(0, "nested deeper than %d", maxDepth) // the parser is recursive, and a stack overflow would end the program
 	}
 	root, err := hujson.Parse(d.data)
 	if err != nil {
@@ -100,7 +100,7 @@ func (d *document) servers(f *File, servers *hujson.Object) error {
 	return nil
 }
 
-// entry reads one server. Members that other clients use are passed over.
+// entry reads one server. It ignores members of other clients.
 func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 	e := Entry{Name: name}
 	o, ok := v.Value.(*hujson.Object)
@@ -139,7 +139,7 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 	return e, err
 }
 
-// disabled reports whether the entry is switched off: `disabled: true` (Cline, Windsurf, Kiro) or `enabled: false` (Codex, Goose).
+// disabled reports whether the entry is disabled: `disabled: true` (Cline, Windsurf, Kiro) or `enabled: false` (Codex, Goose).
 func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
 	for key, off := range map[string]string{"disabled": "true", "enabled": "false"} {
 		v, ok := members[key]
@@ -157,7 +157,7 @@ func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
 	return false, nil
 }
 
-// members lists an object; a member that appears twice is a fault, since readers differ in which one they take.
+// members returns the members of an object. A duplicate member is an error, because readers differ in which one they use.
 func (d *document) members(o *hujson.Object) (map[string]hujson.Value, error) {
 	all := map[string]hujson.Value{}
 	for _, m := range o.Members {
@@ -195,7 +195,7 @@ func (d *document) string(what string, v hujson.Value) (string, error) {
 	return lit.String(), nil
 }
 
-// text is a member's name.
+// text returns a member's name.
 func text(v hujson.Value) string { return v.Value.(hujson.Literal).String() }
 
 func (d *document) fault(offset int, format string, args ...any) *Error {
@@ -204,10 +204,10 @@ func (d *document) fault(offset int, format string, args ...any) *Error {
 	return e
 }
 
-// short bounds a reason, which may quote the file.
+// short limits the length of a reason, which may quote the file.
 func short(reason string) string { return strings.ToValidUTF8(reason[:min(len(reason), 300)], "") }
 
-// position counts lines and columns (in bytes) up to an offset.
+// position returns line and column (in bytes) of an offset.
 func (d *document) position(offset int) (line, column int) {
 	offset = min(max(offset, 0), len(d.data))
 	if offset < d.offset {
@@ -222,7 +222,7 @@ func (d *document) position(offset int) (line, column int) {
 	return d.line + 1, offset - d.begin + 1
 }
 
-// syntax takes line and column out of the parser's words.
+// syntax extracts line and column from the parser's error.
 func (d *document) syntax(err error) *Error {
 	e := &Error{Path: d.path, Reason: strings.TrimPrefix(err.Error(), "hujson: ")}
 	if n, _ := fmt.Sscanf(e.Reason, "line %d, column %d:", &e.Line, &e.Column); n == 2 {

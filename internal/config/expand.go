@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// maxValue bounds a value with its variables in it, in bytes: a short text may name a long variable many times.
+// maxValue limits the size of an expanded value in bytes, because a short text may contain a long variable many times.
 const maxValue = 64 << 10
 
-// Entry returns one server with the variables of its address and headers expanded. Those of auth are needed by a login only: see ExpandAuth.
-// An entry that is not there is ErrUnknown; a variable that is not set, and an entry that cannot be used, are an *Error.
+// Entry returns one server with the variables of its URL and headers expanded. It does not expand those of auth, which only a login needs:
+// see ExpandAuth. It returns ErrUnknown if there is no such entry, and an *Error if a variable is not set or the entry cannot be used.
 func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	e, ok := f.Servers[name]
 	if !ok {
@@ -36,8 +36,8 @@ func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	return e, nil
 }
 
-// ExpandAuth returns the block auth with its variables expanded and its files relative to the configuration file; nil if there is no block.
-// The error is an *Error.
+// ExpandAuth returns the block auth with its variables expanded and with paths relative to the configuration file, or nil if there is no
+// block. The error is an *Error.
 func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 	if e.Auth == nil {
 		return nil, nil
@@ -64,17 +64,17 @@ func (e Entry) fault(reason string) error {
 	return &Error{Path: e.Path, Line: e.line, Column: e.column, Reason: short(fmt.Sprintf("server %q: %s", e.Name, reason))}
 }
 
-// Uses is what an entry takes from its user beyond an address and plain headers.
+// Uses lists what an entry takes from the user, apart from a URL and plain headers.
 type Uses struct {
 	Variables []string `json:"variables"`
 	Files     []string `json:"files"`
 	Auth      []string `json:"auth"` // the members of the block
 }
 
-// Nothing reports whether the entry can do without the user's trust.
+// Nothing reports whether the entry needs no trust.
 func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) == 0 }
 
-// Uses lists what the entry takes.
+// Uses returns what the entry takes from the user.
 func (e Entry) Uses() Uses {
 	variables := map[string]bool{}
 	note := func(value string) {
@@ -113,7 +113,8 @@ func (e Entry) Uses() Uses {
 	return u
 }
 
-// expand replaces the variables of one value: ${VAR}, ${VAR:-default}, and ${env:VAR} as VS Code writes it. A "$" that begins no variable stays.
+// expand replaces the variables of one value: ${VAR}, ${VAR:-default}, and VS Code's ${env:VAR}. A "$" that does not start a variable is
+// unchanged.
 func expand(s string, getenv func(string) string) (string, error) {
 	var b strings.Builder
 	for {
@@ -148,7 +149,8 @@ func expand(s string, getenv func(string) string) (string, error) {
 	}
 }
 
-// namesIn yields the variables of a value, however long it is: what expand refuses for one value of a variable may pass with another.
+// namesIn yields the variables in a value, also if the value is too long for expand, because it may be shorter with other values of the
+// variables.
 func namesIn(s string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, after := range strings.Split(s, "${")[1:] {

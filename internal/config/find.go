@@ -8,16 +8,16 @@ import (
 	"runtime"
 )
 
-// Places says where the configuration is.
+// Places are the configuration files.
 type Places struct {
-	Named   string  // named by the user: then no other file counts
-	Project string  // found by walking upward from the working directory
-	Own     string  // the user's own
-	Ignored []Error // files that another user may have written
+	Named   string  // named by the user; then no other file is read
+	Project string  // found in the working directory or above
+	Own     string  // the user's own file
+	Ignored []Error // files that another user could have written
 }
 
-// Find looks for the configuration: the file named by flag or MCPAUTH_CONFIG, else the nearest .mcp.json from dir upward and config.json in the
-// user's configuration folder.
+// Find finds the configuration files: the file named by the flag or MCPAUTH_CONFIG, or else the nearest .mcp.json in dir or above and
+// config.json in the user's configuration folder.
 func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	if flag != "" {
 		return Places{Named: flag}, nil
@@ -56,7 +56,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	return p, nil
 }
 
-// ownFolders are the folders in which a user keeps configuration. Relative XDG folders are ignored (XDG Base Directory Specification).
+// ownFolders returns the folders for a user's configuration. Relative XDG folders are ignored (XDG Base Directory Specification).
 func ownFolders(goos, home string, getenv func(string) string) []string {
 	if base := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(base) {
 		return []string{base}
@@ -76,7 +76,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// why names the fault of a path without naming the path again.
+// why returns the error without the path.
 func why(err error) string {
 	var p *fs.PathError
 	switch {

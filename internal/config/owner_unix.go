@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Foreign says why another user may have written a project's file; empty if nobody else can. The file, the link that leads to it if it is one,
-// and their folders count.
+// Foreign returns the reason why another user could have written a project's file, or "". It checks the file, the link that leads to it,
+// and their folders.
 func Foreign(path string) string {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -38,7 +38,7 @@ func foreign(info fs.FileInfo) string {
 		return ""
 	case stat.Uid != me && stat.Uid != 0:
 		return fmt.Sprintf("belongs to user %d", stat.Uid)
-	case mode&fs.ModeSymlink != 0: // a link's own mode means nothing
+	case mode&fs.ModeSymlink != 0: // the mode of a link has no meaning
 		return ""
 	case mode&0o002 != 0:
 		return "may be written by everybody"
@@ -48,8 +48,8 @@ func foreign(info fs.FileInfo) string {
 	return ""
 }
 
-// NotRoots says whose a folder is if root runs mcpauth with the home of another user, as sudo without -H does; empty otherwise. The nearest folder
-// above counts if there is none yet.
+// NotRoots returns the owner of a folder if root runs mcpauth with the home of another user, as sudo without -H does, and otherwise "". If
+// the folder does not exist, its nearest existing parent is checked.
 func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""

@@ -1,7 +1,7 @@
 package config
 
-// Foreign says why another user may have written a project's file. Windows has no folder in which everybody may write and projects are kept.
+// Foreign always returns "", because Windows has no shared folder that everybody may write to and in which projects are stored.
 func Foreign(string) string { return "" }
 
-// NotRoots says nothing: Windows has no root.
+// NotRoots always returns "", because Windows has no root.
 func NotRoots(string) string { return "" }

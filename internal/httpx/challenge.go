@@ -5,25 +5,26 @@ import (
 	"strings"
 )
 
-// Challenge is one challenge of a WWW-Authenticate header, with what MCP uses of it (RFC 6750 §3, RFC 9728 §5.1). Scheme and parameter names are in lower case; of a parameter that is named twice the first counts.
+// Challenge is one challenge of a WWW-Authenticate header (RFC 6750 §3, RFC 9728 §5.1). Scheme and parameter names are in lower case. If a
+// parameter appears twice, the first one counts.
 type Challenge struct {
 	Scheme string
 	Params map[string]string
 }
 
-// ResourceMetadata is the address of the protected resource metadata (RFC 9728 §5.1); empty: not named.
+// ResourceMetadata returns the URL of the protected resource metadata (RFC 9728 §5.1), or "".
 func (c Challenge) ResourceMetadata() string { return c.Params["resource_metadata"] }
 
-// Scope is the scope that the request needs (RFC 6750 §3); empty: not named.
+// Scope returns the scope that the request needs (RFC 6750 §3), or "".
 func (c Challenge) Scope() string { return c.Params["scope"] }
 
-// Error is the error code (RFC 6750 §3.1); empty: none.
+// Error returns the error code (RFC 6750 §3.1), or "".
 func (c Challenge) Error() string { return c.Params["error"] }
 
-// ErrorDescription are the server's words; not safe to print.
+// ErrorDescription returns the server's error text, which is not safe to print.
 func (c Challenge) ErrorDescription() string { return c.Params["error_description"] }
 
-// Bearer returns the challenge to act upon: the first Bearer one, else the first DPoP one (RFC 9449 §7.1).
+// Bearer returns the challenge to use: the first Bearer challenge, or else the first DPoP challenge (RFC 9449 §7.1).
 func Bearer(cs []Challenge) (Challenge, bool) {
 	for _, scheme := range []string{"bearer", "dpop"} {
 		for _, c := range cs {
@@ -35,8 +36,8 @@ func Bearer(cs []Challenge) (Challenge, bool) {
 	return Challenge{}, false
 }
 
-// ParseChallenges reads all challenges of an answer (RFC 9110 §11.6.1). What makes no sense is passed over: a challenge is a hint, and every address in
-// it is checked before use.
+// ParseChallenges returns all challenges of a response (RFC 9110 §11.6.1). It ignores malformed parts, because a challenge is only a hint,
+// and every URL in it is checked before use.
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge
 	for _, line := range h.Values("WWW-Authenticate") {
@@ -46,11 +47,11 @@ func ParseChallenges(h http.Header) []Challenge {
 	return all
 }
 
-// challengeParser consumes one header line from the left.
+// challengeParser parses one header line from the left.
 type challengeParser struct{ rest string }
 
-// challenges reads a list whose commas separate both challenges and parameters: a token that "=" follows is a parameter of the challenge
-// before, any other token begins a new one.
+// challenges reads a list in which commas separate both challenges and parameters: a token followed by "=" is a parameter of the previous
+// challenge, and any other token starts a new one.
 func (p *challengeParser) challenges() []Challenge {
 	var all []Challenge
 	for {
@@ -60,7 +61,7 @@ func (p *challengeParser) challenges() []Challenge {
 		}
 		word := p.token()
 		if word == "" {
-			p.rest = p.rest[1:] // junk
+			p.rest = p.rest[1:] // malformed
 			continue
 		}
 		if value, ok := p.value(); ok {
@@ -94,7 +95,7 @@ func tokenChar(r rune) bool {
 	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r < 0x80 && strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
-// value reads "=" and a token or quoted string, if that is what follows.
+// value reads "=" and a token or quoted string, if present.
 func (p *challengeParser) value() (string, bool) {
 	after := strings.TrimLeft(p.rest, " \t")
 	if !strings.HasPrefix(after, "=") {
@@ -104,7 +105,7 @@ func (p *challengeParser) value() (string, bool) {
 	if strings.HasPrefix(p.rest, `"`) {
 		return p.quoted(), true
 	}
-	// Unquoted values in the wild hold more than a token may, such as addresses.
+	// Servers send unquoted values with characters that a token may not contain, such as URLs.
 	end := strings.IndexAny(p.rest, ", \t")
 	if end < 0 {
 		end = len(p.rest)
@@ -114,7 +115,7 @@ func (p *challengeParser) value() (string, bool) {
 	return v, true
 }
 
-// quoted reads a quoted string (§5.6.4); one that does not end reaches to the end of the line.
+// quoted reads a quoted string (§5.6.4). An unterminated one ends at the end of the line.
 func (p *challengeParser) quoted() string {
 	var b strings.Builder
 	for i := 1; i < len(p.rest); i++ {
@@ -133,7 +134,7 @@ func (p *challengeParser) quoted() string {
 	return b.String()
 }
 
-// token68 passes over credentials-like data after a scheme, as in `Negotiate YII=` (§11.2).
+// token68 skips a token68 value after a scheme, as in `Negotiate YII=` (§11.2).
 func (p *challengeParser) token68() {
 	after := strings.TrimLeft(p.rest, " \t")
 	end := strings.IndexAny(after, ", \t")

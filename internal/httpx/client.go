@@ -1,5 +1,5 @@
-// Package httpx is the one HTTP client of mcpauth: every leg of the flow, from discovery to the tool call, goes through it, so that
-// limits, proxies, certificate authorities, redirects and traces are the same on all of them.
+// Package httpx is the HTTP client of mcpauth. All requests use it, from discovery to the tool call, so that limits, proxies, certificate
+// authorities, redirects and traces are the same everywhere.
 //
 //	hc, err := httpx.New(httpx.Options{CAFile: "corporate.pem"})
 //	res, err := httpx.Do(hc, req)
@@ -24,36 +24,36 @@ import (
 	"time"
 )
 
-// MaxBody bounds the body of every OAuth answer, in bytes, after decompression.
+// MaxBody limits the body of every OAuth response, in bytes after decompression.
 const MaxBody = 1 << 20
 
-// maxHeader bounds the header of every answer, in bytes.
+// maxHeader limits the header of every response, in bytes.
 const maxHeader = 64 << 10
 
-// ErrTooLarge says that an answer was longer than MaxBody.
+// ErrTooLarge is returned if a response is longer than MaxBody.
 var ErrTooLarge = errors.New("answer larger than 1 MiB")
 
 // Options configures New. The zero value is a client with the system's certificate authorities and no trace.
 type Options struct {
 	CAFile    string    // PEM file of certificate authorities, added to the system's; empty: none
-	UserAgent string    // sent where a request names none; empty: "mcpauth"
-	Trace     io.Writer // every exchange is printed here, secrets redacted; nil: none
+	UserAgent string    // sent if a request has none; empty: "mcpauth"
+	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: none
 
 	// RootMemory is a file in which New remembers which of the system's certificate authorities verified which host, so that the next
-	// process need not parse them all; empty: none.
+	// process need not parse all of them; empty: none.
 	RootMemory string
 }
 
-// New returns a client with the limits of this package. It has no overall timeout: contexts decide how long a request may take.
+// New returns a client with the limits of this package. It has no overall timeout: the context of a request limits its time.
 func New(o Options) (*http.Client, error) {
 	dialer := func(roots *x509.CertPool, own *Certificate) *http.Transport {
 		t := &http.Transport{
 			Proxy:                  proxyFor,
 			DialContext:            dial,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    30 * time.Second, // a thousand processes that start at once wait for the processor longer than 10
+			TLSHandshakeTimeout:    30 * time.Second, // if a thousand processes start at once, they wait for the processor longer than 10 seconds
 			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConnsPerHost:    64, // a batch may use so many
+			MaxIdleConnsPerHost:    64, // the maximum for a batch
 			IdleConnTimeout:        90 * time.Second,
 			ForceAttemptHTTP2:      true,
 		}
@@ -77,13 +77,13 @@ func New(o Options) (*http.Client, error) {
 	return &http.Client{Transport: &userAgent{next: rt, agent: agent}, CheckRedirect: checkRedirect}, nil
 }
 
-// Default returns the client that a nil HTTP field means: New with the zero Options, made once.
+// Default returns the client that is used for a nil HTTP field: New with the zero Options.
 var Default = sync.OnceValue(func() *http.Client {
 	hc, _ := New(Options{}) // only a CAFile can fail
 	return hc
 })
 
-// userAgent names the program where a request does not: some servers and load balancers refuse requests without a User-Agent.
+// userAgent sets the User-Agent, because some servers and load balancers refuse requests without one.
 type userAgent struct {
 	next  http.RoundTripper
 	agent string
@@ -97,8 +97,8 @@ func (t *userAgent) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
-// Bare is a network error without the method and address that net/http puts before it, for callers that name the address themselves. It
-// still matches *url.Error and what that wraps.
+// Bare returns a network error without the method and URL that net/http adds, for callers that add the URL themselves. The result still
+// matches *url.Error and what that wraps.
 func Bare(err error) error {
 	var u *url.Error
 	if !errors.As(err, &u) {
@@ -112,15 +112,16 @@ type bare struct{ whole, inner error }
 func (b *bare) Error() string { return b.inner.Error() }
 func (b *bare) Unwrap() error { return b.whole }
 
-// Response is an answer read to its end.
+// Response is a response whose body was read completely.
 type Response struct {
 	StatusCode int
 	Header     http.Header
 	Body       []byte
-	URL        string // where the answer came from, after redirects
+	URL        string // URL of the response, after redirects
 }
 
-// Do sends a request of an OAuth leg and reads the whole answer, at most MaxBody bytes of it (else ErrTooLarge). A nil client is Default.
+// Do sends an OAuth request and reads the whole response. It returns ErrTooLarge if the body has more than MaxBody bytes. A nil client is
+// Default.
 func Do(c *http.Client, req *http.Request) (*Response, error) {
 	if c == nil {
 		c = Default()
@@ -141,9 +142,9 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 	return r, nil
 }
 
-// Within returns a client whose requests take no longer than limit, from the connection to the end of the body, whatever time their contexts
-// allow. A nil client is Default. The error of a request that takes longer is a net.Error that names the limit; it is not the error of a
-// context, so a caller can tell this limit from its own.
+// Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. A
+// nil client is Default. The error at the limit is a net.Error that names the limit. It is not a context error, so that a caller can
+// distinguish this limit from its own.
 func Within(c *http.Client, limit time.Duration) *http.Client {
 	if c == nil {
 		c = Default()
@@ -169,7 +170,7 @@ func (t *within) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// withinBody is the body of an answer under a limit.
+// withinBody is the body of a response with a time limit.
 type withinBody struct {
 	io.ReadCloser
 	ctx    context.Context
@@ -189,7 +190,7 @@ func (b *withinBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// slow is the error of a request whose limit has passed, else err.
+// slow returns the error of the limit if it has passed, and otherwise err.
 func slow(ctx context.Context, err error) error {
 	if late, ok := context.Cause(ctx).(slowError); ok {
 		return late

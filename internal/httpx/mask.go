@@ -1,4 +1,4 @@
-// Masking of the secrets that were sent with a request wherever the answer repeats them.
+// Masking of secrets that a response repeats.
 
 package httpx
 
@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	minSecret = 4  // bytes; a shorter one cannot be told from ordinary text
-	window    = 12 // bytes of a secret in a row that count as a part of it
+	minSecret = 4  // bytes; a shorter one could be ordinary text
+	window    = 12 // number of consecutive bytes of a secret that count as a part of it
 )
 
-// Mask replaces every occurrence of a hidden text in s, and of every part of one that is at least window long, in small or capital letters. s
-// may be as large as a server likes: what is remembered is of the hidden texts.
+// Mask replaces every occurrence of a hidden text in s, and of every part of one with at least window bytes, ignoring case. s may be very
+// large: the memory use depends only on the hidden texts.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
@@ -34,7 +34,7 @@ func Mask(s string, hidden []string) string {
 	}
 	var b strings.Builder
 	folded := lower(s)
-	end := 0 // of what is written, or hidden
+	end := 0 // end of what was written or masked
 	for i := range len(s) {
 		for _, n := range sizes {
 			if i+n > len(s) || !parts[folded[i:i+n]] {
@@ -49,7 +49,7 @@ func Mask(s string, hidden []string) string {
 	return b.String() + s[end:]
 }
 
-// CleanError hides secrets in the text of an error: net/http quotes lines of a server that are not HTTP.
+// CleanError masks secrets in the text of an error, because net/http quotes lines of a server that are not HTTP.
 func CleanError(err error, hidden []string) error {
 	text := err.Error()
 	if clean := Mask(text, hidden); clean != text {
@@ -66,7 +66,7 @@ type cleanError struct {
 func (e *cleanError) Error() string { return e.text }
 func (e *cleanError) Unwrap() error { return e.error }
 
-// lower writes ASCII letters small and leaves all other bytes as they are.
+// lower converts ASCII letters to lower case and leaves all other bytes unchanged.
 func lower(s string) string {
 	b := []byte(s)
 	for i, c := range b {
@@ -77,8 +77,8 @@ func lower(s string) string {
 	return string(b)
 }
 
-// Forms returns the secrets as they might come back: raw, percent-encoded, decoded as a form is, in base64 wherever they stand in it, in
-// hexadecimal, escaped for HTML or JSON, stripped as Text strips. The raw form comes first.
+// Forms returns the secrets in the forms in which a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
+// position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged form is the first.
 func Forms(secrets []string) []string {
 	var out []string
 	add := func(form string) {
@@ -93,13 +93,13 @@ func Forms(secrets []string) []string {
 		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))} {
 			add(form)
 		}
-		if decoded, err := url.QueryUnescape(s); err == nil { // the server took it for a form's
+		if decoded, err := url.QueryUnescape(s); err == nil { // the server decoded it as form data
 			add(decoded)
 		}
 		for _, escapeHTML := range []bool{false, true} {
 			escaped := escapeJSON(s, escapeHTML)
 			add(escaped)
-			add(escapeJSON(escaped, false)) // JSON in a text of JSON
+			add(escapeJSON(escaped, false)) // JSON within a JSON string
 		}
 		for shift := range 3 {
 			core := base64Core(s, shift)
@@ -110,7 +110,7 @@ func Forms(secrets []string) []string {
 	return out
 }
 
-// escapeJSON writes a text as it stands in JSON between its quotes.
+// escapeJSON returns a text as it appears between the quotes of a JSON string.
 func escapeJSON(s string, escapeHTML bool) string {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -121,7 +121,7 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the characters of the base64 encoding that depend on s alone, when shift bytes stand before it.
+// base64Core returns the characters of the base64 encoding that depend only on s, if shift bytes precede it.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

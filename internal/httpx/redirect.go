@@ -1,5 +1,5 @@
-// Which redirects are followed. The bearer token and the user's own headers never leave the origin they were meant for, and a POST, which
-// may carry a secret, follows no redirect.
+// Redirects: the bearer token and the user's headers are never sent to another origin, and a POST, which may contain a secret, follows no
+// redirect.
 
 package httpx
 
@@ -10,8 +10,8 @@ import (
 
 const maxRedirects = 5
 
-// checkRedirect is the policy of every client: reading requests follow at most five redirects, to allowed addresses only; for all
-// others the redirect itself is the answer.
+// checkRedirect is the redirect policy of every client: GET and HEAD requests follow at most five redirects, only to allowed URLs; for all
+// other requests the redirect is returned as the response.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet && first.Method != http.MethodHead {

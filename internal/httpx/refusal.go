@@ -18,32 +18,32 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what a Refusal shows.
+// Limits of a Refusal.
 const (
-	MaxCode       = 80             // runes of a code
-	MaxWords      = 400            // runes of the server's words
+	MaxCode       = 80             // characters of a code
+	MaxWords      = 400            // characters of the server's text
 	MaxRetryAfter = 24 * time.Hour // the longest wait that a server may ask for
 
-	maxRead  = 2 << 10 // bytes of a text that are looked at; far fewer are shown
-	maxItems = 3       // errors of a list that are shown
-	maxNest  = 4       // levels of a document that are looked at
+	maxRead  = 2 << 10 // bytes of a text that are read; fewer are shown
+	maxItems = 3       // number of errors of a list that are shown
+	maxNest  = 4       // nesting levels that are read
 )
 
-// Refusal is what an HTTP answer says that is no success. Every text in it is cleaned, bounded, and safe to print; a text that was cut ends
-// with "…".
+// Refusal is the content of an HTTP error response. Its texts are cleaned, limited in length and safe to print; a shortened text ends with
+// "…".
 type Refusal struct {
 	StatusCode int
-	Code       string        // "invalid_grant", "rate_limited", "E0000011"; empty: the answer names none
-	Text       string        // the server's own words; empty: it sent none
-	URI        string        // a page about the error, if its address is an allowed one
-	RetryAfter time.Duration // how long the server asks to wait, at most MaxRetryAfter; 0: it does not ask
+	Code       string        // such as "invalid_grant", "rate_limited", "E0000011"; empty: none
+	Text       string        // the server's own text; empty: none
+	URI        string        // a page about the error, if its URL is allowed
+	RetryAfter time.Duration // the wait that the server asks for, at most MaxRetryAfter; 0: none
 }
 
-// ReadRefusal is the one reader of error answers, for the authorization server and the MCP server alike. It finds the server's words in
-// OAuth errors (RFC 6749 §5.2), problem documents (RFC 9457), JSON-RPC errors, lists of errors, objects with errors[], errorSummary,
-// message, detail and the like, forms, plain text, the title of an HTML page, and the challenge of a 401 or 403 (RFC 6750 §3), whose
-// description comes before the body's. hidden are the secrets that were sent with the request, see Forms: they are masked wherever
-// they come back, except in the codes of the OAuth specifications, on which callers decide. now is needed for a Retry-After that is a date.
+// ReadRefusal reads an error response of an authorization server or an MCP server. It finds the server's text in OAuth errors (RFC 6749
+// §5.2), problem documents (RFC 9457), JSON-RPC errors, lists of errors, objects with members such as errors, errorSummary, message or
+// detail, forms, plain text, the title of an HTML page, and the challenge of a 401 or 403 (RFC 6750 §3), whose description has precedence
+// over the body. hidden are the secrets that were sent, see Forms: they are masked everywhere except in the OAuth error codes, because
+// callers decide by these. now is needed for a Retry-After with a date.
 func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	w := readWords(res)
 	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
@@ -55,7 +55,7 @@ func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 		r.Code = Clean(r.Code, hidden, MaxCode)
 	}
 	if r.Text == r.Code || repeatsStatus(r.Text, r.StatusCode) {
-		r.Text = "" // it says nothing more
+		r.Text = "" // it adds nothing to the status
 	}
 	if u, err := Check(w.uri, false); err == nil && !Holds(u.String(), hidden) {
 		r.URI = Text(u.String(), MaxWords)
@@ -63,18 +63,18 @@ func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	return r
 }
 
-// repeatsStatus recognises the default pages of servers: "404 Not Found", "404 page not found", "Forbidden".
+// repeatsStatus recognizes default error pages: "404 Not Found", "404 page not found", "Forbidden".
 func repeatsStatus(text string, status int) bool {
 	bare := strings.ToLower(strings.TrimPrefix(text, strconv.Itoa(status)+" "))
 	return slices.Contains([]string{"", "page "}, strings.TrimSuffix(bare, strings.ToLower(http.StatusText(status)))) || bare == strconv.Itoa(status)
 }
 
-// String is the refusal on one line: the status, then Words.
+// String returns the refusal on one line: the status, then Words.
 func (r Refusal) String() string {
 	return strings.TrimSpace(strconv.Itoa(r.StatusCode) + " " + r.Words())
 }
 
-// Words is the name of the status, and what else the answer says.
+// Words returns the name of the status and the rest of the refusal.
 func (r Refusal) Words() string {
 	s := http.StatusText(r.StatusCode)
 	if r.Code != "" {
@@ -97,10 +97,10 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 	"unsupported_token_type", "authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_target", "invalid_dpop_proof",
 	"use_dpop_nonce", "server_error", "temporarily_unavailable"}
 
-// words are the parts of an error answer, as the server sent them.
+// words holds the parts of an error response, as the server sent them.
 type words struct{ code, text, uri string }
 
-// then adds what another part of the answer says.
+// then fills missing parts from another part of the response.
 func (w words) then(more words) words {
 	if w.text != "" && more.text != "" && w.text != more.text {
 		more.text = w.text + ": " + more.text
@@ -108,7 +108,7 @@ func (w words) then(more words) words {
 	return words{cmp.Or(w.code, more.code), cmp.Or(more.text, w.text), cmp.Or(w.uri, more.uri)}
 }
 
-// They are compiled when an error answer comes, not at every start.
+// These are compiled when they are first used, because most runs do not need them.
 var (
 	formLike   = compiled(`^[a-z_]+=[^\s<]*$`)
 	pageLike   = compiled(`(?is)^(<!doctype html|<html|<head|<body|<title)`)
@@ -121,7 +121,7 @@ func compiled(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
-// readWords looks at the body itself rather than at its type: error pages are served as anything.
+// readWords looks at the body instead of its content type, because error pages are served with any type.
 func readWords(res *Response) words {
 	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, []byte("\ufeff")))
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
@@ -135,7 +135,7 @@ func readWords(res *Response) words {
 			return words{}
 		}
 		w := spoken(v, res.StatusCode, maxNest)
-		if w.code != "" && UniqueFields(body) != nil { // two readers may take different values: no code to decide by
+		if w.code != "" && UniqueFields(body) != nil { // two readers could choose different values, so the code must not be used
 			w = words{text: cmp.Or(w.text, w.code), uri: w.uri}
 		}
 		return w
@@ -148,7 +148,7 @@ func readWords(res *Response) words {
 				return words{text: html.UnescapeString(tags().ReplaceAllString(string(m[1]), " "))}
 			}
 		}
-	case res.StatusCode/100 == 2: // the rest of a success may be what was asked for, such as a token
+	case res.StatusCode/100 == 2: // the rest of a success may contain the result, such as a token
 	case strings.HasSuffix(kind, "xml"):
 		return words{text: html.UnescapeString(tags().ReplaceAllString(string(body), " "))}
 	case strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "json"), kind == "" && utf8.Valid(body):
@@ -157,14 +157,14 @@ func readWords(res *Response) words {
 	return words{}
 }
 
-// The members that error formats use, in the order in which they count.
+// The members that error formats use, in order of precedence.
 var (
 	codeNames   = []string{"error", "errorCode", "error_code", "code", "type", "status"}
 	textNames   = []string{"error_description", "errorSummary", "error_message", "errorMessage", "message", "Message", "msg", "faultstring", "description", "reason"}
 	nestedNames = []string{"error", "errors", "fault", "detail", "errorCauses"}
 )
 
-// spoken finds the words in a JSON value: a text is meant as it is, of a list the first elements count, of an object the members that
+// spoken finds the text in a JSON value: a string is the text, of a list it reads the first elements, and of an object the members that
 // error formats use.
 func spoken(v any, status, depth int) (w words) {
 	if depth == 0 {
@@ -202,7 +202,7 @@ func object(v map[string]any, status, depth int) words {
 			break
 		}
 	}
-	if w.text == "" { // RFC 9457 §3.1: the title names the kind of problem, the detail this one
+	if w.text == "" { // RFC 9457 §3.1: the title describes the kind of problem, the detail this occurrence
 		w = w.then(words{text: text(v["title"])}).then(words{text: text(v["detail"])})
 	}
 	w.uri = text(v["error_uri"])
@@ -223,8 +223,8 @@ func text(v any) string {
 	return s
 }
 
-// code is a word or number that names an error, else "". The number of the HTTP status, the address of a problem type, and words that only
-// say that there is an error name none.
+// code returns the word or number that identifies an error, or "". The number of the HTTP status, the URL of a problem type, and words that
+// only say that there is an error do not count.
 func code(v any, status int) string {
 	s := text(v)
 	if n, ok := v.(json.Number); ok {
@@ -237,8 +237,8 @@ func code(v any, status int) string {
 	return s
 }
 
-// Clean makes a server's words safe to print: no control characters, none of the hidden texts, at most limit runes, with "…" as the last
-// where something was cut. The control characters go first, as they might part a secret.
+// Clean makes text of a server safe to print: it removes control characters, masks the hidden texts, and shortens the text to limit
+// characters, with "…" at the end. It removes control characters first, because they could split a secret.
 func Clean(s string, hidden []string, limit int) string {
 	clean := Mask(Text(s[:min(len(s), maxRead)], maxRead), hidden)
 	if len(s) <= maxRead || utf8.RuneCountInString(clean) > limit {
@@ -248,11 +248,11 @@ func Clean(s string, hidden []string, limit int) string {
 	if i := strings.LastIndex(clean, redacted); i >= 0 {
 		head, tail = clean[:i+len(redacted)], clean[i+len(redacted):]
 	}
-	tail = tail[:max(0, len(tail)-window)] // the rest may begin another secret, too short to be recognised
+	tail = tail[:max(0, len(tail)-window)] // the rest may be the beginning of another secret, too short to be recognized
 	return Text(head+tail, limit-1) + "…"
 }
 
-// Holds reports whether any of the hidden texts is in s, percent-encoded up to three times.
+// Holds reports whether s contains one of the hidden texts, also if it is percent-encoded up to three times.
 func Holds(s string, hidden []string) bool {
 	for range 3 {
 		if Mask(s, hidden) != s {
@@ -267,8 +267,8 @@ func Holds(s string, hidden []string) bool {
 	return false
 }
 
-// RetryAfter reads the value of a Retry-After header: seconds or a date (RFC 9110 §10.2.3). It is at most MaxRetryAfter, and 0 if the value
-// makes no sense.
+// RetryAfter parses a Retry-After header: seconds or a date (RFC 9110 §10.2.3). The result is at most MaxRetryAfter, and 0 if the value is
+// invalid.
 func RetryAfter(value string, now time.Time) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
 		return min(time.Duration(seconds)*time.Second, MaxRetryAfter)

@@ -2,7 +2,7 @@ package httpx
 
 import "fmt"
 
-// Secret is text that must not be printed: whatever the verb, package fmt shows a placeholder. Its JSON is the text itself, for the
+// Secret is a string that must not be printed: package fmt prints a placeholder for every verb. Its JSON form is the string itself, for the
 // credential store.
 type Secret string
 

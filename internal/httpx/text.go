@@ -13,8 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// Text makes a server's words safe for a terminal and a one-line message: valid UTF-8, white space folded to single blanks, control,
-// format and bidirectional characters removed, cut to max runes (with "…" as the last).
+// Text makes text of a server safe for a terminal and for a message of one line: it is valid UTF-8, white space is reduced to single
+// blanks, control, format and bidirectional characters are removed, and it has at most max characters, with "…" at the end if it was
+// shortened.
 func Text(s string, max int) string {
 	clean := make([]rune, 0, min(len(s), max+1))
 	blank := false
@@ -36,11 +37,11 @@ func Text(s string, max int) string {
 	return string(clean)
 }
 
-// maxDepth bounds how deep JSON from a server may nest.
+// maxDepth limits the nesting of JSON from a server.
 const maxDepth = 64
 
-// UniqueFields reports an error unless data is one well-formed JSON value in which no object names a member twice, nested at most 64
-// deep: two readers may take different values of a duplicate, so a check made on one proves nothing (RFC 8259 §4).
+// UniqueFields returns an error unless data is one well-formed JSON value, nested at most 64 levels deep, without duplicate member names.
+// Two readers may choose different values of a duplicate, so a check of one value proves nothing about the other (RFC 8259 §4).
 func UniqueFields(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -53,9 +54,9 @@ func UniqueFields(data []byte) error {
 	return nil
 }
 
-// DecodeMembers decodes one JSON object into v, a pointer to a struct whose members have lower-case names. It is strict: no name may appear
-// twice, and only the exact name counts, where encoding/json alone would take "Token_Endpoint" for token_endpoint. A member of a wrong type
-// counts as absent; the names of those are returned.
+// DecodeMembers decodes one JSON object into v, a pointer to a struct whose members have lower-case names. It refuses duplicate names and
+// matches names exactly; encoding/json alone would accept "Token_Endpoint" for token_endpoint. A member of the wrong type counts as absent,
+// and its name is returned.
 func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	if err := UniqueFields(data); err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 package httpx
 
-// What --verbose prints: every HTTP exchange, with headers and small bodies. Secrets are replaced by [redacted]. The code lists what may be shown
-// rather than what may not: of an unknown header only the name is shown.
+// The output of --verbose: every HTTP exchange with headers and small bodies, with secrets replaced by [redacted]. The code lists what may
+// be shown, not what must be hidden: of an unknown header only the name is shown.
 
 import (
 	"bytes"
@@ -20,17 +20,17 @@ import (
 
 const redacted = "[redacted]"
 
-// maxTraced bounds the bodies that are shown, in bytes; longer ones show their size.
+// maxTraced limits the size of bodies that are shown, in bytes. For longer ones only the size is shown.
 const maxTraced = 16 << 10
 
-// maxLearned bounds how many forms of secrets are remembered: proofs and tokens change all the time. The oldest are forgotten.
+// maxLearned limits how many forms of secrets are remembered, because proofs and tokens change all the time. The oldest are dropped.
 const maxLearned = 1000
 
-// shown names the headers whose values may be printed.
+// shown lists the headers whose values may be printed.
 var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
 
-// tracer prints each exchange. It remembers every secret it saw, so that one which comes back in another place is redacted as well.
+// tracer prints each exchange. It remembers every secret that it saw, so that a repetition elsewhere is redacted as well.
 type tracer struct {
 	next http.RoundTripper
 
@@ -78,7 +78,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// header writes the headers, values only of those that are known to be harmless.
+// header writes the headers, with values only for those that are known to be harmless.
 func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 	for _, name := range sortedKeys(h) {
 		for _, v := range h[name] {
@@ -98,7 +98,7 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 	}
 }
 
-// body writes a form or JSON body with its secret members redacted, and of any other its size.
+// body writes a form or JSON body with its secret members redacted. For any other body it writes the size.
 func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return
@@ -124,28 +124,28 @@ func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte)
 	}
 }
 
-// print writes at once, with every secret seen so far redacted wherever it stands.
+// print redacts every secret seen so far and writes the text at once.
 func (t *tracer) print(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, t.secrets), "�")) // a part that is hidden may end within a letter
+	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, t.secrets), "�")) // masking may cut a character
 }
 
-// learn remembers a secret in the forms in which it may come back.
+// learn remembers a secret in the forms in which a server may repeat it.
 func (t *tracer) learn(secret string) {
-	if len(secret) < 6 { // too short to tell from ordinary text
+	if len(secret) < 6 { // it could be ordinary text
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !slices.Contains(t.secrets, secret) { // the raw form is the first of its forms
+	if !slices.Contains(t.secrets, secret) { // the unchanged form is the first
 		t.secrets = append(t.secrets, Forms([]string{secret})...)
-		t.secrets = t.secrets[max(0, len(t.secrets)-maxLearned):] // each line that is printed is compared with all of them
+		t.secrets = t.secrets[max(0, len(t.secrets)-maxLearned):] // because each printed line is compared with all of them
 	}
 }
 
-// learnHeader learns the values that are not shown. The user's own headers are among them: what they hold is not known, and a key comes back from a
-// server as easily as a token. Mcp-Param headers repeat the arguments of a call.
+// learnHeader remembers the header values that are not shown. The user's own headers are among them, because they may contain a key that a
+// server repeats. Mcp-Param headers repeat the arguments of a call.
 func (t *tracer) learnHeader(h http.Header) {
 	for name, values := range h {
 		if slices.Contains(shown, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
@@ -162,7 +162,7 @@ func (t *tracer) learnHeader(h http.Header) {
 	}
 }
 
-// learnBasic learns the client secret in the credentials of RFC 6749 §2.3.1, whose parts are form-encoded.
+// learnBasic remembers the client secret of client_secret_basic (RFC 6749 §2.3.1), whose parts are form-encoded.
 func (t *tracer) learnBasic(credentials string) {
 	pair, err := base64.StdEncoding.DecodeString(credentials)
 	_, secret, ok := strings.Cut(string(pair), ":")
@@ -185,7 +185,7 @@ func (t *tracer) learnForm(form url.Values) {
 	}
 }
 
-// redactJSON redacts the string members with secret names, and learns them.
+// redactJSON redacts the string members with secret names and remembers their values.
 func (t *tracer) redactJSON(name string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -205,7 +205,7 @@ func (t *tracer) redactJSON(name string, v any) any {
 	return v
 }
 
-// secretName reports whether a form field or JSON member of that name holds a secret.
+// secretName reports whether a form field or JSON member with this name contains a secret.
 func secretName(name string) bool {
 	name = strings.ToLower(name)
 	switch name {
@@ -226,7 +226,7 @@ func secretName(name string) bool {
 	return false
 }
 
-// redactURL returns the address with the values of secret parameters replaced.
+// redactURL returns the URL with the values of secret parameters replaced.
 func redactURL(u *url.URL) string {
 	if u.RawQuery == "" {
 		return Text(u.Redacted(), 2000)
@@ -259,7 +259,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// tracedBody keeps the first bytes of a body while its reader reads it, and hands them over at its end.
+// tracedBody keeps the first bytes of a body while it is read, and passes them on at its end.
 type tracedBody struct {
 	io.ReadCloser
 	kept  bytes.Buffer

@@ -1,4 +1,4 @@
-// Which addresses mcpauth connects to and opens: https, or http to loopback (OAuth 2.1 §1.5, RFC 8252 §7.3).
+// The URLs that mcpauth connects to and opens: https, or http to loopback (OAuth 2.1 §1.5, RFC 8252 §7.3).
 
 package httpx
 
@@ -8,20 +8,20 @@ import (
 	"strings"
 )
 
-// maxAddress bounds an address, in bytes.
+// maxAddress limits the length of a URL in bytes.
 const maxAddress = 8 << 10
 
-// AddressError refuses an address.
+// AddressError is returned for a URL that is not allowed.
 type AddressError struct {
 	Address string // as it came, made safe to print and cut
-	Reason  string // why it is refused
+	Reason  string // why it is not allowed
 }
 
 func (e *AddressError) Error() string { return "address \"" + e.Address + "\" refused: " + e.Reason }
 
-// Check allows or refuses an address that a server named, and returns it parsed. Allowed are https addresses and, when local is true
-// because the MCP server itself is on loopback, http and https addresses on loopback. A remote server may not name hosts that mean
-// this machine or its link (server-side request forgery). The error is an *AddressError.
+// Check parses a URL that a server named and returns an *AddressError if it is not allowed. Allowed are https URLs and, if local is true
+// because the MCP server itself is on loopback, http and https URLs on loopback. A remote server must not name hosts that mean this machine
+// or its link (server-side request forgery).
 func Check(raw string, local bool) (*url.URL, error) {
 	u, reason := parse(raw)
 	switch {
@@ -40,7 +40,7 @@ func Check(raw string, local bool) (*url.URL, error) {
 	return nil, refuse(raw, reason)
 }
 
-// CheckServer allows or refuses the address of an MCP server that the user gave. The error is an *AddressError.
+// CheckServer parses the URL of an MCP server that the user gave. It returns an *AddressError if the URL is not allowed.
 func CheckServer(raw string) (*url.URL, error) {
 	u, reason := parse(raw)
 	switch {
@@ -53,7 +53,7 @@ func CheckServer(raw string) (*url.URL, error) {
 	return nil, refuse(raw, reason)
 }
 
-// parse returns the address, or the reason why it can be no one's.
+// parse returns the URL, or the reason why it is invalid.
 func parse(raw string) (*url.URL, string) {
 	if len(raw) > maxAddress {
 		return nil, "longer than 8 kB"
@@ -79,8 +79,8 @@ func parse(raw string) (*url.URL, string) {
 	return u, ""
 }
 
-// plainHost reports whether the host reads the same to every resolver: ASCII, and either a proper IP address or a name whose last
-// label has a letter that is not a hexadecimal number (127.1 and 0x7f000001 are addresses to some resolvers and names to others).
+// plainHost reports whether every resolver reads the host in the same way: it is ASCII, and either a proper IP address or a name whose last
+// label has a letter and is not a hexadecimal number (some resolvers read 127.1 and 0x7f000001 as addresses, others as names).
 func plainHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
@@ -97,7 +97,7 @@ func plainHost(host string) bool {
 
 func refuse(raw, reason string) error { return &AddressError{Address: Text(raw, 200), Reason: reason} }
 
-// Local reports whether the address is on this machine's loopback: 127.0.0.0/8, ::1, localhost and names below it (RFC 6761 §6.3).
+// Local reports whether the URL is on this machine's loopback: 127.0.0.0/8, ::1, localhost and the names below it (RFC 6761 §6.3).
 func Local(u *url.URL) bool {
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -107,7 +107,7 @@ func Local(u *url.URL) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// special reports whether the host is an IP address that no server elsewhere can sensibly mean: unspecified, link-local, multicast.
+// special reports whether the host is an IP address that cannot be a server elsewhere: unspecified, link-local or multicast.
 func special(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
@@ -117,8 +117,8 @@ func special(host string) bool {
 	return ip.IsUnspecified() || ip.IsLinkLocalUnicast() || ip.IsMulticast()
 }
 
-// Canonical returns the one spelling of a server's address: scheme and host in lower case, no default port, no fragment, and no path
-// when it is just "/" (MCP authorization, Canonical Server URI). Path and query stay as they are.
+// Canonical returns the canonical form of a server's URL: scheme and host in lower case, no default port, no fragment, and no path if it is
+// only "/" (MCP authorization, Canonical Server URI). Path and query are unchanged.
 func Canonical(u *url.URL) string {
 	c := *u
 	c.Scheme, c.Host, c.Fragment, c.RawFragment = strings.ToLower(u.Scheme), origin(u), "", ""
