@@ -16,7 +16,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// program is one run. What it was given does not change once the command line is parsed. What belongs to one SERVER is in the type server.
+// program is one run. Its options do not change after the command line was parsed. What belongs to one SERVER is in the type server.
 type program struct {
 	lookup  func(string) (string, bool)
 	stdin   io.Reader
@@ -34,7 +34,7 @@ type program struct {
 	sent    atomic.Bool // a request was sent
 }
 
-// globalOptions are the flags that every command takes.
+// globalOptions holds the global flags.
 type globalOptions struct {
 	config, keystore, caFile string
 	certFile, certKeyFile    string
@@ -64,14 +64,14 @@ func (p *program) globalFlags() []cli.Flag {
 	}
 }
 
-// commands lists them in the order of the five stages: log in, look, call, renew, leave.
+// commands returns the commands in the order of the help: log in, check, call, renew, log out.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), taskCommand(p), resourcesCommand(p),
 		readCommand(p), promptsCommand(p), promptCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
 		discoverCommand(p), proxyCommand(p), execCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 
-// app is the tree, with the habits of the library that do not fit switched off in one loop.
+// app returns the command tree. The loop disables features of the library that do not fit.
 func (p *program) app() *cli.App {
 	a := &cli.App{Name: "mcpauth", HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
 		Flags: p.globalFlags(), Commands: p.commands(), Before: p.begin, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
@@ -84,7 +84,7 @@ func (p *program) app() *cli.App {
 	return a
 }
 
-// run carries out a command line and returns the exit code.
+// run executes a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
 	switch {
 	case len(args) > 0 && args[0] == hiddenComplete:
@@ -118,7 +118,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return p.fail(ctx, err)
 }
 
-// given returns the flags that are among the words, and those that may have another default than the zero value: numbers.
+// given returns the flags that the words contain, and the flags whose default may differ from the zero value: numbers.
 func given(flags []cli.Flag, words []string) []cli.Flag {
 	words, _ = cutAt(words, "--")
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
@@ -139,7 +139,7 @@ func given(flags []cli.Flag, words []string) []cli.Flag {
 	})
 }
 
-// begin takes over the global flags before a command runs.
+// begin applies the global flags before a command runs.
 func (p *program) begin(*cli.Context) error {
 	g := p.global
 	p.out.json, p.out.quiet, p.out.verbose = g.json, g.quiet, g.verbose
@@ -171,7 +171,7 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	return at(server{word: cx.Args().First()}, act(cx))
 }
 
-// endless reports whether a command goes on for as long as its input does, where no limit is asked for.
+// endless reports whether a command has no default time limit, because it runs as long as its input or its child.
 func endless(cx *cli.Context) bool {
 	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
@@ -187,13 +187,13 @@ func (p *program) limit(command string) time.Duration {
 	return defaultTimeout
 }
 
-// getenv returns a variable, empty where it is not set.
+// getenv returns an environment variable, or "" if it is not set.
 func (p *program) getenv(name string) string {
 	v, _ := p.lookup(name)
 	return v
 }
 
-// flagError words what the library says of a flag's value.
+// flagError adapts an error of the library about the value of a flag.
 func flagError(_ *cli.Context, err error, _ bool) error {
 	return usage(strings.Replace(err.Error(), "for flag -", "for --", 1))
 }
@@ -210,7 +210,7 @@ func servers(cx *cli.Context, all bool) ([]string, error) {
 	}
 }
 
-// oneServer returns the only argument of a command.
+// oneServer returns the single argument of a command.
 func oneServer(cx *cli.Context) (string, error) {
 	if cx.Args().Len() > 1 {
 		return "", usage("give only one SERVER; " + quote(cx.Args().Get(1)) + " is an extra argument")
@@ -222,7 +222,7 @@ func oneServer(cx *cli.Context) (string, error) {
 	return names[0], nil
 }
 
-// serverAndName returns a SERVER and the name of one of the things it offers, which may be missing.
+// serverAndName returns a SERVER and an optional name of a tool or prompt.
 func serverAndName(cx *cli.Context) (server, name string, err error) {
 	switch words := cx.Args().Slice(); len(words) {
 	case 0:
@@ -251,9 +251,8 @@ func plain[S ~string](words []S) []string {
 	return texts
 }
 
-// each does something for every server, for all of them side by side, so that each has the whole time limit. done is called for one after
-// the other, in order, when its work succeeded. All errors are printed, and the first is returned. failed is one that happened before; nil
-// is none.
+// each runs do for all servers concurrently, so that each has the whole time limit. It calls done for the successful ones in order, prints
+// all errors, and returns the first. failed is an error that happened before, or nil.
 func (p *program) each(ctx context.Context, words []string, failed error, do, done func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {

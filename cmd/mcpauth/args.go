@@ -22,13 +22,13 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// argument is one word: its value is text, JSON, or the name of a file that holds either.
+// argument is one word of the command line. Its value is text, JSON, or the name of a file with either.
 type argument struct {
 	name, value string
 	json, file  bool
 }
 
-// parseArg splits a word. The error is a *usageError.
+// parseArg parses an argument. The error is a *usageError.
 func parseArg(word string) (argument, error) {
 	name, value, ok := strings.Cut(word, "=")
 	if !ok {
@@ -51,8 +51,7 @@ func parseArg(word string) (argument, error) {
 	return a, nil
 }
 
-// checkJSON refuses text that is not one JSON value, or in which an object has two members of one name, because readers differ in which
-// of them they take.
+// checkJSON returns an error unless text is one JSON value without duplicate members; readers differ in which duplicate they use.
 func checkJSON(what, text string) error {
 	err := httpx.UniqueFields([]byte(text))
 	if err == nil {
@@ -65,7 +64,7 @@ func checkJSON(what, text string) error {
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
 }
 
-// arguments makes the client's arguments from the words and --args.
+// arguments returns the tool's arguments from the words and --args.
 func (p *program) arguments(words []string, whole string) (toolargs.Arguments, error) {
 	var out toolargs.Arguments
 	if whole != "" {
@@ -95,7 +94,7 @@ func (p *program) arguments(words []string, whole string) (toolargs.Arguments, e
 	return out, nil
 }
 
-// wholeObject is the value of --args.
+// wholeObject returns the value of --args.
 func (p *program) wholeObject(whole string) (json.RawMessage, error) {
 	text := whole
 	var err error
@@ -110,7 +109,7 @@ func (p *program) wholeObject(whole string) (json.RawMessage, error) {
 	return json.RawMessage(text), checkObject("--args", text)
 }
 
-// checkObject refuses text that is not one JSON object.
+// checkObject returns an error unless text is one JSON object.
 func checkObject(what, text string) error {
 	if err := checkJSON(what, text); err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// arranged is a command line in order.
+// arranged is a command line in canonical order.
 type arranged struct {
 	words   []string // global flags, command, its flags, "--", its arguments
 	command string   // "" where none was given
@@ -20,7 +20,7 @@ type arranged struct {
 	version bool     // --version was asked for
 }
 
-// arrange orders the words of a command line. "--" ends the flags. Flags come out under their long names. The error is a *usageError.
+// arrange sorts the words of a command line. "--" ends the flags. Flags get their long names. The error is a *usageError.
 func arrange(args []string, globals []cli.Flag, commands []*cli.Command) (arranged, error) {
 	a, err := order(args, globals, commands)
 	if flagsPart, _ := cutAt(args, "--"); slices.Contains(flagsPart, "--help") || slices.Contains(flagsPart, "-h") {
@@ -85,7 +85,7 @@ func order(args []string, globals []cli.Flag, commands []*cli.Command) (arranged
 	return a, nil
 }
 
-// isFlag tells flags from arguments; "-" alone means standard input.
+// isFlag reports whether a word is a flag; "-" alone means standard input.
 func isFlag(word string) bool { return len(word) > 1 && word[0] == '-' }
 
 // findFlag returns the flag that a word names: "--name", "--name=value" or "-n".
@@ -103,7 +103,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	return nil, false, unknownFlag(name, command, slices.Concat(own, globals))
 }
 
-// takeFlag returns the words that belong to a flag, first of those given, under its long name.
+// takeFlag returns the words of the first flag in words, with its long name.
 func takeFlag(f cli.Flag, words []string) ([]string, error) {
 	name := dashed(f.Names()[0])
 	if _, value, ok := strings.Cut(words[0], "="); ok {
@@ -118,7 +118,7 @@ func takeFlag(f cli.Flag, words []string) ([]string, error) {
 	return []string{name, words[1]}, nil
 }
 
-// dashed is how a flag of that name is typed.
+// dashed returns a flag's name with its dashes.
 func dashed(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -154,7 +154,7 @@ func unknownFlag(name, command string, flags []cli.Flag) error {
 	return e
 }
 
-// cutAt returns what stands before and after the first such word.
+// cutAt returns the words before and after the first occurrence of at.
 func cutAt(words []string, at string) (before, after []string) {
 	if i := slices.Index(words, at); i >= 0 {
 		return words[:i], words[i+1:]

@@ -16,8 +16,8 @@ import (
 
 const maxParallel = 64
 
-// runBatch makes many calls over one client and prints one line for each line of the input. A line that the output lacks was not sent. The
-// default time limit is that of each call.
+// runBatch makes many calls with one client and prints one line for each line of the input. A line without output was not sent. The default
+// time limit applies to each call.
 func runBatch(ctx context.Context, p *program, words []string, o callOptions) error {
 	if err := o.settleBatch(p, words); err != nil {
 		return err
@@ -51,7 +51,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	})
 }
 
-// settleBatch checks the flags against each other.
+// settleBatch checks the flags of a batch.
 func (o *callOptions) settleBatch(p *program, words []string) error {
 	switch {
 	case len(words) == 0:
@@ -68,7 +68,7 @@ func (o *callOptions) settleBatch(p *program, words []string) error {
 	return nil
 }
 
-// batchInput opens what --batch names.
+// batchInput opens the file of --batch.
 func (p *program) batchInput(name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(p.stdin), nil
@@ -80,7 +80,7 @@ func (p *program) batchInput(name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// batch prints what becomes of the calls, and counts.
+// batch prints and counts the results of calls.
 type batch struct {
 	p             *program
 	ctx           context.Context
@@ -88,7 +88,7 @@ type batch struct {
 	calls, failed int
 }
 
-// done prints one line. An error that every other call would meet as well ends the batch.
+// done prints one line. It ends the batch after an error that every other call would have as well.
 func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {
@@ -112,8 +112,8 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	return nil
 }
 
-// forAll reports whether every other call of a batch would fail in the same way: there is no login, or no store. A tool that this account
-// may not call, or that needs more scopes, says nothing about the others.
+// forAll reports whether every other call of a batch would fail in the same way, because there is no login or no store. If this account may
+// not call a tool or needs more scopes for it, other calls may still succeed.
 func forAll(err error, exit int) bool {
 	var scope *flow.ScopeError
 	var status *mcpclient.StatusError
@@ -124,8 +124,7 @@ func forAll(err error, exit int) bool {
 	return exit == exitAuth || exit == exitKeystore || exit == exitSecurity
 }
 
-// batchLine writes {"id":…,"KIND":…} on a line of its own. Line ends between the members of a value become blanks; all else stays byte
-// for byte.
+// batchLine writes {"id":…,"KIND":…} on one line. Line breaks between the members of a value become blanks; everything else is unchanged.
 func (o *output) batchLine(id json.RawMessage, kind string, value []byte) error {
 	var b bytes.Buffer
 	b.Grow(len(id) + len(value) + 20)

@@ -89,12 +89,12 @@ func runCall(ctx context.Context, p *program, word, tool string, words []string,
 	})
 }
 
-// handler is what the flags say of authorization.
+// handler returns the options of the flags for authorization.
 func (o *callOptions) handler() flow.HandlerOptions {
 	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))}
 }
 
-// apply sets what the flags say of the calls.
+// apply sets the options of the flags for calls.
 func (o *callOptions) apply(m *mcpclient.Client, answers mcpclient.Elicitor) {
 	m.NoCache, m.Idempotent, m.NoValidate = o.noCache, o.idempotent, o.noValidate
 	m.Elicit, m.Listen = answers, o.elicit != "" || o.elicitURLs

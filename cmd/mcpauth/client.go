@@ -19,7 +19,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// flow returns the client of the OAuth stages, over the credential store.
+// flow returns the client for logins, with the credential store.
 func (p *program) flow() (*flow.Client, error) {
 	if p.flowClient != nil {
 		return p.flowClient, nil
@@ -36,7 +36,7 @@ func (p *program) flow() (*flow.Client, error) {
 	return p.flowClient, nil
 }
 
-// http returns the one HTTP client of the run.
+// http returns the HTTP client of the run.
 func (p *program) http() (*http.Client, error) {
 	if p.httpClient != nil {
 		return p.httpClient, nil
@@ -57,7 +57,7 @@ func (p *program) http() (*http.Client, error) {
 	return hc, nil
 }
 
-// noticed takes note that a request was sent.
+// noticed records that a request was sent.
 type noticed struct {
 	http.RoundTripper
 	sent *atomic.Bool
@@ -73,7 +73,7 @@ func keystores() []string {
 	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
 }
 
-// store opens the credential store that the flag or the environment names; nothing slow happens before it is needed.
+// store opens the credential store that the flag or the environment selects. Nothing slow happens before the store is used.
 func (p *program) store() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
@@ -107,7 +107,7 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	return keystore.Open(o)
 }
 
-// keychainLimit is how long a keychain may take. If a person may sit in front of its unlock dialog, that is as long as the command may.
+// keychainLimit returns the time limit of a keychain operation. If a user may be at its unlock dialog, the limit is that of the command.
 func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 	if terminalOrDesktop && (ci == "" || ci == "false") {
 		return -1
@@ -115,8 +115,8 @@ func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 	return 0 // the keystore's own
 }
 
-// browser decides which program opens the authorization address: a command, "" for the system's own; ok is false where none may be
-// opened, or the system has none. The flag goes before BROWSER, BROWSER before CI.
+// browser chooses the program that opens the authorization URL: a command, or "" for the system's browser. ok is false if no browser may be
+// opened or the system has none. The flag has precedence over BROWSER, and BROWSER over CI.
 func browser(flag string, never bool, getenv func(string) string, canOpen func() bool) (command string, ok bool) {
 	command = flag
 	if command == "" {
@@ -137,7 +137,7 @@ func (p *program) browser(flag string, never bool) (command string, ok bool) {
 	return browser(flag, never, p.getenv, callback.CanOpen)
 }
 
-// dialogue is how a login talks with a person.
+// dialogue describes how a login communicates with the user.
 type dialogue struct {
 	*program
 	browserless bool // nothing opens the authorization address by itself
@@ -156,8 +156,8 @@ func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
 	}
 }
 
-// report tells a person what happens. The authorization address is on a line of its own, so that it can be copied; where no browser
-// opens it is what the command is about, and --quiet does not hide it.
+// report prints an event of a login. The authorization URL is on a line of its own, so that it can be copied. If no browser opens, the URL
+// is the purpose of the command, so --quiet does not hide it.
 func (p dialogue) report(e flow.Event) {
 	switch e.Kind {
 	case flow.EventAuthorize:
@@ -192,7 +192,8 @@ func sameOrigin(a, b string) bool {
 	return err == nil && err2 == nil && httpx.SameOrigin(u, v)
 }
 
-// forward is the command, for the machine with the browser, by which the answer reaches this one: as ssh came here, where it did.
+// forward returns the ssh command that forwards the callback port to this machine. The user runs it on the machine with the browser. If the
+// user came here with ssh, it names the same connection.
 func forward(port int, getenv func(string) string) string {
 	user, host, sshd := getenv("USER"), "", ""
 	if c := strings.Fields(getenv("SSH_CONNECTION")); len(c) == 4 { // client address and port, server address and port
@@ -208,7 +209,7 @@ func forward(port int, getenv func(string) string) string {
 	return fmt.Sprintf("ssh -N -L %d:127.0.0.1:%d %s", port, port, target)
 }
 
-// deviceCode is what a program that shows the code itself needs, in the words of RFC 8628 §3.2: the first line of login --json.
+// deviceCode is the first line of login --json, for programs that show the code themselves. Its members have the names of RFC 8628 §3.2.
 type deviceCode struct {
 	Address  string    `json:"verification_uri"`
 	Complete string    `json:"verification_uri_complete"` // the same where the server has no other
@@ -222,7 +223,7 @@ func (p dialogue) address(url string) {
 	}
 }
 
-// mcp returns the client for the calls to one server, at the address to which that redirects. authorize is nil where a static token is used.
+// mcp returns the client for calls to one server, or to the URL that it redirects to. authorize is nil if a static token is used.
 func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
 	hc, err := p.http()
 	if err != nil {
@@ -257,7 +258,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	return m, nil
 }
 
-// atServer does the work of a command that talks to one server, as the stored login or with the token in the environment.
+// atServer runs work with a client for one server, which uses the stored login or the token in the environment.
 func (p *program) atServer(ctx context.Context, word string, o flow.HandlerOptions, work func(*mcpclient.Client, server) error) error {
 	s, m, err := p.reach(ctx, word, o)
 	if err != nil {
@@ -270,7 +271,7 @@ func (p *program) atServer(ctx context.Context, word string, o flow.HandlerOptio
 	return at(s, err)
 }
 
-// reach returns the client for a server, authorized by the stored login or by the token in the environment.
+// reach returns a client for a server, which uses the stored login or the token in the environment.
 func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
 	if p.getenv(accessTokenVariable) == "" {
 		return p.reachStored(ctx, word, o)
@@ -285,7 +286,7 @@ func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions)
 	return s, m, at(s, err)
 }
 
-// reachStored returns the client for a server, authorized by the stored login.
+// reachStored returns a client for a server, which uses the stored login.
 func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
 	s, err := p.resolve(ctx, word, needAll)
 	if err != nil {
@@ -307,7 +308,7 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	return s, m, at(s, err)
 }
 
-// reauth is how far a call may go for authorization: the flag, else MCPAUTH_REAUTH, else the browser, where one may be opened.
+// reauth returns how far a call may go to obtain authorization: the flag, or else MCPAUTH_REAUTH, or else the browser if one may be opened.
 func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
 	if err := oneOf("--reauth", flag, allowed...); err != nil {
@@ -328,7 +329,7 @@ func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	return flag, nil
 }
 
-// lines lets others write whole lines to stderr.
+// lines writes whole lines to stderr for other packages.
 type lines struct{ o *output }
 
 func (l lines) Write(b []byte) (int, error) {

@@ -61,10 +61,10 @@ func completionCommand(p *program) *cli.Command {
 	}
 }
 
-// candidate is a word that may stand at the cursor, with what it means.
+// candidate is a completion and its explanation.
 type candidate struct{ word, meaning string }
 
-// complete prints the candidates for the last of the words.
+// complete prints the candidates for the last word.
 func (p *program) complete(ctx context.Context, words []string) error {
 	var b strings.Builder
 	for _, c := range p.matches(ctx, words) {
@@ -77,7 +77,7 @@ func (p *program) complete(ctx context.Context, words []string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// matches are the candidates that begin with the last of the words. A word that a terminal could show as another one is not offered.
+// matches returns the candidates that begin with the last word. It omits a word that a terminal could show as another one.
 func (p *program) matches(ctx context.Context, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
@@ -88,7 +88,7 @@ func (p *program) matches(ctx context.Context, words []string) []candidate {
 	})
 }
 
-// typed is a command line so far.
+// typed is an incomplete command line.
 type typed struct {
 	command string
 	args    []string
@@ -120,7 +120,7 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // it would become a flag
 }
 
-// read takes a command line apart; what it does not understand it skips.
+// read parses an incomplete command line. It skips what it does not understand.
 func read(app *cli.App, words []string) typed {
 	var t typed
 	var own []cli.Flag
@@ -147,7 +147,7 @@ func read(app *cli.App, words []string) typed {
 	return t
 }
 
-// flagCandidates are the flags of a command, or the values of one that ends in = already.
+// flagCandidates returns the flags of a command, or the values of a flag if the word ends in =.
 func flagCandidates(app *cli.App, command, word string) []candidate {
 	var own []cli.Flag
 	if c := app.Command(command); c != nil {
@@ -172,7 +172,7 @@ func flagCandidates(app *cli.App, command, word string) []candidate {
 	return out
 }
 
-// values are those of a flag that has few.
+// values returns the allowed values of a flag.
 func values(f cli.Flag) []candidate {
 	few := map[string][]string{"keystore": keystores(), "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
 		"reauth": plain([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
@@ -184,7 +184,7 @@ func values(f cli.Flag) []candidate {
 	return out
 }
 
-// argumentsAt are servers, then tools, then the tool's arguments.
+// argumentsAt returns servers, then tools, then the tool's arguments.
 func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	hasTool := t.command == "call" || t.command == "tools"
 	hasPrompt := t.command == "prompt" || t.command == "prompts"
@@ -233,7 +233,7 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	return nil
 }
 
-// serverCandidates are the stored logins and the entries of the configuration file.
+// serverCandidates returns the stored logins and the entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
 	var out []candidate
 	list, _ := p.all(ctx) // what cannot be read is not offered
@@ -249,7 +249,7 @@ func (p *program) serverCandidates(ctx context.Context) []candidate {
 	return slices.CompactFunc(out, func(a, b candidate) bool { return a.word == b.word })
 }
 
-// resourceCandidates are the addresses of resources, and of templates what stands before their first variable.
+// resourceCandidates returns the URIs of resources, and the part of each template before its first variable.
 func (p *program) resourceCandidates(ctx context.Context, server string) []candidate {
 	var out []candidate
 	for _, r := range p.known(ctx, server).KnownResources() {
@@ -262,7 +262,7 @@ func (p *program) resourceCandidates(ctx context.Context, server string) []candi
 	return out
 }
 
-// known is a client of a server for what earlier commands saw there: it sends nothing.
+// known returns a client that only reads what earlier commands cached, and sends nothing.
 func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	nothing := &mcpclient.Client{}
 	s, err := p.resolve(ctx, server, needStored)
@@ -276,7 +276,7 @@ func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	return m
 }
 
-// argumentCandidates are the tool's arguments, ready for a value: := where it is JSON.
+// argumentCandidates returns the tool's arguments, with := for those that are JSON.
 func argumentCandidates(tool mcpclient.Tool) []candidate {
 	var out []candidate
 	for _, a := range toolargs.Parse(tool.InputSchema).Properties() {

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// completeBash prints the candidates for the end of a line of bash, quoted. Bash leaves the quotes of its words to the function that completes.
+// completeBash prints quoted candidates for the end of a line of bash. In bash, the completing function must quote the words itself.
 func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 	words, kept, quote := bashLine(line, breaks)
 	if len(words) < 2 {
@@ -27,8 +27,8 @@ func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// bashLine takes a line of bash apart. Of the last word, bash keeps the first kept bytes and completes what follows the last
-// one of breaks ($COMP_WORDBREAKS) or the last quote. quote is the one that is open at the end; 0: none.
+// bashLine parses a line of bash. Bash keeps the first kept bytes of the last word and completes the text after the last character of
+// breaks ($COMP_WORDBREAKS) or the last quote. quote is the quote that is open at the end; 0: none.
 func bashLine(line, breaks string) (words []string, kept int, quote rune) {
 	var word []byte
 	started, escaped := false, false
@@ -60,7 +60,7 @@ func bashLine(line, breaks string) (words []string, kept int, quote rune) {
 	return append(words, string(word)), kept, quote
 }
 
-// bashWord quotes a word, or the rest of one in which a quote is open.
+// bashWord quotes a word, or the rest of a word with an open quote.
 func bashWord(s string, quote rune) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -43,7 +43,7 @@ func discoverCommand(p *program) *cli.Command {
 	}
 }
 
-// discoverDocument is what discover --json prints, also when a login could not work.
+// discoverDocument is the output of discover --json, whether a login would work or not.
 type discoverDocument struct {
 	flow.Discovery
 	Works bool            `json:"works"` // login would get as far as the browser
@@ -73,7 +73,7 @@ func runDiscover(ctx context.Context, p *program, word string, o discoverOptions
 	return failed
 }
 
-// discoverTarget is a server as login sees it. A URL needs no readable store.
+// discoverTarget returns the server as login would. For a URL the store need not be readable.
 func (p *program) discoverTarget(ctx context.Context, word string, o discoverOptions) (flow.Target, error) {
 	var t flow.Target
 	err := o.login.check()
@@ -95,7 +95,7 @@ func (p *program) discoverTarget(ctx context.Context, word string, o discoverOpt
 	return t, nil
 }
 
-// printDiscovery prints what is known, however far it got.
+// printDiscovery prints the discovery, whether it was complete or not.
 func (p *program) printDiscovery(d flow.Discovery, failed error) error {
 	if p.out.json {
 		doc := discoverDocument{Discovery: d, Works: failed == nil}

@@ -12,7 +12,7 @@ import (
 // The tree that discover prints: the connection, the requests by stage, the checks, and what login would do. Every word of a server is made
 // harmless first.
 
-// marks are the signs and colours that the words at the beginning of a line have on a terminal.
+// marks returns the sign and colour of the first word of a line on a terminal.
 func marks(word string) (sign, colour string) {
 	switch word {
 	case "ok", "passed":
@@ -25,13 +25,13 @@ func marks(word string) (sign, colour string) {
 	return " ", ""
 }
 
-// branch is a tree under way.
+// branch is the output of discover while it is written.
 type branch struct {
 	strings.Builder
 	colour bool
 }
 
-// tree is the discovery for a person.
+// tree returns the text that discover prints.
 func tree(d flow.Discovery, colour bool) string {
 	b := &branch{colour: colour}
 	b.WriteString(harmless(d.URL) + "\n")
@@ -69,7 +69,7 @@ func tree(d flow.Discovery, colour bool) string {
 	return b.String()
 }
 
-// connection says how far the first request got.
+// connection writes how far the first request got.
 func (b *branch) connection(c discovery.Connection, secure bool) {
 	if c.Proxy != "" {
 		b.line("", "through the proxy "+c.Proxy+" (HTTPS_PROXY, NO_PROXY)")
@@ -104,7 +104,7 @@ func (b *branch) heading(text string) {
 	b.WriteString("\n" + paint(b.colour, bold, harmless(text)) + "\n")
 }
 
-// line writes a mark and a text; the texts stand under each other.
+// line writes a mark and a text, with all texts in one column.
 func (b *branch) line(mark, text string) {
 	words := mark
 	if sign, colour := marks(mark); b.colour {
@@ -116,7 +116,7 @@ func (b *branch) line(mark, text string) {
 	fmt.Fprintf(b, "  %s%*s %s\n", words, 9-len(mark), "", strings.ReplaceAll(harmless(text), "\n", " "))
 }
 
-// plan says what login would do, in the words of its flags.
+// plan writes what login would do, in the terms of its flags.
 func (b *branch) plan(d flow.Discovery) {
 	p := d.Plan
 	for _, l := range []struct{ what, text string }{
@@ -134,7 +134,7 @@ func (b *branch) plan(d flow.Discovery) {
 	}
 }
 
-// also names the other grants that are offered.
+// also returns the other grants that the server offers.
 func also(grants []flow.Grant, chosen flow.Grant) string {
 	var others []string
 	for _, g := range grants {
@@ -148,7 +148,7 @@ func also(grants []flow.Grant, chosen flow.Grant) string {
 	return "; also offered: " + strings.Join(others, ", ")
 }
 
-// clientWords says who login would be.
+// clientWords describes the client that login would use.
 func clientWords(d flow.Discovery) string {
 	p := d.Plan
 	switch {

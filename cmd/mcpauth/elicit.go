@@ -14,10 +14,10 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// maxVisits bounds the addresses that a command opens in the browser for a server.
+// maxVisits limits how many URLs one command opens for a server.
 const maxVisits = 20
 
-// elicitFlags are the flags that answer a server's questions.
+// elicitFlags are the flags that answer elicitation requests.
 type elicitFlags struct {
 	elicit     string // decline (default), defaults, or @FILE with the answers
 	elicitURLs bool
@@ -30,7 +30,7 @@ func (f *elicitFlags) flags() []cli.Flag {
 	}
 }
 
-// elicitor answers the questions of a server as the flags say. Either way the user is told what was asked.
+// elicitor answers elicitation requests as the flags say, and reports each request to the user.
 func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	policy := mcpclient.Policy{Report: p.asked}
 	if f.elicitURLs {
@@ -62,8 +62,8 @@ func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	return policy.Elicit, nil
 }
 
-// asked reports what the server asked, what it was answered, and how to answer otherwise. No address in a question becomes a link: the note loses
-// its escape sequences (MCP elicitation, Safe URL Handling).
+// asked reports an elicitation request, its answer, and how to answer otherwise. URLs in it do not become links, because the escape
+// sequences are removed (MCP elicitation, Safe URL Handling).
 func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	p.out.note("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {
@@ -76,7 +76,7 @@ func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	}
 }
 
-// visit shows the whole URL that the server asks to open, then opens it if a browser may be opened.
+// visit prints the whole URL that the server asks to open, and then opens it if a browser may be opened.
 func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
 	p.out.note("%s asks you to open this address: %s", e.Server, httpx.Text(e.Message, 500))
 	p.out.say(harmless(e.URL))

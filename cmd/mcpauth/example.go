@@ -6,14 +6,14 @@ import (
 	"unicode"
 )
 
-// exampleValue is an argument of a tool in an example: its value is JSON, or empty for a text that the reader fills in.
+// exampleValue is an argument in an example call: JSON, or empty for a text that the reader fills in.
 type exampleValue struct {
 	name  string
 	value json.RawMessage
 }
 
-// callLine is a call of a tool as a shell reads it. Tool, names and values are a server's words, and the line may be pasted: they must not become a
-// file that is sent (@FILE), a flag, or a second command.
+// callLine returns an example call as a shell command. The tool, names and values come from a server, and the user may paste the line: they
+// must not become a file that is sent (@FILE), a flag, or a second command.
 func callLine(server, tool string, values []exampleValue) string {
 	words := []string{"mcpauth", "call", server}
 	odd := false
@@ -31,7 +31,7 @@ func callLine(server, tool string, values []exampleValue) string {
 	return strings.Join(words, " ")
 }
 
-// word is the argument as a person would type it.
+// word returns the argument as a user would type it.
 func (v exampleValue) word() string {
 	if len(v.value) == 0 {
 		return v.name + "=TEXT"
@@ -43,14 +43,14 @@ func (v exampleValue) word() string {
 	return shellWord(v.name + ":=" + harmlessJSON(v.value))
 }
 
-// plainName reports whether a property can be typed as the name of an argument.
+// plainName reports whether a property's name can be typed as the name of an argument.
 func plainName(name string) bool {
 	return name != "" && !strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, func(r rune) bool {
 		return !(r == '_' || r == '-' || r == '.' || unicode.IsLetter(r) || unicode.IsDigit(r))
 	})
 }
 
-// wholeExample is the object with all arguments.
+// wholeExample returns the object with all arguments.
 func wholeExample(values []exampleValue) string {
 	var members []string
 	for _, v := range values {
@@ -64,7 +64,7 @@ func wholeExample(values []exampleValue) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// harmlessJSON writes JSON in which every character that is not plain text is escaped.
+// harmlessJSON returns JSON in which every character that is not plain text is escaped.
 func harmlessJSON(raw json.RawMessage) string {
 	var v any
 	dec := json.NewDecoder(strings.NewReader(string(raw)))

@@ -80,7 +80,7 @@ func runExec(ctx context.Context, p *program, words, command []string) error {
 	return p.runChild(ctx, cmd)
 }
 
-// addressVariable names the variable that holds the address of a server.
+// addressVariable returns the name of the variable for the URL of a server.
 func addressVariable(word string) string {
 	if u, err := url.Parse(word); err == nil && u.Host != "" {
 		word = u.Hostname()
@@ -94,7 +94,7 @@ func addressVariable(word string) string {
 	return "MCPAUTH_URL_" + name
 }
 
-// childEnvironment is the environment of the command: ours, with the addresses, and without the variables that secrets were taken from.
+// childEnvironment returns our environment with the URLs, and without the variables that secrets were read from.
 func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
 	environ = slices.DeleteFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
@@ -109,7 +109,8 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	return environ
 }
 
-// runChild runs the command to its end. Signals are passed on: the command decides what they mean. The keyboard's reach it without our help.
+// runChild runs the command and passes on signals, so that the command decides what they mean. Signals from the keyboard reach the command
+// without our help.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn()...)
@@ -139,7 +140,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	}
 }
 
-// childExit makes the exit code of the command ours.
+// childExit converts the exit of the command to ours.
 func childExit(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
@@ -151,7 +152,7 @@ func childExit(ctx context.Context, err error) error {
 	return err
 }
 
-// closeAll ends the listeners side by side.
+// closeAll closes the listeners concurrently.
 func closeAll(listeners []*mcpproxy.Listener) {
 	var closed sync.WaitGroup
 	for _, l := range listeners {

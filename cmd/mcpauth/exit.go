@@ -40,7 +40,7 @@ const (
 	exitInterrupted = 130
 )
 
-// rule is one row of the table: the first that matches decides.
+// rule is one row of the table. The first row that matches is used.
 type rule struct {
 	match func(error) bool
 	exit  int
@@ -48,8 +48,8 @@ type rule struct {
 	hint  func(advice) string // nil: the message itself says what to do
 }
 
-// table says what every error means to a script (exit code, error.code) and what a person can type next. It is the only place with exit
-// numbers; exit_test.go fails if an exported error is missing.
+// table maps every error to its exit code, its error.code and a hint. Exit codes appear only here; exit_test.go fails if an exported error
+// is missing.
 func table() []rule {
 	return []rule{
 		// The result was not delivered. First, because a file's error is inside.
@@ -164,7 +164,7 @@ func table() []rule {
 	}
 }
 
-// explain finds the row of an error.
+// explain returns the row for an error.
 func explain(err error) rule {
 	for _, r := range table() {
 		if r.match(err) {
