@@ -85,6 +85,7 @@ func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw jso
 // rounds sends a request, and again with the answers to the questions of the server for as long as it has any (2026-07-28, Multi Round-Trip
 // Requests).
 func (c *Client) rounds(ctx context.Context, what string, once func(input) (json.RawMessage, error)) (result json.RawMessage, kind string, err error) {
+	c.calls.Add(1)
 	var in input
 	for round := 0; ; round++ {
 		result, err := once(in)

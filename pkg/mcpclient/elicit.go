@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/url"
 
@@ -122,10 +121,16 @@ func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
 			answer = mcphttp.NewError(m.ID, -32602, "the mode was not offered")
 			break
 		}
+		if c.questions.Add(1) > maxQuestions*(1+c.calls.Load()) {
+			answer = mcphttp.NewError(m.ID, -32600, "too many questions")
+			break
+		}
 		a, err := c.ask(ctx, e)
 		if err != nil {
 			c.mu.Lock()
-			c.asked = errors.Join(c.asked, err)
+			if c.asked == nil {
+				c.asked = err
+			}
 			c.mu.Unlock()
 			a = Answer{Action: "cancel"}
 		}
@@ -187,8 +192,10 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
 }
 
-// maxQuestions bounds the questions of one answer, and of all answers about one task.
-const maxQuestions = 100
+const (
+	maxQuestions = 100 // of one answer, of all answers about one task, and on the streams of a call on average
+	maxReplies   = 100 // answers to a server of an earlier revision that are being given at a time
+)
 
 // answers puts the questions of inputRequests to the Elicitor, except those that were answered before. It returns the members of
 // inputResponses and their keys.

@@ -66,6 +66,9 @@ type Client struct {
 	end        context.CancelFunc //
 	background sync.WaitGroup     // answers that are being given
 	ids        atomic.Int64       // the last request id
+	calls      atomic.Int64       // begun
+	questions  atomic.Int64       // of a server of an earlier revision, whose streams may hold any number
+	replying   atomic.Int64       // answers that are being given
 	probed     atomic.Bool        // see probe
 	quiet      atomic.Bool        // no authorization is begun any more
 	gaveUp     atomic.Bool        // a caller has left before the answer came

@@ -274,7 +274,12 @@ func interrupted(ctx context.Context, place string) error {
 func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
 	switch {
 	case m.IsRequest() && s.era != eraModern: // 2026-07-28 has none
+		if c.replying.Add(1) > maxReplies {
+			c.replying.Add(-1) // not answered: the server does not wait for so many
+			return
+		}
 		c.background.Go(func() {
+			defer c.replying.Add(-1)
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			defer context.AfterFunc(c.life, cancel)()

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -486,6 +487,30 @@ func TestServerRequests(t *testing.T) {
 		if slices.Contains(s.seen(), "GET") {
 			t.Errorf("%s: an address was opened", tt.name)
 		}
+	}
+}
+
+// A stream of 2025-11-25 may hold any number of questions. A call puts 100 of them to the user at most.
+func TestFloodOfQuestions(t *testing.T) {
+	var asked atomic.Int32
+	script := &scripted{version: "2025-11-25"}
+	s := newServer(t, script)
+	script.call = func(w http.ResponseWriter, r *http.Request, m mcphttp.Message, n int) {
+		for i := range 1000 {
+			events(fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"elicitation/create","params":{"message":"?","requestedSchema":{}}}`, i))(w, r, m, n)
+		}
+		events(doneNow)(w, r, m, n)
+	}
+	c := client(t, s, func(c *Client) {
+		c.Elicit = func(context.Context, Elicitation) (Answer, error) {
+			asked.Add(1)
+			return Answer{}, errors.New("no")
+		}
+	})
+	_, err := c.Call(t.Context(), "t", Arguments{})
+	c.Close()
+	if n := asked.Load(); n == 0 || n > 2*maxQuestions || err != nil && len(err.Error()) > 1000 {
+		t.Errorf("%d questions, %.2000v", n, err)
 	}
 }
 
