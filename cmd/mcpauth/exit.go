@@ -197,12 +197,12 @@ func (p *program) fail(ctx context.Context, err error) int {
 	return r.exit
 }
 
-// message is the text of an error. A time limit is named as the user knows it.
+// message returns the text of an error, with a time limit as the user knows it.
 func (p *program) message(err error) string {
 	return strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "not done within the time limit of "+inWords(p.typed.limit))
 }
 
-// hint is what a row advises for an error.
+// hint returns the hint of a row for an error.
 func (p *program) hint(r rule, err error) string {
 	if r.hint == nil {
 		return ""
@@ -230,7 +230,7 @@ func (o *output) failure(code, message, hint string, exit int) {
 	o.say(`{"error":` + string(errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// errorJSON is an error as scripts get it.
+// errorJSON returns an error in the form that scripts get.
 func errorJSON(code, message, hint string, exit int) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -282,7 +282,7 @@ func oauthCode(codes ...string) func(error) bool {
 	}
 }
 
-// httpStatus is the status of the answer that an error tells of, 0 if none.
+// httpStatus returns the status of the response that caused an error, or 0.
 func httpStatus(err error) int {
 	var t *token.Error
 	var d *dcr.Error
@@ -298,7 +298,7 @@ func httpStatus(err error) int {
 	return 0
 }
 
-// retryAfter is how long the server asks to wait, 0 if it does not ask.
+// retryAfter returns the wait that the server asks for, or 0.
 func retryAfter(err error) time.Duration {
 	var t *token.Error
 	var d *dcr.Error
@@ -318,7 +318,7 @@ func status(code int) func(error) bool {
 	return func(err error) bool { return httpStatus(err) == code }
 }
 
-// serverFailed matches the answers that say nothing about the request: 5xx and too many requests.
+// serverFailed matches responses that say nothing about the request: 5xx and too many requests.
 func serverFailed(err error) bool {
 	return httpStatus(err) >= 500 || httpStatus(err) == 429 || oauthCode("server_error", "temporarily_unavailable")(err)
 }
@@ -328,13 +328,13 @@ func timedOut(err error) bool {
 	return errors.As(err, &n) && n.Timeout()
 }
 
-// certificateWanted matches the alerts by which a server refuses a client's certificate, or the lack of one (RFC 8446 §6.2).
+// certificateWanted matches the TLS alerts with which a server refuses a client's certificate, or the lack of one (RFC 8446 §6.2).
 func certificateWanted(err error) bool {
 	var e *net.OpError
 	return errors.As(err, &e) && e.Op == "remote error" && strings.Contains(e.Err.Error(), "certificate")
 }
 
-// unreachable matches the failures of the network itself.
+// unreachable matches failures of the network.
 func unreachable(err error) bool {
 	return as[*net.OpError](err) || as[*net.DNSError](err) || as[*url.Error](err) || as[tls.RecordHeaderError](err) ||
 		is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed)(err)

@@ -11,18 +11,18 @@ import (
 	"mcpauth/internal/config"
 )
 
-// stateDir is the folder for state without secrets: index, locks, caches.
+// stateDir returns the folder for state without secrets: index, locks, caches.
 func (p *program) stateDir() (string, error) {
 	return p.folder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
 }
 
-// dataDir is the folder of the file store.
+// dataDir returns the folder of the file store.
 func (p *program) dataDir() (string, error) {
 	return p.folder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// folder is the one that a variable names, else mcpauth below the XDG folder, else below that of the home folder, or on Windows below
-// %LOCALAPPDATA%. XDG folders must be absolute, others are ignored (XDG Base Directory Specification).
+// folder returns the folder that a variable names, or else mcpauth below the XDG folder, or else below its default in the home folder, or
+// on Windows below %LOCALAPPDATA%. XDG folders must be absolute; others are ignored (XDG Base Directory Specification).
 func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 	if dir := p.getenv(variable); dir != "" {
 		return filepath.Abs(dir)
@@ -45,7 +45,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 	return ownFolder(dir, name)
 }
 
-// ownFolder refuses a folder that a variable puts into the home of another user, where root would leave files that the user cannot change.
+// ownFolder returns an error if root would write to a folder in another user's home, where the user could not change the files.
 func ownFolder(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
@@ -54,8 +54,8 @@ func ownFolder(dir, variable string) (string, error) {
 	return dir, nil
 }
 
-// moveFiles moves what earlier versions kept in another folder. It does nothing if there is no such folder, and leaves what it cannot move:
-// mcpauth then works as after a first installation.
+// moveFiles moves the files of earlier versions from their old folder. It leaves files that it cannot move; mcpauth then works as after a
+// first installation.
 func moveFiles(from, to string) {
 	entries, err := os.ReadDir(from)
 	if err != nil || os.MkdirAll(to, 0o700) != nil {

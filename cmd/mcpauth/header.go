@@ -13,10 +13,10 @@ import (
 // accessTokenVariable holds a bearer token that bypasses the store.
 const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
 
-// errReserved reports a header that the protocol itself sets.
+// errReserved is returned for a header that the protocol sets.
 var errReserved = errors.New("mcpauth sets it itself")
 
-// headers adds those of --header to a configuration's: the flag wins.
+// headers adds the headers of --header to those of a configuration. The flag has precedence.
 func (p *program) headers(base http.Header) (http.Header, error) {
 	all := base.Clone()
 	if all == nil {
@@ -42,7 +42,7 @@ func (p *program) headers(base http.Header) (http.Header, error) {
 	return all, nil
 }
 
-// headerValue takes a value from where it is kept: @FILE, $VAR, or the word itself.
+// headerValue returns the value of a header: @FILE and $VAR are read, any other word is the value.
 func (p *program) headerValue(name, value string) (string, error) {
 	switch {
 	case strings.HasPrefix(value, "@"):
@@ -69,8 +69,8 @@ func (p *program) variable(what, name string) (string, error) {
 	return v, nil
 }
 
-// setHeader adds a header after checking that it is one (RFC 9110 §5.1, §5.5) and not one that the protocol itself sets. The error
-// never holds the value.
+// setHeader adds a header if its name and value are valid (RFC 9110 §5.1, §5.5) and the protocol does not set it. The error never contains
+// the value.
 func setHeader(h http.Header, name, value string) error {
 	const marks = "!#$%&'*+-.^_`|~"
 	for _, r := range name {
@@ -92,7 +92,7 @@ func setHeader(h http.Header, name, value string) error {
 	return nil
 }
 
-// staticTarget is a server that is asked with the token of the environment; the store is never opened.
+// staticTarget returns the server for the token of the environment. The store is never opened.
 func (p *program) staticTarget(word string) (flow.Target, error) {
 	if !strings.Contains(word, "://") {
 		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that the token cannot go to another server",

@@ -16,7 +16,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// commandLine is the command line that failed, as far as hints repeat it.
+// commandLine is the command line, as far as hints repeat it.
 type commandLine struct {
 	command string
 	flags   []typedFlag
@@ -29,8 +29,8 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// remember takes down the flags of a command line. Those that only say how to print are left out, and so is a header whose value stands in
-// the command line itself: it may be a secret, which a hint must not show.
+// remember records the flags of a command line. It omits flags that only control the output, and headers whose value is in the command
+// line, because it may be a secret that a hint must not show.
 func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit}
 	given := cx.FlagNames() // IsSet costs a million instructions for all flags
@@ -58,7 +58,7 @@ func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandL
 	return t
 }
 
-// flagValues are the values of a flag, each as it is typed; of a switch it is "".
+// flagValues returns the values of a flag as typed; for a switch it is "".
 func flagValues(cx *cli.Context, f cli.Flag) []string {
 	name := f.Names()[0]
 	switch f.(type) {
@@ -73,7 +73,7 @@ func flagValues(cx *cli.Context, f cli.Flag) []string {
 	return []string{fmt.Sprint(cx.Value(name))}
 }
 
-// advice is what a hint is made of.
+// advice is the input of a hint.
 type advice struct {
 	typed  commandLine
 	server string // the SERVER as the user typed it, quoted for a shell
@@ -86,13 +86,13 @@ func (a advice) has(name string) bool {
 	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
 }
 
-// without is the advice for the same command line without some flags.
+// without returns the advice for the same command line without some flags.
 func (a advice) without(names ...string) advice {
 	a.typed.flags = slices.DeleteFunc(slices.Clone(a.typed.flags), func(f typedFlag) bool { return slices.Contains(names, f.name) })
 	return a
 }
 
-// excludes says which flags of a login go when another one comes.
+// excludes returns the flags of a login that must be removed if another one is added.
 func excludes(flag string) []string {
 	switch flag {
 	case "--assume-pkce-s256", "--resource":
@@ -107,7 +107,7 @@ func excludes(flag string) []string {
 	return nil
 }
 
-// login is the command line of a login for the server at hand: with the flags that the user gave, and these, which replace them.
+// login returns the command line of a login to the server, with the flags that the user gave and with flags that replace them.
 func (a advice) login(flags ...string) string {
 	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
@@ -127,12 +127,12 @@ func (a advice) login(flags ...string) string {
 	return line + added
 }
 
-// login is a hint that ends in a command line.
+// login returns a hint that ends in a command line.
 func login(reason string, flags ...string) func(advice) string {
 	return func(a advice) string { return reason + a.login(flags...) }
 }
 
-// text is a hint that is the same for everybody.
+// text returns a hint that does not depend on the command line.
 func text(hint string) func(advice) string {
 	return func(advice) string { return hint }
 }
@@ -150,7 +150,7 @@ func discoverHint(a advice) string {
 	return "mcpauth discover " + a.server + a.globals() + " shows name resolution, connection, TLS and every answer"
 }
 
-// globals are the global flags that the user gave, for other commands than login.
+// globals returns the global flags that the user gave, for commands other than login.
 func (a advice) globals() string {
 	line := ""
 	for _, f := range a.typed.flags {
@@ -220,7 +220,7 @@ func argumentHint(a advice) string {
 	return line + " " + shellWord(oneLine(e.Tool)) + " lists its arguments"
 }
 
-// taskHint is for a call whose task goes on; empty if there is none.
+// taskHint is the hint for a call whose task continues, or "".
 func taskHint(a advice) string {
 	var e *mcpclient.PendingError
 	if !errors.As(a.err, &e) {
@@ -260,7 +260,7 @@ func scopeHint(a advice) string {
 	return a.login("--scope", strings.Join(e.Scopes, " "))
 }
 
-// namedHint picks the authorization server that the server names.
+// namedHint suggests the authorization server that the server names.
 func namedHint(a advice) string {
 	var e *discovery.Error
 	if !errors.As(a.err, &e) || len(e.Named) == 0 {
@@ -278,7 +278,7 @@ func movedHint(a advice) string {
 	return "if you trust this address: " + a.login()
 }
 
-// strictHint leads out of a strict login.
+// strictHint suggests the login without --strict.
 func strictHint(a advice) string {
 	if a.has("--strict") {
 		return "only the server's operator can correct this; to tolerate it: " + a.without("--strict").login()
@@ -286,7 +286,7 @@ func strictHint(a advice) string {
 	return discoverHint(a)
 }
 
-// innerHint is what login would advise.
+// innerHint is the hint that login would give.
 func innerHint(a advice) string {
 	var e *unworkableError
 	if !errors.As(a.err, &e) {
@@ -304,7 +304,7 @@ func clientHint(a advice) string {
 		"or: " + a.login("--client-metadata-url", "URL")
 }
 
-// allowedHint is for servers that register only clients on a list (Figma): nothing is wrong with the user's command.
+// allowedHint is for servers that register only clients on a list (Figma): the user's command is not at fault.
 func allowedHint(a advice) string {
 	return "the server registers only clients it knows; " + clientHint(a) +
 		"; if the operator has put a name on the list for you: " + a.login("--client-name", "NAME")
@@ -327,7 +327,7 @@ func noAnswerHint(a advice) string {
 	return hint + "; if the page asks for an administrator's consent: " + a.login("--auth-param", "prompt=")
 }
 
-// inWords writes a duration as a person does: 10m for 10m0s.
+// inWords formats a duration for people: 10m instead of 10m0s.
 func inWords(d time.Duration) string {
 	s := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
@@ -350,7 +350,7 @@ func portHint(a advice) string {
 	return "stop the program that listens on the port, or use another port: " + a.without("--callback-port").login()
 }
 
-// oauthHint knows the flag for the OAuth errors that a flag can cure.
+// oauthHint suggests the flag that helps against an OAuth error.
 func oauthHint(a advice) string {
 	words := strings.ToLower(serverWords(a.err))
 	switch {
@@ -367,7 +367,7 @@ func oauthHint(a advice) string {
 	return "only the server's operator can explain this answer; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
 }
 
-// grantHint is for a refresh token that the server refuses. If another code than invalid_grant says why, a flag may help the next one.
+// grantHint is for a refresh token that the server refuses. If the error code is not invalid_grant, a flag may help the next login.
 func grantHint(a advice) string {
 	var refused *token.Error
 	if errors.As(a.err, &refused) && refused.Code != "invalid_grant" {
@@ -376,7 +376,7 @@ func grantHint(a advice) string {
 	return a.login()
 }
 
-// serverWords are the authorization server's own words in an error.
+// serverWords returns the authorization server's error text.
 func serverWords(err error) string {
 	var t *token.Error
 	var c *callback.AuthorizationError
@@ -389,7 +389,7 @@ func serverWords(err error) string {
 	return ""
 }
 
-// unlockHint is how a person opens the keychain of that system.
+// unlockHint says how to unlock the keychain of a system.
 func unlockHint(goos string) string {
 	switch goos {
 	case "darwin":

@@ -119,7 +119,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	return nil
 }
 
-// runLoginAll logs in to one server after another. A login that fails does not keep the others from theirs.
+// runLoginAll logs in to one server after another. If one login fails, it continues with the others.
 func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	file, err := p.configuration(ctx)
 	if err != nil {
@@ -151,7 +151,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	return nil
 }
 
-// foreign refuses to give the secrets of the command line to a server that a project's file chose.
+// foreign returns an error if a secret of the command line would be sent to a server that a project's file names.
 func (o loginOptions) foreign(p *program, e config.Entry) error {
 	secrets := o.secretEnv + o.secretFile + o.clientKey + o.assertion + o.assertionFile + o.idpSecretEnv + o.idp.IDTokenFile + o.idp.Issuer + strings.Join(p.global.headers.Value(), "")
 	if !e.Found || secrets == "" && !o.secretStdin {
@@ -160,7 +160,7 @@ func (o loginOptions) foreign(p *program, e config.Entry) error {
 	return &configError{message: "with --all, a server of a project's file gets no secret of the command line", hint: "if you mean to, log in to it by name with these flags: mcpauth login " + dataWord(e.Name)}
 }
 
-// login logs in to one server, or returns the address at which a person does (--print-url).
+// login logs in to one server, or returns the authorization URL (--print-url).
 func (p *program) login(ctx context.Context, word string, o loginOptions, named bool) (st flow.Status, address string, err error) {
 	s, err := p.loginServer(ctx, word, &o, named)
 	if err != nil {
@@ -191,7 +191,7 @@ func (p *program) login(ctx context.Context, word string, o loginOptions, named 
 	return st, "", nil
 }
 
-// loginServer resolves the server of a login, under its new name if it gets one, and applies the flags.
+// loginServer resolves the server of a login and applies the name and the flags.
 func (p *program) loginServer(ctx context.Context, word string, o *loginOptions, named bool) (server, error) {
 	if err := o.check(); err != nil {
 		return server{}, err

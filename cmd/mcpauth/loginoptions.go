@@ -15,10 +15,10 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// maxSecret bounds what is read from standard input or a secret file, in bytes.
+// maxSecret limits the size of a secret or an address from standard input or a file, in bytes.
 const maxSecret = 64 << 10
 
-// check refuses values and combinations that cannot work.
+// check returns an error for values and combinations that cannot work.
 func (o loginOptions) check() error {
 	for _, pair := range []struct {
 		a, b   bool
@@ -68,7 +68,7 @@ func (o loginOptions) check() error {
 	return oneOf("--grant", flow.Grant(o.grant), flow.Grants()...)
 }
 
-// portInRange checks --callback-port; 0 is not given.
+// portInRange checks --callback-port; 0 means that it is not given.
 func portInRange(port int) error {
 	if port < 0 || port > 65535 {
 		return usage(fmt.Sprintf("--callback-port is 1 to 65535, not %d", port))
@@ -76,7 +76,7 @@ func portInRange(port int) error {
 	return nil
 }
 
-// apply lets the flags win over what the configuration says.
+// apply overrides the configuration with the flags.
 func (o loginOptions) apply(t *flow.Target, secret string) {
 	for _, f := range []struct {
 		field *string
@@ -110,7 +110,7 @@ func (o loginOptions) apply(t *flow.Target, secret string) {
 	}
 }
 
-// clientSecret reads the secret from where the flags say it is.
+// clientSecret reads the secret from the source that the flags name.
 func (p *program) clientSecret(o loginOptions) (string, error) {
 	var secret, from string
 	switch {
@@ -149,7 +149,7 @@ func (p *program) readStdin() ([]byte, error) {
 	return bytes.TrimSpace(data), nil
 }
 
-// loggedIn logs in, in one go or with the answer to an earlier --print-url.
+// loggedIn runs a whole login, or finishes the one that --print-url began.
 func (p *program) loggedIn(ctx context.Context, c *flow.Client, t flow.Target, o loginOptions) (flow.Status, error) {
 	answer := o.callbackURL
 	if answer == "" {
@@ -165,7 +165,7 @@ func (p *program) loggedIn(ctx context.Context, c *flow.Client, t flow.Target, o
 	return c.Finish(ctx, t, answer)
 }
 
-// printAddress puts the authorization address on stdout.
+// printAddress prints the authorization URL on stdout.
 func (p *program) printAddress(address string) error {
 	if p.out.json {
 		return p.out.document(map[string]string{"authorization_url": address})

@@ -62,7 +62,7 @@ func runLogout(ctx context.Context, p *program, words []string, o logoutOptions)
 	return err
 }
 
-// outcome says in words what a logout did.
+// outcome describes the result of a logout.
 func outcome(r flow.LogoutReport) string {
 	switch {
 	case !r.LoggedIn:

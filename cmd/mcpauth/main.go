@@ -20,8 +20,8 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run is the whole program: it returns the exit code. A first interrupt cancels the work, and what must not be cut off is finished before the
-// process ends; a second one ends it at once.
+// run runs the program and returns the exit code. A first interrupt cancels the work, but requests that must be completed are completed
+// before the process ends. A second interrupt exits at once.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, interrupts()...)
 	defer stop()
@@ -39,16 +39,16 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	return code
 }
 
-// doubled is how soon after the first interrupt another one is taken for the same: timeout(1) and other wrappers signal the process and its
-// group.
+// doubled is the time in which a second interrupt counts as the first: timeout(1) and other wrappers send a signal to the process and to
+// its group.
 const doubled = 500 * time.Millisecond
 
-// interrupts are the signals that end the program in order, except those that the process was started to ignore, as nohup does.
+// interrupts returns the signals that end the program, without those that the process was started to ignore, as nohup does.
 func interrupts() []os.Signal {
 	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
-// version is what the build recorded: the module's version, else the commit.
+// version returns the module's version from the build information, or else the commit.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

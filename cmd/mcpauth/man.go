@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// hiddenMan is what the release calls.
+// hiddenMan is the command with which releases write the man pages.
 const hiddenMan = "__man"
 
 // writeMan writes all pages into a folder.
@@ -36,19 +36,19 @@ func (p *program) writeMan(args []string) error {
 	return nil
 }
 
-// page is a man page in the making (man(7)).
+// page is a man page (man(7)) while it is written.
 type page struct{ strings.Builder }
 
 func (g *page) section(title string) { fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title)) }
 
 func (g *page) text(s string) { g.WriteString(roff(s) + "\n") }
 
-// item is a term and what it means.
+// item writes a term and its description.
 func (g *page) item(term, text string) {
 	fmt.Fprintf(g, ".TP\n\\fB%s\\fR\n%s\n", roff(term), roff(text))
 }
 
-// lines keeps the line breaks.
+// lines writes a text and keeps its line breaks.
 func (g *page) lines(s string) { fmt.Fprintf(g, ".nf\n%s\n.fi\n", roff(s)) }
 
 func (g *page) flags(flags []cli.Flag) {
@@ -123,7 +123,7 @@ func (p *program) commandPage(app *cli.App, c *cli.Command) string {
 	return g.String()
 }
 
-// closing ends the page of a command, or of the program: exit codes, and the other pages.
+// closing writes the end of a page: the exit codes and the other pages.
 func (g *page) closing(app *cli.App, command string) {
 	g.section("Exit codes")
 	_, table, _ := strings.Cut(exitCodes, "\n")
@@ -141,10 +141,10 @@ func (g *page) closing(app *cli.App, command string) {
 	g.text(strings.Join(pages, ", "))
 }
 
-// variable is one of the environment.
+// variable is an environment variable.
 type variable struct{ name, meaning string }
 
-// variables are all that the program reads.
+// variables returns all environment variables that the program reads.
 func variables() []variable {
 	return []variable{
 		{"MCPAUTH_CONFIG", "the only configuration file to read; default: the nearest .mcp.json and ~/.config/mcpauth/config.json"},

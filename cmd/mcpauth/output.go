@@ -49,7 +49,7 @@ func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *outpu
 	return o
 }
 
-// terminal reports whether w is one, and how wide.
+// terminal reports whether w is a terminal, and its width.
 func terminal(w any) (bool, int) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -62,29 +62,29 @@ func terminal(w any) (bool, int) {
 	return true, width
 }
 
-// note tells a person what happens. The texts of note, detail and warn may hold a server's words, so each stays on one line: a second line could
-// pass for one of ours.
+// note prints a message for the user. The texts of note, detail and warn may contain text of a server, so each is printed on one line: a
+// second line could imitate a message of mcpauth.
 func (o *output) note(format string, args ...any) {
 	if !o.quiet {
 		o.say(noteLine(format, args))
 	}
 }
 
-// detail tells what only --verbose asks for.
+// detail prints a message if --verbose is set.
 func (o *output) detail(format string, args ...any) {
 	if o.verbose && !o.quiet {
 		o.say(noteLine(format, args))
 	}
 }
 
-// warn tells what the user should know though the work goes on.
+// warn prints a warning.
 func (o *output) warn(format string, args ...any) {
 	if !o.quiet {
 		o.say(paint(o.errColour, yellow, "warning:") + " " + noteLine(format, args))
 	}
 }
 
-// noteLine is a message on one line of bounded length, since it may hold a server's words.
+// noteLine returns a message on one line of limited length, because it may contain text of a server.
 func noteLine(format string, args []any) string {
 	const most = 4000 // runes
 	line := oneLine(fmt.Sprintf(format, args...))
@@ -94,7 +94,7 @@ func noteLine(format string, args []any) string {
 	return line
 }
 
-// say writes a line to stderr, whatever --quiet says.
+// say writes a line to stderr, even with --quiet.
 func (o *output) say(line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -102,7 +102,7 @@ func (o *output) say(line string) {
 	fmt.Fprintln(o.stderr, line)
 }
 
-// progress shows how far a call is: a bar on a terminal, lines with --verbose, nothing else.
+// progress shows the progress of a call: a bar on a terminal, lines with --verbose, and otherwise nothing.
 func (o *output) progress(done, total float64, message string) {
 	message = cut(httpx.Text(message, 100), 40)
 	switch {
@@ -120,7 +120,7 @@ func (o *output) progress(done, total float64, message string) {
 	}
 }
 
-// progressBar draws how far something is. If its end is not known, a mark moves each time.
+// progressBar draws a progress bar. If the total is unknown, a mark moves each time.
 func progressBar(done, total float64, times int) string {
 	const cells = 24
 	from, filled := times%(cells-2), 3
@@ -138,7 +138,7 @@ func (o *output) clearBar() {
 	}
 }
 
-// document writes a value as the one JSON document on stdout.
+// document writes a value as the JSON document on stdout.
 func (o *output) document(v any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -150,7 +150,7 @@ func (o *output) document(v any) error {
 	return o.data(b.Bytes())
 }
 
-// line writes a value as JSON on a line of its own.
+// line writes a value as one line of JSON.
 func (o *output) line(v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -159,7 +159,7 @@ func (o *output) line(v any) error {
 	return o.data(append(data, '\n'))
 }
 
-// raw writes JSON as a server sent it, with a line end.
+// raw writes JSON as a server sent it, and a line end.
 func (o *output) raw(data json.RawMessage) error {
 	if o.outTerminal || len(data) < manyBytes {
 		return o.text(string(data))
@@ -170,10 +170,10 @@ func (o *output) raw(data json.RawMessage) error {
 	return o.write([]byte("\n"))
 }
 
-// manyBytes is the size from which it pays to write twice rather than to copy once.
+// manyBytes is the size from which two writes are faster than one copy.
 const manyBytes = 1 << 20
 
-// text writes a server's text, ended by a line end.
+// text writes text of a server and a line end.
 func (o *output) text(s string) error {
 	if strings.HasSuffix(s, "\n") {
 		return o.string(s)
@@ -187,7 +187,7 @@ func (o *output) text(s string) error {
 	return o.string("\n")
 }
 
-// string writes text as it is: harmless to a terminal, without a copy to anything else.
+// string writes text: cleaned to a terminal, unchanged and without a copy to anything else.
 func (o *output) string(s string) error {
 	if o.outTerminal {
 		s = harmless(s)
@@ -207,7 +207,7 @@ func unwritten(err error) error {
 	return &outputError{"stdout", err}
 }
 
-// data writes bytes: harmless ones to a terminal, all of them to anything else.
+// data writes bytes: cleaned to a terminal, unchanged to anything else.
 func (o *output) data(b []byte) error {
 	if o.outTerminal {
 		b = []byte(harmless(string(b)))
@@ -223,7 +223,7 @@ func (o *output) write(data []byte) error {
 	return unwritten(err)
 }
 
-// finish closes stdout: the next program of a pipe goes on while this one tidies up, which may take round trips.
+// finish closes stdout, so that the next program of a pipe continues while this one cleans up, which may need requests.
 func (o *output) finish() error {
 	c, ok := o.stdout.(io.Closer)
 	if !ok {
@@ -233,7 +233,7 @@ func (o *output) finish() error {
 	return unwritten(c.Close())
 }
 
-// table writes rows under a head, cut to the terminal's width; to a pipe or file nothing is cut.
+// table writes rows under a header. On a terminal it shortens them to the width; to a pipe or file it shortens nothing.
 func (o *output) table(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	if o.width > 0 {
 		fit(head, rows, o.width)
@@ -267,7 +267,7 @@ func (o *output) table(head []string, rows [][]string, colour func(column int, c
 	return o.write([]byte(out.String()))
 }
 
-// fit cuts the widest columns until a table with two blanks between its columns is no wider than width.
+// fit shortens the widest columns until a table with two blanks between columns is not wider than width.
 func fit(head []string, rows [][]string, width int) {
 	widths := make([]int, len(head))
 	total := 2 * (len(head) - 1)
@@ -297,7 +297,7 @@ func fit(head []string, rows [][]string, width int) {
 	}
 }
 
-// cut shortens a text to that many cells.
+// cut shortens a text to a number of terminal cells.
 func cut(s string, cells int) string {
 	if runewidth.StringWidth(s) <= cells {
 		return s
@@ -305,8 +305,8 @@ func cut(s string, cells int) string {
 	return runewidth.Truncate(s, cells, "…")
 }
 
-// harmless removes what would steer a terminal or change the order of its letters: control characters but tab and line end, format
-// characters, private use.
+// harmless removes characters that would control a terminal or change the order of its text: control characters except tab and line end,
+// format characters, and private use.
 func harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)) {
@@ -316,7 +316,7 @@ func harmless(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// oneLine makes a foreign text harmless and keeps it on one line.
+// oneLine makes foreign text harmless and keeps it on one line.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
@@ -341,10 +341,10 @@ func paint(on bool, colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
-// quote puts a word of the command line or a server between quotes, harmless and short.
+// quote returns a word of the command line or a server in quotes, harmless and shortened.
 func quote(s string) string { return fmt.Sprintf("%q", cut(harmless(s), 80)) }
 
-// shellWord quotes an argument the way a shell reads it back.
+// shellWord quotes a word for a shell.
 func shellWord(s string) string {
 	plain := func(r rune) bool {
 		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("%+,-./:=@_", r)

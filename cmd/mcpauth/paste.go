@@ -10,8 +10,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// paste reads addresses from standard input, one a line. A person at a terminal is told what is wrong with one, and may paste another; a
-// program that sends a wrong one has nobody to ask, so that is the error. Input that ends without an address leaves the browser to answer.
+// paste reads pasted addresses from standard input, one per line. At a terminal, a wrong one is reported and the user can paste another;
+// from a program, a wrong one is an error. If the input ends without an address, the login continues to wait for the browser.
 func (p *program) paste() flow.Paste {
 	in := bufio.NewReader(io.LimitReader(p.stdin, maxSecret))
 	person, _ := terminal(p.stdin)

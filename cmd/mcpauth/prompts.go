@@ -79,7 +79,8 @@ func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server)
 	return p.out.text(promptText(prompts[i], s.quoted()))
 }
 
-// promptText shows the arguments of a prompt and an example line. What comes from the server is quoted, so that the line can be pasted.
+// promptText describes the arguments of a prompt, with an example command. Text from the server is quoted, so that the command can be
+// pasted.
 func promptText(c mcpclient.Prompt, server string) string {
 	var b strings.Builder
 	if line := headline(c.Description, c.Title); line != "" {
@@ -103,7 +104,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 	return b.String()
 }
 
-// dataWord quotes a word of the server for a shell. One that could be read as a flag follows "--".
+// dataWord quotes a word of the server for a shell. A word that looks like a flag is written after "--".
 func dataWord(s string) string {
 	word := oneLine(s)
 	if strings.HasPrefix(word, "-") {
@@ -148,7 +149,7 @@ func runPrompt(ctx context.Context, p *program, word, name string, words []strin
 	})
 }
 
-// promptArguments reads NAME=VALUE words. The arguments of prompts are strings.
+// promptArguments parses NAME=VALUE words. The arguments of prompts are strings.
 func (p *program) promptArguments(words []string) (map[string]string, error) {
 	args := map[string]string{}
 	for _, word := range words {
@@ -171,7 +172,7 @@ func (p *program) promptArguments(words []string) (map[string]string, error) {
 	return args, nil
 }
 
-// printMessages prints the texts of the messages. Other content is named on stderr.
+// printMessages prints the texts of the messages. It names other content on stderr.
 func (p *program) printMessages(messages []mcpclient.Message) error {
 	printed := 0
 	for _, m := range messages {

@@ -75,7 +75,7 @@ func runListen(ctx context.Context, p *program, word, address string) error {
 	return context.Cause(ctx)
 }
 
-// proxy returns the proxy for a server, authorized by the stored login or by the token in the environment.
+// proxy returns the proxy for a server, which uses the stored login or the token in the environment.
 func (p *program) proxy(ctx context.Context, word string) (*mcpproxy.Proxy, error) {
 	_, m, err := p.reach(ctx, word, flow.HandlerOptions{})
 	if err != nil {

@@ -62,7 +62,7 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 	return err
 }
 
-// targets resolves the words before anything is done to any of them, or takes every stored login but those to skip.
+// targets resolves all words before the command acts on any of them. Without words it returns every stored login except those to skip.
 func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	var out []server
 	if all {
@@ -83,7 +83,7 @@ func (p *program) targets(ctx context.Context, words []string, all bool, skip fu
 	return out, nil
 }
 
-// target is the login that a status is of.
+// target returns the login of a status.
 func target(s flow.Status) flow.Target {
 	t := flow.Target{URL: s.URL}
 	if s.Name != nil {
@@ -92,7 +92,7 @@ func target(s flow.Status) flow.Target {
 	return t
 }
 
-// eachTarget is each for targets; failed is what went wrong in finding them.
+// eachTarget calls each for targets. failed is the error of finding them.
 func (p *program) eachTarget(ctx context.Context, targets []server, failed error, do func(*flow.Client, int) error, done func(i int) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed

@@ -87,7 +87,7 @@ func runRead(ctx context.Context, p *program, word, uri string, o resultFlags) e
 	})
 }
 
-// headline is the first line of the first text that is not empty.
+// headline returns the first line of the first text that is not empty.
 func headline(texts ...string) string {
 	for _, text := range texts {
 		if line, _, _ := strings.Cut(strings.TrimSpace(text), "\n"); line != "" {

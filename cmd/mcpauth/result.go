@@ -12,7 +12,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// resultFlags are the flags of the commands that print a result: call, task and read.
+// resultFlags are the output flags of call, task and read.
 type resultFlags struct{ output, saveDir string }
 
 func (f *resultFlags) flags() []cli.Flag {
@@ -22,7 +22,7 @@ func (f *resultFlags) flags() []cli.Flag {
 	}
 }
 
-// printer prints results as the flags say.
+// printer prints results in the form that the flags select.
 type printer struct {
 	*program
 	form string   // text, json or raw
@@ -47,7 +47,7 @@ func (p *program) printer(ctx context.Context, f resultFlags) (*printer, error) 
 
 func (p *printer) Close() { p.dir.Close() }
 
-// deliver prints a result. A task is forgotten only when its result has been written, so that a process that dies here loses nothing.
+// deliver prints a result. It forgets the task only after the result was written, so that nothing is lost if the process dies.
 func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) error {
 	if err := p.result(r, tool); err != nil {
 		return err
@@ -62,7 +62,7 @@ func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) 
 	return nil
 }
 
-// result prints a result in the form asked for.
+// result prints a result in the requested form.
 func (p *printer) result(r mcpclient.Result, tool string) error {
 	switch p.form {
 	case "json":
@@ -77,7 +77,7 @@ func (p *printer) result(r mcpclient.Result, tool string) error {
 	return p.text(r, tool)
 }
 
-// text prints the text blocks as they are, or the structured content if there are none. Other blocks are named on stderr and saved.
+// text prints the text blocks, or the structured content if there are none. Other blocks are named on stderr and saved.
 func (p *printer) text(r mcpclient.Result, tool string) error {
 	texts := 0
 	for _, b := range r.Content {
@@ -97,7 +97,7 @@ func (p *printer) text(r mcpclient.Result, tool string) error {
 	return p.saveBlocks(r, tool)
 }
 
-// raw prints the bytes of the only block, and nothing else.
+// raw prints the bytes of the single content block.
 func (p *printer) raw(r mcpclient.Result) error {
 	if len(r.Content) != 1 {
 		return &protocolError{message: fmt.Sprintf("--output raw prints a single content block, but the result has %d", len(r.Content))}
@@ -112,13 +112,13 @@ func (p *printer) raw(r mcpclient.Result) error {
 	return p.out.string(b.Text)
 }
 
-// broken is the error for a block that cannot be decoded.
+// broken returns the error for a block that cannot be decoded.
 func broken(b mcpclient.Block, number int) error {
 	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describe(b), b.Broken)}
 }
 
-// saveBlocks names the blocks that are not text on stderr, and writes them to the folder if there is one. The first block that cannot be
-// decoded is the error, after the others are saved.
+// saveBlocks names the blocks that are not text on stderr, and writes them to the folder if there is one. If a block cannot be decoded, it
+// returns the error after saving the others.
 func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 	var failed error
 	for i, b := range r.Content {

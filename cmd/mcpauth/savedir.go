@@ -15,7 +15,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// saveDir is a folder that nothing is written outside of. A nil *saveDir is none.
+// saveDir is a folder; nothing is written outside of it. A nil *saveDir means that blocks are not saved.
 type saveDir struct {
 	ctx  context.Context // of the command: a server may send very many blocks
 	name string
@@ -23,7 +23,7 @@ type saveDir struct {
 	next map[string]int // the number that a name gets when it comes again
 }
 
-// openSaveDir makes the folder where it is missing.
+// openSaveDir creates the folder if it does not exist.
 func openSaveDir(ctx context.Context, name string) (*saveDir, error) {
 	if name == "" {
 		return nil, nil
@@ -45,7 +45,7 @@ func (d *saveDir) Close() {
 	}
 }
 
-// save writes a new file and returns its path; a name that is taken gets a number.
+// save writes a new file and returns its path. If the name exists, it adds a number.
 func (d *saveDir) save(name string, data []byte) (string, error) {
 	ext := path.Ext(name)
 	for {
@@ -73,8 +73,8 @@ func (d *saveDir) save(name string, data []byte) (string, error) {
 	}
 }
 
-// fileName makes the name of a file from what the server calls a block: the last part of its address or its name, else the tool's name
-// and the block's number. Only harmless letters survive, and the extension is that of the media type.
+// fileName derives a file name from the name or the URI of a block, or else from the tool's name and the block's number. Only harmless
+// characters are kept, and the extension is that of the media type.
 func fileName(b mcpclient.Block, tool string, number int) string {
 	name := path.Base(strings.ReplaceAll(b.Name, `\`, "/"))
 	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
@@ -92,7 +92,7 @@ func fileName(b mcpclient.Block, tool string, number int) string {
 	return name
 }
 
-// safeName keeps letters, digits and ._- of a name, does not begin with a dot, and is none of the names that Windows keeps for devices.
+// safeName keeps letters, digits and ._- of a name. The result does not begin with a dot and is not a reserved name of Windows.
 func safeName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r < 0x80 && (r == '.' || r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
@@ -110,7 +110,7 @@ func safeName(name string) string {
 	return name
 }
 
-// extension is that of a media type; a table of our own, because that of the system differs from machine to machine.
+// extension returns the extension for a media type. It does not use the system's table, because that differs between machines.
 func extension(b mcpclient.Block) string {
 	kind, _, _ := mime.ParseMediaType(b.MIMEType)
 	known := map[string]string{

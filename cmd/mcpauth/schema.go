@@ -10,7 +10,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// toolText lists the arguments of a tool for a reader, and a call to begin with.
+// toolText describes the arguments of a tool, with an example call.
 func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", httpx.Text(t.Name, 200))
@@ -57,7 +57,7 @@ func argumentLine(a toolargs.Property) string {
 // short bounds a value that is shown. Many arguments may refer to one that is large.
 func short(raw json.RawMessage) string { return string(raw[:min(len(raw), 300)]) }
 
-// argumentExample is a value that an argument may have.
+// argumentExample returns a possible value of an argument.
 func argumentExample(a toolargs.Property) exampleValue {
 	switch {
 	case len(a.Default) > 0 && len(a.Default) < 300:

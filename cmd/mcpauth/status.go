@@ -27,7 +27,7 @@ func statusCommand(p *program) *cli.Command {
 	}
 }
 
-// runStatus prints first and judges then: the table is complete whatever is wrong with one of its rows.
+// runStatus prints the table before it reports errors, so that the table is complete even if a row has an error.
 func runStatus(ctx context.Context, p *program, words []string, o statusOptions) error {
 	list, failed := p.statuses(ctx, words)
 	logins := len(list)
@@ -68,7 +68,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 	return p.each(ctx, words, failed, func(i int) error { return checks[i]() }, func(int) error { return nil })
 }
 
-// withoutLogin are the servers of the configuration files that have no login.
+// withoutLogin returns the servers of the configuration files that have no login.
 func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow.Status {
 	file, err := p.configuration(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow
 	return list
 }
 
-// statuses tells the states of the named servers, or of all, where an unreadable one does not hide the others.
+// statuses returns the status of the named servers, or of all. An unreadable one does not hide the others.
 func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
 		list, err := p.all(ctx)
@@ -114,14 +114,13 @@ func (p *program) status(ctx context.Context, word string) (flow.Status, error) 
 	return c.Status(ctx, s.target)
 }
 
-// recordedStatus is a status with what became of the login's refresh tokens.
+// recordedStatus is a status with the journal of the login.
 type recordedStatus struct {
 	flow.Status
 	Journal []flow.Rotation `json:"journal,omitempty"`
 }
 
-// recorded adds the journals that --verbose asks for: fingerprints, times, processes and errors, by which a user can prove who spent a
-// refresh token twice.
+// recorded adds the journals for --verbose: fingerprints, times, processes and errors, which show who used a refresh token twice.
 func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedStatus {
 	rows := make([]recordedStatus, len(list))
 	for i, s := range list {
@@ -137,7 +136,7 @@ func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedSt
 	return rows
 }
 
-// check returns what asks the server whether it still takes the stored token; nothing is renewed.
+// check asks the server whether it still accepts the stored token. It renews nothing.
 func (p *program) check(ctx context.Context, word string) func() error {
 	_, m, err := p.reachStored(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
 	if err != nil {

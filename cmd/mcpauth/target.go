@@ -22,7 +22,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// need says what a command wants to know of a server.
+// need says what a command needs of a server.
 type need int
 
 const (
@@ -32,7 +32,7 @@ const (
 	needNamed              // the same, but --name says under which name
 )
 
-// server is a SERVER argument, resolved once for the whole command.
+// server is a resolved SERVER argument.
 type server struct {
 	word    string // as the user typed it; hints repeat it
 	target  flow.Target
@@ -41,7 +41,7 @@ type server struct {
 	noLogin bool // a variable that a login needs is not set
 }
 
-// quoted is the server as it stands in command lines that a person may paste.
+// quoted returns the server quoted for command lines that a user may paste.
 func (s server) quoted() string {
 	if s.word == "" {
 		return "SERVER"
@@ -49,7 +49,7 @@ func (s server) quoted() string {
 	return shellWord(harmless(s.word))
 }
 
-// resolve finds the server that a word means.
+// resolve finds the server for a word.
 func (p *program) resolve(ctx context.Context, word string, n need) (s server, err error) {
 	if strings.Contains(word, "://") {
 		s.target, err = p.byURL(ctx, word, n)
@@ -91,7 +91,7 @@ func serverURL(word string) (flow.Target, error) {
 	return flow.Target{URL: httpx.Canonical(u)}, nil
 }
 
-// pickProfile chooses among the logins stored for a URL.
+// pickProfile chooses one of the logins that are stored for a URL.
 func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 	var names []string
 	for _, s := range stored {
@@ -134,7 +134,7 @@ func (p *program) byName(ctx context.Context, word string, n need) (server, erro
 	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
 }
 
-// byEntry takes a configuration entry, if it agrees with the stored logins of its name.
+// byEntry returns a configuration entry if it agrees with the stored logins of its name.
 func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (server, error) {
 	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
 		return server{target: stored[0]}, nil // the variables of the address are not needed
@@ -155,7 +155,7 @@ func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry
 	return s, p.outranked(ctx, s)
 }
 
-// unknownName says where a name was looked for, and what it may have meant.
+// unknownName returns an error that says where the name was looked for and suggests similar names.
 func (p *program) unknownName(ctx context.Context, word string, file *config.File) error {
 	var known []string
 	all, _ := p.flowClient.Statuses(ctx)
@@ -179,7 +179,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	return e
 }
 
-// configuration loads the configuration, once; it is empty if there is none.
+// configuration loads the configuration once. It is empty if there is none.
 func (p *program) configuration(ctx context.Context) (*config.File, error) {
 	if p.file != nil {
 		return p.file, nil
@@ -247,8 +247,8 @@ func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry
 	return p.configured(s, e, n)
 }
 
-// configured adds the block auth of an entry. A call goes on without it if one of its variables is not set: the stored login has
-// what it needs, and a login is then left to `mcpauth login`, which says what is missing.
+// configured applies the auth block of an entry. If one of its variables is not set, a call continues without it, because the stored login
+// has what it needs; `mcpauth login` reports the missing variable.
 func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	a, err := e.ExpandAuth(p.getenv)
 	if err != nil && n == needAll {
@@ -270,7 +270,7 @@ func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	return s, nil
 }
 
-// inFile says in which entry of which file something is wrong.
+// inFile adds the file and the entry to an error.
 func inFile(e config.Entry, err error) error {
 	if err == nil {
 		return nil
@@ -278,7 +278,7 @@ func inFile(e config.Entry, err error) error {
 	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
 }
 
-// find looks among the stored logins. What was found counts even where other entries are damaged.
+// find searches the stored logins. Damaged entries do not hide the others.
 func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) {
 	c, err := p.flow()
 	if err != nil {
@@ -291,13 +291,13 @@ func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) 
 	return found, err
 }
 
-// hasToken tells logins from what is left of one that did not come to its end, such as a registration.
+// hasToken distinguishes a login from what is left of an unfinished one, such as a registration.
 func (p *program) hasToken(ctx context.Context, t flow.Target) bool {
 	s, err := p.flowClient.Status(ctx, t)
 	return err != nil || s.State != flow.StateNone
 }
 
-// all returns every stored login, and what is left of others.
+// all returns every stored login, also unfinished ones.
 func (p *program) all(ctx context.Context) ([]flow.Status, error) {
 	c, err := p.flow()
 	if err != nil {
@@ -306,7 +306,7 @@ func (p *program) all(ctx context.Context) ([]flow.Status, error) {
 	return c.Statuses(ctx)
 }
 
-// stored is a login as a SERVER argument: its name, else its URL.
+// stored returns a login as a SERVER argument: its name, or else its URL.
 func stored(s flow.Status) string {
 	if s.Name != nil {
 		return *s.Name
@@ -314,7 +314,7 @@ func stored(s flow.Status) string {
 	return s.URL
 }
 
-// checkName refuses names that could not be told from URLs or flags, or that mean another server already.
+// checkName returns an error for a name that looks like a URL or a flag, or that already belongs to another server.
 func (p *program) checkName(ctx context.Context, name, url string) error {
 	odd := func(r rune) bool {
 		return !(r == '-' || r == '_' || r == '.' || r == '@' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z')

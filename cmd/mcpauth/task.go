@@ -48,7 +48,7 @@ func taskCommand(p *program) *cli.Command {
 	}
 }
 
-// runTasks lists the remembered tasks.
+// runTasks lists the stored tasks.
 func runTasks(ctx context.Context, p *program, word string) error {
 	s, err := p.resolve(ctx, word, needStored)
 	if err != nil {
@@ -61,7 +61,7 @@ func runTasks(ctx context.Context, p *program, word string) error {
 	return p.printTasks(m.KnownTasks())
 }
 
-// taskJSON is a task in a JSON document.
+// taskJSON is the JSON form of a task.
 type taskJSON struct {
 	ID      string     `json:"id"`
 	Tool    string     `json:"tool"`
@@ -142,7 +142,7 @@ func runTask(ctx context.Context, p *program, word, id string, o taskOptions) er
 	})
 }
 
-// detached prints the task that a call became.
+// detached prints the task of a call.
 func (p *printer) detached(t mcpclient.Task, s server) error {
 	if p.form != "text" {
 		return p.out.raw(t.Raw)

@@ -67,7 +67,8 @@ func trustCommand(p *program) *cli.Command {
 	}
 }
 
-// trusted refuses an entry of a project's file that takes something from the user, unless the user trusted the file as it is.
+// trusted returns an error if an entry of a project's file takes something from the user and the user has not trusted the file in its
+// current state.
 func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses().Nothing() {
 		return nil
@@ -91,7 +92,7 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	return untrusted(e, "is not trusted")
 }
 
-// filesOf are the files that an entry names, with where each leads.
+// filesOf returns the files that an entry names, with the targets of links.
 func filesOf(e config.Entry) map[string]string {
 	files := map[string]string{}
 	for _, file := range e.Uses().Files {
@@ -100,7 +101,7 @@ func filesOf(e config.Entry) map[string]string {
 	return files
 }
 
-// moved reports whether a file that the entry names leads elsewhere than when it was trusted.
+// moved reports whether a file that the entry names now has another link target than when it was trusted.
 func (f trustedFile) moved(e config.Entry) bool {
 	for file, real := range filesOf(e) {
 		if f.Files[file] != real {
@@ -115,7 +116,7 @@ func untrusted(e config.Entry, state string) error {
 		hint: "look at the file, then: mcpauth trust " + shellWord(harmless(e.Path))}
 }
 
-// usesText names what an entry takes from the user.
+// usesText lists what an entry takes from the user.
 func usesText(u config.Uses) string {
 	var parts []string
 	for _, each := range []struct {
@@ -129,7 +130,7 @@ func usesText(u config.Uses) string {
 	return oneLine(strings.Join(parts, "; "))
 }
 
-// outranked refuses what a project's file says if it would change a stored login: the file may fill in what a login leaves open, no more.
+// outranked returns an error if a project's file would change a stored login. The file may only add what the login does not set.
 func (p *program) outranked(ctx context.Context, given server) error {
 	if !given.found {
 		return nil
@@ -166,7 +167,7 @@ func outrankedBy(s flow.Status, what, given, stored string) error {
 		what, quote(given), quote(*s.Name), quote(stored)), hint: "if the file is right: mcpauth logout " + shellWord(*s.Name)}
 }
 
-// shownFiles shows where files lead: the name of a link says nothing.
+// shownFiles shows the targets of links, because the name of a link says nothing.
 func shownFiles(files []string) []string {
 	var shown []string
 	for _, file := range files {
@@ -178,7 +179,7 @@ func shownFiles(files []string) []string {
 	return shown
 }
 
-// trust remembers a file as it is now, and prints what that allows.
+// trust stores the current state of a file and prints what it may now use.
 func (p *program) trust(ctx context.Context, name string) error {
 	path, err := p.projectFile(name)
 	if err != nil {
@@ -208,7 +209,7 @@ func (p *program) trust(ctx context.Context, name string) error {
 	return nil
 }
 
-// trustServer is what a trusted file may do with one server.
+// trustServer lists what a trusted file may use for one server.
 type trustServer struct {
 	Name string `json:"name"`
 	URL  string `json:"url"`
@@ -227,7 +228,7 @@ func trustDocument(f trustedFile, file *config.File) any {
 	}{f, servers}
 }
 
-// trustText lists the servers of a file with what each would get.
+// trustText lists the servers of a file with what each may use.
 func trustText(file *config.File) string {
 	var b strings.Builder
 	for _, name := range file.Names() {
@@ -269,7 +270,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 	return p.out.table([]string{"FILE", "STATE", "SINCE"}, cells, nil)
 }
 
-// revokeTrust forgets a file, which may be gone.
+// revokeTrust removes a file from the list. The file may no longer exist.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
 	path := realPath(name)
 	if name == "" {
@@ -293,7 +294,7 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 	return nil
 }
 
-// projectFile is the file that is meant: the nearest .mcp.json if no name is given.
+// projectFile returns the named file, or else the nearest .mcp.json.
 func (p *program) projectFile(name string) (string, error) {
 	if name == "" {
 		places, err := p.places()
@@ -319,7 +320,7 @@ func (p *program) projectFile(name string) (string, error) {
 	return path, nil
 }
 
-// realPath is the one spelling of a path.
+// realPath returns the canonical form of a path.
 func realPath(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
@@ -330,7 +331,7 @@ func realPath(path string) string {
 	return path
 }
 
-// trustedFiles reads what the user trusts.
+// trustedFiles reads the list of trusted files.
 func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	store, err := p.openStore(keystore.File) // of this machine, whatever store the logins are in
 	if err != nil {

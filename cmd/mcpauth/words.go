@@ -49,7 +49,7 @@ func (o *output) statusTable(list []flow.Status) error {
 	})
 }
 
-// expires says when, for a person: "in 54m", "3h ago"; "-" where nobody knows.
+// expires formats a time for people: "in 54m", "3h ago", or "-" if it is unknown.
 func expires(s flow.Status) string {
 	if s.ExpiresIn == nil {
 		return "-"
@@ -64,7 +64,7 @@ func expires(s flow.Status) string {
 // The cells of a bar.
 const full, empty = "█", "░"
 
-// bar draws how much is left of a token's lifetime, in eight cells; nothing where that is not known.
+// bar draws the remaining lifetime of a token in eight cells, or nothing if it is unknown.
 func bar(s flow.Status) string {
 	const cells = 8
 	if s.ExpiresIn == nil || s.ExpiresAt == nil || s.ObtainedAt == nil || !s.ExpiresAt.After(*s.ObtainedAt) {
@@ -89,7 +89,7 @@ func about(d time.Duration) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
-// lifetime says in words how long a login lasts.
+// lifetime describes how long a login is valid.
 func lifetime(s flow.Status) string {
 	words := "the server gave no lifetime"
 	if s.ExpiresAt != nil {
