@@ -36,8 +36,8 @@ const (
 	clockSkew    = 30 * time.Second // that is tolerated when an assertion's end is looked at
 )
 
-// checkAssertion refuses a source that cannot work, before anything is sent. A file is read; other sources have what they have when a token is
-// asked for.
+// checkAssertion checks the source of the assertion before anything is sent. It reads a file; other sources are read only when a token is
+// requested.
 func (s Settings) checkAssertion() error {
 	if s.Assertion == "" {
 		_, err := readAssertion(s.AssertionFile)
@@ -54,7 +54,7 @@ func (s Settings) checkAssertion() error {
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
 }
 
-// assertionVariable names the environment variable that holds the assertion, or what gets one; empty if none does.
+// assertionVariable returns the environment variable that holds the assertion or that is needed to fetch it, or "".
 func (s Settings) assertionVariable() string {
 	if s.Assertion == "github-actions" {
 		return "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
@@ -66,7 +66,7 @@ func (s Settings) assertionVariable() string {
 	return name
 }
 
-// assertion fetches the assertion for a token of that issuer (RFC 7523 §2.1).
+// assertion fetches the assertion for a token of an issuer (RFC 7523 §2.1).
 func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (string, error) {
 	text, err := c.fetchAssertion(ctx, s, issuer)
 	if err != nil {
@@ -102,7 +102,7 @@ func readAssertion(file string) (string, error) {
 	return checkedAssertion("assertion file "+file, text)
 }
 
-// checkedAssertion returns the text if it is a JWT. The error does not repeat it.
+// checkedAssertion returns text if it is a JWT. The error does not contain it.
 func checkedAssertion(where, text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -114,7 +114,7 @@ func checkedAssertion(where, text string) (string, error) {
 	return text, nil
 }
 
-// runForAssertion runs a command. What the command says on stderr reaches the user; what it prints is the assertion.
+// runForAssertion runs a command and returns its output as the assertion. The command's stderr is shown to the user.
 func runForAssertion(ctx context.Context, words []string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
@@ -128,7 +128,7 @@ func runForAssertion(ctx context.Context, words []string) (string, error) {
 	return checkedAssertion(fmt.Sprintf("the output of %q", words[0]), out.String())
 }
 
-// limited fails when more is written than it has room for.
+// limited is a buffer that fails if more is written than it has room for.
 type limited struct {
 	w    io.Writer
 	room int
@@ -141,7 +141,7 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.w.Write(p)
 }
 
-// actionsToken asks the token service of a GitHub Actions runner for an OIDC token. The job needs the permission id-token: write.
+// actionsToken requests an OIDC token from the token service of a GitHub Actions runner. The job needs the permission id-token: write.
 func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error) {
 	address, bearer := os.Getenv("ACTIONS_ID_TOKEN_REQUEST_URL"), os.Getenv("ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 	if address == "" || bearer == "" {
@@ -175,7 +175,7 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 	return checkedAssertion("the answer of the runner's token service", answer.Value)
 }
 
-// expiry is the end of a JWT; zero if it names none.
+// expiry returns the expiry of a JWT, or zero if it has none.
 func expiry(jwt string) time.Time {
 	claims, err := token.Claims(jwt)
 	var exp float64

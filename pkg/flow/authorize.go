@@ -20,11 +20,11 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// answerWithin is how long a person has to answer in the browser.
+// answerWithin is the default time to answer in the browser.
 const answerWithin = 5 * time.Minute
 
-// byCode gets tokens by authorization code (OAuth 2.1 §4.1): listen, as the redirect address is part of the registration; register; ask;
-// wait; exchange.
+// byCode obtains tokens by authorization code (OAuth 2.1 §4.1). It listens first, because the redirect URI is part of the registration, and
+// then registers the client, opens the browser, waits and redeems the code.
 func (c *Client) byCode(k *job, d draft) (Credential, error) {
 	l, err := c.listen(k.Context, d)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *Client) byCode(k *job, d draft) (Credential, error) {
 	return c.exchange(k, x)
 }
 
-// approved asks a person in the browser, and returns the exchange of the code that came.
+// approved asks the user in the browser and returns the exchange of the code.
 func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (exchange, error) {
 	r, err := c.authorization(ctx, d, l.RedirectURI(), false)
 	if err != nil {
@@ -62,7 +62,7 @@ type authorization struct {
 	verifier       pkce.Verifier
 }
 
-// authorization prepares the request. later: the address is to be opened at some later time.
+// authorization prepares the request. If later is set, the URL will be opened later.
 func (c *Client) authorization(ctx context.Context, d draft, redirectURI string, later bool) (r authorization, err error) {
 	if r.cred, r.reused, err = c.identify(ctx, d, redirectURI); err != nil {
 		return r, err
@@ -75,7 +75,7 @@ func (c *Client) authorization(ctx context.Context, d draft, redirectURI string,
 	return r, stage("authorization", clientRefused(err, r.reused))
 }
 
-// byDevice shows a code to type at another device and waits (RFC 8628 §3).
+// byDevice shows a code for another device and waits (RFC 8628 §3).
 func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 	cred, reused, err := c.identify(k.Context, d, "")
 	if err != nil {
@@ -93,7 +93,7 @@ func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 	return c.exchange(k, x)
 }
 
-// byNonInteractiveGrant gets tokens by a grant that needs nobody.
+// byNonInteractiveGrant obtains tokens by a grant without a user.
 func (c *Client) byNonInteractiveGrant(k *job, d draft) (Credential, error) {
 	cred, reused, err := c.identify(k.Context, d, "")
 	if err != nil {
@@ -109,7 +109,7 @@ func (c *Client) byNonInteractiveGrant(k *job, d draft) (Credential, error) {
 	}))
 }
 
-// listen opens the callback on the port of the registration if that is free, else on any.
+// listen opens the callback on the port of the registration, or on any port if that one is in use.
 func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error) {
 	host, port := d.t.CallbackHost, d.t.CallbackPort
 	o := callback.Options{Host: host, Port: port, Ignored: func(why string) {
@@ -128,7 +128,7 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 	return l, err
 }
 
-// registeredPort returns the port of the stored client's redirect address on that host, or 0.
+// registeredPort returns the port of the stored client's redirect URI on a host, or 0.
 func registeredPort(d draft) int {
 	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), cmp.Or(d.old.NextClient, &d.old.Client)
 	u, err := url.Parse(client.RedirectURI)
@@ -139,7 +139,7 @@ func registeredPort(d draft) int {
 	return port
 }
 
-// authorizationRequest is the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
+// authorizationRequest returns the parameters of the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
 func authorizationRequest(d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) (string, error) {
 	s := d.found.Server
 	conf := oauth2.Config{ClientID: cred.Client.ID, RedirectURL: redirectURI, Scopes: cred.Scopes,
@@ -172,12 +172,12 @@ func authorizationRequest(d draft, cred Credential, redirectURI string, verifier
 	return address, nil
 }
 
-// reserved names the parameters on which the security of the flow rests.
+// reserved lists the parameters that the security of the flow depends on.
 func reserved(param string) bool {
 	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
 }
 
-// ask opens the browser and waits for its answer.
+// ask opens the browser and waits for the response.
 func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address string, expect callback.Expect) (string, error) {
 	timeout := cmp.Or(d.o.Timeout, answerWithin)
 	wait, cancel := context.WithTimeout(ctx, timeout)
@@ -200,12 +200,12 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 // be blocked in a read when Login returns.
 type Paste func(ctx context.Context, refused error) (string, error)
 
-// otherAnswer is an address that was pasted here and belongs to a pending login.
+// otherAnswer is returned if the user pastes an address that belongs to a pending login.
 type otherAnswer struct{ text string }
 
 func (*otherAnswer) Error() string { return "the address belongs to an earlier login" }
 
-// answered waits for the answer on the listener or from the person, whichever comes first.
+// answered waits for the response on the listener or from the user, whichever comes first.
 func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, expect callback.Expect) (string, error) {
 	if d.o.Paste == nil {
 		return l.Wait(ctx, expect)
@@ -231,8 +231,8 @@ func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, ex
 	return first.code, first.err
 }
 
-// pasted asks for an address until one belongs to this login. Like a stranger's request on the listener, another one does not end the wait
-// unless the caller says so: it is the person's mistake, and may be made good.
+// pasted reads addresses until one belongs to this login. A wrong address does not end the wait, because the user can correct the mistake,
+// unless the caller returns an error.
 func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (string, error) {
 	var refused error
 	for {
@@ -252,7 +252,7 @@ func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (s
 	}
 }
 
-// clientRefused marks the answers by which a server says that it does not know the client (RFC 6749 §4.1.2.1, §5.2).
+// clientRefused reports whether the server does not know the client (RFC 6749 §4.1.2.1, §5.2).
 func clientRefused(err error, reused bool) error {
 	var refused *callback.AuthorizationError
 	switch known := !clientDead(err) && !(errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client")); {
@@ -264,7 +264,7 @@ func clientRefused(err error, reused bool) error {
 	return fmt.Errorf("%w: %w", ErrClientRejected, err)
 }
 
-// callbackHosts are the hosts of the redirect addresses (RFC 8252 §7.3 and §8.3).
+// callbackHosts are the hosts of redirect URIs (RFC 8252 §7.3 and §8.3).
 var callbackHosts = []string{"127.0.0.1", "localhost"}
 
 // ClientDocument returns the client ID metadata document to host at address, which is then the client ID (Settings.ClientMetadataURL). With

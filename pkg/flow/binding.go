@@ -17,8 +17,8 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// bindings remembers which authorization servers the user's own secrets were used with, whatever the login is called: a configuration that names
-// another server must not have them sent there (MCP Authorization Server Binding). Secrets stand in it as slow, salted hashes.
+// bindings records which authorization servers the user's secrets were used with, for all logins, because a configuration that names
+// another server must not have them sent there (MCP Authorization Server Binding). It stores the secrets as slow, salted hashes.
 type bindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -28,13 +28,13 @@ func bindingsKey() keystore.Key { return keystore.Key{Server: "mcpauth:bindings"
 
 const bindingsNote = "bindings"
 
-// hashRounds makes guessing a secret from its hash slow: about 50 ms each, once per login.
+// hashRounds makes guessing a secret from its hash slow: each guess takes about 50 ms.
 const hashRounds = 200_000
 
 // nobody is an address of no authorization server.
 const nobody = "https://nobody.invalid"
 
-// ownSecret is something of the user's that proves who they are to an authorization server.
+// ownSecret is a secret of the user that authenticates at an authorization server.
 type ownSecret struct{ what, value, place string }
 
 // ownSecrets are those that a login would send, or sign with, each with the place that it would be sent to: the issuer of the authorization
@@ -82,7 +82,7 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 	return all, nil
 }
 
-// assertionID is whom an assertion speaks for: platforms replace the assertion itself every few minutes.
+// assertionID identifies the subject of an assertion, because platforms replace the assertion itself every few minutes.
 func assertionID(assertion string) (string, error) {
 	c, err := token.Claims(assertion)
 	if err != nil {
@@ -92,8 +92,8 @@ func assertionID(assertion string) (string, error) {
 	return string(id), err
 }
 
-// bindSecrets refuses to use a secret with another authorization server or identity provider than those it was used with before, unless the
-// user has said that the other one is right. Naming the authorization server (o.named) says nothing about the identity provider.
+// bindSecrets returns an error if a secret would be used with another authorization server or identity provider than before, unless the
+// user allowed it. Naming the authorization server (o.named) allows nothing for the identity provider.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
 	secrets, err := c.ownSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
@@ -133,7 +133,7 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 	return c.Store.Note(ctx, bindingsKey(), bindingsNote, data)
 }
 
-// bindings reads what is remembered.
+// bindings reads the record.
 func (c *Client) bindings(ctx context.Context) (bindings, error) {
 	b := bindings{Salt: rand.Text(), Issuers: map[string][]string{}}
 	data, err := c.Store.ReadNote(ctx, bindingsKey(), bindingsNote)

@@ -39,7 +39,7 @@ func (s Settings) shows(u *url.URL, issuer, server string) bool {
 	return s.Issuer != "" || below(u, issuer) || below(u, server)
 }
 
-// below reports whether a URL is on the host of an address, or on one whose name ends in that.
+// below reports whether the host of a URL is the host of an address, or a subdomain of it.
 func below(u *url.URL, address string) bool {
 	v, err := url.Parse(address)
 	if err != nil || v.Hostname() == "" {
@@ -79,7 +79,7 @@ func (c *Client) presenting(hc *http.Client, s Settings, to func(*url.URL) bool)
 	return httpx.Presenting(hc, own, to), nil
 }
 
-// certificate reads the client certificate and its key, and refuses what no server would take.
+// certificate reads the client certificate and its key, and checks that a server can accept them.
 func (s Settings) certificate(now time.Time) (*tls.Certificate, error) {
 	certFile, keyFile := s.CertFile, cmp.Or(s.CertKeyFile, s.CertFile)
 	certs, err := readFile("client certificate", certFile)
@@ -105,7 +105,7 @@ func (s Settings) certificate(now time.Time) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// leaf is the certificate as far as a registration describes it; nil: there is none.
+// leaf returns the certificate for a registration, or nil if there is none.
 func (s Settings) leaf() *x509.Certificate {
 	if s.CertFile == "" {
 		return nil
@@ -117,7 +117,8 @@ func (s Settings) leaf() *x509.Certificate {
 	return pair.Leaf
 }
 
-// warnOpenKey warns of a key that other users may read. It is no error: platforms mount keys with modes that the user cannot change.
+// warnOpenKey warns of a key that other users can read. It is not an error, because platforms mount keys with modes that the user cannot
+// change.
 func (c *Client) warnOpenKey(s Settings) {
 	file := cmp.Or(s.CertKeyFile, s.CertFile)
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
@@ -125,7 +126,7 @@ func (c *Client) warnOpenKey(s Settings) {
 	}
 }
 
-// warnNotShown says why the token endpoint does not see the client certificate.
+// warnNotShown warns that the token endpoint does not get the client certificate, and says why.
 func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
 	u, err := url.Parse(s.TokenEndpoint)
 	if t.CertFile != "" && err == nil && !t.shows(u, s.Issuer, t.URL) {

@@ -18,7 +18,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// credentialVersion is written into each record; a record of a higher version is refused rather than misread.
+// credentialVersion is the version of the record format. A record with a higher version is refused, because it could be misread.
 const credentialVersion = 1
 
 // Credential is one login at one server. For the keystore it is opaque bytes. Fields that a newer version wrote are preserved when this
@@ -84,12 +84,12 @@ type Refusal struct {
 	Client bool   `json:"client,omitempty"` // it refused the client
 }
 
-// refusalOf keeps what a failed redemption said.
+// refusalOf returns the refusal that a failed redemption contained.
 func refusalOf(err error) *Refusal {
 	return &Refusal{Words: httpx.Text(err.Error(), 500), Client: clientDead(err)}
 }
 
-// err is the refusal as an error.
+// err returns the refusal as an error.
 func (r Refusal) err(t Target) error {
 	kind := ErrGrantRejected
 	if r.Client {
@@ -147,7 +147,7 @@ func (c Credential) MarshalJSON() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// members returns the names that the fields of a struct have in JSON.
+// members returns the JSON names of a struct's fields.
 func members(v any) []string {
 	var names []string
 	for t, i := reflect.TypeOf(v), 0; i < t.NumField(); i++ {
@@ -194,7 +194,7 @@ func (c Credential) renewable() bool {
 	return paying.Token.RefreshToken != "" && paying.Refusal == nil || c.Grant.nonInteractive() && c.Settings.IDP.Issuer == ""
 }
 
-// granted returns the scopes the token has: those that the server named, else those that were asked for (RFC 6749 §5.1).
+// granted returns the scopes of the token: those that the server named, or else the requested ones (RFC 6749 §5.1).
 func (c Credential) granted() []string {
 	if c.Token.ScopeGiven {
 		return splitScope(c.Token.Scope)
@@ -202,7 +202,7 @@ func (c Credential) granted() []string {
 	return c.Scopes
 }
 
-// same reports whether this is the credential's access token.
+// same reports whether tok is the credential's access token.
 func (c Credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
 // retire returns the replaced grants that a credential has to remember after it replaced old, newest first; apart are those that are
@@ -221,7 +221,7 @@ func (c Credential) retire(old Credential) (kept, apart []Retired) {
 	return all[:min(len(all), maxRetired)], nil
 }
 
-// register makes a new registration the next login's.
+// register stores a new registration for the next login.
 func (c *Credential) register(client dcr.Client) {
 	if c.NextClient != nil {
 		c.OldClients = slices.Insert(c.OldClients, 0, *c.NextClient)
@@ -230,7 +230,8 @@ func (c *Credential) register(client dcr.Client) {
 	c.NextClient = &client
 }
 
-// load returns the stored credential; absence is ErrLoginRequired. A store that cannot be read, or another one that has it, is its own error.
+// load returns the stored credential, or ErrLoginRequired. If the store cannot be read or another store has the credential, it returns that
+// error.
 func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 	r, err := c.Store.Get(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -246,7 +247,7 @@ func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 	return cred, err
 }
 
-// loadOrNew returns the stored credential, or an empty one for that server.
+// loadOrNew returns the stored credential, or an empty one for the server.
 func (c *Client) loadOrNew(ctx context.Context, t Target) (Credential, error) {
 	cred, err := c.load(ctx, t)
 	if errors.Is(err, ErrLoginRequired) {

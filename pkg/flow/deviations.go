@@ -64,7 +64,8 @@ func Deviations() []Deviation {
 	}
 }
 
-// extraParams are the parameters that a deviation of the server and the user add to the authorization request; the user's own win.
+// extraParams returns the parameters that a deviation of the server and the user add to the authorization request. The user's have
+// precedence.
 func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	if !s.Strict && strings.TrimSuffix(issuer, "/") == "https://accounts.google.com" {
 		// Google lists no offline_access; it gives a refresh token for these alone, and without the prompt only the first time.
@@ -73,7 +74,7 @@ func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	return append(slices.Clone(params), s.AuthParams...), code
 }
 
-// deviations lists what a login tolerates, as far as it is known before the browser opens.
+// deviations returns the tolerated deviations of a login, as far as they are known before the browser opens.
 func deviations(s Settings, r *discovery.Result) []string {
 	var all []string
 	for _, f := range r.Findings {
@@ -97,12 +98,12 @@ func deviations(s Settings, r *discovery.Result) []string {
 	return union(all)
 }
 
-// ofRegistration returns the deviations that were met when a client registered.
+// ofRegistration returns the deviations of the client's registration.
 func ofRegistration(codes []string) []string {
 	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !strings.HasPrefix(code, "registration_") })
 }
 
-// refreshTokenInvalid recognises Atlassian's way to say invalid_grant: unauthorized_client with "refresh_token is invalid".
+// refreshTokenInvalid recognizes Atlassian's equivalent of invalid_grant: unauthorized_client with "refresh_token is invalid".
 func refreshTokenInvalid(e *token.Error) bool {
 	return e.Code == "unauthorized_client" && strings.Contains(e.Description, "refresh_token is invalid")
 }

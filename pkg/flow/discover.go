@@ -63,7 +63,7 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	return d, err
 }
 
-// complete adds to a plan what may fail: that the server offers what is wanted, and that there is a client to be.
+// complete adds what may fail: whether the server offers what is needed, and whether a client is available.
 func (p *Plan) complete(d draft) error {
 	err := errors.Join(feasible(d.t.Settings, d.found), sameIssuer(d))
 	if p.Grant == GrantCode {
@@ -133,7 +133,7 @@ type Plan struct {
 	RedirectURI string `json:"redirect_uri"` // without a port: a free one is taken; empty: the grant needs none
 }
 
-// newPlan decides what a login does, from what discovery found and before anybody is asked for anything.
+// newPlan decides from the discovery what a login does, before any request or question.
 func newPlan(s Settings, r *discovery.Result) Plan {
 	offers := r.Server.ScopesSupported
 	if s.grant() == GrantEnterprise {
@@ -148,7 +148,7 @@ func newPlan(s Settings, r *discovery.Result) Plan {
 	return p
 }
 
-// feasible refuses what the authorization server does not offer.
+// feasible returns an error if the authorization server does not offer what the login needs.
 func feasible(set Settings, r *discovery.Result) error {
 	s := r.Server
 	switch {
@@ -179,7 +179,7 @@ func useDPoP(s Settings, r *discovery.Result) (bool, error) {
 	return offered && required, nil
 }
 
-// needsClient reports whether a login needs a client before it asks for tokens: an assertion may be all that its server wants.
+// needsClient reports whether a login needs a client before it requests tokens; for some servers an assertion is enough.
 func needsClient(s Settings) bool {
 	return !s.grant().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
 }
@@ -194,7 +194,8 @@ func clientOptions(t Target, o LoginOptions, r *discovery.Result, scopes []strin
 		HasKey: t.ClientKeyFile != "", Certificate: t.leaf(), BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, New: o.NewClient, Strict: t.Strict}
 }
 
-// registerScopes is what a registration names: a client registered for less than the resource offers could not step up later.
+// registerScopes returns the scopes for a registration: all that the resource offers, because a client registered for fewer could not step
+// up later.
 func registerScopes(asked []string, r *discovery.Result) []string {
 	if len(asked) == 0 {
 		return nil

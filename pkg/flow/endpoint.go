@@ -15,7 +15,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// endpoint returns the token endpoint as this credential's client may use it.
+// endpoint returns the token endpoint for the credential's client.
 func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Strict: cred.Settings.Strict}
 	var err error
@@ -39,7 +39,7 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 	return e, nil
 }
 
-// provers are the DPoP keys in use. A key is loaded once, so that the nonces that servers gave for it are known to the next request.
+// provers holds the DPoP keys in use. A key is loaded once, so that later requests know its nonces.
 type provers struct {
 	mu   sync.Mutex
 	jwk  []byte
@@ -143,7 +143,7 @@ func loadKey(file string) (*token.Key, error) {
 	return key, nil
 }
 
-// maxSecretFile bounds a file with a secret, in bytes: a configuration may name any file, also one without end.
+// maxSecretFile limits the size of a file with a secret in bytes, because a configuration may name any file, even an endless one.
 const maxSecretFile = 64 << 10
 
 func readFile(what, file string) ([]byte, error) {
@@ -165,7 +165,7 @@ func readFile(what, file string) ([]byte, error) {
 	return data, nil
 }
 
-// readSecret reads a file whose content is sent, without the line end that editors and platforms put there.
+// readSecret reads a file whose content is sent, without the line end that editors and platforms add.
 func readSecret(what, file string) (string, error) {
 	data, err := readFile(what, file)
 	if err != nil {

@@ -97,13 +97,13 @@ func (t Target) GoString() string { return t.String() }
 
 func (t Target) key() keystore.Key { return keystore.Key{Server: t.URL, Profile: t.Profile} }
 
-// local reports whether the server is on this machine. Only then plain http is allowed.
+// local reports whether the server is on this machine. Plain http is allowed only then.
 func local(server string) bool {
 	u, err := url.Parse(server)
 	return err == nil && httpx.Local(u)
 }
 
-// requestLimit bounds every request of OAuth, below the time limit of the caller.
+// requestLimit limits every OAuth request. It is shorter than the time limit of the caller.
 const requestLimit = 30 * time.Second
 
 // http returns the HTTP client for the requests of OAuth that show no client certificate.

@@ -60,7 +60,7 @@ type Handler struct {
 	refusal error               // and how
 }
 
-// snapshot is what requests are authorized with. It is never changed, only replaced, so that token and DPoP key belong together.
+// snapshot is the token and DPoP key for requests. It is never changed, only replaced, so that both belong together.
 type snapshot struct {
 	cred   Credential    // zero if there is none
 	prover *token.Prover // of the credential's DPoP key; nil: bearer
@@ -81,7 +81,7 @@ const (
 	proverOfCred = "prover"        // where an oauth2.Token has its snapshot's DPoP key
 )
 
-// current returns the snapshot; the store is read once.
+// current returns the snapshot. It reads the store only once.
 func (h *Handler) current(ctx context.Context) (*snapshot, error) {
 	if s := h.now.Load(); s != nil {
 		return s, nil
@@ -89,7 +89,7 @@ func (h *Handler) current(ctx context.Context) (*snapshot, error) {
 	return h.reload(ctx)
 }
 
-// reload takes the stored credential.
+// reload reads the stored credential.
 func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
 	cred, err := h.c.load(ctx, h.t)
 	if err != nil && !errors.Is(err, ErrLoginRequired) {
@@ -98,7 +98,7 @@ func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
 	return h.use(cred)
 }
 
-// use makes a credential the one that requests are authorized with.
+// use makes a credential the current one.
 func (h *Handler) use(cred Credential) (*snapshot, error) {
 	s := &snapshot{cred: cred}
 	if cred.DPoPKey != nil {
@@ -133,7 +133,7 @@ func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	return oauth2.StaticTokenSource(tok.WithExtra(map[string]any{proverOfCred: s.prover})), nil
 }
 
-// renewSoon renews a token that is still good. Only the request that begins it waits for it, and not for long.
+// renewSoon renews a token that is still valid. Only the request that starts the renewal waits for it, and only for a short time.
 func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 	if !h.renewing.CompareAndSwap(false, true) {
 		return
@@ -277,7 +277,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	return h.login(ctx, o, cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
 }
 
-// serverMessage is the error_description of a challenge, for the end of an error.
+// serverMessage returns the error_description of a challenge for the end of an error.
 func serverMessage(ch discovery.Challenge) string {
 	words := httpx.Text(ch.ErrorDescription(), 300)
 	if words == "" {
@@ -292,7 +292,7 @@ func (h *Handler) mayLogin(s *snapshot) bool {
 	return h.o.Reauth == ReauthBrowser || h.o.Reauth == ReauthRefresh && grant.nonInteractive()
 }
 
-// replace renews a token that was refused, unless the server has refused just that before.
+// replace renews a token that was refused, unless the server refused the previous renewal as well.
 func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	h.mu.Lock()
 	refusal := h.refusal
@@ -317,7 +317,7 @@ func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	return err
 }
 
-// note remembers which token came in answer to a refusal.
+// note records which token replaced a refused one.
 func (h *Handler) note(cred Credential) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -330,7 +330,7 @@ func (h *Handler) wasIssued(sent Secret) bool {
 	return sent != "" && sent == h.issued && h.c.now().Sub(h.at) < justIssued
 }
 
-// login logs in, together with the other requests of this process that need the same, and takes the result.
+// login logs in, together with other requests of this process that need the same login, and uses the result.
 func (h *Handler) login(ctx context.Context, o LoginOptions, why cause) error {
 	o.silent = h.o.Reauth != ReauthBrowser
 	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
@@ -354,7 +354,7 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 	return true
 }
 
-// without drops the parameters that give the refused token back: a scope goes into messages, and into the address that a browser opens.
+// without removes parameters that contain the refused token, because a scope becomes part of messages and of the URL for the browser.
 func without(token Secret, challenges []discovery.Challenge) []discovery.Challenge {
 	forms := httpx.Forms([]string{string(token)})
 	for _, c := range challenges {
@@ -363,7 +363,7 @@ func without(token Secret, challenges []discovery.Challenge) []discovery.Challen
 	return challenges
 }
 
-// sentToken is the token that the refused request carried.
+// sentToken returns the token of the refused request.
 func sentToken(req *http.Request) Secret {
 	if req == nil {
 		return ""
@@ -372,7 +372,7 @@ func sentToken(req *http.Request) Secret {
 	return Secret(tok)
 }
 
-// drain reads a little of an answer and closes it, so that its connection can be used again.
+// drain reads the beginning of a response and closes it, so that its connection can be reused.
 func drain(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()

@@ -17,7 +17,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// intent is written before a refresh token is sent and removed when its fate is known.
+// intent is written before a refresh token is sent and removed when the result is known.
 type intent struct {
 	Generation  uint64    `json:"generation"`
 	Fingerprint string    `json:"fingerprint"` // of the refresh token
@@ -51,8 +51,8 @@ const (
 	journalKept = 50 // newest lines
 )
 
-// begin notes that this refresh token is about to be sent, and returns the intent of an earlier process that sent the same one and
-// never told its fate.
+// begin records that a refresh token is about to be sent. It returns the intent of an earlier process that sent the same token and did not
+// record the result.
 func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before intent, err error) {
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
@@ -70,14 +70,15 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 	return before, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// finish clears the intent and writes the journal. Neither may fail the work that is done: a stale intent names a token that is gone.
+// finish removes the intent and writes the journal. If that fails, the renewal still succeeds: a leftover intent names a token that no
+// longer exists.
 func (c *Client) finish(ctx context.Context, t Target, cred Credential, outcome string, err error) {
 	_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
 	c.journal(ctx, t, cred, outcome, err)
 }
 
-// releaseIntent notes that a refresh failed without spending the token. What became of an earlier process's request with the same token is not
-// known by that: its intent stays.
+// releaseIntent records that a refresh failed without using up the token. It keeps an earlier process's intent for the same token, because
+// the result of that request is still unknown.
 func (c *Client) releaseIntent(ctx context.Context, t Target, cred Credential, outcome string, before intent, err error) {
 	if before.interrupted() {
 		c.journal(ctx, t, cred, outcome, err)
@@ -86,7 +87,7 @@ func (c *Client) releaseIntent(ctx context.Context, t Target, cred Credential, o
 	c.finish(ctx, t, cred, outcome, err)
 }
 
-// journal adds a line. It is a record for people; failing to write it fails nothing.
+// journal adds a line to the journal. A failure is ignored, because the journal is only for people.
 func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}
@@ -115,7 +116,7 @@ func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
 	return lines, nil
 }
 
-// fingerprint names a secret without telling it.
+// fingerprint identifies a secret without revealing it.
 func fingerprint(secret Secret) string {
 	if secret == "" {
 		return ""

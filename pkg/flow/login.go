@@ -26,17 +26,17 @@ type LoginOptions struct {
 	silent bool // no browser may be opened
 }
 
-// cause is why a handler logs in. The zero value is a user's wish.
+// cause is the reason why a handler logs in. The zero value means that the user asked for it.
 type cause struct {
 	challenges []discovery.Challenge // of the 401 or 403 that was received: discovery begins with them
 	scopes     []string              // to ask for besides the server's choice
 	rejected   *Secret               // the access token that was refused: any other usable one serves
 }
 
-// loginLimit bounds a login until its code is sent.
+// loginLimit limits a login until its code is sent.
 const loginLimit = time.Hour
 
-// draft is a login under way: what it knows before a client is chosen and a person is asked.
+// draft is a login before a client is chosen and the user is asked.
 type draft struct {
 	t     Target // with the settings of this login
 	o     LoginOptions
@@ -50,7 +50,7 @@ type draft struct {
 	nonce  string // of an authorization request at an identity provider; empty: not sent
 }
 
-// notes collects the deviations that the packages below flow report.
+// notes collects the deviations that other packages report.
 type notes struct{ codes []string }
 
 func (n *notes) add(code string) { n.codes = union(n.codes, []string{code}) }
@@ -150,7 +150,7 @@ func (o LoginOptions) complete(cred Credential, given Settings, why cause) Setti
 	return s
 }
 
-// absolute lets a later command, begun in another folder, find the file again.
+// absolute makes a path absolute, so that a later command in another folder finds the file.
 func absolute(file string) string {
 	if whole, err := filepath.Abs(file); err == nil && file != "" {
 		return whole
@@ -158,7 +158,7 @@ func absolute(file string) string {
 	return file
 }
 
-// needless reports whether a login would bring nothing new.
+// needless reports whether a login would change nothing.
 func needless(cred Credential, s Settings, now time.Time) bool {
 	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
 }
@@ -174,7 +174,7 @@ func (c *Client) serves(stored, before Credential, given Settings, o LoginOption
 	return stored.LoginAt.After(before.LoginAt) && !o.NewClient && o.complete(stored, given, why).equal(stored.Settings)
 }
 
-// prepare discovers the authorization server and decides what to ask it for.
+// prepare discovers the authorization server and decides what to request.
 func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Credential, why cause) (draft, error) {
 	d := draft{t: t, o: o, old: old, began: c.now(), notes: &notes{}, inCall: why.rejected != nil}
 	c.warnOpenKey(t.Settings)
@@ -212,7 +212,7 @@ func sameIssuer(d draft) error {
 		d.t.URL, ErrIssuerChanged, client.Issuer, issuer, client.ID)
 }
 
-// obtain gets tokens by the grant and stores them.
+// obtain obtains tokens by the grant and stores them.
 func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	switch d.plan.Grant {
 	case GrantCode:
@@ -223,7 +223,7 @@ func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	return c.byNonInteractiveGrant(k, d)
 }
 
-// identify decides which client to be, registers it if it is a new one, and returns the credential of this login but for its tokens.
+// identify chooses the client, registers it if it is new, and returns the credential of this login without its tokens.
 func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cred Credential, reused bool, err error) {
 	var client dcr.Client
 	if needsClient(d.t.Settings) {
@@ -250,7 +250,7 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cre
 	return cred, reused, err
 }
 
-// moved is where the server redirects to. A login that began with a challenge did not ask.
+// moved returns the redirect target of the server. A login that began with a challenge does not know it.
 func moved(d draft) string {
 	switch d.found.Endpoint {
 	case "":
@@ -261,7 +261,8 @@ func moved(d draft) string {
 	return d.found.Endpoint
 }
 
-// resolve finds or registers the client, and stores a new registration at once: servers do not like to register a client per attempt.
+// resolve chooses or registers the client, and stores a new registration at once, so that a repeated login does not register another
+// client.
 func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (client dcr.Client, reused bool, err error) {
 	stored := cmp.Or(d.old.NextClient, &d.old.Client)
 	o := clientOptions(d.t, d.o, d.found, d.plan.Scopes)

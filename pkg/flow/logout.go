@@ -127,7 +127,7 @@ func (c *Client) forgetPending(ctx context.Context, t Target) error {
 	return err
 }
 
-// live are the credential's own tokens. The refresh token comes first: its revocation ends the grant.
+// live returns the credential's own tokens, with the refresh token first, because its revocation ends the grant.
 func (c Credential) live() []Retired {
 	var all []Retired
 	for _, t := range []Retired{{c.Token.RefreshToken, "refresh_token"}, {c.Token.AccessToken, "access_token"}} {
@@ -138,7 +138,7 @@ func (c Credential) live() []Retired {
 	return all
 }
 
-// clients are the registrations that the server said how to end (RFC 7592 §2.3).
+// clients returns the registrations that can be deleted (RFC 7592 §2.3).
 func (c Credential) clients() []dcr.Client {
 	all := []dcr.Client{c.Client}
 	if c.NextClient != nil {
@@ -152,7 +152,7 @@ func (c Credential) clients() []dcr.Client {
 	})
 }
 
-// revoke revokes tokens at the credential's authorization server (RFC 7009), and reports whether all of them are good for nothing now.
+// revoke revokes tokens at the credential's authorization server (RFC 7009), and reports whether none of them is valid any more.
 func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, report *LogoutReport) bool {
 	if cred.Endpoints.Revocation == "" {
 		report.warn("%s has no revocation endpoint; the tokens stay valid until they expire", cred.Issuer)
@@ -175,7 +175,7 @@ func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, 
 	return done
 }
 
-// alreadyGone reports answers that mean the token is good for nothing any more, or was never revocable by itself (RFC 7009 §2.2.1).
+// alreadyGone reports whether an answer means that the token is no longer valid, or cannot be revoked separately (RFC 7009 §2.2.1).
 func alreadyGone(err error) bool {
 	var e *token.Error
 	return errors.As(err, &e) && (e.Code == "invalid_token" || e.Code == "unsupported_token_type" || e.Code == "invalid_grant")

@@ -17,10 +17,10 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// pendingFor is how long a pending login can be finished.
+// pendingFor is the time in which a pending login can be finished.
 const pendingFor = time.Hour
 
-// pendingPrefix begins the end of the profile under which a pending login is stored.
+// pendingPrefix starts the suffix of the profile under which a pending login is stored.
 const pendingPrefix = "\x00pending:"
 
 // What the index says of a pending login.
@@ -29,8 +29,8 @@ const (
 	kindSpent   = "spent"   // its answer was used
 )
 
-// pending is a login that waits for its answer: what must survive between the process that prints the address to open and the one that is
-// given the address that the browser ended on.
+// pending is a login that waits for its response. It is stored, because one process prints the authorization URL and another gets the
+// response.
 type pending struct {
 	Credential  Credential `json:"credential"` // all that the login knows but the tokens
 	Verifier    Secret     `json:"verifier"`
@@ -132,14 +132,14 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential
 	return cred, errors.Join(err, c.keepPending(ctx, t, state, p))
 }
 
-// unsent reports whether the request with a code failed before the server can have seen it.
+// unsent reports whether a request with a code failed before the server can have received it.
 func unsent(err error) bool {
 	var request *StageError
 	var refused *token.Error
 	return errors.As(err, &request) && !token.Ambiguous(err) && !errors.As(err, &refused)
 }
 
-// alreadySpent says what became of a pending login whose answer has been used.
+// alreadySpent returns the error for a pending login whose response was already used.
 func (p pending) alreadySpent(t Target, stored Credential) error {
 	came := "the login failed: start a new one"
 	if stored.hasToken() && stored.LoginAt.Equal(p.Began) {
@@ -167,7 +167,7 @@ func (c *Client) loadPending(ctx context.Context, t Target, state string) (pendi
 	return p, nil
 }
 
-// keepPending stores a pending login under its state, so that several can wait side by side.
+// keepPending stores a pending login under its state, so that several can exist at the same time.
 func (c *Client) keepPending(ctx context.Context, t Target, state string, p pending) error {
 	secret, err := json.Marshal(p)
 	if err != nil {
@@ -229,18 +229,18 @@ func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 	return !errors.Is(err, keystore.ErrNotFound) && kindOf(e) != kindSpent
 }
 
-// pendingKey names the record by a fingerprint: the state itself is as good as the answer to a thief.
+// pendingKey returns the key of the record. It contains a fingerprint, because the state itself would help an attacker to answer.
 func pendingKey(t Target, state string) keystore.Key {
 	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(Secret(state))}
 }
 
-// targetOf is the login that an entry belongs to: its own, or that of a pending login.
+// targetOf returns the login of an entry, which may be a pending login.
 func targetOf(e keystore.Entry) Target {
 	profile, _, _ := strings.Cut(e.Key.Profile, pendingPrefix)
 	return Target{URL: e.Key.Server, Profile: profile}
 }
 
-// stateOf finds the state in an answer before anything of it is believed.
+// stateOf returns the state in a response that was not checked yet.
 func stateOf(answer string) (string, error) {
 	answer = strings.TrimSpace(answer)
 	if _, query, ok := strings.Cut(answer, "?"); ok {

@@ -40,7 +40,8 @@ func (c *Credential) paying() *Credential {
 	return c
 }
 
-// signedIn keeps of an answer of the identity provider what is needed: no access token, and the ID token until it is exchanged.
+// signedIn stores the needed parts of an answer of the identity provider: not the access token, and the ID token only until it is
+// exchanged.
 func (c *Credential) signedIn(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
@@ -55,7 +56,7 @@ func (c *Client) signIn(k *job, d draft) (*Credential, error) {
 	return idp, err
 }
 
-// atProvider says that an error is the identity provider's.
+// atProvider marks an error as the identity provider's.
 func atProvider(err error) error {
 	if err == nil {
 		return nil
@@ -181,7 +182,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 	return assertion, atProvider(err)
 }
 
-// subject is what proves to the identity provider who the user is, and the token endpoint that takes it.
+// subject returns the token that proves the user's identity to the identity provider, and the token endpoint for it.
 func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
@@ -200,7 +201,7 @@ func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions
 	return e, token.ExchangeOptions{SubjectToken: idp.idToken, SubjectTokenType: token.TypeIDToken}, err
 }
 
-// idTokenOf reads the file of an ID token anew: whatever obtains it replaces it.
+// idTokenOf reads the file of an ID token again, because other programs replace it.
 func idTokenOf(s Settings) (string, error) {
 	text, err := readSecret("ID token", s.IDP.IDTokenFile)
 	if err != nil {

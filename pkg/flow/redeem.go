@@ -19,8 +19,8 @@ const (
 	lockedLimit = 75 * time.Second // for work under the credential's lock, with the wait for it (keystore.Options.LockWait)
 )
 
-// job is a renewal or a login that runs in a goroutine of the Client. Its context ends when nobody waits for it any more, but not before a
-// request that spends a one-time secret is answered and the result is stored.
+// job is a renewal or a login in a goroutine of the Client. Its context ends when nobody waits for it, but not before a request that uses a
+// one-time secret is answered and the result is stored.
 type job = task.Task[Credential]
 
 // Wait cancels the work of the Client and waits for requests that cannot be cancelled: after a refresh token or a code was sent, its result
@@ -31,7 +31,7 @@ func (c *Client) Wait(ctx context.Context) error {
 	}, func() { c.progress("its result is stored") })
 }
 
-// exchange is what turns the answer to a login into tokens.
+// exchange turns the result of a login into tokens.
 type exchange struct {
 	t       Target
 	cred    Credential // the new login but for its tokens
@@ -142,7 +142,7 @@ func (x exchange) account(said string) (string, error) {
 	return said, nil
 }
 
-// cleanupLimit bounds what is done at the server for the replaced login. The new one works, so a failure matters little.
+// cleanupLimit limits the clean-up of a replaced login at the server. The new login works, so a failure matters little.
 const cleanupLimit = 5 * time.Second
 
 // tidy revokes replaced grants that are provably separate from the new one, and deletes client registrations that are used no more.

@@ -57,7 +57,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 	return cred.Token, nil
 }
 
-// renewal says why a credential is to be renewed, so that the work of another process can be adopted.
+// renewal says why a credential is renewed, so that the result of another process can be used.
 type renewal struct {
 	oldToken Secret        // the access token that the caller has; any other one serves
 	minTTL   time.Duration // that one serves as well with so much left; 0: it does not
@@ -65,7 +65,7 @@ type renewal struct {
 	insist   bool          // the user asks: a refresh token that was refused in an earlier process is tried again
 }
 
-// renew renews a credential, once at a time in this process: callers that come meanwhile share the result.
+// renew renews a credential. In this process only one renewal runs at a time; other callers share its result.
 func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
 	for {
 		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockedLimit, func(k *job) (Credential, error) { return c.renewAlone(k, t, why) })
@@ -148,7 +148,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 	return nil
 }
 
-// unrenewable returns the reason why a credential cannot be renewed, nil if it can.
+// unrenewable returns the reason why a credential cannot be renewed, or nil.
 func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) error {
 	paying := cred.paying()
 	switch {
@@ -204,7 +204,7 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 	return c.redeemAt(ctx, cred)
 }
 
-// tokenEndpoint is the stage that errors of the token endpoint name.
+// tokenEndpoint is the stage in errors of the token endpoint.
 const tokenEndpoint = "token endpoint"
 
 func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, error) {
@@ -219,7 +219,7 @@ func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, e
 	return e.Refresh(ctx, cred.Token.RefreshToken, "")
 }
 
-// fate is what a failed redemption says of the refresh token.
+// fate is the state of the refresh token after a failed redemption.
 type fate int
 
 const (
@@ -229,7 +229,7 @@ const (
 	fateDead                // the server says that the grant is not valid any more (RFC 6749 §5.2)
 )
 
-// fateOf decides which it is.
+// fateOf determines the fate from the error.
 func fateOf(err error) fate {
 	var e *token.Error
 	refused := errors.As(err, &e)
@@ -310,7 +310,7 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 	return err
 }
 
-// merge keeps what a refresh answer leaves out: the refresh token stays good (RFC 6749 §6), and so does the granted scope (§5.1).
+// merge keeps what a refresh answer omits: the refresh token (RFC 6749 §6) and the granted scope (§5.1).
 func merge(old, fresh token.Token) token.Token {
 	if fresh.RefreshToken == "" {
 		fresh.RefreshToken = old.RefreshToken
@@ -322,13 +322,13 @@ func merge(old, fresh token.Token) token.Token {
 	return fresh
 }
 
-// clientDead reports whether the authorization server said that it does not know the client or does not let it do this.
+// clientDead reports whether the authorization server does not know the client or does not allow it this request.
 func clientDead(err error) bool {
 	var e *token.Error
 	return !errors.Is(err, ErrIdentityProvider) && errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client" && !refreshTokenInvalid(e))
 }
 
-// unexpired reports whether a token may still be used: its expiry is unknown or ahead.
+// unexpired reports whether a token may still be used: its expiry is unknown or in the future.
 func unexpired(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
@@ -341,7 +341,7 @@ func hasTTL(t token.Token, now time.Time, min time.Duration) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || rest >= min && !clockWentBack)
 }
 
-// earlyTTL is how much must be left of a token for it not to be renewed: a minute, or a tenth of the lifetime if that is less.
+// earlyTTL is the remaining lifetime below which a token is renewed: a minute, or a tenth of the lifetime if that is less.
 func earlyTTL(t token.Token) time.Duration {
 	if t.Lifetime > 0 {
 		return min(time.Minute, t.Lifetime/10)
@@ -349,7 +349,7 @@ func earlyTTL(t token.Token) time.Duration {
 	return time.Minute
 }
 
-// needsRefresh reports whether a token is to be renewed before it is used.
+// needsRefresh reports whether a token must be renewed before use.
 func needsRefresh(t token.Token, now time.Time) bool { return !hasTTL(t, now, earlyTTL(t)) }
 
 func left(t token.Token, now time.Time) time.Duration { return t.Expiry.Sub(now).Truncate(time.Second) }

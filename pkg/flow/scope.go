@@ -76,14 +76,14 @@ func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
 	return true
 }
 
-// scopeSet names a set of scopes.
+// scopeSet identifies a set of scopes.
 func scopeSet(scopes []string) string {
 	return joinScopes(slices.Sorted(slices.Values(scopes)))
 }
 
 const offlineAccess = "offline_access"
 
-// union returns the scopes of all lists in the order of their first appearance. A server may name any number of them.
+// union returns the scopes of all lists in the order in which they first appear. A server may name any number of them.
 func union(lists ...[]string) []string {
 	var all []string
 	seen := map[string]bool{"": true}
@@ -98,7 +98,7 @@ func union(lists ...[]string) []string {
 	return all
 }
 
-// missing returns the wanted scopes that are not among those granted.
+// missing returns the wanted scopes that are not granted.
 func missing(wanted, granted []string) []string {
 	have := map[string]bool{offlineAccess: true} // many servers never name it as granted
 	for _, s := range granted {

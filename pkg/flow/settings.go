@@ -61,7 +61,7 @@ func Grants() []Grant {
 	return []Grant{GrantCode, GrantClientCredentials, GrantDevice, GrantJWTBearer, GrantEnterprise}
 }
 
-// nonInteractive reports whether the grant needs nobody at a browser, so that a token can be had again at any time.
+// nonInteractive reports whether the grant needs no user, so that a new token can be requested at any time.
 func (g Grant) nonInteractive() bool {
 	return g == GrantClientCredentials || g == GrantJWTBearer || g == GrantEnterprise
 }
@@ -86,10 +86,10 @@ type IDP struct {
 	IDTokenFile   string `json:"id_token_file,omitempty"`  // read anew for every token
 }
 
-// grant is the grant that the settings mean.
+// grant returns the grant of the settings.
 func (s Settings) grant() Grant { return cmp.Or(s.Grant, GrantCode) }
 
-// namesClient reports whether the settings say which client to be.
+// namesClient reports whether the settings name a client.
 func (s Settings) namesClient() bool {
 	return s.ClientID != "" || s.ClientSecret != "" || s.ClientMetadataURL != "" || s.ClientKeyFile != ""
 }
@@ -138,7 +138,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 	return s
 }
 
-// equal reports whether a login by either would be the same, but for scopes and port.
+// equal reports whether both settings lead to the same login, apart from scopes and port.
 func (s Settings) equal(other Settings) bool {
 	for _, each := range []*Settings{&s, &other} {
 		each.Grant, each.Scopes, each.CallbackPort = each.grant(), nil, 0
@@ -146,7 +146,7 @@ func (s Settings) equal(other Settings) bool {
 	return reflect.DeepEqual(s, other)
 }
 
-// check refuses settings that cannot work together, and files that are not what they are named for, before anything is sent.
+// check checks combinations of settings and the files that they name, before anything is sent.
 func (s Settings) check() error {
 	grant := s.grant()
 	refuse := func(format string, args ...any) error {
@@ -193,7 +193,7 @@ func (s Settings) check() error {
 	return nil
 }
 
-// legacySettings are the fields in which versions before "settings" kept the user's choices.
+// legacySettings are the fields in which earlier versions stored the user's settings.
 type legacySettings struct {
 	Grant      Grant       `json:"grant"`
 	KeyFile    string      `json:"client_key_file"`

@@ -23,7 +23,7 @@ const (
 	StateNone     State = "none"
 )
 
-// expiringWithin is what CLI.md calls expiring.
+// expiringWithin is the remaining lifetime below which a token is StateExpiring.
 const expiringWithin = 5 * time.Minute
 
 // Status describes a credential without its secrets. Its JSON form is stable.
@@ -106,7 +106,7 @@ type public struct {
 	AssertionVariable string `json:"assertion_variable,omitempty"`
 }
 
-// public returns what may be read without the keychain.
+// public returns the data that can be read without the keychain.
 func (c Credential) public() public {
 	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
 		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
@@ -202,14 +202,14 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	return s, nil
 }
 
-// kindOf tells what an entry is; an unreadable one counts as a credential, so that its damage is reported.
+// kindOf returns the kind of an entry. An unreadable entry counts as a credential, so that the damage is reported.
 func kindOf(e keystore.Entry) string {
 	var p public
 	_ = json.Unmarshal(e.Public, &p)
 	return p.Kind
 }
 
-// name is null in JSON where there is none.
+// name returns nil, which is null in JSON, if there is no name.
 func name(profile string) *string {
 	if profile == "" {
 		return nil

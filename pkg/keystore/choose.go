@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// places returns the backends that may hold something.
+// places returns the backends that may have credentials.
 func (s *Store) places() []backend {
 	switch {
 	case s.postgres != nil:
@@ -17,8 +17,8 @@ func (s *Store) places() []backend {
 	return []backend{s.file, s.keychain}
 }
 
-// forNew returns the backend for a credential that is stored nowhere. A keychain that is locked, denied or slow is an error, never a
-// reason to write elsewhere.
+// forNew returns the backend for a new credential. If the keychain is locked, denied or slow, it returns an error and never chooses another
+// backend.
 func (s *Store) forNew(ctx context.Context) (backend, error) {
 	err := s.keychain.available(ctx)
 	if errors.Is(err, ErrUnavailable) {
@@ -27,8 +27,8 @@ func (s *Store) forNew(ctx context.Context) (backend, error) {
 	return s.keychain, err
 }
 
-// known returns the backend that the user asked for or, for auto, the one that has the credential; nil if none has. If both have one,
-// the higher generation is the newer one.
+// known returns the backend that the user selected or, for auto, the one that has the credential, or nil. If both have one, the higher
+// generation is the newer one.
 func (s *Store) known(key Key) (backend, error) {
 	switch s.o.Backend {
 	case File:
@@ -72,7 +72,7 @@ func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
 	return b, err
 }
 
-// forWriting is holding, and tells the user once if a credential goes to a file because there is no keychain.
+// forWriting is like holding, and reports once if a credential goes to a file because there is no keychain.
 func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 	b, err := s.holding(ctx, key)
 	if err == nil && s.o.Backend == Auto && b == backend(s.file) && !s.file.has(key.name()) {
@@ -83,7 +83,7 @@ func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 	return b, err
 }
 
-// forDeleting returns every backend that may hold something of the key.
+// forDeleting returns every backend that may have data for the key.
 func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	if s.postgres != nil {
 		return s.places(), nil
@@ -106,7 +106,7 @@ func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	return []backend{s.file}, nil
 }
 
-// elsewhere replaces the absence of a credential by ErrElsewhere if another backend has it.
+// elsewhere returns ErrElsewhere instead of absent if another backend has the credential.
 func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	e, err := s.keychain.index.hint(key)
 	switch {
@@ -118,7 +118,7 @@ func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	return absent
 }
 
-// generationElsewhere is the generation of what another backend has of this key, which the next write must exceed.
+// generationElsewhere returns the generation of this key in another backend, which the next write must exceed.
 func (s *Store) generationElsewhere(key Key, b backend) uint64 {
 	if e, err := s.keychain.index.hint(key); err == nil && b != backend(s.keychain) {
 		return e.highest()

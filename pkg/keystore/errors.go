@@ -55,7 +55,7 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// at names the file that an error is about.
+// at adds the file to an error.
 func at(path string, err error) error {
 	if err == nil {
 		return nil
@@ -67,7 +67,7 @@ func at(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// fail names the operation and the backend of an error where they are not named yet.
+// fail adds the operation and the backend to an error, unless they are set.
 func fail(op, backend string, err error) error {
 	if err == nil {
 		return nil
@@ -86,7 +86,7 @@ func fail(op, backend string, err error) error {
 	return &full
 }
 
-// addendum adds words to the reason of an error.
+// addendum adds text to the reason of an error.
 func addendum(err error, format string, args ...any) error {
 	if e, ok := err.(*Error); ok {
 		full := *e
@@ -96,7 +96,7 @@ func addendum(err error, format string, args ...any) error {
 	return fmt.Errorf("%w"+format, append([]any{err}, args...)...)
 }
 
-// uncertain reports whether the operation that failed so may still be carried out.
+// uncertain reports whether the failed operation may still take effect.
 func uncertain(err error) bool {
 	return errors.Is(err, ErrTimeout) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// fileStore keeps one private file per credential, which is replaced whole. The file begins with its key and its public part, so that it
-// needs no index.
+// fileStore stores each credential in a private file, which is always replaced completely. The file begins with its key and its public
+// part, so no index is needed.
 type fileStore struct {
 	env
 	dir     string
@@ -24,7 +24,7 @@ const recordSuffix = ".credential"
 func (f *fileStore) kind() string            { return File }
 func (f *fileStore) path(name string) string { return filepath.Join(f.dir, name+recordSuffix) }
 
-// has tells whether there is a record, whatever is wrong with it.
+// has reports whether there is a record, even a damaged one.
 func (f *fileStore) has(name string) bool {
 	if f.dir == "" {
 		return false
@@ -70,7 +70,7 @@ func decodeFile(name string, data []byte) (head, string, error) {
 	return h, payload, err
 }
 
-// described is what a record says of itself. Records of the first versions do not: the index entry that was written with them does.
+// described returns the entry in a record. Records of the first versions have none; their index entry is used instead.
 func (f *fileStore) described(name string, h head) Entry {
 	if h.Key != nil {
 		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public, Updated: h.Updated}
@@ -112,7 +112,7 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 	return all, errors.Join(append(errs, err)...)
 }
 
-// names are those of the record of a key or, if it is nil, of all records.
+// names returns the name of a key's record or, if key is nil, of all records.
 func (f *fileStore) names(key *Key) (names []string, err error) {
 	if key != nil {
 		return []string{key.name()}, nil
@@ -169,7 +169,7 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (R
 	return r, nil
 }
 
-// sweepProbe deletes what a killed probe left, unless one is under way.
+// sweepProbe deletes the files of a killed probe, unless a probe is running.
 func (f *fileStore) sweepProbe(key Key) {
 	if unlock, err := f.locks.try(key, "probe"); err == nil {
 		sweepTemps(f.path(key.name()) + ".probe")
@@ -177,8 +177,8 @@ func (f *fileStore) sweepProbe(key Key) {
 	}
 }
 
-// replaceable returns the head of the stored record, if there is one, and refuses to replace one that is damaged, or one that is encrypted
-// by one in the clear.
+// replaceable returns the head of the stored record, if there is one. It returns an error if that record is damaged, or if it is encrypted
+// and the new one would not be.
 func (f *fileStore) replaceable(name string) (head, error) {
 	if err := ensureFolder(f.dir, true); err != nil {
 		return head{}, err
@@ -214,14 +214,14 @@ func (f *fileStore) encode(key Key, r Record) ([]byte, error) {
 	return []byte(value), err
 }
 
-// dropOldIndex removes the index entry that an earlier version kept for its file.
+// dropOldIndex deletes the index entry that an earlier version wrote for its file.
 func (f *fileStore) dropOldIndex(key Key) {
 	if e, err := f.index.read(key.name(), &key); err == nil && !e.mayBeInKeychain() {
 		_ = f.index.remove(key.name())
 	}
 }
 
-// filePlace is a temporary file that the next put fills; "" after that.
+// filePlace is the temporary file for the next put; "" after that.
 type filePlace struct{ path string }
 
 func (p *filePlace) release(context.Context) {
@@ -246,7 +246,7 @@ func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
 	return &filePlace{temp}, err
 }
 
-// probe makes a place and gives it back. The place has another name than that of reserve, since a put of another process would sweep it.
+// probe allocates space and frees it. It uses another name than reserve, because a put of another process would delete the file.
 func (f *fileStore) probe(_ context.Context, key Key) error {
 	path := f.path(key.name()) + ".probe"
 	sweepTemps(path)
@@ -257,11 +257,11 @@ func (f *fileStore) probe(_ context.Context, key Key) error {
 	return removePrivate(temp)
 }
 
-// placeRoom is more than a credential usually takes, or grows by.
+// placeRoom is more than a credential usually needs, or grows by.
 const placeRoom = 14 << 10
 
-// makePlace makes a temporary file beside path that is as large as the next record may be, so that a disk that is nearly full is found out
-// before a token is spent, and reads it back.
+// makePlace writes a temporary file next to path that is as large as the next record can be, and reads it back, so that a nearly full disk
+// is noticed before a token is used up.
 func (f *fileStore) makePlace(name, path string) (string, error) {
 	if _, err := f.replaceable(name); err != nil {
 		return "", err

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// name derives the name of files and keychain items: a readable part, and a hash of the whole key, so that keys which differ only in
-// characters unsafe for files share nothing. The readable part takes the host alone: paths and queries may hold secrets.
+// name returns the name of files and keychain items: a readable part, and a hash of the whole key, so that keys that differ only in
+// characters unsafe for files do not collide. The readable part contains only the host, because paths and queries may contain secrets.
 func (k Key) name() string {
 	sum := sha256.Sum256([]byte("mcpauth key " + strconv.Itoa(len(k.Server)) + ":" + k.Server + k.Profile))
 	hash := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
@@ -30,8 +30,8 @@ func (k Key) name() string {
 	return readable(host+"-"+k.Profile, 40) + hash
 }
 
-// readable keeps lower-case letters and digits, and puts one hyphen for anything else: no dots (Windows takes what is before one for a
-// device), nothing that a shell, `security -i` or a file system reads as more than a letter.
+// readable keeps lower-case letters and digits, and replaces anything else by a hyphen: no dots (Windows reads the part before a dot as a
+// device), and nothing with a special meaning to a shell, `security -i` or a file system.
 func readable(s string, limit int) string {
 	var b strings.Builder
 	hyphen := true
@@ -53,7 +53,7 @@ func readable(s string, limit int) string {
 	return b.String()
 }
 
-// reservation says where a write is about to put its record.
+// reservation says where a write will put its record.
 type reservation struct {
 	Backend    string          `json:"backend"`
 	Generation uint64          `json:"generation"`
@@ -67,8 +67,8 @@ type reservation struct {
 	Empty      bool            `json:"empty,omitempty"`    // the place is taken, and the record is not on its way to it yet
 }
 
-// mayLand reports whether a write that was not seen to end may still land. A keychain that hung carries it out when somebody answers the
-// prompt on the screen; what a killed process had under way is done within moments.
+// mayLand reports whether a write may still take effect although its end was not seen. A keychain that did not answer does the write when
+// somebody answers its prompt; the write of a killed process ends within moments.
 func (r reservation) mayLand(now time.Time) bool {
 	within := time.Minute
 	if r.Hung {
@@ -78,7 +78,7 @@ func (r reservation) mayLand(now time.Time) bool {
 	return r.Backend == Keychain && !r.Obsolete && age < within && age > -within
 }
 
-// entry is one index file.
+// entry is the content of one index file.
 type entry struct {
 	Version    int             `json:"mcpauth"`
 	Key        Key             `json:"key"`
@@ -102,7 +102,7 @@ type index struct{ dir string }
 func (x index) folder() string          { return filepath.Join(x.dir, "index") }
 func (x index) path(name string) string { return filepath.Join(x.folder(), name+".json") }
 
-// read returns an entry; absence is ErrNotFound. A file whose key is another one is damage.
+// read returns an entry or ErrNotFound. A file with another key is damaged.
 func (x index) read(name string, key *Key) (entry, error) {
 	path := x.path(name)
 	data, err := readPrivate(path, maxFile)
@@ -120,7 +120,7 @@ func (x index) read(name string, key *Key) (entry, error) {
 	return e, nil
 }
 
-// hint is read for those who have the secret store to ask: absence and damage tell them nothing, but do not stop them.
+// hint is read for callers that can also ask the secret store: for them, a missing or damaged entry is not an error.
 func (x index) hint(key Key) (entry, error) {
 	e, err := x.read(key.name(), &key)
 	switch {
@@ -151,8 +151,8 @@ func decodeEntry(data []byte) (entry, error) {
 	return e, nil
 }
 
-// write replaces an entry and returns the bytes of its file. A durable write also survives a power failure; the others need only survive
-// the process.
+// write replaces an entry and returns the bytes of its file. A durable write survives a power failure; other writes survive only the
+// process.
 func (x index) write(e entry, durable bool) ([]byte, error) {
 	e.Version = formatVersion
 	data, err := json.Marshal(e)
@@ -175,7 +175,7 @@ func (x index) remove(name string) error {
 	return removePrivate(x.path(name))
 }
 
-// probe proves that an entry can be written. The lock of probes is held.
+// probe proves that an entry can be written. The caller holds the lock of probes.
 func (x index) probe(name string) error {
 	if err := ensureState(x.dir, x.folder()); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (x index) probe(name string) error {
 	return removePrivate(path)
 }
 
-// list returns the readable entries, of one key or, if it is nil, of all, and what is wrong with the others.
+// list returns the readable entries of one key or, if it is nil, of all keys, and the errors of the others.
 func (x index) list(key *Key) ([]entry, error) {
 	if key != nil {
 		e, err := x.read(key.name(), key)
@@ -224,7 +224,7 @@ func (x index) list(key *Key) ([]entry, error) {
 	return all, errors.Join(errs...)
 }
 
-// reserve returns the entry with a write announced.
+// reserve returns the entry with an announced write.
 func (e entry) reserve(r reservation) entry {
 	e = e.orNew()
 	e.Pending = append(slices.Clone(e.Pending), r)
@@ -232,7 +232,7 @@ func (e entry) reserve(r reservation) entry {
 	return e
 }
 
-// hung returns the entry with the last announced write marked as one that may land at any time.
+// hung returns the entry with the last announced write marked as one that may still take effect at any time.
 func (e entry) hung(r reservation) entry {
 	r.Hung = true
 	return e.reserve(r)
@@ -246,7 +246,7 @@ func (e entry) orNew() entry {
 	return e
 }
 
-// complete enters a write that is known to be done.
+// complete records a finished write.
 func (e *entry) complete(r reservation) {
 	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = r.Backend, r.Generation, r.Slot, r.Public, r.At
 	e.Deleted, e.found = false, true
@@ -267,7 +267,7 @@ func (e entry) mayBeInKeychain() bool {
 	return e.found && (e.Backend == Keychain || slices.Contains(e.Backends, Keychain))
 }
 
-// highest is the highest generation of which a record may exist.
+// highest returns the highest generation that may exist.
 func (e entry) highest() uint64 {
 	g := e.Generation
 	for _, r := range e.Pending {
@@ -278,12 +278,12 @@ func (e entry) highest() uint64 {
 	return g
 }
 
-// certain reports whether the entry tells in which slot the newest record is: no newer write was announced.
+// certain reports whether the entry says in which slot the newest record is, because no newer write was announced.
 func (e entry) certain() bool {
 	return e.inKeychain() && e.Generation > 0 && e.highest() == e.Generation && e.Slot >= 0 && e.Slot < maxSlots
 }
 
-// publicOf returns the public part of a generation, nil when the index does not know it.
+// publicOf returns the public part of a generation, or nil if the index does not have it.
 func (e entry) publicOf(generation uint64) json.RawMessage {
 	if e.Generation == generation && !e.Deleted {
 		return e.Public
@@ -296,7 +296,7 @@ func (e entry) publicOf(generation uint64) json.RawMessage {
 	return nil
 }
 
-// shown is the entry as others see it. A first write of which only the announcement is known is shown: its secret may be there.
+// shown returns the entry for callers of the store. A first write that was only announced is shown, because its secret may exist.
 func (e entry) shown() (Entry, bool) {
 	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public, Updated: e.Updated}
 	if e.Deleted {
@@ -314,7 +314,7 @@ func (e entry) shown() (Entry, bool) {
 	return Entry{}, false
 }
 
-// explain adds to an error what the index knows about it. Absence is no proof while the entry that would say more is damaged.
+// explain adds to an error what the index knows. If the entry is damaged, absence proves nothing.
 func (e entry) explain(err error) error {
 	switch {
 	case e.inKeychain() && errors.Is(err, ErrUnavailable):

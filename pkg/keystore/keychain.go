@@ -26,14 +26,14 @@ const (
 	freshFor = time.Minute
 )
 
-// ring is go-keyring, or in tests a fake with the limits of each system.
+// ring is go-keyring or, in tests, a fake with the limits of each system.
 type ring interface {
 	set(account, value string) error
 	get(account string) (string, error)
 	delete(account string) error
 }
 
-// platform is what differs between keychains.
+// platform describes the differences between keychains.
 type platform struct {
 	room      func(account string) int         // bytes that an item of that name holds
 	classify  func(op string, err error) error // one of the errors of this package
@@ -117,7 +117,7 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 	}
 }
 
-// heal enters in the index a record whose writer died before it could. A reader may do that only while no other process writes.
+// heal adds to the index a record whose writer died before it could. A reader may do that only if no other process writes.
 func (k *keychain) heal(key Key, seen entry, h head) {
 	i := slices.IndexFunc(seen.Pending, func(r reservation) bool { return r.Generation == h.Generation && !r.Obsolete && !r.Empty })
 	if i < 0 || seen.Generation >= h.Generation {
@@ -174,7 +174,8 @@ func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (
 	return r, nil
 }
 
-// settle enters a write that is done. What could not be swept stays noted, and so does a write whose end was not seen: it may land yet.
+// settle records a finished write. It keeps a note of what could not be deleted, and of a write whose end was not seen, because it may
+// still take effect.
 func (k *keychain) settle(p plan, unswept bool) (entry, error) {
 	if err := k.step("before index"); err != nil {
 		return entry{}, err
@@ -199,7 +200,8 @@ func (k *keychain) settle(p plan, unswept bool) (entry, error) {
 	return e, err
 }
 
-// abandon takes back a write that failed. After a timeout nothing is taken back: it may still land, and the reservation says where.
+// abandon undoes a failed write. After a timeout it undoes nothing, because the write may still take effect, and the reservation says
+// where.
 func (k *keychain) abandon(name string, p plan, cause error) {
 	if uncertain(cause) {
 		_, _ = k.index.write(p.before.hung(p.reservation), false)

@@ -75,7 +75,7 @@ func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func()
 	}
 }
 
-// try takes the lock or returns ErrBusy at once.
+// try takes the lock, or returns ErrBusy at once.
 func (l locks) try(key Key, purpose string) (unlock func(), err error) {
 	if err := l.makeFile(key, purpose); err != nil {
 		return nil, err

@@ -46,7 +46,7 @@ func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
 	return fail("note", s.notes.kind(), err)
 }
 
-// notes is a place for notes: the state folder or, for credentials that many machines share, the database.
+// notes stores notes: in the state folder or, for credentials that many machines share, in the database.
 type notes interface {
 	kind() string
 	writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error
@@ -62,7 +62,7 @@ func checkNote(name string) error {
 	return fmt.Errorf("%w: a note is named by up to 32 lower-case letters, digits and hyphens, not %q", ErrUnwritable, name)
 }
 
-// localNotes are small private files in the state folder.
+// localNotes stores notes as small private files in the state folder.
 type localNotes struct{ dir string }
 
 func (localNotes) kind() string { return "" }
@@ -88,7 +88,7 @@ func (n localNotes) deleteNote(_ context.Context, key Key, name string) error {
 	return removePrivate(n.path(key, name))
 }
 
-// deleteNotes deletes every note of a key, and what dead writers left of them.
+// deleteNotes deletes every note of a key, and temporary files of dead writers.
 func (n localNotes) deleteNotes(_ context.Context, key Key) error {
 	folder := filepath.Join(n.dir, "notes")
 	files, err := os.ReadDir(folder)

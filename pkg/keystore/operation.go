@@ -36,7 +36,7 @@ func (k *keychain) deleteItem(ctx context.Context, account string) error {
 	return err
 }
 
-// do runs one operation in a goroutine, so that a keychain that hangs blocks that goroutine and not the caller.
+// do runs one operation in a goroutine, so that a keychain that does not answer blocks that goroutine and not the caller.
 func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) (string, error) {
 	began, wait, cancel := time.Now(), ctx, context.CancelFunc(func() {})
 	if k.timeout > 0 {
@@ -75,7 +75,7 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 	}
 }
 
-// late is the error of an operation that did not end in time. If the command's time is up, the keychain is still the reason.
+// late returns the error for an operation that did not end in time. It names the keychain as the reason also if the command's time is over.
 func (k *keychain) late(ctx context.Context, op string, waited time.Duration) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()

@@ -52,7 +52,7 @@ func encodePayload(secret []byte) (payload, encoding string) {
 	return base64.StdEncoding.EncodeToString(secret), encodedBase64
 }
 
-// sum is over everything that must belong together.
+// sum is the checksum of everything that belongs together.
 func sum(name string, h head, payload string) string {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, h.Generation, h.Encoding)
@@ -63,7 +63,7 @@ func sum(name string, h head, payload string) string {
 	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18])
 }
 
-// split makes the stored form of a payload, in a place whose items hold room(account) bytes. Without parts the head holds it all.
+// split returns the stored form of a payload, for items that hold room(account) bytes. Without parts the head contains everything.
 func split(name, account string, h head, payload string, room func(account string) int) (value string, parts []string, err error) {
 	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h, payload)
 	tag := h.Tag
@@ -85,7 +85,7 @@ func split(name, account string, h head, payload string, room func(account strin
 	return value, parts, nil
 }
 
-// prefix is as much of a text as fits, cut between runes.
+// prefix returns as much of a text as fits, without cutting a character.
 func prefix(s string, room int) string {
 	if len(s) <= room {
 		return s
@@ -96,7 +96,7 @@ func prefix(s string, room int) string {
 	return s[:max(room, 0)]
 }
 
-// partAccount names the item of a part, counted from 1.
+// partAccount returns the name of the item of a part, counted from 1.
 func partAccount(name string, generation uint64, tag string, i int) string {
 	return name + "#g" + strconv.FormatUint(generation, 10) + "." + tag + "." + strconv.Itoa(i)
 }
@@ -106,7 +106,7 @@ func encodeHead(h head) string {
 	return string(line) + "\n"
 }
 
-// parseHead reads what split wrote. The payload that follows is unchecked; join does that.
+// parseHead parses the output of split. It does not check the payload; join does.
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h head
@@ -128,7 +128,7 @@ func parseHead(value string) (head, string, error) {
 
 func plainTag(tag string) bool { return tag != "" && len(tag) <= 32 && readable(tag, 32) == tag+"-" }
 
-// join puts a payload together again and proves that it is whole, and this key's.
+// join joins the parts of a payload and proves that it is complete and belongs to this key.
 func join(name string, h head, inline string, parts []string) (string, error) {
 	payload := inline
 	if h.Parts > 0 {

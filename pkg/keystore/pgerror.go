@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// sortedPg maps an error of the database to one of ours, by its SQLSTATE. Messages of the server hold names, never values: details, which
-// may quote a row, are left out.
+// sortedPg maps an error of the database to one of ours by its SQLSTATE. Messages of the server contain names but no values; details are
+// omitted, because they may quote a row.
 func sortedPg(ctx context.Context, err error, password string) error {
 	if err == nil {
 		return nil
@@ -32,7 +32,7 @@ func sortedPg(ctx context.Context, err error, password string) error {
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
 }
 
-// pgWords bounds the words of a server, which repeats the password if it got it in the clear and means harm.
+// pgWords shortens and masks text of a database server, which may repeat the password.
 func pgWords(words, password string) string {
 	if password != "" && strings.Contains(strings.ToLower(words), strings.ToLower(password)) {
 		return "the server's words hold the password"
@@ -86,7 +86,7 @@ func transient(err error) bool {
 	return !refused && !errors.As(err, &certificate)
 }
 
-// badURL says what is wrong with the connection string without quoting it, since it may hold a password.
+// badURL describes the error in a connection string without quoting it, because it may contain a password.
 func badURL(err error) error {
 	var file *fs.PathError
 	if errors.As(err, &file) {

@@ -74,7 +74,7 @@ func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) 
 	}
 }
 
-// query reports ended if another goroutine has unlocked meanwhile.
+// query returns ended if another goroutine has unlocked in the meantime.
 func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][][]byte, ended bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +88,7 @@ func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][]
 	return rows, false, err
 }
 
-// runOrCreate makes the table on first use.
+// runOrCreate creates the table on first use.
 func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) ([][][]byte, error) {
 	rows, err := runSQL(ctx, conn, sql, args...)
 	if !errors.Is(err, ErrNoTable) {
@@ -105,7 +105,7 @@ func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...a
 	return again, err
 }
 
-// passwordKey is where a connection keeps the password, which errors must not show.
+// passwordKey is the context key of the password, which errors must not contain.
 const passwordKey = "password"
 
 // runSQL runs one statement. Arguments are text, numbers, bytes or nil.
@@ -129,7 +129,7 @@ func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (
 	return result.Rows, err
 }
 
-// brokenError is that of a statement whose connection ended with it: it may or may not have been carried out.
+// brokenError is returned if the connection ended during a statement, which may or may not have been executed.
 type brokenError struct{ error }
 
 func (e *brokenError) Unwrap() error { return e.error }
@@ -175,7 +175,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// pause waits about so long; false if ctx ends before.
+// pause waits for about d. It returns false if ctx ends first.
 func pause(ctx context.Context, wait time.Duration) bool {
 	timer := time.NewTimer(wait/2 + rand.N(wait))
 	defer timer.Stop()
@@ -187,7 +187,7 @@ func pause(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
-// serverVersion is the major version, 0 if the server does not tell.
+// serverVersion returns the major version, or 0 if the server does not say.
 func serverVersion(conn *pgconn.PgConn) int {
 	version := conn.ParameterStatus("server_version")
 	digits := strings.IndexFunc(version+".", func(r rune) bool { return r < '0' || r > '9' })
@@ -195,7 +195,7 @@ func serverVersion(conn *pgconn.PgConn) int {
 	return n
 }
 
-// park keeps a connection for a moment, since one command makes several statements.
+// park keeps a connection for a short time, because a command runs several statements.
 func (p *postgres) park(conn *pgconn.PgConn, err error) {
 	if lost(err) || conn.IsClosed() {
 		closeConn(conn)

@@ -16,7 +16,7 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// service is the name under which all items stand.
+// service is the service name of all items.
 const service = "mcpauth"
 
 // goKeyring is the keychain of this system.
@@ -54,7 +54,7 @@ func (g goKeyring) delete(account string) error {
 	return err
 }
 
-// again repeats an operation whose item another process deleted in the middle of it: the next search tells whether there is one.
+// again repeats an operation if another process deleted its item in the middle of it. The next search shows whether the item exists.
 func (g goKeyring) again(do func() (string, error)) (value string, err error) {
 	for range 5 {
 		if value, err = do(); err == nil || g.vanished == nil || !g.vanished(err) {
@@ -87,10 +87,10 @@ func shellQuoted(s string) string {
 // roomWindows is the size of a credential blob (CRED_MAX_CREDENTIAL_BLOB_SIZE). go-keyring stores the bytes as they are, not as UTF-16.
 func roomWindows(string) int { return 5 * 512 }
 
-// roomSecretService is our own bound: the protocol has none, and services slow down with items of more than some 100 kB.
+// roomSecretService is our own limit: the protocol has none, but services become slow with items of more than about 100 kB.
 func roomSecretService(string) int { return 64 << 10 }
 
-// sorted maps an answer that all systems share, and falls back to an error that is never taken for absence.
+// sorted maps an error that all systems have. It returns another error for anything else, and never treats it as absence.
 func sorted(op string, err error) error {
 	var ours *Error
 	switch {
@@ -187,7 +187,8 @@ func classifySecretService(op, name string, err error) error {
 	return sorted(op, err)
 }
 
-// gone reports whether a D-Bus error says that an object is not there. GNOME Keyring has three words for it, by how far it came with deleting.
+// gone reports whether a D-Bus error says that an object does not exist. GNOME Keyring uses three names for it, depending on how far a
+// deletion got.
 func gone(name string) bool {
 	const bus = "org.freedesktop.DBus.Error."
 	return slices.Contains([]string{"org.freedesktop.Secret.Error.NoSuchObject", bus + "UnknownObject", bus + "UnknownMethod", bus + "UnknownInterface"}, name)

@@ -257,7 +257,7 @@ type claimed struct {
 	s   *session
 }
 
-// release takes back the claim, and a row that holds nothing.
+// release removes the claim, and the row if it is empty.
 func (c claimed) release(ctx context.Context) {
 	p, key, s := c.p, c.key, c.s
 	if s.claim == "" {
@@ -270,7 +270,7 @@ func (c claimed) release(ctx context.Context) {
 	s.claim = ""
 }
 
-// probe writes and deletes a row that is nobody's.
+// probe writes and deletes a row that belongs to no credential.
 func (p *postgres) probe(ctx context.Context, key Key) error {
 	if _, err := seal(p.keyFile, nil); err != nil {
 		return err
@@ -333,7 +333,7 @@ func parseEntry(columns [][]byte) (Entry, error) {
 
 // The notes of a credential are in its row: every machine must see the intent of a renewal under way.
 
-// writeNote also renews the claim, since the note may be the intent, after which the token is sent.
+// writeNote also renews the claim, because the note may be the intent, after which the token is sent.
 func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return fmt.Errorf("%w: a note is text", ErrUnwritable)
@@ -367,7 +367,7 @@ func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {
 	return err
 }
 
-// deleteNotes does nothing: they went with the row.
+// deleteNotes does nothing, because the notes were deleted with the row.
 func (p *postgres) deleteNotes(context.Context, Key) error { return nil }
 
 func keyText(key Key) string {

@@ -29,7 +29,7 @@ func ensureFolder(path string, strict bool) error {
 	return checkFolder(path, strict)
 }
 
-// ensureState makes the state folder, which others may share, and a private folder in it.
+// ensureState creates the state folder, which others may read, and a private folder in it.
 func ensureState(root, sub string) error {
 	if err := ensureFolder(root, false); err != nil {
 		return err
@@ -52,7 +52,7 @@ func makeFolder(path string) error {
 	return err
 }
 
-// checkFolder refuses a folder that somebody else could read (strict) or change. Absence is ErrNotFound.
+// checkFolder returns an error for a folder that another user can read (strict) or change, and ErrNotFound if there is none.
 func checkFolder(path string, strict bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func checkFolder(path string, strict bool) error {
 	return at(path, checkOwner(path, info, open))
 }
 
-// readPrivate reads a file of ours. Absence is ErrNotFound.
+// readPrivate reads a private file, or returns ErrNotFound.
 func readPrivate(path string, limit int64) ([]byte, error) {
 	f, err := openPrivate(path)
 	if err != nil {
@@ -129,7 +129,7 @@ func moveInto(temp *os.File, path string, data []byte, durable bool, step func(s
 	return unwritable(path, err)
 }
 
-// fill overwrites the file without giving up the blocks that it has.
+// fill overwrites the file without freeing its blocks.
 func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
 	_, err := f.Write(data)
 	if err == nil {
@@ -144,7 +144,7 @@ func fill(f *os.File, data []byte, durable bool, step func(string) error) error 
 	return errors.Join(err, f.Close())
 }
 
-// removePrivate deletes a file; absence is no error.
+// removePrivate deletes a file, if it exists.
 func removePrivate(path string) error {
 	if err := remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return unwritable(path, err)
@@ -165,7 +165,7 @@ func sweepTemps(path string) {
 	}
 }
 
-// sortRead sorts the error of reading a file or folder.
+// sortRead classifies an error of reading a file or folder.
 func sortRead(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -178,7 +178,7 @@ func sortRead(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, bare(err))
 }
 
-// unwritable sorts the error of writing one.
+// unwritable classifies an error of writing a file or folder.
 func unwritable(path string, err error) error {
 	if err == nil {
 		return nil
@@ -186,7 +186,7 @@ func unwritable(path string, err error) error {
 	return at(path, fmt.Errorf("%w: %w", ErrUnwritable, bare(err)))
 }
 
-// bare is the system's own word: the path stands in the Error already.
+// bare returns the system's error without the path, which the Error contains.
 func bare(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

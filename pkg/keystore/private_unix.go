@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// openPrivate opens without following a link, and without waiting at a pipe.
+// openPrivate opens a file without following a link or waiting for a pipe.
 func openPrivate(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
@@ -19,7 +19,7 @@ func openPrivate(path string) (*os.File, error) {
 	return f, err
 }
 
-// checkFile refuses an open file that belongs to another user, or that others may read or write.
+// checkFile returns an error for an open file that belongs to another user, or that others can read or write.
 func checkFile(f *os.File, info fs.FileInfo) error { return checkOwner(f.Name(), info, 0o077) }
 
 // checkOwner refuses what belongs to another user, or is open to others by one of the given bits.
@@ -37,7 +37,7 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	return nil
 }
 
-// makePrivateFolder makes a folder with mode 0700, whatever the umask.
+// makePrivateFolder makes a folder that only the user can access.
 func makePrivateFolder(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
@@ -45,7 +45,7 @@ func makePrivateFolder(path string) error {
 	return os.Chmod(path, 0o700)
 }
 
-// createPrivate makes a file with mode 0600, whatever the umask, which must not be there yet.
+// createPrivate creates a new file that only the user can access.
 func createPrivate(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"filippo.io/age"
 )
 
-// open returns the secret of a payload. An encrypted one is never opened without the key.
+// open returns the secret of a payload. It does not open an encrypted payload without the key.
 func open(keyFile string, h head, payload string) ([]byte, error) {
 	if h.Encoding != encodedAge {
 		return decodePayload(payload, h.Encoding)

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// slotAccount names the head item of a slot.
+// slotAccount returns the name of the head item of a slot.
 func slotAccount(name string, slot int) string {
 	if slot == 0 {
 		return name
@@ -20,7 +20,7 @@ func slotAccount(name string, slot int) string {
 	return name + "#" + strconv.Itoa(slot+1)
 }
 
-// survey finds the heads of a key, newest first. If the index is certain and right, that takes one look.
+// survey finds the heads of a key, newest first. If the index is certain and correct, one read is enough.
 func (k *keychain) survey(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
 	if !all && e.certain() {
 		found, err := k.look(ctx, name, e.Slot)
@@ -55,7 +55,7 @@ func lastSlot(e entry) int {
 	return min(last, maxSlots-1)
 }
 
-// look reads the head of one slot: none or one. A head of a newer version is an error, a damaged one is found as such.
+// look reads the head of one slot, if there is one. A head of a newer version is an error; a damaged head is returned as damaged.
 func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, error) {
 	value, err := k.getItem(ctx, slotAccount(name, slot))
 	if errors.Is(err, ErrNotFound) {
@@ -100,7 +100,7 @@ func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, err
 	return nil, at(slotAccount(name, s.slot), err)
 }
 
-// newestOf returns the newest whole record: a torn one reads as the one before it, while that is there.
+// newestOf returns the newest complete record. If a record is torn, the one before it is returned, if it still exists.
 func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, []byte, error) {
 	if r, ok := k.fresh(name, e); ok {
 		return r.stored, bytes.Clone(r.secret), nil
@@ -121,7 +121,7 @@ func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, 
 	return stored{}, nil, ErrNotFound
 }
 
-// newest returns the first of these records that is whole.
+// newest returns the first of these records that is complete.
 func (k *keychain) newest(ctx context.Context, name string, heads []stored) (stored, []byte, error) {
 	err := ErrNotFound
 	for _, s := range heads {
@@ -200,7 +200,7 @@ func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keycha
 	return p, err
 }
 
-// partsOf returns what writes that never finished may have left beside the slots.
+// partsOf returns the items that unfinished writes may have left.
 func partsOf(pending []reservation) []reservation {
 	var parts []reservation
 	for _, r := range pending {
@@ -212,8 +212,7 @@ func partsOf(pending []reservation) []reservation {
 	return parts
 }
 
-// freeSlot picks a slot that holds nothing and that no unfinished write may yet reach; else one that holds nothing; else the one with the
-// oldest record.
+// freeSlot chooses an empty slot that no unfinished write can still reach, or else an empty slot, or else the slot with the oldest record.
 func freeSlot(heads []stored, pending []reservation) int {
 	taken := func(slot int) bool {
 		return slices.ContainsFunc(heads, func(s stored) bool { return s.slot == slot })
@@ -255,7 +254,7 @@ func (k *keychain) write(ctx context.Context, name string, p plan) error {
 	return k.step("read back")
 }
 
-// readBack proves that what was written is there. Some keychains take a write without a word and keep nothing.
+// readBack proves that the record was written, because some keychains report success and store nothing.
 func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
 	differs := at(slotAccount(name, p.Slot), fmt.Errorf("%w: it reads back differently", ErrUnwritable))
 	if value, err := k.getItem(ctx, slotAccount(name, p.Slot)); errors.Is(err, ErrNotFound) || err == nil && value != p.value {
@@ -355,7 +354,7 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 	return k.forget(name, e)
 }
 
-// sweepLate deletes what landed late of other credentials that were deleted, so that nothing is left after the last logout.
+// sweepLate deletes items of other, deleted credentials that were written late, so that nothing is left after the last logout.
 func (k *keychain) sweepLate(ctx context.Context) {
 	all, _ := k.index.list(nil)
 	for _, e := range all {
@@ -369,7 +368,7 @@ func (k *keychain) sweepLate(ctx context.Context) {
 	}
 }
 
-// forget ends an index entry. If a write may still land, a mark stays behind, so that a late one is not taken for a login.
+// forget removes an index entry. If a write may still take effect, it leaves a mark, so that a late record does not count as a login.
 func (k *keychain) forget(name string, e entry) error {
 	now := k.now()
 	late := slices.DeleteFunc(slices.Clone(e.Pending), func(r reservation) bool { return !r.mayLand(now) })

@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// maxPages bounds how much of a list is read to find the headers of one tool.
+// maxPages limits how many pages of a list are read to find the headers of one tool.
 const maxPages = 100
 
 // paramHeader makes the headers that repeat arguments (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters), which a program that
@@ -29,7 +29,7 @@ func (c *conversation) paramHeader(m mcphttp.Message) http.Header {
 	return mcphttp.ParamHeader(schema, jsonscan.Member(m.Params, "arguments"))
 }
 
-// annotate keeps the schemas of a list that want headers.
+// annotate stores the schemas that require headers.
 func (c *conversation) annotate(list json.RawMessage) {
 	if !mcphttp.MayAnnotate(list) {
 		return
@@ -45,7 +45,7 @@ func (c *conversation) annotate(list json.RawMessage) {
 	}
 }
 
-// refetch asks for the list after a header mismatch: the program may know the tool from an earlier run, which the proxy does not.
+// refetch requests the list after a header mismatch. The program may know the tool from an earlier run, but the proxy does not.
 func (c *conversation) refetch(ctx context.Context, call mcphttp.Message) {
 	meta, cursor := jsonscan.Member(call.Params, "_meta"), json.RawMessage(nil)
 	for range maxPages {

@@ -127,7 +127,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers with a JSON-RPC error of the proxy's own.
+// refuse answers with a JSON-RPC error of the proxy.
 func refuse(w http.ResponseWriter, status int, m mcphttp.Message, code int64, text string) {
 	writeJSON(w, status, mcphttp.NewError(m.ID, code, text))
 }
@@ -138,7 +138,7 @@ func writeJSON(w http.ResponseWriter, status int, m mcphttp.Message) {
 	_, _ = w.Write(m.Raw)
 }
 
-// client returns the program with that session.
+// client returns the program with this session.
 func (l *Listener) client(id string) (*client, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -149,7 +149,7 @@ func (l *Listener) client(id string) (*client, bool) {
 	return c, ok
 }
 
-// open makes a session for a program that says initialize.
+// open makes a session for a program that sends initialize.
 func (l *Listener) open() (string, *client) {
 	c := &client{used: time.Now()}
 	c.conversation = l.proxy.converse(l.base, c.push)
@@ -182,7 +182,7 @@ func (l *Listener) drop(id string) {
 	}
 }
 
-// post takes one message of a program. A batch of 2025-03-26 is refused: the program can send its messages one by one.
+// post handles one message of a program. It refuses a batch of 2025-03-26, because the program can send the messages one by one.
 func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known bool) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/json" {
@@ -262,8 +262,8 @@ func (c *conversation) serve(w http.ResponseWriter, r *http.Request, m mcphttp.M
 	out.close()
 }
 
-// statusOf is the HTTP status of an answer: that of the server if it sent the error, because clients conclude from it what a server is. It is
-// never one that makes a client begin a login of its own.
+// statusOf returns the HTTP status of an answer: the server's status if it sent the error, because clients recognize a server by it. It is
+// never one that makes a client start a login.
 func statusOf(a mcphttp.Message, status int) int {
 	switch {
 	case a.Result != nil:
@@ -287,7 +287,7 @@ func paramsOf(h http.Header) http.Header {
 	return params
 }
 
-// events writes messages as an event stream, which begins with the first one.
+// events writes messages as an event stream, which starts with the first message.
 type events struct {
 	mu     sync.Mutex
 	w      http.ResponseWriter
@@ -338,14 +338,14 @@ func (e *events) finish(m mcphttp.Message, status int) {
 	e.closed = true
 }
 
-// close ends the use of the ResponseWriter, which must not outlive its handler.
+// close ends the use of the ResponseWriter, which must not be used after its handler returns.
 func (e *events) close() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
 }
 
-// serveStream serves GET: what the server says outside of answers, for as long as the program listens.
+// serveStream serves GET: messages of the server that answer no request, as long as the program listens.
 func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
 	out := &events{w: w}
 	out.mu.Lock()

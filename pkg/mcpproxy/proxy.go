@@ -42,7 +42,7 @@ type Proxy struct {
 	link *mcphttp.Link
 }
 
-// codeProxy is the code of the proxy's own errors: one that JSON-RPC leaves to implementations (JSON-RPC 2.0 §5.1).
+// codeProxy is the code of the proxy's own errors, from the range for implementations (JSON-RPC 2.0 §5.1).
 const codeProxy = -32000
 
 func (p *Proxy) prepare() {
@@ -57,7 +57,7 @@ func (p *Proxy) log(format string, a ...any) {
 	}
 }
 
-// conversation is what one program and the server say to each other.
+// conversation is the exchange of messages between one program and the server.
 type conversation struct {
 	*Proxy
 	base context.Context       // of the whole conversation
@@ -85,7 +85,7 @@ func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conver
 	return c
 }
 
-// request is a request of the program without an answer yet.
+// request is an unanswered request of the program.
 type request struct {
 	mcphttp.Message
 	header  http.Header                // Mcp-Param headers of a program that speaks HTTP
@@ -113,7 +113,7 @@ func (c *conversation) done(r *request) bool {
 	return waiting
 }
 
-// find returns the waiting request with that id, or nil.
+// find returns the unanswered request with this id, or nil.
 func (c *conversation) find(id json.RawMessage) *request {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,7 +181,7 @@ func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome
 	}
 }
 
-// tell sends a notification or a response, which has no answer.
+// tell sends a notification or a response, to which there is no answer.
 func (c *conversation) tell(ctx context.Context, m mcphttp.Message) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -271,8 +271,8 @@ func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 	return mcphttp.NewError(r.ID, codeProxy, "the server's answer is not a JSON-RPC response")
 }
 
-// proper reports whether a message is JSON-RPC 2.0: it has that version, no member twice, an id of a permitted type, and is a request, a
-// notification, or a response with either a result or an error.
+// proper reports whether a message is valid JSON-RPC 2.0: it has that version, no duplicate member, an id of a permitted type, and is a
+// request, a notification, or a response with either a result or an error.
 func proper(m mcphttp.Message) bool {
 	seen := map[string]bool{}
 	version := false

@@ -7,7 +7,8 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// patience is how long a message waits for the server to take the messages before it. One slow answer holds up nothing for longer.
+// patience is how long a message waits until the server has accepted the messages before it, so that a slow answer delays others only for a
+// limited time.
 const patience = 2 * time.Second
 
 // queue keeps the order of a program's messages, which standard streams have and HTTP requests do not, as far as the protocol demands it
@@ -24,7 +25,7 @@ type queue struct {
 	notified    <-chan struct{} // closed when the last notification has been taken
 }
 
-// place is a message's place in the queue.
+// place is a message's position in the queue.
 type place struct {
 	initialize, before <-chan struct{}
 	taken              chan struct{} // closed by leave
@@ -48,7 +49,7 @@ func (q *queue) enter(m mcphttp.Message) *place {
 	return p
 }
 
-// wait waits until it is the message's turn, or until ctx ends.
+// wait waits for the message's turn, or until ctx ends.
 func (p *place) wait(ctx context.Context) {
 	if p.initialize != nil {
 		select {
@@ -68,5 +69,5 @@ func (p *place) wait(ctx context.Context) {
 	}
 }
 
-// leave says that the message has been taken.
+// leave marks the message as accepted.
 func (p *place) leave() { close(p.taken) }

@@ -24,7 +24,7 @@ func (c *conversation) current() *mcphttp.Session {
 	return c.session
 }
 
-// sessionOf returns the session that a message belongs to. Requests of 2026-07-28 belong to none.
+// sessionOf returns the session of a message. Requests of 2026-07-28 have none.
 func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 	if s := c.current(); s != nil && m.Version() == "" && m.Method != "initialize" {
 		return s
@@ -62,7 +62,7 @@ func (c *conversation) greet(ctx context.Context, m mcphttp.Message) {
 	c.watch(0)
 }
 
-// note remembers what a new session would lack, and which tools want headers.
+// note records what a new session must restore, and which tools require headers.
 func (c *conversation) note(request, answer mcphttp.Message) {
 	switch request.Method {
 	case "tools/list":
@@ -152,7 +152,7 @@ func (c *conversation) restore(ctx context.Context, s *mcphttp.Session) {
 	}
 }
 
-// warn says what the program loses, on the log and, if the server declared that it sends log messages, to the program.
+// warn reports what the program loses: in the log and, if the server declared that it sends log messages, to the program.
 func (c *conversation) warn(text string) {
 	if c.Warn != nil {
 		c.Warn(text)
@@ -166,7 +166,7 @@ func (c *conversation) warn(text string) {
 	}
 }
 
-// watch listens to the stream of the session for as long as it lasts, and opens a new session when the server has lost it.
+// watch reads the stream of the session while the session lasts, and opens a new session if the server has lost it.
 func (c *conversation) watch(losses int) {
 	ctx, cancel := context.WithCancel(c.base)
 	c.mu.Lock()
@@ -192,7 +192,7 @@ func (c *conversation) watch(losses int) {
 	}()
 }
 
-// lost waits until the server lost the session. It returns false if the session ends otherwise, or if nothing can be known of it.
+// lost waits until the server loses the session. It returns false if the session ends for another reason or if this cannot be determined.
 func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	if s.Old() {
 		select {

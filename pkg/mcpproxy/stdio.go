@@ -20,7 +20,7 @@ const (
 	lastAnswers = 60 * time.Second // for requests that are under way when the program has nothing more to say
 )
 
-// stdio is a program that speaks over standard streams: one message a line (2025-11-25, Transports, stdio).
+// stdio is a program on standard input and output, with one message per line (2025-11-25, Transports, stdio).
 type stdio struct {
 	*conversation
 	queue queue
@@ -52,7 +52,7 @@ func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	return err
 }
 
-// read takes one message after the other, until the last one or the end of the run.
+// read handles messages until the input or the run ends.
 func (s *stdio) read(ctx context.Context, in io.Reader) error {
 	lines := make(chan []byte)
 	var reason error // set when lines is closed
@@ -86,7 +86,7 @@ func (s *stdio) read(ctx context.Context, in io.Reader) error {
 	}
 }
 
-// take sends one message on. A batch of 2025-03-26 is sent as its messages.
+// take forwards one message. The messages of a batch of 2025-03-26 are sent one by one.
 func (s *stdio) take(line []byte) {
 	m, ok := mcphttp.Parse(line)
 	switch {
@@ -131,7 +131,7 @@ func (s *stdio) send(m mcphttp.Message) {
 	s.sent.Go(run)
 }
 
-// drain waits for the answers that are under way: `printf … | mcpauth proxy` gets them.
+// drain waits for outstanding answers, so that `printf … | mcpauth proxy` gets them.
 func (s *stdio) drain(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -158,7 +158,7 @@ func (s *stdio) write(m mcphttp.Message) {
 	}
 }
 
-// oneLine makes one line of a message, with room for the line's end. Line ends in it stand between members and become blanks.
+// oneLine puts a message on one line, with room for a line end. Line breaks between members become blanks.
 func oneLine(message []byte) []byte {
 	message = bytes.TrimSpace(message)
 	line := append(make([]byte, 0, len(message)+1), message...)
