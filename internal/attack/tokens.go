@@ -76,6 +76,11 @@ func tokens() []Attack {
 			w.Header().Set("Server", hidden)
 			rpcError(w, r, "cannot use "+hidden)
 		}),
+		later("reflected-key-challenge", "the same with a header of the user", func(w http.ResponseWriter, r *http.Request) {
+			key := strings.ReplaceAll(r.Header.Get("X-Key"), `"`, `\"`)
+			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="insufficient_scope", scope="notes:read %s", error_description="%s"`, key, key))
+			w.WriteHeader(http.StatusForbidden)
+		}),
 		later("reflected-challenge", "the MCP server puts the token into its challenge", func(w http.ResponseWriter, r *http.Request) {
 			_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="insufficient_scope", scope="notes:read %s", error_description="%s"`, token, token))

@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
+	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -108,6 +110,16 @@ func Forms(secrets []string) []string {
 		}
 	}
 	return out
+}
+
+// LongValue is the length from which the value of a user's header is taken for a secret in a challenge, in bytes. A challenge does not repeat one,
+// unlike the name of a tenant: what does goes into no message and to no other server.
+const LongValue = 16
+
+// HeaderForms returns the forms of the values of the user's headers that have at least so many bytes.
+func HeaderForms(h http.Header, least int) []string {
+	values := slices.Concat(slices.Collect(maps.Values(h))...)
+	return Forms(slices.DeleteFunc(values, func(value string) bool { return len(value) < least }))
 }
 
 // escapeJSON returns a text as it appears between the quotes of a JSON string.

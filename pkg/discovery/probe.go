@@ -8,7 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"slices"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -35,21 +34,11 @@ func (f *finder) ask(ctx context.Context) error {
 		}
 	}
 	if c, ok := Bearer(challenges); ok {
-		hidden := f.hidden(longValue)
+		hidden := httpx.HeaderForms(f.o.Header, httpx.LongValue)
 		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.Holds(value, hidden) })
 		f.r.Challenge = c
 	}
 	return nil
-}
-
-// longValue is the length from which the value of a user's header is taken for a secret, in bytes. A challenge does not repeat one, unlike the
-// name of a tenant: what does goes into no message and to no other server.
-const longValue = 16
-
-// hidden are the forms of the user's headers that have at least so many bytes.
-func (f *finder) hidden(least int) []string {
-	values := slices.Concat(slices.Collect(maps.Values(f.o.Header))...)
-	return httpx.Forms(slices.DeleteFunc(values, func(value string) bool { return len(value) < least }))
 }
 
 const probeVersion = "2026-07-28"
@@ -98,7 +87,7 @@ func (f *finder) move(res *httpx.Response) error {
 		return e
 	}
 	if !httpx.SameOrigin(to, f.server) {
-		hidden := f.hidden(0)
+		hidden := httpx.HeaderForms(f.o.Header, 0)
 		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Clean(to.String(), hidden, 300))
 		if !httpx.Holds(to.String(), hidden) {
 			e.Location = to.String()
@@ -129,7 +118,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 		f.r.Connection = seen.connection()
 	}
 	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}
-	hidden := f.hidden(0)
+	hidden := httpx.HeaderForms(f.o.Header, 0)
 	if err != nil {
 		err = httpx.CleanError(httpx.Bare(err), hidden)
 		a.Outcome = "no answer: " + httpx.Mask(reason(err), hidden)

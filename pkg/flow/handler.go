@@ -241,7 +241,7 @@ func (c Credential) grantID() string {
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
 	drain(resp)
 	sent := sentToken(req)
-	challenges := without(sent, discovery.ParseChallenges(resp.Header))
+	challenges := without(sent, h.t.Header, discovery.ParseChallenges(resp.Header))
 	challenge, _ := discovery.Bearer(challenges)
 	if resp.StatusCode != http.StatusForbidden && h.nonce(req, resp, challenge) {
 		return nil
@@ -354,9 +354,10 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 	return true
 }
 
-// without removes parameters that contain the refused token, because a scope becomes part of messages and of the URL for the browser.
-func without(token Secret, challenges []discovery.Challenge) []discovery.Challenge {
-	forms := httpx.Forms([]string{string(token)})
+// without removes parameters that contain the refused token or a header of the user, because a scope becomes part of messages and of the URL for
+// the browser.
+func without(token Secret, own http.Header, challenges []discovery.Challenge) []discovery.Challenge {
+	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(own, httpx.LongValue)...)
 	for _, c := range challenges {
 		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value })
 	}
