@@ -16,7 +16,6 @@ import (
 	"strings"
 
 	"mcpauth/internal/config"
-	"mcpauth/internal/httpx"
 	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/keystore"
@@ -84,11 +83,11 @@ func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, 
 
 // serverURL checks an address that the user typed.
 func serverURL(word string) (flow.Target, error) {
-	u, err := httpx.CheckServer(word)
+	t, err := flow.NewTarget(word)
 	if err != nil {
-		return flow.Target{}, &usageError{message: err.Error()}
+		return t, &usageError{message: err.Error()}
 	}
-	return flow.Target{URL: httpx.Canonical(u)}, nil
+	return t, nil
 }
 
 // pickProfile chooses one of the logins that are stored for a URL.

@@ -35,8 +35,13 @@ func ExampleClient_Handler() {
 		return
 	}
 	client := &flow.Client{Store: store, Open: follow}
+	target, err := flow.NewTarget(server.URL())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	transport := &mcp.StreamableClientTransport{Endpoint: server.URL(),
-		OAuthHandler: client.Handler(flow.Target{URL: server.URL()}, flow.HandlerOptions{})}
+		OAuthHandler: client.Handler(target, flow.HandlerOptions{})}
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "example", Version: "1"}, nil).Connect(ctx, transport, nil)
 	if err != nil {
 		fmt.Println(err)

@@ -98,7 +98,7 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 			err = fmt.Errorf("%w: it was deleted; a late write is ignored", ErrNotFound)
 		}
 		if err == nil {
-			k.heal(key, e, h)
+			k.completeIndex(key, e, h)
 			return Record{Generation: h.Generation, Secret: secret, Public: e.publicOf(h.Generation)}, nil
 		}
 		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
@@ -117,8 +117,8 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 	}
 }
 
-// heal adds to the index a record whose writer died before it could. A reader may do that only if no other process writes.
-func (k *keychain) heal(key Key, seen entry, h head) {
+// completeIndex adds to the index a record whose writer died before it could. A reader may do that only if no other process writes.
+func (k *keychain) completeIndex(key Key, seen entry, h head) {
 	i := slices.IndexFunc(seen.Pending, func(r reservation) bool { return r.Generation == h.Generation && !r.Obsolete && !r.Empty })
 	if i < 0 || seen.Generation >= h.Generation {
 		return
@@ -165,7 +165,7 @@ func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (
 		return Record{}, p.before.explain(err)
 	}
 	sweepErr := k.sweep(ctx, name, p)
-	e, err := k.settle(p, sweepErr != nil)
+	e, err := k.recordWrite(p, sweepErr != nil)
 	if err != nil {
 		k.notice(fmt.Sprintf("the credential is stored, but its index entry is not: %v", err))
 	}
@@ -174,9 +174,9 @@ func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (
 	return r, nil
 }
 
-// settle records a finished write. It keeps a note of what could not be deleted, and of a write whose end was not seen, because it may
+// recordWrite records a finished write. It keeps a note of what could not be deleted, and of a write whose end was not seen, because it may
 // still take effect.
-func (k *keychain) settle(p plan, unswept bool) (entry, error) {
+func (k *keychain) recordWrite(p plan, unswept bool) (entry, error) {
 	if err := k.step("before index"); err != nil {
 		return entry{}, err
 	}

@@ -20,8 +20,8 @@ func slotAccount(name string, slot int) string {
 	return name + "#" + strconv.Itoa(slot+1)
 }
 
-// survey finds the heads of a key, newest first. If the index is certain and correct, one read is enough.
-func (k *keychain) survey(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
+// findHeads returns the heads of a key, newest first. If the index is certain and correct, one read is enough.
+func (k *keychain) findHeads(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
 	if !all && e.certain() {
 		found, err := k.look(ctx, name, e.Slot)
 		if err != nil {
@@ -106,7 +106,7 @@ func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, 
 		return r.stored, bytes.Clone(r.secret), nil
 	}
 	for _, all := range []bool{false, true} {
-		heads, err := k.survey(ctx, name, e, all)
+		heads, err := k.findHeads(ctx, name, e, all)
 		if err != nil {
 			return stored{}, nil, err
 		}
@@ -149,7 +149,7 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 		heads = []stored{r.stored}
 	} else {
 		var err error
-		if heads, err = k.survey(ctx, name, e, len(e.Pending) > 0); err != nil {
+		if heads, err = k.findHeads(ctx, name, e, len(e.Pending) > 0); err != nil {
 			return plan{}, err
 		}
 	}
@@ -322,7 +322,7 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 	if err != nil {
 		return err
 	}
-	heads, err := k.survey(ctx, name, e, true)
+	heads, err := k.findHeads(ctx, name, e, true)
 	if err != nil {
 		return e.explain(err)
 	}
