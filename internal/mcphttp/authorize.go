@@ -15,8 +15,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// send sends a request with the credential, and again if Auth has obtained a better one. written says whether the last attempt went
-// out, at least in part.
+// send sends a request with the credential, and sends it again if Auth has obtained a better one. written reports whether the last attempt
+// was sent, at least in part.
 func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Response, written bool, err error) {
 	if !httpx.SameOrigin(req.URL, l.server) {
 		return nil, false, &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
@@ -58,7 +58,7 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 	}
 }
 
-// unknownSession reports whether a 401 is about the session and not about the token: no challenge, and words that say so.
+// unknownSession reports whether a 401 is about the session and not about the token: it has no challenge, and its text says so.
 func unknownSession(req *http.Request, res *http.Response) bool {
 	if req.Header.Get("Mcp-Session-Id") == "" || res.Header.Get("WWW-Authenticate") != "" {
 		return false
@@ -112,17 +112,17 @@ type decorator interface {
 	Decorate(*http.Request, *oauth2.Token) error
 }
 
-// observer is a handler that takes note of answers, such as the nonce for the next DPoP proof.
+// observer is a handler that reads responses, for example for the nonce of the next DPoP proof.
 type observer interface {
 	Observe(*http.Response)
 }
 
-// authorizationError marks the handler's error until it reaches the outcome, unchanged.
+// authorizationError carries the handler's error unchanged to the outcome.
 type authorizationError struct{ err error }
 
 func (e *authorizationError) Error() string { return e.err.Error() }
 
-// authorize sets the Authorization header. The user's static one is used until the server answers 401 to it.
+// authorize sets the Authorization header. The user's static header is used until the server answers 401 to it.
 func (l *Link) authorize(req *http.Request) error {
 	static, ok := l.static["Authorization"]
 	if ok && (l.Auth == nil || !l.overruled.Load()) {

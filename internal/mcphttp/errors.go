@@ -13,7 +13,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// RPCError is the server's refusal of a request (JSON-RPC 2.0 §5.1). An error that the tool itself reports is a result.
+// RPCError is a JSON-RPC error with which the server refused a request (JSON-RPC 2.0 §5.1). An error that the tool reports is a result.
 type RPCError struct {
 	Code    int64
 	Message string          // the server's words, without our credentials; Error makes them safe to print
@@ -24,7 +24,7 @@ func (e *RPCError) Error() string {
 	return fmt.Sprintf("the server refuses the request: %s (JSON-RPC %d)", httpx.Text(e.Message, 1000), e.Code)
 }
 
-// StatusError is an HTTP answer that is no answer to the request, because of its status or its content (Reason). Its texts are safe to print.
+// StatusError is an HTTP response whose status or content (Reason) shows that it does not answer the request. Its texts are safe to print.
 type StatusError struct {
 	URL        string // without its query
 	StatusCode int
@@ -58,7 +58,7 @@ func (l *Link) Failure(o Outcome) error {
 	return &RPCError{Code: o.Answer.Code(), Message: l.Clean(jsonscan.Unquote(jsonscan.Member(o.Answer.Error, "message"))), Data: jsonscan.Member(o.Answer.Error, "data")}
 }
 
-// statusError describes an HTTP answer that holds no JSON-RPC response.
+// statusError returns the error for an HTTP response without a JSON-RPC response.
 func (l *Link) statusError(res *http.Response, body, reason string) *StatusError {
 	e := &StatusError{URL: plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: l.Clean(reason)}
 	if res.StatusCode >= 300 {
@@ -71,8 +71,8 @@ func (l *Link) statusError(res *http.Response, body, reason string) *StatusError
 	return e
 }
 
-// networkError says where the network failed: a *url.Error as net/http makes them, without the query. Its reason may quote a line of the server
-// that is not HTTP, and the line may repeat our credentials.
+// networkError returns a network error as a *url.Error without the query. Its reason is masked, because it may quote a line of the server
+// that is not HTTP and that repeats our credentials.
 func (l *Link) networkError(req *http.Request, err error) error {
 	var u *url.Error
 	if !errors.As(err, &u) {
@@ -85,7 +85,7 @@ func (l *Link) networkError(req *http.Request, err error) error {
 	return err
 }
 
-// plainURL is an address as errors show it: without its query, which may hold a key.
+// plainURL returns a URL for errors, without its query, which may contain a key.
 func plainURL(u *url.URL) string {
 	c := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	return httpx.Text(c.String(), 500)

@@ -28,7 +28,7 @@ type eventSession struct {
 	waiting map[string]chan Message // of requests without an answer yet, by id; each holds one
 }
 
-// openEvents opens the stream and reads the address of the endpoint. The stream outlives ctx.
+// openEvents opens the stream and reads the URL of the endpoint. The stream outlives ctx.
 func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool) (s *eventSession, err error) {
 	stream, end := context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
@@ -58,7 +58,7 @@ func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool
 	return s, nil
 }
 
-// endpoint reads the first event. Messages and token are meant for the origin of the server, so the endpoint must be there.
+// endpoint reads the first event. The endpoint must be on the origin of the server, because messages and token are sent to it.
 func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) {
 	first, err := events.Next()
 	if err != nil || first.Name != "endpoint" {
@@ -71,7 +71,7 @@ func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) 
 	return address.String(), nil
 }
 
-// notOpened is the outcome of a stream that could not be opened.
+// notOpened returns the outcome of a stream that could not be opened.
 func notOpened(err error) Outcome {
 	var status *StatusError
 	if errors.As(err, &status) {
@@ -80,7 +80,7 @@ func notOpened(err error) Outcome {
 	return notSent(err)
 }
 
-// read hands out what the stream holds, and returns the error that it ended with.
+// read distributes the messages of the stream, and returns the error that ended it.
 func (s *eventSession) read(events *sse.Reader) error {
 	for {
 		ev, err := events.Next()
@@ -104,7 +104,7 @@ func (s *eventSession) read(events *sse.Reader) error {
 	}
 }
 
-// take removes the request with that id and returns where its answer goes; nil if there is none.
+// take removes the request with this id and returns the channel for its answer, or nil.
 func (s *eventSession) take(id json.RawMessage) chan<- Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +126,7 @@ func (s *eventSession) leave(id string, answer chan Message) {
 	}
 }
 
-// exchangeEvents sends a message to the endpoint; the answer comes on the stream.
+// exchangeEvents sends a message to the endpoint. The answer arrives on the stream.
 func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) Outcome {
 	if s.stream.Err() != nil {
 		return Outcome{Kind: Refused, Reason: UnknownSession, Err: l.networkError(&http.Request{Method: http.MethodGet, URL: l.server}, context.Cause(s.stream))}

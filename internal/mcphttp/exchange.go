@@ -39,8 +39,7 @@ const (
 	maxAuthorize = 2
 )
 
-// Link reaches one MCP server. Its methods may be called from several goroutines at once; its fields must not change after the first
-// call.
+// Link exchanges messages with one MCP server. Several goroutines may call its methods. Its fields must not change after the first call.
 type Link struct {
 	URL    string      // the MCP endpoint, or the event stream of a server of 2024-11-05
 	Header http.Header // sent to the server's origin only; headers of the protocol win. Authorization is used as it is until the server answers
@@ -63,7 +62,7 @@ type Link struct {
 	masked    masked
 }
 
-// Request is a message on its way to the server.
+// Request is a message to send.
 type Request struct {
 	Message
 	Header  http.Header   // Mcp-Param headers, see ParamHeader
@@ -94,7 +93,7 @@ func (l *Link) prepare() error {
 }
 
 // Exchange sends one message within a session and reads the answer. For a notification or a response, which have no answer, the outcome
-// says whether the server took it. A request that Auth can authorize is sent again after 401 and 403; nothing else is sent twice.
+// says whether the server accepted it. A request that Auth can authorize is sent again after 401 and 403; nothing else is sent twice.
 func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSent(err)
@@ -120,10 +119,10 @@ func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 	return o
 }
 
-// notSent is the outcome of a request that did not leave this machine.
+// notSent returns the outcome of a request that was not sent.
 func notSent(err error) Outcome { return Outcome{Kind: Refused, Reason: NotSent, Err: err} }
 
-// failed is the outcome of a request without an HTTP answer; written says that the request went out, at least in part.
+// failed returns the outcome of a request without an HTTP response. written reports whether the request was sent, at least in part.
 func (l *Link) failed(req *http.Request, err error, written bool) Outcome {
 	var a *authorizationError
 	switch {
@@ -151,7 +150,7 @@ func (l *Link) refusal(o *Outcome, r Request, res *http.Response) string {
 	return e.Code + " " + e.Text
 }
 
-// answer reads an answer with a good status.
+// answer reads a response with a 2xx status.
 func (l *Link) answer(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
 	switch kind := mediaType(res); {
 	case kind == "text/event-stream":
@@ -172,7 +171,7 @@ func (l *Link) answer(ctx context.Context, s *Session, r Request, res *http.Resp
 	}
 }
 
-// body takes the JSON body of an answer apart.
+// body parses the JSON body of a response.
 func (l *Link) body(o *Outcome, r Request, res *http.Response, data []byte) {
 	for _, m := range messages(data) {
 		if m.IsResponse() && r.IsRequest() && o.Answer.Raw == nil {
@@ -186,7 +185,7 @@ func (l *Link) body(o *Outcome, r Request, res *http.Response, data []byte) {
 	}
 }
 
-// broken notes that an answer could not be read to its end.
+// broken records that a response could not be read to its end.
 func (l *Link) broken(o *Outcome, res *http.Response, err error) {
 	if errors.Is(err, sse.ErrTooLarge) {
 		o.Err = l.statusError(res, "", "the answer is "+err.Error())
@@ -195,7 +194,7 @@ func (l *Link) broken(o *Outcome, res *http.Response, err error) {
 	o.Kind, o.Err = Lost, l.networkError(res.Request, err)
 }
 
-// Wait pauses between attempts. After the end of ctx it never returns nil, so that every loop around it ends.
+// Wait pauses between attempts. After ctx has ended it always returns an error, so that every loop around it ends.
 func (l *Link) Wait(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -249,7 +248,7 @@ func readAll(res *http.Response, max int64) ([]byte, error) {
 	return data.Join(), nil
 }
 
-// readText reads an answer that only explains a failure.
+// readText reads a response that only explains a failure.
 func readText(res *http.Response) string {
 	defer res.Body.Close()
 	data, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
@@ -263,13 +262,13 @@ func bounded(body io.ReadCloser) io.ReadCloser {
 	}{io.LimitReader(body, maxErrorBody), body}
 }
 
-// discard reads a little of a body so that its connection can be used again, and closes it.
+// discard reads the beginning of a body, so that its connection can be reused, and closes it.
 func discard(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, maxErrorBody)
 	body.Close()
 }
 
-// drain is discard in the background, for a stream that the server should end now but may hold open.
+// drain is discard in the background, for a stream that the server may hold open.
 func drain(body io.ReadCloser) {
 	over := time.AfterFunc(drainTimeout, func() { body.Close() })
 	go func() {

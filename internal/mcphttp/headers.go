@@ -12,11 +12,12 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// nameParams is the parameter that the header Mcp-Name repeats (2026-07-28, Streamable HTTP, Standard Request Headers; Tasks extension).
+// nameParams maps a method to the parameter that the header Mcp-Name repeats (2026-07-28, Streamable HTTP, Standard Request Headers; Tasks
+// extension).
 var nameParams = map[string]string{"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
 	"tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
 
-// header makes the header of a POST. A message that names its version in _meta is of 2026-07-28 or later and belongs to no session.
+// header returns the header of a POST. A message with a version in _meta is of 2026-07-28 or later and belongs to no session.
 func (s *Session) header(r Request) http.Header {
 	h := http.Header{"Accept": {"application/json, text/event-stream"}, "Content-Type": {"application/json"}}
 	if version := r.Version(); version != "" {
@@ -36,7 +37,7 @@ func (s *Session) header(r Request) http.Header {
 	return h
 }
 
-// name puts the session into a header.
+// name adds the session to a header.
 func (s *Session) name(h http.Header) {
 	if s.Version != "" {
 		h.Set("Mcp-Protocol-Version", s.Version)
@@ -46,7 +47,7 @@ func (s *Session) name(h http.Header) {
 	}
 }
 
-// encodeHeader encodes a value that cannot stand in a header as it is (2026-07-28, Streamable HTTP, Value Encoding).
+// encodeHeader encodes a value that is not valid in a header (2026-07-28, Streamable HTTP, Value Encoding).
 func encodeHeader(s string) string {
 	unsafe := func(r rune) bool { return r < ' ' || r > '~' }
 	if strings.ContainsFunc(s, unsafe) || strings.TrimSpace(s) != s || strings.HasPrefix(s, "=?base64?") && strings.HasSuffix(s, "?=") {
@@ -58,13 +59,13 @@ func encodeHeader(s string) string {
 // HeaderKeyword is the annotation of a tool's input schema that asks for an argument to be repeated in a header.
 const HeaderKeyword = "x-mcp-header"
 
-// MayAnnotate reports whether a schema, or a list of tools, may hold the annotation; its name may be written with escapes.
+// MayAnnotate reports whether a schema, or a list of tools, may contain the annotation. The keyword may be written with escapes.
 func MayAnnotate(schema json.RawMessage) bool {
 	return bytes.Contains(schema, []byte(HeaderKeyword)) || bytes.Contains(schema, []byte(`\u`))
 }
 
-// ParamHeader makes the Mcp-Param headers of a call from the tool's input schema and the arguments (2026-07-28, Streamable HTTP, Client
-// Behavior). An argument that is absent, null or not a scalar has none.
+// ParamHeader returns the Mcp-Param headers of a call from the tool's input schema and the arguments (2026-07-28, Streamable HTTP, Client
+// Behavior). There is no header for an argument that is absent, null or not a scalar.
 func ParamHeader(schema, arguments json.RawMessage) http.Header {
 	if !MayAnnotate(schema) {
 		return nil
@@ -92,7 +93,7 @@ func mirror(h http.Header, schema, arguments json.RawMessage, depth int) {
 	}
 }
 
-// headerValue is a scalar as a header holds it.
+// headerValue returns a scalar in the form of a header.
 func headerValue(v json.RawMessage) (string, bool) {
 	switch jsonscan.Type(v) {
 	case "string":

@@ -18,14 +18,14 @@ const (
 	lockTimeout = 2 * time.Second
 )
 
-// Keep is a private file that holds the session of one grant between processes. A file that is missing, damaged or not writable is no
-// session: it never makes a call fail.
+// Keep is a private file that keeps the session of one grant between processes. If the file is missing, damaged or not writable, there is
+// no session, but calls still work.
 type Keep struct {
 	Path string
 	URL  string // of the server
 }
 
-// kept is the content of the file. A session without an id belongs to a server that keeps nothing: it needs no new handshake.
+// kept is the content of the file. A session without an id belongs to a server without sessions, which needs no new handshake.
 type kept struct {
 	Format  int    `json:"format"`
 	URL     string `json:"url"`
@@ -33,7 +33,7 @@ type kept struct {
 	ID      string `json:"session,omitempty"`
 }
 
-// Load returns the session, nil if there is none.
+// Load returns the kept session, or nil.
 func (k Keep) Load() *Session {
 	data, err := ReadFile(k.Path, maxKept)
 	if err != nil {
@@ -50,8 +50,8 @@ func (k Keep) Load() *Session {
 	return s
 }
 
-// Put keeps a session unless another process was faster. It returns the session that is kept now, nil if none can be kept. The caller ends
-// its own if it is another one.
+// Put keeps a session unless another process was faster. It returns the session that is now kept, or nil if none can be kept. If it is
+// another one, the caller ends its own.
 func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	unlock, err := k.lock(ctx)
 	if err != nil {
@@ -108,7 +108,7 @@ func ReadFile(name string, limit int64) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// WriteFile replaces a private file in one step, so that nobody reads half of it. It is not forced to the disk: what is lost is asked again.
+// WriteFile replaces a private file atomically. It does not sync the file, because lost data can be fetched again.
 func WriteFile(name string, data []byte) error {
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

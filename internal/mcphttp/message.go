@@ -8,7 +8,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Modern is the first revision without sessions: each request carries its version in _meta.
+// Modern is the first revision without sessions: each request has its version in _meta.
 const Modern = "2026-07-28"
 
 // Names of members of _meta (2026-07-28, Base Protocol, _meta).
@@ -19,14 +19,14 @@ const (
 	MetaLogLevel     = "io.modelcontextprotocol/logLevel"
 )
 
-// Message is one JSON-RPC message taken apart. Its fields are parts of Raw, byte for byte.
+// Message is a parsed JSON-RPC message. Its fields are parts of Raw, byte for byte.
 type Message struct {
 	Raw                       []byte
 	ID, Params, Result, Error json.RawMessage // nil if absent
 	Method                    string
 }
 
-// Parse takes a JSON-RPC message apart; ok is false if data is none. The member jsonrpc is not required, because some servers omit it.
+// Parse parses a JSON-RPC message; ok is false if data is not one. The member jsonrpc is not required, because some servers omit it.
 func Parse(data []byte) (m Message, ok bool) {
 	if !jsonscan.Valid(data) {
 		return Message{}, false
@@ -60,7 +60,7 @@ func (m Message) IsRequest() bool { return m.Method != "" && m.ID != nil }
 // IsResponse reports whether the message answers a request.
 func (m Message) IsResponse() bool { return m.Method == "" && (m.Result != nil || m.Error != nil) }
 
-// Version is the revision that a request names in its _meta; empty before 2026-07-28.
+// Version returns the revision in the _meta of a request; it is empty before 2026-07-28.
 func (m Message) Version() string {
 	if m.Method == "" || !strings.Contains(string(m.Params), MetaVersion) {
 		return ""
@@ -68,7 +68,7 @@ func (m Message) Version() string {
 	return jsonscan.Unquote(jsonscan.Member(jsonscan.Member(m.Params, "_meta"), MetaVersion))
 }
 
-// Code is the code of a JSON-RPC error, 0 if there is none.
+// Code returns the code of a JSON-RPC error, or 0.
 func (m Message) Code() int64 {
 	var code int64
 	_ = json.Unmarshal(jsonscan.Member(m.Error, "code"), &code)
@@ -91,12 +91,12 @@ func messages(data []byte) []Message {
 	return all
 }
 
-// SameID compares ids as servers echo them: some return a number as a string.
+// SameID compares ids. Some servers return a number as a string.
 func SameID(a, b json.RawMessage) bool {
 	return strings.Trim(string(a), `"`) == strings.Trim(string(b), `"`)
 }
 
-// NewRequest makes a request. A nil id makes a notification, nil params are left out.
+// NewRequest returns a request, or a notification if id is nil. Nil params are omitted.
 func NewRequest(id json.RawMessage, method string, params json.RawMessage) Message {
 	raw := []byte(`{"jsonrpc":"2.0"`)
 	if id != nil {
@@ -109,13 +109,13 @@ func NewRequest(id json.RawMessage, method string, params json.RawMessage) Messa
 	return Message{Raw: append(raw, '}'), ID: id, Method: method, Params: params}
 }
 
-// NewResult makes the response to a request.
+// NewResult returns the response to a request.
 func NewResult(id, result json.RawMessage) Message {
 	raw := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, id, result)
 	return Message{Raw: raw, ID: id, Result: result}
 }
 
-// NewError makes the response to a request that failed; a nil id becomes null.
+// NewError returns an error response; a nil id becomes null.
 func NewError(id json.RawMessage, code int64, text string) Message {
 	failure := fmt.Appendf(nil, `{"code":%d,"message":%s}`, code, jsonscan.Quote(text))
 	if id == nil {

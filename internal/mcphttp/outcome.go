@@ -10,7 +10,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Kind says what is known about the request after an exchange.
+// Kind says what is known about a request after an exchange.
 type Kind int
 
 const (
@@ -19,7 +19,7 @@ const (
 	Lost                 // no answer: nobody knows whether the request was carried out
 )
 
-// Reason is the proof of a Refused outcome.
+// Reason is the proof for a Refused outcome.
 type Reason int
 
 const (
@@ -80,7 +80,7 @@ func proof(status int, answer Message, words string, session, named bool) Reason
 	return NoReason
 }
 
-// judge sets Kind and Reason of an outcome with an HTTP answer.
+// judge sets Kind and Reason of an outcome with an HTTP response.
 func (o *Outcome) judge(words string, s *Session) {
 	o.Reason = proof(o.Status, o.Answer, words, s.stateful(), s.ID != "")
 	switch {
@@ -104,19 +104,19 @@ const (
 	Switch              // send it once more in a revision that the server supports
 )
 
-// Tried counts the steps taken for one request.
+// Tried counts the steps that were taken for one request.
 type Tried struct {
 	Again, Reopen, Refetch, Switch int
 }
 
-// RetryAfter is how long the server asks to wait before the request is sent again; 0 if it does not ask.
+// RetryAfter returns the wait that the server asks for, or 0.
 func (o Outcome) RetryAfter() time.Duration {
 	return httpx.RetryAfter(o.Header.Get("Retry-After"), time.Now())
 }
 
-// Next decides what follows an outcome. A request is sent again only if the outcome proves that it was not carried out; after a Lost one, or
-// if there are too many requests, only if the caller knows that carrying it out twice does no harm (safe). The caller waits for RetryAfter.
-// 401 and 403 were dealt with by Exchange.
+// Next decides what follows an outcome. A request is sent again only if the outcome proves that it was not carried out. After a Lost
+// outcome or too many requests it is sent again only if the caller knows that repeating it is safe. The caller waits for RetryAfter.
+// Exchange has already handled 401 and 403.
 func (o Outcome) Next(tried Tried, safe bool) Step {
 	switch {
 	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && safe && tried.Again < 2:
@@ -133,7 +133,7 @@ func (o Outcome) Next(tried Tried, safe bool) Step {
 	return Deliver
 }
 
-// Evidence is what an answer to a request of 2026-07-28 says about its server.
+// Evidence is what the answer to a request of 2026-07-28 shows about the server.
 type Evidence int
 
 const (
@@ -143,7 +143,7 @@ const (
 	Supports            // the server supports this revision, though it refused it: seen with servers that had just started
 )
 
-// Evidence judges an answer to a request of 2026-07-28.
+// Evidence evaluates an answer to a request of 2026-07-28.
 func (o Outcome) Evidence() Evidence {
 	code := o.Answer.Code()
 	switch {
@@ -177,8 +177,8 @@ func (o Outcome) Evidence() Evidence {
 	return NoEvidence
 }
 
-// Odd reports whether a server that was proved to be of 2026-07-28 has become doubtful: it gave an answer that cannot be about the request.
-// Only a probe decides, because a gateway may give one such answer.
+// Odd reports whether a server that was proved to be of 2026-07-28 gave an answer that cannot be about the request. Then a probe decides,
+// because a gateway may have given that answer.
 func (o Outcome) Odd() bool {
 	switch o.Status {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -189,7 +189,7 @@ func (o Outcome) Odd() bool {
 }
 
 // OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). Some
-// answer with other codes than the three of the specification.
+// servers answer with other codes than the three in the specification.
 func (o Outcome) OldTransport() bool {
 	if o.Answer.Raw != nil {
 		return false

@@ -8,11 +8,11 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// maxMasked is how many tokens are remembered. A server repeats the token that it has just refused, so a few are enough, and the cost of
-// masking does not grow with the age of the process.
+// maxMasked limits how many tokens are remembered. A server repeats the token that it has just refused, so a few are enough, and masking
+// does not become slower as the process ages.
 const maxMasked = 4
 
-// masked holds the credentials that must not appear in errors: some servers repeat the token that they refuse.
+// masked holds the credentials that must not appear in errors, because some servers repeat the token that they refuse.
 type masked struct {
 	fixed []string // forms of Link.Secrets
 

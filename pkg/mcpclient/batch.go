@@ -96,8 +96,8 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 
 var errEndOfBatch = errors.New("end of the batch")
 
-// read hands out lines, each when there is a slot for it, until the context ends; at the end of in it ends that, with the reason. It is
-// a goroutine of its own because a read cannot be interrupted.
+// read sends lines to the workers, each when a slot is free, until ctx ends. At the end of in, it cancels ctx with the reason. It runs in
+// its own goroutine, because a read cannot be interrupted.
 func (b Batch) read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
 	lines := make(chan line)
 	go func() {
@@ -150,7 +150,7 @@ type line struct {
 	err           error // what is wrong with it
 }
 
-// parseLine takes a line apart. Whatever is wrong with it, its id is kept where it can be read.
+// parseLine parses a line. If the line is invalid, its id is kept if it can be read.
 func parseLine(data []byte, number int) line {
 	l := line{id: json.RawMessage(strconv.Itoa(number))}
 	wrong := func(format string, a ...any) line {
@@ -190,7 +190,7 @@ func parseLine(data []byte, number int) line {
 	return l
 }
 
-// lineReader reads lines of bounded length.
+// lineReader reads lines of limited length.
 type lineReader struct {
 	r      *bufio.Reader
 	max    int
@@ -204,7 +204,7 @@ func newLineReader(in io.Reader, max int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(in, 32<<10), max: max}
 }
 
-// next returns the next line that is not blank; errEndOfBatch after the last one.
+// next returns the next line that is not blank, or errEndOfBatch.
 func (r *lineReader) next() (line, error) {
 	for {
 		r.number++

@@ -30,7 +30,7 @@ const (
 	cacheExpiry  = 30 * 24 * time.Hour // when the file of a server that nobody calls is removed
 )
 
-// memory is what is known of a server.
+// memory is the cached knowledge of a server.
 type memory struct {
 	era     era
 	version string
@@ -40,7 +40,7 @@ type memory struct {
 	dirty   bool      // differs from the file
 }
 
-// cacheHeader is the first line of the file; the definitions of the tools follow as they came.
+// cacheHeader is the first line of the file. The definitions of the tools follow as the server sent them.
 type cacheHeader struct {
 	Format   int       `json:"format"`
 	URL      string    `json:"url"`
@@ -55,7 +55,7 @@ type cacheHeader struct {
 	Sum   uint32          `json:"sum"`             // CRC-32 of the definitions
 }
 
-// load reads what is known of the server, for one login.
+// load reads the cache for one login.
 func (c *Client) load(grant string) *memory {
 	if data, ok := c.readCache(c.file(grant, ".mcp")); ok {
 		return decodeCache(data, c.URL, c.clock())
@@ -63,8 +63,8 @@ func (c *Client) load(grant string) *memory {
 	return &memory{}
 }
 
-// learn records the server's era. That of a legacy server keeps the time of the last proof: after legacyKnown the server is asked
-// again whether it is a modern one.
+// learn records the server's era. For a legacy server it keeps the time of the last proof, because after legacyKnown the server is asked
+// again whether it is modern.
 func (c *Client) learn(e era, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -75,7 +75,7 @@ func (c *Client) learn(e era, version string) {
 	m.era, m.version, m.learned, m.dirty = e, version, c.clock(), true
 }
 
-// learnTasks records whether a legacy server takes tools/call as a task.
+// learnTasks records whether a legacy server accepts tools/call as a task.
 func (c *Client) learnTasks(initialized json.RawMessage) {
 	v := jsonscan.Member(initialized, "capabilities")
 	for _, name := range []string{"tasks", "requests", "tools", "call"} {
@@ -87,7 +87,7 @@ func (c *Client) learnTasks(initialized json.RawMessage) {
 	c.memory.tasks = v != nil
 }
 
-// known returns the server's era as far as it is proved.
+// known returns the server's era, if it is proved.
 func (c *Client) known() era {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func (c *Client) readCache(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
-// decodeHeader reads the first line of a file. encoding/json would take as long as the rest of a call.
+// decodeHeader parses the first line of a file. encoding/json would take as long as the rest of a call.
 func decodeHeader(line []byte) (h cacheHeader, ok bool) {
 	if ok = jsonscan.Valid(line); !ok {
 		return h, false
@@ -145,7 +145,7 @@ func decodeHeader(line []byte) (h cacheHeader, ok bool) {
 	return h, ok
 }
 
-// decodeCache reads a file; whatever is wrong with it makes it empty.
+// decodeCache parses a file. An invalid file counts as empty.
 func decodeCache(data []byte, url string, now time.Time) *memory {
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
 	h, ok := decodeHeader(line)
@@ -198,7 +198,7 @@ func encodeCache(m *memory, url string) []byte {
 	return append(append(line, '\n'), defs...)
 }
 
-// save writes the file if there is something new. What was learned for another login than the present one is not written.
+// save writes the file if something changed. It does not write what was learned for another login.
 func (c *Client) save() {
 	grant, err := c.login(c.life)
 	c.mu.Lock()
@@ -222,8 +222,9 @@ func (c *Client) save() {
 	}
 }
 
-// prune removes files that nobody has written for long, those of versions before there was one per login, and the oldest ones of too many: a
-// static token that changes every hour has a file of its own each time, and a server decides how large a list is.
+// prune deletes files that were not written for a long time, files of versions without a file per login, and the oldest files if there are
+// too many or they are too large: a static token that changes every hour gets a new file each time, and a server decides how large a list
+// is.
 func (c *Client) prune() {
 	entries, err := os.ReadDir(c.CacheDir)
 	if err != nil {
@@ -276,7 +277,7 @@ func shortHash(words ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// files are those of all logins under the name of this client.
+// files returns the files of all logins with the name of this client.
 func (c *Client) files(suffix string) []string {
 	if c.CacheDir == "" {
 		return nil
@@ -285,7 +286,7 @@ func (c *Client) files(suffix string) []string {
 	return list
 }
 
-// newestFile is the file that was written last among those of all logins under the name of this client; empty if there is none.
+// newestFile returns the most recently written file among those of all logins with the name of this client, or "".
 func (c *Client) newestFile(suffix string) string {
 	newest, at := "", time.Time{}
 	for _, name := range c.files(suffix) {
@@ -307,7 +308,7 @@ func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessag
 	}
 }
 
-// keptList returns the list that was kept last; nil if there is none.
+// keptList returns the cached list, or nil.
 func (c *Client) keptList(suffix string) json.RawMessage {
 	if data, ok := c.readCache(c.newestFile(suffix)); ok && jsonscan.Valid(data) {
 		return data

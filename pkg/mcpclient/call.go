@@ -20,7 +20,7 @@ type Arguments = toolargs.Arguments
 // Arg is one argument of a call.
 type Arg = toolargs.Arg
 
-// maxRounds bounds how often a server may ask for input before it gives a result (2026-07-28, Multi Round-Trip Requests, sets none).
+// maxRounds limits how often a server may request input before it returns a result (2026-07-28, Multi Round-Trip Requests, sets no limit).
 const maxRounds = 10
 
 // Call calls a tool.
@@ -47,7 +47,7 @@ func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result,
 	return r, nil
 }
 
-// call is Call without a look into the result. task is set if the call became one.
+// call is like Call, but does not parse the result. task is set if the server answered with a task.
 func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw json.RawMessage, task *Task, err error) {
 	if err := c.prepare(ctx); err != nil {
 		return nil, nil, err
@@ -82,8 +82,7 @@ func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw jso
 	return raw, &t, err
 }
 
-// rounds sends a request, and again with the answers to the questions of the server for as long as it has any (2026-07-28, Multi Round-Trip
-// Requests).
+// rounds sends a request, and sends it again with the answers as long as the server requests input (2026-07-28, Multi Round-Trip Requests).
 func (c *Client) rounds(ctx context.Context, what string, once func(input) (json.RawMessage, error)) (result json.RawMessage, kind string, err error) {
 	c.calls.Add(1)
 	var in input
@@ -105,7 +104,7 @@ func (c *Client) rounds(ctx context.Context, what string, once func(input) (json
 	}
 }
 
-// converse is rounds for a request that cannot become a task (SEP-2663, Supported Methods).
+// converse is like rounds, for a request that cannot become a task (SEP-2663, Supported Methods).
 func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.RawMessage, error) {
 	own := w.own
 	result, is, err := c.rounds(ctx, kind+" "+quoted(name), func(in input) (json.RawMessage, error) {
@@ -121,7 +120,7 @@ func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.
 	return result, err
 }
 
-// quoted is a name of the server or the caller as errors show it.
+// quoted returns a name of the server or the caller as errors print it.
 func quoted(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
 
 // Kinds of results (2026-07-28, Base Protocol, Result Types; SEP-2663, Polymorphic Results).
@@ -148,7 +147,7 @@ func (c *Client) resultType(result json.RawMessage) (string, error) {
 	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
 }
 
-// asTask reports whether a tool is called as a task of 2025-11-25: if it demands that, or if it may be and nobody waits for its result.
+// asTask reports whether a tool is called as a task of 2025-11-25: if the tool requires it, or if the tool allows it and Detach is set.
 func (c *Client) asTask(def Tool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -156,7 +155,7 @@ func (c *Client) asTask(def Tool) bool {
 	return wanted && c.memory.era == eraLegacy && c.memory.tasks
 }
 
-// prepareCall finds the definition and makes the arguments.
+// prepareCall finds the tool's definition and builds the arguments.
 func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (Tool, json.RawMessage, error) {
 	for refetch := false; ; refetch = true {
 		var object json.RawMessage
@@ -189,7 +188,7 @@ func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMess
 	}
 }
 
-// toolCall is the request tools/call.
+// toolCall returns the request tools/call.
 func (c *Client) toolCall(def Tool, arguments json.RawMessage, in input) want {
 	var own bytes.Buffer
 	own.Grow(len(arguments) + 100)

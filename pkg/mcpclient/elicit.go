@@ -61,7 +61,7 @@ func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
 	return a, err
 }
 
-// fillForm answers a form with values and defaults. One that wants more is declined.
+// fillForm answers a form with values and defaults, or declines it if they are not enough.
 func fillForm(form, values json.RawMessage) Answer {
 	content, err := toolargs.Parse(form).Fill(values)
 	if err != nil {
@@ -70,7 +70,7 @@ func fillForm(form, values json.RawMessage) Answer {
 	return Answer{Action: "accept", Content: content}
 }
 
-// ask puts one question to the Elicitor.
+// ask passes one elicitation request to the Elicitor.
 func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 	e.Server = c.place()
 	elicit := c.Elicit
@@ -91,13 +91,13 @@ func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 	return elicit(ctx, e)
 }
 
-// form reads the parameters of a question (2025-11-25 and 2026-07-28, Elicitation). A question without a mode is a form.
+// form parses an elicitation request (2025-11-25 and 2026-07-28, Elicitation). Without a mode it is a form.
 func form(params json.RawMessage) Elicitation {
 	text := func(name string) string { return jsonscan.Unquote(jsonscan.Member(params, name)) }
 	return Elicitation{Mode: cmp.Or(text("mode"), "form"), Message: text("message"), Schema: jsonscan.Member(params, "requestedSchema"), URL: text("url")}
 }
 
-// result is the answer as the protocol wants it.
+// result returns the answer in the form of the protocol.
 func (a Answer) result() json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -141,7 +141,7 @@ func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
 	c.link.Exchange(ctx, s.Session, mcphttp.Request{Message: answer})
 }
 
-// related marks the answer to a question of a task with the task (2025-11-25, Tasks, Associating Task-Related Messages).
+// related adds the task to the answer to its elicitation request (2025-11-25, Tasks, Associating Task-Related Messages).
 func related(answer, question json.RawMessage) json.RawMessage {
 	const key = "io.modelcontextprotocol/related-task"
 	task := jsonscan.Member(jsonscan.Member(question, "_meta"), key)
@@ -155,14 +155,13 @@ func related(answer, question json.RawMessage) json.RawMessage {
 	return append(b.Bytes(), '}')
 }
 
-// input is what a call carries beside its arguments when a modern server has asked for more. It belongs to the call that was asked, and
-// only to its next attempt.
+// input is what a modern server has requested in addition to the arguments. It belongs only to the next attempt of the same call.
 type input struct {
 	responses []byte          // the members of inputResponses; nil: none
 	state     json.RawMessage // requestState, byte for byte; nil: none
 }
 
-// members writes the input as parameters of a call.
+// members writes the input as members of the call's parameters.
 func (in input) members(b *bytes.Buffer) {
 	if in.responses != nil {
 		b.WriteString(`,"inputResponses":{`)
@@ -247,7 +246,7 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// progress reports a progress notification to the call that it is about. Those of calls that have ended, or of nobody, are dropped.
+// progress passes a progress notification to its call. Notifications for unknown or finished calls are dropped.
 func (c *Client) progress(params json.RawMessage) {
 	c.mu.Lock()
 	report := c.tracking[jsonscan.Unquote(jsonscan.Member(params, "progressToken"))]

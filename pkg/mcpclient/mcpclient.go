@@ -28,7 +28,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// closeTimeout bounds what Close does when nobody waits for a result any more.
+// closeTimeout limits the requests of Close.
 const closeTimeout = time.Second
 
 // Client calls the tools of one server. Several goroutines may call its methods. Its fields must not change after the first call.
@@ -92,7 +92,7 @@ type Progress struct {
 	Message         string  // the server's words: not safe to print as they are
 }
 
-// prepare completes the client once: it learns which login it works for, and loads what is remembered for that.
+// prepare initializes the client once: it determines the login and loads the cache for it.
 func (c *Client) prepare(ctx context.Context) error {
 	c.init()
 	c.mu.Lock()
@@ -123,12 +123,13 @@ func (c *Client) init() {
 	})
 }
 
-// granter is a handler that names the login whose token it uses.
+// granter is a handler that identifies the login of its token.
 type granter interface {
 	Grant(context.Context) (string, error)
 }
 
-// login names the login of this client. A static Authorization header is a login of its own; it is part of the name of the cache file.
+// login identifies the login of this client. A static Authorization header counts as a login of its own and is part of the name of the
+// cache file.
 func (c *Client) login(ctx context.Context) (string, error) {
 	g, ok := c.Auth.(granter)
 	if !ok || c.Header.Get("Authorization") != "" && !c.link.Overruled() {
@@ -156,7 +157,7 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// exchange sends one request and reports its progress; token is empty if none is asked for.
+// exchange sends one request and reports its progress. token is empty if no progress is requested.
 func (c *Client) exchange(ctx context.Context, s *session, r mcphttp.Request, token string) mcphttp.Outcome {
 	r.Receive = func(m mcphttp.Message) { c.receive(ctx, s, m) }
 	if token != "" {
@@ -172,7 +173,7 @@ func (c *Client) exchange(ctx context.Context, s *session, r mcphttp.Request, to
 	return c.link.Exchange(ctx, s.Session, r)
 }
 
-// nextID makes the id of a request, which is also its progress token.
+// nextID returns a new request ID, which is also the progress token.
 func (c *Client) nextID() string { return strconv.FormatInt(c.ids.Add(1), 10) }
 
 func (c *Client) clock() time.Time {
@@ -182,7 +183,7 @@ func (c *Client) clock() time.Time {
 	return time.Now()
 }
 
-// place is the server's address as errors show it: without its query, which may hold a key.
+// place returns the server's URL for errors, without its query, which may contain a key.
 func (c *Client) place() string {
 	u, err := url.Parse(c.URL)
 	if err != nil {
@@ -192,12 +193,12 @@ func (c *Client) place() string {
 	return httpx.Text(u.String(), 500)
 }
 
-// invalid is the error for an answer that the protocol does not allow.
+// invalid returns the error for an answer that the protocol does not allow.
 func (c *Client) invalid(reason string) error {
 	return &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: reason}
 }
 
-// gate is a mutex whose waiters leave when their context ends.
+// gate is a mutex whose waiters stop waiting when their context ends.
 type gate chan struct{}
 
 func (g gate) enter(ctx context.Context) error {
@@ -211,7 +212,7 @@ func (g gate) enter(ctx context.Context) error {
 
 func (g gate) leave() { <-g }
 
-// isRPC returns the server's refusal that an error holds, nil if it is none.
+// isRPC returns the *RPCError in an error, or nil.
 func isRPC(err error) *RPCError {
 	var rpc *RPCError
 	errors.As(err, &rpc)

@@ -40,7 +40,7 @@ func validParent(s string) bool {
 	return true
 }
 
-// headerText returns a value that may stand in an HTTP header, else nothing.
+// headerText returns a value that is valid in an HTTP header, or "".
 func headerText(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
 		return ""
@@ -57,7 +57,7 @@ func (t Trace) members(b *bytes.Buffer) {
 	}
 }
 
-// addMember adds a member to an object that is being written: the buffer holds its opening brace and the members before.
+// addMember adds a member to an object that is being written. The buffer contains its opening brace and the previous members.
 func addMember(b *bytes.Buffer, name string, value []byte) {
 	if b.Bytes()[b.Len()-1] != '{' {
 		b.WriteByte(',')
@@ -67,13 +67,13 @@ func addMember(b *bytes.Buffer, name string, value []byte) {
 	b.Write(value)
 }
 
-// capabilities are what this client offers in every revision: it answers forms, and declines or opens addresses.
+// capabilities are the client's capabilities in every revision: it answers forms, and declines or opens URLs.
 const capabilities = `{"elicitation":{"form":{},"url":{}}}`
 
-// modernCapabilities are those of 2026-07-28, with its extensions.
+// modernCapabilities are the capabilities of 2026-07-28, with extensions.
 const modernCapabilities = `{"elicitation":{"form":{},"url":{}},"extensions":{"` + tasksExtension + `":{}}}`
 
-// info names the program.
+// info returns the name and version of the program.
 func (c *Client) info() []byte {
 	version := c.Version
 	if version == "" {
@@ -82,7 +82,7 @@ func (c *Client) info() []byte {
 	return append(append([]byte(`{"name":"mcpauth","version":`), jsonscan.Quote(version)...), '}')
 }
 
-// commonMeta begins the _meta of a request of 2026-07-28.
+// commonMeta writes the beginning of _meta for a request of 2026-07-28.
 func (c *Client) commonMeta() []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')

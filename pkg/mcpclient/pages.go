@@ -16,8 +16,8 @@ const (
 	listLimit = 64 << 20 // bytes of all pages
 )
 
-// fetchPages asks for the pages of the list that is called member in its results, until there are no more or enough returns true. whole is
-// false if the server has more, or if its list has no end.
+// fetchPages requests the pages of a list until there are no more or enough returns true. member is the name of the list in the results.
+// whole is false if the server has more pages, or if the list does not end.
 func (c *Client) fetchPages(ctx context.Context, method, member string, enough func(page json.RawMessage) bool) (whole bool, err error) {
 	seen := map[string]bool{}
 	pages, size, elements := 0, 0, 0
@@ -54,12 +54,12 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 	}
 }
 
-// tooMany is the error of an answer with more elements than are read.
+// tooMany returns the error for an answer with more elements than allowed.
 func (c *Client) tooMany(what string) error {
 	return c.invalid(fmt.Sprintf("the answer holds more than %d %s", maxListed, what))
 }
 
-// fetchPage asks for one page; a nil cursor is the first.
+// fetchPage requests one page; a nil cursor means the first.
 func (c *Client) fetchPage(ctx context.Context, method string, cursor json.RawMessage) (json.RawMessage, error) {
 	w := want{method: method, safe: true}
 	if cursor != nil {
@@ -68,7 +68,7 @@ func (c *Client) fetchPage(ctx context.Context, method string, cursor json.RawMe
 	return c.plainResult(ctx, w)
 }
 
-// plainResult sends a request whose result can only be complete: no task, and no question.
+// plainResult sends a request whose result must be complete, not a task or a request for input.
 func (c *Client) plainResult(ctx context.Context, w want) (json.RawMessage, error) {
 	o, err := c.request(ctx, w)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *Client) plainResult(ctx context.Context, w want) (json.RawMessage, erro
 	return o.Answer.Result, nil
 }
 
-// cutReason says why no further page is fetched, empty if one is.
+// cutReason returns the reason why no further page is fetched, or "".
 func cutReason(repeated bool, pages, size int) string {
 	switch {
 	case repeated:

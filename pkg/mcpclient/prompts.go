@@ -137,8 +137,8 @@ const (
 	codeInvalidParams    = -32602
 )
 
-// unknown looks a name up in the server's list after the server has refused it. If the list has the resource, or cannot be had, the error
-// stays as it is.
+// unknown searches the server's list for similar names after the server has refused a name. If the list contains the name or cannot be
+// fetched, it returns the error unchanged.
 func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
 	var rpc *RPCError
 	if !errors.As(err, &rpc) || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {

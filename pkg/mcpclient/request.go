@@ -9,7 +9,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// want is a request that is to be made, in whatever session and revision.
+// want is a request to be sent in any session and revision.
 type want struct {
 	method string
 	own    []byte      // members of params, without _meta
@@ -18,7 +18,7 @@ type want struct {
 	header http.Header // Mcp-Param headers
 }
 
-// request sends one request until an outcome is final, and returns its result. Outcome.Next says what may be sent again.
+// request sends a request until an outcome is final, and returns its result. Outcome.Next decides what may be sent again.
 func (c *Client) request(ctx context.Context, w want) (mcphttp.Outcome, error) {
 	var tried mcphttp.Tried
 	for {
@@ -108,7 +108,7 @@ func (c *Client) next(ctx context.Context, s *session, o mcphttp.Outcome, tried 
 	return mcphttp.Deliver, nil // the answer does not prove that the call was not carried out
 }
 
-// discover finds out the era of a server by a harmless request, before a call is sent in the wrong one.
+// discover determines the era of a server with a harmless request, so that no call is sent in the wrong one.
 func (c *Client) discover(ctx context.Context) error {
 	o, _ := c.send(ctx, modernSession, want{method: "server/discover"})
 	switch o.Evidence() {
@@ -127,7 +127,7 @@ func (c *Client) discover(ctx context.Context) error {
 	return c.link.Failure(o)
 }
 
-// probe asks a server that was proved to be modern whether it still is, at most once.
+// probe asks a server that was proved to be modern whether it still is. It asks at most once.
 func (c *Client) probe(ctx context.Context) (legacy bool) {
 	if !c.probed.CompareAndSwap(false, true) {
 		return false
@@ -153,7 +153,7 @@ func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
 	return legacy
 }
 
-// pauseBefore is how long to wait before an attempt after n that failed.
+// pauseBefore returns the wait before an attempt after n failed ones.
 func pauseBefore(n int) time.Duration {
 	return 250 * time.Millisecond << (2 * n)
 }

@@ -32,7 +32,7 @@ type Block struct {
 	Broken   error  // why the block cannot be decoded; Data is nil
 }
 
-// decodeResult reads a result without copying what is large twice.
+// decodeResult parses a result without copying large parts twice.
 func decodeResult(raw json.RawMessage) Result {
 	r := Result{Raw: raw}
 	for name, v := range jsonscan.Members(raw) {

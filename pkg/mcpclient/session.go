@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// era says how a server is spoken to (2026-07-28, Versioning).
+// era is the protocol era of a server (2026-07-28, Versioning).
 type era string
 
 const (
@@ -22,13 +22,13 @@ const (
 	eraSSE     era = "sse"    // 2024-11-05: HTTP+SSE
 )
 
-// askedVersions are asked for in this order: some servers answer 400 to versions newer than theirs instead of naming theirs.
+// askedVersions are requested in this order, because some servers answer 400 to newer versions instead of naming their own.
 var askedVersions = []string{"2025-11-25", "2025-06-18"}
 
-// listenTimeout is how long a call waits until the stream of the session is open: some servers send its header with the first event only.
+// listenTimeout is how long a call waits for the stream of the session to open: some servers send its header only with the first event.
 const listenTimeout = 2 * time.Second
 
-// session is a session of this client, or the lack of one in the modern era.
+// session is a session of this client; in the modern era it is empty.
 type session struct {
 	*mcphttp.Session
 	era       era
@@ -40,7 +40,7 @@ type session struct {
 
 var modernSession = &session{Session: &mcphttp.Session{}, era: eraModern}
 
-// connect returns the session of the client and opens one if there is none. A server of an unknown era is spoken to as a modern one.
+// connect returns the session of the client, and opens one if there is none. If the era of the server is unknown, it is treated as modern.
 func (c *Client) connect(ctx context.Context) (*session, error) {
 	if err := c.connecting.enter(ctx); err != nil { // one at a time: the others take its result
 		return nil, err
@@ -71,14 +71,14 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
-// use makes a session the client's.
+// use makes a session the client's current one.
 func (c *Client) use(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = s
 }
 
-// drop forgets a session that is of no more use, so that the next request opens another.
+// drop forgets a session that cannot be used any more, so that the next request opens another.
 func (c *Client) drop(s *session) {
 	c.mu.Lock()
 	if c.session == s {
@@ -93,7 +93,7 @@ func (c *Client) drop(s *session) {
 	}
 }
 
-// leave ends a session, unless others use it too.
+// leave ends a session, unless others also use it.
 func (c *Client) leave(s *session) {
 	if s.stop != nil {
 		s.stop()
@@ -107,7 +107,7 @@ func (c *Client) leave(s *session) {
 	c.link.End(s.Session)
 }
 
-// fallBack opens a session with a server that turned out not to be a modern one.
+// fallBack opens a session with a server that is not modern.
 func (c *Client) fallBack(ctx context.Context) error {
 	if err := c.connecting.enter(ctx); err != nil {
 		return err
@@ -127,7 +127,7 @@ func (c *Client) fallBack(ctx context.Context) error {
 	return nil
 }
 
-// openLegacy takes the kept session, else opens one by initialize, and by HTTP+SSE if the server has nothing else.
+// openLegacy returns the kept session, or else opens one with initialize, or with HTTP+SSE if the server has only that.
 func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 	keep, keeps := c.keep()
 	c.mu.Lock()
@@ -238,7 +238,7 @@ func (c *Client) listen(s *session) {
 	})
 }
 
-// awaitListening holds a call back until the server can ask about it.
+// awaitListening delays a call until the server can send an elicitation request for it.
 func (s *session) awaitListening(ctx context.Context) {
 	if s.listening == nil {
 		return
@@ -252,7 +252,7 @@ func (s *session) awaitListening(ctx context.Context) {
 	}
 }
 
-// upgraded reports whether a handshake failed in a way in which a modern server would make it fail.
+// upgraded reports whether a handshake failed in the way in which it fails at a modern server.
 func upgraded(err error) bool {
 	var status *StatusError
 	if isRPC(err) != nil {
@@ -262,7 +262,7 @@ func upgraded(err error) bool {
 		(status.StatusCode == http.StatusBadRequest || status.StatusCode == http.StatusNotFound || status.StatusCode == http.StatusMethodNotAllowed)
 }
 
-// interrupted returns the error of a context that has ended, nil if it has not.
+// interrupted returns the error of a context that has ended, or nil.
 func interrupted(ctx context.Context, place string) error {
 	if ctx.Err() == nil {
 		return nil
@@ -270,7 +270,7 @@ func interrupted(ctx context.Context, place string) error {
 	return fmt.Errorf("%s: %w", place, context.Cause(ctx))
 }
 
-// receive handles a message that the server sends before an answer, or on the stream of a session.
+// receive handles a message that the server sends before an answer or on the stream of a session.
 func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
 	switch {
 	case m.IsRequest() && s.era != eraModern: // 2026-07-28 has none

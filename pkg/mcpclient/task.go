@@ -97,7 +97,7 @@ func (e *TaskError) Error() string {
 
 func (e *TaskError) Unwrap() error { return e.Err }
 
-// parseTask reads the state of a task: of CreateTaskResult, tasks/get and tasks/cancel.
+// parseTask parses the state of a task from CreateTaskResult, tasks/get or tasks/cancel.
 func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
 	text := func(name string) string { return jsonscan.Unquote(jsonscan.Member(raw, name)) }
 	millis := func(name string) time.Duration {
@@ -118,7 +118,7 @@ func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
 	return t
 }
 
-// begin remembers the task that a call has become. This is the first thing that happens to its id.
+// begin stores the task of a call. It is called before anything else is done with the task's ID.
 func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error) {
 	t := c.parseTask(raw, old)
 	switch {
@@ -149,7 +149,7 @@ func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
 	return r, nil
 }
 
-// follow polls a task until it has ended, and answers its questions (SEP-2663, Task Polling).
+// follow polls a task until it ends, and answers its elicitation requests (SEP-2663, Task Polling).
 func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
 	for failed := 0; ; {
 		if c.Progress != nil {
@@ -184,7 +184,7 @@ func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
 	}
 }
 
-// mayPass reports whether an error may be gone at the next poll: the network's, or a server that is busy or away.
+// mayPass reports whether the next poll may succeed after this error: of the network, or of a busy or unavailable server.
 func mayPass(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
@@ -194,7 +194,7 @@ func mayPass(err error) bool {
 	return errors.As(err, &network)
 }
 
-// taskGone is the error for a task that the server does not know any more.
+// taskGone returns the error for a task that the server no longer knows.
 func (c *Client) taskGone(t Task, err error) error {
 	if rpc := isRPC(err); rpc != nil && rpc.Code == codeInvalidParams {
 		c.ForgetTask(t.ID)
@@ -203,7 +203,7 @@ func (c *Client) taskGone(t Task, err error) error {
 	return &PendingError{Task: t, Err: err}
 }
 
-// taskResult returns what a task that has ended has for a result.
+// taskResult returns the result of a finished task.
 func (c *Client) taskResult(ctx context.Context, t Task) (json.RawMessage, error) {
 	switch {
 	case t.Status == TaskCancelled:
@@ -222,8 +222,8 @@ func (c *Client) taskResult(ctx context.Context, t Task) (json.RawMessage, error
 	return raw, nil
 }
 
-// oldResult asks for the result of a task of 2025-11-25. The server holds the answer back until the task has ended, and asks its questions on
-// the same stream.
+// oldResult requests the result of a task of 2025-11-25. The server answers when the task has ended, and sends elicitation requests on the
+// same stream.
 func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error) {
 	raw, err := c.plainResult(ctx, want{method: "tasks/result", own: taskParam(t.ID), safe: true, call: true})
 	switch {
@@ -238,7 +238,7 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
-// prepareTask finds out the era of a server that nobody knows, because the refusal of an unknown task does not tell it.
+// prepareTask determines the era of an unknown server, because the refusal of an unknown task does not show it.
 func (c *Client) prepareTask(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
 		return err
@@ -265,7 +265,7 @@ func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
 	return next, nil
 }
 
-// getTask asks for the state of a task, and remembers it.
+// getTask requests the state of a task and stores it.
 func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 	raw, err := c.plainResult(ctx, want{method: "tasks/get", own: taskParam(t.ID), safe: true})
 	if err != nil {
@@ -285,8 +285,8 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 	return next, nil
 }
 
-// answerTask answers the questions of a task, each once: the server may show a question again before it has taken note of the answer
-// (SEP-2663, Task Update Requests).
+// answerTask answers the elicitation requests of a task. It answers each only once, because the server may repeat a request before it has
+// processed the answer (SEP-2663, Task Update Requests).
 func (c *Client) answerTask(ctx context.Context, t Task) error {
 	responses, keys, err := c.answers(ctx, "task "+quoted(t.ID), jsonscan.Member(t.Raw, "inputRequests"), t.answered)
 	if err != nil || len(keys) == 0 {

@@ -17,7 +17,7 @@ const (
 	taskExpiry  = 30 * 24 * time.Hour // when a task without an end is forgotten
 )
 
-// taskRecord is the file of one task.
+// taskRecord is the content of a task's file.
 type taskRecord struct {
 	Format   int       `json:"format"`
 	URL      string    `json:"url"`
@@ -31,7 +31,7 @@ type taskRecord struct {
 	Answered []string  `json:"answered,omitempty"`
 }
 
-// taskPrefix begins the names of the files of all tasks of this server and login name.
+// taskPrefix is the common prefix of the file names of all tasks of this server and login name.
 func (c *Client) taskPrefix() string {
 	return filepath.Join(c.TaskDir, shortHash(c.URL, c.CacheKey)+"-")
 }
@@ -51,7 +51,7 @@ func (c *Client) remember(t Task) error {
 	return mcphttp.WriteFile(c.taskFile(t.ID), data)
 }
 
-// readTask returns a task that is remembered.
+// readTask returns a stored task.
 func (c *Client) readTask(name string) (Task, bool) {
 	data, err := mcphttp.ReadFile(name, maxTaskFile)
 	var r taskRecord

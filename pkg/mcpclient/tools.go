@@ -31,10 +31,10 @@ type ToolList struct {
 	Tools []Tool
 }
 
-// patience bounds the wait for further pages once the tool of a call is found.
+// patience limits the wait for further pages after the tool of a call was found.
 const patience = 5 * time.Second
 
-// toolList is a list: the definitions as they came, each name once.
+// toolList is a list of definitions as the server sent them, each name once.
 type toolList struct {
 	names    []string
 	defs     []json.RawMessage
@@ -103,7 +103,7 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 	return list, nil
 }
 
-// add adds the tools of a page, and what it says of how long they may be used. Pages may overlap when the server's list changes meanwhile.
+// add adds the tools of a page and its lifetime. Pages may overlap if the server's list changes in the meantime.
 func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
@@ -122,7 +122,7 @@ func (l *toolList) add(page json.RawMessage) {
 	}
 }
 
-// remembered returns the list as it was last seen, nil if there is none that is good for anything.
+// remembered returns the cached list, or nil if it cannot be used.
 func (c *Client) remembered() *toolList {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -133,14 +133,14 @@ func (c *Client) remembered() *toolList {
 	return m.list
 }
 
-// fresh reports whether a list may be relied on: for the time the server gave, and for some minutes in the process that fetched it,
-// which may make a thousand calls.
+// fresh reports whether a list can be relied on: for the lifetime that the server gave, and for some minutes in the process that fetched
+// it, which may make a thousand calls.
 func (c *Client) fresh(l *toolList) bool {
 	age := c.clock().Sub(l.received)
 	return age < l.ttl || age < legacyFresh && (l.live || c.known() != eraModern)
 }
 
-// forgetTools makes the next call ask for the list.
+// forgetTools makes the next call fetch the list.
 func (c *Client) forgetTools() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,7 +167,7 @@ func (c *Client) revalidate() {
 	_, _ = c.fetchTools(ctx, "")
 }
 
-// find returns the tool of that name, parsed once: a batch may call it a thousand times.
+// find returns the tool with this name. It is parsed only once, because a batch may call it a thousand times.
 func (l *toolList) find(name string) (Tool, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -214,7 +214,7 @@ func parseTool(raw json.RawMessage) Tool {
 	return t
 }
 
-// unknownTool is the error for a name that the list lacks.
+// unknownTool returns the error for a name that is not in the list.
 func unknownTool(name string, names []string) *ArgumentError {
 	e := &ArgumentError{Tool: name, Reason: "the server has no such tool"}
 	if near := toolargs.Nearest(name, names); len(near) > 0 {
@@ -223,7 +223,7 @@ func unknownTool(name string, names []string) *ArgumentError {
 	return e
 }
 
-// lookUp returns the list as it is remembered, and whether a call with these arguments needs a new one.
+// lookUp returns the cached list, and whether a call with these arguments needs a new one.
 func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
 	list = c.remembered()
 	known := c.known()
@@ -238,7 +238,7 @@ func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
 	return list, false
 }
 
-// fetchOnce fetches the list, unless another call has done so meanwhile: old is the one that was not good enough.
+// fetchOnce fetches the list, unless another call has done so in the meantime. old is the list that was not sufficient.
 func (c *Client) fetchOnce(ctx context.Context, tool string, a Arguments, old *toolList, refetch bool) (*toolList, error) {
 	if err := c.fetching.enter(ctx); err != nil {
 		return nil, err
