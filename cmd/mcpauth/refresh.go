@@ -25,7 +25,7 @@ func refreshCommand(p *program) *cli.Command {
 			"mcpauth refresh --all --json",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "renew every stored login", Destination: &o.all},
-			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens that have less time left", Destination: &o.minTTL},
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens with less than this time left", Destination: &o.minTTL},
 		},
 		Action: func(cx *cli.Context) error {
 			words, err := servers(cx, o.all)

@@ -15,7 +15,7 @@ import (
 type Faults []Fault
 
 // Fault makes one endpoint misbehave, for the next N requests that it matches or until cleared. Several faults on one request are put
-// together, the later ones winning. In words: "ENDPOINT:key=value,key,preset". A value may be JSON, which then may hold commas.
+// together, the later ones winning. In words: "ENDPOINT:key=value,key,preset". A value may be JSON and then contain commas.
 type Fault struct {
 	Endpoint string // see Endpoints, or * for all but the control endpoint
 

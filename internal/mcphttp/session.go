@@ -36,7 +36,7 @@ func (s *Session) stateful() bool { return s.Version != "" }
 // Old reports whether the session is one of HTTP+SSE, which ends with its stream.
 func (s *Session) Old() bool { return s.events != nil }
 
-// Over is closed when a session of HTTP+SSE has lost its stream; nil for other sessions.
+// Over is closed when a session of HTTP+SSE has lost its stream; it is nil for other sessions.
 func (s *Session) Over() <-chan struct{} {
 	if s.events == nil {
 		return nil

@@ -91,7 +91,7 @@ func (v *review) rule(code string, ok bool, good, bad, section string, findings 
 	}
 }
 
-// server is about the first answer, to a request without a token.
+// server checks the answer to a request without a token.
 func (v *review) server() {
 	if len(v.r.Attempts) == 0 || v.r.Attempts[0].Status == 0 {
 		return
@@ -122,7 +122,7 @@ func (v *review) server() {
 		"the challenge names no scope: clients request every scope in the metadata", "MCP Scope Selection Strategy")
 }
 
-// resource is about the protected resource metadata.
+// resource checks the protected resource metadata.
 func (v *review) resource() {
 	m := v.r.Resource
 	v.rule("resource_metadata", true, "resource metadata is at "+v.r.ResourceMetadataURL, "", "RFC 9728 §3", "legacy_2025_03_26", "resource_metadata_dead", "well_known_failed", "content_type", "member_type", "issuer_given")
@@ -135,7 +135,7 @@ func (v *review) resource() {
 		"RFC 9728 §2")
 }
 
-// metadata is about what the authorization server's document must say.
+// metadata checks the required members of the authorization server's metadata.
 func (v *review) metadata() {
 	s := v.r.Server
 	v.rule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type", "member_type")
@@ -145,7 +145,7 @@ func (v *review) metadata() {
 		"assume_pkce_s256")
 }
 
-// offers is about what the authorization server may offer, and what it costs where it does not.
+// offers checks what the authorization server may offer, and says what its absence means.
 func (v *review) offers() {
 	s := v.r.Server
 	has := func(list []string, what string) bool { return slices.Contains(list, what) }

@@ -180,7 +180,7 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 	return unexpired(cred.Token, now)
 }
 
-// redeem asks the authorization server for new tokens with what the credential has: its refresh token, else its non-interactive grant. A
+// redeem requests new tokens with the credential's refresh token, or else with its non-interactive grant. A
 // token endpoint that is gone did not see the request as one, so it is discovered again, once, at the same issuer.
 func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
 	tok, err := c.redeemAt(ctx, cred)

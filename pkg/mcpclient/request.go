@@ -137,7 +137,7 @@ func (c *Client) probe(ctx context.Context) (legacy bool) {
 }
 
 // notLegacy decides what to report of a server whose answer to a modern request was a legacy one's, and that refuses a session all the same.
-// A result was an answer although it lacks the marks of a modern one. What a modern server says of initialize helps nobody.
+// A result was an answer although it lacks the marks of a modern one. A modern server's answer to initialize is not reported, because it does not help.
 func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
 	var status *StatusError
 	refused := errors.As(legacy, &status)
