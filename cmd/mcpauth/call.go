@@ -89,7 +89,7 @@ func runCall(ctx context.Context, p *program, word, tool string, words []string,
 	})
 }
 
-// handler returns the options of the flags for authorization.
+// handler returns the authorization options that the flags set.
 func (o *callOptions) handler() flow.HandlerOptions {
 	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))}
 }

@@ -1,6 +1,6 @@
 package attack
 
-// Attacks on the login at an enterprise's identity provider: by others who would be taken for it, and by codes and tokens of other logins.
+// Attacks on the login at an enterprise's identity provider: another server poses as it, or codes and tokens come from other logins.
 
 func providers() []Attack {
 	at := func(name, what, words string) Attack {

@@ -69,7 +69,7 @@ func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done f
 }
 
 // Once runs do in a goroutine of its own, or joins the task of that name that is running already; a task without a name is joined by nobody.
-// It returns the result, or the error of ctx when that ends first. limit bounds the task but for what it does under Spend.
+// It returns the result, or the error of ctx when that ends first. limit is the time limit of the task, except for what it does under Spend.
 func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, do func(*Task[T]) (T, error)) (result T, joined bool, err error) {
 	t, joined := g.join(ctx, name, limit, do)
 	ended := func(within time.Duration) bool {
@@ -85,7 +85,7 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, d
 		return t.result, joined, t.err
 	case <-ctx.Done():
 	}
-	// A task that ends by itself now says better than ctx what it waited for: a lock, a browser. It has the time limit of its first caller.
+	// If the task ends by itself now, its error says better than that of ctx what it waited for, such as a lock or a browser. It has the time limit of its first caller.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && ended(100*time.Millisecond) {
 		return t.result, joined, t.err
 	}

@@ -1,4 +1,4 @@
-// Package toolargs makes the arguments of a tool call from what a person types and the tool's input schema. It converts text only if the
+// Package toolargs converts the words of a command line to the arguments of a tool call, with the tool's input schema. It converts text only if the
 // schema leaves one choice, and never changes JSON that the caller gave. It is pure: it reads no file and asks no server.
 package toolargs
 

@@ -49,7 +49,7 @@ func (s *Schema) lock() func() {
 	return s.mu.Unlock
 }
 
-// target returns what a $ref points to, nil if that is not in this document.
+// target returns the target of a $ref, or nil if it is in another document.
 func (s *Schema) target(v *value) *value {
 	ref := v.member("$ref")
 	if ref == nil {
@@ -81,7 +81,7 @@ func (s *Schema) self(v *value) []*value {
 	return all
 }
 
-// parts returns the schemas of the keyword, which holds a list of them.
+// parts returns the schemas in the list of a keyword.
 func parts(v *value, keyword string) []*value { return v.member(keyword).elements() }
 
 // kindsOf returns the types that a schema allows. Within a cycle nothing is known, which allows everything.

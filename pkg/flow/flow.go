@@ -106,7 +106,7 @@ func local(server string) bool {
 // requestLimit limits every OAuth request. It is shorter than the time limit of the caller.
 const requestLimit = 30 * time.Second
 
-// http returns the HTTP client for the requests of OAuth that show no client certificate.
+// http returns the HTTP client for OAuth requests without a client certificate.
 func (c *Client) http() *http.Client { return httpx.Within(c.HTTP, requestLimit) }
 
 func (c *Client) now() time.Time {

@@ -85,7 +85,7 @@ func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 }
 
 // signInByBrowser is the authorization code flow at the identity provider, by its own metadata. Its result is stored at once, beside the login
-// that is to be replaced: it is not lost if the MCP server refuses what comes of it.
+// that is to be replaced: so it is not lost if the MCP server then refuses the login.
 func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	i := d.t.IDP
 	server, _, err := discovery.FetchServer(k.Context, i.Issuer, local(d.t.URL), discovery.Options{HTTP: c.http(), Strict: d.t.Strict})
