@@ -170,7 +170,8 @@ func (p dialogue) report(e flow.Event) {
 			p.out.note("hint: the browser must reach port %d of this machine; if it runs on another machine: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
-		// This is what the command is about, so --quiet does not hide it. It names the issuer, because the user cannot see which server issued the code.
+		// This is what the command is about, so --quiet does not hide it. It names the issuer, because the user cannot see which server
+		// issued the code.
 		p.out.say("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
 		p.out.say(oneLine(e.URL))
 		if !sameOrigin(e.URL, e.Issuer) {

@@ -220,8 +220,8 @@ func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 }
 
 // What the power going needs cannot be had by killing processes: so the order is looked at. The place of the new record is taken and the
-// intent is on the disk before the refresh token is sent; the new tokens are on the disk before they take the place of the old ones, and so is the change of place before the intent
-// goes.
+// intent is on the disk before the refresh token is sent; the new tokens are on the disk before they take the place of the old ones, and so
+// is the change of place before the intent goes.
 func TestSyncedBeforeItCounts(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")

@@ -1,6 +1,7 @@
 package attack
 
-// Attacks on the terminal: escape sequences, carriage returns, bidirectional controls, line ends and huge strings in every text that a server can give.
+// Attacks on the terminal: escape sequences, carriage returns, bidirectional controls, line ends and huge strings in every text that a
+// server can give.
 
 import (
 	"encoding/json"

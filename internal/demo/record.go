@@ -163,9 +163,9 @@ func (r *record) add(kinds ...string) {
 
 // Count returns how often something happened. Requests are counted by endpoint ("token", "mcp", "metadata", …, "requests" for all), by
 // grant ("token/refresh_token") and by MCP method ("mcp/tools/call"), when they arrive. What came of them is counted apart: "login" (codes
-// redeemed), "approve" (authorizations), "pushed" (authorization requests), "refresh" (successful ones), "reuse" (refresh tokens used twice, grants revoked for it), "grace"
-// (used twice, forgiven), "registered", "unregistered", "revoked" (grants ended by revocation), "401", "403" (MCP requests refused),
-// "tool/NAME" (tools that really ran).
+// redeemed), "approve" (authorizations), "pushed" (authorization requests), "refresh" (successful ones), "reuse" (refresh tokens used
+// twice, grants revoked for it), "grace" (used twice, forgiven), "registered", "unregistered", "revoked" (grants ended by revocation),
+// "401", "403" (MCP requests refused), "tool/NAME" (tools that really ran).
 func (s *Server) Count(kind string) int {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()

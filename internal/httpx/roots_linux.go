@@ -14,9 +14,9 @@ import (
 	"syscall"
 )
 
-// rootMemory is a file that says, for each host, which certificate of the system's files verified it. The file contains places in the system's files, no
-// certificates: whoever changes it can only choose among the certificates that the system trusts now. Empty: nothing is remembered.
-// A file that is damaged or cannot be written is no error; verification then takes longer.
+// rootMemory is a file that says, for each host, which certificate of the system's files verified it. The file contains places in the
+// system's files, no certificates: whoever changes it can only choose among the certificates that the system trusts now. Empty: nothing is
+// remembered. A file that is damaged or cannot be written is no error; verification then takes longer.
 type rootMemory string
 
 // rootPlace is one line of the file.

@@ -27,7 +27,8 @@ type end struct {
 	err    error
 }
 
-// events reads a stream until it has the answer to the request, or ends. Events that are not JSON-RPC messages are ignored, because some servers send them to keep the connection open.
+// events reads a stream until it has the answer to the request, or ends. Events that are not JSON-RPC messages are ignored, because some
+// servers send them to keep the connection open.
 func (l *Link) events(r Request, body io.ReadCloser) end {
 	e := end{gap: listenRetry}
 	reader := sse.NewReader(body, l.max())

@@ -85,7 +85,8 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, d
 		return t.result, joined, t.err
 	case <-ctx.Done():
 	}
-	// If the task ends by itself now, its error says better than that of ctx what it waited for, such as a lock or a browser. It has the time limit of its first caller.
+	// If the task ends by itself now, its error says better than that of ctx what it waited for, such as a lock or a browser. It has the
+	// time limit of its first caller.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && ended(100*time.Millisecond) {
 		return t.result, joined, t.err
 	}

@@ -364,8 +364,9 @@ func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
 	return v, b.check(a.Name, s, v)
 }
 
-// convert makes JSON of text: a value of the schema's type if that is one scalar type other than string, else a string. The word null becomes null if the schema allows null but not the string "null". The reason says why the text is not of the schema's type; the value is a string
-// then.
+// convert makes JSON of text: a value of the schema's type if that is one scalar type other than string, else a string. The word null
+// becomes null if the schema allows null but not the string "null". The reason says why the text is not of the schema's type; the value is
+// a string then.
 func convert(word string, s schema) (v json.RawMessage, reason string) {
 	k := s.kinds()
 	if word == "null" && k&null != 0 && (k&text == 0 || !s.admits(&value{raw: quote(word)})) {

@@ -68,7 +68,8 @@ func Deviations() []Deviation {
 // precedence.
 func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	if !s.Strict && strings.TrimSuffix(issuer, "/") == "https://accounts.google.com" {
-		// Google does not support offline_access. It issues a refresh token only with these parameters, and without the prompt only at the first login.
+		// Google does not support offline_access. It issues a refresh token only with these parameters, and without the prompt only at the
+		// first login.
 		params, code = [][2]string{{"access_type", "offline"}, {"prompt", "consent"}}, "google_offline"
 	}
 	return append(slices.Clone(params), s.AuthParams...), code

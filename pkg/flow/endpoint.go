@@ -62,7 +62,8 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 }
 
 // eitherMethod makes a request, and once more with the secret in the other place, header or body, if the server refuses the client by the
-// first: the metadata says what the server can do, not what this client was registered for (RFC 6749 §2.3.1). The method that worked is stored in the credential. A code is not lost by this: a server knows its client before it looks at the code.
+// first: the metadata says what the server can do, not what this client was registered for (RFC 6749 §2.3.1). The method that worked is
+// stored in the credential. A code is not lost by this: a server knows its client before it looks at the code.
 func (c *Client) eitherMethod(cred *Credential, supported []string, notes *notes, request func(token.Endpoint) error) error {
 	e, err := c.endpoint(*cred)
 	if err != nil {

@@ -25,7 +25,8 @@ const (
 	// idleTime is how long a connection is kept for the next statement of the same command.
 	idleTime = time.Second
 
-	// sessionSettings make the server drop a client that it cannot reach within 25 s, and with it the locks; the settings have no effect on a local socket. What is acknowledged must be on the disk.
+	// sessionSettings make the server drop a client that it cannot reach within 25 s, and with it the locks; the settings have no effect on
+	// a local socket. What is acknowledged must be on the disk.
 	sessionSettings = `SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
 		set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false), set_config('statement_timeout', '10000', false),
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`

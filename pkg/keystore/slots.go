@@ -274,7 +274,8 @@ func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
 	return nil
 }
 
-// sweep deletes what a plan made obsolete, parts before heads: what a killed sweep leaves can still be found by its head. It keeps the slot of the plan's own record, unless that record is obsolete as well.
+// sweep deletes what a plan made obsolete, parts before heads: what a killed sweep leaves can still be found by its head. It keeps the slot
+// of the plan's own record, unless that record is obsolete as well.
 func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	for _, r := range p.old {
 		if err := k.deleteParts(ctx, name, r); err != nil {

@@ -257,8 +257,9 @@ func (c *Client) prune() {
 	}
 }
 
-// file is a file of one login. A list may be private to the authorization of its request, so the name depends on everything that authorizes (Caching, Cache Scope Field). Logins share nothing, not even lists that a server calls public. The first part of the name
-// is that of all logins under this name, see Forget.
+// file is a file of one login. A list may be private to the authorization of its request, so the name depends on everything that authorizes
+// (Caching, Cache Scope Field). Logins share nothing, not even lists that a server calls public. The first part of the name is that of all
+// logins under this name, see Forget.
 func (c *Client) file(grant, suffix string) string {
 	words := []string{grant}
 	for _, name := range slices.Sorted(maps.Keys(c.Header)) {

@@ -21,7 +21,8 @@ func checkHeaders(schema json.RawMessage) error {
 	return checkSchemaHeaders(schema, "", false, true, map[string]bool{}, 0)
 }
 
-// checkSchemaHeaders walks a schema. property says that the schema describes a named property, which may be annotated. reachable says that only "properties" leads to it.
+// checkSchemaHeaders walks a schema. property says that the schema describes a named property, which may be annotated. reachable says that
+// only "properties" leads to it.
 func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable bool, seen map[string]bool, depth int) error {
 	if depth > 100 {
 		return fmt.Errorf("the schema nests deeper than 100")

@@ -136,8 +136,9 @@ func (c *Client) probe(ctx context.Context) (legacy bool) {
 	return o.Evidence() == mcphttp.IsLegacy
 }
 
-// notLegacy decides what to report of a server whose answer to a modern request was a legacy one's, and that refuses a session all the same.
-// A result was an answer although it lacks the marks of a modern one. A modern server's answer to initialize is not reported, because it does not help.
+// notLegacy decides what to report of a server whose answer to a modern request was a legacy one's, and that refuses a session all the
+// same. A result was an answer although it lacks the marks of a modern one. A modern server's answer to initialize is not reported, because
+// it does not help.
 func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
 	var status *StatusError
 	refused := errors.As(legacy, &status)
