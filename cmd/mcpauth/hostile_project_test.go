@@ -81,6 +81,16 @@ func TestTrustShowsAll(t *testing.T) {
 	if s := u.stdout.String(); !strings.Contains(s, "HIDDEN, NONE") {
 		t.Errorf("stdout: %q", s)
 	}
+	// A path that seems to lead into the project, because ".." would remove the variable before it.
+	u.env = append(u.env, "PLACE=a/b")
+	u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientKey":"${UP:-..}/../.ssh/id_rsa"}},"b":{"url":"https://x","auth":{"clientKey":"${UP}/../.ssh/id_rsa"}},
+		"c":{"url":"https://x","auth":{"clientKey":"${PLACE}/../key"}}}}`)
+	u.must(t, exitDone, "trust")
+	for _, file := range []string{filepath.Join(filepath.Dir(filepath.Dir(u.home)), ".ssh", "id_rsa"), "${UP}/../.ssh/id_rsa", filepath.Join(u.home, "a", "key")} {
+		if s := u.stdout.String(); !strings.Contains(s, "files "+file+"\n") {
+			t.Errorf("stdout lacks %s: %q", file, s)
+		}
+	}
 }
 
 // login --all sends nothing of the command line to the servers of a project's file, trusted or not: a stranger chose them.

@@ -100,6 +100,12 @@ func TestPastedExample(t *testing.T) {
 
 // A trusted project replaces its key by a link to one of the user's: the name is the same, and the file that was trusted too.
 func TestProjectMovesALink(t *testing.T) {
+	for _, key := range []string{"keys/dev.pem", "${KEYS:-keys}/dev.pem"} {
+		t.Run(key, func(t *testing.T) { projectMovesALink(t, key) })
+	}
+}
+
+func projectMovesALink(t *testing.T, key string) {
 	u := newUser(t)
 	keys := filepath.Join(u.home, "keys")
 	for _, file := range []string{"dev.pem", "id_rsa"} {
@@ -107,7 +113,7 @@ func TestProjectMovesALink(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{"grant":"client_credentials","clientId":"c","clientKey":"keys/dev.pem"}}}}`)
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{"grant":"client_credentials","clientId":"c","clientKey":"`+key+`"}}}}`)
 	u.must(t, exitDone, "trust")
 	u.must(t, exitUsage, "login", "x")
 	if !strings.Contains(u.stderr.String(), "client key") {

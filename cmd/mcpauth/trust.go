@@ -70,7 +70,7 @@ func trustCommand(p *program) *cli.Command {
 // trusted returns an error if an entry of a project's file takes something from the user and the user has not trusted the file in its
 // current state.
 func (p *program) trusted(ctx context.Context, e config.Entry) error {
-	if !e.Found || e.Skipped != "" || e.Uses().Nothing() {
+	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
 	}
 	known, err := p.trustedFiles(ctx)
@@ -82,28 +82,28 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 		switch {
 		case f.Path != path:
 		case f.Sum != e.Sum:
-			return untrusted(e, "has changed since it was trusted")
-		case f.moved(e):
-			return untrusted(e, "names files that point elsewhere since it was trusted")
+			return p.untrusted(e, "has changed since it was trusted")
+		case f.moved(p.filesOf(e)):
+			return p.untrusted(e, "names files that point elsewhere since it was trusted")
 		default:
 			return nil
 		}
 	}
-	return untrusted(e, "is not trusted")
+	return p.untrusted(e, "is not trusted")
 }
 
-// filesOf returns the files that an entry names, with the targets of links.
-func filesOf(e config.Entry) map[string]string {
+// filesOf returns the files that a login to an entry opens, with the targets of links.
+func (p *program) filesOf(e config.Entry) map[string]string {
 	files := map[string]string{}
-	for _, file := range e.Uses().Files {
+	for _, file := range e.Files(p.getenv) {
 		files[file] = realPath(file)
 	}
 	return files
 }
 
-// moved reports whether a file that the entry names now has another link target than when it was trusted.
-func (f trustedFile) moved(e config.Entry) bool {
-	for file, real := range filesOf(e) {
+// moved reports whether one of these files was not named, or had another link target, when the file was trusted.
+func (f trustedFile) moved(files map[string]string) bool {
+	for file, real := range files {
 		if f.Files[file] != real {
 			return true
 		}
@@ -111,18 +111,19 @@ func (f trustedFile) moved(e config.Entry) bool {
 	return false
 }
 
-func untrusted(e config.Entry, state string) error {
-	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), cut(usesText(e.Uses()), 300)),
+func (p *program) untrusted(e config.Entry, state string) error {
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), cut(p.usesText(e), 300)),
 		hint: "look at the file, then: mcpauth trust " + shellWord(harmless(e.Path))}
 }
 
 // usesText lists what an entry takes from the user.
-func usesText(u config.Uses) string {
+func (p *program) usesText(e config.Entry) string {
+	u := e.Uses(p.getenv)
 	var parts []string
 	for _, each := range []struct {
 		what  string
 		names []string
-	}{{"variables", u.Variables}, {"auth", u.Auth}, {"files", shownFiles(u.Files)}} {
+	}{{"variables", u.Variables}, {"auth", u.Auth}, {"files", shownFiles(u.Files, p.filesOf(e))}} {
 		if len(each.names) > 0 {
 			parts = append(parts, each.what+" "+strings.Join(each.names, ", "))
 		}
@@ -168,10 +169,10 @@ func outrankedBy(s flow.Status, what, given, stored string) error {
 }
 
 // shownFiles shows the targets of links, because the name of a link says nothing.
-func shownFiles(files []string) []string {
+func shownFiles(files []string, targets map[string]string) []string {
 	var shown []string
 	for _, file := range files {
-		if real := realPath(file); real != file {
+		if real := targets[file]; real != "" && real != file {
 			file += " -> " + real
 		}
 		shown = append(shown, file)
@@ -191,7 +192,7 @@ func (p *program) trust(ctx context.Context, name string) error {
 	}
 	now := trustedFile{Path: path, Sum: file.Sum, At: time.Now().UTC().Truncate(time.Second), Files: map[string]string{}}
 	for _, e := range file.Servers {
-		maps.Copy(now.Files, filesOf(e))
+		maps.Copy(now.Files, p.filesOf(e))
 	}
 	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
 		return append(slices.DeleteFunc(known, func(f trustedFile) bool { return f.Path == path }), now)
@@ -200,9 +201,9 @@ func (p *program) trust(ctx context.Context, name string) error {
 		return err
 	}
 	if p.out.json {
-		return p.out.document(trustDocument(now, file))
+		return p.out.document(p.trustDocument(now, file))
 	}
-	if err := p.out.text(trustText(file)); err != nil {
+	if err := p.out.text(p.trustText(file)); err != nil {
 		return err
 	}
 	p.out.note("%s is trusted as it is now", path)
@@ -216,11 +217,11 @@ type trustServer struct {
 	config.Uses
 }
 
-func trustDocument(f trustedFile, file *config.File) any {
+func (p *program) trustDocument(f trustedFile, file *config.File) any {
 	servers := []trustServer{}
 	for _, name := range file.Names() {
 		e := file.Servers[name]
-		servers = append(servers, trustServer{name, e.URL, e.Uses()})
+		servers = append(servers, trustServer{name, e.URL, e.Uses(p.getenv)})
 	}
 	return struct {
 		trustedFile
@@ -229,11 +230,11 @@ func trustDocument(f trustedFile, file *config.File) any {
 }
 
 // trustText lists the servers of a file with what each may use.
-func trustText(file *config.File) string {
+func (p *program) trustText(file *config.File) string {
 	var b strings.Builder
 	for _, name := range file.Names() {
 		e := file.Servers[name]
-		uses := usesText(e.Uses())
+		uses := p.usesText(e)
 		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "no variables, files or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")

@@ -119,7 +119,7 @@ func TestUses(t *testing.T) {
 	} {
 		e := f.Servers[name]
 		e.Path = "/p/.mcp.json"
-		if got := e.Uses(); !reflect.DeepEqual(got, want) || got.Nothing() != (name == "plain") {
+		if got := e.Uses(env(nil)); !reflect.DeepEqual(got, want) || got.Nothing() != (name == "plain") {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -380,7 +380,7 @@ func FuzzParse(f *testing.F) {
 			}
 			for _, value := range []string{"", "x"} {
 				listed := func(variable string) string {
-					if !slices.Contains(file.Servers[name].Uses().Variables, variable) {
+					if !slices.Contains(file.Servers[name].Uses(env(nil)).Variables, variable) {
 						t.Errorf("%q uses the variable %s, which is not listed", name, variable)
 					}
 					return value

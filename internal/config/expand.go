@@ -49,11 +49,7 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 			return nil, e.fault(err.Error())
 		}
 	}
-	for _, file := range []*string{&a.ClientKey, &a.AssertionFile} {
-		if *file != "" && !filepath.IsAbs(*file) {
-			*file = filepath.Join(filepath.Dir(e.Path), *file)
-		}
-	}
+	a.ClientKey, a.AssertionFile = e.beside(a.ClientKey), e.beside(a.AssertionFile)
 	if a.ClientSecret != "" && a.ClientID == "" {
 		return nil, e.fault("auth.clientSecret needs auth.clientId, the client it belongs to")
 	}
@@ -74,8 +70,36 @@ type Uses struct {
 // Nothing reports whether the entry needs no trust.
 func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) == 0 }
 
-// Uses returns what the entry takes from the user.
-func (e Entry) Uses() Uses {
+// beside returns the path of a file that may be relative to the configuration file.
+func (e Entry) beside(file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(filepath.Dir(e.Path), file)
+}
+
+// Files returns the files that a login opens with these variables. It omits those whose variables are not set.
+func (e Entry) Files(getenv func(string) string) []string {
+	var files []string
+	for _, written := range e.written() {
+		if file, err := expand(written, getenv); err == nil && file != "" {
+			files = append(files, e.beside(file))
+		}
+	}
+	return files
+}
+
+// written returns the files of the entry as they are written in it.
+func (e Entry) written() []string {
+	if e.Auth == nil {
+		return nil
+	}
+	return slices.DeleteFunc([]string{e.Auth.ClientKey, e.Auth.AssertionFile}, func(file string) bool { return file == "" })
+}
+
+// Uses returns what the entry takes from the user. Files are as a login opens them. One whose variables are not set is as it is written, because
+// a shorter form of the path would not show where the variables can lead.
+func (e Entry) Uses(getenv func(string) string) Uses {
 	variables := map[string]bool{}
 	note := func(value string) {
 		for name := range namesIn(value) {
@@ -95,13 +119,11 @@ func (e Entry) Uses() Uses {
 			note(*value)
 			u.Auth = append(u.Auth, name)
 		}
-		for _, file := range []string{a.ClientKey, a.AssertionFile} {
-			if file != "" && !filepath.IsAbs(file) {
-				file = filepath.Join(filepath.Dir(e.Path), file)
+		for _, file := range e.written() {
+			if whole, err := expand(file, getenv); err == nil && whole != "" {
+				file = e.beside(whole)
 			}
-			if file != "" {
-				u.Files = append(u.Files, file)
-			}
+			u.Files = append(u.Files, file)
 		}
 		if a.CallbackPort != 0 {
 			u.Auth = append(u.Auth, "callbackPort")
