@@ -98,10 +98,10 @@ func mishaps() []mishap {
 			exit: 4, code: "auth_failed", hint: "only the server's operator.*mcpauth login SERVER --name m --new-client$"},
 
 		// The browser.
-		{name: "nobody finishes the login in the browser", rows: "flow.ErrNoAnswer", args: login("--name", "m", "--timeout", "1s"), exit: 4, code: "auth_failed",
+		{name: "nobody finishes the login in the browser", rows: "flow.ErrNoAnswer", args: login("--name", "m", "--timeout", "3s"), exit: 4, code: "auth_failed",
 			spoil: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "none" }, repair: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "browser" },
 			hint: "--name m --timeout 10m; .*--name m --new-client; .*--name m --auth-param prompt=$"},
-		{name: "the browser waits for an administrator", rows: "flow.ErrNoAnswer", args: login("--timeout", "1s"), exit: 4, code: "auth_failed",
+		{name: "the browser waits for an administrator", rows: "flow.ErrNoAnswer", args: login("--timeout", "3s"), exit: 4, code: "auth_failed",
 			spoil: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "none" }, repair: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "browser" }, pick: 2, unshown: true},
 		{name: "not logged in, and no browser", rows: "flow.ErrLoginRequired callback.ErrNoBrowser", args: whoami, exit: 4, code: "login_required",
 			spoil: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "none" }, repair: func(t *testing.T, u *unlucky) { u.env["BROWSER"] = "browser" },
@@ -160,7 +160,7 @@ func mishaps() []mishap {
 			hint: "set a new one$", nothing: true},
 		{name: "the MCP server fails", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=503"}, args: whoami, exit: 5, code: "server", hint: "try again later", nothing: true},
 		{name: "the MCP server answers with an odd status", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=418"}, args: whoami, exit: 5, code: "protocol", hint: "mcpauth discover SERVER"},
-		{name: "the time limit ends", rows: "context.DeadlineExceeded", before: loggedIn, then: []string{"mcp:delay=2s,n=1"}, args: append(whoami, "--timeout", "1s"), exit: 5, code: "timeout", hint: "add --timeout 5m$"},
+		{name: "the time limit ends", rows: "context.DeadlineExceeded", before: loggedIn, then: []string{"mcp:delay=9s,n=1"}, args: append(whoami, "--timeout", "3s"), exit: 5, code: "timeout", hint: "add --timeout 5m$"},
 		{name: "a task outlives the time limit", rows: "mcpclient.PendingError", before: loggedIn, args: []string{"call", "SERVER", "report", "pages=20", "--timeout", "300ms"}, exit: 5, code: "timeout",
 			hint: "wait for the result: mcpauth task SERVER demo-task"},
 		{name: "the resource does not exist", rows: "mcpclient.UnknownError", before: loggedIn, args: []string{"read", "SERVER", "demo://notes/9"}, exit: 3, code: "rpc_error", hint: "mcpauth resources SERVER"},

@@ -110,7 +110,7 @@ func fates() map[string]fate {
 		"identity/authorize-request":    refused(`authorization_endpoint carries the parameter "request_uri"`),
 		"identity/authorize-semicolon":  refused("authorization_endpoint carries the parameter"),
 		"identity/device-elsewhere": {exit: exitNetwork, says: `(?s)to log in at https://as.attack.example, open .*warning: this address is not on https://as.attack.example`,
-			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "1s", "--quiet"}},
+			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "4s", "--quiet"}},
 		"identity/mix-up":                 refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
 		"identity/endpoint-elsewhere":     harmless,
 		"identity/alias-elsewhere":        {exit: exitDone, good: true, says: "as2.attack.example/token is not shown the client certificate"},

@@ -23,7 +23,7 @@ func TestProcessEndsAfterRedemption(t *testing.T) {
 		{"SIGINT", []string{"refresh", "SERVER"}, interrupt(os.Interrupt), exitInterrupted},
 		{"SIGTERM", []string{"token", "SERVER", "--min-ttl", "2h"}, interrupt(syscall.SIGTERM), exitInterrupted},
 		{"SIGHUP", []string{"refresh", "SERVER"}, interrupt(syscall.SIGHUP), exitInterrupted},
-		{"time limit", []string{"refresh", "SERVER", "--timeout", "500ms"}, func(*process) {}, exitNetwork},
+		{"time limit", []string{"refresh", "SERVER", "--timeout", "1s"}, func(*process) {}, exitNetwork},
 		{"SIGHUP of a call", []string{"call", "SERVER", "echo", "text=x"}, interrupt(syscall.SIGHUP), exitInterrupted},
 		{"SIGTERM of a proxy", []string{"proxy", "SERVER"}, interrupt(syscall.SIGTERM), exitInterrupted},
 	} {
@@ -34,7 +34,7 @@ func TestProcessEndsAfterRedemption(t *testing.T) {
 			if err := m.Set("expire"); err != nil {
 				t.Fatal(err)
 			}
-			if err := m.Set("token:grant=refresh_token,late=1500ms,n=1"); err != nil {
+			if err := m.Set("token:grant=refresh_token,late=3s,n=1"); err != nil {
 				t.Fatal(err)
 			}
 			p := m.prepare(t, tt.args...)

@@ -95,7 +95,7 @@ func quirks() []quirk {
 		{name: "a resource of one's own", args: login("--resource", "SERVER"), code: "resource=SERVER", strict: "contradict"},
 		{name: "Auth0, Slack: more parameters", args: login("--auth-param", "audience=x"), code: "auth_param=audience"},
 		{name: "a scope that is unknown", args: login("--scope", "mcp:tools"), exit: exitAuth, says: "invalid_scope|scope mcp:tools|not known"},
-		{name: "Atlassian: a page in place of an answer", words: []string{"authorize:status=500,type=text/html,body=Oops"}, args: login("--timeout", "2s"), exit: exitAuth,
+		{name: "Atlassian: a page in place of an answer", words: []string{"authorize:status=500,type=text/html,body=Oops"}, args: login("--timeout", "4s"), exit: exitAuth,
 			says: "error page(.*\n)+hint: .*--new-client"},
 
 		// The token endpoint.

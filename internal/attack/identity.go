@@ -41,7 +41,7 @@ func identity() []Attack {
 		spoilt("identity", "authorize-scope", "the same with scope, in other letters", "metadata:set.authorization_endpoint="+word(AS+"/authorize?x=1&Scope=all")),
 		spoilt("identity", "authorize-request", "the same with a request object", "metadata:set.authorization_endpoint="+word(AS+"/authorize?request_uri="+Evil)),
 		spoilt("identity", "authorize-semicolon", "the same, behind a semicolon", "metadata:set.authorization_endpoint="+word(AS+"/authorize?a;client_id=evil")),
-		spoilt("identity", "device-elsewhere", "the code for another device is to be entered at somebody else's page", "device_authorization:del=verification_uri_complete,set.verification_uri="+word(Evil+"/device")),
+		spoilt("identity", "device-elsewhere", "the code for another device is to be entered at somebody else's page", "device_authorization:del=verification_uri_complete,set.interval=60,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "mix-up", "the authorization endpoint is another, honest server's, whose code is to be carried to the attacker", "metadata:set.authorization_endpoint="+word(AS2+"/authorize")),
 		spoilt("identity", "endpoint-elsewhere", "the token endpoint is on another origin than the issuer, who may choose it (RFC 8414 §2)", "metadata:set.token_endpoint="+word(AS2+"/token")),
 		spoilt("identity", "account-other", "the person at the browser is logged in there with another account than expected", "token:set.id_token="+word(idToken("eve@example.com"))),

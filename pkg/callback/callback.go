@@ -23,6 +23,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -154,6 +155,7 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 
 // handler serves the redirect URI.
 func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
+	var answered atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 		if status, why := l.refuses(r); status != 0 {
@@ -170,11 +172,11 @@ func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 			l.ignore(foreign(r.URL.RawQuery, e))
 			return
 		}
+		first := answered.CompareAndSwap(false, true) // a reload sends the same response again
 		showAnswer(w, err)
 		_ = http.NewResponseController(w).Flush() // send the page before the response is reported, because the process may end soon
-		select {
-		case answers <- answer{code, err}:
-		default: // a reload sends the same response again
+		if first {
+			answers <- answer{code, err}
 		}
 	})
 }
