@@ -249,9 +249,11 @@ func TestSecretGoesToAnotherIssuer(t *testing.T) {
 	t.Cleanup(evil.Close)
 	u.env = append(u.env, "SECRET=demo-cs-basic")
 	const auth = `"auth":{"clientId":"demo-basic","clientSecret":"${SECRET}"`
-	u.own(t, `{"mcpServers":{"good":{"url":"`+u.good.URL()+`",`+auth+`}},"machine":{"url":"`+evil.URL()+`",`+auth+`,"grant":"client_credentials"}},"evil":{"url":"`+evil.URL()+`",`+auth+`}}}}`)
+	u.own(t, `{"mcpServers":{"good":{"url":"`+u.good.URL()+`",`+auth+`}},"machine":{"url":"`+evil.URL()+`",`+auth+`,"grant":"client_credentials"}},"evil":{"url":"`+evil.URL()+`",`+auth+`}},
+		"named":{"url":"`+evil.URL()+`",`+auth+`,"issuer":"`+evil.Issuer()+`","grant":"client_credentials"}}}}`)
 	u.must(t, exitDone, "login", "good")
-	for _, args := range [][]string{{"login", "evil"}, {"login", "machine"}, {"call", "machine", "whoami"}, {"login", "evil", "--name", "other"}} {
+	for _, args := range [][]string{{"login", "evil"}, {"login", "machine"}, {"call", "machine", "whoami"}, {"login", "evil", "--name", "other"},
+		{"login", "named"}, {"call", "named", "whoami"}, {"login", "--all"}} {
 		u.must(t, exitSecurity, args...)
 		if !strings.Contains(u.stderr.String(), "the client secret was first used with") {
 			t.Errorf("%q: %s", args, u.stderr.String())

@@ -225,5 +225,6 @@ func (p *program) loginServer(ctx context.Context, word string, o *loginOptions,
 		o.idp.ClientSecret = flow.Secret(idpSecret)
 	}
 	o.apply(&s.target, secret)
+	o.flow.IssuerGiven = o.issuer != ""
 	return s, nil
 }

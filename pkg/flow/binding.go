@@ -18,7 +18,8 @@ import (
 )
 
 // bindings records which authorization servers the user's secrets were used with, for all logins, because a configuration that names
-// another server must not have them sent there (MCP Authorization Server Binding). It stores the secrets as slow, salted hashes.
+// another server must not have them sent there (MCP Authorization Server Binding). It stores the secrets as slow, salted hashes, whatever each was
+// used as: the client secret for an identity provider must not go to another server as a client secret.
 type bindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -93,7 +94,7 @@ func assertionID(assertion string) (string, error) {
 }
 
 // bindSecrets returns an error if a secret would be used with another authorization server or identity provider than before, unless the
-// user allowed it. Naming the authorization server (o.named) allows nothing for the identity provider.
+// user allowed it. Naming the authorization server (o.IssuerGiven) allows nothing for the identity provider.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
 	secrets, err := c.ownSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
@@ -110,7 +111,7 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 	}
 	changed := false
 	for _, s := range secrets {
-		hash, err := b.hash(s)
+		hash, err := b.hash(s.value)
 		if err != nil {
 			return err
 		}
@@ -118,7 +119,7 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 		switch {
 		case slices.Contains(known, s.place):
 			continue
-		case len(known) > 0 && !o.AcceptNewIssuer && !(o.named && s.place == issuer):
+		case len(known) > 0 && !o.AcceptNewIssuer && !(o.IssuerGiven && s.place == issuer):
 			return fmt.Errorf("%s: %w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", t.URL, ErrIssuerChanged, s.what, known[0], s.place)
 		}
 		b.Issuers[hash], changed = append(known, s.place), true
@@ -149,7 +150,7 @@ func (c *Client) bindings(ctx context.Context) (bindings, error) {
 	return b, nil
 }
 
-func (b bindings) hash(s ownSecret) (string, error) {
-	sum, err := pbkdf2.Key(sha256.New, s.value, []byte(b.Salt+s.what), hashRounds, 16)
+func (b bindings) hash(value string) (string, error) {
+	sum, err := pbkdf2.Key(sha256.New, value, []byte(b.Salt), hashRounds, 16)
 	return hex.EncodeToString(sum), err
 }

@@ -91,4 +91,15 @@ func TestFilesAreBound(t *testing.T) {
 	if err := bind(assertion, "https://as.evil", false); err != nil {
 		t.Errorf("somebody else's assertion: %v", err)
 	}
+	// What goes to the identity provider does not go to an authorization server in another role.
+	write(jwtOf(`{"alg":"ES256"}`, `{"iss":"idp","sub":"ann","aud":"client"}`))
+	provider := Target{URL: "https://a", Settings: Settings{IDP: IDP{TokenEndpoint: "https://idp.example/token", ClientSecret: "s", IDTokenFile: file}}}
+	if err := bind(provider, "https://as.example", false); err != nil {
+		t.Error(err)
+	}
+	for what, target := range map[string]Target{"assertion": assertion, "client secret": {URL: "https://a", Settings: Settings{ClientID: "c", ClientSecret: "s"}}} {
+		if err := bind(target, "https://as.evil", false); !errors.Is(err, ErrIssuerChanged) {
+			t.Errorf("the provider's, as %s: %v", what, err)
+		}
+	}
 }

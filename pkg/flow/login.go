@@ -19,10 +19,10 @@ type LoginOptions struct {
 	IfNeeded        bool          // do nothing if a usable or renewable token is stored
 	NewClient       bool          // register again
 	AcceptNewIssuer bool          // keep the pre-registered client if the server's authorization server changed
+	IssuerGiven     bool          // the user named Target.Issuer for this login: a configuration file that names it allows no secret to go there
 	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
 	Paste           Paste         // reads a pasted response while the callback waits; nil: only the callback
 
-	named  bool // the user names the authorization server
 	silent bool // no browser may be opened
 }
 
@@ -126,7 +126,6 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o *LoginOption
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
 	}
-	o.named = t.Issuer != ""
 	t.Settings = o.complete(stored, t.Settings, why)
 	return stored, t.check()
 }
