@@ -12,8 +12,8 @@ type exampleValue struct {
 	value json.RawMessage
 }
 
-// callLine returns an example call as a shell command. The tool, names and values come from a server, and the user may paste the line: they
-// must not become a file that is sent (@FILE), a flag, or a second command.
+// callLine returns an example call as a shell command. The user may paste the line, so that nothing the server sent (the tool, names and
+// values) may act as @FILE, a flag or a second command.
 func callLine(server, tool string, values []exampleValue) string {
 	words := []string{"mcpauth", "call", server}
 	odd := false

@@ -190,7 +190,7 @@ func (p *program) fail(ctx context.Context, err error) int {
 	}
 	r := explain(err)
 	if r.exit == exitUsage && p.sent.Load() {
-		// Exit 2 promises that nothing was sent. What only shows after a request, such as a key file that is gone, kept a login from its end.
+		// Exit 2 promises that nothing was sent. This error came after a request, for example because a key file is missing: the login failed.
 		r.exit, r.code = exitAuth, "auth_failed"
 	}
 	p.out.failure(r.code, p.message(err), p.hint(r, err), r.exit)

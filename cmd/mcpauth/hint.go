@@ -86,7 +86,7 @@ func (a advice) has(name string) bool {
 	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
 }
 
-// without returns the advice for the same command line without some flags.
+// without returns a copy of the advice from which these flags are removed.
 func (a advice) without(names ...string) advice {
 	a.typed.flags = slices.DeleteFunc(slices.Clone(a.typed.flags), func(f typedFlag) bool { return slices.Contains(names, f.name) })
 	return a

@@ -66,7 +66,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "name", Usage: "`NAME` store the login under this name; use several names to log in to one server with several accounts", Destination: &o.name},
 		&cli.BoolFlag{Name: "all", Usage: "log in to every server in the configuration files that has no usable login", Destination: &o.all},
 		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing if a usable or renewable token is stored", Destination: &l.IfNeeded},
-		&cli.StringFlag{Name: "expect-account", Usage: "`NAME` store only a login as this account: its email, user name or subject, as status shows it", Destination: &f.ExpectAccount},
+		&cli.StringFlag{Name: "expect-account", Usage: "`NAME` reject a login as another account; NAME is the email, user name or subject that status shows", Destination: &f.ExpectAccount},
 		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope instead of the one the server names; repeatable or space separated", Destination: &o.scopes},
 		&cli.StringFlag{Name: "issuer", Usage: "`URL` use only this authorization server", Destination: &o.issuer},
 

@@ -341,7 +341,7 @@ func paint(on bool, colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
-// quote returns a word of the command line or a server in quotes, harmless and shortened.
+// quote returns a word in quotation marks, cleaned and shortened. The word may come from the command line or from a server.
 func quote(s string) string { return fmt.Sprintf("%q", cut(harmless(s), 80)) }
 
 // shellWord quotes a word for a shell.

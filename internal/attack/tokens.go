@@ -1,6 +1,6 @@
 package attack
 
-// Attacks by tokens: what is no token, and what is done with a good one.
+// Attacks with tokens: malformed token responses, and misuse of valid tokens.
 
 import (
 	"encoding/base64"

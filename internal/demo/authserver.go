@@ -14,7 +14,7 @@ const (
 	idpPath           = "/idp/token"
 )
 
-// route finds the endpoint of a path, as far as this port has it.
+// route returns the endpoint of a path, if this port serves it.
 func (s *Server) route(path string, f *front) (string, handler) {
 	if !f.onlyAS {
 		if slices.Contains(s.o.Paths, path) {

@@ -114,7 +114,7 @@ func (s *Server) redeemDevice(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	return s.issue(g, t, true), nil
 }
 
-// poll says what is wrong with a poll now, or nil when tokens are due.
+// poll returns the error for a poll at that time, or nil if the client gets its tokens.
 func (d *device) poll(now time.Time, how string) *oauthError {
 	early := !d.polled.IsZero() && now.Sub(d.polled) < d.interval-100*time.Millisecond
 	d.polled = now

@@ -122,7 +122,7 @@ func (s *Server) revoke(g *grant) {
 	s.endAccess(func(a *access) bool { return a.grant.revoked })
 }
 
-// shared reports whether two grants are one for this server.
+// shared reports whether this server treats two grants as one.
 func (v Settings) shared(a, b *grant) bool {
 	switch {
 	case a.client != b.client:

@@ -25,7 +25,8 @@ func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.C
 	return &p
 }
 
-// presenting marks the requests that may present a certificate. The transport at the bottom, see rooted, has connections of their own for them.
+// presenting marks the requests that may present a certificate. The innermost transport, rooted, never
+// sends them over a connection of other requests.
 type presenting struct {
 	next http.RoundTripper
 	own  *Certificate

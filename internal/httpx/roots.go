@@ -91,7 +91,7 @@ func (r *rooted) all(req *http.Request) *http.Transport {
 	return r.whole[own.id()]
 }
 
-// host returns the transport for a request, made at the first request to its host.
+// host returns the transport for a request. The first request to a host creates it.
 func (r *rooted) host(req *http.Request) *host {
 	r.mu.Lock()
 	defer r.mu.Unlock()

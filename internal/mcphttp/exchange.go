@@ -35,7 +35,8 @@ const (
 	maxErrorBody = 64 << 10  // bytes of an answer that only explains a failure
 	drainTimeout = time.Second
 
-	// maxAuthorize bounds how often one request is authorized again, for 401 and 403 each: a login and a DPoP nonce are two.
+	// maxAuthorize bounds how often one request is authorized again after a 401, and how often after a 403. A DPoP nonce and a login may both
+	// be needed for one request.
 	maxAuthorize = 2
 )
 

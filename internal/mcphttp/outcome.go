@@ -133,7 +133,7 @@ func (o Outcome) Next(tried Tried, safe bool) Step {
 	return Deliver
 }
 
-// Evidence is what the answer to a request of 2026-07-28 shows about the server.
+// Evidence says what an answer shows about the revisions of the server, if the request was one of revision 2026-07-28.
 type Evidence int
 
 const (

@@ -50,7 +50,7 @@ func (t *Task[T]) Settle(result T) {
 	t.settled = &result
 }
 
-// Spend returns a context for what no caller may stop. It ends grace after the last caller has left, and after limit at the latest. Spend
+// Spend returns a context for a request that no caller may stop. It ends grace after the last caller has left, and after limit at the latest. Spend
 // fails if the last caller has left already. Call done at the end.
 func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done func(), err error) {
 	t.group.mu.Lock()

@@ -169,7 +169,7 @@ func wrong(argument, format string, a ...any) *Error {
 }
 
 // checkObject refuses members of the whole object that the server must refuse: a value that the schema does not allow, or a name that it
-// forbids. Names that the schema does not mention are sent, because objects are often made by programs.
+// forbids. Names that the schema does not mention are sent too: a schema often leaves some out.
 func (b builder) checkObject(o *jsonObject) error {
 	if !b.validate {
 		return nil

@@ -87,8 +87,8 @@ func parse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// foreign returns the reason why a response does not belong to this authorization request. Some servers omit the state of an error; its
-// words are then shown, unless iss names another server (MCP authorization, Authorization Response Validation).
+// foreign returns the reason why a response does not belong to this authorization request. Some servers send an error without state;
+// its words are then shown, unless iss names another server (MCP authorization, Authorization Response Validation).
 func foreign(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {

@@ -73,7 +73,7 @@ func (v *review) add(code string, state State, message, section string) {
 	v.checks = append(v.checks, Check{code, state, message, section})
 }
 
-// rule adds the findings that replace the check of a rule, or else the check itself. A check that is not ok is not an error.
+// rule adds the findings with one of these codes or, if there are none, the check of the rule. A check that is not ok is not an error.
 func (v *review) rule(code string, ok bool, good, bad, section string, findings ...string) {
 	found := false
 	for _, f := range v.r.Findings {

@@ -190,7 +190,7 @@ func needsLogin(err error) bool {
 }
 
 // Decorate adds the authorization to a request: a bearer token, or a token that is bound to a DPoP key with a proof for this request (RFC
-// 9449 §7.1). MCP clients that know it call it instead of setting the header.
+// 9449 §7.1). MCP clients that support it call it instead of setting the header themselves.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	prover, _ := tok.Extra(proverOfCred).(*token.Prover)
 	if prover == nil || !strings.EqualFold(tok.TokenType, "DPoP") {

@@ -162,7 +162,7 @@ func needless(cred Credential, s Settings, now time.Time) bool {
 	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
 }
 
-// serves reports whether another login stored what this one is to get while this one waited for its turn.
+// serves reports whether another login, for which this one waited, has stored what this one wants.
 func (c *Client) serves(stored, before Credential, given Settings, o LoginOptions, why cause) bool {
 	if !unexpired(stored.Token, c.now()) || len(missing(union(given.Scopes, why.scopes), union(stored.granted(), stored.Scopes))) > 0 {
 		return false

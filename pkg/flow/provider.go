@@ -31,8 +31,8 @@ func orZero(c *Credential) Credential {
 	return *c
 }
 
-// paying is the login whose refresh token a renewal spends: the credential itself, or its login at the identity provider. A refresh token that
-// the MCP server's authorization server gave all the same goes first.
+// paying is the login whose refresh token a renewal spends: the credential itself, or its login at the identity provider. If the MCP
+// server's authorization server gave a refresh token too, that one is used first.
 func (c *Credential) paying() *Credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP

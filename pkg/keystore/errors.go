@@ -55,7 +55,7 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// at adds the file to an error.
+// at returns the error with the name of the file in front.
 func at(path string, err error) error {
 	if err == nil {
 		return nil

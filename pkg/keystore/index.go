@@ -232,7 +232,7 @@ func (e entry) reserve(r reservation) entry {
 	return e
 }
 
-// hung returns the entry with the last announced write marked as one that may still take effect at any time.
+// hung returns the entry with that reservation marked: its write may still take effect at any time.
 func (e entry) hung(r reservation) entry {
 	r.Hung = true
 	return e.reserve(r)

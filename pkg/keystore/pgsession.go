@@ -74,7 +74,7 @@ func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) 
 	}
 }
 
-// query returns ended if another goroutine has unlocked in the meantime.
+// query runs a statement. ended is true if another goroutine has unlocked in the meantime.
 func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][][]byte, ended bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

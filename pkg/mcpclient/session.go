@@ -212,8 +212,8 @@ func (c *Client) keep() (k mcphttp.Keep, ok bool) {
 	return mcphttp.Keep{Path: c.file(c.grant, ".session"), URL: c.URL}, true
 }
 
-// listen opens the stream of the session. A question should come on the stream of the call that needs the answer, but servers on the
-// TypeScript SDK that do not say which call they mean put it here, and drop it if nobody listens.
+// listen opens the stream of the session. A server should send a question on the stream of the call that needs the answer. Servers on
+// the TypeScript SDK that do not name the call send it on this stream, and drop it if nobody listens.
 func (c *Client) listen(s *session) {
 	if !c.Listen {
 		return

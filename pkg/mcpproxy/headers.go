@@ -14,8 +14,8 @@ import (
 // maxPages limits how many pages of a list are read to find the headers of one tool.
 const maxPages = 100
 
-// paramHeader makes the headers that repeat arguments (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters), which a program that
-// knows nothing of HTTP does not. The schemas are those of the lists that passed.
+// paramHeader returns the headers that repeat arguments (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters). The program cannot
+// send them itself, because it speaks stdio. The schemas come from the tool lists that the proxy has forwarded.
 func (c *conversation) paramHeader(m mcphttp.Message) http.Header {
 	if m.Method != "tools/call" || m.Version() == "" {
 		return nil

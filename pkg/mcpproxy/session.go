@@ -98,8 +98,8 @@ func (c *conversation) replace(s *mcphttp.Session) (old *mcphttp.Session) {
 	return old
 }
 
-// renew opens a session in place of one that the server has lost, with the program's own words, so that the program does not notice. What was
-// under way in the old one is lost with it. losses is how often in a row the stream alone has found the session lost.
+// renew replaces a session that the server has lost. It repeats the program's own handshake, so the program does not notice. Requests that were
+// under way in the old session are lost. losses is how often in a row the stream alone has found the session lost.
 func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
 	case c.renewing <- struct{}{}:
