@@ -202,6 +202,7 @@ func fates() map[string]fate {
 		"token/reflected-status":        after(exitNetwork, `\[redacted\]`),
 		"token/reflected-rpc":           after(exitTool, `\[redacted\]`),
 		"token/reflected-trace":         {exit: exitTool, says: `< Server: [A-Za-z0-9]*\[redacted\]`, args: slices.Concat(call, []string{"--verbose"}), good: true},
+		"token/reflected-crowd":         {exit: exitTool, says: `cannot use Bearer \[redacted\] \[redacted\]`, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY", "--verbose"}), good: true},
 		"token/reflected-key-challenge": {exit: exitAuth, says: "scope|403", args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"}), good: true},
 		"token/reflected-challenge":     after(exitAuth, "scope|403"),
 

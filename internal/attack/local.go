@@ -52,6 +52,7 @@ func Intrusions(address string) []Intrusion {
 		{"an image in a page of another site", method(http.MethodGet, header("Sec-Fetch-Site", "cross-site"))},
 		{"a page of another port of this machine", header("Sec-Fetch-Site", "same-site")},
 		{"a preflight request of a page", method(http.MethodOptions, header("Origin", "https://evil.example"))},
+		{"a preflight request for no path", method(http.MethodOptions, func(r *http.Request) { r.URL.Opaque = "*" })},
 		{"a preflight request without the secret", method(http.MethodOptions, path("/mcp"))},
 	}
 }

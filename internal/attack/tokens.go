@@ -76,6 +76,9 @@ func tokens() []Attack {
 			w.Header().Set("Server", hidden)
 			rpcError(w, r, "cannot use "+hidden)
 		}),
+		later("reflected-crowd", "the MCP server puts the token and a header of the user behind so many made-up tokens that --verbose forgets them", func(w http.ResponseWriter, r *http.Request) {
+			rpcError(w, r, "cannot use "+r.Header.Get("Authorization")+" "+r.Header.Get("X-Key"), madeUp()...)
+		}),
 		later("reflected-key-challenge", "the same with a header of the user", func(w http.ResponseWriter, r *http.Request) {
 			key := strings.ReplaceAll(r.Header.Get("X-Key"), `"`, `\"`)
 			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="insufficient_scope", scope="notes:read %s", error_description="%s"`, key, key))
@@ -99,14 +102,26 @@ func reflect(w http.ResponseWriter, r *http.Request) {
 }
 
 // rpcError answers a JSON-RPC request with an error.
-func rpcError(w http.ResponseWriter, r *http.Request, message string) {
+func rpcError(w http.ResponseWriter, r *http.Request, message string, tokens ...string) {
 	var m struct {
 		ID json.RawMessage `json:"id"`
 	}
 	json.NewDecoder(r.Body).Decode(&m)
-	text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": m.ID, "error": map[string]any{"code": -32000, "message": message}})
+	answer := map[string]any{"code": -32000, "message": message}
+	if tokens != nil {
+		answer["data"] = map[string]any{"token": tokens}
+	}
+	text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": m.ID, "error": answer})
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(text)
+}
+
+// madeUp returns many tokens that are none.
+func madeUp() (all []string) {
+	for i := range 250 {
+		all = append(all, fmt.Sprint("made-up-", i))
+	}
+	return all
 }
 
 // malformed answers with a header that net/http refuses with its words: the line holds the token and the user's key.

@@ -2,8 +2,11 @@ package httpx
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -180,6 +184,58 @@ func TestTraceRedacts(t *testing.T) {
 		}
 	}
 }
+
+// Neither many secrets in one answer nor many proofs make the trace forget a token that is still in use.
+func TestTraceForgetsNoSecretInUse(t *testing.T) {
+	many, _ := json.Marshal(slices.Collect(func(yield func(string) bool) {
+		for i := range 300 {
+			if !yield(fmt.Sprint("made-up-", i)) {
+				return
+			}
+		}
+	}))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"token":%s,"note":%q}`, many, r.Header.Get("Authorization")+r.Header.Get("X-Key"))
+	}))
+	defer s.Close()
+	var out strings.Builder
+	c, _ := New(Options{Trace: &out})
+	for i := range 2 * maxLearned {
+		req, _ := http.NewRequest(http.MethodPost, s.URL, nil)
+		req.Header = http.Header{"Authorization": {"DPoP canary-token"}, "X-Key": {"canary-key"}, "Dpop": {fmt.Sprint("proof-", i)}}
+		if _, err := Do(c, req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tr := &tracer{out: &out}
+	for i := range maxLearned {
+		tr.learn(&tr.sent, "canary-parallel")
+		tr.learn(&tr.sent, fmt.Sprint("proof-", i))
+	}
+	tr.forget(&tr.sent) // by the next request, while this one is answered
+	tr.print("canary-parallel")
+	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, `"note":"[redacted]`) {
+		t.Errorf("the trace shows a secret, or nothing:\n%.500s", got[max(0, strings.Index(got, "canary")-100):])
+	}
+}
+
+// The names in a certificate stay on one line.
+func TestTraceOfACertificate(t *testing.T) {
+	var out strings.Builder
+	fail := transportFunc(func(*http.Request) (*http.Response, error) {
+		return nil, x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a\x1b[2J\nmcpauth: forged"}}, Host: "x"}
+	})
+	req, _ := http.NewRequest(http.MethodGet, "https://x/", nil)
+	_, _ = (&tracer{next: fail, out: &out}).RoundTrip(req)
+	if got := out.String(); strings.Contains(got, "\x1b") || strings.Contains(got, "\nmcpauth") {
+		t.Errorf("the trace shows %q", got)
+	}
+}
+
+type transportFunc func(*http.Request) (*http.Response, error)
+
+func (f transportFunc) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestBareNamesNoAddress(t *testing.T) {
 	_, err := get(t, nil, "http://127.0.0.1:1/secret-path", nil)

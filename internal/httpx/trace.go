@@ -23,8 +23,9 @@ const redacted = "[redacted]"
 // maxTraced limits the size of bodies that are shown, in bytes. For longer ones only the size is shown.
 const maxTraced = 16 << 10
 
-// maxLearned limits how many forms of secrets are remembered, because proofs and tokens change all the time. The oldest are dropped.
-const maxLearned = 1000
+// maxLearned limits how many secrets of each kind are remembered from one exchange to the next, because proofs and tokens change all the time and
+// each printed line is compared with all of them. Those that were not used for longest are dropped.
+const maxLearned = 70
 
 // shown lists the headers whose values may be printed.
 var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
@@ -34,15 +35,17 @@ var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Con
 type tracer struct {
 	next http.RoundTripper
 
-	mu      sync.Mutex
-	out     io.Writer
-	secrets []string
+	mu       sync.Mutex
+	out      io.Writer
+	sent     [][]string // forms of each secret
+	received [][]string // apart from those sent, because a server could send so many that the others are dropped
 }
 
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
+	t.forget(&t.sent)
 	t.learnHeader(req.Header)
-	t.learnForm(req.URL.Query())
+	t.learnForm(&t.sent, req.URL.Query())
 	var b strings.Builder
 	fmt.Fprintf(&b, "> %s %s\n", req.Method, redactURL(req.URL))
 	t.header(&b, "> ", req.Header)
@@ -50,7 +53,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 		if body, err := req.GetBody(); err == nil {
 			data, _ := io.ReadAll(io.LimitReader(body, maxTraced))
 			body.Close()
-			t.body(&b, "> ", req.Header.Get("Content-Type"), data)
+			t.body(&b, &t.sent, "> ", req.Header.Get("Content-Type"), data)
 		}
 	}
 	t.print(b.String())
@@ -59,7 +62,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	b.Reset()
 	took := time.Since(start).Round(time.Millisecond)
 	if err != nil {
-		fmt.Fprintf(&b, "< %s %s: %v (%v)\n", req.Method, redactURL(req.URL), err, took)
+		fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's names may hold line breaks
 		t.print(b.String())
 		return nil, err
 	}
@@ -69,7 +72,8 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	res.Body = &tracedBody{ReadCloser: res.Body, done: func(data []byte, whole bool) {
 		var b strings.Builder
 		if whole {
-			t.body(&b, "< ", res.Header.Get("Content-Type"), data)
+			t.forget(&t.received)
+			t.body(&b, &t.received, "< ", res.Header.Get("Content-Type"), data)
 		} else {
 			b.WriteString("< (a longer body is not shown)\n")
 		}
@@ -99,7 +103,7 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 }
 
 // body writes a form or JSON body with its secret members redacted. For any other body it writes the size.
-func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte) {
+func (t *tracer) body(b *strings.Builder, list *[][]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return
 	}
@@ -110,10 +114,10 @@ func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte)
 	switch {
 	case kind == "application/x-www-form-urlencoded":
 		form, _ := url.ParseQuery(string(data))
-		t.learnForm(form)
+		t.learnForm(list, form)
 		fmt.Fprintf(b, "%s%s\n", mark, redactForm(form))
 	case (kind == "application/json" || strings.HasSuffix(kind, "+json")) && dec.Decode(&v) == nil:
-		v = t.redactJSON("", v)
+		v = t.redactJSON(list, "", v)
 		var out strings.Builder
 		enc := json.NewEncoder(&out)
 		enc.SetEscapeHTML(false)
@@ -128,20 +132,29 @@ func (t *tracer) body(b *strings.Builder, mark, contentType string, data []byte)
 func (t *tracer) print(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, t.secrets), "�")) // masking may cut a character
+	hidden := slices.Concat(slices.Concat(t.sent, t.received)...)
+	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, hidden), "�")) // masking may cut a character
 }
 
-// learn remembers a secret in the forms in which a server may repeat it.
-func (t *tracer) learn(secret string) {
+// learn remembers a secret in the forms in which a server may repeat it, as the last of a list.
+func (t *tracer) learn(list *[][]string, secret string) {
 	if len(secret) < 6 { // it could be ordinary text
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !slices.Contains(t.secrets, secret) { // the unchanged form is the first
-		t.secrets = append(t.secrets, Forms([]string{secret})...)
-		t.secrets = t.secrets[max(0, len(t.secrets)-maxLearned):] // because each printed line is compared with all of them
+	forms := Forms([]string{secret})
+	if i := slices.IndexFunc(*list, func(known []string) bool { return known[0] == secret }); i >= 0 { // the unchanged form is the first
+		*list = slices.Delete(*list, i, i+1)
 	}
+	*list = append(*list, forms)
+}
+
+// forget drops the oldest secrets of a list. It is called before an exchange adds its own, so that none of them is dropped before it is masked.
+func (t *tracer) forget(list *[][]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
 }
 
 // learnHeader remembers the header values that are not shown. The user's own headers are among them, because they may contain a key that a
@@ -152,9 +165,9 @@ func (t *tracer) learnHeader(h http.Header) {
 			continue
 		}
 		for _, v := range values {
-			t.learn(v)
+			t.learn(&t.sent, v)
 			scheme, credentials, _ := strings.Cut(v, " ")
-			t.learn(credentials)
+			t.learn(&t.sent, credentials)
 			if strings.EqualFold(scheme, "Basic") {
 				t.learnBasic(credentials)
 			}
@@ -169,36 +182,36 @@ func (t *tracer) learnBasic(credentials string) {
 	if err != nil || !ok {
 		return
 	}
-	t.learn(secret)
+	t.learn(&t.sent, secret)
 	if plain, err := url.QueryUnescape(secret); err == nil {
-		t.learn(plain)
+		t.learn(&t.sent, plain)
 	}
 }
 
-func (t *tracer) learnForm(form url.Values) {
+func (t *tracer) learnForm(list *[][]string, form url.Values) {
 	for name, values := range form {
 		for _, v := range values {
 			if secretName(name) {
-				t.learn(v)
+				t.learn(list, v)
 			}
 		}
 	}
 }
 
 // redactJSON redacts the string members with secret names and remembers their values.
-func (t *tracer) redactJSON(name string, v any) any {
+func (t *tracer) redactJSON(list *[][]string, name string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		for k := range v {
-			v[k] = t.redactJSON(k, v[k])
+			v[k] = t.redactJSON(list, k, v[k])
 		}
 	case []any:
 		for i := range v {
-			v[i] = t.redactJSON(name, v[i])
+			v[i] = t.redactJSON(list, name, v[i])
 		}
 	case string:
 		if secretName(name) {
-			t.learn(v)
+			t.learn(list, v)
 			return redacted
 		}
 	}

@@ -18,10 +18,10 @@ func FuzzTrace(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte, kind, location string) {
 		var out strings.Builder
 		tr := &tracer{out: &out}
-		tr.learn("canary-sent")
+		tr.learn(&tr.sent, "canary-sent")
 		var b strings.Builder
 		tr.header(&b, "< ", http.Header{"Location": {location}, "Content-Type": {kind}, "X-Other": {string(body)}})
-		tr.body(&b, "< ", kind, body)
+		tr.body(&b, &tr.received, "< ", kind, body)
 		tr.print(b.String())
 		got := out.String()
 		if strings.Contains(got, "canary-sent") || strings.Contains(got, url.QueryEscape("canary-sent")) {

@@ -148,8 +148,9 @@ func TestArgumentsUnchecked(t *testing.T) {
 // hostile are schemas that a reader without a memory does not finish: recursion in several alternatives, long chains and wide unions that
 // everything refers to.
 func hostile() map[string]string {
-	var wide, chain, properties strings.Builder
+	var wide, chain, properties, whole strings.Builder
 	for i := range 20000 {
+		fmt.Fprint(&whole, `{"properties":{"filter":{"$ref":"#"}}},`)
 		fmt.Fprintf(&wide, `{"$ref":"#/$defs/f"},`)
 		fmt.Fprintf(&chain, `"c%d":{"$ref":"#/$defs/c%d"},`, i, i+1)
 		fmt.Fprintf(&properties, `"p%d":{"$ref":"#/$defs/wide"},`, i)
@@ -163,6 +164,8 @@ func hostile() map[string]string {
 		"a chain of references":    `{"properties":{"filter":{"$ref":"#/$defs/c0"}},"$defs":{` + chain.String() + `"c20000":{"$ref":"#/$defs/f"},` + filter + `}}`,
 		"a long description":       `{"properties":{` + properties.String() + `"z":{}},"$defs":{"wide":{"description":"` + strings.Repeat(`\n`, 300000) + `"}}}`,
 		"deep nesting":             strings.Repeat(`{"anyOf":[`, 50000) + `{}` + strings.Repeat(`]}`, 50000),
+		"the whole in each part":   `{"allOf":[` + whole.String() + `{}]}`,
+		"the whole in some parts":  `{"allOf":[` + whole.String()[:50*len(`{"properties":{"filter":{"$ref":"#"}}},`)] + `{}]}`,
 		"many required":            `{"required":[` + strings.Repeat(`"a",`, 200000) + `"a"]}`,
 	}
 }
@@ -173,6 +176,8 @@ func TestHostileSchemas(t *testing.T) {
 	for name, text := range hostile() {
 		s := Parse(json.RawMessage(text))
 		a := Arguments{Object: json.RawMessage(`{"and":[],"filter":{"or":1}}`), Args: []Arg{{Name: "filter.and.x", Value: "1"}, {Name: "missing", Value: "x"}}}
+		_, _ = a.Build(s, true)
+		a.Args[0].Name = strings.Repeat("filter.", 30) + "x"
 		_, _ = a.Build(s, true)
 		_, _ = s.Fill(json.RawMessage(`{"filter":1}`))
 		t.Log(name, len(s.Properties()))

@@ -254,9 +254,29 @@ func (s *Schema) properties(v *value) *properties {
 func (s schema) property(name string) (schema, bool) {
 	p := schema{doc: s.doc}
 	for _, v := range s.any {
-		p.any = append(p.any, s.doc.properties(v).named[name]...)
+		for _, part := range s.doc.properties(v).named[name] {
+			p.add(part)
+		}
 	}
-	return p, len(p.any) > 0
+	return p.bounded(), len(p.any) > 0
+}
+
+// maxAlternatives limits the schemas of one property: each may refer to the whole again, and a path of members would multiply them.
+const maxAlternatives = 100
+
+// add adds an alternative, once.
+func (s *schema) add(v *value) {
+	if len(s.any) <= maxAlternatives && !slices.Contains(s.any, v) {
+		s.any = append(s.any, v)
+	}
+}
+
+// bounded returns the schema, or one that says nothing if there are too many alternatives.
+func (s schema) bounded() schema {
+	if len(s.any) > maxAlternatives {
+		return schema{doc: s.doc}
+	}
+	return s
 }
 
 // names returns the names of all properties.
@@ -278,11 +298,11 @@ func (s schema) below(keyword string) schema {
 	out := schema{doc: s.doc}
 	s.walk(func(v *value) bool {
 		if below := v.member(keyword); below != nil && below.raw[0] == '{' {
-			out.any = append(out.any, below)
+			out.add(below)
 		}
 		return true
 	})
-	return out
+	return out.bounded()
 }
 
 // composing are the keywords that may allow properties beyond "properties".

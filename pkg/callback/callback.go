@@ -140,7 +140,7 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	s := &l.server
 	s.Handler = l.handler(e, answers)
 	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = headerTime, headerTime, headerTime, headerTime
-	s.MaxHeaderBytes, s.ErrorLog = headerSize, log.New(io.Discard, "", 0)
+	s.MaxHeaderBytes, s.ErrorLog, s.DisableGeneralOptionsHandler = headerSize, log.New(io.Discard, "", 0), true
 	for _, ln := range l.listeners {
 		go s.Serve(ln)
 	}

@@ -48,9 +48,13 @@ func wait(t *testing.T, l *Listener, e Expect) <-chan result {
 
 func request(t *testing.T, method, address, host string) *http.Response {
 	t.Helper()
+	address, star := strings.CutSuffix(address, "*")
 	req, err := http.NewRequest(method, address, nil)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if star {
+		req.URL.Opaque = "*"
 	}
 	if host != "" {
 		req.Host = host
@@ -100,6 +104,7 @@ func TestWaitIgnoresStrangers(t *testing.T) {
 		{"an error with a foreign state", "GET", "/callback?error=access_denied&state=s-2", "", 400},
 		{"POST", "POST", "/callback" + good, "", 405},
 		{"OPTIONS, as a preflight", "OPTIONS", "/callback" + good, "", 405},
+		{"OPTIONS for no path", "OPTIONS", "*", "", 404},
 		{"HEAD", "HEAD", "/callback" + good, "", 405},
 		{"another path", "GET", "/callback/" + good, "", 404},
 		{"favicon", "GET", "/favicon.ico", "", 404},

@@ -73,7 +73,8 @@ func (p *Proxy) Listen(addr string) (*Listener, error) {
 	path := "/" + hex.EncodeToString(key) + "/mcp"
 	l.URL, l.secret = "http://"+l.host+path, sha256.Sum256([]byte(path))
 	l.base, l.stop = context.WithCancel(context.Background())
-	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10, ErrorLog: log.New(io.Discard, "", 0)}
+	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0)}
 	go l.server.Serve(socket)
 	return l, nil
 }

@@ -19,7 +19,9 @@ func (t Token) Account() string {
 		if err != nil {
 			continue
 		}
-		if strings.Trim(string(claims["email_verified"]), `"`) == "false" {
+		switch strings.ToLower(strings.Trim(string(claims["email_verified"]), `"`)) {
+		case "", "null", "true":
+		default: // false, "False", 0
 			delete(claims, "email")
 		}
 		for _, claim := range []string{"email", "preferred_username", "sub"} {
