@@ -32,7 +32,7 @@ func (p *program) flow() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.flowClient = &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version}
+	p.flowClient = &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved}
 	return p.flowClient, nil
 }
 

@@ -3,6 +3,12 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"os"
 	"os/exec"
@@ -10,8 +16,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mcpauth/internal/attack"
+	"mcpauth/internal/demo"
 )
 
 // A project file may name a pipe as an assertion or a key: nobody waits at it.
@@ -129,6 +137,54 @@ func projectMovesALink(t *testing.T, key string) {
 	u.must(t, exitDone, "trust")
 	if !strings.Contains(u.stdout.String(), "keys/dev.pem -> ") || !strings.Contains(u.stdout.String(), "keys/id_rsa") {
 		t.Errorf("stdout: %s", u.stdout.String())
+	}
+}
+
+// The login that came of a trusted project reads its file again at each renewal: wherever the command runs, and whatever it names.
+func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
+	u := newUser(t)
+	file := filepath.Join(u.home, "file")
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err1 := x509.MarshalPKCS8PrivateKey(key)
+	public, err2 := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	text, err3 := json.Marshal(string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	u.good.AddClient(demo.Client{ID: "keyed", Method: "private_key_jwt", Key: text})
+	for auth, secret := range map[string]string{
+		`"grant":"client_credentials","clientId":"keyed","clientKey":"file"`:   string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
+		`"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"file"`: u.good.Assertion("ann", time.Hour),
+	} {
+		_ = os.Remove(file)
+		if err := errors.Join(os.WriteFile(file, []byte(secret), 0o600), os.WriteFile(file+".own", []byte(secret), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{`+auth+`}}}}`)
+		u.must(t, exitDone, "trust")
+		u.must(t, exitDone, "login", "x")
+		u.must(t, exitDone, "refresh", "x")
+		if err := errors.Join(os.Remove(file), os.Symlink("file.own", file)); err != nil {
+			t.Fatal(err)
+		}
+		before := u.good.Count("token")
+		for _, args := range [][]string{{"refresh", "x"}, {"refresh", "--all"}, {"refresh", u.good.URL()}, {"login", u.good.URL()}} {
+			code := exitUsage
+			if args[0] == "login" { // it has asked the server already
+				code = exitAuth
+			}
+			u.must(t, code, args...)
+			if !strings.Contains(u.stderr.String(), "points elsewhere since") {
+				t.Errorf("%q: %s", args, u.stderr.String())
+			}
+		}
+		u.must(t, exitDone, "logout", "x")
+		if n := u.good.Count("token") - before; n != 0 {
+			t.Errorf("%s: %d requests for tokens", auth, n)
+		}
 	}
 }
 

@@ -111,6 +111,22 @@ func (f trustedFile) moved(files map[string]string) bool {
 	return false
 }
 
+// unmoved returns an error if a trusted file names this file, which now has another link target. A login that came of it would read the file at
+// each renewal, wherever the command runs.
+func (p *program) unmoved(file string) error {
+	known, err := p.trustedFiles(context.Background())
+	if err != nil {
+		return err
+	}
+	for _, f := range known {
+		if real, named := f.Files[file]; named && real != realPath(file) {
+			return &configError{message: fmt.Sprintf("%s, which %s names, points elsewhere since that was trusted", file, f.Path),
+				hint: "look at the file, then: mcpauth trust " + shellWord(harmless(f.Path))}
+		}
+	}
+	return nil
+}
+
 func (p *program) untrusted(e config.Entry, state string) error {
 	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), cut(p.usesText(e), 300)),
 		hint: "look at the file, then: mcpauth trust " + shellWord(harmless(e.Path))}

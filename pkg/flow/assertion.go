@@ -80,6 +80,9 @@ func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (stri
 
 func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) (string, error) {
 	if s.Assertion == "" {
+		if err := c.guard(s.AssertionFile); err != nil {
+			return "", err
+		}
 		return readAssertion(s.AssertionFile)
 	}
 	kind, rest, _ := strings.Cut(s.Assertion, ":")

@@ -24,7 +24,7 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
-		key, err := loadKey(cred.Settings.ClientKeyFile)
+		key, err := c.guardedKey(cred.Settings.ClientKeyFile)
 		if err != nil {
 			return e, err
 		}
@@ -129,6 +129,21 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 		return e.JWTBearer(ctx, assertion, scope)
 	}
 	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
+}
+
+// guard asks whether a file may be used for a request. A login reads its files again at each renewal, and they may have changed since.
+func (c *Client) guard(file string) error {
+	if c.Guard == nil {
+		return nil
+	}
+	return c.Guard(file)
+}
+
+func (c *Client) guardedKey(file string) (*token.Key, error) {
+	if err := c.guard(file); err != nil {
+		return nil, err
+	}
+	return loadKey(file)
 }
 
 func loadKey(file string) (*token.Key, error) {

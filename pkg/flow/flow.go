@@ -35,6 +35,7 @@ type Client struct {
 	Now     func() time.Time                                // nil: time.Now
 	Report  func(Event)                                     // called with progress events, from several goroutines; may be nil
 	Version string                                          // of the program, sent in registrations
+	Guard   func(file string) error                         // an error keeps a client key or an assertion file from being used for a request; may be nil
 
 	jobs    task.Group[Credential]
 	provers provers
