@@ -241,6 +241,19 @@ func TestLocalProgramsAreSkipped(t *testing.T) {
 	}
 }
 
+// On a command line such a name would be a flag, another server or nothing: pasted from a hint, "mcpauth logout --all" logs out of all servers.
+func TestNamesThatAreNoNames(t *testing.T) {
+	for _, name := range []string{"--all", "-q", "", "https://mcp.example/mcp"} {
+		f, err := parse("f", []byte(`{"mcpServers":{"`+name+`":{"url":"https://x"}}}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(f.Names()) != 0 || !strings.Contains(f.Servers[name].Skipped, "its name") {
+			t.Errorf("%q is used", name)
+		}
+	}
+}
+
 func TestAuthBlock(t *testing.T) {
 	f, err := parse("f", []byte(`{"mcpServers":{"x":{"url":"https://x","auth":{"clientId":"i","clientSecret":"${S}","scope":"a b","callbackPort":8080,
 		"clientMetadataUrl":"u","issuer":"iss","grant":"g","clientKey":"k","assertionFile":"f","callbackHost":"localhost","dpop":"never"}}}}`))

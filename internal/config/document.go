@@ -115,6 +115,10 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "it is a local program"
 		return e, nil
 	}
+	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on a command line it would be something else
+		e.Skipped = "its name is empty, begins with - or looks like a URL"
+		return e, nil
+	}
 	if off, err := d.disabled(members); off || err != nil {
 		e.Skipped, e.off = "it is disabled", true
 		return e, err
