@@ -161,7 +161,7 @@ func mishaps() []mishap {
 		{name: "the MCP server fails", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=503"}, args: whoami, exit: 5, code: "server", hint: "try again later", nothing: true},
 		{name: "the MCP server answers with an odd status", rows: "mcpclient.StatusError", before: loggedIn, then: []string{"mcp:status=418"}, args: whoami, exit: 5, code: "protocol", hint: "mcpauth discover SERVER"},
 		{name: "the time limit ends", rows: "context.DeadlineExceeded", before: loggedIn, then: []string{"mcp:delay=9s,n=1"}, args: append(whoami, "--timeout", "3s"), exit: 5, code: "timeout", hint: "add --timeout 5m$"},
-		{name: "a task outlives the time limit", rows: "mcpclient.PendingError", before: loggedIn, args: []string{"call", "SERVER", "report", "pages=20", "--timeout", "300ms"}, exit: 5, code: "timeout",
+		{name: "a task outlives the time limit", rows: "mcpclient.PendingError", before: loggedIn, args: []string{"call", "SERVER", "report", "pages=20", "delay_ms=250", "--timeout", "2s"}, exit: 5, code: "timeout",
 			hint: "wait for the result: mcpauth task SERVER demo-task"},
 		{name: "the resource does not exist", rows: "mcpclient.UnknownError", before: loggedIn, args: []string{"read", "SERVER", "demo://notes/9"}, exit: 3, code: "rpc_error", hint: "mcpauth resources SERVER"},
 		{name: "the prompt lacks an argument", rows: "mcpclient.UnknownError", before: loggedIn, args: []string{"prompt", "SERVER", "review", "tone=dry"}, exit: 3, code: "rpc_error",
