@@ -81,9 +81,11 @@ func audiences(raw json.RawMessage) []string {
 
 // ours reports whether an audience can mean the authorization server.
 func ours(audience, issuer, endpoint string) bool {
-	address := audience
-	if host := strings.TrimPrefix(audience, "//"); hostName.MatchString(host) {
-		address = "https://" + host
+	address := strings.TrimSpace(audience)
+	if strings.HasPrefix(address, "//") {
+		address = "https:" + address
+	} else if hostName.MatchString(address) {
+		address = "https://" + address
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -98,4 +100,4 @@ func ours(audience, issuer, endpoint string) bool {
 }
 
 // hostName matches text that looks like a host name, such as sts.amazonaws.com.
-var hostName = regexp.MustCompile(`^[^\s./:@?#]+(\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?(/|$)`)
+var hostName = regexp.MustCompile(`^[^\s./:@?#]+(\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?([/?#]|$)`)
