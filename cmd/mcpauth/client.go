@@ -102,7 +102,7 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 				hint: "create one and copy it to every machine: age-keygen -o FILE"}
 		}
 		o.URL = p.getenv("MCPAUTH_KEYSTORE_URL") // may hold a password
-		p.secrets = append(p.secrets, o.URL, p.getenv("PGPASSWORD"))
+		p.hide(o.URL, p.getenv("PGPASSWORD"))
 	}
 	return keystore.Open(o)
 }
@@ -240,7 +240,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 		return nil, err
 	}
 	if stored.AssertionVariable != "" {
-		p.secrets = append(p.secrets, p.getenv(stored.AssertionVariable))
+		p.hide(p.getenv(stored.AssertionVariable))
 	}
 	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets,
 		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.warn("%s", s) }}

@@ -105,5 +105,5 @@ func (p *program) printDiscovery(d flow.Discovery, failed error) error {
 		}
 		return p.out.document(doc)
 	}
-	return p.out.write([]byte(tree(d, p.out.outColour)))
+	return p.out.write([]byte(p.out.masked(tree(d, p.out.outColour))))
 }

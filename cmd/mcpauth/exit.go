@@ -220,6 +220,7 @@ func (p *program) advice(err error) advice {
 
 // failure writes an error: a line and its hint, or one line of JSON.
 func (o *output) failure(code, message, hint string, exit int) {
+	message = o.masked(message)
 	if !o.json {
 		o.say(paint(o.errColour, red, "mcpauth:") + " " + oneLine(message))
 		if hint != "" {

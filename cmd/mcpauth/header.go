@@ -51,7 +51,7 @@ func (p *program) headerValue(name, value string) (string, error) {
 			return "", &configError{message: fmt.Sprintf("--header %s: %v", harmless(name), err)}
 		}
 		text := strings.TrimRight(string(data), "\r\n")
-		p.secrets = append(p.secrets, text)
+		p.hide(text)
 		return text, nil
 	case strings.HasPrefix(value, "$"):
 		return p.variable("--header "+harmless(name), value[1:])
@@ -65,7 +65,7 @@ func (p *program) variable(what, name string) (string, error) {
 	if !ok || v == "" {
 		return "", &configError{message: fmt.Sprintf("%s: the variable %s is not set", what, quote(name))}
 	}
-	p.secrets = append(p.secrets, v)
+	p.hide(v)
 	return v, nil
 }
 

@@ -203,6 +203,11 @@ func fates() map[string]fate {
 		"token/reflected-rpc":           after(exitTool, `\[redacted\]`),
 		"token/reflected-trace":         {exit: exitTool, says: `< Server: [A-Za-z0-9]*\[redacted\]`, args: slices.Concat(call, []string{"--verbose"}), good: true},
 		"token/reflected-crowd":         {exit: exitTool, says: `cannot use Bearer \[redacted\] \[redacted\]`, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY", "--verbose"}), good: true},
+		"token/reflected-question":      after(exitNetwork, `asks: give \[redacted\]`),
+		"token/reflected-method":        after(exitNetwork, `requests "\[redacted\]"`),
+		"token/reflected-address":       after(exitNetwork, "URL that contains the access token"),
+		"token/reflected-task":          after(exitNetwork, "taskId contains the access token"),
+		"token/reflected-metadata":      {exit: exitSecurity, says: `resource is "https://mcp.attack.example/\[redacted\]`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},
 		"token/reflected-key-challenge": {exit: exitAuth, says: "scope|403", args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"}), good: true},
 		"token/reflected-challenge":     after(exitAuth, "scope|403"),
 

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -33,9 +34,31 @@ type output struct {
 	outColour, errColour     bool
 	width                    int // of the terminal behind stdout; 0: none
 
-	mu   sync.Mutex // progress comes from other goroutines
-	bar  bool       // the cursor stands behind a progress bar
-	bars int        // how many were shown
+	mu     sync.Mutex // progress comes from other goroutines
+	bar    bool       // the cursor stands behind a progress bar
+	bars   int        // how many were shown
+	hidden []string   // forms of secrets that a server may repeat in a message
+}
+
+// hide remembers secrets of the user. No other program may see them, and no message shows one of at least httpx.LongValue bytes: a shorter one
+// could be ordinary text.
+func (p *program) hide(secrets ...string) {
+	p.secrets = append(p.secrets, secrets...)
+	long := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < httpx.LongValue })
+	p.out.mu.Lock()
+	defer p.out.mu.Unlock()
+	p.out.hidden = append(p.out.hidden, httpx.Forms(long)...)
+}
+
+// masked returns a message without the secrets of the user. Only whole ones are masked, because a part of a header, such as https://, may be in
+// any message.
+func (o *output) masked(s string) string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, form := range o.hidden {
+		s = strings.ReplaceAll(s, form, "[redacted]")
+	}
+	return s
 }
 
 func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *output {
@@ -66,21 +89,21 @@ func terminal(w any) (bool, int) {
 // second line could imitate a message of mcpauth.
 func (o *output) note(format string, args ...any) {
 	if !o.quiet {
-		o.say(noteLine(format, args))
+		o.say(o.masked(noteLine(format, args)))
 	}
 }
 
 // detail prints a message if --verbose is set.
 func (o *output) detail(format string, args ...any) {
 	if o.verbose && !o.quiet {
-		o.say(noteLine(format, args))
+		o.say(o.masked(noteLine(format, args)))
 	}
 }
 
 // warn prints a warning.
 func (o *output) warn(format string, args ...any) {
 	if !o.quiet {
-		o.say(paint(o.errColour, yellow, "warning:") + " " + noteLine(format, args))
+		o.say(paint(o.errColour, yellow, "warning:") + " " + o.masked(noteLine(format, args)))
 	}
 }
 

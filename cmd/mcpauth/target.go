@@ -235,7 +235,7 @@ func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry
 	s.target.Profile, s.target.Header = e.Name, http.Header{}
 	for name, value := range e.Headers {
 		_, credentials, _ := strings.Cut(value, " ")
-		p.secrets = append(p.secrets, value, credentials)
+		p.hide(value, credentials)
 		switch err := setHeader(s.target.Header, name, value); {
 		case errors.Is(err, errReserved):
 			p.out.detail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, harmless(name))
@@ -261,7 +261,7 @@ func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	if a.Unused != "" {
 		p.out.detail("%s: the server %q: %s is ignored: mcpauth discovers the authorization server; auth.issuer or --issuer chooses one", e.Path, e.Name, a.Unused)
 	}
-	p.secrets = append(p.secrets, a.ClientSecret)
+	p.hide(a.ClientSecret)
 	t := &s.target
 	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), strings.Fields(a.Scope), a.ClientMetadataURL
 	t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, flow.Grant(a.Grant), a.ClientKey, a.AssertionFile

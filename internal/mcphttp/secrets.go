@@ -47,6 +47,13 @@ func (l *Link) hidden() []string {
 	return append(httpx.Forms(l.masked.tokens), l.masked.fixed...)
 }
 
+// HoldsToken reports whether a text that must not be changed contains one of the last tokens.
+func (l *Link) HoldsToken(s string) bool {
+	l.masked.mu.Lock()
+	defer l.masked.mu.Unlock()
+	return httpx.Holds(s, httpx.Forms(l.masked.tokens))
+}
+
 // Clean takes the credentials out of the server's words.
 func (l *Link) Clean(s string) string {
 	if hidden := l.hidden(); s != "" && len(hidden) > 0 {

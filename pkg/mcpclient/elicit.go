@@ -73,7 +73,10 @@ func fillForm(form, values json.RawMessage) Answer {
 
 // ask passes one elicitation request to the Elicitor.
 func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
-	e.Server = c.place()
+	if len(e.Message)+len(e.Schema) > maxEntry {
+		return Answer{}, c.invalid(fmt.Sprintf("it asks a question of more than %d bytes", maxEntry))
+	}
+	e.Server, e.Message, e.Schema = c.place(), c.link.Clean(e.Message), json.RawMessage(c.link.Clean(string(e.Schema)))
 	elicit := c.Elicit
 	if elicit == nil {
 		elicit = Policy{}.Elicit
@@ -87,7 +90,9 @@ func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 		if err != nil {
 			return Answer{}, fmt.Errorf("the server asks to open a URL: %w", err)
 		}
-		e.URL = u.String()
+		if e.URL = u.String(); c.link.HoldsToken(e.URL) {
+			return Answer{}, c.invalid("it asks to open a URL that contains the access token")
+		}
 	}
 	return elicit(ctx, e)
 }

@@ -195,7 +195,7 @@ func (c *Client) place() string {
 
 // invalid returns the error for an answer that the protocol does not allow.
 func (c *Client) invalid(reason string) error {
-	return &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: reason}
+	return &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: c.link.Clean(reason)}
 }
 
 // gate is a mutex whose waiters stop waiting when their context ends.

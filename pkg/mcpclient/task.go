@@ -126,6 +126,8 @@ func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error)
 		return t, c.invalid("the server answers with a task that has no taskId")
 	case len(t.ID) > maxTaskID:
 		return t, c.invalid(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
+	case c.link.HoldsToken(t.ID):
+		return t, c.invalid("the server answers with a task whose taskId contains the access token")
 	}
 	t.Tool = tool
 	if err := c.remember(t); err != nil && c.Warn != nil {
