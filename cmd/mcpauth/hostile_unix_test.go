@@ -181,6 +181,12 @@ func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
 				t.Errorf("%q: %s", args, u.stderr.String())
 			}
 		}
+		// Neither a changed project, which no longer names the file, nor one that is trusted no more makes the link good.
+		u.project(t, `{"mcpServers":{"y":{"url":"`+u.good.URL()+`"}}}`)
+		for _, args := range [][]string{{"trust"}, {"trust", "--revoke"}} {
+			u.must(t, exitDone, args...)
+			u.must(t, exitUsage, "refresh", "--all")
+		}
 		u.must(t, exitDone, "logout", "x")
 		if n := u.good.Count("token") - before; n != 0 {
 			t.Errorf("%s: %d requests for tokens", auth, n)

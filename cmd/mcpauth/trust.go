@@ -28,7 +28,7 @@ const trustNote = "trusted"
 // trustedFile is a project's file as it was when the user trusted it.
 type trustedFile struct {
 	Path  string            `json:"path"`
-	Sum   string            `json:"sha256"`
+	Sum   string            `json:"sha256"` // empty: no longer trusted, but logins may still use its files
 	At    time.Time         `json:"trusted_at"`
 	Files map[string]string `json:"files"` // those that it names, and where each led: a link may come to lead to another file
 }
@@ -80,7 +80,7 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	path := realPath(e.Path)
 	for _, f := range known {
 		switch {
-		case f.Path != path:
+		case f.Path != path || f.Sum == "":
 		case f.Sum != e.Sum:
 			return p.untrusted(e, "has changed since it was trusted")
 		case f.moved(p.filesOf(e)):
@@ -121,7 +121,7 @@ func (p *program) unmoved(file string) error {
 	for _, f := range known {
 		if real, named := f.Files[file]; named && real != realPath(file) {
 			return &configError{message: fmt.Sprintf("%s, which %s names, points elsewhere since that was trusted", file, f.Path),
-				hint: "look at the file, then: mcpauth trust " + shellWord(harmless(f.Path))}
+				hint: "look at the file, then: mcpauth trust " + shellWord(harmless(f.Path)) + "; if that no longer names the file, log in again"}
 		}
 	}
 	return nil
@@ -211,7 +211,16 @@ func (p *program) trust(ctx context.Context, name string) error {
 		maps.Copy(now.Files, p.filesOf(e))
 	}
 	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
-		return append(slices.DeleteFunc(known, func(f trustedFile) bool { return f.Path == path }), now)
+		kept := now
+		kept.Files = maps.Clone(now.Files)
+		for _, f := range known {
+			for file, real := range f.Files {
+				if _, again := kept.Files[file]; f.Path == path && !again { // a login may still use it
+					kept.Files[file] = real
+				}
+			}
+		}
+		return append(slices.DeleteFunc(known, func(f trustedFile) bool { return f.Path == path }), kept)
 	})
 	if err != nil {
 		return err
@@ -268,6 +277,9 @@ func (p *program) listTrusted(ctx context.Context) error {
 	}
 	rows, cells := []row{}, [][]string{}
 	for _, f := range known {
+		if f.Sum == "" {
+			continue
+		}
 		state := "trusted"
 		if file, err := config.Load(ctx, config.Places{Project: f.Path}); err != nil {
 			state = "unreadable"
@@ -298,7 +310,12 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 	}
 	was := false
 	err := p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
-		return slices.DeleteFunc(known, func(f trustedFile) bool { was = was || f.Path == path; return f.Path == path })
+		for i, f := range known {
+			if f.Path == path {
+				was, known[i].Sum = f.Sum != "", ""
+			}
+		}
+		return known
 	})
 	switch {
 	case err != nil:
