@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -52,19 +51,20 @@ func (p *program) http() (*http.Client, error) {
 	if err != nil {
 		return nil, &configError{message: "--cacert: " + err.Error()}
 	}
-	hc.Transport = noticed{hc.Transport, &p.sent}
+	hc.Transport = noticed{hc.Transport, p}
 	p.httpClient = hc
 	return hc, nil
 }
 
-// noticed records that a request was sent.
+// noticed records that a request was sent, and its credentials, which no message may show.
 type noticed struct {
 	http.RoundTripper
-	sent *atomic.Bool
+	p *program
 }
 
 func (n noticed) RoundTrip(r *http.Request) (*http.Response, error) {
-	n.sent.Store(true)
+	n.p.sent.Store(true)
+	n.p.out.sends(r.Header.Get("Authorization"))
 	return n.RoundTripper.RoundTrip(r)
 }
 

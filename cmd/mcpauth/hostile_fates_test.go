@@ -207,6 +207,7 @@ func fates() map[string]fate {
 		"token/reflected-method":        after(exitNetwork, `requests "\[redacted\]"`),
 		"token/reflected-address":       after(exitNetwork, "URL that contains the access token"),
 		"token/reflected-task":          after(exitNetwork, "taskId contains the access token"),
+		"token/reflected-link":          after(exitDone, `resource_link \[redacted\]: x:\[redacted\]`),
 		"token/reflected-metadata":      {exit: exitSecurity, says: `resource is "https://mcp.attack.example/\[redacted\]`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},
 		"token/reflected-key-challenge": {exit: exitAuth, says: "scope|403", args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"}), good: true},
 		"token/reflected-challenge":     after(exitAuth, "scope|403"),

@@ -38,6 +38,7 @@ type output struct {
 	bar    bool       // the cursor stands behind a progress bar
 	bars   int        // how many were shown
 	hidden []string   // forms of secrets that a server may repeat in a message
+	tokens [][]string // the same of the last credentials that were sent, unchanged first
 }
 
 // hide remembers secrets of the user. No other program may see them, and no message shows one of at least httpx.LongValue bytes: a shorter one
@@ -50,12 +51,24 @@ func (p *program) hide(secrets ...string) {
 	p.out.hidden = append(p.out.hidden, httpx.Forms(long)...)
 }
 
+// sends remembers the credentials of an Authorization header.
+func (o *output) sends(authorization string) {
+	const most = 4 // a server repeats one that it was sent a moment ago
+	_, token, _ := strings.Cut(authorization, " ")
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(token) < httpx.LongValue || slices.ContainsFunc(o.tokens, func(forms []string) bool { return forms[0] == token }) {
+		return
+	}
+	o.tokens = append(o.tokens[max(0, len(o.tokens)-most+1):], httpx.Forms([]string{token}))
+}
+
 // masked returns a message without the secrets of the user. Only whole ones are masked, because a part of a header, such as https://, may be in
 // any message.
 func (o *output) masked(s string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for _, form := range o.hidden {
+	for _, form := range slices.Concat(append(o.tokens, o.hidden)...) {
 		s = strings.ReplaceAll(s, form, "[redacted]")
 	}
 	return s
