@@ -103,7 +103,7 @@ func (v *victim) check(t *testing.T, f fate) {
 	if strings.Contains("\n"+v.stderr.String()+"\n"+v.stdout.String(), "\nhint: mcpauth logout") {
 		t.Errorf("a server wrote a line of ours: %s", v.stderr.String())
 	}
-	if n := len(v.stderr.String()); n > 8<<10 {
+	if n := len(v.stderr.String()); n > 16<<10 {
 		t.Errorf("stderr has %d bytes", n)
 	}
 	for _, address := range v.opened(t) {
