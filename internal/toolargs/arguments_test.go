@@ -148,8 +148,9 @@ func TestArgumentsUnchecked(t *testing.T) {
 // hostile are schemas that a reader without a memory does not finish: recursion in several alternatives, long chains and wide unions that
 // everything refers to.
 func hostile() map[string]string {
-	var wide, chain, properties, whole strings.Builder
+	var wide, chain, properties, whole, named strings.Builder
 	for i := range 20000 {
+		fmt.Fprintf(&named, `"p%d":{"$ref":"#/$defs/list","default":"x"},`, i)
 		fmt.Fprint(&whole, `{"properties":{"filter":{"$ref":"#"}}},`)
 		fmt.Fprintf(&wide, `{"$ref":"#/$defs/f"},`)
 		fmt.Fprintf(&chain, `"c%d":{"$ref":"#/$defs/c%d"},`, i, i+1)
@@ -166,7 +167,9 @@ func hostile() map[string]string {
 		"deep nesting":             strings.Repeat(`{"anyOf":[`, 50000) + `{}` + strings.Repeat(`]}`, 50000),
 		"the whole in each part":   `{"allOf":[` + whole.String() + `{}]}`,
 		"the whole in some parts":  `{"allOf":[` + whole.String()[:50*len(`{"properties":{"filter":{"$ref":"#"}}},`)] + `{}]}`,
-		"many required":            `{"required":[` + strings.Repeat(`"a",`, 200000) + `"a"]}`,
+		"a list for each property": `{"required":[` + strings.TrimSuffix(strings.ReplaceAll(named.String(), `:{"$ref":"#/$defs/list","default":"x"}`, ""), ",") + `],"properties":{` + strings.TrimSuffix(named.String(), ",") +
+			`},"$defs":{"list":{"enum":[` + strings.Repeat(`"v",`, 20000) + `"x"]}}}`,
+		"many required": `{"required":[` + strings.Repeat(`"a",`, 200000) + `"a"]}`,
 	}
 }
 
@@ -177,6 +180,7 @@ func TestHostileSchemas(t *testing.T) {
 		s := Parse(json.RawMessage(text))
 		a := Arguments{Object: json.RawMessage(`{"and":[],"filter":{"or":1}}`), Args: []Arg{{Name: "filter.and.x", Value: "1"}, {Name: "missing", Value: "x"}}}
 		_, _ = a.Build(s, true)
+		_, _ = s.Fill(nil)
 		a.Args[0].Name = strings.Repeat("filter.", 30) + "x"
 		_, _ = a.Build(s, true)
 		_, _ = s.Fill(json.RawMessage(`{"filter":1}`))
