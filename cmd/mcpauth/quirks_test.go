@@ -125,6 +125,7 @@ func quirks() []quirk {
 var elsewhere = map[string]string{"google_offline": "flow.TestGoogle", "issued_token_type": "token.TestExchangeIssued"}
 
 func TestQuirks(t *testing.T) {
+	t.Parallel()
 	seen := map[string]bool{}
 	slots := make(chan struct{}, 12) // most of the time they wait for browsers
 	var wait sync.WaitGroup
