@@ -7,71 +7,12 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"mcpauth/pkg/callback"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 	"mcpauth/pkg/token"
 )
-
-// commandLine is the command line, as far as hints repeat it.
-type commandLine struct {
-	command string
-	flags   []typedFlag
-	limit   time.Duration
-}
-
-// typedFlag is a flag that the user gave.
-type typedFlag struct {
-	name string // with its dashes
-	text string // name and value, quoted for a shell
-}
-
-// remember records the flags of a command line. It omits flags that only control the output, and headers whose value is in the command
-// line, because it may be a secret that a hint must not show.
-func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
-	t := commandLine{command: cx.Command.Name, limit: limit}
-	given := cx.FlagNames() // IsSet costs a million instructions for all flags
-	for i, f := range slices.Concat(cx.Command.Flags, globals) {
-		name := f.Names()[0]
-		global := i >= len(cx.Command.Flags)
-		if !slices.Contains(given, name) || slices.Contains([]string{"json", "quiet", "verbose"}, name) {
-			continue
-		}
-		if !global && t.command != "login" && t.command != "discover" || global && name == "timeout" && t.command != "login" {
-			continue // not a flag of login, which hints advise
-		}
-		for _, value := range flagValues(cx, f) {
-			_, header, _ := strings.Cut(value, ":")
-			if name == "header" && !strings.HasPrefix(strings.TrimSpace(header), "@") && !strings.HasPrefix(strings.TrimSpace(header), "$") {
-				continue
-			}
-			text := dashed(name)
-			if value != "" {
-				text += " " + shellWord(harmless(value))
-			}
-			t.flags = append(t.flags, typedFlag{dashed(name), text})
-		}
-	}
-	return t
-}
-
-// flagValues returns the values of a flag as typed; for a switch it is "".
-func flagValues(cx *cli.Context, f cli.Flag) []string {
-	name := f.Names()[0]
-	switch f.(type) {
-	case *cli.BoolFlag:
-		if !cx.Bool(name) {
-			return nil
-		}
-		return []string{""}
-	case *cli.StringSliceFlag:
-		return cx.StringSlice(name)
-	}
-	return []string{fmt.Sprint(cx.Value(name))}
-}
 
 // advice is the input of a hint.
 type advice struct {

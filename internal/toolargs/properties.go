@@ -1,0 +1,47 @@
+package toolargs
+
+import "encoding/json"
+
+// Property describes one argument of a tool.
+type Property struct {
+	Name        string
+	Required    bool
+	Types       string // "integer", "string or null"; "any" if the schema does not say
+	JSON        bool   // text is not converted to what the schema asks for
+	Description string // the beginning
+	Default     json.RawMessage
+	Enum        []json.RawMessage // the first fifty
+}
+
+// Properties lists the arguments of a tool, required ones first, in the order of the schema.
+func (s *Schema) Properties() []Property {
+	defer s.lock()()
+	top := s.top()
+	var required, optional []Property
+	needed, descriptions := map[string]bool{}, map[*value]string{}
+	for _, name := range top.required() {
+		needed[name] = true
+	}
+	for _, name := range top.names() {
+		p, _ := top.property(name)
+		k := p.kinds()
+		d := p.keyword("description")
+		if _, ok := descriptions[d]; !ok { // many properties may refer to the same one
+			descriptions[d] = d.beginning()
+		}
+		out := Property{Name: name, Required: needed[name], Types: k.String(), JSON: k == anything || k&scalar == 0 || k&scalar == boolean|integer,
+			Description: descriptions[d]}
+		if d := p.keyword("default"); d != nil {
+			out.Default = d.raw
+		}
+		for _, e := range p.choices() {
+			out.Enum = append(out.Enum, e.raw)
+		}
+		if out.Required {
+			required = append(required, out)
+		} else {
+			optional = append(optional, out)
+		}
+	}
+	return append(required, optional...)
+}
