@@ -47,8 +47,8 @@ type Refusal struct {
 func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	w := readWords(res)
 	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
-		w.text = cmp.Or(c.ErrorDescription(), w.text)
-		w.code = cmp.Or(c.Error(), w.code)
+		w.text = cmp.Or(c.ErrorDescription(), w.text, c.Error())
+		w.code = cmp.Or(code(c.Error(), res.StatusCode), w.code)
 	}
 	r := Refusal{StatusCode: res.StatusCode, Code: w.code, Text: Clean(w.text, hidden, MaxWords), RetryAfter: RetryAfter(res.Header.Get("Retry-After"), now)}
 	if !slices.Contains(oauthCodes, r.Code) {
@@ -141,7 +141,8 @@ func readWords(res *Response) words {
 		return w
 	case formLike().Match(body):
 		form, _ := url.ParseQuery(string(body))
-		return words{form.Get("error"), form.Get("error_description"), form.Get("error_uri")}
+		name := form.Get("error")
+		return words{code(name, res.StatusCode), cmp.Or(form.Get("error_description"), name), form.Get("error_uri")}
 	case kind == "text/html" || kind == "application/xhtml+xml" || pageLike().Match(body):
 		for _, title := range []*regexp.Regexp{titleTag(), headingTag()} {
 			if m := title.FindSubmatch(body); m != nil {
