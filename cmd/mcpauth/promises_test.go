@@ -42,19 +42,19 @@ func TestAttacksPage(t *testing.T) {
 // attackTable writes the attacks with their ends.
 func attackTable() string {
 	var b strings.Builder
-	b.WriteString("| attack | what the attacker does | exit | what happens |\n|---|---|---|---|\n")
+	b.WriteString("| attack | what the attacker does | exit | result |\n|---|---|---|---|\n")
 	all := fates()
 	for _, a := range attack.All() {
 		f := all[a.Name]
-		end := fmt.Sprintf("refused; the message matches `%s`", strings.ReplaceAll(f.says, "|", "\\|"))
+		end := fmt.Sprintf("refused; stderr matches `%s`", strings.ReplaceAll(f.says, "|", "\\|"))
 		switch {
 		case f.exit == exitDone && strings.HasPrefix(a.Name, "callback/"):
-			end = "answered 4xx; the wait goes on, and the true answer is taken"
+			end = "ignored; mcpauth accepts the genuine response afterwards"
 		case f.exit == exitDone:
-			end = "comes to nothing: the command does its work"
+			end = "no effect: the command succeeds"
 		}
 		if f.good && f.exit != exitDone {
-			end += "; the login from before is kept"
+			end += "; the earlier login is kept"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %d | %s |\n", a.Name, strings.ReplaceAll(a.What, "|", "\\|"), f.exit, end)
 	}

@@ -12,33 +12,33 @@ const troubleshootingPage = "../../docs/troubleshooting.md"
 
 // remedies say in general what the examples of docs/troubleshooting.md show.
 var remedies = []struct{ code, cause, cure string }{
-	{"usage", "The command line cannot be understood, or its flags contradict each other. Nothing was sent.", "Correct the command line. `mcpauth COMMAND --help` lists the flags."},
-	{"config", "A configuration file, a variable or a file that a flag names cannot be used. Nothing was sent.", "Correct the file or the variable that the message names."},
-	{"login_required", "There is no login for this server, or none that can be renewed without a browser.", "Run the `mcpauth login` of the hint, once, where a browser is. See [headless](headless.md) for machines without one."},
-	{"invalid_grant", "The authorization server no longer accepts the refresh token or the code: it was revoked, has expired, or was used by another program.", "Log in again. If it happens often, look for other programs that use a copy of the same login."},
-	{"insufficient_scope", "The tool needs a scope that the login does not have.", "Log in with the scopes of the hint. `mcpauth call` does it by itself if a browser may be opened."},
-	{"access_denied", "A person or the server said no: the login was refused in the browser, or the account is not allowed to do this.", "Allow the access, or log in with another account under another name."},
-	{"auth_failed", "The login could not be completed for another reason. The message holds the words of the authorization server.", "The hint names the flag that helps, or says that only the server's operator can help."},
-	{"security", "A check failed that protects your tokens: an issuer, a resource, a state, an address or PKCE. Nothing was sent to the address in question.", "Do not look for a way around it first. If you know that the server is right, the hint names the flag; otherwise tell its operator."},
-	{"discovery", "The server's metadata is missing, unreachable or wrong, so mcpauth cannot tell how to log in.", "`mcpauth discover URL` shows every address that was tried and what each answer means."},
-	{"network", "The server cannot be reached: name resolution, connection or TLS failed.", "`mcpauth discover URL` begins with these three. For a certificate authority of your own, use `--cacert`. `HTTPS_PROXY` and `NO_PROXY` count."},
+	{"usage", "mcpauth cannot parse the command line, or the flags contradict each other. Nothing was sent.", "Correct the command line. `mcpauth COMMAND --help` lists the flags."},
+	{"config", "mcpauth cannot use a configuration file, a variable or a file that a flag names. Nothing was sent.", "Correct the file or the variable that the message names."},
+	{"login_required", "There is no login for this server, or mcpauth cannot renew it without a browser.", "Run the command of the hint once. It opens a browser; see [headless](headless.md) for machines without one."},
+	{"invalid_grant", "The authorization server no longer accepts the refresh token or the code: it was revoked, has expired, or was used by another program.", "Log in again. If this happens often, look for other programs that use a copy of the same login."},
+	{"insufficient_scope", "The tool requires a scope that the login does not have.", "Log in with the scopes that the hint names. `mcpauth call` does this by itself if it may open a browser."},
+	{"access_denied", "The user denied the access in the browser, or the account lacks permission.", "Allow the access, or log in with another account under another name."},
+	{"auth_failed", "The login failed for another reason. The message contains the error of the authorization server.", "The hint names the flag that helps, or says that only the server's operator can help."},
+	{"security", "A security check of an issuer, a resource, a state, a URL or PKCE failed. mcpauth sent nothing to the URL in question.", "Do not start by looking for a workaround. If you know that the server is right, use the flag that the hint names; otherwise tell the server's operator."},
+	{"discovery", "The server's metadata is missing, unreachable or wrong, so mcpauth cannot find out how to log in.", "`mcpauth discover URL` shows every URL that mcpauth tried and explains each response."},
+	{"network", "mcpauth cannot reach the server: name resolution, connection or TLS failed.", "`mcpauth discover URL` shows which of the three failed. Use `--cacert` for your own certificate authority, and check `HTTPS_PROXY` and `NO_PROXY`."},
 	{"timeout", "The command did not end within its time limit.", "Allow more time with `--timeout`."},
-	{"server", "The server failed (5xx), or asks to wait (429). The message holds its words and `Retry-After`.", "Try again later. `call --idempotent` waits as long as the server asks, within the time limit."},
-	{"protocol", "An answer is not what the specification demands.", "Only the server's operator can correct it, except where the hint says otherwise."},
-	{"rpc_error", "The server refused the call, or it has no such tool or argument.", "Compare the call with `mcpauth tools SERVER TOOL`. The words are the server's."},
-	{"tool_error", "The tool ran and reported an error. What it says is on stdout.", "Read the tool's words. mcpauth cannot tell more."},
-	{"keystore", "The store of the credentials failed: locked, denied, damaged, unwritable or busy. See [keychains](keychains.md).", "Follow the hint. mcpauth never falls back to another store silently."},
-	{"output", "The result could not be written to stdout or to `--save-dir`. The command itself may have done its work.", "Make room, or write elsewhere."},
-	{"interrupted", "The command was interrupted by Ctrl-C, SIGTERM or SIGHUP.", "Run it again. What is stored is whole."},
-	{"internal", "This is a bug of mcpauth.", "Report it with the output of `--verbose`, in which secrets are replaced."},
+	{"server", "The server failed (5xx), or asks clients to wait (429). The message contains the server's error and `Retry-After`.", "Try again later. `call --idempotent` waits as long as the server asks, within the time limit."},
+	{"protocol", "A response violates the specification.", "Only the server's operator can correct this, unless the hint names a command."},
+	{"rpc_error", "The server rejected the call, or it has no such tool or argument.", "Compare the call with `mcpauth tools SERVER TOOL`. The error text comes from the server."},
+	{"tool_error", "The tool ran and reported an error. Its error text is on stdout.", "Read the error text. mcpauth has no more information."},
+	{"keystore", "The credential store is locked, denied access, is damaged, cannot be written or is busy. See [keychains](keychains.md).", "Follow the hint. mcpauth never falls back to another store silently."},
+	{"output", "mcpauth could not write the result to stdout or to `--save-dir`. The tool may have run.", "Free disk space, or write elsewhere."},
+	{"interrupted", "The command was interrupted by Ctrl-C, SIGTERM or SIGHUP.", "Run the command again. The stored login is intact."},
+	{"internal", "This is a bug in mcpauth.", "Report it with the output of `--verbose`, which masks secrets."},
 }
 
 // troubleshooting writes the page: every error.code with its cause, its cure, and what the mishaps showed.
 func troubleshooting(all []mishap, seen []failure) string {
 	var b strings.Builder
-	b.WriteString("# Troubleshooting\n\nEvery error of mcpauth has a code (`error.code` with `--json`), which scripts can rely on. This page lists each code with its cause, its cure and\n" +
-		"examples. The examples come from a run against the bundled server, and each hint in them was typed back by a test\n(`cmd/mcpauth/hints_test.go`, which writes this page).\n\n" +
-		"Start with `mcpauth discover URL`. It shows how far a login gets, and why not further. `--verbose` shows every HTTP exchange, with secrets replaced.\n\n" +
+	b.WriteString("# Troubleshooting\n\nStart with `mcpauth discover URL`: it shows how far a login gets and why it stops there. `--verbose` prints every HTTP exchange and masks secrets.\n\n" +
+		"Every error has a code, which scripts can rely on (`error.code` with `--json`). This page lists each code with its cause, its remedy and examples. A\n" +
+		"test (`cmd/mcpauth/hints_test.go`) runs each example against the bundled server, tries the hint, and writes this page.\n\n" +
 		"| code | exit | cause |\n|---|---|---|\n")
 	for _, r := range remedies {
 		cause, _, _ := strings.Cut(r.cause, ". ")

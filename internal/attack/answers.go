@@ -20,41 +20,41 @@ func answers() []Attack {
 	const good = `"issuer":"https://as.attack.example","authorization_endpoint":"https://as.attack.example/authorize",` +
 		`"registration_endpoint":"https://as.attack.example/register","code_challenge_methods_supported":["S256"]`
 	return []Attack{
-		at("endless-metadata", "metadata without end", serverPath, endless(`{"issuer":"`)),
-		at("endless-resource", "resource metadata without end", resourcePath, endless(`{"resource":"`)),
-		at("endless-registration", "a registration's answer without end", "POST "+registerPath, endless(`{"client_id":"`)),
-		at("endless-token", "a token answer without end", "POST "+tokenPath, endless(`{"access_token":"`)),
-		later(at("endless-call", "a tool's result without end", "POST "+mcpPath, endless(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"`))),
-		later(at("endless-stream", "an event stream of comments without end", "POST "+mcpPath, stream(": nothing yet\n"))),
-		at("endless-header", "a header without end", serverPath, endlessHeader),
-		at("informational", "1xx answers without end", serverPath, informational),
-		at("drip", "metadata, one byte a time, never ending", serverPath, drip),
-		later(at("drip-token", "a token answer that never comes to its end", "POST "+tokenPath, drip)),
-		at("gzip-bomb", "1 GB of nothing, compressed a thousandfold", serverPath, bomb),
-		at("deep", "JSON nested a hundred thousand deep", serverPath, body(`{"x":`+strings.Repeat("[", 100_000))),
-		at("duplicate-member", "the token endpoint twice, for readers who take the first and those who take the last", serverPath,
+		at("endless-metadata", "the authorization server metadata never ends", serverPath, endless(`{"issuer":"`)),
+		at("endless-resource", "the resource metadata never ends", resourcePath, endless(`{"resource":"`)),
+		at("endless-registration", "the registration response never ends", "POST "+registerPath, endless(`{"client_id":"`)),
+		at("endless-token", "the token response never ends", "POST "+tokenPath, endless(`{"access_token":"`)),
+		later(at("endless-call", "the result of a tool never ends", "POST "+mcpPath, endless(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"`))),
+		later(at("endless-stream", "an event stream sends comments without end", "POST "+mcpPath, stream(": nothing yet\n"))),
+		at("endless-header", "a response header never ends", serverPath, endlessHeader),
+		at("informational", "the server sends 1xx responses without end", serverPath, informational),
+		at("drip", "the server sends the first byte of the metadata and then nothing", serverPath, drip),
+		later(at("drip-token", "the token endpoint sends the first byte of its response and then nothing", "POST "+tokenPath, drip)),
+		at("gzip-bomb", "the metadata is 1 GB of zeros, compressed with gzip", serverPath, bomb),
+		at("deep", "the metadata has a hundred thousand nested arrays", serverPath, body(`{"x":`+strings.Repeat("[", 100_000))),
+		at("duplicate-member", "the metadata contains token_endpoint twice, with different values", serverPath,
 			body(`{`+good+`,"token_endpoint":"https://as.attack.example/token","token_endpoint":"https://evil.example/token"}`)),
-		at("folded-member", "the token endpoint once more in other letters, for readers who fold case", serverPath,
+		at("folded-member", "the metadata contains token_endpoint and Token_Endpoint, with different values", serverPath,
 			body(`{`+good+`,"token_endpoint":"https://as.attack.example/token","Token_Endpoint":"https://evil.example/token"}`)),
-		at("wrong-type", "a list where text belongs", serverPath, body(`{`+good+`,"token_endpoint":["https://evil.example/token"]}`)),
-		at("nul", "metadata with NUL bytes", serverPath, body("{\x00"+good+`,"token_endpoint":"https://as.attack.example/token"}`)),
-		at("mark", "metadata behind a byte order mark", serverPath, body("\ufeff{"+good+`,"token_endpoint":"https://as.attack.example/token"}`)),
-		at("page", "a page of HTML for metadata", serverPath, page),
-		at("two-values", "two JSON values for one", serverPath, body(`{`+good+`,"token_endpoint":"https://as.attack.example/token"}{}`)),
-		at("redirect-loop", "metadata that redirects to itself", serverPath, func(w http.ResponseWriter, r *http.Request) {
+		at("wrong-type", "the token endpoint is an array instead of a string", serverPath, body(`{`+good+`,"token_endpoint":["https://evil.example/token"]}`)),
+		at("nul", "the metadata contains NUL bytes", serverPath, body("{\x00"+good+`,"token_endpoint":"https://as.attack.example/token"}`)),
+		at("mark", "the metadata begins with a byte order mark", serverPath, body("\ufeff{"+good+`,"token_endpoint":"https://as.attack.example/token"}`)),
+		at("page", "the metadata is an HTML page", serverPath, page),
+		at("two-values", "the metadata is followed by a second JSON value", serverPath, body(`{`+good+`,"token_endpoint":"https://as.attack.example/token"}{}`)),
+		at("redirect-loop", "the metadata redirects to itself", serverPath, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, serverPath, http.StatusFound)
 		}),
-		at("token-307", "the token endpoint redirects to another origin with 307, so that the code follows", "POST "+tokenPath, away(http.StatusTemporaryRedirect)),
-		at("token-308", "the same with 308", "POST "+tokenPath, away(http.StatusPermanentRedirect)),
+		at("token-307", "the token endpoint redirects to another origin with 307, to get the code sent there", "POST "+tokenPath, away(http.StatusTemporaryRedirect)),
+		at("token-308", "the token endpoint redirects to another origin with 308, to get the code sent there", "POST "+tokenPath, away(http.StatusPermanentRedirect)),
 		at("registration-307", "the registration endpoint redirects to another origin", "POST "+registerPath, away(http.StatusTemporaryRedirect)),
-		at("truncated-token", "a token answer that ends in the middle", "POST "+tokenPath, cut(`{"access_token":"abcdef`)),
-		{Name: "answer/many-scopes", What: "a hundred thousand scopes granted, which every later command would have to compare", Edit: func(_ *http.Request, s string) string {
+		at("truncated-token", "the token response is cut off", "POST "+tokenPath, cut(`{"access_token":"abcdef`)),
+		{Name: "answer/many-scopes", What: "the server grants a hundred thousand scopes, which every later command would have to compare", Edit: func(_ *http.Request, s string) string {
 			return strings.Replace(s, `"scope":"`, `"scope":"`+many(100_000)+" ", 1)
 		}},
-		{Name: "answer/many-scopes-known", What: "a hundred thousand scopes that the resource knows", Set: demo.Settings{Challenge: "noscope"}, Edit: func(_ *http.Request, s string) string {
+		{Name: "answer/many-scopes-known", What: "the resource metadata lists a hundred thousand scopes", Set: demo.Settings{Challenge: "noscope"}, Edit: func(_ *http.Request, s string) string {
 			return strings.Replace(s, `"scopes_supported":["`, `"scopes_supported":["`+strings.ReplaceAll(many(100_000), " ", `","`)+`","`, 1)
 		}},
-		at("token-page", "a page of HTML for a token answer", "POST "+tokenPath, page),
+		at("token-page", "the token response is an HTML page", "POST "+tokenPath, page),
 	}
 }
 

@@ -33,7 +33,7 @@ const (
 // Attack is one attack.
 type Attack struct {
 	Name  string // SUBJECT/WHAT
-	What  string // what the attacker does, in a sentence without subject
+	What  string // what the attacker does, for docs/attacks.md
 	Later bool   // begins only with World.Begin, after something honest has happened
 	Words []string
 	At    string                                      // endpoint that Do answers for: a path, or "METHOD path"; empty: none

@@ -25,9 +25,9 @@ func callbacks() []Attack {
 	}
 	const state = "&iss=https%3A%2F%2Fas.attack.example&state="
 	return append(list,
-		answered("repeated-code", "the answer holds two codes", "code=a&code=b"+state),
-		answered("repeated-iss", "the answer holds two issuers", "code=a&iss=https%3A%2F%2Fevil.example"+state),
-		answered("nothing", "the answer holds neither code nor error", state[1:]),
+		answered("repeated-code", "the authorization response has two codes", "code=a&code=b"+state),
+		answered("repeated-iss", "the authorization response has two iss parameters", "code=a&iss=https%3A%2F%2Fevil.example"+state),
+		answered("nothing", "the authorization response has neither code nor error", state[1:]),
 	)
 }
 
@@ -50,23 +50,23 @@ func visits() []visit {
 		return func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodGet, u.String()+q, "") }
 	}
 	return []visit{
-		{"foreign-state", "an answer with another login's state", query("?code=stolen&state=not-yours")},
-		{"no-state", "an answer without state", query("?code=stolen")},
-		{"empty-state", "an answer with an empty state", query("?code=stolen&state=")},
-		{"two-states", "an answer with two states", query("?code=stolen&state=a&state=b")},
-		{"foreign-error", "an error with another login's state", query("?error=access_denied&state=x")},
-		{"semicolons", "an answer that some readers take apart at semicolons", query("?code=stolen;state=x")},
-		{"post", "an answer by POST", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodPost, u.String(), "") }},
-		{"head", "a HEAD request", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodHead, u.String(), "") }},
-		{"other-path", "a request for another path", func(ctx context.Context, u *url.URL) error {
+		{"foreign-state", "a response has the state of another login", query("?code=stolen&state=not-yours")},
+		{"no-state", "a response has no state", query("?code=stolen")},
+		{"empty-state", "a response has an empty state", query("?code=stolen&state=")},
+		{"two-states", "a response has two states", query("?code=stolen&state=a&state=b")},
+		{"foreign-error", "an error response has the state of another login", query("?error=access_denied&state=x")},
+		{"semicolons", "a response separates its parameters with semicolons", query("?code=stolen;state=x")},
+		{"post", "a response arrives as a POST request", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodPost, u.String(), "") }},
+		{"head", "a HEAD request arrives", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodHead, u.String(), "") }},
+		{"other-path", "a request for another path arrives", func(ctx context.Context, u *url.URL) error {
 			return refused(ctx, http.MethodGet, "http://"+u.Host+"/", "")
 		}},
-		{"rebinding", "a page whose own name points here (DNS rebinding)", func(ctx context.Context, u *url.URL) error {
+		{"rebinding", "a web page's host name resolves to 127.0.0.1 (DNS rebinding)", func(ctx context.Context, u *url.URL) error {
 			return refused(ctx, http.MethodGet, u.String(), "evil.example:"+u.Port())
 		}},
-		{"crowd", "a thousand requests at once", crowd},
-		{"slow", "a client that holds a connection and says nothing", hold},
-		{"huge", "a request of a megabyte", func(ctx context.Context, u *url.URL) error {
+		{"crowd", "a thousand requests arrive at once", crowd},
+		{"slow", "a client opens a connection and sends nothing", hold},
+		{"huge", "a request has a query of 1 MB", func(ctx context.Context, u *url.URL) error {
 			return refused(ctx, http.MethodGet, u.String()+"?code="+strings.Repeat("a", 1<<20), "")
 		}},
 	}

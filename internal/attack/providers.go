@@ -9,18 +9,18 @@ func providers() []Attack {
 	claim := func(name, what, claims string) Attack {
 		return at(name, what, `id_claims=`+claims)
 	}
-	foreign := at("foreign-audience", "the MCP server names an authorization server of the attacker, who is to get an assertion for it from the identity provider", "ttl=1h")
+	foreign := at("foreign-audience", "the MCP server names the attacker's authorization server, to get an assertion for it from the identity provider", "ttl=1h")
 	foreign.Words = []string{"resource-metadata:set.authorization_servers=[" + word(AS2) + "]"}
 	return []Attack{
-		at("metadata-foreign", "the identity provider's metadata is another issuer's", "metadata:set.issuer="+word(Evil)),
-		at("token-http", "its token endpoint is plain http", "metadata:set.token_endpoint="+word("http://idp.attack.example/token")),
-		at("mix-up", "its authorization endpoint is that of the MCP server's authorization server, whose code is to be carried to it", "metadata:set.authorization_endpoint="+word(AS+"/authorize")),
-		at("iss-foreign", "the answer in the browser is from another issuer", "authorize:set.iss="+word(Evil)),
-		at("iss-missing", "iss is promised, and missing", "authorize:no-iss"),
-		claim("issuer", "the ID token is another issuer's", `{"iss":"`+Evil+`"}`),
-		claim("client", "the ID token is for another client", `{"iss":"`+IDP+`","aud":"another"}`),
-		claim("nonce", "the code is one of the attacker's own login, put into the answer, so that the user works with the attacker's account", `{"iss":"`+IDP+`","nonce":"another"}`),
-		claim("expired", "the ID token is an old one", `{"iss":"`+IDP+`","exp":1}`),
+		at("metadata-foreign", "the identity provider's metadata names another issuer", "metadata:set.issuer="+word(Evil)),
+		at("token-http", "the identity provider's token endpoint uses plain http", "metadata:set.token_endpoint="+word("http://idp.attack.example/token")),
+		at("mix-up", "the identity provider's authorization endpoint belongs to the MCP server's authorization server, so that its code is sent to the identity provider", "metadata:set.authorization_endpoint="+word(AS+"/authorize")),
+		at("iss-foreign", "the identity provider's authorization response has the iss of another issuer", "authorize:set.iss="+word(Evil)),
+		at("iss-missing", "the identity provider's metadata announces iss, but its authorization response has none", "authorize:no-iss"),
+		claim("issuer", "the ID token has another issuer", `{"iss":"`+Evil+`"}`),
+		claim("client", "the ID token has another client as its audience", `{"iss":"`+IDP+`","aud":"another"}`),
+		claim("nonce", "the authorization response contains a code of the attacker's login, so that the user is logged in to the attacker's account", `{"iss":"`+IDP+`","nonce":"another"}`),
+		claim("expired", "the ID token has expired", `{"iss":"`+IDP+`","exp":1}`),
 		foreign,
 	}
 }

@@ -32,54 +32,54 @@ func terminal() []Attack {
 		}
 	}
 	return []Attack{
-		{Name: "terminal/token-error", What: "in an error of the token endpoint", At: "POST " + tokenPath, Do: refusal(400, Nasty)},
-		{Name: "terminal/token-error-huge", What: "half a megabyte in an error of the token endpoint", At: "POST " + tokenPath, Do: refusal(400, huge)},
-		{Name: "terminal/registration-error", What: "in an error of the registration endpoint", At: "POST " + registerPath, Do: refusal(400, Nasty)},
-		{Name: "terminal/authorization-error", What: "in the error that comes through the browser", Words: []string{
+		{Name: "terminal/token-error", What: "control characters in an error of the token endpoint", At: "POST " + tokenPath, Do: refusal(400, Nasty)},
+		{Name: "terminal/token-error-huge", What: "an error of the token endpoint is 500 kB long", At: "POST " + tokenPath, Do: refusal(400, huge)},
+		{Name: "terminal/registration-error", What: "control characters in an error of the registration endpoint", At: "POST " + registerPath, Do: refusal(400, Nasty)},
+		{Name: "terminal/authorization-error", What: "control characters in an error response to the callback", Words: []string{
 			"authorize:set.error=" + word("access_denied"+Nasty) + ",set.error_description=" + word(Nasty) + ",del=code"}},
-		{Name: "terminal/script", What: "a script in the error that comes through the browser", Words: []string{
+		{Name: "terminal/script", What: "a script in an error response to the callback", Words: []string{
 			`authorize:set.error=access_denied,set.error_description="<script>fetch('https://evil.example')</script>",del=code`}},
-		edit("resource", "in the resource", `"resource":"`, false),
-		edit("issuer", "in the issuer", `"issuer":"`, false),
-		edit("client-id", "in the client id of a registration", `"client_id":"`, false),
-		{Name: "terminal/client-id-huge", What: "half a megabyte of client id", At: "POST " + registerPath, Do: body(`{"client_id":"` + huge + `"}`)},
-		{Name: "terminal/account", What: "in the name of the account, which the ID token says", Words: []string{"token:set.id_token=" + word(idToken(Nasty))}},
-		edit("scope", "in the granted scope", `"scope":"`, false),
-		edit("scopes-supported", "in the scopes that the resource knows", `"scopes_supported":["`, false),
-		{Name: "terminal/scopes-huge", What: "half a megabyte of scopes that the resource knows, for the address of the browser", Set: demo.Settings{Challenge: "noscope"},
+		edit("resource", "control characters in the resource of the resource metadata", `"resource":"`, false),
+		edit("issuer", "control characters in the issuer of the authorization server metadata", `"issuer":"`, false),
+		edit("client-id", "control characters in the client ID of a registration response", `"client_id":"`, false),
+		{Name: "terminal/client-id-huge", What: "the client ID of a registration response is 500 kB long", At: "POST " + registerPath, Do: body(`{"client_id":"` + huge + `"}`)},
+		{Name: "terminal/account", What: "control characters in the account name of the ID token", Words: []string{"token:set.id_token=" + word(idToken(Nasty))}},
+		edit("scope", "control characters in the granted scope", `"scope":"`, false),
+		edit("scopes-supported", "control characters in the scopes of the resource metadata", `"scopes_supported":["`, false),
+		{Name: "terminal/scopes-huge", What: "the scopes of the resource metadata make the authorization URL 500 kB long", Set: demo.Settings{Challenge: "noscope"},
 			Edit: func(_ *http.Request, s string) string {
 				return strings.ReplaceAll(s, `"scopes_supported":["`, `"scopes_supported":["`+huge+`","`)
 			}},
-		edit("tools", "in the names, titles and descriptions of tools", `"description":"`, true),
-		edit("tool-name", "in the names of tools", `"name":"`, true),
-		edit("tool-schema", "in the descriptions of a tool's arguments", `"description":"`, true),
-		edit("tool-default", "in the types and names of a tool's arguments", `"type":"`, true),
-		{Name: "terminal/tool-example", What: "defaults, names and tools that become files, flags and commands when the example is pasted or completed", Later: true, Edit: func(_ *http.Request, s string) string {
+		edit("tools", "control characters in the descriptions of tools", `"description":"`, true),
+		edit("tool-name", "control characters in the names of tools", `"name":"`, true),
+		edit("tool-schema", "control characters in the descriptions of a tool's arguments", `"description":"`, true),
+		edit("tool-default", "control characters in the types of a tool's arguments", `"type":"`, true),
+		{Name: "terminal/tool-example", What: "names and defaults in a tool's schema that a shell would read as files, flags or commands in the example or a completion", Later: true, Edit: func(_ *http.Request, s string) string {
 			s = strings.ReplaceAll(s, `"properties":{"text":`, `"properties":{"config":{"type":"string","default":"@id_rsa"},"text":`)
 			s = strings.ReplaceAll(s, `"required":["text"]`, `"required":["text","config"]`)
 			s = strings.ReplaceAll(s, `"properties":{"message":`, `"required":["--args","x=@id_rsa"],"properties":{"--args":{"type":"string","default":"@id_rsa"},"x=@id_rsa":{"type":"string"},"message":`)
 			s = strings.ReplaceAll(s, `"name":"slow"`, `"name":"--config=id_rsa"`)
 			return strings.ReplaceAll(s, `"name":"add"`, `"name":"add\n--config=id_rsa"`)
 		}},
-		{Name: "terminal/prompt-example", What: "a flag that sends a file, behind a character that is not printed, and a line of ours, in the names of prompts and their arguments", Later: true,
+		{Name: "terminal/prompt-example", What: "the name of a prompt hides a flag that sends a file, and the name of its argument imitates a line of mcpauth", Later: true,
 			Edit: func(_ *http.Request, s string) string {
 				s = strings.ReplaceAll(s, `"name":"review"`, `"name":"\u200b--header=X-Key: @id_rsa"`)
 				s = strings.ReplaceAll(s, `"name":"tone"`, `"required":true,"name":"x\nhint: mcpauth logout --all"`)
 				return strings.ReplaceAll(s, `"name":"text"`, `"name":"text=@id_rsa"`)
 			}},
-		{Name: "terminal/tool-result", What: "in what a tool gives", Later: true, Edit: func(_ *http.Request, s string) string {
+		{Name: "terminal/tool-result", What: "control characters in the result of a tool", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.ReplaceAll(s, `"text":"x"`, `"text":"x`+inner+`"`)
 		}},
-		{Name: "terminal/resource-link", What: "a line of ours, forged behind a line end in the address of a resource link", Later: true, Edit: func(_ *http.Request, s string) string {
+		{Name: "terminal/resource-link", What: "the URI of a resource link contains a line break and imitates a line of mcpauth", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.ReplaceAll(s, `{"type":"text","text":"x"}`, `{"type":"resource_link","name":"n","uri":"https://x\nhint: mcpauth logout --all"}`)
 		}},
-		{Name: "terminal/device-code", What: "a line of ours, forged behind a line end in the code for another device", Words: []string{
+		{Name: "terminal/device-code", What: "the user code of a device login contains a line break and imitates a line of mcpauth", Words: []string{
 			"device_authorization:set.user_code=" + word("AB\nhint: mcpauth logout --all")}},
-		{Name: "terminal/rpc-error", What: "in a JSON-RPC error", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) { rpcError(w, r, Nasty+huge) }},
-		{Name: "terminal/error-page", What: "in an error page of the MCP server", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+		{Name: "terminal/rpc-error", What: "control characters in a JSON-RPC error", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) { rpcError(w, r, Nasty+huge) }},
+		{Name: "terminal/error-page", What: "control characters in an error page of the MCP server", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, Nasty+huge, http.StatusBadGateway)
 		}},
-		{Name: "terminal/status-line", What: "in the status line and the content type", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+		{Name: "terminal/status-line", What: "control characters in the status line and the content type", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				return
