@@ -16,22 +16,22 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// program is one run. Its options do not change after the command line was parsed. What belongs to one SERVER is in the type server.
+// program is one run of mcpauth: its environment, its streams and its global flags. The flags do not change after they are parsed.
 type program struct {
 	lookup  func(string) (string, bool)
 	stdin   io.Reader
 	out     *output
 	version string
 	global  globalOptions
-	typed   commandLine // the command line, for hints
+	typed   commandLine // the flags that hints repeat
 
-	// Made when they are first needed, see client.go and target.go.
+	// Created on first use; see client.go and target.go.
 	flowClient *flow.Client
 	httpClient *http.Client
 	file       *config.File
 
-	secrets []string    // values of variables and headers that no other program may see
-	sent    atomic.Bool // a request was sent
+	secrets []string    // secrets from variables and headers; no child process gets them
+	sent    atomic.Bool // whether an HTTP request was sent
 }
 
 // globalOptions holds the global flags.
@@ -71,7 +71,7 @@ func (p *program) commands() []*cli.Command {
 		discoverCommand(p), proxyCommand(p), execCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 
-// app returns the command tree. The loop disables features of the library that do not fit.
+// app returns the command tree. The loop turns off the library's help and usage messages, and adds the time limit.
 func (p *program) app() *cli.App {
 	a := &cli.App{Name: "mcpauth", HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
 		Flags: p.globalFlags(), Commands: p.commands(), Before: p.begin, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
@@ -95,7 +95,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 		return p.fail(ctx, p.writeMan(args[1:]))
 	}
 	before, _ := cutAt(args, "--")
-	for _, word := range before { // an error in the command line is JSON too where that is asked for
+	for _, word := range before { // with --json, an error in the command line is printed as JSON too
 		p.out.json = p.out.json || word == "--json" || word == "--json=true"
 	}
 	app := p.app()
@@ -107,7 +107,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case a.version:
 		err = p.out.write([]byte("mcpauth " + p.version + "\n"))
 	default:
-		// The library matches regular expressions for each flag of each command, which takes longer than a call over http.
+		// urfave/cli runs regular expressions for every declared flag, which takes longer than a call. So only the flags that were given
+		// are declared.
 		app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
 		app.Flags = given(app.Flags, a.words)
 		for _, c := range app.Commands {
@@ -118,11 +119,11 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return p.fail(ctx, err)
 }
 
-// given returns the flags that the words contain, and the flags whose default may differ from the zero value: numbers.
+// given returns the flags that occur in words. It keeps all integer flags, because these may have a default other than zero.
 func given(flags []cli.Flag, words []string) []cli.Flag {
 	words, _ = cutAt(words, "--")
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
-		var name string // f.Names() would match the expressions
+		var name string // not f.Names(), which runs the regular expressions
 		switch f := f.(type) {
 		case *cli.BoolFlag:
 			name = dashed(f.Name)
@@ -152,7 +153,7 @@ func (p *program) begin(*cli.Context) error {
 	return oneOf("--keystore", g.keystore, keystores()...)
 }
 
-// limited runs a command under the time limit.
+// limited runs a command with its time limit.
 func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	p.typed = remember(cx, cx.App.Flags, p.limit(cx.Command.Name))
 	if p.global.certFile != "" && (cx.Bool("all") || cx.Command.Name == "status" && !cx.Args().Present()) {
@@ -163,7 +164,7 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	}
 	limit := p.limit(cx.Command.Name)
 	if cx.Command.Name == "login" {
-		limit += min(limit/10, 30*time.Second) // so that the wait for the browser ends by itself, with its own words
+		limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, with a better message
 	}
 	ctx, cancel := context.WithTimeout(cx.Context, limit)
 	defer cancel()
@@ -176,7 +177,7 @@ func endless(cx *cli.Context) bool {
 	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
 
-// limit is the time limit of a command.
+// limit returns the time limit of a command.
 func (p *program) limit(command string) time.Duration {
 	switch {
 	case p.global.timeout > 0:
@@ -193,7 +194,7 @@ func (p *program) getenv(name string) string {
 	return v
 }
 
-// flagError adapts an error of the library about the value of a flag.
+// flagError converts an error of urfave/cli about the value of a flag.
 func flagError(_ *cli.Context, err error, _ bool) error {
 	return usage(strings.Replace(err.Error(), "for flag -", "for --", 1))
 }
@@ -210,7 +211,7 @@ func servers(cx *cli.Context, all bool) ([]string, error) {
 	}
 }
 
-// oneServer returns the single argument of a command.
+// oneServer returns the SERVER argument of a command that takes only one.
 func oneServer(cx *cli.Context) (string, error) {
 	if cx.Args().Len() > 1 {
 		return "", usage("give only one SERVER; " + quote(cx.Args().Get(1)) + " is an extra argument")
@@ -222,7 +223,7 @@ func oneServer(cx *cli.Context) (string, error) {
 	return names[0], nil
 }
 
-// serverAndName returns a SERVER and an optional name of a tool or prompt.
+// serverAndName returns the SERVER argument and the optional argument after it, such as the name of a tool.
 func serverAndName(cx *cli.Context) (server, name string, err error) {
 	switch words := cx.Args().Slice(); len(words) {
 	case 0:
@@ -234,7 +235,7 @@ func serverAndName(cx *cli.Context) (server, name string, err error) {
 	}
 }
 
-// oneOf checks a flag with few values; empty is always fine.
+// oneOf returns an error if the value of a flag is neither empty nor one of the allowed values.
 func oneOf[S ~string](flag string, value S, allowed ...S) error {
 	if value == "" || slices.Contains(allowed, value) {
 		return nil
@@ -242,7 +243,7 @@ func oneOf[S ~string](flag string, value S, allowed ...S) error {
 	return usage(flag + " is " + strings.Join(plain(allowed), ", ") + "; not " + quote(string(value)))
 }
 
-// plain makes texts of words that have a type of their own.
+// plain converts a slice of a string type to strings.
 func plain[S ~string](words []S) []string {
 	texts := make([]string, len(words))
 	for i, w := range words {
@@ -251,8 +252,8 @@ func plain[S ~string](words []S) []string {
 	return texts
 }
 
-// each runs do for all servers concurrently, so that each has the whole time limit. It calls done for the successful ones in order, prints
-// all errors, and returns the first. failed is an error that happened before, or nil.
+// each runs do for all servers concurrently, so that each server has the whole time limit. It calls done, in order, for the servers for
+// which do succeeded. It prints all errors and returns the first. failed is an earlier error to print first, or nil.
 func (p *program) each(ctx context.Context, words []string, failed error, do, done func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {

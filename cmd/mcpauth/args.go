@@ -5,7 +5,7 @@
 //	name=@FILE     text of a file
 //	name:=@FILE    JSON of a file
 //
-// --args JSON|@FILE|- gives the whole object. What follows the first "=" belongs to the value.
+// --args JSON|@FILE|- gives the whole object. The value is everything after the first "=".
 
 package main
 
@@ -22,7 +22,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// argument is one word of the command line. Its value is text, JSON, or the name of a file with either.
+// argument is one word of the command line. Its value is text, JSON, or the name of a file with text or JSON.
 type argument struct {
 	name, value string
 	json, file  bool
@@ -51,7 +51,7 @@ func parseArg(word string) (argument, error) {
 	return a, nil
 }
 
-// checkJSON returns an error unless text is one JSON value without duplicate members; readers differ in which duplicate they use.
+// checkJSON returns an error unless text is one JSON value without duplicate members. JSON parsers differ in which duplicate they use.
 func checkJSON(what, text string) error {
 	err := httpx.UniqueFields([]byte(text))
 	if err == nil {

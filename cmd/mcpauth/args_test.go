@@ -106,7 +106,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// formatArg writes an argument as the word that parseArg reads.
+// formatArg is the inverse of parseArg.
 func formatArg(a argument) string {
 	word := a.name
 	if a.json {

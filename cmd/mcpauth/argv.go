@@ -1,5 +1,5 @@
-// urfave/cli takes every word after the first argument for an argument, and accepts global flags only before the command. arrange reorders
-// the words so that flags can stand anywhere.
+// urfave/cli treats every word after the first argument as an argument, and accepts global flags only before the command. arrange reorders
+// the words, so that users can put flags anywhere.
 
 package main
 
@@ -15,12 +15,13 @@ import (
 // arranged is a command line in canonical order.
 type arranged struct {
 	words   []string // global flags, command, its flags, "--", its arguments
-	command string   // "" where none was given
-	help    bool     // --help was asked for: nothing else counts
-	version bool     // --version was asked for
+	command string   // "" if none was given
+	help    bool     // --help was given; everything else is ignored
+	version bool     // --version was given
 }
 
-// arrange sorts the words of a command line. "--" ends the flags. Flags get their long names. The error is a *usageError.
+// arrange reorders the words of a command line and replaces short flag names by long ones. No word after "--" is a flag. The error is a
+// *usageError.
 func arrange(args []string, globals []cli.Flag, commands []*cli.Command) (arranged, error) {
 	a, err := order(args, globals, commands)
 	if flagsPart, _ := cutAt(args, "--"); slices.Contains(flagsPart, "--help") || slices.Contains(flagsPart, "-h") {
@@ -33,13 +34,13 @@ func order(args []string, globals []cli.Flag, commands []*cli.Command) (arranged
 	var a arranged
 	var front, flags, rest []string
 	var own []cli.Flag
-	open := true // no "--" yet
+	open := true // no "--" was found yet
 	for i := 0; i < len(args); i++ {
 		word := args[i]
 		switch {
 		case open && word == "--":
 			if open = false; a.command == "exec" && len(rest) > 0 {
-				rest = append(rest, word) // it stands between the servers and the command
+				rest = append(rest, word) // this "--" separates the servers from the command
 			}
 		case open && isFlag(word):
 			if word == "--help" || word == "-h" || a.command == "" && word == "--version" {
@@ -94,7 +95,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	match := func(f cli.Flag) bool {
 		return slices.ContainsFunc(f.Names(), func(n string) bool { return dashed(n) == name })
 	}
-	if i := slices.IndexFunc(own, match); i >= 0 { // first: token has a --header of its own
+	if i := slices.IndexFunc(own, match); i >= 0 { // before the global flags, because token has its own --header
 		return own[i], false, nil
 	}
 	if i := slices.IndexFunc(globals, match); i >= 0 {
@@ -103,7 +104,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	return nil, false, unknownFlag(name, command, slices.Concat(own, globals))
 }
 
-// takeFlag returns the words of the first flag in words, with its long name.
+// takeFlag returns the flag at the start of words, under its long name, and its value if it takes one.
 func takeFlag(f cli.Flag, words []string) ([]string, error) {
 	name := dashed(f.Names()[0])
 	if _, value, ok := strings.Cut(words[0], "="); ok {

@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// testProgram is a program without a world, for its table of flags.
+// testProgram returns a program without environment variables or input, for tests of its commands and flags.
 func testProgram() *program {
 	env := func(string) (string, bool) { return "", false }
 	return &program{lookup: env, stdin: strings.NewReader(""), out: newOutput(&strings.Builder{}, &strings.Builder{}, env)}
@@ -86,7 +86,7 @@ func TestArrangeRefuses(t *testing.T) {
 	}
 }
 
-// Every word comes out again, and order is reached in one step.
+// For any command line: arrange loses no word, and arranging its result again changes nothing.
 func FuzzArrange(f *testing.F) {
 	for _, seed := range []string{"status linear --json", "call s t -- --json -- x", "-H a:b login --name n x", "login --scope=a\x00\n --scope b", "-- -- --", "- call", "exec a -q b -- c --json -- d", "exec -- a -- b"} {
 		f.Add(strings.ReplaceAll(seed, " ", "\x1f"))
@@ -109,7 +109,7 @@ func FuzzArrange(f *testing.F) {
 			t.Fatalf("%q became %q, then %q: %v", args, a.words, again.words, err)
 		}
 		got, want := bag(a.words), bag(args)
-		if a.command == "exec" { // the "--" before its command counts
+		if a.command == "exec" { // the "--" before the command of exec is part of the arguments
 			got, want = slices.DeleteFunc(got, func(w string) bool { return w == "--" }), slices.DeleteFunc(want, func(w string) bool { return w == "--" })
 		}
 		if !slices.Equal(got, want) {
@@ -118,7 +118,7 @@ func FuzzArrange(f *testing.F) {
 	})
 }
 
-// bag is the words without the first "--", sorted, under their long names.
+// bag returns the words without the first "--", with long flag names, sorted.
 func bag(words []string) []string {
 	before, after := cutAt(words, "--")
 	var out []string
@@ -136,7 +136,8 @@ func bag(words []string) []string {
 	return out
 }
 
-// A flag that is not given is not declared to the library, unless it is a number: so no other flag may have a default.
+// Only integer flags may have a default value. Other flags are not declared to urfave/cli unless they are given, so the library would not
+// know their default.
 func TestOnlyNumbersHaveDefaults(t *testing.T) {
 	app := testProgram().app()
 	flags := slices.Clone(app.Flags)

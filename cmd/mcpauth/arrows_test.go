@@ -15,10 +15,11 @@ import (
 	"testing"
 )
 
-// arrows is which package may import which of ours. A new arrow is a decision: say why in the commit.
+// arrows lists, for each package, the packages of this module that it may import. If you add an import, say why in the commit message.
 func arrows() map[string]string {
 	return map[string]string{
-		// The leaves of cmd are for their errors, in exit.go; callback also opens the browser. See fileArrows.
+		// cmd imports discovery, dcr and token only for their errors, in exit.go and hint.go. It imports callback to open the browser as
+		// well. See fileArrows.
 		"cmd/mcpauth":            "pkg/flow pkg/mcpclient pkg/mcpproxy pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
 		"pkg/flow":               "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx internal/task",
 		"pkg/discovery":          "internal/httpx",
@@ -37,17 +38,17 @@ func arrows() map[string]string {
 		"internal/task":          "",
 		"internal/toolargs":      "",
 		"internal/demo":          "",
-		"internal/attack":        "internal/demo", // hostile servers, for tests only
+		"internal/attack":        "internal/demo", // hostile servers; only tests import it
 		"internal/demo/serve":    "internal/demo",
 		"internal/demo/browser":  "internal/demo",
 		"internal/demo/security": "",
 	}
 }
 
-// fileArrows says in which files of cmd/mcpauth some imports may stand.
+// fileArrows lists packages that only some files of cmd/mcpauth may import.
 func fileArrows() map[string]string {
 	return map[string]string{
-		"mcpauth/pkg/discovery":             "exit.go hint.go discovertree.go", // hint.go has the advice of exit.go's table
+		"mcpauth/pkg/discovery":             "exit.go hint.go discovertree.go", // hint.go has the hints of the table in exit.go
 		"mcpauth/pkg/dcr":                   "exit.go",
 		"mcpauth/pkg/token":                 "exit.go hint.go",
 		"mcpauth/pkg/callback":              "exit.go hint.go client.go elicit.go",
@@ -55,19 +56,19 @@ func fileArrows() map[string]string {
 	}
 }
 
-// third says which packages may import a module of others.
+// third lists, for each third-party module, the packages that may import it.
 func third() map[string]string {
 	return map[string]string{
-		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp", // mcphttp: the type in auth.OAuthHandler
+		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp", // mcphttp: for a type in auth.OAuthHandler
 		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
 		"golang.org/x/term":                      "cmd/mcpauth",
-		"github.com/godbus/dbus/v5":              "pkg/keystore", // to see whether a Secret Service is there and locked, without asking it for a secret
+		"github.com/godbus/dbus/v5":              "pkg/keystore", // to find out whether a Secret Service exists and is locked, without reading a secret
 		"github.com/zalando/go-keyring":          "pkg/keystore",
-		"github.com/gofrs/flock":                 "pkg/keystore internal/mcphttp", // mcphttp: processes that open sessions at the same time keep one
+		"github.com/gofrs/flock":                 "pkg/keystore internal/mcphttp", // mcphttp: if several processes open a session at the same time, they store only one
 		"filippo.io/age":                         "pkg/keystore",
 		"github.com/jackc/pgx/v5":                "pkg/keystore",
 		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
-		"github.com/mattn/go-runewidth":          "cmd/mcpauth", // measures the cells that tablewriter aligns
+		"github.com/mattn/go-runewidth":          "cmd/mcpauth", // measures text as tablewriter does
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
 		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",
 		"github.com/tailscale/hujson":            "internal/config",
@@ -76,7 +77,7 @@ func third() map[string]string {
 	}
 }
 
-// testsToo are modules that only tests may import, beside what their package may.
+// testsToo lists the modules that only tests of a package may import.
 func testsToo() []string {
 	return []string{"github.com/rogpeppe/go-internal", "github.com/modelcontextprotocol/go-sdk", "github.com/go-jose/go-jose/v4", "golang.org/x/oauth2", "filippo.io/age"}
 }
@@ -168,7 +169,7 @@ func TestFileArrows(t *testing.T) {
 	}
 }
 
-// Only exit.go knows exit numbers, and only main ends the process.
+// Only exit.go may contain numbers of exit codes, and only main may call os.Exit.
 func TestNobodyElseExits(t *testing.T) {
 	for _, pattern := range []string{"*.go", "../../pkg/*/*.go", "../../internal/httpx/*.go", "../../internal/config/*.go"} {
 		files, err := filepath.Glob(pattern)
@@ -192,7 +193,7 @@ func TestNobodyElseExits(t *testing.T) {
 	}
 }
 
-// calls lists the functions that a file calls, by their names.
+// calls returns the names of the functions that a file calls.
 func calls(f *ast.File) []string {
 	var names []string
 	ast.Inspect(f, func(n ast.Node) bool {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// The bash of macOS is 3.2. What came later must not be in the script; its only compopt may fail.
+// The completion script must work in bash 3.2, the version of macOS, so it must not use features of later versions. It may call compopt
+// once, because it ignores the failure of that command.
 func TestBashScript(t *testing.T) {
 	later := regexp.MustCompile(`\b(mapfile|readarray|coproc|_init_completion|_get_comp_words_by_ref|__ltrim_colon_completions)\b|[a-z] -[a-zA-Z]*[An]\b|\$\{[^}]*(,|\^|@[A-Z])\}|\[-[0-9]|\|&|&>>|;;?&|\*\*|%\(|(source|\.) <\(.*\)$|\$'\\[uU]`)
 	for i, line := range strings.Split(bashCompletion, "\n") {

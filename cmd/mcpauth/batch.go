@@ -16,8 +16,8 @@ import (
 
 const maxParallel = 64
 
-// runBatch makes many calls with one client and prints one line for each line of the input. A line without output was not sent. The default
-// time limit applies to each call.
+// runBatch makes many calls with one client and prints one line for each line of the input. If an input line has no output line, its call
+// was not sent. The default time limit applies to each call.
 func runBatch(ctx context.Context, p *program, words []string, o callOptions) error {
 	if err := o.settleBatch(p, words); err != nil {
 		return err
@@ -34,7 +34,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	return p.atServer(ctx, words[0], o.handler(), func(m *mcpclient.Client, s server) error {
 		o.apply(m, answers)
 		if !p.out.verbose {
-			m.Progress = nil // one bar cannot show several calls
+			m.Progress = nil // one progress bar cannot show several calls
 		}
 		b := batch{p: p, ctx: ctx, server: s}
 		options := mcpclient.Batch{Parallel: o.parallel, Done: b.done}
@@ -88,7 +88,7 @@ type batch struct {
 	calls, failed int
 }
 
-// done prints one line. It ends the batch after an error that every other call would have as well.
+// done prints the result of one call. If every other call would fail in the same way, it returns the error, which ends the batch.
 func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {

@@ -94,7 +94,7 @@ func (o *callOptions) handler() flow.HandlerOptions {
 	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))}
 }
 
-// apply sets the options of the flags for calls.
+// apply sets the options of m that the flags select.
 func (o *callOptions) apply(m *mcpclient.Client, answers mcpclient.Elicitor) {
 	m.NoCache, m.Idempotent, m.NoValidate = o.noCache, o.idempotent, o.noValidate
 	m.Elicit, m.Listen = answers, o.elicit != "" || o.elicitURLs

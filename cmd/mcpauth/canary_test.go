@@ -1,6 +1,6 @@
-// The search for secrets where none may be. Every run of the program in every story is recorded: what it prints, and what its browser
-// is given. When the story ends, all secrets that its servers gave or were sent, and all that the store holds, are looked for there and in
-// the files outside the store, raw, percent-encoded and in base64.
+// The search for leaked secrets. Each story records what mcpauth prints and with which arguments it starts a browser. When the story ends,
+// the harness searches these records, and the files outside the store, for every secret that the servers issued or received or that the
+// store contains. It searches for the secret itself and for its percent-encoded and base64 forms.
 
 package main
 
@@ -24,7 +24,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// recordedMain is main, writing down what it prints in the folder $CANARY.
+// recordedMain is main, but records what it prints in the folder $CANARY.
 func recordedMain() {
 	dir := os.Getenv("CANARY")
 	if dir == "" {
@@ -32,14 +32,14 @@ func recordedMain() {
 		return
 	}
 	stdout, stderr := io.Writer(os.Stdout), io.Writer(os.Stderr)
-	if !slices.Contains(os.Args, "token") { // the one command that is to print a secret
+	if !slices.Contains(os.Args, "token") { // the only command that may print a secret
 		stdout = io.MultiWriter(stdout, recordIn(dir, "stdout"))
 	}
 	stderr = io.MultiWriter(stderr, recordIn(dir, "stderr"))
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, stdout, stderr))
 }
 
-// recordIn returns a new file of this process, named for its arguments.
+// recordIn creates the record of this process, a file whose name contains the arguments.
 func recordIn(dir, what string) io.Writer {
 	name := strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' {
@@ -49,19 +49,20 @@ func recordIn(dir, what string) io.Writer {
 	}, strings.Join(os.Args[1:], " "))
 	f, err := os.CreateTemp(dir, fmt.Sprintf("%.80s.%s-*", name, what))
 	if err != nil {
-		return io.Discard // after the folder is gone nobody looks any more
+		return io.Discard // the story has ended and removed the folder, so nobody reads the record
 	}
 	return f
 }
 
-// recordChild writes down the arguments of a browser. Its environment holds what the story put there; see TestChildrenSeeNoSecret.
+// recordChild records the arguments of a browser. It omits the environment, which may contain secrets that the story set;
+// TestChildrenSeeNoSecret checks it.
 func recordChild() {
 	if dir := os.Getenv("CANARY"); dir != "" {
 		fmt.Fprintln(recordIn(dir, "browser"), strings.Join(os.Args, "\n"))
 	}
 }
 
-// watchStory records the runs of a story, and looks at them at its end.
+// watchStory records the runs of a story, and searches the records when the story ends.
 func watchStory(e *testscript.Env) error {
 	dir := filepath.Join(e.WorkDir, ".canary")
 	e.Setenv("CANARY", dir)
@@ -78,15 +79,15 @@ func watchStory(e *testscript.Env) error {
 	return os.MkdirAll(dir, 0o700)
 }
 
-// spilt lists the places where one of the secrets is, and should not be: what was printed, and the files of the home folder outside the
-// store. What a story itself writes lies beside the home folder, and is its own business.
+// spilt returns the records and the files outside the store that contain one of the secrets. It does not search files outside the home
+// folder, because the story itself may have written secrets there.
 func spilt(work string, secrets []string) []string {
 	var list []string
 	store := filepath.Join(work, "home", ".local", "share", "mcpauth")
 	for _, place := range []string{".canary", "home", "run", ".tmp"} {
 		_ = filepath.WalkDir(filepath.Join(work, place), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
-				return nil // what cannot be read has nothing to tell
+				return nil // a file that cannot be read is not searched
 			}
 			if strings.HasPrefix(path, store+string(filepath.Separator)) {
 				return fs.SkipDir
@@ -103,7 +104,7 @@ func spilt(work string, secrets []string) []string {
 	return list
 }
 
-// storedSecrets reads the file store of a home folder.
+// storedSecrets returns the secrets in the file store of a home folder.
 func storedSecrets(home string) []string {
 	store, err := keystore.Open(keystore.Options{Backend: keystore.File, StateDir: filepath.Join(home, ".local", "state", "mcpauth"),
 		Dir: filepath.Join(home, ".local", "share", "mcpauth")})
@@ -123,7 +124,7 @@ func storedSecrets(home string) []string {
 	return secrets
 }
 
-// secretsIn lists the texts in a stored record whose members hold secrets: tokens, client secrets, verifiers, states, private keys.
+// secretsIn returns the strings of a stored record that are secrets: tokens, client secrets, code verifiers, states and private keys.
 func secretsIn(name string, v any) []string {
 	var list []string
 	switch v := v.(type) {
@@ -139,7 +140,7 @@ func secretsIn(name string, v any) []string {
 	return list
 }
 
-// A harness that finds nothing must be able to find something.
+// The search finds a secret that was planted in any of the places and forms.
 func TestCanariesAreFound(t *testing.T) {
 	const secret = "demo-rt-ABCDEFGHIJ/KLMN+OP"
 	for name, text := range map[string]string{

@@ -18,7 +18,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// flow returns the client for logins, with the credential store.
+// flow returns the client for logins of this run, which has the credential store.
 func (p *program) flow() (*flow.Client, error) {
 	if p.flowClient != nil {
 		return p.flowClient, nil
@@ -44,7 +44,7 @@ func (p *program) http() (*http.Client, error) {
 	if p.out.verbose && !p.out.quiet {
 		o.Trace = lines{p.out}
 	}
-	if state, err := p.stateDir(); err == nil { // without one nothing is remembered
+	if state, err := p.stateDir(); err == nil { // without a state folder nothing is cached
 		o.RootMemory = filepath.Join(state, "cache", "roots")
 	}
 	hc, err := httpx.New(o)
@@ -56,7 +56,7 @@ func (p *program) http() (*http.Client, error) {
 	return hc, nil
 }
 
-// noticed records that a request was sent, and its credentials, which no message may show.
+// noticed records that a request was sent. It also records the credentials of the request, so that messages can redact them.
 type noticed struct {
 	http.RoundTripper
 	p *program
@@ -68,12 +68,12 @@ func (n noticed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return n.RoundTripper.RoundTrip(r)
 }
 
-// keystores are the kinds of credential stores.
+// keystores returns the kinds of credential stores.
 func keystores() []string {
 	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
 }
 
-// store opens the credential store that the flag or the environment selects. Nothing slow happens before the store is used.
+// store opens the credential store that the flag or the environment selects. It does not access the store yet.
 func (p *program) store() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
@@ -107,12 +107,13 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	return keystore.Open(o)
 }
 
-// keychainLimit returns the time limit of a keychain operation. If a user may be at its unlock dialog, the limit is that of the command.
+// keychainLimit returns the time limit of a keychain operation. If a user may have to answer an unlock dialog, only the command's limit
+// applies.
 func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 	if terminalOrDesktop && (ci == "" || ci == "false") {
 		return -1
 	}
-	return 0 // the keystore's own
+	return 0 // the keystore's default
 }
 
 // browser chooses the program that opens the authorization URL: a command, or "" for the system's browser. ok is false if no browser may be
@@ -132,7 +133,7 @@ func browser(flag string, never bool, getenv func(string) string, canOpen func()
 	return command, true
 }
 
-// browser is the choice of this run.
+// browser chooses the browser of this run.
 func (p *program) browser(flag string, never bool) (command string, ok bool) {
 	return browser(flag, never, p.getenv, callback.CanOpen)
 }
@@ -140,12 +141,12 @@ func (p *program) browser(flag string, never bool) (command string, ok bool) {
 // dialogue describes how a login communicates with the user.
 type dialogue struct {
 	*program
-	browserless bool // nothing opens the authorization address by itself
-	pasting     bool // the browser's answer may come on standard input
-	deviceLine  bool // a device code goes to stdout as a line of JSON too
+	browserless bool // no browser is opened, so the user must open the URL
+	pasting     bool // the user may paste the callback URL on standard input
+	deviceLine  bool // a device code is also printed on stdout as a line of JSON
 }
 
-// talk sets how the logins of a client reach a person: through a browser if ok.
+// talk sets how the logins of a client communicate with the user. If ok, they open a browser with command.
 func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
 	d.program, d.browserless = p, !ok
 	c.Report, c.Open = d.report, nil
@@ -156,8 +157,8 @@ func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
 	}
 }
 
-// report prints an event of a login. The authorization URL is on a line of its own, so that it can be copied. If no browser opens, the URL
-// is the purpose of the command, so --quiet does not hide it.
+// report prints an event of a login. The authorization URL is on a line of its own, so that it can be copied. If no browser opens, --quiet
+// does not hide the URL, because the user needs it.
 func (p dialogue) report(e flow.Event) {
 	switch e.Kind {
 	case flow.EventAuthorize:
@@ -170,15 +171,15 @@ func (p dialogue) report(e flow.Event) {
 			p.out.note("hint: the browser must reach port %d of this machine; if it runs on another machine: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
-		// This is what the command is about, so --quiet does not hide it. It names the issuer, because the user cannot see which server
-		// issued the code.
+		// --quiet does not hide the code, because the user needs it. The message names the issuer, because the code does not show who
+		// issued it.
 		p.out.say("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
 		p.out.say(oneLine(e.URL))
 		if !sameOrigin(e.URL, e.Issuer) {
 			p.out.say(paint(p.out.errColour, yellow, "warning:") + " this address is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
 		}
 		if p.deviceLine {
-			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // the person has it on stderr as well
+			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // an error is ignored, because stderr has the code as well
 		}
 	case flow.EventWarning:
 		p.out.warn("%s", e.Message)
@@ -194,7 +195,7 @@ func sameOrigin(a, b string) bool {
 }
 
 // forward returns the ssh command that forwards the callback port to this machine. The user runs it on the machine with the browser. If the
-// user came here with ssh, it names the same connection.
+// user is connected with ssh, the command uses the same host and port.
 func forward(port int, getenv func(string) string) string {
 	user, host, sshd := getenv("USER"), "", ""
 	if c := strings.Fields(getenv("SSH_CONNECTION")); len(c) == 4 { // client address and port, server address and port
@@ -213,7 +214,7 @@ func forward(port int, getenv func(string) string) string {
 // deviceCode is the first line of login --json, for programs that show the code themselves. Its members have the names of RFC 8628 §3.2.
 type deviceCode struct {
 	Address  string    `json:"verification_uri"`
-	Complete string    `json:"verification_uri_complete"` // the same where the server has no other
+	Complete string    `json:"verification_uri_complete"` // same as verification_uri if the server gave none
 	Code     string    `json:"user_code"`
 	Expires  time.Time `json:"expires_at"`
 }
@@ -233,7 +234,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	c, stored := p.flowClient, flow.Status{}
 	if c == nil { // a static token needs no store
 		c = &flow.Client{HTTP: hc}
-	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store shows when the token is needed
+	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store is reported later, when the token is needed
 		stored = st
 	}
 	if hc, err = c.ServerHTTP(t, stored); err != nil {
@@ -247,7 +248,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	if authorize != nil {
 		m.Auth = authorize
 	}
-	if state, err := p.stateDir(); err == nil { // without one nothing is remembered
+	if state, err := p.stateDir(); err == nil { // without a state folder nothing is cached
 		m.CacheDir, m.TaskDir = filepath.Join(state, "cache"), filepath.Join(state, "tasks")
 	}
 	if p.out.errTerminal || p.out.verbose {
@@ -259,7 +260,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	return m, nil
 }
 
-// atServer runs work with a client for one server, which uses the stored login or the token in the environment.
+// atServer runs work with a client for one server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
 func (p *program) atServer(ctx context.Context, word string, o flow.HandlerOptions, work func(*mcpclient.Client, server) error) error {
 	s, m, err := p.reach(ctx, word, o)
 	if err != nil {
@@ -267,12 +268,12 @@ func (p *program) atServer(ctx context.Context, word string, o flow.HandlerOptio
 	}
 	defer m.Close()
 	if err = work(m, s); err == nil {
-		err = p.out.finish() // before the session is ended
+		err = p.out.finish() // before Close ends the session
 	}
 	return at(s, err)
 }
 
-// reach returns a client for a server, which uses the stored login or the token in the environment.
+// reach returns a client for a server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
 func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
 	if p.getenv(accessTokenVariable) == "" {
 		return p.reachStored(ctx, word, o)
@@ -287,7 +288,7 @@ func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions)
 	return s, m, at(s, err)
 }
 
-// reachStored returns a client for a server, which uses the stored login.
+// reachStored returns a client that uses the stored login of a server.
 func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
 	s, err := p.resolve(ctx, word, needAll)
 	if err != nil {
@@ -304,12 +305,13 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	if err != nil {
 		return s, nil, at(s, err)
 	}
-	o.Login.Timeout = p.limit("") * 9 / 10 // the wait ends by itself, before the command is cut off
+	o.Login.Timeout = p.limit("") * 9 / 10 // the login times out before the command, with a better message
 	m, err := p.mcp(ctx, s.target, c.Handler(s.target, o))
 	return s, m, at(s, err)
 }
 
-// reauth returns how far a call may go to obtain authorization: the flag, or else MCPAUTH_REAUTH, or else the browser if one may be opened.
+// reauth returns the value of --reauth. The default is MCPAUTH_REAUTH, or else browser. If no browser may be opened, browser becomes
+// refresh.
 func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
 	if err := oneOf("--reauth", flag, allowed...); err != nil {
@@ -330,7 +332,7 @@ func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	return flag, nil
 }
 
-// lines writes whole lines to stderr for other packages.
+// lines is the stderr of other packages, which write whole lines to it.
 type lines struct{ o *output }
 
 func (l lines) Write(b []byte) (int, error) {

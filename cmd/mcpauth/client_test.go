@@ -17,7 +17,7 @@ func TestBrowser(t *testing.T) {
 		env        map[string]string
 		command    string
 		ok         bool
-		nothing    bool // the system has no browser
+		nothing    bool // the system has no browser program
 	}{
 		{"system's own", "", false, nil, "", true, false},
 		{"--browser", "firefox", false, map[string]string{"BROWSER": "none", "CI": "true"}, "firefox", true, false},
@@ -39,7 +39,7 @@ func TestBrowser(t *testing.T) {
 	}
 }
 
-// The line is for the way by which ssh came here.
+// The ssh command uses the address and port of the current ssh connection.
 func TestForward(t *testing.T) {
 	for _, tt := range []struct {
 		env  map[string]string

@@ -40,7 +40,7 @@ func runClientMetadata(p *program, address string, o clientMetadataOptions) erro
 	}
 	document, err := flow.ClientDocument(address, o.port, o.name)
 	if err != nil {
-		return usage(err.Error()) // nothing was sent anywhere: it is the address that was typed
+		return usage(err.Error()) // nothing was sent; the URL on the command line is invalid
 	}
 	return p.out.text(string(document))
 }

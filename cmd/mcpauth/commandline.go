@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// commandLine is the command line, as far as hints repeat it.
+// commandLine holds the parts of the command line that hints repeat.
 type commandLine struct {
 	command string
 	flags   []typedFlag
@@ -22,11 +22,11 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// remember records the flags of a command line. It omits flags that only control the output, and headers whose value is in the command
-// line, because it may be a secret that a hint must not show.
+// remember records the flags of a command line. It omits flags that only control the output. It also omits headers whose value was typed,
+// because the value may be a secret, which a hint must not show.
 func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit}
-	given := cx.FlagNames() // IsSet costs a million instructions for all flags
+	given := cx.FlagNames() // cx.IsSet would take a million instructions for all flags
 	for i, f := range slices.Concat(cx.Command.Flags, globals) {
 		name := f.Names()[0]
 		global := i >= len(cx.Command.Flags)
@@ -34,7 +34,7 @@ func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandL
 			continue
 		}
 		if !global && t.command != "login" && t.command != "discover" || global && name == "timeout" && t.command != "login" {
-			continue // not a flag of login, which hints advise
+			continue // hints suggest login, which does not have this flag
 		}
 		for _, value := range flagValues(cx, f) {
 			_, header, _ := strings.Cut(value, ":")
@@ -51,7 +51,7 @@ func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandL
 	return t
 }
 
-// flagValues returns the values of a flag as typed; for a switch it is "".
+// flagValues returns the values of a flag as typed. A boolean flag that is set has the value "".
 func flagValues(cx *cli.Context, f cli.Flag) []string {
 	name := f.Names()[0]
 	switch f.(type) {

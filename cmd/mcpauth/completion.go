@@ -1,8 +1,9 @@
 package main
 
-// Command completion. The scripts ask a hidden command, mcpauth __complete WORD…, in which the last word is the one under the cursor. It prints one
-// candidate a line, with a tab and an explanation if there is one; no candidate means that a file may stand there. It reads local state only: no
-// network, no keychain. Candidates may be a server's words: the shells quote them, except bash, for which completionbash.go does it.
+// Command completion. The shell scripts run a hidden command, mcpauth __complete WORD…, whose last word is the one under the cursor. The
+// command prints one candidate per line, followed by a tab and an explanation if there is one. If it prints nothing, the shell completes
+// file names. It reads only local state: it uses no network and no keychain. A server may have chosen the candidates. The shells quote
+// them, except bash, for which completionbash.go quotes them.
 
 import (
 	"cmp"
@@ -31,7 +32,7 @@ var (
 	powershellCompletion string
 )
 
-// The scripts call these.
+// The completion scripts run these commands.
 const (
 	hiddenComplete     = "__complete"
 	hiddenCompleteBash = "__complete_bash"
@@ -77,7 +78,7 @@ func (p *program) complete(ctx context.Context, words []string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// matches returns the candidates that begin with the last word. It omits a word that a terminal could show as another one.
+// matches returns the candidates that begin with the last word. It omits words with characters that a terminal does not show as they are.
 func (p *program) matches(ctx context.Context, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
@@ -92,8 +93,8 @@ func (p *program) matches(ctx context.Context, words []string) []candidate {
 type typed struct {
 	command string
 	args    []string
-	waiting cli.Flag // the flag whose value comes next; nil: none
-	ended   bool     // by "--": no more flags
+	waiting cli.Flag // the flag whose value comes next, or nil
+	ended   bool     // "--" was given, so no flags follow
 }
 
 func (p *program) candidates(ctx context.Context, before []string, last string) []candidate {
@@ -117,10 +118,10 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 		}
 		return out
 	}
-	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // it would become a flag
+	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would take it for a flag
 }
 
-// read parses an incomplete command line. It skips what it does not understand.
+// read parses an incomplete command line. It skips unknown flags.
 func read(app *cli.App, words []string) typed {
 	var t typed
 	var own []cli.Flag
@@ -147,7 +148,7 @@ func read(app *cli.App, words []string) typed {
 	return t
 }
 
-// flagCandidates returns the flags of a command, or the values of a flag if the word ends in =.
+// flagCandidates returns the flags of a command. If the word contains =, it returns the values of that flag.
 func flagCandidates(app *cli.App, command, word string) []candidate {
 	var own []cli.Flag
 	if c := app.Command(command); c != nil {
@@ -184,12 +185,12 @@ func values(f cli.Flag) []candidate {
 	return out
 }
 
-// argumentsAt returns servers, then tools, then the tool's arguments.
+// argumentsAt returns the candidates for the next argument: for call, these are servers, then tools, then the tool's arguments.
 func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	hasTool := t.command == "call" || t.command == "tools"
 	hasPrompt := t.command == "prompt" || t.command == "prompts"
 	switch n := len(t.args); {
-	case t.command == "trust": // a file
+	case t.command == "trust": // its argument is a file
 		return nil
 	case n == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended:
 		return p.serverCandidates(ctx)
@@ -236,7 +237,7 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 // serverCandidates returns the stored logins and the entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
 	var out []candidate
-	list, _ := p.all(ctx) // what cannot be read is not offered
+	list, _ := p.all(ctx) // a login that cannot be read is not offered
 	for _, s := range list {
 		out = append(out, candidate{stored(s), s.URL})
 	}
@@ -262,7 +263,7 @@ func (p *program) resourceCandidates(ctx context.Context, server string) []candi
 	return out
 }
 
-// known returns a client that only reads what earlier commands cached, and sends nothing.
+// known returns a client for reading what earlier commands cached. It sends nothing.
 func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	nothing := &mcpclient.Client{}
 	s, err := p.resolve(ctx, server, needStored)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// completeBash prints quoted candidates for the end of a line of bash. In bash, the completing function must quote the words itself.
+// completeBash prints quoted candidates for the end of a line of bash. Other shells quote the candidates themselves; bash does not.
 func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 	words, kept, quote := bashLine(line, breaks)
 	if len(words) < 2 {
@@ -18,7 +18,7 @@ func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 		b.WriteString(bashWord(c.word[kept:], quote))
 		switch {
 		case quote != 0:
-			b.WriteRune(quote) // bash adds no other one
+			b.WriteRune(quote) // the closing quote, which bash does not add
 		case !strings.HasSuffix(c.word, "=") && !strings.HasSuffix(c.word, "/"):
 			b.WriteByte(' ')
 		}
@@ -27,8 +27,9 @@ func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// bashLine parses a line of bash. Bash keeps the first kept bytes of the last word and completes the text after the last character of
-// breaks ($COMP_WORDBREAKS) or the last quote. quote is the quote that is open at the end; 0: none.
+// bashLine splits a line of bash into words. Bash replaces only the end of the last word: the text after the last quote or the last
+// character of breaks ($COMP_WORDBREAKS). kept is the number of bytes before that end. quote is the quote that is open at the end of the
+// line, or 0.
 func bashLine(line, breaks string) (words []string, kept int, quote rune) {
 	var word []byte
 	started, escaped := false, false
@@ -60,14 +61,14 @@ func bashLine(line, breaks string) (words []string, kept int, quote rune) {
 	return append(words, string(word)), kept, quote
 }
 
-// bashWord quotes a word, or the rest of a word with an open quote.
+// bashWord quotes a word for bash. quote is the quote that is already open, or 0.
 func bashWord(s string, quote rune) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
 		case quote == '\'' && r == '\'':
 			b.WriteString(`'\''`)
-		case quote == '"' && r == '!': // means the history there too
+		case quote == '"' && r == '!': // bash expands the history inside double quotes too
 			b.WriteString(`"\!"`)
 		case quote == '"' && strings.ContainsRune("$`\"\\", r),
 			quote == 0 && r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("%+,-./:=@_", r):

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// A content block that cannot be decoded is an error, after everything else is printed and saved. --json without a folder decodes nothing.
+// If a content block cannot be decoded, the other blocks are printed and saved, and then the command fails. --json without --save-dir does
+// not decode blocks, so it succeeds.
 func TestUndecodableContent(t *testing.T) {
 	t.Parallel()
 	const fine = `{"type":"text","text":"hello"},{"type":"image","mimeType":"image/png","data":"iVBORw0KGgo="}`

@@ -10,7 +10,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-type discoverOptions struct{ login loginOptions } // of which a few flags are here too
+type discoverOptions struct{ login loginOptions } // discover has some of the flags of login
 
 func discoverCommand(p *program) *cli.Command {
 	var o discoverOptions
@@ -43,11 +43,11 @@ func discoverCommand(p *program) *cli.Command {
 	}
 }
 
-// discoverDocument is the output of discover --json, whether a login would work or not.
+// discoverDocument is the output of discover --json. It is also printed if a login could not work.
 type discoverDocument struct {
 	flow.Discovery
-	Works bool            `json:"works"` // login would get as far as the browser
-	Error json.RawMessage `json:"error"` // null, or the same as on stderr
+	Works bool            `json:"works"` // whether login would reach the browser
+	Error json.RawMessage `json:"error"` // the error that stderr has too, or null
 }
 
 func runDiscover(ctx context.Context, p *program, word string, o discoverOptions) error {
@@ -56,7 +56,7 @@ func runDiscover(ctx context.Context, p *program, word string, o discoverOptions
 		return err
 	}
 	c, err := p.flow()
-	if err != nil { // there is no place to keep anything: the server can be explained all the same
+	if err != nil { // discovery works without a store
 		hc, err := p.http()
 		if err != nil {
 			return err
@@ -73,7 +73,7 @@ func runDiscover(ctx context.Context, p *program, word string, o discoverOptions
 	return failed
 }
 
-// discoverTarget returns the server as login would. For a URL the store need not be readable.
+// discoverTarget returns the server with the settings that login would use. If word is a URL, the store need not be readable.
 func (p *program) discoverTarget(ctx context.Context, word string, o discoverOptions) (flow.Target, error) {
 	var t flow.Target
 	err := o.login.check()
@@ -95,7 +95,7 @@ func (p *program) discoverTarget(ctx context.Context, word string, o discoverOpt
 	return t, nil
 }
 
-// printDiscovery prints the discovery, whether it was complete or not.
+// printDiscovery prints the steps of a discovery. failed is the error that ended the discovery, or nil.
 func (p *program) printDiscovery(d flow.Discovery, failed error) error {
 	if p.out.json {
 		doc := discoverDocument{Discovery: d, Works: failed == nil}

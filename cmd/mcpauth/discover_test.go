@@ -8,7 +8,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// On a terminal there are signs and colours, nowhere else; and what a server says cannot command it.
+// discover prints signs and colours only on a terminal, and no control characters of the server.
 func TestTree(t *testing.T) {
 	var d flow.Discovery
 	d.URL = "https://mcp.example.com/mcp"

@@ -9,10 +9,10 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// The tree that discover prints: the connection, the requests by stage, the checks, and what login would do. Every word of a server is made
-// harmless first.
+// The tree that discover prints: the connection, the requests by stage, the checks, and what login would do. Text of a server is made
+// harmless before it is written.
 
-// marks returns the sign and colour of the first word of a line on a terminal.
+// marks returns the sign and the colour that a terminal shows for the first word of a line.
 func marks(word string) (sign, colour string) {
 	switch word {
 	case "ok", "passed":
@@ -25,7 +25,7 @@ func marks(word string) (sign, colour string) {
 	return " ", ""
 }
 
-// branch is the output of discover while it is written.
+// branch builds the output of discover.
 type branch struct {
 	strings.Builder
 	colour bool
@@ -69,7 +69,7 @@ func tree(d flow.Discovery, colour bool) string {
 	return b.String()
 }
 
-// connection writes how far the first request got.
+// connection writes the results of name resolution, connection and TLS handshake.
 func (b *branch) connection(c discovery.Connection, secure bool) {
 	if c.Proxy != "" {
 		b.line("", "through the proxy "+c.Proxy+" (HTTPS_PROXY, NO_PROXY)")
@@ -104,7 +104,7 @@ func (b *branch) heading(text string) {
 	b.WriteString("\n" + paint(b.colour, bold, harmless(text)) + "\n")
 }
 
-// line writes a mark and a text, with all texts in one column.
+// line writes a mark and a text. All texts begin in the same column.
 func (b *branch) line(mark, text string) {
 	words := mark
 	if sign, colour := marks(mark); b.colour {
@@ -116,7 +116,7 @@ func (b *branch) line(mark, text string) {
 	fmt.Fprintf(b, "  %s%*s %s\n", words, 9-len(mark), "", strings.ReplaceAll(harmless(text), "\n", " "))
 }
 
-// plan writes what login would do, in the terms of its flags.
+// plan writes what login would do.
 func (b *branch) plan(d flow.Discovery) {
 	p := d.Plan
 	for _, l := range []struct{ what, text string }{

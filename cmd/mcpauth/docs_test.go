@@ -1,16 +1,17 @@
 //go:build !windows
 
-// These tests run the pages: what a reader would copy works.
+// These tests run the commands in docs/*.md, so that readers can copy them.
 //
-// Every ```sh block of docs/*.md is a script, run by sh -eu in the order of its page. The blocks of a page share a scratch home, which is their
-// working directory, and a demo server of their own:
+// Every ```sh block is a script. sh -eu runs the blocks of a page in order. They share a temporary home folder, which is the working
+// directory, and a demo server:
 //
 //	$SERVER     the address of its MCP endpoint
 //	$BROWSER    a program that approves at once; BROWSER=none and CI are as a reader would set them
 //	mcpauth     the program under test, on PATH; credentials are in files
 //
-// A comment <!-- server: WORDS --> above a block changes that server first (see demo.Server.Set). Transcripts and settings that are only to
-// be read are ```console, ```json or ```text blocks, and are not run; neither are the blocks of README.md, which scripts/ runs.
+// A comment <!-- server: WORDS --> above a block changes the demo server before the block runs (see demo.Server.Set). Blocks of transcripts
+// and settings begin with ```console, ```json or ```text and do not run. The blocks of README.md do not run here either; scripts/ runs
+// them.
 
 package main
 
@@ -29,7 +30,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// block is one step of a page: a script, or words for the server.
+// block is one step of a page: a script, or settings of the demo server.
 type block struct {
 	line   int
 	script string
@@ -92,7 +93,7 @@ func runPage(t *testing.T, blocks []block) {
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		cmd := exec.CommandContext(ctx, "sh", "-euc", b.script)
-		cmd.Env, cmd.Dir, cmd.WaitDelay = env, home, 5*time.Second // what a block leaves running does not hold the test
+		cmd.Env, cmd.Dir, cmd.WaitDelay = env, home, 5*time.Second // do not wait for processes that a block left running
 		out, err := cmd.CombinedOutput()
 		cancel()
 		if err != nil {
@@ -135,7 +136,7 @@ func pageBlocks(page string) ([]block, error) {
 	return blocks, nil
 }
 
-// What runs, and what does not.
+// pageBlocks returns the sh blocks and the server comments of a page, and no other blocks.
 func TestPageBlocks(t *testing.T) {
 	page := strings.ReplaceAll("words\n'''sh\na\nb\n'''\n<!-- server: ttl=1s -->\n'''console\n$ no\n'''\n1. item\n   '''sh\n   c\n   '''\n", "'''", fence)
 	got, err := pageBlocks(page)
@@ -152,7 +153,7 @@ func TestPageBlocks(t *testing.T) {
 
 const quirksPage = "../../docs/quirks.md"
 
-// TestQuirksPage compares the page with the registry of deviations; UPDATE=1 writes it anew.
+// TestQuirksPage compares the page with the registry of deviations. With UPDATE=1 it rewrites the page.
 func TestQuirksPage(t *testing.T) {
 	data, err := os.ReadFile(quirksPage)
 	if err != nil {
@@ -180,7 +181,7 @@ func TestQuirksPage(t *testing.T) {
 	}
 }
 
-// Every file and folder that CONTRIBUTING.md names exists.
+// CONTRIBUTING.md names only files and folders that exist.
 func TestMapOfTheHouse(t *testing.T) {
 	data, err := os.ReadFile("../../CONTRIBUTING.md")
 	if err != nil {

@@ -30,7 +30,7 @@ func (f *elicitFlags) flags() []cli.Flag {
 	}
 }
 
-// elicitor answers elicitation requests as the flags say, and reports each request to the user.
+// elicitor returns a function that answers elicitation requests as the flags say, and prints each request on stderr.
 func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	policy := mcpclient.Policy{Report: p.asked}
 	if f.elicitURLs {
@@ -62,7 +62,7 @@ func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	return policy.Elicit, nil
 }
 
-// asked reports an elicitation request, its answer, and how to answer otherwise. URLs in it do not become links, because the escape
+// asked prints an elicitation request, its answer, and which flag would change the answer. A URL in it is not clickable, because escape
 // sequences are removed (MCP elicitation, Safe URL Handling).
 func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	p.out.note("%s asks: %s", e.Server, httpx.Text(e.Message, 500))

@@ -14,7 +14,7 @@ type configError struct{ message, hint string }
 
 func (e *configError) Error() string { return e.message }
 
-// serverError adds the server that hints name to an error.
+// serverError adds to an error the server that its hint names.
 type serverError struct {
 	server server
 	err    error
@@ -23,7 +23,7 @@ type serverError struct {
 func (e *serverError) Error() string { return e.err.Error() }
 func (e *serverError) Unwrap() error { return e.err }
 
-// at adds the server to an error, unless the error names it.
+// at adds the server to an error, unless the error already has one.
 func at(s server, err error) error {
 	if err == nil || as[*serverError](err) {
 		return err
@@ -52,12 +52,12 @@ type outputError struct {
 func (e *outputError) Error() string { return e.where + ": " + e.err.Error() }
 func (e *outputError) Unwrap() error { return e.err }
 
-// protocolError is an answer that cannot be printed in the requested form.
+// protocolError means that a server's answer cannot be printed in the requested form.
 type protocolError struct{ message string }
 
 func (e *protocolError) Error() string { return e.message }
 
-// printedError is an error that was already printed; only its exit code is needed.
+// printedError is an error that was already printed. The program exits with its code and prints nothing more.
 type printedError struct {
 	code int
 	err  error
@@ -66,7 +66,7 @@ type printedError struct {
 func (e *printedError) Error() string { return e.err.Error() }
 func (e *printedError) Unwrap() error { return e.err }
 
-// unworkableError is the reason why a login could not work. No login was tried.
+// unworkableError is the reason why discover expects a login to fail.
 type unworkableError struct{ err error }
 
 func (e *unworkableError) Error() string { return e.err.Error() }

@@ -6,21 +6,21 @@ import (
 	"unicode"
 )
 
-// exampleValue is an argument in an example call: JSON, or empty for a text that the reader fills in.
+// exampleValue is an argument in an example call. value is JSON. If it is empty, the example shows a placeholder.
 type exampleValue struct {
 	name  string
 	value json.RawMessage
 }
 
-// callLine returns an example call as a shell command. The user may paste the line, so that nothing the server sent (the tool, names and
-// values) may act as @FILE, a flag or a second command.
+// callLine returns an example call as a shell command. The user may paste the line. The server chose the tool's name and the names and
+// values of the arguments, so none of them may act as @FILE, a flag or a second command.
 func callLine(server, tool string, values []exampleValue) string {
 	words := []string{"mcpauth", "call", server}
 	odd := false
 	for _, v := range values {
 		odd = odd || !plainName(v.name)
 	}
-	if odd { // names that an argument cannot have stand in the whole object
+	if odd { // name=value cannot express this name, but --args can
 		words = append(words, "--args", shellWord(wholeExample(values)))
 		values = nil
 	}
@@ -43,14 +43,14 @@ func (v exampleValue) word() string {
 	return shellWord(v.name + ":=" + harmlessJSON(v.value))
 }
 
-// plainName reports whether a property's name can be typed as the name of an argument.
+// plainName reports whether a property's name can be written as NAME=VALUE without quotes.
 func plainName(name string) bool {
 	return name != "" && !strings.HasPrefix(name, "-") && !strings.ContainsFunc(name, func(r rune) bool {
 		return !(r == '_' || r == '-' || r == '.' || unicode.IsLetter(r) || unicode.IsDigit(r))
 	})
 }
 
-// wholeExample returns the object with all arguments.
+// wholeExample returns all arguments as one JSON object.
 func wholeExample(values []exampleValue) string {
 	var members []string
 	for _, v := range values {
@@ -64,7 +64,7 @@ func wholeExample(values []exampleValue) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// harmlessJSON returns JSON in which every character that is not plain text is escaped.
+// harmlessJSON encodes JSON again, on one line and without characters that could control a terminal.
 func harmlessJSON(raw json.RawMessage) string {
 	var v any
 	dec := json.NewDecoder(strings.NewReader(string(raw)))

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// What a server calls a tool, its arguments and their defaults is data in the example, whatever a shell and mcpauth make of it.
+// Names and default values that a server chose are quoted in the example call, so that neither the shell nor mcpauth interprets them.
 func TestCallLine(t *testing.T) {
 	for _, tt := range []struct {
 		name, tool string
@@ -36,7 +36,7 @@ func TestCallLine(t *testing.T) {
 	}
 }
 
-// A shell gives the words of an example back, and the program takes none of them for a file or a flag.
+// For any names and values: a shell splits the example call into the original words, and mcpauth reads none of them as a file or a flag.
 func FuzzCallLine(f *testing.F) {
 	f.Add("echo", "text", `"@/etc/passwd"`)
 	f.Add("--x", "--args", `{"a":"'\\''"}`)

@@ -94,7 +94,7 @@ func addressVariable(word string) string {
 	return "MCPAUTH_URL_" + name
 }
 
-// childEnvironment returns our environment with the URLs, and without the variables that secrets were read from.
+// childEnvironment adds the URLs to an environment, and removes the variables from which secrets were read.
 func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
 	environ = slices.DeleteFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
@@ -109,8 +109,8 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	return environ
 }
 
-// runChild runs the command and passes on signals, so that the command decides what they mean. Signals from the keyboard reach the command
-// without our help.
+// runChild runs the command and passes signals on to it. It does not pass on signals from the keyboard, because the terminal sends them to
+// the command as well.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn()...)
@@ -132,7 +132,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 			}
 		case <-late:
 			late = nil
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) { // an interrupt is the command's business
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the command handles an interrupt itself
 				_ = cmd.Process.Signal(syscall.SIGTERM)
 				time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
 			}
@@ -140,7 +140,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	}
 }
 
-// childExit converts the exit of the command to ours.
+// childExit returns an error with the exit code of the command.
 func childExit(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)

@@ -16,14 +16,14 @@ import (
 	"mcpauth/internal/attack"
 )
 
-// running is an exec or a listening proxy that has printed its address.
+// running is a process of exec or proxy --listen that has printed its address.
 type running struct {
 	*process
 	out     *bufio.Reader
 	address string
 }
 
-// runs starts a command whose first line is an address, or holds one as its only JSON string that begins with http.
+// runs starts a command and reads an address from its first line. The line is an address, or JSON with one string that begins with http.
 func (m *machine) runs(t *testing.T, args ...string) *running {
 	t.Helper()
 	path, _ := built()
@@ -46,7 +46,8 @@ func (m *machine) runs(t *testing.T, args ...string) *running {
 	return r
 }
 
-// Other users of the machine, and pages in a browser, get nothing from the address: the table of package attack, at the real program.
+// Requests of other users of the machine and of pages in a browser are refused. The requests are those of package attack, sent to a real
+// process.
 func TestListenerRefusesStrangers(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER", "--name", "demo")
@@ -81,7 +82,8 @@ func TestListenerRefusesStrangers(t *testing.T) {
 	}
 }
 
-// Signals reach the command, which decides what they mean; its exit code, and its death by a signal, are ours. The listener ends with it.
+// exec passes signals on to the command and exits with the command's code, also if a signal ended the command. The listener ends with the
+// command.
 func TestExecSignals(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER", "--name", "demo")
@@ -122,7 +124,7 @@ func TestExecSignals(t *testing.T) {
 	}
 }
 
-// Variables that secrets were taken from are removed, and addresses of an outer exec.
+// The environment of the command lacks the variables from which secrets were read and the addresses of an outer exec.
 func TestChildEnvironment(t *testing.T) {
 	p := testProgram()
 	p.secrets = []string{"Bearer secret-of-a-header", "short"}

@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// passedOn are the signals that exec passes on to its command.
+// passedOn returns the signals that exec passes on to its command.
 func passedOn() []os.Signal {
 	return slices.Concat(interrupts(), []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2})
 }
 
-// exitCodeOf is the exit code of a process, or, as in a shell, 128 and the number of the signal that ended it.
+// exitCodeOf returns the exit code of a process. If a signal ended the process, that is 128 plus the number of the signal, as in a shell.
 func exitCodeOf(state *os.ProcessState) int {
 	if status, ok := state.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		return 128 + int(status.Signal())

@@ -2,8 +2,8 @@ package main
 
 import "os"
 
-// passedOn are the signals that exec passes on to its command. The console tells the command about Ctrl-C itself.
+// passedOn returns the signals that do not end exec while its command runs. The console sends Ctrl-C to the command as well.
 func passedOn() []os.Signal { return []os.Signal{os.Interrupt} }
 
-// exitCodeOf is the exit code of a process.
+// exitCodeOf returns the exit code of a process.
 func exitCodeOf(state *os.ProcessState) int { return state.ExitCode() }

@@ -45,17 +45,17 @@ type rule struct {
 	match func(error) bool
 	exit  int
 	code  string
-	hint  func(advice) string // nil: the message itself says what to do
+	hint  func(advice) string // nil if the message says what to do
 }
 
 // table maps every error to its exit code, its error.code and a hint. Exit codes appear only here; exit_test.go fails if an exported error
 // is missing.
 func table() []rule {
 	return []rule{
-		// The result was not delivered. First, because a file's error is inside.
+		// The result could not be written. This row is first, because the error may contain an *fs.PathError.
 		{as[*outputError], exitInternal, "output", text("check that stdout and the folder of --save-dir can be written, and that the disk is not full")},
 
-		// What the user typed. Nothing was sent.
+		// Errors in the command line or the configuration. Nothing was sent.
 		{as[*usageError], exitUsage, "usage", usageHint},
 		{as[*configError], exitUsage, "config", usageHint},
 		{as[*config.Error], exitUsage, "config", text("correct the file, or use another one: --config FILE")},
@@ -65,7 +65,8 @@ func table() []rule {
 		{is(callback.ErrBareCode), exitUsage, "usage", nil},
 		{as[*mcpclient.LineError], exitUsage, "usage", nil},
 
-		// What the tool or the server said. Arguments are compared with the tool list that the server just sent.
+		// Errors that the tool or the server reported. They include invalid arguments, because these are checked against the server's tool
+		// list.
 		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", argumentHint},
 		{both(as[*mcpclient.PendingError], is(context.DeadlineExceeded)), exitNetwork, "timeout", taskHint},
 		{as[*mcpclient.TaskError], exitTool, "rpc_error", noTaskHint},
@@ -74,7 +75,7 @@ func table() []rule {
 		{as[*mcpclient.RPCError], exitTool, "rpc_error", nil},
 		{as[*batchError], exitTool, "tool_error", nil},
 
-		// What was refused for security.
+		// Security checks that failed.
 		{is(discovery.ErrPKCE), exitSecurity, "security", login("if you trust this server anyway: ", "--assume-pkce-s256")},
 		{is(discovery.ErrNotNamed), exitSecurity, "security", namedHint},
 		{is(callback.ErrState), exitSecurity, "security", login("start over: ", "--print-url")},
@@ -87,7 +88,7 @@ func table() []rule {
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
 		{as[*httpx.AddressError], exitSecurity, "security", operator},
 
-		// What discover found out: a login that could not be authorized is a failed discovery there, with the same advice.
+		// Errors of discover: if a login could not obtain authorization, that is a failed discovery, with the same hint.
 		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", innerHint},
 
 		// The credential store.
@@ -142,7 +143,7 @@ func table() []rule {
 
 		// Network and servers.
 		{is(context.DeadlineExceeded), exitNetwork, "timeout", timeHint},
-		{timedOut, exitNetwork, "timeout", laterHint}, // a limit of its own, which --timeout does not change
+		{timedOut, exitNetwork, "timeout", laterHint}, // the limit of one request, which --timeout does not change
 		{both(as[*mcpclient.StatusError], serverFailed), exitNetwork, "server", laterHint},
 		{as[*mcpclient.StatusError], exitNetwork, "protocol", discoverHint},
 		{is(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operator},
@@ -174,7 +175,7 @@ func explain(err error) rule {
 	return rule{exit: exitInternal, code: "internal", hint: text("this is a bug of mcpauth; add --verbose to see what happened")}
 }
 
-// fail reports an error and returns the exit code; nil is none.
+// fail prints an error and returns the exit code. err may be nil.
 func (p *program) fail(ctx context.Context, err error) int {
 	var printed *printedError
 	switch {
@@ -183,21 +184,22 @@ func (p *program) fail(ctx context.Context, err error) int {
 	case errors.As(err, &printed):
 		return printed.code
 	case as[*outputError](err) && errors.Is(err, syscall.EPIPE):
-		return exitInternal // whoever reads stdout has seen enough, as head does: nothing to say
+		return exitInternal // the reader of stdout closed it on purpose, as head does
 	case errors.Is(ctx.Err(), context.Canceled):
 		p.out.failure("interrupted", "interrupted", taskHint(p.advice(err)), exitInterrupted)
 		return exitInterrupted
 	}
 	r := explain(err)
 	if r.exit == exitUsage && p.sent.Load() {
-		// Exit 2 promises that nothing was sent. This error came after a request, for example because a key file is missing: the login failed.
+		// Exit code 2 promises that nothing was sent. A request was sent before this error, for example an error of a missing key file, so
+		// the login failed.
 		r.exit, r.code = exitAuth, "auth_failed"
 	}
 	p.out.failure(r.code, p.message(err), p.hint(r, err), r.exit)
 	return r.exit
 }
 
-// message returns the text of an error, with a time limit as the user knows it.
+// message returns the text of an error. If the time limit was exceeded, the text names the limit.
 func (p *program) message(err error) string {
 	return strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "not done within the time limit of "+inWords(p.typed.limit))
 }
@@ -218,7 +220,7 @@ func (p *program) advice(err error) advice {
 	return advice{typed: p.typed, server: e.server.quoted(), static: e.server.static, err: err}
 }
 
-// failure writes an error: a line and its hint, or one line of JSON.
+// failure prints an error and its hint on a line each, or with --json as one line.
 func (o *output) failure(code, message, hint string, exit int) {
 	message = o.masked(message)
 	if !o.json {
@@ -231,7 +233,7 @@ func (o *output) failure(code, message, hint string, exit int) {
 	o.say(`{"error":` + string(errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// errorJSON returns an error in the form that scripts get.
+// errorJSON returns an error as a JSON object.
 func errorJSON(code, message, hint string, exit int) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -245,7 +247,7 @@ func errorJSON(code, message, hint string, exit int) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// is matches any of these sentinels.
+// is returns a function that reports whether an error is one of targets.
 func is(targets ...error) func(error) bool {
 	return func(err error) bool {
 		for _, t := range targets {
@@ -257,7 +259,7 @@ func is(targets ...error) func(error) bool {
 	}
 }
 
-// as matches an error type.
+// as reports whether an error has the type T.
 func as[T error](err error) bool {
 	var t T
 	return errors.As(err, &t)
@@ -267,7 +269,7 @@ func both(a, b func(error) bool) func(error) bool {
 	return func(err error) bool { return a(err) && b(err) }
 }
 
-// oauthCode matches the OAuth errors of these codes, from the token endpoint or the browser.
+// oauthCode matches OAuth errors with one of these codes, from the token endpoint or the authorization response.
 func oauthCode(codes ...string) func(error) bool {
 	return func(err error) bool {
 		var t *token.Error
@@ -299,7 +301,7 @@ func httpStatus(err error) int {
 	return 0
 }
 
-// retryAfter returns the wait that the server asks for, or 0.
+// retryAfter returns the delay of a Retry-After header, or 0.
 func retryAfter(err error) time.Duration {
 	var t *token.Error
 	var d *dcr.Error
@@ -319,7 +321,7 @@ func status(code int) func(error) bool {
 	return func(err error) bool { return httpStatus(err) == code }
 }
 
-// serverFailed matches responses that say nothing about the request: 5xx and too many requests.
+// serverFailed matches responses that do not mean that the request was wrong: 5xx and 429 (too many requests).
 func serverFailed(err error) bool {
 	return httpStatus(err) >= 500 || httpStatus(err) == 429 || oauthCode("server_error", "temporarily_unavailable")(err)
 }
@@ -341,7 +343,7 @@ func unreachable(err error) bool {
 		is(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed)(err)
 }
 
-// inPostgres reports whether the store that failed is the database.
+// inPostgres reports whether the store that failed is PostgreSQL.
 func inPostgres(err error) bool {
 	var e *keystore.Error
 	return errors.As(err, &e) && e.Backend == keystore.Postgres

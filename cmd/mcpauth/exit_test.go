@@ -26,7 +26,7 @@ import (
 	oauth "mcpauth/pkg/token"
 )
 
-// The table names every exported error of every package.
+// The table contains every exported error of every package.
 func TestTableIsComplete(t *testing.T) {
 	known := map[string]bool{}
 	f, err := parser.ParseFile(token.NewFileSet(), "exit.go", nil, 0)
@@ -63,7 +63,7 @@ func TestTableIsComplete(t *testing.T) {
 	}
 }
 
-// exportedErrors lists the variables ErrX and the types Error and XError of a file, by package.
+// exportedErrors returns the variables ErrX and the types Error and XError of a file, with their package.
 func exportedErrors(t *testing.T, file string) []string {
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
 	if err != nil {
@@ -172,7 +172,7 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// Hints name the server as the user typed it, quoted for a shell.
+// Hints contain the server as the user typed it, quoted for a shell.
 func TestHints(t *testing.T) {
 	for _, test := range []struct {
 		err  error
@@ -184,7 +184,7 @@ func TestHints(t *testing.T) {
 		{discovery.ErrPKCE, "mcpauth login 'my server' --assume-pkce-s256"},
 		{&oauth.Error{Code: "invalid_target"}, "mcpauth login 'my server' --no-resource"},
 		{&mcpclient.ArgumentError{Tool: "add", Argument: "x"}, "mcpauth tools 'my server' add"},
-		{&mcpclient.ArgumentError{Tool: "--config=x", Argument: "x"}, "mcpauth tools 'my server' -- --config=x"}, // a server's words are no flags
+		{&mcpclient.ArgumentError{Tool: "--config=x", Argument: "x"}, "mcpauth tools 'my server' -- --config=x"}, // a scope that begins with - is not a flag
 		{&flow.ScopeError{Scopes: []string{"--strict"}}, "mcpauth login 'my server' --scope=--strict"},
 	} {
 		got := explain(test.err).hint(advice{server: "'my server'", err: test.err})
@@ -194,7 +194,7 @@ func TestHints(t *testing.T) {
 	}
 }
 
-// With --json the error is one line of JSON, whatever the message holds.
+// With --json the error is one line of JSON, even if the message contains line breaks or control characters.
 func TestFailure(t *testing.T) {
 	var out, err strings.Builder
 	o := newOutput(&out, &err, func(string) (string, bool) { return "", false })

@@ -9,7 +9,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Who reads the result does not wait for the end of the session: stdout is at its end while the DELETE is under way.
+// call closes stdout before it ends the MCP session, so the reader of stdout does not wait for the answer to the DELETE request.
 func TestResultBeforeEndOfSession(t *testing.T) {
 	for _, args := range [][]string{{"call", "SERVER", "echo", "text=hello"}, {"tools", "SERVER"}} {
 		t.Run(args[0], func(t *testing.T) {

@@ -21,8 +21,8 @@ func (p *program) dataDir() (string, error) {
 	return p.folder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// folder returns the folder that a variable names, or else mcpauth below the XDG folder, or else below its default in the home folder, or
-// on Windows below %LOCALAPPDATA%. XDG folders must be absolute; others are ignored (XDG Base Directory Specification).
+// folder returns the folder that variable names. The default is the folder mcpauth in the XDG folder, which is by default in the home
+// folder. On Windows the default is in %LOCALAPPDATA%. A relative XDG folder is ignored (XDG Base Directory Specification).
 func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 	if dir := p.getenv(variable); dir != "" {
 		return filepath.Abs(dir)
@@ -45,7 +45,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 	return ownFolder(dir, name)
 }
 
-// ownFolder returns an error if root would write to a folder in another user's home, where the user could not change the files.
+// ownFolder returns an error if root would write to a folder in another user's home, because that user could not change the files.
 func ownFolder(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
@@ -54,8 +54,8 @@ func ownFolder(dir, variable string) (string, error) {
 	return dir, nil
 }
 
-// moveFiles moves the files of earlier versions from their old folder. It leaves files that it cannot move; mcpauth then works as after a
-// first installation.
+// moveFiles moves the files of earlier versions from their old folder. A file that cannot be moved stays there, and mcpauth starts without
+// it.
 func moveFiles(from, to string) {
 	entries, err := os.ReadDir(from)
 	if err != nil || os.MkdirAll(to, 0o700) != nil {
@@ -67,7 +67,7 @@ func moveFiles(from, to string) {
 			_ = os.Rename(filepath.Join(from, e.Name()), target)
 		}
 	}
-	_ = os.Remove(from) // only if it is empty
+	_ = os.Remove(from) // this fails if the folder is not empty
 }
 
 // home returns the home folder and the variable that names it.

@@ -42,7 +42,7 @@ func (p *program) headers(base http.Header) (http.Header, error) {
 	return all, nil
 }
 
-// headerValue returns the value of a header: @FILE and $VAR are read, any other word is the value.
+// headerValue returns the value of a header. It replaces @FILE by the content of the file and $VAR by the variable.
 func (p *program) headerValue(name, value string) (string, error) {
 	switch {
 	case strings.HasPrefix(value, "@"):
@@ -92,7 +92,7 @@ func setHeader(h http.Header, name, value string) error {
 	return nil
 }
 
-// staticTarget returns the server for the token of the environment. The store is never opened.
+// staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. It does not open the store.
 func (p *program) staticTarget(word string) (flow.Target, error) {
 	if !strings.Contains(word, "://") {
 		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that the token cannot go to another server",

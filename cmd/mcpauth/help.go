@@ -1,4 +1,4 @@
-// The texts of --help, written from the table of commands.
+// The texts of --help, generated from the table of commands.
 
 package main
 

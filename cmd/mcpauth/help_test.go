@@ -10,7 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// Each command has one line that begins with a verb, three examples, and flags that say what they do.
+// Each command has a usage line that begins with a verb, three examples, and a description of every flag.
 func TestHelp(t *testing.T) {
 	app := testProgram().app()
 	verbs := []string{"allow", "run", "log", "show", "list", "call", "renew", "print", "revoke", "wait"}
@@ -46,7 +46,7 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// Every flag and command is in a story.
+// Every command and every flag is used in a story.
 func TestFlagsHaveStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil {
@@ -88,7 +88,7 @@ func allFlags(app *cli.App) []cli.Flag {
 	return flags
 }
 
-// The texts fit a terminal of 80 columns, but for examples.
+// The lines of the help, except examples, fit a terminal of 80 columns.
 func TestHelpWidth(t *testing.T) {
 	app := testProgram().app()
 	names := []string{""}

@@ -27,13 +27,13 @@ func (a advice) has(name string) bool {
 	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
 }
 
-// without returns a copy of the advice from which these flags are removed.
+// without returns a copy of the advice without these flags.
 func (a advice) without(names ...string) advice {
 	a.typed.flags = slices.DeleteFunc(slices.Clone(a.typed.flags), func(f typedFlag) bool { return slices.Contains(names, f.name) })
 	return a
 }
 
-// excludes returns the flags of a login that must be removed if another one is added.
+// excludes returns the flags of login that contradict a flag.
 func excludes(flag string) []string {
 	switch flag {
 	case "--assume-pkce-s256", "--resource":
@@ -48,11 +48,11 @@ func excludes(flag string) []string {
 	return nil
 }
 
-// login returns the command line of a login to the server, with the flags that the user gave and with flags that replace them.
+// login returns the command line of a login to the server. It repeats the flags that the user gave, and adds or replaces the given ones.
 func (a advice) login(flags ...string) string {
 	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
-	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // a server's word, which must stay the value of the flag
+	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // the value is a server's word, which must not act as a flag
 		flags = []string{flags[0] + "=" + flags[1]}
 	}
 	for _, word := range flags {
@@ -68,7 +68,7 @@ func (a advice) login(flags ...string) string {
 	return line + added
 }
 
-// login returns a hint that ends in a command line.
+// login returns a hint that ends in the command line of a login.
 func login(reason string, flags ...string) func(advice) string {
 	return func(a advice) string { return reason + a.login(flags...) }
 }
@@ -201,7 +201,7 @@ func scopeHint(a advice) string {
 	return a.login("--scope", strings.Join(e.Scopes, " "))
 }
 
-// namedHint suggests the authorization server that the server names.
+// namedHint suggests the authorization server that the MCP server names.
 func namedHint(a advice) string {
 	var e *discovery.Error
 	if !errors.As(a.err, &e) || len(e.Named) == 0 {
@@ -245,7 +245,7 @@ func clientHint(a advice) string {
 		"or: " + a.login("--client-metadata-url", "URL")
 }
 
-// allowedHint is for servers that register only clients on a list (Figma): the user's command is not at fault.
+// allowedHint is for servers that register only clients on an allow list, such as Figma.
 func allowedHint(a advice) string {
 	return "the server registers only clients it knows; " + clientHint(a) +
 		"; if the operator has put a name on the list for you: " + a.login("--client-name", "NAME")
@@ -291,7 +291,7 @@ func portHint(a advice) string {
 	return "stop the program that listens on the port, or use another port: " + a.without("--callback-port").login()
 }
 
-// oauthHint suggests the flag that helps against an OAuth error.
+// oauthHint suggests a flag that may avoid an OAuth error.
 func oauthHint(a advice) string {
 	words := strings.ToLower(serverWords(a.err))
 	switch {

@@ -22,37 +22,37 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// mishap is an error that the table can produce, met at the demo server.
+// mishap is an error of the table in exit.go, provoked with the demo server.
 type mishap struct {
 	name   string
-	rows   string // the errors of the table that it is about
+	rows   string // the errors of the table that this mishap covers
 	server demo.Options
-	words  []string // for the server, from the beginning
+	words  []string // settings of the demo server from the beginning
 	before [][]string
-	then   []string // for the server, after what was before
+	then   []string // settings of the demo server after the commands of before
 	spoil  func(t *testing.T, u *unlucky)
-	args   []string // the command that fails; SERVER, ISSUER and ELSEWHERE are addresses
+	args   []string // the command that fails; SERVER, ISSUER and ELSEWHERE stand for addresses
 	exit   int
 	code   string
-	hint   string // what the hint matches
+	hint   string // regular expression for the hint
 
-	pick    int               // which command of the hint is typed
-	fill    map[string]string // for the capitals in it that a person fills in
+	pick    int               // index of the command in the hint that the test runs
+	fill    map[string]string // values for the placeholders of that command
 	repair  func(t *testing.T, u *unlucky)
-	next    string // the code of the next error, if the hint leads to one; its hint must be another
-	goesOn  bool   // after the hint, the command that failed is typed again, and works
-	unshown bool   // not on the page: another mishap says the same
-	nothing bool   // only the server's operator, time, or a look can help: no command ends the trouble
+	next    string // code of the error of that command; empty if it succeeds. Its hint must differ
+	goesOn  bool   // the failed command is repeated after the hint and succeeds
+	unshown bool   // not on the page, because another mishap has the same message
+	nothing bool   // no command solves the problem, only the server's operator, waiting or an edit
 }
 
-// mishaps are the rows of the table that a user can meet at a server on this machine.
+// mishaps returns the mishaps. They cover the rows of the table that a server on loopback can provoke.
 func mishaps() []mishap {
 	login := func(flags ...string) []string { return append([]string{"login", "SERVER"}, flags...) }
 	whoami := []string{"call", "SERVER", "whoami"}
 	loggedIn := [][]string{{"login", "SERVER"}}
 	enterprise := login("--name", "work", "--grant", "enterprise", "--client-id", "demo-public", "--idp-issuer", "PROVIDER", "--idp-client-id", "demo-public")
 	return []mishap{
-		// What the user typed.
+		// Errors in the command line or the configuration.
 		{name: "a misspelled flag", rows: "usageError", args: login("--nmae", "x"), exit: 2, code: "usage", hint: `did you mean --name\?`, nothing: true},
 		{name: "a grant without its options", rows: "flow.ErrOptions", args: login("--grant", "client_credentials"), exit: 2, code: "usage", hint: "login --help"},
 		{name: "a variable that is not set", rows: "configError", args: login("--client-id", "x", "--client-secret-env", "NOWHERE"), exit: 2, code: "config", nothing: true},
@@ -208,7 +208,7 @@ func mishaps() []mishap {
 	}
 }
 
-// Errors of the table that none of the mishaps provokes, and where they are met.
+// Errors of the table that no mishap provokes, and the tests that do.
 var metElsewhere = map[string]string{
 	"config.ErrUnknown":        "a usageError takes its place",
 	"mcpclient.LineError":      "call_batch.txtar; nothing to type",
@@ -238,7 +238,7 @@ var metElsewhere = map[string]string{
 	"flow.StageError":          "what no other row knows",
 }
 
-// Every error of the table is met by a mishap, or is listed above.
+// Every error of the table is covered by a mishap or listed in metElsewhere.
 func TestEveryRowIsMet(t *testing.T) {
 	met := map[string]bool{}
 	for _, m := range mishaps() {
@@ -278,12 +278,12 @@ func TestEveryRowIsMet(t *testing.T) {
 	}
 }
 
-// Each hint of the table is typed back: the trouble is gone, or the next error is another one with another hint. What was seen on the way is
-// docs/troubleshooting.md.
+// TestHintsWork runs the command of each hint. The command must succeed, or fail with another error and another hint. The messages of the
+// run are the content of docs/troubleshooting.md.
 func TestHintsWork(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	all := mishaps()
-	if runtime.GOOS != "linux" { // elsewhere the system has a keychain
+	if runtime.GOOS != "linux" { // other systems always have a keychain
 		all = slices.DeleteFunc(all, func(m mishap) bool { return m.name == "there is no keychain" })
 	}
 	seen := make([]failure, len(all))
@@ -303,11 +303,11 @@ func TestHintsWork(t *testing.T) {
 	}
 }
 
-// unlucky is somebody with nothing stored, whom a mishap befalls.
+// unlucky is a user without a stored login, for whom a mishap happens.
 type unlucky struct {
 	*stranger
-	names       *strings.Replacer // for the capitals in commands
-	plain       *strings.Replacer // for the addresses in messages
+	names       *strings.Replacer // replaces the placeholders in commands
+	plain       *strings.Replacer // replaces the addresses in messages by placeholders
 	provider    *demo.Server      // an identity provider
 	full        bool              // stdout cannot be written
 	interrupted bool
@@ -334,7 +334,7 @@ func (m mishap) play(t *testing.T) failure {
 		t.Fatalf("hint %q, want %q", first.Hint, want)
 	}
 	commands := commandsOf(first.Hint, args)
-	for _, c := range commands { // also those that are not typed are command lines
+	for _, c := range commands { // all commands of the hint are valid, also those that the test does not run
 		app := testProgram().app()
 		if _, err := arrange(shellFields(c)[1:], app.Flags, app.Commands); err != nil {
 			t.Errorf("%s: %v", c, err)
@@ -350,7 +350,7 @@ func (m mishap) play(t *testing.T) failure {
 	return first
 }
 
-// recover types the hint, and the command that failed once more.
+// recover runs the command of the hint, and then repeats the command that failed.
 func (u *unlucky) recover(t *testing.T, m mishap, args, commands []string, first failure) {
 	if m.repair != nil {
 		m.repair(t, u)
@@ -369,7 +369,7 @@ func (u *unlucky) recover(t *testing.T, m mishap, args, commands []string, first
 	}
 }
 
-// types types a command of a hint, after filling in what only a person knows.
+// types runs a command of a hint, with values for the placeholders.
 func (u *unlucky) types(t *testing.T, m mishap, command string, first failure, last bool) {
 	words := shellFields(command)[1:]
 	for i, w := range words {
@@ -421,7 +421,7 @@ func (u *unlucky) fill(words []string) []string {
 	return filled
 }
 
-// shown is a text as the page shows it, without what differs from run to run.
+// shown returns a text as the page shows it, without parts that differ between runs.
 func (u *unlucky) shown(s string) string {
 	s = u.plain.Replace(s)
 	for _, r := range []struct{ random, instead string }{
@@ -454,7 +454,7 @@ func (u *unlucky) file(t *testing.T, name, text string) {
 	}
 }
 
-// failure is an error as scripts get it.
+// failure is the JSON form of an error.
 type failure struct {
 	Code     string `json:"code"`
 	Message  string `json:"message"`
@@ -493,7 +493,7 @@ type fullDisk struct{}
 
 func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
-// said is the error of the last command.
+// said returns the error of the last command.
 func (u *unlucky) said(t *testing.T) failure {
 	t.Helper()
 	lines := strings.Split(strings.TrimSpace(u.stderr.String()), "\n")
@@ -506,7 +506,7 @@ func (u *unlucky) said(t *testing.T) failure {
 
 var commandEnds = regexp.MustCompile(`; |, or: | \(with | shows | lists | use it| and mcpauth | && |$`)
 
-// commandsOf returns the command lines of a hint. "add --flag" is the command that failed with that flag.
+// commandsOf returns the command lines in a hint. If the hint says "add --flag", that is the failed command with the flag added.
 func commandsOf(hint string, failed []string) []string {
 	var all []string
 	for rest := hint; ; {
@@ -523,7 +523,7 @@ func commandsOf(hint string, failed []string) []string {
 		line := "mcpauth"
 		flags = flags[:strings.IndexAny(flags+";", ",;")]
 		if i := slices.Index(failed, "--output"); i >= 0 {
-			failed = slices.Delete(slices.Clone(failed), i, i+2) // the hint names another value
+			failed = slices.Delete(slices.Clone(failed), i, i+2) // the flag of the hint replaces the one of the command
 		}
 		for _, w := range failed {
 			line += " " + shellWord(w)
@@ -533,7 +533,7 @@ func commandsOf(hint string, failed []string) []string {
 	return all
 }
 
-// shellFields splits a command line as a shell does.
+// shellFields splits a command line into words as a shell does.
 func shellFields(line string) []string {
 	var words []string
 	var b strings.Builder

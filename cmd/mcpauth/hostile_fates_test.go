@@ -1,4 +1,4 @@
-// How each attack of package attack must end.
+// The expected result of each attack of package attack.
 
 package main
 
@@ -9,19 +9,19 @@ import (
 	"mcpauth/internal/attack"
 )
 
-// fate is how an attack ends.
+// fate is the expected result of an attack.
 type fate struct {
 	exit     int
-	says     string   // on stderr, a regular expression
-	args     []string // the command; nil: login SERVER
+	says     string   // regular expression for stderr
+	args     []string // arguments of mcpauth; nil means login SERVER
 	stdin    string
-	honest   []string // what is done before the attack begins; nil: login SERVER, for attacks that come later
-	stranger bool     // somebody else is spoken to, without a secret
-	passes   bool     // stdout holds the server's messages as they are, for a program of the user
-	good     bool     // the command comes to a good end in spite of the attack
+	honest   []string // command before the attack begins; nil means login SERVER if the attack needs a login
+	stranger bool     // mcpauth sends a request to a stranger, but no secret
+	passes   bool     // stdout contains the server's messages unchanged, because a program reads them
+	good     bool     // the command may succeed despite the attack
 }
 
-// fates is what becomes of each attack of package attack. SERVER stands for the address.
+// fates returns the expected result of each attack of package attack. SERVER stands for the server's address.
 func fates() map[string]fate {
 	refused := func(says string) fate { return fate{exit: exitSecurity, says: says} }
 	broken := func(says string) fate { return fate{exit: exitNetwork, says: says} }
@@ -258,7 +258,7 @@ func fates() map[string]fate {
 		"terminal/tool-default":        {args: []string{"tools", "SERVER", "echo"}, good: true},
 		"terminal/prompt-example":      {args: []string{"prompts", "SERVER", "\u200b--header=X-Key: @id_rsa"}, good: true},
 		"terminal/tool-example":        {args: []string{"tools", "SERVER", "echo"}, good: true}, // see TestPastedExample
-		"terminal/tool-result":         after(exitDone, ""),                                     // on a pipe it stays as it is; see TestTerminalIsNotCommanded
+		"terminal/tool-result":         after(exitDone, ""),                                     // a pipe gets the text unchanged; see TestTerminalIsNotCommanded
 		"terminal/resource-link":       after(exitDone, `(?m)^resource_link n: https://x hint: mcpauth logout --all$`),
 		"terminal/device-code":         {exit: exitNetwork, says: "user_code is not printable", args: []string{"login", "SERVER", "--grant", "device_code"}},
 		"terminal/rpc-error":           after(exitTool, "all is well"),
@@ -267,7 +267,7 @@ func fates() map[string]fate {
 	}
 	for _, a := range attack.All() {
 		if strings.HasPrefix(a.Name, "callback/") && a.Do == nil {
-			all[a.Name] = harmless // it is answered 4xx, and the wait goes on
+			all[a.Name] = harmless // the callback answers 4xx and continues to wait
 		}
 	}
 	return all

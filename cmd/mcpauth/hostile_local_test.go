@@ -1,4 +1,4 @@
-// These tests attack on the machine itself: other users, their links, the process list, and project files that came with a download.
+// Attacks from the same machine: other users, symbolic links, the process list, and project files of downloaded repositories.
 
 package main
 
@@ -19,7 +19,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// user is a person on this machine with a good server.
+// user is a user of this machine, with an honest server.
 type user struct {
 	*victim
 	good *demo.Server
@@ -39,7 +39,7 @@ func newUser(t *testing.T) user {
 	return user{v, good}
 }
 
-// must runs the program and wants that exit code.
+// must runs the program and fails the test if the exit code differs.
 func (u user) must(t *testing.T, exit int, args ...string) {
 	t.Helper()
 	if code := u.run(args...); code != exit {
@@ -54,10 +54,10 @@ func (u user) project(t *testing.T, text string) {
 	}
 }
 
-// Whatever the umask, nobody else can read or change what is kept.
+// Other users can neither read nor change the files of mcpauth, even if the umask is 0.
 func TestFilesArePrivate(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		return // files belong to their user by the access list of the profile
+		return // the access list of the user's profile protects the files
 	}
 	u := newUser(t)
 	u.umask = true
@@ -82,10 +82,10 @@ func TestFilesArePrivate(t *testing.T) {
 	}
 }
 
-// A link where a folder or file of ours should be is not followed, for reading or writing.
+// If a folder or file of mcpauth is a symbolic link, mcpauth neither reads nor writes through it.
 func TestPlantedLinks(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		return // links need a privilege there
+		return // on Windows creating a link needs a privilege
 	}
 	for _, place := range []string{".local/share/mcpauth", ".local/state/mcpauth"} {
 		t.Run(place, func(t *testing.T) {
@@ -109,7 +109,8 @@ func TestPlantedLinks(t *testing.T) {
 	}
 }
 
-// A file that is a link, or that others can read, is refused: it may be somebody else's, or known to somebody else.
+// A credential file that is a link, or that other users can read, is refused, because another user may have written it or may know its
+// content.
 func TestOpenFiles(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		return
@@ -132,7 +133,7 @@ func TestOpenFiles(t *testing.T) {
 	if err := os.Chmod(files[0], 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// In a state folder of another user, files are open, since they could not be read otherwise.
+	// A cache file that other users can read is ignored, because another user may have put it there.
 	u.must(t, exitDone, "tools", u.good.URL())
 	caches, err := filepath.Glob(filepath.Join(u.home, ".local/state/mcpauth/cache/*.mcp"))
 	if err != nil || len(caches) != 1 {
@@ -159,7 +160,7 @@ func TestOpenFiles(t *testing.T) {
 	u.must(t, exitKeystore, "token", u.good.URL())
 }
 
-// The process list shows arguments, and to the same user the environment: no secret is in those of a child.
+// The arguments and the environment of a child process contain no secret, because the process list shows them.
 func TestChildrenSeeNoSecret(t *testing.T) {
 	u := newUser(t)
 	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "API_KEY=canary-api-key-1", "PROJECT_KEY=canary-project-key", "MCPAUTH_ACCESS_TOKEN=", "MCPAUTH_KEYSTORE_KEY_FILE=")
@@ -186,7 +187,8 @@ func TestChildrenSeeNoSecret(t *testing.T) {
 	check("demo-cs-basic", "canary-project-key")
 }
 
-// What a project file says of one server is for that server only, and the name of a login is not the project's to give away.
+// Headers and secrets of an entry in a project's file are sent only to the server of that entry, and an entry cannot use the name of a
+// stored login for another server.
 func TestHostileProject(t *testing.T) {
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{Settings: demo.Settings{Open: []string{"*"}}})
@@ -230,7 +232,7 @@ func TestHostileProject(t *testing.T) {
 	}
 }
 
-// A project file may name any file as an assertion or a key: nothing of a file that is none leaves the machine.
+// If a project's file names a file as an assertion or a key that is neither, no part of that file is sent.
 func TestProjectNamesForeignFiles(t *testing.T) {
 	u := newUser(t)
 	secret := filepath.Join(u.home, "id_rsa")
@@ -272,7 +274,7 @@ func TestProjectNamesForeignFiles(t *testing.T) {
 	}
 }
 
-// A port that somebody else holds, be it one half of localhost only, gets no browser.
+// If another program listens on the callback port, even if only on IPv4 or only on IPv6, mcpauth opens no browser.
 func TestCallbackPortOfAStranger(t *testing.T) {
 	for _, tt := range []struct{ network, address, host string }{
 		{"tcp4", "127.0.0.1:0", "127.0.0.1"},
@@ -297,7 +299,7 @@ func TestCallbackPortOfAStranger(t *testing.T) {
 	}
 }
 
-// Nothing that is for this machine goes to the proxy of the environment, whichever of its names is used.
+// Requests to a loopback address never go to the proxy of the environment, whichever name the address has.
 func TestLoopbackNeverThroughAProxy(t *testing.T) {
 	var asked, proxied atomic.Int64
 	count := func(n *atomic.Int64) *httptest.Server {

@@ -16,7 +16,8 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// A project's file that nobody trusted gets no signature, no assertion, no variable and no client of the user, whatever command is typed.
+// Before a project's file is trusted, no command sends its server a signature, an assertion, the value of a variable, or credentials of the
+// user's client.
 func TestUntrustedProject(t *testing.T) {
 	u := newUser(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -50,7 +51,7 @@ func TestUntrustedProject(t *testing.T) {
 			}
 		}
 	}
-	// Trusted or not, it names no client certificate.
+	// A project's file cannot name a client certificate, even if it is trusted.
 	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{"cert":"deploy.pem","key":"deploy.pem"}}}}`)
 	u.must(t, exitUsage, "login", "x")
 	if !strings.Contains(u.stderr.String(), `no member "cert"`) {
@@ -61,7 +62,7 @@ func TestUntrustedProject(t *testing.T) {
 	}
 }
 
-// The list that trust prints hides nothing: not behind a line of its own making, and not behind the end of a long line.
+// The list that trust prints shows every variable and file. An entry cannot hide one with line breaks or in a long line.
 func TestTrustShowsAll(t *testing.T) {
 	u := newUser(t)
 	long := strings.Repeat("${PADDING_PADDING}", 100) + "${LAST}"
@@ -75,13 +76,13 @@ func TestTrustShowsAll(t *testing.T) {
 	if s := u.stdout.String(); strings.Count(s, "\n") != 2 {
 		t.Errorf("status: %q", s)
 	}
-	// A value that is too long as long as one variable is set, and is not when it is empty.
+	// The first value is too long if PAD is set, and short if PAD is empty.
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","headers":{"X":"`+strings.Repeat("${NONE:-}", 70_000)+`${HIDDEN}"}}}}`)
 	u.must(t, exitDone, "trust")
 	if s := u.stdout.String(); !strings.Contains(s, "HIDDEN, NONE") {
 		t.Errorf("stdout: %q", s)
 	}
-	// A path that seems to lead into the project, because ".." would remove the variable before it.
+	// The second path seems to be in the project, because ".." seems to cancel the variable before it.
 	u.env = append(u.env, "PLACE=a/b")
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientKey":"${UP:-..}/../.ssh/id_rsa"}},"b":{"url":"https://x","auth":{"clientKey":"${UP}/../.ssh/id_rsa"}},
 		"c":{"url":"https://x","auth":{"clientKey":"${PLACE}/../key"}}}}`)
@@ -93,7 +94,7 @@ func TestTrustShowsAll(t *testing.T) {
 	}
 }
 
-// login --all sends nothing of the command line to the servers of a project's file, trusted or not: a stranger chose them.
+// login --all sends no secret of the command line to the servers of a project's file, even if the file is trusted.
 func TestLoginAllOfAProject(t *testing.T) {
 	u := newUser(t)
 	u.env = append(u.env, "SECRET=demo-cs-basic", "KEY=canary-key")
@@ -116,7 +117,8 @@ func TestLoginAllOfAProject(t *testing.T) {
 	u.must(t, exitDone, "login", "--all", "-H", "X-Key: $KEY")
 }
 
-// What the user's own configuration says under a name is nothing that a project's file can have sent elsewhere, trusted or not.
+// If a project's file and the user's configuration have entries with the same name, the secrets of the user's entry are not sent to the
+// project's server.
 func TestProjectTakesAName(t *testing.T) {
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{Settings: demo.Settings{Open: []string{"*"}}})
@@ -136,7 +138,7 @@ func TestProjectTakesAName(t *testing.T) {
 			}
 		}
 	}
-	// With the same address the user's own entry is the one that counts.
+	// If both entries have the same URL, the user's entry is used.
 	u.project(t, `{"mcpServers":{"linear":{"url":"`+u.good.URL()+`","headers":{"X-Key":"theirs"},"auth":{"dpop":"never"}}}}`)
 	u.must(t, exitDone, "call", "linear", "headers")
 	if !strings.Contains(u.stdout.String(), "canary-linear-key") || strings.Contains(u.stdout.String(), "theirs") {
@@ -147,7 +149,7 @@ func TestProjectTakesAName(t *testing.T) {
 	}
 }
 
-// A project's file, trusted or not, does not change what is stored of a login of its name.
+// A project's file, even a trusted one, does not change the settings of a stored login with the same name.
 func TestProjectWeakensALogin(t *testing.T) {
 	u := newUser(t)
 	if err := u.good.Set("dpop=offer"); err != nil {
@@ -170,7 +172,7 @@ func TestProjectWeakensALogin(t *testing.T) {
 	u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","headers":{"Authorization":"Bearer theirs"}}}}`)
 	u.must(t, exitUsage, "call", "work", "whoami")
 	u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","disabled":true}}}`)
-	u.must(t, exitDone, "status", "work") // a project does not switch a login off either
+	u.must(t, exitDone, "status", "work") // a skipped entry of the project does not disable the stored login
 	if n := u.good.Count("requests"); n != requests {
 		t.Errorf("%d requests were sent", n-requests)
 	}
@@ -179,10 +181,10 @@ func TestProjectWeakensALogin(t *testing.T) {
 	}
 }
 
-// A project's file that another user could have written is passed over, with a word, and trust does not help.
+// A project's file that another user could have written is ignored with a warning, and cannot be trusted.
 func TestForeignProjectIsIgnored(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		return // a folder there inherits the access list of the profile
+		return // on Windows a new folder inherits the access list of the profile
 	}
 	u := newUser(t)
 	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`"}}}`)
@@ -202,7 +204,7 @@ func TestForeignProjectIsIgnored(t *testing.T) {
 	u.must(t, exitDone, "tools", "x", "--config", ".mcp.json")
 }
 
-// However many servers a project's file has, reading it takes time in proportion to its size, and ends when the command does.
+// A project's file with very many servers is read in linear time. One of more than 1 MiB is refused.
 func TestProjectOfManyServers(t *testing.T) {
 	u := newUser(t)
 	var b strings.Builder
@@ -219,7 +221,7 @@ func TestProjectOfManyServers(t *testing.T) {
 	}
 }
 
-// own writes the user's own configuration.
+// own writes the user's configuration.
 func (u user) own(t *testing.T, text string) {
 	t.Helper()
 	folder := filepath.Join(u.home, ".config", "mcpauth")
@@ -231,15 +233,15 @@ func (u user) own(t *testing.T, text string) {
 	}
 }
 
-// status is what is stored of a login.
+// status returns the status of a login.
 func (u user) status(t *testing.T, name string) string {
 	t.Helper()
 	u.must(t, exitDone, "status", name, "--json")
-	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // what comes before it counts down
+	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // expires_in, which precedes generation, changes with time
 	return constant
 }
 
-// A secret goes to the authorization server that it was first used with, whatever name asks for it.
+// A client secret is sent only to the authorization server with which it was first used, under any name of the login.
 func TestSecretGoesToAnotherIssuer(t *testing.T) {
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{})

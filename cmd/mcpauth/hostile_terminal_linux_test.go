@@ -1,5 +1,5 @@
-// These tests look at a real terminal: what a server may put into it, and what it may not. Elsewhere than on a terminal, data stays byte
-// for byte. Linux makes terminals without help; what is tested does not differ between systems.
+// Text of a server on a real terminal. The tests run on Linux only, because it can create terminals without a library; the tested code is
+// the same on all systems.
 
 package main
 
@@ -18,7 +18,7 @@ import (
 	"mcpauth/internal/attack"
 )
 
-// terminalPair opens a new terminal: what is written to one end is read from the other.
+// terminalPair opens a pseudo-terminal and returns both ends.
 func terminalPair(t *testing.T) (outer, inner *os.File) {
 	t.Helper()
 	outer, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -49,7 +49,7 @@ func terminalPair(t *testing.T) (outer, inner *os.File) {
 	return outer, inner
 }
 
-// onTerminal runs a program with its output on a terminal, and returns what came there.
+// onTerminal runs a program with a terminal as its output, and returns the output.
 func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 	t.Helper()
 	outer, inner := terminalPair(t)
@@ -59,12 +59,12 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 	go func() { io.Copy(&seen, outer); close(read) }()
 	err := cmd.Run()
 	inner.Close()
-	<-read // ends when nobody holds the inner end any more
+	<-read // ends when every process has closed the inner end
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)
 	}
-	return strings.ReplaceAll(seen.String(), "\r\n", "\n") // the terminal's own line ends
+	return strings.ReplaceAll(seen.String(), "\r\n", "\n") // the terminal driver converts line ends
 }
 
 func TestTerminalIsNotCommanded(t *testing.T) {
@@ -109,7 +109,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 				cmd := exec.Command("mcpauth", append([]string{"--cacert", v.world.CAFile()}, args...)...)
 				cmd.Env, cmd.Dir = v.env, v.home
 				seen := onTerminal(t, cmd)
-				if bad := control(strings.ReplaceAll(seen, "\r\x1b[K", "")); bad != "" { // that clears our own progress bar
+				if bad := control(strings.ReplaceAll(seen, "\r\x1b[K", "")); bad != "" { // mcpauth writes this sequence itself, to clear its progress bar
 					t.Errorf("%q: the terminal got %q:\n%.1000q", args, bad, seen)
 				}
 				if seen == "" {
@@ -120,7 +120,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 	}
 }
 
-// Data that goes elsewhere than to a terminal stays as the server sent it.
+// Data that is written to a pipe is not changed.
 func TestDataStaysByteForByte(t *testing.T) {
 	t.Parallel()
 	w, err := attack.Start("terminal/tool-result")
@@ -140,7 +140,7 @@ func TestDataStaysByteForByte(t *testing.T) {
 	}
 }
 
-// How far a call or a task is shows on a terminal as a bar, which is gone at the end, and nowhere else.
+// The progress of a call or a task appears as a bar on a terminal, and nowhere else. The bar is cleared at the end.
 func TestProgressBar(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")

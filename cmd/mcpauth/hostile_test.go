@@ -1,6 +1,6 @@
-// These tests let package attack play hostile servers against the real program: a process of its own, in a world where every name of the
-// outside leads to the attacker. Whatever happens, no secret arrives at a stranger, no browser opens at an address that is not allowed,
-// nothing is stored, and no control character reaches the terminal.
+// These tests run mcpauth as a process against the hostile servers of package attack. Every host name resolves to the attacker. In each
+// attack, no secret is sent to a stranger, no browser opens a URL that is not allowed, no token is stored, and no control character is
+// printed.
 
 package main
 
@@ -28,7 +28,7 @@ func TestHostileWorld(t *testing.T) {
 	t.Parallel()
 	expected := fates()
 	var wait sync.WaitGroup
-	slots := make(chan struct{}, 8) // most of the time they wait for each other's processes, not for a processor
+	slots := make(chan struct{}, 8) // more than the processors, because the tests mostly wait for processes
 	defer wait.Wait()
 	for _, a := range attack.All() {
 		f, ok := expected[a.Name]
@@ -83,7 +83,7 @@ func play(t *testing.T, a attack.Attack, f fate) {
 	v.check(t, f)
 }
 
-// check looks for what must not have happened.
+// check fails the test if the attack succeeded.
 func (v *victim) check(t *testing.T, f fate) {
 	t.Helper()
 	for _, leak := range v.world.Leaks() {
@@ -116,7 +116,7 @@ func (v *victim) check(t *testing.T, f fate) {
 	}
 }
 
-// control returns the characters that may do something to a terminal.
+// control returns the characters of s that could control a terminal.
 func control(s string) string {
 	var bad strings.Builder
 	for _, r := range s {
@@ -127,17 +127,18 @@ func control(s string) string {
 	return bad.String()
 }
 
-// victim is a user in the world of an attack.
+// victim is the attacked user.
 type victim struct {
 	world          *attack.World
 	home           string
 	env            []string
-	umask          bool // the program begins with an umask of 0
+	umask          bool // the program starts with umask 0
 	stdin          string
 	stdout, stderr bytes.Buffer
 }
 
-// homeFolder is a folder that goes at the end of the test. A browser may still write into it then, since it outlives the login that opened it.
+// homeFolder returns a temporary folder that is removed when the test ends. It tries again if that fails, because a browser may outlive the
+// login and write to the folder.
 func homeFolder(t *testing.T) string {
 	t.Helper()
 	home, err := os.MkdirTemp("", "mcpauth-home-")
@@ -172,7 +173,7 @@ func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 func (v *victim) run(args ...string) int {
 	if v.world != nil {
 		args = append([]string{"--cacert", v.world.CAFile()}, args...)
-		if args[2] == "login" { // the user has a certificate, which every host here asks for; the login remembers it
+		if args[2] == "login" { // every host requests a client certificate; login stores the names of the files
 			args = append(args, "--cert", v.world.ClientCertificate())
 		}
 		for i := range args {
@@ -204,7 +205,7 @@ func (v *victim) run(args ...string) int {
 	return 0
 }
 
-// opened lists the addresses at which the browser was opened.
+// opened returns the URLs that the browser was opened with.
 func (v *victim) opened(t *testing.T) []string {
 	data, err := os.ReadFile(filepath.Join(v.home, "visits"))
 	if err != nil && !os.IsNotExist(err) {
@@ -213,7 +214,7 @@ func (v *victim) opened(t *testing.T) []string {
 	return strings.Fields(string(data))
 }
 
-// holdsToken asks the program whether it keeps a token. It opens no connection for it.
+// holdsToken reports whether mcpauth status shows a stored token.
 func (v *victim) holdsToken(t *testing.T) bool {
 	t.Helper()
 	env := func(name string) (string, bool) {
@@ -231,7 +232,8 @@ func (v *victim) holdsToken(t *testing.T) bool {
 	return strings.Contains(out.String(), `"state": "valid"`)
 }
 
-// visitorMain stands for the browser: it notes the address, lets the stranger that its argument names in first, and follows the address.
+// visitorMain is the browser. It records the URL and then opens it. If its argument names an attack on the callback, it sends the request
+// of that attack first.
 func visitorMain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()

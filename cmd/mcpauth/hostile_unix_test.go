@@ -22,7 +22,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// A project file may name a pipe as an assertion or a key: nobody waits at it.
+// If a project's file names a FIFO as an assertion or a key, the login fails at once instead of waiting for a writer.
 func TestProjectNamesAPipe(t *testing.T) {
 	u := newUser(t)
 	if err := syscall.Mkfifo(filepath.Join(u.home, "pipe"), 0o600); err != nil {
@@ -40,7 +40,7 @@ func TestProjectNamesAPipe(t *testing.T) {
 	}
 }
 
-// A configuration file may be a pipe that nobody writes to: the time limit ends the wait.
+// If the configuration file is a FIFO without a writer, the command ends at its time limit.
 func TestConfigurationIsAPipe(t *testing.T) {
 	u := newUser(t)
 	if err := syscall.Mkfifo(filepath.Join(u.home, "pipe"), 0o600); err != nil {
@@ -52,7 +52,7 @@ func TestConfigurationIsAPipe(t *testing.T) {
 	}
 }
 
-// The example of a tool is pasted into a shell as it is printed: no file goes to the server.
+// If a user pastes the example call of a tool into a shell, no file is sent to the server.
 func TestPastedExample(t *testing.T) {
 	w, err := attack.Start("terminal/tool-example")
 	if err != nil {
@@ -93,7 +93,7 @@ func TestPastedExample(t *testing.T) {
 			t.Errorf("nothing was called by %s: %v %s", line, err, out)
 		}
 	}
-	v.world = nil // completion comes before all flags
+	v.world = nil // the hidden completion command accepts no flags before it
 	for _, args := range [][]string{{"__complete", "call", w.URL(), ""}, {"__complete", "call", w.URL(), "fail", ""}} {
 		if code := v.run(args...); code != exitDone || v.stdout.Len() == 0 {
 			t.Errorf("%q: exit %d, %s%s", args, code, v.stdout.String(), v.stderr.String())
@@ -106,7 +106,8 @@ func TestPastedExample(t *testing.T) {
 	}
 }
 
-// A trusted project replaces its key by a link to one of the user's: the name is the same, and the file that was trusted too.
+// A trusted project replaces its key file by a link to a key of the user. The path and the project's file are unchanged, but the link is
+// refused.
 func TestProjectMovesALink(t *testing.T) {
 	for _, key := range []string{"keys/dev.pem", "${KEYS:-keys}/dev.pem"} {
 		t.Run(key, func(t *testing.T) { projectMovesALink(t, key) })
@@ -140,7 +141,8 @@ func projectMovesALink(t *testing.T, key string) {
 	}
 }
 
-// The login that came of a trusted project reads its file again at each renewal: wherever the command runs, and whatever it names.
+// A login that was made with a trusted project's file reads the assertion file at each renewal. If that file has become a link since then,
+// the renewal is refused, in any working directory and by name or URL.
 func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
 	u := newUser(t)
 	file := filepath.Join(u.home, "file")
@@ -173,7 +175,7 @@ func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
 		before := u.good.Count("token")
 		for _, args := range [][]string{{"refresh", "x"}, {"refresh", "--all"}, {"refresh", u.good.URL()}, {"login", u.good.URL()}} {
 			code := exitUsage
-			if args[0] == "login" { // it has asked the server already
+			if args[0] == "login" { // the command has already sent a request to the server
 				code = exitAuth
 			}
 			u.must(t, code, args...)
@@ -181,7 +183,7 @@ func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
 				t.Errorf("%q: %s", args, u.stderr.String())
 			}
 		}
-		// Neither a changed project, which no longer names the file, nor one that is trusted no more makes the link good.
+		// The link is still refused if the project's file no longer names it, or is no longer trusted.
 		u.project(t, `{"mcpServers":{"y":{"url":"`+u.good.URL()+`"}}}`)
 		for _, args := range [][]string{{"trust"}, {"trust", "--revoke"}} {
 			u.must(t, exitDone, args...)
@@ -194,7 +196,7 @@ func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
 	}
 }
 
-// sudo without -H: root has the home of another user, and must leave nothing there that the user could not change any more.
+// Under sudo without -H, HOME is the home folder of another user. root must not create files there that the user cannot change.
 func TestRootInAnotherHome(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Log("only root can run as root; CI does, in its container")
@@ -222,7 +224,7 @@ func TestRootInAnotherHome(t *testing.T) {
 	if err != nil || len(left) != 1 || left[0].Name() != ".config" || u.good.Count("requests") != 0 {
 		t.Errorf("%v, %v, %d requests", left, err, u.good.Count("requests"))
 	}
-	// Folders of root's own, named on purpose.
+	// root may use folders that belong to root.
 	own := t.TempDir()
 	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys")
 	u.must(t, exitDone, "tools", u.good.URL())

@@ -18,8 +18,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// survives looks at what a killed command left behind, of a machine that was logged in or not. before are the server's counters from
-// before it. It reports whether the grant is lost.
+// survives checks the state after a command was killed. before holds the server's counters before the command; loggedIn says whether the
+// machine was logged in. It reports whether the grant is lost. It checks that
 //
 //   - the next command works, unless the server had spent the refresh token and the answer died with the process: then it says so, exit 4
 //   - a login that was under way costs nothing: what was stored before works
@@ -49,7 +49,7 @@ func (m *machine) survives(t *testing.T, before map[string]int, p *process, logg
 	return lost
 }
 
-// tidy looks for what no finished command leaves: temporary files, and the note of a refresh under way.
+// tidy fails the test if there are temporary files or the record of an unfinished refresh.
 func (m *machine) tidy(t *testing.T, killed *process) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(m.home, ".local"), func(path string, _ fs.DirEntry, err error) error {
@@ -63,12 +63,12 @@ func (m *machine) tidy(t *testing.T, killed *process) {
 	}
 }
 
-// The server has the request, and has carried it out or will; the process that waits for the answer dies.
+// The process is killed while it waits for the answer, before or after the server carries out the request.
 func TestKilledWhileTheServerAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		fault string
-		kind  string // the server counts one more of these when the request is there
+		kind  string // the counter that the server increments when it receives the request
 		args  []string
 	}{
 		{"refresh, before it is carried out", "token:drop=before,delay=100ms,n=1", "token", []string{"refresh", "SERVER"}},
@@ -104,8 +104,8 @@ func TestKilledWhileTheServerAnswers(t *testing.T) {
 	}
 }
 
-// idle reports whether every request that reached the server has its answer. Two requests on new connections come first: the server
-// accepts connections in order, so one that a killed process left behind is not overlooked.
+// idle reports whether the server has answered every request. It first sends two requests on new connections. The server accepts
+// connections in order, so it has then accepted the connections of killed processes too.
 func (m *machine) idle() bool {
 	fresh := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for range 2 {
@@ -116,7 +116,7 @@ func (m *machine) idle() bool {
 	return !slices.ContainsFunc(m.Requests("authorize", "register", "client", "token", "revoke"), func(e demo.Entry) bool { return e.Status == 0 })
 }
 
-// kill ends a process as nothing else does.
+// kill ends a process with SIGKILL.
 func (p *process) kill(t *testing.T) {
 	t.Helper()
 	if err := p.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -125,7 +125,8 @@ func (p *process) kill(t *testing.T) {
 	_ = p.Wait()
 }
 
-// TestRandomKills kills processes at random moments, one after another on the same store: 30, or MCPAUTH_TEST_KILLS.
+// TestRandomKills kills processes at random moments, one after another on the same store. Their number is MCPAUTH_TEST_KILLS, by default
+// 30.
 func TestRandomKills(t *testing.T) {
 	t.Parallel()
 	randomKills(t)
@@ -145,7 +146,7 @@ func randomKills(t *testing.T, env ...string) {
 		m.set(t, "expire")
 		before := m.Counts()
 		p := m.start(t, args...)
-		time.Sleep(rand.N(2 * usual)) // the moment of the kill: any will do
+		time.Sleep(rand.N(2 * usual)) // a random moment
 		p.kill(t)
 		if p.ProcessState.Success() { // it was faster
 			m.does(t, exitDone, "login", "SERVER", "--if-needed")

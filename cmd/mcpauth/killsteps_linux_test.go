@@ -15,8 +15,8 @@ import (
 	"unsafe"
 )
 
-// The program is stopped as the kernel sees it, without a line of its own for the purpose: a process of its own traces it and kills it at
-// the entry of the nth system call that changes a file or speaks to a server. Tracing needs the thread that began it, hence init.
+// A tracer process runs mcpauth with ptrace and kills it at the entry of the nth system call that changes a file or sends data, so the
+// program needs no test hooks. Only the thread that began to trace may continue, so the tracer runs in init.
 func init() {
 	if os.Getenv(tracedStep) != "" {
 		runtime.LockOSThread()
@@ -26,12 +26,12 @@ func init() {
 
 const (
 	tracedStep = "MCPAUTH_TEST_KILL_AT"
-	listSteps  = -1  // in place of a step: print them all, kill nobody
-	wasKilled  = 137 // exit code of the tracer
+	listSteps  = -1  // a step number that means: print all steps and kill nothing
+	wasKilled  = 137 // exit code of a tracer that failed
 	tracerDied = 138
 )
 
-// startTraced starts the program so that it is killed at that step.
+// startTraced starts the program under a tracer, which kills it at a step.
 func (m *machine) startTraced(t *testing.T, step int, args ...string) *process {
 	t.Helper()
 	path, err := built()
@@ -51,7 +51,7 @@ func (m *machine) startTraced(t *testing.T, step int, args ...string) *process {
 	return p
 }
 
-// runTraced runs a program up to its step, kills it there and says where that was.
+// runTraced runs a program, kills it at a step, and prints the name of the step.
 func runTraced(program string, args ...string) int {
 	left, err := strconv.Atoi(os.Getenv(tracedStep))
 	if err != nil {
@@ -68,14 +68,14 @@ func runTraced(program string, args ...string) int {
 	if _, err := syscall.Wait4(main, &status, 0, nil); err != nil {
 		return complain(err)
 	}
-	const exitKill = 0x100000 // PTRACE_O_EXITKILL: the tracer's end is the program's
+	const exitKill = 0x100000 // PTRACE_O_EXITKILL: if the tracer ends, the program is killed
 	if err := syscall.PtraceSetOptions(main, syscall.PTRACE_O_TRACECLONE|syscall.PTRACE_O_TRACESYSGOOD|exitKill); err != nil {
 		return complain(err)
 	}
 	killed := ""
 	for thread, signal := main, 0; ; {
 		if killed == "" {
-			_ = syscall.PtraceSyscall(thread, signal) // a thread that is gone meanwhile needs no push
+			_ = syscall.PtraceSyscall(thread, signal) // fails if the thread has ended, which is fine
 		}
 		signal = 0
 		if thread, err = syscall.Wait4(-1, &status, syscall.WALL, nil); err != nil {
@@ -119,7 +119,7 @@ type kernelCall struct {
 	padding [16]byte
 }
 
-// stepOf names the system call that a thread is about to make, if it is a step.
+// stepOf returns a name for the system call that a thread is about to make, or "" if it is not a step.
 func stepOf(process, thread int) string {
 	const getSyscallInfo, entry = 0x420e, 1
 	var c kernelCall
@@ -149,7 +149,7 @@ func stepOf(process, thread int) string {
 	return ""
 }
 
-// fileOf names what a file descriptor of the program is.
+// fileOf returns the path of a file descriptor of the program.
 func fileOf(process int, fd uint64) string {
 	name, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", process, fd))
 	return name
@@ -168,8 +168,9 @@ func textAt(process int, address uint64) string {
 	return string(path)
 }
 
-// Every step of every command that changes something: the process is killed there, and what follows must hold; see survives. Of a refresh
-// all steps are tried each time; of the others, which write by the same code, every fourth unless MCPAUTH_TEST_KILLS is set.
+// Each command that changes state is killed at its steps, and the state is checked with survives. refresh is killed at every step. The
+// other commands are killed at every fourth step, because they write files with the same code, or at every step if MCPAUTH_TEST_KILLS is
+// set.
 func TestKilledAtEachStep(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -198,7 +199,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// killedAt kills a command at a step, unless it has fewer; what must be done first depends on the command.
+// killedAt prepares the machine for a command and kills the command at a step. It reports false if the command has fewer steps.
 func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 	t.Helper()
 	if first != nil {
@@ -219,9 +220,9 @@ func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 	return false
 }
 
-// What the power going needs cannot be had by killing processes: so the order is looked at. The place of the new record is taken and the
-// intent is on the disk before the refresh token is sent; the new tokens are on the disk before they take the place of the old ones, and so
-// is the change of place before the intent goes.
+// Killing processes does not show what a power failure would lose, so this test checks the order of system calls. Before the refresh token
+// is sent, the file for the new record exists and the intent is synced. The new tokens are synced before they replace the old ones. The
+// folder is synced after that, and before the intent is deleted.
 func TestSyncedBeforeItCounts(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")

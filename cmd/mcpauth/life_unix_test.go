@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// The process lives until a redemption under way is stored, whatever asks it to end; the next refresh proves it.
+// If a signal or the time limit comes while a refresh token is being redeemed, the process ends only after it has stored the result, so the
+// next refresh works.
 func TestProcessEndsAfterRedemption(t *testing.T) {
 	interrupt := func(sig os.Signal) func(*process) { return func(p *process) { p.Process.Signal(sig) } }
 	for _, tt := range []struct {
@@ -61,7 +62,7 @@ func TestProcessEndsAfterRedemption(t *testing.T) {
 	}
 }
 
-// A second interrupt ends the process at once.
+// The second interrupt ends the process at once.
 func TestSecondInterrupt(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -91,7 +92,7 @@ func TestSecondInterrupt(t *testing.T) {
 		p.end(t)
 		close(ended)
 	}()
-	for over := false; !over; { // one that comes right after the first counts as the same
+	for over := false; !over; { // an interrupt right after the first one is ignored
 		p.Process.Signal(os.Interrupt)
 		select {
 		case <-ended:
@@ -104,7 +105,7 @@ func TestSecondInterrupt(t *testing.T) {
 	}
 }
 
-// No endpoint that accepts a request and never answers keeps a command longer than its time limit.
+// A command ends at its time limit even if an endpoint accepts a request and never answers.
 func TestTimeLimitHoldsAtHungEndpoints(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -146,7 +147,7 @@ func TestTimeLimitHoldsAtHungEndpoints(t *testing.T) {
 	}
 }
 
-// A stopped process that holds the lock of a login keeps the others for no longer than their time limit.
+// If a stopped process has locked a login, other commands wait for the lock only until their time limit.
 func TestStoppedProcessHoldsTheLock(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -168,7 +169,7 @@ func TestStoppedProcessHoldsTheLock(t *testing.T) {
 		p := m.start(t, append(args, "--timeout", "2s")...)
 		want := exitKeystore
 		if args[0] == "token" {
-			want = exitDone // the stored token is still good
+			want = exitDone // the stored token is still valid
 		}
 		if code := p.end(t); code != want {
 			t.Errorf("%s: exit code %d, want %d\n%s", args[0], code, want, &p.stderr)
@@ -179,7 +180,8 @@ func TestStoppedProcessHoldsTheLock(t *testing.T) {
 	}
 }
 
-// Commands for several servers work on them side by side: one that hangs delays no other, and each has the whole time limit.
+// Commands for several servers work on them concurrently. A server that hangs does not delay the others, and each server has the whole time
+// limit.
 func TestServersSideBySide(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
@@ -198,7 +200,7 @@ func TestServersSideBySide(t *testing.T) {
 	}
 }
 
-// A wrapper such as timeout(1) sends its signal twice, to the process and to its group: that is one interrupt, and ends nothing at once.
+// timeout(1) sends its signal twice, to the process and to its group. mcpauth treats that as one interrupt.
 func TestDoubledInterruptIsOne(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)

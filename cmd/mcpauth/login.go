@@ -24,7 +24,7 @@ type loginOptions struct {
 	port                                     int
 	idp                                      flow.IDP
 	scopes, authParams                       cli.StringSlice
-	settings                                 flow.Settings // for servers that deviate
+	settings                                 flow.Settings // the compatibility options
 	flow                                     flow.LoginOptions
 }
 
@@ -186,7 +186,7 @@ func (p *program) login(ctx context.Context, word string, o loginOptions, named 
 		return st, "", err
 	}
 	if m, err := p.mcp(ctx, s.target, c.Handler(s.target, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
-		m.EndSessions() // of the login before
+		m.EndSessions() // the sessions of the previous login
 	}
 	return st, "", nil
 }

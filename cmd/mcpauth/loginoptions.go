@@ -1,4 +1,4 @@
-// Checks of the flags of login before anything is sent, and the settings that the flags give.
+// The flags of login: checks before anything is sent, and the settings that they set.
 
 package main
 
@@ -18,7 +18,7 @@ import (
 // maxSecret limits the size of a secret or an address from standard input or a file, in bytes.
 const maxSecret = 64 << 10
 
-// check returns an error for values and combinations that cannot work.
+// check returns an error for invalid values and combinations of flags.
 func (o loginOptions) check() error {
 	for _, pair := range []struct {
 		a, b   bool
@@ -76,7 +76,7 @@ func portInRange(port int) error {
 	return nil
 }
 
-// apply overrides the configuration with the flags.
+// apply sets the fields of t for which there are flags. The flags override the configuration.
 func (o loginOptions) apply(t *flow.Target, secret string) {
 	for _, f := range []struct {
 		field *string
@@ -90,7 +90,7 @@ func (o loginOptions) apply(t *flow.Target, secret string) {
 		}
 	}
 	if o.clientID != "" && o.clientID != t.ClientID {
-		t.ClientID, t.ClientSecret = o.clientID, flow.Secret(secret) // the configuration's secret is another client's
+		t.ClientID, t.ClientSecret = o.clientID, flow.Secret(secret) // the secret in the configuration belongs to another client
 	}
 	if o.assertion != "" || o.assertionFile != "" {
 		t.Assertion, t.AssertionFile = o.assertion, o.assertionFile

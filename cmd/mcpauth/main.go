@@ -1,8 +1,8 @@
-// Command mcpauth logs in to OAuth-protected MCP servers from scripts, keeps the credentials, and calls tools with them.
+// Command mcpauth logs in to OAuth-protected MCP servers from scripts, stores the credentials, and calls tools with them.
 //
-// The files: main.go (the process), app.go (global flags and commands), argv.go (flags anywhere), target.go (which server is meant),
-// one file per command, args.go (tool arguments), output.go (what goes to stdout and stderr), exit.go (errors, exit codes, hints),
-// help.go (the texts of --help).
+// The files: main.go (the process), app.go (global flags and commands), argv.go (flags anywhere), target.go (which server SERVER means),
+// one file per command, args.go (tool arguments), output.go (what goes to stdout and stderr), exit.go (errors, exit codes, hints), help.go
+// (the texts of --help).
 package main
 
 import (
@@ -20,8 +20,8 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run runs the program and returns the exit code. A first interrupt cancels the work, but requests that must be completed are completed
-// before the process ends. A second interrupt exits at once.
+// run runs the program and returns the exit code. The first interrupt cancels the work, but the process waits for requests that must not be
+// cut short. A second interrupt exits at once.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, interrupts()...)
 	defer stop()
@@ -34,21 +34,21 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version()}
 	code := p.run(ctx, args)
 	if p.flowClient != nil {
-		_ = p.flowClient.Wait(context.Background()) // it has a limit of its own
+		_ = p.flowClient.Wait(context.Background()) // Wait has its own time limit
 	}
 	return code
 }
 
-// doubled is the time in which a second interrupt counts as the first: timeout(1) and other wrappers send a signal to the process and to
-// its group.
+// doubled is the time after the first interrupt in which a second one is ignored, because timeout(1) and other wrappers send a signal both
+// to the process and to its group.
 const doubled = 500 * time.Millisecond
 
-// interrupts returns the signals that end the program, without those that the process was started to ignore, as nohup does.
+// interrupts returns the signals that end the program. It omits signals that the process was started to ignore, as under nohup.
 func interrupts() []os.Signal {
 	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
-// version returns the module's version from the build information, or else the commit.
+// version returns the module's version from the build information. If there is none, it returns the commit.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

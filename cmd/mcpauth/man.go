@@ -1,5 +1,5 @@
-// The man pages, written from the same table as --help: mcpauth __man FOLDER writes mcpauth.1 and one page per command. Releases contain
-// them; the repository does not.
+// The man pages, generated from the table of commands, as --help is. mcpauth __man FOLDER writes mcpauth.1 and one page per command.
+// Releases contain the pages; the repository does not.
 
 package main
 
@@ -12,7 +12,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// hiddenMan is the command with which releases write the man pages.
+// hiddenMan is the command that writes the man pages of a release.
 const hiddenMan = "__man"
 
 // writeMan writes all pages into a folder.
@@ -36,7 +36,7 @@ func (p *program) writeMan(args []string) error {
 	return nil
 }
 
-// page is a man page (man(7)) while it is written.
+// page builds a man page (man(7)).
 type page struct{ strings.Builder }
 
 func (g *page) section(title string) { fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title)) }

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Every command has a page, and every flag, exit code and variable is in one.
+// Every command has a man page, and every flag, exit code and environment variable is in a page.
 func TestManPages(t *testing.T) {
 	dir, p := t.TempDir(), testProgram()
 	if err := p.writeMan([]string{dir}); err != nil {

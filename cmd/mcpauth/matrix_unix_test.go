@@ -18,13 +18,13 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// A command of the matrix renews the token, in its own way. Its input stays open until the cell closes it.
+// command is a command of the matrix. Each one redeems the refresh token. Its standard input stays open until the test closes it.
 type command struct {
 	name   string
 	args   []string
-	expire bool     // the server refuses the stored token, which sends the command to the token endpoint
-	lines  []string // input before the token is refused; each is answered before the next one is sent
-	last   string   // input after that
+	expire bool     // the server rejects the access token, so that the command refreshes it
+	lines  []string // input before the token is rejected; the test waits for the answer to each line
+	last   string   // input after the token is rejected
 }
 
 const (
@@ -44,7 +44,7 @@ var lifeCommands = []command{
 	{name: "proxy, older client", args: []string{"proxy", "SERVER"}, expire: true, lines: []string{olderInitialize}, last: olderCall},
 }
 
-// An ending is how the life of the process ends while the token endpoint has its request.
+// ending is an event that ends the process during its request to the token endpoint.
 type ending struct {
 	name string
 	flag []string
@@ -66,11 +66,11 @@ const (
 	killed     = "kill -9"
 )
 
-// A tokenFault is what the token endpoint does to the refresh. counted is what the server counts when the request is where the fault wants it.
+// tokenFault is a fault of the token endpoint. counted is the counter that the server increments when the fault takes effect.
 type tokenFault struct {
 	name, words, counted string
-	lost                 bool          // the new refresh token never arrives
-	longest              time.Duration // until the request is over
+	lost                 bool          // the client never receives the new refresh token
+	longest              time.Duration // time until the request ends
 }
 
 var tokenFaults = []tokenFault{
@@ -80,17 +80,17 @@ var tokenFaults = []tokenFault{
 	{"does nothing, never answers", "hang=before", "token/refresh_token", false, 30 * time.Second},
 }
 
-// What a cell of the matrix says: whether the next `refresh` works, or tells that the refresh token is lost.
+// The results of a cell: the next `refresh` works, or reports that the refresh token is lost.
 const (
 	works = "works"
 	told  = "told"
 )
 
-// TestLifeOfAProcess ends real processes in every way while the token endpoint has their refresh token. Whatever happens, the next
-// `refresh` works, unless the server's answer was lost: then it says so. docs/durability.md has the result as a table.
+// TestLifeOfAProcess runs each command with each token fault and ends the process with each ending. The next `refresh` must work, or, if
+// the server's answer was lost, must say so. docs/durability.md contains the results as a table.
 func TestLifeOfAProcess(t *testing.T) {
-	t.Parallel() // nearly all of its time is waiting
-	// The clock of this test counts its own sleeps, so that it stands still when the machine does.
+	t.Parallel() // it mostly waits
+	// The clock of this test counts sleeps, so that the time during which the machine is suspended does not count.
 	var clock atomic.Int64
 	go func() {
 		for ; t.Context().Err() == nil; clock.Add(int64(tick)) {
@@ -100,7 +100,7 @@ func TestLifeOfAProcess(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	result := map[string]string{}
-	busy := make(chan struct{}, 6) // processes that work rather than wait
+	busy := make(chan struct{}, 6) // limits the number of processes that are not waiting
 	for _, e := range endings {
 		for _, f := range tokenFaults {
 			for _, c := range lifeCommands {
@@ -120,7 +120,7 @@ func TestLifeOfAProcess(t *testing.T) {
 	compareMatrix(t, lifeTable(result))
 }
 
-// cell lets one process live and die, and returns what the next refresh does.
+// cell runs one command with one ending and one fault, and returns the result of the next refresh.
 func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, clock *atomic.Int64) string {
 	busy <- struct{}{}
 	m := newMachine(t)
@@ -134,7 +134,7 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 	defer input.Close()
 	out := &transcript{}
 	p.Stdout = out
-	m.set(t, "token:grant=refresh_token,n=1,"+f.words) // before the process can be faster
+	m.set(t, "token:grant=refresh_token,n=1,"+f.words) // set before the process can reach the token endpoint
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 	if strings.HasPrefix(c.name, "proxy") && e.name == endOfInput && !strings.Contains(out.String(), `"id":1,`) {
 		t.Errorf("the call has no answer\n%s%s", out, &p.stderr)
 	}
-	const slack = 10 * time.Second // two for the program, the rest for a busy machine
+	const slack = 10 * time.Second // two seconds for the program, the rest for a busy machine
 	if took := time.Duration(clock.Load() - acted); took > f.longest+slack || e.name == killed && took > slack {
 		t.Errorf("the process took %s to end\n%s", took, &p.stderr)
 	}
@@ -176,7 +176,7 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 	return want
 }
 
-// nextRefresh is what a user meets after a process has ended.
+// nextRefresh runs refresh after the process has ended, and returns the result.
 func (m *machine) nextRefresh(t *testing.T, ended *process) string {
 	t.Helper()
 	next := m.start(t, "refresh", "SERVER", "--timeout", "40s")
@@ -193,7 +193,7 @@ func (m *machine) nextRefresh(t *testing.T, ended *process) string {
 	return fmt.Sprintf("exit %d, %d refreshes, %d refresh tokens used twice\n%s\nthe one that ended said:\n%s", code, m.Count("refresh"), m.Count("reuse"), said, &ended.stderr)
 }
 
-// transcript is what a process prints while it lives.
+// transcript collects the output of a running process.
 type transcript struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -213,7 +213,7 @@ func (l *transcript) String() string {
 
 func (l *transcript) count() int { return strings.Count(l.String(), "\n") }
 
-// lifeTable is the matrix as Markdown.
+// lifeTable returns the matrix as a Markdown table.
 func lifeTable(result map[string]string) string {
 	var b strings.Builder
 	b.WriteString("| the process ends by | while the token endpoint |")
@@ -233,7 +233,7 @@ func lifeTable(result map[string]string) string {
 	return b.String()
 }
 
-// compareMatrix wants the table in docs/durability.md; UPDATE=1 writes it there.
+// compareMatrix compares the table in docs/durability.md with the results. With UPDATE=1 it rewrites the table.
 func compareMatrix(t *testing.T, table string) {
 	t.Helper()
 	const page = "../../docs/durability.md"

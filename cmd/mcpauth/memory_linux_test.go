@@ -13,10 +13,10 @@ import (
 	"testing"
 )
 
-// A large answer takes at most three times its size in memory, beside what a small one may take, while it is printed.
+// Printing a large answer takes at most three times its size in memory, in addition to the memory for a small answer.
 func TestMemoryOfLargeAnswer(t *testing.T) {
 	const size = 24 << 20
-	const base = 25 << 20 // what the program may take for a small answer
+	const base = 25 << 20 // limit of the memory for a small answer
 	data := strings.Repeat("AAAA", size/4)
 	blocks := map[string][2]string{
 		"/picture": {`{"type":"image","mimeType":"image/png","data":"`, `"}`},
@@ -57,7 +57,8 @@ func TestMemoryOfLargeAnswer(t *testing.T) {
 	}
 }
 
-// A small answer takes at most 25 MB. The program is looked at when it has printed it, while the server does not let go of the session.
+// A small answer takes at most 25 MB of memory. The test measures after the answer was printed, while the server delays the end of the
+// session.
 func TestMemoryOfSmallAnswer(t *testing.T) {
 	m := newMachine(t)
 	m.open(t, "2025-11-25")
@@ -89,8 +90,8 @@ func TestMemoryOfSmallAnswer(t *testing.T) {
 	}
 }
 
-// peak runs the program and returns the largest resident set that it had, in bytes. The kernel counts the memory of the parent before
-// exec too, so that the parent is a small program.
+// peak runs the program and returns its maximum resident set size in bytes. The kernel includes the memory of the parent process before
+// exec, so a small process is the parent.
 func (m *machine) peak(t *testing.T, args []string) int {
 	t.Helper()
 	path, err := built()
@@ -112,7 +113,7 @@ func (m *machine) peak(t *testing.T, args []string) int {
 
 func init() { programs["peak"] = peakMain } // other systems count otherwise
 
-// peakMain runs a program, drops what it prints, and prints the largest resident set that it had, in kilobytes.
+// peakMain runs a program, discards its output, and prints its maximum resident set size in kilobytes.
 func peakMain() {
 	c := exec.Command(os.Args[1], os.Args[2:]...)
 	c.Stderr = os.Stderr

@@ -1,4 +1,4 @@
-// Everything that the program says is written here, by these rules:
+// All output of the program is written here, by these rules:
 //
 //   - stdout carries data only, one kind per command; with --json it is one JSON document.
 //   - stderr carries progress, warnings, hints and errors. --quiet leaves the errors.
@@ -32,16 +32,16 @@ type output struct {
 	json, quiet, verbose     bool
 	outTerminal, errTerminal bool
 	outColour, errColour     bool
-	width                    int // of the terminal behind stdout; 0: none
+	width                    int // columns of the terminal; 0 if stdout is no terminal
 
-	mu     sync.Mutex // progress comes from other goroutines
-	bar    bool       // the cursor stands behind a progress bar
-	bars   int        // how many were shown
-	hidden []string   // forms of secrets that a server may repeat in a message
-	tokens [][]string // the same of the last credentials that were sent, unchanged first
+	mu     sync.Mutex // other goroutines report progress
+	bar    bool       // whether a progress bar is shown
+	bars   int        // number of progress bars so far
+	hidden []string   // secrets to redact in messages, in every form of httpx.Forms
+	tokens [][]string // the last credentials that were sent, in every form; the first form is the unchanged one
 }
 
-// hide remembers secrets of the user. No other program may see them, and no message shows one of at least httpx.LongValue bytes: a shorter one
+// hide records secrets of the user. No child process gets them. Messages show none that has at least httpx.LongValue bytes; a shorter one
 // could be ordinary text.
 func (p *program) hide(secrets ...string) {
 	p.secrets = append(p.secrets, secrets...)
@@ -51,9 +51,9 @@ func (p *program) hide(secrets ...string) {
 	p.out.hidden = append(p.out.hidden, httpx.Forms(long)...)
 }
 
-// sends remembers the credentials of an Authorization header.
+// sends records the credentials of an Authorization header, so that messages can redact them.
 func (o *output) sends(authorization string) {
-	const most = 4 // a server repeats one that it was sent a moment ago
+	const most = 4 // a server may repeat credentials that it received recently
 	_, token, _ := strings.Cut(authorization, " ")
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -63,8 +63,8 @@ func (o *output) sends(authorization string) {
 	o.tokens = append(o.tokens[max(0, len(o.tokens)-most+1):], httpx.Forms([]string{token}))
 }
 
-// masked returns a message without the secrets of the user. Only whole ones are masked, because a part of a header, such as https://, may be in
-// any message.
+// masked replaces the recorded secrets in a message. It replaces only whole secrets, because a part of one, such as https://, may be in any
+// message.
 func (o *output) masked(s string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -156,7 +156,7 @@ func (o *output) progress(done, total float64, message string) {
 	}
 }
 
-// progressBar draws a progress bar. If the total is unknown, a mark moves each time.
+// progressBar draws a progress bar. If the total is unknown, it draws a mark that moves each time.
 func progressBar(done, total float64, times int) string {
 	const cells = 24
 	from, filled := times%(cells-2), 3
@@ -200,7 +200,7 @@ func (o *output) raw(data json.RawMessage) error {
 	if o.outTerminal || len(data) < manyBytes {
 		return o.text(string(data))
 	}
-	if err := o.write(data); err != nil { // as it is: a copy of what is large costs as much again
+	if err := o.write(data); err != nil { // without a copy, because the data may be large
 		return err
 	}
 	return o.write([]byte("\n"))
@@ -223,7 +223,7 @@ func (o *output) text(s string) error {
 	return o.string("\n")
 }
 
-// string writes text: cleaned to a terminal, unchanged and without a copy to anything else.
+// string writes text. On a terminal it makes the text harmless; elsewhere it changes and copies nothing.
 func (o *output) string(s string) error {
 	if o.outTerminal {
 		s = harmless(s)
@@ -235,7 +235,7 @@ func (o *output) string(s string) error {
 	return unwritten(err)
 }
 
-// unwritten marks an error of stdout.
+// unwritten wraps an error of writing to stdout.
 func unwritten(err error) error {
 	if err == nil {
 		return nil
@@ -243,7 +243,7 @@ func unwritten(err error) error {
 	return &outputError{"stdout", err}
 }
 
-// data writes bytes: cleaned to a terminal, unchanged to anything else.
+// data writes bytes. On a terminal it makes them harmless; elsewhere it changes nothing.
 func (o *output) data(b []byte) error {
 	if o.outTerminal {
 		b = []byte(harmless(string(b)))
@@ -259,7 +259,7 @@ func (o *output) write(data []byte) error {
 	return unwritten(err)
 }
 
-// finish closes stdout, so that the next program of a pipe continues while this one cleans up, which may need requests.
+// finish closes stdout. Then the next program of a pipe does not wait while this one sends the requests of its clean-up.
 func (o *output) finish() error {
 	c, ok := o.stdout.(io.Closer)
 	if !ok {
@@ -352,7 +352,7 @@ func harmless(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// oneLine makes foreign text harmless and keeps it on one line.
+// oneLine makes text harmless and replaces line breaks by blanks.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {

@@ -49,7 +49,7 @@ func TestStatusTable(t *testing.T) {
 	}
 }
 
-// What a server sends cannot steer a terminal; what goes to a pipe is not touched.
+// Text of a server cannot control a terminal. Data that is written to a pipe is not changed.
 func TestText(t *testing.T) {
 	const hostile = "a\x1b]0;title\x07b\r\u202ec\u009b2J\tend\n"
 	o, out := testOutput(80)
@@ -80,7 +80,7 @@ func TestShellWord(t *testing.T) {
 	}
 }
 
-// A server's line break must not begin a line that passes for one of ours.
+// A line break in a text of a server does not begin a new line, which could look like a message of mcpauth.
 func TestOneLine(t *testing.T) {
 	var out bytes.Buffer
 	o := newOutput(io.Discard, &out, func(string) (string, bool) { return "", false })

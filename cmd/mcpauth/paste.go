@@ -10,8 +10,9 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// paste reads pasted addresses from standard input, one per line. At a terminal, a wrong one is reported and the user can paste another;
-// from a program, a wrong one is an error. If the input ends without an address, the login continues to wait for the browser.
+// paste reads pasted addresses from standard input, one per line. If the input is a terminal, paste reports a wrong address and the user
+// can paste another. Otherwise a wrong address is an error. If the input ends without an address, the login continues to wait for the
+// browser.
 func (p *program) paste() flow.Paste {
 	in := bufio.NewReader(io.LimitReader(p.stdin, maxSecret))
 	person, _ := terminal(p.stdin)

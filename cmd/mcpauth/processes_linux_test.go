@@ -9,8 +9,8 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Fifty processes at once call over TLS, first with a good token, then with one that the server takes no more. scripts/bench does the same
-// with a thousand.
+// Fifty processes call a tool over TLS at the same time, first with a valid token, then with a rejected one. scripts/bench does the same
+// with a thousand processes.
 func TestFiftyProcessesOverTLS(t *testing.T) {
 	const many = 50
 	bundle := filepath.Join(t.TempDir(), "bundle.pem")

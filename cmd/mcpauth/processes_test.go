@@ -17,15 +17,16 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// machine is a user's machine with the program as it is shipped: not the test binary, which takes five times as long to start when it
-// looks for races. The server rotates refresh tokens and ends the family at reuse.
+// machine is a user's machine with the released program. It does not use the test binary, which takes five times as long to start with the
+// race detector. The server rotates refresh tokens and revokes the grant if one is used twice.
 type machine struct {
 	*demo.Server
 	home string
 	env  []string
 }
 
-// built is the program that MCPAUTH_BIN names, else made once, beside the links that testscript makes and clears away.
+// built returns the path of the program that MCPAUTH_BIN names. If it is not set, built compiles the program once, in the folder of
+// testscript, which testscript removes.
 var built = sync.OnceValues(func() (string, error) {
 	if path := os.Getenv("MCPAUTH_BIN"); path != "" {
 		return path, nil
@@ -49,7 +50,7 @@ func newMachine(t *testing.T, env ...string) *machine {
 	return newMachineFor(t, demo.Options{}, env...)
 }
 
-// newMachineFor is a machine whose user knows a server of this kind.
+// newMachineFor returns a machine and a server with these options.
 func newMachineFor(t *testing.T, o demo.Options, env ...string) *machine {
 	t.Helper()
 	if _, err := built(); err != nil {
@@ -67,14 +68,14 @@ func newMachineFor(t *testing.T, o demo.Options, env ...string) *machine {
 	return m
 }
 
-// process is one run of the program.
+// process is a run of the program.
 type process struct {
 	*exec.Cmd
 	args           []string
 	stdout, stderr bytes.Buffer
 }
 
-// words puts the server's address for SERVER.
+// words replaces SERVER by the server's address.
 func (m *machine) words(args []string) []string {
 	args = slices.Clone(args)
 	for i, a := range args {
@@ -85,7 +86,7 @@ func (m *machine) words(args []string) []string {
 	return args
 }
 
-// prepare makes a run of the program; SERVER among the arguments is the server's address.
+// prepare creates a process without starting it. SERVER in the arguments stands for the server's address.
 func (m *machine) prepare(t *testing.T, args ...string) *process {
 	t.Helper()
 	path, err := built()
@@ -123,7 +124,7 @@ func (p *process) end(t *testing.T) int {
 	}
 }
 
-// does runs the program to its end and wants that exit code.
+// does runs the program and fails the test if the exit code differs.
 func (m *machine) does(t *testing.T, exit int, args ...string) *process {
 	t.Helper()
 	p := m.start(t, args...)
@@ -133,7 +134,7 @@ func (m *machine) does(t *testing.T, exit int, args ...string) *process {
 	return p
 }
 
-// crowd starts all of these at once and wants each to succeed and to print what it must.
+// crowd starts all these processes at once. Each must succeed and print the expected text.
 func (m *machine) crowd(t *testing.T, want map[string]string, commands [][]string) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -181,7 +182,7 @@ var echo = []string{"call", "SERVER", "echo", "text=hello"}
 func TestHundredProcesses(t *testing.T) { hundredProcesses(t) }
 
 func hundredProcesses(t *testing.T, env ...string) {
-	// The clock says that the token has expired: whoever comes first renews it, all others use what that one stored.
+	// The token has expired by the clock. One process renews it, and all others use the new token.
 	t.Run("expired", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.set(t, "token:set.expires_in=0.001,n=1")
@@ -192,7 +193,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.does(t, exitDone, "refresh", "SERVER")
 		m.does(t, exitDone, "logout", "SERVER")
 	})
-	// Only the server knows: a hundred calls are answered 401, and one refresh helps them all.
+	// The server revoked the token, which the clock does not show. A hundred calls get 401, and one refresh is enough for all.
 	t.Run("refused", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.does(t, exitDone, "login", "SERVER")
@@ -201,7 +202,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.counts(t, map[string]int{"token/refresh_token": 1, "refresh": 1, "reuse": 0, "login": 1})
 		m.does(t, exitDone, "logout", "SERVER")
 	})
-	// Everything at once: each `refresh` may renew, and the login replaces the grant that the others use. Nobody notices.
+	// Calls, refreshes and a login run at once. Each `refresh` may renew the token, and the login replaces the grant. Nobody notices.
 	t.Run("mixed", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.set(t, "token:set.expires_in=0.001,n=1")
@@ -228,8 +229,8 @@ func hundredProcesses(t *testing.T, env ...string) {
 			t.Errorf("%d grants are alive after the logout", n)
 		}
 	})
-	// The server gives tokens that live for less than each process wants, and a refresh ends the token before it. All processes want one at
-	// the same time: whoever waited for the refresh takes what it brought, and every token that is printed works.
+	// Tokens live shorter than the --min-ttl of each process, and a refresh revokes the previous token. If processes ask at the same time,
+	// one refreshes and the others take its token, so that every printed token works.
 	t.Run("short tokens", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.set(t, "ttl=60s,single", "token:grant=refresh_token,late=5s,n=1")
@@ -253,7 +254,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.env = append(m.env, "MCPAUTH_ACCESS_TOKEN="+printed[0])
 		m.does(t, exitDone, echo...)
 	})
-	// Nobody is logged in: one of them asks the user, and the others wait for it.
+	// Without a login, one process opens the browser and the others wait for its result.
 	t.Run("no credential", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.crowd(t, map[string]string{"call": "hello"}, times(100, echo...))
@@ -262,10 +263,10 @@ func hundredProcesses(t *testing.T, env ...string) {
 	})
 }
 
-// until waits until something holds.
+// until waits until a condition is true.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for slept := 0; !holds(); slept++ { // counted in sleeps: a machine that stands still for a while fails no test
+	for slept := 0; !holds(); slept++ { // counts sleeps, so that suspending the machine fails no test
 		if slept == 20_000 {
 			t.Fatalf("waited in vain until %s", what)
 		}

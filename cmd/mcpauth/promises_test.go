@@ -1,5 +1,5 @@
-// These tests hold the documents about attacks to the tests: the table of docs/attacks.md is what TestHostileWorld plays, and every test
-// that SECURITY.md and docs/durability.md name exists.
+// These tests compare documents with tests: docs/attacks.md must list the attacks of TestHostileWorld, and the tests that SECURITY.md and
+// docs/durability.md name must exist.
 
 package main
 
@@ -16,7 +16,7 @@ import (
 
 const attacksPage = "../../docs/attacks.md"
 
-// TestAttacksPage compares the page with the tables; UPDATE=1 writes it anew.
+// TestAttacksPage compares the page with the attacks. With UPDATE=1 it rewrites the page.
 func TestAttacksPage(t *testing.T) {
 	data, err := os.ReadFile(attacksPage)
 	if err != nil {
@@ -39,7 +39,7 @@ func TestAttacksPage(t *testing.T) {
 	}
 }
 
-// attackTable writes the attacks with their ends.
+// attackTable returns the attacks and their results as Markdown.
 func attackTable() string {
 	var b strings.Builder
 	b.WriteString("| attack | what the attacker does | exit | result |\n|---|---|---|---|\n")
@@ -61,14 +61,14 @@ func attackTable() string {
 	return b.String()
 }
 
-// Every promise names tests, and each of them is there.
+// Every promise names at least one test, and the tests exist.
 func TestPromisesAreHeld(t *testing.T) {
 	for page, atLeast := range map[string]int{"../../SECURITY.md": 40, "../../docs/durability.md": 30} {
 		t.Run(filepath.Base(page), func(t *testing.T) { promisesAreHeld(t, page, atLeast) })
 	}
 }
 
-// matrixPlace is where TestLifeOfAProcess writes its table.
+// matrixPlace matches the table that TestLifeOfAProcess writes.
 var matrixPlace = regexp.MustCompile(`(?s)(<!-- matrix -->\n)(.*)(<!-- end of matrix -->)`)
 
 func promisesAreHeld(t *testing.T, path string, atLeast int) {
@@ -79,7 +79,7 @@ func promisesAreHeld(t *testing.T, path string, atLeast int) {
 	inPackage := regexp.MustCompile("`((?:pkg|internal|cmd)/[a-z]+)`((?:,? (?:Test|Fuzz)[A-Za-z0-9_]+)+)")
 	name := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z][A-Za-z0-9_]*`)
 	held := 0
-	page = matrixPlace.ReplaceAll(page, nil) // one test holds all of its rows
+	page = matrixPlace.ReplaceAll(page, nil) // one test covers all rows of this table
 	for _, line := range strings.Split(string(page), "\n") {
 		if !strings.HasPrefix(line, "| ") || strings.HasPrefix(line, "| promise") || strings.HasPrefix(line, "| what happens") {
 			continue

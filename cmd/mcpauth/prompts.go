@@ -41,7 +41,7 @@ func runPrompts(ctx context.Context, p *program, word, prompt string) error {
 	})
 }
 
-// printPrompts prints one prompt, or all if none is named.
+// printPrompts prints the prompt with this name, or all prompts if name is empty.
 func (p *program) printPrompts(list mcpclient.PromptList, name string, s server) error {
 	if name != "" {
 		return p.printPrompt(list.Prompts, name, s)
@@ -104,7 +104,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 	return b.String()
 }
 
-// dataWord quotes a word of the server for a shell. A word that looks like a flag is written after "--".
+// dataWord quotes a word that the server chose for a shell. It writes "--" before a word that looks like a flag.
 func dataWord(s string) string {
 	word := oneLine(s)
 	if strings.HasPrefix(word, "-") {

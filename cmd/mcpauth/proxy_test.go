@@ -12,14 +12,14 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// proxied is an MCP client that starts `mcpauth proxy` as its server, and the demo server behind that.
+// proxied is a demo server and an MCP client that uses it through `mcpauth proxy`.
 type proxied struct {
 	*demo.Server
 	session  *mcp.ClientSession
 	progress chan *mcp.ProgressNotificationParams
 }
 
-// newProxied logs in and connects; version is that of the client, empty: the newest it knows.
+// newProxied logs in and connects. version is the protocol version of the client; empty means the newest.
 func newProxied(t *testing.T, era, version string) *proxied {
 	t.Helper()
 	m := newMachine(t)
@@ -97,7 +97,7 @@ func (p *proxied) set(t *testing.T, words string) {
 	}
 }
 
-// The SDK's own client, in all combinations of eras, sees a server as if it were started here.
+// The client of the Go SDK works through the proxy with every combination of protocol versions.
 func TestProxy(t *testing.T) {
 	for _, tt := range []struct{ name, era, version string }{
 		{"both new", modernVersion, modernVersion},
@@ -148,7 +148,7 @@ func (p *proxied) progresses(t *testing.T) {
 	}
 }
 
-// A cancellation reaches the tool: the demo server cannot be closed while one runs.
+// A cancellation reaches the tool. Otherwise the test would hang, because the demo server waits for running tools.
 func (p *proxied) cancels(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	params := &mcp.CallToolParams{Name: "slow", Arguments: map[string]any{"steps": 2, "delay_ms": 1}}
@@ -166,7 +166,7 @@ func (p *proxied) cancels(t *testing.T) {
 	}
 }
 
-// A token that is refused in mid-session is renewed, and the client does not notice.
+// If the server rejects the token during a session, the proxy renews it and the client sees no error.
 func (p *proxied) renews(t *testing.T) {
 	before := p.Count("refresh")
 	p.set(t, "expire")
@@ -178,7 +178,7 @@ func (p *proxied) renews(t *testing.T) {
 	}
 }
 
-// A session that the server has lost is opened again with the client's own words.
+// If the server has lost the session, the proxy opens a new one with the client's initialize request.
 func (p *proxied) reopens(t *testing.T) {
 	before := p.Count("mcp/initialize")
 	p.set(t, `mcp:method=tools/call,status=404,body=gone,n=1`)

@@ -14,8 +14,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// A client that stops its server by a signal, in mid-call: the call is answered, the session ends at the server too, and stdout holds whole
-// messages only.
+// If the proxy gets a signal during a call, it answers the call, ends the session at the server, and prints only complete messages.
 func TestProxySignals(t *testing.T) {
 	const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}` + "\n"
 	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"slow","arguments":{"steps":1,"delay_ms":20000}}}` + "\n"

@@ -16,16 +16,16 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// quirk is a server that strays from a specification, and what becomes of a user there.
+// quirk is a server that deviates from a specification, and the expected result of a command.
 type quirk struct {
 	name    string // whose server
 	options demo.Options
-	words   []string // for the server; ORIGIN and ISSUER are its addresses
-	args    []string // of the program, SERVER being the server; empty: login SERVER
+	words   []string // settings of the demo server; ORIGIN and ISSUER stand for its addresses
+	args    []string // arguments of mcpauth; empty means login SERVER
 	exit    int
-	says    string // what stderr matches, as a regular expression
-	code    string // among the quirks of status afterwards; empty: none is
-	strict  string // where exit is 0: what stderr of a strict login matches; empty: it works too
+	says    string // regular expression for stderr
+	code    string // the quirk that status shows afterwards; empty means none
+	strict  string // regular expression for stderr of a login with --strict; empty means that it works. Only if exit is 0
 }
 
 const (
@@ -34,13 +34,13 @@ const (
 	slackNested = `token:` + jsonAnswer + `"{\"ok\":true,\"authed_user\":{\"access_token\":\"xoxp\",\"token_type\":\"bearer\",\"scope\":\"notes:read offline_access\"}}"`
 )
 
-// quirks are the rows of the field notes that a client can do something about.
+// quirks returns deviations that real servers have.
 func quirks() []quirk {
 	login := func(flags ...string) []string { return append([]string{"login", "SERVER"}, flags...) }
 	return []quirk{
 		{name: "nobody: a server without fault"},
 
-		// The way to the authorization server.
+		// Discovery of the authorization server.
 		{name: "401 without a challenge", words: []string{"challenge=none"}, code: "no_challenge", strict: "RFC 6750 §3"},
 		{name: "the challenge names a document that is gone", words: []string{"mcp:set.resource_metadata=ORIGIN/gone"}, code: "resource_metadata_dead", strict: "RFC 9728 §5.1"},
 		{name: "503 at one address of the resource metadata", words: []string{"prm=both", "resource-metadata:path=/.well-known/oauth-protected-resource/mcp,status=503"},
@@ -121,13 +121,13 @@ func quirks() []quirk {
 	}
 }
 
-// elsewhere are the quirks that no loopback server can play, with the test that has them.
+// elsewhere lists the quirks that a loopback server cannot have, with their tests.
 var elsewhere = map[string]string{"google_offline": "flow.TestGoogle", "issued_token_type": "token.TestExchangeIssued"}
 
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	slots := make(chan struct{}, 12) // most of the time they wait for browsers
+	slots := make(chan struct{}, 12) // the tests mostly wait for browsers
 	var wait sync.WaitGroup
 	for _, q := range quirks() {
 		name, _, valued := strings.Cut(q.code, "=")
@@ -146,7 +146,7 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
-// play meets the server twice: as a user, and as a strict one.
+// play runs the command of a quirk, and then a login with --strict.
 func (q quirk) play(t *testing.T) {
 	u := newStranger(t, q)
 	args := q.args
@@ -172,7 +172,7 @@ func (q quirk) play(t *testing.T) {
 	}
 }
 
-// stranger is somebody with nothing stored, and a server.
+// stranger is a user without a stored login, and a server.
 type stranger struct {
 	*demo.Server
 	env            map[string]string
@@ -194,7 +194,7 @@ func newStranger(t *testing.T, q quirk) *stranger {
 	return &stranger{Server: s, env: map[string]string{"HOME": t.TempDir(), "MCPAUTH_KEYSTORE": "file", "MCPAUTH_CONFIG": os.DevNull, "BROWSER": "browser", "POST_SECRET": "demo-cs-post"}}
 }
 
-// run runs the program in this process, and returns the exit code.
+// run runs mcpauth in this process and returns the exit code.
 func (u *stranger) run(args ...string) int {
 	args = slices.Clone(args)
 	for i := range args {
@@ -208,7 +208,7 @@ func (u *stranger) run(args ...string) int {
 	return run(ctx, args, env, strings.NewReader(""), &u.stdout, &u.stderr)
 }
 
-// quirks are those that status shows.
+// quirks returns the quirks that status shows.
 func (u *stranger) quirks(t *testing.T) []string {
 	t.Helper()
 	if code := u.run("status", "--json"); code != exitDone {

@@ -18,7 +18,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// docs/reference.md and the program say the same, both ways: commands, flags, exit codes, variables, JSON fields.
+// docs/reference.md lists exactly the commands, flags, exit codes, environment variables and JSON fields of the program.
 func TestReference(t *testing.T) {
 	page := reference(t)
 	app := testProgram().app()
@@ -66,8 +66,8 @@ func TestReferenceExitCodes(t *testing.T) {
 	}
 }
 
-// What the contract that this program was written to promises exists, where that page is at hand: it may be added to, not taken from.
-// docs/reference.md, which is always here, says the same, and more.
+// If the original contract of the program is available, everything in it must exist. docs/reference.md, which is always available, lists
+// the same and more.
 func TestContract(t *testing.T) {
 	data, err := os.ReadFile("../../../shared/CLI.md")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +86,7 @@ func TestContract(t *testing.T) {
 		head, text, _ := strings.Cut(s, "\n")
 		commands := matches(head, "`([a-z-]+)")
 		promised(t, "commands", commands, slices.Collect(maps.Keys(own)))
-		var real []string // of a section about several commands, each flag is one of theirs
+		var real []string // if a section describes several commands, each flag must exist in one of them
 		for _, name := range commands {
 			real = append(real, own[name]...)
 		}
@@ -117,7 +117,7 @@ func TestContract(t *testing.T) {
 	promised(t, "fields of a status", matches(fields[1], `"([a-z_]+)"`), jsonNames(reflect.TypeFor[flow.Status]()))
 }
 
-// promised wants every name of a contract to be real.
+// promised fails the test if a name of a contract does not exist.
 func promised(t *testing.T, what string, names, real []string) {
 	t.Helper()
 	for _, name := range names {
@@ -127,7 +127,7 @@ func promised(t *testing.T, what string, names, real []string) {
 	}
 }
 
-// The README's table of exit codes is that of the reference.
+// README.md and docs/reference.md have the same exit codes.
 func TestReadmeExitCodes(t *testing.T) {
 	data, err := os.ReadFile("../../README.md")
 	if err != nil {
@@ -146,7 +146,8 @@ func reference(t *testing.T) string {
 	return string(data)
 }
 
-// section is what follows a heading, up to the next one of its rank. Anything that is no heading begins where it stands.
+// section returns the text of a page from heading to the next heading of the same level or level 2. If heading has no #, it returns the
+// rest of the page.
 func section(page, heading string) string {
 	_, after, _ := strings.Cut(page, heading)
 	if rank, _, ok := strings.Cut(heading, " "); ok && strings.HasPrefix(rank, "#") {

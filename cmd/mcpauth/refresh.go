@@ -62,7 +62,7 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 	return err
 }
 
-// targets resolves all words before the command acts on any of them. Without words it returns every stored login except those to skip.
+// targets resolves all words before the command acts on any of them. If all is set, it returns every stored login except those to skip.
 func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	var out []server
 	if all {
@@ -92,7 +92,7 @@ func target(s flow.Status) flow.Target {
 	return t
 }
 
-// eachTarget calls each for targets. failed is the error of finding them.
+// eachTarget calls each for targets. failed is the error of p.targets, or nil.
 func (p *program) eachTarget(ctx context.Context, targets []server, failed error, do func(*flow.Client, int) error, done func(i int) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed

@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// open puts a server of that era, which asks for no token, at the address of the one there was.
+// open replaces the server at the address by a server of this era that requires no token.
 func (m *machine) open(t *testing.T, era string) {
 	t.Helper()
 	m.Close()
@@ -23,7 +23,8 @@ func (m *machine) open(t *testing.T, era string) {
 	m.Server = s
 }
 
-// call calls a tool whose answer does not fit into a pipe, and returns the requests that were sent before the result was printed, and all.
+// call calls a tool with an answer that is larger than a pipe. It returns the requests that were sent before the result was printed, and
+// all requests.
 func (m *machine) call(t *testing.T) (before, all []string) {
 	t.Helper()
 	m.Reset()
@@ -52,7 +53,7 @@ func (m *machine) call(t *testing.T) (before, all []string) {
 	return before, m.methods()
 }
 
-// methods lists the requests: the MCP method, or the HTTP method of those without a message.
+// methods returns the MCP method of each request, or its HTTP method if the request has no message.
 func (m *machine) methods() (list []string) {
 	for _, e := range m.Requests() {
 		if e.RPC == "" {
@@ -63,7 +64,7 @@ func (m *machine) methods() (list []string) {
 	return list
 }
 
-// What a call costs at the server: one request if everything is known, whatever the revision.
+// With a warm cache, a call sends one request, in every protocol revision.
 func TestRequestsOfACall(t *testing.T) {
 	modern := []string{"tools/list", "tools/call"}
 	legacy := []string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}
@@ -82,13 +83,13 @@ func TestRequestsOfACall(t *testing.T) {
 	}
 }
 
-// A server that became another at the same address is spoken to as it is now, at the price of what it refuses. No call is sent again
-// unless its refusal proves that it was not carried out.
+// If a server is replaced by one of another protocol revision, the next call adapts to it after the refused requests. A call is sent again
+// only if its refusal proves that it was not executed.
 func TestRequestsOfAnotherEra(t *testing.T) {
 	m := newMachine(t)
 	for _, tt := range []struct{ era, want string }{
 		{"2025-06-18", "tools/list initialize notifications/initialized tools/list tools/call"},
-		{"2025-06-18", "tools/call initialize notifications/initialized tools/call"}, // started again: the session is lost
+		{"2025-06-18", "tools/call initialize notifications/initialized tools/call"}, // the server restarted, so the session is lost
 		{"2026-07-28", "tools/call tools/call"},
 		{"2026-07-28", "tools/call"},
 		{"2025-11-25", "tools/call initialize notifications/initialized tools/call"},
@@ -107,8 +108,8 @@ func TestRequestsOfAnotherEra(t *testing.T) {
 	}
 }
 
-// Processes that open sessions at the same time keep one and end the others. --no-cache and --elicit use a session of their own and end
-// it; logout ends the kept one, and so does another login.
+// If processes open sessions at the same time, one session is stored and the others are ended. --no-cache and --elicit use a separate
+// session and end it. logout and a new login end the stored session.
 func TestKeptSession(t *testing.T) {
 	m := newMachine(t)
 	m.Close()
@@ -161,7 +162,7 @@ func TestKeptSession(t *testing.T) {
 		run(tt.args...)
 		var got []string
 		for _, method := range m.methods() {
-			if method != "POST" { // the token endpoint and the like
+			if method != "POST" { // OAuth endpoints
 				got = append(got, method)
 			}
 		}
@@ -182,7 +183,7 @@ func TestKeptSession(t *testing.T) {
 	}
 }
 
-// What is remembered of a server that redirects is kept under the address it redirects to, and logout finds it there.
+// If a server redirects, its session is stored under the address of the redirect. logout finds and ends that session.
 func TestNothingIsKeptOfAMovedServer(t *testing.T) {
 	m := newMachine(t)
 	m.Close()

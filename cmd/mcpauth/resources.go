@@ -97,7 +97,7 @@ func headline(texts ...string) string {
 	return ""
 }
 
-// boldFirst paints the first column of a table.
+// boldFirst prints the first column of a table in bold.
 func boldFirst(column int, cell string) string {
 	if column == 0 {
 		return paint(true, bold, cell)

@@ -26,7 +26,7 @@ func (f *resultFlags) flags() []cli.Flag {
 type printer struct {
 	*program
 	form string   // text, json or raw
-	dir  *saveDir // nil: nothing is saved
+	dir  *saveDir // nil: no blocks are saved
 }
 
 // printer checks the flags and opens the folder. The caller closes it.
@@ -47,7 +47,8 @@ func (p *program) printer(ctx context.Context, f resultFlags) (*printer, error) 
 
 func (p *printer) Close() { p.dir.Close() }
 
-// deliver prints a result. It forgets the task only after the result was written, so that nothing is lost if the process dies.
+// deliver prints a result. It deletes the record of the task only after it has written the result, so that no result is lost if the process
+// dies.
 func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) error {
 	if err := p.result(r, tool); err != nil {
 		return err

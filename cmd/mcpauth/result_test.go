@@ -50,7 +50,7 @@ func FuzzFileName(f *testing.F) {
 	})
 }
 
-// Nothing is overwritten, and a planted link is not followed out of the folder.
+// --save-dir overwrites no file and does not follow a link out of the folder.
 func TestSave(t *testing.T) {
 	dir, outside := t.TempDir(), filepath.Join(t.TempDir(), "target")
 	if err := os.Symlink(outside, filepath.Join(dir, "link.txt")); err != nil {
@@ -74,7 +74,7 @@ func TestSave(t *testing.T) {
 	}
 }
 
-// A server that sends files without end is stopped by the time limit and by an interrupt.
+// Saving very many blocks stops at the time limit and at an interrupt.
 func TestSaveStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	d, err := openSaveDir(ctx, t.TempDir())

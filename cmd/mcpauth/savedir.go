@@ -17,10 +17,10 @@ import (
 
 // saveDir is a folder; nothing is written outside of it. A nil *saveDir means that blocks are not saved.
 type saveDir struct {
-	ctx  context.Context // of the command: a server may send very many blocks
+	ctx  context.Context // saving ends with it, because a server may send very many blocks
 	name string
 	root *os.Root
-	next map[string]int // the number that a name gets when it comes again
+	next map[string]int // number of the last file with this name
 }
 
 // openSaveDir creates the folder if it does not exist.
@@ -38,7 +38,7 @@ func openSaveDir(ctx context.Context, name string) (*saveDir, error) {
 	return &saveDir{ctx: ctx, name: name, root: root, next: map[string]int{}}, nil
 }
 
-// Close may be called on none.
+// Close does nothing if d is nil.
 func (d *saveDir) Close() {
 	if d != nil {
 		d.root.Close()
@@ -66,7 +66,7 @@ func (d *saveDir) save(name string, data []byte) (string, error) {
 		}
 		_, err = f.Write(data)
 		if err = errors.Join(err, f.Close()); err != nil {
-			_ = d.root.Remove(try) // half a picture is none
+			_ = d.root.Remove(try) // do not keep an incomplete file
 			return "", &outputError{"--save-dir", err}
 		}
 		return path.Join(d.name, try), nil

@@ -30,10 +30,10 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// The stories run the program as users do: every mcpauth and browser in them is a process of its own.
+// In the stories, every mcpauth and every browser is a separate process.
 func TestMain(m *testing.M) { testscript.Main(withOwnCache{m}, programs) }
 
-// withOwnCache runs the tests with a cache folder of their own, in which browsers that tests start in process keep their cookies.
+// withOwnCache runs the tests with a temporary cache folder, in which browsers that run in the test process store cookies.
 type withOwnCache struct{ m *testing.M }
 
 func (w withOwnCache) Run() int {
@@ -43,22 +43,22 @@ func (w withOwnCache) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	if own, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
-		os.Setenv("GOCACHE", filepath.Join(own, "go-build")) // a test that builds the program would compile the standard library anew
+		os.Setenv("GOCACHE", filepath.Join(own, "go-build")) // otherwise a test that builds the program would compile the standard library again
 	}
 	os.Setenv("XDG_CACHE_HOME", dir)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP, syscall.SIGQUIT} {
-		if signal.Ignored(s) { // as under nohup and in the background of a script: programs that tests start must not inherit it
+		if signal.Ignored(s) { // restore signals that nohup or a background job set to be ignored, because child processes would inherit that
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
 	}
 	return w.m.Run()
 }
 
-// programs are what this test binary is when it is called by these names.
+// programs are the main functions that the test binary runs if it is called by these names.
 var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain, "visitor": visitorMain}
 
-// TestStories runs testdata/*.txtar. Each story has a demo server of its own: $SERVER is its address, $ISSUER its authorization server.
-// $FREE_PORT is a port on which nobody listens.
+// TestStories runs testdata/*.txtar. Each story has its own demo server. $SERVER is its address and $ISSUER its authorization server.
+// $FREE_PORT is an unused port.
 //
 //	exits CODE PROGRAM…   runs a program, wants that exit code; stdout and stderr can be looked at after it
 //	server WORDS          changes the demo server, see demo.Server.Set
@@ -85,7 +85,7 @@ func stories(dir string) testscript.Params {
 	}
 }
 
-// servers is the key under which a story's demo servers are kept.
+// demosKey is the key of a story's demo servers in Env.Values.
 type demosKey struct{}
 
 func setup(e *testscript.Env) error {
@@ -114,7 +114,7 @@ func setup(e *testscript.Env) error {
 	return start(e.Values, e.Setenv, e.Defer, "SERVER", demo.Options{}, demo.Start)
 }
 
-// start starts a demo server and tells the story its addresses.
+// start starts a demo server and sets the story's variables to its addresses.
 func start(values map[any]any, setenv func(string, string), later func(func()), name string, o demo.Options, begin func(demo.Options) (*demo.Server, error)) error {
 	s, err := begin(o)
 	if err != nil {
@@ -128,7 +128,7 @@ func start(values map[any]any, setenv func(string, string), later func(func()), 
 	return nil
 }
 
-// demoServer returns a story's server: the first, or the one that args begin with as NAME:.
+// demoServer returns a server of the story. If the first argument is NAME:, that is the server NAME, otherwise the first server.
 func demoServer(ts *testscript.TestScript, args []string) (*demo.Server, []string) {
 	all := ts.Value(demosKey{}).(map[string]*demo.Server)
 	if len(args) > 0 {
@@ -236,7 +236,7 @@ func counted(ts *testscript.TestScript, args []string) (string, int) {
 	return args[0], n
 }
 
-// fetch asks the control endpoint for something, such as an assertion.
+// fetch requests a document, such as an assertion, from the control endpoint.
 func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	s, args := demoServer(ts, args)
 	if len(args) != 2 {
@@ -253,7 +253,7 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
 }
 
-// keypair makes a client that proves itself by private_key_jwt.
+// keypair creates a client that authenticates with private_key_jwt.
 func keypair(ts *testscript.TestScript, neg bool, args []string) {
 	s, args := demoServer(ts, args)
 	if neg || len(args) != 2 {
@@ -271,7 +271,7 @@ func keypair(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 }
 
-// certificate makes a client that proves itself by tls_client_auth.
+// certificate creates a client that authenticates with tls_client_auth.
 func certificate(ts *testscript.TestScript, neg bool, args []string) {
 	s, args := demoServer(ts, args)
 	if neg || len(args) < 2 {
@@ -298,11 +298,10 @@ func storedCredentials(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// browserMain is a browser for the demo server, which approves at once: it follows the redirects to the callback and keeps its cookies for
-// the next login of the same story. With --foreign it
-// first sends the callback an answer to another login, as a page of an attacker could, and fails unless that is refused. With --print it
-// prints where the server sends it and goes no further, as on a machine without the callback. $BROWSER_CA is a file with certificate authorities
-// to trust.
+// browserMain is a browser for the demo server, which approves at once. It follows the redirects to the callback and stores its cookies for
+// the next login of the story. With --foreign it first sends the response of another login to the callback, as an attacker's page could,
+// and fails if the callback accepts it. With --print it prints the callback URL and does not open it. $BROWSER_CA is a file with
+// certificate authorities to trust.
 func browserMain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -313,7 +312,7 @@ func browserMain() {
 		http.DefaultTransport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: pool}
 	}
 	address := os.Args[len(os.Args)-1]
-	file, _ := demo.BrowserFile() // without a home the cookies are forgotten
+	file, _ := demo.BrowserFile() // without a home folder the cookies are lost
 	b := &demo.Browser{File: file}
 	if len(os.Args) > 2 && os.Args[1] == "--print" {
 		location, err := b.Redirect(ctx, address)
@@ -337,7 +336,7 @@ func browserMain() {
 	}
 }
 
-// foreign answers the callback with a code and state of another login, and without any.
+// foreign sends to the callback a response with the code and state of another login, and one without parameters.
 func foreign(ctx context.Context, address string) error {
 	u, err := url.Parse(address)
 	if err != nil {

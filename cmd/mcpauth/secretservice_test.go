@@ -12,7 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestSecretServiceStories runs the stories of the keychain against the session's real Secret Service, see scripts/secretservice.
+// TestSecretServiceStories runs the keychain stories with the Secret Service of the session; see scripts/secretservice.
 func TestSecretServiceStories(t *testing.T) {
 	p := stories("testdata/secretservice")
 	p.Setup = func(e *testscript.Env) error {
@@ -36,14 +36,14 @@ func TestSecretServiceHundredProcesses(t *testing.T) {
 // TestSecretServiceRandomKills is TestRandomKills with the credential in the keyring.
 func TestSecretServiceRandomKills(t *testing.T) { randomKills(t, keychainEnv("keychain")...) }
 
-// keychainEnv lets a machine's processes find the session's keyring.
+// keychainEnv returns the environment variables with which processes find the keyring of the session.
 func keychainEnv(keystore string) []string {
 	return []string{"MCPAUTH_KEYSTORE=" + keystore, "DBUS_SESSION_BUS_ADDRESS=" + os.Getenv("DBUS_SESSION_BUS_ADDRESS"),
 		"XDG_RUNTIME_DIR=" + os.Getenv("XDG_RUNTIME_DIR")}
 }
 
-// TestLockedSecretService locks the keyring under a logged-in user: every command that needs it says so with the way out, asks the server
-// for nothing, and writes nowhere else. It locks for good, so it has a session of its own.
+// TestLockedSecretService locks the keyring of a user with a login. Every command that needs the keyring fails with a hint, sends no
+// request, and stores nothing elsewhere. The test cannot unlock the keyring again, so it needs a separate session.
 func TestLockedSecretService(t *testing.T) {
 	m := newMachine(t, keychainEnv("auto")...)
 	m.does(t, exitDone, "login", "SERVER")

@@ -1,6 +1,6 @@
 //go:build shells
 
-// Real shells on a real terminal: somebody types, presses the tabulator key and then enter, and the words that mcpauth gets are looked at.
+// Completion in real shells on a terminal. The tests type a line with the Tab key, press Enter, and check the arguments of mcpauth.
 
 package main
 
@@ -24,14 +24,14 @@ import (
 	"time"
 )
 
-// Names that a server may give to its tools, prompts and resources. Each has another first letter.
+// Names that a server may choose for tools, prompts and resources. Their first letters differ.
 var oddNames = []string{"a b", `b'"c`, "c$(touch pwned)", "d`touch pwned`", "e:f:g", "f; touch pwned", `g\h\`, "h!1!!", "~i*?[x]{y,z}", "#j", "k\ntouch pwned",
 	"l=m:n", "m\tn", "né", "p&q|r<s>t", "=ls", "$HOME", "%u", "^v", "-w", "\x1b[31mx", "y\u202ez"}
 
-// notOffered are those that a terminal could show as another word, or that would become a flag.
+// notOffered are names that a terminal could show as another word, or that mcpauth would read as a flag.
 var notOffered = []string{"k\ntouch pwned", "m\tn", "\x1b[31mx", "y\u202ez", "-w"}
 
-// oddServer offers oddNames for tools, prompts and resources, and prompts and resources as one expects them.
+// oddServer returns a server with tools, prompts and resources that have odd names, and with ordinary prompts and resources.
 func oddServer(t *testing.T) string {
 	t.Helper()
 	var tools, prompts, arguments, resources []string
@@ -60,33 +60,33 @@ func oddServer(t *testing.T) string {
 
 const bashRC = "PS1= PS2=; bind 'set bell-style none'\n" + `eval "$(mcpauth completion bash)"` + "\n"
 
-// shellStarts start shells as those of users who followed the instructions in the scripts.
+// shellStarts starts each shell as the installation instructions in its completion script describe.
 var shellStarts = map[string]struct {
 	args  []string
 	files map[string]string // below the home folder
 }{
 	"bash": {[]string{"--rcfile", ".rc", "-i"}, map[string]string{".rc": bashRC}},
-	// as 3.2 of macOS, as far as bash can be made to forget; TestBashScript knows the rest
+	// imitates bash 3.2 of macOS as far as possible; TestBashScript checks the rest
 	"bash without builtins of 4": {[]string{"--rcfile", ".rc", "-i"}, map[string]string{".rc": bashRC + "enable -n compopt mapfile readarray\n"}},
 	"zsh": {[]string{"-i"}, map[string]string{".zshrc": "PS1= PS2= RPS1=; unsetopt beep; setopt extendedglob; fpath=(~/.zfunc $fpath)\n" +
 		"[ -e ~/.zfunc ] || { mkdir ~/.zfunc; mcpauth completion zsh >~/.zfunc/_mcpauth; }\nautoload -Uz compinit && compinit -u\n"}},
-	// with the folder that fish else fills in the background
+	// with the folder that fish would otherwise fill in the background
 	"fish": {[]string{"-i", "-C", "function fish_prompt; end; function fish_greeting; end"}, map[string]string{".local/share/fish/generated_completions/none": "",
 		".config/fish/config.fish": "mkdir -p ~/.config/fish/completions; mcpauth completion fish >~/.config/fish/completions/mcpauth.fish\n"}},
 }
 
-// stub stands for mcpauth on the PATH of the shells. It completes as mcpauth does; of other commands it tells the words.
+// stub replaces mcpauth on the PATH of the shells. It completes like mcpauth. For any other command it records the arguments.
 const stub = `#!/bin/sh
 case $1 in __complete*|completion) exec "$MCPAUTH" "$@" ;; esac
 printf '%s\0' "$#" "$@" >"$TYPED"
 `
 
-// terminalShell is a shell that somebody types into.
+// terminalShell is a shell on a terminal.
 type terminalShell struct {
 	terminal *os.File
 	typed    *os.File
 	words    *bufio.Reader
-	screen   string // a file with what came there
+	screen   string // a file with the output of the terminal
 }
 
 func startShell(t *testing.T, m *machine, program, name string) *terminalShell {
@@ -136,7 +136,7 @@ func startShell(t *testing.T, m *machine, program, name string) *terminalShell {
 	return s
 }
 
-// enter types a line, where \t is the tabulator key, and returns the words that mcpauth got.
+// enter types a line, in which \t is the Tab key, and returns the arguments of mcpauth.
 func (s *terminalShell) enter(t *testing.T, line string) []string {
 	t.Helper()
 	if _, err := io.WriteString(s.terminal, line+"\r"); err != nil {
@@ -168,7 +168,7 @@ func TestShellsComplete(t *testing.T) {
 	for _, shell := range slices.Sorted(maps.Keys(shellStarts)) {
 		t.Run(shell, func(t *testing.T) {
 			program, _, _ := strings.Cut(shell, " ")
-			if other := os.Getenv("MCPAUTH_TEST_BASH"); program == "bash" && other != "" { // that of macOS, for example
+			if other := os.Getenv("MCPAUTH_TEST_BASH"); program == "bash" && other != "" { // for example on macOS
 				program = other
 			}
 			if _, err := exec.LookPath(program); err != nil {
@@ -225,11 +225,11 @@ func testShell(t *testing.T, program, shell string) {
 		}
 		first := string([]rune(name)[0])
 		rows = append(rows, row{"mcpauth call odd '" + first + "\t", []string{"call", "odd", name}})
-		if !strings.ContainsAny(first, "$`\\\"~=#%^") { // what these begin at the start of a word is the shell's
+		if !strings.ContainsAny(first, "$`\\\"~=#%^") { // at the start of a word the shell itself completes these characters
 			rows = append(rows, row{"mcpauth read odd " + first + "\t", []string{"read", "odd", name}}, row{`mcpauth prompt odd "` + first + "\t", []string{"prompt", "odd", name}})
 		}
 	}
-	// The name of an argument is offered only if it could be nothing else: "l=@file" would send a file.
+	// The name of an argument is offered only if mcpauth cannot read it as anything else: "l=@file" would send a file.
 	if got := m.does(t, exitDone, "__complete", "prompt", "odd", "a b", "").stdout.String(); !strings.HasPrefix(got, "né=\t") || strings.Count(got, "\n") != 1 {
 		t.Errorf("arguments offered: %q", got)
 	}

@@ -85,7 +85,7 @@ func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow
 	return list
 }
 
-// statuses returns the status of the named servers, or of all. An unreadable one does not hide the others.
+// statuses returns the status of the named servers, or of all stored logins. A login that cannot be read does not hide the others.
 func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
 		list, err := p.all(ctx)
@@ -120,7 +120,7 @@ type recordedStatus struct {
 	Journal []flow.Rotation `json:"journal,omitempty"`
 }
 
-// recorded adds the journals for --verbose: fingerprints, times, processes and errors, which show who used a refresh token twice.
+// recorded adds the journals if --verbose is set. A journal shows which process used which refresh token, when, and with what error.
 func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedStatus {
 	rows := make([]recordedStatus, len(list))
 	for i, s := range list {
@@ -136,7 +136,7 @@ func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedSt
 	return rows
 }
 
-// check asks the server whether it still accepts the stored token. It renews nothing.
+// check returns a function that asks the server whether it still accepts the stored token. The function does not renew the token.
 func (p *program) check(ctx context.Context, word string) func() error {
 	_, m, err := p.reachStored(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"filippo.io/age"
 )
 
-// record is the file of the only stored login, folder that of the store.
+// record returns the file of the only stored login and the folder of the store.
 func (m *machine) folder() string { return filepath.Join(m.home, ".local", "share", "mcpauth") }
 
 func (m *machine) record(t *testing.T) string {
@@ -23,8 +23,8 @@ func (m *machine) record(t *testing.T) string {
 	return only(t, filepath.Join(m.folder(), "*.credential"))
 }
 
-// Whatever is wrong with the store: exit 6 from every command that needs it, with words that say what it is; no token is spent, nothing is
-// written elsewhere, no browser opens; and when the store is well again, the login is as it was.
+// For each fault of the store: every command that needs the store exits with 6 and a message that names the fault. No refresh token is
+// redeemed, nothing is stored elsewhere, and no browser opens. When the fault is corrected, the login works as before.
 func TestStoreTrouble(t *testing.T) {
 	aside := func(path string, instead func() error) error {
 		return errors.Join(os.Rename(path, path+".aside"), instead())
@@ -114,7 +114,7 @@ func only(t *testing.T, pattern string) string {
 	return found[0]
 }
 
-// failsInTheStore wants exit 6 and certain words of a command.
+// failsInTheStore runs a command, which must exit with 6 and print these words.
 func (m *machine) failsInTheStore(t *testing.T, says string, args ...string) {
 	t.Helper()
 	p := m.does(t, exitKeystore, args...)
@@ -128,7 +128,7 @@ func (m *machine) failsInTheStore(t *testing.T, says string, args ...string) {
 	}
 }
 
-// The file store of a user with an age key: nothing is to be had without the key, nothing falls back to clear text, and nothing is lost.
+// A file store that is encrypted with an age key. Without the key, no credential can be read, none is stored unencrypted, and none is lost.
 func TestEncryptedStore(t *testing.T) {
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
@@ -159,7 +159,7 @@ func TestEncryptedStore(t *testing.T) {
 	m.does(t, exitDone, "logout", "SERVER")
 }
 
-// A folder that is gone altogether, or its record, holds no login, and every command says so: none trusts what the index remembers.
+// If the folder of the store or the record is missing, every command says that there is no login, although the index still lists it.
 func TestStoreGone(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")

@@ -21,7 +21,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Fifty processes want to renew one login.
+// Fifty processes renew one login.
 func TestWindowsFiftyRefreshes(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
@@ -31,7 +31,7 @@ func TestWindowsFiftyRefreshes(t *testing.T) {
 	m.does(t, exitDone, "logout", "SERVER")
 }
 
-// A home with blanks, umlauts and more letters than a path of MS-DOS holds.
+// A home folder with blanks and umlauts, and longer than MAX_PATH.
 func TestWindowsHomes(t *testing.T) {
 	for _, name := range []string{"Zoë Müller", strings.Repeat("lang ", 30) + "ß"} {
 		m := newMachine(t)
@@ -50,10 +50,10 @@ func TestWindowsHomes(t *testing.T) {
 	}
 }
 
-// What an earlier version kept below the home folder is moved, once.
+// The files that an earlier version stored below the home folder are moved once.
 func TestWindowsFoldersAreMoved(t *testing.T) {
 	m := newMachine(t)
-	m.does(t, exitDone, "login", "SERVER", "--name", "old") // without LOCALAPPDATA, as earlier versions did
+	m.does(t, exitDone, "login", "SERVER", "--name", "old") // without LOCALAPPDATA mcpauth uses the folders of earlier versions
 	local := filepath.Join(m.home, "AppData", "Local")
 	m.env = append(m.env, "LOCALAPPDATA="+local)
 	m.crowd(t, map[string]string{"call": "hello"}, times(10, "call", "old", "echo", "text=hello"))
@@ -66,7 +66,8 @@ func TestWindowsFoldersAreMoved(t *testing.T) {
 	m.counts(t, map[string]int{"login": 1})
 }
 
-// A folder of credentials that its access list opens to everybody is refused, and the hint closes it.
+// If the access list of the credential folder allows everybody to read it, the folder is refused, and the command in the hint corrects
+// that.
 func TestWindowsOpenFolder(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER", "--name", "n")
@@ -88,7 +89,7 @@ func TestWindowsOpenFolder(t *testing.T) {
 	}
 }
 
-// Tokens about as large as an item of the Credential Manager (2560 bytes), and much larger. Logout leaves nothing.
+// Tokens of about the maximum size of an item in the Credential Manager (2560 bytes), and much larger ones. Logout leaves nothing.
 func TestWindowsCredentialManager(t *testing.T) {
 	before := items(t)
 	for _, size := range []int{40, 1200, 2500, 2559, 2560, 2561, 20000} {
@@ -110,7 +111,7 @@ func TestWindowsCredentialManager(t *testing.T) {
 	}
 }
 
-// items counts the items of the Credential Manager.
+// items returns the number of items of mcpauth in the Credential Manager.
 func items(t *testing.T) int {
 	t.Helper()
 	advapi := windows.NewLazySystemDLL("advapi32.dll")
@@ -126,7 +127,7 @@ func items(t *testing.T) int {
 	return int(count)
 }
 
-// Ctrl-C and Ctrl-Break end a call that waits for the server, with code 130.
+// Ctrl-C and Ctrl-Break end a call that waits for the server. The exit code is 130.
 func TestWindowsInterrupts(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER", "--name", "n")
@@ -139,7 +140,7 @@ func TestWindowsInterrupts(t *testing.T) {
 			p := m.prepare(t, "call", "n", "slow", "steps=1", "delay_ms=60000")
 			p.Args = append([]string{console, fmt.Sprint(event), p.Path}, p.args...)
 			p.Path = console
-			p.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NO_WINDOW} // a console of its own
+			p.SysProcAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NO_WINDOW} // a separate console
 			in, err := p.StdinPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -172,8 +173,8 @@ func (m *machine) interrupted(t *testing.T, p *process, in io.Closer) {
 
 func init() { programs["console"] = consoleMain }
 
-// consoleMain runs a program and, at the end of its own input, presses a key: Ctrl-C or Ctrl-Break. Everybody on the console receives it,
-// so the console must be one that only these two share.
+// consoleMain runs a program and, at the end of its own input, presses a key: Ctrl-C or Ctrl-Break. Every process on the console receives
+// the key, so only these two may share it.
 func consoleMain() {
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	event, _ := strconv.Atoi(os.Args[1])
@@ -191,7 +192,7 @@ func consoleMain() {
 	os.Exit(cmd.ProcessState.ExitCode())
 }
 
-// A program starts the proxy, talks to it and goes away.
+// A program starts the proxy, exchanges messages with it and exits.
 func TestWindowsProxyAsAChild(t *testing.T) {
 	m := newMachineFor(t, demo.Options{})
 	m.does(t, exitDone, "login", "SERVER", "--name", "n")
@@ -220,7 +221,7 @@ func TestWindowsProxyAsAChild(t *testing.T) {
 	}
 }
 
-// A command reaches the server through exec, and its exit code is that of exec.
+// The command of exec reaches the server, and exec exits with its code.
 func TestWindowsExec(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER", "--name", "n")

@@ -1,10 +1,10 @@
 package main
 
-// Which server a SERVER argument means, and as whom.
+// This resolves a SERVER argument to a server and one of its logins.
 //
-// A URL means the login stored for it: the unnamed one, else the only named one. What a configuration file says about the same URL does not
-// apply: its headers and secrets are sent only if its entry is asked for by name. A name means an entry of the configuration or a stored login.
-// If both exist and lead to different servers, neither is taken, so that a project's file cannot put another server under the name of a login.
+// A URL selects the unnamed login that is stored for it, or else the only named one. Configuration entries with the same URL do not apply:
+// their headers and secrets are sent only if SERVER is the name of the entry. A name selects a configuration entry or a stored login. If
+// both exist for different servers, that is an error, so that a project's file cannot put another server under the name of a login.
 
 import (
 	"context"
@@ -21,22 +21,22 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// need says what a command needs of a server.
+// need says how much of a configuration entry a command needs.
 type need int
 
 const (
-	needStored need = iota // only which login it is: variables in the configuration entry are not expanded
-	needAll                // headers too, and what a login needs if all its variables are set
-	needLogin              // all that a login needs
-	needNamed              // the same, but --name says under which name
+	needStored need = iota // URL and name; variables in the entry are not expanded
+	needAll                // headers too, and the auth block if all its variables are set
+	needLogin              // headers and the auth block; an unset variable is an error
+	needNamed              // like needLogin, but --name gives the name of the login
 )
 
 // server is a resolved SERVER argument.
 type server struct {
-	word    string // as the user typed it; hints repeat it
+	word    string // as the user typed it, for hints
 	target  flow.Target
-	static  bool // the token in MCPAUTH_ACCESS_TOKEN is used, see header.go
-	found   bool // it is an entry of a project's file, see trust.go
+	static  bool // the token in MCPAUTH_ACCESS_TOKEN is used; see header.go
+	found   bool // it is an entry of a project's file; see trust.go
 	noLogin bool // a variable that a login needs is not set
 }
 
@@ -69,13 +69,13 @@ func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, 
 	if err != nil || n == needNamed {
 		return t, err
 	}
-	if p.global.config != "" { // asked for by flag: it must at least be readable
+	if p.global.config != "" { // a file that --config names must be readable
 		if _, err := p.configuration(ctx); err != nil {
 			return t, err
 		}
 	}
 	stored, err := p.find(ctx, t.URL)
-	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // a damaged record of this server shows when it is opened; that of another one is no obstacle
+	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may be of another server; if it is of this one, opening it fails later
 		return t, err
 	}
 	return pickProfile(t, slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) }))
@@ -123,7 +123,7 @@ func (p *program) byName(ctx context.Context, word string, n need) (server, erro
 	stored = slices.DeleteFunc(stored, func(t flow.Target) bool { return t.Profile != word })
 	e, ok := file.Servers[word]
 	switch {
-	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project cannot switch off a login
+	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project's file cannot disable a stored login
 		return p.byEntry(ctx, file, e, stored, n)
 	case len(stored) == 0:
 		return server{}, p.unknownName(ctx, word, file)
@@ -136,7 +136,7 @@ func (p *program) byName(ctx context.Context, word string, n need) (server, erro
 // byEntry returns a configuration entry if it agrees with the stored logins of its name.
 func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (server, error) {
 	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
-		return server{target: stored[0]}, nil // the variables of the address are not needed
+		return server{target: stored[0]}, nil // the URL is known without its variables
 	}
 	s, err := p.entry(ctx, file, e, n)
 	if err != nil {
@@ -154,7 +154,7 @@ func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry
 	return s, p.outranked(ctx, s)
 }
 
-// unknownName returns an error that says where the name was looked for and suggests similar names.
+// unknownName returns an error that says where mcpauth looked for the name, and suggests similar names.
 func (p *program) unknownName(ctx context.Context, word string, file *config.File) error {
 	var known []string
 	all, _ := p.flowClient.Statuses(ctx)
@@ -277,7 +277,7 @@ func inFile(e config.Entry, err error) error {
 	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
 }
 
-// find searches the stored logins. Damaged entries do not hide the others.
+// find searches the stored logins. A damaged login does not hide the others.
 func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) {
 	c, err := p.flow()
 	if err != nil {
@@ -290,13 +290,13 @@ func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) 
 	return found, err
 }
 
-// hasToken distinguishes a login from what is left of an unfinished one, such as a registration.
+// hasToken reports whether a stored login has a token. An unfinished login may have left only a client registration.
 func (p *program) hasToken(ctx context.Context, t flow.Target) bool {
 	s, err := p.flowClient.Status(ctx, t)
 	return err != nil || s.State != flow.StateNone
 }
 
-// all returns every stored login, also unfinished ones.
+// all returns every stored login, including unfinished ones.
 func (p *program) all(ctx context.Context) ([]flow.Status, error) {
 	c, err := p.flow()
 	if err != nil {

@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// A process that waits for a task is killed 50 times at random moments. Other processes go on, and every result is printed once. Only a process
-// that is killed between printing and forgetting can lead to a second copy; such kills are told apart by what they printed.
+// Processes that wait for a task are killed at 50 random moments, and other processes wait for the task again. Every result is printed
+// once. Only if a process is killed after it printed the result and before it deleted the record of the task, the result is printed again.
+// The test recognizes such kills by the output of the killed process.
 func TestKilledTaskWaiters(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)

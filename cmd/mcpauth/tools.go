@@ -39,7 +39,7 @@ func runTools(ctx context.Context, p *program, word, tool string) error {
 	})
 }
 
-// printTool prints one tool, or all if no name is given.
+// printTool prints one tool, or all tools if the name is empty.
 func (p *program) printTool(list mcpclient.ToolList, tool string, s server) error {
 	if tool == "" {
 		return p.printTools(list)

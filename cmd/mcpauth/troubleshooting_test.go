@@ -10,7 +10,8 @@ import (
 
 const troubleshootingPage = "../../docs/troubleshooting.md"
 
-// remedies say in general what the examples of docs/troubleshooting.md show.
+// remedies describe, for each error.code, the cause and the remedy in general. The examples in docs/troubleshooting.md come from the
+// mishaps.
 var remedies = []struct{ code, cause, cure string }{
 	{"usage", "mcpauth cannot parse the command line, or the flags contradict each other. Nothing was sent.", "Correct the command line. `mcpauth COMMAND --help` lists the flags."},
 	{"config", "mcpauth cannot use a configuration file, a variable or a file that a flag names. Nothing was sent.", "Correct the file or the variable that the message names."},
@@ -33,7 +34,7 @@ var remedies = []struct{ code, cause, cure string }{
 	{"internal", "This is a bug in mcpauth.", "Report it with the output of `--verbose`, which masks secrets."},
 }
 
-// troubleshooting writes the page: every error.code with its cause, its cure, and what the mishaps showed.
+// troubleshooting returns the page: every error.code with its cause, its remedy and the examples from the mishaps.
 func troubleshooting(all []mishap, seen []failure) string {
 	var b strings.Builder
 	b.WriteString("# Troubleshooting\n\nStart with `mcpauth discover URL`: it shows how far a login gets and why it stops there. `--verbose` prints every HTTP exchange and masks secrets.\n\n" +
@@ -60,7 +61,7 @@ func troubleshooting(all []mishap, seen []failure) string {
 	return b.String()
 }
 
-// exitOf is the exit code that goes with an error.code.
+// exitOf returns the exit code of an error.code.
 func exitOf(code string) int {
 	if code == "interrupted" {
 		return exitInterrupted
@@ -73,7 +74,7 @@ func exitOf(code string) int {
 	return exitInternal
 }
 
-// The page has every code of the table, and an example of each that can be provoked.
+// The page has every error.code of the table, with an example if a mishap provokes it.
 func TestTroubleshootingIsComplete(t *testing.T) {
 	codes := []string{"internal", "interrupted"}
 	for _, r := range table() {
@@ -95,7 +96,7 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 	}
 }
 
-// comparePage compares a page with what it should be; UPDATE=1 writes it anew.
+// comparePage compares a page with the expected text. With UPDATE=1 it rewrites the page.
 func comparePage(t *testing.T, file, want string) {
 	t.Helper()
 	data, err := os.ReadFile(file)

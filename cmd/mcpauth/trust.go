@@ -19,7 +19,8 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// The trusted files are one note in the state folder, whatever store keeps the logins: private, written whole or not at all, without secrets.
+// The list of trusted files is a note in the state folder, even if the logins are in another store. Only the user can read it, it is
+// replaced atomically, and it contains no secrets.
 func trustKey() keystore.Key { return keystore.Key{Server: "mcpauth:trust"} }
 
 const trustNote = "trusted"
@@ -29,7 +30,7 @@ type trustedFile struct {
 	Path  string            `json:"path"`
 	Sum   string            `json:"sha256"` // empty: no longer trusted, but logins may still use its files
 	At    time.Time         `json:"trusted_at"`
-	Files map[string]string `json:"files"` // those that it names, and where each led: a link may come to lead to another file
+	Files map[string]string `json:"files"` // the files that it names, with the target of each; a link may point elsewhere later
 }
 
 func trustCommand(p *program) *cli.Command {
@@ -66,7 +67,7 @@ func trustCommand(p *program) *cli.Command {
 	}
 }
 
-// trusted returns an error if an entry of a project's file takes something from the user and the user has not trusted the file in its
+// trusted returns an error if an entry of a project's file uses variables, auth or files, and the user has not trusted the file in its
 // current state.
 func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
@@ -110,8 +111,8 @@ func (f trustedFile) moved(files map[string]string) bool {
 	return false
 }
 
-// unmoved returns an error if a trusted file names this file, which now has another link target. A login that came of it would read the file at
-// each renewal, wherever the command runs.
+// unmoved returns an error if a trusted project file names this file, and the file has had another link target since then. It is checked at
+// each renewal, because a login keeps using the files with which it was made.
 func (p *program) unmoved(file string) error {
 	known, err := p.trustedFiles(context.Background())
 	if err != nil {
@@ -131,7 +132,7 @@ func (p *program) untrusted(e config.Entry, state string) error {
 		hint: "look at the file, then: mcpauth trust " + shellWord(harmless(e.Path))}
 }
 
-// usesText lists what an entry takes from the user.
+// usesText lists the variables, auth settings and files that an entry uses.
 func (p *program) usesText(e config.Entry) string {
 	u := e.Uses(p.getenv)
 	var parts []string
@@ -146,7 +147,7 @@ func (p *program) usesText(e config.Entry) string {
 	return oneLine(strings.Join(parts, "; "))
 }
 
-// shownFiles shows the targets of links, because the name of a link says nothing.
+// shownFiles adds the targets of links, because the name of a link does not show which file is read.
 func shownFiles(files []string, targets map[string]string) []string {
 	var shown []string
 	for _, file := range files {
@@ -261,7 +262,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 	return p.out.table([]string{"FILE", "STATE", "SINCE"}, cells, nil)
 }
 
-// revokeTrust removes a file from the list. The file may no longer exist.
+// revokeTrust ends the trust in a file. The file need not exist any more.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
 	path := realPath(name)
 	if name == "" {

@@ -35,7 +35,7 @@ func (o *output) statusTable(list []flow.Status) error {
 		rows = append(rows, row)
 	}
 	colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
-	colour := "" // of the row at work: its state comes before its bar
+	colour := "" // of the current row; column 1 sets it and column 2 uses it
 	return o.table(head, rows, func(column int, cell string) string {
 		switch column {
 		case 1:
@@ -72,7 +72,7 @@ func bar(s flow.Status) string {
 	}
 	left := time.Duration(max(0, *s.ExpiresIn)) * time.Second
 	life := s.ExpiresAt.Sub(*s.ObtainedAt)
-	filled := int(min(cells, (cells*left+life-1)/life)) // rounded up: nothing is shown as empty that is not
+	filled := int(min(cells, (cells*left+life-1)/life)) // rounded up: only an expired token has an empty bar
 	return strings.Repeat(full, filled) + strings.Repeat(empty, cells-filled)
 }
 

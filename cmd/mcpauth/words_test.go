@@ -8,7 +8,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// On a terminal the state and the bar have one colour, and five columns fit 80; a pipe sees neither colour nor bar.
+// On a terminal, the state and the bar have the same colour and five columns fit in 80 cells. A pipe gets neither colours nor bars.
 func TestStatusBars(t *testing.T) {
 	obtained := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
 	expires, half, over := obtained.Add(time.Hour), int64(1800), int64(-60)
@@ -52,7 +52,7 @@ func TestBar(t *testing.T) {
 		1:    "█░░░░░░░",
 		0:    "░░░░░░░░",
 		-5:   "░░░░░░░░",
-		9999: "████████", // a clock that went back
+		9999: "████████", // the clock was set back
 	} {
 		if got := bar(flow.Status{ExpiresAt: &expires, ExpiresIn: &left, ObtainedAt: &obtained}); got != want {
 			t.Errorf("%d seconds left: %s, want %s", left, got, want)
