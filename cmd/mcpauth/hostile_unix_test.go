@@ -34,7 +34,7 @@ func TestProjectNamesAPipe(t *testing.T) {
 	u.must(t, exitDone, "trust")
 	for _, name := range []string{"a", "k"} {
 		u.must(t, exitUsage, "login", name)
-		if !strings.Contains(u.stderr.String(), "no regular file") || u.good.Count("requests") != 0 {
+		if !strings.Contains(u.stderr.String(), "not a regular file") || u.good.Count("requests") != 0 {
 			t.Errorf("%d requests, stderr %s", u.good.Count("requests"), u.stderr.String())
 		}
 	}

@@ -32,12 +32,12 @@ func AssertionSources() []string {
 }
 
 const (
-	commandLimit = 20 * time.Second // of a command that prints an assertion
-	clockSkew    = 30 * time.Second // that is tolerated when an assertion's end is looked at
+	commandLimit = 20 * time.Second // time limit of a command that prints an assertion
+	clockSkew    = 30 * time.Second // tolerated difference of clocks when a validity period is checked
 )
 
-// checkAssertion checks the source of the assertion before anything is sent. It reads a file; other sources are read only when a token is
-// requested.
+// checkAssertion checks the source of the assertion before anything is sent. It reads a file. It does not run a command or read a variable,
+// which are needed only when a token is requested.
 func (s Settings) checkAssertion() error {
 	if s.Assertion == "" {
 		_, err := readAssertion(s.AssertionFile)
@@ -54,7 +54,7 @@ func (s Settings) checkAssertion() error {
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
 }
 
-// assertionVariable returns the environment variable that holds the assertion or that is needed to fetch it, or "".
+// assertionVariable returns the environment variable that holds the assertion or is needed to fetch it, or "" if there is none.
 func (s Settings) assertionVariable() string {
 	if s.Assertion == "github-actions" {
 		return "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
@@ -131,7 +131,7 @@ func runForAssertion(ctx context.Context, words []string) (string, error) {
 	return checkedAssertion(fmt.Sprintf("the output of %q", words[0]), out.String())
 }
 
-// limited is a buffer that fails if more is written than it has room for.
+// limited is a writer that returns an error if more than room bytes are written.
 type limited struct {
 	w    io.Writer
 	room int
@@ -151,7 +151,7 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 		return "", fmt.Errorf("%w: ACTIONS_ID_TOKEN_REQUEST_URL and ACTIONS_ID_TOKEN_REQUEST_TOKEN are not set; "+
 			"github-actions works in a job of GitHub Actions with the permission id-token: write", ErrOptions)
 	}
-	u, err := httpx.Check(address, true) // the runner's environment names it, no server does
+	u, err := httpx.Check(address, true) // the URL is from the runner's environment and not from a server, so http is allowed
 	if err != nil {
 		return "", fmt.Errorf("%w: ACTIONS_ID_TOKEN_REQUEST_URL: %w", ErrOptions, err)
 	}

@@ -20,11 +20,11 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// answerWithin is the default time to answer in the browser.
+// answerWithin is the default time limit of the wait for the browser.
 const answerWithin = 5 * time.Minute
 
-// byCode obtains tokens by authorization code (OAuth 2.1 §4.1). It listens first, because the redirect URI is part of the registration, and
-// then registers the client, opens the browser, waits and redeems the code.
+// byCode obtains tokens by authorization code (OAuth 2.1 §4.1). It starts the callback listener first, because the registration contains
+// the redirect URI. Then it registers the client, opens the browser, waits for the code and redeems it.
 func (c *Client) byCode(k *job, d draft) (Credential, error) {
 	l, err := c.listen(k.Context, d)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *Client) byCode(k *job, d draft) (Credential, error) {
 	return c.exchange(k, x)
 }
 
-// approved asks the user in the browser and returns the exchange of the code.
+// approved opens the browser, waits for the code, and returns the exchange that redeems it.
 func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (exchange, error) {
 	r, err := c.authorization(ctx, d, l.RedirectURI(), false)
 	if err != nil {
@@ -56,13 +56,13 @@ func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (e
 
 // authorization is an authorization request that is ready to be opened in a browser.
 type authorization struct {
-	cred           Credential // but for its tokens
-	reused         bool       // the client registration is an earlier login's
+	cred           Credential // complete except for the tokens
+	reused         bool       // the client was registered by an earlier login
 	address, state string
 	verifier       pkce.Verifier
 }
 
-// authorization prepares the request. If later is set, the URL will be opened later.
+// authorization prepares the request. If later is true, the user may open its URL much later.
 func (c *Client) authorization(ctx context.Context, d draft, redirectURI string, later bool) (r authorization, err error) {
 	if r.cred, r.reused, err = c.identify(ctx, d, redirectURI); err != nil {
 		return r, err
@@ -75,7 +75,7 @@ func (c *Client) authorization(ctx context.Context, d draft, redirectURI string,
 	return r, stage("authorization", clientRefused(err, r.reused))
 }
 
-// byDevice shows a code for another device and waits (RFC 8628 §3).
+// byDevice shows a code that the user enters on any device, and waits for the approval (RFC 8628 §3).
 func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 	cred, reused, err := c.identify(k.Context, d, "")
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: cred.Issuer, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
 	}
 	x := c.exchangeOf(d, cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-		// A poll may bring the tokens, so none is cut off. Between two polls the caller may stop the login.
+		// A poll may return the tokens, so it is never cancelled. The caller can stop the login between two polls.
 		e.Sleep = func(_ context.Context, wait time.Duration) error { return token.Sleep(k.Context, wait) }
 		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(cred.Scopes), show)
 	})
@@ -109,7 +109,7 @@ func (c *Client) byNonInteractiveGrant(k *job, d draft) (Credential, error) {
 	}))
 }
 
-// listen opens the callback on the port of the registration, or on any port if that one is in use.
+// listen starts the callback listener on the port of the registration, or on a free port if that port is in use.
 func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error) {
 	host, port := d.t.CallbackHost, d.t.CallbackPort
 	o := callback.Options{Host: host, Port: port, Ignored: func(why string) {
@@ -128,7 +128,7 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 	return l, err
 }
 
-// registeredPort returns the port of the stored client's redirect URI on a host, or 0.
+// registeredPort returns the port of the stored client's redirect URI, or 0 if that has another host or the client another issuer.
 func registeredPort(d draft) int {
 	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), cmp.Or(d.old.NextClient, &d.old.Client)
 	u, err := url.Parse(client.RedirectURI)
@@ -155,7 +155,7 @@ func authorizationRequest(d draft, cred Credential, redirectURI string, verifier
 	extra, _ := extraParams(s.Issuer, d.t.Settings)
 	for _, p := range extra {
 		if params[p[0]] = p[1]; p[1] == "" {
-			delete(params, p[0]) // the user's way to leave one out
+			delete(params, p[0]) // with an empty value the user removes a parameter
 		}
 	}
 	if d.nonce != "" {
@@ -172,12 +172,12 @@ func authorizationRequest(d draft, cred Credential, redirectURI string, verifier
 	return address, nil
 }
 
-// reserved lists the parameters that the security of the flow depends on.
+// reserved reports whether the security of the flow depends on the parameter.
 func reserved(param string) bool {
 	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
 }
 
-// ask opens the browser and waits for the response.
+// ask opens the browser, waits for the response, and returns its code.
 func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address string, expect callback.Expect) (string, error) {
 	timeout := cmp.Or(d.o.Timeout, answerWithin)
 	wait, cancel := context.WithTimeout(ctx, timeout)
@@ -189,15 +189,15 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 		}
 	}
 	code, err := c.answered(wait, d, l, expect)
-	if errors.Is(err, context.DeadlineExceeded) { // also the caller's: it is about this wait
+	if errors.Is(err, context.DeadlineExceeded) { // also if the caller's deadline ended the wait
 		return "", fmt.Errorf("%w within %s: if the server refuses the client or the redirect URI, it shows an error page that mcpauth cannot see", ErrNoAnswer, timeout)
 	}
 	return code, err
 }
 
-// Paste returns what the user pastes: the address that the browser ended on, or its query. It is called again, with the reason, if the
-// address belongs to another login. An error ends the login, except io.EOF: then mcpauth continues to wait for the browser. Paste may still
-// be blocked in a read when Login returns.
+// Paste returns the text that the user pastes: the URL on which the browser ended, or its query. If the text is not a response to this
+// login, Paste is called again with the reason. An error ends the login, except io.EOF: after io.EOF, Login continues to wait for the
+// browser. Paste may still be blocked in a read when Login returns.
 type Paste func(ctx context.Context, refused error) (string, error)
 
 // otherAnswer is returned if the user pastes an address that belongs to a pending login.
@@ -205,7 +205,7 @@ type otherAnswer struct{ text string }
 
 func (*otherAnswer) Error() string { return "the address belongs to an earlier login" }
 
-// answered waits for the response on the listener or from the user, whichever comes first.
+// answered waits for the response on the listener or in pasted text, whichever comes first.
 func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, expect callback.Expect) (string, error) {
 	if d.o.Paste == nil {
 		return l.Wait(ctx, expect)
@@ -231,8 +231,7 @@ func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, ex
 	return first.code, first.err
 }
 
-// pasted reads addresses until one belongs to this login. A wrong address does not end the wait, because the user can correct the mistake,
-// unless the caller returns an error.
+// pasted calls Paste until the text is a response to this login. Other text does not end the wait, because the user can paste again.
 func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (string, error) {
 	var refused error
 	for {
@@ -252,7 +251,8 @@ func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (s
 	}
 }
 
-// clientRefused reports whether the server does not know the client (RFC 6749 §4.1.2.1, §5.2).
+// clientRefused wraps an error that says that the server does not know the client (RFC 6749 §4.1.2.1, §5.2): in errForgotten if an earlier
+// login registered the client, or else in ErrClientRejected. It returns other errors unchanged.
 func clientRefused(err error, reused bool) error {
 	var refused *callback.AuthorizationError
 	switch known := !clientDead(err) && !(errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client")); {

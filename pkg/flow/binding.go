@@ -17,9 +17,10 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// bindings records which authorization servers the user's secrets were used with, for all logins, because a configuration that names
-// another server must not have them sent there (MCP Authorization Server Binding). It stores the secrets as slow, salted hashes, whatever each was
-// used as: the client secret for an identity provider must not go to another server as a client secret.
+// bindings records at which authorization servers each of the user's secrets was used, for all logins. Without it, a configuration that
+// names another server could make mcpauth send a secret there (MCP Authorization Server Binding). It stores slow, salted hashes of the
+// secrets. The hashes do not depend on how a secret was used, because the client secret for an identity provider must not be sent to
+// another server as an ordinary client secret either.
 type bindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -29,17 +30,17 @@ func bindingsKey() keystore.Key { return keystore.Key{Server: "mcpauth:bindings"
 
 const bindingsNote = "bindings"
 
-// hashRounds makes guessing a secret from its hash slow: each guess takes about 50 ms.
+// hashRounds is the number of PBKDF2 rounds. One guess at a secret takes about 50 ms.
 const hashRounds = 200_000
 
-// nobody is an address of no authorization server.
+// nobody is a URL that no authorization server can have.
 const nobody = "https://nobody.invalid"
 
 // ownSecret is a secret of the user that authenticates at an authorization server.
 type ownSecret struct{ what, value, place string }
 
-// ownSecrets are those that a login would send, or sign with, each with the place that it would be sent to: the issuer of the authorization
-// server or of the identity provider, or the address of the latter's token endpoint if no more is known of it.
+// ownSecrets returns the secrets that a login would send or sign with. The place of each is where it would be used: the issuer of the
+// authorization server, the issuer of the identity provider, or the token endpoint of an identity provider without an issuer.
 func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]ownSecret, error) {
 	var all []ownSecret
 	if t.ClientSecret != "" {
@@ -66,12 +67,12 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		}
 		all = append(all, ownSecret{"ID token", id, place})
 	}
-	if t.grant() == GrantJWTBearer && t.Assertion != "github-actions" { // that one is for its audience alone, the issuer
+	if t.grant() == GrantJWTBearer && t.Assertion != "github-actions" { // a GitHub Actions token is only valid for its audience, the issuer
 		assertion, err := c.fetchAssertion(ctx, t.Settings, issuer)
 		if err != nil {
 			return nil, err
 		}
-		if token.CheckAudience(assertion, nobody, nobody) != nil { // its audience binds it: no other server would be sent it
+		if token.CheckAudience(assertion, nobody, nobody) != nil { // CheckAudience refuses to send it to any other server
 			return all, nil
 		}
 		id, err := assertionID(assertion)
@@ -83,7 +84,7 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 	return all, nil
 }
 
-// assertionID identifies the subject of an assertion, because platforms replace the assertion itself every few minutes.
+// assertionID identifies an assertion by its issuer and subject, because platforms replace the assertion itself every few minutes.
 func assertionID(assertion string) (string, error) {
 	c, err := token.Claims(assertion)
 	if err != nil {
@@ -93,8 +94,8 @@ func assertionID(assertion string) (string, error) {
 	return string(id), err
 }
 
-// bindSecrets returns an error if a secret would be used with another authorization server or identity provider than before, unless the
-// user allowed it. Naming the authorization server (o.IssuerGiven) allows nothing for the identity provider.
+// bindSecrets returns an error if a secret would be used at another authorization server or identity provider than before, unless the user
+// allowed it. o.IssuerGiven allows another authorization server, but not another identity provider.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
 	secrets, err := c.ownSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
@@ -134,7 +135,7 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 	return c.Store.Note(ctx, bindingsKey(), bindingsNote, data)
 }
 
-// bindings reads the record.
+// bindings reads the stored bindings.
 func (c *Client) bindings(ctx context.Context) (bindings, error) {
 	b := bindings{Salt: rand.Text(), Issuers: map[string][]string{}}
 	data, err := c.Store.ReadNote(ctx, bindingsKey(), bindingsNote)

@@ -10,7 +10,8 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// A client secret goes to the authorization server that it was first used with, under whatever name another configuration asks for it.
+// A client secret is sent only to the authorization server that it was first used with, even if another configuration with another profile
+// names it.
 func TestSecretsAreBound(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.t.ClientID, b.t.ClientSecret = "demo-basic", "demo-cs-basic"
@@ -46,7 +47,7 @@ func TestSecretsAreBound(t *testing.T) {
 	}
 }
 
-// Keys and assertions are bound like secrets, and naming the issuer is the user's word.
+// Client keys and assertions are bound to an issuer like client secrets. LoginOptions.IssuerGiven allows another issuer.
 func TestFilesAreBound(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	file := filepath.Join(t.TempDir(), "file")
@@ -63,7 +64,7 @@ func TestFilesAreBound(t *testing.T) {
 	assertion := Target{URL: "https://a", Settings: Settings{Grant: GrantJWTBearer, AssertionFile: file}}
 	for name, tt := range map[string]struct {
 		target       Target
-		first, later string // what the file holds
+		first, later string // content of the file
 	}{
 		"a key":        {key, "-----BEGIN", "-----BEGIN\n"},
 		"an assertion": {assertion, jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"s","exp":1}`), jwtOf(`{"alg":"ES256"}`, `{"exp":2,"sub":"s","iss":"i"}`)},
@@ -80,7 +81,7 @@ func TestFilesAreBound(t *testing.T) {
 			t.Errorf("%s, accepted: %v", name, err)
 		}
 	}
-	// A workload has an assertion for each server, and each is good at that server only.
+	// An assertion with an audience is valid at one server only, so a second assertion for another server is allowed.
 	for _, issuer := range []string{"https://one.example", "https://two.example"} {
 		write(jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"workload","aud":"`+issuer+`"}`))
 		if err := bind(assertion, issuer, false); err != nil {
@@ -91,7 +92,7 @@ func TestFilesAreBound(t *testing.T) {
 	if err := bind(assertion, "https://as.evil", false); err != nil {
 		t.Errorf("somebody else's assertion: %v", err)
 	}
-	// What goes to the identity provider does not go to an authorization server in another role.
+	// A secret for the identity provider is not sent to an authorization server as a client secret.
 	write(jwtOf(`{"alg":"ES256"}`, `{"iss":"idp","sub":"ann","aud":"client"}`))
 	provider := Target{URL: "https://a", Settings: Settings{IDP: IDP{TokenEndpoint: "https://idp.example/token", ClientSecret: "s", IDTokenFile: file}}}
 	if err := bind(provider, "https://as.example", false); err != nil {

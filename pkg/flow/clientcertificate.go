@@ -22,24 +22,24 @@ import (
 // ErrCertificate is returned if a client certificate or its key cannot be used.
 var ErrCertificate = errors.New("the client certificate cannot be used")
 
-// httpAt returns the HTTP client for requests that show the client certificate to servers of these origins.
+// httpAt returns an HTTP client that presents the client certificate to these origins only.
 func (c *Client) httpAt(s Settings, origins ...string) (*http.Client, error) {
 	return c.presenting(c.http(), s, origin(origins))
 }
 
-// endpointHTTP returns the HTTP client for requests to the endpoints of an authorization server.
+// endpointHTTP returns the HTTP client for the endpoints of an authorization server.
 func (c *Client) endpointHTTP(s Settings, issuer, server string) (*http.Client, error) {
 	return c.presenting(c.http(), s, func(u *url.URL) bool { return s.shows(u, issuer, server) })
 }
 
-// shows reports whether an endpoint is shown the client certificate: it is on the host of the issuer or of the MCP server, or below one of these,
-// or the user named the issuer. Otherwise a server could name an endpoint of somebody else, who would take what is posted there for an act of
+// shows reports whether an endpoint gets the client certificate: its host is the issuer's or the MCP server's or a subdomain of one, or the
+// user named the issuer. Otherwise a malicious server could name an endpoint of a third party, which would take the request for one from
 // the certificate's owner.
 func (s Settings) shows(u *url.URL, issuer, server string) bool {
 	return s.Issuer != "" || below(u, issuer) || below(u, server)
 }
 
-// below reports whether the host of a URL is the host of an address, or a subdomain of it.
+// below reports whether the host of a URL is the host of an address or a subdomain of it.
 func below(u *url.URL, address string) bool {
 	v, err := url.Parse(address)
 	if err != nil || v.Hostname() == "" {
@@ -59,7 +59,7 @@ func origin(addresses []string) func(*url.URL) bool {
 }
 
 // ServerHTTP returns the HTTP client for requests to the target's MCP server. It presents the client certificate of the target, or else of
-// the stored login, only to this server.
+// the stored login, to this server only.
 func (c *Client) ServerHTTP(t Target, stored Status) (*http.Client, error) {
 	if t.CertFile == "" {
 		t.CertFile, t.CertKeyFile = stored.Cert, stored.Key
@@ -79,7 +79,7 @@ func (c *Client) presenting(hc *http.Client, s Settings, to func(*url.URL) bool)
 	return httpx.Presenting(hc, own, to), nil
 }
 
-// certificate reads the client certificate and its key, and checks that a server can accept them.
+// certificate reads the client certificate and its key. It returns an error if a server could not accept them.
 func (s Settings) certificate(now time.Time) (*tls.Certificate, error) {
 	certFile, keyFile := s.CertFile, cmp.Or(s.CertKeyFile, s.CertFile)
 	certs, err := readFile("client certificate", certFile)
@@ -112,13 +112,13 @@ func (s Settings) leaf() *x509.Certificate {
 	}
 	pair, err := s.certificate(time.Now())
 	if err != nil {
-		return nil // the HTTP client comes with the error
+		return nil // creating the HTTP client returns the error
 	}
 	return pair.Leaf
 }
 
-// warnOpenKey warns of a key that other users can read. It is not an error, because platforms mount keys with modes that the user cannot
-// change.
+// warnOpenKey warns if other users can read the key file. This is not an error, because platforms mount keys with modes that the user
+// cannot change.
 func (c *Client) warnOpenKey(s Settings) {
 	file := cmp.Or(s.CertKeyFile, s.CertFile)
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
@@ -126,11 +126,11 @@ func (c *Client) warnOpenKey(s Settings) {
 	}
 }
 
-// warnNotShown warns that the token endpoint does not get the client certificate, and says why.
+// warnNotShown warns if the token endpoint does not get the client certificate.
 func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
 	u, err := url.Parse(s.TokenEndpoint)
 	if t.CertFile != "" && err == nil && !t.shows(u, s.Issuer, t.URL) {
-		c.warn(fmt.Sprintf("%s is not shown the client certificate, because it is not on the host of the issuer %s or below it; it is shown it if you name this issuer",
+		c.warn(fmt.Sprintf("%s is not shown the client certificate, because its host is neither that of the issuer %s nor a subdomain of it; name this issuer to show it there",
 			httpx.Text(s.TokenEndpoint, 200), s.Issuer))
 	}
 }

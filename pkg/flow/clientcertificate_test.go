@@ -13,7 +13,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// newMutualBench is a bench whose servers want client certificates, and the file with that of the client robot.
+// newMutualBench returns a bench whose servers require client certificates, and the file with the certificate of the client robot.
 func newMutualBench(t *testing.T) (*bench, string) {
 	t.Helper()
 	b := newBench(t, demo.Options{MutualTLS: true})
@@ -36,8 +36,8 @@ func newMutualBench(t *testing.T) (*bench, string) {
 	return b, file
 }
 
-// The metadata of an authorization server that only the MCP server names is fetched without the certificate; what the user or the stored login
-// names may see it. An identity provider never does.
+// The client certificate is presented to an authorization server's metadata endpoint only if the user or the stored login names that
+// server, and never to an identity provider.
 func TestCertificateIsShownToKnownServers(t *testing.T) {
 	b, _ := newMutualBench(t)
 	shown := func(endpoint string) (n int) {
@@ -97,7 +97,7 @@ func TestCertificateAtEndpoints(t *testing.T) {
 	}
 }
 
-// A renewed certificate is used by the same process, and by the login that is stored.
+// If the certificate file changes, the same process and the stored login use the new certificate.
 func TestCertificateIsRenewed(t *testing.T) {
 	b, file := newMutualBench(t)
 	b.login(t)

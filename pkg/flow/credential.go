@@ -21,41 +21,41 @@ import (
 // credentialVersion is the version of the record format. A record with a higher version is refused, because it could be misread.
 const credentialVersion = 1
 
-// Credential is one login at one server. For the keystore it is opaque bytes. Fields that a newer version wrote are preserved when this
+// Credential is one login at one server. The keystore sees it only as bytes. A field that a newer version wrote is preserved when this
 // version writes the record.
 type Credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
-	Moved    string `json:"moved,omitempty"` // where Server redirects to on the same origin: calls go there directly; empty: it does not
+	Moved    string `json:"moved,omitempty"` // redirect target of Server on the same origin, which receives the calls; empty: none
 	Profile  string `json:"profile,omitempty"`
 	Resource string `json:"resource,omitempty"` // sent with every token request (RFC 8707); empty: not sent
 	Grant    Grant  `json:"grant,omitempty"`
 
-	Issuer    string    `json:"issuer,omitempty"` // what follows is bound to it
+	Issuer    string    `json:"issuer,omitempty"` // Endpoints, Client and Token belong to this issuer
 	Endpoints Endpoints `json:"endpoints,omitzero"`
 
 	Client     dcr.Client   `json:"client,omitzero"`
-	NextClient *dcr.Client  `json:"next_client,omitempty"` // registered by a login that did not finish: used by the next one
-	OldClients []dcr.Client `json:"old_clients,omitempty"` // registrations that pending logins may use, newest first, until a later login or Logout deletes them
-	Settings   Settings     `json:"settings,omitzero"`     // the user's choices of this login
+	NextClient *dcr.Client  `json:"next_client,omitempty"` // client that an unfinished login registered; the next login uses it
+	OldClients []dcr.Client `json:"old_clients,omitempty"` // registrations that pending logins may still use, newest first; a later login or Logout deletes them
+	Settings   Settings     `json:"settings,omitzero"`     // the user's settings for this login
 
 	Token      token.Token       `json:"token,omitzero"`
-	Retired    []Retired         `json:"retired,omitempty"` // the grants that this one replaced, newest first, until Logout revokes them
-	Refusal    *Refusal          `json:"refusal,omitempty"` // of the refresh token: nil if the server did not refuse it
+	Retired    []Retired         `json:"retired,omitempty"` // tokens of replaced grants, newest first; Logout revokes them
+	Refusal    *Refusal          `json:"refusal,omitempty"` // how the server refused the refresh token; nil: it did not
 	Scopes     []string          `json:"scopes_asked,omitempty"`
-	Account    string            `json:"account,omitempty"`     // whom the login is for, see token.Token.Account
-	ObtainedAt time.Time         `json:"obtained_at,omitzero"`  // of the token
-	LoginAt    time.Time         `json:"login_at,omitzero"`     // when the login began that this grant comes from
-	DPoPKey    json.RawMessage   `json:"dpop_key,omitempty"`    // private JWK that the tokens are bound to
-	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // the latest of each origin, for the next proof
-	Deviations []string          `json:"quirks,omitempty"`      // codes of Deviations that were tolerated
+	Account    string            `json:"account,omitempty"`     // account of the login, see token.Token.Account
+	ObtainedAt time.Time         `json:"obtained_at,omitzero"`  // when Token was obtained
+	LoginAt    time.Time         `json:"login_at,omitzero"`     // start of the login that obtained this grant
+	DPoPKey    json.RawMessage   `json:"dpop_key,omitempty"`    // private JWK to which the tokens are bound; nil: bearer tokens
+	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // latest DPoP nonce of each origin
+	Deviations []string          `json:"quirks,omitempty"`      // codes of the tolerated deviations, see Deviations
 
-	IDP     *Credential `json:"idp_login,omitempty"`      // the login at the identity provider that renews this one; nil: there is none
-	NextIDP *Credential `json:"next_idp_login,omitempty"` // of a login that did not finish: the next one, or Logout, revokes it
-	OpenID  *OpenID     `json:"openid,omitempty"`         // of a login at an identity provider
+	IDP     *Credential `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
+	NextIDP *Credential `json:"next_idp_login,omitempty"` // login at the identity provider from an unfinished login; the next login or Logout revokes it
+	OpenID  *OpenID     `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
 
-	idToken    Secret // of a login at an identity provider: of its latest answer, never stored
-	generation uint64 // of the record it was read from
+	idToken    Secret // ID token in the latest response of an identity provider; never stored
+	generation uint64 // generation of the record that this was decoded from
 	unknown    map[string]json.RawMessage
 }
 
@@ -64,15 +64,15 @@ type Endpoints struct {
 	Token      string `json:"token,omitempty"`
 	Revocation string `json:"revocation,omitempty"`
 
-	SigningAlgs []string `json:"signing_algs,omitempty"` // of client assertions that the token endpoint takes (RFC 8414 §2); empty: unknown
+	SigningAlgs []string `json:"signing_algs,omitempty"` // signing algorithms for client assertions at the token endpoint (RFC 8414 §2); empty: unknown
 }
 
 func endpoints(s discovery.ServerMetadata) Endpoints {
 	return Endpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
-// Retired is a token of a replaced grant at the same authorization server and for the same client. It is revoked by Logout and not when it
-// is replaced, because many servers keep one grant per client and user, or per browser session, and would revoke the new login with it.
+// Retired is a token of a replaced grant for the same client at the same authorization server. Logout revokes it. Earlier revocation could
+// end the new login, because many servers keep one grant per client and user, or per browser session.
 type Retired struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no other
@@ -81,7 +81,7 @@ type Retired struct {
 // Refusal records how the server refused the refresh token. The token is kept, but only an explicit refresh sends it again.
 type Refusal struct {
 	Words  string `json:"words"`
-	Client bool   `json:"client,omitempty"` // it refused the client
+	Client bool   `json:"client,omitempty"` // the server refused the client
 }
 
 // refusalOf returns the refusal that a failed redemption contained.
@@ -99,8 +99,8 @@ func (r Refusal) err(t Target) error {
 }
 
 const (
-	maxRetired    = 3  // replaced grants that are remembered
-	maxOldClients = 20 // registrations of pending logins that are remembered
+	maxRetired    = 3  // replaced grants to store
+	maxOldClients = 20 // registrations of pending logins to store
 )
 
 // String describes the credential without its secrets.
@@ -161,7 +161,7 @@ func members(v any) []string {
 // decode reads a stored record.
 func decode(r keystore.Record) (Credential, error) {
 	var c Credential
-	if err := c.UnmarshalJSON(r.Secret); err != nil { // json.Unmarshal would read the record once more
+	if err := c.UnmarshalJSON(r.Secret); err != nil { // json.Unmarshal would check the syntax a second time
 		// The JSON error may quote bytes of the record, so it stays here.
 		return Credential{}, fmt.Errorf("%w: not a record of mcpauth", ErrCredential)
 	}
@@ -205,8 +205,8 @@ func (c Credential) granted() []string {
 // same reports whether tok is the credential's access token.
 func (c Credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
-// retire returns the replaced grants that a credential has to remember after it replaced old, newest first; apart are those that are
-// provably separate from the new grant, because another client or another authorization server holds them.
+// retire returns the tokens of replaced grants after c has replaced old, newest first. Those in kept must be stored. Those in apart belong
+// to another client or another authorization server, so their revocation cannot end the new grant.
 func (c Credential) retire(old Credential) (kept, apart []Retired) {
 	all := old.Retired
 	switch t := old.Token; {
@@ -230,8 +230,8 @@ func (c *Credential) register(client dcr.Client) {
 	c.NextClient = &client
 }
 
-// load returns the stored credential, or ErrLoginRequired. If the store cannot be read or another store has the credential, it returns that
-// error.
+// load returns the stored credential, or ErrLoginRequired if there is none. It returns the store's error if the store cannot be read or if
+// another store has the credential.
 func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 	r, err := c.Store.Get(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -242,7 +242,7 @@ func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 	}
 	cred, err := decode(r)
 	if t.CertFile != "" {
-		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolute(t.CertFile), absolute(t.CertKeyFile) // the tokens of a renewal are bound to this one
+		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolute(t.CertFile), absolute(t.CertKeyFile) // a renewal binds its tokens to this certificate
 	}
 	return cred, err
 }
@@ -256,7 +256,7 @@ func (c *Client) loadOrNew(ctx context.Context, t Target) (Credential, error) {
 	return cred, err
 }
 
-// save stores the credential as the next generation, which the store reads back. The caller holds the credential's lock.
+// save stores the credential as the next generation. The store reads it back. The caller holds the credential's lock.
 func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
 	if cred.DPoPKey != nil {
 		if prover, err := c.provers.of(*cred); err == nil {

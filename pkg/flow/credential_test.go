@@ -15,7 +15,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Rule: a record reads with unknown fields kept, so that an older mcpauth does not cut what a newer one wrote.
+// Decoding and encoding a record preserves unknown fields, so that an older version does not remove what a newer version wrote.
 func TestCredentialKeepsUnknownFields(t *testing.T) {
 	in := `{"version":1,"server":"https://x/mcp","token":{"access_token":"a"},"from_the_future":{"n":12345678901234567890}}`
 	c, err := decode(keystore.Record{Generation: 7, Secret: []byte(in)})
@@ -35,7 +35,7 @@ func TestCredentialKeepsUnknownFields(t *testing.T) {
 	}
 }
 
-// A field once emptied must not come back from the fields that were read.
+// A field that is emptied is absent after encoding, even if the decoded record had a value for it.
 func TestCredentialEmptiedFieldsStayEmpty(t *testing.T) {
 	c, err := decode(keystore.Record{Secret: []byte(`{"version":1,"server":"s","profile":"p","next_client":{"id":"x"},"quirks":["q"]}`)})
 	if err != nil {
@@ -108,7 +108,7 @@ func FuzzCredential(f *testing.F) {
 	})
 }
 
-// A login that cannot be read is not absent: nobody is told to log in because of it.
+// An unreadable record is reported as ErrCredential and not as ErrLoginRequired.
 func TestDamagedLoginIsNotAbsent(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)

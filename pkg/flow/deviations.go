@@ -9,12 +9,12 @@ import (
 )
 
 // Deviation is a tolerated deviation of a server from a specification. The deviations of a login are recorded in its credential and shown
-// by status. With Settings.Strict each one is an error that names the section.
+// by status. With Settings.Strict, each is an error that names the section.
 type Deviation struct {
-	Code    string // as status shows it; a value follows if it ends in =
-	Section string // of the rule that is not kept
+	Code    string // as shown by status; if it ends in =, a value follows
+	Section string // section of the rule that the server breaks
 	Text    string // what is tolerated
-	Seen    string // at whose servers
+	Seen    string // servers that do it
 }
 
 // Deviations returns all deviations that are tolerated.
@@ -64,8 +64,8 @@ func Deviations() []Deviation {
 	}
 }
 
-// extraParams returns the parameters that a deviation of the server and the user add to the authorization request. The user's have
-// precedence.
+// extraParams returns the parameters to add to the authorization request: those for a known deviation of the server, and those of the user,
+// which take precedence.
 func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	if !s.Strict && strings.TrimSuffix(issuer, "/") == "https://accounts.google.com" {
 		// Google does not support offline_access. It issues a refresh token only with these parameters, and without the prompt only at the
@@ -99,12 +99,12 @@ func deviations(s Settings, r *discovery.Result) []string {
 	return union(all)
 }
 
-// ofRegistration returns the deviations of the client's registration.
+// ofRegistration returns those codes that are about a client registration.
 func ofRegistration(codes []string) []string {
 	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !strings.HasPrefix(code, "registration_") })
 }
 
-// refreshTokenInvalid recognizes Atlassian's equivalent of invalid_grant: unauthorized_client with "refresh_token is invalid".
+// refreshTokenInvalid reports whether a refusal is Atlassian's form of invalid_grant: unauthorized_client with "refresh_token is invalid".
 func refreshTokenInvalid(e *token.Error) bool {
 	return e.Code == "unauthorized_client" && strings.Contains(e.Description, "refresh_token is invalid")
 }

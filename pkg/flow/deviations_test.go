@@ -21,7 +21,7 @@ func wantQuirks(t *testing.T, got []string, want ...string) {
 	}
 }
 
-// The table has every code that the packages below have, and none twice.
+// Deviations lists each code of the packages discovery, dcr and token exactly once.
 func TestTolerancesAreWhole(t *testing.T) {
 	own := []string{"other_auth_method", "google_offline", "no_resource", "resource=", "client_name=", "auth_param="}
 	want := slices.Concat(discovery.Findings(), dcr.Deviations(), token.Deviations(), own)
@@ -39,7 +39,7 @@ func TestTolerancesAreWhole(t *testing.T) {
 	}
 }
 
-// What Discover says that login would do is what Login does, at servers of many kinds.
+// The plan of Discover equals the credential of a Login, for several kinds of servers.
 func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -101,7 +101,8 @@ func equalPlans(a, b Plan) bool {
 		a.Client == b.Client && a.ClientID == b.ClientID && a.AuthMethod == b.AuthMethod && a.DPoP == b.DPoP
 }
 
-// Google gives a refresh token for access_type=offline with prompt=consent alone; nobody else is asked so, nor Google by a strict login.
+// Google gets access_type=offline and prompt=consent, because it issues refresh tokens only for these. Other servers do not get them, and
+// Google does not get them from a strict login.
 func TestGoogle(t *testing.T) {
 	for _, tt := range []struct {
 		issuer         string
@@ -112,7 +113,7 @@ func TestGoogle(t *testing.T) {
 		{"https://accounts.google.com", Settings{}, "offline", "consent", []string{"google_offline"}},
 		{"https://accounts.google.com/", Settings{}, "offline", "consent", []string{"google_offline"}},
 		{"https://accounts.google.com", Settings{AuthParams: [][2]string{{"prompt", "select_account"}}}, "offline", "select_account", []string{"google_offline", "auth_param=prompt"}},
-		{"https://accounts.google.com", Settings{AuthParams: [][2]string{{"prompt", ""}}}, "offline", "", []string{"google_offline", "auth_param=prompt"}}, // removed
+		{"https://accounts.google.com", Settings{AuthParams: [][2]string{{"prompt", ""}}}, "offline", "", []string{"google_offline", "auth_param=prompt"}}, // the user removes prompt
 		{"https://accounts.google.com", Settings{Strict: true}, "", "", nil},
 		{"https://accounts.google.com.evil.example", Settings{}, "", "", nil},
 	} {
@@ -133,7 +134,8 @@ func TestGoogle(t *testing.T) {
 	}
 }
 
-// A later login knows the parameters and the quirks of the registration it uses again; a strict one repeats no concession.
+// A later login uses the stored authorization parameters and keeps the deviations of the registration that it uses again. A strict login
+// does not use the stored concessions.
 func TestQuirksOfALaterLogin(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.set(t, "register:status=200")

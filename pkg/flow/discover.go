@@ -15,14 +15,14 @@ import (
 // Discovery is the result of Client.Discover. Its JSON form is stable.
 type Discovery struct {
 	URL        string                    `json:"url"`
-	Endpoint   string                    `json:"endpoint"`             // where calls go: URL, or where it redirects to on the same origin; empty: it did not answer
-	Connection *discovery.Connection     `json:"connection"`           // nil: it was not asked
-	Open       bool                      `json:"open"`                 // it answered without a token
+	Endpoint   string                    `json:"endpoint"`             // URL that receives the calls: URL itself or its redirect target on the same origin; empty: URL did not answer
+	Connection *discovery.Connection     `json:"connection"`           // nil: no request was sent
+	Open       bool                      `json:"open"`                 // the server answered a request without a token
 	Attempts   []Attempt                 `json:"attempts"`             // every request, in order
-	Checks     []discovery.Check         `json:"checks"`               // every rule that discovery came to, in order
-	Server     *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery did not get so far
+	Checks     []discovery.Check         `json:"checks"`               // every rule that discovery checked, in order
+	Server     *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery ended before it
 	Grants     []Grant                   `json:"grants"`               // those of Grants that the authorization server offers
-	Plan       *Plan                     `json:"login"`                // nil: discovery did not get so far
+	Plan       *Plan                     `json:"login"`                // nil: discovery ended before it
 }
 
 // Attempt is one request of a discovery.
@@ -63,7 +63,8 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	return d, err
 }
 
-// complete adds what may fail: whether the server offers what is needed, and whether a client is available.
+// complete adds the redirect URI and the client to the plan. It returns an error if the server lacks a needed feature or if no client is
+// available.
 func (p *Plan) complete(d draft) error {
 	err := errors.Join(feasible(d.t.Settings, d.found), sameIssuer(d))
 	if p.Grant == GrantCode {
@@ -83,8 +84,8 @@ func (p *Plan) complete(d draft) error {
 	return errors.Join(err, stage("client", noClient))
 }
 
-// offered lists the grants that the metadata offers. A server that lists none means the authorization code (RFC 8414 §2); the enterprise's
-// grant ends in an assertion, so it is offered wherever that is.
+// offered returns the grants that the metadata lists. Metadata without a list offers the authorization code (RFC 8414 §2). The
+// authorization server sees GrantEnterprise as a JWT bearer grant.
 func offered(s discovery.ServerMetadata) []Grant {
 	types := map[Grant]string{GrantCode: "authorization_code", GrantClientCredentials: "client_credentials",
 		GrantDevice: "urn:ietf:params:oauth:grant-type:device_code", GrantJWTBearer: jwtBearer, GrantEnterprise: jwtBearer}
@@ -103,8 +104,9 @@ func offered(s discovery.ServerMetadata) []Grant {
 
 const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
-// discover asks the server as every login does; challenges are those of an answer already received. A client certificate is shown to the server,
-// and to an authorization server that the user or the stored login names, known. One that only the server names has to show its metadata without.
+// discover runs the discovery of a login. challenges are from a response that was already received. The client certificate is presented to
+// the MCP server, and to an authorization server that the user or the stored login (known) names. It is not presented to an authorization
+// server that only the MCP server names.
 func (c *Client) discover(ctx context.Context, t Target, known string, challenges []discovery.Challenge) (*discovery.Result, error) {
 	hc, err := c.httpAt(t.Settings, t.URL, t.Issuer, known)
 	if err != nil {
@@ -122,22 +124,22 @@ func (c *Client) discover(ctx context.Context, t Target, known string, challenge
 type Plan struct {
 	Grant      Grant    `json:"grant"`
 	Issuer     string   `json:"issuer"`
-	Resource   string   `json:"resource"`    // of the resource parameter; empty: not sent
-	Scopes     []string `json:"scopes"`      // empty: the choice is the server's
-	Client     string   `json:"client"`      // dcr.Preregistered, dcr.MetadataDocument or dcr.Dynamic; empty: none there to be
-	ClientID   string   `json:"client_id"`   // empty: not known before it is registered
-	AuthMethod string   `json:"auth_method"` // at the token endpoint
+	Resource   string   `json:"resource"`    // value of the resource parameter; empty: not sent
+	Scopes     []string `json:"scopes"`      // empty: the server chooses
+	Client     string   `json:"client"`      // dcr.Preregistered, dcr.MetadataDocument or dcr.Dynamic; empty: no client is available
+	ClientID   string   `json:"client_id"`   // empty: the client is not registered yet
+	AuthMethod string   `json:"auth_method"` // client authentication method at the token endpoint
 	DPoP       bool     `json:"dpop"`        // tokens are bound to a key
 	Deviations []string `json:"quirks"`      // codes of Deviations
 
-	RedirectURI string `json:"redirect_uri"` // without a port: a free one is taken; empty: the grant needs none
+	RedirectURI string `json:"redirect_uri"` // a URI without a port stands for any free port; empty: the grant needs none
 }
 
-// newPlan decides from the discovery what a login does, before any request or question.
+// newPlan derives the plan of a login from the settings and the discovery. It sends no request.
 func newPlan(s Settings, r *discovery.Result) Plan {
 	offers := r.Server.ScopesSupported
 	if s.grant() == GrantEnterprise {
-		offers = nil // an ID-JAG takes the place of a refresh token there, and of offline_access
+		offers = nil // a new ID-JAG is requested instead of a refresh token, so offline_access is not needed
 	}
 	p := Plan{Grant: s.grant(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: deviations(s, r),
 		Scopes: chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, offers)}
@@ -162,8 +164,8 @@ func feasible(set Settings, r *discovery.Result) error {
 	return err
 }
 
-// useDPoP decides by the user's choice and the metadata: auto binds tokens where the resource requires it (RFC 9728 §2,
-// dpop_bound_access_tokens_required) or its challenge asks for the DPoP scheme, and the authorization server offers ES256.
+// useDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto it does if the resource metadata (RFC 9728 §2,
+// dpop_bound_access_tokens_required) or the challenge's scheme requires DPoP and the authorization server supports ES256.
 func useDPoP(s Settings, r *discovery.Result) (bool, error) {
 	offered := slices.Contains(r.Server.DPoPSigningAlgValuesSupported, "ES256")
 	required := r.Resource.DPoPBoundAccessTokensRequired || r.Challenge.Scheme == "dpop"
@@ -179,13 +181,12 @@ func useDPoP(s Settings, r *discovery.Result) (bool, error) {
 	return offered && required, nil
 }
 
-// needsClient reports whether a login needs a client before it requests tokens; for some servers an assertion is enough.
+// needsClient reports whether a login needs a client before it requests tokens. Some servers accept an assertion without a client.
 func needsClient(s Settings) bool {
 	return !s.grant().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
 }
 
-// clientOptions asks package dcr for the client of a login. The HTTP client, the stored registration and the redirect address are left to
-// the caller.
+// clientOptions returns the options for package dcr, except the HTTP client, the stored registration and the redirect URI.
 func clientOptions(t Target, o LoginOptions, r *discovery.Result, scopes []string) dcr.Options {
 	s := r.Server
 	return dcr.Options{Local: local(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
@@ -194,8 +195,8 @@ func clientOptions(t Target, o LoginOptions, r *discovery.Result, scopes []strin
 		HasKey: t.ClientKeyFile != "", Certificate: t.leaf(), BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, New: o.NewClient, Strict: t.Strict}
 }
 
-// registerScopes returns the scopes for a registration: all that the resource offers, because a client registered for fewer could not step
-// up later.
+// registerScopes returns the scopes for a registration. They include all scopes of the resource, because a client that is registered for
+// fewer could not step up later.
 func registerScopes(asked []string, r *discovery.Result) []string {
 	if len(asked) == 0 {
 		return nil
@@ -203,7 +204,7 @@ func registerScopes(asked []string, r *discovery.Result) []string {
 	return union(asked, r.Resource.ScopesSupported)
 }
 
-// grantTypes are the grant types a registration names (RFC 7591 §2).
+// grantTypes returns the grant types for a registration (RFC 7591 §2).
 func grantTypes(grant Grant) []string {
 	if grant == GrantDevice {
 		return []string{"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}

@@ -39,7 +39,7 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 	return e, nil
 }
 
-// provers holds the DPoP keys in use. A key is loaded once, so that later requests know its nonces.
+// provers caches the prover of the latest DPoP key, so that later requests use the nonces that it has received.
 type provers struct {
 	mu   sync.Mutex
 	jwk  []byte
@@ -61,9 +61,10 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// eitherMethod makes a request, and once more with the secret in the other place, header or body, if the server refuses the client by the
-// first: the metadata says what the server can do, not what this client was registered for (RFC 6749 §2.3.1). The method that worked is
-// stored in the credential. A code is not lost by this: a server knows its client before it looks at the code.
+// eitherMethod sends a request. If the server refuses the client, it sends the request once more with the client secret in the other place,
+// header or body, because the metadata lists what the server supports and not what this client was registered for (RFC 6749 §2.3.1). The
+// method that worked is stored in the credential. The first request does not use up a code, because a server authenticates the client
+// before it looks at the code.
 func (c *Client) eitherMethod(cred *Credential, supported []string, notes *notes, request func(token.Endpoint) error) error {
 	e, err := c.endpoint(*cred)
 	if err != nil {
@@ -79,7 +80,7 @@ func (c *Client) eitherMethod(cred *Credential, supported []string, notes *notes
 	e.Client.Method = other
 	second := request(e)
 	if errors.As(second, &refused) && refused.Code == "invalid_client" {
-		return err // the client is unknown, or the secret wrong: it is not the method
+		return err // the method is not the cause: the client is unknown or the secret is wrong
 	}
 	if second == nil {
 		cred.Client.AuthMethod = other
@@ -88,8 +89,9 @@ func (c *Client) eitherMethod(cred *Credential, supported []string, notes *notes
 	return second
 }
 
-// otherMethod is the method to try after the first one was refused: for a pre-registered client the other one with a secret; for one that
-// registered and got a secret without a word of how to send it, the default of RFC 7591 §2, which package dcr does not guess. Empty: none.
+// otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client it
+// is the other method with a secret. For a registered client whose secret came without a method, it is the default of RFC 7591 §2, which
+// package dcr does not assume.
 func otherMethod(c dcr.Client, supported []string) string {
 	other := ""
 	switch {
@@ -106,7 +108,8 @@ func otherMethod(c dcr.Client, supported []string) string {
 	return other
 }
 
-// nonInteractiveToken gets tokens by the credential's non-interactive grant. Files are read anew each time: platforms replace them.
+// nonInteractiveToken requests tokens with the credential's non-interactive grant. It reads files each time, because platforms replace
+// them.
 func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred Credential) (token.Token, error) {
 	scope := joinScopes(cred.Scopes)
 	switch cred.Grant {
@@ -131,7 +134,7 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
 }
 
-// guard asks whether a file may be used for a request. A login reads its files again at each renewal, and they may have changed since.
+// guard calls Guard for a file that a renewal reads, because the file may have changed since the login.
 func (c *Client) guard(file string) error {
 	if c.Guard == nil {
 		return nil
@@ -162,8 +165,8 @@ func loadKey(file string) (*token.Key, error) {
 const maxSecretFile = 64 << 10
 
 func readFile(what, file string) ([]byte, error) {
-	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // opening a pipe may take for ever
-		return nil, fmt.Errorf("%w: %s %s is no regular file; it is read again at every renewal", ErrOptions, what, file)
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() { // opening a named pipe may block
+		return nil, fmt.Errorf("%w: %s %s is not a regular file, which a renewal could read again", ErrOptions, what, file)
 	}
 	f, err := os.Open(file)
 	if err != nil {
@@ -180,7 +183,7 @@ func readFile(what, file string) ([]byte, error) {
 	return data, nil
 }
 
-// readSecret reads a file whose content is sent, without the line end that editors and platforms add.
+// readSecret reads a file whose content is sent to a server. It removes the line end that editors and platforms add.
 func readSecret(what, file string) (string, error) {
 	data, err := readFile(what, file)
 	if err != nil {

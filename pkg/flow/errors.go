@@ -41,13 +41,13 @@ var (
 	ErrCredential = errors.New("the stored credential is not readable")
 )
 
-// errForgotten is ErrClientRejected for a registration of an earlier login, which can be made anew.
+// errForgotten is ErrClientRejected for a client that an earlier login registered. The login can register another client.
 var errForgotten = fmt.Errorf("%w; it was registered by an earlier login", ErrClientRejected)
 
 // ScopeError is returned if the server requires more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
 type ScopeError struct {
-	Scopes  []string // the scopes to request: the earlier ones and those of the challenge
-	Granted bool     // they are already granted, and the server still refuses
+	Scopes  []string // the scopes to request: those of earlier logins and those of the challenge
+	Granted bool     // the scopes are already granted, and the server still refuses
 }
 
 func (e *ScopeError) Error() string {
@@ -61,7 +61,7 @@ func quoteScopes(scopes []string) string { return "scope \"" + strings.Join(scop
 
 // StageError adds the stage of the flow to an error that does not name it.
 type StageError struct {
-	Stage string // "registration", "authorization", "token exchange", "refresh", …
+	Stage string // such as "registration", "authorization", "token exchange" or "refresh"
 	Err   error
 }
 

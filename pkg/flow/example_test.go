@@ -13,7 +13,8 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// A Go program gives its own SDK client keychain, locks and renewal. Open would start a browser; here the demo server approves at once.
+// A Go program gives a client of the official SDK the keychain, the locks and the renewal. A real Open starts a browser; here the demo
+// server approves at once.
 func ExampleClient_Handler() {
 	ctx := context.Background()
 	server, err := demo.Start(demo.Options{})
@@ -57,7 +58,7 @@ func ExampleClient_Handler() {
 	// Output: hello
 }
 
-// follow opens an address as a browser would that has nothing to ask.
+// follow requests a URL as a browser does, for a server that approves without a question.
 func follow(ctx context.Context, address string) error {
 	go func() {
 		if res, err := http.Get(address); err == nil {

@@ -12,9 +12,9 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Pain 3: whatever goes wrong at the token endpoint and is not the server's word that the grant is dead: all is kept, a token that is still
-// good is given with a warning that says what happened, an expired one is an error that says it, and afterwards everything works. A refusal in
-// words is remembered: then the token is not renewable, and only a refresh that the user asks for tries it again.
+// A failed token request drops nothing unless the authorization server says that the grant is dead. If the token is still valid, Token
+// returns it with a warning; if it has expired, Token returns the error; and later everything works again. A refusal with another code is
+// stored: the login is then not renewable, and only a Refresh by the user sends the token again.
 func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 	json := func(status, body string) string {
 		return "token:status=" + status + `,type=application/json,body="` + strings.ReplaceAll(body, `"`, `\"`) + `"`
@@ -22,7 +22,7 @@ func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		fault string
-		words []string // of the error
+		words []string // parts of the error text
 	}{
 		{"refused with another code", "token:refused-code", []string{"token_revoked", "the session has ended"}},
 		{"reset before anything", "token:drop=before", []string{"EOF"}},
@@ -41,7 +41,7 @@ func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 		{"unauthorized_client", json("400", `{"error":"unauthorized_client"}`), []string{"unauthorized_client"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			b := newBench(t, demo.Options{Settings: demo.Settings{Grace: time.Hour}}) // what an answer took along comes again
+			b := newBench(t, demo.Options{Settings: demo.Settings{Grace: time.Hour}}) // the server accepts the old refresh token again after a lost answer
 			b.login(t)
 			b.set(t, tt.fault)
 			b.keepsAll(t, tt.words, func() { b.set(t, "clear") })
@@ -49,7 +49,7 @@ func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 	}
 }
 
-// The same where there is no answer at all.
+// As before, for requests without an answer.
 func TestTokenEndpointUnreachable(t *testing.T) {
 	t.Run("connection refused", func(t *testing.T) {
 		b := newBench(t, demo.Options{})
@@ -68,7 +68,7 @@ func TestTokenEndpointUnreachable(t *testing.T) {
 	})
 }
 
-// keepsAll renews while the token endpoint fails, first early, then late, and once more when it is well again.
+// keepsAll renews while the token endpoint fails, before and after the token expires, and once more when the endpoint works again.
 func (b *bench) keepsAll(t *testing.T, words []string, heal func()) {
 	t.Helper()
 	says := func(when string, text string) {
@@ -123,7 +123,8 @@ func (b *bench) keepsAll(t *testing.T, words []string, heal func()) {
 	b.counts(t, map[string]int{"login": 1, "registered": 1, "reuse": 0})
 }
 
-// A server that forgot a dynamic registration: registered anew once, by a login where a browser is allowed. Without one all is kept.
+// If the server no longer knows the dynamic registration, a login with a browser registers again once. Without a browser, everything stays
+// stored.
 func TestForgottenRegistration(t *testing.T) {
 	for _, code := range []string{"invalid_client", "unauthorized_client"} {
 		t.Run(code, func(t *testing.T) {
@@ -149,7 +150,7 @@ func TestForgottenRegistration(t *testing.T) {
 	}
 }
 
-// An interrupt that comes when the refresh token is on its way does not keep its successor from the store.
+// An interrupt while the refresh request is on its way does not prevent the new refresh token from being stored.
 func TestInterruptAfterSending(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)

@@ -31,11 +31,11 @@ import (
 type Client struct {
 	Store   *keystore.Store
 	HTTP    *http.Client                                    // for OAuth requests; nil: httpx.Default()
-	Open    func(ctx context.Context, address string) error // opens the browser; nil: no browser is opened, Login only reports the address
+	Open    func(ctx context.Context, address string) error // opens the browser; nil: Login only reports the address
 	Now     func() time.Time                                // nil: time.Now
-	Report  func(Event)                                     // called with progress events, from several goroutines; may be nil
-	Version string                                          // of the program, sent in registrations
-	Guard   func(file string) error                         // an error keeps a client key or an assertion file from being used for a request; may be nil
+	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
+	Version string                                          // version of the program, sent in registrations
+	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
 	jobs    task.Group[Credential]
 	provers provers
@@ -46,12 +46,12 @@ type Event struct {
 	Kind    EventKind
 	Message string
 	URL     string // the address to open, if there is one
-	Port    int    // the port of this machine that waits for the answer (authorize)
+	Port    int    // EventAuthorize: the loopback port of the callback listener
 
-	Issuer  string    // device: the authorization server that gave the code
-	Code    string    // device: to be typed at Typed; URL contains it if the server has such an address
-	Typed   string    // device: the address at which the code is typed
-	Expires time.Time // device: the end of the code
+	Issuer  string    // EventDevice: issuer of the authorization server
+	Code    string    // EventDevice: the user code, to be entered at Typed; URL may already contain it
+	Typed   string    // EventDevice: the address at which the user enters Code
+	Expires time.Time // EventDevice: when Code expires
 }
 
 // EventKind is the kind of an Event.
@@ -59,19 +59,19 @@ type EventKind string
 
 // The kinds of events.
 const (
-	EventAuthorize EventKind = "authorize" // URL is to be opened in a browser; Login waits for the answer
-	EventDevice    EventKind = "device"    // Code is to be typed at URL (RFC 8628)
-	EventProgress  EventKind = "progress"  // a stage is done
-	EventWarning   EventKind = "warning"   // something the user should know; the work goes on
+	EventAuthorize EventKind = "authorize" // the user must open URL in a browser; Login waits for the response
+	EventDevice    EventKind = "device"    // the user must enter Code at Typed, or open URL (RFC 8628)
+	EventProgress  EventKind = "progress"  // a stage is complete
+	EventWarning   EventKind = "warning"   // something that the user should know; the operation continues
 )
 
 // Target is an MCP server, the name of the login, and its settings. NewTarget makes one.
 type Target struct {
 	URL     string      // canonical address of the MCP server, see Canonical
-	Profile string      // name of the login; empty: the unnamed one. Several profiles of one server are several accounts
+	Profile string      // name of the login; empty: the unnamed login. Each name can be another account at the same server
 	Header  http.Header // static headers, sent to the MCP server only
 
-	Settings // for the next login, on top of those that are stored
+	Settings // for the next login; they take precedence over the stored settings
 }
 
 // NewTarget returns the target for a server's URL.
@@ -98,13 +98,13 @@ func (t Target) GoString() string { return t.String() }
 
 func (t Target) key() keystore.Key { return keystore.Key{Server: t.URL, Profile: t.Profile} }
 
-// local reports whether the server is on this machine. Plain http is allowed only then.
+// local reports whether the server is on loopback. Plain http is allowed only there.
 func local(server string) bool {
 	u, err := url.Parse(server)
 	return err == nil && httpx.Local(u)
 }
 
-// requestLimit limits every OAuth request. It is shorter than the time limit of the caller.
+// requestLimit is the time limit of each OAuth request. It is shorter than the time limit of a command.
 const requestLimit = 30 * time.Second
 
 // http returns the HTTP client for OAuth requests without a client certificate.

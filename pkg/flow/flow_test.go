@@ -15,7 +15,7 @@ import (
 
 var ctx = context.Background()
 
-// The whole life of a credential.
+// A credential from login through renewal to logout.
 func TestLoginRefreshLogout(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	s := b.login(t)
@@ -39,7 +39,7 @@ func TestLoginRefreshLogout(t *testing.T) {
 	b.counts(t, map[string]int{"login": 1, "refresh": 1, "registered": 1, "unregistered": 1})
 }
 
-// Promise: a second run needs no browser.
+// A second process uses the stored login without a browser.
 func TestSecondRunOpensNoBrowser(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{})); err != nil {
@@ -67,7 +67,7 @@ func TestLoginIfNeeded(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
-// The second login of the same client uses its registration and its port again.
+// A second login uses the registration and the callback port of the first one.
 func TestLoginKeepsRegistrationAndPort(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -79,7 +79,7 @@ func TestLoginKeepsRegistrationAndPort(t *testing.T) {
 	b.counts(t, map[string]int{"registered": 1, "login": 2})
 }
 
-// A server that has forgotten the client is registered with again, once, and the user sees a login and no error.
+// If the server no longer knows the client, Login registers again once and succeeds.
 func TestLoginAtAServerThatForgotTheClient(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -88,7 +88,7 @@ func TestLoginAtAServerThatForgotTheClient(t *testing.T) {
 	b.counts(t, map[string]int{"registered": 2})
 }
 
-// A registration whose login was not finished is used by the next one.
+// The registration of an unfinished login is used by the next login.
 func TestUnfinishedLoginKeepsItsRegistration(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.c.Open = nil
@@ -100,7 +100,8 @@ func TestUnfinishedLoginKeepsItsRegistration(t *testing.T) {
 	b.counts(t, map[string]int{"registered": 1, "login": 1})
 }
 
-// The old credential stays usable until the new one is stored. Its grant is remembered, and not revoked: the server may share it.
+// The old credential stays usable until the new one is stored. Its refresh token is stored as retired and not revoked, because the server
+// may use one grant for both logins.
 func TestLoginIsMakeBeforeBreak(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -128,7 +129,7 @@ func TestLoginIsMakeBeforeBreak(t *testing.T) {
 	}
 }
 
-// Two logins at once: the second waits for the first and adopts its result.
+// Of two concurrent logins, the second waits for the first and adopts its result.
 func TestParallelLoginsAreOne(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	var wg sync.WaitGroup
@@ -144,7 +145,7 @@ func TestParallelLoginsAreOne(t *testing.T) {
 	b.counts(t, map[string]int{"login": 1, "registered": 1})
 }
 
-// Pain 1: many processes, one expired credential, a server that punishes reuse: one refresh.
+// If many processes find the same expired credential, they send one refresh, even at a server that punishes reuse.
 func TestParallelRefreshesAreOne(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -163,7 +164,7 @@ func TestParallelRefreshesAreOne(t *testing.T) {
 	b.counts(t, map[string]int{"refresh": 1, "reuse": 0})
 }
 
-// Pain 2: another process renewed, and the server revoked the token that this one still holds: no refresh, no browser.
+// If another process renewed and the server revoked the token that this process holds, a 401 leads to neither a refresh nor a login.
 func TestHandlerAdoptsAPeersToken(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Single: true}})
 	b.login(t)
@@ -180,7 +181,7 @@ func TestHandlerAdoptsAPeersToken(t *testing.T) {
 	b.counts(t, map[string]int{"refresh": 1, "login": 1})
 }
 
-// Promise: a forced 401 in mid-session renews silently.
+// A 401 during a session leads to a silent renewal.
 func TestHandlerRenewsInMidSession(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -217,12 +218,12 @@ func TestHandlerStepsUp(t *testing.T) {
 	b.counts(t, map[string]int{"refresh": 0, "login": 2})
 }
 
-// A server that never has enough is asked a bounded number of times.
+// The number of logins is bounded if a server answers every token with insufficient_scope.
 func TestHandlerStopsSteppingUp(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Withhold: []string{"notes:write"}}})
 	b.login(t)
 	h := b.c.Handler(b.t, HandlerOptions{})
-	if err := b.tool(t, h, "secret_note"); err == nil { // the SDK hands over one 403 a request
+	if err := b.tool(t, h, "secret_note"); err == nil { // the SDK passes one 403 per request to the handler
 		t.Fatal("the tool ran without its scope")
 	}
 	var scope *ScopeError
@@ -234,7 +235,7 @@ func TestHandlerStopsSteppingUp(t *testing.T) {
 	}
 }
 
-// Pains 3 and 4: what does not prove that the grant is dead keeps everything.
+// A failure that does not prove that the grant is dead drops nothing.
 func TestRefreshFailuresKeepTheCredential(t *testing.T) {
 	for _, fault := range []string{
 		"token:status=500,n=1", "token:status=503,n=1", "token:busy,n=1", "token:html,n=1", "token:truncated,n=1", "token:drop=before,n=1",
@@ -260,7 +261,7 @@ func TestRefreshFailuresKeepTheCredential(t *testing.T) {
 	}
 }
 
-// Only invalid_grant drops the refresh token; an access token that is still good stays.
+// Only invalid_grant drops the refresh token, and a valid access token stays even then.
 func TestInvalidGrantDropsTheRefreshToken(t *testing.T) {
 	for _, fault := range []string{"token:invalid_grant,n=1", "token:slack,n=1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -288,7 +289,7 @@ func TestInvalidGrantDropsTheRefreshToken(t *testing.T) {
 	}
 }
 
-// An early refresh that fails does not matter while the token is good.
+// If an early refresh fails, the valid token is used.
 func TestEarlyRefreshRefused(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -303,7 +304,7 @@ func TestEarlyRefreshRefused(t *testing.T) {
 	b.counts(t, map[string]int{"refresh": 1})
 }
 
-// After a crash between request and answer, the next process says truthfully what may have happened.
+// If a process crashes after sending a refresh, the next process's error says that the refresh token may be used up.
 func TestInterruptedRefreshIsToldTruthfully(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -323,7 +324,7 @@ func TestInterruptedRefreshIsToldTruthfully(t *testing.T) {
 	}
 }
 
-// Client credentials go to no other authorization server than the one that gave them.
+// Client credentials are sent only to the authorization server that issued them.
 func TestIssuerChange(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -348,7 +349,7 @@ func TestIssuerChangeWithAPreregisteredClient(t *testing.T) {
 	}
 }
 
-// A pending login is finished by another process; a superseded one does not disturb the newer one.
+// Another process can finish a pending login. A pending login that a newer login replaced does not change the newer one.
 func TestPendingLogins(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	older, err := b.c.Pending(ctx, b.t, LoginOptions{})
@@ -390,7 +391,7 @@ func TestPendingLoginExpires(t *testing.T) {
 	}
 }
 
-// landing opens an authorization address and returns where the browser would end: at a callback nobody listens on.
+// landing requests an authorization URL and returns the callback URL on which a browser would end. No listener runs there.
 func landing(t *testing.T, address string) string {
 	t.Helper()
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -8,7 +8,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// A grant is one login: a refresh keeps it, another login, client or issuer is another one, and no login is none.
+// Grant returns the same value after a refresh, another value for another login, client or issuer, and "" without a login.
 func TestGrantID(t *testing.T) {
 	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 	cred := Credential{Issuer: "https://as.example.com", Client: dcr.Client{ID: "c"}, LoginAt: at, ObtainedAt: at, Token: token.Token{AccessToken: "a"}}

@@ -37,8 +37,8 @@ const (
 // HandlerOptions configures Client.Handler.
 type HandlerOptions struct {
 	Reauth Reauth       // empty: ReauthBrowser
-	Scopes []string     // scopes that the credential needs in addition to the stored ones
-	Login  LoginOptions // for logins that the handler begins
+	Scopes []string     // scopes to request in addition to the stored ones
+	Login  LoginOptions // options of the logins that the handler starts
 }
 
 // Handler authorizes the requests of an MCP client with a stored credential. It implements auth.OAuthHandler of the official Go SDK for one
@@ -49,18 +49,18 @@ type Handler struct {
 	t Target
 	o HandlerOptions
 
-	now      atomic.Pointer[snapshot] // nil: the store was not read yet
+	now      atomic.Pointer[snapshot] // nil: the store has not been read yet
 	renewing atomic.Bool              // an early renewal is under way
 
 	mu      sync.Mutex
-	stepUps map[string][]Secret // by the scopes that were asked for: the tokens that lacked them
-	issued  Secret              // the access token that came in answer to the last refusal,
-	at      time.Time           // and when
-	refused Secret              // the refresh token that the server refused although the access token was good,
-	refusal error               // and how
+	stepUps map[string][]Secret // for each requested set of scopes, the tokens that lacked one of them
+	issued  Secret              // the access token that replaced a refused one
+	at      time.Time           // when issued was obtained
+	refused Secret              // a refresh token that the server refused while the access token was valid
+	refusal error               // the error of that refusal
 }
 
-// snapshot is the token and DPoP key for requests. It is never changed, only replaced, so that both belong together.
+// snapshot is the token and DPoP key for requests. It is immutable, so that both always belong together.
 type snapshot struct {
 	cred   Credential    // zero if there is none
 	prover *token.Prover // of the credential's DPoP key; nil: bearer
@@ -76,9 +76,9 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 
 const (
 	maxStepUps   = 2               // for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
-	justIssued   = 2 * time.Minute // for so long a refusal of a new token means that another one would not help
-	earlyPause   = time.Second     // how long the request that begins an early renewal waits for it
-	proverOfCred = "prover"        // where an oauth2.Token has its snapshot's DPoP key
+	justIssued   = 2 * time.Minute // if the server refuses a token sooner than this after its issue, another token would not help
+	earlyPause   = time.Second     // how long the request that starts an early renewal waits for it
+	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
 
 // current returns the snapshot. It reads the store only once.
@@ -144,7 +144,7 @@ func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 		defer h.renewing.Store(false)
 		own, cancel := task.Outlive(ctx, lockedLimit, lockedLimit)
 		defer cancel()
-		_ = h.renewEarly(own, s) // a token that is good needs no error
+		_ = h.renewEarly(own, s) // the error does not matter while the token is valid
 	}()
 	select {
 	case <-done:
@@ -153,8 +153,8 @@ func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 	}
 }
 
-// renewEarly renews a token before the server has refused it. If that fails, a token that is still good is used, and one whose grant is dead
-// is given up, so that the server's 401 leads to a login.
+// renewEarly renews a token before the server refuses it. If the renewal fails, a valid token stays in use. If the grant is dead and the
+// token has expired, the handler drops the token, so that the server's 401 leads to a login.
 func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
 	cred, err := h.c.renew(ctx, h.t, renewal{oldToken: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
 	switch {
@@ -178,8 +178,9 @@ func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
-// needsLogin reports whether only a new login can help: there is nothing to renew with, or the authorization server answered that it will
-// not renew, in whatever words (one that has moved away answers 404). Its failures and those of the network prove nothing.
+// needsLogin reports whether only a new login can help: the credential cannot be renewed, or the authorization server refused to renew it
+// with a 4xx status other than 429. A server that has moved away answers 404, for example. A 5xx status or a network error does not show
+// that a login is needed.
 func needsLogin(err error) bool {
 	var refused *token.Error
 	if errors.As(err, &refused) && refused.StatusCode >= 400 && refused.StatusCode < 500 && refused.StatusCode != http.StatusTooManyRequests {
@@ -190,7 +191,7 @@ func needsLogin(err error) bool {
 }
 
 // Decorate adds the authorization to a request: a bearer token, or a token that is bound to a DPoP key with a proof for this request (RFC
-// 9449 §7.1). MCP clients that support it call it instead of setting the header themselves.
+// 9449 §7.1). MCP clients that support Decorate call it instead of setting the header themselves.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	prover, _ := tok.Extra(proverOfCred).(*token.Prover)
 	if prover == nil || !strings.EqualFold(tok.TokenType, "DPoP") {
@@ -206,8 +207,8 @@ func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	return nil
 }
 
-// Observe reads a response to an authorized request, which may contain the nonce for the next DPoP proof (RFC 9449 §8.2). Clients that call
-// it avoid a refused request.
+// Observe reads the response to an authorized request, which may contain the nonce for the next DPoP proof (RFC 9449 §8.2). An MCP client
+// that calls it avoids requests that are refused for an old nonce.
 func (h *Handler) Observe(resp *http.Response) {
 	if s := h.now.Load(); s != nil && s.prover != nil && resp.Request != nil {
 		s.prover.Remember(resp.Request.URL.String(), resp.Header)
@@ -232,12 +233,12 @@ func (c Credential) grantID() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Authorize answers a 401 or 403. A nil error means that the request is worth sending again.
+// Authorize handles a 401 or 403 response. If it returns nil, the client should send the request again.
 //
-//	401: another process's newer token, else a refresh, else a login if a browser is allowed
-//	403: a login for the union of the scopes asked for before and those of the challenge; never a refresh, which cannot widen
+//	401: use another process's newer token, else refresh, else log in if a browser is allowed
+//	403: log in for the scopes of earlier logins and those of the challenge; a refresh cannot add scopes
 //
-// A token that came in answer to a refusal and is refused at once ends it: another one would fare no better.
+// If the server refuses a token that Authorize has just obtained, Authorize returns an error, because another token would be refused too.
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
 	drain(resp)
 	sent := sentToken(req)
@@ -249,7 +250,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if resp.StatusCode != http.StatusForbidden && h.o.Reauth == ReauthNever {
 		return fmt.Errorf("%s: the server answers 401, and renewal is disabled: %w%s", h.t.URL, ErrLoginRequired, serverMessage(challenge))
 	}
-	s, err := h.reload(ctx) // another process may have renewed it
+	s, err := h.reload(ctx) // another process may have renewed the credential
 	if err != nil {
 		return err
 	}
@@ -277,7 +278,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	return h.login(ctx, o, cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
 }
 
-// serverMessage returns the error_description of a challenge for the end of an error.
+// serverMessage returns the error_description of a challenge as the end of an error message.
 func serverMessage(ch discovery.Challenge) string {
 	words := httpx.Text(ch.ErrorDescription(), 300)
 	if words == "" {
@@ -286,7 +287,7 @@ func serverMessage(ch discovery.Challenge) string {
 	return fmt.Sprintf("; the server says: %q", words)
 }
 
-// mayLogin reports whether the handler may log in: with a browser, or by the credential's own non-interactive grant.
+// mayLogin reports whether the handler may log in, with a browser or by the credential's non-interactive grant.
 func (h *Handler) mayLogin(s *snapshot) bool {
 	grant := cmp.Or(s.cred.Grant, h.t.grant())
 	return h.o.Reauth == ReauthBrowser || h.o.Reauth == ReauthRefresh && grant.nonInteractive()
@@ -330,7 +331,7 @@ func (h *Handler) wasIssued(sent Secret) bool {
 	return sent != "" && sent == h.issued && h.c.now().Sub(h.at) < justIssued
 }
 
-// login logs in, together with other requests of this process that need the same login, and uses the result.
+// login logs in and uses the result. Requests of this process that need the same login share it.
 func (h *Handler) login(ctx context.Context, o LoginOptions, why cause) error {
 	o.silent = h.o.Reauth != ReauthBrowser
 	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
@@ -344,18 +345,18 @@ func (h *Handler) login(ctx context.Context, o LoginOptions, why cause) error {
 	return nil
 }
 
-// nonce takes a nonce that the server demands for DPoP proofs (RFC 9449 §9), and reports whether the request is worth repeating.
+// nonce stores the nonce that the server requires in DPoP proofs (RFC 9449 §9), and reports whether to send the request again.
 func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Challenge) bool {
 	s := h.now.Load()
 	if s == nil || s.prover == nil || ch.Error() != "use_dpop_nonce" || resp.Header.Get("DPoP-Nonce") == "" {
 		return false
 	}
-	s.prover.Remember(req.URL.String(), resp.Header) // known already if requests went out side by side
+	s.prover.Remember(req.URL.String(), resp.Header) // a concurrent request may already have stored the same nonce
 	return true
 }
 
-// without removes parameters that contain the refused token or a header of the user, because a scope becomes part of messages and of the URL for
-// the browser.
+// without removes challenge parameters that contain the refused token or a value of the user's headers, because the scope parameter is
+// printed in messages and added to the authorization URL.
 func without(token Secret, own http.Header, challenges []discovery.Challenge) []discovery.Challenge {
 	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(own, httpx.LongValue)...)
 	for _, c := range challenges {
@@ -373,7 +374,7 @@ func sentToken(req *http.Request) Secret {
 	return Secret(tok)
 }
 
-// drain reads the beginning of a response and closes it, so that its connection can be reused.
+// drain reads up to 64 kB of a response and closes it, so that its connection can be reused.
 func drain(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()

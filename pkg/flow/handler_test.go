@@ -17,7 +17,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// ask sends one MCP request as a client that knows Decorate does, and answers refusals by the handler, at most so many times.
+// ask sends one MCP request as a client that supports Decorate does. It lets the handler handle refusals, up to the given number of times.
 func (b *bench) ask(ctx context.Context, h *Handler, tool string, tries int) (int, error) {
 	for {
 		body := fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":%q,"arguments":{"text":"x"},"_meta":{`+
@@ -58,12 +58,12 @@ func (b *bench) ask(ctx context.Context, h *Handler, tool string, tries int) (in
 	}
 }
 
-// Requests with a good token do not wait for a login or a renewal that another request waits for, and one that waits leaves with its context.
+// Requests with a valid token do not wait for the login or renewal of another request. A waiting request returns when its context ends.
 func TestHandlerNeverBlocks(t *testing.T) {
 	t.Run("a step-up that waits for a person", func(t *testing.T) {
 		b := newBench(t, demo.Options{})
 		b.login(t)
-		b.c.Open = nil // nobody answers
+		b.c.Open = nil // no browser, so the login waits
 		h := b.c.Handler(b.t, HandlerOptions{})
 		waiting, leave := context.WithCancel(ctx)
 		defer leave()
@@ -96,7 +96,7 @@ func TestHandlerNeverBlocks(t *testing.T) {
 	})
 }
 
-// doNotWait sends requests with a good token.
+// doNotWait sends requests with a valid token and fails if they wait.
 func (b *bench) doNotWait(t *testing.T, h *Handler) {
 	t.Helper()
 	done := make(chan error, 1)
@@ -118,7 +118,7 @@ func (b *bench) doNotWait(t *testing.T, h *Handler) {
 	}
 }
 
-// Many requests that lack the same scope make one login.
+// Concurrent requests that lack the same scope start one login.
 func TestStepUpsAreShared(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -135,7 +135,7 @@ func TestStepUpsAreShared(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
-// The bound on step-ups counts for each set of scopes: one server may need several, one after the other.
+// The bound on step-ups is per set of scopes, because a server may require several sets in turn.
 func TestStepUpsAreCountedForEachSet(t *testing.T) {
 	h := (&Client{}).Handler(Target{URL: "https://x"}, HandlerOptions{})
 	for i, tt := range []struct {
@@ -158,7 +158,7 @@ func TestStepUpsAreCountedForEachSet(t *testing.T) {
 	}
 }
 
-// Which grant a handler may use is read from the credential: the commands that make one name no grant.
+// The handler takes the grant from the stored credential, because commands other than login do not name one.
 func TestHandlerUsesTheStoredGrant(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.t.Settings = Settings{Grant: GrantClientCredentials, ClientID: "demo-basic", ClientSecret: "demo-cs-basic", Scopes: []string{"notes:read"}}
@@ -169,7 +169,7 @@ func TestHandlerUsesTheStoredGrant(t *testing.T) {
 	}
 }
 
-// A handler that adopts the login of another process takes its key along: token and proof belong together.
+// A handler that adopts another process's login also adopts its DPoP key.
 func TestHandlerAdoptsTheKey(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require"}})
 	b.login(t)
@@ -218,7 +218,7 @@ func decorated(t *testing.T, h *Handler, address string) *http.Request {
 	return req
 }
 
-// proofKey is the public key in the header of a DPoP proof.
+// proofKey returns the public key in the header of a DPoP proof.
 func proofKey(t *testing.T, req *http.Request) string {
 	t.Helper()
 	head, _, _ := strings.Cut(req.Header.Get("DPoP"), ".")
@@ -229,7 +229,7 @@ func proofKey(t *testing.T, req *http.Request) string {
 	return string(fields["jwk"])
 }
 
-// A nonce that comes with a good answer is in the next proof: no request is refused for want of it.
+// A nonce in a successful response is used in the next proof, so no request is refused for a missing nonce.
 func TestNonceOfAGoodAnswer(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require", Nonce: true}})
 	b.login(t)
@@ -248,7 +248,7 @@ func TestNonceOfAGoodAnswer(t *testing.T) {
 			t.Fatalf("%d, %v", status, err)
 		}
 	}
-	if n := b.Count("401") - refused; n > 3 { // each refresh ends a token
+	if n := b.Count("401") - refused; n > 3 { // each refresh ends an access token
 		t.Errorf("%d refusals, want at most one for each refresh", n)
 	}
 	for _, r := range b.Requests("token")[2:] {
@@ -258,7 +258,7 @@ func TestNonceOfAGoodAnswer(t *testing.T) {
 	}
 }
 
-// A token that is refused right after it was issued ends with the server's words: one renewal, no login.
+// If a newly issued token is refused, the error contains the server's message, after one renewal and no login.
 func TestFreshTokenThatIsRefused(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -271,7 +271,7 @@ func TestFreshTokenThatIsRefused(t *testing.T) {
 	b.counts(t, map[string]int{"login": 1, "refresh": 1})
 }
 
-// The words of a challenge reach the user where nothing can be done.
+// If nothing can be done about a challenge, the error contains the server's message.
 func TestWordsOfAChallenge(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -282,7 +282,7 @@ func TestWordsOfAChallenge(t *testing.T) {
 	}
 }
 
-// A refresh token that the server refuses in its own words is sent once, and status knows it afterwards.
+// A refresh token that the server refuses with an unusual code is sent once, and Status then reports it as not refreshable.
 func TestRefusedRefreshTokenIsSentOnce(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		b := newBench(t, demo.Options{})
@@ -291,7 +291,7 @@ func TestRefusedRefreshTokenIsSentOnce(t *testing.T) {
 		b.set(t, "token:grant=refresh_token,refused-code")
 		b.set(t, "expire")
 		if early {
-			b.later(time.Hour - 30*time.Second) // still good by our clock
+			b.later(time.Hour - 30*time.Second) // still valid by the client's clock
 		} else {
 			b.later(2 * time.Hour)
 		}
@@ -309,7 +309,7 @@ func TestRefusedRefreshTokenIsSentOnce(t *testing.T) {
 	}
 }
 
-// The next login, for whatever reason, asks for what step-ups obtained before.
+// Every later login requests the scopes that step-ups obtained before.
 func TestLaterLoginKeepsScopes(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.t.Scopes = []string{"notes:read"}
@@ -328,7 +328,7 @@ func TestLaterLoginKeepsScopes(t *testing.T) {
 	}
 }
 
-// A token endpoint that is gone is discovered again, once, at the same issuer.
+// If the token endpoint answers 404, it is discovered again once at the same issuer.
 func TestTokenEndpointMoved(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)

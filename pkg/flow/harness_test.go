@@ -14,13 +14,13 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// bench is a flow client beside the bundled server, with a browser that counts how often it was opened.
+// bench is a flow client with a demo server and a browser that counts how often it is opened.
 type bench struct {
 	*demo.Server
 	c      *Client
 	t      Target
 	opened atomic.Int32
-	clock  atomic.Int64 // nanoseconds that the client's clock is ahead
+	clock  atomic.Int64 // offset of the client's clock in nanoseconds
 	dir    string
 }
 
@@ -36,7 +36,7 @@ func newBench(t *testing.T, o demo.Options) *bench {
 	return b
 }
 
-// client is another process of the same user: it shares the store, and nothing else.
+// client returns a client that stands for another process of the same user: it shares only the store.
 func (b *bench) client(t *testing.T) *Client {
 	t.Helper()
 	store, err := keystore.Open(keystore.Options{Backend: "file", StateDir: b.dir + "/state", Dir: b.dir + "/keys"})
@@ -46,7 +46,7 @@ func (b *bench) client(t *testing.T) *Client {
 	return &Client{Store: store, Open: b.open, Now: func() time.Time { return time.Now().Add(time.Duration(b.clock.Load())) }}
 }
 
-// open follows redirects as a browser does, without holding up the login.
+// open follows redirects as a browser does, in the background.
 func (b *bench) open(ctx context.Context, address string) error {
 	b.opened.Add(1)
 	go func() {
@@ -75,7 +75,7 @@ func (b *bench) set(t *testing.T, words string) {
 	}
 }
 
-// later moves the client's clock.
+// later moves the client's clock forward.
 func (b *bench) later(d time.Duration) { b.clock.Add(int64(d)) }
 
 // stored reads the credential.
@@ -88,7 +88,7 @@ func (b *bench) stored(t *testing.T) Credential {
 	return cred
 }
 
-// echo calls a tool through the official SDK's own transport, with the handler as its OAuthHandler.
+// echo calls a tool through the SDK's transport, with the handler as its OAuthHandler.
 func (b *bench) echo(t *testing.T, h *Handler) error { return b.tool(t, h, "echo") }
 
 func (b *bench) tool(t *testing.T, h *Handler, name string) error {

@@ -1,5 +1,6 @@
-// The journal and the intent are kept beside the index and hold no secrets. The intent of a refresh under way tells after a crash that the
-// token may be spent; by the journal a user can prove who spent a token twice.
+// The intent and the journal are notes in the credential store, without secrets. The intent records that a refresh token is being sent, so
+// that after a crash the next process knows that the token may be used up. The journal records each renewal, so that a user can find out
+// which process sent a refresh token twice.
 
 package flow
 
@@ -31,37 +32,39 @@ func (i intent) when() string {
 	return fmt.Sprintf("process %d at %s", i.PID, i.Time.UTC().Format(time.RFC3339))
 }
 
-// Rotation is one line of the journal.
+// Rotation is one line of the journal. Its outcomes are:
+//
+//	login     a login obtained the refresh token
+//	renewed   a renewal obtained the refresh token
+//	rejected  the server refused the refresh token or the client
+//	kept      the renewal failed without using up the refresh token
+//	unknown   the renewal failed, and the refresh token may be used up
+//	unstored  the renewal used up the refresh token, but its result could not be stored
 type Rotation struct {
 	Time        time.Time `json:"time"`
 	PID         int       `json:"pid"`
 	Generation  uint64    `json:"generation"`
-	Fingerprint string    `json:"fingerprint"` // of the refresh token that was sent, or came
-	Outcome     string    `json:"outcome"`     // one of those below
+	Fingerprint string    `json:"fingerprint"` // of the refresh token that was obtained (login, renewed), or else sent
+	Outcome     string    `json:"outcome"`     // one of those above
 	Error       string    `json:"error,omitempty"`
 }
-
-// The outcomes of a Rotation: "login" and "renewed" name the refresh token that came, the others the one that was sent. "rejected" is the
-// server's word that grant or client is not good any more, "kept" a failure that proves nothing, "unknown" one after which the token may be
-// spent, "unstored" a renewal that the credential store did not take.
 
 const (
 	intentNote  = "intent"
 	journalNote = "journal"
-	journalKept = 50 // newest lines
+	journalKept = 50 // number of lines to keep
 )
 
-// begin records that a refresh token is about to be sent. It returns the intent of an earlier process that sent the same token and did not
-// record the result.
+// begin writes the intent. It returns the intent of an earlier process that sent the same refresh token and did not record the result.
 func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before intent, err error) {
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
 		if json.Unmarshal(data, &before) != nil || before.Fingerprint != now.Fingerprint {
-			before = intent{} // of another token: its fate is known
+			before = intent{} // for another token, whose result is known
 		}
 	}
 	if before.interrupted() {
-		now.Time, now.PID = before.Time, before.PID // the first one is the one that may have spent it
+		now.Time, now.PID = before.Time, before.PID // the earlier process may have used up the token
 	}
 	data, err := json.Marshal(now)
 	if err != nil {
@@ -70,15 +73,15 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 	return before, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// finish removes the intent and writes the journal. If that fails, the renewal still succeeds: a leftover intent names a token that no
-// longer exists.
+// finish removes the intent and adds a line to the journal. It ignores errors, because a leftover intent is for a token that is no longer
+// stored.
 func (c *Client) finish(ctx context.Context, t Target, cred Credential, outcome string, err error) {
 	_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
 	c.journal(ctx, t, cred, outcome, err)
 }
 
-// releaseIntent records that a refresh failed without using up the token. It keeps an earlier process's intent for the same token, because
-// the result of that request is still unknown.
+// releaseIntent records a refresh that failed without using up the token. It keeps the intent of an earlier process for the same token,
+// because the result of that process's request is still unknown.
 func (c *Client) releaseIntent(ctx context.Context, t Target, cred Credential, outcome string, before intent, err error) {
 	if before.interrupted() {
 		c.journal(ctx, t, cred, outcome, err)
@@ -87,7 +90,7 @@ func (c *Client) releaseIntent(ctx context.Context, t Target, cred Credential, o
 	c.finish(ctx, t, cred, outcome, err)
 }
 
-// journal adds a line to the journal. A failure is ignored, because the journal is only for people.
+// journal adds a line to the journal. It ignores errors, because only people read the journal.
 func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}

@@ -16,7 +16,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// outcomes are the lines of the journal in short.
+// outcomes returns the outcomes in the journal.
 func (b *bench) outcomes(t *testing.T) []string {
 	t.Helper()
 	lines, err := b.c.Journal(ctx, b.t)
@@ -30,7 +30,7 @@ func (b *bench) outcomes(t *testing.T) []string {
 	return words
 }
 
-// The journal tells the whole life of a login's refresh tokens: each token that came is the next that was sent.
+// The journal lists every refresh token of a login: each token that was obtained is the next one that is sent.
 func TestJournalIsAChain(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -49,7 +49,7 @@ func TestJournalIsAChain(t *testing.T) {
 	if got := b.outcomes(t); !slices.Equal(got, want) {
 		t.Fatalf("got %q, want %q", got, want)
 	}
-	chain := []int{0, 1, 1, 1, 2, 2, 2} // which token each line names
+	chain := []int{0, 1, 1, 1, 2, 2, 2} // index of the token in each line
 	fingerprints := map[int]string{}
 	for i, l := range lines {
 		if l.PID != os.Getpid() || l.Time.Before(before) || l.Fingerprint == "" || l.Generation == 0 {
@@ -71,7 +71,7 @@ func TestJournalIsAChain(t *testing.T) {
 	}
 }
 
-// No file but the credential's own holds a secret: not the journal, not the intent, not what a server that gives secrets back makes of them.
+// Only the credential's file contains secrets. The journal and the intent contain none, even if the server repeats secrets in its errors.
 func TestNotesHoldNoSecret(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -104,7 +104,7 @@ func TestNotesHoldNoSecret(t *testing.T) {
 	}
 }
 
-// The journal keeps its newest lines, is written anew after damage, and ends with the login.
+// The journal keeps its newest lines, starts again if it is damaged, and is deleted by Logout.
 func TestJournalIsBounded(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -135,7 +135,8 @@ func TestJournalIsBounded(t *testing.T) {
 	}
 }
 
-// What a later failure proves of its own request it does not prove of the one that was interrupted before: the answer stays truthful.
+// If a refresh was interrupted, a later failure that uses up nothing does not remove its intent: the next invalid_grant is still
+// ErrMaybeSpent.
 func TestInterruptedRefreshIsNotForgotten(t *testing.T) {
 	for _, fault := range []string{"token:busy,n=1", "token:invalid_client,n=1", "token:drop=before,n=1", "token:status=503,n=1"} {
 		t.Run(fault, func(t *testing.T) {
@@ -156,11 +157,11 @@ func TestInterruptedRefreshIsNotForgotten(t *testing.T) {
 	}
 }
 
-// An intent of a token that is gone says nothing about its successor.
+// An intent for an earlier refresh token does not make a failure of the current one ErrMaybeSpent.
 func TestStaleIntentAccusesNobody(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
-	if _, err := b.c.begin(ctx, b.t, b.stored(t)); err != nil { // and then it crashed, before anything was sent
+	if _, err := b.c.begin(ctx, b.t, b.stored(t)); err != nil { // the process crashes before it sends the request
 		t.Fatal(err)
 	}
 	b.login(t)
@@ -170,7 +171,7 @@ func TestStaleIntentAccusesNobody(t *testing.T) {
 	}
 }
 
-// The store fails after the server has renewed: the error says that the stored token is spent, and so does the next refresh.
+// If the store fails after the server has renewed, the error says that the stored refresh token is used up, and so does the next refresh.
 func TestUnstoredRenewalIsTold(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -195,7 +196,7 @@ func TestUnstoredRenewalIsTold(t *testing.T) {
 	}
 }
 
-// meanwhile is an HTTP client at whose first answer of a token endpoint something else happens on the machine.
+// meanwhile returns an HTTP client that calls do before it returns a response of a token endpoint.
 func meanwhile(t *testing.T, do func() error) *http.Client {
 	t.Helper()
 	return &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {

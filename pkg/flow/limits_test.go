@@ -15,8 +15,8 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// hanging is a transport at which some requests get no answer until their contexts end. Connections are not kept: their goroutines would
-// wait for the network, and the time of synctest stands still while one does.
+// hanging is a transport that never answers some requests. It does not reuse connections: their goroutines would wait for the network, and
+// the clock of synctest stops while a goroutine does.
 type hanging struct {
 	http.Transport
 	sent  atomic.Int32
@@ -31,7 +31,7 @@ func (h *hanging) RoundTrip(req *http.Request) (*http.Response, error) {
 	return h.Transport.RoundTrip(req)
 }
 
-// timed runs do for a caller without a time limit, and reports how long it took and how many requests it sent. Nothing real is waited for.
+// timed runs do without a time limit, and reports the fake time that it took and the number of requests that it sent.
 func timed(t *testing.T, b *bench, hangs func(int, *http.Request) bool, do func(*Client)) (took time.Duration, sent int) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +39,7 @@ func timed(t *testing.T, b *bench, hangs func(int, *http.Request) bool, do func(
 		c := b.client(t)
 		c.HTTP, c.Now, c.Open = &http.Client{Transport: h}, nil, nil
 		c.Report = func(e Event) {
-			if e.Kind == EventDevice { // the person types the code
+			if e.Kind == EventDevice { // the user enters the code
 				if res, err := (&http.Client{Transport: &h.Transport}).PostForm(e.Typed, url.Values{"user_code": {e.Code}}); err == nil {
 					res.Body.Close()
 				}
@@ -53,9 +53,9 @@ func timed(t *testing.T, b *bench, hangs func(int, *http.Request) bool, do func(
 	return took, sent
 }
 
-// Every request of OAuth has a limit of its own: whichever one gets no answer, the operation ends although its caller would wait for ever.
+// Every OAuth request has its own time limit: if any one gets no answer, the operation ends, although the caller's context has no deadline.
 func TestEveryRequestHasALimit(t *testing.T) {
-	ctx := context.Background() // every caller would wait for ever
+	ctx := context.Background() // no deadline
 	with := func(change func(*bench)) func(*testing.T) (*bench, func(*Client)) {
 		return func(t *testing.T) (*bench, func(*Client)) {
 			b := newBench(t, demo.Options{})
@@ -100,7 +100,7 @@ func TestEveryRequestHasALimit(t *testing.T) {
 	}
 }
 
-// A redemption that has to look for its token endpoint takes no longer than another one, however many addresses do not answer.
+// A redemption that must discover the token endpoint again keeps the time limit of a redemption, even if several URLs do not answer.
 func TestRedemptionHasALimit(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -112,7 +112,7 @@ func TestRedemptionHasALimit(t *testing.T) {
 	}
 }
 
-// What is cleaned up after a login takes little time, whatever does not answer.
+// The clean-up after a login ends soon, even if the server does not answer.
 func TestCleanUpHasALimit(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -131,9 +131,9 @@ func TestCleanUpHasALimit(t *testing.T) {
 	}
 }
 
-// No lock is waited for without a limit, whoever holds it.
+// The wait for a lock is limited.
 func TestEveryLockHasALimit(t *testing.T) {
-	const limit = 46 * time.Second // 45, and the polls
+	const limit = 46 * time.Second // 45 s and the time between two polls
 	login := func(ctx context.Context, c *Client, b *bench) error {
 		b.t.Grant, b.t.ClientID, b.t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
 		_, err := c.Login(ctx, b.t, LoginOptions{})
@@ -161,7 +161,7 @@ func TestEveryLockHasALimit(t *testing.T) {
 		b := newBench(t, demo.Options{})
 		b.login(t)
 		took, _ := timed(t, b, func(int, *http.Request) bool { return false }, func(c *Client) {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*loginLimit) // or the test would take hours too
+			ctx, cancel := context.WithTimeout(context.Background(), 2*loginLimit) // keeps a failing test short
 			defer cancel()
 			unlock, err := b.client(t).Store.Lock(ctx, tt.key(b), tt.purpose)
 			if err != nil {

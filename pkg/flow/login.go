@@ -19,35 +19,35 @@ type LoginOptions struct {
 	IfNeeded        bool          // do nothing if a usable or renewable token is stored
 	NewClient       bool          // register again
 	AcceptNewIssuer bool          // keep the pre-registered client if the server's authorization server changed
-	IssuerGiven     bool          // the user named Target.Issuer for this login: a configuration file that names it allows no secret to go there
-	Timeout         time.Duration // how long to wait for the browser; 0: 5 minutes
-	Paste           Paste         // reads a pasted response while the callback waits; nil: only the callback
+	IssuerGiven     bool          // the user named Target.Issuer for this login, so that secrets may be sent to it; false if a configuration file named it
+	Timeout         time.Duration // time limit of the wait for the browser; 0: 5 minutes
+	Paste           Paste         // reads a response that the user pastes; nil: only the callback receives responses
 
-	silent bool // no browser may be opened
+	silent bool // do not open a browser
 }
 
 // cause is the reason why a handler logs in. The zero value means that the user asked for it.
 type cause struct {
-	challenges []discovery.Challenge // of the 401 or 403 that was received: discovery begins with them
-	scopes     []string              // to ask for besides the server's choice
-	rejected   *Secret               // the access token that was refused: any other usable one serves
+	challenges []discovery.Challenge // challenges of the 401 or 403 response; discovery starts with them
+	scopes     []string              // scopes to request in addition to those that the server chooses
+	rejected   *Secret               // the access token that the server refused, which any other usable token can replace; nil: the user asked for the login
 }
 
-// loginLimit limits a login until its code is sent.
+// loginLimit is the time limit of a login, from its start until the code is sent.
 const loginLimit = time.Hour
 
 // draft is a login before a client is chosen and the user is asked.
 type draft struct {
-	t     Target // with the settings of this login
+	t     Target // Settings are those of this login
 	o     LoginOptions
-	old   Credential // as stored before
+	old   Credential // the stored credential
 	began time.Time
 	found *discovery.Result
 	plan  Plan
 	notes *notes
 
-	inCall bool   // begun by a handler in the middle of a call
-	nonce  string // of an authorization request at an identity provider; empty: not sent
+	inCall bool   // a Handler started this login during a request
+	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
 }
 
 // notes collects the deviations that other packages report.
@@ -58,17 +58,17 @@ func (n *notes) add(code string) { n.codes = union(n.codes, []string{code}) }
 // Login authorizes mcpauth at the server and stores the credential:
 //
 //  1. complete the settings from the stored login
-//  2. prove that the store can be written, before anyone is asked for anything
-//  3. wait for another login to the same server, and adopt its result if it is what this one was to get
-//  4. discover the server's authorization and decide what to ask for
-//  5. ask, by the grant: this registers a client if one is needed
-//  6. exchange the answer for tokens and store them; the old credential is usable until then
+//  2. prove that the store is writable, before a browser opens
+//  3. wait until no other login to this server is running, and adopt the result of that login if it satisfies this one
+//  4. discover the authorization server and decide what to request
+//  5. register a client if needed, and get the user's approval if the grant requires it
+//  6. exchange the response for tokens and store them; the old credential stays usable until then
 //
-// A client registration that the server turns out to have forgotten is made anew, once.
+// If the authorization server no longer knows the stored client registration, Login registers again, once.
 func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, error) {
 	_, err := c.login(ctx, "", t, o, cause{})
 	var other *otherAnswer
-	if errors.As(err, &other) { // finished without this login's lock
+	if errors.As(err, &other) { // Finish takes the login lock itself
 		return c.Finish(ctx, t, other.text)
 	}
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 	return c.Status(ctx, t)
 }
 
-// login runs a login as a task of that name.
+// login runs loginAlone as a task. Callers that give the same name share the task; a task without a name is not shared.
 func (c *Client) login(ctx context.Context, name string, t Target, o LoginOptions, why cause) (Credential, error) {
 	cred, _, err := c.jobs.Once(ctx, name, loginLimit, func(k *job) (Credential, error) { return c.loginAlone(k, t, o, why) })
 	return cred, err
@@ -121,7 +121,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 	return cred, err
 }
 
-// completeSettings completes the settings of a login from the stored one, which it returns, and checks them.
+// completeSettings completes the settings from the stored credential and checks them. It returns that credential.
 func (c *Client) completeSettings(ctx context.Context, t *Target, o *LoginOptions, why cause) (stored Credential, err error) {
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
@@ -130,7 +130,7 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o *LoginOption
 	return stored, t.check()
 }
 
-// complete returns the settings of a login: those given now, and for the rest those of the stored login.
+// complete returns the settings of a login: the given ones, completed by the stored ones.
 func (o LoginOptions) complete(cred Credential, given Settings, why cause) Settings {
 	stored := cred.Settings
 	if o.NewClient && why.rejected == nil {
@@ -141,7 +141,7 @@ func (o LoginOptions) complete(cred Credential, given Settings, why cause) Setti
 	}
 	s := stored.Overlay(given)
 	if s.DPoP == "" && cred.DPoPKey != nil {
-		s.DPoP = DPoPAlways // a bound token is not replaced by one that whoever steals it can use
+		s.DPoP = DPoPAlways // do not replace a bound token by a bearer token, which would be usable if stolen
 	}
 	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.IDP.IDTokenFile, &s.CertFile, &s.CertKeyFile} {
 		*file = absolute(*file)
@@ -157,12 +157,12 @@ func absolute(file string) string {
 	return file
 }
 
-// needless reports whether a login would change nothing.
+// needless reports whether the stored login already satisfies the settings.
 func needless(cred Credential, s Settings, now time.Time) bool {
 	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
 }
 
-// serves reports whether another login, for which this one waited, has stored what this one wants.
+// serves reports whether the credential that another login has stored satisfies this login.
 func (c *Client) serves(stored, before Credential, given Settings, o LoginOptions, why cause) bool {
 	if !unexpired(stored.Token, c.now()) || len(missing(union(given.Scopes, why.scopes), union(stored.granted(), stored.Scopes))) > 0 {
 		return false
@@ -197,11 +197,11 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	c.warnNotShown(t, d.found.Server)
 	d.plan = newPlan(t.Settings, d.found)
 	d.plan.Scopes = keepScopes(union(why.scopes, d.plan.Scopes), old, d.plan.Issuer)
-	return d, feasible(t.Settings, d.found) // before anybody is asked for anything
+	return d, feasible(t.Settings, d.found) // an infeasible login fails before the user is involved
 }
 
-// sameIssuer keeps client credentials from going to another authorization server than the one that gave them (MCP client registration,
-// Authorization Server Binding). dcr.Resolve leaves registrations behind; for a pre-registered client the user must say yes.
+// sameIssuer returns an error if a pre-registered client would be used with another authorization server than at the last login (MCP client
+// registration, Authorization Server Binding), unless the user has accepted the change. For registrations, dcr.Resolve enforces this rule.
 func sameIssuer(d draft) error {
 	client, issuer := d.old.Client, d.found.Server.Issuer
 	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {
@@ -249,7 +249,8 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cre
 	return cred, reused, err
 }
 
-// moved returns the redirect target of the server. A login that began with a challenge does not know it.
+// moved returns the redirect target of the server. A login that starts from a challenge has not requested the server's URL, so it keeps the
+// stored target.
 func moved(d draft) string {
 	switch d.found.Endpoint {
 	case "":

@@ -12,7 +12,7 @@ import (
 	"mcpauth/pkg/discovery"
 )
 
-// Seen at oidc-provider: a step-up of a machine's login opened a browser and registered a client.
+// A step-up of a login by client credentials opens no browser and registers no client (seen at oidc-provider).
 func TestStepUpKeepsGrantAndClient(t *testing.T) {
 	for _, grant := range []Grant{GrantClientCredentials, GrantCode} {
 		t.Run(string(grant), func(t *testing.T) {
@@ -36,7 +36,7 @@ func TestStepUpKeepsGrantAndClient(t *testing.T) {
 	}
 }
 
-// Seen at oidc-provider: a login that follows one with DPoP got an unbound token.
+// A login that follows one with DPoP gets a bound token too (seen at oidc-provider).
 func TestLaterLoginKeepsTheBinding(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "offer"}})
 	bare := b.t
@@ -55,7 +55,8 @@ func TestLaterLoginKeepsTheBinding(t *testing.T) {
 	}
 }
 
-// Seen at the TypeScript SDK's router: --dpop always was refused only after a person had consented and a client was registered.
+// A server without DPoP support makes a login with DPoPAlways fail before the user is asked and before a client is registered (seen at the
+// TypeScript SDK's router).
 func TestDPoPIsRefusedBeforeTheBrowser(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.t.DPoP = "always"
@@ -68,7 +69,7 @@ func TestDPoPIsRefusedBeforeTheBrowser(t *testing.T) {
 	b.counts(t, map[string]int{"registered": 0})
 }
 
-// A server that requires pushed authorization requests gets them (RFC 9126), in one step and in two.
+// A server that requires pushed authorization requests (RFC 9126) gets them from Login and from Pending.
 func TestPushedAuthorizationRequest(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{PAR: "require"}})
 	var opened string
@@ -91,7 +92,7 @@ func TestPushedAuthorizationRequest(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
-// The nonces for DPoP proofs are known to the next process: its refresh is not refused first.
+// The next process uses the stored DPoP nonces, so its refresh is not refused first.
 func TestNoncesAreKept(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{DPoP: "require", Nonce: true}})
 	b.login(t)
@@ -107,7 +108,7 @@ func TestNoncesAreKept(t *testing.T) {
 	}
 }
 
-// A server behind a 307 to its address with a slash: the login stores where calls go, and forgets it when the redirect is gone.
+// If the server's URL redirects to the URL with a slash, a login stores that URL. A login after the redirect is removed deletes it.
 func TestServerThatRedirects(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Slash: true}})
 	if s := b.login(t); s.Moved != b.t.URL+"/" || s.URL != b.t.URL {

@@ -22,7 +22,7 @@ type LogoutOptions struct {
 type LogoutReport struct {
 	Name          *string  `json:"name"`
 	URL           string   `json:"url"`
-	LoggedIn      bool     `json:"logged_in"` // there was something to end
+	LoggedIn      bool     `json:"logged_in"` // a login or a client registration was stored
 	Revoked       bool     `json:"revoked"`
 	ClientDeleted bool     `json:"client_deleted"`
 	Warnings      []string `json:"warnings"`
@@ -32,14 +32,14 @@ func (r *LogoutReport) warn(format string, args ...any) {
 	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
 }
 
-// Local work of a logout goes on so long after the caller has left, and so long in all.
+// Time limits of the local work of a logout: forgetGrace after the caller's context has ended, and forgetLimit in total.
 const (
 	forgetGrace = 1500 * time.Millisecond
 	forgetLimit = time.Minute
 )
 
 // Logout revokes the tokens, including those of replaced grants, deletes a dynamic registration and pending logins, and then deletes the
-// stored credential. If the server refuses or cannot be reached, the report contains a warning; an error is only returned for the local
+// stored credential. If the server refuses or cannot be reached, the report contains a warning. An error is only returned for the local
 // store.
 func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutReport, error) {
 	report := LogoutReport{Name: name(t.Profile), URL: t.URL, Warnings: []string{}}
@@ -62,7 +62,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, err
 	}
 	report.LoggedIn = cred.hasToken() || cred.Client.ID != "" || cred.IDP != nil || cred.NextIDP != nil
-	now, cancelNow := context.WithTimeout(ctx, 0) // a login that waits for its answer uses the registration
+	now, cancelNow := context.WithTimeout(ctx, 0) // do not wait for the lock: a login that holds it needs the registration
 	defer cancelNow()
 	unlockLogin, err := c.Store.Lock(now, t.key(), keystore.LockLogin)
 	switch {
@@ -92,8 +92,8 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, errors.Join(c.save(local, t, &kept), c.forgetPending(local, t))
 	}
 	if len(cred.clients()) > 0 {
-		// A login that found a client which the server has deleted would end at an error page that nobody sees. If this process dies
-		// here, the next one is not to use it; what cannot be written now may still be deleted below.
+		// Remove the registrations from the store before deleting them at the server. Otherwise, if this process died in between, the next login
+		// would use a deleted client and end at an error page of the server. The error is ignored, because forget may still delete the record.
 		_ = c.save(local, t, &kept)
 	}
 	for _, client := range cred.clients() {
@@ -119,7 +119,7 @@ func (c *Client) forget(ctx context.Context, t Target) error {
 func (c *Client) forgetPending(ctx context.Context, t Target) error {
 	entries, err := c.pendingOf(ctx, t)
 	if errors.Is(err, keystore.ErrCorrupt) {
-		err = nil // of another server
+		err = nil // the damaged entry belongs to another server
 	}
 	for _, e := range entries {
 		err = errors.Join(err, c.Store.Delete(ctx, e.Key))
@@ -127,7 +127,7 @@ func (c *Client) forgetPending(ctx context.Context, t Target) error {
 	return err
 }
 
-// live returns the credential's own tokens, with the refresh token first, because its revocation ends the grant.
+// live returns the credential's tokens. The refresh token is first, because its revocation ends the grant.
 func (c Credential) live() []Retired {
 	var all []Retired
 	for _, t := range []Retired{{c.Token.RefreshToken, "refresh_token"}, {c.Token.AccessToken, "access_token"}} {
@@ -152,7 +152,7 @@ func (c Credential) clients() []dcr.Client {
 	})
 }
 
-// revoke revokes tokens at the credential's authorization server (RFC 7009), and reports whether none of them is valid any more.
+// revoke revokes tokens at the credential's authorization server (RFC 7009) and reports whether all of them are now invalid.
 func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, report *LogoutReport) bool {
 	if cred.Endpoints.Revocation == "" {
 		report.warn("%s has no revocation endpoint; the tokens stay valid until they expire", cred.Issuer)
@@ -175,7 +175,8 @@ func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, 
 	return done
 }
 
-// alreadyGone reports whether an answer means that the token is no longer valid, or cannot be revoked separately (RFC 7009 §2.2.1).
+// alreadyGone reports whether a refused revocation means that the token is already invalid or cannot be revoked separately (RFC 7009
+// §2.2.1).
 func alreadyGone(err error) bool {
 	var e *token.Error
 	return errors.As(err, &e) && (e.Code == "invalid_token" || e.Code == "unsupported_token_type" || e.Code == "invalid_grant")

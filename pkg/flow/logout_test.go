@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// said lists what was asked of the authorization server since it was reset, in order.
+// said returns the requests to the authorization server since the last reset, in order.
 func (b *bench) said() []string {
 	var list []string
 	for _, e := range b.Requests("revoke", "client") {
@@ -21,7 +21,8 @@ func (b *bench) said() []string {
 	return list
 }
 
-// A logout ends the refresh token, then the access token, then the registration, and then what is here. Each step is told.
+// Logout revokes the refresh token and the access token, deletes the registration, and then deletes the local records. The report lists
+// each step.
 func TestLogoutInOrder(t *testing.T) {
 	all := []string{"POST revoke refresh_token", "POST revoke access_token", "DELETE client"}
 	for _, tt := range []struct {
@@ -75,7 +76,7 @@ func TestLogoutInOrder(t *testing.T) {
 	}
 }
 
-// A login that waits for its answer keeps its client, whether that is stored already or new.
+// Logout keeps the client registration, stored or new, that a running login uses.
 func TestLogoutBesideALogin(t *testing.T) {
 	for _, first := range []bool{true, false} {
 		b := newBench(t, demo.Options{})
@@ -106,7 +107,7 @@ func TestLogoutBesideALogin(t *testing.T) {
 	}
 }
 
-// Before the registration ends at the server it is out of the store, so that a crash in between leaves nothing that a login would use.
+// Logout removes the registration from the store before it deletes it at the server, so that after a crash no login uses a deleted client.
 func TestLogoutForgetsTheClientFirst(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -120,7 +121,7 @@ func TestLogoutForgetsTheClientFirst(t *testing.T) {
 	}
 }
 
-// A grant of another client is provably separate: it ends at once, but only after the new login is stored.
+// A login with another client revokes the old grant, which is provably separate, after the new login is stored.
 func TestLoginIsStoredBeforeTheOldOneEnds(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -134,7 +135,8 @@ func TestLoginIsStoredBeforeTheOldOneEnds(t *testing.T) {
 	}
 }
 
-// Another callback address needs another registration: the old one ends at the server once the new login is stored, if the server lets it.
+// A login with another callback host needs another registration. The old one is deleted at the server after the new login is stored, if the
+// server supports that.
 func TestReplacedRegistrationEnds(t *testing.T) {
 	for fault, unregistered := range map[string]int{"clear": 1, "client:status=500": 0} {
 		b := newBench(t, demo.Options{})
@@ -154,7 +156,7 @@ func TestReplacedRegistrationEnds(t *testing.T) {
 	}
 }
 
-// A revocation that fails costs a new login nothing, and is told.
+// If the revocation of the old grant fails, the new login succeeds and reports the failure.
 func TestReplacedGrantCannotBeRevoked(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -171,7 +173,7 @@ func TestReplacedGrantCannotBeRevoked(t *testing.T) {
 	}
 }
 
-// Logged out by many at once: each ends well, and one of them has done it.
+// Of several concurrent logouts, all succeed and one reports that it logged out.
 func TestParallelLogouts(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -194,7 +196,7 @@ func TestParallelLogouts(t *testing.T) {
 	b.counts(t, map[string]int{"unregistered": 1, "client": 1})
 }
 
-// before is an HTTP client that does something before each request of that method to such a path.
+// before returns an HTTP client that calls do before each request with this method to a URL whose path contains path.
 func before(method, path string, do func()) *http.Client {
 	return &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 		if req.Method == method && strings.Contains(req.URL.Path, path) {

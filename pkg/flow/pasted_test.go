@@ -10,7 +10,8 @@ import (
 	"mcpauth/pkg/callback"
 )
 
-// A person pastes: something that is no answer, a stranger's answer, and then the right one. Each mistake is told, and the wait goes on.
+// If the user pastes text that is not a response, and then a response to another login, each is reported and the login goes on until the
+// right response.
 func TestPastedAddress(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	address := make(chan string, 1)
@@ -35,7 +36,7 @@ func TestPastedAddress(t *testing.T) {
 	}
 }
 
-// What is pasted is checked as the callback's own requests are, and ends the login by itself.
+// A pasted response gets the same checks as a response to the callback, and can end the login.
 func TestPasteEndsTheLogin(t *testing.T) {
 	own := errors.New("nobody to ask")
 	for _, tt := range []struct {
@@ -62,7 +63,7 @@ func TestPasteEndsTheLogin(t *testing.T) {
 	}
 }
 
-// Nothing more is pasted: the browser answers.
+// After io.EOF from Paste, Login waits for the browser.
 func TestNothingIsPasted(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	ended := make(chan struct{})

@@ -17,30 +17,30 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// pendingFor is the time in which a pending login can be finished.
+// pendingFor is how long a pending login can be finished.
 const pendingFor = time.Hour
 
 // pendingPrefix starts the suffix of the profile under which a pending login is stored.
 const pendingPrefix = "\x00pending:"
 
-// What the index says of a pending login.
+// The kinds of index entries for pending logins.
 const (
-	kindPending = "pending" // it waits for its answer
-	kindSpent   = "spent"   // its answer was used
+	kindPending = "pending" // the login waits for its response
+	kindSpent   = "spent"   // the response was used
 )
 
 // pending is a login that waits for its response. It is stored, because one process prints the authorization URL and another gets the
 // response.
 type pending struct {
-	Credential  Credential `json:"credential"` // all that the login knows but the tokens
+	Credential  Credential `json:"credential"` // the new credential without its tokens
 	Verifier    Secret     `json:"verifier"`
 	State       Secret     `json:"state"`
 	RedirectURI string     `json:"redirect_uri"`
 	IssRequired bool       `json:"iss_required,omitempty"`
-	AuthMethods []string   `json:"auth_methods,omitempty"` // of the metadata
+	AuthMethods []string   `json:"auth_methods,omitempty"` // client authentication methods that the metadata lists
 	Began       time.Time  `json:"began"`
 
-	Spent   time.Time `json:"spent,omitzero"` // when its answer was used; then nothing secret is left in the record
+	Spent   time.Time `json:"spent,omitzero"` // when the response was used; the record then contains no secret
 	SpentBy int       `json:"spent_by,omitempty"`
 }
 
@@ -61,7 +61,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err != nil {
 		return "", err
 	}
-	l, err := c.listen(ctx, d) // nobody listens later: the browser ends on an address to be copied
+	l, err := c.listen(ctx, d) // chooses the port; nothing listens on it later, so the browser ends on an error page whose URL the user copies
 	if err != nil {
 		return "", stage("callback", err)
 	}
@@ -77,7 +77,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
-// Finish completes a pending login. answer is the address that the browser ended on, or its query.
+// Finish completes a pending login. answer is the URL on which the browser ended, or its query.
 func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -89,9 +89,9 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	return c.Status(ctx, t)
 }
 
-// finishAlone redeems the answer, unless that was done before, or a login that began later has been stored meanwhile: the newer one is what
-// the user wants. The pending login is marked as spent before its code is sent: strict servers revoke what a code gave when they see it
-// again.
+// finishAlone redeems the code in answer. It returns an error if the response was used before or if a login that began later is stored,
+// because the user wants the newer one. It marks the pending login as spent before it sends the code, because a strict server revokes the
+// tokens if it receives a code twice.
 func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential, error) {
 	ctx := k.Context
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
@@ -132,7 +132,7 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential
 	return cred, errors.Join(err, c.keepPending(ctx, t, state, p))
 }
 
-// unsent reports whether a request with a code failed before the server can have received it.
+// unsent reports whether the code cannot have reached the server.
 func unsent(err error) bool {
 	var request *StageError
 	var refused *token.Error
@@ -148,7 +148,7 @@ func (p pending) alreadySpent(t Target, stored Credential) error {
 	return fmt.Errorf("%s: %w: process %d used this answer at %s, and %s", t.URL, ErrNoPending, p.SpentBy, p.Spent.UTC().Format(time.RFC3339), came)
 }
 
-// loadPending reads a pending login that can still be finished.
+// loadPending reads a pending login. It returns ErrNoPending if the login cannot be finished any more.
 func (c *Client) loadPending(ctx context.Context, t Target, state string) (pending, error) {
 	r, err := c.Store.Get(ctx, pendingKey(t, state))
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -185,7 +185,7 @@ func (c *Client) keepPending(ctx context.Context, t Target, state string, p pend
 	return err
 }
 
-// pendingOf returns the records of the pending logins of this server and name, spent ones included.
+// pendingOf returns the entries of all pending logins of this server and profile, including spent ones.
 func (c *Client) pendingOf(ctx context.Context, t Target) ([]keystore.Entry, error) {
 	entries, err := c.Store.List(ctx)
 	var all []keystore.Entry
@@ -197,7 +197,7 @@ func (c *Client) pendingOf(ctx context.Context, t Target) ([]keystore.Entry, err
 	return all, err
 }
 
-// awaited reports whether a pending login of this server and name can still be finished.
+// awaited reports whether a pending login of this server and profile can still be finished.
 func (c *Client) awaited(ctx context.Context, t Target) bool {
 	entries, err := c.pendingOf(ctx, t)
 	return err != nil || slices.ContainsFunc(entries, func(e keystore.Entry) bool { return kindOf(e) == kindPending && !c.overdue(e) })
@@ -209,7 +209,7 @@ func (c *Client) overdue(e keystore.Entry) bool {
 	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingFor
 }
 
-// sweepPending deletes the pending logins of this server and name that nobody can finish any more.
+// sweepPending deletes the pending logins of this server and profile that can no longer be finished.
 func (c *Client) sweepPending(ctx context.Context, t Target) {
 	entries, _ := c.pendingOf(ctx, t)
 	for _, e := range entries {
@@ -219,7 +219,7 @@ func (c *Client) sweepPending(ctx context.Context, t Target) {
 	}
 }
 
-// isPending reports whether an answer is that of a login begun by Pending and not finished yet.
+// isPending reports whether answer is for a login that Pending started and that is not finished.
 func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -229,24 +229,25 @@ func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 	return !errors.Is(err, keystore.ErrNotFound) && kindOf(e) != kindSpent
 }
 
-// pendingKey returns the key of the record. It contains a fingerprint, because the state itself would help an attacker to answer.
+// pendingKey returns the key of the record. It contains only a fingerprint of the state, because whoever knows the state can forge a
+// response.
 func pendingKey(t Target, state string) keystore.Key {
 	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(Secret(state))}
 }
 
-// targetOf returns the login of an entry, which may be a pending login.
+// targetOf returns the target of an entry, which may be that of a pending login.
 func targetOf(e keystore.Entry) Target {
 	profile, _, _ := strings.Cut(e.Key.Profile, pendingPrefix)
 	return Target{URL: e.Key.Server, Profile: profile}
 }
 
-// stateOf returns the state in a response that was not checked yet.
+// stateOf returns the state in a response that is not yet checked.
 func stateOf(answer string) (string, error) {
 	answer = strings.TrimSpace(answer)
 	if _, query, ok := strings.Cut(answer, "?"); ok {
 		answer = query
 	}
-	answer, _, _ = strings.Cut(answer, "#") // some servers end the address in #_=_
+	answer, _, _ = strings.Cut(answer, "#") // some servers append #_=_ to the URL
 	query, err := url.ParseQuery(answer)
 	if err != nil || query.Get("state") == "" {
 		return "", fmt.Errorf("%w: paste the whole address that the browser ended on; it holds code and state", callback.ErrBareCode)

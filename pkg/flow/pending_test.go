@@ -11,7 +11,7 @@ import (
 	"mcpauth/pkg/dcr"
 )
 
-// Several pending logins wait side by side: each can be finished in the order in which they began, and each under its own name.
+// Several pending logins of one server can be finished in the order in which they began, each only under its own profile.
 func TestPendingLoginsInOrder(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	work := b.t
@@ -39,7 +39,7 @@ func TestPendingLoginsInOrder(t *testing.T) {
 	}
 }
 
-// One second before the hour is over a pending login can be finished; at the next one, what nobody can finish is swept away.
+// A pending login can be finished until pendingFor is over. After that, Pending deletes it.
 func TestPendingLoginsAreSwept(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	records := func() int {
@@ -70,7 +70,7 @@ func TestPendingLoginsAreSwept(t *testing.T) {
 	}
 }
 
-// What the first process was told holds in the second.
+// Finish in another process uses the settings that were given to Pending.
 func TestPendingLoginKeepsItsChoices(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Resource: "refuse"}})
 	b.set(t, "metadata:no-pkce")
@@ -98,7 +98,7 @@ func TestPendingLoginKeepsItsChoices(t *testing.T) {
 	}
 }
 
-// A login in two steps finds the way for the client's secret too.
+// Finish tries the other authentication method with the client secret, as Login does.
 func TestPendingLoginTriesTheOtherMethod(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.t.ClientID, b.t.ClientSecret = "demo-post", "demo-cs-post"
@@ -113,8 +113,8 @@ func TestPendingLoginTriesTheOtherMethod(t *testing.T) {
 	wantQuirks(t, s.Deviations, "other_auth_method")
 }
 
-// Pending logins on different ports have a registration each. None is deleted while a pending login may use it, and none is forgotten: the
-// last one to finish, or the logout, deletes them at the server.
+// Pending logins on different ports have separate registrations. None of them is deleted while a pending login may use it. The last Finish,
+// or Logout, deletes them at the server.
 func TestRegistrationsOfPendingLogins(t *testing.T) {
 	for _, logout := range []bool{false, true} {
 		b := newBench(t, demo.Options{})

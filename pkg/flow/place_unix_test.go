@@ -14,11 +14,11 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// A store that can be read and not written is found out before the refresh token is sent, and before a browser opens. A limit on the size
-// of files stands for a full disk.
+// If the store is readable but not writable, Refresh fails before it sends the refresh token, and Login fails before it opens a browser. A
+// limit on the size of files simulates a full disk.
 func TestNothingIsSpentWithoutAPlaceForIt(t *testing.T) {
 	const child = "FLOW_TEST_FULL_DISK"
-	if os.Getenv(child) == "" { // the limit is the whole process's, and the test's own log is a file
+	if os.Getenv(child) == "" { // the limit applies to the whole process, whose test log is a file too
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), child+"=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -42,10 +42,10 @@ func TestNothingIsSpentWithoutAPlaceForIt(t *testing.T) {
 	}
 }
 
-// limitFiles lets this process write no more than 100 bytes to a file, until the returned function is called.
+// limitFiles limits the files that this process writes to 100 bytes, until the returned function is called.
 func limitFiles(t *testing.T) (end func()) {
 	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ) // the write fails instead
+	signal.Ignore(syscall.SIGXFSZ) // so that the write fails instead of ending the process
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)

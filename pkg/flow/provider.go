@@ -1,5 +1,5 @@
-// The enterprise's identity provider: the user signs in there once, and what that gives is exchanged for tokens of the MCP server (MCP
-// enterprise-managed authorization).
+// MCP enterprise-managed authorization: the user signs in once at the enterprise's identity provider, and mcpauth exchanges the ID token
+// for tokens of the MCP server.
 
 package flow
 
@@ -14,13 +14,13 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// OpenID holds claims of the ID token of a login. ID tokens of its renewals must have the same claims (OpenID Connect Core §12.2).
+// OpenID holds claims of a login's ID token. The ID tokens of its renewals must contain the same claims (OpenID Connect Core §12.2).
 type OpenID struct {
 	Subject string `json:"sub"`
 	Nonce   string `json:"nonce"`
 }
 
-// provider is the login at the identity provider, and next the one of a login that did not finish; the zero value if there is none.
+// provider returns the login at the identity provider, and next that of an unfinished login. They return the zero value if there is none.
 func (c Credential) provider() Credential { return orZero(c.IDP) }
 func (c Credential) next() Credential     { return orZero(c.NextIDP) }
 
@@ -31,8 +31,8 @@ func orZero(c *Credential) Credential {
 	return *c
 }
 
-// paying is the login whose refresh token a renewal spends: the credential itself, or its login at the identity provider. If the MCP
-// server's authorization server gave a refresh token too, that one is used first.
+// paying returns the login whose refresh token a renewal sends: c itself, or its login at the identity provider. A refresh token from the
+// MCP server's authorization server is used first.
 func (c *Credential) paying() *Credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP
@@ -40,14 +40,14 @@ func (c *Credential) paying() *Credential {
 	return c
 }
 
-// signedIn stores the needed parts of an answer of the identity provider: not the access token, and the ID token only until it is
-// exchanged.
+// signedIn stores the refresh token and the ID token from the identity provider's response. It drops the access token, which is not needed.
+// The ID token stays in memory until it is exchanged.
 func (c *Credential) signedIn(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
 
-// signIn returns the login at the identity provider for a login to the MCP server: a new one in the browser, or in the middle of a call the
-// stored one if that is still good.
+// signIn returns a login at the identity provider for a login to the MCP server. During a request it renews the stored one if possible.
+// Otherwise it opens the browser.
 func (c *Client) signIn(k *job, d draft) (*Credential, error) {
 	idp, err := c.signedInBefore(k, d)
 	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
@@ -64,7 +64,7 @@ func atProvider(err error) error {
 	return fmt.Errorf("%w: %w", ErrIdentityProvider, err)
 }
 
-// signedInBefore renews the stored login at the identity provider in the middle of a call. It returns nil at another time.
+// signedInBefore renews the stored login at the identity provider during a request. At any other time it returns nil.
 func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 	if !d.inCall {
 		return nil, nil
@@ -84,8 +84,8 @@ func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 	return cred.IDP, c.spend(k, d.t, &cred, cred.IDP, renewal{})
 }
 
-// signInByBrowser is the authorization code flow at the identity provider, by its own metadata. Its result is stored at once, beside the login
-// that is to be replaced: so it is not lost if the MCP server then refuses the login.
+// signInByBrowser runs the authorization code flow at the identity provider. It stores the result at once in NextIDP, so that the login can
+// still be revoked if the MCP server's authorization server refuses what follows.
 func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	i := d.t.IDP
 	server, _, err := discovery.FetchServer(k.Context, i.Issuer, local(d.t.URL), discovery.Options{HTTP: c.http(), Strict: d.t.Strict})
@@ -147,8 +147,8 @@ func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (i
 	return idp, replaced, nil
 }
 
-// succeed returns the login at the identity provider that takes the place of the stored one. If both are the same login, the stored one is newer:
-// another process may have renewed it since.
+// succeed returns the login at the identity provider that replaces stored. If c and stored are the same login, succeed returns stored,
+// because another process may have renewed it since c was read.
 func (c *Credential) succeed(stored *Credential) *Credential {
 	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
 		return stored
@@ -159,14 +159,14 @@ func (c *Credential) succeed(stored *Credential) *Credential {
 	return c
 }
 
-// checkIDToken checks the ID token of the latest answer.
+// checkIDToken checks the ID token in the latest response and returns its subject.
 func (c Credential) checkIDToken(client *Client) (subject string, err error) {
 	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(string(c.idToken), client.now())
 	return subject, atProvider(err)
 }
 
-// identityAssertion has the identity provider give an ID-JAG for this authorization server and resource: for an ID token, or for the refresh
-// token if it gave no ID token with it (MCP enterprise-managed authorization §4, Identity Assertion JWT Authorization Grant §4.3).
+// identityAssertion obtains an ID-JAG for this authorization server and resource from the identity provider, in exchange for the ID token
+// or, if there is none, for the refresh token (MCP enterprise-managed authorization §4, Identity Assertion JWT Authorization Grant §4.3).
 func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope string) (string, error) {
 	idp, o, err := c.subject(cred)
 	if err != nil {
@@ -176,18 +176,18 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 	o.RequestedTokenType, o.Audience, o.Scope = token.TypeIDJAG, cred.Issuer, scope
 	tok, err := idp.Exchange(ctx, o)
 	assertion := string(tok.AccessToken)
-	if err == nil && token.CheckAssertion(assertion) == nil { // an encrypted one cannot be looked into
+	if err == nil && token.CheckAssertion(assertion) == nil { // an encrypted ID-JAG cannot be checked
 		err = token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token)
 	}
 	return assertion, atProvider(err)
 }
 
-// subject returns the token that proves the user's identity to the identity provider, and the token endpoint for it.
+// subject returns the token that proves the user's identity, and the identity provider's token endpoint.
 func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
 		idToken, err := idTokenOf(cred.Settings)
-		// There is no metadata to choose by: client_secret_basic is what every provider has to know (RFC 6749 §2.3.1).
+		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
 		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.http(), Now: c.Now, Local: local(cred.Server), Client: client, Strict: cred.Settings.Strict},
 			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
@@ -201,7 +201,7 @@ func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions
 	return e, token.ExchangeOptions{SubjectToken: idp.idToken, SubjectTokenType: token.TypeIDToken}, err
 }
 
-// idTokenOf reads the file of an ID token again, because other programs replace it.
+// idTokenOf reads the ID token file, which another program may have replaced since the last time.
 func idTokenOf(s Settings) (string, error) {
 	text, err := readSecret("ID token", s.IDP.IDTokenFile)
 	if err != nil {

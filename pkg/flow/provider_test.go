@@ -17,7 +17,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// enterprise is a bench whose target is logged in to by way of an identity provider.
+// enterprise returns a bench whose target uses the enterprise grant, and its identity provider.
 func enterprise(t *testing.T) (*bench, *demo.Server) {
 	t.Helper()
 	b := newBench(t, demo.Options{})
@@ -57,7 +57,7 @@ func signInRefusals() map[string]struct {
 	}
 }
 
-// What the identity provider answers is believed only if it is this provider's, for this client and this login.
+// An ID token is accepted only from this identity provider, for this client and for this login.
 func TestSignInRefuses(t *testing.T) {
 	for name, tt := range signInRefusals() {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestSignInRefuses(t *testing.T) {
 	}
 }
 
-// A renewal whose ID token is about somebody else is refused. What was rotated for it is kept all the same.
+// A renewal whose ID token is for another user fails. The refresh token that it returned is stored nevertheless.
 func TestRenewalOfAnotherUser(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -95,7 +95,7 @@ func TestRenewalOfAnotherUser(t *testing.T) {
 	}
 }
 
-// An ID-JAG that is meant for another server would be good there for whoever gets it.
+// An ID-JAG for another server is not sent, because its recipient could use it there.
 func TestForeignIDJAG(t *testing.T) {
 	b, p := enterprise(t)
 	jag := jwtOf(`{"alg":"ES256"}`, `{"aud":"https://other.example"}`)
@@ -105,7 +105,7 @@ func TestForeignIDJAG(t *testing.T) {
 	}
 }
 
-// A caller that leaves while the identity provider has rotated its refresh token: the new one is stored all the same.
+// If the caller leaves after the identity provider has rotated its refresh token, the new refresh token is stored nevertheless.
 func TestProvidersRotationSurvivesItsCaller(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -131,7 +131,8 @@ func TestProvidersRotationSurvivesItsCaller(t *testing.T) {
 	}
 }
 
-// What fails after the identity provider has answered loses nothing, and is not about its refresh token.
+// A failure after the identity provider has answered loses no refresh token, and does not count as a refusal of the identity provider's
+// one.
 func TestFailureAfterTheProvider(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -150,13 +151,14 @@ func TestFailureAfterTheProvider(t *testing.T) {
 	}
 }
 
-// A client that the identity provider refuses is not the one that is registered with the MCP server's authorization server.
+// If the identity provider refuses its client, the error is not ErrClientRejected, which is about the client at the MCP server's
+// authorization server.
 func TestProviderRefusesItsClient(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
 	b.later(2 * time.Hour)
 	set(t, p, "token:invalid_client,n=1")
-	for range 2 { // the second time from memory
+	for range 2 { // the second error is the stored refusal
 		if _, err := b.c.Token(ctx, b.t, 0); err == nil || errors.Is(err, ErrClientRejected) {
 			t.Errorf("got %v", err)
 		}
@@ -167,7 +169,7 @@ func TestProviderRefusesItsClient(t *testing.T) {
 	}
 }
 
-// A login that took its time does not put back a refresh token that another process has spent since.
+// A slow login does not replace a refresh token at the identity provider that another process has renewed since.
 func TestNewestSignInIsStored(t *testing.T) {
 	b, _ := enterprise(t)
 	b.login(t)
@@ -187,7 +189,7 @@ func TestNewestSignInIsStored(t *testing.T) {
 	}
 }
 
-// A refresh that was interrupted after it may have reached the identity provider is told as such.
+// ErrMaybeSpent is also returned if the interrupted refresh was at the identity provider.
 func TestProvidersTokenMaybeSpent(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -220,12 +222,12 @@ func TestOneRedemptionAtTheProvider(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if p.Count("refresh") > 5 || p.Count("reuse") != 0 { // four clients that are processes of their own, and one that four share
+	if p.Count("refresh") > 5 || p.Count("reuse") != 0 { // four clients stand for processes of their own, and four more callers share one client
 		t.Errorf("%d refreshes, %d tokens sent twice", p.Count("refresh"), p.Count("reuse"))
 	}
 }
 
-// Neither ID tokens nor ID-JAGs nor the provider's access tokens are stored.
+// ID tokens, ID-JAGs and the identity provider's access tokens are not stored.
 func TestOnlyTheRefreshTokenIsKept(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -255,7 +257,8 @@ func TestOnlyTheRefreshTokenIsKept(t *testing.T) {
 	}
 }
 
-// A login at the provider is stored at once, so that logout revokes it even if the MCP server refuses what comes of it; the old login is kept.
+// A login at the identity provider is stored at once, so that Logout revokes it even if the MCP server's authorization server refuses what
+// follows. The old login is kept.
 func TestSignInIsKept(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -284,7 +287,7 @@ func TestSignInIsKept(t *testing.T) {
 	}
 }
 
-// A provider that revokes nothing is named, and the rest is revoked.
+// If the identity provider has no revocation endpoint, Logout reports that and revokes the other tokens.
 func TestProviderWithoutRevocation(t *testing.T) {
 	b, p := enterprise(t)
 	set(t, p, "metadata:del=revocation_endpoint")
@@ -295,7 +298,7 @@ func TestProviderWithoutRevocation(t *testing.T) {
 	}
 }
 
-// A login by another grant ends what nobody uses any more.
+// A login by another grant revokes the logins at the identity provider.
 func TestSignInIsReplaced(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -310,7 +313,7 @@ func TestSignInIsReplaced(t *testing.T) {
 	}
 }
 
-// The account is the one that the identity provider names. Another one than the expected takes nobody's place.
+// The account is the one in the identity provider's ID token. If another account is expected, the login fails and the old one stays stored.
 func TestAccountAtTheProvider(t *testing.T) {
 	b, p := enterprise(t)
 	set(t, p, `id_claims={"email":"ada@example.com"}`)
@@ -328,7 +331,7 @@ func TestAccountAtTheProvider(t *testing.T) {
 	}
 }
 
-// In the middle of a call the browser opens only if it may, and only if the stored login at the provider is of no use.
+// During a request, the browser opens only if the handler allows it and the stored login at the identity provider cannot be renewed.
 func TestSignInInTheMiddleOfACall(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -345,14 +348,14 @@ func TestSignInInTheMiddleOfACall(t *testing.T) {
 	}
 }
 
-// The secret of the client at the identity provider, and the user's ID token, go to the provider that they were first used with.
+// The client secret for the identity provider and the user's ID token are sent only to the provider that they were first used with.
 func TestProvidersSecretsAreBound(t *testing.T) {
 	b, _ := enterprise(t)
 	b.login(t)
 	_, evil := enterprise(t)
 	moved := b.t
 	moved.IDP.Issuer = evil.Issuer()
-	moved.Issuer = b.Issuer() // the user's word about the authorization server is none about the provider
+	moved.Issuer = b.Issuer() // IssuerGiven is about the authorization server and does not allow another provider
 	if _, err := b.c.Login(ctx, moved, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) || evil.Count("authorize") != 0 {
 		t.Errorf("another provider: %v", err)
 	}
@@ -365,7 +368,7 @@ func TestProvidersSecretsAreBound(t *testing.T) {
 	}
 	file := moved
 	file.IDP.TokenEndpoint, file.IDP.ClientSecret = b.IDP(), ""
-	_, _ = b.c.Login(ctx, file, LoginOptions{}) // refused for want of the secret, after the ID token was sent
+	_, _ = b.c.Login(ctx, file, LoginOptions{}) // fails because the secret is missing, after the ID token was sent
 	file.IDP.TokenEndpoint = evil.IDP()
 	if _, err := b.c.Login(ctx, file, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) || evil.Count("idp") != 0 {
 		t.Errorf("the ID token at another provider: %v", err)

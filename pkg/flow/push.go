@@ -10,10 +10,9 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// push sends an authorization request to the authorization server ahead of the browser (RFC 9126), if the server takes pushed requests, and
-// returns the address to open instead. later: the address is to be opened at some later time. A pushed request lives for about a minute,
-// so then it is pushed only if the server takes no other requests. The credential gets what was learned: nonces, and the method of client
-// authentication.
+// push sends the authorization request directly to the authorization server (RFC 9126), if the server supports that, and returns the URL
+// for the browser. If later is true, it does so only if the server requires it, because a pushed request expires after about a minute and
+// the user may open the URL later. push stores in cred the client authentication method that worked.
 func (c *Client) push(ctx context.Context, d draft, cred *Credential, address string, later bool) (string, error) {
 	s := d.found.Server
 	if s.PushedAuthorizationRequestURL == "" || later && !s.RequirePushedAuthorizationRequests {

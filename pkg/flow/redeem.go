@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	redeemLimit = 30 * time.Second // for a request that spends a one-time secret
-	storeLimit  = 30 * time.Second // for storing what it brought; a database may fail over meanwhile
-	lockedLimit = 75 * time.Second // for work under the credential's lock, with the wait for it (keystore.Options.LockWait)
+	redeemLimit = 30 * time.Second // time limit of a request that uses a one-time secret
+	storeLimit  = 30 * time.Second // time limit for storing its result, long enough for the failover of a database
+	lockedLimit = 75 * time.Second // time limit of work under the credential's lock, including the wait for it (keystore.Options.LockWait)
 )
 
-// job is a renewal or a login in a goroutine of the Client. Its context ends when nobody waits for it, but not before a request that uses a
-// one-time secret is answered and the result is stored.
+// job is a renewal or a login in a goroutine of the Client. Its context is cancelled when no caller waits for it any more. This does not
+// interrupt a request that uses a one-time secret, nor storing its result.
 type job = task.Task[Credential]
 
 // Wait cancels the work of the Client and waits for requests that cannot be cancelled: after a refresh token or a code was sent, its result
@@ -31,15 +31,15 @@ func (c *Client) Wait(ctx context.Context) error {
 	}, func() { c.progress("its result is stored") })
 }
 
-// exchange turns the result of a login into tokens.
+// exchange is the token request at the end of a login.
 type exchange struct {
 	t       Target
-	cred    Credential // the new login but for its tokens
-	reused  bool       // the client registration is an earlier login's
-	methods []string   // of client authentication that the metadata names
+	cred    Credential // the new credential without its tokens
+	reused  bool       // the client was registered by an earlier login
+	methods []string   // client authentication methods that the metadata lists
 	notes   *notes
-	stage   string        // as errors name it
-	limit   time.Duration // for the request
+	stage   string        // name of the stage in errors
+	limit   time.Duration // time limit of the request
 	keep    func(context.Context, exchange, token.Token) (stored, replaced Credential, err error)
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
@@ -51,10 +51,12 @@ func (c *Client) exchangeOf(d draft, cred Credential, reused bool, stage string,
 
 // exchange redeems a code, a device code or a non-interactive grant, once, and stores the new login:
 //
-//  1. lock the credential and reserve the place of the new record; while a person types a device code this comes after the request
-//  2. send the request; from here on no caller can stop the task
+//  1. lock the credential and reserve space for the new record; a device login does this after step 2
+//  2. send the request; from here on, no caller can cancel the task
 //  3. put the tokens and the replaced grants into the credential, and store it
-//  4. end what is provably no longer used by anyone
+//  4. revoke the replaced grants and delete the registrations that are provably unused
+//
+// A device login takes the lock late, because the user may take minutes to approve.
 func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 	unlock, err := func() {}, error(nil)
 	if x.limit == redeemLimit {
@@ -87,13 +89,13 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 	unlock()
 	done()
 	if err == nil {
-		k.Settle(stored) // a login that is stored has not failed, however long the server takes for the rest
+		k.Settle(stored) // the login succeeds even if the clean-up at the server takes long
 		c.tidy(k.Context, stored, replaced)
 	}
 	return stored, err
 }
 
-// reserve locks the credential and proves that it can be stored.
+// reserve locks the credential and reserves space for its next record, which proves that it can be stored.
 func (c *Client) reserve(ctx context.Context, t Target) (unlock func(), err error) {
 	if unlock, err = c.Store.Lock(ctx, t.key(), keystore.LockCredential); err != nil {
 		return func() {}, err
@@ -134,7 +136,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	return cred, replaced, nil
 }
 
-// account returns the account that the server tells, unless the user expects another.
+// account returns said, the account that the server names. It returns an error if the user expects another account.
 func (x exchange) account(said string) (string, error) {
 	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
 		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)
@@ -142,10 +144,10 @@ func (x exchange) account(said string) (string, error) {
 	return said, nil
 }
 
-// cleanupLimit limits the clean-up of a replaced login at the server. The new login works, so a failure matters little.
+// cleanupLimit is the time limit for cleaning up the replaced login at the server. A failure is harmless, because the new login works.
 const cleanupLimit = 5 * time.Second
 
-// tidy revokes replaced grants that are provably separate from the new one, and deletes client registrations that are used no more.
+// tidy revokes replaced grants that are provably separate from the new one, and deletes client registrations that are no longer used.
 func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
@@ -165,7 +167,7 @@ func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	used := slices.Concat([]dcr.Client{stored.Client}, stored.OldClients)
 	for _, client := range replaced.clients() {
 		if !slices.ContainsFunc(used, func(u dcr.Client) bool { return u.ID == client.ID }) {
-			_ = dcr.Delete(ctx, hc, client) // --verbose shows the answer of a server that keeps it
+			_ = dcr.Delete(ctx, hc, client) // a failure is shown only by --verbose
 		}
 	}
 }

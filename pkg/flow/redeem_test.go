@@ -14,7 +14,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// eventually waits for what another goroutine or the server does.
+// eventually waits until a condition holds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	for begun := time.Now(); !ok(); time.Sleep(time.Millisecond) {
@@ -24,7 +24,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// A caller that leaves while the token endpoint has rotated the refresh token and not answered yet: the result is stored all the same.
+// If the caller leaves after the token endpoint has rotated the refresh token and before it answers, the result is stored nevertheless.
 func TestRedemptionSurvivesItsCaller(t *testing.T) {
 	for _, tt := range []struct {
 		name, endpoint, count string
@@ -75,7 +75,7 @@ func TestRedemptionSurvivesItsCaller(t *testing.T) {
 	}
 }
 
-// A caller's time limit does not cut a redemption in two either.
+// A deadline of the caller does not interrupt a redemption either.
 func TestRedemptionSurvivesATimeLimit(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -93,7 +93,7 @@ func TestRedemptionSurvivesATimeLimit(t *testing.T) {
 	}
 }
 
-// Callers in one process share a redemption, and its failure.
+// Callers in one process share a redemption and its error.
 func TestOneRedemptionInAProcess(t *testing.T) {
 	for words, want := range map[string]int{"token:grant=refresh_token,late=300ms": 1, "token:grant=refresh_token,status=503,late=300ms": 0} {
 		b := newBench(t, demo.Options{})
@@ -117,7 +117,7 @@ func TestOneRedemptionInAProcess(t *testing.T) {
 	}
 }
 
-// A caller that leaves before anything is spent stops the task: nothing is left to wait for.
+// If the caller leaves before the refresh token is sent, the task stops, and Wait returns at once.
 func TestNothingIsSpentForNobody(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -137,7 +137,7 @@ func TestNothingIsSpentForNobody(t *testing.T) {
 	b.counts(t, map[string]int{"refresh": 0})
 }
 
-// The same answer of a pending login twice, at the same time and later: one login, and one clear message each time.
+// If Finish is called twice with the same response, concurrently or later, one call logs in and the other returns an error that says so.
 func TestPendingAnswerIsSentOnce(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	answer := b.pending(t)
@@ -166,7 +166,7 @@ func TestPendingAnswerIsSentOnce(t *testing.T) {
 	}
 }
 
-// A code that provably never left may be sent later.
+// If the code was certainly not sent, Finish can be called again.
 func TestPendingAnswerThatNeverLeft(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	answer := b.pending(t)
@@ -181,7 +181,7 @@ func TestPendingAnswerThatNeverLeft(t *testing.T) {
 	}
 }
 
-// pending begins a login and returns the address that the browser ended on.
+// pending starts a pending login and returns the URL on which the browser ended.
 func (b *bench) pending(t *testing.T) string {
 	t.Helper()
 	address, err := b.c.Pending(ctx, b.t, LoginOptions{})

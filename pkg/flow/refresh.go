@@ -30,8 +30,8 @@ func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (S
 	return c.Status(ctx, t)
 }
 
-// Token returns an access token that is valid for at least minTTL, and renews it if needed. 0 means one minute, or a tenth of the lifetime
-// if that is less. A token that another process obtained in the meantime is used whatever its lifetime. Token never opens a browser.
+// Token returns an access token that is valid for at least minTTL, and renews it if needed. A minTTL of 0 means one minute, or a tenth of
+// the lifetime if that is less. A token that another process has just obtained is used whatever its lifetime. Token never opens a browser.
 func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (token.Token, error) {
 	cred, err := c.load(ctx, t)
 	if err != nil {
@@ -57,12 +57,12 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 	return cred.Token, nil
 }
 
-// renewal says why a credential is renewed, so that the result of another process can be used.
+// renewal is the reason for a renewal. It decides whether a token from another process can be used instead.
 type renewal struct {
-	oldToken Secret        // the access token that the caller has; any other one serves
-	minTTL   time.Duration // that one serves as well with so much left; 0: it does not
-	rejected bool          // the server rejected it
-	insist   bool          // the user asks: a refresh token that was refused in an earlier process is tried again
+	oldToken Secret        // the caller's access token, which any other unexpired token can replace
+	minTTL   time.Duration // oldToken is good enough if it is valid for this long; 0: it is not
+	rejected bool          // the MCP server refused oldToken
+	insist   bool          // the user asked for the renewal: send a refresh token again that was refused before
 }
 
 // renew renews a credential. In this process only one renewal runs at a time; other callers share its result.
@@ -75,17 +75,17 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	}
 }
 
-// renewAlone is the one place that redeems a refresh token. What the login at an identity provider pays for is renewed in two rounds of the
-// steps 5 to 8: its own tokens first, so that a new refresh token is safe before anything else is asked.
+// renewAlone renews a credential. If its login at an identity provider renews it, steps 5 to 8 run twice: first for the identity provider's
+// tokens, so that its new refresh token is stored before another request is sent, and then for the credential.
 //
 //  1. lock the credential
 //  2. read it again
-//  3. adopt what another process renewed meanwhile
-//  4. reserve the place of the new record, which proves that the store can be written
-//  5. note the intent, so that a crash from here on can be told truthfully
-//  6. redeem once; from here on no caller can stop the task
-//  7. store, which reads back
-//  8. clear the intent
+//  3. adopt a token that another process has obtained since
+//  4. reserve space for the new record, which proves that the store is writable
+//  5. write the intent, so that after a crash the next process knows that the refresh token may be used up
+//  6. send the refresh token once; from here on, no caller can cancel the task
+//  7. store the new tokens; the store reads them back
+//  8. remove the intent
 func (c *Client) renewAlone(k *job, t Target, why renewal) (Credential, error) {
 	unlock, err := c.Store.Lock(k.Context, t.key(), keystore.LockCredential)
 	if err != nil {
@@ -113,7 +113,8 @@ func (c *Client) renewAlone(k *job, t Target, why renewal) (Credential, error) {
 	return cred, c.spend(k, t, &cred, &cred, why)
 }
 
-// spend takes the steps 5 to 8 for the credential itself, or for its login at the identity provider.
+// spend performs steps 5 to 8 of renewAlone for login, which is cred itself or its login at the identity provider. Only spend redeems a
+// refresh token.
 func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) error {
 	before, err := c.begin(k.Context, t, *login)
 	if err != nil {
@@ -141,7 +142,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 		cred.IDP.idToken = "" // exchanged
 	}
 	if err := c.save(ctx, t, cred); err != nil {
-		c.journal(ctx, t, *login, "unstored", err) // the intent stays: the stored refresh token is spent
+		c.journal(ctx, t, *login, "unstored", err) // the intent stays, because the stored refresh token is used up
 		return fmt.Errorf("%s: renewed, but the new tokens could not be stored, and the stored refresh token is now used up: %w", t.URL, err)
 	}
 	c.finish(ctx, t, *login, "renewed", nil)
@@ -158,8 +159,8 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 		return fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
 	if why.rejected && unexpired(cred.Token, c.now()) {
-		// Seen at oidc-provider, which ends the access token with the grant when it sees a refresh token twice: status and login --if-needed must
-		// not take it for usable. The token itself is kept: a 401 is no proof that it is dead.
+		// If oidc-provider receives a refresh token twice, it ends the access token too. Status and login --if-needed must then not treat the
+		// access token as usable. It stays stored, because a 401 does not prove that it is dead.
 		cred.Token.Expiry = c.now()
 		if err := c.save(k.Context, t, &cred); err != nil {
 			c.warn(err.Error())
@@ -171,8 +172,8 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 	return fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 }
 
-// adoptable reports whether the stored credential already is what the caller wants. Another process's token is adopted however short its
-// life: it is as new as any, and a further renewal might end it.
+// adoptable reports whether the stored token can be used instead of a renewal. A token from another process is adopted however short its
+// lifetime is, because a further renewal might end it.
 func adoptable(cred Credential, why renewal, now time.Time) bool {
 	if cred.hasToken() && cred.same(why.oldToken) {
 		return !why.rejected && why.minTTL > 0 && hasTTL(cred.Token, now, why.minTTL)
@@ -180,8 +181,8 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 	return unexpired(cred.Token, now)
 }
 
-// redeem requests new tokens with the credential's refresh token, or else with its non-interactive grant. A
-// token endpoint that is gone did not see the request as one, so it is discovered again, once, at the same issuer.
+// redeem requests new tokens with the credential's refresh token, or else with its non-interactive grant. A token endpoint that is gone
+// (404, 410) has not processed the request, so redeem discovers it again, once, at the same issuer.
 func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
 	tok, err := c.redeemAt(ctx, cred)
 	var gone *token.Error
@@ -204,7 +205,7 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 	return c.redeemAt(ctx, cred)
 }
 
-// tokenEndpoint is the stage in errors of the token endpoint.
+// tokenEndpoint is the Stage of a *token.Error from the token endpoint.
 const tokenEndpoint = "token endpoint"
 
 func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, error) {
@@ -223,13 +224,13 @@ func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, e
 type fate int
 
 const (
-	fateKept    fate = iota // nothing: a failure of the network, 429, 5xx, an endpoint that is gone
-	fateUnknown             // it may be spent
-	fateRefused             // the server refuses it, in whatever words
-	fateDead                // the server says that the grant is not valid any more (RFC 6749 §5.2)
+	fateKept    fate = iota // unaffected: the request was not sent, or the answer is not about the token (404, 410, 429, an error page of a firewall)
+	fateUnknown             // the server may have used it up
+	fateRefused             // the server refused it with another code than invalid_grant
+	fateDead                // the server says that the grant is no longer valid (RFC 6749 §5.2)
 )
 
-// fateOf determines the fate from the error.
+// fateOf derives the fate from the error.
 func fateOf(err error) fate {
 	var e *token.Error
 	refused := errors.As(err, &e)
@@ -244,8 +245,8 @@ func fateOf(err error) fate {
 	return fateKept
 }
 
-// refusesToken reports whether a refusal is about what was sent: its status says so and so do its words. A page of a firewall says nothing,
-// and neither do the words for too many requests.
+// refusesToken reports whether both status and content of a refusal are about the token. A firewall's error page and an answer about too
+// many requests are not.
 func refusesToken(e *token.Error) bool {
 	switch e.StatusCode {
 	case http.StatusOK: // GitHub, Slack
@@ -258,19 +259,19 @@ func refusesToken(e *token.Error) bool {
 	return false
 }
 
-// forGood reports a refusal that a later request would meet as well: it is about the client or the grant type, not about this request (RFC 6749
-// §5.2). Any other one may be meant for an early refresh only, which some servers refuse while the access token is good.
+// forGood reports whether a later request would be refused in the same way, because the refusal is about the client or the grant type (RFC
+// 6749 §5.2). Any other refusal may concern only an early refresh: some servers refuse one while the access token is valid.
 func forGood(err error) bool {
 	var e *token.Error
 	return clientDead(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
 }
 
-// refused sorts the failure of a redemption. Only the authorization server's word that the grant is dead drops tokens: the refresh token that
-// was sent, and the access token with it unless that is still good. A refusal in other words is remembered; the token is kept.
+// refused handles a failed redemption. It drops tokens only if the authorization server says that the grant is dead: the refresh token that
+// was sent, and the access token unless it is still good. For another refusal it records the refusal and keeps the refresh token.
 func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential, why renewal, before intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
-	nonInteractive := login.Token.RefreshToken == "" // a key or an assertion was refused: there is nothing to drop
+	nonInteractive := login.Token.RefreshToken == "" // a key or an assertion was refused, so there is no token to drop
 	switch {
 	case outcome == fateUnknown:
 		c.journal(ctx, t, *login, "unknown", err) // the intent stays
@@ -310,7 +311,7 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 	return err
 }
 
-// merge keeps what a refresh answer omits: the refresh token (RFC 6749 §6) and the granted scope (§5.1).
+// merge returns fresh with the refresh token (RFC 6749 §6) and the granted scope (§5.1) of old, if fresh lacks them.
 func merge(old, fresh token.Token) token.Token {
 	if fresh.RefreshToken == "" {
 		fresh.RefreshToken = old.RefreshToken
@@ -333,15 +334,15 @@ func unexpired(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
 
-// hasTTL reports whether at least min is left of a token, or its lifetime is unknown. If more seems to be left than the token ever had, the
-// clock went back since, and nobody here knows how much it really is.
+// hasTTL reports whether a token is valid for at least min, or its expiry is unknown. A remaining time that exceeds the token's lifetime
+// means that the clock was set back; then the real remaining time is unknown, and hasTTL returns false.
 func hasTTL(t token.Token, now time.Time, min time.Duration) bool {
 	rest := t.Expiry.Sub(now)
 	clockWentBack := t.Lifetime > 0 && rest > t.Lifetime+time.Minute
 	return t.AccessToken != "" && (t.Expiry.IsZero() || rest >= min && !clockWentBack)
 }
 
-// earlyTTL is the remaining lifetime below which a token is renewed: a minute, or a tenth of the lifetime if that is less.
+// earlyTTL returns the remaining lifetime below which a token is renewed: a minute, or a tenth of the lifetime if that is less.
 func earlyTTL(t token.Token) time.Duration {
 	if t.Lifetime > 0 {
 		return min(time.Minute, t.Lifetime/10)

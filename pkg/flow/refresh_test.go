@@ -11,7 +11,7 @@ import (
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// tok is a token with that much left of that lifetime; a lifetime of zero is one the server did not tell.
+// tok returns a token with the given remaining time and lifetime. A lifetime of zero is unknown.
 func tok(access Secret, left, lifetime time.Duration) token.Token {
 	t := token.Token{AccessToken: access, RefreshToken: "r-" + access, Lifetime: lifetime}
 	if lifetime != 0 {
@@ -107,8 +107,8 @@ func TestStateAt(t *testing.T) {
 	}
 }
 
-// Seen at oidc-provider, which ends the access token with a grant whose refresh token it sees twice: what the server refused and nothing
-// can renew was still called valid, and login --if-needed did nothing.
+// If the server refuses both tokens, Status must not report the access token as valid, and a login with IfNeeded must log in. Seen at
+// oidc-provider, which ends the access token too if it receives a refresh token twice.
 func TestRefusedTokenWithoutRenewalIsNotValid(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -130,7 +130,7 @@ func TestRefusedTokenWithoutRenewalIsNotValid(t *testing.T) {
 	}
 }
 
-// A refusal that a later refresh would meet as well makes the login unrenewable at once, although its access token is still good (RFC 6749 §5.2).
+// A refusal about the client or the grant type makes the login unrenewable at once, even while its access token is valid (RFC 6749 §5.2).
 func TestRefusalForGood(t *testing.T) {
 	for code, forGood := range map[string]bool{"invalid_grant": true, "invalid_client": true, "unauthorized_client": true, "unsupported_grant_type": true,
 		"invalid_request": false, "invalid_scope": false, "too_early": false, "temporarily_unavailable": false} {

@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Every login works after the next one, whatever the server's idea of a grant is; logout ends all of them.
+// A login works after it replaced another one, for each way in which servers share grants between logins. Logout revokes all grants.
 func TestSharedGrants(t *testing.T) {
 	for _, share := range []string{"family", "client", "browser"} {
 		t.Run(share, func(t *testing.T) {
@@ -46,7 +46,7 @@ func TestSharedGrants(t *testing.T) {
 				t.Errorf("%+v, %v", report, err)
 			}
 			left := 0
-			if share == "family" { // six logins made six grants: the current one and the remembered ones are revoked
+			if share == "family" { // six logins obtained six grants: Logout revokes the current one and the stored retired ones
 				left = 6 - 1 - maxRetired
 			}
 			if n := b.Live(); n != left {
@@ -56,7 +56,7 @@ func TestSharedGrants(t *testing.T) {
 	}
 }
 
-// Logout ends pending logins as well: no file holds a secret afterwards.
+// Logout also deletes pending logins. No file contains a secret afterwards.
 func TestLogoutLeavesNoSecret(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -99,7 +99,7 @@ func TestLogoutLeavesNoSecret(t *testing.T) {
 	}
 }
 
-// A login that waited for another one adopts its result only if that is what it was to get.
+// A login that waited for another one adopts its result only if the result satisfies its options.
 func TestWaitingLoginAdoptsByItsOptions(t *testing.T) {
 	now := time.Now()
 	before := Credential{}

@@ -9,9 +9,9 @@ import (
 	"mcpauth/pkg/discovery"
 )
 
-// chooseScopes returns the scopes of a first login: those the user named, else those of the challenge, else all that the resource
-// metadata lists, else none, which leaves the choice to the server. With any at all, offline_access is added where the authorization
-// server lists it, since without it such servers give no refresh token (MCP authorization, Refresh Tokens).
+// chooseScopes returns the scopes of a first login: those that the user named, else those of the challenge, else those in the resource
+// metadata. If there are none, the server chooses. Otherwise chooseScopes adds offline_access if the authorization server lists it, because
+// without it such a server issues no refresh token (MCP authorization, Refresh Tokens).
 func chooseScopes(user []string, challenge string, resource, server []string) []string {
 	var chosen []string
 	switch {
@@ -28,8 +28,8 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 	return chosen
 }
 
-// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. If no scope was ever
-// asked for, none is: the choice stays the server's. Another authorization server has other scopes.
+// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. It adds none if the
+// earlier login requested none, which leaves the choice to the server, or if the issuer is another one.
 func keepScopes(chosen []string, old Credential, issuer string) []string {
 	if old.Issuer != issuer || len(old.Scopes) == 0 {
 		return chosen
@@ -37,7 +37,8 @@ func keepScopes(chosen []string, old Credential, issuer string) []string {
 	return union(chosen, old.granted())
 }
 
-// stepUp answers insufficient_scope. A 403 with a scope but without the error is taken for one: the official Go SDK's servers send it.
+// stepUp logs in with more scopes after a 403 with insufficient_scope. A 403 with a scope but without an error is handled in the same way,
+// because servers on the official Go SDK send it.
 func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent Secret) error {
 	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
 		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, serverMessage(ch))
@@ -46,7 +47,7 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	wanted := union(asked, splitScope(ch.Scope()))
 	news := len(missing(wanted, asked)) > 0
 	if !news && unexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
-		return nil // another request or process has stepped up meanwhile
+		return nil // another request or process has stepped up since
 	}
 	if !h.mayLogin(s) {
 		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted}, serverMessage(ch))
@@ -60,7 +61,8 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	return h.login(ctx, o, cause{challenges: challenges, scopes: wanted, rejected: &sent})
 }
 
-// countStepUp reports whether a step-up for these scopes is within the bound. Requests that were refused with the same token share one.
+// countStepUp counts a step-up for these scopes and reports whether it is allowed. Requests that were refused with the same token count as
+// one.
 func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
 	name := scopeSet(wanted)
 	h.mu.Lock()
@@ -76,14 +78,15 @@ func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
 	return true
 }
 
-// scopeSet identifies a set of scopes.
+// scopeSet returns a name for a set of scopes.
 func scopeSet(scopes []string) string {
 	return joinScopes(slices.Sorted(slices.Values(scopes)))
 }
 
 const offlineAccess = "offline_access"
 
-// union returns the scopes of all lists in the order in which they first appear. A server may name any number of them.
+// union returns the scopes of all lists without duplicates, in the order in which they first appear. It takes linear time, because a server
+// may name any number of scopes.
 func union(lists ...[]string) []string {
 	var all []string
 	seen := map[string]bool{"": true}
@@ -100,7 +103,7 @@ func union(lists ...[]string) []string {
 
 // missing returns the wanted scopes that are not granted.
 func missing(wanted, granted []string) []string {
-	have := map[string]bool{offlineAccess: true} // many servers never name it as granted
+	have := map[string]bool{offlineAccess: true} // many servers never list it among the granted scopes
 	for _, s := range granted {
 		have[s] = true
 	}

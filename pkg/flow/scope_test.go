@@ -51,7 +51,7 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// A step-up needs the union of the scopes asked for before and those of the challenge (MCP authorization, Step-Up Authorization Flow).
+// A step-up requests the scopes of earlier logins and those of the challenge (MCP authorization, Step-Up Authorization Flow).
 func TestStepUpNeedsTheUnion(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.t.Scopes = []string{"notes:read"}
@@ -68,7 +68,7 @@ func TestStepUpNeedsTheUnion(t *testing.T) {
 	}
 }
 
-// A server may name any number of scopes: a renewal looks at them under the lock.
+// union and missing take linear time, because a server may name any number of scopes and a renewal compares them under the lock.
 func TestManyScopes(t *testing.T) {
 	many := make([]string, 200_000)
 	for i := range many {

@@ -22,32 +22,32 @@ type Settings struct {
 	ClientID          string   `json:"client_id,omitempty"` // pre-registered client; empty: metadata document or registration
 	ClientSecret      Secret   `json:"client_secret,omitempty"`
 	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // address of our client ID metadata document
-	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read anew for every token
-	Issuer            string   `json:"issuer,omitempty"`              // the authorization server to use; empty: the first that works
+	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read again for every token request
+	Issuer            string   `json:"issuer,omitempty"`              // the authorization server to use; empty: the first one in the resource metadata that works
 	Scopes            []string `json:"scopes,omitempty"`              // empty: those that the server requests
-	CallbackHost      string   `json:"callback_host,omitempty"`       // empty: 127.0.0.1; or localhost
-	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, else a free one
-	AssertionFile     string   `json:"assertion_file,omitempty"`      // GrantJWTBearer: the assertion; read anew for every token
-	Assertion         string   `json:"assertion,omitempty"`           // GrantJWTBearer: another source of it, see AssertionSources
+	CallbackHost      string   `json:"callback_host,omitempty"`       // 127.0.0.1 or localhost; empty: 127.0.0.1
+	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, or else a free port
+	AssertionFile     string   `json:"assertion_file,omitempty"`      // GrantJWTBearer: file with the assertion; read again for every token request
+	Assertion         string   `json:"assertion,omitempty"`           // GrantJWTBearer: another source of the assertion, see AssertionSources
 	IDP               IDP      `json:"idp,omitzero"`                  // GrantEnterprise
 	DPoP              DPoP     `json:"dpop,omitempty"`                // empty: DPoPAuto
-	CertFile          string   `json:"cert_file,omitempty"`           // client certificate for TLS (RFC 8705), PEM, for the MCP server and its authorization server; read anew for every connection
-	CertKeyFile       string   `json:"cert_key_file,omitempty"`       // its key, PEM; empty: in CertFile
-	ExpectAccount     string   `json:"expect_account,omitempty"`      // fail if the login is for another account, see Status.Account
+	CertFile          string   `json:"cert_file,omitempty"`           // PEM client certificate (RFC 8705) for the MCP server and its authorization server; read again for every connection
+	CertKeyFile       string   `json:"cert_key_file,omitempty"`       // PEM private key of the certificate; empty: CertFile contains it
+	ExpectAccount     string   `json:"expect_account,omitempty"`      // the login fails if it is for another account, see Status.Account; empty: any account
 
 	// For servers that deviate from the specifications.
-	Resource       string      `json:"resource,omitempty"`         // another value for the resource parameter; empty: that of the metadata
+	Resource       string      `json:"resource,omitempty"`         // value of the resource parameter; empty: the value in the resource metadata
 	NoResource     bool        `json:"no_resource,omitempty"`      // leave the resource parameter out
-	AssumePKCES256 bool        `json:"assume_pkce_s256,omitempty"` // the metadata does not promise S256
-	ClientName     string      `json:"client_name,omitempty"`      // to register with; empty: "mcpauth"
-	AuthParams     [][2]string `json:"auth_params,omitempty"`      // added to the authorization request
-	Strict         bool        `json:"strict,omitempty"`           // tolerate no deviation: each of Deviations is an error
+	AssumePKCES256 bool        `json:"assume_pkce_s256,omitempty"` // accept metadata that does not announce S256
+	ClientName     string      `json:"client_name,omitempty"`      // client name in a registration; empty: "mcpauth"
+	AuthParams     [][2]string `json:"auth_params,omitempty"`      // names and values to add to the authorization request
+	Strict         bool        `json:"strict,omitempty"`           // every deviation in Deviations is an error
 }
 
 // Grant is an OAuth grant.
 type Grant string
 
-// The grants that Login knows.
+// The grants that Login supports.
 const (
 	GrantCode              Grant = "authorization_code"
 	GrantClientCredentials Grant = "client_credentials"
@@ -71,7 +71,7 @@ type DPoP string
 
 // The choices for Settings.DPoP.
 const (
-	DPoPAuto   DPoP = "auto" // if the resource requires it and the authorization server offers it
+	DPoPAuto   DPoP = "auto" // bind tokens if the resource requires it and the authorization server supports it
 	DPoPAlways DPoP = "always"
 	DPoPNever  DPoP = "never"
 )
@@ -80,13 +80,13 @@ const (
 // IDTokenFile if another program obtains the ID token.
 type IDP struct {
 	Issuer        string `json:"issuer,omitempty"`
-	TokenEndpoint string `json:"token_endpoint,omitempty"` // where the ID token is exchanged (RFC 8693)
-	ClientID      string `json:"client_id,omitempty"`      // the client at the identity provider
-	ClientSecret  Secret `json:"client_secret,omitempty"`  // its secret; empty: a public client
-	IDTokenFile   string `json:"id_token_file,omitempty"`  // read anew for every token
+	TokenEndpoint string `json:"token_endpoint,omitempty"` // endpoint that exchanges the ID token (RFC 8693)
+	ClientID      string `json:"client_id,omitempty"`      // client ID registered at the identity provider
+	ClientSecret  Secret `json:"client_secret,omitempty"`  // secret of that client; empty: it is a public client
+	IDTokenFile   string `json:"id_token_file,omitempty"`  // file with the ID token; read again for every token request
 }
 
-// grant returns the grant of the settings.
+// grant returns Grant, or GrantCode if Grant is empty.
 func (s Settings) grant() Grant { return cmp.Or(s.Grant, GrantCode) }
 
 // namesClient reports whether the settings name a client.
@@ -97,9 +97,9 @@ func (s Settings) namesClient() bool {
 // concedes reports whether the settings allow a deviation that Strict forbids.
 func (s Settings) concedes() bool { return s.AssumePKCES256 || s.NoResource || s.Resource != "" }
 
-// Overlay returns the settings of a later login: the given ones, completed by the stored ones. The stored client is used only as a whole
-// and only for the same grant. CallbackPort is not taken from the stored settings, because the stored registration has its port, which may
-// be in use now.
+// Overlay returns the settings of a later login: the given ones, and the stored value of each field that given leaves empty. It takes the
+// stored client only as a whole and only if the grant is the same. It does not take the stored CallbackPort, because a login prefers the
+// port of the stored registration anyway and can use another port if that port is in use.
 func (stored Settings) Overlay(given Settings) Settings {
 	s := given
 	s.Grant = cmp.Or(given.Grant, stored.Grant)
@@ -125,7 +125,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 	}
 	s.Strict = given.Strict || stored.Strict && !given.concedes()
 	if s.Strict {
-		return s // what was allowed before is not allowed any more
+		return s // a strict login inherits no concession
 	}
 	if !given.NoResource && given.Resource == "" {
 		s.NoResource, s.Resource = stored.NoResource, stored.Resource
@@ -138,7 +138,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 	return s
 }
 
-// equal reports whether both settings lead to the same login, apart from scopes and port.
+// equal reports whether both settings are equal except for Scopes and CallbackPort.
 func (s Settings) equal(other Settings) bool {
 	for _, each := range []*Settings{&s, &other} {
 		each.Grant, each.Scopes, each.CallbackPort = each.grant(), nil, 0
@@ -146,7 +146,7 @@ func (s Settings) equal(other Settings) bool {
 	return reflect.DeepEqual(s, other)
 }
 
-// check checks combinations of settings and the files that they name, before anything is sent.
+// check returns an error if settings contradict each other or if a key or assertion file is unusable. It sends nothing.
 func (s Settings) check() error {
 	grant := s.grant()
 	refuse := func(format string, args ...any) error {
@@ -204,7 +204,7 @@ type legacySettings struct {
 	Strict     bool        `json:"strict"`
 }
 
-// settings returns what the fields say together with the rest of such a record.
+// settings returns the settings in a record of an earlier version. c is the record without them.
 func (l legacySettings) settings(c Credential) Settings {
 	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
 	switch c.Client.Kind {

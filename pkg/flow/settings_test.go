@@ -76,7 +76,7 @@ func TestComplete(t *testing.T) {
 	}
 }
 
-// Records of the version at commit a2beb3f are read, and mean what they meant there.
+// Records written by the version at commit a2beb3f decode to the same settings.
 func TestOldRecords(t *testing.T) {
 	const server = "http://127.0.0.1:45533"
 	want := map[string]Settings{

@@ -14,7 +14,7 @@ import (
 // State is the state of a stored access token.
 type State string
 
-// The states. StateUnknown is a token whose lifetime the server did not tell: it is used until the server says 401.
+// The states. StateUnknown is the state of a token without a known expiry, which is used until the server answers 401.
 const (
 	StateValid    State = "valid"
 	StateExpiring State = "expiring"
@@ -46,14 +46,14 @@ type Status struct {
 	ObtainedAt   *time.Time `json:"obtained_at"`
 	Deviations   []string   `json:"quirks"`
 	Strict       bool       `json:"strict"`  // renewals and later logins tolerate no deviation
-	Account      string     `json:"account"` // whom the login is for, by claims that nobody verified: email, else preferred_username, else sub; empty: not known
+	Account      string     `json:"account"` // account of the login, from unverified claims: email, else preferred_username, else sub; empty: unknown
 
-	Asked []string `json:"-"` // the scopes that the login asked for
+	Asked []string `json:"-"` // the scopes that the login requested
 	Cert  string   `json:"-"` // file with the client certificate
-	Key   string   `json:"-"` // file with its key
-	Moved string   `json:"-"` // where the server redirects to on the same origin: calls go there; empty: it does not
+	Key   string   `json:"-"` // file with the key of the certificate
+	Moved string   `json:"-"` // redirect target of URL on the same origin, which receives the calls; empty: none
 
-	AssertionVariable string `json:"-"` // the environment variable of the assertion; empty: there is none
+	AssertionVariable string `json:"-"` // environment variable that holds the assertion; empty: none
 }
 
 // Usable reports whether the credential works now or can be renewed without a browser.
@@ -80,7 +80,7 @@ func StateAt(expiry, now time.Time) State {
 	return StateValid
 }
 
-// public is the non-secret part of a credential, kept in the index.
+// public is the part of a credential without secrets. It is stored in the index.
 type public struct {
 	Kind         string    `json:"kind,omitempty"` // empty: a credential; else kindPending or kindSpent
 	Name         string    `json:"name,omitempty"`
@@ -106,7 +106,7 @@ type public struct {
 	AssertionVariable string `json:"assertion_variable,omitempty"`
 }
 
-// public returns the data that can be read without the keychain.
+// public returns the part of the credential that commands read without opening the keychain.
 func (c Credential) public() public {
 	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
 		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
@@ -130,8 +130,8 @@ func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	return statusOf(e, c.now())
 }
 
-// Statuses returns the status of every stored credential. A server with only a pending login has StateNone. Damaged entries are reported in
-// the error; the others are still returned.
+// Statuses returns the status of every stored credential. A server with only a pending login has StateNone. If entries are damaged, the
+// error reports them, and the others are still returned.
 func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	entries, err := c.Store.List(ctx)
 	all := make([]Status, 0, len(entries))
@@ -156,7 +156,7 @@ func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	return all, err
 }
 
-// Find returns the stored logins, including pending ones, with this name or URL.
+// Find returns the targets of stored logins, including pending ones, with this profile or URL.
 func (c *Client) Find(ctx context.Context, nameOrURL string) ([]Target, error) {
 	entries, err := c.Store.List(ctx)
 	var found []Target

@@ -10,8 +10,8 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// A strict login stays strict: its renewals refuse what others put up with and show, and lose nothing by it; so does a later login, until the
-// user concedes something.
+// Renewals and later logins of a strict login are strict, until a login concedes a deviation. A renewal that fails for this reason loses
+// nothing. Other logins record the deviation.
 func TestStrictIsKept(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	for _, strict := range []bool{false, true} {
@@ -45,7 +45,7 @@ func TestStrictIsKept(t *testing.T) {
 	}
 }
 
-// The user picked the authorization server: a step-up goes to the same one.
+// A later login and a step-up use the authorization server that the user chose.
 func TestIssuerIsKept(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	other := newBench(t, demo.Options{})

@@ -8,13 +8,13 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Whatever the server says of a token's lifetime, the token is used while it works, and renewed once when it is due or refused.
+// Whatever expires_in the server sends, the token is used while it works, and renewed once when it expires or is refused.
 func TestLifetimes(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		fault     string
 		state     State
-		refreshes int // of a call right after the login
+		refreshes int // refreshes by a call right after the login
 	}{
 		{"not told", "token:no-expires-in", StateUnknown, 0},
 		{"text", `token:set.expires_in="7200"`, StateValid, 0},
@@ -36,7 +36,7 @@ func TestLifetimes(t *testing.T) {
 			if err := b.echo(t, h); err != nil {
 				t.Fatal(err)
 			}
-			b.counts(t, map[string]int{"refresh": tt.refreshes, "401": 1}) // that of the discovery
+			b.counts(t, map[string]int{"refresh": tt.refreshes, "401": 1}) // the 401 is from the discovery
 			b.set(t, "expire")
 			if err := b.echo(t, h); err != nil {
 				t.Fatal(err)
@@ -46,9 +46,9 @@ func TestLifetimes(t *testing.T) {
 	}
 }
 
-// A token that lives for ten seconds is used, and not renewed with each request.
+// A token with a lifetime of ten seconds is not renewed at each request.
 func TestTenSeconds(t *testing.T) {
-	start := time.Now() // neither clock moves by itself, however slow the machine is
+	start := time.Now() // both clocks stand still, so that a slow machine does not matter
 	b := newBench(t, demo.Options{Settings: demo.Settings{TTL: 10 * time.Second}, Now: func() time.Time { return start }})
 	b.c.Now = func() time.Time { return start.Add(time.Duration(b.clock.Load())) }
 	b.login(t)
@@ -65,7 +65,7 @@ func TestTenSeconds(t *testing.T) {
 	}
 }
 
-// The clock of the machine jumps; the server's does not. Nothing is lost, and what cannot be known any more is asked.
+// If the client's clock jumps, no token is lost. If the remaining lifetime is then unknown, the token is renewed.
 func TestClockJumps(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -98,7 +98,7 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// The clock went back and the server cannot be asked: the token is used, whatever is left of it.
+// If the clock was set back and the token endpoint fails, the stored token is used.
 func TestClockWentBackOffline(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -113,12 +113,12 @@ func TestClockWentBackOffline(t *testing.T) {
 	}
 }
 
-// A server that renews only what has expired: the early refresh is refused, the token goes on being used, and nothing is lost.
+// If a server renews only expired tokens, a refused early refresh changes nothing, and the token stays in use.
 func TestTooEarly(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Early: time.Second}})
 	b.login(t)
 	before := b.stored(t).Token
-	b.later(time.Hour - 30*time.Second) // due here, not there
+	b.later(time.Hour - 30*time.Second) // early for the server, late for the client
 	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
 		t.Fatal(err)
 	}

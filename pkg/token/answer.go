@@ -61,7 +61,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	return t, nil
 }
 
-// expected is the success answer of each endpoint.
+// expected is the successful answer of each endpoint.
 var expected = map[string]struct {
 	status  int
 	section string
@@ -71,7 +71,8 @@ var expected = map[string]struct {
 	atPAR:    {http.StatusCreated, "RFC 9126 §2.2"},
 }
 
-// members returns the members of a successful answer, or the error that the answer is: a refusal, a redirect, or not a JSON object.
+// members returns the members of a successful answer. For a refusal, a redirect, or an answer that is not a JSON object, it returns an
+// error.
 func (e Endpoint) members(a *answer) (members, error) {
 	m, err := readMembers(a.Body)
 	want := expected[a.stage]
@@ -94,7 +95,7 @@ func (e Endpoint) members(a *answer) (members, error) {
 	return m, nil
 }
 
-// notAnObject distinguishes a refusal that is not JSON (GitHub answers 200 with a form) from a malformed answer.
+// notAnObject returns the error for an answer that is not a JSON object. Such an answer can be a refusal: GitHub answers 200 with a form.
 func (a *answer) notAnObject(err error, now time.Time) error {
 	kind := a.Header.Get("Content-Type")
 	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
@@ -129,8 +130,7 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	return "Bearer", nil
 }
 
-// maxScope limits the granted scopes in bytes, because they are stored with the login and read by every command. If they are longer, the
-// token is used without them.
+// maxScope limits the granted scopes in bytes, because they are stored with the login and read by every command. Longer scopes are ignored.
 const maxScope = 16 << 10
 
 // scope returns the granted scopes. Slack separates them by commas. A comma can also be part of a scope, so if the value contains blanks,
@@ -192,7 +192,7 @@ func atCommas(words []string) []string {
 }
 
 // lifetime reads a number of seconds: a JSON number, or a string as Entra v1 sends it. It returns 0, which means unknown, if the value is
-// absent, not a number, zero or negative (Slack, Grafana).
+// absent, zero, negative or not a number (Slack, Grafana).
 func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, error) {
 	if !m.present(name) {
 		return 0, nil
@@ -220,10 +220,10 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	return max(0, time.Duration(seconds*float64(time.Second))), nil
 }
 
-// members holds the members of a JSON object by their exact names; encoding/json alone would accept "Access_Token" for access_token.
+// members holds the members of a JSON object by their exact names. Without it, encoding/json would accept "Access_Token" for access_token.
 type members map[string]json.RawMessage
 
-// readMembers decodes one object. It refuses duplicate names, because two readers may choose different values.
+// readMembers decodes one object. It refuses duplicate names, because another reader could use the other value.
 func readMembers(data []byte) (members, error) {
 	data = []byte(strings.TrimPrefix(string(data), "\ufeff")) // RFC 8259 §8.1 allows parsers to ignore it
 	if err := httpx.UniqueFields(data); err != nil {
@@ -254,7 +254,7 @@ func (m members) emptyText(name string) bool { return string(m[name]) == `""` }
 // object returns an object member, or nil.
 func (m members) object(name string) members {
 	var o members
-	json.Unmarshal(m[name], &o) // anything else leaves nil
+	json.Unmarshal(m[name], &o) // any other value leaves o nil
 	return o
 }
 

@@ -1,7 +1,7 @@
 package token
 
-// These functions check an assertion before it is sent (RFC 7523 §3). Its file may be named by a configuration file from someone else, so a
-// file that is not a JWT, or a JWT for another server, is not sent.
+// These functions check an assertion before it is sent (RFC 7523 §3). A configuration file from another person may name the assertion file,
+// so mcpauth does not send a file that is not a JWT, or a JWT for another server.
 
 import (
 	"encoding/base64"
@@ -48,8 +48,8 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 }
 
 // CheckAudience returns an error if an assertion is for another server, because its recipient could use it there. Every audience that is a
-// URL or a host name must be the authorization server's, because a server accepts an assertion if any audience is its own. Other audiences,
-// such as api://NAME or a word, are left for the server to check (RFC 7523 §3, point 3).
+// URL or a host name must be the authorization server's, because any server accepts an assertion if one of the audiences is its own. Other
+// audiences, such as api://NAME or a word, are left to the server to check (RFC 7523 §3, point 3).
 func CheckAudience(assertion, issuer, endpoint string) error {
 	c, err := Claims(assertion)
 	if err != nil {

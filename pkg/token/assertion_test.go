@@ -49,7 +49,7 @@ func TestAssertionIsForTheServer(t *testing.T) {
 	}
 }
 
-// What passes for a JWT is one: three parts of base64url, with objects in the first two.
+// CheckAssertion accepts only three parts of base64url with JSON objects in the first two.
 func FuzzClaims(f *testing.F) {
 	f.Add(jwtOf(`{"alg":"ES256"}`, `{"aud":["a"]}`))
 	f.Add("a.b.c")

@@ -21,7 +21,7 @@ const (
 type ClientAuth struct {
 	ID     string
 	Secret Secret
-	Method string // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth; empty: by what is there: key, secret (basic, RFC 7591 §2), none
+	Method string // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth; empty: private_key_jwt if there is a key, client_secret_basic if there is a secret, else none
 	Key    *Key   // for private_key_jwt
 
 	Audience string   // aud of the client assertion; empty: the token endpoint
@@ -40,7 +40,7 @@ func (c ClientAuth) method() string {
 	return "none"
 }
 
-// authenticate adds the client to the form or the header in exactly one way, and replaces what is there: none, client_secret_basic,
+// authenticate adds the client to the form or the header by one method, and removes any other authentication: none, client_secret_basic,
 // client_secret_post (RFC 6749 §2.3.1) or private_key_jwt (RFC 7523 §2.2, §3). With tls_client_auth and self_signed_tls_client_auth (RFC
 // 8705 §2) it adds only the client ID, because Endpoint.HTTP presents the certificate. RFC 6749 §2.3: "The client MUST NOT use more than
 // one authentication method in each request".
@@ -88,7 +88,7 @@ func basicParts(basic string) (id, secret string, ok bool) {
 	return id, secret, ok && idErr == nil && secretErr == nil
 }
 
-// assertion returns a JWT that is signed with the client's key and valid for one minute at this server (RFC 7523 §3).
+// assertion returns a JWT that is signed with the client's key and is valid for one minute at this server (RFC 7523 §3).
 func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	switch {
 	case c.Key == nil:

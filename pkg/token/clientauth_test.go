@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// The algorithm goes by the key, by its JWK, and by what the server takes (RFC 7518 §3.1).
+// The algorithm of a client assertion depends on the key, on alg of its JWK, and on the algorithms that the server accepts (RFC 7518 §3.1).
 func TestAssertionAlgorithm(t *testing.T) {
 	rsaKey := private(t, "RSA")
 	for _, tt := range []struct {
@@ -62,7 +62,7 @@ func TestAssertionAlgorithm(t *testing.T) {
 	}
 }
 
-// RFC 7523 §3: iss, sub, aud, a short exp; jti new each time.
+// The claims of a client assertion (RFC 7523 §3): iss, sub, aud, an exp soon, and a new jti each time.
 func TestAssertionClaims(t *testing.T) {
 	private := private(t, "P-256")
 	key, err := LoadKey([]byte(inPEM(t, private)))

@@ -27,8 +27,8 @@ type DeviceCode struct {
 }
 
 // Device runs the device authorization grant (RFC 8628): it requests a device code, calls show, and polls the token endpoint until the user
-// approves or refuses, or until the code expires. Errors of the server are *Error, with Code access_denied, expired_token and others. After
-// a network failure or a 5xx answer Device polls more slowly, but continues (RFC 8628 §3.5).
+// approves or refuses, or until the code expires. A refusal by the server is an *Error, with Code access_denied, expired_token or another
+// one. After a network failure or a 5xx answer, Device continues to poll, but more slowly (RFC 8628 §3.5).
 func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show func(DeviceCode)) (Token, error) {
 	code, device, err := e.deviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// clock is a time that passes only while Device waits.
+// clock is a clock that advances only while Device waits.
 type clock struct {
 	now   time.Time
 	slept []time.Duration
@@ -38,7 +38,7 @@ const codeBody = `{"device_code":"dc-canary-000","user_code":"WDJB-MJHT","verifi
 
 func refusing(code string) reply { return reply{status: 400, body: `{"error":"` + code + `"}`} }
 
-// RFC 8628 §3.1 and §3.4, the whole requests.
+// The requests of the device grant (RFC 8628 §3.1 and §3.4).
 func TestDeviceRequests(t *testing.T) {
 	s := serve(t, reply{body: strings.Replace(codeBody, "{", `{"verification_uri_complete":"http://127.0.0.1/device?user_code=WDJB-MJHT",`, 1)},
 		refusing("authorization_pending"), reply{body: bound})
@@ -75,7 +75,7 @@ func TestDeviceRequests(t *testing.T) {
 	}
 }
 
-// A secret client authenticates at both endpoints in the same one way.
+// A client with a secret authenticates in the same way at both endpoints.
 func TestDeviceClientAuthentication(t *testing.T) {
 	s := serve(t, reply{body: codeBody}, reply{body: okBody})
 	var c clock
@@ -139,7 +139,7 @@ func TestDevicePolling(t *testing.T) {
 	}
 }
 
-// RFC 8628 §3.5: a lost connection slows the polling down, and does not end it.
+// A lost connection slows the polling down and does not end it (RFC 8628 §3.5).
 func TestDeviceSurvivesNetwork(t *testing.T) {
 	var n atomic.Int32
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -175,7 +175,7 @@ func TestDeviceMalformedPollEnds(t *testing.T) {
 func TestDeviceContext(t *testing.T) {
 	s := serve(t, reply{body: codeBody})
 	ctx, cancel := context.WithCancel(context.Background())
-	// By the real clock: the context ends the wait of 7 s at once.
+	// With the real clock, the context ends the wait of 7 s at once.
 	_, err := s.endpoint().Device(ctx, s.URL, "", func(DeviceCode) { cancel() })
 	if !errors.Is(err, context.Canceled) || len(s.got) != 1 {
 		t.Errorf("got %v after %d requests, want context.Canceled after 1", err, len(s.got))
@@ -191,8 +191,8 @@ func TestDeviceAnswers(t *testing.T) {
 		body    string
 		remote  bool
 		err     string
-		address bool // an *httpx.AddressError
-		strict  bool // fine unless strict
+		address bool // the error is an *httpx.AddressError
+		strict  bool // an error only of a strict endpoint
 	}{
 		{name: "verification_url (Google)", body: `{"device_code":"d","user_code":"U","verification_url":"http://127.0.0.1/"}`, strict: true},
 		{name: "no device_code", body: `{"user_code":"U","verification_uri":"http://127.0.0.1/"}`, err: "missing"},

@@ -66,15 +66,16 @@ func (p *Prover) Marshal() ([]byte, error) {
 	return jose.JSONWebKey{Key: p.key, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
 }
 
-// Nonces returns the latest nonce of each origin. Store them with the key and pass them to Recall; without them the first request of the
-// next process is refused with use_dpop_nonce.
+// Nonces returns the latest nonce of each origin. Store them with the key and pass them to Recall. Otherwise the server refuses the first
+// request of the next process with use_dpop_nonce.
 func (p *Prover) Nonces() map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return maps.Clone(p.nonces)
 }
 
-// Recall sets the nonces that an earlier Prover with the same key had. A nonce that is no longer valid costs one request.
+// Recall adds the nonces that an earlier Prover with the same key returned from Nonces. A nonce that is no longer valid costs one more
+// request.
 func (p *Prover) Recall(nonces map[string]string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -97,7 +98,7 @@ func (p *Prover) String() string { return "token.Prover{jkt " + p.Thumbprint() +
 func (p *Prover) GoString() string { return p.String() }
 
 // Proof returns the value of the DPoP header for one request. It contains the latest nonce of the address's origin. accessToken is the
-// token that the request carries, or empty at a token endpoint. Each request needs a new proof, also if it is repeated.
+// token in the request, or empty at a token endpoint. Every request needs a new proof, even a repeated one.
 func (p *Prover) Proof(method, address, accessToken string) (string, error) {
 	proof, _, err := p.proof(method, address, accessToken, p.now())
 	return proof, err
@@ -126,8 +127,8 @@ func (p *Prover) proof(method, address, accessToken string, now time.Time) (proo
 	return proof, nonce, err
 }
 
-// Remember stores the DPoP-Nonce of a response for later requests to the origin of the address. It reports whether the nonce is new; then a
-// request that was refused with use_dpop_nonce may be sent once more (RFC 9449 §8 and §9).
+// Remember stores the DPoP-Nonce of a response for later requests to the origin of the address. It reports whether the nonce is new. If it
+// is, a request that was refused with use_dpop_nonce may be sent once more (RFC 9449 §8 and §9).
 func (p *Prover) Remember(address string, h http.Header) bool {
 	nonce, at := h.Get("DPoP-Nonce"), originOf(address)
 	// RFC 9449 §8.1: 1*NQCHAR

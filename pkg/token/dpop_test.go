@@ -21,7 +21,7 @@ func newTestProver(t *testing.T) *Prover {
 	return p
 }
 
-// RFC 9449 §4.2, claim by claim.
+// The claims of a DPoP proof (RFC 9449 §4.2).
 func TestProof(t *testing.T) {
 	p := newTestProver(t)
 	for _, tt := range []struct{ name, method, url, token, htu string }{
@@ -65,7 +65,7 @@ func TestProof(t *testing.T) {
 	}
 }
 
-// RFC 9449 §8.2: a nonce is for the server that gave it; §8.1: what a nonce is.
+// A nonce is used only at the server that issued it (RFC 9449 §8.2). An invalid nonce is ignored (§8.1).
 func TestRemember(t *testing.T) {
 	p := newTestProver(t)
 	nonce := func(v ...string) http.Header { return http.Header{"Dpop-Nonce": v} }
@@ -125,7 +125,7 @@ func TestProverKeeps(t *testing.T) {
 	}
 }
 
-// A process begins with the nonces that an earlier one was given (RFC 9449 §8.2).
+// A new Prover uses the nonces that an earlier one received (RFC 9449 §8.2).
 func TestNoncesAreKept(t *testing.T) {
 	s := serve(t, reply{body: bound, header: map[string]string{"DPoP-Nonce": "n1"}}, reply{body: bound})
 	e := s.endpoint()
@@ -161,7 +161,7 @@ func TestDPoPAtTokenEndpoint(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		replies []reply
-		nonces  []any  // of the proofs, in order
+		nonces  []any  // nonces of the proofs, in order
 		err     string // code of the *Error
 		next    any    // nonce of the next proof
 	}{
@@ -194,7 +194,7 @@ func TestDPoPAtTokenEndpoint(t *testing.T) {
 				if claims["nonce"] != tt.nonces[i] || claims["htu"] != s.URL+"/token" || claims["htm"] != "POST" || claims["ath"] != nil || claims["iat"] != float64(noon.Unix()) {
 					t.Errorf("request %d: claims %v, want nonce %v", i, claims, tt.nonces[i])
 				}
-				// A server takes a proof and an assertion once.
+				// A server accepts each proof and each assertion only once.
 				for _, once := range []string{got.Header.Get("DPoP"), got.Form.Get("client_assertion")} {
 					if once == "" || seen[once] {
 						t.Errorf("request %d: %q repeats", i, once)

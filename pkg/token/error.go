@@ -14,12 +14,12 @@ import (
 type Error struct {
 	Stage       string        // "token endpoint", "device authorization endpoint", "revocation endpoint"
 	URL         string        // of the endpoint
-	StatusCode  int           // can be 200, because some servers refuse with it; 0: a device code expired before the server said so
+	StatusCode  int           // may be 200, because some servers refuse with it; 0: the device code expired during polling
 	Code        string        // such as "invalid_grant" (RFC 6749 §5.2); empty: the answer has none
-	Description string        // the server's words; may be empty
-	ErrorURI    string        // a page about the error, if its address is allowed
-	Location    string        // target of a 3xx answer without its query; it was not followed
-	RetryAfter  time.Duration // the wait that the server asks for; 0: none
+	Description string        // the server's message; may be empty
+	ErrorURI    string        // page about the error; empty: none, or its address is not allowed
+	Location    string        // target of a 3xx answer, without its query; it was not followed
+	RetryAfter  time.Duration // wait that the server asks for; 0: none
 }
 
 func (e *Error) Error() string {
@@ -33,9 +33,9 @@ func (e *Error) Error() string {
 	return prefix + "answered " + httpx.Refusal{StatusCode: e.StatusCode, Code: e.Code, Text: e.Description, URI: e.ErrorURI, RetryAfter: e.RetryAfter}.String()
 }
 
-// Ambiguous reports whether the server may have carried out a request that failed: the connection was lost or timed out after the request
-// was written, the status was 5xx, or a 2xx answer was not a token answer. A code or a rotating refresh token may then be used up. It is
-// false if the server refused the request or if the request was never sent (connection refused, unknown host, TLS).
+// Ambiguous reports whether the server may have carried out a request that failed. It is true if the connection was lost or timed out after
+// the request was written, if the status was 5xx, or if a 2xx answer was not a token answer. A code or a rotating refresh token may then be
+// used up. It is false if the server refused the request or if the request was never sent (connection refused, unknown host, TLS).
 func Ambiguous(err error) bool {
 	if f := (*failure)(nil); errors.As(err, &f) {
 		return f.ambiguous
@@ -44,8 +44,8 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &e) && e.StatusCode >= 500
 }
 
-// failure is a request without an answer, or with an answer that is not valid for its endpoint. reason is safe to print; err is only for
-// errors.Is and errors.As.
+// failure is the error of a request without an answer, or with an answer that is not valid for its endpoint. reason is safe to print; err
+// is only for errors.Is and errors.As.
 type failure struct {
 	stage, url, reason string
 	err                error
@@ -65,7 +65,7 @@ func (a *answer) spent(err error, reason string) error {
 	return &failure{stage: a.stage, url: a.url, reason: httpx.Clean(reason, a.hidden, 300), err: err, ambiguous: true}
 }
 
-// quoted returns a server's text as errors print it.
+// quoted returns text of the server in the form in which errors print it.
 func (a *answer) quoted(s string) string {
 	return strconv.Quote(httpx.Clean(s, a.hidden, httpx.MaxCode))
 }
@@ -74,7 +74,7 @@ func (a *answer) quoted(s string) string {
 func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	cause := err
 	if inner := errors.Unwrap(err); inner != nil {
-		cause = inner // without method and URL, which our own prefix contains
+		cause = inner // without method and URL, which are in Error's own prefix
 	}
 	f := &failure{stage: a.stage, url: a.url, reason: httpx.Clean(cause.Error(), a.hidden, 300), err: err, ambiguous: ambiguous, network: true}
 	if res == nil {
@@ -89,7 +89,7 @@ func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	return f
 }
 
-// refused reports whether an answer with status 200 is a refusal nevertheless (GitHub, Slack).
+// refused reports whether an answer with status 200 is in fact a refusal (GitHub, Slack).
 func (m members) refused() bool {
 	return m.present("error") && !m.emptyText("error") || string(m["ok"]) == "false"
 }

@@ -20,7 +20,7 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		reply reply
-		want  Error // Stage and URL left out
+		want  Error // without Stage and URL
 		text  string
 	}{
 		{"RFC 6749 §5.2", reply{status: 400, body: `{"error":"invalid_grant","error_description":"code is spent","error_uri":"https://as.example/e"}`},
@@ -119,7 +119,7 @@ func TestAmbiguous(t *testing.T) {
 	}
 }
 
-// hijack serves one broken answer per connection, after the request was read.
+// hijack serves each connection with h, after it has read the request.
 func hijack(t *testing.T, h func(net.Conn)) string {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.ParseForm()
@@ -139,7 +139,7 @@ func TestTimeout(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	release := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		cancel(context.DeadlineExceeded) // the request has arrived: now the caller's time is over
+		cancel(context.DeadlineExceeded) // the caller's deadline ends after the request has arrived
 		<-release
 	}))
 	defer s.Close()
@@ -150,7 +150,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// A transport that does not tell how far it got may have sent everything.
+// If the transport does not report whether it sent the request, the failure is ambiguous.
 func TestForeignTransport(t *testing.T) {
 	e := Endpoint{URL: "https://as.example/token", HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		return nil, errors.New("something")
@@ -172,7 +172,7 @@ func TestAddressError(t *testing.T) {
 	}
 }
 
-// A server may put what it got into its error, as it came or encoded (oh-my-pi 870).
+// An error does not contain a secret that the server repeats, encoded or not (oh-my-pi 870).
 func TestReflectedSecrets(t *testing.T) {
 	const secret = "canary+secret/0123=456 789:&<é>"
 	for name, encode := range map[string]func(string) string{
@@ -228,7 +228,7 @@ func TestReflectedSecrets(t *testing.T) {
 	}
 }
 
-// A server may also show the header that it got.
+// An error does not contain the Authorization header that the server repeats.
 func TestReflectedHeader(t *testing.T) {
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
@@ -243,7 +243,7 @@ func TestReflectedHeader(t *testing.T) {
 	}
 }
 
-// Callers decide on the code: a secret that is part of one must not change it.
+// An error code is not masked even if it contains a secret, because callers compare it.
 func TestCodesAreNotMasked(t *testing.T) {
 	s := serve(t, reply{status: 400, body: `{"error":"invalid_grant","error_description":"grant is gone"}`})
 	_, err := s.endpoint().Refresh(context.Background(), "grant", "")

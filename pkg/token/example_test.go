@@ -10,7 +10,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// A refresh token is redeemed once; which kind of failure it is decides what becomes of it.
+// The caller decides by the kind of failure whether to keep a refresh token.
 func ExampleEndpoint_Refresh() {
 	as := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)

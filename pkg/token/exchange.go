@@ -26,9 +26,9 @@ type ExchangeOptions struct {
 	Scope              string // empty: not sent
 }
 
-// Exchange exchanges one token for another (RFC 8693). In enterprise-managed authorization it is the first step: an identity provider
-// issues an ID-JAG for an ID token or a refresh token. The AccessToken of the result is the issued token, whatever its type. Its TokenType
-// may be "N_A", which means that it is not an access token.
+// Exchange exchanges one token for another (RFC 8693). It is the first step of enterprise-managed authorization, in which an identity
+// provider issues an ID-JAG for an ID token or a refresh token. AccessToken of the result is the issued token of whatever type. If the
+// issued token is not an access token, TokenType may be "N_A".
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
 	subject := strings.TrimSpace(string(o.SubjectToken))
 	if subject == "" {

@@ -14,8 +14,8 @@ import (
 
 const canary = "canary.Fq8/zR+w5=xT2"
 
-// FuzzAnswer: whatever a server answers, a token is one that can stand in a header and be stored, an error is one of ours, and its text holds
-// no secret that was sent, wherever the server put it (the word SECRET), and nothing that acts on a terminal.
+// FuzzAnswer checks that for any answer, a returned token is valid in a header and can be stored, and that a returned error is of this
+// package and contains no secret that was sent (SECRET in the answer) and no control characters.
 func FuzzAnswer(f *testing.F) {
 	for _, body := range []string{okBody, bound, codeBody, ``, `null`, `{"access_token":"SECRET"}`, `{"access_token":"a\nb","x":"SECRET"}`,
 		`{"error":"SECRET","error_description":"\u001b[31mSECRET","error_uri":"https://SECRET/"}`, `{"error":{"code":"SECRET","message":"SECRET"}}`,
@@ -45,7 +45,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		code, d, err := e.parseDevice(a)
 		var address *httpx.AddressError
-		if !errors.As(err, &address) { // whose words are the server's own address
+		if !errors.As(err, &address) { // it quotes the server's own address
 			checkError(t, err)
 		}
 		if err == nil {
@@ -100,7 +100,7 @@ func unescaped(s string) string {
 	return s
 }
 
-// FuzzKey: what is accepted has an algorithm; what is not shows nothing of the text.
+// FuzzKey checks that an accepted key has an algorithm, and that an error contains nothing of the text.
 func FuzzKey(f *testing.F) {
 	f.Add("-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----\n")
 	f.Add(`{"kty":"EC","crv":"P-256","d":"canary","x":"canary","y":"canary"}`)

@@ -83,7 +83,7 @@ func testKey(t *testing.T, kind string) *Key {
 	return k
 }
 
-// verified returns header and claims of a JWT, whose signature it checks.
+// verified checks the signature of a JWT and returns its header and claims.
 func verified(t *testing.T, token string, key any, alg string) (header, claims map[string]any) {
 	t.Helper()
 	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)})

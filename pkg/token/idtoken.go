@@ -16,8 +16,8 @@ var ErrIDToken = errors.New("the ID token is refused")
 // IDToken holds the expected claims of an ID token.
 type IDToken struct {
 	Issuer, ClientID string
-	Nonce            string // of the authorization request
-	Subject          string // of the ID token of the login; empty: this is that ID token
+	Nonce            string // nonce of the authorization request
+	Subject          string // subject of the login's first ID token; empty: this is the first one
 }
 
 // Check checks the claims of an ID token that came from the token endpoint, and returns its subject. It does not verify the signature:
@@ -27,7 +27,7 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 		return fmt.Errorf("%w: "+format, append([]any{ErrIDToken}, args...)...)
 	}
 	if text == "" {
-		return "", refuse("the answer holds none (OpenID Connect Core §3.1.3.3)")
+		return "", refuse("the answer contains no ID token (OpenID Connect Core §3.1.3.3)")
 	}
 	c, err := Claims(text)
 	if err != nil {
@@ -35,7 +35,7 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 	}
 	claim := func(name string) string { return members(c).text(name) }
 	var exp float64
-	_ = json.Unmarshal(c["exp"], &exp) // without exp it is 0 and has passed
+	_ = json.Unmarshal(c["exp"], &exp) // a missing exp is 0, which has passed
 	end := time.Unix(int64(exp), 0)
 	aud, azp := audiences(c["aud"]), claim("azp")
 	const section = "(OpenID Connect Core §3.1.3.7)"
@@ -48,10 +48,10 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 		return "", refuse("azp is %q, expected %q "+section, httpx.Text(azp, 200), want.ClientID)
 	case now.After(end.Add(idTokenSkew)):
 		return "", refuse("it expired at %s "+section, end.UTC().Format(time.RFC3339))
-	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // the ID token of a refresh need not have one (§12.2)
+	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // the ID token of a refresh may lack a nonce (§12.2)
 		return "", refuse("nonce is not the one that was sent " + section)
 	case claim("sub") == "":
-		return "", refuse("it names no sub (OpenID Connect Core §2)")
+		return "", refuse("it has no sub (OpenID Connect Core §2)")
 	case want.Subject != "" && claim("sub") != want.Subject:
 		return "", refuse("sub is another user than at the login (OpenID Connect Core §12.2)")
 	}

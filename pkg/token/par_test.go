@@ -25,11 +25,11 @@ func authorization() url.Values {
 		"code_challenge": {strings.Repeat("c", 43)}, "code_challenge_method": {"S256"}, "resource": {"https://MCP.example/a/"}}
 }
 
-// RFC 9126 §2.1: the form of an authorization request, client_id, and one client authentication.
+// The form of a pushed request contains the authorization request, client_id, and one client authentication (RFC 9126 §2.1).
 func TestPushRequests(t *testing.T) {
 	for name, tt := range map[string]struct {
 		client ClientAuth
-		want   map[string]string // beside the authorization request
+		want   map[string]string // form fields in addition to the authorization request
 		basic  bool
 	}{
 		"none":                {ClientAuth{ID: "c", Method: "none"}, map[string]string{"client_id": "c"}, false},
@@ -90,8 +90,8 @@ func TestPushAnswers(t *testing.T) {
 	}
 }
 
-// The bundled server checks client authentication and proofs with code of its own. The code that comes back is bound to the key
-// (RFC 9449 §10.1).
+// Push works with the demo server, which checks client authentication and proofs with other code. The code is bound to the DPoP key (RFC
+// 9449 §10.1).
 func TestPushAtTheDemoServer(t *testing.T) {
 	s, err := demo.Start(demo.Options{Settings: demo.Settings{PAR: "require", DPoP: "require", Nonce: true}})
 	if err != nil {

@@ -30,17 +30,17 @@ type request struct {
 	prove      bool // add a DPoP proof if there is a key
 }
 
-// answer is a response, with what is needed to interpret it.
+// answer is a response and the data needed to interpret it.
 type answer struct {
 	httpx.Response
 	stage, url string
 	sent       time.Time // when the request was sent
-	hidden     []string  // the secrets of the request, in all forms in which the server could send them back
+	hidden     []string  // the secrets of the request, in every encoding in which the server could repeat them
 	exchange   bool      // the grant was a token exchange
 	requested  string    // the token type that the exchange requested
 }
 
-// grant redeems a grant at the token endpoint.
+// grant sends a grant to the token endpoint.
 func (e Endpoint) grant(ctx context.Context, grantType string, params map[string]string) (Token, error) {
 	form := e.form(params)
 	form.Set("grant_type", grantType)
@@ -69,8 +69,8 @@ func (e Endpoint) form(params map[string]string) url.Values {
 	return form
 }
 
-// send posts the form. It posts it a second time only if the server requires its DPoP nonce, because the server has then not processed the
-// request (RFC 9449 §8).
+// send posts the form. It posts it a second time only if the server refused it for a missing DPoP nonce, because the server has then not
+// processed it (RFC 9449 §8).
 func (r request) send(ctx context.Context) (*answer, error) {
 	if _, err := httpx.Check(r.url, r.e.Local); err != nil {
 		return nil, r.fails(err)
@@ -146,7 +146,7 @@ func (e Endpoint) client() *http.Client {
 	return &http.Client{Transport: hc.Transport, Timeout: hc.Timeout, CheckRedirect: stay}
 }
 
-// public lists the parameters whose values are not secret. If a name is missing here, its value is masked needlessly.
+// public lists the parameters whose values are not secret. The values of all others are masked.
 var public = []string{"grant_type", "client_id", "client_assertion_type", "redirect_uri", "scope", "resource", "audience", "token_type_hint",
 	"subject_token_type", "requested_token_type", "response_type", "response_mode", "code_challenge", "code_challenge_method", "dpop_jkt", "prompt"}
 

@@ -6,9 +6,8 @@ import (
 	"net/url"
 )
 
-// Revoke asks the server to revoke a token (RFC 7009). hint is "refresh_token", "access_token" or empty. It succeeds for a token that the
-// server does not know (§2.2). Apart from errors, the body of the answer is ignored. A refusal is an *Error; its Code is
-// unsupported_token_type if the server revokes only the other kind.
+// Revoke asks the server to revoke a token (RFC 7009). hint is "refresh_token", "access_token" or empty. Revoke succeeds if the server does
+// not know the token (§2.2). A refusal is an *Error. Its Code is unsupported_token_type if the server cannot revoke this kind of token.
 func (e Endpoint) Revoke(ctx context.Context, revocationURL string, token Secret, hint string) error {
 	if token == "" {
 		return errors.New("revocation: there is no token")

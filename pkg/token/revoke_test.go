@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// RFC 7009 §2.1, the whole request; the client authenticates as at the token endpoint.
+// The revocation request (RFC 7009 §2.1). The client authenticates as at the token endpoint.
 func TestRevoke(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -24,14 +24,14 @@ type reply struct {
 
 const okBody = `{"access_token":"at-1","token_type":"Bearer","expires_in":3600}`
 
-// asked is one request that a test server got.
+// asked is one request that a test server received.
 type asked struct {
 	Method, URI string
 	Header      http.Header
 	Form        url.Values
 }
 
-// server answers each request with the next reply, the last one for ever, and keeps what it was asked.
+// server answers each request with the next reply, and further ones with the last reply. It stores the requests.
 type server struct {
 	*httptest.Server
 	mu      sync.Mutex
@@ -72,7 +72,7 @@ func (r reply) write(w http.ResponseWriter) {
 	w.Write([]byte(r.body))
 }
 
-// only returns the one request that the server got.
+// only returns the only request that the server received.
 func (s *server) only(t *testing.T) asked {
 	t.Helper()
 	s.mu.Lock()
@@ -101,7 +101,7 @@ func wantForm(t *testing.T, got url.Values, want map[string]string) {
 	}
 }
 
-// wantHeaders wants exactly these headers beside those of every HTTP request.
+// wantHeaders checks that a request has these headers and those of every HTTP request, and no others.
 func wantHeaders(t *testing.T, got http.Header, want map[string]string) {
 	t.Helper()
 	flat := map[string]string{}
@@ -279,7 +279,7 @@ func TestNoRedirectIsFollowed(t *testing.T) {
 		other := serve(t, reply{body: okBody})
 		s := serve(t, reply{status: status, header: map[string]string{"Location": other.URL + "/elsewhere?refresh_token=rt-canary-000"}})
 		e := s.endpoint()
-		e.HTTP = s.Client() // its own policy would follow
+		e.HTTP = s.Client() // this client's own policy would follow redirects
 		_, err := e.Refresh(context.Background(), "rt-canary-000", "")
 		var refused *Error
 		if !errors.As(err, &refused) || refused.Location != other.URL+"/elsewhere" || refused.StatusCode != status || Ambiguous(err) {

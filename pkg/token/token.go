@@ -42,12 +42,12 @@ type Secret = httpx.Secret
 type Token struct {
 	AccessToken  Secret        `json:"access_token"`
 	TokenType    string        `json:"token_type"`              // "Bearer" or "DPoP"; "N_A" from Exchange only (RFC 8693 §2.2.1)
-	RefreshToken Secret        `json:"refresh_token,omitempty"` // empty if the answer has none: keep the old one
+	RefreshToken Secret        `json:"refresh_token,omitempty"` // empty: the answer has none, so keep the old one
 	IDToken      Secret        `json:"id_token,omitempty"`      // not verified
 	Scope        string        `json:"scope,omitempty"`         // granted, separated by single blanks
-	Expiry       time.Time     `json:"expiry,omitzero"`         // counted from when the request was sent; zero: unknown, usable until a 401
+	Expiry       time.Time     `json:"expiry,omitzero"`         // counted from the time of the request; zero: unknown, so the token is used until a 401
 	Lifetime     time.Duration `json:"lifetime,omitempty"`      // expires_in, at most ten years; zero: unknown
-	ScopeGiven   bool          `json:"scope_given,omitempty"`   // the answer has a scope, which may be empty; otherwise the requested scope was granted (RFC 6749 §5.1)
+	ScopeGiven   bool          `json:"scope_given,omitempty"`   // the answer contained scope, possibly empty; false: the requested scope was granted (RFC 6749 §5.1)
 }
 
 // Endpoint is a token endpoint and its client. It can be copied and used by several goroutines.
@@ -57,8 +57,8 @@ type Endpoint struct {
 	Client ClientAuth
 	Now    func() time.Time // nil: time.Now
 
-	Resource string  // resource parameter (RFC 8707), byte for byte as in the resource metadata; empty: not sent
-	DPoP     *Prover // RFC 9449; nil: no proofs, the tokens are bearer tokens
+	Resource string  // resource parameter (RFC 8707), exactly as in the resource metadata; empty: not sent
+	DPoP     *Prover // makes DPoP proofs (RFC 9449); nil: no proofs, and the tokens are bearer tokens
 
 	RequireDPoP bool // refuse tokens that are not bound to the DPoP key (ErrDowngrade)
 	Local       bool // the MCP server is on loopback, so the endpoints may be on loopback and use http

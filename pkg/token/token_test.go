@@ -25,7 +25,7 @@ func TestAnswers(t *testing.T) {
 		name   string
 		body   string
 		want   Token
-		strict string // "same", or what a strict endpoint says
+		strict string // error of a strict endpoint, or "same"
 	}{
 		{"everything", `{"access_token":"a","token_type":"BEARER","refresh_token":"r","id_token":"i.i.i","scope":"x y","expires_in":60}`,
 			Token{AccessToken: "a", TokenType: "Bearer", RefreshToken: "r", IDToken: "i.i.i", Scope: "x y", ScopeGiven: true, Lifetime: time.Minute, Expiry: noon.Add(time.Minute)}, "same"},
@@ -86,7 +86,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// Types of which it is known that they are no bearer tokens are not taken for one (RFC 6749 §7.1).
+// The known token types that are not bearer tokens are refused (RFC 6749 §7.1).
 func TestOtherTypesAreRefused(t *testing.T) {
 	for _, name := range []string{"PoP", "mac", "MAC", "hmac"} {
 		e := serve(t, reply{body: `{"access_token":"a","token_type":"` + name + `"}`}).endpoint()
@@ -101,14 +101,14 @@ func dump(t Token) string {
 	return string(data)
 }
 
-// told keeps the deviations that an endpoint puts up with.
+// told collects the deviations that an endpoint reports.
 func told(e *Endpoint) *[]string {
 	var codes []string
 	e.Deviation = func(code string) { codes = append(codes, code) }
 	return &codes
 }
 
-// wantDeviations wants known codes, where a strict endpoint refuses: what is put up with is told, and nothing else is.
+// wantDeviations checks that an endpoint reported deviations if and only if some is true, and only codes in Deviations.
 func wantDeviations(t *testing.T, codes []string, some bool) {
 	t.Helper()
 	if (len(codes) > 0) != some {
@@ -125,7 +125,7 @@ func TestStatusAndType(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		reply  reply
-		strict bool // what a strict endpoint thinks of it
+		strict bool // a strict endpoint accepts it
 	}{
 		{"201 (Supabase)", reply{status: 201, body: okBody}, false},
 		{"text/html", reply{contentType: "text/html", body: okBody}, false},
@@ -195,7 +195,7 @@ func TestExchangeIssued(t *testing.T) {
 		{name: "another type than asked", body: `{"access_token":"a","token_type":"N_A","issued_token_type":"urn:x"}`, bad: true, strict: "urn:x"},
 	} {
 		e := serve(t, reply{body: tt.body}).endpoint()
-		e.RequireDPoP = true // does not concern what is no access token
+		e.RequireDPoP = true // does not apply to an issued token that is not an access token
 		tok, err := e.Exchange(context.Background(), ask)
 		if tt.bad != errors.Is(err, ErrMalformed) || !tt.bad && (tok.TokenType != "N_A" || tok.AccessToken != "a") {
 			t.Errorf("%s: got %v %v", tt.name, tok, err)
