@@ -1,5 +1,5 @@
-// Package jsonscan finds the parts of a JSON text (RFC 8259) without copying them or changing a byte, so that the result of a call leaves as
-// it came: numbers of any size, unknown members, spacing. It decodes nothing that the caller does not ask for.
+// Package jsonscan finds the members and elements of a JSON text (RFC 8259) without copying or decoding them. Callers can print a value
+// exactly as the server sent it, including numbers of any size, unknown members and spacing.
 package jsonscan
 
 import (
@@ -11,13 +11,15 @@ import (
 // maxDepth is the deepest nesting that is accepted, the same as in encoding/json.
 const maxDepth = 10000
 
-// Valid reports whether data is one JSON value. It agrees with json.Valid and is several times faster on long strings such as pictures.
+// Valid reports whether data is one JSON value. It returns the same as json.Valid, and is several times faster for long strings such as
+// base64 images.
 func Valid(data []byte) bool {
 	i := scanValue(data, skipSpace(data, 0), 0)
 	return i >= 0 && skipSpace(data, i) == len(data)
 }
 
-// Members yields the members of a JSON object in order: names decoded, values byte for byte. Any other value has none.
+// Members yields the members of a JSON object in order, with decoded names and unchanged values. It yields nothing if data is not an
+// object.
 func Members(data []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
 		i := skipSpace(data, 0)
@@ -46,7 +48,7 @@ func Members(data []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// Member returns the last member of that name, as encoding/json would; nil when there is none.
+// Member returns the value of the last member with this name, as encoding/json does. It returns nil if there is none.
 func Member(data []byte, name string) json.RawMessage {
 	var found json.RawMessage
 	for n, v := range Members(data) {
@@ -57,7 +59,7 @@ func Member(data []byte, name string) json.RawMessage {
 	return found
 }
 
-// Elements yields the elements of a JSON array in order, byte for byte. Any other value has none.
+// Elements yields the elements of a JSON array in order, unchanged. It yields nothing if data is not an array.
 func Elements(data []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
 		i := skipSpace(data, 0)
@@ -91,7 +93,7 @@ func Unquote(raw []byte) string {
 	return s
 }
 
-// encoded reports whether a character of a JSON string needs decoding. Most names have none.
+// encoded reports whether a JSON string with this character needs decoding. Most names do not.
 func encoded(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 // Quote encodes a string as JSON with no more escapes than needed.
@@ -258,7 +260,7 @@ func scanDigits(data []byte, i int) int {
 	return i
 }
 
-// Type returns the JSON type of a value: string, object, array, boolean, null, integer or number; "" for nothing.
+// Type returns the JSON type of a value: string, object, array, boolean, null, integer or number. It returns "" for an empty value.
 func Type(v []byte) string {
 	v = bytes.TrimSpace(v)
 	if len(v) == 0 {
@@ -282,8 +284,8 @@ func Type(v []byte) string {
 	return "number"
 }
 
-// Integer reports whether a JSON number is written as an integer: 5 and 5.0 are (JSON Schema Core §4.2.3), 5.5 is not. A number with an
-// exponent counts as one, because deciding otherwise would mean multiplying it out.
+// Integer reports whether a JSON number is an integer. 5 and 5.0 are integers (JSON Schema Core §4.2.3), and 5.5 is not. A number with an
+// exponent always counts as an integer, because its digits would have to be computed to decide.
 func Integer(v []byte) bool {
 	if bytes.ContainsAny(v, "eE") {
 		return true

@@ -15,8 +15,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// send sends a request with the credential, and sends it again if Auth has obtained a better one. written reports whether the last attempt
-// was sent, at least in part.
+// send sends a request with authorization. If Auth obtains another token after 401 or 403, send repeats the request with it. written tells
+// whether any part of the last attempt was sent.
 func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Response, written bool, err error) {
 	if !httpx.SameOrigin(req.URL, l.server) {
 		return nil, false, &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
@@ -58,7 +58,8 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 	}
 }
 
-// unknownSession reports whether a 401 is about the session and not about the token: it has no challenge, and its text says so.
+// unknownSession reports whether a 401 response refuses the session instead of the token. Such a response has no WWW-Authenticate header,
+// and its text says that the session was not found.
 func unknownSession(req *http.Request, res *http.Response) bool {
 	if req.Header.Get("Mcp-Session-Id") == "" || res.Header.Get("WWW-Authenticate") != "" {
 		return false
@@ -68,9 +69,9 @@ func unknownSession(req *http.Request, res *http.Response) bool {
 	return proof(res.StatusCode, Message{}, text, true, true) == UnknownSession
 }
 
-// follow follows a redirect of the endpoint to itself with a slash more or less, which frameworks make of a mounted application. It reports
-// whether the request is to be sent there. No other redirect is followed, and none by a request with a token: a login learns the target, and
-// the token and the arguments are meant for this address.
+// follow accepts a redirect from the endpoint to the same URL with or without a final slash. Web frameworks send such redirects for mounted
+// applications. follow reports whether to send the request again. It refuses every other redirect, because the arguments are meant for the
+// configured URL. Requests with a token are never redirected.
 func (l *Link) follow(req *http.Request, res *http.Response) bool {
 	if res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
 		return false
@@ -86,7 +87,7 @@ func (l *Link) follow(req *http.Request, res *http.Response) bool {
 	return true
 }
 
-// attempt makes the request of one attempt.
+// attempt returns a copy of the request, with the body and the static headers, for one attempt.
 func (l *Link) attempt(ctx context.Context, req *http.Request, body []byte) *http.Request {
 	out := req.Clone(ctx)
 	out.Body = http.NoBody
@@ -107,22 +108,22 @@ func (l *Link) attempt(ctx context.Context, req *http.Request, body []byte) *htt
 	return out
 }
 
-// decorator is a handler that sets the Authorization header itself (DPoP).
+// decorator is an OAuth handler that sets the Authorization header itself (DPoP).
 type decorator interface {
 	Decorate(*http.Request, *oauth2.Token) error
 }
 
-// observer is a handler that reads responses, for example for the nonce of the next DPoP proof.
+// observer is an OAuth handler that reads responses, for example to find the nonce of the next DPoP proof.
 type observer interface {
 	Observe(*http.Response)
 }
 
-// authorizationError carries the handler's error unchanged to the outcome.
+// authorizationError marks an error of the OAuth handler, which the outcome contains unchanged.
 type authorizationError struct{ err error }
 
 func (e *authorizationError) Error() string { return e.err.Error() }
 
-// authorize sets the Authorization header. The user's static header is used until the server answers 401 to it.
+// authorize sets the Authorization header. It uses the static header of the user until the server answers 401 to that header.
 func (l *Link) authorize(req *http.Request) error {
 	static, ok := l.static["Authorization"]
 	if ok && (l.Auth == nil || !l.overruled.Load()) {

@@ -2,8 +2,9 @@ package mcphttp
 
 import "fmt"
 
-// Cancel tells a server of an earlier revision that the answer to a request is no longer needed, because there the end of a connection does
-// not mean that (2025-11-25, Cancellation). initialize must not be cancelled, and 2026-07-28 needs no message.
+// Cancel sends notifications/cancelled for a request to a server of an earlier revision, because such a server does not treat a closed
+// connection as a cancellation (2025-11-25, Cancellation). It sends nothing for initialize, which must not be cancelled. It sends nothing
+// in revision 2026-07-28, in which a closed stream cancels the request.
 func (l *Link) Cancel(s *Session, m Message) {
 	if !s.stateful() || !m.IsRequest() || m.Method == "initialize" {
 		return

@@ -13,26 +13,26 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// RPCError is a JSON-RPC error with which the server refused a request (JSON-RPC 2.0 §5.1). An error that the tool reports is a result.
+// RPCError is the JSON-RPC error response of a server (JSON-RPC 2.0 §5.1). Errors that a tool reports are results with isError.
 type RPCError struct {
 	Code    int64
-	Message string          // the server's words, without our credentials; Error makes them safe to print
-	Data    json.RawMessage // as sent, nil when absent
+	Message string          // the server's text with credentials masked; not safe to print
+	Data    json.RawMessage // as sent; nil if absent
 }
 
 func (e *RPCError) Error() string {
 	return fmt.Sprintf("the server refuses the request: %s (JSON-RPC %d)", httpx.Text(e.Message, 1000), e.Code)
 }
 
-// StatusError is an HTTP response whose status or content (Reason) shows that it does not answer the request. Its texts are safe to print.
+// StatusError reports an HTTP response that contains no JSON-RPC response to the request. Its strings are safe to print.
 type StatusError struct {
 	URL        string // without its query
 	StatusCode int
-	Code       string        // the error code of the answer, see httpx.Refusal; empty: it names none
-	Text       string        // the server's words
-	RetryAfter time.Duration // how long the server asks to wait; 0: it does not ask
-	Location   string        // the target of a redirect; none is followed with credentials
-	Reason     string        // what is wrong with the answer if the status does not say it
+	Code       string        // the error code in the response, see httpx.Refusal; empty if there is none
+	Text       string        // the server's error text
+	RetryAfter time.Duration // from the Retry-After header; 0 if there is none
+	Location   string        // target of a redirect, which was not followed; empty if there is none
+	Reason     string        // what is wrong with the response; empty if the status is the only reason
 }
 
 func (e *StatusError) Error() string {
@@ -50,7 +50,7 @@ func (e *StatusError) Error() string {
 	return b.String()
 }
 
-// Failure returns the error of an outcome: an *RPCError, or Err. It is nil if there is a result, or if none was expected.
+// Failure returns the error of an outcome: an *RPCError, or Err. It is nil if there is a result or if no result was expected.
 func (l *Link) Failure(o Outcome) error {
 	if o.Answer.Error == nil {
 		return o.Err
@@ -71,8 +71,8 @@ func (l *Link) statusError(res *http.Response, body, reason string) *StatusError
 	return e
 }
 
-// networkError returns a network error as a *url.Error without the query. Its reason is masked, because it may quote a line of the server
-// that is not HTTP and that repeats our credentials.
+// networkError returns a network error as a *url.Error whose URL has no query. It masks credentials in the error text, because the text may
+// quote a malformed response line that repeats them.
 func (l *Link) networkError(req *http.Request, err error) error {
 	var u *url.Error
 	if !errors.As(err, &u) {

@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/sse"
 )
 
-// endpointTimeout is how long the first event of an HTTP+SSE stream may take.
+// endpointTimeout limits the wait for the first event of an HTTP+SSE stream.
 const endpointTimeout = 10 * time.Second
 
 var errEnded = errors.New("the session was ended")
@@ -21,14 +21,14 @@ var errEnded = errors.New("the session was ended")
 type eventSession struct {
 	endpoint string
 	receive  func(Message)
-	stream   context.Context // ends with the stream; its cause says why
+	stream   context.Context // ends with the stream; its cause is the reason
 	end      context.CancelCauseFunc
 
 	mu      sync.Mutex
-	waiting map[string]chan Message // of requests without an answer yet, by id; each holds one
+	waiting map[string]chan Message // requests without an answer, by id; each channel has room for one answer
 }
 
-// openEvents opens the stream and reads the URL of the endpoint. The stream outlives ctx.
+// openEvents opens the stream and reads the URL of the endpoint. The stream stays open when ctx ends.
 func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool) (s *eventSession, err error) {
 	stream, end := context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
@@ -58,7 +58,8 @@ func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool
 	return s, nil
 }
 
-// endpoint reads the first event. The endpoint must be on the origin of the server, because messages and token are sent to it.
+// endpoint reads the URL of the endpoint from the first event. The URL must have the server's origin, because messages and the access token
+// are sent to it.
 func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) {
 	first, err := events.Next()
 	if err != nil || first.Name != "endpoint" {
@@ -80,7 +81,7 @@ func notOpened(err error) Outcome {
 	return notSent(err)
 }
 
-// read distributes the messages of the stream, and returns the error that ended it.
+// read passes each message of the stream to its request or to receive. It returns the error that ended the stream.
 func (s *eventSession) read(events *sse.Reader) error {
 	for {
 		ev, err := events.Next()
@@ -117,7 +118,7 @@ func (s *eventSession) take(id json.RawMessage) chan<- Message {
 	return nil
 }
 
-// leave removes a request, unless it was answered and its id is used again.
+// leave removes a request. It does nothing if the request was answered and a newer request has the same id.
 func (s *eventSession) leave(id string, answer chan Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,7 +164,7 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 		o.Kind, o.Err = Lost, l.networkError(req, context.Cause(ctx))
 	case <-s.stream.Done():
 		select {
-		case o.Answer = <-answer: // it came before the stream ended
+		case o.Answer = <-answer: // the answer came before the stream ended
 		default:
 			o.Kind, o.Err = Lost, l.networkError(req, context.Cause(s.stream))
 		}

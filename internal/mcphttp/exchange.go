@@ -1,13 +1,13 @@
-// Package mcphttp is the link to an MCP server over HTTP: it sends one JSON-RPC message and says what became of it. It speaks Streamable
-// HTTP of 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26, and HTTP+SSE of 2024-11-05, and authorizes requests through the SDK's
-// auth.OAuthHandler.
+// Package mcphttp is the HTTP transport of an MCP client. It sends one JSON-RPC message at a time and returns its outcome. It supports
+// Streamable HTTP of 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26, and HTTP+SSE of 2024-11-05, and authorizes requests through the
+// SDK's auth.OAuthHandler.
 //
 //	link := &mcphttp.Link{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	outcome := link.Exchange(ctx, &mcphttp.Session{}, mcphttp.Request{Message: message})
 //
-// An Outcome is Refused, Answered or Lost, and holds the answer byte for byte. Outcome.Next decides whether a request may be sent again.
-// The package knows no tools, keeps no cache and makes no requests of its own, except to authorize, to resume a stream and to open or
-// end a session that it is told to.
+// An Outcome is Refused, Answered or Lost. It holds the JSON-RPC response byte for byte. Outcome.Next decides whether a request may be sent
+// again. The package has no cache and does not interpret tools. Besides the caller's messages, it sends only the requests that are needed
+// to authorize, to open or resume a stream, and to end a session.
 package mcphttp
 
 import (
@@ -32,34 +32,39 @@ import (
 
 const (
 	defaultMax   = 512 << 20 // bytes, see Link.Max
-	maxErrorBody = 64 << 10  // bytes of an answer that only explains a failure
+	maxErrorBody = 64 << 10  // bytes of an error response that are read
 	drainTimeout = time.Second
 
-	// maxAuthorize bounds how often one request is authorized again after a 401, and how often after a 403. A DPoP nonce and a login may both
-	// be needed for one request.
+	// maxAuthorize limits how often Auth.Authorize is called for one request, separately for 401 and 403. One request may need two calls:
+	// one for a DPoP nonce and one for a login.
 	maxAuthorize = 2
 )
 
 // Link exchanges messages with one MCP server. Several goroutines may call its methods. Its fields must not change after the first call.
 type Link struct {
-	URL    string      // the MCP endpoint, or the event stream of a server of 2024-11-05
-	Header http.Header // sent to the server's origin only; headers of the protocol win. Authorization is used as it is until the server answers
-	// 401 to it; then Auth takes over if there is one
-	Auth    auth.OAuthHandler // nil: none. If it also has Decorate(*http.Request, *oauth2.Token) error, that sets the Authorization header (DPoP)
-	HTTP    *http.Client      // nil: httpx.Default(). Only its Transport is used
-	Secrets []string          // values in Header that errors must not repeat; tokens need not be listed
-	Max     int64             // bytes of one message from the server; 0: 512 MiB
+	URL string // the MCP endpoint, or the event stream of a server of 2024-11-05
 
-	Pause func(ctx context.Context, d time.Duration) error // waits; nil: with a timer
+	// Header is sent with every request to the server's origin, and nowhere else. Headers of the protocol take precedence. An Authorization
+	// header is sent until the server answers 401 to it; then Auth is used if it is set.
+	Header http.Header
+
+	// Auth may be nil. If it has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP).
+	Auth auth.OAuthHandler
+
+	HTTP    *http.Client // only its Transport is used; nil: httpx.Default()
+	Secrets []string     // secret values in Header, which errors mask; access tokens are always masked
+	Max     int64        // limit of one message from the server in bytes; 0: 512 MiB
+
+	Pause func(ctx context.Context, d time.Duration) error // replaces the timer of Wait, for tests; nil: a timer
 
 	once   sync.Once
-	err    error // why the link cannot be used
+	err    error // why URL is invalid; nil: it is valid
 	server *url.URL
 	base   http.RoundTripper
 	static http.Header // Header with canonical names
 
 	overruled atomic.Bool             // the server has refused the static Authorization header
-	moved     atomic.Pointer[url.URL] // where the server redirects the endpoint to, see follow
+	moved     atomic.Pointer[url.URL] // target of the endpoint's redirect, see follow; nil: none
 	masked    masked
 }
 
@@ -67,11 +72,11 @@ type Link struct {
 type Request struct {
 	Message
 	Header  http.Header   // Mcp-Param headers, see ParamHeader
-	Receive func(Message) // is called with each message of the server that precedes the answer, in order; nil: they are dropped
-	Quiet   bool          // never begin an authorization
+	Receive func(Message) // called with each server message that precedes the response, in order; nil: such messages are dropped
+	Quiet   bool          // do not call Auth.Authorize after 401 or 403
 }
 
-// prepare completes the link once.
+// prepare initializes the link on first use.
 func (l *Link) prepare() error {
 	l.once.Do(func() {
 		if l.server, l.err = url.Parse(l.URL); l.err != nil {
@@ -93,8 +98,9 @@ func (l *Link) prepare() error {
 	return l.err
 }
 
-// Exchange sends one message within a session and reads the answer. For a notification or a response, which have no answer, the outcome
-// says whether the server accepted it. A request that Auth can authorize is sent again after 401 and 403; nothing else is sent twice.
+// Exchange sends one message within a session and reads the response. Notifications and responses are not answered; for them the outcome
+// tells whether the server accepted the message. Exchange sends the message again only after 401 or 403, if Auth obtains another token, and
+// after a redirect that adds or removes a final slash.
 func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSent(err)
@@ -123,7 +129,7 @@ func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 // notSent returns the outcome of a request that was not sent.
 func notSent(err error) Outcome { return Outcome{Kind: Refused, Reason: NotSent, Err: err} }
 
-// failed returns the outcome of a request without an HTTP response. written reports whether the request was sent, at least in part.
+// failed returns the outcome of a request without an HTTP response. written tells whether any part of the request was sent.
 func (l *Link) failed(req *http.Request, err error, written bool) Outcome {
 	var a *authorizationError
 	switch {
@@ -135,8 +141,9 @@ func (l *Link) failed(req *http.Request, err error, written bool) Outcome {
 	return Outcome{Kind: Lost, Err: l.networkError(req, err)}
 }
 
-// refusal reads an answer with an error status and returns the server's words. Only a JSON-RPC error that belongs to the request, or that
-// names no request and blames the client, is an answer; anything else is a StatusError, in which 5xx leaves open what happened.
+// refusal reads a response with an error status into the outcome, and returns the server's error text. A JSON-RPC error with the id of the
+// request is its answer. A JSON-RPC error without an id is the answer if the status is below 500. For any other response the outcome has a
+// *StatusError.
 func (l *Link) refusal(o *Outcome, r Request, res *http.Response) string {
 	text := readText(res)
 	m, ok := Parse([]byte(text))
@@ -186,7 +193,7 @@ func (l *Link) body(o *Outcome, r Request, res *http.Response, data []byte) {
 	}
 }
 
-// broken records that a response could not be read to its end.
+// broken sets the outcome of a response that could not be read to its end.
 func (l *Link) broken(o *Outcome, res *http.Response, err error) {
 	if errors.Is(err, sse.ErrTooLarge) {
 		o.Err = l.statusError(res, "", "the answer is "+err.Error())
@@ -195,7 +202,7 @@ func (l *Link) broken(o *Outcome, res *http.Response, err error) {
 	o.Kind, o.Err = Lost, l.networkError(res.Request, err)
 }
 
-// Wait pauses between attempts. After ctx has ended it always returns an error, so that every loop around it ends.
+// Wait pauses for d. If ctx has ended, Wait always returns an error, so that retry loops end.
 func (l *Link) Wait(ctx context.Context, d time.Duration) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -225,7 +232,7 @@ func mediaType(res *http.Response) string {
 	return kind
 }
 
-// readAll reads a body into one piece of memory, of the right size if the length is known.
+// readAll reads a body of at most max bytes. If its length is known, readAll allocates exactly that size.
 func readAll(res *http.Response, max int64) ([]byte, error) {
 	defer res.Body.Close()
 	tooLarge := fmt.Errorf("%w: more than %d bytes", sse.ErrTooLarge, max)
@@ -249,7 +256,7 @@ func readAll(res *http.Response, max int64) ([]byte, error) {
 	return data.Join(), nil
 }
 
-// readText reads a response that only explains a failure.
+// readText reads the beginning of an error response.
 func readText(res *http.Response) string {
 	defer res.Body.Close()
 	data, _ := io.ReadAll(io.LimitReader(res.Body, maxErrorBody))
@@ -269,12 +276,12 @@ func discard(body io.ReadCloser) {
 	body.Close()
 }
 
-// drain is discard in the background, for a stream that the server may hold open.
+// drain discards a body in the background, because the server may keep the stream open.
 func drain(body io.ReadCloser) {
 	over := time.AfterFunc(drainTimeout, func() { body.Close() })
 	go func() {
 		discard(body)
 		over.Stop()
 	}()
-	runtime.Gosched() // most servers have ended the stream already
+	runtime.Gosched() // lets the goroutine end now, because most servers have already ended the stream
 }

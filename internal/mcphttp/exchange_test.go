@@ -26,7 +26,7 @@ type seen struct {
 	body   string
 }
 
-// server answers with f and records what came.
+// server records requests and answers them with f.
 type server struct {
 	*httptest.Server
 	mu sync.Mutex
@@ -82,7 +82,7 @@ func request(t *testing.T, text string) Request {
 	return Request{Message: m}
 }
 
-// What an answer is taken for, and that it is kept byte for byte.
+// Exchange classifies responses, and keeps the JSON-RPC response byte for byte.
 func TestExchange(t *testing.T) {
 	legacy := &Session{Version: "2025-11-25", ID: "s"}
 	for _, tt := range []struct {
@@ -144,7 +144,7 @@ func TestExchange(t *testing.T) {
 	}
 }
 
-// A connection that breaks before the request is written is no loss; after that nobody knows.
+// The outcome is Lost if the connection breaks after the request was written, and Refused if there is no connection.
 func TestLost(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) {
 		c, _, _ := w.(http.Hijacker).Hijack()
@@ -161,12 +161,12 @@ func TestLost(t *testing.T) {
 	}
 }
 
-// An answer of an earlier revision that is cut off is resumed from the last event, after the pause that the server wants; one of
-// 2026-07-28 is not.
+// If the stream of an answer is cut off, Exchange resumes it from the last event, after the server's retry time. It does not in revision
+// 2026-07-28.
 func TestResumption(t *testing.T) {
 	for _, tt := range []struct {
 		name, call string
-		rest       []string // what each GET answers: events, or a status
+		rest       []string // response to each GET: events, or a status
 		want       Kind
 		last       string // Last-Event-ID of each GET
 	}{
@@ -215,7 +215,7 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// The headers of a POST (2026-07-28, Request Metadata; 2025-11-25, Session Management and Protocol Version Header).
+// Session.header sets the headers of a POST (2026-07-28, Request Metadata; 2025-11-25, Session Management and Protocol Version Header).
 func TestHeaders(t *testing.T) {
 	legacy := &Session{Version: "2025-06-18", ID: "abc"}
 	withName := func(method, params string) string {
@@ -246,7 +246,7 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// 2026-07-28, Custom Headers from Tool Parameters and Value Encoding.
+// ParamHeader encodes arguments (2026-07-28, Custom Headers from Tool Parameters, Value Encoding).
 func TestParamHeader(t *testing.T) {
 	const schema = `{"properties":{"s":{"type":"string","x-mcp-header":"S"},"n":{"type":"integer","x-mcp-header":"N"},"b":{"type":"boolean","x-mcp-header":"B"},
 		"o":{"properties":{"deep":{"type":"string","x-mcp-header":"Deep"}}},"plain":{"type":"string"}}}`
@@ -269,7 +269,7 @@ func TestParamHeader(t *testing.T) {
 	}
 }
 
-// A session is opened with the version and the id that the server chose, and ended by DELETE.
+// Open returns a session with the version and the id of the server, and End sends DELETE.
 func TestOpenAndEnd(t *testing.T) {
 	for _, tt := range []struct{ name, version, id, err string }{
 		{"a session", "2025-06-18", "abc", ""},
@@ -312,7 +312,7 @@ func TestOpenAndEnd(t *testing.T) {
 	}
 }
 
-// A cancellation names a request of the session. initialize must not be cancelled, and 2026-07-28 knows no such message.
+// Cancel sends notifications/cancelled with the id of the request. It sends nothing for initialize and nothing in 2026-07-28.
 func TestCancel(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) { w.WriteHeader(202) })
 	l, legacy := s.link(), &Session{Version: "2025-11-25", ID: "s"}
@@ -327,7 +327,7 @@ func TestCancel(t *testing.T) {
 	}
 }
 
-// A redirect to the same address with a slash is followed with the message, once for all; any other is not.
+// A redirect that adds a slash to the URL is followed, and remembered for later messages. Other redirects are errors.
 func TestRedirectToSlash(t *testing.T) {
 	for _, tt := range []struct {
 		to     string
@@ -359,14 +359,14 @@ func TestRedirectToSlash(t *testing.T) {
 	}
 }
 
-// What a server of HTTP+SSE does to a call.
+// Exchange over HTTP+SSE returns an outcome for each way in which the server can end a call.
 func TestEvents(t *testing.T) {
 	const greeting = `{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2024-11-05"}}`
 	for _, tt := range []struct {
 		name     string
 		endpoint string
-		status   int    // of the POST of the call
-		onStream string // what then comes on the stream; "end" ends it
+		status   int    // status of the response to the POST
+		onStream string // what the server then sends on the stream; "end" closes the stream
 		want     Kind
 		reason   Reason
 		err      string
@@ -440,7 +440,7 @@ func TestEvents(t *testing.T) {
 	}
 }
 
-// refresher counts how often it is asked for another token.
+// refresher counts the calls of Authorize.
 type refresher struct{ asked int }
 
 func (*refresher) TokenSource(context.Context) (oauth2.TokenSource, error) {
@@ -452,7 +452,7 @@ func (r *refresher) Authorize(context.Context, *http.Request, *http.Response) er
 	return nil
 }
 
-// A 401 that speaks of the session, as rmcp answered until 2026, spends no refresh token; one with a challenge does.
+// A 401 response about an unknown session, as the Rust SDK sent until 2026, does not call Authorize. A 401 response with a challenge does.
 func TestUnknownSessionIsNoRefusedToken(t *testing.T) {
 	for challenge, want := range map[string]int{"": 0, "Bearer": maxAuthorize} {
 		s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) {

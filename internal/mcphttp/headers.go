@@ -17,7 +17,7 @@ import (
 var nameParams = map[string]string{"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
 	"tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
 
-// header returns the header of a POST. A message with a version in _meta is of 2026-07-28 or later and belongs to no session.
+// header returns the header of a POST. A message with a version in _meta belongs to revision 2026-07-28 or later, which has no sessions.
 func (s *Session) header(r Request) http.Header {
 	h := http.Header{"Accept": {"application/json, text/event-stream"}, "Content-Type": {"application/json"}}
 	if version := r.Version(); version != "" {
@@ -37,7 +37,7 @@ func (s *Session) header(r Request) http.Header {
 	return h
 }
 
-// name adds the session to a header.
+// name adds the headers that identify the session.
 func (s *Session) name(h http.Header) {
 	if s.Version != "" {
 		h.Set("Mcp-Protocol-Version", s.Version)
@@ -56,16 +56,17 @@ func encodeHeader(s string) string {
 	return s
 }
 
-// HeaderKeyword is the annotation of a tool's input schema that asks for an argument to be repeated in a header.
+// HeaderKeyword is the keyword by which a tool's input schema requires that the client repeats an argument in an HTTP header.
 const HeaderKeyword = "x-mcp-header"
 
-// MayAnnotate reports whether a schema, or a list of tools, may contain the annotation. The keyword may be written with escapes.
+// MayAnnotate reports whether a schema or a list of tools may contain HeaderKeyword. It also returns true if the JSON has \u escapes,
+// because they may spell the keyword.
 func MayAnnotate(schema json.RawMessage) bool {
 	return bytes.Contains(schema, []byte(HeaderKeyword)) || bytes.Contains(schema, []byte(`\u`))
 }
 
 // ParamHeader returns the Mcp-Param headers of a call from the tool's input schema and the arguments (2026-07-28, Streamable HTTP, Client
-// Behavior). There is no header for an argument that is absent, null or not a scalar.
+// Behavior). An argument gets no header if it is absent, null or not a scalar.
 func ParamHeader(schema, arguments json.RawMessage) http.Header {
 	if !MayAnnotate(schema) {
 		return nil
@@ -93,14 +94,14 @@ func mirror(h http.Header, schema, arguments json.RawMessage, depth int) {
 	}
 }
 
-// headerValue returns a scalar in the form of a header.
+// headerValue converts a JSON scalar to a header value.
 func headerValue(v json.RawMessage) (string, bool) {
 	switch jsonscan.Type(v) {
 	case "string":
 		return encodeHeader(jsonscan.Unquote(v)), true
 	case "boolean":
 		return string(v), true
-	case "integer": // 5.0 is 5; integers that JavaScript cannot hold are left out, as the specification forbids them
+	case "integer": // 5.0 becomes 5; the specification forbids integers that JavaScript cannot represent
 		f, err := strconv.ParseFloat(string(v), 64)
 		if err == nil && f == math.Trunc(f) && math.Abs(f) < 1<<53 {
 			return strconv.FormatInt(int64(f), 10), true

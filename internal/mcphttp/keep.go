@@ -14,18 +14,18 @@ import (
 
 const (
 	keptFormat  = 1
-	maxKept     = 64 << 10 // bytes of the file
+	maxKept     = 64 << 10 // size limit of the file in bytes
 	lockTimeout = 2 * time.Second
 )
 
-// Keep is a private file that keeps the session of one grant between processes. If the file is missing, damaged or not writable, there is
-// no session, but calls still work.
+// Keep is a private file that stores the session of one grant for later processes. If the file is missing, damaged or not writable, each
+// process opens a session of its own.
 type Keep struct {
 	Path string
 	URL  string // of the server
 }
 
-// kept is the content of the file. A session without an id belongs to a server without sessions, which needs no new handshake.
+// kept is the content of the file. A session without an id is stored too, so that the next process needs no handshake.
 type kept struct {
 	Format  int    `json:"format"`
 	URL     string `json:"url"`
@@ -33,7 +33,7 @@ type kept struct {
 	ID      string `json:"session,omitempty"`
 }
 
-// Load returns the kept session, or nil.
+// Load returns the stored session, or nil if there is none.
 func (k Keep) Load() *Session {
 	data, err := ReadFile(k.Path, maxKept)
 	if err != nil {
@@ -50,8 +50,8 @@ func (k Keep) Load() *Session {
 	return s
 }
 
-// Put keeps a session unless another process was faster. It returns the session that is now kept, or nil if none can be kept. If it is
-// another one, the caller ends its own.
+// Put stores a session, unless another process has already stored one. It returns the session that is now stored, or nil if the file cannot
+// be written. The caller ends its session if another one is stored.
 func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	unlock, err := k.lock(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	return opened
 }
 
-// Forget removes a session that the server has lost, unless another process has replaced it.
+// Forget removes a session that the server has lost, unless another process has already stored a new one.
 func (k Keep) Forget(ctx context.Context, s *Session) {
 	unlock, err := k.lock(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (k Keep) Forget(ctx context.Context, s *Session) {
 	}
 }
 
-// lock serializes the changes of all processes in the folder.
+// lock locks the folder against changes by other processes.
 func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
 	dir := filepath.Dir(k.Path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -95,8 +95,8 @@ func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// ReadFile reads what WriteFile wrote. It refuses links, large files, and files that others may read: a file that another user has put there is
-// one, because only then can it be read.
+// ReadFile reads a file that WriteFile wrote. It refuses symbolic links, files larger than limit, and files that other users may read. The
+// last rule also refuses a file of another user, because this process can read such a file only if others may read it.
 func ReadFile(name string, limit int64) ([]byte, error) {
 	info, err := os.Lstat(name)
 	if err != nil {

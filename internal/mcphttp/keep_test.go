@@ -14,7 +14,7 @@ func keep(t *testing.T) Keep {
 	return Keep{Path: filepath.Join(t.TempDir(), "cache", "x.session"), URL: "https://mcp.example.com/mcp"}
 }
 
-// Of the sessions that several processes open at the same time one is kept, and every process learns which.
+// If several processes open sessions at the same time, Put stores one of them and returns it to every process.
 func TestOneSessionIsKept(t *testing.T) {
 	k := keep(t)
 	var mu sync.Mutex
@@ -37,7 +37,7 @@ func TestOneSessionIsKept(t *testing.T) {
 	}
 }
 
-// A session that the server has lost is replaced by the first process that notices; the others take its session.
+// The first process that notices a lost session replaces it, and the others load the new session.
 func TestKeptSessionIsReplaced(t *testing.T) {
 	k := keep(t)
 	lost, first, second := &Session{Version: "2025-11-25", ID: "lost"}, &Session{Version: "2025-11-25", ID: "1"}, &Session{Version: "2025-11-25", ID: "2"}
@@ -56,7 +56,7 @@ func TestKeptSessionIsReplaced(t *testing.T) {
 	}
 }
 
-// Whatever is wrong with the file makes it no session.
+// Load returns nil if anything is wrong with the file.
 func TestKeptSessionIsDamaged(t *testing.T) {
 	k := keep(t)
 	good := &Session{Version: "2025-11-25", ID: "1"}
@@ -78,7 +78,7 @@ func TestKeptSessionIsDamaged(t *testing.T) {
 			return os.WriteFile(k.Path, []byte(strings.Replace(string(whole), "example.com", "example.org", 1)), 0o600)
 		},
 		func() error { return os.WriteFile(k.Path, make([]byte, maxKept+1), 0o600) },
-		func() error { return errors.Join(os.WriteFile(k.Path, whole, 0o600), os.Chmod(k.Path, 0o644)) }, // as another user's would have to be
+		func() error { return errors.Join(os.WriteFile(k.Path, whole, 0o600), os.Chmod(k.Path, 0o644)) }, // readable by others, as the file of another user would be
 		func() error { return os.Remove(k.Path) },
 		func() error { return os.Mkdir(k.Path, 0o700) },
 	} {

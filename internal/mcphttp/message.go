@@ -8,7 +8,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Modern is the first revision without sessions: each request has its version in _meta.
+// Modern is the first revision without sessions. Each of its requests states the revision in _meta.
 const Modern = "2026-07-28"
 
 // Names of members of _meta (2026-07-28, Base Protocol, _meta).
@@ -19,7 +19,7 @@ const (
 	MetaLogLevel     = "io.modelcontextprotocol/logLevel"
 )
 
-// Message is a parsed JSON-RPC message. Its fields are parts of Raw, byte for byte.
+// Message is a parsed JSON-RPC message. The other fields hold parts of Raw, unchanged.
 type Message struct {
 	Raw                       []byte
 	ID, Params, Result, Error json.RawMessage // nil if absent
@@ -75,7 +75,7 @@ func (m Message) Code() int64 {
 	return code
 }
 
-// messages yields the messages in data: one, or those of a batch, which clients of 2025-03-26 must accept.
+// messages returns the messages in data: a single message, or the elements of a batch. Clients of 2025-03-26 must accept batches.
 func messages(data []byte) []Message {
 	if m, ok := Parse(data); ok {
 		return []Message{m}
@@ -91,7 +91,7 @@ func messages(data []byte) []Message {
 	return all
 }
 
-// SameID compares ids. Some servers return a number as a string.
+// SameID reports whether two ids are equal. It ignores quotes, because some servers return a number as a string.
 func SameID(a, b json.RawMessage) bool {
 	return strings.Trim(string(a), `"`) == strings.Trim(string(b), `"`)
 }
@@ -109,13 +109,13 @@ func NewRequest(id json.RawMessage, method string, params json.RawMessage) Messa
 	return Message{Raw: append(raw, '}'), ID: id, Method: method, Params: params}
 }
 
-// NewResult returns the response to a request.
+// NewResult returns a response with a result. id is that of the request.
 func NewResult(id, result json.RawMessage) Message {
 	raw := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, id, result)
 	return Message{Raw: raw, ID: id, Result: result}
 }
 
-// NewError returns an error response; a nil id becomes null.
+// NewError returns an error response. A nil id becomes null.
 func NewError(id json.RawMessage, code int64, text string) Message {
 	failure := fmt.Appendf(nil, `{"code":%d,"message":%s}`, code, jsonscan.Quote(text))
 	if id == nil {

@@ -10,22 +10,22 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Kind says what is known about a request after an exchange.
+// Kind classifies outcomes by whether the request was carried out.
 type Kind int
 
 const (
 	Answered Kind = iota // the server answered; the request may have been carried out
 	Refused              // it is proved that the request was not carried out
-	Lost                 // no answer: nobody knows whether the request was carried out
+	Lost                 // no answer; it is unknown whether the request was carried out
 )
 
-// Reason is the proof for a Refused outcome.
+// Reason is why a Refused request was not carried out.
 type Reason int
 
 const (
 	NoReason           Reason = iota
 	NotSent                   // the request did not leave this machine
-	Unauthorized              // 401 or 403, or the authorization was given up
+	Unauthorized              // 401 or 403, or Auth returned an error
 	HeaderMismatch            // 2026-07-28, Streamable HTTP, Server Validation
 	UnsupportedVersion        // 2026-07-28, Versioning; 2025-11-25, Protocol Version Header
 	UnknownSession            // 2025-11-25, Streamable HTTP, Session Management
@@ -35,13 +35,13 @@ const (
 type Outcome struct {
 	Kind   Kind
 	Reason Reason
-	Status int         // of the HTTP answer, 0 if there was none
-	Header http.Header // of the HTTP answer
+	Status int         // of the HTTP response; 0 if there was none
+	Header http.Header // of the HTTP response
 	Answer Message     // the JSON-RPC response as the server sent it; zero if there is none
 	Err    error       // why there is no JSON-RPC response; nil if there is one, or if none was expected
 }
 
-// Codes of JSON-RPC errors that decide something here.
+// Codes of JSON-RPC errors that this package evaluates.
 const (
 	codeInvalidRequest     = -32600
 	CodeMethodNotFound     = -32601
@@ -52,17 +52,18 @@ const (
 	CodeURLElicitation     = -32042 // 2025-11-25, Elicitation, URL mode
 )
 
-// proof returns the reason why an answer proves that the request was not carried out; NoReason if it proves nothing. Nothing else than
-// these answers is a proof: a call may do harm when it is carried out twice.
+// proof returns why a response proves that the request was not carried out, or NoReason if it proves nothing. No other response counts as
+// proof, because a call that is carried out twice may do harm.
 //
-// words are the server's words, session is set if the request belonged to a session of an earlier revision, named if it named its id.
+// words is the server's error text. session tells whether the request belonged to a session of an earlier revision, and named whether it
+// had the header Mcp-Session-Id.
 func proof(status int, answer Message, words string, session, named bool) Reason {
 	code := answer.Code()
 	words = strings.ToLower(words)
 	about := func(s string) bool { return strings.Contains(words, s) }
 	ofRequest := code == CodeMethodNotFound || code == codeInvalidParams
 	switch {
-	case named && status == http.StatusUnauthorized && about("session not found"): // rmcp until 2026
+	case named && status == http.StatusUnauthorized && about("session not found"): // sent by the Rust SDK until 2026
 		return UnknownSession
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return Unauthorized
@@ -70,11 +71,11 @@ func proof(status int, answer Message, words string, session, named bool) Reason
 		return HeaderMismatch
 	case code == CodeUnsupportedVersion:
 		return UnsupportedVersion
-	case status == http.StatusBadRequest && about("unsupported") && about("protocol") && about("version"): // 2025-11-25 demands 400 but no code
+	case status == http.StatusBadRequest && about("unsupported") && about("protocol") && about("version"): // 2025-11-25 requires status 400 and defines no error code
 		return UnsupportedVersion
 	case named && status == http.StatusNotFound && (!ofRequest || about("session")):
 		return UnknownSession
-	case session && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // in place of 404, or of a session that was not needed before
+	case session && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // sent instead of 404, or because the server now requires a session
 		return UnknownSession
 	}
 	return NoReason
@@ -93,30 +94,30 @@ func (o *Outcome) judge(words string, s *Session) {
 	}
 }
 
-// Step is what follows an outcome.
+// Step is what the caller does after an outcome.
 type Step int
 
 const (
-	Deliver Step = iota // it is final
-	Again               // send the same once more
-	Reopen              // send it once more in a new session
-	Refetch             // fetch the tool's definition and send the call with the new headers
-	Switch              // send it once more in a revision that the server supports
+	Deliver Step = iota // return the outcome
+	Again               // send the request again
+	Reopen              // send the request again in a new session
+	Refetch             // fetch the tool's definition and send the call again with the new headers
+	Switch              // send the request again in a revision that the server supports
 )
 
-// Tried counts the steps that were taken for one request.
+// Tried counts the steps taken so far for one request.
 type Tried struct {
 	Again, Reopen, Refetch, Switch int
 }
 
-// RetryAfter returns the wait that the server asks for, or 0.
+// RetryAfter returns the pause that the Retry-After header requests, or 0.
 func (o Outcome) RetryAfter() time.Duration {
 	return httpx.RetryAfter(o.Header.Get("Retry-After"), time.Now())
 }
 
-// Next decides what follows an outcome. A request is sent again only if the outcome proves that it was not carried out. After a Lost
-// outcome or too many requests it is sent again only if the caller knows that repeating it is safe. The caller waits for RetryAfter.
-// Exchange has already handled 401 and 403.
+// Next returns what the caller does after an outcome. The caller sends a request again if the outcome proves that it was not carried out.
+// After a Lost outcome or status 429, the caller sends it again only if safe is set, which means that carrying out the request twice does
+// no harm. The caller first waits for RetryAfter. Exchange has already handled 401 and 403.
 func (o Outcome) Next(tried Tried, safe bool) Step {
 	switch {
 	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && safe && tried.Again < 2:
@@ -127,20 +128,20 @@ func (o Outcome) Next(tried Tried, safe bool) Step {
 		return Reopen
 	case o.Reason == HeaderMismatch && tried.Refetch == 0:
 		return Refetch
-	case o.Reason == UnsupportedVersion && tried.Switch < 2: // a server may have become another one since its revision was learned
+	case o.Reason == UnsupportedVersion && tried.Switch < 2: // twice, because the server may have changed since its revision was cached
 		return Switch
 	}
 	return Deliver
 }
 
-// Evidence says what an answer shows about the revisions of the server, if the request was one of revision 2026-07-28.
+// Evidence is what the response to a request of 2026-07-28 shows about the revisions that the server supports.
 type Evidence int
 
 const (
 	NoEvidence Evidence = iota
-	IsModern            // something in the answer is known to 2026-07-28 only
-	IsLegacy            // a server of 2026-07-28 would not answer so (Versioning, Compatibility Matrix)
-	Supports            // the server supports this revision, though it refused it: seen with servers that had just started
+	IsModern            // the response has a member or an error code that only 2026-07-28 defines
+	IsLegacy            // a server of 2026-07-28 would not send this response (Versioning, Compatibility Matrix)
+	Supports            // the server refused 2026-07-28 but lists it as supported; seen with servers that had just started
 )
 
 // Evidence evaluates an answer to a request of 2026-07-28.
@@ -177,8 +178,8 @@ func (o Outcome) Evidence() Evidence {
 	return NoEvidence
 }
 
-// Odd reports whether a server that was proved to be of 2026-07-28 gave an answer that cannot be about the request. Then a probe decides,
-// because a gateway may have given that answer.
+// Odd reports whether the response of a server known to support 2026-07-28 cannot be about the request. A gateway may have sent such a
+// response, so the caller confirms it with a probe.
 func (o Outcome) Odd() bool {
 	switch o.Status {
 	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
@@ -188,8 +189,8 @@ func (o Outcome) Odd() bool {
 	return false
 }
 
-// OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). Some
-// servers answer with other codes than the three in the specification.
+// OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). It also
+// accepts other status codes than the three in the specification, because some servers send them.
 func (o Outcome) OldTransport() bool {
 	if o.Answer.Raw != nil {
 		return false

@@ -7,8 +7,8 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Only 401, 403, a header mismatch, an unsupported version and an unknown session prove that a request was not carried out. Everything
-// else is final, or sent again only if the caller knows that it does no harm.
+// Only 401, 403, a header mismatch, an unsupported version and an unknown session prove that a request was not carried out. Any other
+// outcome is final, unless the caller knows that a second request does no harm.
 func TestWhatMayBeSentAgain(t *testing.T) {
 	legacy := &Session{Version: "2025-11-25", ID: "s"}
 	stateless := &Session{Version: "2025-11-25"}
@@ -24,7 +24,7 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 		want      Kind
 		reason    Reason
 		once      Step // for a call
-		safe      Step // for a call that may be carried out twice
+		safe      Step // step for a call that may be carried out twice
 		afterward Step // once more after that
 	}{
 		{"a result", modern, 200, `{"jsonrpc":"2.0","id":1,"result":{}}`, Answered, NoReason, Deliver, Deliver, Deliver},
@@ -83,8 +83,8 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 	}
 }
 
-// 2026-07-28, Versioning and Streamable HTTP, Backward Compatibility: which answers to a modern request show what the server is, and which
-// make a server doubtful that was proved to be modern.
+// Evidence classifies a server by its response to a modern request. Odd selects the responses after which a server that was known to be
+// modern must be probed (2026-07-28, Versioning, and Streamable HTTP, Backward Compatibility).
 func TestEvidence(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -8,19 +8,19 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// maxMasked limits how many tokens are remembered. A server repeats the token that it has just refused, so a few are enough, and masking
-// does not become slower as the process ages.
+// maxMasked limits how many sent tokens are remembered for masking. A few are enough, because a server that repeats a token repeats the one
+// that it has just refused.
 const maxMasked = 4
 
-// masked holds the credentials that must not appear in errors, because some servers repeat the token that they refuse.
+// masked holds the credentials to mask in errors, because some servers repeat the token that they refuse.
 type masked struct {
-	fixed []string // forms of Link.Secrets
+	fixed []string // encoded forms of Link.Secrets, see httpx.Forms
 
 	mu     sync.Mutex
-	tokens []string // the last ones that were sent
+	tokens []string // the last tokens sent
 }
 
-// add remembers the credential of an Authorization header.
+// add stores the credential of an Authorization header.
 func (m *masked) add(authorization string) {
 	_, token, ok := strings.Cut(authorization, " ")
 	if !ok {
@@ -40,21 +40,21 @@ func (m *masked) add(authorization string) {
 	m.tokens = append(m.tokens, token)
 }
 
-// hidden are the credentials in the forms in which they may come back.
+// hidden returns the credentials in all encodings in which a server may repeat them.
 func (l *Link) hidden() []string {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()
 	return append(httpx.Forms(l.masked.tokens), l.masked.fixed...)
 }
 
-// HoldsToken reports whether a text that must not be changed contains one of the last tokens.
+// HoldsToken reports whether s contains one of the last tokens. It is for text that cannot be masked, such as a URL.
 func (l *Link) HoldsToken(s string) bool {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()
 	return httpx.Holds(s, httpx.Forms(l.masked.tokens))
 }
 
-// Clean takes the credentials out of the server's words.
+// Clean masks the credentials in text from the server.
 func (l *Link) Clean(s string) string {
 	if hidden := l.hidden(); s != "" && len(hidden) > 0 {
 		return httpx.Mask(s, hidden)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A server may give back what it was sent, in its own way of writing; what is no secret stays readable.
+// Clean masks credentials that a server repeats, also in other encodings, and leaves other text unchanged.
 func TestCredentialsAreTakenOut(t *testing.T) {
 	const token, key = "token/token+token=1", "key-key-key-key-1"
 	l := &Link{URL: "https://mcp.example.com", Secrets: []string{key}}
@@ -32,7 +32,7 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 	}
 }
 
-// The cost of masking does not grow with the age of the process: only the last tokens are remembered.
+// Only the last tokens are remembered, so that masking does not become slower over time.
 func TestFewTokensAreRemembered(t *testing.T) {
 	var m masked
 	for n := range 1000 {
@@ -51,7 +51,7 @@ func TestRetryGap(t *testing.T) {
 	}
 }
 
-// After the end of its context a wait never returns nil, so that every loop around it ends.
+// Wait never returns nil after its context has ended, so that retry loops end.
 func TestWaitEnds(t *testing.T) {
 	over := errors.New("over")
 	ctx, end := context.WithCancelCause(t.Context())

@@ -14,29 +14,28 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// closeTimeout bounds what is sent when nobody waits for an answer any more: a command ends within two seconds of an interrupt.
+// closeTimeout limits a request that is sent while the program ends, because a command must end within two seconds of an interrupt.
 const closeTimeout = 800 * time.Millisecond
 
-// Legacy are the revisions with sessions, the newest first.
+// Legacy lists the revisions with sessions, newest first.
 var Legacy = []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"}
 
-// Session is what a server of an earlier revision keeps of a client. The zero Session belongs to requests of 2026-07-28, and to
-// initialize.
+// Session is a session with a server of an earlier revision. The zero Session is for requests of 2026-07-28 and for initialize.
 type Session struct {
 	Version string // negotiated revision
-	ID      string // Mcp-Session-Id; empty: the server keeps nothing
+	ID      string // Mcp-Session-Id; empty: the server assigned none
 
 	events *eventSession // of HTTP+SSE; nil: Streamable HTTP
 	ending sync.Once
 }
 
-// stateful reports whether the session is one of an earlier revision.
+// stateful reports whether the session belongs to an earlier revision.
 func (s *Session) stateful() bool { return s.Version != "" }
 
-// Old reports whether the session is one of HTTP+SSE, which ends with its stream.
+// Old reports whether the session uses HTTP+SSE. Such a session ends with its stream.
 func (s *Session) Old() bool { return s.events != nil }
 
-// Over is closed when a session of HTTP+SSE has lost its stream; it is nil for other sessions.
+// Over returns a channel that is closed when a session of HTTP+SSE loses its stream. The channel is nil for other sessions.
 func (s *Session) Over() <-chan struct{} {
 	if s.events == nil {
 		return nil
@@ -44,8 +43,9 @@ func (s *Session) Over() <-chan struct{} {
 	return s.events.stream.Done()
 }
 
-// Open opens a session with an initialize request. If the server accepts it, the notification initialized, unless it is zero, ends the
-// handshake. The outcome is that of initialize; the session is nil if there is none.
+// Open opens a session with an initialize request. If the server accepts the request, Open completes the handshake with the notification
+// initialized. A zero initialized is not sent. If the handshake fails, the session is nil. The outcome is that of initialize, or that of a
+// failed notification.
 func (l *Link) Open(ctx context.Context, initialize Request, initialized Message) (*Session, Outcome) {
 	o := l.Exchange(ctx, &Session{}, initialize)
 	if o.Answer.Result == nil {
@@ -55,9 +55,9 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 	return l.greet(ctx, s, o, initialize, initialized)
 }
 
-// OpenEvents opens a session of HTTP+SSE, the transport of 2024-11-05: one stream carries everything that the server says, and its first
-// event names the address for what the client says. receive is called with each message that answers no request. The session outlives ctx
-// and ends with its stream, or by End.
+// OpenEvents opens a session of HTTP+SSE, the transport of 2024-11-05. The server sends all its messages on one stream. The first event
+// contains the URL to which the client posts its messages. receive is called with each server message that does not answer a pending
+// request. The session lasts until the stream ends or End is called, even if ctx ends earlier.
 func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(Message)) (*Session, Outcome) {
 	if err := l.prepare(); err != nil {
 		return nil, notSent(err)
@@ -75,7 +75,7 @@ func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized M
 	return l.greet(ctx, s, o, initialize, initialized)
 }
 
-// greet completes a handshake.
+// greet completes the handshake after a successful initialize.
 func (l *Link) greet(ctx context.Context, s *Session, o Outcome, initialize Request, initialized Message) (*Session, Outcome) {
 	s.Version = jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion"))
 	if err := s.valid(); err != nil {
@@ -90,10 +90,10 @@ func (l *Link) greet(ctx context.Context, s *Session, o Outcome, initialize Requ
 		l.End(s)
 		return nil, greeted
 	}
-	return s, o // the next request shows whether the server is ready
+	return s, o // other failures are ignored: the next request shows whether the server is ready
 }
 
-// valid reports what is wrong with a session: a revision that is not spoken here, or an id that the specification does not allow.
+// valid returns an error if the session has an unsupported revision, or an id with characters that the specification forbids.
 func (s *Session) valid() error {
 	if !slices.Contains(Legacy, s.Version) {
 		return fmt.Errorf("the server chose protocol version %q, which is not supported", httpx.Text(s.Version, 40))
@@ -104,7 +104,8 @@ func (s *Session) valid() error {
 	return nil
 }
 
-// End ends a session: DELETE, or the end of its stream. A server that kept nothing is not asked. It takes less than a second.
+// End ends a session by DELETE, or by closing the stream of HTTP+SSE. It sends nothing if the server assigned no session id. It takes less
+// than a second.
 func (l *Link) End(s *Session) {
 	s.ending.Do(func() {
 		if s.events != nil {
@@ -127,7 +128,7 @@ func (l *Link) End(s *Session) {
 	})
 }
 
-// outlive returns a context for what is sent after the caller has gone.
+// outlive returns a context for a request that is sent after the caller's context has ended.
 func outlive() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), closeTimeout)
 }

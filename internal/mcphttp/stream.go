@@ -13,22 +13,22 @@ import (
 )
 
 const (
-	maxResumption = 5           // attempts to resume a stream without getting anything from it
-	listenRetry   = time.Second // pause before a stream is opened again if the server names none
+	maxResumption = 5           // consecutive attempts to resume a stream that bring no new event
+	listenRetry   = time.Second // pause before a stream is reopened, unless the server sends a retry time
 	maxListenGap  = time.Minute
-	steady        = 10 * time.Second // a stream that stayed open for so long did not fail when it ended
+	steady        = 10 * time.Second // a stream that ends after this time does not count as a failure
 )
 
-// end is how an event stream ended.
+// end describes how an event stream ended.
 type end struct {
 	answer Message       // the response to the request, zero if there was none
 	last   string        // id of the last event that had one
-	gap    time.Duration // pause that the server requires before the stream is opened again
+	gap    time.Duration // pause before the stream is reopened
 	err    error
 }
 
-// events reads a stream until it has the answer to the request, or ends. Events that are not JSON-RPC messages are ignored, because some
-// servers send them to keep the connection open.
+// events reads a stream until the answer to the request arrives or the stream ends. Events that are not JSON-RPC messages are ignored,
+// because some servers send them to keep the connection open.
 func (l *Link) events(r Request, body io.ReadCloser) end {
 	e := end{gap: listenRetry}
 	reader := sse.NewReader(body, l.max())
@@ -63,8 +63,8 @@ func (l *Link) events(r Request, body io.ReadCloser) end {
 	}
 }
 
-// stream reads the event stream that answers a request. A stream of an earlier revision that ends too soon is resumed if its events have
-// ids (2025-11-25, Streamable HTTP, Resumability and Redelivery); 2026-07-28 has no resumption.
+// stream reads the event stream that answers a request. In an earlier revision, if the stream ends without the answer and its events have
+// ids, stream resumes it (2025-11-25, Streamable HTTP, Resumability and Redelivery). Revision 2026-07-28 has no resumption.
 func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
 	resumable := r.IsRequest() && r.Version() == ""
 	last, failures := "", 0
@@ -101,7 +101,7 @@ func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Resp
 	}
 }
 
-// ended is the error of a stream that ended, without an answer.
+// ended returns the error for a stream that ended without an answer.
 func ended(err error) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the event stream ended without a result: %w", io.ErrUnexpectedEOF)
@@ -109,7 +109,7 @@ func ended(err error) error {
 	return err
 }
 
-// open opens the event stream of a session by GET; last is the id of the event after which it is to go on.
+// open opens the event stream of a session by GET. The stream resumes after the event with the id last. An empty last means a new stream.
 func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL, nil)
 	if err != nil {
@@ -133,10 +133,11 @@ func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*
 	return res, nil
 }
 
-// Listen opens the stream on which a server of an earlier revision speaks outside of answers (2025-11-25, Streamable HTTP, Listening for
-// Messages from the Server), and opens it again when it ends, until ctx ends or the server refuses for good. opened is called each time it
-// is open; nil: nobody is. A token that is refused is waited out, because a stream alone is no reason to log in. The outcome is Refused with
-// UnknownSession if the server lost the session of a stream that was open before.
+// Listen opens the stream on which a server of an earlier revision sends messages outside of responses (2025-11-25, Streamable HTTP,
+// Listening for Messages from the Server). It reopens the stream each time it ends, until ctx ends or the server refuses the stream
+// permanently. opened, if not nil, is called each time the stream is open. After 401 or 403 Listen waits and tries again without a login,
+// because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the server no longer knows
+// the session.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSent(err)
@@ -178,7 +179,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 	}
 }
 
-// passing reports whether the same request may well succeed later.
+// passing reports whether a request that got this status may succeed later.
 func passing(status int) bool {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
@@ -187,12 +188,13 @@ func passing(status int) bool {
 	return status >= 500 && status != http.StatusNotImplemented
 }
 
-// Backoff is how long to wait after n earlier failures: a second, twice as long each time, a minute at most.
+// Backoff returns the pause after n earlier failures: one second, doubled with each failure, and at most one minute.
 func Backoff(n int) time.Duration {
 	return min(listenRetry<<min(n, 10), maxListenGap)
 }
 
-// retryGap reads the milliseconds of a retry field.
+// retryGap converts the retry field of an event, which is in milliseconds. If the value is invalid or more than a minute, it returns
+// listenRetry.
 func retryGap(retry string) time.Duration {
 	if ms, err := strconv.Atoi(retry); err == nil && ms >= 0 && ms <= int(maxListenGap/time.Millisecond) {
 		return time.Duration(ms) * time.Millisecond

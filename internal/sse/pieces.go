@@ -5,7 +5,7 @@ import (
 	"runtime"
 )
 
-// Pieces collects data of unknown length. A growing buffer needs three times its size for a moment; Pieces needs twice.
+// Pieces collects data of unknown length. It needs at most twice the memory of the data; a growing buffer would need three times.
 type Pieces struct {
 	full [][]byte
 	last []byte
@@ -27,7 +27,7 @@ func (p *Pieces) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Join returns everything that was written and releases the pieces.
+// Join returns the written data as one slice and empties p.
 func (p *Pieces) Join() []byte {
 	data := p.last
 	if len(p.full) > 0 {
@@ -35,10 +35,10 @@ func (p *Pieces) Join() []byte {
 	}
 	*p = Pieces{}
 	if len(data) >= 16<<20 {
-		runtime.GC() // before as much again is made of it
+		runtime.GC() // frees the pieces before the caller allocates as much again
 	}
 	return data
 }
 
-// trimCR drops a carriage return at the end: the line end of an event may be cut between CR and LF.
+// trimCR removes a final carriage return, because a piece can end between the CR and the LF of a line end.
 func (p *Pieces) trimCR() { p.last = bytes.TrimSuffix(p.last, []byte("\r")) }

@@ -1,5 +1,5 @@
-// Package sse reads and writes server-sent events (HTML Living Standard §9.2). It ignores lines that it does not know, as the standard says,
-// and hands out the data of an event byte for byte.
+// Package sse reads and writes server-sent events (HTML Living Standard §9.2). It ignores unknown fields, as the standard requires, and
+// returns the data of an event byte for byte.
 package sse
 
 import (
@@ -11,23 +11,23 @@ import (
 	"strings"
 )
 
-// Event is one server-sent event. An event without data only sets the last event id or the retry time.
+// Event is one server-sent event. An event without data sets only the last event id or the retry time.
 type Event struct {
 	Name, ID, Retry string
 	Data            []byte
 	HasData         bool
 }
 
-// ErrTooLarge says that an event is longer than the limit of its Reader.
+// ErrTooLarge reports an event that is longer than the limit of its Reader.
 var ErrTooLarge = errors.New("larger than allowed")
 
-// Reader reads a stream. Lines end in LF or CR LF.
+// Reader reads a stream of events. Lines end in LF or CR LF.
 type Reader struct {
 	r    *bufio.Reader
-	max  int64 // bytes of one event
-	size int64 // bytes of this one so far
+	max  int64 // limit of one event in bytes
+	size int64 // bytes of the current event so far
 	data Pieces
-	any  bool // a line was read, so a byte order mark is no longer expected
+	any  bool // the first line, which may begin with a byte order mark, was read
 }
 
 // NewReader returns a Reader that refuses events of more than max bytes.
@@ -35,7 +35,7 @@ func NewReader(r io.Reader, max int64) *Reader {
 	return &Reader{r: bufio.NewReader(r), max: max}
 }
 
-// Next returns the next event, io.EOF at the end. An event that is cut off by the end of the stream is dropped, as the standard says.
+// Next returns the next event, or io.EOF at the end of the stream. It drops an incomplete event at the end, as the standard requires.
 func (s *Reader) Next() (Event, error) {
 	var ev Event
 	found := false
@@ -57,7 +57,8 @@ func (s *Reader) Next() (Event, error) {
 	}
 }
 
-// line reads one line into ev and returns the name of its field: "" for the empty line that ends an event, ":" for what is ignored.
+// line reads one line into ev and returns the name of its field. It returns "" for an empty line, which ends an event, and ":" for an
+// ignored line.
 func (s *Reader) line(ev *Event) (string, error) {
 	chunk, more, err := s.chunk()
 	if err != nil {
@@ -80,7 +81,7 @@ func (s *Reader) line(ev *Event) (string, error) {
 		ev.HasData = true
 		s.data.Write(value)
 	}
-	rest := append([]byte(nil), value...) // value lives in the reader's buffer
+	rest := append([]byte(nil), value...) // a copy, because value is part of the reader's buffer
 	for more {
 		if chunk, more, err = s.chunk(); err != nil {
 			return "", err
@@ -108,7 +109,7 @@ func (s *Reader) line(ev *Event) (string, error) {
 	return field, nil
 }
 
-// chunk returns the next piece of a line without its end, and whether more of the line follows.
+// chunk returns the next piece of a line without the line end, and whether more of the line follows.
 func (s *Reader) chunk() ([]byte, bool, error) {
 	b, err := s.r.ReadSlice('\n')
 	if s.size += int64(len(b)); s.size > s.max {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// readEvents reads a stream to its end.
+// readEvents returns all events of a stream.
 func readEvents(data []byte) []Event {
 	r := NewReader(bytes.NewReader(data), 1<<20)
 	var all []Event
@@ -18,7 +18,7 @@ func readEvents(data []byte) []Event {
 	}
 }
 
-// What is read and written again reads the same.
+// Events that are read, written by Append and read again are the same.
 func FuzzEvents(f *testing.F) {
 	for _, s := range []string{"data: a\n\n", "event: message\nid: 1\nretry: 5\ndata: {}\ndata:x\n\n", ": c\r\ndata: a\r\n\r\n", "\ufeffdata\n\n", "data: half"} {
 		f.Add([]byte(s))
@@ -29,7 +29,7 @@ func FuzzEvents(f *testing.F) {
 			ev.Append(&b)
 			again := readEvents(b.Bytes())
 			if len(again) == 0 && !ev.HasData && ev.Name == "" && ev.ID == "" && ev.Retry == "" {
-				continue // an empty field makes an event of nothing
+				continue // a stream with only an empty field
 			}
 			if len(again) != 1 || again[0].HasData != ev.HasData || !ev.HasData && len(again[0].Data) > 0 {
 				t.Fatalf("%q was written as %q and reads as %+v", data, b.Bytes(), again)

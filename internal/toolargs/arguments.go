@@ -1,5 +1,5 @@
-// Package toolargs converts the words of a command line to the arguments of a tool call, with the tool's input schema. It converts text only if the
-// schema leaves one choice, and never changes JSON that the caller gave. It is pure: it reads no file and asks no server.
+// Package toolargs converts words of a command line to the arguments of a tool call, according to the tool's input schema. It converts text
+// only if the schema allows exactly one type, and never changes JSON that the caller gave. It reads no files and sends no requests.
 package toolargs
 
 import (
@@ -11,25 +11,25 @@ import (
 	"strings"
 )
 
-// Arguments of a call. If both kinds are given, they are merged, and Args win.
+// Arguments of a call. If both fields are set, they are merged, and Args take precedence.
 type Arguments struct {
 	Object json.RawMessage // the whole object; nil: none
 	Args   []Arg
 }
 
-// Arg is one argument. Its name may be a path of names separated by dots, if the schema has no property of the whole name. Several
-// arguments of one name make an array, if the schema says array.
+// Arg is one argument. If the schema has no property with the whole name, dots in the name separate the names of nested members. Several
+// arguments with the same name become an array if the schema allows an array.
 type Arg struct {
 	Name  string
 	Value string
-	JSON  bool // Value is JSON and is sent as it is; else it is text, converted if the schema gives the property one other scalar type
+	JSON  bool // Value is JSON, sent unchanged; else Value is text, converted if the schema requires another scalar type
 }
 
-// Error says what is wrong with an argument. Its texts quote the schema, which is a server's, and are bounded but not safe to print.
+// Error reports an invalid argument. Its texts quote the server's schema. They are limited in length but not safe to print.
 type Error struct {
 	Argument string // the argument; several are joined by ", "; empty: the whole object
 	Reason   string
-	Nearest  string // a known name or value that is close to the one given, else empty
+	Nearest  string // a known name or value that is similar to the given one; may be empty
 }
 
 func (e *Error) Error() string { return strings.TrimPrefix(e.Argument+": "+e.Reason, ": ") }
@@ -39,7 +39,7 @@ func (a Arguments) NeedSchema() bool {
 	return slices.ContainsFunc(a.Args, func(x Arg) bool { return !x.JSON || strings.Contains(x.Name, ".") })
 }
 
-// Build makes the arguments object. With validate it refuses what the server must refuse. The error is an *Error.
+// Build returns the arguments object. If validate is set, it refuses arguments that the schema does not allow. The error is an *Error.
 func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	defer s.lock()()
 	b := builder{root: s.top(), validate: validate && s != nil}
@@ -68,8 +68,8 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	return root.raw(), nil
 }
 
-// Fill answers a form with values, or else its defaults: every property of the schema that has one of them. The error says which answer
-// is missing or does not fit.
+// Fill returns an object with a value for each property of the schema: the member of values, or else the default. A property with neither
+// is left out. The error names a required property without a value, or a value that the schema does not allow.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	defer s.lock()()
 	top, given, out := s.top(), parse(values, 1), newObject()
@@ -95,7 +95,7 @@ func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	return out.raw(), nil
 }
 
-// grouped collects arguments of one name, in the order in which names appear first.
+// grouped collects arguments with the same name, in the order in which the names first appear.
 func grouped(args []Arg) [][]Arg {
 	var out [][]Arg
 	at := map[string]int{}
@@ -158,7 +158,7 @@ func (o *jsonObject) raw() json.RawMessage {
 	return b.Bytes()
 }
 
-// builder makes one arguments object.
+// builder builds one arguments object.
 type builder struct {
 	root     schema
 	validate bool
@@ -168,8 +168,8 @@ func wrong(argument, format string, a ...any) *Error {
 	return &Error{Argument: argument, Reason: fmt.Sprintf(format, a...)}
 }
 
-// checkObject refuses members of the whole object that the server must refuse: a value that the schema does not allow, or a name that it
-// forbids. Names that the schema does not mention are sent too: a schema often leaves some out.
+// checkObject refuses a member of the whole object if the schema does not allow its value or forbids its name. It accepts names that the
+// schema does not list, because schemas are often incomplete.
 func (b builder) checkObject(o *jsonObject) error {
 	if !b.validate {
 		return nil
@@ -189,8 +189,8 @@ func (b builder) checkObject(o *jsonObject) error {
 	return nil
 }
 
-// checkRequired refuses a call that lacks required arguments. Those with a default may be left out: some generators of schemas list them
-// as required nevertheless.
+// checkRequired refuses a call that lacks required arguments. A required argument with a default may be missing, because some schema
+// generators list such arguments as required.
 func (b builder) checkRequired(o *jsonObject) error {
 	if !b.validate {
 		return nil
@@ -239,7 +239,7 @@ func (b builder) check(name string, s schema, raw json.RawMessage) error {
 	return e
 }
 
-// set puts the arguments of one name in their place.
+// set adds the arguments with one name to the object, at the path that the name describes.
 func (b builder) set(root *jsonObject, group []Arg) error {
 	name := group[0].Name
 	path, s, err := b.path(name)
@@ -272,7 +272,8 @@ func (b builder) set(root *jsonObject, group []Arg) error {
 	return nil
 }
 
-// path takes a name apart: at each level the longest part that the schema has as a property, else what stands before the first dot.
+// path splits a name into the names of nested members. At each level it takes the longest prefix that is a property in the schema, or else
+// the text before the first dot.
 func (b builder) path(name string) ([]string, schema, error) {
 	var path []string
 	for s, rest := b.root, name; ; {
@@ -302,7 +303,7 @@ func (b builder) path(name string) ([]string, schema, error) {
 	}
 }
 
-// longest returns the longest beginning of a name that is a property, up to a dot or the end; else the whole name.
+// longest returns the longest prefix of a name that is a property, up to a dot or the end. If there is none, it returns the whole name.
 func longest(s schema, name string) (part string, p schema, known bool) {
 	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end], '.') {
 		if p, known := s.property(name[:end]); known {
@@ -312,7 +313,7 @@ func longest(s schema, name string) (part string, p schema, known bool) {
 	return name, p, false
 }
 
-// unknown is the error for a name that the schema, which is at the end of path, does not have.
+// unknown returns the error for a name that is not a property of the schema s at path.
 func unknown(path []string, name string, s schema) *Error {
 	prefix := strings.Join(append(path, ""), ".")
 	e := wrong(prefix+name, "the tool has no such argument")
@@ -322,7 +323,7 @@ func unknown(path []string, name string, s schema) *Error {
 	return e
 }
 
-// value makes the value of the arguments of one name.
+// value returns the value for the arguments with one name.
 func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
 	k, name := s.kinds(), group[0].Name
 	switch {
@@ -364,9 +365,9 @@ func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
 	return v, b.check(a.Name, s, v)
 }
 
-// convert makes JSON of text: a value of the schema's type if that is one scalar type other than string, else a string. The word null
-// becomes null if the schema allows null but not the string "null". The reason says why the text is not of the schema's type; the value is
-// a string then.
+// convert converts text to JSON. If the schema allows only one scalar type and that is not string, the result has this type. Otherwise the
+// result is a string. The word null becomes null if the schema allows null but not the string "null". If the text does not fit the type,
+// the result is a string and reason is not empty.
 func convert(word string, s schema) (v json.RawMessage, reason string) {
 	k := s.kinds()
 	if word == "null" && k&null != 0 && (k&text == 0 || !s.admits(&value{raw: quote(word)})) {

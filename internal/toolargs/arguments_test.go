@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// built makes arguments from name=text and name:=JSON as Build does, and says what is wrong with them, and what was meant.
+// built calls Build with arguments in the form name=text or name:=JSON. It returns the object, or "wrong: " with the error and the nearest
+// name.
 func built(schema, whole, args string, validate bool) string {
 	a := Arguments{Object: json.RawMessage(whole)}
 	for word := range strings.FieldsSeq(args) {
@@ -27,7 +28,7 @@ func built(schema, whole, args string, validate bool) string {
 	return string(got)
 }
 
-// How single arguments become JSON by the schema. wants begins with "wrong: " where the arguments are refused.
+// Build converts single arguments to JSON by the schema. A wanted result that begins with "wrong:" is an error.
 func TestArguments(t *testing.T) {
 	const plain = `{"properties":{"s":{"type":"string"},"i":{"type":"integer"},"n":{"type":"number"},"b":{"type":"boolean"},"any":{},
 		"list":{"type":"array","items":{"type":"integer"}},"o":{"type":"object","properties":{"deep":{"properties":{"x":{"type":"integer"}}},"y":{"type":"integer"}}},
@@ -127,7 +128,7 @@ func TestArguments(t *testing.T) {
 	}
 }
 
-// With --no-validate the server has the last word; the schema still says what is meant.
+// Without validation Build refuses nothing, but still converts text by the schema.
 func TestArgumentsUnchecked(t *testing.T) {
 	const schema = `{"properties":{"i":{"type":"integer"},"size":{"enum":["small"]}},"required":["i"],"additionalProperties":false}`
 	for args, want := range map[string]string{
@@ -145,8 +146,8 @@ func TestArgumentsUnchecked(t *testing.T) {
 	}
 }
 
-// hostile are schemas that a reader without a memory does not finish: recursion in several alternatives, long chains and wide unions that
-// everything refers to.
+// hostile are schemas that take exponential or quadratic time without caches: recursion in several alternatives, long chains of references,
+// and wide unions that many properties refer to.
 func hostile() map[string]string {
 	var wide, chain, properties, whole, named strings.Builder
 	for i := range 20000 {
@@ -173,8 +174,8 @@ func hostile() map[string]string {
 	}
 }
 
-// Every hostile schema is done with, in a test run without a time limit of its own: what is exponential or quadratic does not end before
-// that of the package.
+// Parse, Build and Properties finish for every hostile schema. The test has no time limit: with exponential or quadratic time it would
+// exceed that of go test.
 func TestHostileSchemas(t *testing.T) {
 	for name, text := range hostile() {
 		s := Parse(json.RawMessage(text))

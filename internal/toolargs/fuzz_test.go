@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// Whatever the schema and the words, the arguments are one JSON object that holds what was given as JSON, or the error says which is wrong.
+// For every schema and every argument, Build returns one JSON object that contains the values given as JSON, or an *Error.
 func FuzzArguments(f *testing.F) {
 	f.Add(`{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"array","items":{"type":"string"}}},"required":["a"]}`, `{"x":1}`, "a", "1", false)
 	f.Add(`{"$ref":"#/$defs/x","$defs":{"x":{"$ref":"#/$defs/x"}}}`, "", "a.b.c", "[1]", true)
 	f.Add(`{"anyOf":[{"properties":{"a":{"const":1}}}],"additionalProperties":false}`, `{"a":{"b":1}}`, "a.b", "x", false)
 	f.Fuzz(func(t *testing.T, schema, object, name, value string, asJSON bool) {
 		if !json.Valid([]byte(schema)) {
-			return // checked when the list of tools is read
+			return // the client checks this when it reads the list of tools
 		}
 		args := Arguments{Object: json.RawMessage(object), Args: []Arg{{Name: name, Value: value, JSON: asJSON}}}
 		for _, validate := range []bool{true, false} {

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// maxTyped is the length of a name, in characters, that anybody types. Longer ones are not compared.
+// maxTyped is the length, in characters, of the longest name that is compared. Nobody types longer names.
 const maxTyped = 64
 
-// Nearest returns up to three known names that a mistyped one may have meant, the best first: few letters differ, or one begins with the
-// other.
+// Nearest returns up to three known names that are similar to a mistyped name, best first. A name is similar if few letters differ, or if
+// it begins with the mistyped name.
 func Nearest(name string, known []string) []string {
 	type candidate struct {
 		name     string
@@ -39,7 +39,7 @@ func Nearest(name string, known []string) []string {
 	return out
 }
 
-// distance counts the letters to insert, delete, replace or swap with their neighbour to make b of a (optimal string alignment).
+// distance counts the letters to insert, delete, replace or swap with a neighbour to turn a into b (optimal string alignment).
 func distance(a, b string) int {
 	s, t := []rune(a), []rune(b)
 	if len(s) > maxTyped || len(t) > maxTyped {

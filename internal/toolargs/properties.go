@@ -7,8 +7,8 @@ type Property struct {
 	Name        string
 	Required    bool
 	Types       string // "integer", "string or null"; "any" if the schema does not say
-	JSON        bool   // text is not converted to what the schema asks for
-	Description string // the beginning
+	JSON        bool   // the argument must be given as JSON, because text is not converted to its type
+	Description string // the first two kilobytes
 	Default     json.RawMessage
 	Enum        []json.RawMessage // the first fifty
 }

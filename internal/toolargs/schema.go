@@ -7,28 +7,28 @@ import (
 	"sync"
 )
 
-// Schema is a parsed JSON Schema (2020-12). It is read as far as arguments need: which properties there are, their types and their
-// allowed values. References to other documents are not fetched; nothing is known of what they describe (MCP 2026-07-28, JSON Schema
-// Usage). Every part is looked at once however often it is referred to, so the time is proportional to the size of the schema.
+// Schema is a parsed JSON Schema (2020-12). Only what matters for arguments is evaluated: properties, types and allowed values. References
+// to other documents are not fetched, and allow everything (MCP 2026-07-28, JSON Schema Usage). Each subschema is evaluated once, however
+// many references lead to it, so the time is proportional to the size of the schema.
 //
-// A Schema may be used by several goroutines. The nil Schema allows everything.
+// Several goroutines may use a Schema. A nil Schema allows everything.
 type Schema struct {
 	root *value
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the following fields
 	kinds    map[*value]kinds
 	flat     map[*value]*properties
 	resolved map[*value]*value
-	steps    int // of admits since lock
+	steps    int // steps of admits since lock
 }
 
-// Parse reads a schema. It never fails: the server has the last word about arguments, so what makes no sense allows everything.
+// Parse parses a schema. It never fails. An invalid schema allows everything, because the server checks the arguments too.
 func Parse(raw json.RawMessage) *Schema {
 	return &Schema{root: parse(raw, maxDepth), kinds: map[*value]kinds{}, flat: map[*value]*properties{}, resolved: map[*value]*value{}}
 }
 
-// schema is a place within a Schema. Several alternatives stand for a property that several parts of a oneOf describe. Without any,
-// nothing is known.
+// schema is a subschema of a Schema. It has several alternatives if several parts of a oneOf describe the same property. Without
+// alternatives it allows everything.
 type schema struct {
 	doc *Schema
 	any []*value
@@ -41,7 +41,7 @@ func (s *Schema) top() schema {
 	return schema{s, []*value{s.root}}
 }
 
-// lock guards the memory of a Schema. It returns the function that unlocks it.
+// lock locks the caches of a Schema. It returns the function that unlocks them.
 func (s *Schema) lock() func() {
 	if s == nil {
 		return func() {}
@@ -74,7 +74,7 @@ func (s *Schema) target(v *value) *value {
 	return to
 }
 
-// self returns a schema and what it refers to, at any number of removes.
+// self returns a schema and the schemas that its chain of references leads to.
 func (s *Schema) self(v *value) []*value {
 	var all []*value
 	for ; v != nil && !slices.Contains(all, v) && len(all) < 100; v = s.target(v) {
@@ -86,7 +86,7 @@ func (s *Schema) self(v *value) []*value {
 // parts returns the schemas in the list of a keyword.
 func parts(v *value, keyword string) []*value { return v.member(keyword).elements() }
 
-// kindsOf returns the types that a schema allows. Within a cycle nothing is known, which allows everything.
+// kindsOf returns the types that a schema allows. A reference back to a schema that is being evaluated allows everything.
 func (s *Schema) kindsOf(v *value) kinds {
 	if k, ok := s.kinds[v]; ok {
 		return k
@@ -108,7 +108,7 @@ func (s *Schema) kindsOf(v *value) kinds {
 			k &= union
 		}
 	}
-	if k == 0 { // a contradiction, which is for the server to resolve
+	if k == 0 { // the schema contradicts itself, so the server decides
 		k = anything
 	}
 	s.kinds[v] = k
@@ -157,11 +157,12 @@ func (s schema) kinds() kinds {
 	return k
 }
 
-// maxSteps limits the parts and listed values with which all arguments of a call are compared: many properties may refer to the same long list.
+// maxSteps limits how many subschemas and listed values are compared for all arguments of a call, because many properties may refer to the
+// same long list.
 const maxSteps = 1_000_000
 
-// admits reports whether the schema allows a value by its type and by the values that it lists. It follows composition, not properties. After
-// maxSteps it allows everything: the server has the last word.
+// admits reports whether a value has a type and a value that the schema allows. It follows references and composition, but does not check
+// properties. After maxSteps it allows everything, and the server decides.
 func (s schema) admits(x *value) bool {
 	known := map[*value]bool{}
 	var admits func(v *value) bool
@@ -169,7 +170,7 @@ func (s schema) admits(x *value) bool {
 		if ok, seen := known[v]; seen {
 			return ok
 		}
-		known[v] = true // within a cycle
+		known[v] = true // allows a reference back to v
 		listed := listed(v)
 		if s.doc.steps += 1 + len(listed); s.doc.steps > maxSteps {
 			return true
@@ -192,7 +193,8 @@ func (s schema) admits(x *value) bool {
 	return len(s.any) == 0 || slices.ContainsFunc(s.any, admits)
 }
 
-// walk visits the schemas that a schema is composed of, each once, itself first, as far as visit returns true.
+// walk visits the schema and all schemas that it includes by reference or composition. It visits each once, and stops if visit returns
+// false.
 func (s schema) walk(visit func(*value) bool) {
 	seen := map[*value]bool{}
 	more := true
@@ -219,7 +221,7 @@ func (s schema) walk(visit func(*value) bool) {
 	}
 }
 
-// choices returns the values that the schema lists. The walk is bounded because it is repeated for every property that is shown.
+// choices returns the values that the schema lists. The walk is limited because it is repeated for every property.
 func (s schema) choices() []*value {
 	const most = 50
 	var out []*value
@@ -232,7 +234,7 @@ func (s schema) choices() []*value {
 	return out[:min(len(out), most)]
 }
 
-// properties are the properties of a schema, including those of the schemas that it is composed of.
+// properties are the properties of a schema and of all schemas that it includes by reference or composition.
 type properties struct {
 	names []string
 	named map[string][]*value
@@ -270,17 +272,18 @@ func (s schema) property(name string) (schema, bool) {
 	return p.bounded(), len(p.any) > 0
 }
 
-// maxAlternatives limits the schemas of one property: each may refer to the whole again, and a path of members would multiply them.
+// maxAlternatives limits the alternatives of one property. An alternative may refer to the whole schema again, so each part of a dotted
+// name could multiply them.
 const maxAlternatives = 100
 
-// add adds an alternative, once.
+// add adds an alternative unless it is there already.
 func (s *schema) add(v *value) {
 	if len(s.any) <= maxAlternatives && !slices.Contains(s.any, v) {
 		s.any = append(s.any, v)
 	}
 }
 
-// bounded returns the schema, or one that says nothing if there are too many alternatives.
+// bounded returns the schema, or a schema that allows everything if there are too many alternatives.
 func (s schema) bounded() schema {
 	if len(s.any) > maxAlternatives {
 		return schema{doc: s.doc}
@@ -297,7 +300,7 @@ func (s schema) names() []string {
 	return names
 }
 
-// items returns the schema of an array's elements, also if the array is one of several alternatives.
+// items returns the schema of an array's elements.
 func (s schema) items() schema { return s.below("items") }
 
 // additional returns the schema of properties that the schema does not name.
@@ -317,7 +320,8 @@ func (s schema) below(keyword string) schema {
 // composing are the keywords that may allow properties beyond "properties".
 var composing = []string{"allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"}
 
-// forbids reports whether the schema forbids properties that it does not name, and names whether it says nothing about them.
+// forbids reports whether the schema forbids properties that it does not list. silent tells whether it has no keyword about such
+// properties.
 func (s schema) forbids() (forbids, silent bool) {
 	silent = true
 	for _, v := range s.any {
@@ -334,8 +338,8 @@ func (s schema) forbids() (forbids, silent bool) {
 	return forbids, silent
 }
 
-// closed reports whether a name that the schema does not list is likely a mistake: it forbids others, or lists some and says nothing
-// about others.
+// closed reports whether a name that the schema does not list is probably a mistake. That is so if the schema forbids other names, or if it
+// lists names and has no keyword about others.
 func (s schema) closed() bool {
 	forbids, silent := s.forbids()
 	return forbids || silent && len(s.names()) > 0
@@ -354,7 +358,7 @@ func (s schema) required() []string {
 	return names
 }
 
-// keyword returns the first value of a keyword, in the schema or in what it refers to, or nil.
+// keyword returns the first value of a keyword in the schema or in the schemas that its references lead to, or nil.
 func (s schema) keyword(name string) *value {
 	for _, v := range s.any {
 		for _, v := range s.doc.self(v) {

@@ -11,18 +11,18 @@ import (
 	"strings"
 )
 
-// maxDepth is how deep a schema is read. What nests deeper keeps its text, but nothing is known of what is in it.
+// maxDepth limits the depth to which a schema is parsed. Values at a greater depth keep their text, but their members are not parsed.
 const maxDepth = 500
 
-// value is a JSON value together with its text. A nil value has no text and no members.
+// value is a parsed JSON value with its text. A nil value has no text and no members.
 type value struct {
 	raw   json.RawMessage
-	names []string       // of an object's members, in order
+	names []string       // names of an object's members, in order
 	list  []*value       // the members of an object or the elements of an array
-	index map[string]int // where a member is; nil if there are so few that looking at each is faster
+	index map[string]int // position of each member; nil for fewer than few members
 }
 
-// few is the number of members that need no index.
+// few is the number of members from which an index is faster than a search.
 const few = 8
 
 // parse reads a JSON value down to the given depth. It returns nil if the text is not JSON.
@@ -139,13 +139,13 @@ func (v *value) text() string {
 	return s
 }
 
-// beginning decodes the first kilobytes of a JSON string.
+// beginning decodes the first two kilobytes of a JSON string.
 func (v *value) beginning() string {
 	const most = 2048
 	if v == nil || len(v.raw) <= most {
 		return v.text()
 	}
-	for end := most; end > most-12; end-- { // an escape sequence may be cut, of a surrogate pair even
+	for end := most; end > most-12; end-- { // shortens the text if the cut is within an escape sequence or a surrogate pair
 		part := &value{raw: append(slices.Clone(v.raw[:end]), '"')}
 		if json.Valid(part.raw) {
 			return part.text()
@@ -201,7 +201,7 @@ func kindOf(raw json.RawMessage) kinds {
 	return fraction
 }
 
-// namedKind returns the type that a schema calls by a name. Nothing is known of a name that JSON Schema does not define.
+// namedKind returns the type with this name in JSON Schema, or anything for an unknown name.
 func namedKind(name string) kinds {
 	for _, k := range kindNames {
 		if k.name == name {
@@ -211,7 +211,7 @@ func namedKind(name string) kinds {
 	return anything
 }
 
-// String lists the types for a message: "integer or null", and "any" for all of them.
+// String lists the types for a message, such as "integer or null". It returns "any" for all types.
 func (k kinds) String() string {
 	if k == anything {
 		return "any"

@@ -15,7 +15,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// demand refuses requests by their JSON-RPC method unless they carry a token of at least that number.
+// demand refuses a request unless its token has at least the number that the function token returns for the JSON-RPC method.
 func demand(status int, token func(rpc string) int) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, r *http.Request, rpc string) bool {
 		n := 0
@@ -76,7 +76,7 @@ func TestAuthorization(t *testing.T) {
 	}
 }
 
-// A token that is refused in mid-session is replaced without a new session.
+// If the server refuses a token during a session, the client gets another token and continues the session.
 func TestAuthorizationMidSession(t *testing.T) {
 	s := newServer(t, legacy("2025-06-18", nil))
 	a := &fakeAuth{token: 1}
@@ -115,7 +115,7 @@ func TestAuthorizationBounds(t *testing.T) {
 	}
 }
 
-// What the handler fails with reaches the caller unchanged, and ends the search for the era.
+// An error of the OAuth handler is returned unchanged, and ends the detection of the era.
 func TestAuthorizeErrorUnchanged(t *testing.T) {
 	sentinel := errors.New("no login")
 	for _, method := range []string{"tools/list", "tools/call", "initialize", "notifications/initialized", "GET"} {
@@ -162,14 +162,14 @@ func (b brokenSource) Authorize(context.Context, *http.Request, *http.Response) 
 	return b.err
 }
 
-// Static headers go out beside OAuth; a static Authorization is used until the server refuses it.
+// Static headers are sent together with the token. A static Authorization header is sent until the server refuses it.
 func TestStaticHeaders(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		header http.Header
 		auth   *fakeAuth
 		front  func(http.ResponseWriter, *http.Request, string) bool
-		want   []string // Authorization of each tools/call
+		want   []string // Authorization header of each tools/call
 	}{
 		{"beside OAuth", http.Header{"X-Key": {"k"}}, &fakeAuth{token: 7}, nil, []string{"Bearer token-7"}},
 		{"static authorization alone", http.Header{"X-Key": {"k"}, "Authorization": {"Basic abc"}}, nil, nil, []string{"Basic abc"}},
@@ -202,7 +202,7 @@ func TestStaticHeaders(t *testing.T) {
 	}
 }
 
-// A handler that has Decorate sets the header itself, anew for every attempt (DPoP, RFC 9449 §7.1).
+// If the OAuth handler has the method Decorate, that method sets the header for every attempt (DPoP, RFC 9449 §7.1).
 func TestDecorate(t *testing.T) {
 	s := newServer(t, modern(0, nil))
 	d := &decorating{fakeAuth: fakeAuth{token: 1}}
@@ -237,7 +237,7 @@ func (d *decorating) Decorate(r *http.Request, tok *oauth2.Token) error {
 	return nil
 }
 
-// Neither redirects nor the endpoint event of HTTP+SSE carry the token to another origin.
+// The token is not sent to another origin that a redirect or the endpoint event of HTTP+SSE names.
 func TestTokenStaysHome(t *testing.T) {
 	foreign := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		t.Errorf("%s %s reached another origin with %q", r.Method, r.URL, r.Header.Get("Authorization"))
@@ -282,7 +282,7 @@ func TestTokenStaysHome(t *testing.T) {
 	}
 }
 
-// The end of a session never begins a login.
+// Ending a session never begins a login.
 func TestCloseDoesNotAuthorize(t *testing.T) {
 	s := newServer(t, legacy("2025-11-25", nil))
 	a := &fakeAuth{token: 1}
@@ -304,7 +304,7 @@ func TestCloseDoesNotAuthorize(t *testing.T) {
 	}
 }
 
-// The body that Authorize is given is bounded.
+// The response body that Authorize receives is limited.
 func TestAuthorizeBodyBounded(t *testing.T) {
 	s := newServer(t, modern(0, nil))
 	s.front = func(w http.ResponseWriter, r *http.Request, rpc string) bool {

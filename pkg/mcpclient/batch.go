@@ -24,17 +24,17 @@ const (
 
 // Batch configures Client.Batch.
 type Batch struct {
-	Parallel int           // calls at a time; 0: 4
-	Timeout  time.Duration // of each call; 0: none
-	MaxLine  int           // bytes of a line; 0: 16 MiB
+	Parallel int           // number of concurrent calls; 0: 4
+	Timeout  time.Duration // time limit of each call; 0: none
+	MaxLine  int           // limit of one line in bytes; 0: 16 MiB
 
-	// Done is told of every call as it ends, one at a time, in the order of their ends. id is that of the line, byte for byte, or the
-	// number of the line where it has none. Of the result only Raw and IsError are set. An error ends the batch: calls
-	// under way are finished, and no more are begun.
+	// Done is called after each call, in order of completion, never concurrently. id is the id of the line, byte for byte, or the line
+	// number if the line has no id. Only Raw, IsError and TaskID of the result are set. If Done returns an error, the batch ends: running
+	// calls are finished, and no more calls begin.
 	Done func(id json.RawMessage, r Result, err error) error
 }
 
-// LineError reports a line of a batch that is not a call. Nothing was sent for it.
+// LineError reports a line of a batch that is not a valid call. No request was sent for the line.
 type LineError struct {
 	Line   int // counted from 1
 	Reason string
@@ -42,9 +42,9 @@ type LineError struct {
 
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// Batch calls a tool for every line of in, {"tool":…,"arguments":{…},"id":…}, and returns after all started calls have ended. It returns an
-// error of reading, of Done or of the context; errors of calls are passed only to Done. If the context ends first, a read of in may still
-// be blocked when Batch returns.
+// Batch calls a tool for every line of in, {"tool":…,"arguments":{…},"id":…}, and returns after all calls have ended. It returns an error
+// from reading in, from Done, or from the context. Errors of calls are passed only to Done. If the context ends first, a read of in may
+// still be blocked when Batch returns.
 func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 	n := b.Parallel
 	if n == 0 {
@@ -71,7 +71,7 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 		}
 	}
 	for range n {
-		calls.Go(func() { // for many calls, so that its stack grows once
+		calls.Go(func() { // a goroutine makes many calls, so that its stack grows only once
 			for reading.Err() == nil {
 				select {
 				case <-reading.Done():
@@ -96,8 +96,8 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 
 var errEndOfBatch = errors.New("end of the batch")
 
-// read sends lines to the workers, each when a slot is free, until ctx ends. At the end of in, it cancels ctx with the reason. It runs in
-// its own goroutine, because a read cannot be interrupted.
+// read reads lines in a goroutine of its own, because a read cannot be interrupted. It sends each line to the workers. It takes a slot
+// before each line, so that it reads no line before the call can begin. At the end of in, it cancels reading with the reason.
 func (b Batch) read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
 	lines := make(chan line)
 	go func() {
@@ -147,10 +147,10 @@ func (c *Client) callLine(ctx context.Context, l line, limit time.Duration) (Res
 type line struct {
 	id, arguments json.RawMessage
 	tool          string
-	err           error // what is wrong with it
+	err           error // why the line is invalid; nil: it is valid
 }
 
-// parseLine parses a line. If the line is invalid, its id is kept if it can be read.
+// parseLine parses a line. An invalid line keeps its id, if it has a valid one.
 func parseLine(data []byte, number int) line {
 	l := line{id: json.RawMessage(strconv.Itoa(number))}
 	wrong := func(format string, a ...any) line {
@@ -223,7 +223,7 @@ func (r *lineReader) next() (line, error) {
 	}
 }
 
-// line returns one line without its end, cut at the limit, and how many bytes it has.
+// line returns the next line, cut off after the limit, and its full size in bytes.
 func (r *lineReader) line() (data []byte, size int, err error) {
 	for {
 		chunk, err := r.r.ReadSlice('\n')

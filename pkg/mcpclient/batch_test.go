@@ -18,7 +18,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// told collects what Done is told of.
+// told collects the arguments of Done.
 type told struct {
 	ids    []string
 	failed map[string]error
@@ -63,7 +63,7 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-// The list is asked for once, however many calls need it at the same time, and wrong lines do not ask for it again and again.
+// Concurrent calls fetch the list of tools only once, and lines with unknown tools do not fetch it again.
 func TestBatchAsksForListOnce(t *testing.T) {
 	s := newServer(t, modern(hour, nil))
 	c := client(t, s)
@@ -80,7 +80,7 @@ func TestBatchAsksForListOnce(t *testing.T) {
 	}
 }
 
-// gateServer holds every call until it is let go.
+// gateServer has a tool named gate, whose calls it answers only after open was called.
 type gateServer struct {
 	*testServer
 	begun chan struct{}
@@ -100,11 +100,11 @@ func newGate(t *testing.T) *gateServer {
 		return &mcp.CallToolResult{}, nil
 	})
 	g.testServer = newServer(t, mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, &mcp.StreamableHTTPOptions{Stateless: true}))
-	t.Cleanup(g.open) // before the server is closed, which waits for its calls
+	t.Cleanup(g.open) // opened before the server is closed, because Close waits for calls
 	return g
 }
 
-// lineByLine gives one line a read and counts them.
+// lineByLine is a reader that returns one line per Read and counts the lines.
 type lineByLine struct {
 	mu    sync.Mutex
 	lines int
@@ -128,7 +128,7 @@ func (r *lineByLine) count() int {
 	return r.lines
 }
 
-// No more lines are read than calls are made.
+// Batch does not read a line before it can call it.
 func TestBatchReadsNoFurther(t *testing.T) {
 	g := newGate(t)
 	c := client(t, g.testServer)
@@ -148,7 +148,7 @@ func TestBatchReadsNoFurther(t *testing.T) {
 	}
 }
 
-// When the context ends, the calls under way are told of, and a read that never returns is left alone.
+// When the context ends, Batch reports running calls to Done, and does not wait for a blocked read.
 func TestBatchInterrupted(t *testing.T) {
 	g := newGate(t)
 	c := client(t, g.testServer)
@@ -167,11 +167,11 @@ func TestBatchInterrupted(t *testing.T) {
 	}
 }
 
-// A limit of time is that of each call.
+// The time limit applies to each call separately.
 func TestBatchTimeout(t *testing.T) {
 	g := newGate(t)
 	c := client(t, g.testServer)
-	callText(t, c, "echo") // so that no limit of time is spent on the first list
+	callText(t, c, "echo") // fetches the list first, so that no call spends its time limit on it
 	d := told{}
 	err := c.Batch(t.Context(), strings.NewReader(`{"tool":"gate"}`), Batch{Done: d.done, Timeout: 20 * time.Millisecond})
 	if err != nil || !errors.Is(d.failed["1"], context.DeadlineExceeded) {
@@ -179,7 +179,7 @@ func TestBatchTimeout(t *testing.T) {
 	}
 }
 
-// An error of Done ends the batch, though the input is at its end or never comes to it.
+// An error of Done ends the batch, even if the input has ended or never ends.
 func TestBatchEndsByDone(t *testing.T) {
 	s := newServer(t, modern(hour, nil))
 	stop := errors.New("enough")
@@ -199,7 +199,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return copy(p, `{"tool":"echo"}`+"\n"), nil }
 
-// What cannot be read ends the batch with that error, after the lines before it.
+// A read error ends the batch with that error, after the calls of earlier lines.
 func TestBatchReadError(t *testing.T) {
 	c := client(t, newServer(t, modern(hour, nil)))
 	broken := errors.New("disk")
@@ -220,7 +220,7 @@ func TestLineReader(t *testing.T) {
 	edge := `{"tool":"` + strings.Repeat("x", max-11) + `"}`
 	for _, tt := range []struct {
 		name, in string
-		want     []string // id, tool or what is wrong
+		want     []string // id and tool, or the error
 	}{
 		{"empty", "", nil},
 		{"blank", "\n \r\n\n", nil},
@@ -261,7 +261,7 @@ func TestLineReader(t *testing.T) {
 	}
 }
 
-// Whatever a line is, its id is JSON, and a line that is taken names a tool.
+// For every line, parseLine returns an id that is JSON, and a tool name or an error.
 func FuzzParseLine(f *testing.F) {
 	for _, s := range []string{`{"tool":"a","arguments":{},"id":1}`, `{"id":`, `{}`, `{"tool":"\ud800"}`, "\xff", `{"id":null,"tool":"a","x":1}`} {
 		f.Add([]byte(s))
@@ -274,7 +274,7 @@ func FuzzParseLine(f *testing.F) {
 	})
 }
 
-// A stream that is cut fails its own call alone, as a failure of the network: nobody knows whether that call was carried out.
+// If one stream is cut off, only its own call fails, with a network error.
 func TestBatchCutStream(t *testing.T) {
 	for _, h := range map[string]http.Handler{"2026-07-28": modern(hour, nil), "2025-11-25": legacy("2025-11-25", nil)} {
 		s := newServer(t, h)

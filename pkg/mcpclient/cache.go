@@ -22,22 +22,22 @@ import (
 const (
 	cacheFormat  = 2
 	maxCache     = 64 << 20            // bytes of a cache file
-	maxCaches    = 256 << 20           // bytes of all of them: the oldest go first
-	legacyKnown  = 24 * time.Hour      // how long a server is taken for a legacy one without asking: it may have been upgraded
-	legacyFresh  = 5 * time.Minute     // how long the tools of a server that names no ttlMs are taken for current
-	legacyUsable = 24 * time.Hour      // how long they may be used at all: the list is fetched anew after the call
-	maxTTL       = 24 * time.Hour      // the longest ttlMs that is believed
-	cacheExpiry  = 30 * 24 * time.Hour // when the file of a server that nobody calls is removed
+	maxCaches    = 256 << 20           // bytes of all cache files; the oldest are deleted first
+	legacyKnown  = 24 * time.Hour      // how long a legacy server is not checked for an upgrade
+	legacyFresh  = 5 * time.Minute     // how long a tool list without ttlMs counts as current
+	legacyUsable = 24 * time.Hour      // how long a call may use such a list; Close then fetches it again
+	maxTTL       = 24 * time.Hour      // limit of ttlMs
+	cacheExpiry  = 30 * 24 * time.Hour // how long an unused file is kept
 )
 
 // memory is the cached knowledge of a server.
 type memory struct {
 	era     era
 	version string
-	tasks   bool      // a legacy server takes tools/call as a task (2025-11-25, Tasks, Capabilities)
-	learned time.Time // when the era was seen last
+	tasks   bool      // a legacy server accepts tools/call as a task (2025-11-25, Tasks, Capabilities)
+	learned time.Time // when the era was learned
 	list    *toolList // nil: not known
-	dirty   bool      // differs from the file
+	dirty   bool      // memory differs from the file
 }
 
 // cacheHeader is the first line of the file. The definitions of the tools follow as the server sent them.
@@ -51,7 +51,7 @@ type cacheHeader struct {
 	Received time.Time `json:"received,omitzero"`
 	TTL      int64     `json:"ttl_ms"`
 
-	Tools json.RawMessage `json:"tools,omitempty"` // {name: bytes of its definition}, in order
+	Tools json.RawMessage `json:"tools,omitempty"` // size of each definition in bytes, by tool name, in order
 	Sum   uint32          `json:"sum"`             // CRC-32 of the definitions
 }
 
@@ -63,8 +63,8 @@ func (c *Client) load(grant string) *memory {
 	return &memory{}
 }
 
-// learn records the server's era. For a legacy server it keeps the time of the last proof, because after legacyKnown the server is asked
-// again whether it is modern.
+// learn records the server's era. It does not update the time for a legacy server, so that the server is checked for an upgrade after
+// legacyKnown.
 func (c *Client) learn(e era, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,7 +87,7 @@ func (c *Client) learnTasks(initialized json.RawMessage) {
 	c.memory.tasks = v != nil
 }
 
-// known returns the server's era, if it is proved.
+// known returns the server's era, or eraUnknown.
 func (c *Client) known() era {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -102,7 +102,7 @@ func (c *Client) readCache(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
-// decodeHeader parses the first line of a file. encoding/json would take as long as the rest of a call.
+// decodeHeader parses the first line of a file. It does not use encoding/json, which would take as long as the rest of a call.
 func decodeHeader(line []byte) (h cacheHeader, ok bool) {
 	if ok = jsonscan.Valid(line); !ok {
 		return h, false
@@ -198,7 +198,7 @@ func encodeCache(m *memory, url string) []byte {
 	return append(append(line, '\n'), defs...)
 }
 
-// save writes the file if something changed. It does not write what was learned for another login.
+// save writes the file if something changed. It does not write a tool list that was fetched with another login.
 func (c *Client) save() {
 	grant, err := c.login(c.life)
 	c.mu.Lock()
@@ -217,14 +217,14 @@ func (c *Client) save() {
 		return
 	}
 	if data := encodeCache(&m, c.URL); len(data) <= maxCache {
-		_ = mcphttp.WriteFile(name, data) // a cache that cannot be written is none
+		_ = mcphttp.WriteFile(name, data) // errors are ignored, because the cache is optional
 		c.prune()
 	}
 }
 
-// prune deletes files that were not written for a long time, files of versions without a file per login, and the oldest files if there are
-// too many or they are too large: a static token that changes every hour gets a new file each time, and a server decides how large a list
-// is.
+// prune deletes files that were not written for a long time, and the oldest files if all files together are too large. Without prune the
+// folder could grow without limit: a static token that changes every hour gets a new file each time, and a server decides how large its
+// list is.
 func (c *Client) prune() {
 	entries, err := os.ReadDir(c.CacheDir)
 	if err != nil {
@@ -257,9 +257,9 @@ func (c *Client) prune() {
 	}
 }
 
-// file is a file of one login. A list may be private to the authorization of its request, so the name depends on everything that authorizes
-// (Caching, Cache Scope Field). Logins share nothing, not even lists that a server calls public. The first part of the name is that of all
-// logins under this name, see Forget.
+// file returns the name of a file for one login. A list may be private to the authorization of its request, so the name depends on the
+// grant and on all headers (Caching, Cache Scope Field). Logins share no file, even if a server declares its lists public. The first part
+// of the name is the same for all logins with this URL and CacheKey, see Forget.
 func (c *Client) file(grant, suffix string) string {
 	words := []string{grant}
 	for _, name := range slices.Sorted(maps.Keys(c.Header)) {
@@ -277,7 +277,7 @@ func shortHash(words ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// files returns the files of all logins with the name of this client.
+// files returns the files of all logins with this URL and CacheKey.
 func (c *Client) files(suffix string) []string {
 	if c.CacheDir == "" {
 		return nil
@@ -286,7 +286,7 @@ func (c *Client) files(suffix string) []string {
 	return list
 }
 
-// newestFile returns the most recently written file among those of all logins with the name of this client, or "".
+// newestFile returns the most recently written file of all logins with this URL and CacheKey, or "".
 func (c *Client) newestFile(suffix string) string {
 	newest, at := "", time.Time{}
 	for _, name := range c.files(suffix) {
@@ -297,8 +297,8 @@ func (c *Client) newestFile(suffix string) string {
 	return newest
 }
 
-// keepList keeps a list for completion, which alone misses it if it cannot be written. Nothing but lists is kept, and a list that asks for input is
-// refused by plainResult: a result that needed input is never cached (MCP caching).
+// keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. plainResult has already
+// refused a list that requires input, because such a result must not be cached (Caching).
 func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
 	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache {
 		return
@@ -316,7 +316,7 @@ func (c *Client) keptList(suffix string) json.RawMessage {
 	return nil
 }
 
-// EndSessions ends the kept sessions of all logins with the name of this client.
+// EndSessions ends the stored sessions of all logins with this URL and CacheKey.
 func (c *Client) EndSessions() {
 	c.init()
 	for _, name := range c.files(".session") {
@@ -327,8 +327,8 @@ func (c *Client) EndSessions() {
 	}
 }
 
-// Forget ends the kept sessions of a login and deletes everything that is cached for it. Call it before logging out, because the server
-// requires the token to end a session. It never starts a login.
+// Forget ends the stored sessions of all logins with this URL and CacheKey, and deletes their cached data. Call it before logging out,
+// because the server requires the token to end a session. Forget never starts a login.
 func (c *Client) Forget() {
 	c.EndSessions()
 	for _, name := range c.files("") {
@@ -339,8 +339,8 @@ func (c *Client) Forget() {
 	}
 }
 
-// KnownTools returns the cached tools of this login, whatever their age, or none. It sends no request and reads no credential, so that
-// shell completion can use it.
+// KnownTools returns the cached tools of this login, even if they are old. It sends no request and reads no credential, so shell completion
+// can use it.
 func (c *Client) KnownTools() []Tool {
 	c.init()
 	data, ok := c.readCache(c.newestFile(".mcp"))

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// However many logins and servers there are, the folder stays below its bound, and the oldest files go first. Other files are left alone.
+// prune keeps the folder below its limit and deletes the oldest files first. It does not delete files of other programs.
 func TestCacheIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	c := &Client{URL: "https://x", CacheDir: dir}
@@ -22,7 +22,7 @@ func TestCacheIsBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := f.Truncate(maxCaches / 4); err != nil { // without blocks on the disk
+		if err := f.Truncate(maxCaches / 4); err != nil { // a sparse file
 			t.Fatal(err)
 		}
 		f.Close()
@@ -54,7 +54,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// What one process learns of a server, the next one knows.
+// A new client uses the era that an earlier client has cached.
 func TestCacheKeepsEverything(t *testing.T) {
 	now := time.Now().UTC()
 	want := memory{era: eraLegacy, version: "2025-11-25", tasks: true, learned: now}
@@ -64,7 +64,7 @@ func TestCacheKeepsEverything(t *testing.T) {
 	}
 }
 
-// Pages with many tools take time in proportion to their number.
+// Adding pages with many tools takes linear time.
 func TestManyTools(t *testing.T) {
 	list := &toolList{}
 	began := time.Now()

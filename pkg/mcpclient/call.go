@@ -23,15 +23,16 @@ type Arg = toolargs.Arg
 // maxRounds limits how often a server may request input before it returns a result (2026-07-28, Multi Round-Trip Requests, sets no limit).
 const maxRounds = 10
 
-// Call calls a tool.
+// Call calls a tool in these steps:
 //
-//  1. its definition, from memory or the server
-//  2. the arguments, converted and checked by its schema; arguments that an old definition refuses are checked by a new one
-//  3. the call
-//  4. while the server requires input: ask Elicit and call again with the answers (2026-07-28; servers of earlier revisions ask during the call)
-//  5. if the call has become a task: wait for its end, unless Detach is set
+//  1. Find the definition of the tool in the cache or request it.
+//  2. Convert and check the arguments by the input schema. If they do not fit a cached schema, fetch the current one and check again.
+//  3. Send the call.
+//  4. While the server requests input, get answers from Elicit and send the call again with them (2026-07-28). Servers of earlier revisions
+//     request input during the call.
+//  5. If the call has become a task, wait until it ends, unless Detach is set.
 //
-// A result with a TaskID stays at the server: the caller uses it and then calls ForgetTask.
+// If the result has a TaskID, the server still stores it. Call ForgetTask after using the result.
 func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result, error) {
 	raw, task, err := c.call(ctx, tool, args)
 	if err != nil {
@@ -47,7 +48,7 @@ func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result,
 	return r, nil
 }
 
-// call is like Call, but does not parse the result. task is set if the server answered with a task.
+// call is like Call, but does not parse the result. task is not nil if the call became a task.
 func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw json.RawMessage, task *Task, err error) {
 	if err := c.prepare(ctx); err != nil {
 		return nil, nil, err
@@ -72,7 +73,7 @@ func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw jso
 	if err != nil || c.Detach {
 		return raw, &t, err
 	}
-	if t.Ended() { // the result comes with tasks/get only
+	if t.Ended() { // only the answer to tasks/get contains the result
 		if t, err = c.getTask(ctx, t); err != nil {
 			return nil, &t, c.taskGone(t, err)
 		}
@@ -120,7 +121,7 @@ func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.
 	return result, err
 }
 
-// quoted returns a name of the server or the caller as errors print it.
+// quoted returns a name in quotes for an error, safe to print and limited in length.
 func quoted(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
 
 // Kinds of results (2026-07-28, Base Protocol, Result Types; SEP-2663, Polymorphic Results).
@@ -130,8 +131,8 @@ const (
 	taskCreated   = "task"
 )
 
-// resultType returns the kind of a result. A kind that this client does not support is invalid, and a result without one is complete, as in
-// earlier revisions.
+// resultType returns the kind of a result. A result without resultType is complete, as in earlier revisions. A kind that this client does
+// not support is an error.
 func (c *Client) resultType(result json.RawMessage) (string, error) {
 	if jsonscan.Type(result) != "object" {
 		return "", c.invalid("the result is not an object")
@@ -147,7 +148,8 @@ func (c *Client) resultType(result json.RawMessage) (string, error) {
 	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
 }
 
-// asTask reports whether a tool is called as a task of 2025-11-25: if the tool requires it, or if the tool allows it and Detach is set.
+// asTask reports whether to call a tool as a task of 2025-11-25. That is so if the tool requires it, or if the tool allows it and Detach is
+// set.
 func (c *Client) asTask(def Tool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -172,8 +174,8 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 	}
 }
 
-// callOnce sends one tools/call and returns its result. A header mismatch fetches the definition anew (2026-07-28, Streamable HTTP, Client
-// Behavior).
+// callOnce sends one tools/call and returns its result. After a header mismatch it fetches the definition again and repeats the call once
+// (2026-07-28, Streamable HTTP, Client Behavior).
 func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMessage, in input) (json.RawMessage, error) {
 	for refetched := false; ; refetched = true {
 		o, err := c.request(ctx, c.toolCall(*def, arguments, in))

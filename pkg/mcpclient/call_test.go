@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// A server that refuses the headers of a call has changed the tool: its definition is fetched anew and the call repeated, once.
+// After a header mismatch, the client fetches the definition of the tool again and repeats the call once.
 func TestCallHeaderMismatch(t *testing.T) {
 	const old = `{"jsonrpc":"2.0","id":1,"result":{"resultType":"complete","ttlMs":3600000,"tools":[{"name":"region","inputSchema":{"type":"object","properties":{"region":{"type":"string"}}}}]}}`
 	const refused = `{"jsonrpc":"2.0","id":1,"error":{"code":-32020,"message":"header mismatch"}}`
@@ -67,7 +67,7 @@ func TestCallHeaderMismatch(t *testing.T) {
 	}
 }
 
-// withID answers the request of that id.
+// withID returns a response with this id.
 func withID(t *testing.T, answer string, id json.RawMessage) []byte {
 	t.Helper()
 	var m map[string]json.RawMessage
@@ -82,18 +82,18 @@ func withID(t *testing.T, answer string, id json.RawMessage) []byte {
 	return data
 }
 
-// A call is sent again only after an answer that proves that it was not carried out, and one odd answer of a gateway does not change what
-// is remembered of a server that was proved to be of 2026-07-28. Only a server that refuses the version, or a probe, is another one.
+// The client sends a call again only after a response that proves that it was not carried out. One odd response of a gateway does not
+// change the cached era of a modern server. The era changes only if the server refuses the version or the probe.
 func TestOddAnswerToACall(t *testing.T) {
 	const odd = `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: Server not initialized"}}`
 	for _, tt := range []struct {
 		name   string
 		status int
 		body   string
-		all    bool // the server has become a legacy one and answers every modern request so
+		all    bool // the server has become a legacy server and sends this response to every modern request
 		want   []string
 		err    bool
-		next   []string // requests of the next call, after a restart of the client
+		next   []string // requests of the first call of a new client
 	}{
 		{"400 and -32000, once", 400, odd, false, []string{"tools/call", "server/discover"}, true, []string{"tools/call"}},
 		{"404 of a gateway, once", 404, "not found", false, []string{"tools/call", "server/discover"}, true, []string{"tools/call"}},
@@ -140,7 +140,7 @@ func TestOddAnswerToACall(t *testing.T) {
 	}
 }
 
-// A server that is taken for a legacy one is asked again after a day, however often it is called.
+// A legacy server is checked for an upgrade after a day, even if it is called often.
 func TestLegacyServerIsProbedAgain(t *testing.T) {
 	s := newServer(t, modern(hour, nil))
 	refusing := true
@@ -177,7 +177,7 @@ func TestLegacyServerIsProbedAgain(t *testing.T) {
 	}
 }
 
-// What an error answer says reaches the user, as the failure that it is.
+// The error of a call contains the text of the server's HTTP error response.
 func TestServersWords(t *testing.T) {
 	for _, tt := range []struct {
 		name, body string

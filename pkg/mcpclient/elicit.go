@@ -17,18 +17,18 @@ import (
 
 // Elicitation is an elicitation request of a server. Its texts come from the server and are not safe to print.
 type Elicitation struct {
-	Server  string          // the address of the server that asks
+	Server  string          // URL of the server
 	Mode    string          // "form" or "url"
-	Message string          // why it asks
-	Schema  json.RawMessage // of the answer; form only
-	URL     string          // to be opened by the user; url only. It was checked (httpx.Check)
+	Message string          // the server's text for the user
+	Schema  json.RawMessage // JSON Schema of the answer; form mode only
+	URL     string          // address for the user to open, checked by httpx.Check; url mode only
 }
 
 // Answer is the answer to an elicitation request.
 type Answer struct {
 	Action  string          // "accept", "decline" or "cancel"
-	Content json.RawMessage // an object; accepted forms only
-	Reason  string          // why it was not accepted; not sent
+	Content json.RawMessage // a JSON object; accepted forms only
+	Reason  string          // why the request was not accepted; not sent
 }
 
 // Elicitor answers an elicitation request. If it returns an error, the call ends.
@@ -36,10 +36,10 @@ type Elicitor func(context.Context, Elicitation) (Answer, error)
 
 // Policy answers elicitation requests without asking the user; use p.Elicit as an Elicitor. The zero Policy declines everything.
 type Policy struct {
-	Defaults bool                                     // forms are answered with the defaults of their schemas
-	Values   json.RawMessage                          // an object: forms are answered with the members of it that they ask for, else their defaults
-	Visit    func(context.Context, Elicitation) error // shows, and may open, the address of a question in URL mode; nil: declined
-	Report   func(Elicitation, Answer)                // told of each question and its answer; nil: nobody is
+	Defaults bool                                     // answer forms with the defaults in their schemas
+	Values   json.RawMessage                          // JSON object; answer forms with its members, or else with defaults; nil: none
+	Visit    func(context.Context, Elicitation) error // shows or opens the address of a request in URL mode; nil: decline such requests
+	Report   func(Elicitation, Answer)                // called with each request and its answer; may be nil
 }
 
 // Elicit answers one elicitation request.
@@ -62,7 +62,7 @@ func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
 	return a, err
 }
 
-// fillForm answers a form with values and defaults, or declines it if they are not enough.
+// fillForm answers a form with values and defaults. It declines the form if required values are missing or invalid.
 func fillForm(form, values json.RawMessage) Answer {
 	content, err := toolargs.Parse(form).Fill(values)
 	if err != nil {
@@ -97,13 +97,13 @@ func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 	return elicit(ctx, e)
 }
 
-// form parses an elicitation request (2025-11-25 and 2026-07-28, Elicitation). Without a mode it is a form.
+// form parses an elicitation request (2025-11-25 and 2026-07-28, Elicitation). A request without a mode is a form.
 func form(params json.RawMessage) Elicitation {
 	text := func(name string) string { return jsonscan.Unquote(jsonscan.Member(params, name)) }
 	return Elicitation{Mode: cmp.Or(text("mode"), "form"), Message: text("message"), Schema: jsonscan.Member(params, "requestedSchema"), URL: text("url")}
 }
 
-// result returns the answer in the form of the protocol.
+// result returns the answer as an ElicitResult.
 func (a Answer) result() json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')
@@ -161,7 +161,8 @@ func related(answer, question json.RawMessage) json.RawMessage {
 	return append(b.Bytes(), '}')
 }
 
-// input is what a modern server has requested in addition to the arguments. It belongs only to the next attempt of the same call.
+// input is the additional input of a call to a modern server that has returned input_required. It is valid only for the next attempt of the
+// same call.
 type input struct {
 	responses []byte          // the members of inputResponses; nil: none
 	state     json.RawMessage // requestState, byte for byte; nil: none
@@ -180,8 +181,8 @@ func (in input) members(b *bytes.Buffer) {
 	}
 }
 
-// answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). One without questions asks to call
-// again later.
+// answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). A result without questions
+// requests that the client repeats the call later.
 func (c *Client) answerInput(ctx context.Context, what string, result json.RawMessage, round int) (input, error) {
 	in := input{state: jsonscan.Member(result, "requestState")}
 	responses, keys, err := c.answers(ctx, what, jsonscan.Member(result, "inputRequests"), nil)
@@ -198,12 +199,12 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 }
 
 const (
-	maxQuestions = 100 // of one answer, of all answers about one task, and on the streams of a call on average
-	maxReplies   = 100 // answers to a server of an earlier revision that are being given at a time
+	maxQuestions = 100 // elicitation requests in one result or for one task; in earlier revisions, average per call
+	maxReplies   = 100 // concurrent replies to a server of an earlier revision
 )
 
-// answers puts the questions of inputRequests to the Elicitor, except those that were answered before. It returns the members of
-// inputResponses and their keys.
+// answers passes the elicitation requests in inputRequests to the Elicitor, except those whose keys are in before. It returns the members
+// of inputResponses and their keys.
 func (c *Client) answers(ctx context.Context, what string, requests json.RawMessage, before map[string]bool) (responses []byte, keys []string, err error) {
 	open := len(before)
 	for range jsonscan.Members(requests) {
@@ -230,8 +231,9 @@ func (c *Client) answers(ctx context.Context, what string, requests json.RawMess
 	return b.Bytes()[1:], keys, nil
 }
 
-// explain adds what the Elicitor failed with to the error of a call, and shows the addresses that a server of 2025-11-25 wants visited
-// before it takes the call (Elicitation, URLElicitationRequiredError). The call is not made again: only the user knows when that is done.
+// explain replaces the error of a call by an error of the Elicitor, if there is one. If a server of 2025-11-25 refuses a call until the
+// user has visited certain URLs, explain first passes the URLs to the Elicitor (Elicitation, URLElicitationRequiredError). It does not
+// repeat the call, because only the user knows when that is done.
 func (c *Client) explain(ctx context.Context, err error) error {
 	c.mu.Lock()
 	asked := c.asked

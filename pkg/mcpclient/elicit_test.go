@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// A form is filled with what was given for it and its defaults, or declined with the reason.
+// A Policy fills a form with its values and the form's defaults, or declines it with a reason.
 func TestFillForm(t *testing.T) {
 	const form = `{"type":"object","properties":{"name":{"type":"string"},"age":{"type":"integer","default":30},"news":{"type":"boolean","default":false}},"required":["name"]}`
 	for _, tt := range []struct {
@@ -35,7 +35,7 @@ func TestFillForm(t *testing.T) {
 	}
 }
 
-// The address of a question is checked before anybody sees it, whatever the policy.
+// The URL of an elicitation request is checked before the Elicitor receives it.
 func TestAddressOfAQuestion(t *testing.T) {
 	visited := ""
 	policy := Policy{Visit: func(_ context.Context, e Elicitation) error { visited = e.URL; return nil }}
@@ -63,7 +63,7 @@ func TestAddressOfAQuestion(t *testing.T) {
 	}
 }
 
-// Nobody is asked by default; what visiting fails with ends the question.
+// The zero Policy declines every request, and an error of Visit is returned.
 func TestPolicy(t *testing.T) {
 	failed := errors.New("no browser")
 	for _, tt := range []struct {

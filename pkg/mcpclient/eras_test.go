@@ -6,7 +6,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// DESIGN, Speed is round trips: what goes over the wire in each era, cold and warm, until the result is there.
+// The HTTP requests of a call until its result arrives, in each era, without and with a cache.
 func TestRoundTrips(t *testing.T) {
 	for _, tt := range []struct {
 		name       string

@@ -7,19 +7,18 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// RPCError is a JSON-RPC error with which the server refused a request (JSON-RPC 2.0 §5.1). An error that the tool reports is a Result with
-// IsError.
+// RPCError is the JSON-RPC error response of a server (JSON-RPC 2.0 §5.1). Errors that a tool reports are Results with IsError.
 type RPCError = mcphttp.RPCError
 
-// StatusError is an HTTP response whose status or content shows that it does not answer the request.
+// StatusError reports an HTTP response that contains no JSON-RPC response to the request.
 type StatusError = mcphttp.StatusError
 
 // ArgumentError reports an invalid tool name or argument. No call was sent; only the list of tools may have been requested.
 type ArgumentError struct {
 	Tool     string // the tool as the caller named it
-	Argument string // the argument; several are joined by ", "; empty: the tool itself is meant
+	Argument string // the argument; several are joined by ", "; empty if the tool itself is unknown or invalid
 	Reason   string
-	Nearest  string // a known name that is close to the one given, else empty
+	Nearest  string // a known name that is similar to the given one; may be empty
 }
 
 func (e *ArgumentError) Error() string {

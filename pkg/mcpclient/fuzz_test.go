@@ -10,7 +10,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// A result stays as it came, and whatever is in its blocks is decoded or called broken.
+// decodeResult keeps the result unchanged, and decodes each block or marks it as broken.
 func FuzzResult(f *testing.F) {
 	f.Add([]byte(`{"content":[{"type":"text","text":"x"},{"type":"image","data":"aGk=","mimeType":"image/png"},{"type":"resource","resource":{"uri":"u","blob":"!"}}],"isError":true}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -29,7 +29,7 @@ func FuzzResult(f *testing.F) {
 	})
 }
 
-// A cache file, whoever wrote it, is read whole or not at all: what was read and written again reads the same.
+// decodeCache reads every file completely or not at all. A cache that is decoded, encoded and decoded again is the same.
 func FuzzCache(f *testing.F) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	good := encodeCache(&memory{era: eraModern, version: "2026-07-28", learned: now, list: &toolList{names: []string{"a"}, defs: []json.RawMessage{[]byte(`{"name":"a"}`)}, received: now, ttl: time.Minute}}, "u")

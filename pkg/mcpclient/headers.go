@@ -12,8 +12,8 @@ import (
 
 const headerKeyword = mcphttp.HeaderKeyword
 
-// checkHeaders returns what is wrong with the annotations of a schema: a client must leave out tools that break the rules (2026-07-28,
-// Streamable HTTP, Custom Headers from Tool Parameters).
+// checkHeaders returns an error if an annotation of a schema breaks the rules. A client must not offer such a tool (2026-07-28, Streamable
+// HTTP, Custom Headers from Tool Parameters).
 func checkHeaders(schema json.RawMessage) error {
 	if !mcphttp.MayAnnotate(schema) {
 		return nil
@@ -21,8 +21,8 @@ func checkHeaders(schema json.RawMessage) error {
 	return checkSchemaHeaders(schema, "", false, true, map[string]bool{}, 0)
 }
 
-// checkSchemaHeaders walks a schema. property says that the schema describes a named property, which may be annotated. reachable says that
-// only "properties" leads to it.
+// checkSchemaHeaders checks a schema and its subschemas. property tells whether the schema describes a named property, which may be
+// annotated. reachable tells whether all keywords on the path to the schema are "properties".
 func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable bool, seen map[string]bool, depth int) error {
 	if depth > 100 {
 		return fmt.Errorf("the schema nests deeper than 100")
@@ -48,7 +48,7 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 					return err
 				}
 			}
-		default: // items, anyOf, not, if … : a schema, a list of them, or nothing of interest
+		default: // items, anyOf, not, if, …: a schema, a list of schemas, or a value without subschemas
 			err = checkSchemaHeaders(v, path, false, false, seen, depth+1)
 			for s := range jsonscan.Elements(v) {
 				if err == nil {
@@ -63,7 +63,7 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 	return nil
 }
 
-// checkAnnotation checks one annotation; seen are the names used so far, in lower case.
+// checkAnnotation checks one annotation. seen contains the header names used so far, in lower case.
 func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]bool) error {
 	name := jsonscan.Unquote(value)
 	switch t := jsonscan.Unquote(kind); {
@@ -87,7 +87,7 @@ func where(path string) string {
 	return fmt.Sprintf("property %q: ", httpx.Text(strings.TrimPrefix(path, "."), 100))
 }
 
-// isTokenChar reports whether r may stand in a header name (tchar, RFC 9110 §5.6.2).
+// isTokenChar reports whether r is allowed in a header name (tchar, RFC 9110 §5.6.2).
 func isTokenChar(r rune) bool {
 	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// 2026-07-28, Custom Headers from Tool Parameters, Schema Extension: tools that break a rule are left out of the list and are not called, with
-// a warning that names the tool and the reason; the others stay. Earlier revisions have no such rule.
+// A tool whose header annotations break a rule is not listed and not called, and Warn receives its name and the reason. Other tools stay in
+// the list (2026-07-28, Custom Headers from Tool Parameters, Schema Extension). Earlier revisions have no such rule.
 func TestHeaderAnnotations(t *testing.T) {
 	const deep = `{"type":"object","properties":{"b":{"type":"string","x-mcp-header":"X"}}}`
 	for _, tt := range []struct{ name, schema, reason string }{
@@ -56,8 +56,8 @@ func TestHeaderAnnotations(t *testing.T) {
 	}
 }
 
-// 2025-11-25, Session Management: after 404 to a session a new one is opened, by an initialize that names none, and the call is sent in it; a
-// server that loses that one too is not asked for ever.
+// After 404 for a session, the client opens a new session by an initialize without session id, and repeats the call once (2025-11-25,
+// Session Management).
 func TestLostSession(t *testing.T) {
 	for _, again := range []bool{false, true} {
 		script := &scripted{version: "2025-11-25", call: answers(done)}

@@ -27,14 +27,14 @@ type recorded struct {
 	body        []byte
 }
 
-// testServer records what comes in and hands it on.
+// testServer records requests and passes them to a handler.
 type testServer struct {
 	*httptest.Server
 	t  *testing.T
 	mu sync.Mutex
-	// in holds the requests in the order of their arrival.
+	// in holds the requests in order of arrival.
 	in []recorded
-	// front, when set, may answer a request in place of the server behind.
+	// front, if set, may answer a request instead of the handler.
 	front func(w http.ResponseWriter, r *http.Request, rpc string) bool
 }
 
@@ -59,7 +59,7 @@ func newServer(t *testing.T, h http.Handler) *testServer {
 	return s
 }
 
-// seen returns the requests so far in a few words each, and forgets them.
+// seen returns a short text for each recorded request, and clears the record.
 func (s *testServer) seen() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,7 +101,7 @@ type addIn struct {
 	B int `json:"b"`
 }
 
-// sdkServer has a handful of tools.
+// sdkServer is a server of the SDK with a few tools.
 func sdkServer(ttl int, versions ...string) *mcp.Server {
 	s := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, &mcp.ServerOptions{
 		SupportedProtocolVersions: versions,
@@ -125,7 +125,7 @@ func sdkServer(ttl int, versions ...string) *mcp.Server {
 		for i := range 3 {
 			_ = r.Session.NotifyProgress(ctx, &mcp.ProgressNotificationParams{ProgressToken: r.Params.GetProgressToken(), Progress: float64(i + 1), Total: 3, Message: "step"})
 		}
-		//lint:ignore SA1019 servers of earlier revisions send logs, and will for years
+		//lint:ignore SA1019 servers of earlier revisions send log messages
 		_ = r.Session.Log(ctx, &mcp.LoggingMessageParams{Level: "warning", Logger: "l", Data: "careful"})
 		return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: "done"}}}, nil
 	})
@@ -136,7 +136,7 @@ var allVersions = []string{"2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26
 
 const hour = 3600_000 // milliseconds
 
-// modern, legacy and sse are handlers of the three eras.
+// modern, legacy and sse return handlers for the three eras.
 func modern(ttl int, o *mcp.StreamableHTTPOptions) http.Handler {
 	s := sdkServer(ttl, allVersions...)
 	if o == nil {
@@ -151,7 +151,7 @@ func legacy(version string, o *mcp.StreamableHTTPOptions) http.Handler {
 	return onlyLegacy(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return s }, o))
 }
 
-// onlyLegacy refuses what a server that never heard of 2026-07-28 refuses.
+// onlyLegacy refuses requests as a server without support for 2026-07-28 does.
 func onlyLegacy(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Mcp-Protocol-Version") == mcphttp.Modern {
@@ -208,12 +208,12 @@ func wantSeen(t *testing.T, s *testServer, want ...string) {
 
 var sum = []Arg{{Name: "a", Value: "2"}, {Name: "b", Value: "3"}}
 
-// fakeAuth is an OAuth handler whose tokens are numbered.
+// fakeAuth is an OAuth handler with numbered tokens.
 type fakeAuth struct {
 	mu        sync.Mutex
 	token     int // 0: none
-	authorize int // how often it was asked
-	last      int // status that it was asked for
+	authorize int // number of calls of Authorize
+	last      int // status of the last response given to Authorize
 	err       error
 }
 

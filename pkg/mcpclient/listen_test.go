@@ -14,14 +14,14 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// askingServer is a legacy server that asks its question on the stream of the session, as those on the TypeScript SDK do that do not say
-// which call they mean. Without such a stream the question is lost, and the call is never answered.
+// askingServer is a legacy server that sends its elicitation request on the stream of the session, as servers built with the TypeScript SDK
+// do. If that stream is not open, the request is lost and the call is never answered.
 type askingServer struct {
 	http.Handler
 	mu     sync.Mutex
 	stream chan string // open stream, nil: none
 	answer chan json.RawMessage
-	breaks int // so often the stream ends once it is open
+	breaks int // number of times that the stream ends after it was opened
 	refuse bool
 }
 
@@ -86,7 +86,7 @@ func (a *askingServer) listen(w http.ResponseWriter, r *http.Request) {
 	a.mu.Unlock()
 	w.Header().Set("Content-Type", "text/event-stream")
 	io.WriteString(w, "retry: 0\n\n")
-	w.(http.Flusher).Flush() // a call may come at once
+	w.(http.Flusher).Flush() // buffered, because a call may come immediately
 	if ends {
 		return
 	}
@@ -114,7 +114,7 @@ func TestQuestionOutsideOfCall(t *testing.T) {
 	}
 }
 
-// A server that offers no stream is called all the same, and one that is not listened to is not asked for one.
+// A call succeeds if the server offers no stream. Without Client.Listen, the stream is not requested.
 func TestNoStreamOfSession(t *testing.T) {
 	for _, listen := range []bool{true, false} {
 		a := newAskingServer()
@@ -136,11 +136,11 @@ func TestNoStreamOfSession(t *testing.T) {
 	}
 }
 
-// A stream that ends is opened again, and the session stays as it is.
+// The client reopens a stream that ends, and keeps the session.
 func TestStreamOfSessionEnds(t *testing.T) {
 	a := newAskingServer()
 	const breaks = 20
-	a.breaks = breaks // more often than the SDK takes for a failure
+	a.breaks = breaks // more often than the SDK would retry
 	s := newServer(t, a)
 	pauses := make(chan time.Duration, breaks)
 	c := client(t, s, func(c *Client) {

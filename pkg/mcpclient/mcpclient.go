@@ -33,63 +33,71 @@ const closeTimeout = time.Second
 
 // Client calls the tools of one server. Several goroutines may call its methods. Its fields must not change after the first call.
 type Client struct {
-	URL    string      // the MCP endpoint
-	Header http.Header // sent with every request to the server's origin and nowhere else; headers of the protocol win. Authorization is
-	// used as it is until the server answers 401 to it; then Auth takes over if there is one
-	Auth auth.OAuthHandler // nil: none. If it also has Decorate(*http.Request, *oauth2.Token) error, that sets the Authorization header
-	// (DPoP); if it has Grant(context.Context) (string, error), that names the login, for which alone things are remembered
-	HTTP    *http.Client // nil: httpx.Default(). Only its Transport is used
-	Secrets []string     // values in Header that must not appear in errors and logs
+	URL string // the MCP endpoint
+
+	// Header is sent with every request to the server's origin, and nowhere else. Headers of the protocol take precedence. An Authorization
+	// header is sent until the server answers 401 to it; then Auth is used if it is set.
+	Header http.Header
+
+	// Auth may be nil. If it has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP). If it
+	// has a method Grant(context.Context) (string, error), each grant has a cache of its own.
+	Auth auth.OAuthHandler
+
+	HTTP    *http.Client // only its Transport is used; nil: httpx.Default()
+	Secrets []string     // secret values in Header, masked in errors and logs
 
 	Version  string // of this program, sent to the server; empty: "dev"
-	CacheDir string // private folder of what is remembered between processes; empty: nothing is
-	CacheKey string // name of the login among several at one server. Not secret
-	NoCache  bool   // neither read nor write CacheDir; a session is the client's own, and Close ends it
+	CacheDir string // private folder for data cached between processes; empty: no such cache
+	CacheKey string // distinguishes several logins at one server; not secret
+	NoCache  bool   // do not read or write CacheDir, and end the session in Close
 	Trace    Trace  // trace context, sent with every request
 
-	TaskDir string // private folder where the ids of tasks are kept until they have ended; empty: nowhere
-	Detach  bool   // do not wait for a call that becomes a task; let it become one if the server leaves that to the client
+	TaskDir string // private folder for records of unfinished tasks; empty: no records
+	Detach  bool   // do not wait for a call that becomes a task; request a task if the tool makes that optional
 
-	Idempotent bool                             // calls may be sent again when nobody knows whether they were carried out
-	NoValidate bool                             // send the arguments as they are; the server decides
-	Progress   func(Progress)                   // called in order, before the call returns; nil: progress is not asked for
-	Log        func(level, logger, text string) // log messages of the server, in order; nil: not asked for
-	Warn       func(text string)                // called if a list of tools is cut short, or a tool is left out because it is invalid; nil: nobody is told
-	Elicit     Elicitor                         // answers the server's questions; nil: declines
-	Listen     bool                             // hear questions that a server of an earlier revision asks outside of a call. Costs a request, and a session of its own
-	MaxResult  int64                            // bytes of one result; 0: 512 MiB
+	Idempotent bool                             // send a call again even if the server may have carried it out
+	NoValidate bool                             // do not check the arguments against the tool's input schema
+	Progress   func(Progress)                   // called with progress notifications in order, before the call returns; nil: not requested
+	Log        func(level, logger, text string) // called with log messages of the server in order; nil: not requested
+	Warn       func(text string)                // called if a list is incomplete, a tool is invalid, or a task cannot be stored; may be nil
+	Elicit     Elicitor                         // answers elicitation requests; nil: declines them
+	MaxResult  int64                            // limit of one result in bytes; 0: 512 MiB
+
+	// Listen opens the stream of a session, on which some servers of earlier revisions send elicitation requests. The stream needs one more
+	// request, and its session is not shared with other processes.
+	Listen bool
 
 	once       sync.Once
 	link       *mcphttp.Link
-	meta       []byte             // members of _meta that all requests of 2026-07-28 have
-	life       context.Context    // ends with Close: of answers to questions that belong to no call
+	meta       []byte             // members of _meta that are the same in all requests of 2026-07-28
+	life       context.Context    // ends in Close; context of replies to server requests outside of a call
 	end        context.CancelFunc //
-	background sync.WaitGroup     // answers that are being given
+	background sync.WaitGroup     // replies to server requests, and the stream of the session
 	ids        atomic.Int64       // the last request id
-	calls      atomic.Int64       // begun
-	questions  atomic.Int64       // of a server of an earlier revision, whose streams may hold any number
-	replying   atomic.Int64       // answers that are being given
-	probed     atomic.Bool        // see probe
-	quiet      atomic.Bool        // no authorization is begun any more
-	gaveUp     atomic.Bool        // a caller has left before the answer came
-	connecting gate               // held while a session is opened
-	fetching   gate               // held while the list of tools is fetched for a call
+	calls      atomic.Int64       // number of calls begun
+	questions  atomic.Int64       // number of elicitation requests in an earlier revision, see maxQuestions
+	replying   atomic.Int64       // number of running replies, see maxReplies
+	probed     atomic.Bool        // probe has sent its request
+	quiet      atomic.Bool        // do not begin an authorization any more
+	gaveUp     atomic.Bool        // the context of a request ended before its answer came
+	connecting gate               // locked while a session is opened
+	fetching   gate               // locked while the list of tools is fetched for a call
 
 	now   func() time.Time                                 // nil: time.Now
-	pause func(ctx context.Context, d time.Duration) error // nil: waits
+	pause func(ctx context.Context, d time.Duration) error // nil: a timer
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the following fields
 	session  *session
-	memory   *memory                   // nil: not loaded
+	memory   *memory                   // nil: not loaded yet
 	grant    string                    // the login that memory belongs to
-	tracking map[string]func(Progress) // of calls under way, by progress token
-	asked    error                     // what the Elicitor failed with while a server of an earlier revision waited for its answer
+	tracking map[string]func(Progress) // of running calls, by progress token
+	asked    error                     // first error of Elicit for a server of an earlier revision, see explain
 }
 
 // Progress is the progress of a call.
 type Progress struct {
 	Progress, Total float64 // Total is 0 if the server does not know it
-	Message         string  // the server's words: not safe to print as they are
+	Message         string  // the server's text, not safe to print
 }
 
 // prepare initializes the client once: it determines the login and loads the cache for it.
@@ -107,7 +115,7 @@ func (c *Client) prepare(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.memory == nil { // else another call was faster
+	if c.memory == nil { // false if another call was faster
 		c.grant, c.memory = grant, c.load(grant)
 	}
 	return nil
@@ -117,19 +125,19 @@ func (c *Client) init() {
 	c.once.Do(func() {
 		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Max: c.MaxResult, Pause: c.pause}
 		c.life, c.end = context.WithCancel(context.Background())
-		c.ids.Store(int64(rand.Int32N(1 << 30))) // processes that share a session must not use the same ids
+		c.ids.Store(int64(rand.Int32N(1 << 30))) // random, because processes that share a session must not use the same ids
 		c.meta = c.commonMeta()
 		c.tracking, c.connecting, c.fetching = map[string]func(Progress){}, make(gate, 1), make(gate, 1)
 	})
 }
 
-// granter is a handler that identifies the login of its token.
+// granter is an OAuth handler that identifies the login of its token.
 type granter interface {
 	Grant(context.Context) (string, error)
 }
 
-// login identifies the login of this client. A static Authorization header counts as a login of its own and is part of the name of the
-// cache file.
+// login identifies the login of this client. For a static Authorization header it returns "", because the name of the cache file includes
+// the header, see file.
 func (c *Client) login(ctx context.Context) (string, error) {
 	g, ok := c.Auth.(granter)
 	if !ok || c.Header.Get("Authorization") != "" && !c.link.Overruled() {
@@ -138,8 +146,8 @@ func (c *Client) login(ctx context.Context) (string, error) {
 	return g.Grant(ctx)
 }
 
-// Close writes the cache and ends the session, unless the session is kept for the next process. Call it after the result was used, because
-// it may send a request. It takes at most two seconds.
+// Close writes the cache and ends the session, unless the session is stored for the next process. Close may send requests and take two
+// seconds, so the caller should print its result first.
 func (c *Client) Close() error {
 	c.init()
 	defer c.end()
@@ -193,7 +201,7 @@ func (c *Client) place() string {
 	return httpx.Text(u.String(), 500)
 }
 
-// invalid returns the error for an answer that the protocol does not allow.
+// invalid returns the error for a response that violates the protocol.
 func (c *Client) invalid(reason string) error {
 	return &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: c.link.Clean(reason)}
 }

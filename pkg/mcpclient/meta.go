@@ -9,13 +9,13 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// Trace is a W3C trace context, which goes into _meta of every request (SEP-414).
+// Trace is a W3C trace context. Every request contains it in _meta (SEP-414).
 type Trace struct {
 	Parent, State, Baggage string // traceparent, tracestate, baggage; empty: not sent
 }
 
-// TraceFrom reads the trace context of the environment. A traceparent that is not valid is dropped, and tracestate with it (W3C Trace
-// Context §3.3.1.1).
+// TraceFrom reads the trace context of the environment. It drops an invalid traceparent together with tracestate (W3C Trace Context
+// §3.3.1.1).
 func TraceFrom(getenv func(string) string) Trace {
 	t := Trace{Parent: getenv("TRACEPARENT"), State: headerText(getenv("TRACESTATE")), Baggage: headerText(getenv("BAGGAGE"))}
 	if !validParent(t.Parent) {
@@ -40,7 +40,7 @@ func validParent(s string) bool {
 	return true
 }
 
-// headerText returns a value that is valid in an HTTP header, or "".
+// headerText returns s if it is valid in an HTTP header, else "".
 func headerText(s string) string {
 	if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) {
 		return ""
@@ -57,7 +57,7 @@ func (t Trace) members(b *bytes.Buffer) {
 	}
 }
 
-// addMember adds a member to an object that is being written. The buffer contains its opening brace and the previous members.
+// addMember adds a member to a JSON object that is being written. The buffer already contains the opening brace and the previous members.
 func addMember(b *bytes.Buffer, name string, value []byte) {
 	if b.Bytes()[b.Len()-1] != '{' {
 		b.WriteByte(',')
@@ -67,10 +67,10 @@ func addMember(b *bytes.Buffer, name string, value []byte) {
 	b.Write(value)
 }
 
-// capabilities are the client's capabilities in every revision: it answers forms, and declines or opens URLs.
+// capabilities are the client's capabilities in earlier revisions: it supports elicitation in form mode and in URL mode.
 const capabilities = `{"elicitation":{"form":{},"url":{}}}`
 
-// modernCapabilities are the capabilities of 2026-07-28, with extensions.
+// modernCapabilities are the client's capabilities in 2026-07-28, which include extensions.
 const modernCapabilities = `{"elicitation":{"form":{},"url":{}},"extensions":{"` + tasksExtension + `":{}}}`
 
 // info returns the name and version of the program.
@@ -93,7 +93,8 @@ func (c *Client) commonMeta() []byte {
 	return b.Bytes()
 }
 
-// params completes the parameters of a request with _meta. own are its members without the braces; token asks for progress.
+// params returns the parameters of a request, with _meta. own contains the other members, without the braces. A token requests progress,
+// and log requests log messages.
 func (c *Client) params(s *session, own []byte, token string, log bool) json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')

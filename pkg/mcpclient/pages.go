@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	maxListed = 100_000 // elements of all pages, and of one answer: what is made of each takes many times its size
+	maxListed = 100_000 // elements of all pages or of one result; a parsed element takes many times its size
 	maxEntry  = 1 << 20 // bytes of one element
 	maxPages  = 250
 	listLimit = 64 << 20 // bytes of all pages
 )
 
-// fetchPages requests the pages of a list until there are no more or enough returns true. member is the name of the list in the results.
-// whole is false if the server has more pages, or if the list does not end.
+// fetchPages requests the pages of a list until the last page, or until enough returns true. member is the name of the list in the results.
+// whole is true if the last page was reached.
 func (c *Client) fetchPages(ctx context.Context, method, member string, enough func(page json.RawMessage) bool) (whole bool, err error) {
 	seen := map[string]bool{}
 	pages, size, elements := 0, 0, 0
@@ -40,7 +40,7 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 		pages, size = pages+1, size+len(page)
 		stop := enough(page)
 		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
-			return true, nil // an empty cursor is one like any other (Pagination, Implementation Guidelines)
+			return true, nil // an empty cursor is valid (Pagination, Implementation Guidelines)
 		}
 		if reason := cutReason(seen[string(cursor)], pages, size); reason != "" {
 			if c.Warn != nil {
@@ -96,8 +96,8 @@ func cutReason(repeated bool, pages, size int) string {
 	return ""
 }
 
-// list returns the entries of a list in order, each key once, because pages may overlap if the server's list changes meanwhile; none if the
-// server does not have the method.
+// list returns the entries of all pages in order. It drops entries with a key that it has already seen, because pages may overlap if the
+// server's list changes meanwhile. If the server does not support the method, the list is empty.
 func (c *Client) list(ctx context.Context, method, member, key string) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
 	seen := map[string]bool{}

@@ -107,13 +107,13 @@ func (c *Client) Prompt(ctx context.Context, name string, args map[string]string
 	return m, nil
 }
 
-// UnknownError is about a resource or prompt that the server refuses, or that its list lacks.
+// UnknownError reports a resource or prompt that the server refuses or does not list.
 type UnknownError struct {
 	Kind      string // resource or prompt
 	Name      string
-	Nearest   string // a name of the list that is close to Name; empty: none
-	Arguments bool   // the list has the prompt: the server refuses the arguments
-	Err       error  // the server's refusal, an *RPCError; nil if only the list was asked for
+	Nearest   string // a listed name that is similar to Name; may be empty
+	Arguments bool   // the prompt is listed, so the server refuses the arguments
+	Err       error  // the server's refusal, an *RPCError; nil if only the list was requested
 }
 
 func (e *UnknownError) Error() string {
@@ -131,14 +131,15 @@ func (e *UnknownError) Error() string {
 
 func (e *UnknownError) Unwrap() error { return e.Err }
 
-// Errors for an unknown resource: the former in earlier revisions, the latter in 2026-07-28 and for unknown prompts and tasks.
+// Error codes for unknown names. Earlier revisions use codeResourceNotFound for resources. Revision 2026-07-28 uses codeInvalidParams for
+// resources, and every revision uses it for prompts and tasks.
 const (
 	codeResourceNotFound = -32002
 	codeInvalidParams    = -32602
 )
 
-// unknown searches the server's list for similar names after the server has refused a name. If the list contains the name or cannot be
-// fetched, it returns the error unchanged.
+// unknown handles an error of a server that has refused a name. It searches the server's list for similar names. If the list contains the
+// resource, or cannot be fetched, unknown returns the error unchanged.
 func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
 	var rpc *RPCError
 	if !errors.As(err, &rpc) || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {

@@ -13,12 +13,12 @@ import (
 type want struct {
 	method string
 	own    []byte      // members of params, without _meta
-	call   bool        // it does something: asks for progress and logs, and waits until the server can ask about it
-	safe   bool        // carrying it out twice does no harm
+	call   bool        // request progress and log messages, and wait until the stream of the session is open
+	safe   bool        // the request may be carried out twice without harm
 	header http.Header // Mcp-Param headers
 }
 
-// request sends a request until an outcome is final, and returns its result. Outcome.Next decides what may be sent again.
+// request sends a request, repeats it as far as Outcome.Next allows, and returns the last outcome.
 func (c *Client) request(ctx context.Context, w want) (mcphttp.Outcome, error) {
 	var tried mcphttp.Tried
 	for {
@@ -47,7 +47,7 @@ func (c *Client) request(ctx context.Context, w want) (mcphttp.Outcome, error) {
 		case mcphttp.Again:
 			pause := max(pauseBefore(tried.Again), o.RetryAfter())
 			if end, ok := ctx.Deadline(); ok && time.Until(end) < pause {
-				return o, c.link.Failure(o) // the server's words are more help than the end of the time limit
+				return o, c.link.Failure(o) // the server's error helps more than a timeout error
 			}
 			if err := c.link.Wait(ctx, pause); err != nil {
 				return o, err
@@ -77,8 +77,9 @@ func (c *Client) send(ctx context.Context, s *session, w want) (mcphttp.Outcome,
 	return c.exchange(ctx, s, mcphttp.Request{Message: m, Header: w.header, Quiet: c.quiet.Load()}, token), m
 }
 
-// next decides what follows an outcome, and learns from it what the server is. A server that was proved to be modern is taken for a legacy
-// one only after it has refused the version, or a probe: one odd answer may be a gateway's. The error, if any, is final.
+// next returns what to do after an outcome, and updates the cached era of the server. A server known to be modern becomes a legacy server
+// only if it refuses the version or if a probe confirms it, because a gateway may have sent a single odd response. A returned error is
+// final.
 func (c *Client) next(ctx context.Context, s *session, o mcphttp.Outcome, tried mcphttp.Tried, safe bool) (mcphttp.Step, error) {
 	step := o.Next(tried, safe)
 	if s.era != eraModern {
@@ -93,7 +94,7 @@ func (c *Client) next(ctx context.Context, s *session, o mcphttp.Outcome, tried 
 	case evidence == mcphttp.IsModern, evidence == mcphttp.Supports:
 		c.learn(eraModern, mcphttp.Modern)
 		if evidence == mcphttp.IsModern && step == mcphttp.Switch {
-			return mcphttp.Deliver, nil // it supports later revisions only
+			return mcphttp.Deliver, nil // the server supports only later revisions
 		}
 		return step, nil
 	case evidence != mcphttp.IsLegacy, tried.Switch > 1, proved && step != mcphttp.Switch && !(o.Odd() && c.probe(ctx)):
@@ -127,7 +128,7 @@ func (c *Client) discover(ctx context.Context) error {
 	return c.link.Failure(o)
 }
 
-// probe asks a server that was proved to be modern whether it still is. It asks at most once.
+// probe asks a server known to be modern whether it has become a legacy server. It sends at most one request per client.
 func (c *Client) probe(ctx context.Context) (legacy bool) {
 	if !c.probed.CompareAndSwap(false, true) {
 		return false
@@ -136,14 +137,14 @@ func (c *Client) probe(ctx context.Context) (legacy bool) {
 	return o.Evidence() == mcphttp.IsLegacy
 }
 
-// notLegacy decides what to report of a server whose answer to a modern request was a legacy one's, and that refuses a session all the
-// same. A result was an answer although it lacks the marks of a modern one. A modern server's answer to initialize is not reported, because
-// it does not help.
+// notLegacy returns the error to report if a server refuses initialize although its response to a modern request looked like that of a
+// legacy server. o is that response, and legacy is the error of initialize. If o contains a result, the server is modern and only omits the
+// members that show it. A modern server's refusal of initialize is not reported, because it does not help the user.
 func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
 	var status *StatusError
 	refused := errors.As(legacy, &status)
 	switch {
-	case isRPC(legacy) == nil && !refused: // the network, or the authorization
+	case isRPC(legacy) == nil && !refused: // a network or authorization error
 		return legacy
 	case o.Answer.Result != nil:
 		c.learn(eraModern, mcphttp.Modern)
@@ -154,7 +155,7 @@ func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
 	return legacy
 }
 
-// pauseBefore returns the wait before an attempt after n failed ones.
+// pauseBefore returns the pause before retry n, counted from 0: 250 ms, and four times as long with each retry.
 func pauseBefore(n int) time.Duration {
 	return 250 * time.Millisecond << (2 * n)
 }

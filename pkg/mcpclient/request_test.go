@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A call that may be sent twice waits for Retry-After, if the time limit allows; one that may not is sent once.
+// An idempotent call is sent again after Retry-After, if the time limit allows it. Other calls are sent once.
 func TestCallWaitsForRetryAfter(t *testing.T) {
 	const words = `429 Too Many Requests, "rate_limited": "slow down", retry after 7s`
 	for _, tt := range []struct {

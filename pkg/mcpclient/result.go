@@ -13,17 +13,17 @@ import (
 // Result is the result of a tool. Its texts come from the server and are not safe to print.
 type Result struct {
 	Raw        json.RawMessage // the CallToolResult, byte for byte
-	IsError    bool            // the tool says that it failed; Content says why
+	IsError    bool            // the tool reports a failure, which Content describes
 	Content    []Block
-	Structured json.RawMessage // structuredContent as sent, nil when absent
+	Structured json.RawMessage // structuredContent as sent; nil if absent
 
-	Task   *Task  // the task that the call became, if Client.Detach is set; then Raw is the answer, and there is no content yet
-	TaskID string // of the task that the result comes from; empty: the call was none
+	Task   *Task  // the task that the call became, if Client.Detach is set; Raw then describes the task
+	TaskID string // id of the task that produced the result; empty if the call was no task
 }
 
 // Block is one content block of a result.
 type Block struct {
-	Type     string // text, image, audio, resource, resource_link, or what later revisions add
+	Type     string // text, image, audio, resource, resource_link, or a type of a later revision
 	Text     string // of text, and of a resource that is text
 	MIMEType string
 	Name     string // of a resource_link
@@ -94,7 +94,7 @@ func decodeBlock(raw json.RawMessage) Block {
 	return b
 }
 
-// decodeBase64 decodes a JSON string of base64, padded or not, in either alphabet.
+// decodeBase64 decodes a JSON string of base64 in the standard or the URL alphabet, with or without padding.
 func decodeBase64(raw json.RawMessage) ([]byte, error) {
 	text := []byte(raw)
 	if len(text) < 2 || text[0] != '"' {

@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// Every kind of content is read, in either alphabet of base64; what is broken says so and nothing is lost of Raw.
+// decodeResult decodes every type of content and both alphabets of base64. It marks broken blocks and keeps Raw unchanged.
 func TestDecodeResult(t *testing.T) {
 	for _, tt := range []struct {
 		name, raw string

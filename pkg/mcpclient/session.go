@@ -17,32 +17,34 @@ type era string
 
 const (
 	eraUnknown era = ""
-	eraModern  era = "modern" // 2026-07-28: each request stands alone
+	eraModern  era = "modern" // 2026-07-28: no sessions
 	eraLegacy  era = "legacy" // 2025-03-26 to 2025-11-25: initialize, then a session
 	eraSSE     era = "sse"    // 2024-11-05: HTTP+SSE
 )
 
-// askedVersions are requested in this order, because some servers answer 400 to newer versions instead of naming their own.
+// askedVersions are the versions to request by initialize, in this order. The older one is needed because some servers answer 400 to a
+// newer version instead of naming their own.
 var askedVersions = []string{"2025-11-25", "2025-06-18"}
 
-// listenTimeout is how long a call waits for the stream of the session to open: some servers send its header only with the first event.
+// listenTimeout limits how long a call waits until the stream of the session is open. Some servers send the response header only with the
+// first event.
 const listenTimeout = 2 * time.Second
 
-// session is a session of this client; in the modern era it is empty.
+// session is a session of this client. In the modern era its Session is the zero Session.
 type session struct {
 	*mcphttp.Session
 	era       era
-	kept      bool               // other processes use it too: it is not ended
+	kept      bool               // stored for other processes, so Close does not end it
 	grant     string             // the login that opened it
-	listening chan struct{}      // closed when the stream of the session is open or cannot be had; nil: it is not wanted
-	stop      context.CancelFunc // ends that stream
+	listening chan struct{}      // closed when the stream of the session is open or was refused; nil: there is no stream
+	stop      context.CancelFunc // ends that stream; nil: there is none
 }
 
 var modernSession = &session{Session: &mcphttp.Session{}, era: eraModern}
 
 // connect returns the session of the client, and opens one if there is none. If the era of the server is unknown, it is treated as modern.
 func (c *Client) connect(ctx context.Context) (*session, error) {
-	if err := c.connecting.enter(ctx); err != nil { // one at a time: the others take its result
+	if err := c.connecting.enter(ctx); err != nil { // one goroutine connects; the others use its session
 		return nil, err
 	}
 	defer c.connecting.leave()
@@ -89,11 +91,11 @@ func (c *Client) drop(s *session) {
 		s.stop()
 	}
 	if keep, ok := c.keep(); ok && s.era == eraLegacy {
-		keep.Forget(c.life, s.Session) // before the next one looks for it
+		keep.Forget(c.life, s.Session) // now, because the next request loads the file
 	}
 }
 
-// leave ends a session, unless others also use it.
+// leave ends a session, unless it is stored for other processes.
 func (c *Client) leave(s *session) {
 	if s.stop != nil {
 		s.stop()
@@ -107,7 +109,7 @@ func (c *Client) leave(s *session) {
 	c.link.End(s.Session)
 }
 
-// fallBack opens a session with a server that is not modern.
+// fallBack opens a session with a legacy server.
 func (c *Client) fallBack(ctx context.Context) error {
 	if err := c.connecting.enter(ctx); err != nil {
 		return err
@@ -127,7 +129,8 @@ func (c *Client) fallBack(ctx context.Context) error {
 	return nil
 }
 
-// openLegacy returns the kept session, or else opens one with initialize, or with HTTP+SSE if the server has only that.
+// openLegacy returns the stored session. If there is none, it opens a session with initialize, or with HTTP+SSE if the server supports only
+// that.
 func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 	keep, keeps := c.keep()
 	c.mu.Lock()
@@ -142,7 +145,7 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 	c.mu.Lock()
 	versions := askedVersions
 	if v := c.memory.version; slices.Contains(mcphttp.Legacy, v) {
-		versions = []string{v} // a server that does not speak it any more is asked from the beginning, see connect
+		versions = []string{v} // if the server no longer supports v, connect clears it
 	}
 	c.mu.Unlock()
 	var o mcphttp.Outcome
@@ -201,8 +204,8 @@ func initialized() mcphttp.Message {
 	return mcphttp.NewRequest(nil, "notifications/initialized", nil)
 }
 
-// keep is the file of the session; ok is false if it is not to be shared with other processes. One with a stream is not: the server puts
-// its questions on the stream, whichever process makes the call.
+// keep returns the file for the session. ok is false if other processes must not use the session. A session with a stream is not shared,
+// because the server would send an elicitation request to the process that reads the stream, even if another process made the call.
 func (c *Client) keep() (k mcphttp.Keep, ok bool) {
 	if c.CacheDir == "" || c.NoCache || c.Listen {
 		return k, false
@@ -212,8 +215,9 @@ func (c *Client) keep() (k mcphttp.Keep, ok bool) {
 	return mcphttp.Keep{Path: c.file(c.grant, ".session"), URL: c.URL}, true
 }
 
-// listen opens the stream of the session. A server should send a question on the stream of the call that needs the answer. Servers on
-// the TypeScript SDK that do not name the call send it on this stream, and drop it if nobody listens.
+// listen opens the stream of the session. A server should send an elicitation request on the stream of the call that needs the answer.
+// Servers built with the TypeScript SDK send it on the stream of the session unless they name the related call, and discard it if that
+// stream is not open.
 func (c *Client) listen(s *session) {
 	if !c.Listen {
 		return
@@ -227,7 +231,7 @@ func (c *Client) listen(s *session) {
 			select {
 			case opened <- struct{}{}:
 				close(s.listening)
-			default: // it was opened before
+			default: // the stream was open before
 			}
 		})
 		select {
@@ -252,7 +256,7 @@ func (s *session) awaitListening(ctx context.Context) {
 	}
 }
 
-// upgraded reports whether a handshake failed in the way in which it fails at a modern server.
+// upgraded reports whether a handshake failed as it does with a modern server.
 func upgraded(err error) bool {
 	var status *StatusError
 	if isRPC(err) != nil {
@@ -273,9 +277,9 @@ func interrupted(ctx context.Context, place string) error {
 // receive handles a message that the server sends before an answer or on the stream of a session.
 func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
 	switch {
-	case m.IsRequest() && s.era != eraModern: // 2026-07-28 has none
+	case m.IsRequest() && s.era != eraModern: // 2026-07-28 has no requests of the server
 		if c.replying.Add(1) > maxReplies {
-			c.replying.Add(-1) // not answered: the server does not wait for so many
+			c.replying.Add(-1) // too many at once: this request gets no reply
 			return
 		}
 		c.background.Go(func() {

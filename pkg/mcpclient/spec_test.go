@@ -18,16 +18,16 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// The rules of the specification for clients, one row each; the name of a row is its section. Rules about headers, event streams and sessions of
-// the transport are in internal/mcphttp.
+// Each row tests one rule of the specification for clients. The name of a row is the section. Rules about headers, event streams and
+// sessions of the transport are in internal/mcphttp.
 
 const echoTool = `{"name":"t","inputSchema":{"type":"object"}}`
 
-// scripted is a server that answers by script. A modern one unless it has a version.
+// scripted is a server that answers according to its fields. It is a modern server unless version is set.
 type scripted struct {
 	version string                                                                 // negotiated by initialize; empty: 2026-07-28
-	list    func(cursor string) string                                             // the result of tools/list; nil: one tool t
-	call    func(w http.ResponseWriter, r *http.Request, m mcphttp.Message, n int) // answers the n-th tools/call, from 1
+	list    func(cursor string) string                                             // result of tools/list; nil: one tool t
+	call    func(w http.ResponseWriter, r *http.Request, m mcphttp.Message, n int) // answers the n-th tools/call, counted from 1
 	calls   int
 	mu      sync.Mutex
 }
@@ -72,14 +72,14 @@ func answerJSON(w http.ResponseWriter, status int, m mcphttp.Message, rest strin
 	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,%s}`, m.ID, rest)
 }
 
-// answers makes a script of whole results.
+// answers returns a script that sends these results in order.
 func answers(results ...string) func(http.ResponseWriter, *http.Request, mcphttp.Message, int) {
 	return func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message, n int) {
 		answerJSON(w, 200, m, `"result":`+results[min(n, len(results))-1])
 	}
 }
 
-// events answers with a stream of messages; %ID% stands for the id of the call, %TOKEN% for its progress token.
+// events answers with a stream of messages, in which it replaces %ID% by the id of the call and %TOKEN% by the progress token.
 func events(list ...string) func(http.ResponseWriter, *http.Request, mcphttp.Message, int) {
 	return func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message, _ int) {
 		w.Header().Set("Content-Type", "text/event-stream")
@@ -105,7 +105,7 @@ func paramsOf(t *testing.T, r recorded) json.RawMessage {
 	return m.Params
 }
 
-// 2026-07-28, Base Protocol: what every request holds, and what becomes of a result by its type.
+// Every request has the required _meta, and results are handled according to resultType (2026-07-28, Base Protocol).
 func TestResultTypes(t *testing.T) {
 	for _, tt := range []struct{ name, result, err string }{
 		{"Result Types: complete", done, ""},
@@ -141,7 +141,7 @@ func TestResultTypes(t *testing.T) {
 	}
 }
 
-// 2026-07-28, Multi Round-Trip Requests, Client Requirements.
+// The client returns requestState and its answers (2026-07-28, Multi Round-Trip Requests, Client Requirements).
 func TestRetryWithInput(t *testing.T) {
 	const ask = `{"resultType":"input_required","requestState":"a\u0062\/c","inputRequests":{"who":{"method":"elicitation/create","params":{"message":"?","requestedSchema":{"type":"object","properties":{"n":{"type":"integer","default":12345678901234567890}}}}}}}`
 	s := newServer(t, &scripted{call: answers(ask, `{"resultType":"input_required","inputRequests":{"w":{"method":"elicitation/create","params":{"message":"?","requestedSchema":{}}}}}`, done, done)})
@@ -156,7 +156,7 @@ func TestRetryWithInput(t *testing.T) {
 	for i, want := range []struct{ state, responses string }{
 		{"", ""},
 		{`"a\u0062\/c"`, `{"who":{"action":"accept","content":{"n":12345678901234567890}}}`}, // echoed byte for byte
-		{"", `{"w":{"action":"accept","content":{}}}`},                                       // none was given, so none is sent
+		{"", `{"w":{"action":"accept","content":{}}}`},                                       // the result had no requestState, so the call has none
 		{"", ""}, // another call
 	} {
 		p := paramsOf(t, calls[i])
@@ -171,7 +171,7 @@ func TestRetryWithInput(t *testing.T) {
 	}
 }
 
-// Pagination, Implementation Guidelines: cursors are opaque, an empty one is one like any other; a list without end comes to one.
+// Cursors are returned unchanged, even if they are empty, and a list without end is cut off (Pagination, Implementation Guidelines).
 func TestPagination(t *testing.T) {
 	page := func(tools, rest string) string {
 		return `{"resultType":"complete","ttlMs":1000,"tools":[` + tools + `]` + rest + `}`
@@ -224,7 +224,7 @@ func TestPagination(t *testing.T) {
 	}
 }
 
-// Pagination, Operations Supporting Pagination: the lists of resources, templates and prompts, all their pages, as sent.
+// The lists of resources, templates and prompts contain all pages unchanged (Pagination, Operations Supporting Pagination).
 func TestPaginationOfOffers(t *testing.T) {
 	pages := func(member, key string) []string {
 		return []string{`"result":{"` + member + `":[{"` + key + `":"a", "x":1}],"nextCursor":"2"}`, `"result":{"` + member + `":[{"` + key + `":"b"}]}`}
@@ -244,7 +244,7 @@ func TestPaginationOfOffers(t *testing.T) {
 	}
 }
 
-// A tool that was seen can be called, whatever becomes of the rest of the list; such a list is not remembered.
+// A call succeeds if its tool was found before an error on a later page. The incomplete list is not cached.
 func TestCallWithoutTheWholeList(t *testing.T) {
 	const more = `{"resultType":"complete","ttlMs":3600000,"tools":[` + echoTool + `],"nextCursor":`
 	for _, tt := range []struct {
@@ -269,7 +269,7 @@ func TestCallWithoutTheWholeList(t *testing.T) {
 	}
 }
 
-// 2026-07-28, Caching: for how long a list is used, and for whom.
+// A cached list of tools is used only for as long as the server allows (2026-07-28, Caching).
 func TestCaching(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -298,7 +298,7 @@ func TestCaching(t *testing.T) {
 			t.Errorf("%s: %d lists, expected %d", tt.name, n, tt.lists)
 		}
 	}
-	// Interaction with Notifications: list_changed makes the list stale at once.
+	// After notifications/tools/list_changed the cached list is not used (Caching, Interaction with Notifications).
 	s := newServer(t, &scripted{call: events(`{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`, doneNow)})
 	c := client(t, s)
 	for range 2 {
@@ -307,7 +307,7 @@ func TestCaching(t *testing.T) {
 	wantSeen(t, s, "tools/list", "tools/call", "tools/list", "tools/call")
 }
 
-// granting is an OAuth handler that names the login.
+// granting is an OAuth handler with the method Grant.
 type granting struct {
 	*fakeAuth
 	grant string
@@ -315,8 +315,8 @@ type granting struct {
 
 func (g *granting) Grant(context.Context) (string, error) { return g.grant, nil }
 
-// Caching, Cache Scope Field, and DESIGN: what is remembered belongs to one grant, whatever the server calls it, and nothing survives a
-// logout.
+// Cached data is used only for the grant that fetched it, even if the server declares it public, and Forget deletes it (Caching, Cache
+// Scope Field).
 func TestOneLoginDoesNotSeeTheOthersTools(t *testing.T) {
 	for _, version := range []string{"", "2025-11-25"} {
 		for _, scope := range []string{"public", "private"} {
@@ -355,7 +355,7 @@ func TestOneLoginDoesNotSeeTheOthersTools(t *testing.T) {
 	}
 }
 
-// A login in the middle of a call is another grant: the session and the list of the one before are not kept for it.
+// If the grant changes during a call, the session and the list of the previous grant are not cached for the new grant.
 func TestLoginInMidCall(t *testing.T) {
 	s := newServer(t, &scripted{version: "2025-11-25", call: answers(done)})
 	auth := &granting{&fakeAuth{token: 1}, "ada"}
@@ -374,7 +374,7 @@ func TestLoginInMidCall(t *testing.T) {
 	}
 }
 
-// Progress: tokens are unique, and nothing is reported of other requests or after the result.
+// Progress tokens are unique. Progress of other requests, and progress after the result, is not reported.
 func TestProgressRules(t *testing.T) {
 	const of = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":%s,"progress":%d}}`
 	s := newServer(t, &scripted{call: events(fmt.Sprintf(of, "%TOKEN%", 1), fmt.Sprintf(of, `"other"`, 2), fmt.Sprintf(of, "7", 3),
@@ -391,15 +391,15 @@ func TestProgressRules(t *testing.T) {
 			t.Errorf("token %s", token)
 		}
 		tokens[string(token)] = true
-		c.progress(fmt.Appendf(nil, `{"progressToken":%s,"progress":5}`, token)) // on the stream of a session, after the result
+		c.progress(fmt.Appendf(nil, `{"progressToken":%s,"progress":5}`, token)) // sent on the stream of the session after the result
 	}
 	if len(tokens) != 3 || !slices.Equal(got, []float64{1, 1, 1}) {
 		t.Errorf("tokens %v, progress %v", tokens, got)
 	}
 }
 
-// Cancellation: a server of an earlier revision is told of a request that it has, by its id; one of 2026-07-28 sees the stream close; and
-// initialize is never cancelled.
+// A cancelled call sends notifications/cancelled with its id to a server of an earlier revision, and closes the stream to a server of
+// 2026-07-28. initialize is never cancelled.
 func TestCancellationRules(t *testing.T) {
 	for _, tt := range []struct {
 		version, hangs string
@@ -436,7 +436,8 @@ func TestCancellationRules(t *testing.T) {
 	}
 }
 
-// Requests of the server during a call: 2025-11-25 answers each; 2026-07-28 has none and answers none.
+// The client answers requests of a 2025-11-25 server during a call. It ignores those of a 2026-07-28 server, because that revision has no
+// server requests.
 func TestServerRequests(t *testing.T) {
 	const ask = `{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{%s"message":"?","requestedSchema":{"type":"object","properties":{"n":{"type":"integer","default":1}}}}}`
 	for _, tt := range []struct{ name, version, request, want string }{
@@ -490,7 +491,7 @@ func TestServerRequests(t *testing.T) {
 	}
 }
 
-// A stream of 2025-11-25 may hold any number of questions. A call puts 100 of them to the user at most.
+// A stream of 2025-11-25 may contain any number of elicitation requests. The Elicitor receives at most 100 per call.
 func TestFloodOfQuestions(t *testing.T) {
 	var asked atomic.Int32
 	script := &scripted{version: "2025-11-25"}
@@ -514,7 +515,8 @@ func TestFloodOfQuestions(t *testing.T) {
 	}
 }
 
-// 2025-11-25, Lifecycle and Session Management: the handshake comes first, and every later request names the session and the version.
+// The client sends the handshake first, and every later request has the session id and the version (2025-11-25, Lifecycle and Session
+// Management).
 func TestSessionRules(t *testing.T) {
 	s := newServer(t, &scripted{version: "2025-06-18", call: answers(done)})
 	c := client(t, s)
@@ -522,7 +524,7 @@ func TestSessionRules(t *testing.T) {
 	s.mu.Lock()
 	all := s.in
 	s.mu.Unlock()
-	for i, r := range all[1:] { // the first is the question whether the server is a modern one
+	for i, r := range all[1:] { // the first request detects the era
 		session, version := r.header.Get("Mcp-Session-Id"), r.header.Get("Mcp-Protocol-Version")
 		if first := i == 0; first && (r.rpc != "initialize" || session != "" || version != "") || !first && (session != "s1" || version != "2025-06-18") {
 			t.Errorf("request %d: %s, session %q, version %q", i, r.rpc, session, version)
@@ -536,7 +538,7 @@ func TestSessionRules(t *testing.T) {
 	}
 }
 
-// SEP-414: the trace context is in every request.
+// Every request contains the trace context (SEP-414).
 func TestTraceContext(t *testing.T) {
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01"
 	env := map[string]string{"TRACEPARENT": parent, "TRACESTATE": "vendor=1", "BAGGAGE": "user=ada"}

@@ -16,20 +16,20 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// Task is a call that the server continues after it has answered. It is a task of the extension io.modelcontextprotocol/tasks (SEP-2663),
-// or an experimental task of 2025-11-25.
+// Task is a call that the server continues after its response. It is a task of the extension io.modelcontextprotocol/tasks (SEP-2663), or
+// an experimental task of 2025-11-25.
 type Task struct {
 	ID      string
-	Tool    string          // empty if this machine did not begin the task
+	Tool    string          // empty if TaskDir has no record of the task
 	Status  string          // working, input_required, completed, failed or cancelled
-	Message string          // the server's words: not safe to print as they are
-	Created time.Time       // zero if the server does not say it
-	Expires time.Time       // zero if the server keeps the task for ever, or does not say it
-	Raw     json.RawMessage // as the server sent it last; nil for a task that is only remembered
+	Message string          // the server's text, not safe to print
+	Created time.Time       // zero if unknown
+	Expires time.Time       // zero if unknown or if the task does not expire
+	Raw     json.RawMessage // last state sent by the server; nil if only read from TaskDir
 
-	poll     time.Duration   // until it is asked for next
-	old      bool            // of 2025-11-25
-	answered map[string]bool // keys of questions that were answered
+	poll     time.Duration   // pause before the next tasks/get
+	old      bool            // a task of 2025-11-25
+	answered map[string]bool // keys of the answered inputRequests
 }
 
 // The statuses of tasks (SEP-2663, Task Status).
@@ -118,7 +118,8 @@ func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
 	return t
 }
 
-// begin stores the task of a call. It is called before anything else is done with the task's ID.
+// begin parses and stores the task that a call became. It must run before anything else uses the task, so that a process killed meanwhile
+// does not lose the ID.
 func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error) {
 	t := c.parseTask(raw, old)
 	switch {
@@ -136,7 +137,7 @@ func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error)
 	return t, nil
 }
 
-// Follow waits for a task and returns the result of its call. After the caller has used the result, it calls ForgetTask.
+// Follow waits for a task and returns the result of its call. Call ForgetTask after using the result.
 func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
 	t, err := c.TaskState(ctx, id)
 	if err != nil {
@@ -186,7 +187,8 @@ func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
 	}
 }
 
-// mayPass reports whether the next poll may succeed after this error: of the network, or of a busy or unavailable server.
+// mayPass reports whether an error is temporary, so that the next poll may succeed. Network errors are temporary, and so are the statuses
+// of a busy or unavailable server.
 func mayPass(err error) bool {
 	var status *StatusError
 	if errors.As(err, &status) {
@@ -240,7 +242,7 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
-// prepareTask determines the era of an unknown server, because the refusal of an unknown task does not show it.
+// prepareTask determines the era of the server if it is unknown. The answer to a request about an unknown task would not show the era.
 func (c *Client) prepareTask(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
 		return err
@@ -248,7 +250,7 @@ func (c *Client) prepareTask(ctx context.Context) error {
 	if err := c.discover(ctx); isRPC(err) == nil {
 		return err
 	}
-	return nil // it refuses server/discover, which tells nothing
+	return nil // the server refuses server/discover, so the era stays unknown
 }
 
 // TaskState requests the state of a task.
@@ -282,7 +284,7 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 		next.Created, next.Expires = t.Created, t.Expires
 	}
 	if next.Status != t.Status {
-		_ = c.remember(next) // the listing shows the state of last time
+		_ = c.remember(next) // errors are ignored, because only KnownTasks shows the stored status
 	}
 	return next, nil
 }

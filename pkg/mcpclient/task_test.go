@@ -16,7 +16,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// script answers each method with its answers in turn; the last one is repeated. An answer that begins with a digit is an HTTP status.
+// script contains the answers to each method in order. The last answer is repeated. An answer that begins with a digit is an HTTP status.
 type script map[string][]string
 
 func (s script) serve(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +49,7 @@ func (s script) serve(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,%s}`, m.ID, answer)
 }
 
-// modernScript is a server of 2026-07-28 whose only tool becomes a task; get are its answers to tasks/get.
+// modernScript is a server of 2026-07-28. A call of its only tool becomes a task. get contains the answers to tasks/get.
 func modernScript(get ...string) script {
 	return script{
 		"server/discover": {`"result":{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}`},
@@ -70,7 +70,7 @@ func TestTaskIsFollowed(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		get  []string
-		want string // text, or part of the error
+		want string // text of the result, or part of the error
 		seen []string
 	}{
 		{"to its end", []string{state("working", ""), state("completed", finished)}, "done", []string{"tools/list", "tools/call", "tasks/get", "tasks/get"}},
@@ -105,7 +105,7 @@ func TestTaskIsFollowed(t *testing.T) {
 				t.Errorf("requests\n got %v\nwant %v", seen, c.seen)
 			}
 			if strings.Contains(c.want, "another") || strings.Contains(c.want, "allow") {
-				return // the task may still be there
+				return // the task may still exist
 			}
 			if names, _ := os.ReadDir(dir); len(names) != 0 {
 				t.Errorf("%d tasks are remembered after the end", len(names))
@@ -114,7 +114,7 @@ func TestTaskIsFollowed(t *testing.T) {
 	}
 }
 
-// Nothing but tools/call may become a task (SEP-2663, Capability Negotiation).
+// A result of type task is an error for methods other than tools/call (SEP-2663, Capability Negotiation).
 func TestTaskOfUnsupportedRequest(t *testing.T) {
 	task := `"result":{"resultType":"task","taskId":"t1","status":"working"}`
 	s := newServer(t, http.HandlerFunc(script{"tools/list": {task}, "resources/read": {task}, "prompts/get": {task}}.serve))
@@ -135,7 +135,7 @@ func TestTaskOfUnsupportedRequest(t *testing.T) {
 	}
 }
 
-// The id is on disk before anything else happens, so that a process that is killed at once has lost nothing.
+// The id of a task is stored before the next request, so that a killed process does not lose it.
 func TestTaskSurvivesTheProcess(t *testing.T) {
 	s := newServer(t, http.HandlerFunc(modernScript(state("working", ""), state("completed", finished)).serve))
 	dir := t.TempDir()
@@ -170,7 +170,7 @@ func TestTaskSurvivesTheProcess(t *testing.T) {
 	}
 }
 
-// The experimental tasks of 2025-11-25, for tools that demand them at servers that offer them.
+// A tool that requires a task is called as a task of 2025-11-25 if the server supports tasks.
 func TestOldTask(t *testing.T) {
 	capability := `,"tasks":{"requests":{"tools":{"call":{}}}}`
 	for _, c := range []struct {
@@ -208,7 +208,7 @@ func TestOldTask(t *testing.T) {
 	}
 }
 
-// A tool that may be a task is one if nobody waits for it.
+// With Detach, a tool that allows a task is called as a task.
 func TestOldOptionalTask(t *testing.T) {
 	s := newServer(t, onlyLegacy(http.HandlerFunc(script{
 		"initialize": {`"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{},"tasks":{"requests":{"tools":{"call":{}}}}},"serverInfo":{"name":"t","version":"1"}}`},

@@ -14,7 +14,7 @@ import (
 const (
 	taskFormat  = 1
 	maxTaskFile = 1 << 20
-	taskExpiry  = 30 * 24 * time.Hour // when a task without an end is forgotten
+	taskExpiry  = 30 * 24 * time.Hour // how long the record of a task without an expiry is kept
 )
 
 // taskRecord is the content of a task's file.
@@ -40,7 +40,7 @@ func (c *Client) taskFile(id string) string { return c.taskPrefix() + shortHash(
 
 // remember writes the state of a task to its file.
 func (c *Client) remember(t Task) error {
-	if c.TaskDir == "" || t.Tool == "" { // a task of another machine is not taken over
+	if c.TaskDir == "" || t.Tool == "" { // no record for a task begun elsewhere
 		return nil
 	}
 	data, err := json.Marshal(taskRecord{Format: taskFormat, URL: c.URL, ID: t.ID, Tool: t.Tool, Status: t.Status, Created: t.Created,
@@ -69,7 +69,7 @@ func (c *Client) readTask(name string) (Task, bool) {
 	return t, c.clock().Before(over)
 }
 
-// ForgetTask deletes the record of a task. Call it after the result was used.
+// ForgetTask deletes the record of a task. Call it after using the result.
 func (c *Client) ForgetTask(id string) {
 	if c.TaskDir != "" && id != "" {
 		_ = os.Remove(c.taskFile(id))

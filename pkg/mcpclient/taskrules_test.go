@@ -11,8 +11,8 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// What SEP-2663 wants of clients, one row each; the name of a row is its section. TestTaskIsFollowed and TestTaskOfUnsupportedRequest have
-// more of them.
+// Each row tests one rule of SEP-2663 for clients. The name of a row is the section. TestTaskIsFollowed and TestTaskOfUnsupportedRequest
+// test further rules.
 func TestTaskRules(t *testing.T) {
 	question := func(key, method, mode string) string {
 		return state("input_required", `,"inputRequests":{"`+key+`":{"method":"`+method+`","params":{"mode":"`+mode+`","message":"?","url":"https://example.com","requestedSchema":{"type":"object"}}}}`)
@@ -24,9 +24,9 @@ func TestTaskRules(t *testing.T) {
 	const cancelled = "cancelled by the user"
 	for _, c := range []struct {
 		name string
-		call string // the answer to tools/call; empty: a working task
+		call string // answer to tools/call; empty: a working task
 		get  []string
-		want string   // text, or part of the error
+		want string   // text of the result, or part of the error
 		seen []string // after tools/call
 	}{
 		{"Capability Negotiation: a CallToolResult", `"result":` + done, nil, "done", nil},
@@ -81,7 +81,7 @@ func TestTaskRules(t *testing.T) {
 	}
 }
 
-// wantTaskHeader checks what each request declares, and where it is routed to (Capability Negotiation; Routing Headers).
+// wantTaskHeader checks the capabilities and the Mcp-Name header of each request (Capability Negotiation; Routing Headers).
 func wantTaskHeader(t *testing.T, r recorded) {
 	t.Helper()
 	declared := jsonscan.Member(paramsOf(t, r), "_meta")
@@ -96,7 +96,7 @@ func wantTaskHeader(t *testing.T, r recorded) {
 	}
 }
 
-// Task Cancellation: tasks/cancel is the only message, and nobody waits for the task to end.
+// CancelTask sends tasks/cancel and does not wait for the end of the task (Task Cancellation).
 func TestTaskIsCancelled(t *testing.T) {
 	s := newServer(t, http.HandlerFunc(modernScript(state("working", "")).serve))
 	m := client(t, s)
@@ -109,7 +109,7 @@ func TestTaskIsCancelled(t *testing.T) {
 	wantSeen(t, s, "server/discover", "tasks/cancel")
 }
 
-// Task Polling: the server's interval is kept, also where it changes, within the bounds of this client.
+// The client polls with the server's latest interval, within its own limits (Task Polling).
 func TestTaskInterval(t *testing.T) {
 	every := func(status, ms, more string) string {
 		return `"result":{"taskId":"t1","status":"` + status + `"` + ms + more + `}`
@@ -128,7 +128,7 @@ func TestTaskInterval(t *testing.T) {
 	}
 }
 
-// A task that has ended when it is created is one all the same: its result comes with tasks/get only.
+// The client requests the result of a task by tasks/get even if the task has ended when it is created.
 func TestDetachedTaskHasEnded(t *testing.T) {
 	answers := modernScript()
 	answers["tools/call"] = []string{`"result":{"resultType":"task","taskId":"t1","status":"completed"}`}

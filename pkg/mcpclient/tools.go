@@ -18,32 +18,32 @@ type Tool struct {
 	Name, Title, Description string
 	InputSchema              json.RawMessage // as sent
 	Raw                      json.RawMessage // the whole definition as sent
-	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint: the server's word
+	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint, which the server may set wrongly
 
-	schema      *toolargs.Schema // of InputSchema, nil if that is absent or the tool is not to be called
-	invalid     error            // why it must not be used
+	schema      *toolargs.Schema // parsed InputSchema; nil if absent, or if the tool is only listed
+	invalid     error            // why the tool must not be called; nil: it may
 	taskSupport string           // required, optional or forbidden; empty means forbidden (2025-11-25, Tasks, Tool-Level Negotiation)
 }
 
-// ToolList is all tools of a server that a client may use.
+// ToolList contains all tools of a server that a client may use.
 type ToolList struct {
 	Raw   json.RawMessage // {"tools":[…]} with the tools as sent, all pages
 	Tools []Tool
 }
 
-// patience limits the wait for further pages after the tool of a call was found.
+// patience limits how long further pages are fetched after the tool of a call was found.
 const patience = 5 * time.Second
 
 // toolList is a list of definitions as the server sent them, each name once.
 type toolList struct {
 	names    []string
 	defs     []json.RawMessage
-	pages    int // fetched
+	pages    int // number of fetched pages
 	received time.Time
-	ttl      time.Duration // 0: the server gives none
+	ttl      time.Duration // 0: no ttlMs
 	live     bool          // fetched by this process
-	partial  bool          // the server has more, or says so: it is not remembered
-	grant    string        // the login that it was fetched for
+	partial  bool          // not cached, because it is incomplete or its login is uncertain
+	grant    string        // the login that the list was fetched with
 
 	mu    sync.Mutex
 	found map[string]Tool // tools that were called, parsed once
@@ -66,7 +66,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	var kept []json.RawMessage
 	for _, t := range list.defs {
 		tool := parseTool(t)
-		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions know no such rule
+		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions have no such rule
 			if c.Warn != nil {
 				c.Warn(fmt.Sprintf("the tool %q is left out, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err))
 			}
@@ -78,8 +78,8 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	return out, nil
 }
 
-// fetchTools asks the server for all pages of the list. wanted is the tool of a call, empty if all are: once it is found, a page that
-// fails, or a server that takes too long for the rest, does not make the call fail.
+// fetchTools requests all pages of the list. wanted is the tool to be called, or empty. Once wanted was found, an error on a later page
+// does not make the call fail, and fetching stops after patience.
 func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, error) {
 	list := &toolList{ttl: maxTTL, live: true}
 	login, _ := c.login(ctx)
@@ -98,18 +98,19 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list.received, list.grant = c.clock(), after
-	list.partial = !whole || err != nil || login != after // or nobody knows which login saw it
+	list.partial = !whole || err != nil || login != after // if the login changed, the list may belong to either
 	c.memory.list, c.memory.dirty = list, true
 	return list, nil
 }
 
-// add adds the tools of a page and its lifetime. Pages may overlap if the server's list changes in the meantime.
+// add adds the tools of a page and applies its lifetime. It skips tools of earlier pages, because pages may overlap if the server's list
+// changes meanwhile.
 func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
 	l.ttl = min(l.ttl, time.Duration(max(0, min(ms, float64(maxTTL.Milliseconds()))))*time.Millisecond)
 	l.pages++
-	known := map[string]bool{} // of the pages before
+	known := map[string]bool{} // tools of earlier pages
 	for _, name := range l.names {
 		known[name] = true
 	}
@@ -133,8 +134,8 @@ func (c *Client) remembered() *toolList {
 	return m.list
 }
 
-// fresh reports whether a list can be relied on: for the lifetime that the server gave, and for some minutes in the process that fetched
-// it, which may make a thousand calls.
+// fresh reports whether a list counts as current. It counts as current for the lifetime that the server gave. A list of a legacy server, or
+// one that this process has fetched, also counts as current for legacyFresh, so that a batch does not fetch it repeatedly.
 func (c *Client) fresh(l *toolList) bool {
 	age := c.clock().Sub(l.received)
 	return age < l.ttl || age < legacyFresh && (l.live || c.known() != eraModern)
@@ -149,8 +150,8 @@ func (c *Client) forgetTools() {
 	m.list = nil
 }
 
-// revalidate fetches the list of a server without lifetimes anew, after a call that relied on an old one: the next call finds a current list,
-// and this one did not have to wait for it.
+// revalidate fetches the list of a legacy server again if a call used an old list. It runs after the call, so that the call does not wait
+// for the new list and the next call finds it in the cache.
 func (c *Client) revalidate() {
 	c.mu.Lock()
 	s := c.session
@@ -167,7 +168,7 @@ func (c *Client) revalidate() {
 	_, _ = c.fetchTools(ctx, "")
 }
 
-// find returns the tool with this name. It is parsed only once, because a batch may call it a thousand times.
+// find returns the tool with this name. It parses a tool only once, because a batch may call the same tool many times.
 func (l *toolList) find(name string) (Tool, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -251,23 +252,23 @@ func (c *Client) fetchOnce(ctx context.Context, tool string, a Arguments, old *t
 	return c.fetchTools(ctx, tool)
 }
 
-// justFetched reports whether the list is recent enough that a tool missing from it can be assumed not to exist: a batch with a thousand wrong
-// lines asks for it no more than once a minute.
+// justFetched reports whether the list is recent enough that a tool missing from it can be assumed not to exist. A batch with many wrong
+// names fetches the list at most once a minute.
 func (c *Client) justFetched(l *toolList) bool {
 	return l.live && c.clock().Sub(l.received) < time.Minute
 }
 
-// definition finds the tool of a call. It asks the server only where it must: for the era of a server nobody knows; for the schema
-// where an argument needs it; for the Mcp-Param headers of a modern server's tool that was never seen. A definition past its
-// time serves calls whose arguments need no schema, for the server refuses headers that do not fit (-32020) and the
-// call is then made anew. live says that the list was fetched just now, so that what it says is final.
+// definition returns the definition of the tool to be called. It requests the list only if the era of the server is unknown, if an argument
+// needs the schema, or if a modern server's tool may need Mcp-Param headers and no list is cached. An expired list still serves calls whose
+// arguments need no schema: if the headers have changed, the server refuses the call with -32020 and the call is repeated. live tells
+// whether the list was fetched just now, so that fetching it again would not help.
 func (c *Client) definition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, live bool, err error) {
 	list, fetch := c.lookUp(a)
 	if fetch || refetch {
 		list, err = c.fetchOnce(ctx, tool, a, list, refetch)
 		if err != nil {
 			if isRPC(err) != nil && c.known() != eraUnknown {
-				return Tool{Name: tool}, true, nil // no list to be had; the server has the last word
+				return Tool{Name: tool}, true, nil // there is no list, so the server decides
 			}
 			return t, true, err
 		}

@@ -18,11 +18,11 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// server records the messages that come in and answers with f.
+// server records messages and answers them with f.
 type server struct {
 	*httptest.Server
 	mu sync.Mutex
-	in []mcphttp.Message // for GET and DELETE with that as method, and no Raw
+	in []mcphttp.Message // a GET or DELETE is a message with that method and without Raw
 }
 
 func newServer(t *testing.T, f func(w http.ResponseWriter, r *http.Request, m mcphttp.Message)) *server {
@@ -47,7 +47,7 @@ func (s *server) proxy() *Proxy {
 	return &Proxy{URL: s.URL + "/mcp", HTTP: s.Client(), pause: func(context.Context, time.Duration) error { return nil }}
 }
 
-// seen returns the messages of some methods so far; none named: of all.
+// seen returns the recorded messages with these methods, or all messages if no method is given.
 func (s *server) seen(methods ...string) []mcphttp.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func say(w http.ResponseWriter, kind string, status int, body string) {
 	io.WriteString(w, body)
 }
 
-// greeted answers the handshake of an earlier revision, and reports whether the message belonged to it.
+// greeted answers the messages of the handshake, GET and DELETE, as a server of an earlier revision. It reports whether it answered.
 func greeted(w http.ResponseWriter, m mcphttp.Message, session string) bool {
 	switch {
 	case m.Method == "initialize":
@@ -94,7 +94,7 @@ const (
 	initialized = `{"jsonrpc":"2.0","method":"notifications/initialized"}`
 )
 
-// call is a call of an earlier revision, and modern a request of 2026-07-28.
+// call returns a tools/call of an earlier revision.
 func call(id, tool string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q}}`, id, tool)
 }
@@ -106,7 +106,7 @@ func modern(id, method, params string) string {
 	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":%q,"params":{%s"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`, id, method, params)
 }
 
-// relayed runs the proxy over the lines of a program and returns what the program hears, by id; messages without one are under "".
+// relayed runs Stdio with these lines as input. It returns the output by message id; "" holds messages without an id.
 func relayed(t *testing.T, p *Proxy, lines ...string) map[string]string {
 	t.Helper()
 	var out bytes.Buffer
@@ -124,7 +124,7 @@ func relayed(t *testing.T, p *Proxy, lines ...string) map[string]string {
 	return got
 }
 
-// talking is a program that stays connected to a proxy.
+// talking is a program that is connected to Stdio by pipes.
 type talking struct {
 	t    *testing.T
 	in   *io.PipeWriter
@@ -161,7 +161,7 @@ func (k *talking) say(lines ...string) {
 	}
 }
 
-// hears returns the next message that the program gets.
+// hears returns the next message to the program, which must contain want.
 func (k *talking) hears(want string) string {
 	k.t.Helper()
 	line, err := k.out.ReadString('\n')
@@ -178,7 +178,7 @@ func (k *talking) greets() {
 	k.say(initialized)
 }
 
-// param is a string in the parameters of a message.
+// param returns a string in the parameters of a message.
 func param(m mcphttp.Message, name string) string {
 	return jsonscan.Unquote(jsonscan.Member(m.Params, name))
 }

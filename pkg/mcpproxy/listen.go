@@ -23,21 +23,20 @@ import (
 )
 
 const (
-	maxBody          = 64 << 20 // bytes of one message of the program
-	maxConversations = 64       // sessions of programs; the one that was silent for longest makes room
+	maxBody          = 64 << 20 // limit of one message of the program in bytes
+	maxConversations = 64       // limit of open sessions; a new one ends the session that was unused for longest
 	sessionHeader    = "Mcp-Session-Id"
 )
 
-// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its URL contains a secret of 256 bits. A request
-// without the secret gets only a 404, and so does every request of a web page, which is recognized by its Origin or Host (2025-11-25,
-// Streamable HTTP, Security Warning).
+// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its URL contains a secret of 256 bits. It answers
+// 404 to a request without the secret and to a request of a web page (2025-11-25, Streamable HTTP, Security Warning).
 type Listener struct {
 	URL string
 
 	proxy  *Proxy
 	server *http.Server
-	host   string   // the only one that may be asked for
-	secret [32]byte // hash of the path
+	host   string   // the only accepted Host
+	secret [32]byte // SHA-256 of the path
 	base   context.Context
 	stop   context.CancelFunc
 
@@ -51,7 +50,7 @@ type client struct {
 	used time.Time
 
 	mu     sync.Mutex
-	stream *events // of GET; nil: there is none
+	stream *events // the stream of GET; nil: none
 }
 
 // Listen listens at addr, which must be 127.0.0.1 and a port; port 0 chooses a free one. It serves until Close.
@@ -92,8 +91,8 @@ func (l *Listener) Close() {
 	l.server.Close()
 }
 
-// admits reports whether a request may come in. A page in a browser that has learned the address sends Origin or Sec-Fetch-Site; a page that
-// has bound its own name to the loopback address sends that name as Host.
+// admits reports whether to accept a request. A browser sends Origin or Sec-Fetch-Site with the request of a page that knows the URL. If a
+// page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as Host.
 func (l *Listener) admits(r *http.Request) bool {
 	path := sha256.Sum256([]byte(r.URL.EscapedPath()))
 	site := r.Header.Get("Sec-Fetch-Site")
@@ -139,7 +138,7 @@ func writeJSON(w http.ResponseWriter, status int, m mcphttp.Message) {
 	_, _ = w.Write(m.Raw)
 }
 
-// client returns the program with this session.
+// client returns the program with this session id.
 func (l *Listener) client(id string) (*client, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -150,7 +149,7 @@ func (l *Listener) client(id string) (*client, bool) {
 	return c, ok
 }
 
-// open makes a session for a program that sends initialize.
+// open creates a session for a program that sends initialize.
 func (l *Listener) open() (string, *client) {
 	c := &client{used: time.Now()}
 	c.conversation = l.proxy.converse(l.base, c.push)
@@ -210,7 +209,7 @@ func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known
 		session, c = l.open()
 		w.Header().Set(sessionHeader, session)
 		talk = c.conversation
-	case session == "" && (m.Version() != "" || !m.IsRequest()): // of 2026-07-28
+	case session == "" && (m.Version() != "" || !m.IsRequest()): // a message of 2026-07-28
 		talk = l.proxy.converse(l.base, func(mcphttp.Message) {})
 		talk.http = true
 		defer talk.stop()
@@ -226,7 +225,7 @@ func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known
 	if m.IsRequest() {
 		talk.serve(w, r, m)
 		if m.Method == "initialize" && talk.current() == nil {
-			l.drop(session) // the server has refused
+			l.drop(session) // the server refused initialize
 		}
 		return
 	}
@@ -240,8 +239,8 @@ func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// serve answers one request: with JSON, or with an event stream if messages precede the answer. For a request of 2026-07-28 the end of the
-// connection is a cancellation; a program of an earlier revision says so (2025-11-25, Cancellation).
+// serve answers one request with JSON, or with an event stream if messages precede the answer. A closed connection cancels a request of
+// 2026-07-28. Programs of earlier revisions send notifications/cancelled instead (2025-11-25, Cancellation).
 func (c *conversation) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
 	ctx := c.base
 	if m.Version() != "" {
@@ -257,14 +256,14 @@ func (c *conversation) serve(w http.ResponseWriter, r *http.Request, m mcphttp.M
 	go c.run(ctx, q)
 	select {
 	case <-answered:
-	case <-ctx.Done(): // answered at the same moment, or cancelled
+	case <-ctx.Done(): // cancelled, or answered at the same time
 	case <-r.Context().Done():
 	}
 	out.close()
 }
 
-// statusOf returns the HTTP status of an answer: the server's status if it sent the error, because clients recognize a server by it. It is
-// never one that makes a client start a login.
+// statusOf returns the HTTP status of an answer. If the server sent the error, its status is passed on, because clients recognize the
+// server's revision by it. A status that would make the client start a login is replaced by 502.
 func statusOf(a mcphttp.Message, status int) int {
 	switch {
 	case a.Result != nil:
@@ -277,7 +276,7 @@ func statusOf(a mcphttp.Message, status int) int {
 	return status
 }
 
-// paramsOf returns the headers that repeat arguments, which the program sets itself.
+// paramsOf returns the Mcp-Param headers of the program.
 func paramsOf(h http.Header) http.Header {
 	params := http.Header{}
 	for name, values := range h {
@@ -322,7 +321,7 @@ func (e *events) write(m mcphttp.Message) {
 	_ = http.NewResponseController(e.w).Flush()
 }
 
-// finish writes the answer, as JSON if nothing was written before.
+// finish writes the answer. It writes JSON if the event stream has not begun.
 func (e *events) finish(m mcphttp.Message, status int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -332,7 +331,7 @@ func (e *events) finish(m mcphttp.Message, status int) {
 		e.write(m)
 	default:
 		if m.Result == nil {
-			e.w.Header().Del(sessionHeader) // an initialize that failed opens none
+			e.w.Header().Del(sessionHeader) // a failed initialize opens no session
 		}
 		writeJSON(e.w, status, m)
 	}
@@ -346,7 +345,7 @@ func (e *events) close() {
 	e.closed = true
 }
 
-// serveStream serves GET: messages of the server that answer no request, as long as the program listens.
+// serveStream serves GET. Until the program closes the connection, the stream carries server messages that belong to no request.
 func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
 	out := &events{w: w}
 	out.mu.Lock()
@@ -371,7 +370,8 @@ func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 }
 
-// push hands a message that belongs to no request to the stream of GET, or, if the program has none, to the stream of a request.
+// push sends a message that belongs to no request on the stream of GET. If the program has no such stream, push uses the stream of a
+// pending request.
 func (c *client) push(m mcphttp.Message) {
 	c.mu.Lock()
 	out := c.stream

@@ -29,7 +29,7 @@ func listen(t *testing.T, p *Proxy) *Listener {
 	return l
 }
 
-// post sends a message as an HTTP client does, and returns the answer and its body.
+// post sends a message as an HTTP client does, and returns the response and its body.
 func post(t *testing.T, address, session, body string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, strings.NewReader(body))
@@ -58,7 +58,7 @@ func do(t *testing.T, req *http.Request) (*http.Response, string) {
 	return res, string(data)
 }
 
-// Only a program of this user that was told the address gets anything: others get 404 and nothing else, and the server hears of nothing.
+// Requests without the secret path, and requests of web pages, get 404 without a body and are not forwarded.
 func TestListenRefuses(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) {
 		say(w, jsonType, 200, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID))
@@ -96,7 +96,7 @@ func TestListenRefuses(t *testing.T) {
 	}
 }
 
-// It listens on 127.0.0.1 and nowhere else.
+// Listen refuses addresses other than 127.0.0.1.
 func TestListenLoopbackOnly(t *testing.T) {
 	p := &Proxy{URL: "http://127.0.0.1:1/mcp"}
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0", "[::1]:0", "localhost:0", "127.0.0.2:0", "192.168.0.1:0", "127.0.0.1", ""} {
@@ -115,7 +115,7 @@ func TestListenLoopbackOnly(t *testing.T) {
 	}
 }
 
-// What a program hears over HTTP. ID stands for the id of the request.
+// Listener answers HTTP requests with these statuses and bodies. ID is replaced by the id of the request.
 func TestListenAnswers(t *testing.T) {
 	const progress = `{"jsonrpc":"2.0","method":"notifications/progress","params":{}}`
 	const result = `{"jsonrpc":"2.0","id":1,"result":{}}`
@@ -155,7 +155,7 @@ func TestListenAnswers(t *testing.T) {
 	}
 }
 
-// Each program has a session of its own: what belongs to one never reaches the other, though both count their requests from 1.
+// Each program has its own session. Messages for one program never reach another one, even if both use the same request ids.
 func TestListenSessions(t *testing.T) {
 	f := &forgetful{status: 404}
 	begun, release := make(chan struct{}), make(chan struct{})
@@ -198,7 +198,7 @@ func TestListenSessions(t *testing.T) {
 	if body := <-answered; body != `{"jsonrpc":"2.0","id":1,"result":{"session":"s0"}}` {
 		t.Errorf("the first program hears %s", body)
 	}
-	f.lose("") // the program does not notice
+	f.lose("") // the program keeps its session
 	if _, body := post(t, l.URL, sessions[0], call("3", "x")); !strings.Contains(body, `"session":"s1"`) {
 		t.Errorf("after a lost session: %s", body)
 	}
@@ -215,7 +215,7 @@ func TestListenSessions(t *testing.T) {
 	}
 }
 
-// An initialize that the server refuses leaves no session.
+// If the server refuses initialize, Listener keeps no session.
 func TestListenNoSession(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) {
 		say(w, jsonType, 500, `{"jsonrpc":"2.0","id":0,"error":{"code":-32603,"message":"no"}}`)
@@ -227,7 +227,7 @@ func TestListenNoSession(t *testing.T) {
 	}
 }
 
-// Programs that open one session after the other do not fill the memory: the one that was silent for longest ends.
+// The number of sessions is limited. A new session ends the one that was unused for longest.
 func TestListenManySessions(t *testing.T) {
 	f := &forgetful{status: 404}
 	s := newServer(t, f.serve)
@@ -247,7 +247,7 @@ func TestListenManySessions(t *testing.T) {
 	}
 }
 
-// The end of a connection is a cancellation for a request of 2026-07-28, and for no other.
+// A closed connection cancels a request of 2026-07-28, but not one of an earlier revision.
 func TestListenDisconnect(t *testing.T) {
 	for _, isModern := range []bool{true, false} {
 		begun, ended := make(chan struct{}), make(chan struct{})
@@ -294,7 +294,7 @@ func TestListenDisconnect(t *testing.T) {
 	}
 }
 
-// The SDK's own client over HTTP, which knows nothing of a login, sees a server of each era as if it were that.
+// The HTTP client of the SDK, without OAuth, works through Listener with a server of each era.
 func TestListenClient(t *testing.T) {
 	sdk := mcp.NewServer(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	mcp.AddTool(sdk, &mcp.Tool{Name: "ask"}, func(ctx context.Context, r *mcp.CallToolRequest, _ any) (*mcp.CallToolResult, any, error) {

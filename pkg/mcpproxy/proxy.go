@@ -6,7 +6,7 @@
 //
 // Messages pass byte for byte, except that line breaks between the members of an object become blanks. The program and the server negotiate
 // the protocol revision with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one.
-// It answers every request exactly once, with a JSON-RPC response that has the request's id.
+// It answers every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the request's id.
 package mcpproxy
 
 import (
@@ -32,11 +32,11 @@ type Proxy struct {
 	Header  http.Header       // sent to the server's origin only
 	Auth    auth.OAuthHandler // nil: none
 	HTTP    *http.Client      // nil: a client with limits
-	Secrets []string          // values in Header that the proxy's own errors must not contain
+	Secrets []string          // secret values in Header, masked in the proxy's own errors
 	Log     func(text string) // called for sessions and dropped messages; may be nil
-	Warn    func(text string) // called if the program loses something; may be nil
+	Warn    func(text string) // called if a subscription or the log level could not be restored; may be nil
 
-	pause func(ctx context.Context, d time.Duration) error // of tests; nil: a timer
+	pause func(ctx context.Context, d time.Duration) error // replaces the timer in tests; nil: a timer
 
 	once sync.Once
 	link *mcphttp.Link
@@ -61,21 +61,21 @@ func (p *Proxy) log(format string, a ...any) {
 type conversation struct {
 	*Proxy
 	base context.Context       // of the whole conversation
-	stop context.CancelFunc    // ends it
-	say  func(mcphttp.Message) // hands the program a message that belongs to no request
-	http bool                  // the program speaks HTTP, and sets the headers that mirror arguments itself
+	stop context.CancelFunc    // ends the conversation
+	say  func(mcphttp.Message) // sends the program a message that belongs to no request
+	http bool                  // the program speaks HTTP, so it sets the Mcp-Param headers itself
 
-	renewing chan struct{} // holds a token while a lost session is replaced
+	renewing chan struct{} // semaphore; full while a lost session is replaced
 
 	mu          sync.Mutex
-	requests    map[*request]bool          // without an answer yet
-	opened      mcphttp.Message            // initialize, as the program sent it
-	initialized mcphttp.Message            // notifications/initialized, likewise
-	session     *mcphttp.Session           // of an earlier revision; nil: none
-	unwatch     context.CancelFunc         // ends the stream of the session; nil: there is none
+	requests    map[*request]bool          // requests without an answer
+	opened      mcphttp.Message            // the program's initialize request
+	initialized mcphttp.Message            // the program's notifications/initialized; zero: not sent yet
+	session     *mcphttp.Session           // session of an earlier revision; nil: none
+	unwatch     context.CancelFunc         // ends the stream of the session; nil: no stream
 	logging     bool                       // the server declared that it sends log messages
-	restorable  []mcphttp.Message          // requests whose effect a new session lacks, in order
-	annotated   map[string]json.RawMessage // input schemas that want arguments in headers, by tool
+	restorable  []mcphttp.Message          // requests to repeat in a new session, in order
+	annotated   map[string]json.RawMessage // input schemas that require Mcp-Param headers, by tool
 }
 
 func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conversation {
@@ -89,12 +89,12 @@ func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conver
 type request struct {
 	mcphttp.Message
 	header  http.Header                // Mcp-Param headers of a program that speaks HTTP
-	receive func(mcphttp.Message)      // gets messages that precede the answer; nil: as those that belong to no request
-	answer  func(mcphttp.Message, int) // gets the answer, and the HTTP status that it came with if the server gave one
+	receive func(mcphttp.Message)      // receives messages that precede the answer; nil: they go to say
+	answer  func(mcphttp.Message, int) // receives the answer and the HTTP status of the server's response; 0: no such status
 	cancel  context.CancelFunc
 }
 
-// begin registers a request. It must be called in the order in which the program sends, so that a cancellation finds its request.
+// begin registers a request. Call it in the order of the program's messages, so that a cancellation finds its request.
 func (c *conversation) begin(ctx context.Context, r *request) context.Context {
 	ctx, r.cancel = context.WithCancel(ctx)
 	c.mu.Lock()
@@ -103,8 +103,8 @@ func (c *conversation) begin(ctx context.Context, r *request) context.Context {
 	return ctx
 }
 
-// done removes a request. It reports whether the request was still waiting for an answer. The caller gives the answer and cancels the request
-// after that: a listener takes the end of the context for a request without an answer.
+// done removes a request. It reports whether the request was still waiting for an answer. The caller must answer before it cancels the
+// context, because Listener takes a cancelled context for a request without an answer.
 func (c *conversation) done(r *request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -129,8 +129,7 @@ func (c *conversation) find(id json.RawMessage) *request {
 	return alike
 }
 
-// run sends a request that has begun, and hands out its answer. A request that the program has cancelled has none (2025-11-25,
-// Cancellation).
+// run sends a registered request and answers it. It does not answer a request that the program has cancelled (2025-11-25, Cancellation).
 func (c *conversation) run(ctx context.Context, r *request) {
 	var o mcphttp.Outcome
 	if r.Method == "initialize" {
@@ -153,8 +152,8 @@ func (c *conversation) run(ctx context.Context, r *request) {
 	r.cancel()
 }
 
-// exchange sends a request. It is sent again if the server lost the session, or if a header does not fit: both prove that it was not
-// carried out.
+// exchange sends a request. It sends the request again if the server lost the session or refused a header, because both prove that the
+// request was not carried out.
 func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome {
 	for tried := (mcphttp.Tried{}); ; {
 		s := c.sessionOf(r.Message)
@@ -181,7 +180,7 @@ func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome
 	}
 }
 
-// tell sends a notification or a response, to which there is no answer.
+// tell sends a notification or a response. The server does not answer these.
 func (c *conversation) tell(ctx context.Context, m mcphttp.Message) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -209,8 +208,9 @@ func orResponse(method string) string {
 	return httpx.Text(method, 100)
 }
 
-// cancelled deals with a cancellation: it ends the request here, which for a server of 2026-07-28 closes the stream (2026-07-28, Streamable
-// HTTP, Cancellation). An earlier one is told. initialize cannot be cancelled. It reports whether the server is to be told.
+// cancelled cancels a request of the program, and reports whether to forward the notification to the server. A request of 2026-07-28 is
+// cancelled by closing its stream (2026-07-28, Streamable HTTP, Cancellation), so its notification is not forwarded. initialize cannot be
+// cancelled.
 func (c *conversation) cancelled(m mcphttp.Message) bool {
 	r := c.find(jsonscan.Member(m.Params, "requestId"))
 	switch {
@@ -223,8 +223,8 @@ func (c *conversation) cancelled(m mcphttp.Message) bool {
 	return r.Version() == ""
 }
 
-// hear takes a message of the server that is not the answer to the request on whose stream it came; r is nil if it came on another stream. A
-// response can answer another request. Anything that is not proper JSON-RPC is dropped, because some programs do not survive it.
+// hear handles a message that came on the stream of request r and is not the answer to r. r is nil if the message came on another stream.
+// The message may answer another request. hear drops messages that are not valid JSON-RPC, because some programs crash on them.
 func (c *conversation) hear(r *request, m mcphttp.Message) {
 	switch {
 	case m.IsResponse():
@@ -250,7 +250,8 @@ func (c *conversation) hear(r *request, m mcphttp.Message) {
 	}
 }
 
-// response makes the answer to a request: the server's, byte for byte if it is proper, or an error.
+// response returns the answer to a request. It passes a valid response of the server byte for byte. It rebuilds an invalid response around
+// its result or error. If there is neither, the answer is an error of the proxy.
 func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 	a := o.Answer
 	switch {
@@ -271,8 +272,8 @@ func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 	return mcphttp.NewError(r.ID, codeProxy, "the server's answer is not a JSON-RPC response")
 }
 
-// proper reports whether a message is valid JSON-RPC 2.0: it has that version, no duplicate member, an id of a permitted type, and is a
-// request, a notification, or a response with either a result or an error.
+// proper reports whether a message is valid JSON-RPC 2.0. It must state that version, have no duplicate member, and have an id of a
+// permitted type. It must be a request, a notification, or a response with either a result or an error.
 func proper(m mcphttp.Message) bool {
 	seen := map[string]bool{}
 	version := false

@@ -15,13 +15,13 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// A request has one answer: the server's as it is, if that is JSON-RPC, else an error with the request's id. Nothing that is not JSON-RPC
-// passes, and no answer that nobody asked for (REVIEW.md 2.9, 2.10 and 3.4).
+// Every request gets one answer: the server's answer unchanged if it is JSON-RPC, else an error with the id of the request. The proxy drops
+// messages that are not JSON-RPC, and answers to unknown requests.
 func TestAnswers(t *testing.T) {
 	for _, tt := range []struct {
-		name, kind, body string // ID stands for the request's id
+		name, kind, body string // ID is replaced by the id of the request
 		status           int
-		want             string // in the message with the id "x"; between slashes: all of it
+		want             string // part of the message with the id "x"; between slashes: the whole message
 	}{
 		{"byte for byte", jsonType, `{"id":ID, "jsonrpc":"2.0","result":{"n":1.50e+02,"u":"\u00e9"}}` + "\n", 200, `/{"id":"x", "jsonrpc":"2.0","result":{"n":1.50e+02,"u":"\u00e9"}}/`},
 		{"over several lines", jsonType, "{\n\t\"id\": ID,\r\n\"jsonrpc\":\"2.0\",\"result\": {}\n}\n", 200, "/{ \t\"id\": \"x\",  \"jsonrpc\":\"2.0\",\"result\": {} }/"},
@@ -58,7 +58,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-// The network's failures are answers too.
+// A network error is answered with a JSON-RPC error.
 func TestUnreachable(t *testing.T) {
 	s := newServer(t, nil)
 	s.Close()
@@ -68,7 +68,7 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// What the program says that is not a message has an error for an answer; a batch of 2025-03-26 is its messages.
+// Input that is no JSON-RPC message is answered with an error. The messages of a batch (2025-03-26) are sent one by one.
 func TestProgramsMessages(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) {
 		if m.IsRequest() {
@@ -89,7 +89,7 @@ func TestProgramsMessages(t *testing.T) {
 	}
 }
 
-// Messages pass as they are, whatever the user's headers hold: one may be a word of the protocol (REVIEW.md 2.1).
+// Messages are forwarded unchanged, even if they contain the value of a secret header, which may be a word of the protocol.
 func TestMessagesPassUnchanged(t *testing.T) {
 	const (
 		asks    = `{"jsonrpc":"2.0","id":"acme-corp","method":"sampling/createMessage","params":{"messages":[{"content":{"text":"Bearer acme-corp"}}]}}`
@@ -106,13 +106,13 @@ func TestMessagesPassUnchanged(t *testing.T) {
 	if got[`"acme-corp"`] != asks || got[""] != updated || got["1"] != failure {
 		t.Errorf("got %q", got)
 	}
-	s.Close() // the proxy's own words hide what is secret
+	s.Close() // the proxy's own errors mask secrets
 	if got := relayed(t, p, modern("2", "ping", "")); strings.Contains(got["2"], "acme-corp") {
 		t.Errorf("got %q", got)
 	}
 }
 
-// tokens is a handler that has a token.
+// tokens is an OAuth handler with one token, whose logins fail.
 type tokens struct{ token string }
 
 func (a *tokens) TokenSource(context.Context) (oauth2.TokenSource, error) {
@@ -124,7 +124,7 @@ func (a *tokens) Authorize(_ context.Context, _ *http.Request, res *http.Respons
 	return errors.New("no login")
 }
 
-// A message costs the same after thousands of tokens (REVIEW.md 2.12).
+// The cost of a message does not grow with the number of tokens used before.
 func TestCostDoesNotGrow(t *testing.T) {
 	auth := &tokens{}
 	p := &Proxy{URL: "http://127.0.0.1/mcp", Auth: auth, HTTP: &http.Client{Transport: answering{}}}
@@ -149,14 +149,14 @@ func TestCostDoesNotGrow(t *testing.T) {
 	}
 }
 
-// answering refuses every request with the server's words, without a network.
+// answering is an http.RoundTripper that refuses every request with an error text.
 type answering struct{}
 
 func (answering) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 503, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("no")), Request: req}, nil
 }
 
-// A tool that the program knows from an earlier run: the first call lacks the headers that the server wants.
+// If the program knows a tool from an earlier run, the first call lacks its Mcp-Param headers, and the proxy sends it again with them.
 func TestHeaderMismatch(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
 		switch {

@@ -7,22 +7,22 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// patience is how long a message waits until the server has accepted the messages before it, so that a slow answer delays others only for a
-// limited time.
+// patience limits how long a message waits until the server has accepted earlier messages, so that one slow response does not block the
+// others.
 const patience = 2 * time.Second
 
-// queue keeps the order of a program's messages, which standard streams have and HTTP requests do not, as far as the protocol demands it
-// (2025-11-25, Lifecycle, and Progress):
+// queue keeps the order of a program's messages. Standard input has an order, but the HTTP requests to the server are concurrent. queue
+// enforces only what the protocol requires (2025-11-25, Lifecycle, and Progress):
 //
-//   - everything but responses waits for the answer to initialize
-//   - everything waits for notifications/initialized to be taken
-//   - notifications and responses wait for the notifications before them to be taken
+//   - every message except a response waits until initialize was answered
+//   - every message waits until notifications/initialized was accepted
+//   - notifications and responses wait until earlier notifications were accepted
 //
-// Everything else goes side by side.
+// All other messages are sent concurrently.
 type queue struct {
-	initialize  <-chan struct{} // closed when initialize has been answered; nil: none was sent
-	initialized <-chan struct{} // closed when notifications/initialized has been taken
-	notified    <-chan struct{} // closed when the last notification has been taken
+	initialize  <-chan struct{} // closed when initialize was answered; nil: none was sent
+	initialized <-chan struct{} // closed when notifications/initialized was accepted
+	notified    <-chan struct{} // closed when the last notification was accepted
 }
 
 // place is a message's position in the queue.
@@ -39,9 +39,9 @@ func (q *queue) enter(m mcphttp.Message) *place {
 		*q = queue{initialize: p.taken}
 	case m.Method == "notifications/initialized":
 		q.initialized, q.notified = p.taken, p.taken
-	case m.Method == "notifications/cancelled": // goes at once
+	case m.Method == "notifications/cancelled": // does not wait for earlier notifications
 	case m.IsRequest():
-	case m.Method == "": // the server may ask before it answers initialize
+	case m.Method == "": // may answer a request that the server sent before it answered initialize
 		p.initialize, p.before = nil, q.notified
 	default:
 		p.before, q.notified = q.notified, p.taken

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	endTimeout     = 2 * time.Second  // for what is sent to the server when the program has gone
-	restoreTimeout = 10 * time.Second // for the subscriptions of a new session; messages of the program wait for them
+	endTimeout     = 2 * time.Second  // limit for messages sent to the server after the program has ended
+	restoreTimeout = 10 * time.Second // limit for restore; messages of the program wait meanwhile
 )
 
 func (c *conversation) current() *mcphttp.Session {
@@ -24,7 +24,7 @@ func (c *conversation) current() *mcphttp.Session {
 	return c.session
 }
 
-// sessionOf returns the session of a message. Requests of 2026-07-28 have none.
+// sessionOf returns the session of a message. Requests of 2026-07-28 have no session.
 func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 	if s := c.current(); s != nil && m.Version() == "" && m.Method != "initialize" {
 		return s
@@ -32,8 +32,8 @@ func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 	return &mcphttp.Session{}
 }
 
-// initialize opens a session with the program's own words. The program may do so again. A server that refuses may have only the transport of
-// 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
+// initialize opens a session with the program's initialize request. A second initialize ends the session and opens another one. If the
+// server refuses, it may support only HTTP+SSE of 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
 func (c *conversation) initialize(ctx context.Context, r *request) mcphttp.Outcome {
 	c.replace(nil)
 	var s *mcphttp.Session
@@ -62,7 +62,7 @@ func (c *conversation) greet(ctx context.Context, m mcphttp.Message) {
 	c.watch(0)
 }
 
-// note records what a new session must restore, and which tools require headers.
+// note records a request that must be repeated in a new session, and the tools that require headers.
 func (c *conversation) note(request, answer mcphttp.Message) {
 	switch request.Method {
 	case "tools/list":
@@ -98,8 +98,8 @@ func (c *conversation) replace(s *mcphttp.Session) (old *mcphttp.Session) {
 	return old
 }
 
-// renew replaces a session that the server has lost. It repeats the program's own handshake, so the program does not notice. Requests that were
-// under way in the old session are lost. losses is how often in a row the stream alone has found the session lost.
+// renew replaces a session that the server has lost. It repeats the program's handshake, so that the program does not notice. Pending
+// requests of the old session are lost. losses counts consecutive losses that only the stream of the session noticed.
 func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
 	case c.renewing <- struct{}{}:
@@ -111,7 +111,7 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 	current, opened, initialized := c.session, c.opened, c.initialized
 	c.mu.Unlock()
 	if current != lost {
-		return nil // another message was faster
+		return nil // another goroutine was faster
 	}
 	open := c.link.Open
 	if lost.Old() {
@@ -132,7 +132,7 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 	return nil
 }
 
-// restore makes the subscriptions and the log level of the lost session again.
+// restore repeats the subscriptions and the log level of the lost session.
 func (c *conversation) restore(ctx context.Context, s *mcphttp.Session) {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
@@ -152,7 +152,7 @@ func (c *conversation) restore(ctx context.Context, s *mcphttp.Session) {
 	}
 }
 
-// warn reports what the program loses: in the log and, if the server declared that it sends log messages, to the program.
+// warn calls Warn. If the server declared that it sends log messages, warn also sends the text to the program as a log message.
 func (c *conversation) warn(text string) {
 	if c.Warn != nil {
 		c.Warn(text)
@@ -166,7 +166,7 @@ func (c *conversation) warn(text string) {
 	}
 }
 
-// watch reads the stream of the session while the session lasts, and opens a new session if the server has lost it.
+// watch reads the stream of the session, and opens a new session if the server loses the session.
 func (c *conversation) watch(losses int) {
 	ctx, cancel := context.WithCancel(c.base)
 	c.mu.Lock()
@@ -186,7 +186,7 @@ func (c *conversation) watch(losses int) {
 		}
 		for ; c.link.Wait(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
 			if c.renew(c.base, s, losses+1) == nil {
-				return // the new session is watched
+				return // renew has called watch for the new session
 			}
 		}
 	}()
@@ -206,8 +206,8 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
 }
 
-// end answers what has no answer yet, ends the session, and tells a server of an earlier revision that nobody waits any more: the end of a
-// connection does not say so (2025-11-25, Cancellation). It takes at most two seconds.
+// end ends the session. It answers pending requests with an error, and cancels them at a server of an earlier revision, because such a
+// server does not treat a closed connection as a cancellation (2025-11-25, Cancellation). It takes at most two seconds.
 func (c *conversation) end() {
 	defer c.stop()
 	c.mu.Lock()

@@ -16,13 +16,13 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// forgetful is a server with sessions that it loses when it is told so. refuses are methods that it refuses.
+// forgetful is a server that loses its session when lose is called. It refuses the method refuses.
 type forgetful struct {
 	mu      sync.Mutex
 	session int
 	refuses string
 	stream  func(w http.ResponseWriter, r *http.Request) // of GET
-	status  int                                          // of an answer to a lost session
+	status  int                                          // status of the response to a request of a lost session
 }
 
 func (f *forgetful) lose(refuses string) {
@@ -52,8 +52,8 @@ func (f *forgetful) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Mess
 	}
 }
 
-// A lost session is replaced with the program's own words, and what the server had been asked to send is asked for again: the program does
-// not notice, or is told (REVIEW.md 2.10).
+// The proxy replaces a lost session with the program's own initialize and repeats its subscriptions and log level. If that fails, the
+// program gets a warning.
 func TestLostSession(t *testing.T) {
 	subscribe := func(id int, method, uri string) string {
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/%s","params":{"uri":%q}}`, id, method, uri)
@@ -103,7 +103,7 @@ func TestLostSession(t *testing.T) {
 	}
 }
 
-// Many requests find the session lost at the same time: one new session is opened.
+// If many concurrent requests find the session lost, the proxy opens only one new session.
 func TestLostSessionOnce(t *testing.T) {
 	f := &forgetful{status: 404}
 	s := newServer(t, f.serve)
@@ -125,7 +125,8 @@ func TestLostSessionOnce(t *testing.T) {
 	}
 }
 
-// The stream of the session finds out that the session is lost, whichever status the server has for it, while the program is silent.
+// While the program sends nothing, the proxy detects by the stream of the session that the server has lost the session. Servers report this
+// with different statuses.
 func TestLostSessionInSilence(t *testing.T) {
 	for _, status := range []int{404, 400, 401} {
 		f := &forgetful{status: status}
@@ -153,7 +154,7 @@ func TestLostSessionInSilence(t *testing.T) {
 	}
 }
 
-// A question that a server asks outside of the call reaches the program, and the answer the server.
+// An elicitation request that the server sends on the stream of the session reaches the program, and its answer reaches the server.
 func TestQuestion(t *testing.T) {
 	const question = `{"jsonrpc":"2.0","id":7,"method":"elicitation/create","params":{}}`
 	asked, answered := make(chan string), make(chan string, 1)
@@ -187,10 +188,10 @@ func TestQuestion(t *testing.T) {
 	k.hears(`"answer":"{\"jsonrpc\":\"2.0\", \"id\":7,\"result\":{\"action\":\"accept\"}}"`)
 }
 
-// oldServer is a server of 2024-11-05: answers come on the stream, which can be cut.
+// oldServer is a server of 2024-11-05, which answers on its stream. The stream can be cut off.
 type oldServer struct {
 	mu       sync.Mutex
-	endpoint string // in the first event; empty: its own
+	endpoint string // endpoint in the first event; empty: the right one
 	stream   chan string
 	cut      chan struct{}
 	streams  int
@@ -243,8 +244,8 @@ func (o *oldServer) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// A server of 2024-11-05 is found out by its refusal. A stream that ends is replaced while the program is silent, and the program does not
-// notice; a request that was under way is answered.
+// The proxy detects a server of 2024-11-05 by its refusal of initialize. If the stream ends, the proxy answers pending requests and opens a
+// new session without a message from the program.
 func TestOldTransport(t *testing.T) {
 	o := &oldServer{}
 	s := newServer(t, o.serve)
@@ -260,14 +261,14 @@ func TestOldTransport(t *testing.T) {
 	o.mu.Unlock()
 	k.hears("list_changed")
 
-	k.say(call("0", "refused")) // by the status of its POST, so that nothing comes on the stream (REVIEW.md 2.3)
+	k.say(call("0", "refused")) // refused by the status of its POST, so that no answer comes on the stream
 	if got := k.hears(`"id":0,"error"`); !strings.Contains(got, "500") || !strings.Contains(got, "out of order") {
 		t.Errorf("a call that is refused by status: %s", got)
 	}
 
 	k.say(call("1", "silent"))
 	for len(s.seen("tools/call")) == 1 {
-		k.say(`{"jsonrpc":"2.0","id":2,"method":"ping"}`) // the call has no answer to wait for
+		k.say(`{"jsonrpc":"2.0","id":2,"method":"ping"}`) // the call does not wait for an answer
 		k.hears(`"id":2`)
 	}
 	o.mu.Lock()
@@ -282,7 +283,7 @@ func TestOldTransport(t *testing.T) {
 	}
 }
 
-// Neither messages nor the token go to another origin.
+// The proxy sends no messages and no token to an endpoint on another origin.
 func TestOldTransportElsewhere(t *testing.T) {
 	stranger := newServer(t, func(http.ResponseWriter, *http.Request, mcphttp.Message) {})
 	for _, endpoint := range []string{stranger.URL + "/messages", "file:///messages", "://"} {
@@ -294,7 +295,7 @@ func TestOldTransportElsewhere(t *testing.T) {
 	}
 }
 
-// A refusal of initialize is the server's word if there is no such stream.
+// If HTTP+SSE fails too, the answer is the server's refusal of initialize.
 func TestNoOldTransport(t *testing.T) {
 	for _, kind := range []string{jsonType, eventType, "text/plain"} {
 		s := newServer(t, func(w http.ResponseWriter, r *http.Request, _ mcphttp.Message) {
@@ -310,7 +311,7 @@ func TestNoOldTransport(t *testing.T) {
 	}
 }
 
-// A program that says initialize again begins anew: the session that it had is ended.
+// A second initialize ends the first session.
 func TestInitializeAgain(t *testing.T) {
 	f := &forgetful{status: 404}
 	s := newServer(t, f.serve)
@@ -324,7 +325,7 @@ func TestInitializeAgain(t *testing.T) {
 	soon(t, func() bool { return len(s.seen(http.MethodDelete)) == 1 })
 }
 
-// soon waits for what another goroutine is about to do.
+// soon waits until a condition becomes true in another goroutine.
 func soon(t *testing.T, done func() bool) {
 	t.Helper()
 	for range 500 {
@@ -336,7 +337,7 @@ func soon(t *testing.T, done func() bool) {
 	t.Error("in vain")
 }
 
-// A server that loses every session does not make the proxy busy: each new one comes after a longer pause.
+// If the server loses every session, the proxy waits longer before each new session.
 func TestLostAgainAndAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

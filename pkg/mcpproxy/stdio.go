@@ -16,29 +16,29 @@ import (
 )
 
 const (
-	maxLine     = 512 << 20        // bytes of one message of the program
-	lastAnswers = 60 * time.Second // for requests that are under way when the program has nothing more to say
+	maxLine     = 512 << 20        // limit of one message of the program in bytes
+	lastAnswers = 60 * time.Second // limit for pending requests after the end of the input
 )
 
 // stdio is a program on standard input and output, with one message per line (2025-11-25, Transports, stdio).
 type stdio struct {
 	*conversation
 	queue queue
-	sent  sync.WaitGroup          // messages under way, except those that never end
-	gone  context.CancelCauseFunc // ends the run: the program does not read any more
+	sent  sync.WaitGroup          // running sends, except of subscriptions/listen
+	gone  context.CancelCauseFunc // ends the run, because the program does not read any more
 
-	over    atomic.Bool // the writer is the caller's again
-	writing sync.Mutex  // held while a line goes out
+	over    atomic.Bool // out must not be used any more
+	writing sync.Mutex  // held while a line is written
 	out     io.Writer
 }
 
-// Stdio forwards messages from in to the server and from the server to out, until in or ctx ends. Requests that are not answered when in
-// ends get their answers, or an error after one minute. The returned error is that of ctx, of reading or of writing. If ctx ends first, a
-// read of in may still be blocked when Stdio returns.
+// Stdio forwards messages from in to the server and from the server to out, until in or ctx ends. When in ends, Stdio waits up to one
+// minute for pending requests, and answers the rest with an error. It returns the error of ctx, of reading or of writing. If ctx ends
+// first, a read of in may still be blocked when Stdio returns.
 func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	run, gone := context.WithCancelCause(ctx)
 	s := &stdio{gone: gone, out: out}
-	s.conversation = p.converse(context.Background(), s.write) // until what is pending has been answered
+	s.conversation = p.converse(context.Background(), s.write) // ends only after pending requests were answered
 	err := s.read(run, in)
 	if err == nil {
 		s.drain(run)
@@ -55,8 +55,8 @@ func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 // read handles messages until the input or the run ends.
 func (s *stdio) read(ctx context.Context, in io.Reader) error {
 	lines := make(chan []byte)
-	var reason error // set when lines is closed
-	go func() {      // apart, because a read cannot be interrupted
+	var reason error // valid after lines was closed
+	go func() {      // a goroutine, because a read cannot be interrupted
 		defer close(lines)
 		scanner := bufio.NewScanner(in)
 		scanner.Buffer(nil, maxLine)
@@ -104,7 +104,7 @@ func (s *stdio) take(line []byte) {
 	}
 }
 
-// send sends a message when it is its turn.
+// send sends a message in its turn, see queue.
 func (s *stdio) send(m mcphttp.Message) {
 	place := s.queue.enter(m)
 	ctx, r := s.base, (*request)(nil)
@@ -124,14 +124,14 @@ func (s *stdio) send(m mcphttp.Message) {
 			s.tell(ctx, m)
 		}
 	}
-	if m.Method == "subscriptions/listen" { // lasts for as long as the program does
+	if m.Method == "subscriptions/listen" { // its response ends only with the program
 		go run()
 		return
 	}
 	s.sent.Go(run)
 }
 
-// drain waits for outstanding answers, so that `printf … | mcpauth proxy` gets them.
+// drain waits for pending answers, so that `printf … | mcpauth proxy` receives them.
 func (s *stdio) drain(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
@@ -158,7 +158,7 @@ func (s *stdio) write(m mcphttp.Message) {
 	}
 }
 
-// oneLine puts a message on one line, with room for a line end. Line breaks between members become blanks.
+// oneLine returns a copy of a message on one line, with capacity for a line end. Line breaks between members become spaces.
 func oneLine(message []byte) []byte {
 	message = bytes.TrimSpace(message)
 	line := append(make([]byte, 0, len(message)+1), message...)

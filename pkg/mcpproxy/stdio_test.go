@@ -17,7 +17,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// A program that does not read any more ends the run.
+// Stdio returns the error if it cannot write to the program.
 func TestNoReader(t *testing.T) {
 	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) {
 		say(w, jsonType, 200, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{}}`, m.ID))
@@ -34,7 +34,7 @@ type unwritable struct{ err error }
 
 func (u unwritable) Write([]byte) (int, error) { return 0, u.err }
 
-// transport is a server without a network, so that time is that of synctest.
+// transport is a server without a network, so that synctest controls the time.
 type transport func(*http.Request, mcphttp.Message) *http.Response
 
 func (f transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -58,7 +58,7 @@ func reply(status int, kind, body string) *http.Response {
 	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {kind}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: -1}
 }
 
-// unending is an event stream that ends with its request.
+// unending returns an event stream that ends when its request ends.
 func unending(req *http.Request, begin string) *http.Response {
 	in, out := io.Pipe()
 	context.AfterFunc(req.Context(), func() { out.CloseWithError(context.Cause(req.Context())) })
@@ -68,8 +68,8 @@ func unending(req *http.Request, begin string) *http.Response {
 	return res
 }
 
-// The proxy ends soon after its input, or with its context, whatever the server holds back; every request has an answer; and nothing is left
-// behind, or synctest fails.
+// Stdio ends soon after its input or its context, even if the server does not answer one of the methods. Every request has an answer.
+// synctest fails if a goroutine remains.
 func TestEnds(t *testing.T) {
 	const answer = `{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":"2025-11-25","capabilities":{},"serverInfo":{"name":"t","version":"1"}}}`
 	for _, old := range []bool{false, true} {
@@ -131,7 +131,7 @@ func TestEnds(t *testing.T) {
 							}
 						}
 						in.Close()
-						time.Sleep(10 * time.Second) // what is sent to the server then has a limit of its own
+						time.Sleep(10 * time.Second) // the last messages to the server have a time limit of their own
 						synctest.Wait()
 						if open := !old && silent != "initialize"; open != slices.Contains(asked, "DELETE") {
 							t.Errorf("the session is not ended, or one that there is not: %q", asked)
@@ -143,7 +143,7 @@ func TestEnds(t *testing.T) {
 	}
 }
 
-// A slow answer at the end of the input is waited for (REVIEW.md 2.10).
+// After the end of the input, Stdio waits for a slow answer.
 func TestEndOfInputWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := transport(func(_ *http.Request, m mcphttp.Message) *http.Response {
@@ -157,15 +157,14 @@ func TestEndOfInputWaits(t *testing.T) {
 	})
 }
 
-// The order in which the server sees messages, and how long one holds up the others, with a server that takes its time with some
-// (REVIEW.md 2.10).
+// The server receives messages in the required order, and a slow response delays other messages only as long as the queue allows.
 func TestOrder(t *testing.T) {
 	const notify = `{"jsonrpc":"2.0","method":"notifications/%s"}`
 	for _, tt := range []struct {
 		name  string
-		slow  map[string]time.Duration // until a message is answered, by method
+		slow  map[string]time.Duration // time until a message is answered, by method
 		lines []string
-		want  string // method and second of its arrival
+		want  string // method of each message and the second of its arrival
 	}{
 		{"a notification holds up no request", map[string]time.Duration{"notifications/a": time.Hour},
 			[]string{initialize, initialized, fmt.Sprintf(notify, "a"), call("1", "x")}, "initialize 0, notifications/initialized 0, notifications/a 0, tools/call 0"},
@@ -216,7 +215,7 @@ func TestOrder(t *testing.T) {
 				for i, line := range tt.lines {
 					io.WriteString(program, line+"\n")
 					if i > 1 {
-						synctest.Wait() // a request is on its way before the program says more about it
+						synctest.Wait() // the request is sent before the next message about it
 					}
 				}
 				time.Sleep(time.Minute)
@@ -224,7 +223,7 @@ func TestOrder(t *testing.T) {
 				got := slices.Clone(seen)
 				mu.Unlock()
 				head := min(2, len(got))
-				slices.Sort(got[head:]) // the order of what goes side by side is left to chance
+				slices.Sort(got[head:]) // concurrent messages have no fixed order
 				want := strings.Split(tt.want, ", ")
 				slices.Sort(want[2:])
 				if !slices.Equal(got, want) {
@@ -239,8 +238,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// A cancellation is a notification for a server of an earlier revision, and the end of the stream for one of 2026-07-28. A cancelled
-// request has no answer.
+// A cancellation is forwarded to a server of an earlier revision, and closes the stream to a server of 2026-07-28. A cancelled request has
+// no answer.
 func TestCancels(t *testing.T) {
 	for _, isModern := range []bool{true, false} {
 		begun, ended := make(chan struct{}), make(chan string, 2)
