@@ -8,24 +8,24 @@ import (
 	"github.com/tailscale/hujson"
 )
 
-// Auth is the block `auth`: the settings for the server's authorization server.
+// Auth is the member `auth` of an entry: settings for the authorization server and the OAuth client.
 type Auth struct {
 	ClientID, ClientSecret, Scope, ClientMetadataURL, Issuer, Grant, ClientKey, AssertionFile, CallbackHost, DPoP string
 
 	CallbackPort int
 
-	Unused string // a member of another client's block that affects its login but not ours
+	Unused string // name of a member that another MCP client uses for its login and mcpauth ignores; "" = none
 }
 
-// authKeys are the members of the block `auth`.
+// authKeys are the names of the members of `auth`.
 var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl", "issuer", "grant", "clientKey", "assertionFile", "callbackHost", "callbackPort", "dpop"}
 
-// cursorKeys are Cursor's names for members of the block `auth`.
+// cursorKeys maps Cursor's names for members of `auth` to those of mcpauth.
 func cursorKeys() map[string]string {
 	return map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
 }
 
-// authOf reads the block of an entry. It returns nil if there is none.
+// authOf reads `auth` or, if an entry has none, Claude Code's `oauth`. It returns nil if the entry has neither.
 func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
 	if v, ok := entry["auth"]; ok {
 		return d.auth(v)
@@ -36,7 +36,7 @@ func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
 	return nil, nil
 }
 
-// auth reads the block. An unknown member is an error, because a misspelt security setting must not count as absent.
+// auth reads `auth`. An unknown member is an error, because a misspelt security setting must not count as absent.
 func (d *document) auth(v hujson.Value) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
@@ -59,7 +59,7 @@ func (d *document) auth(v hujson.Value) (*Auth, error) {
 	return d.client("auth", members)
 }
 
-// claude reads Claude Code's block `oauth` and ignores its other members. Its clients are registered with the redirect URI
+// claude reads Claude Code's `oauth`. It ignores unknown members. Claude Code's OAuth clients are registered with the redirect URI
 // http://localhost:PORT/callback.
 func (d *document) claude(v hujson.Value) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
@@ -87,7 +87,7 @@ func (d *document) claude(v hujson.Value) (*Auth, error) {
 	return a, nil
 }
 
-// client reads the members of a block by our names.
+// client reads the members of `auth` or `oauth` by the names in authKeys.
 func (d *document) client(block string, members map[string]hujson.Value) (*Auth, error) {
 	a := &Auth{}
 	for key, target := range a.texts() {
@@ -111,7 +111,7 @@ func (d *document) client(block string, members map[string]hujson.Value) (*Auth,
 	return a, nil
 }
 
-// stringOrList reads a string or, if a list is allowed, a list of words.
+// stringOrList reads a string or, if list is true, an array of strings, which it joins with spaces.
 func (d *document) stringOrList(what string, v hujson.Value, list bool) (string, error) {
 	words, ok := v.Value.(*hujson.Array)
 	if !ok || !list {
@@ -128,7 +128,7 @@ func (d *document) stringOrList(what string, v hujson.Value, list bool) (string,
 	return strings.Join(all, " "), nil
 }
 
-// texts returns the members that are strings.
+// texts returns the fields that are strings, by the names in authKeys.
 func (a *Auth) texts() map[string]*string {
 	return map[string]*string{"clientId": &a.ClientID, "clientSecret": &a.ClientSecret, "scope": &a.Scope, "clientMetadataUrl": &a.ClientMetadataURL,
 		"issuer": &a.Issuer, "grant": &a.Grant, "clientKey": &a.ClientKey, "assertionFile": &a.AssertionFile, "callbackHost": &a.CallbackHost, "dpop": &a.DPoP}

@@ -1,5 +1,5 @@
-// Package config reads the configuration files of MCP clients: a JSON object `mcpServers` (or `servers`) with one member per server, in
-// which comments and trailing commas are allowed. It adds the optional block `auth`.
+// Package config reads the configuration files of MCP clients. These contain a JSON object `mcpServers` (or `servers`) with one member per
+// server. Comments and trailing commas are allowed. mcpauth adds the optional member `auth` to the object of a server.
 //
 //	places, err := config.Find("", dir, home, os.Getenv)
 //	file, err := config.Load(ctx, places)
@@ -8,8 +8,9 @@
 // It reads the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`, ${env:VAR}),
 // Windsurf (`serverUrl`) and Gemini CLI (`httpUrl`). It skips entries that start a program.
 //
-// A file that was found in the working directory or above it may come from a stranger. It never replaces an entry of the user's own file.
-// Entry.Uses returns what an entry takes from the user; if that is anything, the entry needs trust.
+// A file that was found in the working directory or above it may have been written by somebody else, such as the author of a cloned
+// repository. It never replaces an entry of the user's own file. Entry.Uses lists the variables, files and settings that an entry uses. If
+// there are any, the user must trust the entry before mcpauth uses it.
 package config
 
 import (
@@ -25,8 +26,8 @@ import (
 	"strings"
 )
 
-// The maximum file sizes in bytes. Claude Code stores the history of all projects in the same file as its servers; a project's file has no
-// reason to be large.
+// The maximum file sizes in bytes. Claude Code stores the history of all projects in the same file as its servers; the file of a project is
+// small.
 const (
 	maxSize    = 32 << 20
 	maxProject = 1 << 20
@@ -52,8 +53,8 @@ func (e *Error) Error() string {
 
 // File is a configuration: the entries of one file, or of the user's own file and a project's file. Variables are not expanded.
 type File struct {
-	Path    string // for messages; empty if there is no file
-	Sum     string // SHA-256 in hexadecimal, of a single file
+	Path    string // for messages; "" = there is no file
+	Sum     string // SHA-256 in hexadecimal; "" = the entries come from two files
 	Servers map[string]Entry
 }
 
@@ -62,14 +63,14 @@ type Entry struct {
 	Name    string
 	URL     string
 	Headers map[string]string
-	Auth    *Auth  // nil: none; its variables are not expanded, see ExpandAuth
-	Skipped string // why the entry cannot be used; empty if it can be used
+	Auth    *Auth  // nil = none; ExpandAuth expands its variables
+	Skipped string // why the entry cannot be used; "" = it can
 
 	Path  string // the file that contains it
 	Sum   string // SHA-256 of that file in hexadecimal
 	Found bool   // the file was found by walking upward, not named by the user
 
-	off          bool // disabled
+	off          bool // the file disables the entry
 	line, column int
 }
 
@@ -80,7 +81,7 @@ func Load(ctx context.Context, places Places) (*File, error) {
 		file *File
 		err  error
 	}
-	done := make(chan result, 1) // a blocked reader remains until the process ends
+	done := make(chan result, 1) // a goroutine that is blocked in a read remains until the process ends
 	go func() {
 		file, err := load(places)
 		done <- result{file, err}
@@ -112,8 +113,8 @@ func load(places Places) (*File, error) {
 	return merge(own, project), nil
 }
 
-// merge adds the entries of a project's file to those of the user's own file. The user's own entry has precedence. If both have different
-// URLs, the entry cannot be used at all.
+// merge adds the entries of a project's file to those of the user's own file. The user's own entry has precedence. If both files have an
+// entry of that name with different URLs, the entry cannot be used.
 func merge(own, project *File) *File {
 	if own.Path == "" {
 		return project
@@ -166,8 +167,8 @@ func read(path string, limit int64, found bool) (*File, error) {
 	return file, nil
 }
 
-// stillOwn reports whether the open file is the one at path, and nobody else could have written it. After it was found, another user may
-// have replaced its folder.
+// stillOwn reports whether the open file is the file at path and no other user could have written it. Another user may have replaced the
+// folder since Find checked it.
 func stillOwn(path string, f *os.File) bool {
 	opened, err := f.Stat()
 	now, err2 := os.Stat(path)
@@ -186,7 +187,7 @@ func (f *File) Skipped() []Entry {
 	return skipped
 }
 
-// Names returns the names of the servers that can be reached over HTTP, sorted.
+// Names returns the names of the entries that can be used, sorted.
 func (f *File) Names() []string {
 	var names []string
 	for name, e := range f.Servers {

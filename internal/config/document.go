@@ -11,7 +11,7 @@ import (
 // maxDepth limits the nesting of a file.
 const maxDepth = 100
 
-// deeper reports whether JSON with comments nests deeper than max.
+// deeper reports whether JSON with comments has more than max levels of nesting.
 func deeper(data []byte, max int) bool {
 	depth := 0
 	for i := 0; i < len(data); i++ {
@@ -37,7 +37,7 @@ func deeper(data []byte, max int) bool {
 	return false
 }
 
-// until returns the number of bytes before the end of a comment.
+// until returns the number of bytes before end, which ends a comment.
 func until(rest []byte, end string) int {
 	if i := bytes.Index(rest, []byte(end)); i >= 0 {
 		return i
@@ -45,12 +45,13 @@ func until(rest []byte, end string) int {
 	return len(rest)
 }
 
-// document is a file that is being read.
+// document is a file that is being parsed.
 type document struct {
 	path string
 	data []byte
 
-	// The last requested position. Positions are requested in rising order, so counting continues from here and takes linear time.
+	// The result of the last call of position. Offsets are usually requested in rising order, so that counting continues from here and
+	// takes linear time.
 	offset, line, begin int
 }
 
@@ -100,7 +101,7 @@ func (d *document) servers(f *File, servers *hujson.Object) error {
 	return nil
 }
 
-// entry reads one server. It ignores members of other clients.
+// entry reads one server. It ignores members that only other MCP clients use.
 func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 	e := Entry{Name: name}
 	o, ok := v.Value.(*hujson.Object)
@@ -115,7 +116,7 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "it is a local program"
 		return e, nil
 	}
-	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on a command line it would be something else
+	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on a command line, such a name would be a flag, a URL or nothing
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
 	}
@@ -161,7 +162,7 @@ func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
 	return false, nil
 }
 
-// members returns the members of an object. A duplicate member is an error, because readers differ in which one they use.
+// members returns the members of an object. A duplicate member is an error, because JSON parsers differ in which one they use.
 func (d *document) members(o *hujson.Object) (map[string]hujson.Value, error) {
 	all := map[string]hujson.Value{}
 	for _, m := range o.Members {
@@ -208,10 +209,10 @@ func (d *document) fault(offset int, format string, args ...any) *Error {
 	return e
 }
 
-// short limits the length of a reason, which may quote the file.
+// short limits the length of an error message, which may quote the file.
 func short(reason string) string { return strings.ToValidUTF8(reason[:min(len(reason), 300)], "") }
 
-// position returns line and column (in bytes) of an offset.
+// position returns the line and column of an offset, both counted from 1. Columns count bytes.
 func (d *document) position(offset int) (line, column int) {
 	offset = min(max(offset, 0), len(d.data))
 	if offset < d.offset {
@@ -226,7 +227,7 @@ func (d *document) position(offset int) (line, column int) {
 	return d.line + 1, offset - d.begin + 1
 }
 
-// syntax extracts line and column from the parser's error.
+// syntax converts an error of the parser, which contains line and column in its text.
 func (d *document) syntax(err error) *Error {
 	e := &Error{Path: d.path, Reason: strings.TrimPrefix(err.Error(), "hujson: ")}
 	if n, _ := fmt.Sscanf(e.Reason, "line %d, column %d:", &e.Line, &e.Column); n == 2 {

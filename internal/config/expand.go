@@ -9,11 +9,12 @@ import (
 	"strings"
 )
 
-// maxValue limits the size of an expanded value in bytes, because a short text may contain a long variable many times.
+// maxValue limits the size of an expanded value in bytes. A short text may refer to a long variable many times.
 const maxValue = 64 << 10
 
-// Entry returns one server with the variables of its URL and headers expanded. It does not expand those of auth, which only a login needs:
-// see ExpandAuth. It returns ErrUnknown if there is no such entry, and an *Error if a variable is not set or the entry cannot be used.
+// Entry returns one server with the variables of its URL and headers expanded. It does not expand the variables of Auth, because only a
+// login needs them: see ExpandAuth. It returns ErrUnknown if there is no such entry, and an *Error if a variable is not set or the entry
+// cannot be used.
 func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	e, ok := f.Servers[name]
 	if !ok {
@@ -36,8 +37,8 @@ func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	return e, nil
 }
 
-// ExpandAuth returns the block auth with its variables expanded and with paths relative to the configuration file, or nil if there is no
-// block. The error is an *Error.
+// ExpandAuth returns Auth with its variables expanded, or nil if the entry has none. Relative paths are resolved against the folder of the
+// configuration file. The error is an *Error.
 func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 	if e.Auth == nil {
 		return nil, nil
@@ -60,17 +61,17 @@ func (e Entry) fault(reason string) error {
 	return &Error{Path: e.Path, Line: e.line, Column: e.column, Reason: short(fmt.Sprintf("server %q: %s", e.Name, reason))}
 }
 
-// Uses lists what an entry takes from the user, apart from a URL and plain headers.
+// Uses lists the variables, files and settings that an entry uses, for which it needs the user's trust.
 type Uses struct {
 	Variables []string `json:"variables"`
 	Files     []string `json:"files"`
-	Auth      []string `json:"auth"` // the members of the block
+	Auth      []string `json:"auth"` // names of the members of `auth`
 }
 
 // Nothing reports whether the entry needs no trust.
 func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) == 0 }
 
-// beside returns the path of a file that may be relative to the configuration file.
+// beside resolves a relative path against the folder of the configuration file.
 func (e Entry) beside(file string) string {
 	if file == "" || filepath.IsAbs(file) {
 		return file
@@ -78,7 +79,7 @@ func (e Entry) beside(file string) string {
 	return filepath.Join(filepath.Dir(e.Path), file)
 }
 
-// Files returns the files that a login opens with these variables. It omits those whose variables are not set.
+// Files returns the paths of the files that a login opens, with variables expanded. It omits a path if one of its variables is not set.
 func (e Entry) Files(getenv func(string) string) []string {
 	var files []string
 	for _, written := range e.written() {
@@ -89,7 +90,7 @@ func (e Entry) Files(getenv func(string) string) []string {
 	return files
 }
 
-// written returns the files of the entry as they are written in it.
+// written returns the paths of files in the entry, without expanding their variables.
 func (e Entry) written() []string {
 	if e.Auth == nil {
 		return nil
@@ -97,8 +98,8 @@ func (e Entry) written() []string {
 	return slices.DeleteFunc([]string{e.Auth.ClientKey, e.Auth.AssertionFile}, func(file string) bool { return file == "" })
 }
 
-// Uses returns what the entry takes from the user. Files are as a login opens them. One whose variables are not set is as it is written, because
-// a shorter form of the path would not show where the variables can lead.
+// Uses lists what the entry uses. It expands the variables in a file's path if they are set. Otherwise it returns the path unchanged, so
+// that the user sees the variables.
 func (e Entry) Uses(getenv func(string) string) Uses {
 	variables := map[string]bool{}
 	note := func(value string) {
@@ -135,8 +136,8 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 	return u
 }
 
-// expand replaces the variables of one value: ${VAR}, ${VAR:-default}, and VS Code's ${env:VAR}. A "$" that does not start a variable is
-// unchanged.
+// expand replaces the variables of one value: ${VAR}, ${VAR:-default}, and VS Code's ${env:VAR}. expand does not change a "$" that is not
+// followed by "{".
 func expand(s string, getenv func(string) string) (string, error) {
 	var b strings.Builder
 	for {
@@ -171,8 +172,8 @@ func expand(s string, getenv func(string) string) (string, error) {
 	}
 }
 
-// namesIn yields the variables in a value, also if the value is too long for expand, because it may be shorter with other values of the
-// variables.
+// namesIn yields the names of the variables in a value. Unlike expand, it has no size limit, because with other values of the variables the
+// expanded text may be shorter.
 func namesIn(s string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, after := range strings.Split(s, "${")[1:] {

@@ -8,16 +8,16 @@ import (
 	"runtime"
 )
 
-// Places are the configuration files.
+// Places are the paths of the configuration files. A path is "" if there is no such file.
 type Places struct {
-	Named   string  // named by the user; then no other file is read
-	Project string  // found in the working directory or above
+	Named   string  // named by the user; if set, no other file is read
+	Project string  // found in the working directory or a folder above it
 	Own     string  // the user's own file
-	Ignored []Error // files that another user could have written
+	Ignored []Error // files that are not read because another user could have written them
 }
 
-// Find finds the configuration files: the file named by the flag or MCPAUTH_CONFIG, or else the nearest .mcp.json in dir or above and
-// config.json in the user's configuration folder.
+// Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, it returns only that one. Otherwise it returns the
+// nearest .mcp.json in dir or a folder above it, and config.json in the user's configuration folder.
 func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	if flag != "" {
 		return Places{Named: flag}, nil
@@ -56,7 +56,8 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	return p, nil
 }
 
-// ownFolders returns the folders for a user's configuration. Relative XDG folders are ignored (XDG Base Directory Specification).
+// ownFolders returns the folders in which to look for the user's configuration. A relative XDG_CONFIG_HOME is ignored, as the XDG Base
+// Directory Specification demands.
 func ownFolders(goos, home string, getenv func(string) string) []string {
 	if base := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(base) {
 		return []string{base}
@@ -76,7 +77,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// why returns the error without the path.
+// why returns the text of an error without the path. nil means that the path is a folder.
 func why(err error) string {
 	var p *fs.PathError
 	switch {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Foreign returns the reason why another user could have written a project's file, or "". It checks the file, the link that leads to it,
-// and their folders.
+// Foreign returns the reason why another user could have written a project's file, or "" if no other user could. It checks the file, its
+// folder and, if path is a symbolic link, the link and its folder.
 func Foreign(path string) string {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -42,14 +42,14 @@ func foreign(info fs.FileInfo) string {
 		return ""
 	case mode&0o002 != 0:
 		return "may be written by everybody"
-	case mode&0o020 != 0 && stat.Gid != me && stat.Gid != 0: // a user's private group has the user's number
+	case mode&0o020 != 0 && stat.Gid != me && stat.Gid != 0: // a group with the same ID is assumed to be the user's private group
 		return fmt.Sprintf("may be written by group %d", stat.Gid)
 	}
 	return ""
 }
 
-// NotRoots returns the owner of a folder if root runs mcpauth with the home of another user, as sudo without -H does, and otherwise "". If
-// the folder does not exist, its nearest existing parent is checked.
+// NotRoots returns a message if mcpauth runs as root and the folder belongs to another user, for example because sudo without -H keeps the
+// HOME of the caller. Otherwise it returns "". If the folder does not exist, NotRoots checks the nearest parent that does.
 func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""

@@ -1,6 +1,6 @@
 package config
 
-// Foreign always returns "", because Windows has no shared folder that everybody may write to and in which projects are stored.
+// Foreign always returns "", because projects on Windows are not usually stored in a folder that every user can write to.
 func Foreign(string) string { return "" }
 
 // NotRoots always returns "", because Windows has no root.

@@ -1,5 +1,5 @@
-// Package task runs work in goroutines that outlive their callers: callers that want the same work share it, and what must not be cut off,
-// such as a request that spends a one-time secret, goes on after they have left.
+// Package task runs work in goroutines that callers share. Callers that need the same work wait for the same task. Work that must not be
+// interrupted, such as a request with a one-time secret, continues after its callers have returned.
 package task
 
 import (
@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// ErrSpending says that a caller left a task that goes on without it.
+// ErrSpending is returned by Once if the caller's context has ended but a request under Spend continues.
 var ErrSpending = errors.New("the request that uses a one-time secret is still running")
 
-// Outlive returns a context for work that must go on after its caller has left. It ends grace after ctx does, and after limit at the latest.
-// Nothing else in this project detaches work from its caller.
+// Outlive returns a context for work that must continue after ctx has ended. It ends grace after ctx, and after limit at the latest. No
+// other function of mcpauth detaches work from its caller's context.
 func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
@@ -25,12 +25,12 @@ func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, 
 type Group[T any] struct {
 	mu      sync.Mutex
 	running map[*Task[T]]bool
-	named   map[string]*Task[T] // those that other callers may join
+	named   map[string]*Task[T] // running tasks with a name, which other callers may join
 }
 
-// Task is one of them. When its last caller leaves, its context ends; what it does under Spend goes on.
+// Task is a task of a Group. When its last caller stops waiting, Context ends, but a request under Spend continues.
 type Task[T any] struct {
-	Context context.Context // ends when nobody waits any more
+	Context context.Context // ends when no caller waits any more, or at the time limit
 
 	stop   context.CancelFunc
 	done   chan struct{} // closed when result and err are set
@@ -38,20 +38,22 @@ type Task[T any] struct {
 	err    error
 
 	group    *Group[T]
-	callers  int // guarded by group.mu, as are the two below
+	callers  int // group.mu guards this field and those below
 	spending bool
-	settled  *T // see Settle
+	settled  *T // set by Settle
 }
 
-// Settle is for a task that has its result, and only cleans up from now on: a caller that leaves gets the result and no error.
+// Settle sets the result of a task that only has to clean up. If a caller's context ends during the clean-up, Once returns this result and
+// no error.
 func (t *Task[T]) Settle(result T) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()
 	t.settled = &result
 }
 
-// Spend returns a context for a request that no caller may stop. It ends grace after the last caller has left, and after limit at the latest. Spend
-// fails if the last caller has left already. Call done at the end.
+// Spend returns a context for a request that callers cannot cancel, such as one with a one-time secret. The context ends grace after the
+// last caller has stopped waiting, and after limit at the latest. Spend fails if no caller waits any more. The task must call done after
+// the request.
 func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done func(), err error) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()
@@ -68,8 +70,8 @@ func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done f
 	}, nil
 }
 
-// Once runs do in a goroutine of its own, or joins the task of that name that is running already; a task without a name is joined by nobody.
-// It returns the result, or the error of ctx when that ends first. limit is the time limit of the task, except for what it does under Spend.
+// Once runs do as a new task, or joins the running task of that name, and returns the result. If ctx ends first, it returns the error of
+// ctx. A task whose name is "" cannot be joined. limit is the time limit of the task, except for requests under Spend.
 func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, do func(*Task[T]) (T, error)) (result T, joined bool, err error) {
 	t, joined := g.join(ctx, name, limit, do)
 	ended := func(within time.Duration) bool {
@@ -85,8 +87,8 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, d
 		return t.result, joined, t.err
 	case <-ctx.Done():
 	}
-	// If the task ends by itself now, its error says better than that of ctx what it waited for, such as a lock or a browser. It has the
-	// time limit of its first caller.
+	// The task has the same deadline as its first caller, and may be about to return an error. That error is better than the one of ctx,
+	// because it names what the task waited for, such as a lock or a browser.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && ended(100*time.Millisecond) {
 		return t.result, joined, t.err
 	}
@@ -134,14 +136,15 @@ func (g *Group[T]) join(ctx context.Context, name string, limit time.Duration, d
 	return t, false
 }
 
-// leave says that a caller does not wait any more. It reports whether the task goes on all the same, and its result if it has one.
+// leave is called when a caller stops waiting. It reports whether a request under Spend continues, and returns the result that Settle has
+// set.
 func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool, settled *T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.callers--; t.callers == 0 {
 		t.stop()
 		if !t.spending {
-			g.unname(name, t) // whoever comes now begins anew
+			g.unname(name, t) // the next caller starts a new task
 		}
 	}
 	return t.spending, t.settled
@@ -153,7 +156,7 @@ func (g *Group[T]) unname(name string, t *Task[T]) {
 	}
 }
 
-// any returns a running task, nil when there is none, and whether it is spending a secret.
+// any returns a running task, preferably one with a request under Spend, and whether it has one. It returns nil if no task is running.
 func (g *Group[T]) any() (t *Task[T], spending bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,8 +171,8 @@ func (g *Group[T]) any() (t *Task[T], spending bool) {
 	return nil, false
 }
 
-// Wait stops the tasks that are running, and waits for what they do under Spend. It calls finishing before it waits for such work, and done
-// when that has ended well.
+// Wait cancels the running tasks and waits until they end. Before it waits for a request under Spend, it calls finishing, at most once.
+// After each task with such a request that ended without an error, it calls done.
 func (g *Group[T]) Wait(ctx context.Context, finishing, done func()) error {
 	for told := false; ; {
 		t, spending := g.any()

@@ -6,7 +6,7 @@ import (
 	"fmt"
 )
 
-// places returns the backends that may have credentials.
+// places returns the backends that may contain credentials.
 func (s *Store) places() []backend {
 	switch {
 	case s.postgres != nil:
@@ -17,8 +17,8 @@ func (s *Store) places() []backend {
 	return []backend{s.file, s.keychain}
 }
 
-// forNew returns the backend for a new credential. If the keychain is locked, denied or slow, it returns an error and never chooses another
-// backend.
+// forNew returns the backend for a new credential: the keychain or, if the system has none, the file store. If the keychain is locked,
+// denies access or does not answer, forNew returns an error instead of choosing the file store.
 func (s *Store) forNew(ctx context.Context) (backend, error) {
 	err := s.keychain.available(ctx)
 	if errors.Is(err, ErrUnavailable) {
@@ -27,8 +27,8 @@ func (s *Store) forNew(ctx context.Context) (backend, error) {
 	return s.keychain, err
 }
 
-// known returns the backend that the user selected or, for auto, the one that has the credential, or nil. If both have one, the higher
-// generation is the newer one.
+// known returns the backend that the user selected. For "auto" it returns the backend that has the credential, or nil if none has it. If
+// two have it, known returns the one with the higher generation.
 func (s *Store) known(key Key) (backend, error) {
 	switch s.o.Backend {
 	case File:
@@ -56,7 +56,7 @@ func (s *Store) known(key Key) (backend, error) {
 	return nil, nil
 }
 
-// holding returns the backend to read a credential from.
+// holding returns the backend from which to read a credential.
 func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
 	b, err := s.known(key)
 	if b != nil || err != nil {
@@ -64,7 +64,8 @@ func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
 	}
 	b, err = s.forNew(ctx)
 	if err == nil && b == backend(s.file) {
-		// The file store has nothing, and a damaged index entry would have told whether the keychain has something.
+		// The file store does not have the credential. If the index entry is damaged, the keychain may have it, so it must not count as
+		// absent.
 		if e, hintErr := s.keychain.index.hint(key); hintErr != nil || e.damaged != nil {
 			return nil, errors.Join(hintErr, e.damaged)
 		}
@@ -72,7 +73,7 @@ func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
 	return b, err
 }
 
-// forWriting is like holding, and reports once if a credential goes to a file because there is no keychain.
+// forWriting is like holding. It also calls Options.Notice, once, if a new credential is stored in a file because there is no keychain.
 func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 	b, err := s.holding(ctx, key)
 	if err == nil && s.o.Backend == Auto && b == backend(s.file) && !s.file.has(key.name()) {
@@ -83,7 +84,7 @@ func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 	return b, err
 }
 
-// forDeleting returns every backend that may have data for the key.
+// forDeleting returns every backend that may contain data of the key.
 func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	if s.postgres != nil {
 		return s.places(), nil
@@ -106,7 +107,7 @@ func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	return []backend{s.file}, nil
 }
 
-// elsewhere returns ErrElsewhere instead of absent if another backend has the credential.
+// elsewhere returns ErrElsewhere if a backend other than b has the credential, and otherwise absent.
 func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	e, err := s.keychain.index.hint(key)
 	switch {
@@ -118,7 +119,7 @@ func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	return absent
 }
 
-// generationElsewhere returns the generation of this key in another backend, which the next write must exceed.
+// generationElsewhere returns the generation of this key in a backend other than b, or 0. The generation of the next write must be higher.
 func (s *Store) generationElsewhere(key Key, b backend) uint64 {
 	if e, err := s.keychain.index.hint(key); err == nil && b != backend(s.keychain) {
 		return e.highest()

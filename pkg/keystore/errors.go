@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// What can be wrong with a store. Each comes wrapped in an *Error that says where. None is ever guessed from another: a caller that takes
-// a locked keychain for an absent login would ask a person to log in again.
+// The reasons why an operation failed. The methods of Store wrap them in an *Error. For example, a locked keychain never leads to
+// ErrNotFound, because the caller would then ask the user to log in again.
 var (
 	ErrNotFound    = errors.New("no such credential")
 	ErrLocked      = errors.New("locked")
@@ -20,21 +20,21 @@ var (
 	ErrNewer       = errors.New("written by a newer mcpauth")
 	ErrBusy        = errors.New("another process is using it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
-	ErrElsewhere   = errors.New("in another store")        // than the one that was asked for
+	ErrElsewhere   = errors.New("in another store")        // not in the requested one
 
-	// Of the postgres store:
-	ErrReadOnly = errors.New("the database is read-only") // a replica
+	// Only the postgres store returns these:
+	ErrReadOnly = errors.New("the database is read-only") // for example a replica
 	ErrNoTable  = errors.New("the table of credentials is missing")
-	ErrFull     = errors.New("the database is full") // its disk, its memory or its connections
+	ErrFull     = errors.New("the database is full") // no disk space, memory or connections left
 	ErrTooOld   = errors.New("the database server is too old")
 	ErrPooled   = errors.New("the database connection cannot hold a lock")
 )
 
-// Error says which operation failed and where. It contains no secret.
+// Error describes a failed operation. It contains no secret.
 type Error struct {
 	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note", "probe"
-	Backend string // "keychain", "file" or "postgres"; "" if it failed before one was chosen
-	Path    string // the file, where there is one
+	Backend string // "keychain", "file" or "postgres"; "" if the operation failed before a backend was chosen
+	Path    string // file or keychain item; "" if the error is not about one
 	Err     error  // wraps one of the errors above
 }
 
@@ -55,7 +55,7 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// at returns the error with the name of the file in front.
+// at returns err as an *Error with that path, unless err contains an *Error already.
 func at(path string, err error) error {
 	if err == nil {
 		return nil
@@ -67,7 +67,7 @@ func at(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// fail adds the operation and the backend to an error, unless they are set.
+// fail returns err as an *Error that has an operation and a backend. It keeps those that err has already.
 func fail(op, backend string, err error) error {
 	if err == nil {
 		return nil
@@ -86,7 +86,7 @@ func fail(op, backend string, err error) error {
 	return &full
 }
 
-// addendum adds text to the reason of an error.
+// addendum appends text to the message of an error.
 func addendum(err error, format string, args ...any) error {
 	if e, ok := err.(*Error); ok {
 		full := *e

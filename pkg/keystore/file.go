@@ -11,12 +11,12 @@ import (
 	"strings"
 )
 
-// fileStore stores each credential in a private file, which is always replaced completely. The file begins with its key and its public
-// part, so no index is needed.
+// fileStore stores each credential in a private file. Every write replaces the whole file. The first line of the file contains the key and
+// the public part, so the file store needs no index.
 type fileStore struct {
 	env
 	dir     string
-	keyFile string // age identity to which the secrets are encrypted; "" = not encrypted
+	keyFile string // age identity file to which the secrets are encrypted; "" = not encrypted
 }
 
 const recordSuffix = ".credential"
@@ -24,7 +24,7 @@ const recordSuffix = ".credential"
 func (f *fileStore) kind() string            { return File }
 func (f *fileStore) path(name string) string { return filepath.Join(f.dir, name+recordSuffix) }
 
-// has reports whether there is a record, even a damaged one.
+// has reports whether a record exists. A damaged record counts.
 func (f *fileStore) has(name string) bool {
 	if f.dir == "" {
 		return false
@@ -70,7 +70,7 @@ func decodeFile(name string, data []byte) (head, string, error) {
 	return h, payload, err
 }
 
-// described returns the entry in a record. Records of the first versions have none; their index entry is used instead.
+// described returns the entry that describes a record. Early versions of mcpauth stored it in the index and not in the record.
 func (f *fileStore) described(name string, h head) Entry {
 	if h.Key != nil {
 		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public, Updated: h.Updated}
@@ -112,14 +112,14 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 	return all, errors.Join(append(errs, err)...)
 }
 
-// names returns the name of a key's record or, if key is nil, of all records.
+// names returns the name of a key's record, or the names of all records if key is nil.
 func (f *fileStore) names(key *Key) (names []string, err error) {
 	if key != nil {
 		return []string{key.name()}, nil
 	}
 	files, err := os.ReadDir(f.dir)
 	for _, file := range files {
-		if name, ok := strings.CutSuffix(file.Name(), recordSuffix); ok { // the others are temporary files
+		if name, ok := strings.CutSuffix(file.Name(), recordSuffix); ok { // other files are temporary
 			names = append(names, name)
 		}
 	}
@@ -153,7 +153,7 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (R
 	if err := f.step("file in place"); err != nil {
 		return Record{}, err
 	}
-	if err := syncFolder(f.dir); err != nil { // the new record is there, whatever the disk makes of it
+	if err := syncFolder(f.dir); err != nil { // only a warning, because the new record can be read
 		f.notice(fmt.Sprintf("%s is stored, but may not survive a power failure: %v", path, bare(err)))
 	}
 	data, err := readPrivate(path, maxFile)
@@ -169,7 +169,7 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (R
 	return r, nil
 }
 
-// sweepProbe deletes the files of a killed probe, unless a probe is running.
+// sweepProbe deletes the files that a killed probe has left, unless another probe is running.
 func (f *fileStore) sweepProbe(key Key) {
 	if unlock, err := f.locks.try(key, "probe"); err == nil {
 		sweepTemps(f.path(key.name()) + ".probe")
@@ -177,8 +177,8 @@ func (f *fileStore) sweepProbe(key Key) {
 	}
 }
 
-// replaceable returns the head of the stored record, if there is one. It returns an error if that record is damaged, or if it is encrypted
-// and the new one would not be.
+// replaceable returns the head of the stored record, or a zero head if there is none. It returns an error if the record is damaged, or if
+// it is encrypted and there is no key file to encrypt the new one.
 func (f *fileStore) replaceable(name string) (head, error) {
 	if err := ensureFolder(f.dir, true); err != nil {
 		return head{}, err
@@ -204,7 +204,7 @@ func (f *fileStore) encode(key Key, r Record) ([]byte, error) {
 	}
 	h := head{Generation: r.Generation, Encoding: encoding, Key: &key, Updated: f.now()}
 	if r.Public != nil {
-		public, err := json.Marshal(r.Public) // the checksum is over the form in which the head will hold it
+		public, err := json.Marshal(r.Public) // the checksum covers the JSON that encodeHead will write
 		if err != nil {
 			return nil, fmt.Errorf("%w: public part: %w", ErrUnwritable, err)
 		}
@@ -214,14 +214,14 @@ func (f *fileStore) encode(key Key, r Record) ([]byte, error) {
 	return []byte(value), err
 }
 
-// dropOldIndex deletes the index entry that an earlier version wrote for its file.
+// dropOldIndex deletes the index entry that an early version of mcpauth wrote for a file.
 func (f *fileStore) dropOldIndex(key Key) {
 	if e, err := f.index.read(key.name(), &key); err == nil && !e.mayBeInKeychain() {
 		_ = f.index.remove(key.name())
 	}
 }
 
-// filePlace is the temporary file for the next put; "" after that.
+// filePlace is the temporary file for the next put. After the put has used it, path is "".
 type filePlace struct{ path string }
 
 func (p *filePlace) release(context.Context) {
@@ -230,7 +230,7 @@ func (p *filePlace) release(context.Context) {
 	}
 }
 
-// temp returns the reserved file, or a new one.
+// temp opens the reserved file, or creates a new one.
 func (f *fileStore) temp(name string, reserved place) (*os.File, error) {
 	if p, ok := reserved.(*filePlace); ok && p.path != "" {
 		temp, err := os.OpenFile(p.path, os.O_WRONLY, 0)
@@ -246,7 +246,8 @@ func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
 	return &filePlace{temp}, err
 }
 
-// probe allocates space and frees it. It uses another name than reserve, because a put of another process would delete the file.
+// probe allocates space and frees it. Its file has a different name from the one that reserve creates, because a put in another process
+// deletes files with that name.
 func (f *fileStore) probe(_ context.Context, key Key) error {
 	path := f.path(key.name()) + ".probe"
 	sweepTemps(path)
@@ -257,11 +258,11 @@ func (f *fileStore) probe(_ context.Context, key Key) error {
 	return removePrivate(temp)
 }
 
-// placeRoom is more than a credential usually needs, or grows by.
+// placeRoom is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller.
 const placeRoom = 14 << 10
 
-// makePlace writes a temporary file next to path that is as large as the next record can be, and reads it back, so that a nearly full disk
-// is noticed before a token is used up.
+// makePlace writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be, so that a full
+// disk is noticed before a refresh token is used up.
 func (f *fileStore) makePlace(name, path string) (string, error) {
 	if _, err := f.replaceable(name); err != nil {
 		return "", err
@@ -281,7 +282,7 @@ func (f *fileStore) makePlace(name, path string) (string, error) {
 		return "", err
 	}
 	_, err = temp.Write(data)
-	if err = errors.Join(err, temp.Close()); err == nil { // a network file system says only on closing that it is full
+	if err = errors.Join(err, temp.Close()); err == nil { // a network file system may report only on close that it is full
 		var got []byte
 		if got, err = os.ReadFile(temp.Name()); err == nil && !bytes.Equal(got, data) {
 			err = errors.New("it reads back differently")

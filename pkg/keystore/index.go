@@ -1,5 +1,6 @@
-// The index of the keychain: one private JSON file per key that tells, without any secret, what is stored and in which item. A write
-// announces itself there (reservation) before it touches the keychain, so that what a killed write leaves behind is found.
+// The index of the keychain has one private JSON file per key. The file contains no secret; it records what is stored in which keychain
+// item. Before a write changes the keychain, it adds a reservation to the index, so that later operations find the items that a killed
+// write has left.
 
 package keystore
 
@@ -18,8 +19,9 @@ import (
 	"time"
 )
 
-// name returns the name of files and keychain items: a readable part, and a hash of the whole key, so that keys that differ only in
-// characters unsafe for files do not collide. The readable part contains only the host, because paths and queries may contain secrets.
+// name returns the name of the key's files and keychain items. It consists of a readable part and a hash of the whole key, because
+// different keys may have the same readable part. The readable part contains only host and profile, because paths and queries may contain
+// secrets.
 func (k Key) name() string {
 	sum := sha256.Sum256([]byte("mcpauth key " + strconv.Itoa(len(k.Server)) + ":" + k.Server + k.Profile))
 	hash := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
@@ -30,8 +32,8 @@ func (k Key) name() string {
 	return readable(host+"-"+k.Profile, 40) + hash
 }
 
-// readable keeps lower-case letters and digits, and replaces anything else by a hyphen: no dots (Windows reads the part before a dot as a
-// device), and nothing with a special meaning to a shell, `security -i` or a file system.
+// readable converts s to lower-case letters, digits and hyphens. These have no special meaning to a shell, `security -i` or a file system.
+// Dots are replaced too, because Windows may take the part before a dot for a device name.
 func readable(s string, limit int) string {
 	var b strings.Builder
 	hyphen := true
@@ -53,7 +55,7 @@ func readable(s string, limit int) string {
 	return b.String()
 }
 
-// reservation says where a write will put its record.
+// reservation describes where a write stores its record.
 type reservation struct {
 	Backend    string          `json:"backend"`
 	Generation uint64          `json:"generation"`
@@ -62,13 +64,13 @@ type reservation struct {
 	Parts      int             `json:"parts,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
 	At         time.Time       `json:"at,omitzero"`
-	Hung       bool            `json:"hung,omitempty"`     // given up while the keychain had not answered
-	Obsolete   bool            `json:"obsolete,omitempty"` // to be swept, not a write under way
-	Empty      bool            `json:"empty,omitempty"`    // the place is taken, and the record is not on its way to it yet
+	Hung       bool            `json:"hung,omitempty"`     // the writer stopped waiting, because the keychain did not answer
+	Obsolete   bool            `json:"obsolete,omitempty"` // the items are no longer needed and must be deleted
+	Empty      bool            `json:"empty,omitempty"`    // the slot contains the placeholder, and no record has been sent to it
 }
 
-// mayLand reports whether a write may still take effect although its end was not seen. A keychain that did not answer does the write when
-// somebody answers its prompt; the write of a killed process ends within moments.
+// mayLand reports whether a write with an unknown result may still take effect. A keychain that did not answer in time performs the write
+// when the user answers its prompt. The write of a killed process takes effect within a minute or not at all.
 func (r reservation) mayLand(now time.Time) bool {
 	within := time.Minute
 	if r.Hung {
@@ -83,26 +85,26 @@ type entry struct {
 	Version    int             `json:"mcpauth"`
 	Key        Key             `json:"key"`
 	Backend    string          `json:"backend"`
-	Generation uint64          `json:"generation"` // 0: no write is known to have finished
+	Generation uint64          `json:"generation"` // 0 = no write has finished, as far as the index knows
 	Slot       int             `json:"slot,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
 	Updated    time.Time       `json:"updated,omitzero"`
-	Backends   []string        `json:"backends,omitempty"` // every backend that may hold something of this key; older versions kept entries of files, too
-	Deleted    bool            `json:"deleted,omitempty"`  // kept only because a late write may land: generations up to this one are gone
+	Backends   []string        `json:"backends,omitempty"` // every backend that may contain data of this key; early versions also had entries for files
+	Deleted    bool            `json:"deleted,omitempty"`  // the credential was deleted, but a write of a generation up to this one may still take effect
 	Pending    []reservation   `json:"pending,omitempty"`
 
 	found   bool
 	raw     []byte
-	damaged error // why the file that is there says nothing
+	damaged error // why the file cannot be used; nil = it can
 }
 
-// index is the folder of entries.
+// index is the folder of the index files.
 type index struct{ dir string }
 
 func (x index) folder() string          { return filepath.Join(x.dir, "index") }
 func (x index) path(name string) string { return filepath.Join(x.folder(), name+".json") }
 
-// read returns an entry or ErrNotFound. A file with another key is damaged.
+// read returns an entry or ErrNotFound. If the file is for a different key, it returns ErrCorrupt.
 func (x index) read(name string, key *Key) (entry, error) {
 	path := x.path(name)
 	data, err := readPrivate(path, maxFile)
@@ -120,7 +122,7 @@ func (x index) read(name string, key *Key) (entry, error) {
 	return e, nil
 }
 
-// hint is read for callers that can also ask the secret store: for them, a missing or damaged entry is not an error.
+// hint is like read, but a missing or damaged entry is not an error. Its callers can search the keychain itself.
 func (x index) hint(key Key) (entry, error) {
 	e, err := x.read(key.name(), &key)
 	switch {
@@ -132,7 +134,7 @@ func (x index) hint(key Key) (entry, error) {
 	return e, err
 }
 
-// decodeEntry reads an index file.
+// decodeEntry parses an index file.
 func decodeEntry(data []byte) (entry, error) {
 	var e entry
 	err := json.Unmarshal(data, &e) // as in parseHead
@@ -151,8 +153,8 @@ func decodeEntry(data []byte) (entry, error) {
 	return e, nil
 }
 
-// write replaces an entry and returns the bytes of its file. A durable write survives a power failure; other writes survive only the
-// process.
+// write replaces an entry and returns the bytes of its file. A durable write survives a power failure; other writes survive only the end of
+// the process.
 func (x index) write(e entry, durable bool) ([]byte, error) {
 	e.Version = formatVersion
 	data, err := json.Marshal(e)
@@ -163,7 +165,7 @@ func (x index) write(e entry, durable bool) ([]byte, error) {
 		return nil, err
 	}
 	path := x.path(e.Key.name())
-	if durable { // once in a put is enough; the caller holds the lock: these are those of dead writers
+	if durable { // once per put; the caller holds the lock, so the writers of these files have died
 		sweepTemps(path)
 	}
 	data = append(data, '\n')
@@ -175,7 +177,7 @@ func (x index) remove(name string) error {
 	return removePrivate(x.path(name))
 }
 
-// probe proves that an entry can be written. The caller holds the lock of probes.
+// probe checks that an entry can be written. The caller holds the lock "probe".
 func (x index) probe(name string) error {
 	if err := ensureState(x.dir, x.folder()); err != nil {
 		return err
@@ -188,7 +190,7 @@ func (x index) probe(name string) error {
 	return removePrivate(path)
 }
 
-// list returns the readable entries of one key or, if it is nil, of all keys, and the errors of the others.
+// list returns the readable entries of one key, or of all keys if key is nil. The error describes the unreadable ones.
 func (x index) list(key *Key) ([]entry, error) {
 	if key != nil {
 		e, err := x.read(key.name(), key)
@@ -211,20 +213,20 @@ func (x index) list(key *Key) ([]entry, error) {
 	for _, f := range files {
 		name, ok := strings.CutSuffix(f.Name(), ".json")
 		if !ok {
-			continue // temporary files
+			continue // a temporary file
 		}
 		e, err := x.read(name, nil)
 		switch {
 		case err == nil:
 			all = append(all, e)
-		case !errors.Is(err, ErrNotFound): // not deleted meanwhile
+		case !errors.Is(err, ErrNotFound): // ErrNotFound: it was deleted meanwhile
 			errs = append(errs, err)
 		}
 	}
 	return all, errors.Join(errs...)
 }
 
-// reserve returns the entry with an announced write.
+// reserve returns the entry with r added to the pending writes.
 func (e entry) reserve(r reservation) entry {
 	e = e.orNew()
 	e.Pending = append(slices.Clone(e.Pending), r)
@@ -232,13 +234,13 @@ func (e entry) reserve(r reservation) entry {
 	return e
 }
 
-// hung returns the entry with that reservation marked: its write may still take effect at any time.
+// hung returns the entry with r added as a write that the keychain may still perform.
 func (e entry) hung(r reservation) entry {
 	r.Hung = true
 	return e.reserve(r)
 }
 
-// orNew returns the entry, or a new one if there was none.
+// orNew returns the entry, or a new one if the index had none.
 func (e entry) orNew() entry {
 	if !e.found {
 		e = entry{Key: e.Key, Backend: Keychain, Backends: []string{Keychain}, Pending: e.Pending, found: true}
@@ -246,7 +248,7 @@ func (e entry) orNew() entry {
 	return e
 }
 
-// complete records a finished write.
+// complete records that the write r has finished.
 func (e *entry) complete(r reservation) {
 	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = r.Backend, r.Generation, r.Slot, r.Public, r.At
 	e.Deleted, e.found = false, true
@@ -259,10 +261,10 @@ func (e *entry) addBackend(backend string) {
 	}
 }
 
-// inKeychain reports whether the newest known record of the key is in the keychain, or being written there.
+// inKeychain reports whether the newest known record of the key is, or is being, written to the keychain.
 func (e entry) inKeychain() bool { return e.found && !e.Deleted && e.Backend == Keychain }
 
-// mayBeInKeychain reports whether the keychain may hold anything of the key.
+// mayBeInKeychain reports whether the keychain may contain data of the key.
 func (e entry) mayBeInKeychain() bool {
 	return e.found && (e.Backend == Keychain || slices.Contains(e.Backends, Keychain))
 }
@@ -278,12 +280,12 @@ func (e entry) highest() uint64 {
 	return g
 }
 
-// certain reports whether the entry says in which slot the newest record is, because no newer write was announced.
+// certain reports whether the newest record is in the slot e.Slot. It is not certain while a newer write is pending.
 func (e entry) certain() bool {
 	return e.inKeychain() && e.Generation > 0 && e.highest() == e.Generation && e.Slot >= 0 && e.Slot < maxSlots
 }
 
-// publicOf returns the public part of a generation, or nil if the index does not have it.
+// publicOf returns the public part of the record with that generation, or nil if the index does not have it.
 func (e entry) publicOf(generation uint64) json.RawMessage {
 	if e.Generation == generation && !e.Deleted {
 		return e.Public
@@ -296,7 +298,7 @@ func (e entry) publicOf(generation uint64) json.RawMessage {
 	return nil
 }
 
-// shown returns the entry for callers of the store. A first write that was only announced is shown, because its secret may exist.
+// shown returns the entry for callers of the store. If no write has finished, it returns the pending one, because its secret may be stored.
 func (e entry) shown() (Entry, bool) {
 	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public, Updated: e.Updated}
 	if e.Deleted {
@@ -314,7 +316,8 @@ func (e entry) shown() (Entry, bool) {
 	return Entry{}, false
 }
 
-// explain adds to an error what the index knows. If the entry is damaged, absence proves nothing.
+// explain adds information from the index to an error of the keychain. If the entry is damaged, ErrNotFound is not reliable, so explain
+// returns the damage.
 func (e entry) explain(err error) error {
 	switch {
 	case e.inKeychain() && errors.Is(err, ErrUnavailable):

@@ -1,6 +1,7 @@
-// Records in the operating system's keychain. A key has a few head items (slots). A write goes to a free one, parts first, and the old one
-// is deleted after the new one reads back: the only good copy is never overwritten, and a write that timed out and lands late finds a slot
-// that is not in use, and has a lower generation than the record that is there.
+// Records in the operating system's keychain. Each key has a few slots, which are items for the head of a record. A write uses a free slot
+// and stores the parts before the head. It deletes the old record only after the new one reads back, so that the only good copy is never
+// overwritten. If a write times out and takes effect later, its slot is not in use, and its generation is lower than that of the current
+// record.
 
 package keystore
 
@@ -15,18 +16,18 @@ import (
 )
 
 const (
-	slots    = 3  // are looked at if the index does not say more
-	maxSlots = 16 // are used if writes hang one after another
-	noSlot   = -1 // of a reservation whose parts alone are to be swept
+	slots    = 3  // number of slots to search, unless the index names a higher one
+	maxSlots = 16 // limit if several writes hang one after another
+	noSlot   = -1 // Slot of a reservation of which only the parts must be deleted
 
-	// placeholder stands in a slot that is taken for a record that is not written yet.
+	// placeholder is the value of a slot that is reserved and contains no record yet.
 	placeholder = `{"mcpauth":1,"empty":true}` + "\n"
 
-	// freshFor is how long a record that was read is taken for the one in the keychain, if the index has not changed since.
+	// freshFor is how long a cached record is used if the index has not changed.
 	freshFor = time.Minute
 )
 
-// ring is go-keyring or, in tests, a fake with the limits of each system.
+// ring reads and writes keychain items. It is go-keyring or, in tests, a fake with the limits of each system.
 type ring interface {
 	set(account, value string) error
 	get(account string) (string, error)
@@ -35,27 +36,27 @@ type ring interface {
 
 // platform describes the differences between keychains.
 type platform struct {
-	room      func(account string) int         // bytes that an item of that name holds
-	classify  func(op string, err error) error // one of the errors of this package
-	available func() error                     // nil if a keychain answers; ErrUnavailable if there is none
-	locked    func() bool                      // called after a timeout: is the keychain known to be locked? nil: unknown
+	room      func(account string) int         // number of bytes that fit in an item of that name
+	classify  func(op string, err error) error // converts an error to one of this package's errors
+	available func() error                     // returns ErrUnavailable if the system has no keychain
+	locked    func() bool                      // called after a timeout: reports whether the keychain is locked; nil = unknown
 }
 
-// plan is a write decided upon.
+// plan is a write that has not begun.
 type plan struct {
 	reservation
-	before entry // the index entry before the write was announced
+	before entry // the index entry without this write
 	value  string
 	parts  []string
-	old    []reservation // to be swept once this is in place
+	old    []reservation // items to delete after this write
 }
 
-// stored is a head that was found.
+// stored is the content of a slot.
 type stored struct {
 	slot   int
 	head   head
 	inline string
-	err    error // why it cannot be read; errEmpty: it is a placeholder
+	err    error // why the head cannot be read; errEmpty if the slot contains the placeholder
 }
 
 var errEmpty = errors.New("a place without a record")
@@ -65,13 +66,13 @@ type keychain struct {
 	ring     ring
 	platform platform
 	timeout  time.Duration
-	turn     chan struct{} // one operation at a time: a later one never overtakes one that hangs
+	turn     chan struct{} // held during an operation, so that a later one never overtakes one that hangs
 
 	mu   sync.Mutex
-	read map[string]readBefore // by record name
+	read map[string]readBefore // cache, by Key.name
 }
 
-// readBefore is the record that was in the keychain while the index had this form.
+// readBefore is a cached record. It is valid while the index file has the same content.
 type readBefore struct {
 	index  []byte
 	stored stored
@@ -104,8 +105,9 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
 			return Record{}, e.explain(err)
 		}
-		// Absence and damage may be another process at work: it changes the index before and after, so what was seen counts only if
-		// the index stood still, and twice if it announces a write.
+		// A record may be absent or incomplete because another process is writing. That process changes the index before and after it
+		// writes. So the result counts only if the index has not changed meanwhile. If the index has a pending write, the same result must
+		// occur twice.
 		if again, hintErr := k.index.hint(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
 			calm++
 		} else {
@@ -117,7 +119,8 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 	}
 }
 
-// completeIndex adds to the index a record whose writer died before it could. A reader may do that only if no other process writes.
+// completeIndex adds a record to the index if its writer was killed before it could do so. A reader may do that only while no other process
+// writes.
 func (k *keychain) completeIndex(key Key, seen entry, h head) {
 	i := slices.IndexFunc(seen.Pending, func(r reservation) bool { return r.Generation == h.Generation && !r.Obsolete && !r.Empty })
 	if i < 0 || seen.Generation >= h.Generation {
@@ -125,23 +128,23 @@ func (k *keychain) completeIndex(key Key, seen entry, h head) {
 	}
 	unlock, err := k.locks.try(key, LockCredential)
 	if err != nil {
-		return // another process is at work, and will write the index
+		return // another process is writing, and will update the index
 	}
 	defer unlock()
 	if now, err := k.index.hint(key); err != nil || !bytes.Equal(now.raw, seen.raw) {
 		return
 	}
 	seen.complete(seen.Pending[i])
-	_, _ = k.index.write(seen, false) // the pending list stays, so that the next put sweeps what the dead writer could not
+	_, _ = k.index.write(seen, false) // e.Pending is kept, so that the next put deletes what the killed writer could not
 }
 
 // put has these steps:
 //
-//  1. decide generation and slot, or take the slot that reserve took
-//  2. announce the write in the index
-//  3. write beside the old record, which stays as it is
-//  4. read back and compare
-//  5. sweep the old record and what dead writers left
+//  1. choose generation and slot, or use the slot that reserve allocated
+//  2. add the reservation to the index
+//  3. write the new record to its slot; the old record is unchanged
+//  4. read the new record back and compare it
+//  5. delete the old record and the items that killed writers have left
 //  6. enter the new record in the index
 func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (Record, error) {
 	name := key.name()
@@ -174,8 +177,8 @@ func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (
 	return r, nil
 }
 
-// recordWrite records a finished write. It keeps a note of what could not be deleted, and of a write whose end was not seen, because it may
-// still take effect.
+// recordWrite enters a finished write in the index. It keeps the reservations of items that could not be deleted, and of writes with an
+// unknown result, because they may still take effect.
 func (k *keychain) recordWrite(p plan, unswept bool) (entry, error) {
 	if err := k.step("before index"); err != nil {
 		return entry{}, err
@@ -200,8 +203,7 @@ func (k *keychain) recordWrite(p plan, unswept bool) (entry, error) {
 	return e, err
 }
 
-// abandon undoes a failed write. After a timeout it undoes nothing, because the write may still take effect, and the reservation says
-// where.
+// abandon undoes a failed write. After a timeout it only marks the reservation in the index, because the write may still take effect.
 func (k *keychain) abandon(name string, p plan, cause error) {
 	if uncertain(cause) {
 		_, _ = k.index.write(p.before.hung(p.reservation), false)
@@ -220,7 +222,7 @@ func (k *keychain) abandon(name string, p plan, cause error) {
 	_ = k.index.remove(name)
 }
 
-// keychainPlace is a slot that the next put fills.
+// keychainPlace is the slot that is reserved for the next put.
 type keychainPlace struct {
 	k    *keychain
 	name string
@@ -234,7 +236,7 @@ func (p *keychainPlace) release(context.Context) {
 	}
 }
 
-// reserve announces and takes the slot of the next put.
+// reserve adds a reservation to the index and writes the placeholder to the slot of the next put.
 func (k *keychain) reserve(ctx context.Context, key Key) (place, error) {
 	name := key.name()
 	e, err := k.index.hint(key)
@@ -251,7 +253,7 @@ func (k *keychain) reserve(ctx context.Context, key Key) (place, error) {
 	}
 	err = k.setItem(ctx, slotAccount(name, p.Slot), placeholder)
 	if err == nil && e.Generation == 0 {
-		err = k.keeps(ctx, slotAccount(name, p.Slot)) // a keychain that already has a record of this key is known to keep what it takes
+		err = k.keeps(ctx, slotAccount(name, p.Slot)) // if the keychain has stored a record of this key before, it can be trusted to store items
 	}
 	if err != nil {
 		k.abandon(name, p, err)
@@ -260,7 +262,7 @@ func (k *keychain) reserve(ctx context.Context, key Key) (place, error) {
 	return &keychainPlace{k: k, name: name, plan: p}, nil
 }
 
-// keeps proves that an item that was set is there.
+// keeps checks that the placeholder was stored, because some keychains report success and store nothing.
 func (k *keychain) keeps(ctx context.Context, account string) error {
 	got, err := k.getItem(ctx, account)
 	if errors.Is(err, ErrNotFound) || err == nil && got != placeholder {
@@ -269,7 +271,7 @@ func (k *keychain) keeps(ctx context.Context, account string) error {
 	return err
 }
 
-// probe proves that an item can be written, read and deleted.
+// probe checks that an item can be written, read and deleted.
 func (k *keychain) probe(ctx context.Context, key Key) error {
 	e, err := k.index.hint(key)
 	if err != nil {
@@ -303,7 +305,7 @@ func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, error) {
 	return entries, err
 }
 
-// fresh returns what was read or written a moment ago, if the index says that nothing has changed since.
+// fresh returns the cached record, and whether it is still valid.
 func (k *keychain) fresh(name string, e entry) (readBefore, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -311,7 +313,7 @@ func (k *keychain) fresh(name string, e entry) (readBefore, bool) {
 	return r, ok && e.certain() && bytes.Equal(r.index, e.raw) && time.Since(r.at) < freshFor
 }
 
-// remember keeps what is in the keychain while the index has this form.
+// remember caches the record that the index entry e describes.
 func (k *keychain) remember(name string, e entry, s stored, secret []byte) {
 	if !e.certain() || e.Generation != s.head.Generation {
 		return

@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// systemKeychain is the macOS Keychain, by way of /usr/bin/security.
+// systemKeychain returns the macOS Keychain, which go-keyring accesses through /usr/bin/security.
 func systemKeychain() (ring, platform) {
 	return goKeyring{}, platform{room: roomMacOS, classify: classifyMacOS, available: func() error {
 		if _, err := os.Stat("/usr/bin/security"); err != nil {

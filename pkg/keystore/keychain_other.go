@@ -1,7 +1,7 @@
 //go:build !darwin && !windows
 
-// The Secret Service of other desktops (https://specifications.freedesktop.org/secret-service/), over the session bus. Whether there is a bus
-// is decided from the environment, as the D-Bus library does, except that the library starts a bus if there is none.
+// The Secret Service of Linux and BSD desktops (https://specifications.freedesktop.org/secret-service/), over the D-Bus session bus.
+// sessionBus looks for a bus in the same places as the D-Bus library, but does not start one.
 
 package keystore
 
@@ -27,7 +27,7 @@ func systemKeychain() (ring, platform) {
 			classify: func(op string, err error) error { return classifySecretService(op, replyName(err), err) }}
 }
 
-// replyName is the name of a D-Bus error; "" of another one.
+// replyName returns the name of a D-Bus error, or "" if err is not one.
 func replyName(err error) string {
 	var reply dbus.Error
 	if errors.As(err, &reply) {
@@ -36,7 +36,7 @@ func replyName(err error) string {
 	return ""
 }
 
-// sessionBus says whether a session bus is named by the environment or stands where systemd puts it.
+// sessionBus returns an error if the environment names no session bus and the folder where systemd creates one contains none.
 func sessionBus() error {
 	return busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid())))
 }
@@ -53,7 +53,7 @@ func busIn(address, runtimeDir string) error {
 	return fmt.Errorf("%w: no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set, %s/bus does not exist)", ErrUnavailable, runtimeDir)
 }
 
-// secretsAvailable asks the bus whether somebody offers the Secret Service, or would when asked, without starting anything.
+// secretsAvailable asks the bus whether a program provides the Secret Service or can be started to provide it. It starts no program.
 func secretsAvailable() error {
 	if err := sessionBus(); err != nil {
 		return err
@@ -76,7 +76,7 @@ func secretsAvailable() error {
 	return nil
 }
 
-// secretsLocked asks whether the collection that go-keyring uses is locked.
+// secretsLocked reports whether the collection that go-keyring uses is locked.
 func secretsLocked() bool {
 	conn, err := dbus.SessionBus()
 	if err != nil {

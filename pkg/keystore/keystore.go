@@ -1,15 +1,16 @@
-// Package keystore stores credentials in the operating system's keychain, in private files or in a PostgreSQL database. A credential is
-// secret bytes under a key, with a generation number and a public part that can be listed without opening the secret. Each key has locks.
+// Package keystore stores credentials in the operating system's keychain, in private files or in a PostgreSQL database. A credential
+// consists of a key (server and profile), secret bytes, a generation number, and a public part that can be listed without reading the
+// secret. Each key has two locks, LockCredential and LockLogin.
 //
 //	store, err := keystore.Open(keystore.Options{StateDir: state, Dir: data})
 //	unlock, err := store.Lock(ctx, key, keystore.LockCredential)
 //	defer unlock()
 //	record, err := store.Get(ctx, key)         // ErrNotFound: nothing stored
-//	err = store.Reserve(ctx, key)              // before a token is used up for the new record
+//	err = store.Reserve(ctx, key)              // before a refresh token is used up
 //	record.Secret = changed
 //	record, err = store.Put(ctx, key, record)  // writes the next generation and reads it back
 //
-// It cannot move a credential between backends (log out and log in again). The caller of Put must hold the key's lock.
+// The package cannot move a credential between backends: log out and log in again. The caller of Put must hold LockCredential.
 package keystore
 
 import (
@@ -21,7 +22,7 @@ import (
 	"time"
 )
 
-// The backends, as Options.Backend and Entry.Backend name them.
+// Values of Options.Backend and Entry.Backend.
 const (
 	Auto     = "auto"
 	Keychain = "keychain"
@@ -29,36 +30,36 @@ const (
 	Postgres = "postgres"
 )
 
-// The purposes of a lock.
+// Values of the parameter purpose of Store.Lock.
 const (
-	LockCredential = "credential" // held around read, decide, redeem, write
-	LockLogin      = "login"      // held while a person is asked
+	LockCredential = "credential" // held while a credential is read, renewed and stored
+	LockLogin      = "login"      // held while a user logs in
 )
 
 // Options configures a store.
 type Options struct {
-	Backend  string           // "keychain", "file", "postgres", or "auto", which "" means: the keychain if there is one, else files
-	StateDir string           // folder of index, notes and locks, without secrets
-	Dir      string           // folder of the file store
-	KeyFile  string           // age identity to which the file and postgres stores are encrypted; "" = not encrypted, files only
-	URL      string           // connection string of the postgres store; "" = as libpq's variables say
-	Timeout  time.Duration    // limit of each operation on a keychain or database; 0 = 10 s; negative: keychains may take as long as the context allows
-	LockWait time.Duration    // limit of the wait for a lock other than LockLogin; 0 = 45 s, longer than any holder should need
-	Notice   func(string)     // called once when auto falls back to files, and for warnings; nil = no one
-	Now      func() time.Time // nil = time.Now
+	Backend  string           // "keychain", "file", "postgres" or "auto"; "" = "auto": the keychain if the system has one, otherwise files
+	StateDir string           // folder of the index, notes and locks, which contain no secrets
+	Dir      string           // folder of the file store; may be "" if Backend is "keychain"
+	KeyFile  string           // age identity file to which records in files and PostgreSQL are encrypted; "" = files are not encrypted; PostgreSQL needs one
+	URL      string           // PostgreSQL connection string; "" = libpq's environment variables, such as PGHOST
+	Timeout  time.Duration    // time limit of each keychain or database operation; 0 = 10 s; negative = none for a keychain
+	LockWait time.Duration    // time limit of the wait for a lock other than LockLogin; 0 = 45 s
+	Notice   func(string)     // receives warnings, and a message when "auto" falls back to files; nil = they are dropped
+	Now      func() time.Time // clock; nil = time.Now
 }
 
 // Key identifies one credential.
 type Key struct {
 	Server  string `json:"server"`            // canonical URL
-	Profile string `json:"profile,omitempty"` // "" = the only one of that server
+	Profile string `json:"profile,omitempty"` // profile name; "" = the default profile
 }
 
 // Record is one stored credential.
 type Record struct {
-	Generation uint64          // counts the writes of a key, from 1
-	Secret     []byte          // opaque
-	Public     json.RawMessage // without secrets; nil after Get if it is not known for this generation
+	Generation uint64          // number of writes of this key, counted from 1
+	Secret     []byte          // opaque to the store
+	Public     json.RawMessage // contains no secrets; nil after Get if the index does not have it for this generation
 }
 
 // String describes the record without its secret.
@@ -89,32 +90,32 @@ type Store struct {
 	noticed  sync.Once
 
 	mu       sync.Mutex
-	reserved map[Key]place // what Reserve took, until the lock is given back
+	reserved map[Key]place // space that Reserve allocated, until LockCredential is released
 
-	step func(name string) error // tests: called between the steps of a write, and fails or dies there
+	step func(name string) error // nil except in tests, which fail or end the process between the steps of a write
 }
 
-// backend is a place for credentials. The absence of a credential is ErrNotFound.
+// backend stores credentials. Its methods return ErrNotFound if a credential does not exist.
 type backend interface {
 	kind() string
 	get(ctx context.Context, key Key) (Record, error)
-	// put writes a generation above the stored one and above r.Generation, and reads it back: to the place that reserve took, if there is
-	// one (else nil). The caller holds the key's lock. If put fails, the old record is still there.
+	// put writes the record and reads it back. The new generation is higher than the stored one and than r.Generation. If reserved is not
+	// nil, put writes to that space. The caller holds the key's lock. If put fails, the old record is still stored.
 	put(ctx context.Context, key Key, r Record, reserved place) (Record, error)
-	// probe proves that a put would succeed, without the key's lock.
+	// probe checks that a put would succeed. The caller need not hold the key's lock.
 	probe(ctx context.Context, key Key) error
-	// reserve takes the place that the next put of this key writes to. The caller holds the key's lock.
+	// reserve allocates the space for the next put of this key. The caller holds the key's lock.
 	reserve(ctx context.Context, key Key) (place, error)
 	delete(ctx context.Context, key Key) error
-	entries(ctx context.Context, key *Key) ([]Entry, error) // nil: of all keys. Returns the readable ones also with an error
+	entries(ctx context.Context, key *Key) ([]Entry, error) // nil = all keys; an error does not exclude entries
 }
 
-// place is where the next record of a key goes. release gives it back unless a put has used it.
+// place is the space that is allocated for the next record of a key. release frees it unless a put has used it.
 type place interface{ release(ctx context.Context) }
 
 const defaultTimeout = 10 * time.Second
 
-// Open returns a store. It opens files, keychain and database only when they are needed.
+// Open returns a store. The store accesses files, keychain and database only when a method needs them.
 func Open(o Options) (*Store, error) {
 	switch o.Backend {
 	case "":
@@ -155,7 +156,7 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// env is what the backends on this machine share.
+// env contains the dependencies that the file store and the keychain share.
 type env struct {
 	index  index
 	locks  locks
@@ -177,7 +178,7 @@ func (s *Store) notice(text string) {
 	}
 }
 
-// Get reads a credential. It needs no lock: while another process writes, Get returns the old or the new record.
+// Get reads a credential. Get needs no lock: while another process writes, it returns the old or the new record.
 func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 	b, err := s.holding(ctx, key)
 	if err != nil {
@@ -190,8 +191,9 @@ func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 	return r, fail("get", b.kind(), err)
 }
 
-// Put stores a record. Its generation is one more than the stored one, and at least r.Generation+1. The caller holds the key's lock. If Put
-// fails, the old record is still stored. After ErrTimeout, the new record may still be written later, which the generations make harmless.
+// Put stores a record. The new generation is higher than the stored one and than r.Generation. The caller holds LockCredential. If Put
+// fails, the old record is still stored. After ErrTimeout, the new record may still be written later. That does no harm, because a later
+// Put has a higher generation.
 func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -205,18 +207,18 @@ func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	return r, fail("put", b.kind(), err)
 }
 
-// Writable proves that a Put for this key can succeed: it writes, reads and deletes a probe.
+// Writable checks that a Put for this key can succeed: it writes, reads and deletes test data.
 func (s *Store) Writable(ctx context.Context, key Key) error {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
 		return fail("probe", "", err)
 	}
-	if err := s.locks.makeFile(key, LockCredential); err != nil { // another process may hold it just now
+	if err := s.locks.makeFile(key, LockCredential); err != nil { // only the file: another process may hold the lock
 		return fail("probe", "", err)
 	}
 	wait, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
-	unlock, err := s.Lock(wait, key, "probe") // two probes would use the same names
+	unlock, err := s.Lock(wait, key, "probe") // two probes of a key would use the same file and item names
 	if err != nil {
 		return err
 	}
@@ -227,8 +229,8 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 // probeWait limits the wait for another process's probe.
 const probeWait = 10 * time.Second
 
-// Reserve allocates the space for the next Put of this key, which proves that the store is writable. The caller holds LockCredential of the
-// key; unlocking frees space that no Put has used.
+// Reserve allocates the space for the next Put of this key. So the caller learns whether the store is writable before it uses up a refresh
+// token. The caller holds LockCredential; releasing the lock frees space that no Put has used.
 func (s *Store) Reserve(ctx context.Context, key Key) error {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -245,7 +247,7 @@ func (s *Store) Reserve(ctx context.Context, key Key) error {
 	return nil
 }
 
-// release gives back what Reserve took and Put did not use.
+// release frees the space that Reserve allocated, unless Put has used it.
 func (s *Store) release(key Key) {
 	s.mu.Lock()
 	reserved := s.reserved[key]
@@ -259,7 +261,7 @@ func (s *Store) release(key Key) {
 	reserved.release(ctx)
 }
 
-// Delete removes a credential and its notes from every backend that has it. It succeeds if there is none.
+// Delete removes a credential and its notes from every backend that has it. It also succeeds if no backend has it.
 func (s *Store) Delete(ctx context.Context, key Key) error {
 	places, err := s.forDeleting(ctx, key)
 	if err != nil {
@@ -272,8 +274,8 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 	return errors.Join(append(errs, fail("delete", "", s.notes.deleteNotes(ctx, key)))...)
 }
 
-// List returns the entries of all credentials without opening their secrets. It reports damaged entries in the error and still returns the
-// others.
+// List returns the entries of all credentials without opening their secrets. If some entries are damaged, List returns the other entries
+// together with an error.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return s.entries(ctx, "list", nil)
 }
@@ -290,7 +292,8 @@ func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
 	return entries[0], nil
 }
 
-// entries returns those of one key or, if it is nil, of all. If two backends have a key, the higher generation is the newer one.
+// entries returns the entries of one key, or of all keys if key is nil. If two backends have the same key, it returns the entry with the
+// higher generation.
 func (s *Store) entries(ctx context.Context, op string, key *Key) ([]Entry, error) {
 	var entries []Entry
 	var errs []error

@@ -17,12 +17,12 @@ const (
 	firstPoll = 2 * time.Millisecond
 	lastPoll  = 25 * time.Millisecond
 
-	// releaseWait limits giving back a reserved place.
+	// releaseWait limits the time for freeing reserved space.
 	releaseWait = 5 * time.Second
 )
 
-// Lock waits for the key's lock. It waits as long as ctx allows and, except for LockLogin, at most Options.LockWait; then it returns
-// ErrBusy. unlock may be called more than once.
+// Lock acquires a lock of the key. It waits as long as ctx allows and, except for LockLogin, at most Options.LockWait. After that time it
+// returns ErrBusy. unlock may be called more than once.
 func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
 	if purpose != LockLogin {
 		limited, cancel := context.WithTimeout(ctx, s.o.LockWait)
@@ -47,15 +47,15 @@ func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(
 	}, nil
 }
 
-// locks are the locks of this machine: one flock per key and purpose, released by the kernel when the process dies. Lock files are never
-// deleted: if one were deleted while a process waits for it, two processes could hold the lock.
+// locks are the locks on this machine: one flock per key and purpose. The kernel releases a lock when its process dies. Lock files are
+// never deleted: if one were deleted while a process waits for it, two processes could hold the lock.
 type locks struct{ dir string }
 
 func (l locks) path(key Key, purpose string) string {
 	return filepath.Join(l.dir, "locks", key.name()+"."+purpose+".lock")
 }
 
-// wait polls, because a flock cannot be waited for with a time limit. The jitter keeps a hundred waiters from waking at the same time.
+// wait polls, because flock has no time limit. The pauses are random, so that many waiting processes do not try at the same time.
 func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
 		unlock, err = l.try(key, purpose)
@@ -68,14 +68,14 @@ func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func()
 		case <-ctx.Done():
 			pause.Stop()
 			if errors.Is(ctx.Err(), context.Canceled) {
-				err = at(l.path(key, purpose), ctx.Err()) // interrupted: the lock is not the reason
+				err = at(l.path(key, purpose), ctx.Err()) // cancelled: another holder of the lock is not the reason
 			}
 			return nil, err
 		}
 	}
 }
 
-// try takes the lock, or returns ErrBusy at once.
+// try acquires the lock, or returns ErrBusy at once if another process holds it.
 func (l locks) try(key Key, purpose string) (unlock func(), err error) {
 	if err := l.makeFile(key, purpose); err != nil {
 		return nil, err
@@ -92,7 +92,7 @@ func (l locks) try(key Key, purpose string) (unlock func(), err error) {
 	return func() { _ = f.Unlock() }, nil
 }
 
-// makeFile makes the lock file with a mode that no umask changes.
+// makeFile creates the lock file with mode 0600, whatever the umask.
 func (l locks) makeFile(key Key, purpose string) error {
 	path := l.path(key, purpose)
 	if err := ensureState(l.dir, filepath.Dir(path)); err != nil {

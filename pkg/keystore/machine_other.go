@@ -4,5 +4,5 @@ package keystore
 
 import "io/fs"
 
-// fileID names a file on this machine, as far as the system has such a name.
+// fileID returns "", because this system has no inode numbers.
 func fileID(fs.FileInfo) string { return "" }

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Note stores data under a name beside the credential, for example the intent of a refresh or its journal. The data must not be secret. The
-// write is atomic and survives a power failure. The caller holds the key's lock.
+// Note stores data under a name together with the credential, for example the journal of refreshes. The data must not be secret. The write
+// is atomic and survives a power failure. The caller holds the key's lock.
 func (s *Store) Note(ctx context.Context, key Key, name string, data []byte) error {
 	return s.writeNote(ctx, key, name, data, true)
 }
@@ -37,7 +37,7 @@ func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte
 	return data, fail("note", s.notes.kind(), err)
 }
 
-// DeleteNote deletes a note. The caller holds the key's lock. It succeeds if there is none.
+// DeleteNote deletes a note. The caller holds the key's lock. It succeeds if the note does not exist.
 func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
 	err := checkNote(name)
 	if err == nil {
@@ -46,7 +46,7 @@ func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
 	return fail("note", s.notes.kind(), err)
 }
 
-// notes stores notes: in the state folder or, for credentials that many machines share, in the database.
+// notes stores notes in the state folder or, with the postgres store, in the database.
 type notes interface {
 	kind() string
 	writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error
@@ -76,7 +76,7 @@ func (n localNotes) writeNote(_ context.Context, key Key, name string, data []by
 	if err := ensureState(n.dir, filepath.Dir(path)); err != nil {
 		return err
 	}
-	sweepTemps(path) // the caller holds the lock: these are those of dead writers
+	sweepTemps(path) // the caller holds the lock, so the writers of these files have died
 	return writePrivate(path, data, durable, nil)
 }
 
@@ -88,7 +88,7 @@ func (n localNotes) deleteNote(_ context.Context, key Key, name string) error {
 	return removePrivate(n.path(key, name))
 }
 
-// deleteNotes deletes every note of a key, and temporary files of dead writers.
+// deleteNotes deletes every note of a key, and the temporary files that killed writers have left.
 func (n localNotes) deleteNotes(_ context.Context, key Key) error {
 	folder := filepath.Join(n.dir, "notes")
 	files, err := os.ReadDir(folder)

@@ -1,4 +1,4 @@
-// Single operations on keychain items, each within the time limit. A keychain hangs, for example, while it shows a prompt on a screen that
+// Single operations on keychain items, each with a time limit. A keychain hangs, for example, while it shows a prompt on a screen that
 // nobody sees.
 
 package keystore
@@ -27,7 +27,7 @@ func (k *keychain) setItem(ctx context.Context, account, value string) error {
 	return err
 }
 
-// deleteItem deletes an item; absence is no error.
+// deleteItem deletes an item. It succeeds if the item does not exist.
 func (k *keychain) deleteItem(ctx context.Context, account string) error {
 	_, err := k.do(ctx, "delete", func() (string, error) { return "", k.ring.delete(account) })
 	if errors.Is(err, ErrNotFound) {
@@ -36,7 +36,7 @@ func (k *keychain) deleteItem(ctx context.Context, account string) error {
 	return err
 }
 
-// do runs one operation in a goroutine, so that a keychain that does not answer blocks that goroutine and not the caller.
+// do runs one operation in a goroutine. If the keychain does not answer, it blocks that goroutine and not the caller.
 func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) (string, error) {
 	began, wait, cancel := time.Now(), ctx, context.CancelFunc(func() {})
 	if k.timeout > 0 {
@@ -57,7 +57,7 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 		defer func() { <-k.turn }()
 		var r result
 		defer func() {
-			if p := recover(); p != nil { // go-keyring's prompt handler panics if the bus goes away
+			if p := recover(); p != nil { // go-keyring panics if the D-Bus connection ends during a prompt
 				r.err = fmt.Errorf("%w: it broke off", ErrUnavailable)
 			}
 			done <- r
@@ -75,7 +75,8 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 	}
 }
 
-// late returns the error for an operation that did not end in time. It names the keychain as the reason also if the command's time is over.
+// late returns the error for an operation that did not end in time. If ctx reached its deadline first, the keychain is still named as the
+// reason.
 func (k *keychain) late(ctx context.Context, op string, waited time.Duration) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()

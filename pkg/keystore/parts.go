@@ -1,6 +1,7 @@
-// The stored form of records, as pure functions: a head of one JSON line, and a payload behind it or, if the place has too little room, in
-// parts beside it. The head is written last and names its parts by a tag of its own, so that parts of two writes never mix. Its checksum
-// covers key, generation and payload, so that a missing, torn or foreign part shows.
+// The stored form of records, as pure functions. A record has a head, which is one line of JSON, and a payload. The payload follows the
+// head or, if a keychain item is too small, is split into parts in separate items. The head is written last and has a random tag, which is
+// also in the names of its parts, so that parts of two writes are never mixed. Its checksum covers key, generation and payload, so that a
+// missing, incomplete or foreign part is detected.
 
 package keystore
 
@@ -21,10 +22,10 @@ const (
 	maxParts      = 1 << 14
 )
 
-// How a payload is encoded.
+// Values of head.Encoding.
 const (
 	encodedRaw    = ""       // UTF-8 text as it is
-	encodedBase64 = "base64" // bytes that a keychain might take for text and change
+	encodedBase64 = "base64" // binary data, which some keychains would change
 	encodedAge    = "age"    // encrypted
 )
 
@@ -32,9 +33,9 @@ const (
 type head struct {
 	Version    int    `json:"mcpauth"`
 	Generation uint64 `json:"generation"`
-	Tag        string `json:"tag,omitempty"`   // of its parts
-	Parts      int    `json:"parts,omitempty"` // 0: the payload follows the head
-	Size       int    `json:"size"`            // of the payload
+	Tag        string `json:"tag,omitempty"`   // in the names of its parts
+	Parts      int    `json:"parts,omitempty"` // number of parts; 0 = the payload follows the head
+	Size       int    `json:"size"`            // of the payload, in bytes
 	Sum        string `json:"sum"`
 	Encoding   string `json:"encoding,omitempty"`
 
@@ -44,7 +45,7 @@ type head struct {
 	Updated time.Time       `json:"updated,omitzero"`
 }
 
-// encodePayload makes text of a secret.
+// encodePayload converts a secret to text.
 func encodePayload(secret []byte) (payload, encoding string) {
 	if text := string(secret); utf8.ValidString(text) && !strings.ContainsRune(text, 0) && strings.TrimSpace(text) == text {
 		return text, encodedRaw
@@ -52,7 +53,7 @@ func encodePayload(secret []byte) (payload, encoding string) {
 	return base64.StdEncoding.EncodeToString(secret), encodedBase64
 }
 
-// sum is the checksum of everything that belongs together.
+// sum returns the checksum of a record.
 func sum(name string, h head, payload string) string {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, h.Generation, h.Encoding)
@@ -63,7 +64,8 @@ func sum(name string, h head, payload string) string {
 	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18])
 }
 
-// split returns the stored form of a payload, for items that hold room(account) bytes. Without parts the head contains everything.
+// split returns the stored form of a payload: value, which is the head, and parts. An item contains at most room(account) bytes. If one
+// item is enough, value also contains the payload.
 func split(name, account string, h head, payload string, room func(account string) int) (value string, parts []string, err error) {
 	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h, payload)
 	tag := h.Tag
@@ -85,7 +87,7 @@ func split(name, account string, h head, payload string, room func(account strin
 	return value, parts, nil
 }
 
-// prefix returns as much of a text as fits, without cutting a character.
+// prefix returns as much of s as fits in room bytes, without cutting a character.
 func prefix(s string, room int) string {
 	if len(s) <= room {
 		return s
@@ -96,7 +98,7 @@ func prefix(s string, room int) string {
 	return s[:max(room, 0)]
 }
 
-// partAccount returns the name of the item of a part, counted from 1.
+// partAccount returns the item name of part number i, counted from 1.
 func partAccount(name string, generation uint64, tag string, i int) string {
 	return name + "#g" + strconv.FormatUint(generation, 10) + "." + tag + "." + strconv.Itoa(i)
 }
@@ -110,7 +112,7 @@ func encodeHead(h head) string {
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h head
-	err := json.Unmarshal([]byte(line), &h) // the version comes first: it is known although another member has changed its type
+	err := json.Unmarshal([]byte(line), &h) // checked last: even if a newer version has changed another member's type, h.Version is set, because it comes first
 	if h.Version > formatVersion {
 		return head{}, "", newer(h.Version)
 	}
@@ -128,7 +130,7 @@ func parseHead(value string) (head, string, error) {
 
 func plainTag(tag string) bool { return tag != "" && len(tag) <= 32 && readable(tag, 32) == tag+"-" }
 
-// join joins the parts of a payload and proves that it is complete and belongs to this key.
+// join joins the parts of a payload, and checks that it is complete and belongs to this key.
 func join(name string, h head, inline string, parts []string) (string, error) {
 	payload := inline
 	if h.Parts > 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// sortedPg maps an error of the database to one of ours by its SQLSTATE. Messages of the server contain names but no values; details are
-// omitted, because they may quote a row.
+// sortedPg converts an error of the database to one of this package's errors, by its SQLSTATE. It keeps the server's message, which
+// contains names but no values. It omits the details, which may quote a row.
 func sortedPg(ctx context.Context, err error, password string) error {
 	if err == nil {
 		return nil
@@ -32,7 +32,7 @@ func sortedPg(ctx context.Context, err error, password string) error {
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
 }
 
-// pgWords shortens and masks text of a database server, which may repeat the password.
+// pgWords shortens a text from the database server, and replaces it if it contains the password.
 func pgWords(words, password string) string {
 	if password != "" && strings.Contains(strings.ToLower(words), strings.ToLower(password)) {
 		return "the server's words hold the password"
@@ -61,7 +61,7 @@ func sentinelPg(e *pgconn.PgError) error {
 	return ErrUnavailable
 }
 
-// bareConnect is the text of a connection error without user and database.
+// bareConnect returns the text of a connection error without user and database.
 func bareConnect(err error) string {
 	var e *pgconn.ConnectError
 	if errors.As(err, &e) {
@@ -70,8 +70,8 @@ func bareConnect(err error) string {
 	return err.Error()
 }
 
-// transient reports whether connecting again may help: while a database restarts or fails over, and while it has too many clients. There is an
-// attempt for each host and, with sslmode=prefer, one with TLS and one without: one that may pass is enough.
+// transient reports whether another attempt to connect may succeed, for example after a restart of the database. pgconn makes one attempt
+// for each host and, with sslmode=prefer, one with TLS and one without. transient is true if any of them failed for a temporary reason.
 func transient(err error) bool {
 	var attempts interface{ Unwrap() []error }
 	if errors.As(err, &attempts) {
@@ -82,7 +82,7 @@ func transient(err error) bool {
 		return e.Code == "53300" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
 	}
 	var certificate *tls.CertificateVerificationError
-	refused := strings.HasSuffix(err.Error(), "server refused TLS connection") || strings.Contains(err.Error(), "remote error: tls: ") // without a type
+	refused := strings.HasSuffix(err.Error(), "server refused TLS connection") || strings.Contains(err.Error(), "remote error: tls: ") // these errors have no type
 	return !refused && !errors.As(err, &certificate)
 }
 

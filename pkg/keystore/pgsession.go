@@ -17,32 +17,33 @@ import (
 )
 
 const (
-	oldestServer = 12 // tcp_user_timeout
+	oldestServer = 12 // the first version with tcp_user_timeout
 
 	firstPgPoll = 20 * time.Millisecond
 	lastPgPoll  = 250 * time.Millisecond
 
-	// idleTime is how long a connection is kept for the next statement of the same command.
+	// idleTime is how long an unused connection stays open for the next statement of the same command.
 	idleTime = time.Second
 
-	// sessionSettings make the server drop a client that it cannot reach within 25 s, and with it the locks; the settings have no effect on
-	// a local socket. What is acknowledged must be on the disk.
+	// sessionSettings make the server end the session of a client that it cannot reach for 25 s, which releases the locks. They have no
+	// effect on a Unix socket. synchronous_commit ensures that a committed record is on disk.
 	sessionSettings = `SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
 		set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false), set_config('statement_timeout', '10000', false),
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
-	// idleSetting keeps a lock while a person is asked; PostgreSQL 14 and newer.
+	// idleSetting keeps the server from ending an idle session, and so releasing its lock, while a user logs in. PostgreSQL 14 introduced
+	// it.
 	idleSetting = `, set_config('idle_session_timeout', '0', false)`
 )
 
 // session is the connection that holds a lock.
 type session struct {
 	mu         sync.Mutex
-	ended      bool // unlocked
+	ended      bool // the lock has been released
 	conn       *pgconn.PgConn
-	backend    string // the server's process
-	machine    string // names this machine and process, see machineName
-	claim      string // what reserve wrote; "" = nothing
-	generation uint64 // of the row, when it was claimed
+	backend    string // process ID of the server's backend
+	machine    string // see machineName
+	claim      string // the claim that reserve wrote; "" = none
+	generation uint64 // generation of the row when it was claimed
 }
 
 func (p *postgres) session(key Key) *session {
@@ -51,8 +52,9 @@ func (p *postgres) session(key Key) *session {
 	return p.held[key.name()]
 }
 
-// query runs a statement: on the connection that holds the key's lock, if it is held, so that a lost lock is noticed; else on any connection
-// and, if that ends, on another one, since every statement outside of a lock may be repeated.
+// query runs a statement. If this process holds the key's lock, query uses the connection of the lock, so that it notices the loss of the
+// lock. Otherwise it uses any connection. If that connection breaks, query repeats the statement on another one, which is safe outside a
+// lock.
 func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -74,7 +76,7 @@ func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) 
 	}
 }
 
-// query runs a statement. ended is true if another goroutine has unlocked in the meantime.
+// query runs a statement. ended is true if another goroutine has released the lock in the meantime.
 func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][][]byte, ended bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,7 +90,7 @@ func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][]
 	return rows, false, err
 }
 
-// runOrCreate creates the table on first use.
+// runOrCreate runs a statement. If the table does not exist, it creates the table and runs the statement again.
 func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) ([][][]byte, error) {
 	rows, err := runSQL(ctx, conn, sql, args...)
 	if !errors.Is(err, ErrNoTable) {
@@ -98,14 +100,14 @@ func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...a
 	if errors.Is(createErr, ErrReadOnly) || errors.Is(createErr, ErrUnavailable) || errors.Is(createErr, ErrTimeout) {
 		return nil, createErr
 	}
-	again, err := runSQL(ctx, conn, sql, args...) // another process may have made it at the same time
+	again, err := runSQL(ctx, conn, sql, args...) // even after createErr: another process may have created the table
 	if errors.Is(err, ErrNoTable) && createErr != nil {
 		return nil, fmt.Errorf("%w, and it cannot be made: %w", ErrNoTable, createErr)
 	}
 	return again, err
 }
 
-// passwordKey is the context key of the password, which errors must not contain.
+// passwordKey is the key of the password in PgConn.CustomData. Errors must not contain the password.
 const passwordKey = "password"
 
 // runSQL runs one statement. Arguments are text, numbers, bytes or nil.
@@ -129,7 +131,7 @@ func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (
 	return result.Rows, err
 }
 
-// brokenError is returned if the connection ended during a statement, which may or may not have been executed.
+// brokenError means that the connection ended during a statement. The server may or may not have executed the statement.
 type brokenError struct{ error }
 
 func (e *brokenError) Unwrap() error { return e.error }
@@ -139,8 +141,7 @@ func lost(err error) bool {
 	return errors.As(err, &e)
 }
 
-// connect returns a connection, the one that was parked if there is one. A database that restarts, fails over, or has too many clients at
-// the moment is asked again.
+// connect returns the idle connection or a new one. It tries again while the database restarts, fails over, or has too many clients.
 func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	if conn := p.takeIdle(); conn != nil {
 		return conn, nil
@@ -166,7 +167,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			conn.CustomData()[passwordKey] = config.Password
 			return conn, nil
 		}
-		if reason == nil || ctx.Err() == nil { // the time limit is not the reason of an earlier refusal
+		if reason == nil || ctx.Err() == nil { // if the time limit ends an attempt, report the error of the previous one
 			reason = sortedPg(ctx, err, config.Password)
 		}
 		if !transient(err) || !pause(ctx, wait) {
@@ -175,7 +176,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// pause waits for about d. It returns false if ctx ends first.
+// pause waits for a random time between wait/2 and wait*3/2. It returns false if ctx ends first.
 func pause(ctx context.Context, wait time.Duration) bool {
 	timer := time.NewTimer(wait/2 + rand.N(wait))
 	defer timer.Stop()
@@ -187,7 +188,7 @@ func pause(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
-// serverVersion returns the major version, or 0 if the server does not say.
+// serverVersion returns the major version of the server, or 0 if the server does not report it.
 func serverVersion(conn *pgconn.PgConn) int {
 	version := conn.ParameterStatus("server_version")
 	digits := strings.IndexFunc(version+".", func(r rune) bool { return r < '0' || r > '9' })
@@ -195,7 +196,7 @@ func serverVersion(conn *pgconn.PgConn) int {
 	return n
 }
 
-// park keeps a connection for a short time, because a command runs several statements.
+// park keeps a connection open for idleTime, because a command runs several statements.
 func (p *postgres) park(conn *pgconn.PgConn, err error) {
 	if lost(err) || conn.IsClosed() {
 		closeConn(conn)
@@ -226,7 +227,7 @@ func (p *postgres) takeIdle() *pgconn.PgConn {
 	conn := p.idle
 	p.idle = nil
 	p.mu.Unlock()
-	//lint:ignore SA1019 a look at the socket is enough: statements outside of a lock are repeated on another connection
+	//lint:ignore SA1019 CheckConn is good enough: statements outside a lock are repeated on another connection
 	if conn != nil && conn.CheckConn() != nil {
 		closeConn(conn)
 		return nil
@@ -240,8 +241,8 @@ func closeConn(conn *pgconn.PgConn) {
 	_ = conn.Close(ctx)
 }
 
-// lock waits for the key's lock in the database, with that of this machine held, so that each machine waits with one connection. After an
-// error the local lock is free.
+// lock acquires a lock of the key in the database. The caller holds the same lock on this machine, so that each machine waits with only one
+// connection. If lock fails, it releases the local lock.
 func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string, freeLocal func()) (unlock func(), err error) {
 	defer func() {
 		if err != nil {
@@ -278,7 +279,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 			return nil, at(key.name(), ErrBusy)
 		}
 	}
-	if purpose == LockCredential { // statements for the key run on this connection
+	if purpose == LockCredential { // query uses this connection for the key
 		p.mu.Lock()
 		if p.held == nil {
 			p.held = map[string]*session{}
@@ -292,7 +293,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 			delete(p.held, key.name())
 		}
 		p.mu.Unlock()
-		s.mu.Lock() // a reader may be using it
+		s.mu.Lock() // another goroutine may be using the connection
 		defer s.mu.Unlock()
 		s.ended = true
 		closeConn(s.conn)
@@ -300,10 +301,11 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 	}, nil
 }
 
-// machineName names a lock file of this machine as nothing else is named, for other programs to compare, then host and process, for people.
+// machineName returns a hash that identifies a lock file of this machine, followed by host name and process ID. Other machines compare the
+// hash. The rest is for people who read the table.
 func machineName(lock string) string {
 	host, _ := os.Hostname()
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // Linux: tells copies of a machine apart
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // on Linux, differs between copies of a virtual machine
 	file := ""
 	if info, err := os.Stat(lock); err == nil {
 		file = fileID(info)
@@ -341,7 +343,7 @@ func (p *postgres) newSession(ctx context.Context, machine string) (*session, er
 	return s, nil
 }
 
-// tryLock takes the lock unless another session holds it, or a claim keeps it.
+// tryLock acquires the lock, unless another session holds it or another machine has a claim.
 func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose string) (bool, error) {
 	const id = `hashtextextended(coalesce(current_schema(), '') || '.mcpauth.' || $1::text, 0)`
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
@@ -362,8 +364,9 @@ func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose str
 
 var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth and the database, and cannot hold a lock", ErrPooled)
 
-// checkPooler is called if the server's process is not the one that the connection was told: there is a pooler between. In transaction
-// mode another connection gets the process that this one has just used; in session mode it never does.
+// checkPooler returns errPooled if a connection pooler between mcpauth and the database is in transaction mode. It is called if the process
+// ID of the backend differs from the one that the server announced, which means that there is a pooler. In transaction mode, a second
+// connection gets the backend that the first one has just used. In session mode it never does.
 func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
@@ -373,12 +376,12 @@ func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 	}
 	other, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
-		return nil // session mode with no process left for a second connection
+		return nil // session mode, and the pooler has no backend for a second connection
 	}
 	defer closeConn(other)
 	for range 3 {
 		if _, err := runSQL(ctx, other, `BEGIN`); err != nil {
-			return nil // waited for a process in vain
+			return nil // session mode: no backend became free
 		}
 		theirs, err := runSQL(ctx, other, `SELECT pg_backend_pid()`)
 		if err != nil {

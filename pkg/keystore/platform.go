@@ -1,4 +1,4 @@
-// The limits and the answers of the keychains, as pure functions that every system compiles and tests.
+// Size limits and errors of the keychains, as pure functions that are compiled and tested on every system.
 
 package keystore
 
@@ -21,8 +21,8 @@ const service = "mcpauth"
 
 // goKeyring is the keychain of this system.
 type goKeyring struct {
-	guard    func() error     // says whether it may be touched at all; nil: it may
-	vanished func(error) bool // says that an item went away between finding and using it; nil: that cannot be
+	guard    func() error     // returns an error if the keychain must not be accessed; nil = it may be
+	vanished func(error) bool // reports whether the item was deleted between search and use; nil = never
 }
 
 func (g goKeyring) check() error {
@@ -54,7 +54,8 @@ func (g goKeyring) delete(account string) error {
 	return err
 }
 
-// again repeats an operation if another process deleted its item in the middle of it. The next search shows whether the item exists.
+// again repeats an operation if another process deleted the item in the meantime. The repetition searches again and so shows whether the
+// item exists.
 func (g goKeyring) again(do func() (string, error)) (value string, err error) {
 	for range 5 {
 		if value, err = do(); err == nil || g.vanished == nil || !g.vanished(err) {
@@ -64,16 +65,17 @@ func (g goKeyring) again(do func() (string, error)) (value string, err error) {
 	return value, err
 }
 
-// macOSLine is what `security -i` reads of one line: 4095 bytes.
+// macOSLine is the length in bytes of the longest line that `security -i` reads.
 const macOSLine = 4095
 
-// roomMacOS is what fits in the line by which go-keyring passes an item to `security -i`, as base64, with service and account.
+// roomMacOS returns the number of bytes that fit in an item: go-keyring passes service, account and the value in base64 to `security -i` in
+// one line.
 func roomMacOS(account string) int {
 	line := "add-generic-password -U -s " + service + " -a " + shellQuoted(account) + " -w go-keyring-base64:\n"
 	return max(0, base64.StdEncoding.DecodedLen((macOSLine-len(line))/4*4))
 }
 
-// shellQuoted is how go-keyring passes an account that is not made of harmless characters alone.
+// shellQuoted quotes an account in the same way as go-keyring.
 func shellQuoted(s string) string {
 	harmless := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r)
@@ -84,13 +86,14 @@ func shellQuoted(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
 }
 
-// roomWindows is the size of a credential blob (CRED_MAX_CREDENTIAL_BLOB_SIZE). go-keyring stores the bytes as they are, not as UTF-16.
+// roomWindows returns the maximum size of a credential blob (CRED_MAX_CREDENTIAL_BLOB_SIZE). go-keyring does not convert the bytes to
+// UTF-16.
 func roomWindows(string) int { return 5 * 512 }
 
-// roomSecretService is our own limit: the protocol has none, but services become slow with items of more than about 100 kB.
+// roomSecretService returns 64 kB. The protocol has no limit, but services become slow with items of more than about 100 kB.
 func roomSecretService(string) int { return 64 << 10 }
 
-// sorted maps an error that all systems have. It returns another error for anything else, and never treats it as absence.
+// sorted converts an error that may occur on any system to one of this package's errors. An unknown error never becomes ErrNotFound.
 func sorted(op string, err error) error {
 	var ours *Error
 	switch {
@@ -112,7 +115,7 @@ func sorted(op string, err error) error {
 	return fmt.Errorf("%w: %w", ErrDenied, err)
 }
 
-// classifyMacOS reads the exit status of /usr/bin/security, which is the last byte of the OSStatus.
+// classifyMacOS converts an error by the exit status of /usr/bin/security, which is the last byte of the OSStatus.
 func classifyMacOS(op string, err error) error {
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
@@ -145,7 +148,7 @@ func codeMacOS(op string, code int) error {
 	return reason(ErrDenied, "the keychain refused")
 }
 
-// classifyWindows reads the system error codes of the Credential Manager.
+// classifyWindows converts an error by the system error code of the Credential Manager.
 func classifyWindows(op string, err error) error {
 	var code syscall.Errno
 	if !errors.As(err, &code) {
@@ -165,13 +168,13 @@ func classifyWindows(op string, err error) error {
 	return fmt.Errorf("%w: Windows error %d", ErrDenied, uint(code))
 }
 
-// classifySecretService reads the name of a D-Bus error, "" where it is another error.
+// classifySecretService converts an error by its D-Bus name, which is "" if it is not a D-Bus error.
 func classifySecretService(op, name string, err error) error {
 	reason := func(sentinel error) error { return fmt.Errorf("%w: %w", sentinel, err) }
 	const bus, secret = "org.freedesktop.DBus.Error.", "org.freedesktop.Secret.Error."
 	switch {
 	case name == secret+"IsLocked", name == "" && strings.Contains(err.Error(), "failed to unlock"):
-		return reason(ErrLocked) // the second is go-keyring's word for a prompt that was dismissed
+		return reason(ErrLocked) // the second is go-keyring's error after the user dismissed the prompt
 	case name == secret+"NoSession", gone(name):
 		return reason(ErrUnavailable)
 	case name == bus+"ServiceUnknown", name == bus+"NameHasNoOwner", name == bus+"NoServer", name == bus+"Disconnected",
@@ -187,8 +190,8 @@ func classifySecretService(op, name string, err error) error {
 	return sorted(op, err)
 }
 
-// gone reports whether a D-Bus error says that an object does not exist. GNOME Keyring uses three names for it, depending on how far a
-// deletion got.
+// gone reports whether a D-Bus error means that an object does not exist. GNOME Keyring uses several, depending on how far a deletion has
+// progressed.
 func gone(name string) bool {
 	const bus = "org.freedesktop.DBus.Error."
 	return slices.Contains([]string{"org.freedesktop.Secret.Error.NoSuchObject", bus + "UnknownObject", bus + "UnknownMethod", bus + "UnknownInterface"}, name)

@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// createTable is docs/fleet.sql.
+// createTable is the same as docs/fleet.sql.
 const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
     name         text PRIMARY KEY,            -- derived from the key
     key          text NOT NULL,               -- server and profile, as JSON
@@ -35,23 +35,23 @@ const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
 const (
 	// recoverTime limits the attempts to store a record after the connection was lost.
 	recoverTime = 30 * time.Second
-	// claimTime is how long a claim counts if its holder has lost the lock: longer than a redemption can take, which is 30 s, begun at
-	// most claimLead after the claim.
+	// claimTime is how long a claim is valid after its holder has lost the lock. A token request takes at most 30 s and begins at most
+	// claimLead after the claim, so the claim outlives it.
 	claimTime = 40 * time.Second
 	claimLead = 4 * time.Second
 )
 
-// postgres keeps credentials in a table that many machines share. The records are encrypted by the client. Locks are the database's session
-// locks, on a connection that the holder keeps.
+// postgres stores credentials in a table that many machines share. The client encrypts the records. The locks are PostgreSQL's
+// session-level advisory locks, on a connection that stays open while the lock is held.
 //
-// A lock that ends with its connection is not enough: after a restart of the database, a fail-over or a cut, another machine could take the
-// lock while the former holder still redeems the refresh token. So reserve writes a claim to the row. The claim of another machine keeps
-// the lock from being taken for claimTime, the holder can store by its claim alone, and whoever renews after that replaces the claim, so
-// that the former holder notices before it stores.
+// Such a lock ends with its connection. After a restart of the database, a fail-over or a network failure, another machine could acquire
+// the lock while the first one still redeems the refresh token. Therefore reserve also writes a claim to the row. For claimTime no other
+// machine can acquire the lock of a claimed row, and the owner of the claim can store its record even without the lock. A machine that
+// renews after claimTime replaces the claim. The put of the former owner then fails.
 type postgres struct {
 	url     string
 	keyFile string
-	timeout time.Duration // of each statement, with the time to connect
+	timeout time.Duration // time limit of each statement, including the time to connect
 
 	mu   sync.Mutex
 	held map[string]*session
@@ -60,7 +60,7 @@ type postgres struct {
 
 func (p *postgres) kind() string { return Postgres }
 
-// row is what a query for one credential reads.
+// row is the result of a query for one credential.
 type row struct {
 	generation uint64
 	format     int
@@ -112,7 +112,8 @@ func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
 	return Record{Generation: r.generation, Secret: secret, Public: r.public}, nil
 }
 
-// unseal decrypts a record. It carries key and generation, so that rows that were swapped or taken back are noticed.
+// unseal decrypts a record. The record contains its key and generation, so that a row with the record of another key or of an earlier
+// generation is detected.
 func (p *postgres) unseal(name string, r row) ([]byte, error) {
 	record, err := unseal(p.keyFile, r.sealed)
 	if err != nil {
@@ -137,8 +138,8 @@ func (p *postgres) seal(name string, generation uint64, secret []byte) ([]byte, 
 	return seal(p.keyFile, []byte(record))
 }
 
-// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection that held the lock is lost,
-// another one is used: the claim keeps other machines from renewing meanwhile, and tells if one has.
+// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection of the lock is lost, put
+// uses another one. Because of the claim, no other machine renews meanwhile, or else this put fails.
 func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
@@ -175,7 +176,7 @@ const (
 		ON CONFLICT (name) DO UPDATE` + setRecord
 )
 
-// swap replaces the row of generation base.
+// swap replaces the row if its generation is base.
 func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64, r Record, sealed []byte) error {
 	sql := updateRecord
 	if base == 0 && claim == "" {
@@ -204,7 +205,8 @@ func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64,
 	return nil
 }
 
-// swapAfterLoss tries again on other connections. The write whose answer was lost may have been carried out: the row tells.
+// swapAfterLoss repeats the write on other connections. It reads the row first, because the server may have executed the write before the
+// connection broke.
 func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args []any, generation uint64, sealed []byte) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, recoverTime)
 	defer cancel()
@@ -224,7 +226,7 @@ func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args 
 	}
 }
 
-// reserve claims the row. It also proves that the database can be written and the key file can be read.
+// reserve claims the row. It also checks that the database is writable and the key file is readable.
 func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
 	if _, err := seal(p.keyFile, nil); err != nil {
 		return nil, err
@@ -250,14 +252,14 @@ func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
 	return claimed{p, key, s}, err
 }
 
-// claimed is a row with a claim of ours.
+// claimed is a row with a claim of this process.
 type claimed struct {
 	p   *postgres
 	key Key
 	s   *session
 }
 
-// release removes the claim, and the row if it is empty.
+// release removes the claim. It deletes the row if that contains no record and no notes.
 func (c claimed) release(ctx context.Context) {
 	p, key, s := c.p, c.key, c.s
 	if s.claim == "" {
@@ -331,9 +333,9 @@ func parseEntry(columns [][]byte) (Entry, error) {
 	return e, nil
 }
 
-// The notes of a credential are in its row: every machine must see the intent of a renewal under way.
+// The notes of a credential are in its row, because every machine must see that a renewal is in progress.
 
-// writeNote also renews the claim, because the note may be the intent, after which the token is sent.
+// writeNote also renews the claim, because the note may be the one that is written just before the refresh token is sent.
 func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
 		return fmt.Errorf("%w: a note is text", ErrUnwritable)
@@ -371,6 +373,6 @@ func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {
 func (p *postgres) deleteNotes(context.Context, Key) error { return nil }
 
 func keyText(key Key) string {
-	text, _ := json.Marshal(key) // two strings: cannot fail
+	text, _ := json.Marshal(key) // cannot fail, because a Key has only strings
 	return strings.TrimSpace(string(text))
 }

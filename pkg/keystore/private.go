@@ -1,5 +1,5 @@
-// Private files: folders 0700 and files 0600 whatever the umask, written whole or not at all, and refused if they are symbolic links,
-// belong to another user, or are open to others.
+// Private files and folders. Files have mode 0600 and folders 0700, whatever the umask. A write replaces the whole file. A file or folder
+// is rejected if it is a symbolic link, belongs to another user, or is accessible to other users.
 
 package keystore
 
@@ -14,10 +14,9 @@ import (
 	"strings"
 )
 
-const maxFile = 16 << 20 // bytes of any file of ours
+const maxFile = 16 << 20 // size limit of a file, in bytes
 
-// ensureFolder makes a private folder, with its parents, or checks the one that is there. A strict folder must be closed to others; one
-// that is not strict must only not be writable by them.
+// ensureFolder creates a private folder and its parents, or checks the existing folder as checkFolder does.
 func ensureFolder(path string, strict bool) error {
 	err := checkFolder(path, strict)
 	if !errors.Is(err, ErrNotFound) {
@@ -29,7 +28,7 @@ func ensureFolder(path string, strict bool) error {
 	return checkFolder(path, strict)
 }
 
-// ensureState creates the state folder, which others may read, and a private folder in it.
+// ensureState creates the state folder, which other users may read, and a private folder in it.
 func ensureState(root, sub string) error {
 	if err := ensureFolder(root, false); err != nil {
 		return err
@@ -37,7 +36,7 @@ func ensureState(root, sub string) error {
 	return ensureFolder(sub, true)
 }
 
-// makeFolder makes a private folder, and its parents if they are missing.
+// makeFolder creates a private folder, and its parents if they are missing.
 func makeFolder(path string) error {
 	err := makePrivateFolder(path)
 	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path {
@@ -46,13 +45,14 @@ func makeFolder(path string) error {
 		}
 		err = makePrivateFolder(path)
 	}
-	if errors.Is(err, fs.ErrExist) { // another process was faster
+	if errors.Is(err, fs.ErrExist) { // another process has created it
 		return nil
 	}
 	return err
 }
 
-// checkFolder returns an error for a folder that another user can read (strict) or change, and ErrNotFound if there is none.
+// checkFolder returns an error if other users can change the folder or, if strict is true, read it. It returns ErrNotFound if the folder
+// does not exist.
 func checkFolder(path string, strict bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -71,7 +71,7 @@ func checkFolder(path string, strict bool) error {
 	return at(path, checkOwner(path, info, open))
 }
 
-// readPrivate reads a private file, or returns ErrNotFound.
+// readPrivate reads a private file. It returns ErrNotFound if the file does not exist.
 func readPrivate(path string, limit int64) ([]byte, error) {
 	f, err := openPrivate(path)
 	if err != nil {
@@ -98,8 +98,9 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// writePrivate replaces a file: temporary file beside it, write, sync, rename, sync of the folder. A reader sees the old file or the new
-// one, and a full disk leaves the old one. Without durable nothing is synced: the file then survives the process, not a power failure.
+// writePrivate replaces a file: it writes and syncs a temporary file in the same folder, renames it, and syncs the folder. A reader sees
+// the old file or the new one. If the disk is full, the old file remains. If durable is false, nothing is synced, and a power failure may
+// undo the write.
 func writePrivate(path string, data []byte, durable bool, step func(string) error) error {
 	f, err := createTemp(path)
 	if err != nil {
@@ -111,13 +112,13 @@ func writePrivate(path string, data []byte, durable bool, step func(string) erro
 	return unwritable(path, syncFolder(filepath.Dir(path)))
 }
 
-// createTemp makes a temporary file beside path.
+// createTemp creates a temporary file in the folder of path.
 func createTemp(path string) (*os.File, error) {
 	f, err := createPrivate(path + "." + strings.ToLower(rand.Text()[:12]) + ".tmp")
 	return f, unwritable(path, err)
 }
 
-// moveInto writes data to a temporary file and renames it to path. After an error the temporary file is gone and path is as it was.
+// moveInto writes data to a temporary file and renames it to path. If it fails, it deletes the temporary file, and path is unchanged.
 func moveInto(temp *os.File, path string, data []byte, durable bool, step func(string) error) error {
 	err := fill(temp, data, durable, step)
 	if err == nil {
@@ -129,7 +130,7 @@ func moveInto(temp *os.File, path string, data []byte, durable bool, step func(s
 	return unwritable(path, err)
 }
 
-// fill overwrites the file without freeing its blocks.
+// fill replaces the content of f. It truncates the file only after writing, so that disk blocks that f has already are reused.
 func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
 	_, err := f.Write(data)
 	if err == nil {
@@ -152,8 +153,8 @@ func removePrivate(path string) error {
 	return nil
 }
 
-// sweepTemps deletes what killed writers of this file left. It leaves those of a file whose name begins with this one's, such as the
-// probe: their writer holds another lock, and would find its file gone between write and rename.
+// sweepTemps deletes the temporary files that killed writers of path have left. It keeps those of path.probe, because a probe holds a
+// different lock and may still be running.
 func sweepTemps(path string) {
 	files, _ := os.ReadDir(filepath.Dir(path))
 	for _, f := range files {
@@ -165,7 +166,7 @@ func sweepTemps(path string) {
 	}
 }
 
-// sortRead classifies an error of reading a file or folder.
+// sortRead converts an error of reading a file or folder to one of this package's errors.
 func sortRead(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -178,7 +179,7 @@ func sortRead(err error) error {
 	return fmt.Errorf("%w: %w", ErrUnavailable, bare(err))
 }
 
-// unwritable classifies an error of writing a file or folder.
+// unwritable converts an error of writing a file or folder to ErrUnwritable.
 func unwritable(path string, err error) error {
 	if err == nil {
 		return nil
@@ -186,7 +187,7 @@ func unwritable(path string, err error) error {
 	return at(path, fmt.Errorf("%w: %w", ErrUnwritable, bare(err)))
 }
 
-// bare returns the system's error without the path, which the Error contains.
+// bare returns the system's error without the path, because *Error contains the path.
 func bare(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// openPrivate opens a file without following a link or waiting for a pipe.
+// openPrivate opens a file. It does not follow a symbolic link, and does not block on a named pipe.
 func openPrivate(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
@@ -19,10 +19,10 @@ func openPrivate(path string) (*os.File, error) {
 	return f, err
 }
 
-// checkFile returns an error for an open file that belongs to another user, or that others can read or write.
+// checkFile returns an error if the open file belongs to another user, or if other users can read or write it.
 func checkFile(f *os.File, info fs.FileInfo) error { return checkOwner(f.Name(), info, 0o077) }
 
-// checkOwner refuses what belongs to another user, or is open to others by one of the given bits.
+// checkOwner returns an error if a file or folder belongs to another user, or if its mode contains one of the bits in open.
 func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("%w: it belongs to user %d, expected %d", ErrInsecure, stat.Uid, os.Geteuid())
@@ -37,7 +37,7 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	return nil
 }
 
-// makePrivateFolder makes a folder that only the user can access.
+// makePrivateFolder creates a folder that only the user can access.
 func makePrivateFolder(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
@@ -63,8 +63,8 @@ func replace(from, to string) error { return os.Rename(from, to) }
 
 func remove(path string) error { return os.Remove(path) }
 
-// syncFolder makes a rename survive a power failure. CIFS, 9p and some FUSE file systems cannot sync a folder and say EINVAL; nothing more
-// can be done for the rename there.
+// syncFolder makes a rename survive a power failure. CIFS, 9p and some FUSE file systems cannot sync a folder and return EINVAL, which
+// syncFolder ignores.
 func syncFolder(path string) error {
 	f, err := os.Open(path)
 	if err != nil {

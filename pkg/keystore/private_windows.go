@@ -15,11 +15,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Windows has no modes. What a mode says on Unix is said here by an access list: it gives the file to its owner, the system and the
-// administrators, and inherits nothing.
+// Windows has no file modes. Instead, files and folders have an access list that admits only the user, the system and the administrators.
+// They inherit no other entries.
 
-// patiently repeats an operation on a file that another process holds open for a moment: a reader, a writer, a virus scanner. Windows
-// refuses to open, replace or delete a file that somebody has opened without sharing it.
+// patiently repeats an operation on a file while another process, such as a reader or a virus scanner, has the file open. Windows refuses
+// to open, replace or delete a file that another process has opened without sharing it.
 func patiently(operation func() error) error {
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(rand.N(5 * time.Millisecond)) {
 		err := operation()
@@ -30,16 +30,17 @@ func patiently(operation func() error) error {
 	}
 }
 
-// turnstile lets one process at a time touch a file. A writer holds it until the file is replaced, which takes until all readers have closed
-// the file; a reader only passes through, and so cannot get in before a waiting writer. Without it many readers would keep a writer out.
+// turnstile acquires a mutex for a file and returns a function that releases it. A writer holds the mutex until it has replaced the file,
+// which takes until all readers have closed it. A reader acquires and releases the mutex before it opens the file, and so waits for the
+// writer. Without the mutex, many readers could block a writer indefinitely.
 func turnstile(path string) (leave func()) {
 	name, err := windows.UTF16PtrFromString(fmt.Sprintf(`Local\mcpauth-%x`, sha256.Sum256([]byte(strings.ToLower(path)))))
 	if err != nil {
 		return func() {}
 	}
-	runtime.LockOSThread() // a thread owns a mutex
+	runtime.LockOSThread() // a Windows mutex belongs to a thread
 	h, _ := windows.CreateMutex(nil, false, name)
-	_, _ = windows.WaitForSingleObject(h, 5000) // a file that cannot be touched shows it when it is touched
+	_, _ = windows.WaitForSingleObject(h, 5000) // after a timeout, the operation on the file decides
 	return func() {
 		_ = windows.ReleaseMutex(h)
 		_ = windows.CloseHandle(h)
@@ -47,7 +48,7 @@ func turnstile(path string) (leave func()) {
 	}
 }
 
-// openPrivate opens a file that is no link.
+// openPrivate opens a file that is not a symbolic link.
 func openPrivate(path string) (*os.File, error) {
 	turnstile(path)()
 	info, err := os.Lstat(path)
@@ -75,10 +76,10 @@ func remove(path string) error {
 	return patiently(func() error { return os.Remove(path) })
 }
 
-// syncFolder does nothing: NTFS journals renames, and a folder cannot be synced.
+// syncFolder does nothing, because NTFS journals renames and Windows cannot sync a folder.
 func syncFolder(string) error { return nil }
 
-// makePrivateFolder makes a folder with a closed access list.
+// makePrivateFolder creates a folder that only the user, the system and the administrators can access.
 func makePrivateFolder(path string) error {
 	name, closed, err := closedList(path)
 	if err != nil {
@@ -90,7 +91,7 @@ func makePrivateFolder(path string) error {
 	return nil
 }
 
-// createPrivate makes a file with a closed access list, which must not be there yet.
+// createPrivate creates a new file that only the user, the system and the administrators can access.
 func createPrivate(path string) (*os.File, error) {
 	name, closed, err := closedList(path)
 	if err != nil {
@@ -103,7 +104,7 @@ func createPrivate(path string) (*os.File, error) {
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// closedList returns a path for the system and an access list that closes what is made there to other users.
+// closedList returns the path in UTF-16, and an access list that admits only the user, the system and the administrators.
 func closedList(path string) (*uint16, *windows.SecurityAttributes, error) {
 	name, err := windows.UTF16PtrFromString(longPath(path))
 	if err != nil {
@@ -120,15 +121,15 @@ func closedList(path string) (*uint16, *windows.SecurityAttributes, error) {
 	return name, &windows.SecurityAttributes{Length: uint32(unsafe.Sizeof(windows.SecurityAttributes{})), SecurityDescriptor: sd}, nil
 }
 
-// longPath is a path that may be longer than 260 characters.
+// longPath returns the path in the form that Windows accepts beyond 260 characters.
 func longPath(path string) string {
-	if len(path) < 240 || path[1:2] != ":" { // 248 for a folder
+	if len(path) < 240 || path[1:2] != ":" { // the limit for a folder is 248
 		return path
 	}
 	return `\\?\` + path
 }
 
-// What an access list may give to other users. Reading its attributes does no harm.
+// Rights that other users must not have. Reading attributes is not among them, because it does no harm.
 const (
 	mayWrite = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | windows.FILE_WRITE_EA | fileDeleteChild | windows.DELETE | windows.WRITE_DAC |
 		windows.WRITE_OWNER | windows.GENERIC_WRITE | windows.GENERIC_ALL
@@ -138,13 +139,14 @@ const (
 
 const ownerAndList = windows.OWNER_SECURITY_INFORMATION | windows.DACL_SECURITY_INFORMATION
 
-// checkFile refuses an open file that another user owns, or whose access list lets others read or change it.
+// checkFile returns an error if another user owns the open file, or if its access list lets other users read or change it.
 func checkFile(f *os.File, info fs.FileInfo) error {
 	sd, err := windows.GetSecurityInfo(windows.Handle(f.Fd()), windows.SE_FILE_OBJECT, ownerAndList)
 	return checkSecurity(f.Name(), info, sd, err, mayRead|mayWrite)
 }
 
-// checkOwner refuses a folder that another user owns, or whose access list lets others change it, or read it if open says so.
+// checkOwner returns an error if another user owns the folder, or if its access list lets other users change it. If open contains a bit for
+// reading, they must not be able to read the folder either.
 func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	forbidden := windows.ACCESS_MASK(mayWrite)
 	if open&0o044 != 0 {
@@ -154,7 +156,8 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	return checkSecurity(path, info, sd, err, forbidden)
 }
 
-// checkSecurity is the check of both. A file system without owners and lists, such as FAT, has nothing to refuse.
+// checkSecurity is the common part of checkFile and checkOwner. It accepts every file on a file system without owners and access lists,
+// such as FAT.
 func checkSecurity(path string, info fs.FileInfo, sd *windows.SECURITY_DESCRIPTOR, err error, forbidden windows.ACCESS_MASK) error {
 	if err != nil {
 		return nil
@@ -174,7 +177,7 @@ func checkSecurity(path string, info fs.FileInfo, sd *windows.SECURITY_DESCRIPTO
 	if err != nil {
 		return err
 	}
-	if list == nil { // no list at all opens a file to everybody
+	if list == nil { // without an access list, everybody has access
 		return openTo("everybody", path, info)
 	}
 	other, err := givesTo(list, me, forbidden)
@@ -184,7 +187,7 @@ func checkSecurity(path string, info fs.FileInfo, sd *windows.SECURITY_DESCRIPTO
 	return openTo(account(other), path, info)
 }
 
-// givesTo returns the first user to whom a list gives one of these rights and who is not trusted with them, nil if there is none.
+// givesTo returns the first user who is not trusted and has one of the forbidden rights, or nil.
 func givesTo(list *windows.ACL, me *windows.SID, forbidden windows.ACCESS_MASK) (*windows.SID, error) {
 	for i := range uint32(list.AceCount) {
 		var ace *windows.ACCESS_ALLOWED_ACE
@@ -201,7 +204,7 @@ func givesTo(list *windows.ACL, me *windows.SID, forbidden windows.ACCESS_MASK) 
 	return nil, nil
 }
 
-// trusted reports whether a user is me, or may read and change any file: the system and the administrators.
+// trusted reports whether sid is the current user, the system or the administrators, who can access every file anyway.
 func trusted(sid, me *windows.SID) bool {
 	return sid.Equals(me) || sid.IsWellKnown(windows.WinLocalSystemSid) || sid.IsWellKnown(windows.WinBuiltinAdministratorsSid) ||
 		sid.IsWellKnown(windows.WinCreatorOwnerRightsSid)

@@ -10,7 +10,7 @@ import (
 	"filippo.io/age"
 )
 
-// open returns the secret of a payload. It does not open an encrypted payload without the key.
+// open returns the secret in a payload, decrypted if necessary.
 func open(keyFile string, h head, payload string) ([]byte, error) {
 	if h.Encoding != encodedAge {
 		return decodePayload(payload, h.Encoding)
@@ -21,7 +21,7 @@ func open(keyFile string, h head, payload string) ([]byte, error) {
 	return unseal(keyFile, []byte(payload))
 }
 
-// unseal decrypts with an identity of the key file.
+// unseal decrypts with the identities in the key file.
 func unseal(keyFile string, sealed []byte) ([]byte, error) {
 	ids, err := identities(keyFile)
 	if err != nil {
@@ -55,7 +55,7 @@ func identities(keyFile string) ([]age.Identity, error) {
 	return ids, nil
 }
 
-// seal encrypts to the first identity of the key file.
+// seal encrypts to the first identity in the key file.
 func seal(keyFile string, secret []byte) ([]byte, error) {
 	ids, err := identities(keyFile)
 	if err != nil {

@@ -20,7 +20,8 @@ func slotAccount(name string, slot int) string {
 	return name + "#" + strconv.Itoa(slot+1)
 }
 
-// findHeads returns the heads of a key, newest first. If the index is certain and correct, one read is enough.
+// findHeads returns the heads of a key, newest first. Unless all is true, it reads only one slot if the index names the newest record and
+// is correct.
 func (k *keychain) findHeads(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
 	if !all && e.certain() {
 		found, err := k.look(ctx, name, e.Slot)
@@ -46,7 +47,7 @@ func (k *keychain) findHeads(ctx context.Context, name string, e entry, all bool
 	return heads, nil
 }
 
-// lastSlot is the highest slot that may be in use.
+// lastSlot returns the highest slot that may be in use.
 func lastSlot(e entry) int {
 	last := max(slots-1, e.Slot)
 	for _, r := range e.Pending {
@@ -55,7 +56,8 @@ func lastSlot(e entry) int {
 	return min(last, maxSlots-1)
 }
 
-// look reads the head of one slot, if there is one. A head of a newer version is an error; a damaged head is returned as damaged.
+// look reads the head in one slot. It returns nothing if the slot is empty, and an error if the head was written by a newer version of
+// mcpauth. A damaged head is returned with stored.err.
 func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, error) {
 	value, err := k.getItem(ctx, slotAccount(name, slot))
 	if errors.Is(err, ErrNotFound) {
@@ -74,7 +76,7 @@ func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, e
 	return []stored{{slot, h, inline, err}}, nil
 }
 
-// load reads the record of a head with its parts.
+// load reads the secret that belongs to a head, from its parts if it has any.
 func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, error) {
 	if s.err != nil {
 		return nil, at(slotAccount(name, s.slot), s.err)
@@ -83,7 +85,7 @@ func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, err
 	for i := range s.head.Parts {
 		part, err := k.getItem(ctx, partAccount(name, s.head.Generation, s.head.Tag, i+1))
 		if errors.Is(err, ErrNotFound) {
-			break // join tells
+			break // join reports it
 		}
 		if err != nil {
 			return nil, err
@@ -100,7 +102,7 @@ func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, err
 	return nil, at(slotAccount(name, s.slot), err)
 }
 
-// newestOf returns the newest complete record. If a record is torn, the one before it is returned, if it still exists.
+// newestOf returns the newest complete record. If a write was interrupted, that is the record before it.
 func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, []byte, error) {
 	if r, ok := k.fresh(name, e); ok {
 		return r.stored, bytes.Clone(r.secret), nil
@@ -121,7 +123,7 @@ func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, 
 	return stored{}, nil, ErrNotFound
 }
 
-// newest returns the first of these records that is complete.
+// newest returns the first complete record of heads.
 func (k *keychain) newest(ctx context.Context, name string, heads []stored) (stored, []byte, error) {
 	err := ErrNotFound
 	for _, s := range heads {
@@ -142,7 +144,7 @@ func (k *keychain) newest(ctx context.Context, name string, heads []stored) (sto
 	return stored{}, nil, err
 }
 
-// choose decides slot and generation of the next write, and what it makes obsolete.
+// choose decides the slot and generation of the next write, and which items to delete after it.
 func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, error) {
 	var heads []stored
 	if r, ok := k.fresh(name, e); ok && len(e.Pending) == 0 {
@@ -165,7 +167,7 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 		p.Generation = max(p.Generation, s.head.Generation)
 		p.old = append(p.old, reservation{Generation: s.head.Generation, Slot: s.slot, Tag: s.head.Tag, Parts: s.head.Parts})
 	}
-	if !whole && damaged != nil { // the only copy is not ours to overwrite
+	if !whole && damaged != nil { // do not overwrite a damaged record without a complete one
 		return plan{}, damaged
 	}
 	p.Generation++
@@ -173,7 +175,7 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 	return p, nil
 }
 
-// plan is choose, unless a place is reserved, with the stored form of a record.
+// plan returns the write of a record: in the reserved slot, or else in the one that choose returns.
 func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keychainPlace) (p plan, err error) {
 	if len(r.Secret) > maxSecret {
 		return plan{}, tooLarge(len(r.Secret))
@@ -200,7 +202,7 @@ func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keycha
 	return p, err
 }
 
-// partsOf returns the items that unfinished writes may have left.
+// partsOf returns reservations for deleting the parts that unfinished writes may have left.
 func partsOf(pending []reservation) []reservation {
 	var parts []reservation
 	for _, r := range pending {
@@ -212,7 +214,8 @@ func partsOf(pending []reservation) []reservation {
 	return parts
 }
 
-// freeSlot chooses an empty slot that no unfinished write can still reach, or else an empty slot, or else the slot with the oldest record.
+// freeSlot returns an empty slot to which no pending write goes. If there is none, it returns any empty slot or, as a last resort, the slot
+// with the oldest record.
 func freeSlot(heads []stored, pending []reservation) int {
 	taken := func(slot int) bool {
 		return slices.ContainsFunc(heads, func(s stored) bool { return s.slot == slot })
@@ -254,7 +257,7 @@ func (k *keychain) write(ctx context.Context, name string, p plan) error {
 	return k.step("read back")
 }
 
-// readBack proves that the record was written, because some keychains report success and store nothing.
+// readBack checks that the record was stored, because some keychains report success and store nothing.
 func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
 	differs := at(slotAccount(name, p.Slot), fmt.Errorf("%w: it reads back differently", ErrUnwritable))
 	if value, err := k.getItem(ctx, slotAccount(name, p.Slot)); errors.Is(err, ErrNotFound) || err == nil && value != p.value {
@@ -274,8 +277,8 @@ func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
 	return nil
 }
 
-// sweep deletes what a plan made obsolete, parts before heads: what a killed sweep leaves can still be found by its head. It keeps the slot
-// of the plan's own record, unless that record is obsolete as well.
+// sweep deletes the items in p.old. It deletes the parts of a record before its head, so that the rest of an interrupted sweep can be found
+// by the head. If the plan's own record has replaced an old head, sweep keeps that slot.
 func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	for _, r := range p.old {
 		if err := k.deleteParts(ctx, name, r); err != nil {
@@ -294,7 +297,8 @@ func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	return nil
 }
 
-// deleteParts deletes backwards, so that an interrupted sweep leaves a set that begins at 1.
+// deleteParts deletes the parts of a record. It begins with the last one, so that after an interruption the remaining parts are numbered
+// from 1.
 func (k *keychain) deleteParts(ctx context.Context, name string, r reservation) error {
 	for i := r.Parts; i > 0; i-- {
 		if err := k.deleteItem(ctx, partAccount(name, r.Generation, r.Tag, i)); err != nil {
@@ -315,7 +319,8 @@ func (k *keychain) delete(ctx context.Context, key Key) error {
 	return err
 }
 
-// clear deletes everything of a key. Heads go first, so that no torn record is ever seen; before that the index is told of the parts.
+// clear deletes all items and the index entry of a key. It deletes heads before parts, so that no reader finds an incomplete record. Before
+// that it adds the parts to the index, so that they can be found after an interruption.
 func (k *keychain) clear(ctx context.Context, key Key) error {
 	name := key.name()
 	e, err := k.index.hint(key)
@@ -354,7 +359,8 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 	return k.forget(name, e)
 }
 
-// sweepLate deletes items of other, deleted credentials that were written late, so that nothing is left after the last logout.
+// sweepLate deletes the items of deleted credentials that the keychain wrote after the deletion, so that no item is left after the last
+// logout.
 func (k *keychain) sweepLate(ctx context.Context) {
 	all, _ := k.index.list(nil)
 	for _, e := range all {
@@ -362,13 +368,14 @@ func (k *keychain) sweepLate(ctx context.Context) {
 			continue
 		}
 		if unlock, err := k.locks.try(e.Key, LockCredential); err == nil {
-			_ = k.clear(ctx, e.Key) // whatever fails is tried again by the next logout or login
+			_ = k.clear(ctx, e.Key) // after an error, the next logout or login tries again
 			unlock()
 		}
 	}
 }
 
-// forget removes an index entry. If a write may still take effect, it leaves a mark, so that a late record does not count as a login.
+// forget removes an index entry. If a write may still take effect, forget marks the entry as deleted instead, so that a late record does
+// not count as a login.
 func (k *keychain) forget(name string, e entry) error {
 	now := k.now()
 	late := slices.DeleteFunc(slices.Clone(e.Pending), func(r reservation) bool { return !r.mayLand(now) })
