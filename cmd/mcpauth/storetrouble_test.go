@@ -61,7 +61,7 @@ func TestStoreTrouble(t *testing.T) {
 			do: func(p string) error {
 				return change(p, func(d []byte) []byte { return bytes.Replace(d, []byte("refresh_token"), []byte("refresh_tokem"), 1) })
 			}},
-		{name: "somebody else's record", at: recordOf, says: "another credential's",
+		{name: "somebody else's record", at: recordOf, says: "copied from another credential",
 			do: func(p string) error {
 				return change(p, func(d []byte) []byte { return bytes.Replace(d, []byte(`"generation":`), []byte(`"generation":7`), 1) })
 			}},

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// The clients' own words for a client that is registered beforehand.
+// Other MCP clients' names for the settings of a pre-registered OAuth client.
 func TestForeignAuthBlocks(t *testing.T) {
 	for name, tt := range map[string]struct {
 		block string

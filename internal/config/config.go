@@ -130,7 +130,7 @@ func merge(own, project *File) *File {
 		case !ok || ours.Skipped != "" && !ours.off:
 			all.Servers[name] = theirs
 		case !ours.off && theirs.Skipped == "" && theirs.URL != ours.URL:
-			ours.Skipped = fmt.Sprintf("it is %s here, but %s in %s", ours.URL, theirs.URL, theirs.Path)
+			ours.Skipped = fmt.Sprintf("its URL is %s here, but %s in %s", ours.URL, theirs.URL, theirs.Path)
 			all.Servers[name] = ours
 		}
 	}

@@ -64,7 +64,7 @@ func TestOwnFolders(t *testing.T) {
 	}
 }
 
-// What the user's own file says of a name is never replaced by a project's file.
+// A project's file never replaces an entry of the user's own file.
 func TestProjectNeverOverrides(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, servers string) string {
@@ -125,7 +125,7 @@ func TestUses(t *testing.T) {
 	}
 }
 
-// The size of a file decides how long reading it takes: 20,000 servers on one line, and as many on lines of their own.
+// Parsing takes linear time for 20,000 servers on one line and for 20,000 servers on separate lines.
 func TestManyServers(t *testing.T) {
 	for _, between := range []string{",", ",\n"} {
 		var b strings.Builder
@@ -150,7 +150,7 @@ func TestManyServers(t *testing.T) {
 	}
 }
 
-// Counting goes on from the last position: what stands before it is not looked at again.
+// position continues from the last offset and does not read the bytes before it again.
 func TestPositionsCountOn(t *testing.T) {
 	d := &document{data: []byte("a\nb\nc\nd\n")}
 	d.position(4)
@@ -160,7 +160,7 @@ func TestPositionsCountOn(t *testing.T) {
 	}
 }
 
-// Positions that are asked for in rising order look at each byte once.
+// If offsets are requested in rising order, position reads each byte once.
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		text := []byte(`{"mcpServers":{"s":{"url":"https://x"}`)
@@ -193,7 +193,7 @@ func TestDisabled(t *testing.T) {
 	}
 }
 
-// A file may be a pipe that nobody writes to: the limit of the command ends the wait.
+// If the file is a pipe without a writer, Load returns when ctx ends.
 func TestLoadEnds(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -241,7 +241,8 @@ func TestLocalProgramsAreSkipped(t *testing.T) {
 	}
 }
 
-// On a command line such a name would be a flag, another server or nothing: pasted from a hint, "mcpauth logout --all" logs out of all servers.
+// Entries whose name would be a flag, a URL or nothing on a command line are skipped. A hint with such a name could be dangerous: "mcpauth
+// logout --all" logs out of all servers.
 func TestNamesThatAreNoNames(t *testing.T) {
 	for _, name := range []string{"--all", "-q", "", "https://mcp.example/mcp"} {
 		f, err := parse("f", []byte(`{"mcpServers":{"`+name+`":{"url":"https://x"}}}`))
@@ -284,7 +285,7 @@ func TestAuthBlock(t *testing.T) {
 	}
 }
 
-// Every fault names file, line and column.
+// Every error contains file, line and column.
 func TestFaults(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
 		{"broken JSON", "{\n \"mcpServers\": {,}\n}", "f:2:"},
@@ -314,16 +315,16 @@ func TestExpand(t *testing.T) {
 	vars := env(map[string]string{"A": "1", "B_2": "x${A}", "EMPTY": "", "LONG": strings.Repeat("x", 10_000)})
 	for _, tt := range []struct{ in, want, fault string }{
 		{in: "plain $A {A}", want: "plain $A {A}"},
-		{in: "${A}-${B_2}", want: "1-x${A}"}, // values are not expanded again
+		{in: "${A}-${B_2}", want: "1-x${A}"}, // the value of a variable is not expanded
 		{in: "${env:A}", want: "1"},
 		{in: "${NONE:-a:-b}", want: "a:-b"},
 		{in: "${EMPTY:-d}", want: "d"},
 		{in: "${NONE}", fault: "NONE is not set"},
-		{in: "${A", fault: "without its }"},
+		{in: "${A", fault: "without }"},
 		{in: strings.Repeat("${LONG}", 10), fault: "larger than"},
 		{in: "${input:key}", fault: "an input that VS Code asks for"},
-		{in: "${}", fault: "no variable"},
-		{in: "${A B}", fault: "no variable"},
+		{in: "${}", fault: "not a variable"},
+		{in: "${A B}", fault: "not a variable"},
 	} {
 		got, err := expand(tt.in, vars)
 		if got != tt.want || (err == nil) != (tt.fault == "") || err != nil && !strings.Contains(err.Error(), tt.fault) {
@@ -332,7 +333,7 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// An unset variable matters to the entry that names it, and to no other.
+// An unset variable is an error only for the entry that uses it.
 func TestUnsetVariables(t *testing.T) {
 	f, err := parse("f", []byte("{\"mcpServers\":{\n\"x\":{\"url\":\"https://x\",\"headers\":{\"K\":\"${NONE}\"}},\n\"y\":{\"url\":\"https://y\"}}}"))
 	if err != nil {
@@ -355,7 +356,7 @@ func TestLoad(t *testing.T) {
 	if err := os.WriteFile(big, []byte(strings.Repeat(" ", maxSize+1)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	history := filepath.Join(dir, ".claude.json") // the file in which Claude Code also keeps all else
+	history := filepath.Join(dir, ".claude.json") // a configuration file of Claude Code, which contains other data as well
 	if err := os.WriteFile(history, []byte(`{"projects":{"/p":{"history":["`+strings.Repeat("x", 8<<20)+`"]}},"mcpServers":{"x":{"url":"https://x"}}}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -370,7 +371,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// Every name that is read can be asked for, and every fault is an *Error.
+// Entry accepts every name in Names, and every error is an *Error.
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(`{"mcpServers":{"x":{"url":"https://${H:-x}","auth":{"clientId":"c"}}}}`))
 	f.Add([]byte("{// c\n\"servers\":{\"y\":{\"command\":\"z\"}}}"))
@@ -406,7 +407,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// The parser recurses: a file of brackets alone would end the program with a stack of a gigabyte.
+// Deep nesting is an error, because the parser is recursive and a stack overflow would end the program.
 func TestDeepFiles(t *testing.T) {
 	deep := strings.Repeat("[", 1<<20-1)
 	for name, tt := range map[string]struct {

@@ -151,7 +151,7 @@ func expand(s string, getenv func(string) string) (string, error) {
 		}
 		word, rest, ok := strings.Cut(after, "}")
 		if !ok {
-			return "", fmt.Errorf("${ without its }")
+			return "", fmt.Errorf("${ without }")
 		}
 		name, otherwise, hasDefault := strings.Cut(word, ":-")
 		name = strings.TrimPrefix(name, "env:")
@@ -159,7 +159,7 @@ func expand(s string, getenv func(string) string) (string, error) {
 			return "", fmt.Errorf("${%s} is an input that VS Code asks for: write ${env:NAME} and set that variable", word)
 		}
 		if !isName(name) {
-			return "", fmt.Errorf("${%s} is no variable: expected ${NAME} or ${NAME:-default}", word)
+			return "", fmt.Errorf("${%s} is not a variable: expected ${NAME} or ${NAME:-default}", word)
 		}
 		value := getenv(name)
 		if value == "" && hasDefault {

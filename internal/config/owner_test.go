@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A project's file that another user may have written is passed over, and the search goes on.
+// Find ignores a project's file that another user could have written, and continues in the folder above.
 func TestForeignProjectFiles(t *testing.T) {
 	root := t.TempDir()
 	inner := filepath.Join(root, "inner")
@@ -31,7 +31,7 @@ func TestForeignProjectFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		folder, mode os.FileMode
-		owner, group int // where root runs the tests: only root can give a file away
+		owner, group int // only root can change the owner of a file
 		ignored      string
 	}{
 		{"one's own", 0o755, 0o644, 0, 0, ""},
@@ -61,7 +61,7 @@ func TestForeignProjectFiles(t *testing.T) {
 	}
 }
 
-// A link is as good as what it leads to.
+// For a symbolic link, Foreign also checks the file that it points to.
 func TestLinkedProjectFile(t *testing.T) {
 	root, open := t.TempDir(), t.TempDir()
 	target := filepath.Join(open, "x.json")

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A task lives as long as one caller waits; then its context ends, and whoever comes next begins a new one.
+// A task runs as long as a caller waits for it. When the last caller leaves, its context ends, and the next caller starts a new task.
 func TestLastCallerStopsTheTask(t *testing.T) {
 	var g Group[int]
 	begun := make(chan *Task[int], 2)
@@ -46,7 +46,7 @@ func TestLastCallerStopsTheTask(t *testing.T) {
 	}
 }
 
-// What a task does under Spend goes on when the callers have left, and Wait waits for it.
+// A request under Spend continues after the callers have left, and Wait waits for it.
 func TestSpendOutlivesTheCallers(t *testing.T) {
 	var g Group[string]
 	answer, spending := make(chan bool), make(chan bool, 1)
@@ -79,7 +79,7 @@ func TestSpendOutlivesTheCallers(t *testing.T) {
 	}
 }
 
-// Nothing begins to be spent for nobody.
+// Spend fails if no caller waits any more.
 func TestSpendFailsWithoutCallers(t *testing.T) {
 	var g Group[int]
 	ctx, leave := context.WithCancel(context.Background())
@@ -94,7 +94,7 @@ func TestSpendFailsWithoutCallers(t *testing.T) {
 	}
 }
 
-// Outlive ends grace after its parent, and after its limit without that.
+// The context of Outlive ends grace after its parent, or at its limit.
 func TestOutlive(t *testing.T) {
 	parent, end := context.WithCancel(context.Background())
 	lingering, cancel := Outlive(parent, 10*time.Millisecond, time.Hour)
@@ -109,7 +109,7 @@ func TestOutlive(t *testing.T) {
 	}
 }
 
-// A caller whose time is over while a task only cleans up gets the task's result.
+// If a caller's context ends after the task has called Settle, the caller gets that result.
 func TestSettledTask(t *testing.T) {
 	var g Group[string]
 	end := make(chan struct{})

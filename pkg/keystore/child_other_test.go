@@ -6,5 +6,6 @@ import "os"
 
 func childUnix(string) error { return nil }
 
-// stop does nothing: a process that holds a lock and one that is stopped while it does are the same to others.
+// stop does nothing on this system, because other processes see no difference between a stopped process that holds a lock and a running
+// one.
 func stop(*os.Process) error { return nil }

@@ -1,6 +1,7 @@
 //go:build linux || darwin
 
-// These tests need what Windows has not: links without privileges, pipes, modes, and limits of a process of its own.
+// These tests need features that Windows lacks: symbolic links without privileges, named pipes, file modes, and resource limits of a
+// process.
 
 package keystore
 
@@ -17,8 +18,9 @@ import (
 	"testing"
 )
 
-// childUnix is a process that can do less: "fsize N" cannot write more than N bytes to a file, as on a disk that is full; "other" is another
-// user where it was root's. It tries to probe and to store, which must fail, and reads what was stored before.
+// childUnix runs in a process with restrictions. With "fsize N" it cannot write more than N bytes to a file, as on a full disk. With
+// "other" it runs as another user, if the test runs as root. A probe, a reservation and a write must fail. The record that was stored
+// before must still be readable.
 func childUnix(argument string) error {
 	var what, dir string
 	var limit, stored int
@@ -71,7 +73,7 @@ func childUnix(argument string) error {
 	return nil
 }
 
-// storeUnsynced stores in a folder that can be written but not opened, so that its sync fails after the new record is in place.
+// storeUnsynced stores a record in a folder that can be written to but not opened, so that the sync of the folder fails after the rename.
 func storeUnsynced(s *Store) error {
 	said := ""
 	s.o.Notice = func(text string) { said = text }
@@ -92,7 +94,7 @@ func storeUnsynced(s *Store) error {
 	return nil
 }
 
-// beOther gives up root, to whom no mode means anything.
+// beOther drops root privileges, because file modes do not restrict root.
 func beOther() error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -100,7 +102,7 @@ func beOther() error {
 	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534))
 }
 
-// other gives a folder and what is in it to the user that beOther becomes.
+// other changes the owner of the paths to the user that beOther becomes.
 func other(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
@@ -117,7 +119,7 @@ func run(t *testing.T, args ...any) {
 	}
 }
 
-// The disk is full before the record is whole: nothing is lost, nothing half-written is left, and the probe tells it before a token is spent.
+// If the disk is full, put, reserve and probe fail, the old record can be read, and no temporary file is left.
 func TestFullDisk(t *testing.T) {
 	for _, tt := range []struct{ limit, stored int }{{0, 1000}, {1, 1000}, {4 << 10, 1000}, {64 << 10, 180 << 10}, {150 << 10, 180 << 10}} {
 		t.Run(fmt.Sprint(tt.limit), func(t *testing.T) {
@@ -140,7 +142,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// Folders that may be read and not written, or that another user owns: an error, and not one that says nothing is stored.
+// If the folder of records or locks is read-only, put, reserve and probe return ErrUnwritable or ErrDenied.
 func TestReadOnlyFolders(t *testing.T) {
 	for _, sub := range []string{"keys", "state/locks"} {
 		t.Run(sub, func(t *testing.T) {
@@ -165,7 +167,7 @@ func TestReadOnlyFolders(t *testing.T) {
 				t.Fatal(err)
 			}
 			closed := filepath.Join(dir, sub)
-			if sub == "state/locks" { // is to be made anew, where nothing can be made
+			if sub == "state/locks" { // remove it, so that it must be created in a read-only folder
 				if err := os.RemoveAll(closed); err != nil {
 					t.Fatal(err)
 				}
@@ -180,7 +182,7 @@ func TestReadOnlyFolders(t *testing.T) {
 	}
 }
 
-// The sync of the folder fails after the rename: the new record is stored, and reported so.
+// If the sync of the folder fails after the rename, put succeeds with a warning, because the new record is stored.
 func TestFailedFolderSync(t *testing.T) {
 	dir := t.TempDir()
 	s, err := openDisk(dir, File)
@@ -204,7 +206,8 @@ func TestFailedFolderSync(t *testing.T) {
 	run(t, "unsynced", 0, 0, dir)
 }
 
-// Links, pipes, and what others may read or own: refused, whatever is in it, and left as it is.
+// The store rejects records and folders that are symbolic links or pipes, are accessible to other users, or belong to another user. It does
+// not change them.
 func TestInsecureFiles(t *testing.T) {
 	for name, plant := range map[string]func(dir, record string) error{
 		"a link to the record": func(dir, record string) error {
@@ -239,7 +242,7 @@ func TestInsecureFiles(t *testing.T) {
 	}
 }
 
-// The index of the keychain is refused in the same way.
+// The store rejects index files and folders in the same way.
 func TestInsecureIndex(t *testing.T) {
 	for name, plant := range map[string]func(entry string) error{
 		"a link": func(entry string) error {
@@ -260,7 +263,7 @@ func TestInsecureIndex(t *testing.T) {
 			_, err := s.tryPut(t, testKey(), "new")
 			wantErr(t, err, ErrInsecure)
 			wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
-			if name != "a link to the folder" { // reading goes through it, and finds entries that pass
+			if name != "a link to the folder" { // Get follows this link, and the file in the folder is private
 				_, err = s.Get(t.Context(), testKey())
 				wantErr(t, err, ErrInsecure)
 			}
@@ -268,7 +271,7 @@ func TestInsecureIndex(t *testing.T) {
 	}
 }
 
-// A link in place of the lock is noticed before anybody is asked for anything, though the probe does without that lock.
+// Writable reports a symbolic link in place of the lock file, although it does not acquire that lock.
 func TestLockIsALink(t *testing.T) {
 	s := openFile(t, t.TempDir(), "")
 	s.put(t, testKey(), "canary")
@@ -279,7 +282,8 @@ func TestLockIsALink(t *testing.T) {
 	wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
 }
 
-// foreign gives something to another user. Whoever is not root cannot: then a file of root's takes its place.
+// foreign changes the owner of path. Only root can do that. Otherwise foreign checks that the store rejects a folder of root, and opens
+// path to other users.
 func foreign(path string) error {
 	if os.Geteuid() == 0 {
 		return os.Chown(path, 65534, 65534)
@@ -294,7 +298,7 @@ func foreign(path string) error {
 	return os.Chmod(path, 0o777)
 }
 
-// tree lists the secret store and the index with modes and sizes.
+// tree lists the files of the file store and the index with their modes and sizes.
 func tree(t *testing.T, dir string) string {
 	t.Helper()
 	var b strings.Builder

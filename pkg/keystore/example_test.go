@@ -8,7 +8,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// The store knows nothing of what it keeps. A record has a secret part, and a public one that can be listed without opening a keychain.
+// A record has a secret part and a public part. The public part can be listed without opening a keychain.
 func ExampleStore_Put() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {

@@ -161,7 +161,7 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (R
 		return Record{}, err
 	}
 	if !bytes.Equal(data, record) {
-		return Record{}, at(path, fmt.Errorf("%w: it reads back differently", ErrUnwritable))
+		return Record{}, at(path, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
 	}
 	sweepTemps(path)
 	f.sweepProbe(key)
@@ -285,7 +285,7 @@ func (f *fileStore) makePlace(name, path string) (string, error) {
 	if err = errors.Join(err, temp.Close()); err == nil { // a network file system may report only on close that it is full
 		var got []byte
 		if got, err = os.ReadFile(temp.Name()); err == nil && !bytes.Equal(got, data) {
-			err = errors.New("it reads back differently")
+			err = errors.New("the stored data differs from the written data")
 		}
 	}
 	if err != nil {

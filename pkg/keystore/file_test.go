@@ -14,7 +14,7 @@ import (
 	"filippo.io/age"
 )
 
-// openFile opens a file store in dir, encrypted where keyFile is given.
+// openFile opens a file store in dir. It is encrypted unless keyFile is "".
 func openFile(t *testing.T, dir, keyFile string) *testStore {
 	t.Helper()
 	s := openTest(t, dir, File, newFake(), keyless())
@@ -22,7 +22,7 @@ func openFile(t *testing.T, dir, keyFile string) *testStore {
 	return s
 }
 
-// identity writes a new age identity and returns its file.
+// identity writes a new age identity to a file and returns the path.
 func identity(t *testing.T, dir, name string, hybrid bool) string {
 	t.Helper()
 	var id fmt.Stringer
@@ -46,7 +46,7 @@ func write(t *testing.T, path, text string) string {
 	return path
 }
 
-// Sizes up to the limit of a secret, at it and over it, in the clear and encrypted.
+// Secrets up to the size limit can be stored, encrypted or not. A larger secret is an error.
 func TestFileSizes(t *testing.T) {
 	for _, encrypted := range []bool{false, true} {
 		t.Run(fmt.Sprintf("encrypted %v", encrypted), func(t *testing.T) {
@@ -71,7 +71,7 @@ func TestFileSizes(t *testing.T) {
 	}
 }
 
-// With a key file nothing stands in the clear, and only that key opens it.
+// With a key file, no secret is stored in plain text, and only that key decrypts it.
 func TestEncryption(t *testing.T) {
 	for _, hybrid := range []bool{false, true} {
 		t.Run(fmt.Sprintf("hybrid %v", hybrid), func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestEncryption(t *testing.T) {
 	}
 }
 
-// A record from before the key file was given is read, and encrypted by the next write.
+// If a record was stored without a key file, a store with a key file reads it and encrypts the next one.
 func TestEncryptionOfAnOlderRecord(t *testing.T) {
 	dir := t.TempDir()
 	openFile(t, dir, "").put(t, testKey(), "canary-one")
@@ -136,7 +136,7 @@ func TestEncryptionOfAnOlderRecord(t *testing.T) {
 	}
 }
 
-// A damaged record is an error that names its file; it is overwritten by nobody, and can be deleted.
+// A damaged record leads to an error with its path. Put does not overwrite it, and Delete deletes it.
 func TestDamagedFile(t *testing.T) {
 	dir := t.TempDir()
 	key := identity(t, dir, "key", false)
@@ -178,7 +178,7 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
-// What stands where the store's folders and files should be, and is none.
+// Paths of the store that exist, but are not the expected kind of file.
 func TestWrongKindOfFile(t *testing.T) {
 	for name, tt := range map[string]struct {
 		plant func(s *testStore, record string) error
@@ -197,7 +197,7 @@ func TestWrongKindOfFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if runtime.GOOS == "windows" && tt.want == ErrUnavailable {
-				tt.want = ErrNotFound // the system does not tell the difference
+				tt.want = ErrNotFound // Windows reports a missing path in this case
 			}
 			s := openFile(t, t.TempDir(), "")
 			s.put(t, testKey(), "x")
@@ -216,7 +216,7 @@ func TestWrongKindOfFile(t *testing.T) {
 	}
 }
 
-// The place takes as much room as the next record may, so that a disk without that room is found out before a token is spent.
+// Reserve allocates as much space as the next record may need.
 func TestPlaceIsAsLargeAsTheRecord(t *testing.T) {
 	s := openFile(t, t.TempDir(), "")
 	for _, n := range []int{10, 100 << 10, 1 << 20} {
@@ -232,7 +232,7 @@ func TestPlaceIsAsLargeAsTheRecord(t *testing.T) {
 	}
 }
 
-// A disk that takes a record and gives another one back is found out at once.
+// Put fails if the record differs when it is read back.
 func TestFileIsReadBack(t *testing.T) {
 	s := openFile(t, t.TempDir(), "")
 	path := s.file.path(testKey().name())

@@ -18,7 +18,7 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// fake is a keychain in memory with the limits of a real one. before is called ahead of each operation and may fail or hang.
+// fake is a keychain in memory with the limits of a real one. before is called before each operation, and may return an error or block.
 type fake struct {
 	mu     sync.Mutex
 	items  map[string]string
@@ -26,7 +26,7 @@ type fake struct {
 	before func(op, account string) error
 	ops    map[string]int
 
-	running int // operations
+	running int // number of running operations
 	ended   *sync.Cond
 }
 
@@ -36,7 +36,8 @@ func newFake() *fake {
 	return f
 }
 
-// idle waits until no operation is under way but so many that still hang: one that was released has landed then.
+// idle waits until only that many operations are running, which are those that still hang. Operations that a test has released are then
+// complete.
 func (f *fake) idle(hanging int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -120,7 +121,7 @@ func (f *fake) on(before func(op, account string) error) {
 	f.before = before
 }
 
-// disk is a keychain in a folder, for tests with several processes. Each item is replaced whole, as real ones do.
+// disk is a keychain in a folder, for tests with several processes. Like real keychains, it replaces an item atomically.
 type disk struct{ dir string }
 
 func (d disk) path(account string) string { return filepath.Join(d.dir, url.PathEscape(account)) }
@@ -150,7 +151,7 @@ func (d disk) delete(account string) error {
 	return err
 }
 
-// generous is a platform without limits of its own where a keychain answers.
+// generous is a platform with a keychain and without size limits.
 func generous() platform {
 	return platform{room: roomSecretService, classify: sorted, available: func() error { return nil }}
 }
@@ -162,14 +163,14 @@ func roomy(n int) platform {
 	return p
 }
 
-// keyless is a platform without any keychain.
+// keyless is a platform without a keychain.
 func keyless() platform {
 	p := generous()
 	p.available = func() error { return fmt.Errorf("%w: none here", ErrUnavailable) }
 	return p
 }
 
-// testDatabase returns a database of its own for each folder, and an age identity; nil without a server.
+// testDatabase returns the connection string of a separate schema for each folder, and an age identity file. It is nil without a server.
 var testDatabase func(t *testing.T, dir string) (url, keyFile string)
 
 // rowsOf lists the rows of the database.
@@ -186,7 +187,7 @@ func rowsOf(t *testing.T, s *testStore) []string {
 	return names
 }
 
-// spoilRow encrypts something else as the record of a row.
+// spoilRow replaces the record of a row with other encrypted data.
 func (s *testStore) spoilRow(t *testing.T, key Key, record []byte) {
 	t.Helper()
 	sealed, err := seal(s.o.KeyFile, record)
@@ -209,7 +210,7 @@ type testStore struct {
 	notices []string
 }
 
-// openTest opens a store in dir with that keychain instead of the system's.
+// openTest opens a store in dir that uses f instead of the system's keychain.
 func openTest(t *testing.T, dir, backend string, r ring, p platform) *testStore {
 	t.Helper()
 	ts := &testStore{dir: dir}
@@ -229,7 +230,7 @@ func openTest(t *testing.T, dir, backend string, r ring, p platform) *testStore 
 
 func testKey() Key { return Key{Server: "https://mcp.example.com/mcp"} }
 
-// put stores a secret under the lock, as callers must.
+// put stores a secret and holds the lock meanwhile.
 func (s *testStore) put(t *testing.T, key Key, secret string) Record {
 	t.Helper()
 	r, err := s.tryPut(t, key, secret)
@@ -249,7 +250,7 @@ func (s *testStore) tryPut(t *testing.T, key Key, secret string) (Record, error)
 	return s.Put(t.Context(), key, Record{Secret: []byte(secret), Public: fmt.Appendf(nil, `{"n":%d}`, len(secret))})
 }
 
-// refresh stores a secret as a refresh does: it looks again under the lock, and takes the place before it has the secret.
+// refresh stores a secret like a token refresh: it acquires the lock, reads the record again, reserves space and stores the new secret.
 func (s *testStore) refresh(t *testing.T, key Key, secret string) Record {
 	t.Helper()
 	unlock, err := s.Lock(t.Context(), key, LockCredential)
@@ -271,7 +272,7 @@ func (s *testStore) refresh(t *testing.T, key Key, secret string) Record {
 	return r
 }
 
-// refuse is a refresh that the server refuses: nothing is stored.
+// refuse is a token refresh that the server rejects. It reserves space and stores nothing.
 func (s *testStore) refuse(t *testing.T, key Key) {
 	t.Helper()
 	unlock, err := s.Lock(t.Context(), key, LockCredential)
@@ -284,10 +285,10 @@ func (s *testStore) refuse(t *testing.T, key Key) {
 	}
 }
 
-// nextProcess makes the store forget what it has read, as another process would not know it.
+// nextProcess clears the cache of the keychain, because a new process would not have it.
 func (s *testStore) nextProcess() { clear(s.keychain.read) }
 
-// want asserts what is stored.
+// want checks the stored secret.
 func (s *testStore) want(t *testing.T, key Key, secret string) Record {
 	t.Helper()
 	r, err := s.Get(t.Context(), key)
@@ -316,7 +317,7 @@ func wantErr(t *testing.T, err, want error) {
 	}
 }
 
-// files lists what is in a folder, by name.
+// files returns the sorted names of the files in a folder.
 func files(t *testing.T, dir string) []string {
 	t.Helper()
 	list, err := os.ReadDir(dir)
@@ -330,7 +331,7 @@ func files(t *testing.T, dir string) []string {
 	return names
 }
 
-// text is a secret of n bytes in which every stretch differs, so that swapped parts show.
+// text returns a secret of n bytes without repetitions, so that a test detects swapped parts.
 func text(n int) string {
 	s := longText()[:n]
 	return strings.ToValidUTF8(s, "xy"[:n-len(strings.ToValidUTF8(s, ""))])

@@ -148,7 +148,7 @@ func decodeEntry(data []byte) (entry, error) {
 		return entry{}, fmt.Errorf("%w: the index entry lacks its key or backend", ErrCorrupt)
 	}
 	if slices.ContainsFunc(e.Pending, func(r reservation) bool { return r.Generation == 0 }) {
-		return entry{}, fmt.Errorf("%w: the index entry announces a write but no generation", ErrCorrupt)
+		return entry{}, fmt.Errorf("%w: the index entry has a pending write without a generation", ErrCorrupt)
 	}
 	return e, nil
 }

@@ -96,7 +96,7 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 		s, secret, err := k.newestOf(ctx, name, e)
 		h := s.head
 		if err == nil && e.Deleted && h.Generation <= e.Generation {
-			err = fmt.Errorf("%w: it was deleted; a late write is ignored", ErrNotFound)
+			err = fmt.Errorf("%w: it was deleted, and a write that took effect later is ignored", ErrNotFound)
 		}
 		if err == nil {
 			k.completeIndex(key, e, h)
@@ -266,7 +266,7 @@ func (k *keychain) reserve(ctx context.Context, key Key) (place, error) {
 func (k *keychain) keeps(ctx context.Context, account string) error {
 	got, err := k.getItem(ctx, account)
 	if errors.Is(err, ErrNotFound) || err == nil && got != placeholder {
-		return at(account, fmt.Errorf("%w: a probe reads back differently", ErrUnwritable))
+		return at(account, fmt.Errorf("%w: the stored test data differs from the written data", ErrUnwritable))
 	}
 	return err
 }

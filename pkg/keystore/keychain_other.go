@@ -71,7 +71,7 @@ func secretsAvailable() error {
 		return err
 	}
 	if !slices.Contains(startable, secretsName) {
-		return fmt.Errorf("%w: nothing on the session bus offers %s", ErrUnavailable, secretsName)
+		return fmt.Errorf("%w: no program on the session bus provides %s", ErrUnavailable, secretsName)
 	}
 	return nil
 }

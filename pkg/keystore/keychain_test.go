@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// stuck makes the operations that match hang until released. It is how a keychain behaves while a prompt stands on the screen.
+// stuck blocks the matching operations until they are released, like a keychain that shows a prompt.
 type stuck struct {
 	release chan struct{}
-	hanging chan string // accounts, as they begin to hang
+	hanging chan string // the account of each operation that begins to hang
 }
 
 func hang(f *fake, match func(op, account string) bool) *stuck {
@@ -28,7 +28,7 @@ func hang(f *fake, match func(op, account string) bool) *stuck {
 	return s
 }
 
-// impatient is a second process: a store of its own over the same keychain, with a short time limit.
+// impatient opens a second store on the same keychain, with a short time limit. It acts like a second process.
 func impatient(t *testing.T, dir string, f *fake, p platform) *testStore {
 	s := openTest(t, dir, Keychain, f, p)
 	s.keychain.timeout = 50 * time.Millisecond
@@ -53,7 +53,7 @@ func TestTimeout(t *testing.T) {
 				err = s.Delete(t.Context(), testKey())
 			}
 			wantErr(t, err, ErrTimeout)
-			_, err = s.Get(t.Context(), testKey()) // the hanging operation is not overtaken
+			_, err = s.Get(t.Context(), testKey()) // waits for the operation that hangs
 			wantErr(t, err, ErrTimeout)
 		})
 	}
@@ -73,8 +73,8 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// Without a limit of its own a keychain is waited for as long as the command may take, as for a person at an unlock dialog. The end of that
-// time is the keychain's fault, and not one of the network.
+// With a negative Timeout, an operation waits for the keychain until ctx ends, because the user may have to answer an unlock prompt. The
+// error at the deadline is ErrTimeout of the keychain and does not look like a network error.
 func TestPatientWithAPerson(t *testing.T) {
 	f := newFake()
 	s := openTest(t, t.TempDir(), Keychain, f, generous())
@@ -92,7 +92,7 @@ func TestPatientWithAPerson(t *testing.T) {
 	}
 }
 
-// A keychain that times out while it is known to be locked is locked.
+// If an operation times out and the platform reports a locked keychain, the error is ErrLocked.
 func TestTimeoutOfALockedKeychain(t *testing.T) {
 	f, p := newFake(), generous()
 	p.locked = func() bool { return true }
@@ -103,7 +103,7 @@ func TestTimeoutOfALockedKeychain(t *testing.T) {
 	wantErr(t, err, ErrLocked)
 }
 
-// go-keyring panics when the bus goes away under a prompt.
+// go-keyring panics if the D-Bus connection ends during a prompt.
 func TestPanicIsAnError(t *testing.T) {
 	f := newFake()
 	s := openTest(t, t.TempDir(), Keychain, f, generous())
@@ -114,7 +114,8 @@ func TestPanicIsAnError(t *testing.T) {
 	s.put(t, testKey(), "x")
 }
 
-// A write that timed out lands after a later one was made: at the head, at a part, with and without an index.
+// A write times out, a second write succeeds, and then the first one takes effect. It hangs at the head or at a part, with and without an
+// index.
 func TestLateLanding(t *testing.T) {
 	for _, what := range []string{"head", "part"} {
 		for _, first := range []bool{false, true} {
@@ -160,7 +161,7 @@ func TestLateLanding(t *testing.T) {
 	}
 }
 
-// Several writes time out one after another and land in the worst order.
+// Several writes time out one after another and take effect in reverse order.
 func TestLateLandings(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	s := openTest(t, dir, Keychain, f, generous())
@@ -182,7 +183,7 @@ func TestLateLandings(t *testing.T) {
 	}
 }
 
-// A write that lands after a logout is no login.
+// A write that takes effect after a logout does not count as a login.
 func TestLateLandingAfterDelete(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	s := openTest(t, dir, Keychain, f, generous())
@@ -210,7 +211,7 @@ func TestLateLandingAfterDelete(t *testing.T) {
 	}
 }
 
-// What lands after a logout is deleted by the next logout, of whatever server.
+// Items that were written after a logout are deleted by the next logout of any server.
 func TestLateLandingIsDeletedByTheNextLogout(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	other := Key{Server: "https://other.example"}
@@ -234,7 +235,7 @@ func TestLateLandingIsDeletedByTheNextLogout(t *testing.T) {
 	}
 }
 
-// What a keychain takes and does not keep is found out, and the old record is still there.
+// If a keychain reports success but does not store an item, put fails and the old record can still be read.
 func TestReadBack(t *testing.T) {
 	for name, lie := range map[string]func(f *fake, account, value string){
 		"keeps nothing": func(*fake, string, string) {},
@@ -282,7 +283,7 @@ func (l liar) set(account, value string) error {
 	return l.fake.set(account, value)
 }
 
-// Each operation of a write fails in turn, for good reasons or without: the old record stays, or the new one is there; never neither.
+// Each operation of a write fails in turn, with a known or an unknown error. Afterwards the old or the new record can be read.
 func TestKeychainFailsAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, trouble := range []error{ErrLocked, ErrDenied, ErrUnavailable, errors.New("strange")} {
@@ -321,7 +322,7 @@ func TestKeychainFailsAtEachStep(t *testing.T) {
 	}
 }
 
-// A logout of a locked keychain is an error; what is elsewhere is deleted all the same, and the index tells the rest.
+// A logout with a locked keychain is an error. The file store's record is deleted anyway, and the index keeps the entry of the keychain.
 func TestDeleteWhatCanBeDeleted(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	openTest(t, dir, Keychain, f, generous()).put(t, testKey(), "x")
@@ -341,8 +342,8 @@ func TestDeleteWhatCanBeDeleted(t *testing.T) {
 	}
 }
 
-// A call reads one item. A refresh reads the item once, although it looks again under the lock; takes the place of the new record, writes it,
-// reads it back and deletes the old one.
+// Get reads one item. A refresh reads the item once, although it calls Get again after it has acquired the lock. It also reserves the slot
+// of the new record, writes the record, reads it back and deletes the old one.
 func TestFewOperations(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	openTest(t, dir, Keychain, f, generous()).put(t, testKey(), "x")
@@ -366,7 +367,7 @@ func TestFewOperations(t *testing.T) {
 	}
 }
 
-// What another process wrote is read, also by a process that has just read the record before it.
+// A process that has cached a record notices that another process has written a new one.
 func TestAnotherProcessIsNoticed(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	a, b := openTest(t, dir, Keychain, f, generous()), openTest(t, dir, Keychain, f, generous())
@@ -383,7 +384,7 @@ func TestAnotherProcessIsNoticed(t *testing.T) {
 	wantErr(t, err, ErrNotFound)
 }
 
-// Errors of a keychain come from other programs; none of ours shows the secret.
+// An error of a keychain program may contain the secret. No error of the store does.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		s.put(t, testKey(), "canary-old")

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// each runs a test on every backend; on postgres if there is a server for tests, see scripts/fleet.
+// each runs a test on every backend. It includes postgres only if there is a test server, which scripts/fleet starts.
 func each(t *testing.T, test func(t *testing.T, s *testStore)) {
 	for _, backend := range backends() {
 		t.Run(backend, func(t *testing.T) { test(t, openTest(t, t.TempDir(), backend, newFake(), roomy(600))) })
@@ -56,7 +56,7 @@ func TestPutGetDelete(t *testing.T) {
 	})
 }
 
-// leftovers is everything but locks.
+// leftovers returns all stored files, items and rows except lock files.
 func (s *testStore) leftovers(t *testing.T) []string {
 	t.Helper()
 	left := slices.Concat(files(t, s.dir+"/keys"), files(t, s.dir+"/state/index"), files(t, s.dir+"/state/notes"))
@@ -82,7 +82,7 @@ func TestPutIsTheNextGeneration(t *testing.T) {
 	})
 }
 
-// Only one item, and one file, is there between writes: nothing of an old generation stays.
+// Between writes, only the files and items of the current generation exist.
 func TestPutLeavesNothingOld(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		for _, n := range []int{10, 5000, 20, 3000, 6000, 30} {
@@ -95,7 +95,7 @@ func TestPutLeavesNothingOld(t *testing.T) {
 	})
 }
 
-// perLogin is how many files and items a login takes: a record and, in the keychain, its index entry.
+// perLogin returns the number of files and items of a login: the record and, in the keychain, its index entry.
 func (s *testStore) perLogin() int {
 	if s.o.Backend == Keychain {
 		return 2
@@ -103,7 +103,7 @@ func (s *testStore) perLogin() int {
 	return 1
 }
 
-// A refresh reserves the place of its record; what was reserved and not used is given back.
+// A refresh reserves space for its record. Space that is not used is freed.
 func TestReserve(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		for i, n := range []int{10, 5000, 20} {
@@ -135,7 +135,7 @@ func (s *testStore) refreshOrFirst(t *testing.T, secret string) Record {
 	return s.put(t, testKey(), secret)
 }
 
-// Promise: servers whose URLs differ only in characters unsafe for files never share anything.
+// Servers whose URLs differ only in characters that are unsafe in file names have separate credentials.
 func TestKeysShareNothing(t *testing.T) {
 	long := "https://x.example/" + strings.Repeat("a/", 5000)
 	keys := []Key{
@@ -174,7 +174,7 @@ func TestKeysShareNothing(t *testing.T) {
 	})
 }
 
-// A URL may hold a key in its path or query: names of files and items show the host alone.
+// A URL may contain an API key in its path or query, so the names of files and items contain only the host.
 func TestNameTellsHostOnly(t *testing.T) {
 	name := Key{Server: "https://mcp.example.com/canary-path?key=canary-query", Profile: "Work"}.name()
 	if !strings.HasPrefix(name, "mcp-example-com-work-") || strings.Contains(name, "canary") {
@@ -201,7 +201,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// The lock is what makes read, decide, write one step: without it, a hundred writers lose each other's changes.
+// A hundred goroutines read, increment and write a number under the lock. No increment is lost.
 func TestHundredGoroutines(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *testStore) {
@@ -233,7 +233,7 @@ func TestHundredGoroutines(t *testing.T) {
 	})
 }
 
-// Readers need no lock: while one writer goes on, they see one of its records, whole, and never less than what they saw before.
+// Readers without a lock see only complete records while a writer is active, and never an older record than before.
 func TestReadersBesideAWriter(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, s *testStore) { readersBesideAWriter(t, s, func() *testStore { return s }) })
@@ -311,7 +311,7 @@ func TestAuto(t *testing.T) {
 	}
 }
 
-// What is in the keychain stays there: when it is gone, that is an error, and nothing is written to a file.
+// If a credential is in the keychain and the keychain becomes unavailable, all operations fail, and nothing is written to a file.
 func TestAutoNeverMovesToAFile(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	openTest(t, dir, Auto, f, generous()).put(t, testKey(), "x")
@@ -331,7 +331,7 @@ func TestAutoNeverMovesToAFile(t *testing.T) {
 	openTest(t, dir, Auto, f, generous()).want(t, testKey(), "x")
 }
 
-// What is in a file stays there, and its keychain is not even asked.
+// If a credential is in a file, operations do not access the keychain.
 func TestAutoLeavesFilesAlone(t *testing.T) {
 	dir := t.TempDir()
 	openTest(t, dir, Auto, newFake(), keyless()).put(t, testKey(), "x")
@@ -343,7 +343,7 @@ func TestAutoLeavesFilesAlone(t *testing.T) {
 	if err := s.Writable(t.Context(), testKey()); err != nil {
 		t.Error(err)
 	}
-	if err := os.RemoveAll(dir + "/state/index"); err != nil { // and not when the index is lost
+	if err := os.RemoveAll(dir + "/state/index"); err != nil { // not even without the index
 		t.Fatal(err)
 	}
 	s.want(t, testKey(), "y")
@@ -353,7 +353,7 @@ func TestAutoLeavesFilesAlone(t *testing.T) {
 	}
 }
 
-// An explicit choice is followed. What the other backend holds is not used, is not called absent, and goes with a logout.
+// If the user has selected a backend, a credential in the other one is not used. Get returns ErrElsewhere for it, and Delete deletes it.
 func TestExplicitBackend(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	openTest(t, dir, Auto, f, generous()).put(t, testKey(), "x")
@@ -472,7 +472,7 @@ func listReportsDamage(t *testing.T, backend, place string) {
 	}
 }
 
-// An index entry or record of a newer version is left alone by every operation.
+// No operation changes an index entry or record of a newer version.
 func TestNewerIsLeftAlone(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		s.put(t, testKey(), "x")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// openOlder opens a copy of what the version at a2beb3f wrote: files with an index, and a keychain.
+// openOlder opens a copy of a store that commit a2beb3f of mcpauth wrote. It has files with index entries, and a keychain.
 func openOlder(t *testing.T, backend string) (*Store, string) {
 	t.Helper()
 	dir, from := t.TempDir(), "testdata/a2beb3f"
@@ -91,7 +91,7 @@ func TestOlderRecords(t *testing.T) {
 	}
 }
 
-// A login that an earlier version kept in a file belongs to that store whatever else is asked for.
+// Get returns ErrElsewhere if an earlier version has stored the login in a backend that is not the selected one.
 func TestOlderRecordElsewhere(t *testing.T) {
 	s, _ := openOlder(t, Keychain)
 	_, err := s.Get(t.Context(), Key{Server: "https://plain.example/mcp"})

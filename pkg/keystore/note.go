@@ -59,7 +59,7 @@ func checkNote(name string) error {
 	if plainTag(name) {
 		return nil
 	}
-	return fmt.Errorf("%w: a note is named by up to 32 lower-case letters, digits and hyphens, not %q", ErrUnwritable, name)
+	return fmt.Errorf("%w: the name of a note has up to 32 lower-case letters, digits and hyphens, not %q", ErrUnwritable, name)
 }
 
 // localNotes stores notes as small private files in the state folder.

@@ -21,7 +21,7 @@ func (k *keychain) getItem(ctx context.Context, account string) (string, error) 
 
 func (k *keychain) setItem(ctx context.Context, account, value string) error {
 	if len(value) > k.platform.room(account) {
-		return at(account, fmt.Errorf("%w: %d bytes in an item that holds %d", ErrUnwritable, len(value), k.platform.room(account)))
+		return at(account, fmt.Errorf("%w: %d bytes do not fit in an item of %d bytes", ErrUnwritable, len(value), k.platform.room(account)))
 	}
 	_, err := k.do(ctx, "set", func() (string, error) { return "", k.ring.set(account, value) })
 	return err
@@ -58,7 +58,7 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 		var r result
 		defer func() {
 			if p := recover(); p != nil { // go-keyring panics if the D-Bus connection ends during a prompt
-				r.err = fmt.Errorf("%w: it broke off", ErrUnavailable)
+				r.err = fmt.Errorf("%w: the operation was interrupted", ErrUnavailable)
 			}
 			done <- r
 		}()

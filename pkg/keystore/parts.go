@@ -76,13 +76,13 @@ func split(name, account string, h head, payload string, room func(account strin
 	for i := 1; payload != ""; i++ {
 		part := prefix(payload, room(partAccount(name, h.Generation, tag, i)))
 		if part == "" || i > maxParts {
-			return "", nil, fmt.Errorf("%w: %d bytes do not fit in", ErrUnwritable, h.Size)
+			return "", nil, fmt.Errorf("%w: the record of %d bytes does not fit", ErrUnwritable, h.Size)
 		}
 		parts, payload = append(parts, part), payload[len(part):]
 	}
 	h.Tag, h.Parts = tag, len(parts)
 	if value = encodeHead(h); len(value) > room(account) {
-		return "", nil, fmt.Errorf("%w: not even the head of a record fits in", ErrUnwritable)
+		return "", nil, fmt.Errorf("%w: the head of the record does not fit", ErrUnwritable)
 	}
 	return value, parts, nil
 }
@@ -123,7 +123,7 @@ func parseHead(value string) (head, string, error) {
 	case h.Generation == 0, h.Size < 0, h.Parts < 0, h.Parts > maxParts,
 		h.Parts > 0 && (payload != "" || !plainTag(h.Tag)), h.Parts == 0 && h.Tag != "",
 		h.Encoding != encodedRaw && h.Encoding != encodedBase64 && h.Encoding != encodedAge:
-		return head{}, "", fmt.Errorf("%w: its head contradicts itself", ErrCorrupt)
+		return head{}, "", fmt.Errorf("%w: its head is inconsistent", ErrCorrupt)
 	}
 	return h, payload, nil
 }
@@ -137,7 +137,7 @@ func join(name string, h head, inline string, parts []string) (string, error) {
 		payload = strings.Join(parts, "")
 	}
 	if len(parts) != h.Parts || len(payload) != h.Size || sum(name, h, payload) != h.Sum {
-		return "", fmt.Errorf("%w: incomplete, changed or another credential's (generation %d, %d of %d bytes)", ErrCorrupt, h.Generation, len(payload), h.Size)
+		return "", fmt.Errorf("%w: incomplete, changed or copied from another credential (generation %d, %d of %d bytes)", ErrCorrupt, h.Generation, len(payload), h.Size)
 	}
 	return payload, nil
 }
@@ -154,5 +154,5 @@ func decodePayload(payload, encoding string) ([]byte, error) {
 		}
 		return secret, nil
 	}
-	return nil, fmt.Errorf("%w: encoding %q does not belong here", ErrCorrupt, encoding)
+	return nil, fmt.Errorf("%w: unexpected encoding %q", ErrCorrupt, encoding)
 }

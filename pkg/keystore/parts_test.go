@@ -12,7 +12,7 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// systems are the keychains' rules, each with a model of the check that the real thing makes.
+// systems has the size limits of each keychain, and a function that models the real keychain's check.
 func systems() map[string]struct {
 	p     platform
 	limit func(account, value string) error
@@ -28,7 +28,7 @@ func systems() map[string]struct {
 	}
 	return map[string]system{
 		"macOS": {with(roomMacOS), func(account, value string) error {
-			// go-keyring's own line, and one byte less than it allows: security reads 4095.
+			// go-keyring checks the length of its line, but allows one byte more than `security -i` reads, which is 4095.
 			quoted := account
 			if strings.Contains(account, "#") {
 				quoted = "'" + account + "'"
@@ -54,7 +54,7 @@ func systems() map[string]struct {
 	}
 }
 
-// Sizes at the edges of every keychain, on every system: one item is used to its last byte, and never over.
+// Secrets around the size limit of each keychain can be stored. A secret that just fits uses a single item.
 func TestSizes(t *testing.T) {
 	t.Parallel()
 	for name, system := range systems() {
@@ -77,7 +77,7 @@ func TestSizes(t *testing.T) {
 					t.Errorf("generation %d, want %d", r.Generation, i+1)
 				}
 			}
-			s.put(t, testKey(), string(make([]byte, 5000))) // bytes that are no text
+			s.put(t, testKey(), string(make([]byte, 5000))) // not valid UTF-8
 			s.want(t, testKey(), string(make([]byte, 5000)))
 			if err := s.Delete(t.Context(), testKey()); err != nil || len(f.accounts()) > 0 {
 				t.Errorf("left %d items, %v", len(f.accounts()), err)
@@ -88,7 +88,7 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// lastInline finds how large a text is that still fits in one item.
+// lastInline returns the size of the largest text that fits in one item.
 func lastInline(t *testing.T, room func(string) int, account string, generation uint64) int {
 	t.Helper()
 	first := sort.Search(room(account)+1, func(n int) bool {
@@ -104,7 +104,7 @@ func lastInline(t *testing.T, room func(string) int, account string, generation 
 	return first - 1
 }
 
-// The room is exact: one byte more is refused by the model of the real thing, so no byte is wasted either.
+// room returns exactly the keychain's limit: the model accepts an item of that size and rejects one byte more.
 func TestRoomIsExact(t *testing.T) {
 	for name, system := range systems() {
 		for _, account := range []string{"a", testKey().name(), testKey().name() + "#2", partAccount(testKey().name(), 12345, "abcdefghij", 350)} {
@@ -127,7 +127,7 @@ func TestRoomForNothing(t *testing.T) {
 	}
 }
 
-// A torn set reads as the generation before it while that is there, else as damage; never as a mixture and never as absence.
+// If a part is missing, changed or swapped, Get returns the previous generation if that still exists, and otherwise ErrCorrupt.
 func TestTornSets(t *testing.T) {
 	name := testKey().name()
 	damage := map[string]func(f *fake, parts []string){
@@ -182,7 +182,7 @@ func TestTornSets(t *testing.T) {
 	}
 }
 
-// A record that was copied from another key is not believed.
+// Get rejects a record that was copied from another key.
 func TestForeignRecord(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		mine, theirs := testKey(), Key{Server: "https://evil.example"}

@@ -35,7 +35,7 @@ func sortedPg(ctx context.Context, err error, password string) error {
 // pgWords shortens a text from the database server, and replaces it if it contains the password.
 func pgWords(words, password string) string {
 	if password != "" && strings.Contains(strings.ToLower(words), strings.ToLower(password)) {
-		return "the server's words hold the password"
+		return "the server's message contains the password"
 	}
 	return strings.ToValidUTF8(words[:min(len(words), 400)], "")
 }
@@ -95,7 +95,7 @@ func badURL(err error) error {
 	known := []string{"invalid port", "sslmode is invalid", "unable to read CA file", "unable to add CA to cert pool", "unable to read cert", "unable to find user"}
 	i := slices.IndexFunc(known, func(s string) bool { return strings.Contains(err.Error(), s) })
 	if i < 0 {
-		return fmt.Errorf("%w: the connection string cannot be read", ErrUnavailable)
+		return fmt.Errorf("%w: the connection string is invalid", ErrUnavailable)
 	}
 	return fmt.Errorf("%w: the connection string cannot be used: %s", ErrUnavailable, known[i])
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// A server that asks for the password in the clear, because somebody else has the address of the database, may repeat it in its errors.
+// A hostile server at the database's address can ask for the password in plain text and repeat it in an error. The store's error does not
+// contain it.
 func TestPasswordComesBack(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -48,7 +49,7 @@ func TestPasswordComesBack(t *testing.T) {
 	}
 }
 
-// A database that restarts answers each attempt differently; one that refuses for good is not asked for ten seconds.
+// transient is true for errors during a restart of the database, and false for errors that another attempt cannot solve.
 func TestTransient(t *testing.T) {
 	noTLS := fmt.Errorf("tls error: %w", errors.New("server refused TLS connection"))
 	torn := fmt.Errorf("failed SASL auth: %w", io.ErrUnexpectedEOF)

@@ -102,7 +102,7 @@ func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...a
 	}
 	again, err := runSQL(ctx, conn, sql, args...) // even after createErr: another process may have created the table
 	if errors.Is(err, ErrNoTable) && createErr != nil {
-		return nil, fmt.Errorf("%w, and it cannot be made: %w", ErrNoTable, createErr)
+		return nil, fmt.Errorf("%w, and it cannot be created: %w", ErrNoTable, createErr)
 	}
 	return again, err
 }
@@ -161,7 +161,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		conn, err := pgconn.ConnectConfig(ctx, config)
 		if err == nil && serverVersion(conn) < oldestServer {
 			closeConn(conn)
-			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, and %d is needed", ErrTooOld, conn.ParameterStatus("server_version"), oldestServer)
+			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, but %d or newer is required", ErrTooOld, conn.ParameterStatus("server_version"), oldestServer)
 		}
 		if err == nil {
 			conn.CustomData()[passwordKey] = config.Password

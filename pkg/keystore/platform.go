@@ -132,7 +132,7 @@ func codeMacOS(op string, code int) error {
 	case 36: // errSecInteractionNotAllowed -25308
 		return reason(ErrLocked, "the keychain is locked, or cannot ask for the password in this session")
 	case 29: // errSecInteractionRequired -25315
-		return reason(ErrLocked, "the keychain needs to ask the user, and cannot")
+		return reason(ErrLocked, "the keychain needs to ask the user, but cannot")
 	case 44: // errSecItemNotFound -25300
 		return sorted(op, keyring.ErrNotFound)
 	case 51: // errSecAuthFailed -25293

@@ -46,7 +46,7 @@ func TestCodesMacOS(t *testing.T) {
 	}
 }
 
-// wantOnly asserts that an error is one of ours and no other.
+// wantOnly checks that an error wraps exactly one of this package's errors.
 func wantOnly(t *testing.T, err, want error) {
 	t.Helper()
 	for _, e := range []error{ErrNotFound, ErrLocked, ErrDenied, ErrTimeout, ErrUnavailable, ErrUnwritable, ErrCorrupt, ErrNewer, ErrBusy, ErrInsecure} {
@@ -123,8 +123,8 @@ func TestClassifySecretService(t *testing.T) {
 	}
 }
 
-// An item that another process deletes between finding and reading it is looked for again, which tells whether it is absent; a service that
-// goes on saying so is out of order, and not empty.
+// If another process deletes an item between search and read, get searches again. If the Secret Service always reports a deleted item, the
+// error is not ErrNotFound.
 func TestVanishedItemIsLookedForAgain(t *testing.T) {
 	away := errors.New("away")
 	g := goKeyring{vanished: func(err error) bool { return errors.Is(err, away) }}
@@ -147,7 +147,7 @@ func TestVanishedItemIsLookedForAgain(t *testing.T) {
 	}
 }
 
-// An error that nobody knows is never taken for absence, and a missing file of the system is no missing credential.
+// Neither an unknown error nor a missing system file leads to ErrNotFound.
 func TestSortedFallsBackSafely(t *testing.T) {
 	wantOnly(t, sorted("get", errors.New("strange")), ErrDenied)
 	wantOnly(t, sorted("set", errors.New("strange")), ErrUnwritable)
@@ -155,7 +155,7 @@ func TestSortedFallsBackSafely(t *testing.T) {
 	wantOnly(t, sorted("get", keyring.ErrUnsupportedPlatform), ErrUnavailable)
 }
 
-// The quoting model of go-keyring decides how much fits in its line.
+// shellQuoted quotes accounts as go-keyring does, because that determines how many bytes fit in its line.
 func TestShellQuoted(t *testing.T) {
 	for in, want := range map[string]string{"a-b.c/d@e": "a-b.c/d@e", "": "''", "a#2": "'a#2'", "a'b": `'a'"'"'b'`, "é": "'é'"} {
 		if got := shellQuoted(in); got != want {

@@ -121,7 +121,7 @@ func (p *postgres) unseal(name string, r row) ([]byte, error) {
 	}
 	h, payload, err := decodeFile(name, record)
 	if err == nil && h.Generation != r.generation {
-		err = fmt.Errorf("%w: the record is of generation %d, the row of %d", ErrCorrupt, h.Generation, r.generation)
+		err = fmt.Errorf("%w: the record has generation %d, but the row has %d", ErrCorrupt, h.Generation, r.generation)
 	}
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64,
 		return fmt.Errorf("%w: another machine has changed or claimed it in the meantime", ErrBusy)
 	}
 	if string(rows[0][0]) != hex.EncodeToString(sealed) {
-		return fmt.Errorf("%w: it reads back differently", ErrUnwritable)
+		return fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable)
 	}
 	return nil
 }
@@ -338,7 +338,7 @@ func parseEntry(columns [][]byte) (Entry, error) {
 // writeNote also renews the claim, because the note may be the one that is written just before the refresh token is sent.
 func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
 	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
-		return fmt.Errorf("%w: a note is text", ErrUnwritable)
+		return fmt.Errorf("%w: a note must be text", ErrUnwritable)
 	}
 	began := time.Now()
 	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, jsonb_build_object($3::text, $4::text))

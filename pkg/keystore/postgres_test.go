@@ -23,12 +23,12 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// serverURL is a superuser's connection string to a server for tests; scripts/fleet starts one.
+// serverURL is a superuser's connection string for the test server, which scripts/fleet starts.
 var serverURL = os.Getenv("MCPAUTH_TEST_POSTGRES")
 
 func init() { testDatabase = schemaFor }
 
-// schemaFor makes a schema for a folder, with its own table and locks.
+// schemaFor creates a schema for a folder, so that the test has its own table and locks.
 func schemaFor(t *testing.T, dir string) (string, string) {
 	t.Helper()
 	schema := fmt.Sprintf("test_%x", sha256.Sum256([]byte(dir)))[:30]
@@ -45,7 +45,7 @@ var adminConn = struct {
 	*pgconn.PgConn
 }{}
 
-// admin runs a statement as the owner of the server.
+// admin runs a statement as the superuser.
 func admin(t *testing.T, sql string) [][][]byte {
 	t.Helper()
 	adminConn.Lock()
@@ -65,7 +65,7 @@ func admin(t *testing.T, sql string) [][][]byte {
 	return r.Rows
 }
 
-// machine opens a store as a machine of its own: with its own state folder, so that it shares nothing but the database.
+// machine opens a store with a separate state folder. Like another machine, it shares only the database.
 func machine(t *testing.T, url, keyFile string) *testStore {
 	t.Helper()
 	dir := t.TempDir()
@@ -77,7 +77,7 @@ func machine(t *testing.T, url, keyFile string) *testStore {
 	return &testStore{Store: s, dir: dir}
 }
 
-// What is wrong with a database is told apart, whatever is done, and no error shows the password.
+// Get, Lock and Writable return a different error for each kind of database problem. No error contains the password.
 func TestPostgresErrors(t *testing.T) {
 	dir := t.TempDir()
 	good, key := schemaFor(t, dir)
@@ -134,7 +134,7 @@ func TestPostgresErrors(t *testing.T) {
 			_, lockErr := s.Lock(t.Context(), testKey(), LockCredential)
 			for op, err := range map[string]error{"get": getErr, "lock": lockErr, "probe": s.Writable(t.Context(), testKey())} {
 				if op == "get" && errors.Is(err, ErrNotFound) && tt.want == ErrReadOnly || op != "probe" && err == nil && tt.want == ErrReadOnly {
-					continue // the table is there, made by whoever may
+					continue // the table exists, so this operation need not write
 				}
 				wantErr(t, err, tt.want)
 				if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(strings.ReplaceAll(text, "canary-absent", ""), "canary") {
@@ -145,7 +145,7 @@ func TestPostgresErrors(t *testing.T) {
 	}
 }
 
-// with is the connection string with a parameter set.
+// with adds a parameter to a connection string.
 func with(t *testing.T, address, name, value string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -158,7 +158,7 @@ func with(t *testing.T, address, name, value string) string {
 	return u.String()
 }
 
-// oldServer says that it is PostgreSQL 9.6.
+// oldServer starts a server that claims to be PostgreSQL 9.6.
 func oldServer(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -184,7 +184,7 @@ func oldServer(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// renewing is a machine that has reserved and is redeeming.
+// renewing acquires the lock and reserves space, as at the beginning of a token refresh.
 func renewing(t *testing.T, s *testStore) (unlock func(), r Record) {
 	t.Helper()
 	unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
@@ -201,13 +201,13 @@ func renewing(t *testing.T, s *testStore) (unlock func(), r Record) {
 	return unlock, r
 }
 
-// cutOff ends the session that holds the lock, as a restart, a fail-over or a cut of the network does.
+// cutOff ends the session that holds the lock, like a restart, a fail-over or a network failure.
 func (s *testStore) cutOff(t *testing.T) {
 	t.Helper()
 	admin(t, `SELECT pg_terminate_backend(`+s.postgres.session(testKey()).backend+`, 5000)`)
 }
 
-// A holder that lost its lock while it redeemed can store, and no other machine has renewed meanwhile.
+// If a machine loses its lock during a refresh, it can still store the result, and no other machine can acquire the lock before that.
 func TestHolderLosesItsConnection(t *testing.T) {
 	address, key := schemaFor(t, t.TempDir())
 	a, b := machine(t, address, key), machine(t, address, key)
@@ -217,7 +217,7 @@ func TestHolderLosesItsConnection(t *testing.T) {
 	_, err := b.Lock(t.Context(), testKey(), LockCredential)
 	wantErr(t, err, ErrBusy)
 	b.want(t, testKey(), "one")
-	wantErr(t, a.Note(t.Context(), testKey(), "intent", []byte("x")), ErrUnavailable) // it has no lock to write by
+	wantErr(t, a.Note(t.Context(), testKey(), "intent", []byte("x")), ErrUnavailable) // Note needs the lock
 	r.Secret = []byte("two")
 	if r, err = a.Put(t.Context(), testKey(), r); err != nil || r.Generation != 2 {
 		t.Fatal(r, err)
@@ -231,7 +231,7 @@ func TestHolderLosesItsConnection(t *testing.T) {
 	b.want(t, testKey(), "two")
 }
 
-// A holder that comes back after another machine went on notices before it stores.
+// If a machine loses its lock during a refresh and another machine refreshes after claimTime, the first machine's put fails.
 func TestHolderComesBackTooLate(t *testing.T) {
 	address, key := schemaFor(t, t.TempDir())
 	for _, done := range []bool{false, true} {
@@ -269,7 +269,7 @@ func TestHolderComesBackTooLate(t *testing.T) {
 	}
 }
 
-// plain runs a statement outside of any lock.
+// plain runs a statement on a separate connection.
 func (p *postgres) plain(t *testing.T, sql string) ([][][]byte, error) {
 	conn, err := p.connect(t.Context())
 	if err != nil {
@@ -279,7 +279,8 @@ func (p *postgres) plain(t *testing.T, sql string) ([][][]byte, error) {
 	return runSQL(t.Context(), conn, sql)
 }
 
-// A process that is killed while it renews leaves a claim. Other processes of its machine know that it is dead; other machines do not.
+// A process that is killed during a refresh leaves a claim. Other processes on its machine can acquire the lock at once; other machines
+// must wait.
 func TestHolderIsKilled(t *testing.T) {
 	dir := shared(t, Postgres)
 	s, err := openDisk(dir, Postgres)
@@ -316,7 +317,7 @@ func TestHolderIsKilled(t *testing.T) {
 	unlock()
 }
 
-// What a refresh did not use is given back; a logout leaves no row.
+// A refresh that stores nothing and a logout leave no row.
 func TestPostgresLeavesNothing(t *testing.T) {
 	s := openTest(t, t.TempDir(), Postgres, newFake(), generous())
 	s.refuse(t, testKey())
@@ -336,7 +337,7 @@ func TestPostgresLeavesNothing(t *testing.T) {
 	}
 }
 
-// A pooler in transaction mode is refused wherever a lock is needed; one in session mode is not.
+// Lock rejects a pooler in transaction mode and accepts one in session mode.
 func TestPoolers(t *testing.T) {
 	for mode, variable := range map[string]string{"transaction": "MCPAUTH_TEST_POOLER_TRANSACTION", "session": "MCPAUTH_TEST_POOLER_SESSION"} {
 		t.Run(mode, func(t *testing.T) {
@@ -357,7 +358,7 @@ func TestPoolers(t *testing.T) {
 	}
 }
 
-// The database, its dump and its log hold no secret, although the server logs every statement with its values.
+// The database, its dump and its log contain no secret, although the server logs every statement with its parameters.
 func TestDatabaseHoldsNoSecret(t *testing.T) {
 	s := openTest(t, t.TempDir(), Postgres, newFake(), generous())
 	for range 3 {
@@ -370,7 +371,7 @@ func TestDatabaseHoldsNoSecret(t *testing.T) {
 	for _, root := range []string{folder, os.Getenv("MCPAUTH_TEST_POSTGRES_LOG")} {
 		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
-				return nil // files come and go under a server that runs
+				return nil // the running server creates and deletes files
 			}
 			data, err := os.ReadFile(path)
 			if err != nil {
@@ -398,7 +399,7 @@ func TestDatabaseHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// The statement in the documentation is the one that mcpauth makes.
+// docs/fleet.sql contains the statement createTable.
 func TestTableIsDocumented(t *testing.T) {
 	data, err := os.ReadFile("../../docs/fleet.sql")
 	if err != nil || !strings.Contains(string(data), createTable+";") {

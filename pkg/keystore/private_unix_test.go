@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The kernel answers EINVAL for folders of /proc, as it does for those of CIFS, 9p and some FUSE file systems.
+// A sync of a folder in /proc returns EINVAL, like one on CIFS, 9p and some FUSE file systems.
 func TestFolderThatCannotBeSynced(t *testing.T) {
 	f, err := os.Open("/proc")
 	if err != nil {

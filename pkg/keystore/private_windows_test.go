@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// setList gives a file or folder an access list, in the language of security descriptors.
+// setList sets the access list of a file or folder from a security descriptor string (SDDL).
 func setList(t *testing.T, path, list string) {
 	t.Helper()
 	sd, err := windows.SecurityDescriptorFromString(list)
@@ -27,7 +27,7 @@ func setList(t *testing.T, path, list string) {
 	}
 }
 
-// A folder and a file of ours are closed; one that its access list opens to others is refused.
+// Files and folders of the store are not accessible to other users. Those with an access list that admits other users are rejected.
 func TestAccessLists(t *testing.T) {
 	token, err := windows.GetCurrentProcessToken().GetTokenUser()
 	if err != nil {
@@ -47,7 +47,7 @@ func TestAccessLists(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, list               string
-		strict, shared, readable bool // is accepted as a private folder, as one that others may read, as a file
+		strict, shared, readable bool // whether it is accepted as a private folder, as a folder that others may read, and as a file
 	}{
 		{"mine alone", "D:P" + mine, true, true, true},
 		{"system and administrators", "D:P" + mine + "(A;;FA;;;SY)(A;;FA;;;BA)", true, true, true},
@@ -73,7 +73,7 @@ func TestAccessLists(t *testing.T) {
 	}
 }
 
-// Whoever opens a file without sharing it keeps others out for a moment: they wait.
+// If another process has opened a file without sharing it, operations on the file wait until it is closed.
 func TestFileHeldByAnotherProgram(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x")
 	for name, act := range map[string]func() error{

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// Tests with real processes run the test binary again: childRole says as what.
+// childRole is the environment variable that selects what the test binary does when a test runs it as a child process.
 const childRole = "KEYSTORE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// childFailed is no code of a killed process: on Windows that is 1.
+// childFailed is the exit code after an error. It differs from that of a killed process, which is 1 on Windows.
 const childFailed = 3
 
 func childExit(err error) {
@@ -46,7 +46,7 @@ func childExit(err error) {
 	os.Exit(0)
 }
 
-// child prepares a process with that role.
+// child returns a command that runs the test binary in that role.
 func child(t *testing.T, role string, args ...any) *exec.Cmd {
 	t.Helper()
 	exe, err := os.Executable()
@@ -58,7 +58,7 @@ func child(t *testing.T, role string, args ...any) *exec.Cmd {
 	return cmd
 }
 
-// openDisk opens a store whose keychain is a folder, so that processes share it.
+// openDisk opens a store with a keychain in a folder, which several processes can use.
 func openDisk(dir, backend string) (*Store, error) {
 	o := Options{Backend: backend, StateDir: dir + "/state", Dir: dir + "/keys"}
 	if backend == Postgres {
@@ -76,7 +76,7 @@ func openDisk(dir, backend string) (*Store, error) {
 	return s, os.MkdirAll(dir+"/ring", 0o700)
 }
 
-// shared is a folder through which processes find one store.
+// shared returns a folder with which several processes open the same store.
 func shared(t *testing.T, backend string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -87,7 +87,7 @@ func shared(t *testing.T, backend string) string {
 	return dir
 }
 
-// childCount adds one to a stored number, ten times.
+// childCount increments a stored number ten times.
 func childCount(argument string) error {
 	backend, dir, _ := strings.Cut(argument, " ")
 	s, err := openDisk(dir, backend)
@@ -118,7 +118,7 @@ func increment(ctx context.Context, s *Store) error {
 	return err
 }
 
-// Many processes at once: no change is lost.
+// Many processes increment a number at the same time. No increment is lost.
 func TestManyProcesses(t *testing.T) {
 	t.Parallel()
 	for _, backend := range backends() {
@@ -146,7 +146,7 @@ func TestManyProcesses(t *testing.T) {
 	}
 }
 
-// childHold takes a lock, says so, and waits for its end. The argument is: purpose folder.
+// childHold acquires a lock, prints a line, and waits to be killed. The argument is: purpose folder.
 func childHold(argument string) error {
 	purpose, dir, _ := strings.Cut(argument, " ")
 	if purpose == "renewing" {
@@ -160,11 +160,11 @@ func childHold(argument string) error {
 		return err
 	}
 	fmt.Println("held")
-	time.Sleep(time.Hour) // select {} is a deadlock, which ends the process
+	time.Sleep(time.Hour) // with select {} the runtime would end the process because of a deadlock
 	return nil
 }
 
-// holdRenewing is a process in the middle of a refresh.
+// holdRenewing acquires the lock and reserves space, as at the beginning of a token refresh.
 func holdRenewing(dir string) error {
 	s, err := openDisk(dir, Postgres)
 	if err != nil {
@@ -180,7 +180,7 @@ func holdRenewing(dir string) error {
 	select {}
 }
 
-// holder is a process that holds a lock until it is killed.
+// holder starts a process that holds a lock until it is killed.
 func holder(t *testing.T, purpose, dir string) *exec.Cmd {
 	t.Helper()
 	cmd := child(t, "hold", purpose, dir)
@@ -201,7 +201,7 @@ func holder(t *testing.T, purpose, dir string) *exec.Cmd {
 	return cmd
 }
 
-// A process that is stopped while it holds the credential's lock makes others wait for a limited time, whatever their context allows.
+// If a stopped process holds LockCredential, Lock returns ErrBusy after LockWait, even if the context has no deadline.
 func TestLockOfAStoppedProcess(t *testing.T) {
 	dir := t.TempDir()
 	cmd := holder(t, LockCredential, dir)
@@ -217,7 +217,7 @@ func TestLockOfAStoppedProcess(t *testing.T) {
 	wantErr(t, err, ErrBusy)
 }
 
-// A lock that another process holds is waited for within the context, and is free as soon as that process is killed.
+// If another process holds LockLogin, Lock waits until the context ends. When that process is killed, the lock is free.
 func TestLockOfAnotherProcess(t *testing.T) {
 	dir := t.TempDir()
 	cmd := holder(t, LockLogin, dir)
@@ -275,7 +275,7 @@ func TestLockInterrupted(t *testing.T) {
 	}
 }
 
-// childKill stores, or deletes, and is killed at the nth step. The argument is: what n backend size folder.
+// childKill stores or deletes a record, and kills itself at step n. The argument is: what n backend size folder.
 func childKill(argument string) error {
 	var what, backend, dir string
 	var n, size int
@@ -312,8 +312,8 @@ func childKill(argument string) error {
 	return err
 }
 
-// A process is killed at every step of a write and of a deletion. After each: one whole record, old or new, with the index to it; no
-// lock; and the next write or deletion leaves nothing of what the dead one began.
+// A process is killed at each step of a write and of a deletion. Afterwards the old or the new record is complete and matches the index,
+// and the lock is free. The next write or deletion removes what the killed process has left.
 func TestKilledAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, backend := range []string{File, Keychain} {
@@ -335,7 +335,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// killedAt runs one story and reports whether the process got as far as being killed.
+// killedAt tests a kill at step n. It returns false if the process ended before step n.
 func killedAt(t *testing.T, backend, what string, n int) bool {
 	t.Helper()
 	dir, ctx := t.TempDir(), t.Context()
@@ -374,7 +374,7 @@ func killedAt(t *testing.T, backend, what string, n int) bool {
 		if want := fmt.Sprintf(`{"n":%d}`, len(r.Secret)); string(r.Public) != want {
 			t.Errorf("step %d: public %s, want %s", n, r.Public, want)
 		}
-		// Get has healed the index: what status says is what is stored.
+		// Get has completed the index.
 		if e, err := s.Entry(ctx, testKey()); err != nil || e.Generation != r.Generation || string(e.Public) != string(r.Public) {
 			t.Errorf("step %d: index says %+v, %v; stored is generation %d", n, e, err, r.Generation)
 		}
@@ -403,7 +403,8 @@ func killedAt(t *testing.T, backend, what string, n int) bool {
 	return killed
 }
 
-// Random kills, one after another on the same store, at random moments of a busy process.
+// Processes that write to the same store are killed one after another, at arbitrary moments. The record is always complete and never older
+// than before.
 func TestRandomKills(t *testing.T) {
 	t.Parallel()
 	for _, backend := range backends() {
@@ -419,7 +420,7 @@ func TestRandomKills(t *testing.T) {
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				time.Sleep(time.Duration(5+i*2) * time.Millisecond) // the moment of the kill: any will do
+				time.Sleep(time.Duration(5+i*2) * time.Millisecond) // any moment is good
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
 				r, err := s.Get(t.Context(), testKey())

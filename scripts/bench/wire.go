@@ -9,10 +9,9 @@ import (
 	"time"
 )
 
-// wire makes its listeners seem far away. A client sees what a network with that round-trip time would show it: nothing comes back before
-// one round trip for the connection and one for what it sent.
+// wire adds a round-trip time to its listeners. A client receives nothing before one round trip for the connection and one for its request.
 type wire struct {
-	roundTrip atomic.Int64 // a time.Duration, for new connections
+	roundTrip atomic.Int64 // round-trip time of new connections, a time.Duration
 }
 
 func (w *wire) far(d time.Duration) { w.roundTrip.Store(int64(d)) }
@@ -38,11 +37,11 @@ func (l *wireListener) Accept() (net.Conn, error) {
 	return f, nil
 }
 
-// farConn delivers what the server writes a round trip later, in order.
+// farConn delays all data that the server writes by one round trip.
 type farConn struct {
 	net.Conn
 	roundTrip time.Duration
-	connected time.Time // when a far client would send its first byte
+	connected time.Time // earliest time at which a distant client could send its first byte
 	queue     chan packet
 
 	mu     sync.Mutex
@@ -68,7 +67,7 @@ func (c *farConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close closes the connection once everything is delivered.
+// Close closes the connection after all data has been delivered.
 func (c *farConn) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -87,6 +86,6 @@ func (c *farConn) deliver() {
 			break
 		}
 	}
-	for range c.queue { // until the server has noticed
+	for range c.queue { // until the server has noticed it
 	}
 }

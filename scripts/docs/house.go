@@ -1,7 +1,8 @@
-// The picture of the packages: rooms in rows and columns, arrows from a room to those below that it uses. Its lines are
+// The diagram of the packages. A package is a box in rows and columns, with arrows to the packages below that it imports. The
+// input has these lines:
 //
-//	name @ row first-last: words     a room, with its row and the columns it takes
-//	name -> name name                what it uses
+//	name @ row first-last: words     a package with its row and columns, and its description
+//	name -> name name                the packages that it imports
 
 package main
 
@@ -13,7 +14,7 @@ import (
 	"strings"
 )
 
-// room is a box of the picture.
+// room is a box of the diagram.
 type room struct {
 	name, words      string
 	row, first, last int
@@ -74,7 +75,7 @@ func house(title, text string) (string, error) {
 		fmt.Fprintf(&boxes, `<text class="note" font-size="11" x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", x+wide/2, y+40, html.EscapeString(r.words))
 		w, h = max(w, x+wide+20), max(h, y+height+20)
 	}
-	for _, u := range uses { // straight down, in the middle of the columns that both have
+	for _, u := range uses { // straight down, in the middle of the columns that both boxes cover
 		from, to := byName[u.from], byName[u.to]
 		first, last := max(from.first, to.first), min(from.last, to.last)
 		if first > last || from.row >= to.row {

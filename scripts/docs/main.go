@@ -1,6 +1,6 @@
-// Command docs draws the pictures of the documentation as SVG, from text:
+// Command docs draws the images of the documentation as SVG, from text:
 //
-//	docs terminal TITLE <output      what a terminal shows, colours included
+//	docs terminal TITLE <output      output of a terminal, with colours
 //	docs sequence TITLE <lines       a sequence diagram, see sequence.go
 //	docs house TITLE <lines          a diagram of imports, see house.go
 //
@@ -58,7 +58,7 @@ func lines(text string) []string {
 	return all
 }
 
-// diagram puts the head and the paper around the parts of a diagram; it follows the reader's choice of light or dark.
+// diagram adds the SVG header and the background to the parts of a diagram. The colours follow the viewer's light or dark mode.
 func diagram(title string, w, h int, body string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui,sans-serif" font-size="13" fill="#24292f" role="img" aria-label="%s">`+"\n", w, h, html.EscapeString(title))

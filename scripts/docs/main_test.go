@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// draw makes a picture and wants it to be well-formed.
+// draw returns an image and checks that it is well-formed XML.
 func draw(t *testing.T, kind, text string) string {
 	t.Helper()
 	var out strings.Builder
@@ -54,8 +54,8 @@ func TestMistakes(t *testing.T) {
 	}
 }
 
-// The picture of the house is the house: every package that is part of the program is a room, and every arrow an import. What cmd/mcpauth
-// knows of the leaves, their errors, is left out.
+// The diagram shows every package of the program and every import between them. It omits cmd/mcpauth's imports of the leaf packages, which
+// it needs only for their errors.
 func TestHouse(t *testing.T) {
 	text, err := os.ReadFile("house.txt")
 	if err != nil {

@@ -1,8 +1,8 @@
-// The picture of a sequence of messages, from top to bottom. Its lines are
+// The diagram of a sequence of messages, from top to bottom. The input has these lines:
 //
-//	lanes: a | b | c       the speakers, from left to right; the first line
-//	# words                a stage
-//	a -> b: words          a request; a --> b: an answer
+//	lanes: a | b | c       the participants, from left to right; this is the first line
+//	# words                the heading of a stage
+//	a -> b: words          a request; a --> b: a response
 
 package main
 
@@ -17,8 +17,8 @@ import (
 var arrow = regexp.MustCompile(`^(.+?) (-->|->) (.+?): (.*)$`)
 
 const (
-	lane = 250 // from one speaker to the next
-	step = 40  // from one line to the next
+	lane = 250 // distance between two lanes
+	step = 40  // distance between two lines
 )
 
 func sequence(title, text string) (string, error) {
@@ -55,7 +55,7 @@ func sequence(title, text string) (string, error) {
 	return diagram(title, w, h, b.String()+body.String()), nil
 }
 
-// message is an arrow with words above it, at the speaker's end: other lanes may pass below.
+// message is an arrow with a text above its start.
 func message(from, to, y int, answer bool, words string) string {
 	dash := ""
 	if answer {

@@ -11,7 +11,7 @@ const mono = `font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monosp
 
 var sgr = regexp.MustCompile("\x1b\\[([0-9;]*)m")
 
-// terminal draws text as a terminal does: one row a line, colours by their SGR codes.
+// terminal draws text as a terminal shows it, with the colours of SGR codes.
 func terminal(title, text string) string {
 	rows := lines(strings.TrimRight(text, "\n"))
 	width := 60
@@ -25,14 +25,14 @@ func terminal(title, text string) string {
 	fmt.Fprintf(&b, `<rect width="%.0f" height="%d" rx="10" fill="#161b22"/><g fill="#484f58"><circle cx="22" cy="20" r="6"/><circle cx="42" cy="20" r="6"/><circle cx="62" cy="20" r="6"/></g>`+"\n", w, h)
 	fmt.Fprintf(&b, `<g %s fill="#e6edf3">`+"\n", mono)
 	for i, r := range rows {
-		text := strings.TrimLeft(r, " ") // not every viewer keeps blanks at the beginning, whatever they are
+		text := strings.TrimLeft(r, " ") // some viewers drop leading spaces, even non-breaking ones
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d">%s</text>`+"\n", 20+cell*float64(len(r)-len(text)), 56+i*height, coloured(text))
 	}
 	b.WriteString("</g>\n</svg>\n")
 	return b.String()
 }
 
-// coloured turns the colours of a row into spans.
+// coloured converts the SGR codes in a row to tspan elements.
 func coloured(row string) string {
 	colours := map[string]string{"31": "#ff7b72", "32": "#3fb950", "33": "#d29922", "34": "#79c0ff", "2": "#8b949e", "90": "#8b949e"}
 	var b strings.Builder
@@ -60,5 +60,5 @@ func coloured(row string) string {
 	return b.String()
 }
 
-// blanks keeps every blank: viewers of SVG do not agree on how to be asked.
+// blanks replaces spaces with non-breaking spaces, because SVG viewers differ in how they preserve spaces.
 func blanks(s string) string { return strings.ReplaceAll(html.EscapeString(s), " ", "\u00a0") }

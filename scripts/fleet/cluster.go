@@ -15,7 +15,7 @@ const password = "fleet-database-password"
 // cluster is a primary and a synchronous replica.
 type cluster struct {
 	bin, dir         string
-	primary, replica *node // replica: nil after a fail-over
+	primary, replica *node // replica is nil after a fail-over
 	ports            []int
 	made             int
 }
@@ -67,7 +67,7 @@ func newCluster(bin, dir string) (*cluster, error) {
 	return c, c.rebuild()
 }
 
-// next is a node that is not made yet, on the port that is free.
+// next returns a node that does not exist yet, with the unused one of the two ports.
 func (c *cluster) next() *node {
 	c.made++
 	port := c.ports[0]
@@ -77,7 +77,7 @@ func (c *cluster) next() *node {
 	return &node{dir: filepath.Join(c.dir, "node"+strconv.Itoa(c.made)), port: port}
 }
 
-// run runs one of PostgreSQL's programs as its own user.
+// run runs one of PostgreSQL's programs as the user postgres.
 func (c *cluster) run(program string, args ...string) error {
 	cmd := exec.Command("runuser", append([]string{"-u", "postgres", "--", filepath.Join(c.bin, program)}, args...)...)
 	cmd.Dir = "/"
@@ -110,7 +110,7 @@ func (c *cluster) sql(statements ...string) error {
 	return command("psql", args...)
 }
 
-// rebuild gives the primary a new replica, for which each commit waits.
+// rebuild creates a new synchronous replica.
 func (c *cluster) rebuild() error {
 	n := c.next()
 	if err := c.run("pg_basebackup", "-h", "127.0.0.1", "-p", strconv.Itoa(c.primary.port), "-U", "postgres", "-D", n.dir, "-R", "-X", "stream", "--checkpoint=fast", "--no-sync"); err != nil {
@@ -127,7 +127,7 @@ func (c *cluster) synchronous(names string) error {
 	return c.sql("ALTER SYSTEM SET synchronous_standby_names = '"+names+"'", "SELECT pg_reload_conf()")
 }
 
-// restart is one without warning.
+// restart stops the primary immediately, without a shutdown, and starts it again.
 func (c *cluster) restart() error {
 	if err := c.down(c.primary); err != nil {
 		return err
@@ -135,7 +135,7 @@ func (c *cluster) restart() error {
 	return c.up(c.primary)
 }
 
-// failOver ends the primary and promotes the replica.
+// failOver stops and deletes the primary, and promotes the replica.
 func (c *cluster) failOver() error {
 	if err := c.down(c.primary); err != nil {
 		return err
@@ -155,7 +155,7 @@ func (c *cluster) stop() {
 	}
 }
 
-// url is the connection string of the machines, without the password.
+// url returns the connection string for the machines, without the password.
 func (c *cluster) url() string {
 	var hosts []string
 	for _, p := range c.ports {
@@ -164,7 +164,7 @@ func (c *cluster) url() string {
 	return "postgres://fleet@" + strings.Join(hosts, ",") + "/mcpauth?target_session_attrs=read-write&connect_timeout=2"
 }
 
-// freePort is a port of loopback that nobody uses now.
+// freePort returns an unused loopback port.
 func freePort() (int, error) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -187,7 +187,7 @@ func (c *cluster) pooler(l *lab, mode string) (string, error) {
 			return "", err
 		}
 	}
-	// setpriv, not runuser: it becomes the program, which ends with it.
+	// setpriv replaces itself with the program, so that killing the child kills the program. runuser would not.
 	if err := l.child(exec.Command("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "pgbouncer", "-q", file)); err != nil {
 		return "", err
 	}

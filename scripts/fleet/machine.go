@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// machine has a network, a home and a clock of its own. It speaks to the database from another address than to the server.
+// machine has a separate network namespace, home folder and clock. It has one address for the database and one for the MCP server.
 type machine struct {
 	l    *lab
 	ns   string
-	ip   string // as the database sees it
+	ip   string // its address for the database
 	home string
 	env  []string
 }
@@ -53,7 +53,7 @@ func (l *lab) newMachine(i int) (*machine, error) {
 	return m, os.MkdirAll(m.home, 0o700)
 }
 
-// child starts a process that lives as long as the lab.
+// child starts a process that runs until the lab ends.
 func (l *lab) child(c *exec.Cmd) error {
 	c.Dir = "/"
 	if err := c.Start(); err != nil {
@@ -63,7 +63,7 @@ func (l *lab) child(c *exec.Cmd) error {
 	return nil
 }
 
-// listens waits until somebody does.
+// listens waits until a server listens at the address.
 func listens(address string) error {
 	for range 100 {
 		if c, err := net.Dial("tcp", address); err == nil {
@@ -74,7 +74,7 @@ func listens(address string) error {
 	return fmt.Errorf("nobody listens on %s", address)
 }
 
-// cut parts the machine and the database: what either sends to the other is lost without a word. heal joins them again.
+// cut drops all packets between the machine and the database. heal ends that.
 func (m *machine) cut() error {
 	return all("ip -n "+m.ns+" neigh replace "+dbHost+" lladdr 02:00:00:00:00:99 nud permanent dev eth0",
 		"ip neigh replace "+m.ip+" lladdr 02:00:00:00:00:99 nud permanent dev "+bridge)
@@ -84,7 +84,7 @@ func (m *machine) heal() error {
 	return all("ip -n "+m.ns+" neigh del "+dbHost+" dev eth0", "ip neigh del "+m.ip+" dev "+bridge)
 }
 
-// process is a run of mcpauth.
+// process is one run of mcpauth.
 type process struct {
 	*exec.Cmd
 	stdout, stderr bytes.Buffer
@@ -122,7 +122,7 @@ func (m *machine) run(args ...string) (*process, error) {
 	return p, p.end()
 }
 
-// does runs mcpauth and wants an exit code.
+// does runs mcpauth and returns an error if the exit code is another one.
 func (m *machine) does(code int, args ...string) (*process, error) {
 	p, err := m.run(args...)
 	if err == nil && p.code != code {

@@ -1,4 +1,5 @@
-// Fleet plays four machines that share one login by the postgres store, while their processes, their network and the database fail. See run.
+// Fleet tests four machines that share one login in the postgres store, while their processes, their network and the database fail. The
+// script run starts it.
 package main
 
 import (
@@ -50,7 +51,7 @@ const (
 	machines = 4
 )
 
-// lab is the network, the database, the server and the machines.
+// lab consists of the network, the database, the MCP server and the machines.
 type lab struct {
 	work, bin string
 	db        *cluster
@@ -90,8 +91,8 @@ func (l *lab) start() error {
 	return nil
 }
 
-// network makes a bridge with an address for the database and one for the server. The server listens on loopback, as mcpauth demands of
-// one without TLS, so that each machine has a forwarder on its own loopback.
+// network creates a bridge with an address for the database and one for the MCP server. mcpauth accepts a server without TLS only on
+// loopback, so each machine has a forwarder to the server on its own loopback address.
 func (l *lab) network() error {
 	l.clearNetwork()
 	err := all(
@@ -128,7 +129,7 @@ func (l *lab) stop() {
 	}
 }
 
-// all runs commands, each given as words.
+// all runs shell commands until one fails.
 func all(commands ...string) error {
 	for _, c := range commands {
 		if err := command("sh", "-c", c); err != nil {

@@ -12,7 +12,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// play runs the scenes in order; the first that fails ends the play.
+// play runs the scenes in order and stops at the first one that fails.
 func (l *lab) play(keystore string, soak time.Duration) error {
 	for _, s := range []struct {
 		name string
@@ -43,7 +43,7 @@ func (l *lab) play(keystore string, soak time.Duration) error {
 	return nil
 }
 
-// beside plays two scenes at the same time, because one of them waits most of the time.
+// beside runs two scenes at the same time, because one of them waits most of the time.
 func beside(one, other func() (string, error)) (string, error) {
 	var said string
 	var err error
@@ -54,7 +54,7 @@ func beside(one, other func() (string, error)) (string, error) {
 	return said + "; " + also, errors.Join(err, otherErr)
 }
 
-// contract runs the tests of the package keystore with this database.
+// contract runs the tests of package keystore with this database.
 func (l *lab) contract(folder string) (string, error) {
 	transaction, err := l.db.pooler(l, "transaction")
 	if err != nil {
@@ -76,13 +76,13 @@ func (l *lab) contract(folder string) (string, error) {
 	return "go test -tags postgres ./pkg/keystore", nil
 }
 
-// login gives all machines one login.
+// login logs in on machine i. All machines share the login.
 func (l *lab) login(i int) error {
 	_, err := l.machines[i].does(0, "login", "SERVER")
 	return err
 }
 
-// counts are what the server has seen.
+// counts has the numbers of requests that the server has counted.
 type counts struct{ refresh, reuse, login, token int }
 
 func (l *lab) counts() counts {
@@ -106,7 +106,7 @@ func (l *lab) set(words ...string) error {
 	return nil
 }
 
-// redeeming starts a refresh and returns when the server has its request.
+// redeeming starts a refresh and returns when the server has received the token request.
 func (l *lab) redeeming(m *machine, delay string) (*process, error) {
 	if err := l.set("token:delay=" + delay + ",n=1"); err != nil {
 		return nil, err
@@ -195,7 +195,7 @@ func (l *lab) hundred() (string, error) {
 	return "1 refresh, 100 successes", l.expect(before, 1)
 }
 
-// told reports whether the end of a refresh that finds its grant dead says that an earlier one may have spent the token.
+// told reports whether a refresh failed with the message that an earlier refresh may have used up the token.
 func told(p *process) bool {
 	return p.code == 4 && strings.Contains(p.stderr.String(), flow.ErrMaybeSpent.Error())
 }
@@ -210,11 +210,11 @@ func (l *lab) kills() (string, error) {
 			return "", err
 		}
 		if i%2 == 0 {
-			time.Sleep(time.Duration(i) * 10 * time.Millisecond) // before or after the answer
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond) // some before and some after the response
 		}
 		_ = p.Process.Kill()
 		_ = p.end()
-		time.Sleep(100 * time.Millisecond) // the server ends its work
+		time.Sleep(100 * time.Millisecond) // so that the server finishes the request
 		next, err := m.run("refresh", "SERVER")
 		if err != nil {
 			return "", err
@@ -253,7 +253,7 @@ func (l *lab) killedElsewhere() (string, error) {
 	return fmt.Sprintf("another machine went on after %.0f s, exit %d", next.took.Seconds(), next.code), l.login(1)
 }
 
-// database does something to the database while one machine redeems and the others wait for it.
+// database makes the database fail while one machine refreshes and the others wait for it.
 func (l *lab) database(trouble func() error) (string, error) {
 	before := l.counts()
 	holder, err := l.redeeming(l.machines[0], "2s")

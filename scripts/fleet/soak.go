@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// soak lets all machines work while processes are killed, machines are cut off, and the database restarts and fails over. After each round
-// one refresh tells what is left.
+// soak runs commands on all machines while processes are killed, machines are cut off, and the database restarts and fails over. After each
+// round, one refresh shows whether the login still works.
 func (l *lab) soak(lasts time.Duration) (string, error) {
 	end, before := time.Now().Add(lasts), l.counts()
 	if err := l.login(0); err != nil {
@@ -34,10 +34,10 @@ func (l *lab) soak(lasts time.Duration) (string, error) {
 		done["restart"], done["fail-over"], now.refresh-before.refresh, now.reuse-before.reuse, spent), nil
 }
 
-// round starts some processes on every machine, and one fault.
+// round starts some processes on every machine and causes one fault.
 func (l *lab) round(done map[string]int) (fault string, err error) {
 	commands := [][]string{{"refresh", "SERVER"}, {"token", "SERVER", "--min-ttl", "2h"}, {"call", "SERVER", "echo", "text=x"}, {"status", "SERVER"}, {"token", "SERVER"}}
-	answers := []string{"expire", "token:delay=200ms", "token:late=300ms", "token:late=2s"}[rand.N(4)] // prompt, slow, or late after the token is rotated
+	answers := []string{"expire", "token:delay=200ms", "token:late=300ms", "token:late=2s"}[rand.N(4)] // fast, slow, or late after the token rotation
 	if err := l.set("clear", "expire", answers); err != nil {
 		return "", err
 	}
@@ -95,7 +95,7 @@ func (l *lab) round(done map[string]int) (fault string, err error) {
 	return fault, nil
 }
 
-// settle finds out what a round has left: a login that works, or one that is said to be spent.
+// settle checks the login after a round. It must work, or mcpauth must report that the token may have been used up.
 func (l *lab) settle(fault string) (lost bool, err error) {
 	var p *process
 	for range 3 {

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// certificate makes one that names an address and stands for itself. It returns the certificate and its key, in PEM.
+// certificate returns a self-signed certificate for an address and its key, both in PEM.
 func certificate(address string) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -31,8 +31,8 @@ func certificate(address string) (cert, key []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), err
 }
 
-// encrypted gives the database a certificate. A machine that trusts it works; one that trusts another authority, or expects another name,
-// is refused at once.
+// encrypted gives the database a certificate. mcpauth works if it trusts the certificate. It fails at once if it trusts another certificate
+// or if the certificate is for another address.
 func (l *lab) encrypted() (string, error) {
 	m := l.machines[0]
 	with := func(settings string) *machine {
@@ -82,7 +82,7 @@ func (l *lab) encrypted() (string, error) {
 	return "a trusted certificate works; no TLS, another authority and another name are exit 6 at once", l.db.sql("ALTER SYSTEM SET ssl = off", "SELECT pg_reload_conf()")
 }
 
-// encrypt lets the primary use NAME.crt and NAME.key.
+// encrypt makes the primary use NAME.crt and NAME.key.
 func (c *cluster) encrypt(name string) error {
 	dir := c.primary.dir
 	err := all("install -o postgres -m 600 "+name+".crt "+dir+"/server.crt", "install -o postgres -m 600 "+name+".key "+dir+"/server.key")
@@ -92,6 +92,6 @@ func (c *cluster) encrypt(name string) error {
 	if err := c.sql("ALTER SYSTEM SET ssl = on", "SELECT pg_reload_conf()"); err != nil {
 		return err
 	}
-	time.Sleep(500 * time.Millisecond) // the reload is a signal
+	time.Sleep(500 * time.Millisecond) // the reload is asynchronous
 	return nil
 }

@@ -1,11 +1,11 @@
-// A person at a browser, as far as these servers need one: it follows redirects, keeps cookies, fills the fields of forms and presses
-// their first button.
+// Acts as a user with a browser, as far as these servers need one: follows redirects, stores cookies, fills in forms and presses their
+// first button.
 //
 //   browser [--deny] [--print] ADDRESS
 //
-// --deny: follow the link that refuses instead of the first form that grants. --print: print the address of mcpauth's callback on stdout
-// instead of opening it, as one who is at another machine would copy it. INTEROP_COOKIES names a file where the cookies are kept for the
-// next time, as a person's browser keeps them: many providers share one grant among the logins of a browser.
+// --deny: follow the link that denies consent instead of submitting the form. --print: print the URL of mcpauth's callback to stdout
+// instead of opening it, for a login with a pasted URL. INTEROP_COOKIES: a file in which cookies are stored for the next login, like those
+// of a real browser, because many providers share one grant among the logins of a browser.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { request as plain } from 'node:http';
@@ -21,8 +21,8 @@ let request = { url: args.at(-1) };
 const kept = process.env.INTEROP_COOKIES;
 const cookies = kept && existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : {}; // origin -> name -> value
 
-// open navigates to an address, with the cookies of its origin, and keeps those that come back. fetch would not do: it marks its requests as a
-// script's, which mcpauth's callback refuses.
+// open navigates to an address with the cookies of its origin, and stores new cookies. It does not use fetch, which marks its requests as
+// coming from a script, because mcpauth's callback rejects those.
 async function open({ url, form }) {
   const { origin } = new URL(url);
   const jar = (cookies[origin] ??= {});
@@ -47,7 +47,7 @@ const attribute = (tag, name) => {
   return value === undefined ? undefined : unescape(value);
 };
 
-// next finds what a person would do on a page, or nothing.
+// next returns the next action of a user on a page, or undefined.
 function next(page, url) {
   const refuse = deny && /<a\s[^>]*href="([^"]*\/abort)"/i.exec(page);
   if (refuse) {

@@ -1,4 +1,4 @@
-// Drives mcpauth (MCPAUTH_BIN) against each server and prints a line per check.
+// Runs mcpauth (MCPAUTH_BIN) against each server and prints one line per check.
 
 import { startEnterprise } from './servers/enterprise.js';
 import { startEverything } from './servers/everything.js';
@@ -19,7 +19,7 @@ import { proxyChecks } from './checks/proxy.js';
 import { sdkChecks } from './checks/sdk.js';
 import { person, run } from './checks/harness.js';
 
-console.info = console.warn = () => {}; // the provider's advice for production
+console.info = console.warn = () => {}; // hide the provider's warnings about production use
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130));
 

@@ -1,7 +1,7 @@
-/* The one function of bcryptprimitives.dll that programs of Go need. Wine 8 lacks the library. */
+/* The only function of bcryptprimitives.dll that Go programs need. Wine 8 lacks this library. */
 #include <windows.h>
 
-BOOLEAN NTAPI SystemFunction036(PVOID, ULONG); /* RtlGenRandom, of advapi32 */
+BOOLEAN NTAPI SystemFunction036(PVOID, ULONG); /* RtlGenRandom in advapi32 */
 
 __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T length)
 {

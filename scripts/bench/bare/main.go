@@ -1,7 +1,7 @@
-// Command bare is the yardstick: the shortest program on the official SDK that calls a tool with a bearer token. It knows no cache, no
-// credential and no renewal.
+// Command bare is a minimal program that calls a tool with the official SDK and a bearer token. It has no cache, no credential store and no
+// token renewal. The benchmark compares mcpauth with it.
 //
-//	TOKEN=… bare ADDRESS VERSION N PARALLEL    calls echo N times over one session; VERSION pins a legacy revision, "" is the SDK's choice
+//	TOKEN=… bare ADDRESS VERSION N PARALLEL    calls echo N times over one session; VERSION is a legacy revision; "" = the SDK chooses
 package main
 
 import (

@@ -1,22 +1,23 @@
-// Command soaker lets real mcpauth processes work for a while at servers where everything goes wrong, and counts what is lost.
+// Command soaker runs real mcpauth processes for a while against servers with faults, and counts lost credentials.
 //
 //	scripts/bench/soak 60s          what CI runs
 //	scripts/bench/soak              an hour
 //	go run ./scripts/bench/soaker -for 15m -users 4 -seed 7
 //
-// Each user has a home, a browser, a login and a server, which rotates refresh tokens and ends the grant when one comes twice. What a grant
-// is changes from round to round: the tokens of one login, all logins in one browser, or all of the client and user; and a refresh may end
-// the earlier access tokens. A round is a handful of commands at once, while the server fails, lies, hangs, answers late, forgets and revokes,
-// processes are killed, interrupted or short of time, and the store vanishes. After each round all faults are taken back, and one
-// `mcpauth refresh` tells what is left of the login:
+// Each user has a home folder, a browser, a login and a server. The server rotates refresh tokens and revokes the grant if one is used
+// twice. In each round, a grant includes one login, all logins in one browser, or all logins of the client and user. In some rounds, a
+// refresh also revokes earlier access tokens. In a round, several commands run at once while the server fails, hangs, responds late or
+// revokes tokens. Some processes are killed, are interrupted or have too short a time limit, and the store may be missing. After each round
+// the faults end, and one `mcpauth refresh` must have one of these results:
 //
-//   - it works
-//   - the server ended the grant: it was told to in this round
-//   - the answer to a refresh never arrived, because of a kill or a fault of this round: the program must say that the token may have been
-//     spent, and the server must have seen it twice. A signal other than SIGKILL, or a time limit, is no such reason
+//   - The refresh succeeds.
+//   - It fails because a fault of this round made the server end the grant.
+//   - It fails because the response to an earlier refresh was lost through SIGKILL or a fault of this round. mcpauth must report that the
+//     refresh token may have been used up, and the server must have received the token twice. Other signals and time limits must not cause
+//     such a loss.
 //
-// Anything else is a lost credential. A command that ends otherwise than its round explains, or a file left in the store, is reported as
-// well. Then the exit code is 1.
+// Any other result is a lost credential. The program also reports commands whose exit code the faults of the round do not explain, and
+// files left in the store. In all these cases the exit code is 1.
 package main
 
 import (
@@ -67,7 +68,7 @@ func main() {
 	}
 }
 
-// open is the browser of a user who is logged in and consents. It keeps its cookies in the user's home.
+// open acts as the browser of a user who is logged in and consents. It stores its cookies in the user's home folder.
 func open(address string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -81,7 +82,7 @@ func open(address string) int {
 	return 0
 }
 
-// run lets the users work until the time is over.
+// run runs all users until the time is over.
 func run(ctx context.Context, o options) (*tally, error) {
 	dir, err := os.MkdirTemp("", "mcpauth-soak-")
 	if err != nil {
@@ -121,7 +122,7 @@ func build(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// live is one user's time: round after round.
+// live runs rounds for one user until the time is over.
 func live(ctx context.Context, o options, number int, home string, t *tally) error {
 	u, err := newUser(o, number, home, t)
 	if err != nil {

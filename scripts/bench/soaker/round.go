@@ -14,21 +14,21 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// models are what a server takes for one grant, and what a refresh ends.
+// models are the settings of a server: which logins share a grant, and whether a refresh revokes earlier access tokens.
 var models = []string{"share=family,single=false", "share=family,single=true", "share=client,single=false", "share=client,single=true",
 	"share=browser,single=false", "share=browser,single=true"}
 
-// trouble is one thing that goes wrong in a round.
+// trouble is one fault of a round.
 type trouble struct {
 	name  string
-	words string // for the server; empty: it is not the server's
-	ends  bool   // the server says that the grant is dead: a login is needed, and no one's fault
-	eats  bool   // an answer that carries a new refresh token may get lost
-	store bool   // the store's folder is not there
-	slow  bool   // a command may take 30 seconds: picked seldom
+	words string // setting of the demo server; "" = the fault is not in the server
+	ends  bool   // the server ends the grant, so a new login is needed
+	eats  bool   // a response with a new refresh token may be lost
+	store bool   // the folder of the store is missing
+	slow  bool   // a command may take 30 seconds, so this fault is rare
 }
 
-// troubles are all that may be picked. None of them is anything that real servers and machines do not do.
+// troubles are the possible faults. All of them occur with real servers and machines.
 var troubles = []trouble{
 	{name: "expired", words: "expire"},
 	{name: "401 in mid-session", words: "mcp:deny,method=tools/call,n=2"},
@@ -66,7 +66,7 @@ var troubles = []trouble{
 	{name: "store away", store: true},
 }
 
-// round lets a few commands run into some trouble, and looks at what is left.
+// round runs a few commands with faults, and checks the login afterwards.
 func (u *user) round() error {
 	u.tally.count(&u.tally.rounds)
 	reuse := u.server.Count("reuse")
@@ -105,14 +105,14 @@ func (u *user) round() error {
 	return u.judge(m, u.server.Count("reuse") > reuse)
 }
 
-// met is the trouble of a round, put together, and what came of it.
+// met has the faults of a round and their effects.
 type met struct {
 	trouble
 	names  []string
 	kills  int
-	logout bool // somebody logged out
-	told   bool // somebody was told that the refresh token may have been spent
-	shared bool // the server ends other logins with the one whose refresh token came twice
+	logout bool // a command logged out
+	told   bool // a command reported that the refresh token may have been used up
+	shared bool // if a refresh token is used twice, the server also ends other logins
 }
 
 func (m met) String() string {
@@ -127,9 +127,9 @@ func (m *met) note(e ending) {
 	m.told = m.told || strings.Contains(e.stderr, flow.ErrMaybeSpent.Error())
 }
 
-// lostAnswer says whether in this round an answer with new tokens may have got lost, to a fault or a kill, and the program said so. Who
-// was to say it may have been killed as well. It may also have logged in again instead; if the server shares grants, that new login may
-// have ended with the old one, which nobody here can know.
+// lostAnswer reports whether a fault or a kill may have caused the loss of a response with new tokens, and mcpauth reported that. mcpauth
+// cannot report it if that command was killed as well. A command may also have logged in again; if logins share a grant, the new login may
+// have ended together with the old one.
 func (m met) lostAnswer() bool {
 	losses := m.kills
 	if m.eats {
@@ -138,8 +138,8 @@ func (m met) lostAnswer() bool {
 	return losses > 1 || losses == 1 && (m.told || m.shared)
 }
 
-// pick chooses up to two kinds of trouble and tells the server. Two at one endpoint would be put together into a server that carries a
-// request out and says that it refused it: there is none, and nobody could tell the truth about it.
+// pick chooses up to two faults and sets them in the server. It does not choose two for the same endpoint. Together, they could make the
+// server execute a request and report that it was rejected, which no client can detect.
 func (u *user) pick() (met, error) {
 	var m met
 	var places []string
@@ -166,7 +166,8 @@ func (u *user) pick() (met, error) {
 	return m, nil
 }
 
-// commands are what the user and its scripts do at once. Some get a signal at a random moment, some too little time.
+// commands returns the commands that run at the same time. Some of them receive a signal at a random moment, and some have too short a time
+// limit.
 func (u *user) commands() []command {
 	url := u.server.URL()
 	choices := [][]string{
@@ -199,7 +200,7 @@ func (u *user) commands() []command {
 	return list
 }
 
-// signals end the program in order, where the system has them.
+// signals are the signals that mcpauth handles. Windows has none of them.
 var signals = func() []os.Signal {
 	if runtime.GOOS == "windows" {
 		return []os.Signal{os.Kill}
@@ -207,7 +208,7 @@ var signals = func() []os.Signal {
 	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 }()
 
-// together runs commands side by side.
+// together runs commands at the same time.
 func together(commands []command) ([]ending, error) {
 	endings, errs := make([]ending, len(commands)), make([]error, len(commands))
 	var wg sync.WaitGroup
@@ -223,25 +224,25 @@ func together(commands []command) ([]ending, error) {
 	return endings, nil
 }
 
-// explains says whether a command may end so in such a round: authorization and network may fail where there is trouble, and beside a
-// logout; the store only when it is away, or busy with another command. A bug, a usage error or a false alarm of security never has an
-// explanation.
+// explains reports whether the faults of the round explain the exit code. Authorization and network errors need a fault, a kill or a
+// logout. Errors of the store need a missing store or another command that holds the lock. Nothing explains the exit codes for a bug, a
+// usage error or a security error.
 func (m met) explains(e ending) bool {
 	switch e.code {
 	case 0:
 		return true
-	case -1, 130: // -1: the signal came before the program could take it
+	case -1, 130: // -1 = the signal came before mcpauth handled signals
 		return e.sent != nil
 	case 4, 5:
 		return len(m.names) > 0 || m.kills > 0 || m.logout || e.hurry && e.code == 5
-	case 6: // whoever waits for another command gives up after its own time
+	case 6: // a command that waits for another one fails at its own time limit
 		waited := strings.Contains(e.stderr, keystore.ErrBusy.Error())
 		return m.store || waited && (e.hurry || m.slow || m.logout && e.args[0] == "login")
 	}
 	return false
 }
 
-// hideStore puts a file where the folder of the credentials was: a disk that is not mounted, or somebody's mistake.
+// hideStore replaces the folder of the credentials with a file, like a mount point without its disk.
 func (u *user) hideStore() (putBack func() error, err error) {
 	aside := u.secrets() + ".aside"
 	if err := os.Rename(u.secrets(), aside); err != nil {
@@ -261,7 +262,7 @@ func (u *user) hideStore() (putBack func() error, err error) {
 	}, nil
 }
 
-// judge finds out what is left of the login, now that all is well again.
+// judge checks the login after the faults have ended.
 func (u *user) judge(m met, sawTwice bool) error {
 	reuse := u.server.Count("reuse")
 	end, err := u.mcpauth("refresh", u.server.URL()).finish()
@@ -283,7 +284,7 @@ func (u *user) judge(m met, sawTwice bool) error {
 	default:
 		u.tally.report(&u.tally.lost, "%s, after a round with %s: exit %d, reuse seen %v: %s", u.name, m, end.code, sawTwice, end.stderr)
 	}
-	// A server that has forgotten the client says so to the browser alone.
+	// Register again, because a server that has forgotten the client reports that only to the browser.
 	end, err = u.mcpauth("login", u.server.URL(), "--new-client").finish()
 	if err == nil && end.code != 0 {
 		u.tally.report(&u.tally.wrong, "%s cannot log in: exit %d: %s", u.name, end.code, end.stderr)

@@ -13,7 +13,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// tally is what happened, to all users together.
+// tally counts the events of all users.
 type tally struct {
 	o     options
 	began time.Time
@@ -25,14 +25,14 @@ type tally struct {
 	faults      map[string]int // by kind
 	killed      int
 	interrupted int // by SIGINT, SIGTERM or SIGHUP
-	hurried     int // with a time limit that was too short
-	spent       int // grants that ended because an answer was lost, and were told so
+	hurried     int // with too short a time limit
+	spent       int // grants that ended because a response was lost, and mcpauth reported it
 	ended       int // grants that the server ended
-	refreshes   int // carried out by the servers
+	refreshes   int // refreshes that the servers executed
 	logins      int
 	reuse       int
-	lost        []string // credentials, with the story
-	wrong       []string // commands that ended as they should not, files left behind
+	lost        []string // lost credentials, with a description
+	wrong       []string // unexplained exit codes and files that were left behind
 }
 
 func newTally(o options) *tally {
@@ -51,7 +51,7 @@ func (t *tally) countIn(what map[string]int, name string) {
 	what[name]++
 }
 
-// report keeps a story, and shows it at once: the run may be long.
+// report records a message and prints it at once, because the run may be long.
 func (t *tally) report(where *[]string, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,7 +60,7 @@ func (t *tally) report(where *[]string, format string, args ...any) {
 	fmt.Fprintln(os.Stderr, "soak:", story)
 }
 
-// server adds what a server counted.
+// server adds the counts of a server.
 func (t *tally) server(s *demo.Server) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// user is a person with a home, a server, and the program.
+// user is a user with a home folder and a server.
 type user struct {
 	name   string
 	o      options
@@ -51,12 +51,12 @@ func newUser(o options, number int, home string, t *tally) (*user, error) {
 type command struct {
 	u      *user
 	args   []string
-	signal os.Signal     // sent after the start; nil: none
+	signal os.Signal     // signal to send after the start; nil = none
 	after  time.Duration // how long after it
-	hurry  bool          // its --timeout is too short
+	hurry  bool          // has too short a --timeout
 }
 
-// ending is how it ended.
+// ending is the result of a command.
 type ending struct {
 	command
 	code   int       // -1: by a signal
@@ -66,7 +66,7 @@ type ending struct {
 
 func (u *user) mcpauth(args ...string) command { return command{u: u, args: args} }
 
-// finish runs the command to its end.
+// finish runs the command until it ends.
 func (c command) finish() (ending, error) {
 	c.u.tally.countIn(c.u.tally.commands, c.args[0])
 	cmd := exec.Command(c.u.o.mcpauth, c.args...)
@@ -100,10 +100,10 @@ func (c command) finish() (ending, error) {
 	return end, nil
 }
 
-// secrets is the folder of the file store.
+// secrets returns the folder of the file store.
 func (u *user) secrets() string { return filepath.Join(u.home, ".local", "share", "mcpauth") }
 
-// leftovers are files in the store beside whole credentials.
+// leftovers returns the files in the store that are not credentials.
 func (u *user) leftovers() []string {
 	var left []string
 	files, _ := os.ReadDir(u.secrets())

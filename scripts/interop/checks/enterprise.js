@@ -1,4 +1,5 @@
-// Enterprise sign-in: a login at oidc-provider as the identity provider, and tokens of another oidc-provider's MCP server for it.
+// Enterprise-managed authorization: a login at one oidc-provider as the identity provider, and tokens from another oidc-provider for an MCP
+// server.
 
 import assert from 'node:assert/strict';
 
@@ -10,7 +11,7 @@ export function enterpriseChecks(server, mcpauth) {
   const { idp, employee } = server;
   const short = (grant) => grant.split(':').at(-1);
 
-  // asked runs a command and returns the grants that the identity provider gave meanwhile.
+  // asked runs a command and returns the grant types of the token requests that the identity provider received meanwhile.
   async function asked(words, o) {
     const before = idp.seen.length;
     await mcpauth(words, o);

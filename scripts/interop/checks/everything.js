@@ -1,4 +1,4 @@
-// What tools answer, at the protocol's own test server: text, a picture, an error, structured content, questions.
+// Results of tools of the MCP project's test server: text, an image, an error, structured content, elicitation.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';

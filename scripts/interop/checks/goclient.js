@@ -1,4 +1,4 @@
-// What the Go SDK's client gets through mcpauth proxy, in each generation of the protocol. The checks are in ../goclient.
+// The Go SDK's client through mcpauth proxy, in each generation of the protocol. The checks are in ../goclient.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -16,7 +16,7 @@ export const goClientChecks = (kind) => async (server, mcpauth) => {
   return checks;
 };
 
-// drive yields the results of the Go client for a target: the words of a command, or a URL.
+// drive yields the results of the Go client for a target, which is a command or a URL.
 export async function* drive(kind, protocol, server, target, env) {
   const child = spawn(build('mcpauth/scripts/interop/goclient'), [kind, protocol, ...target], { env, stdio: ['pipe', 'pipe', 'inherit'] });
   let last;

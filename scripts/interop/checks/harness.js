@@ -1,4 +1,4 @@
-// What the checks are made of: a person with a home of their own who types mcpauth commands, and a runner that prints a line per check.
+// Common parts of the checks: a user with a temporary home folder who runs mcpauth commands, and a runner that prints one line per check.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -10,9 +10,9 @@ import { fileURLToPath } from 'node:url';
 
 export const browser = join(dirname(fileURLToPath(import.meta.url)), '..', 'browser');
 
-// person returns a function that runs mcpauth in a fresh home, and, as its browse, one that runs the browser of the same person. It resolves to { code, stdout, stderr, json } and fails when the exit code
-// is not the expected one. Options: code (0), env, stdin, line (called with each line of
-// stderr), secret (what it prints is one), kill (called with the process).
+// person returns a function that runs mcpauth with an empty home folder. Its member browse runs the browser of the same user. Both resolve
+// to { code, stdout, stderr, json } and fail if the exit code is not the expected one. Options: code (default 0), env, stdin, line (called
+// with each line of stderr), secret (the output is secret), kill (called with the process).
 export function person() {
   const home = mkdtempSync(join(tmpdir(), 'interop-'));
   const env = {
@@ -28,10 +28,10 @@ export function person() {
   return Object.assign(mcpauth, { home, env, browse });
 }
 
-// transcript is all that mcpauth printed since the last run began.
+// transcript is all output of mcpauth since the beginning of the last run.
 export const transcript = { text: '' };
 
-// command runs a program to its end.
+// command runs a program until it ends.
 export async function command(program, args, { code = 0, env, cwd, stdin = '', line, kill } = {}) {
   const child = spawn(program, args, { env, cwd, stdio: ['pipe', 'pipe', 'pipe'] });
   const out = { stdout: '', stderr: '' };
@@ -51,7 +51,7 @@ export async function command(program, args, { code = 0, env, cwd, stdin = '', l
   return { ...out, code: got, get json() { return JSON.parse(out.stdout); } };
 }
 
-// until waits for something that another party is about to do.
+// until waits until a condition is true.
 export async function until(what, condition) {
   for (let i = 0; i < 200; i++) {
     if (await condition()) return;
@@ -60,7 +60,7 @@ export async function until(what, condition) {
   assert.fail(`in vain: ${what}`);
 }
 
-// run runs checks in order, { 'what is checked': async () => … }; each may build on what those before it left.
+// run runs checks in order, { 'description': async () => … }. A check may depend on the state after the previous ones.
 export async function run(server, checks) {
   const count = { passed: 0, failed: 0 };
   transcript.text = '';

@@ -1,4 +1,4 @@
-// Clients over HTTP that know nothing of OAuth reach a server that wants a login, at the address of mcpauth proxy --listen and of exec.
+// HTTP clients without OAuth use a server that requires a login, through mcpauth proxy --listen and mcpauth exec.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

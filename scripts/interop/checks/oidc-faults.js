@@ -1,5 +1,5 @@
-// What goes wrong between mcpauth and a strict provider, and what must come of it: no credential is lost without proof, none is kept
-// against it, and the words say what to do.
+// Faults between mcpauth and a strict provider. mcpauth must drop a credential if, and only if, the provider has ended the grant. The error
+// must say what to do.
 
 import assert from 'node:assert/strict';
 
@@ -22,7 +22,7 @@ export function oidcFaultChecks(server, mcpauth) {
         Object.assign(ctx, { status: 503, body: 'come again' });
       };
       const { generation } = await status(mcpauth, 'notes');
-      // The answer that says nothing hid tokens that the provider had made: the old refresh token is spent, and nobody can know it.
+      // The provider has issued tokens, but its response is unreadable. The old refresh token is used up, which mcpauth cannot know.
       assert.equal((await failure('refresh notes', 5, alone)).code, 'server');
       assert.equal((await status(mcpauth, 'notes')).generation, generation);
       await whoami(mcpauth, 'notes', alone);
@@ -40,7 +40,7 @@ export function oidcFaultChecks(server, mcpauth) {
       server.answering = () => {
         server.answering = undefined;
         answered = true;
-        return reader; // the answer waits until nobody is there to read it
+        return reader; // the response waits until mcpauth has been killed
       };
       const kill = (child) => until('the refresh is sent', () => answered).then(() => child.kill('SIGKILL'));
       await mcpauth('refresh notes', { ...alone, code: null, kill });

@@ -1,4 +1,4 @@
-// Pushed authorization requests (RFC 9126) at the strict provider, which takes no others.
+// Pushed authorization requests (RFC 9126) at the strict provider, which accepts no other authorization requests.
 
 import assert from 'node:assert/strict';
 
@@ -10,7 +10,7 @@ oidcPushedChecks.server = { requirePAR: true };
 export function oidcPushedChecks(server, mcpauth) {
   const alone = { env: { BROWSER: 'none' } };
 
-  // login logs in and asserts that one request was pushed.
+  // login logs in and checks that one request was pushed.
   async function login(words, o) {
     const before = server.pushed;
     await mcpauth(words, o);

@@ -1,4 +1,4 @@
-// The life of an ordinary login at a strict OpenID provider, from registration to logout.
+// An ordinary login at a strict OpenID provider, from registration to logout.
 
 import assert from 'node:assert/strict';
 
@@ -6,7 +6,7 @@ import { browser, transcript } from './harness.js';
 import { accepted, expire, noSecrets, post, refused, status, whoami } from './steps.js';
 
 export function oidcChecks(server, mcpauth) {
-  const alone = { env: { BROWSER: 'none' } }; // nobody is there
+  const alone = { env: { BROWSER: 'none' } }; // no user is present
   const answers = () => server.seen.map((s) => s.answer);
   const last = () => server.seen.at(-1);
   const refreshes = () => server.seen.filter((s) => s.grant === 'refresh_token').length;

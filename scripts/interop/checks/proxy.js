@@ -1,5 +1,5 @@
-// What a program gets through mcpauth proxy from a server that needs no login: all that it would get without the proxy in between, and a
-// restart of the server is not noticed.
+// Clients through mcpauth proxy with a server that needs no login. All features work as without the proxy, and clients do not notice a
+// restart of the server.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clients } from './clients.js';
 import { until } from './harness.js';
 
-// servers says how the checks are carried out at a server. A check that a server has nothing for is left out.
+// servers has the parameters of the checks for each server. Checks for features that a server lacks are omitted.
 const servers = {
   everything: {
     echo: ['echo', { message: 'hello' }, /Echo: hello/],

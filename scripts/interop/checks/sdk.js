@@ -1,4 +1,4 @@
-// The life of a login at the TypeScript SDK's own router.
+// A login at the TypeScript SDK's auth router, from registration to logout.
 
 import assert from 'node:assert/strict';
 

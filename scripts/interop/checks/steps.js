@@ -1,39 +1,39 @@
-// Steps that the checks of both authorization servers share.
+// Steps that the checks of several authorization servers share.
 
 import assert from 'node:assert/strict';
 
 import { until } from './harness.js';
 
-// status is the one login of that name.
+// status returns the status of the login with that name.
 export async function status(mcpauth, name, o) {
   const list = (await mcpauth(`status ${name} --json`, o)).json;
   assert.equal(list.length, 1);
   return list[0];
 }
 
-// whoami calls the tool that tells what the server knows of the token.
+// whoami calls the tool that returns the server's information about the token.
 export async function whoami(mcpauth, name, o) {
   return (await mcpauth(`call ${name} whoami`, o)).json;
 }
 
-// expire waits until a stored token has expired. Nothing is asked of the server.
+// expire waits until a stored token has expired. It sends no request.
 export async function expire(mcpauth, name) {
   await until(`${name} expires`, async () => (await status(mcpauth, name)).state === 'expired');
 }
 
-// post sends a form and returns status and JSON of the answer.
+// post sends a form and returns the status and JSON of the response.
 export async function post(url, form) {
   const res = await fetch(url, { method: 'POST', body: new URLSearchParams(form) });
   const text = await res.text();
   return { status: res.status, body: text && JSON.parse(text) };
 }
 
-// refused asserts that an MCP server takes that access token no longer.
+// refused checks that an MCP server no longer accepts the access token.
 export async function refused(url, token) {
   assert.equal((await ask(url, token)).status, 401);
 }
 
-// accepted asserts that it does.
+// accepted checks that an MCP server accepts the access token.
 export async function accepted(url, token) {
   assert.equal((await ask(url, token)).status, 200);
 }
@@ -49,7 +49,7 @@ function ask(url, token) {
   });
 }
 
-// noSecrets asserts that none of the tokens a server gave ever appeared in what mcpauth printed.
+// noSecrets checks that mcpauth has not printed any token that the server has issued.
 export function noSecrets(text, answers) {
   assert.ok(answers.length > 0 && text.length > 0);
   for (const answer of answers) {

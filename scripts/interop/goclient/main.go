@@ -1,9 +1,9 @@
-// Drives an MCP server with the Go SDK's client: goclient SERVER PROTOCOL env:VARIABLE | goclient SERVER PROTOCOL COMMAND ARGUMENT...
+// Command goclient checks an MCP server with the Go SDK's client: goclient SERVER PROTOCOL env:VARIABLE | goclient SERVER PROTOCOL COMMAND ARGUMENT...
 //
-// It prints a line of JSON per check: {"name": …, "error": …}. The line {"restart": true} asks for the server to be stopped and started again,
-// and an empty line on standard input says that this is done.
+// It prints one line of JSON per check: {"name": …, "error": …}. With the line {"restart": true} it asks the caller to restart the server.
+// The caller writes an empty line to standard input when the server has restarted.
 //
-//lint:file-ignore SA1019 clients of earlier revisions sample and ask for logs, and will for years
+//lint:file-ignore SA1019 clients of earlier revisions use sampling and logging, and will for years
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// tools are those that the checks call at a server. An empty name: the server has none.
+// tools are the names of the server's tools that the checks call. "" = the server has no such tool.
 type tools struct {
 	echo, argument, sample, elicit, log, long, subscribed string
 	prompt, resource, toggle                              string
@@ -121,7 +121,7 @@ func (c *checks) text(ctx context.Context, name string, arguments map[string]any
 	return b.String(), nil
 }
 
-// says fails unless the text of a tool contains want.
+// says calls a tool and returns an error unless its text contains want.
 func (c *checks) says(name string, arguments map[string]any, want string) error {
 	got, err := c.text(c.ctx, name, arguments)
 	if err == nil && !strings.Contains(got, want) {
@@ -173,7 +173,7 @@ func (c *checks) basics() {
 	})
 }
 
-// questions are what a server asks in the middle of a call, in revisions before 2026-07-28.
+// questions counts the requests that a server sends during a call, in protocol revisions before 2026-07-28.
 func (c *checks) questions() {
 	c.check("sampling", func() error { return c.says(c.does.sample, map[string]any{"prompt": "x"}, "a sampled word") })
 	c.check("elicitation", func() error { return c.says(c.does.elicit, nil, "an elicited word") })
@@ -195,7 +195,7 @@ func (c *checks) questions() {
 	}
 }
 
-// brings calls a tool that makes the server send a notification, and waits for it.
+// brings calls a tool that makes the server send a notification, and waits for the notification.
 func (c *checks) brings(tool string, counter *atomic.Int32) error {
 	before := counter.Load()
 	if _, err := c.text(c.ctx, tool, nil); err != nil {

@@ -1,6 +1,6 @@
-// An enterprise: a strict OpenID provider (oidc-provider) at which its people sign in, and the MCP server of oidc.js, whose authorization server
-// trusts it. Login, refresh tokens with rotation, client authentication and revocation are oidc-provider's own. It knows no ID-JAGs, so the
-// two grants that make and take them are added here, as the draft and RFC 7523 say.
+// An enterprise: a strict OpenID provider (oidc-provider) at which users sign in, and the MCP server of oidc.js, whose authorization server
+// trusts that provider. Login, refresh token rotation, client authentication and revocation are those of oidc-provider. It does not support
+// ID-JAGs, so this module adds the two grants that issue and accept them, as defined by the draft and RFC 7523.
 
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { SignJWT, createLocalJWKSet, jwtVerify } from 'jose';
@@ -14,7 +14,7 @@ const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const jwtBearer = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const type = (name) => `urn:ietf:params:oauth:token-type:${name}`;
 
-// The client at the identity provider, and the one that it is at the authorization server.
+// The client's registration at the identity provider, and at the authorization server.
 const employee = { id: 'employee:app', secret: 'p+%/:& ~=' };
 const office = 'office';
 
@@ -59,7 +59,7 @@ async function startProvider() {
   return Object.assign(state, { provider });
 }
 
-// makeIDJAG gives an ID-JAG for an ID token or a refresh token of this provider (Identity Assertion JWT Authorization Grant §4.3).
+// makeIDJAG issues an ID-JAG for an ID token or a refresh token of this provider (Identity Assertion JWT Authorization Grant §4.3).
 const makeIDJAG = (provider, state, key) => async (ctx) => {
   const { client, params } = ctx.oidc;
   if (params.requested_token_type !== type('id-jag')) throw new errors.InvalidRequest('requested_token_type');
@@ -83,7 +83,8 @@ async function subjectOf(provider, state, client, { subject_token: token, subjec
   return found.accountId;
 }
 
-// takeIDJAG gives an access token for an ID-JAG of the trusted provider, once (RFC 7523 §3, enterprise-managed authorization §5.1).
+// takeIDJAG issues an access token for an ID-JAG of the trusted provider, only once per ID-JAG (RFC 7523 §3, enterprise-managed
+// authorization §5.1).
 const takeIDJAG = (provider, state, idp) => {
   const used = new Set();
   return async (ctx) => {

@@ -1,4 +1,4 @@
-// The protocol's own test server, without authorization: @modelcontextprotocol/server-everything over streamable HTTP.
+// The test server of the MCP project, without authorization: @modelcontextprotocol/server-everything over streamable HTTP.
 
 import { spawn } from 'node:child_process';
 import { createRequire } from 'node:module';

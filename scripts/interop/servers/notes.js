@@ -1,12 +1,12 @@
-// The MCP server behind both authorization servers, made with the TypeScript SDK: one tool for everyone who may come in, one that wants
-// the scope notes:write besides.
+// The MCP server of both authorization servers, written with the TypeScript SDK. It has a tool that needs no additional scope and one that
+// needs the scope notes:write.
 
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';
 
 export const scopes = ['notes:read', 'notes:write'];
 
-// scopeOf is the scope that a request needs.
+// scopeOf returns the scope that a request needs.
 export function scopeOf(message) {
   return message?.method === 'tools/call' && message.params?.name === 'write_note' ? 'notes:write' : 'notes:read';
 }

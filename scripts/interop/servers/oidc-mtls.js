@@ -1,5 +1,5 @@
-// The strict OpenID provider behind TLS, with endpoints of their own for clients with a certificate (RFC 8705), and an MCP server that asks for
-// one. openssl makes the certificates.
+// The strict OpenID provider with TLS and separate endpoints for clients with a certificate (RFC 8705), and an MCP server that requests a
+// client certificate. openssl creates the certificates.
 
 import { execFileSync } from 'node:child_process';
 import { X509Certificate, randomBytes } from 'node:crypto';
@@ -17,7 +17,7 @@ export async function startMutualTLS() {
   const files = certificates();
   const read = (name) => readFileSync(join(files, name));
   const server = { key: read('server.key'), cert: read('server.pem'), ca: read('ca.pem') };
-  const asking = { ...server, requestCert: true, rejectUnauthorized: false }; // self-signed ones are the provider's to judge
+  const asking = { ...server, requestCert: true, rejectUnauthorized: false }; // the provider checks self-signed certificates itself
   const [auth, aliases, mcp] = await Promise.all([listen(0, server), listen(0, asking), listen(0, asking)]);
   const state = {
     url: `${mcp.origin}/mcp`, files, seen: [],
@@ -69,13 +69,14 @@ export async function startMutualTLS() {
   return state;
 }
 
-// find looks a token up where the provider keeps it.
+// find looks up a token in the provider's store.
 async function find(provider, token) {
   const t = (await provider.AccessToken.find(token)) ?? (await provider.ClientCredentials.find(token));
   return t?.isValid ? { aud: t.aud, scope: t.scope, client_id: t.clientId, sub: t.accountId, cnf: { 'x5t#S256': t['x5t#S256'] } } : undefined;
 }
 
-// certificates makes an authority, the servers' certificate, and two of clients: one by the authority, one self-signed.
+// certificates creates a certificate authority, a server certificate and two client certificates: one from the authority and one
+// self-signed.
 function certificates() {
   const cwd = mkdtempSync(join(tmpdir(), 'mtls-'));
   const make = (name, ...more) => execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',

@@ -1,5 +1,5 @@
-// A strict OpenID provider (oidc-provider) and, at an origin of its own, an MCP server that takes its tokens: at /mcp opaque ones, which
-// are introspected, at /jwt/mcp signed ones.
+// A strict OpenID provider (oidc-provider) and, at another origin, an MCP server that accepts its tokens: opaque tokens at /mcp, which it
+// introspects, and signed tokens at /jwt/mcp.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import express from 'express';
@@ -9,7 +9,7 @@ import { listen } from './listen.js';
 import { mcpRoutes } from './resource.js';
 import { scopes } from './notes.js';
 
-// The client ID metadata document: its host does not exist, so the provider is handed the document without asking anybody.
+// The client ID metadata document. Its host does not exist, so the provider gets the document from its configuration.
 export const documentURL = 'https://client.example/mcpauth.json';
 
 const key = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
@@ -22,27 +22,27 @@ const loopback = {
   response_types: ['code'],
 };
 
-// Characters that HTTP Basic carries only when they are form-encoded first (RFC 6749 §2.3.1).
+// Characters that must be form-encoded for HTTP Basic (RFC 6749 §2.3.1).
 const confidential = { id: 'notes:client', secret: 'p+%/:& ~=' };
 
-// requirePAR: only pushed authorization requests are taken. clients and grants are further ones.
+// requirePAR: accept only pushed authorization requests. clients and grants are additional clients and grant types.
 export async function startOIDC({ ports = [0, 0], requirePAR = false, clients = [], grants = () => {} } = {}) {
   const auth = await listen(ports[1]);
   const mcp = await listen(ports[0]);
   const machineKey = key();
   const introspector = { id: 'notes-server', secret: randomBytes(16).toString('hex') };
   const state = {
-    ttl: 600, // of access tokens, in seconds
+    ttl: 600, // lifetime of access tokens in seconds
     requirePAR,
-    opened: 0, // authorization requests that a browser brought
-    pushed: 0, // those that were pushed by the client (RFC 9126)
+    opened: 0, // number of authorization requests from a browser
+    pushed: 0, // number of pushed authorization requests (RFC 9126)
     seen: [], // token requests that succeeded: { grant, client, answer }
     issuer: auth.origin,
     url: `${mcp.origin}/mcp`,
     jwtURL: `${mcp.origin}/jwt/mcp`,
     machineKey: machineKey.export({ type: 'pkcs8', format: 'pem' }),
-    confidential, // a client registered beforehand, with a secret
-    answering: undefined, // called with each answer of the token endpoint before it is sent
+    confidential, // a pre-registered client with a secret
+    answering: undefined, // called with each response of the token endpoint before it is sent
     close: () => [auth, mcp].forEach((l) => l.close()),
   };
 
@@ -85,7 +85,7 @@ export async function startOIDC({ ports = [0, 0], requirePAR = false, clients = 
   return state;
 }
 
-// machineClient proves itself by a key and needs nobody at a browser.
+// machineClient authenticates with a private key and needs no browser.
 function machineClient(k) {
   return {
     client_id: 'machine',
@@ -133,7 +133,7 @@ function features(state) {
   };
 }
 
-// fetchDocument answers for the host of the client ID metadata document and for no other.
+// fetchDocument returns the client ID metadata document, and fails for any other host.
 async function fetchDocument(url) {
   if (String(url) !== documentURL) throw new Error(`no way to ${url}`);
   return Response.json({ ...loopback, client_id: documentURL, client_name: 'mcpauth', token_endpoint_auth_method: 'none' });

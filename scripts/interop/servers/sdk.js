@@ -1,6 +1,6 @@
-// The TypeScript SDK as its users put it together: mcpAuthRouter and requireBearerAuth around a streamable HTTP server with sessions. Its
-// demo provider keeps no refresh tokens and revokes nothing, so those are added here, strictly: every refresh token is good once, and a
-// second use ends the grant.
+// A typical server with the TypeScript SDK: mcpAuthRouter and requireBearerAuth in front of a streamable HTTP server with sessions. The
+// SDK's demo provider has no refresh tokens and no revocation, so this module adds them. A refresh token can be used only once; a second
+// use ends the grant.
 
 import { randomUUID } from 'node:crypto';
 import express from 'express';
@@ -14,7 +14,7 @@ import { listen } from './listen.js';
 import { notesServer, scopeOf, scopes } from './notes.js';
 
 class RotatingProvider extends DemoInMemoryAuthProvider {
-  ttl = 600; // of access tokens, in seconds
+  ttl = 600; // lifetime of access tokens in seconds
   seen = []; // token requests that succeeded: { grant, client, answer }
   #refresh = new Map(); // refresh token -> { grant, used }
 
@@ -83,7 +83,7 @@ export async function startSDK({ port = 0 } = {}) {
   return { url, issuer: `${listener.origin}/`, provider, close: listener.close };
 }
 
-// sessions keeps one transport per session, as the SDK's examples do.
+// sessions stores one transport per session, like the SDK's examples.
 function sessions() {
   const open = new Map();
   return async (req, res) => {
