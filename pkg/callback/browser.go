@@ -19,15 +19,16 @@ const settle = 300 * time.Millisecond
 // ErrNoBrowser is returned if the system cannot open a browser, for example over ssh, in a container or under cron.
 var ErrNoBrowser = errors.New("no desktop session to open a browser in")
 
-// CanOpen reports whether Open can open a browser without a command.
+// CanOpen reports whether the system has a default browser that Open can use.
 func CanOpen() bool { return systemBrowser() != nil }
 
-// Open opens an address in the browser. The command is a list with the syntax of $BROWSER: commands separated by colons (on Windows by
-// semicolons), which Open tries in order until one starts and does not fail at once. The address becomes the last argument of the command,
-// or replaces its argument %s; no shell is involved (CVE-2025-6514). An empty list means the system's default browser, and "none" in the
-// list ends the attempts. Open does not wait for the browser to end. It removes environment variables that hold one of the secrets.
+// Open opens a URL in the browser. command has the syntax of $BROWSER: a list of commands that are separated by colons, on Windows by
+// semicolons. Open tries them in order until one starts and does not fail at once. The URL replaces the argument %s of a command, or else
+// becomes its last argument; no shell is involved (CVE-2025-6514). An empty list means the system's default browser. The command "none"
+// ends the attempts. Open does not wait for the browser to exit. The browser does not inherit environment variables whose value is one of
+// the secrets.
 func Open(ctx context.Context, command, address string, secrets ...string) error {
-	u, err := httpx.CheckServer(address) // https, or http on loopback; re-serialised
+	u, err := httpx.CheckServer(address) // accepts https, and http on loopback
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func start(ctx context.Context, argv, secrets []string) error {
 	return nil
 }
 
-// place inserts the address into the command.
+// place inserts the URL into the command.
 func place(argv []string, address string) []string {
 	placed := append([]string(nil), argv...)
 	for i, a := range placed {
@@ -84,7 +85,7 @@ func place(argv []string, address string) []string {
 }
 
 // commands splits a list into commands, and each command into words. Like a shell, it splits at blanks and understands quotes and
-// backslashes, but it expands nothing. The colon of a URL is not a separator.
+// backslashes, but it expands nothing. The colon of "://" is not a separator.
 func commands(list string) ([][]string, error) {
 	var all [][]string
 	var argv []string
@@ -130,7 +131,7 @@ func commands(list string) ([][]string, error) {
 	return all, nil
 }
 
-// scrubEnv removes mcpauth's own variables and those that contain a secret, because the browser does not need them.
+// scrubEnv removes the variables that the browser does not need: mcpauth's own, and those whose value is one of the secrets.
 func scrubEnv(env, secrets []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		_, value, _ := strings.Cut(v, "=")

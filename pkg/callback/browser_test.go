@@ -46,7 +46,7 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// $BROWSER is a list: what is not there, or fails at once, is passed over; when all fail the error names each.
+// $BROWSER is a list. Open skips a command that does not exist or fails at once. If all commands fail, the error names each of them.
 func TestOpenTriesTheListInOrder(t *testing.T) {
 	sep := string(listSeparator)
 	seen := filepath.Join(t.TempDir(), "seen")
@@ -72,7 +72,7 @@ func TestOpenTriesTheListInOrder(t *testing.T) {
 	}
 }
 
-// exitsWith1 builds a program that fails.
+// exitsWith1 builds a program that exits with status 1.
 func exitsWith1(t *testing.T) string {
 	return build(t, "package main\nimport \"os\"\nfunc main() { os.Exit(1) }")
 }
@@ -89,7 +89,7 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// The program gets the address as one argument, whatever is in it, and none of our own variables.
+// The program receives the URL as one argument, whatever characters the URL contains, and none of mcpauth's own variables.
 func TestOpenPassesOneArgument(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "seen")
 	t.Setenv("MCPAUTH_ACCESS_TOKEN", "canary")

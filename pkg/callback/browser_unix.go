@@ -17,15 +17,15 @@ const escapes = true
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ':'
 
-// systemBrowser returns the command for the desktop's browser, or under WSL for that of Windows, or nil if there is neither.
+// systemBrowser returns the command that opens the desktop's browser, or under WSL the Windows browser. It returns nil if there is neither.
 func systemBrowser() []string {
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return chooseBrowser(os.Getenv, exec.LookPath, strings.Contains(strings.ToLower(string(kernel)), "microsoft"))
 }
 
-// chooseBrowser finds the program. Under WSL it is rundll32, which opens the browser of Windows and, unlike cmd.exe and powershell.exe,
-// takes the address as one argument without a shell; the folder of Windows need not be on the PATH. Elsewhere it is xdg-open, but only on a
-// desktop: without a display xdg-open would start a text browser in the terminal of the login.
+// chooseBrowser returns the first command that is available. Under WSL, wslview and rundll32 open the Windows browser. Unlike cmd.exe and
+// powershell.exe, rundll32 takes the URL as one argument without a shell; the Windows folder need not be in PATH. Elsewhere, chooseBrowser
+// returns xdg-open, but only with a display, because otherwise xdg-open would start a text browser in the terminal of the login.
 func chooseBrowser(getenv func(string) string, lookPath func(string) (string, error), wsl bool) []string {
 	candidates := [][]string{{"xdg-open"}}
 	if wsl || getenv("WSL_DISTRO_NAME") != "" {

@@ -18,8 +18,8 @@ func TestChooseBrowser(t *testing.T) {
 	mounted := []string{"/mnt/c/Windows/System32/rundll32.exe", "url.dll,FileProtocolHandler"}
 	for _, tt := range []struct {
 		name  string
-		env   string // the variables that are set
-		there string // the programs that are there
+		env   string // names of the environment variables that are set
+		there string // programs that exist
 		wsl   bool
 		want  []string
 	}{
@@ -53,7 +53,7 @@ func TestChooseBrowser(t *testing.T) {
 	}
 }
 
-// On a machine that looks like WSL, the browser of Windows gets the whole address as one argument.
+// Under WSL, the Windows browser receives the whole URL as one argument.
 func TestOpenUnderWSL(t *testing.T) {
 	dir := t.TempDir()
 	seen := filepath.Join(dir, "seen")
@@ -81,7 +81,7 @@ func TestOpenUnderWSL(t *testing.T) {
 	}
 }
 
-// Without a desktop nothing is started, and the reason is one of its own.
+// Without a desktop, Open starts nothing and returns ErrNoBrowser.
 func TestOpenWithoutDesktop(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("WSL_DISTRO_NAME", "")

@@ -6,14 +6,14 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// withoutConsole prevents a console window for a browser command that is a console program, if mcpauth itself has no console.
+// withoutConsole prevents a console window if mcpauth has no console and the browser command is a console program.
 var withoutConsole = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NO_WINDOW}
 
 // escapes reports that a backslash in a browser command is part of a path.
 const escapes = false
 
 // listSeparator separates the commands of $BROWSER.
-const listSeparator = ';' // a colon is a part of a path
+const listSeparator = ';' // paths contain colons
 
 // systemBrowser does not use "start", because that is a command of the shell.
 func systemBrowser() []string { return []string{"rundll32", "url.dll,FileProtocolHandler"} }

@@ -5,9 +5,8 @@
 //	defer l.Close()
 //	code, err := l.Wait(ctx, callback.Expect{State: state, Issuer: issuer, IssRequired: announced})
 //
-// It implements RFC 8252 §7.3 (loopback redirection), RFC 6749 §4.1.2 and RFC 9207. A request that is not the response to this
-// authorization request is refused, and Wait continues. Only a navigation of the user counts: prefetches and requests of web pages are
-// refused.
+// It implements RFC 8252 §7.3 (loopback redirection), RFC 6749 §4.1.2 and RFC 9207. Wait refuses requests that are not the response to this
+// authorization request, and continues. It also refuses prefetches and requests by web pages, because only a navigation by the user counts.
 package callback
 
 import (
@@ -35,12 +34,12 @@ var ErrPortInUse = errors.New("the port is in use")
 
 // Options configures a Listener. The zero value listens on 127.0.0.1, on a free port, at /callback.
 type Options struct {
-	Host string // "127.0.0.1" (default), or "localhost": both address families
+	Host string // "127.0.0.1" (default), or "localhost" to listen on 127.0.0.1 and ::1
 	Port int    // 0: a free one
 	Path string // empty: "/callback"
 
-	// Ignored, if set, is called once, with the reason, for a request that looks like an authorization response but belongs to another
-	// login. The text may contain the authorization server's words and is safe to print.
+	// Ignored, if set, is called for the first request that looks like an authorization response but does not belong to this login. why is
+	// the reason. It may contain text of the authorization server and is safe to print.
 	Ignored func(why string)
 }
 
@@ -54,7 +53,7 @@ type Listener struct {
 	ignoring   sync.Once
 }
 
-// Listen opens the port. It fails with ErrPortInUse if another program uses it.
+// Listen opens the port. It returns ErrPortInUse if another program listens on the port.
 func Listen(ctx context.Context, o Options) (*Listener, error) {
 	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), path: cmp.Or(o.Path, "/callback"), port: o.Port, ignored: o.Ignored}
 	if l.host != "127.0.0.1" && l.host != "localhost" {
@@ -66,7 +65,8 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 	return l, nil
 }
 
-// open listens on 127.0.0.1 and, for localhost, also on ::1, because browsers resolve the name to either. A machine without IPv6 is fine.
+// open listens on 127.0.0.1 and, for localhost, also on ::1, because browsers resolve the name to either. It succeeds without ::1 if the
+// machine has no IPv6.
 func (l *Listener) open(ctx context.Context) error {
 	var conf net.ListenConfig
 	v4, err := conf.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(l.port)))
@@ -112,7 +112,7 @@ func (l *Listener) authority() string { return net.JoinHostPort(l.host, strconv.
 // Close frees the port at once. After that the callback page cannot be reloaded.
 func (l *Listener) Close() error {
 	err := l.server.Close()
-	for _, ln := range l.listeners { // the server knows them only once it serves
+	for _, ln := range l.listeners { // server.Close closes only listeners that it already serves
 		if e := ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 			err = e
 		}
@@ -123,7 +123,7 @@ func (l *Listener) Close() error {
 // Limits of the HTTP server, so that another local program cannot hold a connection for long or send much.
 const (
 	headerTime = 5 * time.Second
-	headerSize = 1 << 20 // browsers send the cookies of every program that ever served a page on this host, on any port
+	headerSize = 1 << 20 // bytes; large, because browsers send the cookies of all servers on this host, on any port
 )
 
 // answer is the result of Wait.
@@ -132,9 +132,9 @@ type answer struct {
 	err  error
 }
 
-// Wait serves the redirect URI until the authorization response arrives or ctx ends. It answers requests with another method, host, path or
-// state with a 4xx status and ignores them. The response ends the wait whatever it contains: a code, an *AuthorizationError, or ErrIssuer
-// if it comes from another authorization server. The page stays available for a reload until Close. Wait may be called only once.
+// Wait serves the redirect URI until the authorization response arrives or ctx ends. It answers requests with a wrong method, host, path or
+// state with a 4xx status and ignores them. It returns the code in the response, or an *AuthorizationError, ErrIssuer or ErrMalformed. The
+// page stays available for a reload until Close. Wait may be called only once.
 func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	answers := make(chan answer, 1)
 	s := &l.server
@@ -181,12 +181,12 @@ func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 	})
 }
 
-// refuses returns a status if the request cannot be the authorization response, whatever its state, and otherwise 0. why is set if the
-// request looks like a response.
+// refuses returns a 4xx status if the request cannot be the authorization response, regardless of its state, and otherwise 0. why is set if
+// the request looks like a response.
 func (l *Listener) refuses(r *http.Request) (status int, why string) {
 	switch {
 	case !slices.Contains(l.hosts(), r.Host):
-		// A web page whose own name points here (DNS rebinding) sends that name in Host.
+		// With DNS rebinding, a web page's own host name resolves to 127.0.0.1, and Host contains that name.
 		status, why = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
 	case r.URL.Path != l.path:
 		status, why = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
@@ -198,13 +198,13 @@ func (l *Listener) refuses(r *http.Request) (status int, why string) {
 		return http.StatusForbidden, ""
 	}
 	if q := r.URL.Query(); !q.Has("code") && !q.Has("error") {
-		why = "" // a favicon, a scanner
+		why = "" // such as a request for /favicon.ico
 	}
 	return status, why
 }
 
-// navigation reports whether the user navigated to the address, as far as the browser tells (Fetch Metadata, Sec-Purpose). A prefetch or a
-// script must not use up the response before the user sees the page.
+// navigation reports whether the headers are those of a navigation by the user (Fetch Metadata, Sec-Purpose). It assumes so if the browser
+// does not send these headers. A prefetch or a script must not use up the response before the user sees the page.
 func navigation(h http.Header) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if purpose := strings.ToLower(h.Get(name)); strings.HasPrefix(purpose, "prefetch") || strings.HasPrefix(purpose, "preview") {
@@ -215,7 +215,7 @@ func navigation(h http.Header) bool {
 	return mode == "" || mode == "navigate"
 }
 
-// ignore reports the first response that does not count.
+// ignore calls Options.Ignored for the first ignored response.
 func (l *Listener) ignore(why string) {
 	if l.ignored != nil {
 		l.ignoring.Do(func() { l.ignored(why) })

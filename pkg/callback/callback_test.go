@@ -28,7 +28,7 @@ func listen(t *testing.T, o Options) *Listener {
 	return l
 }
 
-// result is the end of a Wait that runs beside the test.
+// result is what Wait returned in another goroutine.
 type result struct {
 	code string
 	err  error
@@ -89,7 +89,7 @@ func TestWaitTakesTheAnswer(t *testing.T) {
 	}
 }
 
-// Promise: a callback with a foreign state is refused while the wait goes on; so is everything else that is not the answer.
+// Wait refuses a callback with a wrong state and continues. It does the same with every other request that is not the response.
 func TestWaitIgnoresStrangers(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)
@@ -150,7 +150,7 @@ func TestWaitUnderAThousandRequests(t *testing.T) {
 	}
 }
 
-// Only a navigation counts: a prefetch, or a page's own request, does not spend the answer.
+// Only a navigation by the user delivers the response; a prefetch or a request by a web page does not.
 func TestWaitTakesNavigationsOnly(t *testing.T) {
 	for _, tt := range []struct {
 		name, value string
@@ -186,7 +186,7 @@ func TestWaitTakesNavigationsOnly(t *testing.T) {
 	}
 }
 
-// Cookies do not know ports: a developer's browser sends those of all local servers.
+// Cookies do not depend on the port, so a developer's browser sends those of all local servers.
 func TestWaitTakesManyCookies(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)
@@ -207,7 +207,7 @@ func TestWaitTakesManyCookies(t *testing.T) {
 	}
 }
 
-// What looks like an answer and is none is told once, with the reason.
+// Ignored is called once, with the reason, for a request that looks like a response but is not the expected one.
 func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 	for _, tt := range []struct{ method, path, host, want string }{
 		{"GET", "/callback?code=c&state=s-2", "", "its state is not that of this login"},
@@ -234,7 +234,8 @@ func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 	}
 }
 
-// The words of an error without a state are not shown if iss names another server (MCP authorization, Authorization Response Validation).
+// If an error has no state and iss names another server, the text of the error is not shown (MCP authorization, Authorization Response
+// Validation).
 func TestForeignWordsOfAnotherIssuer(t *testing.T) {
 	const evil = "error=access_denied&error_description=call+0800-EVIL&iss=https%3A%2F%2Fevil.example"
 	if said := foreign(evil, Expect{Issuer: "https://as.example"}); said != "it has no state" {
@@ -242,8 +243,8 @@ func TestForeignWordsOfAnotherIssuer(t *testing.T) {
 	}
 }
 
-// Browsers open a second connection ahead of need and leave it idle. It holds up neither the answer nor the page of a reload, as a client
-// that never finishes its request does not either.
+// Browsers open a second connection in advance and leave it idle. Neither such a connection nor a client that never completes its request
+// delays the response or the page of a reload.
 func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)
@@ -259,7 +260,7 @@ func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	if r := <-done; r.code != "c-1" {
 		t.Errorf("got %q, %v", r.code, r.err)
 	}
-	res := request(t, http.MethodGet, l.RedirectURI()+good, "") // by now a wait for the other connections would have ended the server
+	res := request(t, http.MethodGet, l.RedirectURI()+good, "") // a server that waits for the other connections would have stopped by now
 	if page, _ := io.ReadAll(res.Body); res.StatusCode != http.StatusOK || !strings.Contains(string(page), "Login complete") {
 		t.Errorf("a reload shows %s: %s", res.Status, page)
 	}
@@ -303,7 +304,7 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// The page escapes everything, runs nothing, and is kept nowhere.
+// The page escapes all text, has no scripts and is not cached.
 func TestPageIsHarmless(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)

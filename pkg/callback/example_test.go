@@ -7,7 +7,7 @@ import (
 	"mcpauth/pkg/callback"
 )
 
-// A pasted address is checked as one that the browser brings.
+// Parse checks a pasted URL in the same way as a response from the browser.
 func ExampleParse() {
 	expect := callback.Expect{State: "state-1", Issuer: "https://as.example.com", IssRequired: true}
 	code, err := callback.Parse("http://127.0.0.1:43117/callback?code=abc&state=state-1&iss=https%3A%2F%2Fas.example.com", expect)

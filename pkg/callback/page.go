@@ -19,7 +19,7 @@ var pageHTML string
 // pageTemplate is parsed when it is first used, because most runs do not need it.
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
-// policy allows only the page's own style sheet, by its hash.
+// policy returns a Content-Security-Policy that allows only the page's own style sheet, by its hash.
 func policy() string {
 	return "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
@@ -34,7 +34,7 @@ func styleHash(html string) string {
 type content struct {
 	Good          bool
 	Title, Detail string
-	Code, Words   string // the authorization server's, if it refused
+	Code, Words   string // error and error_description of the authorization server; empty: no error
 }
 
 var (

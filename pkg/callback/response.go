@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	// ErrState is returned for a response to another authorization request.
+	// ErrState is returned if a response belongs to another authorization request.
 	ErrState = errors.New("state differs from the one that was sent (RFC 6749 §10.12)")
 	// ErrIssuer is returned if a response comes from another authorization server, or lacks the iss parameter that the server announced.
 	ErrIssuer = errors.New("the answer is not from the expected authorization server")
@@ -32,7 +32,7 @@ type Expect struct {
 type AuthorizationError struct {
 	Code        string
 	Description string
-	URI         string // a page about the error, if its address is allowed
+	URI         string // URL of a page about the error; empty: none, or a URL that is not allowed
 }
 
 func (e *AuthorizationError) Error() string {
@@ -46,7 +46,7 @@ func (e *AuthorizationError) Error() string {
 	return s
 }
 
-// Parse reads a pasted response: the whole address that the browser ended on, or its query.
+// Parse reads a pasted response: the complete URL to which the browser was redirected, or its query.
 func Parse(pasted string, e Expect) (string, error) {
 	pasted = strings.TrimSpace(pasted)
 	query := pasted
@@ -60,7 +60,7 @@ func Parse(pasted string, e Expect) (string, error) {
 	return parse(query, e)
 }
 
-// parse checks a response (RFC 6749 §4.1.2). It checks state first, then iss, and reads the content last.
+// parse checks a response (RFC 6749 §4.1.2). It checks state first, then iss, and reads the other parameters last.
 func parse(rawQuery string, e Expect) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
@@ -87,8 +87,8 @@ func parse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// foreign returns the reason why a response does not belong to this authorization request. Some servers send an error without state;
-// its words are then shown, unless iss names another server (MCP authorization, Authorization Response Validation).
+// foreign returns the reason why a response does not belong to this authorization request. Some servers send an error without state. The
+// reason then contains that error, unless iss names another server (MCP authorization, Authorization Response Validation).
 func foreign(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {
@@ -100,8 +100,9 @@ func foreign(rawQuery string, e Expect) string {
 	return "it has no state"
 }
 
-// checkIssuer applies RFC 9207 §2.4 as MCP specifies it: iss, if present, must equal the recorded issuer byte for byte, even if the server
-// did not announce it; if the server announced it, it must be present. Nothing else of a response that fails the check is used or shown.
+// checkIssuer applies RFC 9207 §2.4 as MCP specifies it. If iss is present, it must equal the recorded issuer byte for byte, even if the
+// server did not announce iss. If the server announced iss, it must be present. If the check fails, no other parameter of the response is
+// used or shown.
 func checkIssuer(query url.Values, e Expect) error {
 	switch iss := query.Get("iss"); {
 	case !query.Has("iss") && !e.IssRequired:

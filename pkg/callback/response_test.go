@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// The table of MCP authorization, Authorization Response Validation, and what else decides about an answer.
+// The table in MCP Authorization Response Validation, and further rules for authorization responses.
 func TestParse(t *testing.T) {
 	iss := "&iss=" + url.QueryEscape(issuer)
 	for _, tt := range []struct {
@@ -46,7 +46,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-// On an iss mismatch nothing of the answer is acted upon or shown (MCP authorization).
+// If iss does not match, no other parameter of the response is used or shown (MCP authorization).
 func TestErrorOfAForeignIssuerIsNotShown(t *testing.T) {
 	_, err := Parse("state=s-1&iss=https://evil.example.com&error=canary&error_description=canary", expect)
 	if !errors.Is(err, ErrIssuer) || strings.Contains(err.Error(), "canary") {
@@ -65,7 +65,7 @@ func TestAuthorizationError(t *testing.T) {
 	}
 }
 
-// Whatever is accepted carried the very state that was sent.
+// Every accepted response contained the state that was sent.
 func FuzzParse(f *testing.F) {
 	f.Add("code=c&state=s-1&iss=https%3A%2F%2Fas.example.com")
 	f.Add("http://127.0.0.1:1/callback?state=s-1&error=x&iss=https://as.example.com")

@@ -4,7 +4,7 @@
 //	client, err := dcr.Resolve(ctx, dcr.Options{Issuer: issuer, RegistrationEndpoint: endpoint, RedirectURI: l.RedirectURI()})
 //
 // It implements MCP authorization 2026-07-28 (Client Registration), RFC 7591, RFC 7592 and client ID metadata documents. It does not
-// support software statements and initial access tokens (RFC 7591 §2.3, §3), or updating a registration (RFC 7592 §2.2).
+// support software statements (RFC 7591 §2.3), initial access tokens (RFC 7591 §3) and registration updates (RFC 7592 §2.2).
 package dcr
 
 import (
@@ -33,7 +33,7 @@ const (
 	Dynamic          = "dynamic"
 )
 
-// Secret is a string that package fmt does not print.
+// Secret is a string for which package fmt prints a placeholder.
 type Secret = httpx.Secret
 
 // Client is an OAuth client at one authorization server.
@@ -41,43 +41,43 @@ type Client struct {
 	ID                string    `json:"id"`
 	Secret            Secret    `json:"secret,omitempty"`
 	SecretExpiresAt   time.Time `json:"secret_expires_at,omitzero"` // zero: never
-	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth, self_signed_tls_client_auth
+	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth
 	Kind              string    `json:"kind,omitempty"`
-	Issuer            string    `json:"issuer,omitempty"`             // the server that issued the credentials (MCP, Authorization Server Binding)
-	RedirectURI       string    `json:"redirect_uri,omitempty"`       // registered with
+	Issuer            string    `json:"issuer,omitempty"`             // authorization server that issued the credentials (MCP, Authorization Server Binding)
+	RedirectURI       string    `json:"redirect_uri,omitempty"`       // redirect URI in the registration
 	RegistrationURI   string    `json:"registration_uri,omitempty"`   // RFC 7592 §3
 	RegistrationToken Secret    `json:"registration_token,omitempty"` // RFC 7592 §3
-	Scope             string    `json:"scope,omitempty"`              // registered with
+	Scope             string    `json:"scope,omitempty"`              // scope in the registration
 	IDIssuedAt        time.Time `json:"id_issued_at,omitzero"`
-	BoundTokens       bool      `json:"bound_tokens,omitempty"` // registered for tokens that are bound to its TLS certificate (RFC 8705 §3.4)
+	BoundTokens       bool      `json:"bound_tokens,omitempty"` // the registration requests tokens that are bound to the client's TLS certificate (RFC 8705 §3.4)
 }
 
-// Options describes the authorization server and the wanted client.
+// Options describes the authorization server, the client to be used, and what the user provides.
 type Options struct {
 	HTTP  *http.Client // nil: httpx.Default()
 	Local bool         // the MCP server is on loopback
 	Now   func() time.Time
 
-	// What the authorization server offers.
+	// Metadata of the authorization server.
 	Issuer               string
 	RegistrationEndpoint string   // empty: none
 	AuthMethods          []string // token_endpoint_auth_methods_supported; nil: not announced
 	DocumentSupported    bool     // client_id_metadata_document_supported
 	BoundTokens          bool     // tls_client_certificate_bound_access_tokens
 
-	// What is wanted.
+	// Properties of the client.
 	GrantTypes      []string // nil: authorization_code and refresh_token
-	RedirectURI     string   // empty for grants without one
+	RedirectURI     string   // empty: the grants use no redirect URI
 	Scope           string   // empty: not sent in the registration
 	ClientName      string   // empty: "mcpauth"
 	SoftwareVersion string
 
-	// What the user has.
+	// What the user provides.
 	ClientID     string
 	ClientSecret Secret
-	HasKey       bool              // the client can use private_key_jwt
+	HasKey       bool              // the user has a key for private_key_jwt
 	Certificate  *x509.Certificate // TLS client certificate; nil: none
-	DocumentURL  string            // client ID metadata document
+	DocumentURL  string            // URL of the client ID metadata document; empty: none
 	Stored       *Client
 	New          bool // register again, even if a registration is stored
 
@@ -99,8 +99,9 @@ func Resolve(ctx context.Context, o Options) (Client, error) {
 	return Register(ctx, o)
 }
 
-// Choose selects a client without sending a request. It returns the pre-registered client, or the metadata document if the server supports
-// it, or the stored registration, or a new client, whose ID is still empty. It fails with ErrNoClient if none is possible.
+// Choose selects a client without sending a request. In order of precedence, it returns the pre-registered client, the metadata document if
+// the server supports it, the stored registration, or a client with an empty ID that is still to be registered. It returns ErrNoClient if
+// none of these is available.
 func Choose(o Options) (Client, error) {
 	switch {
 	case o.ClientID != "":
@@ -130,8 +131,8 @@ func (o Options) owned(id, kind string) Client {
 	return Client{ID: id, Secret: o.ClientSecret, AuthMethod: method, Kind: kind, Issuer: o.Issuer, RedirectURI: o.RedirectURI}
 }
 
-// certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). It returns none if the
-// server accepts no certificates; tokens may still be bound to the certificate (§4).
+// certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). It returns "none" if the
+// server does not accept certificates for client authentication; tokens may still be bound to the certificate (§4).
 func (o Options) certificateMethod() string {
 	methods := []string{"tls_client_auth", "self_signed_tls_client_auth"}
 	if o.Certificate == nil {
@@ -151,8 +152,8 @@ func (o Options) certificateMethod() string {
 // binds reports whether to register for tokens that are bound to the certificate.
 func (o Options) binds() bool { return o.BoundTokens && o.Certificate != nil }
 
-// reusable reports whether the stored registration can be used: it needs the same authorization server, the same redirect URI including the
-// port, a secret that has not expired, and every requested scope.
+// reusable reports whether the stored registration can be used. The registration must be of the same authorization server, have the same
+// redirect URI including the port, and cover every requested scope. Its secret must not have expired.
 func (o Options) reusable() bool {
 	c := o.Stored
 	if o.New || c == nil || c.Kind != Dynamic || c.ID == "" || c.Issuer != o.Issuer {
@@ -164,8 +165,8 @@ func (o Options) reusable() bool {
 	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && covers(c.Scope, o.Scope) && c.BoundTokens == o.binds()
 }
 
-// covers reports whether a client that was registered with some scopes may request others. A client registered without scope may request
-// any.
+// covers reports whether a client with the registered scope may request the wanted scope. A client that was registered without a scope may
+// request any.
 func covers(registered, wanted string) bool {
 	if registered == "" {
 		return true
@@ -184,8 +185,8 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
-// AuthMethod chooses the client authentication method from those that the server names. A server that names none supports
-// client_secret_basic (RFC 8414 §2). If the server names only unsupported methods, AuthMethod returns our first choice nevertheless.
+// AuthMethod chooses the client authentication method from those that the server announces. A server that announces none supports
+// client_secret_basic (RFC 8414 §2). If no announced method fits, AuthMethod returns its first choice nevertheless.
 func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	choices := []string{"none"}
 	switch {

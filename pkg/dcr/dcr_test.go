@@ -22,7 +22,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// registrar answers registrations in turn and keeps what was asked.
+// registrar answers registration requests with a list of responses, in order, and records the requests.
 type registrar struct {
 	*httptest.Server
 	asked []map[string]any
@@ -74,7 +74,7 @@ func TestRegisterAsks(t *testing.T) {
 	}
 }
 
-// Left out, response_types means code (RFC 7591 §2): oidc-provider then refuses a device for its missing redirect addresses.
+// If response_types is missing, it means code (RFC 7591 §2). oidc-provider then refuses a device client, because it has no redirect URIs.
 func TestRegisterWithoutRedirectNamesNoResponseType(t *testing.T) {
 	r := newRegistrar(t, reply{status: 201, body: `{"client_id":"c"}`})
 	o := r.options()
@@ -165,7 +165,7 @@ func TestRegisterRefused(t *testing.T) {
 	}
 }
 
-// Keycloak and Supabase refuse registrations by their scope.
+// Keycloak and Supabase refuse a registration because of its scope.
 func TestRegisterOnceMoreWithoutScope(t *testing.T) {
 	r := newRegistrar(t, reply{status: 400, body: `{"error":"invalid_client_metadata","error_description":"Scope not allowed"}`}, reply{status: 201, body: `{"client_id":"c"}`})
 	o := r.options()
@@ -183,7 +183,7 @@ func TestRegistrationEndpointIsChecked(t *testing.T) {
 	}
 }
 
-// The order, and the binding of credentials to the authorization server that gave them.
+// Resolve prefers clients in a fixed order, and uses credentials only at the authorization server that issued them.
 func TestResolve(t *testing.T) {
 	const redirect = "http://127.0.0.1:1/callback"
 	const doc = "https://client.example.com/mcpauth.json"
@@ -301,7 +301,7 @@ func TestClientDoesNotPrintSecrets(t *testing.T) {
 	}
 }
 
-// Whatever is accepted is a client that can be sent in a header, and its registration token goes nowhere else.
+// Every accepted client has an ID and a secret that are valid in a header, and its registration URL has the endpoint's origin.
 func FuzzRegistration(f *testing.F) {
 	f.Add([]byte(`{"client_id":"c","client_secret":"s","registration_client_uri":"/r","registration_access_token":"t"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -324,15 +324,15 @@ func FuzzRegistration(f *testing.F) {
 	})
 }
 
-// A client certificate is asked for as far as the server takes one (RFC 8705 §2, §3.4).
+// A client with a certificate uses a certificate method only if the server supports it (RFC 8705 §2, §3.4).
 func TestCertificate(t *testing.T) {
 	self, issued := certificate(t)
 	for _, tt := range []struct {
 		name    string
 		methods []string
 		cert    *x509.Certificate
-		want    string // of a client that was registered in advance
-		asks    string // when registering
+		want    string // method of a pre-registered client
+		asks    string // method in the registration request
 	}{
 		{"no certificate", []string{"tls_client_auth"}, nil, "none", "none"},
 		{"by an authority", []string{"none", "self_signed_tls_client_auth", "tls_client_auth"}, issued, "tls_client_auth", "none"},
@@ -373,7 +373,7 @@ func TestCertificate(t *testing.T) {
 	}
 }
 
-// certificate makes a self-signed certificate, and one that it signs.
+// certificate returns a self-signed certificate and a certificate that is signed by it.
 func certificate(t *testing.T) (self, issued *x509.Certificate) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Each deviation that is put up with is told by its code, and is an error to a strict registration.
+// Each tolerated deviation is reported by its code. With Strict, it is an error.
 func TestStrays(t *testing.T) {
 	const refused = `{"error":"invalid_client_metadata","error_description":"scope a is not known"}`
 	seen := map[string]bool{}

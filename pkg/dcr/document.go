@@ -10,8 +10,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// CheckDocumentURL checks the URL of a client ID metadata document, which is also the client ID. It must be https with a path, without
-// fragment, credentials or dot segments (draft-ietf-oauth-client-id-metadata-document-00 §3; MCP, Client ID Metadata Documents).
+// CheckDocumentURL checks the URL of a client ID metadata document, which is also the client ID. The URL must use https and have a path. It
+// must not contain a fragment, credentials or dot segments (draft-ietf-oauth-client-id-metadata-document-00 §3; MCP, Client ID Metadata
+// Documents).
 func CheckDocumentURL(address string) error {
 	u, err := httpx.Check(address, false)
 	if err != nil {
@@ -32,7 +33,7 @@ func dotted(u *url.URL) bool {
 	return false
 }
 
-// Document returns the client ID metadata document to host at address. An empty name means "mcpauth".
+// Document returns the client ID metadata document to publish at address. An empty name means "mcpauth".
 func Document(address string, redirectURIs []string, name string) ([]byte, error) {
 	if err := CheckDocumentURL(address); err != nil {
 		return nil, err

@@ -8,7 +8,8 @@ import (
 	"mcpauth/pkg/dcr"
 )
 
-// Which client are we: one registered beforehand, a metadata document, a registration; else an error that says what would help.
+// Choose an OAuth client: a pre-registered client, a metadata document or a new registration. If none is available, the error is
+// ErrNoClient.
 func ExampleResolve() {
 	client, err := dcr.Resolve(context.Background(), dcr.Options{Issuer: "https://as.example.com", ClientID: "my-app",
 		AuthMethods: []string{"none"}, RedirectURI: "http://127.0.0.1:43117/callback"})

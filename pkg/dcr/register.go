@@ -20,10 +20,10 @@ import (
 type Error struct {
 	URL         string
 	StatusCode  int
-	Code        string        // as in RFC 7591 §3.2.2 or another error format; empty: the answer has none
-	Description string        // the server's words
-	ErrorURI    string        // a page about the error, if its address is allowed
-	RetryAfter  time.Duration // the wait that the server asks for; 0: none
+	Code        string        // error code of RFC 7591 §3.2.2 or of another error format; empty: none
+	Description string        // text of the server; empty: none
+	ErrorURI    string        // URL of a page about the error; empty: none, or a URL that is not allowed
+	RetryAfter  time.Duration // wait that the server requests; 0: none
 }
 
 func (e *Error) Error() string {
@@ -36,7 +36,7 @@ type request struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
 	GrantTypes      []string `json:"grant_types"`
-	ResponseTypes   []string `json:"response_types"` // the default is code, which requires redirect URIs (RFC 7591 §2; oidc-provider enforces it)
+	ResponseTypes   []string `json:"response_types"` // always sent: if it is missing, it means code, which requires redirect URIs (RFC 7591 §2; oidc-provider enforces it)
 	AuthMethod      string   `json:"token_endpoint_auth_method"`
 	ApplicationType string   `json:"application_type"` // without "native", servers refuse http on loopback
 	Scope           string   `json:"scope,omitempty"`
@@ -46,8 +46,8 @@ type request struct {
 	BoundTokens     bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.4
 }
 
-// answer is the part of the registration response that is used (RFC 7591 §3.2.1, RFC 7592 §3). It does not contain redirect_uris, because
-// some servers rewrite them but still require the ones that were sent.
+// answer is the part of the registration response that is used (RFC 7591 §3.2.1, RFC 7592 §3). RedirectURIs is only checked: the client
+// keeps the redirect URI that was sent, because some servers return another one but still require the original.
 type answer struct {
 	ClientID          string  `json:"client_id"`
 	ClientSecret      Secret  `json:"client_secret"`
@@ -109,8 +109,9 @@ func (o Options) request() request {
 	return r
 }
 
-// wantedMethod returns none, as recommended for native apps (RFC 8252 §8.4), unless the server names only methods with a secret or, if
-// there is a TLS certificate, tls_client_auth.
+// wantedMethod returns the authentication method to register. If the server supports none, it is none, as recommended for native apps (RFC
+// 8252 §8.4). Otherwise it is a method with a secret, or tls_client_auth if the user has a TLS certificate. If the server announces none of
+// these, it is none.
 func (o Options) wantedMethod() string {
 	for _, m := range []string{"none", "client_secret_basic", "client_secret_post"} {
 		if slices.Contains(o.AuthMethods, m) {
@@ -179,7 +180,8 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	return c, nil
 }
 
-// tolerate reports the deviations of a registration answer from RFC 7591. With Strict it returns the first one as an error.
+// tolerate reports each deviation of a registration answer from RFC 7591 to Options.Deviation. With Strict, it returns the first one as an
+// error.
 func (o Options) tolerate(address string, r request, status int, a answer, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string
@@ -201,15 +203,17 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 	return nil
 }
 
-// keeps reports whether the redirect_uris of an answer, if present, contain the one that was sent (LiteLLM sends its own).
+// keeps reports whether the redirect_uris of an answer contain the redirect URI that was sent. An answer without redirect_uris keeps it.
+// LiteLLM returns a redirect URI of its own.
 func keeps(answered any, sent string) bool {
 	list, ok := answered.([]any)
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
-// answeredMethod returns the authentication method that the answer names, or the requested one if the server's metadata lists it. If the
-// answer has a secret but neither is the case, it returns client_secret_post: servers on the TypeScript SDK issue secrets that nobody
-// requested and accept them only in the body, against the default of RFC 7591 §2.
+// answeredMethod returns the authentication method of the registered client. It is the method in the answer if that fits the secret in the
+// answer. Otherwise it is the requested method, if the answer has no secret or the server's metadata lists that method, or else a method
+// with a secret from the metadata. If the metadata lists no methods, it is client_secret_post: servers built on the TypeScript SDK issue
+// secrets that nobody requested, and accept them only in the body, contrary to the default of RFC 7591 §2.
 func (o Options) answeredMethod(r request, a answer) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":
@@ -222,7 +226,7 @@ func (o Options) answeredMethod(r request, a answer) string {
 	return "client_secret_post"
 }
 
-// refusal returns the error for an answer that is not a success. hidden is the registration access token that was sent, if any.
+// refusal returns the error for an unsuccessful answer. hidden is the registration access token that was sent, if any.
 func (o Options) refusal(address string, res *httpx.Response, hidden ...string) *Error {
 	r := httpx.ReadRefusal(res, httpx.Forms(hidden), o.now())
 	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}
@@ -231,8 +235,8 @@ func (o Options) refusal(address string, res *httpx.Response, hidden ...string) 
 // maxID limits the length of a client ID in bytes, because it is shown and becomes part of a URL.
 const maxID = 4 << 10
 
-// printable reports whether s has only the characters that RFC 6749 Appendix A allows in client IDs and secrets: visible ASCII and the
-// blank.
+// printable reports whether s has only the characters that RFC 6749 Appendix A allows in client IDs and secrets: visible ASCII characters
+// and spaces.
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }

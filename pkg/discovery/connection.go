@@ -14,11 +14,11 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Connection describes how the server was reached. If a step failed, the later fields are empty.
+// Connection describes the network connection to the server. If a step failed, the fields of later steps are empty.
 type Connection struct {
 	Proxy     string   `json:"proxy"`     // host and port of the HTTP proxy; empty: none
-	Name      string   `json:"name"`      // the name that was resolved (the proxy's, if there is one); empty: the host is an IP address
-	Addresses []string `json:"addresses"` // of the name
+	Name      string   `json:"name"`      // host name that was resolved, of the proxy if there is one; empty: the host is an IP address
+	Addresses []string `json:"addresses"` // IP addresses of Name
 	Remote    string   `json:"remote"`    // address and port of the connection; empty: no connection
 	TLS       *TLS     `json:"tls"`       // nil: no TLS, or it failed before the server sent a certificate
 }
@@ -27,19 +27,19 @@ type Connection struct {
 type TLS struct {
 	Version  string    `json:"version"` // empty: the handshake failed
 	Subject  string    `json:"subject"`
-	Names    []string  `json:"names"` // the hosts of the certificate
+	Names    []string  `json:"names"` // DNS names and IP addresses of the certificate, at most 10
 	Issuer   string    `json:"issuer"`
 	NotAfter time.Time `json:"not_after"`
 	Root     string    `json:"root"` // the certificate authority that verified the certificate; empty: none
 }
 
-// observed collects a Connection. The callbacks of a trace run in several goroutines.
+// observed collects a Connection. It has a mutex because the callbacks of an httptrace.ClientTrace run in several goroutines.
 type observed struct {
 	mu sync.Mutex
 	c  Connection
 }
 
-// observe returns a context whose requests record how they reached the server.
+// observe returns a context that records in o how req reaches the server.
 func (o *observed) observe(ctx context.Context, req *http.Request) context.Context {
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		o.c.Proxy = httpx.Text(proxy.Host, 100)

@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// What a doctor looks at first: the name, the connection, the certificate and who vouches for it.
+// Result.Connection contains the resolved name, the connection, and the certificate with its authority.
 func TestConnection(t *testing.T) {
 	s := httptest.NewTLSServer(http.NotFoundHandler())
 	defer s.Close()

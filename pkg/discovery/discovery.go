@@ -28,9 +28,9 @@ const (
 )
 
 var (
-	// ErrIssuer is returned if the metadata has another issuer than was requested (RFC 8414 §3.3).
+	// ErrIssuer is returned if the issuer in the metadata is not the requested issuer (RFC 8414 §3.3).
 	ErrIssuer = errors.New("issuer check failed")
-	// ErrNotNamed is the ErrIssuer for a server that does not name the chosen authorization server.
+	// ErrNotNamed wraps ErrIssuer. It is returned if the server does not list Options.Issuer among its authorization servers.
 	ErrNotNamed = fmt.Errorf("%w: the server does not name it", ErrIssuer)
 	// ErrResource is returned if the resource metadata describes another resource (RFC 9728 §3.3).
 	ErrResource = errors.New("resource check failed")
@@ -38,8 +38,8 @@ var (
 	ErrUnnamed = errors.New("no authorization server is named")
 	// ErrNonInteractiveOnly is returned if the authorization server offers client_credentials but no authorization endpoint.
 	ErrNonInteractiveOnly = errors.New("no authorization endpoint for users")
-	// ErrMoved is returned if the server redirects to another origin, to which no authorization may be sent. Error.Location is the new
-	// address.
+	// ErrMoved is returned if the server redirects to another origin. Tokens for the server must not be sent there. Error.Location is the
+	// new URL.
 	ErrMoved = errors.New("the server is at another address")
 	// ErrPKCE is returned if the authorization server does not announce PKCE with S256 (MCP authorization, Authorization Code Protection).
 	ErrPKCE = errors.New("PKCE support is not announced")
@@ -58,26 +58,26 @@ func Bearer(cs []Challenge) (Challenge, bool) { return httpx.Bearer(cs) }
 type Options struct {
 	HTTP           *http.Client // nil: httpx.Default()
 	Header         http.Header  // the user's headers, sent to the MCP server only
-	Challenges     []Challenge  // of a response that was already received; nil: Discover sends a request
-	Issuer         string       // the authorization server to use, if the server names it or names none; empty: the first that works
+	Challenges     []Challenge  // challenges of a response that the caller has already received; nil: Discover sends a request to get them
+	Issuer         string       // authorization server to use; an error if the server names only others; empty: the first one whose metadata can be fetched
 	AssumePKCES256 bool         // use S256 even if the metadata does not announce it
-	IgnorePKCE     bool         // the grant needs no authorization request
+	IgnorePKCE     bool         // do not require PKCE, because the grant sends no authorization request
 	Strict         bool         // every deviation is an error
 }
 
 // Result is the result of a discovery.
 type Result struct {
 	URL                 string      `json:"url"`        // canonical URL of the server
-	Endpoint            string      `json:"endpoint"`   // URL, or the target if the server redirects (307, 308) on the same origin; empty: no request was sent
+	Endpoint            string      `json:"endpoint"`   // URL for requests to the server: URL, or the target of a 307 or 308 redirect on the same origin; empty: no request was sent
 	Connection          *Connection `json:"connection"` // nil: no request was sent
 	Open                bool        `json:"open"`       // the server answered without authorization
 	Challenge           Challenge   `json:"challenge"`
-	ResourceMetadataURL string      `json:"resource_metadata_url"` // empty with the 2025-03-26 fallback
+	ResourceMetadataURL string      `json:"resource_metadata_url"` // empty: there is no resource metadata
 	Resource            ResourceMetadata
-	ResourceID          string         `json:"resource"` // for the resource parameter, byte for byte as in the metadata
+	ResourceID          string         `json:"resource"` // value for the resource parameter, byte for byte as in the metadata
 	Server              ServerMetadata `json:"server"`
-	Legacy              bool           `json:"legacy"`            // 2025-03-26: no resource metadata
-	DefaultEndpoints    bool           `json:"default_endpoints"` // no metadata at all
+	Legacy              bool           `json:"legacy"`            // there is no resource metadata, so the fallback of MCP 2025-03-26 is used
+	DefaultEndpoints    bool           `json:"default_endpoints"` // there is no authorization server metadata either, so the endpoints are the defaults of MCP 2025-03-26
 	Findings            []Finding      `json:"findings"`
 	Attempts            []Attempt      `json:"attempts"`
 }
@@ -109,7 +109,8 @@ func Findings() []string {
 // maxShown limits the number of attempts in the text of an Error.
 const maxShown = 12
 
-// Error says at which stage the discovery failed and what was tried. It wraps one of the errors above or a network error.
+// Error describes the stage at which the discovery failed, and the requests that were sent. It wraps one of the errors above or a network
+// error.
 type Error struct {
 	Stage    string
 	URL      string // empty: several attempts failed
@@ -148,21 +149,21 @@ func (e *Error) Unwrap() error { return e.Err }
 type finder struct {
 	o        Options
 	server   *url.URL
-	endpoint *url.URL // where requests to the server go
-	local    bool
+	endpoint *url.URL // URL for requests to the server; differs from server after a redirect
+	local    bool     // the server is on loopback
 	r        *Result
 	from     string // URL of the last document, after redirects
 }
 
 // Discover finds the authorization of a server:
 //
-//  1. ask the server, unless its challenge is known
-//  2. get the resource metadata: from the challenge's address, else from the well-known ones
-//  3. get the metadata of its authorization server
-//  4. check that it can do what the flow needs
+//  1. send a request without a token to the server, unless its challenge is known
+//  2. fetch the resource metadata from the URL in the challenge, or else from the well-known URLs
+//  3. fetch the metadata of the authorization server
+//  4. check that the authorization server announces PKCE with S256
 //
-// Where there is no resource metadata at all, the server's origin is the authorization server (MCP 2025-03-26). The result may be there
-// beside an error, with the attempts that were made.
+// If there is no resource metadata, the server's origin is the authorization server (MCP 2025-03-26). If the discovery fails, Discover
+// returns a partial Result with the attempts, unless the URL of the server is not allowed.
 func Discover(ctx context.Context, server string, o Options) (*Result, error) {
 	u, err := httpx.CheckServer(server)
 	if err != nil {

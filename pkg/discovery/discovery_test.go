@@ -15,7 +15,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// site is a server whose answers are a table: address path to document. ORIGIN in a document stands for its own origin.
+// site is a test server that maps URL paths to documents. ORIGIN in a document stands for the server's own origin.
 type site struct {
 	*httptest.Server
 	pages map[string]string
@@ -23,14 +23,14 @@ type site struct {
 	heads []http.Header
 }
 
-// Answers that are no documents.
+// Pages of a site that are not documents.
 const (
 	fail500   = "500"
 	html      = "<!doctype html><p>hello"
 	moved     = "302"
 	unauth    = "401"
 	unauthAt  = "401 "  // followed by the value of WWW-Authenticate
-	elsewhere = "307 "  // followed by the address of a redirect
+	elsewhere = "307 "  // followed by the Location of the redirect
 	plain     = "text " // followed by a document that is served as text/plain
 )
 
@@ -103,7 +103,8 @@ func discover(t *testing.T, s *site, o Options) (*Result, error) {
 	return Discover(context.Background(), s.URL+"/mcp", o)
 }
 
-// The order of requests, which the specification fixes. Every address that is asked is listed: nothing is asked "just in case".
+// Discover sends its requests in the order that the specification fixes. Each case lists every request, so an additional request fails the
+// test.
 func TestOrderOfCandidates(t *testing.T) {
 	tenant := strings.ReplaceAll(prm, `["ORIGIN"]`, `["ORIGIN/tenant"]`)
 	tenantMeta := strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/tenant"`, 1)
@@ -156,7 +157,7 @@ func TestOrderOfCandidates(t *testing.T) {
 	}
 }
 
-// The resource identifier reaches the caller byte for byte.
+// ResourceID is the resource in the metadata, byte for byte.
 func TestResourceIdentifier(t *testing.T) {
 	for _, tt := range []struct {
 		name, resource string
@@ -198,7 +199,8 @@ func TestResourceIdentifier(t *testing.T) {
 	}
 }
 
-// The query of a resource stays in its well-known address (RFC 9728 §3.1), and the metadata of another query is another tenant's.
+// The well-known URL keeps the query of the resource (RFC 9728 §3.1). Metadata whose resource has another query belongs to another tenant
+// and is refused.
 func TestResourceWithQuery(t *testing.T) {
 	tenant := func(name string) string { return strings.Replace(prm, "/mcp", "/mcp?tenant="+name, 1) }
 	for _, tt := range []struct {
@@ -225,7 +227,7 @@ func TestResourceWithQuery(t *testing.T) {
 	}
 }
 
-// A 307 or 308 of the server is followed within its origin, and the target is where calls go; beyond it nothing is asked.
+// Discover follows a 307 or 308 redirect on the same origin, and its target becomes Endpoint. It sends no request to another origin.
 func TestServerThatRedirects(t *testing.T) {
 	s := newSite(t, base("/mcp", elsewhere+"/mcp/", "/mcp/", elsewhere+"ORIGIN/v2/mcp", "/v2/mcp", unauthAt+`Bearer scope="read"`))
 	r, err := discover(t, s, Options{})
@@ -267,7 +269,7 @@ func TestServerThatRedirects(t *testing.T) {
 	}
 }
 
-// Optional members of a wrong type count as absent; the rest of the document counts.
+// An optional member of the wrong type counts as absent. The other members are used.
 func TestMembersOfAWrongType(t *testing.T) {
 	s := newSite(t, base(prmPath+"/mcp", strings.Replace(prm, `["read"]`, `"read write"`, 1),
 		asPath, strings.TrimSuffix(asm, "}")+`,"scopes_supported":["a",{"b":1}],"revocation_endpoint":false,"authorization_response_iss_parameter_supported":"true"}`))
@@ -283,7 +285,7 @@ func TestMembersOfAWrongType(t *testing.T) {
 	}
 }
 
-// The user may name the authorization server of a server that names none.
+// Options.Issuer names the authorization server if the server names none.
 func TestGivenIssuer(t *testing.T) {
 	for name, pages := range map[string]map[string]string{
 		"resource metadata without a list": base(prmPath+"/mcp", `{"resource":"ORIGIN/mcp"}`, asPath+"/as", strings.Replace(asm, `"issuer":"ORIGIN"`, `"issuer":"ORIGIN/as"`, 1)),
@@ -304,7 +306,7 @@ func TestGivenIssuer(t *testing.T) {
 	}
 }
 
-// RFC 8414 §2: without an authorization endpoint only a program can log in.
+// If the authorization server offers client_credentials but no authorization endpoint, the error is ErrNonInteractiveOnly (RFC 8414 §2).
 func TestForMachinesOnly(t *testing.T) {
 	meta := `{"issuer":"ORIGIN","token_endpoint":"ORIGIN/t","grant_types_supported":["client_credentials"]}`
 	if _, err := discover(t, newSite(t, base(asPath, meta)), Options{}); !errors.Is(err, ErrNonInteractiveOnly) {
@@ -315,7 +317,7 @@ func TestForMachinesOnly(t *testing.T) {
 	}
 }
 
-// RFC 8414 §3.3: a document of another issuer is not used, and nothing is tried in its place.
+// If a document has another issuer, Discover returns an error and tries no other URL (RFC 8414 §3.3).
 func TestIssuer(t *testing.T) {
 	for _, tt := range []struct {
 		name, listed, issuer string
@@ -389,7 +391,7 @@ func TestPKCE(t *testing.T) {
 	}
 }
 
-// A hostile document: every address in it is checked.
+// Every URL in the metadata is checked.
 func TestEndpointsAreChecked(t *testing.T) {
 	for _, address := range []string{"http://as.example.com/x", "file:///etc/passwd", "javascript:alert(1)", "https://u:p@as.example.com", "ORIGIN/x#y", "//as.example.com", "-x"} {
 		for _, name := range []string{"authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint", "device_authorization_endpoint"} {
@@ -413,7 +415,7 @@ func TestEndpointsAreChecked(t *testing.T) {
 	}
 }
 
-// RFC 8705 §5: the aliases come before the endpoints of the same name. That of the authorization endpoint has no meaning.
+// The endpoint aliases replace the endpoints of the same name (RFC 8705 §5), except the authorization endpoint.
 func TestMutualTLS(t *testing.T) {
 	m := ServerMetadata{AuthorizationEndpoint: "https://as/a", TokenEndpoint: "https://as/t", RevocationEndpoint: "https://as/r",
 		MTLSEndpointAliases: map[string]string{"token_endpoint": "https://mtls.as/t", "authorization_endpoint": "https://mtls.as/a", "device_authorization_endpoint": "https://mtls.as/d"}}
@@ -436,7 +438,7 @@ func TestAddressesOfTheChainAreChecked(t *testing.T) {
 	}
 }
 
-// What is not a metadata document counts as not there, and the attempt says why.
+// A response that is not a metadata document counts as absent, and the attempt states the reason.
 func TestBadDocuments(t *testing.T) {
 	for name, doc := range map[string]string{
 		"duplicate members": `{"issuer":"ORIGIN","issuer":"https://evil.example","token_endpoint":"ORIGIN/t"}`,
@@ -464,7 +466,7 @@ func TestBadDocuments(t *testing.T) {
 	}
 }
 
-// Out of order is not absent: default endpoints are for servers that say that there is no metadata.
+// Discover uses the default endpoints only if the server answers that there is no metadata, not if the server fails.
 func TestFailuresAreNotAbsence(t *testing.T) {
 	for name, pages := range map[string]map[string]string{
 		"resource metadata out of order": with(map[string]string{prmPath + "/mcp": fail500}),
@@ -496,7 +498,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// The user's headers are for the MCP server alone; the metadata gets none of them.
+// Only the MCP server receives the user's headers. Metadata requests do not contain them.
 func TestHeadersStayWithTheServer(t *testing.T) {
 	s := newSite(t, base())
 	if _, err := discover(t, s, Options{Header: http.Header{"X-Api-Key": {"canary"}}}); err != nil {
@@ -517,7 +519,7 @@ func TestKnownChallengeSavesTheProbe(t *testing.T) {
 	}
 }
 
-// A redirect to a refused address is no absence: nothing else is tried in its place.
+// A redirect to a refused URL does not mean that the document is absent, so Discover tries no other URL.
 func TestRedirectToARefusedAddress(t *testing.T) {
 	s := newSite(t, base())
 	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -535,7 +537,7 @@ func TestRedirectToARefusedAddress(t *testing.T) {
 	}
 }
 
-// encoding/json alone would take the second token endpoint.
+// encoding/json alone would use the second token endpoint.
 func TestMembersCountByTheirExactNames(t *testing.T) {
 	pages := base()
 	pages[asPath] = strings.TrimSuffix(asm, "}") + `,"Token_Endpoint":"https://evil.example/t"}`
@@ -563,7 +565,7 @@ func FuzzResourceMetadata(f *testing.F) {
 	})
 }
 
-// Whatever is accepted has only allowed addresses.
+// Accepted metadata contains only allowed URLs.
 func FuzzServerMetadata(f *testing.F) {
 	f.Add([]byte(`{"issuer":"https://as","authorization_endpoint":"https://as/a","token_endpoint":"https://as/t"}`))
 	f.Add([]byte(`{"issuer":"https://as","token_endpoint":"http://127.0.0.1/t"}`))
@@ -584,7 +586,8 @@ func FuzzServerMetadata(f *testing.F) {
 	})
 }
 
-// Another tenant of the host may write its own metadata, but not for the whole host.
+// Metadata whose resource is a parent of the server's URL is accepted only from the server's own well-known URLs. Another tenant of the
+// host could publish it elsewhere.
 func TestParentResourceFromElsewhere(t *testing.T) {
 	parent := strings.Replace(prm, `"ORIGIN/mcp"`, `"ORIGIN"`, 1)
 	for name, tt := range map[string]struct {
@@ -606,7 +609,7 @@ func TestParentResourceFromElsewhere(t *testing.T) {
 	}
 }
 
-// Metadata that a redirect brings from another origin is not the issuer's, whatever it says.
+// Metadata that was fetched through a redirect to another origin is refused, even if its issuer is correct.
 func TestMetadataRedirectedAway(t *testing.T) {
 	s := newSite(t, base())
 	s.pages[asPath] = ""

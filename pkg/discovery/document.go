@@ -13,8 +13,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// fetch requests a metadata document and decodes it into v. A member of the wrong type counts as absent, unless it is required. found is
-// false if there is no document; the recorded attempt says why.
+// fetch requests a metadata document and decodes it into v. A member of the wrong type counts as absent, unless it is required. If there is
+// no document, found is false and the recorded attempt states the reason.
 func (f *finder) fetch(ctx context.Context, stage, address string, header http.Header, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
@@ -80,7 +80,7 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	return true, nil
 }
 
-// failed handles a URL that returned neither a document nor a client error. Discovery continues with the next URL.
+// failed tolerates a request that returned neither a document nor a 4xx status, so that the discovery continues with the next URL.
 func (f *finder) failed(a Attempt) error {
 	came := a.Outcome
 	if a.Status != 0 && a.Status != http.StatusOK {
@@ -89,7 +89,7 @@ func (f *finder) failed(a Attempt) error {
 	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", answerSection(a.Stage)}, nil)
 }
 
-// answerSection returns the section about the answer to a metadata request.
+// answerSection returns the section of the specification about metadata responses.
 func answerSection(stage string) string {
 	if stage == stageResource {
 		return "RFC 9728 §3.2"
@@ -105,8 +105,8 @@ func memberSection(stage string) string {
 	return "RFC 8414 §2"
 }
 
-// absent reports whether every attempt of a stage was answered with a client error. Only then can it be concluded that there is no
-// document.
+// absent reports whether every attempt of a stage was answered with a 4xx status. Otherwise there may be a document that could not be
+// fetched.
 func (f *finder) absent(stage string) bool {
 	for _, a := range f.r.Attempts {
 		if a.Stage == stage && (a.Status < 400 || a.Status >= 500) {

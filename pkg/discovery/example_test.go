@@ -32,7 +32,7 @@ func ExampleDiscover() {
 	// authorization server metadata 200
 }
 
-// A challenge may hold several schemes, and quoted strings with anything in them.
+// A header may contain several challenges, and their quoted strings may contain commas and escaped quotes.
 func ExampleParseChallenges() {
 	h := http.Header{"Www-Authenticate": {`Basic realm="a \"b\", c\\", Bearer scope="read write", resource_metadata="https://mcp.example.com/.well-known/oauth-protected-resource"`}}
 	c, _ := discovery.Bearer(discovery.ParseChallenges(h))

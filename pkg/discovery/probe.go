@@ -13,9 +13,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ask sends one request without a token to get the server's challenge. The request is server/discover, because some servers answer
-// initialize without authorization and then do not name the scope. If there is no answer, the discovery ends; any status other than 401
-// says little.
+// ask sends one request without a token to get the server's challenge. It requests server/discover, because some servers accept initialize
+// without a token, so that the response has no challenge with a scope. A network error ends the discovery, but no status does: servers
+// without a challenge may still have metadata at the well-known URLs.
 func (f *finder) ask(ctx context.Context) error {
 	challenges := f.o.Challenges
 	if challenges == nil {
@@ -46,7 +46,7 @@ const probeVersion = "2026-07-28"
 // maxMoves limits how many redirects of the server are followed.
 const maxMoves = 3
 
-// probe sends a POST, and a GET if the server answers that it supports only the old HTTP+SSE transport.
+// probe sends a POST. If the status is 404 or 405, the server may support only the old HTTP+SSE transport, so probe sends a GET.
 func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
 		"io.modelcontextprotocol/protocolVersion":    probeVersion,
@@ -69,8 +69,8 @@ func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 	return res, err
 }
 
-// move follows a redirect of the server. It must stay on the same origin, because later requests go to the target directly: a request with
-// a token follows no redirect. This request has no token.
+// move follows a redirect of the server. The target must have the server's origin, because later requests with a token are sent to it
+// directly.
 func (f *finder) move(res *httpx.Response) error {
 	fail := func(format string, args ...any) *Error {
 		return &Error{Stage: stageServer, URL: f.endpoint.String(), Reason: fmt.Sprintf("answered %d ", res.StatusCode) + fmt.Sprintf(format, args...), Err: ErrMoved}
@@ -114,7 +114,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	}
 	var seen observed
 	res, err := head(f.o.HTTP, req.WithContext(seen.observe(ctx, req)))
-	if f.r.Connection == nil { // a later request uses the same connection
+	if f.r.Connection == nil { // a second request may reuse the connection and then records less
 		f.r.Connection = seen.connection()
 	}
 	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}
@@ -133,7 +133,8 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	return res, nil
 }
 
-// head reads the header of a response, and the body only if the status is an error, because the body of an event stream may never end.
+// head sends a request and reads the header of the response. It reads the body only if the status is an error, because the body of an event
+// stream may never end.
 func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	if c == nil {
 		c = httpx.Default()
@@ -145,7 +146,7 @@ func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	defer res.Body.Close()
 	r := &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
 	if r.StatusCode >= 400 {
-		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // half an error message is better than none
+		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // an incomplete error message is still useful
 	}
 	return r, nil
 }

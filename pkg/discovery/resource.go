@@ -24,8 +24,9 @@ const (
 	locationSection = "MCP Authorization Server Location"
 )
 
-// resource finds the metadata at the URL of the challenge, or else at the well-known URL with the server's path and query, or else at the
-// root (MCP, Protected Resource Metadata Discovery Requirements). If a document fails its check, the search ends.
+// resource fetches the resource metadata from the URL in the challenge, or else from the well-known URL with the server's path and query,
+// or else from the one at the root (MCP, Protected Resource Metadata Discovery Requirements). If a document fails a check, the search ends
+// with an error.
 func (f *finder) resource(ctx context.Context) (found bool, err error) {
 	if named := f.r.Challenge.ResourceMetadata(); named != "" {
 		if found, err := f.resourceAt(ctx, named); found || err != nil {
@@ -47,8 +48,8 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 	return false, nil
 }
 
-// resourceAddresses returns the well-known URLs of the server and of its redirect target. They keep the query of the resource (RFC 9728
-// §3.1), because tenants that differ only in their query would otherwise get each other's metadata.
+// resourceAddresses returns the well-known URLs of the server and of its redirect target. The URLs keep the query of the resource (RFC 9728
+// §3.1), because otherwise tenants that differ only in the query would get each other's metadata.
 func (f *finder) resourceAddresses() []string {
 	var all []string
 	for _, u := range []*url.URL{f.server, f.endpoint} {
@@ -100,14 +101,14 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	return true, nil
 }
 
-// checkResource compares the resource in the metadata with the server's URL. The origin must be equal. The path must be the server's or a
-// parent of it, and may differ in a slash at its end. A query must be the server's, because tenants may differ only in it. It returns the
-// deviation that was tolerated, or the reason to refuse.
+// checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path must be the server's or a
+// parent of it, and may differ in a trailing slash. If both have a query, the queries must be equal, because tenants may differ only in the
+// query. checkResource returns the code of the tolerated deviation or the reason for the refusal. Both are empty if the URLs are equal.
 func checkResource(resource string, server *url.URL) (quirk, why string) {
 	if resource == "" {
 		return "", "resource is missing"
 	}
-	u, err := httpx.CheckServer(resource) // it becomes part of the URL for the browser
+	u, err := httpx.CheckServer(resource) // the resource becomes a parameter of the authorization URL
 	shown := httpx.Text(resource, 200)
 	if err != nil || !httpx.SameOrigin(u, server) {
 		return "", fmt.Sprintf("resource is %q, expected %q", shown, httpx.Canonical(server))
@@ -128,7 +129,8 @@ func checkResource(resource string, server *url.URL) (quirk, why string) {
 	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))
 }
 
-// wellKnown returns the well-known URLs for a suffix: with the path inserted (RFC 8615, RFC 9728 §3.1), and at the root.
+// wellKnown returns the well-known URLs for a suffix: first the one with the path of u inserted (RFC 8615, RFC 9728 §3.1), then the one at
+// the root.
 func wellKnown(u *url.URL, suffix string) []string {
 	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/.well-known/" + suffix}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")

@@ -13,7 +13,7 @@ import (
 // State is the result of one check.
 type State string
 
-// The states. Missing is for something optional that the server's users would need.
+// The states. Missing means that the server lacks an optional feature that its users would need.
 const (
 	Passed    State = "passed"
 	Tolerated State = "tolerated" // a tolerated deviation; with Strict it is an error
@@ -21,7 +21,7 @@ const (
 	Failed    State = "failed" // discovery ended here
 )
 
-// Check is one rule and whether the server meets it.
+// Check is one rule and the result of checking it.
 type Check struct {
 	Code    string `json:"code"`
 	State   State  `json:"state"`
@@ -73,7 +73,8 @@ func (v *review) add(code string, state State, message, section string) {
 	v.checks = append(v.checks, Check{code, state, message, section})
 }
 
-// rule adds the findings with one of these codes or, if there are none, the check of the rule. A check that is not ok is not an error.
+// rule adds a Tolerated check for each finding with one of the given codes. If there is no such finding, it adds the rule's own check:
+// Passed if ok is true, or else Missing.
 func (v *review) rule(code string, ok bool, good, bad, section string, findings ...string) {
 	found := false
 	for _, f := range v.r.Findings {
@@ -91,7 +92,7 @@ func (v *review) rule(code string, ok bool, good, bad, section string, findings 
 	}
 }
 
-// server checks the answer to a request without a token.
+// server checks the response to a request without a token.
 func (v *review) server() {
 	if len(v.r.Attempts) == 0 || v.r.Attempts[0].Status == 0 {
 		return
@@ -145,7 +146,7 @@ func (v *review) metadata() {
 		"assume_pkce_s256")
 }
 
-// offers checks what the authorization server may offer, and says what its absence means.
+// offers checks the optional features of the authorization server. The message about a missing feature states the consequence for users.
 func (v *review) offers() {
 	s := v.r.Server
 	has := func(list []string, what string) bool { return slices.Contains(list, what) }
@@ -163,7 +164,7 @@ func (v *review) offers() {
 	v.rule("revocation", s.RevocationEndpoint != "", "tokens can be revoked", "there is no revocation_endpoint: after a logout, tokens stay valid at the server", "RFC 7009 §2")
 }
 
-// registrations names the ways in which a client becomes known.
+// registrations lists the ways in which clients can identify themselves.
 func registrations(s ServerMetadata) string {
 	var ways []string
 	if s.ClientIDMetadataDocumentSupported {
@@ -175,7 +176,7 @@ func registrations(s ServerMetadata) string {
 	return strings.Join(ways, ", ")
 }
 
-// Meaning explains an attempt to the user.
+// Meaning explains to the user what an attempt means.
 func (r *Result) Meaning(a Attempt) string {
 	switch {
 	case a.Stage == stageServer:

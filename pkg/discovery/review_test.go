@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Each deviation that is put up with has a code, is shown by Review in place of the rule it breaks, and is an error to a strict discovery.
+// Each tolerated deviation has a code, replaces the check of the same rule in Review, and is an error with Strict.
 func TestDeviations(t *testing.T) {
 	withPKCE := func(s string) string { return strings.Replace(asm, `"ORIGIN"`, s, 1) }
 	seen := map[string]bool{}
@@ -61,12 +61,12 @@ func TestDeviations(t *testing.T) {
 	}
 }
 
-// challenged is a server without fault, but for the pages given.
+// challenged returns the pages of a server without deviations; the arguments replace or add pages.
 func challenged(more ...string) map[string]string {
 	return base(append([]string{"/mcp", unauthAt + `Bearer resource_metadata="ORIGIN` + prmPath + `/mcp", scope="read"`}, more...)...)
 }
 
-// A server without fault passes strictly, with nothing but passes.
+// With Strict, a server without deviations passes, and Review returns only passed checks.
 func TestReviewOfAGoodServer(t *testing.T) {
 	good := strings.Replace(asm, `"token_endpoint"`, `"response_types_supported":["code"],"registration_endpoint":"ORIGIN/r","revocation_endpoint":"ORIGIN/v",
 		"token_endpoint_auth_methods_supported":["none"],"authorization_response_iss_parameter_supported":true,"token_endpoint"`, 1)
@@ -88,7 +88,7 @@ func TestReviewOfAGoodServer(t *testing.T) {
 	}
 }
 
-// What a server leaves out is missing, with what it costs; what ends the discovery is failed, and comes last.
+// Review reports an absent feature as Missing, with its consequence. The error that ended the discovery is Failed and comes last.
 func TestReviewOfOthers(t *testing.T) {
 	for _, tt := range []struct {
 		name          string

@@ -38,7 +38,7 @@ type ServerMetadata struct {
 	RequirePushedAuthorizationRequests         bool `json:"require_pushed_authorization_requests,omitempty"`      // RFC 9126 §5
 	TLSClientCertificateBoundAccessTokens      bool `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.3
 
-	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"` // RFC 8705 §5, by the names above
+	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"` // RFC 8705 §5; the keys are the member names of the endpoints above
 }
 
 // MutualTLS returns the metadata with the endpoint aliases for clients with a TLS certificate (RFC 8705 §5).
@@ -51,7 +51,7 @@ func (m ServerMetadata) MutualTLS() ServerMetadata {
 	return m
 }
 
-// alias returns the alias of an endpoint, or "" if it has none. The authorization endpoint has none, because the browser uses it.
+// alias returns the alias of an endpoint, or "". It ignores an alias of the authorization endpoint, because the browser uses that endpoint.
 func (m *ServerMetadata) alias(endpoint string) string {
 	if endpoint == "authorization_endpoint" {
 		return ""
@@ -81,8 +81,8 @@ func (m *ServerMetadata) endpoints() []struct {
 	}
 }
 
-// metadata chooses the authorization server: the pinned one, or else the first one in the resource metadata whose metadata can be fetched.
-// If one fails a check, the search ends.
+// metadata chooses the authorization server: Options.Issuer if it is set, or else the first one in the resource metadata whose own metadata
+// can be fetched. If the metadata fails a check, the search ends with an error.
 func (f *finder) metadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
@@ -121,7 +121,7 @@ func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
 	return false, nil
 }
 
-// metadataAddresses returns those URLs (MCP, Authorization Server Metadata Discovery).
+// metadataAddresses returns the well-known URLs of an issuer (MCP, Authorization Server Metadata Discovery).
 func metadataAddresses(issuer *url.URL) []string {
 	oauth, openid := wellKnown(issuer, "oauth-authorization-server"), wellKnown(issuer, "openid-configuration")
 	if len(oauth) == 1 {
@@ -159,7 +159,7 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 		}
 		u, err := httpx.Check(*e.address, f.local)
 		if err != nil {
-			return fail(err, "", "%s: %v", e.name, err) // which names the section
+			return fail(err, "", "%s: %v", e.name, err) // the error names the section
 		}
 		if e.name == "authorization_endpoint" {
 			if name := reservedIn(u.RawQuery); name != "" {
@@ -181,8 +181,8 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	return nil
 }
 
-// reservedIn returns the first parameter of a query that the authorization request sets itself. If a parameter appeared twice, the server
-// might use the other value. Some servers also accept semicolons as separators.
+// reservedIn returns the first parameter in the query of the authorization endpoint that the authorization request also sets, or "". If a
+// parameter appeared twice, the server might use the wrong one. Semicolons count as separators, because some servers accept them.
 func reservedIn(query string) string {
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(pair, "=")
@@ -198,7 +198,8 @@ func reservedIn(query string) string {
 	return ""
 }
 
-// sameIssuer compares issuers as strings. It tolerates only the slash of an empty path, which servers add and omit inconsistently.
+// sameIssuer compares two issuers as strings. If an issuer has no path, a trailing slash makes no difference, because servers add and omit
+// it inconsistently.
 func sameIssuer(a, b string) bool {
 	if a == b {
 		return true
@@ -207,9 +208,9 @@ func sameIssuer(a, b string) bool {
 	return err == nil && u.Path == "" && u.RawQuery == "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
 }
 
-// legacy implements MCP 2025-03-26: the authorization server is the server's origin, unless the user names another, with metadata at its
-// root or with the default endpoints (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). The default endpoints are
-// used only if the server answers that there is no metadata, not if it fails.
+// legacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). The authorization server is
+// Options.Issuer or else the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If the
+// origin fails to answer, legacy returns an error.
 func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
@@ -249,7 +250,7 @@ func (f *finder) legacy(ctx context.Context) error {
 	return nil
 }
 
-// FetchServer fetches only the metadata of one issuer, such as that of an enterprise's identity provider.
+// FetchServer fetches only the metadata of one issuer, such as an enterprise's identity provider.
 func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, []Attempt, error) {
 	f := &finder{o: o, local: local, r: &Result{}}
 	found, err := f.serverAt(ctx, issuer)

@@ -6,7 +6,8 @@ import (
 	"mcpauth/pkg/pkce"
 )
 
-// The challenge goes into the authorization request, the verifier into the token request; printing it shows nothing.
+// The authorization request contains the challenge, and the token request contains the verifier. Printing the verifier prints a
+// placeholder.
 func ExampleNew() {
 	verifier := pkce.New()
 	fmt.Println(verifier, len(verifier.Challenge()))

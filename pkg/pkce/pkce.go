@@ -27,13 +27,13 @@ func (v Verifier) Challenge() string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// String does not print the verifier.
+// String returns a placeholder.
 func (v Verifier) String() string { return "[redacted]" }
 
-// GoString does not print the verifier.
+// GoString returns a placeholder.
 func (v Verifier) GoString() string { return "[redacted]" }
 
-// State returns a new state. Each authorization request needs its own (RFC 6749 §10.12).
+// State returns a new value for the state parameter. Each authorization request needs a different one (RFC 6749 §10.12).
 func State() string { return random() }
 
 func random() string {
