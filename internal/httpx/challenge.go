@@ -50,8 +50,8 @@ func ParseChallenges(h http.Header) []Challenge {
 // challengeParser parses one header line from the left.
 type challengeParser struct{ rest string }
 
-// challenges reads a list in which commas separate both challenges and parameters: a token followed by "=" is a parameter of the previous
-// challenge, and any other token starts a new one.
+// challenges reads a list in which commas separate both challenges and parameters. A token that is followed by "=" is a parameter of the
+// previous challenge. Any other token starts a new challenge.
 func (p *challengeParser) challenges() []Challenge {
 	var all []Challenge
 	for {
@@ -115,7 +115,7 @@ func (p *challengeParser) value() (string, bool) {
 	return v, true
 }
 
-// quoted reads a quoted string (§5.6.4). An unterminated one ends at the end of the line.
+// quoted reads a quoted string (§5.6.4). An unterminated string ends at the end of the line.
 func (p *challengeParser) quoted() string {
 	var b strings.Builder
 	for i := 1; i < len(p.rest); i++ {

@@ -65,7 +65,7 @@ func TestBearer(t *testing.T) {
 	}
 }
 
-// Every parameter that was read survives quoting again.
+// Every parsed parameter is the same after it is quoted and parsed again.
 func FuzzChallenges(f *testing.F) {
 	for _, s := range []string{`Bearer scope="a b", error=x`, `Basic realm="C:\\", Bearer a="\""`, `Negotiate YII=, DPoP`} {
 		f.Add(s)

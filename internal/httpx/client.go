@@ -3,11 +3,6 @@
 //
 //	hc, err := httpx.New(httpx.Options{CAFile: "corporate.pem"})
 //	res, err := httpx.Do(hc, req)
-//
-// The files: client.go (limits, agent), roots*.go (certificate authorities), clientcertificate.go (client
-// certificates), url.go (which addresses are allowed), redirect.go (which redirects
-// are followed, and with what), text.go (foreign text and JSON made safe), refusal.go (the words of an error answer),
-// trace.go (what --verbose prints, without secrets).
 package httpx
 
 import (
@@ -39,8 +34,8 @@ type Options struct {
 	UserAgent string    // sent if a request has none; empty: "mcpauth"
 	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: none
 
-	// RootMemory is a file in which New remembers which of the system's certificate authorities verified which host, so that the next
-	// process need not parse all of them; empty: none.
+	// RootMemory is the path of a file in which New records, for each host, which of the system's certificate authorities verified it, so
+	// that the next process need not parse all of them; empty: none.
 	RootMemory string
 }
 
@@ -51,9 +46,9 @@ func New(o Options) (*http.Client, error) {
 			Proxy:                  proxyFor,
 			DialContext:            dial,
 			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    30 * time.Second, // if a thousand processes start at once, they wait for the processor longer than 10 seconds
+			TLSHandshakeTimeout:    30 * time.Second, // longer than usual: if a thousand processes start at once, each waits a long time for the processor
 			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConnsPerHost:    64, // the maximum for a batch
+			MaxIdleConnsPerHost:    64, // the highest concurrency of call --batch
 			IdleConnTimeout:        90 * time.Second,
 			ForceAttemptHTTP2:      true,
 		}
@@ -77,7 +72,7 @@ func New(o Options) (*http.Client, error) {
 	return &http.Client{Transport: &userAgent{next: rt, agent: agent}, CheckRedirect: checkRedirect}, nil
 }
 
-// Default returns the client that is used for a nil HTTP field: New with the zero Options.
+// Default returns the client that replaces a nil *http.Client. It is the client that New returns for zero Options.
 var Default = sync.OnceValue(func() *http.Client {
 	hc, _ := New(Options{}) // only a CAFile can fail
 	return hc
@@ -97,8 +92,8 @@ func (t *userAgent) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
-// Bare returns a network error without the method and URL that net/http adds, for callers that add the URL themselves. The result still
-// matches *url.Error and what that wraps.
+// Bare returns a network error without the method and URL that net/http adds, for callers that add the URL themselves. errors.As still
+// finds the *url.Error and the errors that it wraps.
 func Bare(err error) error {
 	var u *url.Error
 	if !errors.As(err, &u) {
@@ -143,8 +138,8 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 }
 
 // Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. A
-// nil client is Default. The error at the limit is a net.Error that names the limit. It is not a context error, so that a caller can
-// distinguish this limit from its own.
+// nil client is Default. The error after the limit is a net.Error that states the limit. It is not a context error, so that a caller can
+// distinguish it from the deadline of its own context.
 func Within(c *http.Client, limit time.Duration) *http.Client {
 	if c == nil {
 		c = Default()

@@ -58,7 +58,7 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
-// The bearer token and the user's own headers never leave the origin they were meant for.
+// The bearer token and the user's own headers are never sent to another origin.
 func TestRedirectKeepsSecretsAtHome(t *testing.T) {
 	var seen http.Header
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() }))
@@ -185,7 +185,7 @@ func TestTraceRedacts(t *testing.T) {
 	}
 }
 
-// Neither many secrets in one answer nor many proofs make the trace forget a token that is still in use.
+// The trace still redacts a token in use after a response with many secrets, and after many proofs.
 func TestTraceForgetsNoSecretInUse(t *testing.T) {
 	many, _ := json.Marshal(slices.Collect(func(yield func(string) bool) {
 		for i := range 300 {
@@ -213,14 +213,14 @@ func TestTraceForgetsNoSecretInUse(t *testing.T) {
 		tr.learn(&tr.sent, "canary-parallel")
 		tr.learn(&tr.sent, fmt.Sprint("proof-", i))
 	}
-	tr.forget(&tr.sent) // by the next request, while this one is answered
+	tr.forget(&tr.sent) // a second request starts before the response to the first
 	tr.print("canary-parallel")
 	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, `"note":"[redacted]`) {
 		t.Errorf("the trace shows a secret, or nothing:\n%.500s", got[max(0, strings.Index(got, "canary")-100):])
 	}
 }
 
-// The names in a certificate stay on one line.
+// A line break in a name of a certificate does not break the line of the trace.
 func TestTraceOfACertificate(t *testing.T) {
 	var out strings.Builder
 	fail := transportFunc(func(*http.Request) (*http.Response, error) {
@@ -249,7 +249,8 @@ func TestBareNamesNoAddress(t *testing.T) {
 	}
 }
 
-// A request that takes too long says so in its own words, before the answer and in the middle of it; the caller's own limit stays the caller's.
+// A request that exceeds the limit returns an error that states the limit, both before the response and in the middle of the body. If the
+// caller's context ends first, the error is that of the context.
 func TestWithin(t *testing.T) {
 	hang := make(chan bool)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

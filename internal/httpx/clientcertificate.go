@@ -10,12 +10,12 @@ import (
 
 // Certificate is a TLS client certificate (RFC 8705).
 type Certificate struct {
-	ID   string                           // requests share a connection only if their certificates have the same ID; not empty
+	ID   string                           // requests share a connection only if their certificates have the same ID; never empty
 	Load func() (*tls.Certificate, error) // called for each new connection, because the files may be renewed while the program runs
 }
 
-// Presenting returns a client that presents the certificate to the servers for which to is true, if they ask for one, and to no others. A nil
-// client is Default. It takes effect in clients that New made.
+// Presenting returns a client that presents the certificate to a server that requests one, if to returns true for the URL. A nil client is
+// Default. Any other client must come from New.
 func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.Client {
 	if c == nil {
 		c = Default()
@@ -25,8 +25,7 @@ func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.C
 	return &p
 }
 
-// presenting marks the requests that may present a certificate. The innermost transport, rooted, never
-// sends them over a connection of other requests.
+// presenting marks the requests that may present a certificate. The innermost transport, rooted, sends them on separate connections.
 type presenting struct {
 	next http.RoundTripper
 	own  *Certificate
@@ -42,7 +41,7 @@ func (t *presenting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
-// presented returns the certificate that a request may present, nil if there is none.
+// presented returns the certificate that a request may present, or nil.
 func presented(req *http.Request) *Certificate {
 	own, _ := req.Context().Value(presentedKey{}).(*Certificate)
 	return own
@@ -55,10 +54,11 @@ func (c *Certificate) id() string {
 	return c.ID
 }
 
-// errSecureProxy says that a proxy would be shown the certificate: a transport has one TLS configuration for the proxy and the server.
+// errSecureProxy is returned because a transport has one TLS configuration for the proxy and the server, and would present the certificate
+// to the proxy too.
 var errSecureProxy = errors.New("the proxy is an https:// one, which could ask for the client certificate too; name an http:// proxy, or put the host into NO_PROXY")
 
-// use lets the connections of a transport present the certificate.
+// use makes the connections of a transport present the certificate.
 func (c *Certificate) use(t *http.Transport) {
 	t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Load() }
 	proxy := t.Proxy

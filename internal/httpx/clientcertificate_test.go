@@ -24,7 +24,7 @@ import (
 	"time"
 )
 
-// clientCertificate makes a certificate of that name.
+// clientCertificate returns a self-signed certificate with this common name.
 func clientCertificate(t *testing.T, name string) Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -41,7 +41,7 @@ func clientCertificate(t *testing.T, name string) Certificate {
 	}}
 }
 
-// askingServer asks for a client certificate and answers with the name in it.
+// askingServer requests a client certificate and responds with the name in it.
 func askingServer(t *testing.T, handler http.HandlerFunc) *httptest.Server {
 	t.Helper()
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +79,7 @@ func only(s *httptest.Server) func(*url.URL) bool {
 	return func(u *url.URL) bool { return u.Host == strings.TrimPrefix(s.URL, "https://") }
 }
 
-// Each client shows its own certificate, to its server alone, whatever connections others have open there.
+// Each client presents its certificate only to its own server, even if other clients have open connections to that server.
 func TestCertificateStaysWithItsServer(t *testing.T) {
 	other := askingServer(t, nil)
 	home := askingServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -102,7 +102,7 @@ func TestCertificateStaysWithItsServer(t *testing.T) {
 			{"nobody, against all authorities", c, "POST", home.URL, "nothing"},
 		} {
 			all.Go(func() {
-				req, err := http.NewRequest(tt.method, tt.url, struct{ io.Reader }{strings.NewReader("x")}) // a body that can be sent once
+				req, err := http.NewRequest(tt.method, tt.url, struct{ io.Reader }{strings.NewReader("x")}) // a body that can be read only once
 				if err != nil {
 					t.Error(err)
 					return
@@ -119,7 +119,7 @@ func TestCertificateStaysWithItsServer(t *testing.T) {
 	}
 }
 
-// A certificate that can no longer be read ends the connection; the request is not sent without it.
+// If the certificate can no longer be read, the connection fails, and the request is not sent without the certificate.
 func TestCertificateGone(t *testing.T) {
 	home := askingServer(t, nil)
 	gone := errors.New("gone")
@@ -133,7 +133,7 @@ func TestCertificateGone(t *testing.T) {
 	}
 }
 
-// A transport has one TLS configuration for the server and for a proxy that speaks TLS itself.
+// A client with a certificate refuses an https:// proxy, because a transport would present the certificate to the proxy too.
 func TestCertificateIsNotShownToAProxy(t *testing.T) {
 	proxy := askingServer(t, nil)
 	for scheme, want := range map[string]error{"https": errSecureProxy, "http": nil} {

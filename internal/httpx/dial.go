@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// proxyFor returns the proxy of the environment for a request. Requests to this machine never use a proxy: http.ProxyFromEnvironment
-// recognizes localhost and addresses, but not names such as x.localhost and "localhost.".
+// proxyFor returns the proxy of the environment for a request. Requests to this machine never use a proxy. http.ProxyFromEnvironment
+// recognizes localhost and loopback addresses, but not names such as x.localhost and "localhost.".
 func proxyFor(req *http.Request) (*url.URL, error) {
 	if Local(req.URL) {
 		return nil, nil
@@ -17,9 +17,9 @@ func proxyFor(req *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(req)
 }
 
-// dial connects to a host. localhost and the names below it always mean this machine, whatever a resolver answers (RFC 6761 §6.3). It tries
-// 127.0.0.1 before ::1, because a server that listens on only one of them usually uses 127.0.0.1, and another user may have the port on the
-// other.
+// dial connects to a host. localhost and the names below it always mean this machine, even if a resolver answers otherwise (RFC 6761 §6.3).
+// dial tries 127.0.0.1 before ::1, because a server that listens on only one of them usually uses 127.0.0.1, and another user may listen on
+// the same port of ::1.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	host, port, err := net.SplitHostPort(address)

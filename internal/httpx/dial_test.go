@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// half serves one half of localhost and answers with its name.
+// half listens on one address of localhost and responds to every request with name. It returns the port.
 func half(t *testing.T, network, address, name string) string {
 	t.Helper()
 	ln, err := net.Listen(network, address)
@@ -23,10 +23,10 @@ func half(t *testing.T, network, address, name string) string {
 	return port
 }
 
-// Another user may hold the other half of localhost, and a resolver may say anything of the names below it.
+// Another user may listen on the other address of localhost, and a resolver may return any address for the names below localhost.
 func TestLocalhostIsThisMachine(t *testing.T) {
 	port := half(t, "tcp4", "127.0.0.1:0", "four")
-	if ln, err := net.Listen("tcp6", "[::1]:0"); err == nil { // a machine without IPv6 has no other half
+	if ln, err := net.Listen("tcp6", "[::1]:0"); err == nil { // a machine without IPv6 has no ::1
 		ln.Close()
 		half(t, "tcp6", "[::1]:"+port, "six")
 		t.Run("only six", func(t *testing.T) { fetch(t, "localhost:"+half(t, "tcp6", "[::1]:0", "six"), "six") })

@@ -19,8 +19,8 @@ const (
 	window    = 12 // number of consecutive bytes of a secret that count as a part of it
 )
 
-// Mask replaces every occurrence of a hidden text in s, and of every part of one with at least window bytes, ignoring case. s may be very
-// large: the memory use depends only on the hidden texts.
+// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes, ignoring the case of ASCII letters. s may
+// be very large: the memory for the search depends only on the hidden texts.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
@@ -36,7 +36,7 @@ func Mask(s string, hidden []string) string {
 	}
 	var b strings.Builder
 	folded := lower(s)
-	end := 0 // end of what was written or masked
+	end := 0 // end of the part of s that is already written or masked
 	for i := range len(s) {
 		for _, n := range sizes {
 			if i+n > len(s) || !parts[folded[i:i+n]] {
@@ -51,7 +51,7 @@ func Mask(s string, hidden []string) string {
 	return b.String() + s[end:]
 }
 
-// CleanError masks secrets in the text of an error, because net/http quotes lines of a server that are not HTTP.
+// CleanError masks secrets in the text of an error, because net/http quotes a malformed header line of the server in its errors.
 func CleanError(err error, hidden []string) error {
 	text := err.Error()
 	if clean := Mask(text, hidden); clean != text {
@@ -112,14 +112,14 @@ func Forms(secrets []string) []string {
 	return out
 }
 
-// LongValue is the length from which the value of a user's header is taken for a secret in a challenge, in bytes. A challenge does not repeat one,
-// unlike the name of a tenant: what does goes into no message and to no other server.
+// LongValue is a length in bytes. If a challenge repeats a value of a user's header with at least this length, the value counts as a secret
+// and is not used. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
 const LongValue = 16
 
-// HeaderForms returns the forms of the values of the user's headers that have at least so many bytes.
-func HeaderForms(h http.Header, least int) []string {
+// HeaderForms returns Forms of the header values that have at least minimum bytes.
+func HeaderForms(h http.Header, minimum int) []string {
 	values := slices.Concat(slices.Collect(maps.Values(h))...)
-	return Forms(slices.DeleteFunc(values, func(value string) bool { return len(value) < least }))
+	return Forms(slices.DeleteFunc(values, func(value string) bool { return len(value) < minimum }))
 }
 
 // escapeJSON returns a text as it appears between the quotes of a JSON string.
@@ -133,7 +133,7 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the characters of the base64 encoding that depend only on s, if shift bytes precede it.
+// base64Core returns the part of a base64 text that depends only on s, if shift other bytes precede s in the encoded data.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

@@ -1,5 +1,5 @@
-// Redirects: the bearer token and the user's headers are never sent to another origin, and a POST, which may contain a secret, follows no
-// redirect.
+// Redirects. The bearer token and the user's headers are never sent to another origin. A POST follows no redirect, because it may contain a
+// secret.
 
 package httpx
 
@@ -10,8 +10,8 @@ import (
 
 const maxRedirects = 5
 
-// checkRedirect is the redirect policy of every client: GET and HEAD requests follow at most five redirects, only to allowed URLs; for all
-// other requests the redirect is returned as the response.
+// checkRedirect is the redirect policy of every client. GET and HEAD requests follow at most five redirects, and only to allowed URLs. For
+// other requests, the redirect itself is returned as the response.
 func checkRedirect(req *http.Request, via []*http.Request) error {
 	first := via[0]
 	if first.Method != http.MethodGet && first.Method != http.MethodHead {
@@ -29,7 +29,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// harmless returns the headers that may be sent to an origin that the caller did not name.
+// harmless returns the headers that may be sent to another origin.
 func harmless(h http.Header) http.Header {
 	out := http.Header{}
 	for _, name := range []string{"Accept", "User-Agent", "Mcp-Protocol-Version"} {

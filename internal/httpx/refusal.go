@@ -22,11 +22,11 @@ import (
 const (
 	MaxCode       = 80             // characters of a code
 	MaxWords      = 400            // characters of the server's text
-	MaxRetryAfter = 24 * time.Hour // the longest wait that a server may ask for
+	MaxRetryAfter = 24 * time.Hour // the longest wait that is accepted from a server
 
-	maxRead  = 2 << 10 // bytes of a text that are read; fewer are shown
-	maxItems = 3       // number of errors of a list that are shown
-	maxNest  = 4       // nesting levels that are read
+	maxRead  = 2 << 10 // bytes of a text that are processed; at most MaxWords characters are shown
+	maxItems = 3       // number of errors in a list that are shown
+	maxNest  = 4       // levels of nested JSON that are searched for text
 )
 
 // Refusal is the content of an HTTP error response. Its texts are cleaned, limited in length and safe to print; a shortened text ends with
@@ -35,15 +35,17 @@ type Refusal struct {
 	StatusCode int
 	Code       string        // such as "invalid_grant", "rate_limited", "E0000011"; empty: none
 	Text       string        // the server's own text; empty: none
-	URI        string        // a page about the error, if its URL is allowed
-	RetryAfter time.Duration // the wait that the server asks for, at most MaxRetryAfter; 0: none
+	URI        string        // URL of a page about the error; empty: none, or a URL that is not allowed
+	RetryAfter time.Duration // wait that the server requests, at most MaxRetryAfter; 0: none
 }
 
-// ReadRefusal reads an error response of an authorization server or an MCP server. It finds the server's text in OAuth errors (RFC 6749
-// §5.2), problem documents (RFC 9457), JSON-RPC errors, lists of errors, objects with members such as errors, errorSummary, message or
-// detail, forms, plain text, the title of an HTML page, and the challenge of a 401 or 403 (RFC 6750 §3), whose description has precedence
-// over the body. hidden are the secrets that were sent, see Forms: they are masked everywhere except in the OAuth error codes, because
-// callers decide by these. now is needed for a Retry-After with a date.
+// ReadRefusal reads an error response of an authorization server or an MCP server. It understands OAuth errors (RFC 6749 §5.2), problem
+// documents (RFC 9457), JSON-RPC errors, and other JSON objects with members such as errors, message or detail, alone or in a list. It also
+// reads forms, plain text and the title of an HTML page. For a 401 or 403, the error_description of the challenge has precedence over the
+// body (RFC 6750 §3).
+//
+// hidden are the secrets that were sent, in the forms that Forms returns. They are masked everywhere except in the OAuth error codes,
+// because callers act on those codes. now is needed for a Retry-After header with a date.
 func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	w := readWords(res)
 	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
@@ -63,7 +65,7 @@ func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	return r
 }
 
-// repeatsStatus recognizes default error pages: "404 Not Found", "404 page not found", "Forbidden".
+// repeatsStatus reports whether the text is that of a default error page, such as "404 Not Found", "404 page not found" or "Forbidden".
 func repeatsStatus(text string, status int) bool {
 	bare := strings.ToLower(strings.TrimPrefix(text, strconv.Itoa(status)+" "))
 	return slices.Contains([]string{"", "page "}, strings.TrimSuffix(bare, strings.ToLower(http.StatusText(status)))) || bare == strconv.Itoa(status)
@@ -74,7 +76,7 @@ func (r Refusal) String() string {
 	return strings.TrimSpace(strconv.Itoa(r.StatusCode) + " " + r.Words())
 }
 
-// Words returns the name of the status and the rest of the refusal.
+// Words returns the name of the status and the other parts of the refusal.
 func (r Refusal) Words() string {
 	s := http.StatusText(r.StatusCode)
 	if r.Code != "" {
@@ -100,7 +102,7 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 // words holds the parts of an error response, as the server sent them.
 type words struct{ code, text, uri string }
 
-// then fills missing parts from another part of the response.
+// then fills missing parts of w from more, and joins two different texts.
 func (w words) then(more words) words {
 	if w.text != "" && more.text != "" && w.text != more.text {
 		more.text = w.text + ": " + more.text
@@ -121,7 +123,7 @@ func compiled(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
-// readWords looks at the body instead of its content type, because error pages are served with any type.
+// readWords recognizes the format by the body, because servers send error pages with any content type.
 func readWords(res *Response) words {
 	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, []byte("\ufeff")))
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
@@ -135,7 +137,7 @@ func readWords(res *Response) words {
 			return words{}
 		}
 		w := spoken(v, res.StatusCode, maxNest)
-		if w.code != "" && UniqueFields(body) != nil { // two readers could choose different values, so the code must not be used
+		if w.code != "" && UniqueFields(body) != nil { // two JSON parsers could read different codes, so the code must not be used
 			w = words{text: cmp.Or(w.text, w.code), uri: w.uri}
 		}
 		return w
@@ -165,8 +167,8 @@ var (
 	nestedNames = []string{"error", "errors", "fault", "detail", "errorCauses"}
 )
 
-// spoken finds the text in a JSON value: a string is the text, of a list it reads the first elements, and of an object the members that
-// error formats use.
+// spoken finds the text in a JSON value. A string is the text itself. In a list, spoken reads the first elements, and in an object, the
+// members that error formats use.
 func spoken(v any, status, depth int) (w words) {
 	if depth == 0 {
 		return words{}
@@ -224,8 +226,8 @@ func text(v any) string {
 	return s
 }
 
-// code returns the word or number that identifies an error, or "". The number of the HTTP status, the URL of a problem type, and words that
-// only say that there is an error do not count.
+// code returns the word or number that identifies an error, or "". It ignores the number of the HTTP status, the URL of a problem type, and
+// words that only mean "error".
 func code(v any, status int) string {
 	s := text(v)
 	if n, ok := v.(json.Number); ok {
@@ -249,11 +251,12 @@ func Clean(s string, hidden []string, limit int) string {
 	if i := strings.LastIndex(clean, redacted); i >= 0 {
 		head, tail = clean[:i+len(redacted)], clean[i+len(redacted):]
 	}
-	tail = tail[:max(0, len(tail)-window)] // the rest may be the beginning of another secret, too short to be recognized
+	tail = tail[:max(0, len(tail)-window)] // the rest may be the beginning of another secret, which is too short to be recognized
 	return Text(head+tail, limit-1) + "…"
 }
 
-// Holds reports whether s contains one of the hidden texts, also if it is percent-encoded up to three times.
+// Holds reports whether s contains one of the hidden texts, even if it is percent-encoded up to three times. It also returns true if s
+// cannot be decoded.
 func Holds(s string, hidden []string) bool {
 	for range 3 {
 		if Mask(s, hidden) != s {

@@ -16,7 +16,7 @@ func TestReadRefusal(t *testing.T) {
 		status int
 		kind   string // empty: application/json
 		body   string
-		want   string // of String, without the status
+		want   string // result of String, without the status
 	}{
 		{"RFC 6749 §5.2", 400, "", `{"error":"invalid_grant","error_description":"code is spent","error_uri":"https://as.example/e"}`,
 			`, "invalid_grant": "code is spent", see https://as.example/e`},
@@ -77,7 +77,7 @@ func TestReadRefusal(t *testing.T) {
 	}
 }
 
-// The challenge of a 401 or 403 is the server's word, too; on another status it means nothing.
+// ReadRefusal reads the challenge of a 401 or 403, and ignores that of another status.
 func TestReadRefusalChallenge(t *testing.T) {
 	for _, tt := range []struct {
 		status          int
@@ -98,7 +98,7 @@ func TestReadRefusalChallenge(t *testing.T) {
 	}
 }
 
-// What is cut is cut visibly, also where the cut is before the bound.
+// A shortened text ends with "…", even if Clean shortens it below the limit.
 func TestCleanCuts(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"short", "abc", "abc"},
@@ -112,7 +112,7 @@ func TestCleanCuts(t *testing.T) {
 	}
 }
 
-// What Clean strips from the server's words may be a part of the secret.
+// Clean masks a secret even if it removes characters of the secret from the server's text.
 func TestCleanStrippedSecret(t *testing.T) {
 	const secret = "a  b\tc"
 	if got := Clean("is "+secret+" known", Forms([]string{secret}), 100); got != "is [redacted] known" {
@@ -120,7 +120,7 @@ func TestCleanStrippedSecret(t *testing.T) {
 	}
 }
 
-// FuzzRefusal: whatever a server answers, what is shown is bounded, safe to print, and holds no secret that was sent (the word SECRET).
+// FuzzRefusal: for every response, the text is limited in length, safe to print, and contains no secret that was sent (the word SECRET).
 func FuzzRefusal(f *testing.F) {
 	for _, body := range []string{`{"error":"SECRET","error_description":"\u001b[31mSECRET","error_uri":"https://SECRET/"}`, `[{"errors":[{"message":"SECRET"}]}]`,
 		`{"errorSummary":"SECRET","errorCauses":[{"errorSummary":"x"}]}`, `error=SECRET&error_description=SECRET`, "<title>SE&#67;RET SECRET</title>", "SECRET", `"SECRET"`,

@@ -10,13 +10,13 @@ import (
 	"sync"
 )
 
-// rooted is the transport below New. Verifying a server against all of the system's certificate authorities means parsing them all, which
-// takes more processor time than the rest of a call. So rooted first verifies each host against the few certificates that are likely to
-// verify it: those of Options.CAFile, and the one of the system's that verified the host before. If verification fails, rooted dials the
-// host again and verifies it against all authorities.
+// rooted is the transport below New. To verify a server against all of the system's certificate authorities, crypto/x509 must parse them
+// all, which takes more processor time than the rest of a call. So rooted first verifies each host against the few certificates that are
+// likely to verify it: those of Options.CAFile, and the system's certificate that verified the host before. If verification fails, rooted
+// dials the host again and verifies it against all authorities.
 //
-// The first attempt trusts a subset of what the second one trusts, so it never accepts a server that the second one would refuse.
-// Nothing is sent twice: a failed verification ends the handshake before the request is written.
+// The first attempt trusts a subset of the certificates that the second one trusts, so it never accepts a server that the second one would
+// refuse. Nothing is sent twice: a failed verification ends the handshake before the request is written.
 type rooted struct {
 	memory rootMemory
 	own    *x509.CertPool // from Options.CAFile; nil: none
@@ -28,11 +28,11 @@ type rooted struct {
 	whole map[string]*http.Transport // verify against all authorities, by the ID of the certificate that they present
 }
 
-// host is how the requests to one scheme, host and port are sent, with the same client certificate or none.
+// host is the transport for requests to one scheme, host and port that present the same client certificate or none.
 type host struct {
 	*http.Transport
 	likely  bool // verifies against likely certificates only
-	learned bool // what verified the host has been remembered, or cannot be
+	learned bool // the certificate that verified the host is recorded, or cannot be
 }
 
 func newRooted(memory rootMemory, caFile string, dialer func(*x509.CertPool, *Certificate) *http.Transport) (*rooted, error) {
@@ -77,12 +77,12 @@ func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// hostKey tells the requests that may share a connection: those to one host that present the same certificate.
+// hostKey returns the same key for requests that may share a connection, which are those to one host with the same client certificate.
 func hostKey(req *http.Request) string {
 	return req.URL.Scheme + "://" + req.URL.Host + " " + presented(req).id()
 }
 
-// all returns the transport that verifies against all authorities. The lock is held.
+// all returns the transport that verifies against all authorities. The caller holds the lock.
 func (r *rooted) all(req *http.Request) *http.Transport {
 	own := presented(req)
 	if r.whole[own.id()] == nil {
@@ -100,7 +100,7 @@ func (r *rooted) host(req *http.Request) *host {
 		h = r.newHost(req)
 		r.hosts[hostKey(req)] = h
 	}
-	if h.likely && req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // it can be sent only once
+	if h.likely && req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // the body can be sent only once
 		return &host{Transport: r.all(req), learned: true}
 	}
 	return h
@@ -116,7 +116,7 @@ func (r *rooted) newHost(req *http.Request) *host {
 	return &host{Transport: r.all(req)}
 }
 
-// likely returns the certificates that are likely to verify the host of a request, nil if none are known.
+// likely returns the certificates that are likely to verify the host of a request, or nil if none are known.
 func (r *rooted) likely(req *http.Request) *x509.CertPool {
 	root := r.memory.recall(req.URL.Host)
 	if root == nil {
@@ -130,19 +130,19 @@ func (r *rooted) likely(req *http.Request) *x509.CertPool {
 	return pool
 }
 
-// unlikely records that the host of a request is to be verified against all authorities from now on.
+// unlikely makes all further requests to the host of req verify against all authorities.
 func (r *rooted) unlikely(req *http.Request) *host {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if h := r.hosts[hostKey(req)]; !h.likely {
-		return h // by another request in the meantime
+		return h // another request has already replaced it
 	}
 	h := &host{Transport: r.all(req)}
 	r.hosts[hostKey(req)] = h
 	return h
 }
 
-// learn remembers which certificate verified the host of a request.
+// learn records the certificate that verified the host of a request.
 func (r *rooted) learn(req *http.Request, h *host, state *tls.ConnectionState) {
 	r.mu.Lock()
 	first := !h.learned
@@ -154,7 +154,7 @@ func (r *rooted) learn(req *http.Request, h *host, state *tls.ConnectionState) {
 	}
 }
 
-// rewound returns a request with its body at the beginning. The request either has no body or can make it again, see host.
+// rewound returns a request whose body starts at its beginning. The request has no body or has GetBody, see host.
 func rewound(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil {
 		return req, nil

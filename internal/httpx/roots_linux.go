@@ -14,30 +14,31 @@ import (
 	"syscall"
 )
 
-// rootMemory is a file that says, for each host, which certificate of the system's files verified it. The file contains places in the
-// system's files, no certificates: whoever changes it can only choose among the certificates that the system trusts now. Empty: nothing is
-// remembered. A file that is damaged or cannot be written is no error; verification then takes longer.
+// rootMemory is the path of a file that records, for each host, which of the system's certificates verified it. The file contains positions
+// in the system's files instead of certificates, so that somebody who changes it can only choose among the certificates that the system
+// trusts now. If the path is empty, nothing is recorded. A damaged or unwritable file is not an error; verification then takes longer.
 type rootMemory string
 
-// rootPlace is one line of the file.
+// rootPlace is one line of the file: the position of a certificate in a file of the system.
 type rootPlace struct {
 	Host     string `json:"host"`
 	SHA256   string `json:"sha256"` // of the certificate
-	File     string `json:"file"`   // in which it stands
-	Start    int64  `json:"start"`  // its PEM block
+	File     string `json:"file"`   // path of the file that contains the certificate
+	Start    int64  `json:"start"`  // offset of the certificate's PEM block
 	End      int64  `json:"end"`
-	Size     int64  `json:"size"` // of the file; the place is valid while this and the two below are unchanged
+	Size     int64  `json:"size"` // of the file; the position is valid while Size, Modified and Inode are unchanged
 	Modified int64  `json:"modified"`
 	Inode    uint64 `json:"inode"`
 }
 
 const (
-	maxRootMemory = 64 << 10 // bytes of the memory that are read
-	maxRootHosts  = 100      // lines that are kept, the latest first
-	maxRootBlock  = 64 << 10 // bytes of a PEM block, with the text before it
+	maxRootMemory = 64 << 10 // bytes; a larger file is ignored
+	maxRootHosts  = 100      // lines in the file; the newest comes first
+	maxRootBlock  = 64 << 10 // bytes of a PEM block and the text before it
 )
 
-// recall returns the certificate that verified a host, nil unless it is still where it was, in a file that the system uses now.
+// recall returns the certificate that verified a host before. It returns nil if the file with the certificate has changed, or if the system
+// no longer uses that file.
 func (m rootMemory) recall(host string) *x509.Certificate {
 	for _, line := range m.lines() {
 		var p rootPlace
@@ -48,7 +49,7 @@ func (m rootMemory) recall(host string) *x509.Certificate {
 	return nil
 }
 
-// remember records which certificate verified a host, if it stands in a file of the system.
+// remember records which certificate verified a host, if one of the system's files contains that certificate.
 func (m rootMemory) remember(host string, root *x509.Certificate) {
 	if m == "" {
 		return
@@ -88,7 +89,7 @@ func (m rootMemory) lines() []string {
 	return strings.Split(strings.TrimSpace(string(data)), "\n")
 }
 
-// write replaces the file in one step, so that nobody reads half of it.
+// write replaces the file atomically, so that no process reads a part of it.
 func (m rootMemory) write(data []byte) {
 	dir := filepath.Dir(string(m))
 	if os.MkdirAll(dir, 0o700) != nil {
@@ -104,8 +105,8 @@ func (m rootMemory) write(data []byte) {
 	}
 }
 
-// certificate reads the certificate from its place. It returns nil if the system does not use the file now, if the file has changed
-// since the place was found, or if another certificate stands there.
+// certificate reads the certificate at its position. It returns nil if the system no longer uses the file, if the file has changed, or if
+// the position contains another certificate.
 func (p rootPlace) certificate() *x509.Certificate {
 	if p.Start < 0 || p.End <= p.Start || p.End-p.Start > maxRootBlock || !inUse(p.File) {
 		return nil
@@ -133,13 +134,13 @@ func (p rootPlace) certificate() *x509.Certificate {
 	return cert
 }
 
-// sameFile reports whether the place was found in this file as it is now.
+// sameFile reports whether f has not changed since the position was recorded.
 func (p rootPlace) sameFile(f *os.File) bool {
 	now, ok := stamp(f)
 	return ok && p.Size == now.Size && p.Modified == now.Modified && p.Inode == now.Inode
 }
 
-// stamp returns a place that says how the file is now.
+// stamp returns a rootPlace with the current size, modification time and inode of the file.
 func stamp(f *os.File) (rootPlace, bool) {
 	info, err := f.Stat()
 	if err != nil || !info.Mode().IsRegular() {
@@ -157,7 +158,8 @@ func fingerprint(der []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// nextCertificate returns the first certificate of a PEM text, by the rule of x509.CertPool.AppendCertsFromPEM, and the text behind it.
+// nextCertificate returns the first certificate in a PEM text and the text after it. It follows the rules of
+// x509.CertPool.AppendCertsFromPEM.
 func nextCertificate(text []byte) (der, rest []byte) {
 	for len(text) > 0 {
 		var b *pem.Block
@@ -171,7 +173,7 @@ func nextCertificate(text []byte) (der, rest []byte) {
 	return nil, nil
 }
 
-// findRoot looks for a certificate in the files of the system.
+// findRoot searches the system's files for a certificate.
 func findRoot(root *x509.Certificate) (rootPlace, bool) {
 	if p, ok := findRootIn(rootBundle(), root); ok {
 		return p, true
@@ -215,7 +217,7 @@ func findRootIn(name string, root *x509.Certificate) (rootPlace, bool) {
 	return rootPlace{}, false
 }
 
-// What follows is where crypto/x509 looks for certificates, in its order: the first bundle that can be read, and all folders.
+// The functions below find the files that crypto/x509 reads, in the same order: the first bundle that can be read, then all folders.
 
 func rootBundles() []string {
 	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
@@ -238,7 +240,7 @@ func rootDirs() []string {
 	return []string{"/etc/ssl/certs", "/etc/pki/tls/certs"}
 }
 
-// rootBundle returns the first bundle that can be read, "" if there is none.
+// rootBundle returns the first bundle that can be read, or "".
 func rootBundle() string {
 	for _, name := range rootBundles() {
 		f, err := os.Open(name)

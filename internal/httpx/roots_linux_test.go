@@ -32,7 +32,8 @@ import (
 	"time"
 )
 
-// TestMain lets the test binary be a process that sends one request: crypto/x509 reads the system's files once per process.
+// TestMain lets the test binary run as a process that sends one request, because crypto/x509 reads the system's files only once per
+// process.
 func TestMain(m *testing.M) {
 	if address := os.Getenv("HTTPX_GET"); address != "" {
 		fmt.Print(getOnce(address))
@@ -41,7 +42,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// getOnce says what verified the server: "likely" certificates only, or "all".
+// getOnce sends one request and prints which certificates verified the server: "likely" or "all".
 func getOnce(address string) string {
 	c, err := New(Options{RootMemory: os.Getenv("HTTPX_MEMORY"), CAFile: os.Getenv("HTTPX_CACERT")})
 	if err != nil {
@@ -70,7 +71,7 @@ func getOnce(address string) string {
 	return used
 }
 
-// onceBody is a body that cannot be made again.
+// onceBody is a body that can be sent only once.
 type onceBody struct {
 	io.Reader
 	closed bool
@@ -102,7 +103,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	return a
 }
 
-// issue makes a certificate, signed by key; nil: by its own.
+// issue makes a certificate signed by key. If key is nil, the certificate is self-signed.
 func issue(t *testing.T, template, parent *x509.Certificate, key *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
 	t.Helper()
 	own, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -129,13 +130,13 @@ func (a *authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
 }
 
-// server is a certificate for 127.0.0.1.
+// server returns a certificate for 127.0.0.1.
 func (a *authority) server(t *testing.T) *tls.Certificate {
 	leaf, key := issue(t, &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature}, a.cert, a.key)
 	return &tls.Certificate{Certificate: [][]byte{leaf.Raw}, PrivateKey: key}
 }
 
-// rootsWorld is a server, a system whose bundle is one file and whose folder of certificates is another, and a memory.
+// rootsWorld is a test server, a system with one bundle and one folder of certificates, and a root memory.
 type rootsWorld struct {
 	t                   *testing.T
 	home, other, evil   *authority
@@ -173,7 +174,7 @@ func (w *rootsWorld) write(file string, parts ...[]byte) {
 	}
 }
 
-// get runs a process that sends one request, and wants its output to contain these words.
+// get runs a process that sends one request, and checks that its output contains these words.
 func (w *rootsWorld) get(want string) {
 	w.t.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -184,7 +185,7 @@ func (w *rootsWorld) get(want string) {
 	}
 }
 
-// recalled writes the memory anew with one place changed.
+// recalled writes the memory file again with one changed position.
 func (w *rootsWorld) recalled(change func(*rootPlace)) {
 	w.t.Helper()
 	var p rootPlace
@@ -209,7 +210,7 @@ func TestBodyThatCannotBeSentAgain(t *testing.T) {
 	w.get("all")
 	w.served.Store(w.other.server(t))
 	w.env = []string{"HTTPX_STREAM=1"}
-	w.get("likely") // this request was verified against all; the host's next ones would be tried so
+	w.get("likely") // this request verified against all authorities, but later requests to the host would first try the likely certificates
 }
 
 func TestRootRemovedFromTheBundle(t *testing.T) {
@@ -221,7 +222,7 @@ func TestRootRemovedFromTheBundle(t *testing.T) {
 	}
 	w.write(w.bundle, w.other.pem())
 	w.get(refused)
-	// The same file, size and time, with another certificate in the place.
+	// The position contains another certificate, but size and time of the file are unchanged.
 	w.write(w.bundle, w.other.pem(), []byte("# a comment\n"), w.home.pem())
 	data, err := os.ReadFile(w.bundle)
 	if err != nil {
@@ -240,13 +241,13 @@ func TestBundleReplaced(t *testing.T) {
 	w := newRootsWorld(t)
 	w.get("all")
 	update := w.bundle + ".new"
-	w.write(update, w.other.pem(), []byte("# a comment\n"), w.home.pem(), w.evil.pem()) // the place is the same
+	w.write(update, w.other.pem(), []byte("# a comment\n"), w.home.pem(), w.evil.pem()) // the position is unchanged
 	if err := os.Rename(update, w.bundle); err != nil {
 		t.Fatal(err)
 	}
 	w.get("all")
 	w.get("likely")
-	// The system uses another bundle now, and no longer the remembered one.
+	// The system uses another bundle instead of the recorded one.
 	elsewhere := w.bundle + ".elsewhere"
 	w.write(elsewhere, w.other.pem())
 	w.env = []string{"SSL_CERT_FILE=" + elsewhere}
@@ -333,7 +334,7 @@ func TestOwnAuthorityIsTriedFirst(t *testing.T) {
 	w.get(refused)
 }
 
-// Two hosts do not push each other out, and the memory does not grow for ever.
+// The memory records several hosts, and its size is limited.
 func TestMemoryIsBounded(t *testing.T) {
 	w := newRootsWorld(t)
 	t.Setenv("SSL_CERT_FILE", w.bundle)
@@ -354,13 +355,13 @@ func TestMemoryIsBounded(t *testing.T) {
 	if m.recall("host5") != nil || m.recall("host10") == nil || m.recall("host1") != nil {
 		t.Error("the oldest were to be dropped")
 	}
-	m.remember("host0", w.evil.cert) // in no file of the system
+	m.remember("host0", w.evil.cert) // no file of the system contains it
 	if m.recall("host0") != nil {
 		t.Error("a certificate that is not the system's was remembered")
 	}
 }
 
-// The lists of places are those of crypto/x509.
+// rootBundles and rootDirs return the paths that crypto/x509 uses.
 func TestRootsAreLookedForWhereGoLooks(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", "")
 	t.Setenv("SSL_CERT_DIR", "")

@@ -13,9 +13,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text makes text of a server safe for a terminal and for a message of one line: it is valid UTF-8, white space is reduced to single
-// blanks, control, format and bidirectional characters are removed, and it has at most max characters, with "…" at the end if it was
-// shortened.
+// Text makes a server's text safe to print on one line of a terminal. The result is valid UTF-8, contains single spaces for white space,
+// and no control, format or bidirectional characters. It has at most max characters, and ends with "…" if the text was shortened.
 func Text(s string, max int) string {
 	clean := make([]rune, 0, min(len(s), max+1))
 	blank := false
@@ -41,7 +40,7 @@ func Text(s string, max int) string {
 const maxDepth = 64
 
 // UniqueFields returns an error unless data is one well-formed JSON value, nested at most 64 levels deep, without duplicate member names.
-// Two readers may choose different values of a duplicate, so a check of one value proves nothing about the other (RFC 8259 §4).
+// Two parsers may choose different values of a duplicate member, so a check of one value proves nothing about the other (RFC 8259 §4).
 func UniqueFields(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
@@ -54,7 +53,7 @@ func UniqueFields(data []byte) error {
 	return nil
 }
 
-// DecodeMembers decodes one JSON object into v, a pointer to a struct whose members have lower-case names. It refuses duplicate names and
+// DecodeMembers decodes one JSON object into v, a pointer to a struct whose JSON names are lower-case. It refuses duplicate names and
 // matches names exactly; encoding/json alone would accept "Token_Endpoint" for token_endpoint. A member of the wrong type counts as absent,
 // and its name is returned.
 func DecodeMembers(data []byte, v any) (wrong []string, err error) {
@@ -84,7 +83,7 @@ func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 		}
 		delete(members, name)
 		wrong = append(wrong, name)
-		reflect.ValueOf(v).Elem().SetZero() // encoding/json may have set a part of it
+		reflect.ValueOf(v).Elem().SetZero() // encoding/json may have set some fields
 	}
 }
 

@@ -75,7 +75,7 @@ func TestUniqueFields(t *testing.T) {
 	}
 }
 
-// Members count by their exact names: a reader that folds case would take another endpoint than one that does not.
+// DecodeMembers matches names exactly. A parser that ignores case would use another endpoint than one that does not.
 func TestDecodeMembers(t *testing.T) {
 	for _, tt := range []struct {
 		in, want string
@@ -84,7 +84,7 @@ func TestDecodeMembers(t *testing.T) {
 		{`{"token":"a"}`, "a", true},
 		{`{"token":"a","Token":"b","TOKEN":"c"}`, "a", true},
 		{`{"Token":"b"}`, "", true},
-		{`{"to\u212Aen":"b","token":"a"}`, "a", true}, // the Kelvin sign folds to k
+		{`{"to\u212Aen":"b","token":"a"}`, "a", true}, // if case is ignored, the Kelvin sign equals k
 		{`{"token":"a","token":"b"}`, "", false},
 		{`["token"]`, "", false},
 		{`null`, "", false},
@@ -97,7 +97,7 @@ func TestDecodeMembers(t *testing.T) {
 	}
 }
 
-// What is decoded is the member of that very name, and the whole is one object without duplicates, as encoding/json reads it too.
+// Every decoded value is the member of exactly that name, and the data is one object without duplicates that encoding/json accepts too.
 func FuzzDecodeMembers(f *testing.F) {
 	for _, s := range []string{`{"token":"a","Token":"b"}`, `{"token":"a"}{}`, `{"to\u212aen":"x"}`, `{"a":{"b":1,"b":2}}`, "null", `{"token":null}`} {
 		f.Add([]byte(s))

@@ -1,7 +1,7 @@
 package httpx
 
-// The output of --verbose: every HTTP exchange with headers and small bodies, with secrets replaced by [redacted]. The code lists what may
-// be shown, not what must be hidden: of an unknown header only the name is shown.
+// The output of --verbose: every HTTP exchange with headers and small bodies, with secrets replaced by [redacted]. Of a header that is not
+// listed in shown, only the name is printed.
 
 import (
 	"bytes"
@@ -20,25 +20,25 @@ import (
 
 const redacted = "[redacted]"
 
-// maxTraced limits the size of bodies that are shown, in bytes. For longer ones only the size is shown.
+// maxTraced limits the size of bodies that are shown, in bytes. Of a longer body, only the size is shown.
 const maxTraced = 16 << 10
 
-// maxLearned limits how many secrets of each kind are remembered from one exchange to the next, because proofs and tokens change all the time and
-// each printed line is compared with all of them. Those that were not used for longest are dropped.
+// maxLearned limits how many sent and how many received secrets are remembered from one exchange to the next. Proofs and tokens change all
+// the time, and each printed line is compared with every remembered secret. The least recently used secrets are dropped.
 const maxLearned = 70
 
 // shown lists the headers whose values may be printed.
 var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
 
-// tracer prints each exchange. It remembers every secret that it saw, so that a repetition elsewhere is redacted as well.
+// tracer prints each exchange. It remembers every secret of earlier exchanges, so that a repetition elsewhere is redacted as well.
 type tracer struct {
 	next http.RoundTripper
 
 	mu       sync.Mutex
 	out      io.Writer
 	sent     [][]string // forms of each secret
-	received [][]string // apart from those sent, because a server could send so many that the others are dropped
+	received [][]string // separate from sent, so that a server that sends many secrets cannot displace those
 }
 
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -128,15 +128,15 @@ func (t *tracer) body(b *strings.Builder, list *[][]string, mark, contentType st
 	}
 }
 
-// print redacts every secret seen so far and writes the text at once.
+// print redacts every remembered secret and writes the text in one call.
 func (t *tracer) print(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	hidden := slices.Concat(slices.Concat(t.sent, t.received)...)
-	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, hidden), "�")) // masking may cut a character
+	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, hidden), "�")) // masking may split a character
 }
 
-// learn remembers a secret in the forms in which a server may repeat it, as the last of a list.
+// learn adds a secret to the end of a list, in all forms in which a server may repeat it.
 func (t *tracer) learn(list *[][]string, secret string) {
 	if len(secret) < 6 { // it could be ordinary text
 		return
@@ -150,15 +150,16 @@ func (t *tracer) learn(list *[][]string, secret string) {
 	*list = append(*list, forms)
 }
 
-// forget drops the oldest secrets of a list. It is called before an exchange adds its own, so that none of them is dropped before it is masked.
+// forget drops the oldest secrets of a list. It is called before an exchange adds its own secrets, so that all of those are masked in that
+// exchange.
 func (t *tracer) forget(list *[][]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
 }
 
-// learnHeader remembers the header values that are not shown. The user's own headers are among them, because they may contain a key that a
-// server repeats. Mcp-Param headers repeat the arguments of a call.
+// learnHeader remembers the header values that are not shown, including those of the user's own headers, because a server may repeat a key
+// in them. It skips Mcp-Param headers, because they repeat the arguments of a call.
 func (t *tracer) learnHeader(h http.Header) {
 	for name, values := range h {
 		if slices.Contains(shown, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
@@ -272,7 +273,7 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// tracedBody keeps the first bytes of a body while it is read, and passes them on at its end.
+// tracedBody records the first bytes of a body while it is read. When the body ends or is closed, it passes them to done.
 type tracedBody struct {
 	io.ReadCloser
 	kept  bytes.Buffer

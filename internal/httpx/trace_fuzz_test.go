@@ -10,7 +10,7 @@ import (
 	"unicode"
 )
 
-// Whatever a server answers, the trace shows neither the secrets that were sent nor the token that came, and commands no terminal.
+// For every response, the trace contains neither the secrets that were sent nor the received token, and no terminal control characters.
 func FuzzTrace(f *testing.F) {
 	f.Add([]byte(`{"access_token":"canary-given","echo":"canary-sent"}`), "application/json", "https://x/?code=canary-sent")
 	f.Add([]byte("code=canary-sent&x=\x1b[2J"), "application/x-www-form-urlencoded", "/canary-sent?x=y")

@@ -13,15 +13,15 @@ const maxAddress = 8 << 10
 
 // AddressError is returned for a URL that is not allowed.
 type AddressError struct {
-	Address string // as it came, made safe to print and cut
+	Address string // the refused URL, shortened and safe to print
 	Reason  string // why it is not allowed
 }
 
 func (e *AddressError) Error() string { return "address \"" + e.Address + "\" refused: " + e.Reason }
 
-// Check parses a URL that a server named and returns an *AddressError if it is not allowed. Allowed are https URLs and, if local is true
-// because the MCP server itself is on loopback, http and https URLs on loopback. A remote server must not name hosts that mean this machine
-// or its link (server-side request forgery).
+// Check parses a URL that a server named. It returns an *AddressError if the URL is not allowed. https URLs are allowed, except those on
+// loopback or a link-local network, because a remote server must not direct requests there (server-side request forgery). If local is true
+// because the MCP server itself is on loopback, http and https URLs on loopback are allowed too.
 func Check(raw string, local bool) (*url.URL, error) {
 	u, reason := parse(raw)
 	switch {
@@ -79,8 +79,9 @@ func parse(raw string) (*url.URL, string) {
 	return u, ""
 }
 
-// plainHost reports whether every resolver reads the host in the same way: it is ASCII, and either a proper IP address or a name whose last
-// label has a letter and is not a hexadecimal number (some resolvers read 127.1 and 0x7f000001 as addresses, others as names).
+// plainHost reports whether every resolver interprets the host in the same way. The host must be ASCII. It is either a valid IP address or
+// a name whose last label contains a letter and is not a hexadecimal number, because some resolvers read 127.1 and 0x7f000001 as addresses
+// and others as names.
 func plainHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true
@@ -107,7 +108,7 @@ func Local(u *url.URL) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// special reports whether the host is an IP address that cannot be a server elsewhere: unspecified, link-local or multicast.
+// special reports whether the host is an unspecified, link-local or multicast IP address, which cannot be a remote server.
 func special(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {

@@ -11,7 +11,7 @@ func TestCheck(t *testing.T) {
 	for _, tt := range []struct {
 		name, address string
 		local         bool
-		reason        string // a part of it; empty: allowed
+		reason        string // a part of the error; empty: the URL is allowed
 	}{
 		{name: "https", address: "https://as.example.com/token"},
 		{name: "https on a private network", address: "https://10.0.0.5/token"},
@@ -121,7 +121,7 @@ func TestSameOrigin(t *testing.T) {
 	}
 }
 
-// What is allowed for a remote server is https to a host that is not this machine, whatever the spelling.
+// A URL that is allowed for a remote server has the scheme https and a host that is not this machine, in any spelling.
 func FuzzCheck(f *testing.F) {
 	for _, s := range []string{"https://a.example", "http://127.0.0.1", "https://[::1]", "https://0x7f.1", "//x", "https://a@b"} {
 		f.Add(s)
