@@ -1,4 +1,4 @@
-// Attacks by addresses: in the challenge, both kinds of metadata, the registration answer, and redirects.
+// Attacks by URLs: in the challenge, in both kinds of metadata, in the registration response, and in redirects.
 
 package attack
 
@@ -8,13 +8,13 @@ import (
 	"strings"
 )
 
-// word quotes a text for the words of package demo.
+// word quotes a value for Server.Set of package demo.
 func word(s string) string {
 	quoted, _ := json.Marshal(s)
 	return string(quoted)
 }
 
-// in makes an attack that puts an address into a member.
+// in returns an attack that puts a URL into a member of a response.
 func in(name, what, place, address string) Attack {
 	value := word(address)
 	if strings.HasSuffix(place, "authorization_servers") {
@@ -82,7 +82,7 @@ func addresses() []Attack {
 	}
 }
 
-// redirect makes an attack that answers an endpoint by a redirect.
+// redirect returns an attack that makes an endpoint redirect.
 func redirect(name, what, to, at string) Attack {
 	return Attack{Name: "address/redirect-" + name, What: what, At: at, Do: func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Location", to)

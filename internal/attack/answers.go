@@ -1,6 +1,6 @@
 package attack
 
-// Attacks by answers: endless, huge, nested, ambiguous, slow, or of another kind than was asked for.
+// Attacks by responses: endless, very large, deeply nested, ambiguous, slow, or in a format that was not requested.
 
 import (
 	"compress/gzip"
@@ -58,7 +58,7 @@ func answers() []Attack {
 	}
 }
 
-// many is a list of that many short words.
+// many returns a list of n short words.
 func many(n int) string {
 	var b strings.Builder
 	for i := range n {
@@ -67,7 +67,7 @@ func many(n int) string {
 	return strings.TrimSpace(b.String())
 }
 
-// body answers with a text that claims to be JSON.
+// body responds with a text as application/json.
 func body(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -88,7 +88,7 @@ func away(status int) http.HandlerFunc {
 	}
 }
 
-// cut promises more than it sends.
+// cut sends less than its Content-Length.
 func cut(s string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -99,7 +99,7 @@ func cut(s string) http.HandlerFunc {
 	}
 }
 
-// endless sends as long as somebody reads.
+// endless sends a JSON response that never ends.
 func endless(begin string) http.HandlerFunc {
 	return flood("application/json", begin, strings.Repeat("a", 64<<10))
 }
@@ -118,16 +118,16 @@ func flood(kind, begin, rest string) http.HandlerFunc {
 	}
 }
 
-// drip begins an answer and does not go on.
+// drip sends the beginning of a response and then nothing.
 func drip(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, "{")
 	http.NewResponseController(w).Flush()
 	<-r.Context().Done()
-	panic(http.ErrAbortHandler) // without the end that would make it whole
+	panic(http.ErrAbortHandler) // close the connection without the final chunk, so that the response stays incomplete
 }
 
-// bomb sends a gigabyte of zeros, packed.
+// bomb sends a gigabyte of zeros, compressed.
 func bomb(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Encoding", "gzip")
@@ -141,12 +141,12 @@ func bomb(w http.ResponseWriter, r *http.Request) {
 	z.Close()
 }
 
-// endlessHeader sends header lines as long as somebody reads.
+// endlessHeader sends header lines until the client closes the connection.
 func endlessHeader(w http.ResponseWriter, _ *http.Request) {
 	raw(w, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n", "X-More: "+strings.Repeat("a", 4<<10)+"\r\n")
 }
 
-// informational sends 1xx answers as long as somebody reads.
+// informational sends 1xx responses until the client closes the connection.
 func informational(w http.ResponseWriter, _ *http.Request) {
 	raw(w, "", strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </x>; rel=preload\r\n\r\n", 100))
 }

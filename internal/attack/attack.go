@@ -1,5 +1,5 @@
-// Package attack plays hostile servers. Each attack of the table is a world of its own on loopback, which a program reaches through a
-// proxy under names of the outside, so that the rules for remote servers hold:
+// Package attack simulates hostile servers. Each attack runs in a World: servers on loopback that a program reaches through a proxy under
+// the host names of remote servers, so that the program applies its rules for remote servers.
 //
 //	w, err := attack.Start("address/token-endpoint-http")
 //	defer w.Close()
@@ -8,8 +8,7 @@
 //	…
 //	w.Leaks() // secrets that arrived where they do not belong
 //
-// The good server behind is package demo; world.go is the proxy and the record of what arrives, rewrite.go gives the good server its
-// outside name, the other files are the attacks by subject. Only tests use it.
+// The honest servers behind the proxy are those of package demo. Only tests use this package.
 package attack
 
 import (
@@ -21,13 +20,13 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// The names of the world. Every other name is a stranger's.
+// Origins in a World. Every other origin belongs to a server that must not receive secrets.
 const (
 	MCP  = "https://mcp.attack.example" // the MCP server
 	AS   = "https://as.attack.example"  // its authorization server
-	AS2  = "https://as2.attack.example" // another of its names, to which it may move
+	AS2  = "https://as2.attack.example" // another origin of the authorization server, to which it may move
 	IDP  = "https://idp.attack.example" // the enterprise's identity provider
-	Evil = "https://evil.example"       // somebody else
+	Evil = "https://evil.example"       // a server of the attacker
 )
 
 // Attack is one attack.
@@ -36,20 +35,20 @@ type Attack struct {
 	What  string // what the attacker does, for docs/attacks.md
 	Later bool   // begins only with World.Begin, after something honest has happened
 	Words []string
-	At    string                                      // endpoint that Do answers for: a path, or "METHOD path"; empty: none
-	Do    http.HandlerFunc                            // answers instead of the good server
-	Edit  func(r *http.Request, answer string) string // changes the good server's answers
+	At    string                                      // endpoint that Do replaces: a path, or "METHOD path"; empty: none
+	Do    http.HandlerFunc                            // responds instead of the honest server
+	Edit  func(r *http.Request, answer string) string // changes the responses of the honest server
 	Set   demo.Settings
 
-	Provider string // what is wrong with the identity provider, in words for it; empty: there is none
+	Provider string // setting or fault of the identity provider; empty: there is no identity provider
 }
 
-// All returns the table.
+// All returns every attack.
 func All() []Attack {
 	return slices.Concat(addresses(), identity(), providers(), answers(), callbacks(), tokens(), calls(), terminal())
 }
 
-// find returns an attack by its name.
+// find returns the attack with a name.
 func find(name string) (Attack, error) {
 	for _, a := range All() {
 		if a.Name == name {
@@ -71,7 +70,7 @@ func (a Attack) matches(r *http.Request) bool {
 	return method == r.Method && path == r.URL.Path
 }
 
-// Paths of the good server's endpoints.
+// Paths of the honest server's endpoints.
 const (
 	mcpPath      = "/mcp"
 	resourcePath = "/.well-known/oauth-protected-resource/mcp"

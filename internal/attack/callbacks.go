@@ -1,4 +1,4 @@
-// Attacks on the callback by strangers who reach its port. The attacker stands in for the browser.
+// Attacks on the callback by another program that can reach its port, or by the authorization server through the browser.
 
 package attack
 
@@ -31,7 +31,7 @@ func callbacks() []Attack {
 	)
 }
 
-// answered is an authorization server that sends the browser back with a query of its own, to which the state is added.
+// answered returns an attack by an authorization server that redirects the browser with the given query and the state.
 func answered(name, what, query string) Attack {
 	return Attack{Name: "callback/" + name, What: what, At: "GET /authorize", Do: func(w http.ResponseWriter, r *http.Request) {
 		q := r.URL.Query()
@@ -39,7 +39,8 @@ func answered(name, what, query string) Attack {
 	}}
 }
 
-// visit is what a stranger does to the callback before the answer comes; an error means that it was let in.
+// visit is a request that another program sends to the callback before the authorization response. do returns an error if the callback
+// accepts it.
 type visit struct {
 	name, what string
 	do         func(ctx context.Context, callback *url.URL) error
@@ -72,8 +73,8 @@ func visits() []visit {
 	}
 }
 
-// Visit stands for the browser: it lets the stranger of a callback attack in first (none: ""), then follows the address to its end.
-// It returns the last page.
+// Visit replaces the browser. It first sends the requests of the callback attack named stranger, if that is not empty. Then it opens the
+// address, follows all redirects, and returns the last page.
 func Visit(ctx context.Context, stranger, address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -93,7 +94,7 @@ func Visit(ctx context.Context, stranger, address string) (string, error) {
 	return follow(ctx, address)
 }
 
-// follow gets a page, through the proxy of the world.
+// follow fetches a page through the proxy of the World.
 func follow(ctx context.Context, address string) (string, error) {
 	pool := x509.NewCertPool()
 	if file := os.Getenv("ATTACK_CA"); file != "" {
@@ -117,7 +118,7 @@ func follow(ctx context.Context, address string) (string, error) {
 	return fmt.Sprintf("%d %v\n%s", res.StatusCode, res.Header, data), err
 }
 
-// refused makes a request and wants 4xx, or no answer at all.
+// refused sends a request and returns an error unless the response is a 4xx or the connection fails.
 func refused(ctx context.Context, method, address, host string) error {
 	req, err := http.NewRequestWithContext(ctx, method, address, nil)
 	if err != nil {
@@ -135,7 +136,7 @@ func refused(ctx context.Context, method, address, host string) error {
 	return nil
 }
 
-// crowd asks a thousand times, fifty at once.
+// crowd sends a thousand requests, fifty at a time.
 func crowd(ctx context.Context, u *url.URL) error {
 	errs := make(chan error, 1000)
 	var wait sync.WaitGroup
@@ -155,7 +156,7 @@ func crowd(ctx context.Context, u *url.URL) error {
 	return all
 }
 
-// hold opens connections that say nothing, or half of a request, and leaves them open.
+// hold opens connections and leaves them open. It sends nothing on them, or half of a request.
 func hold(ctx context.Context, u *url.URL) error {
 	for i := range 20 {
 		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", u.Host)

@@ -1,6 +1,6 @@
 package attack
 
-// Attacks while a tool is called: by the questions that a server may ask, by the old transport, and by way of `proxy` and `call --batch`.
+// Attacks during a tool call: by questions to the user, by the HTTP+SSE transport, and on `proxy` and `call --batch`.
 
 import (
 	"fmt"
@@ -10,22 +10,22 @@ import (
 	"strings"
 )
 
-// echoed is the result of `call SERVER echo text=x`, in whichever answer it stands.
+// echoed matches the result of `call SERVER echo text=x` in any response.
 var echoed = regexp.MustCompile(`"result":\{[^\n]*"text":"x"[^\n]*\}`)
 
-// instead makes an attack that gives another answer to the call of echo.
+// instead returns an attack that replaces the result of the echo call.
 func instead(name, what, answer string) Attack {
 	return Attack{Name: "call/" + name, What: what, Later: true, Edit: func(_ *http.Request, s string) string {
 		return echoed.ReplaceAllLiteralString(s, answer+"}")
 	}}
 }
 
-// question asks in the modern way; params is JSON.
+// question returns an attack that asks the user a question by a multi round-trip result. params is JSON.
 func question(name, what, params string) Attack {
 	return instead(name, what, `"result":{"resultType":"input_required","requestState":"s","inputRequests":{"q":{"method":"elicitation/create","params":`+params+`}}}`)
 }
 
-// asking asks for an address to be opened.
+// asking returns an attack that asks the user to open a URL.
 func asking(name, what, address string) Attack {
 	return question(name, what, fmt.Sprintf(`{"mode":"url","elicitationId":"1","message":"please","url":%s}`, word(address)))
 }
@@ -79,7 +79,7 @@ func calls() []Attack {
 	}
 }
 
-// questions are members of inputRequests.
+// questions returns n members of inputRequests.
 func questions(n int, params string) string {
 	var all []string
 	for i := range n {
@@ -88,7 +88,7 @@ func questions(n int, params string) string {
 	return strings.Join(all, ",")
 }
 
-// oldTransport plays a server of 2024-11-05 whose endpoint event holds that address.
+// oldTransport simulates a server of MCP 2024-11-05 whose endpoint event contains the given URL.
 func oldTransport(endpoint string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {

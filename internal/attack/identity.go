@@ -1,6 +1,6 @@
 package attack
 
-// Attacks by identity: metadata and answers that are somebody else's, and PKCE that is not there.
+// Attacks on identity: metadata and responses of another server, and metadata without PKCE.
 
 import (
 	"encoding/base64"
@@ -13,7 +13,7 @@ func spoilt(subject, name, what string, words ...string) Attack {
 	return Attack{Name: subject + "/" + name, What: what, Words: words}
 }
 
-// idToken is an ID token for that email.
+// idToken returns an unsigned ID token with an email.
 func idToken(email string) string {
 	claims, _ := json.Marshal(map[string]string{"email": email, "sub": "1"})
 	enc := base64.RawURLEncoding.EncodeToString

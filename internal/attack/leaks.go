@@ -1,4 +1,4 @@
-// The search for secrets that reached a server they were not meant for.
+// The search for secrets in requests to servers that must not receive them.
 
 package attack
 
@@ -13,12 +13,13 @@ import (
 	"strings"
 )
 
-// Leaks lists the secrets that reached a stranger, or the MCP server though they are for its authorization server, and all but the MCP server
-// and its authorization server that were shown the user's certificate.
+// Leaks returns a description of each request that contains a secret which its server must not receive: one for another server, or, at the
+// MCP server, one for its authorization server. It also describes the requests that presented the user's certificate to a server other than
+// the MCP server and its authorization server.
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
-	moved := strings.Contains(strings.Join(w.attack.Words, " "), "authorization_servers=["+word(AS2)) // which makes it the authorization server
+	moved := strings.Contains(strings.Join(w.attack.Words, " "), "authorization_servers=["+word(AS2)) // AS2 is then the authorization server
 	var ofProvider []string
 	if w.provider != nil {
 		ofProvider = append(w.provider.Secrets(), "demo-cs-idp")
@@ -50,7 +51,7 @@ func (w *World) Leaks() []string {
 	return leaks
 }
 
-// Strangers lists the requests to others than the MCP server, its authorization server and the identity provider.
+// Strangers returns the requests to servers other than the MCP server, its authorization server and the identity provider.
 func (w *World) Strangers() []string {
 	var list []string
 	for _, r := range w.Requests() {
@@ -61,11 +62,11 @@ func (w *World) Strangers() []string {
 	return list
 }
 
-// Holds reports whether a secret is in a text, in small or capital letters: raw, percent-encoded, escaped as in JSON, in hexadecimal, or in
-// base64 wherever it stands in what was encoded.
+// Holds reports whether a text contains a secret, ignoring case: unchanged, percent-encoded, escaped for JSON, in hexadecimal, or in base64
+// at any position.
 func Holds(text, secret string) bool {
 	if len(secret) < 8 {
-		return false // cannot be told from ordinary words
+		return false // could be ordinary text
 	}
 	escaped, _ := json.Marshal(secret)
 	quoted := strconv.Quote(secret)
@@ -86,7 +87,7 @@ func Holds(text, secret string) bool {
 	return false
 }
 
-// core is the part of a base64 text that depends on the secret alone, when shift bytes stand before it.
+// core returns the part of a base64 text that depends only on the secret, if shift bytes precede the secret.
 func core(enc *base64.Encoding, secret string, shift int) string {
 	s := enc.EncodeToString([]byte("\x00\x00"[:shift] + secret))
 	s = s[[]int{0, 2, 3}[shift]:]

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// Intrusion is an attempt to get something from the local address that `proxy --listen` and `exec` serve. The visitor is another user of this
-// machine, who can reach the port but does not know the secret, or a page in the user's browser.
+// Intrusion is a request to the local URL that `proxy --listen` and `exec` serve. It comes from another user of this machine, who can reach
+// the port but does not know the secret in the URL, or from a page in the user's browser.
 type Intrusion struct {
 	Name   string
-	Change func(*http.Request) // makes the attempt of a request that would be served
+	Change func(*http.Request) // turns a valid request into the intrusion
 }
 
-// Intrusions are attempts at address. Each must be answered 404 and nothing else.
+// Intrusions returns the intrusions at address. Each must be answered with 404 and nothing else.
 func Intrusions(address string) []Intrusion {
 	good, err := url.Parse(address)
 	if err != nil {

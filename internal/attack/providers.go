@@ -1,6 +1,6 @@
 package attack
 
-// Attacks on the login at an enterprise's identity provider: another server poses as it, or codes and tokens come from other logins.
+// Attacks on the login at an enterprise's identity provider: by another server in its place, or by codes and tokens of other logins.
 
 func providers() []Attack {
 	at := func(name, what, words string) Attack {

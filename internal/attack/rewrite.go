@@ -1,4 +1,5 @@
-// The good server lives on loopback and is called by an outside name. Each address is replaced by the other in both directions.
+// The honest server listens on loopback, but the program knows it under the host name of a remote server. Each URL is translated in both
+// directions.
 
 package attack
 
@@ -10,7 +11,7 @@ import (
 	"strings"
 )
 
-// replacer replaces addresses as they are, and as they stand in a query.
+// replacer replaces URLs, both unchanged and percent-encoded.
 func replacer(pairs ...string) *strings.Replacer {
 	var all []string
 	for i := 0; i < len(pairs); i += 2 {
@@ -19,13 +20,13 @@ func replacer(pairs ...string) *strings.Replacer {
 	return strings.NewReplacer(all...)
 }
 
-// fill puts addresses that are known only now into words.
+// fill replaces placeholders by URLs that are known only at run time.
 func (w *World) fill(words string) string {
 	trap := w.trap.Addr().String()
 	return strings.NewReplacer("TRAP-HOST", trap, "TRAP", "http://"+trap, "EVIL", Evil).Replace(words)
 }
 
-// forward asks the good server, whose authorization server is called as.
+// forward sends a request to the honest server at to. as is the origin under which the program knows the authorization server.
 func (w *World) forward(rw http.ResponseWriter, r *http.Request, to, as string) {
 	names := []string{MCP, w.good.Origin(), as, w.good.Issuer()}
 	if w.provider != nil {
@@ -48,7 +49,7 @@ func (w *World) forward(rw http.ResponseWriter, r *http.Request, to, as string) 
 	req.Header.Del("Accept-Encoding")
 	res, err := http.DefaultTransport.RoundTrip(req)
 	if err != nil {
-		panic(http.ErrAbortHandler) // the good server dropped the connection, as it was told
+		panic(http.ErrAbortHandler) // the honest server dropped the connection because of a fault
 	}
 	defer res.Body.Close()
 	answer, err := io.ReadAll(res.Body)

@@ -1,7 +1,7 @@
 package attack
 
-// Attacks on the terminal: escape sequences, carriage returns, bidirectional controls, line ends and huge strings in every text that a
-// server can give.
+// Attacks on the terminal: escape sequences, carriage returns, bidirectional controls, line ends and huge strings in every text of a
+// server.
 
 import (
 	"encoding/json"
@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Nasty is what the attacks put into texts: it clears the screen, names the window, writes over the line, reverses what follows.
+// Nasty is a text that clears the screen, sets the window title, overwrites the line and reverses the following text.
 const Nasty = "\x1b[2J\x1b]0;owned\x07\rall is well\u202e\u2066\u009b31m\x00\b\x7f"
 
 func terminal() []Attack {

@@ -100,7 +100,7 @@ func tokens() []Attack {
 	}
 }
 
-// reflect answers with an error that holds the whole request.
+// reflect responds with an error that contains the whole request.
 func reflect(w http.ResponseWriter, r *http.Request) {
 	form, _ := io.ReadAll(r.Body)
 	text, _ := json.Marshal(map[string]string{"error": "invalid_request", "error_description": string(form) + r.Header.Get("Authorization")})
@@ -109,7 +109,7 @@ func reflect(w http.ResponseWriter, r *http.Request) {
 	w.Write(text)
 }
 
-// rpcError answers a JSON-RPC request with an error.
+// rpcError responds to a JSON-RPC request with an error.
 func rpcError(w http.ResponseWriter, r *http.Request, message string, tokens ...string) {
 	var m struct {
 		ID json.RawMessage `json:"id"`
@@ -124,7 +124,7 @@ func rpcError(w http.ResponseWriter, r *http.Request, message string, tokens ...
 	w.Write(text)
 }
 
-// returned answers a call with a result in which TOKEN stands for the token.
+// returned returns an attack that replaces the result of the echo call. TOKEN in the result stands for the access token.
 func returned(name, what, result string) Attack {
 	return Attack{Name: "token/" + name, What: what, Later: true, Edit: func(r *http.Request, s string) string {
 		_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
@@ -136,7 +136,7 @@ func asks(name, what, question string) Attack {
 	return returned(name, what, `{"resultType":"input_required","requestState":"s","inputRequests":{"q":`+question+`}}`)
 }
 
-// remembered puts the user's header into the resource metadata, to which it is not sent.
+// remembered puts the user's header into the resource metadata, although requests for that metadata do not contain the header.
 func remembered() func(*http.Request, string) string {
 	var known atomic.Value
 	return func(r *http.Request, s string) string {
@@ -148,7 +148,7 @@ func remembered() func(*http.Request, string) string {
 	}
 }
 
-// madeUp returns many tokens that are none.
+// madeUp returns 250 invented tokens.
 func madeUp() (all []string) {
 	for i := range 250 {
 		all = append(all, fmt.Sprint("made-up-", i))
@@ -156,7 +156,7 @@ func madeUp() (all []string) {
 	return all
 }
 
-// malformed answers with a header that net/http refuses with its words: the line holds the token and the user's key.
+// malformed responds with an invalid header line that contains the token and the user's key. net/http quotes such a line in its error.
 func malformed(line string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()

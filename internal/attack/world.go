@@ -25,17 +25,17 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// Request is one request that arrived, wherever it was meant for.
+// Request is a request that arrived at the proxy.
 type Request struct {
-	Origin string // scheme, host and port, as the client named them
+	Origin string // scheme, host and port of the URL that the client requested
 	Method string
 	URL    string
 	Header http.Header
 	Body   string
-	Shown  string // name in the client's TLS certificate; empty: it showed none
+	Shown  string // common name of the client's TLS certificate; empty: none
 }
 
-// World is a running attack.
+// World is the network of one attack.
 type World struct {
 	attack   Attack
 	good     *demo.Server
@@ -44,10 +44,10 @@ type World struct {
 	key      *ecdsa.PrivateKey
 	ca       *x509.Certificate
 	caFile   string
-	own      string // file with the user's client certificate
+	own      string // file with the user's client certificate and its key
 	proxy    net.Listener
-	trap     net.Listener // a service of this machine that a remote server must not reach
-	server   *http.Server // serves the insides of tunnels, and plain requests
+	trap     net.Listener // a local service to which a remote server must not direct requests
+	server   *http.Server // serves the requests inside tunnels and the plain requests
 	done     chan struct{}
 
 	mu       sync.Mutex
@@ -55,7 +55,7 @@ type World struct {
 	requests []Request
 }
 
-// Start plays the attack of that name.
+// Start starts the World of the attack with this name. Unless the attack is Later, the attack begins at once.
 func Start(name string) (*World, error) {
 	a, err := find(name)
 	if err != nil {
@@ -99,7 +99,7 @@ func (w *World) start() error {
 	return nil
 }
 
-// Begin starts an attack that comes later.
+// Begin begins an attack that is Later.
 func (w *World) Begin() error {
 	w.mu.Lock()
 	w.begun = true
@@ -112,7 +112,7 @@ func (w *World) Begin() error {
 	return nil
 }
 
-// Close ends the world.
+// Close closes all servers and removes the files.
 func (w *World) Close() {
 	close(w.done)
 	w.server.Close()
@@ -129,25 +129,25 @@ func (w *World) Close() {
 	}
 }
 
-// URL is the address of the MCP server, as users type it.
+// URL returns the URL of the MCP server.
 func (w *World) URL() string { return MCP + mcpPath }
 
-// CAFile is a file with the certificate authority that vouches for every name.
+// CAFile returns the path of the certificate authority that signs the certificates of all servers.
 func (w *World) CAFile() string { return w.caFile }
 
-// ClientCertificate is a file with the user's certificate for TLS, and its key. Everybody in this world asks for it.
+// ClientCertificate returns the path of the user's client certificate and its key. Every server in the World requests a client certificate.
 func (w *World) ClientCertificate() string { return w.own }
 
-// Env is the environment of a program that lives in this world.
+// Env returns the environment variables that make a program use the proxy.
 func (w *World) Env() []string {
 	address := "http://" + w.proxy.Addr().String()
 	return []string{"HTTPS_PROXY=" + address, "HTTP_PROXY=" + address, "NO_PROXY=", "ATTACK_CA=" + w.caFile}
 }
 
-// IDToken is the user's, for an enterprise's identity provider.
+// IDToken returns an ID token of the user for an enterprise's identity provider.
 func (w *World) IDToken() string { return w.idToken }
 
-// Secrets returns all that the good server gave or was sent, and what the user brought.
+// Secrets returns all secrets that the honest servers have issued or received, and those of the user.
 func (w *World) Secrets() []string {
 	all := w.good.Secrets()
 	if w.provider != nil {
@@ -156,10 +156,10 @@ func (w *World) Secrets() []string {
 	return append(all, w.idToken, "demo-cs-idp", "demo-cs-basic", UserKey)
 }
 
-// UserKey is a key of the user's own for the MCP server. Its characters look different in most encodings.
+// UserKey is the user's key for the MCP server, which is sent in a header. It contains characters that most encodings change.
 const UserKey = `canary&"user"<key>1`
 
-// Requests returns all that arrived so far.
+// Requests returns all requests that have arrived so far.
 func (w *World) Requests() []Request {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -173,7 +173,7 @@ func (w *World) Begun() bool {
 	return w.begun
 }
 
-// authority makes the key and certificate that sign all others.
+// authority creates the key and the certificate authority that signs all other certificates, and the user's certificate.
 func (w *World) authority() error {
 	var err error
 	if w.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
@@ -200,7 +200,7 @@ func (w *World) authority() error {
 	return err
 }
 
-// temporary makes a PEM file.
+// temporary creates a temporary PEM file.
 func temporary(blocks ...*pem.Block) (string, error) {
 	f, err := os.CreateTemp("", "attack-*.pem")
 	if err != nil {
@@ -212,7 +212,7 @@ func temporary(blocks ...*pem.Block) (string, error) {
 	return f.Name(), errors.Join(err, f.Close())
 }
 
-// certificate makes one for a name, or the authority's own.
+// certificate returns a certificate for a host name or, if authority is true, that of the certificate authority.
 func (w *World) certificate(name string, authority bool) ([]byte, error) {
 	t := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "attack " + name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), BasicConstraintsValid: true, IsCA: authority,
@@ -229,7 +229,7 @@ func (w *World) certificate(name string, authority bool) ([]byte, error) {
 	return x509.CreateCertificate(rand.Reader, t, parent, w.key.Public(), w.key)
 }
 
-// serve answers the proxy's port: tunnels to any name, and plain requests.
+// serve handles the requests to the proxy: tunnels to any host, the requests inside them, and plain requests.
 func (w *World) serve(rw http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.Method == http.MethodConnect:
@@ -241,11 +241,11 @@ func (w *World) serve(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tunnel plays the host that the client wants a connection to.
+// tunnel opens a tunnel and acts as the host at its end.
 func (w *World) tunnel(rw http.ResponseWriter, r *http.Request) {
 	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
-		http.Error(rw, "host and port, please", http.StatusBadRequest)
+		http.Error(rw, "host and port are required", http.StatusBadRequest)
 		return
 	}
 	der, err := w.certificate(name, false)
@@ -260,7 +260,7 @@ func (w *World) tunnel(rw http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n\r\n")
 	secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: w.key}},
 		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert})
-	_ = w.server.Serve(&one{conn: secure}) // ends when the listener has given its connection, which is served on
+	_ = w.server.Serve(&one{conn: secure}) // returns after the only connection has been accepted, which is served by another goroutine
 }
 
 // one is a listener with one connection.
@@ -277,7 +277,7 @@ func (o *one) Accept() (net.Conn, error) {
 func (o *one) Close() error   { return nil }
 func (o *one) Addr() net.Addr { return &net.TCPAddr{} }
 
-// arrive records a request and lets the attack, the good server, or a stranger answer.
+// arrive records a request and passes it to the attack, the honest server, or stranger.
 func (w *World) arrive(rw http.ResponseWriter, r *http.Request, origin string) {
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))
 	r.Body = io.NopCloser(bytes.NewReader(body))
@@ -302,7 +302,7 @@ func (w *World) arrive(rw http.ResponseWriter, r *http.Request, origin string) {
 	}
 }
 
-// stranger takes whatever it is given, and says thanks.
+// stranger responds to every request with a token and a client ID.
 func stranger(rw http.ResponseWriter) {
 	rw.Header().Set("Content-Type", "application/json")
 	io.WriteString(rw, `{"access_token":"stranger","token_type":"Bearer","client_id":"stranger"}`)

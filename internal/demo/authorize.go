@@ -11,7 +11,7 @@ import (
 
 const codeLifetime = time.Minute
 
-// approval is an authorization request that passed all checks and waits for a decision.
+// approval is an authorization request that passed all checks and waits for the user's decision.
 type approval struct {
 	client      *Client
 	redirectURI string
@@ -22,11 +22,11 @@ type approval struct {
 	nonce       string // OpenID Connect Core §3.1.2.1
 	scopes      []string
 	user        string
-	browser     string // its session
+	browser     string // session of the browser
 }
 
-// serveAuthorize is the authorization endpoint (RFC 6749 §4.1.1, with PKCE, RFC 7636 §4.3; resource, RFC 8707 §2.1; iss, RFC 9207): it
-// approves at once, or shows a page.
+// serveAuthorize is the authorization endpoint (RFC 6749 §4.1.1) with PKCE (RFC 7636 §4.3), the resource parameter (RFC 8707 §2.1) and iss
+// (RFC 9207). It approves the request at once or shows a page.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *request) {
 	form := r.URL.Query()
 	switch r.Method {
@@ -64,7 +64,8 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *request) {
 	s.approve(w, r, a)
 }
 
-// findClient checks client and redirect address: what must be right before anything may be sent back.
+// findClient checks the client and its redirect URI. If one of them is wrong, the server must not redirect, and findClient returns the text
+// of an error page.
 func (s *Server) findClient(form url.Values) (*approval, string) {
 	c, refused := s.lookup(form.Get("client_id"))
 	if refused != nil {
@@ -80,7 +81,7 @@ func (s *Server) findClient(form url.Values) (*approval, string) {
 	return &approval{client: c, redirectURI: address, state: form.Get("state")}, ""
 }
 
-// checkAuthorize checks the rest, whose errors go back to the client.
+// checkAuthorize checks the other parameters. Their errors are sent to the redirect URI.
 func (s *Server) checkAuthorize(a *approval, form url.Values) *oauthError {
 	v := s.Settings()
 	for name, values := range form {
@@ -105,7 +106,8 @@ func (s *Server) checkAuthorize(a *approval, form url.Values) *oauthError {
 	return refused
 }
 
-// checkResource finds the one resource that is meant (RFC 8707 §2). bound is the one that a grant has already.
+// checkResource returns the resource that the request names (RFC 8707 §2). bound is the resource of the grant; empty: there is no grant
+// yet.
 func (s *Server) checkResource(given []string, bound string) (string, *oauthError) {
 	all, rule := s.resources(), s.Settings().Resource
 	switch {
@@ -125,7 +127,8 @@ func (s *Server) checkResource(given []string, bound string) (string, *oauthErro
 	return given[0], nil
 }
 
-// checkScope reads a scope parameter: what the server knows, and the client registered for.
+// checkScope returns the scopes of a scope parameter. They must be known to the server and, if the client registered a scope, be part of
+// it.
 func (v Settings) checkScope(given, registered string) ([]string, *oauthError) {
 	scopes := strings.Fields(given)
 	for _, scope := range scopes {
@@ -142,7 +145,7 @@ func (v Settings) checkScope(given, registered string) ([]string, *oauthError) {
 	return v.granted(scopes), nil
 }
 
-// lookup finds a client, fetching its metadata document where its id is an address (client ID metadata documents).
+// lookup returns the client with an ID. If the ID is a URL, it fetches the client ID metadata document.
 func (s *Server) lookup(id string) (*Client, *oauthError) {
 	s.mu.Lock()
 	c := s.state.clients[id]
@@ -157,7 +160,7 @@ func (s *Server) lookup(id string) (*Client, *oauthError) {
 	return nil, &oauthError{http.StatusUnauthorized, "invalid_client", "The client is not known here."}
 }
 
-// approve gives a code.
+// approve redirects the browser with an authorization code.
 func (s *Server) approve(w http.ResponseWriter, r *request, a *approval) {
 	s.mu.Lock()
 	g := s.newGrant("authorization_code", a.client.ID, a.user, a.resource, a.scopes)
@@ -169,8 +172,8 @@ func (s *Server) approve(w http.ResponseWriter, r *request, a *approval) {
 	s.redirect(w, r, a, url.Values{"code": {value}})
 }
 
-// browserSession returns the session of the browser that asks, a new one for a browser that has none. Cookies know no ports, so the name
-// says which server it is.
+// browserSession returns the session of the browser, and starts one if there is none. Browsers send cookies to all ports of a host, so the
+// cookie's name contains the port.
 func (s *Server) browserSession(w http.ResponseWriter, r *request) string {
 	name := "demo_session_" + s.asOrigin[strings.LastIndexByte(s.asOrigin, ':')+1:]
 	if c, err := r.Cookie(name); err == nil && c.Value != "" {
@@ -181,7 +184,7 @@ func (s *Server) browserSession(w http.ResponseWriter, r *request) string {
 	return session
 }
 
-// redirect sends the browser back, with state and issuer.
+// redirect sends the browser to the redirect URI, with state and iss.
 func (s *Server) redirect(w http.ResponseWriter, r *request, a *approval, q url.Values) {
 	u, err := url.Parse(a.redirectURI)
 	if err != nil {
@@ -199,7 +202,7 @@ func (s *Server) redirect(w http.ResponseWriter, r *request, a *approval, q url.
 	http.Redirect(w, r.Request, u.String(), http.StatusFound)
 }
 
-// ask shows the page with the buttons. Its ticket stands for the request.
+// ask shows the page with the buttons. The ticket in the page identifies the request.
 func (s *Server) ask(w http.ResponseWriter, a *approval) {
 	ticket := secret("ticket")
 	s.mu.Lock()
@@ -210,7 +213,7 @@ func (s *Server) ask(w http.ResponseWriter, a *approval) {
 		Scopes: a.scopes, Ticket: ticket, Action: "authorize"})
 }
 
-// decide is what happens when a button was pressed.
+// decide handles a press on one of the buttons.
 func (s *Server) decide(w http.ResponseWriter, r *request, ticket string) {
 	s.mu.Lock()
 	a := s.state.pages[ticket]
@@ -226,13 +229,13 @@ func (s *Server) decide(w http.ResponseWriter, r *request, ticket string) {
 	}
 }
 
-// pageData fills the page.
+// pageData is the content of the page.
 type pageData struct {
 	Title, Text string
 	Scopes      []string
 	Ticket      string // empty: no buttons
-	Action      string // where the form goes
-	Code, Typed string // for a field with a user code: an example, and what it holds already
+	Action      string // URL to which the form is sent
+	Code, Typed string // for the field of the user code: an example, and the initial value
 }
 
 func showPage(w http.ResponseWriter, status int, data pageData) {

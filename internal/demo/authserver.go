@@ -14,7 +14,7 @@ const (
 	idpPath           = "/idp/token"
 )
 
-// route returns the endpoint of a path, if this port serves it.
+// route returns the endpoint at a path, or "" if this port has no endpoint there.
 func (s *Server) route(path string, f *front) (string, handler) {
 	if !f.onlyAS {
 		if slices.Contains(s.o.Paths, path) {
@@ -69,14 +69,15 @@ func (s *Server) route(path string, f *front) (string, handler) {
 	return rest, h
 }
 
-// redirectToSlash is what a server does that mounted its MCP application under a path.
+// redirectToSlash behaves like a server whose MCP application is mounted below a path.
 func redirectToSlash(w http.ResponseWriter, r *request) {
 	to := *r.URL
 	to.Path += "/"
 	http.Redirect(w, r.Request, to.String(), http.StatusTemporaryRedirect)
 }
 
-// serveResourceMetadata answers at the place for the path, at the root, at both or nowhere (RFC 9728 §3.1).
+// serveResourceMetadata serves the resource metadata at the well-known URL with the path, at the one at the root, at both or at neither, as
+// Settings.PRM says (RFC 9728 §3.1).
 func (s *Server) serveResourceMetadata(w http.ResponseWriter, r *request) {
 	where := s.Settings().prm()
 	path := strings.TrimPrefix(r.URL.Path, wellKnownResource)
@@ -116,12 +117,12 @@ func (s *Server) resourceMetadata(path string) map[string]any {
 	return m
 }
 
-// withoutOffline drops offline_access, which is no scope of a resource.
+// withoutOffline removes offline_access, which is not a scope of a resource.
 func withoutOffline(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool { return s == "offline_access" })
 }
 
-// serveMetadata answers at RFC 8414's place, at OpenID's, at the appended one, at all, or nowhere.
+// serveMetadata serves the authorization server metadata at the well-known URLs that Settings.ASM names.
 func (s *Server) serveMetadata(w http.ResponseWriter, r *request) {
 	s.mu.Lock()
 	where, issuer := s.settings.asm(), s.issuerPath
@@ -182,7 +183,7 @@ func (s *Server) serverMetadata() map[string]any {
 	return m
 }
 
-// oauthError is an error answer of RFC 6749 §5.2 and its relatives.
+// oauthError is an error response (RFC 6749 §5.2).
 type oauthError struct {
 	status      int
 	code        string
@@ -191,12 +192,12 @@ type oauthError struct {
 
 func (e *oauthError) Error() string { return e.code + ": " + e.description }
 
-// refuse makes an error of status 400.
+// refuse returns an error with status 400.
 func refuse(code, description string, args ...any) *oauthError {
 	return &oauthError{http.StatusBadRequest, code, fmt.Sprintf(description, args...)}
 }
 
-// writeError answers with an OAuth error and notes it in the log.
+// writeError sends an OAuth error and records its code in the log.
 func (s *Server) writeError(w http.ResponseWriter, r *request, e *oauthError) {
 	s.note(r.entry, e.code)
 	if e.status == http.StatusUnauthorized && w.Header().Get("WWW-Authenticate") == "" {

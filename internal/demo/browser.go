@@ -13,22 +13,22 @@ import (
 	"time"
 )
 
-// Browser is a web browser for the bundled server, which approves at once: it follows redirects and keeps its cookies, as a person's
-// browser does. Several goroutines may use it.
+// Browser is a web browser for the demo server, which approves at once: it follows redirects and keeps its cookies. Several goroutines may
+// use it.
 type Browser struct {
-	File string // where the cookies are kept, so that another process has them; empty: they go with this value
+	File string // file for the cookies, so that a later process has them; empty: they are only in memory
 
 	mu  sync.Mutex
-	jar map[string]map[string]string // value by host and name
+	jar map[string]map[string]string // cookie value by host and cookie name
 }
 
-// BrowserFile is where the test browsers of one user keep their cookies.
+// BrowserFile returns the path of the file in which the test browsers of a user keep their cookies.
 func BrowserFile() (string, error) {
 	dir, err := os.UserCacheDir()
 	return filepath.Join(dir, "mcpauth-demo-browser.json"), err
 }
 
-// Open visits an address and returns the status of the page on which it ends.
+// Open requests a URL, follows redirects, and returns the status of the last page.
 func (b *Browser) Open(ctx context.Context, address string) (int, error) {
 	res, err := b.get(ctx, address, nil)
 	if err != nil {
@@ -39,7 +39,7 @@ func (b *Browser) Open(ctx context.Context, address string) (int, error) {
 	return res.StatusCode, err
 }
 
-// Redirect visits an address and returns where it is sent, without going there.
+// Redirect requests a URL and returns the Location of the response without following it.
 func (b *Browser) Redirect(ctx context.Context, address string) (string, error) {
 	res, err := b.get(ctx, address, func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse })
 	if err != nil {
@@ -64,7 +64,7 @@ func (b *Browser) get(ctx context.Context, address string, follow func(*http.Req
 	return res, b.save()
 }
 
-// SetCookies keeps cookies: http.CookieJar. Hosts do not share any.
+// SetCookies implements http.CookieJar. A cookie is sent only to the host that set it.
 func (b *Browser) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -85,7 +85,7 @@ func (b *Browser) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	}
 }
 
-// Cookies returns them: http.CookieJar.
+// Cookies implements http.CookieJar.
 func (b *Browser) Cookies(u *url.URL) []*http.Cookie {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -112,7 +112,7 @@ func (b *Browser) load() error {
 	return json.Unmarshal(data, &b.jar)
 }
 
-// save replaces the file at once, so that no other browser reads half of it.
+// save replaces the file atomically, so that no other browser reads a part of it.
 func (b *Browser) save() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

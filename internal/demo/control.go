@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// Set changes the server at run time. The words are:
+// Set changes the server at run time. words has one of these forms:
 //
 //   - a fault: "token:status=503,n=1", see Fault and Help
 //   - settings: "ttl=10s,rotate=never", see Settings
-//   - an action: "expire" (all access tokens now), "revoke" (all grants), "forget" (all registered clients), "deny=N" (401 for the next N
-//     MCP requests), "newnonce" (the DPoP nonce changes), "migrate" (another issuer that knows nobody), "clear" (no faults any more), "reset"
-//     (counters and log to nothing)
+//   - an action: "expire" (all access tokens expire now), "revoke" (all grants), "forget" (all registered clients), "deny=N" (401 for the
+//     next N MCP requests), "newnonce" (the DPoP nonce changes), "migrate" (a new issuer without registered clients and tokens), "clear"
+//     (removes all faults), "reset" (sets the counters to 0 and clears the log)
 func (s *Server) Set(words string) error {
 	words = strings.TrimSpace(words)
 	if endpoint, _, ok := strings.Cut(words, ":"); ok && slices.Contains(Endpoints(), endpoint) {
@@ -69,7 +69,7 @@ func (s *Server) set(p pair) error {
 	return nil
 }
 
-// Change changes settings. An error of the function leaves them as they were.
+// Change changes the settings. If change returns an error, the settings stay as they were.
 func (s *Server) Change(change func(*Settings) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,15 +81,15 @@ func (s *Server) Change(change func(*Settings) error) error {
 	return nil
 }
 
-// Help explains the words of Set.
+// Help describes the words that Set accepts.
 func Help() string {
-	return "Actions:\n  expire        all access tokens now\n  revoke        all grants\n  forget        all registered clients\n" +
-		"  deny=N        401 for the next N MCP requests\n  newnonce      a new DPoP nonce\n  migrate       another issuer that knows nobody\n" +
-		"  clear         no faults any more\n  reset         counters and log to nothing\n" +
+	return "Actions:\n  expire        make all access tokens expire now\n  revoke        revoke all grants\n  forget        remove all registered clients\n" +
+		"  deny=N        401 for the next N MCP requests\n  newnonce      change the DPoP nonce\n  migrate       a new issuer without registered clients and tokens\n" +
+		"  clear         remove all faults\n  reset         set the counters to 0 and clear the log\n" +
 		"\nSettings, as key=value,key=value:\n" + describe(Settings{}) +
 		"\nFaults, as ENDPOINT:key=value,… with ENDPOINT one of " + strings.Join(Endpoints(), ", ") + ":\n" + describe(Fault{}) +
-		"  set.NAME=V   put a member into the JSON answer, the redirect (authorize) or the challenge (mcp)\n  del=NAME     take it out\n" +
-		"\nor one of these in place of a key:\n" + presetHelp()
+		"  set.NAME=V   put a member into the JSON answer, the redirect (authorize) or the challenge (mcp)\n  del=NAME     remove it\n" +
+		"\nor one of these presets instead of a key:\n" + presetHelp()
 }
 
 // control answers below /_demo/.
@@ -111,7 +111,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 		s.controlClient(w, r)
 	case "assertion":
 		io.WriteString(w, s.Assertion(q.Get("sub"), duration(q.Get("ttl"))))
-	case "actions-token": // of a stand-in for the token service of GitHub Actions
+	case "actions-token": // for a simulated token service of GitHub Actions
 		if q.Get("audience") != s.Issuer() || r.Header.Get("Authorization") != "Bearer runner" {
 			http.Error(w, "the audience is not the issuer, or the token is not the runner's", http.StatusForbidden)
 			return
@@ -126,7 +126,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// duration reads a duration; what is none is zero.
+// duration parses a duration. It returns 0 if s is not a duration.
 func duration(s string) time.Duration {
 	d, err := time.ParseDuration(s)
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Server) controlSet(w http.ResponseWriter, r *http.Request) {
 		list = append(list, strings.Split(strings.TrimSpace(string(body)), "\n")...)
 	}
 	if len(list) == 0 {
-		http.Error(w, "what? /_demo/help tells the words", http.StatusBadRequest)
+		http.Error(w, "nothing to set; see /_demo/help", http.StatusBadRequest)
 		return
 	}
 	for _, words := range list {
@@ -163,12 +163,12 @@ func (s *Server) controlClient(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// controlWait answers when something has happened often enough.
+// controlWait responds when a counter has reached a value.
 func (s *Server) controlWait(w http.ResponseWriter, r *http.Request) {
 	kind, limit := r.URL.Query().Get("kind"), duration(r.URL.Query().Get("timeout"))
 	want, err := strconv.Atoi(orText(r.URL.Query().Get("n"), "1"))
 	if err != nil || kind == "" {
-		http.Error(w, "kind and n, please", http.StatusBadRequest)
+		http.Error(w, "kind and n are required", http.StatusBadRequest)
 		return
 	}
 	if limit <= 0 {

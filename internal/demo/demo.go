@@ -1,5 +1,5 @@
-// Package demo is a complete OAuth authorization server with an MCP server behind it, on loopback and in memory. It serves the tests, the
-// demonstration, and anyone who wants to try the tool without an account anywhere: `go run ./internal/demo/serve`.
+// Package demo is a complete OAuth authorization server and an MCP server that it protects, on loopback and in memory. The tests use it,
+// and everybody who wants to try mcpauth without an account can run it with `go run ./internal/demo/serve`.
 //
 //	s, err := demo.Start(demo.Options{Settings: demo.Settings{TTL: time.Minute}})
 //	defer s.Close()
@@ -8,31 +8,32 @@
 //	s.Set("expire")                        // every access token has expired
 //	s.Count("refresh")                     // successful refreshes so far
 //
-// It implements RFC 6749 with PKCE (7636), 6750, 7009, 7523, 7591, 7592, 7662, 8414, 8628, 8693, 8707, 9126, 9207, 9449 and 9728, and client ID
-// metadata documents, as MCP authorization 2026-07-28 asks, and is strict: exact redirect addresses, one client authentication method per
-// request, codes and refresh tokens good for one use, and a resource in every request. The MCP side is the official SDK's; Options.Era
-// takes it back to earlier revisions.
+// It implements RFC 6749 with PKCE (7636), 6750, 7009, 7523, 7591, 7592, 7662, 8414, 8628, 8693, 8707, 9126, 9207, 9449 and 9728, and
+// client ID metadata documents, as MCP authorization 2026-07-28 requires. It is strict: redirect URIs must match exactly, a request must
+// use one client authentication method, codes and refresh tokens can be used once, and every request needs a resource. The MCP server is
+// that of the official SDK; Options.Era selects an earlier revision.
 //
 // # What can be changed
 //
-// A *setting* is how the server is: see Settings, one field each; Set("ttl=10s") changes it at run time. A *fault* is what goes wrong at one
-// endpoint: see Fault; Set("token:grant=refresh_token,drop=after,n=1") adds one for the next n requests, or until Set("clear"). An *action*
-// happens at once: "expire", "revoke", "forget", "deny=N", "migrate", "clear"; see Set. Help() explains all words.
+// A *setting* changes the behaviour of the whole server. Each field of Settings is one; Set("ttl=10s") changes it at run time. A *fault*
+// makes one endpoint misbehave, see Fault. Set("token:grant=refresh_token,drop=after,n=1") adds a fault for the next n requests, or until
+// Set("clear") if n is missing. An *action* has an effect once: "expire", "revoke", "forget", "deny=N", "migrate", "clear"; see Set. Help
+// returns a description of them all.
 //
 // # The control endpoint
 //
-// The same from outside, without authorization, on the MCP server's port:
+// Other processes can make the same changes through these URLs on the MCP server's port, without authorization:
 //
-//	/_demo/set?q=WORDS     what Set does (also POST, WORDS in the body); 400 with the reason when they make no sense
-//	/_demo/stats           the counters, a JSON object: see Count; and live grants, registered clients
-//	/_demo/log             the requests in order, a JSON array: see Entry; secrets are replaced. ?endpoint=token for one kind
-//	/_demo/help            the words of Set
-//	/_demo/client          POST a Client as JSON: registers it in advance
+//	/_demo/set?q=WORDS     calls Set (also POST, with WORDS in the body); 400 with the reason if WORDS are invalid
+//	/_demo/stats           the counters as a JSON object, see Count, with the numbers of live grants and of registered clients
+//	/_demo/log             the requests in order as a JSON array, see Entry, without secrets; ?endpoint=token selects one endpoint
+//	/_demo/help            the description of WORDS, see Help
+//	/_demo/client          POST a Client as JSON to pre-register it
 //	/_demo/assertion       a JWT for the jwt-bearer grant (?sub=, ?ttl=)
 //	/_demo/id-token        an ID token for the identity provider at IDP() (?sub=, ?ttl=)
-//	/_demo/wait?kind=K&n=N answers as soon as Count(K) >= N, 408 after ?timeout= (10s)
+//	/_demo/wait?kind=K&n=N responds as soon as Count(K) >= N, or with 408 after ?timeout= (10s)
 //
-// Not supported: persistence. Never let anyone but yourself reach it.
+// The server does not store anything on disk. It must be reachable only from your own machine.
 package demo
 
 import (
@@ -52,25 +53,25 @@ import (
 	"time"
 )
 
-// Options says what Start starts. The zero value is a plain server that speaks every revision of MCP and approves every login.
+// Options configures a server. The zero value speaks every revision of MCP and approves every login.
 type Options struct {
-	Addr           string   // where to listen; empty: 127.0.0.1, a free port
-	Host           string   // host name in its addresses; empty: that of Addr. "localhost" is the other useful one
-	Paths          []string // MCP endpoints, each a resource of its own, the first being URL(); empty: /mcp
+	Addr           string   // address to listen on; empty: 127.0.0.1 with a free port
+	Host           string   // host name in the server's URLs, such as "localhost"; empty: the host of Addr
+	Paths          []string // paths of the MCP endpoints, each a separate resource; the first one is that of URL(); empty: /mcp
 	Era            string   // see Eras; empty: both
-	JSON           bool     // MCP answers are JSON rather than event streams (progress is lost)
-	Resumable      bool     // cut streams of revisions with sessions can be resumed by Last-Event-ID
-	IssuerPath     string   // path of the issuer, such as /tenant1; empty: the issuer is the bare origin
-	SeparateIssuer bool     // the authorization server has a port of its own
-	TLS            bool     // https with a certificate made on the spot, see CertificatePEM
-	MutualTLS      bool     // the MCP server requires a client certificate, see ClientCertificate, and so do the authorization server's mtls_endpoint_aliases (RFC 8705); implies TLS and SeparateIssuer
-	Clients        []Client // registered in advance, beside those of DefaultClients
+	JSON           bool     // MCP responses are JSON instead of event streams, without progress notifications
+	Resumable      bool     // in revisions with sessions, an interrupted stream can be resumed by Last-Event-ID
+	IssuerPath     string   // path of the issuer, such as /tenant1; empty: the issuer is the origin
+	SeparateIssuer bool     // the authorization server listens on a second port
+	TLS            bool     // https with a new self-signed certificate, see CertificatePEM
+	MutualTLS      bool     // the MCP server and the mtls_endpoint_aliases of the authorization server (RFC 8705) require a client certificate, see ClientCertificate; implies TLS and SeparateIssuer
+	Clients        []Client // pre-registered clients in addition to DefaultClients
 
-	Certificate *tls.Certificate                                    // https with this certificate and, in addition to HTTP/1.1, HTTP/2
+	Certificate *tls.Certificate                                    // https with this certificate, with HTTP/2 in addition to HTTP/1.1; nil: see TLS
 	Listen      func(network, address string) (net.Listener, error) // nil: net.Listen
 
-	Settings Settings         // how it behaves; may change at run time
-	Faults   Faults           // what goes wrong from the start
+	Settings Settings         // initial settings
+	Faults   Faults           // initial faults
 	Now      func() time.Time // nil: time.Now
 }
 
@@ -88,23 +89,23 @@ type Server struct {
 	serving  sync.WaitGroup
 	done     chan struct{}
 
-	mu         sync.Mutex // guards all below
+	mu         sync.Mutex // guards the fields below
 	settings   Settings
 	faults     []*Fault
 	issuerPath string
 	state      state
-	tasks      map[string]*task // by id; nil until the first
+	tasks      map[string]*task // by ID; nil until the first task
 	record     record
-	provider   *Server   // whose ID-JAGs are accepted; nil: none but our own
-	customers  []*Server // that accept our ID-JAGs
+	provider   *Server   // identity provider whose ID-JAGs are accepted; nil: only those of this server
+	customers  []*Server // servers that accept the ID-JAGs of this server
 }
 
-// Eras returns what Options.Era may be.
+// Eras returns the values of Options.Era.
 func Eras() []string {
 	return []string{"both", "2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "sse"}
 }
 
-// Start listens and serves until Close.
+// Start starts a server. It serves until Close.
 func Start(o Options) (*Server, error) {
 	if o.Era == "" {
 		o.Era = "both"
@@ -140,7 +141,8 @@ func Start(o Options) (*Server, error) {
 	return s, nil
 }
 
-// listen opens one port, or two when the authorization server has its own. Nothing is served before all addresses are known.
+// listen opens the port of the MCP server and, depending on the options, a second one for the authorization server and a third one for
+// clients with certificates. It serves none of them before all URLs are known.
 func (s *Server) listen() error {
 	address := orText(s.o.Addr, "127.0.0.1:0")
 	ask, require := tls.NoClientCert, tls.NoClientCert
@@ -156,7 +158,7 @@ func (s *Server) listen() error {
 		s.serve(main, &front{s: s})
 		return nil
 	}
-	host, _, _ := net.SplitHostPort(address) // was good enough to listen on
+	host, _, _ := net.SplitHostPort(address) // open has already parsed the address
 	second, origin, err := s.open(net.JoinHostPort(host, "0"), ask)
 	if err != nil {
 		main.Close()
@@ -176,7 +178,7 @@ func (s *Server) listen() error {
 	return nil
 }
 
-// open listens, and says how the world calls it.
+// open listens on an address and returns the origin of its URLs.
 func (s *Server) open(address string, ask tls.ClientAuthType) (ln net.Listener, origin string, err error) {
 	listen := s.o.Listen
 	if listen == nil {
@@ -199,14 +201,14 @@ func (s *Server) open(address string, ask tls.ClientAuthType) (ln net.Listener, 
 	return ln, scheme + "://" + net.JoinHostPort(orText(s.o.Host, host), port), nil
 }
 
-// serve answers on a listener until Close.
+// serve serves the connections of a listener until Close.
 func (s *Server) serve(ln net.Listener, f *front) {
 	hs := &http.Server{Handler: f, ErrorLog: quiet(), ReadHeaderTimeout: 30 * time.Second}
 	s.servers = append(s.servers, hs)
 	s.serving.Go(func() { hs.Serve(ln) })
 }
 
-// Close ends all connections and waits for the listeners. It may be called more than once.
+// Close closes all connections and waits until the listeners are closed. It may be called more than once.
 func (s *Server) Close() {
 	s.mu.Lock()
 	select {
@@ -224,16 +226,16 @@ func (s *Server) Close() {
 	}
 }
 
-// URL returns the address of the (first) MCP endpoint.
+// URL returns the URL of the first MCP endpoint.
 func (s *Server) URL() string { return s.origin + s.o.Paths[0] }
 
-// Origin returns scheme, host and port of the MCP server.
+// Origin returns the scheme, host and port of the MCP server.
 func (s *Server) Origin() string { return s.origin }
 
 // Port returns the port of the MCP server.
 func (s *Server) Port() string { return s.origin[strings.LastIndexByte(s.origin, ':')+1:] }
 
-// Issuer returns the issuer of the authorization server as it is now.
+// Issuer returns the current issuer of the authorization server.
 func (s *Server) Issuer() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -243,10 +245,10 @@ func (s *Server) Issuer() string {
 // IDP returns the token endpoint of the identity provider for enterprise-managed authorization.
 func (s *Server) IDP() string { return s.asOrigin + idpPath }
 
-// Control returns the address under which the control endpoint is, without a final slash.
+// Control returns the URL of the control endpoint without a trailing slash.
 func (s *Server) Control() string { return s.origin + "/_demo" }
 
-// resourceID is the resource identifier of an MCP endpoint, by its path.
+// resourceID returns the resource identifier of the MCP endpoint at a path.
 func (s *Server) resourceID(path string) string {
 	if id := s.Settings().ResourceID; id != "" {
 		return strings.ReplaceAll(id, "ORIGIN", s.origin)
@@ -254,7 +256,7 @@ func (s *Server) resourceID(path string) string {
 	return s.origin + path
 }
 
-// resources lists the resource identifiers of all endpoints.
+// resources returns the resource identifiers of all MCP endpoints.
 func (s *Server) resources() []string {
 	var ids []string
 	for _, p := range s.o.Paths {
@@ -263,17 +265,17 @@ func (s *Server) resources() []string {
 	return ids
 }
 
-// now is the server's clock.
+// now returns the time of the server's clock.
 func (s *Server) now() time.Time { return s.o.Now() }
 
-// Settings returns the settings as they are now.
+// Settings returns the current settings.
 func (s *Server) Settings() Settings {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.settings
 }
 
-// pause waits for d, or until the client has gone or the server closes.
+// pause waits for d, or until the client closes the connection or the server is closed.
 func (s *Server) pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

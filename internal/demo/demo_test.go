@@ -1,4 +1,4 @@
-// These tests drive the demo server as clients do: plain net/http for OAuth, the official SDK for tools.
+// These tests use the demo server as clients do: plain net/http for OAuth, and the official SDK for tools.
 
 package demo
 
@@ -17,7 +17,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// user is a client of the demo server, in as few words as possible.
+// user is an OAuth client of the demo server.
 type user struct {
 	t      *testing.T
 	s      *Server
@@ -25,14 +25,14 @@ type user struct {
 	secret string // sent by Basic
 	header http.Header
 	// of the login
-	browser            *Browser // nil: one that keeps nothing
+	browser            *Browser // nil: cookies are not kept
 	redirect, verifier string
 	access, refresh    string
 }
 
 const callback = "http://127.0.0.1:7777/callback"
 
-// start starts a server that ends with the test.
+// start starts a server that is closed at the end of the test.
 func start(t *testing.T, o Options) *Server {
 	t.Helper()
 	s, err := Start(o)
@@ -55,7 +55,7 @@ func newUser(t *testing.T, s *Server) *user {
 	return u
 }
 
-// hop makes one request and follows no redirect.
+// hop sends one request and does not follow redirects.
 func (u *user) hop(method, address string, body io.Reader, header http.Header) (*http.Response, string) {
 	u.t.Helper()
 	res, text, err := hop(method, address, body, header)
@@ -88,7 +88,7 @@ func (u *user) postJSON(path, body string) (int, map[string]any) {
 	return res.StatusCode, object(text)
 }
 
-// post sends a form to an endpoint of the authorization server, as this client.
+// post sends a form to an endpoint of the authorization server, with the authentication of this client.
 func (u *user) post(path string, form url.Values) (int, map[string]any) {
 	u.t.Helper()
 	h := clone(u.header)
@@ -115,7 +115,7 @@ func object(text string) map[string]any {
 	return m
 }
 
-// authorization is the query of a good authorization request.
+// authorization returns the query of a valid authorization request.
 func (u *user) authorization(scope string) url.Values {
 	u.verifier = rand.Text() + rand.Text()
 	sum := sha256.Sum256([]byte(u.verifier))
@@ -123,7 +123,7 @@ func (u *user) authorization(scope string) url.Values {
 		"resource": {u.s.URL()}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])}, "code_challenge_method": {"S256"}}
 }
 
-// authorize sends an authorization request and returns what came back to the redirect address, nil if nothing did.
+// authorize sends an authorization request and returns the query of the redirect URI, or nil if the server does not redirect to it.
 func (u *user) authorize(q url.Values) url.Values {
 	u.t.Helper()
 	b := u.browser
@@ -144,13 +144,13 @@ func (u *user) authorize(q url.Values) url.Values {
 	return to.Query()
 }
 
-// exchange is the form that redeems a code.
+// exchange returns the form of a token request with a code.
 func (u *user) exchange(code string) url.Values {
 	return url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {u.redirect}, "code_verifier": {u.verifier},
 		"resource": {u.s.URL()}}
 }
 
-// login goes the whole way.
+// login sends the authorization request and the token request.
 func (u *user) login(scope string) {
 	u.t.Helper()
 	back := u.authorize(u.authorization(scope))
@@ -168,13 +168,13 @@ func (u *user) keep(m map[string]any) {
 	}
 }
 
-// renew redeems a refresh token.
+// renew sends a token request with a refresh token.
 func (u *user) renew(refresh string) (int, map[string]any) {
 	u.t.Helper()
 	return u.post("/token", url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh}, "resource": {u.s.URL()}})
 }
 
-// rpc sends one MCP request of 2026-07-28.
+// rpc sends one MCP request of revision 2026-07-28.
 func (u *user) rpc(method, params string) (*http.Response, string) {
 	u.t.Helper()
 	h := clone(u.header)
@@ -208,14 +208,14 @@ func withMeta(params string) string {
 	return string(data)
 }
 
-// works says whether the access token is good at the MCP endpoint.
+// works reports whether the MCP endpoint accepts the access token.
 func (u *user) works() bool {
 	u.t.Helper()
 	res, _ := u.rpc("tools/list", "{}")
 	return res.StatusCode == http.StatusOK
 }
 
-// bearer puts a token on every request.
+// bearer adds a token to every request.
 type bearer struct{ token string }
 
 func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -224,7 +224,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-// session connects the SDK's client.
+// session connects a client of the SDK.
 func (u *user) session(ctx context.Context, o *mcp.ClientOptions) *mcp.ClientSession {
 	u.t.Helper()
 	hc := &http.Client{Transport: bearer{u.access}}

@@ -9,7 +9,7 @@ import (
 
 const deviceLifetime = 5 * time.Minute
 
-// device is one device code.
+// device is the state of one device code.
 type device struct {
 	userCode string
 	client   string
@@ -17,12 +17,12 @@ type device struct {
 	scopes   []string
 	expires  time.Time
 	interval time.Duration
-	polled   time.Time // latest poll; zero: none yet
+	polled   time.Time // time of the latest poll; zero: none yet
 	polls    int
-	decision string // "approve", "deny", or empty while nobody has decided
+	decision string // "approve" or "deny"; empty: the user has not decided yet
 }
 
-// serveDeviceAuthorization gives a device code (RFC 8628 §3.1, §3.2).
+// serveDeviceAuthorization issues a device code (RFC 8628 §3.1, §3.2).
 func (s *Server) serveDeviceAuthorization(w http.ResponseWriter, r *request) {
 	d, id, refused := s.newDevice(r)
 	if refused != nil {
@@ -63,7 +63,7 @@ func (s *Server) newDevice(r *request) (*device, string, *oauthError) {
 	return d, id, nil
 }
 
-// serveDevice is the page where a person types the code in. With a code in the address it asks at once.
+// serveDevice is the page on which the user enters the user code. If the URL contains the code, the page only asks for approval.
 func (s *Server) serveDevice(w http.ResponseWriter, r *request) {
 	if r.Method != http.MethodPost {
 		showPage(w, http.StatusOK, pageData{Title: "Connect a device", Text: "Type in the code that the device shows.", Action: "device",
@@ -78,7 +78,7 @@ func (s *Server) serveDevice(w http.ResponseWriter, r *request) {
 	showPage(w, http.StatusBadRequest, pageData{Title: "Unknown code", Text: "That code is not known here, or it is too late."})
 }
 
-// decideDevice notes what the person decided. RFC 8628 §6.1: forgiving about how the code is typed.
+// decideDevice records the user's decision. It ignores case, spaces and hyphens in the user code (RFC 8628 §6.1).
 func (s *Server) decideDevice(userCode, decision string) bool {
 	plain := func(c string) string { return strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(c)) }
 	s.mu.Lock()
@@ -114,7 +114,7 @@ func (s *Server) redeemDevice(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	return s.issue(g, t, true), nil
 }
 
-// poll returns the error for a poll at that time, or nil if the client gets its tokens.
+// poll returns the error for a poll at the given time, or nil if the client receives its tokens.
 func (d *device) poll(now time.Time, how string) *oauthError {
 	early := !d.polled.IsZero() && now.Sub(d.polled) < d.interval-100*time.Millisecond
 	d.polled = now

@@ -1,4 +1,4 @@
-// These tests look at metadata, challenges, eras, the control endpoint and TLS.
+// Tests of metadata, challenges, protocol revisions, the control endpoint and TLS.
 
 package demo
 

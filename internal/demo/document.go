@@ -11,7 +11,7 @@ import (
 
 const maxDocument = 64 << 10
 
-// fetchDocument reads the document at id. On loopback plain http will do, if the settings say so.
+// fetchDocument fetches the client ID metadata document at id. If loopback is true, a URL on loopback may use http.
 func (s *Server) fetchDocument(id string, loopback bool) (*Client, *oauthError) {
 	bad := func(format string, args ...any) (*Client, *oauthError) {
 		refused := refuse("invalid_client", "client metadata document: "+format, args...)
@@ -50,7 +50,7 @@ func (s *Server) fetchDocument(id string, loopback bool) (*Client, *oauthError) 
 	return &c, nil
 }
 
-// download reads a small document and follows no redirect.
+// download fetches a small document and does not follow redirects.
 func download(address string) ([]byte, error) {
 	hc := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := hc.Get(address)

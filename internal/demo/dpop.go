@@ -13,10 +13,11 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// proofWindow is how old a proof may be, and how far in the future.
+// proofWindow limits how far the time of a proof may be in the past or in the future.
 const proofWindow = time.Minute
 
-// checkTokenProof checks the proof of a token request, where there is one or must be one (RFC 9449 §5). It returns the key's thumbprint.
+// checkTokenProof checks the DPoP proof of a token request, if there is one or the settings require one (RFC 9449 §5). It returns the
+// thumbprint of the key.
 func (s *Server) checkTokenProof(w http.ResponseWriter, r *request) (string, *oauthError) {
 	v := s.Settings()
 	proofs := r.Header.Values("Dpop")
@@ -34,8 +35,8 @@ func (s *Server) checkTokenProof(w http.ResponseWriter, r *request) (string, *oa
 	return key, nil
 }
 
-// checkResourceProof checks scheme and proof of an MCP request. It returns the error code of RFC 9449 §7.1, empty if all is well, and the
-// nonce to be used where that is what is missing.
+// checkResourceProof checks the authentication scheme and the DPoP proof of an MCP request. It returns the error code of RFC 9449 §7.1, or
+// "" if they are valid. nonce is set if the proof lacks it.
 func (s *Server) checkResourceProof(r *request, scheme, token, bound string) (code, nonce string) {
 	if bound == "" {
 		if scheme != "Bearer" {
@@ -70,8 +71,8 @@ type proofClaims struct {
 	Nonce  string `json:"nonce"`
 }
 
-// checkProof makes the checks of RFC 9449 §4.3 and returns the thumbprint of the key (RFC 7638). It shares no code with the client, so that
-// one mistake cannot hide another.
+// checkProof makes the checks of RFC 9449 §4.3 and returns the thumbprint of the key (RFC 7638). It shares no code with mcpauth's client,
+// so that a mistake in one of them makes a test fail.
 func (s *Server) checkProof(r *request, origin, token string) (string, error) {
 	proofs := r.Header.Values("Dpop")
 	if len(proofs) != 1 {
@@ -123,7 +124,7 @@ func (s *Server) checkClaims(c proofClaims, method, address, token string) error
 	return nil
 }
 
-// once reports whether an identifier is seen for the first time, and remembers it for as long as it matters.
+// once reports whether an identifier was not seen before, and remembers it until the given time.
 func (s *Server) once(id string, until time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

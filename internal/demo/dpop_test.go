@@ -1,4 +1,4 @@
-// These tests prove possession of a key, and fail to (RFC 9449).
+// Tests of DPoP (RFC 9449), with valid and invalid proofs.
 
 package demo
 
@@ -39,7 +39,7 @@ func signed(t *testing.T, key any, typ string, embed bool, claims map[string]any
 	return token
 }
 
-// proof makes a proof of possession; change may spoil it.
+// proof returns a DPoP proof; change may make it invalid.
 func proof(t *testing.T, key any, method, address, access string, change func(map[string]any)) string {
 	t.Helper()
 	c := map[string]any{"jti": rand.Text(), "htm": method, "htu": address, "iat": time.Now().Unix()}
@@ -118,7 +118,7 @@ func TestDPoPNonce(t *testing.T) {
 	nonce := s.nonceNow()
 	withNonce := func(c map[string]any) { c["nonce"] = nonce }
 	u.header.Set("Dpop", proof(t, key, "POST", s.Issuer()+"/token", "", withNonce))
-	_, m := u.post("/token", form) // the same code: the first request did not redeem it
+	_, m := u.post("/token", form) // the first request did not redeem the code, so it is still valid
 	u.keep(m)
 	if m["token_type"] != "DPoP" {
 		t.Fatalf("with the nonce: %v", m)

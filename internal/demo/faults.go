@@ -11,17 +11,18 @@ import (
 	"time"
 )
 
-// Faults is a list of faults, each read by ParseFault.
+// Faults is a list of faults.
 type Faults []Fault
 
-// Fault makes one endpoint misbehave, for the next N requests that it matches or until cleared. Several faults on one request are put
-// together, the later ones winning. In words: "ENDPOINT:key=value,key,preset". A value may be JSON and then contain commas.
+// Fault makes one endpoint misbehave, for the next N matching requests or until it is cleared. If several faults match a request, they are
+// combined, and a later one has precedence. The text form is "ENDPOINT:key=value,key,preset". A value may be JSON and may then contain
+// commas.
 type Fault struct {
-	Endpoint string // see Endpoints, or * for all but the control endpoint
+	Endpoint string // one of Endpoints; * means all except the control endpoint
 
-	// Which requests.
-	N      int    `set:"n" help:"so many requests; 0: until cleared"`
-	Skip   int    `set:"skip" help:"let so many requests pass first"`
+	// Conditions that a request must meet.
+	N      int    `set:"n" help:"number of requests; 0: until cleared"`
+	Skip   int    `set:"skip" help:"number of matching requests to let pass first"`
 	Grant  string `set:"grant" help:"token: only this grant, such as refresh_token"`
 	Method string `set:"method" help:"only this MCP method (tools/call), tool (tool/echo) or HTTP method"`
 	Path   string `set:"path" help:"only this path"`
@@ -29,33 +30,33 @@ type Fault struct {
 	With   string `set:"with" help:"only requests with this header"`
 	Lacks  string `set:"lacks" help:"only requests without this header"`
 
-	// What happens.
+	// Effects on the response.
 	Delay   time.Duration `set:"delay" help:"wait before anything else"`
-	Late    time.Duration `set:"late" help:"carry the request out, and answer so much later"`
-	Hang    string        `set:"hang" one:"before after mid" help:"never answer, and keep the connection: before the request is carried out, after it, mid: stop in the middle of the answer"`
-	Drop    string        `set:"drop" one:"before after mid" help:"drop the connection: before the request is carried out, after it (no answer), mid: in the middle of the answer"`
-	Deny    bool          `set:"deny" help:"mcp: 401 invalid_token, whatever the token is"`
-	Status  int           `set:"status" help:"300 and more: answer so and do nothing; less: carry out, and answer with this status"`
-	Process bool          `set:"process" help:"carry the request out before answering with status or body"`
+	Late    time.Duration `set:"late" help:"process the request, and respond this much later"`
+	Hang    string        `set:"hang" one:"before after mid" help:"send no response and keep the connection: before or after the request is processed, mid: after half of the response"`
+	Drop    string        `set:"drop" one:"before after mid" help:"close the connection: before or after the request is processed, mid: after half of the response"`
+	Deny    bool          `set:"deny" help:"mcp: 401 invalid_token for every token"`
+	Status  int           `set:"status" help:"300 and higher: respond with this status without processing the request; lower: process it, and respond with this status"`
+	Process bool          `set:"process" help:"process the request before responding with status or body"`
 	Retry   string        `set:"retry" help:"Retry-After"`
 	Type    string        `set:"type" help:"Content-Type"`
-	Body    string        `set:"body" help:"this body instead; N*TEXT repeats"`
-	Cut     int           `set:"cut" help:"only so many bytes of the body"`
+	Body    string        `set:"body" help:"this body instead; N*TEXT repeats TEXT"`
+	Cut     int           `set:"cut" help:"send only this many bytes of the body"`
 	To      string        `set:"to" help:"Location, for a status of 3xx"`
 	Header  []string      `set:"header" help:"further header lines, a JSON array"`
 
-	// What is changed in the answer: members of the JSON object, parameters of the redirect (authorize) or of the challenge (mcp). In
-	// words: set.NAME=VALUE (VALUE as JSON if it is JSON, else as text) and del=NAME. A nil value deletes.
+	// Edit changes members of a JSON response, parameters of the redirect (authorize) or parameters of the challenge (mcp). A nil value
+	// removes the member. The text form is set.NAME=VALUE, with VALUE as JSON if it is valid JSON and otherwise as text, or del=NAME.
 	Edit map[string]any
 }
 
-// Endpoints returns the names that Fault.Endpoint and Entry.Endpoint may have.
+// Endpoints returns the valid values of Fault.Endpoint and Entry.Endpoint.
 func Endpoints() []string {
 	return []string{"mcp", "resource-metadata", "metadata", "register", "client", "authorize", "par", "token", "revoke", "introspect",
 		"device_authorization", "device", "idp", "*"}
 }
 
-// presets are names for faults that real servers taught.
+// presets returns named faults. Most of them reproduce the behaviour of a real server.
 func presets() map[string]string {
 	return map[string]string{
 		"html":             `status=200,process,type=text/html,body="<!doctype html><title>Sign in</title><p>Please sign in."`,
@@ -145,7 +146,7 @@ func (f *Fault) readPair(p pair) error {
 
 type pair struct{ key, value string }
 
-// splitPairs cuts "a=1,b,c=[1,2]" at the commas that are outside JSON values.
+// splitPairs splits "a=1,b,c=[1,2]" at the commas that are not inside JSON values.
 func splitPairs(s string) ([]pair, error) {
 	var pairs []pair
 	for s != "" {
@@ -168,7 +169,8 @@ func splitPairs(s string) ([]pair, error) {
 	return pairs, nil
 }
 
-// valueLength returns where a value ends: after the JSON value that it starts with, or at the next comma. -1: never.
+// valueLength returns the length of the value at the start of s: a JSON value, or the text before the next comma. It returns -1 if a JSON
+// value is not complete.
 func valueLength(s string) int {
 	if s != "" && strings.ContainsRune(`"[{`, rune(s[0])) {
 		d := json.NewDecoder(strings.NewReader(s))
@@ -191,7 +193,7 @@ func (s *Server) Inject(f Fault) {
 	s.faults = append(s.faults, &f)
 }
 
-// meet returns what goes wrong with a request: all faults that match it in one. Each of them has one request less to go.
+// meet returns the combination of all faults that match a request, and decrements their counters.
 func (s *Server) meet(r *request) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -234,7 +236,7 @@ func (f *Fault) matches(r *request) bool {
 	return f.Method == "" || f.Method == e.RPC || f.Method == "tool/"+e.Tool || f.Method == e.Method
 }
 
-// add puts another fault on top of this one.
+// add adds the effects of another fault, which has precedence.
 func (f *Fault) add(other *Fault) {
 	to, from := reflect.ValueOf(f).Elem(), reflect.ValueOf(other).Elem()
 	for i := range to.NumField() {
@@ -250,10 +252,10 @@ func (f *Fault) add(other *Fault) {
 	}
 }
 
-// instead reports whether the fault answers in place of the endpoint, which is then not asked.
+// instead reports whether the fault replaces the endpoint, so that the request is not processed.
 func (f Fault) instead() bool { return !f.Process && (f.Status >= 300 || f.Body != "") }
 
-// apply edits a JSON object, or parameters.
+// apply edits the members of a JSON object or the parameters of a redirect or a challenge.
 func (f Fault) apply(members map[string]any) {
 	for name, value := range f.Edit {
 		if value == nil {
@@ -264,7 +266,7 @@ func (f Fault) apply(members map[string]any) {
 	}
 }
 
-// write sends what the fault wants instead of the answer that was prepared.
+// write sends the response of the fault, based on the response of the endpoint.
 func (f Fault) write(w http.ResponseWriter, rec *recorder) {
 	h := w.Header()
 	for k, v := range rec.header {
@@ -310,7 +312,7 @@ func (f Fault) status(prepared int) int {
 	return http.StatusOK
 }
 
-// repeat turns "3*ab" into "ababab", so that a large body need not be written out.
+// repeat expands "3*ab" to "ababab", so that a large body can be written briefly.
 func repeat(s string) string {
 	var n int
 	var rest string

@@ -1,4 +1,4 @@
-// These tests see each fault, setting and action happen.
+// Tests of every fault, setting and action.
 
 package demo
 
@@ -44,7 +44,7 @@ func TestFaultsAtTheTokenEndpoint(t *testing.T) {
 	for words, want := range map[string]struct {
 		status int
 		body   string // a part of it
-		spent  bool   // the refresh token was redeemed all the same
+		spent  bool   // the server redeemed the refresh token although the client got no response
 	}{
 		"token:status=503,retry=7":                        {503, "", false},
 		"token:busy":                                      {429, "too_many_requests", false},

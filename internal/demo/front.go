@@ -12,17 +12,17 @@ import (
 	"strings"
 )
 
-// maxRequest bounds what a client may send, in bytes.
+// maxRequest limits the body of a request, in bytes.
 const maxRequest = 8 << 20
 
-// front serves one port: it reads, counts and logs every request, finds its faults, and hands it to its endpoint.
+// front is the HTTP handler of one port. It reads, counts and logs every request, finds the matching faults, and calls the endpoint.
 type front struct {
 	s       *Server
-	onlyMCP bool // the authorization server is elsewhere
+	onlyMCP bool // the authorization server is on another port
 	onlyAS  bool
 }
 
-// request is one request on its way: what is logged of it, and what goes wrong with it.
+// request is a request with its log entry and the fault that applies to it.
 type request struct {
 	*http.Request
 	s     *Server
@@ -31,10 +31,10 @@ type request struct {
 	body  []byte
 }
 
-// handler answers a request.
+// handler responds to a request.
 type handler func(http.ResponseWriter, *request)
 
-// quiet takes what net/http wants to complain about: dropped connections are our own doing.
+// quiet returns a logger that discards the messages of net/http about dropped connections, which the faults cause.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -62,7 +62,7 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.s.perform(w, req, h)
 }
 
-// localHost says whether a Host header names this machine.
+// localHost reports whether a Host header names this machine.
 func localHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
@@ -71,7 +71,7 @@ func localHost(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// perform lets the endpoint answer, as well as its fault allows.
+// perform applies the fault of a request and calls the endpoint.
 func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 	f := r.fault
 	s.pause(r.Context(), f.Delay)
@@ -82,7 +82,7 @@ func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 		panic(http.ErrAbortHandler)
 	}
 	if r.entry.Endpoint == "mcp" && !f.instead() && (f.untouched() || r.Method == http.MethodGet) {
-		if f.Drop != "" || f.Hang != "" { // a stream without end has no after and no middle
+		if f.Drop != "" || f.Hang != "" { // a stream that does not end has no middle and no end
 			panic(http.ErrAbortHandler)
 		}
 		f.addHeader(w.Header())
@@ -113,12 +113,12 @@ func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 	f.write(w, rec)
 }
 
-// untouched reports whether the answer goes out as the endpoint writes it: only then it can stream.
+// untouched reports whether the response is sent as the endpoint writes it. Only then can it be streamed.
 func (f Fault) untouched() bool {
 	return f.Drop == "" && f.Hang == "" && f.Late == 0 && f.Status == 0 && f.Body == "" && f.Cut == 0
 }
 
-// hang keeps the connection until the client has gone or the server closes.
+// hang keeps the connection open until the client closes it or the server is closed.
 func (s *Server) hang(ctx context.Context) {
 	select {
 	case <-ctx.Done():
@@ -127,7 +127,7 @@ func (s *Server) hang(ctx context.Context) {
 	panic(http.ErrAbortHandler)
 }
 
-// writeHalf promises the whole answer and sends half.
+// writeHalf sends the header and the first half of the body.
 func writeHalf(w http.ResponseWriter, rec *recorder) {
 	for k, v := range rec.header {
 		w.Header()[k] = v
@@ -138,7 +138,7 @@ func writeHalf(w http.ResponseWriter, rec *recorder) {
 	http.NewResponseController(w).Flush()
 }
 
-// recorder holds an answer back.
+// recorder buffers a response.
 type recorder struct {
 	header http.Header
 	status int
@@ -159,7 +159,7 @@ func (r *recorder) Write(p []byte) (int, error) {
 	return r.body.Write(p)
 }
 
-// edit changes members of a JSON answer, or parameters of a redirect.
+// edit changes members of a JSON response or parameters of a redirect.
 func (r *recorder) edit(f Fault) {
 	if len(f.Edit) == 0 {
 		return
@@ -196,7 +196,7 @@ func editQuery(address string, f Fault) string {
 	return u.String()
 }
 
-// textOf writes a value of an edit as plain text.
+// textOf converts the value of an edit to text.
 func textOf(value any) string {
 	if s, ok := value.(string); ok {
 		return s
@@ -205,7 +205,7 @@ func textOf(value any) string {
 	return string(data)
 }
 
-// watcher notes the status of an answer that streams.
+// watcher records the status of a streamed response.
 type watcher struct {
 	http.ResponseWriter
 	status int
@@ -228,7 +228,7 @@ func (w *watcher) Write(p []byte) (int, error) {
 func (w *watcher) Flush()                      { http.NewResponseController(w.ResponseWriter).Flush() }
 func (w *watcher) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// writeJSON answers with a JSON value that nobody may keep.
+// writeJSON sends a JSON value that must not be cached.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")

@@ -35,7 +35,7 @@ func signatureNames() []string {
 	return names
 }
 
-// redeemCredentials gives a token to a client that can keep a secret (RFC 6749 §4.4).
+// redeemCredentials issues a token to a confidential client (RFC 6749 §4.4).
 func (s *Server) redeemCredentials(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	if t.client.Method == "none" {
 		return nil, refuse("unauthorized_client", "client_credentials is for clients that authenticate (RFC 6749 section 4.4)")
@@ -43,7 +43,7 @@ func (s *Server) redeemCredentials(t *tokenRequest) (*tokenAnswer, *oauthError) 
 	return s.issueDirect(t, grantCredentials, t.client.ID)
 }
 
-// issueDirect makes a grant without a user's approval. It has no refresh token.
+// issueDirect issues an access token without a user's approval and without a refresh token.
 func (s *Server) issueDirect(t *tokenRequest, kind, subject string) (*tokenAnswer, *oauthError) {
 	resource, refused := s.checkResource(t.form["resource"], "")
 	if refused != nil {
@@ -61,7 +61,7 @@ func (s *Server) issueDirect(t *tokenRequest, kind, subject string) (*tokenAnswe
 	return s.issue(g, t, false), nil
 }
 
-// claims is what our JWTs say.
+// claims is the payload of the server's JWTs.
 type claims struct {
 	jwt.Claims
 	Resource string `json:"resource,omitempty"`
@@ -69,7 +69,7 @@ type claims struct {
 	Nonce    string `json:"nonce,omitempty"`
 }
 
-// redeemAssertion takes a workload's assertion, or an ID-JAG of our identity provider (RFC 7523 §2.1).
+// redeemAssertion issues a token for the assertion of a workload, or for an ID-JAG of the identity provider (RFC 7523 §2.1).
 func (s *Server) redeemAssertion(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	c, err := s.verify(t.form.Get("assertion"))
 	if provider := s.trusted(); err != nil && provider != nil {
@@ -96,7 +96,7 @@ func (s *Server) redeemAssertion(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	return s.issueDirect(t, grantJWTBearer, c.Subject)
 }
 
-// verify checks signature and times of a JWT that we signed.
+// verify checks the signature and the times of a JWT that this server signed.
 func (s *Server) verify(token string) (claims, error) {
 	var c claims
 	parsed, err := jwt.ParseSigned(token, signatures())
@@ -109,11 +109,11 @@ func (s *Server) verify(token string) (claims, error) {
 	return c, c.ValidateWithLeeway(jwt.Expected{Time: s.now()}, 0)
 }
 
-// sign makes a JWT of ours.
+// sign returns a JWT signed with the server's key.
 func (s *Server) sign(typ string, c any) string {
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: s.key}, (&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
-		return "" // ES256 and its key always make a signer
+		return "" // NewSigner does not fail for ES256 and this key
 	}
 	token, err := jwt.Signed(signer).Claims(c).Serialize()
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *Server) sign(typ string, c any) string {
 	return token
 }
 
-// claimsFor fills in the usual claims.
+// claimsFor returns the claims of a JWT.
 func (s *Server) claimsFor(issuer, subject, audience string, ttl time.Duration) claims {
 	if ttl == 0 {
 		ttl = 5 * time.Minute
@@ -132,18 +132,18 @@ func (s *Server) claimsFor(issuer, subject, audience string, ttl time.Duration) 
 		IssuedAt: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(ttl)), ID: rand.Text()}}
 }
 
-// Assertion returns a JWT that the token endpoint takes for the jwt-bearer grant, as a workload's platform would write into a file. Empty
-// and zero mean "demo-user" and five minutes; a negative ttl makes one that has expired.
+// Assertion returns a JWT for the jwt-bearer grant, like the one that a workload's platform writes into a file. An empty subject means
+// "demo-user" and a zero ttl five minutes. With a negative ttl, the JWT has expired.
 func (s *Server) Assertion(subject string, ttl time.Duration) string {
 	return s.sign("JWT", s.claimsFor(s.asOrigin+"/workload", subject, s.Issuer(), ttl))
 }
 
-// IDToken returns an ID token that the identity provider exchanges for an ID-JAG.
+// IDToken returns an ID token that the token endpoint at IDP exchanges for an ID-JAG.
 func (s *Server) IDToken(subject string, ttl time.Duration) string {
 	return s.sign("JWT", s.claimsFor(s.asOrigin+"/idp", subject, idpClient, ttl))
 }
 
-// checkClientAssertion is private_key_jwt (RFC 7523 §2.2 and §3).
+// checkClientAssertion authenticates a client by private_key_jwt (RFC 7523 §2.2, §3).
 func (s *Server) checkClientAssertion(form map[string][]string) (*Client, *oauthError) {
 	first := func(name string) string { return strings.Join(form[name], " ") }
 	bad := func(why string) (*Client, *oauthError) {
@@ -182,7 +182,7 @@ func (s *Server) checkClientAssertion(form map[string][]string) (*Client, *oauth
 	return client, nil
 }
 
-// publicKey reads the key of a client: a JWK, or a JSON string with PEM.
+// publicKey parses the public key of a client: a JWK, or a JSON string that contains PEM.
 func publicKey(raw json.RawMessage) (any, error) {
 	var text string
 	if json.Unmarshal(raw, &text) != nil {

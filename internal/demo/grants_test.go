@@ -1,4 +1,4 @@
-// These tests use the grants without a browser, the device page, metadata documents and the page with the buttons.
+// Tests of the grants without a browser, the device page, client ID metadata documents and the approval page.
 
 package demo
 

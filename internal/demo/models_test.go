@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A person logs in twice, in the same browser or in another one, and the refresh token of the first login is revoked or used twice. What
-// becomes of the second login is up to Settings.Share.
+// A user logs in twice, in the same browser or in another one. Then the refresh token of the first login is revoked or used twice.
+// Settings.Share decides whether that ends the second login too.
 func TestSharedGrants(t *testing.T) {
 	for _, tt := range []struct {
 		share       string
@@ -86,17 +86,17 @@ func TestBrowserKeepsItsCookies(t *testing.T) {
 	}
 }
 
-// The client gives up after a while; what matters is whether the refresh token was spent.
+// The client gives up after a while. The test checks whether the server has used up the refresh token.
 func TestEndpointsThatDoNotAnswer(t *testing.T) {
 	for words, want := range map[string]struct {
 		redeemed int
-		begun    bool // the head of the answer came
+		begun    bool // the client received the header
 	}{
 		"token:hang=before":                  {0, false},
 		"token:hang=after":                   {1, false},
 		"token:hang=mid":                     {1, true},
 		"token:late=1h":                      {1, false},
-		"token:delay=1h":                     {1, false}, // carried out when the client has gone
+		"token:delay=1h":                     {1, false}, // the server processes the request after the client has closed the connection
 		"token:hang=before,grant=client_xyz": {1, true},
 	} {
 		s := start(t, Options{})

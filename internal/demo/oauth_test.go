@@ -1,4 +1,4 @@
-// These tests go the plain ways of OAuth: login, refresh, reuse, revocation, registration, and what must be refused.
+// Tests of login, refresh, reuse of refresh tokens, revocation and registration, and of requests that the server must refuse.
 
 package demo
 

@@ -9,7 +9,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// addOffers adds the resources and prompts of the MCP server.
+// addOffers adds the resources and prompts to the MCP server.
 func addOffers(server *mcp.Server) {
 	server.AddResource(&mcp.Resource{URI: "demo://notes/1", Name: "note", Title: "A note", MIMEType: "text/plain", Description: "A short text."},
 		resource("text/plain", "a note\n", nil))
@@ -24,7 +24,7 @@ func addOffers(server *mcp.Server) {
 		Arguments: []*mcp.PromptArgument{{Name: "text", Description: "the text", Required: true}, {Name: "tone", Description: "how to say it"}}}, review)
 }
 
-// resource serves one resource, of text or of bytes.
+// resource returns a handler for one resource, which contains either text or bytes.
 func resource(kind, text string, data []byte) mcp.ResourceHandler {
 	return func(_ context.Context, r *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
 		return contents(&mcp.ResourceContents{URI: r.Params.URI, MIMEType: kind, Text: text, Blob: data}), nil

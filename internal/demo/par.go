@@ -11,13 +11,13 @@ const (
 	requestURILifetime = time.Minute
 )
 
-// pushed is an authorization request that was pushed and waits for its browser.
+// pushed is a pushed authorization request that no browser has used yet.
 type pushed struct {
 	form    url.Values
 	expires time.Time
 }
 
-// servePAR takes an authorization request from the client itself (RFC 9126), with a DPoP proof or without (RFC 9449 §10.1).
+// servePAR is the pushed authorization request endpoint (RFC 9126). It accepts a DPoP proof (RFC 9449 §10.1).
 func (s *Server) servePAR(w http.ResponseWriter, r *request) {
 	form, refused := s.readPAR(w, r)
 	if refused != nil {
@@ -32,7 +32,7 @@ func (s *Server) servePAR(w http.ResponseWriter, r *request) {
 	writeJSON(w, http.StatusCreated, map[string]any{"request_uri": id, "expires_in": int(requestURILifetime.Seconds())})
 }
 
-// readPAR makes the checks of the authorization endpoint early (RFC 9126 §2.1).
+// readPAR makes the checks of the authorization endpoint on the pushed request (RFC 9126 §2.1).
 func (s *Server) readPAR(w http.ResponseWriter, r *request) (url.Values, *oauthError) {
 	if v := s.Settings(); v.PAR != "offer" && v.PAR != "require" {
 		return nil, &oauthError{http.StatusNotFound, "invalid_request", "pushed authorization requests are not offered"}
@@ -64,8 +64,8 @@ func (s *Server) readPAR(w http.ResponseWriter, r *request) (url.Values, *oauthE
 	return form, s.checkAuthorize(a, form)
 }
 
-// pulled returns the authorization request that is meant: the one at hand, or the one that was pushed, which is good for one use. page is
-// what the user reads where there is none.
+// pulled returns the parameters of an authorization request: the pushed ones if form has a request_uri, which can be used once, and
+// otherwise form. page is the text to show if there is no valid request.
 func (s *Server) pulled(form url.Values) (request url.Values, page string) {
 	id := form.Get("request_uri")
 	s.mu.Lock()

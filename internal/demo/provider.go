@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// StartProvider starts another instance of the authorization server as the identity provider of an enterprise: it signs users in (OpenID
-// Connect), and s accepts its ID-JAGs. What of o is empty is set as such a provider is.
+// StartProvider starts another instance of the authorization server as the identity provider of an enterprise. It authenticates users
+// (OpenID Connect), and s accepts its ID-JAGs. The settings that o leaves empty get values that are usual for such a provider.
 func StartProvider(s *Server, o Options) (*Server, error) {
 	v := &o.Settings
 	v.IDTokens, v.Resource, v.Offline, v.ASM = orText(v.IDTokens, "always"), orText(v.Resource, "optional"), orText(v.Offline, "scope"), orText(v.ASM, "oidc")
@@ -26,19 +26,19 @@ func StartProvider(s *Server, o Options) (*Server, error) {
 	return p, nil
 }
 
-// trusted is the identity provider whose ID-JAGs are taken besides our own; nil: there is none.
+// trusted returns the identity provider whose ID-JAGs are accepted in addition to the server's own, or nil.
 func (s *Server) trusted() *Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.provider
 }
 
-// isProvider reports whether ID-JAGs of ours have that issuer.
+// isProvider reports whether issuer is an issuer of this server's ID tokens.
 func (s *Server) isProvider(issuer string) bool {
 	return issuer == s.asOrigin+"/idp" || issuer == s.Issuer() && s.Settings().IDTokens != ""
 }
 
-// idToken makes the ID token of a token answer (OpenID Connect Core §2). The lock is held.
+// idToken returns the ID token for a token response (OpenID Connect Core §2). The caller holds the lock.
 func (s *Server) idToken(g *grant, refreshed bool) string {
 	if !slices.Contains(g.scopes, "openid") || s.settings.IDTokens == "" || refreshed && s.settings.IDTokens != "always" {
 		return ""
@@ -74,8 +74,8 @@ func (s *Server) serveIDP(w http.ResponseWriter, r *request) {
 	s.writeError(w, r, refused)
 }
 
-// redeemExchange gives an ID-JAG for an ID token or a refresh token: good for one use at an authorization server that trusts us (RFC 8693,
-// Identity Assertion JWT Authorization Grant §4.3).
+// redeemExchange issues an ID-JAG for an ID token or a refresh token (RFC 8693, Identity Assertion JWT Authorization Grant §4.3). The
+// authorization server in audience accepts the ID-JAG once.
 func (s *Server) redeemExchange(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	if got := t.form.Get("requested_token_type"); got != typeIDJAG {
 		return nil, refuse("invalid_request", "requested_token_type is %q, expected %q (RFC 8693)", got, typeIDJAG)
@@ -101,7 +101,7 @@ func (s *Server) redeemExchange(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	return &tokenAnswer{AccessToken: s.sign("oauth-id-jag+jwt", jag), TokenType: "N_A", IssuedTokenType: typeIDJAG, ExpiresIn: int64(5 * time.Minute / time.Second)}, nil
 }
 
-// subjectOf is the user that a subject token is about, and the issuer of the ID-JAG.
+// subjectOf returns the user of a subject token, and the issuer for the ID-JAG.
 func (s *Server) subjectOf(t *tokenRequest) (issuer, subject string, refused *oauthError) {
 	given := t.form.Get("subject_token")
 	switch kind := t.form.Get("subject_token_type"); {

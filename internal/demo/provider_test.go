@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// The identity provider signs users in, and exchanges what it gave for an ID-JAG that only its customers accept.
+// The identity provider authenticates users and exchanges its ID tokens and refresh tokens for an ID-JAG. Only the authorization servers
+// that trust it accept that ID-JAG.
 func TestProvider(t *testing.T) {
 	s := start(t, Options{})
 	p, err := StartProvider(s, Options{})

@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// maxLog bounds the log, in entries; older ones are dropped.
+// maxLog limits the number of entries in the log. Older entries are dropped.
 const maxLog = 20000
 
-// Entry is one request. Secrets in Header and Form are replaced by "[redacted]" in JSON, not in Go.
+// Entry is one request in the log. In its JSON form, secrets in Header, Query and Form are replaced by "[redacted]".
 type Entry struct {
 	Seq      int         `json:"seq"`
 	Time     time.Time   `json:"time"`
-	Endpoint string      `json:"endpoint"` // see Endpoints; "other" for addresses that are nothing
+	Endpoint string      `json:"endpoint"` // one of Endpoints; "other" if the path has no endpoint
 	Method   string      `json:"method"`
 	Path     string      `json:"path"`
 	Query    url.Values  `json:"query,omitempty"`
 	Grant    string      `json:"grant,omitempty"` // grant_type, at the token endpoint
-	RPC      string      `json:"rpc,omitempty"`   // method, at an MCP endpoint
+	RPC      string      `json:"rpc,omitempty"`   // method of the JSON-RPC message, for an MCP endpoint
 	Tool     string      `json:"tool,omitempty"`
 	Header   http.Header `json:"header,omitempty"`
 	Form     url.Values  `json:"form,omitempty"`   // OAuth endpoints
-	Body     string      `json:"body,omitempty"`   // registration and MCP, cut to 64 kB
-	Shown    string      `json:"shown,omitempty"`  // name in the client's TLS certificate
-	Status   int         `json:"status,omitempty"` // 0: not answered (yet), or the connection was dropped
-	Error    string      `json:"error,omitempty"`  // the OAuth error that was answered
+	Body     string      `json:"body,omitempty"`   // for registration and MCP, at most 64 kB
+	Shown    string      `json:"shown,omitempty"`  // subject of the client's TLS certificate; empty: none
+	Status   int         `json:"status,omitempty"` // 0: no response yet, or the connection was dropped
+	Error    string      `json:"error,omitempty"`  // code of the OAuth error in the response
 }
 
-// MarshalJSON hides secrets.
+// MarshalJSON redacts the secrets.
 func (e Entry) MarshalJSON() ([]byte, error) {
 	type plain Entry
 	p := plain(e)
@@ -62,7 +62,7 @@ func redact(form url.Values) url.Values {
 	return safe
 }
 
-// record is the counters and the log.
+// record contains the counters and the log.
 type record struct {
 	mu      sync.Mutex
 	seq     int
@@ -90,7 +90,7 @@ func newEntry(endpoint string, r *http.Request, body []byte) *Entry {
 	return e
 }
 
-// rpcOf reads method and tool of a JSON-RPC request, the first one of a batch.
+// rpcOf returns the method and the tool of a JSON-RPC message, of the first message in a batch.
 func rpcOf(body []byte) (method, tool string) {
 	type message struct {
 		Method string
@@ -112,7 +112,7 @@ func rpcOf(body []byte) (method, tool string) {
 	return m.Method, tool
 }
 
-// log takes a request in and counts it.
+// log adds a request to the log and counts it.
 func (s *Server) log(e *Entry) {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -131,7 +131,7 @@ func (s *Server) log(e *Entry) {
 	}
 }
 
-// answered notes the status of an answer.
+// answered records the status of a response.
 func (s *Server) answered(e *Entry, status int) {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -139,14 +139,14 @@ func (s *Server) answered(e *Entry, status int) {
 	s.record.add()
 }
 
-// note notes the OAuth error of an answer.
+// note records the OAuth error code of a response.
 func (s *Server) note(e *Entry, code string) {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
 	e.Error = code
 }
 
-// count counts things that happened.
+// count increments counters.
 func (s *Server) count(kinds ...string) {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -161,11 +161,11 @@ func (r *record) add(kinds ...string) {
 	r.changed = make(chan struct{})
 }
 
-// Count returns how often something happened. Requests are counted by endpoint ("token", "mcp", "metadata", …, "requests" for all), by
-// grant ("token/refresh_token") and by MCP method ("mcp/tools/call"), when they arrive. What came of them is counted apart: "login" (codes
-// redeemed), "approve" (authorizations), "pushed" (authorization requests), "refresh" (successful ones), "reuse" (refresh tokens used
-// twice, grants revoked for it), "grace" (used twice, forgiven), "registered", "unregistered", "revoked" (grants ended by revocation),
-// "401", "403" (MCP requests refused), "tool/NAME" (tools that really ran).
+// Count returns the value of a counter. Requests are counted on arrival: by endpoint ("token", "mcp", "metadata", …; "requests" counts
+// all), by grant ("token/refresh_token") and by MCP method ("mcp/tools/call"). Other counters count events: "login" (redeemed codes),
+// "approve" (approved authorization requests), "pushed" (pushed authorization requests), "refresh" (successful refreshes), "reuse" (refresh
+// tokens used twice, which revoked the grant), "grace" (refresh tokens used twice within Settings.Grace), "registered", "unregistered",
+// "revoked" (grants that a revocation ended), "401" and "403" (refused MCP requests), and "tool/NAME" (executed calls of a tool).
 func (s *Server) Count(kind string) int {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -183,7 +183,7 @@ func (s *Server) Counts() map[string]int {
 	return all
 }
 
-// Requests returns the log, of some endpoints or of all.
+// Requests returns the log entries of some endpoints. Without endpoints, it returns all entries.
 func (s *Server) Requests(endpoints ...string) []Entry {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -196,7 +196,7 @@ func (s *Server) Requests(endpoints ...string) []Entry {
 	return entries
 }
 
-// Reset empties counters and log.
+// Reset sets all counters to 0 and clears the log.
 func (s *Server) Reset() {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
@@ -204,7 +204,7 @@ func (s *Server) Reset() {
 	s.record.entries = nil
 }
 
-// changes returns the count, and a channel that is closed when counters change next.
+// changes returns the value of a counter, and a channel that is closed at the next change of any counter.
 func (s *Server) changes(kind string) (int, <-chan struct{}) {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()

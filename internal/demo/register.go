@@ -15,8 +15,8 @@ type Client struct {
 	ID            string          `json:"client_id"`
 	Secret        string          `json:"client_secret,omitempty"`
 	Method        string          `json:"token_endpoint_auth_method,omitempty"` // empty: client_secret_basic with a secret, none without
-	RedirectURIs  []string        `json:"redirect_uris,omitempty"`              // empty, when known in advance: any address on loopback
-	GrantTypes    []string        `json:"grant_types,omitempty"`                // empty, when known in advance: all
+	RedirectURIs  []string        `json:"redirect_uris,omitempty"`              // empty for a pre-registered client: any URL on loopback
+	GrantTypes    []string        `json:"grant_types,omitempty"`                // empty for a pre-registered client: all
 	ResponseTypes []string        `json:"response_types,omitempty"`
 	Scope         string          `json:"scope,omitempty"` // what it may ask for; empty: anything
 	Name          string          `json:"client_name,omitempty"`
@@ -26,10 +26,10 @@ type Client struct {
 
 	dynamic bool
 	token   string    // registration access token
-	expires time.Time // of the secret; zero: never
+	expires time.Time // time at which the secret expires; zero: never
 }
 
-// DefaultClients returns the clients that every server knows.
+// DefaultClients returns the clients that are pre-registered at every server.
 func DefaultClients() []Client {
 	return []Client{
 		{ID: "demo-public", Method: "none", Name: "public client"},
@@ -39,7 +39,7 @@ func DefaultClients() []Client {
 	}
 }
 
-// AddClient makes a client known, or changes it.
+// AddClient adds or replaces a client.
 func (s *Server) AddClient(c Client) {
 	if c.Method == "" {
 		c.Method = "none"
@@ -52,7 +52,7 @@ func (s *Server) AddClient(c Client) {
 	s.state.clients[c.ID] = &c
 }
 
-// Clients returns the ids of the clients that registered themselves.
+// Clients returns the IDs of the clients that registered dynamically.
 func (s *Server) Clients() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -81,7 +81,7 @@ func (s *Server) serveRegister(w http.ResponseWriter, r *request) {
 	writeJSON(w, http.StatusCreated, s.registration(c))
 }
 
-// register checks the metadata of a client and takes it in.
+// register checks the metadata of a client and adds the client.
 func (s *Server) register(body []byte) (*Client, *oauthError) {
 	c := &Client{dynamic: true}
 	if err := json.Unmarshal(body, c); err != nil {
@@ -112,7 +112,7 @@ func (s *Server) register(body []byte) (*Client, *oauthError) {
 	return c, nil
 }
 
-// check completes the metadata with the defaults of RFC 7591 §2 and refuses what is wrong.
+// check fills in the defaults of RFC 7591 §2 and refuses invalid metadata.
 func (c *Client) check(v Settings) *oauthError {
 	if c.Method == "" {
 		c.Method = "client_secret_basic"
@@ -143,7 +143,7 @@ func (c *Client) check(v Settings) *oauthError {
 	return nil
 }
 
-// registration is the answer of RFC 7591 §3.2.1.
+// registration returns the registration response (RFC 7591 §3.2.1).
 func (s *Server) registration(c *Client) map[string]any {
 	data, _ := json.Marshal(c)
 	var m map[string]any
@@ -184,8 +184,8 @@ func (s *Server) serveClient(w http.ResponseWriter, r *request) {
 	}
 }
 
-// allows says whether a redirect address is one of the client's. What registered itself must name it exactly, port and all; what is known
-// in advance without addresses may use any on loopback.
+// allows reports whether the client may use a redirect URI. A client that registered dynamically must use a registered URI exactly,
+// including the port. A pre-registered client without redirect URIs may use any URL on loopback.
 func (c *Client) allows(address string) bool {
 	if len(c.RedirectURIs) > 0 || c.dynamic {
 		return slices.Contains(c.RedirectURIs, address)
@@ -198,7 +198,7 @@ func (c *Client) allows(address string) bool {
 	return err == nil && localHost(u.Host)
 }
 
-// may says whether the client registered for a grant type.
+// may reports whether the client registered for a grant type.
 func (c *Client) may(grantType string) bool {
 	return len(c.GrantTypes) == 0 && !c.dynamic || slices.Contains(c.GrantTypes, grantType)
 }

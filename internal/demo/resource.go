@@ -13,11 +13,11 @@ import (
 
 const modern = "2026-07-28"
 
-// mcpFront is the MCP side: the SDK's handlers, and who goes to which.
+// mcpFront is the MCP server. It passes requests to the SDK handler for their revision.
 type mcpFront struct {
 	s         *Server
 	stateless http.Handler // 2026-07-28; nil: not spoken
-	sessions  http.Handler // earlier revisions over streamable HTTP; nil: not spoken
+	sessions  http.Handler // earlier revisions over streamable HTTP; nil: not supported
 	events    http.Handler // HTTP+SSE of 2024-11-05; nil: not spoken
 	servers   []*mcp.Server
 }
@@ -63,14 +63,15 @@ func (f *mcpFront) close() {
 	}
 }
 
-// serve checks the authorization of an MCP request, then hands it to the handler of its era.
+// serve checks the authorization of an MCP request and then calls the handler for its revision.
 func (f *mcpFront) serve(w http.ResponseWriter, r *request) {
 	if f.s.authorized(w, r) && !f.s.serveTask(w, r) {
 		f.era(w, r)
 	}
 }
 
-// era picks the handler, and answers for the eras that are not spoken as their servers do.
+// era selects the handler for the revision of a request. It refuses a revision that the server does not support, in the way in which
+// servers of the supported revision do.
 func (f *mcpFront) era(w http.ResponseWriter, r *request) {
 	version := r.Header.Get("Mcp-Protocol-Version")
 	switch {
@@ -96,7 +97,7 @@ func (f *mcpFront) era(w http.ResponseWriter, r *request) {
 	}
 }
 
-// newest is the newest revision with sessions that is spoken.
+// newest returns the newest supported revision that has sessions.
 func (f *mcpFront) newest() string {
 	if f.s.o.Era == "both" {
 		return "2025-11-25"
@@ -104,7 +105,7 @@ func (f *mcpFront) newest() string {
 	return f.s.o.Era
 }
 
-// RPC is the MCP method of the request.
+// RPC returns the MCP method of the request.
 func (r *request) RPC() string { return r.entry.RPC }
 
 func requestedVersion(body []byte) string {
@@ -115,7 +116,7 @@ func requestedVersion(body []byte) string {
 	return m.Params.ProtocolVersion
 }
 
-// rpcError answers 400 with a JSON-RPC error.
+// rpcError sends a JSON-RPC error with status 400.
 func rpcError(w http.ResponseWriter, r *request, code int, message string, data any) {
 	var m struct {
 		ID json.RawMessage `json:"id"`
@@ -131,7 +132,7 @@ func rpcError(w http.ResponseWriter, r *request, code int, message string, data 
 	writeJSON(w, http.StatusBadRequest, map[string]any{"jsonrpc": "2.0", "id": m.ID, "error": e})
 }
 
-// authorized checks token, audience and scopes, and answers the request when something is missing.
+// authorized checks the token, its audience and its scopes. If one of them is wrong, it sends the challenge and returns false.
 func (s *Server) authorized(w http.ResponseWriter, r *request) bool {
 	v := s.Settings()
 	if r.fault.Deny {
@@ -168,7 +169,7 @@ func (s *Server) authorized(w http.ResponseWriter, r *request) bool {
 	return true
 }
 
-// challenge answers 401 or 403 and says what is needed (RFC 6750 §3, RFC 9728 §5.1).
+// challenge sends a 401 or 403 with a challenge that names what is missing (RFC 6750 §3, RFC 9728 §5.1).
 func (s *Server) challenge(w http.ResponseWriter, r *request, status int, code, description string, scopes []string) {
 	s.count(fmt.Sprint(status))
 	v := s.Settings()
@@ -193,7 +194,7 @@ func (s *Server) challenge(w http.ResponseWriter, r *request, status int, code, 
 	http.Error(w, orText(description, "authorization is needed"), status)
 }
 
-// schemes are the schemes of a challenge.
+// schemes returns the authentication schemes of a challenge.
 func (v Settings) schemes() []string {
 	switch v.DPoP {
 	case "require":
@@ -204,7 +205,7 @@ func (v Settings) schemes() []string {
 	return []string{"Bearer"}
 }
 
-// parameters writes a challenge's parameters in a fixed order, quoted.
+// parameters returns the quoted parameters of a challenge in a fixed order.
 func parameters(params map[string]any) string {
 	names := []string{}
 	for name := range params {
@@ -222,7 +223,7 @@ func parameters(params map[string]any) string {
 	return " " + strings.Join(list, ", ")
 }
 
-// endpoint is the MCP endpoint of a path, which may have a slash at its end.
+// endpoint returns the MCP endpoint at a path, which may end in a slash.
 func (s *Server) endpoint(path string) string {
 	if slices.Contains(s.o.Paths, path) {
 		return path
@@ -230,7 +231,7 @@ func (s *Server) endpoint(path string) string {
 	return strings.TrimSuffix(path, "/")
 }
 
-// metadataURL is where the metadata of an endpoint is.
+// metadataURL returns the URL of the resource metadata of an endpoint.
 func (s *Server) metadataURL(path string) string {
 	if s.Settings().prm() == "root" {
 		return s.origin + wellKnownResource

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// serveRevoke (RFC 7009) ends the grant of a refresh token, or one access token. Unknown tokens are fine (RFC 7009 §2.2).
+// serveRevoke is the revocation endpoint (RFC 7009). It revokes the grant of a refresh token, or a single access token. For an unknown
+// token, it responds with 200 (RFC 7009 §2.2).
 func (s *Server) serveRevoke(w http.ResponseWriter, r *request) {
 	token, c, refused := s.readTokenQuery(r)
 	if refused != nil {
@@ -29,7 +30,7 @@ func (s *Server) serveRevoke(w http.ResponseWriter, r *request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// serveIntrospect tells a client what a token is worth (RFC 7662).
+// serveIntrospect is the introspection endpoint (RFC 7662).
 func (s *Server) serveIntrospect(w http.ResponseWriter, r *request) {
 	token, _, refused := s.readTokenQuery(r)
 	if refused != nil {
@@ -45,7 +46,7 @@ func (s *Server) serveIntrospect(w http.ResponseWriter, r *request) {
 		"scope": strings.Join(a.scopes, " "), "exp": a.expires.Unix(), "iss": s.Issuer()})
 }
 
-// readTokenQuery reads the token that a client asks about.
+// readTokenQuery reads the token in a revocation or introspection request.
 func (s *Server) readTokenQuery(r *request) (token string, c *Client, refused *oauthError) {
 	if r.Method != http.MethodPost || r.entry.Form == nil {
 		return "", nil, refuse("invalid_request", "POST a form")

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Secrets returns every secret that the server gave or was sent so far: tokens, codes, verifiers, client secrets, assertions, proofs.
+// Secrets returns every secret that the server has issued or received: tokens, codes, verifiers, client secrets, assertions and proofs.
 func (s *Server) Secrets() []string {
 	seen := map[string]bool{}
 	for _, e := range s.Requests() {
@@ -53,7 +53,7 @@ func (s *Server) Secrets() []string {
 	return list
 }
 
-// secretFields names the parameters whose values are secrets.
+// secretFields returns the names of the parameters whose values are secrets.
 func secretFields() []string {
 	return []string{"code", "code_verifier", "refresh_token", "client_secret", "client_assertion", "assertion", "subject_token",
 		"actor_token", "token", "device_code", "access_token"}

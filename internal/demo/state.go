@@ -8,20 +8,20 @@ import (
 	"time"
 )
 
-// state is what the authorization server remembers, and what "migrate" throws away. It is guarded by Server.mu; no request is made while
-// that is held.
+// state is the memory of the authorization server. "migrate" clears it, except for pre-registered clients. Server.mu guards it, and the
+// server sends no request while it holds that lock.
 type state struct {
 	clients map[string]*Client
 	grants  []*grant
 	codes   map[string]*code
 	access  map[string]*access
-	refresh map[string]*grant // spent refresh tokens too, to know them again
+	refresh map[string]*grant // by refresh token, including the used ones, so that a second use is recognized
 	devices map[string]*device
-	pages   map[string]*approval // pending pages of an interactive server
+	pages   map[string]*approval // approval pages that wait for the user, by ticket
 	pushed  map[string]*pushed   // by request_uri
-	proofs  map[string]time.Time // jti of DPoP proofs and client assertions, until when they matter
+	proofs  map[string]time.Time // jti of DPoP proofs and client assertions, with the time until which they are remembered
 	nonce   string
-	last    int // number of the latest grant
+	last    int // ID of the latest grant
 
 	idTokens []string // that were given
 }
@@ -31,22 +31,22 @@ func (t *state) init() {
 		devices: map[string]*device{}, pages: map[string]*approval{}, pushed: map[string]*pushed{}, proofs: map[string]time.Time{}, nonce: secret("nonce")}
 }
 
-// grant is one approval and all tokens that came of it, what RFC 9700 §4.14 calls a family. What it shares with other grants is up to
-// Settings.Share.
+// grant is one approval with all tokens that were issued for it, which RFC 9700 §4.14 calls a family. Settings.Share can make a revocation
+// end several grants.
 type grant struct {
 	id         int
-	kind       string // grant_type that began it
+	kind       string // grant_type of the first token request
 	client     string
 	subject    string
-	browser    string // session of the browser in which it was approved; empty: none
-	nonce      string // of the authorization request, for the ID token
+	browser    string // session of the browser in which the user approved; empty: none
+	nonce      string // nonce of the authorization request, for the ID token
 	scopes     []string
 	resource   string
 	key        string // thumbprint of the DPoP key; empty: bearer tokens
-	cert       string // thumbprint of the client's TLS certificate that the tokens are bound to; empty: none
-	refresh    string // the good refresh token; empty: there is none
+	cert       string // thumbprint of the client's TLS certificate to which the tokens are bound; empty: none
+	refresh    string // the valid refresh token; empty: none
 	spent      map[string]time.Time
-	generation int // number of token answers
+	generation int // number of access tokens that were issued
 	expires    time.Time
 	revoked    bool
 }
@@ -70,10 +70,10 @@ type code struct {
 	key         string // dpop_jkt of the authorization request
 }
 
-// secret makes a token that can be recognised anywhere: "demo-rt-…".
+// secret returns a random token with a prefix by which tests recognize it, such as "demo-rt-…".
 func secret(kind string) string { return "demo-" + kind + "-" + rand.Text() }
 
-// pad makes a token as long as asked.
+// pad lengthens a token to the given number of bytes.
 func pad(token string, size int) string {
 	if n := size - len(token); n > 0 {
 		return token + strings.Repeat("x", n)
@@ -81,7 +81,7 @@ func pad(token string, size int) string {
 	return token
 }
 
-// newGrant begins a family. The lock is held.
+// newGrant adds a grant. The caller holds the lock.
 func (s *Server) newGrant(kind, client, subject, resource string, scopes []string) *grant {
 	s.state.last++
 	g := &grant{id: s.state.last, kind: kind, client: client, subject: subject, resource: resource, scopes: scopes,
@@ -90,7 +90,7 @@ func (s *Server) newGrant(kind, client, subject, resource string, scopes []strin
 	return g
 }
 
-// newAccess gives the grant another access token, good for its scopes or for fewer. The lock is held.
+// newAccess issues an access token for some or all scopes of the grant. The caller holds the lock.
 func (s *Server) newAccess(g *grant, scopes []string) string {
 	if s.settings.Single {
 		s.endAccess(func(a *access) bool { return a.grant == g })
@@ -102,7 +102,7 @@ func (s *Server) newAccess(g *grant, scopes []string) string {
 	return token
 }
 
-// newRefresh gives the grant another refresh token; the one before is spent. The lock is held.
+// newRefresh issues a refresh token and marks the previous one as used. The caller holds the lock.
 func (s *Server) newRefresh(g *grant) string {
 	if g.refresh != "" {
 		g.spent[g.refresh] = s.now()
@@ -112,7 +112,7 @@ func (s *Server) newRefresh(g *grant) string {
 	return g.refresh
 }
 
-// revoke ends a grant with all its tokens, and every grant that shares its fate. The lock is held.
+// revoke revokes a grant with all its tokens, and every other grant that Settings.Share joins to it. The caller holds the lock.
 func (s *Server) revoke(g *grant) {
 	for _, other := range s.state.grants {
 		if other == g || s.settings.shared(g, other) {
@@ -122,7 +122,7 @@ func (s *Server) revoke(g *grant) {
 	s.endAccess(func(a *access) bool { return a.grant.revoked })
 }
 
-// shared reports whether this server treats two grants as one.
+// shared reports whether a revocation of one grant also revokes the other.
 func (v Settings) shared(a, b *grant) bool {
 	switch {
 	case a.client != b.client:
@@ -143,7 +143,7 @@ func (s *Server) endAccess(which func(*access) bool) {
 	}
 }
 
-// introspect is how the resource asks what a token is worth.
+// introspect returns the access token and its grant if the token is valid. The MCP server calls it for every request.
 func (s *Server) introspect(token string) (access, grant, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,7 +154,7 @@ func (s *Server) introspect(token string) (access, grant, bool) {
 	return *a, *a.grant, true
 }
 
-// ExpireAccess lets every access token expire now.
+// ExpireAccess makes every access token expire now.
 func (s *Server) ExpireAccess() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -164,7 +164,7 @@ func (s *Server) ExpireAccess() {
 	}
 }
 
-// RevokeGrants ends every grant: access and refresh tokens are worth nothing.
+// RevokeGrants revokes every grant with its access and refresh tokens.
 func (s *Server) RevokeGrants() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,7 +174,7 @@ func (s *Server) RevokeGrants() {
 	s.endAccess(func(a *access) bool { return true })
 }
 
-// ForgetClients forgets all clients that registered themselves. Their grants stay, and are of no use to anyone.
+// ForgetClients removes all clients that registered dynamically. Their grants remain, but cannot be refreshed.
 func (s *Server) ForgetClients() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,17 +185,17 @@ func (s *Server) ForgetClients() {
 	}
 }
 
-// Deny lets the next n MCP requests be answered 401, whatever token they carry.
+// Deny makes the server answer the next n MCP requests with 401, even if their token is valid.
 func (s *Server) Deny(n int) { s.Inject(Fault{Endpoint: "mcp", Deny: true, N: n}) }
 
-// Clear removes all faults; settings stay.
+// Clear removes all faults. The settings do not change.
 func (s *Server) Clear() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = nil
 }
 
-// Migrate moves the authorization server to another issuer, which knows none of the clients that registered and none of the tokens.
+// Migrate moves the authorization server to a new issuer without the dynamically registered clients and without the tokens.
 func (s *Server) Migrate() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,7 +209,7 @@ func (s *Server) Migrate() {
 	s.issuerPath = "/as-" + strings.ToLower(rand.Text()[:6])
 }
 
-// Live returns how many grants are good, with a refresh token or a good access token.
+// Live returns the number of grants that have a refresh token or a valid access token.
 func (s *Server) Live() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -227,7 +227,7 @@ func (s *Server) Live() int {
 	return len(alive)
 }
 
-// granted cuts scopes down to what this server gives at all.
+// granted returns the scopes without those in Settings.Withhold.
 func (v Settings) granted(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return slices.Contains(v.Withhold, scope) })
 }

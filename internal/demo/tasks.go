@@ -12,11 +12,11 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// tasksExtension is the extension of SEP-2663.
+// tasksExtension is the name of the tasks extension (SEP-2663).
 const tasksExtension = "io.modelcontextprotocol/tasks"
 
-// The tool report becomes a task whenever it is called. The task takes pages × delay_ms, whether or not a client polls it; with ask it
-// stops half way until the client has answered an elicitation request; with fail it ends as failed.
+// A call of the tool report always creates a task. The task takes pages × delay_ms, even if no client polls it. With ask, it stops halfway
+// until the client has answered an elicitation request. With fail, it ends with the status failed.
 const reportSchema = `{"type":"object","properties":{
 "pages":{"type":"integer","minimum":1,"default":3,"description":"number of pages"},
 "delay_ms":{"type":"integer","minimum":0,"default":50,"description":"milliseconds per page"},
@@ -26,19 +26,19 @@ const reportSchema = `{"type":"object","properties":{
 // task is one call of report.
 type task struct {
 	id        string
-	subject   string // the user it belongs to; nobody else sees it
+	subject   string // the user who created the task; it is hidden from other users
 	created   time.Time
 	pages     int
 	delay     time.Duration
 	ask, fail bool
 
-	asked     time.Time // when it stopped to ask; zero: it has not
-	answered  time.Time // when the answer came; zero: it has not
+	asked     time.Time // time at which the task stopped to ask; zero: not yet
+	answered  time.Time // time at which the client answered; zero: not yet
 	title     string
 	cancelled bool
 }
 
-// rpcRequest is what a task method needs of a request.
+// rpcRequest is the part of a request that the task methods need.
 type rpcRequest struct {
 	ID     json.RawMessage `json:"id"`
 	Method string          `json:"method"`
@@ -55,7 +55,7 @@ type rpcRequest struct {
 	} `json:"params"`
 }
 
-// serveTask answers what belongs to tasks, and reports whether it did.
+// serveTask handles the requests of the tasks extension. It returns false for other requests.
 func (s *Server) serveTask(w http.ResponseWriter, r *request) bool {
 	var m rpcRequest
 	if r.Header.Get("Mcp-Protocol-Version") < modern || json.Unmarshal(r.body, &m) != nil {
@@ -84,7 +84,7 @@ func (s *Server) serveTask(w http.ResponseWriter, r *request) bool {
 	return true
 }
 
-// createTask answers tools/call with a CreateTaskResult.
+// createTask responds to tools/call with a CreateTaskResult.
 func (s *Server) createTask(w http.ResponseWriter, r *request, m rpcRequest) {
 	in := struct {
 		Pages     int
@@ -109,7 +109,7 @@ func (s *Server) createTask(w http.ResponseWriter, r *request, m rpcRequest) {
 	rpcResult(w, m.ID, state)
 }
 
-// taskMethod answers tasks/get, tasks/update and tasks/cancel.
+// taskMethod handles tasks/get, tasks/update and tasks/cancel.
 func (s *Server) taskMethod(w http.ResponseWriter, r *request, m rpcRequest) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -145,7 +145,7 @@ func terminal(status any) bool {
 	return status == "completed" || status == "failed" || status == "cancelled"
 }
 
-// answer takes the result of the elicitation request.
+// answer stores the client's result for the elicitation request.
 func (t *task) answer(raw json.RawMessage, now time.Time) {
 	var a struct {
 		Action  string
@@ -155,7 +155,7 @@ func (t *task) answer(raw json.RawMessage, now time.Time) {
 	t.answered, t.title = now, orText(a.Content.Title, a.Action)
 }
 
-// taskState is the task as tasks/get shows it (SEP-2663, DetailedTask). s.mu is held.
+// taskState returns the result of tasks/get (SEP-2663, DetailedTask). The caller holds s.mu.
 func (s *Server) taskState(t *task) map[string]any {
 	now, total := s.now(), time.Duration(t.pages)*t.delay
 	worked := now.Sub(t.created)
@@ -196,7 +196,7 @@ func (s *Server) taskState(t *task) map[string]any {
 	return state
 }
 
-// subject is the user of the request's token.
+// subject returns the user of the request's token.
 func (s *Server) subject(r *request) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,12 +211,12 @@ func (s *Server) subjectLocked(r *request) string {
 	return ""
 }
 
-// rpcResult answers with a JSON-RPC result.
+// rpcResult sends a JSON-RPC result.
 func rpcResult(w http.ResponseWriter, id json.RawMessage, result any) {
 	writeJSON(w, http.StatusOK, map[string]any{"jsonrpc": "2.0", "id": id, "result": result})
 }
 
-// runReport answers clients of revisions without the extension.
+// runReport runs the tool for clients of revisions without the extension.
 func runReport(context.Context, call) (*mcp.CallToolResult, error) {
 	return nil, errors.New("report is a task: it needs a client that supports " + tasksExtension)
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// result returns the result of a JSON-RPC answer, or the code of its error.
+// result returns the result of a JSON-RPC response, or the code of its error.
 func (u *user) result(method, params string) (map[string]any, int) {
 	u.t.Helper()
 	_, text := u.rpc(method, params)

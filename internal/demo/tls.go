@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// secure puts TLS on a listener, that takes client certificates as ask says. HTTP/1.1 only: the faults drop connections, not streams.
+// secure adds TLS to a listener. ask says whether client certificates are requested or required. Without Options.Certificate, only
+// HTTP/1.1 is offered, because the faults drop connections.
 func (s *Server) secure(ln net.Listener, ask tls.ClientAuthType) (net.Listener, error) {
 	if s.o.Certificate != nil {
 		return tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*s.o.Certificate}, NextProtos: []string{"h2", "http/1.1"}}), nil
@@ -32,7 +33,7 @@ func (s *Server) secure(ln net.Listener, ask tls.ClientAuthType) (net.Listener, 
 	return tls.NewListener(ln, conf), nil
 }
 
-// authority makes the certificate of this server, which also signs those of its clients.
+// authority creates the certificate of this server, which also signs the certificates of its clients.
 func (s *Server) authority() error {
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "mcpauth demo"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true,
@@ -47,7 +48,8 @@ func (s *Server) authority() error {
 	return err
 }
 
-// ClientCertificate makes a certificate for a client, as PEM with its key. lifetime is from now on; negative: it has expired.
+// ClientCertificate returns a client certificate and its private key as PEM. The certificate is valid for lifetime from now on; if lifetime
+// is negative, it has expired.
 func (s *Server) ClientCertificate(name string, lifetime time.Duration) ([]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -63,7 +65,7 @@ func (s *Server) ClientCertificate(name string, lifetime time.Duration) ([]byte,
 	return append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})...), err
 }
 
-// thumbprint is x5t#S256 of the certificate that the client of a request showed (RFC 8705 §3.1); empty: none.
+// thumbprint returns the x5t#S256 of the client's TLS certificate (RFC 8705 §3.1), or "".
 func thumbprint(r *http.Request) string {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 		return ""
@@ -72,7 +74,7 @@ func thumbprint(r *http.Request) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// subject is the name in the certificate that the client of a request showed; empty: none.
+// subject returns the subject of the client's TLS certificate, or "".
 func subject(r *http.Request) string {
 	if thumbprint(r) == "" {
 		return ""
@@ -80,5 +82,5 @@ func subject(r *http.Request) string {
 	return r.TLS.PeerCertificates[0].Subject.String()
 }
 
-// CertificatePEM returns the certificate(s) to trust, when Options.TLS is set.
+// CertificatePEM returns the certificate that clients must trust if Options.TLS is set.
 func (s *Server) CertificatePEM() []byte { return s.certPEM }

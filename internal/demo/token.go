@@ -24,16 +24,16 @@ func grantTypes() []string {
 	return []string{grantCode, grantRefresh, grantCredentials, grantDevice, grantJWTBearer, grantExchange}
 }
 
-// tokenRequest is a token request whose client is known.
+// tokenRequest is a token request of an authenticated client.
 type tokenRequest struct {
 	form   url.Values
 	client *Client
-	key    string // thumbprint of the key that a DPoP proof shows; empty: no proof
-	cert   string // thumbprint of the client's TLS certificate; empty: none was shown
+	key    string // thumbprint of the key in the DPoP proof; empty: no proof
+	cert   string // thumbprint of the client's TLS certificate; empty: none
 	issuer string
 }
 
-// tokenAnswer is the answer of RFC 6749 §5.1.
+// tokenAnswer is the token response (RFC 6749 §5.1).
 type tokenAnswer struct {
 	AccessToken     string `json:"access_token"`
 	TokenType       string `json:"token_type"`
@@ -44,7 +44,7 @@ type tokenAnswer struct {
 	IDToken         string `json:"id_token,omitempty"`
 }
 
-// serveToken is the token endpoint (RFC 6749 §3.2). Codes and refresh tokens are redeemed here, the other grants in grants.go and device.go.
+// serveToken is the token endpoint (RFC 6749 §3.2). The grants other than codes and refresh tokens are in grants.go and device.go.
 func (s *Server) serveToken(w http.ResponseWriter, r *request) {
 	t, refused := s.readToken(w, r)
 	if refused == nil {
@@ -61,7 +61,7 @@ func (s *Server) serveToken(w http.ResponseWriter, r *request) {
 	s.writeError(w, r, refused)
 }
 
-// redeem hands the request to its grant.
+// redeem calls the function for the grant type.
 func (s *Server) redeem(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	name := t.form.Get("grant_type")
 	if name == "" || !slices.Contains(grantTypes(), name) {
@@ -85,7 +85,7 @@ func (s *Server) redeem(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	return s.redeemExchange(t)
 }
 
-// readToken reads the form, finds the client and checks a proof of possession.
+// readToken reads the form, authenticates the client and checks a DPoP proof.
 func (s *Server) readToken(w http.ResponseWriter, r *request) (*tokenRequest, *oauthError) {
 	if r.Method != http.MethodPost || r.entry.Form == nil {
 		return nil, refuse("invalid_request", "POST a form (RFC 6749 section 3.2)")
@@ -104,7 +104,8 @@ func (s *Server) readToken(w http.ResponseWriter, r *request) (*tokenRequest, *o
 	return t, refused
 }
 
-// authenticate finds out who is asking. Exactly one method, and the one the client registered (RFC 6749 §2.3).
+// authenticate authenticates the client. The request must use exactly one method, and it must be the one that the client registered (RFC
+// 6749 §2.3).
 func (s *Server) authenticate(r *request) (*Client, *oauthError) {
 	form := r.entry.Form
 	id, given, method := form.Get("client_id"), form.Get("client_secret"), "none"
@@ -149,7 +150,7 @@ func (s *Server) authenticate(r *request) (*Client, *oauthError) {
 	return c, nil
 }
 
-// unescape undoes the form encoding of RFC 6749 §2.3.1.
+// unescape decodes the form encoding of RFC 6749 §2.3.1.
 func unescape(s string) string {
 	if plain, err := url.QueryUnescape(s); err == nil {
 		return plain
@@ -184,7 +185,7 @@ func (s *Server) redeemCode(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	return answer, nil
 }
 
-// check compares what came with what the code was given for.
+// check compares a token request with the authorization request of its code.
 func (c *code) check(t *tokenRequest) *oauthError {
 	sum := sha256.Sum256([]byte(t.form.Get("code_verifier")))
 	switch {
@@ -200,7 +201,7 @@ func (c *code) check(t *tokenRequest) *oauthError {
 	return nil
 }
 
-// issue makes the first tokens of a grant.
+// issue issues the first tokens of a grant.
 func (s *Server) issue(g *grant, t *tokenRequest, renewable bool) *tokenAnswer {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +217,7 @@ func (s *Server) issue(g *grant, t *tokenRequest, renewable bool) *tokenAnswer {
 	return answer
 }
 
-// answer makes an access token. The lock is held.
+// answer issues an access token.
 func (s *Server) answer(g *grant, scopes []string) *tokenAnswer {
 	a := &tokenAnswer{AccessToken: s.newAccess(g, scopes), TokenType: "Bearer", Scope: strings.Join(scopes, " "),
 		ExpiresIn: int64((s.settings.ttl() + time.Second - 1) / time.Second)}
@@ -226,7 +227,8 @@ func (s *Server) answer(g *grant, scopes []string) *tokenAnswer {
 	return a
 }
 
-// redeemRefresh rotates (RFC 6749 §6): a refresh token is good for one use, and a second use ends the grant (RFC 9700 §4.14.2).
+// redeemRefresh implements the refresh grant with rotation (RFC 6749 §6). A refresh token can be used once; a second use revokes the grant
+// (RFC 9700 §4.14.2).
 func (s *Server) redeemRefresh(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	given := t.form.Get("refresh_token")
 	s.mu.Lock()
@@ -247,7 +249,7 @@ func (s *Server) redeemRefresh(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	return s.rotate(g, given, t)
 }
 
-// rotate decides what a refresh token is worth. The lock is held.
+// rotate checks a refresh token and issues the next one.
 func (s *Server) rotate(g *grant, given string, t *tokenRequest) (*tokenAnswer, *oauthError) {
 	scopes, refused := g.narrow(t.form.Get("scope"))
 	spentAt, spent := g.spent[given]
@@ -281,7 +283,7 @@ func (s *Server) rotate(g *grant, given string, t *tokenRequest) (*tokenAnswer, 
 	return answer, nil
 }
 
-// narrow reads the scope of a refresh request: never more than was granted (RFC 6749 §6).
+// narrow returns the scopes of a refresh request, which must be a subset of the granted scopes (RFC 6749 §6).
 func (g *grant) narrow(scope string) ([]string, *oauthError) {
 	asked := strings.Fields(scope)
 	for _, name := range asked {

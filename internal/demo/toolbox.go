@@ -57,7 +57,7 @@ func gallery() []exhibit {
 	}
 }
 
-// silence is a tenth of a second of it, as WAV: 800 samples of 8 bits, 8 kHz.
+// silence is a WAV file with a tenth of a second of silence: 800 samples of 8 bits at 8 kHz.
 func silence() []byte {
 	const samples = 800
 	wav := []byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00\x01\x00\x08\x00data\x00\x00\x00\x00")

@@ -17,7 +17,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// tool is one tool: what clients see, and what it does.
+// tool is a tool of the MCP server.
 type tool struct {
 	name, title, description string
 	input, output            string // JSON schemas; output may be empty
@@ -25,7 +25,7 @@ type tool struct {
 	run                      func(context.Context, call) (*mcp.CallToolResult, error)
 }
 
-// call is one call of a tool.
+// call is a call of a tool.
 type call struct {
 	*mcp.CallToolRequest
 	s      *Server
@@ -40,7 +40,7 @@ func (c call) read(v any) error {
 	return json.Unmarshal(c.Params.Arguments, v)
 }
 
-// toolScopes says which scopes a tool needs beside those that every request needs.
+// toolScopes returns the scopes that a tool needs in addition to those of every request.
 func toolScopes(name string) []string {
 	if name == "secret_note" {
 		return []string{"notes:write"}
@@ -48,7 +48,8 @@ func toolScopes(name string) []string {
 	return nil
 }
 
-// newMCPServer makes the SDK's server with all tools. header is that of the connection, for transports that do not pass it with a call.
+// newMCPServer returns a server of the SDK with all tools. header is the header of the connection, for transports that do not pass the
+// header with each call.
 func (s *Server) newMCPServer(versions []string, header http.Header) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpauth-demo", Title: "mcpauth demo", Version: "1"}, &mcp.ServerOptions{
 		Instructions:              "A server for trying mcpauth. secret_note needs the scope notes:write, all else notes:read.",
@@ -74,7 +75,7 @@ func (t tool) describe() *mcp.Tool {
 	return d
 }
 
-// handler counts the call, and turns what a tool returns as error into a tool error.
+// handler counts the calls of a tool, and turns an error that the tool returns into a tool error.
 func (s *Server) handler(t tool, header http.Header) mcp.ToolHandler {
 	return func(ctx context.Context, r *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		c := call{CallToolRequest: r, s: s, header: header}
@@ -95,7 +96,7 @@ func textResult(s string) *mcp.CallToolResult {
 	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.TextContent{Text: s}}}
 }
 
-// structured answers with a JSON value, as structured content and as text.
+// structured returns a result with a JSON value, both as structured content and as text.
 func structured(v any) (*mcp.CallToolResult, error) {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -117,7 +118,7 @@ func runEcho(_ context.Context, c call) (*mcp.CallToolResult, error) {
 	return textResult(*in.Text), nil
 }
 
-// runAdd keeps integers of any size exact, to catch clients that put them through a float.
+// runAdd adds integers of any size exactly, so that a test fails if a client converts them to floating point.
 func runAdd(_ context.Context, c call) (*mcp.CallToolResult, error) {
 	var in struct{ A, B json.RawMessage }
 	if err := c.read(&in); err != nil {
@@ -142,7 +143,7 @@ func runPicture(_ context.Context, c call) (*mcp.CallToolResult, error) {
 	return &mcp.CallToolResult{Content: []mcp.Content{&mcp.ImageContent{Data: picture(in.Size), MIMEType: "image/png"}}}, nil
 }
 
-// picture draws a gradient as PNG.
+// picture returns a PNG with a gradient.
 func picture(size int) []byte {
 	img := image.NewRGBA(image.Rect(0, 0, size, size))
 	for y := range size {
@@ -151,7 +152,7 @@ func picture(size int) []byte {
 		}
 	}
 	var b bytes.Buffer
-	png.Encode(&b, img) // into memory: it cannot fail
+	png.Encode(&b, img) // does not fail, because it writes to memory
 	return b.Bytes()
 }
 
@@ -193,7 +194,7 @@ func runSecretNote(_ context.Context, c call) (*mcp.CallToolResult, error) {
 	return textResult("noted: " + in.Text), nil
 }
 
-// runHeaders returns what came with the request, so that static headers can be seen to arrive.
+// runHeaders returns the headers of the request, so that a test can check which headers the server receives.
 func runHeaders(_ context.Context, c call) (*mcp.CallToolResult, error) {
 	seen := map[string]string{}
 	for name, values := range c.header {
@@ -220,7 +221,8 @@ func runWhoami(_ context.Context, c call) (*mcp.CallToolResult, error) {
 		"resource": g.resource, "grant": g.kind, "scheme": scheme, "expires_at": a.expires.UTC().Format(time.RFC3339)})
 }
 
-// runAsk asks the user: by a multi round-trip result at 2026-07-28, by elicitation/create before, which the SDK does from the same answer.
+// runAsk asks the user a question. At 2026-07-28 it uses a multi round-trip result. For earlier revisions, the SDK converts that result to
+// elicitation/create.
 func runAsk(_ context.Context, c call) (*mcp.CallToolResult, error) {
 	var in struct{ URL string }
 	if err := c.read(&in); err != nil {

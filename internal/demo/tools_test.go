@@ -1,4 +1,4 @@
-// These tests call every tool, in every era, through the official SDK's client.
+// These tests call every tool, in every revision, through the client of the official SDK.
 
 package demo
 
@@ -16,7 +16,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// callTool calls a tool and returns text and structured content.
+// callTool calls a tool and returns the text and the structured content of the result.
 func callTool(t *testing.T, cs *mcp.ClientSession, name, args string) (*mcp.CallToolResult, string) {
 	t.Helper()
 	res, err := cs.CallTool(t.Context(), &mcp.CallToolParams{Name: name, Arguments: json.RawMessage(args)})
@@ -75,7 +75,7 @@ func TestTools(t *testing.T) {
 			return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"name": "Grace", "count": 3}}, nil
 		},
 	})
-	if _, err := cs.ListTools(t.Context(), nil); err != nil { // from which the SDK knows that region is a header too
+	if _, err := cs.ListTools(t.Context(), nil); err != nil { // with this list, the SDK sends the argument region in a header too
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -110,7 +110,7 @@ func TestTools(t *testing.T) {
 	if _, err := cs.CallTool(t.Context(), params); err != nil {
 		t.Fatal(err)
 	}
-	// The SDK's client hands on the answer while a handler may still be busy with an earlier notification.
+	// The SDK's client returns the result although a handler may still be processing an earlier notification.
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		mu.Lock()
 		came := slices.Contains(steps, "step 2 of 3")

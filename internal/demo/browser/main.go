@@ -1,5 +1,5 @@
-// Command browser stands in for a web browser where there is none: it opens the address that it is given as its last argument, follows
-// redirects, keeps its cookies for the next time, and ends. At the bundled server, which approves at once, that is all a login takes:
+// Command browser replaces a web browser on machines without one. It opens the URL in its last argument, follows redirects, keeps its
+// cookies for the next run, and exits. The demo server approves at once, so that is enough for a login:
 //
 //	BROWSER="go run ./internal/demo/browser" mcpauth login http://127.0.0.1:8080/mcp
 package main

@@ -1,8 +1,8 @@
 //go:build unix
 
-// Command security stands in for /usr/bin/security of macOS, as far as go-keyring and scripts/macos-keychain use it, with the limits, the
-// quoting and the exit codes of the real one: in interactive mode a line ends after 4095 bytes, an exit code is the last byte of the OSStatus.
-// Keychains are files; nothing in them is encrypted.
+// Command security simulates /usr/bin/security of macOS, as far as go-keyring and scripts/macos-keychain use it. It has the limits, the
+// quoting and the exit codes of the real program: in interactive mode it reads at most 4095 bytes of a line at a time, and its exit code is
+// the last byte of the OSStatus. A keychain is a file without encryption.
 package main
 
 import (
@@ -20,12 +20,12 @@ import (
 	"time"
 )
 
-// What the operations of the real program return, as OSStatus.
+// OSStatus values that the real program returns.
 const (
 	duplicate   = -25299
 	notFound    = -25300
 	noDefault   = -25307
-	interaction = -25308 // a locked keychain, and nobody to ask
+	interaction = -25308 // the keychain is locked, and no user can be asked
 	badAuth     = -25293
 	badUsage    = 2
 )
@@ -35,7 +35,7 @@ const (
 	slowness = 20 * time.Millisecond // of each operation
 )
 
-// keychain is the content of a file.
+// keychain is the content of a keychain file.
 type keychain struct {
 	Password string
 	Locked   bool
@@ -57,11 +57,11 @@ func run(args []string, stdin io.Reader) int {
 	return execute(args)
 }
 
-// interactive runs one command a line and returns the result of the last one.
+// interactive runs one command per line and returns the result of the last one.
 func interactive(stdin io.Reader) int {
 	result := 0
 	for r := bufio.NewReaderSize(stdin, maxLine); ; {
-		line, err := r.ReadSlice('\n') // what does not fit is the next line
+		line, err := r.ReadSlice('\n') // the rest of a longer line is read as the next line
 		if len(line) > 0 {
 			result = execute(split(strings.TrimSuffix(string(line), "\n")))
 		}
@@ -71,7 +71,7 @@ func interactive(stdin io.Reader) int {
 	}
 }
 
-// split takes a line apart at blanks, with quotes and backslashes.
+// split splits a line at blanks, with quotes and backslashes.
 func split(line string) []string {
 	var words []string
 	var word strings.Builder
@@ -233,7 +233,7 @@ func save(file string, k keychain) int {
 	return code(os.WriteFile(file, data, 0o600))
 }
 
-// lock lets one process at a time in, as the daemon of the real one does.
+// lock lets one process run at a time, as the daemon of the real program does.
 func lock() (unlock func(), err error) {
 	f, err := os.OpenFile(setting()+".lock", os.O_CREATE|os.O_RDWR, fs.FileMode(0o600))
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 func TestLikeTheRealOne(t *testing.T) {
 	t.Setenv("HOME", t.TempDir())
 	file := filepath.Join(t.TempDir(), "k")
-	// add is a line of n bytes, the line end included, as go-keyring writes it.
+	// add returns a line of n bytes, including the newline, in the form in which go-keyring writes it.
 	add := func(account string, n int) string {
 		line := "add-generic-password -U -s mcpauth -a " + account + " -w \n"
 		return strings.Replace(line, " \n", " "+strings.Repeat("x", n-len(line))+"\n", 1)

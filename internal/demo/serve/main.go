@@ -1,5 +1,5 @@
-// Command serve runs the demo server of package demo until it is told to stop: by SIGINT or SIGTERM, or, with -stdin, by the end of its
-// standard input. The first line on stdout is the address of the MCP endpoint.
+// Command serve runs the server of package demo until it receives SIGINT or SIGTERM or, with -stdin, until its standard input ends. The
+// first line on stdout is the URL of the MCP endpoint.
 //
 //	go run ./internal/demo/serve -ttl 60s
 package main
@@ -23,7 +23,7 @@ import (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// options is what the flags say.
+// options contains the values of the flags.
 type options struct {
 	demo.Options
 	set, paths list
@@ -36,7 +36,7 @@ type options struct {
 	ttl        time.Duration
 }
 
-// list is a flag that may be given several times.
+// list is the value of a repeatable flag.
 type list []string
 
 func (l *list) String() string     { return strings.Join(*l, " ") }
@@ -106,7 +106,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// start starts the server and tells the port.
+// start starts the server and applies the flags.
 func start(o options) (*demo.Server, error) {
 	s, err := demo.Start(o.Options)
 	if err != nil {
@@ -119,7 +119,8 @@ func start(o options) (*demo.Server, error) {
 	return s, nil
 }
 
-// prepare does what the flags ask of a server that listens. The file with the port comes last: whoever sees it may begin.
+// prepare applies the flags to a running server. It writes the port file last, because a script may send requests as soon as that file
+// exists.
 func prepare(s *demo.Server, o options) error {
 	for _, text := range o.clients {
 		var c demo.Client
@@ -144,7 +145,7 @@ func prepare(s *demo.Server, o options) error {
 	return write(o.portFile, s.Port()+"\n")
 }
 
-// write puts a file in place at once, so that whoever waits for it never reads half.
+// write creates a file atomically, so that a process that waits for it never reads a part of it.
 func write(path, content string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".port-*")
 	if err != nil {

@@ -1,4 +1,4 @@
-// These tests run the program as a process of its own, the way scripts do.
+// These tests run the program as a separate process, as scripts do.
 
 package main
 
@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// TestMain lets the test binary be the program.
+// TestMain lets the test binary run as the program.
 func TestMain(m *testing.M) {
 	if os.Getenv("DEMO_SERVE") == "1" {
 		main()
@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// program starts it and reads the address that it prints first.
+// program starts the program and returns the URL that it prints first.
 func program(t *testing.T, args ...string) (cmd *exec.Cmd, stdin io.WriteCloser, address string) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0], args...)
