@@ -31,10 +31,10 @@ const (
 
 // Attack is one attack.
 type Attack struct {
-	Name  string // SUBJECT/WHAT
-	What  string // what the attacker does, for docs/attacks.md
-	Later bool   // begins only with World.Begin, after something honest has happened
-	Words []string
+	Name  string                                      // SUBJECT/WHAT
+	What  string                                      // what the attacker does, for docs/attacks.md
+	Later bool                                        // the attack starts with World.Begin, after an honest exchange
+	Words []string                                    // settings and faults of the honest server, see demo.Server.Set
 	At    string                                      // endpoint that Do replaces: a path, or "METHOD path"; empty: none
 	Do    http.HandlerFunc                            // responds instead of the honest server
 	Edit  func(r *http.Request, answer string) string // changes the responses of the honest server
