@@ -111,7 +111,7 @@ func checkedAssertion(where, text string) (string, error) {
 	if text == "" {
 		return "", fmt.Errorf("%w: %s is empty", ErrOptions, where)
 	}
-	if err := token.CheckAssertion(text); err != nil {
+	if _, err := token.Claims(text); err != nil {
 		return "", fmt.Errorf("%w: %s: %w (RFC 7523 §3)", ErrOptions, where, err)
 	}
 	return text, nil

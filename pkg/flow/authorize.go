@@ -128,7 +128,7 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 	return l, err
 }
 
-// registeredPort returns the port of the stored client's redirect URI, or 0 if that has another host or the client another issuer.
+// registeredPort returns the port of the stored client's redirect URI. It returns 0 if this login has another host or issuer.
 func registeredPort(d draft) int {
 	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), cmp.Or(d.old.NextClient, &d.old.Client)
 	u, err := url.Parse(client.RedirectURI)

@@ -52,11 +52,10 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 	if p.last != nil && bytes.Equal(p.jwk, cred.DPoPKey) {
 		return p.last, nil
 	}
-	prover, err := token.LoadProver(cred.DPoPKey)
+	prover, err := token.LoadProver(cred.DPoPKey, cred.DPoPNonces)
 	if err != nil {
 		return nil, fmt.Errorf("%w: DPoP key", ErrCredential)
 	}
-	prover.Recall(cred.DPoPNonces)
 	p.jwk, p.last = bytes.Clone(cred.DPoPKey), prover
 	return prover, nil
 }

@@ -27,17 +27,17 @@ var (
 	ErrAccount = errors.New("not the expected account")
 	// ErrNoAnswer: nobody finished the login in the browser in time.
 	ErrNoAnswer = errors.New("no answer from the browser")
-	// ErrIdentityProvider: the enterprise's identity provider refuses, or cannot be asked.
+	// ErrIdentityProvider: the enterprise's identity provider refuses the request or cannot be reached.
 	ErrIdentityProvider = errors.New("identity provider")
-	// ErrUnsupported: the authorization server does not offer what was asked for.
+	// ErrUnsupported: the authorization server does not offer what the login needs.
 	ErrUnsupported = errors.New("not offered by the authorization server")
-	// ErrOptions: the options contradict each other or lack something.
+	// ErrOptions: the options contradict each other, or a required one is missing.
 	ErrOptions = errors.New("login options")
 	// ErrNoPending: no pending login matches.
 	ErrNoPending = errors.New("no such pending login")
-	// ErrBoundToken: the access token is bound to a key (DPoP) and is no bearer token.
+	// ErrBoundToken: the access token is bound to a key (DPoP), so it cannot be used as a bearer token.
 	ErrBoundToken = errors.New("the access token is bound to a key (DPoP) and useless without it")
-	// ErrCredential: the stored credential cannot be understood.
+	// ErrCredential: the stored credential cannot be decoded.
 	ErrCredential = errors.New("the stored credential is not readable")
 )
 

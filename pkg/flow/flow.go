@@ -68,7 +68,7 @@ const (
 // Target is an MCP server, the name of the login, and its settings. NewTarget makes one.
 type Target struct {
 	URL     string      // canonical address of the MCP server, see Canonical
-	Profile string      // name of the login; empty: the unnamed login. Each name can be another account at the same server
+	Profile string      // name of the login; empty: the unnamed login. Logins with different names can be for different accounts
 	Header  http.Header // static headers, sent to the MCP server only
 
 	Settings // for the next login; they take precedence over the stored settings

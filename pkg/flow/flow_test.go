@@ -121,7 +121,7 @@ func TestLoginIsMakeBeforeBreak(t *testing.T) {
 	if got := b.stored(t).Retired; len(got) != 1 || got[0].Token != Secret(old.Token.RefreshToken) {
 		t.Error("the replaced grant is not remembered")
 	}
-	if _, err := e.Refresh(ctx, old.Token.RefreshToken, ""); err != nil {
+	if _, err := e.Refresh(ctx, old.Token.RefreshToken); err != nil {
 		t.Errorf("the replaced grant was revoked at once: %v", err)
 	}
 	if _, err := b.c.Refresh(ctx, b.t, 0); err != nil {

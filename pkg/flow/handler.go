@@ -63,7 +63,7 @@ type Handler struct {
 // snapshot is the token and DPoP key for requests. It is immutable, so that both always belong together.
 type snapshot struct {
 	cred   Credential    // zero if there is none
-	prover *token.Prover // of the credential's DPoP key; nil: bearer
+	prover *token.Prover // makes proofs with the credential's DPoP key; nil: the token is a bearer token
 }
 
 // Handler returns a handler for the target.

@@ -38,7 +38,7 @@ const loginLimit = time.Hour
 
 // draft is a login before a client is chosen and the user is asked.
 type draft struct {
-	t     Target // Settings are those of this login
+	t     Target // its Settings are complete
 	o     LoginOptions
 	old   Credential // the stored credential
 	began time.Time

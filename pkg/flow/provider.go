@@ -176,7 +176,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 	o.RequestedTokenType, o.Audience, o.Scope = token.TypeIDJAG, cred.Issuer, scope
 	tok, err := idp.Exchange(ctx, o)
 	assertion := string(tok.AccessToken)
-	if err == nil && token.CheckAssertion(assertion) == nil { // an encrypted ID-JAG cannot be checked
+	if _, unreadable := token.Claims(assertion); err == nil && unreadable == nil { // an encrypted ID-JAG cannot be checked
 		err = token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token)
 	}
 	return assertion, atProvider(err)

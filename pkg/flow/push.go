@@ -46,9 +46,8 @@ func (c *Client) push(ctx context.Context, d draft, cred *Credential, address st
 	if later && !pushed.Expires.IsZero() {
 		c.warn(fmt.Sprintf("the server accepts this URL only until %s", pushed.Expires.Format(time.RFC3339)))
 	}
-	for name, values := range pushed.Query(cred.Client.ID) {
-		query[name] = values
-	}
+	query.Set("client_id", cred.Client.ID)
+	query.Set("request_uri", pushed.RequestURI)
 	endpoint.RawQuery = query.Encode()
 	return endpoint.String(), nil
 }

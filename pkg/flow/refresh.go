@@ -75,8 +75,8 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	}
 }
 
-// renewAlone renews a credential. If its login at an identity provider renews it, steps 5 to 8 run twice: first for the identity provider's
-// tokens, so that its new refresh token is stored before another request is sent, and then for the credential.
+// renewAlone renews a credential. If it is renewed through a login at an identity provider, steps 5 to 8 run twice: first for the identity
+// provider's tokens, so that the new refresh token is stored before another request is sent, and then for the credential.
 //
 //  1. lock the credential
 //  2. read it again
@@ -217,7 +217,7 @@ func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, e
 	if cred.Token.RefreshToken == "" {
 		return c.nonInteractiveToken(ctx, e, *cred)
 	}
-	return e.Refresh(ctx, cred.Token.RefreshToken, "")
+	return e.Refresh(ctx, cred.Token.RefreshToken)
 }
 
 // fate is the state of the refresh token after a failed redemption.

@@ -49,7 +49,7 @@ func TestAssertionIsForTheServer(t *testing.T) {
 	}
 }
 
-// CheckAssertion accepts only three parts of base64url with JSON objects in the first two.
+// Claims accepts only three parts of base64url with JSON objects in the first two.
 func FuzzClaims(f *testing.F) {
 	f.Add(jwtOf(`{"alg":"ES256"}`, `{"aud":["a"]}`))
 	f.Add("a.b.c")

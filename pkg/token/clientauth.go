@@ -76,18 +76,6 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	return nil
 }
 
-// basicParts reverses the encoding of client_secret_basic.
-func basicParts(basic string) (id, secret string, ok bool) {
-	data, err := base64.StdEncoding.DecodeString(basic)
-	if err != nil {
-		return "", "", false
-	}
-	id, secret, ok = strings.Cut(string(data), ":")
-	id, idErr := url.QueryUnescape(id)
-	secret, secretErr := url.QueryUnescape(secret)
-	return id, secret, ok && idErr == nil && secretErr == nil
-}
-
 // assertion returns a JWT that is signed with the client's key and is valid for one minute at this server (RFC 7523 §3).
 func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	switch {

@@ -1,7 +1,6 @@
 package token
 
 import (
-	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -41,15 +40,18 @@ func NewProver() (*Prover, error) {
 	if err != nil {
 		return nil, fmt.Errorf("DPoP key: %w", err)
 	}
-	return newProver(key), nil
+	return newProver(key, nil), nil
 }
 
-func newProver(key *ecdsa.PrivateKey) *Prover {
-	return &Prover{key: key, now: time.Now, nonces: map[string]string{}}
+func newProver(key *ecdsa.PrivateKey, nonces map[string]string) *Prover {
+	p := &Prover{key: key, now: time.Now, nonces: map[string]string{}}
+	maps.Copy(p.nonces, nonces)
+	return p
 }
 
-// LoadProver reads the key that Marshal wrote.
-func LoadProver(jwk []byte) (*Prover, error) {
+// LoadProver returns a Prover with the key that Marshal returned, and with the nonces that Nonces returned. A nonce that is no longer valid
+// costs one more request.
+func LoadProver(jwk []byte, nonces map[string]string) (*Prover, error) {
 	k, err := LoadKey(jwk)
 	if err != nil {
 		return nil, fmt.Errorf("DPoP %w", err)
@@ -58,7 +60,7 @@ func LoadProver(jwk []byte) (*Prover, error) {
 	if !ok || key.Curve != elliptic.P256() {
 		return nil, errors.New("DPoP private key: not an EC key on P-256")
 	}
-	return newProver(key), nil
+	return newProver(key, nonces), nil
 }
 
 // Marshal returns the private key as a JWK. It is a secret.
@@ -66,7 +68,7 @@ func (p *Prover) Marshal() ([]byte, error) {
 	return jose.JSONWebKey{Key: p.key, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
 }
 
-// Nonces returns the latest nonce of each origin. Store them with the key and pass them to Recall. Otherwise the server refuses the first
+// Nonces returns the latest nonce of each origin. Store them with the key and pass them to LoadProver. Otherwise the server refuses the first
 // request of the next process with use_dpop_nonce.
 func (p *Prover) Nonces() map[string]string {
 	p.mu.Lock()
@@ -74,27 +76,10 @@ func (p *Prover) Nonces() map[string]string {
 	return maps.Clone(p.nonces)
 }
 
-// Recall adds the nonces that an earlier Prover with the same key returned from Nonces. A nonce that is no longer valid costs one more
-// request.
-func (p *Prover) Recall(nonces map[string]string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	maps.Copy(p.nonces, nonces)
-}
+// String returns a constant, so that package fmt does not print the key.
+func (p *Prover) String() string { return "token.Prover" }
 
-// Thumbprint returns the JWK thumbprint of the key (RFC 7638), which bound tokens contain as jkt.
-func (p *Prover) Thumbprint() string {
-	sum, err := (&jose.JSONWebKey{Key: p.key.Public()}).Thumbprint(crypto.SHA256)
-	if err != nil {
-		return "" // an EC public key always has one
-	}
-	return base64.RawURLEncoding.EncodeToString(sum)
-}
-
-// String returns the thumbprint, which is public.
-func (p *Prover) String() string { return "token.Prover{jkt " + p.Thumbprint() + "}" }
-
-// GoString returns String, so that %#v does not print the key.
+// GoString returns String.
 func (p *Prover) GoString() string { return p.String() }
 
 // Proof returns the value of the DPoP header for one request. It contains the latest nonce of the address's origin. accessToken is the
@@ -127,19 +112,16 @@ func (p *Prover) proof(method, address, accessToken string, now time.Time) (proo
 	return proof, nonce, err
 }
 
-// Remember stores the DPoP-Nonce of a response for later requests to the origin of the address. It reports whether the nonce is new. If it
-// is, a request that was refused with use_dpop_nonce may be sent once more (RFC 9449 §8 and §9).
-func (p *Prover) Remember(address string, h http.Header) bool {
+// Remember stores the DPoP-Nonce of a response for later requests to the origin of the address. It ignores an invalid nonce.
+func (p *Prover) Remember(address string, h http.Header) {
 	nonce, at := h.Get("DPoP-Nonce"), originOf(address)
 	// RFC 9449 §8.1: 1*NQCHAR
 	if nonce == "" || len(nonce) > maxNonce || at == "" || !plain(nonce, '!') || strings.ContainsAny(nonce, `"\`) || len(h.Values("DPoP-Nonce")) > 1 {
-		return false
+		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	changed := p.nonces[at] != nonce
 	p.nonces[at] = nonce
-	return changed
 }
 
 func (p *Prover) nonce(address string) string {

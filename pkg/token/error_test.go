@@ -58,7 +58,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := serve(t, tt.reply)
-			tok, err := s.endpoint().Refresh(context.Background(), "rt-000", "")
+			tok, err := s.endpoint().Refresh(context.Background(), "rt-000")
 			tt.want.Stage, tt.want.URL = "token endpoint", s.URL+"/token?v=2"
 			var got *Error
 			if !errors.As(err, &got) || *got != tt.want || tok != (Token{}) {
@@ -111,7 +111,7 @@ func TestAmbiguous(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := Endpoint{URL: tt.url, Local: true, Client: ClientAuth{ID: "c"}}
-			_, err := e.Refresh(context.Background(), "rt-canary-000", "")
+			_, err := e.Refresh(context.Background(), "rt-canary-000")
 			if err == nil || Ambiguous(err) != tt.want || !strings.Contains(err.Error(), tt.text) || strings.Contains(err.Error(), "canary") {
 				t.Errorf("got %v (ambiguous %t), want %q (ambiguous %t)", err, Ambiguous(err), tt.text, tt.want)
 			}
@@ -144,7 +144,7 @@ func TestTimeout(t *testing.T) {
 	}))
 	defer s.Close()
 	defer close(release)
-	_, err := Endpoint{URL: s.URL, Local: true}.Refresh(ctx, "rt", "")
+	_, err := Endpoint{URL: s.URL, Local: true}.Refresh(ctx, "rt")
 	if !Ambiguous(err) || !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v (ambiguous %t), want an ambiguous end of the context", err, Ambiguous(err))
 	}
@@ -155,7 +155,7 @@ func TestForeignTransport(t *testing.T) {
 	e := Endpoint{URL: "https://as.example/token", HTTP: &http.Client{Transport: roundTrip(func(*http.Request) (*http.Response, error) {
 		return nil, errors.New("something")
 	})}}
-	if _, err := e.Refresh(context.Background(), "rt", ""); !Ambiguous(err) || !strings.Contains(err.Error(), "something") {
+	if _, err := e.Refresh(context.Background(), "rt"); !Ambiguous(err) || !strings.Contains(err.Error(), "something") {
 		t.Errorf("got %v (ambiguous %t)", err, Ambiguous(err))
 	}
 }
@@ -165,7 +165,7 @@ type roundTrip func(*http.Request) (*http.Response, error)
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestAddressError(t *testing.T) {
-	_, err := Endpoint{URL: "http://169.254.169.254/token"}.Refresh(context.Background(), "rt", "")
+	_, err := Endpoint{URL: "http://169.254.169.254/token"}.Refresh(context.Background(), "rt")
 	var refused *httpx.AddressError
 	if !errors.As(err, &refused) {
 		t.Errorf("got %v, want an *httpx.AddressError", err)
@@ -213,7 +213,7 @@ func TestReflectedSecrets(t *testing.T) {
 				if method != "refresh token" {
 					token = "another"
 				}
-				_, err := e.Refresh(context.Background(), token, "")
+				_, err := e.Refresh(context.Background(), token)
 				var refused *Error
 				if !errors.As(err, &refused) || !strings.Contains(refused.Description, "[redact") {
 					t.Fatalf("%s: got %v, want it masked", method, err)
@@ -246,7 +246,7 @@ func TestReflectedHeader(t *testing.T) {
 // An error code is not masked even if it contains a secret, because callers compare it.
 func TestCodesAreNotMasked(t *testing.T) {
 	s := serve(t, reply{status: 400, body: `{"error":"invalid_grant","error_description":"grant is gone"}`})
-	_, err := s.endpoint().Refresh(context.Background(), "grant", "")
+	_, err := s.endpoint().Refresh(context.Background(), "grant")
 	var got *Error
 	if !errors.As(err, &got) || got.Code != "invalid_grant" || got.Description != "[redacted] is gone" {
 		t.Errorf("got %v", err)

@@ -19,7 +19,7 @@ func ExampleEndpoint_Refresh() {
 	defer as.Close()
 
 	e := token.Endpoint{URL: as.URL, Local: true, Client: token.ClientAuth{ID: "client-1", Method: "none"}, Resource: "http://127.0.0.1/mcp"}
-	_, err := e.Refresh(context.Background(), "rt-1", "")
+	_, err := e.Refresh(context.Background(), "rt-1")
 
 	var refused *token.Error
 	switch {

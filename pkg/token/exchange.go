@@ -1,11 +1,8 @@
 package token
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 )
 
 const grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -20,24 +17,20 @@ const (
 // ExchangeOptions are the parameters of a token exchange.
 type ExchangeOptions struct {
 	SubjectToken       Secret
-	SubjectTokenType   string // empty: TypeIDToken
-	RequestedTokenType string // empty: the server decides
+	SubjectTokenType   string
+	RequestedTokenType string
 	Audience           string // empty: not sent
 	Scope              string // empty: not sent
 }
 
 // Exchange exchanges one token for another (RFC 8693). It is the first step of enterprise-managed authorization, in which an identity
-// provider issues an ID-JAG for an ID token or a refresh token. AccessToken of the result is the issued token of whatever type. If the
-// issued token is not an access token, TokenType may be "N_A".
+// provider issues an ID-JAG for an ID token or a refresh token. The issued token, whatever its type, is AccessToken of the result. If it is
+// not an access token, TokenType may be "N_A".
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
-	subject := strings.TrimSpace(string(o.SubjectToken))
-	if subject == "" {
-		return Token{}, errors.New("token exchange: the subject token is empty")
-	}
 	return e.grant(ctx, grantExchange, map[string]string{
 		"scope":                o.Scope,
-		"subject_token":        subject,
-		"subject_token_type":   cmp.Or(o.SubjectTokenType, TypeIDToken),
+		"subject_token":        string(o.SubjectToken),
+		"subject_token_type":   o.SubjectTokenType,
 		"requested_token_type": o.RequestedTokenType,
 		"audience":             o.Audience,
 	})
@@ -48,7 +41,7 @@ func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error
 func (e Endpoint) checkIssued(a *answer, m members) error {
 	issued := m.text("issued_token_type")
 	switch {
-	case !a.exchange || issued != "" && (a.requested == "" || issued == a.requested):
+	case !a.exchange || issued != "" && issued == a.requested:
 		return nil
 	case issued == "":
 		return e.tolerate(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")

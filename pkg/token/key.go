@@ -36,10 +36,7 @@ func (k Key) String() string { return fmt.Sprintf("token.Key{%s, kid %q}", k.alg
 // GoString returns String, so that %#v does not print the key.
 func (k Key) GoString() string { return k.String() }
 
-// Algorithm returns the algorithm to use if the server does not announce any: ES256, ES384, ES512, RS256, PS256 or EdDSA.
-func (k *Key) Algorithm() string { return string(k.algs[0]) }
-
-// LoadKey reads a private key from PEM or JWK text. The errors say what the text is instead, but contain nothing of it.
+// LoadKey reads a private key from PEM or JWK text. Its errors name the kind of text, and quote nothing of it.
 func LoadKey(data []byte) (*Key, error) {
 	data = bytes.TrimSpace(data)
 	switch {
@@ -154,7 +151,7 @@ func (k *Key) choose(supported []string) (jose.SignatureAlgorithm, error) {
 			return alg, nil
 		}
 	}
-	return "", fmt.Errorf("the key signs with %s, but the server accepts only %s", k.Algorithm(), httpx.Clean(strings.Join(supported, " "), nil, 200))
+	return "", fmt.Errorf("the key signs with %s, but the server accepts only %s", k.algs[0], httpx.Clean(strings.Join(supported, " "), nil, 200))
 }
 
 // sign returns the claims as a compact JWS.

@@ -19,7 +19,7 @@ type Pushed struct {
 }
 
 // Push sends an authorization request directly to the server (RFC 9126 §2.1), with the client authentication of the token endpoint and, if
-// there is a DPoP key, with a proof (RFC 9449 §10.1). The browser then gets only client_id and request_uri, see Pushed.Query. A refusal is
+// there is a DPoP key, with a proof (RFC 9449 §10.1). The browser then gets only client_id and request_uri, as in RFC 9126 §4. A refusal is
 // an *Error.
 func (e Endpoint) Push(ctx context.Context, parURL string, authorization url.Values) (Pushed, error) {
 	if authorization.Has("request_uri") {
@@ -30,11 +30,6 @@ func (e Endpoint) Push(ctx context.Context, parURL string, authorization url.Val
 		return Pushed{}, err
 	}
 	return e.parsePushed(a)
-}
-
-// Query returns the parameters of the authorization endpoint's URL for the browser (RFC 9126 §4).
-func (p Pushed) Query(clientID string) url.Values {
-	return url.Values{"client_id": {clientID}, "request_uri": {p.RequestURI}}
 }
 
 func (e Endpoint) parsePushed(a *answer) (Pushed, error) {

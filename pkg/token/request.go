@@ -114,7 +114,7 @@ func (r request) once(ctx context.Context) (a *answer, nonce string, err error) 
 		}
 		header.Set("DPoP", proof)
 	}
-	a = &answer{stage: r.stage, url: r.url, sent: sent, hidden: httpx.Forms(secretsOf(form, header)),
+	a = &answer{stage: r.stage, url: r.url, sent: sent, hidden: httpx.Forms(secretsOf(r.e.Client, form, header)),
 		exchange: form.Get("grant_type") == grantExchange, requested: form.Get("requested_token_type")}
 	var written watch
 	req, err := http.NewRequestWithContext(written.trace(ctx), http.MethodPost, r.url, strings.NewReader(form.Encode()))
@@ -151,7 +151,7 @@ var public = []string{"grant_type", "client_id", "client_assertion_type", "redir
 	"subject_token_type", "requested_token_type", "response_type", "response_mode", "code_challenge", "code_challenge_method", "dpop_jkt", "prompt"}
 
 // secretsOf returns the values that no error may contain.
-func secretsOf(form url.Values, header http.Header) []string {
+func secretsOf(c ClientAuth, form url.Values, header http.Header) []string {
 	var secrets []string
 	for name, values := range form {
 		if !slices.Contains(public, name) {
@@ -159,10 +159,7 @@ func secretsOf(form url.Values, header http.Header) []string {
 		}
 	}
 	if _, basic, ok := strings.Cut(header.Get("Authorization"), " "); ok {
-		secrets = append(secrets, basic)
-		if id, secret, ok := basicParts(basic); ok {
-			secrets = append(secrets, id+":"+secret, secret)
-		}
+		secrets = append(secrets, basic, c.ID+":"+string(c.Secret), string(c.Secret))
 	}
 	return append(secrets, header.Get("DPoP"))
 }

@@ -2,16 +2,12 @@ package token
 
 import (
 	"context"
-	"errors"
 	"net/url"
 )
 
 // Revoke asks the server to revoke a token (RFC 7009). hint is "refresh_token", "access_token" or empty. Revoke succeeds if the server does
 // not know the token (§2.2). A refusal is an *Error. Its Code is unsupported_token_type if the server cannot revoke this kind of token.
 func (e Endpoint) Revoke(ctx context.Context, revocationURL string, token Secret, hint string) error {
-	if token == "" {
-		return errors.New("revocation: there is no token")
-	}
 	form := url.Values{"token": {string(token)}}
 	if hint != "" {
 		form.Set("token_type_hint", hint)
