@@ -305,7 +305,7 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	if err != nil {
 		return s, nil, at(s, err)
 	}
-	o.Login.Timeout = p.limit("") * 9 / 10 // the login times out before the command, with a better message
+	o.LoginTimeout = p.limit("") * 9 / 10 // the login times out before the command, with a better message
 	m, err := p.mcp(ctx, s.target, c.Handler(s.target, o))
 	return s, m, at(s, err)
 }

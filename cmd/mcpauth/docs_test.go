@@ -27,7 +27,6 @@ import (
 	"time"
 
 	"mcpauth/internal/demo"
-	"mcpauth/pkg/flow"
 )
 
 // block is one step of a page: a script, or settings of the demo server.
@@ -148,36 +147,6 @@ func TestPageBlocks(t *testing.T) {
 		if _, err := pageBlocks(strings.ReplaceAll(bad, "'''", fence)); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
-	}
-}
-
-const quirksPage = "../../docs/quirks.md"
-
-// TestQuirksPage compares the page with the registry of deviations. With UPDATE=1 it rewrites the page.
-func TestQuirksPage(t *testing.T) {
-	data, err := os.ReadFile(quirksPage)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(data), "<!-- table -->\n")
-	_, after, end := strings.Cut(rest, "<!-- end -->\n")
-	if !ok || !end {
-		t.Fatal("the page has no marks for its table")
-	}
-	var b strings.Builder
-	b.WriteString("| code | deviation | rule | seen at |\n|---|---|---|---|\n")
-	for _, q := range flow.Deviations() {
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", q.Code, q.Text, q.Section, q.Seen)
-	}
-	want := before + "<!-- table -->\n" + b.String() + "<!-- end -->\n" + after
-	if want == string(data) {
-		return
-	}
-	if os.Getenv("UPDATE") == "" {
-		t.Fatal("the table is not that of the program: UPDATE=1 go test ./cmd/mcpauth -run TestQuirksPage")
-	}
-	if err := os.WriteFile(quirksPage, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -40,14 +40,11 @@ const (
 // which are needed only when a token is requested.
 func (s Settings) checkAssertion() error {
 	if s.Assertion == "" {
-		_, err := readAssertion(s.AssertionFile)
+		_, err := readAssertion("assertion", s.AssertionFile)
 		return err
 	}
 	kind, rest, _ := strings.Cut(s.Assertion, ":")
 	switch {
-	case kind == "file" && rest != "":
-		_, err := readAssertion(rest)
-		return err
 	case (kind == "env" || kind == "exec") && strings.TrimSpace(rest) != "", s.Assertion == "github-actions":
 		return nil
 	}
@@ -83,12 +80,12 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 		if err := c.guard(s.AssertionFile); err != nil {
 			return "", err
 		}
-		return readAssertion(s.AssertionFile)
+		return readAssertion("assertion", s.AssertionFile)
 	}
 	kind, rest, _ := strings.Cut(s.Assertion, ":")
 	switch kind {
 	case "file":
-		return readAssertion(rest)
+		return readAssertion("assertion", rest)
 	case "env":
 		return checkedAssertion("environment variable "+rest, os.Getenv(rest))
 	case "exec":
@@ -97,12 +94,13 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 	return c.actionsToken(ctx, issuer)
 }
 
-func readAssertion(file string) (string, error) {
-	text, err := readSecret("assertion", file)
+// readAssertion reads an assertion or an ID token. Other programs replace the file, so it is read for every token request.
+func readAssertion(what, file string) (string, error) {
+	data, err := readFile(what, file)
 	if err != nil {
 		return "", err
 	}
-	return checkedAssertion("assertion file "+file, text)
+	return checkedAssertion(what+" file "+file, string(data))
 }
 
 // checkedAssertion returns text if it is a JWT. The error does not contain it.
@@ -164,14 +162,12 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 	}
 	req.Header.Set("Authorization", "Bearer "+bearer)
 	req.Header.Set("Accept", "application/json")
-	res, err := c.http().Do(req)
+	res, err := httpx.Do(c.http(), req)
 	if err != nil {
 		return "", stage("token service of the runner", err)
 	}
-	defer res.Body.Close()
 	var answer struct{ Value string }
-	data, err := io.ReadAll(io.LimitReader(res.Body, maxSecretFile))
-	if err != nil || res.StatusCode != http.StatusOK || json.Unmarshal(data, &answer) != nil {
+	if res.StatusCode != http.StatusOK || json.Unmarshal(res.Body, &answer) != nil {
 		return "", stage("token service of the runner", fmt.Errorf("%s: answered %d without a token",
 			httpx.Text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), 200), res.StatusCode))
 	}

@@ -38,7 +38,7 @@ func TestAssertionIsAJWT(t *testing.T) {
 		if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := readAssertion(file)
+		got, err := readAssertion("assertion", file)
 		if (err == nil) != tt.ok || tt.ok && got != good {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -58,7 +58,7 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		all = append(all, ownSecret{"client secret at the identity provider", string(t.IDP.ClientSecret), place})
 	}
 	if t.IDP.IDTokenFile != "" {
-		id, err := idTokenOf(t.Settings)
+		id, err := readAssertion("ID token", t.IDP.IDTokenFile)
 		if err != nil {
 			return nil, err
 		}

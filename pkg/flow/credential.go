@@ -48,7 +48,7 @@ type Credential struct {
 	LoginAt    time.Time         `json:"login_at,omitzero"`     // start of the login that obtained this grant
 	DPoPKey    json.RawMessage   `json:"dpop_key,omitempty"`    // private JWK to which the tokens are bound; nil: bearer tokens
 	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // latest DPoP nonce of each origin
-	Deviations []string          `json:"quirks,omitempty"`      // codes of the tolerated deviations, see Deviations
+	Deviations []string          `json:"quirks,omitempty"`      // codes of the tolerated deviations, see docs/quirks.md
 
 	IDP     *Credential `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
 	NextIDP *Credential `json:"next_idp_login,omitempty"` // login at the identity provider from an unfinished login; the next login or Logout revokes it

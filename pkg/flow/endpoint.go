@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 
 	"mcpauth/pkg/dcr"
@@ -180,17 +179,4 @@ func readFile(what, file string) ([]byte, error) {
 		return nil, fmt.Errorf("%w: %s file %s is larger than 64 kB", ErrOptions, what, file)
 	}
 	return data, nil
-}
-
-// readSecret reads a file whose content is sent to a server. It removes the line end that editors and platforms add.
-func readSecret(what, file string) (string, error) {
-	data, err := readFile(what, file)
-	if err != nil {
-		return "", err
-	}
-	secret := strings.TrimSpace(string(data))
-	if secret == "" {
-		return "", fmt.Errorf("%w: %s file %s is empty", ErrOptions, what, file)
-	}
-	return secret, nil
 }

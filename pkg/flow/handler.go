@@ -36,9 +36,10 @@ const (
 
 // HandlerOptions configures Client.Handler.
 type HandlerOptions struct {
-	Reauth Reauth       // empty: ReauthBrowser
-	Scopes []string     // scopes to request in addition to the stored ones
-	Login  LoginOptions // options of the logins that the handler starts
+	Reauth Reauth   // empty: ReauthBrowser
+	Scopes []string // scopes to request in addition to the stored ones
+
+	LoginTimeout time.Duration // time limit of the wait for the browser; 0: 5 minutes
 }
 
 // Handler authorizes the requests of an MCP client with a stored credential. It implements auth.OAuthHandler of the official Go SDK for one
@@ -273,9 +274,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if !h.mayLogin(s) {
 		return fmt.Errorf("%w%s", err, serverMessage(challenge))
 	}
-	o := h.o.Login
-	o.NewClient = o.NewClient || errors.Is(err, ErrClientRejected)
-	return h.login(ctx, o, cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
+	return h.login(ctx, errors.Is(err, ErrClientRejected), cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
 }
 
 // serverMessage returns the error_description of a challenge as the end of an error message.
@@ -313,16 +312,16 @@ func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	if err != nil {
 		return err
 	}
-	_, err = h.use(cred)
-	h.note(cred)
-	return err
+	return h.useInstead(cred)
 }
 
-// note records which token replaced a refused one.
-func (h *Handler) note(cred Credential) {
+// useInstead makes a credential current whose token replaces a refused one.
+func (h *Handler) useInstead(cred Credential) error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	h.issued, h.at = cred.Token.AccessToken, h.c.now()
+	h.mu.Unlock()
+	_, err := h.use(cred)
+	return err
 }
 
 func (h *Handler) wasIssued(sent Secret) bool {
@@ -332,17 +331,13 @@ func (h *Handler) wasIssued(sent Secret) bool {
 }
 
 // login logs in and uses the result. Requests of this process that need the same login share it.
-func (h *Handler) login(ctx context.Context, o LoginOptions, why cause) error {
-	o.silent = h.o.Reauth != ReauthBrowser
+func (h *Handler) login(ctx context.Context, newClient bool, why cause) error {
+	o := LoginOptions{NewClient: newClient, Timeout: h.o.LoginTimeout, silent: h.o.Reauth != ReauthBrowser}
 	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
 	if err != nil {
 		return err
 	}
-	if _, err := h.use(cred); err != nil {
-		return err
-	}
-	h.note(cred)
-	return nil
+	return h.useInstead(cred)
 }
 
 // nonce stores the nonce that the server requires in DPoP proofs (RFC 9449 §9), and reports whether to send the request again.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"mcpauth/pkg/dcr"
@@ -142,6 +143,9 @@ func (o LoginOptions) complete(cred Credential, given Settings, why cause) Setti
 	s := stored.Overlay(given)
 	if s.DPoP == "" && cred.DPoPKey != nil {
 		s.DPoP = DPoPAlways // do not replace a bound token by a bearer token, which would be usable if stolen
+	}
+	if file, ok := strings.CutPrefix(s.Assertion, "file:"); ok && s.AssertionFile == "" {
+		s.Assertion, s.AssertionFile = "", file
 	}
 	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.IDP.IDTokenFile, &s.CertFile, &s.CertKeyFile} {
 		*file = absolute(*file)

@@ -186,7 +186,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
-		idToken, err := idTokenOf(cred.Settings)
+		idToken, err := readAssertion("ID token", i.IDTokenFile)
 		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
 		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.http(), Now: c.Now, Local: local(cred.Server), Client: client, Strict: cred.Settings.Strict},
@@ -199,13 +199,4 @@ func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions
 	}
 	_, err = idp.checkIDToken(c)
 	return e, token.ExchangeOptions{SubjectToken: idp.idToken, SubjectTokenType: token.TypeIDToken}, err
-}
-
-// idTokenOf reads the ID token file, which another program may have replaced since the last time.
-func idTokenOf(s Settings) (string, error) {
-	text, err := readSecret("ID token", s.IDP.IDTokenFile)
-	if err != nil {
-		return "", err
-	}
-	return checkedAssertion("ID token file "+s.IDP.IDTokenFile, text)
 }

@@ -56,9 +56,7 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, serverMessage(ch))
 	}
 	h.c.progress("the server requires " + quoteScopes(splitScope(ch.Scope())))
-	o := h.o.Login
-	o.IfNeeded = false
-	return h.login(ctx, o, cause{challenges: challenges, scopes: wanted, rejected: &sent})
+	return h.login(ctx, false, cause{challenges: challenges, scopes: wanted, rejected: &sent})
 }
 
 // countStepUp counts a step-up for these scopes and reports whether it is allowed. Requests that were refused with the same token count as

@@ -41,7 +41,7 @@ type Settings struct {
 	AssumePKCES256 bool        `json:"assume_pkce_s256,omitempty"` // accept metadata that does not announce S256
 	ClientName     string      `json:"client_name,omitempty"`      // client name in a registration; empty: "mcpauth"
 	AuthParams     [][2]string `json:"auth_params,omitempty"`      // names and values to add to the authorization request
-	Strict         bool        `json:"strict,omitempty"`           // every deviation in Deviations is an error
+	Strict         bool        `json:"strict,omitempty"`           // every deviation of the server is an error
 }
 
 // Grant is an OAuth grant.

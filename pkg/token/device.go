@@ -1,6 +1,7 @@
 package token
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -124,17 +125,12 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	if err != nil {
 		return "", DeviceCode{}, err
 	}
-	if d.Interval, err = e.lifetime(a, m, "interval"); err != nil {
+	interval, err := e.lifetime(a, m, "interval")
+	if err != nil {
 		return "", DeviceCode{}, err
 	}
-	if window == 0 {
-		window = defaultWindow
-	}
-	if d.Interval == 0 {
-		d.Interval = defaultInterval
-	}
-	d.Interval = max(d.Interval, time.Second)
-	d.Expires = a.sent.Add(window).UTC().Round(0)
+	d.Interval = max(cmp.Or(interval, defaultInterval), time.Second)
+	d.Expires = a.sent.Add(cmp.Or(window, defaultWindow)).UTC().Round(0)
 	return code, d, nil
 }
 

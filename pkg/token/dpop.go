@@ -145,10 +145,8 @@ func targetURI(address string) (string, error) {
 	if err != nil || u.Host == "" {
 		return "", errors.New("DPoP proof: the address is not a URL")
 	}
-	c := *u
-	c.User, c.RawQuery, c.ForceQuery, c.Fragment, c.RawFragment = nil, "", false, "", ""
-	htu := httpx.Canonical(&c)
-	if c.Path == "" || c.Path == "/" {
+	htu := httpx.Canonical(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath})
+	if u.Path == "" || u.Path == "/" {
 		htu += "/" // Canonical removes the slash, but every request has it
 	}
 	return htu, nil

@@ -108,14 +108,13 @@ func (a *answer) refusal(now time.Time) error {
 
 // location returns the target of a redirect without its query, because the query may repeat the form.
 func (a *answer) location() string {
-	raw := a.Header.Get("Location")
 	base, err := url.Parse(a.url)
-	if err != nil || raw == "" {
+	if err != nil || a.Header.Get("Location") == "" {
 		return "nowhere"
 	}
-	u, err := base.Parse(raw)
+	u, err := base.Parse(a.Header.Get("Location"))
 	if err != nil {
-		return "something that is not a URL"
+		return "nowhere"
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
 	return httpx.Clean(u.String(), a.hidden, 200)
