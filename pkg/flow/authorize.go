@@ -6,12 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
-
-	"golang.org/x/oauth2"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/callback"
@@ -68,11 +67,15 @@ func (c *Client) authorization(ctx context.Context, d draft, redirectURI string,
 		return r, err
 	}
 	r.verifier, r.state = pkce.New(), pkce.State()
-	if r.address, err = authorizationRequest(d, r.cred, redirectURI, r.verifier, r.state); err != nil {
+	params := authorizationRequest(d, r.cred, redirectURI, r.verifier, r.state)
+	if r.address, err = authorizationURL(d, params); err != nil {
 		return r, err
 	}
-	r.address, err = c.push(ctx, d, &r.cred, r.address, later)
-	return r, stage("authorization", clientRefused(err, r.reused))
+	if params, err = c.push(ctx, d, &r.cred, params, later); err != nil {
+		return r, stage("authorization", clientRefused(err, r.reused))
+	}
+	r.address, err = authorizationURL(d, params)
+	return r, err
 }
 
 // byDevice shows a code that the user enters on any device, and waits for the approval (RFC 8628 §3).
@@ -140,36 +143,41 @@ func registeredPort(d draft) int {
 }
 
 // authorizationRequest returns the parameters of the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
-func authorizationRequest(d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) (string, error) {
-	s := d.found.Server
-	conf := oauth2.Config{ClientID: cred.Client.ID, RedirectURL: redirectURI, Scopes: cred.Scopes,
-		Endpoint: oauth2.Endpoint{AuthURL: s.AuthorizationEndpoint}}
-	params := map[string]string{"code_challenge": verifier.Challenge(), "code_challenge_method": "S256"}
-	if cred.Resource != "" {
-		params["resource"] = cred.Resource
-	}
-	if slices.Contains(cred.Scopes, offlineAccess) {
-		// OpenID Connect Core §11: without consent the provider ignores offline_access.
-		params["prompt"] = "consent"
-	}
-	extra, _ := extraParams(s.Issuer, d.t.Settings)
-	for _, p := range extra {
-		if params[p[0]] = p[1]; p[1] == "" {
-			delete(params, p[0]) // with an empty value the user removes a parameter
+func authorizationRequest(d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) url.Values {
+	params := url.Values{"response_type": {"code"}, "client_id": {cred.Client.ID}, "redirect_uri": {redirectURI}, "state": {state},
+		"code_challenge": {verifier.Challenge()}, "code_challenge_method": {"S256"}}
+	set := func(name, value string) {
+		if params.Set(name, value); value == "" {
+			params.Del(name)
 		}
 	}
+	set("scope", joinScopes(cred.Scopes))
+	set("resource", cred.Resource)
+	if slices.Contains(cred.Scopes, offlineAccess) {
+		// OpenID Connect Core §11: without consent the provider ignores offline_access.
+		set("prompt", "consent")
+	}
+	extra, _ := extraParams(d.found.Server.Issuer, d.t.Settings)
+	for _, p := range extra {
+		set(p[0], p[1]) // with an empty value the user removes a parameter
+	}
 	if d.nonce != "" {
-		params["nonce"] = d.nonce
+		set("nonce", d.nonce)
 	}
-	var options []oauth2.AuthCodeOption
-	for name, value := range params {
-		options = append(options, oauth2.SetAuthURLParam(name, value))
-	}
-	address := conf.AuthCodeURL(state, options...)
-	if _, err := httpx.Check(address, local(d.t.URL)); err != nil { // a server's client id, scopes or resource may have made it too long
+	return params
+}
+
+// authorizationURL returns the URL of the authorization endpoint with these parameters.
+func authorizationURL(d draft, params url.Values) (string, error) {
+	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
+	if err != nil {
 		return "", stage("authorization request", err)
 	}
-	return address, nil
+	query := u.Query()
+	maps.Copy(query, params)
+	u.RawQuery = query.Encode()
+	_, err = httpx.Check(u.String(), local(d.t.URL)) // a server's client id, scopes or resource may have made it too long
+	return u.String(), stage("authorization request", err)
 }
 
 // reserved reports whether the security of the flow depends on the parameter.

@@ -63,28 +63,28 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 // header or body, because the metadata lists what the server supports and not what this client was registered for (RFC 6749 §2.3.1). The
 // method that worked is stored in the credential. The first request does not use up a code, because a server authenticates the client
 // before it looks at the code.
-func (c *Client) eitherMethod(cred *Credential, supported []string, notes *notes, request func(token.Endpoint) error) error {
+func eitherMethod[T any](c *Client, cred *Credential, supported []string, notes *notes, request func(token.Endpoint) (T, error)) (T, error) {
 	e, err := c.endpoint(*cred)
 	if err != nil {
-		return err
+		return *new(T), err
 	}
 	e.Deviation = notes.add
-	err = request(e)
+	result, err := request(e)
 	other := otherMethod(cred.Client, supported)
 	var refused *token.Error
 	if e.Strict || other == "" || !errors.As(err, &refused) || refused.Code != "invalid_client" {
-		return err
+		return result, err
 	}
 	e.Client.Method = other
-	second := request(e)
+	result, second := request(e)
 	if errors.As(second, &refused) && refused.Code == "invalid_client" {
-		return err // the method is not the cause: the client is unknown or the secret is wrong
+		return result, err // the method is not the cause: the client is unknown or the secret is wrong
 	}
 	if second == nil {
 		cred.Client.AuthMethod = other
 		notes.add("other_auth_method")
 	}
-	return second
+	return result, second
 }
 
 // otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client it

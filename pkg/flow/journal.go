@@ -73,21 +73,13 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 	return before, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// finish removes the intent and adds a line to the journal. It ignores errors, because a leftover intent is for a token that is no longer
-// stored.
-func (c *Client) finish(ctx context.Context, t Target, cred Credential, outcome string, err error) {
-	_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
-	c.journal(ctx, t, cred, outcome, err)
-}
-
-// releaseIntent records a refresh that failed without using up the token. It keeps the intent of an earlier process for the same token,
-// because the result of that process's request is still unknown.
-func (c *Client) releaseIntent(ctx context.Context, t Target, cred Credential, outcome string, before intent, err error) {
-	if before.interrupted() {
-		c.journal(ctx, t, cred, outcome, err)
-		return
+// finish adds a line to the journal and removes the intent, except that of an earlier process (before) for the same token, because the
+// result of that process's request is still unknown. It ignores errors, because a leftover intent is for a token that is no longer stored.
+func (c *Client) finish(ctx context.Context, t Target, cred Credential, before intent, outcome string, err error) {
+	if !before.interrupted() {
+		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
 	}
-	c.finish(ctx, t, cred, outcome, err)
+	c.journal(ctx, t, cred, outcome, err)
 }
 
 // journal adds a line to the journal. It ignores errors, because only people read the journal.

@@ -10,44 +10,28 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// push sends the authorization request directly to the authorization server (RFC 9126), if the server supports that, and returns the URL
-// for the browser. If later is true, it does so only if the server requires it, because a pushed request expires after about a minute and
-// the user may open the URL later. push stores in cred the client authentication method that worked.
-func (c *Client) push(ctx context.Context, d draft, cred *Credential, address string, later bool) (string, error) {
+// push sends the authorization request directly to the authorization server (RFC 9126), if the server supports that. It returns the
+// parameters for the browser's URL: a reference to the pushed request, or params. If later is true, it pushes only if the server requires
+// that, because a pushed request expires after about a minute and the user may open the URL later. It stores in cred the client
+// authentication method that worked.
+func (c *Client) push(ctx context.Context, d draft, cred *Credential, params url.Values, later bool) (url.Values, error) {
 	s := d.found.Server
 	if s.PushedAuthorizationRequestURL == "" || later && !s.RequirePushedAuthorizationRequests {
-		return address, nil
+		return params, nil
 	}
-	endpoint, err := url.Parse(s.AuthorizationEndpoint)
-	if err != nil {
-		return "", err
-	}
-	whole, err := url.Parse(address)
-	if err != nil {
-		return "", err
-	}
-	request, query := whole.Query(), endpoint.Query()
-	for name := range query {
-		request.Del(name) // part of the endpoint, not of the request
-	}
-	var pushed token.Pushed
-	err = c.eitherMethod(cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (err error) {
-		pushed, err = e.Push(ctx, s.PushedAuthorizationRequestURL, request)
-		return err
+	pushed, err := eitherMethod(c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (token.Pushed, error) {
+		return e.Push(ctx, s.PushedAuthorizationRequestURL, params)
 	})
 	var refused *token.Error
 	switch {
 	case err != nil && !s.RequirePushedAuthorizationRequests && !(errors.As(err, &refused) && refused.Code != ""):
 		c.progress(fmt.Sprintf("the authorization request could not be pushed: %v", err))
-		return address, nil
+		return params, nil
 	case err != nil:
-		return "", err
+		return nil, err
 	}
 	if later && !pushed.Expires.IsZero() {
 		c.warn(fmt.Sprintf("the server accepts this URL only until %s", pushed.Expires.Format(time.RFC3339)))
 	}
-	query.Set("client_id", cred.Client.ID)
-	query.Set("request_uri", pushed.RequestURI)
-	endpoint.RawQuery = query.Encode()
-	return endpoint.String(), nil
+	return url.Values{"client_id": {cred.Client.ID}, "request_uri": {pushed.RequestURI}}, nil
 }

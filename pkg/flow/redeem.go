@@ -70,11 +70,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 		return Credential{}, err
 	}
 	defer done()
-	var tok token.Token
-	err = c.eitherMethod(&x.cred, x.methods, x.notes, func(e token.Endpoint) (err error) {
-		tok, err = x.request(ctx, e)
-		return err
-	})
+	tok, err := eitherMethod(c, &x.cred, x.methods, x.notes, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
 	if err != nil {
 		return Credential{}, stage(x.stage, clientRefused(err, x.reused))
 	}

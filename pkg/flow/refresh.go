@@ -122,7 +122,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 	}
 	ctx, done, err := k.Spend(redeemLimit, redeemLimit)
 	if err != nil {
-		c.releaseIntent(k.Context, t, *login, "kept", before, err)
+		c.finish(k.Context, t, *login, before, "kept", err)
 		return err
 	}
 	defer done()
@@ -145,7 +145,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 		c.journal(ctx, t, *login, "unstored", err) // the intent stays, because the stored refresh token is used up
 		return fmt.Errorf("%s: renewed, but the new tokens could not be stored, and the stored refresh token is now used up: %w", t.URL, err)
 	}
-	c.finish(ctx, t, *login, "renewed", nil)
+	c.finish(ctx, t, *login, intent{}, "renewed", nil)
 	return nil
 }
 
@@ -186,7 +186,7 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
 	tok, err := c.redeemAt(ctx, cred)
 	var gone *token.Error
-	if !errors.As(err, &gone) || gone.Stage != tokenEndpoint || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
+	if !errors.As(err, &gone) || gone.URL != cred.Endpoints.Token || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
 		return tok, err
 	}
 	hc, noClient := c.httpAt(cred.Settings, cred.Issuer)
@@ -204,9 +204,6 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 	cred.Endpoints = endpoints(server)
 	return c.redeemAt(ctx, cred)
 }
-
-// tokenEndpoint is the Stage of a *token.Error from the token endpoint.
-const tokenEndpoint = "token endpoint"
 
 func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, error) {
 	e, err := c.endpoint(*cred)
@@ -277,10 +274,10 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 		c.journal(ctx, t, *login, "unknown", err) // the intent stays
 		return err
 	case outcome == fateKept:
-		c.releaseIntent(ctx, t, *login, "kept", before, err)
+		c.finish(ctx, t, *login, before, "kept", err)
 		return err
 	case outcome == fateDead && !nonInteractive:
-		c.finish(ctx, t, *login, "rejected", err)
+		c.finish(ctx, t, *login, intent{}, "rejected", err)
 		login.Token.RefreshToken = ""
 		if why.rejected || !unexpired(cred.Token, c.now()) {
 			cred.Token = token.Token{}
@@ -291,7 +288,7 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 		}
 		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.save(ctx, t, cred))
 	}
-	c.releaseIntent(ctx, t, *login, "rejected", before, err)
+	c.finish(ctx, t, *login, before, "rejected", err)
 	good := unexpired(cred.Token, c.now())
 	if !nonInteractive && (why.rejected || !good || forGood(err)) {
 		login.Refusal = refusalOf(err)

@@ -86,17 +86,12 @@ const offlineAccess = "offline_access"
 // union returns the scopes of all lists without duplicates, in the order in which they first appear. It takes linear time, because a server
 // may name any number of scopes.
 func union(lists ...[]string) []string {
-	var all []string
 	seen := map[string]bool{"": true}
-	for _, l := range lists {
-		for _, s := range l {
-			if !seen[s] {
-				seen[s] = true
-				all = append(all, s)
-			}
-		}
-	}
-	return all
+	return slices.DeleteFunc(slices.Concat(lists...), func(s string) bool {
+		double := seen[s]
+		seen[s] = true
+		return double
+	})
 }
 
 // missing returns the wanted scopes that are not granted.
