@@ -141,12 +141,7 @@ func (o Options) certificateMethod() string {
 	if o.Certificate.CheckSignatureFrom(o.Certificate) == nil {
 		slices.Reverse(methods)
 	}
-	for _, m := range methods {
-		if slices.Contains(o.AuthMethods, m) {
-			return m
-		}
-	}
-	return "none"
+	return firstOf(methods, o.AuthMethods, "none")
 }
 
 // binds reports whether to register for tokens that are bound to the certificate.
@@ -195,10 +190,15 @@ func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	case hasSecret:
 		choices = []string{"client_secret_basic", "client_secret_post"}
 	}
-	for _, m := range choices {
+	return firstOf(choices, supported, choices[0])
+}
+
+// firstOf returns the first of the methods that is supported, or otherwise.
+func firstOf(methods, supported []string, otherwise string) string {
+	for _, m := range methods {
 		if slices.Contains(supported, m) {
 			return m
 		}
 	}
-	return choices[0]
+	return otherwise
 }

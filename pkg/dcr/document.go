@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"net/url"
+	"slices"
 	"strings"
 
 	"mcpauth/internal/httpx"
@@ -18,19 +18,11 @@ func CheckDocumentURL(address string) error {
 	if err != nil {
 		return fmt.Errorf("client metadata document: %w", err)
 	}
-	if strings.Trim(u.Path, "/") == "" || dotted(u) {
+	dotted := func(segment string) bool { return segment == "." || segment == ".." }
+	if strings.Trim(u.Path, "/") == "" || slices.ContainsFunc(strings.Split(u.Path, "/"), dotted) {
 		return fmt.Errorf("client metadata document %s: the address needs a path without dot segments (client ID metadata document §3)", address)
 	}
 	return nil
-}
-
-func dotted(u *url.URL) bool {
-	for _, segment := range strings.Split(u.Path, "/") {
-		if segment == "." || segment == ".." {
-			return true
-		}
-	}
-	return false
 }
 
 // Document returns the client ID metadata document to publish at address. An empty name means "mcpauth".

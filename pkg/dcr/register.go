@@ -113,15 +113,11 @@ func (o Options) request() request {
 // 8252 §8.4). Otherwise it is a method with a secret, or tls_client_auth if the user has a TLS certificate. If the server announces none of
 // these, it is none.
 func (o Options) wantedMethod() string {
-	for _, m := range []string{"none", "client_secret_basic", "client_secret_post"} {
-		if slices.Contains(o.AuthMethods, m) {
-			return m
-		}
+	methods := []string{"none", "client_secret_basic", "client_secret_post"}
+	if o.Certificate != nil {
+		methods = append(methods, "tls_client_auth")
 	}
-	if o.Certificate != nil && slices.Contains(o.AuthMethods, "tls_client_auth") {
-		return "tls_client_auth"
-	}
-	return "none"
+	return firstOf(methods, o.AuthMethods, "none")
 }
 
 // scopeRefused reports whether the server refused the scope (Keycloak, Supabase).

@@ -131,14 +131,8 @@ func (e *Error) Error() string {
 	if e.Section != "" {
 		s += " (" + e.Section + ")"
 	}
-	if e.URL == "" {
-		for i, a := range e.Attempts {
-			if i == maxShown {
-				s += fmt.Sprintf(", and %d more", len(e.Attempts)-i)
-				break
-			}
-			s += map[bool]string{true: "; tried ", false: ", "}[i == 0] + httpx.Text(a.URL, 300) + ": " + a.Outcome
-		}
+	if e.URL == "" && len(e.Attempts) > 0 {
+		s += "; tried " + listed(e.Attempts, maxShown, func(a Attempt) string { return httpx.Text(a.URL, 300) + ": " + a.Outcome })
 	}
 	return s
 }
@@ -149,8 +143,9 @@ func (e *Error) Unwrap() error { return e.Err }
 type finder struct {
 	o        Options
 	server   *url.URL
-	endpoint *url.URL // URL for requests to the server; differs from server after a redirect
-	local    bool     // the server is on loopback
+	endpoint *url.URL    // URL for requests to the server; differs from server after a redirect
+	local    bool        // the server is on loopback
+	header   http.Header // for metadata requests; nil: none
 	r        *Result
 	from     string // URL of the last document, after redirects
 }
@@ -170,12 +165,16 @@ func Discover(ctx context.Context, server string, o Options) (*Result, error) {
 		return nil, err
 	}
 	f := &finder{o: o, server: u, endpoint: u, local: httpx.Local(u), r: &Result{URL: httpx.Canonical(u)}}
-	err = f.run(ctx)
+	return f.r, f.withAttempts(f.run(ctx))
+}
+
+// withAttempts adds the attempts to an *Error.
+func (f *finder) withAttempts(err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Attempts == nil {
 		e.Attempts = f.r.Attempts
 	}
-	return f.r, err
+	return err
 }
 
 func (f *finder) run(ctx context.Context) error {
@@ -186,10 +185,10 @@ func (f *finder) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if !found {
-		err = f.legacy(ctx)
-	} else {
+	if found {
 		err = f.metadata(ctx)
+	} else {
+		err = f.legacy(ctx)
 	}
 	if err != nil {
 		return err
@@ -201,10 +200,7 @@ func (f *finder) run(ctx context.Context) error {
 // PKCE.
 func (f *finder) checkPKCE() error {
 	s := f.r.Server
-	if f.o.IgnorePKCE || f.r.DefaultEndpoints {
-		return nil
-	}
-	if slices.Contains(s.CodeChallengeMethodsSupported, "S256") {
+	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // also in the default endpoints
 		return nil
 	}
 	if f.o.AssumePKCES256 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,7 +16,7 @@ import (
 
 // fetch requests a metadata document and decodes it into v. A member of the wrong type counts as absent, unless it is required. If there is
 // no document, found is false and the recorded attempt states the reason.
-func (f *finder) fetch(ctx context.Context, stage, address string, header http.Header, v any, required ...string) (found bool, err error) {
+func (f *finder) fetch(ctx context.Context, stage, address string, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
 	u, err := httpx.Check(address, f.local)
@@ -27,30 +28,28 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	if err != nil {
 		return false, err
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, f.header)
 	req.Header.Set("Accept", "application/json")
 	res, err := httpx.Do(f.o.HTTP, req)
 	if res != nil {
 		a.Status = res.StatusCode
 	}
 	switch {
-	case err != nil && ctx.Err() != nil:
-		a.Outcome = "no answer: " + reason(err)
-		return false, fmt.Errorf("%s %s: %w", stage, address, httpx.Bare(err))
 	case err != nil:
 		a.Outcome = "no answer: " + reason(err)
 		var refused *httpx.AddressError
+		if ctx.Err() != nil {
+			return false, fmt.Errorf("%s %s: %w", stage, address, httpx.Bare(err))
+		}
 		if errors.As(err, &refused) { // a redirect to a refused address does not mean that the document is absent
 			return false, &Error{Stage: stage, URL: address, Reason: reason(err), Err: err}
 		}
 		return false, f.failed(a)
-	case res.StatusCode >= 400 && res.StatusCode < 500:
-		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
-		return false, nil
 	case res.StatusCode != http.StatusOK:
 		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
+		if a.refused() {
+			return false, nil
+		}
 		return false, f.failed(a)
 	}
 	wrong, err := httpx.DecodeMembers(res.Body, v)
@@ -68,14 +67,14 @@ func (f *finder) fetch(ctx context.Context, stage, address string, header http.H
 	}
 	a.OK, a.Outcome, f.from = true, "found", res.URL
 	if wrong != nil {
-		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), memberSection(stage)}
+		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), specification(stage) + " §2"}
 		if err := f.tolerate(address, n, nil); err != nil {
 			return true, err
 		}
 	}
 	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
 		return true, f.tolerate(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
-			answerSection(stage)}, nil)
+			specification(stage) + " §3.2"}, nil)
 	}
 	return true, nil
 }
@@ -86,35 +85,25 @@ func (f *finder) failed(a Attempt) error {
 	if a.Status != 0 && a.Status != http.StatusOK {
 		came = fmt.Sprint(a.Status, " ", came)
 	}
-	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", answerSection(a.Stage)}, nil)
+	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", specification(a.Stage) + " §3.2"}, nil)
 }
 
-// answerSection returns the section of the specification about metadata responses.
-func answerSection(stage string) string {
+// specification returns the RFC of a document. In both RFCs, §2 defines the members and §3.2 the response.
+func specification(stage string) string {
 	if stage == stageResource {
-		return "RFC 9728 §3.2"
+		return "RFC 9728"
 	}
-	return "RFC 8414 §3.2"
-}
-
-// memberSection returns the section that defines the members of a document.
-func memberSection(stage string) string {
-	if stage == stageResource {
-		return "RFC 9728 §2"
-	}
-	return "RFC 8414 §2"
+	return "RFC 8414"
 }
 
 // absent reports whether every attempt of a stage was answered with a 4xx status. Otherwise there may be a document that could not be
 // fetched.
 func (f *finder) absent(stage string) bool {
-	for _, a := range f.r.Attempts {
-		if a.Stage == stage && (a.Status < 400 || a.Status >= 500) {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stage && !a.refused() })
 }
+
+// refused reports whether the server answered with a 4xx status.
+func (a Attempt) refused() bool { return a.Status/100 == 4 }
 
 // reason returns the innermost part of a network error, because the URL is printed separately.
 func reason(err error) string {

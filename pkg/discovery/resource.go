@@ -65,7 +65,7 @@ func (f *finder) resourceAddresses() []string {
 
 func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	var m ResourceMetadata
-	found, err := f.fetch(ctx, stageResource, address, nil, &m, "resource")
+	found, err := f.fetch(ctx, stageResource, address, &m, "resource")
 	if !found || err != nil {
 		return false, err
 	}

@@ -185,7 +185,7 @@ func (r *Result) Meaning(a Attempt) string {
 		return "this document is used"
 	case strings.HasPrefix(a.Outcome, "refused"):
 		return "this URL is not requested"
-	case a.Status >= 400 && a.Status < 500:
+	case a.refused():
 		return "no document here"
 	}
 	return "server error; cannot conclude that there is no document"

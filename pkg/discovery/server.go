@@ -2,7 +2,6 @@ package discovery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -110,7 +109,7 @@ func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
 	}
 	for _, address := range metadataAddresses(u) {
 		var m ServerMetadata
-		found, err := f.fetch(ctx, stageMetadata, address, nil, &m, "issuer", "token_endpoint")
+		found, err := f.fetch(ctx, stageMetadata, address, &m, "issuer", "token_endpoint")
 		if err != nil {
 			return false, err
 		}
@@ -226,16 +225,9 @@ func (f *finder) legacy(ctx context.Context) error {
 	if err := f.tolerate("", old, nil); err != nil {
 		return err
 	}
-	u, _ := url.Parse(origin)
-	for _, address := range metadataAddresses(u) {
-		var m ServerMetadata
-		found, err := f.fetch(ctx, stageMetadata, address, http.Header{"Mcp-Protocol-Version": {"2025-03-26"}}, &m, "issuer", "token_endpoint")
-		if err != nil {
-			return err
-		}
-		if found {
-			return f.accept(m, origin, address)
-		}
+	f.header = http.Header{"Mcp-Protocol-Version": {"2025-03-26"}}
+	if found, err := f.serverAt(ctx, origin); found || err != nil {
+		return err
 	}
 	if !f.absent(stageMetadata) {
 		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, but the server did not answer 404 either", Section: "RFC 8414 §3"}
@@ -252,26 +244,24 @@ func (f *finder) legacy(ctx context.Context) error {
 
 // FetchServer fetches only the metadata of one issuer, such as an enterprise's identity provider.
 func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, []Attempt, error) {
-	f := &finder{o: o, local: local, r: &Result{}}
-	found, err := f.serverAt(ctx, issuer)
-	if err == nil && !found {
-		err = &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll([]string{issuer}), Section: "RFC 8414 §3"}
-	}
-	var e *Error
-	if errors.As(err, &e) && e.Attempts == nil {
-		e.Attempts = f.r.Attempts
-	}
+	o.Issuer = ""
+	f := &finder{o: o, local: local, r: &Result{Resource: ResourceMetadata{AuthorizationServers: []string{issuer}}}}
+	err := f.withAttempts(f.metadata(ctx))
 	return f.r.Server, f.r.Attempts, err
 }
 
 func quoteAll(list []string) string {
-	var quoted []string
-	for i, s := range list {
-		if i == maxIssuers {
-			quoted = append(quoted, fmt.Sprintf("and %d more", len(list)-i))
-			break
-		}
-		quoted = append(quoted, fmt.Sprintf("%q", httpx.Text(s, 200)))
+	return listed(list, maxIssuers, func(s string) string { return fmt.Sprintf("%q", httpx.Text(s, 200)) })
+}
+
+// listed joins the texts of at most limit elements, and the number of the others.
+func listed[E any](list []E, limit int, text func(E) string) string {
+	var all []string
+	for _, element := range list[:min(len(list), limit)] {
+		all = append(all, text(element))
 	}
-	return strings.Join(quoted, ", ")
+	if more := len(list) - limit; more > 0 {
+		all = append(all, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(all, ", ")
 }
