@@ -41,108 +41,42 @@ func Bearer(cs []Challenge) (Challenge, bool) {
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge
 	for _, line := range h.Values("WWW-Authenticate") {
-		p := challengeParser{rest: line}
-		all = append(all, p.challenges()...)
+		all = append(all, challenges(line)...)
 	}
 	return all
 }
 
-// challengeParser parses one header line from the left.
-type challengeParser struct{ rest string }
+// The elements of a challenge list. A parameter has a quoted string (RFC 9110 §5.6.4) or a value without quotes, in which servers also send
+// characters that a token may not contain, such as those of a URL. An unterminated string ends at the end of the line. A scheme may be
+// followed by a token68 value, as in `Negotiate YII=` (§11.2).
+var (
+	parameterElement = compiled("(?s)^(" + tokenChars + "+)[ \t]*=[ \t]*(?:\"((?:[^\"\\\\]|\\\\.)*\\\\?)(?:\"|$)|([^, \t]*))")
+	schemeElement    = compiled("^(" + tokenChars + "+)(?:[ \t]+[^, \t=\"]+(?:=+(?:[, \t]|$)|,|$))?")
+	escapedChar      = compiled(`(?s)\\(.)`)
+)
+
+// tokenChars matches a character of a token (§5.6.2).
+const tokenChars = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
 
 // challenges reads a list in which commas separate both challenges and parameters. A token that is followed by "=" is a parameter of the
 // previous challenge. Any other token starts a new challenge.
-func (p *challengeParser) challenges() []Challenge {
+func challenges(rest string) []Challenge {
 	var all []Challenge
-	for {
-		p.skip(" \t,")
-		if p.rest == "" {
-			return all
-		}
-		word := p.token()
-		if word == "" {
-			p.rest = p.rest[1:] // malformed
-			continue
-		}
-		if value, ok := p.value(); ok {
+	for rest = strings.TrimLeft(rest, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
+		if m := parameterElement().FindStringSubmatch(rest); m != nil {
+			rest = rest[len(m[0]):]
+			name, value := strings.ToLower(m[1]), escapedChar().ReplaceAllString(m[2], "$1")+m[3]
 			if n := len(all); n > 0 {
-				name := strings.ToLower(word)
 				if _, twice := all[n-1].Params[name]; !twice {
 					all[n-1].Params[name] = value
 				}
 			}
-			continue
-		}
-		all = append(all, Challenge{Scheme: strings.ToLower(word), Params: map[string]string{}})
-		p.token68()
-	}
-}
-
-func (p *challengeParser) skip(chars string) { p.rest = strings.TrimLeft(p.rest, chars) }
-
-// token reads an RFC 9110 §5.6.2 token.
-func (p *challengeParser) token() string {
-	end := strings.IndexFunc(p.rest, func(r rune) bool { return !tokenChar(r) })
-	if end < 0 {
-		end = len(p.rest)
-	}
-	word := p.rest[:end]
-	p.rest = p.rest[end:]
-	return word
-}
-
-func tokenChar(r rune) bool {
-	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || r < 0x80 && strings.ContainsRune("!#$%&'*+-.^_`|~", r)
-}
-
-// value reads "=" and a token or quoted string, if present.
-func (p *challengeParser) value() (string, bool) {
-	after := strings.TrimLeft(p.rest, " \t")
-	if !strings.HasPrefix(after, "=") {
-		return "", false
-	}
-	p.rest = strings.TrimLeft(after[1:], " \t")
-	if strings.HasPrefix(p.rest, `"`) {
-		return p.quoted(), true
-	}
-	// Servers send unquoted values with characters that a token may not contain, such as URLs.
-	end := strings.IndexAny(p.rest, ", \t")
-	if end < 0 {
-		end = len(p.rest)
-	}
-	v := p.rest[:end]
-	p.rest = p.rest[end:]
-	return v, true
-}
-
-// quoted reads a quoted string (§5.6.4). An unterminated string ends at the end of the line.
-func (p *challengeParser) quoted() string {
-	var b strings.Builder
-	for i := 1; i < len(p.rest); i++ {
-		switch c := p.rest[i]; {
-		case c == '"':
-			p.rest = p.rest[i+1:]
-			return b.String()
-		case c == '\\' && i+1 < len(p.rest):
-			i++
-			b.WriteByte(p.rest[i])
-		default:
-			b.WriteByte(c)
+		} else if m := schemeElement().FindStringSubmatch(rest); m != nil {
+			rest = rest[len(m[0]):]
+			all = append(all, Challenge{Scheme: strings.ToLower(m[1]), Params: map[string]string{}})
+		} else {
+			rest = rest[1:] // malformed
 		}
 	}
-	p.rest = ""
-	return b.String()
-}
-
-// token68 skips a token68 value after a scheme, as in `Negotiate YII=` (§11.2).
-func (p *challengeParser) token68() {
-	after := strings.TrimLeft(p.rest, " \t")
-	end := strings.IndexAny(after, ", \t")
-	if end < 0 {
-		end = len(after)
-	}
-	word := after[:end]
-	if bare := strings.TrimRight(word, "="); bare != "" && (bare != word || end == len(after) || after[end] == ',') && !strings.ContainsAny(bare, `="`) {
-		p.rest = after[end:]
-	}
+	return all
 }
