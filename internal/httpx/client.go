@@ -8,8 +8,6 @@ package httpx
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -41,35 +39,15 @@ type Options struct {
 
 // New returns a client with the limits of this package. It has no overall timeout: the context of a request limits its time.
 func New(o Options) (*http.Client, error) {
-	dialer := func(roots *x509.CertPool, own *Certificate) *http.Transport {
-		t := &http.Transport{
-			Proxy:                  proxyFor,
-			DialContext:            dial,
-			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    30 * time.Second, // longer than usual: if a thousand processes start at once, each waits a long time for the processor
-			MaxResponseHeaderBytes: maxHeader,
-			MaxIdleConnsPerHost:    64, // the highest concurrency of call --batch
-			IdleConnTimeout:        90 * time.Second,
-			ForceAttemptHTTP2:      true,
-		}
-		if own != nil {
-			own.use(t)
-		}
-		return t
-	}
 	var rt http.RoundTripper
-	rt, err := newRooted(rootMemory(o.RootMemory), o.CAFile, dialer)
+	rt, err := newRooted(rootMemory(o.RootMemory), o.CAFile)
 	if err != nil {
 		return nil, err
 	}
 	if o.Trace != nil {
 		rt = &tracer{next: rt, out: o.Trace}
 	}
-	agent := o.UserAgent
-	if agent == "" {
-		agent = "mcpauth"
-	}
-	return &http.Client{Transport: &userAgent{next: rt, agent: agent}, CheckRedirect: checkRedirect}, nil
+	return &http.Client{Transport: &userAgent{next: rt, agent: cmp.Or(o.UserAgent, "mcpauth")}, CheckRedirect: checkRedirect}, nil
 }
 
 // Default returns the client that replaces a nil *http.Client. It is the client that New returns for zero Options.
@@ -99,13 +77,8 @@ func Bare(err error) error {
 	if !errors.As(err, &u) {
 		return err
 	}
-	return &bare{err, u.Err}
+	return &cleanError{err, u.Err.Error()}
 }
-
-type bare struct{ whole, inner error }
-
-func (b *bare) Error() string { return b.inner.Error() }
-func (b *bare) Unwrap() error { return b.whole }
 
 // Response is a response whose body was read completely.
 type Response struct {

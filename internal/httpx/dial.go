@@ -2,11 +2,32 @@ package httpx
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"net/http"
 	"net/url"
 	"time"
 )
+
+// newTransport returns a transport that verifies servers against roots, and presents own if a server requests a certificate. A nil pool
+// means the system's authorities.
+func newTransport(roots *x509.CertPool, own *Certificate) *http.Transport {
+	t := &http.Transport{
+		Proxy:                  proxyFor,
+		DialContext:            dial,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    30 * time.Second, // longer than usual: if a thousand processes start at once, each waits a long time for the processor
+		MaxResponseHeaderBytes: maxHeader,
+		MaxIdleConnsPerHost:    64, // the highest concurrency of call --batch
+		IdleConnTimeout:        90 * time.Second,
+		ForceAttemptHTTP2:      true,
+	}
+	if own != nil {
+		own.use(t)
+	}
+	return t
+}
 
 // proxyFor returns the proxy of the environment for a request. Requests to this machine never use a proxy. http.ProxyFromEnvironment
 // recognizes localhost and loopback addresses, but not names such as x.localhost and "localhost.".

@@ -60,6 +60,7 @@ func CleanError(err error, hidden []string) error {
 	return err
 }
 
+// cleanError is an error with another text.
 type cleanError struct {
 	error
 	text string

@@ -19,8 +19,7 @@ import (
 // refuse. Nothing is sent twice: a failed verification ends the handshake before the request is written.
 type rooted struct {
 	memory rootMemory
-	own    *x509.CertPool // from Options.CAFile; nil: none
-	dialer func(*x509.CertPool, *Certificate) *http.Transport
+	own    *x509.CertPool        // from Options.CAFile; nil: none
 	pool   func() *x509.CertPool // all authorities; nil: the system's
 
 	mu    sync.Mutex
@@ -35,8 +34,8 @@ type host struct {
 	learned bool // the certificate that verified the host is recorded, or cannot be
 }
 
-func newRooted(memory rootMemory, caFile string, dialer func(*x509.CertPool, *Certificate) *http.Transport) (*rooted, error) {
-	r := &rooted{memory: memory, dialer: dialer, hosts: map[string]*host{}, whole: map[string]*http.Transport{}}
+func newRooted(memory rootMemory, caFile string) (*rooted, error) {
+	r := &rooted{memory: memory, hosts: map[string]*host{}, whole: map[string]*http.Transport{}}
 	r.pool = func() *x509.CertPool { return nil }
 	if caFile == "" {
 		return r, nil
@@ -86,7 +85,7 @@ func hostKey(req *http.Request) string {
 func (r *rooted) all(req *http.Request) *http.Transport {
 	own := presented(req)
 	if r.whole[own.id()] == nil {
-		r.whole[own.id()] = r.dialer(r.pool(), own)
+		r.whole[own.id()] = newTransport(r.pool(), own)
 	}
 	return r.whole[own.id()]
 }
@@ -108,10 +107,10 @@ func (r *rooted) host(req *http.Request) *host {
 
 func (r *rooted) newHost(req *http.Request) *host {
 	if req.URL.Scheme != "https" {
-		return &host{Transport: r.dialer(nil, nil), learned: true}
+		return &host{Transport: newTransport(nil, nil), learned: true}
 	}
 	if pool := r.likely(req); pool != nil {
-		return &host{Transport: r.dialer(pool, presented(req)), likely: true}
+		return &host{Transport: newTransport(pool, presented(req)), likely: true}
 	}
 	return &host{Transport: r.all(req)}
 }

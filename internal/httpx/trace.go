@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net/http"
 	"net/url"
@@ -84,7 +85,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // header writes the headers, with values only for those that are known to be harmless.
 func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
-	for _, name := range sortedKeys(h) {
+	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
 			switch {
 			case name == "Location":
@@ -252,7 +253,7 @@ func redactURL(u *url.URL) string {
 
 func redactForm(form url.Values) string {
 	var parts []string
-	for _, name := range sortedKeys(form) {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
 		for _, v := range form[name] {
 			v = url.QueryEscape(v)
 			if secretName(name) {
@@ -262,15 +263,6 @@ func redactForm(form url.Values) string {
 		}
 	}
 	return strings.Join(parts, "&")
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // tracedBody records the first bytes of a body while it is read. When the body ends or is closed, it passes them to done.
