@@ -10,8 +10,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"syscall"
 )
 
 // rootMemory is the path of a file that records, for each host, which of the system's certificates verified it. The file contains positions
@@ -19,34 +19,29 @@ import (
 // trusts now. If the path is empty, nothing is recorded. A damaged or unwritable file is not an error; verification then takes longer.
 type rootMemory string
 
-// rootPlace is one line of the file: the position of a certificate in a file of the system.
+// rootPlace is the position of a certificate in a file of the system.
 type rootPlace struct {
-	Host     string `json:"host"`
-	SHA256   string `json:"sha256"` // of the certificate
-	File     string `json:"file"`   // path of the file that contains the certificate
-	Start    int64  `json:"start"`  // offset of the certificate's PEM block
-	End      int64  `json:"end"`
-	Size     int64  `json:"size"` // of the file; the position is valid while Size, Modified and Inode are unchanged
-	Modified int64  `json:"modified"`
-	Inode    uint64 `json:"inode"`
+	Host   string `json:"host"`
+	SHA256 string `json:"sha256"` // of the certificate
+	File   string `json:"file"`   // path of the file that contains the certificate
+	Start  int64  `json:"start"`  // offset of the certificate's PEM block
 }
 
 const (
 	maxRootMemory = 64 << 10 // bytes; a larger file is ignored
-	maxRootHosts  = 100      // lines in the file; the newest comes first
-	maxRootBlock  = 64 << 10 // bytes of a PEM block and the text before it
+	maxRootHosts  = 100      // positions in the file; the newest comes first
+	maxRootBlock  = 64 << 10 // bytes of a PEM block that are read
 )
 
-// recall returns the certificate that verified a host before. It returns nil if the file with the certificate has changed, or if the system
-// no longer uses that file.
+// recall returns the certificate that verified a host before. It returns nil if the certificate is no longer at its position, or if the
+// system no longer uses the file.
 func (m rootMemory) recall(host string) *x509.Certificate {
-	for _, line := range m.lines() {
-		var p rootPlace
-		if strings.HasPrefix(line, linePrefix(host)) && json.Unmarshal([]byte(line), &p) == nil {
-			return p.certificate()
-		}
+	places := m.places()
+	i := slices.IndexFunc(places, func(p rootPlace) bool { return p.Host == host })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	return places[i].certificate()
 }
 
 // remember records which certificate verified a host, if one of the system's files contains that certificate.
@@ -59,34 +54,22 @@ func (m rootMemory) remember(host string, root *x509.Certificate) {
 		return
 	}
 	place.Host = host
-	line, err := json.Marshal(place)
-	if err != nil {
-		return
+	others := slices.DeleteFunc(m.places(), func(p rootPlace) bool { return p.Host == host })
+	if data, err := json.Marshal(append([]rootPlace{place}, others[:min(len(others), maxRootHosts-1)]...)); err == nil {
+		m.write(data)
 	}
-	kept := []string{string(line)}
-	for _, l := range m.lines() {
-		if len(kept) < maxRootHosts && !strings.HasPrefix(l, linePrefix(host)) {
-			kept = append(kept, l)
-		}
-	}
-	m.write([]byte(strings.Join(kept, "\n") + "\n"))
 }
 
-func linePrefix(host string) string {
-	quoted, _ := json.Marshal(host) // a string never fails
-	return `{"host":` + string(quoted) + `,`
-}
-
-func (m rootMemory) lines() []string {
+func (m rootMemory) places() (all []rootPlace) {
 	info, err := os.Lstat(string(m))
 	if err != nil || !info.Mode().IsRegular() || info.Size() > maxRootMemory {
 		return nil
 	}
 	data, err := os.ReadFile(string(m))
-	if err != nil {
+	if err != nil || json.Unmarshal(data, &all) != nil {
 		return nil
 	}
-	return strings.Split(strings.TrimSpace(string(data)), "\n")
+	return all
 }
 
 // write replaces the file atomically, so that no process reads a part of it.
@@ -105,10 +88,10 @@ func (m rootMemory) write(data []byte) {
 	}
 }
 
-// certificate reads the certificate at its position. It returns nil if the system no longer uses the file, if the file has changed, or if
-// the position contains another certificate.
+// certificate reads the certificate at its position. It returns nil if the system no longer uses the file, or if the position contains
+// something else.
 func (p rootPlace) certificate() *x509.Certificate {
-	if p.Start < 0 || p.End <= p.Start || p.End-p.Start > maxRootBlock || !inUse(p.File) {
+	if !inUse(p.File) {
 		return nil
 	}
 	f, err := os.Open(p.File)
@@ -116,11 +99,8 @@ func (p rootPlace) certificate() *x509.Certificate {
 		return nil
 	}
 	defer f.Close()
-	text := make([]byte, p.End-p.Start)
-	if !p.sameFile(f) {
-		return nil
-	}
-	if _, err := f.ReadAt(text, p.Start); err != nil {
+	text, err := io.ReadAll(io.NewSectionReader(f, p.Start, maxRootBlock))
+	if err != nil {
 		return nil
 	}
 	der, _ := nextCertificate(text)
@@ -132,25 +112,6 @@ func (p rootPlace) certificate() *x509.Certificate {
 		return nil
 	}
 	return cert
-}
-
-// sameFile reports whether f has not changed since the position was recorded.
-func (p rootPlace) sameFile(f *os.File) bool {
-	now, ok := stamp(f)
-	return ok && p.Size == now.Size && p.Modified == now.Modified && p.Inode == now.Inode
-}
-
-// stamp returns a rootPlace with the current size, modification time and inode of the file.
-func stamp(f *os.File) (rootPlace, bool) {
-	info, err := f.Stat()
-	if err != nil || !info.Mode().IsRegular() {
-		return rootPlace{}, false
-	}
-	s, ok := info.Sys().(*syscall.Stat_t)
-	if !ok {
-		return rootPlace{}, false
-	}
-	return rootPlace{File: f.Name(), Size: info.Size(), Modified: info.ModTime().UnixNano(), Inode: s.Ino}, true
 }
 
 func fingerprint(der []byte) string {
@@ -193,25 +154,15 @@ func findRoot(root *x509.Certificate) (rootPlace, bool) {
 }
 
 func findRootIn(name string, root *x509.Certificate) (rootPlace, bool) {
-	f, err := os.Open(name)
-	if err != nil {
-		return rootPlace{}, false
-	}
-	defer f.Close()
-	p, ok := stamp(f)
-	if !ok {
-		return rootPlace{}, false
-	}
-	data, err := io.ReadAll(f)
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return rootPlace{}, false
 	}
 	for rest := data; len(rest) > 0; {
-		start := len(data) - len(rest)
 		var der []byte
 		if der, rest = nextCertificate(rest); bytes.Equal(der, root.Raw) {
-			p.SHA256, p.Start, p.End = fingerprint(der), int64(start), int64(len(data)-len(rest))
-			return p, p.End-p.Start <= maxRootBlock
+			start := bytes.LastIndex(data[:len(data)-len(rest)], []byte("-----BEGIN"))
+			return rootPlace{File: name, SHA256: fingerprint(der), Start: int64(start)}, true
 		}
 	}
 	return rootPlace{}, false

@@ -188,13 +188,10 @@ func (w *rootsWorld) get(want string) {
 // recalled writes the memory file again with one changed position.
 func (w *rootsWorld) recalled(change func(*rootPlace)) {
 	w.t.Helper()
-	var p rootPlace
-	if err := json.Unmarshal([]byte(rootMemory(w.memory).lines()[0]), &p); err != nil {
-		w.t.Fatal(err)
-	}
-	change(&p)
-	line, _ := json.Marshal(p)
-	w.write(w.memory, line)
+	places := rootMemory(w.memory).places()
+	change(&places[0])
+	data, _ := json.Marshal(places)
+	w.write(w.memory, data)
 }
 
 const refused = "unknown authority"
@@ -245,7 +242,6 @@ func TestBundleReplaced(t *testing.T) {
 	if err := os.Rename(update, w.bundle); err != nil {
 		t.Fatal(err)
 	}
-	w.get("all")
 	w.get("likely")
 	// The system uses another bundle instead of the recorded one.
 	elsewhere := w.bundle + ".elsewhere"
@@ -274,8 +270,9 @@ func TestMemoryTamperedWith(t *testing.T) {
 			*p, _ = findRootIn(w.bundle, w.other.cert)
 			p.Host = host
 		},
-		"no place":  func(p *rootPlace) { p.Start, p.End = -5, 1<<40 },
-		"no digest": func(p *rootPlace) { p.SHA256 = "" },
+		"no place":      func(p *rootPlace) { p.Start = -5 },
+		"no such place": func(p *rootPlace) { p.Start = 1 << 40 },
+		"no digest":     func(p *rootPlace) { p.SHA256 = "" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.t = t
@@ -343,8 +340,8 @@ func TestMemoryIsBounded(t *testing.T) {
 		m.remember(fmt.Sprint("host", i), w.home.cert)
 	}
 	m.remember("host100", w.other.cert)
-	if n := len(m.lines()); n != maxRootHosts {
-		t.Errorf("%d lines, want %d", n, maxRootHosts)
+	if n := len(m.places()); n != maxRootHosts {
+		t.Errorf("%d places, want %d", n, maxRootHosts)
 	}
 	if got := m.recall("host100"); got == nil || !got.Equal(w.other.cert) {
 		t.Errorf("host100: %v", got)
