@@ -91,10 +91,7 @@ type Response struct {
 // Do sends an OAuth request and reads the whole response. It returns ErrTooLarge if the body has more than MaxBody bytes. A nil client is
 // Default.
 func Do(c *http.Client, req *http.Request) (*Response, error) {
-	if c == nil {
-		c = Default()
-	}
-	res, err := c.Do(req)
+	res, err := cmp.Or(c, Default()).Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -114,11 +111,8 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 // nil client is Default. The error after the limit is a net.Error that states the limit. It is not a context error, so that a caller can
 // distinguish it from the deadline of its own context.
 func Within(c *http.Client, limit time.Duration) *http.Client {
-	if c == nil {
-		c = Default()
-	}
-	limited := *c
-	limited.Transport = &within{next: c.Transport, limit: limit}
+	limited := *cmp.Or(c, Default())
+	limited.Transport = &within{next: limited.Transport, limit: limit}
 	return &limited
 }
 

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,11 +18,8 @@ type Certificate struct {
 // Presenting returns a client that presents the certificate to a server that requests one, if to returns true for the URL. A nil client is
 // Default. Any other client must come from New.
 func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.Client {
-	if c == nil {
-		c = Default()
-	}
-	p := *c
-	p.Transport = &presenting{next: c.Transport, own: &own, to: to}
+	p := *cmp.Or(c, Default())
+	p.Transport = &presenting{next: p.Transport, own: &own, to: to}
 	return &p
 }
 

@@ -103,9 +103,9 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 type words struct{ code, text, uri string }
 
 // then fills missing parts of w from more, and joins two different texts.
-func (w words) then(more words) words {
+func (w words) then(more words, separator string) words {
 	if w.text != "" && more.text != "" && w.text != more.text {
-		more.text = w.text + ": " + more.text
+		more.text = w.text + separator + more.text
 	}
 	return words{cmp.Or(w.code, more.code), cmp.Or(more.text, w.text), cmp.Or(w.uri, more.uri)}
 }
@@ -178,11 +178,7 @@ func spoken(v any, status, depth int) (w words) {
 		return words{text: v}
 	case []any:
 		for _, element := range v[:min(len(v), maxItems)] {
-			next := spoken(element, status, depth-1)
-			if w.text != "" && next.text != "" {
-				next.text = w.text + "; " + next.text
-			}
-			w = words{cmp.Or(w.code, next.code), cmp.Or(next.text, w.text), cmp.Or(w.uri, next.uri)}
+			w = w.then(spoken(element, status, depth-1), "; ")
 		}
 		if len(v) > maxItems {
 			w.text += fmt.Sprintf("; … and %d more", len(v)-maxItems)
@@ -206,14 +202,14 @@ func object(v map[string]any, status, depth int) words {
 		}
 	}
 	if w.text == "" { // RFC 9457 §3.1: the title describes the kind of problem, the detail this occurrence
-		w = w.then(words{text: text(v["title"])}).then(words{text: text(v["detail"])})
+		w = w.then(words{text: text(v["title"])}, "").then(words{text: text(v["detail"])}, ": ")
 	}
 	w.uri = text(v["error_uri"])
 	for _, name := range nestedNames {
 		s, isText := v[name].(string)
 		switch {
 		case !isText:
-			w = w.then(spoken(v[name], status, depth-1))
+			w = w.then(spoken(v[name], status, depth-1), ": ")
 		case w.text == "" && s != w.code:
 			w.text = s
 		}

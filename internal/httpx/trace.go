@@ -63,8 +63,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	b.Reset()
 	took := time.Since(start).Round(time.Millisecond)
 	if err != nil {
-		fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's names may hold line breaks
-		t.print(b.String())
+		t.print(fmt.Sprintf("< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took)) // a certificate's name may contain line breaks
 		return nil, err
 	}
 	fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)

@@ -61,12 +61,10 @@ func start(ctx context.Context, argv, secrets []string) error {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	timer := time.NewTimer(settle)
-	defer timer.Stop()
 	select {
 	case err := <-ended:
 		return err
-	case <-timer.C:
+	case <-time.After(settle):
 	case <-ctx.Done():
 	}
 	return nil
@@ -74,12 +72,10 @@ func start(ctx context.Context, argv, secrets []string) error {
 
 // place inserts the URL into the command.
 func place(argv []string, address string) []string {
-	placed := append([]string(nil), argv...)
-	for i, a := range placed {
-		if i > 0 && a == "%s" {
-			placed[i] = address
-			return placed
-		}
+	placed := slices.Clone(argv)
+	if i := slices.Index(placed[1:], "%s"); i >= 0 {
+		placed[1+i] = address
+		return placed
 	}
 	return append(placed, address)
 }

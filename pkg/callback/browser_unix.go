@@ -1,10 +1,11 @@
-//go:build !darwin && !windows
+//go:build !windows
 
 package callback
 
 import (
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 )
@@ -19,6 +20,9 @@ const listSeparator = ':'
 
 // systemBrowser returns the command that opens the desktop's browser, or under WSL the Windows browser. It returns nil if there is neither.
 func systemBrowser() []string {
+	if runtime.GOOS == "darwin" {
+		return []string{"/usr/bin/open"}
+	}
 	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
 	return chooseBrowser(os.Getenv, exec.LookPath, strings.Contains(strings.ToLower(string(kernel)), "microsoft"))
 }

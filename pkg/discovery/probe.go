@@ -2,6 +2,7 @@ package discovery
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -136,10 +137,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 // head sends a request and reads the header of the response. It reads the body only if the status is an error, because the body of an event
 // stream may never end.
 func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
-	if c == nil {
-		c = httpx.Default()
-	}
-	res, err := c.Do(req)
+	res, err := cmp.Or(c, httpx.Default()).Do(req)
 	if err != nil {
 		return nil, err
 	}
