@@ -15,8 +15,8 @@ type Certificate struct {
 	Load func() (*tls.Certificate, error) // called for each new connection, because the files may be renewed while the program runs
 }
 
-// Presenting returns a client that presents the certificate to a server that requests one, if to returns true for the URL. A nil client is
-// Default. Any other client must come from New.
+// Presenting returns a client that presents the certificate to a server that requests one, if the function to returns true for the URL of
+// the request. A nil client is Default. Any other client must come from New.
 func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.Client {
 	p := *cmp.Or(c, Default())
 	p.Transport = &presenting{next: p.Transport, own: &own, to: to}

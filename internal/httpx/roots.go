@@ -31,7 +31,7 @@ type rooted struct {
 type host struct {
 	*http.Transport
 	likely  bool // verifies against likely certificates only
-	learned bool // the certificate that verified the host is recorded, or cannot be
+	learned bool // the certificate that verified the host is recorded, or there is none to record
 }
 
 func newRooted(memory rootMemory, caFile string) (*rooted, error) {

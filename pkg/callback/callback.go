@@ -203,8 +203,8 @@ func (l *Listener) refuses(r *http.Request) (status int, why string) {
 	return status, why
 }
 
-// navigation reports whether the headers are those of a navigation by the user (Fetch Metadata, Sec-Purpose). It assumes so if the browser
-// does not send these headers. A prefetch or a script must not use up the response before the user sees the page.
+// navigation reports whether the headers are those of a navigation by the user (Fetch Metadata, Sec-Purpose). A request without these
+// headers counts as a navigation. A prefetch or a script must not use up the response before the user sees the page.
 func navigation(h http.Header) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if purpose := strings.ToLower(h.Get(name)); strings.HasPrefix(purpose, "prefetch") || strings.HasPrefix(purpose, "preview") {

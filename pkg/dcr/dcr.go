@@ -147,8 +147,8 @@ func (o Options) certificateMethod() string {
 // binds reports whether to register for tokens that are bound to the certificate.
 func (o Options) binds() bool { return o.BoundTokens && o.Certificate != nil }
 
-// reusable reports whether the stored registration can be used. The registration must be of the same authorization server, have the same
-// redirect URI including the port, and cover every requested scope. Its secret must not have expired.
+// reusable reports whether the stored registration can be used. The registration must come from the same authorization server, have the
+// same redirect URI including the port, and cover every requested scope. Its secret must not have expired.
 func (o Options) reusable() bool {
 	c := o.Stored
 	if o.New || c == nil || c.Kind != Dynamic || c.ID == "" || c.Issuer != o.Issuer {

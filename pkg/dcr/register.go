@@ -109,9 +109,9 @@ func (o Options) request() request {
 	return r
 }
 
-// wantedMethod returns the authentication method to register. If the server supports none, it is none, as recommended for native apps (RFC
-// 8252 §8.4). Otherwise it is a method with a secret, or tls_client_auth if the user has a TLS certificate. If the server announces none of
-// these, it is none.
+// wantedMethod returns the authentication method to register: "none" if the server supports it, as recommended for native apps (RFC 8252
+// §8.4). Otherwise it returns a method with a secret, or "tls_client_auth" if the user has a TLS certificate. If the server supports none
+// of these methods, it returns "none".
 func (o Options) wantedMethod() string {
 	methods := []string{"none", "client_secret_basic", "client_secret_post"}
 	if o.Certificate != nil {

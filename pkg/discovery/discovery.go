@@ -145,7 +145,7 @@ type finder struct {
 	server   *url.URL
 	endpoint *url.URL    // URL for requests to the server; differs from server after a redirect
 	local    bool        // the server is on loopback
-	header   http.Header // for metadata requests; nil: none
+	header   http.Header // headers for metadata requests; nil: none
 	r        *Result
 	from     string // URL of the last document, after redirects
 }
@@ -200,7 +200,7 @@ func (f *finder) run(ctx context.Context) error {
 // PKCE.
 func (f *finder) checkPKCE() error {
 	s := f.r.Server
-	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // also in the default endpoints
+	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // the default endpoints list it too
 		return nil
 	}
 	if f.o.AssumePKCES256 {

@@ -208,8 +208,8 @@ func sameIssuer(a, b string) bool {
 }
 
 // legacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). The authorization server is
-// Options.Issuer or else the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If the
-// origin fails to answer, legacy returns an error.
+// Options.Issuer or else the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If a
+// request fails in another way, legacy returns an error.
 func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
