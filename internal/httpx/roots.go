@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // rooted is the transport below New. To verify a server against all of the system's certificate authorities, crypto/x509 must parse them
@@ -24,14 +25,13 @@ type rooted struct {
 
 	mu    sync.Mutex
 	hosts map[string]*host
-	whole map[string]*http.Transport // verify against all authorities, by the ID of the certificate that they present
+	whole map[string]*http.Transport // verify against all authorities, by scheme and by the ID of the certificate that they present
 }
 
-// host is the transport for requests to one scheme, host and port that present the same client certificate or none.
+// host is the state of one scheme, host and port, with the same client certificate or none.
 type host struct {
-	*http.Transport
-	likely  bool // verifies against likely certificates only
-	learned bool // the certificate that verified the host is recorded, or there is none to record
+	likely atomic.Pointer[http.Transport] // verifies against likely certificates only; nil: none are known, or they did not verify the host
+	learn  sync.Once                      // records the certificate that verified the host
 }
 
 func newRooted(memory rootMemory, caFile string) (*rooted, error) {
@@ -61,63 +61,64 @@ func newRooted(memory rootMemory, caFile string) (*rooted, error) {
 
 func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
 	h := r.host(req)
-	res, err := h.RoundTrip(req)
-	var unverified *tls.CertificateVerificationError
-	if h.likely && errors.As(err, &unverified) {
+	if likely := h.likely.Load(); likely != nil {
+		if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // the body can be sent only once
+			return r.all(req).RoundTrip(req)
+		}
+		res, err := likely.RoundTrip(req)
+		var unverified *tls.CertificateVerificationError
+		if !errors.As(err, &unverified) {
+			return res, err
+		}
 		if req, err = rewound(req); err != nil {
 			return nil, err
 		}
-		h = r.unlikely(req)
-		res, err = h.RoundTrip(req)
+		h.likely.Store(nil)
 	}
-	if err == nil && res.TLS != nil && !h.likely {
-		r.learn(req, h, res.TLS)
+	res, err := r.all(req).RoundTrip(req)
+	if err == nil && res.TLS != nil && len(res.TLS.VerifiedChains) > 0 {
+		chain := res.TLS.VerifiedChains[0]
+		h.learn.Do(func() { r.memory.remember(req.URL.Host, chain[len(chain)-1]) })
 	}
 	return res, err
 }
 
-// hostKey returns the same key for requests that may share a connection, which are those to one host with the same client certificate.
-func hostKey(req *http.Request) string {
-	return req.URL.Scheme + "://" + req.URL.Host + " " + presented(req).id()
-}
-
-// all returns the transport that verifies against all authorities. The caller holds the lock.
+// all returns the transport that verifies against all authorities. It parses them only for https.
 func (r *rooted) all(req *http.Request) *http.Transport {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	own := presented(req)
-	if r.whole[own.id()] == nil {
-		r.whole[own.id()] = newTransport(r.pool(), own)
+	key := req.URL.Scheme + " " + own.id()
+	if r.whole[key] == nil {
+		var pool *x509.CertPool
+		if req.URL.Scheme == "https" {
+			pool = r.pool()
+		}
+		r.whole[key] = newTransport(pool, own)
 	}
-	return r.whole[own.id()]
+	return r.whole[key]
 }
 
-// host returns the transport for a request. The first request to a host creates it.
+// host returns the state of the host of a request. The first request to a host creates it.
 func (r *rooted) host(req *http.Request) *host {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	h := r.hosts[hostKey(req)]
+	own := presented(req)
+	key := req.URL.Scheme + "://" + req.URL.Host + " " + own.id()
+	h := r.hosts[key]
 	if h == nil {
-		h = r.newHost(req)
-		r.hosts[hostKey(req)] = h
-	}
-	if h.likely && req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // the body can be sent only once
-		return &host{Transport: r.all(req), learned: true}
+		h = &host{}
+		r.hosts[key] = h
+		if pool := r.likely(req.URL.Host); pool != nil && req.URL.Scheme == "https" {
+			h.likely.Store(newTransport(pool, own))
+		}
 	}
 	return h
 }
 
-func (r *rooted) newHost(req *http.Request) *host {
-	if req.URL.Scheme != "https" {
-		return &host{Transport: newTransport(nil, nil), learned: true}
-	}
-	if pool := r.likely(req); pool != nil {
-		return &host{Transport: newTransport(pool, presented(req)), likely: true}
-	}
-	return &host{Transport: r.all(req)}
-}
-
-// likely returns the certificates that are likely to verify the host of a request, or nil if none are known.
-func (r *rooted) likely(req *http.Request) *x509.CertPool {
-	root := r.memory.recall(req.URL.Host)
+// likely returns the certificates that are likely to verify a host, or nil if none are known.
+func (r *rooted) likely(host string) *x509.CertPool {
+	root := r.memory.recall(host)
 	if root == nil {
 		return r.own
 	}
@@ -129,31 +130,7 @@ func (r *rooted) likely(req *http.Request) *x509.CertPool {
 	return pool
 }
 
-// unlikely makes all further requests to the host of req verify against all authorities.
-func (r *rooted) unlikely(req *http.Request) *host {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if h := r.hosts[hostKey(req)]; !h.likely {
-		return h // another request has already replaced it
-	}
-	h := &host{Transport: r.all(req)}
-	r.hosts[hostKey(req)] = h
-	return h
-}
-
-// learn records the certificate that verified the host of a request.
-func (r *rooted) learn(req *http.Request, h *host, state *tls.ConnectionState) {
-	r.mu.Lock()
-	first := !h.learned
-	h.learned = true
-	r.mu.Unlock()
-	if first && len(state.VerifiedChains) > 0 {
-		chain := state.VerifiedChains[0]
-		r.memory.remember(req.URL.Host, chain[len(chain)-1])
-	}
-}
-
-// rewound returns a request whose body starts at its beginning. The request has no body or has GetBody, see host.
+// rewound returns a request whose body starts at its beginning. The request has no body or has GetBody, see RoundTrip.
 func rewound(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil {
 		return req, nil

@@ -136,18 +136,16 @@ func nextCertificate(text []byte) (der, rest []byte) {
 
 // findRoot searches the system's files for a certificate.
 func findRoot(root *x509.Certificate) (rootPlace, bool) {
-	if p, ok := findRootIn(rootBundle(), root); ok {
-		return p, true
-	}
+	files := []string{rootBundle()}
 	for _, dir := range rootDirs() {
-		entries, err := os.ReadDir(dir)
-		if err != nil {
-			continue
-		}
+		entries, _ := os.ReadDir(dir)
 		for _, e := range entries {
-			if p, ok := findRootIn(dir+"/"+e.Name(), root); ok {
-				return p, true
-			}
+			files = append(files, dir+"/"+e.Name())
+		}
+	}
+	for _, name := range files {
+		if p, ok := findRootIn(name, root); ok {
+			return p, true
 		}
 	}
 	return rootPlace{}, false

@@ -64,7 +64,7 @@ func getOnce(address string) string {
 	}
 	used := "all"
 	for _, h := range c.Transport.(*userAgent).next.(*rooted).hosts {
-		if h.likely {
+		if h.likely.Load() != nil {
 			used = "likely"
 		}
 	}
