@@ -27,7 +27,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// The exit codes of CLI.md.
+// The exit codes. docs/reference.md lists them.
 const (
 	exitDone        = 0
 	exitInternal    = 1
