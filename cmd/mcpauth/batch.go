@@ -45,7 +45,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 			return err
 		}
 		if b.failed > 0 {
-			return &batchError{failed: b.failed, calls: b.calls}
+			return &toolError{fmt.Sprintf("%d of %d calls failed", b.failed, b.calls)}
 		}
 		return nil
 	})

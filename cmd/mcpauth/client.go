@@ -204,7 +204,7 @@ func forward(port int, getenv func(string) string) string {
 	if host == "" {
 		host, _ = os.Hostname()
 	}
-	target := shellWord(harmless(orElse(user, "user") + "@" + orElse(host, "this-host")))
+	target := shellWord(harmless(cmp.Or(user, "user") + "@" + cmp.Or(host, "this-host")))
 	if sshd != "" && sshd != "22" {
 		target = "-p " + shellWord(sshd) + " " + target
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func (b *branch) connection(c discovery.Connection, secure bool) {
 	case t == nil:
 		b.line("failed", "TLS: the server sent no certificate")
 	default:
-		words := fmt.Sprintf("certificate for %s, issued by %s, valid until %s", orElse(strings.Join(t.Names, ", "), t.Subject), t.Issuer, t.NotAfter.Format(time.DateOnly))
+		words := fmt.Sprintf("certificate for %s, issued by %s, valid until %s", cmp.Or(strings.Join(t.Names, ", "), t.Subject), t.Issuer, t.NotAfter.Format(time.DateOnly))
 		if t.Version == "" {
 			b.line("failed", "TLS: "+words+"; not signed by a trusted certificate authority")
 			return
@@ -122,8 +123,8 @@ func (b *branch) plan(d flow.Discovery) {
 	for _, l := range []struct{ what, text string }{
 		{"grant", string(p.Grant) + also(d.Grants, p.Grant)},
 		{"client", clientWords(d)},
-		{"scopes", orElse(strings.Join(p.Scopes, " "), "not requested: the server chooses")},
-		{"resource", orElse(p.Resource, "not sent")},
+		{"scopes", cmp.Or(strings.Join(p.Scopes, " "), "not requested: the server chooses")},
+		{"resource", cmp.Or(p.Resource, "not sent")},
 		{"tokens", map[bool]string{true: "bound to a key (DPoP)", false: "bearer tokens"}[p.DPoP]},
 		{"callback", p.RedirectURI + map[bool]string{true: " on a free port"}[strings.HasSuffix(p.RedirectURI, "://127.0.0.1/callback") || strings.HasSuffix(p.RedirectURI, "://localhost/callback")]},
 		{"quirks", strings.Join(p.Deviations, " ")},
@@ -160,11 +161,4 @@ func clientWords(d flow.Discovery) string {
 		return fmt.Sprintf("registers itself at %s, authentication %s; a later login uses the same registration", d.Server.RegistrationEndpoint, p.AuthMethod)
 	}
 	return fmt.Sprintf("%s (%s), authentication %s", p.ClientID, strings.ReplaceAll(p.Client, "_", " "), p.AuthMethod)
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
 }

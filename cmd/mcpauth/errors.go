@@ -1,7 +1,5 @@
 package main
 
-import "fmt"
-
 // usageError is an error in the command line. Nothing was sent.
 type usageError struct{ message, hint string }
 
@@ -31,17 +29,10 @@ func at(s server, err error) error {
 	return &serverError{s, err}
 }
 
-// toolError means that the tool ran and reported an error, which was printed on stdout.
-type toolError struct{ tool string }
+// toolError means that a tool or calls of a batch reported errors, which were printed on stdout.
+type toolError struct{ message string }
 
-func (e *toolError) Error() string { return "the tool " + quote(e.tool) + " reported an error" }
-
-// batchError means that calls of a batch failed. The reasons were printed on stdout.
-type batchError struct{ failed, calls int }
-
-func (e *batchError) Error() string {
-	return fmt.Sprintf("%d of %d calls failed", e.failed, e.calls)
-}
+func (e *toolError) Error() string { return e.message }
 
 // outputError means that the result could not be written.
 type outputError struct {

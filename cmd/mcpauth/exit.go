@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"net/http"
 	"net/url"
 	"runtime"
 	"slices"
@@ -56,8 +57,8 @@ func table() []rule {
 		{as[*outputError], exitInternal, "output", text("check that stdout and the folder of --save-dir can be written, and that the disk is not full")},
 
 		// Errors in the command line or the configuration. Nothing was sent.
-		{as[*usageError], exitUsage, "usage", usageHint},
-		{as[*configError], exitUsage, "config", usageHint},
+		{as[*usageError], exitUsage, "usage", with(func(_ advice, e *usageError) string { return e.hint })},
+		{as[*configError], exitUsage, "config", with(func(_ advice, e *configError) string { return e.hint })},
 		{as[*config.Error], exitUsage, "config", text("correct the file, or use another one: --config FILE")},
 		{is(config.ErrUnknown), exitUsage, "usage", nil},
 		{is(flow.ErrOptions), exitUsage, "usage", text("mcpauth login --help")},
@@ -67,13 +68,12 @@ func table() []rule {
 
 		// Errors that the tool or the server reported. They include invalid arguments, because these are checked against the server's tool
 		// list.
-		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", argumentHint},
-		{both(as[*mcpclient.PendingError], is(context.DeadlineExceeded)), exitNetwork, "timeout", taskHint},
-		{as[*mcpclient.TaskError], exitTool, "rpc_error", noTaskHint},
-		{as[*mcpclient.UnknownError], exitTool, "rpc_error", unknownHint},
+		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", with(argumentHint)},
+		{both(as[*mcpclient.PendingError], is(context.DeadlineExceeded)), exitNetwork, "timeout", with(taskHint)},
+		{as[*mcpclient.TaskError], exitTool, "rpc_error", with(noTaskHint)},
+		{as[*mcpclient.UnknownError], exitTool, "rpc_error", with(unknownHint)},
 		{as[*toolError], exitTool, "tool_error", nil},
 		{as[*mcpclient.RPCError], exitTool, "rpc_error", nil},
-		{as[*batchError], exitTool, "tool_error", nil},
 
 		// Security checks that failed.
 		{is(discovery.ErrPKCE), exitSecurity, "security", login("if you trust this server anyway: ", "--assume-pkce-s256")},
@@ -89,7 +89,7 @@ func table() []rule {
 		{as[*httpx.AddressError], exitSecurity, "security", operator},
 
 		// Errors of discover: if a login could not obtain authorization, that is a failed discovery, with the same hint.
-		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", innerHint},
+		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", with(innerHint)},
 
 		// The credential store.
 		{is(keystore.ErrReadOnly), exitKeystore, "keystore", text("set MCPAUTH_KEYSTORE_URL to the primary server, or to all servers with target_session_attrs=read-write")},
@@ -113,7 +113,7 @@ func table() []rule {
 		{both(is(flow.ErrIdentityProvider), is(flow.ErrClientRejected)), exitAuth, "auth_failed", text(administrator + ": it refuses the client of --idp-client-id")},
 		{both(is(flow.ErrIdentityProvider), both(as[*token.Error], oauthCode("access_denied", "invalid_client", "unauthorized_client", "unsupported_grant_type"))),
 			exitAuth, "auth_failed", text(administrator + ": the client of --idp-client-id must be allowed to exchange tokens for this server")},
-		{as[*flow.ScopeError], exitAuth, "insufficient_scope", scopeHint},
+		{as[*flow.ScopeError], exitAuth, "insufficient_scope", with(scopeHint)},
 		{is(flow.ErrTokenRefused), exitAuth, "auth_failed", operator},
 		{is(flow.ErrAssertionExpired), exitAuth, "auth_failed", text("obtain a new assertion from the platform and repeat the command")},
 		{is(flow.ErrForbidden), exitAuth, "access_denied", login("this account lacks permission; log in with another one: ", "--name", "OTHER")},
@@ -177,16 +177,16 @@ func explain(err error) rule {
 
 // fail prints an error and returns the exit code. err may be nil.
 func (p *program) fail(ctx context.Context, err error) int {
-	var printed *printedError
+	if printed, ok := errors.AsType[*printedError](err); ok {
+		return printed.code
+	}
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, &printed):
-		return printed.code
 	case as[*outputError](err) && errors.Is(err, syscall.EPIPE):
 		return exitInternal // the reader of stdout closed it on purpose, as head does
 	case errors.Is(ctx.Err(), context.Canceled):
-		p.out.failure("interrupted", "interrupted", taskHint(p.advice(err)), exitInterrupted)
+		p.out.failure("interrupted", "interrupted", with(taskHint)(p.advice(err)), exitInterrupted)
 		return exitInterrupted
 	}
 	r := explain(err)
@@ -213,11 +213,11 @@ func (p *program) hint(r rule, err error) string {
 }
 
 func (p *program) advice(err error) advice {
-	var e *serverError
-	if !errors.As(err, &e) {
-		e = &serverError{}
+	var s server
+	if e, ok := errors.AsType[*serverError](err); ok {
+		s = e.server
 	}
-	return advice{typed: p.typed, server: e.server.quoted(), static: e.server.static, err: err}
+	return advice{typed: p.typed, server: s.quoted(), static: s.static, err: err}
 }
 
 // failure prints an error and its hint on a line each, or with --json as one line.
@@ -250,91 +250,68 @@ func errorJSON(code, message, hint string, exit int) []byte {
 // is returns a function that reports whether an error is one of targets.
 func is(targets ...error) func(error) bool {
 	return func(err error) bool {
-		for _, t := range targets {
-			if errors.Is(err, t) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 	}
 }
 
 // as reports whether an error has the type T.
 func as[T error](err error) bool {
-	var t T
-	return errors.As(err, &t)
+	_, ok := errors.AsType[T](err)
+	return ok
 }
 
 func both(a, b func(error) bool) func(error) bool {
 	return func(err error) bool { return a(err) && b(err) }
 }
 
-// oauthCode matches OAuth errors with one of these codes, from the token endpoint or the authorization response.
+// response holds the parts of an error response that decide about the row.
+type response struct {
+	status            int
+	retryAfter        time.Duration // delay of a Retry-After header
+	code, description string        // of an OAuth error (RFC 6749 §5.2, §4.1.2.1)
+}
+
+// responseOf returns the response that caused an error. If no response did, it is empty.
+func responseOf(err error) response {
+	if e, ok := errors.AsType[*token.Error](err); ok {
+		return response{e.StatusCode, e.RetryAfter, e.Code, e.Description}
+	}
+	if e, ok := errors.AsType[*callback.AuthorizationError](err); ok {
+		return response{code: e.Code, description: e.Description}
+	}
+	if e, ok := errors.AsType[*dcr.Error](err); ok {
+		return response{status: e.StatusCode, retryAfter: e.RetryAfter}
+	}
+	if e, ok := errors.AsType[*mcpclient.StatusError](err); ok {
+		return response{status: e.StatusCode, retryAfter: e.RetryAfter}
+	}
+	return response{}
+}
+
+// oauthCode matches OAuth errors with one of these codes.
 func oauthCode(codes ...string) func(error) bool {
-	return func(err error) bool {
-		var t *token.Error
-		var a *callback.AuthorizationError
-		got := ""
-		switch {
-		case errors.As(err, &t):
-			got = t.Code
-		case errors.As(err, &a):
-			got = a.Code
-		}
-		return got != "" && slices.Contains(codes, got)
-	}
-}
-
-// httpStatus returns the status of the response that caused an error, or 0.
-func httpStatus(err error) int {
-	var t *token.Error
-	var d *dcr.Error
-	var m *mcpclient.StatusError
-	switch {
-	case errors.As(err, &t):
-		return t.StatusCode
-	case errors.As(err, &d):
-		return d.StatusCode
-	case errors.As(err, &m):
-		return m.StatusCode
-	}
-	return 0
-}
-
-// retryAfter returns the delay of a Retry-After header, or 0.
-func retryAfter(err error) time.Duration {
-	var t *token.Error
-	var d *dcr.Error
-	var m *mcpclient.StatusError
-	switch {
-	case errors.As(err, &t):
-		return t.RetryAfter
-	case errors.As(err, &d):
-		return d.RetryAfter
-	case errors.As(err, &m):
-		return m.RetryAfter
-	}
-	return 0
+	return func(err error) bool { return slices.Contains(codes, responseOf(err).code) }
 }
 
 func status(code int) func(error) bool {
-	return func(err error) bool { return httpStatus(err) == code }
+	return func(err error) bool { return responseOf(err).status == code }
 }
 
 // serverFailed matches responses that do not mean that the request was wrong: 5xx and 429 (too many requests).
 func serverFailed(err error) bool {
-	return httpStatus(err) >= 500 || httpStatus(err) == 429 || oauthCode("server_error", "temporarily_unavailable")(err)
+	status := responseOf(err).status
+	return status >= 500 || status == http.StatusTooManyRequests || oauthCode("server_error", "temporarily_unavailable")(err)
 }
 
 func timedOut(err error) bool {
-	var n net.Error
-	return errors.As(err, &n) && n.Timeout()
+	e, ok := errors.AsType[net.Error](err)
+	return ok && e.Timeout()
 }
 
 // certificateWanted matches the TLS alerts with which a server refuses a client's certificate, or the lack of one (RFC 8446 §6.2).
 func certificateWanted(err error) bool {
-	var e *net.OpError
-	return errors.As(err, &e) && e.Op == "remote error" && strings.Contains(e.Err.Error(), "certificate")
+	e, ok := errors.AsType[*net.OpError](err)
+	return ok && e.Op == "remote error" && strings.Contains(e.Err.Error(), "certificate")
 }
 
 // unreachable matches failures of the network.
@@ -345,6 +322,6 @@ func unreachable(err error) bool {
 
 // inPostgres reports whether the store that failed is PostgreSQL.
 func inPostgres(err error) bool {
-	var e *keystore.Error
-	return errors.As(err, &e) && e.Backend == keystore.Postgres
+	e, ok := errors.AsType[*keystore.Error](err)
+	return ok && e.Backend == keystore.Postgres
 }

@@ -109,7 +109,7 @@ func TestExplain(t *testing.T) {
 		{"stdout", &outputError{"stdout", &fs.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.ENOSPC}}, 1, "output"},
 		{"bare code", callback.ErrBareCode, 2, "usage"},
 		{"missing file", &fs.PathError{Op: "open", Path: "x", Err: fs.ErrNotExist}, 2, "config"},
-		{"tool", &toolError{tool: "x"}, 3, "tool_error"},
+		{"tool", &toolError{"x"}, 3, "tool_error"},
 		{"server refuses the call", &mcpclient.RPCError{Code: -32602}, 3, "rpc_error"},
 		{"login in another store", keystore.ErrElsewhere, 6, "keystore"},
 		{"database away", &keystore.Error{Backend: keystore.Postgres, Err: keystore.ErrUnavailable}, 6, "keystore"},

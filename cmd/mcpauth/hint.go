@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"mcpauth/pkg/callback"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
@@ -103,7 +102,7 @@ func (a advice) globals() string {
 }
 
 func laterHint(a advice) string {
-	if wait := retryAfter(a.err); wait > 0 {
+	if wait := responseOf(a.err).retryAfter; wait > 0 {
 		hint := "the server asks clients to wait: try again in " + inWords(wait)
 		if a.typed.command == "call" {
 			hint += "; if the call may be sent twice, call --idempotent waits and retries"
@@ -132,23 +131,19 @@ func elsewhereHint(a advice) string {
 	return "to use the store that has the login, add --keystore auto; to log out of it there: mcpauth logout " + a.server + a.without("--keystore").globals() + " --keystore auto"
 }
 
-func usageHint(a advice) string {
-	var u *usageError
-	var c *configError
-	switch {
-	case errors.As(a.err, &u):
-		return u.hint
-	case errors.As(a.err, &c):
-		return c.hint
+// with returns a hint that depends on an error of type E.
+func with[E error](hint func(advice, E) string) func(advice) string {
+	return func(a advice) string {
+		e, ok := errors.AsType[E](a.err)
+		if !ok {
+			return ""
+		}
+		return hint(a, e)
 	}
-	return ""
 }
 
-func argumentHint(a advice) string {
-	var e *mcpclient.ArgumentError
+func argumentHint(a advice, e *mcpclient.ArgumentError) string {
 	switch {
-	case !errors.As(a.err, &e):
-		return ""
 	case e.Nearest != "":
 		return "did you mean " + quote(e.Nearest) + "?"
 	case e.Argument == "":
@@ -161,40 +156,27 @@ func argumentHint(a advice) string {
 	return line + " " + shellWord(oneLine(e.Tool)) + " lists its arguments"
 }
 
-// taskHint is the hint for a call whose task continues, or "".
-func taskHint(a advice) string {
-	var e *mcpclient.PendingError
-	if !errors.As(a.err, &e) {
-		return ""
-	}
+// taskHint is the hint for a call whose task continues.
+func taskHint(a advice, e *mcpclient.PendingError) string {
 	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globals(), dataWord(e.Task.ID))
 }
 
 // noTaskHint is for a task that the server does not know.
-func noTaskHint(a advice) string {
-	var e *mcpclient.TaskError
-	if !errors.As(a.err, &e) || !e.Unknown() {
+func noTaskHint(a advice, e *mcpclient.TaskError) string {
+	if !e.Unknown() {
 		return ""
 	}
 	return "list the tasks: mcpauth task " + a.server + a.globals()
 }
 
-func unknownHint(a advice) string {
-	var e *mcpclient.UnknownError
-	if !errors.As(a.err, &e) {
-		return ""
-	}
+func unknownHint(a advice, e *mcpclient.UnknownError) string {
 	if e.Arguments {
 		return fmt.Sprintf("mcpauth prompts %s%s %s lists its arguments", a.server, a.globals(), dataWord(e.Name))
 	}
 	return fmt.Sprintf("list the %ss: mcpauth %ss %s%s", e.Kind, e.Kind, a.server, a.globals())
 }
 
-func scopeHint(a advice) string {
-	var e *flow.ScopeError
-	if !errors.As(a.err, &e) {
-		return ""
-	}
+func scopeHint(a advice, e *flow.ScopeError) string {
 	if e.Granted {
 		return "the server granted the scope and still refuses the request; only its operator can help"
 	}
@@ -203,16 +185,15 @@ func scopeHint(a advice) string {
 
 // namedHint suggests the authorization server that the MCP server names.
 func namedHint(a advice) string {
-	var e *discovery.Error
-	if !errors.As(a.err, &e) || len(e.Named) == 0 {
-		return operator(a)
+	if e, ok := errors.AsType[*discovery.Error](a.err); ok && len(e.Named) > 0 {
+		return "if you know that the server moved there: " + a.login("--issuer", e.Named[0])
 	}
-	return "if you know that the server moved there: " + a.login("--issuer", e.Named[0])
+	return operator(a)
 }
 
 func movedHint(a advice) string {
-	var e *discovery.Error
-	if !errors.As(a.err, &e) || e.Location == "" {
+	e, ok := errors.AsType[*discovery.Error](a.err)
+	if !ok || e.Location == "" {
 		return "only the server's operator can correct this"
 	}
 	a.server = shellWord(harmless(e.Location))
@@ -228,11 +209,7 @@ func strictHint(a advice) string {
 }
 
 // innerHint is the hint that login would give.
-func innerHint(a advice) string {
-	var e *unworkableError
-	if !errors.As(a.err, &e) {
-		return ""
-	}
+func innerHint(a advice, e *unworkableError) string {
 	a.err = e.err
 	if r := explain(e.err); r.hint != nil {
 		return r.hint(a)
@@ -293,7 +270,8 @@ func portHint(a advice) string {
 
 // oauthHint suggests a flag that may avoid an OAuth error.
 func oauthHint(a advice) string {
-	words := strings.ToLower(serverWords(a.err))
+	r := responseOf(a.err)
+	words := strings.ToLower(r.code + " " + r.description)
 	switch {
 	case oauthCode("invalid_target")(a.err) || strings.Contains(words, "aadsts9010"), // AADSTS901002, AADSTS9010010
 		strings.Contains(words, "resource") && !a.has("--no-resource"):
@@ -310,24 +288,10 @@ func oauthHint(a advice) string {
 
 // grantHint is for a refresh token that the server refuses. If the error code is not invalid_grant, a flag may help the next login.
 func grantHint(a advice) string {
-	var refused *token.Error
-	if errors.As(a.err, &refused) && refused.Code != "invalid_grant" {
+	if refused, ok := errors.AsType[*token.Error](a.err); ok && refused.Code != "invalid_grant" {
 		return oauthHint(a)
 	}
 	return a.login()
-}
-
-// serverWords returns the authorization server's error text.
-func serverWords(err error) string {
-	var t *token.Error
-	var c *callback.AuthorizationError
-	switch {
-	case errors.As(err, &t):
-		return t.Code + " " + t.Description
-	case errors.As(err, &c):
-		return c.Code + " " + c.Description
-	}
-	return ""
 }
 
 // unlockHint says how to unlock the keychain of a system.

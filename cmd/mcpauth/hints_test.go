@@ -212,7 +212,6 @@ func mishaps() []mishap {
 var metElsewhere = map[string]string{
 	"config.ErrUnknown":        "a usageError takes its place",
 	"mcpclient.LineError":      "call_batch.txtar; nothing to type",
-	"batchError":               "call_batch.txtar; nothing to type",
 	"token.ErrAudience":        "login_grants.txtar; only another assertion helps",
 	"keystore.ErrLocked":       "secretservice stories; the hint is a command of the system",
 	"keystore.ErrDenied":       "needs a keychain that refuses; the same hint as ErrUnavailable",

@@ -58,7 +58,7 @@ func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) 
 	}
 	m.ForgetTask(r.TaskID)
 	if r.IsError {
-		return &toolError{tool: tool}
+		return &toolError{"the tool " + quote(tool) + " reported an error"}
 	}
 	return nil
 }
