@@ -211,27 +211,31 @@ func servers(cx *cli.Context, all bool) ([]string, error) {
 	}
 }
 
-// oneServer returns the SERVER argument of a command that takes only one.
-func oneServer(cx *cli.Context) (string, error) {
-	if cx.Args().Len() > 1 {
-		return "", usage("give only one SERVER; " + quote(cx.Args().Get(1)) + " is an extra argument")
+// oneServer returns the action of a command that takes one SERVER.
+func oneServer(run func(ctx context.Context, word string) error) cli.ActionFunc {
+	return func(cx *cli.Context) error {
+		if cx.Args().Len() > 1 {
+			return usage("give only one SERVER; " + quote(cx.Args().Get(1)) + " is an extra argument")
+		}
+		names, err := servers(cx, false)
+		if err != nil {
+			return err
+		}
+		return run(cx.Context, names[0])
 	}
-	names, err := servers(cx, false)
-	if err != nil {
-		return "", err
-	}
-	return names[0], nil
 }
 
-// serverAndName returns the SERVER argument and the optional argument after it, such as the name of a tool.
-func serverAndName(cx *cli.Context) (server, name string, err error) {
-	switch words := cx.Args().Slice(); len(words) {
-	case 0:
-		return "", "", usage("a SERVER is missing: a URL or a name")
-	case 1, 2:
-		return words[0], cx.Args().Get(1), nil
-	default:
-		return "", "", usage(quote(words[2]) + " is an extra argument")
+// serverAndName returns the action of a command that takes a SERVER and an optional name, such as that of a tool.
+func serverAndName(run func(ctx context.Context, word, name string) error) cli.ActionFunc {
+	return func(cx *cli.Context) error {
+		switch words := cx.Args().Slice(); len(words) {
+		case 0:
+			return usage("a SERVER is missing: a URL or a name")
+		case 1, 2:
+			return run(cx.Context, words[0], cx.Args().Get(1))
+		default:
+			return usage(quote(words[2]) + " is an extra argument")
+		}
 	}
 }
 
@@ -245,11 +249,16 @@ func oneOf[S ~string](flag string, value S, allowed ...S) error {
 
 // plain converts a slice of a string type to strings.
 func plain[S ~string](words []S) []string {
-	texts := make([]string, len(words))
-	for i, w := range words {
-		texts[i] = string(w)
+	return convert(words, func(w S) string { return string(w) })
+}
+
+// convert applies a function to every element of a list.
+func convert[T, U any](list []T, to func(T) U) []U {
+	out := make([]U, len(list))
+	for i, v := range list {
+		out[i] = to(v)
 	}
-	return texts
+	return out
 }
 
 // each runs do for all servers concurrently, so that each server has the whole time limit. It calls done, in order, for the servers for

@@ -128,13 +128,10 @@ func dashed(name string) string {
 }
 
 func unknownCommand(word string, commands []*cli.Command) error {
-	names := make([]string, len(commands))
-	for i, c := range commands {
-		names[i] = c.Name
-	}
+	names := convert(commands, func(c *cli.Command) string { return c.Name })
 	e := &usageError{message: "unknown command " + quote(word), hint: "mcpauth --help lists the commands"}
-	if near := toolargs.Nearest(word, names); len(near) > 0 {
-		e.hint = "did you mean mcpauth " + near[0] + "?"
+	if near := nearest(word, names); near != "" {
+		e.hint = "did you mean mcpauth " + near + "?"
 	}
 	return e
 }
@@ -145,14 +142,19 @@ func unknownFlag(name, command string, flags []cli.Flag) error {
 		e.message += " before a command"
 		e.hint += "; a command's own flags come after its name"
 	}
-	var names []string
-	for _, f := range flags {
-		names = append(names, dashed(f.Names()[0]))
-	}
-	if near := toolargs.Nearest(name, names); len(near) > 0 {
-		e.hint = "did you mean " + near[0] + "?"
+	names := convert(flags, func(f cli.Flag) string { return dashed(f.Names()[0]) })
+	if near := nearest(name, names); near != "" {
+		e.hint = "did you mean " + near + "?"
 	}
 	return e
+}
+
+// nearest returns the name that is most similar to a mistyped one, or "".
+func nearest(name string, known []string) string {
+	if near := toolargs.Nearest(name, known); len(near) > 0 {
+		return near[0]
+	}
+	return ""
 }
 
 // cutAt returns the words before and after the first occurrence of at.

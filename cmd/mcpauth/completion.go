@@ -106,17 +106,9 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 	case !t.ended && strings.HasPrefix(last, "-"):
 		return flagCandidates(app, t.command, last)
 	case t.command == "":
-		var out []candidate
-		for _, c := range app.Commands {
-			out = append(out, candidate{c.Name, c.Usage})
-		}
-		return out
+		return convert(app.Commands, func(c *cli.Command) candidate { return candidate{c.Name, c.Usage} })
 	case t.command == "completion":
-		var out []candidate
-		for _, name := range slices.Sorted(maps.Keys(shells())) {
-			out = append(out, candidate{word: name})
-		}
-		return out
+		return words(slices.Sorted(maps.Keys(shells())))
 	}
 	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would take it for a flag
 }
@@ -178,69 +170,54 @@ func values(f cli.Flag) []candidate {
 	few := map[string][]string{"keystore": keystores(), "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
 		"reauth": plain([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
 		"callback-host": {"127.0.0.1", "localhost"}, "grant": plain(flow.Grants())}
-	var out []candidate
-	for _, v := range few[f.Names()[0]] {
-		out = append(out, candidate{word: v})
-	}
-	return out
+	return words(few[f.Names()[0]])
+}
+
+// words returns candidates without explanations.
+func words(list []string) []candidate {
+	return convert(list, func(s string) candidate { return candidate{word: s} })
 }
 
 // argumentsAt returns the candidates for the next argument: for call, these are servers, then tools, then the tool's arguments.
 func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
-	hasTool := t.command == "call" || t.command == "tools"
-	hasPrompt := t.command == "prompt" || t.command == "prompts"
-	switch n := len(t.args); {
-	case t.command == "trust": // its argument is a file
+	if t.command == "trust" { // its argument is a file
 		return nil
-	case n == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended:
+	}
+	if len(t.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended {
 		return p.serverCandidates(ctx)
-	case n == 1 && hasTool:
-		var out []candidate
-		for _, tool := range p.known(ctx, t.args[0]).KnownTools() {
-			out = append(out, candidate{tool.Name, httpx.Text(tool.Description, 60)})
-		}
-		return out
-	case n == 1 && hasPrompt:
-		var out []candidate
-		for _, c := range p.known(ctx, t.args[0]).KnownPrompts() {
-			out = append(out, candidate{c.Name, httpx.Text(c.Description, 60)})
-		}
-		return out
-	case n == 1 && t.command == "read":
-		return p.resourceCandidates(ctx, t.args[0])
-	case n == 1 && t.command == "task":
-		var out []candidate
-		for _, task := range p.known(ctx, t.args[0]).KnownTasks() {
-			out = append(out, candidate{task.ID, httpx.Text(task.Tool, 60)})
-		}
-		return out
-	case t.command == "prompt":
-		var out []candidate
-		for _, c := range p.known(ctx, t.args[0]).KnownPrompts() {
-			for _, a := range c.Arguments {
-				if c.Name == t.args[1] && plainName(a.Name) {
-					out = append(out, candidate{a.Name + "=", httpx.Text(a.Description, 60)})
-				}
-			}
-		}
-		return out
-	case t.command == "call":
-		for _, tool := range p.known(ctx, t.args[0]).KnownTools() {
-			if tool.Name == t.args[1] {
-				return argumentCandidates(tool)
-			}
-		}
+	}
+	m := p.known(ctx, t.args[0])
+	if len(t.args) == 1 {
+		return offered(m, t.command)
+	}
+	switch t.command {
+	case "prompt":
+		return promptArgumentCandidates(m.KnownPrompts(), t.args[1])
+	case "call":
+		return toolArgumentCandidates(m.KnownTools(), t.args[1])
+	}
+	return nil
+}
+
+// offered returns what the server offers for the argument after SERVER.
+func offered(m *mcpclient.Client, command string) []candidate {
+	switch command {
+	case "call", "tools":
+		return convert(m.KnownTools(), func(t mcpclient.Tool) candidate { return candidate{t.Name, httpx.Text(t.Description, 60)} })
+	case "prompt", "prompts":
+		return convert(m.KnownPrompts(), func(c mcpclient.Prompt) candidate { return candidate{c.Name, httpx.Text(c.Description, 60)} })
+	case "read":
+		return convert(m.KnownResources(), resourceCandidate)
+	case "task":
+		return convert(m.KnownTasks(), func(t mcpclient.Task) candidate { return candidate{t.ID, httpx.Text(t.Tool, 60)} })
 	}
 	return nil
 }
 
 // serverCandidates returns the stored logins and the entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
-	var out []candidate
 	list, _ := p.all(ctx) // a login that cannot be read is not offered
-	for _, s := range list {
-		out = append(out, candidate{stored(s), s.URL})
-	}
+	out := convert(list, func(s flow.Status) candidate { return candidate{stored(s), s.URL} })
 	if file, err := p.configuration(ctx); err == nil {
 		for _, name := range file.Names() {
 			out = append(out, candidate{name, file.Servers[name].URL})
@@ -250,45 +227,50 @@ func (p *program) serverCandidates(ctx context.Context) []candidate {
 	return slices.CompactFunc(out, func(a, b candidate) bool { return a.word == b.word })
 }
 
-// resourceCandidates returns the URIs of resources, and the part of each template before its first variable.
-func (p *program) resourceCandidates(ctx context.Context, server string) []candidate {
-	var out []candidate
-	for _, r := range p.known(ctx, server).KnownResources() {
-		word := r.URI
-		if r.Template {
-			word, _, _ = strings.Cut(word, "{")
-		}
-		out = append(out, candidate{word, httpx.Text(cmp.Or(r.Description, r.Title, r.Name), 60)})
+// resourceCandidate returns the URI of a resource, or the part of a template before its first variable.
+func resourceCandidate(r mcpclient.Resource) candidate {
+	word := r.URI
+	if r.Template {
+		word, _, _ = strings.Cut(word, "{")
 	}
-	return out
+	return candidate{word, httpx.Text(cmp.Or(r.Description, r.Title, r.Name), 60)}
 }
 
 // known returns a client for reading what earlier commands cached. It sends nothing.
 func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
-	nothing := &mcpclient.Client{}
-	s, err := p.resolve(ctx, server, needStored)
-	if err != nil {
-		return nothing
+	if s, err := p.resolve(ctx, server, needStored); err == nil {
+		if m, err := p.mcp(ctx, s.target, nil); err == nil {
+			return m
+		}
 	}
-	m, err := p.mcp(ctx, s.target, nil)
-	if err != nil {
-		return nothing
-	}
-	return m
+	return &mcpclient.Client{}
 }
 
-// argumentCandidates returns the tool's arguments, with := for those that are JSON.
-func argumentCandidates(tool mcpclient.Tool) []candidate {
+// toolArgumentCandidates returns the arguments of the named tool, with := if the value is JSON.
+func toolArgumentCandidates(tools []mcpclient.Tool, name string) []candidate {
 	var out []candidate
-	for _, a := range toolargs.Parse(tool.InputSchema).Properties() {
-		if !plainName(a.Name) {
+	for _, tool := range tools {
+		if tool.Name != name {
 			continue
 		}
-		sign := "="
-		if a.JSON {
-			sign = ":="
+		for _, a := range toolargs.Parse(tool.InputSchema).Properties() {
+			sign := map[bool]string{true: ":=", false: "="}[a.JSON]
+			if plainName(a.Name) {
+				out = append(out, candidate{a.Name + sign, httpx.Text(a.Description, 60)})
+			}
 		}
-		out = append(out, candidate{a.Name + sign, httpx.Text(a.Description, 60)})
+	}
+	return out
+}
+
+func promptArgumentCandidates(prompts []mcpclient.Prompt, name string) []candidate {
+	var out []candidate
+	for _, c := range prompts {
+		for _, a := range c.Arguments {
+			if c.Name == name && plainName(a.Name) {
+				out = append(out, candidate{a.Name + "=", httpx.Text(a.Description, 60)})
+			}
+		}
 	}
 	return out
 }

@@ -10,11 +10,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-type discoverOptions struct{ login loginOptions } // discover has some of the flags of login
-
 func discoverCommand(p *program) *cli.Command {
-	var o discoverOptions
-	l, f := &o.login, &o.login.settings
+	var o loginOptions // discover has some of the flags of login
 	return &cli.Command{
 		Name: "discover", ArgsUsage: "URL",
 		Usage: "show how a server authorizes clients, and what login would do",
@@ -25,21 +22,15 @@ func discoverCommand(p *program) *cli.Command {
 			"changes nothing on the server or on this machine. The exit code is 5 if a login\n" +
 			"could not work.",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "strict", Usage: "treat every deviation from the specifications as an error", Destination: &f.Strict},
-			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` same as login --scope", Destination: &l.scopes},
-			&cli.StringFlag{Name: "issuer", Usage: "`URL` same as login --issuer", Destination: &l.issuer},
-			&cli.StringFlag{Name: "grant", Usage: "`GRANT` same as login --grant", Destination: &l.grant},
-			&cli.StringFlag{Name: "client-id", Usage: "`ID` same as login --client-id", Destination: &l.clientID},
-			&cli.StringFlag{Name: "client-metadata-url", Usage: "`URL` same as login --client-metadata-url", Destination: &l.metadataURL},
-			&cli.BoolFlag{Name: "assume-pkce-s256", Usage: "same as login --assume-pkce-s256", Destination: &f.AssumePKCES256},
+			&cli.BoolFlag{Name: "strict", Usage: "treat every deviation from the specifications as an error", Destination: &o.settings.Strict},
+			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` same as login --scope", Destination: &o.scopes},
+			&cli.StringFlag{Name: "issuer", Usage: "`URL` same as login --issuer", Destination: &o.issuer},
+			&cli.StringFlag{Name: "grant", Usage: "`GRANT` same as login --grant", Destination: &o.grant},
+			&cli.StringFlag{Name: "client-id", Usage: "`ID` same as login --client-id", Destination: &o.clientID},
+			&cli.StringFlag{Name: "client-metadata-url", Usage: "`URL` same as login --client-metadata-url", Destination: &o.metadataURL},
+			&cli.BoolFlag{Name: "assume-pkce-s256", Usage: "same as login --assume-pkce-s256", Destination: &o.settings.AssumePKCES256},
 		},
-		Action: func(cx *cli.Context) error {
-			server, err := oneServer(cx)
-			if err != nil {
-				return err
-			}
-			return runDiscover(cx.Context, p, server, o)
-		},
+		Action: oneServer(func(ctx context.Context, word string) error { return runDiscover(ctx, p, word, o) }),
 	}
 }
 
@@ -50,7 +41,7 @@ type discoverDocument struct {
 	Error json.RawMessage `json:"error"` // the error that stderr has too, or null
 }
 
-func runDiscover(ctx context.Context, p *program, word string, o discoverOptions) error {
+func runDiscover(ctx context.Context, p *program, word string, o loginOptions) error {
 	t, err := p.discoverTarget(ctx, word, o)
 	if err != nil {
 		return err
@@ -63,7 +54,7 @@ func runDiscover(ctx context.Context, p *program, word string, o discoverOptions
 		}
 		c = &flow.Client{HTTP: hc, Report: dialogue{program: p}.report}
 	}
-	d, failed := c.Discover(ctx, t, o.login.flow)
+	d, failed := c.Discover(ctx, t, o.flow)
 	if failed != nil {
 		failed = &unworkableError{failed}
 	}
@@ -74,9 +65,9 @@ func runDiscover(ctx context.Context, p *program, word string, o discoverOptions
 }
 
 // discoverTarget returns the server with the settings that login would use. If word is a URL, the store need not be readable.
-func (p *program) discoverTarget(ctx context.Context, word string, o discoverOptions) (flow.Target, error) {
+func (p *program) discoverTarget(ctx context.Context, word string, o loginOptions) (flow.Target, error) {
 	var t flow.Target
-	err := o.login.check()
+	err := o.check()
 	if err != nil {
 		return t, err
 	}
@@ -91,7 +82,7 @@ func (p *program) discoverTarget(ctx context.Context, word string, o discoverOpt
 	if err != nil {
 		return t, err
 	}
-	o.login.apply(&t, "")
+	o.apply(&t, "")
 	return t, nil
 }
 

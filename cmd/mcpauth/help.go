@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -51,12 +52,7 @@ func helpText(app *cli.App, command string) string {
 	}
 	fmt.Fprintf(&b, "\nExamples:\n  %s\n\n", strings.ReplaceAll(c.UsageText, "\n", "\n  "))
 	for _, g := range groups(c.Flags) {
-		title := g
-		if g == "" {
-			title = "Flags"
-		}
-		b.WriteString(flagsText(title, inGroup(c.Flags, g)))
-		b.WriteString("\n")
+		b.WriteString(flagsText(g.title, g.flags) + "\n")
 	}
 	b.WriteString(globalLine(app.Flags) + "\n" + exitCodes)
 	return b.String()
@@ -114,11 +110,7 @@ func wrap(words []string, indent int) string {
 // describeFlag returns the names of a flag and its description. The usage text of a flag with a value begins with the value's name
 // between back quotes.
 func describeFlag(f cli.Flag) (head, text string) {
-	var names []string
-	for _, n := range f.Names() {
-		names = append(names, dashed(n))
-	}
-	head = strings.Join(names, ", ")
+	head = strings.Join(convert(f.Names(), dashed), ", ")
 	if d, ok := f.(cli.DocGenerationFlag); ok {
 		text = d.GetUsage()
 	}
@@ -136,36 +128,28 @@ func globalLine(flags []cli.Flag) string {
 		head, _ := describeFlag(f)
 		words = append(words, strings.ReplaceAll(head, ", -", "|-")+",")
 	}
-	words[len(words)-1] = strings.TrimSuffix(words[len(words)-1], ",")
-	return "Global flags (mcpauth --help explains them):\n  " + wrap(words, 2) + "\n"
+	return "Global flags (mcpauth --help explains them):\n  " + strings.TrimSuffix(wrap(words, 2), ",") + "\n"
 }
 
-// groups returns the groups of flags in the order of their first flag.
-func groups(flags []cli.Flag) []string {
-	var all []string
-	seen := map[string]bool{}
+// flagGroup is the flags of one category.
+type flagGroup struct {
+	title string
+	flags []cli.Flag
+}
+
+// groups returns the flags by category. The flags of a category must follow each other.
+func groups(flags []cli.Flag) []flagGroup {
+	var all []flagGroup
 	for _, f := range flags {
-		if g := group(f); !seen[g] {
-			seen[g] = true
-			all = append(all, g)
+		title := "Flags"
+		if c, ok := f.(cli.CategorizableFlag); ok {
+			title = cmp.Or(c.GetCategory(), title)
 		}
+		if len(all) == 0 || all[len(all)-1].title != title {
+			all = append(all, flagGroup{title: title})
+		}
+		last := &all[len(all)-1]
+		last.flags = append(last.flags, f)
 	}
 	return all
-}
-
-func inGroup(flags []cli.Flag, g string) []cli.Flag {
-	var out []cli.Flag
-	for _, f := range flags {
-		if group(f) == g {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-func group(f cli.Flag) string {
-	if c, ok := f.(cli.CategorizableFlag); ok {
-		return c.GetCategory()
-	}
-	return ""
 }

@@ -51,11 +51,7 @@ func loginCommand(p *program) *cli.Command {
 				}
 				return runLoginAll(cx.Context, p, o)
 			}
-			server, err := oneServer(cx)
-			if err != nil {
-				return err
-			}
-			return runLogin(cx.Context, p, server, o, cx.IsSet("name"))
+			return oneServer(func(ctx context.Context, word string) error { return runLogin(ctx, p, word, o, cx.IsSet("name")) })(cx)
 		},
 	}
 }

@@ -107,13 +107,9 @@ func (p *program) commandPage(app *cli.App, c *cli.Command) string {
 		g.section("Description")
 		g.lines(c.Description)
 	}
-	for _, name := range groups(c.Flags) {
-		title := name
-		if title == "" {
-			title = "Flags"
-		}
-		g.section(title)
-		g.flags(inGroup(c.Flags, name))
+	for _, group := range groups(c.Flags) {
+		g.section(group.title)
+		g.flags(group.flags)
 	}
 	g.section("Global flags")
 	g.flags(app.Flags)

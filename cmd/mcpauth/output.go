@@ -1,10 +1,10 @@
 // All output of the program is written here, by these rules:
 //
 //   - stdout carries data only, one kind per command; with --json it is one JSON document.
-//   - stderr carries progress, warnings, hints and errors. --quiet leaves the errors.
+//   - stderr carries progress, warnings, hints and errors. With --quiet it carries only errors.
 //   - With --json an error is one line of JSON.
-//   - Colour, bars and cutting to the width only on a terminal; NO_COLOR is honoured.
-//   - A server's text is made harmless before it reaches a terminal; data that goes anywhere else stays byte for byte.
+//   - Colours, progress bars and shortened tables appear only on a terminal. NO_COLOR turns off the colours.
+//   - Text of a server is made harmless before it is written to a terminal. Data that is written elsewhere is not changed.
 
 package main
 

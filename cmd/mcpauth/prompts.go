@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
-	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
@@ -21,24 +20,16 @@ func promptsCommand(p *program) *cli.Command {
 		UsageText: "mcpauth prompts example\n" +
 			"mcpauth prompts example review\n" +
 			"mcpauth prompts example --json | jq -r '.prompts[].name'",
-		Action: func(cx *cli.Context) error {
-			word, name, err := serverAndName(cx)
-			if err != nil {
-				return err
-			}
-			return runPrompts(cx.Context, p, word, name)
-		},
+		Action: serverAndName(func(ctx context.Context, word, prompt string) error {
+			return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
+				list, err := m.Prompts(ctx)
+				if err != nil {
+					return err
+				}
+				return p.printPrompts(list, prompt, s)
+			})
+		}),
 	}
-}
-
-func runPrompts(ctx context.Context, p *program, word, prompt string) error {
-	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
-		list, err := m.Prompts(ctx)
-		if err != nil {
-			return err
-		}
-		return p.printPrompts(list, prompt, s)
-	})
 }
 
 // printPrompts prints the prompt with this name, or all prompts if name is empty.
@@ -46,32 +37,17 @@ func (p *program) printPrompts(list mcpclient.PromptList, name string, s server)
 	if name != "" {
 		return p.printPrompt(list.Prompts, name, s)
 	}
-	if p.out.json {
-		return p.out.raw(list.Raw)
-	}
-	if len(list.Prompts) == 0 {
-		p.out.note("the server offers no prompts")
-		return nil
-	}
-	var rows [][]string
-	for _, prompt := range list.Prompts {
-		rows = append(rows, []string{httpx.Text(prompt.Name, 200), headline(prompt.Description, prompt.Title)})
-	}
-	return p.out.table([]string{"NAME", "DESCRIPTION"}, rows, boldFirst)
+	rows := convert(list.Prompts, func(c mcpclient.Prompt) []string {
+		return []string{httpx.Text(c.Name, 200), headline(c.Description, c.Title)}
+	})
+	return p.out.list(list.Raw, "prompts", []string{"NAME", "DESCRIPTION"}, rows)
 }
 
 func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server) error {
 	i := slices.IndexFunc(prompts, func(c mcpclient.Prompt) bool { return c.Name == name })
 	if i < 0 {
-		names := make([]string, len(prompts))
-		for i, c := range prompts {
-			names[i] = c.Name
-		}
-		e := &mcpclient.UnknownError{Kind: "prompt", Name: name}
-		if near := toolargs.Nearest(name, names); len(near) > 0 {
-			e.Nearest = near[0]
-		}
-		return e
+		names := convert(prompts, func(c mcpclient.Prompt) string { return c.Name })
+		return &mcpclient.UnknownError{Kind: "prompt", Name: name, Nearest: nearest(name, names)}
 	}
 	if p.out.json {
 		return p.out.raw(prompts[i].Raw)

@@ -31,14 +31,12 @@ func proxyCommand(p *program) *cli.Command {
 			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` serve HTTP at 127.0.0.1:PORT instead; port 0 chooses a free port", Destination: &listen},
 		},
 		Action: func(cx *cli.Context) error {
-			word, err := oneServer(cx)
-			if err != nil {
-				return err
-			}
-			if cx.IsSet("listen") {
-				return runListen(cx.Context, p, word, listen)
-			}
-			return runProxy(cx.Context, p, word)
+			return oneServer(func(ctx context.Context, word string) error {
+				if cx.IsSet("listen") {
+					return runListen(ctx, p, word, listen)
+				}
+				return runProxy(ctx, p, word)
+			})(cx)
 		},
 	}
 }

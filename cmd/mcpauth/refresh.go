@@ -64,15 +64,11 @@ func runRefresh(ctx context.Context, p *program, words []string, o refreshOption
 
 // targets resolves all words before the command acts on any of them. If all is set, it returns every stored login except those to skip.
 func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
-	var out []server
 	if all {
 		list, err := p.all(ctx)
-		list = slices.DeleteFunc(list, skip)
-		for _, s := range list {
-			out = append(out, server{word: stored(s), target: target(s)})
-		}
-		return out, err
+		return convert(slices.DeleteFunc(list, skip), func(s flow.Status) server { return server{word: stored(s), target: target(s)} }), err
 	}
+	var out []server
 	for _, word := range words {
 		s, err := p.resolve(ctx, word, needStored)
 		if err != nil {
@@ -101,9 +97,6 @@ func (p *program) eachTarget(ctx context.Context, targets []server, failed error
 	if err != nil {
 		return err
 	}
-	words := make([]string, len(targets))
-	for i, t := range targets {
-		words[i] = t.word
-	}
+	words := convert(targets, func(s server) string { return s.word })
 	return p.each(ctx, words, failed, func(i int) error { return do(c, i) }, done)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -18,39 +19,33 @@ func resourcesCommand(p *program) *cli.Command {
 		UsageText: "mcpauth resources example\n" +
 			"mcpauth resources example --json | jq -r '.resources[].uri'\n" +
 			"mcpauth read example \"$(mcpauth resources example --json | jq -r '.resources[0].uri')\"",
-		Action: func(cx *cli.Context) error {
-			server, err := oneServer(cx)
-			if err != nil {
-				return err
-			}
-			return runResources(cx.Context, p, server)
-		},
+		Action: oneServer(func(ctx context.Context, word string) error { return runResources(ctx, p, word) }),
 	}
 }
 
 func runResources(ctx context.Context, p *program, word string) error {
 	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
 		list, err := m.Resources(ctx)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case p.out.json:
-			return p.out.raw(list.Raw)
 		}
-		return p.printResources(list.Resources)
+		rows := convert(list.Resources, func(r mcpclient.Resource) []string {
+			return []string{httpx.Text(r.URI, 300), httpx.Text(r.MIMEType, 60), headline(r.Description, r.Title, r.Name)}
+		})
+		return p.out.list(list.Raw, "resources", []string{"URI", "TYPE", "DESCRIPTION"}, rows)
 	})
 }
 
-func (p *program) printResources(list []mcpclient.Resource) error {
-	if len(list) == 0 {
-		p.out.note("the server offers no resources")
+// list prints what a server offers: as the server sent it, or as a table.
+func (o *output) list(raw json.RawMessage, what string, head []string, rows [][]string) error {
+	switch {
+	case o.json:
+		return o.raw(raw)
+	case len(rows) == 0:
+		o.note("the server offers no %s", what)
 		return nil
 	}
-	var rows [][]string
-	for _, r := range list {
-		rows = append(rows, []string{httpx.Text(r.URI, 300), httpx.Text(r.MIMEType, 60), headline(r.Description, r.Title, r.Name)})
-	}
-	return p.out.table([]string{"URI", "TYPE", "DESCRIPTION"}, rows, boldFirst)
+	return o.table(head, rows, boldFirst)
 }
 
 func readCommand(p *program) *cli.Command {

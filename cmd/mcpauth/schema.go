@@ -45,11 +45,7 @@ func argumentLine(a toolargs.Property) string {
 		words = append(words, "default "+short(a.Default))
 	}
 	if len(a.Enum) > 0 {
-		var values []string
-		for _, v := range a.Enum {
-			values = append(values, short(v))
-		}
-		words = append(words, "one of "+strings.Join(values, " "))
+		words = append(words, "one of "+strings.Join(convert(a.Enum, short), " "))
 	}
 	return httpx.Text(fmt.Sprintf("%s (%s)", a.Name, strings.Join(words, ", ")), 300)
 }

@@ -50,9 +50,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 		return err
 	}
 	if len(words) == 0 && o.check {
-		for _, s := range list[:logins] {
-			words = append(words, stored(s))
-		}
+		words = convert(list[:logins], stored)
 	}
 	checks := make([]func() error, len(words))
 	for i, word := range words {

@@ -34,16 +34,15 @@ func taskCommand(p *program) *cli.Command {
 			&cli.BoolFlag{Name: "cancel", Usage: "ask the server to cancel the task", Destination: &o.cancel},
 		}, o.resultFlags.flags(), o.elicitFlags.flags()),
 		Action: func(cx *cli.Context) error {
-			word, id, err := serverAndName(cx)
-			switch {
-			case err != nil:
-				return err
-			case cx.Args().Len() == 2:
-				return runTask(cx.Context, p, word, id, o)
-			case o != (taskOptions{}):
-				return usage("these flags need the ID of a task")
-			}
-			return runTasks(cx.Context, p, word)
+			return serverAndName(func(ctx context.Context, word, id string) error {
+				switch {
+				case cx.Args().Len() == 2: // an empty ID is an error, not a list
+					return runTask(ctx, p, word, id, o)
+				case o != (taskOptions{}):
+					return usage("these flags need the ID of a task")
+				}
+				return runTasks(ctx, p, word)
+			})(cx)
 		},
 	}
 }
@@ -72,20 +71,17 @@ type taskJSON struct {
 
 func (p *program) printTasks(tasks []mcpclient.Task) error {
 	if p.out.json {
-		list := []taskJSON{}
-		for _, t := range tasks {
-			list = append(list, taskJSON{t.ID, t.Tool, t.Status, knownTime(t.Created), knownTime(t.Expires)})
-		}
-		return p.out.document(list)
+		return p.out.document(convert(tasks, func(t mcpclient.Task) taskJSON {
+			return taskJSON{t.ID, t.Tool, t.Status, knownTime(t.Created), knownTime(t.Expires)}
+		}))
 	}
 	if len(tasks) == 0 {
 		p.out.note("no tasks are stored for this server")
 		return nil
 	}
-	var rows [][]string
-	for _, t := range tasks {
-		rows = append(rows, []string{httpx.Text(t.ID, 200), httpx.Text(t.Tool, 100), clockTime(t.Created), httpx.Text(t.Status, 40), clockTime(t.Expires)})
-	}
+	rows := convert(tasks, func(t mcpclient.Task) []string {
+		return []string{httpx.Text(t.ID, 200), httpx.Text(t.Tool, 100), clockTime(t.Created), httpx.Text(t.Status, 40), clockTime(t.Expires)}
+	})
 	return p.out.table([]string{"ID", "TOOL", "CREATED", "STATE", "EXPIRES"}, rows, boldFirst)
 }
 

@@ -2,19 +2,15 @@ package main
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
 )
 
-// tokenForms are the values of token --format.
-var tokenForms = []string{"token", "header", "json"}
-
 type tokenOptions struct {
 	minTTL time.Duration
 	header bool   // same as the format header
-	format string // see tokenForms; empty: token
+	format string // token, header or json; empty means token
 }
 
 func tokenCommand(p *program) *cli.Command {
@@ -31,13 +27,7 @@ func tokenCommand(p *program) *cli.Command {
 				Destination: &o.format},
 			&cli.BoolFlag{Name: "header", Usage: "same as --format header", Destination: &o.header},
 		},
-		Action: func(cx *cli.Context) error {
-			server, err := oneServer(cx)
-			if err != nil {
-				return err
-			}
-			return runToken(cx.Context, p, server, o)
-		},
+		Action: oneServer(func(ctx context.Context, word string) error { return runToken(ctx, p, word, o) }),
 	}
 }
 
@@ -45,12 +35,13 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	switch {
 	case o.minTTL < 0:
 		return usage("--min-ttl must not be negative")
-	case o.format != "" && !slices.Contains(tokenForms, o.format):
-		return usage("--format is token, header or json; not " + quote(o.format))
 	case o.header && o.format != "" && o.format != "header":
 		return usage("--header and --format " + o.format + " contradict each other")
 	case (o.header || o.format != "") && p.out.json:
 		return usage("--json prints a document of its own: use it without --format and --header")
+	}
+	if err := oneOf("--format", o.format, "token", "header", "json"); err != nil {
+		return err
 	}
 	s, err := p.resolve(ctx, server, needStored)
 	if err != nil {

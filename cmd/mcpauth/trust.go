@@ -330,7 +330,7 @@ func realPath(path string) string {
 
 // trustedFiles reads the list of trusted files.
 func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
-	store, err := p.openStore(keystore.File) // of this machine, whatever store the logins are in
+	store, err := p.openStore(keystore.File) // in files, even if the logins are in another store
 	if err != nil {
 		return nil, err
 	}
@@ -350,7 +350,7 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 
 // changeTrusted changes the list under its lock.
 func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) []trustedFile) error {
-	store, err := p.openStore(keystore.File) // of this machine, whatever store the logins are in
+	store, err := p.openStore(keystore.File) // in files, even if the logins are in another store
 	if err != nil {
 		return err
 	}
