@@ -192,8 +192,12 @@ func needsLogin(err error) bool {
 }
 
 // Decorate adds the authorization to a request: a bearer token, or a token that is bound to a DPoP key with a proof for this request (RFC
-// 9449 §7.1). MCP clients that support Decorate call it instead of setting the header themselves.
+// 9449 §7.1). It refuses a request to another origin than the login's server. MCP clients that support Decorate call it instead of setting
+// the header themselves.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
+	if !origin([]string{h.t.URL})(req.URL) {
+		return &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "the access token is for " + h.t.URL}
+	}
 	prover, _ := tok.Extra(proverOfCred).(*token.Prover)
 	if prover == nil || !strings.EqualFold(tok.TokenType, "DPoP") {
 		req.Header.Set("Authorization", "Bearer "+tok.AccessToken)

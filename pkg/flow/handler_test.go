@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -14,7 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/oauth2"
+
 	"mcpauth/internal/demo"
+	"mcpauth/internal/httpx"
+	"mcpauth/pkg/keystore"
 )
 
 // ask sends one MCP request as a client that supports Decorate does. It lets the handler handle refusals, up to the given number of times.
@@ -358,4 +363,33 @@ func decode64(t *testing.T, s string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// The access token goes only to the origin of the login's server, even if the index names another address for the calls.
+func TestTokenStaysAtItsOrigin(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	for moved, ok := range map[string]bool{b.URL() + "/": true, "http://127.0.0.1:1/steal": false, "https" + strings.TrimPrefix(b.URL(), "http"): false, "//evil.example": false} {
+		cred := b.stored(t)
+		r, err := cred.record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Public = bytes.Replace(r.Public, []byte("{"), fmt.Appendf(nil, `{"moved":%q,`, moved), 1)
+		if _, err := b.c.Store.Put(t.Context(), b.t.key(), r); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.c.Status(t.Context(), b.t); ok != (err == nil) || !ok && !errors.Is(err, keystore.ErrCorrupt) {
+			t.Errorf("moved to %s: %v", moved, err)
+		}
+		req, err := http.NewRequest(http.MethodPost, moved, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = b.c.Handler(b.t, HandlerOptions{}).Decorate(req, &oauth2.Token{AccessToken: "canary"})
+		var refused *httpx.AddressError
+		if ok != (err == nil) || !ok && !errors.As(err, &refused) || ok != (req.Header.Get("Authorization") != "") {
+			t.Errorf("request to %s: %v", moved, err)
+		}
+	}
 }

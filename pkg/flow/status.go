@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"time"
 
@@ -174,10 +175,11 @@ func none(t Target) Status {
 	return Status{Name: name(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Deviations: []string{}}
 }
 
-// statusOf reads an index entry.
+// statusOf reads an index entry. It refuses an entry that would send the calls to another origin.
 func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	var p public
-	if err := json.Unmarshal(e.Public, &p); err != nil {
+	err := json.Unmarshal(e.Public, &p)
+	if u, urlErr := url.Parse(p.Moved); err != nil || urlErr != nil || p.Moved != "" && !origin([]string{e.Key.Server})(u) {
 		return Status{}, fmt.Errorf("index entry of %s: %w", e.Key.Server, keystore.ErrCorrupt)
 	}
 	s := Status{
