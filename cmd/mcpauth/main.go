@@ -8,6 +8,7 @@ package main
 import (
 	"context"
 	"io"
+	"log"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -31,6 +32,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	})
 	// Without this, a write to a closed stderr would kill the process while it finishes its work.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	log.SetOutput(io.Discard) // net/http logs bytes of servers and, with GODEBUG=http2debug=1, the Authorization header
 	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version()}
 	code := p.run(ctx, args)
 	if p.flowClient != nil {
