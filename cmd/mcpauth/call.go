@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -91,7 +90,7 @@ func runCall(ctx context.Context, p *program, word, tool string, words []string,
 
 // handler returns the authorization options that the flags set.
 func (o *callOptions) handler() flow.HandlerOptions {
-	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: strings.Fields(strings.Join(o.scopes.Value(), " "))}
+	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: scopesOf(&o.scopes)}
 }
 
 // apply sets the options of m that the flags select.

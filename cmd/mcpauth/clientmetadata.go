@@ -6,13 +6,9 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-type clientMetadataOptions struct {
-	port int
-	name string
-}
-
 func clientMetadataCommand(p *program) *cli.Command {
-	var o clientMetadataOptions
+	var port int
+	var name string
 	return &cli.Command{
 		Name: "client-metadata", ArgsUsage: "URL",
 		Usage: "print the client ID metadata document to host at a URL",
@@ -22,25 +18,21 @@ func clientMetadataCommand(p *program) *cli.Command {
 		Description: "Host the document at exactly this URL, as application/json. The URL is then the\n" +
 			"client ID: mcpauth login SERVER --client-metadata-url URL.",
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "callback-port", Usage: "`PORT` list only this port of the redirect URI, for servers that compare ports; default: any port", Destination: &o.port},
-			&cli.StringFlag{Name: "client-name", Usage: "`NAME` client name on the server's consent page; default: mcpauth", Destination: &o.name},
+			&cli.IntFlag{Name: "callback-port", Usage: "`PORT` list only this port of the redirect URI, for servers that compare ports; default: any port", Destination: &port},
+			&cli.StringFlag{Name: "client-name", Usage: "`NAME` client name on the server's consent page; default: mcpauth", Destination: &name},
 		},
 		Action: func(cx *cli.Context) error {
 			if cx.Args().Len() != 1 {
 				return usage("give the one URL where the document will be hosted")
 			}
-			return runClientMetadata(p, cx.Args().First(), o)
+			if err := portInRange(port); err != nil {
+				return err
+			}
+			document, err := flow.ClientDocument(cx.Args().First(), port, name)
+			if err != nil {
+				return usage(err.Error()) // nothing was sent; the URL on the command line is invalid
+			}
+			return p.out.text(string(document))
 		},
 	}
-}
-
-func runClientMetadata(p *program, address string, o clientMetadataOptions) error {
-	if err := portInRange(o.port); err != nil {
-		return err
-	}
-	document, err := flow.ClientDocument(address, o.port, o.name)
-	if err != nil {
-		return usage(err.Error()) // nothing was sent; the URL on the command line is invalid
-	}
-	return p.out.text(string(document))
 }

@@ -108,7 +108,7 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 	case t.command == "":
 		return convert(app.Commands, func(c *cli.Command) candidate { return candidate{c.Name, c.Usage} })
 	case t.command == "completion":
-		return words(slices.Sorted(maps.Keys(shells())))
+		return unexplained(slices.Sorted(maps.Keys(shells())))
 	}
 	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would take it for a flag
 }
@@ -170,11 +170,11 @@ func values(f cli.Flag) []candidate {
 	few := map[string][]string{"keystore": keystores(), "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
 		"reauth": plain([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
 		"callback-host": {"127.0.0.1", "localhost"}, "grant": plain(flow.Grants())}
-	return words(few[f.Names()[0]])
+	return unexplained(few[f.Names()[0]])
 }
 
-// words returns candidates without explanations.
-func words(list []string) []candidate {
+// unexplained returns candidates without explanations.
+func unexplained(list []string) []candidate {
 	return convert(list, func(s string) candidate { return candidate{word: s} })
 }
 

@@ -24,10 +24,10 @@ func discoverCommand(p *program) *cli.Command {
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "treat every deviation from the specifications as an error", Destination: &o.settings.Strict},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` same as login --scope", Destination: &o.scopes},
-			&cli.StringFlag{Name: "issuer", Usage: "`URL` same as login --issuer", Destination: &o.issuer},
-			&cli.StringFlag{Name: "grant", Usage: "`GRANT` same as login --grant", Destination: &o.grant},
-			&cli.StringFlag{Name: "client-id", Usage: "`ID` same as login --client-id", Destination: &o.clientID},
-			&cli.StringFlag{Name: "client-metadata-url", Usage: "`URL` same as login --client-metadata-url", Destination: &o.metadataURL},
+			&cli.StringFlag{Name: "issuer", Usage: "`URL` same as login --issuer", Destination: &o.settings.Issuer},
+			&cli.StringFlag{Name: "grant", Usage: "`GRANT` same as login --grant", Destination: (*string)(&o.settings.Grant)},
+			&cli.StringFlag{Name: "client-id", Usage: "`ID` same as login --client-id", Destination: &o.settings.ClientID},
+			&cli.StringFlag{Name: "client-metadata-url", Usage: "`URL` same as login --client-metadata-url", Destination: &o.settings.ClientMetadataURL},
 			&cli.BoolFlag{Name: "assume-pkce-s256", Usage: "same as login --assume-pkce-s256", Destination: &o.settings.AssumePKCES256},
 		},
 		Action: oneServer(func(ctx context.Context, word string) error { return runDiscover(ctx, p, word, o) }),
@@ -75,14 +75,13 @@ func (p *program) discoverTarget(ctx context.Context, word string, o loginOption
 	t = s.target
 	if err != nil && strings.Contains(word, "://") {
 		if t, err = serverURL(word); err == nil {
-			t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
-			t.Header, err = p.headers(t.Header)
+			err = p.setGlobals(&t)
 		}
 	}
 	if err != nil {
 		return t, err
 	}
-	o.apply(&t, "")
+	o.apply(&t)
 	return t, nil
 }
 

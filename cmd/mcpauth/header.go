@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -36,9 +37,7 @@ func (p *program) headers(base http.Header) (http.Header, error) {
 			return nil, usage("--header: " + err.Error())
 		}
 	}
-	for name, values := range given {
-		all[name] = values
-	}
+	maps.Copy(all, given)
 	return all, nil
 }
 
@@ -102,8 +101,7 @@ func (p *program) staticTarget(word string) (flow.Target, error) {
 	if err != nil {
 		return t, err
 	}
-	t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
-	if t.Header, err = p.headers(nil); err != nil {
+	if err := p.setGlobals(&t); err != nil {
 		return t, err
 	}
 	if t.Header.Get("Authorization") != "" {

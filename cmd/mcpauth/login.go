@@ -13,19 +13,12 @@ import (
 )
 
 type loginOptions struct {
-	name, browser, callbackURL               string
-	noBrowser, printURL                      bool
-	secretEnv, secretFile, idpSecretEnv      string
-	secretStdin                              bool
-	clientID, metadataURL, clientKey, issuer string
-	host, grant, assertionFile, dpop         string
-	assertion                                string
-	all                                      bool
-	port                                     int
-	idp                                      flow.IDP
-	scopes, authParams                       cli.StringSlice
-	settings                                 flow.Settings // the compatibility options
-	flow                                     flow.LoginOptions
+	name, browser, callbackURL            string
+	all, noBrowser, printURL, secretStdin bool
+	secretEnv, secretFile, idpSecretEnv   string
+	scopes, authParams                    cli.StringSlice
+	settings                              flow.Settings
+	flow                                  flow.LoginOptions
 }
 
 const (
@@ -64,31 +57,31 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "if-needed", Usage: "do nothing if a usable or renewable token is stored", Destination: &l.IfNeeded},
 		&cli.StringFlag{Name: "expect-account", Usage: "`NAME` reject a login as another account; NAME is the email, user name or subject that status shows", Destination: &f.ExpectAccount},
 		&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope instead of the one the server names; repeatable or space separated", Destination: &o.scopes},
-		&cli.StringFlag{Name: "issuer", Usage: "`URL` use only this authorization server", Destination: &o.issuer},
+		&cli.StringFlag{Name: "issuer", Usage: "`URL` use only this authorization server", Destination: &f.Issuer},
 
-		&cli.StringFlag{Name: "client-id", Category: groupClient, Usage: "`ID` client ID of a pre-registered client", Destination: &o.clientID},
+		&cli.StringFlag{Name: "client-id", Category: groupClient, Usage: "`ID` client ID of a pre-registered client", Destination: &f.ClientID},
 		&cli.StringFlag{Name: "client-secret-env", Category: groupClient, Usage: "`VAR` read the client secret from this variable", Destination: &o.secretEnv},
 		&cli.StringFlag{Name: "client-secret-file", Category: groupClient, Usage: "`FILE` read the client secret from this file", Destination: &o.secretFile},
 		&cli.BoolFlag{Name: "client-secret-stdin", Category: groupClient, Usage: "read the client secret from standard input", Destination: &o.secretStdin},
-		&cli.StringFlag{Name: "client-metadata-url", Category: groupClient, Usage: "`URL` use the client ID metadata document at this URL", Destination: &o.metadataURL},
+		&cli.StringFlag{Name: "client-metadata-url", Category: groupClient, Usage: "`URL` use the client ID metadata document at this URL", Destination: &f.ClientMetadataURL},
 
-		&cli.StringFlag{Name: "callback-host", Category: groupBrowser, Usage: "`HOST` host of the redirect URI: 127.0.0.1 (default) or localhost", Destination: &o.host},
-		&cli.IntFlag{Name: "callback-port", Category: groupBrowser, Usage: "`PORT` port of the redirect URI; default: the port of the stored registration, or a free one", Destination: &o.port},
+		&cli.StringFlag{Name: "callback-host", Category: groupBrowser, Usage: "`HOST` host of the redirect URI: 127.0.0.1 (default) or localhost", Destination: &f.CallbackHost},
+		&cli.IntFlag{Name: "callback-port", Category: groupBrowser, Usage: "`PORT` port of the redirect URI; default: the port of the stored registration, or a free one", Destination: &f.CallbackPort},
 		&cli.StringFlag{Name: "browser", Category: groupBrowser, Usage: "`CMD` open the authorization URL with this program; none: open no browser", Destination: &o.browser},
 		&cli.BoolFlag{Name: "no-browser", Category: groupBrowser, Usage: "print the authorization URL on stderr and wait", Destination: &o.noBrowser},
 		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the authorization URL on stdout and exit; finish with --callback-url", Destination: &o.printURL},
 		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish the login that --print-url began: the address that the browser ended on, or - to read it from standard input. With --no-browser, - also waits for the callback", Destination: &o.callbackURL},
 
-		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(plain(flow.Grants()), ", "), Destination: &o.grant},
-		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) to use instead of a client secret", Destination: &o.clientKey},
-		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: same as --assertion file:FILE", Destination: &o.assertionFile},
-		&cli.StringFlag{Name: "assertion", Category: groupGrant, Usage: "`SOURCE` jwt_bearer: where to read the assertion: " + strings.Join(flow.AssertionSources(), ", "), Destination: &o.assertion},
-		&cli.StringFlag{Name: "idp-issuer", Category: groupGrant, Usage: "`URL` enterprise: sign in at this identity provider in the browser once; later renewals need no browser", Destination: &o.idp.Issuer},
-		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &o.idp.TokenEndpoint},
-		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: client ID at the identity provider", Destination: &o.idp.ClientID},
+		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(plain(flow.Grants()), ", "), Destination: (*string)(&f.Grant)},
+		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) to use instead of a client secret", Destination: &f.ClientKeyFile},
+		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: same as --assertion file:FILE", Destination: &f.AssertionFile},
+		&cli.StringFlag{Name: "assertion", Category: groupGrant, Usage: "`SOURCE` jwt_bearer: where to read the assertion: " + strings.Join(flow.AssertionSources(), ", "), Destination: &f.Assertion},
+		&cli.StringFlag{Name: "idp-issuer", Category: groupGrant, Usage: "`URL` enterprise: sign in at this identity provider in the browser once; later renewals need no browser", Destination: &f.IDP.Issuer},
+		&cli.StringFlag{Name: "idp-token-endpoint", Category: groupGrant, Usage: "`URL` enterprise: token endpoint of the identity provider", Destination: &f.IDP.TokenEndpoint},
+		&cli.StringFlag{Name: "idp-client-id", Category: groupGrant, Usage: "`ID` enterprise: client ID at the identity provider", Destination: &f.IDP.ClientID},
 		&cli.StringFlag{Name: "idp-client-secret-env", Category: groupGrant, Usage: "`VAR` enterprise: read the secret of that client from this variable", Destination: &o.idpSecretEnv},
-		&cli.StringFlag{Name: "idp-id-token-file", Category: groupGrant, Usage: "`FILE` enterprise: read the ID token from this file", Destination: &o.idp.IDTokenFile},
-		&cli.StringFlag{Name: "dpop", Category: groupGrant, Usage: "`WHEN` bind tokens to a key (DPoP): auto (default), always or never", Destination: &o.dpop},
+		&cli.StringFlag{Name: "idp-id-token-file", Category: groupGrant, Usage: "`FILE` enterprise: read the ID token from this file", Destination: &f.IDP.IDTokenFile},
+		&cli.StringFlag{Name: "dpop", Category: groupGrant, Usage: "`WHEN` bind tokens to a key (DPoP): auto (default), always or never", Destination: (*string)(&f.DPoP)},
 
 		&cli.StringFlag{Name: "resource", Category: groupCompat, Usage: "`URI` send this value as the resource parameter", Destination: &f.Resource},
 		&cli.BoolFlag{Name: "no-resource", Category: groupCompat, Usage: "omit the resource parameter", Destination: &f.NoResource},
@@ -149,7 +142,8 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 
 // foreign returns an error if a secret of the command line would be sent to a server that a project's file names.
 func (o loginOptions) foreign(p *program, e config.Entry) error {
-	secrets := o.secretEnv + o.secretFile + o.clientKey + o.assertion + o.assertionFile + o.idpSecretEnv + o.idp.IDTokenFile + o.idp.Issuer + strings.Join(p.global.headers.Value(), "")
+	f := o.settings
+	secrets := o.secretEnv + o.secretFile + f.ClientKeyFile + f.Assertion + f.AssertionFile + o.idpSecretEnv + f.IDP.IDTokenFile + f.IDP.Issuer + strings.Join(p.global.headers.Value(), "")
 	if !e.Found || secrets == "" && !o.secretStdin {
 		return nil
 	}
@@ -213,14 +207,15 @@ func (p *program) loginServer(ctx context.Context, word string, o *loginOptions,
 	if err != nil {
 		return s, err
 	}
+	o.settings.ClientSecret = flow.Secret(secret)
 	if o.idpSecretEnv != "" {
 		idpSecret, err := p.variable("--idp-client-secret-env", o.idpSecretEnv)
 		if err != nil {
 			return s, err
 		}
-		o.idp.ClientSecret = flow.Secret(idpSecret)
+		o.settings.IDP.ClientSecret = flow.Secret(idpSecret)
 	}
-	o.apply(&s.target, secret)
-	o.flow.IssuerGiven = o.issuer != ""
+	o.apply(&s.target)
+	o.flow.IssuerGiven = o.settings.Issuer != ""
 	return s, nil
 }

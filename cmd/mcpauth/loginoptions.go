@@ -4,12 +4,15 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
@@ -25,7 +28,7 @@ func (o loginOptions) check() error {
 		an, bn string
 	}{
 		{o.noBrowser, o.browser != "" && o.browser != "none", "--no-browser", "--browser"},
-		{o.assertion != "", o.assertionFile != "", "--assertion", "--assertion-file"},
+		{o.settings.Assertion != "", o.settings.AssertionFile != "", "--assertion", "--assertion-file"},
 		{o.printURL, o.callbackURL != "", "--print-url", "--callback-url"},
 		{o.settings.NoResource, o.settings.Resource != "", "--no-resource", "--resource"},
 		{o.secretEnv != "", o.secretFile != "", "--client-secret-env", "--client-secret-file"},
@@ -39,7 +42,7 @@ func (o loginOptions) check() error {
 		}
 	}
 	for _, f := range []struct{ flag, value string }{
-		{"--issuer", o.issuer}, {"--client-metadata-url", o.metadataURL}, {"--idp-token-endpoint", o.idp.TokenEndpoint}, {"--idp-issuer", o.idp.Issuer},
+		{"--issuer", o.settings.Issuer}, {"--client-metadata-url", o.settings.ClientMetadataURL}, {"--idp-token-endpoint", o.settings.IDP.TokenEndpoint}, {"--idp-issuer", o.settings.IDP.Issuer},
 	} {
 		if f.value == "" {
 			continue
@@ -51,7 +54,7 @@ func (o loginOptions) check() error {
 	if u, err := url.Parse(o.settings.Resource); err != nil || o.settings.Resource != "" && (!u.IsAbs() || u.Fragment != "") {
 		return usage("--resource must be an absolute URI without a fragment (RFC 8707 §2), not " + quote(o.settings.Resource))
 	}
-	if err := portInRange(o.port); err != nil {
+	if err := portInRange(o.settings.CallbackPort); err != nil {
 		return err
 	}
 	for _, pair := range o.authParams.Value() {
@@ -59,13 +62,13 @@ func (o loginOptions) check() error {
 			return usage("--auth-param " + quote(pair) + " is not name=value")
 		}
 	}
-	if err := oneOf("--callback-host", o.host, "127.0.0.1", "localhost"); err != nil {
+	if err := oneOf("--callback-host", o.settings.CallbackHost, "127.0.0.1", "localhost"); err != nil {
 		return err
 	}
-	if err := oneOf("--dpop", o.dpop, "auto", "always", "never"); err != nil {
+	if err := oneOf("--dpop", o.settings.DPoP, flow.DPoPAuto, flow.DPoPAlways, flow.DPoPNever); err != nil {
 		return err
 	}
-	return oneOf("--grant", flow.Grant(o.grant), flow.Grants()...)
+	return oneOf("--grant", o.settings.Grant, flow.Grants()...)
 }
 
 // portInRange checks --callback-port; 0 means that it is not given.
@@ -76,38 +79,36 @@ func portInRange(port int) error {
 	return nil
 }
 
-// apply sets the fields of t for which there are flags. The flags override the configuration.
-func (o loginOptions) apply(t *flow.Target, secret string) {
-	for _, f := range []struct {
-		field *string
-		value string
-	}{
-		{&t.ClientMetadataURL, o.metadataURL}, {&t.ClientKeyFile, o.clientKey}, {&t.Issuer, o.issuer}, {&t.CallbackHost, o.host},
-		{(*string)(&t.Grant), o.grant}, {(*string)(&t.DPoP), o.dpop}, {(*string)(&t.ClientSecret), secret},
-	} {
-		if f.value != "" {
-			*f.field = f.value
-		}
+// apply sets the settings of t: those of the flags, and for other settings those of the configuration.
+func (o loginOptions) apply(t *flow.Target) {
+	s, configured := o.settings, t.Settings
+	if s.ClientID == "" || s.ClientID == configured.ClientID { // otherwise the configured secret belongs to another client
+		s.ClientID, s.ClientSecret = configured.ClientID, cmp.Or(s.ClientSecret, configured.ClientSecret)
 	}
-	if o.clientID != "" && o.clientID != t.ClientID {
-		t.ClientID, t.ClientSecret = o.clientID, flow.Secret(secret) // the secret in the configuration belongs to another client
+	if s.Assertion == "" {
+		s.AssertionFile = cmp.Or(s.AssertionFile, configured.AssertionFile)
 	}
-	if o.assertion != "" || o.assertionFile != "" {
-		t.Assertion, t.AssertionFile = o.assertion, o.assertionFile
+	s.ClientMetadataURL = cmp.Or(s.ClientMetadataURL, configured.ClientMetadataURL)
+	s.ClientKeyFile = cmp.Or(s.ClientKeyFile, configured.ClientKeyFile)
+	s.Issuer = cmp.Or(s.Issuer, configured.Issuer)
+	s.Grant = cmp.Or(s.Grant, configured.Grant)
+	s.DPoP = cmp.Or(s.DPoP, configured.DPoP)
+	s.CallbackHost = cmp.Or(s.CallbackHost, configured.CallbackHost)
+	s.CallbackPort = cmp.Or(s.CallbackPort, configured.CallbackPort)
+	s.CertFile, s.CertKeyFile = configured.CertFile, configured.CertKeyFile
+	if s.Scopes = scopesOf(&o.scopes); len(s.Scopes) == 0 {
+		s.Scopes = configured.Scopes
 	}
-	if o.port != 0 {
-		t.CallbackPort = o.port
-	}
-	if scopes := strings.Fields(strings.Join(o.scopes.Value(), " ")); len(scopes) > 0 {
-		t.Scopes = scopes
-	}
-	t.IDP = o.idp
-	t.Resource, t.NoResource, t.AssumePKCES256 = o.settings.Resource, o.settings.NoResource, o.settings.AssumePKCES256
-	t.ClientName, t.Strict, t.ExpectAccount = o.settings.ClientName, o.settings.Strict, o.settings.ExpectAccount
 	for _, pair := range o.authParams.Value() {
 		name, value, _ := strings.Cut(pair, "=")
-		t.AuthParams = append(t.AuthParams, [2]string{name, value})
+		s.AuthParams = append(s.AuthParams, [2]string{name, value})
 	}
+	t.Settings = s
+}
+
+// scopesOf returns the scopes of --scope, which may be repeated and may contain several scopes.
+func scopesOf(values *cli.StringSlice) []string {
+	return strings.Fields(strings.Join(values.Value(), " "))
 }
 
 // clientSecret reads the secret from the source that the flags name.

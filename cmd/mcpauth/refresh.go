@@ -10,13 +10,9 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-type refreshOptions struct {
-	all    bool
-	minTTL time.Duration
-}
-
 func refreshCommand(p *program) *cli.Command {
-	var o refreshOptions
+	var all bool
+	var minTTL time.Duration
 	return &cli.Command{
 		Name: "refresh", ArgsUsage: "SERVER... | --all",
 		Usage: "renew stored tokens without a browser",
@@ -24,42 +20,32 @@ func refreshCommand(p *program) *cli.Command {
 			"mcpauth refresh example --min-ttl 15m && ./nightly-job\n" +
 			"mcpauth refresh --all --json",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "all", Usage: "renew every stored login", Destination: &o.all},
-			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens with less than this time left", Destination: &o.minTTL},
+			&cli.BoolFlag{Name: "all", Usage: "renew every stored login", Destination: &all},
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens with less than this time left", Destination: &minTTL},
 		},
 		Action: func(cx *cli.Context) error {
-			words, err := servers(cx, o.all)
+			words, err := servers(cx, all)
 			if err != nil {
 				return err
 			}
-			return runRefresh(cx.Context, p, words, o)
+			return runRefresh(cx.Context, p, words, all, minTTL)
 		},
 	}
 }
 
-func runRefresh(ctx context.Context, p *program, words []string, o refreshOptions) error {
-	if o.minTTL < 0 {
+func runRefresh(ctx context.Context, p *program, words []string, all bool, minTTL time.Duration) error {
+	if minTTL < 0 {
 		return usage("--min-ttl must not be negative")
 	}
-	targets, err := p.targets(ctx, words, o.all, noToken)
-	states := make([]flow.Status, len(targets))
-	done := []flow.Status{}
-	err = p.eachTarget(ctx, targets, err, func(c *flow.Client, i int) (err error) {
-		states[i], err = c.Refresh(ctx, targets[i].target, o.minTTL)
-		return err
-	}, func(i int) error {
-		done = append(done, states[i])
+	targets, err := p.targets(ctx, words, all, noToken)
+	return eachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.Status, error) {
+		return c.Refresh(ctx, t, minTTL)
+	}, func(_ string, s flow.Status) error {
 		if p.out.json {
 			return nil
 		}
-		return p.out.text(oneLine(stored(states[i])) + ": " + lifetime(states[i]))
+		return p.out.text(oneLine(stored(s)) + ": " + lifetime(s))
 	})
-	if p.out.json && (len(done) > 0 || err == nil) {
-		if writeErr := p.out.document(done); writeErr != nil {
-			return writeErr
-		}
-	}
-	return err
 }
 
 // targets resolves all words before the command acts on any of them. If all is set, it returns every stored login except those to skip.
@@ -88,8 +74,9 @@ func target(s flow.Status) flow.Target {
 	return t
 }
 
-// eachTarget calls each for targets. failed is the error of p.targets, or nil.
-func (p *program) eachTarget(ctx context.Context, targets []server, failed error, do func(*flow.Client, int) error, done func(i int) error) error {
+// eachTarget runs do for all targets concurrently and calls done for each result, in order. With --json it prints the results as one document.
+// failed is the error of p.targets, or nil.
+func eachTarget[T any](ctx context.Context, p *program, targets []server, failed error, do func(*flow.Client, flow.Target) (T, error), done func(word string, result T) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed
 	}
@@ -97,6 +84,19 @@ func (p *program) eachTarget(ctx context.Context, targets []server, failed error
 	if err != nil {
 		return err
 	}
+	results, printed := make([]T, len(targets)), []T{}
 	words := convert(targets, func(s server) string { return s.word })
-	return p.each(ctx, words, failed, func(i int) error { return do(c, i) }, done)
+	err = p.each(ctx, words, failed, func(i int) (err error) {
+		results[i], err = do(c, targets[i].target)
+		return err
+	}, func(i int) error {
+		printed = append(printed, results[i])
+		return done(words[i], results[i])
+	})
+	if p.out.json && (len(printed) > 0 || err == nil) {
+		if writeErr := p.out.document(printed); writeErr != nil {
+			return writeErr
+		}
+	}
+	return err
 }

@@ -10,10 +10,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-type statusOptions struct{ check bool }
-
 func statusCommand(p *program) *cli.Command {
-	var o statusOptions
+	var check bool
 	return &cli.Command{
 		Name: "status", ArgsUsage: "[SERVER...]",
 		Usage: "show the stored logins without using network or keychain",
@@ -21,14 +19,14 @@ func statusCommand(p *program) *cli.Command {
 			"mcpauth status example --json\n" +
 			"mcpauth status example || mcpauth login example",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "check", Usage: "ask the server as well", Destination: &o.check},
+			&cli.BoolFlag{Name: "check", Usage: "ask the server as well", Destination: &check},
 		},
-		Action: func(cx *cli.Context) error { return runStatus(cx.Context, p, cx.Args().Slice(), o) },
+		Action: func(cx *cli.Context) error { return runStatus(cx.Context, p, cx.Args().Slice(), check) },
 	}
 }
 
 // runStatus prints the table before it reports errors, so that the table is complete even if a row has an error.
-func runStatus(ctx context.Context, p *program, words []string, o statusOptions) error {
+func runStatus(ctx context.Context, p *program, words []string, check bool) error {
 	list, failed := p.statuses(ctx, words)
 	logins := len(list)
 	if len(words) == 0 {
@@ -49,7 +47,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 	if err != nil {
 		return err
 	}
-	if len(words) == 0 && o.check {
+	if len(words) == 0 && check {
 		words = convert(list[:logins], stored)
 	}
 	checks := make([]func() error, len(words))
@@ -57,7 +55,7 @@ func runStatus(ctx context.Context, p *program, words []string, o statusOptions)
 		switch {
 		case !list[i].Usable():
 			checks[i] = func() error { return notUsable(list[i]) }
-		case o.check && list[i].State != flow.StateExpired:
+		case check && list[i].State != flow.StateExpired:
 			checks[i] = p.check(ctx, word)
 		default:
 			checks[i] = func() error { return nil }

@@ -57,10 +57,16 @@ func (p *program) resolve(ctx context.Context, word string, n need) (s server, e
 	}
 	s.word = word
 	if err == nil {
-		s.target.CertFile, s.target.CertKeyFile = p.global.certFile, p.global.certKeyFile
-		s.target.Header, err = p.headers(s.target.Header)
+		err = p.setGlobals(&s.target)
 	}
 	return s, at(s, err)
+}
+
+// setGlobals sets the certificate and the headers of the global flags.
+func (p *program) setGlobals(t *flow.Target) (err error) {
+	t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
+	t.Header, err = p.headers(t.Header)
+	return err
 }
 
 // byURL finds the login of a URL.
@@ -92,17 +98,11 @@ func serverURL(word string) (flow.Target, error) {
 
 // pickProfile chooses one of the logins that are stored for a URL.
 func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
-	var names []string
-	for _, s := range stored {
-		if s.Profile == "" {
-			return t, nil
-		}
-		names = append(names, s.Profile)
-	}
-	switch len(names) {
-	case 0:
+	names := convert(stored, func(s flow.Target) string { return s.Profile })
+	switch {
+	case len(names) == 0 || slices.Contains(names, ""):
 		return t, nil
-	case 1:
+	case len(names) == 1:
 		t.Profile = names[0]
 		return t, nil
 	}

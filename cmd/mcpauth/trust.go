@@ -149,14 +149,12 @@ func (p *program) usesText(e config.Entry) string {
 
 // shownFiles adds the targets of links, because the name of a link does not show which file is read.
 func shownFiles(files []string, targets map[string]string) []string {
-	var shown []string
-	for _, file := range files {
+	return convert(files, func(file string) string {
 		if real := targets[file]; real != "" && real != file {
-			file += " -> " + real
+			return file + " -> " + real
 		}
-		shown = append(shown, file)
-	}
-	return shown
+		return file
+	})
 }
 
 // trust stores the current state of a file and prints what it may now use.
@@ -198,23 +196,20 @@ func (p *program) trust(ctx context.Context, name string) error {
 	return nil
 }
 
-// trustServer lists what a trusted file may use for one server.
-type trustServer struct {
-	Name string `json:"name"`
-	URL  string `json:"url"`
-	config.Uses
-}
-
+// trustDocument lists what a trusted file may use for each server.
 func (p *program) trustDocument(f trustedFile, file *config.File) any {
-	servers := []trustServer{}
-	for _, name := range file.Names() {
-		e := file.Servers[name]
-		servers = append(servers, trustServer{name, e.URL, e.Uses(p.getenv)})
+	type used struct {
+		Name string `json:"name"`
+		URL  string `json:"url"`
+		config.Uses
 	}
 	return struct {
 		trustedFile
-		Servers []trustServer `json:"servers"`
-	}{f, servers}
+		Servers []used `json:"servers"`
+	}{f, convert(file.Names(), func(name string) used {
+		e := file.Servers[name]
+		return used{name, e.URL, e.Uses(p.getenv)}
+	})}
 }
 
 // trustText lists the servers of a file with what each may use.
