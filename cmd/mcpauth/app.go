@@ -157,18 +157,17 @@ func (p *program) begin(*cli.Context) error {
 func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	p.typed = remember(cx, cx.App.Flags, p.limit(cx.Command.Name))
 	if p.global.certFile != "" && (cx.Bool("all") || cx.Command.Name == "status" && !cx.Args().Present()) {
-		return usage("--cert is for servers that are named; each login keeps its own certificate")
+		return usage("--cert needs a SERVER, because each login has its own certificate")
 	}
-	if p.global.timeout == 0 && endless(cx) {
-		return at(server{word: cx.Args().First()}, act(cx))
+	if p.global.timeout > 0 || !endless(cx) {
+		limit := p.limit(cx.Command.Name)
+		if cx.Command.Name == "login" {
+			limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, with a better message
+		}
+		ctx, cancel := context.WithTimeout(cx.Context, limit)
+		defer cancel()
+		cx.Context = ctx
 	}
-	limit := p.limit(cx.Command.Name)
-	if cx.Command.Name == "login" {
-		limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, with a better message
-	}
-	ctx, cancel := context.WithTimeout(cx.Context, limit)
-	defer cancel()
-	cx.Context = ctx
 	return at(server{word: cx.Args().First()}, act(cx))
 }
 
@@ -270,8 +269,14 @@ func (p *program) each(ctx context.Context, words []string, failed error, do, do
 		go func() { results[i] <- do(i) }()
 	}
 	var first error
+	report := func(err error) {
+		printed := &printedError{code: p.fail(ctx, err), err: err}
+		if first == nil {
+			first = printed
+		}
+	}
 	if failed != nil {
-		first = &printedError{code: p.fail(ctx, failed), err: failed}
+		report(failed)
 	}
 	for i, word := range words {
 		err := <-results[i]
@@ -284,10 +289,7 @@ func (p *program) each(ctx context.Context, words []string, failed error, do, do
 		case first == nil && len(words) == 1:
 			return err
 		default:
-			code := p.fail(ctx, err)
-			if first == nil {
-				first = &printedError{code: code, err: err}
-			}
+			report(err)
 		}
 		if errors.Is(ctx.Err(), context.Canceled) {
 			break

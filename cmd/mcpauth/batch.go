@@ -32,7 +32,8 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	}
 	defer in.Close()
 	return p.atServer(ctx, words[0], o.handler(), func(m *mcpclient.Client, s server) error {
-		o.apply(m, answers)
+		o.apply(m)
+		m.Elicit = answers
 		if !p.out.verbose {
 			m.Progress = nil // one progress bar cannot show several calls
 		}

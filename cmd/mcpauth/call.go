@@ -65,17 +65,8 @@ func runCall(ctx context.Context, p *program, word, tool string, words []string,
 	if err != nil {
 		return err
 	}
-	answers, err := p.elicitor(o.elicitFlags)
-	if err != nil {
-		return err
-	}
-	results, err := p.printer(ctx, o.resultFlags)
-	if err != nil {
-		return err
-	}
-	defer results.Close()
-	return p.atServer(ctx, word, o.handler(), func(m *mcpclient.Client, s server) error {
-		o.apply(m, answers)
+	return p.withPrinter(ctx, word, o.resultFlags, o.elicitFlags, o.handler(), func(m *mcpclient.Client, results *printer, s server) error {
+		o.apply(m)
 		m.Detach = o.detach
 		result, err := m.Call(ctx, tool, args)
 		switch {
@@ -94,7 +85,7 @@ func (o *callOptions) handler() flow.HandlerOptions {
 }
 
 // apply sets the options of m that the flags select.
-func (o *callOptions) apply(m *mcpclient.Client, answers mcpclient.Elicitor) {
+func (o *callOptions) apply(m *mcpclient.Client) {
 	m.NoCache, m.Idempotent, m.NoValidate = o.noCache, o.idempotent, o.noValidate
-	m.Elicit, m.Listen = answers, o.elicit != "" || o.elicitURLs
+	m.Listen = o.elicit != "" || o.elicitURLs
 }

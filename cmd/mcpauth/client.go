@@ -163,7 +163,9 @@ func (p dialogue) report(e flow.Event) {
 	switch e.Kind {
 	case flow.EventAuthorize:
 		p.out.note("open this address in a browser to log in:")
-		p.address(e.URL)
+		if p.browserless || !p.out.quiet {
+			p.out.say(oneLine(e.URL))
+		}
 		if p.pasting {
 			p.out.note("if the last page does not load, paste its address here")
 		}
@@ -219,12 +221,6 @@ type deviceCode struct {
 	Expires  time.Time `json:"expires_at"`
 }
 
-func (p dialogue) address(url string) {
-	if p.browserless || !p.out.quiet {
-		p.out.say(oneLine(url))
-	}
-}
-
 // mcp returns the client for calls to one server, or to the URL that it redirects to. authorize is nil if a static token is used.
 func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
 	hc, err := p.http()
@@ -278,12 +274,11 @@ func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions)
 	if p.getenv(accessTokenVariable) == "" {
 		return p.reachStored(ctx, word, o)
 	}
-	s := server{word: word, static: true}
 	t, err := p.staticTarget(word)
+	s := server{word: word, static: true, target: t}
 	if err != nil {
 		return s, nil, at(s, err)
 	}
-	s.target = t
 	m, err := p.mcp(ctx, t, nil)
 	return s, m, at(s, err)
 }

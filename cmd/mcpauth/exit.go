@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
@@ -62,7 +61,7 @@ func table() []rule {
 		{as[*config.Error], exitUsage, "config", text("correct the file, or use another one: --config FILE")},
 		{is(config.ErrUnknown), exitUsage, "usage", nil},
 		{is(flow.ErrOptions), exitUsage, "usage", text("mcpauth login --help")},
-		{is(flow.ErrCertificate), exitUsage, "config", text("name a certificate that is valid now and its unencrypted key, both PEM: --cert FILE --key FILE")},
+		{is(flow.ErrCertificate), exitUsage, "config", text("give a valid certificate and its unencrypted key, both in PEM: --cert FILE --key FILE")},
 		{is(callback.ErrBareCode), exitUsage, "usage", nil},
 		{as[*mcpclient.LineError], exitUsage, "usage", nil},
 
@@ -82,7 +81,7 @@ func table() []rule {
 		{is(flow.ErrIssuerChanged), exitSecurity, "security", login("if you know that the server moved: ", "--accept-new-issuer")},
 		{both(is(flow.ErrIdentityProvider), is(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", text(administrator)},
 		{is(token.ErrIDToken), exitSecurity, "security", text(administrator)},
-		{is(flow.ErrAccount), exitSecurity, "security", login("log out in the browser, or choose the account there (if the server says none, --scope openid may help): ")},
+		{is(flow.ErrAccount), exitSecurity, "security", login("log out in the browser, or choose the account there (if the server does not name it, --scope openid may help): ")},
 		{is(token.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{is(token.ErrDowngrade), exitSecurity, "security", login("to accept tokens that are not bound to a key: ", "--dpop", "never")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
@@ -235,16 +234,13 @@ func (o *output) failure(code, message, hint string, exit int) {
 
 // errorJSON returns an error as a JSON object.
 func errorJSON(code, message, hint string, exit int) []byte {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(struct {
+	data, _ := encode(struct { // never fails for strings and numbers
 		Code     string `json:"code"`
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, oneLine(message), oneLine(hint), exit})
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	}{code, oneLine(message), oneLine(hint), exit}, "")
+	return bytes.TrimSuffix(data, []byte("\n"))
 }
 
 // is returns a function that reports whether an error is one of targets.

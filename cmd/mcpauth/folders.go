@@ -49,7 +49,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 func ownFolder(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
-			hint: "run it without sudo, or with sudo -H for logins of root's own"}
+			hint: "run it without sudo, or with sudo -H to store logins for root"}
 	}
 	return dir, nil
 }

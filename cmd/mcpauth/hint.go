@@ -34,17 +34,13 @@ func (a advice) without(names ...string) advice {
 
 // excludes returns the flags of login that contradict a flag.
 func excludes(flag string) []string {
-	switch flag {
-	case "--assume-pkce-s256", "--resource":
-		return []string{"--strict", "--no-resource"}
-	case "--no-resource":
-		return []string{"--strict", "--resource"}
-	case "--accept-new-issuer":
-		return []string{"--issuer"}
-	case "--new-client":
-		return []string{"--client-id", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-metadata-url", "--client-key"}
-	}
-	return nil
+	return map[string][]string{
+		"--assume-pkce-s256":  {"--strict", "--no-resource"},
+		"--resource":          {"--strict", "--no-resource"},
+		"--no-resource":       {"--strict", "--resource"},
+		"--accept-new-issuer": {"--issuer"},
+		"--new-client":        {"--client-id", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-metadata-url", "--client-key"},
+	}[flag]
 }
 
 // login returns the command line of a login to the server. It repeats the flags that the user gave, and adds or replaces the given ones.

@@ -40,7 +40,7 @@ func loginCommand(p *program) *cli.Command {
 		Action: func(cx *cli.Context) error {
 			if o.all {
 				if cx.Args().Len() > 0 || cx.IsSet("name") || o.printURL || o.callbackURL != "" {
-					return usage("--all takes no SERVER, and goes with neither --name, --print-url nor --callback-url")
+					return usage("--all takes no SERVER and cannot be combined with --name, --print-url or --callback-url")
 				}
 				return runLoginAll(cx.Context, p, o)
 			}
@@ -147,7 +147,7 @@ func (o loginOptions) foreign(p *program, e config.Entry) error {
 	if !e.Found || secrets == "" && !o.secretStdin {
 		return nil
 	}
-	return &configError{message: "with --all, a server of a project's file gets no secret of the command line", hint: "if you mean to, log in to it by name with these flags: mcpauth login " + dataWord(e.Name)}
+	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, log in to this server by name with these flags: mcpauth login " + dataWord(e.Name)}
 }
 
 // login logs in to one server, or returns the authorization URL (--print-url).

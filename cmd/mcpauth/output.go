@@ -176,23 +176,30 @@ func (o *output) clearBar() {
 
 // document writes a value as the JSON document on stdout.
 func (o *output) document(v any) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", "  ")
-	if err := enc.Encode(v); err != nil {
+	data, err := encode(v, "  ")
+	if err != nil {
 		return err
 	}
-	return o.data(b.Bytes())
+	return o.data(data)
 }
 
 // line writes a value as one line of JSON.
 func (o *output) line(v any) error {
-	data, err := json.Marshal(v)
+	data, err := encode(v, "")
 	if err != nil {
 		return err
 	}
-	return o.data(append(data, '\n'))
+	return o.data(data)
+}
+
+// encode returns a value as JSON and a line end. <, > and & are not escaped.
+func encode(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", indent)
+	err := enc.Encode(v)
+	return b.Bytes(), err
 }
 
 // raw writes JSON as a server sent it, and a line end.

@@ -153,7 +153,7 @@ func (p *program) printMessages(messages []mcpclient.Message) error {
 	printed := 0
 	for _, m := range messages {
 		if m.Block.Text == "" && m.Block.Type != "text" {
-			p.out.note("a message holds %s, which --json shows", describe(m.Block))
+			p.out.note("a message contains %s; --json shows it", describe(m.Block))
 			continue
 		}
 		text := m.Block.Text

@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
 
@@ -46,6 +47,23 @@ func (p *program) printer(ctx context.Context, f resultFlags) (*printer, error) 
 }
 
 func (p *printer) Close() { p.dir.Close() }
+
+// withPrinter runs work with a client that answers elicitation requests, and with a printer of results.
+func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e elicitFlags, o flow.HandlerOptions, work func(*mcpclient.Client, *printer, server) error) error {
+	answers, err := p.elicitor(e)
+	if err != nil {
+		return err
+	}
+	results, err := p.printer(ctx, f)
+	if err != nil {
+		return err
+	}
+	defer results.Close()
+	return p.atServer(ctx, word, o, func(m *mcpclient.Client, s server) error {
+		m.Elicit = answers
+		return work(m, results, s)
+	})
+}
 
 // deliver prints a result. It deletes the record of the task only after it has written the result, so that no result is lost if the process
 // dies.
@@ -136,7 +154,7 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		case b.Type == "resource_link":
 			p.out.note("%s: %s", describe(b), b.URI)
 		case p.dir == nil:
-			p.out.note("%s, %d bytes: --save-dir DIR keeps it", describe(b), len(data))
+			p.out.note("%s, %d bytes: --save-dir DIR saves it", describe(b), len(data))
 		default:
 			file, err := p.dir.save(fileName(b, tool, i+1), data)
 			if err != nil {

@@ -126,7 +126,7 @@ func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedSt
 			continue
 		}
 		if rows[i].Journal, err = c.Journal(ctx, target(s)); err != nil {
-			p.out.warn("%s: its journal: %v", stored(s), err)
+			p.out.warn("%s: journal: %v", stored(s), err)
 		}
 	}
 	return rows

@@ -105,17 +105,7 @@ func runTask(ctx context.Context, p *program, word, id string, o taskOptions) er
 	if o.noWait && o.cancel {
 		return usage("--no-wait and --cancel contradict each other")
 	}
-	answers, err := p.elicitor(o.elicitFlags)
-	if err != nil {
-		return err
-	}
-	results, err := p.printer(ctx, o.resultFlags)
-	if err != nil {
-		return err
-	}
-	defer results.Close()
-	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
-		m.Elicit = answers
+	return p.withPrinter(ctx, word, o.resultFlags, o.elicitFlags, flow.HandlerOptions{}, func(m *mcpclient.Client, results *printer, _ server) error {
 		switch {
 		case o.cancel:
 			if err := m.CancelTask(ctx, id); err != nil {

@@ -38,7 +38,7 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	case o.header && o.format != "" && o.format != "header":
 		return usage("--header and --format " + o.format + " contradict each other")
 	case (o.header || o.format != "") && p.out.json:
-		return usage("--json prints a document of its own: use it without --format and --header")
+		return usage("--json prints its own document and cannot be combined with --format or --header")
 	}
 	if err := oneOf("--format", o.format, "token", "header", "json"); err != nil {
 		return err

@@ -56,7 +56,7 @@ func trustCommand(p *program) *cli.Command {
 			case cx.Args().Len() > 1:
 				return usage("one FILE at a time; " + quote(cx.Args().Get(1)) + " is an extra argument")
 			case list && (revoke || cx.Args().Present()):
-				return usage("--list takes neither FILE nor --revoke")
+				return usage("--list cannot be combined with FILE or --revoke")
 			case list:
 				return p.listTrusted(cx.Context)
 			case revoke:
@@ -120,7 +120,7 @@ func (p *program) unmoved(file string) error {
 	}
 	for _, f := range known {
 		if real, named := f.Files[file]; named && real != realPath(file) {
-			return &configError{message: fmt.Sprintf("%s, which %s names, points elsewhere since that was trusted", file, f.Path),
+			return &configError{message: fmt.Sprintf("%s points elsewhere since %s, which names it, was trusted", file, f.Path),
 				hint: "look at the file, then: mcpauth trust " + shellWord(harmless(f.Path)) + "; if that no longer names the file, log in again"}
 		}
 	}
@@ -192,7 +192,7 @@ func (p *program) trust(ctx context.Context, name string) error {
 	if err := p.out.text(p.trustText(file)); err != nil {
 		return err
 	}
-	p.out.note("%s is trusted as it is now", path)
+	p.out.note("%s is trusted in its current state", path)
 	return nil
 }
 
