@@ -76,13 +76,13 @@ func TestTrustShowsAll(t *testing.T) {
 	if s := u.stdout.String(); strings.Count(s, "\n") != 2 {
 		t.Errorf("status: %q", s)
 	}
-	// The first value is too long if PAD is set, and short if PAD is empty.
+	// This value is too long to be expanded if NONE is set, but not if NONE is empty.
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","headers":{"X":"`+strings.Repeat("${NONE:-}", 70_000)+`${HIDDEN}"}}}}`)
 	u.must(t, exitDone, "trust")
 	if s := u.stdout.String(); !strings.Contains(s, "HIDDEN, NONE") {
 		t.Errorf("stdout: %q", s)
 	}
-	// The second path seems to be in the project, because ".." seems to cancel the variable before it.
+	// These paths seem to be in the project, because cleaning a path removes the element before "..".
 	u.env = append(u.env, "PLACE=a/b")
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientKey":"${UP:-..}/../.ssh/id_rsa"}},"b":{"url":"https://x","auth":{"clientKey":"${UP}/../.ssh/id_rsa"}},
 		"c":{"url":"https://x","auth":{"clientKey":"${PLACE}/../key"}}}}`)

@@ -27,7 +27,7 @@ func init() {
 const (
 	tracedStep = "MCPAUTH_TEST_KILL_AT"
 	listSteps  = -1  // a step number that means: print all steps and kill nothing
-	wasKilled  = 137 // exit code of a tracer that failed
+	wasKilled  = 137 // exit code of the tracer after it killed the program
 	tracerDied = 138
 )
 

@@ -60,17 +60,17 @@ var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain
 // TestStories runs testdata/*.txtar. Each story has its own demo server. $SERVER is its address and $ISSUER its authorization server.
 // $FREE_PORT is an unused port.
 //
-//	exits CODE PROGRAM…   runs a program, wants that exit code; stdout and stderr can be looked at after it
-//	server WORDS          changes the demo server, see demo.Server.Set
-//	serve NAME [WORDS]    starts another one: $NAME is its address, ${NAME}_ISSUER its authorization server; era=, paths=, separate are options;
+//	exits CODE PROGRAM…   runs a program, which must exit with CODE; stdout and stderr then match its output
+//	server WORDS          changes the demo server; see demo.Server.Set
+//	serve NAME [WORDS]    starts another server: $NAME is its address, ${NAME}_ISSUER its authorization server; era=, paths= and separate are options;
 //	                      with provider it is an identity provider that the first server trusts; with mtls, which requires client
 //	                      certificates, ${NAME}_CA is the file with its certificate authority
-//	requests KIND N       wants that many, see demo.Server.Count
-//	await KIND N          waits until there are that many
-//	stored N              wants that many stored logins
-//	keypair ID FILE       makes a key, keeps the private one as PEM, and makes ID a client of the demo server that signs with it
-//	certificate ID FILE [LIFETIME]  makes a certificate with its key in one file, and makes ID a client of the demo server that shows it
-//	fetch PATH FILE       keeps what the demo server's control endpoint answers, see package demo
+//	requests KIND N       fails unless the server counted N requests; see demo.Server.Count
+//	await KIND N          waits until the server counted N requests
+//	stored N              fails unless N logins are stored
+//	keypair ID FILE       writes a new private key to FILE as PEM, and registers the client ID, which authenticates with it, at the demo server
+//	certificate ID FILE [LIFETIME]  writes a new certificate and its key to FILE, and registers the client ID, which authenticates with it
+//	fetch PATH FILE       writes the answer of the demo server's control endpoint to FILE; see package demo
 func TestStories(t *testing.T) {
 	testscript.Run(t, stories("testdata"))
 }

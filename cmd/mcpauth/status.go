@@ -89,25 +89,21 @@ func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, 
 	}
 	var list []flow.Status
 	for _, word := range words {
-		s, err := p.status(ctx, word)
+		s, err := p.resolve(ctx, word, needStored)
 		if err != nil {
-			return nil, at(server{word: word}, err)
+			return nil, err
 		}
-		list = append(list, s)
+		c, err := p.flow()
+		if err != nil {
+			return nil, at(s, err)
+		}
+		status, err := c.Status(ctx, s.target)
+		if err != nil {
+			return nil, at(s, err)
+		}
+		list = append(list, status)
 	}
 	return list, nil
-}
-
-func (p *program) status(ctx context.Context, word string) (flow.Status, error) {
-	s, err := p.resolve(ctx, word, needStored)
-	if err != nil {
-		return flow.Status{}, err
-	}
-	c, err := p.flow()
-	if err != nil {
-		return flow.Status{}, err
-	}
-	return c.Status(ctx, s.target)
 }
 
 // recordedStatus is a status with the journal of the login.

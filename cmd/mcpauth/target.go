@@ -203,10 +203,7 @@ func (p *program) configuration(ctx context.Context) (*config.File, error) {
 
 // places finds the configuration files.
 func (p *program) places() (config.Places, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		dir = ""
-	}
+	dir, _ := os.Getwd() // fails if the folder was deleted
 	home, _ := p.home()
 	return config.Find(p.global.config, dir, home, p.getenv)
 }

@@ -173,14 +173,13 @@ func (p *program) trust(ctx context.Context, name string) error {
 	}
 	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
 		kept := now
-		kept.Files = maps.Clone(now.Files)
+		kept.Files = map[string]string{} // includes files that are no longer named, because a login may still use them
 		for _, f := range known {
-			for file, real := range f.Files {
-				if _, again := kept.Files[file]; f.Path == path && !again { // a login may still use it
-					kept.Files[file] = real
-				}
+			if f.Path == path {
+				maps.Copy(kept.Files, f.Files)
 			}
 		}
+		maps.Copy(kept.Files, now.Files)
 		return append(slices.DeleteFunc(known, func(f trustedFile) bool { return f.Path == path }), kept)
 	})
 	if err != nil {
