@@ -210,13 +210,10 @@ func orResponse(method string) string {
 
 // cancelled cancels a request of the program, and reports whether to forward the notification to the server. A request of 2026-07-28 is
 // cancelled by closing its stream (2026-07-28, Streamable HTTP, Cancellation), so its notification is not forwarded. initialize cannot be
-// cancelled.
+// cancelled, and a cancellation of an unknown or answered request has no effect.
 func (c *conversation) cancelled(m mcphttp.Message) bool {
 	r := c.find(jsonscan.Member(m.Params, "requestId"))
-	switch {
-	case r == nil:
-		return c.current() != nil
-	case r.Method == "initialize":
+	if r == nil || r.Method == "initialize" {
 		return false
 	}
 	r.cancel()

@@ -83,19 +83,19 @@ func (c *conversation) note(request, answer mcphttp.Message) {
 	}
 }
 
-// replace puts a session in the place of the one there is, which it ends, and returns the one that was there.
-func (c *conversation) replace(s *mcphttp.Session) (old *mcphttp.Session) {
+// replace sets the current session and closes the stream of the previous one. If s is nil, it also ends the previous session; otherwise the
+// server has already lost that.
+func (c *conversation) replace(s *mcphttp.Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	old, c.session = c.session, s
 	if c.unwatch != nil {
 		c.unwatch()
 		c.unwatch = nil
 	}
-	if old != nil && s == nil {
-		go c.link.End(old)
+	if c.session != nil && s == nil {
+		go c.link.End(c.session)
 	}
-	return old
+	c.session = s
 }
 
 // renew replaces a session that the server has lost. It repeats the program's handshake, so that the program does not notice. Pending
@@ -222,9 +222,10 @@ func (c *conversation) end() {
 		defer close(over)
 		var sent sync.WaitGroup
 		for _, r := range left {
-			if c.done(r) {
-				r.answer(mcphttp.NewError(r.ID, codeProxy, "mcpauth ended before the server answered"), 0)
+			if !c.done(r) {
+				continue // answered meanwhile
 			}
+			r.answer(mcphttp.NewError(r.ID, codeProxy, "mcpauth ended before the server answered"), 0)
 			r.cancel()
 			if s != nil && r.Version() == "" {
 				sent.Go(func() { c.link.Cancel(s, r.Message) })

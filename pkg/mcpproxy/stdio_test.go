@@ -3,6 +3,7 @@ package mcpproxy
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -276,5 +277,32 @@ func TestCancels(t *testing.T) {
 		}
 		k.say(ping)
 		k.hears(`"id":9`)
+		for _, m := range s.seen("notifications/cancelled") {
+			if id := param(m, "requestId"); id != "c" {
+				t.Errorf("modern %v: the server receives a cancellation of %q, which is not pending", isModern, id)
+			}
+		}
+	}
+}
+
+// When the program ends, the server gets no cancellation of a request that was answered meanwhile.
+func TestEndCancelsOnlyPending(t *testing.T) {
+	s := newServer(t, func(w http.ResponseWriter, _ *http.Request, m mcphttp.Message) { greeted(w, m, "s1") })
+	c := s.proxy().converse(t.Context(), func(mcphttp.Message) {})
+	c.session = &mcphttp.Session{Version: "2025-11-25", ID: "s1"}
+	for _, id := range []string{"1", "2"} {
+		m, _ := mcphttp.Parse([]byte(call(id, "x")))
+		r := &request{Message: m, answer: func(mcphttp.Message, int) {
+			for _, other := range []string{"1", "2"} {
+				if r := c.find(json.RawMessage(other)); r != nil {
+					c.done(r) // the server answers the other request at the same time
+				}
+			}
+		}}
+		c.begin(t.Context(), r)
+	}
+	c.end()
+	if n := len(s.seen("notifications/cancelled")); n != 1 {
+		t.Errorf("%d cancellations, expected 1", n)
 	}
 }
