@@ -18,32 +18,11 @@ func Valid(data []byte) bool {
 	return i >= 0 && skipSpace(data, i) == len(data)
 }
 
-// Members yields the members of a JSON object in order, with decoded names and unchanged values. It yields nothing if data is not an
-// object.
+// Members yields the members of a JSON object in order, with decoded names and unchanged values. It yields nothing if data is not an object.
 func Members(data []byte) iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
-		i := skipSpace(data, 0)
-		if i == len(data) || data[i] != '{' {
-			return
-		}
-		for i = skipSpace(data, i+1); i < len(data) && data[i] == '"'; {
-			end := scanString(data, i)
-			if end < 0 {
-				return
-			}
-			name := Unquote(data[i:end])
-			i = skipSpace(data, end)
-			if i == len(data) || data[i] != ':' {
-				return
-			}
-			start := skipSpace(data, i+1)
-			if i = scanValue(data, start, 1); i < 0 || !yield(name, data[start:i:i]) {
-				return
-			}
-			if i = skipSpace(data, i); i == len(data) || data[i] != ',' {
-				return
-			}
-			i = skipSpace(data, i+1)
+		if i := skipSpace(data, 0); i < len(data) && data[i] == '{' {
+			scanParts(data, i, 1, func(name, value []byte) bool { return yield(Unquote(name), value) })
 		}
 	}
 }
@@ -62,19 +41,8 @@ func Member(data []byte, name string) json.RawMessage {
 // Elements yields the elements of a JSON array in order, unchanged. It yields nothing if data is not an array.
 func Elements(data []byte) iter.Seq[json.RawMessage] {
 	return func(yield func(json.RawMessage) bool) {
-		i := skipSpace(data, 0)
-		if i == len(data) || data[i] != '[' {
-			return
-		}
-		for i = skipSpace(data, i+1); i < len(data) && data[i] != ']'; {
-			end := scanValue(data, i, 1)
-			if end < 0 || !yield(data[i:end:end]) {
-				return
-			}
-			if i = skipSpace(data, end); i == len(data) || data[i] != ',' {
-				return
-			}
-			i = skipSpace(data, i+1)
+		if i := skipSpace(data, 0); i < len(data) && data[i] == '[' {
+			scanParts(data, i, 1, func(_, value []byte) bool { return yield(value) })
 		}
 	}
 }
@@ -120,10 +88,8 @@ func scanValue(data []byte, i, depth int) int {
 	switch c := data[i]; {
 	case c == '"':
 		return scanString(data, i)
-	case c == '{':
-		return scanObject(data, i, depth+1)
-	case c == '[':
-		return scanArray(data, i, depth+1)
+	case c == '{' || c == '[':
+		return scanParts(data, i, depth+1, nil)
 	case c == '-' || '0' <= c && c <= '9':
 		return scanNumber(data, i)
 	}
@@ -135,62 +101,48 @@ func scanValue(data []byte, i, depth int) int {
 	return -1
 }
 
-func scanObject(data []byte, i, depth int) int {
+// scanParts scans an object or an array, and passes its members or elements to yield, if yield is not nil. It returns -1 if yield returns
+// false.
+func scanParts(data []byte, i, depth int, yield func(name, value []byte) bool) int {
 	if depth > maxDepth {
 		return -1
 	}
-	if i = skipSpace(data, i+1); i < len(data) && data[i] == '}' {
+	object, end := data[i] == '{', byte(']')
+	if object {
+		end = '}'
+	}
+	if i = skipSpace(data, i+1); i < len(data) && data[i] == end {
 		return i + 1
 	}
 	for {
-		if i == len(data) || data[i] != '"' {
-			return -1
-		}
-		if i = scanString(data, i); i < 0 {
-			return -1
-		}
-		if i = skipSpace(data, i); i == len(data) || data[i] != ':' {
-			return -1
-		}
-		if i = scanValue(data, skipSpace(data, i+1), depth); i < 0 {
-			return -1
-		}
-		if i = skipSpace(data, i); i == len(data) {
-			return -1
-		}
-		switch data[i] {
-		case '}':
-			return i + 1
-		case ',':
+		var name []byte
+		if object {
+			if i == len(data) || data[i] != '"' {
+				return -1
+			}
+			start := i
+			if i = scanString(data, start); i < 0 {
+				return -1
+			}
+			name = data[start:i]
+			if i = skipSpace(data, i); i == len(data) || data[i] != ':' {
+				return -1
+			}
 			i = skipSpace(data, i+1)
-		default:
+		}
+		start := i
+		if i = scanValue(data, start, depth); i < 0 || yield != nil && !yield(name, data[start:i:i]) {
 			return -1
 		}
-	}
-}
-
-func scanArray(data []byte, i, depth int) int {
-	if depth > maxDepth {
-		return -1
-	}
-	if i = skipSpace(data, i+1); i < len(data) && data[i] == ']' {
-		return i + 1
-	}
-	for {
-		if i = scanValue(data, i, depth); i < 0 {
+		switch i = skipSpace(data, i); {
+		case i == len(data):
 			return -1
-		}
-		if i = skipSpace(data, i); i == len(data) {
-			return -1
-		}
-		switch data[i] {
-		case ']':
+		case data[i] == end:
 			return i + 1
-		case ',':
-			i = skipSpace(data, i+1)
-		default:
+		case data[i] != ',':
 			return -1
 		}
+		i = skipSpace(data, i+1)
 	}
 }
 
