@@ -36,7 +36,7 @@ func arrows() map[string]string {
 		"internal/sse":           "",
 		"internal/jsonscan":      "",
 		"internal/task":          "",
-		"internal/toolargs":      "",
+		"internal/toolargs":      "internal/jsonscan",
 		"internal/demo":          "",
 		"internal/attack":        "internal/demo", // hostile servers; only tests import it
 		"internal/demo/serve":    "internal/demo",

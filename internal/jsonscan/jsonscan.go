@@ -5,7 +5,10 @@ package jsonscan
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"iter"
+	"math"
+	"strconv"
 )
 
 // maxDepth is the deepest nesting that is accepted, the same as in encoding/json.
@@ -236,11 +239,11 @@ func Type(v []byte) string {
 	return "number"
 }
 
-// Integer reports whether a JSON number is an integer. 5 and 5.0 are integers (JSON Schema Core §4.2.3), and 5.5 is not. A number with an
-// exponent always counts as an integer, because its digits would have to be computed to decide.
+// Integer reports whether a JSON number is an integer: 5, 5.0 and 1e3 are, 5.5 is not (JSON Schema Core §4.2.3).
 func Integer(v []byte) bool {
 	if bytes.ContainsAny(v, "eE") {
-		return true
+		f, err := strconv.ParseFloat(string(v), 64)
+		return errors.Is(err, strconv.ErrRange) || f == math.Trunc(f)
 	}
 	_, fraction, _ := bytes.Cut(v, []byte("."))
 	return len(bytes.Trim(fraction, "0")) == 0

@@ -9,6 +9,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"mcpauth/internal/jsonscan"
 )
 
 // Arguments of a call. If both fields are set, they are merged, and Args take precedence.
@@ -41,7 +43,6 @@ func (a Arguments) NeedSchema() bool {
 
 // Build returns the arguments object. If validate is set, it refuses arguments that the schema does not allow. The error is an *Error.
 func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
-	defer s.lock()()
 	b := builder{root: s.top(), validate: validate && s != nil}
 	whole := bytes.TrimSpace(a.Object)
 	if len(whole) == 0 {
@@ -71,7 +72,6 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 // Fill returns an object with a value for each property of the schema: the member of values, or else the default. A property with neither
 // is left out. The error names a required property without a value, or a value that the schema does not allow.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
-	defer s.lock()()
 	top, given, out := s.top(), parse(values, 1), newObject()
 	for _, name := range top.names() {
 		p, _ := top.property(name)
@@ -121,7 +121,7 @@ func newObject() *jsonObject { return &jsonObject{values: map[string]any{}} }
 // parseObject returns nil if the text is not a JSON object.
 func parseObject(raw json.RawMessage) *jsonObject {
 	v := parse(raw, 0)
-	if v == nil || kindOf(raw) != object || !json.Valid(raw) {
+	if v == nil || kindOf(raw) != object {
 		return nil
 	}
 	o := newObject()
@@ -145,7 +145,7 @@ func (o *jsonObject) raw() json.RawMessage {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.Write(quote(name))
+		b.Write(jsonscan.Quote(name))
 		b.WriteByte(':')
 		switch v := o.values[name].(type) {
 		case *jsonObject:
@@ -353,7 +353,7 @@ func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
 func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
 	if a.JSON {
 		v := json.RawMessage(strings.TrimSpace(a.Value))
-		if !json.Valid(v) {
+		if !jsonscan.Valid(v) {
 			return nil, wrong(a.Name, "its value is not JSON")
 		}
 		return v, b.check(a.Name, s, v)
@@ -370,7 +370,7 @@ func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
 // the result is a string and reason is not empty.
 func convert(word string, s schema) (v json.RawMessage, reason string) {
 	k := s.kinds()
-	if word == "null" && k&null != 0 && (k&text == 0 || !s.admits(&value{raw: quote(word)})) {
+	if word == "null" && k&null != 0 && (k&text == 0 || !s.admits(&value{raw: jsonscan.Quote(word)})) {
 		return json.RawMessage(word), ""
 	}
 	fits, reason := false, "expected "+(k&^null).String()
@@ -378,17 +378,17 @@ func convert(word string, s schema) (v json.RawMessage, reason string) {
 	case boolean:
 		fits, reason = word == "true" || word == "false", "expected true or false"
 	case integer:
-		fits = isNumber(word) && isInteger(word)
+		fits = isNumber(word) && jsonscan.Integer([]byte(word))
 	case number, fraction:
 		fits = isNumber(word)
 	default:
 		if k&text != 0 {
-			return quote(word), ""
+			return jsonscan.Quote(word), ""
 		}
 		reason += " (write it as JSON)"
 	}
 	if fits {
 		return json.RawMessage(word), ""
 	}
-	return quote(word), reason
+	return jsonscan.Quote(word), reason
 }

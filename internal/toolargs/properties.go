@@ -15,7 +15,6 @@ type Property struct {
 
 // Properties lists the arguments of a tool, required ones first, in the order of the schema.
 func (s *Schema) Properties() []Property {
-	defer s.lock()()
 	top := s.top()
 	var required, optional []Property
 	needed, descriptions := map[string]bool{}, map[*value]string{}

@@ -4,22 +4,19 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Schema is a parsed JSON Schema (2020-12). Only what matters for arguments is evaluated: properties, types and allowed values. References
 // to other documents are not fetched, and allow everything (MCP 2026-07-28, JSON Schema Usage). Each subschema is evaluated once, however
 // many references lead to it, so the time is proportional to the size of the schema.
 //
-// Several goroutines may use a Schema. A nil Schema allows everything.
+// A Schema must not be used by several goroutines at the same time. A nil Schema allows everything.
 type Schema struct {
-	root *value
-
-	mu       sync.Mutex // guards the following fields
+	root     *value
 	kinds    map[*value]kinds
 	flat     map[*value]*properties
 	resolved map[*value]*value
-	steps    int // steps of admits since lock
+	steps    int // of admits, see maxSteps
 }
 
 // Parse parses a schema. It never fails. An invalid schema allows everything, because the server checks the arguments too.
@@ -39,16 +36,6 @@ func (s *Schema) top() schema {
 		return schema{doc: s}
 	}
 	return schema{s, []*value{s.root}}
-}
-
-// lock locks the caches of a Schema. It returns the function that unlocks them.
-func (s *Schema) lock() func() {
-	if s == nil {
-		return func() {}
-	}
-	s.mu.Lock()
-	s.steps = 0
-	return s.mu.Unlock
 }
 
 // target returns the target of a $ref, or nil if it is in another document.
@@ -227,11 +214,12 @@ func (s schema) choices() []*value {
 	var out []*value
 	steps := 0
 	s.walk(func(v *value) bool {
-		out = append(out, listed(v)...)
+		values := listed(v)
+		out = append(out, values[:min(len(values), most-len(out))]...)
 		steps++
 		return steps < most && len(out) < most
 	})
-	return out[:min(len(out), most)]
+	return out
 }
 
 // properties are the properties of a schema and of all schemas that it includes by reference or composition.

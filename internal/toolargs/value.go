@@ -3,106 +3,59 @@ package toolargs
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"math"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"mcpauth/internal/jsonscan"
 )
 
 // maxDepth limits the depth to which a schema is parsed. Values at a greater depth keep their text, but their members are not parsed.
-const maxDepth = 500
+const maxDepth = 100
 
 // value is a parsed JSON value with its text. A nil value has no text and no members.
 type value struct {
 	raw   json.RawMessage
 	names []string       // names of an object's members, in order
 	list  []*value       // the members of an object or the elements of an array
-	index map[string]int // position of each member; nil for fewer than few members
+	index map[string]int // position of each member
 }
-
-// few is the number of members from which an index is faster than a search.
-const few = 8
 
 // parse reads a JSON value down to the given depth. It returns nil if the text is not JSON.
 func parse(text []byte, depth int) *value {
-	dec := json.NewDecoder(bytes.NewReader(text))
-	dec.UseNumber()
-	v, err := parseValue(dec, text, depth)
-	if err != nil {
+	if !jsonscan.Valid(text) {
 		return nil
 	}
-	return v
+	return parseValue(bytes.TrimSpace(text), depth)
 }
 
-func parseValue(dec *json.Decoder, text []byte, depth int) (*value, error) {
-	start := dec.InputOffset()
-	v := &value{}
-	defer func() { v.raw = bytes.TrimLeft(text[start:dec.InputOffset()], " \t\r\n:,") }()
+func parseValue(text []byte, depth int) *value {
+	v := &value{raw: text}
 	if depth < 0 {
-		var skipped json.RawMessage
-		return v, dec.Decode(&skipped)
+		return v
 	}
-	token, err := dec.Token()
-	if err != nil || token != json.Delim('{') && token != json.Delim('[') {
-		return v, err
+	for e := range jsonscan.Elements(text) {
+		v.list = append(v.list, parseValue(e, depth-1))
 	}
-	for dec.More() {
-		name := ""
-		if token == json.Delim('{') {
-			token, err := dec.Token()
-			if err != nil {
-				return v, err
-			}
-			name = token.(string)
+	for name, m := range jsonscan.Members(text) {
+		if v.index == nil {
+			v.index = map[string]int{}
 		}
-		member, err := parseValue(dec, text, depth-1)
-		if err != nil {
-			return v, err
+		if i, ok := v.index[name]; ok { // the last member with a name counts, as in encoding/json
+			v.list[i] = parseValue(m, depth-1)
+			continue
 		}
-		v.add(token == json.Delim('{'), name, member)
+		v.index[name] = len(v.list)
+		v.names, v.list = append(v.names, name), append(v.list, parseValue(m, depth-1))
 	}
-	_, err = dec.Token()
-	return v, err
-}
-
-// add appends an element, or a member. Of members with the same name, the last one counts, as in encoding/json.
-func (v *value) add(isMember bool, name string, member *value) {
-	if isMember {
-		if i := v.find(name); i >= 0 {
-			v.list[i] = member
-			return
-		}
-		v.names = append(v.names, name)
-		switch n := len(v.names); {
-		case n == few:
-			v.index = make(map[string]int, 2*few)
-			for i, name := range v.names {
-				v.index[name] = i
-			}
-		case n > few:
-			v.index[name] = n - 1
-		}
-	}
-	v.list = append(v.list, member)
-}
-
-// find returns the position of a member, or -1.
-func (v *value) find(name string) int {
-	if v.index == nil {
-		return slices.Index(v.names, name)
-	}
-	if i, ok := v.index[name]; ok {
-		return i
-	}
-	return -1
+	return v
 }
 
 // member returns a member of an object, or nil.
 func (v *value) member(name string) *value {
 	if v != nil {
-		if i := v.find(name); i >= 0 {
+		if i, ok := v.index[name]; ok {
 			return v.list[i]
 		}
 	}
@@ -132,11 +85,10 @@ func (v *value) elements() []*value {
 
 // text decodes a JSON string. Anything else is "".
 func (v *value) text() string {
-	var s string
-	if v != nil {
-		_ = json.Unmarshal(v.raw, &s)
+	if v == nil {
+		return ""
 	}
-	return s
+	return jsonscan.Unquote(v.raw)
 }
 
 // beginning decodes the first two kilobytes of a JSON string.
@@ -147,7 +99,7 @@ func (v *value) beginning() string {
 	}
 	for end := most; end > most-12; end-- { // shortens the text if the cut is within an escape sequence or a surrogate pair
 		part := &value{raw: append(slices.Clone(v.raw[:end]), '"')}
-		if json.Valid(part.raw) {
+		if jsonscan.Valid(part.raw) {
 			return part.text()
 		}
 	}
@@ -179,26 +131,14 @@ var kindNames = []struct {
 
 // kindOf returns the type of a JSON value.
 func kindOf(raw json.RawMessage) kinds {
-	raw = bytes.TrimSpace(raw)
-	if len(raw) == 0 {
+	switch name := jsonscan.Type(raw); name {
+	case "":
 		return 0
+	case "number":
+		return fraction
+	default:
+		return namedKind(name)
 	}
-	switch raw[0] {
-	case '"':
-		return text
-	case '{':
-		return object
-	case '[':
-		return array
-	case 't', 'f':
-		return boolean
-	case 'n':
-		return null
-	}
-	if isInteger(string(raw)) {
-		return integer
-	}
-	return fraction
 }
 
 // namedKind returns the type with this name in JSON Schema, or anything for an unknown name.
@@ -225,20 +165,10 @@ func (k kinds) String() string {
 	return strings.Join(names, " or ")
 }
 
-// isInteger reports whether a JSON number is an integer: 5, 5.0 and 1e3 are, 5.5 is not (JSON Schema Core §4.2.3).
-func isInteger(number string) bool {
-	if strings.ContainsAny(number, "eE") {
-		f, err := strconv.ParseFloat(number, 64)
-		return errors.Is(err, strconv.ErrRange) || f == math.Trunc(f)
-	}
-	_, digits, _ := strings.Cut(number, ".")
-	return strings.Trim(digits, "0") == ""
-}
-
 // isNumber reports whether text is a JSON number and nothing else.
 func isNumber(text string) bool {
 	digit := func(c byte) bool { return '0' <= c && c <= '9' }
-	return text != "" && (text[0] == '-' || digit(text[0])) && digit(text[len(text)-1]) && json.Valid([]byte(text))
+	return text != "" && (text[0] == '-' || digit(text[0])) && digit(text[len(text)-1]) && jsonscan.Valid([]byte(text))
 }
 
 // equal compares two scalars. Numbers are compared as floating-point numbers, so that 5 equals 5.0.
@@ -252,15 +182,6 @@ func equal(a, b *value) bool {
 		return a.text() == b.text()
 	}
 	return string(a.raw) == string(b.raw)
-}
-
-// quote encodes a string as JSON with no more escapes than JSON needs.
-func quote(s string) json.RawMessage {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(s)
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
 // cut shortens text for a message.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -44,9 +43,6 @@ type toolList struct {
 	live     bool          // fetched by this process
 	partial  bool          // not cached, because it is incomplete or its login is uncertain
 	grant    string        // the login that the list was fetched with
-
-	mu    sync.Mutex
-	found map[string]Tool // tools that were called, parsed once
 }
 
 // Tools returns the tools of the server. It uses the cached list for as long as the server allows. It omits tools whose definition is
@@ -168,13 +164,8 @@ func (c *Client) revalidate() {
 	_, _ = c.fetchTools(ctx, "")
 }
 
-// find returns the tool with this name. It parses a tool only once, because a batch may call the same tool many times.
+// find returns the tool with this name, with its schema parsed.
 func (l *toolList) find(name string) (Tool, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if t, ok := l.found[name]; ok {
-		return t, true
-	}
 	i := slices.Index(l.names, name)
 	if i < 0 {
 		return Tool{}, false
@@ -183,10 +174,6 @@ func (l *toolList) find(name string) (Tool, bool) {
 	if t.invalid = checkHeaders(t.InputSchema); t.InputSchema != nil {
 		t.schema = toolargs.Parse(t.InputSchema)
 	}
-	if l.found == nil {
-		l.found = map[string]Tool{}
-	}
-	l.found[name] = t
 	return t, true
 }
 
