@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	cacheFormat  = 2
+	cacheFormat  = 3
 	maxCache     = 64 << 20            // bytes of a cache file
 	maxCaches    = 256 << 20           // bytes of all cache files; the oldest are deleted first
 	legacyKnown  = 24 * time.Hour      // how long a legacy server is not checked for an upgrade
@@ -40,7 +40,8 @@ type memory struct {
 	dirty   bool      // memory differs from the file
 }
 
-// cacheHeader is the first line of the file. The definitions of the tools follow as the server sent them.
+// cacheHeader is the first line of the file. The second line maps the name of each tool to the size of its definition in bytes. The
+// definitions follow as the server sent them.
 type cacheHeader struct {
 	Format   int       `json:"format"`
 	URL      string    `json:"url"`
@@ -50,9 +51,7 @@ type cacheHeader struct {
 	Learned  time.Time `json:"learned"`
 	Received time.Time `json:"received,omitzero"`
 	TTL      int64     `json:"ttl_ms"`
-
-	Tools json.RawMessage `json:"tools,omitempty"` // size of each definition in bytes, by tool name, in order
-	Sum   uint32          `json:"sum"`             // CRC-32 of the definitions
+	Sum      uint32    `json:"sum"` // CRC-32 of the definitions
 }
 
 // load reads the cache for one login.
@@ -102,54 +101,12 @@ func (c *Client) readCache(name string) ([]byte, bool) {
 	return data, err == nil
 }
 
-// decodeHeader parses the first line of a file. It does not use encoding/json, which would take as long as the rest of a call.
-func decodeHeader(line []byte) (h cacheHeader, ok bool) {
-	if ok = jsonscan.Valid(line); !ok {
-		return h, false
-	}
-	number := func(v json.RawMessage, n *int64) {
-		parsed, err := strconv.ParseInt(string(v), 10, 64)
-		*n, ok = parsed, ok && err == nil
-	}
-	at := func(v json.RawMessage, t *time.Time) {
-		parsed, err := time.Parse(time.RFC3339Nano, jsonscan.Unquote(v))
-		*t, ok = parsed, ok && err == nil
-	}
-	var n int64
-	for name, v := range jsonscan.Members(line) {
-		switch name {
-		case "format":
-			number(v, &n)
-			h.Format = int(n)
-		case "url":
-			h.URL = jsonscan.Unquote(v)
-		case "era":
-			h.Era = era(jsonscan.Unquote(v))
-		case "version":
-			h.Version = jsonscan.Unquote(v)
-		case "tasks":
-			h.Tasks = string(v) == "true"
-		case "learned":
-			at(v, &h.Learned)
-		case "received":
-			at(v, &h.Received)
-		case "ttl_ms":
-			number(v, &h.TTL)
-		case "tools":
-			h.Tools = v
-		case "sum":
-			number(v, &n)
-			h.Sum = uint32(n)
-		}
-	}
-	return h, ok
-}
-
 // decodeCache parses a file. An invalid file counts as empty.
 func decodeCache(data []byte, url string, now time.Time) *memory {
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
-	h, ok := decodeHeader(line)
-	if !ok || h.Format != cacheFormat || h.URL != url || h.Learned.After(now) || h.Received.After(now) {
+	sizes, rest, _ := bytes.Cut(rest, []byte("\n"))
+	var h cacheHeader
+	if json.Unmarshal(line, &h) != nil || h.Format != cacheFormat || h.URL != url || h.Learned.After(now) || h.Received.After(now) {
 		return &memory{}
 	}
 	m := &memory{era: h.Era, version: h.Version, tasks: h.Tasks, learned: h.Learned}
@@ -162,11 +119,11 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 	default:
 		return &memory{}
 	}
-	if h.Tools == nil || h.TTL < 0 || crc32.ChecksumIEEE(rest) != h.Sum {
+	if len(sizes) == 0 || h.TTL < 0 || crc32.ChecksumIEEE(rest) != h.Sum {
 		return m
 	}
 	list := &toolList{received: h.Received, ttl: time.Duration(min(h.TTL, maxTTL.Milliseconds())) * time.Millisecond}
-	for name, size := range jsonscan.Members(h.Tools) {
+	for name, size := range jsonscan.Members(sizes) {
 		n, err := strconv.Atoi(string(size))
 		if err != nil || n < 0 || n > len(rest) {
 			return m
@@ -183,19 +140,19 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 func encodeCache(m *memory, url string) []byte {
 	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Tasks: m.tasks, Learned: m.learned}
 	var defs []byte
+	var sizes bytes.Buffer
 	if m.list != nil {
 		h.Received, h.TTL = m.list.received, m.list.ttl.Milliseconds()
-		var sizes bytes.Buffer
 		sizes.WriteByte('{')
 		for i, def := range m.list.defs {
 			addMember(&sizes, m.list.names[i], strconv.AppendInt(nil, int64(len(def)), 10))
 			defs = append(defs, def...)
 		}
 		sizes.WriteByte('}')
-		h.Tools, h.Sum = sizes.Bytes(), crc32.ChecksumIEEE(defs)
+		h.Sum = crc32.ChecksumIEEE(defs)
 	}
 	line, _ := json.Marshal(h)
-	return append(append(line, '\n'), defs...)
+	return bytes.Join([][]byte{line, sizes.Bytes(), defs}, []byte("\n"))
 }
 
 // save writes the file if something changed. It does not write a tool list that was fetched with another login.
@@ -240,7 +197,7 @@ func (c *Client) prune() {
 		name, age := e.Name(), c.clock().Sub(info.ModTime())
 		ours := strings.HasPrefix(name, ".new-") || slices.Contains([]string{".mcp", ".session", ".prompts", ".resources"}, filepath.Ext(name))
 		switch {
-		case ours && age > cacheExpiry || strings.HasSuffix(name, ".mcp") && !strings.Contains(name, "-"):
+		case ours && age > cacheExpiry:
 			_ = os.Remove(filepath.Join(c.CacheDir, name))
 		case ours:
 			kept = append(kept, info)
