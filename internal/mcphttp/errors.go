@@ -74,8 +74,8 @@ func (l *Link) statusError(res *http.Response, body, reason string) *StatusError
 // networkError returns a network error as a *url.Error whose URL has no query. It masks credentials in the error text, because the text may
 // quote a malformed response line that repeats them.
 func (l *Link) networkError(req *http.Request, err error) error {
-	var u *url.Error
-	if !errors.As(err, &u) {
+	u, ok := errors.AsType[*url.Error](err)
+	if !ok {
 		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
 		err = u
 	}

@@ -44,7 +44,7 @@ func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool
 	if err != nil {
 		return nil, err
 	}
-	events := sse.NewReader(res.Body, l.max())
+	events := sse.NewReader(res.Body, maxMessage)
 	address, err := l.endpoint(res, events)
 	if err != nil {
 		res.Body.Close()
@@ -74,8 +74,7 @@ func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) 
 
 // notOpened returns the outcome of a stream that could not be opened.
 func notOpened(err error) Outcome {
-	var status *StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*StatusError](err); ok {
 		return Outcome{Kind: Answered, Status: status.StatusCode, Err: err}
 	}
 	return notSent(err)

@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	defaultMax   = 512 << 20 // bytes, see Link.Max
+	maxMessage   = 512 << 20 // limit of one message from the server in bytes
 	maxErrorBody = 64 << 10  // bytes of an error response that are read
 	drainTimeout = time.Second
 
@@ -53,7 +53,6 @@ type Link struct {
 
 	HTTP    *http.Client // only its Transport is used; nil: httpx.Default()
 	Secrets []string     // secret values in Header, which errors mask; access tokens are always masked
-	Max     int64        // limit of one message from the server in bytes; 0: 512 MiB
 
 	Pause func(ctx context.Context, d time.Duration) error // replaces the timer of Wait, for tests; nil: a timer
 
@@ -131,11 +130,10 @@ func notSent(err error) Outcome { return Outcome{Kind: Refused, Reason: NotSent,
 
 // failed returns the outcome of a request without an HTTP response. written tells whether any part of the request was sent.
 func (l *Link) failed(req *http.Request, err error, written bool) Outcome {
-	var a *authorizationError
-	switch {
-	case errors.As(err, &a):
+	if a, ok := errors.AsType[*authorizationError](err); ok {
 		return Outcome{Kind: Refused, Reason: Unauthorized, Err: a.err}
-	case !written:
+	}
+	if !written {
 		return notSent(l.networkError(req, err))
 	}
 	return Outcome{Kind: Lost, Err: l.networkError(req, err)}
@@ -164,7 +162,7 @@ func (l *Link) answer(ctx context.Context, s *Session, r Request, res *http.Resp
 	case kind == "text/event-stream":
 		l.stream(ctx, s, r, res, o)
 	case kind == "application/json":
-		data, err := readAll(res, l.max())
+		data, err := readAll(res)
 		if err != nil {
 			l.broken(o, res, err)
 			return
@@ -220,26 +218,19 @@ func (l *Link) Wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (l *Link) max() int64 {
-	if l.Max > 0 {
-		return l.Max
-	}
-	return defaultMax
-}
-
 func mediaType(res *http.Response) string {
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	return kind
 }
 
-// readAll reads a body of at most max bytes. If its length is known, readAll allocates exactly that size.
-func readAll(res *http.Response, max int64) ([]byte, error) {
+// readAll reads a body of at most maxMessage bytes. If its length is known, readAll allocates exactly that size.
+func readAll(res *http.Response) ([]byte, error) {
 	defer res.Body.Close()
-	tooLarge := fmt.Errorf("%w: more than %d bytes", sse.ErrTooLarge, max)
-	if res.ContentLength > max {
+	tooLarge := fmt.Errorf("%w: more than %d bytes", sse.ErrTooLarge, maxMessage)
+	if res.ContentLength > maxMessage {
 		return nil, tooLarge
 	}
-	body := io.LimitReader(res.Body, max+1)
+	body := io.LimitReader(res.Body, maxMessage+1)
 	if res.ContentLength > 0 {
 		data := make([]byte, res.ContentLength)
 		_, err := io.ReadFull(body, data)
@@ -250,7 +241,7 @@ func readAll(res *http.Response, max int64) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case n > max:
+	case n > maxMessage:
 		return nil, tooLarge
 	}
 	return data.Join(), nil

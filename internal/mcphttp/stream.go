@@ -31,7 +31,7 @@ type end struct {
 // because some servers send them to keep the connection open.
 func (l *Link) events(r Request, body io.ReadCloser) end {
 	e := end{gap: listenRetry}
-	reader := sse.NewReader(body, l.max())
+	reader := sse.NewReader(body, maxMessage)
 	for {
 		ev, err := reader.Next()
 		if err != nil {
@@ -121,9 +121,9 @@ func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*
 		req.Header.Set("Last-Event-ID", last)
 	}
 	res, _, err := l.send(req, nil, quiet)
-	var a *authorizationError
+	a, refused := errors.AsType[*authorizationError](err)
 	switch {
-	case errors.As(err, &a):
+	case refused:
 		return nil, a.err
 	case err != nil:
 		return nil, l.networkError(req, err)
@@ -146,7 +146,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 	for failures := 0; ; {
 		began, gap := time.Now(), listenRetry
 		res, err := l.open(ctx, s, last, true)
-		var refused *StatusError
+		refused, ok := errors.AsType[*StatusError](err)
 		switch {
 		case err == nil:
 			was = true
@@ -160,7 +160,7 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			if e.last != "" || time.Since(began) > steady {
 				failures = -1
 			}
-		case errors.As(err, &refused):
+		case ok:
 			o := Outcome{Status: refused.StatusCode, Err: err}
 			o.judge(refused.Code+" "+refused.Text, s)
 			if o.Reason == UnknownSession && was {

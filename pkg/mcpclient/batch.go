@@ -19,14 +19,13 @@ import (
 
 const (
 	defaultParallel = 4
-	defaultMaxLine  = 16 << 20 // bytes
+	maxLine         = 16 << 20 // limit of one line in bytes
 )
 
 // Batch configures Client.Batch.
 type Batch struct {
 	Parallel int           // number of concurrent calls; 0: 4
 	Timeout  time.Duration // time limit of each call; 0: none
-	MaxLine  int           // limit of one line in bytes; 0: 16 MiB
 
 	// Done is called after each call, in order of completion, never concurrently. id is the id of the line, byte for byte, or the line
 	// number if the line has no id. Only Raw, IsError and TaskID of the result are set. If Done returns an error, the batch ends: running
@@ -53,7 +52,7 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	slots := make(chan struct{}, n)
-	lines := b.read(reading, stop, in, slots)
+	lines := read(reading, stop, in, slots)
 	var calls sync.WaitGroup
 	var telling sync.Mutex
 	var told error
@@ -98,10 +97,10 @@ var errEndOfBatch = errors.New("end of the batch")
 
 // read reads lines in a goroutine of its own, because a read cannot be interrupted. It sends each line to the workers. It takes a slot
 // before each line, so that it reads no line before the call can begin. At the end of in, it cancels reading with the reason.
-func (b Batch) read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
+func read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
 	lines := make(chan line)
 	go func() {
-		for r := newLineReader(in, b.MaxLine); ; {
+		for r := newLineReader(in, maxLine); ; {
 			select {
 			case slots <- struct{}{}:
 			case <-reading.Done():
@@ -198,9 +197,6 @@ type lineReader struct {
 }
 
 func newLineReader(in io.Reader, max int) *lineReader {
-	if max == 0 {
-		max = defaultMaxLine
-	}
 	return &lineReader{r: bufio.NewReaderSize(in, 32<<10), max: max}
 }
 

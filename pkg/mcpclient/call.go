@@ -165,10 +165,10 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 		if err == nil {
 			object, err = args.Build(def.schema, !c.NoValidate)
 		}
-		if bad := (*toolargs.Error)(nil); errors.As(err, &bad) {
+		if bad, ok := errors.AsType[*toolargs.Error](err); ok {
 			err = &ArgumentError{Tool: def.Name, Argument: bad.Argument, Reason: bad.Reason, Nearest: bad.Nearest}
 		}
-		if wrong := (*ArgumentError)(nil); live || refetch || !errors.As(err, &wrong) {
+		if _, wrong := errors.AsType[*ArgumentError](err); live || refetch || !wrong {
 			return def, object, err
 		}
 	}

@@ -61,7 +61,6 @@ type Client struct {
 	Log        func(level, logger, text string) // called with log messages of the server in order; nil: not requested
 	Warn       func(text string)                // called if a list is incomplete, a tool is invalid, or a task cannot be stored; may be nil
 	Elicit     Elicitor                         // answers elicitation requests; nil: declines them
-	MaxResult  int64                            // limit of one result in bytes; 0: 512 MiB
 
 	// Listen opens the stream of a session, on which some servers of earlier revisions send elicitation requests. The stream needs one more
 	// request, and its session is not shared with other processes.
@@ -123,7 +122,7 @@ func (c *Client) prepare(ctx context.Context) error {
 
 func (c *Client) init() {
 	c.once.Do(func() {
-		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Max: c.MaxResult, Pause: c.pause}
+		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Pause: c.pause}
 		c.life, c.end = context.WithCancel(context.Background())
 		c.ids.Store(int64(rand.Int32N(1 << 30))) // random, because processes that share a session must not use the same ids
 		c.meta = c.commonMeta()
@@ -222,7 +221,6 @@ func (g gate) leave() { <-g }
 
 // isRPC returns the *RPCError in an error, or nil.
 func isRPC(err error) *RPCError {
-	var rpc *RPCError
-	errors.As(err, &rpc)
+	rpc, _ := errors.AsType[*RPCError](err)
 	return rpc
 }

@@ -1,6 +1,7 @@
 package mcpclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -96,14 +97,36 @@ func cutReason(repeated bool, pages, size int) string {
 	return ""
 }
 
+// offer is a list of resources, resource templates or prompts: the method that returns it, its name in the result, and the member of an
+// entry that identifies the entry.
+type offer struct{ method, member, key string }
+
+// offers returns a JSON object with all pages of the lists, and caches it for shell completion.
+func (c *Client) offers(ctx context.Context, suffix string, lists []offer) (json.RawMessage, error) {
+	if err := c.prepare(ctx); err != nil {
+		return nil, err
+	}
+	b := bytes.NewBufferString("{")
+	for _, l := range lists {
+		entries, err := c.list(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		addMember(b, l.member, array(entries))
+	}
+	b.WriteByte('}')
+	c.keepList(ctx, suffix, b.Bytes())
+	return b.Bytes(), nil
+}
+
 // list returns the entries of all pages in order. It drops entries with a key that it has already seen, because pages may overlap if the
 // server's list changes meanwhile. If the server does not support the method, the list is empty.
-func (c *Client) list(ctx context.Context, method, member, key string) ([]json.RawMessage, error) {
+func (c *Client) list(ctx context.Context, l offer) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
 	seen := map[string]bool{}
-	_, err := c.fetchPages(ctx, method, member, func(page json.RawMessage) bool {
-		for e := range jsonscan.Elements(jsonscan.Member(page, member)) {
-			if name := jsonscan.Unquote(jsonscan.Member(e, key)); !seen[name] {
+	_, err := c.fetchPages(ctx, l.method, l.member, func(page json.RawMessage) bool {
+		for e := range jsonscan.Elements(jsonscan.Member(page, l.member)) {
+			if name := jsonscan.Unquote(jsonscan.Member(e, l.key)); !seen[name] {
 				seen[name] = true
 				entries = append(entries, e)
 			}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -34,25 +33,18 @@ type PromptList struct {
 
 // Prompts returns the prompts of the server. The list is empty if the server does not support prompts.
 func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
-	if err := c.prepare(ctx); err != nil {
-		return PromptList{}, err
-	}
-	entries, err := c.list(ctx, "prompts/list", "prompts", "name")
-	if err != nil {
-		return PromptList{}, err
-	}
-	out := PromptList{Raw: append(append([]byte(`{"prompts":`), array(entries)...), '}')}
-	for _, e := range entries {
-		out.Prompts = append(out.Prompts, parsePrompt(e))
-	}
-	c.keepList(ctx, ".prompts", out.Raw)
-	return out, nil
+	raw, err := c.offers(ctx, ".prompts", promptLists)
+	return PromptList{Raw: raw, Prompts: parsePrompts(raw)}, err
 }
 
+var promptLists = []offer{{"prompts/list", "prompts", "name"}}
+
 // KnownPrompts returns the cached prompts of this login, or none. It sends no request and reads no credential.
-func (c *Client) KnownPrompts() []Prompt {
+func (c *Client) KnownPrompts() []Prompt { return parsePrompts(c.keptList(".prompts")) }
+
+func parsePrompts(raw json.RawMessage) []Prompt {
 	var out []Prompt
-	for e := range jsonscan.Elements(jsonscan.Member(c.keptList(".prompts"), "prompts")) {
+	for e := range jsonscan.Elements(jsonscan.Member(raw, "prompts")) {
 		out = append(out, parsePrompt(e))
 	}
 	return out
@@ -141,21 +133,21 @@ const (
 // unknown handles an error of a server that has refused a name. It searches the server's list for similar names. If the list contains the
 // resource, or cannot be fetched, unknown returns the error unchanged.
 func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
-	var rpc *RPCError
-	if !errors.As(err, &rpc) || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {
+	rpc := isRPC(err)
+	if rpc == nil || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {
 		return err
 	}
-	method, member, key := "resources/list", "resources", "uri"
+	l := resourceLists[0]
 	if kind == "prompt" {
-		method, member, key = "prompts/list", "prompts", "name"
+		l = promptLists[0]
 	}
-	entries, failed := c.list(ctx, method, member, key)
+	entries, failed := c.list(ctx, l)
 	if failed != nil {
 		return err
 	}
 	var names []string
 	for _, e := range entries {
-		names = append(names, jsonscan.Unquote(jsonscan.Member(e, key)))
+		names = append(names, jsonscan.Unquote(jsonscan.Member(e, l.key)))
 	}
 	u := &UnknownError{Kind: kind, Name: name, Err: err}
 	switch near := toolargs.Nearest(name, names); {

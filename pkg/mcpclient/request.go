@@ -141,8 +141,7 @@ func (c *Client) probe(ctx context.Context) (legacy bool) {
 // legacy server. o is that response, and legacy is the error of initialize. If o contains a result, the server is modern and only omits the
 // members that show it. A modern server's refusal of initialize is not reported, because it does not help the user.
 func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
-	var status *StatusError
-	refused := errors.As(legacy, &status)
+	status, refused := errors.AsType[*StatusError](legacy)
 	switch {
 	case isRPC(legacy) == nil && !refused: // a network or authorization error
 		return legacy

@@ -24,39 +24,19 @@ type ResourceList struct {
 
 // Resources returns the resources and templates of the server. The list is empty if the server does not support resources.
 func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
-	if err := c.prepare(ctx); err != nil {
-		return ResourceList{}, err
-	}
-	var out ResourceList
-	raw := []byte("{")
-	for _, l := range resourceLists {
-		entries, err := c.list(ctx, l.method, l.member, l.key)
-		if err != nil {
-			return out, err
-		}
-		if len(raw) > 1 {
-			raw = append(raw, ',')
-		}
-		raw = append(append(append(raw, jsonscan.Quote(l.member)...), ':'), array(entries)...)
-		for _, e := range entries {
-			out.Resources = append(out.Resources, parseResource(e, l.key))
-		}
-	}
-	out.Raw = append(raw, '}')
-	c.keepList(ctx, ".resources", out.Raw)
-	return out, nil
+	raw, err := c.offers(ctx, ".resources", resourceLists)
+	return ResourceList{Raw: raw, Resources: parseResources(raw)}, err
 }
 
-var resourceLists = []struct{ method, member, key string }{
-	{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"},
-}
+var resourceLists = []offer{{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"}}
 
 // KnownResources returns the cached resources and templates of this login, or none. It sends no request and reads no credential.
-func (c *Client) KnownResources() []Resource {
+func (c *Client) KnownResources() []Resource { return parseResources(c.keptList(".resources")) }
+
+func parseResources(raw json.RawMessage) []Resource {
 	var out []Resource
-	data := c.keptList(".resources")
 	for _, l := range resourceLists {
-		for e := range jsonscan.Elements(jsonscan.Member(data, l.member)) {
+		for e := range jsonscan.Elements(jsonscan.Member(raw, l.member)) {
 			out = append(out, parseResource(e, l.key))
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"mcpauth/internal/jsonscan"
@@ -173,8 +174,7 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 		return nil, c.link.Failure(o)
 	}
 	s, err := c.openEvents(ctx, askedVersions[0])
-	var refused *StatusError
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*StatusError](err); refused {
 		return nil, c.link.Failure(o)
 	}
 	return s, err
@@ -225,20 +225,10 @@ func (c *Client) listen(s *session) {
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(c.life)
 	s.listening = make(chan struct{})
-	opened := make(chan struct{}, 1)
+	opened := sync.OnceFunc(func() { close(s.listening) })
 	c.background.Go(func() {
-		c.link.Listen(ctx, s.Session, func(m mcphttp.Message) { c.receive(ctx, s, m) }, func() {
-			select {
-			case opened <- struct{}{}:
-				close(s.listening)
-			default: // the stream was open before
-			}
-		})
-		select {
-		case opened <- struct{}{}:
-			close(s.listening)
-		default:
-		}
+		defer opened()
+		c.link.Listen(ctx, s.Session, func(m mcphttp.Message) { c.receive(ctx, s, m) }, opened)
 	})
 }
 
@@ -247,23 +237,19 @@ func (s *session) awaitListening(ctx context.Context) {
 	if s.listening == nil {
 		return
 	}
-	t := time.NewTimer(listenTimeout)
-	defer t.Stop()
+	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
+	defer cancel()
 	select {
 	case <-s.listening:
-	case <-t.C:
 	case <-ctx.Done():
 	}
 }
 
 // upgraded reports whether a handshake failed as it does with a modern server.
 func upgraded(err error) bool {
-	var status *StatusError
-	if isRPC(err) != nil {
-		return true
-	}
-	return errors.As(err, &status) &&
-		(status.StatusCode == http.StatusBadRequest || status.StatusCode == http.StatusNotFound || status.StatusCode == http.StatusMethodNotAllowed)
+	status, ok := errors.AsType[*StatusError](err)
+	return isRPC(err) != nil ||
+		ok && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, status.StatusCode)
 }
 
 // interrupted returns the error of a context that has ended, or nil.

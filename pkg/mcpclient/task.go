@@ -190,12 +190,11 @@ func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
 // mayPass reports whether an error is temporary, so that the next poll may succeed. Network errors are temporary, and so are the statuses
 // of a busy or unavailable server.
 func mayPass(err error) bool {
-	var status *StatusError
-	if errors.As(err, &status) {
+	if status, ok := errors.AsType[*StatusError](err); ok {
 		return status.StatusCode >= 500 || status.StatusCode == http.StatusTooManyRequests || status.StatusCode == http.StatusRequestTimeout
 	}
-	var network *url.Error
-	return errors.As(err, &network)
+	_, network := errors.AsType[*url.Error](err)
+	return network
 }
 
 // taskGone returns the error for a task that the server no longer knows.

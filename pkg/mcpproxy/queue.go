@@ -60,11 +60,10 @@ func (p *place) wait(ctx context.Context) {
 	if p.before == nil {
 		return
 	}
-	t := time.NewTimer(patience)
-	defer t.Stop()
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	select {
 	case <-p.before:
-	case <-t.C:
 	case <-ctx.Done():
 	}
 }

@@ -42,7 +42,7 @@ func (c *conversation) initialize(ctx context.Context, r *request) mcphttp.Outco
 		s = &mcphttp.Session{Version: jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion")), ID: o.Header.Get("Mcp-Session-Id")}
 	} else if o.OldTransport() {
 		old, events := c.link.OpenEvents(ctx, mcphttp.Request{Message: r.Message}, mcphttp.Message{}, func(m mcphttp.Message) { c.hear(nil, m) })
-		if foreign := (*httpx.AddressError)(nil); old != nil || errors.As(events.Err, &foreign) {
+		if _, foreign := errors.AsType[*httpx.AddressError](events.Err); old != nil || foreign {
 			s, o = old, events
 		}
 	}
