@@ -51,7 +51,10 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 		if res.StatusCode == http.StatusUnauthorized {
 			l.overruled.Store(true)
 		}
-		res.Body = bounded(res.Body)
+		res.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(res.Body, maxErrorBody), res.Body}
 		if err := l.Auth.Authorize(req.Context(), out, res); err != nil {
 			return nil, false, &authorizationError{err}
 		}

@@ -254,13 +254,6 @@ func readText(res *http.Response) string {
 	return string(data)
 }
 
-func bounded(body io.ReadCloser) io.ReadCloser {
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(body, maxErrorBody), body}
-}
-
 // discard reads the beginning of a body, so that its connection can be reused, and closes it.
 func discard(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, maxErrorBody)

@@ -40,11 +40,11 @@ func (k Keep) Load() *Session {
 		return nil
 	}
 	var v kept
-	s := &Session{}
 	if json.Unmarshal(data, &v) != nil || v.Format != keptFormat || v.URL != k.URL {
 		return nil
 	}
-	if s.Version, s.ID = v.Version, v.ID; s.valid() != nil {
+	s := &Session{Version: v.Version, ID: v.ID}
+	if s.valid() != nil {
 		return nil
 	}
 	return s

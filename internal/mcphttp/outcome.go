@@ -159,7 +159,7 @@ func (o Outcome) Evidence() Evidence {
 		return IsModern
 	case o.Reason == UnsupportedVersion:
 		return IsLegacy
-	case slices.Contains([]int64{CodeHeaderMismatch, codeMissingCapability}, code),
+	case code == CodeHeaderMismatch, code == codeMissingCapability,
 		code == CodeMethodNotFound && o.Status == http.StatusNotFound,
 		jsonscan.Member(o.Answer.Result, "resultType") != nil, jsonscan.Member(o.Answer.Result, "ttlMs") != nil:
 		return IsModern
@@ -168,11 +168,7 @@ func (o Outcome) Evidence() Evidence {
 	case o.Answer.Raw != nil:
 		return IsLegacy
 	}
-	switch o.Status {
-	case 0, http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return NoEvidence
-	}
-	if o.Status >= 400 && o.Status < 500 || o.Status == http.StatusInternalServerError || o.Status == http.StatusNotImplemented {
+	if o.Status == http.StatusInternalServerError || o.Status >= 400 && !passing(o.Status) {
 		return IsLegacy
 	}
 	return NoEvidence
@@ -181,23 +177,14 @@ func (o Outcome) Evidence() Evidence {
 // Odd reports whether the response of a server known to support 2026-07-28 cannot be about the request. A gateway may have sent such a
 // response, so the caller confirms it with a probe.
 func (o Outcome) Odd() bool {
-	switch o.Status {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
-		return o.Evidence() == IsLegacy && o.Answer.Result == nil &&
-			slices.Contains([]int64{0, -32000, -32001, codeInvalidRequest}, o.Answer.Code())
-	}
-	return false
+	return slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, o.Status) &&
+		o.Evidence() == IsLegacy && o.Answer.Result == nil &&
+		slices.Contains([]int64{0, -32000, -32001, codeInvalidRequest}, o.Answer.Code())
 }
 
 // OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). It also
 // accepts other status codes than the three in the specification, because some servers send them.
 func (o Outcome) OldTransport() bool {
-	if o.Answer.Raw != nil {
-		return false
-	}
-	switch o.Status {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented:
-		return true
-	}
-	return false
+	return o.Answer.Raw == nil && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
+		http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented}, o.Status)
 }

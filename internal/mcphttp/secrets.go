@@ -22,16 +22,10 @@ type masked struct {
 
 // add stores the credential of an Authorization header.
 func (m *masked) add(authorization string) {
-	_, token, ok := strings.Cut(authorization, " ")
-	if !ok {
-		token = authorization
-	}
-	if token == "" {
-		return
-	}
+	token := authorization[strings.IndexByte(authorization, ' ')+1:] // without the scheme
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if slices.Contains(m.tokens, token) {
+	if token == "" || slices.Contains(m.tokens, token) {
 		return
 	}
 	if len(m.tokens) == maxMasked {

@@ -32,9 +32,6 @@ type Session struct {
 // stateful reports whether the session belongs to an earlier revision.
 func (s *Session) stateful() bool { return s.Version != "" }
 
-// Old reports whether the session uses HTTP+SSE. Such a session ends with its stream.
-func (s *Session) Old() bool { return s.events != nil }
-
 // Over returns a channel that is closed when a session of HTTP+SSE loses its stream. The channel is nil for other sessions.
 func (s *Session) Over() <-chan struct{} {
 	if s.events == nil {

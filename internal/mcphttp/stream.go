@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -181,11 +182,8 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 
 // passing reports whether a request that got this status may succeed later.
 func passing(status int) bool {
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return true
-	}
-	return status >= 500 && status != http.StatusNotImplemented
+	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests}, status) ||
+		status >= 500 && status != http.StatusNotImplemented
 }
 
 // Backoff returns the pause after n earlier failures: one second, doubled with each failure, and at most one minute.

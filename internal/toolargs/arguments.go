@@ -283,7 +283,7 @@ func (b builder) path(name string) ([]string, schema, error) {
 		case b.validate && s.closed():
 			return nil, s, unknown(path, rest, s)
 		default:
-			p = s.additional()
+			p = s.below("additionalProperties")
 			if p.kinds()&object != 0 {
 				part, _, _ = strings.Cut(rest, ".")
 			}
@@ -332,7 +332,7 @@ func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
 	case k == anything || k&array == 0:
 		return nil, wrong(name, "it is given %d times, but it is not an array in the tool's schema", len(group))
 	}
-	items := s.items()
+	items := s.below("items")
 	var out bytes.Buffer
 	for i, a := range group {
 		if !a.JSON && (strings.HasPrefix(a.Value, "[") || a.Value == "null" && k&null != 0) {

@@ -70,9 +70,6 @@ func (s *Schema) self(v *value) []*value {
 	return all
 }
 
-// parts returns the schemas in the list of a keyword.
-func parts(v *value, keyword string) []*value { return v.member(keyword).elements() }
-
 // kindsOf returns the types that a schema allows. A reference back to a schema that is being evaluated allows everything.
 func (s *Schema) kindsOf(v *value) kinds {
 	if k, ok := s.kinds[v]; ok {
@@ -83,12 +80,12 @@ func (s *Schema) kindsOf(v *value) kinds {
 	if to := s.target(v); to != nil {
 		k &= s.kindsOf(to)
 	}
-	for _, part := range parts(v, "allOf") {
+	for _, part := range v.member("allOf").elements() {
 		k &= s.kindsOf(part)
 	}
 	for _, keyword := range []string{"anyOf", "oneOf"} {
 		var union kinds
-		for _, part := range parts(v, keyword) {
+		for _, part := range v.member(keyword).elements() {
 			union |= s.kindsOf(part)
 		}
 		if union != 0 {
@@ -166,11 +163,11 @@ func (s schema) admits(x *value) bool {
 		if to := s.doc.target(v); ok && to != nil {
 			ok = admits(to)
 		}
-		for _, part := range parts(v, "allOf") {
+		for _, part := range v.member("allOf").elements() {
 			ok = ok && admits(part)
 		}
 		for _, keyword := range []string{"anyOf", "oneOf"} {
-			if all := parts(v, keyword); ok && len(all) > 0 {
+			if all := v.member(keyword).elements(); ok && len(all) > 0 {
 				ok = slices.ContainsFunc(all, admits)
 			}
 		}
@@ -196,7 +193,7 @@ func (s schema) walk(visit func(*value) bool) {
 		}
 		walk(s.doc.target(v))
 		for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
-			for _, part := range parts(v, keyword) {
+			for _, part := range v.member(keyword).elements() {
 				if walk(part); !more {
 					return
 				}
@@ -288,12 +285,7 @@ func (s schema) names() []string {
 	return names
 }
 
-// items returns the schema of an array's elements.
-func (s schema) items() schema { return s.below("items") }
-
-// additional returns the schema of properties that the schema does not name.
-func (s schema) additional() schema { return s.below("additionalProperties") }
-
+// below returns the schema that a keyword such as items or additionalProperties contains.
 func (s schema) below(keyword string) schema {
 	out := schema{doc: s.doc}
 	s.walk(func(v *value) bool {

@@ -54,21 +54,16 @@ func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
 	case e.Mode == "url":
 		a.Reason = "it must be answered in a browser"
 	case p.Defaults || p.Values != nil:
-		a = fillForm(e.Schema, p.Values)
+		if content, bad := toolargs.Parse(e.Schema).Fill(p.Values); bad != nil {
+			a.Reason = httpx.Text(bad.Error(), 300)
+		} else {
+			a = Answer{Action: "accept", Content: content}
+		}
 	}
 	if err == nil && p.Report != nil {
 		p.Report(e, a)
 	}
 	return a, err
-}
-
-// fillForm answers a form with values and defaults. It declines the form if required values are missing or invalid.
-func fillForm(form, values json.RawMessage) Answer {
-	content, err := toolargs.Parse(form).Fill(values)
-	if err != nil {
-		return Answer{Action: "decline", Reason: httpx.Text(err.Error(), 300)}
-	}
-	return Answer{Action: "accept", Content: content}
 }
 
 // ask passes one elicitation request to the Elicitor.

@@ -24,7 +24,11 @@ func TestFillForm(t *testing.T) {
 		{"nothing is asked", `{"type":"object","properties":{}}`, `{"a":1}`, `{}`, ""},
 		{"no schema", "", "", `{}`, ""},
 	} {
-		a := fillForm(json.RawMessage(tt.form), json.RawMessage(tt.values))
+		p := Policy{Defaults: true, Values: json.RawMessage(tt.values)}
+		a, err := p.Elicit(t.Context(), Elicitation{Mode: "form", Schema: json.RawMessage(tt.form)})
+		if err != nil {
+			t.Error(err)
+		}
 		action := "accept"
 		if tt.want == "" {
 			action = "decline"

@@ -10,8 +10,6 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-const headerKeyword = mcphttp.HeaderKeyword
-
 // checkHeaders returns an error if an annotation of a schema breaks the rules. A client must not offer such a tool (2026-07-28, Streamable
 // HTTP, Custom Headers from Tool Parameters).
 func checkHeaders(schema json.RawMessage) error {
@@ -30,9 +28,9 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 	for keyword, v := range jsonscan.Members(schema) {
 		var err error
 		switch keyword {
-		case headerKeyword:
+		case mcphttp.HeaderKeyword:
 			if !reachable || !property {
-				return fmt.Errorf("%s%s is at a place that no argument path reaches", where(path), headerKeyword)
+				return fmt.Errorf("%s%s is at a place that no argument path reaches", where(path), mcphttp.HeaderKeyword)
 			}
 			err = checkAnnotation(v, jsonscan.Member(schema, "type"), path, seen)
 		case "properties":
@@ -68,13 +66,13 @@ func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]b
 	name := jsonscan.Unquote(value)
 	switch t := jsonscan.Unquote(kind); {
 	case t != "string" && t != "integer" && t != "boolean":
-		return fmt.Errorf("%s%s is for properties of type string, integer or boolean", where(path), headerKeyword)
+		return fmt.Errorf("%s%s is for properties of type string, integer or boolean", where(path), mcphttp.HeaderKeyword)
 	case name == "":
-		return fmt.Errorf("%s%s has no header name", where(path), headerKeyword)
+		return fmt.Errorf("%s%s has no header name", where(path), mcphttp.HeaderKeyword)
 	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
-		return fmt.Errorf("%s%s %q is no header name (RFC 9110 §5.1)", where(path), headerKeyword, httpx.Text(name, 60))
+		return fmt.Errorf("%s%s %q is no header name (RFC 9110 §5.1)", where(path), mcphttp.HeaderKeyword, httpx.Text(name, 60))
 	case seen[strings.ToLower(name)]:
-		return fmt.Errorf("%s%s %q is used twice", where(path), headerKeyword, name)
+		return fmt.Errorf("%s%s %q is used twice", where(path), mcphttp.HeaderKeyword, name)
 	}
 	seen[strings.ToLower(name)] = true
 	return nil

@@ -14,6 +14,7 @@ package mcpclient
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"net/url"
@@ -182,6 +183,12 @@ func (c *Client) exchange(ctx context.Context, s *session, r mcphttp.Request, to
 
 // nextID returns a new request ID, which is also the progress token.
 func (c *Client) nextID() string { return strconv.FormatInt(c.ids.Add(1), 10) }
+
+func (c *Client) warn(format string, a ...any) {
+	if c.Warn != nil {
+		c.Warn(fmt.Sprintf(format, a...))
+	}
+}
 
 func (c *Client) clock() time.Time {
 	if c.now != nil {

@@ -3,6 +3,7 @@ package mcpclient
 import (
 	"bytes"
 	"encoding/json"
+	"regexp"
 	"strings"
 
 	"mcpauth/internal/jsonscan"
@@ -27,17 +28,8 @@ func TraceFrom(getenv func(string) string) Trace {
 // validParent checks a traceparent (W3C Trace Context §3.2.2): version, trace id, parent id and flags in hexadecimal. Later versions than 00
 // may have more fields; version ff and ids of zeros are invalid.
 func validParent(s string) bool {
-	fields := strings.Split(s, "-")
-	if len(fields) < 4 || fields[0] == "ff" || fields[0] == "00" && len(fields) > 4 || headerText(s) != s {
-		return false
-	}
-	for i, size := range []int{2, 32, 16, 2} {
-		f := fields[i]
-		if len(f) != size || strings.Trim(f, "0123456789abcdef") != "" || (size > 2 && strings.Trim(f, "0") == "") {
-			return false
-		}
-	}
-	return true
+	f := regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[ -~]*)?$`).FindStringSubmatch(s)
+	return f != nil && f[1] != "ff" && (f[1] != "00" || f[4] == "") && strings.Trim(f[2], "0") != "" && strings.Trim(f[3], "0") != ""
 }
 
 // headerText returns s if it is valid in an HTTP header, else "".

@@ -23,7 +23,11 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 	seen := map[string]bool{}
 	pages, size, elements := 0, 0, 0
 	for cursor := json.RawMessage(nil); ; seen[string(cursor)] = true {
-		page, err := c.fetchPage(ctx, method, cursor)
+		w := want{method: method, safe: true}
+		if cursor != nil {
+			w.own = append([]byte(`"cursor":`), cursor...)
+		}
+		page, err := c.plainResult(ctx, w)
 		if err != nil {
 			return false, err
 		}
@@ -44,9 +48,7 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 			return true, nil // an empty cursor is valid (Pagination, Implementation Guidelines)
 		}
 		if reason := cutReason(seen[string(cursor)], pages, size); reason != "" {
-			if c.Warn != nil {
-				c.Warn(fmt.Sprintf("the answer to %s is incomplete: %s", method, reason))
-			}
+			c.warn("the answer to %s is incomplete: %s", method, reason)
 			return false, nil
 		}
 		if stop {
@@ -58,15 +60,6 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 // tooMany returns the error for an answer with more elements than allowed.
 func (c *Client) tooMany(what string) error {
 	return c.invalid(fmt.Sprintf("the answer holds more than %d %s", maxListed, what))
-}
-
-// fetchPage requests one page; a nil cursor means the first.
-func (c *Client) fetchPage(ctx context.Context, method string, cursor json.RawMessage) (json.RawMessage, error) {
-	w := want{method: method, safe: true}
-	if cursor != nil {
-		w.own = append([]byte(`"cursor":`), cursor...)
-	}
-	return c.plainResult(ctx, w)
 }
 
 // plainResult sends a request whose result must be complete, not a task or a request for input.

@@ -131,8 +131,8 @@ func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error)
 		return t, c.invalid("the server answers with a task whose taskId contains the access token")
 	}
 	t.Tool = tool
-	if err := c.remember(t); err != nil && c.Warn != nil {
-		c.Warn(fmt.Sprintf("task %q cannot be stored: %v", httpx.Text(t.ID, 200), err))
+	if err := c.remember(t); err != nil {
+		c.warn("task %q cannot be stored: %v", httpx.Text(t.ID, 200), err)
 	}
 	return t, nil
 }

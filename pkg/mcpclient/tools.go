@@ -3,7 +3,6 @@ package mcpclient
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -63,9 +62,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	for _, t := range list.defs {
 		tool := parseTool(t)
 		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions have no such rule
-			if c.Warn != nil {
-				c.Warn(fmt.Sprintf("the tool %q is left out, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err))
-			}
+			c.warn("the tool %q is left out, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err)
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)

@@ -114,7 +114,7 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 		return nil // another goroutine was faster
 	}
 	open := c.link.Open
-	if lost.Old() {
+	if lost.Over() != nil {
 		open = func(ctx context.Context, r mcphttp.Request, m mcphttp.Message) (*mcphttp.Session, mcphttp.Outcome) {
 			return c.link.OpenEvents(ctx, r, m, func(m mcphttp.Message) { c.hear(nil, m) })
 		}
@@ -194,9 +194,9 @@ func (c *conversation) watch(losses int) {
 
 // lost waits until the server loses the session. It returns false if the session ends for another reason or if this cannot be determined.
 func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
-	if s.Old() {
+	if over := s.Over(); over != nil {
 		select {
-		case <-s.Over():
+		case <-over:
 			return ctx.Err() == nil
 		case <-ctx.Done():
 			return false
