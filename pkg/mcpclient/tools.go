@@ -36,7 +36,6 @@ const patience = 5 * time.Second
 type toolList struct {
 	names    []string
 	defs     []json.RawMessage
-	pages    int // number of fetched pages
 	received time.Time
 	ttl      time.Duration // 0: no ttlMs
 	live     bool          // fetched by this process
@@ -102,7 +101,6 @@ func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
 	l.ttl = min(l.ttl, time.Duration(max(0, min(ms, float64(maxTTL.Milliseconds()))))*time.Millisecond)
-	l.pages++
 	known := map[string]bool{} // tools of earlier pages
 	for _, name := range l.names {
 		known[name] = true
