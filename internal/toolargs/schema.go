@@ -61,13 +61,16 @@ func (s *Schema) target(v *value) *value {
 	return to
 }
 
-// self returns a schema and the schemas that its chain of references leads to.
-func (s *Schema) self(v *value) []*value {
-	var all []*value
-	for ; v != nil && !slices.Contains(all, v) && len(all) < 100; v = s.target(v) {
-		all = append(all, v)
+// self yields each alternative of a schema, followed by the schemas that its chain of references leads to.
+func (s schema) self(yield func(*value) bool) {
+	for _, v := range s.any {
+		var chain []*value
+		for ; v != nil && !slices.Contains(chain, v) && len(chain) < 100; v = s.doc.target(v) {
+			if chain = append(chain, v); !yield(v) {
+				return
+			}
+		}
 	}
-	return all
 }
 
 // kindsOf returns the types that a schema allows. A reference back to a schema that is being evaluated allows everything.
@@ -304,15 +307,13 @@ var composing = []string{"allOf", "anyOf", "oneOf", "if", "patternProperties", "
 // properties.
 func (s schema) forbids() (forbids, silent bool) {
 	silent = true
-	for _, v := range s.any {
-		for _, v := range s.doc.self(v) {
-			if slices.ContainsFunc(composing, func(k string) bool { return v.member(k) != nil }) {
-				return false, false
-			}
-			if a := v.member("additionalProperties"); a != nil {
-				silent = false
-				forbids = string(a.raw) == "false"
-			}
+	for v := range s.self {
+		if slices.ContainsFunc(composing, func(k string) bool { return v.member(k) != nil }) {
+			return false, false
+		}
+		if a := v.member("additionalProperties"); a != nil {
+			silent = false
+			forbids = string(a.raw) == "false"
 		}
 	}
 	return forbids, silent
@@ -328,11 +329,9 @@ func (s schema) closed() bool {
 // required returns the names of the required properties.
 func (s schema) required() []string {
 	var names []string
-	for _, v := range s.any {
-		for _, v := range s.doc.self(v) {
-			for _, e := range v.member("required").elements() {
-				names = append(names, e.text())
-			}
+	for v := range s.self {
+		for _, e := range v.member("required").elements() {
+			names = append(names, e.text())
 		}
 	}
 	return names
@@ -340,11 +339,9 @@ func (s schema) required() []string {
 
 // keyword returns the first value of a keyword in the schema or in the schemas that its references lead to, or nil.
 func (s schema) keyword(name string) *value {
-	for _, v := range s.any {
-		for _, v := range s.doc.self(v) {
-			if found := v.member(name); found != nil {
-				return found
-			}
+	for v := range s.self {
+		if found := v.member(name); found != nil {
+			return found
 		}
 	}
 	return nil

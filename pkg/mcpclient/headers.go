@@ -27,6 +27,11 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 	}
 	for keyword, v := range jsonscan.Members(schema) {
 		var err error
+		check := func(s json.RawMessage, path string, property, reachable bool) {
+			if err == nil {
+				err = checkSchemaHeaders(s, path, property, reachable, seen, depth+1)
+			}
+		}
 		switch keyword {
 		case mcphttp.HeaderKeyword:
 			if !reachable || !property {
@@ -35,23 +40,17 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 			err = checkAnnotation(v, jsonscan.Member(schema, "type"), path, seen)
 		case "properties":
 			for name, s := range jsonscan.Members(v) {
-				if err = checkSchemaHeaders(s, path+"."+name, true, reachable, seen, depth+1); err != nil {
-					return err
-				}
+				check(s, path+"."+name, true, reachable)
 			}
 		case "enum", "const", "default", "examples", "required", "type": // data, not schemas
 		case "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies":
 			for _, s := range jsonscan.Members(v) {
-				if err = checkSchemaHeaders(s, path, false, false, seen, depth+1); err != nil {
-					return err
-				}
+				check(s, path, false, false)
 			}
 		default: // items, anyOf, not, if, …: a schema, a list of schemas, or a value without subschemas
-			err = checkSchemaHeaders(v, path, false, false, seen, depth+1)
+			check(v, path, false, false)
 			for s := range jsonscan.Elements(v) {
-				if err == nil {
-					err = checkSchemaHeaders(s, path, false, false, seen, depth+1)
-				}
+				check(s, path, false, false)
 			}
 		}
 		if err != nil {
