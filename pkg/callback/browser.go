@@ -122,7 +122,7 @@ func commands(list string) ([][]string, error) {
 	case quote != 0 || escaped:
 		return nil, errors.New("a quote is not closed")
 	case len(all) == 0 || slices.ContainsFunc(all, func(argv []string) bool { return argv[0] == "" }):
-		return nil, errors.New("it names no program")
+		return nil, errors.New("it contains no command")
 	}
 	return all, nil
 }

@@ -82,7 +82,7 @@ func parse(rawQuery string, e Expect) (string, error) {
 	}
 	code := query.Get("code")
 	if code == "" {
-		return "", fmt.Errorf("%w: it holds neither code nor error", ErrMalformed)
+		return "", fmt.Errorf("%w: it contains neither code nor error", ErrMalformed)
 	}
 	return code, nil
 }

@@ -118,7 +118,7 @@ func Choose(o Options) (Client, error) {
 	}
 	why := "the authorization server has no registration endpoint"
 	if o.DocumentURL != "" {
-		why += " and takes no client ID metadata documents"
+		why += " and does not support client ID metadata documents"
 	}
 	return Client{}, fmt.Errorf("%s: %w: %s, and no client id was given", o.Issuer, ErrNoClient, why)
 }

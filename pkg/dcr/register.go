@@ -185,8 +185,8 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 	}{
 		{"registration_status", "expected 201 (RFC 7591 §3.2.1)", status != http.StatusCreated},
 		{"registration_member_type", strings.Join(wrong, ", ") + ": not of the expected type; taken as absent (RFC 7591 §3.2.1)", wrong != nil},
-		{"registration_redirect_uris", "redirect_uris of the answer lacks the address that was sent (RFC 7591 §3.2.1)", o.RedirectURI != "" && !keeps(a.RedirectURIs, o.RedirectURI)},
-		{"registration_auth_method", fmt.Sprintf("token_endpoint_auth_method of the answer is %q, which does not fit its secret, or the lack of one (RFC 7591 §3.2.1)",
+		{"registration_redirect_uris", "redirect_uris of the answer does not contain the redirect URI that was sent (RFC 7591 §3.2.1)", o.RedirectURI != "" && !keeps(a.RedirectURIs, o.RedirectURI)},
+		{"registration_auth_method", fmt.Sprintf("token_endpoint_auth_method of the answer is %q, which does not fit the client_secret in the answer or its absence (RFC 7591 §3.2.1)",
 			httpx.Text(a.AuthMethod, 40)), c.AuthMethod != a.AuthMethod && (a.AuthMethod != "" || a.ClientSecret != "")},
 	} {
 		switch {

@@ -108,19 +108,19 @@ func (v *review) server() {
 		v.rule("endpoint", true, "the server redirects to "+httpx.Text(v.r.Endpoint, 300)+" on the same origin; login stores that URL, and calls go there directly", "", "RFC 9110 §15.4")
 	}
 	if last.Status != http.StatusUnauthorized {
-		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: a login is needed later, or never", last.Status),
+		v.rule("unauthorized", false, "", fmt.Sprintf("the server answers a request without a token with %d: it may require a login later, or not at all", last.Status),
 			"MCP Token Handling")
 		return
 	}
-	v.rule("unauthorized", true, "a request without a token is answered 401", "", "MCP Token Handling")
-	v.rule("challenge", c.Scheme != "", "the answer holds a challenge of the scheme "+c.Scheme, "", "RFC 6750 §3", "no_challenge")
+	v.rule("unauthorized", true, "the server answers a request without a token with 401", "", "MCP Token Handling")
+	v.rule("challenge", c.Scheme != "", "the 401 response has a challenge with the scheme "+c.Scheme, "", "RFC 6750 §3", "no_challenge")
 	if c.Scheme == "" {
 		return
 	}
 	v.rule("challenge_resource_metadata", c.ResourceMetadata() != "", "the challenge names the resource metadata",
 		"the challenge names no resource_metadata: clients try the well-known URLs", "RFC 9728 §5.1")
 	v.rule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %q", httpx.Text(c.Scope(), 200)),
-		"the challenge names no scope: clients request every scope in the metadata", "MCP Scope Selection Strategy")
+		"the challenge names no scope: clients request all scopes in the metadata", "MCP Scope Selection Strategy")
 }
 
 // resource checks the protected resource metadata.
@@ -130,7 +130,7 @@ func (v *review) resource() {
 	if v.r.Legacy {
 		return
 	}
-	v.rule("resource", true, fmt.Sprintf("resource is the server's address, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
+	v.rule("resource", true, fmt.Sprintf("resource is the URL of the server, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
 	v.rule("authorization_servers", true, "authorization_servers is "+quoteAll(m.AuthorizationServers), "", "MCP Authorization Server Location")
 	v.rule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is missing: clients do not know which scopes to request",
 		"RFC 9728 §2")
