@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"reflect"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 )
 
 // Text makes a server's text safe to print on one line of a terminal. The result is valid UTF-8, contains single spaces for white space,
@@ -53,9 +51,9 @@ func UniqueFields(data []byte) error {
 	return nil
 }
 
-// DecodeMembers decodes one JSON object into v, a pointer to a struct whose JSON names are lower-case. It refuses duplicate names and
-// matches names exactly; encoding/json alone would accept "Token_Endpoint" for token_endpoint. A member of the wrong type counts as absent,
-// and its name is returned.
+// DecodeMembers decodes one JSON object into v, a pointer to a struct whose fields have JSON names. It refuses duplicate names and matches
+// names exactly; encoding/json alone would accept "Token_Endpoint" for token_endpoint. A member of the wrong type counts as absent, and its
+// name is returned.
 func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	if err := UniqueFields(data); err != nil {
 		return nil, err
@@ -64,27 +62,14 @@ func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	if err := json.Unmarshal(data, &members); err != nil || members == nil {
 		return nil, errors.New("not a JSON object")
 	}
-	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool {
-		return strings.ContainsFunc(name, func(r rune) bool { return r >= utf8.RuneSelf || 'A' <= r && r <= 'Z' })
-	})
-	for {
-		exact, err := json.Marshal(members)
-		if err != nil {
-			return nil, err
+	for field, value := range reflect.ValueOf(v).Elem().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if member, ok := members[name]; ok && json.Unmarshal(member, value.Addr().Interface()) != nil {
+			value.SetZero() // encoding/json may have set a part of it
+			wrong = append(wrong, name)
 		}
-		err = json.Unmarshal(exact, v)
-		var mistyped *json.UnmarshalTypeError
-		if !errors.As(err, &mistyped) {
-			return wrong, err
-		}
-		name, _, _ := strings.Cut(mistyped.Field, ".")
-		if _, ok := members[name]; !ok {
-			return nil, err
-		}
-		delete(members, name)
-		wrong = append(wrong, name)
-		reflect.ValueOf(v).Elem().SetZero() // encoding/json may have set some fields
 	}
+	return wrong, nil
 }
 
 // unique reads one value.

@@ -90,7 +90,9 @@ func TestDecodeMembers(t *testing.T) {
 		{`null`, "", false},
 		{`{"token":1}`, "", false},
 	} {
-		var v struct{ Token string }
+		var v struct {
+			Token string `json:"token"`
+		}
 		if wrong, err := DecodeMembers([]byte(tt.in), &v); (err == nil && wrong == nil) != tt.ok || v.Token != tt.want {
 			t.Errorf("%s: %q, %q, %v", tt.in, v.Token, wrong, err)
 		}
@@ -103,7 +105,9 @@ func FuzzDecodeMembers(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var v struct{ Token *string }
+		var v struct {
+			Token *string `json:"token"`
+		}
 		if wrong, err := DecodeMembers(data, &v); err != nil || wrong != nil {
 			return
 		}
