@@ -53,30 +53,22 @@ type Listener struct {
 	ignoring   sync.Once
 }
 
-// Listen opens the port. It returns ErrPortInUse if another program listens on the port.
+// Listen opens the port on 127.0.0.1 and, for localhost, also on ::1, because browsers resolve that name to either. It succeeds without ::1
+// if the machine has no IPv6. It returns ErrPortInUse if another program listens on the port.
 func Listen(ctx context.Context, o Options) (*Listener, error) {
 	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), path: cmp.Or(o.Path, "/callback"), port: o.Port, ignored: o.Ignored}
 	if l.host != "127.0.0.1" && l.host != "localhost" {
 		return nil, fmt.Errorf("callback host %q: expected 127.0.0.1 or localhost (RFC 8252 §7.3)", l.host)
 	}
-	if err := l.open(ctx); err != nil {
-		return nil, err
-	}
-	return l, nil
-}
-
-// open listens on 127.0.0.1 and, for localhost, also on ::1, because browsers resolve the name to either. It succeeds without ::1 if the
-// machine has no IPv6.
-func (l *Listener) open(ctx context.Context) error {
 	var conf net.ListenConfig
 	v4, err := conf.Listen(ctx, "tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(l.port)))
 	if err != nil {
-		return inUse(l.port, err)
+		return nil, inUse(l.port, err)
 	}
 	l.port = v4.Addr().(*net.TCPAddr).Port
 	l.listeners = []net.Listener{v4}
 	if l.host != "localhost" {
-		return nil
+		return l, nil
 	}
 	v6, err := conf.Listen(ctx, "tcp6", net.JoinHostPort("::1", strconv.Itoa(l.port)))
 	switch {
@@ -84,14 +76,14 @@ func (l *Listener) open(ctx context.Context) error {
 		l.listeners = append(l.listeners, v6)
 	case taken(err):
 		l.Close() // another program could receive the response on the other address
-		return inUse(l.port, err)
+		return nil, inUse(l.port, err)
 	}
-	return nil
+	return l, nil
 }
 
 func inUse(port int, err error) error {
 	if taken(err) {
-		return fmt.Errorf("callback port %d: %w", port, ErrPortInUse)
+		err = ErrPortInUse
 	}
 	return fmt.Errorf("callback port %d: %w", port, err)
 }

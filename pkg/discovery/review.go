@@ -84,10 +84,9 @@ func (v *review) rule(code string, ok bool, good, bad, section string, findings 
 		}
 	}
 	switch {
-	case found:
-	case ok:
+	case ok && !found:
 		v.add(code, Passed, good, section)
-	default:
+	case !found:
 		v.add(code, Missing, bad, section)
 	}
 }
@@ -149,17 +148,16 @@ func (v *review) metadata() {
 // offers checks the optional features of the authorization server. The message about a missing feature states the consequence for users.
 func (v *review) offers() {
 	s := v.r.Server
-	has := func(list []string, what string) bool { return slices.Contains(list, what) }
-	v.rule("response_types", has(s.ResponseTypesSupported, "code"), "response_types_supported has \"code\"",
+	v.rule("response_types", slices.Contains(s.ResponseTypesSupported, "code"), "response_types_supported has \"code\"",
 		"response_types_supported, which is required, does not list \"code\"", "RFC 8414 §2")
 	v.rule("registration", s.RegistrationEndpoint != "" || s.ClientIDMetadataDocumentSupported, "clients can identify themselves: "+registrations(s),
 		"there is neither a registration_endpoint nor client_id_metadata_document_supported: users need a pre-registered client", "MCP Client Registration")
-	v.rule("public_clients", len(s.TokenEndpointAuthMethodsSupported) > 0 && has(s.TokenEndpointAuthMethodsSupported, "none"),
+	v.rule("public_clients", slices.Contains(s.TokenEndpointAuthMethodsSupported, "none"),
 		"token_endpoint_auth_methods_supported has \"none\": native apps need no secret", "token_endpoint_auth_methods_supported does not list \"none\": native apps cannot keep a secret",
 		"RFC 8252 §8.5")
 	v.rule("iss", s.AuthorizationResponseIssParameterSupported, "authorization responses contain iss", "authorization responses may lack iss: clients cannot detect a mix-up attack",
 		"RFC 9207 §3")
-	v.rule("renewal", len(s.GrantTypesSupported) == 0 || has(s.GrantTypesSupported, "refresh_token"), "refresh tokens are possible",
+	v.rule("renewal", len(s.GrantTypesSupported) == 0 || slices.Contains(s.GrantTypesSupported, "refresh_token"), "refresh tokens are possible",
 		"grant_types_supported does not list \"refresh_token\": when the token expires, users must log in again", "OAuth 2.1 §4.3")
 	v.rule("revocation", s.RevocationEndpoint != "", "tokens can be revoked", "there is no revocation_endpoint: after a logout, tokens stay valid at the server", "RFC 7009 §2")
 }
