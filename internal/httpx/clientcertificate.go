@@ -19,14 +19,14 @@ type Certificate struct {
 // the request. A nil client is Default. Any other client must come from New.
 func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.Client {
 	p := *cmp.Or(c, Default())
-	p.Transport = &presenting{next: p.Transport, own: &own, to: to}
+	p.Transport = &presenting{next: p.Transport, own: own, to: to}
 	return &p
 }
 
 // presenting marks the requests that may present a certificate. The innermost transport, rooted, sends them on separate connections.
 type presenting struct {
 	next http.RoundTripper
-	own  *Certificate
+	own  Certificate
 	to   func(*url.URL) bool
 }
 
@@ -39,17 +39,10 @@ func (t *presenting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
-// presented returns the certificate that a request may present, or nil.
-func presented(req *http.Request) *Certificate {
-	own, _ := req.Context().Value(presentedKey{}).(*Certificate)
+// presented returns the certificate that a request may present. If there is none, its ID is empty.
+func presented(req *http.Request) Certificate {
+	own, _ := req.Context().Value(presentedKey{}).(Certificate)
 	return own
-}
-
-func (c *Certificate) id() string {
-	if c == nil {
-		return ""
-	}
-	return c.ID
 }
 
 // errSecureProxy is returned because a transport has one TLS configuration for the proxy and the server, and would present the certificate
@@ -57,7 +50,7 @@ func (c *Certificate) id() string {
 var errSecureProxy = errors.New("the proxy is an https:// one, which could ask for the client certificate too; name an http:// proxy, or put the host into NO_PROXY")
 
 // use makes the connections of a transport present the certificate.
-func (c *Certificate) use(t *http.Transport) {
+func (c Certificate) use(t *http.Transport) {
 	t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Load() }
 	proxy := t.Proxy
 	t.Proxy = func(req *http.Request) (*url.URL, error) {

@@ -11,8 +11,8 @@ import (
 )
 
 // newTransport returns a transport that verifies servers against roots, and presents own if a server requests a certificate. A nil pool
-// means the system's authorities.
-func newTransport(roots *x509.CertPool, own *Certificate) *http.Transport {
+// means the system's authorities, and an empty ID that there is no certificate.
+func newTransport(roots *x509.CertPool, own Certificate) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  proxyFor,
 		DialContext:            dial,
@@ -23,7 +23,7 @@ func newTransport(roots *x509.CertPool, own *Certificate) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
 	}
-	if own != nil {
+	if own.ID != "" {
 		own.use(t)
 	}
 	return t

@@ -88,7 +88,7 @@ func (r *rooted) all(req *http.Request) *http.Transport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	own := presented(req)
-	key := req.URL.Scheme + " " + own.id()
+	key := req.URL.Scheme + " " + own.ID
 	if r.whole[key] == nil {
 		var pool *x509.CertPool
 		if req.URL.Scheme == "https" {
@@ -104,7 +104,7 @@ func (r *rooted) host(req *http.Request) *host {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	own := presented(req)
-	key := req.URL.Scheme + "://" + req.URL.Host + " " + own.id()
+	key := req.URL.Scheme + "://" + req.URL.Host + " " + own.ID
 	h := r.hosts[key]
 	if h == nil {
 		h = &host{}

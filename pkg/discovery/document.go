@@ -107,9 +107,5 @@ func (a Attempt) refused() bool { return a.Status/100 == 4 }
 
 // reason returns the innermost part of a network error, because the URL is printed separately.
 func reason(err error) string {
-	var u *url.Error
-	if errors.As(err, &u) {
-		err = u.Err
-	}
-	return httpx.Text(err.Error(), 160)
+	return httpx.Text(httpx.Bare(err).Error(), 160)
 }

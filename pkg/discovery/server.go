@@ -64,15 +64,14 @@ const issuerSection = "RFC 8414 §3.3"
 // mcpauth send requests to any number of hosts.
 const maxIssuers = 10
 
-// endpoints lists the addresses of the metadata by name.
-func (m *ServerMetadata) endpoints() []struct {
+// endpoint is a member of the metadata that contains the URL of an endpoint.
+type endpoint struct {
 	name    string
 	address *string
-} {
-	return []struct {
-		name    string
-		address *string
-	}{
+}
+
+func (m *ServerMetadata) endpoints() []endpoint {
+	return []endpoint{
 		{"authorization_endpoint", &m.AuthorizationEndpoint}, {"token_endpoint", &m.TokenEndpoint},
 		{"registration_endpoint", &m.RegistrationEndpoint}, {"revocation_endpoint", &m.RevocationEndpoint},
 		{"introspection_endpoint", &m.IntrospectionEndpoint}, {"device_authorization_endpoint", &m.DeviceAuthorizationEndpoint},
