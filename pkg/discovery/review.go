@@ -107,11 +107,11 @@ func (v *review) server() {
 		v.rule("endpoint", true, "the server redirects to "+httpx.Text(v.r.Endpoint, 300)+" on the same origin; login stores that URL, and calls go there directly", "", "RFC 9110 §15.4")
 	}
 	if last.Status != http.StatusUnauthorized {
-		v.rule("unauthorized", false, "", fmt.Sprintf("the server answers a request without a token with %d: it may require a login later, or not at all", last.Status),
+		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: the server may require a login later, or not at all", last.Status),
 			"MCP Token Handling")
 		return
 	}
-	v.rule("unauthorized", true, "the server answers a request without a token with 401", "", "MCP Token Handling")
+	v.rule("unauthorized", true, "a request without a token is answered 401", "", "MCP Token Handling")
 	v.rule("challenge", c.Scheme != "", "the 401 response has a challenge with the scheme "+c.Scheme, "", "RFC 6750 §3", "no_challenge")
 	if c.Scheme == "" {
 		return
