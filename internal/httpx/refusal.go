@@ -136,7 +136,7 @@ func readWords(res *Response) words {
 		if dec.Decode(&v) != nil {
 			return words{}
 		}
-		w := spoken(v, res.StatusCode, maxNest)
+		w := readValue(v, res.StatusCode, maxNest)
 		if w.code != "" && UniqueFields(body) != nil { // two JSON parsers could read different codes, so the code must not be used
 			w = words{text: cmp.Or(w.text, w.code), uri: w.uri}
 		}
@@ -167,9 +167,9 @@ var (
 	nestedNames = []string{"error", "errors", "fault", "detail", "errorCauses"}
 )
 
-// spoken finds the text in a JSON value. A string is the text itself. In a list, spoken reads the first elements, and in an object, the
-// members that error formats use.
-func spoken(v any, status, depth int) (w words) {
+// readValue finds the text in a JSON value. A string is the text itself. In a list, readValue reads the first elements, and in an object,
+// the members that error formats use.
+func readValue(v any, status, depth int) (w words) {
 	if depth == 0 {
 		return words{}
 	}
@@ -178,18 +178,18 @@ func spoken(v any, status, depth int) (w words) {
 		return words{text: v}
 	case []any:
 		for _, element := range v[:min(len(v), maxItems)] {
-			w = w.then(spoken(element, status, depth-1), "; ")
+			w = w.then(readValue(element, status, depth-1), "; ")
 		}
 		if len(v) > maxItems {
 			w.text += fmt.Sprintf("; … and %d more", len(v)-maxItems)
 		}
 	case map[string]any:
-		return object(v, status, depth)
+		return readObject(v, status, depth)
 	}
 	return w
 }
 
-func object(v map[string]any, status, depth int) words {
+func readObject(v map[string]any, status, depth int) words {
 	var w words
 	for _, name := range codeNames {
 		if w.code = code(v[name], status); w.code != "" {
@@ -209,7 +209,7 @@ func object(v map[string]any, status, depth int) words {
 		s, isText := v[name].(string)
 		switch {
 		case !isText:
-			w = w.then(spoken(v[name], status, depth-1), ": ")
+			w = w.then(readValue(v[name], status, depth-1), ": ")
 		case w.text == "" && s != w.code:
 			w.text = s
 		}

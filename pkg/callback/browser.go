@@ -13,8 +13,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// settle is how long Open waits to see whether a browser command fails at once.
-const settle = 300 * time.Millisecond
+// failureTime is how long Open waits to see whether a browser command fails at once.
+const failureTime = 300 * time.Millisecond
 
 // ErrNoBrowser is returned if the system cannot open a browser, for example over ssh, in a container or under cron.
 var ErrNoBrowser = errors.New("no desktop session to open a browser in")
@@ -64,7 +64,7 @@ func start(ctx context.Context, argv, secrets []string) error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(settle):
+	case <-time.After(failureTime):
 	case <-ctx.Done():
 	}
 	return nil

@@ -152,7 +152,7 @@ func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 		w.Header().Set("Connection", "close")
 		if status, why := l.refuses(r); status != 0 {
 			w.Header().Set("Allow", http.MethodGet)
-			page(w, status, strangerPage)
+			page(w, status, notResponsePage)
 			if why != "" {
 				l.ignore(why)
 			}
@@ -160,8 +160,8 @@ func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 		}
 		code, err := parse(r.URL.RawQuery, e)
 		if errors.Is(err, ErrState) {
-			page(w, http.StatusBadRequest, strangerPage)
-			l.ignore(foreign(r.URL.RawQuery, e))
+			page(w, http.StatusBadRequest, notResponsePage)
+			l.ignore(ignoredReason(r.URL.RawQuery, e))
 			return
 		}
 		first := answered.CompareAndSwap(false, true) // a reload sends the same response again

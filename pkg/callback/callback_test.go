@@ -238,7 +238,7 @@ func TestWaitTellsOfIgnoredAnswers(t *testing.T) {
 // Validation).
 func TestForeignWordsOfAnotherIssuer(t *testing.T) {
 	const evil = "error=access_denied&error_description=call+0800-EVIL&iss=https%3A%2F%2Fevil.example"
-	if said := foreign(evil, Expect{Issuer: "https://as.example"}); said != "it has no state" {
+	if said := ignoredReason(evil, Expect{Issuer: "https://as.example"}); said != "it has no state" {
 		t.Errorf("%q", said)
 	}
 }

@@ -38,10 +38,10 @@ type content struct {
 }
 
 var (
-	donePage     = content{Good: true, Title: "Login complete", Detail: "mcpauth received the response. You can close this window and return to your terminal."}
-	strangerPage = content{Title: "Not a login response", Detail: "This is not the response that mcpauth is waiting for. mcpauth ignored it."}
-	foreignPage  = content{Title: "Login stopped", Detail: "The response did not come from the expected authorization server. mcpauth did not use it. See your terminal for details."}
-	brokenPage   = content{Title: "Login failed", Detail: "The authorization server sent a malformed response. See your terminal for details."}
+	donePage        = content{Good: true, Title: "Login complete", Detail: "mcpauth received the response. You can close this window and return to your terminal."}
+	notResponsePage = content{Title: "Not a login response", Detail: "This is not the response that mcpauth is waiting for. mcpauth ignored it."}
+	wrongIssuerPage = content{Title: "Login stopped", Detail: "The response did not come from the expected authorization server. mcpauth did not use it. See your terminal for details."}
+	malformedPage   = content{Title: "Login failed", Detail: "The authorization server sent a malformed response. See your terminal for details."}
 )
 
 // showAnswer shows the result of the login.
@@ -54,9 +54,9 @@ func showAnswer(w http.ResponseWriter, err error) {
 		page(w, http.StatusOK, content{Title: "Login refused", Detail: "The authorization server did not grant access. See your terminal for details.",
 			Code: refused.Code, Words: refused.Description})
 	case errors.Is(err, ErrIssuer):
-		page(w, http.StatusOK, foreignPage)
+		page(w, http.StatusOK, wrongIssuerPage)
 	default:
-		page(w, http.StatusOK, brokenPage)
+		page(w, http.StatusOK, malformedPage)
 	}
 }
 

@@ -87,9 +87,9 @@ func parse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// foreign returns the reason why a response does not belong to this authorization request. Some servers send an error without state. The
+// ignoredReason returns the reason why a response does not belong to this authorization request. Some servers send an error without state. The
 // reason then contains that error, unless iss names another server (MCP authorization, Authorization Response Validation).
-func foreign(rawQuery string, e Expect) string {
+func ignoredReason(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {
 	case query.Has("state"):

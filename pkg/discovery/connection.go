@@ -70,7 +70,7 @@ func (o *observed) observe(ctx context.Context, req *http.Request) context.Conte
 			}
 		},
 		TLSHandshakeDone: func(state tls.ConnectionState, err error) {
-			o.set(func(c *Connection) { c.TLS = shown(state, err) })
+			o.set(func(c *Connection) { c.TLS = newTLS(state, err) })
 		},
 	})
 }
@@ -88,8 +88,8 @@ func (o *observed) connection() *Connection {
 	return &c
 }
 
-// shown describes the certificate of a handshake, even if the handshake failed because of it.
-func shown(state tls.ConnectionState, err error) *TLS {
+// newTLS describes the certificate of a handshake, even if the handshake failed because of it.
+func newTLS(state tls.ConnectionState, err error) *TLS {
 	certs := state.PeerCertificates
 	if unverified := (*tls.CertificateVerificationError)(nil); errors.As(err, &unverified) {
 		certs = unverified.UnverifiedCertificates

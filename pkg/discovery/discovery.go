@@ -178,7 +178,7 @@ func (f *finder) withAttempts(err error) error {
 }
 
 func (f *finder) run(ctx context.Context) error {
-	if err := f.ask(ctx); err != nil {
+	if err := f.requestChallenge(ctx); err != nil {
 		return err
 	}
 	found, err := f.resource(ctx)

@@ -14,10 +14,10 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ask sends one request without a token to get the server's challenge. It requests server/discover, because some servers accept initialize
+// requestChallenge sends one request without a token to get the server's challenge. It requests server/discover, because some servers accept initialize
 // without a token, so that the response has no challenge with a scope. A network error ends the discovery, but no status does: servers
 // without a challenge may still have metadata at the well-known URLs.
-func (f *finder) ask(ctx context.Context) error {
+func (f *finder) requestChallenge(ctx context.Context) error {
 	challenges := f.o.Challenges
 	if challenges == nil {
 		res, err := f.probe(ctx)
