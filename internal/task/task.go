@@ -13,8 +13,8 @@ import (
 // ErrSpending is returned by Once if the caller's context has ended but a request under Spend continues.
 var ErrSpending = errors.New("the request that uses a one-time secret is still running")
 
-// Outlive returns a context for work that must continue after ctx has ended. It ends grace after ctx, and after limit at the latest. No
-// other function of mcpauth detaches work from its caller's context.
+// Outlive returns a context for work that must continue after ctx has ended. It ends when the duration grace has passed since the end of
+// ctx, or the duration limit has passed, whichever is first. No other function of mcpauth detaches work from its caller's context.
 func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
@@ -51,9 +51,9 @@ func (t *Task[T]) Settle(result T) {
 	t.settled = &result
 }
 
-// Spend returns a context for a request that callers cannot cancel, such as one with a one-time secret. The context ends grace after the
-// last caller has stopped waiting, and after limit at the latest. Spend fails if no caller waits any more. The task must call done after
-// the request.
+// Spend returns a context for a request that callers cannot cancel, such as one with a one-time secret. The context ends when the duration
+// grace has passed since the last caller stopped waiting, or the duration limit has passed, whichever is first. Spend fails if no caller
+// waits any more. The task must call done after the request.
 func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done func(), err error) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()

@@ -282,8 +282,8 @@ func TestLockIsALink(t *testing.T) {
 	wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
 }
 
-// foreign changes the owner of path. Only root can do that. Otherwise foreign checks that the store rejects a folder of root, and opens
-// path to other users.
+// foreign changes the owner of path. Only root can do that. If the test does not run as root, foreign checks that checkOwner rejects a
+// folder of root, and makes path accessible to other users instead.
 func foreign(path string) error {
 	if os.Geteuid() == 0 {
 		return os.Chown(path, 65534, 65534)

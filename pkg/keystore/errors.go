@@ -20,7 +20,7 @@ var (
 	ErrNewer       = errors.New("written by a newer mcpauth")
 	ErrBusy        = errors.New("another process is using it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
-	ErrElsewhere   = errors.New("in another store")        // not in the requested one
+	ErrElsewhere   = errors.New("in another store")        // in a store other than the requested one
 
 	// Only the postgres store returns these:
 	ErrReadOnly = errors.New("the database is read-only") // for example a replica
@@ -67,7 +67,8 @@ func at(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// fail returns err as an *Error that has an operation and a backend. It keeps those that err has already.
+// fail returns err as an *Error with that operation and backend. If err is an *Error already, its own operation and backend take
+// precedence.
 func fail(op, backend string, err error) error {
 	if err == nil {
 		return nil

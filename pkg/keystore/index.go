@@ -153,8 +153,7 @@ func decodeEntry(data []byte) (entry, error) {
 	return e, nil
 }
 
-// write replaces an entry and returns the bytes of its file. A durable write survives a power failure; other writes survive only the end of
-// the process.
+// write replaces an entry and returns the bytes of its file. A durable write survives a power failure; other writes may be lost in one.
 func (x index) write(e entry, durable bool) ([]byte, error) {
 	e.Version = formatVersion
 	data, err := json.Marshal(e)
@@ -261,7 +260,7 @@ func (e *entry) addBackend(backend string) {
 	}
 }
 
-// inKeychain reports whether the newest known record of the key is, or is being, written to the keychain.
+// inKeychain reports whether the keychain contains a record of the key, or the first write of one is pending.
 func (e entry) inKeychain() bool { return e.found && !e.Deleted && e.Backend == Keychain }
 
 // mayBeInKeychain reports whether the keychain may contain data of the key.
@@ -317,7 +316,7 @@ func (e entry) shown() (Entry, bool) {
 }
 
 // explain adds information from the index to an error of the keychain. If the entry is damaged, ErrNotFound is not reliable, so explain
-// returns the damage.
+// returns the error of the entry instead.
 func (e entry) explain(err error) error {
 	switch {
 	case e.inKeychain() && errors.Is(err, ErrUnavailable):

@@ -18,7 +18,7 @@ import (
 const (
 	slots    = 3  // number of slots to search, unless the index names a higher one
 	maxSlots = 16 // limit if several writes hang one after another
-	noSlot   = -1 // Slot of a reservation of which only the parts must be deleted
+	noSlot   = -1 // value of reservation.Slot if only the parts must be deleted
 
 	// placeholder is the value of a slot that is reserved and contains no record yet.
 	placeholder = `{"mcpauth":1,"empty":true}` + "\n"
@@ -253,7 +253,7 @@ func (k *keychain) reserve(ctx context.Context, key Key) (place, error) {
 	}
 	err = k.setItem(ctx, slotAccount(name, p.Slot), placeholder)
 	if err == nil && e.Generation == 0 {
-		err = k.keeps(ctx, slotAccount(name, p.Slot)) // if the keychain has stored a record of this key before, it can be trusted to store items
+		err = k.keeps(ctx, slotAccount(name, p.Slot)) // unnecessary if the keychain has already stored a record of this key
 	}
 	if err != nil {
 		k.abandon(name, p, err)

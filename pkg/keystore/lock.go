@@ -68,7 +68,7 @@ func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func()
 		case <-ctx.Done():
 			pause.Stop()
 			if errors.Is(ctx.Err(), context.Canceled) {
-				err = at(l.path(key, purpose), ctx.Err()) // cancelled: another holder of the lock is not the reason
+				err = at(l.path(key, purpose), ctx.Err()) // after a cancellation, the reason is not that the lock is busy
 			}
 			return nil, err
 		}

@@ -112,7 +112,8 @@ func encodeHead(h head) string {
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h head
-	err := json.Unmarshal([]byte(line), &h) // checked last: even if a newer version has changed another member's type, h.Version is set, because it comes first
+	// A newer version of mcpauth may have changed the type of another member. Even then h.Version is set, because it comes first.
+	err := json.Unmarshal([]byte(line), &h)
 	if h.Version > formatVersion {
 		return head{}, "", newer(h.Version)
 	}

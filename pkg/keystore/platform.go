@@ -19,7 +19,7 @@ import (
 // service is the service name of all items.
 const service = "mcpauth"
 
-// goKeyring is the keychain of this system.
+// goKeyring accesses the keychain of this system through the package go-keyring.
 type goKeyring struct {
 	guard    func() error     // returns an error if the keychain must not be accessed; nil = it may be
 	vanished func(error) bool // reports whether the item was deleted between search and use; nil = never

@@ -167,7 +167,7 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 		p.Generation = max(p.Generation, s.head.Generation)
 		p.old = append(p.old, reservation{Generation: s.head.Generation, Slot: s.slot, Tag: s.head.Tag, Parts: s.head.Parts})
 	}
-	if !whole && damaged != nil { // do not overwrite a damaged record without a complete one
+	if !whole && damaged != nil { // never overwrite a damaged record if there is no complete one
 		return plan{}, damaged
 	}
 	p.Generation++
@@ -214,7 +214,7 @@ func partsOf(pending []reservation) []reservation {
 	return parts
 }
 
-// freeSlot returns an empty slot to which no pending write goes. If there is none, it returns any empty slot or, as a last resort, the slot
+// freeSlot returns an empty slot that no pending write uses. If there is none, it returns any empty slot or, as a last resort, the slot
 // with the oldest record.
 func freeSlot(heads []stored, pending []reservation) int {
 	taken := func(slot int) bool {
