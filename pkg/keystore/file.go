@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // fileStore stores each credential in a private file. Every write replaces the whole file. The first line of the file contains the key and
@@ -83,18 +82,13 @@ func (f *fileStore) described(name string, h head) Entry {
 }
 
 func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
-	if err := checkFolder(f.dir, true); errors.Is(err, ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	names, err := f.names(key)
+	names, err := namesIn(f.dir, recordSuffix, key)
 	var all []Entry
 	var errs []error
 	for _, name := range names {
 		h, _, err := f.load(name)
 		if errors.Is(err, ErrNotFound) {
-			continue // deleted meanwhile
+			continue // it does not exist, or was deleted meanwhile
 		}
 		e := f.described(name, h)
 		if key != nil {
@@ -110,23 +104,6 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 		all = append(all, e)
 	}
 	return all, errors.Join(append(errs, err)...)
-}
-
-// names returns the name of a key's record, or the names of all records if key is nil.
-func (f *fileStore) names(key *Key) (names []string, err error) {
-	if key != nil {
-		return []string{key.name()}, nil
-	}
-	files, err := os.ReadDir(f.dir)
-	for _, file := range files {
-		if name, ok := strings.CutSuffix(file.Name(), recordSuffix); ok { // other files are temporary
-			names = append(names, name)
-		}
-	}
-	if err != nil {
-		err = at(f.dir, sortRead(err))
-	}
-	return names, err
 }
 
 func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (Record, error) {

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -35,29 +34,17 @@ func (k Key) name() string {
 // readable converts s to lower-case letters, digits and hyphens. These have no special meaning to a shell, `security -i` or a file system.
 // Dots are replaced too, because Windows may take the part before a dot for a device name.
 func readable(s string, limit int) string {
-	var b strings.Builder
-	hyphen := true
-	for _, r := range strings.ToLower(s) {
-		if b.Len() >= limit {
-			break
-		}
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' {
-			b.WriteRune(r)
-			hyphen = false
-		} else if !hyphen {
-			b.WriteByte('-')
-			hyphen = true
-		}
+	words := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
+	text := strings.Join(words, "-")
+	if text = text[:min(len(text), limit)]; text == "" {
+		return ""
 	}
-	if b.Len() > 0 && !hyphen {
-		b.WriteByte('-')
-	}
-	return b.String()
+	return strings.TrimSuffix(text, "-") + "-"
 }
 
 // reservation describes where a write stores its record.
 type reservation struct {
-	Backend    string          `json:"backend"`
+	Backend    string          `json:"backend,omitempty"` // "file" in an early version, which also announced writes of files
 	Generation uint64          `json:"generation"`
 	Slot       int             `json:"slot"`
 	Tag        string          `json:"tag,omitempty"`
@@ -77,7 +64,7 @@ func (r reservation) mayLand(now time.Time) bool {
 		within = 24 * time.Hour
 	}
 	age := now.Sub(r.At)
-	return r.Backend == Keychain && !r.Obsolete && age < within && age > -within
+	return !r.Obsolete && age < within && age > -within
 }
 
 // entry is the content of one index file.
@@ -89,7 +76,7 @@ type entry struct {
 	Slot       int             `json:"slot,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
 	Updated    time.Time       `json:"updated,omitzero"`
-	Backends   []string        `json:"backends,omitempty"` // every backend that may contain data of this key; early versions also had entries for files
+	Backends   []string        `json:"backends,omitempty"` // set by an early version, which also had entries for files: every backend that may contain data of this key
 	Deleted    bool            `json:"deleted,omitempty"`  // the credential was deleted, but a write of a generation up to this one may still take effect
 	Pending    []reservation   `json:"pending,omitempty"`
 
@@ -150,6 +137,7 @@ func decodeEntry(data []byte) (entry, error) {
 	if slices.ContainsFunc(e.Pending, func(r reservation) bool { return r.Generation == 0 }) {
 		return entry{}, fmt.Errorf("%w: the index entry has a pending write without a generation", ErrCorrupt)
 	}
+	e.Pending = slices.DeleteFunc(e.Pending, func(r reservation) bool { return r.Backend == File })
 	return e, nil
 }
 
@@ -168,7 +156,7 @@ func (x index) write(e entry, durable bool) ([]byte, error) {
 		sweepTemps(path)
 	}
 	data = append(data, '\n')
-	return data, writePrivate(path, data, durable, nil)
+	return data, writePrivate(path, data, durable)
 }
 
 func (x index) remove(name string) error {
@@ -183,7 +171,7 @@ func (x index) probe(name string) error {
 	}
 	path := x.path(name) + ".probe"
 	sweepTemps(path)
-	if err := writePrivate(path, make([]byte, 4<<10), false, nil); err != nil {
+	if err := writePrivate(path, make([]byte, 4<<10), false); err != nil {
 		return err
 	}
 	return removePrivate(path)
@@ -191,45 +179,25 @@ func (x index) probe(name string) error {
 
 // list returns the readable entries of one key, or of all keys if key is nil. The error describes the unreadable ones.
 func (x index) list(key *Key) ([]entry, error) {
-	if key != nil {
-		e, err := x.read(key.name(), key)
-		if errors.Is(err, ErrNotFound) {
-			return nil, nil
-		}
-		return []entry{e}, err
-	}
-	if err := checkFolder(x.folder(), true); errors.Is(err, ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
-	}
-	files, err := os.ReadDir(x.folder())
-	if err != nil {
-		return nil, at(x.folder(), sortRead(err))
-	}
+	names, err := namesIn(x.folder(), ".json", key)
 	var all []entry
 	var errs []error
-	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), ".json")
-		if !ok {
-			continue // a temporary file
-		}
-		e, err := x.read(name, nil)
+	for _, name := range names {
+		e, err := x.read(name, key)
 		switch {
 		case err == nil:
 			all = append(all, e)
-		case !errors.Is(err, ErrNotFound): // ErrNotFound: it was deleted meanwhile
+		case !errors.Is(err, ErrNotFound): // ErrNotFound: it does not exist, or was deleted meanwhile
 			errs = append(errs, err)
 		}
 	}
-	return all, errors.Join(errs...)
+	return all, errors.Join(append(errs, err)...)
 }
 
 // reserve returns the entry with r added to the pending writes.
 func (e entry) reserve(r reservation) entry {
 	e = e.orNew()
 	e.Pending = append(slices.Clone(e.Pending), r)
-	e.addBackend(r.Backend)
 	return e
 }
 
@@ -242,22 +210,15 @@ func (e entry) hung(r reservation) entry {
 // orNew returns the entry, or a new one if the index had none.
 func (e entry) orNew() entry {
 	if !e.found {
-		e = entry{Key: e.Key, Backend: Keychain, Backends: []string{Keychain}, Pending: e.Pending, found: true}
+		e = entry{Key: e.Key, Backend: Keychain, Pending: e.Pending, found: true}
 	}
 	return e
 }
 
 // complete records that the write r has finished.
 func (e *entry) complete(r reservation) {
-	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = r.Backend, r.Generation, r.Slot, r.Public, r.At
+	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = Keychain, r.Generation, r.Slot, r.Public, r.At
 	e.Deleted, e.found = false, true
-	e.addBackend(r.Backend)
-}
-
-func (e *entry) addBackend(backend string) {
-	if !slices.Contains(e.Backends, backend) {
-		e.Backends = append(slices.Clone(e.Backends), backend)
-	}
 }
 
 // inKeychain reports whether the keychain contains a record of the key, or the first write of one is pending.
@@ -308,7 +269,7 @@ func (e entry) shown() (Entry, bool) {
 	}
 	for _, r := range slices.Backward(e.Pending) {
 		if !r.Obsolete && !r.Empty {
-			shown.Backend, shown.Generation, shown.Public, shown.Updated = r.Backend, r.Generation, r.Public, r.At
+			shown.Generation, shown.Public, shown.Updated = r.Generation, r.Public, r.At
 			return shown, true
 		}
 	}

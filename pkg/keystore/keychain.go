@@ -186,13 +186,13 @@ func (k *keychain) recordWrite(p plan, unswept bool) (entry, error) {
 	e := p.before
 	var pending []reservation
 	for _, r := range e.Pending {
-		if r.mayLand(p.At) || unswept && r.Backend == Keychain {
+		if r.mayLand(p.At) || unswept {
 			pending = append(pending, r)
 		}
 	}
 	for _, old := range p.old {
 		if unswept && old.Slot != noSlot {
-			old.Obsolete, old.At, old.Backend = true, p.At, Keychain
+			old.Obsolete, old.At = true, p.At
 			pending = append(pending, old)
 		}
 	}

@@ -394,7 +394,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 				s.nextProcess()
 			} else if s.o.Backend == Postgres {
 				s.spoilRow(t, testKey(), []byte(spoil))
-			} else if err := writePrivate(s.file.path(testKey().name()), []byte(spoil), false, nil); err != nil {
+			} else if err := writePrivate(s.file.path(testKey().name()), []byte(spoil), false); err != nil {
 				t.Fatal(err)
 			}
 			_, err := s.Get(t.Context(), testKey())

@@ -62,16 +62,24 @@ func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func()
 		if !errors.Is(err, ErrBusy) {
 			return unlock, err
 		}
-		pause := time.NewTimer(wait/2 + rand.N(wait))
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
+		if !pause(ctx, wait) {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				err = at(l.path(key, purpose), ctx.Err()) // after a cancellation, the reason is not that the lock is busy
 			}
 			return nil, err
 		}
+	}
+}
+
+// pause waits for a random time between wait/2 and wait*3/2. It returns false if ctx ends first.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait/2 + rand.N(wait))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

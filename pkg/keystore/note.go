@@ -77,7 +77,7 @@ func (n localNotes) writeNote(_ context.Context, key Key, name string, data []by
 		return err
 	}
 	sweepTemps(path) // the caller holds the lock, so the writers of these files have died
-	return writePrivate(path, data, durable, nil)
+	return writePrivate(path, data, durable)
 }
 
 func (n localNotes) readNote(_ context.Context, key Key, name string) ([]byte, error) {

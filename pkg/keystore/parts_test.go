@@ -206,7 +206,7 @@ func TestForeignRecord(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := writePrivate(s.file.path(mine.name()), data, false, nil); err != nil {
+			if err := writePrivate(s.file.path(mine.name()), data, false); err != nil {
 				t.Fatal(err)
 			}
 		}

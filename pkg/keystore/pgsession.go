@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"strconv"
@@ -173,18 +172,6 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		if !transient(err) || !pause(ctx, wait) {
 			return nil, reason
 		}
-	}
-}
-
-// pause waits for a random time between wait/2 and wait*3/2. It returns false if ctx ends first.
-func pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait/2 + rand.N(wait))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -25,40 +25,30 @@ type goKeyring struct {
 	vanished func(error) bool // reports whether the item was deleted between search and use; nil = never
 }
 
-func (g goKeyring) check() error {
-	if g.guard == nil {
-		return nil
-	}
-	return g.guard()
-}
-
 func (g goKeyring) set(account, value string) error {
-	if err := g.check(); err != nil {
-		return err
-	}
-	return keyring.Set(service, account, value)
-}
-
-func (g goKeyring) get(account string) (string, error) {
-	if err := g.check(); err != nil {
-		return "", err
-	}
-	return g.again(func() (string, error) { return keyring.Get(service, account) })
-}
-
-func (g goKeyring) delete(account string) error {
-	if err := g.check(); err != nil {
-		return err
-	}
-	_, err := g.again(func() (string, error) { return "", keyring.Delete(service, account) })
+	_, err := g.do(func() (string, error) { return "", keyring.Set(service, account, value) })
 	return err
 }
 
-// again repeats an operation if another process deleted the item in the meantime. The repetition searches again and so shows whether the
-// item exists.
-func (g goKeyring) again(do func() (string, error)) (value string, err error) {
+func (g goKeyring) get(account string) (string, error) {
+	return g.do(func() (string, error) { return keyring.Get(service, account) })
+}
+
+func (g goKeyring) delete(account string) error {
+	_, err := g.do(func() (string, error) { return "", keyring.Delete(service, account) })
+	return err
+}
+
+// do runs an operation, if the guard allows it. It repeats the operation if another process deleted the item in the meantime. The
+// repetition searches again and so shows whether the item exists.
+func (g goKeyring) do(operation func() (string, error)) (value string, err error) {
+	if g.guard != nil {
+		if err := g.guard(); err != nil {
+			return "", err
+		}
+	}
 	for range 5 {
-		if value, err = do(); err == nil || g.vanished == nil || !g.vanished(err) {
+		if value, err = operation(); err == nil || g.vanished == nil || !g.vanished(err) {
 			break
 		}
 	}

@@ -140,7 +140,7 @@ func TestVanishedItemIsLookedForAgain(t *testing.T) {
 		{"for ever", slices.Repeat([]error{away}, 9), away},
 	} {
 		asked := 0
-		_, err := g.again(func() (string, error) { asked++; return "", tt.answers[asked-1] })
+		_, err := g.do(func() (string, error) { asked++; return "", tt.answers[asked-1] })
 		if !errors.Is(err, tt.want) || asked > 5 {
 			t.Errorf("%s: %v after %d", tt.name, err, asked)
 		}

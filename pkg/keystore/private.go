@@ -71,6 +71,28 @@ func checkFolder(path string, strict bool) error {
 	return at(path, checkOwner(path, info, open))
 }
 
+// namesIn returns the name of a key or, if key is nil, the names of all files in a private folder with that suffix, without the suffix.
+func namesIn(folder, suffix string, key *Key) (names []string, err error) {
+	if key != nil {
+		return []string{key.name()}, nil
+	}
+	if err := checkFolder(folder, true); errors.Is(err, ErrNotFound) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return nil, at(folder, sortRead(err))
+	}
+	for _, f := range files {
+		if name, ok := strings.CutSuffix(f.Name(), suffix); ok { // other files are temporary
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
 // readPrivate reads a private file. It returns ErrNotFound if the file does not exist.
 func readPrivate(path string, limit int64) ([]byte, error) {
 	f, err := openPrivate(path)
@@ -101,12 +123,12 @@ func readPrivate(path string, limit int64) ([]byte, error) {
 // writePrivate replaces a file: it writes and syncs a temporary file in the same folder, renames it, and syncs the folder. A reader sees
 // the old file or the new one. If the disk is full, the old file remains. If durable is false, nothing is synced, and a power failure may
 // undo the write.
-func writePrivate(path string, data []byte, durable bool, step func(string) error) error {
+func writePrivate(path string, data []byte, durable bool) error {
 	f, err := createTemp(path)
 	if err != nil {
 		return err
 	}
-	if err := moveInto(f, path, data, durable, step); err != nil || !durable {
+	if err := moveInto(f, path, data, durable, nil); err != nil || !durable {
 		return err
 	}
 	return unwritable(path, syncFolder(filepath.Dir(path)))

@@ -39,7 +39,7 @@ func TestAccessLists(t *testing.T) {
 		t.Fatalf("a folder of our own: %v", err)
 	}
 	file := filepath.Join(folder, "x")
-	if err := writePrivate(file, []byte("secret"), true, nil); err != nil {
+	if err := writePrivate(file, []byte("secret"), true); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := readPrivate(file, maxFile); err != nil || string(data) != "secret" {
@@ -78,10 +78,10 @@ func TestFileHeldByAnotherProgram(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "x")
 	for name, act := range map[string]func() error{
 		"read":    func() error { _, err := readPrivate(file, maxFile); return err },
-		"replace": func() error { return writePrivate(file, []byte("new"), false, nil) },
+		"replace": func() error { return writePrivate(file, []byte("new"), false) },
 		"remove":  func() error { return removePrivate(file) },
 	} {
-		if err := writePrivate(file, []byte("old"), false, nil); err != nil {
+		if err := writePrivate(file, []byte("old"), false); err != nil {
 			t.Fatal(err)
 		}
 		wide, err := windows.UTF16PtrFromString(file)
@@ -111,7 +111,7 @@ func TestLongPaths(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(folder, "x")
-	if err := writePrivate(file, []byte("secret"), true, nil); err != nil {
+	if err := writePrivate(file, []byte("secret"), true); err != nil {
 		t.Fatal(err)
 	}
 	if data, err := readPrivate(file, maxFile); err != nil || string(data) != "secret" {

@@ -155,7 +155,7 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 			return plan{}, err
 		}
 	}
-	p := plan{reservation: reservation{Backend: Keychain, Generation: e.highest(), Slot: freeSlot(heads, e.Pending)}, before: e}
+	p := plan{reservation: reservation{Generation: e.highest(), Slot: freeSlot(heads, e.Pending)}, before: e}
 	var damaged error
 	whole := false
 	for _, s := range heads {
@@ -206,7 +206,7 @@ func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keycha
 func partsOf(pending []reservation) []reservation {
 	var parts []reservation
 	for _, r := range pending {
-		if r.Backend == Keychain && r.Parts > 0 {
+		if r.Parts > 0 {
 			r.Slot = noSlot
 			parts = append(parts, r)
 		}
@@ -221,7 +221,7 @@ func freeSlot(heads []stored, pending []reservation) int {
 		return slices.ContainsFunc(heads, func(s stored) bool { return s.slot == slot })
 	}
 	awaited := func(slot int) bool {
-		return slices.ContainsFunc(pending, func(r reservation) bool { return r.Backend == Keychain && !r.Obsolete && r.Slot == slot })
+		return slices.ContainsFunc(pending, func(r reservation) bool { return !r.Obsolete && r.Slot == slot })
 	}
 	for slot := range maxSlots {
 		if !taken(slot) && !awaited(slot) {
@@ -334,7 +334,7 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 	obsolete := partsOf(e.Pending)
 	for _, s := range heads {
 		if s.head.Parts > 0 {
-			r := reservation{Backend: Keychain, Generation: s.head.Generation, Slot: noSlot, Tag: s.head.Tag, Parts: s.head.Parts, Obsolete: true}
+			r := reservation{Generation: s.head.Generation, Slot: noSlot, Tag: s.head.Tag, Parts: s.head.Parts, Obsolete: true}
 			e.Pending, obsolete = append(e.Pending, r), append(obsolete, r)
 		}
 	}
