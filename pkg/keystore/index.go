@@ -226,7 +226,7 @@ func (e entry) inKeychain() bool { return e.found && !e.Deleted && e.Backend == 
 
 // mayBeInKeychain reports whether the keychain may contain data of the key.
 func (e entry) mayBeInKeychain() bool {
-	return e.found && (e.Backend == Keychain || slices.Contains(e.Backends, Keychain))
+	return e.found && (e.Backend == Keychain || len(e.Pending) > 0 || slices.Contains(e.Backends, Keychain))
 }
 
 // highest returns the highest generation that may exist.

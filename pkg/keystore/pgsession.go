@@ -45,10 +45,11 @@ type session struct {
 	generation uint64 // generation of the row when it was claimed
 }
 
+// session returns the connection that holds LockCredential of the key in this process, or nil.
 func (p *postgres) session(key Key) *session {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.held[key.name()]
+	s, _ := p.held.Load(key.name())
+	held, _ := s.(*session)
+	return held
 }
 
 // query runs a statement. If this process holds the key's lock, query uses the connection of the lock, so that it notices the loss of the
@@ -189,31 +190,18 @@ func (p *postgres) park(conn *pgconn.PgConn, err error) {
 		closeConn(conn)
 		return
 	}
-	p.mu.Lock()
-	former := p.idle
-	p.idle = conn
-	p.mu.Unlock()
-	if former != nil {
+	if former := p.idle.Swap(conn); former != nil {
 		closeConn(former)
 	}
 	time.AfterFunc(idleTime, func() {
-		p.mu.Lock()
-		still := p.idle == conn
-		if still {
-			p.idle = nil
-		}
-		p.mu.Unlock()
-		if still {
+		if p.idle.CompareAndSwap(conn, nil) {
 			closeConn(conn)
 		}
 	})
 }
 
 func (p *postgres) takeIdle() *pgconn.PgConn {
-	p.mu.Lock()
-	conn := p.idle
-	p.idle = nil
-	p.mu.Unlock()
+	conn := p.idle.Swap(nil)
 	//lint:ignore SA1019 CheckConn is good enough: statements outside a lock are repeated on another connection
 	if conn != nil && conn.CheckConn() != nil {
 		closeConn(conn)
@@ -239,8 +227,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 	}()
 	machine := machineName(localPath)
 	var s *session
-	for wait := firstPgPoll; ; wait = min(wait*3/2, lastPgPoll) {
-		taken := false
+	for wait, taken := firstPgPoll, false; !taken; wait = min(wait*3/2, lastPgPoll) {
 		if s == nil {
 			s, err = p.newSession(ctx, machine)
 		}
@@ -250,13 +237,10 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 				s = nil
 			}
 		}
-		if taken {
-			break
-		}
 		if err != nil && !lost(err) {
 			return nil, err
 		}
-		if !pause(ctx, wait) {
+		if !taken && !pause(ctx, wait) {
 			if s != nil {
 				closeConn(s.conn)
 			}
@@ -267,19 +251,10 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 		}
 	}
 	if purpose == LockCredential { // query uses this connection for the key
-		p.mu.Lock()
-		if p.held == nil {
-			p.held = map[string]*session{}
-		}
-		p.held[key.name()] = s
-		p.mu.Unlock()
+		p.held.Store(key.name(), s)
 	}
 	return func() {
-		p.mu.Lock()
-		if p.held[key.name()] == s {
-			delete(p.held, key.name())
-		}
-		p.mu.Unlock()
+		p.held.CompareAndDelete(key.name(), s)
 		s.mu.Lock() // another goroutine may be using the connection
 		defer s.mu.Unlock()
 		s.ended = true

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -53,75 +54,53 @@ type postgres struct {
 	keyFile string
 	timeout time.Duration // time limit of each statement, including the time to connect
 
-	mu   sync.Mutex
-	held map[string]*session
-	idle *pgconn.PgConn
+	held sync.Map // the *session that holds LockCredential, by Key.name
+	idle atomic.Pointer[pgconn.PgConn]
 }
 
 func (p *postgres) kind() string { return Postgres }
 
-// row is the result of a query for one credential.
-type row struct {
-	generation uint64
-	format     int
-	sealed     []byte
-	public     json.RawMessage
-}
+const selectEntry = `SELECT key, generation, format, public, extract(epoch FROM updated), `
 
-func (p *postgres) read(ctx context.Context, key Key) (row, error) {
-	rows, err := p.query(ctx, key, `SELECT generation, format, encode(sealed, 'hex'), public FROM mcpauth_credentials WHERE name = $1`, key.name())
+// read returns the entry of a credential and its encrypted record.
+func (p *postgres) read(ctx context.Context, key Key) (Entry, []byte, error) {
+	rows, err := p.query(ctx, key, selectEntry+`encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1`, key.name())
 	if err != nil {
-		return row{}, err
+		return Entry{}, nil, err
 	}
 	if len(rows) == 0 {
-		return row{}, ErrNotFound
+		return Entry{}, nil, ErrNotFound
 	}
-	r, err := parseRow(rows[0])
-	if err == nil && r.format > formatVersion {
-		err = newer(r.format)
-	}
-	if err == nil && r.generation == 0 {
+	e, err := parseEntry(rows[0])
+	if err == nil && e.Generation == 0 {
 		err = ErrNotFound
 	}
-	return r, err
-}
-
-func parseRow(columns [][]byte) (row, error) {
-	r := row{public: bytes.Clone(columns[3])}
-	var err error
-	if r.generation, err = strconv.ParseUint(string(columns[0]), 10, 64); err == nil {
-		if r.format, err = strconv.Atoi(string(columns[1])); err == nil {
-			r.sealed, err = hex.DecodeString(string(columns[2]))
-		}
-	}
-	if err != nil {
-		return row{}, fmt.Errorf("%w: a row of the table cannot be read", ErrCorrupt)
-	}
-	return r, nil
+	sealed, _ := hex.DecodeString(string(rows[0][5])) // cannot fail, because encode returns hexadecimal
+	return e, sealed, err
 }
 
 func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
-	r, err := p.read(ctx, key)
+	e, sealed, err := p.read(ctx, key)
 	if err != nil {
 		return Record{}, err
 	}
-	secret, err := p.unseal(key.name(), r)
+	secret, err := p.unseal(key.name(), e.Generation, sealed)
 	if err != nil {
 		return Record{}, at(key.name(), err)
 	}
-	return Record{Generation: r.generation, Secret: secret, Public: r.public}, nil
+	return Record{Generation: e.Generation, Secret: secret, Public: e.Public}, nil
 }
 
 // unseal decrypts a record. The record contains its key and generation, so that a row with the record of another key or of an earlier
 // generation is detected.
-func (p *postgres) unseal(name string, r row) ([]byte, error) {
-	record, err := unseal(p.keyFile, r.sealed)
+func (p *postgres) unseal(name string, generation uint64, sealed []byte) ([]byte, error) {
+	record, err := unseal(p.keyFile, sealed)
 	if err != nil {
 		return nil, err
 	}
 	h, payload, err := decodeFile(name, record)
-	if err == nil && h.Generation != r.generation {
-		err = fmt.Errorf("%w: the record has generation %d, but the row has %d", ErrCorrupt, h.Generation, r.generation)
+	if err == nil && h.Generation != generation {
+		err = fmt.Errorf("%w: the record has generation %d, but the row has %d", ErrCorrupt, h.Generation, generation)
 	}
 	if err != nil {
 		return nil, err
@@ -149,8 +128,8 @@ func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record,
 	claim, base := "", uint64(0)
 	if s != nil && s.claim != "" {
 		claim, base = s.claim, s.generation
-	} else if stored, err := p.read(ctx, key); err == nil {
-		base = stored.generation
+	} else if stored, _, err := p.read(ctx, key); err == nil {
+		base = stored.Generation
 	} else if !errors.Is(err, ErrNotFound) {
 		return Record{}, err
 	}
@@ -277,7 +256,7 @@ func (p *postgres) probe(ctx context.Context, key Key) error {
 	if _, err := seal(p.keyFile, nil); err != nil {
 		return err
 	}
-	if _, err := p.read(ctx, key); err != nil && !errors.Is(err, ErrNotFound) {
+	if _, _, err := p.read(ctx, key); err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	name := key.name() + "#probe." + rand.Text()
@@ -289,7 +268,7 @@ func (p *postgres) probe(ctx context.Context, key Key) error {
 }
 
 func (p *postgres) delete(ctx context.Context, key Key) error {
-	if _, err := p.read(ctx, key); errors.Is(err, ErrNewer) {
+	if _, _, err := p.read(ctx, key); errors.Is(err, ErrNewer) {
 		return err
 	}
 	_, err := p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND format <= $2`, key.name(), formatVersion)
@@ -297,7 +276,7 @@ func (p *postgres) delete(ctx context.Context, key Key) error {
 }
 
 func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
-	sql, of, args := `SELECT key, generation, format, public, extract(epoch FROM updated) FROM mcpauth_credentials WHERE generation > 0`, Key{}, []any(nil)
+	sql, of, args := selectEntry+`NULL FROM mcpauth_credentials WHERE generation > 0`, Key{}, []any(nil)
 	if key != nil {
 		sql, of, args = sql+` AND name = $1`, *key, []any{key.name()}
 	}
