@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -21,9 +22,7 @@ type Auth struct {
 var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl", "issuer", "grant", "clientKey", "assertionFile", "callbackHost", "callbackPort", "dpop"}
 
 // cursorKeys maps Cursor's names for members of `auth` to those of mcpauth.
-func cursorKeys() map[string]string {
-	return map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
-}
+var cursorKeys = map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
 
 // authOf reads `auth` or, if an entry has none, Claude Code's `oauth`. It returns nil if the entry has neither.
 func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
@@ -45,9 +44,7 @@ func (d *document) auth(v hujson.Value) (*Auth, error) {
 	members := map[string]hujson.Value{}
 	for _, m := range o.Members {
 		name := text(m.Name)
-		if ours := cursorKeys()[name]; ours != "" {
-			name = ours
-		}
+		name = cmp.Or(cursorKeys[name], name)
 		if !slices.Contains(authKeys, name) {
 			return nil, d.fault(m.Name.StartOffset, "auth has no member %q; it has %s", name, strings.Join(authKeys, ", "))
 		}
@@ -62,11 +59,7 @@ func (d *document) auth(v hujson.Value) (*Auth, error) {
 // claude reads Claude Code's `oauth`. It ignores unknown members. Claude Code's OAuth clients are registered with the redirect URI
 // http://localhost:PORT/callback.
 func (d *document) claude(v hujson.Value) (*Auth, error) {
-	o, ok := v.Value.(*hujson.Object)
-	if !ok {
-		return nil, d.fault(v.StartOffset, "oauth is not an object")
-	}
-	all, err := d.members(o)
+	all, err := d.object("oauth", v)
 	if err != nil {
 		return nil, err
 	}

@@ -70,8 +70,9 @@ type Entry struct {
 	Sum   string // SHA-256 of that file in hexadecimal
 	Found bool   // the file was found by walking upward, not named by the user
 
-	off          bool // the file disables the entry
-	line, column int
+	off    bool      // the file disables the entry
+	in     *document // the parsed file and the offset of the entry, for the position in an error
+	offset int
 }
 
 // Load reads the files of a configuration. It returns when ctx ends, even if a file is a pipe without a writer. The error is an *Error or

@@ -150,17 +150,6 @@ func TestManyServers(t *testing.T) {
 	}
 }
 
-// position continues from the last offset and does not read the bytes before it again.
-func TestPositionsCountOn(t *testing.T) {
-	d := &document{data: []byte("a\nb\nc\nd\n")}
-	d.position(4)
-	clear(d.data[:4])
-	if line, column := d.position(8); line != 5 || column != 1 {
-		t.Errorf("got %d:%d, want 5:1", line, column)
-	}
-}
-
-// If offsets are requested in rising order, position reads each byte once.
 func BenchmarkParse(b *testing.B) {
 	for _, n := range []int{1000, 10_000} {
 		text := []byte(`{"mcpServers":{"s":{"url":"https://x"}`)

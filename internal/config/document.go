@@ -49,10 +49,6 @@ func until(rest []byte, end string) int {
 type document struct {
 	path string
 	data []byte
-
-	// The result of the last call of position. Offsets are usually requested in rising order, so that counting continues from here and
-	// takes linear time.
-	offset, line, begin int
 }
 
 func parse(path string, data []byte) (*File, error) {
@@ -94,8 +90,7 @@ func (d *document) servers(f *File, servers *hujson.Object) error {
 		if err != nil {
 			return err
 		}
-		e.Path = d.path
-		e.line, e.column = d.position(m.Name.StartOffset)
+		e.Path, e.in, e.offset = d.path, d, m.Name.StartOffset
 		f.Servers[name] = e
 	}
 	return nil
@@ -104,11 +99,7 @@ func (d *document) servers(f *File, servers *hujson.Object) error {
 // entry reads one server. It ignores members that only other MCP clients use.
 func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 	e := Entry{Name: name}
-	o, ok := v.Value.(*hujson.Object)
-	if !ok {
-		return e, d.fault(v.StartOffset, "the server %q is not an object", name)
-	}
-	members, err := d.members(o)
+	members, err := d.object(fmt.Sprintf("the server %q", name), v)
 	if err != nil {
 		return e, err
 	}
@@ -162,8 +153,12 @@ func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
 	return false, nil
 }
 
-// members returns the members of an object. A duplicate member is an error, because JSON parsers differ in which one they use.
-func (d *document) members(o *hujson.Object) (map[string]hujson.Value, error) {
+// object returns the members of an object. A duplicate member is an error, because JSON parsers differ in which one they use.
+func (d *document) object(what string, v hujson.Value) (map[string]hujson.Value, error) {
+	o, ok := v.Value.(*hujson.Object)
+	if !ok {
+		return nil, d.fault(v.StartOffset, "%s is not an object", what)
+	}
 	all := map[string]hujson.Value{}
 	for _, m := range o.Members {
 		if _, twice := all[text(m.Name)]; twice {
@@ -175,11 +170,7 @@ func (d *document) members(o *hujson.Object) (map[string]hujson.Value, error) {
 }
 
 func (d *document) headers(v hujson.Value) (map[string]string, error) {
-	o, ok := v.Value.(*hujson.Object)
-	if !ok {
-		return nil, d.fault(v.StartOffset, "headers is not an object")
-	}
-	members, err := d.members(o)
+	members, err := d.object("headers", v)
 	if err != nil {
 		return nil, err
 	}
@@ -214,17 +205,8 @@ func short(reason string) string { return strings.ToValidUTF8(reason[:min(len(re
 
 // position returns the line and column of an offset, both counted from 1. Columns count bytes.
 func (d *document) position(offset int) (line, column int) {
-	offset = min(max(offset, 0), len(d.data))
-	if offset < d.offset {
-		d.offset, d.line, d.begin = 0, 0, 0
-	}
-	passed := d.data[d.offset:offset]
-	d.line += bytes.Count(passed, []byte("\n"))
-	if i := bytes.LastIndexByte(passed, '\n'); i >= 0 {
-		d.begin = d.offset + i + 1
-	}
-	d.offset = offset
-	return d.line + 1, offset - d.begin + 1
+	before := d.data[:min(max(offset, 0), len(d.data))]
+	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
 }
 
 // syntax converts an error of the parser, which contains line and column in its text.

@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"iter"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,7 +56,7 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 }
 
 func (e Entry) fault(reason string) error {
-	return &Error{Path: e.Path, Line: e.line, Column: e.column, Reason: short(fmt.Sprintf("server %q: %s", e.Name, reason))}
+	return e.in.fault(e.offset, "server %q: %s", e.Name, reason)
 }
 
 // Uses lists the variables, files and settings that an entry uses, for which it needs the user's trust.
@@ -101,23 +99,16 @@ func (e Entry) written() []string {
 // Uses lists what the entry uses. It expands the variables in a file's path if they are set. Otherwise it returns the path unchanged, so
 // that the user sees the variables.
 func (e Entry) Uses(getenv func(string) string) Uses {
-	variables := map[string]bool{}
-	note := func(value string) {
-		for name := range namesIn(value) {
-			variables[name] = true
-		}
-	}
-	u := Uses{Files: []string{}, Auth: []string{}}
-	note(e.URL)
+	u := Uses{Variables: append([]string{}, namesIn(e.URL)...), Files: []string{}, Auth: []string{}}
 	for _, value := range e.Headers {
-		note(value)
+		u.Variables = append(u.Variables, namesIn(value)...)
 	}
 	if a := e.Auth; a != nil {
 		for name, value := range a.texts() {
 			if *value == "" {
 				continue
 			}
-			note(*value)
+			u.Variables = append(u.Variables, namesIn(*value)...)
 			u.Auth = append(u.Auth, name)
 		}
 		for _, file := range e.written() {
@@ -130,8 +121,8 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 			u.Auth = append(u.Auth, "callbackPort")
 		}
 	}
-	u.Variables = slices.AppendSeq([]string{}, maps.Keys(variables))
 	slices.Sort(u.Variables)
+	u.Variables = slices.Compact(u.Variables)
 	slices.Sort(u.Auth)
 	return u
 }
@@ -172,18 +163,18 @@ func expand(s string, getenv func(string) string) (string, error) {
 	}
 }
 
-// namesIn yields the names of the variables in a value. Unlike expand, it has no size limit, because with other values of the variables the
+// namesIn returns the names of the variables in a value. Unlike expand, it has no size limit, because with other values of the variables the
 // expanded text may be shorter.
-func namesIn(s string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, after := range strings.Split(s, "${")[1:] {
-			word, _, _ := strings.Cut(after, "}")
-			name, _, _ := strings.Cut(word, ":-")
-			if name = strings.TrimPrefix(name, "env:"); isName(name) && !yield(name) {
-				return
-			}
+func namesIn(s string) []string {
+	var names []string
+	for _, after := range strings.Split(s, "${")[1:] {
+		word, _, _ := strings.Cut(after, "}")
+		name, _, _ := strings.Cut(word, ":-")
+		if name = strings.TrimPrefix(name, "env:"); isName(name) {
+			names = append(names, name)
 		}
 	}
+	return names
 }
 
 func isName(s string) bool {

@@ -79,13 +79,13 @@ func isFile(path string) bool {
 
 // why returns the text of an error without the path. nil means that the path is a folder.
 func why(err error) string {
-	var p *fs.PathError
-	switch {
-	case err == nil:
+	if err == nil {
 		return "it is a folder"
-	case errors.Is(err, fs.ErrNotExist):
+	}
+	if errors.Is(err, fs.ErrNotExist) {
 		return "there is no such file"
-	case errors.As(err, &p):
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err.Error()
 	}
 	return err.Error()

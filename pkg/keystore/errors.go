@@ -1,9 +1,9 @@
 package keystore
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 )
 
@@ -60,8 +60,7 @@ func at(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var e *Error
-	if errors.As(err, &e) {
+	if _, ok := errors.AsType[*Error](err); ok {
 		return err
 	}
 	return &Error{Path: path, Err: err}
@@ -78,23 +77,8 @@ func fail(op, backend string, err error) error {
 		return &Error{Op: op, Backend: backend, Err: err}
 	}
 	full := *e
-	if full.Op == "" {
-		full.Op = op
-	}
-	if full.Backend == "" {
-		full.Backend = backend
-	}
+	full.Op, full.Backend = cmp.Or(e.Op, op), cmp.Or(e.Backend, backend)
 	return &full
-}
-
-// addendum appends text to the message of an error.
-func addendum(err error, format string, args ...any) error {
-	if e, ok := err.(*Error); ok {
-		full := *e
-		full.Err = addendum(e.Err, format, args...)
-		return &full
-	}
-	return fmt.Errorf("%w"+format, append([]any{err}, args...)...)
 }
 
 // uncertain reports whether the failed operation may still take effect.

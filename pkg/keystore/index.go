@@ -281,7 +281,7 @@ func (e entry) shown() (Entry, bool) {
 func (e entry) explain(err error) error {
 	switch {
 	case e.inKeychain() && errors.Is(err, ErrUnavailable):
-		return addendum(err, "; this credential exists only in that keychain")
+		return fmt.Errorf("%w; this credential exists only in that keychain", err)
 	case e.damaged != nil && errors.Is(err, ErrNotFound):
 		return e.damaged
 	}

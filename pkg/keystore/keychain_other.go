@@ -29,8 +29,7 @@ func systemKeychain() (ring, platform) {
 
 // replyName returns the name of a D-Bus error, or "" if err is not one.
 func replyName(err error) string {
-	var reply dbus.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[dbus.Error](err); ok {
 		return reply.Name
 	}
 	return ""

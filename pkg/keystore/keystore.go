@@ -89,8 +89,7 @@ type Store struct {
 	postgres *postgres // nil unless asked for
 	noticed  sync.Once
 
-	mu       sync.Mutex
-	reserved map[Key]place // space that Reserve allocated, until LockCredential is released
+	reserved sync.Map // place that Reserve allocated, by Key, until LockCredential is released
 
 	step func(name string) error // nil except in tests, which fail or end the process between the steps of a write
 }
@@ -140,7 +139,7 @@ func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{o: o, locks: locks{o.StateDir}, notes: localNotes{o.StateDir}, reserved: map[Key]place{}}
+	s := &Store{o: o, locks: locks{o.StateDir}, notes: localNotes{o.StateDir}}
 	now := func() time.Time { return s.o.Now().UTC() }
 	env := env{index: index{dir: o.StateDir}, locks: s.locks, now: now, step: s.reached, notice: s.notice}
 	s.file = &fileStore{env: env, dir: o.Dir, keyFile: o.KeyFile}
@@ -200,9 +199,8 @@ func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 		return Record{}, fail("put", "", err)
 	}
 	r.Generation = max(r.Generation, s.generationElsewhere(key, b))
-	s.mu.Lock()
-	reserved := s.reserved[key]
-	s.mu.Unlock()
+	v, _ := s.reserved.Load(key)
+	reserved, _ := v.(place)
 	r, err = b.put(ctx, key, r, reserved)
 	return r, fail("put", b.kind(), err)
 }
@@ -241,24 +239,17 @@ func (s *Store) Reserve(ctx context.Context, key Key) error {
 	if err != nil {
 		return fail("reserve", b.kind(), err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.reserved[key] = reserved
+	s.reserved.Store(key, reserved)
 	return nil
 }
 
 // release frees the space that Reserve allocated, unless Put has used it.
 func (s *Store) release(key Key) {
-	s.mu.Lock()
-	reserved := s.reserved[key]
-	delete(s.reserved, key)
-	s.mu.Unlock()
-	if reserved == nil {
-		return
+	if reserved, ok := s.reserved.LoadAndDelete(key); ok {
+		ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
+		defer cancel()
+		reserved.(place).release(ctx)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
-	defer cancel()
-	reserved.release(ctx)
 }
 
 // Delete removes a credential and its notes from every backend that has it. It also succeeds if no backend has it.
@@ -308,9 +299,6 @@ func (s *Store) entries(ctx context.Context, op string, key *Key) ([]Entry, erro
 				entries[i] = e
 			}
 		}
-	}
-	if key == nil { // a list may be cut short
-		errs = append(errs, ctx.Err())
 	}
 	return entries, errors.Join(errs...)
 }

@@ -21,8 +21,7 @@ func sortedPg(ctx context.Context, err error, password string) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return fmt.Errorf("%w: %s", sentinelPg(e), pgWords(e.Message+" (SQLSTATE "+e.Code+")", password))
 	}
 	reason := pgWords(strings.ReplaceAll(bareConnect(err), "\n", "; "), password)
@@ -63,8 +62,7 @@ func sentinelPg(e *pgconn.PgError) error {
 
 // bareConnect returns the text of a connection error without user and database.
 func bareConnect(err error) string {
-	var e *pgconn.ConnectError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return errors.Unwrap(e).Error()
 	}
 	return err.Error()
@@ -77,8 +75,7 @@ func transient(err error) bool {
 	if errors.As(err, &attempts) {
 		return slices.ContainsFunc(attempts.Unwrap(), transient)
 	}
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code == "53300" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
 	}
 	var certificate *tls.CertificateVerificationError
@@ -88,8 +85,7 @@ func transient(err error) bool {
 
 // badURL describes the error in a connection string without quoting it, because it may contain a password.
 func badURL(err error) error {
-	var file *fs.PathError
-	if errors.As(err, &file) {
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%w: %s: %w", ErrDenied, file.Path, file.Err)
 	}
 	known := []string{"invalid port", "sslmode is invalid", "unable to read CA file", "unable to add CA to cert pool", "unable to read cert", "unable to find user"}

@@ -137,8 +137,8 @@ type brokenError struct{ error }
 func (e *brokenError) Unwrap() error { return e.error }
 
 func lost(err error) bool {
-	var e *brokenError
-	return errors.As(err, &e)
+	_, ok := errors.AsType[*brokenError](err)
+	return ok
 }
 
 // connect returns the idle connection or a new one. It tries again while the database restarts, fails over, or has too many clients.

@@ -85,9 +85,8 @@ func roomSecretService(string) int { return 64 << 10 }
 
 // sorted converts an error that may occur on any system to one of this package's errors. An unknown error never becomes ErrNotFound.
 func sorted(op string, err error) error {
-	var ours *Error
 	switch {
-	case errors.As(err, &ours), errors.Is(err, ErrNotFound), errors.Is(err, ErrLocked), errors.Is(err, ErrDenied), errors.Is(err, ErrTimeout),
+	case errors.Is(err, ErrNotFound), errors.Is(err, ErrLocked), errors.Is(err, ErrDenied), errors.Is(err, ErrTimeout),
 		errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnwritable):
 		return err
 	case errors.Is(err, keyring.ErrNotFound) && op == "set":
@@ -107,11 +106,10 @@ func sorted(op string, err error) error {
 
 // classifyMacOS converts an error by the exit status of /usr/bin/security, which is the last byte of the OSStatus.
 func classifyMacOS(op string, err error) error {
-	var exit *exec.ExitError
-	if !errors.As(err, &exit) {
-		return sorted(op, err)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return codeMacOS(op, exit.ExitCode())
 	}
-	return codeMacOS(op, exit.ExitCode())
+	return sorted(op, err)
 }
 
 func codeMacOS(op string, code int) error {
@@ -140,8 +138,8 @@ func codeMacOS(op string, code int) error {
 
 // classifyWindows converts an error by the system error code of the Credential Manager.
 func classifyWindows(op string, err error) error {
-	var code syscall.Errno
-	if !errors.As(err, &code) {
+	code, ok := errors.AsType[syscall.Errno](err)
+	if !ok {
 		return sorted(op, err)
 	}
 	switch code {
