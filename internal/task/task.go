@@ -160,15 +160,12 @@ func (g *Group[T]) unname(name string, t *Task[T]) {
 func (g *Group[T]) any() (t *Task[T], spending bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for t := range g.running {
+	for t = range g.running {
 		if t.spending {
 			return t, true
 		}
 	}
-	for t := range g.running {
-		return t, false
-	}
-	return nil, false
+	return t, false
 }
 
 // Wait cancels the running tasks and waits until they end. Before it waits for a request under Spend, it calls finishing, at most once.

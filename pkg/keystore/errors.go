@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 )
 
@@ -39,16 +40,8 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	where := []string{"credential store:"}
-	if e.Op != "" {
-		where = append(where, e.Op)
-	}
-	if e.Backend != "" {
-		where = append(where, "("+e.Backend+")")
-	}
-	if e.Path != "" {
-		where = append(where, e.Path)
-	}
+	where := []string{"credential store:", e.Op, "(" + e.Backend + ")", e.Path}
+	where = slices.DeleteFunc(where, func(s string) bool { return s == "" || s == "()" })
 	return strings.TrimSuffix(strings.Join(where, " "), ":") + ": " + e.Err.Error()
 }
 

@@ -45,11 +45,13 @@ type platform struct {
 // plan is a write that has not begun.
 type plan struct {
 	reservation
-	before entry // the index entry without this write
-	value  string
-	parts  []string
+	before entry         // the index entry without this write
+	items  []item        // to write: the parts, then the head
 	old    []reservation // items to delete after this write
 }
+
+// item is a keychain item.
+type item struct{ account, value string }
 
 // stored is the content of a slot.
 type stored struct {
@@ -161,7 +163,7 @@ func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (
 		err = k.step("reserved")
 	}
 	if err == nil {
-		err = k.write(ctx, name, p)
+		err = k.write(ctx, p)
 	}
 	if err != nil {
 		k.abandon(name, p, err)

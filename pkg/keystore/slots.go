@@ -195,10 +195,14 @@ func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keycha
 	p.Empty, p.Generation, p.At, p.Public = false, max(p.Generation, r.Generation+1), k.now(), r.Public
 	payload, encoding := encodePayload(r.Secret)
 	h := head{Generation: p.Generation, Tag: strings.ToLower(rand.Text()[:10]), Encoding: encoding}
-	p.value, p.parts, err = split(name, slotAccount(name, p.Slot), h, payload, k.platform.room)
-	if p.Parts = len(p.parts); p.Parts > 0 {
+	value, parts, err := split(name, slotAccount(name, p.Slot), h, payload, k.platform.room)
+	if p.Parts = len(parts); p.Parts > 0 {
 		p.Tag = h.Tag
 	}
+	for i, part := range parts {
+		p.items = append(p.items, item{partAccount(name, p.Generation, p.Tag, i+1), part})
+	}
+	p.items = append(p.items, item{slotAccount(name, p.Slot), value})
 	return p, err
 }
 
@@ -236,45 +240,26 @@ func freeSlot(heads []stored, pending []reservation) int {
 	return heads[len(heads)-1].slot
 }
 
-func (k *keychain) write(ctx context.Context, name string, p plan) error {
-	for i, part := range p.parts {
-		if err := k.setItem(ctx, partAccount(name, p.Generation, p.Tag, i+1), part); err != nil {
+// write writes the items of a plan and reads them back, because some keychains report success and store nothing.
+func (k *keychain) write(ctx context.Context, p plan) error {
+	for _, i := range p.items {
+		if err := k.setItem(ctx, i.account, i.value); err != nil {
 			return err
 		}
-		if err := k.step("part " + strconv.Itoa(i+1)); err != nil {
+		if err := k.step("item written"); err != nil {
 			return err
 		}
 	}
-	if err := k.setItem(ctx, slotAccount(name, p.Slot), p.value); err != nil {
-		return err
-	}
-	if err := k.step("head"); err != nil {
-		return err
-	}
-	if err := k.readBack(ctx, name, p); err != nil {
-		return err
-	}
-	return k.step("read back")
-}
-
-// readBack checks that the record was stored, because some keychains report success and store nothing.
-func (k *keychain) readBack(ctx context.Context, name string, p plan) error {
-	differs := at(slotAccount(name, p.Slot), fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
-	if value, err := k.getItem(ctx, slotAccount(name, p.Slot)); errors.Is(err, ErrNotFound) || err == nil && value != p.value {
-		return differs
-	} else if err != nil {
-		return err
-	}
-	for i, part := range p.parts {
-		value, err := k.getItem(ctx, partAccount(name, p.Generation, p.Tag, i+1))
-		if errors.Is(err, ErrNotFound) || err == nil && value != part {
-			return differs
+	for _, i := range p.items {
+		value, err := k.getItem(ctx, i.account)
+		if errors.Is(err, ErrNotFound) || err == nil && value != i.value {
+			return at(i.account, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return k.step("read back")
 }
 
 // sweep deletes the items in p.old. It deletes the parts of a record before its head, so that the rest of an interrupted sweep can be found
