@@ -57,8 +57,7 @@ func checkJSON(what, text string) error {
 	if err == nil {
 		return nil
 	}
-	var syntax *json.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
 		return usage(fmt.Sprintf("%s: not JSON at character %d: %v", what, syntax.Offset, err))
 	}
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))

@@ -116,10 +116,7 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 // forAll reports whether every other call of a batch would fail in the same way, because there is no login or no store. If this account may
 // not call a tool or needs more scopes for it, other calls may still succeed.
 func forAll(err error, exit int) bool {
-	var scope *flow.ScopeError
-	var status *mcpclient.StatusError
-	switch {
-	case errors.As(err, &scope), errors.Is(err, flow.ErrForbidden), errors.As(err, &status) && status.StatusCode == http.StatusForbidden:
+	if as[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(as[*mcpclient.StatusError], status(http.StatusForbidden))(err) {
 		return false
 	}
 	return exit == exitAuth || exit == exitKeystore || exit == exitSecurity

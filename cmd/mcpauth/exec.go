@@ -145,8 +145,7 @@ func childExit(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return context.Cause(ctx)
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return &printedError{code: exitCodeOf(exit.ProcessState), err: err}
 	}
 	return err

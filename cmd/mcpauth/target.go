@@ -319,11 +319,10 @@ func (p *program) checkName(ctx context.Context, name, url string) error {
 		return usage("--name: a name is 1 to 64 letters, digits and ._@-, not beginning with -")
 	}
 	s, err := p.byName(ctx, name, needStored)
-	var unknown *usageError
 	switch {
 	case err == nil && s.target.URL != url:
 		return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, s.target.URL), hint: "choose another name"}
-	case errors.As(err, &unknown):
+	case as[*usageError](err):
 		return nil
 	}
 	return err
