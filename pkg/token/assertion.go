@@ -32,11 +32,11 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 			return nil, fmt.Errorf("not a JWT: part %d is not base64url", i+1)
 		}
 		if i < 2 && (httpx.UniqueFields(data) != nil || json.Unmarshal(data, &all[i]) != nil || all[i] == nil) {
-			return nil, fmt.Errorf("not a JWT: part %d holds no JSON object", i+1)
+			return nil, fmt.Errorf("not a JWT: part %d is not a JSON object", i+1)
 		}
 	}
 	if all[0]["alg"] == nil {
-		return nil, fmt.Errorf("not a JWT: its header names no alg")
+		return nil, errors.New("not a JWT: its header has no alg")
 	}
 	return all[1], nil
 }

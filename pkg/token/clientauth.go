@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 )
 
 const (
@@ -88,7 +90,7 @@ func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return c.Key.sign(alg, "JWT", map[string]any{
+	return c.Key.sign(alg, (&jose.SignerOptions{}).WithType("JWT"), map[string]any{
 		"iss": c.ID,
 		"sub": c.ID,
 		"aud": cmp.Or(c.Audience, endpoint), // the issuer, as in RFC 7523bis and the MCP client credentials extension

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/go-jose/go-jose/v4/jwt"
 
 	"mcpauth/internal/httpx"
 )
@@ -27,7 +26,7 @@ const maxNonce = 1 << 10
 // Prover makes DPoP proofs (RFC 9449). It holds the key that tokens are bound to and the latest nonce of each origin. It signs with ES256,
 // which every server with DPoP supports. Several goroutines can use it.
 type Prover struct {
-	key *ecdsa.PrivateKey
+	key *Key
 	now func() time.Time
 
 	mu     sync.Mutex
@@ -36,36 +35,32 @@ type Prover struct {
 
 // NewProver returns a Prover with a new key.
 func NewProver() (*Prover, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("DPoP key: %w", err)
 	}
-	return newProver(key, nil), nil
-}
-
-func newProver(key *ecdsa.PrivateKey, nonces map[string]string) *Prover {
-	p := &Prover{key: key, now: time.Now, nonces: map[string]string{}}
-	maps.Copy(p.nonces, nonces)
-	return p
+	key, err := newKey(private, "", "")
+	return &Prover{key: key, now: time.Now, nonces: map[string]string{}}, err
 }
 
 // LoadProver returns a Prover with the key that Marshal returned, and with the nonces that Nonces returned. A nonce that is no longer valid
 // costs one more request.
 func LoadProver(jwk []byte, nonces map[string]string) (*Prover, error) {
-	k, err := LoadKey(jwk)
+	key, err := LoadKey(jwk)
 	if err != nil {
 		return nil, fmt.Errorf("DPoP %w", err)
 	}
-	key, ok := k.private.(*ecdsa.PrivateKey)
-	if !ok || key.Curve != elliptic.P256() {
+	if key.algs[0] != jose.ES256 {
 		return nil, errors.New("DPoP private key: not an EC key on P-256")
 	}
-	return newProver(key, nonces), nil
+	p := &Prover{key: key, now: time.Now, nonces: map[string]string{}}
+	maps.Copy(p.nonces, nonces)
+	return p, nil
 }
 
 // Marshal returns the private key as a JWK. It is a secret.
 func (p *Prover) Marshal() ([]byte, error) {
-	return jose.JSONWebKey{Key: p.key, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
+	return jose.JSONWebKey{Key: p.key.private, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
 }
 
 // Nonces returns the latest nonce of each origin. Store them with the key and pass them to LoadProver. Otherwise the server refuses the first
@@ -103,12 +98,7 @@ func (p *Prover) proof(method, address, accessToken string, now time.Time) (proo
 	if nonce = p.nonce(address); nonce != "" {
 		claims["nonce"] = nonce
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: p.key},
-		(&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"))
-	if err != nil {
-		return "", "", fmt.Errorf("DPoP proof: %w", err)
-	}
-	proof, err = jwt.Signed(signer).Claims(claims).Serialize()
+	proof, err = p.key.sign(jose.ES256, (&jose.SignerOptions{EmbedJWK: true}).WithType("dpop+jwt"), claims)
 	return proof, nonce, err
 }
 

@@ -65,7 +65,6 @@ func (a *answer) spent(err error, reason string) error {
 	return &failure{stage: a.stage, url: a.url, reason: httpx.Clean(reason, a.hidden, 300), err: err, ambiguous: true}
 }
 
-// quoted returns text of the server in the form in which errors print it.
 func (a *answer) quoted(s string) string {
 	return strconv.Quote(httpx.Clean(s, a.hidden, httpx.MaxCode))
 }

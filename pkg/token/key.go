@@ -154,10 +154,8 @@ func (k *Key) choose(supported []string) (jose.SignatureAlgorithm, error) {
 	return "", fmt.Errorf("the key signs with %s, but the server accepts only %s", k.algs[0], httpx.Clean(strings.Join(supported, " "), nil, 200))
 }
 
-// sign returns the claims as a compact JWS.
-func (k *Key) sign(alg jose.SignatureAlgorithm, typ string, claims map[string]any) (string, error) {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: k.private, KeyID: k.id}},
-		(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
+func (k *Key) sign(alg jose.SignatureAlgorithm, o *jose.SignerOptions, claims map[string]any) (string, error) {
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: jose.JSONWebKey{Key: k.private, KeyID: k.id}}, o)
 	if err != nil {
 		return "", fmt.Errorf("the key cannot sign with %s", alg)
 	}

@@ -40,7 +40,6 @@ type answer struct {
 	requested  string    // the token type that the exchange requested
 }
 
-// grant sends a grant to the token endpoint.
 func (e Endpoint) grant(ctx context.Context, grantType string, params map[string]string) (Token, error) {
 	form := e.form(params)
 	form.Set("grant_type", grantType)

@@ -19,7 +19,7 @@
 //
 // It does not support the resource parameter, DPoP or private_key_jwt, and may try two client authentication methods. Its parser accepts
 // duplicate members and any bytes in a token, and refuses a fractional expires_in. Its RetrieveError prints the body, and its device
-// polling ends at the first network error. Package flow uses it for authorization URLs and as the type of tokens.
+// polling ends at the first network error. Package flow uses only its types of tokens.
 //
 // # Not supported
 //
