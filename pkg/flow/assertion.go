@@ -69,7 +69,12 @@ func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (stri
 	if err != nil {
 		return "", err
 	}
-	if end := expiry(text); !end.IsZero() && c.now().After(end.Add(clockSkew)) {
+	claims, _ := token.Claims(text) // it is a JWT
+	var exp float64
+	if _ = json.Unmarshal(claims["exp"], &exp); exp <= 0 {
+		return text, nil
+	}
+	if end := time.Unix(int64(exp), 0); c.now().After(end.Add(clockSkew)) {
 		return "", fmt.Errorf("%w, at %s (RFC 7523 §3)", ErrAssertionExpired, end.UTC().Format(time.RFC3339))
 	}
 	return text, nil
@@ -172,14 +177,4 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 			httpx.Text((&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String(), 200), res.StatusCode))
 	}
 	return checkedAssertion("the answer of the runner's token service", answer.Value)
-}
-
-// expiry returns the expiry of a JWT, or zero if it has none.
-func expiry(jwt string) time.Time {
-	claims, err := token.Claims(jwt)
-	var exp float64
-	if err != nil || json.Unmarshal(claims["exp"], &exp) != nil || exp <= 0 {
-		return time.Time{}
-	}
-	return time.Unix(int64(exp), 0)
 }

@@ -47,3 +47,15 @@ func TestAssertionIsAJWT(t *testing.T) {
 		}
 	}
 }
+
+// A later command in another folder finds the file of --assertion file:FILE.
+func TestAssertionFileIsAbsolute(t *testing.T) {
+	t.Chdir(t.TempDir())
+	want, err := filepath.Abs("a.jwt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := (LoginOptions{}).complete(Credential{}, Settings{Grant: GrantJWTBearer, Assertion: "file:a.jwt"}, cause{}); s.AssertionFile != want || s.Assertion != "" {
+		t.Errorf("got %q and %q", s.AssertionFile, s.Assertion)
+	}
+}

@@ -48,22 +48,22 @@ func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (e
 	if err != nil {
 		return exchange{}, stage("authorization", clientRefused(err, r.reused))
 	}
-	return c.exchangeOf(d, r.cred, r.reused, "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+	r.stage, r.request = "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		return e.Code(ctx, code, string(r.verifier), l.RedirectURI())
-	}), nil
+	}
+	return r.exchange, nil
 }
 
 // authorization is an authorization request that is ready to be opened in a browser.
 type authorization struct {
-	cred           Credential // complete except for the tokens
-	reused         bool       // the client was registered by an earlier login
+	exchange
 	address, state string
 	verifier       pkce.Verifier
 }
 
 // authorization prepares the request. If later is true, the user may open its URL much later.
 func (c *Client) authorization(ctx context.Context, d draft, redirectURI string, later bool) (r authorization, err error) {
-	if r.cred, r.reused, err = c.identify(ctx, d, redirectURI); err != nil {
+	if r.exchange, err = c.identify(ctx, d, redirectURI); err != nil {
 		return r, err
 	}
 	r.verifier, r.state = pkce.New(), pkce.State()
@@ -80,36 +80,37 @@ func (c *Client) authorization(ctx context.Context, d draft, redirectURI string,
 
 // byDevice shows a code that the user enters on any device, and waits for the approval (RFC 8628 §3).
 func (c *Client) byDevice(k *job, d draft) (Credential, error) {
-	cred, reused, err := c.identify(k.Context, d, "")
+	x, err := c.identify(k.Context, d, "")
 	if err != nil {
 		return Credential{}, err
 	}
 	show := func(code token.DeviceCode) {
-		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: cred.Issuer, Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
+		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: d.plan.Issuer,
+			Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
 	}
-	x := c.exchangeOf(d, cred, reused, "device authorization", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+	x.stage, x.limit = "device authorization", loginLimit
+	x.request = func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		// A poll may return the tokens, so it is never cancelled. The caller can stop the login between two polls.
 		e.Sleep = func(_ context.Context, wait time.Duration) error { return token.Sleep(k.Context, wait) }
-		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(cred.Scopes), show)
-	})
-	x.limit = loginLimit
+		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(d.plan.Scopes), show)
+	}
 	return c.exchange(k, x)
 }
 
-// byNonInteractiveGrant obtains tokens by a grant without a user.
 func (c *Client) byNonInteractiveGrant(k *job, d draft) (Credential, error) {
-	cred, reused, err := c.identify(k.Context, d, "")
+	x, err := c.identify(k.Context, d, "")
 	if err != nil {
 		return Credential{}, err
 	}
 	if d.t.IDP.Issuer != "" {
-		if cred.IDP, err = c.signIn(k, d); err != nil {
+		if x.cred.IDP, err = c.signIn(k, d); err != nil {
 			return Credential{}, err
 		}
 	}
-	return c.exchange(k, c.exchangeOf(d, cred, reused, "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-		return c.nonInteractiveToken(ctx, e, cred)
-	}))
+	x.stage, x.request = "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
+		return c.nonInteractiveToken(ctx, e, x.cred)
+	}
+	return c.exchange(k, x)
 }
 
 // listen starts the callback listener on the port of the registration, or on a free port if that port is in use.
@@ -133,7 +134,7 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 
 // registeredPort returns the port of the stored client's redirect URI. It returns 0 if this login has another host or issuer.
 func registeredPort(d draft) int {
-	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), cmp.Or(d.old.NextClient, &d.old.Client)
+	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), d.registered()
 	u, err := url.Parse(client.RedirectURI)
 	if err != nil || u.Hostname() != host || client.Issuer != d.found.Server.Issuer {
 		return 0
@@ -279,13 +280,17 @@ var callbackHosts = []string{"127.0.0.1", "localhost"}
 // port 0 the redirect URIs have no port, because servers must allow any port on loopback (RFC 8252 §7.3). For servers that compare ports,
 // give the port of the login. An empty name means "mcpauth".
 func ClientDocument(address string, port int, name string) ([]byte, error) {
-	suffix := "/callback"
-	if port != 0 {
-		suffix = ":" + strconv.Itoa(port) + suffix
-	}
 	var redirects []string
 	for _, host := range callbackHosts {
-		redirects = append(redirects, "http://"+host+suffix)
+		redirects = append(redirects, redirectURI(host, port))
 	}
 	return dcr.Document(address, redirects, name)
+}
+
+// redirectURI returns a redirect URI on loopback. With port 0 it has no port.
+func redirectURI(host string, port int) string {
+	if port != 0 {
+		host += ":" + strconv.Itoa(port)
+	}
+	return "http://" + host + "/callback"
 }

@@ -62,10 +62,7 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		if err != nil {
 			return nil, err
 		}
-		if id, err = assertionID(id); err != nil {
-			return nil, err
-		}
-		all = append(all, ownSecret{"ID token", id, place})
+		all = append(all, ownSecret{"ID token", assertionID(id), place})
 	}
 	if t.grant() == GrantJWTBearer && t.Assertion != "github-actions" { // a GitHub Actions token is only valid for its audience, the issuer
 		assertion, err := c.fetchAssertion(ctx, t.Settings, issuer)
@@ -75,23 +72,17 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		if token.CheckAudience(assertion, nobody, nobody) != nil { // CheckAudience refuses to send it to any other server
 			return all, nil
 		}
-		id, err := assertionID(assertion)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, ownSecret{"assertion", id, issuer})
+		all = append(all, ownSecret{"assertion", assertionID(assertion), issuer})
 	}
 	return all, nil
 }
 
-// assertionID identifies an assertion by its issuer and subject, because platforms replace the assertion itself every few minutes.
-func assertionID(assertion string) (string, error) {
-	c, err := token.Claims(assertion)
-	if err != nil {
-		return "", err
-	}
-	id, err := json.Marshal([]json.RawMessage{c["iss"], c["sub"]})
-	return string(id), err
+// assertionID identifies an assertion by its issuer and subject, because platforms replace the assertion itself every few minutes. The caller
+// has checked that it is a JWT.
+func assertionID(assertion string) string {
+	c, _ := token.Claims(assertion)
+	id, _ := json.Marshal([]json.RawMessage{c["iss"], c["sub"]})
+	return string(id)
 }
 
 // bindSecrets returns an error if a secret would be used at another authorization server or identity provider than before, unless the user
@@ -135,7 +126,6 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 	return c.Store.Note(ctx, bindingsKey(), bindingsNote, data)
 }
 
-// bindings reads the stored bindings.
 func (c *Client) bindings(ctx context.Context) (bindings, error) {
 	b := bindings{Salt: rand.Text(), Issuers: map[string][]string{}}
 	data, err := c.Store.ReadNote(ctx, bindingsKey(), bindingsNote)
@@ -146,7 +136,7 @@ func (c *Client) bindings(ctx context.Context) (bindings, error) {
 		return b, err
 	}
 	if err := json.Unmarshal(data, &b); err != nil || b.Issuers == nil {
-		return b, fmt.Errorf("the note of secrets and issuers: %w", keystore.ErrCorrupt)
+		return b, fmt.Errorf("the record of secrets and their issuers: %w", keystore.ErrCorrupt)
 	}
 	return b, nil
 }

@@ -84,12 +84,10 @@ type Refusal struct {
 	Client bool   `json:"client,omitempty"` // the server refused the client
 }
 
-// refusalOf returns the refusal that a failed redemption contained.
 func refusalOf(err error) *Refusal {
 	return &Refusal{Words: httpx.Text(err.Error(), 500), Client: clientDead(err)}
 }
 
-// err returns the refusal as an error.
 func (r Refusal) err(t Target) error {
 	kind := ErrGrantRejected
 	if r.Client {
@@ -158,7 +156,6 @@ func members(v any) []string {
 	return names
 }
 
-// decode reads a stored record.
 func decode(r keystore.Record) (Credential, error) {
 	var c Credential
 	if err := c.UnmarshalJSON(r.Secret); err != nil { // json.Unmarshal would check the syntax a second time
@@ -172,7 +169,6 @@ func decode(r keystore.Record) (Credential, error) {
 	return c, nil
 }
 
-// record prepares a credential for the store.
 func (c Credential) record() (keystore.Record, error) {
 	c.Version = credentialVersion
 	secret, err := json.Marshal(c)
@@ -202,7 +198,6 @@ func (c Credential) granted() []string {
 	return c.Scopes
 }
 
-// same reports whether tok is the credential's access token.
 func (c Credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
 // retire returns the tokens of replaced grants after c has replaced old, newest first. Those in kept must be stored. Those in apart belong

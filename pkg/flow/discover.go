@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
@@ -57,8 +56,8 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 		return d, err
 	}
 	d.Server, d.Grants = &found.Server, offered(found.Server)
-	p := newPlan(t.Settings, found)
-	err = p.complete(draft{t: t, o: o, old: old, found: found})
+	p := newPlan(t.Settings, found, old)
+	err = p.complete(draft{t: t, o: o, old: old, found: found, plan: p})
 	d.Plan = &p
 	return d, err
 }
@@ -68,18 +67,12 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 func (p *Plan) complete(d draft) error {
 	err := errors.Join(feasible(d.t.Settings, d.found), sameIssuer(d))
 	if p.Grant == GrantCode {
-		p.RedirectURI = "http://" + cmp.Or(d.t.CallbackHost, callbackHosts[0])
-		if port := cmp.Or(d.t.CallbackPort, registeredPort(d)); port != 0 {
-			p.RedirectURI += ":" + strconv.Itoa(port)
-		}
-		p.RedirectURI += "/callback"
+		p.RedirectURI = redirectURI(cmp.Or(d.t.CallbackHost, callbackHosts[0]), cmp.Or(d.t.CallbackPort, registeredPort(d)))
 	}
 	if !needsClient(d.t.Settings) {
 		return err
 	}
-	o := clientOptions(d.t, d.o, d.found, p.Scopes)
-	o.Stored = cmp.Or(d.old.NextClient, &d.old.Client)
-	client, noClient := dcr.Choose(o)
+	client, noClient := dcr.Choose(clientOptions(d))
 	p.Client, p.ClientID, p.AuthMethod = client.Kind, client.ID, client.AuthMethod
 	return errors.Join(err, stage("client", noClient))
 }
@@ -87,22 +80,27 @@ func (p *Plan) complete(d draft) error {
 // offered returns the grants that the metadata lists. Metadata without a list offers the authorization code (RFC 8414 §2). The
 // authorization server sees GrantEnterprise as a JWT bearer grant.
 func offered(s discovery.ServerMetadata) []Grant {
-	types := map[Grant]string{GrantCode: "authorization_code", GrantClientCredentials: "client_credentials",
-		GrantDevice: "urn:ietf:params:oauth:grant-type:device_code", GrantJWTBearer: jwtBearer, GrantEnterprise: jwtBearer}
 	listed := s.GrantTypesSupported
 	if len(listed) == 0 {
 		listed = []string{"authorization_code"}
 	}
 	grants := []Grant{}
 	for _, g := range Grants() {
-		if slices.Contains(listed, types[g]) || g == GrantDevice && s.DeviceAuthorizationEndpoint != "" {
+		if slices.Contains(listed, grantTypes[g]) || g == GrantDevice && s.DeviceAuthorizationEndpoint != "" {
 			grants = append(grants, g)
 		}
 	}
 	return grants
 }
 
-const jwtBearer = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+// grantTypes are the grant types in metadata and registrations (RFC 7591 §2).
+var grantTypes = map[Grant]string{
+	GrantCode:              "authorization_code",
+	GrantClientCredentials: "client_credentials",
+	GrantDevice:            "urn:ietf:params:oauth:grant-type:device_code",
+	GrantJWTBearer:         "urn:ietf:params:oauth:grant-type:jwt-bearer",
+	GrantEnterprise:        "urn:ietf:params:oauth:grant-type:jwt-bearer",
+}
 
 // discover runs the discovery of a login. challenges are from a response that was already received. The client certificate is presented to
 // the MCP server, and to an authorization server that the user or the stored login (known) names. It is not presented to an authorization
@@ -135,14 +133,14 @@ type Plan struct {
 	RedirectURI string `json:"redirect_uri"` // a URI without a port stands for any free port; empty: the grant needs none
 }
 
-// newPlan derives the plan of a login from the settings and the discovery. It sends no request.
-func newPlan(s Settings, r *discovery.Result) Plan {
+// newPlan derives the plan of a login from the settings, the discovery and the stored credential. It sends no request.
+func newPlan(s Settings, r *discovery.Result, old Credential) Plan {
 	offers := r.Server.ScopesSupported
 	if s.grant() == GrantEnterprise {
 		offers = nil // a new ID-JAG is requested instead of a refresh token, so offline_access is not needed
 	}
 	p := Plan{Grant: s.grant(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: deviations(s, r),
-		Scopes: chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, offers)}
+		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, offers), old, r.Server.Issuer)}
 	if s.NoResource {
 		p.Resource = ""
 	}
@@ -186,28 +184,22 @@ func needsClient(s Settings) bool {
 	return !s.grant().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
 }
 
-// clientOptions returns the options for package dcr, except the HTTP client, the stored registration and the redirect URI.
-func clientOptions(t Target, o LoginOptions, r *discovery.Result, scopes []string) dcr.Options {
-	s := r.Server
+// clientOptions returns the options for package dcr, except the HTTP client and the redirect URI.
+func clientOptions(d draft) dcr.Options {
+	t, s := d.t, d.found.Server
 	return dcr.Options{Local: local(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
-		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported, GrantTypes: grantTypes(t.grant()),
-		Scope: joinScopes(registerScopes(scopes, r)), ClientName: t.ClientName, ClientID: t.ClientID, ClientSecret: t.ClientSecret,
-		HasKey: t.ClientKeyFile != "", Certificate: t.leaf(), BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, New: o.NewClient, Strict: t.Strict}
+		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported,
+		GrantTypes: []string{grantTypes[t.grant()], "refresh_token"}, Scope: joinScopes(registerScopes(d)), ClientName: t.ClientName,
+		ClientID: t.ClientID, ClientSecret: t.ClientSecret, HasKey: t.ClientKeyFile != "", Certificate: t.leaf(),
+		BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, Stored: d.registered(), New: d.o.NewClient,
+		Strict: t.Strict}
 }
 
 // registerScopes returns the scopes for a registration. They include all scopes of the resource, because a client that is registered for
 // fewer could not step up later.
-func registerScopes(asked []string, r *discovery.Result) []string {
-	if len(asked) == 0 {
+func registerScopes(d draft) []string {
+	if len(d.plan.Scopes) == 0 {
 		return nil
 	}
-	return union(asked, r.Resource.ScopesSupported)
-}
-
-// grantTypes returns the grant types for a registration (RFC 7591 §2).
-func grantTypes(grant Grant) []string {
-	if grant == GrantDevice {
-		return []string{"urn:ietf:params:oauth:grant-type:device_code", "refresh_token"}
-	}
-	return []string{"authorization_code", "refresh_token"}
+	return union(d.plan.Scopes, d.found.Resource.ScopesSupported)
 }

@@ -23,11 +23,12 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
-		key, err := c.guardedKey(cred.Settings.ClientKeyFile)
-		if err != nil {
+		if err := c.guard(cred.Settings.ClientKeyFile); err != nil {
 			return e, err
 		}
-		e.Client.Key = key
+		if e.Client.Key, err = loadKey(cred.Settings.ClientKeyFile); err != nil {
+			return e, err
+		}
 	}
 	if cred.DPoPKey != nil {
 		if e.DPoP, err = c.provers.of(cred); err != nil {
@@ -138,13 +139,6 @@ func (c *Client) guard(file string) error {
 		return nil
 	}
 	return c.Guard(file)
-}
-
-func (c *Client) guardedKey(file string) (*token.Key, error) {
-	if err := c.guard(file); err != nil {
-		return nil, err
-	}
-	return loadKey(file)
 }
 
 func loadKey(file string) (*token.Key, error) {

@@ -67,27 +67,21 @@ const (
 
 // Target is an MCP server, the name of the login, and its settings. NewTarget makes one.
 type Target struct {
-	URL     string      // canonical address of the MCP server, see Canonical
+	URL     string      // canonical URL of the MCP server, under which its login is stored
 	Profile string      // name of the login; empty: the unnamed login. Logins with different names can be for different accounts
 	Header  http.Header // static headers, sent to the MCP server only
 
 	Settings // for the next login; they take precedence over the stored settings
 }
 
-// NewTarget returns the target for a server's URL.
+// NewTarget returns the target for a server's URL in canonical form (MCP authorization, Canonical Server URI). It returns an error if the
+// URL is neither https nor http on loopback, or contains credentials or a fragment.
 func NewTarget(address string) (Target, error) {
-	canonical, err := Canonical(address)
-	return Target{URL: canonical}, err
-}
-
-// Canonical returns the canonical form of a server's URL, under which its login is stored (MCP authorization, Canonical Server URI). It
-// returns an error if the URL is neither https nor http on loopback, or contains credentials or a fragment.
-func Canonical(address string) (string, error) {
 	u, err := httpx.CheckServer(address)
 	if err != nil {
-		return "", err
+		return Target{}, err
 	}
-	return httpx.Canonical(u), nil
+	return Target{URL: httpx.Canonical(u)}, nil
 }
 
 // String describes the target without its settings.

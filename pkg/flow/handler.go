@@ -90,7 +90,6 @@ func (h *Handler) current(ctx context.Context) (*snapshot, error) {
 	return h.reload(ctx)
 }
 
-// reload reads the stored credential.
 func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
 	cred, err := h.c.load(ctx, h.t)
 	if err != nil && !errors.Is(err, ErrLoginRequired) {
@@ -99,7 +98,6 @@ func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
 	return h.use(cred)
 }
 
-// use makes a credential the current one.
 func (h *Handler) use(cred Credential) (*snapshot, error) {
 	s := &snapshot{cred: cred}
 	if cred.DPoPKey != nil {
@@ -364,11 +362,7 @@ func without(token Secret, own http.Header, challenges []discovery.Challenge) []
 	return challenges
 }
 
-// sentToken returns the token of the refused request.
 func sentToken(req *http.Request) Secret {
-	if req == nil {
-		return ""
-	}
 	_, tok, _ := strings.Cut(req.Header.Get("Authorization"), " ")
 	return Secret(tok)
 }

@@ -314,7 +314,7 @@ func TestRefusedRefreshTokenIsSentOnce(t *testing.T) {
 	}
 }
 
-// Every later login requests the scopes that step-ups obtained before.
+// Every later login requests the scopes that step-ups obtained before, and Discover shows them.
 func TestLaterLoginKeepsScopes(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.t.Scopes = []string{"notes:read"}
@@ -322,6 +322,9 @@ func TestLaterLoginKeepsScopes(t *testing.T) {
 	b.t.Scopes = nil
 	if status, err := b.ask(ctx, b.c.Handler(b.t, HandlerOptions{}), "secret_note", 3); status != http.StatusOK {
 		t.Fatalf("%d, %v", status, err)
+	}
+	if d, err := b.c.Discover(ctx, b.t, LoginOptions{}); err != nil || !slices.Contains(d.Plan.Scopes, "notes:write") {
+		t.Errorf("the plan is %+v, %v", d.Plan, err)
 	}
 	b.set(t, "revoke")
 	b.later(2 * time.Hour)

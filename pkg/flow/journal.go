@@ -74,7 +74,7 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 }
 
 // finish adds a line to the journal and removes the intent, except that of an earlier process (before) for the same token, because the
-// result of that process's request is still unknown. It ignores errors, because a leftover intent is for a token that is no longer stored.
+// result of that process's request is still unknown. It ignores errors, because a leftover intent changes only the text of a later error.
 func (c *Client) finish(ctx context.Context, t Target, cred Credential, before intent, outcome string, err error) {
 	if !before.interrupted() {
 		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)

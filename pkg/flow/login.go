@@ -51,6 +51,9 @@ type draft struct {
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
 }
 
+// registered returns the stored client.
+func (d draft) registered() *dcr.Client { return cmp.Or(d.old.NextClient, &d.old.Client) }
+
 // notes collects the deviations that other packages report.
 type notes struct{ codes []string }
 
@@ -86,7 +89,7 @@ func (c *Client) login(ctx context.Context, name string, t Target, o LoginOption
 
 func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Credential, error) {
 	ctx, given := k.Context, t.Settings
-	before, err := c.completeSettings(ctx, &t, &o, why)
+	before, err := c.completeSettings(ctx, &t, o, why)
 	if err != nil {
 		return Credential{}, err
 	}
@@ -123,7 +126,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 }
 
 // completeSettings completes the settings from the stored credential and checks them. It returns that credential.
-func (c *Client) completeSettings(ctx context.Context, t *Target, o *LoginOptions, why cause) (stored Credential, err error) {
+func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions, why cause) (stored Credential, err error) {
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
 	}
@@ -199,8 +202,8 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	}
 	c.progress(fmt.Sprintf("authorization server %s", d.found.Server.Issuer))
 	c.warnNotShown(t, d.found.Server)
-	d.plan = newPlan(t.Settings, d.found)
-	d.plan.Scopes = keepScopes(union(why.scopes, d.plan.Scopes), old, d.plan.Issuer)
+	d.plan = newPlan(t.Settings, d.found, old)
+	d.plan.Scopes = union(why.scopes, d.plan.Scopes)
 	return d, feasible(t.Settings, d.found) // an infeasible login fails before the user is involved
 }
 
@@ -215,7 +218,6 @@ func sameIssuer(d draft) error {
 		d.t.URL, ErrIssuerChanged, client.Issuer, issuer, client.ID)
 }
 
-// obtain obtains tokens by the grant and stores them.
 func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	switch d.plan.Grant {
 	case GrantCode:
@@ -226,31 +228,35 @@ func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	return c.byNonInteractiveGrant(k, d)
 }
 
-// identify chooses the client, registers it if it is new, and returns the credential of this login without its tokens.
-func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (cred Credential, reused bool, err error) {
+// identify chooses the client, registers it if it is new, and returns the exchange of this login without its request.
+func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (x exchange, err error) {
+	x = exchange{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, limit: redeemLimit, keep: c.replace}
 	var client dcr.Client
 	if needsClient(d.t.Settings) {
-		if client, reused, err = c.resolve(ctx, d, redirectURI); err != nil {
-			return Credential{}, false, err
+		if client, x.reused, err = c.resolve(ctx, d, redirectURI); err != nil {
+			return x, err
 		}
 	}
 	codes := d.plan.Deviations
-	if reused {
+	if x.reused {
 		codes = union(codes, ofRegistration(d.old.Deviations))
 	}
 	s := d.t.Settings
-	cred = Credential{Server: d.t.URL, Moved: moved(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
+	x.cred = Credential{Server: d.t.URL, Moved: moved(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
 		Endpoints: endpoints(d.found.Server), Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
+	if d.nonce != "" {
+		x.cred.OpenID, x.keep = &OpenID{Nonce: d.nonce}, c.keepSignIn
+	}
 	if !d.plan.DPoP {
-		return cred, reused, nil
+		return x, nil
 	}
 	prover, err := token.NewProver() // a fresh key for each login (RFC 9449 §5)
 	if err != nil {
-		return Credential{}, false, err
+		return x, err
 	}
-	cred.Settings.DPoP = cmp.Or(s.DPoP, DPoPAlways)
-	cred.DPoPKey, err = prover.Marshal()
-	return cred, reused, err
+	x.cred.Settings.DPoP = cmp.Or(s.DPoP, DPoPAlways)
+	x.cred.DPoPKey, err = prover.Marshal()
+	return x, err
 }
 
 // moved returns the redirect target of the server. A login that starts from a challenge has not requested the server's URL, so it keeps the
@@ -268,16 +274,15 @@ func moved(d draft) string {
 // resolve chooses or registers the client, and stores a new registration at once, so that a repeated login does not register another
 // client.
 func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (client dcr.Client, reused bool, err error) {
-	stored := cmp.Or(d.old.NextClient, &d.old.Client)
-	o := clientOptions(d.t, d.o, d.found, d.plan.Scopes)
+	o := clientOptions(d)
 	if o.HTTP, err = c.endpointHTTP(d.t.Settings, d.plan.Issuer, d.t.URL); err != nil {
 		return client, false, err
 	}
-	o.SoftwareVersion, o.RedirectURI, o.Stored, o.Deviation = c.Version, redirectURI, stored, d.notes.add
+	o.SoftwareVersion, o.RedirectURI, o.Deviation = c.Version, redirectURI, d.notes.add
 	if client, err = dcr.Resolve(ctx, o); err != nil {
 		return client, false, stage("client", err)
 	}
-	if client.Kind != dcr.Dynamic || client.ID == stored.ID {
+	if client.Kind != dcr.Dynamic || client.ID == o.Stored.ID {
 		return client, client.Kind == dcr.Dynamic, nil
 	}
 	if _, err := c.update(ctx, d.t, func(cred *Credential) { cred.register(client) }); err != nil {

@@ -89,7 +89,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		if cred.Client.Kind == dcr.Dynamic {
 			kept.Issuer, kept.Client = cred.Issuer, cred.Client
 		}
-		return report, errors.Join(c.save(local, t, &kept), c.forgetPending(local, t))
+		return report, errors.Join(c.save(local, t, &kept), c.forgetPending(local, t, true))
 	}
 	if len(cred.clients()) > 0 {
 		// Remove the registrations from the store before deleting them at the server. Otherwise, if this process died in between, the next login
@@ -110,21 +110,9 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	return report, c.forget(local, t)
 }
 
-// forget deletes the credential, its notes, and its pending logins.
 func (c *Client) forget(ctx context.Context, t Target) error {
 	return errors.Join(c.Store.Delete(ctx, t.key()), c.Store.DeleteNote(ctx, t.key(), intentNote), c.Store.DeleteNote(ctx, t.key(), journalNote),
-		c.forgetPending(ctx, t))
-}
-
-func (c *Client) forgetPending(ctx context.Context, t Target) error {
-	entries, err := c.pendingOf(ctx, t)
-	if errors.Is(err, keystore.ErrCorrupt) {
-		err = nil // the damaged entry belongs to another server
-	}
-	for _, e := range entries {
-		err = errors.Join(err, c.Store.Delete(ctx, e.Key))
-	}
-	return err
+		c.forgetPending(ctx, t, true))
 }
 
 // live returns the credential's tokens. The refresh token is first, because its revocation ends the grant.

@@ -46,7 +46,7 @@ type pending struct {
 
 // Pending starts a login and returns the authorization URL. Finish completes it, in this or another process, within an hour.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
-	old, err := c.completeSettings(ctx, &t, &o, cause{})
+	old, err := c.completeSettings(ctx, &t, o, cause{})
 	if err != nil {
 		return "", err
 	}
@@ -56,7 +56,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
 		return "", err
 	}
-	c.sweepPending(ctx, t)
+	_ = c.forgetPending(ctx, t, false) // the new login does not need this
 	d, err := c.prepare(ctx, t, o, old, cause{})
 	if err != nil {
 		return "", err
@@ -116,7 +116,6 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential
 	if err != nil {
 		return Credential{}, stage("authorization", err)
 	}
-	p.Credential.LoginAt = p.Began // records of older versions do not have it
 	cred, err := c.exchange(k, exchange{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &notes{}, stage: "token exchange", limit: redeemLimit, keep: c.replace,
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 			if err := c.keepPending(ctx, t, state, pending{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
@@ -209,14 +208,18 @@ func (c *Client) overdue(e keystore.Entry) bool {
 	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingFor
 }
 
-// sweepPending deletes the pending logins of this server and profile that can no longer be finished.
-func (c *Client) sweepPending(ctx context.Context, t Target) {
-	entries, _ := c.pendingOf(ctx, t)
+// forgetPending deletes the pending logins of this server and profile: all, or those that can no longer be finished.
+func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
+	entries, err := c.pendingOf(ctx, t)
+	if errors.Is(err, keystore.ErrCorrupt) {
+		err = nil // the damaged entry belongs to another server
+	}
 	for _, e := range entries {
-		if c.overdue(e) {
-			_ = c.Store.Delete(ctx, e.Key)
+		if all || c.overdue(e) {
+			err = errors.Join(err, c.Store.Delete(ctx, e.Key))
 		}
 	}
+	return err
 }
 
 // isPending reports whether answer is for a login that Pending started and that is not finished.

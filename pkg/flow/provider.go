@@ -101,19 +101,9 @@ func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	if err := feasible(p.t.Settings, p.found); err != nil {
 		return nil, atProvider(err)
 	}
-	l, err := c.listen(k.Context, p)
-	if err != nil {
-		return nil, stage("callback", err)
-	}
-	defer l.Close()
-	x, err := c.approved(k.Context, p, l)
-	if err != nil {
-		return nil, atProvider(err)
-	}
-	x.cred.OpenID, x.keep = &OpenID{Nonce: p.nonce}, c.keepSignIn
-	idp, err := c.exchange(k, x)
+	idp, err := c.byCode(k, p)
 	var request *StageError
-	if errors.As(err, &request) {
+	if errors.As(err, &request) && request.Stage != "callback" {
 		err = atProvider(err)
 	}
 	return &idp, err

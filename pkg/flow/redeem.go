@@ -44,11 +44,6 @@ type exchange struct {
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
 
-func (c *Client) exchangeOf(d draft, cred Credential, reused bool, stage string, request func(context.Context, token.Endpoint) (token.Token, error)) exchange {
-	return exchange{t: d.t, cred: cred, reused: reused, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, stage: stage,
-		limit: redeemLimit, keep: c.replace, request: request}
-}
-
 // exchange redeems a code, a device code or a non-interactive grant, once, and stores the new login:
 //
 //  1. lock the credential and reserve space for the new record; a device login does this after step 2

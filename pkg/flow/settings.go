@@ -149,38 +149,35 @@ func (s Settings) equal(other Settings) bool {
 // check returns an error if settings contradict each other or if a key or assertion file is unusable. It sends nothing.
 func (s Settings) check() error {
 	grant := s.grant()
-	refuse := func(format string, args ...any) error {
-		return fmt.Errorf("%w: "+format, append([]any{ErrOptions}, args...)...)
+	hasClient := s.ClientID != "" || s.ClientMetadataURL != ""
+	for _, rule := range []struct {
+		broken bool
+		why    string
+	}{
+		{!slices.Contains(Grants(), grant), fmt.Sprintf("unknown grant %q", grant)},
+		{!slices.Contains([]DPoP{"", DPoPAuto, DPoPAlways, DPoPNever}, s.DPoP), fmt.Sprintf("dpop is auto, always or never, not %q", s.DPoP)},
+		{s.ClientSecret != "" && s.ClientID == "", "a client secret needs the client id it belongs to"},
+		{s.ClientSecret != "" && s.ClientKeyFile != "", "a client authenticates with a secret or with a key, not both"},
+		{s.ClientKeyFile != "" && !hasClient, "a client key needs the client id it belongs to"},
+		{s.CertKeyFile != "" && s.CertFile == "", "the key of a client certificate needs the certificate"},
+		{grant == GrantClientCredentials && (s.ClientID == "" || s.ClientSecret == "" && s.ClientKeyFile == "" && s.CertFile == ""),
+			"client_credentials needs a client id and a secret, a key or a client certificate"},
+		{grant == GrantJWTBearer && s.AssertionFile == "" && s.Assertion == "", "jwt_bearer needs an assertion"},
+		{s.AssertionFile != "" && s.Assertion != "", "there can be only one source of the assertion"},
+		{s.IDP != IDP{} && grant != GrantEnterprise, "an identity provider needs the grant enterprise"},
+		{s.IDP.Issuer != "" && (s.IDP.TokenEndpoint != "" || s.IDP.IDTokenFile != ""),
+			"the identity provider is named by its issuer, or by a token endpoint and an ID token file, not both"},
+		{grant == GrantEnterprise && (s.IDP.Issuer == "" && (s.IDP.TokenEndpoint == "" || s.IDP.IDTokenFile == "") || s.IDP.ClientID == "" || !hasClient),
+			"enterprise needs the identity provider's issuer (or its token endpoint and an ID token file), the client id there, and the client id here"},
+	} {
+		if rule.broken {
+			return fmt.Errorf("%w: %s", ErrOptions, rule.why)
+		}
 	}
-	switch {
-	case !slices.Contains(Grants(), grant):
-		return refuse("unknown grant %q", grant)
-	case !slices.Contains([]DPoP{"", DPoPAuto, DPoPAlways, DPoPNever}, s.DPoP):
-		return refuse("dpop is auto, always or never, not %q", s.DPoP)
-	case s.ClientSecret != "" && s.ClientID == "":
-		return refuse("a client secret needs the client id it belongs to")
-	case s.ClientSecret != "" && s.ClientKeyFile != "":
-		return refuse("a client authenticates with a secret or with a key, not both")
-	case s.ClientKeyFile != "" && s.ClientID == "" && s.ClientMetadataURL == "":
-		return refuse("a client key needs the client id it belongs to")
-	case s.CertKeyFile != "" && s.CertFile == "":
-		return refuse("the key of a client certificate needs the certificate")
-	case grant == GrantClientCredentials && (s.ClientID == "" || s.ClientSecret == "" && s.ClientKeyFile == "" && s.CertFile == ""):
-		return refuse("client_credentials needs a client id and a secret, a key or a client certificate")
-	case grant == GrantJWTBearer && s.AssertionFile == "" && s.Assertion == "":
-		return refuse("jwt_bearer needs an assertion")
-	case s.AssertionFile != "" && s.Assertion != "":
-		return refuse("there can be only one source of the assertion")
-	case s.IDP != IDP{} && grant != GrantEnterprise:
-		return refuse("an identity provider is for the grant enterprise")
-	case s.IDP.Issuer != "" && (s.IDP.TokenEndpoint != "" || s.IDP.IDTokenFile != ""):
-		return refuse("the identity provider is named by its issuer, or by a token endpoint and an ID token file, not both")
-	case grant == GrantEnterprise && (s.IDP.Issuer == "" && (s.IDP.TokenEndpoint == "" || s.IDP.IDTokenFile == "") ||
-		s.IDP.ClientID == "" || s.ClientID == "" && s.ClientMetadataURL == ""):
-		return refuse("enterprise needs the identity provider's issuer (or its token endpoint and an ID token file), the client id there, and the client id here")
-	}
-	if i := slices.IndexFunc(s.AuthParams, func(p [2]string) bool { return reserved(p[0]) }); i >= 0 {
-		return refuse("--auth-param %s is reserved", s.AuthParams[i][0])
+	for _, p := range s.AuthParams {
+		if reserved(p[0]) {
+			return fmt.Errorf("%w: --auth-param %s is reserved", ErrOptions, p[0])
+		}
 	}
 	if s.ClientKeyFile != "" {
 		if _, err := loadKey(s.ClientKeyFile); err != nil {
