@@ -26,12 +26,13 @@ type program struct {
 	typed   commandLine // the flags that hints repeat
 
 	// Created on first use; see client.go and target.go.
-	flowClient *flow.Client
+	flowClient atomic.Pointer[flow.Client]
 	httpClient *http.Client
 	file       *config.File
 
 	secrets []string    // secrets from variables and headers; no child process gets them
 	sent    atomic.Bool // whether an HTTP request was sent
+	stuck   chan int    // the exit code of a command that hangs and whose error could not be printed; see punctual.go
 }
 
 // globalOptions holds the global flags.
@@ -159,8 +160,10 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	if p.global.certFile != "" && (cx.Bool("all") || cx.Command.Name == "status" && !cx.Args().Present()) {
 		return usage("--cert needs a SERVER, because each login has its own certificate")
 	}
+	run, interrupted, late := func() error { return at(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
 	if p.global.timeout > 0 || !endless(cx) {
 		limit := p.limit(cx.Command.Name)
+		late = limit
 		if cx.Command.Name == "login" {
 			limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, with a better message
 		}
@@ -168,7 +171,10 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 		defer cancel()
 		cx.Context = ctx
 	}
-	return at(server{word: cx.Args().First()}, act(cx))
+	if cx.Command.Name == "exec" { // its child decides what an interrupt means
+		return run()
+	}
+	return p.punctual(interrupted, late, run)
 }
 
 // endless reports whether a command has no default time limit, because it runs as long as its input or its child.

@@ -20,8 +20,8 @@ import (
 
 // flow returns the client for logins of this run, which has the credential store.
 func (p *program) flow() (*flow.Client, error) {
-	if p.flowClient != nil {
-		return p.flowClient, nil
+	if c := p.flowClient.Load(); c != nil {
+		return c, nil
 	}
 	store, err := p.store()
 	if err != nil {
@@ -31,8 +31,9 @@ func (p *program) flow() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.flowClient = &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved}
-	return p.flowClient, nil
+	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved}
+	p.flowClient.Store(c)
+	return c, nil
 }
 
 // http returns the HTTP client of the run.
@@ -227,7 +228,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	if err != nil {
 		return nil, err
 	}
-	c, stored := p.flowClient, flow.Status{}
+	c, stored := p.flowClient.Load(), flow.Status{}
 	if c == nil { // a static token needs no store
 		c = &flow.Client{HTTP: hc}
 	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store is reported later, when the token is needed

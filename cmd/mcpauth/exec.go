@@ -54,24 +54,30 @@ func runExec(ctx context.Context, p *program, words, command []string) error {
 	addresses := map[string]string{}
 	var listeners []*mcpproxy.Listener
 	defer func() { closeAll(listeners) }()
-	for i, word := range words {
-		m, err := p.proxy(ctx, word)
-		if err != nil {
-			return err
+	listen := func() error {
+		for i, word := range words {
+			m, err := p.proxy(ctx, word)
+			if err != nil {
+				return err
+			}
+			name := addressVariable(word)
+			if addresses[name] != "" {
+				return usage("two servers would use the same variable " + name)
+			}
+			l, err := m.Listen("127.0.0.1:0")
+			if err != nil {
+				return &configError{message: err.Error()}
+			}
+			listeners = append(listeners, l)
+			addresses[name] = l.URL
+			if i == 0 {
+				addresses["MCPAUTH_URL"] = l.URL
+			}
 		}
-		name := addressVariable(word)
-		if addresses[name] != "" {
-			return usage("two servers would use the same variable " + name)
-		}
-		l, err := m.Listen("127.0.0.1:0")
-		if err != nil {
-			return &configError{message: err.Error()}
-		}
-		listeners = append(listeners, l)
-		addresses[name] = l.URL
-		if i == 0 {
-			addresses["MCPAUTH_URL"] = l.URL
-		}
+		return nil
+	}
+	if err := p.punctual(ctx, 0, listen); err != nil {
+		return err
 	}
 	cmd := exec.Command(path, command[1:]...)
 	cmd.Args[0] = command[0]
@@ -121,30 +127,32 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
 	keyboard, _ := terminal(p.stdin)
-	late := ctx.Done()
+	var late <-chan time.Time
+	if limit, ok := ctx.Deadline(); ok { // not ctx.Done, which an interrupt closes too: the command handles an interrupt itself
+		late = time.After(time.Until(limit))
+	}
+	stopped := false
 	for {
 		select {
 		case err := <-ended:
-			return childExit(ctx, err)
+			if stopped {
+				return context.DeadlineExceeded
+			}
+			return childExit(err)
 		case s := <-signals:
 			if !keyboard || s != os.Interrupt && s != syscall.SIGQUIT {
 				_ = cmd.Process.Signal(s)
 			}
 		case <-late:
-			late = nil
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) { // the command handles an interrupt itself
-				_ = cmd.Process.Signal(syscall.SIGTERM)
-				time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
-			}
+			stopped = true
+			_ = cmd.Process.Signal(syscall.SIGTERM)
+			time.AfterFunc(time.Second, func() { _ = cmd.Process.Kill() })
 		}
 	}
 }
 
 // childExit returns an error with the exit code of the command.
-func childExit(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return context.Cause(ctx)
-	}
+func childExit(err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return &printedError{code: exitCodeOf(exit.ProcessState), err: err}
 	}

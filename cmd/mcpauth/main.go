@@ -33,12 +33,16 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	// Without this, a write to a closed stderr would kill the process while it finishes its work.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	log.SetOutput(io.Discard) // net/http logs bytes of servers and, with GODEBUG=http2debug=1, the Authorization header
-	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version()}
-	code := p.run(ctx, args)
-	if p.flowClient != nil {
-		_ = p.flowClient.Wait(context.Background()) // Wait has its own time limit
+	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version(), stuck: make(chan int, 1)}
+	done := make(chan int, 1)
+	go func() { done <- p.run(ctx, args) }()
+	select {
+	case code := <-done:
+		p.wait()
+		return code
+	case code := <-p.stuck:
+		return code
 	}
-	return code
 }
 
 // doubled is the time after the first interrupt in which a second one is ignored, because timeout(1) and other wrappers send a signal both

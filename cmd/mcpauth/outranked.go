@@ -15,7 +15,7 @@ func (p *program) outranked(ctx context.Context, given server) error {
 		return nil
 	}
 	t := given.target
-	s, err := p.flowClient.Status(ctx, t)
+	s, err := p.flowClient.Load().Status(ctx, t)
 	if err != nil || s.State == flow.StateNone {
 		return err
 	}

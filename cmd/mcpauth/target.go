@@ -157,7 +157,7 @@ func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry
 // unknownName returns an error that says where mcpauth looked for the name, and suggests similar names.
 func (p *program) unknownName(ctx context.Context, word string, file *config.File) error {
 	var known []string
-	all, _ := p.flowClient.Statuses(ctx)
+	all, _ := p.flowClient.Load().Statuses(ctx)
 	for _, s := range all {
 		if s.Name != nil {
 			known = append(known, *s.Name)
@@ -289,7 +289,7 @@ func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) 
 
 // hasToken reports whether a stored login has a token. An unfinished login may have left only a client registration.
 func (p *program) hasToken(ctx context.Context, t flow.Target) bool {
-	s, err := p.flowClient.Status(ctx, t)
+	s, err := p.flowClient.Load().Status(ctx, t)
 	return err != nil || s.State != flow.StateNone
 }
 

@@ -43,6 +43,9 @@ func unseal(keyFile string, sealed []byte) ([]byte, error) {
 
 // identities reads the key file.
 func identities(keyFile string) ([]age.Identity, error) {
+	if info, err := os.Stat(keyFile); err == nil && !info.Mode().IsRegular() { // opening a pipe could hang, and it could be read only once
+		return nil, fmt.Errorf("%w: key file %s is not a regular file", ErrLocked, keyFile)
+	}
 	file, err := os.Open(keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("%w: key file %s: %w", ErrLocked, keyFile, bare(err))
