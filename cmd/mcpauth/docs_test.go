@@ -1,17 +1,17 @@
 //go:build !windows
 
-// These tests run the commands in docs/*.md, so that readers can copy them.
+// These tests run the examples in docs/*.md.
 //
-// Every ```sh block is a script. sh -eu runs the blocks of a page in order. They share a temporary home folder, which is the working
-// directory, and a demo server:
+// The test runs every ```sh block with sh -eu and every ```go block with go run, in the order of the page. The blocks of a page share a
+// temporary home folder, which is their working directory, and a demo server:
 //
-//	$SERVER     the address of its MCP endpoint
-//	$BROWSER    a program that approves at once; BROWSER=none and CI are as a reader would set them
+//	$SERVER     the URL of the MCP server
+//	$IDP        the issuer of an identity provider
+//	$BROWSER    a program that approves every login at once
 //	mcpauth     the program under test, on PATH; credentials are in files
 //
-// A comment <!-- server: WORDS --> above a block changes the demo server before the block runs (see demo.Server.Set). Blocks of transcripts
-// and settings begin with ```console, ```json or ```text and do not run. The blocks of README.md do not run here either; scripts/ runs
-// them.
+// A comment <!-- server: WORDS --> above a block changes the server first (see demo.Server.Set). Blocks of other kinds, such as ```console and
+// ```json, are not run.
 
 package main
 
@@ -29,11 +29,11 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// block is one step of a page: a script, or settings of the demo server.
+// block is one step of a page: a script, a Go program, or words for the server.
 type block struct {
 	line   int
+	kind   string // sh, go or server
 	script string
-	server string
 }
 
 func TestPages(t *testing.T) {
@@ -61,7 +61,7 @@ func TestPages(t *testing.T) {
 			runPage(t, blocks)
 		})
 	}
-	for _, name := range []string{"discover.md", "grants.md", "headless.md", "other-programs.md", "quirks.md", "scripting.md"} {
+	for _, name := range []string{"discover.md", "ci.md", "grants.md", "headless.md", "library.md", "other-programs.md", "quirks.md", "scripting.md"} {
 		if ran[name] == 0 {
 			t.Errorf("%s has no block that runs", name)
 		}
@@ -84,21 +84,46 @@ func runPage(t *testing.T, blocks []block) {
 	env := []string{"HOME=" + home, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + home, "MCPAUTH_KEYSTORE=file", "BROWSER=browser", "SERVER=" + s.URL(), "IDP=" + provider.Issuer(),
 		"NO_PROXY=127.0.0.1,localhost", "GORACE=atexit_sleep_ms=0"}
 	for _, b := range blocks {
-		if b.server != "" {
-			if err := s.Set(b.server); err != nil {
+		if b.kind == "server" {
+			if err := s.Set(b.script); err != nil {
 				t.Fatalf("line %d: %v", b.line, err)
 			}
 			continue
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		cmd := exec.CommandContext(ctx, "sh", "-euc", b.script)
-		cmd.Env, cmd.Dir, cmd.WaitDelay = env, home, 5*time.Second // do not wait for processes that a block left running
+		cmd.Env, cmd.Dir = env, home
+		if b.kind == "go" {
+			cmd = goProgram(t, ctx, b.script)
+			cmd.Env = append(cmd.Env, env...)
+		}
+		cmd.WaitDelay = 5 * time.Second // for programs that a block leaves running
 		out, err := cmd.CombinedOutput()
 		cancel()
 		if err != nil {
 			t.Fatalf("the block at line %d: %v\n%s\n%s", b.line, err, b.script, out)
 		}
 	}
+}
+
+// goProgram returns the command that compiles and runs a program, which may import the packages of this module. Its environment names the
+// caches of go, because HOME is a temporary folder.
+func goProgram(t *testing.T, ctx context.Context, source string) *exec.Cmd {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, []byte(source), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, "go", "run", file)
+	cmd.Dir = "."
+	for _, name := range []string{"GOCACHE", "GOMODCACHE", "GOPATH", "GOFLAGS", "GOPROXY"} {
+		value, err := exec.Command("go", "env", name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd.Env = append(cmd.Env, name+"="+strings.TrimSpace(string(value)))
+	}
+	return cmd
 }
 
 const (
@@ -114,18 +139,18 @@ func pageBlocks(page string) ([]block, error) {
 		trimmed := strings.TrimSpace(line)
 		switch {
 		case open == 0 && strings.HasPrefix(trimmed, serverComment):
-			blocks = append(blocks, block{line: i + 1, server: strings.TrimSuffix(strings.TrimPrefix(trimmed, serverComment), " -->")})
+			blocks = append(blocks, block{line: i + 1, kind: "server", script: strings.TrimSuffix(strings.TrimPrefix(trimmed, serverComment), " -->")})
 		case open == 0 && strings.HasPrefix(trimmed, fence):
 			kind, open = strings.TrimPrefix(trimmed, fence), i+1
 			if !slices.Contains([]string{"sh", "console", "json", "text", "yaml", "go", "powershell"}, kind) {
-				return nil, fmt.Errorf("line %d: a block of the kind %q: sh is run, console is not", i+1, kind)
+				return nil, fmt.Errorf("line %d: unknown kind of block %q", i+1, kind)
 			}
-			if kind == "sh" {
-				blocks = append(blocks, block{line: i + 1})
+			if kind == "sh" || kind == "go" {
+				blocks = append(blocks, block{line: i + 1, kind: kind})
 			}
 		case open > 0 && trimmed == fence:
 			open = 0
-		case open > 0 && kind == "sh":
+		case open > 0 && (kind == "sh" || kind == "go"):
 			blocks[len(blocks)-1].script += line + "\n"
 		}
 	}
@@ -135,17 +160,17 @@ func pageBlocks(page string) ([]block, error) {
 	return blocks, nil
 }
 
-// pageBlocks returns the sh blocks and the server comments of a page, and no other blocks.
+// pageBlocks returns the blocks that run and the words for the server, and refuses a block without a kind or an end.
 func TestPageBlocks(t *testing.T) {
 	page := strings.ReplaceAll("words\n'''sh\na\nb\n'''\n<!-- server: ttl=1s -->\n'''console\n$ no\n'''\n1. item\n   '''sh\n   c\n   '''\n", "'''", fence)
 	got, err := pageBlocks(page)
-	want := []block{{line: 2, script: "a\nb\n"}, {line: 6, server: "ttl=1s"}, {line: 11, script: "   c\n"}}
+	want := []block{{2, "sh", "a\nb\n"}, {6, "server", "ttl=1s"}, {11, "sh", "   c\n"}}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	for _, bad := range []string{"'''\nwhich kind?\n'''\n", "'''sh\nno end\n"} {
 		if _, err := pageBlocks(strings.ReplaceAll(bad, "'''", fence)); err == nil {
-			t.Errorf("%q is taken", bad)
+			t.Errorf("%q is accepted", bad)
 		}
 	}
 }
