@@ -57,7 +57,7 @@ func plan(text string) (rooms []room, uses []use, err error) {
 }
 
 func house(title, text string) (string, error) {
-	const width, height, gap, rise = 128, 52, 12, 46
+	const width, height, gap, rise = 140, 52, 12, 46
 	rooms, uses, err := plan(text)
 	if err != nil {
 		return "", err
@@ -81,8 +81,11 @@ func house(title, text string) (string, error) {
 		if first > last || from.row >= to.row {
 			return "", fmt.Errorf("%s is not above %s", u.from, u.to)
 		}
-		x := (left(first) + left(last) + width) / 2
-		fmt.Fprintf(&arrows, `<line stroke="#57606a" x1="%d" y1="%d" x2="%d" y2="%d" marker-end="url(#tip)"/>`+"\n", x, top(from.row)+height, x, top(to.row))
+		x, dash := (left(first)+left(last)+width)/2, ""
+		if skipped := to.row - from.row - 1; skipped > 0 { // the line may pass behind a room
+			x, dash = x+12*skipped+6*(from.row-2), ` stroke-dasharray="5 4"`
+		}
+		fmt.Fprintf(&arrows, `<line stroke="#57606a"%s x1="%d" y1="%d" x2="%d" y2="%d" marker-end="url(#tip)"/>`+"\n", dash, x, top(from.row)+height, x, top(to.row))
 	}
 	return diagram(title, w, h, arrows.String()+boxes.String()), nil
 }
