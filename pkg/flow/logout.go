@@ -62,9 +62,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, err
 	}
 	report.LoggedIn = cred.hasToken() || cred.Client.ID != "" || cred.IDP != nil || cred.NextIDP != nil
-	now, cancelNow := context.WithTimeout(ctx, 0) // do not wait for the lock: a login that holds it needs the registration
-	defer cancelNow()
-	unlockLogin, err := c.Store.Lock(now, t.key(), keystore.LockLogin)
+	unlockLogin, err := c.Store.TryLock(ctx, t.key(), keystore.LockLogin) // a login that holds the lock needs the registration
 	switch {
 	case errors.Is(err, keystore.ErrBusy):
 		if !o.KeepClient {

@@ -29,9 +29,22 @@ func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(
 		defer cancel()
 		ctx = limited
 	}
-	free, err := s.locks.wait(ctx, key, purpose)
+	return s.lock(ctx, key, purpose, true)
+}
+
+// TryLock acquires a lock of the key, or returns ErrBusy at once if another process holds it.
+func (s *Store) TryLock(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
+	return s.lock(ctx, key, purpose, false)
+}
+
+// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. Without wait, it tries once.
+func (s *Store) lock(ctx context.Context, key Key, purpose string, wait bool) (unlock func(), err error) {
+	free, err := s.locks.try(key, purpose)
+	if wait && errors.Is(err, ErrBusy) {
+		free, err = s.locks.wait(ctx, key, purpose)
+	}
 	if err == nil && s.postgres != nil {
-		free, err = s.postgres.lock(ctx, key, purpose, s.locks.path(key, purpose), free)
+		free, err = s.postgres.lock(ctx, key, purpose, s.locks.path(key, purpose), free, wait)
 	}
 	if err != nil {
 		return nil, fail("lock", "", err)

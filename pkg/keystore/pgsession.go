@@ -217,8 +217,8 @@ func closeConn(conn *pgconn.PgConn) {
 }
 
 // lock acquires a lock of the key in the database. The caller holds the same lock on this machine, so that each machine waits with only one
-// connection. If lock fails, it releases the local lock.
-func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string, freeLocal func()) (unlock func(), err error) {
+// connection. If lock fails, it releases the local lock. Without wait, it tries once.
+func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string, freeLocal func(), wait bool) (unlock func(), err error) {
 	defer func() {
 		if err != nil {
 			freeLocal()
@@ -227,7 +227,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 	}()
 	machine := machineName(localPath)
 	var s *session
-	for wait, taken := firstPgPoll, false; !taken; wait = min(wait*3/2, lastPgPoll) {
+	for next, taken := firstPgPoll, false; !taken; next = min(next*3/2, lastPgPoll) {
 		if s == nil {
 			s, err = p.newSession(ctx, machine)
 		}
@@ -237,10 +237,10 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 				s = nil
 			}
 		}
-		if err != nil && !lost(err) {
+		if err != nil && (!wait || !lost(err)) {
 			return nil, err
 		}
-		if !taken && !pause(ctx, wait) {
+		if !taken && (!wait || !pause(ctx, next)) {
 			if s != nil {
 				closeConn(s.conn)
 			}

@@ -259,6 +259,26 @@ func TestLockOfAnotherProcess(t *testing.T) {
 	}
 }
 
+// TryLock acquires a free lock and, in every store, returns ErrBusy at once if the lock is held.
+func TestTryLock(t *testing.T) {
+	for _, backend := range backends() {
+		t.Run(backend, func(t *testing.T) {
+			s := openTest(t, t.TempDir(), backend, newFake(), generous())
+			unlock, err := s.TryLock(t.Context(), testKey(), LockLogin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.TryLock(t.Context(), testKey(), LockLogin)
+			wantErr(t, err, ErrBusy)
+			unlock()
+			if unlock, err = s.TryLock(t.Context(), testKey(), LockLogin); err != nil {
+				t.Fatal(err)
+			}
+			unlock()
+		})
+	}
+}
+
 func TestLockInterrupted(t *testing.T) {
 	s := openTest(t, t.TempDir(), File, newFake(), generous())
 	unlock, err := s.Lock(t.Context(), testKey(), LockLogin)
