@@ -40,7 +40,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 		return local, nil
 	}
 	if base == "" {
-		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set", name), hint: "set " + name + ", or " + variable}
+		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set to an absolute path", name), hint: "set " + name + ", or " + variable}
 	}
 	return ownFolder(dir, name)
 }
@@ -70,10 +70,15 @@ func moveFiles(from, to string) {
 	_ = os.Remove(from) // this fails if the folder is not empty
 }
 
-// home returns the home folder and the variable that names it.
+// home returns the home folder and the variable that names it. A relative path counts as not set, as in an XDG variable: it would make
+// folders of the working directory, such as those of a downloaded repository, the user's own.
 func (p *program) home() (dir, variable string) {
-	if dir := p.getenv("HOME"); dir != "" || runtime.GOOS != "windows" {
-		return dir, "HOME"
+	variable = "HOME"
+	if runtime.GOOS == "windows" && !filepath.IsAbs(p.getenv(variable)) {
+		variable = "USERPROFILE"
 	}
-	return p.getenv("USERPROFILE"), "USERPROFILE"
+	if dir = p.getenv(variable); !filepath.IsAbs(dir) {
+		dir = ""
+	}
+	return dir, variable
 }

@@ -62,6 +62,31 @@ func TestUntrustedProject(t *testing.T) {
 	}
 }
 
+// If HOME is a relative path, the files of a downloaded repository are not the user's own configuration, and no login is written there.
+func TestHostileRelativeHome(t *testing.T) {
+	u := newUser(t)
+	own := filepath.Join(u.home, ".config", "mcpauth")
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(own, "config.json"), []byte(`{"mcpServers":{"x":{"url":"`+u.good.URL()+`","headers":{"X-Key":"${SECRET}"}}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.env = append(u.env, "HOME=.", "USERPROFILE=.", "APPDATA=.", "LOCALAPPDATA=.", "SECRET=canary-secret")
+	for _, args := range [][]string{{"tools", "x"}, {"login", "x"}, {"login", u.good.URL()}, {"status"}} {
+		u.must(t, exitUsage, args...)
+	}
+	if !strings.Contains(u.stderr.String(), "not set to an absolute path") {
+		t.Error(u.stderr.String())
+	}
+	if n := u.good.Count("requests"); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+	if _, err := os.Stat(filepath.Join(u.home, ".local")); err == nil {
+		t.Error("a folder was created")
+	}
+}
+
 // The list that trust prints shows every variable and file. An entry cannot hide one with line breaks or in a long line.
 func TestTrustShowsAll(t *testing.T) {
 	u := newUser(t)

@@ -55,12 +55,16 @@ func TestFind(t *testing.T) {
 }
 
 func TestOwnFolders(t *testing.T) {
-	vars := env(map[string]string{"APPDATA": "roaming"})
-	if got := ownFolders("windows", "home", vars); !slices.Equal(got, []string{"roaming", filepath.Join("home", ".config")}) {
+	home, roaming := t.TempDir(), t.TempDir()
+	vars := env(map[string]string{"APPDATA": roaming})
+	if got := ownFolders("windows", home, vars); !slices.Equal(got, []string{roaming, filepath.Join(home, ".config")}) {
 		t.Errorf("Windows: %q", got)
 	}
-	if got := ownFolders("linux", "home", vars); !slices.Equal(got, []string{filepath.Join("home", ".config")}) {
+	if got := ownFolders("linux", home, vars); !slices.Equal(got, []string{filepath.Join(home, ".config")}) {
 		t.Errorf("Linux: %q", got)
+	}
+	if got := ownFolders("windows", ".", env(map[string]string{"APPDATA": ".", "XDG_CONFIG_HOME": "."})); len(got) != 0 {
+		t.Errorf("relative paths: %q", got)
 	}
 }
 

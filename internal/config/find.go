@@ -56,17 +56,17 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	return p, nil
 }
 
-// ownFolders returns the folders in which to look for the user's configuration. A relative XDG_CONFIG_HOME is ignored, as the XDG Base
-// Directory Specification demands.
+// ownFolders returns the folders in which to look for the user's configuration. It ignores relative paths, as the XDG Base Directory
+// Specification demands for XDG_CONFIG_HOME: the working directory may be a downloaded repository.
 func ownFolders(goos, home string, getenv func(string) string) []string {
 	if base := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(base) {
 		return []string{base}
 	}
 	var folders []string
-	if base := getenv("APPDATA"); goos == "windows" && base != "" {
+	if base := getenv("APPDATA"); goos == "windows" && filepath.IsAbs(base) {
 		folders = append(folders, base)
 	}
-	if home != "" {
+	if filepath.IsAbs(home) {
 		folders = append(folders, filepath.Join(home, ".config"))
 	}
 	return folders
