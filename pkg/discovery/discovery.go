@@ -15,7 +15,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 
 	"mcpauth/internal/httpx"
 )
@@ -195,25 +194,6 @@ func (f *finder) run(ctx context.Context) error {
 	}
 	return f.checkPKCE()
 }
-
-// checkPKCE returns an error if the authorization server does not announce S256, unless the options allow it or the grant does not use
-// PKCE.
-func (f *finder) checkPKCE() error {
-	s := f.r.Server
-	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // the default endpoints list it too
-		return nil
-	}
-	if f.o.AssumePKCES256 {
-		return f.tolerate(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not list S256; it is used because of --assume-pkce-s256", pkceSection}, ErrPKCE)
-	}
-	why := "code_challenge_methods_supported is missing"
-	if len(s.CodeChallengeMethodsSupported) > 0 {
-		why = fmt.Sprintf("code_challenge_methods_supported is %q, without S256", s.CodeChallengeMethodsSupported)
-	}
-	return &Error{Stage: stageMetadata, URL: s.Issuer, Reason: httpx.Text(why, 200), Section: pkceSection, Err: ErrPKCE}
-}
-
-const pkceSection = "MCP Authorization Code Protection"
 
 // tolerate records a deviation. With Strict, it returns the deviation as an error.
 func (f *finder) tolerate(address string, n Finding, err error) error {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
@@ -144,4 +145,15 @@ func (c *Client) bindings(ctx context.Context) (bindings, error) {
 func (b bindings) hash(value string) (string, error) {
 	sum, err := pbkdf2.Key(sha256.New, value, []byte(b.Salt), hashRounds, 16)
 	return hex.EncodeToString(sum), err
+}
+
+// sameIssuer returns an error if a pre-registered client would be used with another authorization server than at the last login (MCP client
+// registration, Authorization Server Binding), unless the user has accepted the change. For registrations, dcr.Resolve enforces this rule.
+func sameIssuer(d draft) error {
+	client, issuer := d.old.Client, d.found.Server.Issuer
+	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {
+		return nil
+	}
+	return fmt.Errorf("%s: %w: it was %q at the last login and is now %q; client %q was registered with the old one (MCP Authorization Server Binding)",
+		d.t.URL, ErrIssuerChanged, client.Issuer, issuer, client.ID)
 }

@@ -207,17 +207,6 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	return d, feasible(t.Settings, d.found) // an infeasible login fails before the user is involved
 }
 
-// sameIssuer returns an error if a pre-registered client would be used with another authorization server than at the last login (MCP client
-// registration, Authorization Server Binding), unless the user has accepted the change. For registrations, dcr.Resolve enforces this rule.
-func sameIssuer(d draft) error {
-	client, issuer := d.old.Client, d.found.Server.Issuer
-	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {
-		return nil
-	}
-	return fmt.Errorf("%s: %w: it was %q at the last login and is now %q; client %q was registered with the old one (MCP Authorization Server Binding)",
-		d.t.URL, ErrIssuerChanged, client.Issuer, issuer, client.ID)
-}
-
 func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	switch d.plan.Grant {
 	case GrantCode:

@@ -135,7 +135,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 	if err != nil {
 		return c.refused(ctx, t, cred, login, why, before, err)
 	}
-	login.Token, login.ObtainedAt, login.Refusal = merge(login.Token, tok), c.now(), nil
+	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, tok), c.now(), nil
 	if login != cred {
 		login.signedIn(tok)
 	} else if cred.IDP != nil {
@@ -306,18 +306,6 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 		return fmt.Errorf("%w: %w", ErrGrantRejected, err)
 	}
 	return err
-}
-
-// merge returns fresh with the refresh token (RFC 6749 §6) and the granted scope (§5.1) of old, if fresh lacks them.
-func merge(old, fresh token.Token) token.Token {
-	if fresh.RefreshToken == "" {
-		fresh.RefreshToken = old.RefreshToken
-	}
-	if !fresh.ScopeGiven {
-		fresh.Scope, fresh.ScopeGiven = old.Scope, old.ScopeGiven
-	}
-	fresh.IDToken = "" // not needed again, and large
-	return fresh
 }
 
 // clientDead reports whether the authorization server does not know the client or does not allow it this request.

@@ -81,7 +81,7 @@ func TestMerge(t *testing.T) {
 		{"an ID token is not kept", token.Token{AccessToken: "a2", IDToken: "i"}, token.Token{AccessToken: "a2", RefreshToken: "r1", Scope: "read", ScopeGiven: true}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := merge(old, tt.fresh); got != tt.want {
+			if got := token.Merge(old, tt.fresh); got != tt.want {
 				t.Error("the merged token differs in access token, refresh token or scope")
 			}
 		})

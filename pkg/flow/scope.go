@@ -1,12 +1,8 @@
 package flow
 
 import (
-	"context"
-	"fmt"
 	"slices"
 	"strings"
-
-	"mcpauth/pkg/discovery"
 )
 
 // chooseScopes returns the scopes of a first login: those that the user named, else those of the challenge, else those in the resource
@@ -35,45 +31,6 @@ func keepScopes(chosen []string, old Credential, issuer string) []string {
 		return chosen
 	}
 	return union(chosen, old.granted())
-}
-
-// stepUp logs in with more scopes after a 403 with insufficient_scope. A 403 with a scope but without an error is handled in the same way,
-// because servers on the official Go SDK send it.
-func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent Secret) error {
-	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
-		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, serverMessage(ch))
-	}
-	asked := union(s.cred.Scopes, s.cred.granted(), h.o.Scopes)
-	wanted := union(asked, splitScope(ch.Scope()))
-	news := len(missing(wanted, asked)) > 0
-	if !news && unexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
-		return nil // another request or process has stepped up since
-	}
-	if !h.mayLogin(s) {
-		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted}, serverMessage(ch))
-	}
-	if !h.countStepUp(wanted, sent, news) {
-		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, serverMessage(ch))
-	}
-	h.c.progress("the server requires " + quoteScopes(splitScope(ch.Scope())))
-	return h.login(ctx, false, cause{challenges: challenges, scopes: wanted, rejected: &sent})
-}
-
-// countStepUp counts a step-up for these scopes and reports whether it is allowed. Requests that were refused with the same token count as
-// one.
-func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
-	name := scopeSet(wanted)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	before := h.stepUps[name]
-	switch {
-	case slices.Contains(before, sent) && news:
-		return true
-	case len(before) >= maxStepUps || len(before) > 0 && !news:
-		return false
-	}
-	h.stepUps[name] = append(before, sent)
-	return true
 }
 
 // scopeSet returns a name for a set of scopes.

@@ -124,30 +124,6 @@ func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.
 // quoted returns a name in quotes for an error, safe to print and limited in length.
 func quoted(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
 
-// Kinds of results (2026-07-28, Base Protocol, Result Types; SEP-2663, Polymorphic Results).
-const (
-	complete      = "complete"
-	inputRequired = "input_required"
-	taskCreated   = "task"
-)
-
-// resultType returns the kind of a result. A result without resultType is complete, as in earlier revisions. A kind that this client does
-// not support is an error.
-func (c *Client) resultType(result json.RawMessage) (string, error) {
-	if jsonscan.Type(result) != "object" {
-		return "", c.invalid("the result is not an object")
-	}
-	raw := jsonscan.Member(result, "resultType")
-	if raw == nil || c.known() != eraModern {
-		return complete, nil
-	}
-	switch kind := jsonscan.Unquote(raw); kind {
-	case complete, inputRequired, taskCreated:
-		return kind, nil
-	}
-	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
-}
-
 // asTask reports whether to call a tool as a task of 2025-11-25. That is so if the tool requires it, or if the tool allows it and Detach is
 // set.
 func (c *Client) asTask(def Tool) bool {

@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
-	"strings"
 
 	"mcpauth/internal/jsonscan"
-	"mcpauth/internal/toolargs"
 )
 
 // Prompt is a prompt of a server. Its texts come from the server and are not safe to print.
@@ -97,66 +95,4 @@ func (c *Client) Prompt(ctx context.Context, name string, args map[string]string
 		m.Messages = append(m.Messages, Message{Role: jsonscan.Unquote(jsonscan.Member(e, "role")), Block: decodeBlock(jsonscan.Member(e, "content"))})
 	}
 	return m, nil
-}
-
-// UnknownError reports a resource or prompt that the server refuses or does not list.
-type UnknownError struct {
-	Kind      string // resource or prompt
-	Name      string
-	Nearest   string // a listed name that is similar to Name; may be empty
-	Arguments bool   // the prompt is listed, so the server refuses the arguments
-	Err       error  // the server's refusal, an *RPCError; nil if only the list was requested
-}
-
-func (e *UnknownError) Error() string {
-	text := e.Kind + " " + quoted(e.Name) + ": "
-	if e.Err != nil {
-		text += e.Err.Error()
-	} else {
-		text += "the server has no such " + e.Kind
-	}
-	if e.Nearest != "" {
-		text += "; the nearest is " + quoted(e.Nearest)
-	}
-	return text
-}
-
-func (e *UnknownError) Unwrap() error { return e.Err }
-
-// Error codes for unknown names. Earlier revisions use codeResourceNotFound for resources. Revision 2026-07-28 uses codeInvalidParams for
-// resources, and every revision uses it for prompts and tasks.
-const (
-	codeResourceNotFound = -32002
-	codeInvalidParams    = -32602
-)
-
-// unknown handles an error of a server that has refused a name. It searches the server's list for similar names. If the list contains the
-// resource, or cannot be fetched, unknown returns the error unchanged.
-func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
-	rpc := isRPC(err)
-	if rpc == nil || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {
-		return err
-	}
-	l := resourceLists[0]
-	if kind == "prompt" {
-		l = promptLists[0]
-	}
-	entries, failed := c.list(ctx, l)
-	if failed != nil {
-		return err
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, jsonscan.Unquote(jsonscan.Member(e, l.key)))
-	}
-	u := &UnknownError{Kind: kind, Name: name, Err: err}
-	switch near := toolargs.Nearest(name, names); {
-	case !slices.Contains(names, name):
-		u.Nearest = strings.Join(near[:min(1, len(near))], "")
-	case kind == "prompt":
-		u.Arguments = true
-	default:
-		return err
-	}
-	return u
 }

@@ -2,7 +2,6 @@ package mcpclient
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
@@ -75,83 +74,6 @@ func (c *Client) send(ctx context.Context, s *session, w want) (mcphttp.Outcome,
 	}
 	m := mcphttp.NewRequest([]byte(id), w.method, c.params(s, w.own, token, w.call && c.Log != nil))
 	return c.exchange(ctx, s, mcphttp.Request{Message: m, Header: w.header, Quiet: c.quiet.Load()}, token), m
-}
-
-// next returns what to do after an outcome, and updates the cached era of the server. A server known to be modern becomes a legacy server
-// only if it refuses the version or if a probe confirms it, because a gateway may have sent a single odd response. A returned error is
-// final.
-func (c *Client) next(ctx context.Context, s *session, o mcphttp.Outcome, tried mcphttp.Tried, safe bool) (mcphttp.Step, error) {
-	step := o.Next(tried, safe)
-	if s.era != eraModern {
-		if step == mcphttp.Switch {
-			c.drop(s)
-			c.learn(eraUnknown, "")
-		}
-		return step, nil
-	}
-	proved := c.known() == eraModern
-	switch evidence := o.Evidence(); {
-	case evidence == mcphttp.IsModern, evidence == mcphttp.Supports:
-		c.learn(eraModern, mcphttp.Modern)
-		if evidence == mcphttp.IsModern && step == mcphttp.Switch {
-			return mcphttp.Deliver, nil // the server supports only later revisions
-		}
-		return step, nil
-	case evidence != mcphttp.IsLegacy, tried.Switch > 1, proved && step != mcphttp.Switch && !(o.Odd() && c.probe(ctx)):
-		return step, nil
-	}
-	if err := c.fallBack(ctx); err != nil {
-		return mcphttp.Deliver, c.notLegacy(o, err)
-	}
-	if safe || step == mcphttp.Switch {
-		return mcphttp.Switch, nil
-	}
-	return mcphttp.Deliver, nil // the answer does not prove that the call was not carried out
-}
-
-// discover determines the era of a server with a harmless request, so that no call is sent in the wrong one.
-func (c *Client) discover(ctx context.Context) error {
-	o, _ := c.send(ctx, modernSession, want{method: "server/discover"})
-	switch o.Evidence() {
-	case mcphttp.IsModern, mcphttp.Supports:
-		c.learn(eraModern, mcphttp.Modern)
-		return nil
-	case mcphttp.IsLegacy:
-		if err := c.fallBack(ctx); err != nil {
-			return c.notLegacy(o, err)
-		}
-		return nil
-	}
-	if err := interrupted(ctx, c.place()); err != nil && o.Reason != mcphttp.Unauthorized {
-		return err
-	}
-	return c.link.Failure(o)
-}
-
-// probe asks a server known to be modern whether it has become a legacy server. It sends at most one request per client.
-func (c *Client) probe(ctx context.Context) (legacy bool) {
-	if !c.probed.CompareAndSwap(false, true) {
-		return false
-	}
-	o, _ := c.send(ctx, modernSession, want{method: "server/discover"})
-	return o.Evidence() == mcphttp.IsLegacy
-}
-
-// notLegacy returns the error to report if a server refuses initialize although its response to a modern request looked like that of a
-// legacy server. o is that response, and legacy is the error of initialize. If o contains a result, the server is modern and only omits the
-// members that show it. A modern server's refusal of initialize is not reported, because it does not help the user.
-func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
-	status, refused := errors.AsType[*StatusError](legacy)
-	switch {
-	case isRPC(legacy) == nil && !refused: // a network or authorization error
-		return legacy
-	case o.Answer.Result != nil:
-		c.learn(eraModern, mcphttp.Modern)
-		return nil
-	case o.Answer.Error != nil, !refused, status.StatusCode == http.StatusNotFound, status.StatusCode == http.StatusMethodNotAllowed:
-		return c.link.Failure(o)
-	}
-	return legacy
 }
 
 // pauseBefore returns the pause before retry n, counted from 0: 250 ms, and four times as long with each retry.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 )
 
@@ -116,4 +117,28 @@ func decodeBase64(raw json.RawMessage) ([]byte, error) {
 		return nil, fmt.Errorf("its data is not base64: %w", err)
 	}
 	return out[:n], nil
+}
+
+// Kinds of results (2026-07-28, Base Protocol, Result Types; SEP-2663, Polymorphic Results).
+const (
+	complete      = "complete"
+	inputRequired = "input_required"
+	taskCreated   = "task"
+)
+
+// resultType returns the kind of a result. A result without resultType is complete, as in earlier revisions. A kind that this client does
+// not support is an error.
+func (c *Client) resultType(result json.RawMessage) (string, error) {
+	if jsonscan.Type(result) != "object" {
+		return "", c.invalid("the result is not an object")
+	}
+	raw := jsonscan.Member(result, "resultType")
+	if raw == nil || c.known() != eraModern {
+		return complete, nil
+	}
+	switch kind := jsonscan.Unquote(raw); kind {
+	case complete, inputRequired, taskCreated:
+		return kind, nil
+	}
+	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
 }

@@ -110,26 +110,6 @@ func (c *Client) leave(s *session) {
 	c.link.End(s.Session)
 }
 
-// fallBack opens a session with a legacy server.
-func (c *Client) fallBack(ctx context.Context) error {
-	if err := c.connecting.enter(ctx); err != nil {
-		return err
-	}
-	defer c.connecting.leave()
-	c.mu.Lock()
-	other := c.session
-	c.mu.Unlock()
-	if other != nil && other.era != eraModern {
-		return nil // another call was faster
-	}
-	s, err := c.openLegacy(ctx)
-	if err != nil {
-		return err
-	}
-	c.use(s)
-	return nil
-}
-
 // openLegacy returns the stored session. If there is none, it opens a session with initialize, or with HTTP+SSE if the server supports only
 // that.
 func (c *Client) openLegacy(ctx context.Context) (*session, error) {

@@ -1,0 +1,27 @@
+package discovery
+
+import (
+	"fmt"
+	"slices"
+
+	"mcpauth/internal/httpx"
+)
+
+// checkPKCE returns an error if the authorization server does not announce S256, unless the options allow it or the grant does not use
+// PKCE.
+func (f *finder) checkPKCE() error {
+	s := f.r.Server
+	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // the default endpoints list it too
+		return nil
+	}
+	if f.o.AssumePKCES256 {
+		return f.tolerate(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not list S256; it is used because of --assume-pkce-s256", pkceSection}, ErrPKCE)
+	}
+	why := "code_challenge_methods_supported is missing"
+	if len(s.CodeChallengeMethodsSupported) > 0 {
+		why = fmt.Sprintf("code_challenge_methods_supported is %q, without S256", s.CodeChallengeMethodsSupported)
+	}
+	return &Error{Stage: stageMetadata, URL: s.Issuer, Reason: httpx.Text(why, 200), Section: pkceSection, Err: ErrPKCE}
+}
+
+const pkceSection = "MCP Authorization Code Protection"
