@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // echoed matches the result of `call SERVER echo text=x` in any response.
@@ -69,6 +70,7 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint", What: "an HTTP+SSE server names a message endpoint on another origin, to get the token sent there", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},
 		{Name: "call/sse-endpoint-http", What: "an HTTP+SSE server names a message endpoint with plain http", Later: true, At: mcpPath, Do: oldTransport("http://mcp.attack.example/messages")},
 		{Name: "call/sse-endpoint-port", What: "an HTTP+SSE server names a message endpoint on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
+		{Name: "call/sse-ping", What: "an HTTP+SSE server sends a ping before it answers initialize", Later: true, At: mcpPath, Do: early()},
 		reflected("batch-reflected", "the MCP server repeats the token in its errors to `call --batch`"),
 		reflected("proxy-reflected", "the MCP server repeats the token in its errors to `proxy`, which passes messages on unchanged"),
 		{Name: "call/proxy-error-page", What: "the MCP server answers `proxy` with an error page that contains escape sequences and the token", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
@@ -90,13 +92,41 @@ func questions(n int, params string) string {
 
 // oldTransport simulates a server of MCP 2024-11-05 whose endpoint event contains the given URL.
 func oldTransport(endpoint string) http.HandlerFunc {
+	return eventStream("event: endpoint\ndata: " + endpoint + "\n\n")
+}
+
+// early simulates a server of MCP 2024-11-05 that sends a ping first. It refuses initialize when the answer to the ping has arrived.
+func early() http.HandlerFunc {
+	events := eventStream("event: endpoint\ndata: " + mcpPath + "?message\n\ndata: " + `{"jsonrpc":"2.0","id":7,"method":"ping"}` + "\n\n")
+	answered := make(chan struct{})
+	once := sync.OnceFunc(func() { close(answered) })
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "" {
+			events(w, r)
+			return
+		}
+		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"result"`) {
+			once()
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		select {
+		case <-answered:
+			http.Error(w, "the ping was answered", http.StatusBadGateway)
+		case <-r.Context().Done():
+		}
+	}
+}
+
+// eventStream opens an event stream that begins with the given events, and refuses all requests but GET.
+func eventStream(events string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet {
 			w.WriteHeader(http.StatusMethodNotAllowed)
 			return
 		}
 		w.Header().Set("Content-Type", "text/event-stream")
-		io.WriteString(w, "event: endpoint\ndata: "+endpoint+"\n\n")
+		io.WriteString(w, events)
 		http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	}

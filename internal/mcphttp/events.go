@@ -20,7 +20,6 @@ var errEnded = errors.New("the session was ended")
 // eventSession is a session of HTTP+SSE.
 type eventSession struct {
 	endpoint string
-	receive  func(Message)
 	stream   context.Context // ends with the stream; its cause is the reason
 	end      context.CancelCauseFunc
 
@@ -29,7 +28,7 @@ type eventSession struct {
 }
 
 // openEvents opens the stream and reads the URL of the endpoint. The stream stays open when ctx ends.
-func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool) (s *eventSession, err error) {
+func (l *Link) openEvents(ctx context.Context, receive func(*Session, Message), quiet bool) (s *Session, err error) {
 	stream, end := context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
 	defer cancel()
@@ -50,10 +49,10 @@ func (l *Link) openEvents(ctx context.Context, receive func(Message), quiet bool
 		res.Body.Close()
 		return nil, err
 	}
-	s = &eventSession{endpoint: address, receive: receive, stream: stream, end: end, waiting: map[string]chan Message{}}
+	s = &Session{events: &eventSession{endpoint: address, stream: stream, end: end, waiting: map[string]chan Message{}}}
 	go func() {
 		defer res.Body.Close()
-		end(s.read(events))
+		end(s.events.read(events, func(m Message) { receive(s, m) }))
 	}()
 	return s, nil
 }
@@ -81,7 +80,7 @@ func notOpened(err error) Outcome {
 }
 
 // read passes each message of the stream to its request or to receive. It returns the error that ended the stream.
-func (s *eventSession) read(events *sse.Reader) error {
+func (s *eventSession) read(events *sse.Reader, receive func(Message)) error {
 	for {
 		ev, err := events.Next()
 		if err != nil {
@@ -97,9 +96,7 @@ func (s *eventSession) read(events *sse.Reader) error {
 					continue
 				}
 			}
-			if s.receive != nil {
-				s.receive(m)
-			}
+			receive(m)
 		}
 	}
 }

@@ -413,7 +413,7 @@ func TestEvents(t *testing.T) {
 			l := s.link()
 			received := make(chan Message, 10)
 			session, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), NewRequest(nil, "notifications/initialized", nil),
-				func(m Message) { received <- m })
+				func(_ *Session, m Message) { received <- m })
 			if session != nil {
 				defer l.End(session)
 				o = l.Exchange(t.Context(), session, request(t, call))

@@ -54,19 +54,19 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 
 // OpenEvents opens a session of HTTP+SSE, the transport of 2024-11-05. The server sends all its messages on one stream. The first event
 // contains the URL to which the client posts its messages. receive is called with each server message that does not answer a pending
-// request. The session lasts until the stream ends or End is called, even if ctx ends earlier.
-func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(Message)) (*Session, Outcome) {
+// request, and with the session, because a server may send a ping before OpenEvents returns (2024-11-05, Lifecycle, Initialization). The
+// session lasts until the stream ends or End is called, even if ctx ends earlier.
+func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(*Session, Message)) (*Session, Outcome) {
 	if err := l.prepare(); err != nil {
 		return nil, notSent(err)
 	}
-	events, err := l.openEvents(ctx, receive, initialize.Quiet)
+	s, err := l.openEvents(ctx, receive, initialize.Quiet)
 	if err != nil {
 		return nil, notOpened(err)
 	}
-	s := &Session{events: events}
 	o := l.Exchange(ctx, s, initialize)
 	if o.Answer.Result == nil {
-		events.end(errEnded)
+		l.End(s)
 		return nil, o
 	}
 	return l.greet(ctx, s, o, initialize, initialized)

@@ -14,6 +14,46 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
+// A server of HTTP+SSE may send a ping as soon as the stream is open (2024-11-05, Lifecycle). This one answers initialize only after the answer
+// to its ping.
+func TestPingBeforeInitialize(t *testing.T) {
+	stream, answered := make(chan string, 2), make(chan struct{})
+	s := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.Header().Set("Content-Type", "text/event-stream")
+			io.WriteString(w, "event: endpoint\ndata: /messages\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n\n")
+			for http.NewResponseController(w).Flush() == nil {
+				select {
+				case m := <-stream:
+					io.WriteString(w, "data: "+m+"\n\n")
+				case <-r.Context().Done():
+					return
+				}
+			}
+		}
+		body, _ := io.ReadAll(r.Body)
+		m, _ := mcphttp.Parse(body)
+		switch {
+		case r.URL.Path != "/messages":
+			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		case m.IsResponse():
+			close(answered)
+		case m.Method == "initialize":
+			go func() {
+				<-answered
+				stream <- fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"protocolVersion":"2024-11-05","capabilities":{"tools":{}}}}`, m.ID)
+			}()
+		case m.Method == "tools/list":
+			stream <- fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"tools":[]}}`, m.ID)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	if _, err := client(t, s).Tools(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // askingServer is a legacy server that sends its elicitation request on the stream of the session, as servers built with the TypeScript SDK
 // do. If that stream is not open, the request is lost and the call is never answered.
 type askingServer struct {

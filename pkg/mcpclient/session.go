@@ -162,17 +162,17 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 
 // openEvents opens a session of HTTP+SSE.
 func (c *Client) openEvents(ctx context.Context, version string) (*session, error) {
-	s := &session{era: eraSSE}
-	opened, o := c.link.OpenEvents(ctx, c.initialize(version), initialized(), func(m mcphttp.Message) { c.receive(c.life, s, m) })
+	opened, o := c.link.OpenEvents(ctx, c.initialize(version), initialized(), func(s *mcphttp.Session, m mcphttp.Message) {
+		c.receive(c.life, &session{Session: s, era: eraSSE}, m)
+	})
 	if opened == nil {
 		if err := interrupted(ctx, c.place()); err != nil {
 			return nil, err
 		}
 		return nil, c.link.Failure(o)
 	}
-	s.Session = opened
-	c.learn(eraSSE, s.Version)
-	return s, nil
+	c.learn(eraSSE, opened.Version)
+	return &session{Session: opened, era: eraSSE}, nil
 }
 
 func (c *Client) initialize(version string) mcphttp.Request {

@@ -41,7 +41,7 @@ func (c *conversation) initialize(ctx context.Context, r *request) mcphttp.Outco
 	if o.Answer.Result != nil {
 		s = &mcphttp.Session{Version: jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion")), ID: o.Header.Get("Mcp-Session-Id")}
 	} else if o.OldTransport() {
-		old, events := c.link.OpenEvents(ctx, mcphttp.Request{Message: r.Message}, mcphttp.Message{}, func(m mcphttp.Message) { c.hear(nil, m) })
+		old, events := c.link.OpenEvents(ctx, mcphttp.Request{Message: r.Message}, mcphttp.Message{}, c.hearEvents)
 		if _, foreign := errors.AsType[*httpx.AddressError](events.Err); old != nil || foreign {
 			s, o = old, events
 		}
@@ -61,6 +61,9 @@ func (c *conversation) greet(ctx context.Context, m mcphttp.Message) {
 	c.tell(ctx, m)
 	c.watch(0)
 }
+
+// hearEvents handles a message on the stream of a session of HTTP+SSE.
+func (c *conversation) hearEvents(_ *mcphttp.Session, m mcphttp.Message) { c.hear(nil, m) }
 
 // note records a request that must be repeated in a new session, and the tools that require headers.
 func (c *conversation) note(request, answer mcphttp.Message) {
@@ -116,7 +119,7 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 	open := c.link.Open
 	if lost.Over() != nil {
 		open = func(ctx context.Context, r mcphttp.Request, m mcphttp.Message) (*mcphttp.Session, mcphttp.Outcome) {
-			return c.link.OpenEvents(ctx, r, m, func(m mcphttp.Message) { c.hear(nil, m) })
+			return c.link.OpenEvents(ctx, r, m, c.hearEvents)
 		}
 	}
 	s, o := open(ctx, mcphttp.Request{Message: opened}, initialized)
