@@ -8,9 +8,9 @@ CREATE TABLE IF NOT EXISTS mcpauth_credentials (
     key          text NOT NULL,               -- server and profile, as JSON
     generation   bigint NOT NULL DEFAULT 0,   -- counts the writes; 0: nothing stored yet
     format       integer NOT NULL DEFAULT 1,  -- of the row
-    sealed       bytea,                       -- the record, encrypted with age by the client
-    public       json,                        -- what "mcpauth status" shows
-    notes        jsonb NOT NULL DEFAULT '{}', -- intent and journal of renewals, without secrets
+    sealed       bytea,                       -- the record, encrypted with age and authenticated by the client
+    public       json,                        -- what "mcpauth status" shows, authenticated with the record
+    notes        jsonb NOT NULL DEFAULT '{}', -- intent and journal of renewals, sealed like the record
     claim        text,                        -- names the renewal under way
     claimed_by   text,                        -- machine and process that renews
     claimed_at   timestamptz,

@@ -227,6 +227,7 @@ var metElsewhere = map[string]string{
 	"keystore.ErrNoTable":      "the tests of the postgres store",
 	"keystore.ErrFull":         "the tests of the postgres store",
 	"keystore.ErrTooOld":       "the tests of the postgres store",
+	"keystore.ErrKeyFile":      "storetrouble_test.go; names the variable",
 	"keystore.ErrPooled":       "the tests of the postgres store",
 	"keystore.Error":           "the same hint as ErrUnavailable",
 	"flow.ErrCredential":       "the row of keystore.ErrCorrupt",

@@ -21,10 +21,14 @@ import (
 // bindings records at which authorization servers each of the user's secrets was used, for all logins. Without it, a configuration that
 // names another server could make mcpauth send a secret there (MCP Authorization Server Binding). It stores slow, salted hashes of the
 // secrets. The hashes do not depend on how a secret was used, because the client secret for an identity provider must not be sent to
-// another server as an ordinary client secret either.
+// another server as an ordinary client secret either. A store in a database has them there for all machines, and each machine has a copy of
+// its own, because somebody else may be able to delete a row of the database.
 type bindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
+
+	store   *keystore.Store
+	changed bool
 }
 
 func bindingsKey() keystore.Key { return keystore.Key{Server: "mcpauth:bindings"} }
@@ -98,51 +102,76 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 		return err
 	}
 	defer unlock()
-	b, err := c.bindings(ctx)
+	all, err := c.bindings(ctx)
 	if err != nil {
 		return err
 	}
-	changed := false
 	for _, s := range secrets {
-		hash, err := b.hash(s.value)
-		if err != nil {
+		for _, b := range all {
+			if err := b.bind(s, o.AcceptNewIssuer || o.IssuerGiven && s.place == issuer); err != nil {
+				return fmt.Errorf("%s: %w", t.URL, err)
+			}
+		}
+	}
+	for _, b := range all {
+		if err := b.save(ctx); err != nil {
 			return err
 		}
-		known := b.Issuers[hash]
-		switch {
-		case slices.Contains(known, s.place):
-			continue
-		case len(known) > 0 && !o.AcceptNewIssuer && !(o.IssuerGiven && s.place == issuer):
-			return fmt.Errorf("%s: %w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", t.URL, ErrIssuerChanged, s.what, known[0], s.place)
-		}
-		b.Issuers[hash], changed = append(known, s.place), true
 	}
-	if !changed {
+	return nil
+}
+
+// bindings reads the stored bindings.
+func (c *Client) bindings(ctx context.Context) ([]*bindings, error) {
+	stores := []*keystore.Store{c.Store}
+	if local := c.Store.Local(); local != c.Store {
+		stores = append(stores, local)
+	}
+	var all []*bindings
+	for _, store := range stores {
+		b := &bindings{Salt: rand.Text(), Issuers: map[string][]string{}, store: store}
+		data, err := store.ReadNote(ctx, bindingsKey(), bindingsNote)
+		if err != nil && !errors.Is(err, keystore.ErrNotFound) {
+			return nil, err
+		}
+		if err == nil && (json.Unmarshal(data, b) != nil || b.Issuers == nil) {
+			return nil, fmt.Errorf("the record of secrets and their issuers: %w", keystore.ErrCorrupt)
+		}
+		all = append(all, b)
+	}
+	return all, nil
+}
+
+// bind adds the place of a secret. It returns an error if the secret was only used at other places, unless a new one is allowed.
+func (b *bindings) bind(s ownSecret, allowed bool) error {
+	hash, err := b.hash(s.value)
+	if err != nil {
+		return err
+	}
+	known := b.Issuers[hash]
+	if slices.Contains(known, s.place) {
+		return nil
+	}
+	if len(known) > 0 && !allowed {
+		return fmt.Errorf("%w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", ErrIssuerChanged, s.what, known[0], s.place)
+	}
+	b.Issuers[hash], b.changed = append(known, s.place), true
+	return nil
+}
+
+// save stores changed bindings.
+func (b *bindings) save(ctx context.Context) error {
+	if !b.changed {
 		return nil
 	}
 	data, err := json.Marshal(b)
 	if err != nil {
 		return err
 	}
-	return c.Store.Note(ctx, bindingsKey(), bindingsNote, data)
+	return b.store.Note(ctx, bindingsKey(), bindingsNote, data)
 }
 
-func (c *Client) bindings(ctx context.Context) (bindings, error) {
-	b := bindings{Salt: rand.Text(), Issuers: map[string][]string{}}
-	data, err := c.Store.ReadNote(ctx, bindingsKey(), bindingsNote)
-	if errors.Is(err, keystore.ErrNotFound) {
-		return b, nil
-	}
-	if err != nil {
-		return b, err
-	}
-	if err := json.Unmarshal(data, &b); err != nil || b.Issuers == nil {
-		return b, fmt.Errorf("the record of secrets and their issuers: %w", keystore.ErrCorrupt)
-	}
-	return b, nil
-}
-
-func (b bindings) hash(value string) (string, error) {
+func (b *bindings) hash(value string) (string, error) {
 	sum, err := pbkdf2.Key(sha256.New, value, []byte(b.Salt), hashRounds, 16)
 	return hex.EncodeToString(sum), err
 }

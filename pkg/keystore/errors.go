@@ -22,6 +22,7 @@ var (
 	ErrBusy        = errors.New("another process is using it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
 	ErrElsewhere   = errors.New("in another store")        // in a store other than the requested one
+	ErrKeyFile     = errors.New("the key file cannot be used")
 
 	// Only the postgres store returns these:
 	ErrReadOnly = errors.New("the database is read-only") // for example a replica

@@ -116,7 +116,7 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (R
 		return Record{}, err
 	}
 	r.Generation = max(stored.Generation, r.Generation) + 1
-	record, err := f.encode(key, r)
+	record, err := f.encode(key, r, reserved)
 	if err != nil {
 		return Record{}, err
 	}
@@ -165,15 +165,23 @@ func (f *fileStore) replaceable(name string) (head, error) {
 		return head{}, err
 	}
 	if stored.Encoding == encodedAge && f.keyFile == "" {
-		return head{}, at(f.path(name), fmt.Errorf("%w: encrypted, but no key file is given", ErrLocked))
+		return head{}, at(f.path(name), fmt.Errorf("%w: encrypted, but no key file is given", ErrKeyFile))
 	}
 	return stored, nil
 }
 
-func (f *fileStore) encode(key Key, r Record) ([]byte, error) {
+// encode encrypts with the keys that reserve has read, or reads the key file.
+func (f *fileStore) encode(key Key, r Record, reserved place) ([]byte, error) {
 	payload, encoding := encodePayload(r.Secret)
 	if f.keyFile != "" {
-		sealed, err := seal(f.keyFile, r.Secret)
+		var k *keys
+		var err error
+		if p, ok := reserved.(*filePlace); ok {
+			k = p.keys
+		} else if k, err = readKeys(f.keyFile); err != nil {
+			return nil, err
+		}
+		sealed, err := k.encrypt(r.Secret)
 		if err != nil {
 			return nil, err
 		}
@@ -199,7 +207,10 @@ func (f *fileStore) dropOldIndex(key Key) {
 }
 
 // filePlace is the temporary file for the next put. After the put has used it, path is "".
-type filePlace struct{ path string }
+type filePlace struct {
+	path string
+	keys *keys // read before a refresh token is used up, because the key file may be gone or replaced after that; nil = not encrypted
+}
 
 func (p *filePlace) release(context.Context) {
 	if p.path != "" {
@@ -219,8 +230,7 @@ func (f *fileStore) temp(name string, reserved place) (*os.File, error) {
 }
 
 func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
-	temp, err := f.makePlace(key.name(), f.path(key.name()))
-	return &filePlace{temp}, err
+	return f.makePlace(key.name(), f.path(key.name()))
 }
 
 // probe allocates space and frees it. Its file has a different name from the one that reserve creates, because a put in another process
@@ -228,11 +238,11 @@ func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
 func (f *fileStore) probe(_ context.Context, key Key) error {
 	path := f.path(key.name()) + ".probe"
 	sweepTemps(path)
-	temp, err := f.makePlace(key.name(), path)
+	p, err := f.makePlace(key.name(), path)
 	if err != nil {
 		return err
 	}
-	return removePrivate(temp)
+	return removePrivate(p.path)
 }
 
 // placeRoom is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller.
@@ -240,13 +250,15 @@ const placeRoom = 14 << 10
 
 // makePlace writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be, so that a full
 // disk is noticed before a refresh token is used up.
-func (f *fileStore) makePlace(name, path string) (string, error) {
+func (f *fileStore) makePlace(name, path string) (*filePlace, error) {
 	if _, err := f.replaceable(name); err != nil {
-		return "", err
+		return nil, err
 	}
+	var k *keys
 	if f.keyFile != "" {
-		if _, err := seal(f.keyFile, nil); err != nil {
-			return "", err
+		var err error
+		if k, err = readKeys(f.keyFile); err != nil {
+			return nil, err
 		}
 	}
 	size := placeRoom
@@ -256,7 +268,7 @@ func (f *fileStore) makePlace(name, path string) (string, error) {
 	data := bytes.Repeat([]byte("mcpauth place\n"), size/14+1)[:size]
 	temp, err := createTemp(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	_, err = temp.Write(data)
 	if err = errors.Join(err, temp.Close()); err == nil { // a network file system may report only on close that it is full
@@ -267,9 +279,9 @@ func (f *fileStore) makePlace(name, path string) (string, error) {
 	}
 	if err != nil {
 		os.Remove(temp.Name())
-		return "", unwritable(path, err)
+		return nil, unwritable(path, err)
 	}
-	return temp.Name(), nil
+	return &filePlace{temp.Name(), k}, nil
 }
 
 func (f *fileStore) delete(_ context.Context, key Key) error {

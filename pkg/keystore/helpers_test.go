@@ -187,14 +187,22 @@ func rowsOf(t *testing.T, s *testStore) []string {
 	return names
 }
 
-// spoilRow replaces the record of a row with other encrypted data.
+// spoilRow replaces the encrypted part of a row with data that is encrypted to the same recipient.
 func (s *testStore) spoilRow(t *testing.T, key Key, record []byte) {
 	t.Helper()
-	sealed, err := seal(s.o.KeyFile, record)
+	k, err := readKeys(s.o.KeyFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.setRow(t, key, sealed)
+	sealed, err := k.encrypt(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, stored, err := s.postgres.read(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.setRow(t, key, append(stored[:labelSize], sealed...))
 }
 
 func (s *testStore) setRow(t *testing.T, key Key, sealed []byte) {
@@ -310,7 +318,7 @@ func wantErr(t *testing.T, err, want error) {
 	if !errors.As(err, &e) {
 		t.Errorf("%v is no *Error", err)
 	}
-	for _, other := range []error{ErrNotFound, ErrLocked, ErrDenied, ErrTimeout, ErrUnavailable, ErrUnwritable, ErrCorrupt, ErrNewer, ErrBusy, ErrInsecure} {
+	for _, other := range []error{ErrNotFound, ErrLocked, ErrDenied, ErrTimeout, ErrUnavailable, ErrUnwritable, ErrCorrupt, ErrNewer, ErrBusy, ErrInsecure, ErrKeyFile} {
 		if other == ErrNotFound && want != ErrNotFound && errors.Is(err, ErrNotFound) {
 			t.Errorf("%v also says that nothing is stored", err)
 		}

@@ -221,6 +221,9 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 		return err
 	}
 	defer unlock()
+	if text := readersOf(s.o.KeyFile); text != "" && b.kind() != Keychain {
+		s.notice(text) // no error, because platforms mount secrets with modes that the user cannot change
+	}
 	return fail("probe", b.kind(), b.probe(ctx, key))
 }
 

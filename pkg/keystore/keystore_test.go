@@ -486,7 +486,7 @@ func TestNewerIsLeftAlone(t *testing.T) {
 			spoil["record"] = func() { f.items = map[string]string{name: newHead}; s.nextProcess() }
 		} else if s.o.Backend == Postgres {
 			spoil = map[string]func(){"record": func() {
-				if _, err := s.postgres.query(t.Context(), Key{}, `UPDATE mcpauth_credentials SET format = 2`); err != nil {
+				if _, err := s.postgres.query(t.Context(), Key{}, `UPDATE mcpauth_credentials SET format = 3`); err != nil {
 					t.Fatal(err)
 				}
 			}}
@@ -548,4 +548,49 @@ func TestUpdatedIsNow(t *testing.T) {
 	if e, err := s.Entry(t.Context(), testKey()); err != nil || !e.Updated.Equal(now) || e.Updated.Location() != time.UTC {
 		t.Errorf("updated %v, %v", e.Updated, err)
 	}
+}
+
+// renewing acquires the lock and reserves space, as at the beginning of a token refresh.
+func renewing(t *testing.T, s *testStore) (unlock func(), r Record) {
+	t.Helper()
+	unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err = s.Get(t.Context(), testKey())
+	if err == nil {
+		err = s.Reserve(t.Context(), testKey())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return unlock, r
+}
+
+// If the key file is gone or replaced after Reserve, Put still stores the result, with the key that Reserve has read.
+func TestKeyFileGoesDuringARenewal(t *testing.T) {
+	each(t, func(t *testing.T, s *testStore) {
+		key := s.o.KeyFile
+		if key == "" {
+			key = identity(t, s.dir, "key", false)
+			s.file.keyFile = key
+		}
+		s.put(t, testKey(), "one")
+		unlock, r := renewing(t, s)
+		defer unlock()
+		if err := os.Rename(key, key+".away"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Note(t.Context(), testKey(), "intent", []byte("x")); err != nil {
+			t.Error(err)
+		}
+		r.Secret = []byte("two")
+		if _, err := s.Put(t.Context(), testKey(), r); err != nil {
+			t.Error(err)
+		}
+		if err := os.Rename(key+".away", key); err != nil {
+			t.Fatal(err)
+		}
+		s.want(t, testKey(), "two")
+	})
 }

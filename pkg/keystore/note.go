@@ -21,6 +21,14 @@ func (s *Store) Jot(ctx context.Context, key Key, name string, data []byte) erro
 	return s.writeNote(ctx, key, name, data, false)
 }
 
+// Local returns the store for notes in the state folder of this machine. It is s itself unless the notes are in a database.
+func (s *Store) Local() *Store {
+	if s.postgres == nil {
+		return s
+	}
+	return &Store{o: s.o, locks: s.locks, notes: localNotes{s.o.StateDir}}
+}
+
 func (s *Store) writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error {
 	err := checkNote(name)
 	if err == nil {

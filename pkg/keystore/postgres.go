@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -24,14 +23,17 @@ const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
     key          text NOT NULL,               -- server and profile, as JSON
     generation   bigint NOT NULL DEFAULT 0,   -- counts the writes; 0: nothing stored yet
     format       integer NOT NULL DEFAULT 1,  -- of the row
-    sealed       bytea,                       -- the record, encrypted with age by the client
-    public       json,                        -- what "mcpauth status" shows
-    notes        jsonb NOT NULL DEFAULT '{}', -- intent and journal of renewals, without secrets
+    sealed       bytea,                       -- the record, encrypted with age and authenticated by the client
+    public       json,                        -- what "mcpauth status" shows, authenticated with the record
+    notes        jsonb NOT NULL DEFAULT '{}', -- intent and journal of renewals, sealed like the record
     claim        text,                        -- names the renewal under way
     claimed_by   text,                        -- machine and process that renews
     claimed_at   timestamptz,
     updated      timestamptz NOT NULL DEFAULT now()
 )`
+
+// rowVersion is the version of a row. Rows of version 1 were not authenticated.
+const rowVersion = 2
 
 const (
 	// recoverTime limits the attempts to store a record after the connection was lost.
@@ -60,9 +62,9 @@ type postgres struct {
 
 func (p *postgres) kind() string { return Postgres }
 
-const selectEntry = `SELECT key, generation, format, public, extract(epoch FROM updated), `
+const selectEntry = `SELECT key, generation, format, public, extract(epoch FROM updated), name, `
 
-// read returns the entry of a credential and its encrypted record.
+// read returns the entry of a credential and its sealed record. It does not check the seal.
 func (p *postgres) read(ctx context.Context, key Key) (Entry, []byte, error) {
 	rows, err := p.query(ctx, key, selectEntry+`encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1`, key.name())
 	if err != nil {
@@ -71,12 +73,7 @@ func (p *postgres) read(ctx context.Context, key Key) (Entry, []byte, error) {
 	if len(rows) == 0 {
 		return Entry{}, nil, ErrNotFound
 	}
-	e, err := parseEntry(rows[0])
-	if err == nil && e.Generation == 0 {
-		err = ErrNotFound
-	}
-	sealed, _ := hex.DecodeString(string(rows[0][5])) // cannot fail, because encode returns hexadecimal
-	return e, sealed, err
+	return parseEntry(rows[0])
 }
 
 func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
@@ -84,37 +81,29 @@ func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	secret, err := p.unseal(key.name(), e.Generation, sealed)
+	k, err := readKeys(p.keyFile)
+	if err != nil {
+		return Record{}, err
+	}
+	secret, err := k.unseal(sealed, about(key, e.Generation, e.Public)...)
 	if err != nil {
 		return Record{}, at(key.name(), err)
 	}
 	return Record{Generation: e.Generation, Secret: secret, Public: e.Public}, nil
 }
 
-// unseal decrypts a record. The record contains its key and generation, so that a row with the record of another key or of an earlier
-// generation is detected.
-func (p *postgres) unseal(name string, generation uint64, sealed []byte) ([]byte, error) {
-	record, err := unseal(p.keyFile, sealed)
-	if err != nil {
-		return nil, err
-	}
-	h, payload, err := decodeFile(name, record)
-	if err == nil && h.Generation != generation {
-		err = fmt.Errorf("%w: the record has generation %d, but the row has %d", ErrCorrupt, h.Generation, generation)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return decodePayload(payload, h.Encoding)
+// about returns the texts in a row that are authenticated with the record. So a row with the record of another key or of an earlier generation
+// is detected, and so is a changed public part.
+func about(key Key, generation uint64, public json.RawMessage) []string {
+	return []string{"record", key.name(), strconv.FormatUint(generation, 10), string(public)}
 }
 
-func (p *postgres) seal(name string, generation uint64, secret []byte) ([]byte, error) {
-	payload, encoding := encodePayload(secret)
-	record, _, err := split(name, name, head{Generation: generation, Encoding: encoding}, payload, func(string) int { return maxFile })
-	if err != nil {
-		return nil, err
+// keys returns the keys that reserve has read, or else reads the key file.
+func (p *postgres) keys(key Key) (*keys, error) {
+	if s := p.session(key); s != nil && s.claim != "" {
+		return s.keys, nil
 	}
-	return seal(p.keyFile, []byte(record))
+	return readKeys(p.keyFile)
 }
 
 // put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection of the lock is lost, put
@@ -123,7 +112,6 @@ func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record,
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
 	}
-	name := key.name()
 	s := p.session(key)
 	claim, base := "", uint64(0)
 	if s != nil && s.claim != "" {
@@ -134,7 +122,11 @@ func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record,
 		return Record{}, err
 	}
 	r.Generation = max(base, r.Generation) + 1
-	sealed, err := p.seal(name, r.Generation, r.Secret)
+	k, err := p.keys(key)
+	if err != nil {
+		return Record{}, err
+	}
+	sealed, err := k.seal(r.Secret, about(key, r.Generation, r.Public)...)
 	if err != nil {
 		return Record{}, err
 	}
@@ -161,7 +153,7 @@ func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64,
 	if base == 0 && claim == "" {
 		sql = insertRecord
 	}
-	args := []any{key.name(), keyText(key), r.Generation, formatVersion, sealed, nil, base, nil}
+	args := []any{key.name(), keyText(key), r.Generation, rowVersion, sealed, nil, base, nil}
 	if r.Public != nil {
 		args[5] = string(r.Public)
 	}
@@ -207,7 +199,8 @@ func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args 
 
 // reserve claims the row. It also checks that the database is writable and the key file is readable.
 func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
-	if _, err := seal(p.keyFile, nil); err != nil {
+	k, err := readKeys(p.keyFile)
+	if err != nil {
 		return nil, err
 	}
 	s := p.session(key)
@@ -217,16 +210,16 @@ func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
 	claim := rand.Text()
 	rows, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, claim, claimed_by, claimed_at) VALUES ($1, $2, $3, $4, now())
 		ON CONFLICT (name) DO UPDATE SET claim = $3, claimed_by = $4, claimed_at = now() WHERE c.format <= $5
-		RETURNING generation, pg_backend_pid()`, key.name(), keyText(key), claim, s.machine, formatVersion)
+		RETURNING generation, pg_backend_pid()`, key.name(), keyText(key), claim, s.machine, rowVersion)
 	switch {
 	case err != nil:
 		return nil, err
 	case len(rows) == 0:
-		return nil, newer(formatVersion + 1)
+		return nil, newer(rowVersion + 1)
 	case string(rows[0][1]) != s.backend:
 		return nil, errPooled
 	}
-	s.claim = claim
+	s.claim, s.keys = claim, k
 	s.generation, err = strconv.ParseUint(string(rows[0][0]), 10, 64)
 	return claimed{p, key, s}, err
 }
@@ -253,7 +246,7 @@ func (c claimed) release(ctx context.Context) {
 
 // probe writes and deletes a row that belongs to no credential.
 func (p *postgres) probe(ctx context.Context, key Key) error {
-	if _, err := seal(p.keyFile, nil); err != nil {
+	if _, err := readKeys(p.keyFile); err != nil {
 		return err
 	}
 	if _, _, err := p.read(ctx, key); err != nil && !errors.Is(err, ErrNotFound) {
@@ -271,12 +264,16 @@ func (p *postgres) delete(ctx context.Context, key Key) error {
 	if _, _, err := p.read(ctx, key); errors.Is(err, ErrNewer) {
 		return err
 	}
-	_, err := p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND format <= $2`, key.name(), formatVersion)
+	_, err := p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND format <= $2`, key.name(), rowVersion)
 	return err
 }
 
 func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
-	sql, of, args := selectEntry+`NULL FROM mcpauth_credentials WHERE generation > 0`, Key{}, []any(nil)
+	k, err := readKeys(p.keyFile)
+	if err != nil {
+		return nil, err
+	}
+	sql, of, args := fmt.Sprintf(selectEntry+`encode(substring(sealed FOR %d), 'hex') FROM mcpauth_credentials WHERE generation > 0`, labelSize), Key{}, []any(nil)
 	if key != nil {
 		sql, of, args = sql+` AND name = $1`, *key, []any{key.name()}
 	}
@@ -287,9 +284,13 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 	var all []Entry
 	var errs []error
 	for _, columns := range rows {
-		e, err := parseEntry(columns)
+		e, label, err := parseEntry(columns)
+		if err == nil {
+			err = k.check(label, about(e.Key, e.Generation, e.Public)...)
+		}
 		if err != nil {
-			errs = append(errs, err)
+			name := string(columns[5])
+			errs = append(errs, at(name[:min(len(name), 100)], err))
 			continue
 		}
 		all = append(all, e)
@@ -297,59 +298,26 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 	return all, errors.Join(errs...)
 }
 
-func parseEntry(columns [][]byte) (Entry, error) {
+// parseEntry parses the result of selectEntry and what follows it, a part of the sealed record.
+func parseEntry(columns [][]byte) (Entry, []byte, error) {
 	e := Entry{Backend: Postgres, Public: bytes.Clone(columns[3])}
 	format, err := strconv.Atoi(string(columns[2]))
-	if err == nil && format > formatVersion {
-		return Entry{}, at(string(columns[0]), newer(format))
-	}
 	seconds, timeErr := strconv.ParseFloat(string(columns[4]), 64)
 	generation, generationErr := strconv.ParseUint(string(columns[1]), 10, 64)
-	if errors.Join(err, timeErr, generationErr, json.Unmarshal(columns[0], &e.Key)) != nil {
-		return Entry{}, fmt.Errorf("%w: a row of the table cannot be read", ErrCorrupt)
+	sealed, sealedErr := hex.DecodeString(string(columns[6]))
+	switch {
+	case err == nil && format > rowVersion:
+		return Entry{}, nil, newer(format)
+	case errors.Join(err, timeErr, generationErr, sealedErr, json.Unmarshal(columns[0], &e.Key)) != nil, e.Key.name() != string(columns[5]):
+		return Entry{}, nil, fmt.Errorf("%w: the row cannot be read", ErrCorrupt)
+	case generation == 0:
+		return Entry{}, nil, ErrNotFound
+	case format < rowVersion:
+		return Entry{}, nil, fmt.Errorf("%w: an early version of mcpauth wrote it without authentication", ErrCorrupt)
 	}
 	e.Generation, e.Updated = generation, time.UnixMicro(int64(seconds*1e6)).UTC()
-	return e, nil
+	return e, sealed, nil
 }
-
-// The notes of a credential are in its row, because every machine must see that a renewal is in progress.
-
-// writeNote also renews the claim, because the note may be the one that is written just before the refresh token is sent.
-func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
-	if !utf8.Valid(data) || bytes.IndexByte(data, 0) >= 0 {
-		return fmt.Errorf("%w: a note must be text", ErrUnwritable)
-	}
-	began := time.Now()
-	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, jsonb_build_object($3::text, $4::text))
-		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes, claimed_at = CASE WHEN c.claim IS NULL THEN NULL ELSE now() END`,
-		key.name(), keyText(key), name, string(data))
-	if s := p.session(key); err == nil && s != nil && s.claim != "" && time.Since(began) > claimLead {
-		return fmt.Errorf("%w: the database is too slow to renew a token safely", ErrTimeout)
-	}
-	return err
-}
-
-func (p *postgres) readNote(ctx context.Context, key Key, name string) ([]byte, error) {
-	rows, err := p.query(ctx, key, `SELECT notes ->> $2::text FROM mcpauth_credentials WHERE name = $1 AND notes ? $2::text`, key.name(), name)
-	if err != nil {
-		return nil, err
-	}
-	if len(rows) == 0 {
-		return nil, ErrNotFound
-	}
-	return bytes.Clone(rows[0][0]), nil
-}
-
-func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {
-	_, err := p.query(ctx, key, `UPDATE mcpauth_credentials SET notes = notes - $2::text WHERE name = $1`, key.name(), name)
-	if err == nil {
-		_, err = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND generation = 0 AND claim IS NULL AND notes = '{}'`, key.name())
-	}
-	return err
-}
-
-// deleteNotes does nothing, because the notes were deleted with the row.
-func (p *postgres) deleteNotes(context.Context, Key) error { return nil }
 
 func keyText(key Key) string {
 	text, _ := json.Marshal(key) // cannot fail, because a Key has only strings

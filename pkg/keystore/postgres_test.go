@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -182,23 +184,6 @@ func oldServer(t *testing.T) string {
 		}
 	}()
 	return l.Addr().String()
-}
-
-// renewing acquires the lock and reserves space, as at the beginning of a token refresh.
-func renewing(t *testing.T, s *testStore) (unlock func(), r Record) {
-	t.Helper()
-	unlock, err := s.Lock(t.Context(), testKey(), LockCredential)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r, err = s.Get(t.Context(), testKey())
-	if err == nil {
-		err = s.Reserve(t.Context(), testKey())
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return unlock, r
 }
 
 // cutOff ends the session that holds the lock, like a restart, a fail-over or a network failure.
@@ -405,4 +390,94 @@ func TestTableIsDocumented(t *testing.T) {
 	if err != nil || !strings.Contains(string(data), createTable+";") {
 		t.Errorf("docs/fleet.sql: %v", err)
 	}
+}
+
+// Somebody who can write to the table and knows the recipient, but not the identity, cannot make the store return anything that a holder of
+// the key file has not stored under that key.
+func TestForgedRow(t *testing.T) {
+	address, keyFile := schemaFor(t, t.TempDir())
+	s := machine(t, address, keyFile)
+	k, err := readKeys(keyFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil, err := readKeys(identity(t, t.TempDir(), "key", false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine, theirs := testKey(), Key{Server: "https://evil.example"}
+	about := about(mine, 2, json.RawMessage(`{"n":3}`))
+	toMe, err := k.encrypt([]byte("canary"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere, err := evil.seal([]byte("canary"), about...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil.to = k.to
+	forged, err := evil.seal([]byte("canary"), about...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	relabelled := slices.Concat(keyID(k.auth[0]), forged[keyIDSize:])
+	for name, set := range map[string]string{
+		"public part":                   `public = '{"n":3,"moved":"http://evil.example"}'`,
+		"no public part":                `public = NULL`,
+		"key":                           `key = '` + keyText(theirs) + `'`,
+		"key and name":                  `key = '` + keyText(theirs) + `', name = '` + theirs.name() + `'`,
+		"generation":                    `generation = generation + 1`,
+		"version":                       `format = 1`,
+		"encrypted to the recipient":    fmt.Sprintf(`format = 2, sealed = '\x%x'`, toMe),
+		"encrypted part":                fmt.Sprintf(`sealed = substring(sealed FOR %d) || '\x%x'::bytea`, labelSize, toMe),
+		"sealed with another key":       fmt.Sprintf(`sealed = '\x%x'`, elsewhere),
+		"sealed for the recipient":      fmt.Sprintf(`sealed = '\x%x'`, forged),
+		"with the ID of the key":        fmt.Sprintf(`sealed = '\x%x'`, relabelled),
+		"cut":                           `sealed = substring(sealed FOR 40)`,
+		"nothing":                       `sealed = NULL`,
+		"a row of an early version":     fmt.Sprintf(`format = 1, sealed = '\x%x'`, toMe),
+		"a note":                        `notes = '{"intent":"canary"}'`,
+		"a note under another name":     `notes = jsonb_build_object('intent', notes ->> 'journal')`,
+		"a note sealed by somebody":     fmt.Sprintf(`notes = jsonb_build_object('intent', encode('\x%x'::bytea, 'base64'))`, forged),
+		"a note with the ID of the key": fmt.Sprintf(`notes = jsonb_build_object('intent', encode('\x%x'::bytea, 'base64'))`, relabelled),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.put(t, mine, "one")
+			for _, note := range []string{"intent", "journal"} {
+				if err := s.Note(t.Context(), mine, note, []byte("mine")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			admin(t, `UPDATE `+s.schema(t)+`.mcpauth_credentials SET `+set)
+			if strings.HasPrefix(name, "a note") {
+				note, err := s.ReadNote(t.Context(), mine, "intent")
+				if !refusesForgery(err) {
+					t.Errorf("note %q, %v", note, err)
+				}
+			} else {
+				all, listErr := s.List(t.Context())
+				_, err := s.Get(t.Context(), theirs)
+				if _, mineErr := s.Get(t.Context(), mine); !strings.HasPrefix(name, "key") {
+					err = mineErr
+				}
+				whole := name == "encrypted part" // List does not read it
+				if !refusesForgery(listErr) != whole || len(all) > 0 != whole || !refusesForgery(err) && name != "key" {
+					t.Errorf("list %+v, %v; get %v", all, listErr, err)
+				}
+			}
+			admin(t, `TRUNCATE `+s.schema(t)+`.mcpauth_credentials`)
+		})
+	}
+}
+
+func refusesForgery(err error) bool { return errors.Is(err, ErrCorrupt) || errors.Is(err, ErrKeyFile) }
+
+// schema returns the schema of a store's table.
+func (s *testStore) schema(t *testing.T) string {
+	t.Helper()
+	u, err := url.Parse(s.o.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get("search_path")
 }

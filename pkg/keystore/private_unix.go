@@ -37,6 +37,26 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	return nil
 }
 
+// checkWriters returns an error if another user than root can write a file.
+func checkWriters(path string, info fs.FileInfo) error {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
+		return fmt.Errorf("it belongs to user %d, expected %d", stat.Uid, os.Geteuid())
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("its mode %04o lets other users write it; fix it: chmod 600 %s", info.Mode().Perm(), path)
+	}
+	return nil
+}
+
+// readersOf describes the mode of a file that other users can read. It returns "" if they cannot.
+func readersOf(path string) string {
+	info, err := os.Stat(path)
+	if err != nil || info.Mode().Perm()&0o044 == 0 {
+		return ""
+	}
+	return fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), path)
+}
+
 // makePrivateFolder creates a folder that only the user can access.
 func makePrivateFolder(path string) error {
 	if err := os.Mkdir(path, 0o700); err != nil {

@@ -156,6 +156,12 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	return checkSecurity(path, info, sd, err, forbidden)
 }
 
+// checkWriters does nothing, because the folder's access list protects a key file.
+func checkWriters(string, fs.FileInfo) error { return nil }
+
+// readersOf returns "", because a mode says nothing on Windows.
+func readersOf(string) string { return "" }
+
 // checkSecurity is the common part of checkFile and checkOwner. It accepts every file on a file system without owners and access lists,
 // such as FAT.
 func checkSecurity(path string, info fs.FileInfo, sd *windows.SECURITY_DESCRIPTOR, err error, forbidden windows.ACCESS_MASK) error {

@@ -2,10 +2,13 @@ package keystore
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"filippo.io/age"
 )
@@ -16,21 +19,67 @@ func open(keyFile string, h head, payload string) ([]byte, error) {
 		return decodePayload(payload, h.Encoding)
 	}
 	if keyFile == "" {
-		return nil, fmt.Errorf("%w: encrypted, but no key file is given", ErrLocked)
+		return nil, fmt.Errorf("%w: encrypted, but no key file is given", ErrKeyFile)
 	}
-	return unseal(keyFile, []byte(payload))
-}
-
-// unseal decrypts with the identities in the key file.
-func unseal(keyFile string, sealed []byte) ([]byte, error) {
-	ids, err := identities(keyFile)
+	k, err := readKeys(keyFile)
 	if err != nil {
 		return nil, err
 	}
-	r, err := age.Decrypt(bytes.NewReader(sealed), ids...)
+	return k.decrypt([]byte(payload))
+}
+
+// keys are the identities in a key file. The first one encrypts; every one decrypts.
+type keys struct {
+	file string
+	ids  []age.Identity
+	to   []age.Recipient // of each identity
+	auth [][]byte        // a key for seal that is derived from each identity
+}
+
+// readKeys reads the key file. It refuses a file that is not a regular file, because opening a pipe can block, and one that another user may
+// have written.
+func readKeys(keyFile string) (*keys, error) {
+	info, err := os.Stat(keyFile)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("it is not a regular file")
+	}
+	if err == nil {
+		err = checkWriters(keyFile, info)
+	}
+	var file *os.File
+	if err == nil {
+		file, err = os.Open(keyFile)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrKeyFile, keyFile, bare(err))
+	}
+	defer file.Close()
+	ids, err := age.ParseIdentities(io.LimitReader(file, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s is not an age identity", ErrKeyFile, keyFile) // the parser's error may quote the key
+	}
+	k := &keys{file: keyFile, ids: ids}
+	for _, id := range ids {
+		var to age.Recipient
+		var text string
+		switch id := id.(type) {
+		case *age.X25519Identity:
+			to, text = id.Recipient(), id.String()
+		case *age.HybridIdentity:
+			to, text = id.Recipient(), id.String()
+		default:
+			return nil, fmt.Errorf("%w: %s: cannot encrypt to an identity of type %T", ErrKeyFile, keyFile, id)
+		}
+		k.to, k.auth = append(k.to, to), append(k.auth, code([]byte(text), "mcpauth: key that authenticates sealed data"))
+	}
+	return k, nil
+}
+
+func (k *keys) decrypt(sealed []byte) ([]byte, error) {
+	r, err := age.Decrypt(bytes.NewReader(sealed), k.ids...)
 	if err != nil {
 		if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
-			return nil, fmt.Errorf("%w: encrypted to a key that is not in %s", ErrDenied, keyFile)
+			return nil, k.foreign()
 		}
 		return nil, fmt.Errorf("%w: the encrypted data cannot be read", ErrCorrupt)
 	}
@@ -41,40 +90,13 @@ func unseal(keyFile string, sealed []byte) ([]byte, error) {
 	return secret, nil
 }
 
-// identities reads the key file.
-func identities(keyFile string) ([]age.Identity, error) {
-	if info, err := os.Stat(keyFile); err == nil && !info.Mode().IsRegular() { // opening a pipe could hang, and it could be read only once
-		return nil, fmt.Errorf("%w: key file %s is not a regular file", ErrLocked, keyFile)
-	}
-	file, err := os.Open(keyFile)
-	if err != nil {
-		return nil, fmt.Errorf("%w: key file %s: %w", ErrLocked, keyFile, bare(err))
-	}
-	defer file.Close()
-	ids, err := age.ParseIdentities(io.LimitReader(file, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("%w: key file %s is not an age identity", ErrLocked, keyFile) // the parser's error may quote the key
-	}
-	return ids, nil
+func (k *keys) foreign() error {
+	return fmt.Errorf("%w: encrypted to a key that is not in %s", ErrKeyFile, k.file)
 }
 
-// seal encrypts to the first identity in the key file.
-func seal(keyFile string, secret []byte) ([]byte, error) {
-	ids, err := identities(keyFile)
-	if err != nil {
-		return nil, err
-	}
-	var to age.Recipient
-	switch id := ids[0].(type) {
-	case *age.X25519Identity:
-		to = id.Recipient()
-	case *age.HybridIdentity:
-		to = id.Recipient()
-	default:
-		return nil, fmt.Errorf("%w: key file %s: cannot encrypt to an identity of type %T", ErrLocked, keyFile, id)
-	}
+func (k *keys) encrypt(secret []byte) ([]byte, error) {
 	var out bytes.Buffer
-	w, err := age.Encrypt(&out, to)
+	w, err := age.Encrypt(&out, k.to[0])
 	if err == nil {
 		_, err = w.Write(secret)
 	}
@@ -85,4 +107,61 @@ func seal(keyFile string, secret []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: encrypting: %v", ErrUnwritable, err)
 	}
 	return out.Bytes(), nil
+}
+
+// Data in a database is also authenticated. age alone does not authenticate: everybody who knows the recipient (the public key) can encrypt
+// to it. The encrypted data follows a label of three parts: an ID of the authenticating key, a code (HMAC) that only the holder of the
+// identity can compute, and the hash of the encrypted data. The code covers the hash, so that check works without the encrypted data.
+const (
+	keyIDSize = 8
+	codeEnd   = keyIDSize + sha256.Size
+	labelSize = codeEnd + sha256.Size
+)
+
+// seal encrypts and authenticates a secret. The code also covers about, the texts that are stored with the secret and not encrypted.
+func (k *keys) seal(secret []byte, about ...string) ([]byte, error) {
+	sealed, err := k.encrypt(secret)
+	if err != nil {
+		return nil, err
+	}
+	hash, key := sha256.Sum256(sealed), k.auth[0]
+	return bytes.Join([][]byte{keyID(key), code(key, append(about, string(hash[:]))...), hash[:], sealed}, nil), nil
+}
+
+// unseal checks and decrypts the result of seal.
+func (k *keys) unseal(sealed []byte, about ...string) ([]byte, error) {
+	if err := k.check(sealed, about...); err != nil {
+		return nil, err
+	}
+	if hash := sha256.Sum256(sealed[labelSize:]); !bytes.Equal(hash[:], sealed[codeEnd:labelSize]) {
+		return nil, fmt.Errorf("%w: the encrypted data is truncated or changed", ErrCorrupt)
+	}
+	return k.decrypt(sealed[labelSize:])
+}
+
+// check checks the label of a result of seal, which need not be complete.
+func (k *keys) check(sealed []byte, about ...string) error {
+	if len(sealed) < labelSize {
+		return fmt.Errorf("%w: the encrypted data is incomplete", ErrCorrupt)
+	}
+	i := slices.IndexFunc(k.auth, func(key []byte) bool { return bytes.Equal(keyID(key), sealed[:keyIDSize]) })
+	if i < 0 {
+		return k.foreign()
+	}
+	if !hmac.Equal(code(k.auth[i], append(about, string(sealed[codeEnd:labelSize]))...), sealed[keyIDSize:codeEnd]) {
+		return fmt.Errorf("%w: it was changed without the key file", ErrCorrupt)
+	}
+	return nil
+}
+
+// keyID identifies a key. It does not reveal the key.
+func keyID(key []byte) []byte { return code(key, "ID")[:keyIDSize] }
+
+// code returns the HMAC of texts.
+func code(key []byte, texts ...string) []byte {
+	h := hmac.New(sha256.New, key)
+	for _, text := range texts {
+		fmt.Fprintf(h, "%d:%s", len(text), text)
+	}
+	return h.Sum(nil)
 }

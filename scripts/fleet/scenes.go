@@ -54,7 +54,7 @@ func beside(one, other func() (string, error)) (string, error) {
 	return said + "; " + also, errors.Join(err, otherErr)
 }
 
-// contract runs the tests of package keystore with this database.
+// contract runs the tests of packages keystore and flow that need this database.
 func (l *lab) contract(folder string) (string, error) {
 	transaction, err := l.db.pooler(l, "transaction")
 	if err != nil {
@@ -64,16 +64,17 @@ func (l *lab) contract(folder string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command(l.work+"/keystore.test", "-test.timeout", "300s")
-	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "MCPAUTH_TEST_POSTGRES="+fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres", password, l.db.primary.port),
-		"MCPAUTH_TEST_POSTGRES_LOG="+l.db.log(), "MCPAUTH_TEST_POOLER_TRANSACTION="+transaction, "MCPAUTH_TEST_POOLER_SESSION="+session,
-		"PATH="+l.db.bin+":"+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
+	for _, args := range [][]string{{"keystore.test"}, {"flow.test", "-test.run", "TestBindingsAreKeptTwice"}} {
+		cmd := exec.Command(l.work+"/"+args[0], append(args[1:], "-test.timeout", "300s")...)
+		cmd.Dir = folder
+		cmd.Env = append(os.Environ(), "MCPAUTH_TEST_POSTGRES="+fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/postgres", password, l.db.primary.port),
+			"MCPAUTH_TEST_POSTGRES_LOG="+l.db.log(), "MCPAUTH_TEST_POOLER_TRANSACTION="+transaction, "MCPAUTH_TEST_POOLER_SESSION="+session,
+			"PATH="+l.db.bin+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return "", fmt.Errorf("%w\n%s", err, out)
+		}
 	}
-	return "go test -tags postgres ./pkg/keystore", nil
+	return "go test -tags postgres ./pkg/keystore ./pkg/flow", nil
 }
 
 // login logs in on machine i. All machines share the login.

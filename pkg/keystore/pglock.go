@@ -1,0 +1,160 @@
+package keystore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// lock acquires a lock of the key in the database. The caller holds the same lock on this machine, so that each machine waits with only one
+// connection. If lock fails, it releases the local lock. Without wait, it tries once.
+func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string, freeLocal func(), wait bool) (unlock func(), err error) {
+	defer func() {
+		if err != nil {
+			freeLocal()
+			err = fail("lock", Postgres, err)
+		}
+	}()
+	machine := machineName(localPath)
+	var s *session
+	for next, taken := firstPgPoll, false; !taken; next = min(next*3/2, lastPgPoll) {
+		if s == nil {
+			s, err = p.newSession(ctx, machine)
+		}
+		if s != nil {
+			if taken, err = p.tryLock(ctx, s, key, purpose); err != nil {
+				closeConn(s.conn)
+				s = nil
+			}
+		}
+		if err != nil && (!wait || !lost(err)) {
+			return nil, err
+		}
+		if !taken && (!wait || !pause(ctx, next)) {
+			if s != nil {
+				closeConn(s.conn)
+			}
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return nil, ctx.Err()
+			}
+			return nil, at(key.name(), ErrBusy)
+		}
+	}
+	if purpose == LockCredential { // query uses this connection for the key
+		p.held.Store(key.name(), s)
+	}
+	return func() {
+		p.held.CompareAndDelete(key.name(), s)
+		s.mu.Lock() // another goroutine may be using the connection
+		defer s.mu.Unlock()
+		s.ended = true
+		closeConn(s.conn)
+		freeLocal()
+	}, nil
+}
+
+// machineName returns a hash that identifies a lock file of this machine, followed by host name and process ID. Other machines compare the
+// hash. The rest is for people who read the table.
+func machineName(lock string) string {
+	host, _ := os.Hostname()
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // on Linux, differs between copies of a virtual machine
+	file := ""
+	if info, err := os.Stat(lock); err == nil {
+		file = fileID(info)
+	}
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q %q", host, boot, lock, file))
+	return fmt.Sprintf("%x %s process %d", sum[:8], host, os.Getpid())
+}
+
+func (p *postgres) newSession(ctx context.Context, machine string) (*session, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	conn, err := p.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{conn: conn, machine: machine}
+	rows, err := runSQL(ctx, conn, `SELECT pg_backend_pid()`)
+	if err == nil {
+		s.backend = string(rows[0][0])
+		if s.backend != strconv.FormatUint(uint64(conn.PID()), 10) {
+			err = p.checkPooler(ctx, s)
+		}
+	}
+	if err == nil {
+		settings := sessionSettings
+		if serverVersion(conn) >= 14 {
+			settings += idleSetting
+		}
+		_, err = runSQL(ctx, conn, settings)
+	}
+	if err != nil {
+		closeConn(conn)
+		return nil, err
+	}
+	return s, nil
+}
+
+// tryLock acquires the lock, unless another session holds it or another machine has a claim.
+func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose string) (bool, error) {
+	const id = `hashtextextended(coalesce(current_schema(), '') || '.mcpauth.' || $1::text, 0)`
+	ctx, cancel := context.WithTimeout(ctx, p.timeout)
+	defer cancel()
+	name := key.name() + "." + purpose
+	rows, err := runSQL(ctx, s.conn, `SELECT pg_try_advisory_lock(`+id+`)`, name)
+	if err != nil || string(rows[0][0]) != "t" || purpose != LockCredential {
+		return err == nil && string(rows[0][0]) == "t", err
+	}
+	claimed, err := runOrCreate(ctx, s.conn, `SELECT 1 FROM mcpauth_credentials WHERE name = $1 AND claim IS NOT NULL
+		AND split_part(claimed_by, ' ', 1) <> split_part($2::text, ' ', 1) AND claimed_at > now() - make_interval(secs => $3::float8)`, key.name(), s.machine, claimTime.Seconds())
+	if err != nil || len(claimed) == 0 {
+		return err == nil, err
+	}
+	_, err = runSQL(ctx, s.conn, `SELECT pg_advisory_unlock(`+id+`)`, name)
+	return false, err
+}
+
+var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth and the database, and cannot hold a lock", ErrPooled)
+
+// checkPooler returns errPooled if a connection pooler between mcpauth and the database is in transaction mode. It is called if the process
+// ID of the backend differs from the one that the server announced, which means that there is a pooler. In transaction mode, a second
+// connection gets the backend that the first one has just used. In session mode it never does.
+func (p *postgres) checkPooler(ctx context.Context, s *session) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	config, err := pgconn.ParseConfig(p.url)
+	if err != nil {
+		return badURL(err)
+	}
+	other, err := pgconn.ConnectConfig(ctx, config)
+	if err != nil {
+		return nil // session mode, and the pooler has no backend for a second connection
+	}
+	defer closeConn(other)
+	for range 3 {
+		if _, err := runSQL(ctx, other, `BEGIN`); err != nil {
+			return nil // session mode: no backend became free
+		}
+		theirs, err := runSQL(ctx, other, `SELECT pg_backend_pid()`)
+		if err != nil {
+			return nil
+		}
+		ours, err := runSQL(ctx, s.conn, `SELECT pg_backend_pid()`)
+		if err != nil {
+			return err
+		}
+		if string(theirs[0][0]) == s.backend || string(ours[0][0]) != s.backend {
+			return errPooled
+		}
+		if _, err := runSQL(ctx, other, `ROLLBACK`); err != nil {
+			return err
+		}
+	}
+	return nil
+}

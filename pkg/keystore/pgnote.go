@@ -1,0 +1,61 @@
+package keystore
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"time"
+)
+
+// The notes of a credential are in its row, because every machine must see that a renewal is in progress.
+
+// writeNote seals the note. It also renews the claim, because the note may be the one that is written just before the refresh token is sent.
+func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
+	k, err := p.keys(key)
+	if err != nil {
+		return err
+	}
+	sealed, err := k.seal(data, "note", key.name(), name)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	_, err = p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, jsonb_build_object($3::text, $4::text))
+		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes, claimed_at = CASE WHEN c.claim IS NULL THEN NULL ELSE now() END`,
+		key.name(), keyText(key), name, base64.StdEncoding.EncodeToString(sealed))
+	if s := p.session(key); err == nil && s != nil && s.claim != "" && time.Since(began) > claimLead {
+		return fmt.Errorf("%w: the database is too slow to renew a token safely", ErrTimeout)
+	}
+	return err
+}
+
+func (p *postgres) readNote(ctx context.Context, key Key, name string) ([]byte, error) {
+	rows, err := p.query(ctx, key, `SELECT notes ->> $2::text FROM mcpauth_credentials WHERE name = $1 AND notes ? $2::text`, key.name(), name)
+	if err != nil {
+		return nil, err
+	}
+	if len(rows) == 0 {
+		return nil, ErrNotFound
+	}
+	k, err := p.keys(key)
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := base64.StdEncoding.DecodeString(string(rows[0][0]))
+	if err != nil {
+		return nil, at(key.name(), fmt.Errorf("%w: the note %s is not sealed", ErrCorrupt, name))
+	}
+	data, err := k.unseal(sealed, "note", key.name(), name)
+	return data, at(key.name(), err)
+}
+
+func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {
+	_, err := p.query(ctx, key, `UPDATE mcpauth_credentials SET notes = notes - $2::text WHERE name = $1`, key.name(), name)
+	if err == nil {
+		_, err = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND generation = 0 AND claim IS NULL AND notes = '{}'`, key.name())
+	}
+	return err
+}
+
+// deleteNotes does nothing, because the notes were deleted with the row.
+func (p *postgres) deleteNotes(context.Context, Key) error { return nil }
