@@ -49,6 +49,7 @@ type Listener struct {
 	port       int
 	listeners  []net.Listener
 	server     http.Server
+	strangers  httpx.Strangers
 	ignored    func(why string)
 	ignoring   sync.Once
 }
@@ -133,6 +134,7 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	s.Handler = l.handler(e, answers)
 	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = headerTime, headerTime, headerTime, headerTime
 	s.MaxHeaderBytes, s.ErrorLog, s.DisableGeneralOptionsHandler = headerSize, log.New(io.Discard, "", 0), true
+	l.strangers.Watch(s)
 	for _, ln := range l.listeners {
 		go s.Serve(ln)
 	}

@@ -1,12 +1,14 @@
 package callback
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -248,13 +250,20 @@ func TestForeignWordsOfAnotherIssuer(t *testing.T) {
 func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)
-	for _, said := range []string{"", "GET /callback HTTP/1.1\r\nHost: "} {
+	var oldest net.Conn
+	for i := range 300 {
+		said := []string{"", "GET /callback HTTP/1.1\r\nHost: "}[i%2]
 		conn, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(l.Port()))
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
 		io.WriteString(conn, said)
+		oldest = cmp.Or(oldest, conn)
+	}
+	_ = oldest.SetReadDeadline(time.Now().Add(headerTime / 2))
+	if _, err := oldest.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("300 connections are open")
 	}
 	request(t, http.MethodGet, l.RedirectURI()+good, "")
 	if r := <-done; r.code != "c-1" {

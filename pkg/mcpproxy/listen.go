@@ -18,6 +18,7 @@ import (
 	"sync"
 	"time"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/mcphttp"
 	"mcpauth/internal/sse"
 )
@@ -26,6 +27,7 @@ const (
 	maxBody          = 64 << 20 // limit of one message of the program in bytes
 	maxConversations = 64       // limit of open sessions; a new one ends the session that was unused for longest
 	sessionHeader    = "Mcp-Session-Id"
+	strangerTime     = time.Second // limit for the body of a request that is refused
 )
 
 // Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its URL contains a secret of 256 bits. It answers
@@ -39,6 +41,8 @@ type Listener struct {
 	secret [32]byte // SHA-256 of the path
 	base   context.Context
 	stop   context.CancelFunc
+
+	strangers httpx.Strangers
 
 	mu       sync.Mutex
 	sessions map[string]*client
@@ -74,6 +78,7 @@ func (p *Proxy) Listen(addr string) (*Listener, error) {
 	l.base, l.stop = context.WithCancel(context.Background())
 	l.server = &http.Server{Handler: l, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		DisableGeneralOptionsHandler: true, ErrorLog: log.New(io.Discard, "", 0)}
+	l.strangers.Watch(l.server)
 	go l.server.Serve(socket)
 	return l, nil
 }
@@ -104,9 +109,12 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if !l.admits(r) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTime)) // net/http reads the body before it answers
+		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	l.strangers.Admit(r)
 	c, known := l.client(r.Header.Get(sessionHeader))
 	switch {
 	case r.Method == http.MethodPost:

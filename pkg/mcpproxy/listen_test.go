@@ -1,6 +1,7 @@
 package mcpproxy
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -94,6 +95,57 @@ func TestListenRefuses(t *testing.T) {
 	if other := listen(t, s.proxy()); strings.Contains(other.URL, secret) {
 		t.Error("two listeners have the same secret")
 	}
+}
+
+// Strangers cannot keep connections open: the listener answers a refused request without its body and closes the connection, and it closes
+// the oldest of many connections without a request.
+func TestListenStrangers(t *testing.T) {
+	l := listen(t, &Proxy{URL: "http://127.0.0.1:1/mcp"})
+	good, _ := url.Parse(l.URL)
+	connect := func(said string) net.Conn {
+		c, err := net.Dial("tcp", good.Host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		if _, err := io.WriteString(c, said); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	rest := func(c net.Conn) string { // what the listener sends until it closes the connection
+		_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		data, err := io.ReadAll(c)
+		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+			t.Error("the connection stays open")
+		}
+		return string(data)
+	}
+	for _, header := range []string{"Content-Length: 100000", "Transfer-Encoding: chunked", "Content-Length: 0"} {
+		if got := rest(connect("POST /x HTTP/1.1\r\nHost: y\r\n" + header + "\r\n\r\n")); !strings.HasPrefix(got, "HTTP/1.1 404 ") {
+			t.Errorf("%s: got %q", header, got)
+		}
+	}
+	known := connect("")
+	answers := bufio.NewReader(known)
+	ask := func() {
+		if _, err := io.WriteString(known, "GET "+good.Path+" HTTP/1.1\r\nHost: "+good.Host+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		if res, err := http.ReadResponse(answers, nil); err != nil || res.StatusCode != http.StatusMethodNotAllowed {
+			t.Fatalf("a program that knows the URL gets %v, %v", res, err)
+		}
+	}
+	ask()
+	first := connect("POST / HTTP/1.1\r\n")
+	start := time.Now()
+	for range 300 {
+		connect("POST / HTTP/1.1\r\n")
+	}
+	if got := rest(first); got != "" || time.Since(start) > 8*time.Second { // after 10 s net/http gives up waiting for the header
+		t.Errorf("after %s: %q", time.Since(start), got)
+	}
+	ask()
 }
 
 // Listen refuses addresses other than 127.0.0.1.
