@@ -29,7 +29,7 @@ var ErrTooLarge = errors.New("answer larger than 1 MiB")
 // Options configures New. The zero value is a client with the system's certificate authorities and no trace.
 type Options struct {
 	CAFile    string    // PEM file of certificate authorities, added to the system's; empty: none
-	UserAgent string    // sent if a request has none; empty: "mcpauth"
+	UserAgent string    // User-Agent header of requests that do not set one; empty: "mcpauth"
 	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: none
 
 	// RootMemory is the path of a file in which New records, for each host, which of the system's certificate authorities verified it, so
@@ -52,7 +52,7 @@ func New(o Options) (*http.Client, error) {
 
 // Default returns the client that replaces a nil *http.Client. It is the client that New returns for zero Options.
 var Default = sync.OnceValue(func() *http.Client {
-	hc, _ := New(Options{}) // only a CAFile can fail
+	hc, _ := New(Options{}) // New fails only if it cannot read the CAFile
 	return hc
 })
 
@@ -108,8 +108,8 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 }
 
 // Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. A
-// nil client is Default. The error after the limit is a net.Error that states the limit. It is not a context error, so that a caller can
-// distinguish it from the deadline of its own context.
+// nil client is Default. A request that exceeds the limit fails with a net.Error whose text states the limit. That error is not a context
+// error, so that the caller can tell the limit from the deadline of the caller's own context.
 func Within(c *http.Client, limit time.Duration) *http.Client {
 	limited := *cmp.Or(c, Default())
 	limited.Transport = &within{next: limited.Transport, limit: limit}
@@ -152,7 +152,7 @@ func (b *withinBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// slow returns the error of the limit if it has passed, and otherwise err.
+// slow returns a slowError if the time limit of Within has passed, and otherwise err.
 func slow(ctx context.Context, err error) error {
 	if late, ok := context.Cause(ctx).(slowError); ok {
 		return late

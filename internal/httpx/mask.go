@@ -19,8 +19,8 @@ const (
 	window    = 12 // number of consecutive bytes of a secret that count as a part of it
 )
 
-// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes, ignoring the case of ASCII letters. s may
-// be very large: the memory for the search depends only on the hidden texts.
+// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes, ignoring the case of ASCII letters. Mask
+// can search a very large s, because the memory for the search depends only on the hidden texts.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
@@ -60,7 +60,7 @@ func CleanError(err error, hidden []string) error {
 	return err
 }
 
-// cleanError is an error with another text.
+// cleanError wraps an error and replaces its text by the masked text.
 type cleanError struct {
 	error
 	text string
@@ -81,7 +81,7 @@ func lower(s string) string {
 }
 
 // Forms returns the secrets in the forms in which a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
-// position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged form is the first.
+// position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
 func Forms(secrets []string) []string {
 	var out []string
 	add := func(form string) {
@@ -96,7 +96,7 @@ func Forms(secrets []string) []string {
 		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s), html.EscapeString(s), Text(s, len(s)+1), hex.EncodeToString([]byte(s))} {
 			add(form)
 		}
-		if decoded, err := url.QueryUnescape(s); err == nil { // the server decoded it as form data
+		if decoded, err := url.QueryUnescape(s); err == nil { // the form of the secret in a server that has decoded it as form data
 			add(decoded)
 		}
 		for _, escapeHTML := range []bool{false, true} {
@@ -113,8 +113,8 @@ func Forms(secrets []string) []string {
 	return out
 }
 
-// LongValue is a length in bytes. If a challenge repeats a value of a user's header with at least this length, the value counts as a secret
-// and is not used. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
+// LongValue is a length in bytes. A header value of the user with at least this length counts as a secret: if a challenge repeats the
+// value, the repeated value is not used. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
 const LongValue = 16
 
 // HeaderForms returns Forms of the header values that have at least minimum bytes.
@@ -134,7 +134,8 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the part of a base64 text that depends only on s, if shift other bytes precede s in the encoded data.
+// base64Core returns the base64 characters of s that are the same in every text in which s was encoded after shift other bytes (modulo 3).
+// The characters that also depend on neighbouring bytes are left out.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

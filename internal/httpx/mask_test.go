@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Mask finds a secret that is shorter than window only as a whole, in each of its forms.
+// Mask replaces a secret that is shorter than window, in each of its forms, but does not replace a mere part of such a secret.
 func TestMaskShort(t *testing.T) {
 	const secret = `é&+"<s`
 	for name, encode := range map[string]func(string) string{
@@ -55,7 +55,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// A server may send an error of hundreds of megabytes. The memory that Mask needs for the search does not grow with it.
+// A server may send an error of hundreds of megabytes. The memory that Mask needs for the search does not grow with the length of the text.
 func TestMaskOfHugeText(t *testing.T) {
 	huge, hidden := strings.Repeat("0123456789abcdefghij", 50_000), Forms([]string{"canary-token-canary-token"})
 	if n := testing.AllocsPerRun(1, func() { Mask(huge, hidden) }); n > 100 {

@@ -20,8 +20,8 @@ import (
 
 // Limits of a Refusal.
 const (
-	MaxCode       = 80             // characters of a code
-	MaxWords      = 400            // characters of the server's text
+	MaxCode       = 80             // limit of an error code, in characters
+	MaxWords      = 400            // limit of the server's text, in characters
 	MaxRetryAfter = 24 * time.Hour // the longest wait that is accepted from a server
 
 	maxRead  = 2 << 10 // bytes of a text that are processed; at most MaxWords characters are shown
@@ -44,8 +44,9 @@ type Refusal struct {
 // reads forms, plain text and the title of an HTML page. For a 401 or 403, the error_description of the challenge has precedence over the
 // body (RFC 6750 §3).
 //
-// hidden are the secrets that were sent, in the forms that Forms returns. They are masked everywhere except in the OAuth error codes,
-// because callers act on those codes. now is needed for a Retry-After header with a date.
+// hidden are the secrets that were sent, in the forms that Forms returns. ReadRefusal masks these secrets everywhere except in OAuth error
+// codes, because callers act on the codes. now is the current time, from which ReadRefusal computes the wait if the Retry-After header
+// contains a date.
 func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	w := readWords(res)
 	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
@@ -102,7 +103,7 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 // words holds the parts of an error response, as the server sent them.
 type words struct{ code, text, uri string }
 
-// then fills missing parts of w from more, and joins two different texts.
+// then returns w with its empty fields taken from more. If w and more have different texts, then joins the two texts with the separator.
 func (w words) then(more words, separator string) words {
 	if w.text != "" && more.text != "" && w.text != more.text {
 		more.text = w.text + separator + more.text
@@ -137,7 +138,7 @@ func readWords(res *Response) words {
 			return words{}
 		}
 		w := readValue(v, res.StatusCode, maxNest)
-		if w.code != "" && UniqueFields(body) != nil { // two JSON parsers could read different codes, so the code must not be used
+		if w.code != "" && UniqueFields(body) != nil { // the body has a duplicate member, so two JSON parsers could read different codes: the code must not be used
 			w = words{text: cmp.Or(w.text, w.code), uri: w.uri}
 		}
 		return w
@@ -201,7 +202,7 @@ func readObject(v map[string]any, status, depth int) words {
 			break
 		}
 	}
-	if w.text == "" { // RFC 9457 §3.1: the title describes the kind of problem, the detail this occurrence
+	if w.text == "" { // RFC 9457 §3.1: the title describes the type of the problem, and the detail describes this occurrence of it
 		w = w.then(words{text: text(v["title"])}, "").then(words{text: text(v["detail"])}, ": ")
 	}
 	w.uri = text(v["error_uri"])

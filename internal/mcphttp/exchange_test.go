@@ -452,7 +452,8 @@ func (r *refresher) Authorize(context.Context, *http.Request, *http.Response) er
 	return nil
 }
 
-// A 401 response about an unknown session, as the Rust SDK sent until 2026, does not call Authorize. A 401 response with a challenge does.
+// Exchange does not call Authorize after a 401 response that says that the session is unknown. The Rust SDK sent such responses until 2026.
+// Exchange calls Authorize after a 401 response with a challenge.
 func TestUnknownSessionIsNoRefusedToken(t *testing.T) {
 	for challenge, want := range map[string]int{"": 0, "Bearer": maxAuthorize} {
 		s := newServer(t, func(w http.ResponseWriter, _ *http.Request, _ Message) {

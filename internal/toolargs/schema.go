@@ -24,8 +24,8 @@ func Parse(raw json.RawMessage) *Schema {
 	return &Schema{root: parse(raw, maxDepth), kinds: map[*value]kinds{}, flat: map[*value]*properties{}, resolved: map[*value]*value{}}
 }
 
-// schema is a subschema of a Schema. It has several alternatives if several parts of a oneOf describe the same property. Without
-// alternatives it allows everything.
+// schema is a subschema of a Schema. If several parts of a oneOf describe the same property, the schema of that property has several
+// alternatives. A schema without alternatives allows every value.
 type schema struct {
 	doc *Schema
 	any []*value
@@ -61,7 +61,8 @@ func (s *Schema) target(v *value) *value {
 	return to
 }
 
-// self yields each alternative of a schema, followed by the schemas that its chain of references leads to.
+// self yields each alternative of a schema. After an alternative with a $ref, self yields the schema to which the $ref points, then the
+// target of that schema's $ref, and so on.
 func (s schema) self(yield func(*value) bool) {
 	for _, v := range s.any {
 		var chain []*value
@@ -157,7 +158,7 @@ func (s schema) admits(x *value) bool {
 		if ok, seen := known[v]; seen {
 			return ok
 		}
-		known[v] = true // allows a reference back to v
+		known[v] = true // while v is being evaluated, a reference back to v counts as allowed
 		listed := listed(v)
 		if s.doc.steps += 1 + len(listed); s.doc.steps > maxSteps {
 			return true
@@ -180,8 +181,8 @@ func (s schema) admits(x *value) bool {
 	return len(s.any) == 0 || slices.ContainsFunc(s.any, admits)
 }
 
-// walk visits the schema and all schemas that it includes by reference or composition. It visits each once, and stops if visit returns
-// false.
+// walk visits the schema and all schemas that it includes by reference or composition. walk visits each schema once, and stops if visit
+// returns false.
 func (s schema) walk(visit func(*value) bool) {
 	seen := map[*value]bool{}
 	more := true
@@ -208,7 +209,7 @@ func (s schema) walk(visit func(*value) bool) {
 	}
 }
 
-// choices returns the values that the schema lists. The walk is limited because it is repeated for every property.
+// choices returns the values that the schema lists. The number of visited schemas is limited, because choices is called for every property.
 func (s schema) choices() []*value {
 	const most = 50
 	var out []*value
@@ -260,8 +261,8 @@ func (s schema) property(name string) (schema, bool) {
 	return p.bounded(), len(p.any) > 0
 }
 
-// maxAlternatives limits the alternatives of one property. An alternative may refer to the whole schema again, so each part of a dotted
-// name could multiply them.
+// maxAlternatives limits the alternatives of one property. Without the limit, the number of alternatives could multiply with each part of a
+// dotted name, because an alternative may refer to the whole schema again.
 const maxAlternatives = 100
 
 // add adds an alternative unless it is there already.
@@ -319,8 +320,8 @@ func (s schema) forbids() (forbids, silent bool) {
 	return forbids, silent
 }
 
-// closed reports whether a name that the schema does not list is probably a mistake. That is so if the schema forbids other names, or if it
-// lists names and has no keyword about others.
+// closed reports whether a name that the schema does not list is probably a mistake. An unlisted name is probably a mistake if the schema
+// forbids unlisted names, or if the schema lists names and has no keyword about unlisted names.
 func (s schema) closed() bool {
 	forbids, silent := s.forbids()
 	return forbids || silent && len(s.names()) > 0

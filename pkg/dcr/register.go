@@ -110,8 +110,8 @@ func (o Options) request() request {
 }
 
 // wantedMethod returns the authentication method to register: "none" if the server supports it, as recommended for native apps (RFC 8252
-// §8.4). Otherwise it returns a method with a secret, or "tls_client_auth" if the user has a TLS certificate. If the server supports none
-// of these methods, it returns "none".
+// §8.4). If the server does not support "none", wantedMethod returns the first supported method of client_secret_basic, client_secret_post
+// and, if the user has a TLS certificate, tls_client_auth. If the server supports none of these methods, wantedMethod returns "none".
 func (o Options) wantedMethod() string {
 	methods := []string{"none", "client_secret_basic", "client_secret_post"}
 	if o.Certificate != nil {
@@ -176,8 +176,8 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	return c, nil
 }
 
-// tolerate reports each deviation of a registration answer from RFC 7591 to Options.Deviation. With Strict, it returns the first one as an
-// error.
+// tolerate reports each deviation of a registration answer from RFC 7591 to Options.Deviation. With Strict, tolerate returns the first
+// deviation as an error.
 func (o Options) tolerate(address string, r request, status int, a answer, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string
@@ -199,17 +199,18 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 	return nil
 }
 
-// keeps reports whether the redirect_uris of an answer contain the redirect URI that was sent. An answer without redirect_uris keeps it.
-// LiteLLM returns a redirect URI of its own.
+// keeps reports whether the redirect_uris of an answer contain the redirect URI that was sent. If the answer has no redirect_uris, keeps
+// returns true. LiteLLM answers with a redirect URI of its own.
 func keeps(answered any, sent string) bool {
 	list, ok := answered.([]any)
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
-// answeredMethod returns the authentication method of the registered client. It is the method in the answer if that fits the secret in the
-// answer. Otherwise it is the requested method, if the answer has no secret or the server's metadata lists that method, or else a method
-// with a secret from the metadata. If the metadata lists no methods, it is client_secret_post: servers built on the TypeScript SDK issue
-// secrets that nobody requested, and accept them only in the body, contrary to the default of RFC 7591 §2.
+// answeredMethod returns the authentication method of the registered client. The first of these rules that applies decides: The method in
+// the answer is used if it is "none", or if it needs a secret and the answer contains one. The requested method is used if the answer
+// contains no secret, or if the server's metadata lists the requested method. If the metadata lists other methods, AuthMethod chooses one
+// that needs a secret. If the metadata lists no methods, the method is client_secret_post, contrary to the default of RFC 7591 §2. Servers
+// built on the TypeScript SDK need this, because they issue secrets that nobody requested and accept the secrets only in the body.
 func (o Options) answeredMethod(r request, a answer) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":

@@ -79,7 +79,8 @@ func (f *finder) fetch(ctx context.Context, stage, address string, v any, requir
 	return true, nil
 }
 
-// failed tolerates a request that returned neither a document nor a 4xx status, so that the discovery continues with the next URL.
+// failed records a finding for a request that returned neither a document nor a 4xx status, so that the discovery continues with the next
+// URL. With Strict, failed returns an error.
 func (f *finder) failed(a Attempt) error {
 	came := a.Outcome
 	if a.Status != 0 && a.Status != http.StatusOK {
@@ -96,8 +97,8 @@ func specification(stage string) string {
 	return "RFC 8414"
 }
 
-// absent reports whether every attempt of a stage was answered with a 4xx status. Otherwise there may be a document that could not be
-// fetched.
+// absent reports whether every attempt of a stage was answered with a 4xx status. If an attempt failed in another way, the document may
+// exist although it could not be fetched.
 func (f *finder) absent(stage string) bool {
 	return !slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stage && !a.refused() })
 }

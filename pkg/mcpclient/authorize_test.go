@@ -15,7 +15,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// demand refuses a request unless its token has at least the number that the function token returns for the JSON-RPC method.
+// demand refuses a request whose token number is too low. The tokens are token-1, token-2 and so on, and the function token returns the
+// lowest accepted number for a JSON-RPC method.
 func demand(status int, token func(rpc string) int) func(http.ResponseWriter, *http.Request, string) bool {
 	return func(w http.ResponseWriter, r *http.Request, rpc string) bool {
 		n := 0

@@ -25,7 +25,7 @@ const (
 	maxCaches    = 256 << 20           // bytes of all cache files; the oldest are deleted first
 	legacyKnown  = 24 * time.Hour      // how long a legacy server is not checked for an upgrade
 	legacyFresh  = 5 * time.Minute     // how long a tool list without ttlMs counts as current
-	legacyUsable = 24 * time.Hour      // how long a call may use such a list; Close then fetches it again
+	legacyUsable = 24 * time.Hour      // how long a call may use a cached list of a legacy server; if the list is older than legacyFresh, Close fetches a new one
 	maxTTL       = 24 * time.Hour      // limit of ttlMs
 	cacheExpiry  = 30 * 24 * time.Hour // how long an unused file is kept
 )
@@ -37,11 +37,11 @@ type memory struct {
 	tasks   bool      // a legacy server accepts tools/call as a task (2025-11-25, Tasks, Capabilities)
 	learned time.Time // when the era was learned
 	list    *toolList // nil: not known
-	dirty   bool      // memory differs from the file
+	dirty   bool      // the data has changed since it was read from the cache file or written to it
 }
 
-// cacheHeader is the first line of the file. The second line maps the name of each tool to the size of its definition in bytes. The
-// definitions follow as the server sent them.
+// cacheHeader is the first line of the file. The second line maps the name of each tool to the size of its definition in bytes. The rest of
+// the file contains the definitions, unchanged.
 type cacheHeader struct {
 	Format   int       `json:"format"`
 	URL      string    `json:"url"`

@@ -93,7 +93,7 @@ func TestOddAnswerToACall(t *testing.T) {
 		all    bool // the server has become a legacy server and sends this response to every modern request
 		want   []string
 		err    bool
-		next   []string // requests of the first call of a new client
+		next   []string // requests that a new client with the same cache sends for its first call
 	}{
 		{"400 and -32000, once", 400, odd, false, []string{"tools/call", "server/discover"}, true, []string{"tools/call"}},
 		{"404 of a gateway, once", 404, "not found", false, []string{"tools/call", "server/discover"}, true, []string{"tools/call"}},

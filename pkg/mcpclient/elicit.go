@@ -27,8 +27,8 @@ type Elicitation struct {
 // Answer is the answer to an elicitation request.
 type Answer struct {
 	Action  string          // "accept", "decline" or "cancel"
-	Content json.RawMessage // a JSON object; accepted forms only
-	Reason  string          // why the request was not accepted; not sent
+	Content json.RawMessage // JSON object with the values of a form; nil unless a form is accepted
+	Reason  string          // why the request is declined or cancelled, for the user; never sent to the server
 }
 
 // Elicitor answers an elicitation request. If it returns an error, the call ends.
@@ -37,7 +37,7 @@ type Elicitor func(context.Context, Elicitation) (Answer, error)
 // Policy answers elicitation requests without asking the user; use p.Elicit as an Elicitor. The zero Policy declines everything.
 type Policy struct {
 	Defaults bool                                     // answer forms with the defaults in their schemas
-	Values   json.RawMessage                          // JSON object; answer forms with its members, or else with defaults; nil: none
+	Values   json.RawMessage                          // JSON object with the values for the fields of forms; a field without a value gets its default; nil: no values
 	Visit    func(context.Context, Elicitation) error // shows or opens the address of a request in URL mode; nil: decline such requests
 	Report   func(Elicitation, Answer)                // called with each request and its answer; may be nil
 }
@@ -163,7 +163,7 @@ type input struct {
 	state     json.RawMessage // requestState, byte for byte; nil: none
 }
 
-// members writes the input as members of the call's parameters.
+// members writes inputResponses and requestState as members of the call's parameters.
 func (in input) members(b *bytes.Buffer) {
 	if in.responses != nil {
 		b.WriteString(`,"inputResponses":{`)
@@ -194,7 +194,7 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 }
 
 const (
-	maxQuestions = 100 // elicitation requests in one result or for one task; in earlier revisions, average per call
+	maxQuestions = 100 // limit of elicitation requests in one result or for one task; for servers of earlier revisions, limit of the average per call
 	maxReplies   = 100 // concurrent replies to a server of an earlier revision
 )
 
@@ -226,9 +226,9 @@ func (c *Client) answers(ctx context.Context, what string, requests json.RawMess
 	return b.Bytes()[1:], keys, nil
 }
 
-// explain replaces the error of a call by an error of the Elicitor, if there is one. If a server of 2025-11-25 refuses a call until the
-// user has visited certain URLs, explain first passes the URLs to the Elicitor (Elicitation, URLElicitationRequiredError). It does not
-// repeat the call, because only the user knows when that is done.
+// explain replaces the error of a call by an error of the Elicitor, if there is one. A server of 2025-11-25 can refuse a call until the
+// user has visited certain URLs (Elicitation, URLElicitationRequiredError). In that case explain first passes the URLs to the Elicitor.
+// explain does not repeat the call, because only the user knows when the visits are done.
 func (c *Client) explain(ctx context.Context, err error) error {
 	c.mu.Lock()
 	asked := c.asked

@@ -55,7 +55,7 @@ func TestPingBeforeInitialize(t *testing.T) {
 }
 
 // askingServer is a legacy server that sends its elicitation request on the stream of the session, as servers built with the TypeScript SDK
-// do. If that stream is not open, the request is lost and the call is never answered.
+// do. If the stream of the session is not open, the server discards the request and never answers the call.
 type askingServer struct {
 	http.Handler
 	mu     sync.Mutex
@@ -154,7 +154,7 @@ func TestQuestionOutsideOfCall(t *testing.T) {
 	}
 }
 
-// A call succeeds if the server offers no stream. Without Client.Listen, the stream is not requested.
+// A call succeeds even if the server refuses to open the stream of the session. Without Client.Listen, the stream is not requested.
 func TestNoStreamOfSession(t *testing.T) {
 	for _, listen := range []bool{true, false} {
 		a := newAskingServer()
@@ -180,7 +180,7 @@ func TestNoStreamOfSession(t *testing.T) {
 func TestStreamOfSessionEnds(t *testing.T) {
 	a := newAskingServer()
 	const breaks = 20
-	a.breaks = breaks // more often than the SDK would retry
+	a.breaks = breaks // more breaks than the Go SDK's limit of retries
 	s := newServer(t, a)
 	pauses := make(chan time.Duration, breaks)
 	c := client(t, s, func(c *Client) {

@@ -37,7 +37,7 @@ type Client struct {
 	URL string // the MCP endpoint
 
 	// Header is sent with every request to the server's origin, and nowhere else. Headers of the protocol take precedence. An Authorization
-	// header is sent until the server answers 401 to it; then Auth is used if it is set.
+	// header in Header is sent until the server answers it with 401. From then on, Auth is used if Auth is set.
 	Header http.Header
 
 	// Auth may be nil. If it has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP). If it
@@ -47,9 +47,9 @@ type Client struct {
 	HTTP    *http.Client // only its Transport is used; nil: httpx.Default()
 	Secrets []string     // secret values in Header, masked in errors and logs
 
-	Version  string // of this program, sent to the server; empty: "dev"
+	Version  string // version of this program, which is sent to the server; empty: "dev"
 	CacheDir string // private folder for data cached between processes; empty: no such cache
-	CacheKey string // distinguishes several logins at one server; not secret
+	CacheKey string // label that keeps the caches of several logins at one server apart; not secret
 	NoCache  bool   // do not read or write CacheDir, and end the session in Close
 	Trace    Trace  // trace context, sent with every request
 
@@ -63,8 +63,8 @@ type Client struct {
 	Warn       func(text string)                // called if a list is incomplete, a tool is invalid, or a task cannot be stored; may be nil
 	Elicit     Elicitor                         // answers elicitation requests; nil: declines them
 
-	// Listen opens the stream of a session, on which some servers of earlier revisions send elicitation requests. The stream needs one more
-	// request, and its session is not shared with other processes.
+	// Listen opens the stream of a session, on which some servers of earlier revisions send elicitation requests. Opening the stream takes
+	// one more request. A session with an open stream is not shared with other processes.
 	Listen bool
 
 	once       sync.Once
@@ -78,7 +78,7 @@ type Client struct {
 	questions  atomic.Int64       // number of elicitation requests in an earlier revision, see maxQuestions
 	replying   atomic.Int64       // number of running replies, see maxReplies
 	probed     atomic.Bool        // probe has sent its request
-	quiet      atomic.Bool        // do not begin an authorization any more
+	quiet      atomic.Bool        // set before Close fetches a list: from then on, a 401 or 403 starts no authorization
 	gaveUp     atomic.Bool        // the context of a request ended before its answer came
 	connecting gate               // locked while a session is opened
 	fetching   gate               // locked while the list of tools is fetched for a call
@@ -89,8 +89,8 @@ type Client struct {
 	mu       sync.Mutex // guards the following fields
 	session  *session
 	memory   *memory                   // nil: not loaded yet
-	grant    string                    // the login that memory belongs to
-	tracking map[string]func(Progress) // of running calls, by progress token
+	grant    string                    // login to which the data in the field memory belongs
+	tracking map[string]func(Progress) // progress callback of each running call; the key is the progress token
 	asked    error                     // first error of Elicit for a server of an earlier revision, see explain
 }
 
@@ -115,7 +115,7 @@ func (c *Client) prepare(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.memory == nil { // false if another call was faster
+	if c.memory == nil { // another call may have loaded the cache in the meantime
 		c.grant, c.memory = grant, c.load(grant)
 	}
 	return nil
@@ -136,8 +136,8 @@ type granter interface {
 	Grant(context.Context) (string, error)
 }
 
-// login identifies the login of this client. For a static Authorization header it returns "", because the name of the cache file includes
-// the header, see file.
+// login identifies the login of this client. For a static Authorization header, login returns "", because the name of the cache file
+// already depends on the header, see file.
 func (c *Client) login(ctx context.Context) (string, error) {
 	g, ok := c.Auth.(granter)
 	if !ok || c.Header.Get("Authorization") != "" && !c.link.Overruled() {

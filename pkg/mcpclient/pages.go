@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	maxListed = 100_000 // elements of all pages or of one result; a parsed element takes many times its size
-	maxEntry  = 1 << 20 // bytes of one element
+	maxListed = 100_000 // limit of the number of elements in all pages of a list or in one result; parsing an element takes many times its size in memory
+	maxEntry  = 1 << 20 // limit of the size of one element in bytes
 	maxPages  = 250
 	listLimit = 64 << 20 // bytes of all pages
 )

@@ -8,7 +8,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// want is a request to be sent in any session and revision.
+// want describes a request independently of the session and the protocol revision in which it is sent.
 type want struct {
 	method string
 	own    []byte      // members of params, without _meta

@@ -11,8 +11,8 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Each row tests one rule of SEP-2663 for clients. The name of a row is the section. TestTaskIsFollowed and TestTaskOfUnsupportedRequest
-// test further rules.
+// Each row tests one rule of SEP-2663 for clients. The name of a row is the title of the section that contains the rule. TestTaskIsFollowed
+// and TestTaskOfUnsupportedRequest test further rules.
 func TestTaskRules(t *testing.T) {
 	question := func(key, method, mode string) string {
 		return state("input_required", `,"inputRequests":{"`+key+`":{"method":"`+method+`","params":{"mode":"`+mode+`","message":"?","url":"https://example.com","requestedSchema":{"type":"object"}}}}`)

@@ -18,7 +18,7 @@ type Tool struct {
 	Raw                      json.RawMessage // the whole definition as sent
 	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint, which the server may set wrongly
 
-	schema      *toolargs.Schema // parsed InputSchema; nil if absent, or if the tool is only listed
+	schema      *toolargs.Schema // parsed InputSchema; nil if the server sent none, or if the tool was read for a list of tools and not for a call
 	invalid     error            // why the tool must not be called; nil: it may
 	taskSupport string           // required, optional or forbidden; empty means forbidden (2025-11-25, Tasks, Tool-Level Negotiation)
 }
@@ -70,8 +70,8 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	return out, nil
 }
 
-// fetchTools requests all pages of the list. wanted is the tool to be called, or empty. Once wanted was found, an error on a later page
-// does not make the call fail, and fetching stops after patience.
+// fetchTools requests all pages of the list. wanted is the tool to be called, or empty. After wanted has been found, an error on a later
+// page is ignored, and fetchTools requests no further page when the time patience is over.
 func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, error) {
 	list := &toolList{ttl: maxTTL, live: true}
 	login, _ := c.login(ctx)
@@ -90,7 +90,7 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list.received, list.grant = c.clock(), after
-	list.partial = !whole || err != nil || login != after // if the login changed, the list may belong to either
+	list.partial = !whole || err != nil || login != after // if the login changed during the requests, the list may contain tools of both logins
 	c.memory.list, c.memory.dirty = list, true
 	return list, nil
 }
@@ -125,8 +125,9 @@ func (c *Client) remembered() *toolList {
 	return m.list
 }
 
-// fresh reports whether a list counts as current. It counts as current for the lifetime that the server gave. A list of a legacy server, or
-// one that this process has fetched, also counts as current for legacyFresh, so that a batch does not fetch it repeatedly.
+// fresh reports whether a list counts as current. Every list counts as current for the lifetime that the server gave. Two kinds of lists
+// also count as current for legacyFresh: a list of a legacy server, and a list that this process has fetched. Otherwise a batch would fetch
+// the list repeatedly.
 func (c *Client) fresh(l *toolList) bool {
 	age := c.clock().Sub(l.received)
 	return age < l.ttl || age < legacyFresh && (l.live || c.known() != eraModern)
@@ -241,16 +242,16 @@ func (c *Client) justFetched(l *toolList) bool {
 }
 
 // definition returns the definition of the tool to be called. It requests the list only if the era of the server is unknown, if an argument
-// needs the schema, or if a modern server's tool may need Mcp-Param headers and no list is cached. An expired list still serves calls whose
-// arguments need no schema: if the headers have changed, the server refuses the call with -32020 and the call is repeated. live tells
-// whether the list was fetched just now, so that fetching it again would not help.
+// needs the schema, or if a modern server's tool may need Mcp-Param headers and no list is cached. If no argument needs the schema,
+// definition uses even an expired list: if the required headers have changed, the server refuses the call with -32020 and the call is
+// repeated. live is true if the list was fetched just now, so that fetching the list again would not help.
 func (c *Client) definition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, live bool, err error) {
 	list, fetch := c.lookUp(a)
 	if fetch || refetch {
 		list, err = c.fetchOnce(ctx, tool, a, list, refetch)
 		if err != nil {
 			if isRPC(err) != nil && c.known() != eraUnknown {
-				return Tool{Name: tool}, true, nil // there is no list, so the server decides
+				return Tool{Name: tool}, true, nil // the server refuses to list its tools, so the call is sent without a definition
 			}
 			return t, true, err
 		}

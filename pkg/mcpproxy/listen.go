@@ -25,13 +25,13 @@ import (
 
 const (
 	maxBody          = 64 << 20 // limit of one message of the program in bytes
-	maxConversations = 64       // limit of open sessions; a new one ends the session that was unused for longest
+	maxConversations = 64       // limit of open sessions; at the limit, a new session ends the session that has been unused for the longest time
 	sessionHeader    = "Mcp-Session-Id"
 	strangerTime     = time.Second // limit for the body of a request that is refused
 )
 
-// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its URL contains a secret of 256 bits. It answers
-// 404 to a request without the secret and to a request of a web page (2025-11-25, Streamable HTTP, Security Warning).
+// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its URL contains a secret of 256 bits. A request
+// whose URL lacks the secret gets status 404, and so does a request that a web page sends (2025-11-25, Streamable HTTP, Security Warning).
 type Listener struct {
 	URL string
 
@@ -146,7 +146,7 @@ func writeJSON(w http.ResponseWriter, status int, m mcphttp.Message) {
 	_, _ = w.Write(m.Raw)
 }
 
-// client returns the program with this session id.
+// client returns the program that has the session with this id.
 func (l *Listener) client(id string) (*client, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -378,8 +378,8 @@ func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 }
 
-// push sends a message that belongs to no request on the stream of GET. If the program has no such stream, push uses the stream of a
-// pending request.
+// push sends a message that belongs to no request on the stream of GET. If the program has not opened a stream by GET, push sends the
+// message on the stream of a pending request.
 func (c *client) push(m mcphttp.Message) {
 	c.mu.Lock()
 	out := c.stream

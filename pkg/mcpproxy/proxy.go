@@ -1,5 +1,6 @@
-// Package mcpproxy lets programs that speak MCP but not OAuth use a login. It receives their messages over standard input and output
-// (Proxy.Stdio) or over HTTP on the loopback interface (Proxy.Listen), and forwards them to one server with authorization.
+// Package mcpproxy lets programs that speak MCP but not OAuth use a login. The Proxy receives the messages of such a program over standard
+// input and output (Proxy.Stdio) or over HTTP on the loopback interface (Proxy.Listen). The Proxy forwards the messages to one server with
+// authorization.
 //
 //	p := &mcpproxy.Proxy{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	err := p.Stdio(ctx, os.Stdin, os.Stdout)
@@ -31,7 +32,7 @@ type Proxy struct {
 	URL     string            // the MCP endpoint
 	Header  http.Header       // sent to the server's origin only
 	Auth    auth.OAuthHandler // nil: none
-	HTTP    *http.Client      // nil: a client with limits
+	HTTP    *http.Client      // nil: httpx.Default()
 	Secrets []string          // secret values in Header, masked in the proxy's own errors
 	Log     func(text string) // called for sessions and dropped messages; may be nil
 	Warn    func(text string) // called if a subscription or the log level could not be restored; may be nil
@@ -42,7 +43,8 @@ type Proxy struct {
 	link *mcphttp.Link
 }
 
-// codeProxy is the code of the proxy's own errors, from the range for implementations (JSON-RPC 2.0 §5.1).
+// codeProxy is the code of the errors that the proxy itself reports. JSON-RPC 2.0 §5.1 reserves a range that contains this code for
+// implementations.
 const codeProxy = -32000
 
 func (p *Proxy) prepare() {
@@ -89,8 +91,8 @@ func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conver
 type request struct {
 	mcphttp.Message
 	header  http.Header                // Mcp-Param headers of a program that speaks HTTP
-	receive func(mcphttp.Message)      // receives messages that precede the answer; nil: they go to say
-	answer  func(mcphttp.Message, int) // receives the answer and the HTTP status of the server's response; 0: no such status
+	receive func(mcphttp.Message)      // receives the server messages that precede the answer; nil: say receives them
+	answer  func(mcphttp.Message, int) // receives the answer, and the HTTP status of the server's response; the status is 0 if the server sent none
 	cancel  context.CancelFunc
 }
 
@@ -180,7 +182,7 @@ func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome
 	}
 }
 
-// tell sends a notification or a response. The server does not answer these.
+// tell sends a notification or a response. The server answers neither of them.
 func (c *conversation) tell(ctx context.Context, m mcphttp.Message) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -247,8 +249,9 @@ func (c *conversation) hear(r *request, m mcphttp.Message) {
 	}
 }
 
-// response returns the answer to a request. It passes a valid response of the server byte for byte. It rebuilds an invalid response around
-// its result or error. If there is neither, the answer is an error of the proxy.
+// response returns the answer to a request. It passes a valid response of the server byte for byte. If the server's response is invalid,
+// response builds a valid one from the result or error in it. If the server's response contains neither a result nor an error, response
+// returns an error of the proxy.
 func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 	a := o.Answer
 	switch {
@@ -269,8 +272,8 @@ func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 	return mcphttp.NewError(r.ID, codeProxy, "the server's answer is not a JSON-RPC response")
 }
 
-// proper reports whether a message is valid JSON-RPC 2.0. It must state that version, have no duplicate member, and have an id of a
-// permitted type. It must be a request, a notification, or a response with either a result or an error.
+// proper reports whether a message is valid JSON-RPC 2.0. The member jsonrpc must be "2.0", no member may occur twice, and the id must have
+// a permitted type. The message must be a request, a notification, or a response with either a result or an error.
 func proper(m mcphttp.Message) bool {
 	seen := map[string]bool{}
 	version := false

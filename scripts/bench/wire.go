@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// wire adds a round-trip time to its listeners. A client receives nothing before one round trip for the connection and one for its request.
+// wire opens listeners whose connections behave as if the client were one round-trip time away. A client receives the first byte after two
+// round trips: one to connect and one for its request.
 type wire struct {
 	roundTrip atomic.Int64 // round-trip time of new connections, a time.Duration
 }
@@ -86,6 +87,6 @@ func (c *farConn) deliver() {
 			break
 		}
 	}
-	for range c.queue { // until the server has noticed it
+	for range c.queue { // discard what the server still writes, until the server closes the connection
 	}
 }

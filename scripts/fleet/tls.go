@@ -82,7 +82,7 @@ func (l *lab) encrypted() (string, error) {
 	return "a trusted certificate works; no TLS, another authority and another name are exit 6 at once", l.db.sql("ALTER SYSTEM SET ssl = off", "SELECT pg_reload_conf()")
 }
 
-// encrypt makes the primary use NAME.crt and NAME.key.
+// encrypt configures the primary database to accept TLS with the certificate NAME.crt and the key NAME.key.
 func (c *cluster) encrypt(name string) error {
 	dir := c.primary.dir
 	err := all("install -o postgres -m 600 "+name+".crt "+dir+"/server.crt", "install -o postgres -m 600 "+name+".key "+dir+"/server.key")
