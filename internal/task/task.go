@@ -38,7 +38,7 @@ type Task[T any] struct {
 	err    error
 
 	group    *Group[T]
-	callers  int // group.mu guards this field and those below
+	callers  int // group.mu guards callers, spending and settled
 	spending bool
 	settled  *T // set by Settle
 }
@@ -87,8 +87,8 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, d
 		return t.result, joined, t.err
 	case <-ctx.Done():
 	}
-	// The task has the same deadline as its first caller, and may be about to return an error. That error is better than the one of ctx,
-	// because it names what the task waited for, such as a lock or a browser.
+	// The task has the same deadline as its first caller, so it may return its own error a moment later. The task's error is better than
+	// ctx.Err(), because it names what the task waited for, such as a lock or a browser.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && ended(100*time.Millisecond) {
 		return t.result, joined, t.err
 	}
@@ -168,8 +168,8 @@ func (g *Group[T]) any() (t *Task[T], spending bool) {
 	return t, false
 }
 
-// Wait cancels the running tasks and waits until they end. Before it waits for a request under Spend, it calls finishing, at most once.
-// After each task with such a request that ended without an error, it calls done.
+// Wait cancels the running tasks and waits until they end. Before it waits for a request under Spend, it calls finishing, at most once. If
+// a task with a request under Spend ends without an error, Wait calls done once for that task.
 func (g *Group[T]) Wait(ctx context.Context, finishing, done func()) error {
 	for told := false; ; {
 		t, spending := g.any()

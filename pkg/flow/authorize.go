@@ -132,7 +132,8 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 	return l, err
 }
 
-// registeredPort returns the port of the stored client's redirect URI. It returns 0 if this login has another host or issuer.
+// registeredPort returns the port of the stored client's redirect URI. It returns 0 if the login uses another callback host or another
+// authorization server than the stored registration.
 func registeredPort(d draft) int {
 	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), d.registered()
 	u, err := url.Parse(client.RedirectURI)
@@ -160,7 +161,7 @@ func authorizationRequest(d draft, cred Credential, redirectURI string, verifier
 	}
 	extra, _ := extraParams(d.found.Server.Issuer, d.t.Settings)
 	for _, p := range extra {
-		set(p[0], p[1]) // with an empty value the user removes a parameter
+		set(p[0], p[1]) // an empty value from the user removes the parameter
 	}
 	if d.nonce != "" {
 		set("nonce", d.nonce)
@@ -177,7 +178,7 @@ func authorizationURL(d draft, params url.Values) (string, error) {
 	query := u.Query()
 	maps.Copy(query, params)
 	u.RawQuery = query.Encode()
-	_, err = httpx.Check(u.String(), local(d.t.URL)) // a server's client id, scopes or resource may have made it too long
+	_, err = httpx.Check(u.String(), local(d.t.URL)) // the server can choose the client ID, the scopes and the resource, and so make the URL too long
 	return u.String(), stage("authorization request", err)
 }
 
@@ -198,7 +199,7 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 		}
 	}
 	code, err := c.answered(wait, d, l, expect)
-	if errors.Is(err, context.DeadlineExceeded) { // also if the caller's deadline ended the wait
+	if errors.Is(err, context.DeadlineExceeded) { // also true if the caller's own deadline ended the wait
 		return "", fmt.Errorf("%w within %s: if the server refuses the client or the redirect URI, it shows an error page that mcpauth cannot see", ErrNoAnswer, timeout)
 	}
 	return code, err
@@ -287,7 +288,7 @@ func ClientDocument(address string, port int, name string) ([]byte, error) {
 	return dcr.Document(address, redirects, name)
 }
 
-// redirectURI returns a redirect URI on loopback. With port 0 it has no port.
+// redirectURI returns a redirect URI on loopback. If port is 0, the URI has no port.
 func redirectURI(host string, port int) string {
 	if port != 0 {
 		host += ":" + strconv.Itoa(port)

@@ -18,11 +18,11 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// bindings records at which authorization servers each of the user's secrets was used, for all logins. Without it, a configuration that
-// names another server could make mcpauth send a secret there (MCP Authorization Server Binding). It stores slow, salted hashes of the
-// secrets. The hashes do not depend on how a secret was used, because the client secret for an identity provider must not be sent to
-// another server as an ordinary client secret either. A store in a database has them there for all machines, and each machine has a copy of
-// its own, because somebody else may be able to delete a row of the database.
+// bindings records at which authorization servers each of the user's secrets was used, for all logins. Without this record, a configuration
+// file that names another server could make mcpauth send a user's secret to that server (MCP Authorization Server Binding). bindings stores
+// slow, salted hashes of the secrets. The hash of a secret is the same for every use, so that mcpauth also refuses to send the client
+// secret for an identity provider to another server as an ordinary client secret. With the postgres store, the record is in the database
+// for all machines, and each machine also has a copy of its own, because somebody else may be able to delete a row of the database.
 type bindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -44,8 +44,8 @@ const nobody = "https://nobody.invalid"
 // ownSecret is a secret of the user that authenticates at an authorization server.
 type ownSecret struct{ what, value, place string }
 
-// ownSecrets returns the secrets that a login would send or sign with. The place of each is where it would be used: the issuer of the
-// authorization server, the issuer of the identity provider, or the token endpoint of an identity provider without an issuer.
+// ownSecrets returns the secrets that a login would send or sign with. The field place names the server that would receive the secret: the
+// issuer of the authorization server, the issuer of the identity provider, or the token endpoint of an identity provider without an issuer.
 func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]ownSecret, error) {
 	var all []ownSecret
 	if t.ClientSecret != "" {
@@ -90,8 +90,8 @@ func assertionID(assertion string) string {
 	return string(id)
 }
 
-// bindSecrets returns an error if a secret would be used at another authorization server or identity provider than before, unless the user
-// allowed it. o.IssuerGiven allows another authorization server, but not another identity provider.
+// bindSecrets returns an error if a secret was used before and this login would use it at a different authorization server or identity
+// provider. o.AcceptNewIssuer allows both. o.IssuerGiven allows another authorization server, but not another identity provider.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
 	secrets, err := c.ownSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {

@@ -81,7 +81,7 @@ func TestFilesAreBound(t *testing.T) {
 			t.Errorf("%s, accepted: %v", name, err)
 		}
 	}
-	// An assertion with an audience is valid at one server only, so a second assertion for another server is allowed.
+	// Each of two assertions names one server as its audience and is valid only there, so both may be used.
 	for _, issuer := range []string{"https://one.example", "https://two.example"} {
 		write(jwtOf(`{"alg":"ES256"}`, `{"iss":"i","sub":"workload","aud":"`+issuer+`"}`))
 		if err := bind(assertion, issuer, false); err != nil {

@@ -32,9 +32,9 @@ func (c *Client) endpointHTTP(s Settings, issuer, server string) (*http.Client, 
 	return c.presenting(c.http(), s, func(u *url.URL) bool { return s.shows(u, issuer, server) })
 }
 
-// shows reports whether an endpoint gets the client certificate: its host is the issuer's or the MCP server's or a subdomain of one, or the
-// user named the issuer. Otherwise a malicious server could name an endpoint of a third party, which would take the request for one from
-// the certificate's owner.
+// shows reports whether an endpoint may receive the client certificate. The result is true if the user named the issuer, or if the
+// endpoint's host is the host of the issuer or of the MCP server or a subdomain of one of them. Without this rule, a malicious server could
+// name an endpoint of a third party, and the third party would treat mcpauth's request as a request of the certificate's owner.
 func (s Settings) shows(u *url.URL, issuer, server string) bool {
 	return s.Issuer != "" || below(u, issuer) || below(u, server)
 }
@@ -112,7 +112,7 @@ func (s Settings) leaf() *x509.Certificate {
 	}
 	pair, err := s.certificate(time.Now())
 	if err != nil {
-		return nil // creating the HTTP client returns the error
+		return nil // the same error is returned when the HTTP client is created
 	}
 	return pair.Leaf
 }

@@ -97,8 +97,8 @@ func (r Refusal) err(t Target) error {
 }
 
 const (
-	maxRetired    = 3  // replaced grants to store
-	maxOldClients = 20 // registrations of pending logins to store
+	maxRetired    = 3  // maximum number of stored tokens of replaced grants
+	maxOldClients = 20 // maximum number of stored registrations of pending logins
 )
 
 // String describes the credential without its secrets.
@@ -159,7 +159,7 @@ func members(v any) []string {
 func decode(r keystore.Record) (Credential, error) {
 	var c Credential
 	if err := c.UnmarshalJSON(r.Secret); err != nil { // json.Unmarshal would check the syntax a second time
-		// The JSON error may quote bytes of the record, so it stays here.
+		// The text of the JSON error is left out, because it may quote bytes of the record.
 		return Credential{}, fmt.Errorf("%w: not a record of mcpauth", ErrCredential)
 	}
 	if c.Version > credentialVersion {
@@ -200,8 +200,9 @@ func (c Credential) granted() []string {
 
 func (c Credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
-// retire returns the tokens of replaced grants after c has replaced old, newest first. Those in kept must be stored. Those in apart belong
-// to another client or another authorization server, so their revocation cannot end the new grant.
+// retire returns the tokens of replaced grants after c has replaced old, newest first. The caller must store the tokens in kept, because
+// revoking them now could end the new grant. The tokens in apart belong to another client or another authorization server, so revoking them
+// cannot end the new grant.
 func (c Credential) retire(old Credential) (kept, apart []Retired) {
 	all := old.Retired
 	switch t := old.Token; {

@@ -8,15 +8,15 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// The tolerated deviations of servers from the specifications are listed in docs/quirks.md. A login records the codes of those that it
-// meets. With Settings.Strict each is an error that names the section.
+// The tolerated deviations of servers from the specifications are listed in docs/quirks.md. A login records the code of each deviation that
+// it tolerates. With Settings.Strict, every deviation is an error that names the section of the specification.
 
 // extraParams returns the parameters to add to the authorization request: those for a known deviation of the server, and those of the user,
 // which take precedence.
 func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	if !s.Strict && strings.TrimSuffix(issuer, "/") == "https://accounts.google.com" {
-		// Google does not support offline_access. It issues a refresh token only with these parameters, and without the prompt only at the
-		// first login.
+		// Google does not support offline_access. It issues a refresh token only if access_type is offline. Without prompt=consent, only
+		// the first login of a user gets a refresh token.
 		params, code = [][2]string{{"access_type", "offline"}, {"prompt", "consent"}}, "google_offline"
 	}
 	return append(slices.Clone(params), s.AuthParams...), code

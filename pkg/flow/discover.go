@@ -16,11 +16,11 @@ type Discovery struct {
 	URL        string                    `json:"url"`
 	Endpoint   string                    `json:"endpoint"`             // URL that receives the calls: URL itself or its redirect target on the same origin; empty: URL did not answer
 	Connection *discovery.Connection     `json:"connection"`           // nil: no request was sent
-	Open       bool                      `json:"open"`                 // the server answered a request without a token
+	Open       bool                      `json:"open"`                 // true: the server answered a request that had no token
 	Attempts   []Attempt                 `json:"attempts"`             // every request, in order
-	Checks     []discovery.Check         `json:"checks"`               // every rule that discovery checked, in order
+	Checks     []discovery.Check         `json:"checks"`               // result of each rule that discovery checked, in the order of the checks
 	Server     *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery ended before it
-	Grants     []Grant                   `json:"grants"`               // those of Grants that the authorization server offers
+	Grants     []Grant                   `json:"grants"`               // supported grants that the authorization server offers
 	Plan       *Plan                     `json:"login"`                // nil: discovery ended before it
 }
 
@@ -77,8 +77,8 @@ func (p *Plan) complete(d draft) error {
 	return errors.Join(err, stage("client", noClient))
 }
 
-// offered returns the grants that the metadata lists. Metadata without a list offers the authorization code (RFC 8414 §2). The
-// authorization server sees GrantEnterprise as a JWT bearer grant.
+// offered returns the grants that the metadata lists. Metadata without a list offers the authorization code (RFC 8414 §2). In the metadata,
+// GrantEnterprise is listed as the JWT bearer grant.
 func offered(s discovery.ServerMetadata) []Grant {
 	listed := s.GrantTypesSupported
 	if len(listed) == 0 {
@@ -103,8 +103,8 @@ var grantTypes = map[Grant]string{
 }
 
 // discover runs the discovery of a login. challenges are from a response that was already received. The client certificate is presented to
-// the MCP server, and to an authorization server that the user or the stored login (known) names. It is not presented to an authorization
-// server that only the MCP server names.
+// the MCP server, and to an authorization server that the user or the stored login (known) names. An authorization server that only the MCP
+// server names does not receive the client certificate.
 func (c *Client) discover(ctx context.Context, t Target, known string, challenges []discovery.Challenge) (*discovery.Result, error) {
 	hc, err := c.httpAt(t.Settings, t.URL, t.Issuer, known)
 	if err != nil {
@@ -162,8 +162,9 @@ func feasible(set Settings, r *discovery.Result) error {
 	return err
 }
 
-// useDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto it does if the resource metadata (RFC 9728 §2,
-// dpop_bound_access_tokens_required) or the challenge's scheme requires DPoP and the authorization server supports ES256.
+// useDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto, the result is true if the authorization server supports
+// ES256 and DPoP is required, either by the resource metadata (RFC 9728 §2, dpop_bound_access_tokens_required) or by the scheme of the
+// challenge.
 func useDPoP(s Settings, r *discovery.Result) (bool, error) {
 	offered := slices.Contains(r.Server.DPoPSigningAlgValuesSupported, "ES256")
 	required := r.Resource.DPoPBoundAccessTokensRequired || r.Challenge.Scheme == "dpop"

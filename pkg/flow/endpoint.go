@@ -60,10 +60,10 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// eitherMethod sends a request. If the server refuses the client, it sends the request once more with the client secret in the other place,
-// header or body, because the metadata lists what the server supports and not what this client was registered for (RFC 6749 §2.3.1). The
-// method that worked is stored in the credential. The first request does not use up a code, because a server authenticates the client
-// before it looks at the code.
+// eitherMethod sends a request. If the server refuses the client, eitherMethod sends the request once more with the client secret in the
+// other place (header or body). The second attempt is needed because the metadata lists the methods that the server supports, and not the
+// method for which this client was registered (RFC 6749 §2.3.1). The method that worked is stored in the credential. The first request does
+// not use up a code, because a server authenticates the client before it looks at the code.
 func eitherMethod[T any](c *Client, cred *Credential, supported []string, notes *notes, request func(token.Endpoint) (T, error)) (T, error) {
 	e, err := c.endpoint(*cred)
 	if err != nil {
@@ -79,7 +79,7 @@ func eitherMethod[T any](c *Client, cred *Credential, supported []string, notes 
 	e.Client.Method = other
 	result, second := request(e)
 	if errors.As(second, &refused) && refused.Code == "invalid_client" {
-		return result, err // the method is not the cause: the client is unknown or the secret is wrong
+		return result, err // both methods were refused, so the client is unknown or the secret is wrong
 	}
 	if second == nil {
 		cred.Client.AuthMethod = other
@@ -88,9 +88,9 @@ func eitherMethod[T any](c *Client, cred *Credential, supported []string, notes 
 	return result, second
 }
 
-// otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client it
-// is the other method with a secret. For a registered client whose secret came without a method, it is the default of RFC 7591 §2, which
-// package dcr does not assume.
+// otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client,
+// the result is the other method that uses a secret. If the registration response contained a secret but no method, the result is the
+// default of RFC 7591 §2, which package dcr does not assume.
 func otherMethod(c dcr.Client, supported []string) string {
 	other := ""
 	switch {

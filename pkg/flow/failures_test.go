@@ -12,9 +12,10 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// A failed token request drops nothing unless the authorization server says that the grant is dead. If the token is still valid, Token
-// returns it with a warning; if it has expired, Token returns the error; and later everything works again. A refusal with another code is
-// stored: the login is then not renewable, and only a Refresh by the user sends the token again.
+// A failed token request drops nothing unless the authorization server says that the grant is dead. If the access token is still valid,
+// Token returns the access token with a warning. If the access token has expired, Token returns the error. As soon as the token endpoint
+// works again, Token succeeds again. A refusal with another code is stored: the login is then not renewable, and only a Refresh by the user
+// sends the token again.
 func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 	json := func(status, body string) string {
 		return "token:status=" + status + `,type=application/json,body="` + strings.ReplaceAll(body, `"`, `\"`) + `"`
@@ -22,7 +23,7 @@ func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		fault string
-		words []string // parts of the error text
+		words []string // words that the error text must contain
 	}{
 		{"refused with another code", "token:refused-code", []string{"token_revoked", "the session has ended"}},
 		{"reset before anything", "token:drop=before", []string{"EOF"}},
@@ -49,7 +50,7 @@ func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 	}
 }
 
-// As before, for requests without an answer.
+// A token request that gets no answer drops nothing.
 func TestTokenEndpointUnreachable(t *testing.T) {
 	t.Run("connection refused", func(t *testing.T) {
 		b := newBench(t, demo.Options{})
@@ -68,7 +69,8 @@ func TestTokenEndpointUnreachable(t *testing.T) {
 	})
 }
 
-// keepsAll renews while the token endpoint fails, before and after the token expires, and once more when the endpoint works again.
+// keepsAll renews three times: before the token expires and after it, while the token endpoint fails, and finally when the endpoint works
+// again.
 func (b *bench) keepsAll(t *testing.T, words []string, heal func()) {
 	t.Helper()
 	says := func(when string, text string) {

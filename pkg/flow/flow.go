@@ -92,13 +92,13 @@ func (t Target) GoString() string { return t.String() }
 
 func (t Target) key() keystore.Key { return keystore.Key{Server: t.URL, Profile: t.Profile} }
 
-// local reports whether the server is on loopback. Plain http is allowed only there.
+// local reports whether the server is on loopback. mcpauth accepts plain http only for servers on loopback.
 func local(server string) bool {
 	u, err := url.Parse(server)
 	return err == nil && httpx.Local(u)
 }
 
-// requestLimit is the time limit of each OAuth request. It is shorter than the time limit of a command.
+// requestLimit is the time limit of each OAuth request. requestLimit is shorter than the time limit of a whole command.
 const requestLimit = 30 * time.Second
 
 // http returns the HTTP client for OAuth requests without a client certificate.

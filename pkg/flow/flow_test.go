@@ -100,8 +100,8 @@ func TestUnfinishedLoginKeepsItsRegistration(t *testing.T) {
 	b.counts(t, map[string]int{"registered": 1, "login": 1})
 }
 
-// The old credential stays usable until the new one is stored. Its refresh token is stored as retired and not revoked, because the server
-// may use one grant for both logins.
+// The old credential stays usable until the new one is stored. The refresh token of the old credential is stored as retired. It is not
+// revoked, because the revocation could end the new login at a server that uses one grant for both logins.
 func TestLoginIsMakeBeforeBreak(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -223,7 +223,7 @@ func TestHandlerStopsSteppingUp(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Withhold: []string{"notes:write"}}})
 	b.login(t)
 	h := b.c.Handler(b.t, HandlerOptions{})
-	if err := b.tool(t, h, "secret_note"); err == nil { // the SDK passes one 403 per request to the handler
+	if err := b.tool(t, h, "secret_note"); err == nil { // for each request, the SDK calls the handler for one 403 response only
 		t.Fatal("the tool ran without its scope")
 	}
 	var scope *ScopeError

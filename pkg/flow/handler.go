@@ -31,7 +31,7 @@ type Reauth string
 const (
 	ReauthBrowser Reauth = "browser" // refresh, else log in through the browser
 	ReauthRefresh Reauth = "refresh" // refresh only
-	ReauthNever   Reauth = "never"   // use the stored token or none
+	ReauthNever   Reauth = "never"   // never renew and never log in
 )
 
 // HandlerOptions configures Client.Handler.
@@ -50,20 +50,21 @@ type Handler struct {
 	t Target
 	o HandlerOptions
 
-	now      atomic.Pointer[snapshot] // nil: the store has not been read yet
+	now      atomic.Pointer[snapshot] // stored credential and DPoP key; nil: the store has not been read yet
 	renewing atomic.Bool              // an early renewal is under way
 
 	mu      sync.Mutex
-	stepUps map[string][]Secret // for each requested set of scopes, the tokens that lacked one of them
+	stepUps map[string][]Secret // key: a set of requested scopes; value: the tokens that lacked a scope of this set
 	issued  Secret              // the access token that replaced a refused one
 	at      time.Time           // when issued was obtained
 	refused Secret              // a refresh token that the server refused while the access token was valid
-	refusal error               // the error of that refusal
+	refusal error               // error with which the server refused the refresh token in refused
 }
 
-// snapshot is the token and DPoP key for requests. It is immutable, so that both always belong together.
+// snapshot is the token and DPoP key for requests. A snapshot is immutable, so that a request never combines the token of one login with
+// the key of another login.
 type snapshot struct {
-	cred   Credential    // zero if there is none
+	cred   Credential    // stored credential; zero: no credential is stored
 	prover *token.Prover // makes proofs with the credential's DPoP key; nil: the token is a bearer token
 }
 
@@ -78,7 +79,7 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 const (
 	maxStepUps   = 2               // for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
 	justIssued   = 2 * time.Minute // if the server refuses a token sooner than this after its issue, another token would not help
-	earlyPause   = time.Second     // how long the request that starts an early renewal waits for it
+	earlyPause   = time.Second     // time limit of a request's wait for the early renewal that it started
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
 
@@ -110,8 +111,8 @@ func (h *Handler) use(cred Credential) (*snapshot, error) {
 	return s, nil
 }
 
-// TokenSource returns the stored token and renews it if it is about to expire. It returns nil if there is none; the request is then sent
-// without a token.
+// TokenSource returns the stored token and renews it if it is about to expire. It returns nil if no token is stored; the client then sends
+// the request without a token.
 func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	s, err := h.current(ctx)
 	if err != nil {
@@ -253,7 +254,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if resp.StatusCode != http.StatusForbidden && h.o.Reauth == ReauthNever {
 		return fmt.Errorf("%s: the server answers 401, and renewal is disabled: %w%s", h.t.URL, ErrLoginRequired, serverMessage(challenge))
 	}
-	s, err := h.reload(ctx) // another process may have renewed the credential
+	s, err := h.reload(ctx) // read the store again, because another process may have renewed the credential
 	if err != nil {
 		return err
 	}
@@ -332,7 +333,7 @@ func (h *Handler) wasIssued(sent Secret) bool {
 	return sent != "" && sent == h.issued && h.c.now().Sub(h.at) < justIssued
 }
 
-// login logs in and uses the result. Requests of this process that need the same login share it.
+// login logs in, and makes the handler use the new credential. Requests of this process that need the same login share it.
 func (h *Handler) login(ctx context.Context, newClient bool, why cause) error {
 	o := LoginOptions{NewClient: newClient, Timeout: h.o.LoginTimeout, silent: h.o.Reauth != ReauthBrowser}
 	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
@@ -348,7 +349,7 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 	if s == nil || s.prover == nil || ch.Error() != "use_dpop_nonce" || resp.Header.Get("DPoP-Nonce") == "" {
 		return false
 	}
-	s.prover.Remember(req.URL.String(), resp.Header) // a concurrent request may already have stored the same nonce
+	s.prover.Remember(req.URL.String(), resp.Header) // if a concurrent request has stored the same nonce already, nothing changes
 	return true
 }
 

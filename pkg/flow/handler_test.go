@@ -140,7 +140,7 @@ func TestStepUpsAreShared(t *testing.T) {
 	b.counts(t, map[string]int{"login": 2})
 }
 
-// The bound on step-ups is per set of scopes, because a server may require several sets in turn.
+// The number of step-ups is limited separately for each set of scopes, because a server may require several sets in turn.
 func TestStepUpsAreCountedForEachSet(t *testing.T) {
 	h := (&Client{}).Handler(Target{URL: "https://x"}, HandlerOptions{})
 	for i, tt := range []struct {
@@ -253,7 +253,7 @@ func TestNonceOfAGoodAnswer(t *testing.T) {
 			t.Fatalf("%d, %v", status, err)
 		}
 	}
-	if n := b.Count("401") - refused; n > 3 { // each refresh ends an access token
+	if n := b.Count("401") - refused; n > 3 { // each refresh ends the previous access token
 		t.Errorf("%d refusals, want at most one for each refresh", n)
 	}
 	for _, r := range b.Requests("token")[2:] {

@@ -60,7 +60,7 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
 		if json.Unmarshal(data, &before) != nil || before.Fingerprint != now.Fingerprint {
-			before = intent{} // for another token, whose result is known
+			before = intent{} // the stored intent is for another refresh token, whose result is known
 		}
 	}
 	if before.interrupted() {
@@ -73,8 +73,9 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 	return before, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// finish adds a line to the journal and removes the intent, except that of an earlier process (before) for the same token, because the
-// result of that process's request is still unknown. It ignores errors, because a leftover intent changes only the text of a later error.
+// finish adds a line to the journal and removes the intent of this process. The intent of an earlier process (before) for the same token
+// stays, because the result of the earlier process's request is still unknown. finish ignores errors, because a leftover intent changes
+// only the text of a later error.
 func (c *Client) finish(ctx context.Context, t Target, cred Credential, before intent, outcome string, err error) {
 	if !before.interrupted() {
 		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)

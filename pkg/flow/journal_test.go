@@ -135,8 +135,8 @@ func TestJournalIsBounded(t *testing.T) {
 	}
 }
 
-// If a refresh was interrupted, a later failure that uses up nothing does not remove its intent: the next invalid_grant is still
-// ErrMaybeSpent.
+// If a refresh is interrupted and a later refresh fails without using up the refresh token, the intent of the interrupted refresh stays.
+// The next invalid_grant is therefore still ErrMaybeSpent.
 func TestInterruptedRefreshIsNotForgotten(t *testing.T) {
 	for _, fault := range []string{"token:busy,n=1", "token:invalid_client,n=1", "token:drop=before,n=1", "token:status=503,n=1"} {
 		t.Run(fault, func(t *testing.T) {

@@ -15,8 +15,8 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// hanging is a transport that never answers some requests. It does not reuse connections: their goroutines would wait for the network, and
-// the clock of synctest stops while a goroutine does.
+// hanging is a transport that never answers some requests. It opens a new connection for each request, because the goroutines of an idle
+// connection would wait for the network, and the clock of synctest stops while a goroutine waits for the network.
 type hanging struct {
 	http.Transport
 	sent  atomic.Int32
@@ -100,7 +100,7 @@ func TestEveryRequestHasALimit(t *testing.T) {
 	}
 }
 
-// A redemption that must discover the token endpoint again keeps the time limit of a redemption, even if several URLs do not answer.
+// The time limit of a redemption includes the repeated discovery of the token endpoint, even if several URLs do not answer.
 func TestRedemptionHasALimit(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
@@ -133,7 +133,7 @@ func TestCleanUpHasALimit(t *testing.T) {
 
 // The wait for a lock is limited.
 func TestEveryLockHasALimit(t *testing.T) {
-	const limit = 46 * time.Second // 45 s and the time between two polls
+	const limit = 46 * time.Second // the default limit of 45 s, and the time between two attempts to acquire the lock
 	login := func(ctx context.Context, c *Client, b *bench) error {
 		b.t.Grant, b.t.ClientID, b.t.ClientSecret = GrantClientCredentials, "demo-basic", "demo-cs-basic"
 		_, err := c.Login(ctx, b.t, LoginOptions{})
@@ -161,7 +161,7 @@ func TestEveryLockHasALimit(t *testing.T) {
 		b := newBench(t, demo.Options{})
 		b.login(t)
 		took, _ := timed(t, b, func(int, *http.Request) bool { return false }, func(c *Client) {
-			ctx, cancel := context.WithTimeout(context.Background(), 2*loginLimit) // keeps a failing test short
+			ctx, cancel := context.WithTimeout(context.Background(), 2*loginLimit) // ends a failing test after a limited time
 			defer cancel()
 			unlock, err := b.client(t).Store.Lock(ctx, tt.key(b), tt.purpose)
 			if err != nil {

@@ -20,7 +20,7 @@ type LoginOptions struct {
 	IfNeeded        bool          // do nothing if a usable or renewable token is stored
 	NewClient       bool          // register again
 	AcceptNewIssuer bool          // keep the pre-registered client if the server's authorization server changed
-	IssuerGiven     bool          // the user named Target.Issuer for this login, so that secrets may be sent to it; false if a configuration file named it
+	IssuerGiven     bool          // true: the user named Target.Issuer for this login, so secrets may be sent to it; false: a configuration file named it
 	Timeout         time.Duration // time limit of the wait for the browser; 0: 5 minutes
 	Paste           Paste         // reads a response that the user pastes; nil: only the callback receives responses
 
@@ -30,8 +30,8 @@ type LoginOptions struct {
 // cause is the reason why a handler logs in. The zero value means that the user asked for it.
 type cause struct {
 	challenges []discovery.Challenge // challenges of the 401 or 403 response; discovery starts with them
-	scopes     []string              // scopes to request in addition to those that the server chooses
-	rejected   *Secret               // the access token that the server refused, which any other usable token can replace; nil: the user asked for the login
+	scopes     []string              // extra scopes to request, in addition to the scopes that the server chooses
+	rejected   *Secret               // access token that the server refused; any other usable token can replace it; nil: the user asked for the login
 }
 
 // loginLimit is the time limit of a login, from its start until the code is sent.

@@ -90,8 +90,9 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, errors.Join(c.save(local, t, &kept), c.forgetPending(local, t, true))
 	}
 	if len(cred.clients()) > 0 {
-		// Remove the registrations from the store before deleting them at the server. Otherwise, if this process died in between, the next login
-		// would use a deleted client and end at an error page of the server. The error is ignored, because forget may still delete the record.
+		// Remove the registrations from the store before deleting them at the server. Otherwise, if this process ended between the two
+		// steps, the next login would use a deleted client, and the browser would show an error page of the server. The error is ignored,
+		// because forget may still delete the record.
 		_ = c.save(local, t, &kept)
 	}
 	for _, client := range cred.clients() {

@@ -196,7 +196,7 @@ func TestParallelLogouts(t *testing.T) {
 	b.counts(t, map[string]int{"unregistered": 1, "client": 1})
 }
 
-// before returns an HTTP client that calls do before each request with this method to a URL whose path contains path.
+// before returns an HTTP client that calls do before each request with the given method and a URL path that contains the given text.
 func before(method, path string, do func()) *http.Client {
 	return &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
 		if req.Method == method && strings.Contains(req.URL.Path, path) {

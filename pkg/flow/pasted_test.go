@@ -10,8 +10,8 @@ import (
 	"mcpauth/pkg/callback"
 )
 
-// If the user pastes text that is not a response, and then a response to another login, each is reported and the login goes on until the
-// right response.
+// The user may paste text that is not a response, and then a response to another login. The login reports each mistake, and continues until
+// the user pastes the right response.
 func TestPastedAddress(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	address := make(chan string, 1)

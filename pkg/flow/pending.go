@@ -56,12 +56,12 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
 		return "", err
 	}
-	_ = c.forgetPending(ctx, t, false) // the new login does not need this
+	_ = c.forgetPending(ctx, t, false) // the error is ignored, because the new login does not depend on this clean-up
 	d, err := c.prepare(ctx, t, o, old, cause{})
 	if err != nil {
 		return "", err
 	}
-	l, err := c.listen(ctx, d) // chooses the port; nothing listens on it later, so the browser ends on an error page whose URL the user copies
+	l, err := c.listen(ctx, d) // chooses the port; the listener is closed, so the browser ends on an error page, and the user copies the URL of that page
 	if err != nil {
 		return "", stage("callback", err)
 	}
@@ -212,7 +212,7 @@ func (c *Client) overdue(e keystore.Entry) bool {
 func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
 	entries, err := c.pendingOf(ctx, t)
 	if errors.Is(err, keystore.ErrCorrupt) {
-		err = nil // the damaged entry belongs to another server
+		err = nil // the damaged entry is about another server, so it is ignored
 	}
 	for _, e := range entries {
 		if all || c.overdue(e) {
@@ -238,7 +238,7 @@ func pendingKey(t Target, state string) keystore.Key {
 	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(Secret(state))}
 }
 
-// targetOf returns the target of an entry, which may be that of a pending login.
+// targetOf returns the target of an entry. For the entry of a pending login, the result is the target that the login is for.
 func targetOf(e keystore.Entry) Target {
 	profile, _, _ := strings.Cut(e.Key.Profile, pendingPrefix)
 	return Target{URL: e.Key.Server, Profile: profile}

@@ -113,8 +113,8 @@ func TestPendingLoginTriesTheOtherMethod(t *testing.T) {
 	wantQuirks(t, s.Deviations, "other_auth_method")
 }
 
-// Pending logins on different ports have separate registrations. None of them is deleted while a pending login may use it. The last Finish,
-// or Logout, deletes them at the server.
+// Pending logins on different ports have separate registrations. No registration is deleted while a pending login may use it. The last
+// Finish, or Logout, deletes them at the server.
 func TestRegistrationsOfPendingLogins(t *testing.T) {
 	for _, logout := range []bool{false, true} {
 		b := newBench(t, demo.Options{})

@@ -18,7 +18,7 @@ import (
 // limit on the size of files simulates a full disk.
 func TestNothingIsSpentWithoutAPlaceForIt(t *testing.T) {
 	const child = "FLOW_TEST_FULL_DISK"
-	if os.Getenv(child) == "" { // the limit applies to the whole process, whose test log is a file too
+	if os.Getenv(child) == "" { // a child process is needed, because the limit on the file size applies to the whole process, including the file with the test log
 		cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), child+"=1")
 		if out, err := cmd.CombinedOutput(); err != nil {

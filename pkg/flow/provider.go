@@ -20,7 +20,8 @@ type OpenID struct {
 	Nonce   string `json:"nonce"`
 }
 
-// provider returns the login at the identity provider, and next that of an unfinished login. They return the zero value if there is none.
+// provider returns the stored login at the identity provider. next returns the login at the identity provider that an unfinished login to
+// the MCP server has obtained. Both return the zero value if there is no such login.
 func (c Credential) provider() Credential { return orZero(c.IDP) }
 func (c Credential) next() Credential     { return orZero(c.NextIDP) }
 
@@ -31,8 +32,8 @@ func orZero(c *Credential) Credential {
 	return *c
 }
 
-// paying returns the login whose refresh token a renewal sends: c itself, or its login at the identity provider. A refresh token from the
-// MCP server's authorization server is used first.
+// paying returns the login whose refresh token the next renewal sends: c itself, or the stored login at the identity provider. A refresh
+// token from the MCP server's authorization server is used first.
 func (c *Credential) paying() *Credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP
@@ -46,8 +47,8 @@ func (c *Credential) signedIn(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
 
-// signIn returns a login at the identity provider for a login to the MCP server. During a request it renews the stored one if possible.
-// Otherwise it opens the browser.
+// signIn returns a login at the identity provider for a login to the MCP server. During a request, it renews the stored login at the
+// identity provider if possible. Otherwise it opens the browser.
 func (c *Client) signIn(k *job, d draft) (*Credential, error) {
 	idp, err := c.signedInBefore(k, d)
 	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
@@ -84,8 +85,8 @@ func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 	return cred.IDP, c.spend(k, d.t, &cred, cred.IDP, renewal{})
 }
 
-// signInByBrowser runs the authorization code flow at the identity provider. It stores the result at once in NextIDP, so that the login can
-// still be revoked if the MCP server's authorization server refuses what follows.
+// signInByBrowser runs the authorization code flow at the identity provider. It stores the new login at once in NextIDP. The login can then
+// be revoked even if the MCP server's authorization server refuses the requests that follow.
 func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	i := d.t.IDP
 	server, _, err := discovery.FetchServer(k.Context, i.Issuer, local(d.t.URL), discovery.Options{HTTP: c.http(), Strict: d.t.Strict})
@@ -137,8 +138,8 @@ func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (i
 	return idp, replaced, nil
 }
 
-// succeed returns the login at the identity provider that replaces stored. If c and stored are the same login, succeed returns stored,
-// because another process may have renewed it since c was read.
+// succeed returns the login at the identity provider to store in place of stored: normally c, with the tokens of stored as retired tokens.
+// If c and stored are the same login, succeed returns stored, because another process may have renewed it since c was read.
 func (c *Credential) succeed(stored *Credential) *Credential {
 	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
 		return stored

@@ -78,7 +78,7 @@ func TestSignInRefuses(t *testing.T) {
 	}
 }
 
-// A renewal whose ID token is for another user fails. The refresh token that it returned is stored nevertheless.
+// A renewal whose ID token is for another user fails. The refresh token in the answer to this renewal is stored nevertheless.
 func TestRenewalOfAnotherUser(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -131,8 +131,8 @@ func TestProvidersRotationSurvivesItsCaller(t *testing.T) {
 	}
 }
 
-// A failure after the identity provider has answered loses no refresh token, and does not count as a refusal of the identity provider's
-// one.
+// If a step fails after the identity provider has answered, no refresh token is lost, and the failure does not count as a refusal of the
+// identity provider's refresh token.
 func TestFailureAfterTheProvider(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -151,14 +151,14 @@ func TestFailureAfterTheProvider(t *testing.T) {
 	}
 }
 
-// If the identity provider refuses its client, the error is not ErrClientRejected, which is about the client at the MCP server's
-// authorization server.
+// If the identity provider refuses the client, the error is not ErrClientRejected. ErrClientRejected is only about the client at the MCP
+// server's authorization server.
 func TestProviderRefusesItsClient(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
 	b.later(2 * time.Hour)
 	set(t, p, "token:invalid_client,n=1")
-	for range 2 { // the second error is the stored refusal
+	for range 2 { // the second attempt returns the stored refusal
 		if _, err := b.c.Token(ctx, b.t, 0); err == nil || errors.Is(err, ErrClientRejected) {
 			t.Errorf("got %v", err)
 		}
@@ -222,7 +222,7 @@ func TestOneRedemptionAtTheProvider(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if p.Count("refresh") > 5 || p.Count("reuse") != 0 { // four clients stand for processes of their own, and four more callers share one client
+	if p.Count("refresh") > 5 || p.Count("reuse") != 0 { // at most one refresh for each of the five clients: four clients are like separate processes, and four callers share the fifth
 		t.Errorf("%d refreshes, %d tokens sent twice", p.Count("refresh"), p.Count("reuse"))
 	}
 }
@@ -257,8 +257,8 @@ func TestOnlyTheRefreshTokenIsKept(t *testing.T) {
 	}
 }
 
-// A login at the identity provider is stored at once, so that Logout revokes it even if the MCP server's authorization server refuses what
-// follows. The old login is kept.
+// mcpauth stores a login at the identity provider at once, so that Logout can revoke the login even if the MCP server's authorization
+// server refuses the requests that follow. The old login is kept.
 func TestSignInIsKept(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -313,7 +313,8 @@ func TestSignInIsReplaced(t *testing.T) {
 	}
 }
 
-// The account is the one in the identity provider's ID token. If another account is expected, the login fails and the old one stays stored.
+// The account is the one in the identity provider's ID token. If the user expects another account, the new login fails and the old login
+// stays stored.
 func TestAccountAtTheProvider(t *testing.T) {
 	b, p := enterprise(t)
 	set(t, p, `id_claims={"email":"ada@example.com"}`)
@@ -331,7 +332,8 @@ func TestAccountAtTheProvider(t *testing.T) {
 	}
 }
 
-// During a request, the browser opens only if the handler allows it and the stored login at the identity provider cannot be renewed.
+// During a request, the handler opens a browser only if two conditions hold: its options allow a browser, and the stored login at the
+// identity provider cannot be renewed.
 func TestSignInInTheMiddleOfACall(t *testing.T) {
 	b, p := enterprise(t)
 	b.login(t)
@@ -355,7 +357,7 @@ func TestProvidersSecretsAreBound(t *testing.T) {
 	_, evil := enterprise(t)
 	moved := b.t
 	moved.IDP.Issuer = evil.Issuer()
-	moved.Issuer = b.Issuer() // IssuerGiven is about the authorization server and does not allow another provider
+	moved.Issuer = b.Issuer() // naming the authorization server does not allow another identity provider
 	if _, err := b.c.Login(ctx, moved, LoginOptions{}); !errors.Is(err, ErrIssuerChanged) || evil.Count("authorize") != 0 {
 		t.Errorf("another provider: %v", err)
 	}

@@ -11,9 +11,9 @@ import (
 )
 
 // push sends the authorization request directly to the authorization server (RFC 9126), if the server supports that. It returns the
-// parameters for the browser's URL: a reference to the pushed request, or params. If later is true, it pushes only if the server requires
-// that, because a pushed request expires after about a minute and the user may open the URL later. It stores in cred the client
-// authentication method that worked.
+// parameters for the browser's URL: a reference to the pushed request, or params. If later is true, push sends the request only if the
+// server requires pushed requests, because a pushed request expires after about a minute and the user may open the URL later. push stores
+// in cred the client authentication method that worked.
 func (c *Client) push(ctx context.Context, d draft, cred *Credential, params url.Values, later bool) (url.Values, error) {
 	s := d.found.Server
 	if s.PushedAuthorizationRequestURL == "" || later && !s.RequirePushedAuthorizationRequests {

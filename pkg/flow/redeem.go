@@ -23,7 +23,7 @@ const (
 // interrupt a request that uses a one-time secret, nor storing its result.
 type job = task.Task[Credential]
 
-// Wait cancels the work of the Client and waits for requests that cannot be cancelled: after a refresh token or a code was sent, its result
+// Wait cancels the work of the Client. It waits for a request that has sent a refresh token or a code, because the result of that request
 // must be stored. Call it before every exit of the program. It takes at most 30 seconds plus the time to store the result.
 func (c *Client) Wait(ctx context.Context) error {
 	return c.jobs.Wait(ctx, func() {
@@ -34,7 +34,7 @@ func (c *Client) Wait(ctx context.Context) error {
 // exchange is the token request at the end of a login.
 type exchange struct {
 	t       Target
-	cred    Credential // the new credential without its tokens
+	cred    Credential // new credential; its tokens are not set yet
 	reused  bool       // the client was registered by an earlier login
 	methods []string   // client authentication methods that the metadata lists
 	notes   *notes
@@ -127,7 +127,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	return cred, replaced, nil
 }
 
-// account returns said, the account that the server names. It returns an error if the user expects another account.
+// account checks the account name that the server sent. It returns said, or an error if the user expects another account.
 func (x exchange) account(said string) (string, error) {
 	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
 		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)

@@ -31,7 +31,8 @@ func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (S
 }
 
 // Token returns an access token that is valid for at least minTTL, and renews it if needed. A minTTL of 0 means one minute, or a tenth of
-// the lifetime if that is less. A token that another process has just obtained is used whatever its lifetime. Token never opens a browser.
+// the lifetime if that is less. A token that another process has just obtained is returned even if its remaining lifetime is shorter than
+// minTTL. Token never opens a browser.
 func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (token.Token, error) {
 	cred, err := c.load(ctx, t)
 	if err != nil {
@@ -59,9 +60,9 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 
 // renewal is the reason for a renewal. It decides whether a token from another process can be used instead.
 type renewal struct {
-	oldToken Secret        // the caller's access token, which any other unexpired token can replace
-	minTTL   time.Duration // oldToken is good enough if it is valid for this long; 0: it is not
-	rejected bool          // the MCP server refused oldToken
+	oldToken Secret        // access token that the caller has; any other unexpired token can replace it
+	minTTL   time.Duration // remaining lifetime with which oldToken may still be used; 0: oldToken must be replaced
+	rejected bool          // true: the MCP server refused oldToken
 	insist   bool          // the user asked for the renewal: send a refresh token again that was refused before
 }
 
@@ -75,8 +76,9 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	}
 }
 
-// renewAlone renews a credential. If it is renewed through a login at an identity provider, steps 5 to 8 run twice: first for the identity
-// provider's tokens, so that the new refresh token is stored before another request is sent, and then for the credential.
+// renewAlone renews a credential. If the credential is renewed through a login at an identity provider, steps 5 to 8 run twice: first for
+// the tokens of the identity provider, and then for the credential. The new refresh token of the identity provider is thus stored before
+// the second request is sent.
 //
 //  1. lock the credential
 //  2. read it again
@@ -159,8 +161,8 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 		return fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
 	if why.rejected && unexpired(cred.Token, c.now()) {
-		// If oidc-provider receives a refresh token twice, it ends the access token too. Status and login --if-needed must then not treat the
-		// access token as usable. It stays stored, because a 401 does not prove that it is dead.
+		// If oidc-provider receives a refresh token twice, it ends the access token too. Status and login --if-needed must then not treat
+		// the access token as usable. The access token stays stored, because a 401 does not prove that the access token is invalid.
 		cred.Token.Expiry = c.now()
 		if err := c.save(k.Context, t, &cred); err != nil {
 			c.warn(err.Error())
@@ -221,9 +223,9 @@ func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, e
 type fate int
 
 const (
-	fateKept    fate = iota // unaffected: the request was not sent, or the answer is not about the token (404, 410, 429, an error page of a firewall)
-	fateUnknown             // the server may have used it up
-	fateRefused             // the server refused it with another code than invalid_grant
+	fateKept    fate = iota // the refresh token is still usable: the request was not sent, or the answer is not about the token (404, 410, 429, an error page of a firewall)
+	fateUnknown             // the server may have used up the refresh token
+	fateRefused             // the server refused the refresh token with an error code other than invalid_grant
 	fateDead                // the server says that the grant is no longer valid (RFC 6749 §5.2)
 )
 
@@ -242,8 +244,8 @@ func fateOf(err error) fate {
 	return fateKept
 }
 
-// refusesToken reports whether both status and content of a refusal are about the token. A firewall's error page and an answer about too
-// many requests are not.
+// refusesToken reports whether both status and content of a refusal are about the token. A firewall's error page and a response about too
+// many requests are not about the token.
 func refusesToken(e *token.Error) bool {
 	switch e.StatusCode {
 	case http.StatusOK: // GitHub, Slack
@@ -257,7 +259,8 @@ func refusesToken(e *token.Error) bool {
 }
 
 // forGood reports whether a later request would be refused in the same way, because the refusal is about the client or the grant type (RFC
-// 6749 §5.2). Any other refusal may concern only an early refresh: some servers refuse one while the access token is valid.
+// 6749 §5.2). Any other refusal may concern only this early refresh, because some servers refuse to refresh while the access token is
+// valid.
 func forGood(err error) bool {
 	var e *token.Error
 	return clientDead(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
@@ -319,8 +322,8 @@ func unexpired(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
 
-// hasTTL reports whether a token is valid for at least min, or its expiry is unknown. A remaining time that exceeds the token's lifetime
-// means that the clock was set back; then the real remaining time is unknown, and hasTTL returns false.
+// hasTTL reports whether a token is valid for at least min, or its expiry is unknown. If the remaining time exceeds the token's lifetime,
+// the clock was set back and the real remaining time is unknown; hasTTL then returns false.
 func hasTTL(t token.Token, now time.Time, min time.Duration) bool {
 	rest := t.Expiry.Sub(now)
 	clockWentBack := t.Lifetime > 0 && rest > t.Lifetime+time.Minute

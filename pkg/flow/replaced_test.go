@@ -46,7 +46,7 @@ func TestSharedGrants(t *testing.T) {
 				t.Errorf("%+v, %v", report, err)
 			}
 			left := 0
-			if share == "family" { // six logins obtained six grants: Logout revokes the current one and the stored retired ones
+			if share == "family" { // the six logins obtained six grants, and Logout revokes only the current grant and the stored retired grants
 				left = 6 - 1 - maxRetired
 			}
 			if n := b.Live(); n != left {

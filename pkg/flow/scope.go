@@ -6,8 +6,8 @@ import (
 )
 
 // chooseScopes returns the scopes of a first login: those that the user named, else those of the challenge, else those in the resource
-// metadata. If there are none, the server chooses. Otherwise chooseScopes adds offline_access if the authorization server lists it, because
-// without it such a server issues no refresh token (MCP authorization, Refresh Tokens).
+// metadata. If all three are empty, the result is empty and the server chooses. Otherwise chooseScopes adds offline_access if the
+// authorization server lists it, because such a server issues no refresh token without offline_access (MCP authorization, Refresh Tokens).
 func chooseScopes(user []string, challenge string, resource, server []string) []string {
 	var chosen []string
 	switch {
@@ -24,8 +24,8 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 	return chosen
 }
 
-// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. It adds none if the
-// earlier login requested none, which leaves the choice to the server, or if the issuer is another one.
+// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. It adds no scopes in
+// two cases: the earlier login requested no scopes and so left the choice to the server, or the issuer is a different one.
 func keepScopes(chosen []string, old Credential, issuer string) []string {
 	if old.Issuer != issuer || len(old.Scopes) == 0 {
 		return chosen
@@ -53,7 +53,7 @@ func union(lists ...[]string) []string {
 
 // missing returns the wanted scopes that are not granted.
 func missing(wanted, granted []string) []string {
-	have := map[string]bool{offlineAccess: true} // many servers never list it among the granted scopes
+	have := map[string]bool{offlineAccess: true} // offline_access counts as granted, because many servers never list it among the granted scopes
 	for _, s := range granted {
 		have[s] = true
 	}

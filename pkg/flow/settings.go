@@ -76,8 +76,8 @@ const (
 	DPoPNever  DPoP = "never"
 )
 
-// IDP configures the enterprise's identity provider. Set Issuer if the user signs in there with the browser, or TokenEndpoint and
-// IDTokenFile if another program obtains the ID token.
+// IDP configures the enterprise's identity provider. Set Issuer if the user signs in at the identity provider with the browser. Set
+// TokenEndpoint and IDTokenFile if another program obtains the ID token.
 type IDP struct {
 	Issuer        string `json:"issuer,omitempty"`
 	TokenEndpoint string `json:"token_endpoint,omitempty"` // endpoint that exchanges the ID token (RFC 8693)
@@ -97,9 +97,9 @@ func (s Settings) namesClient() bool {
 // concedes reports whether the settings allow a deviation that Strict forbids.
 func (s Settings) concedes() bool { return s.AssumePKCES256 || s.NoResource || s.Resource != "" }
 
-// Overlay returns the settings of a later login: the given ones, and the stored value of each field that given leaves empty. It takes the
-// stored client only as a whole and only if the grant is the same. It does not take the stored CallbackPort, because a login prefers the
-// port of the stored registration anyway and can use another port if that port is in use.
+// Overlay returns the settings of a later login. Each field has the value in given or, if that value is empty, the stored value. Overlay
+// takes the fields of the stored client either all or not at all, and only if the grant is the same. It does not take the stored
+// CallbackPort, because a login prefers the port of the stored registration anyway and can use another port if that port is in use.
 func (stored Settings) Overlay(given Settings) Settings {
 	s := given
 	s.Grant = cmp.Or(given.Grant, stored.Grant)
@@ -125,7 +125,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 	}
 	s.Strict = given.Strict || stored.Strict && !given.concedes()
 	if s.Strict {
-		return s // a strict login inherits no concession
+		return s // a strict login does not inherit stored settings that allow deviations
 	}
 	if !given.NoResource && given.Resource == "" {
 		s.NoResource, s.Resource = stored.NoResource, stored.Resource

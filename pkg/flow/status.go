@@ -46,7 +46,7 @@ type Status struct {
 	Generation   uint64     `json:"generation"`
 	ObtainedAt   *time.Time `json:"obtained_at"`
 	Deviations   []string   `json:"quirks"`
-	Strict       bool       `json:"strict"`  // renewals and later logins tolerate no deviation
+	Strict       bool       `json:"strict"`  // true: renewals and later logins treat every deviation as an error
 	Account      string     `json:"account"` // account of the login, from unverified claims: email, else preferred_username, else sub; empty: unknown
 
 	Asked []string `json:"-"` // the scopes that the login requested

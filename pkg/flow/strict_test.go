@@ -10,8 +10,8 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Renewals and later logins of a strict login are strict, until a login concedes a deviation. A renewal that fails for this reason loses
-// nothing. Other logins record the deviation.
+// If a login was strict, its renewals and later logins are strict as well, until the user allows a deviation. A strict renewal that fails
+// because of a deviation loses no token. A login that is not strict records the deviation.
 func TestStrictIsKept(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	for _, strict := range []bool{false, true} {

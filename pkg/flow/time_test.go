@@ -14,7 +14,7 @@ func TestLifetimes(t *testing.T) {
 		name      string
 		fault     string
 		state     State
-		refreshes int // refreshes by a call right after the login
+		refreshes int // number of refreshes during a call right after the login
 	}{
 		{"not told", "token:no-expires-in", StateUnknown, 0},
 		{"text", `token:set.expires_in="7200"`, StateValid, 0},
@@ -36,7 +36,7 @@ func TestLifetimes(t *testing.T) {
 			if err := b.echo(t, h); err != nil {
 				t.Fatal(err)
 			}
-			b.counts(t, map[string]int{"refresh": tt.refreshes, "401": 1}) // the 401 is from the discovery
+			b.counts(t, map[string]int{"refresh": tt.refreshes, "401": 1}) // the only 401 is the one from which discovery started
 			b.set(t, "expire")
 			if err := b.echo(t, h); err != nil {
 				t.Fatal(err)
@@ -48,7 +48,7 @@ func TestLifetimes(t *testing.T) {
 
 // A token with a lifetime of ten seconds is not renewed at each request.
 func TestTenSeconds(t *testing.T) {
-	start := time.Now() // both clocks stand still, so that a slow machine does not matter
+	start := time.Now() // the clocks of server and client stand still, so that the test does not depend on the speed of the machine
 	b := newBench(t, demo.Options{Settings: demo.Settings{TTL: 10 * time.Second}, Now: func() time.Time { return start }})
 	b.c.Now = func() time.Time { return start.Add(time.Duration(b.clock.Load())) }
 	b.login(t)
@@ -118,7 +118,7 @@ func TestTooEarly(t *testing.T) {
 	b := newBench(t, demo.Options{Settings: demo.Settings{Early: time.Second}})
 	b.login(t)
 	before := b.stored(t).Token
-	b.later(time.Hour - 30*time.Second) // early for the server, late for the client
+	b.later(time.Hour - 30*time.Second) // 30 s before the expiry, the client wants to refresh and the server still refuses
 	if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh})); err != nil {
 		t.Fatal(err)
 	}
