@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -49,6 +50,33 @@ func TestConfigurationIsAPipe(t *testing.T) {
 	u.must(t, exitNetwork, "status", "x", "--config", "pipe", "--timeout", "300ms")
 	if !strings.Contains(u.stderr.String(), "reading the configuration") {
 		t.Errorf("stderr: %s", u.stderr.String())
+	}
+}
+
+// The name of a project's folder may contain characters that cannot be shown. Its file cannot be trusted, because the hint and the list of
+// trusted files would name another file.
+func TestHostileFolderNames(t *testing.T) {
+	u := newUser(t)
+	home := u.home
+	text := `{"mcpServers":{"x":{"url":"` + u.good.URL() + `","headers":{"X-Key":"${HOME}"}}}}`
+	for _, name := range []string{"a\xff\xfe", "b\u202e", "c\u200bd", "e\x1b[31m", "f\ng", "h\u00a0"} {
+		u.home = filepath.Join(home, name)
+		if err := os.Mkdir(u.home, 0o700); err != nil {
+			if runtime.GOOS == "darwin" { // its file systems refuse bytes that are not UTF-8
+				continue
+			}
+			t.Fatal(err)
+		}
+		u.project(t, text)
+		for _, args := range [][]string{{"trust"}, {"trust", filepath.Join(u.home, ".mcp.json")}, {"tools", "x"}} {
+			u.must(t, exitUsage, args...)
+			if s := u.stderr.String(); !strings.Contains(s, "cannot be shown") || strings.Contains(s, "mcpauth trust") {
+				t.Errorf("%q: %s", args, s)
+			}
+		}
+	}
+	if n := u.good.Count("requests"); n != 0 {
+		t.Errorf("%d requests were sent", n)
 	}
 }
 
@@ -144,7 +172,19 @@ func projectMovesALink(t *testing.T, key string) {
 // A login that was made with a trusted project's file reads the assertion file at each renewal. If that file has become a link since then,
 // the renewal is refused, in any working directory and by name or URL.
 func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
-	u := newUser(t)
+	t.Run("folder", func(t *testing.T) { projectMovesALinkAfterTheLogin(t, newUser(t)) })
+	t.Run("linked folder", func(t *testing.T) {
+		u := newUser(t)
+		folder, link := filepath.Join(u.home, "folder"), filepath.Join(u.home, "link")
+		if err := errors.Join(os.Mkdir(folder, 0o700), os.Symlink(folder, link)); err != nil {
+			t.Fatal(err)
+		}
+		u.home, u.env = link, append(u.env, "PWD="+link) // as a shell sets it after cd
+		projectMovesALinkAfterTheLogin(t, u)
+	})
+}
+
+func projectMovesALinkAfterTheLogin(t *testing.T, u user) {
 	file := filepath.Join(u.home, "file")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -201,11 +201,16 @@ func (p *program) configuration(ctx context.Context) (*config.File, error) {
 	return file, nil
 }
 
-// places finds the configuration files.
+// places finds the configuration files. It returns the canonical path of a project's file, so that the file and the files that it names are
+// the same for trust and for a login in a linked folder.
 func (p *program) places() (config.Places, error) {
 	dir, _ := os.Getwd() // fails if the folder was deleted
 	home, _ := p.home()
-	return config.Find(p.global.config, dir, home, p.getenv)
+	places, err := config.Find(p.global.config, dir, home, p.getenv)
+	if places.Project != "" {
+		places.Project = realPath(places.Project)
+	}
+	return places, err
 }
 
 // entry reads a configuration entry.

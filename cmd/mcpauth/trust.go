@@ -73,14 +73,16 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
 	}
+	if err := nameable(e.Path); err != nil {
+		return err
+	}
 	known, err := p.trustedFiles(ctx)
 	if err != nil {
 		return err
 	}
-	path := realPath(e.Path)
 	for _, f := range known {
 		switch {
-		case f.Path != path || f.Sum == "":
+		case f.Path != e.Path || f.Sum == "":
 		case f.Sum != e.Sum:
 			return p.untrusted(e, "has changed since it was trusted")
 		case f.moved(p.filesOf(e)):
@@ -301,6 +303,9 @@ func (p *program) projectFile(name string) (string, error) {
 		}
 	}
 	path := realPath(name)
+	if err := nameable(path); err != nil {
+		return "", err
+	}
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
 		return "", &configError{message: path + " is not a file"}
 	}
@@ -309,6 +314,14 @@ func (p *program) projectFile(name string) (string, error) {
 			hint: "to use it for one command anyway: --config " + shellWord(harmless(path))}
 	}
 	return path, nil
+}
+
+// nameable returns an error if a message, a hint or the list of trusted files would name another file than path.
+func nameable(path string) error {
+	if oneLine(path) == path {
+		return nil
+	}
+	return &configError{message: fmt.Sprintf("%s cannot be trusted, because its path has characters that cannot be shown", path), hint: "rename the folder or the file"}
 }
 
 // realPath returns the canonical form of a path.
