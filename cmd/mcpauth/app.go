@@ -32,7 +32,7 @@ type program struct {
 
 	secrets []string    // secrets from variables and headers; no child process gets them
 	sent    atomic.Bool // whether an HTTP request was sent
-	stuck   chan int    // the exit code of a command that hangs and whose error could not be printed; see punctual.go
+	stuck   chan int    // the exit code for a command that hangs and whose error cannot be printed either; see punctual.go
 }
 
 // globalOptions holds the global flags.
@@ -108,8 +108,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case a.version:
 		err = p.out.write([]byte("mcpauth " + p.version + "\n"))
 	default:
-		// urfave/cli runs regular expressions for every declared flag, which takes longer than a call. So only the flags that were given
-		// are declared.
+		// urfave/cli runs regular expressions for every declared flag, which takes longer than a call. So the program declares only the
+		// flags that the user gave.
 		app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
 		app.Flags = given(app.Flags, a.words)
 		for _, c := range app.Commands {
@@ -124,7 +124,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 func given(flags []cli.Flag, words []string) []cli.Flag {
 	words, _ = cutAt(words, "--")
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
-		var name string // not f.Names(), which runs the regular expressions
+		var name string // f.Names() would run those regular expressions, so the name is read from the field
 		switch f := f.(type) {
 		case *cli.BoolFlag:
 			name = dashed(f.Name)
@@ -165,13 +165,13 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 		limit := p.limit(cx.Command.Name)
 		late = limit
 		if cx.Command.Name == "login" {
-			limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, with a better message
+			limit += min(limit/10, 30*time.Second) // the command's context must outlast the wait for the browser, because the error of that wait has a better message
 		}
 		ctx, cancel := context.WithTimeout(cx.Context, limit)
 		defer cancel()
 		cx.Context = ctx
 	}
-	if cx.Command.Name == "exec" { // its child decides what an interrupt means
+	if cx.Command.Name == "exec" { // the command that exec runs decides what an interrupt means
 		return run()
 	}
 	return p.punctual(interrupted, late, run)
@@ -266,8 +266,9 @@ func convert[T, U any](list []T, to func(T) U) []U {
 	return out
 }
 
-// each runs do for all servers concurrently, so that each server has the whole time limit. It calls done, in order, for the servers for
-// which do succeeded. It prints all errors and returns the first. failed is an earlier error to print first, or nil.
+// each runs do for all servers concurrently, so that each server has the whole time limit. If do succeeds for a server, each calls done for
+// that server. The calls of done are in the order of words. each prints all errors and returns the first error. failed is an earlier error
+// to print first, or nil.
 func (p *program) each(ctx context.Context, words []string, failed error, do, done func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {

@@ -14,7 +14,7 @@ import (
 
 // arranged is a command line in canonical order.
 type arranged struct {
-	words   []string // global flags, command, its flags, "--", its arguments
+	words   []string // in this order: the global flags, the command, the command's flags, "--", the command's arguments
 	command string   // "" if none was given
 	help    bool     // --help was given; everything else is ignored
 	version bool     // --version was given
@@ -95,7 +95,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	match := func(f cli.Flag) bool {
 		return slices.ContainsFunc(f.Names(), func(n string) bool { return dashed(n) == name })
 	}
-	if i := slices.IndexFunc(own, match); i >= 0 { // before the global flags, because token has its own --header
+	if i := slices.IndexFunc(own, match); i >= 0 { // a flag of the command has precedence over a global flag, because the command token has its own --header
 		return own[i], false, nil
 	}
 	if i := slices.IndexFunc(globals, match); i >= 0 {

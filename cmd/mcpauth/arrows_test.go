@@ -18,8 +18,8 @@ import (
 // arrows lists, for each package, the packages of this module that it may import. If you add an import, say why in the commit message.
 func arrows() map[string]string {
 	return map[string]string{
-		// cmd imports discovery, dcr and token only for their errors, in exit.go and hint.go. It imports callback to open the browser as
-		// well. See fileArrows.
+		// cmd imports discovery, dcr and token only for their errors, in exit.go and hint.go. cmd also imports callback to open the
+		// browser. See fileArrows.
 		"cmd/mcpauth":            "pkg/flow pkg/mcpclient pkg/mcpproxy pkg/keystore internal/config internal/httpx internal/toolargs pkg/discovery pkg/dcr pkg/callback pkg/token",
 		"pkg/flow":               "pkg/discovery pkg/dcr pkg/pkce pkg/callback pkg/token pkg/keystore internal/httpx internal/task",
 		"pkg/discovery":          "internal/httpx",
@@ -59,16 +59,16 @@ func fileArrows() map[string]string {
 // third lists, for each third-party module, the packages that may import it.
 func third() map[string]string {
 	return map[string]string{
-		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp", // mcphttp: for a type in auth.OAuthHandler
+		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp", // mcphttp needs a type that the SDK's interface auth.OAuthHandler uses
 		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
 		"golang.org/x/term":                      "cmd/mcpauth",
 		"github.com/godbus/dbus/v5":              "pkg/keystore", // to find out whether a Secret Service exists and is locked, without reading a secret
 		"github.com/zalando/go-keyring":          "pkg/keystore",
-		"github.com/gofrs/flock":                 "pkg/keystore internal/mcphttp", // mcphttp: if several processes open a session at the same time, they store only one
+		"github.com/gofrs/flock":                 "pkg/keystore internal/mcphttp", // mcphttp locks a file, so that processes that open a session at the same time store only one session
 		"filippo.io/age":                         "pkg/keystore",
 		"github.com/jackc/pgx/v5":                "pkg/keystore",
 		"github.com/olekukonko/tablewriter":      "cmd/mcpauth",
-		"github.com/mattn/go-runewidth":          "cmd/mcpauth", // measures text as tablewriter does
+		"github.com/mattn/go-runewidth":          "cmd/mcpauth", // cmd must measure the width of text as tablewriter does
 		"github.com/urfave/cli/v2":               "cmd/mcpauth",
 		"github.com/go-jose/go-jose/v4":          "pkg/token internal/demo",
 		"github.com/tailscale/hujson":            "internal/config",

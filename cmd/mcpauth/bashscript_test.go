@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The completion script must work in bash 3.2, the version of macOS, so it must not use features of later versions. It may call compopt
-// once, because it ignores the failure of that command.
+// The completion script must work in bash 3.2, the version of macOS, so it must not use features of later versions. The script may call
+// compopt in one place, because it ignores a failure of that command.
 func TestBashScript(t *testing.T) {
 	later := regexp.MustCompile(`\b(mapfile|readarray|coproc|_init_completion|_get_comp_words_by_ref|__ltrim_colon_completions)\b|[a-z] -[a-zA-Z]*[An]\b|\$\{[^}]*(,|\^|@[A-Z])\}|\[-[0-9]|\|&|&>>|;;?&|\*\*|%\(|(source|\.) <\(.*\)$|\$'\\[uU]`)
 	for i, line := range strings.Split(bashCompletion, "\n") {

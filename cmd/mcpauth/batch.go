@@ -89,7 +89,8 @@ type batch struct {
 	calls, failed int
 }
 
-// done prints the result of one call. If every other call would fail in the same way, it returns the error, which ends the batch.
+// done prints the result of one call. If every other call of the batch would fail in the same way, done returns the error of this call, and
+// the batch ends.
 func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {

@@ -1,6 +1,6 @@
 // The search for leaked secrets. Each story records what mcpauth prints and with which arguments it starts a browser. When the story ends,
-// the harness searches these records, and the files outside the store, for every secret that the servers issued or received or that the
-// store contains. It searches for the secret itself and for its percent-encoded and base64 forms.
+// the harness searches these records and the files outside the store. The harness must not find a secret that the servers issued or
+// received, or a secret from the store. It searches for the secret itself and for its percent-encoded and base64 forms.
 
 package main
 
@@ -49,7 +49,7 @@ func recordIn(dir, what string) io.Writer {
 	}, strings.Join(os.Args[1:], " "))
 	f, err := os.CreateTemp(dir, fmt.Sprintf("%.80s.%s-*", name, what))
 	if err != nil {
-		return io.Discard // the story has ended and removed the folder, so nobody reads the record
+		return io.Discard // the story has ended and its folder is removed, so nobody would read the record
 	}
 	return f
 }
@@ -140,7 +140,7 @@ func secretsIn(name string, v any) []string {
 	return list
 }
 
-// The search finds a secret that was planted in any of the places and forms.
+// The search for secrets must find a planted secret in every place and in every form.
 func TestCanariesAreFound(t *testing.T) {
 	const secret = "demo-rt-ABCDEFGHIJ/KLMN+OP"
 	for name, text := range map[string]string{

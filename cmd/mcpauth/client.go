@@ -147,7 +147,7 @@ type dialogue struct {
 	deviceLine  bool // a device code is also printed on stdout as a line of JSON
 }
 
-// talk sets how the logins of a client communicate with the user. If ok, they open a browser with command.
+// talk sets how the logins of a client communicate with the user. If ok is true, a login opens the authorization URL with command.
 func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
 	d.program, d.browserless = p, !ok
 	c.Report, c.Open = d.report, nil
@@ -174,15 +174,15 @@ func (p dialogue) report(e flow.Event) {
 			p.out.note("hint: the browser must reach port %d of this machine; if it runs on another machine: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
-		// --quiet does not hide the code, because the user needs it. The message names the issuer, because the code does not show who
-		// issued it.
+		// --quiet does not hide the code, because the user needs it. The message names the issuer, because the user cannot see in the code
+		// which server issued it.
 		p.out.say("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
 		p.out.say(oneLine(e.URL))
 		if !sameOrigin(e.URL, e.Issuer) {
 			p.out.say(paint(p.out.errColour, yellow, "warning:") + " this address is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
 		}
 		if p.deviceLine {
-			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // an error is ignored, because stderr has the code as well
+			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // an error of writing to stdout is ignored, because stderr has the code as well
 		}
 	case flow.EventWarning:
 		p.out.warn("%s", e.Message)
@@ -265,7 +265,7 @@ func (p *program) atServer(ctx context.Context, word string, o flow.HandlerOptio
 	}
 	defer m.Close()
 	if err = work(m, s); err == nil {
-		err = p.out.finish() // before Close ends the session
+		err = p.out.finish() // stdout is closed before m.Close sends the requests that end the session
 	}
 	return at(s, err)
 }
@@ -301,13 +301,13 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	if err != nil {
 		return s, nil, at(s, err)
 	}
-	o.LoginTimeout = p.limit("") * 9 / 10 // the login times out before the command, with a better message
+	o.LoginTimeout = p.limit("") * 9 / 10 // the wait for the browser must time out before the command does, because the error of that wait has a better message
 	m, err := p.mcp(ctx, s.target, c.Handler(s.target, o))
 	return s, m, at(s, err)
 }
 
-// reauth returns the value of --reauth. The default is MCPAUTH_REAUTH, or else browser. If no browser may be opened, browser becomes
-// refresh.
+// reauth returns the value of --reauth. The default is MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauth returns refresh
+// instead of browser.
 func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
 	if err := oneOf("--reauth", flag, allowed...); err != nil {

@@ -22,11 +22,11 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// remember records the flags of a command line. It omits flags that only control the output. It also omits headers whose value was typed,
-// because the value may be a secret, which a hint must not show.
+// remember records the flags of a command line. It omits flags that only control the output. remember also omits headers whose value the
+// user typed, because such a value may be a secret and a hint must not show secrets.
 func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit}
-	given := cx.FlagNames() // cx.IsSet would take a million instructions for all flags
+	given := cx.FlagNames() // cx.FlagNames is called once, because calling cx.IsSet for every flag would take a million instructions
 	for i, f := range slices.Concat(cx.Command.Flags, globals) {
 		name := f.Names()[0]
 		global := i >= len(cx.Command.Flags)
@@ -34,7 +34,7 @@ func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandL
 			continue
 		}
 		if !global && t.command != "login" && t.command != "discover" || global && name == "timeout" && t.command != "login" {
-			continue // hints suggest login, which does not have this flag
+			continue // hints suggest mcpauth login, and login does not have this flag
 		}
 		for _, value := range flagValues(cx, f) {
 			_, header, _ := strings.Cut(value, ":")

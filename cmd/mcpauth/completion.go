@@ -110,7 +110,7 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 	case t.command == "completion":
 		return unexplained(slices.Sorted(maps.Keys(shells())))
 	}
-	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would take it for a flag
+	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
 }
 
 // read parses an incomplete command line. It skips unknown flags.
@@ -180,7 +180,7 @@ func unexplained(list []string) []candidate {
 
 // argumentsAt returns the candidates for the next argument: for call, these are servers, then tools, then the tool's arguments.
 func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
-	if t.command == "trust" { // its argument is a file
+	if t.command == "trust" { // the argument of trust is a file, and the shell completes it
 		return nil
 	}
 	if len(t.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended {

@@ -18,7 +18,7 @@ func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 		b.WriteString(bashWord(c.word[kept:], quote))
 		switch {
 		case quote != 0:
-			b.WriteRune(quote) // the closing quote, which bash does not add
+			b.WriteRune(quote) // bash does not add the closing quote
 		case !strings.HasSuffix(c.word, "=") && !strings.HasSuffix(c.word, "/"):
 			b.WriteByte(' ')
 		}
@@ -27,9 +27,9 @@ func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// bashLine splits a line of bash into words. Bash replaces only the end of the last word: the text after the last quote or the last
-// character of breaks ($COMP_WORDBREAKS). kept is the number of bytes before that end. quote is the quote that is open at the end of the
-// line, or 0.
+// bashLine splits a line of bash into words. Bash replaces only the end of the last word: the text after the last quote, or after the last
+// character of breaks ($COMP_WORDBREAKS). kept is the number of bytes that bash keeps before that end. quote is the quote that is open at
+// the end of the line, or 0.
 func bashLine(line, breaks string) (words []string, kept int, quote rune) {
 	var word []byte
 	started, escaped := false, false

@@ -34,7 +34,7 @@ func discoverCommand(p *program) *cli.Command {
 	}
 }
 
-// discoverDocument is the output of discover --json. It is also printed if a login could not work.
+// discoverDocument is the output of discover --json. discover prints this document even if a login could not work.
 type discoverDocument struct {
 	flow.Discovery
 	Works bool            `json:"works"` // whether login would reach the browser

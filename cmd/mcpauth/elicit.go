@@ -62,8 +62,8 @@ func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	return policy.Elicit, nil
 }
 
-// asked prints an elicitation request, its answer, and which flag would change the answer. A URL in it is not clickable, because escape
-// sequences are removed (MCP elicitation, Safe URL Handling).
+// asked prints an elicitation request, its answer, and which flag would change the answer. The server cannot make a URL in its message
+// clickable, because asked removes escape sequences (MCP elicitation, Safe URL Handling).
 func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	p.out.note("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {

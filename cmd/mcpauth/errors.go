@@ -12,7 +12,7 @@ type configError struct{ message, hint string }
 
 func (e *configError) Error() string { return e.message }
 
-// serverError adds to an error the server that its hint names.
+// serverError wraps an error and adds the server that the error's hint names.
 type serverError struct {
 	server server
 	err    error
@@ -48,7 +48,7 @@ type protocolError struct{ message string }
 
 func (e *protocolError) Error() string { return e.message }
 
-// printedError is an error that was already printed. The program exits with its code and prints nothing more.
+// printedError is an error that was already printed. For a printedError, the program prints nothing more and exits with its code.
 type printedError struct {
 	code int
 	err  error

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// exampleValue is an argument in an example call. value is JSON. If it is empty, the example shows a placeholder.
+// exampleValue is an argument in an example call. value is JSON. If value is empty, the example shows a placeholder.
 type exampleValue struct {
 	name  string
 	value json.RawMessage

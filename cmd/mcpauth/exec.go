@@ -128,7 +128,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	go func() { ended <- cmd.Wait() }()
 	keyboard, _ := terminal(p.stdin)
 	var late <-chan time.Time
-	if limit, ok := ctx.Deadline(); ok { // not ctx.Done, which an interrupt closes too: the command handles an interrupt itself
+	if limit, ok := ctx.Deadline(); ok { // ctx.Done is not used, because an interrupt closes it too, and exec handles interrupts itself
 		late = time.After(time.Until(limit))
 	}
 	stopped := false

@@ -124,7 +124,8 @@ func TestExecSignals(t *testing.T) {
 	}
 }
 
-// The environment of the command lacks the variables from which secrets were read and the addresses of an outer exec.
+// The command that exec runs does not get the variables from which mcpauth read secrets. It also does not get the variables with the
+// addresses of an outer exec.
 func TestChildEnvironment(t *testing.T) {
 	p := testProgram()
 	p.secrets = []string{"Bearer secret-of-a-header", "short"}

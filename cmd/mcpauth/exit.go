@@ -45,14 +45,14 @@ type rule struct {
 	match func(error) bool
 	exit  int
 	code  string
-	hint  func(advice) string // nil if the message says what to do
+	hint  func(advice) string // nil if the message itself says what to do
 }
 
 // table maps every error to its exit code, its error.code and a hint. Exit codes appear only here; exit_test.go fails if an exported error
 // is missing.
 func table() []rule {
 	return []rule{
-		// The result could not be written. This row is first, because the error may contain an *fs.PathError.
+		// The result could not be written. This row must come before the row of *fs.PathError, because an *outputError may wrap one.
 		{as[*outputError], exitInternal, "output", text("check that stdout and the folder of --save-dir can be written, and that the disk is not full")},
 
 		// Errors in the command line or the configuration. Nothing was sent.
@@ -65,8 +65,8 @@ func table() []rule {
 		{is(callback.ErrBareCode), exitUsage, "usage", nil},
 		{as[*mcpclient.LineError], exitUsage, "usage", nil},
 
-		// Errors that the tool or the server reported. They include invalid arguments, because these are checked against the server's tool
-		// list.
+		// Errors that the tool or the server reported. Invalid arguments are among these errors, because mcpauth checks arguments against
+		// the server's tool list.
 		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", with(argumentHint)},
 		{both(as[*mcpclient.PendingError], is(context.DeadlineExceeded)), exitNetwork, "timeout", with(taskHint)},
 		{as[*mcpclient.TaskError], exitTool, "rpc_error", with(noTaskHint)},
@@ -87,7 +87,8 @@ func table() []rule {
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
 		{as[*httpx.AddressError], exitSecurity, "security", operator},
 
-		// Errors of discover: if a login could not obtain authorization, that is a failed discovery, with the same hint.
+		// Errors of discover. If a login could not obtain authorization, discover reports a failed discovery with the hint of the failed
+		// login.
 		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", with(innerHint)},
 
 		// The credential store.
@@ -190,8 +191,8 @@ func (p *program) fail(ctx context.Context, err error) int {
 	}
 	r := explain(err)
 	if r.exit == exitUsage && p.sent.Load() {
-		// Exit code 2 promises that nothing was sent. A request was sent before this error, for example an error of a missing key file, so
-		// the login failed.
+		// Exit code 2 promises that nothing was sent. If a request was sent before an error such as a missing key file, the error counts as
+		// a failed login instead.
 		r.exit, r.code = exitAuth, "auth_failed"
 	}
 	p.out.failure(r.code, p.message(err), p.hint(r, err), r.exit)
@@ -234,7 +235,7 @@ func (o *output) failure(code, message, hint string, exit int) {
 
 // errorJSON returns an error as a JSON object.
 func errorJSON(code, message, hint string, exit int) []byte {
-	data, _ := encode(struct { // never fails for strings and numbers
+	data, _ := encode(struct { // encode never fails for strings and numbers
 		Code     string `json:"code"`
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
@@ -260,14 +261,14 @@ func both(a, b func(error) bool) func(error) bool {
 	return func(err error) bool { return a(err) && b(err) }
 }
 
-// response holds the parts of an error response that decide about the row.
+// response holds the parts of an error response that select the row of the table.
 type response struct {
 	status            int
 	retryAfter        time.Duration // delay of a Retry-After header
 	code, description string        // of an OAuth error (RFC 6749 §5.2, §4.1.2.1)
 }
 
-// responseOf returns the response that caused an error. If no response did, it is empty.
+// responseOf returns the response that caused an error. If no response caused the error, responseOf returns an empty response.
 func responseOf(err error) response {
 	if e, ok := errors.AsType[*token.Error](err); ok {
 		return response{e.StatusCode, e.RetryAfter, e.Code, e.Description}

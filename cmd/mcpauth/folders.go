@@ -54,8 +54,8 @@ func ownFolder(dir, variable string) (string, error) {
 	return dir, nil
 }
 
-// moveFiles moves the files of earlier versions from their old folder. A file that cannot be moved stays there, and mcpauth starts without
-// it.
+// moveFiles moves the files of earlier versions from their old folder. A file that cannot be moved stays in the old folder, and mcpauth
+// starts without that file.
 func moveFiles(from, to string) {
 	entries, err := os.ReadDir(from)
 	if err != nil || os.MkdirAll(to, 0o700) != nil {
@@ -70,8 +70,8 @@ func moveFiles(from, to string) {
 	_ = os.Remove(from) // this fails if the folder is not empty
 }
 
-// home returns the home folder and the variable that names it. A relative path counts as not set, as in an XDG variable: it would make
-// folders of the working directory, such as those of a downloaded repository, the user's own.
+// home returns the home folder and the variable that names it. As for an XDG variable, a relative path counts as not set. Otherwise folders
+// below the working directory, such as those of a downloaded repository, would count as the user's own.
 func (p *program) home() (dir, variable string) {
 	variable = "HOME"
 	if runtime.GOOS == "windows" && !filepath.IsAbs(p.getenv(variable)) {

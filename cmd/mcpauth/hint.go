@@ -43,11 +43,12 @@ func excludes(flag string) []string {
 	}[flag]
 }
 
-// login returns the command line of a login to the server. It repeats the flags that the user gave, and adds or replaces the given ones.
+// login returns the command line of a login to the server. The command line repeats the flags that the user gave. The flags in the
+// parameter flags are added, or replace given flags of the same name.
 func (a advice) login(flags ...string) string {
 	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
-	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // the value is a server's word, which must not act as a flag
+	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // a server may have chosen the value, and mcpauth must not parse the value as a flag
 		flags = []string{flags[0] + "=" + flags[1]}
 	}
 	for _, word := range flags {

@@ -36,16 +36,16 @@ type mishap struct {
 	code   string
 	hint   string // regular expression for the hint
 
-	pick    int               // index of the command in the hint that the test runs
-	fill    map[string]string // values for the placeholders of that command
+	pick    int               // index of the command that the test runs, among the commands in the hint
+	fill    map[string]string // values for the placeholders of the command that the test runs
 	repair  func(t *testing.T, u *unlucky)
-	next    string // code of the error of that command; empty if it succeeds. Its hint must differ
+	next    string // error.code of the command that the test runs; empty: the command succeeds. Its hint must differ from the first hint
 	goesOn  bool   // the failed command is repeated after the hint and succeeds
 	unshown bool   // not on the page, because another mishap has the same message
-	nothing bool   // no command solves the problem, only the server's operator, waiting or an edit
+	nothing bool   // no command solves the problem: the server's operator must act, or the user must wait or edit a file
 }
 
-// mishaps returns the mishaps. They cover the rows of the table that a server on loopback can provoke.
+// mishaps returns the mishaps. The mishaps cover the rows of the table in exit.go that a server on loopback can provoke.
 func mishaps() []mishap {
 	login := func(flags ...string) []string { return append([]string{"login", "SERVER"}, flags...) }
 	whoami := []string{"call", "SERVER", "whoami"}
@@ -141,7 +141,7 @@ func mishaps() []mishap {
 		{name: "the token endpoint sends an HTML page", rows: "token.ErrMalformed", words: []string{"token:html"}, args: login(), exit: 5, code: "protocol", hint: "only the server's operator", nothing: true},
 		{name: "the token is not bound to the key", rows: "token.ErrDowngrade", words: []string{"dpop=offer", "token:set.token_type=Bearer"}, args: login("--dpop", "always", "--name", "m"), exit: 7, code: "security",
 			hint: "--name m --dpop never$"},
-		{name: "the login is for another account", rows: "flow.ErrAccount", words: []string{"token:set.id_token=eyJhbGciOiJub25lIn0.eyJlbWFpbCI6ImFubkBleGFtcGxlLmNvbSJ9.eA", "token:set.id_token=eyJhbGciOiJub25lIn0.eyJlbWFpbCI6ImV2ZUBleGFtcGxlLmNvbSJ9.eA,n=1"}, // ann@example.com, but eve@example.com first
+		{name: "the login is for another account", rows: "flow.ErrAccount", words: []string{"token:set.id_token=eyJhbGciOiJub25lIn0.eyJlbWFpbCI6ImFubkBleGFtcGxlLmNvbSJ9.eA", "token:set.id_token=eyJhbGciOiJub25lIn0.eyJlbWFpbCI6ImV2ZUBleGFtcGxlLmNvbSJ9.eA,n=1"}, // the first ID token is for eve@example.com, the next one is for ann@example.com
 			args: login("--expect-account", "ann@example.com"), exit: 7, code: "security", hint: "mcpauth login SERVER --expect-account ann@example.com$"},
 		{name: "the token is bound to a key", rows: "flow.ErrBoundToken", words: []string{"dpop=offer"}, before: [][]string{login("--dpop", "always")}, args: []string{"token", "SERVER"}, exit: 4, code: "auth_failed",
 			hint: "mcpauth call SERVER and mcpauth proxy SERVER .*mcpauth login SERVER --dpop never$", pick: 2, goesOn: true},
@@ -238,7 +238,7 @@ var metElsewhere = map[string]string{
 	"flow.StageError":          "what no other row knows",
 }
 
-// Every error of the table is covered by a mishap or listed in metElsewhere.
+// Every error of the table in exit.go must be provoked by a mishap or be listed in metElsewhere.
 func TestEveryRowIsMet(t *testing.T) {
 	met := map[string]bool{}
 	for _, m := range mishaps() {
@@ -278,8 +278,8 @@ func TestEveryRowIsMet(t *testing.T) {
 	}
 }
 
-// TestHintsWork runs the command of each hint. The command must succeed, or fail with another error and another hint. The messages of the
-// run are the content of docs/troubleshooting.md.
+// TestHintsWork runs the command of each hint. The command must succeed, or fail with an error and a hint that differ from those of the
+// first command. The messages of the run are the content of docs/troubleshooting.md.
 func TestHintsWork(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	all := mishaps()
@@ -303,7 +303,7 @@ func TestHintsWork(t *testing.T) {
 	}
 }
 
-// unlucky is a user without a stored login, for whom a mishap happens.
+// unlucky is the user of a test in which a mishap happens. The user has no stored login.
 type unlucky struct {
 	*stranger
 	names       *strings.Replacer // replaces the placeholders in commands
@@ -334,7 +334,7 @@ func (m mishap) play(t *testing.T) failure {
 		t.Fatalf("hint %q, want %q", first.Hint, want)
 	}
 	commands := commandsOf(first.Hint, args)
-	for _, c := range commands { // all commands of the hint are valid, also those that the test does not run
+	for _, c := range commands { // every command in the hint must be valid, even one that the test does not run
 		app := testProgram().app()
 		if _, err := arrange(shellFields(c)[1:], app.Flags, app.Commands); err != nil {
 			t.Errorf("%s: %v", c, err)
@@ -421,7 +421,7 @@ func (u *unlucky) fill(words []string) []string {
 	return filled
 }
 
-// shown returns a text as the page shows it, without parts that differ between runs.
+// shown returns a text as docs/troubleshooting.md shows it. It replaces the parts that differ between runs.
 func (u *unlucky) shown(s string) string {
 	s = u.plain.Replace(s)
 	for _, r := range []struct{ random, instead string }{
@@ -506,7 +506,8 @@ func (u *unlucky) said(t *testing.T) failure {
 
 var commandEnds = regexp.MustCompile(`; |, or: | \(with | shows | lists | use it| and mcpauth | && |$`)
 
-// commandsOf returns the command lines in a hint. If the hint says "add --flag", that is the failed command with the flag added.
+// commandsOf returns the command lines in a hint. For a hint that says "add --flag", commandsOf returns the failed command with that flag
+// added.
 func commandsOf(hint string, failed []string) []string {
 	var all []string
 	for rest := hint; ; {
@@ -523,7 +524,7 @@ func commandsOf(hint string, failed []string) []string {
 		line := "mcpauth"
 		flags = flags[:strings.IndexAny(flags+";", ",;")]
 		if i := slices.Index(failed, "--output"); i >= 0 {
-			failed = slices.Delete(slices.Clone(failed), i, i+2) // the flag of the hint replaces the one of the command
+			failed = slices.Delete(slices.Clone(failed), i, i+2) // the --output in the hint replaces the --output of the failed command
 		}
 		for _, w := range failed {
 			line += " " + shellWord(w)

@@ -232,7 +232,8 @@ func TestHostileProject(t *testing.T) {
 	}
 }
 
-// If a project's file names a file as an assertion or a key that is neither, no part of that file is sent.
+// A project's file may name any file of the user as an assertion or a key. If that file contains neither an assertion nor a key, mcpauth
+// sends no part of it.
 func TestProjectNamesForeignFiles(t *testing.T) {
 	u := newUser(t)
 	secret := filepath.Join(u.home, "id_rsa")

@@ -62,7 +62,8 @@ func TestUntrustedProject(t *testing.T) {
 	}
 }
 
-// If HOME is a relative path, the files of a downloaded repository are not the user's own configuration, and no login is written there.
+// If HOME is a relative path, mcpauth does not read a downloaded repository's files as the user's own configuration. It writes no login
+// into the repository.
 func TestHostileRelativeHome(t *testing.T) {
 	u := newUser(t)
 	own := filepath.Join(u.home, ".config", "mcpauth")
@@ -87,7 +88,7 @@ func TestHostileRelativeHome(t *testing.T) {
 	}
 }
 
-// The list that trust prints shows every variable and file. An entry cannot hide one with line breaks or in a long line.
+// The list that trust prints shows every variable and file. Line breaks or a long line in an entry cannot hide a variable or a file.
 func TestTrustShowsAll(t *testing.T) {
 	u := newUser(t)
 	long := strings.Repeat("${PADDING_PADDING}", 100) + "${LAST}"
@@ -101,13 +102,14 @@ func TestTrustShowsAll(t *testing.T) {
 	if s := u.stdout.String(); strings.Count(s, "\n") != 2 {
 		t.Errorf("status: %q", s)
 	}
-	// This value is too long to be expanded if NONE is set, but not if NONE is empty.
+	// If NONE has a value, the expanded header exceeds the size limit. If NONE is empty, the expanded header is short enough.
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","headers":{"X":"`+strings.Repeat("${NONE:-}", 70_000)+`${HIDDEN}"}}}}`)
 	u.must(t, exitDone, "trust")
 	if s := u.stdout.String(); !strings.Contains(s, "HIDDEN, NONE") {
 		t.Errorf("stdout: %q", s)
 	}
-	// These paths seem to be in the project, because cleaning a path removes the element before "..".
+	// These paths may lead out of the project. A check of the cleaned path would not notice that, because cleaning removes the element
+	// before "..".
 	u.env = append(u.env, "PLACE=a/b")
 	u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientKey":"${UP:-..}/../.ssh/id_rsa"}},"b":{"url":"https://x","auth":{"clientKey":"${UP}/../.ssh/id_rsa"}},
 		"c":{"url":"https://x","auth":{"clientKey":"${PLACE}/../key"}}}}`)
@@ -197,7 +199,7 @@ func TestProjectWeakensALogin(t *testing.T) {
 	u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","headers":{"Authorization":"Bearer theirs"}}}}`)
 	u.must(t, exitUsage, "call", "work", "whoami")
 	u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","disabled":true}}}`)
-	u.must(t, exitDone, "status", "work") // a skipped entry of the project does not disable the stored login
+	u.must(t, exitDone, "status", "work") // if the project's file disables its entry, the stored login of the same name remains usable
 	if n := u.good.Count("requests"); n != requests {
 		t.Errorf("%d requests were sent", n-requests)
 	}
@@ -229,7 +231,7 @@ func TestForeignProjectIsIgnored(t *testing.T) {
 	u.must(t, exitDone, "tools", "x", "--config", ".mcp.json")
 }
 
-// A project's file with very many servers is read in linear time. One of more than 1 MiB is refused.
+// A project's file with very many servers is read in linear time. mcpauth refuses a project's file of more than 1 MiB.
 func TestProjectOfManyServers(t *testing.T) {
 	u := newUser(t)
 	var b strings.Builder
@@ -262,11 +264,11 @@ func (u user) own(t *testing.T, text string) {
 func (u user) status(t *testing.T, name string) string {
 	t.Helper()
 	u.must(t, exitDone, "status", name, "--json")
-	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // expires_in, which precedes generation, changes with time
+	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // the members before refreshable are not compared, because expires_in changes with time
 	return constant
 }
 
-// A client secret is sent only to the authorization server with which it was first used, under any name of the login.
+// A client secret is sent only to the authorization server to which it was sent first. Another name for the login does not change that.
 func TestSecretGoesToAnotherIssuer(t *testing.T) {
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{})

@@ -1,5 +1,5 @@
-// Text of a server on a real terminal. The tests run on Linux only, because it can create terminals without a library; the tested code is
-// the same on all systems.
+// Text of a server on a real terminal. The tests run on Linux only, because a test can create a terminal there without a library. The
+// tested code is the same on all systems.
 
 package main
 
@@ -59,7 +59,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 	go func() { io.Copy(&seen, outer); close(read) }()
 	err := cmd.Run()
 	inner.Close()
-	<-read // ends when every process has closed the inner end
+	<-read // the reader ends when every process has closed the terminal
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatal(err)

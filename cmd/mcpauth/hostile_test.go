@@ -28,7 +28,7 @@ func TestHostileWorld(t *testing.T) {
 	t.Parallel()
 	expected := fates()
 	var wait sync.WaitGroup
-	slots := make(chan struct{}, 8) // more than the processors, because the tests mostly wait for processes
+	slots := make(chan struct{}, 8) // more slots than processors, because the tests mostly wait for processes
 	defer wait.Wait()
 	for _, a := range attack.All() {
 		f, ok := expected[a.Name]
@@ -137,8 +137,8 @@ type victim struct {
 	stdout, stderr bytes.Buffer
 }
 
-// homeFolder returns a temporary folder that is removed when the test ends. It tries again if that fails, because a browser may outlive the
-// login and write to the folder.
+// homeFolder returns a temporary folder that is removed when the test ends. If the removal fails, homeFolder tries again, because a browser
+// may outlive the login and write to the folder.
 func homeFolder(t *testing.T) string {
 	t.Helper()
 	home, err := os.MkdirTemp("", "mcpauth-home-")
@@ -173,7 +173,7 @@ func newVictim(t *testing.T, w *attack.World, stranger string) *victim {
 func (v *victim) run(args ...string) int {
 	if v.world != nil {
 		args = append([]string{"--cacert", v.world.CAFile()}, args...)
-		if args[2] == "login" { // every host requests a client certificate; login stores the names of the files
+		if args[2] == "login" { // every host requests a client certificate; login stores the names of the certificate files for the later commands
 			args = append(args, "--cert", v.world.ClientCertificate())
 		}
 		for i := range args {

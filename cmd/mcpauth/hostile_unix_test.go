@@ -134,8 +134,8 @@ func TestPastedExample(t *testing.T) {
 	}
 }
 
-// A trusted project replaces its key file by a link to a key of the user. The path and the project's file are unchanged, but the link is
-// refused.
+// A user has trusted a project's file that names a key file. Then the project replaces the key file by a link to the user's own key.
+// mcpauth refuses the link, although the project's file and the path in it are unchanged.
 func TestProjectMovesALink(t *testing.T) {
 	for _, key := range []string{"keys/dev.pem", "${KEYS:-keys}/dev.pem"} {
 		t.Run(key, func(t *testing.T) { projectMovesALink(t, key) })
@@ -169,8 +169,8 @@ func projectMovesALink(t *testing.T, key string) {
 	}
 }
 
-// A login that was made with a trusted project's file reads the assertion file at each renewal. If that file has become a link since then,
-// the renewal is refused, in any working directory and by name or URL.
+// A login that was made with a trusted project's file reads the assertion file at each renewal. If the assertion file has become a link
+// since the login, mcpauth refuses the renewal. It does so in any working directory, and for a name as well as for a URL.
 func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
 	t.Run("folder", func(t *testing.T) { projectMovesALinkAfterTheLogin(t, newUser(t)) })
 	t.Run("linked folder", func(t *testing.T) {
@@ -223,7 +223,7 @@ func projectMovesALinkAfterTheLogin(t *testing.T, u user) {
 				t.Errorf("%q: %s", args, u.stderr.String())
 			}
 		}
-		// The link is still refused if the project's file no longer names it, or is no longer trusted.
+		// mcpauth still refuses the link if the project's file no longer names it, or if the user no longer trusts the project's file.
 		u.project(t, `{"mcpServers":{"y":{"url":"`+u.good.URL()+`"}}}`)
 		for _, args := range [][]string{{"trust"}, {"trust", "--revoke"}} {
 			u.must(t, exitDone, args...)

@@ -18,12 +18,13 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// survives checks the state after a command was killed. before holds the server's counters before the command; loggedIn says whether the
-// machine was logged in. It reports whether the grant is lost. It checks that
+// survives checks the state of the machine after a command was killed. before contains the server's counters before the command. loggedIn
+// is true if the machine had a login before the command. survives returns true if the grant is lost. It checks these rules:
 //
-//   - the next command works, unless the server had spent the refresh token and the answer died with the process: then it says so, exit 4
-//   - a login that was under way costs nothing: what was stored before works
-//   - no lock stays: the next command does not wait, and nothing temporary outlives it
+//   - The next command works. If the server has redeemed the refresh token and the killed process did not store the answer, the next
+//     command says so and exits with 4.
+//   - If a login was killed, the credential that was stored before it still works.
+//   - No lock remains, so the next command does not wait. After the next command there is no temporary file.
 func (m *machine) survives(t *testing.T, before map[string]int, p *process, loggedIn bool) (lost bool) {
 	t.Helper()
 	next := m.start(t, "refresh", "SERVER")
@@ -105,7 +106,7 @@ func TestKilledWhileTheServerAnswers(t *testing.T) {
 }
 
 // idle reports whether the server has answered every request. It first sends two requests on new connections. The server accepts
-// connections in order, so it has then accepted the connections of killed processes too.
+// connections in the order in which they arrive. After it has accepted these two, it has accepted the connections of killed processes too.
 func (m *machine) idle() bool {
 	fresh := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for range 2 {

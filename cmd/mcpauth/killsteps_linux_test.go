@@ -16,7 +16,8 @@ import (
 )
 
 // A tracer process runs mcpauth with ptrace and kills it at the entry of the nth system call that changes a file or sends data, so the
-// program needs no test hooks. Only the thread that began to trace may continue, so the tracer runs in init.
+// program needs no test hooks. ptrace lets only the thread that started the traced process continue that process. The tracer therefore runs
+// in init, which locks its thread.
 func init() {
 	if os.Getenv(tracedStep) != "" {
 		runtime.LockOSThread()
@@ -168,9 +169,9 @@ func textAt(process int, address uint64) string {
 	return string(path)
 }
 
-// Each command that changes state is killed at its steps, and the state is checked with survives. refresh is killed at every step. The
-// other commands are killed at every fourth step, because they write files with the same code, or at every step if MCPAUTH_TEST_KILLS is
-// set.
+// The test kills each command that changes state at one of its steps, and checks the remaining state with survives. refresh is killed at
+// every step. The other commands write files with the same code, so they are killed at every fourth step only. If MCPAUTH_TEST_KILLS is
+// set, they are killed at every step too.
 func TestKilledAtEachStep(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
@@ -199,7 +200,8 @@ func TestKilledAtEachStep(t *testing.T) {
 	}
 }
 
-// killedAt prepares the machine for a command and kills the command at a step. It reports false if the command has fewer steps.
+// killedAt prepares the machine for a command and kills the command at a step. killedAt returns false if the command has fewer steps than
+// step.
 func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 	t.Helper()
 	if first != nil {
@@ -221,8 +223,8 @@ func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 }
 
 // Killing processes does not show what a power failure would lose, so this test checks the order of system calls. Before the refresh token
-// is sent, the file for the new record exists and the intent is synced. The new tokens are synced before they replace the old ones. The
-// folder is synced after that, and before the intent is deleted.
+// is sent, the file for the new record exists and the intent is synced. The new tokens are synced before they replace the old ones. mcpauth
+// syncs the folder after it has replaced the old tokens, and before it deletes the intent.
 func TestSyncedBeforeItCounts(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")

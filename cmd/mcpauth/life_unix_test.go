@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// If a signal or the time limit comes while a refresh token is being redeemed, the process ends only after it has stored the result, so the
-// next refresh works.
+// If a signal or the time limit comes during the redemption of a refresh token, the process first stores the result and then ends. The next
+// refresh therefore works.
 func TestProcessEndsAfterRedemption(t *testing.T) {
 	interrupt := func(sig os.Signal) func(*process) { return func(p *process) { p.Process.Signal(sig) } }
 	for _, tt := range []struct {

@@ -79,10 +79,10 @@ func portInRange(port int) error {
 	return nil
 }
 
-// apply sets the settings of t: those of the flags, and for other settings those of the configuration.
+// apply sets the settings of t. A setting that the flags give has precedence over the same setting in the configuration.
 func (o loginOptions) apply(t *flow.Target) {
 	s, configured := o.settings, t.Settings
-	if s.ClientID == "" || s.ClientID == configured.ClientID { // otherwise the configured secret belongs to another client
+	if s.ClientID == "" || s.ClientID == configured.ClientID { // if the flags name another client, the configured secret does not belong to it
 		s.ClientID, s.ClientSecret = configured.ClientID, cmp.Or(s.ClientSecret, configured.ClientSecret)
 	}
 	if s.Assertion == "" {

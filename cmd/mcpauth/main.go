@@ -30,7 +30,7 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		time.Sleep(doubled)
 		stop()
 	})
-	// Without this, a write to a closed stderr would kill the process while it finishes its work.
+	// Without this handler of SIGPIPE, a write to a closed stderr would kill the process while it finishes its work.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	log.SetOutput(io.Discard) // net/http logs bytes of servers and, with GODEBUG=http2debug=1, the Authorization header
 	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version(), stuck: make(chan int, 1)}
@@ -45,8 +45,8 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	}
 }
 
-// doubled is the time after the first interrupt in which a second one is ignored, because timeout(1) and other wrappers send a signal both
-// to the process and to its group.
+// doubled is the time after the first interrupt in which a second one is ignored. timeout(1) and other wrappers send their signal twice: to
+// the process and to its process group.
 const doubled = 500 * time.Millisecond
 
 // interrupts returns the signals that end the program. It omits signals that the process was started to ignore, as under nohup.

@@ -58,7 +58,7 @@ func (g *page) flags(flags []cli.Flag) {
 	}
 }
 
-// roff escapes a text. A dot or quote at the beginning of a line would be a request.
+// roff escapes a text. A dot or a quote at the beginning of a line would start a roff request, so roff escapes it.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "^", `\(ha`, "~", `\(ti`, "…", "...").Replace(s)
 	lines := strings.Split(s, "\n")

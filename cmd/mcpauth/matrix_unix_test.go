@@ -18,12 +18,13 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// command is a command of the matrix. Each one redeems the refresh token. Its standard input stays open until the test closes it.
+// command is one of the commands that TestLifeOfAProcess runs. Each of these commands redeems the refresh token. Its standard input stays
+// open until the test closes it.
 type command struct {
 	name   string
 	args   []string
 	expire bool     // the server rejects the access token, so that the command refreshes it
-	lines  []string // input before the token is rejected; the test waits for the answer to each line
+	lines  []string // lines of standard input that are sent before the server rejects the token; the test waits for the answer to each line
 	last   string   // input after the token is rejected
 }
 
@@ -80,14 +81,14 @@ var tokenFaults = []tokenFault{
 	{"does nothing, never answers", "hang=before", "token/refresh_token", false, 30 * time.Second},
 }
 
-// The results of a cell: the next `refresh` works, or reports that the refresh token is lost.
+// The possible results of one combination in TestLifeOfAProcess: the next `refresh` works, or it reports that the refresh token is lost.
 const (
 	works = "works"
 	told  = "told"
 )
 
-// TestLifeOfAProcess runs each command with each token fault and ends the process with each ending. The next `refresh` must work, or, if
-// the server's answer was lost, must say so. docs/durability.md contains the results as a table.
+// TestLifeOfAProcess runs every combination of a command, a fault of the token endpoint, and an event that ends the process. The next
+// `refresh` must work, or, if the server's answer was lost, must say so. docs/durability.md contains the results as a table.
 func TestLifeOfAProcess(t *testing.T) {
 	t.Parallel() // it mostly waits
 	// The clock of this test counts sleeps, so that the time during which the machine is suspended does not count.
@@ -100,7 +101,7 @@ func TestLifeOfAProcess(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	result := map[string]string{}
-	busy := make(chan struct{}, 6) // limits the number of processes that are not waiting
+	busy := make(chan struct{}, 6) // limits the number of processes that run at the same time; a process that waits does not count
 	for _, e := range endings {
 		for _, f := range tokenFaults {
 			for _, c := range lifeCommands {
@@ -120,7 +121,7 @@ func TestLifeOfAProcess(t *testing.T) {
 	compareMatrix(t, lifeTable(result))
 }
 
-// cell runs one command with one ending and one fault, and returns the result of the next refresh.
+// cell tests one combination. It runs the command against the fault, ends the process, and returns the result of the next refresh.
 func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, clock *atomic.Int64) string {
 	busy <- struct{}{}
 	m := newMachine(t)
@@ -134,7 +135,7 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 	defer input.Close()
 	out := &transcript{}
 	p.Stdout = out
-	m.set(t, "token:grant=refresh_token,n=1,"+f.words) // set before the process can reach the token endpoint
+	m.set(t, "token:grant=refresh_token,n=1,"+f.words) // the fault is set before the process can reach the token endpoint
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -160,7 +161,7 @@ func cell(t *testing.T, c command, e ending, f tokenFault, busy chan struct{}, c
 	if strings.HasPrefix(c.name, "proxy") && e.name == endOfInput && !strings.Contains(out.String(), `"id":1,`) {
 		t.Errorf("the call has no answer\n%s%s", out, &p.stderr)
 	}
-	const slack = 10 * time.Second // two seconds for the program, the rest for a busy machine
+	const slack = 10 * time.Second // mcpauth may take two seconds; the rest allows for a busy machine
 	if took := time.Duration(clock.Load() - acted); took > f.longest+slack || e.name == killed && took > slack {
 		t.Errorf("the process took %s to end\n%s", took, &p.stderr)
 	}

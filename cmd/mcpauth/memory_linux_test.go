@@ -13,10 +13,11 @@ import (
 	"testing"
 )
 
-// Printing a large answer takes at most three times its size in memory, in addition to the memory for a small answer.
+// To print a large answer, the process takes at most three times the answer's size in memory, in addition to the memory that it takes for a
+// small answer.
 func TestMemoryOfLargeAnswer(t *testing.T) {
 	const size = 24 << 20
-	const base = 25 << 20 // limit of the memory for a small answer
+	const base = 25 << 20 // limit of the memory that the process takes for a small answer, in bytes
 	data := strings.Repeat("AAAA", size/4)
 	blocks := map[string][2]string{
 		"/picture": {`{"type":"image","mimeType":"image/png","data":"`, `"}`},
@@ -57,8 +58,8 @@ func TestMemoryOfLargeAnswer(t *testing.T) {
 	}
 }
 
-// A small answer takes at most 25 MB of memory. The test measures after the answer was printed, while the server delays the end of the
-// session.
+// A small answer takes at most 25 MB of memory. The test measures the memory after the process has printed the answer and before the
+// process ends: the server delays the end of the session.
 func TestMemoryOfSmallAnswer(t *testing.T) {
 	m := newMachine(t)
 	m.open(t, "2025-11-25")
@@ -90,8 +91,8 @@ func TestMemoryOfSmallAnswer(t *testing.T) {
 	}
 }
 
-// peak runs the program and returns its maximum resident set size in bytes. The kernel includes the memory of the parent process before
-// exec, so a small process is the parent.
+// peak runs the program and returns its maximum resident set size in bytes. The kernel's figure includes the memory that the process shared
+// with its parent before exec, so a small process starts the program.
 func (m *machine) peak(t *testing.T, args []string) int {
 	t.Helper()
 	path, err := built()

@@ -1,7 +1,7 @@
 // All output of the program is written here, by these rules:
 //
 //   - stdout carries data only, one kind per command; with --json it is one JSON document.
-//   - stderr carries progress, warnings, hints and errors. With --quiet it carries only errors.
+//   - stderr carries progress, warnings, hints and errors. With --quiet stderr carries only errors.
 //   - With --json an error is one line of JSON.
 //   - Colours, progress bars and shortened tables appear only on a terminal. NO_COLOR turns off the colours.
 //   - Text of a server is made harmless before it is written to a terminal. Data that is written elsewhere is not changed.
@@ -38,11 +38,11 @@ type output struct {
 	bar    bool       // whether a progress bar is shown
 	bars   int        // number of progress bars so far
 	hidden []string   // secrets to redact in messages, in every form of httpx.Forms
-	tokens [][]string // the last credentials that were sent, in every form; the first form is the unchanged one
+	tokens [][]string // the credentials that were sent last; each is a list of its encoded forms, the first of which is the credential itself
 }
 
-// hide records secrets of the user. No child process gets them. Messages show none that has at least httpx.LongValue bytes; a shorter one
-// could be ordinary text.
+// hide records secrets of the user. Child processes do not get these secrets. Messages never contain a secret of at least httpx.LongValue
+// bytes. A shorter secret is not redacted, because it could be ordinary text.
 func (p *program) hide(secrets ...string) {
 	p.secrets = append(p.secrets, secrets...)
 	long := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < httpx.LongValue })
@@ -207,7 +207,7 @@ func (o *output) raw(data json.RawMessage) error {
 	if o.outTerminal || len(data) < manyBytes {
 		return o.text(string(data))
 	}
-	if err := o.write(data); err != nil { // without a copy, because the data may be large
+	if err := o.write(data); err != nil { // the line break is written separately, because data may be large and adding to it would copy it
 		return err
 	}
 	return o.write([]byte("\n"))
@@ -266,7 +266,7 @@ func (o *output) write(data []byte) error {
 	return unwritten(err)
 }
 
-// finish closes stdout. Then the next program of a pipe does not wait while this one sends the requests of its clean-up.
+// finish closes stdout. Without finish, the program that reads stdout from a pipe would wait while mcpauth sends its last requests.
 func (o *output) finish() error {
 	c, ok := o.stdout.(io.Closer)
 	if !ok {
@@ -276,7 +276,8 @@ func (o *output) finish() error {
 	return unwritten(c.Close())
 }
 
-// table writes rows under a header. On a terminal it shortens them to the width; to a pipe or file it shortens nothing.
+// table writes rows under a header. On a terminal, table shortens the rows to the terminal's width. In a pipe or a file, the rows are
+// complete.
 func (o *output) table(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	if o.width > 0 {
 		fit(head, rows, o.width)

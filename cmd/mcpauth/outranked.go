@@ -9,7 +9,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// outranked returns an error if a project's file would change a stored login. The file may only add what the login does not set.
+// outranked returns an error if a project's file would change a stored login. The project's file may only add settings that the stored
+// login does not have.
 func (p *program) outranked(ctx context.Context, given server) error {
 	if !given.found {
 		return nil

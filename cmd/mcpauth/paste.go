@@ -11,8 +11,8 @@ import (
 )
 
 // paste reads pasted addresses from standard input, one per line. If the input is a terminal, paste reports a wrong address and the user
-// can paste another. Otherwise a wrong address is an error. If the input ends without an address, the login continues to wait for the
-// browser.
+// can paste another. If the input is not a terminal, a wrong address ends the login with an error. If the input ends without an address,
+// the login continues to wait for the browser.
 func (p *program) paste() flow.Paste {
 	in := bufio.NewReader(io.LimitReader(p.stdin, maxSecret))
 	person, _ := terminal(p.stdin)

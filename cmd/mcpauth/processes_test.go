@@ -134,7 +134,7 @@ func (m *machine) does(t *testing.T, exit int, args ...string) *process {
 	return p
 }
 
-// crowd starts all these processes at once. Each must succeed and print the expected text.
+// crowd starts all these processes at once. Each process must succeed and print the expected text.
 func (m *machine) crowd(t *testing.T, want map[string]string, commands [][]string) {
 	t.Helper()
 	var wg sync.WaitGroup
@@ -193,7 +193,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.does(t, exitDone, "refresh", "SERVER")
 		m.does(t, exitDone, "logout", "SERVER")
 	})
-	// The server revoked the token, which the clock does not show. A hundred calls get 401, and one refresh is enough for all.
+	// The server revoked the access token, which has not expired by the clock. A hundred calls get 401, and one refresh is enough for all.
 	t.Run("refused", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.does(t, exitDone, "login", "SERVER")
@@ -202,7 +202,8 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.counts(t, map[string]int{"token/refresh_token": 1, "refresh": 1, "reuse": 0, "login": 1})
 		m.does(t, exitDone, "logout", "SERVER")
 	})
-	// Calls, refreshes and a login run at once. Each `refresh` may renew the token, and the login replaces the grant. Nobody notices.
+	// Calls, refreshes and a login run at once. Each `refresh` may renew the token, and the login replaces the grant. Nevertheless every
+	// process succeeds.
 	t.Run("mixed", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.set(t, "token:set.expires_in=0.001,n=1")
@@ -229,8 +230,8 @@ func hundredProcesses(t *testing.T, env ...string) {
 			t.Errorf("%d grants are alive after the logout", n)
 		}
 	})
-	// Tokens live shorter than the --min-ttl of each process, and a refresh revokes the previous token. If processes ask at the same time,
-	// one refreshes and the others take its token, so that every printed token works.
+	// The lifetime of a token is shorter than the --min-ttl of each process, and each refresh revokes the previous token. If processes ask
+	// for a token at the same time, one process refreshes and the others use its new token. Every printed token therefore works.
 	t.Run("short tokens", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.set(t, "ttl=60s,single", "token:grant=refresh_token,late=5s,n=1")

@@ -1,4 +1,4 @@
-// These tests compare documents with tests: docs/attacks.md must list the attacks of TestHostileWorld, and the tests that SECURITY.md and
+// These tests compare documents with tests. docs/attacks.md must list the attacks of TestHostileWorld. The tests that SECURITY.md and
 // docs/durability.md name must exist.
 
 package main

@@ -148,7 +148,8 @@ func (p *proxied) progresses(t *testing.T) {
 	}
 }
 
-// A cancellation reaches the tool. Otherwise the test would hang, because the demo server waits for running tools.
+// A cancellation reaches the tool. If the cancellation did not reach the tool, the test would hang, because the demo server waits for
+// running tools.
 func (p *proxied) cancels(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	params := &mcp.CallToolParams{Name: "slow", Arguments: map[string]any{"steps": 2, "delay_ms": 1}}

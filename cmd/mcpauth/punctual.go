@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// A command that reaches its time limit or is interrupted normally ends by itself, because all its work observes its context. A read from a
-// terminal or a pipe and a write to a pipe that nobody reads do not. punctual ends these commands.
+// A command that reaches its time limit or is interrupted normally ends by itself, because all its work observes its context. A command
+// that reads from a terminal or a pipe, or writes to a pipe that nobody reads, does not end by itself. punctual ends such a command.
 const (
-	grace  = 1400 * time.Millisecond // time between the end of the context and an error without the command's result
-	report = 300 * time.Millisecond  // time to print that error; stderr may be the pipe that nobody reads
+	grace  = 1400 * time.Millisecond // time that a command has to end by itself after the end of its context; then punctual returns the context's error
+	report = 300 * time.Millisecond  // time to print the error of punctual; printing it may hang, because stderr may be a pipe that nobody reads
 )
 
 // punctual runs a command. If the command still runs a short time after the limit or the first interrupt, punctual returns the error of the
-// context and leaves the command behind. It waits for requests that must not be cut short. A limit of 0 means none. ctx ends with an
-// interrupt, not with the limit.
+// context and leaves the command behind. punctual first waits for requests whose answers must not be lost, such as a refresh. A limit of 0
+// means that there is no limit. ctx ends at the first interrupt, but not at the limit.
 func (p *program) punctual(ctx context.Context, limit time.Duration, act func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- act() }()
@@ -49,8 +49,8 @@ func (p *program) punctual(ctx context.Context, limit time.Duration, act func() 
 	return err
 }
 
-// wait waits for requests that must not be cut short. flow.Client.Wait has its own time limit, but it also prints a message, and stderr may
-// be a pipe that nobody reads.
+// wait waits for requests whose answers must not be lost, such as a refresh. It does not rely on the time limit of flow.Client.Wait,
+// because that method also prints a message, and stderr may be a pipe that nobody reads.
 func (p *program) wait() {
 	c := p.flowClient.Load()
 	if c == nil {

@@ -42,7 +42,7 @@ func TestHangingPipes(t *testing.T) {
 			t.Run(name+"/"+end, func(t *testing.T) {
 				t.Parallel()
 				p := m.prepare(t)
-				in, stdin, err := os.Pipe() // open for as long as the test
+				in, stdin, err := os.Pipe() // the pipe stays open during the test
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -102,7 +102,7 @@ func TestHangingPipes(t *testing.T) {
 	}
 }
 
-// The time limit of exec holds also after an interrupt that the command ignores.
+// exec ends its command at the time limit, even if the command ignored an interrupt before.
 func TestLimitOfAChildAfterAnInterrupt(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)

@@ -25,7 +25,7 @@ type quirk struct {
 	exit    int
 	says    string // regular expression for stderr
 	code    string // the quirk that status shows afterwards; empty means none
-	strict  string // regular expression for stderr of a login with --strict; empty means that it works. Only if exit is 0
+	strict  string // for a login with --strict: regular expression for stderr; empty: the login works. Only if exit is 0
 }
 
 const (
@@ -121,7 +121,7 @@ func quirks() []quirk {
 	}
 }
 
-// elsewhere lists the quirks that a loopback server cannot have, with their tests.
+// elsewhere lists the quirks that a server on loopback cannot have. The values are the tests of these quirks.
 var elsewhere = map[string]string{"google_offline": "flow.TestGoogle", "issued_token_type": "token.TestExchangeIssued"}
 
 func TestQuirks(t *testing.T) {
@@ -154,7 +154,7 @@ func TestQuirks(t *testing.T) {
 	}
 }
 
-// play runs the command of a quirk, and then a login with --strict.
+// play runs the command of a quirk against its server, and then a login with --strict.
 func (q quirk) play(t *testing.T) {
 	u := newStranger(t, q)
 	args := q.args

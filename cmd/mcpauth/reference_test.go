@@ -66,8 +66,8 @@ func TestReferenceExitCodes(t *testing.T) {
 	}
 }
 
-// If the original contract of the program is available, everything in it must exist. docs/reference.md, which is always available, lists
-// the same and more.
+// TestContract checks that every command and flag in the original contract of the program exists. The contract is not part of the
+// repository. If it is missing, the test of docs/reference.md is sufficient, because that page lists the same and more.
 func TestContract(t *testing.T) {
 	data, err := os.ReadFile("../../../shared/CLI.md")
 	if errors.Is(err, fs.ErrNotExist) {
@@ -86,7 +86,7 @@ func TestContract(t *testing.T) {
 		head, text, _ := strings.Cut(s, "\n")
 		commands := matches(head, "`([a-z-]+)")
 		promised(t, "commands", commands, slices.Collect(maps.Keys(own)))
-		var real []string // if a section describes several commands, each flag must exist in one of them
+		var real []string // the flags of all commands that the section describes; each flag in the text must be one of them
 		for _, name := range commands {
 			real = append(real, own[name]...)
 		}
@@ -146,8 +146,8 @@ func reference(t *testing.T) string {
 	return string(data)
 }
 
-// section returns the text of a page from heading to the next heading of the same level or level 2. If heading has no #, it returns the
-// rest of the page.
+// section returns the text of a page from heading to the next heading of the same level or level 2. If heading does not begin with #,
+// section returns the rest of the page.
 func section(page, heading string) string {
 	_, after, _ := strings.Cut(page, heading)
 	if rank, _, ok := strings.Cut(heading, " "); ok && strings.HasPrefix(rank, "#") {

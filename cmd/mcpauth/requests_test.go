@@ -23,8 +23,8 @@ func (m *machine) open(t *testing.T, era string) {
 	m.Server = s
 }
 
-// call calls a tool with an answer that is larger than a pipe. It returns the requests that were sent before the result was printed, and
-// all requests.
+// call calls a tool with an answer that is larger than a pipe. before lists the requests that were sent before the result was printed. all
+// lists all requests.
 func (m *machine) call(t *testing.T) (before, all []string) {
 	t.Helper()
 	m.Reset()

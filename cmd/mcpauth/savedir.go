@@ -17,10 +17,10 @@ import (
 
 // saveDir is a folder; nothing is written outside of it. A nil *saveDir means that blocks are not saved.
 type saveDir struct {
-	ctx  context.Context // saving ends with it, because a server may send very many blocks
+	ctx  context.Context // no further block is saved after the end of ctx; a server may send very many blocks
 	name string
 	root *os.Root
-	next map[string]int // number of the last file with this name
+	next map[string]int // by file name: the number of the latest file of this name
 }
 
 // openSaveDir creates the folder if it does not exist.
@@ -45,7 +45,7 @@ func (d *saveDir) Close() {
 	}
 }
 
-// save writes a new file and returns its path. If the name exists, it adds a number.
+// save writes a new file and returns its path. If a file of this name exists, save adds a number to the name.
 func (d *saveDir) save(name string, data []byte) (string, error) {
 	ext := path.Ext(name)
 	for {
@@ -110,7 +110,8 @@ func safeName(name string) string {
 	return name
 }
 
-// extension returns the extension for a media type. It does not use the system's table, because that differs between machines.
+// extension returns the extension for a media type. extension does not use the operating system's table of media types, because that table
+// differs between machines.
 func extension(b mcpclient.Block) string {
 	kind, _, _ := mime.ParseMediaType(b.MIMEType)
 	known := map[string]string{

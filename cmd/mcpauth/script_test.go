@@ -33,7 +33,7 @@ import (
 // In the stories, every mcpauth and every browser is a separate process.
 func TestMain(m *testing.M) { testscript.Main(withOwnCache{m}, programs) }
 
-// withOwnCache runs the tests with a temporary cache folder, in which browsers that run in the test process store cookies.
+// withOwnCache runs the tests with a temporary cache folder. Browsers that run in the test process store their cookies there.
 type withOwnCache struct{ m *testing.M }
 
 func (w withOwnCache) Run() int {
@@ -43,11 +43,11 @@ func (w withOwnCache) Run() int {
 	}
 	defer os.RemoveAll(dir)
 	if own, err := os.UserCacheDir(); err == nil && os.Getenv("GOCACHE") == "" {
-		os.Setenv("GOCACHE", filepath.Join(own, "go-build")) // otherwise a test that builds the program would compile the standard library again
+		os.Setenv("GOCACHE", filepath.Join(own, "go-build")) // without GOCACHE, a test that builds the program would use the temporary cache folder and compile the standard library again
 	}
 	os.Setenv("XDG_CACHE_HOME", dir)
 	for _, s := range []os.Signal{os.Interrupt, syscall.SIGHUP, syscall.SIGQUIT} {
-		if signal.Ignored(s) { // restore signals that nohup or a background job set to be ignored, because child processes would inherit that
+		if signal.Ignored(s) { // nohup or a background job makes a process ignore these signals; child processes would inherit that
 			signal.Notify(make(chan os.Signal, 1), s)
 		}
 	}
@@ -128,7 +128,8 @@ func start(values map[any]any, setenv func(string, string), later func(func()), 
 	return nil
 }
 
-// demoServer returns a server of the story. If the first argument is NAME:, that is the server NAME, otherwise the first server.
+// demoServer returns a server of the story. If the first argument is @NAME, demoServer returns the server NAME and the other arguments.
+// Otherwise it returns the first server.
 func demoServer(ts *testscript.TestScript, args []string) (*demo.Server, []string) {
 	all := ts.Value(demosKey{}).(map[string]*demo.Server)
 	if len(args) > 0 {

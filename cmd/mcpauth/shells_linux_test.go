@@ -66,11 +66,11 @@ var shellStarts = map[string]struct {
 	files map[string]string // below the home folder
 }{
 	"bash": {[]string{"--rcfile", ".rc", "-i"}, map[string]string{".rc": bashRC}},
-	// imitates bash 3.2 of macOS as far as possible; TestBashScript checks the rest
+	// disables builtins that bash 3.2 of macOS does not have; TestBashScript checks the script for other features of later versions
 	"bash without builtins of 4": {[]string{"--rcfile", ".rc", "-i"}, map[string]string{".rc": bashRC + "enable -n compopt mapfile readarray\n"}},
 	"zsh": {[]string{"-i"}, map[string]string{".zshrc": "PS1= PS2= RPS1=; unsetopt beep; setopt extendedglob; fpath=(~/.zfunc $fpath)\n" +
 		"[ -e ~/.zfunc ] || { mkdir ~/.zfunc; mcpauth completion zsh >~/.zfunc/_mcpauth; }\nautoload -Uz compinit && compinit -u\n"}},
-	// with the folder that fish would otherwise fill in the background
+	// without this folder, fish would generate completions into it in the background
 	"fish": {[]string{"-i", "-C", "function fish_prompt; end; function fish_greeting; end"}, map[string]string{".local/share/fish/generated_completions/none": "",
 		".config/fish/config.fish": "mkdir -p ~/.config/fish/completions; mcpauth completion fish >~/.config/fish/completions/mcpauth.fish\n"}},
 }
@@ -225,11 +225,12 @@ func testShell(t *testing.T, program, shell string) {
 		}
 		first := string([]rune(name)[0])
 		rows = append(rows, row{"mcpauth call odd '" + first + "\t", []string{"call", "odd", name}})
-		if !strings.ContainsAny(first, "$`\\\"~=#%^") { // at the start of a word the shell itself completes these characters
+		if !strings.ContainsAny(first, "$`\\\"~=#%^") { // if a word begins with one of these characters, the shell itself completes the word
 			rows = append(rows, row{"mcpauth read odd " + first + "\t", []string{"read", "odd", name}}, row{`mcpauth prompt odd "` + first + "\t", []string{"prompt", "odd", name}})
 		}
 	}
-	// The name of an argument is offered only if mcpauth cannot read it as anything else: "l=@file" would send a file.
+	// The completion does not offer an argument whose name mcpauth would parse in another way. For example, mcpauth would read "l=@file" as
+	// a file to send.
 	if got := m.does(t, exitDone, "__complete", "prompt", "odd", "a b", "").stdout.String(); !strings.HasPrefix(got, "né=\t") || strings.Count(got, "\n") != 1 {
 		t.Errorf("arguments offered: %q", got)
 	}

@@ -23,7 +23,7 @@ func (m *machine) record(t *testing.T) string {
 	return only(t, filepath.Join(m.folder(), "*.credential"))
 }
 
-// For each fault of the store: every command that needs the store exits with 6 and a message that names the fault. No refresh token is
+// In each fault of the store, every command that needs the store exits with 6, and its message names the fault. No refresh token is
 // redeemed, nothing is stored elsewhere, and no browser opens. When the fault is corrected, the login works as before.
 func TestStoreTrouble(t *testing.T) {
 	aside := func(path string, instead func() error) error {

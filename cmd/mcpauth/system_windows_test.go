@@ -173,8 +173,8 @@ func (m *machine) interrupted(t *testing.T, p *process, in io.Closer) {
 
 func init() { programs["console"] = consoleMain }
 
-// consoleMain runs a program and, at the end of its own input, presses a key: Ctrl-C or Ctrl-Break. Every process on the console receives
-// the key, so only these two may share it.
+// consoleMain runs a program and, at the end of its own input, presses a key: Ctrl-C or Ctrl-Break. Windows sends the key to every process
+// on the console, so only consoleMain and its program may share the console.
 func consoleMain() {
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt)
 	event, _ := strconv.Atoi(os.Args[1])

@@ -3,8 +3,9 @@ package main
 // This resolves a SERVER argument to a server and one of its logins.
 //
 // A URL selects the unnamed login that is stored for it, or else the only named one. Configuration entries with the same URL do not apply:
-// their headers and secrets are sent only if SERVER is the name of the entry. A name selects a configuration entry or a stored login. If
-// both exist for different servers, that is an error, so that a project's file cannot put another server under the name of a login.
+// their headers and secrets are sent only if SERVER is the name of the entry. A name selects a configuration entry or a stored login. If a
+// configuration entry and a stored login with this name are for different servers, mcpauth reports an error. Otherwise a project's file
+// could put another server under the name of a login.
 
 import (
 	"context"
@@ -28,7 +29,7 @@ const (
 	needStored need = iota // URL and name; variables in the entry are not expanded
 	needAll                // headers too, and the auth block if all its variables are set
 	needLogin              // headers and the auth block; an unset variable is an error
-	needNamed              // like needLogin, but --name gives the name of the login
+	needNamed              // like needLogin, but the login gets the name that --name gives
 )
 
 // server is a resolved SERVER argument.
@@ -81,7 +82,7 @@ func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, 
 		}
 	}
 	stored, err := p.find(ctx, t.URL)
-	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may be of another server; if it is of this one, opening it fails later
+	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may belong to another server; if it belongs to this server, opening it fails later
 		return t, err
 	}
 	return pickProfile(t, slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) }))
@@ -133,10 +134,10 @@ func (p *program) byName(ctx context.Context, word string, n need) (server, erro
 	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
 }
 
-// byEntry returns a configuration entry if it agrees with the stored logins of its name.
+// byEntry returns a configuration entry. If a stored login of the same name has another URL, byEntry returns an error.
 func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (server, error) {
 	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
-		return server{target: stored[0]}, nil // the URL is known without its variables
+		return server{target: stored[0]}, nil // the stored login has the URL, so the variables of the entry are not needed
 	}
 	s, err := p.entry(ctx, file, e, n)
 	if err != nil {
@@ -178,7 +179,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	return e
 }
 
-// configuration loads the configuration once. It is empty if there is none.
+// configuration loads the configuration once. If there is no configuration file, configuration returns an empty File.
 func (p *program) configuration(ctx context.Context) (*config.File, error) {
 	if p.file != nil {
 		return p.file, nil

@@ -9,8 +9,8 @@ import (
 )
 
 // Processes that wait for a task are killed at 50 random moments, and other processes wait for the task again. Every result is printed
-// once. Only if a process is killed after it printed the result and before it deleted the record of the task, the result is printed again.
-// The test recognizes such kills by the output of the killed process.
+// once. A result is printed a second time only if a process is killed after it printed the result and before it deleted the record of the
+// task. The test recognizes such kills by the output of the killed process.
 func TestKilledTaskWaiters(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)

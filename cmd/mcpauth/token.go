@@ -9,7 +9,7 @@ import (
 
 type tokenOptions struct {
 	minTTL time.Duration
-	header bool   // same as the format header
+	header bool   // same as --format header
 	format string // token, header or json; empty means token
 }
 

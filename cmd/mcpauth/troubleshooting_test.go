@@ -10,8 +10,8 @@ import (
 
 const troubleshootingPage = "../../docs/troubleshooting.md"
 
-// remedies describe, for each error.code, the cause and the remedy in general. The examples in docs/troubleshooting.md come from the
-// mishaps.
+// remedies describe, for each error.code, the cause and the remedy in general. The examples in docs/troubleshooting.md come from the tests
+// of the mishaps.
 var remedies = []struct{ code, cause, cure string }{
 	{"usage", "mcpauth cannot parse the command line, or the flags contradict each other. Nothing was sent.", "Correct the command line. `mcpauth COMMAND --help` lists the flags."},
 	{"config", "mcpauth cannot use a configuration file, a variable or a file that a flag names. Nothing was sent.", "Correct the file or the variable that the message names."},

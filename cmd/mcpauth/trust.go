@@ -103,7 +103,8 @@ func (p *program) filesOf(e config.Entry) map[string]string {
 	return files
 }
 
-// moved reports whether one of these files was not named, or had another link target, when the file was trusted.
+// moved reports whether one of these files was not named when the user trusted the project's file, or whether its link target has changed
+// since then.
 func (f trustedFile) moved(files map[string]string) bool {
 	for file, real := range files {
 		if f.Files[file] != real {
@@ -113,8 +114,8 @@ func (f trustedFile) moved(files map[string]string) bool {
 	return false
 }
 
-// unmoved returns an error if a trusted project file names this file, and the file has had another link target since then. It is checked at
-// each renewal, because a login keeps using the files with which it was made.
+// unmoved checks a file that a trusted project's file names. It returns an error if the link target of the file has changed since the user
+// trusted the project's file. The file is checked at each renewal, because a login keeps using the files with which it was made.
 func (p *program) unmoved(file string) error {
 	known, err := p.trustedFiles(context.Background())
 	if err != nil {
@@ -175,7 +176,7 @@ func (p *program) trust(ctx context.Context, name string) error {
 	}
 	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
 		kept := now
-		kept.Files = map[string]string{} // includes files that are no longer named, because a login may still use them
+		kept.Files = map[string]string{} // also contains files that the project's file no longer names, because a login may still use them
 		for _, f := range known {
 			if f.Path == path {
 				maps.Copy(kept.Files, f.Files)
@@ -337,7 +338,7 @@ func realPath(path string) string {
 
 // trustedFiles reads the list of trusted files.
 func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
-	store, err := p.openStore(keystore.File) // in files, even if the logins are in another store
+	store, err := p.openStore(keystore.File) // the list of trusted files is stored in files, even if the logins are in another store
 	if err != nil {
 		return nil, err
 	}
@@ -357,7 +358,7 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 
 // changeTrusted changes the list under its lock.
 func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) []trustedFile) error {
-	store, err := p.openStore(keystore.File) // in files, even if the logins are in another store
+	store, err := p.openStore(keystore.File) // the list of trusted files is stored in files, even if the logins are in another store
 	if err != nil {
 		return err
 	}

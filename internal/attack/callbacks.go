@@ -127,7 +127,7 @@ func refused(ctx context.Context, method, address, host string) error {
 	req.Host = host
 	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
 	if err != nil {
-		return nil //nolint:nilerr // the door was shut in our face
+		return nil //nolint:nilerr // a closed connection also refuses the request
 	}
 	defer res.Body.Close()
 	if res.StatusCode < 400 || res.StatusCode > 499 {
@@ -156,7 +156,7 @@ func crowd(ctx context.Context, u *url.URL) error {
 	return all
 }
 
-// hold opens connections and leaves them open. It sends nothing on them, or half of a request.
+// hold opens connections and leaves them open. Each connection sends nothing, or half of a request.
 func hold(ctx context.Context, u *url.URL) error {
 	for i := range 20 {
 		conn, err := (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, "tcp", u.Host)

@@ -13,13 +13,13 @@ import (
 	"strings"
 )
 
-// Leaks returns a description of each request that contains a secret which its server must not receive: one for another server, or, at the
-// MCP server, one for its authorization server. It also describes the requests that presented the user's certificate to a server other than
-// the MCP server and its authorization server.
+// Leaks describes each request that sends a secret to a server that must not receive it. Such a secret belongs to another server. At the
+// MCP server, a secret of its authorization server counts too. Leaks also describes each request that presents the user's certificate to a
+// server other than the MCP server and its authorization server.
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
-	moved := strings.Contains(strings.Join(w.attack.Words, " "), "authorization_servers=["+word(AS2)) // AS2 is then the authorization server
+	moved := strings.Contains(strings.Join(w.attack.Words, " "), "authorization_servers=["+word(AS2)) // true if the attack makes AS2 the authorization server
 	var ofProvider []string
 	if w.provider != nil {
 		ofProvider = append(w.provider.Secrets(), "demo-cs-idp")
@@ -87,7 +87,7 @@ func Holds(text, secret string) bool {
 	return false
 }
 
-// core returns the part of a base64 text that depends only on the secret, if shift bytes precede the secret.
+// core encodes a secret in base64 as it would appear after shift other bytes. It returns the characters that depend only on the secret.
 func core(enc *base64.Encoding, secret string, shift int) string {
 	s := enc.EncodeToString([]byte("\x00\x00"[:shift] + secret))
 	s = s[[]int{0, 2, 3}[shift]:]

@@ -10,10 +10,10 @@ import (
 // the port but does not know the secret in the URL, or from a page in the user's browser.
 type Intrusion struct {
 	Name   string
-	Change func(*http.Request) // turns a valid request into the intrusion
+	Change func(*http.Request) // changes a valid request so that mcpauth must refuse it
 }
 
-// Intrusions returns the intrusions at address. Each must be answered with 404 and nothing else.
+// Intrusions returns the intrusions at address. mcpauth must answer each intrusion with 404 and send no other data.
 func Intrusions(address string) []Intrusion {
 	good, err := url.Parse(address)
 	if err != nil {

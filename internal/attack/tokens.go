@@ -138,7 +138,8 @@ func asks(name, what, question string) Attack {
 	return returned(name, what, `{"resultType":"input_required","requestState":"s","inputRequests":{"q":`+question+`}}`)
 }
 
-// remembered puts the user's header into the resource metadata, although requests for that metadata do not contain the header.
+// remembered keeps the user's header of earlier requests and puts it into the resource metadata. Requests for that metadata do not contain
+// the header.
 func remembered() func(*http.Request, string) string {
 	var known atomic.Value
 	return func(r *http.Request, s string) string {
@@ -181,5 +182,5 @@ func unsolicited(w http.ResponseWriter, r *http.Request) {
 	text := `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"no"}}`
 	fmt.Fprintf(conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s%s %s", len(text), text,
 		r.Header.Get("Authorization"), r.Header.Get("X-Key"))
-	time.Sleep(200 * time.Millisecond) // until the client has read the bytes
+	time.Sleep(200 * time.Millisecond) // the client needs time to read the bytes before the connection is closed
 }

@@ -47,7 +47,7 @@ type World struct {
 	own      string // file with the user's client certificate and its key
 	proxy    net.Listener
 	trap     net.Listener // a local service to which a remote server must not direct requests
-	server   *http.Server // serves the requests inside tunnels and the plain requests
+	server   *http.Server // serves the requests inside tunnels and the requests without a tunnel
 	done     chan struct{}
 
 	mu       sync.Mutex
@@ -99,7 +99,7 @@ func (w *World) start() error {
 	return nil
 }
 
-// Begin begins an attack that is Later.
+// Begin begins an attack whose field Later is set.
 func (w *World) Begin() error {
 	w.mu.Lock()
 	w.begun = true
@@ -241,7 +241,7 @@ func (w *World) serve(rw http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// tunnel opens a tunnel and acts as the host at its end.
+// tunnel opens a tunnel for a CONNECT request and then acts as the requested host.
 func (w *World) tunnel(rw http.ResponseWriter, r *http.Request) {
 	name, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
@@ -260,7 +260,7 @@ func (w *World) tunnel(rw http.ResponseWriter, r *http.Request) {
 	fmt.Fprint(conn, "HTTP/1.1 200 OK\r\n\r\n")
 	secure := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: w.key}},
 		NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert})
-	_ = w.server.Serve(&one{conn: secure}) // returns after the only connection has been accepted, which is served by another goroutine
+	_ = w.server.Serve(&one{conn: secure}) // Serve returns after it has accepted the only connection; another goroutine serves that connection
 }
 
 // one is a listener with one connection.

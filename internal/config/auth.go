@@ -24,7 +24,7 @@ var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl"
 // cursorKeys maps Cursor's names for members of `auth` to those of mcpauth.
 var cursorKeys = map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
 
-// authOf reads `auth` or, if an entry has none, Claude Code's `oauth`. It returns nil if the entry has neither.
+// authOf reads `auth` or, if an entry has none, Claude Code's `oauth`. authOf returns nil if the entry has neither member.
 func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
 	if v, ok := entry["auth"]; ok {
 		return d.auth(v)

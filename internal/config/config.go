@@ -10,7 +10,7 @@
 //
 // A file that was found in the working directory or above it may have been written by somebody else, such as the author of a cloned
 // repository. It never replaces an entry of the user's own file. Entry.Uses lists the variables, files and settings that an entry uses. If
-// there are any, the user must trust the entry before mcpauth uses it.
+// an entry contains variables, files or `auth` settings, the user must trust the entry before mcpauth uses it.
 package config
 
 import (
@@ -53,8 +53,8 @@ func (e *Error) Error() string {
 
 // File is a configuration: the entries of one file, or of the user's own file and a project's file. Variables are not expanded.
 type File struct {
-	Path    string // for messages; "" = there is no file
-	Sum     string // SHA-256 in hexadecimal; "" = the entries come from two files
+	Path    string // the path for messages; "" = there is no file
+	Sum     string // SHA-256 of the file in hexadecimal; "" = the entries come from two files
 	Servers map[string]Entry
 }
 
@@ -63,7 +63,7 @@ type Entry struct {
 	Name    string
 	URL     string
 	Headers map[string]string
-	Auth    *Auth  // nil = none; ExpandAuth expands its variables
+	Auth    *Auth  // nil = the entry has no `auth`; its variables are not expanded, see ExpandAuth
 	Skipped string // why the entry cannot be used; "" = it can
 
 	Path  string // the file that contains it
@@ -114,8 +114,8 @@ func load(places Places) (*File, error) {
 	return merge(own, project), nil
 }
 
-// merge adds the entries of a project's file to those of the user's own file. The user's own entry has precedence. If both files have an
-// entry of that name with different URLs, the entry cannot be used.
+// merge adds the entries of a project's file to those of the user's own file. If both files have an entry with the same name and URL, the
+// user's own entry is used. If the URLs differ, the entry cannot be used.
 func merge(own, project *File) *File {
 	if own.Path == "" {
 		return project

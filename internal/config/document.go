@@ -37,7 +37,7 @@ func deeper(data []byte, max int) bool {
 	return false
 }
 
-// until returns the number of bytes before end, which ends a comment.
+// until returns the number of bytes before end, which is the text that ends a comment.
 func until(rest []byte, end string) int {
 	if i := bytes.Index(rest, []byte(end)); i >= 0 {
 		return i
@@ -107,7 +107,7 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "it is a local program"
 		return e, nil
 	}
-	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on a command line, such a name would be a flag, a URL or nothing
+	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // mcpauth would read such a SERVER argument as a flag, as a URL or as no argument
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
 	}

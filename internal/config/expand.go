@@ -59,7 +59,8 @@ func (e Entry) fault(reason string) error {
 	return e.in.fault(e.offset, "server %q: %s", e.Name, reason)
 }
 
-// Uses lists the variables, files and settings that an entry uses, for which it needs the user's trust.
+// Uses lists the variables, files and settings that an entry uses. If the entry is in a project's file, mcpauth uses them only after the
+// user has trusted the file.
 type Uses struct {
 	Variables []string `json:"variables"`
 	Files     []string `json:"files"`
@@ -96,8 +97,8 @@ func (e Entry) written() []string {
 	return slices.DeleteFunc([]string{e.Auth.ClientKey, e.Auth.AssertionFile}, func(file string) bool { return file == "" })
 }
 
-// Uses lists what the entry uses. It expands the variables in a file's path if they are set. Otherwise it returns the path unchanged, so
-// that the user sees the variables.
+// Uses lists what the entry uses. It expands the variables in a file's path if they are set. If a variable is not set, the path stays
+// unexpanded, so that the user sees the variables.
 func (e Entry) Uses(getenv func(string) string) Uses {
 	u := Uses{Variables: append([]string{}, namesIn(e.URL)...), Files: []string{}, Auth: []string{}}
 	for _, value := range e.Headers {
@@ -163,8 +164,8 @@ func expand(s string, getenv func(string) string) (string, error) {
 	}
 }
 
-// namesIn returns the names of the variables in a value. Unlike expand, it has no size limit, because with other values of the variables the
-// expanded text may be shorter.
+// namesIn returns the names of the variables in a value. Unlike expand, namesIn has no size limit. With other values of the variables, the
+// expanded text may be within the limit of expand.
 func namesIn(s string) []string {
 	var names []string
 	for _, after := range strings.Split(s, "${")[1:] {

@@ -8,7 +8,7 @@ import (
 	"runtime"
 )
 
-// Places are the paths of the configuration files. A path is "" if there is no such file.
+// Places are the paths of the configuration files. An empty path means that there is no such file.
 type Places struct {
 	Named   string  // named by the user; if set, no other file is read
 	Project string  // found in the working directory or a folder above it
@@ -16,7 +16,7 @@ type Places struct {
 	Ignored []Error // files that are not read because another user could have written them
 }
 
-// Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, it returns only that one. Otherwise it returns the
+// Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. Otherwise it returns the
 // nearest .mcp.json in dir or a folder above it, and config.json in the user's configuration folder.
 func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	if flag != "" {
@@ -77,7 +77,7 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// why returns the text of an error without the path. nil means that the path is a folder.
+// why returns the text of an error without the path. If err is nil, the path is a folder.
 func why(err error) string {
 	if err == nil {
 		return "it is a folder"

@@ -64,8 +64,8 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *request) {
 	s.approve(w, r, a)
 }
 
-// findClient checks the client and its redirect URI. If one of them is wrong, the server must not redirect, and findClient returns the text
-// of an error page.
+// findClient checks the client and its redirect URI. If the client or the redirect URI is wrong, the server must not redirect, so
+// findClient returns the text of an error page.
 func (s *Server) findClient(form url.Values) (*approval, string) {
 	c, refused := s.lookup(form.Get("client_id"))
 	if refused != nil {
@@ -81,7 +81,8 @@ func (s *Server) findClient(form url.Values) (*approval, string) {
 	return &approval{client: c, redirectURI: address, state: form.Get("state")}, ""
 }
 
-// checkAuthorize checks the other parameters. Their errors are sent to the redirect URI.
+// checkAuthorize checks all parameters except the client and the redirect URI. The server sends errors in these parameters to the redirect
+// URI.
 func (s *Server) checkAuthorize(a *approval, form url.Values) *oauthError {
 	v := s.Settings()
 	for name, values := range form {
@@ -127,8 +128,8 @@ func (s *Server) checkResource(given []string, bound string) (string, *oauthErro
 	return given[0], nil
 }
 
-// checkScope returns the scopes of a scope parameter. They must be known to the server and, if the client registered a scope, be part of
-// it.
+// checkScope returns the scopes of a scope parameter. Every scope must be known to the server. If the client registered a scope, every
+// requested scope must be part of it.
 func (v Settings) checkScope(given, registered string) ([]string, *oauthError) {
 	scopes := strings.Fields(given)
 	for _, scope := range scopes {
@@ -235,7 +236,7 @@ type pageData struct {
 	Scopes      []string
 	Ticket      string // empty: no buttons
 	Action      string // URL to which the form is sent
-	Code, Typed string // for the field of the user code: an example, and the initial value
+	Code, Typed string // for the field of the user code: Code is an example, Typed is the initial value
 }
 
 func showPage(w http.ResponseWriter, status int, data pageData) {

@@ -76,8 +76,8 @@ func redirectToSlash(w http.ResponseWriter, r *request) {
 	http.Redirect(w, r.Request, to.String(), http.StatusTemporaryRedirect)
 }
 
-// serveResourceMetadata serves the resource metadata at the well-known URL with the path, at the one at the root, at both or at neither, as
-// Settings.PRM says (RFC 9728 §3.1).
+// serveResourceMetadata serves the resource metadata (RFC 9728 §3.1). Settings.PRM selects the URL: the well-known URL with the resource's
+// path, the well-known URL at the root, both, or neither.
 func (s *Server) serveResourceMetadata(w http.ResponseWriter, r *request) {
 	where := s.Settings().prm()
 	path := strings.TrimPrefix(r.URL.Path, wellKnownResource)

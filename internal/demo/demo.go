@@ -9,16 +9,16 @@
 //	s.Count("refresh")                     // successful refreshes so far
 //
 // It implements RFC 6749 with PKCE (7636), 6750, 7009, 7523, 7591, 7592, 7662, 8414, 8628, 8693, 8707, 9126, 9207, 9449 and 9728, and
-// client ID metadata documents, as MCP authorization 2026-07-28 requires. It is strict: redirect URIs must match exactly, a request must
-// use one client authentication method, codes and refresh tokens can be used once, and every request needs a resource. The MCP server is
-// that of the official SDK; Options.Era selects an earlier revision.
+// client ID metadata documents, as MCP authorization 2026-07-28 requires. The server is strict. Redirect URIs must match exactly. A request
+// must use exactly one client authentication method. A code or a refresh token can be used once. Every request needs a resource. The MCP
+// server is that of the official SDK; Options.Era selects an earlier revision.
 //
 // # What can be changed
 //
 // A *setting* changes the behaviour of the whole server. Each field of Settings is one; Set("ttl=10s") changes it at run time. A *fault*
 // makes one endpoint misbehave, see Fault. Set("token:grant=refresh_token,drop=after,n=1") adds a fault for the next n requests, or until
 // Set("clear") if n is missing. An *action* has an effect once: "expire", "revoke", "forget", "deny=N", "migrate", "clear"; see Set. Help
-// returns a description of them all.
+// returns a description of all settings, faults and actions.
 //
 // # The control endpoint
 //
@@ -64,7 +64,7 @@ type Options struct {
 	IssuerPath     string   // path of the issuer, such as /tenant1; empty: the issuer is the origin
 	SeparateIssuer bool     // the authorization server listens on a second port
 	TLS            bool     // https with a new self-signed certificate, see CertificatePEM
-	MutualTLS      bool     // the MCP server and the mtls_endpoint_aliases of the authorization server (RFC 8705) require a client certificate, see ClientCertificate; implies TLS and SeparateIssuer
+	MutualTLS      bool     // the MCP server and the mtls_endpoint_aliases of the authorization server (RFC 8705) require a client certificate, see ClientCertificate. MutualTLS implies TLS and SeparateIssuer
 	Clients        []Client // pre-registered clients in addition to DefaultClients
 
 	Certificate *tls.Certificate                                    // https with this certificate, with HTTP/2 in addition to HTTP/1.1; nil: see TLS
@@ -142,7 +142,7 @@ func Start(o Options) (*Server, error) {
 }
 
 // listen opens the port of the MCP server and, depending on the options, a second one for the authorization server and a third one for
-// clients with certificates. It serves none of them before all URLs are known.
+// clients with certificates. listen starts to serve the ports only after the URLs of all ports are known.
 func (s *Server) listen() error {
 	address := orText(s.o.Addr, "127.0.0.1:0")
 	ask, require := tls.NoClientCert, tls.NoClientCert
@@ -208,7 +208,7 @@ func (s *Server) serve(ln net.Listener, f *front) {
 	s.serving.Go(func() { hs.Serve(ln) })
 }
 
-// Close closes all connections and waits until the listeners are closed. It may be called more than once.
+// Close closes all connections and waits until the listeners are closed. Close may be called more than once.
 func (s *Server) Close() {
 	s.mu.Lock()
 	select {

@@ -35,8 +35,8 @@ func (s *Server) checkTokenProof(w http.ResponseWriter, r *request) (string, *oa
 	return key, nil
 }
 
-// checkResourceProof checks the authentication scheme and the DPoP proof of an MCP request. It returns the error code of RFC 9449 §7.1, or
-// "" if they are valid. nonce is set if the proof lacks it.
+// checkResourceProof checks the authentication scheme and the DPoP proof of an MCP request. If both are valid, code is "". Otherwise code
+// is an error code of RFC 9449 §7.1. If the proof lacks the current nonce, nonce is the current nonce.
 func (s *Server) checkResourceProof(r *request, scheme, token, bound string) (code, nonce string) {
 	if bound == "" {
 		if scheme != "Bearer" {
@@ -71,8 +71,8 @@ type proofClaims struct {
 	Nonce  string `json:"nonce"`
 }
 
-// checkProof makes the checks of RFC 9449 §4.3 and returns the thumbprint of the key (RFC 7638). It shares no code with mcpauth's client,
-// so that a mistake in one of them makes a test fail.
+// checkProof makes the checks of RFC 9449 §4.3 and returns the thumbprint of the key (RFC 7638). checkProof shares no code with mcpauth's
+// client. A mistake in only one of the two therefore makes a test fail.
 func (s *Server) checkProof(r *request, origin, token string) (string, error) {
 	proofs := r.Header.Values("Dpop")
 	if len(proofs) != 1 {

@@ -82,7 +82,7 @@ func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 		panic(http.ErrAbortHandler)
 	}
 	if r.entry.Endpoint == "mcp" && !f.instead() && (f.untouched() || r.Method == http.MethodGet) {
-		if f.Drop != "" || f.Hang != "" { // a stream that does not end has no middle and no end
+		if f.Drop != "" || f.Hang != "" { // Drop and Hang act in the middle or at the end of a response, and an endless stream has neither
 			panic(http.ErrAbortHandler)
 		}
 		f.addHeader(w.Header())
@@ -113,7 +113,7 @@ func (s *Server) perform(w http.ResponseWriter, r *request, h handler) {
 	f.write(w, rec)
 }
 
-// untouched reports whether the response is sent as the endpoint writes it. Only then can it be streamed.
+// untouched reports whether the response is sent as the endpoint writes it. Only an unchanged response can be streamed.
 func (f Fault) untouched() bool {
 	return f.Drop == "" && f.Hang == "" && f.Late == 0 && f.Status == 0 && f.Body == "" && f.Cut == 0
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // A user logs in twice, in the same browser or in another one. Then the refresh token of the first login is revoked or used twice.
-// Settings.Share decides whether that ends the second login too.
+// Settings.Share decides whether the revocation or the second use also ends the second login.
 func TestSharedGrants(t *testing.T) {
 	for _, tt := range []struct {
 		share       string
@@ -86,7 +86,8 @@ func TestBrowserKeepsItsCookies(t *testing.T) {
 	}
 }
 
-// The client gives up after a while. The test checks whether the server has used up the refresh token.
+// If the token endpoint does not answer in time, the client closes the connection. The test checks whether the server has used up the
+// refresh token.
 func TestEndpointsThatDoNotAnswer(t *testing.T) {
 	for words, want := range map[string]struct {
 		redeemed int

@@ -64,8 +64,8 @@ func (s *Server) readPAR(w http.ResponseWriter, r *request) (url.Values, *oauthE
 	return form, s.checkAuthorize(a, form)
 }
 
-// pulled returns the parameters of an authorization request: the pushed ones if form has a request_uri, which can be used once, and
-// otherwise form. page is the text to show if there is no valid request.
+// pulled returns the parameters of an authorization request. If form has a request_uri, these are the pushed parameters; a request_uri can
+// be used once. Otherwise they are form itself. If the request is not valid, page is the text to show.
 func (s *Server) pulled(form url.Values) (request url.Values, page string) {
 	id := form.Get("request_uri")
 	s.mu.Lock()

@@ -75,7 +75,7 @@ func (s *Server) serveIDP(w http.ResponseWriter, r *request) {
 }
 
 // redeemExchange issues an ID-JAG for an ID token or a refresh token (RFC 8693, Identity Assertion JWT Authorization Grant §4.3). The
-// authorization server in audience accepts the ID-JAG once.
+// authorization server that the parameter audience names accepts the ID-JAG once.
 func (s *Server) redeemExchange(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	if got := t.form.Get("requested_token_type"); got != typeIDJAG {
 		return nil, refuse("invalid_request", "requested_token_type is %q, expected %q (RFC 8693)", got, typeIDJAG)

@@ -68,7 +68,7 @@ type record struct {
 	seq     int
 	counts  map[string]int
 	entries []*Entry
-	changed chan struct{} // closed and replaced at each change
+	changed chan struct{} // closed at each change of a counter, and replaced by a new channel
 }
 
 func (r *record) init() { r.counts, r.changed = map[string]int{}, make(chan struct{}) }

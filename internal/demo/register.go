@@ -15,8 +15,8 @@ type Client struct {
 	ID            string          `json:"client_id"`
 	Secret        string          `json:"client_secret,omitempty"`
 	Method        string          `json:"token_endpoint_auth_method,omitempty"` // empty: client_secret_basic with a secret, none without
-	RedirectURIs  []string        `json:"redirect_uris,omitempty"`              // empty for a pre-registered client: any URL on loopback
-	GrantTypes    []string        `json:"grant_types,omitempty"`                // empty for a pre-registered client: all
+	RedirectURIs  []string        `json:"redirect_uris,omitempty"`              // the client's redirect URIs; empty for a pre-registered client: any URL on loopback
+	GrantTypes    []string        `json:"grant_types,omitempty"`                // the client's grant types; empty for a pre-registered client: every grant type
 	ResponseTypes []string        `json:"response_types,omitempty"`
 	Scope         string          `json:"scope,omitempty"` // what it may ask for; empty: anything
 	Name          string          `json:"client_name,omitempty"`

@@ -70,8 +70,8 @@ func (f *mcpFront) serve(w http.ResponseWriter, r *request) {
 	}
 }
 
-// era selects the handler for the revision of a request. It refuses a revision that the server does not support, in the way in which
-// servers of the supported revision do.
+// era selects the handler for the revision of a request. If the server does not support the revision, era refuses the request. The refusal
+// is the one that servers of the supported revision send.
 func (f *mcpFront) era(w http.ResponseWriter, r *request) {
 	version := r.Header.Get("Mcp-Protocol-Version")
 	switch {
@@ -132,7 +132,8 @@ func rpcError(w http.ResponseWriter, r *request, code int, message string, data 
 	writeJSON(w, http.StatusBadRequest, map[string]any{"jsonrpc": "2.0", "id": m.ID, "error": e})
 }
 
-// authorized checks the token, its audience and its scopes. If one of them is wrong, it sends the challenge and returns false.
+// authorized checks the token, its audience and its scopes. If the token, the audience or a scope is wrong, authorized sends the challenge
+// and returns false.
 func (s *Server) authorized(w http.ResponseWriter, r *request) bool {
 	v := s.Settings()
 	if r.fault.Deny {

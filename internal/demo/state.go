@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// state is the memory of the authorization server. "migrate" clears it, except for pre-registered clients. Server.mu guards it, and the
-// server sends no request while it holds that lock.
+// state is the memory of the authorization server. The action "migrate" clears the state, except for pre-registered clients. Server.mu
+// guards the state. The server never sends a request while it holds Server.mu.
 type state struct {
 	clients map[string]*Client
 	grants  []*grant

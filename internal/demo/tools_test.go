@@ -75,7 +75,7 @@ func TestTools(t *testing.T) {
 			return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"name": "Grace", "count": 3}}, nil
 		},
 	})
-	if _, err := cs.ListTools(t.Context(), nil); err != nil { // with this list, the SDK sends the argument region in a header too
+	if _, err := cs.ListTools(t.Context(), nil); err != nil { // after ListTools, the SDK knows the tools and sends the argument region in a header too
 		t.Fatal(err)
 	}
 	for _, c := range []struct {

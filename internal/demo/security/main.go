@@ -1,8 +1,8 @@
 //go:build unix
 
 // Command security simulates /usr/bin/security of macOS, as far as go-keyring and scripts/macos-keychain use it. It has the limits, the
-// quoting and the exit codes of the real program: in interactive mode it reads at most 4095 bytes of a line at a time, and its exit code is
-// the last byte of the OSStatus. A keychain is a file without encryption.
+// quoting and the exit codes of the real program. In interactive mode it reads at most 4095 bytes of a line at a time. Its exit code is the
+// last byte of the OSStatus. A keychain is a file without encryption.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// OSStatus values that the real program returns.
+// OSStatus values that /usr/bin/security returns.
 const (
 	duplicate   = -25299
 	notFound    = -25300
@@ -31,7 +31,7 @@ const (
 )
 
 const (
-	maxLine  = 4095                  // bytes of a line that the real program reads at a time
+	maxLine  = 4095                  // number of bytes of a line that /usr/bin/security reads at a time
 	slowness = 20 * time.Millisecond // of each operation
 )
 
@@ -233,7 +233,7 @@ func save(file string, k keychain) int {
 	return code(os.WriteFile(file, data, 0o600))
 }
 
-// lock lets one process run at a time, as the daemon of the real program does.
+// lock lets only one process use the keychains at a time, as the daemon of macOS does.
 func lock() (unlock func(), err error) {
 	f, err := os.OpenFile(setting()+".lock", os.O_CREATE|os.O_RDWR, fs.FileMode(0o600))
 	if err != nil {
