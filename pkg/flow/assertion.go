@@ -122,13 +122,17 @@ func checkedAssertion(where, text string) (string, error) {
 
 // runForAssertion runs a command and returns its output as the assertion. The command's stderr is shown to the user.
 func runForAssertion(ctx context.Context, words []string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, commandLimit)
+	limit, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, words[0], words[1:]...)
+	cmd := exec.CommandContext(limit, words[0], words[1:]...)
 	cmd.WaitDelay = time.Second
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &limited{&out, maxSecretFile}, os.Stderr
-	if err := cmd.Run(); err != nil {
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("the command %q that prints the assertion: %w", words[0], context.Cause(ctx))
+	}
+	if err != nil {
 		return "", fmt.Errorf("%w: the command %q that prints the assertion: %w", ErrOptions, words[0], err)
 	}
 	return checkedAssertion(fmt.Sprintf("the output of %q", words[0]), out.String())

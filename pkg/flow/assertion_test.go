@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"os"
@@ -12,6 +13,15 @@ import (
 func jwtOf(header, payload string) string {
 	b := base64.RawURLEncoding.EncodeToString
 	return b([]byte(header)) + "." + b([]byte(payload)) + "." + b([]byte("signature"))
+}
+
+// If the time limit ends the command that prints the assertion, the error is that of the time limit.
+func TestAssertionCommandIsLate(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if _, err := runForAssertion(ctx, os.Args[:1]); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOptions) {
+		t.Error(err)
+	}
 }
 
 func TestAssertionIsAJWT(t *testing.T) {
