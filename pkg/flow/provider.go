@@ -166,9 +166,13 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 	idp.Resource = cred.Resource
 	o.RequestedTokenType, o.Audience, o.Scope = token.TypeIDJAG, cred.Issuer, scope
 	tok, err := idp.Exchange(ctx, o)
+	if err != nil {
+		return "", atProvider(err)
+	}
 	assertion := string(tok.AccessToken)
-	if _, unreadable := token.Claims(assertion); err == nil && unreadable == nil { // an encrypted ID-JAG cannot be checked
-		err = token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token)
+	err = token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token)
+	if err != nil && !errors.Is(err, token.ErrAudience) { // an ID-JAG without readable audiences could be for another server
+		err = fmt.Errorf("%w: the ID-JAG is %w", token.ErrMalformed, err)
 	}
 	return assertion, atProvider(err)
 }

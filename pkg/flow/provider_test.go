@@ -98,10 +98,15 @@ func TestRenewalOfAnotherUser(t *testing.T) {
 // An ID-JAG for another server is not sent, because its recipient could use it there.
 func TestForeignIDJAG(t *testing.T) {
 	b, p := enterprise(t)
-	jag := jwtOf(`{"alg":"ES256"}`, `{"aud":"https://other.example"}`)
-	set(t, p, `token:grant=urn:ietf:params:oauth:grant-type:token-exchange,set.access_token=`+jag)
-	if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, token.ErrAudience) || b.Count("token") != 0 {
-		t.Errorf("got %v, %d requests", err, b.Count("token"))
+	for jag, want := range map[string]error{
+		jwtOf(`{"alg":"ES256"}`, `{"aud":"https://other.example"}`): token.ErrAudience,
+		jwtOf(`{"typ":"JWT"}`, `{"aud":"https://other.example"}`):   token.ErrMalformed, // without alg
+		"a.b.c.d.e": token.ErrMalformed,
+	} {
+		set(t, p, `token:grant=urn:ietf:params:oauth:grant-type:token-exchange,set.access_token=`+jag)
+		if _, err := b.c.Login(ctx, b.t, LoginOptions{}); !errors.Is(err, want) || b.Count("token") != 0 {
+			t.Errorf("%s: got %v, %d requests", jag, err, b.Count("token"))
+		}
 	}
 }
 
