@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"net"
 
 	"github.com/urfave/cli/v2"
@@ -49,7 +50,15 @@ func runProxy(ctx context.Context, p *program, word string) error {
 	if err != nil {
 		return err
 	}
-	return m.Stdio(ctx, p.stdin, p.out.stdout)
+	return m.Stdio(ctx, p.stdin, messages{p.out.stdout})
+}
+
+// messages is stdout for the proxy. An error of writing is an outputError.
+type messages struct{ stdout io.Writer }
+
+func (m messages) Write(line []byte) (int, error) {
+	n, err := m.stdout.Write(line)
+	return n, unwritten(err)
 }
 
 func runListen(ctx context.Context, p *program, word, address string) error {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os/exec"
@@ -188,5 +189,16 @@ func (p *proxied) reopens(t *testing.T) {
 	}
 	if n := p.Count("mcp/initialize") - before; n != 1 {
 		t.Errorf("%d new sessions, expected 1", n)
+	}
+}
+
+// If stdout cannot be written, proxy ends with the same error as the other commands.
+func TestProxyCannotWrite(t *testing.T) {
+	env := map[string]string{"HOME": t.TempDir(), "USERPROFILE": t.TempDir(), "MCPAUTH_ACCESS_TOKEN": "t"}
+	var stderr bytes.Buffer
+	code := run(t.Context(), []string{"proxy", "https://example.com/mcp"}, func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+		strings.NewReader("no message\n"), fullDisk{}, &stderr)
+	if code != exitInternal || !strings.Contains(stderr.String(), "hint: check that stdout") {
+		t.Errorf("exit %d: %s", code, stderr.String())
 	}
 }

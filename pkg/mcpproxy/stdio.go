@@ -42,9 +42,7 @@ func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	err := s.read(run, in)
 	if err == nil {
 		s.drain(run)
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
+		err = context.Cause(run) // of the context, or of a failed write
 	}
 	s.end()
 	s.over.Store(true)
@@ -154,7 +152,7 @@ func (s *stdio) write(m mcphttp.Message) {
 		return
 	}
 	if _, err := s.out.Write(line); err != nil {
-		s.gone(fmt.Errorf("the client no longer reads: %w", err))
+		s.gone(fmt.Errorf("a message for the client cannot be written: %w", err))
 	}
 }
 
