@@ -115,9 +115,9 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 }
 
 // forAll reports whether every other call of a batch would fail in the same way, because there is no login or no store. If this account may
-// not call a tool or needs more scopes for it, other calls may still succeed.
+// not call a tool or needs more scopes for it, or if a tool asks to open a forbidden URL, other calls may still succeed.
 func forAll(err error, exit int) bool {
-	if as[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(as[*mcpclient.StatusError], status(http.StatusForbidden))(err) {
+	if as[*mcpclient.QuestionError](err) || as[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(as[*mcpclient.StatusError], status(http.StatusForbidden))(err) {
 		return false
 	}
 	return exit == exitAuth || exit == exitKeystore || exit == exitSecurity

@@ -85,6 +85,7 @@ func table() []rule {
 		{is(token.ErrAudience), exitSecurity, "security", text("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{is(token.ErrDowngrade), exitSecurity, "security", login("to accept tokens that are not bound to a key: ", "--dpop", "never")},
 		{is(discovery.ErrIssuer, discovery.ErrResource, callback.ErrIssuer), exitSecurity, "security", operator},
+		{as[*mcpclient.QuestionError], exitSecurity, "security", operator},
 		{as[*httpx.AddressError], exitSecurity, "security", operator},
 
 		// Errors of discover. If a login could not obtain authorization, discover reports a failed discovery with the hint of the failed

@@ -212,6 +212,7 @@ func mishaps() []mishap {
 var metElsewhere = map[string]string{
 	"config.ErrUnknown":        "a usageError takes its place",
 	"mcpclient.LineError":      "call_batch.txtar; nothing to type",
+	"mcpclient.QuestionError":  "hostile_test.go; the row of httpx.AddressError",
 	"token.ErrAudience":        "login_grants.txtar; only another assertion helps",
 	"keystore.ErrLocked":       "secretservice stories; the hint is a command of the system",
 	"keystore.ErrDenied":       "needs a keychain that refuses; the same hint as ErrUnavailable",

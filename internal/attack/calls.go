@@ -71,6 +71,7 @@ func calls() []Attack {
 		{Name: "call/sse-endpoint-http", What: "an HTTP+SSE server names a message endpoint with plain http", Later: true, At: mcpPath, Do: oldTransport("http://mcp.attack.example/messages")},
 		{Name: "call/sse-endpoint-port", What: "an HTTP+SSE server names a message endpoint on another port", Later: true, At: mcpPath, Do: oldTransport(MCP + ":8443/messages")},
 		{Name: "call/sse-ping", What: "an HTTP+SSE server sends a ping before it answers initialize", Later: true, At: mcpPath, Do: early()},
+		asking("batch-question", "one tool of `call --batch` asks to open a forbidden URL, to end the whole batch", "https://127.0.0.1/admin"),
 		reflected("batch-reflected", "the MCP server repeats the token in its errors to `call --batch`"),
 		reflected("proxy-reflected", "the MCP server repeats the token in its errors to `proxy`, which passes messages on unchanged"),
 		{Name: "call/proxy-error-page", What: "the MCP server answers `proxy` with an error page that contains escape sequences and the token", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {

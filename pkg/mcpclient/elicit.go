@@ -83,7 +83,7 @@ func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 		}
 		u, err := httpx.Check(e.URL, httpx.Local(server))
 		if err != nil {
-			return Answer{}, fmt.Errorf("the server asks to open a URL: %w", err)
+			return Answer{}, &QuestionError{err}
 		}
 		if e.URL = u.String(); c.link.HoldsToken(e.URL) {
 			return Answer{}, c.invalid("it asks to open a URL that contains the access token")

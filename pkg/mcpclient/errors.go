@@ -18,6 +18,12 @@ type RPCError = mcphttp.RPCError
 // StatusError reports an HTTP response that contains no JSON-RPC response to the request.
 type StatusError = mcphttp.StatusError
 
+// QuestionError reports an elicitation request that asks to open a forbidden URL. Other calls of the client may still succeed.
+type QuestionError struct{ Err error }
+
+func (e *QuestionError) Error() string { return "the server asks to open a URL: " + e.Err.Error() }
+func (e *QuestionError) Unwrap() error { return e.Err }
+
 // ArgumentError reports an invalid tool name or argument. No call was sent; only the list of tools may have been requested.
 type ArgumentError struct {
 	Tool     string // the tool as the caller named it
