@@ -29,7 +29,7 @@ func arrows() map[string]string {
 		"pkg/mcpclient":          "internal/mcphttp internal/httpx internal/jsonscan internal/toolargs",
 		"pkg/mcpproxy":           "internal/mcphttp internal/httpx internal/sse internal/jsonscan",
 		"pkg/pkce":               "",
-		"pkg/keystore":           "",
+		"pkg/keystore":           "internal/httpx", // recognizes a secret in every encoding
 		"internal/config":        "",
 		"internal/httpx":         "",
 		"internal/mcphttp":       "internal/httpx internal/sse internal/jsonscan",

@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"mcpauth/internal/httpx"
 )
 
 // sortedPg converts an error of the database to one of this package's errors, by its SQLSTATE. It keeps the server's message, which
@@ -31,9 +33,9 @@ func sortedPg(ctx context.Context, err error, password string) error {
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
 }
 
-// pgWords shortens a text from the database server, and replaces it if it contains the password.
+// pgWords shortens a text from the database server, and replaces it if it contains the password, even in another encoding.
 func pgWords(words, password string) string {
-	if password != "" && strings.Contains(strings.ToLower(words), strings.ToLower(password)) {
+	if password != "" && (strings.Contains(strings.ToLower(words), strings.ToLower(password)) || httpx.Holds(words, httpx.Forms([]string{password}))) {
 		return "the server's message contains the password"
 	}
 	return strings.ToValidUTF8(words[:min(len(words), 400)], "")
@@ -71,6 +73,9 @@ func bareConnect(err error) string {
 // transient reports whether another attempt to connect may succeed, for example after a restart of the database. pgconn makes one attempt
 // for each host and, with sslmode=prefer, one with TLS and one without. transient is true if any of them failed for a temporary reason.
 func transient(err error) bool {
+	if errors.Is(err, errDistrust) {
+		return false
+	}
 	var attempts interface{ Unwrap() []error }
 	if errors.As(err, &attempts) {
 		return slices.ContainsFunc(attempts.Unwrap(), transient)

@@ -80,12 +80,9 @@ func (p *postgres) newSession(ctx context.Context, machine string) (*session, er
 		return nil, err
 	}
 	s := &session{conn: conn, machine: machine}
-	rows, err := runSQL(ctx, conn, `SELECT pg_backend_pid()`)
-	if err == nil {
-		s.backend = string(rows[0][0])
-		if s.backend != strconv.FormatUint(uint64(conn.PID()), 10) {
-			err = p.checkPooler(ctx, s)
-		}
+	s.backend, err = runForValue(ctx, conn, `SELECT pg_backend_pid()`)
+	if err == nil && s.backend != strconv.FormatUint(uint64(conn.PID()), 10) {
+		err = p.checkPooler(ctx, s)
 	}
 	if err == nil {
 		settings := sessionSettings
@@ -107,9 +104,9 @@ func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose str
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	name := key.name() + "." + purpose
-	rows, err := runSQL(ctx, s.conn, `SELECT pg_try_advisory_lock(`+id+`)`, name)
-	if err != nil || string(rows[0][0]) != "t" || purpose != LockCredential {
-		return err == nil && string(rows[0][0]) == "t", err
+	taken, err := runForValue(ctx, s.conn, `SELECT pg_try_advisory_lock(`+id+`)`, name)
+	if err != nil || taken != "t" || purpose != LockCredential {
+		return taken == "t", err
 	}
 	claimed, err := runOrCreate(ctx, s.conn, `SELECT 1 FROM mcpauth_credentials WHERE name = $1 AND claim IS NOT NULL
 		AND split_part(claimed_by, ' ', 1) <> split_part($2::text, ' ', 1) AND claimed_at > now() - make_interval(secs => $3::float8)`, key.name(), s.machine, claimTime.Seconds())
@@ -128,9 +125,9 @@ var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth 
 func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	config, err := pgconn.ParseConfig(p.url)
+	config, err := p.config(ctx)
 	if err != nil {
-		return badURL(err)
+		return err
 	}
 	other, err := pgconn.ConnectConfig(ctx, config)
 	if err != nil {
@@ -141,15 +138,15 @@ func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 		if _, err := runSQL(ctx, other, `BEGIN`); err != nil {
 			return nil // session mode: no backend became free
 		}
-		theirs, err := runSQL(ctx, other, `SELECT pg_backend_pid()`)
+		theirs, err := runForValue(ctx, other, `SELECT pg_backend_pid()`)
 		if err != nil {
 			return nil
 		}
-		ours, err := runSQL(ctx, s.conn, `SELECT pg_backend_pid()`)
+		ours, err := runForValue(ctx, s.conn, `SELECT pg_backend_pid()`)
 		if err != nil {
 			return err
 		}
-		if string(theirs[0][0]) == s.backend || string(ours[0][0]) != s.backend {
+		if theirs == s.backend || ours != s.backend {
 			return errPooled
 		}
 		if _, err := runSQL(ctx, other, `ROLLBACK`); err != nil {

@@ -1,16 +1,21 @@
 package keystore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 const (
@@ -106,8 +111,34 @@ func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...a
 	return again, err
 }
 
-// passwordKey is the key of the password in PgConn.CustomData. Errors must not contain the password.
-const passwordKey = "password"
+// Keys of PgConn.CustomData.
+const (
+	passwordKey = "password" // errors must not contain it
+	wireKey     = "wire"
+)
+
+const (
+	selectedColumns = 7        // the most that a statement selects
+	maxRows         = 100_000  // of an answer
+	maxAnswer       = 64 << 20 // bytes of an answer
+)
+
+// errDistrust means that the database does what no PostgreSQL server does, or that its socket may be somebody else's.
+var errDistrust = errors.New("the database is not trusted")
+
+// wire is the network connection to a database. It reads at most maxAnswer bytes for each statement.
+type wire struct {
+	net.Conn
+	room atomic.Int64
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if w.room.Add(int64(-n)) < 0 {
+		return 0, fmt.Errorf("%w: it sent more than %d bytes", errDistrust, maxAnswer)
+	}
+	return n, err
+}
 
 // runSQL runs one statement. Arguments are text, numbers, bytes or nil.
 func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) ([][][]byte, error) {
@@ -121,13 +152,41 @@ func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (
 			values[i] = fmt.Append(nil, a)
 		}
 	}
-	result := conn.ExecParams(ctx, sql, values, nil, formats, nil).Read()
-	password, _ := conn.CustomData()[passwordKey].(string)
-	err := sortedPg(ctx, result.Err, password)
-	if err != nil && conn.IsClosed() {
-		err = &brokenError{err}
+	if wire, ok := conn.CustomData()[wireKey].(*wire); ok {
+		wire.room.Store(maxAnswer)
 	}
-	return result.Rows, err
+	var rows [][][]byte
+	result := conn.ExecParams(ctx, sql, values, nil, formats, nil)
+	for len(rows) < maxRows && result.NextRow() {
+		row := make([][]byte, max(selectedColumns, len(result.Values()))) // a column that the server leaves out counts as NULL
+		for i, value := range result.Values() {
+			row[i] = bytes.Clone(value)
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) == maxRows {
+		closeConn(conn)
+		return nil, fmt.Errorf("%w: %w: it sent more than %d rows", ErrUnavailable, errDistrust, maxRows)
+	}
+	_, err := result.Close()
+	password, _ := conn.CustomData()[passwordKey].(string)
+	sorted := sortedPg(ctx, err, password)
+	if err != nil && conn.IsClosed() && !errors.Is(err, errDistrust) {
+		sorted = &brokenError{sorted}
+	}
+	return rows, sorted
+}
+
+// runForValue runs a statement that returns one value.
+func runForValue(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (string, error) {
+	rows, err := runSQL(ctx, conn, sql, args...)
+	if err == nil && len(rows) == 0 {
+		err = fmt.Errorf("%w: %w: it sent no row", ErrUnavailable, errDistrust)
+	}
+	if err != nil {
+		return "", err
+	}
+	return string(rows[0][0]), nil
 }
 
 // brokenError means that the connection ended during a statement. The server may or may not have executed the statement.
@@ -145,25 +204,19 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	if conn := p.takeIdle(); conn != nil {
 		return conn, nil
 	}
-	config, err := pgconn.ParseConfig(p.url)
+	config, err := p.config(ctx)
 	if err != nil {
-		return nil, badURL(err)
+		return nil, err
 	}
-	if config.RuntimeParams["application_name"] == "" {
-		config.RuntimeParams["application_name"] = "mcpauth"
-	}
-	config.ConnectTimeout = 0 // ctx is the limit
-	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
-	config.DialFunc = dialer.DialContext
 	var reason error
 	for wait := firstPgPoll; ; wait = min(wait*3/2, lastPgPoll) {
 		conn, err := pgconn.ConnectConfig(ctx, config)
 		if err == nil && serverVersion(conn) < oldestServer {
 			closeConn(conn)
-			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, but %d or newer is required", ErrTooOld, conn.ParameterStatus("server_version"), oldestServer)
+			version := conn.ParameterStatus("server_version")
+			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, but %d or newer is required", ErrTooOld, pgWords(version[:min(len(version), 40)], config.Password), oldestServer)
 		}
 		if err == nil {
-			conn.CustomData()[passwordKey] = config.Password
 			return conn, nil
 		}
 		if reason == nil || ctx.Err() == nil { // if the time limit ends an attempt, report the error of the previous one
@@ -173,6 +226,59 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 			return nil, reason
 		}
 	}
+}
+
+// config parses the connection string and reads the files that it and the environment name. It does not wait for a pipe longer than ctx.
+func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
+	var config *pgconn.Config
+	parsed := make(chan error, 1)
+	go func() {
+		c, err := pgconn.ParseConfig(p.url)
+		config = c
+		parsed <- err
+	}()
+	select {
+	case err := <-parsed:
+		if err != nil {
+			return nil, badURL(err)
+		}
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, ctx.Err()
+		}
+		return nil, fmt.Errorf("%w: a file of the connection cannot be read (PGPASSFILE, PGSERVICEFILE, PGSSLROOTCERT, PGSSLCERT or PGSSLKEY)", ErrTimeout)
+	}
+	if config.RuntimeParams["application_name"] == "" {
+		config.RuntimeParams["application_name"] = "mcpauth"
+	}
+	config.ConnectTimeout = 0 // ctx is the limit
+	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
+	var last *wire
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dialer.DialContext(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		if network == "unix" {
+			if err := checkSocket(address, os.Geteuid()); err != nil {
+				conn.Close()
+				return nil, err
+			}
+		}
+		last = &wire{Conn: conn}
+		last.room.Store(maxAnswer)
+		return last, nil
+	}
+	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		f := pgproto3.NewFrontend(r, w)
+		f.SetMaxBodyLen(maxAnswer)
+		return f
+	}
+	config.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
+		conn.CustomData()[passwordKey], conn.CustomData()[wireKey] = config.Password, last
+		return nil
+	}
+	return config, nil
 }
 
 // serverVersion returns the major version of the server, or 0 if the server does not report it.

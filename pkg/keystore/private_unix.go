@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
 	"syscall"
 )
 
@@ -55,6 +58,28 @@ func readersOf(path string) string {
 		return ""
 	}
 	return fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), path)
+}
+
+// checkSocket returns an error if any user of the machine could have made a socket of the database: its owner is neither root nor me
+// nor postgres, and it is below a folder that everybody can write to, such as /tmp. Such a socket would get the password of the connection.
+func checkSocket(path string, me int) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return err
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || stat.Uid == 0 || int(stat.Uid) == me {
+		return nil
+	}
+	if u, err := user.LookupId(strconv.Itoa(int(stat.Uid))); err == nil && u.Username == "postgres" {
+		return nil
+	}
+	for folder := filepath.Dir(path); folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
+		if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&0o002 != 0 {
+			return fmt.Errorf("%w: the socket %s belongs to user %d, and every user can make one in %s; name the host of the database", errDistrust, path, stat.Uid, folder)
+		}
+	}
+	return nil
 }
 
 // makePrivateFolder creates a folder that only the user can access.

@@ -5,10 +5,13 @@ package keystore
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // A sync of a folder in /proc returns EINVAL, like one on CIFS, 9p and some FUSE file systems.
@@ -46,5 +49,58 @@ func TestKeyFileOfOthers(t *testing.T) {
 		if said := fmt.Sprint(s.notices, err); !strings.Contains(said, want) || want == "" && len(s.notices) > 0 {
 			t.Errorf("%04o: %s", mode, said)
 		}
+	}
+}
+
+// The socket of another user in a folder that everybody can write to does not get the password.
+func TestSocketOfAStranger(t *testing.T) {
+	folder, err := os.MkdirTemp("/tmp", "s") // a short path, because sockets need one
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(folder)
+	path := filepath.Join(folder, ".s.PGSQL.5432")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if os.Geteuid() == 0 {
+		if err := os.Chown(path, 12345, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := checkSocket(path, os.Geteuid()+1); !errors.Is(err, errDistrust) {
+		t.Errorf("%v", err)
+	}
+	own := os.Geteuid()
+	if own == 0 {
+		own = 12345
+	}
+	if err := checkSocket(path, own); err != nil {
+		t.Errorf("my own: %v", err)
+	}
+}
+
+// A pipe in place of a file of the connection does not hold the store past its time limit.
+func TestPasswordFileIsAPipe(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PGPASSFILE", pipe)
+	s, err := Open(Options{Backend: Postgres, URL: "postgres://u@127.0.0.1:1/db", KeyFile: identity(t, dir, "key", false), StateDir: dir + "/state", Dir: dir + "/keys", Timeout: 200 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	_, err = s.Get(t.Context(), testKey())
+	wantErr(t, err, ErrTimeout)
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("took %s", took)
+	}
+	if f, err := os.OpenFile(pipe, os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // ends the reader
+		f.Close()
 	}
 }

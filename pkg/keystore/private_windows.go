@@ -159,6 +159,9 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 // checkWriters does nothing, because the folder's access list protects a key file.
 func checkWriters(string, fs.FileInfo) error { return nil }
 
+// checkSocket does nothing, because PostgreSQL has no default socket on Windows.
+func checkSocket(string, int) error { return nil }
+
 // readersOf returns "", because a mode says nothing on Windows.
 func readersOf(string) string { return "" }
 
