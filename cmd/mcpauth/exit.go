@@ -107,6 +107,7 @@ func table() []rule {
 		{is(keystore.ErrElsewhere), exitKeystore, "keystore", elsewhereHint},
 		{is(keystore.ErrBusy), exitKeystore, "keystore", text("another mcpauth is working on this login: try again when it has finished")},
 		{is(keystore.ErrNewer), exitKeystore, "keystore", text("a newer mcpauth wrote it: use that version")},
+		{both(is(keystore.ErrCorrupt), inPostgres), exitKeystore, "keystore", text("delete this row of mcpauth_credentials in the database, then log in again")},
 		{is(keystore.ErrCorrupt, flow.ErrCredential), exitKeystore, "keystore", anewHint},
 		{is(keystore.ErrUnwritable, keystore.ErrInsecure), exitKeystore, "keystore", text("MCPAUTH_STATE_DIR and MCPAUTH_KEYSTORE_DIR choose the folders")},
 

@@ -290,7 +290,7 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 		}
 		if err != nil {
 			name := string(columns[5])
-			errs = append(errs, at(name[:min(len(name), 100)], err))
+			errs = append(errs, fmt.Errorf("%s: %w", name[:min(len(name), 100)], err))
 			continue
 		}
 		all = append(all, e)
