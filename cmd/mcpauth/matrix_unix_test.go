@@ -75,10 +75,10 @@ type tokenFault struct {
 }
 
 var tokenFaults = []tokenFault{
-	{"rotates, answers 6 s later", "late=6s", "refresh", false, 6 * time.Second},
-	{"rotates, answers half 5 s later", "late=5s,drop=mid", "refresh", true, 5 * time.Second},
-	{"rotates, never answers", "hang=after", "refresh", true, 30 * time.Second},
-	{"does nothing, never answers", "hang=before", "token/refresh_token", false, 30 * time.Second},
+	{"rotates the token and answers after 6 s", "late=6s", "refresh", false, 6 * time.Second},
+	{"rotates the token and sends half of its answer after 5 s", "late=5s,drop=mid", "refresh", true, 5 * time.Second},
+	{"rotates the token and never answers", "hang=after", "refresh", true, 30 * time.Second},
+	{"neither rotates the token nor answers", "hang=before", "token/refresh_token", false, 30 * time.Second},
 }
 
 // The possible results of one combination in TestLifeOfAProcess: the next `refresh` works, or it reports that the refresh token is lost.
