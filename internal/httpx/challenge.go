@@ -46,9 +46,9 @@ func ParseChallenges(h http.Header) []Challenge {
 	return all
 }
 
-// The elements of a challenge list. A parameter has a quoted string (RFC 9110 §5.6.4) or a value without quotes, in which servers also send
-// characters that a token may not contain, such as those of a URL. An unterminated string ends at the end of the line. A scheme may be
-// followed by a token68 value, as in `Negotiate YII=` (§11.2).
+// These expressions match the elements of a challenge list. The value of a parameter is a quoted string (RFC 9110 §5.6.4) or has no quotes.
+// A value without quotes may contain characters that the RFC does not allow in a token, because some servers send URLs without quotes. An
+// unterminated string ends at the end of the line. A scheme may be followed by a token68 value, as in `Negotiate YII=` (§11.2).
 var (
 	parameterElement = compiled("(?s)^(" + tokenChars + "+)[ \t]*=[ \t]*(?:\"((?:[^\"\\\\]|\\\\.)*\\\\?)(?:\"|$)|([^, \t]*))")
 	schemeElement    = compiled("^(" + tokenChars + "+)(?:[ \t]+[^, \t=\"]+(?:=+(?:[, \t]|$)|,|$))?")

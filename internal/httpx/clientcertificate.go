@@ -11,19 +11,20 @@ import (
 
 // Certificate is a TLS client certificate (RFC 8705).
 type Certificate struct {
-	ID   string                           // requests share a connection only if their certificates have the same ID; never empty
+	ID   string                           // never empty; two requests share a connection only if their certificates have the same ID
 	Load func() (*tls.Certificate, error) // called for each new connection, because the files may be renewed while the program runs
 }
 
-// Presenting returns a client that presents the certificate to a server that requests one, if the function to returns true for the URL of
-// the request. A nil client is Default. Any other client must come from New.
+// Presenting returns a client with a TLS client certificate. If a server requests a certificate, the client presents own, but only in a
+// request whose URL is accepted by the function to. If c is nil, Presenting uses Default. If c is not nil, c must come from New.
 func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.Client {
 	p := *cmp.Or(c, Default())
 	p.Transport = &presenting{next: p.Transport, own: own, to: to}
 	return &p
 }
 
-// presenting marks the requests that may present a certificate. The innermost transport, rooted, sends them on separate connections.
+// presenting marks the requests that may present a certificate. The innermost transport, which is called rooted, sends the marked requests
+// on separate connections.
 type presenting struct {
 	next http.RoundTripper
 	own  Certificate
@@ -39,7 +40,7 @@ func (t *presenting) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.next.RoundTrip(req)
 }
 
-// presented returns the certificate that a request may present. If there is none, its ID is empty.
+// presented returns the certificate that a request may present. If the request may present no certificate, the ID of the result is empty.
 func presented(req *http.Request) Certificate {
 	own, _ := req.Context().Value(presentedKey{}).(Certificate)
 	return own

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// newTransport returns a transport that verifies servers against roots, and presents own if a server requests a certificate. A nil pool
-// means the system's authorities, and an empty ID that there is no certificate.
+// newTransport returns a transport that verifies servers against roots, and presents own if a server requests a certificate. If roots is
+// nil, the transport verifies servers against the system's authorities. If own.ID is empty, the transport presents no certificate.
 func newTransport(roots *x509.CertPool, own Certificate) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  proxyFor,

@@ -11,13 +11,13 @@ import (
 	"sync/atomic"
 )
 
-// rooted is the transport below New. To verify a server against all of the system's certificate authorities, crypto/x509 must parse them
-// all, which takes more processor time than the rest of a call. So rooted first verifies each host against the few certificates that are
-// likely to verify it: those of Options.CAFile, and the system's certificate that verified the host before. If verification fails, rooted
-// dials the host again and verifies it against all authorities.
+// rooted is the innermost transport of a client that New returns. To verify a server against all of the system's certificate authorities,
+// crypto/x509 must parse all of them, which takes more processor time than the rest of a call. Therefore rooted first verifies a host
+// against a few likely certificates: the certificates of Options.CAFile, and the system's certificate that verified the host before. If
+// that fails, rooted dials the host again and verifies the host against all authorities.
 //
-// The first attempt trusts a subset of the certificates that the second one trusts, so it never accepts a server that the second one would
-// refuse. Nothing is sent twice: a failed verification ends the handshake before the request is written.
+// The certificates of the first attempt are a subset of the certificates of the second attempt. So the first attempt never accepts a server
+// that the second attempt would refuse. Nothing is sent twice: a failed verification ends the handshake before the request is written.
 type rooted struct {
 	memory rootMemory
 	own    *x509.CertPool        // from Options.CAFile; nil: none
@@ -25,12 +25,12 @@ type rooted struct {
 
 	mu    sync.Mutex
 	hosts map[string]*host
-	whole map[string]*http.Transport // verify against all authorities, by scheme and by the ID of the certificate that they present
+	whole map[string]*http.Transport // transports that verify against all authorities; the key is the scheme and the ID of the client certificate
 }
 
 // host is the state of one scheme, host and port, with the same client certificate or none.
 type host struct {
-	likely atomic.Pointer[http.Transport] // verifies against likely certificates only; nil: none are known, or they did not verify the host
+	likely atomic.Pointer[http.Transport] // transport that verifies against the likely certificates only; nil: no likely certificate is known, or none verified the host
 	learn  sync.Once                      // records the certificate that verified the host
 }
 
@@ -83,7 +83,7 @@ func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// all returns the transport that verifies against all authorities. It parses them only for https.
+// all returns the transport that verifies against all authorities. It parses the authorities only if the scheme of the request is https.
 func (r *rooted) all(req *http.Request) *http.Transport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -99,7 +99,7 @@ func (r *rooted) all(req *http.Request) *http.Transport {
 	return r.whole[key]
 }
 
-// host returns the state of the host of a request. The first request to a host creates it.
+// host returns the state of the host of a request, and creates the state at the first request to the host.
 func (r *rooted) host(req *http.Request) *host {
 	r.mu.Lock()
 	defer r.mu.Unlock()

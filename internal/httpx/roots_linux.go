@@ -14,9 +14,10 @@ import (
 	"strings"
 )
 
-// rootMemory is the path of a file that records, for each host, which of the system's certificates verified it. The file contains positions
-// in the system's files instead of certificates, so that somebody who changes it can only choose among the certificates that the system
-// trusts now. If the path is empty, nothing is recorded. A damaged or unwritable file is not an error; verification then takes longer.
+// rootMemory is the path of a file that records, for each host, which of the system's certificates verified it. The file contains no
+// certificates but only positions in the system's files. Therefore somebody who changes the file can only choose among certificates that
+// the system trusts now. If the path is empty, nothing is recorded. A damaged or unwritable file is not an error; verification then takes
+// longer.
 type rootMemory string
 
 // rootPlace is the position of a certificate in a file of the system.
@@ -88,8 +89,8 @@ func (m rootMemory) write(data []byte) {
 	}
 }
 
-// certificate reads the certificate at its position. It returns nil if the system no longer uses the file, or if the position contains
-// something else.
+// certificate reads the certificate to which the rootPlace p refers. It returns nil if the system no longer uses the file, or if the file
+// no longer contains that certificate at the recorded position.
 func (p rootPlace) certificate() *x509.Certificate {
 	if !inUse(p.File) {
 		return nil

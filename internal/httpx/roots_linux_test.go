@@ -185,7 +185,7 @@ func (w *rootsWorld) get(want string) {
 	}
 }
 
-// recalled writes the memory file again with one changed position.
+// recalled changes the first recorded position in the memory file.
 func (w *rootsWorld) recalled(change func(*rootPlace)) {
 	w.t.Helper()
 	places := rootMemory(w.memory).places()
@@ -207,7 +207,7 @@ func TestBodyThatCannotBeSentAgain(t *testing.T) {
 	w.get("all")
 	w.served.Store(w.other.server(t))
 	w.env = []string{"HTTPX_STREAM=1"}
-	w.get("likely") // this request verified against all authorities, but later requests to the host would first try the likely certificates
+	w.get("likely") // this request was verified against all authorities, but later requests to the host would first be verified against the likely certificates
 }
 
 func TestRootRemovedFromTheBundle(t *testing.T) {
@@ -323,7 +323,7 @@ func TestOwnAuthorityIsTriedFirst(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "own.pem")
 	w.write(file, w.evil.pem())
 	w.env = []string{"HTTPX_CACERT=" + file}
-	w.get("all") // --cacert adds to the system's authorities
+	w.get("all") // the authorities of --cacert are added to the system's authorities, so the server is still accepted
 	w.get("likely")
 	w.served.Store(w.evil.server(t))
 	w.get("likely")
@@ -352,7 +352,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	if m.recall("host5") != nil || m.recall("host10") == nil || m.recall("host1") != nil {
 		t.Error("the oldest were to be dropped")
 	}
-	m.remember("host0", w.evil.cert) // no file of the system contains it
+	m.remember("host0", w.evil.cert) // none of the system's files contains this certificate
 	if m.recall("host0") != nil {
 		t.Error("a certificate that is not the system's was remembered")
 	}

@@ -75,7 +75,8 @@ func TestUniqueFields(t *testing.T) {
 	}
 }
 
-// DecodeMembers matches names exactly. A parser that ignores case would use another endpoint than one that does not.
+// DecodeMembers matches names exactly. If names were matched without regard to case, two parsers could use different endpoints of the same
+// metadata.
 func TestDecodeMembers(t *testing.T) {
 	for _, tt := range []struct {
 		in, want string
@@ -99,7 +100,8 @@ func TestDecodeMembers(t *testing.T) {
 	}
 }
 
-// Every decoded value is the member of exactly that name, and the data is one object without duplicates that encoding/json accepts too.
+// Each decoded value is the value of the member with exactly the field's name. DecodeMembers accepts only data that encoding/json also
+// accepts, and that is one object without duplicate members.
 func FuzzDecodeMembers(f *testing.F) {
 	for _, s := range []string{`{"token":"a","Token":"b"}`, `{"token":"a"}{}`, `{"to\u212aen":"x"}`, `{"a":{"b":1,"b":2}}`, "null", `{"token":null}`} {
 		f.Add([]byte(s))

@@ -38,8 +38,8 @@ type tracer struct {
 
 	mu       sync.Mutex
 	out      io.Writer
-	sent     [][]string // forms of each secret
-	received [][]string // separate from sent, so that a server that sends many secrets cannot displace those
+	sent     [][]string // forms of each sent secret
+	received [][]string // forms of each received secret; separate from sent, so that a server that sends many secrets cannot displace the sent ones
 }
 
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -102,7 +102,7 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 	}
 }
 
-// body writes a form or JSON body with its secret members redacted. For any other body it writes the size.
+// body writes a form or JSON body with its secret members redacted. If the body has another type, only its size is written.
 func (t *tracer) body(b *strings.Builder, list *[][]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return
@@ -133,12 +133,12 @@ func (t *tracer) print(s string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	hidden := slices.Concat(slices.Concat(t.sent, t.received)...)
-	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, hidden), "�")) // masking may split a character
+	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, hidden), "�")) // Mask works on bytes, so it may cut a character in two
 }
 
 // learn adds a secret to the end of a list, in all forms in which a server may repeat it.
 func (t *tracer) learn(list *[][]string, secret string) {
-	if len(secret) < 6 { // it could be ordinary text
+	if len(secret) < 6 { // such a short secret could be ordinary text
 		return
 	}
 	t.mu.Lock()
@@ -150,16 +150,16 @@ func (t *tracer) learn(list *[][]string, secret string) {
 	*list = append(*list, forms)
 }
 
-// forget drops the oldest secrets of a list. It is called before an exchange adds its own secrets, so that all of those are masked in that
-// exchange.
+// forget drops the oldest secrets of a list. Call forget before an exchange adds its own secrets, so that none of its own secrets is
+// dropped during the exchange.
 func (t *tracer) forget(list *[][]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
 }
 
-// learnHeader remembers the header values that are not shown, including those of the user's own headers, because a server may repeat a key
-// in them. It skips Mcp-Param headers, because they repeat the arguments of a call.
+// learnHeader remembers every header value that the trace does not show, because the server may repeat the value. The user's own headers
+// are included, because they may contain a key. Mcp-Param headers are skipped, because they repeat the arguments of a call.
 func (t *tracer) learnHeader(h http.Header) {
 	for name, values := range h {
 		if slices.Contains(shown, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {

@@ -79,9 +79,9 @@ func parse(raw string) (*url.URL, string) {
 	return u, ""
 }
 
-// plainHost reports whether every resolver interprets the host in the same way. The host must be ASCII. It is either a valid IP address or
-// a name whose last label contains a letter and is not a hexadecimal number, because some resolvers read 127.1 and 0x7f000001 as addresses
-// and others as names.
+// plainHost reports whether every resolver interprets the host in the same way. The host must be ASCII. The host must be a valid IP
+// address, or a name whose last label contains a letter and is not a hexadecimal number. Other hosts are ambiguous: some resolvers read
+// 127.1 and 0x7f000001 as addresses, and others read them as names.
 func plainHost(host string) bool {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return true

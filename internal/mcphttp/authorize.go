@@ -72,9 +72,9 @@ func unknownSession(req *http.Request, res *http.Response) bool {
 	return proof(res.StatusCode, Message{}, text, true, true) == UnknownSession
 }
 
-// follow accepts a redirect from the endpoint to the same URL with or without a final slash. Web frameworks send such redirects for mounted
-// applications. follow reports whether to send the request again. It refuses every other redirect, because the arguments are meant for the
-// configured URL. Requests with a token are never redirected.
+// follow accepts a redirect from the endpoint to the same URL with or without a final slash. Web frameworks redirect in this way if an
+// application is mounted under a path. follow reports whether to send the request again. It refuses every other redirect, because the
+// arguments of a call are meant for the configured URL. Requests with a token are never redirected.
 func (l *Link) follow(req *http.Request, res *http.Response) bool {
 	if res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
 		return false

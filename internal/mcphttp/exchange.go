@@ -35,8 +35,8 @@ const (
 	maxErrorBody = 64 << 10  // bytes of an error response that are read
 	drainTimeout = time.Second
 
-	// maxAuthorize limits how often Auth.Authorize is called for one request, separately for 401 and 403. One request may need two calls:
-	// one for a DPoP nonce and one for a login.
+	// maxAuthorize limits how often Auth.Authorize is called for one request, separately for 401 and 403. One request may need two calls of
+	// Authorize: one to use a new DPoP nonce, and one to log in.
 	maxAuthorize = 2
 )
 
@@ -267,5 +267,5 @@ func drain(body io.ReadCloser) {
 		discard(body)
 		over.Stop()
 	}()
-	runtime.Gosched() // lets the goroutine end now, because most servers have already ended the stream
+	runtime.Gosched() // lets the goroutine run now: most servers have already ended the stream, so that the goroutine ends at once
 }

@@ -51,7 +51,7 @@ func (k Keep) Load() *Session {
 }
 
 // Put stores a session, unless another process has already stored one. It returns the session that is now stored, or nil if the file cannot
-// be written. The caller ends its session if another one is stored.
+// be written. If the returned session is not opened, the caller ends opened.
 func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	unlock, err := k.lock(ctx)
 	if err != nil {

@@ -26,7 +26,8 @@ type Message struct {
 	Method                    string
 }
 
-// Parse parses a JSON-RPC message; ok is false if data is not one. The member jsonrpc is not required, because some servers omit it.
+// Parse parses a JSON-RPC message. ok is false if data is not a JSON-RPC message. The member jsonrpc is not required, because some servers
+// omit it.
 func Parse(data []byte) (m Message, ok bool) {
 	if !jsonscan.Valid(data) {
 		return Message{}, false

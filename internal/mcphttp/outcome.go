@@ -55,8 +55,8 @@ const (
 // proof returns why a response proves that the request was not carried out, or NoReason if it proves nothing. No other response counts as
 // proof, because a call that is carried out twice may do harm.
 //
-// words is the server's error text. session tells whether the request belonged to a session of an earlier revision, and named whether it
-// had the header Mcp-Session-Id.
+// words is the server's error text. session is true if the request belonged to a session of an earlier revision. named is true if the
+// request had the header Mcp-Session-Id.
 func proof(status int, answer Message, words string, session, named bool) Reason {
 	code := answer.Code()
 	words = strings.ToLower(words)
@@ -115,9 +115,10 @@ func (o Outcome) RetryAfter() time.Duration {
 	return httpx.RetryAfter(o.Header.Get("Retry-After"), time.Now())
 }
 
-// Next returns what the caller does after an outcome. The caller sends a request again if the outcome proves that it was not carried out.
-// After a Lost outcome or status 429, the caller sends it again only if safe is set, which means that carrying out the request twice does
-// no harm. The caller first waits for RetryAfter. Exchange has already handled 401 and 403.
+// Next returns what the caller does after an outcome. If the outcome proves that the request was not carried out, the request can be sent
+// again. After a Lost outcome or status 429, the request is sent again only if safe is true, which means that carrying out the request
+// twice does no harm. Before the caller sends a request again, it waits as long as RetryAfter says. Exchange has already handled 401 and
+// 403.
 func (o Outcome) Next(tried Tried, safe bool) Step {
 	switch {
 	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && safe && tried.Again < 2:

@@ -24,8 +24,8 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 		want      Kind
 		reason    Reason
 		once      Step // for a call
-		safe      Step // step for a call that may be carried out twice
-		afterward Step // once more after that
+		safe      Step // for a call that may be carried out twice
+		afterward Step // for the same response to the repeated call
 	}{
 		{"a result", modern, 200, `{"jsonrpc":"2.0","id":1,"result":{}}`, Answered, NoReason, Deliver, Deliver, Deliver},
 		{"an error of the tool's arguments", modern, 400, rpc("-32602", "invalid params"), Answered, NoReason, Deliver, Deliver, Deliver},
@@ -83,8 +83,8 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 	}
 }
 
-// Evidence classifies a server by its response to a modern request. Odd selects the responses after which a server that was known to be
-// modern must be probed (2026-07-28, Versioning, and Streamable HTTP, Backward Compatibility).
+// Evidence classifies a server by its response to a modern request. Odd reports whether a response of a server that was known to be modern
+// must be followed by a probe (2026-07-28, Versioning, and Streamable HTTP, Backward Compatibility).
 func TestEvidence(t *testing.T) {
 	for _, tt := range []struct {
 		name   string

@@ -8,8 +8,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// maxMasked limits how many sent tokens are remembered for masking. A few are enough, because a server that repeats a token repeats the one
-// that it has just refused.
+// maxMasked limits how many sent tokens are remembered for masking. A small number is enough, because a server that repeats a token repeats
+// the token that it has just refused.
 const maxMasked = 4
 
 // masked holds the credentials to mask in errors, because some servers repeat the token that they refuse.

@@ -32,7 +32,7 @@ type Session struct {
 // stateful reports whether the session belongs to an earlier revision.
 func (s *Session) stateful() bool { return s.Version != "" }
 
-// Over returns a channel that is closed when a session of HTTP+SSE loses its stream. The channel is nil for other sessions.
+// Over returns a channel that is closed when a session of HTTP+SSE loses its stream. For a session of Streamable HTTP, Over returns nil.
 func (s *Session) Over() <-chan struct{} {
 	if s.events == nil {
 		return nil
@@ -41,8 +41,8 @@ func (s *Session) Over() <-chan struct{} {
 }
 
 // Open opens a session with an initialize request. If the server accepts the request, Open completes the handshake with the notification
-// initialized. A zero initialized is not sent. If the handshake fails, the session is nil. The outcome is that of initialize, or that of a
-// failed notification.
+// initialized. If initialized is the zero Message, Open sends no notification. If the handshake fails, the session is nil. Open returns the
+// outcome of the notification if the notification failed, and otherwise the outcome of initialize.
 func (l *Link) Open(ctx context.Context, initialize Request, initialized Message) (*Session, Outcome) {
 	o := l.Exchange(ctx, &Session{}, initialize)
 	if o.Answer.Result == nil {

@@ -23,7 +23,7 @@ const (
 // end describes how an event stream ended.
 type end struct {
 	answer Message       // the response to the request, zero if there was none
-	last   string        // id of the last event that had one
+	last   string        // id of the last event that had an id; empty: no event had an id
 	gap    time.Duration // pause before the stream is reopened
 	err    error
 }

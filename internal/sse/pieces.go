@@ -35,7 +35,7 @@ func (p *Pieces) Join() []byte {
 	}
 	*p = Pieces{}
 	if len(data) >= 16<<20 {
-		runtime.GC() // frees the pieces before the caller allocates as much again
+		runtime.GC() // frees the memory of the pieces now, because the caller is about to allocate the same amount again
 	}
 	return data
 }

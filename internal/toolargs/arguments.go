@@ -24,19 +24,19 @@ type Arguments struct {
 type Arg struct {
 	Name  string
 	Value string
-	JSON  bool // Value is JSON, sent unchanged; else Value is text, converted if the schema requires another scalar type
+	JSON  bool // true: Value is JSON and is sent unchanged; false: Value is text and is converted if the schema requires another scalar type
 }
 
 // Error reports an invalid argument. Its texts quote the server's schema. They are limited in length but not safe to print.
 type Error struct {
-	Argument string // the argument; several are joined by ", "; empty: the whole object
+	Argument string // name of the argument; several names are joined by ", "; empty: the error is about the whole object
 	Reason   string
 	Nearest  string // a known name or value that is similar to the given one; may be empty
 }
 
 func (e *Error) Error() string { return strings.TrimPrefix(e.Argument+": "+e.Reason, ": ") }
 
-// NeedSchema reports whether the arguments cannot be made without the tool's schema.
+// NeedSchema reports whether Build needs the tool's schema for these arguments.
 func (a Arguments) NeedSchema() bool {
 	return slices.ContainsFunc(a.Args, func(x Arg) bool { return !x.JSON || strings.Contains(x.Name, ".") })
 }
@@ -69,8 +69,9 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	return root.raw(), nil
 }
 
-// Fill returns an object with a value for each property of the schema: the member of values, or else the default. A property with neither
-// is left out. The error names a required property without a value, or a value that the schema does not allow.
+// Fill returns an object with a value for each property of the schema: the member of values, or else the default. A property that has no
+// member in values and no default is left out. The error names a required property without a value, or a value that the schema does not
+// allow.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	top, given, out := s.top(), parse(values, 1), newObject()
 	for _, name := range top.names() {
@@ -303,7 +304,8 @@ func (b builder) path(name string) ([]string, schema, error) {
 	}
 }
 
-// longest returns the longest prefix of a name that is a property, up to a dot or the end. If there is none, it returns the whole name.
+// longest returns the longest prefix of a name that is the name of a property. The prefix ends at a dot or at the end of the name. If no
+// prefix is a property, longest returns the whole name.
 func longest(s schema, name string) (part string, p schema, known bool) {
 	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end], '.') {
 		if p, known := s.property(name[:end]); known {
@@ -323,7 +325,7 @@ func unknown(path []string, name string, s schema) *Error {
 	return e
 }
 
-// value returns the value for the arguments with one name.
+// value returns the JSON value of one property. group contains the arguments with the name of that property.
 func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
 	k, name := s.kinds(), group[0].Name
 	switch {
@@ -365,9 +367,9 @@ func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
 	return v, b.check(a.Name, s, v)
 }
 
-// convert converts text to JSON. If the schema allows only one scalar type and that is not string, the result has this type. Otherwise the
-// result is a string. The word null becomes null if the schema allows null but not the string "null". If the text does not fit the type,
-// the result is a string and reason is not empty.
+// convert converts text to JSON. If the schema allows only one scalar type, and that type is not string, convert returns a value of that
+// type. For every other schema, convert returns a string. As an exception, the word null becomes the JSON value null if the schema allows
+// null but not the string "null". If the text does not fit the type, the result is a string and reason is not empty.
 func convert(word string, s schema) (v json.RawMessage, reason string) {
 	k := s.kinds()
 	if word == "null" && k&null != 0 && (k&text == 0 || !s.admits(&value{raw: jsonscan.Quote(word)})) {

@@ -28,7 +28,8 @@ func built(schema, whole, args string, validate bool) string {
 	return string(got)
 }
 
-// Build converts single arguments to JSON by the schema. A wanted result that begins with "wrong:" is an error.
+// Build converts single arguments to JSON by the schema. An expected result that begins with "wrong:" stands for an *Error that Build must
+// return.
 func TestArguments(t *testing.T) {
 	const plain = `{"properties":{"s":{"type":"string"},"i":{"type":"integer"},"n":{"type":"number"},"b":{"type":"boolean"},"any":{},
 		"list":{"type":"array","items":{"type":"integer"}},"o":{"type":"object","properties":{"deep":{"properties":{"x":{"type":"integer"}}},"y":{"type":"integer"}}},
@@ -146,8 +147,8 @@ func TestArgumentsUnchecked(t *testing.T) {
 	}
 }
 
-// hostile are schemas that take exponential or quadratic time without caches: recursion in several alternatives, long chains of references,
-// and wide unions that many properties refer to.
+// hostile returns schemas whose evaluation would take exponential or quadratic time without the caches. Some schemas have recursion in
+// several alternatives. Others have long chains of references, or wide unions to which many properties refer.
 func hostile() map[string]string {
 	var wide, chain, properties, whole, named strings.Builder
 	for i := range 20000 {
@@ -174,8 +175,8 @@ func hostile() map[string]string {
 	}
 }
 
-// Parse, Build and Properties finish for every hostile schema. The test has no time limit: with exponential or quadratic time it would
-// exceed that of go test.
+// Parse, Build and Properties finish for every hostile schema. The test needs no time limit of its own, because exponential or quadratic
+// time would exceed the time limit of go test.
 func TestHostileSchemas(t *testing.T) {
 	for name, text := range hostile() {
 		s := Parse(json.RawMessage(text))

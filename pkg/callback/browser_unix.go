@@ -18,7 +18,8 @@ const escapes = true
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ':'
 
-// systemBrowser returns the command that opens the desktop's browser, or under WSL the Windows browser. It returns nil if there is neither.
+// systemBrowser returns the command that opens the desktop's browser. Under WSL, the command opens the Windows browser. systemBrowser
+// returns nil if no such command is available.
 func systemBrowser() []string {
 	if runtime.GOOS == "darwin" {
 		return []string{"/usr/bin/open"}
@@ -28,8 +29,9 @@ func systemBrowser() []string {
 }
 
 // chooseBrowser returns the first command that is available. Under WSL, wslview and rundll32 open the Windows browser. Unlike cmd.exe and
-// powershell.exe, rundll32 takes the URL as one argument without a shell; the Windows folder need not be in PATH. Elsewhere, chooseBrowser
-// returns xdg-open, but only with a display, because otherwise xdg-open would start a text browser in the terminal of the login.
+// powershell.exe, rundll32 takes the URL as one argument without a shell; the Windows folder need not be in PATH. On other systems,
+// chooseBrowser returns xdg-open if there is a display. Without a display, xdg-open would start a text browser in the terminal of the
+// login.
 func chooseBrowser(getenv func(string) string, lookPath func(string) (string, error), wsl bool) []string {
 	candidates := [][]string{{"xdg-open"}}
 	if wsl || getenv("WSL_DISTRO_NAME") != "" {

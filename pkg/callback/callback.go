@@ -76,7 +76,7 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 	case err == nil:
 		l.listeners = append(l.listeners, v6)
 	case taken(err):
-		l.Close() // another program could receive the response on the other address
+		l.Close() // another program listens on the IPv6 address of this port, and could receive the response there
 		return nil, inUse(l.port, err)
 	}
 	return l, nil
@@ -102,10 +102,10 @@ func (l *Listener) RedirectURI() string { return "http://" + l.authority() + l.p
 
 func (l *Listener) authority() string { return net.JoinHostPort(l.host, strconv.Itoa(l.port)) }
 
-// Close frees the port at once. After that the callback page cannot be reloaded.
+// Close frees the port at once. After Close, the callback page cannot be reloaded.
 func (l *Listener) Close() error {
 	err := l.server.Close()
-	for _, ln := range l.listeners { // server.Close closes only listeners that it already serves
+	for _, ln := range l.listeners { // server.Close does not close a listener before Serve has been called with it
 		if e := ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 			err = e
 		}

@@ -91,7 +91,8 @@ func TestWaitTakesTheAnswer(t *testing.T) {
 	}
 }
 
-// Wait refuses a callback with a wrong state and continues. It does the same with every other request that is not the response.
+// Wait refuses a callback with a wrong state and continues. Every other request that is not the authorization response is also refused, and
+// Wait continues.
 func TestWaitIgnoresStrangers(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)
@@ -245,8 +246,8 @@ func TestForeignWordsOfAnotherIssuer(t *testing.T) {
 	}
 }
 
-// Browsers open a second connection in advance and leave it idle. Neither such a connection nor a client that never completes its request
-// delays the response or the page of a reload.
+// Browsers open a second connection in advance and leave it idle. An idle connection does not delay the response or the page of a reload. A
+// client that never completes its request does not delay them either.
 func TestWaitIsNotHeldByOtherConnections(t *testing.T) {
 	l := listen(t, Options{})
 	done := wait(t, l, expect)

@@ -101,8 +101,8 @@ func ignoredReason(rawQuery string, e Expect) string {
 }
 
 // checkIssuer applies RFC 9207 §2.4 as MCP specifies it. If iss is present, it must equal the recorded issuer byte for byte, even if the
-// server did not announce iss. If the server announced iss, it must be present. If the check fails, no other parameter of the response is
-// used or shown.
+// server did not announce iss. If the server announced that it sends iss, a response without iss is refused. If the check fails, no other
+// parameter of the response is used or shown.
 func checkIssuer(query url.Values, e Expect) error {
 	switch iss := query.Get("iss"); {
 	case !query.Has("iss") && !e.IssRequired:

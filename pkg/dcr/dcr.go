@@ -66,9 +66,9 @@ type Options struct {
 	BoundTokens          bool     // tls_client_certificate_bound_access_tokens
 
 	// Properties of the client.
-	GrantTypes      []string // nil: authorization_code and refresh_token
+	GrantTypes      []string // grant types to register; nil: authorization_code and refresh_token
 	RedirectURI     string   // empty: the grants use no redirect URI
-	Scope           string   // empty: not sent in the registration
+	Scope           string   // scope to register; empty: the registration contains no scope
 	ClientName      string   // empty: "mcpauth"
 	SoftwareVersion string
 
@@ -161,7 +161,7 @@ func (o Options) reusable() bool {
 }
 
 // covers reports whether a client with the registered scope may request the wanted scope. A client that was registered without a scope may
-// request any.
+// request any scope.
 func covers(registered, wanted string) bool {
 	if registered == "" {
 		return true
@@ -180,7 +180,7 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
-// AuthMethod chooses the client authentication method from those that the server announces. A server that announces none supports
+// AuthMethod chooses the client authentication method from those that the server announces. A server that announces no method supports
 // client_secret_basic (RFC 8414 §2). If no announced method fits, AuthMethod returns its first choice nevertheless.
 func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	choices := []string{"none"}

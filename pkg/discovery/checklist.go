@@ -73,8 +73,8 @@ func (v *review) add(code string, state State, message, section string) {
 	v.checks = append(v.checks, Check{code, state, message, section})
 }
 
-// rule adds a Tolerated check for each finding with one of the given codes. If there is no such finding, it adds the rule's own check:
-// Passed if ok is true, or else Missing.
+// rule adds a Tolerated check for each finding with one of the given codes. If there is no such finding, rule adds a check with the given
+// code, whose state is Passed if ok is true, and Missing if ok is false.
 func (v *review) rule(code string, ok bool, good, bad, section string, findings ...string) {
 	found := false
 	for _, f := range v.r.Findings {

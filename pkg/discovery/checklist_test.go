@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Each tolerated deviation has a code, replaces the check of the same rule in Review, and is an error with Strict.
+// Discover records a code for each tolerated deviation. In Review, the deviation replaces the check of the same rule. With Strict, Discover
+// returns the deviation as an error.
 func TestDeviations(t *testing.T) {
 	withPKCE := func(s string) string { return strings.Replace(asm, `"ORIGIN"`, s, 1) }
 	seen := map[string]bool{}
@@ -88,7 +89,8 @@ func TestReviewOfAGoodServer(t *testing.T) {
 	}
 }
 
-// Review reports an absent feature as Missing, with its consequence. The error that ended the discovery is Failed and comes last.
+// Review reports an absent feature as Missing, with its consequence. The last check has the state Failed and contains the error that ended
+// the discovery.
 func TestReviewOfOthers(t *testing.T) {
 	for _, tt := range []struct {
 		name          string

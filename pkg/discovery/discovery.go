@@ -58,7 +58,7 @@ type Options struct {
 	HTTP           *http.Client // nil: httpx.Default()
 	Header         http.Header  // the user's headers, sent to the MCP server only
 	Challenges     []Challenge  // challenges of a response that the caller has already received; nil: Discover sends a request to get them
-	Issuer         string       // authorization server to use; an error if the server names only others; empty: the first one whose metadata can be fetched
+	Issuer         string       // authorization server to use; Discover fails if the MCP server names only other ones; empty: the first named one whose metadata can be fetched
 	AssumePKCES256 bool         // use S256 even if the metadata does not announce it
 	IgnorePKCE     bool         // do not require PKCE, because the grant sends no authorization request
 	Strict         bool         // every deviation is an error

@@ -269,7 +269,7 @@ func TestServerThatRedirects(t *testing.T) {
 	}
 }
 
-// An optional member of the wrong type counts as absent. The other members are used.
+// An optional member of the wrong type counts as absent. The other members of the document are used.
 func TestMembersOfAWrongType(t *testing.T) {
 	s := newSite(t, base(prmPath+"/mcp", strings.Replace(prm, `["read"]`, `"read write"`, 1),
 		asPath, strings.TrimSuffix(asm, "}")+`,"scopes_supported":["a",{"b":1}],"revocation_endpoint":false,"authorization_response_iss_parameter_supported":"true"}`))
@@ -498,7 +498,7 @@ func TestNoServer(t *testing.T) {
 	}
 }
 
-// Only the MCP server receives the user's headers. Metadata requests do not contain them.
+// Only the MCP server receives the user's headers. Metadata requests do not contain the user's headers.
 func TestHeadersStayWithTheServer(t *testing.T) {
 	s := newSite(t, base())
 	if _, err := discover(t, s, Options{Header: http.Header{"X-Api-Key": {"canary"}}}); err != nil {
@@ -586,8 +586,8 @@ func FuzzServerMetadata(f *testing.F) {
 	})
 }
 
-// Metadata whose resource is a parent of the server's URL is accepted only from the server's own well-known URLs. Another tenant of the
-// host could publish it elsewhere.
+// Metadata whose resource is a parent of the server's URL is accepted only from the server's own well-known URLs. At any other URL of the
+// host, another tenant could have published such metadata.
 func TestParentResourceFromElsewhere(t *testing.T) {
 	parent := strings.Replace(prm, `"ORIGIN/mcp"`, `"ORIGIN"`, 1)
 	for name, tt := range map[string]struct {

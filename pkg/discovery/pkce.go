@@ -11,7 +11,7 @@ import (
 // PKCE.
 func (f *finder) checkPKCE() error {
 	s := f.r.Server
-	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // the default endpoints list it too
+	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // without metadata, the default endpoints count as supporting S256
 		return nil
 	}
 	if f.o.AssumePKCES256 {

@@ -14,9 +14,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// requestChallenge sends one request without a token to get the server's challenge. It requests server/discover, because some servers accept initialize
-// without a token, so that the response has no challenge with a scope. A network error ends the discovery, but no status does: servers
-// without a challenge may still have metadata at the well-known URLs.
+// requestChallenge sends one request without a token to get the server's challenge. It requests server/discover, because some servers
+// accept initialize without a token, so that the response has no challenge with a scope. A network error ends the discovery. A response
+// does not end the discovery, whatever its status is, because a server without a challenge may still have metadata at the well-known URLs.
 func (f *finder) requestChallenge(ctx context.Context) error {
 	challenges := f.o.Challenges
 	if challenges == nil {
@@ -115,7 +115,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	}
 	var seen observed
 	res, err := head(f.o.HTTP, req.WithContext(seen.observe(ctx, req)))
-	if f.r.Connection == nil { // a second request may reuse the connection and then records less
+	if f.r.Connection == nil { // only the first request is sure to open a new connection; a later request may reuse it, and then less is recorded
 		f.r.Connection = seen.connection()
 	}
 	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}

@@ -101,9 +101,10 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	return true, nil
 }
 
-// checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path must be the server's or a
-// parent of it, and may differ in a trailing slash. If both have a query, the queries must be equal, because tenants may differ only in the
-// query. checkResource returns the code of the tolerated deviation or the reason for the refusal. Both are empty if the URLs are equal.
+// checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path of the resource must be
+// the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the queries must be
+// equal, because tenants may differ only in the query. quirk is the code of a tolerated deviation, why is the reason to refuse the
+// resource, and both are empty if the URLs are equal.
 func checkResource(resource string, server *url.URL) (quirk, why string) {
 	if resource == "" {
 		return "", "resource is missing"

@@ -207,8 +207,8 @@ func sameIssuer(a, b string) bool {
 }
 
 // legacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). The authorization server is
-// Options.Issuer or else the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If a
-// request fails in another way, legacy returns an error.
+// Options.Issuer or else the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If the
+// request for the metadata fails for another reason, legacy returns an error.
 func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
@@ -253,7 +253,7 @@ func quoteAll(list []string) string {
 	return listed(list, maxIssuers, func(s string) string { return fmt.Sprintf("%q", httpx.Text(s, 200)) })
 }
 
-// listed joins the texts of at most limit elements, and the number of the others.
+// listed joins the texts of the first limit elements. If there are more elements, the text ends with the number of the remaining ones.
 func listed[E any](list []E, limit int, text func(E) string) string {
 	var all []string
 	for _, element := range list[:min(len(list), limit)] {

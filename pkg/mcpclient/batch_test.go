@@ -199,7 +199,7 @@ type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return copy(p, `{"tool":"echo"}`+"\n"), nil }
 
-// A read error ends the batch with that error, after the calls of earlier lines.
+// If reading the input fails, Batch first makes the calls of the earlier lines, and then returns the read error.
 func TestBatchReadError(t *testing.T) {
 	c := client(t, newServer(t, modern(hour, nil)))
 	broken := errors.New("disk")

@@ -26,7 +26,8 @@ const maxRounds = 10
 // Call calls a tool in these steps:
 //
 //  1. Find the definition of the tool in the cache or request it.
-//  2. Convert and check the arguments by the input schema. If they do not fit a cached schema, fetch the current one and check again.
+//  2. Convert and check the arguments by the input schema. If the arguments do not fit a cached schema, fetch the current schema and check
+//     again.
 //  3. Send the call.
 //  4. While the server requests input, get answers from Elicit and send the call again with them (2026-07-28). Servers of earlier revisions
 //     request input during the call.
@@ -105,7 +106,7 @@ func (c *Client) rounds(ctx context.Context, what string, once func(input) (json
 	}
 }
 
-// converse is like rounds, for a request that cannot become a task (SEP-2663, Supported Methods).
+// converse does the same as rounds, but for a request that cannot become a task (SEP-2663, Supported Methods).
 func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.RawMessage, error) {
 	own := w.own
 	result, is, err := c.rounds(ctx, kind+" "+quoted(name), func(in input) (json.RawMessage, error) {
@@ -124,8 +125,8 @@ func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.
 // quoted returns a name in quotes for an error, safe to print and limited in length.
 func quoted(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
 
-// asTask reports whether to call a tool as a task of 2025-11-25. That is so if the tool requires it, or if the tool allows it and Detach is
-// set.
+// asTask reports whether to call a tool as a task of 2025-11-25. A tool is called as a task if the tool requires a task, or if the tool
+// allows a task and Detach is set.
 func (c *Client) asTask(def Tool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,7 +6,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// The HTTP requests of a call until its result arrives, in each era, without and with a cache.
+// The test lists the HTTP requests of a call until its result arrives, in each era, without and with a cache.
 func TestRoundTrips(t *testing.T) {
 	for _, tt := range []struct {
 		name       string

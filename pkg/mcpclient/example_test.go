@@ -8,7 +8,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// Arguments are converted by the tool's schema. Results are unchanged. Auth would be a *flow.Handler.
+// Arguments are converted by the tool's schema. Results are unchanged. In a program, Auth is a *flow.Handler.
 func ExampleClient_Call() {
 	server, err := demo.Start(demo.Options{Settings: demo.Settings{Open: []string{"*"}}})
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 // Resource is a resource of a server, or a template for the URIs of several resources. Its texts come from the server and are not safe to
 // print.
 type Resource struct {
-	URI                      string // with variables, such as {name}, if Template is set (RFC 6570)
+	URI                      string // URI of the resource; if Template is true, a URI template with variables such as {name} (RFC 6570)
 	Template                 bool
 	Name, Title, Description string
 	MIMEType                 string

@@ -25,12 +25,12 @@ type Result struct {
 // Block is one content block of a result.
 type Block struct {
 	Type     string // text, image, audio, resource, resource_link, or a type of a later revision
-	Text     string // of text, and of a resource that is text
+	Text     string // text of a block of type text, or of a resource with text
 	MIMEType string
-	Name     string // of a resource_link
-	URI      string // of a resource and a resource_link
-	Data     []byte // of image and audio, and of a resource that is not text; decoded
-	Broken   error  // why the block cannot be decoded; Data is nil
+	Name     string // name of a resource_link
+	URI      string // URI of a resource or a resource_link
+	Data     []byte // decoded bytes of an image, an audio block, or a resource with binary contents
+	Broken   error  // why the block cannot be decoded; nil if it was decoded; Data is nil if Broken is not
 }
 
 // decodeResult parses a result without copying large parts twice.
@@ -126,8 +126,8 @@ const (
 	taskCreated   = "task"
 )
 
-// resultType returns the kind of a result. A result without resultType is complete, as in earlier revisions. A kind that this client does
-// not support is an error.
+// resultType returns the kind of a result. A result without resultType is complete, as in earlier revisions. If this client does not
+// support the kind, resultType returns an error.
 func (c *Client) resultType(result json.RawMessage) (string, error) {
 	if jsonscan.Type(result) != "object" {
 		return "", c.invalid("the result is not an object")

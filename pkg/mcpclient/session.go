@@ -23,8 +23,8 @@ const (
 	eraSSE     era = "sse"    // 2024-11-05: HTTP+SSE
 )
 
-// askedVersions are the versions to request by initialize, in this order. The older one is needed because some servers answer 400 to a
-// newer version instead of naming their own.
+// askedVersions are the versions to request by initialize, in this order. The older version is needed because some servers answer 400 to a
+// version that is too new for them, instead of naming a version that they support.
 var askedVersions = []string{"2025-11-25", "2025-06-18"}
 
 // listenTimeout limits how long a call waits until the stream of the session is open. Some servers send the response header only with the
@@ -36,9 +36,9 @@ type session struct {
 	*mcphttp.Session
 	era       era
 	kept      bool               // stored for other processes, so Close does not end it
-	grant     string             // the login that opened it
+	grant     string             // login with which the session was opened
 	listening chan struct{}      // closed when the stream of the session is open or was refused; nil: there is no stream
-	stop      context.CancelFunc // ends that stream; nil: there is none
+	stop      context.CancelFunc // ends the stream of the session; nil: there is no stream
 }
 
 var modernSession = &session{Session: &mcphttp.Session{}, era: eraModern}
@@ -126,7 +126,7 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 	c.mu.Lock()
 	versions := askedVersions
 	if v := c.memory.version; slices.Contains(mcphttp.Legacy, v) {
-		versions = []string{v} // if the server no longer supports v, connect clears it
+		versions = []string{v} // if the server no longer supports v, connect removes v from the memory
 	}
 	c.mu.Unlock()
 	var o mcphttp.Outcome
@@ -195,9 +195,9 @@ func (c *Client) keep() (k mcphttp.Keep, ok bool) {
 	return mcphttp.Keep{Path: c.file(c.grant, ".session"), URL: c.URL}, true
 }
 
-// listen opens the stream of the session. A server should send an elicitation request on the stream of the call that needs the answer.
-// Servers built with the TypeScript SDK send it on the stream of the session unless they name the related call, and discard it if that
-// stream is not open.
+// listen opens the stream of the session. A server should send an elicitation request on the stream of the call that needs the answer. A
+// server built with the TypeScript SDK uses the stream of the session instead, unless the server's code names the related call. If the
+// stream of the session is not open, such a server discards the elicitation request.
 func (c *Client) listen(s *session) {
 	if !c.Listen {
 		return

@@ -156,7 +156,7 @@ func TestRetryWithInput(t *testing.T) {
 	for i, want := range []struct{ state, responses string }{
 		{"", ""},
 		{`"a\u0062\/c"`, `{"who":{"action":"accept","content":{"n":12345678901234567890}}}`}, // echoed byte for byte
-		{"", `{"w":{"action":"accept","content":{}}}`},                                       // the result had no requestState, so the call has none
+		{"", `{"w":{"action":"accept","content":{}}}`},                                       // the result had no requestState, so the repeated call has none
 		{"", ""}, // another call
 	} {
 		p := paramsOf(t, calls[i])
@@ -244,7 +244,7 @@ func TestPaginationOfOffers(t *testing.T) {
 	}
 }
 
-// A call succeeds if its tool was found before an error on a later page. The incomplete list is not cached.
+// A call succeeds if the page with its tool was read before the request for a later page failed. The incomplete list is not cached.
 func TestCallWithoutTheWholeList(t *testing.T) {
 	const more = `{"resultType":"complete","ttlMs":3600000,"tools":[` + echoTool + `],"nextCursor":`
 	for _, tt := range []struct {

@@ -20,7 +20,7 @@ import (
 // an experimental task of 2025-11-25.
 type Task struct {
 	ID      string
-	Tool    string          // empty if TaskDir has no record of the task
+	Tool    string          // name of the tool; empty if TaskDir has no record of the task
 	Status  string          // working, input_required, completed, failed or cancelled
 	Message string          // the server's text, not safe to print
 	Created time.Time       // zero if unknown
@@ -54,7 +54,8 @@ const (
 	maxFailedPollGap = 10 * time.Second
 )
 
-// PendingError is returned if the client stops waiting for a task while the server continues it. It unwraps to the reason.
+// PendingError is returned if the client stops waiting for a task while the server continues it. PendingError wraps the error that ended
+// the wait.
 type PendingError struct {
 	Task Task
 	Err  error
@@ -118,8 +119,8 @@ func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
 	return t
 }
 
-// begin parses and stores the task that a call became. It must run before anything else uses the task, so that a process killed meanwhile
-// does not lose the ID.
+// begin parses and stores the task that a call became. Call begin before anything else uses the task, so that the ID of the task is stored
+// even if the process is killed soon after.
 func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error) {
 	t := c.parseTask(raw, old)
 	switch {
@@ -241,7 +242,8 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
-// prepareTask determines the era of the server if it is unknown. The answer to a request about an unknown task would not show the era.
+// prepareTask determines the era of the server if it is unknown. A request about the task itself would not determine the era, because the
+// answer to a request about an unknown task does not show the era.
 func (c *Client) prepareTask(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
 		return err
@@ -283,13 +285,13 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 		next.Created, next.Expires = t.Created, t.Expires
 	}
 	if next.Status != t.Status {
-		_ = c.remember(next) // errors are ignored, because only KnownTasks shows the stored status
+		_ = c.remember(next) // an error is ignored, because only KnownTasks uses the stored status
 	}
 	return next, nil
 }
 
-// answerTask answers the elicitation requests of a task. It answers each only once, because the server may repeat a request before it has
-// processed the answer (SEP-2663, Task Update Requests).
+// answerTask answers the elicitation requests of a task. It answers each request only once, because the server may repeat a request before
+// the server has processed the answer (SEP-2663, Task Update Requests).
 func (c *Client) answerTask(ctx context.Context, t Task) error {
 	responses, keys, err := c.answers(ctx, "task "+quoted(t.ID), jsonscan.Member(t.Raw, "inputRequests"), t.answered)
 	if err != nil || len(keys) == 0 {

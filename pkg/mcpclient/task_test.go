@@ -16,7 +16,8 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// script contains the answers to each method in order. The last answer is repeated. An answer that begins with a digit is an HTTP status.
+// script contains the answers to each method in order. The last answer is repeated. If an answer begins with a digit, the server responds
+// with that HTTP status.
 type script map[string][]string
 
 func (s script) serve(w http.ResponseWriter, r *http.Request) {

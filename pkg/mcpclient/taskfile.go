@@ -69,7 +69,7 @@ func (c *Client) readTask(name string) (Task, bool) {
 	return t, c.clock().Before(over)
 }
 
-// ForgetTask deletes the record of a task. Call it after using the result.
+// ForgetTask deletes the record of a task. Call ForgetTask when the result of the task is no longer needed.
 func (c *Client) ForgetTask(id string) {
 	if c.TaskDir != "" && id != "" {
 		_ = os.Remove(c.taskFile(id))

@@ -67,9 +67,10 @@ func (c *Client) probe(ctx context.Context) (legacy bool) {
 	return o.Evidence() == mcphttp.IsLegacy
 }
 
-// notLegacy returns the error to report if a server refuses initialize although its response to a modern request looked like that of a
-// legacy server. o is that response, and legacy is the error of initialize. If o contains a result, the server is modern and only omits the
-// members that show it. A modern server's refusal of initialize is not reported, because it does not help the user.
+// notLegacy is called if the response to a modern request looked like the response of a legacy server, but the server then refused
+// initialize. o is the outcome of the modern request, and legacy is the error of initialize. notLegacy returns the error to report. If o
+// contains a result, the server is modern and merely omits the members by which a modern server is recognized, so notLegacy returns nil. If
+// a modern server refuses initialize, that refusal is not reported, because it does not help the user.
 func (c *Client) notLegacy(o mcphttp.Outcome, legacy error) error {
 	status, refused := errors.AsType[*StatusError](legacy)
 	switch {

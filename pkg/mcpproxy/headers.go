@@ -14,8 +14,8 @@ import (
 // maxPages limits how many pages of a list are read to find the headers of one tool.
 const maxPages = 100
 
-// paramHeader returns the Mcp-Param headers of a call (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters). A program that
-// uses stdio cannot send them itself. The schemas come from the tool lists that the proxy has forwarded.
+// paramHeader returns the Mcp-Param headers of a call (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters). The proxy adds
+// these headers because a program that uses stdio cannot send headers. The schemas come from the tool lists that the proxy has forwarded.
 func (c *conversation) paramHeader(m mcphttp.Message) http.Header {
 	if m.Method != "tools/call" || m.Version() == "" {
 		return nil
@@ -45,8 +45,8 @@ func (c *conversation) annotate(list json.RawMessage) {
 	}
 }
 
-// refetch requests the list of tools after a header mismatch. It is needed if the program knows the tool from an earlier run, because then
-// no list has passed through this proxy.
+// refetch requests the list of tools after a header mismatch. If the program knows the tool from an earlier run, the proxy has not seen a
+// list with the tool, so the proxy requests the list itself.
 func (c *conversation) refetch(ctx context.Context, call mcphttp.Message) {
 	meta, cursor := jsonscan.Member(call.Params, "_meta"), json.RawMessage(nil)
 	for range maxPages {

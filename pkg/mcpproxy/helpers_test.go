@@ -68,7 +68,8 @@ func say(w http.ResponseWriter, kind string, status int, body string) {
 	io.WriteString(w, body)
 }
 
-// greeted answers the messages of the handshake, GET and DELETE, as a server of an earlier revision. It reports whether it answered.
+// greeted answers the messages of the handshake, GET and DELETE, as a server of an earlier revision. It returns false if m is any other
+// message, which it does not answer.
 func greeted(w http.ResponseWriter, m mcphttp.Message, session string) bool {
 	switch {
 	case m.Method == "initialize":

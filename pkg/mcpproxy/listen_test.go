@@ -279,7 +279,7 @@ func TestListenNoSession(t *testing.T) {
 	}
 }
 
-// The number of sessions is limited. A new session ends the one that was unused for longest.
+// The number of sessions is limited. At the limit, a new session ends the session that has been unused for the longest time.
 func TestListenManySessions(t *testing.T) {
 	f := &forgetful{status: 404}
 	s := newServer(t, f.serve)

@@ -89,7 +89,8 @@ func TestProgramsMessages(t *testing.T) {
 	}
 }
 
-// Messages are forwarded unchanged, even if they contain the value of a secret header, which may be a word of the protocol.
+// The proxy forwards messages unchanged, even if a message contains the value of a secret header. Masking that value could damage the
+// message, because the value may be a word of the protocol.
 func TestMessagesPassUnchanged(t *testing.T) {
 	const (
 		asks    = `{"jsonrpc":"2.0","id":"acme-corp","method":"sampling/createMessage","params":{"messages":[{"content":{"text":"Bearer acme-corp"}}]}}`

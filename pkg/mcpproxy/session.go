@@ -65,7 +65,8 @@ func (c *conversation) greet(ctx context.Context, m mcphttp.Message) {
 // hearEvents handles a message on the stream of a session of HTTP+SSE.
 func (c *conversation) hearEvents(_ *mcphttp.Session, m mcphttp.Message) { c.hear(nil, m) }
 
-// note records a request that must be repeated in a new session, and the tools that require headers.
+// note learns from an answered request. It records subscriptions and the log level, which must be repeated in a new session. From a list of
+// tools it records which tools require headers.
 func (c *conversation) note(request, answer mcphttp.Message) {
 	switch request.Method {
 	case "tools/list":
@@ -86,8 +87,8 @@ func (c *conversation) note(request, answer mcphttp.Message) {
 	}
 }
 
-// replace sets the current session and closes the stream of the previous one. If s is nil, it also ends the previous session; otherwise the
-// server has already lost that.
+// replace sets the current session and closes the stream of the previous one. If s is nil, replace also ends the previous session at the
+// server. If s is not nil, the server has already lost the previous session.
 func (c *conversation) replace(s *mcphttp.Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -195,7 +196,8 @@ func (c *conversation) watch(losses int) {
 	}()
 }
 
-// lost waits until the server loses the session. It returns false if the session ends for another reason or if this cannot be determined.
+// lost waits until the server loses the session. It returns false if the session ends for another reason, or if the stream of the session
+// cannot show a loss.
 func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	if over := s.Over(); over != nil {
 		select {

@@ -16,7 +16,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// forgetful is a server that loses its session when lose is called. It refuses the method refuses.
+// forgetful is a server that loses its session when lose is called. It refuses requests with the method in the field refuses.
 type forgetful struct {
 	mu      sync.Mutex
 	session int
@@ -52,8 +52,8 @@ func (f *forgetful) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Mess
 	}
 }
 
-// The proxy replaces a lost session with the program's own initialize and repeats its subscriptions and log level. If that fails, the
-// program gets a warning.
+// The proxy replaces a lost session with the program's own initialize and repeats its subscriptions and log level. If a repeated
+// subscription or log level is refused, the program gets a warning.
 func TestLostSession(t *testing.T) {
 	subscribe := func(id int, method, uri string) string {
 		return fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"resources/%s","params":{"uri":%q}}`, id, method, uri)
@@ -125,8 +125,8 @@ func TestLostSessionOnce(t *testing.T) {
 	}
 }
 
-// While the program sends nothing, the proxy detects by the stream of the session that the server has lost the session. Servers report this
-// with different statuses.
+// While the program sends nothing, the end of the session's stream shows the proxy that the server has lost the session. Different servers
+// report a lost session with different statuses.
 func TestLostSessionInSilence(t *testing.T) {
 	for _, status := range []int{404, 400, 401} {
 		f := &forgetful{status: status}
@@ -191,7 +191,7 @@ func TestQuestion(t *testing.T) {
 // oldServer is a server of 2024-11-05, which answers on its stream. The stream can be cut off.
 type oldServer struct {
 	mu       sync.Mutex
-	endpoint string // endpoint in the first event; empty: the right one
+	endpoint string // URL that the first event names as the endpoint; empty: the server's real endpoint
 	stream   chan string
 	cut      chan struct{}
 	streams  int
@@ -261,7 +261,7 @@ func TestOldTransport(t *testing.T) {
 	o.mu.Unlock()
 	k.hears("list_changed")
 
-	k.say(call("0", "refused")) // refused by the status of its POST, so that no answer comes on the stream
+	k.say(call("0", "refused")) // the server refuses this call by the status of the POST, so the stream contains no answer to the call
 	if got := k.hears(`"id":0,"error"`); !strings.Contains(got, "500") || !strings.Contains(got, "out of order") {
 		t.Errorf("a call that is refused by status: %s", got)
 	}

@@ -24,8 +24,8 @@ const (
 type stdio struct {
 	*conversation
 	queue queue
-	sent  sync.WaitGroup          // running sends, except of subscriptions/listen
-	gone  context.CancelCauseFunc // ends the run, because the program does not read any more
+	sent  sync.WaitGroup          // running calls of send, except those for subscriptions/listen
+	gone  context.CancelCauseFunc // ends Stdio with an error; called if writing to the program fails
 
 	over    atomic.Bool // out must not be used any more
 	writing sync.Mutex  // held while a line is written
@@ -38,7 +38,7 @@ type stdio struct {
 func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	run, gone := context.WithCancelCause(ctx)
 	s := &stdio{gone: gone, out: out}
-	s.conversation = p.converse(context.Background(), s.write) // ends only after pending requests were answered
+	s.conversation = p.converse(context.Background(), s.write) // the conversation does not end with ctx, so that pending requests can still be answered
 	err := s.read(run, in)
 	if err == nil {
 		s.drain(run)
@@ -53,8 +53,8 @@ func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 // read handles messages until the input or the run ends.
 func (s *stdio) read(ctx context.Context, in io.Reader) error {
 	lines := make(chan []byte)
-	var reason error // valid after lines was closed
-	go func() {      // a goroutine, because a read cannot be interrupted
+	var reason error // why reading ended; read it only after lines has been closed
+	go func() {      // in a goroutine of its own, because a read cannot be interrupted
 		defer close(lines)
 		scanner := bufio.NewScanner(in)
 		scanner.Buffer(nil, maxLine)
@@ -122,7 +122,7 @@ func (s *stdio) send(m mcphttp.Message) {
 			s.tell(ctx, m)
 		}
 	}
-	if m.Method == "subscriptions/listen" { // its response ends only with the program
+	if m.Method == "subscriptions/listen" { // the response to this request ends only when the program ends
 		go run()
 		return
 	}

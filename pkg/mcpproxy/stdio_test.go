@@ -216,7 +216,7 @@ func TestOrder(t *testing.T) {
 				for i, line := range tt.lines {
 					io.WriteString(program, line+"\n")
 					if i > 1 {
-						synctest.Wait() // the request is sent before the next message about it
+						synctest.Wait() // wait until the request has been sent, because the next message refers to the request
 					}
 				}
 				time.Sleep(time.Minute)

@@ -33,7 +33,7 @@ func (v Verifier) String() string { return "[redacted]" }
 // GoString returns a placeholder.
 func (v Verifier) GoString() string { return "[redacted]" }
 
-// State returns a new value for the state parameter. Each authorization request needs a different one (RFC 6749 §10.12).
+// State returns a new value for the state parameter. Each authorization request needs a state of its own (RFC 6749 §10.12).
 func State() string { return random() }
 
 func random() string {

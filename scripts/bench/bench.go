@@ -154,7 +154,8 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// memory returns the peak resident set of a command as GNU time reports it. A direct child would inherit the peak of this program.
+// memory returns the peak resident set of a command as GNU time reports it. GNU time starts the command, because a process that this
+// program starts directly would report at least the peak of this program.
 func (b *bench) memory(c *exec.Cmd) (string, error) {
 	report := filepath.Join(b.dir, "memory")
 	wrapped := b.other("time", append([]string{"-f", "%M", "-o", report, c.Path}, c.Args[1:]...)...)

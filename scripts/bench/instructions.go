@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// allowed is by how many percent a command may exceed the recorded number of instructions.
+// allowed is the tolerance of the comparison in percent: a command may execute this much more than the recorded number of instructions.
 const allowed = 10
 
 // gate counts the instructions of the most common commands. It records the counts, or compares them with the recorded ones.

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// together starts n processes at once, all of which must succeed. It returns the time until the last one has ended, and the sorted times of
-// all.
+// together starts n processes at once, all of which must succeed. It returns the time until the last process has ended, and the sorted
+// times of all processes.
 func (b *bench) together(n int, command func() *exec.Cmd) (time.Duration, []time.Duration, error) {
 	commands := make([]*exec.Cmd, n)
 	for i := range commands {

@@ -53,7 +53,8 @@ func (b *bench) forget() error {
 	return os.RemoveAll(filepath.Join(b.dir, "home/.local/state/mcpauth/cache"))
 }
 
-// curl posts the same call. With a legacy server the session was opened before, so curl needs fewer requests than any client.
+// curl posts the same call. For a legacy server, the session is opened before the measurement, so curl sends fewer requests than an MCP
+// client can.
 func (b *bench) curl(s *site) *exec.Cmd {
 	args := []string{"-sS", "--fail", "-X", "POST", s.URL(), "-H", "Authorization: Bearer " + s.token, "-H", "Content-Type: application/json",
 		"-H", "Accept: application/json, text/event-stream", "-H", "Mcp-Protocol-Version: " + s.era}
@@ -102,7 +103,7 @@ func (b *bench) single() error {
 	return nil
 }
 
-// row measures a contestant with every round-trip time.
+// row measures a contestant once for each round-trip time, and returns the row of the table.
 func (b *bench) row(s *site, c contestant) (string, error) {
 	var cells []string
 	requests := 0

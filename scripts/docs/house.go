@@ -75,14 +75,14 @@ func house(title, text string) (string, error) {
 		fmt.Fprintf(&boxes, `<text class="note" font-size="11" x="%d" y="%d" text-anchor="middle">%s</text>`+"\n", x+wide/2, y+40, html.EscapeString(r.words))
 		w, h = max(w, x+wide+20), max(h, y+height+20)
 	}
-	for _, u := range uses { // straight down, in the middle of the columns that both boxes cover
+	for _, u := range uses { // the arrow points straight down, in the middle of the columns that both boxes cover
 		from, to := byName[u.from], byName[u.to]
 		first, last := max(from.first, to.first), min(from.last, to.last)
 		if first > last || from.row >= to.row {
 			return "", fmt.Errorf("%s is not above %s", u.from, u.to)
 		}
 		x, dash := (left(first)+left(last)+width)/2, ""
-		if skipped := to.row - from.row - 1; skipped > 0 { // the line may pass behind a room
+		if skipped := to.row - from.row - 1; skipped > 0 { // the rows between the two boxes may contain a box that hides part of the arrow
 			x, dash = x+12*skipped+6*(from.row-2), ` stroke-dasharray="5 4"`
 		}
 		fmt.Fprintf(&arrows, `<line stroke="#57606a"%s x1="%d" y1="%d" x2="%d" y2="%d" marker-end="url(#tip)"/>`+"\n", dash, x, top(from.row)+height, x, top(to.row))

@@ -67,7 +67,7 @@ func newCluster(bin, dir string) (*cluster, error) {
 	return c, c.rebuild()
 }
 
-// next returns a node that does not exist yet, with the unused one of the two ports.
+// next returns a node with a new folder and with the port that the primary does not use. The node is not yet created.
 func (c *cluster) next() *node {
 	c.made++
 	port := c.ports[0]
@@ -86,7 +86,7 @@ func (c *cluster) run(program string, args ...string) error {
 		return err
 	}
 	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log // not a pipe, which the server would keep open
+	cmd.Stdout, cmd.Stderr = log, log // a file instead of a pipe, because the database server would keep a pipe open and Run would not return
 	if err := cmd.Run(); err != nil {
 		text, _ := os.ReadFile(c.dir + "/programs.log")
 		return fmt.Errorf("%s %q: %w: %s", program, args, err, text[max(0, len(text)-500):])

@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// machine has a separate network namespace, home folder and clock. It has one address for the database and one for the MCP server.
+// machine has a separate network namespace, home folder and clock. It has two network addresses: one from which it reaches the database,
+// and one from which it reaches the MCP server.
 type machine struct {
 	l    *lab
 	ns   string
-	ip   string // its address for the database
+	ip   string // address of the machine in the network of the database
 	home string
 	env  []string
 }
@@ -122,7 +123,7 @@ func (m *machine) run(args ...string) (*process, error) {
 	return p, p.end()
 }
 
-// does runs mcpauth and returns an error if the exit code is another one.
+// does runs mcpauth and returns an error unless the exit code is code.
 func (m *machine) does(code int, args ...string) (*process, error) {
 	p, err := m.run(args...)
 	if err == nil && p.code != code {

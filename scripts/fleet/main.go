@@ -1,5 +1,5 @@
 // Fleet tests four machines that share one login in the postgres store, while their processes, their network and the database fail. The
-// script run starts it.
+// script run in this folder starts Fleet.
 package main
 
 import (

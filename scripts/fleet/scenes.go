@@ -214,11 +214,11 @@ func (l *lab) kills() (string, error) {
 			return "", err
 		}
 		if i%2 == 0 {
-			time.Sleep(time.Duration(i) * 10 * time.Millisecond) // some before and some after the response
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond) // the time varies, so that some processes are killed before the response and some after it
 		}
 		_ = p.Process.Kill()
 		_ = p.end()
-		time.Sleep(100 * time.Millisecond) // so that the server finishes the request
+		time.Sleep(100 * time.Millisecond) // leaves the server time to finish the request of the killed process
 		next, err := m.run("refresh", "SERVER")
 		if err != nil {
 			return "", err

@@ -37,7 +37,7 @@ func (l *lab) soak(lasts time.Duration) (string, error) {
 // round starts some processes on every machine and causes one fault.
 func (l *lab) round(done map[string]int) (fault string, err error) {
 	commands := [][]string{{"refresh", "SERVER"}, {"token", "SERVER", "--min-ttl", "2h"}, {"call", "SERVER", "echo", "text=x"}, {"status", "SERVER"}, {"token", "SERVER"}}
-	answers := []string{"expire", "token:delay=200ms", "token:late=300ms", "token:late=2s"}[rand.N(4)] // fast, slow, or late after the token rotation
+	answers := []string{"expire", "token:delay=200ms", "token:late=300ms", "token:late=2s"}[rand.N(4)] // the token endpoint responds at once, slowly, or late after it has rotated the token
 	if err := l.set("clear", "expire", answers); err != nil {
 		return "", err
 	}
@@ -95,7 +95,8 @@ func (l *lab) round(done map[string]int) (fault string, err error) {
 	return fault, nil
 }
 
-// settle checks the login after a round. It must work, or mcpauth must report that the token may have been used up.
+// settle checks the login after a round. Either a refresh succeeds, or mcpauth reports that the login has ended or that the refresh token
+// may have been used up.
 func (l *lab) settle(fault string) (lost bool, err error) {
 	var p *process
 	for range 3 {

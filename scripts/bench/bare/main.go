@@ -1,5 +1,5 @@
 // Command bare is a minimal program that calls a tool with the official SDK and a bearer token. It has no cache, no credential store and no
-// token renewal. The benchmark compares mcpauth with it.
+// token renewal. The benchmark compares mcpauth with bare.
 //
 //	TOKEN=… bare ADDRESS VERSION N PARALLEL    calls echo N times over one session; VERSION is a legacy revision; "" = the SDK chooses
 package main

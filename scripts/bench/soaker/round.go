@@ -28,7 +28,7 @@ type trouble struct {
 	slow  bool   // a command may take 30 seconds, so this fault is rare
 }
 
-// troubles are the possible faults. All of them occur with real servers and machines.
+// troubles are the possible faults. Each fault also occurs with real servers and machines.
 var troubles = []trouble{
 	{name: "expired", words: "expire"},
 	{name: "401 in mid-session", words: "mcp:deny,method=tools/call,n=2"},
@@ -105,7 +105,7 @@ func (u *user) round() error {
 	return u.judge(m, u.server.Count("reuse") > reuse)
 }
 
-// met has the faults of a round and their effects.
+// met records which faults, kills and logouts happened in a round, and what the commands reported about them.
 type met struct {
 	trouble
 	names  []string
@@ -127,9 +127,10 @@ func (m *met) note(e ending) {
 	m.told = m.told || strings.Contains(e.stderr, flow.ErrMaybeSpent.Error())
 }
 
-// lostAnswer reports whether a fault or a kill may have caused the loss of a response with new tokens, and mcpauth reported that. mcpauth
-// cannot report it if that command was killed as well. A command may also have logged in again; if logins share a grant, the new login may
-// have ended together with the old one.
+// lostAnswer reports whether the loss of a response with new tokens explains that the login has ended. A single loss is an explanation if
+// mcpauth reported it. A single loss is also an explanation if logins share a grant, because a new login may have ended together with the
+// old one. If there were two losses, no report is required, because the command that would have reported the first one may have been
+// killed.
 func (m met) lostAnswer() bool {
 	losses := m.kills
 	if m.eats {
@@ -138,8 +139,8 @@ func (m met) lostAnswer() bool {
 	return losses > 1 || losses == 1 && (m.told || m.shared)
 }
 
-// pick chooses up to two faults and sets them in the server. It does not choose two for the same endpoint. Together, they could make the
-// server execute a request and report that it was rejected, which no client can detect.
+// pick chooses up to two faults and sets them in the server. It does not choose two faults for the same endpoint. Two such faults could
+// make the server execute a request and then respond that the request was rejected, and no client can detect that.
 func (u *user) pick() (met, error) {
 	var m met
 	var places []string
@@ -166,8 +167,8 @@ func (u *user) pick() (met, error) {
 	return m, nil
 }
 
-// commands returns the commands that run at the same time. Some of them receive a signal at a random moment, and some have too short a time
-// limit.
+// commands returns the commands that run at the same time. Some of the commands receive a signal at a random moment, and some have a
+// --timeout that is too short.
 func (u *user) commands() []command {
 	url := u.server.URL()
 	choices := [][]string{
@@ -200,7 +201,7 @@ func (u *user) commands() []command {
 	return list
 }
 
-// signals are the signals that mcpauth handles. Windows has none of them.
+// signals are the signals that mcpauth handles. On Windows, where mcpauth handles no signals, the list contains only Kill.
 var signals = func() []os.Signal {
 	if runtime.GOOS == "windows" {
 		return []os.Signal{os.Kill}
@@ -224,9 +225,9 @@ func together(commands []command) ([]ending, error) {
 	return endings, nil
 }
 
-// explains reports whether the faults of the round explain the exit code. Authorization and network errors need a fault, a kill or a
-// logout. Errors of the store need a missing store or another command that holds the lock. Nothing explains the exit codes for a bug, a
-// usage error or a security error.
+// explains reports whether the faults of the round explain the exit code. An authorization or network error is explained by a fault, a kill
+// or a logout. An error of the store is explained if the store was missing or if another command held the lock. The exit codes for a bug, a
+// usage error and a security error are never explained.
 func (m met) explains(e ending) bool {
 	switch e.code {
 	case 0:
@@ -284,7 +285,7 @@ func (u *user) judge(m met, sawTwice bool) error {
 	default:
 		u.tally.report(&u.tally.lost, "%s, after a round with %s: exit %d, reuse seen %v: %s", u.name, m, end.code, sawTwice, end.stderr)
 	}
-	// Register again, because a server that has forgotten the client reports that only to the browser.
+	// Log in with a new registration: if the server has forgotten the client, only the browser gets the error.
 	end, err = u.mcpauth("login", u.server.URL(), "--new-client").finish()
 	if err == nil && end.code != 0 {
 		u.tally.report(&u.tally.wrong, "%s cannot log in: exit %d: %s", u.name, end.code, end.stderr)

@@ -24,9 +24,9 @@ type tally struct {
 	commands    map[string]int // operations, by name
 	faults      map[string]int // by kind
 	killed      int
-	interrupted int // by SIGINT, SIGTERM or SIGHUP
-	hurried     int // with too short a time limit
-	spent       int // grants that ended because a response was lost, and mcpauth reported it
+	interrupted int // commands that received SIGINT, SIGTERM or SIGHUP
+	hurried     int // commands whose --timeout was too short
+	spent       int // grants that ended after mcpauth had reported that a lost response may have used up the refresh token
 	ended       int // grants that the server ended
 	refreshes   int // refreshes that the servers executed
 	logins      int

@@ -52,8 +52,8 @@ type command struct {
 	u      *user
 	args   []string
 	signal os.Signal     // signal to send after the start; nil = none
-	after  time.Duration // how long after it
-	hurry  bool          // has too short a --timeout
+	after  time.Duration // time from the start to the signal
+	hurry  bool          // the command gets a --timeout that is too short
 }
 
 // ending is the result of a command.
