@@ -6,6 +6,5 @@ import "os"
 
 func childUnix(string) error { return nil }
 
-// stop does nothing on this system, because other processes see no difference between a stopped process that holds a lock and a running
-// one.
+// stop does nothing on this system, because a stopped process that holds a lock looks like a running process to other processes.
 func stop(*os.Process) error { return nil }

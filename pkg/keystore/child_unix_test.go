@@ -19,8 +19,8 @@ import (
 )
 
 // childUnix runs in a process with restrictions. With "fsize N" it cannot write more than N bytes to a file, as on a full disk. With
-// "other" it runs as another user, if the test runs as root. A probe, a reservation and a write must fail. The record that was stored
-// before must still be readable.
+// "other" it runs as another user, if the test runs as root. childUnix returns an error unless a probe, a reservation and a write fail and
+// the record that was stored before can still be read.
 func childUnix(argument string) error {
 	var what, dir string
 	var limit, stored int
@@ -102,7 +102,7 @@ func beOther() error {
 	return errors.Join(syscall.Setgroups(nil), syscall.Setgid(65534), syscall.Setuid(65534))
 }
 
-// other changes the owner of the paths to the user that beOther becomes.
+// other makes the user that beOther switches to the owner of the paths.
 func other(t *testing.T, paths ...string) {
 	t.Helper()
 	for _, path := range paths {
@@ -167,7 +167,7 @@ func TestReadOnlyFolders(t *testing.T) {
 				t.Fatal(err)
 			}
 			closed := filepath.Join(dir, sub)
-			if sub == "state/locks" { // remove it, so that it must be created in a read-only folder
+			if sub == "state/locks" { // the folder is removed, so that the store must create it in a read-only parent folder
 				if err := os.RemoveAll(closed); err != nil {
 					t.Fatal(err)
 				}
@@ -282,8 +282,8 @@ func TestLockIsALink(t *testing.T) {
 	wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
 }
 
-// foreign changes the owner of path. Only root can do that. If the test does not run as root, foreign checks that checkOwner rejects a
-// folder of root, and makes path accessible to other users instead.
+// foreign makes another user the owner of path if the test runs as root. Otherwise foreign checks that checkOwner rejects a folder that
+// root owns, and makes path accessible to other users.
 func foreign(path string) error {
 	if os.Geteuid() == 0 {
 		return os.Chown(path, 65534, 65534)

@@ -21,7 +21,7 @@ var (
 	ErrNewer       = errors.New("written by a newer mcpauth")
 	ErrBusy        = errors.New("another process is using it")
 	ErrInsecure    = errors.New("insecure file or folder") // wrong owner or mode, or a symbolic link
-	ErrElsewhere   = errors.New("in another store")        // in a store other than the requested one
+	ErrElsewhere   = errors.New("in another store")        // the credential is in a store other than the requested one
 	ErrKeyFile     = errors.New("the key file cannot be used")
 
 	// Only the postgres store returns these:
@@ -36,7 +36,7 @@ var (
 type Error struct {
 	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note", "probe"
 	Backend string // "keychain", "file" or "postgres"; "" if the operation failed before a backend was chosen
-	Path    string // file or keychain item; "" if the error is not about one
+	Path    string // file or keychain item that the error is about; "" if there is none
 	Err     error  // wraps one of the errors above
 }
 

@@ -88,7 +88,7 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 	for _, name := range names {
 		h, _, err := f.load(name)
 		if errors.Is(err, ErrNotFound) {
-			continue // it does not exist, or was deleted meanwhile
+			continue // the file does not exist, or another process has deleted it since
 		}
 		e := f.described(name, h)
 		if key != nil {
@@ -206,7 +206,7 @@ func (f *fileStore) dropOldIndex(key Key) {
 	}
 }
 
-// filePlace is the temporary file for the next put. After the put has used it, path is "".
+// filePlace is the temporary file for the next put. After the put has used the file, path is empty.
 type filePlace struct {
 	path string
 	keys *keys // read before a refresh token is used up, because the key file may be gone or replaced after that; nil = not encrypted
@@ -233,8 +233,8 @@ func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
 	return f.makePlace(key.name(), f.path(key.name()))
 }
 
-// probe allocates space and frees it. Its file has a different name from the one that reserve creates, because a put in another process
-// deletes files with that name.
+// probe allocates space and frees it. The file of probe has a different name than the file of reserve, because a put in another process
+// deletes the files of reserve.
 func (f *fileStore) probe(_ context.Context, key Key) error {
 	path := f.path(key.name()) + ".probe"
 	sweepTemps(path)

@@ -197,7 +197,7 @@ func TestWrongKindOfFile(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if runtime.GOOS == "windows" && tt.want == ErrUnavailable {
-				tt.want = ErrNotFound // Windows reports a missing path in this case
+				tt.want = ErrNotFound // Windows reports this damage as a missing path
 			}
 			s := openFile(t, t.TempDir(), "")
 			s.put(t, testKey(), "x")

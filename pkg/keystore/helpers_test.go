@@ -36,8 +36,8 @@ func newFake() *fake {
 	return f
 }
 
-// idle waits until only that many operations are running, which are those that still hang. Operations that a test has released are then
-// complete.
+// idle waits until at most the given number of operations are running, which are the operations that still hang. Operations that a test has
+// released are then complete.
 func (f *fake) idle(hanging int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,7 +170,8 @@ func keyless() platform {
 	return p
 }
 
-// testDatabase returns the connection string of a separate schema for each folder, and an age identity file. It is nil without a server.
+// testDatabase returns the connection string of a separate schema for each folder, and an age identity file. testDatabase is nil if there
+// is no test server.
 var testDatabase func(t *testing.T, dir string) (url, keyFile string)
 
 // rowsOf lists the rows of the database.

@@ -31,8 +31,8 @@ func (k Key) name() string {
 	return readable(host+"-"+k.Profile, 40) + hash
 }
 
-// readable converts s to lower-case letters, digits and hyphens. These have no special meaning to a shell, `security -i` or a file system.
-// Dots are replaced too, because Windows may take the part before a dot for a device name.
+// readable converts s to lower-case letters, digits and hyphens. These three kinds of characters have no special meaning to a file system,
+// to a shell or to `security -i`. Dots are replaced too, because Windows may take the part before a dot for a device name.
 func readable(s string, limit int) string {
 	words := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	text := strings.Join(words, "-")
@@ -77,12 +77,12 @@ type entry struct {
 	Public     json.RawMessage `json:"public,omitempty"`
 	Updated    time.Time       `json:"updated,omitzero"`
 	Backends   []string        `json:"backends,omitempty"` // set by an early version, which also had entries for files: every backend that may contain data of this key
-	Deleted    bool            `json:"deleted,omitempty"`  // the credential was deleted, but a write of a generation up to this one may still take effect
+	Deleted    bool            `json:"deleted,omitempty"`  // true: the credential was deleted, but a pending write of this or a lower generation may still take effect
 	Pending    []reservation   `json:"pending,omitempty"`
 
 	found   bool
 	raw     []byte
-	damaged error // why the file cannot be used; nil = it can
+	damaged error // error in the index file that prevents its use; nil = no error
 }
 
 // index is the folder of the index files.
@@ -109,7 +109,8 @@ func (x index) read(name string, key *Key) (entry, error) {
 	return e, nil
 }
 
-// hint is like read, but a missing or damaged entry is not an error. Its callers can search the keychain itself.
+// hint is like read, but a missing or damaged entry is not an error. If the entry is missing or damaged, the callers of hint can search the
+// keychain itself.
 func (x index) hint(key Key) (entry, error) {
 	e, err := x.read(key.name(), &key)
 	switch {
@@ -240,7 +241,7 @@ func (e entry) highest() uint64 {
 	return g
 }
 
-// certain reports whether the newest record is in the slot e.Slot. It is not certain while a newer write is pending.
+// certain reports whether the newest record is in the slot e.Slot. The result is false while a newer write is pending.
 func (e entry) certain() bool {
 	return e.inKeychain() && e.Generation > 0 && e.highest() == e.Generation && e.Slot >= 0 && e.Slot < maxSlots
 }

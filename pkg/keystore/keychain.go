@@ -17,8 +17,8 @@ import (
 
 const (
 	slots    = 3  // number of slots to search, unless the index names a higher one
-	maxSlots = 16 // limit if several writes hang one after another
-	noSlot   = -1 // value of reservation.Slot if only the parts must be deleted
+	maxSlots = 16 // maximum number of slots, which is reached only if many writes hang one after another
+	noSlot   = -1 // value of reservation.Slot if a reservation has parts to delete but no slot
 
 	// placeholder is the value of a slot that is reserved and contains no record yet.
 	placeholder = `{"mcpauth":1,"empty":true}` + "\n"
@@ -36,7 +36,7 @@ type ring interface {
 
 // platform describes the differences between keychains.
 type platform struct {
-	room      func(account string) int         // number of bytes that fit in an item of that name
+	room      func(account string) int         // number of bytes that fit in the item with this name
 	classify  func(op string, err error) error // converts an error to one of this package's errors
 	available func() error                     // returns ErrUnavailable if the system has no keychain
 	locked    func() bool                      // called after a timeout: reports whether the keychain is locked; nil = unknown
@@ -45,7 +45,7 @@ type platform struct {
 // plan is a write that has not begun.
 type plan struct {
 	reservation
-	before entry         // the index entry without this write
+	before entry         // index entry before this write was added
 	items  []item        // to write: the parts, then the head
 	old    []reservation // items to delete after this write
 }
@@ -68,7 +68,7 @@ type keychain struct {
 	ring     ring
 	platform platform
 	timeout  time.Duration
-	turn     chan struct{} // held during an operation, so that a later one never overtakes one that hangs
+	turn     chan struct{} // held during each operation, so that a later operation does not overtake an operation that hangs
 
 	mu   sync.Mutex
 	read map[string]readBefore // cache, by Key.name
@@ -108,8 +108,8 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 			return Record{}, e.explain(err)
 		}
 		// A record may be absent or incomplete because another process is writing. That process changes the index before and after it
-		// writes. So the result counts only if the index has not changed meanwhile. If the index has a pending write, the same result must
-		// occur twice.
+		// writes. Therefore the result counts only if the index is the same after the search as before. If the index has a pending write,
+		// the same result must occur twice.
 		if again, hintErr := k.index.hint(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
 			calm++
 		} else {
@@ -137,7 +137,7 @@ func (k *keychain) completeIndex(key Key, seen entry, h head) {
 		return
 	}
 	seen.complete(seen.Pending[i])
-	_, _ = k.index.write(seen, false) // e.Pending is kept, so that the next put deletes what the killed writer could not
+	_, _ = k.index.write(seen, false) // the pending writes stay in the index, so that the next put deletes the items that the killed writer could not delete
 }
 
 // put has these steps:

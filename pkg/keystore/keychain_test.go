@@ -114,8 +114,8 @@ func TestPanicIsAnError(t *testing.T) {
 	s.put(t, testKey(), "x")
 }
 
-// A write times out, a second write succeeds, and then the first one takes effect. It hangs at the head or at a part, with and without an
-// index.
+// A write times out, a second write succeeds, and then the first one takes effect. The first write hangs either at the head or at a part.
+// Each case is tested with and without an index.
 func TestLateLanding(t *testing.T) {
 	for _, what := range []string{"head", "part"} {
 		for _, first := range []bool{false, true} {
@@ -322,7 +322,8 @@ func TestKeychainFailsAtEachStep(t *testing.T) {
 	}
 }
 
-// A logout with a locked keychain is an error. The file store's record is deleted anyway, and the index keeps the entry of the keychain.
+// A logout with a locked keychain is an error. The record in the file store is deleted nevertheless, and the index keeps the entry of the
+// keychain.
 func TestDeleteWhatCanBeDeleted(t *testing.T) {
 	f, dir := newFake(), t.TempDir()
 	openTest(t, dir, Keychain, f, generous()).put(t, testKey(), "x")
@@ -384,7 +385,7 @@ func TestAnotherProcessIsNoticed(t *testing.T) {
 	wantErr(t, err, ErrNotFound)
 }
 
-// An error of a keychain program may contain the secret. No error of the store does.
+// An error of a keychain program may contain the secret, but an error of the store never contains it.
 func TestErrorsHoldNoSecret(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		s.put(t, testKey(), "canary-old")

@@ -41,7 +41,7 @@ type Options struct {
 	Backend  string           // "keychain", "file", "postgres" or "auto"; "" = "auto": the keychain if the system has one, otherwise files
 	StateDir string           // folder of the index, notes and locks, which contain no secrets
 	Dir      string           // folder of the file store; may be "" if Backend is "keychain"
-	KeyFile  string           // age identity file to which records in files and PostgreSQL are encrypted; "" = files are not encrypted; PostgreSQL needs one
+	KeyFile  string           // age identity file for the encryption of records in files and PostgreSQL; "" = records in files are not encrypted; required for PostgreSQL
 	URL      string           // PostgreSQL connection string; "" = libpq's environment variables, such as PGHOST
 	Timeout  time.Duration    // time limit of each keychain or database operation; 0 = 10 s; negative = none for a keychain
 	LockWait time.Duration    // time limit of the wait for a lock other than LockLogin; 0 = 45 s
@@ -59,7 +59,7 @@ type Key struct {
 type Record struct {
 	Generation uint64          // number of writes of this key, counted from 1
 	Secret     []byte          // opaque to the store
-	Public     json.RawMessage // contains no secrets; nil after Get if the index does not have it for this generation
+	Public     json.RawMessage // part of the record without secrets; after Get, nil = the index has no public part for this generation
 }
 
 // String describes the record without its secret.
@@ -89,7 +89,7 @@ type Store struct {
 	postgres *postgres // nil unless asked for
 	noticed  sync.Once
 
-	reserved sync.Map // place that Reserve allocated, by Key, until LockCredential is released
+	reserved sync.Map // maps each Key to the place that Reserve allocated, until LockCredential is released
 
 	step func(name string) error // nil except in tests, which fail or end the process between the steps of a write
 }
@@ -106,7 +106,7 @@ type backend interface {
 	// reserve allocates the space for the next put of this key. The caller holds the key's lock.
 	reserve(ctx context.Context, key Key) (place, error)
 	delete(ctx context.Context, key Key) error
-	entries(ctx context.Context, key *Key) ([]Entry, error) // nil = all keys; an error does not exclude entries
+	entries(ctx context.Context, key *Key) ([]Entry, error) // key nil = all keys; may return entries and an error together
 }
 
 // place is the space that is allocated for the next record of a key. release frees it unless a put has used it.
@@ -191,8 +191,8 @@ func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 }
 
 // Put stores a record. The new generation is higher than the stored one and than r.Generation. The caller holds LockCredential. If Put
-// fails, the old record is still stored. After ErrTimeout, the new record may still be written later. That does no harm, because a later
-// Put has a higher generation.
+// fails, the old record is still stored. After ErrTimeout, the new record may still be written later. The late write does no harm, because
+// a later Put has a higher generation.
 func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -211,12 +211,12 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 	if err != nil {
 		return fail("probe", "", err)
 	}
-	if err := s.locks.makeFile(key, LockCredential); err != nil { // only the file: another process may hold the lock
+	if err := s.locks.makeFile(key, LockCredential); err != nil { // creates the lock file and does not acquire the lock, which another process may hold
 		return fail("probe", "", err)
 	}
 	wait, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
-	unlock, err := s.Lock(wait, key, "probe") // two probes of a key would use the same file and item names
+	unlock, err := s.Lock(wait, key, "probe") // only one probe of a key may run at a time, because two probes would use the same file and item names
 	if err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (s *Store) Reserve(ctx context.Context, key Key) error {
 	return nil
 }
 
-// release frees the space that Reserve allocated, unless Put has used it.
+// release frees the space that Reserve allocated, unless Put has used that space.
 func (s *Store) release(key Key) {
 	if reserved, ok := s.reserved.LoadAndDelete(key); ok {
 		ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
@@ -255,7 +255,7 @@ func (s *Store) release(key Key) {
 	}
 }
 
-// Delete removes a credential and its notes from every backend that has it. It also succeeds if no backend has it.
+// Delete removes a credential and its notes from every backend that has it. Delete also succeeds if no backend has the credential.
 func (s *Store) Delete(ctx context.Context, key Key) error {
 	places, err := s.forDeleting(ctx, key)
 	if err != nil {

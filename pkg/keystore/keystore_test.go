@@ -343,7 +343,7 @@ func TestAutoLeavesFilesAlone(t *testing.T) {
 	if err := s.Writable(t.Context(), testKey()); err != nil {
 		t.Error(err)
 	}
-	if err := os.RemoveAll(dir + "/state/index"); err != nil { // not even without the index
+	if err := os.RemoveAll(dir + "/state/index"); err != nil { // the keychain is not accessed even if the index is missing
 		t.Fatal(err)
 	}
 	s.want(t, testKey(), "y")

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// openOlder opens a copy of a store that commit a2beb3f of mcpauth wrote. It has files with index entries, and a keychain.
+// openOlder opens a copy of a store that commit a2beb3f of mcpauth wrote. The store has credential files with index entries, and a
+// keychain.
 func openOlder(t *testing.T, backend string) (*Store, string) {
 	t.Helper()
 	dir, from := t.TempDir(), "testdata/a2beb3f"

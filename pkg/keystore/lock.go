@@ -77,7 +77,7 @@ func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func()
 		}
 		if !pause(ctx, wait) {
 			if errors.Is(ctx.Err(), context.Canceled) {
-				err = at(l.path(key, purpose), ctx.Err()) // after a cancellation, the reason is not that the lock is busy
+				err = at(l.path(key, purpose), ctx.Err()) // if the context was cancelled, report the cancellation and not a busy lock
 			}
 			return nil, err
 		}

@@ -1,7 +1,7 @@
 // The stored form of records, as pure functions. A record has a head, which is one line of JSON, and a payload. The payload follows the
 // head or, if a keychain item is too small, is split into parts in separate items. The head is written last and has a random tag, which is
-// also in the names of its parts, so that parts of two writes are never mixed. Its checksum covers key, generation and payload, so that a
-// missing, incomplete or foreign part is detected.
+// which is also part of the names of the parts, so that parts of two writes are never mixed. Its checksum covers key, generation and
+// payload, so that a missing, incomplete or foreign part is detected.
 
 package keystore
 
@@ -24,7 +24,7 @@ const (
 
 // Values of head.Encoding.
 const (
-	encodedRaw    = ""       // UTF-8 text as it is
+	encodedRaw    = ""       // the payload is UTF-8 text and is stored unchanged
 	encodedBase64 = "base64" // binary data, which some keychains would change
 	encodedAge    = "age"    // encrypted
 )
@@ -33,9 +33,9 @@ const (
 type head struct {
 	Version    int    `json:"mcpauth"`
 	Generation uint64 `json:"generation"`
-	Tag        string `json:"tag,omitempty"`   // in the names of its parts
+	Tag        string `json:"tag,omitempty"`   // random text that is part of the names of the parts
 	Parts      int    `json:"parts,omitempty"` // number of parts; 0 = the payload follows the head
-	Size       int    `json:"size"`            // of the payload, in bytes
+	Size       int    `json:"size"`            // length of the payload in bytes
 	Sum        string `json:"sum"`
 	Encoding   string `json:"encoding,omitempty"`
 
@@ -65,7 +65,7 @@ func sum(name string, h head, payload string) string {
 }
 
 // split returns the stored form of a payload: value, which is the head, and parts. An item contains at most room(account) bytes. If one
-// item is enough, value also contains the payload.
+// item is large enough, value contains the head and the payload.
 func split(name, account string, h head, payload string, room func(account string) int) (value string, parts []string, err error) {
 	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h, payload)
 	tag := h.Tag
@@ -112,7 +112,8 @@ func encodeHead(h head) string {
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h head
-	// A newer version of mcpauth may have changed the type of another member. Even then h.Version is set, because it comes first.
+	// A newer version of mcpauth may have changed the type of another member. In that case h.Version is set nevertheless, because the
+	// version is the first member.
 	err := json.Unmarshal([]byte(line), &h)
 	if h.Version > formatVersion {
 		return head{}, "", newer(h.Version)

@@ -84,7 +84,7 @@ func transient(err error) bool {
 		return e.Code == "53300" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")
 	}
 	var certificate *tls.CertificateVerificationError
-	refused := strings.HasSuffix(err.Error(), "server refused TLS connection") || strings.Contains(err.Error(), "remote error: tls: ") // these errors have no type
+	refused := strings.HasSuffix(err.Error(), "server refused TLS connection") || strings.Contains(err.Error(), "remote error: tls: ") // the libraries have no types for these two errors
 	return !refused && !errors.As(err, &certificate)
 }
 

@@ -46,7 +46,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 			return nil, at(key.name(), ErrBusy)
 		}
 	}
-	if purpose == LockCredential { // query uses this connection for the key
+	if purpose == LockCredential { // query uses this connection for statements about the key
 		p.held.Store(key.name(), s)
 	}
 	return func() {
@@ -59,8 +59,8 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 	}, nil
 }
 
-// machineName returns a hash that identifies a lock file of this machine, followed by host name and process ID. Other machines compare the
-// hash. The rest is for people who read the table.
+// machineName returns a hash that identifies a lock file of this machine, followed by host name and process ID. Other machines compare only
+// the hash. The host name and the process ID are for people who read the table.
 func machineName(lock string) string {
 	host, _ := os.Hostname()
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // on Linux, differs between copies of a virtual machine

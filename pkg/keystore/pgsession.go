@@ -27,13 +27,13 @@ const (
 	// idleTime is how long an unused connection stays open for the next statement of the same command.
 	idleTime = time.Second
 
-	// sessionSettings make the server end the session of a client that it cannot reach for 25 s, which releases the locks. They have no
-	// effect on a Unix socket. synchronous_commit ensures that a committed record is on disk.
+	// sessionSettings make the server end the session of a client that it cannot reach for 25 s, which releases the locks. These settings
+	// have no effect on a Unix socket. synchronous_commit ensures that a committed record is on disk.
 	sessionSettings = `SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
 		set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false), set_config('statement_timeout', '10000', false),
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
-	// idleSetting keeps the server from ending an idle session, and so releasing its lock, while a user logs in. PostgreSQL 14 introduced
-	// it.
+	// idleSetting prevents the server from ending an idle session while a user logs in, because the end of the session would release the
+	// lock. PostgreSQL 14 introduced this setting.
 	idleSetting = `, set_config('idle_session_timeout', '0', false)`
 )
 
@@ -44,8 +44,8 @@ type session struct {
 	conn       *pgconn.PgConn
 	backend    string // process ID of the server's backend
 	machine    string // see machineName
-	claim      string // the claim that reserve wrote; "" = none
-	generation uint64 // generation of the row when it was claimed
+	claim      string // claim that reserve wrote to the row; "" = no claim
+	generation uint64 // generation of the row when reserve wrote the claim
 	keys       *keys  // read when the row was claimed, because the key file may be gone or replaced when the result is stored
 }
 
@@ -289,7 +289,7 @@ func serverVersion(conn *pgconn.PgConn) int {
 	return n
 }
 
-// park keeps a connection open for idleTime, because a command runs several statements.
+// park keeps a connection open for idleTime, so that the next statement of the same command can use the connection.
 func (p *postgres) park(conn *pgconn.PgConn, err error) {
 	if lost(err) || conn.IsClosed() {
 		closeConn(conn)

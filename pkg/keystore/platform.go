@@ -22,7 +22,7 @@ const service = "mcpauth"
 // goKeyring accesses the keychain of this system through the package go-keyring.
 type goKeyring struct {
 	guard    func() error     // returns an error if the keychain must not be accessed; nil = it may be
-	vanished func(error) bool // reports whether the item was deleted between search and use; nil = never
+	vanished func(error) bool // reports whether an error means that the item was deleted after the search and before its use; nil = never
 }
 
 func (g goKeyring) set(account, value string) error {
@@ -39,8 +39,8 @@ func (g goKeyring) delete(account string) error {
 	return err
 }
 
-// do runs an operation, if the guard allows it. It repeats the operation if another process deleted the item in the meantime. The
-// repetition searches again and so shows whether the item exists.
+// do runs an operation, if the guard allows it. It repeats the operation if another process deleted the item in the meantime. The repeated
+// operation searches again, and so finds out whether the item exists.
 func (g goKeyring) do(operation func() (string, error)) (value string, err error) {
 	if g.guard != nil {
 		if err := g.guard(); err != nil {
@@ -150,7 +150,7 @@ func classifyWindows(op string, err error) error {
 	case 5, 8200: // ERROR_ACCESS_DENIED
 		return fmt.Errorf("%w: Windows error %d", ErrDenied, uint(code))
 	}
-	if op == "set" { // 1783 RPC_X_BAD_STUB_DATA, 87 ERROR_INVALID_PARAMETER: too large; 112 ERROR_DISK_FULL
+	if op == "set" { // 1783 (RPC_X_BAD_STUB_DATA) and 87 (ERROR_INVALID_PARAMETER) mean that the item is too large; 112 is ERROR_DISK_FULL
 		return fmt.Errorf("%w: Windows error %d", ErrUnwritable, uint(code))
 	}
 	return fmt.Errorf("%w: Windows error %d", ErrDenied, uint(code))
@@ -178,8 +178,8 @@ func classifySecretService(op, name string, err error) error {
 	return sorted(op, err)
 }
 
-// gone reports whether a D-Bus error means that an object does not exist. GNOME Keyring uses several, depending on how far a deletion has
-// progressed.
+// gone reports whether a D-Bus error means that an object does not exist. GNOME Keyring uses several error names, depending on how far the
+// deletion of the object has progressed.
 func gone(name string) bool {
 	const bus = "org.freedesktop.DBus.Error."
 	return slices.Contains([]string{"org.freedesktop.Secret.Error.NoSuchObject", bus + "UnknownObject", bus + "UnknownMethod", bus + "UnknownInterface"}, name)

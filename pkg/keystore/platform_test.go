@@ -155,7 +155,8 @@ func TestSortedFallsBackSafely(t *testing.T) {
 	wantOnly(t, sorted("get", keyring.ErrUnsupportedPlatform), ErrUnavailable)
 }
 
-// shellQuoted quotes accounts as go-keyring does, because that determines how many bytes fit in its line.
+// shellQuoted must quote accounts exactly as go-keyring does, because the length of the quoted account determines how many bytes of the
+// value fit in the command line.
 func TestShellQuoted(t *testing.T) {
 	for in, want := range map[string]string{"a-b.c/d@e": "a-b.c/d@e", "": "''", "a#2": "'a#2'", "a'b": `'a'"'"'b'`, "é": "'é'"} {
 		if got := shellQuoted(in); got != want {

@@ -38,8 +38,8 @@ const rowVersion = 2
 const (
 	// recoverTime limits the attempts to store a record after the connection was lost.
 	recoverTime = 30 * time.Second
-	// claimTime is how long a claim is valid after its holder has lost the lock. A token request takes at most 30 s and begins at most
-	// claimLead after the claim, so the claim outlives it.
+	// claimTime is how long a claim is valid after its holder has lost the lock. A token request begins at most claimLead after the claim
+	// and takes at most 30 s, so the request ends before the claim expires.
 	claimTime = 40 * time.Second
 	claimLead = 4 * time.Second
 )
@@ -107,7 +107,7 @@ func (p *postgres) keys(key Key) (*keys, error) {
 }
 
 // put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection of the lock is lost, put
-// uses another one. Because of the claim, no other machine renews meanwhile, or else this put fails.
+// uses another one. No other machine can renew while the claim is valid. If another machine has replaced the claim since, this put fails.
 func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))

@@ -136,7 +136,7 @@ func TestPostgresErrors(t *testing.T) {
 			_, lockErr := s.Lock(t.Context(), testKey(), LockCredential)
 			for op, err := range map[string]error{"get": getErr, "lock": lockErr, "probe": s.Writable(t.Context(), testKey())} {
 				if op == "get" && errors.Is(err, ErrNotFound) && tt.want == ErrReadOnly || op != "probe" && err == nil && tt.want == ErrReadOnly {
-					continue // the table exists, so this operation need not write
+					continue // the table exists, so get and lock need not write to the read-only database
 				}
 				wantErr(t, err, tt.want)
 				if text := fmt.Sprintf("%v %+v %#v", err, err, err); strings.Contains(strings.ReplaceAll(text, "canary-absent", ""), "canary") {

@@ -71,7 +71,8 @@ func checkFolder(path string, strict bool) error {
 	return at(path, checkOwner(path, info, open))
 }
 
-// namesIn returns the name of a key or, if key is nil, the names of all files in a private folder with that suffix, without the suffix.
+// namesIn returns the name of the key. If key is nil, it returns the names of all files with this suffix in a private folder, without the
+// suffix.
 func namesIn(folder, suffix string, key *Key) (names []string, err error) {
 	if key != nil {
 		return []string{key.name()}, nil

@@ -16,7 +16,7 @@ import (
 )
 
 // Windows has no file modes. Instead, files and folders have an access list that admits only the user, the system and the administrators.
-// They inherit no other entries.
+// This access list inherits no entries from the parent folder.
 
 // patiently repeats an operation on a file while another process, such as a reader or a virus scanner, has the file open. Windows refuses
 // to open, replace or delete a file that another process has opened without sharing it.
@@ -30,9 +30,9 @@ func patiently(operation func() error) error {
 	}
 }
 
-// turnstile acquires a mutex for a file and returns a function that releases it. A writer holds the mutex until it has replaced the file,
-// which takes until all readers have closed it. A reader acquires and releases the mutex before it opens the file, and so waits for the
-// writer. Without the mutex, many readers could block a writer indefinitely.
+// turnstile acquires a mutex for a file and returns a function that releases it. A writer holds the mutex until it has replaced the file.
+// The replacement waits until all readers have closed the file. A reader acquires and releases the mutex before it opens the file, and so
+// waits for the writer. Without the mutex, many readers could block a writer indefinitely.
 func turnstile(path string) (leave func()) {
 	name, err := windows.UTF16PtrFromString(fmt.Sprintf(`Local\mcpauth-%x`, sha256.Sum256([]byte(strings.ToLower(path)))))
 	if err != nil {
@@ -40,7 +40,7 @@ func turnstile(path string) (leave func()) {
 	}
 	runtime.LockOSThread() // a Windows mutex belongs to a thread
 	h, _ := windows.CreateMutex(nil, false, name)
-	_, _ = windows.WaitForSingleObject(h, 5000) // after a timeout, the operation on the file decides
+	_, _ = windows.WaitForSingleObject(h, 5000) // the result is ignored: after a timeout, the operation on the file is tried without the mutex
 	return func() {
 		_ = windows.ReleaseMutex(h)
 		_ = windows.CloseHandle(h)

@@ -27,7 +27,8 @@ func setList(t *testing.T, path, list string) {
 	}
 }
 
-// Files and folders of the store are not accessible to other users. Those with an access list that admits other users are rejected.
+// Files and folders of the store are not accessible to other users. The store rejects a file or folder whose access list admits other
+// users.
 func TestAccessLists(t *testing.T) {
 	token, err := windows.GetCurrentProcessToken().GetTokenUser()
 	if err != nil {
@@ -47,7 +48,7 @@ func TestAccessLists(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name, list               string
-		strict, shared, readable bool // whether it is accepted as a private folder, as a folder that others may read, and as a file
+		strict, shared, readable bool // whether the store accepts the list for a private folder, for a folder that others may read, and for a file
 	}{
 		{"mine alone", "D:P" + mine, true, true, true},
 		{"system and administrators", "D:P" + mine + "(A;;FA;;;SY)(A;;FA;;;BA)", true, true, true},

@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// childFailed is the exit code after an error. It differs from that of a killed process, which is 1 on Windows.
+// childFailed is the exit code of a child process after an error. The exit code differs from the one of a killed process, which is 1 on
+// Windows.
 const childFailed = 3
 
 func childExit(err error) {
@@ -160,7 +161,7 @@ func childHold(argument string) error {
 		return err
 	}
 	fmt.Println("held")
-	time.Sleep(time.Hour) // with select {} the runtime would end the process because of a deadlock
+	time.Sleep(time.Hour) // with select {}, the runtime would report a deadlock and end the process
 	return nil
 }
 

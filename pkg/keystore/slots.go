@@ -20,8 +20,8 @@ func slotAccount(name string, slot int) string {
 	return name + "#" + strconv.Itoa(slot+1)
 }
 
-// findHeads returns the heads of a key, newest first. Unless all is true, it reads only one slot if the index names the newest record and
-// is correct.
+// findHeads returns the heads of a key, newest first. If all is false and the index correctly names the newest record, findHeads reads only
+// the slot of that record.
 func (k *keychain) findHeads(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
 	if !all && e.certain() {
 		found, err := k.look(ctx, name, e.Slot)
@@ -167,7 +167,7 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 		p.Generation = max(p.Generation, s.head.Generation)
 		p.old = append(p.old, reservation{Generation: s.head.Generation, Slot: s.slot, Tag: s.head.Tag, Parts: s.head.Parts})
 	}
-	if !whole && damaged != nil { // never overwrite a damaged record if there is no complete one
+	if !whole && damaged != nil { // if no record is complete, this write must not overwrite a damaged record
 		return plan{}, damaged
 	}
 	p.Generation++
@@ -263,7 +263,7 @@ func (k *keychain) write(ctx context.Context, p plan) error {
 }
 
 // sweep deletes the items in p.old. It deletes the parts of a record before its head, so that the rest of an interrupted sweep can be found
-// by the head. If the plan's own record has replaced an old head, sweep keeps that slot.
+// by the head. If the new record is in the slot of an old record, sweep does not delete that slot.
 func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	for _, r := range p.old {
 		if err := k.deleteParts(ctx, name, r); err != nil {
@@ -282,8 +282,8 @@ func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	return nil
 }
 
-// deleteParts deletes the parts of a record. It begins with the last one, so that after an interruption the remaining parts are numbered
-// from 1.
+// deleteParts deletes the parts of a record. It deletes the part with the highest number first, so that after an interruption the remaining
+// parts are still numbered from 1.
 func (k *keychain) deleteParts(ctx context.Context, name string, r reservation) error {
 	for i := r.Parts; i > 0; i-- {
 		if err := k.deleteItem(ctx, partAccount(name, r.Generation, r.Tag, i)); err != nil {

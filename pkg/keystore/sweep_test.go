@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Put does not delete the file of a probe that runs at the same time. When it did, one of two simultaneous logins failed with "not
-// writable".
+// Put does not delete the file of a probe that runs at the same time. When Put deleted that file, one of two simultaneous logins failed
+// with "not writable".
 func TestPutLeavesAnothersProbeAlone(t *testing.T) {
 	s := openTest(t, t.TempDir(), File, nil, keyless())
 	s.put(t, testKey(), "a")

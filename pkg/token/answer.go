@@ -119,10 +119,11 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	case a.exchange && is("N_A"):
 		return "N_A", nil
 	case e.RequireDPoP:
-		// RFC 9449 §5: with another type than DPoP the token is not bound, and anyone who steals it can use it.
+		// RFC 9449 §5: if token_type is not DPoP, the token is not bound to the key, and anyone who steals the token can use it.
 		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(got)))
 	case is("PoP"), is("mac"), is("hmac"):
-		// RFC 6749 §7.1: a client does not use a token type that it does not understand, and these types are not bearer tokens.
+		// RFC 6749 §7.1: a client must not use a token of a type that the client does not understand, and these three types are not bearer
+		// tokens.
 		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
 	case !is("Bearer"):
 		return "Bearer", e.tolerate(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
@@ -133,8 +134,8 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 // maxScope limits the granted scopes in bytes, because they are stored with the login and read by every command. Longer scopes are ignored.
 const maxScope = 16 << 10
 
-// scope returns the granted scopes. Slack separates them by commas. A comma can also be part of a scope, so if the value contains blanks,
-// they are the separators.
+// scope returns the granted scopes. Slack separates them by commas. A comma can also be part of a scope. Therefore, if the value contains
+// blanks, the blanks separate the scopes.
 func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err error) {
 	if !m.present("scope") {
 		return "", false, nil
@@ -176,8 +177,8 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 	return joined, true, nil
 }
 
-// atCommas splits words that are separated by commas: there is one word, or all words but the last end in a comma. Otherwise it returns
-// nil.
+// atCommas splits words that are separated by commas. The input must be a single word, or several words that all except the last end in a
+// comma. Otherwise it returns nil.
 func atCommas(words []string) []string {
 	all := strings.Join(words, " ")
 	switch {
@@ -220,12 +221,13 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	return max(0, time.Duration(seconds*float64(time.Second))), nil
 }
 
-// members holds the members of a JSON object by their exact names. Without it, encoding/json would accept "Access_Token" for access_token.
+// members holds the members of a JSON object by their exact names. Without this type, encoding/json would accept a member "Access_Token" as
+// access_token.
 type members map[string]json.RawMessage
 
 // readMembers decodes one object. It refuses duplicate names, because another reader could use the other value.
 func readMembers(data []byte) (members, error) {
-	data = []byte(strings.TrimPrefix(string(data), "\ufeff")) // RFC 8259 §8.1 allows parsers to ignore it
+	data = []byte(strings.TrimPrefix(string(data), "\ufeff")) // RFC 8259 §8.1 allows parsers to ignore a byte order mark
 	if err := httpx.UniqueFields(data); err != nil {
 		return nil, err
 	}

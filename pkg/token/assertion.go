@@ -1,7 +1,7 @@
 package token
 
-// These functions check an assertion before it is sent (RFC 7523 §3). A configuration file from another person may name the assertion file,
-// so mcpauth does not send a file that is not a JWT, or a JWT for another server.
+// These functions check an assertion before it is sent (RFC 7523 §3). A configuration file from another person may name any file as the
+// assertion file. Therefore mcpauth sends only a JWT, and only to the server that the JWT is for.
 
 import (
 	"encoding/base64"

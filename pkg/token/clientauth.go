@@ -19,12 +19,14 @@ const (
 	assertionLifetime = 60 * time.Second
 )
 
-// ClientAuth is a client and its authentication method.
+// ClientAuth is a client and its authentication method. Method is none, client_secret_basic, client_secret_post, private_key_jwt,
+// tls_client_auth or self_signed_tls_client_auth. If Method is empty, the method is private_key_jwt if there is a key, client_secret_basic
+// if there is a secret, and none otherwise.
 type ClientAuth struct {
 	ID     string
 	Secret Secret
-	Method string // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth; empty: private_key_jwt if there is a key, client_secret_basic if there is a secret, else none
-	Key    *Key   // for private_key_jwt
+	Method string
+	Key    *Key // for private_key_jwt
 
 	Audience string   // aud of the client assertion; empty: the token endpoint
 	Algs     []string // token_endpoint_auth_signing_alg_values_supported; empty: the key's own algorithm
@@ -61,7 +63,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	switch method {
 	case "none", "tls_client_auth", "self_signed_tls_client_auth":
 	case "client_secret_basic":
-		// RFC 6749 §2.3.1: both are form-encoded first.
+		// RFC 6749 §2.3.1: the client ID and the secret are form-encoded before they are joined.
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID)+":"+url.QueryEscape(string(c.Secret)))))
 	case "client_secret_post":
 		form.Set("client_secret", string(c.Secret))

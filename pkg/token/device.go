@@ -14,7 +14,7 @@ const (
 	grantDevice     = "urn:ietf:params:oauth:grant-type:device_code"
 	defaultInterval = 5 * time.Second  // RFC 8628 §3.2: "If no value is provided, clients MUST use 5 as the default"
 	slowDown        = 5 * time.Second  // RFC 8628 §3.5: "the interval MUST be increased by 5 seconds"
-	defaultWindow   = 10 * time.Minute // for servers that omit the required expires_in
+	defaultWindow   = 10 * time.Minute // lifetime of a device code if the server omits the required expires_in
 	maxUserCode     = 100              // runes
 )
 

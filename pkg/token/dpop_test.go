@@ -154,7 +154,7 @@ func TestDPoPAtTokenEndpoint(t *testing.T) {
 		replies []reply
 		nonces  []any  // nonces of the proofs, in order
 		err     string // code of the *Error
-		next    any    // nonce of the next proof
+		next    any    // expected nonce in the proof of the next request
 	}{
 		{"no nonce asked", []reply{{body: bound}}, []any{nil}, "", nil},
 		{"a nonce asked: §8", []reply{wants, {body: bound}}, []any{nil, "n1"}, "", "n1"},

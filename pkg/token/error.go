@@ -14,7 +14,7 @@ import (
 type Error struct {
 	Stage       string        // "token endpoint", "device authorization endpoint", "revocation endpoint"
 	URL         string        // of the endpoint
-	StatusCode  int           // may be 200, because some servers refuse with it; 0: the device code expired during polling
+	StatusCode  int           // HTTP status; may be 200, because some servers send a refusal with status 200; 0: the device code expired during polling
 	Code        string        // such as "invalid_grant" (RFC 6749 §5.2); empty: the answer has none
 	Description string        // the server's message; may be empty
 	ErrorURI    string        // page about the error; empty: none, or its address is not allowed
@@ -73,7 +73,7 @@ func (a *answer) quoted(s string) string {
 func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	cause := err
 	if inner := errors.Unwrap(err); inner != nil {
-		cause = inner // without method and URL, which are in Error's own prefix
+		cause = inner // the inner error has no method and URL, which the error message already contains
 	}
 	f := &failure{stage: a.stage, url: a.url, reason: httpx.Clean(cause.Error(), a.hidden, 300), err: err, ambiguous: ambiguous, network: true}
 	if res == nil {

@@ -23,9 +23,9 @@ type ExchangeOptions struct {
 	Scope              string // empty: not sent
 }
 
-// Exchange exchanges one token for another (RFC 8693). It is the first step of enterprise-managed authorization, in which an identity
-// provider issues an ID-JAG for an ID token or a refresh token. The issued token, whatever its type, is AccessToken of the result. If it is
-// not an access token, TokenType may be "N_A".
+// Exchange exchanges one token for another (RFC 8693). A token exchange is the first step of enterprise-managed authorization: the identity
+// provider receives an ID token or a refresh token, and issues an ID-JAG. The issued token, whatever its type, is AccessToken of the
+// result. If the issued token is not an access token, TokenType may be "N_A".
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
 	return e.grant(ctx, grantExchange, map[string]string{
 		"scope":                o.Scope,

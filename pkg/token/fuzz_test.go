@@ -14,8 +14,8 @@ import (
 
 const canary = "canary.Fq8/zR+w5=xT2"
 
-// FuzzAnswer checks that for any answer, a returned token is valid in a header and can be stored, and that a returned error is of this
-// package and contains no secret that was sent (SECRET in the answer) and no control characters.
+// FuzzAnswer checks two properties for any answer. A returned token is valid in a header and can be stored. A returned error is an error of
+// this package, and contains no control characters and no secret that was sent. The text SECRET in an answer stands for such a secret.
 func FuzzAnswer(f *testing.F) {
 	for _, body := range []string{okBody, bound, codeBody, ``, `null`, `{"access_token":"SECRET"}`, `{"access_token":"a\nb","x":"SECRET"}`,
 		`{"error":"SECRET","error_description":"\u001b[31mSECRET","error_uri":"https://SECRET/"}`, `{"error":{"code":"SECRET","message":"SECRET"}}`,
@@ -45,7 +45,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		code, d, err := e.parseDevice(a)
 		var address *httpx.AddressError
-		if !errors.As(err, &address) { // it quotes the server's own address
+		if !errors.As(err, &address) { // an AddressError is not checked, because it quotes the address that the server sent
 			checkError(t, err)
 		}
 		if err == nil {

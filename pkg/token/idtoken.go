@@ -17,7 +17,7 @@ var ErrIDToken = errors.New("the ID token is refused")
 type IDToken struct {
 	Issuer, ClientID string
 	Nonce            string // nonce of the authorization request
-	Subject          string // subject of the login's first ID token; empty: this is the first one
+	Subject          string // subject of the login's first ID token; empty: the ID token to check is the first one
 }
 
 // Check checks the claims of an ID token that came from the token endpoint, and returns its subject. It does not verify the signature:

@@ -27,7 +27,7 @@ const minRSA = 2048
 type Key struct {
 	private any // *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey
 	id      string
-	algs    []jose.SignatureAlgorithm // supported algorithms, best first; only one if the JWK names it
+	algs    []jose.SignatureAlgorithm // signature algorithms of the key, best first; if the JWK names an algorithm, only that algorithm
 }
 
 // String returns the algorithms and the key ID.

@@ -28,7 +28,7 @@ func authorization() url.Values {
 func TestPushRequests(t *testing.T) {
 	for name, tt := range map[string]struct {
 		client ClientAuth
-		want   map[string]string // form fields in addition to the authorization request
+		want   map[string]string // form fields that are sent in addition to the authorization request
 		basic  bool
 	}{
 		"none":                {ClientAuth{ID: "c", Method: "none"}, map[string]string{"client_id": "c"}, false},
@@ -60,8 +60,8 @@ func TestPushRequests(t *testing.T) {
 func TestPushAnswers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		reply  reply
-		want   string // part of the error; empty: none
-		strict bool   // an error only of a strict endpoint
+		want   string // text that the error must contain; empty: no error is expected
+		strict bool   // true: only a strict endpoint returns the error
 	}{
 		"RFC 9126 §2.2":        {reply{status: 201, body: `{"request_uri":"urn:x:1","expires_in":90}`}, "", false},
 		"no lifetime":          {reply{status: 201, body: `{"request_uri":"urn:x:1"}`}, "", false},

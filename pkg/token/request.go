@@ -145,7 +145,7 @@ func (e Endpoint) client() *http.Client {
 	return &http.Client{Transport: hc.Transport, Timeout: hc.Timeout, CheckRedirect: stay}
 }
 
-// public lists the parameters whose values are not secret. The values of all others are masked.
+// public lists the parameters whose values are not secret. Errors mask the values of all other parameters.
 var public = []string{"grant_type", "client_id", "client_assertion_type", "redirect_uri", "scope", "resource", "audience", "token_type_hint",
 	"subject_token_type", "requested_token_type", "response_type", "response_mode", "code_challenge", "code_challenge_method", "dpop_jkt", "prompt"}
 

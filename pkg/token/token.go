@@ -17,13 +17,13 @@
 //
 // # Why not golang.org/x/oauth2
 //
-// It does not support the resource parameter, DPoP or private_key_jwt, and may try two client authentication methods. Its parser accepts
-// duplicate members and any bytes in a token, and refuses a fractional expires_in. Its RetrieveError prints the body, and its device
-// polling ends at the first network error. Package flow uses only its types of tokens.
+// golang.org/x/oauth2 does not support the resource parameter, DPoP or private_key_jwt, and may try two client authentication methods. Its
+// parser accepts duplicate members and any bytes in a token, and refuses a fractional expires_in. Its RetrieveError prints the body of the
+// response, and its device polling ends at the first network error. Package flow uses only the token types of golang.org/x/oauth2.
 //
 // # Not supported
 //
-// The implicit and password grants, client_secret_jwt, form-encoded token answers, and actor tokens.
+// This package does not support the implicit and password grants, client_secret_jwt, form-encoded token answers, and actor tokens.
 package token
 
 import (
@@ -76,8 +76,8 @@ func (e Endpoint) now() time.Time {
 	return time.Now()
 }
 
-// ErrMalformed is wrapped if a 2xx answer is not valid for its endpoint: HTML, truncated or ambiguous JSON, no access token, or a token
-// with characters that are not allowed in a header.
+// ErrMalformed is wrapped if a 2xx answer is not valid for its endpoint. Examples are HTML, truncated or ambiguous JSON, an answer without
+// an access token, and a token with characters that are not allowed in a header.
 var ErrMalformed = errors.New("not an answer of this endpoint")
 
 // ErrDowngrade is wrapped if RequireDPoP is set and the token is not bound to the key.

@@ -101,7 +101,7 @@ func dump(t Token) string {
 	return string(data)
 }
 
-// told collects the deviations that an endpoint reports.
+// told returns a list to which the endpoint adds the code of each deviation that it reports.
 func told(e *Endpoint) *[]string {
 	var codes []string
 	e.Deviation = func(code string) { codes = append(codes, code) }
@@ -195,7 +195,7 @@ func TestExchangeIssued(t *testing.T) {
 		{name: "another type than asked", body: `{"access_token":"a","token_type":"N_A","issued_token_type":"urn:x"}`, bad: true, strict: "urn:x"},
 	} {
 		e := serve(t, reply{body: tt.body}).endpoint()
-		e.RequireDPoP = true // does not apply to an issued token that is not an access token
+		e.RequireDPoP = true // RequireDPoP does not apply to an issued token that is not an access token
 		tok, err := e.Exchange(context.Background(), ask)
 		if tt.bad != errors.Is(err, ErrMalformed) || !tt.bad && (tok.TokenType != "N_A" || tok.AccessToken != "a") {
 			t.Errorf("%s: got %v %v", tt.name, tok, err)
