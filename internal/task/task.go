@@ -43,8 +43,8 @@ type Task[T any] struct {
 	settled  *T // set by Settle
 }
 
-// Settle sets the result of a task that only has to clean up. If a caller's context ends during the clean-up, Once returns this result and
-// no error.
+// Settle sets the result of a task that only has to clean up. If the context of a caller ends during the clean-up, Once returns the result
+// given to Settle, and no error.
 func (t *Task[T]) Settle(result T) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()
@@ -53,7 +53,7 @@ func (t *Task[T]) Settle(result T) {
 
 // Spend returns a context for a request that callers cannot cancel, such as one with a one-time secret. The context ends when the duration
 // grace has passed since the last caller stopped waiting, or the duration limit has passed, whichever is first. Spend fails if no caller
-// waits any more. The task must call done after the request.
+// waits any more. The task must call done when the request has ended.
 func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done func(), err error) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()

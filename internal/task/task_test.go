@@ -94,7 +94,7 @@ func TestSpendFailsWithoutCallers(t *testing.T) {
 	}
 }
 
-// The context of Outlive ends when the duration grace has passed since the end of its parent, or the limit has passed.
+// The context from Outlive ends at the earlier of two times: grace after the end of the parent context, or at the limit.
 func TestOutlive(t *testing.T) {
 	parent, end := context.WithCancel(context.Background())
 	lingering, cancel := Outlive(parent, 10*time.Millisecond, time.Hour)

@@ -126,7 +126,7 @@ func (c *Client) warnOpenKey(s Settings) {
 	}
 }
 
-// warnNotShown warns if the token endpoint does not get the client certificate.
+// warnNotShown warns if the target has a client certificate that the token endpoint will not receive.
 func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
 	u, err := url.Parse(s.TokenEndpoint)
 	if t.CertFile != "" && err == nil && !t.shows(u, s.Issuer, t.URL) {

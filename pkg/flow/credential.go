@@ -71,8 +71,8 @@ func endpoints(s discovery.ServerMetadata) Endpoints {
 	return Endpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
-// Retired is a token of a replaced grant for the same client at the same authorization server. Logout revokes it. Earlier revocation could
-// end the new login, because many servers keep one grant per client and user, or per browser session.
+// Retired is a token of a replaced grant for the same client at the same authorization server. Logout revokes it. An earlier revocation
+// could end the new login, because many servers keep only one grant for a client and user, or for a browser session.
 type Retired struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no other
@@ -158,7 +158,7 @@ func members(v any) []string {
 
 func decode(r keystore.Record) (Credential, error) {
 	var c Credential
-	if err := c.UnmarshalJSON(r.Secret); err != nil { // json.Unmarshal would check the syntax a second time
+	if err := c.UnmarshalJSON(r.Secret); err != nil { // UnmarshalJSON is called directly, because json.Unmarshal would check the syntax a second time
 		// The text of the JSON error is left out, because it may quote bytes of the record.
 		return Credential{}, fmt.Errorf("%w: not a record of mcpauth", ErrCredential)
 	}
@@ -278,7 +278,7 @@ func (c *Credential) numbered(generation uint64) {
 	}
 }
 
-// update changes the stored credential under its lock.
+// update changes the stored credential while it holds the credential's lock.
 func (c *Client) update(ctx context.Context, t Target, change func(*Credential)) (Credential, error) {
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {

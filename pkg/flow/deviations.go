@@ -46,7 +46,7 @@ func deviations(s Settings, r *discovery.Result) []string {
 	return union(all)
 }
 
-// ofRegistration returns those codes that are about a client registration.
+// ofRegistration returns the deviation codes that are about a client registration.
 func ofRegistration(codes []string) []string {
 	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !strings.HasPrefix(code, "registration_") })
 }

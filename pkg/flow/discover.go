@@ -19,9 +19,9 @@ type Discovery struct {
 	Open       bool                      `json:"open"`                 // true: the server answered a request that had no token
 	Attempts   []Attempt                 `json:"attempts"`             // every request, in order
 	Checks     []discovery.Check         `json:"checks"`               // result of each rule that discovery checked, in the order of the checks
-	Server     *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery ended before it
+	Server     *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery ended before this result was known
 	Grants     []Grant                   `json:"grants"`               // supported grants that the authorization server offers
-	Plan       *Plan                     `json:"login"`                // nil: discovery ended before it
+	Plan       *Plan                     `json:"login"`                // nil: discovery ended before this result was known
 }
 
 // Attempt is one request of a discovery.

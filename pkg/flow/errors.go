@@ -61,7 +61,7 @@ func quoteScopes(scopes []string) string { return "scope \"" + strings.Join(scop
 
 // StageError adds the stage of the flow to an error that does not name it.
 type StageError struct {
-	Stage string // such as "registration", "authorization", "token exchange" or "refresh"
+	Stage string // name of the stage, such as "registration", "authorization", "token exchange" or "refresh"
 	Err   error
 }
 

@@ -45,7 +45,7 @@ type Client struct {
 type Event struct {
 	Kind    EventKind
 	Message string
-	URL     string // the address to open, if there is one
+	URL     string // address that the user must open; empty: none
 	Port    int    // EventAuthorize: the loopback port of the callback listener
 
 	Issuer  string    // EventDevice: issuer of the authorization server

@@ -78,7 +78,7 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 
 const (
 	maxStepUps   = 2               // for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
-	justIssued   = 2 * time.Minute // if the server refuses a token sooner than this after its issue, another token would not help
+	justIssued   = 2 * time.Minute // minimum age of a refused token for which a renewal is tried; a newer token would be refused again
 	earlyPause   = time.Second     // time limit of a request's wait for the early renewal that it started
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
@@ -280,7 +280,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	return h.login(ctx, errors.Is(err, ErrClientRejected), cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
 }
 
-// serverMessage returns the error_description of a challenge as the end of an error message.
+// serverMessage returns the error_description of a challenge in a form that can be appended to an error message.
 func serverMessage(ch discovery.Challenge) string {
 	words := httpx.Text(ch.ErrorDescription(), 300)
 	if words == "" {

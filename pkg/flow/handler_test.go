@@ -263,7 +263,7 @@ func TestNonceOfAGoodAnswer(t *testing.T) {
 	}
 }
 
-// If a newly issued token is refused, the error contains the server's message, after one renewal and no login.
+// If the server refuses a newly issued token, the handler renews once, does not log in, and returns an error with the server's message.
 func TestFreshTokenThatIsRefused(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)

@@ -196,7 +196,7 @@ func TestUnstoredRenewalIsTold(t *testing.T) {
 	}
 }
 
-// meanwhile returns an HTTP client that calls do before it returns a response of a token endpoint.
+// meanwhile returns an HTTP client that calls do after a token endpoint has answered and before the client returns the response.
 func meanwhile(t *testing.T, do func() error) *http.Client {
 	t.Helper()
 	return &http.Client{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {

@@ -17,7 +17,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// pendingFor is how long a pending login can be finished.
+// pendingFor is the time in which a pending login can be finished.
 const pendingFor = time.Hour
 
 // pendingPrefix starts the suffix of the profile under which a pending login is stored.

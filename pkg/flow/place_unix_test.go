@@ -45,7 +45,7 @@ func TestNothingIsSpentWithoutAPlaceForIt(t *testing.T) {
 // limitFiles limits the files that this process writes to 100 bytes, until the returned function is called.
 func limitFiles(t *testing.T) (end func()) {
 	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ) // so that the write fails instead of ending the process
+	signal.Ignore(syscall.SIGXFSZ) // without this, a write beyond the limit would end the process
 	var before syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
 		t.Fatal(err)

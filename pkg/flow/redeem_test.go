@@ -75,7 +75,7 @@ func TestRedemptionSurvivesItsCaller(t *testing.T) {
 	}
 }
 
-// A deadline of the caller does not interrupt a redemption either.
+// The end of the caller's deadline does not interrupt a redemption.
 func TestRedemptionSurvivesATimeLimit(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)

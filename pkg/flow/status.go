@@ -175,7 +175,7 @@ func none(t Target) Status {
 	return Status{Name: name(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Deviations: []string{}}
 }
 
-// statusOf reads an index entry. It refuses an entry that would send the calls to another origin.
+// statusOf reads an index entry. statusOf returns an error if the entry names an address of another origin for the calls.
 func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	var p public
 	err := json.Unmarshal(e.Public, &p)

@@ -98,7 +98,7 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
-// If the clock was set back and the token endpoint fails, the stored token is used.
+// If the clock was set back and the token endpoint fails, Token returns the stored token.
 func TestClockWentBackOffline(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)

@@ -239,7 +239,7 @@ func openTest(t *testing.T, dir, backend string, r ring, p platform) *testStore 
 
 func testKey() Key { return Key{Server: "https://mcp.example.com/mcp"} }
 
-// put stores a secret and holds the lock meanwhile.
+// put acquires the lock, stores a secret and releases the lock.
 func (s *testStore) put(t *testing.T, key Key, secret string) Record {
 	t.Helper()
 	r, err := s.tryPut(t, key, secret)

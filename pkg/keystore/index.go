@@ -202,7 +202,7 @@ func (e entry) reserve(r reservation) entry {
 	return e
 }
 
-// hung returns the entry with r added as a write that the keychain may still perform.
+// hung returns a copy of the entry that also lists r as a pending write that the keychain may still perform.
 func (e entry) hung(r reservation) entry {
 	r.Hung = true
 	return e.reserve(r)
@@ -259,7 +259,8 @@ func (e entry) publicOf(generation uint64) json.RawMessage {
 	return nil
 }
 
-// shown returns the entry for callers of the store. If no write has finished, it returns the pending one, because its secret may be stored.
+// shown returns the entry for callers of the store. If no write has finished, shown returns the pending write, because the secret of the
+// pending write may be stored.
 func (e entry) shown() (Entry, bool) {
 	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public, Updated: e.Updated}
 	if e.Deleted {

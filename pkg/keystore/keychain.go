@@ -46,7 +46,7 @@ type platform struct {
 type plan struct {
 	reservation
 	before entry         // index entry before this write was added
-	items  []item        // to write: the parts, then the head
+	items  []item        // items to write, in this order: the parts, then the head
 	old    []reservation // items to delete after this write
 }
 

@@ -91,7 +91,7 @@ type Store struct {
 
 	reserved sync.Map // maps each Key to the place that Reserve allocated, until LockCredential is released
 
-	step func(name string) error // nil except in tests, which fail or end the process between the steps of a write
+	step func(name string) error // called between the steps of a write; tests use it to fail or to end the process; nil in the program
 }
 
 // backend stores credentials. Its methods return ErrNotFound if a credential does not exist.

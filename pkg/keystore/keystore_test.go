@@ -472,7 +472,7 @@ func listReportsDamage(t *testing.T, backend, place string) {
 	}
 }
 
-// No operation changes an index entry or record of a newer version.
+// No operation changes an index entry or a record that a newer version of mcpauth wrote.
 func TestNewerIsLeftAlone(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		s.put(t, testKey(), "x")

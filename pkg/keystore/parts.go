@@ -1,7 +1,7 @@
 // The stored form of records, as pure functions. A record has a head, which is one line of JSON, and a payload. The payload follows the
 // head or, if a keychain item is too small, is split into parts in separate items. The head is written last and has a random tag, which is
-// which is also part of the names of the parts, so that parts of two writes are never mixed. Its checksum covers key, generation and
-// payload, so that a missing, incomplete or foreign part is detected.
+// also part of the names of the parts, so that parts of two writes are never mixed. Its checksum covers key, generation and payload, so
+// that a missing, incomplete or foreign part is detected.
 
 package keystore
 
@@ -108,7 +108,7 @@ func encodeHead(h head) string {
 	return string(line) + "\n"
 }
 
-// parseHead parses the output of split. It does not check the payload; join does.
+// parseHead parses the output of split. The payload is checked later, by join.
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h head

@@ -71,7 +71,8 @@ func bareConnect(err error) string {
 }
 
 // transient reports whether another attempt to connect may succeed, for example after a restart of the database. pgconn makes one attempt
-// for each host and, with sslmode=prefer, one with TLS and one without. transient is true if any of them failed for a temporary reason.
+// for each host; with sslmode=prefer it makes two, one with TLS and one without. transient returns true if any of these attempts failed for
+// a temporary reason.
 func transient(err error) bool {
 	if errors.Is(err, errDistrust) {
 		return false

@@ -121,7 +121,8 @@ var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth 
 
 // checkPooler returns errPooled if a connection pooler between mcpauth and the database is in transaction mode. It is called if the process
 // ID of the backend differs from the one that the server announced, which means that there is a pooler. In transaction mode, a second
-// connection gets the backend that the first one has just used. In session mode it never does.
+// connection to the pooler gets the backend that the first connection has just used. In session mode, the second connection never gets that
+// backend.
 func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	oldestServer = 12 // the first version with tcp_user_timeout
+	oldestServer = 12 // oldest supported major version of PostgreSQL, because it was the first with tcp_user_timeout
 
 	firstPgPoll = 20 * time.Millisecond
 	lastPgPoll  = 250 * time.Millisecond
@@ -219,7 +219,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		if err == nil {
 			return conn, nil
 		}
-		if reason == nil || ctx.Err() == nil { // if the time limit ends an attempt, report the error of the previous one
+		if reason == nil || ctx.Err() == nil { // if the time limit ended this attempt, the error of the previous attempt is reported
 			reason = sortedPg(ctx, err, config.Password)
 		}
 		if !transient(err) || !pause(ctx, wait) {

@@ -48,9 +48,9 @@ const (
 // session-level advisory locks, on a connection that stays open while the lock is held.
 //
 // Such a lock ends with its connection. After a restart of the database, a fail-over or a network failure, another machine could acquire
-// the lock while the first one still redeems the refresh token. Therefore reserve also writes a claim to the row. For claimTime no other
-// machine can acquire the lock of a claimed row, and the owner of the claim can store its record even without the lock. A machine that
-// renews after claimTime replaces the claim. The put of the former owner then fails.
+// the lock while the first machine is still redeeming the refresh token. Therefore reserve also writes a claim to the row. For claimTime no
+// other machine can acquire the lock of a claimed row, and the owner of the claim can store its record even without the lock. A machine
+// that renews after claimTime replaces the claim. The put of the former owner then fails.
 type postgres struct {
 	url     string
 	keyFile string

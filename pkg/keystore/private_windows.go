@@ -129,7 +129,7 @@ func longPath(path string) string {
 	return `\\?\` + path
 }
 
-// Rights that other users must not have. Reading attributes is not among them, because it does no harm.
+// Rights that other users must not have. The right to read attributes is not listed, because it does no harm.
 const (
 	mayWrite = windows.FILE_WRITE_DATA | windows.FILE_APPEND_DATA | windows.FILE_WRITE_EA | fileDeleteChild | windows.DELETE | windows.WRITE_DAC |
 		windows.WRITE_OWNER | windows.GENERIC_WRITE | windows.GENERIC_ALL

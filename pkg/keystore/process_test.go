@@ -395,7 +395,7 @@ func killedAt(t *testing.T, backend, what string, n int) bool {
 		if want := fmt.Sprintf(`{"n":%d}`, len(r.Secret)); string(r.Public) != want {
 			t.Errorf("step %d: public %s, want %s", n, r.Public, want)
 		}
-		// Get has completed the index.
+		// The call of Get above has completed the index.
 		if e, err := s.Entry(ctx, testKey()); err != nil || e.Generation != r.Generation || string(e.Public) != string(r.Public) {
 			t.Errorf("step %d: index says %+v, %v; stored is generation %d", n, e, err, r.Generation)
 		}

@@ -47,7 +47,7 @@ func (k *keychain) findHeads(ctx context.Context, name string, e entry, all bool
 	return heads, nil
 }
 
-// lastSlot returns the highest slot that may be in use.
+// lastSlot returns the highest number of a slot that may be in use.
 func lastSlot(e entry) int {
 	last := max(slots-1, e.Slot)
 	for _, r := range e.Pending {
@@ -262,8 +262,8 @@ func (k *keychain) write(ctx context.Context, p plan) error {
 	return k.step("read back")
 }
 
-// sweep deletes the items in p.old. It deletes the parts of a record before its head, so that the rest of an interrupted sweep can be found
-// by the head. If the new record is in the slot of an old record, sweep does not delete that slot.
+// sweep deletes the items in p.old. It deletes the parts of a record before the head, so that after an interruption the next sweep finds
+// the remaining parts through the head. If the new record is in the slot of an old record, sweep does not delete that slot.
 func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	for _, r := range p.old {
 		if err := k.deleteParts(ctx, name, r); err != nil {

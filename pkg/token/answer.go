@@ -61,7 +61,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	return t, nil
 }
 
-// expected is the successful answer of each endpoint.
+// expected is the status of a successful answer of each endpoint, and the section that requires this status.
 var expected = map[string]struct {
 	status  int
 	section string
@@ -203,7 +203,7 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 		number, reason = strings.TrimSpace(m.text(name)), name+" is a string, expected a number (RFC 6749 §5.1)"
 	}
 	seconds, err := strconv.ParseFloat(number, 64)
-	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // a value out of range is infinite with the right sign
+	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // for a number out of range, ParseFloat returns an infinity with the right sign
 	if unknown && reason == "" {
 		reason = name + " is not a number (RFC 6749 §5.1)"
 	}
@@ -256,7 +256,7 @@ func (m members) emptyText(name string) bool { return string(m[name]) == `""` }
 // object returns an object member, or nil.
 func (m members) object(name string) members {
 	var o members
-	json.Unmarshal(m[name], &o) // any other value leaves o nil
+	json.Unmarshal(m[name], &o) // if the member is not an object, o stays nil
 	return o
 }
 

@@ -29,7 +29,7 @@ type ClientAuth struct {
 	Key    *Key // for private_key_jwt
 
 	Audience string   // aud of the client assertion; empty: the token endpoint
-	Algs     []string // token_endpoint_auth_signing_alg_values_supported; empty: the key's own algorithm
+	Algs     []string // value of token_endpoint_auth_signing_alg_values_supported in the metadata; empty: the key's own algorithm is used
 }
 
 func (c ClientAuth) method() string {

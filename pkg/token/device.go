@@ -18,7 +18,7 @@ const (
 	maxUserCode     = 100              // runes
 )
 
-// DeviceCode is what the user needs to approve the login. It contains no secret of the client.
+// DeviceCode is what the user needs to approve the login. It does not contain the device code, which is a secret of the client.
 type DeviceCode struct {
 	UserCode                string        // to be entered at VerificationURI
 	VerificationURI         string        // checked with httpx.Check

@@ -44,8 +44,8 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &e) && e.StatusCode >= 500
 }
 
-// failure is the error of a request without an answer, or with an answer that is not valid for its endpoint. reason is safe to print; err
-// is only for errors.Is and errors.As.
+// failure is the error of a request that got no answer or an invalid answer. The field reason is safe to print. The field err must not be
+// printed and is only for errors.Is and errors.As.
 type failure struct {
 	stage, url, reason string
 	err                error

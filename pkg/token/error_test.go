@@ -139,7 +139,7 @@ func TestTimeout(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	release := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
-		cancel(context.DeadlineExceeded) // the caller's deadline ends after the request has arrived
+		cancel(context.DeadlineExceeded) // the caller's deadline passes after the request has arrived
 		<-release
 	}))
 	defer s.Close()

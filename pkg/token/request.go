@@ -34,7 +34,7 @@ type request struct {
 type answer struct {
 	httpx.Response
 	stage, url string
-	sent       time.Time // when the request was sent
+	sent       time.Time // time at which the request was sent
 	hidden     []string  // the secrets of the request, in every encoding in which the server could repeat them
 	exchange   bool      // the grant was a token exchange
 	requested  string    // the token type that the exchange requested
@@ -95,7 +95,7 @@ func (a *answer) wantsNonce() bool {
 }
 
 // once posts the form with a new client assertion and a new proof, because a server may accept each only once. It returns the nonce that
-// the proof contained.
+// was in the proof.
 func (r request) once(ctx context.Context) (a *answer, nonce string, err error) {
 	form, header, sent := maps.Clone(r.form), http.Header{}, r.e.now()
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
