@@ -12,7 +12,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// arranged is a command line in canonical order.
+// arranged is a command line whose words are in the order that urfave/cli requires.
 type arranged struct {
 	words   []string // in this order: the global flags, the command, the command's flags, "--", the command's arguments
 	command string   // "" if none was given

@@ -74,7 +74,8 @@ func keystores() []string {
 	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
 }
 
-// store opens the credential store that the flag or the environment selects. It does not access the store yet.
+// store opens the credential store that the flag or the environment selects. The function store does not read or write the credential
+// store.
 func (p *program) store() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
@@ -231,7 +232,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	c, stored := p.flowClient.Load(), flow.Status{}
 	if c == nil { // a static token needs no store
 		c = &flow.Client{HTTP: hc}
-	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store is reported later, when the token is needed
+	} else if st, err := c.Status(ctx, t); err == nil { // if the store has an error, the command reports the error later, when it needs the token
 		stored = st
 	}
 	if hc, err = c.ServerHTTP(t, stored); err != nil {

@@ -17,7 +17,7 @@ func TestBrowser(t *testing.T) {
 		env        map[string]string
 		command    string
 		ok         bool
-		nothing    bool // the system has no browser program
+		nothing    bool // if true, the system has no program that opens a browser
 	}{
 		{"system's own", "", false, nil, "", true, false},
 		{"--browser", "firefox", false, map[string]string{"BROWSER": "none", "CI": "true"}, "firefox", true, false},

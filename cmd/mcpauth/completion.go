@@ -216,7 +216,7 @@ func offered(m *mcpclient.Client, command string) []candidate {
 
 // serverCandidates returns the stored logins and the entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
-	list, _ := p.all(ctx) // a login that cannot be read is not offered
+	list, _ := p.all(ctx) // completion does not offer a login that cannot be read, and ignores the error
 	out := convert(list, func(s flow.Status) candidate { return candidate{stored(s), s.URL} })
 	if file, err := p.configuration(ctx); err == nil {
 		for _, name := range file.Names() {

@@ -67,7 +67,7 @@ func moveFiles(from, to string) {
 			_ = os.Rename(filepath.Join(from, e.Name()), target)
 		}
 	}
-	_ = os.Remove(from) // this fails if the folder is not empty
+	_ = os.Remove(from) // os.Remove fails if the folder is not empty
 }
 
 // home returns the home folder and the variable that names it. As for an XDG variable, a relative path counts as not set. Otherwise folders

@@ -68,8 +68,8 @@ func (p *program) variable(what, name string) (string, error) {
 	return v, nil
 }
 
-// setHeader adds a header if its name and value are valid (RFC 9110 §5.1, §5.5) and the protocol does not set it. The error never contains
-// the value.
+// setHeader adds a header if its name and value are valid (RFC 9110 §5.1, §5.5) and the protocol does not set it. The error that setHeader
+// returns never contains the value.
 func setHeader(h http.Header, name, value string) error {
 	const marks = "!#$%&'*+-.^_`|~"
 	for _, r := range name {

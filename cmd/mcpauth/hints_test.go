@@ -284,7 +284,7 @@ func TestEveryRowIsMet(t *testing.T) {
 func TestHintsWork(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
 	all := mishaps()
-	if runtime.GOOS != "linux" { // other systems always have a keychain
+	if runtime.GOOS != "linux" { // other systems than Linux always have a keychain
 		all = slices.DeleteFunc(all, func(m mishap) bool { return m.name == "there is no keychain" })
 	}
 	seen := make([]failure, len(all))
@@ -370,7 +370,7 @@ func (u *unlucky) recover(t *testing.T, m mishap, args, commands []string, first
 	}
 }
 
-// types runs a command of a hint, with values for the placeholders.
+// types runs a command of a hint after it has replaced the placeholders by values.
 func (u *unlucky) types(t *testing.T, m mishap, command string, first failure, last bool) {
 	words := shellFields(command)[1:]
 	for i, w := range words {

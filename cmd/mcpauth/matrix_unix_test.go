@@ -25,7 +25,7 @@ type command struct {
 	args   []string
 	expire bool     // the server rejects the access token, so that the command refreshes it
 	lines  []string // lines of standard input that are sent before the server rejects the token; the test waits for the answer to each line
-	last   string   // input after the token is rejected
+	last   string   // line of standard input that is sent after the server rejects the token
 }
 
 const (

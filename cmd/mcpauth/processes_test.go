@@ -182,7 +182,7 @@ var echo = []string{"call", "SERVER", "echo", "text=hello"}
 func TestHundredProcesses(t *testing.T) { hundredProcesses(t) }
 
 func hundredProcesses(t *testing.T, env ...string) {
-	// The token has expired by the clock. One process renews it, and all others use the new token.
+	// The access token has expired by the clock. One process renews it, and all others use the new token.
 	t.Run("expired", func(t *testing.T) {
 		m := newMachine(t, env...)
 		m.set(t, "token:set.expires_in=0.001,n=1")

@@ -80,7 +80,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 	return b.String()
 }
 
-// dataWord quotes a word that the server chose for a shell. It writes "--" before a word that looks like a flag.
+// dataWord quotes a word that the server chose for a shell. If the word looks like a flag, dataWord writes "--" before the word.
 func dataWord(s string) string {
 	word := oneLine(s)
 	if strings.HasPrefix(word, "-") {

@@ -114,7 +114,7 @@ func only(t *testing.T, pattern string) string {
 	return found[0]
 }
 
-// failsInTheStore runs a command, which must exit with 6 and print these words.
+// failsInTheStore runs a command. The command must exit with 6, and its stderr must match the regular expression says.
 func (m *machine) failsInTheStore(t *testing.T, says string, args ...string) {
 	t.Helper()
 	p := m.does(t, exitKeystore, args...)
@@ -159,7 +159,8 @@ func TestEncryptedStore(t *testing.T) {
 	m.does(t, exitDone, "logout", "SERVER")
 }
 
-// If the folder of the store or the record is missing, every command says that there is no login, although the index still lists it.
+// If the folder of the store or the record of a login is missing, every command says that there is no login. The index still lists the
+// login.
 func TestStoreGone(t *testing.T) {
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")

@@ -205,7 +205,7 @@ func (p *program) configuration(ctx context.Context) (*config.File, error) {
 // places finds the configuration files. It returns the canonical path of a project's file, so that the file and the files that it names are
 // the same for trust and for a login in a linked folder.
 func (p *program) places() (config.Places, error) {
-	dir, _ := os.Getwd() // fails if the folder was deleted
+	dir, _ := os.Getwd() // os.Getwd fails if the folder was deleted; then there is no project's file
 	home, _ := p.home()
 	places, err := config.Find(p.global.config, dir, home, p.getenv)
 	if places.Project != "" {

@@ -171,8 +171,8 @@ func malformed(line string) http.HandlerFunc {
 	}
 }
 
-// unsolicited responds with a JSON-RPC error, and sends more bytes than its Content-Length, which contain the token and the user's key.
-// net/http writes such bytes to its log.
+// unsolicited responds with a JSON-RPC error and then sends more bytes than Content-Length announces. These bytes contain the token and the
+// user's key.
 func unsolicited(w http.ResponseWriter, r *http.Request) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

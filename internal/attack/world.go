@@ -156,7 +156,7 @@ func (w *World) Secrets() []string {
 	return append(all, w.idToken, "demo-cs-idp", "demo-cs-basic", UserKey)
 }
 
-// UserKey is the user's key for the MCP server, which is sent in a header. It contains characters that most encodings change.
+// UserKey is the user's key for the MCP server, which is sent in a header. UserKey contains characters that most encodings change.
 const UserKey = `canary&"user"<key>1`
 
 // Requests returns all requests that have arrived so far.
@@ -263,7 +263,7 @@ func (w *World) tunnel(rw http.ResponseWriter, r *http.Request) {
 	_ = w.server.Serve(&one{conn: secure}) // Serve returns after it has accepted the only connection; another goroutine serves that connection
 }
 
-// one is a listener with one connection.
+// one is a listener that accepts a single connection, conn.
 type one struct{ conn net.Conn }
 
 func (o *one) Accept() (net.Conn, error) {

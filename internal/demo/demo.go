@@ -158,7 +158,7 @@ func (s *Server) listen() error {
 		s.serve(main, &front{s: s})
 		return nil
 	}
-	host, _, _ := net.SplitHostPort(address) // open has already parsed the address
+	host, _, _ := net.SplitHostPort(address) // the error is ignored, because open has already parsed the same address
 	second, origin, err := s.open(net.JoinHostPort(host, "0"), ask)
 	if err != nil {
 		main.Close()

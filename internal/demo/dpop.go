@@ -16,8 +16,8 @@ import (
 // proofWindow limits how far the time of a proof may be in the past or in the future.
 const proofWindow = time.Minute
 
-// checkTokenProof checks the DPoP proof of a token request, if there is one or the settings require one (RFC 9449 §5). It returns the
-// thumbprint of the key.
+// checkTokenProof checks the DPoP proof of a token request, if there is one or the settings require one (RFC 9449 §5). checkTokenProof
+// returns the thumbprint of the key.
 func (s *Server) checkTokenProof(w http.ResponseWriter, r *request) (string, *oauthError) {
 	v := s.Settings()
 	proofs := r.Header.Values("Dpop")

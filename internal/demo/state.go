@@ -15,7 +15,7 @@ type state struct {
 	grants  []*grant
 	codes   map[string]*code
 	access  map[string]*access
-	refresh map[string]*grant // by refresh token, including the used ones, so that a second use is recognized
+	refresh map[string]*grant // by refresh token; used refresh tokens are included, so that the server recognizes a second use
 	devices map[string]*device
 	pages   map[string]*approval // approval pages that wait for the user, by ticket
 	pushed  map[string]*pushed   // by request_uri
@@ -112,7 +112,8 @@ func (s *Server) newRefresh(g *grant) string {
 	return g.refresh
 }
 
-// revoke revokes a grant with all its tokens, and every other grant that Settings.Share joins to it. The caller holds the lock.
+// revoke revokes a grant with all its tokens. It also revokes every other grant that Settings.Share joins to this grant. The caller holds
+// the lock.
 func (s *Server) revoke(g *grant) {
 	for _, other := range s.state.grants {
 		if other == g || s.settings.shared(g, other) {

@@ -152,7 +152,7 @@ func picture(size int) []byte {
 		}
 	}
 	var b bytes.Buffer
-	png.Encode(&b, img) // does not fail, because it writes to memory
+	png.Encode(&b, img) // png.Encode does not fail, because it writes to memory
 	return b.Bytes()
 }
 
