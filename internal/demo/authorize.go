@@ -36,7 +36,7 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *request) {
 			s.decide(w, r, ticket)
 			return
 		}
-		form = r.entry.Form // RFC 6749 §3.1: RFC 6749 §3.1: an authorization server may support POST too
+		form = r.entry.Form // RFC 6749 §3.1: an authorization server may support POST too
 	default:
 		http.Error(w, "GET or POST", http.StatusMethodNotAllowed)
 		return
