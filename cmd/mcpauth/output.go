@@ -387,14 +387,3 @@ func paint(on bool, colour, s string) string {
 
 // quote returns a word in quotation marks, cleaned and shortened. The word may come from the command line or from a server.
 func quote(s string) string { return fmt.Sprintf("%q", cut(harmless(s), 80)) }
-
-// shellWord quotes a word for a shell.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("%+,-./:=@_", r)
-	}
-	if s != "" && s[0] != '=' && strings.TrimFunc(s, plain) == "" { // zsh expands =WORD
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
-}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"runtime"
+	"strings"
+	"unicode"
+)
+
+// shellWord quotes a word for the shells of this system.
+func shellWord(s string) string {
+	if runtime.GOOS == "windows" {
+		return windowsWord(s)
+	}
+	return posixWord(s)
+}
+
+// posixWord quotes a word for a POSIX shell and for zsh.
+func posixWord(s string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("%+,-./:=@_", r)
+	}
+	if s != "" && s[0] != '=' && strings.TrimFunc(s, plain) == "" { // zsh expands =WORD
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// windowsWord quotes a word so that both cmd.exe and PowerShell read it as one word and do not change it. If that is not possible, it returns
+// a placeholder for the word, or for the part after "=".
+func windowsWord(s string) string {
+	plain := func(r rune) bool {
+		return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(`+-./:=\_~`, r))
+	}
+	// Both shells interpret some characters inside double quotes. PowerShell takes the typographic double quotes for ", and a program takes
+	// \" at the end for a ".
+	special := func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune("\"%$`!^\u201c\u201d\u201e", r) }
+	parameter := strings.HasPrefix(s, "-") && strings.ContainsAny(s, ".:") // PowerShell splits -a.b and -a:b
+	switch {
+	case s != "" && s[0] != '~' && !parameter && strings.TrimFunc(s, plain) == "":
+		return s
+	case s != "" && !strings.ContainsFunc(s, special) && !strings.HasSuffix(s, `\`):
+		return `"` + s + `"`
+	}
+	if name, _, ok := strings.Cut(s, "="); ok && name != "" && strings.TrimFunc(name, plain) == "" && !strings.ContainsAny(name, "~.") {
+		return name + "=VALUE"
+	}
+	return "VALUE"
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// cmd.exe and PowerShell read each quoted word as one literal word. A word that one of them would change is replaced.
+func TestWindowsWord(t *testing.T) {
+	for word, want := range map[string]string{
+		"echo":                      "echo",
+		"text=hello":                "text=hello",
+		"https://a.example/mcp":     "https://a.example/mcp",
+		`C:\Users\RUNNER~1\key.pem`: `C:\Users\RUNNER~1\key.pem`,
+		"--client-name":             "--client-name",
+		"-H":                        "-H",
+		"a b":                       `"a b"`,
+		"it's":                      `"it's"`,
+		"a&calc":                    `"a&calc"`,
+		"a|b<c>d;(e),{f}":           `"a|b<c>d;(e),{f}"`,
+		"@args":                     `"@args"`,
+		"#x":                        `"#x"`,
+		"~":                         `"~"`,
+		"--x=https://a.example":     `"--x=https://a.example"`,
+		"-a.b":                      `"-a.b"`,
+		"n\u00e9":                   "\"n\u00e9\"",
+		"":                          "VALUE",
+		`a"b`:                       "VALUE",
+		"%PATH%":                    "VALUE",
+		"$(calc)":                   "VALUE",
+		"`calc`":                    "VALUE",
+		"!x!":                       "VALUE",
+		"a^b":                       "VALUE",
+		"a\nb":                      "VALUE",
+		"\u201c; calc; \u201d":      "VALUE",
+		"x\u201e":                   "VALUE",
+		`a b\`:                      "VALUE",
+		`text:="a"`:                 "text:=VALUE",
+		"text=%PATH%":               "text=VALUE",
+		"a b=$(calc)":               "VALUE",
+		"=$(calc)":                  "VALUE",
+		"--scope=$x":                "--scope=VALUE",
+	} {
+		if got := windowsWord(word); got != want {
+			t.Errorf("%q: got %s, want %s", word, got, want)
+		}
+	}
+}
+
+// Whatever the word is, nothing in the quoted form is special to either shell.
+func FuzzWindowsWord(f *testing.F) {
+	for _, word := range []string{"a b", `a"b`, "$x", "-a.b", "\u201c", "a=$b", `a b\`, ""} {
+		f.Add(word)
+	}
+	f.Fuzz(func(t *testing.T, word string) {
+		got := windowsWord(word)
+		inner, quoted := strings.CutPrefix(got, `"`)
+		if quoted {
+			inner, quoted = strings.CutSuffix(inner, `"`)
+		}
+		if inner == "" || strings.ContainsAny(inner, "\"%$`!^\n\r\x00\u201c\u201d\u201e") || quoted && strings.HasSuffix(inner, `\`) {
+			t.Errorf("%q: %s", word, got)
+		}
+		if !quoted && (got != inner || strings.ContainsAny(inner, " \t'&|<>;(),{}@#*?[]") || inner[0] == '~') {
+			t.Errorf("%q: %s", word, got)
+		}
+		if inner != word && !strings.HasSuffix(inner, "VALUE") {
+			t.Errorf("%q: %s is another word", word, got)
+		}
+	})
+}
