@@ -201,7 +201,7 @@ func (u *user) commands() []command {
 	return list
 }
 
-// signals are the signals that mcpauth handles. On Windows, where mcpauth handles no signals, the list contains only Kill.
+// signals are the signals that a command may receive: those that mcpauth handles, and on Windows, which has no such signals, only Kill.
 var signals = func() []os.Signal {
 	if runtime.GOOS == "windows" {
 		return []os.Signal{os.Kill}
