@@ -23,7 +23,7 @@ type program struct {
 	out     *output
 	version string
 	global  globalOptions
-	typed   commandLine // the flags that hints repeat
+	typed   commandLine // the flags that the user gave and that hints repeat
 
 	// Created on first use; see client.go and target.go.
 	flowClient atomic.Pointer[flow.Client]

@@ -40,7 +40,7 @@ func order(args []string, globals []cli.Flag, commands []*cli.Command) (arranged
 		switch {
 		case open && word == "--":
 			if open = false; a.command == "exec" && len(rest) > 0 {
-				rest = append(rest, word) // this "--" separates the servers from the command
+				rest = append(rest, word) // this "--" separates the SERVER arguments of exec from the command
 			}
 		case open && isFlag(word):
 			if word == "--help" || word == "-h" || a.command == "" && word == "--version" {

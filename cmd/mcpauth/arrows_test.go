@@ -62,7 +62,7 @@ func third() map[string]string {
 		"golang.org/x/oauth2":                    "pkg/token pkg/flow internal/mcphttp", // mcphttp needs a type that the SDK's interface auth.OAuthHandler uses
 		"golang.org/x/sys":                       "pkg/keystore pkg/callback",
 		"golang.org/x/term":                      "cmd/mcpauth",
-		"github.com/godbus/dbus/v5":              "pkg/keystore", // to find out whether a Secret Service exists and is locked, without reading a secret
+		"github.com/godbus/dbus/v5":              "pkg/keystore", // keystore asks over D-Bus whether a Secret Service exists and is locked, without reading a secret
 		"github.com/zalando/go-keyring":          "pkg/keystore",
 		"github.com/gofrs/flock":                 "pkg/keystore internal/mcphttp", // mcphttp locks a file, so that processes that open a session at the same time store only one session
 		"filippo.io/age":                         "pkg/keystore",

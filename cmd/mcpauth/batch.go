@@ -35,7 +35,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 		o.apply(m)
 		m.Elicit = answers
 		if !p.out.verbose {
-			m.Progress = nil // one progress bar cannot show several calls
+			m.Progress = nil // there is no progress bar, because one bar cannot show several calls
 		}
 		b := batch{p: p, ctx: ctx, server: s}
 		options := mcpclient.Batch{Parallel: o.parallel, Done: b.done}
@@ -114,8 +114,9 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	return nil
 }
 
-// forAll reports whether every other call of a batch would fail in the same way, because there is no login or no store. If this account may
-// not call a tool or needs more scopes for it, or if a tool asks to open a forbidden URL, other calls may still succeed.
+// forAll reports whether every other call of a batch would fail like this one, because there is no login or because the store cannot be
+// used. If this account may not call a tool or needs more scopes for it, or if a tool asks to open a forbidden URL, other calls may still
+// succeed.
 func forAll(err error, exit int) bool {
 	if as[*mcpclient.QuestionError](err) || as[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(as[*mcpclient.StatusError], status(http.StatusForbidden))(err) {
 		return false

@@ -22,8 +22,8 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// remember records the flags of a command line. It omits flags that only control the output. remember also omits headers whose value the
-// user typed, because such a value may be a secret and a hint must not show secrets.
+// remember records the flags of a command line. remember omits flags that only control the output. remember also omits headers whose value
+// the user typed, because such a value may be a secret and a hint must not show secrets.
 func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit}
 	given := cx.FlagNames() // cx.FlagNames is called once, because calling cx.IsSet for every flag would take a million instructions

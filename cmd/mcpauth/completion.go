@@ -236,7 +236,7 @@ func resourceCandidate(r mcpclient.Resource) candidate {
 	return candidate{word, httpx.Text(cmp.Or(r.Description, r.Title, r.Name), 60)}
 }
 
-// known returns a client for reading what earlier commands cached. It sends nothing.
+// known returns a client that can read the data that earlier commands cached. It sends nothing.
 func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	if s, err := p.resolve(ctx, server, needStored); err == nil {
 		if m, err := p.mcp(ctx, s.target, nil); err == nil {

@@ -20,7 +20,7 @@ func callLine(server, tool string, values []exampleValue) string {
 	for _, v := range values {
 		odd = odd || !plainName(v.name)
 	}
-	if odd { // name=value cannot express this name, but --args can
+	if odd { // an argument of this name cannot be written as name=value, but --args can contain it
 		words = append(words, "--args", shellWord(wholeExample(values)))
 		values = nil
 	}

@@ -205,7 +205,7 @@ func strictHint(a advice) string {
 	return discoverHint(a)
 }
 
-// innerHint is the hint that login would give.
+// innerHint returns the hint of the error with which login would fail.
 func innerHint(a advice, e *unworkableError) string {
 	a.err = e.err
 	if r := explain(e.err); r.hint != nil {

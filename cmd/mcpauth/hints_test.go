@@ -41,7 +41,7 @@ type mishap struct {
 	repair  func(t *testing.T, u *unlucky)
 	next    string // error.code of the command that the test runs; empty: the command succeeds. Its hint must differ from the first hint
 	goesOn  bool   // the failed command is repeated after the hint and succeeds
-	unshown bool   // not on the page, because another mishap has the same message
+	unshown bool   // if true, docs/troubleshooting.md does not show this mishap, because another mishap has the same message
 	nothing bool   // no command solves the problem: the server's operator must act, or the user must wait or edit a file
 }
 

@@ -187,8 +187,8 @@ func TestChildrenSeeNoSecret(t *testing.T) {
 	check("demo-cs-basic", "canary-project-key")
 }
 
-// Headers and secrets of an entry in a project's file are sent only to the server of that entry, and an entry cannot use the name of a
-// stored login for another server.
+// Headers and secrets of an entry in a project's file are sent only to the server of that entry. If a stored login for another server has
+// the name of an entry, mcpauth refuses the entry.
 func TestHostileProject(t *testing.T) {
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{Settings: demo.Settings{Open: []string{"*"}}})

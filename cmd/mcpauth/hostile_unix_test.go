@@ -215,7 +215,7 @@ func projectMovesALinkAfterTheLogin(t *testing.T, u user) {
 		before := u.good.Count("token")
 		for _, args := range [][]string{{"refresh", "x"}, {"refresh", "--all"}, {"refresh", u.good.URL()}, {"login", u.good.URL()}} {
 			code := exitUsage
-			if args[0] == "login" { // the command has already sent a request to the server
+			if args[0] == "login" { // login has already sent a request to the server, so it must not exit with 2
 				code = exitAuth
 			}
 			u.must(t, code, args...)

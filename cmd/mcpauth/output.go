@@ -63,8 +63,8 @@ func (o *output) sends(authorization string) {
 	o.tokens = append(o.tokens[max(0, len(o.tokens)-most+1):], httpx.Forms([]string{token}))
 }
 
-// masked replaces the recorded secrets in a message. It replaces only whole secrets, because a part of one, such as https://, may be in any
-// message.
+// masked replaces the recorded secrets in a message. masked replaces only whole secrets, because a part of a secret, such as https://, may
+// occur in any message.
 func (o *output) masked(s string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

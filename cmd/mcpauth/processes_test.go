@@ -17,8 +17,8 @@ import (
 	"mcpauth/internal/demo"
 )
 
-// machine is a user's machine with the released program. It does not use the test binary, which takes five times as long to start with the
-// race detector. The server rotates refresh tokens and revokes the grant if one is used twice.
+// machine is a user's machine with the released program. The released program is tested instead of the test binary, because the test binary
+// takes five times as long to start with the race detector. The server rotates refresh tokens and revokes the grant if one is used twice.
 type machine struct {
 	*demo.Server
 	home string

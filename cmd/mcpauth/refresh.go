@@ -74,8 +74,8 @@ func target(s flow.Status) flow.Target {
 	return t
 }
 
-// eachTarget runs do for all targets concurrently and calls done for each result, in order. With --json it prints the results as one document.
-// failed is the error of p.targets, or nil.
+// eachTarget runs do for all targets concurrently and calls done for each result, in order. With --json, eachTarget prints the results as
+// one document. failed is the error of p.targets, or nil.
 func eachTarget[T any](ctx context.Context, p *program, targets []server, failed error, do func(*flow.Client, flow.Target) (T, error), done func(word string, result T) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed

@@ -83,8 +83,8 @@ func TestRequestsOfACall(t *testing.T) {
 	}
 }
 
-// If a server is replaced by one of another protocol revision, the next call adapts to it after the refused requests. A call is sent again
-// only if its refusal proves that it was not executed.
+// If a server is replaced by one of another protocol revision, it refuses the requests of the next call. The call then adapts to the new
+// revision. A call is sent again only if its refusal proves that it was not executed.
 func TestRequestsOfAnotherEra(t *testing.T) {
 	m := newMachine(t)
 	for _, tt := range []struct{ era, want string }{

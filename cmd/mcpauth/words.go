@@ -64,7 +64,7 @@ func expires(s flow.Status) string {
 // The cells of a bar.
 const full, empty = "█", "░"
 
-// bar draws the remaining lifetime of a token in eight cells, or nothing if it is unknown.
+// bar draws the remaining lifetime of a token in eight cells. If the lifetime is unknown, bar draws nothing.
 func bar(s flow.Status) string {
 	const cells = 8
 	if s.ExpiresIn == nil || s.ExpiresAt == nil || s.ObtainedAt == nil || !s.ExpiresAt.After(*s.ObtainedAt) {

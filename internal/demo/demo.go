@@ -56,7 +56,7 @@ import (
 // Options configures a server. The zero value speaks every revision of MCP and approves every login.
 type Options struct {
 	Addr           string   // address to listen on; empty: 127.0.0.1 with a free port
-	Host           string   // host name in the server's URLs, such as "localhost"; empty: the host of Addr
+	Host           string   // host name in the server's URLs, such as "localhost"; empty: the host in Addr
 	Paths          []string // paths of the MCP endpoints, each a separate resource; the first one is that of URL(); empty: /mcp
 	Era            string   // see Eras; empty: both
 	JSON           bool     // MCP responses are JSON instead of event streams, without progress notifications

@@ -48,8 +48,8 @@ func toolScopes(name string) []string {
 	return nil
 }
 
-// newMCPServer returns a server of the SDK with all tools. header is the header of the connection, for transports that do not pass the
-// header with each call.
+// newMCPServer returns a server of the SDK with all tools. Some transports do not pass the HTTP header with each call; for these, header is
+// the header of the connection.
 func (s *Server) newMCPServer(versions []string, header http.Header) *mcp.Server {
 	server := mcp.NewServer(&mcp.Implementation{Name: "mcpauth-demo", Title: "mcpauth demo", Version: "1"}, &mcp.ServerOptions{
 		Instructions:              "A server for trying mcpauth. secret_note needs the scope notes:write, all else notes:read.",

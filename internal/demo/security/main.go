@@ -61,7 +61,7 @@ func run(args []string, stdin io.Reader) int {
 func interactive(stdin io.Reader) int {
 	result := 0
 	for r := bufio.NewReaderSize(stdin, maxLine); ; {
-		line, err := r.ReadSlice('\n') // the rest of a longer line is read as the next line
+		line, err := r.ReadSlice('\n') // ReadSlice returns at most 4095 bytes of a longer line; the next call returns the rest
 		if len(line) > 0 {
 			result = execute(split(strings.TrimSuffix(string(line), "\n")))
 		}
