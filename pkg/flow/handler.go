@@ -55,7 +55,7 @@ type Handler struct {
 
 	mu      sync.Mutex
 	stepUps map[string][]Secret // key: a set of requested scopes; value: the tokens that lacked a scope of this set
-	issued  Secret              // the access token that replaced a refused one
+	issued  Secret              // latest access token that was obtained to replace a refused one
 	at      time.Time           // when issued was obtained
 	refused Secret              // a refresh token that the server refused while the access token was valid
 	refusal error               // error with which the server refused the refresh token in refused

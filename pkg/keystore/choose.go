@@ -119,7 +119,8 @@ func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	return absent
 }
 
-// generationElsewhere returns the generation of this key in a backend other than b, or 0. The generation of the next write must be higher.
+// generationElsewhere returns the generation of this key in a backend other than b, or 0 if no other backend has the key. The generation of
+// the next write must be higher.
 func (s *Store) generationElsewhere(key Key, b backend) uint64 {
 	if e, err := s.keychain.index.hint(key); err == nil && b != backend(s.keychain) {
 		return e.highest()

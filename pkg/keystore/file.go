@@ -245,7 +245,8 @@ func (f *fileStore) probe(_ context.Context, key Key) error {
 	return removePrivate(p.path)
 }
 
-// placeRoom is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller.
+// placeRoom is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller than
+// placeRoom.
 const placeRoom = 14 << 10
 
 // makePlace writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be, so that a full

@@ -175,7 +175,7 @@ func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, erro
 	return p, nil
 }
 
-// plan returns the write of a record: in the reserved slot, or else in the one that choose returns.
+// plan prepares the write of a record. The write uses the reserved slot or, if no slot is reserved, the slot that choose returns.
 func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keychainPlace) (p plan, err error) {
 	if len(r.Secret) > maxSecret {
 		return plan{}, tooLarge(len(r.Secret))

@@ -192,8 +192,8 @@ func atCommas(words []string) []string {
 	return nil
 }
 
-// lifetime reads a number of seconds: a JSON number, or a string as Entra v1 sends it. It returns 0, which means unknown, if the value is
-// absent, zero, negative or not a number (Slack, Grafana).
+// lifetime reads a number of seconds: a JSON number, or a string as Entra v1 sends it. The result is 0, which means unknown, if the value
+// is absent, zero, negative or not a number (seen at Slack and Grafana).
 func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, error) {
 	if !m.present(name) {
 		return 0, nil
