@@ -105,7 +105,7 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 		rule := explain(err)
 		code, exit, hint = rule.code, rule.exit, b.p.hint(rule, at(b.server, err))
 	}
-	if e := b.p.out.batchLine(id, "error", errorJSON(code, err.Error(), hint, exit)); e != nil {
+	if e := b.p.out.batchLine(id, "error", b.p.out.errorJSON(code, err.Error(), hint, exit)); e != nil {
 		return e
 	}
 	if forAll(err, exit) {

@@ -31,7 +31,7 @@ func (p *program) flow() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved}
+	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved, Secrets: &p.out.secrets}
 	p.flowClient.Store(c)
 	return c, nil
 }
@@ -41,7 +41,7 @@ func (p *program) http() (*http.Client, error) {
 	if p.httpClient != nil {
 		return p.httpClient, nil
 	}
-	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version}
+	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version, Secrets: &p.out.secrets}
 	if p.out.verbose && !p.out.quiet {
 		o.Trace = lines{p.out}
 	}
@@ -57,7 +57,7 @@ func (p *program) http() (*http.Client, error) {
 	return hc, nil
 }
 
-// noticed records that a request was sent. It also records the credentials of the request, so that messages can redact them.
+// noticed records that a request was sent.
 type noticed struct {
 	http.RoundTripper
 	p *program
@@ -65,7 +65,6 @@ type noticed struct {
 
 func (n noticed) RoundTrip(r *http.Request) (*http.Response, error) {
 	n.p.sent.Store(true)
-	n.p.out.sends(r.Header.Get("Authorization"))
 	return n.RoundTripper.RoundTrip(r)
 }
 
@@ -104,7 +103,7 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 				hint: "create one and copy it to every machine: age-keygen -o FILE"}
 		}
 		o.URL = p.getenv("MCPAUTH_KEYSTORE_URL") // may hold a password
-		p.hide(o.URL, p.getenv("PGPASSWORD"))
+		p.hide(o.URL, p.getenv("PGPASSWORD"), p.getenv("PGSSLPASSWORD"))
 	}
 	return keystore.Open(o)
 }
@@ -179,8 +178,11 @@ func (p dialogue) report(e flow.Event) {
 		// which server issued it.
 		p.out.say("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
 		p.out.say(oneLine(e.URL))
-		if !sameOrigin(e.URL, e.Issuer) {
-			p.out.say(paint(p.out.errColour, yellow, "warning:") + " this address is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
+		for _, address := range []string{e.URL, e.Typed} { // programs show either of the addresses on stdout
+			if !sameOrigin(address, e.Issuer) {
+				p.out.say(paint(p.out.errColour, yellow, "warning:") + " " + oneLine(address) + " is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
+				break
+			}
 		}
 		if p.deviceLine {
 			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // an error of writing to stdout is ignored, because stderr has the code as well
@@ -241,7 +243,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	if stored.AssertionVariable != "" {
 		p.hide(p.getenv(stored.AssertionVariable))
 	}
-	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets,
+	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets, Known: &p.out.secrets,
 		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.warn("%s", s) }}
 	if authorize != nil {
 		m.Auth = authorize

@@ -52,7 +52,7 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 		if err != nil {
 			return err
 		}
-		c = &flow.Client{HTTP: hc, Report: dialogue{program: p}.report}
+		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets, Report: dialogue{program: p}.report}
 	}
 	d, failed := c.Discover(ctx, t, o.flow)
 	if failed != nil {
@@ -91,9 +91,9 @@ func (p *program) printDiscovery(d flow.Discovery, failed error) error {
 		doc := discoverDocument{Discovery: d, Works: failed == nil}
 		if failed != nil {
 			r := explain(failed)
-			doc.Error = errorJSON(r.code, failed.Error(), p.hint(r, failed), r.exit)
+			doc.Error = p.out.errorJSON(r.code, failed.Error(), p.hint(r, failed), r.exit)
 		}
 		return p.out.document(doc)
 	}
-	return p.out.write([]byte(p.out.masked(tree(d, p.out.outColour))))
+	return p.out.write([]byte(p.out.secrets.Mask(tree(d, p.out.outColour))))
 }

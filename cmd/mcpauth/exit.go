@@ -224,25 +224,25 @@ func (p *program) advice(err error) advice {
 
 // failure prints an error and its hint on a line each, or with --json as one line.
 func (o *output) failure(code, message, hint string, exit int) {
-	message = o.masked(message)
 	if !o.json {
-		o.say(paint(o.errColour, red, "mcpauth:") + " " + oneLine(message))
+		message, hint = o.secrets.Mask(oneLine(message)), o.secrets.Mask(oneLine(hint))
+		o.say(paint(o.errColour, red, "mcpauth:") + " " + message)
 		if hint != "" {
-			o.say(paint(o.errColour, bold, "hint:") + " " + oneLine(hint))
+			o.say(paint(o.errColour, bold, "hint:") + " " + hint)
 		}
 		return
 	}
-	o.say(`{"error":` + string(errorJSON(code, message, hint, exit)) + `}`)
+	o.say(`{"error":` + string(o.errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// errorJSON returns an error as a JSON object.
-func errorJSON(code, message, hint string, exit int) []byte {
-	data, _ := encode(struct { // encode never fails for strings and numbers
+// errorJSON returns an error as a JSON object, without secrets.
+func (o *output) errorJSON(code, message, hint string, exit int) []byte {
+	data, _ := encode(struct { // never fails for strings and numbers
 		Code     string `json:"code"`
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, oneLine(message), oneLine(hint), exit}, "")
+	}{code, o.secrets.Mask(oneLine(message)), o.secrets.Mask(oneLine(hint)), exit}, "")
 	return bytes.TrimSuffix(data, []byte("\n"))
 }
 

@@ -27,6 +27,8 @@ func fates() map[string]fate {
 	broken := func(says string) fate { return fate{exit: exitNetwork, says: says} }
 	harmless := fate{exit: exitDone, good: true}
 	call := []string{"call", "SERVER", "echo", "text=x"}
+	asClient := []string{"login", "SERVER", "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET"}
+	keyed := []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}
 	after := func(exit int, says string) fate { return fate{exit: exit, says: says, args: call, good: true} }
 	visiting := func(says string) fate {
 		return fate{exit: exitSecurity, says: "asks to open a URL.*" + says, args: slices.Concat(call, []string{"--elicit", "defaults"}), good: true}
@@ -109,7 +111,9 @@ func fates() map[string]fate {
 		"identity/authorize-scope":      refused(`authorization_endpoint carries the parameter "Scope"`),
 		"identity/authorize-request":    refused(`authorization_endpoint carries the parameter "request_uri"`),
 		"identity/authorize-semicolon":  refused("authorization_endpoint carries the parameter"),
-		"identity/device-elsewhere": {exit: exitNetwork, says: `(?s)to log in at https://as.attack.example, open .*warning: this address is not on https://as.attack.example`,
+		"identity/device-elsewhere": {exit: exitNetwork, says: `(?s)to log in at https://as.attack.example, open .*warning: https://evil.example/device is not on https://as.attack.example`,
+			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "4s", "--quiet"}},
+		"identity/device-elsewhere-typed": {exit: exitNetwork, says: `(?s)https://as.attack.example/device.*warning: https://evil.example/device is not on https://as.attack.example`,
 			args: []string{"login", "SERVER", "--grant", "device_code", "--timeout", "4s", "--quiet"}},
 		"identity/mix-up":                 refused(`iss is "https://as2.attack.example", expected "https://as.attack.example"`),
 		"identity/endpoint-elsewhere":     harmless,
@@ -190,6 +194,13 @@ func fates() map[string]fate {
 		"token/reflected-length":    {exit: exitNetwork, says: `bad Content-Length.*\[redacted\]`, good: true, args: slices.Concat(call, []string{"-H", "X-Key: $USER_KEY"})},
 		"token/reflected-unsolicited": {exit: exitTool, good: true, args: []string{"call", "SERVER", "--batch", "-", "--parallel", "1", "--quiet", "-H", "X-Key: $USER_KEY"},
 			stdin: strings.Repeat(`{"tool":"echo","arguments":{"text":"x"}}`+"\n", 3)},
+		"token/reflected-granted":       {exit: exitDone, good: true, honest: asClient, args: asClient},
+		"token/reflected-offered":       {exit: exitDone, good: true, honest: keyed, args: keyed},
+		"token/reflected-revoked":       {exit: exitDone, says: `cannot revoke \[redacted\] and \[redacted\]`, honest: []string{"login", "SERVER"}, args: []string{"logout", "SERVER", "--json"}},
+		"token/reflected-renewal":       {exit: exitAuth, says: `it belongs to \[redacted\]`, good: true, honest: []string{"login", "SERVER"}, args: []string{"refresh", "SERVER"}},
+		"token/reflected-grant":         {exit: exitTool, says: `cannot use \[redacted\]`, good: true, honest: []string{"login", "SERVER"}, args: call},
+		"token/reflected-device":        {exit: exitNetwork, says: `contains the device_code or a secret`, args: slices.Concat(asClient, []string{"--grant", "device_code"})},
+		"token/reflected-kept":          {exit: exitDone, good: true, passes: true, args: []string{"tools", "SERVER"}},
 		"token/reflected-probe":         {exit: exitNetwork, says: `malformed MIME header.*\[redacted\]`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},
 		"token/reflected-location":      {exit: exitNetwork, says: `another origin`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},
 		"token/reflected-scope":         {exit: exitDone, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}, good: true},

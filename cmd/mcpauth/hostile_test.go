@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 
 	"mcpauth/internal/attack"
 	"mcpauth/internal/httpx"
+	"mcpauth/pkg/keystore"
 )
 
 func TestHostileWorld(t *testing.T) {
@@ -95,6 +97,16 @@ func (v *victim) check(t *testing.T, f fate) {
 	for _, secret := range v.world.Secrets() {
 		if attack.Holds(v.stderr.String(), secret) || !f.passes && attack.Holds(v.stdout.String(), secret) {
 			t.Errorf("a secret (%.12s…) is shown", secret)
+		}
+		for _, address := range v.opened(t) {
+			if attack.Holds(address, secret) {
+				t.Errorf("a secret (%.12s…) is in the address that the browser opened", secret)
+			}
+		}
+		for name, text := range v.outside(t) {
+			if attack.Holds(text, secret) {
+				t.Errorf("a secret (%.12s…) is in %s", secret, name)
+			}
 		}
 	}
 	if bad := control(v.stderr.String()); bad != "" {
@@ -212,6 +224,28 @@ func (v *victim) opened(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return strings.Fields(string(data))
+}
+
+// outside returns what may hold no secret: the files in mcpauth's folders, except those of the store, and the public part of each record.
+func (v *victim) outside(t *testing.T) map[string]string {
+	texts := map[string]string{}
+	_ = filepath.WalkDir(filepath.Join(v.home, ".local", "state"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			data, _ := os.ReadFile(path)
+			texts[path] = string(data)
+		}
+		return nil
+	})
+	store, err := keystore.Open(keystore.Options{Backend: keystore.File, StateDir: filepath.Join(v.home, ".local", "state", "mcpauth"),
+		Dir: filepath.Join(v.home, ".local", "share", "mcpauth")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, _ := store.List(t.Context())
+	for _, e := range entries {
+		texts["the public part of a record"] += string(e.Public)
+	}
+	return texts
 }
 
 // holdsToken reports whether mcpauth status shows a stored token.

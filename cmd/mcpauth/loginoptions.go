@@ -169,7 +169,7 @@ func (p *program) loggedIn(ctx context.Context, c *flow.Client, t flow.Target, o
 // printAddress prints the authorization URL on stdout.
 func (p *program) printAddress(address string) error {
 	if p.out.json {
-		return p.out.document(map[string]string{"authorization_url": address})
+		return p.out.exact(map[string]string{"authorization_url": address})
 	}
 	return p.out.text(address)
 }

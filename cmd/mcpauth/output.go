@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -34,44 +33,17 @@ type output struct {
 	outColour, errColour     bool
 	width                    int // columns of the terminal; 0 if stdout is no terminal
 
-	mu     sync.Mutex // other goroutines report progress
-	bar    bool       // whether a progress bar is shown
-	bars   int        // number of progress bars so far
-	hidden []string   // secrets to redact in messages, in every form of httpx.Forms
-	tokens [][]string // the credentials that were sent last; each is a list of its encoded forms, the first of which is the credential itself
+	secrets httpx.Secrets // everything that is printed goes through it, except a tool's data and the lines that a login needs
+
+	mu   sync.Mutex // other goroutines report progress
+	bar  bool       // whether a progress bar is shown
+	bars int        // number of progress bars so far
 }
 
-// hide records secrets of the user. Child processes do not get these secrets. Messages never contain a secret of at least httpx.LongValue
-// bytes. A shorter secret is not redacted, because it could be ordinary text.
+// hide records secrets of the user. No child process gets them, and no message shows them.
 func (p *program) hide(secrets ...string) {
 	p.secrets = append(p.secrets, secrets...)
-	long := slices.DeleteFunc(slices.Clone(secrets), func(s string) bool { return len(s) < httpx.LongValue })
-	p.out.mu.Lock()
-	defer p.out.mu.Unlock()
-	p.out.hidden = append(p.out.hidden, httpx.Forms(long)...)
-}
-
-// sends records the credentials of an Authorization header, so that messages can redact them.
-func (o *output) sends(authorization string) {
-	const most = 4 // a server may repeat credentials that it received recently
-	_, token, _ := strings.Cut(authorization, " ")
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(token) < httpx.LongValue || slices.ContainsFunc(o.tokens, func(forms []string) bool { return forms[0] == token }) {
-		return
-	}
-	o.tokens = append(o.tokens[max(0, len(o.tokens)-most+1):], httpx.Forms([]string{token}))
-}
-
-// masked replaces the recorded secrets in a message. masked replaces only whole secrets, because a part of a secret, such as https://, may
-// occur in any message.
-func (o *output) masked(s string) string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, form := range slices.Concat(append(o.tokens, o.hidden)...) {
-		s = strings.ReplaceAll(s, form, "[redacted]")
-	}
-	return s
+	p.out.secrets.Hide(secrets...)
 }
 
 func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *output {
@@ -102,28 +74,28 @@ func terminal(w any) (bool, int) {
 // second line could imitate a message of mcpauth.
 func (o *output) note(format string, args ...any) {
 	if !o.quiet {
-		o.say(o.masked(noteLine(format, args)))
+		o.say(o.noteLine(format, args))
 	}
 }
 
 // detail prints a message if --verbose is set.
 func (o *output) detail(format string, args ...any) {
 	if o.verbose && !o.quiet {
-		o.say(o.masked(noteLine(format, args)))
+		o.say(o.noteLine(format, args))
 	}
 }
 
 // warn prints a warning.
 func (o *output) warn(format string, args ...any) {
 	if !o.quiet {
-		o.say(paint(o.errColour, yellow, "warning:") + " " + o.masked(noteLine(format, args)))
+		o.say(paint(o.errColour, yellow, "warning:") + " " + o.noteLine(format, args))
 	}
 }
 
-// noteLine returns a message on one line of limited length, because it may contain text of a server.
-func noteLine(format string, args []any) string {
+// noteLine returns a message without secrets, on one line of limited length, because it may contain text of a server.
+func (o *output) noteLine(format string, args []any) string {
 	const most = 4000 // runes
-	line := oneLine(fmt.Sprintf(format, args...))
+	line := o.secrets.Mask(oneLine(fmt.Sprintf(format, args...)))
 	if len(line) > most {
 		line = httpx.Text(line, most)
 	}
@@ -140,7 +112,7 @@ func (o *output) say(line string) {
 
 // progress shows the progress of a call: a bar on a terminal, lines with --verbose, and otherwise nothing.
 func (o *output) progress(done, total float64, message string) {
-	message = cut(httpx.Text(message, 100), 40)
+	message = cut(o.secrets.Mask(httpx.Text(message, 100)), 40)
 	switch {
 	case o.quiet:
 	case o.errTerminal && !o.verbose:
@@ -174,8 +146,17 @@ func (o *output) clearBar() {
 	}
 }
 
-// document writes a value as the JSON document on stdout.
+// document writes a value as the JSON document on stdout, without secrets.
 func (o *output) document(v any) error {
+	data, err := encode(v, "  ")
+	if err != nil {
+		return err
+	}
+	return o.data(o.secrets.MaskJSON(data))
+}
+
+// exact writes a value as the JSON document on stdout. The value is what the user asked for, even if it is a secret.
+func (o *output) exact(v any) error {
 	data, err := encode(v, "  ")
 	if err != nil {
 		return err

@@ -60,7 +60,7 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	case o.header || o.format == "header":
 		return p.out.write([]byte("Authorization: Bearer " + access + "\n"))
 	case o.format == "json":
-		return p.out.document(struct{ Authorization string }{"Bearer " + access})
+		return p.out.exact(struct{ Authorization string }{"Bearer " + access})
 	case !p.out.json:
 		return p.out.write([]byte(access + "\n"))
 	}
@@ -69,7 +69,7 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 		at := tok.Expiry.UTC().Truncate(time.Second)
 		expires = &at
 	}
-	return p.out.document(struct {
+	return p.out.exact(struct {
 		AccessToken string     `json:"access_token"`
 		TokenType   string     `json:"token_type"`
 		ExpiresAt   *time.Time `json:"expires_at"`

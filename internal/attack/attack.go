@@ -45,7 +45,7 @@ type Attack struct {
 
 // All returns every attack.
 func All() []Attack {
-	return slices.Concat(addresses(), identity(), providers(), answers(), callbacks(), tokens(), calls(), terminal())
+	return slices.Concat(addresses(), identity(), providers(), answers(), callbacks(), tokens(), reflections(), calls(), terminal())
 }
 
 // find returns the attack with a name.

@@ -42,6 +42,7 @@ func identity() []Attack {
 		spoilt("identity", "authorize-request", "the authorization endpoint contains a request_uri parameter", "metadata:set.authorization_endpoint="+word(AS+"/authorize?request_uri="+Evil)),
 		spoilt("identity", "authorize-semicolon", "the authorization endpoint contains a client_id parameter after a semicolon", "metadata:set.authorization_endpoint="+word(AS+"/authorize?a;client_id=evil")),
 		spoilt("identity", "device-elsewhere", "the verification URL of a device login is on another origin", "device_authorization:del=verification_uri_complete,set.interval=60,set.verification_uri="+word(Evil+"/device")),
+		spoilt("identity", "device-elsewhere-typed", "of a device login, only the URL without the code is on another origin", "device_authorization:set.interval=60,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "mix-up", "the authorization endpoint belongs to an honest server, so that its code is sent to the attacker (mix-up)", "metadata:set.authorization_endpoint="+word(AS2+"/authorize")),
 		spoilt("identity", "endpoint-elsewhere", "the token endpoint is on another origin than the issuer, which RFC 8414 §2 allows", "metadata:set.token_endpoint="+word(AS2+"/token")),
 		spoilt("identity", "account-other", "the browser is logged in with another account than --expect-account names", "token:set.id_token="+word(idToken("eve@example.com"))),

@@ -31,6 +31,7 @@ type Options struct {
 	CAFile    string    // PEM file of certificate authorities, added to the system's; empty: none
 	UserAgent string    // User-Agent header of requests that do not set one; empty: "mcpauth"
 	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: none
+	Secrets   *Secrets  // learns the secrets of requests and of the answers that Do reads; nil: one for this client
 
 	// RootMemory is the path of a file in which New records, for each host, which of the system's certificate authorities verified it, so
 	// that the next process need not parse all of them; empty: none.
@@ -39,14 +40,15 @@ type Options struct {
 
 // New returns a client with the limits of this package. It has no overall timeout: the context of a request limits its time.
 func New(o Options) (*http.Client, error) {
+	if o.Secrets == nil {
+		o.Secrets = &Secrets{}
+	}
 	var rt http.RoundTripper
 	rt, err := newRooted(rootMemory(o.RootMemory), o.CAFile)
 	if err != nil {
 		return nil, err
 	}
-	if o.Trace != nil {
-		rt = &tracer{next: rt, out: o.Trace}
-	}
+	rt = &tracer{next: rt, out: o.Trace, secrets: o.Secrets}
 	return &http.Client{Transport: &userAgent{next: rt, agent: cmp.Or(o.UserAgent, "mcpauth")}, CheckRedirect: checkRedirect}, nil
 }
 
@@ -91,7 +93,7 @@ type Response struct {
 // Do sends an OAuth request and reads the whole response. It returns ErrTooLarge if the body has more than MaxBody bytes. A nil client is
 // Default.
 func Do(c *http.Client, req *http.Request) (*Response, error) {
-	res, err := cmp.Or(c, Default()).Do(req)
+	res, err := cmp.Or(c, Default()).Do(req.WithContext(context.WithValue(req.Context(), wholeKey{}, true)))
 	if err != nil {
 		return nil, err
 	}

@@ -203,18 +203,18 @@ func TestTraceForgetsNoSecretInUse(t *testing.T) {
 	c, _ := New(Options{Trace: &out})
 	for i := range 2 * maxLearned {
 		req, _ := http.NewRequest(http.MethodPost, s.URL, nil)
-		req.Header = http.Header{"Authorization": {"DPoP canary-token"}, "X-Key": {"canary-key"}, "Dpop": {fmt.Sprint("proof-", i)}}
+		req.Header = http.Header{"Authorization": {"DPoP canary-token"}, "X-Key": {"canary-key"}, "Dpop": {fmt.Sprint("a-proof-", i)}}
 		if _, err := Do(c, req); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tr := &tracer{out: &out}
+	var k Secrets
 	for i := range maxLearned {
-		tr.learn(&tr.sent, "canary-parallel")
-		tr.learn(&tr.sent, fmt.Sprint("proof-", i))
+		k.add(&k.sent, "canary-parallel")
+		k.add(&k.sent, fmt.Sprint("a-proof-", i))
 	}
-	tr.forget(&tr.sent) // a second request starts before the response to the first
-	tr.print("canary-parallel")
+	k.trim(&k.sent) // a second request starts before the response to the first
+	out.WriteString(k.Mask("canary-parallel"))
 	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, `"note":"[redacted]`) {
 		t.Errorf("the trace shows a secret, or nothing:\n%.500s", got[max(0, strings.Index(got, "canary")-100):])
 	}
@@ -227,7 +227,7 @@ func TestTraceOfACertificate(t *testing.T) {
 		return nil, x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a\x1b[2J\nmcpauth: forged"}}, Host: "x"}
 	})
 	req, _ := http.NewRequest(http.MethodGet, "https://x/", nil)
-	_, _ = (&tracer{next: fail, out: &out}).RoundTrip(req)
+	_, _ = (&tracer{next: fail, out: &out, secrets: &Secrets{}}).RoundTrip(req)
 	if got := out.String(); strings.Contains(got, "\x1b") || strings.Contains(got, "\nmcpauth") {
 		t.Errorf("the trace shows %q", got)
 	}

@@ -5,7 +5,6 @@ package httpx
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -24,29 +23,30 @@ const redacted = "[redacted]"
 // maxTraced limits the size of bodies that are shown, in bytes. Of a longer body, only the size is shown.
 const maxTraced = 16 << 10
 
-// maxLearned limits how many sent and how many received secrets are remembered from one exchange to the next. Proofs and tokens change all
-// the time, and each printed line is compared with every remembered secret. The least recently used secrets are dropped.
-const maxLearned = 70
-
 // shown lists the headers whose values may be printed.
 var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
 
-// tracer prints each exchange. It remembers every secret of earlier exchanges, so that a repetition elsewhere is redacted as well.
+// tracer learns the secrets of each exchange. If out is set, it also prints the exchange.
 type tracer struct {
-	next http.RoundTripper
-
-	mu       sync.Mutex
-	out      io.Writer
-	sent     [][]string // forms of each sent secret
-	received [][]string // forms of each received secret; separate from sent, so that a server that sends many secrets cannot displace the sent ones
+	next    http.RoundTripper
+	out     io.Writer // nil: exchanges are not printed
+	secrets *Secrets
 }
+
+// wholeKey marks the requests whose responses Do reads completely, those to OAuth endpoints. Their secrets are learned before anything of
+// the response is used or printed, because its header or its errors may repeat them.
+type wholeKey struct{}
 
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
-	t.forget(&t.sent)
-	t.learnHeader(req.Header)
-	t.learnForm(&t.sent, req.URL.Query())
+	oauth := req.Context().Value(wholeKey{}) != nil
+	t.secrets.sends(req, oauth || t.out != nil)
+	if t.out == nil && !oauth {
+		res, err := t.next.RoundTrip(req)
+		t.failed(req, err)
+		return res, err
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "> %s %s\n", req.Method, redactURL(req.URL))
 	t.header(&b, "> ", req.Header)
@@ -54,32 +54,74 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 		if body, err := req.GetBody(); err == nil {
 			data, _ := io.ReadAll(io.LimitReader(body, maxTraced))
 			body.Close()
-			t.body(&b, &t.sent, "> ", req.Header.Get("Content-Type"), data)
+			t.body(&b, &t.secrets.sent, "> ", req.Header.Get("Content-Type"), data)
 		}
 	}
-	t.print(b.String())
+	t.print(&b)
 
 	res, err := t.next.RoundTrip(req)
-	b.Reset()
+	t.failed(req, err)
 	took := time.Since(start).Round(time.Millisecond)
 	if err != nil {
-		t.print(fmt.Sprintf("< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took)) // a certificate's name may contain line breaks
+		fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's name may contain line breaks
+		t.print(&b)
 		return nil, err
 	}
 	fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
 	t.header(&b, "< ", res.Header)
-	t.print(b.String())
+	if oauth {
+		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
+		t.answer(&b, res, data, len(data) <= maxTraced)
+		t.print(&b)
+		res.Body = &readBody{io.MultiReader(bytes.NewReader(data), failing{err}), res.Body}
+		return res, nil
+	}
+	t.print(&b)
 	res.Body = &tracedBody{ReadCloser: res.Body, done: func(data []byte, whole bool) {
 		var b strings.Builder
-		if whole {
-			t.forget(&t.received)
-			t.body(&b, &t.received, "< ", res.Header.Get("Content-Type"), data)
-		} else {
-			b.WriteString("< (a longer body is not shown)\n")
-		}
-		t.print(b.String())
+		t.answer(&b, res, data, whole)
+		t.print(&b)
 	}}
 	return res, nil
+}
+
+// failed learns the password for the proxy, because an error contains the status line in which the proxy may have repeated it.
+func (t *tracer) failed(req *http.Request, err error) {
+	if err == nil {
+		return
+	}
+	if proxy, _ := proxyFor(req); proxy != nil && proxy.User != nil {
+		password, _ := proxy.User.Password()
+		t.secrets.Learn(password, proxy.User.Username()+":"+password)
+	}
+}
+
+// answer learns the secrets in the body of a response and writes the body.
+func (t *tracer) answer(b *strings.Builder, res *http.Response, data []byte, whole bool) {
+	t.secrets.trim(&t.secrets.received)
+	var body strings.Builder
+	t.body(&body, &t.secrets.received, "< ", res.Header.Get("Content-Type"), data)
+	if !whole {
+		body.Reset()
+		body.WriteString("< (a longer body is not shown)\n")
+	}
+	b.WriteString(body.String())
+}
+
+// readBody is a body of which a part was read in advance.
+type readBody struct {
+	io.Reader
+	io.Closer
+}
+
+// failing is a reader that returns an error, or io.EOF.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) {
+	if f.err == nil {
+		return 0, io.EOF
+	}
+	return 0, f.err
 }
 
 // header writes the headers, with values only for those that are known to be harmless.
@@ -102,121 +144,37 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 	}
 }
 
-// body writes a form or JSON body with its secret members redacted. If the body has another type, only its size is written.
-func (t *tracer) body(b *strings.Builder, list *[][]string, mark, contentType string, data []byte) {
+const formType = "application/x-www-form-urlencoded"
+
+// body learns the secrets of a form or JSON body, and writes the body with its secret members redacted. For any other body it writes the
+// size.
+func (t *tracer) body(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return
 	}
 	kind, _, _ := mime.ParseMediaType(contentType)
-	var v any
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	switch {
-	case kind == "application/x-www-form-urlencoded":
-		form, _ := url.ParseQuery(string(data))
-		t.learnForm(list, form)
-		fmt.Fprintf(b, "%s%s\n", mark, redactForm(form))
-	case (kind == "application/json" || strings.HasSuffix(kind, "+json")) && dec.Decode(&v) == nil:
-		v = t.redactJSON(list, "", v)
+	switch v := t.secrets.learnBody(list, kind, data).(type) {
+	case url.Values:
+		fmt.Fprintf(b, "%s%s\n", mark, redactForm(v))
+	default:
+		if v == nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
+			fmt.Fprintf(b, "%s(%d bytes of %s)\n", mark, len(data), Text(kind, 80))
+			return
+		}
 		var out strings.Builder
 		enc := json.NewEncoder(&out)
 		enc.SetEscapeHTML(false)
 		_ = enc.Encode(v)
 		fmt.Fprintf(b, "%s%s\n", mark, Text(out.String(), maxTraced))
-	default:
-		fmt.Fprintf(b, "%s(%d bytes of %s)\n", mark, len(data), Text(kind, 80))
 	}
 }
 
 // print redacts every remembered secret and writes the text in one call.
-func (t *tracer) print(s string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	hidden := slices.Concat(slices.Concat(t.sent, t.received)...)
-	io.WriteString(t.out, strings.ToValidUTF8(Mask(s, hidden), "�")) // Mask works on bytes, so it may cut a character in two
-}
-
-// learn adds a secret to the end of a list, in all forms in which a server may repeat it.
-func (t *tracer) learn(list *[][]string, secret string) {
-	if len(secret) < 6 { // such a short secret could be ordinary text
-		return
+func (t *tracer) print(b *strings.Builder) {
+	if t.out != nil {
+		io.WriteString(t.out, t.secrets.Mask(b.String()))
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	forms := Forms([]string{secret})
-	if i := slices.IndexFunc(*list, func(known []string) bool { return known[0] == secret }); i >= 0 { // the unchanged form is the first
-		*list = slices.Delete(*list, i, i+1)
-	}
-	*list = append(*list, forms)
-}
-
-// forget drops the oldest secrets of a list. Call forget before an exchange adds its own secrets, so that none of its own secrets is
-// dropped during the exchange.
-func (t *tracer) forget(list *[][]string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
-}
-
-// learnHeader remembers every header value that the trace does not show, because the server may repeat the value. The user's own headers
-// are included, because they may contain a key. Mcp-Param headers are skipped, because they repeat the arguments of a call.
-func (t *tracer) learnHeader(h http.Header) {
-	for name, values := range h {
-		if slices.Contains(shown, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
-			continue
-		}
-		for _, v := range values {
-			t.learn(&t.sent, v)
-			scheme, credentials, _ := strings.Cut(v, " ")
-			t.learn(&t.sent, credentials)
-			if strings.EqualFold(scheme, "Basic") {
-				t.learnBasic(credentials)
-			}
-		}
-	}
-}
-
-// learnBasic remembers the client secret of client_secret_basic (RFC 6749 §2.3.1), whose parts are form-encoded.
-func (t *tracer) learnBasic(credentials string) {
-	pair, err := base64.StdEncoding.DecodeString(credentials)
-	_, secret, ok := strings.Cut(string(pair), ":")
-	if err != nil || !ok {
-		return
-	}
-	t.learn(&t.sent, secret)
-	if plain, err := url.QueryUnescape(secret); err == nil {
-		t.learn(&t.sent, plain)
-	}
-}
-
-func (t *tracer) learnForm(list *[][]string, form url.Values) {
-	for name, values := range form {
-		for _, v := range values {
-			if secretName(name) {
-				t.learn(list, v)
-			}
-		}
-	}
-}
-
-// redactJSON redacts the string members with secret names and remembers their values.
-func (t *tracer) redactJSON(list *[][]string, name string, v any) any {
-	switch v := v.(type) {
-	case map[string]any:
-		for k := range v {
-			v[k] = t.redactJSON(list, k, v[k])
-		}
-	case []any:
-		for i := range v {
-			v[i] = t.redactJSON(list, name, v[i])
-		}
-	case string:
-		if secretName(name) {
-			t.learn(list, v)
-			return redacted
-		}
-	}
-	return v
+	b.Reset()
 }
 
 // secretName reports whether a form field or JSON member with this name contains a secret.

@@ -17,12 +17,12 @@ func FuzzTrace(f *testing.F) {
 	f.Add([]byte("<p>canary-sent"), "text/html; charset=\x1b", "\x1b")
 	f.Fuzz(func(t *testing.T, body []byte, kind, location string) {
 		var out strings.Builder
-		tr := &tracer{out: &out}
-		tr.learn(&tr.sent, "canary-sent")
+		tr := &tracer{out: &out, secrets: &Secrets{}}
+		tr.secrets.Learn("canary-sent")
 		var b strings.Builder
 		tr.header(&b, "< ", http.Header{"Location": {location}, "Content-Type": {kind}, "X-Other": {string(body)}})
-		tr.body(&b, &tr.received, "< ", kind, body)
-		tr.print(b.String())
+		tr.body(&b, &tr.secrets.received, "< ", kind, body)
+		tr.print(&b)
 		got := out.String()
 		if strings.Contains(got, "canary-sent") || strings.Contains(got, url.QueryEscape("canary-sent")) {
 			t.Errorf("a secret that was sent is shown: %q", got)

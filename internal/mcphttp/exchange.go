@@ -51,8 +51,9 @@ type Link struct {
 	// Auth may be nil. If it has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP).
 	Auth auth.OAuthHandler
 
-	HTTP    *http.Client // only its Transport is used; nil: httpx.Default()
-	Secrets []string     // secret values in Header, which errors mask; access tokens are always masked
+	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
+	Secrets []string       // secret values in Header, which errors mask; access tokens are always masked
+	Known   *httpx.Secrets // further secrets, for HoldsToken and MayKeep; nil: only the access tokens
 
 	Pause func(ctx context.Context, d time.Duration) error // replaces the timer of Wait, for tests; nil: a timer
 
@@ -65,6 +66,7 @@ type Link struct {
 	overruled atomic.Bool             // the server has refused the static Authorization header
 	moved     atomic.Pointer[url.URL] // target of the endpoint's redirect, see follow; nil: none
 	masked    masked
+	own       httpx.Secrets // used if Known is nil
 }
 
 // Request is a message to send.

@@ -20,18 +20,19 @@ type masked struct {
 	tokens []string // the last tokens sent
 }
 
-// add stores the credential of an Authorization header.
-func (m *masked) add(authorization string) {
-	token := authorization[strings.IndexByte(authorization, ' ')+1:] // without the scheme
+// add stores the credential of an Authorization header, and returns it.
+func (m *masked) add(authorization string) (token string) {
+	token = authorization[strings.IndexByte(authorization, ' ')+1:] // without the scheme
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if token == "" || slices.Contains(m.tokens, token) {
-		return
+		return token
 	}
 	if len(m.tokens) == maxMasked {
 		m.tokens = slices.Delete(m.tokens, 0, 1)
 	}
 	m.tokens = append(m.tokens, token)
+	return token
 }
 
 // hidden returns the credentials in all encodings in which a server may repeat them.
@@ -41,12 +42,22 @@ func (l *Link) hidden() []string {
 	return append(httpx.Forms(l.masked.tokens), l.masked.fixed...)
 }
 
-// HoldsToken reports whether s contains one of the last tokens. It is for text that cannot be masked, such as a URL.
+func (l *Link) known() *httpx.Secrets {
+	if l.Known != nil {
+		return l.Known
+	}
+	return &l.own
+}
+
+// HoldsToken reports whether s contains one of the last tokens, or another secret. It is for text that cannot be masked, such as a URL.
 func (l *Link) HoldsToken(s string) bool {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()
-	return httpx.Holds(s, httpx.Forms(l.masked.tokens))
+	return httpx.Holds(s, httpx.Forms(l.masked.tokens)) || l.known().Holds(s)
 }
+
+// MayKeep reports whether data of the server may be stored in a file: it contains no secret.
+func (l *Link) MayKeep(data string) bool { return !l.known().Holds(data) }
 
 // Clean masks the credentials in text from the server.
 func (l *Link) Clean(s string) string {

@@ -84,8 +84,8 @@ type Refusal struct {
 	Client bool   `json:"client,omitempty"` // the server refused the client
 }
 
-func refusalOf(err error) *Refusal {
-	return &Refusal{Words: httpx.Text(err.Error(), 500), Client: clientDead(err)}
+func (c *Client) refusalOf(err error) *Refusal {
+	return &Refusal{Words: httpx.Text(c.secrets().Mask(err.Error()), 500), Client: clientDead(err)}
 }
 
 func (r Refusal) err(t Target) error {
@@ -237,6 +237,7 @@ func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 		return Credential{}, err
 	}
 	cred, err := decode(r)
+	c.knows(cred)
 	if t.CertFile != "" {
 		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolute(t.CertFile), absolute(t.CertKeyFile) // a renewal binds its tokens to this certificate
 	}
@@ -254,6 +255,7 @@ func (c *Client) loadOrNew(ctx context.Context, t Target) (Credential, error) {
 
 // save stores the credential as the next generation. The store reads it back. The caller holds the credential's lock.
 func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
+	c.knows(*cred)
 	if cred.DPoPKey != nil {
 		if prover, err := c.provers.of(*cred); err == nil {
 			cred.DPoPNonces = prover.Nonces()

@@ -110,8 +110,14 @@ func (c *Client) discover(ctx context.Context, t Target, known string, challenge
 	if err != nil {
 		return nil, err
 	}
+	for _, values := range t.Header {
+		c.secrets().Hide(values...)
+	}
 	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: hc, Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
 		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grant() != GrantCode, Strict: t.Strict})
+	if found != nil {
+		c.withoutSecrets(found)
+	}
 	if found != nil && t.CertFile != "" {
 		found.Server = found.Server.MutualTLS()
 	}

@@ -35,9 +35,11 @@ type Client struct {
 	Now     func() time.Time                                // nil: time.Now
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
+	Secrets *httpx.Secrets                                  // the secrets of the process, which Client adds to and which no text of Client shows; nil: those of this Client only
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
 	jobs    task.Group[Credential]
+	own     httpx.Secrets // used if Secrets is nil
 	provers provers
 }
 
@@ -113,6 +115,7 @@ func (c *Client) now() time.Time {
 
 func (c *Client) report(e Event) {
 	if c.Report != nil {
+		e.Message = c.secrets().Mask(e.Message)
 		c.Report(e)
 	}
 }

@@ -246,7 +246,7 @@ func (c Credential) grantID() string {
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
 	drain(resp)
 	sent := sentToken(req)
-	challenges := without(sent, h.t.Header, discovery.ParseChallenges(resp.Header))
+	challenges := h.c.without(sent, h.t.Header, discovery.ParseChallenges(resp.Header))
 	challenge, _ := discovery.Bearer(challenges)
 	if resp.StatusCode != http.StatusForbidden && h.nonce(req, resp, challenge) {
 		return nil
@@ -306,7 +306,7 @@ func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	if refusal != nil {
 		_, err := h.c.update(ctx, h.t, func(cred *Credential) {
 			if cred.same(sent) {
-				cred.Refusal, cred.Token.Expiry = refusalOf(refusal), h.c.now()
+				cred.Refusal, cred.Token.Expiry = h.c.refusalOf(refusal), h.c.now()
 			}
 		})
 		return cmp.Or(err, refusal)
@@ -353,12 +353,12 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 	return true
 }
 
-// without removes challenge parameters that contain the refused token or a value of the user's headers, because the scope parameter is
+// without removes challenge parameters that contain the refused token, another secret or a value of the user's headers, because the scope parameter is
 // printed in messages and added to the authorization URL.
-func without(token Secret, own http.Header, challenges []discovery.Challenge) []discovery.Challenge {
+func (c *Client) without(token Secret, own http.Header, challenges []discovery.Challenge) []discovery.Challenge {
 	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(own, httpx.LongValue)...)
-	for _, c := range challenges {
-		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value })
+	for _, challenge := range challenges {
+		maps.DeleteFunc(challenge.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value || c.secrets().Holds(value) })
 	}
 	return challenges
 }

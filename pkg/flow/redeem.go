@@ -69,6 +69,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 	if err != nil {
 		return Credential{}, stage(x.stage, clientRefused(err, x.reused))
 	}
+	tok = c.received(x.cred, tok)
 	ctx, cancel := task.Outlive(k.Context, lockedLimit, lockedLimit)
 	defer cancel()
 	if x.limit != redeemLimit {
@@ -109,7 +110,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	if cred.IDP != nil {
 		cred.IDP = cred.IDP.succeed(replaced.IDP)
 	}
-	if cred.Account, err = x.account(cmp.Or(cred.provider().Account, tok.Account())); err != nil {
+	if cred.Account, err = x.account(cmp.Or(cred.provider().Account, c.account(tok))); err != nil {
 		return Credential{}, replaced, err
 	}
 	cred.Retired, _ = cred.retire(replaced)

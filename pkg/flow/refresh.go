@@ -137,7 +137,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 	if err != nil {
 		return c.refused(ctx, t, cred, login, why, before, err)
 	}
-	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, tok), c.now(), nil
+	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, c.received(*cred, tok)), c.now(), nil
 	if login != cred {
 		login.signedIn(tok)
 	} else if cred.IDP != nil {
@@ -294,7 +294,7 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 	c.finish(ctx, t, *login, before, "rejected", err)
 	good := unexpired(cred.Token, c.now())
 	if !nonInteractive && (why.rejected || !good || forGood(err)) {
-		login.Refusal = refusalOf(err)
+		login.Refusal = c.refusalOf(err)
 		if why.rejected && good {
 			cred.Token.Expiry = c.now()
 		}

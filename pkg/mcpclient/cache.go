@@ -164,7 +164,7 @@ func (c *Client) save() {
 		return
 	}
 	m := *c.memory
-	if m.list != nil && (m.list.partial || m.list.grant != grant) {
+	if m.list != nil && (m.list.partial || m.list.grant != grant || !c.link.MayKeep(string(slices.Concat(m.list.defs...)))) {
 		m.list = nil
 	}
 	c.memory.dirty = false
@@ -257,7 +257,7 @@ func (c *Client) newestFile(suffix string) string {
 // keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. plainResult has already
 // refused a list that requires input, because such a result must not be cached (Caching).
 func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
-	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache {
+	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.link.MayKeep(string(raw)) {
 		return
 	}
 	if grant, err := c.login(ctx); err == nil {

@@ -44,8 +44,9 @@ type Client struct {
 	// has a method Grant(context.Context) (string, error), each grant has a cache of its own.
 	Auth auth.OAuthHandler
 
-	HTTP    *http.Client // only its Transport is used; nil: httpx.Default()
-	Secrets []string     // secret values in Header, masked in errors and logs
+	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
+	Secrets []string       // secret values in Header, masked in errors and logs
+	Known   *httpx.Secrets // what contains one of these secrets is not cached; nil: only the access tokens
 
 	Version  string // version of this program, which is sent to the server; empty: "dev"
 	CacheDir string // private folder for data cached between processes; empty: no such cache
@@ -123,7 +124,7 @@ func (c *Client) prepare(ctx context.Context) error {
 
 func (c *Client) init() {
 	c.once.Do(func() {
-		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Pause: c.pause}
+		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Known: c.Known, Pause: c.pause}
 		c.life, c.end = context.WithCancel(context.Background())
 		c.ids.Store(int64(rand.Int32N(1 << 30))) // random, because processes that share a session must not use the same ids
 		c.meta = c.commonMeta()

@@ -137,7 +137,7 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 			s := &session{Session: opened, era: eraLegacy, grant: grant}
 			c.learn(eraLegacy, s.Version)
 			c.learnTasks(o.Answer.Result)
-			if now, err := c.login(ctx); keeps && err == nil && now == grant {
+			if now, err := c.login(ctx); keeps && err == nil && now == grant && c.link.MayKeep(opened.ID) {
 				s.kept = keep.Put(ctx, opened) == opened
 			}
 			c.listen(s)

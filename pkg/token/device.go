@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -15,7 +16,7 @@ const (
 	defaultInterval = 5 * time.Second  // RFC 8628 §3.2: "If no value is provided, clients MUST use 5 as the default"
 	slowDown        = 5 * time.Second  // RFC 8628 §3.5: "the interval MUST be increased by 5 seconds"
 	defaultWindow   = 10 * time.Minute // lifetime of a device code if the server omits the required expires_in
-	maxUserCode     = 100              // runes
+	maxUserCode     = 40               // runes; RFC 8628 §6.1 recommends a code that is short enough to type
 )
 
 // DeviceCode is what the user needs to approve the login. It does not contain the device code, which is a secret of the client.
@@ -108,9 +109,11 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 		return "", DeviceCode{}, a.malformed("device_code, user_code or verification_uri is missing (RFC 8628 §3.2)")
 	case !plain(code, ' '):
 		return "", DeviceCode{}, a.malformed("device_code is not printable text (RFC 8628 §3.2)")
-	case httpx.Text(d.UserCode, maxUserCode) != d.UserCode:
-		return "", DeviceCode{}, a.malformed("user_code is not printable text, or too long to type (RFC 8628 §6.1)")
+	case httpx.Text(d.UserCode, maxUserCode) != d.UserCode || strings.Contains(d.UserCode, " ") || strings.Contains(d.UserCode, "://"):
+		// It is shown even with --quiet, so it must not be a sentence or an address.
+		return "", DeviceCode{}, a.malformed("user_code is not printable text, or not a short word (RFC 8628 §6.1)")
 	}
+	a.hidden = append(a.hidden, httpx.Forms([]string{code})...)
 	for _, address := range []*string{&d.VerificationURI, &d.VerificationURIComplete} {
 		if *address == "" {
 			continue
@@ -120,6 +123,11 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 			return "", DeviceCode{}, &failure{stage: a.stage, url: a.url, reason: "verification " + err.Error(), err: err}
 		}
 		*address = u.String()
+	}
+	for _, shown := range []string{d.UserCode, d.VerificationURI, d.VerificationURIComplete} {
+		if httpx.Holds(shown, a.hidden) {
+			return "", DeviceCode{}, a.malformed("user_code or a verification address contains the device_code or a secret of the request")
+		}
 	}
 	window, err := e.lifetime(a, m, "expires_in")
 	if err != nil {

@@ -200,6 +200,12 @@ func TestDeviceAnswers(t *testing.T) {
 		{name: "no verification_uri", body: `{"device_code":"d","user_code":"U"}`, err: "missing"},
 		{name: "terminal escapes in user_code", body: `{"device_code":"d","user_code":"U\u001b[2J","verification_uri":"http://127.0.0.1/"}`, err: "user_code"},
 		{name: "endless user_code", body: `{"device_code":"d","user_code":"` + strings.Repeat("U", 999) + `","verification_uri":"http://127.0.0.1/"}`, err: "user_code"},
+		{name: "a sentence as user_code", body: `{"device_code":"d","user_code":"call +1 555 0100","verification_uri":"http://127.0.0.1/"}`, err: "user_code"},
+		{name: "an address as user_code", body: `{"device_code":"d","user_code":"https://evil.example/x","verification_uri":"http://127.0.0.1/"}`, err: "user_code"},
+		{name: "the device_code as user_code", body: `{"device_code":"canary-device","user_code":"canary-device","verification_uri":"http://127.0.0.1/"}`, err: "contains the device_code"},
+		{name: "the device_code in an address", body: `{"device_code":"canary-device","user_code":"U","verification_uri":"http://127.0.0.1/?c=canary%2Ddevice"}`, err: "contains the device_code"},
+		{name: "the client secret as user_code", body: `{"device_code":"d","user_code":"canary/secret","verification_uri":"http://127.0.0.1/"}`, err: "contains the device_code or a secret"},
+		{name: "the client secret in the complete address", body: `{"device_code":"d","user_code":"U","verification_uri":"http://127.0.0.1/","verification_uri_complete":"http://127.0.0.1/canary/secret"}`, err: "contains the device_code or a secret"},
 		{name: "control characters in device_code", body: `{"device_code":"d\n","user_code":"U","verification_uri":"http://127.0.0.1/"}`, err: "device_code"},
 		{name: "javascript", body: `{"device_code":"d","user_code":"U","verification_uri":"javascript:alert(1)"}`, err: "scheme", address: true},
 		{name: "http to a remote host", body: `{"device_code":"d","user_code":"U","verification_uri":"http://evil.example/"}`, err: "https", address: true},
@@ -212,6 +218,7 @@ func TestDeviceAnswers(t *testing.T) {
 			s := serve(t, reply{body: tt.body}, reply{body: okBody})
 			var c clock
 			e := c.apply(s.endpoint())
+			e.Client = ClientAuth{ID: "c", Secret: "canary/secret", Method: "client_secret_basic"}
 			_, err := e.Device(context.Background(), s.URL+"/device", "", nil)
 			var address *httpx.AddressError
 			switch {

@@ -1,0 +1,125 @@
+package attack
+
+// Attacks that repeat a secret in another exchange than the one in which the server received or issued it.
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// hoard holds the secrets that the servers of one attack have seen.
+type hoard struct{ access, refresh, secret, key string }
+
+// hoarding returns an attack whose servers share what they see. edit changes the responses of the honest server.
+func hoarding(name, what string, words []string, edit func(r *http.Request, h hoard, answer string) string) Attack {
+	var mu sync.Mutex
+	var h hoard
+	return Attack{Name: "token/reflected-" + name, What: what, Words: words, Edit: func(r *http.Request, answer string) string {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, secret, ok := r.BasicAuth(); ok {
+			h.secret = secret
+		}
+		if key := r.Header.Get("X-Key"); key != "" {
+			h.key = key
+		}
+		var tokens struct {
+			Access  string `json:"access_token"`
+			Refresh string `json:"refresh_token"`
+		}
+		if r.URL.Path == tokenPath && json.Unmarshal([]byte(answer), &tokens) == nil && tokens.Refresh != "" {
+			h.access, h.refresh = tokens.Access, tokens.Refresh
+		}
+		return edit(r, h, answer)
+	}}
+}
+
+// member sets members of a JSON answer.
+func member(answer string, set map[string]any) string {
+	var v map[string]any
+	if json.Unmarshal([]byte(answer), &v) != nil {
+		return answer
+	}
+	for name, value := range set {
+		v[name] = value
+	}
+	text, _ := json.Marshal(v)
+	return string(text)
+}
+
+func reflections() []Attack {
+	return []Attack{
+		hoarding("granted", "the token endpoint grants scopes that are the tokens and the client secret, and the ID token names the refresh token as the account", nil,
+			func(r *http.Request, h hoard, answer string) string {
+				if r.URL.Path != tokenPath {
+					return answer
+				}
+				claims, _ := json.Marshal(map[string]string{"email": h.refresh})
+				return member(answer, map[string]any{"scope": strings.Join([]string{"notes:read", h.access, h.refresh, h.secret}, " "),
+					"id_token": "x." + base64.RawURLEncoding.EncodeToString(claims) + ".y"})
+			}),
+		hoarding("offered", "the MCP server stores one of the user's headers and lists it among the scopes in its metadata", nil,
+			func(r *http.Request, h hoard, answer string) string {
+				if r.URL.Path != resourcePath {
+					return answer
+				}
+				return member(answer, map[string]any{"scopes_supported": []string{"notes:read", h.key}})
+			}),
+		hoarding("revoked", "the revocation endpoint repeats both tokens in each of its errors, and --json is given", []string{"revoke:status=400,type=application/json,body={}"},
+			func(r *http.Request, h hoard, answer string) string {
+				if r.URL.Path != "/revoke" {
+					return answer
+				}
+				return member("{}", map[string]any{"error": "server_error", "error_description": "cannot revoke " + h.access + " and " + h.refresh})
+			}),
+		hoarding("renewal", "the token endpoint repeats the access token in its refusal of a renewal", []string{"token:grant=refresh_token,invalid_grant"},
+			func(r *http.Request, h hoard, answer string) string {
+				return strings.Replace(answer, "by request", "it belongs to "+h.access, 1)
+			}),
+		hoarding("grant", "the MCP server repeats the refresh token, which its operator received at the authorization server, in a JSON-RPC error", nil,
+			func(r *http.Request, h hoard, answer string) string {
+				return echoed.ReplaceAllLiteralString(answer, `"error":{"code":-32000,"message":"cannot use `+h.refresh+`"}}`)
+			}),
+		hoarding("device", "the device authorization endpoint sends the client secret as the code that the user enters", nil,
+			func(r *http.Request, h hoard, answer string) string {
+				if !strings.Contains(answer, "user_code") {
+					return answer
+				}
+				return member(answer, map[string]any{"user_code": h.secret})
+			}),
+		{Name: "token/reflected-kept", What: "the MCP server repeats the token as the ID of the session and in the description of a tool, which mcpauth would keep for later calls",
+			Later: true, At: "POST " + mcpPath, Do: oldSession},
+	}
+}
+
+// oldSession is a server of an earlier revision that repeats the token wherever the client could store it.
+func oldSession(w http.ResponseWriter, r *http.Request) {
+	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	var m struct {
+		ID     json.RawMessage `json:"id"`
+		Method string          `json:"method"`
+	}
+	json.NewDecoder(r.Body).Decode(&m)
+	w.Header().Set("Mcp-Session-Id", token)
+	result := ""
+	switch m.Method {
+	case "initialize":
+		result = `{"protocolVersion":"2025-06-18","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}`
+	case "tools/list":
+		result = fmt.Sprintf(`{"tools":[{"name":"echo","description":"the token is %s","inputSchema":{"type":"object"}}]}`, token)
+	default:
+		if m.ID == nil {
+			w.WriteHeader(http.StatusAccepted)
+		} else {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	io.WriteString(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":`+result+`}`)
+}

@@ -1,0 +1,281 @@
+package httpx
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+const (
+	minToken   = 8   // bytes; a shorter token could be ordinary text
+	maxOwn     = 200 // stored and used credentials to remember
+	maxLearned = 70  // sent, and received, secrets to remember from one exchange to the next, because proofs and tokens change all the time
+)
+
+// Secrets remembers the secrets that a process has read, sent or received. Whatever the process prints, or stores outside the credential
+// store, goes through its methods, so that a server cannot make the process repeat a secret in another context than that of the request
+// which sent it. The zero value is ready to use. Several goroutines may use it.
+type Secrets struct {
+	mu       sync.Mutex
+	values   []string // values of the user's headers and variables
+	own      []string // credentials of the store, of its answers and of requests, oldest first
+	sent     []string // other secrets in requests to OAuth endpoints, oldest first
+	received []string // separate from sent, so that a server that sends many secrets cannot displace those
+
+	forms map[string][]string // Forms of each secret, in lower case
+}
+
+// Learn adds credentials: they are masked everywhere, also if only their beginning is left.
+func (k *Secrets) Learn(credentials ...string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, c := range credentials {
+		k.add(&k.own, c)
+	}
+	k.own = slices.Delete(k.own, 0, max(0, len(k.own)-maxOwn))
+}
+
+// Hide adds values of the user's headers and variables. Such a value is masked only if all of it appears and it has at least LongValue
+// bytes, because a shorter value, the beginning of a value or the origin of a URL may be ordinary text.
+func (k *Secrets) Hide(values ...string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, v := range values {
+		if u, err := url.Parse(v); len(v) >= LongValue && !slices.Contains(k.values, v) && (err != nil || u.String() != u.Scheme+"://"+u.Host) {
+			k.values = append(k.values, v)
+		}
+	}
+}
+
+// Mask replaces the secrets in a message.
+func (k *Secrets) Mask(message string) string { return k.mask(message, window) }
+
+// MaskWhole replaces the secrets that appear completely in a text. It is for results that a program reads, in which the beginning of a
+// secret may be another value, such as a client ID.
+func (k *Secrets) MaskWhole(text string) string { return k.mask(text, math.MaxInt) }
+
+// Holds reports whether a text contains a secret, even if it is percent-encoded up to three times.
+func (k *Secrets) Holds(text string) bool {
+	for range 3 {
+		if k.MaskWhole(text) != text {
+			return true
+		}
+		decoded, err := url.PathUnescape(text)
+		if err != nil || decoded == text {
+			return false
+		}
+		text = decoded
+	}
+	return false
+}
+
+// mask replaces the hidden values, and the credentials of which at least a number of bytes is left.
+func (k *Secrets) mask(text string, least int) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	var spans [][2]int
+	folded := lower(text)
+	find := func(form string, least int) {
+		head := form[:min(len(form), least)]
+		for at := 0; ; {
+			i := strings.Index(folded[at:], head)
+			if i < 0 {
+				return
+			}
+			end := at + i + len(head)
+			for n := len(head); n < len(form) && end < len(folded) && folded[end] == form[n]; n++ {
+				end++
+			}
+			spans = append(spans, [2]int{at + i, end})
+			at += i + 1
+		}
+	}
+	for _, list := range [][]string{k.own, k.sent, k.received} {
+		for _, secret := range list {
+			for _, form := range k.formsOf(secret) {
+				find(form, least)
+			}
+		}
+	}
+	for _, v := range k.values {
+		for _, form := range k.formsOf(v) {
+			find(form, len(form))
+		}
+	}
+	if spans == nil {
+		return text
+	}
+	slices.SortFunc(spans, func(a, b [2]int) int { return a[0] - b[0] })
+	var b strings.Builder
+	end := 0 // of the part of text that is already written or masked
+	for i, s := range spans {
+		if i == 0 || s[0] > end {
+			b.WriteString(text[end:s[0]] + redacted)
+		}
+		end = max(end, s[1])
+	}
+	return strings.ToValidUTF8(b.String()+text[end:], "�") // the end of a span may be within a character
+}
+
+func (k *Secrets) formsOf(secret string) []string {
+	forms, ok := k.forms[secret]
+	if !ok {
+		for _, form := range Forms([]string{secret}) {
+			forms = append(forms, lower(form))
+		}
+		if k.forms == nil || len(k.forms) > 2*maxOwn {
+			k.forms = map[string][]string{}
+		}
+		k.forms[secret] = forms
+	}
+	return forms
+}
+
+// add moves a secret to the end of a list.
+func (k *Secrets) add(list *[]string, secret string) {
+	if n := len(*list); len(secret) < minToken || n > 0 && (*list)[n-1] == secret {
+		return
+	}
+	if i := slices.Index(*list, secret); i >= 0 {
+		*list = slices.Delete(*list, i, i+1)
+	}
+	*list = append(*list, secret)
+}
+
+// trim drops the oldest secrets of a list of learned ones. It is called before an exchange adds its own secrets, so that all of those are
+// masked in that exchange.
+func (k *Secrets) trim(list *[]string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
+}
+
+// sends learns the credentials of a request's Authorization header. If all is set, it also learns the query and every other header whose
+// value the trace does not show, because a server may repeat a key in it. It skips Mcp-Param headers, because they repeat the arguments of a
+// call.
+func (k *Secrets) sends(req *http.Request, all bool) {
+	k.Learn(credentials(req.Header.Get("Authorization"))...)
+	if !all {
+		return
+	}
+	k.trim(&k.sent)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.addForm(&k.sent, req.URL.Query())
+	for name, values := range req.Header {
+		if slices.Contains(shown, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
+			continue
+		}
+		for _, v := range values {
+			for _, secret := range append(credentials(v), v) {
+				k.add(&k.sent, secret)
+			}
+		}
+	}
+}
+
+// credentials returns the secrets in the value of an Authorization header. For client_secret_basic they include the client secret, whose
+// form is encoded (RFC 6749 §2.3.1).
+func credentials(authorization string) []string {
+	scheme, rest, ok := strings.Cut(authorization, " ")
+	if !ok {
+		return []string{authorization}
+	}
+	all := []string{rest}
+	if !strings.EqualFold(scheme, "Basic") {
+		return all
+	}
+	pair, err := base64.StdEncoding.DecodeString(rest)
+	_, secret, ok := strings.Cut(string(pair), ":")
+	if err != nil || !ok {
+		return all
+	}
+	if plain, err := url.QueryUnescape(secret); err == nil {
+		all = append(all, plain)
+	}
+	return append(all, secret)
+}
+
+// learnBody learns the secret members of a form or of a JSON body, and returns the body in the form in which the trace shows it, or nil if
+// it is neither.
+func (k *Secrets) learnBody(list *[]string, kind string, data []byte) (shown any) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if kind == formType {
+		form, _ := url.ParseQuery(string(data))
+		k.addForm(list, form)
+		return form
+	}
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+	dec.UseNumber()
+	var v any
+	if dec.Decode(&v) != nil {
+		return nil
+	}
+	return k.addJSON(list, "", v)
+}
+
+func (k *Secrets) addForm(list *[]string, form url.Values) {
+	for name, values := range form {
+		for _, v := range values {
+			if secretName(name) {
+				k.add(list, v)
+			}
+		}
+	}
+}
+
+// addJSON learns the string members with secret names and redacts them.
+func (k *Secrets) addJSON(list *[]string, name string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = k.addJSON(list, name, v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = k.addJSON(list, name, v[i])
+		}
+	case string:
+		if secretName(name) {
+			k.add(list, v)
+			return redacted
+		}
+	}
+	return v
+}
+
+// MaskJSON replaces the secrets that appear completely in the strings of a JSON text. The rest of the text stays byte for byte.
+func (k *Secrets) MaskJSON(data []byte) []byte {
+	var out []byte
+	for i := 0; i < len(data); {
+		if data[i] != '"' {
+			out = append(out, data[i])
+			i++
+			continue
+		}
+		end := i + 1
+		for end < len(data) && data[end] != '"' {
+			if data[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		word := data[i:min(end+1, len(data))]
+		i += len(word)
+		var s string
+		if json.Unmarshal(word, &s) == nil {
+			if clean := k.MaskWhole(s); clean != s {
+				word, _ = json.Marshal(clean)
+			}
+		}
+		out = append(out, word...)
+	}
+	return out
+}

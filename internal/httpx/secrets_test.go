@@ -1,0 +1,121 @@
+package httpx
+
+import (
+	"bufio"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+func TestSecrets(t *testing.T) {
+	var k Secrets
+	k.Learn("canary-token-0123456789", "short", "")
+	k.Hide("a long value of the user", "short value", "https://mcp.example.com", "https://hooks.example.com/canary")
+	for _, tt := range []struct{ name, in, message, whole string }{
+		{"whole", "is canary-token-0123456789!", "is [redacted]!", "is [redacted]!"},
+		{"twice", "CANARY-TOKEN-0123456789 canary-token-0123456789", "[redacted] [redacted]", "[redacted] [redacted]"},
+		{"in base64", base64.StdEncoding.EncodeToString([]byte("canary-token-0123456789")), "[redacted]k=", "[redacted]k="},
+		{"shortened", "is canary-token…", "is [redacted]…", "is canary-token…"},
+		{"fewer bytes", "is canary-toke", "is canary-toke", "is canary-toke"},
+		{"a value", "a long value of the user's", "[redacted]'s", "[redacted]'s"},
+		{"a part of a value", "a long value of the server", "a long value of the server", "a long value of the server"},
+		{"short ones", "short value, short", "short value, short", "short value, short"},
+		{"the origin of a server", "https://mcp.example.com/mcp", "https://mcp.example.com/mcp", "https://mcp.example.com/mcp"},
+		{"a secret URL", "https://hooks.example.com/canary", "[redacted]", "[redacted]"},
+	} {
+		if got := k.Mask(tt.in); got != tt.message {
+			t.Errorf("%s: message %q, want %q", tt.name, got, tt.message)
+		}
+		if got := k.MaskWhole(tt.in); got != tt.whole {
+			t.Errorf("%s: text %q, want %q", tt.name, got, tt.whole)
+		}
+		if got, want := k.Holds(tt.in), tt.whole != tt.in; got != want {
+			t.Errorf("%s: held is %v", tt.name, got)
+		}
+	}
+	if !k.Holds("x=" + url.QueryEscape(url.QueryEscape("a long value of the user"))) {
+		t.Error("a value that is percent-encoded twice is not found")
+	}
+}
+
+func TestSecretsInJSON(t *testing.T) {
+	var k Secrets
+	k.Learn(`canary"token"<0123456789>`)
+	in := `{ "a\"b": "x canary\"token\"\u003c0123456789\u003e", "n": 1.0, "list":["", "\\", "canary"] }`
+	got := string(k.MaskJSON([]byte(in)))
+	if want := `{ "a\"b": "x [redacted]", "n": 1.0, "list":["", "\\", "canary"] }`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	for _, torn := range []string{`"`, `"\`, `{"a":"b`, ``} {
+		if got := string(k.MaskJSON([]byte(torn))); got != torn {
+			t.Errorf("%s became %s", torn, got)
+		}
+	}
+}
+
+// A server that sends many secrets displaces none of the login, and the memory is bounded.
+func TestSecretsAreBounded(t *testing.T) {
+	var k Secrets
+	k.Learn("canary-token-0123456789")
+	made := []string{}
+	for i := range 1000 {
+		made = append(made, fmt.Sprint("made-up-", i))
+	}
+	data, _ := json.Marshal(map[string]any{"token": made})
+	for range 2 {
+		k.trim(&k.received)
+		k.learnBody(&k.received, "application/json", data)
+		k.Mask("a message")
+	}
+	if len(k.received) > 1000 || len(k.own) != 1 || k.Mask("canary-token-0123456789") != "[redacted]" {
+		t.Errorf("%d received, own %q", len(k.received), k.own)
+	}
+	for _, m := range made {
+		k.Learn(m)
+	}
+	if len(k.own) != maxOwn || len(k.forms) > 2*maxOwn+1 {
+		t.Errorf("%d credentials, %d with their forms", len(k.own), len(k.forms))
+	}
+}
+
+// The secrets of a token answer are masked also in its own status line and headers, which are printed before its body.
+func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	body := `{"access_token":"canary-access","refresh_token":"canary-refresh"}`
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+			io.Copy(io.Discard, r.Body)
+			fmt.Fprintf(conn, "HTTP/1.1 200 canary-access\r\nServer: canary-refresh\r\nVary: canary-access\r\nContent-Type: application/json; x=canary-refresh\r\n"+
+				"Content-Length: %d\r\n\r\n%s", len(body), body)
+		}
+	}()
+	var out strings.Builder
+	var k Secrets
+	c, _ := New(Options{Trace: &out, Secrets: &k})
+	req, _ := http.NewRequest(http.MethodPost, "http://"+ln.Addr().String(), nil)
+	res, err := Do(c, req)
+	if err != nil || string(res.Body) != body {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, "< Server: [redacted]") {
+		t.Errorf("the trace shows a secret, or nothing:\n%s", got)
+	}
+	if !k.Holds("canary-refresh") {
+		t.Error("the answer's secrets were not learned")
+	}
+}
