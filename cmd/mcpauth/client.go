@@ -31,7 +31,8 @@ func (p *program) flow() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved, Secrets: &p.out.secrets}
+	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved, Secrets: &p.out.secrets,
+		Environ: func() []string { return p.childEnvironment(os.Environ(), nil) }}
 	p.flowClient.Store(c)
 	return c, nil
 }

@@ -107,6 +107,7 @@ func (p *program) staticTarget(word string) (flow.Target, error) {
 	if t.Header.Get("Authorization") != "" {
 		return t, usage(accessTokenVariable + " and --header Authorization contradict each other")
 	}
+	p.hide(p.getenv(accessTokenVariable))
 	if err := setHeader(t.Header, "Authorization", "Bearer "+p.getenv(accessTokenVariable)); err != nil {
 		return t, &configError{message: accessTokenVariable + ": " + err.Error()}
 	}

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -163,8 +165,8 @@ func TestOpenFiles(t *testing.T) {
 // The arguments and the environment of a child process contain no secret, because the process list shows them.
 func TestChildrenSeeNoSecret(t *testing.T) {
 	u := newUser(t)
-	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "API_KEY=canary-api-key-1", "PROJECT_KEY=canary-project-key", "MCPAUTH_ACCESS_TOKEN=", "MCPAUTH_KEYSTORE_KEY_FILE=")
-	u.project(t, `{"mcpServers":{"p":{"url":"`+u.good.URL()+`","headers":{"X-Key":"Bearer ${PROJECT_KEY}"},"auth":{"clientId":"demo-basic","clientSecret":"${CLIENT_SECRET}"}}}}`)
+	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "API_KEY=canary-api-key-1", "PROJECT_KEY=canary-project-key", "MCPAUTH_ACCESS_TOKEN=", "MCPAUTH_KEYSTORE_KEY_FILE=", "PART_ONE=canary1", "PART_TWO=canary22")
+	u.project(t, `{"mcpServers":{"p":{"url":"`+u.good.URL()+`","headers":{"X-Key":"Bearer ${PROJECT_KEY}","X-Two":"v1-${PART_ONE}${PART_TWO}"},"auth":{"clientId":"demo-basic","clientSecret":"${CLIENT_SECRET}"}}}}`)
 	u.must(t, exitDone, "login", u.good.URL(), "--client-id", "demo-basic", "--client-secret-env", "CLIENT_SECRET", "-H", "X-Key: $API_KEY")
 	check := func(names ...string) {
 		t.Helper()
@@ -184,7 +186,7 @@ func TestChildrenSeeNoSecret(t *testing.T) {
 	check("demo-cs-basic", "canary-api-key-1")
 	u.must(t, exitDone, "trust")
 	u.must(t, exitDone, "login", "p")
-	check("demo-cs-basic", "canary-project-key")
+	check("demo-cs-basic", "canary-project-key", "PART_ONE", "PART_TWO")
 }
 
 // Headers and secrets of an entry in a project's file are sent only to the server of that entry. If a stored login for another server has
@@ -320,5 +322,38 @@ func TestLoopbackNeverThroughAProxy(t *testing.T) {
 	}
 	if n := proxied.Load(); n != 0 {
 		t.Errorf("the proxy got %d requests", n)
+	}
+}
+
+// A proxy that repeats its password, plain and in base64, does not get it shown.
+func TestProxyRepeatsItsPassword(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				basic := strings.TrimPrefix(r.Header.Get("Proxy-Authorization"), "Basic ")
+				pair, _ := base64.StdEncoding.DecodeString(basic)
+				fmt.Fprintf(conn, "HTTP/1.1 502 no %s %s\r\n\r\n", basic, pair)
+			}
+			conn.Close()
+		}
+	}()
+	v := &victim{home: homeFolder(t)}
+	v.env = []string{"HOME=" + v.home, "USERPROFILE=" + v.home, "SYSTEMROOT=" + os.Getenv("SYSTEMROOT"), "MCPAUTH_KEYSTORE=file",
+		"HTTPS_PROXY=http://bob:canary-password@" + ln.Addr().String()}
+	for _, args := range [][]string{{"login"}, {"login", "--json"}, {"login", "--verbose"}, {"discover"}, {"discover", "--json"}} {
+		code := v.run(append(args, "https://mcp.example.com/mcp")...)
+		shown := v.stdout.String() + v.stderr.String()
+		if code != exitNetwork || attack.Holds(shown, "canary-password") || attack.Holds(shown, "bob:canary-password") || !strings.Contains(shown, "no [redacted]") {
+			t.Errorf("%q: exit %d: %s", args, code, shown)
+		}
 	}
 }

@@ -273,3 +273,26 @@ func TestRootInAnotherHome(t *testing.T) {
 		t.Errorf("stderr: %s", u.stderr.String())
 	}
 }
+
+// exec removes the variables that headers and secrets consist of, also the short ones, and copies of the access token.
+func TestExecHidesItsVariables(t *testing.T) {
+	u := newUser(t)
+	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "PART_ONE=canary1", "PART_TWO=canary22")
+	config := filepath.Join(u.home, "c.json")
+	if err := os.WriteFile(config, []byte(`{"mcpServers":{"p":{"url":"`+u.good.URL()+`","headers":{"X-Key":"v1-${PART_ONE}${PART_TWO}"},`+
+		`"auth":{"clientId":"demo-basic","clientSecret":"${CLIENT_SECRET}"}}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u.must(t, exitDone, "login", "p", "--config", config)
+	u.must(t, exitDone, "exec", "p", "--config", config, "--", "env")
+	for _, gone := range []string{"demo-cs-basic", "PART_ONE", "PART_TWO"} {
+		if strings.Contains(u.stdout.String(), gone) {
+			t.Errorf("the environment of the command holds %s", gone)
+		}
+	}
+	u.env = append(u.env, "MCPAUTH_ACCESS_TOKEN=canary-access-token", "COPY=canary-access-token")
+	u.must(t, exitDone, "exec", u.good.URL(), "--", "env")
+	if out := u.stdout.String(); strings.Contains(out, "canary-access-token") || !strings.Contains(out, "PART_ONE") {
+		t.Errorf("the environment of the command holds a copy of MCPAUTH_ACCESS_TOKEN, or lacks a variable that is not used: %s", out)
+	}
+}

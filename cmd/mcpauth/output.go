@@ -46,6 +46,18 @@ func (p *program) hide(secrets ...string) {
 	p.out.secrets.Hide(secrets...)
 }
 
+// hideVariables records variables that contain secrets or parts of secrets. No child process gets them. It hides copies of a value only if
+// the value has at least 8 bytes, because a shorter one, such as "true", may be in other variables.
+func (p *program) hideVariables(names ...string) {
+	for _, name := range names {
+		value := p.getenv(name)
+		p.secrets = append(p.secrets, name+"="+value)
+		if len(value) >= 8 {
+			p.hide(value)
+		}
+	}
+}
+
 func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *output {
 	noColour, _ := env("NO_COLOR")
 	kind, _ := env("TERM")

@@ -230,6 +230,7 @@ func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry
 	if err != nil {
 		return server{}, err
 	}
+	p.hideVariables(raw.SecretVariables()...)
 	s := server{found: raw.Found}
 	s.target, err = serverURL(e.URL)
 	if err != nil {

@@ -128,6 +128,18 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 	return u
 }
 
+// SecretVariables returns the names of the variables in the headers and in the client secret.
+func (e Entry) SecretVariables() []string {
+	var names []string
+	for _, value := range e.Headers {
+		names = append(names, namesIn(value)...)
+	}
+	if e.Auth != nil {
+		names = append(names, namesIn(e.Auth.ClientSecret)...)
+	}
+	return names
+}
+
 // expand replaces the variables of one value: ${VAR}, ${VAR:-default}, and VS Code's ${env:VAR}. expand does not change a "$" that is not
 // followed by "{".
 func expand(s string, getenv func(string) string) (string, error) {

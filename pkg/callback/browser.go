@@ -127,10 +127,10 @@ func commands(list string) ([][]string, error) {
 	return all, nil
 }
 
-// scrubEnv removes the variables that the browser does not need: mcpauth's own, and those whose value is one of the secrets.
+// scrubEnv removes the variables that the browser does not need: mcpauth's own, and those whose value, or NAME=value, is one of the secrets.
 func scrubEnv(env, secrets []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		_, value, _ := strings.Cut(v, "=")
-		return strings.HasPrefix(v, "MCPAUTH_") || value != "" && slices.Contains(secrets, value)
+		return strings.HasPrefix(v, "MCPAUTH_") || value != "" && slices.Contains(secrets, value) || slices.Contains(secrets, v)
 	})
 }

@@ -94,7 +94,7 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 	case "env":
 		return checkedAssertion("environment variable "+rest, os.Getenv(rest))
 	case "exec":
-		return runForAssertion(ctx, strings.Fields(rest))
+		return c.runForAssertion(ctx, strings.Fields(rest))
 	}
 	return c.actionsToken(ctx, issuer)
 }
@@ -121,11 +121,14 @@ func checkedAssertion(where, text string) (string, error) {
 }
 
 // runForAssertion runs a command and returns its output as the assertion. The command's stderr is shown to the user.
-func runForAssertion(ctx context.Context, words []string) (string, error) {
+func (c *Client) runForAssertion(ctx context.Context, words []string) (string, error) {
 	limit, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()
 	cmd := exec.CommandContext(limit, words[0], words[1:]...)
 	cmd.WaitDelay = time.Second
+	if c.Environ != nil {
+		cmd.Env = c.Environ()
+	}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &limited{&out, maxSecretFile}, os.Stderr
 	err := cmd.Run()

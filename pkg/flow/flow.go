@@ -35,6 +35,7 @@ type Client struct {
 	Now     func() time.Time                                // nil: time.Now
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
+	Environ func() []string                                 // environment of a command that prints an assertion; nil: os.Environ
 	Secrets *httpx.Secrets                                  // the secrets of the process, which Client adds to and which no text of Client shows; nil: those of this Client only
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
