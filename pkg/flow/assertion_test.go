@@ -19,7 +19,7 @@ func jwtOf(header, payload string) string {
 func TestAssertionCommandIsLate(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 0)
 	defer cancel()
-	if _, err := runForAssertion(ctx, os.Args[:1]); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOptions) {
+	if _, err := (&Client{}).runForAssertion(ctx, os.Args[:1]); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOptions) {
 		t.Error(err)
 	}
 }
