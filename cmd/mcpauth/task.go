@@ -134,7 +134,7 @@ func (p *printer) detached(t mcpclient.Task, s server) error {
 		return p.out.raw(t.Raw)
 	}
 	p.out.note("wait for the result: mcpauth task %s %s", s.quoted(), dataWord(t.ID))
-	return p.out.text(httpx.Text(t.ID, 500))
+	return p.out.text(t.ID)
 }
 
 // state prints the state of a task, or the task as the server sent it.

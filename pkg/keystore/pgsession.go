@@ -219,7 +219,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		if err == nil {
 			return conn, nil
 		}
-		if reason == nil || ctx.Err() == nil { // if the time limit ended this attempt, the error of the previous attempt is reported
+		if reason == nil || !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // an attempt that the time limit ended says nothing
 			reason = sortedPg(ctx, err, config.Password)
 		}
 		if !transient(err) || !pause(ctx, wait) {
