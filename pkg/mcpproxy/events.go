@@ -1,0 +1,115 @@
+package mcpproxy
+
+import (
+	"bytes"
+	"mcpauth/internal/mcphttp"
+	"mcpauth/internal/sse"
+	"net/http"
+	"sync"
+)
+
+// events writes messages as an event stream, which starts with the first message.
+type events struct {
+	mu     sync.Mutex
+	w      http.ResponseWriter
+	begun  bool
+	closed bool
+}
+
+// send writes one message, unless the stream is closed.
+func (e *events) send(m mcphttp.Message) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.closed {
+		e.begin()
+		e.write(m)
+	}
+}
+
+func (e *events) begin() {
+	if !e.begun {
+		e.begun = true
+		e.w.Header().Set("Content-Type", "text/event-stream")
+		e.w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(e.w).Flush()
+	}
+}
+
+func (e *events) write(m mcphttp.Message) {
+	var b bytes.Buffer
+	sse.Event{Name: "message", Data: oneLine(m.Raw), HasData: true}.Append(&b)
+	_, _ = e.w.Write(b.Bytes())
+	_ = http.NewResponseController(e.w).Flush()
+}
+
+// finish writes the answer. It writes JSON if the event stream has not begun.
+func (e *events) finish(m mcphttp.Message, status int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch {
+	case e.closed:
+	case e.begun:
+		e.write(m)
+	default:
+		if m.Result == nil {
+			e.w.Header().Del(sessionHeader) // a failed initialize opens no session
+		}
+		writeJSON(e.w, status, m)
+	}
+	e.closed = true
+}
+
+// close ends the use of the ResponseWriter, which must not be used after its handler returns.
+func (e *events) close() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+}
+
+// serveStream serves GET. Until the program closes the connection, the stream carries server messages that belong to no request.
+func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
+	out := &events{w: w}
+	out.mu.Lock()
+	out.begin()
+	out.mu.Unlock()
+	c.mu.Lock()
+	before := c.stream
+	c.stream = out
+	c.mu.Unlock()
+	if before != nil {
+		before.close()
+	}
+	select {
+	case <-r.Context().Done():
+	case <-c.base.Done():
+	}
+	out.close()
+	c.mu.Lock()
+	if c.stream == out {
+		c.stream = nil
+	}
+	c.mu.Unlock()
+}
+
+// push sends a message that belongs to no request on the stream of GET. If the program has not opened a stream by GET, push sends the
+// message on the stream of a pending request.
+func (c *client) push(m mcphttp.Message) {
+	c.mu.Lock()
+	out := c.stream
+	c.mu.Unlock()
+	if out != nil {
+		out.send(m)
+		return
+	}
+	c.conversation.mu.Lock()
+	var any *request
+	for r := range c.requests {
+		any = r
+	}
+	c.conversation.mu.Unlock()
+	if any != nil {
+		any.receive(m)
+		return
+	}
+	c.log("dropped a message from the server: the client has no open stream")
+}
