@@ -3,8 +3,9 @@ package flow
 import (
 	"context"
 	"fmt"
-	"mcpauth/pkg/discovery"
 	"slices"
+
+	"mcpauth/pkg/discovery"
 )
 
 // stepUp logs in with more scopes after a 403 with insufficient_scope. A 403 with a scope but without an error is handled in the same way,

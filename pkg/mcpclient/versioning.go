@@ -3,8 +3,9 @@ package mcpclient
 import (
 	"context"
 	"errors"
-	"mcpauth/internal/mcphttp"
 	"net/http"
+
+	"mcpauth/internal/mcphttp"
 )
 
 // next returns what to do after an outcome, and updates the cached era of the server. A server known to be modern becomes a legacy server

@@ -2,10 +2,11 @@ package mcpproxy
 
 import (
 	"bytes"
-	"mcpauth/internal/mcphttp"
-	"mcpauth/internal/sse"
 	"net/http"
 	"sync"
+
+	"mcpauth/internal/mcphttp"
+	"mcpauth/internal/sse"
 )
 
 // events writes messages as an event stream, which starts with the first message.
