@@ -266,9 +266,9 @@ func convert[T, U any](list []T, to func(T) U) []U {
 	return out
 }
 
-// each runs do for all servers concurrently, so that each server has the whole time limit. If do succeeds for a server, each calls done for
-// that server. The calls of done are in the order of words. each prints all errors and returns the first error. failed is an earlier error
-// to print first, or nil.
+// each runs do for all servers concurrently, so that each server has the whole time limit. It then calls done for each server
+// for which do succeeded, in the order of words. each prints all errors and returns the first error. failed is an earlier error to print
+// first, or nil.
 func (p *program) each(ctx context.Context, words []string, failed error, do, done func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {

@@ -58,7 +58,7 @@ func (p *program) http() (*http.Client, error) {
 	return hc, nil
 }
 
-// noticed records that a request was sent.
+// noticed is a RoundTripper that records that a request was sent.
 type noticed struct {
 	http.RoundTripper
 	p *program

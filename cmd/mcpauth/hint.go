@@ -43,8 +43,8 @@ func excludes(flag string) []string {
 	}[flag]
 }
 
-// login returns the command line of a login to the server. The command line repeats the flags that the user gave. The flags in the
-// parameter flags are added, or replace given flags of the same name.
+// login returns the command line of a login to the server. The command line repeats the flags that the user gave. login adds the
+// flags in the parameter flags. They replace flags of the same name that the user gave.
 func (a advice) login(flags ...string) string {
 	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""

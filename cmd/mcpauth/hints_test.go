@@ -239,7 +239,7 @@ var metElsewhere = map[string]string{
 	"flow.StageError":          "what no other row knows",
 }
 
-// Every error of the table in exit.go must be provoked by a mishap or be listed in metElsewhere.
+// For every error in the table of exit.go, a mishap causes it or metElsewhere lists it.
 func TestEveryRowIsMet(t *testing.T) {
 	met := map[string]bool{}
 	for _, m := range mishaps() {

@@ -264,7 +264,7 @@ func (u user) own(t *testing.T, text string) {
 func (u user) status(t *testing.T, name string) string {
 	t.Helper()
 	u.must(t, exitDone, "status", name, "--json")
-	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // the members before refreshable are not compared, because expires_in changes with time
+	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // without expires_in, which changes with time and precedes refreshable
 	return constant
 }
 

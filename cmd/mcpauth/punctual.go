@@ -38,7 +38,9 @@ func (p *program) punctual(ctx context.Context, limit time.Duration, act func() 
 	p.wait()
 	select {
 	case err := <-done:
-		return err
+		if ctx.Err() != nil || !errors.Is(err, context.Canceled) { // at the time limit, wait has cancelled the work
+			return err
+		}
 	default:
 	}
 	err, code := ctx.Err(), exitInterrupted

@@ -37,7 +37,7 @@ func deeper(data []byte, max int) bool {
 	return false
 }
 
-// until returns the number of bytes before end, which is the text that ends a comment.
+// until returns the number of bytes in rest before end. end is the text that ends a comment.
 func until(rest []byte, end string) int {
 	if i := bytes.Index(rest, []byte(end)); i >= 0 {
 		return i

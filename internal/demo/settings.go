@@ -103,7 +103,7 @@ func orText(s, otherwise string) string {
 	return s
 }
 
-// orWords returns the list, or otherwise if the list is empty. The list "none" stands for an empty list.
+// orWords returns list. If list is empty, orWords returns otherwise. The list "none" stands for an empty list.
 func orWords(list []string, otherwise ...string) []string {
 	switch {
 	case len(list) == 0:

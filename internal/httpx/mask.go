@@ -134,8 +134,8 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the base64 characters of s that are the same in every text in which s was encoded after shift other bytes (modulo 3).
-// The characters that also depend on neighbouring bytes are left out.
+// base64Core returns what the base64 encodings of all texts with s at an offset of shift (modulo 3) have in common. It leaves out the
+// characters that also depend on the bytes beside s.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

@@ -148,8 +148,8 @@ func (k *Secrets) add(list *[]string, secret string) {
 	*list = append(*list, secret)
 }
 
-// trim drops the oldest secrets of a list of learned ones. It is called before an exchange adds its own secrets, so that all of those are
-// masked in that exchange.
+// trim drops the oldest secrets of a list of learned ones. Call it before an exchange adds its secrets. Otherwise it could drop a secret
+// of that exchange.
 func (k *Secrets) trim(list *[]string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -180,8 +180,8 @@ func (k *Secrets) sends(req *http.Request, all bool) {
 	}
 }
 
-// credentials returns the secrets in the value of an Authorization header. For client_secret_basic they include the client secret, whose
-// form is encoded (RFC 6749 §2.3.1).
+// credentials returns the secrets in the value of an Authorization header. For client_secret_basic, these include the client secret
+// without its form encoding (RFC 6749 §2.3.1).
 func credentials(authorization string) []string {
 	scheme, rest, ok := strings.Cut(authorization, " ")
 	if !ok {

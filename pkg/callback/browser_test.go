@@ -89,7 +89,8 @@ func TestPlace(t *testing.T) {
 	}
 }
 
-// The program receives the URL as one argument, whatever characters the URL contains, and none of mcpauth's own variables.
+// The browser receives the URL as one argument, even if the URL has characters that a shell interprets. Its environment has none of
+// mcpauth's own variables.
 func TestOpenPassesOneArgument(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "seen")
 	t.Setenv("MCPAUTH_ACCESS_TOKEN", "canary")

@@ -537,7 +537,7 @@ func TestRedirectToARefusedAddress(t *testing.T) {
 	}
 }
 
-// encoding/json alone would use the second token endpoint.
+// The metadata has the members token_endpoint and Token_Endpoint. encoding/json alone would use the latter.
 func TestMembersCountByTheirExactNames(t *testing.T) {
 	pages := base()
 	pages[asPath] = strings.TrimSuffix(asm, "}") + `,"Token_Endpoint":"https://evil.example/t"}`

@@ -282,8 +282,8 @@ func TestLockIsALink(t *testing.T) {
 	wantErr(t, s.Writable(t.Context(), testKey()), ErrInsecure)
 }
 
-// foreign makes another user the owner of path if the test runs as root. Otherwise foreign checks that checkOwner rejects a folder that
-// root owns, and makes path accessible to other users.
+// foreign makes another user the owner of path. Only root can do that. If the test does not run as root, foreign makes path accessible to
+// other users instead, and checks that checkOwner rejects a folder of root.
 func foreign(path string) error {
 	if os.Geteuid() == 0 {
 		return os.Chown(path, 65534, 65534)

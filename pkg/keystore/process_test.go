@@ -147,7 +147,7 @@ func TestManyProcesses(t *testing.T) {
 	}
 }
 
-// childHold acquires a lock, prints a line, and waits to be killed. The argument is: purpose folder.
+// childHold acquires a lock, prints a line, and waits to be killed. The argument is a purpose and a folder, with a blank between them.
 func childHold(argument string) error {
 	purpose, dir, _ := strings.Cut(argument, " ")
 	if purpose == "renewing" {

@@ -118,7 +118,8 @@ const (
 	labelSize = codeEnd + sha256.Size
 )
 
-// seal encrypts and authenticates a secret. The code also covers about, the texts that are stored with the secret and not encrypted.
+// seal encrypts and authenticates a secret. about are texts that are stored in clear beside the secret; they are
+// authenticated too.
 func (k *keys) seal(secret []byte, about ...string) ([]byte, error) {
 	sealed, err := k.encrypt(secret)
 	if err != nil {

@@ -76,7 +76,7 @@ func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, e
 	return []stored{{slot, h, inline, err}}, nil
 }
 
-// load reads the secret that belongs to a head, from its parts if it has any.
+// load reads the secret of a slot. A long secret is stored in several parts.
 func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, error) {
 	if s.err != nil {
 		return nil, at(slotAccount(name, s.slot), s.err)
@@ -206,7 +206,7 @@ func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keycha
 	return p, err
 }
 
-// partsOf returns reservations for deleting the parts that unfinished writes may have left.
+// partsOf returns the reservations of unfinished writes that may have left parts. The caller deletes these parts.
 func partsOf(pending []reservation) []reservation {
 	var parts []reservation
 	for _, r := range pending {

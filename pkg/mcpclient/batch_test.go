@@ -128,7 +128,7 @@ func (r *lineByLine) count() int {
 	return r.lines
 }
 
-// Batch does not read a line before it can call it.
+// Batch reads a line only when one of its concurrent calls is free to send it.
 func TestBatchReadsNoFurther(t *testing.T) {
 	g := newGate(t)
 	c := client(t, g.testServer)

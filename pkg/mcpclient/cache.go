@@ -214,8 +214,8 @@ func (c *Client) prune() {
 	}
 }
 
-// file returns the name of a file for one login. A list may be private to the authorization of its request, so the name depends on the
-// grant and on all headers (Caching, Cache Scope Field). Logins share no file, even if a server declares its lists public. The first part
+// file returns the name of a file for one login. The server may send different lists to different users, so the name depends on
+// the grant and on all headers (Caching, Cache Scope Field). Logins share no file, even if a server declares its lists public. The first part
 // of the name is the same for all logins with this URL and CacheKey, see Forget.
 func (c *Client) file(grant, suffix string) string {
 	words := []string{grant}

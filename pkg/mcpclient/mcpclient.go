@@ -46,7 +46,7 @@ type Client struct {
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
 	Secrets []string       // secret values in Header, masked in errors and logs
-	Known   *httpx.Secrets // what contains one of these secrets is not cached; nil: only the access tokens
+	Known   *httpx.Secrets // secrets that must not be cached: a list or session that contains one is not stored; nil: only access tokens are such secrets
 
 	Version  string // version of this program, which is sent to the server; empty: "dev"
 	CacheDir string // private folder for data cached between processes; empty: no such cache

@@ -85,8 +85,8 @@ func (c *Client) commonMeta() []byte {
 	return b.Bytes()
 }
 
-// params returns the parameters of a request, with _meta. own contains the other members, without the braces. If token is not empty, the
-// request asks for progress with this progress token. If log is true, the request asks for log messages.
+// params returns the parameters of a request, with _meta. own contains the members of params other than _meta, as JSON without the braces.
+// If token is not empty, the request asks for progress with this progress token. If log is true, the request asks for log messages.
 func (c *Client) params(s *session, own []byte, token string, log bool) json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')

@@ -242,8 +242,8 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
-// prepareTask determines the era of the server if it is unknown. A request about the task itself would not determine the era, because the
-// answer to a request about an unknown task does not show the era.
+// prepareTask determines the era of the server if it is unknown. A request about the task does not suffice for that: if the
+// server does not know the task, the era cannot be seen in its answer.
 func (c *Client) prepareTask(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
 		return err

@@ -2,7 +2,7 @@
 
 // Command security simulates /usr/bin/security of macOS, as far as go-keyring and scripts/macos-keychain use it. It has the limits, the
 // quoting and the exit codes of the real program. In interactive mode it reads at most 4095 bytes of a line at a time. Its exit code is the
-// last byte of the OSStatus. A keychain is a file without encryption.
+// last byte of the OSStatus. Each keychain of this program is an unencrypted file.
 package main
 
 import (

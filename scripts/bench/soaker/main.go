@@ -5,7 +5,7 @@
 //	go run ./scripts/bench/soaker -for 15m -users 4 -seed 7
 //
 // Each user has a home folder, a browser, a login and a server. The server rotates refresh tokens and revokes the grant if one is used
-// twice. In each round, a grant includes one login, all logins in one browser, or all logins of the client and user. In some rounds, a
+// twice. In each round, the server gives one grant to each login, to each browser, or to each client and user. In some rounds, a
 // refresh also revokes earlier access tokens. In a round, several commands run at once while the server fails, hangs, responds late or
 // revokes tokens. Some processes are killed, are interrupted or have too short a time limit, and the store may be missing. After each round
 // the faults end, and one `mcpauth refresh` must have one of these results:
@@ -16,8 +16,8 @@
 //     refresh token may have been used up, and the server must have received the token twice. Other signals and time limits must not cause
 //     such a loss.
 //
-// Any other result is a lost credential. The program also reports commands whose exit code the faults of the round do not explain, and
-// files left in the store. In all these cases the exit code is 1.
+// Any other result is a lost credential. The program also reports an exit code that no fault of the round explains, and a
+// file that is left in the store. In all these cases the exit code is 1.
 package main
 
 import (
