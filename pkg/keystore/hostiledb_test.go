@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"net"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -103,25 +102,8 @@ func TestHostileDatabase(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { l.Close() })
-			go func() {
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					go func() {
-						defer conn.Close()
-						h.serve(pgproto3.NewBackend(conn, conn))
-					}()
-				}
-			}()
 			dir := t.TempDir()
-			s, err := Open(Options{Backend: Postgres, URL: "postgres://u:canary-password@" + l.Addr().String() + "/db?sslmode=disable", KeyFile: identity(t, dir, "key", false),
+			s, err := Open(Options{Backend: Postgres, URL: "postgres://u:canary-password@" + fakeDatabase(t, h.serve) + "/db?sslmode=disable", KeyFile: identity(t, dir, "key", false),
 				StateDir: filepath.Join(dir, "state"), Dir: filepath.Join(dir, "keys"), Timeout: 20 * time.Second, LockWait: time.Second})
 			if err != nil {
 				t.Fatal(err)

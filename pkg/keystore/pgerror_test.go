@@ -15,9 +15,9 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 )
 
-// A hostile server at the database's address can ask for the password in plain text and repeat it in an error. The store's error does not
-// contain it.
-func TestPasswordComesBack(t *testing.T) {
+// fakeDatabase starts a server that gives each connection to serve. It returns the server's address.
+func fakeDatabase(t *testing.T, serve func(*pgproto3.Backend)) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -29,21 +29,31 @@ func TestPasswordComesBack(t *testing.T) {
 			if err != nil {
 				return
 			}
-			b := pgproto3.NewBackend(conn, conn)
-			_, _ = b.ReceiveStartupMessage()
-			b.Send(&pgproto3.AuthenticationCleartextPassword{})
-			_ = b.Flush()
-			_ = b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
-			m, _ := b.Receive()
-			if given, ok := m.(*pgproto3.PasswordMessage); ok {
-				b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: strings.ToUpper(given.Password) + " or " + given.Password + strings.Repeat("x", 1000)})
-				_ = b.Flush()
-			}
-			conn.Close()
+			go func() {
+				defer conn.Close()
+				serve(pgproto3.NewBackend(conn, conn))
+			}()
 		}
 	}()
-	p := &postgres{url: "postgres://u:canary-password@" + l.Addr().String() + "/db?sslmode=disable"}
-	_, err = p.connect(t.Context())
+	return l.Addr().String()
+}
+
+// A hostile server at the database's address can ask for the password in plain text and repeat it in an error. The store's error does not
+// contain it.
+func TestPasswordComesBack(t *testing.T) {
+	address := fakeDatabase(t, func(b *pgproto3.Backend) {
+		_, _ = b.ReceiveStartupMessage()
+		b.Send(&pgproto3.AuthenticationCleartextPassword{})
+		_ = b.Flush()
+		_ = b.SetAuthType(pgproto3.AuthTypeCleartextPassword)
+		m, _ := b.Receive()
+		if given, ok := m.(*pgproto3.PasswordMessage); ok {
+			b.Send(&pgproto3.ErrorResponse{Severity: "FATAL", Code: "28P01", Message: strings.ToUpper(given.Password) + " or " + given.Password + strings.Repeat("x", 1000)})
+			_ = b.Flush()
+		}
+	})
+	p := &postgres{url: "postgres://u:canary-password@" + address + "/db?sslmode=disable"}
+	_, err := p.connect(t.Context())
 	if !errors.Is(err, ErrDenied) || strings.Contains(strings.ToLower(err.Error()), "canary") || len(err.Error()) > 500 {
 		t.Errorf("%v", err)
 	}

@@ -163,27 +163,15 @@ func with(t *testing.T, address, name, value string) string {
 // oldServer starts a server that claims to be PostgreSQL 9.6.
 func oldServer(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			b := pgproto3.NewBackend(conn, conn)
-			if _, err := b.ReceiveStartupMessage(); err == nil {
-				b.Send(&pgproto3.AuthenticationOk{})
-				b.Send(&pgproto3.ParameterStatus{Name: "server_version", Value: "9.6.24"})
-				b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
-				_ = b.Flush()
-			}
+	return fakeDatabase(t, func(b *pgproto3.Backend) {
+		if _, err := b.ReceiveStartupMessage(); err == nil {
+			b.Send(&pgproto3.AuthenticationOk{})
+			b.Send(&pgproto3.ParameterStatus{Name: "server_version", Value: "9.6.24"})
+			b.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
+			_ = b.Flush()
+			_, _ = b.Receive() // until the client closes the connection
 		}
-	}()
-	return l.Addr().String()
+	})
 }
 
 // cutOff ends the session that holds the lock, like a restart, a fail-over or a network failure.
