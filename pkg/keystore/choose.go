@@ -27,8 +27,8 @@ func (s *Store) forNew(ctx context.Context) (backend, error) {
 	return s.keychain, err
 }
 
-// known returns the backend that the user selected. For "auto" it returns the backend that has the credential, or nil if none has it. If
-// two have it, known returns the one with the higher generation.
+// known returns the backend that the user selected. For "auto", known returns the backend that has the credential, or nil if no backend has
+// it. If two backends have the credential, known returns the one with the higher generation.
 func (s *Store) known(key Key) (backend, error) {
 	switch s.o.Backend {
 	case File:
@@ -64,8 +64,8 @@ func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
 	}
 	b, err = s.forNew(ctx)
 	if err == nil && b == backend(s.file) {
-		// The file store does not have the credential. If the index entry is damaged, the keychain may have it, so it must not count as
-		// absent.
+		// The file store does not have the credential. If the index entry is damaged, the credential may be in the keychain, so return an
+		// error that is not ErrNotFound.
 		if e, hintErr := s.keychain.index.hint(key); hintErr != nil || e.damaged != nil {
 			return nil, errors.Join(hintErr, e.damaged)
 		}
@@ -73,7 +73,8 @@ func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
 	return b, err
 }
 
-// forWriting is like holding. It also calls Options.Notice, once, if a new credential is stored in a file because there is no keychain.
+// forWriting returns the backend for a write. If a new credential goes to a file because the system has no keychain, forWriting calls
+// Options.Notice once.
 func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 	b, err := s.holding(ctx, key)
 	if err == nil && s.o.Backend == Auto && b == backend(s.file) && !s.file.has(key.name()) {
@@ -107,7 +108,8 @@ func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	return []backend{s.file}, nil
 }
 
-// elsewhere returns ErrElsewhere if another backend than b has the credential. If none has it, elsewhere returns the error absent.
+// elsewhere returns ErrElsewhere if a backend other than b has the credential. If no other backend has it, elsewhere returns its argument
+// absent.
 func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	e, err := s.keychain.index.hint(key)
 	switch {
@@ -119,8 +121,8 @@ func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	return absent
 }
 
-// generationElsewhere returns the generation of this key in a backend other than b, or 0 if no other backend has the key. The generation of
-// the next write must be higher.
+// generationElsewhere returns the generation of this key in a backend other than b, or 0 if no other backend has the key. The next write to
+// b must use a higher generation.
 func (s *Store) generationElsewhere(key Key, b backend) uint64 {
 	if e, err := s.keychain.index.hint(key); err == nil && b != backend(s.keychain) {
 		return e.highest()

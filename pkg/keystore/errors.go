@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The reasons why an operation failed. The methods of Store wrap them in an *Error. For example, a locked keychain never leads to
-// ErrNotFound, because the caller would then ask the user to log in again.
+// The reasons why an operation failed. The methods of Store wrap them in an *Error. A locked keychain, for example, is ErrLocked and never
+// ErrNotFound, because after ErrNotFound the caller asks the user to log in again.
 var (
 	ErrNotFound    = errors.New("no such credential")
 	ErrLocked      = errors.New("locked")
@@ -49,7 +49,7 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// at returns err as an *Error with that path, unless err contains an *Error already.
+// at wraps err in an *Error with the given path. If err already contains an *Error, at returns err unchanged.
 func at(path string, err error) error {
 	if err == nil {
 		return nil
@@ -60,8 +60,8 @@ func at(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// fail returns err as an *Error with that operation and backend. If err is an *Error already, its own operation and backend take
-// precedence.
+// fail returns err as an *Error with the given operation and backend. If err is already an *Error, fail sets only the fields that are
+// empty.
 func fail(op, backend string, err error) error {
 	if err == nil {
 		return nil

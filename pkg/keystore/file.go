@@ -15,7 +15,7 @@ import (
 type fileStore struct {
 	env
 	dir     string
-	keyFile string // age identity file to which the secrets are encrypted; "" = not encrypted
+	keyFile string // age identity file; secrets are encrypted to its first identity; "" = not encrypted
 }
 
 const recordSuffix = ".credential"
@@ -23,7 +23,7 @@ const recordSuffix = ".credential"
 func (f *fileStore) kind() string            { return File }
 func (f *fileStore) path(name string) string { return filepath.Join(f.dir, name+recordSuffix) }
 
-// has reports whether a record exists. A damaged record counts.
+// has reports whether a record exists, even a damaged one.
 func (f *fileStore) has(name string) bool {
 	if f.dir == "" {
 		return false
@@ -69,7 +69,7 @@ func decodeFile(name string, data []byte) (head, string, error) {
 	return h, payload, err
 }
 
-// described returns the entry that describes a record. Early versions of mcpauth stored it in the index and not in the record.
+// described returns the entry of a record. Early versions of mcpauth stored the entry in the index and not in the record.
 func (f *fileStore) described(name string, h head) Entry {
 	if h.Key != nil {
 		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public, Updated: h.Updated}
@@ -88,7 +88,7 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 	for _, name := range names {
 		h, _, err := f.load(name)
 		if errors.Is(err, ErrNotFound) {
-			continue // the file does not exist, or another process has deleted it since
+			continue // the key has no file, or another process has just deleted it
 		}
 		e := f.described(name, h)
 		if key != nil {
@@ -154,8 +154,8 @@ func (f *fileStore) sweepProbe(key Key) {
 	}
 }
 
-// replaceable returns the head of the stored record, or a zero head if there is none. It returns an error if the record is damaged, or if
-// it is encrypted and there is no key file to encrypt the new one.
+// replaceable returns the head of the stored record, or a zero head if no record is stored. A damaged record is an error. An encrypted
+// record is an error if no key file is given, because the new record could not be encrypted.
 func (f *fileStore) replaceable(name string) (head, error) {
 	if err := ensureFolder(f.dir, true); err != nil {
 		return head{}, err
@@ -170,7 +170,8 @@ func (f *fileStore) replaceable(name string) (head, error) {
 	return stored, nil
 }
 
-// encode encrypts with the keys that reserve has read, or reads the key file.
+// encode returns the content of the file. For encryption it uses the keys that reserve has read, or reads the key file if reserve was not
+// called.
 func (f *fileStore) encode(key Key, r Record, reserved place) ([]byte, error) {
 	payload, encoding := encodePayload(r.Secret)
 	if f.keyFile != "" {
@@ -189,7 +190,7 @@ func (f *fileStore) encode(key Key, r Record, reserved place) ([]byte, error) {
 	}
 	h := head{Generation: r.Generation, Encoding: encoding, Key: &key, Updated: f.now()}
 	if r.Public != nil {
-		public, err := json.Marshal(r.Public) // the checksum covers the JSON that encodeHead will write
+		public, err := json.Marshal(r.Public) // the checksum must cover the same JSON that encodeHead writes
 		if err != nil {
 			return nil, fmt.Errorf("%w: public part: %w", ErrUnwritable, err)
 		}
@@ -209,7 +210,7 @@ func (f *fileStore) dropOldIndex(key Key) {
 // filePlace is the temporary file for the next put. After the put has used the file, path is empty.
 type filePlace struct {
 	path string
-	keys *keys // read before a refresh token is used up, because the key file may be gone or replaced after that; nil = not encrypted
+	keys *keys // read before a refresh token is redeemed, because the key file may be deleted or replaced later; nil = not encrypted
 }
 
 func (p *filePlace) release(context.Context) {
@@ -233,8 +234,8 @@ func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
 	return f.makePlace(key.name(), f.path(key.name()))
 }
 
-// probe allocates space and frees it. The file of probe has a different name than the file of reserve, because a put in another process
-// deletes the files of reserve.
+// probe allocates space and frees it. The file of probe needs a name of its own, because a put in another process deletes the temporary
+// files of reserve.
 func (f *fileStore) probe(_ context.Context, key Key) error {
 	path := f.path(key.name()) + ".probe"
 	sweepTemps(path)
@@ -249,8 +250,8 @@ func (f *fileStore) probe(_ context.Context, key Key) error {
 // placeRoom.
 const placeRoom = 14 << 10
 
-// makePlace writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be, so that a full
-// disk is noticed before a refresh token is used up.
+// makePlace writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be. A full disk is
+// thus detected before a refresh token is redeemed.
 func (f *fileStore) makePlace(name, path string) (*filePlace, error) {
 	if _, err := f.replaceable(name); err != nil {
 		return nil, err

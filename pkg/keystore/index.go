@@ -1,6 +1,6 @@
-// The index of the keychain has one private JSON file per key. The file contains no secret; it records what is stored in which keychain
-// item. Before a write changes the keychain, it adds a reservation to the index, so that later operations find the items that a killed
-// write has left.
+// The index of the keychain has one private JSON file per key. An index file contains no secrets, only a list of what is stored in which
+// keychain item. Before a write changes the keychain, the write adds a reservation to the index. If the writer is killed, later operations
+// find its items through the reservation.
 
 package keystore
 
@@ -18,9 +18,8 @@ import (
 	"time"
 )
 
-// name returns the name of the key's files and keychain items. It consists of a readable part and a hash of the whole key, because
-// different keys may have the same readable part. The readable part contains only host and profile, because paths and queries may contain
-// secrets.
+// name returns the name of the key's files and keychain items. The name consists of a readable part and a hash of the whole key. The hash
+// makes the name unique. The readable part contains only host and profile, because paths and queries may contain secrets.
 func (k Key) name() string {
 	sum := sha256.Sum256([]byte("mcpauth key " + strconv.Itoa(len(k.Server)) + ":" + k.Server + k.Profile))
 	hash := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
@@ -31,8 +30,8 @@ func (k Key) name() string {
 	return readable(host+"-"+k.Profile, 40) + hash
 }
 
-// readable converts s to lower-case letters, digits and hyphens. These three kinds of characters have no special meaning to a file system,
-// to a shell or to `security -i`. Dots are replaced too, because Windows may take the part before a dot for a device name.
+// readable converts s to lower-case letters, digits and hyphens. These characters have no special meaning in file names, in a shell or in
+// `security -i`. Dots are replaced too, because Windows treats a name such as con.json as a device.
 func readable(s string, limit int) string {
 	words := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	text := strings.Join(words, "-")
@@ -44,7 +43,7 @@ func readable(s string, limit int) string {
 
 // reservation describes where a write stores its record.
 type reservation struct {
-	Backend    string          `json:"backend,omitempty"` // "file" in an early version, which also announced writes of files
+	Backend    string          `json:"backend,omitempty"` // "file": written by an early version, which also had reservations for files
 	Generation uint64          `json:"generation"`
 	Slot       int             `json:"slot"`
 	Tag        string          `json:"tag,omitempty"`
@@ -53,11 +52,11 @@ type reservation struct {
 	At         time.Time       `json:"at,omitzero"`
 	Hung       bool            `json:"hung,omitempty"`     // the writer stopped waiting, because the keychain did not answer
 	Obsolete   bool            `json:"obsolete,omitempty"` // the items are no longer needed and must be deleted
-	Empty      bool            `json:"empty,omitempty"`    // the slot contains the placeholder, and no record has been sent to it
+	Empty      bool            `json:"empty,omitempty"`    // the slot contains the placeholder, and no write of a record has begun
 }
 
-// mayLand reports whether a write with an unknown result may still take effect. A keychain that did not answer in time performs the write
-// when the user answers its prompt. The write of a killed process takes effect within a minute or not at all.
+// mayLand reports whether a write with an unknown result may still take effect. A keychain that shows a prompt performs the write when the
+// user answers, which may be after the time limit. The write of a killed process takes effect within a minute or not at all.
 func (r reservation) mayLand(now time.Time) bool {
 	within := time.Minute
 	if r.Hung {
@@ -76,7 +75,7 @@ type entry struct {
 	Slot       int             `json:"slot,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
 	Updated    time.Time       `json:"updated,omitzero"`
-	Backends   []string        `json:"backends,omitempty"` // set by an early version, which also had entries for files: every backend that may contain data of this key
+	Backends   []string        `json:"backends,omitempty"` // every backend that may contain data of this key; only set by early versions, which also had entries for files
 	Deleted    bool            `json:"deleted,omitempty"`  // true: the credential was deleted, but a pending write of this or a lower generation may still take effect
 	Pending    []reservation   `json:"pending,omitempty"`
 
@@ -91,7 +90,7 @@ type index struct{ dir string }
 func (x index) folder() string          { return filepath.Join(x.dir, "index") }
 func (x index) path(name string) string { return filepath.Join(x.folder(), name+".json") }
 
-// read returns an entry or ErrNotFound. If the file is for a different key, it returns ErrCorrupt.
+// read returns an entry, ErrNotFound, or ErrCorrupt if the file belongs to a different key.
 func (x index) read(name string, key *Key) (entry, error) {
 	path := x.path(name)
 	data, err := readPrivate(path, maxFile)
@@ -109,8 +108,7 @@ func (x index) read(name string, key *Key) (entry, error) {
 	return e, nil
 }
 
-// hint is like read, but a missing or damaged entry is not an error. If the entry is missing or damaged, the callers of hint can search the
-// keychain itself.
+// hint is like read, but a missing or damaged entry is not an error. Without an entry, the callers of hint search the keychain itself.
 func (x index) hint(key Key) (entry, error) {
 	e, err := x.read(key.name(), &key)
 	switch {
@@ -125,7 +123,7 @@ func (x index) hint(key Key) (entry, error) {
 // decodeEntry parses an index file.
 func decodeEntry(data []byte) (entry, error) {
 	var e entry
-	err := json.Unmarshal(data, &e) // as in parseHead
+	err := json.Unmarshal(data, &e) // the version is checked before err, as parseHead explains
 	if e.Version > formatVersion {
 		return entry{}, newer(e.Version)
 	}
@@ -142,7 +140,7 @@ func decodeEntry(data []byte) (entry, error) {
 	return e, nil
 }
 
-// write replaces an entry and returns the bytes of its file. A durable write survives a power failure; other writes may be lost in one.
+// write replaces an entry and returns the bytes of its file. If durable is true, the write survives a power failure.
 func (x index) write(e entry, durable bool) ([]byte, error) {
 	e.Version = formatVersion
 	data, err := json.Marshal(e)
@@ -153,7 +151,7 @@ func (x index) write(e entry, durable bool) ([]byte, error) {
 		return nil, err
 	}
 	path := x.path(e.Key.name())
-	if durable { // once per put; the caller holds the lock, so the writers of these files have died
+	if durable { // once per put is enough; the caller holds the lock, so the processes that created these files are dead
 		sweepTemps(path)
 	}
 	data = append(data, '\n')
@@ -178,7 +176,7 @@ func (x index) probe(name string) error {
 	return removePrivate(path)
 }
 
-// list returns the readable entries of one key, or of all keys if key is nil. The error describes the unreadable ones.
+// list returns the readable entries of one key, or of all keys if key is nil. The error describes the entries that cannot be read.
 func (x index) list(key *Key) ([]entry, error) {
 	names, err := namesIn(x.folder(), ".json", key)
 	var all []entry
@@ -188,7 +186,7 @@ func (x index) list(key *Key) ([]entry, error) {
 		switch {
 		case err == nil:
 			all = append(all, e)
-		case !errors.Is(err, ErrNotFound): // ErrNotFound: it does not exist, or was deleted meanwhile
+		case !errors.Is(err, ErrNotFound): // ErrNotFound: the key has no entry, or another process has just deleted it
 			errs = append(errs, err)
 		}
 	}
@@ -222,7 +220,7 @@ func (e *entry) complete(r reservation) {
 	e.Deleted, e.found = false, true
 }
 
-// inKeychain reports whether the keychain contains a record of the key, or the first write of one is pending.
+// inKeychain reports whether the keychain contains a record of the key, or will contain one after a pending write.
 func (e entry) inKeychain() bool { return e.found && !e.Deleted && e.Backend == Keychain }
 
 // mayBeInKeychain reports whether the keychain may contain data of the key.
@@ -230,7 +228,7 @@ func (e entry) mayBeInKeychain() bool {
 	return e.found && (e.Backend == Keychain || len(e.Pending) > 0 || slices.Contains(e.Backends, Keychain))
 }
 
-// highest returns the highest generation that may exist.
+// highest returns the highest generation of all finished and pending writes.
 func (e entry) highest() uint64 {
 	g := e.Generation
 	for _, r := range e.Pending {
@@ -241,7 +239,7 @@ func (e entry) highest() uint64 {
 	return g
 }
 
-// certain reports whether the newest record is in the slot e.Slot. The result is false while a newer write is pending.
+// certain reports whether the newest record is known to be in the slot e.Slot. The result is false while a newer write is pending.
 func (e entry) certain() bool {
 	return e.inKeychain() && e.Generation > 0 && e.highest() == e.Generation && e.Slot >= 0 && e.Slot < maxSlots
 }
@@ -259,8 +257,8 @@ func (e entry) publicOf(generation uint64) json.RawMessage {
 	return nil
 }
 
-// shown returns the entry for callers of the store. If no write has finished, shown returns the pending write, because the secret of the
-// pending write may be stored.
+// shown returns the entry for callers of the store. If no write has finished, shown describes the newest pending write, because its secret
+// may already be stored.
 func (e entry) shown() (Entry, bool) {
 	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public, Updated: e.Updated}
 	if e.Deleted {
@@ -278,8 +276,8 @@ func (e entry) shown() (Entry, bool) {
 	return Entry{}, false
 }
 
-// explain adds information from the index to an error of the keychain. If the entry is damaged, ErrNotFound is not reliable, so explain
-// returns the error of the entry instead.
+// explain adds information from the index to an error of the keychain. If the entry is damaged, explain returns the error of the entry
+// instead of ErrNotFound, because the search may have missed a record.
 func (e entry) explain(err error) error {
 	switch {
 	case e.inKeychain() && errors.Is(err, ErrUnavailable):

@@ -1,7 +1,7 @@
-// Records in the operating system's keychain. Each key has a few slots, which are items for the head of a record. A write uses a free slot
-// and stores the parts before the head. It deletes the old record only after the new one reads back, so that the only good copy is never
-// overwritten. If a write times out and takes effect later, its slot is not in use, and its generation is lower than that of the current
-// record.
+// Records in the operating system's keychain. Each key has a few slots. A slot is the keychain item for the head of a record. A write uses
+// a free slot and stores the parts of the record before its head. The write deletes the old record only after it has read back the new one,
+// so that one good copy always exists. A write that timed out may take effect later. A late write does no harm: its slot is not in use, and
+// its generation is lower than that of the current record.
 
 package keystore
 
@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	slots    = 3  // number of slots to search, unless the index names a higher one
+	slots    = 3  // number of slots to search, unless the index names a higher slot
 	maxSlots = 16 // maximum number of slots, which is reached only if many writes hang one after another
 	noSlot   = -1 // value of reservation.Slot if a reservation has parts to delete but no slot
 
@@ -27,7 +27,7 @@ const (
 	freshFor = time.Minute
 )
 
-// ring reads and writes keychain items. It is go-keyring or, in tests, a fake with the limits of each system.
+// ring reads and writes keychain items. In tests, a fake with the size limits of each system replaces go-keyring.
 type ring interface {
 	set(account, value string) error
 	get(account string) (string, error)
@@ -107,9 +107,9 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
 			return Record{}, e.explain(err)
 		}
-		// A record may be absent or incomplete because another process is writing. That process changes the index before and after it
-		// writes. Therefore the result counts only if the index is the same after the search as before. If the index has a pending write,
-		// the same result must occur twice.
+		// A record may be absent or incomplete because another process is writing it. The writer changes the index before and after the
+		// write. Therefore get returns the error only if the index did not change during the search. If the index has a pending write, the
+		// index must stay the same during two searches.
 		if again, hintErr := k.index.hint(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
 			calm++
 		} else {
@@ -121,8 +121,8 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 	}
 }
 
-// completeIndex adds a record to the index if its writer was killed before it could do so. A reader may do that only while no other process
-// writes.
+// completeIndex enters a record in the index if the writer of the record was killed before it could do so. completeIndex does nothing while
+// another process is writing.
 func (k *keychain) completeIndex(key Key, seen entry, h head) {
 	i := slices.IndexFunc(seen.Pending, func(r reservation) bool { return r.Generation == h.Generation && !r.Obsolete && !r.Empty })
 	if i < 0 || seen.Generation >= h.Generation {
@@ -137,7 +137,7 @@ func (k *keychain) completeIndex(key Key, seen entry, h head) {
 		return
 	}
 	seen.complete(seen.Pending[i])
-	_, _ = k.index.write(seen, false) // the pending writes stay in the index, so that the next put deletes the items that the killed writer could not delete
+	_, _ = k.index.write(seen, false) // the pending writes stay in the index, so that the next put finds and deletes the items that the killed writer has left
 }
 
 // put has these steps:
@@ -179,8 +179,8 @@ func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (
 	return r, nil
 }
 
-// recordWrite enters a finished write in the index. It keeps the reservations of items that could not be deleted, and of writes with an
-// unknown result, because they may still take effect.
+// recordWrite enters a finished write in the index. The reservations of items that could not be deleted stay in the index. The reservations
+// of writes with an unknown result also stay, because these writes may still take effect.
 func (k *keychain) recordWrite(p plan, unswept bool) (entry, error) {
 	if err := k.step("before index"); err != nil {
 		return entry{}, err
@@ -205,7 +205,7 @@ func (k *keychain) recordWrite(p plan, unswept bool) (entry, error) {
 	return e, err
 }
 
-// abandon undoes a failed write. After a timeout it only marks the reservation in the index, because the write may still take effect.
+// abandon undoes a failed write. After a timeout, abandon only marks the reservation in the index, because the write may still take effect.
 func (k *keychain) abandon(name string, p plan, cause error) {
 	if uncertain(cause) {
 		_, _ = k.index.write(p.before.hung(p.reservation), false)

@@ -1,7 +1,7 @@
 //go:build !darwin && !windows
 
-// The Secret Service of Linux and BSD desktops (https://specifications.freedesktop.org/secret-service/), over the D-Bus session bus.
-// sessionBus looks for a bus in the same places as the D-Bus library, but does not start one.
+// Access to the Secret Service of Linux and BSD desktops (https://specifications.freedesktop.org/secret-service/) through the D-Bus session
+// bus. Unlike the D-Bus library, mcpauth never starts a session bus.
 
 package keystore
 
@@ -35,7 +35,7 @@ func replyName(err error) string {
 	return ""
 }
 
-// sessionBus returns an error if the environment names no session bus and the folder where systemd creates one contains none.
+// sessionBus returns an error if the environment names no session bus and the runtime folder, where systemd creates the bus, contains none.
 func sessionBus() error {
 	return busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid())))
 }
@@ -52,7 +52,8 @@ func busIn(address, runtimeDir string) error {
 	return fmt.Errorf("%w: no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set, %s/bus does not exist)", ErrUnavailable, runtimeDir)
 }
 
-// secretsAvailable asks the bus whether a program provides the Secret Service or can be started to provide it. It starts no program.
+// secretsAvailable asks the bus whether a program provides the Secret Service or can be started to provide it. secretsAvailable itself
+// starts no program.
 func secretsAvailable() error {
 	if err := sessionBus(); err != nil {
 		return err

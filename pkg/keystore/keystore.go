@@ -6,11 +6,12 @@
 //	unlock, err := store.Lock(ctx, key, keystore.LockCredential)
 //	defer unlock()
 //	record, err := store.Get(ctx, key)         // ErrNotFound: nothing stored
-//	err = store.Reserve(ctx, key)              // before a refresh token is used up
+//	err = store.Reserve(ctx, key)              // before a refresh token is redeemed
 //	record.Secret = changed
 //	record, err = store.Put(ctx, key, record)  // writes the next generation and reads it back
 //
-// The package cannot move a credential between backends: log out and log in again. The caller of Put must hold LockCredential.
+// The package cannot move a credential to another backend; the user must log out and log in again. The caller of Put must hold
+// LockCredential.
 package keystore
 
 import (
@@ -41,9 +42,9 @@ type Options struct {
 	Backend  string           // "keychain", "file", "postgres" or "auto"; "" = "auto": the keychain if the system has one, otherwise files
 	StateDir string           // folder of the index, notes and locks, which contain no secrets
 	Dir      string           // folder of the file store; may be "" if Backend is "keychain"
-	KeyFile  string           // age identity file for the encryption of records in files and PostgreSQL; "" = records in files are not encrypted; required for PostgreSQL
+	KeyFile  string           // age identity file that encrypts records in files and PostgreSQL; required for PostgreSQL; "" = files are not encrypted
 	URL      string           // PostgreSQL connection string; "" = libpq's environment variables, such as PGHOST
-	Timeout  time.Duration    // time limit of each keychain or database operation; 0 = 10 s; negative = none for a keychain
+	Timeout  time.Duration    // time limit of each keychain or database operation; 0 = 10 s; negative = no limit for the keychain, 10 s for the database
 	LockWait time.Duration    // time limit of the wait for a lock other than LockLogin; 0 = 45 s
 	Notice   func(string)     // receives warnings, and a message when "auto" falls back to files; nil = they are dropped
 	Now      func() time.Time // clock; nil = time.Now
@@ -86,7 +87,7 @@ type Store struct {
 	notes    notes
 	file     *fileStore
 	keychain *keychain
-	postgres *postgres // nil unless asked for
+	postgres *postgres // nil unless Options.Backend is Postgres
 	noticed  sync.Once
 
 	reserved sync.Map // maps each Key to the place that Reserve allocated, until LockCredential is released
@@ -98,8 +99,8 @@ type Store struct {
 type backend interface {
 	kind() string
 	get(ctx context.Context, key Key) (Record, error)
-	// put writes the record and reads it back. The new generation is higher than the stored one and than r.Generation. If reserved is not
-	// nil, put writes to that space. The caller holds the key's lock. If put fails, the old record is still stored.
+	// put writes the record and reads it back. The new generation is higher than both the stored generation and r.Generation. If reserved
+	// is not nil, put writes to that space. The caller holds the key's lock. If put fails, the old record is still stored.
 	put(ctx context.Context, key Key, r Record, reserved place) (Record, error)
 	// probe checks that a put would succeed. The caller need not hold the key's lock.
 	probe(ctx context.Context, key Key) error
@@ -190,9 +191,9 @@ func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
 	return r, fail("get", b.kind(), err)
 }
 
-// Put stores a record. The new generation is higher than the stored one and than r.Generation. The caller holds LockCredential. If Put
-// fails, the old record is still stored. After ErrTimeout, the new record may still be written later. The late write does no harm, because
-// a later Put has a higher generation.
+// Put stores a record. The new generation is higher than both the stored generation and r.Generation. The caller holds LockCredential. If
+// Put fails, the old record is still stored. After ErrTimeout, the new record may still be written later. The late write does no harm,
+// because a later Put has a higher generation.
 func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -222,7 +223,7 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 	}
 	defer unlock()
 	if text := readersOf(s.o.KeyFile); text != "" && b.kind() != Keychain {
-		s.notice(text) // no error, because platforms mount secrets with modes that the user cannot change
+		s.notice(text) // a warning and no error, because some platforms mount secrets with modes that the user cannot change
 	}
 	return fail("probe", b.kind(), b.probe(ctx, key))
 }
@@ -230,8 +231,8 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 // probeWait limits the wait for another process's probe.
 const probeWait = 10 * time.Second
 
-// Reserve allocates the space for the next Put of this key. So the caller learns whether the store is writable before it uses up a refresh
-// token. The caller holds LockCredential; releasing the lock frees space that no Put has used.
+// Reserve allocates the space for the next Put of this key. A caller thus finds out whether the store is writable before redeeming a
+// refresh token. The caller holds LockCredential. Releasing the lock also frees space that no Put has used.
 func (s *Store) Reserve(ctx context.Context, key Key) error {
 	b, err := s.forWriting(ctx, key)
 	if err != nil {
@@ -268,13 +269,13 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 	return errors.Join(append(errs, fail("delete", "", s.notes.deleteNotes(ctx, key)))...)
 }
 
-// List returns the entries of all credentials without opening their secrets. If some entries are damaged, List returns the other entries
+// List returns the entries of all credentials without reading their secrets. If some entries are damaged, List returns the other entries
 // together with an error.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
 	return s.entries(ctx, "list", nil)
 }
 
-// Entry returns the entry of one credential without opening its secret, or ErrNotFound.
+// Entry returns the entry of one credential without reading its secret, or ErrNotFound.
 func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
 	entries, err := s.entries(ctx, "entry", &key)
 	if err == nil && len(entries) == 0 {

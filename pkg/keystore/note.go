@@ -21,7 +21,7 @@ func (s *Store) Jot(ctx context.Context, key Key, name string, data []byte) erro
 	return s.writeNote(ctx, key, name, data, false)
 }
 
-// Local returns the store for notes in the state folder of this machine. It is s itself unless the notes are in a database.
+// Local returns a store that keeps notes in the state folder of this machine, even if s keeps them in a database.
 func (s *Store) Local() *Store {
 	if s.postgres == nil {
 		return s
@@ -45,7 +45,7 @@ func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte
 	return data, fail("note", s.notes.kind(), err)
 }
 
-// DeleteNote deletes a note. The caller holds the key's lock. It succeeds if the note does not exist.
+// DeleteNote deletes a note, if it exists. The caller holds the key's lock.
 func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
 	err := checkNote(name)
 	if err == nil {
@@ -84,7 +84,7 @@ func (n localNotes) writeNote(_ context.Context, key Key, name string, data []by
 	if err := ensureState(n.dir, filepath.Dir(path)); err != nil {
 		return err
 	}
-	sweepTemps(path) // the caller holds the lock, so the writers of these files have died
+	sweepTemps(path) // the caller holds the lock, so the processes that created these files are dead
 	return writePrivate(path, data, durable)
 }
 

@@ -36,7 +36,7 @@ func (k *keychain) deleteItem(ctx context.Context, account string) error {
 	return err
 }
 
-// do runs one operation in a goroutine. If the keychain does not answer, it blocks that goroutine and not the caller.
+// do runs one operation in a goroutine. A keychain that does not answer blocks only that goroutine, not the caller.
 func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) (string, error) {
 	began, wait, cancel := time.Now(), ctx, context.CancelFunc(func() {})
 	if k.timeout > 0 {
@@ -75,8 +75,8 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 	}
 }
 
-// late returns the error for an operation that did not end in time. If ctx reached its deadline first, the keychain is still named as the
-// reason.
+// late returns the error for an operation that did not end in time. If the deadline of ctx passed first, the error still names the
+// keychain.
 func (k *keychain) late(ctx context.Context, op string, waited time.Duration) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()

@@ -1,7 +1,7 @@
-// The stored form of records, as pure functions. A record has a head, which is one line of JSON, and a payload. The payload follows the
-// head or, if a keychain item is too small, is split into parts in separate items. The head is written last and has a random tag, which is
-// also part of the names of the parts, so that parts of two writes are never mixed. Its checksum covers key, generation and payload, so
-// that a missing, incomplete or foreign part is detected.
+// Encoding and decoding of records, as pure functions. A record has a head, which is one line of JSON, and a payload. The payload follows
+// the head. If a keychain item is too small for both, the payload is split into parts, and each part has its own item. The head is written
+// last. The head and the names of the parts contain the same random tag, so that parts of two writes are never mixed. The checksum in the
+// head covers key, generation and payload, so it detects a part that is missing, incomplete or from another record.
 
 package keystore
 
@@ -18,14 +18,14 @@ import (
 
 const (
 	formatVersion = 1
-	maxSecret     = 4 << 20 // bytes of one secret
+	maxSecret     = 4 << 20 // maximum size of a secret in bytes
 	maxParts      = 1 << 14
 )
 
 // Values of head.Encoding.
 const (
 	encodedRaw    = ""       // the payload is UTF-8 text and is stored unchanged
-	encodedBase64 = "base64" // binary data, which some keychains would change
+	encodedBase64 = "base64" // the payload is base64, because some keychains change binary data
 	encodedAge    = "age"    // encrypted
 )
 
@@ -64,8 +64,8 @@ func sum(name string, h head, payload string) string {
 	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18])
 }
 
-// split returns the stored form of a payload: value, which is the head, and parts. An item contains at most room(account) bytes. If one
-// item is large enough, value contains the head and the payload.
+// split returns the stored form of a payload. If head and payload fit in one item of room(account) bytes, value contains both. If they do
+// not fit, value contains the head, and parts contains the payload.
 func split(name, account string, h head, payload string, room func(account string) int) (value string, parts []string, err error) {
 	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h, payload)
 	tag := h.Tag
@@ -112,8 +112,8 @@ func encodeHead(h head) string {
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h head
-	// A newer version of mcpauth may have changed the type of another member. In that case h.Version is set nevertheless, because the
-	// version is the first member.
+	// Unmarshal sets h.Version even if a newer version of mcpauth has changed the type of another member, because the version is the first
+	// member.
 	err := json.Unmarshal([]byte(line), &h)
 	if h.Version > formatVersion {
 		return head{}, "", newer(h.Version)

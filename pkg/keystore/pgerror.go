@@ -14,8 +14,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// sortedPg converts an error of the database to one of this package's errors, by its SQLSTATE. It keeps the server's message, which
-// contains names but no values. It omits the details, which may quote a row.
+// sortedPg converts an error of the database to one of this package's errors, by its SQLSTATE. The result quotes the server's message,
+// which contains names but no values. The result omits the details of the message, which may quote a row.
 func sortedPg(ctx context.Context, err error, password string) error {
 	if err == nil {
 		return nil
@@ -33,7 +33,8 @@ func sortedPg(ctx context.Context, err error, password string) error {
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
 }
 
-// pgWords shortens a text from the database server, and replaces it if it contains the password, even in another encoding.
+// pgWords shortens a text from the database server. If the text contains the password in any encoding, pgWords returns a fixed text
+// instead.
 func pgWords(words, password string) string {
 	if password != "" && (strings.Contains(strings.ToLower(words), strings.ToLower(password)) || httpx.Holds(words, httpx.Forms([]string{password}))) {
 		return "the server's message contains the password"
@@ -89,7 +90,7 @@ func transient(err error) bool {
 	return !refused && !errors.As(err, &certificate)
 }
 
-// badURL describes the error in a connection string without quoting it, because it may contain a password.
+// badURL describes what is wrong with a connection string. It does not quote the string, which may contain a password.
 func badURL(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%w: %s: %w", ErrDenied, file.Path, file.Err)

@@ -12,8 +12,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// lock acquires a lock of the key in the database. The caller holds the same lock on this machine, so that each machine waits with only one
-// connection. If lock fails, it releases the local lock. Without wait, it tries once.
+// lock acquires a lock of the key in the database. The caller already holds the lock on this machine, so that only one process per machine
+// waits for the database. If lock fails, it releases the local lock. If wait is false, lock tries only once.
 func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string, freeLocal func(), wait bool) (unlock func(), err error) {
 	defer func() {
 		if err != nil {
@@ -63,7 +63,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 // the hash. The host name and the process ID are for people who read the table.
 func machineName(lock string) string {
 	host, _ := os.Hostname()
-	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // on Linux, differs between copies of a virtual machine
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id") // only on Linux; differs between copies of a virtual machine
 	file := ""
 	if info, err := os.Stat(lock); err == nil {
 		file = fileID(info)
@@ -98,7 +98,7 @@ func (p *postgres) newSession(ctx context.Context, machine string) (*session, er
 	return s, nil
 }
 
-// tryLock acquires the lock, unless another session holds it or another machine has a claim.
+// tryLock acquires the lock, unless another session holds it or another machine has claimed the row.
 func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose string) (bool, error) {
 	const id = `hashtextextended(coalesce(current_schema(), '') || '.mcpauth.' || $1::text, 0)`
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
@@ -119,10 +119,9 @@ func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose str
 
 var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth and the database, and cannot hold a lock", ErrPooled)
 
-// checkPooler returns errPooled if a connection pooler between mcpauth and the database is in transaction mode. It is called if the process
-// ID of the backend differs from the one that the server announced, which means that there is a pooler. In transaction mode, a second
-// connection to the pooler gets the backend that the first connection has just used. In session mode, the second connection never gets that
-// backend.
+// checkPooler returns errPooled if a connection pooler between mcpauth and the database is in transaction mode. A pooler is present if the
+// process ID of the backend differs from the one that the server announced. In transaction mode, a second connection to the pooler gets the
+// backend that the first connection has just used. In session mode, the second connection never gets that backend.
 func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

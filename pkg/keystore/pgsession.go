@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	oldestServer = 12 // oldest supported major version of PostgreSQL, because it was the first with tcp_user_timeout
+	oldestServer = 12 // oldest supported major version of PostgreSQL; the first with tcp_user_timeout
 
 	firstPgPoll = 20 * time.Millisecond
 	lastPgPoll  = 250 * time.Millisecond
@@ -27,8 +27,8 @@ const (
 	// idleTime is how long an unused connection stays open for the next statement of the same command.
 	idleTime = time.Second
 
-	// sessionSettings make the server end the session of a client that it cannot reach for 25 s, which releases the locks. These settings
-	// have no effect on a Unix socket. synchronous_commit ensures that a committed record is on disk.
+	// sessionSettings make the server end the session and release its locks if the client cannot be reached for 25 s. The tcp settings have
+	// no effect on a Unix socket. synchronous_commit ensures that a committed record is on disk.
 	sessionSettings = `SELECT set_config('tcp_keepalives_idle', '10', false), set_config('tcp_keepalives_interval', '5', false),
 		set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '20000', false), set_config('statement_timeout', '10000', false),
 		set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)`
@@ -46,7 +46,7 @@ type session struct {
 	machine    string // see machineName
 	claim      string // claim that reserve wrote to the row; "" = no claim
 	generation uint64 // generation of the row when reserve wrote the claim
-	keys       *keys  // read when the row was claimed, because the key file may be gone or replaced when the result is stored
+	keys       *keys  // read when the row was claimed, because the key file may be deleted or replaced before the new record is stored
 }
 
 // session returns the connection that holds LockCredential of the key in this process, or nil.
@@ -56,9 +56,9 @@ func (p *postgres) session(key Key) *session {
 	return held
 }
 
-// query runs a statement. If this process holds the key's lock, query uses the connection of the lock, so that it notices the loss of the
-// lock. Otherwise it uses any connection. If that connection breaks, query repeats the statement on another one, which is safe outside a
-// lock.
+// query runs a statement. If this process holds the key's lock, query uses the connection of the lock, because the loss of that connection
+// is the loss of the lock. If this process does not hold the lock, query uses any connection, and repeats the statement on another one if
+// the connection breaks.
 func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -80,7 +80,7 @@ func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) 
 	}
 }
 
-// query runs a statement. ended is true if another goroutine has released the lock in the meantime.
+// query runs a statement. ended reports whether another goroutine has already released the lock.
 func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][][]byte, ended bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -113,17 +113,17 @@ func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...a
 
 // Keys of PgConn.CustomData.
 const (
-	passwordKey = "password" // errors must not contain it
+	passwordKey = "password" // the password, which errors must not contain
 	wireKey     = "wire"
 )
 
 const (
-	selectedColumns = 7        // the most that a statement selects
-	maxRows         = 100_000  // of an answer
-	maxAnswer       = 64 << 20 // bytes of an answer
+	selectedColumns = 7        // maximum number of columns that a statement selects
+	maxRows         = 100_000  // maximum number of rows in an answer
+	maxAnswer       = 64 << 20 // maximum size of an answer in bytes
 )
 
-// errDistrust means that the database does what no PostgreSQL server does, or that its socket may be somebody else's.
+// errDistrust means that the server sent an answer that no PostgreSQL server sends, or that another user may have created its socket.
 var errDistrust = errors.New("the database is not trusted")
 
 // wire is the network connection to a database. It reads at most maxAnswer bytes for each statement.
@@ -219,7 +219,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		if err == nil {
 			return conn, nil
 		}
-		if reason == nil || !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // an attempt that the time limit ended says nothing
+		if reason == nil || !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // if the time limit ended this attempt, keep the reason of an earlier one
 			reason = sortedPg(ctx, err, config.Password)
 		}
 		if !transient(err) || !pause(ctx, wait) {
@@ -228,7 +228,8 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// config parses the connection string and reads the files that it and the environment name. It does not wait for a pipe longer than ctx.
+// config parses the connection string. It also reads the files that the string and the environment name, for example PGPASSFILE. If one of
+// these files is a pipe without a writer, config returns when ctx ends.
 func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 	var config *pgconn.Config
 	parsed := make(chan error, 1)
@@ -289,7 +290,7 @@ func serverVersion(conn *pgconn.PgConn) int {
 	return n
 }
 
-// park keeps a connection open for idleTime, so that the next statement of the same command can use the connection.
+// park keeps a connection open for idleTime, for the next statement of the same command.
 func (p *postgres) park(conn *pgconn.PgConn, err error) {
 	if lost(err) || conn.IsClosed() {
 		closeConn(conn)

@@ -22,7 +22,7 @@ const service = "mcpauth"
 // goKeyring accesses the keychain of this system through the package go-keyring.
 type goKeyring struct {
 	guard    func() error     // returns an error if the keychain must not be accessed; nil = it may be
-	vanished func(error) bool // reports whether an error means that the item was deleted after the search and before its use; nil = never
+	vanished func(error) bool // reports whether an error means that another process deleted the item during the operation; nil = never
 }
 
 func (g goKeyring) set(account, value string) error {
@@ -39,8 +39,8 @@ func (g goKeyring) delete(account string) error {
 	return err
 }
 
-// do runs an operation, if the guard allows it. It repeats the operation if another process deleted the item in the meantime. The repeated
-// operation searches again, and so finds out whether the item exists.
+// do runs an operation if the guard returns no error. If another process deleted the item during the operation, do repeats the operation,
+// which searches for the item again.
 func (g goKeyring) do(operation func() (string, error)) (value string, err error) {
 	if g.guard != nil {
 		if err := g.guard(); err != nil {
@@ -58,8 +58,8 @@ func (g goKeyring) do(operation func() (string, error)) (value string, err error
 // macOSLine is the length in bytes of the longest line that `security -i` reads.
 const macOSLine = 4095
 
-// roomMacOS returns the number of bytes that fit in an item: go-keyring passes service, account and the value in base64 to `security -i` in
-// one line.
+// roomMacOS returns the number of bytes that fit in an item. The limit exists because go-keyring passes service, account and value to
+// `security -i` in one line, with the value in base64.
 func roomMacOS(account string) int {
 	line := "add-generic-password -U -s " + service + " -a " + shellQuoted(account) + " -w go-keyring-base64:\n"
 	return max(0, base64.StdEncoding.DecodedLen((macOSLine-len(line))/4*4))
@@ -145,7 +145,7 @@ func classifyWindows(op string, err error) error {
 	switch code {
 	case 1168: // ERROR_NOT_FOUND
 		return sorted(op, keyring.ErrNotFound)
-	case 1312: // ERROR_NO_SUCH_LOGON_SESSION: a session without a user's profile, as of a service or some SSH logins
+	case 1312: // ERROR_NO_SUCH_LOGON_SESSION: the session has no user profile, for example in a service or after some SSH logins
 		return fmt.Errorf("%w: this logon session has no Credential Manager (Windows error %d)", ErrUnavailable, uint(code))
 	case 5, 8200: // ERROR_ACCESS_DENIED
 		return fmt.Errorf("%w: Windows error %d", ErrDenied, uint(code))
@@ -156,13 +156,13 @@ func classifyWindows(op string, err error) error {
 	return fmt.Errorf("%w: Windows error %d", ErrDenied, uint(code))
 }
 
-// classifySecretService converts an error by its D-Bus name, which is "" if it is not a D-Bus error.
+// classifySecretService converts an error of the Secret Service. name is the D-Bus name of the error, or "" if it is not a D-Bus error.
 func classifySecretService(op, name string, err error) error {
 	reason := func(sentinel error) error { return fmt.Errorf("%w: %w", sentinel, err) }
 	const bus, secret = "org.freedesktop.DBus.Error.", "org.freedesktop.Secret.Error."
 	switch {
 	case name == secret+"IsLocked", name == "" && strings.Contains(err.Error(), "failed to unlock"):
-		return reason(ErrLocked) // the second is go-keyring's error after the user dismissed the prompt
+		return reason(ErrLocked) // go-keyring reports "failed to unlock" after the user dismissed the prompt
 	case name == secret+"NoSession", gone(name):
 		return reason(ErrUnavailable)
 	case name == bus+"ServiceUnknown", name == bus+"NameHasNoOwner", name == bus+"NoServer", name == bus+"Disconnected",

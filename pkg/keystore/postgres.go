@@ -32,7 +32,7 @@ const createTable = `CREATE TABLE IF NOT EXISTS mcpauth_credentials (
     updated      timestamptz NOT NULL DEFAULT now()
 )`
 
-// rowVersion is the version of a row. Rows of version 1 were not authenticated.
+// rowVersion is the format version of new rows. Rows of version 1 were not authenticated.
 const rowVersion = 2
 
 const (
@@ -47,10 +47,10 @@ const (
 // postgres stores credentials in a table that many machines share. The client encrypts the records. The locks are PostgreSQL's
 // session-level advisory locks, on a connection that stays open while the lock is held.
 //
-// Such a lock ends with its connection. After a restart of the database, a fail-over or a network failure, another machine could acquire
-// the lock while the first machine is still redeeming the refresh token. Therefore reserve also writes a claim to the row. For claimTime no
-// other machine can acquire the lock of a claimed row, and the owner of the claim can store its record even without the lock. A machine
-// that renews after claimTime replaces the claim. The put of the former owner then fails.
+// An advisory lock ends with its connection. After a restart of the database, a fail-over or a network failure, another machine could
+// acquire the lock while the first machine is still redeeming the refresh token. Therefore reserve also writes a claim to the row. Until
+// claimTime has passed, no other machine can acquire the lock of a claimed row. During this time the owner of the claim can store its
+// record even without the lock. A machine that renews after claimTime replaces the claim, and from then on a put of the former owner fails.
 type postgres struct {
 	url     string
 	keyFile string
@@ -64,7 +64,7 @@ func (p *postgres) kind() string { return Postgres }
 
 const selectEntry = `SELECT key, generation, format, public, extract(epoch FROM updated), name, `
 
-// read returns the entry of a credential and its sealed record. It does not check the seal.
+// read returns the entry of a credential and its encrypted record. It authenticates neither.
 func (p *postgres) read(ctx context.Context, key Key) (Entry, []byte, error) {
 	rows, err := p.query(ctx, key, selectEntry+`encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1`, key.name())
 	if err != nil {
@@ -92,13 +92,13 @@ func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
 	return Record{Generation: e.Generation, Secret: secret, Public: e.Public}, nil
 }
 
-// about returns the texts in a row that are authenticated with the record. So a row with the record of another key or of an earlier generation
-// is detected, and so is a changed public part.
+// about returns the texts in a row that are authenticated with the record. unseal fails if the record is from another key or an earlier
+// generation, or if the public part was changed.
 func about(key Key, generation uint64, public json.RawMessage) []string {
 	return []string{"record", key.name(), strconv.FormatUint(generation, 10), string(public)}
 }
 
-// keys returns the keys that reserve has read, or else reads the key file.
+// keys returns the keys that reserve has read. If reserve was not called, keys reads the key file.
 func (p *postgres) keys(key Key) (*keys, error) {
 	if s := p.session(key); s != nil && s.claim != "" {
 		return s.keys, nil
@@ -106,8 +106,9 @@ func (p *postgres) keys(key Key) (*keys, error) {
 	return readKeys(p.keyFile)
 }
 
-// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection of the lock is lost, put
-// uses another one. No other machine can renew while the claim is valid. If another machine has replaced the claim since, this put fails.
+// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection that holds the lock is lost,
+// put uses another one. While the claim is valid, no other machine can renew the credential. After another machine has replaced the claim,
+// put fails.
 func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
@@ -231,7 +232,7 @@ type claimed struct {
 	s   *session
 }
 
-// release removes the claim. It deletes the row if that contains no record and no notes.
+// release removes the claim. It also deletes the row if the row contains neither a record nor notes.
 func (c claimed) release(ctx context.Context) {
 	p, key, s := c.p, c.key, c.s
 	if s.claim == "" {
@@ -298,7 +299,7 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 	return all, errors.Join(errs...)
 }
 
-// parseEntry parses the result of selectEntry and what follows it, a part of the sealed record.
+// parseEntry parses a row that was selected with selectEntry. The last column contains the sealed record or its beginning.
 func parseEntry(columns [][]byte) (Entry, []byte, error) {
 	e := Entry{Backend: Postgres, Public: bytes.Clone(columns[3])}
 	format, err := strconv.Atoi(string(columns[2]))

@@ -153,7 +153,8 @@ func moveInto(temp *os.File, path string, data []byte, durable bool, step func(s
 	return unwritable(path, err)
 }
 
-// fill replaces the content of f. It truncates the file only after writing, so that disk blocks that f has already are reused.
+// fill replaces the content of f. It truncates the file after the write and not before, so that the file keeps the disk blocks that it
+// already has.
 func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
 	_, err := f.Write(data)
 	if err == nil {
@@ -176,8 +177,8 @@ func removePrivate(path string) error {
 	return nil
 }
 
-// sweepTemps deletes the temporary files that killed writers of path have left. It keeps those of path.probe, because a probe holds a
-// different lock and may still be running.
+// sweepTemps deletes the temporary files that killed writers of path have left. It keeps the temporary files of path.probe, because a probe
+// holds a different lock and may still be running.
 func sweepTemps(path string) {
 	files, _ := os.ReadDir(filepath.Dir(path))
 	for _, f := range files {

@@ -40,7 +40,7 @@ func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	return nil
 }
 
-// checkWriters returns an error if another user than root can write a file.
+// checkWriters returns an error if anyone other than root and the current user can write the file.
 func checkWriters(path string, info fs.FileInfo) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("it belongs to user %d, expected %d", stat.Uid, os.Geteuid())
@@ -51,7 +51,7 @@ func checkWriters(path string, info fs.FileInfo) error {
 	return nil
 }
 
-// readersOf describes the mode of a file that other users can read. It returns "" if they cannot.
+// readersOf returns a warning if other users can read the file, and "" if they cannot.
 func readersOf(path string) string {
 	info, err := os.Stat(path)
 	if err != nil || info.Mode().Perm()&0o044 == 0 {
@@ -60,8 +60,8 @@ func readersOf(path string) string {
 	return fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), path)
 }
 
-// checkSocket returns an error if any user of the machine could have made a socket of the database: its owner is neither root nor me
-// nor postgres, and it is below a folder that everybody can write to, such as /tmp. Such a socket would get the password of the connection.
+// checkSocket rejects a socket that another user may have created to obtain the database password. It accepts a socket if root, me or
+// postgres owns it, or if no folder above it is writable for everybody, as /tmp is.
 func checkSocket(path string, me int) error {
 	info, err := os.Lstat(path)
 	if err != nil {

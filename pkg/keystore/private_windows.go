@@ -18,8 +18,8 @@ import (
 // Windows has no file modes. Instead, files and folders have an access list that admits only the user, the system and the administrators.
 // This access list inherits no entries from the parent folder.
 
-// patiently repeats an operation on a file while another process, such as a reader or a virus scanner, has the file open. Windows refuses
-// to open, replace or delete a file that another process has opened without sharing it.
+// patiently repeats an operation on a file while another process, such as a virus scanner, has the file open. Windows refuses to open,
+// replace or delete a file that another process has opened without sharing it.
 func patiently(operation func() error) error {
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(rand.N(5 * time.Millisecond)) {
 		err := operation()
@@ -162,7 +162,7 @@ func checkWriters(string, fs.FileInfo) error { return nil }
 // checkSocket does nothing, because PostgreSQL has no default socket on Windows.
 func checkSocket(string, int) error { return nil }
 
-// readersOf returns "", because a mode says nothing on Windows.
+// readersOf returns "", because files have no mode on Windows.
 func readersOf(string) string { return "" }
 
 // checkSecurity is the common part of checkFile and checkOwner. It accepts every file on a file system without owners and access lists,

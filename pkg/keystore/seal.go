@@ -28,16 +28,16 @@ func open(keyFile string, h head, payload string) ([]byte, error) {
 	return k.decrypt([]byte(payload))
 }
 
-// keys are the identities in a key file. The first one encrypts; every one decrypts.
+// keys are the identities in a key file. Secrets are encrypted to the first identity; each identity can decrypt.
 type keys struct {
 	file string
 	ids  []age.Identity
-	to   []age.Recipient // of each identity
+	to   []age.Recipient // recipient of each identity
 	auth [][]byte        // a key for seal that is derived from each identity
 }
 
-// readKeys reads the key file. It refuses a file that is not a regular file, because opening a pipe can block, and one that another user may
-// have written.
+// readKeys reads the key file. It refuses a file that is not a regular file, because opening a pipe can block. It also refuses a file that
+// another user can write.
 func readKeys(keyFile string) (*keys, error) {
 	info, err := os.Stat(keyFile)
 	if err == nil && !info.Mode().IsRegular() {
@@ -109,17 +109,16 @@ func (k *keys) encrypt(secret []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// Data in a database is also authenticated. age alone does not authenticate: everybody who knows the recipient (the public key) can encrypt
-// to it. The encrypted data follows a label of three parts: an ID of the authenticating key, a code (HMAC) that only the holder of the
-// identity can compute, and the hash of the encrypted data. The code covers the hash, so that check works without the encrypted data.
+// Data in a database is also authenticated. age alone does not authenticate the sender: everybody who knows the public key can encrypt to
+// it. A label precedes the encrypted data. The label consists of the ID of the authenticating key, an HMAC that only the holder of the
+// identity can compute, and the hash of the encrypted data. The HMAC covers the hash and not the data, so that check needs only the label.
 const (
 	keyIDSize = 8
 	codeEnd   = keyIDSize + sha256.Size
 	labelSize = codeEnd + sha256.Size
 )
 
-// seal encrypts and authenticates a secret. about are texts that are stored in clear beside the secret; they are
-// authenticated too.
+// seal encrypts and authenticates a secret. The texts in about are stored unencrypted next to the secret and are authenticated with it.
 func (k *keys) seal(secret []byte, about ...string) ([]byte, error) {
 	sealed, err := k.encrypt(secret)
 	if err != nil {
@@ -140,7 +139,7 @@ func (k *keys) unseal(sealed []byte, about ...string) ([]byte, error) {
 	return k.decrypt(sealed[labelSize:])
 }
 
-// check checks the label of a result of seal, which need not be complete.
+// check verifies the label of sealed data. The data after the label may be missing.
 func (k *keys) check(sealed []byte, about ...string) error {
 	if len(sealed) < labelSize {
 		return fmt.Errorf("%w: the encrypted data is incomplete", ErrCorrupt)

@@ -56,8 +56,8 @@ func lastSlot(e entry) int {
 	return min(last, maxSlots-1)
 }
 
-// look reads the head in one slot. It returns nothing if the slot is empty, and an error if the head was written by a newer version of
-// mcpauth. A damaged head is returned with stored.err.
+// look reads the head in one slot. The result is empty if the slot is empty. A head that a newer version of mcpauth wrote is an error. A
+// damaged head is returned with stored.err set.
 func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, error) {
 	value, err := k.getItem(ctx, slotAccount(name, slot))
 	if errors.Is(err, ErrNotFound) {
@@ -85,7 +85,7 @@ func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, err
 	for i := range s.head.Parts {
 		part, err := k.getItem(ctx, partAccount(name, s.head.Generation, s.head.Tag, i+1))
 		if errors.Is(err, ErrNotFound) {
-			break // join reports it
+			break // join reports the missing part
 		}
 		if err != nil {
 			return nil, err
@@ -102,7 +102,7 @@ func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, err
 	return nil, at(slotAccount(name, s.slot), err)
 }
 
-// newestOf returns the newest complete record. If a write was interrupted, that is the record before it.
+// newestOf returns the newest complete record. After an interrupted write, the newest complete record is the previous one.
 func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, []byte, error) {
 	if r, ok := k.fresh(name, e); ok {
 		return r.stored, bytes.Clone(r.secret), nil
@@ -218,8 +218,8 @@ func partsOf(pending []reservation) []reservation {
 	return parts
 }
 
-// freeSlot returns an empty slot that no pending write uses. If there is none, it returns any empty slot or, as a last resort, the slot
-// with the oldest record.
+// freeSlot returns an empty slot that no pending write uses. If all empty slots have pending writes, it returns any empty slot or, as a
+// last resort, the slot with the oldest record.
 func freeSlot(heads []stored, pending []reservation) int {
 	taken := func(slot int) bool {
 		return slices.ContainsFunc(heads, func(s stored) bool { return s.slot == slot })
@@ -305,7 +305,7 @@ func (k *keychain) delete(ctx context.Context, key Key) error {
 }
 
 // clear deletes all items and the index entry of a key. It deletes heads before parts, so that no reader finds an incomplete record. Before
-// that it adds the parts to the index, so that they can be found after an interruption.
+// the deletion it adds the parts to the index, so that they can be found after an interruption.
 func (k *keychain) clear(ctx context.Context, key Key) error {
 	name := key.name()
 	e, err := k.index.hint(key)
@@ -344,8 +344,7 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 	return k.forget(name, e)
 }
 
-// sweepLate deletes the items of deleted credentials that the keychain wrote after the deletion, so that no item is left after the last
-// logout.
+// sweepLate deletes items that the keychain wrote only after their credential was deleted. Thus no item is left after the last logout.
 func (k *keychain) sweepLate(ctx context.Context) {
 	all, _ := k.index.list(nil)
 	for _, e := range all {
