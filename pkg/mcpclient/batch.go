@@ -41,9 +41,9 @@ type LineError struct {
 
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// Batch calls a tool for every line of in, {"tool":…,"arguments":{…},"id":…}, and returns after all calls have ended. It returns an error
-// from reading in, from Done, or from the context. Errors of calls are passed only to Done. If the context ends first, a read of in may
-// still be blocked when Batch returns.
+// Batch reads lines such as {"tool":…,"arguments":{…},"id":…} from in, calls a tool for each line, and returns after all calls have ended.
+// The returned error comes from reading in, from Done, or from the context. Errors of calls are passed only to Done. If the context ends
+// first, a read of in may still be blocked when Batch returns.
 func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 	n := b.Parallel
 	if n == 0 {
@@ -95,8 +95,9 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 
 var errEndOfBatch = errors.New("end of the batch")
 
-// read reads lines in a goroutine of its own, because a read cannot be interrupted. It sends each line to the workers. It takes a slot
-// before each line, so that it reads no line before the call can begin. At the end of in, it cancels reading with the reason.
+// read reads lines in a goroutine of its own, because a read cannot be interrupted. The goroutine sends each line to the workers. It takes
+// a slot before it reads a line, so that it reads a line only when the call can begin. At the end of in, it cancels the context reading
+// with the reason.
 func read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
 	lines := make(chan line)
 	go func() {
@@ -149,7 +150,7 @@ type line struct {
 	err           error // why the line is invalid; nil: it is valid
 }
 
-// parseLine parses a line. An invalid line keeps its id, if it has a valid one.
+// parseLine parses a line. Even for an invalid line, parseLine returns the id if the line has one.
 func parseLine(data []byte, number int) line {
 	l := line{id: json.RawMessage(strconv.Itoa(number))}
 	wrong := func(format string, a ...any) line {

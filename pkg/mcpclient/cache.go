@@ -21,21 +21,21 @@ import (
 
 const (
 	cacheFormat  = 3
-	maxCache     = 64 << 20            // bytes of a cache file
-	maxCaches    = 256 << 20           // bytes of all cache files; the oldest are deleted first
-	legacyKnown  = 24 * time.Hour      // how long a legacy server is not checked for an upgrade
+	maxCache     = 64 << 20            // maximum size of a cache file in bytes
+	maxCaches    = 256 << 20           // maximum size of all cache files in bytes; beyond it, the oldest are deleted
+	legacyKnown  = 24 * time.Hour      // how long a legacy server is assumed not to have been upgraded
 	legacyFresh  = 5 * time.Minute     // how long a tool list without ttlMs counts as current
 	legacyUsable = 24 * time.Hour      // how long a call may use a cached list of a legacy server; if the list is older than legacyFresh, Close fetches a new one
 	maxTTL       = 24 * time.Hour      // limit of ttlMs
 	cacheExpiry  = 30 * 24 * time.Hour // how long an unused file is kept
 )
 
-// memory is the cached knowledge of a server.
+// memory is the cached data about a server.
 type memory struct {
 	era     era
 	version string
 	tasks   bool      // a legacy server accepts tools/call as a task (2025-11-25, Tasks, Capabilities)
-	learned time.Time // when the era was learned
+	learned time.Time // when the era was determined
 	list    *toolList // nil: not known
 	dirty   bool      // the data has changed since it was read from the cache file or written to it
 }
@@ -62,8 +62,8 @@ func (c *Client) load(grant string) *memory {
 	return &memory{}
 }
 
-// learn records the server's era. It does not update the time for a legacy server, so that the server is checked for an upgrade after
-// legacyKnown.
+// learn records the server's era. If the era of a legacy server has not changed, learn keeps the old time, so that the server is checked
+// for an upgrade after legacyKnown.
 func (c *Client) learn(e era, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -214,9 +214,9 @@ func (c *Client) prune() {
 	}
 }
 
-// file returns the name of a file for one login. The server may send different lists to different users, so the name depends on
-// the grant and on all headers (Caching, Cache Scope Field). Logins share no file, even if a server declares its lists public. The first part
-// of the name is the same for all logins with this URL and CacheKey, see Forget.
+// file returns the name of a file for one login. The server may send different lists to different users, so the name depends on the grant
+// and on all headers (Caching, Cache Scope Field). Two logins never share a file, even if a server declares its lists public. The first
+// part of the name is the same for all logins with this URL and CacheKey, see Forget.
 func (c *Client) file(grant, suffix string) string {
 	words := []string{grant}
 	for _, name := range slices.Sorted(maps.Keys(c.Header)) {
@@ -254,8 +254,8 @@ func (c *Client) newestFile(suffix string) string {
 	return newest
 }
 
-// keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. plainResult has already
-// refused a list that requires input, because such a result must not be cached (Caching).
+// keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. A result that requires
+// input must not be cached (Caching); plainResult has already refused it.
 func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
 	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.link.MayKeep(string(raw)) {
 		return
@@ -284,7 +284,7 @@ func (c *Client) EndSessions() {
 	}
 }
 
-// Forget ends the stored sessions of all logins with this URL and CacheKey, and deletes their cached data. Call it before logging out,
+// Forget ends the stored sessions of all logins with this URL and CacheKey, and deletes their cached data. Call Forget before logging out,
 // because the server requires the token to end a session. Forget never starts a login.
 func (c *Client) Forget() {
 	c.EndSessions()
@@ -296,8 +296,8 @@ func (c *Client) Forget() {
 	}
 }
 
-// KnownTools returns the cached tools of this login, even if they are old. It sends no request and reads no credential, so shell completion
-// can use it.
+// KnownTools returns the cached tools of this login, even if they are old. KnownTools sends no request and reads no credential, so shell
+// completion can use it.
 func (c *Client) KnownTools() []Tool {
 	c.init()
 	data, ok := c.readCache(c.newestFile(".mcp"))

@@ -33,7 +33,7 @@ const maxRounds = 10
 //     request input during the call.
 //  5. If the call has become a task, wait until it ends, unless Detach is set.
 //
-// If the result has a TaskID, the server still stores it. Call ForgetTask after using the result.
+// If the result has a TaskID, the server still stores the result, and Follow can return it again. Call ForgetTask after using the result.
 func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result, error) {
 	raw, task, err := c.call(ctx, tool, args)
 	if err != nil {

@@ -110,7 +110,7 @@ func (a Answer) result() json.RawMessage {
 	return b.Bytes()
 }
 
-// reply answers a request of a server of an earlier revision.
+// reply answers a request that a server of an earlier revision has sent.
 func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
 	var answer mcphttp.Message
 	switch m.Method {
@@ -142,7 +142,7 @@ func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
 	c.link.Exchange(ctx, s.Session, mcphttp.Request{Message: answer})
 }
 
-// related adds the task to the answer to its elicitation request (2025-11-25, Tasks, Associating Task-Related Messages).
+// related copies the related task from an elicitation request to its answer (2025-11-25, Tasks, Associating Task-Related Messages).
 func related(answer, question json.RawMessage) json.RawMessage {
 	const key = "io.modelcontextprotocol/related-task"
 	task := jsonscan.Member(jsonscan.Member(question, "_meta"), key)
@@ -156,8 +156,7 @@ func related(answer, question json.RawMessage) json.RawMessage {
 	return append(b.Bytes(), '}')
 }
 
-// input is the additional input of a call to a modern server that has returned input_required. It is valid only for the next attempt of the
-// same call.
+// input is what the client adds to a call when it repeats the call after an input_required result. Each input is valid for one repetition.
 type input struct {
 	responses []byte          // the members of inputResponses; nil: none
 	state     json.RawMessage // requestState, byte for byte; nil: none
@@ -176,8 +175,8 @@ func (in input) members(b *bytes.Buffer) {
 	}
 }
 
-// answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). A result without questions
-// requests that the client repeats the call later.
+// answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). A result without questions asks
+// the client to repeat the call later.
 func (c *Client) answerInput(ctx context.Context, what string, result json.RawMessage, round int) (input, error) {
 	in := input{state: jsonscan.Member(result, "requestState")}
 	responses, keys, err := c.answers(ctx, what, jsonscan.Member(result, "inputRequests"), nil)
@@ -194,7 +193,7 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 }
 
 const (
-	maxQuestions = 100 // limit of elicitation requests in one result or for one task; for servers of earlier revisions, limit of the average per call
+	maxQuestions = 100 // maximum number of elicitation requests in one result or for one task; for servers of earlier revisions, maximum average per call
 	maxReplies   = 100 // concurrent replies to a server of an earlier revision
 )
 
@@ -227,8 +226,8 @@ func (c *Client) answers(ctx context.Context, what string, requests json.RawMess
 }
 
 // explain replaces the error of a call by an error of the Elicitor, if there is one. A server of 2025-11-25 can refuse a call until the
-// user has visited certain URLs (Elicitation, URLElicitationRequiredError). In that case explain first passes the URLs to the Elicitor.
-// explain does not repeat the call, because only the user knows when the visits are done.
+// user has visited certain URLs (Elicitation, URLElicitationRequiredError). After a URLElicitationRequiredError, explain first passes the
+// URLs to the Elicitor. explain does not repeat the call, because only the user knows when the visits are done.
 func (c *Client) explain(ctx context.Context, err error) error {
 	c.mu.Lock()
 	asked := c.asked

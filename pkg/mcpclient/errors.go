@@ -27,7 +27,7 @@ func (e *QuestionError) Unwrap() error { return e.Err }
 // ArgumentError reports an invalid tool name or argument. No call was sent; only the list of tools may have been requested.
 type ArgumentError struct {
 	Tool     string // the tool as the caller named it
-	Argument string // the argument; several are joined by ", "; empty if the tool itself is unknown or invalid
+	Argument string // name of the argument; several names are joined by ", "; empty if the tool itself is unknown or invalid
 	Reason   string
 	Nearest  string // a known name that is similar to the given one; may be empty
 }
@@ -64,15 +64,15 @@ func (e *UnknownError) Error() string {
 
 func (e *UnknownError) Unwrap() error { return e.Err }
 
-// Error codes for unknown names. Earlier revisions use codeResourceNotFound for resources. Revision 2026-07-28 uses codeInvalidParams for
-// resources, and every revision uses it for prompts and tasks.
+// Error codes for unknown names. Revisions before 2026-07-28 use codeResourceNotFound for resources. Revision 2026-07-28 uses
+// codeInvalidParams for resources. Every revision uses codeInvalidParams for prompts and tasks.
 const (
 	codeResourceNotFound = -32002
 	codeInvalidParams    = -32602
 )
 
-// unknown handles an error of a server that has refused a name. It searches the server's list for similar names. If the list contains the
-// resource, or cannot be fetched, unknown returns the error unchanged.
+// unknown converts the error of a server that has refused a name to an *UnknownError. It searches the server's list for similar names. If
+// the list contains the resource, or cannot be fetched, unknown returns the error unchanged.
 func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
 	rpc := isRPC(err)
 	if rpc == nil || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {

@@ -10,8 +10,8 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// checkHeaders returns an error if an annotation of a schema breaks the rules. A client must not offer such a tool (2026-07-28, Streamable
-// HTTP, Custom Headers from Tool Parameters).
+// checkHeaders returns an error if a header annotation in a schema is invalid. A client must not offer a tool with an invalid annotation
+// (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters).
 func checkHeaders(schema json.RawMessage) error {
 	if !mcphttp.MayAnnotate(schema) {
 		return nil

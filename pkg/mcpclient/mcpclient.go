@@ -1,14 +1,15 @@
-// Package mcpclient calls the tools of MCP servers with as few HTTP requests as the protocol allows: a warm call is one request, on every
-// revision with Streamable HTTP. It caches the server's protocol revision, tools and session between processes, separately for each login.
+// Package mcpclient calls the tools of MCP servers with as few HTTP requests as the protocol allows. With a filled cache, a call over
+// Streamable HTTP takes one request. The package caches the server's protocol revision, tools and session between processes, separately for
+// each login.
 //
 //	c := &mcpclient.Client{URL: "https://mcp.example.com/mcp", Auth: handler, CacheDir: dir}
 //	defer c.Close()
 //	r, err := c.Call(ctx, "search", mcpclient.Arguments{Args: []mcpclient.Arg{{Name: "limit", Value: "5"}}})
 //
-// It supports the revisions 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26 over Streamable HTTP, and 2024-11-05 over HTTP+SSE. If the
-// revision of a server is not known, the client sends a request of 2026-07-28, and the answer shows the revision.
+// The package supports the revisions 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26 over Streamable HTTP, and 2024-11-05 over HTTP+SSE.
+// If the revision of a server is not known, the client sends a request of 2026-07-28 and recognizes the revision from the answer.
 //
-// It does not support sampling and roots.
+// The package does not support sampling or roots.
 package mcpclient
 
 import (
@@ -37,11 +38,11 @@ type Client struct {
 	URL string // the MCP endpoint
 
 	// Header is sent with every request to the server's origin, and nowhere else. Headers of the protocol take precedence. An Authorization
-	// header in Header is sent until the server answers it with 401. From then on, Auth is used if Auth is set.
+	// header in Header is sent until the server answers it with 401. After the 401, the client uses Auth, if Auth is set.
 	Header http.Header
 
-	// Auth may be nil. If it has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP). If it
-	// has a method Grant(context.Context) (string, error), each grant has a cache of its own.
+	// Auth may be nil. If Auth has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP).
+	// If Auth has a method Grant(context.Context) (string, error), each grant has a cache of its own.
 	Auth auth.OAuthHandler
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
@@ -62,7 +63,7 @@ type Client struct {
 	Progress   func(Progress)                   // called with progress notifications in order, before the call returns; nil: not requested
 	Log        func(level, logger, text string) // called with log messages of the server in order; nil: not requested
 	Warn       func(text string)                // called if a list is incomplete, a tool is invalid, or a task cannot be stored; may be nil
-	Elicit     Elicitor                         // answers elicitation requests; nil: declines them
+	Elicit     Elicitor                         // answers elicitation requests; nil: they are declined
 
 	// Listen opens the stream of a session, on which some servers of earlier revisions send elicitation requests. Opening the stream takes
 	// one more request. A session with an open stream is not shared with other processes.
@@ -72,7 +73,7 @@ type Client struct {
 	link       *mcphttp.Link
 	meta       []byte             // members of _meta that are the same in all requests of 2026-07-28
 	life       context.Context    // ends in Close; context of replies to server requests outside of a call
-	end        context.CancelFunc //
+	end        context.CancelFunc // cancels life
 	background sync.WaitGroup     // replies to server requests, and the stream of the session
 	ids        atomic.Int64       // the last request id
 	calls      atomic.Int64       // number of calls begun

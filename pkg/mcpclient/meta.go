@@ -15,7 +15,7 @@ type Trace struct {
 	Parent, State, Baggage string // traceparent, tracestate, baggage; empty: not sent
 }
 
-// TraceFrom reads the trace context of the environment. It drops an invalid traceparent together with tracestate (W3C Trace Context
+// TraceFrom reads the trace context of the environment. If traceparent is invalid, TraceFrom drops it and tracestate (W3C Trace Context
 // §3.3.1.1).
 func TraceFrom(getenv func(string) string) Trace {
 	t := Trace{Parent: getenv("TRACEPARENT"), State: headerText(getenv("TRACESTATE")), Baggage: headerText(getenv("BAGGAGE"))}
@@ -25,8 +25,8 @@ func TraceFrom(getenv func(string) string) Trace {
 	return t
 }
 
-// validParent checks a traceparent (W3C Trace Context §3.2.2): version, trace id, parent id and flags in hexadecimal. Later versions than 00
-// may have more fields; version ff and ids of zeros are invalid.
+// validParent checks a traceparent (W3C Trace Context §3.2.2): version, trace id, parent id and flags in hexadecimal. Versions after 00 may
+// have more fields. Version ff is invalid, and so are IDs that consist only of zeros.
 func validParent(s string) bool {
 	f := regexp.MustCompile(`^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-[0-9a-f]{2}(-[ -~]*)?$`).FindStringSubmatch(s)
 	return f != nil && f[1] != "ff" && (f[1] != "00" || f[4] == "") && strings.Trim(f[2], "0") != "" && strings.Trim(f[3], "0") != ""

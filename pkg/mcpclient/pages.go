@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	maxListed = 100_000 // limit of the number of elements in all pages of a list or in one result; parsing an element takes many times its size in memory
-	maxEntry  = 1 << 20 // limit of the size of one element in bytes
+	maxListed = 100_000 // maximum number of elements in all pages of a list or in one result; a parsed element takes many times its size in memory
+	maxEntry  = 1 << 20 // maximum size of one element in bytes
 	maxPages  = 250
-	listLimit = 64 << 20 // bytes of all pages
+	listLimit = 64 << 20 // maximum size of all pages in bytes
 )
 
 // fetchPages requests the pages of a list until the last page, or until enough returns true. member is the name of the list in the results.
@@ -90,8 +90,8 @@ func cutReason(repeated bool, pages, size int) string {
 	return ""
 }
 
-// offer is a list of resources, resource templates or prompts: the method that returns it, its name in the result, and the member of an
-// entry that identifies the entry.
+// offer describes a list of resources, resource templates or prompts. method is the request for the list, member is the name of the list in
+// the result, and key is the member that identifies an entry.
 type offer struct{ method, member, key string }
 
 // offers returns a JSON object with all pages of the lists, and caches it for shell completion.
@@ -113,7 +113,7 @@ func (c *Client) offers(ctx context.Context, suffix string, lists []offer) (json
 }
 
 // list returns the entries of all pages in order. It drops entries with a key that it has already seen, because pages may overlap if the
-// server's list changes meanwhile. If the server does not support the method, the list is empty.
+// server's list changes between two requests. If the server does not support the method, the list is empty.
 func (c *Client) list(ctx context.Context, l offer) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
 	seen := map[string]bool{}

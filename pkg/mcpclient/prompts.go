@@ -17,7 +17,7 @@ type Prompt struct {
 	Raw                      json.RawMessage // the whole definition as sent
 }
 
-// PromptArgument is an argument of a prompt. Its value is a string.
+// PromptArgument describes an argument of a prompt. The value of a prompt argument is always a string.
 type PromptArgument struct {
 	Name, Description string
 	Required          bool

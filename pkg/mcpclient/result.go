@@ -30,7 +30,7 @@ type Block struct {
 	Name     string // name of a resource_link
 	URI      string // URI of a resource or a resource_link
 	Data     []byte // decoded bytes of an image, an audio block, or a resource with binary contents
-	Broken   error  // why the block cannot be decoded; nil if it was decoded; Data is nil if Broken is not
+	Broken   error  // why the block cannot be decoded, in which case Data is nil; nil if the block was decoded
 }
 
 // decodeResult parses a result without copying large parts twice.

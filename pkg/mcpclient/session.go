@@ -23,15 +23,15 @@ const (
 	eraSSE     era = "sse"    // 2024-11-05: HTTP+SSE
 )
 
-// askedVersions are the versions to request by initialize, in this order. The older version is needed because some servers answer 400 to a
-// version that is too new for them, instead of naming a version that they support.
+// askedVersions are the versions to request by initialize, in this order. The older version is for servers that answer 400 to the newer
+// one. According to the protocol, they should name a version that they support.
 var askedVersions = []string{"2025-11-25", "2025-06-18"}
 
 // listenTimeout limits how long a call waits until the stream of the session is open. Some servers send the response header only with the
 // first event.
 const listenTimeout = 2 * time.Second
 
-// session is a session of this client. In the modern era its Session is the zero Session.
+// session is a session of this client. In the modern era, which has no sessions, the embedded Session is empty.
 type session struct {
 	*mcphttp.Session
 	era       era
@@ -43,7 +43,7 @@ type session struct {
 
 var modernSession = &session{Session: &mcphttp.Session{}, era: eraModern}
 
-// connect returns the session of the client, and opens one if there is none. If the era of the server is unknown, it is treated as modern.
+// connect returns the session of the client, and opens one if there is none. A server of unknown era is treated as a modern server.
 func (c *Client) connect(ctx context.Context) (*session, error) {
 	if err := c.connecting.enter(ctx); err != nil { // one goroutine connects; the others use its session
 		return nil, err
@@ -92,7 +92,7 @@ func (c *Client) drop(s *session) {
 		s.stop()
 	}
 	if keep, ok := c.keep(); ok && s.era == eraLegacy {
-		keep.Forget(c.life, s.Session) // now, because the next request loads the file
+		keep.Forget(c.life, s.Session) // not in Close, because the next request loads the file
 	}
 }
 
@@ -110,8 +110,8 @@ func (c *Client) leave(s *session) {
 	c.link.End(s.Session)
 }
 
-// openLegacy returns the stored session. If there is none, it opens a session with initialize, or with HTTP+SSE if the server supports only
-// that.
+// openLegacy returns the stored session. If no session is stored, openLegacy opens one with initialize, or with HTTP+SSE if the server
+// supports no other transport.
 func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 	keep, keeps := c.keep()
 	c.mu.Lock()
@@ -197,7 +197,7 @@ func (c *Client) keep() (k mcphttp.Keep, ok bool) {
 
 // listen opens the stream of the session. A server should send an elicitation request on the stream of the call that needs the answer. A
 // server built with the TypeScript SDK uses the stream of the session instead, unless the server's code names the related call. If the
-// stream of the session is not open, such a server discards the elicitation request.
+// stream of the session is not open, the TypeScript SDK discards the elicitation request.
 func (c *Client) listen(s *session) {
 	if !c.Listen {
 		return
@@ -225,7 +225,7 @@ func (s *session) awaitListening(ctx context.Context) {
 	}
 }
 
-// upgraded reports whether a handshake failed as it does with a modern server.
+// upgraded reports whether a handshake failed in a way that is typical of a modern server.
 func upgraded(err error) bool {
 	status, ok := errors.AsType[*StatusError](err)
 	return isRPC(err) != nil ||
@@ -243,7 +243,7 @@ func interrupted(ctx context.Context, place string) error {
 // receive handles a message that the server sends before an answer or on the stream of a session.
 func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
 	switch {
-	case m.IsRequest() && s.era != eraModern: // 2026-07-28 has no requests of the server
+	case m.IsRequest() && s.era != eraModern: // in 2026-07-28, servers send no requests
 		if c.replying.Add(1) > maxReplies {
 			c.replying.Add(-1) // too many at once: this request gets no reply
 			return

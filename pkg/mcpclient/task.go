@@ -16,8 +16,8 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// Task is a call that the server continues after its response. It is a task of the extension io.modelcontextprotocol/tasks (SEP-2663), or
-// an experimental task of 2025-11-25.
+// Task is a call that the server continues after its response. A Task belongs to the extension io.modelcontextprotocol/tasks (SEP-2663) or
+// to the experimental tasks of 2025-11-25.
 type Task struct {
 	ID      string
 	Tool    string          // name of the tool; empty if TaskDir has no record of the task
@@ -47,7 +47,7 @@ func (t Task) Ended() bool {
 
 const (
 	tasksExtension   = "io.modelcontextprotocol/tasks"
-	maxTaskID        = 1000 // bytes; people and scripts must be able to type it
+	maxTaskID        = 1000 // in bytes; people and scripts must be able to type the ID
 	defaultPoll      = time.Second
 	maxPoll          = time.Minute
 	maxFailedPolls   = 10
@@ -67,8 +67,8 @@ func (e *PendingError) Error() string {
 
 func (e *PendingError) Unwrap() error { return e.Err }
 
-// TaskError is returned if a task ends without a result. It unwraps to the *RPCError of a task that failed or that the server does not
-// know.
+// TaskError is returned if a task ends without a result. TaskError wraps the *RPCError of the server if the task failed or if the server
+// does not know the task.
 type TaskError struct {
 	Task Task
 	Err  error // nil if the task was cancelled
@@ -242,8 +242,8 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
-// prepareTask determines the era of the server if it is unknown. A request about the task does not suffice for that: if the
-// server does not know the task, the era cannot be seen in its answer.
+// prepareTask determines the era of the server if it is unknown. A request about the task may not show the era: from the answer that the
+// task is unknown, the era cannot be recognized.
 func (c *Client) prepareTask(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
 		return err

@@ -40,7 +40,7 @@ func (c *Client) taskFile(id string) string { return c.taskPrefix() + shortHash(
 
 // remember writes the state of a task to its file.
 func (c *Client) remember(t Task) error {
-	if c.TaskDir == "" || t.Tool == "" { // no record for a task begun elsewhere
+	if c.TaskDir == "" || t.Tool == "" { // a task that another program began gets no record
 		return nil
 	}
 	data, err := json.Marshal(taskRecord{Format: taskFormat, URL: c.URL, ID: t.ID, Tool: t.Tool, Status: t.Status, Created: t.Created,
@@ -76,8 +76,8 @@ func (c *Client) ForgetTask(id string) {
 	}
 }
 
-// KnownTasks returns the stored tasks, oldest first. It deletes the records of tasks that have expired or ended without a result. It sends
-// no request and reads no credential.
+// KnownTasks returns the stored tasks, oldest first. It deletes the records of tasks that have expired or ended without a result.
+// KnownTasks sends no request and reads no credential.
 func (c *Client) KnownTasks() []Task {
 	if c.TaskDir == "" {
 		return nil

@@ -19,7 +19,7 @@ type Tool struct {
 	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint, which the server may set wrongly
 
 	schema      *toolargs.Schema // parsed InputSchema; nil if the server sent none, or if the tool was read for a list of tools and not for a call
-	invalid     error            // why the tool must not be called; nil: it may
+	invalid     error            // why the tool must not be called; nil: it may be called
 	taskSupport string           // required, optional or forbidden; empty means forbidden (2025-11-25, Tasks, Tool-Level Negotiation)
 }
 
@@ -32,7 +32,7 @@ type ToolList struct {
 // patience limits how long further pages are fetched after the tool of a call was found.
 const patience = 5 * time.Second
 
-// toolList is a list of definitions as the server sent them, each name once.
+// toolList contains the definitions of tools as the server sent them.
 type toolList struct {
 	names    []string
 	defs     []json.RawMessage
@@ -43,8 +43,8 @@ type toolList struct {
 	grant    string        // the login that the list was fetched with
 }
 
-// Tools returns the tools of the server. It uses the cached list for as long as the server allows. It omits tools whose definition is
-// invalid, and reports them to Warn.
+// Tools returns the tools of the server. It uses the cached list for as long as the server allows. Tools omits each tool whose definition
+// is invalid, and reports it to Warn.
 func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ToolList{}, err
@@ -60,7 +60,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	var kept []json.RawMessage
 	for _, t := range list.defs {
 		tool := parseTool(t)
-		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions have no such rule
+		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions have no rules for header annotations
 			c.warn("the tool %q is left out, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err)
 			continue
 		}
@@ -70,8 +70,8 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	return out, nil
 }
 
-// fetchTools requests all pages of the list. wanted is the tool to be called, or empty. After wanted has been found, an error on a later
-// page is ignored, and fetchTools requests no further page when the time patience is over.
+// fetchTools requests all pages of the list. wanted is the tool to be called, or empty. After fetchTools has found wanted, it ignores
+// errors on later pages, and requests no more pages when the time patience has passed.
 func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, error) {
 	list := &toolList{ttl: maxTTL, live: true}
 	login, _ := c.login(ctx)
@@ -95,8 +95,8 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 	return list, nil
 }
 
-// add adds the tools of a page and applies its lifetime. It skips tools of earlier pages, because pages may overlap if the server's list
-// changes meanwhile.
+// add adds the tools of a page, and limits the lifetime of the list to that of the page. It skips tools of earlier pages, because pages may
+// overlap if the server's list changes between two requests.
 func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
@@ -126,8 +126,8 @@ func (c *Client) remembered() *toolList {
 }
 
 // fresh reports whether a list counts as current. Every list counts as current for the lifetime that the server gave. Two kinds of lists
-// also count as current for legacyFresh: a list of a legacy server, and a list that this process has fetched. Otherwise a batch would fetch
-// the list repeatedly.
+// also count as current for legacyFresh, so that a batch does not fetch the list repeatedly: a list of a legacy server, and a list that
+// this process has fetched.
 func (c *Client) fresh(l *toolList) bool {
 	age := c.clock().Sub(l.received)
 	return age < l.ttl || age < legacyFresh && (l.live || c.known() != eraModern)
@@ -142,8 +142,8 @@ func (c *Client) forgetTools() {
 	m.list = nil
 }
 
-// revalidate fetches the list of a legacy server again if a call used an old list. It runs after the call, so that the call does not wait
-// for the new list and the next call finds it in the cache.
+// revalidate fetches the list of a legacy server again if a call used an old list. revalidate runs after the call, so that the call need
+// not wait for the new list.
 func (c *Client) revalidate() {
 	c.mu.Lock()
 	s := c.session
@@ -207,7 +207,7 @@ func unknownTool(name string, names []string) *ArgumentError {
 	return e
 }
 
-// lookUp returns the cached list, and whether a call with these arguments needs a new one.
+// lookUp returns the cached list, and whether a call with these arguments needs a new list.
 func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
 	list = c.remembered()
 	known := c.known()
@@ -222,7 +222,7 @@ func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
 	return list, false
 }
 
-// fetchOnce fetches the list, unless another call has done so in the meantime. old is the list that was not sufficient.
+// fetchOnce fetches the list, unless another call has done so in the meantime. old is the list that was not sufficient for the caller.
 func (c *Client) fetchOnce(ctx context.Context, tool string, a Arguments, old *toolList, refetch bool) (*toolList, error) {
 	if err := c.fetching.enter(ctx); err != nil {
 		return nil, err
@@ -241,10 +241,10 @@ func (c *Client) justFetched(l *toolList) bool {
 	return l.live && c.clock().Sub(l.received) < time.Minute
 }
 
-// definition returns the definition of the tool to be called. It requests the list only if the era of the server is unknown, if an argument
-// needs the schema, or if a modern server's tool may need Mcp-Param headers and no list is cached. If no argument needs the schema,
-// definition uses even an expired list: if the required headers have changed, the server refuses the call with -32020 and the call is
-// repeated. live is true if the list was fetched just now, so that fetching the list again would not help.
+// definition returns the definition of the tool to be called. It requests the list in three cases: the era of the server is unknown, an
+// argument needs the schema, or no list is cached and the tool of a modern server may need Mcp-Param headers. If no argument needs the
+// schema, definition accepts an expired list. If the required headers have changed since then, the server refuses the call with -32020, and
+// the call is repeated. live is true if the list is so recent that fetching it again would not help.
 func (c *Client) definition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, live bool, err error) {
 	list, fetch := c.lookUp(a)
 	if fetch || refetch {

@@ -8,9 +8,9 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// next returns what to do after an outcome, and updates the cached era of the server. A server known to be modern becomes a legacy server
-// only if it refuses the version or if a probe confirms it, because a gateway may have sent a single odd response. A returned error is
-// final.
+// next returns what to do after an outcome, and updates the cached era of the server. A single odd response may come from a gateway.
+// Therefore next treats a modern server as a legacy server only if the server refuses the version or if a probe confirms the change. If
+// next returns an error, the caller must return that error.
 func (c *Client) next(ctx context.Context, s *session, o mcphttp.Outcome, tried mcphttp.Tried, safe bool) (mcphttp.Step, error) {
 	step := o.Next(tried, safe)
 	if s.era != eraModern {
@@ -37,10 +37,10 @@ func (c *Client) next(ctx context.Context, s *session, o mcphttp.Outcome, tried 
 	if safe || step == mcphttp.Switch {
 		return mcphttp.Switch, nil
 	}
-	return mcphttp.Deliver, nil // the answer does not prove that the call was not carried out
+	return mcphttp.Deliver, nil // the server may have carried out the call despite this answer
 }
 
-// discover determines the era of a server with a harmless request, so that no call is sent in the wrong one.
+// discover determines the era of a server with server/discover, a request without side effects.
 func (c *Client) discover(ctx context.Context) error {
 	o, _ := c.send(ctx, modernSession, want{method: "server/discover"})
 	switch o.Evidence() {

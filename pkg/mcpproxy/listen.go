@@ -56,7 +56,7 @@ type client struct {
 	stream *events // the stream of GET; nil: none
 }
 
-// Listen listens at addr, which must be 127.0.0.1 and a port; port 0 chooses a free one. It serves until Close.
+// Listen listens at addr, whose host must be 127.0.0.1. Port 0 chooses a free port. The Listener serves requests until Close.
 func (p *Proxy) Listen(addr string) (*Listener, error) {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -95,8 +95,8 @@ func (l *Listener) Close() {
 	l.server.Close()
 }
 
-// admits reports whether to accept a request. A browser sends Origin or Sec-Fetch-Site with the request of a page that knows the URL. If a
-// page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as Host.
+// admits reports whether to accept a request. Even if a web page knows the URL, its request is refused, because the browser adds Origin or
+// Sec-Fetch-Site. If a page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as Host.
 func (l *Listener) admits(r *http.Request) bool {
 	path := sha256.Sum256([]byte(r.URL.EscapedPath()))
 	site := r.Header.Get("Sec-Fetch-Site")
@@ -269,8 +269,8 @@ func (c *conversation) serve(w http.ResponseWriter, r *http.Request, m mcphttp.M
 	out.close()
 }
 
-// statusOf returns the HTTP status of an answer. If the server sent the error, its status is passed on, because clients recognize the
-// server's revision by it. A status that would make the client start a login is replaced by 502.
+// statusOf returns the HTTP status of an answer. The status of an error from the server is passed on, because clients recognize the
+// server's revision by this status. A status that would make the client start a login is replaced by 502.
 func statusOf(a mcphttp.Message, status int) int {
 	switch {
 	case a.Result != nil:

@@ -7,7 +7,8 @@
 //
 // Messages pass byte for byte, except that line breaks between the members of an object become blanks. The program and the server negotiate
 // the protocol revision with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one.
-// It answers every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the request's id.
+// The proxy answers every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the
+// request's id.
 package mcpproxy
 
 import (
@@ -31,7 +32,7 @@ import (
 type Proxy struct {
 	URL     string            // the MCP endpoint
 	Header  http.Header       // sent to the server's origin only
-	Auth    auth.OAuthHandler // nil: none
+	Auth    auth.OAuthHandler // nil: no authorization
 	HTTP    *http.Client      // nil: httpx.Default()
 	Secrets []string          // secret values in Header, masked in the proxy's own errors
 	Log     func(text string) // called for sessions and dropped messages; may be nil
@@ -43,7 +44,7 @@ type Proxy struct {
 	link *mcphttp.Link
 }
 
-// codeProxy is the code of the errors that the proxy itself reports. JSON-RPC 2.0 §5.1 reserves a range that contains this code for
+// codeProxy is the code of the errors that the proxy itself reports. The code is in the range that JSON-RPC 2.0 §5.1 reserves for
 // implementations.
 const codeProxy = -32000
 
@@ -62,7 +63,7 @@ func (p *Proxy) log(format string, a ...any) {
 // conversation is the exchange of messages between one program and the server.
 type conversation struct {
 	*Proxy
-	base context.Context       // of the whole conversation
+	base context.Context       // context of the whole conversation
 	stop context.CancelFunc    // ends the conversation
 	say  func(mcphttp.Message) // sends the program a message that belongs to no request
 	http bool                  // the program speaks HTTP, so it sets the Mcp-Param headers itself
@@ -105,8 +106,8 @@ func (c *conversation) begin(ctx context.Context, r *request) context.Context {
 	return ctx
 }
 
-// done removes a request. It reports whether the request was still waiting for an answer. The caller must answer before it cancels the
-// context, because Listener takes a cancelled context for a request without an answer.
+// done removes a request, and reports whether the request was still waiting for an answer. The caller must answer the request before it
+// cancels the context, because Listener sends no answer after the context is cancelled.
 func (c *conversation) done(r *request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -249,7 +250,7 @@ func (c *conversation) hear(r *request, m mcphttp.Message) {
 	}
 }
 
-// response returns the answer to a request. It passes a valid response of the server byte for byte. If the server's response is invalid,
+// response returns the answer to a request. A valid response of the server is passed on byte for byte. If the server's response is invalid,
 // response builds a valid one from the result or error in it. If the server's response contains neither a result nor an error, response
 // returns an error of the proxy.
 func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {

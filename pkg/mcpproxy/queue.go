@@ -68,5 +68,5 @@ func (p *place) wait(ctx context.Context) {
 	}
 }
 
-// leave records that the server has accepted the message, so that the next one may be sent.
+// leave records that the server has accepted the message, so that the next message may be sent.
 func (p *place) leave() { close(p.taken) }

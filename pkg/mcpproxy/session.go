@@ -33,7 +33,7 @@ func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 }
 
 // initialize opens a session with the program's initialize request. A second initialize ends the session and opens another one. If the
-// server refuses, it may support only HTTP+SSE of 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
+// server refuses initialize, the proxy tries HTTP+SSE of 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
 func (c *conversation) initialize(ctx context.Context, r *request) mcphttp.Outcome {
 	c.replace(nil)
 	var s *mcphttp.Session
@@ -65,8 +65,8 @@ func (c *conversation) greet(ctx context.Context, m mcphttp.Message) {
 // hearEvents handles a message on the stream of a session of HTTP+SSE.
 func (c *conversation) hearEvents(_ *mcphttp.Session, m mcphttp.Message) { c.hear(nil, m) }
 
-// note learns from an answered request. It records subscriptions and the log level, which must be repeated in a new session. From a list of
-// tools it records which tools require headers.
+// note records data of an answered request. Subscriptions and the log level must be repeated in a new session. A list of tools shows which
+// tools require headers.
 func (c *conversation) note(request, answer mcphttp.Message) {
 	switch request.Method {
 	case "tools/list":
@@ -102,8 +102,8 @@ func (c *conversation) replace(s *mcphttp.Session) {
 	c.session = s
 }
 
-// renew replaces a session that the server has lost. It repeats the program's handshake, so that the program does not notice. Pending
-// requests of the old session are lost. losses counts consecutive losses that only the stream of the session noticed.
+// renew replaces a session that the server has lost. It repeats the program's handshake, so that the program does not notice the loss.
+// Requests pending in the old session are lost. losses is the number of consecutive losses that only the stream of the session has shown.
 func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
 	case c.renewing <- struct{}{}:
@@ -211,8 +211,8 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
 }
 
-// end ends the session. It answers pending requests with an error, and cancels them at a server of an earlier revision, because such a
-// server does not treat a closed connection as a cancellation (2025-11-25, Cancellation). It takes at most two seconds.
+// end ends the session within two seconds. It answers pending requests with an error. It also cancels them at a server of an earlier
+// revision, which does not treat a closed connection as a cancellation (2025-11-25, Cancellation).
 func (c *conversation) end() {
 	defer c.stop()
 	c.mu.Lock()

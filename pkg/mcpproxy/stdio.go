@@ -17,7 +17,7 @@ import (
 
 const (
 	maxLine     = 512 << 20        // limit of one message of the program in bytes
-	lastAnswers = 60 * time.Second // limit for pending requests after the end of the input
+	lastAnswers = 60 * time.Second // how long Stdio waits for pending requests after the end of the input
 )
 
 // stdio is a program on standard input and output, with one message per line (2025-11-25, Transports, stdio).
@@ -42,7 +42,7 @@ func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	err := s.read(run, in)
 	if err == nil {
 		s.drain(run)
-		err = context.Cause(run) // of the context, or of a failed write
+		err = context.Cause(run) // the error of the context or of a failed write
 	}
 	s.end()
 	s.over.Store(true)
@@ -102,7 +102,7 @@ func (s *stdio) take(line []byte) {
 	}
 }
 
-// send sends a message in its turn, see queue.
+// send sends a message when the queue allows it.
 func (s *stdio) send(m mcphttp.Message) {
 	place := s.queue.enter(m)
 	ctx, r := s.base, (*request)(nil)
@@ -129,7 +129,7 @@ func (s *stdio) send(m mcphttp.Message) {
 	s.sent.Go(run)
 }
 
-// drain waits for pending answers, so that `printf … | mcpauth proxy` receives them.
+// drain waits for pending answers, so that `printf … | mcpauth proxy` prints them.
 func (s *stdio) drain(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
