@@ -121,7 +121,7 @@ func (d *document) stringOrList(what string, v hujson.Value, list bool) (string,
 	return strings.Join(all, " "), nil
 }
 
-// texts returns the fields that are strings, by the names in authKeys.
+// texts returns the fields that are strings. The keys are the names in authKeys.
 func (a *Auth) texts() map[string]*string {
 	return map[string]*string{"clientId": &a.ClientID, "clientSecret": &a.ClientSecret, "scope": &a.Scope, "clientMetadataUrl": &a.ClientMetadataURL,
 		"issuer": &a.Issuer, "grant": &a.Grant, "clientKey": &a.ClientKey, "assertionFile": &a.AssertionFile, "callbackHost": &a.CallbackHost, "dpop": &a.DPoP}

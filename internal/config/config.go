@@ -1,16 +1,16 @@
-// Package config reads the configuration files of MCP clients. These contain a JSON object `mcpServers` (or `servers`) with one member per
-// server. Comments and trailing commas are allowed. mcpauth adds the optional member `auth` to the object of a server.
+// Package config reads the configuration files of MCP clients. A file contains a JSON object `mcpServers` (or `servers`) with one member
+// per server. Comments and trailing commas are allowed. mcpauth adds the optional member `auth` to the object of a server.
 //
 //	places, err := config.Find("", dir, home, os.Getenv)
 //	file, err := config.Load(ctx, places)
 //	entry, err := file.Entry("linear", os.Getenv)
 //
-// It reads the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`, ${env:VAR}),
-// Windsurf (`serverUrl`) and Gemini CLI (`httpUrl`). It skips entries that start a program.
+// The package reads the files of Claude Code (`oauth`) and Desktop, Cursor (`auth` with CLIENT_ID), VS Code (`servers`, `inputs`,
+// ${env:VAR}), Windsurf (`serverUrl`) and Gemini CLI (`httpUrl`). The package skips entries that start a program.
 //
 // A file that was found in the working directory or above it may have been written by somebody else, such as the author of a cloned
-// repository. It never replaces an entry of the user's own file. Entry.Uses lists the variables, files and settings that an entry uses. If
-// an entry contains variables, files or `auth` settings, the user must trust the entry before mcpauth uses it.
+// repository. An entry of a found file never replaces an entry of the user's own file. Entry.Uses lists the variables, files and settings
+// that an entry uses. If an entry contains variables, files or `auth` settings, the user must trust the entry before mcpauth uses it.
 package config
 
 import (
@@ -26,8 +26,8 @@ import (
 	"strings"
 )
 
-// The maximum file sizes in bytes. Claude Code stores the history of all projects in the same file as its servers; the file of a project is
-// small.
+// The maximum file sizes in bytes. The user's own file may be large, because Claude Code stores the history of all projects in the same
+// file as its servers.
 const (
 	maxSize    = 32 << 20
 	maxProject = 1 << 20

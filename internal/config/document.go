@@ -107,7 +107,7 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "it is a local program"
 		return e, nil
 	}
-	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // mcpauth would read such a SERVER argument as a flag, as a URL or as no argument
+	if name == "" || strings.HasPrefix(name, "-") || strings.Contains(name, "://") { // on the command line, mcpauth would take such a name for a flag, a URL or a missing argument
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
 	}

@@ -11,7 +11,7 @@ import (
 const maxValue = 64 << 10
 
 // Entry returns one server with the variables of its URL and headers expanded. It does not expand the variables of Auth, because only a
-// login needs them: see ExpandAuth. It returns ErrUnknown if there is no such entry, and an *Error if a variable is not set or the entry
+// login needs them: see ExpandAuth. Entry returns ErrUnknown if no entry has this name, and an *Error if a variable is not set or the entry
 // cannot be used.
 func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	e, ok := f.Servers[name]
@@ -67,7 +67,7 @@ type Uses struct {
 	Auth      []string `json:"auth"` // names of the members of `auth`
 }
 
-// Nothing reports whether the entry needs no trust.
+// Nothing reports whether the entry uses no variables, files or settings.
 func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) == 0 }
 
 // beside resolves a relative path against the folder of the configuration file.
@@ -97,8 +97,8 @@ func (e Entry) written() []string {
 	return slices.DeleteFunc([]string{e.Auth.ClientKey, e.Auth.AssertionFile}, func(file string) bool { return file == "" })
 }
 
-// Uses lists what the entry uses. It expands the variables in a file's path if they are set. If a variable is not set, the path stays
-// unexpanded, so that the user sees the variables.
+// Uses lists the variables, files and settings that the entry uses. It expands the variables in a file's path if they are set. If a
+// variable is not set, the path stays unexpanded, so that the user sees the variables.
 func (e Entry) Uses(getenv func(string) string) Uses {
 	u := Uses{Variables: append([]string{}, namesIn(e.URL)...), Files: []string{}, Auth: []string{}}
 	for _, value := range e.Headers {
@@ -176,8 +176,8 @@ func expand(s string, getenv func(string) string) (string, error) {
 	}
 }
 
-// namesIn returns the names of the variables in a value. Unlike expand, namesIn has no size limit. With other values of the variables, the
-// expanded text may be within the limit of expand.
+// namesIn returns the names of the variables in a value. Unlike expand, namesIn has no size limit, because the names do not depend on the
+// values of the variables.
 func namesIn(s string) []string {
 	var names []string
 	for _, after := range strings.Split(s, "${")[1:] {

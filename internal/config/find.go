@@ -16,8 +16,8 @@ type Places struct {
 	Ignored []Error // files that are not read because another user could have written them
 }
 
-// Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. Otherwise it returns the
-// nearest .mcp.json in dir or a folder above it, and config.json in the user's configuration folder.
+// Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. If neither names a file,
+// Find returns the nearest .mcp.json in dir or a folder above it, and config.json in the user's configuration folder.
 func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	if flag != "" {
 		return Places{Named: flag}, nil
@@ -56,8 +56,8 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	return p, nil
 }
 
-// ownFolders returns the folders in which to look for the user's configuration. It ignores relative paths, as the XDG Base Directory
-// Specification demands for XDG_CONFIG_HOME: the working directory may be a downloaded repository.
+// ownFolders returns the folders in which to look for the user's configuration. It ignores relative paths, because the working directory
+// may be a downloaded repository. The XDG Base Directory Specification demands the same for XDG_CONFIG_HOME.
 func ownFolders(goos, home string, getenv func(string) string) []string {
 	if base := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(base) {
 		return []string{base}

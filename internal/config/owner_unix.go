@@ -48,8 +48,8 @@ func foreign(info fs.FileInfo) string {
 	return ""
 }
 
-// NotRoots returns a message if mcpauth runs as root and the folder belongs to another user, for example because sudo without -H keeps the
-// HOME of the caller. Otherwise it returns "". If the folder does not exist, NotRoots checks the nearest parent that does.
+// NotRoots returns a message if mcpauth runs as root and the folder belongs to another user, and "" if not. For example, sudo without -H
+// may keep the HOME of the caller. If the folder does not exist, NotRoots checks the nearest parent that does.
 func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""

@@ -1,5 +1,5 @@
-// Package httpx is the HTTP client of mcpauth. All requests use it, from discovery to the tool call, so that limits, proxies, certificate
-// authorities, redirects and traces are the same everywhere.
+// Package httpx is the HTTP client of mcpauth. Every request, from discovery to the tool call, uses this package, so that limits, proxies,
+// certificate authorities, redirects and traces are the same everywhere.
 //
 //	hc, err := httpx.New(httpx.Options{CAFile: "corporate.pem"})
 //	res, err := httpx.Do(hc, req)
@@ -30,11 +30,11 @@ var ErrTooLarge = errors.New("answer larger than 1 MiB")
 type Options struct {
 	CAFile    string    // PEM file of certificate authorities, added to the system's; empty: none
 	UserAgent string    // User-Agent header of requests that do not set one; empty: "mcpauth"
-	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: none
-	Secrets   *Secrets  // learns the secrets of requests and of the answers that Do reads; nil: one for this client
+	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: nothing is printed
+	Secrets   *Secrets  // collects the secrets in requests and in the answers that Do reads; nil: a new Secrets
 
-	// RootMemory is the path of a file in which New records, for each host, which of the system's certificate authorities verified it, so
-	// that the next process need not parse all of them; empty: none.
+	// RootMemory is the path of a file; empty: none. The client records in this file, for each host, which of the system's certificate
+	// authorities verified the host, so that the next process need not parse all of them.
 	RootMemory string
 }
 
@@ -52,7 +52,8 @@ func New(o Options) (*http.Client, error) {
 	return &http.Client{Transport: &userAgent{next: rt, agent: cmp.Or(o.UserAgent, "mcpauth")}, CheckRedirect: checkRedirect}, nil
 }
 
-// Default returns the client that replaces a nil *http.Client. It is the client that New returns for zero Options.
+// Default returns the client that is used instead of a nil *http.Client. Each call of Default returns the same client, made by New with
+// zero Options.
 var Default = sync.OnceValue(func() *http.Client {
 	hc, _ := New(Options{}) // New fails only if it cannot read the CAFile
 	return hc
@@ -110,8 +111,8 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 }
 
 // Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. A
-// nil client is Default. A request that exceeds the limit fails with a net.Error whose text states the limit. That error is not a context
-// error, so that the caller can tell the limit from the deadline of the caller's own context.
+// nil client is Default. A request that exceeds the limit fails with a net.Error whose text states the limit. The caller can tell this
+// error from the end of its own context, because the error is not a context error.
 func Within(c *http.Client, limit time.Duration) *http.Client {
 	limited := *cmp.Or(c, Default())
 	limited.Transport = &within{next: limited.Transport, limit: limit}

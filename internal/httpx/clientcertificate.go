@@ -46,8 +46,8 @@ func presented(req *http.Request) Certificate {
 	return own
 }
 
-// errSecureProxy is returned because a transport has one TLS configuration for the proxy and the server, and would present the certificate
-// to the proxy too.
+// errSecureProxy is returned for an https:// proxy. A transport has one TLS configuration for proxy and server, so it would present the
+// client certificate to the proxy too.
 var errSecureProxy = errors.New("the proxy is an https:// one, which could ask for the client certificate too; name an http:// proxy, or put the host into NO_PROXY")
 
 // use makes the connections of a transport present the certificate.

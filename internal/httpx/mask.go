@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	minSecret = 4  // bytes; a shorter one could be ordinary text
+	minSecret = 4  // in bytes; a shorter secret could be ordinary text
 	window    = 12 // number of consecutive bytes of a secret that count as a part of it
 )
 
-// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes, ignoring the case of ASCII letters. Mask
-// can search a very large s, because the memory for the search depends only on the hidden texts.
+// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes. It ignores the case of ASCII letters. The
+// memory for the search depends only on the hidden texts, so s may be very large.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
@@ -113,8 +113,8 @@ func Forms(secrets []string) []string {
 	return out
 }
 
-// LongValue is a length in bytes. A header value of the user with at least this length counts as a secret: if a challenge repeats the
-// value, the repeated value is not used. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
+// LongValue is the minimum length, in bytes, of a header value of the user that counts as a secret. If a challenge repeats a secret, the
+// repetition is not used. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
 const LongValue = 16
 
 // HeaderForms returns Forms of the header values that have at least minimum bytes.
@@ -134,8 +134,8 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns what the base64 encodings of all texts with s at an offset of shift (modulo 3) have in common. It leaves out the
-// characters that also depend on the bytes beside s.
+// base64Core returns the part of a base64 encoding that depends only on s, if s is within a longer text at an offset of shift modulo 3. It
+// leaves out the characters at both ends that also depend on the bytes next to s.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

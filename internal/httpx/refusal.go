@@ -100,10 +100,10 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 	"unsupported_token_type", "authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_target", "invalid_dpop_proof",
 	"use_dpop_nonce", "server_error", "temporarily_unavailable"}
 
-// words holds the parts of an error response, as the server sent them.
+// words contains the parts of an error response, as the server sent them.
 type words struct{ code, text, uri string }
 
-// then returns w with its empty fields taken from more. If w and more have different texts, then joins the two texts with the separator.
+// then returns w, with its empty fields filled from more. If w and more have different texts, then joins the two texts with the separator.
 func (w words) then(more words, separator string) words {
 	if w.text != "" && more.text != "" && w.text != more.text {
 		more.text = w.text + separator + more.text
@@ -111,7 +111,7 @@ func (w words) then(more words, separator string) words {
 	return words{cmp.Or(w.code, more.code), cmp.Or(more.text, w.text), cmp.Or(w.uri, more.uri)}
 }
 
-// These are compiled when they are first used, because most runs do not need them.
+// These expressions are compiled when they are first used, because most runs do not need them.
 var (
 	formLike   = compiled(`^[a-z_]+=[^\s<]*$`)
 	pageLike   = compiled(`(?is)^(<!doctype html|<html|<head|<body|<title)`)
@@ -152,7 +152,7 @@ func readWords(res *Response) words {
 				return words{text: html.UnescapeString(tags().ReplaceAllString(string(m[1]), " "))}
 			}
 		}
-	case res.StatusCode/100 == 2: // the rest of a success may contain the result, such as a token
+	case res.StatusCode/100 == 2: // a successful response may contain the result, such as a token, so its text is not shown
 	case strings.HasSuffix(kind, "xml"):
 		return words{text: html.UnescapeString(tags().ReplaceAllString(string(body), " "))}
 	case strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "json"), kind == "" && utf8.Valid(body):
@@ -248,7 +248,7 @@ func Clean(s string, hidden []string, limit int) string {
 	if i := strings.LastIndex(clean, redacted); i >= 0 {
 		head, tail = clean[:i+len(redacted)], clean[i+len(redacted):]
 	}
-	tail = tail[:max(0, len(tail)-window)] // the rest may be the beginning of another secret, which is too short to be recognized
+	tail = tail[:max(0, len(tail)-window)] // the last bytes may be the beginning of a secret that is too short to be recognized
 	return Text(head+tail, limit-1) + "…"
 }
 

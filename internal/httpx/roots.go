@@ -28,7 +28,7 @@ type rooted struct {
 	whole map[string]*http.Transport // transports that verify against all authorities; the key is the scheme and the ID of the client certificate
 }
 
-// host is what is known about the server at one scheme, host and port. Requests with different client certificates have separate states.
+// host is the state of the server at one scheme, host and port. Requests with different client certificates have separate states.
 type host struct {
 	likely atomic.Pointer[http.Transport] // transport that verifies against the likely certificates only; nil: no likely certificate is known, or none verified the host
 	learn  sync.Once                      // records the certificate that verified the host

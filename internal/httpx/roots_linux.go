@@ -23,7 +23,7 @@ type rootMemory string
 // rootPlace is the position of a certificate in a file of the system.
 type rootPlace struct {
 	Host   string `json:"host"`
-	SHA256 string `json:"sha256"` // of the certificate
+	SHA256 string `json:"sha256"` // SHA-256 of the certificate
 	File   string `json:"file"`   // path of the file that contains the certificate
 	Start  int64  `json:"start"`  // offset of the certificate's PEM block
 }

@@ -4,7 +4,7 @@ package httpx
 
 import "crypto/x509"
 
-// rootMemory remembers nothing, because macOS and Windows verify certificates without reading a bundle of roots first.
+// rootMemory records nothing, because macOS and Windows verify certificates without reading a bundle of roots first.
 type rootMemory string
 
 func (rootMemory) recall(string) *x509.Certificate    { return nil }

@@ -13,25 +13,25 @@ import (
 )
 
 const (
-	minToken   = 8   // bytes; a shorter token could be ordinary text
-	maxOwn     = 200 // stored and used credentials to remember
-	maxLearned = 70  // sent, and received, secrets to remember from one exchange to the next, because proofs and tokens change all the time
+	minToken   = 8   // in bytes; a shorter token could be ordinary text
+	maxOwn     = 200 // maximum number of remembered credentials
+	maxLearned = 70  // maximum number of remembered sent secrets, and of received secrets; older ones are dropped, because proofs and tokens change often
 )
 
-// Secrets remembers the secrets that a process has read, sent or received. Whatever the process prints, or stores outside the credential
-// store, goes through its methods, so that a server cannot make the process repeat a secret in another context than that of the request
-// which sent it. The zero value is ready to use. Several goroutines may use it.
+// Secrets remembers the secrets that a process has read, sent or received. The process passes all output, and all data that it stores
+// outside the credential store, through the methods of Secrets. A server can therefore not make the process print or store a secret by
+// repeating the secret in an answer. The zero value is ready to use. Several goroutines may use it.
 type Secrets struct {
 	mu       sync.Mutex
 	values   []string // values of the user's headers and variables
-	own      []string // credentials of the store, of its answers and of requests, oldest first
+	own      []string // credentials passed to Learn, oldest first
 	sent     []string // other secrets in requests to OAuth endpoints, oldest first
-	received []string // separate from sent, so that a server that sends many secrets cannot displace those
+	received []string // secrets in responses, oldest first; separate from sent, so that a server that sends many secrets cannot displace the sent ones
 
 	forms map[string][]string // Forms of each secret, in lower case
 }
 
-// Learn adds credentials: they are masked everywhere, also if only their beginning is left.
+// Learn adds credentials. Mask replaces a credential even if only its beginning appears in the text.
 func (k *Secrets) Learn(credentials ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -41,8 +41,8 @@ func (k *Secrets) Learn(credentials ...string) {
 	k.own = slices.Delete(k.own, 0, max(0, len(k.own)-maxOwn))
 }
 
-// Hide adds values of the user's headers and variables. Such a value is masked only if all of it appears and it has at least LongValue
-// bytes, because a shorter value, the beginning of a value or the origin of a URL may be ordinary text.
+// Hide adds values of the user's headers and variables. A value is masked only if all of it appears, because its beginning may be ordinary
+// text. For the same reason, Hide ignores a value that is shorter than LongValue bytes or is only the origin of a URL.
 func (k *Secrets) Hide(values ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -56,8 +56,8 @@ func (k *Secrets) Hide(values ...string) {
 // Mask replaces the secrets in a message.
 func (k *Secrets) Mask(message string) string { return k.mask(message, window) }
 
-// MaskWhole replaces the secrets that appear completely in a text. It is for results that a program reads, in which the beginning of a
-// secret may be another value, such as a client ID.
+// MaskWhole replaces the secrets that appear completely in a text. Use MaskWhole for results that a program reads, in which the beginning
+// of a secret may be another value, such as a client ID.
 func (k *Secrets) MaskWhole(text string) string { return k.mask(text, math.MaxInt) }
 
 // Holds reports whether a text contains a secret, even if it is percent-encoded up to three times.
@@ -75,7 +75,7 @@ func (k *Secrets) Holds(text string) bool {
 	return false
 }
 
-// mask replaces the hidden values, and the credentials of which at least a number of bytes is left.
+// mask replaces the hidden values that appear completely, and the credentials of which at least the first least bytes appear.
 func (k *Secrets) mask(text string, least int) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -113,7 +113,7 @@ func (k *Secrets) mask(text string, least int) string {
 	}
 	slices.SortFunc(spans, func(a, b [2]int) int { return a[0] - b[0] })
 	var b strings.Builder
-	end := 0 // of the part of text that is already written or masked
+	end := 0 // end of the part of text that is already written or masked
 	for i, s := range spans {
 		if i == 0 || s[0] > end {
 			b.WriteString(text[end:s[0]] + redacted)
@@ -148,17 +148,17 @@ func (k *Secrets) add(list *[]string, secret string) {
 	*list = append(*list, secret)
 }
 
-// trim drops the oldest secrets of a list of learned ones. Call it before an exchange adds its secrets. Otherwise it could drop a secret
-// of that exchange.
+// trim drops the oldest secrets of a list. Call trim before an exchange adds its secrets and not after, because trim could drop a secret of
+// that exchange.
 func (k *Secrets) trim(list *[]string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
 }
 
-// sends learns the credentials of a request's Authorization header. If all is set, it also learns the query and every other header whose
-// value the trace does not show, because a server may repeat a key in it. It skips Mcp-Param headers, because they repeat the arguments of a
-// call.
+// sends remembers the credentials in the Authorization header of a request. If all is set, it also remembers secret query parameters and
+// the values of all headers that the trace does not show, because a server may repeat them. It skips Mcp-Param headers, because they
+// contain arguments of a call.
 func (k *Secrets) sends(req *http.Request, all bool) {
 	k.Learn(credentials(req.Header.Get("Authorization"))...)
 	if !all {
@@ -202,8 +202,8 @@ func credentials(authorization string) []string {
 	return append(all, secret)
 }
 
-// learnBody learns the secret members of a form or of a JSON body, and returns the body in the form in which the trace shows it, or nil if
-// it is neither.
+// learnBody remembers the secret members of a form or JSON body. It returns the body as the trace shows it, or nil if the body is neither a
+// form nor JSON.
 func (k *Secrets) learnBody(list *[]string, kind string, data []byte) (shown any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -231,7 +231,7 @@ func (k *Secrets) addForm(list *[]string, form url.Values) {
 	}
 }
 
-// addJSON learns the string members with secret names and redacts them.
+// addJSON remembers and redacts the string members with secret names.
 func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -251,7 +251,7 @@ func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 	return v
 }
 
-// MaskJSON replaces the secrets that appear completely in the strings of a JSON text. The rest of the text stays byte for byte.
+// MaskJSON replaces the secrets that appear completely in the strings of a JSON text. The rest of the text is unchanged.
 func (k *Secrets) MaskJSON(data []byte) []byte {
 	var out []byte
 	for i := 0; i < len(data); {

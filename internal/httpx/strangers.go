@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// maxStrangers is the number of connections that Strangers keeps.
+// maxStrangers is the maximum number of open connections without an admitted request.
 const maxStrangers = 256
 
-// Strangers are the connections to a local server on which no request was admitted yet. Any user of the machine can open them. If there are
-// too many, a new one closes the oldest, so that they do not use up the files that the process can open.
+// Strangers limits the number of connections to a local server on which no request has been admitted. Any user of the machine can open
+// connections. If there are too many, a new connection closes the oldest one, so that the process does not run out of file descriptors.
 type Strangers struct {
 	mu   sync.Mutex
 	open []net.Conn // oldest first
@@ -20,7 +20,7 @@ type Strangers struct {
 
 type connectionKey struct{}
 
-// Watch limits the connections of a server that does not serve yet.
+// Watch applies the limit to a server. Call Watch before the server begins to serve.
 func (s *Strangers) Watch(server *http.Server) {
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, c)
@@ -35,7 +35,7 @@ func (s *Strangers) Watch(server *http.Server) {
 	}
 }
 
-// Admit ends the limit for the connection of a request.
+// Admit exempts the connection of a request from the limit.
 func (s *Strangers) Admit(r *http.Request) {
 	if c, ok := r.Context().Value(connectionKey{}).(net.Conn); ok {
 		s.remove(c)

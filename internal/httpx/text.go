@@ -12,7 +12,8 @@ import (
 )
 
 // Text makes a server's text safe to print on one line of a terminal. The result is valid UTF-8 without control, format or bidirectional
-// characters. Each run of white space becomes a single space. It has at most max characters, and ends with "…" if the text was shortened.
+// characters. Each run of white space becomes a single space. The result has at most max characters, and ends with "…" if the text was
+// shortened.
 func Text(s string, max int) string {
 	clean := make([]rune, 0, min(len(s), max+1))
 	blank := false
@@ -65,7 +66,7 @@ func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	for field, value := range reflect.ValueOf(v).Elem().Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if member, ok := members[name]; ok && json.Unmarshal(member, value.Addr().Interface()) != nil {
-			value.SetZero() // before its error, encoding/json may have set a part of the value
+			value.SetZero() // encoding/json may have set a part of the value before it failed
 			wrong = append(wrong, name)
 		}
 	}

@@ -27,15 +27,15 @@ const maxTraced = 16 << 10
 var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
 
-// tracer learns the secrets of each exchange. If out is set, it also prints the exchange.
+// tracer remembers the secrets of each exchange. If out is set, it also prints the exchange.
 type tracer struct {
 	next    http.RoundTripper
 	out     io.Writer // nil: exchanges are not printed
 	secrets *Secrets
 }
 
-// wholeKey marks the requests whose responses Do reads completely, those to OAuth endpoints. Their secrets are learned before anything of
-// the response is used or printed, because its header or its errors may repeat them.
+// wholeKey marks requests to OAuth endpoints, whose responses Do reads completely. tracer reads the body of a marked response before it
+// prints or returns the response, because the header may repeat secrets from the body.
 type wholeKey struct{}
 
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -85,7 +85,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// failed learns the password for the proxy, because an error contains the status line in which the proxy may have repeated it.
+// failed remembers the password for the proxy, because the error may contain the proxy's status line, which may repeat the password.
 func (t *tracer) failed(req *http.Request, err error) {
 	if err == nil {
 		return
@@ -96,7 +96,7 @@ func (t *tracer) failed(req *http.Request, err error) {
 	}
 }
 
-// answer learns the secrets in the body of a response and writes the body.
+// answer remembers the secrets in the body of a response and writes the body.
 func (t *tracer) answer(b *strings.Builder, res *http.Response, data []byte, whole bool) {
 	t.secrets.trim(&t.secrets.received)
 	var body strings.Builder
@@ -114,7 +114,7 @@ type readBody struct {
 	io.Closer
 }
 
-// failing is a reader that returns an error, or io.EOF.
+// failing is a reader that returns err, or io.EOF if err is nil.
 type failing struct{ err error }
 
 func (f failing) Read([]byte) (int, error) {
@@ -146,7 +146,7 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// body learns the secrets of a form or JSON body, and writes the body with its secret members redacted. For any other body it writes the
+// body remembers the secrets of a form or JSON body, and writes the body with its secret members redacted. For any other body it writes the
 // size.
 func (t *tracer) body(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {
@@ -222,7 +222,8 @@ func redactForm(form url.Values) string {
 	return strings.Join(parts, "&")
 }
 
-// tracedBody records the first bytes of a body while it is read. When the body ends or is closed, it passes them to done.
+// tracedBody records the first bytes of a body while it is read. When the body ends or is closed, tracedBody passes the recorded bytes to
+// done.
 type tracedBody struct {
 	io.ReadCloser
 	kept  bytes.Buffer

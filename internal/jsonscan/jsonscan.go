@@ -30,7 +30,8 @@ func Members(data []byte) iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-// Member returns the value of the last member with this name, as encoding/json does. It returns nil if there is none.
+// Member returns the value of the member with this name, or nil. If several members have the name, Member returns the last, as
+// encoding/json does.
 func Member(data []byte, name string) json.RawMessage {
 	var found json.RawMessage
 	for n, v := range Members(data) {
@@ -64,7 +65,7 @@ func Unquote(raw []byte) string {
 	return s
 }
 
-// encoded reports whether a JSON string with this character needs decoding. Most names do not.
+// encoded reports whether a JSON string with this character needs decoding.
 func encoded(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 // Quote encodes a string as JSON with no more escapes than needed.

@@ -15,8 +15,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// send sends a request with authorization. If Auth obtains another token after 401 or 403, send repeats the request with it. written tells
-// whether any part of the last attempt was sent.
+// send sends a request with authorization. If Auth obtains another token after 401 or 403, send repeats the request with the new token.
+// written tells whether any part of the last attempt was sent.
 func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Response, written bool, err error) {
 	if !httpx.SameOrigin(req.URL, l.server) {
 		return nil, false, &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
@@ -61,8 +61,8 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 	}
 }
 
-// unknownSession reports whether a 401 response refuses the session instead of the token. Such a response has no WWW-Authenticate header,
-// and its text says that the session was not found.
+// unknownSession reports whether a 401 response refuses the session instead of the token. A 401 response about the session has no
+// WWW-Authenticate header and contains the text "session not found".
 func unknownSession(req *http.Request, res *http.Response) bool {
 	if req.Header.Get("Mcp-Session-Id") == "" || res.Header.Get("WWW-Authenticate") != "" {
 		return false

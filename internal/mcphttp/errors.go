@@ -50,7 +50,7 @@ func (e *StatusError) Error() string {
 	return b.String()
 }
 
-// Failure returns the error of an outcome: an *RPCError, or Err. It is nil if there is a result or if no result was expected.
+// Failure returns the error of an outcome: an *RPCError, or Err. The error is nil if there is a result or if no result was expected.
 func (l *Link) Failure(o Outcome) error {
 	if o.Answer.Error == nil {
 		return o.Err

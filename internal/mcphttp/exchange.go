@@ -5,9 +5,9 @@
 //	link := &mcphttp.Link{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	outcome := link.Exchange(ctx, &mcphttp.Session{}, mcphttp.Request{Message: message})
 //
-// An Outcome is Refused, Answered or Lost. It holds the JSON-RPC response byte for byte. Outcome.Next decides whether a request may be sent
-// again. The package has no cache and does not interpret tools. Besides the caller's messages, it sends only the requests that are needed
-// to authorize, to open or resume a stream, and to end a session.
+// An Outcome is Refused, Answered or Lost. Outcome.Answer is the JSON-RPC response byte for byte. Outcome.Next decides whether a request
+// may be sent again. The package has no cache and does not interpret tools. Besides the caller's messages, the package sends only the
+// requests that are needed to authorize, to open or resume a stream, and to end a session.
 package mcphttp
 
 import (
@@ -45,7 +45,7 @@ type Link struct {
 	URL string // the MCP endpoint, or the event stream of a server of 2024-11-05
 
 	// Header is sent with every request to the server's origin, and nowhere else. Headers of the protocol take precedence. An Authorization
-	// header is sent until the server answers 401 to it; then Auth is used if it is set.
+	// header in Header is sent until the server answers it with 401. After the 401, Auth is used, if Auth is set.
 	Header http.Header
 
 	// Auth may be nil. If it has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP).
@@ -53,7 +53,7 @@ type Link struct {
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
 	Secrets []string       // secret values in Header, which errors mask; access tokens are always masked
-	Known   *httpx.Secrets // further secrets, for HoldsToken and MayKeep; nil: only the access tokens
+	Known   *httpx.Secrets // further secrets that HoldsToken and MayKeep search for; nil: only the access tokens
 
 	Pause func(ctx context.Context, d time.Duration) error // replaces the timer of Wait, for tests; nil: a timer
 
@@ -99,9 +99,9 @@ func (l *Link) prepare() error {
 	return l.err
 }
 
-// Exchange sends one message within a session and reads the response. Notifications and responses are not answered; for them the outcome
-// tells whether the server accepted the message. Exchange sends the message again only after 401 or 403, if Auth obtains another token, and
-// after a redirect that adds or removes a final slash.
+// Exchange sends one message within a session and reads the response. For a notification or a response, which the server does not answer,
+// the outcome shows whether the server accepted the message. Exchange sends the message again only in two cases: after 401 or 403 if Auth
+// obtains another token, and after a redirect that adds or removes a final slash.
 func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSent(err)
@@ -256,7 +256,7 @@ func readText(res *http.Response) string {
 	return string(data)
 }
 
-// discard reads the beginning of a body, so that its connection can be reused, and closes it.
+// discard reads the beginning of a body, so that the connection can be reused, and closes the body.
 func discard(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, maxErrorBody)
 	body.Close()

@@ -56,7 +56,7 @@ func encodeHeader(s string) string {
 	return s
 }
 
-// HeaderKeyword is the keyword by which a tool's input schema requires that the client repeats an argument in an HTTP header.
+// HeaderKeyword is a keyword in a tool's input schema. It means that the client must repeat the argument in an HTTP header.
 const HeaderKeyword = "x-mcp-header"
 
 // MayAnnotate reports whether a schema or a list of tools may contain HeaderKeyword. It also returns true if the JSON has \u escapes,

@@ -22,7 +22,7 @@ const (
 // process opens a session of its own.
 type Keep struct {
 	Path string
-	URL  string // of the server
+	URL  string // URL of the server
 }
 
 // kept is the content of the file. A session without an id is stored too, so that the next process needs no handshake.
@@ -51,7 +51,7 @@ func (k Keep) Load() *Session {
 }
 
 // Put stores a session, unless another process has already stored one. It returns the session that is now stored, or nil if the file cannot
-// be written. If the returned session is not opened, the caller ends opened.
+// be written. If Put returns a session other than opened, the caller must end opened.
 func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	unlock, err := k.lock(ctx)
 	if err != nil {
@@ -95,8 +95,8 @@ func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// ReadFile reads a file that WriteFile wrote. It refuses symbolic links, files larger than limit, and files that other users may read. The
-// last rule also refuses a file of another user, because this process can read such a file only if others may read it.
+// ReadFile reads a file that WriteFile wrote. It refuses symbolic links, files larger than limit, and files that other users may read.
+// ReadFile thus also refuses a file of another user, because this process can read it only if other users may read it.
 func ReadFile(name string, limit int64) ([]byte, error) {
 	info, err := os.Lstat(name)
 	if err != nil {

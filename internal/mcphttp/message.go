@@ -8,7 +8,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Modern is the first revision without sessions. Each of its requests states the revision in _meta.
+// Modern is the first revision without sessions. Each request of this revision names the revision in _meta.
 const Modern = "2026-07-28"
 
 // Names of members of _meta (2026-07-28, Base Protocol, _meta).
@@ -61,7 +61,7 @@ func (m Message) IsRequest() bool { return m.Method != "" && m.ID != nil }
 // IsResponse reports whether the message answers a request.
 func (m Message) IsResponse() bool { return m.Method == "" && (m.Result != nil || m.Error != nil) }
 
-// Version returns the revision in the _meta of a request; it is empty before 2026-07-28.
+// Version returns the revision in the _meta of a request, or "" if the request is of a revision before 2026-07-28.
 func (m Message) Version() string {
 	if m.Method == "" || !strings.Contains(string(m.Params), MetaVersion) {
 		return ""
@@ -110,7 +110,7 @@ func NewRequest(id json.RawMessage, method string, params json.RawMessage) Messa
 	return Message{Raw: append(raw, '}'), ID: id, Method: method, Params: params}
 }
 
-// NewResult returns a response with a result. id is that of the request.
+// NewResult returns a response with a result. id is the id of the request.
 func NewResult(id, result json.RawMessage) Message {
 	raw := fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"result":%s}`, id, result)
 	return Message{Raw: raw, ID: id, Result: result}

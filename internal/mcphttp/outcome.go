@@ -15,7 +15,7 @@ type Kind int
 
 const (
 	Answered Kind = iota // the server answered; the request may have been carried out
-	Refused              // it is proved that the request was not carried out
+	Refused              // the response proves that the request was not carried out, or the request was not sent
 	Lost                 // no answer; it is unknown whether the request was carried out
 )
 
@@ -35,8 +35,8 @@ const (
 type Outcome struct {
 	Kind   Kind
 	Reason Reason
-	Status int         // of the HTTP response; 0 if there was none
-	Header http.Header // of the HTTP response
+	Status int         // status of the HTTP response; 0 if there was none
+	Header http.Header // header of the HTTP response
 	Answer Message     // the JSON-RPC response as the server sent it; zero if there is none
 	Err    error       // why there is no JSON-RPC response; nil if there is one, or if none was expected
 }
@@ -52,8 +52,8 @@ const (
 	CodeURLElicitation     = -32042 // 2025-11-25, Elicitation, URL mode
 )
 
-// proof returns why a response proves that the request was not carried out, or NoReason if it proves nothing. No other response counts as
-// proof, because a call that is carried out twice may do harm.
+// proof returns the reason why the request was certainly not carried out, or NoReason if the request may have been carried out. proof
+// accepts only the responses listed here, because a call that is carried out twice may do harm.
 //
 // words is the server's error text. session is true if the request belonged to a session of an earlier revision. named is true if the
 // request had the header Mcp-Session-Id.
@@ -75,7 +75,7 @@ func proof(status int, answer Message, words string, session, named bool) Reason
 		return UnsupportedVersion
 	case named && status == http.StatusNotFound && (!ofRequest || about("session")):
 		return UnknownSession
-	case session && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // sent instead of 404, or because the server now requires a session
+	case session && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // some servers send this instead of 404, or because they now require a session
 		return UnknownSession
 	}
 	return NoReason
@@ -175,8 +175,8 @@ func (o Outcome) Evidence() Evidence {
 	return NoEvidence
 }
 
-// Odd reports whether the response of a server known to support 2026-07-28 cannot be about the request. A gateway may have sent such a
-// response, so the caller confirms it with a probe.
+// Odd reports whether a response is one that a server known to support 2026-07-28 should not send. A gateway may have sent an odd response,
+// so the caller confirms it with a probe.
 func (o Outcome) Odd() bool {
 	return slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, o.Status) &&
 		o.Evidence() == IsLegacy && o.Answer.Result == nil &&

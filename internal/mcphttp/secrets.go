@@ -12,7 +12,7 @@ import (
 // the token that it has just refused.
 const maxMasked = 4
 
-// masked holds the credentials to mask in errors, because some servers repeat the token that they refuse.
+// masked contains the credentials to mask in errors, because some servers repeat the token that they refuse.
 type masked struct {
 	fixed []string // encoded forms of Link.Secrets, see httpx.Forms
 
@@ -49,14 +49,15 @@ func (l *Link) known() *httpx.Secrets {
 	return &l.own
 }
 
-// HoldsToken reports whether s contains one of the last tokens, or another secret. It is for text that cannot be masked, such as a URL.
+// HoldsToken reports whether s contains one of the last tokens, or another secret. Use HoldsToken for text that cannot be masked, such as a
+// URL.
 func (l *Link) HoldsToken(s string) bool {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()
 	return httpx.Holds(s, httpx.Forms(l.masked.tokens)) || l.known().Holds(s)
 }
 
-// MayKeep reports whether data of the server may be stored in a file: it contains no secret.
+// MayKeep reports whether data of the server contains no secret, so that the data may be stored in a file.
 func (l *Link) MayKeep(data string) bool { return !l.known().Holds(data) }
 
 // Clean masks the credentials in text from the server.

@@ -25,7 +25,7 @@ type Session struct {
 	Version string // negotiated revision
 	ID      string // Mcp-Session-Id; empty: the server assigned none
 
-	events *eventSession // of HTTP+SSE; nil: Streamable HTTP
+	events *eventSession // set for HTTP+SSE; nil: Streamable HTTP
 	ending sync.Once
 }
 
@@ -42,7 +42,7 @@ func (s *Session) Over() <-chan struct{} {
 
 // Open opens a session with an initialize request. If the server accepts the request, Open completes the handshake with the notification
 // initialized. If initialized is the zero Message, Open sends no notification. If the handshake fails, the session is nil. Open returns the
-// outcome of the notification if the notification failed, and otherwise the outcome of initialize.
+// outcome of initialize or, if the notification failed, the outcome of the notification.
 func (l *Link) Open(ctx context.Context, initialize Request, initialized Message) (*Session, Outcome) {
 	o := l.Exchange(ctx, &Session{}, initialize)
 	if o.Answer.Result == nil {
@@ -54,8 +54,8 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 
 // OpenEvents opens a session of HTTP+SSE, the transport of 2024-11-05. The server sends all its messages on one stream. The first event
 // contains the URL to which the client posts its messages. receive is called with each server message that does not answer a pending
-// request, and with the session, because a server may send a ping before OpenEvents returns (2024-11-05, Lifecycle, Initialization). The
-// session lasts until the stream ends or End is called, even if ctx ends earlier.
+// request. It also gets the session, because a server may send a ping before OpenEvents returns (2024-11-05, Lifecycle, Initialization).
+// The session lasts until the stream ends or End is called, even if ctx ends earlier.
 func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(*Session, Message)) (*Session, Outcome) {
 	if err := l.prepare(); err != nil {
 		return nil, notSent(err)
@@ -101,7 +101,7 @@ func (s *Session) valid() error {
 	return nil
 }
 
-// End ends a session by DELETE, or by closing the stream of HTTP+SSE. It sends nothing if the server assigned no session id. It takes less
+// End ends a session by DELETE, or by closing the stream of HTTP+SSE. End sends nothing if the server assigned no session id. It takes less
 // than a second.
 func (l *Link) End(s *Session) {
 	s.ending.Do(func() {

@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	maxResumption = 5           // consecutive attempts to resume a stream that bring no new event
+	maxResumption = 5           // maximum number of consecutive attempts to resume a stream without a new event
 	listenRetry   = time.Second // pause before a stream is reopened, unless the server sends a retry time
 	maxListenGap  = time.Minute
-	steady        = 10 * time.Second // a stream that ends after this time does not count as a failure
+	steady        = 10 * time.Second // a stream that was open for this time does not count as a failure
 )
 
 // end describes how an event stream ended.
@@ -64,8 +64,8 @@ func (l *Link) events(r Request, body io.ReadCloser) end {
 	}
 }
 
-// stream reads the event stream that answers a request. In an earlier revision, if the stream ends without the answer and its events have
-// ids, stream resumes it (2025-11-25, Streamable HTTP, Resumability and Redelivery). Revision 2026-07-28 has no resumption.
+// stream reads the event stream that answers a request. If a stream of an earlier revision ends without the answer, stream resumes it if
+// its events have ids (2025-11-25, Streamable HTTP, Resumability and Redelivery). Revision 2026-07-28 has no resumption.
 func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
 	resumable := r.IsRequest() && r.Version() == ""
 	last, failures := "", 0
@@ -136,9 +136,9 @@ func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*
 
 // Listen opens the stream on which a server of an earlier revision sends messages outside of responses (2025-11-25, Streamable HTTP,
 // Listening for Messages from the Server). It reopens the stream each time it ends, until ctx ends or the server refuses the stream
-// permanently. opened, if not nil, is called each time the stream is open. After 401 or 403 Listen waits and tries again without a login,
-// because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the server no longer knows
-// the session.
+// permanently. If opened is not nil, Listen calls it each time the stream has been opened. After 401 or 403 Listen waits and tries again
+// without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the server
+// no longer knows the session.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSent(err)

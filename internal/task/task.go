@@ -10,11 +10,12 @@ import (
 	"time"
 )
 
-// ErrSpending is returned by Once if the caller's context has ended but a request under Spend continues.
+// ErrSpending is returned by Once if the caller's context has ended but a request protected by Spend continues.
 var ErrSpending = errors.New("the request that uses a one-time secret is still running")
 
-// Outlive returns a context for work that must continue after ctx has ended. It ends when the duration grace has passed since the end of
-// ctx, or the duration limit has passed, whichever is first. No other function of mcpauth detaches work from its caller's context.
+// Outlive returns a context for work that must continue after ctx has ended. The returned context ends when the duration grace has passed
+// since the end of ctx, or the duration limit has passed, whichever is first. No other function of mcpauth detaches work from its caller's
+// context.
 func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
@@ -28,7 +29,7 @@ type Group[T any] struct {
 	named   map[string]*Task[T] // running tasks with a name, which other callers may join
 }
 
-// Task is a task of a Group. When its last caller stops waiting, Context ends, but a request under Spend continues.
+// Task is a task of a Group. When the last caller of a task stops waiting, Context ends, but a request protected by Spend continues.
 type Task[T any] struct {
 	Context context.Context // ends when no caller waits any more, or at the time limit
 
@@ -70,8 +71,8 @@ func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done f
 	}, nil
 }
 
-// Once runs do as a new task, or joins the running task of that name, and returns the result. If ctx ends first, it returns the error of
-// ctx. A task whose name is "" cannot be joined. limit is the time limit of the task, except for requests under Spend.
+// Once runs do as a new task, or joins the running task of that name, and returns the result. If ctx ends first, Once returns the error of
+// ctx. A task whose name is "" cannot be joined. limit is the time limit of the task, except for requests protected by Spend.
 func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, do func(*Task[T]) (T, error)) (result T, joined bool, err error) {
 	t, joined := g.join(ctx, name, limit, do)
 	ended := func(within time.Duration) bool {
@@ -136,8 +137,8 @@ func (g *Group[T]) join(ctx context.Context, name string, limit time.Duration, d
 	return t, false
 }
 
-// leave is called when a caller stops waiting. It reports whether a request under Spend continues, and returns the result that Settle has
-// set.
+// leave is called when a caller stops waiting. It reports whether a request protected by Spend continues, and returns the result that
+// Settle has set.
 func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool, settled *T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -156,7 +157,8 @@ func (g *Group[T]) unname(name string, t *Task[T]) {
 	}
 }
 
-// any returns a running task, preferably one with a request under Spend, and whether it has one. It returns nil if no task is running.
+// any returns a running task, preferably one with a request protected by Spend, or nil if no task is running. spending reports whether the
+// task has a protected request.
 func (g *Group[T]) any() (t *Task[T], spending bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -168,8 +170,8 @@ func (g *Group[T]) any() (t *Task[T], spending bool) {
 	return t, false
 }
 
-// Wait cancels the running tasks and waits until they end. Before it waits for a request under Spend, it calls finishing, at most once. If
-// a task with a request under Spend ends without an error, Wait calls done once for that task.
+// Wait cancels the running tasks and waits until they end. Before Wait waits for a request protected by Spend, it calls finishing, at most
+// once. If a task with a protected request ends without an error, Wait calls done once for that task.
 func (g *Group[T]) Wait(ctx context.Context, finishing, done func()) error {
 	for told := false; ; {
 		t, spending := g.any()

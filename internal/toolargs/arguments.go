@@ -1,5 +1,6 @@
 // Package toolargs converts words of a command line to the arguments of a tool call, according to the tool's input schema. It converts text
-// only if the schema allows exactly one type, and never changes JSON that the caller gave. It reads no files and sends no requests.
+// only if the schema allows exactly one type, and never changes JSON that the caller gave. The package reads no files and sends no
+// requests.
 package toolargs
 
 import (
@@ -27,7 +28,7 @@ type Arg struct {
 	JSON  bool // true: Value is JSON and is sent unchanged; false: Value is text and is converted if the schema requires another scalar type
 }
 
-// Error reports an invalid argument. Its texts quote the server's schema. They are limited in length but not safe to print.
+// Error reports an invalid argument. The texts of an Error quote the server's schema. They are limited in length but not safe to print.
 type Error struct {
 	Argument string // name of the argument; several names are joined by ", "; empty: the error is about the whole object
 	Reason   string

@@ -6,11 +6,11 @@ import "encoding/json"
 type Property struct {
 	Name        string
 	Required    bool
-	Types       string // "integer", "string or null"; "any" if the schema does not say
+	Types       string // "integer", "string or null"; "any" if the schema does not restrict the type
 	JSON        bool   // the argument must be given as JSON, because text is not converted to its type
-	Description string // the first two kilobytes
+	Description string // at most the first two kilobytes
 	Default     json.RawMessage
-	Enum        []json.RawMessage // the first fifty
+	Enum        []json.RawMessage // at most the first fifty values
 }
 
 // Properties lists the arguments of a tool, required ones first, in the order of the schema.
@@ -25,7 +25,7 @@ func (s *Schema) Properties() []Property {
 		p, _ := top.property(name)
 		k := p.kinds()
 		d := p.keyword("description")
-		if _, ok := descriptions[d]; !ok { // many properties may refer to the same one
+		if _, ok := descriptions[d]; !ok { // many properties may refer to the same description
 			descriptions[d] = d.beginning()
 		}
 		out := Property{Name: name, Required: needed[name], Types: k.String(), JSON: k == anything || k&scalar == 0 || k&scalar == boolean|integer,

@@ -16,7 +16,7 @@ type Schema struct {
 	kinds    map[*value]kinds
 	flat     map[*value]*properties
 	resolved map[*value]*value
-	steps    int // of admits, see maxSteps
+	steps    int // number of steps of admits so far, see maxSteps
 }
 
 // Parse parses a schema. It never fails. An invalid schema allows everything, because the server checks the arguments too.
@@ -149,8 +149,8 @@ func (s schema) kinds() kinds {
 // same long list.
 const maxSteps = 1_000_000
 
-// admits reports whether a value has a type and a value that the schema allows. It follows references and composition, but does not check
-// properties. After maxSteps it allows everything, and the server decides.
+// admits reports whether the schema allows the type and the value of x. It follows $ref, allOf, anyOf and oneOf, but does not check
+// properties. After maxSteps steps, admits allows everything, and the server decides.
 func (s schema) admits(x *value) bool {
 	known := map[*value]bool{}
 	var admits func(v *value) bool
@@ -181,8 +181,8 @@ func (s schema) admits(x *value) bool {
 	return len(s.any) == 0 || slices.ContainsFunc(s.any, admits)
 }
 
-// walk visits the schema and all schemas that it includes by reference or composition. walk visits each schema once, and stops if visit
-// returns false.
+// walk visits the schema and all schemas that it includes with $ref, allOf, anyOf or oneOf. walk visits each schema once, and stops if
+// visit returns false.
 func (s schema) walk(visit func(*value) bool) {
 	seen := map[*value]bool{}
 	more := true
@@ -223,7 +223,7 @@ func (s schema) choices() []*value {
 	return out
 }
 
-// properties are the properties of a schema and of all schemas that it includes by reference or composition.
+// properties are the properties of a schema and of all schemas that it includes with $ref, allOf, anyOf or oneOf.
 type properties struct {
 	names []string
 	named map[string][]*value
@@ -301,11 +301,11 @@ func (s schema) below(keyword string) schema {
 	return out.bounded()
 }
 
-// composing are the keywords that may allow properties beyond "properties".
+// composing are the keywords that may allow properties that "properties" does not list.
 var composing = []string{"allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"}
 
-// forbids reports whether the schema forbids properties that it does not list. silent tells whether it has no keyword about such
-// properties.
+// forbids reports whether the schema forbids properties that it does not list. silent reports whether the schema has no keyword about
+// unlisted properties.
 func (s schema) forbids() (forbids, silent bool) {
 	silent = true
 	for v := range s.self {

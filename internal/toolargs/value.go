@@ -83,7 +83,7 @@ func (v *value) elements() []*value {
 	return v.list
 }
 
-// text decodes a JSON string. Anything else is "".
+// text decodes a JSON string. It returns "" for any other value.
 func (v *value) text() string {
 	if v == nil {
 		return ""
