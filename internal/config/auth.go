@@ -56,7 +56,7 @@ func (d *document) auth(v hujson.Value) (*Auth, error) {
 	return d.client("auth", members)
 }
 
-// claude reads Claude Code's `oauth`. It ignores unknown members. Claude Code's OAuth clients are registered with the redirect URI
+// claude reads Claude Code's `oauth` and ignores unknown members. Claude Code's OAuth clients are registered with the redirect URI
 // http://localhost:PORT/callback.
 func (d *document) claude(v hujson.Value) (*Auth, error) {
 	all, err := d.object("oauth", v)

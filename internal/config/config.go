@@ -75,8 +75,8 @@ type Entry struct {
 	offset int
 }
 
-// Load reads the files of a configuration. It returns when ctx ends, even if a file is a pipe without a writer. The error is an *Error or
-// the error of ctx.
+// Load reads the files of a configuration. When ctx ends, Load returns, even if a file is a pipe without a writer. The error is an *Error
+// or the error of ctx.
 func Load(ctx context.Context, places Places) (*File, error) {
 	type result struct {
 		file *File

@@ -96,7 +96,7 @@ func (d *document) servers(f *File, servers *hujson.Object) error {
 	return nil
 }
 
-// entry reads one server. It ignores members that only other MCP clients use.
+// entry reads one server. Members that only other MCP clients use are ignored.
 func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 	e := Entry{Name: name}
 	members, err := d.object(fmt.Sprintf("the server %q", name), v)

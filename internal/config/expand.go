@@ -10,8 +10,8 @@ import (
 // maxValue limits the size of an expanded value in bytes. A short text may refer to a long variable many times.
 const maxValue = 64 << 10
 
-// Entry returns one server with the variables of its URL and headers expanded. It does not expand the variables of Auth, because only a
-// login needs them: see ExpandAuth. Entry returns ErrUnknown if no entry has this name, and an *Error if a variable is not set or the entry
+// Entry returns one server with the variables of its URL and headers expanded. The variables of Auth are not expanded, because only a login
+// needs them: see ExpandAuth. Entry returns ErrUnknown if no entry has this name, and an *Error if a variable is not set or the entry
 // cannot be used.
 func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	e, ok := f.Servers[name]
@@ -78,7 +78,7 @@ func (e Entry) beside(file string) string {
 	return filepath.Join(filepath.Dir(e.Path), file)
 }
 
-// Files returns the paths of the files that a login opens, with variables expanded. It omits a path if one of its variables is not set.
+// Files returns the paths of the files that a login opens, with variables expanded. A path is omitted if one of its variables is not set.
 func (e Entry) Files(getenv func(string) string) []string {
 	var files []string
 	for _, written := range e.written() {
@@ -97,8 +97,8 @@ func (e Entry) written() []string {
 	return slices.DeleteFunc([]string{e.Auth.ClientKey, e.Auth.AssertionFile}, func(file string) bool { return file == "" })
 }
 
-// Uses lists the variables, files and settings that the entry uses. It expands the variables in a file's path if they are set. If a
-// variable is not set, the path stays unexpanded, so that the user sees the variables.
+// Uses lists the variables, files and settings that the entry uses. Variables in a file's path are expanded if they are set. If a variable
+// is not set, the path stays unexpanded, so that the user sees the variables.
 func (e Entry) Uses(getenv func(string) string) Uses {
 	u := Uses{Variables: append([]string{}, namesIn(e.URL)...), Files: []string{}, Auth: []string{}}
 	for _, value := range e.Headers {

@@ -56,7 +56,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	return p, nil
 }
 
-// ownFolders returns the folders in which to look for the user's configuration. It ignores relative paths, because the working directory
+// ownFolders returns the folders in which to look for the user's configuration. Relative paths are ignored, because the working directory
 // may be a downloaded repository. The XDG Base Directory Specification demands the same for XDG_CONFIG_HOME.
 func ownFolders(goos, home string, getenv func(string) string) []string {
 	if base := getenv("XDG_CONFIG_HOME"); filepath.IsAbs(base) {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Foreign returns the reason why another user could have written a project's file, or "" if no other user could. It checks the file, its
-// folder and, if path is a symbolic link, the link and its folder.
+// Foreign returns the reason why another user could have written a project's file, or "" if no other user could. Foreign checks the file,
+// its folder and, if path is a symbolic link, the link and its folder.
 func Foreign(path string) string {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -36,7 +36,7 @@ func Bearer(cs []Challenge) (Challenge, bool) {
 	return Challenge{}, false
 }
 
-// ParseChallenges returns all challenges of a response (RFC 9110 §11.6.1). It ignores malformed parts, because a challenge is only a hint,
+// ParseChallenges returns all challenges of a response (RFC 9110 §11.6.1). Malformed parts are ignored, because a challenge is only a hint,
 // and every URL in it is checked before use.
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge

@@ -38,7 +38,7 @@ type Options struct {
 	RootMemory string
 }
 
-// New returns a client with the limits of this package. It has no overall timeout: the context of a request limits its time.
+// New returns a client with the limits of this package. The client has no overall timeout: the context of a request limits its time.
 func New(o Options) (*http.Client, error) {
 	if o.Secrets == nil {
 		o.Secrets = &Secrets{}
@@ -91,7 +91,7 @@ type Response struct {
 	URL        string // URL of the response, after redirects
 }
 
-// Do sends an OAuth request and reads the whole response. It returns ErrTooLarge if the body has more than MaxBody bytes. A nil client is
+// Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. A nil client is
 // Default.
 func Do(c *http.Client, req *http.Request) (*Response, error) {
 	res, err := cmp.Or(c, Default()).Do(req.WithContext(context.WithValue(req.Context(), wholeKey{}, true)))
@@ -155,7 +155,7 @@ func (b *withinBody) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// slow returns a slowError if the time limit of Within has passed, and otherwise err.
+// slow returns a slowError if the time limit of Within has passed, or else err.
 func slow(ctx context.Context, err error) error {
 	if late, ok := context.Cause(ctx).(slowError); ok {
 		return late

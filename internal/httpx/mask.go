@@ -19,8 +19,8 @@ const (
 	window    = 12 // number of consecutive bytes of a secret that count as a part of it
 )
 
-// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes. It ignores the case of ASCII letters. The
-// memory for the search depends only on the hidden texts, so s may be very large.
+// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes. The case of ASCII letters does not
+// matter. The memory for the search depends only on the hidden texts, so s may be very large.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
@@ -80,8 +80,8 @@ func lower(s string) string {
 	return string(b)
 }
 
-// Forms returns the secrets in the forms in which a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
-// position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
+// Forms returns the secrets in the forms in which a server may repeat them. The forms are: unchanged, percent-encoded, form-decoded, in
+// base64 at any position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
 func Forms(secrets []string) []string {
 	var out []string
 	add := func(form string) {
@@ -134,8 +134,8 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the part of a base64 encoding that depends only on s, if s is within a longer text at an offset of shift modulo 3. It
-// leaves out the characters at both ends that also depend on the bytes next to s.
+// base64Core returns the part of a base64 encoding that depends only on s, if s is within a longer text at an offset of shift modulo 3. The
+// characters at both ends that also depend on the bytes next to s are left out.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

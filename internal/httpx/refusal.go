@@ -29,8 +29,8 @@ const (
 	maxNest  = 4       // levels of nested JSON that are searched for text
 )
 
-// Refusal is the content of an HTTP error response. Its texts are cleaned, limited in length and safe to print; a shortened text ends with
-// "…".
+// Refusal is the content of an HTTP error response. The texts of a Refusal are limited in length and safe to print; a shortened text ends
+// with "…".
 type Refusal struct {
 	StatusCode int
 	Code       string        // such as "invalid_grant", "rate_limited", "E0000011"; empty: none
@@ -39,10 +39,10 @@ type Refusal struct {
 	RetryAfter time.Duration // wait that the server requests, at most MaxRetryAfter; 0: none
 }
 
-// ReadRefusal reads an error response of an authorization server or an MCP server. It understands OAuth errors (RFC 6749 §5.2), problem
-// documents (RFC 9457), JSON-RPC errors, and other JSON objects with members such as errors, message or detail, alone or in a list. It also
-// reads forms, plain text and the title of an HTML page. For a 401 or 403, the error_description of the challenge has precedence over the
-// body (RFC 6750 §3).
+// ReadRefusal reads an error response of an authorization server or an MCP server. ReadRefusal understands OAuth errors (RFC 6749 §5.2),
+// problem documents (RFC 9457), JSON-RPC errors, and other JSON objects or lists with members such as errors, message or detail.
+// ReadRefusal also reads forms, plain text and the title of an HTML page. For a 401 or 403, the error_description of the challenge has
+// precedence over the body (RFC 6750 §3).
 //
 // hidden are the secrets that were sent, in the forms that Forms returns. ReadRefusal masks these secrets everywhere except in OAuth error
 // codes, because callers act on the codes. now is the current time, from which ReadRefusal computes the wait if the Retry-After header
@@ -223,8 +223,8 @@ func text(v any) string {
 	return s
 }
 
-// code returns the word or number that identifies an error, or "". It ignores the number of the HTTP status, the URL of a problem type, and
-// words that only mean "error".
+// code returns the word or number that identifies an error, or "". code ignores the number of the HTTP status, the URL of a problem type,
+// and words that only mean "error".
 func code(v any, status int) string {
 	s := text(v)
 	if n, ok := v.(json.Number); ok {
@@ -238,7 +238,7 @@ func code(v any, status int) string {
 }
 
 // Clean makes text of a server safe to print: it removes control characters, masks the hidden texts, and shortens the text to limit
-// characters, with "…" at the end. It removes control characters first, because they could split a secret.
+// characters, with "…" at the end. Control characters are removed first, because they could split a secret.
 func Clean(s string, hidden []string, limit int) string {
 	clean := Mask(Text(s[:min(len(s), maxRead)], maxRead), hidden)
 	if len(s) <= maxRead || utf8.RuneCountInString(clean) > limit {
@@ -252,8 +252,8 @@ func Clean(s string, hidden []string, limit int) string {
 	return Text(head+tail, limit-1) + "…"
 }
 
-// Holds reports whether s contains one of the hidden texts, even if it is percent-encoded up to three times. It also returns true if s
-// cannot be decoded.
+// Holds reports whether s contains one of the hidden texts, even percent-encoded up to three times. The result is also true if s cannot be
+// decoded.
 func Holds(s string, hidden []string) bool {
 	for range 3 {
 		if Mask(s, hidden) != s {

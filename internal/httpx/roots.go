@@ -12,12 +12,12 @@ import (
 )
 
 // rooted is the innermost transport of a client that New returns. To verify a server against all of the system's certificate authorities,
-// crypto/x509 must parse all of them, which takes more processor time than the rest of a call. Therefore rooted first verifies a host
-// against a few likely certificates: the certificates of Options.CAFile, and the system's certificate that verified the host before. If
-// that fails, rooted dials the host again and verifies the host against all authorities.
+// crypto/x509 must parse all of them, which takes more processor time than the rest of a call. To save this time, rooted first verifies a
+// host against a few likely certificates: the certificates of Options.CAFile, and the system's certificate that verified the host before.
+// If that fails, rooted dials the host again and verifies the host against all authorities.
 //
-// The certificates of the first attempt are a subset of the certificates of the second attempt. So the first attempt never accepts a server
-// that the second attempt would refuse. Nothing is sent twice: a failed verification ends the handshake before the request is written.
+// The first attempt never accepts a server that the second attempt would refuse, because its certificates are a subset of those of the
+// second attempt. Nothing is sent twice: a failed verification ends the handshake before the request is written.
 type rooted struct {
 	memory rootMemory
 	own    *x509.CertPool        // from Options.CAFile; nil: none
@@ -83,7 +83,7 @@ func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// all returns the transport that verifies against all authorities. It parses the authorities only if the scheme of the request is https.
+// all returns the transport that verifies against all authorities. The authorities are parsed only if the scheme of the request is https.
 func (r *rooted) all(req *http.Request) *http.Transport {
 	r.mu.Lock()
 	defer r.mu.Unlock()

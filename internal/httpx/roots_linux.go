@@ -15,9 +15,8 @@ import (
 )
 
 // rootMemory is the path of a file that records, for each host, which of the system's certificates verified it. The file contains no
-// certificates but only positions in the system's files. Therefore somebody who changes the file can only choose among certificates that
-// the system trusts now. If the path is empty, nothing is recorded. A damaged or unwritable file is not an error; verification then takes
-// longer.
+// certificates but only positions in the system's files. Somebody who changes the file can only choose among certificates that the system
+// trusts now. If the path is empty, nothing is recorded. A damaged or unwritable file is not an error; verification then takes longer.
 type rootMemory string
 
 // rootPlace is the position of a certificate in a file of the system.
@@ -34,8 +33,8 @@ const (
 	maxRootBlock  = 64 << 10 // bytes of a PEM block that are read
 )
 
-// recall returns the certificate that verified a host before. It returns nil if the certificate is no longer at its position, or if the
-// system no longer uses the file.
+// recall returns the certificate that verified a host before, or nil if the certificate is no longer at its position, or if the system no
+// longer uses the file.
 func (m rootMemory) recall(host string) *x509.Certificate {
 	places := m.places()
 	i := slices.IndexFunc(places, func(p rootPlace) bool { return p.Host == host })
@@ -89,8 +88,8 @@ func (m rootMemory) write(data []byte) {
 	}
 }
 
-// certificate reads the certificate to which the rootPlace p refers. It returns nil if the system no longer uses the file, or if the file
-// no longer contains that certificate at the recorded position.
+// certificate reads the certificate to which the rootPlace p refers. The result is nil if the system no longer uses the file, or if the
+// file no longer contains that certificate at the recorded position.
 func (p rootPlace) certificate() *x509.Certificate {
 	if !inUse(p.File) {
 		return nil
@@ -120,8 +119,7 @@ func fingerprint(der []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// nextCertificate returns the first certificate in a PEM text and the text after it. It follows the rules of
-// x509.CertPool.AppendCertsFromPEM.
+// nextCertificate returns the first certificate in a PEM text and the text after it, by the rules of x509.CertPool.AppendCertsFromPEM.
 func nextCertificate(text []byte) (der, rest []byte) {
 	for len(text) > 0 {
 		var b *pem.Block

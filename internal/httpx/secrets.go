@@ -156,9 +156,9 @@ func (k *Secrets) trim(list *[]string) {
 	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
 }
 
-// sends remembers the credentials in the Authorization header of a request. If all is set, it also remembers secret query parameters and
-// the values of all headers that the trace does not show, because a server may repeat them. It skips Mcp-Param headers, because they
-// contain arguments of a call.
+// sends remembers the credentials in the Authorization header of a request. If all is set, sends also remembers secret query parameters and
+// all header values that the trace does not show, because a server may repeat them. Mcp-Param headers are skipped, because they contain
+// arguments of a call.
 func (k *Secrets) sends(req *http.Request, all bool) {
 	k.Learn(credentials(req.Header.Get("Authorization"))...)
 	if !all {
@@ -202,8 +202,7 @@ func credentials(authorization string) []string {
 	return append(all, secret)
 }
 
-// learnBody remembers the secret members of a form or JSON body. It returns the body as the trace shows it, or nil if the body is neither a
-// form nor JSON.
+// learnBody remembers the secret members of a form or JSON body. The result is the body as the trace shows it, or nil for any other body.
 func (k *Secrets) learnBody(list *[]string, kind string, data []byte) (shown any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -52,9 +52,9 @@ func UniqueFields(data []byte) error {
 	return nil
 }
 
-// DecodeMembers decodes one JSON object into v, a pointer to a struct whose fields have JSON names. It refuses duplicate names and matches
-// names exactly; encoding/json alone would accept "Token_Endpoint" for token_endpoint. A member of the wrong type counts as absent, and its
-// name is returned.
+// DecodeMembers decodes one JSON object into v, a pointer to a struct whose fields have JSON names. DecodeMembers refuses duplicate names
+// and matches names exactly; encoding/json alone would accept "Token_Endpoint" for token_endpoint. A member of the wrong type counts as
+// absent, and its name is returned.
 func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	if err := UniqueFields(data); err != nil {
 		return nil, err

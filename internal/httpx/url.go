@@ -19,7 +19,7 @@ type AddressError struct {
 
 func (e *AddressError) Error() string { return "address \"" + e.Address + "\" refused: " + e.Reason }
 
-// Check parses a URL that a server named. It returns an *AddressError if the URL is not allowed. https URLs are allowed, except those on
+// Check parses a URL that a server named. The error is an *AddressError if the URL is not allowed. https URLs are allowed, except those on
 // loopback or a link-local network, because a remote server must not direct requests there (server-side request forgery). If local is true
 // because the MCP server itself is on loopback, http and https URLs on loopback are allowed too.
 func Check(raw string, local bool) (*url.URL, error) {
@@ -40,7 +40,7 @@ func Check(raw string, local bool) (*url.URL, error) {
 	return nil, refuse(raw, reason)
 }
 
-// CheckServer parses the URL of an MCP server that the user gave. It returns an *AddressError if the URL is not allowed.
+// CheckServer parses the URL of an MCP server that the user gave. The error is an *AddressError if the URL is not allowed.
 func CheckServer(raw string) (*url.URL, error) {
 	u, reason := parse(raw)
 	switch {

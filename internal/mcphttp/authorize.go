@@ -73,7 +73,7 @@ func unknownSession(req *http.Request, res *http.Response) bool {
 }
 
 // follow accepts a redirect from the endpoint to the same URL with or without a final slash. Web frameworks redirect in this way if an
-// application is mounted under a path. follow reports whether to send the request again. It refuses every other redirect, because the
+// application is mounted under a path. follow reports whether to send the request again. Every other redirect is refused, because the
 // arguments of a call are meant for the configured URL. Requests with a token are never redirected.
 func (l *Link) follow(req *http.Request, res *http.Response) bool {
 	if res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
@@ -126,7 +126,7 @@ type authorizationError struct{ err error }
 
 func (e *authorizationError) Error() string { return e.err.Error() }
 
-// authorize sets the Authorization header. It uses the static header of the user until the server answers 401 to that header.
+// authorize sets the Authorization header. The user's static header is used until the server answers 401 to that header.
 func (l *Link) authorize(req *http.Request) error {
 	static, ok := l.static["Authorization"]
 	if ok && (l.Auth == nil || !l.overruled.Load()) {

@@ -24,7 +24,7 @@ func (e *RPCError) Error() string {
 	return fmt.Sprintf("the server refuses the request: %s (JSON-RPC %d)", httpx.Text(e.Message, 1000), e.Code)
 }
 
-// StatusError reports an HTTP response that contains no JSON-RPC response to the request. Its strings are safe to print.
+// StatusError reports an HTTP response that contains no JSON-RPC response to the request. The strings of a StatusError are safe to print.
 type StatusError struct {
 	URL        string // without its query
 	StatusCode int
@@ -71,8 +71,8 @@ func (l *Link) statusError(res *http.Response, body, reason string) *StatusError
 	return e
 }
 
-// networkError returns a network error as a *url.Error whose URL has no query. It masks credentials in the error text, because the text may
-// quote a malformed response line that repeats them.
+// networkError returns a network error as a *url.Error whose URL has no query. Credentials in the error text are masked, because the text
+// may quote a malformed response line that repeats them.
 func (l *Link) networkError(req *http.Request, err error) error {
 	u, ok := errors.AsType[*url.Error](err)
 	if !ok {

@@ -79,7 +79,7 @@ func notOpened(err error) Outcome {
 	return notSent(err)
 }
 
-// read passes each message of the stream to its request or to receive. It returns the error that ended the stream.
+// read passes each message of the stream to its request or to receive, and returns the error that ended the stream.
 func (s *eventSession) read(events *sse.Reader, receive func(Message)) error {
 	for {
 		ev, err := events.Next()
@@ -114,7 +114,7 @@ func (s *eventSession) take(id json.RawMessage) chan<- Message {
 	return nil
 }
 
-// leave removes a request. It does nothing if the request was answered and a newer request has the same id.
+// leave removes a request. A newer request with the same id is not removed.
 func (s *eventSession) leave(id string, answer chan Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package mcphttp is the HTTP transport of an MCP client. It sends one JSON-RPC message at a time and returns its outcome. It supports
-// Streamable HTTP of 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26, and HTTP+SSE of 2024-11-05, and authorizes requests through the
-// SDK's auth.OAuthHandler.
+// Package mcphttp is the HTTP transport of an MCP client. An exchange sends one JSON-RPC message and returns its outcome. The package
+// supports Streamable HTTP of 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26, and HTTP+SSE of 2024-11-05, and authorizes requests
+// through the SDK's auth.OAuthHandler.
 //
 //	link := &mcphttp.Link{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	outcome := link.Exchange(ctx, &mcphttp.Session{}, mcphttp.Request{Message: message})

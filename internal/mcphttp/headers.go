@@ -56,11 +56,11 @@ func encodeHeader(s string) string {
 	return s
 }
 
-// HeaderKeyword is a keyword in a tool's input schema. It means that the client must repeat the argument in an HTTP header.
+// HeaderKeyword in a tool's input schema means that the client must repeat the argument in an HTTP header.
 const HeaderKeyword = "x-mcp-header"
 
-// MayAnnotate reports whether a schema or a list of tools may contain HeaderKeyword. It also returns true if the JSON has \u escapes,
-// because they may spell the keyword.
+// MayAnnotate reports whether a schema or a list of tools may contain HeaderKeyword. MayAnnotate also returns true if the JSON has \u
+// escapes, because they may spell the keyword.
 func MayAnnotate(schema json.RawMessage) bool {
 	return bytes.Contains(schema, []byte(HeaderKeyword)) || bytes.Contains(schema, []byte(`\u`))
 }

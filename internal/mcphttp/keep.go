@@ -50,8 +50,8 @@ func (k Keep) Load() *Session {
 	return s
 }
 
-// Put stores a session, unless another process has already stored one. It returns the session that is now stored, or nil if the file cannot
-// be written. If Put returns a session other than opened, the caller must end opened.
+// Put stores a session, unless another process has already stored one. The result is the session that is now stored, or nil if the file
+// cannot be written. If Put returns a session other than opened, the caller must end opened.
 func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	unlock, err := k.lock(ctx)
 	if err != nil {
@@ -95,8 +95,8 @@ func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// ReadFile reads a file that WriteFile wrote. It refuses symbolic links, files larger than limit, and files that other users may read.
-// ReadFile thus also refuses a file of another user, because this process can read it only if other users may read it.
+// ReadFile reads a file that WriteFile wrote. ReadFile refuses symbolic links, files larger than limit, and files that other users may
+// read. A file of another user is refused too, because this process can read it only if other users may read it.
 func ReadFile(name string, limit int64) ([]byte, error) {
 	info, err := os.Lstat(name)
 	if err != nil {
@@ -108,7 +108,7 @@ func ReadFile(name string, limit int64) ([]byte, error) {
 	return os.ReadFile(name)
 }
 
-// WriteFile replaces a private file atomically. It does not sync the file, because lost data can be fetched again.
+// WriteFile replaces a private file atomically. The file is not synced, because lost data can be fetched again.
 func WriteFile(name string, data []byte) error {
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -92,7 +92,7 @@ func messages(data []byte) []Message {
 	return all
 }
 
-// SameID reports whether two ids are equal. It ignores quotes, because some servers return a number as a string.
+// SameID reports whether two ids are equal. Quotes are ignored, because some servers return a number as a string.
 func SameID(a, b json.RawMessage) bool {
 	return strings.Trim(string(a), `"`) == strings.Trim(string(b), `"`)
 }

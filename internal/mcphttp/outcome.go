@@ -183,8 +183,8 @@ func (o Outcome) Odd() bool {
 		slices.Contains([]int64{0, -32000, -32001, codeInvalidRequest}, o.Answer.Code())
 }
 
-// OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). It also
-// accepts other status codes than the three in the specification, because some servers send them.
+// OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). The
+// specification names three status codes; OldTransport accepts more, because some servers send others.
 func (o Outcome) OldTransport() bool {
 	return o.Answer.Raw == nil && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented}, o.Status)

@@ -54,8 +54,8 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 
 // OpenEvents opens a session of HTTP+SSE, the transport of 2024-11-05. The server sends all its messages on one stream. The first event
 // contains the URL to which the client posts its messages. receive is called with each server message that does not answer a pending
-// request. It also gets the session, because a server may send a ping before OpenEvents returns (2024-11-05, Lifecycle, Initialization).
-// The session lasts until the stream ends or End is called, even if ctx ends earlier.
+// request. receive also gets the session, because a server may send a ping before OpenEvents returns (2024-11-05, Lifecycle,
+// Initialization). The session lasts until the stream ends or End is called, even if ctx ends earlier.
 func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(*Session, Message)) (*Session, Outcome) {
 	if err := l.prepare(); err != nil {
 		return nil, notSent(err)
@@ -101,8 +101,8 @@ func (s *Session) valid() error {
 	return nil
 }
 
-// End ends a session by DELETE, or by closing the stream of HTTP+SSE. End sends nothing if the server assigned no session id. It takes less
-// than a second.
+// End ends a session by DELETE, or by closing the stream of HTTP+SSE. End sends nothing if the server assigned no session id, and takes
+// less than a second.
 func (l *Link) End(s *Session) {
 	s.ending.Do(func() {
 		if s.events != nil {

@@ -135,10 +135,10 @@ func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*
 }
 
 // Listen opens the stream on which a server of an earlier revision sends messages outside of responses (2025-11-25, Streamable HTTP,
-// Listening for Messages from the Server). It reopens the stream each time it ends, until ctx ends or the server refuses the stream
-// permanently. If opened is not nil, Listen calls it each time the stream has been opened. After 401 or 403 Listen waits and tries again
-// without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the server
-// no longer knows the session.
+// Listening for Messages from the Server). Listen reopens the stream each time the stream ends, until ctx ends or the server refuses the
+// stream permanently. If opened is not nil, Listen calls it each time the stream has been opened. After 401 or 403 Listen waits and tries
+// again without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the
+// server no longer knows the session.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
 		return notSent(err)

@@ -5,13 +5,13 @@ import (
 	"runtime"
 )
 
-// Pieces collects data of unknown length. It needs at most twice the memory of the data; a growing buffer would need three times.
+// Pieces collects data of unknown length. Pieces needs at most twice the memory of the data; a growing buffer would need three times.
 type Pieces struct {
 	full [][]byte
 	last []byte
 }
 
-// Write implements io.Writer. It never fails.
+// Write implements io.Writer and never fails.
 func (p *Pieces) Write(b []byte) (int, error) {
 	n := len(b)
 	for len(b) > 0 {

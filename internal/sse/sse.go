@@ -1,5 +1,5 @@
-// Package sse reads and writes server-sent events (HTML Living Standard §9.2). It ignores unknown fields, as the standard requires, and
-// returns the data of an event byte for byte.
+// Package sse reads and writes server-sent events (HTML Living Standard §9.2). The Reader ignores unknown fields, as the standard requires,
+// and returns the data of an event byte for byte.
 package sse
 
 import (
@@ -35,7 +35,7 @@ func NewReader(r io.Reader, max int64) *Reader {
 	return &Reader{r: bufio.NewReader(r), max: max}
 }
 
-// Next returns the next event, or io.EOF at the end of the stream. It drops an incomplete event at the end, as the standard requires.
+// Next returns the next event, or io.EOF at the end of the stream. An incomplete event at the end is dropped, as the standard requires.
 func (s *Reader) Next() (Event, error) {
 	var ev Event
 	found := false
@@ -57,7 +57,7 @@ func (s *Reader) Next() (Event, error) {
 	}
 }
 
-// line reads one line into ev and returns the name of its field. It returns "" for an empty line, which ends an event, and ":" for an
+// line reads one line into ev and returns the name of its field. The result is "" for an empty line, which ends an event, and ":" for an
 // ignored line.
 func (s *Reader) line(ev *Event) (string, error) {
 	chunk, more, err := s.chunk()

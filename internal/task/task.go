@@ -22,7 +22,7 @@ func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, 
 	return out, func() { stop(); cancel() }
 }
 
-// Group runs tasks. Its zero value is ready for use.
+// Group runs tasks. The zero value of a Group is ready for use.
 type Group[T any] struct {
 	mu      sync.Mutex
 	running map[*Task[T]]bool
@@ -137,7 +137,7 @@ func (g *Group[T]) join(ctx context.Context, name string, limit time.Duration, d
 	return t, false
 }
 
-// leave is called when a caller stops waiting. It reports whether a request protected by Spend continues, and returns the result that
+// leave is called when a caller stops waiting. goesOn reports whether a request protected by Spend continues. settled is the result that
 // Settle has set.
 func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool, settled *T) {
 	g.mu.Lock()

@@ -1,6 +1,6 @@
-// Package toolargs converts words of a command line to the arguments of a tool call, according to the tool's input schema. It converts text
-// only if the schema allows exactly one type, and never changes JSON that the caller gave. The package reads no files and sends no
-// requests.
+// Package toolargs converts words of a command line to the arguments of a tool call, according to the tool's input schema. The package
+// converts text only if the schema allows exactly one type, and never changes JSON that the caller gave. The package reads no files and
+// sends no requests.
 package toolargs
 
 import (
@@ -28,7 +28,8 @@ type Arg struct {
 	JSON  bool // true: Value is JSON and is sent unchanged; false: Value is text and is converted if the schema requires another scalar type
 }
 
-// Error reports an invalid argument. The texts of an Error quote the server's schema. They are limited in length but not safe to print.
+// Error reports an invalid argument. The texts of an Error quote the server's schema, so they are not safe to print; their length is
+// limited.
 type Error struct {
 	Argument string // name of the argument; several names are joined by ", "; empty: the error is about the whole object
 	Reason   string
@@ -112,7 +113,7 @@ func grouped(args []Arg) [][]Arg {
 	return out
 }
 
-// jsonObject is a JSON object under construction. Its values are either json.RawMessage or *jsonObject.
+// jsonObject is a JSON object under construction. Each value is a json.RawMessage or a *jsonObject.
 type jsonObject struct {
 	names  []string
 	values map[string]any
@@ -170,8 +171,8 @@ func wrong(argument, format string, a ...any) *Error {
 	return &Error{Argument: argument, Reason: fmt.Sprintf(format, a...)}
 }
 
-// checkObject refuses a member of the whole object if the schema does not allow its value or forbids its name. It accepts names that the
-// schema does not list, because schemas are often incomplete.
+// checkObject refuses a member of the whole object if the schema does not allow its value or forbids its name. Names that the schema does
+// not list are accepted, because schemas are often incomplete.
 func (b builder) checkObject(o *jsonObject) error {
 	if !b.validate {
 		return nil

@@ -19,7 +19,7 @@ type Schema struct {
 	steps    int // number of steps of admits so far, see maxSteps
 }
 
-// Parse parses a schema. It never fails. An invalid schema allows everything, because the server checks the arguments too.
+// Parse parses a schema and never fails. An invalid schema allows everything, because the server checks the arguments too.
 func Parse(raw json.RawMessage) *Schema {
 	return &Schema{root: parse(raw, maxDepth), kinds: map[*value]kinds{}, flat: map[*value]*properties{}, resolved: map[*value]*value{}}
 }
@@ -149,7 +149,7 @@ func (s schema) kinds() kinds {
 // same long list.
 const maxSteps = 1_000_000
 
-// admits reports whether the schema allows the type and the value of x. It follows $ref, allOf, anyOf and oneOf, but does not check
+// admits reports whether the schema allows the type and the value of x. admits follows $ref, allOf, anyOf and oneOf, but does not check
 // properties. After maxSteps steps, admits allows everything, and the server decides.
 func (s schema) admits(x *value) bool {
 	known := map[*value]bool{}

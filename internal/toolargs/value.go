@@ -22,7 +22,7 @@ type value struct {
 	index map[string]int // position of each member
 }
 
-// parse reads a JSON value down to the given depth. It returns nil if the text is not JSON.
+// parse reads a JSON value down to the given depth, or returns nil if the text is not JSON.
 func parse(text []byte, depth int) *value {
 	if !jsonscan.Valid(text) {
 		return nil
@@ -83,7 +83,7 @@ func (v *value) elements() []*value {
 	return v.list
 }
 
-// text decodes a JSON string. It returns "" for any other value.
+// text decodes a JSON string. The result is "" for any other value.
 func (v *value) text() string {
 	if v == nil {
 		return ""
@@ -151,7 +151,7 @@ func namedKind(name string) kinds {
 	return anything
 }
 
-// String lists the types for a message, such as "integer or null". It returns "any" for all types.
+// String lists the types for a message, such as "integer or null", or "any" for all types.
 func (k kinds) String() string {
 	if k == anything {
 		return "any"

@@ -32,7 +32,7 @@ var (
 	ErrPooled   = errors.New("the database connection cannot hold a lock")
 )
 
-// Error describes a failed operation. It contains no secret.
+// Error describes a failed operation. An Error contains no secret.
 type Error struct {
 	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note", "probe"
 	Backend string // "keychain", "file" or "postgres"; "" if the operation failed before a backend was chosen

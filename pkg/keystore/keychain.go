@@ -74,7 +74,7 @@ type keychain struct {
 	read map[string]readBefore // cache, by Key.name
 }
 
-// readBefore is a cached record. It is valid while the index file has the same content.
+// readBefore is a cached record, which is valid while the index file has the same content.
 type readBefore struct {
 	index  []byte
 	stored stored
@@ -108,8 +108,8 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 			return Record{}, e.explain(err)
 		}
 		// A record may be absent or incomplete because another process is writing it. The writer changes the index before and after the
-		// write. Therefore get returns the error only if the index did not change during the search. If the index has a pending write, the
-		// index must stay the same during two searches.
+		// write. If the index changed during the search, get searches again and does not return the error. If the index has a pending
+		// write, the index must stay the same during two searches.
 		if again, hintErr := k.index.hint(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
 			calm++
 		} else {

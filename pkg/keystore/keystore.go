@@ -39,7 +39,7 @@ const (
 
 // Options configures a store.
 type Options struct {
-	Backend  string           // "keychain", "file", "postgres" or "auto"; "" = "auto": the keychain if the system has one, otherwise files
+	Backend  string           // "keychain", "file", "postgres" or "auto" (the keychain if the system has one, or else files); "" = "auto"
 	StateDir string           // folder of the index, notes and locks, which contain no secrets
 	Dir      string           // folder of the file store; may be "" if Backend is "keychain"
 	KeyFile  string           // age identity file that encrypts records in files and PostgreSQL; required for PostgreSQL; "" = files are not encrypted
@@ -80,7 +80,7 @@ type Entry struct {
 	Updated    time.Time
 }
 
-// Store reads and writes credentials. It is safe for use by several goroutines.
+// Store reads and writes credentials. A Store is safe for use by several goroutines.
 type Store struct {
 	o        Options
 	locks    locks
@@ -95,7 +95,7 @@ type Store struct {
 	step func(name string) error // called between the steps of a write; tests use it to fail or to end the process; nil in the program
 }
 
-// backend stores credentials. Its methods return ErrNotFound if a credential does not exist.
+// backend stores credentials. The methods of a backend return ErrNotFound if a credential does not exist.
 type backend interface {
 	kind() string
 	get(ctx context.Context, key Key) (Record, error)

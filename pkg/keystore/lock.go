@@ -86,7 +86,7 @@ func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func()
 	}
 }
 
-// pause waits for a random time between wait/2 and wait*3/2. It returns false if ctx ends first.
+// pause waits for a random time between wait/2 and wait*3/2, or returns false if ctx ends first.
 func pause(ctx context.Context, wait time.Duration) bool {
 	timer := time.NewTimer(wait/2 + rand.N(wait))
 	defer timer.Stop()

@@ -37,7 +37,7 @@ func (s *Store) writeNote(ctx context.Context, key Key, name string, data []byte
 	return fail("note", s.notes.kind(), err)
 }
 
-// ReadNote returns a note. It returns ErrNotFound if the note does not exist.
+// ReadNote returns a note, or ErrNotFound if the note does not exist.
 func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte, err error) {
 	if err = checkNote(name); err == nil {
 		data, err = s.notes.readNote(ctx, key, name)

@@ -27,7 +27,7 @@ func (k *keychain) setItem(ctx context.Context, account, value string) error {
 	return err
 }
 
-// deleteItem deletes an item. It succeeds if the item does not exist.
+// deleteItem deletes an item, if it exists.
 func (k *keychain) deleteItem(ctx context.Context, account string) error {
 	_, err := k.do(ctx, "delete", func() (string, error) { return "", k.ring.delete(account) })
 	if errors.Is(err, ErrNotFound) {

@@ -90,7 +90,7 @@ func transient(err error) bool {
 	return !refused && !errors.As(err, &certificate)
 }
 
-// badURL describes what is wrong with a connection string. It does not quote the string, which may contain a password.
+// badURL describes what is wrong with a connection string. The string is not quoted, because it may contain a password.
 func badURL(err error) error {
 	if file, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%w: %s: %w", ErrDenied, file.Path, file.Err)

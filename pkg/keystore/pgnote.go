@@ -9,7 +9,7 @@ import (
 
 // The notes of a credential are in its row, because every machine must see that a renewal is in progress.
 
-// writeNote encrypts and authenticates the note. It also renews the claim, because the caller may be about to send the refresh token.
+// writeNote encrypts and authenticates the note. The claim is renewed too, because the caller may be about to send the refresh token.
 func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
 	k, err := p.keys(key)
 	if err != nil {

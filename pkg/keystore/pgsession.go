@@ -126,7 +126,7 @@ const (
 // errDistrust means that the server sent an answer that no PostgreSQL server sends, or that another user may have created its socket.
 var errDistrust = errors.New("the database is not trusted")
 
-// wire is the network connection to a database. It reads at most maxAnswer bytes for each statement.
+// wire is the network connection to a database. At most maxAnswer bytes are read for each statement.
 type wire struct {
 	net.Conn
 	room atomic.Int64
@@ -199,7 +199,7 @@ func lost(err error) bool {
 	return ok
 }
 
-// connect returns the idle connection or a new one. It tries again while the database restarts, fails over, or has too many clients.
+// connect returns the idle connection or a new one. While the database restarts, fails over or has too many clients, connect tries again.
 func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	if conn := p.takeIdle(); conn != nil {
 		return conn, nil
@@ -228,8 +228,8 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// config parses the connection string. It also reads the files that the string and the environment name, for example PGPASSFILE. If one of
-// these files is a pipe without a writer, config returns when ctx ends.
+// config parses the connection string, and reads the files that the string and the environment name, for example PGPASSFILE. If a file is a
+// pipe without a writer, config returns when ctx ends.
 func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 	var config *pgconn.Config
 	parsed := make(chan error, 1)

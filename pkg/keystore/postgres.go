@@ -47,10 +47,11 @@ const (
 // postgres stores credentials in a table that many machines share. The client encrypts the records. The locks are PostgreSQL's
 // session-level advisory locks, on a connection that stays open while the lock is held.
 //
-// An advisory lock ends with its connection. After a restart of the database, a fail-over or a network failure, another machine could
-// acquire the lock while the first machine is still redeeming the refresh token. Therefore reserve also writes a claim to the row. Until
-// claimTime has passed, no other machine can acquire the lock of a claimed row. During this time the owner of the claim can store its
-// record even without the lock. A machine that renews after claimTime replaces the claim, and from then on a put of the former owner fails.
+// An advisory lock ends with its connection. After a restart of the database or a network failure, another machine could acquire the lock
+// while the first machine is still redeeming the refresh token. To prevent two machines from renewing at once, reserve also writes a claim
+// to the row. Until claimTime has passed, no other machine can acquire the lock of a claimed row. During this time the owner of the claim
+// can store its record even without the lock. A machine that renews after claimTime replaces the claim, and from then on a put of the
+// former owner fails.
 type postgres struct {
 	url     string
 	keyFile string
@@ -64,7 +65,7 @@ func (p *postgres) kind() string { return Postgres }
 
 const selectEntry = `SELECT key, generation, format, public, extract(epoch FROM updated), name, `
 
-// read returns the entry of a credential and its encrypted record. It authenticates neither.
+// read returns the entry of a credential and its encrypted record, and authenticates neither.
 func (p *postgres) read(ctx context.Context, key Key) (Entry, []byte, error) {
 	rows, err := p.query(ctx, key, selectEntry+`encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1`, key.name())
 	if err != nil {
@@ -198,7 +199,7 @@ func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args 
 	}
 }
 
-// reserve claims the row. It also checks that the database is writable and the key file is readable.
+// reserve claims the row, and so checks that the database is writable. A missing or unreadable key file is an error too.
 func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
 	k, err := readKeys(p.keyFile)
 	if err != nil {
@@ -232,7 +233,7 @@ type claimed struct {
 	s   *session
 }
 
-// release removes the claim. It also deletes the row if the row contains neither a record nor notes.
+// release removes the claim. A row without a record and notes is deleted.
 func (c claimed) release(ctx context.Context) {
 	p, key, s := c.p, c.key, c.s
 	if s.claim == "" {

@@ -51,8 +51,8 @@ func makeFolder(path string) error {
 	return err
 }
 
-// checkFolder returns an error if other users can change the folder or, if strict is true, read it. It returns ErrNotFound if the folder
-// does not exist.
+// checkFolder returns an error if other users can change the folder or, if strict is true, read it. If the folder does not exist, the error
+// is ErrNotFound.
 func checkFolder(path string, strict bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -94,7 +94,7 @@ func namesIn(folder, suffix string, key *Key) (names []string, err error) {
 	return names, nil
 }
 
-// readPrivate reads a private file. It returns ErrNotFound if the file does not exist.
+// readPrivate reads a private file. If the file does not exist, the error is ErrNotFound.
 func readPrivate(path string, limit int64) ([]byte, error) {
 	f, err := openPrivate(path)
 	if err != nil {
@@ -153,8 +153,8 @@ func moveInto(temp *os.File, path string, data []byte, durable bool, step func(s
 	return unwritable(path, err)
 }
 
-// fill replaces the content of f. It truncates the file after the write and not before, so that the file keeps the disk blocks that it
-// already has.
+// fill replaces the content of f. The file is truncated after the write and not before, so that it keeps the disk blocks that it already
+// has.
 func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
 	_, err := f.Write(data)
 	if err == nil {
@@ -177,7 +177,7 @@ func removePrivate(path string) error {
 	return nil
 }
 
-// sweepTemps deletes the temporary files that killed writers of path have left. It keeps the temporary files of path.probe, because a probe
+// sweepTemps deletes the temporary files that killed writers of path have left. The temporary files of path.probe are kept, because a probe
 // holds a different lock and may still be running.
 func sweepTemps(path string) {
 	files, _ := os.ReadDir(filepath.Dir(path))

@@ -13,7 +13,7 @@ import (
 	"syscall"
 )
 
-// openPrivate opens a file. It does not follow a symbolic link, and does not block on a named pipe.
+// openPrivate opens a file without following a symbolic link or blocking on a named pipe.
 func openPrivate(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, syscall.ELOOP) {
@@ -60,7 +60,7 @@ func readersOf(path string) string {
 	return fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), path)
 }
 
-// checkSocket rejects a socket that another user may have created to obtain the database password. It accepts a socket if root, me or
+// checkSocket rejects a socket that another user may have created to obtain the database password. A socket is accepted if root, me or
 // postgres owns it, or if no folder above it is writable for everybody, as /tmp is.
 func checkSocket(path string, me int) error {
 	info, err := os.Lstat(path)

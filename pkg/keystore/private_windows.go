@@ -15,8 +15,8 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// Windows has no file modes. Instead, files and folders have an access list that admits only the user, the system and the administrators.
-// This access list inherits no entries from the parent folder.
+// Windows has no file modes. Instead, files and folders have an access list that admits only the user, the system and the administrators,
+// and inherits no entries from the parent folder.
 
 // patiently repeats an operation on a file while another process, such as a virus scanner, has the file open. Windows refuses to open,
 // replace or delete a file that another process has opened without sharing it.
@@ -165,8 +165,8 @@ func checkSocket(string, int) error { return nil }
 // readersOf returns "", because files have no mode on Windows.
 func readersOf(string) string { return "" }
 
-// checkSecurity is the common part of checkFile and checkOwner. It accepts every file on a file system without owners and access lists,
-// such as FAT.
+// checkSecurity is the common part of checkFile and checkOwner. On a file system without owners and access lists, such as FAT, every file
+// is accepted.
 func checkSecurity(path string, info fs.FileInfo, sd *windows.SECURITY_DESCRIPTOR, err error, forbidden windows.ACCESS_MASK) error {
 	if err != nil {
 		return nil

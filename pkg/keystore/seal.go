@@ -36,8 +36,8 @@ type keys struct {
 	auth [][]byte        // a key for seal that is derived from each identity
 }
 
-// readKeys reads the key file. It refuses a file that is not a regular file, because opening a pipe can block. It also refuses a file that
-// another user can write.
+// readKeys reads the key file. The file must be a regular file, because opening a pipe can block. No other user may be able to write the
+// file.
 func readKeys(keyFile string) (*keys, error) {
 	info, err := os.Stat(keyFile)
 	if err == nil && !info.Mode().IsRegular() {
@@ -154,7 +154,7 @@ func (k *keys) check(sealed []byte, about ...string) error {
 	return nil
 }
 
-// keyID identifies a key. It does not reveal the key.
+// keyID returns a text that identifies a key without revealing it.
 func keyID(key []byte) []byte { return code(key, "ID")[:keyIDSize] }
 
 // code returns the HMAC of texts.

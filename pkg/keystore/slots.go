@@ -262,8 +262,8 @@ func (k *keychain) write(ctx context.Context, p plan) error {
 	return k.step("read back")
 }
 
-// sweep deletes the items in p.old. It deletes the parts of a record before the head, so that after an interruption the next sweep finds
-// the remaining parts through the head. If the new record is in the slot of an old record, sweep does not delete that slot.
+// sweep deletes the items in p.old. Parts of a record are deleted before the head, so that after an interruption the next sweep finds the
+// remaining parts through the head. If the new record is in the slot of an old record, sweep does not delete that slot.
 func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	for _, r := range p.old {
 		if err := k.deleteParts(ctx, name, r); err != nil {
@@ -282,7 +282,7 @@ func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
 	return nil
 }
 
-// deleteParts deletes the parts of a record. It deletes the part with the highest number first, so that after an interruption the remaining
+// deleteParts deletes the parts of a record. The part with the highest number is deleted first, so that after an interruption the remaining
 // parts are still numbered from 1.
 func (k *keychain) deleteParts(ctx context.Context, name string, r reservation) error {
 	for i := r.Parts; i > 0; i-- {
@@ -304,8 +304,8 @@ func (k *keychain) delete(ctx context.Context, key Key) error {
 	return err
 }
 
-// clear deletes all items and the index entry of a key. It deletes heads before parts, so that no reader finds an incomplete record. Before
-// the deletion it adds the parts to the index, so that they can be found after an interruption.
+// clear deletes all items and the index entry of a key. Heads are deleted before parts, so that no reader finds an incomplete record.
+// Before the deletion, the parts are added to the index, so that they can be found after an interruption.
 func (k *keychain) clear(ctx context.Context, key Key) error {
 	name := key.name()
 	e, err := k.index.hint(key)

@@ -155,7 +155,7 @@ func encodeCache(m *memory, url string) []byte {
 	return bytes.Join([][]byte{line, sizes.Bytes(), defs}, []byte("\n"))
 }
 
-// save writes the file if something changed. It does not write a tool list that was fetched with another login.
+// save writes the file if something changed. A tool list that was fetched with another login is not written.
 func (c *Client) save() {
 	grant, err := c.login(c.life)
 	c.mu.Lock()

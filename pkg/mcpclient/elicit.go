@@ -15,7 +15,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// Elicitation is an elicitation request of a server. Its texts come from the server and are not safe to print.
+// Elicitation is an elicitation request of a server. The texts of an Elicitation come from the server and are not safe to print.
 type Elicitation struct {
 	Server  string          // URL of the server
 	Mode    string          // "form" or "url"
@@ -197,8 +197,8 @@ const (
 	maxReplies   = 100 // concurrent replies to a server of an earlier revision
 )
 
-// answers passes the elicitation requests in inputRequests to the Elicitor, except those whose keys are in before. It returns the members
-// of inputResponses and their keys.
+// answers passes the elicitation requests in inputRequests to the Elicitor, except those whose keys are in before. The results are the
+// members of inputResponses and their keys.
 func (c *Client) answers(ctx context.Context, what string, requests json.RawMessage, before map[string]bool) (responses []byte, keys []string, err error) {
 	open := len(before)
 	for range jsonscan.Members(requests) {

@@ -71,8 +71,8 @@ const (
 	codeInvalidParams    = -32602
 )
 
-// unknown converts the error of a server that has refused a name to an *UnknownError. It searches the server's list for similar names. If
-// the list contains the resource, or cannot be fetched, unknown returns the error unchanged.
+// unknown converts the error of a server that has refused a name to an *UnknownError. Similar names come from the server's list. If the
+// list contains the resource, or cannot be fetched, unknown returns the error unchanged.
 func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
 	rpc := isRPC(err)
 	if rpc == nil || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {

@@ -33,7 +33,8 @@ import (
 // closeTimeout limits the requests of Close.
 const closeTimeout = time.Second
 
-// Client calls the tools of one server. Several goroutines may call its methods. Its fields must not change after the first call.
+// Client calls the tools of one server. Several goroutines may call its methods. The fields of a Client must not change after the first
+// call.
 type Client struct {
 	URL string // the MCP endpoint
 

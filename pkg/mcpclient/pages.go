@@ -112,8 +112,8 @@ func (c *Client) offers(ctx context.Context, suffix string, lists []offer) (json
 	return b.Bytes(), nil
 }
 
-// list returns the entries of all pages in order. It drops entries with a key that it has already seen, because pages may overlap if the
-// server's list changes between two requests. If the server does not support the method, the list is empty.
+// list returns the entries of all pages in order. A second entry with the same key is dropped, because pages may overlap if the server's
+// list changes between two requests. If the server does not support the method, the list is empty.
 func (c *Client) list(ctx context.Context, l offer) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
 	seen := map[string]bool{}

@@ -10,7 +10,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Prompt is a prompt of a server. Its texts come from the server and are not safe to print.
+// Prompt is a prompt of a server. The texts of a Prompt come from the server and are not safe to print.
 type Prompt struct {
 	Name, Title, Description string
 	Arguments                []PromptArgument
@@ -37,7 +37,7 @@ func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 
 var promptLists = []offer{{"prompts/list", "prompts", "name"}}
 
-// KnownPrompts returns the cached prompts of this login, or none. It sends no request and reads no credential.
+// KnownPrompts returns the cached prompts of this login. No request is sent, and no credential is read.
 func (c *Client) KnownPrompts() []Prompt { return parsePrompts(c.keptList(".prompts")) }
 
 func parsePrompts(raw json.RawMessage) []Prompt {

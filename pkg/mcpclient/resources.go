@@ -7,8 +7,8 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Resource is a resource of a server, or a template for the URIs of several resources. Its texts come from the server and are not safe to
-// print.
+// Resource is a resource of a server, or a template for the URIs of several resources. The texts of a Resource come from the server and are
+// not safe to print.
 type Resource struct {
 	URI                      string // URI of the resource; if Template is true, a URI template with variables such as {name} (RFC 6570)
 	Template                 bool
@@ -30,7 +30,7 @@ func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
 
 var resourceLists = []offer{{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"}}
 
-// KnownResources returns the cached resources and templates of this login, or none. It sends no request and reads no credential.
+// KnownResources returns the cached resources and templates of this login. No request is sent, and no credential is read.
 func (c *Client) KnownResources() []Resource { return parseResources(c.keptList(".resources")) }
 
 func parseResources(raw json.RawMessage) []Resource {

@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/jsonscan"
 )
 
-// Result is the result of a tool. Its texts come from the server and are not safe to print.
+// Result is the result of a tool. The texts of a Result come from the server and are not safe to print.
 type Result struct {
 	Raw        json.RawMessage // the CallToolResult, byte for byte
 	IsError    bool            // the tool reports a failure, which Content describes

@@ -290,8 +290,8 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 	return next, nil
 }
 
-// answerTask answers the elicitation requests of a task. It answers each request only once, because the server may repeat a request before
-// the server has processed the answer (SEP-2663, Task Update Requests).
+// answerTask answers the elicitation requests of a task. Each request is answered only once, because the server may repeat a request before
+// it has processed the answer (SEP-2663, Task Update Requests).
 func (c *Client) answerTask(ctx context.Context, t Task) error {
 	responses, keys, err := c.answers(ctx, "task "+quoted(t.ID), jsonscan.Member(t.Raw, "inputRequests"), t.answered)
 	if err != nil || len(keys) == 0 {

@@ -76,8 +76,8 @@ func (c *Client) ForgetTask(id string) {
 	}
 }
 
-// KnownTasks returns the stored tasks, oldest first. It deletes the records of tasks that have expired or ended without a result.
-// KnownTasks sends no request and reads no credential.
+// KnownTasks returns the stored tasks, oldest first. Records of tasks that have expired or ended without a result are deleted. KnownTasks
+// sends no request and reads no credential.
 func (c *Client) KnownTasks() []Task {
 	if c.TaskDir == "" {
 		return nil

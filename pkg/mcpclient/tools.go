@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// Tool is a tool of a server. Its texts come from the server and are not safe to print.
+// Tool is a tool of a server. The texts of a Tool come from the server and are not safe to print.
 type Tool struct {
 	Name, Title, Description string
 	InputSchema              json.RawMessage // as sent
@@ -43,8 +43,8 @@ type toolList struct {
 	grant    string        // the login that the list was fetched with
 }
 
-// Tools returns the tools of the server. It uses the cached list for as long as the server allows. Tools omits each tool whose definition
-// is invalid, and reports it to Warn.
+// Tools returns the tools of the server. A cached list is used for as long as the server allows. A tool whose definition is invalid is
+// omitted and reported to Warn.
 func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ToolList{}, err
@@ -95,8 +95,8 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 	return list, nil
 }
 
-// add adds the tools of a page, and limits the lifetime of the list to that of the page. It skips tools of earlier pages, because pages may
-// overlap if the server's list changes between two requests.
+// add adds the tools of a page, and limits the lifetime of the list to that of the page. Tools of earlier pages are skipped, because pages
+// may overlap if the server's list changes between two requests.
 func (l *toolList) add(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
@@ -125,9 +125,9 @@ func (c *Client) remembered() *toolList {
 	return m.list
 }
 
-// fresh reports whether a list counts as current. Every list counts as current for the lifetime that the server gave. Two kinds of lists
-// also count as current for legacyFresh, so that a batch does not fetch the list repeatedly: a list of a legacy server, and a list that
-// this process has fetched.
+// fresh reports whether a list counts as current. Every list counts as current for the lifetime that the server gave. A list of a legacy
+// server, and a list that this process has fetched, also counts as current for legacyFresh, so that a batch does not fetch the list
+// repeatedly.
 func (c *Client) fresh(l *toolList) bool {
 	age := c.clock().Sub(l.received)
 	return age < l.ttl || age < legacyFresh && (l.live || c.known() != eraModern)
@@ -241,10 +241,10 @@ func (c *Client) justFetched(l *toolList) bool {
 	return l.live && c.clock().Sub(l.received) < time.Minute
 }
 
-// definition returns the definition of the tool to be called. It requests the list in three cases: the era of the server is unknown, an
-// argument needs the schema, or no list is cached and the tool of a modern server may need Mcp-Param headers. If no argument needs the
-// schema, definition accepts an expired list. If the required headers have changed since then, the server refuses the call with -32020, and
-// the call is repeated. live is true if the list is so recent that fetching it again would not help.
+// definition returns the definition of the tool to be called. The list is requested if the era of the server is unknown or an argument
+// needs the schema. For a modern server, whose tools may need Mcp-Param headers, the list is also requested if none is cached. If no
+// argument needs the schema, definition accepts an expired list. If the required headers have changed since then, the server refuses the
+// call with -32020, and the call is repeated. live is true if the list is so recent that fetching it again would not help.
 func (c *Client) definition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, live bool, err error) {
 	list, fetch := c.lookUp(a)
 	if fetch || refetch {

@@ -8,9 +8,9 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// next returns what to do after an outcome, and updates the cached era of the server. A single odd response may come from a gateway.
-// Therefore next treats a modern server as a legacy server only if the server refuses the version or if a probe confirms the change. If
-// next returns an error, the caller must return that error.
+// next returns what to do after an outcome, and updates the cached era of the server. A modern server is treated as a legacy server only if
+// it refuses the version or if a probe confirms the change, because a single odd response may come from a gateway. If next returns an
+// error, the caller must return that error.
 func (c *Client) next(ctx context.Context, s *session, o mcphttp.Outcome, tried mcphttp.Tried, safe bool) (mcphttp.Step, error) {
 	step := o.Next(tried, safe)
 	if s.era != eraModern {
@@ -59,7 +59,7 @@ func (c *Client) discover(ctx context.Context) error {
 	return c.link.Failure(o)
 }
 
-// probe asks a server known to be modern whether it has become a legacy server. It sends at most one request per client.
+// probe asks a server known to be modern whether it has become a legacy server. At most one request per client is sent.
 func (c *Client) probe(ctx context.Context) (legacy bool) {
 	if !c.probed.CompareAndSwap(false, true) {
 		return false

@@ -43,7 +43,7 @@ func (e *events) write(m mcphttp.Message) {
 	_ = http.NewResponseController(e.w).Flush()
 }
 
-// finish writes the answer. It writes JSON if the event stream has not begun.
+// finish writes the answer, as JSON if the event stream has not begun.
 func (e *events) finish(m mcphttp.Message, status int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

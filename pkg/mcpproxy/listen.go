@@ -29,7 +29,7 @@ const (
 	strangerTime     = time.Second // limit for the body of a request that is refused
 )
 
-// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. Its URL contains a secret of 256 bits. A request
+// Listener serves Streamable HTTP on the loopback interface with the login of a Proxy. The URL contains a secret of 256 bits. A request
 // whose URL lacks the secret gets status 404, and so does a request that a web page sends (2025-11-25, Streamable HTTP, Security Warning).
 type Listener struct {
 	URL string
@@ -82,7 +82,7 @@ func (p *Proxy) Listen(addr string) (*Listener, error) {
 	return l, nil
 }
 
-// Close ends the sessions and stops serving. It takes at most two seconds.
+// Close ends the sessions and stops serving, within two seconds.
 func (l *Listener) Close() {
 	l.mu.Lock()
 	var ended sync.WaitGroup
@@ -189,7 +189,7 @@ func (l *Listener) drop(id string) {
 	}
 }
 
-// post handles one message of a program. It refuses a batch of 2025-03-26, because the program can send the messages one by one.
+// post handles one message of a program. A batch of 2025-03-26 is refused, because the program can send the messages one by one.
 func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known bool) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/json" {

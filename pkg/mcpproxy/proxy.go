@@ -28,7 +28,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// Proxy forwards messages of programs to one server. Its fields must not change after the first use.
+// Proxy forwards messages of programs to one server. The fields of a Proxy must not change after the first use.
 type Proxy struct {
 	URL     string            // the MCP endpoint
 	Header  http.Header       // sent to the server's origin only
@@ -132,7 +132,7 @@ func (c *conversation) find(id json.RawMessage) *request {
 	return alike
 }
 
-// run sends a registered request and answers it. It does not answer a request that the program has cancelled (2025-11-25, Cancellation).
+// run sends a registered request and answers it. A request that the program has cancelled gets no answer (2025-11-25, Cancellation).
 func (c *conversation) run(ctx context.Context, r *request) {
 	var o mcphttp.Outcome
 	if r.Method == "initialize" {
@@ -155,7 +155,7 @@ func (c *conversation) run(ctx context.Context, r *request) {
 	r.cancel()
 }
 
-// exchange sends a request. It sends the request again if the server lost the session or refused a header, because both prove that the
+// exchange sends a request. The request is sent again if the server lost the session or refused a header, because both prove that the
 // request was not carried out.
 func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome {
 	for tried := (mcphttp.Tried{}); ; {
@@ -183,7 +183,7 @@ func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome
 	}
 }
 
-// tell sends a notification or a response. The server answers neither of them.
+// tell sends a notification or a response, which the server does not answer.
 func (c *conversation) tell(ctx context.Context, m mcphttp.Message) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()

@@ -102,7 +102,7 @@ func (c *conversation) replace(s *mcphttp.Session) {
 	c.session = s
 }
 
-// renew replaces a session that the server has lost. It repeats the program's handshake, so that the program does not notice the loss.
+// renew replaces a session that the server has lost. The program's handshake is repeated, so that the program does not notice the loss.
 // Requests pending in the old session are lost. losses is the number of consecutive losses that only the stream of the session has shown.
 func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
@@ -196,8 +196,8 @@ func (c *conversation) watch(losses int) {
 	}()
 }
 
-// lost waits until the server loses the session. It returns false if the session ends for another reason, or if the stream of the session
-// cannot show a loss.
+// lost waits until the server loses the session. The result is false if the session ends for another reason, or if the stream of the
+// session cannot show a loss.
 func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	if over := s.Over(); over != nil {
 		select {
@@ -211,8 +211,8 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
 }
 
-// end ends the session within two seconds. It answers pending requests with an error. It also cancels them at a server of an earlier
-// revision, which does not treat a closed connection as a cancellation (2025-11-25, Cancellation).
+// end ends the session within two seconds. Pending requests are answered with an error. At a server of an earlier revision, they are also
+// cancelled, because the server does not treat a closed connection as a cancellation (2025-11-25, Cancellation).
 func (c *conversation) end() {
 	defer c.stop()
 	c.mu.Lock()

@@ -33,7 +33,7 @@ type stdio struct {
 }
 
 // Stdio forwards messages from in to the server and from the server to out, until in or ctx ends. When in ends, Stdio waits up to one
-// minute for pending requests, and answers the rest with an error. It returns the error of ctx, of reading or of writing. If ctx ends
+// minute for pending requests, and answers the rest with an error. The returned error is that of ctx, of reading or of writing. If ctx ends
 // first, a read of in may still be blocked when Stdio returns.
 func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
 	run, gone := context.WithCancelCause(ctx)
