@@ -52,8 +52,7 @@ func New(o Options) (*http.Client, error) {
 	return &http.Client{Transport: &userAgent{next: rt, agent: cmp.Or(o.UserAgent, "mcpauth")}, CheckRedirect: checkRedirect}, nil
 }
 
-// Default returns the client that is used instead of a nil *http.Client. Each call of Default returns the same client, made by New with
-// zero Options.
+// Default returns the client that is used instead of a nil *http.Client. New has created this client from zero Options.
 var Default = sync.OnceValue(func() *http.Client {
 	hc, _ := New(Options{}) // New fails only if it cannot read the CAFile
 	return hc

@@ -12,8 +12,7 @@ import (
 )
 
 // Text makes a server's text safe to print on one line of a terminal. The result is valid UTF-8 without control, format or bidirectional
-// characters. Each run of white space becomes a single space. The result has at most max characters, and ends with "…" if the text was
-// shortened.
+// characters. Each run of white space becomes a single space. If the text has more than max characters, it is shortened and ends with "…".
 func Text(s string, max int) string {
 	clean := make([]rune, 0, min(len(s), max+1))
 	blank := false

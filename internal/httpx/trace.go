@@ -222,8 +222,7 @@ func redactForm(form url.Values) string {
 	return strings.Join(parts, "&")
 }
 
-// tracedBody records the first bytes of a body while it is read. When the body ends or is closed, tracedBody passes the recorded bytes to
-// done.
+// tracedBody records the first bytes of a body while it is read. When the body ends or is closed, the recorded bytes are passed to done.
 type tracedBody struct {
 	io.ReadCloser
 	kept  bytes.Buffer

@@ -49,8 +49,7 @@ func (l *Link) known() *httpx.Secrets {
 	return &l.own
 }
 
-// HoldsToken reports whether s contains one of the last tokens, or another secret. Use HoldsToken for text that cannot be masked, such as a
-// URL.
+// HoldsToken reports whether s contains one of the last tokens, or another secret. Use it if s cannot be masked, for example a URL.
 func (l *Link) HoldsToken(s string) bool {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()

@@ -13,9 +13,8 @@ import (
 // ErrSpending is returned by Once if the caller's context has ended but a request protected by Spend continues.
 var ErrSpending = errors.New("the request that uses a one-time secret is still running")
 
-// Outlive returns a context for work that must continue after ctx has ended. The returned context ends when the duration grace has passed
-// since the end of ctx, or the duration limit has passed, whichever is first. No other function of mcpauth detaches work from its caller's
-// context.
+// Outlive returns a context for work that must continue after ctx has ended. The returned context ends after the duration limit, or after
+// the duration grace has passed since the end of ctx, whichever is first. Only Outlive detaches work from a caller's context.
 func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
@@ -157,8 +156,7 @@ func (g *Group[T]) unname(name string, t *Task[T]) {
 	}
 }
 
-// any returns a running task, preferably one with a request protected by Spend, or nil if no task is running. spending reports whether the
-// task has a protected request.
+// any returns a running task, or nil. A task with a request protected by Spend is preferred; in this case, spending is true.
 func (g *Group[T]) any() (t *Task[T], spending bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

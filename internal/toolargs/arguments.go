@@ -1,6 +1,5 @@
-// Package toolargs converts words of a command line to the arguments of a tool call, according to the tool's input schema. The package
-// converts text only if the schema allows exactly one type, and never changes JSON that the caller gave. The package reads no files and
-// sends no requests.
+// Package toolargs converts words of a command line to the arguments of a tool call, by the tool's input schema. Text is converted only if
+// the schema allows exactly one type. JSON that the caller gave is never changed. The package reads no files and sends no requests.
 package toolargs
 
 import (
@@ -28,8 +27,7 @@ type Arg struct {
 	JSON  bool // true: Value is JSON and is sent unchanged; false: Value is text and is converted if the schema requires another scalar type
 }
 
-// Error reports an invalid argument. The texts of an Error quote the server's schema, so they are not safe to print; their length is
-// limited.
+// Error reports an invalid argument. The texts quote the server's schema, so they are limited in length but not safe to print.
 type Error struct {
 	Argument string // name of the argument; several names are joined by ", "; empty: the error is about the whole object
 	Reason   string

@@ -73,8 +73,7 @@ func (s *Store) holding(ctx context.Context, key Key) (backend, error) {
 	return b, err
 }
 
-// forWriting returns the backend for a write. If a new credential goes to a file because the system has no keychain, forWriting calls
-// Options.Notice once.
+// forWriting returns the same backend as holding. If a new credential must go to a file, forWriting calls Options.Notice once.
 func (s *Store) forWriting(ctx context.Context, key Key) (backend, error) {
 	b, err := s.holding(ctx, key)
 	if err == nil && s.o.Backend == Auto && b == backend(s.file) && !s.file.has(key.name()) {
@@ -108,8 +107,7 @@ func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	return []backend{s.file}, nil
 }
 
-// elsewhere returns ErrElsewhere if a backend other than b has the credential. If no other backend has it, elsewhere returns its argument
-// absent.
+// elsewhere returns ErrElsewhere if a backend other than b has the credential. If no other backend has it, elsewhere returns absent.
 func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	e, err := s.keychain.index.hint(key)
 	switch {

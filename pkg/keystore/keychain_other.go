@@ -52,8 +52,7 @@ func busIn(address, runtimeDir string) error {
 	return fmt.Errorf("%w: no D-Bus session bus (DBUS_SESSION_BUS_ADDRESS is not set, %s/bus does not exist)", ErrUnavailable, runtimeDir)
 }
 
-// secretsAvailable asks the bus whether a program provides the Secret Service or can be started to provide it. secretsAvailable itself
-// starts no program.
+// secretsAvailable asks the bus whether a program provides the Secret Service or can be started to provide it. No program is started.
 func secretsAvailable() error {
 	if err := sessionBus(); err != nil {
 		return err

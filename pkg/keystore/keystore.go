@@ -10,8 +10,7 @@
 //	record.Secret = changed
 //	record, err = store.Put(ctx, key, record)  // writes the next generation and reads it back
 //
-// The package cannot move a credential to another backend; the user must log out and log in again. The caller of Put must hold
-// LockCredential.
+// To move a credential to another backend, the user must log out and log in again. The caller of Put must hold LockCredential.
 package keystore
 
 import (

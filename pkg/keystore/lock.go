@@ -37,8 +37,7 @@ func (s *Store) TryLock(ctx context.Context, key Key, purpose string) (unlock fu
 	return s.lock(ctx, key, purpose, false)
 }
 
-// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. If wait is false, lock tries only
-// once.
+// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. If wait is false, it tries once.
 func (s *Store) lock(ctx context.Context, key Key, purpose string, wait bool) (unlock func(), err error) {
 	free, err := s.locks.try(key, purpose)
 	if wait && errors.Is(err, ErrBusy) {
@@ -69,8 +68,7 @@ func (l locks) path(key Key, purpose string) string {
 	return filepath.Join(l.dir, "locks", key.name()+"."+purpose+".lock")
 }
 
-// wait polls, because flock cannot wait with a time limit. The pauses are random, so that many waiting processes do not try at the same
-// time.
+// wait polls, because flock has no time limit. The pauses are random, so that many waiting processes do not try at the same time.
 func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
 		unlock, err = l.try(key, purpose)

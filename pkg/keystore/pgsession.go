@@ -228,8 +228,8 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// config parses the connection string, and reads the files that the string and the environment name, for example PGPASSFILE. If a file is a
-// pipe without a writer, config returns when ctx ends.
+// config parses the connection string and reads the files that the string and the environment name. If a file blocks, config returns when
+// ctx ends.
 func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 	var config *pgconn.Config
 	parsed := make(chan error, 1)

@@ -48,10 +48,9 @@ const (
 // session-level advisory locks, on a connection that stays open while the lock is held.
 //
 // An advisory lock ends with its connection. After a restart of the database or a network failure, another machine could acquire the lock
-// while the first machine is still redeeming the refresh token. To prevent two machines from renewing at once, reserve also writes a claim
-// to the row. Until claimTime has passed, no other machine can acquire the lock of a claimed row. During this time the owner of the claim
-// can store its record even without the lock. A machine that renews after claimTime replaces the claim, and from then on a put of the
-// former owner fails.
+// while the first machine is still redeeming the refresh token. So reserve also writes a claim to the row. Until claimTime has passed, no
+// other machine can acquire the lock of the row, and the owner of the claim can store its record even without the lock. A machine that
+// renews after claimTime replaces the claim, so that a put of the former owner fails.
 type postgres struct {
 	url     string
 	keyFile string
@@ -107,9 +106,8 @@ func (p *postgres) keys(key Key) (*keys, error) {
 	return readKeys(p.keyFile)
 }
 
-// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection that holds the lock is lost,
-// put uses another one. While the claim is valid, no other machine can renew the credential. After another machine has replaced the claim,
-// put fails.
+// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection of the lock is lost, put
+// uses another one. No other machine can renew while the claim is valid. If another machine has replaced an expired claim, put fails.
 func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
@@ -233,7 +231,7 @@ type claimed struct {
 	s   *session
 }
 
-// release removes the claim. A row without a record and notes is deleted.
+// release removes the claim. A row that has neither a record nor notes is deleted.
 func (c claimed) release(ctx context.Context) {
 	p, key, s := c.p, c.key, c.s
 	if s.claim == "" {

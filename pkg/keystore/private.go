@@ -153,8 +153,7 @@ func moveInto(temp *os.File, path string, data []byte, durable bool, step func(s
 	return unwritable(path, err)
 }
 
-// fill replaces the content of f. The file is truncated after the write and not before, so that it keeps the disk blocks that it already
-// has.
+// fill replaces the content of f. The file is truncated after the write and not before, so that its disk blocks are reused.
 func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
 	_, err := f.Write(data)
 	if err == nil {

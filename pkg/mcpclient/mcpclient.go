@@ -1,6 +1,5 @@
 // Package mcpclient calls the tools of MCP servers with as few HTTP requests as the protocol allows. With a filled cache, a call over
-// Streamable HTTP takes one request. The package caches the server's protocol revision, tools and session between processes, separately for
-// each login.
+// Streamable HTTP is one request. The cache contains the server's revision, tools and session, separately for each login.
 //
 //	c := &mcpclient.Client{URL: "https://mcp.example.com/mcp", Auth: handler, CacheDir: dir}
 //	defer c.Close()
@@ -33,8 +32,7 @@ import (
 // closeTimeout limits the requests of Close.
 const closeTimeout = time.Second
 
-// Client calls the tools of one server. Several goroutines may call its methods. The fields of a Client must not change after the first
-// call.
+// Client calls the tools of one server. Several goroutines may call its methods. Its fields must not change after the first call.
 type Client struct {
 	URL string // the MCP endpoint
 

@@ -7,8 +7,7 @@
 //
 // Messages pass byte for byte, except that line breaks between the members of an object become blanks. The program and the server negotiate
 // the protocol revision with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one.
-// The proxy answers every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the
-// request's id.
+// The proxy answers every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the same id.
 package mcpproxy
 
 import (
