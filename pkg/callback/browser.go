@@ -13,7 +13,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// failureTime is how long Open waits to see whether a browser command fails at once.
+// failureTime is how long Open waits for a browser command to fail.
 const failureTime = 300 * time.Millisecond
 
 // ErrNoBrowser is returned if the system cannot open a browser, for example over ssh, in a container or under cron.
@@ -22,11 +22,10 @@ var ErrNoBrowser = errors.New("no desktop session to open a browser in")
 // CanOpen reports whether the system has a default browser that Open can use.
 func CanOpen() bool { return systemBrowser() != nil }
 
-// Open opens a URL in the browser. command has the syntax of $BROWSER: a list of commands that are separated by colons, on Windows by
-// semicolons. Open tries them in order until one starts and does not fail at once. The URL replaces the argument %s of a command, or else
-// becomes its last argument; no shell is involved (CVE-2025-6514). An empty list means the system's default browser. The command "none"
-// ends the attempts. Open does not wait for the browser to exit. The browser does not inherit environment variables whose value is one of
-// the secrets.
+// Open opens a URL in the browser, and does not wait for the browser to exit. command is a list of commands as in $BROWSER, separated by
+// colons or, on Windows, by semicolons. Open tries the commands in order until one starts and does not fail at once. The URL replaces the
+// argument %s of a command, or is appended to the command. Open uses no shell (CVE-2025-6514). An empty command means the default browser
+// of the system. Open tries no command after "none". The browser does not inherit environment variables whose value is one of secrets.
 func Open(ctx context.Context, command, address string, secrets ...string) error {
 	u, err := httpx.CheckServer(address) // accepts https, and http on loopback
 	if err != nil {
@@ -52,7 +51,7 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 	return errors.Join(failed...)
 }
 
-// start runs a browser. It does not use CommandContext, because the browser must outlive the login.
+// start runs a browser command. start does not use exec.CommandContext, because the browser must outlive the login.
 func start(ctx context.Context, argv, secrets []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.SysProcAttr = scrubEnv(os.Environ(), secrets), withoutConsole
@@ -70,7 +69,7 @@ func start(ctx context.Context, argv, secrets []string) error {
 	return nil
 }
 
-// place inserts the URL into the command.
+// place replaces %s in the command by the URL, or appends the URL.
 func place(argv []string, address string) []string {
 	placed := slices.Clone(argv)
 	if i := slices.Index(placed[1:], "%s"); i >= 0 {
@@ -80,8 +79,8 @@ func place(argv []string, address string) []string {
 	return append(placed, address)
 }
 
-// commands splits a list into commands, and each command into words. Like a shell, it splits at blanks and understands quotes and
-// backslashes, but it expands nothing. The colon of "://" is not a separator.
+// commands splits a list into commands, and each command into words. commands treats spaces, quotes and backslashes like a shell, but
+// expands nothing. The colon in "://" does not separate commands.
 func commands(list string) ([][]string, error) {
 	var all [][]string
 	var argv []string
@@ -127,7 +126,7 @@ func commands(list string) ([][]string, error) {
 	return all, nil
 }
 
-// scrubEnv removes the variables that the browser does not need: mcpauth's own, and those whose value, or NAME=value, is one of the secrets.
+// scrubEnv removes every variable whose name starts with MCPAUTH_, or whose value or NAME=value is one of secrets.
 func scrubEnv(env, secrets []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		_, value, _ := strings.Cut(v, "=")

@@ -10,16 +10,16 @@ import (
 	"syscall"
 )
 
-var withoutConsole *syscall.SysProcAttr // only Windows has consoles
+var withoutConsole *syscall.SysProcAttr // only Windows opens console windows
 
-// escapes reports that a backslash in a browser command escapes the next character.
+// escapes is true because a backslash in a browser command escapes the next character.
 const escapes = true
 
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ':'
 
-// systemBrowser returns the command that opens the desktop's browser. Under WSL, the command opens the Windows browser. systemBrowser
-// returns nil if no such command is available.
+// systemBrowser returns the command that opens the default browser, or nil if there is none. Under WSL, the command opens the Windows
+// browser.
 func systemBrowser() []string {
 	if runtime.GOOS == "darwin" {
 		return []string{"/usr/bin/open"}
@@ -28,10 +28,9 @@ func systemBrowser() []string {
 	return chooseBrowser(os.Getenv, exec.LookPath, strings.Contains(strings.ToLower(string(kernel)), "microsoft"))
 }
 
-// chooseBrowser returns the first command that is available. Under WSL, wslview and rundll32 open the Windows browser. Unlike cmd.exe and
-// powershell.exe, rundll32 takes the URL as one argument without a shell; the Windows folder need not be in PATH. On other systems,
-// chooseBrowser returns xdg-open if there is a display. Without a display, xdg-open would start a text browser in the terminal of the
-// login.
+// chooseBrowser returns the first available command. Under WSL, wslview and rundll32.exe open the Windows browser. rundll32.exe takes the
+// URL as one argument, but cmd.exe and powershell.exe interpret special characters in the URL. The Windows folder need not be in PATH.
+// Without a display, chooseBrowser does not return xdg-open, because xdg-open would start a text browser in the terminal.
 func chooseBrowser(getenv func(string) string, lookPath func(string) (string, error), wsl bool) []string {
 	candidates := [][]string{{"xdg-open"}}
 	if wsl || getenv("WSL_DISTRO_NAME") != "" {

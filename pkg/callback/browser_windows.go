@@ -9,11 +9,11 @@ import (
 // withoutConsole prevents a console window if mcpauth has no console and the browser command is a console program.
 var withoutConsole = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NO_WINDOW}
 
-// escapes reports that a backslash in a browser command is part of a path.
+// escapes is false because a backslash in a browser command is part of a path.
 const escapes = false
 
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ';' // paths contain colons
 
-// systemBrowser does not use "start", because that is a command of the shell.
+// systemBrowser returns rundll32 and not start, because start is a command of the shell cmd.exe.
 func systemBrowser() []string { return []string{"rundll32", "url.dll,FileProtocolHandler"} }

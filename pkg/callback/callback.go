@@ -1,12 +1,11 @@
-// Package callback receives the authorization response, either on a loopback listener to which the browser is redirected, or as an address
-// that the user pastes. It also opens the browser.
+// Package callback opens the browser and receives the authorization response. A loopback listener receives the response from the browser,
+// or the user pastes the URL of the response.
 //
 //	l, err := callback.Listen(ctx, callback.Options{Port: kept})
 //	defer l.Close()
 //	code, err := l.Wait(ctx, callback.Expect{State: state, Issuer: issuer, IssRequired: announced})
 //
-// It implements RFC 8252 §7.3 (loopback redirection), RFC 6749 §4.1.2 and RFC 9207. Wait refuses requests that are not the response to this
-// authorization request, and continues. It also refuses prefetches and requests by web pages, because only a navigation by the user counts.
+// The package implements RFC 8252 §7.3 (loopback redirection), RFC 6749 §4.1.2 (authorization response) and RFC 9207 (iss parameter).
 package callback
 
 import (
@@ -32,18 +31,18 @@ import (
 // ErrPortInUse is returned if another program listens on the requested port.
 var ErrPortInUse = errors.New("the port is in use")
 
-// Options configures a Listener. The zero value listens on 127.0.0.1, on a free port, at /callback.
+// Options configures a Listener. The zero value listens on 127.0.0.1, on a free port, with the path /callback.
 type Options struct {
-	Host string // "127.0.0.1" (default), or "localhost" to listen on 127.0.0.1 and ::1
-	Port int    // 0: a free one
+	Host string // "127.0.0.1", or "localhost" to listen on 127.0.0.1 and ::1; empty: "127.0.0.1"
+	Port int    // 0: a free port
 	Path string // empty: "/callback"
 
-	// Ignored, if set, is called for the first request that looks like an authorization response but does not belong to this login. why is
-	// the reason. It may contain text of the authorization server and is safe to print.
+	// If Ignored is not nil, Wait calls it for the first request that looks like an authorization response but is ignored. why states the
+	// reason, may quote the authorization server, and is safe to print.
 	Ignored func(why string)
 }
 
-// Listener listens at a redirect URI.
+// Listener is an HTTP server at a loopback redirect URI (RFC 8252 §7.3).
 type Listener struct {
 	host, path string
 	port       int
@@ -54,8 +53,8 @@ type Listener struct {
 	ignoring   sync.Once
 }
 
-// Listen opens the port on 127.0.0.1 and, for localhost, also on ::1, because browsers resolve that name to either. It succeeds without ::1
-// if the machine has no IPv6. It returns ErrPortInUse if another program listens on the port.
+// Listen opens the port on 127.0.0.1. If Options.Host is localhost, Listen also opens the port on ::1, because browsers resolve localhost
+// to either address. On a machine without IPv6, Listen opens only 127.0.0.1. Listen returns ErrPortInUse if another program uses the port.
 func Listen(ctx context.Context, o Options) (*Listener, error) {
 	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), path: cmp.Or(o.Path, "/callback"), port: o.Port, ignored: o.Ignored}
 	if l.host != "127.0.0.1" && l.host != "localhost" {
@@ -76,7 +75,7 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 	case err == nil:
 		l.listeners = append(l.listeners, v6)
 	case taken(err):
-		l.Close() // another program listens on the IPv6 address of this port, and could receive the response there
+		l.Close() // another program listens on this port of ::1, and could receive the response
 		return nil, inUse(l.port, err)
 	}
 	return l, nil
@@ -105,7 +104,7 @@ func (l *Listener) authority() string { return net.JoinHostPort(l.host, strconv.
 // Close frees the port at once. After Close, the callback page cannot be reloaded.
 func (l *Listener) Close() error {
 	err := l.server.Close()
-	for _, ln := range l.listeners { // server.Close does not close a listener before Serve has been called with it
+	for _, ln := range l.listeners { // server.Close closes only listeners that were passed to Serve
 		if e := ln.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
 			err = e
 		}
@@ -113,10 +112,10 @@ func (l *Listener) Close() error {
 	return err
 }
 
-// Limits of the HTTP server, so that another local program cannot hold a connection for long or send much.
+// These limits stop a local program that keeps a connection open or sends a large request.
 const (
 	headerTime = 5 * time.Second
-	headerSize = 1 << 20 // bytes; large, because browsers send the cookies of all servers on this host, on any port
+	headerSize = 1 << 20 // in bytes; large, because browsers send the cookies of every server on this host, whatever its port is
 )
 
 // answer is the result of Wait.
@@ -125,9 +124,9 @@ type answer struct {
 	err  error
 }
 
-// Wait serves the redirect URI until the authorization response arrives or ctx ends. It answers requests with a wrong method, host, path or
-// state with a 4xx status and ignores them. It returns the code in the response, or an *AuthorizationError, ErrIssuer or ErrMalformed. The
-// page stays available for a reload until Close. Wait may be called only once.
+// Wait waits for the authorization response and returns its code. The error is an *AuthorizationError, ErrIssuer, ErrMalformed or the error
+// of ctx. Wait ignores a request with the wrong method, host, path or state, a prefetch, and a request that a script sends. The page with
+// the result can be reloaded until Close. Wait may be called only once.
 func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	answers := make(chan answer, 1)
 	s := &l.server
@@ -168,19 +167,19 @@ func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
 		}
 		first := answered.CompareAndSwap(false, true) // a reload sends the same response again
 		showAnswer(w, err)
-		_ = http.NewResponseController(w).Flush() // send the page before the response is reported, because the process may end soon
+		_ = http.NewResponseController(w).Flush() // send the page now, because the process may exit after Wait returns
 		if first {
 			answers <- answer{code, err}
 		}
 	})
 }
 
-// refuses returns a 4xx status if the request cannot be the authorization response, regardless of its state, and otherwise 0. why is set if
-// the request looks like a response.
+// refuses returns a 4xx status if the request cannot be an authorization response, and 0 for any other request. refuses does not check
+// state. If the refused request looks like an authorization response, why is the reason of the refusal.
 func (l *Listener) refuses(r *http.Request) (status int, why string) {
 	switch {
 	case !slices.Contains(l.hosts(), r.Host):
-		// With DNS rebinding, a web page's own host name resolves to 127.0.0.1, and Host contains that name.
+		// In a DNS rebinding attack, the host name of a web page resolves to 127.0.0.1, and the Host header contains the host name.
 		status, why = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
 	case r.URL.Path != l.path:
 		status, why = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
@@ -192,13 +191,13 @@ func (l *Listener) refuses(r *http.Request) (status int, why string) {
 		return http.StatusForbidden, ""
 	}
 	if q := r.URL.Query(); !q.Has("code") && !q.Has("error") {
-		why = "" // such as a request for /favicon.ico
+		why = "" // for example, a request for /favicon.ico
 	}
 	return status, why
 }
 
-// navigation reports whether the headers are those of a navigation by the user (Fetch Metadata, Sec-Purpose). A request without these
-// headers counts as a navigation. A prefetch or a script must not use up the response before the user sees the page.
+// navigation reports whether the user navigated to the URL, according to the headers (Fetch Metadata, Sec-Purpose). A request without these
+// headers counts as a navigation. A prefetch or a script must not consume the response before the user sees the page.
 func navigation(h http.Header) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if purpose := strings.ToLower(h.Get(name)); strings.HasPrefix(purpose, "prefetch") || strings.HasPrefix(purpose, "preview") {
@@ -216,7 +215,7 @@ func (l *Listener) ignore(why string) {
 	}
 }
 
-// hosts returns the Host headers that are valid for the redirect URI.
+// hosts returns the values of the Host header that are valid for the redirect URI.
 func (l *Listener) hosts() []string {
 	port := strconv.Itoa(l.port)
 	hosts := []string{l.authority()}

@@ -16,10 +16,10 @@ import (
 //go:embed page.html
 var pageHTML string
 
-// pageTemplate is parsed when it is first used, because most runs do not need it.
+// pageTemplate parses the page on first use, because most commands do not show the page.
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
-// policy returns a Content-Security-Policy that allows only the page's own style sheet, by its hash.
+// policy returns a Content-Security-Policy that allows only the style sheet in the page, which the policy identifies by a hash.
 func policy() string {
 	return "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
@@ -44,7 +44,7 @@ var (
 	malformedPage   = content{Title: "Login failed", Detail: "The authorization server sent a malformed response. See your terminal for details."}
 )
 
-// showAnswer shows the result of the login.
+// showAnswer sends the page with the result of the login.
 func showAnswer(w http.ResponseWriter, err error) {
 	var refused *AuthorizationError
 	switch {

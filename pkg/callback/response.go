@@ -13,26 +13,26 @@ import (
 var (
 	// ErrState is returned if a response belongs to another authorization request.
 	ErrState = errors.New("state differs from the one that was sent (RFC 6749 §10.12)")
-	// ErrIssuer is returned if a response comes from another authorization server, or lacks the iss parameter that the server announced.
+	// ErrIssuer is returned if iss names another authorization server, or if iss is required and missing (RFC 9207 §2.4).
 	ErrIssuer = errors.New("the answer is not from the expected authorization server")
-	// ErrMalformed is returned if a response contains neither a code nor an error, or a parameter twice.
+	// ErrMalformed is returned if a response contains neither code nor error, or contains a parameter twice.
 	ErrMalformed = errors.New("malformed authorization response (RFC 6749 §4.1.2)")
-	// ErrBareCode is returned if the user pastes only the code.
+	// ErrBareCode is returned if the pasted text has no state, for example because the user pasted only the code.
 	ErrBareCode = errors.New("the response cannot be verified")
 )
 
 // Expect describes the expected authorization response.
 type Expect struct {
-	State       string
+	State       string // state of the authorization request; empty: no response is accepted
 	Issuer      string // issuer identifier of the authorization server
-	IssRequired bool   // its metadata contains authorization_response_iss_parameter_supported
+	IssRequired bool   // authorization_response_iss_parameter_supported of the metadata
 }
 
-// AuthorizationError is an error response of the authorization server (RFC 6749 §4.1.2.1). Its texts are safe to print.
+// AuthorizationError is an error response of the authorization server (RFC 6749 §4.1.2.1). Every field is safe to print.
 type AuthorizationError struct {
 	Code        string
 	Description string
-	URI         string // URL of a page about the error; empty: none, or a URL that is not allowed
+	URI         string // URL of a page about the error; empty: no URL, or a URL that is not allowed
 }
 
 func (e *AuthorizationError) Error() string {
@@ -46,7 +46,7 @@ func (e *AuthorizationError) Error() string {
 	return s
 }
 
-// Parse reads a pasted response: the complete URL to which the browser was redirected, or its query.
+// Parse returns the code in a pasted authorization response, which is the URL to which the browser was redirected, or its query.
 func Parse(pasted string, e Expect) (string, error) {
 	pasted = strings.TrimSpace(pasted)
 	query := pasted
@@ -60,11 +60,11 @@ func Parse(pasted string, e Expect) (string, error) {
 	return parse(query, e)
 }
 
-// parse checks a response (RFC 6749 §4.1.2). It checks state first, then iss, and reads the other parameters last.
+// parse returns the code in an authorization response (RFC 6749 §4.1.2). parse checks state first, then iss, and then the other parameters.
 func parse(rawQuery string, e Expect) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
-		return "", ErrState // an authorization server does not send an unreadable query
+		return "", ErrState // an authorization server would not send a malformed query
 	}
 	if len(query["state"]) != 1 || e.State == "" || subtle.ConstantTimeCompare([]byte(query.Get("state")), []byte(e.State)) != 1 {
 		return "", ErrState
@@ -87,8 +87,8 @@ func parse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// ignoredReason returns the reason why a response does not belong to this authorization request. Some servers send an error without state. The
-// reason then contains that error, unless iss names another server (MCP authorization, Authorization Response Validation).
+// ignoredReason returns the reason why a response does not belong to this authorization request. Some servers send an error without state.
+// If iss is valid, the reason quotes the error (MCP authorization, Authorization Response Validation).
 func ignoredReason(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {
@@ -100,9 +100,9 @@ func ignoredReason(rawQuery string, e Expect) string {
 	return "it has no state"
 }
 
-// checkIssuer applies RFC 9207 §2.4 as MCP specifies it. If iss is present, it must equal the recorded issuer byte for byte, even if the
-// server did not announce iss. If the server announced that it sends iss, a response without iss is refused. If the check fails, no other
-// parameter of the response is used or shown.
+// checkIssuer checks the iss parameter as RFC 9207 §2.4 and MCP authorization require. If iss is present, it must equal the issuer byte for
+// byte, even if the metadata does not announce iss. If the metadata announces iss, a response without iss is refused. After a failed check,
+// no other parameter of the response is used or shown.
 func checkIssuer(query url.Values, e Expect) error {
 	switch iss := query.Get("iss"); {
 	case !query.Has("iss") && !e.IssRequired:

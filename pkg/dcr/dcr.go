@@ -3,8 +3,8 @@
 //
 //	client, err := dcr.Resolve(ctx, dcr.Options{Issuer: issuer, RegistrationEndpoint: endpoint, RedirectURI: l.RedirectURI()})
 //
-// It implements MCP authorization 2026-07-28 (Client Registration), RFC 7591, RFC 7592 and client ID metadata documents. It does not
-// support software statements (RFC 7591 §2.3), initial access tokens (RFC 7591 §3) and registration updates (RFC 7592 §2.2).
+// The package implements RFC 7591, RFC 7592 §2.3, client ID metadata documents, and MCP authorization 2026-07-28 (Client Registration).
+// Software statements (RFC 7591 §2.3), initial access tokens (RFC 7591 §3) and registration updates (RFC 7592 §2.2) are not supported.
 package dcr
 
 import (
@@ -20,30 +20,30 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ErrNoClient is returned if there is no pre-registered client, no metadata document and no registration endpoint.
+// ErrNoClient is returned if there is no pre-registered client, no supported metadata document and no registration endpoint.
 var ErrNoClient = errors.New("no OAuth client available")
 
-// ErrDeviation is returned if an answer deviates from RFC 7591 and Options.Strict is set.
+// ErrDeviation is returned if a registration response deviates from RFC 7591 and Options.Strict is set.
 var ErrDeviation = errors.New("rejected by --strict")
 
-// Kinds of Client.
+// Values of Client.Kind.
 const (
 	Preregistered    = "preregistered"
 	MetadataDocument = "metadata_document"
 	Dynamic          = "dynamic"
 )
 
-// Secret is a string for which package fmt prints a placeholder.
+// Secret is a string that package fmt does not print.
 type Secret = httpx.Secret
 
 // Client is an OAuth client at one authorization server.
 type Client struct {
 	ID                string    `json:"id"`
 	Secret            Secret    `json:"secret,omitempty"`
-	SecretExpiresAt   time.Time `json:"secret_expires_at,omitzero"` // zero: never
-	AuthMethod        string    `json:"auth_method,omitempty"`      // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth
-	Kind              string    `json:"kind,omitempty"`
-	Issuer            string    `json:"issuer,omitempty"`             // authorization server that issued the credentials (MCP, Authorization Server Binding)
+	SecretExpiresAt   time.Time `json:"secret_expires_at,omitzero"`   // zero: never
+	AuthMethod        string    `json:"auth_method,omitempty"`        // none, client_secret_basic, client_secret_post, private_key_jwt, tls_client_auth or self_signed_tls_client_auth
+	Kind              string    `json:"kind,omitempty"`               // Preregistered, MetadataDocument or Dynamic
+	Issuer            string    `json:"issuer,omitempty"`             // issuer of the authorization server (MCP, Authorization Server Binding)
 	RedirectURI       string    `json:"redirect_uri,omitempty"`       // redirect URI in the registration
 	RegistrationURI   string    `json:"registration_uri,omitempty"`   // RFC 7592 §3
 	RegistrationToken Secret    `json:"registration_token,omitempty"` // RFC 7592 §3
@@ -52,11 +52,11 @@ type Client struct {
 	BoundTokens       bool      `json:"bound_tokens,omitempty"` // the registration requests tokens that are bound to the client's TLS certificate (RFC 8705 §3.4)
 }
 
-// Options describes the authorization server, the client to be used, and what the user provides.
+// Options configures Choose, Register and Resolve.
 type Options struct {
-	HTTP  *http.Client // nil: httpx.Default()
-	Local bool         // the MCP server is on loopback
-	Now   func() time.Time
+	HTTP  *http.Client     // nil: httpx.Default()
+	Local bool             // the MCP server is on loopback, so the endpoints may be on loopback and use http
+	Now   func() time.Time // nil: time.Now
 
 	// Metadata of the authorization server.
 	Issuer               string
@@ -67,25 +67,25 @@ type Options struct {
 
 	// Properties of the client.
 	GrantTypes      []string // grant types to register; nil: authorization_code and refresh_token
-	RedirectURI     string   // empty: the grants use no redirect URI
+	RedirectURI     string   // redirect URI to register; empty: the grant types need none
 	Scope           string   // scope to register; empty: the registration contains no scope
-	ClientName      string   // empty: "mcpauth"
-	SoftwareVersion string
+	ClientName      string   // client_name to register; empty: "mcpauth"
+	SoftwareVersion string   // software_version to register; empty: none
 
 	// What the user provides.
-	ClientID     string
-	ClientSecret Secret
-	HasKey       bool              // the user has a key for private_key_jwt
+	ClientID     string            // pre-registered client; empty: none
+	ClientSecret Secret            // empty: none
+	HasKey       bool              // the user has a private key for private_key_jwt
 	Certificate  *x509.Certificate // TLS client certificate; nil: none
 	DocumentURL  string            // URL of the client ID metadata document; empty: none
-	Stored       *Client
-	New          bool // register again, even if a registration is stored
+	Stored       *Client           // registration of an earlier login; nil: none
+	New          bool              // register again, even if Stored can be used
 
-	Strict    bool              // every deviation of a registration answer is an error
+	Strict    bool              // every deviation of a registration response is an error
 	Deviation func(code string) // called with the code of each tolerated deviation; may be nil
 }
 
-// Deviations returns the codes of the deviations that Register tolerates.
+// Deviations returns the codes of the deviations from RFC 7591 that Register tolerates.
 func Deviations() []string {
 	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method", "registration_member_type"}
 }
@@ -99,9 +99,9 @@ func Resolve(ctx context.Context, o Options) (Client, error) {
 	return Register(ctx, o)
 }
 
-// Choose selects a client without sending a request. In order of precedence, it returns the pre-registered client, the metadata document if
-// the server supports it, the stored registration, or a client with an empty ID that is still to be registered. It returns ErrNoClient if
-// none of these is available.
+// Choose selects a client without sending a request. In order of preference, the result is the pre-registered client, the metadata document
+// if the server supports it, or the stored registration. If only a new registration is possible, Choose returns a client with an empty ID.
+// If no client is available, Choose returns ErrNoClient.
 func Choose(o Options) (Client, error) {
 	switch {
 	case o.ClientID != "":
@@ -131,8 +131,8 @@ func (o Options) owned(id, kind string) Client {
 	return Client{ID: id, Secret: o.ClientSecret, AuthMethod: method, Kind: kind, Issuer: o.Issuer, RedirectURI: o.RedirectURI}
 }
 
-// certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). It returns "none" if the
-// server does not accept certificates for client authentication; tokens may still be bound to the certificate (§4).
+// certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). If the server supports no
+// such method, certificateMethod returns "none". Tokens may be bound to the certificate even with "none" (RFC 8705 §4).
 func (o Options) certificateMethod() string {
 	methods := []string{"tls_client_auth", "self_signed_tls_client_auth"}
 	if o.Certificate == nil {
@@ -144,11 +144,11 @@ func (o Options) certificateMethod() string {
 	return firstOf(methods, o.AuthMethods, "none")
 }
 
-// binds reports whether to register for tokens that are bound to the certificate.
+// binds reports whether the registration requests tokens that are bound to the certificate (RFC 8705 §3.4).
 func (o Options) binds() bool { return o.BoundTokens && o.Certificate != nil }
 
 // reusable reports whether the stored registration can be used. The registration must come from the same authorization server, have the
-// same redirect URI including the port, and cover every requested scope. Its secret must not have expired.
+// same redirect URI including the port, and cover every requested scope. The client secret must not have expired.
 func (o Options) reusable() bool {
 	c := o.Stored
 	if o.New || c == nil || c.Kind != Dynamic || c.ID == "" || c.Issuer != o.Issuer {
@@ -180,8 +180,8 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
-// AuthMethod chooses the client authentication method from those that the server announces. A server that announces no method supports
-// client_secret_basic (RFC 8414 §2). If no announced method fits, AuthMethod returns its first choice nevertheless.
+// AuthMethod chooses a client authentication method from supported (RFC 8414 §2). If no method fits, AuthMethod returns private_key_jwt for
+// a client with a key, client_secret_basic for a client with a secret, and none for any other client.
 func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	choices := []string{"none"}
 	switch {
@@ -193,7 +193,7 @@ func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	return firstOf(choices, supported, choices[0])
 }
 
-// firstOf returns the first of the methods that is supported, or otherwise.
+// firstOf returns the first element of methods that supported contains. If there is none, firstOf returns the argument otherwise.
 func firstOf(methods, supported []string, otherwise string) string {
 	for _, m := range methods {
 		if slices.Contains(supported, m) {

@@ -10,9 +10,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// CheckDocumentURL checks the URL of a client ID metadata document, which is also the client ID. The URL must use https and have a path. It
-// must not contain a fragment, credentials or dot segments (draft-ietf-oauth-client-id-metadata-document-00 §3; MCP, Client ID Metadata
-// Documents).
+// CheckDocumentURL checks the URL of a client ID metadata document, which is also the client ID. The URL must use https, have a path, and
+// contain no fragment, credentials or dot segments (draft-ietf-oauth-client-id-metadata-document-00 §3; MCP, Client ID Metadata Documents).
 func CheckDocumentURL(address string) error {
 	u, err := httpx.Check(address, false)
 	if err != nil {
@@ -33,6 +32,6 @@ func Document(address string, redirectURIs []string, name string) ([]byte, error
 	return json.MarshalIndent(map[string]any{
 		"client_id": address, "client_name": cmp.Or(name, "mcpauth"), "redirect_uris": redirectURIs, "application_type": "native",
 		"grant_types": []string{"authorization_code", "refresh_token"}, "response_types": []string{"code"}, "token_endpoint_auth_method": "none",
-		"token_endpoint_auth_methods_supported": []string{"none"}, // SEP-3149: replaces the singular
+		"token_endpoint_auth_methods_supported": []string{"none"}, // SEP-3149 replaces the singular by this member
 	}, "", "  ")
 }

@@ -8,7 +8,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Delete deletes a dynamic registration at the server (RFC 7592 §2.3). It returns ErrNoClient if the client has no registration URL.
+// Delete deletes a dynamic registration (RFC 7592 §2.3). Delete returns ErrNoClient if the client has no registration URL.
 func Delete(ctx context.Context, hc *http.Client, c Client) error {
 	if c.RegistrationURI == "" {
 		return fmt.Errorf("%s: %w: the server gave no URL to delete it", c.Issuer, ErrNoClient)

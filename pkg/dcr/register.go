@@ -16,14 +16,14 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Error is an authorization server's refusal to register or delete a client. Its texts are safe to print.
+// Error is the refusal of an authorization server to register or delete a client. Every field is safe to print.
 type Error struct {
 	URL         string
 	StatusCode  int
 	Code        string        // error code of RFC 7591 §3.2.2 or of another error format; empty: none
-	Description string        // text of the server; empty: none
-	ErrorURI    string        // URL of a page about the error; empty: none, or a URL that is not allowed
-	RetryAfter  time.Duration // wait that the server requests; 0: none
+	Description string        // message of the server; empty: none
+	ErrorURI    string        // URL of a page about the error; empty: no URL, or a URL that is not allowed
+	RetryAfter  time.Duration // Retry-After of the response; 0: none
 }
 
 func (e *Error) Error() string {
@@ -31,14 +31,14 @@ func (e *Error) Error() string {
 	return "client registration " + e.URL + ": answered " + r.String()
 }
 
-// request is the client metadata (RFC 7591 §2). It does not contain resource, because some servers refuse unknown members.
+// request is the client metadata to register (RFC 7591 §2). request has no member resource, because some servers refuse unknown members.
 type request struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
 	GrantTypes      []string `json:"grant_types"`
-	ResponseTypes   []string `json:"response_types"` // always sent: if it is missing, it means code, which requires redirect URIs (RFC 7591 §2; oidc-provider enforces it)
+	ResponseTypes   []string `json:"response_types"` // never omitted, because the default, code, requires redirect URIs (RFC 7591 §2; enforced by oidc-provider)
 	AuthMethod      string   `json:"token_endpoint_auth_method"`
-	ApplicationType string   `json:"application_type"` // without "native", servers refuse http on loopback
+	ApplicationType string   `json:"application_type"` // OpenID Connect Dynamic Client Registration 1.0 §2; without "native", servers refuse http on loopback
 	Scope           string   `json:"scope,omitempty"`
 	SoftwareID      string   `json:"software_id"`
 	SoftwareVersion string   `json:"software_version,omitempty"`
@@ -46,8 +46,8 @@ type request struct {
 	BoundTokens     bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.4
 }
 
-// answer is the part of the registration response that is used (RFC 7591 §3.2.1, RFC 7592 §3). RedirectURIs is only checked: the client
-// keeps the redirect URI that was sent, because some servers return another one but still require the original.
+// answer is the part of the registration response that mcpauth uses (RFC 7591 §3.2.1, RFC 7592 §3). RedirectURIs is only checked and not
+// stored, because some servers return another redirect URI but accept only the one that was sent.
 type answer struct {
 	ClientID          string  `json:"client_id"`
 	ClientSecret      Secret  `json:"client_secret"`
@@ -60,7 +60,7 @@ type answer struct {
 	RegistrationToken Secret  `json:"registration_access_token"`
 }
 
-// seconds is a time in seconds since 1970. A value that is not a number counts as absent.
+// seconds is a time in seconds since 1970. A JSON value that is not a number counts as absent.
 type seconds struct{ time.Time }
 
 func (s *seconds) UnmarshalJSON(data []byte) error {
@@ -74,8 +74,8 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// Register registers a new client (RFC 7591, with application_type of OpenID Connect Dynamic Client Registration 1.0 §2). If the server
-// refuses the scope, Register tries once more without scope.
+// Register registers a new client (RFC 7591 §3). If the server refuses the scope, Register tries once more without scope. If the server
+// refuses the registration, the error is an *Error.
 func Register(ctx context.Context, o Options) (Client, error) {
 	r := o.request()
 	c, err := register(ctx, o, r)
@@ -109,9 +109,9 @@ func (o Options) request() request {
 	return r
 }
 
-// wantedMethod returns the authentication method to register: "none" if the server supports it, as recommended for native apps (RFC 8252
-// §8.4). If the server does not support "none", wantedMethod returns the first supported method of client_secret_basic, client_secret_post
-// and, if the user has a TLS certificate, tls_client_auth. If the server supports none of these methods, wantedMethod returns "none".
+// wantedMethod returns the authentication method to register. The first choice is "none", as RFC 8252 §8.4 recommends for native apps. The
+// next choices are client_secret_basic, client_secret_post and, if there is a TLS certificate, tls_client_auth. If the server supports none
+// of these methods, wantedMethod returns "none".
 func (o Options) wantedMethod() string {
 	methods := []string{"none", "client_secret_basic", "client_secret_post"}
 	if o.Certificate != nil {
@@ -120,7 +120,7 @@ func (o Options) wantedMethod() string {
 	return firstOf(methods, o.AuthMethods, "none")
 }
 
-// scopeRefused reports whether the server refused the scope (Keycloak, Supabase).
+// scopeRefused reports whether a server refused a registration because of its scope, as Keycloak and Supabase do.
 func scopeRefused(e *Error) bool {
 	return e.StatusCode == http.StatusBadRequest && strings.Contains(strings.ToLower(e.Code+" "+e.Description), "scope")
 }
@@ -150,7 +150,7 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 	return o.accept(endpoint, r, res)
 }
 
-// accept converts the registration answer to a Client.
+// accept converts a registration response to a Client.
 func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
 	var a answer
 	wrong, err := httpx.DecodeMembers(res.Body, &a)
@@ -168,7 +168,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 		return Client{}, err
 	}
 	if manage, err := endpoint.Parse(a.RegistrationURI); a.RegistrationURI != "" && err == nil {
-		// This URL gets the registration access token, so it must be on the endpoint's own origin.
+		// A request to this URL contains the registration access token, so the URL must have the origin of the registration endpoint.
 		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && printable(string(a.RegistrationToken)) {
 			c.RegistrationURI, c.RegistrationToken = u.String(), a.RegistrationToken
 		}
@@ -176,7 +176,7 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	return c, nil
 }
 
-// tolerate reports each deviation of a registration answer from RFC 7591 to Options.Deviation. With Strict, tolerate returns the first
+// tolerate reports each deviation of a registration response from RFC 7591 to Options.Deviation. With Strict, tolerate returns the first
 // deviation as an error.
 func (o Options) tolerate(address string, r request, status int, a answer, c Client, wrong []string) error {
 	for _, d := range []struct {
@@ -199,18 +199,16 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 	return nil
 }
 
-// keeps reports whether the redirect_uris of an answer contain the redirect URI that was sent. If the answer has no redirect_uris, keeps
-// returns true. LiteLLM answers with a redirect URI of its own.
+// keeps reports whether the redirect_uris of a response contain the redirect URI that was sent, or are missing. LiteLLM returns a redirect
+// URI of its own.
 func keeps(answered any, sent string) bool {
 	list, ok := answered.([]any)
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
-// answeredMethod returns the authentication method of the registered client. The first of these rules that applies decides: The method in
-// the answer is used if it is "none", or if it needs a secret and the answer contains one. The requested method is used if the answer
-// contains no secret, or if the server's metadata lists the requested method. If the metadata lists other methods, AuthMethod chooses one
-// that needs a secret. If the metadata lists no methods, the method is client_secret_post, contrary to the default of RFC 7591 §2. Servers
-// built on the TypeScript SDK need this, because they issue secrets that nobody requested and accept the secrets only in the body.
+// answeredMethod returns the authentication method of the registered client. The method in the response is used if it is "none", or if it
+// needs a secret and the response contains one. The requested method is the next choice, if the response contains no secret or if the
+// metadata lists the method. If the metadata lists only other methods, AuthMethod chooses one with a secret.
 func (o Options) answeredMethod(r request, a answer) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":
@@ -220,16 +218,16 @@ func (o Options) answeredMethod(r request, a answer) string {
 	case len(o.AuthMethods) > 0:
 		return AuthMethod(o.AuthMethods, true, false)
 	}
-	return "client_secret_post"
+	return "client_secret_post" // not client_secret_basic (RFC 7591 §2), because servers with the TypeScript SDK accept a secret only in the body
 }
 
-// refusal returns the error for an unsuccessful answer. hidden is the registration access token that was sent, if any.
+// refusal returns the error for an unsuccessful response. The error does not contain the secrets in hidden.
 func (o Options) refusal(address string, res *httpx.Response, hidden ...string) *Error {
 	r := httpx.ReadRefusal(res, httpx.Forms(hidden), o.now())
 	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}
 }
 
-// maxID limits the length of a client ID in bytes, because it is shown and becomes part of a URL.
+// maxID limits the length of a client ID in bytes, because the client ID becomes part of a URL.
 const maxID = 4 << 10
 
 // printable reports whether s has only the characters that RFC 6749 Appendix A allows in client IDs and secrets: visible ASCII characters

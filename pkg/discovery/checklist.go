@@ -13,30 +13,30 @@ import (
 // State is the result of one check.
 type State string
 
-// The states. Missing means that the server lacks an optional feature that its users would need.
+// Values of Check.State.
 const (
 	Passed    State = "passed"
-	Tolerated State = "tolerated" // a tolerated deviation; with Strict it is an error
-	Missing   State = "missing"
-	Failed    State = "failed" // discovery ended here
+	Tolerated State = "tolerated" // a deviation that is an error if Options.Strict is set
+	Missing   State = "missing"   // the server lacks an optional feature that its users need
+	Failed    State = "failed"    // discovery ended with this check
 )
 
-// Check is one rule and the result of checking it.
+// Check is the result of checking one rule.
 type Check struct {
 	Code    string `json:"code"`
 	State   State  `json:"state"`
 	Message string `json:"message"`
-	Section string `json:"section"` // the section that states the rule; empty: no specification does
+	Section string `json:"section"` // section that states the rule; empty: no specification states the rule
 }
 
-// review collects checks. A finding of the discovery replaces the check of the same rule.
+// review collects checks. A Finding of the discovery replaces the check of the same rule.
 type review struct {
 	r      *Result
 	stage  string // only findings of this stage are used
 	checks []Check
 }
 
-// Review returns the checks that the discovery made, in order. err is the error that Discover returned.
+// Review returns the checks of a discovery, in order. r and err are the results of Discover.
 func Review(r *Result, err error) []Check {
 	v := &review{r: r, stage: stageServer}
 	v.server()
@@ -73,8 +73,8 @@ func (v *review) add(code string, state State, message, section string) {
 	v.checks = append(v.checks, Check{code, state, message, section})
 }
 
-// rule adds a Tolerated check for each finding with one of the given codes. If there is no such finding, rule adds a check with the given
-// code, whose state is Passed if ok is true, and Missing if ok is false.
+// rule adds a Tolerated check for each Finding whose code is in findings. If no Finding matches, rule adds one check with the given code,
+// which is Passed if ok is true, and Missing if ok is false.
 func (v *review) rule(code string, ok bool, good, bad, section string, findings ...string) {
 	found := false
 	for _, f := range v.r.Findings {
@@ -174,7 +174,7 @@ func registrations(s ServerMetadata) string {
 	return strings.Join(ways, ", ")
 }
 
-// Meaning explains to the user what an attempt means.
+// Meaning explains an attempt to the user.
 func (r *Result) Meaning(a Attempt) string {
 	switch {
 	case a.Stage == stageServer:

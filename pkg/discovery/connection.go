@@ -17,13 +17,13 @@ import (
 // Connection describes the network connection to the server. If a step failed, the fields of later steps are empty.
 type Connection struct {
 	Proxy     string   `json:"proxy"`     // host and port of the HTTP proxy; empty: none
-	Name      string   `json:"name"`      // host name that was resolved, of the proxy if there is one; empty: the host is an IP address
+	Name      string   `json:"name"`      // resolved host name, of the proxy or else of the server; empty: the host is an IP address
 	Addresses []string `json:"addresses"` // IP addresses of Name
 	Remote    string   `json:"remote"`    // address and port of the connection; empty: no connection
-	TLS       *TLS     `json:"tls"`       // nil: no TLS, or it failed before the server sent a certificate
+	TLS       *TLS     `json:"tls"`       // nil: no TLS, or the handshake failed before the server sent a certificate
 }
 
-// TLS describes a TLS handshake. Its texts are safe to print.
+// TLS describes a TLS handshake. Every field is safe to print.
 type TLS struct {
 	Version  string    `json:"version"` // empty: the handshake failed
 	Subject  string    `json:"subject"`
@@ -33,13 +33,13 @@ type TLS struct {
 	Root     string    `json:"root"` // the certificate authority that verified the certificate; empty: none
 }
 
-// observed collects a Connection. It has a mutex because the callbacks of an httptrace.ClientTrace run in several goroutines.
+// observed collects a Connection. The mutex is needed because the callbacks of an httptrace.ClientTrace run in several goroutines.
 type observed struct {
 	mu sync.Mutex
 	c  Connection
 }
 
-// observe returns a context that records in o how req reaches the server.
+// observe returns a context for req that records the connection in o.
 func (o *observed) observe(ctx context.Context, req *http.Request) context.Context {
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		o.c.Proxy = httpx.Text(proxy.Host, 100)
@@ -88,7 +88,7 @@ func (o *observed) connection() *Connection {
 	return &c
 }
 
-// newTLS describes the certificate of a handshake, even if the handshake failed because of it.
+// newTLS describes the server's certificate, even if the certificate made the handshake fail.
 func newTLS(state tls.ConnectionState, err error) *TLS {
 	certs := state.PeerCertificates
 	if unverified := (*tls.CertificateVerificationError)(nil); errors.As(err, &unverified) {

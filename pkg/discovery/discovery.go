@@ -1,12 +1,12 @@
-// Package discovery finds the authorization server of an MCP server. It reads the server's challenge, its protected resource metadata, and
-// the metadata of its authorization server.
+// Package discovery finds the authorization server of an MCP server. The package reads the challenge of the MCP server, the protected
+// resource metadata, and the authorization server metadata.
 //
 //	r, err := discovery.Discover(ctx, "https://mcp.example.com/mcp", discovery.Options{})
 //	r.ResourceID                 // the resource parameter of token requests
 //	r.Server.TokenEndpoint
 //
-// It implements MCP authorization 2026-07-28 (Authorization Server Discovery) with the fallback of 2025-03-26, RFC 9728, RFC 8414 and
-// OpenID Connect Discovery 1.0. It does not support signed metadata (RFC 9728 §2.2, RFC 8414 §2.1).
+// The package implements RFC 9728, RFC 8414, OpenID Connect Discovery 1.0, and MCP authorization 2026-07-28 (Authorization Server
+// Discovery) with the fallback of 2025-03-26. Signed metadata is not supported (RFC 9728 §2.2, RFC 8414 §2.1).
 package discovery
 
 import (
@@ -19,7 +19,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Stages of an Attempt and an Error.
+// Values of Attempt.Stage and Error.Stage.
 const (
 	stageServer   = "server"
 	stageResource = "resource metadata"
@@ -29,39 +29,38 @@ const (
 var (
 	// ErrIssuer is returned if the issuer in the metadata is not the requested issuer (RFC 8414 §3.3).
 	ErrIssuer = errors.New("issuer check failed")
-	// ErrNotNamed wraps ErrIssuer. It is returned if the server does not list Options.Issuer among its authorization servers.
+	// ErrNotNamed is returned if the MCP server does not name Options.Issuer. ErrNotNamed wraps ErrIssuer.
 	ErrNotNamed = fmt.Errorf("%w: the server does not name it", ErrIssuer)
 	// ErrResource is returned if the resource metadata describes another resource (RFC 9728 §3.3).
 	ErrResource = errors.New("resource check failed")
-	// ErrUnnamed is returned if neither the server nor the caller names an authorization server.
+	// ErrUnnamed is returned if neither the MCP server nor the caller names an authorization server.
 	ErrUnnamed = errors.New("no authorization server is named")
 	// ErrNonInteractiveOnly is returned if the authorization server offers client_credentials but no authorization endpoint.
 	ErrNonInteractiveOnly = errors.New("no authorization endpoint for users")
-	// ErrMoved is returned if the server redirects to another origin. Tokens for the server must not be sent there. Error.Location is the
-	// new URL.
+	// ErrMoved is returned if the MCP server redirects to another origin, which must not receive its tokens. Error.Location is the new URL.
 	ErrMoved = errors.New("the server is at another address")
 	// ErrPKCE is returned if the authorization server does not announce PKCE with S256 (MCP authorization, Authorization Code Protection).
 	ErrPKCE = errors.New("PKCE support is not announced")
 )
 
-// Challenge is one challenge of a WWW-Authenticate header.
+// Challenge is one challenge of a WWW-Authenticate header (RFC 9110 §11.6.1).
 type Challenge = httpx.Challenge
 
-// ParseChallenges returns all challenges of a response (RFC 9110 §11.6.1).
+// ParseChallenges returns all challenges of a response.
 func ParseChallenges(h http.Header) []Challenge { return httpx.ParseChallenges(h) }
 
 // Bearer returns the challenge to use: the first Bearer challenge, or else the first DPoP challenge (RFC 9449 §7.1).
 func Bearer(cs []Challenge) (Challenge, bool) { return httpx.Bearer(cs) }
 
-// Options configures a discovery. The zero value follows the specification.
+// Options configures Discover. The zero value follows the specifications.
 type Options struct {
 	HTTP           *http.Client // nil: httpx.Default()
 	Header         http.Header  // the user's headers, sent to the MCP server only
 	Challenges     []Challenge  // challenges of a response that the caller has already received; nil: Discover sends a request to get them
-	Issuer         string       // authorization server to use; Discover fails if the MCP server names only other ones; empty: the first named one whose metadata can be fetched
+	Issuer         string       // issuer to use; an error if the MCP server names only others; empty: the first one whose metadata can be fetched
 	AssumePKCES256 bool         // use S256 even if the metadata does not announce it
 	IgnorePKCE     bool         // do not require PKCE, because the grant sends no authorization request
-	Strict         bool         // every deviation is an error
+	Strict         bool         // every deviation from a specification is an error
 }
 
 // Result is the result of a discovery.
@@ -76,7 +75,7 @@ type Result struct {
 	ResourceID          string         `json:"resource"` // value for the resource parameter, byte for byte as in the metadata
 	Server              ServerMetadata `json:"server"`
 	Legacy              bool           `json:"legacy"`            // there is no resource metadata, so the fallback of MCP 2025-03-26 is used
-	DefaultEndpoints    bool           `json:"default_endpoints"` // there is no authorization server metadata either, so the endpoints are the defaults of MCP 2025-03-26
+	DefaultEndpoints    bool           `json:"default_endpoints"` // there is no authorization server metadata, so the endpoints are the defaults of MCP 2025-03-26
 	Findings            []Finding      `json:"findings"`
 	Attempts            []Attempt      `json:"attempts"`
 }
@@ -94,7 +93,7 @@ type Attempt struct {
 // Finding is a tolerated deviation from a specification.
 type Finding struct {
 	Stage   string `json:"stage"`
-	Code    string `json:"code"` // see Findings
+	Code    string `json:"code"` // one of Findings
 	Message string `json:"message"`
 	Section string `json:"section"`
 }
@@ -108,16 +107,15 @@ func Findings() []string {
 // maxShown limits the number of attempts in the text of an Error.
 const maxShown = 12
 
-// Error describes the stage at which the discovery failed, and the requests that were sent. It wraps one of the errors above or a network
-// error.
+// Error is the error of a failed discovery. Error wraps a network error, or an error of this package such as ErrIssuer.
 type Error struct {
 	Stage    string
-	URL      string // empty: several attempts failed
+	URL      string // URL of the failed request; empty: several requests failed
 	Reason   string
-	Section  string
-	Attempts []Attempt
-	Named    []string // with ErrNotNamed, the authorization servers that the server names
-	Location string   // with ErrMoved, the new address
+	Section  string    // section of the rule that failed; empty: none
+	Attempts []Attempt // requests that were sent
+	Named    []string  // ErrNotNamed: the authorization servers that the MCP server names
+	Location string    // ErrMoved: the new URL
 	Err      error
 }
 
@@ -138,7 +136,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// finder holds the state of one discovery.
+// finder is the state of one discovery.
 type finder struct {
 	o        Options
 	server   *url.URL
@@ -149,15 +147,15 @@ type finder struct {
 	from     string // URL of the last document, after redirects
 }
 
-// Discover finds the authorization of a server:
+// Discover finds the authorization server of an MCP server:
 //
-//  1. send a request without a token to the server, unless its challenge is known
+//  1. send a request without a token to the server, if Options.Challenges is nil
 //  2. fetch the resource metadata from the URL in the challenge, or else from the well-known URLs
 //  3. fetch the metadata of the authorization server
 //  4. check that the authorization server announces PKCE with S256
 //
 // If there is no resource metadata, the server's origin is the authorization server (MCP 2025-03-26). If the discovery fails, Discover
-// returns a partial Result with the attempts, unless the URL of the server is not allowed.
+// returns the error with a partial Result. If the URL of the server is not allowed, the Result is nil.
 func Discover(ctx context.Context, server string, o Options) (*Result, error) {
 	u, err := httpx.CheckServer(server)
 	if err != nil {
@@ -195,7 +193,7 @@ func (f *finder) run(ctx context.Context) error {
 	return f.checkPKCE()
 }
 
-// tolerate records a deviation. With Strict, it returns the deviation as an error.
+// tolerate records a deviation. With Strict, tolerate returns the deviation as an error.
 func (f *finder) tolerate(address string, n Finding, err error) error {
 	if f.o.Strict {
 		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Err: err}

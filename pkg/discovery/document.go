@@ -14,8 +14,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// fetch requests a metadata document and decodes it into v. A member of the wrong type counts as absent, unless it is required. If there is
-// no document, found is false and the recorded attempt states the reason.
+// fetch requests a metadata document and decodes it into v. A member of the wrong type counts as absent. If a required member has the wrong
+// type, the document is not used. If found is false, the recorded attempt states the reason.
 func (f *finder) fetch(ctx context.Context, stage, address string, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
@@ -89,7 +89,7 @@ func (f *finder) failed(a Attempt) error {
 	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", specification(a.Stage) + " §3.2"}, nil)
 }
 
-// specification returns the RFC of a document. In both RFCs, §2 defines the members and §3.2 the response.
+// specification returns the RFC that specifies a document. In RFC 9728 and RFC 8414, §2 defines the members and §3.2 the response.
 func specification(stage string) string {
 	if stage == stageResource {
 		return "RFC 9728"
@@ -97,8 +97,8 @@ func specification(stage string) string {
 	return "RFC 8414"
 }
 
-// absent reports whether every attempt of a stage was answered with a 4xx status. If an attempt failed in another way, the document may
-// exist although it could not be fetched.
+// absent reports whether the server answered every attempt of a stage with a 4xx status. After any other failure, the document may exist
+// although it could not be fetched.
 func (f *finder) absent(stage string) bool {
 	return !slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stage && !a.refused() })
 }

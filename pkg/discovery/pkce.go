@@ -7,11 +7,11 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// checkPKCE returns an error if the authorization server does not announce S256, unless the options allow it or the grant does not use
-// PKCE.
+// checkPKCE returns ErrPKCE if the authorization server does not announce S256. Options.IgnorePKCE turns the check off, and
+// Options.AssumePKCES256 turns the error into a Finding.
 func (f *finder) checkPKCE() error {
 	s := f.r.Server
-	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // without metadata, the default endpoints count as supporting S256
+	if f.o.IgnorePKCE || slices.Contains(s.CodeChallengeMethodsSupported, "S256") { // the default endpoints count as supporting S256
 		return nil
 	}
 	if f.o.AssumePKCES256 {

@@ -14,9 +14,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// requestChallenge sends one request without a token to get the server's challenge. It requests server/discover, because some servers
-// accept initialize without a token, so that the response has no challenge with a scope. A network error ends the discovery. A response
-// does not end the discovery, whatever its status is, because a server without a challenge may still have metadata at the well-known URLs.
+// requestChallenge sends a request without a token to get the server's challenge. The request is server/discover, because some servers
+// accept initialize without a token, and their response has no challenge. A network error ends the discovery. A response with any status
+// continues the discovery, because there may be metadata at the well-known URLs.
 func (f *finder) requestChallenge(ctx context.Context) error {
 	challenges := f.o.Challenges
 	if challenges == nil {
@@ -47,7 +47,7 @@ const probeVersion = "2026-07-28"
 // maxMoves limits how many redirects of the server are followed.
 const maxMoves = 3
 
-// probe sends a POST. If the status is 404 or 405, the server may support only the old HTTP+SSE transport, so probe sends a GET.
+// probe sends a POST. If the status is 404 or 405, probe sends a GET, because the server may support only the old HTTP+SSE transport.
 func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
 		"io.modelcontextprotocol/protocolVersion":    probeVersion,
@@ -70,8 +70,7 @@ func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
 	return res, err
 }
 
-// move follows a redirect of the server. The target must have the server's origin, because later requests with a token are sent to it
-// directly.
+// move follows a redirect of the server. The target must have the origin of the server, because later requests send a token to the target.
 func (f *finder) move(res *httpx.Response) error {
 	fail := func(format string, args ...any) *Error {
 		return &Error{Stage: stageServer, URL: f.endpoint.String(), Reason: fmt.Sprintf("answered %d ", res.StatusCode) + fmt.Sprintf(format, args...), Err: ErrMoved}
@@ -115,7 +114,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	}
 	var seen observed
 	res, err := head(f.o.HTTP, req.WithContext(seen.observe(ctx, req)))
-	if f.r.Connection == nil { // only the first request is sure to open a new connection; a later request may reuse it, and then less is recorded
+	if f.r.Connection == nil { // a later request may reuse the connection and record less
 		f.r.Connection = seen.connection()
 	}
 	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}
@@ -134,8 +133,8 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	return res, nil
 }
 
-// head sends a request and reads the header of the response. It reads the body only if the status is an error, because the body of an event
-// stream may never end.
+// head sends a request and reads the header of the response. head reads the body only if the status is an error, because the body of an
+// event stream may never end.
 func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	res, err := cmp.Or(c, httpx.Default()).Do(req)
 	if err != nil {

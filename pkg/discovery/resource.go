@@ -10,7 +10,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ResourceMetadata is the part of RFC 9728 §2 that mcpauth uses.
+// ResourceMetadata contains the members of protected resource metadata that mcpauth uses (RFC 9728 §2).
 type ResourceMetadata struct {
 	Resource                      string   `json:"resource"`
 	AuthorizationServers          []string `json:"authorization_servers,omitempty"`
@@ -24,9 +24,9 @@ const (
 	locationSection = "MCP Authorization Server Location"
 )
 
-// resource fetches the resource metadata from the URL in the challenge, or else from the well-known URL with the server's path and query,
-// or else from the one at the root (MCP, Protected Resource Metadata Discovery Requirements). If a document fails a check, the search ends
-// with an error.
+// resource fetches the resource metadata (MCP, Protected Resource Metadata Discovery Requirements). The URL in the challenge comes first,
+// then the well-known URL with the server's path and query, and then the well-known URL at the root. If a document fails a check, the
+// search ends with an error.
 func (f *finder) resource(ctx context.Context) (found bool, err error) {
 	if named := f.r.Challenge.ResourceMetadata(); named != "" {
 		if found, err := f.resourceAt(ctx, named); found || err != nil {
@@ -49,7 +49,7 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 }
 
 // resourceAddresses returns the well-known URLs of the server and of its redirect target. The URLs keep the query of the resource (RFC 9728
-// §3.1), because otherwise tenants that differ only in the query would get each other's metadata.
+// §3.1), because tenants may differ only in the query.
 func (f *finder) resourceAddresses() []string {
 	var all []string
 	for _, u := range []*url.URL{f.server, f.endpoint} {
@@ -103,8 +103,8 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 
 // checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path of the resource must be
 // the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the queries must be
-// equal, because tenants may differ only in the query. quirk is the code of a tolerated deviation, why is the reason to refuse the
-// resource, and both are empty if the URLs are equal.
+// equal, because tenants may differ only in the query. quirk is the code of a tolerated deviation. why is the reason to refuse the
+// resource. If the URLs are equal, quirk and why are empty.
 func checkResource(resource string, server *url.URL) (quirk, why string) {
 	if resource == "" {
 		return "", "resource is missing"
@@ -130,8 +130,8 @@ func checkResource(resource string, server *url.URL) (quirk, why string) {
 	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))
 }
 
-// wellKnown returns the well-known URLs for a suffix: first the one with the path of u inserted (RFC 8615, RFC 9728 §3.1), then the one at
-// the root.
+// wellKnown returns the well-known URLs with a suffix (RFC 8615). The first URL contains the path of u (RFC 9728 §3.1), and the last URL is
+// at the root.
 func wellKnown(u *url.URL, suffix string) []string {
 	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/.well-known/" + suffix}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")

@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ServerMetadata is the part of RFC 8414 §2 and its extensions that mcpauth uses.
+// ServerMetadata contains the members of authorization server metadata that mcpauth uses (RFC 8414 §2 and extensions).
 type ServerMetadata struct {
 	Issuer                        string `json:"issuer"`
 	AuthorizationEndpoint         string `json:"authorization_endpoint,omitempty"`
@@ -37,10 +37,10 @@ type ServerMetadata struct {
 	RequirePushedAuthorizationRequests         bool `json:"require_pushed_authorization_requests,omitempty"`      // RFC 9126 §5
 	TLSClientCertificateBoundAccessTokens      bool `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.3
 
-	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"` // RFC 8705 §5; the keys are the member names of the endpoints above
+	MTLSEndpointAliases map[string]string `json:"mtls_endpoint_aliases,omitempty"` // RFC 8705 §5; key: the name of an endpoint, such as token_endpoint
 }
 
-// MutualTLS returns the metadata with the endpoint aliases for clients with a TLS certificate (RFC 8705 §5).
+// MutualTLS returns the metadata with the endpoints for clients with a TLS certificate (RFC 8705 §5).
 func (m ServerMetadata) MutualTLS() ServerMetadata {
 	for _, e := range m.endpoints() {
 		if alias := m.alias(e.name); alias != "" {
@@ -50,7 +50,7 @@ func (m ServerMetadata) MutualTLS() ServerMetadata {
 	return m
 }
 
-// alias returns the alias of an endpoint, or "". It ignores an alias of the authorization endpoint, because the browser uses that endpoint.
+// alias returns the alias of an endpoint, or "". An alias of the authorization endpoint is ignored, because the browser uses that endpoint.
 func (m *ServerMetadata) alias(endpoint string) string {
 	if endpoint == "authorization_endpoint" {
 		return ""
@@ -60,8 +60,8 @@ func (m *ServerMetadata) alias(endpoint string) string {
 
 const issuerSection = "RFC 8414 §3.3"
 
-// maxIssuers limits how many authorization servers of one resource are contacted and named in an error. Otherwise a server could make
-// mcpauth send requests to any number of hosts.
+// maxIssuers limits how many authorization servers of one resource mcpauth contacts and names in an error. Without this limit, a server
+// could make mcpauth send requests to any number of hosts.
 const maxIssuers = 10
 
 // endpoint is a member of the metadata that contains the URL of an endpoint.
@@ -79,8 +79,8 @@ func (m *ServerMetadata) endpoints() []endpoint {
 	}
 }
 
-// metadata chooses the authorization server: Options.Issuer if it is set, or else the first one in the resource metadata whose own metadata
-// can be fetched. If the metadata fails a check, the search ends with an error.
+// metadata fetches the metadata of the authorization server. If Options.Issuer is empty, metadata uses the first authorization server of
+// the resource whose metadata can be fetched. If a document fails a check, the search ends with an error.
 func (f *finder) metadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
@@ -100,7 +100,7 @@ func (f *finder) metadata(ctx context.Context) error {
 	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3"}
 }
 
-// serverAt tries the well-known URLs of an issuer in the order that MCP specifies: three URLs if the issuer has a path, else two.
+// serverAt tries the well-known URLs of an issuer in the order that MCP specifies.
 func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
 	u, err := httpx.Check(issuer, f.local)
 	if err != nil {
@@ -130,7 +130,7 @@ func metadataAddresses(issuer *url.URL) []string {
 	return []string{oauth[0], openid[0], strings.TrimSuffix(base.String(), "/") + "/.well-known/openid-configuration"}
 }
 
-// accept checks a document: first its issuer, then every URL in it.
+// accept checks the issuer in a document, and then every URL in the document.
 func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	fail := func(err error, section, format string, args ...any) error {
 		return &Error{Stage: stageMetadata, URL: address, Reason: fmt.Sprintf(format, args...), Section: section, Err: err}
@@ -179,8 +179,8 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	return nil
 }
 
-// reservedIn returns the first parameter in the query of the authorization endpoint that the authorization request also sets, or "". If a
-// parameter appeared twice, the server might use the wrong one. Semicolons count as separators, because some servers accept them.
+// reservedIn returns the first parameter in a query that the authorization request also sets, or "" if there is none. If a parameter
+// appeared twice, the server might use the wrong value. Semicolons count as separators, because some servers accept them.
 func reservedIn(query string) string {
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(pair, "=")
@@ -196,8 +196,7 @@ func reservedIn(query string) string {
 	return ""
 }
 
-// sameIssuer compares two issuers as strings. If an issuer has no path, a trailing slash makes no difference, because servers add and omit
-// it inconsistently.
+// sameIssuer compares two issuers as strings. If an issuer has no path, a trailing slash is ignored, because servers use it inconsistently.
 func sameIssuer(a, b string) bool {
 	if a == b {
 		return true
@@ -206,9 +205,9 @@ func sameIssuer(a, b string) bool {
 	return err == nil && u.Path == "" && u.RawQuery == "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
 }
 
-// legacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). The authorization server is
-// Options.Issuer or else the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If the
-// request for the metadata fails for another reason, legacy returns an error.
+// legacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). If Options.Issuer is empty,
+// the authorization server is the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If
+// the metadata cannot be fetched for another reason, legacy returns an error.
 func (f *finder) legacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
@@ -241,7 +240,7 @@ func (f *finder) legacy(ctx context.Context) error {
 	return nil
 }
 
-// FetchServer fetches only the metadata of one issuer, such as an enterprise's identity provider.
+// FetchServer fetches the metadata of one issuer (RFC 8414 §3). If local is true, the issuer may be on loopback and use http.
 func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, []Attempt, error) {
 	o.Issuer = ""
 	f := &finder{o: o, local: local, r: &Result{Resource: ResourceMetadata{AuthorizationServers: []string{issuer}}}}
@@ -253,7 +252,7 @@ func quoteAll(list []string) string {
 	return listed(list, maxIssuers, func(s string) string { return fmt.Sprintf("%q", httpx.Text(s, 200)) })
 }
 
-// listed joins the texts of the first limit elements. If there are more elements, the text ends with the number of the remaining ones.
+// listed joins the texts of the first limit elements. If there are more elements, the text ends with their number.
 func listed[E any](list []E, limit int, text func(E) string) string {
 	var all []string
 	for _, element := range list[:min(len(list), limit)] {

@@ -18,14 +18,14 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// ErrAssertionExpired is returned if an assertion has expired. It was not sent.
+// ErrAssertionExpired is returned if an assertion has expired and was therefore not sent.
 var ErrAssertionExpired = errors.New("the assertion has expired")
 
-// AssertionSources are the forms of Settings.Assertion. The assertion is fetched anew for every token.
+// AssertionSources returns the forms of Settings.Assertion. The assertion is read again for every token request.
 //
 //	file:FILE        a file
 //	env:VAR          an environment variable
-//	exec:COMMAND     what a command prints; its words are separated by spaces, and no shell is involved
+//	exec:COMMAND     output of a command, whose words are separated by spaces; no shell runs
 //	github-actions   the OIDC token of a GitHub Actions job, with the issuer as audience
 func AssertionSources() []string {
 	return []string{"file:FILE", "env:VAR", "exec:COMMAND", "github-actions"}
@@ -36,8 +36,8 @@ const (
 	clockSkew    = 30 * time.Second // tolerated difference of clocks when a validity period is checked
 )
 
-// checkAssertion checks the source of the assertion before anything is sent. It reads a file. It does not run a command or read a variable,
-// which are needed only when a token is requested.
+// checkAssertion checks the source of the assertion before a request is sent. checkAssertion reads an assertion file, but runs no command
+// and reads no environment variable.
 func (s Settings) checkAssertion() error {
 	if s.Assertion == "" {
 		_, err := readAssertion("assertion", s.AssertionFile)
@@ -51,7 +51,7 @@ func (s Settings) checkAssertion() error {
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
 }
 
-// assertionVariable returns the environment variable that holds the assertion or is needed to fetch it, or "" if there is none.
+// assertionVariable returns the environment variable with the assertion or with a secret to fetch it, or "" if there is none.
 func (s Settings) assertionVariable() string {
 	if s.Assertion == "github-actions" {
 		return "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
@@ -63,13 +63,13 @@ func (s Settings) assertionVariable() string {
 	return name
 }
 
-// assertion fetches the assertion for a token of an issuer (RFC 7523 §2.1).
+// assertion returns an assertion that has not expired (RFC 7523 §2.1).
 func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (string, error) {
 	text, err := c.fetchAssertion(ctx, s, issuer)
 	if err != nil {
 		return "", err
 	}
-	claims, _ := token.Claims(text) // it is a JWT
+	claims, _ := token.Claims(text) // fetchAssertion returns only JWTs
 	var exp float64
 	if _ = json.Unmarshal(claims["exp"], &exp); exp <= 0 {
 		return text, nil
@@ -99,7 +99,7 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 	return c.actionsToken(ctx, issuer)
 }
 
-// readAssertion reads an assertion or an ID token. Other programs replace the file, so it is read for every token request.
+// readAssertion reads an assertion or an ID token from a file. Every token request reads the file, because other programs replace it.
 func readAssertion(what, file string) (string, error) {
 	data, err := readFile(what, file)
 	if err != nil {
@@ -108,7 +108,7 @@ func readAssertion(what, file string) (string, error) {
 	return checkedAssertion(what+" file "+file, string(data))
 }
 
-// checkedAssertion returns text if it is a JWT. The error does not contain it.
+// checkedAssertion returns text if text is a JWT. The error does not quote the text.
 func checkedAssertion(where, text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -120,7 +120,7 @@ func checkedAssertion(where, text string) (string, error) {
 	return text, nil
 }
 
-// runForAssertion runs a command and returns its output as the assertion. The command's stderr is shown to the user.
+// runForAssertion runs a command and returns its output as the assertion. The user sees the stderr of the command.
 func (c *Client) runForAssertion(ctx context.Context, words []string) (string, error) {
 	limit, cancel := context.WithTimeout(ctx, commandLimit)
 	defer cancel()

@@ -22,8 +22,8 @@ import (
 // answerWithin is the default time limit of the wait for the browser.
 const answerWithin = 5 * time.Minute
 
-// byCode obtains tokens by authorization code (OAuth 2.1 §4.1). It starts the callback listener first, because the registration contains
-// the redirect URI. Then it registers the client, opens the browser, waits for the code and redeems it.
+// byCode obtains tokens with an authorization code (OAuth 2.1 §4.1). byCode starts the callback listener first, because the client
+// registration contains the redirect URI.
 func (c *Client) byCode(k *job, d draft) (Credential, error) {
 	l, err := c.listen(k.Context, d)
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Client) byCode(k *job, d draft) (Credential, error) {
 	return c.exchange(k, x)
 }
 
-// approved opens the browser, waits for the code, and returns the exchange that redeems it.
+// approved opens the browser, waits for the code, and returns the exchange that redeems the code.
 func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (exchange, error) {
 	r, err := c.authorization(ctx, d, l.RedirectURI(), false)
 	if err != nil {
@@ -61,7 +61,7 @@ type authorization struct {
 	verifier       pkce.Verifier
 }
 
-// authorization prepares the request. If later is true, the user may open its URL much later.
+// authorization prepares an authorization request. If later is true, the user may open the authorization URL much later.
 func (c *Client) authorization(ctx context.Context, d draft, redirectURI string, later bool) (r authorization, err error) {
 	if r.exchange, err = c.identify(ctx, d, redirectURI); err != nil {
 		return r, err
@@ -90,7 +90,7 @@ func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 	}
 	x.stage, x.limit = "device authorization", loginLimit
 	x.request = func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-		// A poll may return the tokens, so it is never cancelled. The caller can stop the login between two polls.
+		// A poll is never cancelled, because the response may contain the tokens. The caller can stop the login between two polls.
 		e.Sleep = func(_ context.Context, wait time.Duration) error { return token.Sleep(k.Context, wait) }
 		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(d.plan.Scopes), show)
 	}
@@ -132,8 +132,8 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 	return l, err
 }
 
-// registeredPort returns the port of the stored client's redirect URI. It returns 0 if the login uses another callback host or another
-// authorization server than the stored registration.
+// registeredPort returns the port of the stored client's redirect URI. If the login uses another callback host or another authorization
+// server, registeredPort returns 0.
 func registeredPort(d draft) int {
 	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), d.registered()
 	u, err := url.Parse(client.RedirectURI)
@@ -156,7 +156,7 @@ func authorizationRequest(d draft, cred Credential, redirectURI string, verifier
 	set("scope", joinScopes(cred.Scopes))
 	set("resource", cred.Resource)
 	if slices.Contains(cred.Scopes, offlineAccess) {
-		// OpenID Connect Core §11: without consent the provider ignores offline_access.
+		// OpenID Connect Core §11: without prompt=consent, the provider ignores offline_access.
 		set("prompt", "consent")
 	}
 	extra, _ := extraParams(d.found.Server.Issuer, d.t.Settings)
@@ -178,11 +178,11 @@ func authorizationURL(d draft, params url.Values) (string, error) {
 	query := u.Query()
 	maps.Copy(query, params)
 	u.RawQuery = query.Encode()
-	_, err = httpx.Check(u.String(), local(d.t.URL)) // the server can choose the client ID, the scopes and the resource, and so make the URL too long
+	_, err = httpx.Check(u.String(), local(d.t.URL)) // the URL can be too long, because the server chooses the client ID, the scopes and the resource
 	return u.String(), stage("authorization request", err)
 }
 
-// reserved reports whether the security of the flow depends on the parameter.
+// reserved reports whether the security of the login depends on a parameter.
 func reserved(param string) bool {
 	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
 }
@@ -205,9 +205,9 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 	return code, err
 }
 
-// Paste returns the text that the user pastes: the URL on which the browser ended, or its query. If the text is not a response to this
-// login, Paste is called again with the reason. An error ends the login, except io.EOF: after io.EOF, Login continues to wait for the
-// browser. Paste may still be blocked in a read when Login returns.
+// Paste returns text that the user pastes: the URL on which the browser ended, or its query. If the text is not a response to this login,
+// Login calls Paste again with the reason. After io.EOF, Login waits only for the browser. Any other error of Paste ends the login. Paste
+// may still be blocked in a read when Login returns.
 type Paste func(ctx context.Context, refused error) (string, error)
 
 // otherAnswer is returned if the user pastes an address that belongs to a pending login.
@@ -241,7 +241,7 @@ func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, ex
 	return first.code, first.err
 }
 
-// pasted calls Paste until the text is a response to this login. Other text does not end the wait, because the user can paste again.
+// pasted calls Paste until the text is a response to this login.
 func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (string, error) {
 	var refused error
 	for {
@@ -261,8 +261,8 @@ func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (s
 	}
 }
 
-// clientRefused wraps an error that says that the server does not know the client (RFC 6749 §4.1.2.1, §5.2): in errForgotten if an earlier
-// login registered the client, or else in ErrClientRejected. It returns other errors unchanged.
+// clientRefused wraps the error of a server that does not know the client (RFC 6749 §4.1.2.1, §5.2). If an earlier login registered the
+// client, the result wraps errForgotten, or else ErrClientRejected. Any other error is returned unchanged.
 func clientRefused(err error, reused bool) error {
 	var refused *callback.AuthorizationError
 	switch known := !clientDead(err) && !(errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client")); {
@@ -277,9 +277,9 @@ func clientRefused(err error, reused bool) error {
 // callbackHosts are the hosts of redirect URIs (RFC 8252 §7.3 and §8.3).
 var callbackHosts = []string{"127.0.0.1", "localhost"}
 
-// ClientDocument returns the client ID metadata document to host at address, which is then the client ID (Settings.ClientMetadataURL). With
-// port 0 the redirect URIs have no port, because servers must allow any port on loopback (RFC 8252 §7.3). For servers that compare ports,
-// give the port of the login. An empty name means "mcpauth".
+// ClientDocument returns the client ID metadata document to publish at address, which is the client ID (Settings.ClientMetadataURL). If
+// port is 0, the redirect URIs have no port, because servers must allow any port on loopback (RFC 8252 §7.3). A server that compares ports
+// needs the port of the login. An empty name means "mcpauth".
 func ClientDocument(address string, port int, name string) ([]byte, error) {
 	var redirects []string
 	for _, host := range callbackHosts {

@@ -18,11 +18,11 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// bindings records at which authorization servers each of the user's secrets was used, for all logins. Without this record, a configuration
-// file that names another server could make mcpauth send a user's secret to that server (MCP Authorization Server Binding). bindings stores
-// slow, salted hashes of the secrets. The hash of a secret is the same for every use, so that mcpauth also refuses to send the client
-// secret for an identity provider to another server as an ordinary client secret. With the postgres store, the record is in the database
-// for all machines, and each machine also has a copy of its own, because somebody else may be able to delete a row of the database.
+// bindings records, for all logins, at which authorization servers a secret of the user was used (MCP Authorization Server Binding).
+// Without bindings, a configuration file that names another server could make mcpauth send a secret of the user there. bindings stores
+// slow, salted hashes. The hash of a secret is the same for every use, because the client secret for an identity provider must also not be
+// sent to another server as an ordinary client secret. The postgres store has a record for all machines, and each machine has a copy,
+// because another person may be able to delete a row of the database.
 type bindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -44,8 +44,8 @@ const nobody = "https://nobody.invalid"
 // ownSecret is a secret of the user that authenticates at an authorization server.
 type ownSecret struct{ what, value, place string }
 
-// ownSecrets returns the secrets that a login would send or sign with. The field place names the server that would receive the secret: the
-// issuer of the authorization server, the issuer of the identity provider, or the token endpoint of an identity provider without an issuer.
+// ownSecrets returns the secrets that a login would send or sign with. place is the issuer of the server that would receive the secret, or
+// the token endpoint of an identity provider without an issuer.
 func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]ownSecret, error) {
 	var all []ownSecret
 	if t.ClientSecret != "" {
@@ -74,7 +74,7 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		if err != nil {
 			return nil, err
 		}
-		if token.CheckAudience(assertion, nobody, nobody) != nil { // CheckAudience refuses to send it to any other server
+		if token.CheckAudience(assertion, nobody, nobody) != nil { // the assertion names its server, and CheckAudience refuses any other server
 			return all, nil
 		}
 		all = append(all, ownSecret{"assertion", assertionID(assertion), issuer})
@@ -82,16 +82,16 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 	return all, nil
 }
 
-// assertionID identifies an assertion by its issuer and subject, because platforms replace the assertion itself every few minutes. The caller
-// has checked that it is a JWT.
+// assertionID identifies an assertion by its issuer and subject, because platforms replace assertions every few minutes. The argument must
+// be a JWT.
 func assertionID(assertion string) string {
 	c, _ := token.Claims(assertion)
 	id, _ := json.Marshal([]json.RawMessage{c["iss"], c["sub"]})
 	return string(id)
 }
 
-// bindSecrets returns an error if a secret was used before and this login would use it at a different authorization server or identity
-// provider. o.AcceptNewIssuer allows both. o.IssuerGiven allows another authorization server, but not another identity provider.
+// bindSecrets returns an error if this login would use a secret at another server than before. o.AcceptNewIssuer allows any other server.
+// o.IssuerGiven allows another authorization server, but not another identity provider.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
 	secrets, err := c.ownSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
@@ -142,7 +142,7 @@ func (c *Client) bindings(ctx context.Context) ([]*bindings, error) {
 	return all, nil
 }
 
-// bind adds the place of a secret. It returns an error if the secret was only used at other places, unless a new one is allowed.
+// bind records that a secret is used at a place. If the secret was used only at other places and allowed is false, bind returns an error.
 func (b *bindings) bind(s ownSecret, allowed bool) error {
 	hash, err := b.hash(s.value)
 	if err != nil {
@@ -176,8 +176,8 @@ func (b *bindings) hash(value string) (string, error) {
 	return hex.EncodeToString(sum), err
 }
 
-// sameIssuer returns an error if a pre-registered client would be used with another authorization server than at the last login (MCP client
-// registration, Authorization Server Binding), unless the user has accepted the change. For registrations, dcr.Resolve enforces this rule.
+// sameIssuer returns an error if a pre-registered client would be used at another authorization server than at the last login (MCP client
+// registration, Authorization Server Binding). The user can accept the change. For registrations, dcr.Resolve enforces the same rule.
 func sameIssuer(d draft) error {
 	client, issuer := d.old.Client, d.found.Server.Issuer
 	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {

@@ -32,9 +32,9 @@ func (c *Client) endpointHTTP(s Settings, issuer, server string) (*http.Client, 
 	return c.presenting(c.http(), s, func(u *url.URL) bool { return s.shows(u, issuer, server) })
 }
 
-// shows reports whether an endpoint may receive the client certificate. The result is true if the user named the issuer, or if the
-// endpoint's host is the host of the issuer or of the MCP server or a subdomain of one of them. Without this rule, a malicious server could
-// name an endpoint of a third party, and the third party would treat mcpauth's request as a request of the certificate's owner.
+// shows reports whether an endpoint may receive the client certificate. The user must have named the issuer, or the endpoint's host must be
+// the host of the issuer or of the MCP server, or a subdomain of one of them. Without this rule, a malicious server could name an endpoint
+// of a third party, which would treat mcpauth's request as a request of the certificate's owner.
 func (s Settings) shows(u *url.URL, issuer, server string) bool {
 	return s.Issuer != "" || below(u, issuer) || below(u, server)
 }
@@ -58,8 +58,8 @@ func origin(addresses []string) func(*url.URL) bool {
 	}
 }
 
-// ServerHTTP returns the HTTP client for requests to the target's MCP server. It presents the client certificate of the target, or else of
-// the stored login, to this server only.
+// ServerHTTP returns the HTTP client for requests to the target's MCP server. Only this server receives the client certificate of the
+// target, or else of the stored login.
 func (c *Client) ServerHTTP(t Target, stored Status) (*http.Client, error) {
 	if t.CertFile == "" {
 		t.CertFile, t.CertKeyFile = stored.Cert, stored.Key
@@ -79,7 +79,7 @@ func (c *Client) presenting(hc *http.Client, s Settings, to func(*url.URL) bool)
 	return httpx.Presenting(hc, own, to), nil
 }
 
-// certificate reads the client certificate and its key. It returns an error if a server could not accept them.
+// certificate reads the client certificate and its key. If a server could not accept the certificate, the error is ErrCertificate.
 func (s Settings) certificate(now time.Time) (*tls.Certificate, error) {
 	certFile, keyFile := s.CertFile, cmp.Or(s.CertKeyFile, s.CertFile)
 	certs, err := readFile("client certificate", certFile)
@@ -117,8 +117,8 @@ func (s Settings) leaf() *x509.Certificate {
 	return pair.Leaf
 }
 
-// warnOpenKey warns if other users can read the key file. This is not an error, because platforms mount keys with modes that the user
-// cannot change.
+// warnOpenKey warns if other users can read the key file. An open key file is not an error, because platforms mount keys with modes that
+// the user cannot change.
 func (c *Client) warnOpenKey(s Settings) {
 	file := cmp.Or(s.CertKeyFile, s.CertFile)
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {

@@ -21,8 +21,8 @@ import (
 // credentialVersion is the version of the record format. A record with a higher version is refused, because it could be misread.
 const credentialVersion = 1
 
-// Credential is one login at one server. The keystore sees it only as bytes. A field that a newer version wrote is preserved when this
-// version writes the record.
+// Credential is one login at one MCP server. The keystore stores a Credential as opaque bytes. Fields that a newer version of mcpauth wrote
+// are preserved.
 type Credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
@@ -41,7 +41,7 @@ type Credential struct {
 
 	Token      token.Token       `json:"token,omitzero"`
 	Retired    []Retired         `json:"retired,omitempty"` // tokens of replaced grants, newest first; Logout revokes them
-	Refusal    *Refusal          `json:"refusal,omitempty"` // how the server refused the refresh token; nil: it did not
+	Refusal    *Refusal          `json:"refusal,omitempty"` // refusal of the refresh token; nil: none
 	Scopes     []string          `json:"scopes_asked,omitempty"`
 	Account    string            `json:"account,omitempty"`     // account of the login, see token.Token.Account
 	ObtainedAt time.Time         `json:"obtained_at,omitzero"`  // when Token was obtained
@@ -51,15 +51,15 @@ type Credential struct {
 	Deviations []string          `json:"quirks,omitempty"`      // codes of the tolerated deviations, see docs/quirks.md
 
 	IDP     *Credential `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
-	NextIDP *Credential `json:"next_idp_login,omitempty"` // login at the identity provider from an unfinished login; the next login or Logout revokes it
+	NextIDP *Credential `json:"next_idp_login,omitempty"` // login at the identity provider by an unfinished login; the next login or Logout revokes it
 	OpenID  *OpenID     `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
 
 	idToken    Secret // ID token in the latest response of an identity provider; never stored
-	generation uint64 // generation of the record that this was decoded from
+	generation uint64 // generation of the stored record
 	unknown    map[string]json.RawMessage
 }
 
-// Endpoints are endpoints of the authorization server, stored so that a refresh needs only one request.
+// Endpoints are stored endpoints of the authorization server. With stored endpoints, a refresh needs only one request.
 type Endpoints struct {
 	Token      string `json:"token,omitempty"`
 	Revocation string `json:"revocation,omitempty"`
@@ -71,14 +71,14 @@ func endpoints(s discovery.ServerMetadata) Endpoints {
 	return Endpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
-// Retired is a token of a replaced grant for the same client at the same authorization server. Logout revokes it. An earlier revocation
-// could end the new login, because many servers keep only one grant for a client and user, or for a browser session.
+// Retired is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An earlier
+// revocation could end the new login, because many servers keep only one grant for a client and user, or for a browser session.
 type Retired struct {
 	Token Secret `json:"token"`
-	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no other
+	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no refresh token
 }
 
-// Refusal records how the server refused the refresh token. The token is kept, but only an explicit refresh sends it again.
+// Refusal describes how the server refused the refresh token. The refresh token stays stored, but only Client.Refresh sends it again.
 type Refusal struct {
 	Words  string `json:"words"`
 	Client bool   `json:"client,omitempty"` // the server refused the client
@@ -106,7 +106,7 @@ func (c Credential) String() string {
 	return fmt.Sprintf("credential of %q at %s, generation %d", c.Profile, c.Server, c.generation)
 }
 
-// GoString is String.
+// GoString returns String.
 func (c Credential) GoString() string { return c.String() }
 
 // plain is Credential without its methods, for encoding.
@@ -132,7 +132,7 @@ func (c *Credential) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// MarshalJSON writes the known fields and the preserved ones.
+// MarshalJSON writes the fields of Credential and the unknown fields that UnmarshalJSON preserved.
 func (c Credential) MarshalJSON() ([]byte, error) {
 	data, err := json.Marshal(plain(c))
 	if err != nil || len(c.unknown) == 0 {
@@ -159,7 +159,7 @@ func members(v any) []string {
 func decode(r keystore.Record) (Credential, error) {
 	var c Credential
 	if err := c.UnmarshalJSON(r.Secret); err != nil { // UnmarshalJSON is called directly, because json.Unmarshal would check the syntax a second time
-		// The text of the JSON error is left out, because it may quote bytes of the record.
+		// The error omits the text of the JSON error, which may quote bytes of the record.
 		return Credential{}, fmt.Errorf("%w: not a record of mcpauth", ErrCredential)
 	}
 	if c.Version > credentialVersion {
@@ -190,7 +190,7 @@ func (c Credential) renewable() bool {
 	return paying.Token.RefreshToken != "" && paying.Refusal == nil || c.Grant.nonInteractive() && c.Settings.IDP.Issuer == ""
 }
 
-// granted returns the scopes of the token: those that the server named, or else the requested ones (RFC 6749 §5.1).
+// granted returns the scopes of the token. If the server named no scopes, these are the requested scopes (RFC 6749 §5.1).
 func (c Credential) granted() []string {
 	if c.Token.ScopeGiven {
 		return splitScope(c.Token.Scope)
@@ -200,9 +200,9 @@ func (c Credential) granted() []string {
 
 func (c Credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
-// retire returns the tokens of replaced grants after c has replaced old, newest first. The caller must store the tokens in kept, because
-// revoking them now could end the new grant. The tokens in apart belong to another client or another authorization server, so revoking them
-// cannot end the new grant.
+// retire returns the tokens of the grants that c replaces, newest first. The caller must store the tokens in kept, because revoking them
+// now could end the new grant. The tokens in apart belong to another client or another authorization server, so revoking them cannot end
+// the new grant.
 func (c Credential) retire(old Credential) (kept, apart []Retired) {
 	all := old.Retired
 	switch t := old.Token; {
@@ -226,8 +226,8 @@ func (c *Credential) register(client dcr.Client) {
 	c.NextClient = &client
 }
 
-// load returns the stored credential, or ErrLoginRequired if there is none. It returns the store's error if the store cannot be read or if
-// another store has the credential.
+// load returns the stored credential, or ErrLoginRequired if there is none. load returns the error of the store if the store cannot be read
+// or if another store has the credential.
 func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 	r, err := c.Store.Get(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -253,7 +253,7 @@ func (c *Client) loadOrNew(ctx context.Context, t Target) (Credential, error) {
 	return cred, err
 }
 
-// save stores the credential as the next generation. The store reads it back. The caller holds the credential's lock.
+// save stores the credential as the next generation, and the store reads the record back. The caller must hold the credential's lock.
 func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
 	c.knows(*cred)
 	if cred.DPoPKey != nil {
@@ -280,7 +280,7 @@ func (c *Credential) numbered(generation uint64) {
 	}
 }
 
-// update changes the stored credential while it holds the credential's lock.
+// update changes the stored credential under the credential's lock.
 func (c *Client) update(ctx context.Context, t Target, change func(*Credential)) (Credential, error) {
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {

@@ -11,18 +11,18 @@ import (
 // The tolerated deviations of servers from the specifications are listed in docs/quirks.md. A login records the code of each deviation that
 // it tolerates. With Settings.Strict, every deviation is an error that names the section of the specification.
 
-// extraParams returns the parameters to add to the authorization request: those for a known deviation of the server, and those of the user,
-// which take precedence.
+// extraParams returns additional parameters of the authorization request: first those for a known deviation of the server, then those of
+// the user. For the same name, the later parameter takes precedence.
 func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	if !s.Strict && strings.TrimSuffix(issuer, "/") == "https://accounts.google.com" {
-		// Google does not support offline_access. It issues a refresh token only if access_type is offline. Without prompt=consent, only
+		// Google does not support offline_access, and issues a refresh token only if access_type is offline. Without prompt=consent, only
 		// the first login of a user gets a refresh token.
 		params, code = [][2]string{{"access_type", "offline"}, {"prompt", "consent"}}, "google_offline"
 	}
 	return append(slices.Clone(params), s.AuthParams...), code
 }
 
-// deviations returns the tolerated deviations of a login, as far as they are known before the browser opens.
+// deviations returns the codes of the tolerated deviations that are known before the browser opens.
 func deviations(s Settings, r *discovery.Result) []string {
 	var all []string
 	for _, f := range r.Findings {
@@ -51,7 +51,7 @@ func ofRegistration(codes []string) []string {
 	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !strings.HasPrefix(code, "registration_") })
 }
 
-// refreshTokenInvalid reports whether a refusal is Atlassian's form of invalid_grant: unauthorized_client with "refresh_token is invalid".
+// refreshTokenInvalid reports whether a refusal has Atlassian's form of invalid_grant: unauthorized_client with "refresh_token is invalid".
 func refreshTokenInvalid(e *token.Error) bool {
 	return e.Code == "unauthorized_client" && strings.Contains(e.Description, "refresh_token is invalid")
 }

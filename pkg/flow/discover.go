@@ -11,7 +11,7 @@ import (
 	"mcpauth/pkg/discovery"
 )
 
-// Discovery is the result of Client.Discover. Its JSON form is stable.
+// Discovery is the result of Client.Discover. The JSON form of Discovery is stable.
 type Discovery struct {
 	URL        string                    `json:"url"`
 	Endpoint   string                    `json:"endpoint"`             // URL that receives the calls: URL itself or its redirect target on the same origin; empty: URL did not answer
@@ -20,7 +20,7 @@ type Discovery struct {
 	Attempts   []Attempt                 `json:"attempts"`             // every request, in order
 	Checks     []discovery.Check         `json:"checks"`               // result of each rule that discovery checked, in the order of the checks
 	Server     *discovery.ServerMetadata `json:"authorization_server"` // nil: discovery ended before this result was known
-	Grants     []Grant                   `json:"grants"`               // supported grants that the authorization server offers
+	Grants     []Grant                   `json:"grants"`               // grants that mcpauth supports and the authorization server offers
 	Plan       *Plan                     `json:"login"`                // nil: discovery ended before this result was known
 }
 
@@ -30,9 +30,9 @@ type Attempt struct {
 	Meaning string `json:"meaning"`
 }
 
-// Discover runs the discovery of Login and returns what Login would do. It registers and stores nothing. Like Login, it uses the stored
-// credential; without a Store, or if the credential cannot be read, it describes a first login. The error is the one that Login would
-// return before it opens the browser; the Discovery is returned with it.
+// Discover runs the discovery of Login and returns what Login would do, but registers and stores nothing. Like Login, Discover uses the
+// stored credential. Without a Store or a readable credential, Discover describes a first login. The error is the one that Login would
+// return before it opens the browser. If there is an error, the Discovery contains the results so far.
 func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discovery, error) {
 	var old Credential
 	if c.Store != nil {
@@ -62,7 +62,7 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	return d, err
 }
 
-// complete adds the redirect URI and the client to the plan. It returns an error if the server lacks a needed feature or if no client is
+// complete adds the redirect URI and the client to the plan. The result is an error if the server lacks a needed feature or if no client is
 // available.
 func (p *Plan) complete(d draft) error {
 	err := errors.Join(feasible(d.t.Settings, d.found), sameIssuer(d))
@@ -77,7 +77,7 @@ func (p *Plan) complete(d draft) error {
 	return errors.Join(err, stage("client", noClient))
 }
 
-// offered returns the grants that the metadata lists. Metadata without a list offers the authorization code (RFC 8414 §2). In the metadata,
+// offered returns the grants that the metadata lists. Metadata without a list of grants means the authorization code (RFC 8414 §2).
 // GrantEnterprise is listed as the JWT bearer grant.
 func offered(s discovery.ServerMetadata) []Grant {
 	listed := s.GrantTypesSupported
@@ -93,7 +93,7 @@ func offered(s discovery.ServerMetadata) []Grant {
 	return grants
 }
 
-// grantTypes are the grant types in metadata and registrations (RFC 7591 §2).
+// grantTypes maps each grant to its grant type in metadata and registrations (RFC 7591 §2).
 var grantTypes = map[Grant]string{
 	GrantCode:              "authorization_code",
 	GrantClientCredentials: "client_credentials",
@@ -102,9 +102,9 @@ var grantTypes = map[Grant]string{
 	GrantEnterprise:        "urn:ietf:params:oauth:grant-type:jwt-bearer",
 }
 
-// discover runs the discovery of a login. challenges are from a response that was already received. The client certificate is presented to
-// the MCP server, and to an authorization server that the user or the stored login (known) names. An authorization server that only the MCP
-// server names does not receive the client certificate.
+// discover runs the discovery of a login. challenges are from a response that was already received. known is the issuer of the stored
+// login. The MCP server, the known issuer and the issuer that the user named receive the client certificate. An authorization server that
+// only the MCP server names does not receive the client certificate.
 func (c *Client) discover(ctx context.Context, t Target, known string, challenges []discovery.Challenge) (*discovery.Result, error) {
 	hc, err := c.httpAt(t.Settings, t.URL, t.Issuer, known)
 	if err != nil {
@@ -134,23 +134,23 @@ type Plan struct {
 	ClientID   string   `json:"client_id"`   // empty: the client is not registered yet
 	AuthMethod string   `json:"auth_method"` // client authentication method at the token endpoint
 	DPoP       bool     `json:"dpop"`        // tokens are bound to a key
-	Deviations []string `json:"quirks"`      // codes of Deviations
+	Deviations []string `json:"quirks"`      // codes of the tolerated deviations
 
-	RedirectURI string `json:"redirect_uri"` // a URI without a port stands for any free port; empty: the grant needs none
+	RedirectURI string `json:"redirect_uri"` // without a port in the URI, Login uses any free port; empty: the grant needs none
 }
 
-// newPlan derives the plan of a login from the settings, the discovery and the stored credential. It sends no request.
+// newPlan derives the plan of a login from the settings, the discovery and the stored credential. newPlan sends no request.
 func newPlan(s Settings, r *discovery.Result, old Credential) Plan {
 	offers := r.Server.ScopesSupported
 	if s.grant() == GrantEnterprise {
-		offers = nil // a new ID-JAG is requested instead of a refresh token, so offline_access is not needed
+		offers = nil // a renewal requests a new ID-JAG, so it needs no refresh token and no offline_access
 	}
 	p := Plan{Grant: s.grant(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: deviations(s, r),
 		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, offers), old, r.Server.Issuer)}
 	if s.NoResource {
 		p.Resource = ""
 	}
-	p.DPoP, _ = useDPoP(s, r) // feasible returns the error
+	p.DPoP, _ = useDPoP(s, r) // feasible returns this error
 	return p
 }
 
@@ -168,9 +168,9 @@ func feasible(set Settings, r *discovery.Result) error {
 	return err
 }
 
-// useDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto, the result is true if the authorization server supports
-// ES256 and DPoP is required, either by the resource metadata (RFC 9728 §2, dpop_bound_access_tokens_required) or by the scheme of the
-// challenge.
+// useDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto, the authorization server must support ES256, and the MCP
+// server must require DPoP. An MCP server requires DPoP with dpop_bound_access_tokens_required in its metadata (RFC 9728 §2), or with the
+// scheme of its challenge.
 func useDPoP(s Settings, r *discovery.Result) (bool, error) {
 	offered := slices.Contains(r.Server.DPoPSigningAlgValuesSupported, "ES256")
 	required := r.Resource.DPoPBoundAccessTokensRequired || r.Challenge.Scheme == "dpop"
@@ -202,8 +202,8 @@ func clientOptions(d draft) dcr.Options {
 		Strict: t.Strict}
 }
 
-// registerScopes returns the scopes for a registration. They include all scopes of the resource, because a client that is registered for
-// fewer could not step up later.
+// registerScopes returns the scopes to register. The scopes include all scopes of the resource, because a step-up cannot request a scope
+// that is not registered.
 func registerScopes(d draft) []string {
 	if len(d.plan.Scopes) == 0 {
 		return nil

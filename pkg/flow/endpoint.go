@@ -39,7 +39,7 @@ func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
 	return e, nil
 }
 
-// provers caches the prover of the latest DPoP key, so that later requests use the nonces that it has received.
+// provers caches the prover of the latest DPoP key, because the prover has the latest nonces.
 type provers struct {
 	mu   sync.Mutex
 	jwk  []byte
@@ -60,10 +60,10 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// eitherMethod sends a request. If the server refuses the client, eitherMethod sends the request once more with the client secret in the
-// other place (header or body). The second attempt is needed because the metadata lists the methods that the server supports, and not the
-// method for which this client was registered (RFC 6749 §2.3.1). The method that worked is stored in the credential. The first request does
-// not use up a code, because a server authenticates the client before it looks at the code.
+// eitherMethod sends a request. If the server refuses the client, eitherMethod sends the request again with the client secret in the form
+// instead of the header, or the reverse (RFC 6749 §2.3.1). The metadata lists the methods of the server, but not the method of this client.
+// The method that worked is stored in the credential. The first request does not use up a code, because a server authenticates the client
+// before it looks at the code.
 func eitherMethod[T any](c *Client, cred *Credential, supported []string, notes *notes, request func(token.Endpoint) (T, error)) (T, error) {
 	e, err := c.endpoint(*cred)
 	if err != nil {
@@ -88,9 +88,9 @@ func eitherMethod[T any](c *Client, cred *Credential, supported []string, notes 
 	return result, second
 }
 
-// otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client,
-// the result is the other method that uses a secret. If the registration response contained a secret but no method, the result is the
-// default of RFC 7591 §2, which package dcr does not assume.
+// otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. A pre-registered client tries
+// the other method with a secret. If the registration response contained a secret but no method, the result is client_secret_basic, the
+// default of RFC 7591 §2.
 func otherMethod(c dcr.Client, supported []string) string {
 	other := ""
 	switch {
@@ -107,7 +107,7 @@ func otherMethod(c dcr.Client, supported []string) string {
 	return other
 }
 
-// nonInteractiveToken requests tokens with the credential's non-interactive grant. It reads files each time, because platforms replace
+// nonInteractiveToken requests tokens with the credential's non-interactive grant. Files are read each time, because platforms replace
 // them.
 func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred Credential) (token.Token, error) {
 	scope := joinScopes(cred.Scopes)
@@ -133,7 +133,7 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
 }
 
-// guard calls Guard for a file that a renewal reads, because the file may have changed since the login.
+// guard calls Client.Guard for a file that a renewal reads, because the file may have changed since the login.
 func (c *Client) guard(file string) error {
 	if c.Guard == nil {
 		return nil
@@ -153,7 +153,7 @@ func loadKey(file string) (*token.Key, error) {
 	return key, nil
 }
 
-// maxSecretFile limits the size of a file with a secret in bytes, because a configuration may name any file, even an endless one.
+// maxSecretFile limits the size of a file with a secret in bytes, because a configuration may name an endless file.
 const maxSecretFile = 64 << 10
 
 func readFile(what, file string) ([]byte, error) {

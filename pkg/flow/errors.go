@@ -7,41 +7,41 @@ import (
 )
 
 var (
-	// ErrLoginRequired: there is no credential, or none that can be renewed without a browser.
+	// ErrLoginRequired is returned if there is no credential, or if the credential cannot be renewed without a browser.
 	ErrLoginRequired = errors.New("not logged in")
-	// ErrNoRefreshToken: the server gave no refresh token, or rejected it earlier, so only a new login renews the credential.
+	// ErrNoRefreshToken is returned if the server issued no refresh token, or refused the refresh token earlier.
 	ErrNoRefreshToken = errors.New("there is no refresh token: the server issued none, or no longer accepts it")
-	// ErrGrantRejected: the authorization server refuses the refresh token (RFC 6749 §5.2).
+	// ErrGrantRejected is returned if the authorization server refuses the refresh token (RFC 6749 §5.2).
 	ErrGrantRejected = errors.New("the authorization server no longer accepts the refresh token")
-	// ErrMaybeSpent: a refresh was interrupted after it may have reached the server, and the server now rejects the refresh token.
+	// ErrMaybeSpent is returned if the server refuses a refresh token that an interrupted refresh may have used up.
 	ErrMaybeSpent = errors.New("an earlier refresh was interrupted and may have used up the refresh token")
-	// ErrClientRejected: the authorization server no longer knows the registered client (invalid_client, unauthorized_client).
+	// ErrClientRejected is returned if the authorization server no longer knows the client (invalid_client, unauthorized_client).
 	ErrClientRejected = errors.New("the authorization server no longer accepts the client registration")
-	// ErrTokenRefused: the server refuses a token that was just issued, so that another one would not help.
+	// ErrTokenRefused is returned if the MCP server refuses a token that was just issued.
 	ErrTokenRefused = errors.New("the server refuses a token that was just issued")
-	// ErrForbidden: the server answered 403 without asking for more scope.
+	// ErrForbidden is returned if the MCP server answers 403 without requesting more scopes.
 	ErrForbidden = errors.New("the server refuses this request for this login")
-	// ErrIssuerChanged: the server names another authorization server than the one that the client is registered with.
+	// ErrIssuerChanged is returned if a client or a secret would be used at another authorization server than before.
 	ErrIssuerChanged = errors.New("the server's authorization server changed")
-	// ErrAccount: the login is for another account than Settings.ExpectAccount, or the server does not say for which.
+	// ErrAccount is returned if the login is for another account than Settings.ExpectAccount, or for an unknown account.
 	ErrAccount = errors.New("not the expected account")
-	// ErrNoAnswer: nobody finished the login in the browser in time.
+	// ErrNoAnswer is returned if nobody finished the login in the browser in time.
 	ErrNoAnswer = errors.New("no answer from the browser")
-	// ErrIdentityProvider: the enterprise's identity provider refuses the request or cannot be reached.
+	// ErrIdentityProvider is returned if the enterprise's identity provider refuses a request or cannot be reached.
 	ErrIdentityProvider = errors.New("identity provider")
-	// ErrUnsupported: the authorization server does not offer what the login needs.
+	// ErrUnsupported is returned if the authorization server does not offer what the login needs.
 	ErrUnsupported = errors.New("not offered by the authorization server")
-	// ErrOptions: the options contradict each other, or a required one is missing.
+	// ErrOptions is returned if options contradict each other, or if a required option is missing.
 	ErrOptions = errors.New("login options")
-	// ErrNoPending: no pending login matches.
+	// ErrNoPending is returned if no pending login matches the response.
 	ErrNoPending = errors.New("no such pending login")
-	// ErrBoundToken: the access token is bound to a key (DPoP), so it cannot be used as a bearer token.
+	// ErrBoundToken is returned if a bearer token is needed, but the access token is bound to a DPoP key.
 	ErrBoundToken = errors.New("the access token is bound to a key (DPoP) and useless without it")
-	// ErrCredential: the stored credential cannot be decoded.
+	// ErrCredential is returned if the stored credential cannot be decoded.
 	ErrCredential = errors.New("the stored credential is not readable")
 )
 
-// errForgotten is ErrClientRejected for a client that an earlier login registered. The login can register another client.
+// errForgotten is ErrClientRejected for a client that an earlier login registered. After errForgotten, Login registers another client.
 var errForgotten = fmt.Errorf("%w; it was registered by an earlier login", ErrClientRejected)
 
 // ScopeError is returned if the server requires more scopes than the credential has (RFC 6750 §3.1, insufficient_scope).
@@ -59,7 +59,7 @@ func (e *ScopeError) Error() string {
 
 func quoteScopes(scopes []string) string { return "scope \"" + strings.Join(scopes, " ") + "\"" }
 
-// StageError adds the stage of the flow to an error that does not name it.
+// StageError adds the name of the stage to an error.
 type StageError struct {
 	Stage string // name of the stage, such as "registration", "authorization", "token exchange" or "refresh"
 	Err   error

@@ -1,8 +1,7 @@
-// Package flow implements the MCP authorization flow: it logs in, stores the credential, renews it, and logs out. It combines the packages
+// Package flow implements MCP authorization: login, storage of the credential, renewal and logout. The package combines the packages
 // discovery, dcr, pkce, callback, token and keystore.
 //
-// Handler implements auth.OAuthHandler of the official Go SDK. With it, any Go MCP client can log in and gets the keychain, the locks and
-// the renewal:
+// Handler implements auth.OAuthHandler of the official Go SDK. With a Handler, an MCP client logs in, stores credentials and renews tokens:
 //
 //	store, err := keystore.Open(keystore.Options{StateDir: dir, Dir: dir})
 //	client := &flow.Client{Store: store, Open: openBrowser}
@@ -11,8 +10,7 @@
 //	handler := client.Handler(target, flow.HandlerOptions{})
 //	transport := &mcp.StreamableClientTransport{Endpoint: target.URL, OAuthHandler: handler}
 //
-// It implements MCP authorization 2026-07-28 and its predecessors back to 2025-03-26. It does not support tokens for more than one
-// resource.
+// The package implements the MCP authorization revisions from 2025-03-26 to 2026-07-28. A token is for one resource only.
 package flow
 
 import (
@@ -27,7 +25,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// Client logs in, renews and logs out. Every field except Store may be zero. Call Wait before the process ends.
+// Client logs in, renews tokens and logs out. Every field except Store may be zero. Call Wait before the process ends.
 type Client struct {
 	Store   *keystore.Store
 	HTTP    *http.Client                                    // for OAuth requests; nil: httpx.Default()
@@ -36,7 +34,7 @@ type Client struct {
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
 	Environ func() []string                                 // environment of a command that prints an assertion; nil: os.Environ
-	Secrets *httpx.Secrets                                  // the secrets of the process, which Client adds to and which no text of Client shows; nil: those of this Client only
+	Secrets *httpx.Secrets                                  // secrets to mask in every text of Client; Client adds its own; nil: only those of this Client
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
 	jobs    task.Group[Credential]
@@ -44,7 +42,7 @@ type Client struct {
 	provers provers
 }
 
-// Event is a progress event of a login or a renewal. Its texts are safe to print.
+// Event is a progress event of a login or a renewal. Every field is safe to print.
 type Event struct {
 	Kind    EventKind
 	Message string
@@ -52,7 +50,7 @@ type Event struct {
 	Port    int    // EventAuthorize: the loopback port of the callback listener
 
 	Issuer  string    // EventDevice: issuer of the authorization server
-	Code    string    // EventDevice: the user code, to be entered at Typed; URL may already contain it
+	Code    string    // EventDevice: the user code (RFC 8628 §3.2); URL may already contain the code
 	Typed   string    // EventDevice: the address at which the user enters Code
 	Expires time.Time // EventDevice: when Code expires
 }
@@ -60,7 +58,7 @@ type Event struct {
 // EventKind is the kind of an Event.
 type EventKind string
 
-// The kinds of events.
+// Values of Event.Kind.
 const (
 	EventAuthorize EventKind = "authorize" // the user must open URL in a browser; Login waits for the response
 	EventDevice    EventKind = "device"    // the user must enter Code at Typed, or open URL (RFC 8628)
@@ -68,17 +66,17 @@ const (
 	EventWarning   EventKind = "warning"   // something that the user should know; the operation continues
 )
 
-// Target is an MCP server, the name of the login, and its settings. NewTarget makes one.
+// Target is an MCP server, the name of the login there, and the settings of the login. NewTarget returns a Target for a URL.
 type Target struct {
 	URL     string      // canonical URL of the MCP server, under which its login is stored
 	Profile string      // name of the login; empty: the unnamed login. Logins with different names can be for different accounts
 	Header  http.Header // static headers, sent to the MCP server only
 
-	Settings // for the next login; they take precedence over the stored settings
+	Settings // settings for the next login, which take precedence over the stored settings
 }
 
-// NewTarget returns the target for a server's URL in canonical form (MCP authorization, Canonical Server URI). It returns an error if the
-// URL is neither https nor http on loopback, or contains credentials or a fragment.
+// NewTarget returns the target for a server's URL in canonical form (MCP authorization, Canonical Server URI). The URL must be https, or
+// http on loopback, and must not contain credentials or a fragment.
 func NewTarget(address string) (Target, error) {
 	u, err := httpx.CheckServer(address)
 	if err != nil {
@@ -90,7 +88,7 @@ func NewTarget(address string) (Target, error) {
 // String describes the target without its settings.
 func (t Target) String() string { return strings.TrimSpace(t.Profile + " " + t.URL) }
 
-// GoString is String.
+// GoString returns String.
 func (t Target) GoString() string { return t.String() }
 
 func (t Target) key() keystore.Key { return keystore.Key{Server: t.URL, Profile: t.Profile} }
@@ -101,7 +99,7 @@ func local(server string) bool {
 	return err == nil && httpx.Local(u)
 }
 
-// requestLimit is the time limit of each OAuth request. requestLimit is shorter than the time limit of a whole command.
+// requestLimit is the time limit of each OAuth request, which is shorter than the time limit of a whole command.
 const requestLimit = 30 * time.Second
 
 // http returns the HTTP client for OAuth requests without a client certificate.

@@ -27,10 +27,10 @@ import (
 // Reauth limits what a Handler does to obtain authorization.
 type Reauth string
 
-// The choices for HandlerOptions.Reauth.
+// Values of HandlerOptions.Reauth.
 const (
-	ReauthBrowser Reauth = "browser" // refresh, else log in through the browser
-	ReauthRefresh Reauth = "refresh" // refresh only
+	ReauthBrowser Reauth = "browser" // refresh the token, or else log in through the browser
+	ReauthRefresh Reauth = "refresh" // refresh the token, but never open a browser
 	ReauthNever   Reauth = "never"   // never renew and never log in
 )
 
@@ -42,9 +42,9 @@ type HandlerOptions struct {
 	LoginTimeout time.Duration // time limit of the wait for the browser; 0: 5 minutes
 }
 
-// Handler authorizes the requests of an MCP client with a stored credential. It implements auth.OAuthHandler of the official Go SDK for one
-// server. It starts OAuth only after a 401 and renews tokens before they expire. It is safe for concurrent use; requests with a valid token
-// do not wait for a renewal or a login of another request.
+// Handler authorizes the requests of an MCP client to one server with the stored credential. Handler implements auth.OAuthHandler of the
+// official Go SDK. A Handler logs in only after a 401 or 403, and renews tokens before they expire. A Handler is safe for concurrent use. A
+// request with a valid token does not wait for the renewal or the login of another request.
 type Handler struct {
 	c *Client
 	t Target
@@ -61,8 +61,8 @@ type Handler struct {
 	refusal error               // error with which the server refused the refresh token in refused
 }
 
-// snapshot is the token and DPoP key for requests. A snapshot is immutable, so that a request never combines the token of one login with
-// the key of another login.
+// snapshot is the token and the DPoP key for requests. A snapshot is immutable, because a request must not combine the token of one login
+// with the key of another login.
 type snapshot struct {
 	cred   Credential    // stored credential; zero: no credential is stored
 	prover *token.Prover // makes proofs with the credential's DPoP key; nil: the token is a bearer token
@@ -77,13 +77,13 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 }
 
 const (
-	maxStepUps   = 2               // for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
+	maxStepUps   = 2               // maximum for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
 	justIssued   = 2 * time.Minute // minimum age of a refused token for which a renewal is tried; a newer token would be refused again
 	earlyPause   = time.Second     // time limit of a request's wait for the early renewal that it started
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
 
-// current returns the snapshot. It reads the store only once.
+// current returns the snapshot, and reads the store only once.
 func (h *Handler) current(ctx context.Context) (*snapshot, error) {
 	if s := h.now.Load(); s != nil {
 		return s, nil
@@ -111,8 +111,8 @@ func (h *Handler) use(cred Credential) (*snapshot, error) {
 	return s, nil
 }
 
-// TokenSource returns the stored token and renews it if it is about to expire. It returns nil if no token is stored; the client then sends
-// the request without a token.
+// TokenSource returns the stored token, and renews the token if it is about to expire. If no token is stored, TokenSource returns nil, and
+// the client sends the request without a token.
 func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	s, err := h.current(ctx)
 	if err != nil {
@@ -153,8 +153,8 @@ func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 	}
 }
 
-// renewEarly renews a token before the server refuses it. If the renewal fails, a valid token stays in use. If the grant is dead and the
-// token has expired, the handler drops the token, so that the server's 401 leads to a login.
+// renewEarly renews a token before the server refuses the token. If the renewal fails, a valid token stays in use. If the token has expired
+// and only a login can help, renewEarly drops the token, so that the server's 401 leads to a login.
 func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
 	cred, err := h.c.renew(ctx, h.t, renewal{oldToken: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
 	switch {
@@ -178,9 +178,9 @@ func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
 	return nil
 }
 
-// needsLogin reports whether only a new login can help: the credential cannot be renewed, or the authorization server refused to renew it
-// with a 4xx status other than 429. A server that has moved away answers 404, for example. A 5xx status or a network error does not show
-// that a login is needed.
+// needsLogin reports whether only a new login can help. A login is needed if the credential cannot be renewed, or if the authorization
+// server refused the renewal with a 4xx status other than 429. For example, a token endpoint that has moved answers 404. After a 5xx status
+// or a network error, a renewal may still succeed.
 func needsLogin(err error) bool {
 	var refused *token.Error
 	if errors.As(err, &refused) && refused.StatusCode >= 400 && refused.StatusCode < 500 && refused.StatusCode != http.StatusTooManyRequests {
@@ -190,9 +190,8 @@ func needsLogin(err error) bool {
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// Decorate adds the authorization to a request: a bearer token, or a token that is bound to a DPoP key with a proof for this request (RFC
-// 9449 §7.1). It refuses a request to another origin than the login's server. MCP clients that support Decorate call it instead of setting
-// the header themselves.
+// Decorate adds an access token to a request, and adds a DPoP proof if the token is bound to a key (RFC 9449 §7.1). Decorate refuses a
+// request to another origin than that of the MCP server. MCP clients call Decorate instead of setting the Authorization header.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	if !origin([]string{h.t.URL})(req.URL) {
 		return &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "the access token is for " + h.t.URL}
@@ -211,16 +210,16 @@ func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	return nil
 }
 
-// Observe reads the response to an authorized request, which may contain the nonce for the next DPoP proof (RFC 9449 §8.2). An MCP client
-// that calls it avoids requests that are refused for an old nonce.
+// Observe stores the nonce for the next DPoP proof from the response to an authorized request (RFC 9449 §8.2). Without Observe, the server
+// refuses requests with an old nonce.
 func (h *Handler) Observe(resp *http.Response) {
 	if s := h.now.Load(); s != nil && s.prover != nil && resp.Request != nil {
 		s.prover.Remember(resp.Request.URL.String(), resp.Header)
 	}
 }
 
-// Grant identifies the login of the handler's token, so that data cached for one login is never used for another. It is a hash of the
-// issuer, the client and the time of the login, which refreshes do not change. It is empty if there is no login.
+// Grant returns an identifier of the login, or "" if there is none. The identifier is a hash of the issuer, the client and the time of the
+// login. A refresh does not change the identifier, so a cache can use it to separate the data of different logins.
 func (h *Handler) Grant(ctx context.Context) (string, error) {
 	s, err := h.current(ctx)
 	if err != nil {
@@ -237,12 +236,12 @@ func (c Credential) grantID() string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// Authorize handles a 401 or 403 response. If it returns nil, the client should send the request again.
+// Authorize handles a 401 or 403 response. If Authorize returns nil, the client should send the request again.
 //
 //	401: use another process's newer token, else refresh, else log in if a browser is allowed
 //	403: log in for the scopes of earlier logins and those of the challenge; a refresh cannot add scopes
 //
-// If the server refuses a token that Authorize has just obtained, Authorize returns an error, because another token would be refused too.
+// If the server refuses a token that Authorize has just obtained, the error is ErrTokenRefused, because a newer token would not help.
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
 	drain(resp)
 	sent := sentToken(req)
@@ -295,7 +294,7 @@ func (h *Handler) mayLogin(s *snapshot) bool {
 	return h.o.Reauth == ReauthBrowser || h.o.Reauth == ReauthRefresh && grant.nonInteractive()
 }
 
-// replace renews a token that was refused, unless the server refused the previous renewal as well.
+// replace renews a token that the MCP server refused. If the refresh token was refused before, replace returns that refusal.
 func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	h.mu.Lock()
 	refusal := h.refusal
@@ -318,7 +317,7 @@ func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	return h.useInstead(cred)
 }
 
-// useInstead makes a credential current whose token replaces a refused one.
+// useInstead makes the handler use a credential whose token replaces a refused token.
 func (h *Handler) useInstead(cred Credential) error {
 	h.mu.Lock()
 	h.issued, h.at = cred.Token.AccessToken, h.c.now()
@@ -333,7 +332,7 @@ func (h *Handler) wasIssued(sent Secret) bool {
 	return sent != "" && sent == h.issued && h.c.now().Sub(h.at) < justIssued
 }
 
-// login logs in, and makes the handler use the new credential. Requests of this process that need the same login share it.
+// login logs in, and makes the handler use the new credential. Requests of this process for the same scopes share one login.
 func (h *Handler) login(ctx context.Context, newClient bool, why cause) error {
 	o := LoginOptions{NewClient: newClient, Timeout: h.o.LoginTimeout, silent: h.o.Reauth != ReauthBrowser}
 	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
@@ -353,8 +352,8 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 	return true
 }
 
-// without removes challenge parameters that contain the refused token, another secret or a value of the user's headers, because the scope parameter is
-// printed in messages and added to the authorization URL.
+// without removes challenge parameters that contain a secret, such as the refused token or a value of the user's headers. The scope
+// parameter of a challenge is printed in messages and becomes part of the authorization URL.
 func (c *Client) without(token Secret, own http.Header, challenges []discovery.Challenge) []discovery.Challenge {
 	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(own, httpx.LongValue)...)
 	for _, challenge := range challenges {
@@ -368,7 +367,7 @@ func sentToken(req *http.Request) Secret {
 	return Secret(tok)
 }
 
-// drain reads up to 64 kB of a response and closes it, so that its connection can be reused.
+// drain reads up to 64 kB of a response and closes the response, so that its connection can be reused.
 func drain(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()

@@ -1,6 +1,6 @@
-// The intent and the journal are notes in the credential store, without secrets. The intent records that a refresh token is being sent, so
-// that after a crash the next process knows that the token may be used up. The journal records each renewal, so that a user can find out
-// which process sent a refresh token twice.
+// The intent and the journal are notes in the credential store, without secrets. The intent records that a refresh token is being sent. If
+// the process crashes, the intent tells the next process that the refresh token may be used up. The journal records each renewal, so that a
+// user can find out which process sent a refresh token twice.
 
 package flow
 
@@ -18,10 +18,10 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// intent is written before a refresh token is sent and removed when the result is known.
+// intent is a note that is written before a refresh token is sent, and removed when the result is known.
 type intent struct {
 	Generation  uint64    `json:"generation"`
-	Fingerprint string    `json:"fingerprint"` // of the refresh token
+	Fingerprint string    `json:"fingerprint"` // fingerprint of the refresh token
 	Time        time.Time `json:"time"`
 	PID         int       `json:"pid"`
 }
@@ -32,7 +32,7 @@ func (i intent) when() string {
 	return fmt.Sprintf("process %d at %s", i.PID, i.Time.UTC().Format(time.RFC3339))
 }
 
-// Rotation is one line of the journal. Its outcomes are:
+// Rotation is one line of the journal of a credential. The values of Outcome are:
 //
 //	login     a login obtained the refresh token
 //	renewed   a renewal obtained the refresh token
@@ -44,8 +44,8 @@ type Rotation struct {
 	Time        time.Time `json:"time"`
 	PID         int       `json:"pid"`
 	Generation  uint64    `json:"generation"`
-	Fingerprint string    `json:"fingerprint"` // of the refresh token that was obtained (login, renewed), or else sent
-	Outcome     string    `json:"outcome"`     // one of those above
+	Fingerprint string    `json:"fingerprint"` // fingerprint of the refresh token that was obtained (login, renewed), or else sent
+	Outcome     string    `json:"outcome"`     // login, renewed, rejected, kept, unknown or unstored
 	Error       string    `json:"error,omitempty"`
 }
 
@@ -55,7 +55,7 @@ const (
 	journalKept = 50 // number of lines to keep
 )
 
-// begin writes the intent. It returns the intent of an earlier process that sent the same refresh token and did not record the result.
+// begin writes the intent. before is the intent of an earlier process that sent the same refresh token and recorded no result.
 func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before intent, err error) {
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
@@ -73,9 +73,9 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 	return before, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// finish adds a line to the journal and removes the intent of this process. The intent of an earlier process (before) for the same token
-// stays, because the result of the earlier process's request is still unknown. finish ignores errors, because a leftover intent changes
-// only the text of a later error.
+// finish adds a line to the journal and removes the intent of this process. If before is the intent of an earlier process, the intent
+// stays, because the result of the earlier request is still unknown. finish ignores errors, because a leftover intent changes only the text
+// of a later error.
 func (c *Client) finish(ctx context.Context, t Target, cred Credential, before intent, outcome string, err error) {
 	if !before.interrupted() {
 		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
@@ -83,7 +83,7 @@ func (c *Client) finish(ctx context.Context, t Target, cred Credential, before i
 	c.journal(ctx, t, cred, outcome, err)
 }
 
-// journal adds a line to the journal. It ignores errors, because only people read the journal.
+// journal adds a line to the journal. An error is ignored, because only people read the journal.
 func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}
@@ -96,7 +96,7 @@ func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome
 	}
 }
 
-// Journal returns the newest rotations of a credential, oldest first. It is empty if there is no journal.
+// Journal returns the newest rotations of a credential, oldest first. If there is no journal, the result is empty.
 func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
 	data, err := c.Store.ReadNote(ctx, t.key(), journalNote)
 	if errors.Is(err, keystore.ErrNotFound) {

@@ -15,11 +15,11 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// LoginOptions are the options of one login that are not stored.
+// LoginOptions are the options of one login. A login does not store its LoginOptions.
 type LoginOptions struct {
 	IfNeeded        bool          // do nothing if a usable or renewable token is stored
-	NewClient       bool          // register again
-	AcceptNewIssuer bool          // keep the pre-registered client if the server's authorization server changed
+	NewClient       bool          // do not use the stored client; register a new one
+	AcceptNewIssuer bool          // allow a pre-registered client and the user's secrets at another authorization server than before
 	IssuerGiven     bool          // true: the user named Target.Issuer for this login, so secrets may be sent to it; false: a configuration file named it
 	Timeout         time.Duration // time limit of the wait for the browser; 0: 5 minutes
 	Paste           Paste         // reads a response that the user pastes; nil: only the callback receives responses
@@ -27,7 +27,7 @@ type LoginOptions struct {
 	silent bool // do not open a browser
 }
 
-// cause is the reason why a handler logs in. The zero value means that the user asked for it.
+// cause is the reason why a handler logs in. The zero value means that the user asked for the login.
 type cause struct {
 	challenges []discovery.Challenge // challenges of the 401 or 403 response; discovery starts with them
 	scopes     []string              // extra scopes to request, in addition to the scopes that the server chooses
@@ -39,7 +39,7 @@ const loginLimit = time.Hour
 
 // draft is a login before a client is chosen and the user is asked.
 type draft struct {
-	t     Target // its Settings are complete
+	t     Target // target with complete Settings
 	o     LoginOptions
 	old   Credential // the stored credential
 	began time.Time
@@ -62,13 +62,13 @@ func (n *notes) add(code string) { n.codes = union(n.codes, []string{code}) }
 // Login authorizes mcpauth at the server and stores the credential:
 //
 //  1. complete the settings from the stored login
-//  2. prove that the store is writable, before a browser opens
-//  3. wait until no other login to this server is running, and adopt the result of that login if it satisfies this one
+//  2. check that the store is writable, before a browser opens
+//  3. wait until no other login to this server is running, and use the result of that login if it satisfies this one
 //  4. discover the authorization server and decide what to request
 //  5. register a client if needed, and get the user's approval if the grant requires it
 //  6. exchange the response for tokens and store them; the old credential stays usable until then
 //
-// If the authorization server no longer knows the stored client registration, Login registers again, once.
+// If the authorization server no longer knows the stored client registration, Login registers a new client, once.
 func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, error) {
 	_, err := c.login(ctx, "", t, o, cause{})
 	var other *otherAnswer
@@ -125,7 +125,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 	return cred, err
 }
 
-// completeSettings completes the settings from the stored credential and checks them. It returns that credential.
+// completeSettings completes the settings from the stored credential, checks them, and returns the stored credential.
 func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions, why cause) (stored Credential, err error) {
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
@@ -134,7 +134,7 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions
 	return stored, t.check()
 }
 
-// complete returns the settings of a login: the given ones, completed by the stored ones.
+// complete returns the given settings, completed by the stored settings.
 func (o LoginOptions) complete(cred Credential, given Settings, why cause) Settings {
 	stored := cred.Settings
 	if o.NewClient && why.rejected == nil {
@@ -204,7 +204,7 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	c.warnNotShown(t, d.found.Server)
 	d.plan = newPlan(t.Settings, d.found, old)
 	d.plan.Scopes = union(why.scopes, d.plan.Scopes)
-	return d, feasible(t.Settings, d.found) // an infeasible login fails before the user is involved
+	return d, feasible(t.Settings, d.found) // an infeasible login fails before a browser opens
 }
 
 func (c *Client) obtain(k *job, d draft) (Credential, error) {
@@ -248,8 +248,8 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (x e
 	return x, err
 }
 
-// moved returns the redirect target of the server. A login that starts from a challenge has not requested the server's URL, so it keeps the
-// stored target.
+// moved returns the redirect target of the server. A login that starts from a challenge keeps the stored target, because it sends no
+// request to the server's URL.
 func moved(d draft) string {
 	switch d.found.Endpoint {
 	case "":
@@ -260,8 +260,7 @@ func moved(d draft) string {
 	return d.found.Endpoint
 }
 
-// resolve chooses or registers the client, and stores a new registration at once, so that a repeated login does not register another
-// client.
+// resolve chooses or registers the client. A new registration is stored at once, so that a repeated login does not register another client.
 func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (client dcr.Client, reused bool, err error) {
 	o := clientOptions(d)
 	if o.HTTP, err = c.endpointHTTP(d.t.Settings, d.plan.Issuer, d.t.URL); err != nil {

@@ -18,7 +18,7 @@ type LogoutOptions struct {
 	KeepClient bool // keep the dynamic registration for the next login
 }
 
-// LogoutReport says what a logout did. Its JSON form is stable.
+// LogoutReport describes what a logout did. The JSON form of LogoutReport is stable.
 type LogoutReport struct {
 	Name          *string  `json:"name"`
 	URL           string   `json:"url"`
@@ -38,9 +38,9 @@ const (
 	forgetLimit = time.Minute
 )
 
-// Logout revokes the tokens, including those of replaced grants, deletes a dynamic registration and pending logins, and then deletes the
-// stored credential. If the server refuses or cannot be reached, the report contains a warning. An error is only returned for the local
-// store.
+// Logout revokes the tokens (RFC 7009), deletes the dynamic registration (RFC 7592), and deletes the stored credential and pending logins.
+// Logout also revokes the tokens of replaced grants. If a request to the server fails, the report contains a warning. An error means that
+// the store failed.
 func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutReport, error) {
 	report := LogoutReport{Name: name(t.Profile), URL: t.URL, Warnings: []string{}}
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
@@ -90,9 +90,9 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		return report, errors.Join(c.save(local, t, &kept), c.forgetPending(local, t, true))
 	}
 	if len(cred.clients()) > 0 {
-		// Remove the registrations from the store before deleting them at the server. Otherwise, if this process ended between the two
-		// steps, the next login would use a deleted client, and the browser would show an error page of the server. The error is ignored,
-		// because forget may still delete the record.
+		// Remove the registrations from the store before deleting them at the server. If a stored registration were already deleted at the
+		// server, the next login would end on an error page in the browser. The error of save is ignored, because forget may still delete
+		// the record.
 		_ = c.save(local, t, &kept)
 	}
 	for _, client := range cred.clients() {

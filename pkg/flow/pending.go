@@ -20,7 +20,7 @@ import (
 // pendingFor is the time in which a pending login can be finished.
 const pendingFor = time.Hour
 
-// pendingPrefix starts the suffix of the profile under which a pending login is stored.
+// pendingPrefix separates the profile of a pending login from the fingerprint of its state in the key of the record.
 const pendingPrefix = "\x00pending:"
 
 // The kinds of index entries for pending logins.
@@ -29,8 +29,8 @@ const (
 	kindSpent   = "spent"   // the response was used
 )
 
-// pending is a login that waits for its response. It is stored, because one process prints the authorization URL and another gets the
-// response.
+// pending is a login that waits for its response. The login is stored, because one process prints the authorization URL and another process
+// receives the response.
 type pending struct {
 	Credential  Credential `json:"credential"` // the new credential without its tokens
 	Verifier    Secret     `json:"verifier"`
@@ -44,7 +44,7 @@ type pending struct {
 	SpentBy int       `json:"spent_by,omitempty"`
 }
 
-// Pending starts a login and returns the authorization URL. Finish completes it, in this or another process, within an hour.
+// Pending starts a login and returns the authorization URL. Finish completes the login within an hour, in this or another process.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
 	old, err := c.completeSettings(ctx, &t, o, cause{})
 	if err != nil {
@@ -61,7 +61,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	if err != nil {
 		return "", err
 	}
-	l, err := c.listen(ctx, d) // chooses the port; the listener is closed, so the browser ends on an error page, and the user copies the URL of that page
+	l, err := c.listen(ctx, d) // only to choose a port: the browser ends on an error page, and the user copies the URL of that page
 	if err != nil {
 		return "", stage("callback", err)
 	}
@@ -77,7 +77,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
-// Finish completes a pending login. answer is the URL on which the browser ended, or its query.
+// Finish completes a login that Pending started. answer is the URL on which the browser ended, or its query.
 func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -89,9 +89,9 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	return c.Status(ctx, t)
 }
 
-// finishAlone redeems the code in answer. It returns an error if the response was used before or if a login that began later is stored,
-// because the user wants the newer one. It marks the pending login as spent before it sends the code, because a strict server revokes the
-// tokens if it receives a code twice.
+// finishAlone redeems the code in answer. The result is an error if the response was used before, or if a newer login is stored.
+// finishAlone marks the pending login as spent before it sends the code, because a strict server revokes the tokens if it receives a code
+// twice.
 func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential, error) {
 	ctx := k.Context
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
@@ -147,7 +147,7 @@ func (p pending) alreadySpent(t Target, stored Credential) error {
 	return fmt.Errorf("%s: %w: process %d used this answer at %s, and %s", t.URL, ErrNoPending, p.SpentBy, p.Spent.UTC().Format(time.RFC3339), came)
 }
 
-// loadPending reads a pending login. It returns ErrNoPending if the login cannot be finished any more.
+// loadPending reads a pending login. If the login can no longer be finished, the error is ErrNoPending.
 func (c *Client) loadPending(ctx context.Context, t Target, state string) (pending, error) {
 	r, err := c.Store.Get(ctx, pendingKey(t, state))
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -166,7 +166,7 @@ func (c *Client) loadPending(ctx context.Context, t Target, state string) (pendi
 	return p, nil
 }
 
-// keepPending stores a pending login under its state, so that several can exist at the same time.
+// keepPending stores a pending login under its state, so that several pending logins can exist at the same time.
 func (c *Client) keepPending(ctx context.Context, t Target, state string, p pending) error {
 	secret, err := json.Marshal(p)
 	if err != nil {
@@ -208,7 +208,7 @@ func (c *Client) overdue(e keystore.Entry) bool {
 	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingFor
 }
 
-// forgetPending deletes the pending logins of this server and profile: all, or those that can no longer be finished.
+// forgetPending deletes the pending logins of this server and profile. If all is false, only overdue ones are deleted.
 func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
 	entries, err := c.pendingOf(ctx, t)
 	if errors.Is(err, keystore.ErrCorrupt) {
@@ -222,7 +222,7 @@ func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
 	return err
 }
 
-// isPending reports whether answer is for a login that Pending started and that is not finished.
+// isPending reports whether answer is for an unfinished login that Pending started.
 func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -232,19 +232,19 @@ func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 	return !errors.Is(err, keystore.ErrNotFound) && kindOf(e) != kindSpent
 }
 
-// pendingKey returns the key of the record. It contains only a fingerprint of the state, because whoever knows the state can forge a
-// response.
+// pendingKey returns the key of a pending login. The key contains only a fingerprint of the state, because anybody who knows the state can
+// forge a response.
 func pendingKey(t Target, state string) keystore.Key {
 	return keystore.Key{Server: t.URL, Profile: t.Profile + pendingPrefix + fingerprint(Secret(state))}
 }
 
-// targetOf returns the target of an entry. For the entry of a pending login, the result is the target that the login is for.
+// targetOf returns the target of an entry. For a pending login, the result is the target of that login.
 func targetOf(e keystore.Entry) Target {
 	profile, _, _ := strings.Cut(e.Key.Profile, pendingPrefix)
 	return Target{URL: e.Key.Server, Profile: profile}
 }
 
-// stateOf returns the state in a response that is not yet checked.
+// stateOf returns the state in an unchecked response.
 func stateOf(answer string) (string, error) {
 	answer = strings.TrimSpace(answer)
 	if _, query, ok := strings.Cut(answer, "?"); ok {

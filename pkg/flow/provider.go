@@ -14,14 +14,14 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// OpenID holds claims of a login's ID token. The ID tokens of its renewals must contain the same claims (OpenID Connect Core §12.2).
+// OpenID contains claims of the ID token of a login. The ID token of a renewal must contain the same claims (OpenID Connect Core §12.2).
 type OpenID struct {
 	Subject string `json:"sub"`
 	Nonce   string `json:"nonce"`
 }
 
-// provider returns the stored login at the identity provider. next returns the login at the identity provider that an unfinished login to
-// the MCP server has obtained. Both return the zero value if there is no such login.
+// provider returns the stored login at the identity provider. next returns the login at the identity provider by an unfinished login to the
+// MCP server. If there is no such login, the result is the zero value.
 func (c Credential) provider() Credential { return orZero(c.IDP) }
 func (c Credential) next() Credential     { return orZero(c.NextIDP) }
 
@@ -32,8 +32,8 @@ func orZero(c *Credential) Credential {
 	return *c
 }
 
-// paying returns the login whose refresh token the next renewal sends: c itself, or the stored login at the identity provider. A refresh
-// token from the MCP server's authorization server is used first.
+// paying returns the login whose refresh token the next renewal sends. A refresh token of c comes first, and then the refresh token of the
+// stored login at the identity provider.
 func (c *Credential) paying() *Credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP
@@ -41,14 +41,14 @@ func (c *Credential) paying() *Credential {
 	return c
 }
 
-// signedIn stores the refresh token and the ID token from the identity provider's response. It drops the access token, which is not needed.
-// The ID token stays in memory until it is exchanged.
+// signedIn stores the refresh token and the ID token from a response of the identity provider. The access token is dropped, because it is
+// not needed. The ID token stays in memory until it is exchanged.
 func (c *Credential) signedIn(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
 
-// signIn returns a login at the identity provider for a login to the MCP server. During a request, it renews the stored login at the
-// identity provider if possible. Otherwise it opens the browser.
+// signIn returns a login at the identity provider for a login to the MCP server. During a request, signIn tries to renew the stored login
+// at the identity provider. If only a new login can help, signIn opens the browser.
 func (c *Client) signIn(k *job, d draft) (*Credential, error) {
 	idp, err := c.signedInBefore(k, d)
 	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
@@ -57,7 +57,7 @@ func (c *Client) signIn(k *job, d draft) (*Credential, error) {
 	return idp, err
 }
 
-// atProvider marks an error as the identity provider's.
+// atProvider wraps an error in ErrIdentityProvider.
 func atProvider(err error) error {
 	if err == nil {
 		return nil
@@ -65,7 +65,7 @@ func atProvider(err error) error {
 	return fmt.Errorf("%w: %w", ErrIdentityProvider, err)
 }
 
-// signedInBefore renews the stored login at the identity provider during a request. At any other time it returns nil.
+// signedInBefore renews the stored login at the identity provider during a request. At any other time, the result is nil.
 func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 	if !d.inCall {
 		return nil, nil
@@ -85,7 +85,7 @@ func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 	return cred.IDP, c.spend(k, d.t, &cred, cred.IDP, renewal{})
 }
 
-// signInByBrowser runs the authorization code flow at the identity provider. It stores the new login at once in NextIDP. The login can then
+// signInByBrowser runs the authorization code flow at the identity provider, and stores the new login in NextIDP at once. The new login can
 // be revoked even if the MCP server's authorization server refuses the requests that follow.
 func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	i := d.t.IDP
@@ -110,7 +110,7 @@ func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 	return &idp, err
 }
 
-// keepSignIn stores a new login at the identity provider. The caller holds the credential's lock.
+// keepSignIn stores a new login at the identity provider. The caller must hold the credential's lock.
 func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (idp, replaced Credential, err error) {
 	idp = x.cred
 	idp.signedIn(tok)
@@ -138,8 +138,8 @@ func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (i
 	return idp, replaced, nil
 }
 
-// succeed returns the login at the identity provider to store in place of stored: normally c, with the tokens of stored as retired tokens.
-// If c and stored are the same login, succeed returns stored, because another process may have renewed it since c was read.
+// succeed returns the login at the identity provider that replaces stored. The result is c, with the tokens of stored as retired tokens. If
+// c and stored are the same login, the result is stored, because another process may have renewed it since c was read.
 func (c *Credential) succeed(stored *Credential) *Credential {
 	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
 		return stored
@@ -156,8 +156,8 @@ func (c Credential) checkIDToken(client *Client) (subject string, err error) {
 	return subject, atProvider(err)
 }
 
-// identityAssertion obtains an ID-JAG for this authorization server and resource from the identity provider, in exchange for the ID token
-// or, if there is none, for the refresh token (MCP enterprise-managed authorization §4, Identity Assertion JWT Authorization Grant §4.3).
+// identityAssertion obtains an ID-JAG from the identity provider, in exchange for the ID token or the refresh token (MCP enterprise-managed
+// authorization §4, Identity Assertion JWT Authorization Grant §4.3).
 func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope string) (string, error) {
 	idp, o, err := c.subject(cred)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// push sends the authorization request directly to the authorization server (RFC 9126), if the server supports that. It returns the
-// parameters for the browser's URL: a reference to the pushed request, or params. If later is true, push sends the request only if the
-// server requires pushed requests, because a pushed request expires after about a minute and the user may open the URL later. push stores
-// in cred the client authentication method that worked.
+// push sends the authorization request directly to the authorization server if the server supports pushed requests (RFC 9126). push returns
+// the parameters of the authorization URL: a reference to the pushed request, or params. If later is true, push sends the request only if
+// the server requires pushed requests, because a pushed request expires after about a minute. push stores the client authentication method
+// that worked in cred.
 func (c *Client) push(ctx context.Context, d draft, cred *Credential, params url.Values, later bool) (url.Values, error) {
 	s := d.found.Server
 	if s.PushedAuthorizationRequestURL == "" || later && !s.RequirePushedAuthorizationRequests {

@@ -15,16 +15,16 @@ import (
 
 const (
 	redeemLimit = 30 * time.Second // time limit of a request that uses a one-time secret
-	storeLimit  = 30 * time.Second // time limit for storing its result, long enough for the failover of a database
-	lockedLimit = 75 * time.Second // time limit of work under the credential's lock, including the wait for it (keystore.Options.LockWait)
+	storeLimit  = 30 * time.Second // time limit for storing a result, long enough for the failover of a database
+	lockedLimit = 75 * time.Second // time limit of work under the credential's lock, including the wait for the lock (keystore.Options.LockWait)
 )
 
-// job is a renewal or a login in a goroutine of the Client. Its context is cancelled when no caller waits for it any more. This does not
-// interrupt a request that uses a one-time secret, nor storing its result.
+// job is a renewal or a login in a goroutine of the Client. The context of a job is cancelled when no caller waits for the job any more. A
+// request that uses a one-time secret is not interrupted, and its result is stored.
 type job = task.Task[Credential]
 
-// Wait cancels the work of the Client. It waits for a request that has sent a refresh token or a code, because the result of that request
-// must be stored. Call it before every exit of the program. It takes at most 30 seconds plus the time to store the result.
+// Wait cancels the work of the Client. Call Wait before every exit of the program. If a request has sent a refresh token or a code, Wait
+// waits until the result is stored. The wait takes at most 30 seconds plus the time to store the result.
 func (c *Client) Wait(ctx context.Context) error {
 	return c.jobs.Wait(ctx, func() {
 		c.progress(fmt.Sprintf("finishing a request that uses a one-time secret, within %s; interrupt again to exit at once", redeemLimit))
@@ -49,7 +49,7 @@ type exchange struct {
 //  1. lock the credential and reserve space for the new record; a device login does this after step 2
 //  2. send the request; from here on, no caller can cancel the task
 //  3. put the tokens and the replaced grants into the credential, and store it
-//  4. revoke the replaced grants and delete the registrations that are provably unused
+//  4. revoke the replaced grants that are separate from the new one, and delete the registrations that are no longer used
 //
 // A device login takes the lock late, because the user may take minutes to approve.
 func (c *Client) exchange(k *job, x exchange) (Credential, error) {
@@ -87,7 +87,7 @@ func (c *Client) exchange(k *job, x exchange) (Credential, error) {
 	return stored, err
 }
 
-// reserve locks the credential and reserves space for its next record, which proves that it can be stored.
+// reserve locks the credential and reserves space in the store for its next record.
 func (c *Client) reserve(ctx context.Context, t Target) (unlock func(), err error) {
 	if unlock, err = c.Store.Lock(ctx, t.key(), keystore.LockCredential); err != nil {
 		return func() {}, err
@@ -99,7 +99,7 @@ func (c *Client) reserve(ctx context.Context, t Target) (unlock func(), err erro
 	return unlock, nil
 }
 
-// replace stores a new login in place of the stored one. The caller holds the credential's lock.
+// replace stores a new login in place of the stored one. The caller must hold the credential's lock.
 func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stored, replaced Credential, err error) {
 	if replaced, err = c.loadOrNew(ctx, x.t); err != nil {
 		return Credential{}, replaced, err
@@ -128,7 +128,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	return cred, replaced, nil
 }
 
-// account checks the account name that the server sent. It returns said, or an error if the user expects another account.
+// account returns the account name that the server sent, or an error if the user expects another account.
 func (x exchange) account(said string) (string, error) {
 	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
 		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)
@@ -139,7 +139,7 @@ func (x exchange) account(said string) (string, error) {
 // cleanupLimit is the time limit for cleaning up the replaced login at the server. A failure is harmless, because the new login works.
 const cleanupLimit = 5 * time.Second
 
-// tidy revokes replaced grants that are provably separate from the new one, and deletes client registrations that are no longer used.
+// tidy revokes replaced grants that are separate from the new one, and deletes client registrations that are no longer used.
 func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()

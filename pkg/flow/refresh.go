@@ -15,7 +15,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Refresh renews the credential if it is valid for less than minTTL (0: always) and returns its status. It never opens a browser.
+// Refresh renews the credential if it is valid for less than minTTL, or if minTTL is 0. Refresh never opens a browser.
 func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (Status, error) {
 	stored, err := c.load(ctx, t)
 	if err != nil {
@@ -58,12 +58,12 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 	return cred.Token, nil
 }
 
-// renewal is the reason for a renewal. It decides whether a token from another process can be used instead.
+// renewal is the reason for a renewal. The reason decides whether a token from another process can be used instead.
 type renewal struct {
 	oldToken Secret        // access token that the caller has; any other unexpired token can replace it
 	minTTL   time.Duration // remaining lifetime with which oldToken may still be used; 0: oldToken must be replaced
 	rejected bool          // true: the MCP server refused oldToken
-	insist   bool          // the user asked for the renewal: send a refresh token again that was refused before
+	insist   bool          // the user asked for the renewal, so a refresh token that was refused before is sent again
 }
 
 // renew renews a credential. In this process only one renewal runs at a time; other callers share its result.
@@ -76,13 +76,13 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 	}
 }
 
-// renewAlone renews a credential. If the credential is renewed through a login at an identity provider, steps 5 to 8 run twice: first for
-// the tokens of the identity provider, and then for the credential. The new refresh token of the identity provider is thus stored before
-// the second request is sent.
+// renewAlone renews a credential. If the credential has a login at an identity provider, steps 5 to 8 may run twice: first for the tokens
+// of the identity provider, and then for the credential. The new refresh token of the identity provider is stored before the second request
+// is sent.
 //
 //  1. lock the credential
-//  2. read it again
-//  3. adopt a token that another process has obtained since
+//  2. read the credential again
+//  3. use a token that another process has obtained since
 //  4. reserve space for the new record, which proves that the store is writable
 //  5. write the intent, so that after a crash the next process knows that the refresh token may be used up
 //  6. send the refresh token once; from here on, no caller can cancel the task
@@ -141,7 +141,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 	if login != cred {
 		login.signedIn(tok)
 	} else if cred.IDP != nil {
-		cred.IDP.idToken = "" // exchanged
+		cred.IDP.idToken = "" // the ID token has been exchanged
 	}
 	if err := c.save(ctx, t, cred); err != nil {
 		c.journal(ctx, t, *login, "unstored", err) // the intent stays, because the stored refresh token is used up
@@ -161,8 +161,8 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 		return fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
 	if why.rejected && unexpired(cred.Token, c.now()) {
-		// If oidc-provider receives a refresh token twice, it ends the access token too. Status and login --if-needed must then not treat
-		// the access token as usable. The access token stays stored, because a 401 does not prove that the access token is invalid.
+		// If oidc-provider receives a refresh token twice, it ends the access token too. The access token is marked as expired, so that Status
+		// and login --if-needed do not count it as usable. A 401 does not prove that the access token is invalid, so the token stays stored.
 		cred.Token.Expiry = c.now()
 		if err := c.save(k.Context, t, &cred); err != nil {
 			c.warn(err.Error())
@@ -174,8 +174,8 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 	return fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 }
 
-// adoptable reports whether the stored token can be used instead of a renewal. A token from another process is adopted however short its
-// lifetime is, because a further renewal might end it.
+// adoptable reports whether the stored token can be used instead of a renewal. A token from another process is used even if it expires
+// soon, because a further renewal might end it.
 func adoptable(cred Credential, why renewal, now time.Time) bool {
 	if cred.hasToken() && cred.same(why.oldToken) {
 		return !why.rejected && why.minTTL > 0 && hasTTL(cred.Token, now, why.minTTL)
@@ -183,8 +183,8 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 	return unexpired(cred.Token, now)
 }
 
-// redeem requests new tokens with the credential's refresh token, or else with its non-interactive grant. A token endpoint that is gone
-// (404, 410) has not processed the request, so redeem discovers it again, once, at the same issuer.
+// redeem requests new tokens with the refresh token or the non-interactive grant of the credential. A token endpoint that answers 404 or
+// 410 has not processed the request, so redeem discovers the token endpoint of the issuer again, once.
 func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
 	tok, err := c.redeemAt(ctx, cred)
 	var gone *token.Error
@@ -219,7 +219,7 @@ func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, e
 	return e.Refresh(ctx, cred.Token.RefreshToken)
 }
 
-// fate is the state of the refresh token after a failed redemption.
+// fate is the state of the refresh token after a failed refresh.
 type fate int
 
 const (
@@ -229,7 +229,7 @@ const (
 	fateDead                // the server says that the grant is no longer valid (RFC 6749 §5.2)
 )
 
-// fateOf derives the fate from the error.
+// fateOf derives the fate from the error of a refresh.
 func fateOf(err error) fate {
 	var e *token.Error
 	refused := errors.As(err, &e)
@@ -244,8 +244,8 @@ func fateOf(err error) fate {
 	return fateKept
 }
 
-// refusesToken reports whether both status and content of a refusal are about the token. A firewall's error page and a response about too
-// many requests are not about the token.
+// refusesToken reports whether the status and the content of a refusal are about the token. The error page of a firewall and a response
+// about too many requests are not about the token.
 func refusesToken(e *token.Error) bool {
 	switch e.StatusCode {
 	case http.StatusOK: // GitHub, Slack
@@ -266,8 +266,8 @@ func forGood(err error) bool {
 	return clientDead(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
 }
 
-// refused handles a failed redemption. It drops tokens only if the authorization server says that the grant is dead: the refresh token that
-// was sent, and the access token unless it is still good. For another refusal it records the refusal and keeps the refresh token.
+// refused handles a failed refresh. If the grant is no longer valid, refused drops the refresh token that was sent, and the access token if
+// it is no longer usable. For any other refusal, refused records the refusal and keeps the refresh token.
 func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential, why renewal, before intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
@@ -311,7 +311,7 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential,
 	return err
 }
 
-// clientDead reports whether the authorization server does not know the client or does not allow it this request.
+// clientDead reports whether the authorization server does not know the client, or does not allow the client to send the request.
 func clientDead(err error) bool {
 	var e *token.Error
 	return !errors.Is(err, ErrIdentityProvider) && errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client" && !refreshTokenInvalid(e))
@@ -322,8 +322,8 @@ func unexpired(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
 
-// hasTTL reports whether a token is valid for at least min, or its expiry is unknown. If the remaining time exceeds the token's lifetime,
-// the clock was set back and the real remaining time is unknown; hasTTL then returns false.
+// hasTTL reports whether a token is valid for at least min, or has no known expiry. If the remaining time exceeds the lifetime of the
+// token, the clock was set back, and hasTTL returns false.
 func hasTTL(t token.Token, now time.Time, min time.Duration) bool {
 	rest := t.Expiry.Sub(now)
 	clockWentBack := t.Lifetime > 0 && rest > t.Lifetime+time.Minute

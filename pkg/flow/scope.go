@@ -6,8 +6,8 @@ import (
 )
 
 // chooseScopes returns the scopes of a first login: those that the user named, else those of the challenge, else those in the resource
-// metadata. If all three are empty, the result is empty and the server chooses. Otherwise chooseScopes adds offline_access if the
-// authorization server lists it, because such a server issues no refresh token without offline_access (MCP authorization, Refresh Tokens).
+// metadata. If the result is empty, the server chooses. If the authorization server lists offline_access, chooseScopes adds it to the other
+// scopes, because the server may issue no refresh token without it (MCP authorization, Refresh Tokens).
 func chooseScopes(user []string, challenge string, resource, server []string) []string {
 	var chosen []string
 	switch {
@@ -24,8 +24,8 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 	return chosen
 }
 
-// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. It adds no scopes in
-// two cases: the earlier login requested no scopes and so left the choice to the server, or the issuer is a different one.
+// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. If the earlier login
+// requested no scopes or used another issuer, keepScopes adds no scopes.
 func keepScopes(chosen []string, old Credential, issuer string) []string {
 	if old.Issuer != issuer || len(old.Scopes) == 0 {
 		return chosen
@@ -40,8 +40,8 @@ func scopeSet(scopes []string) string {
 
 const offlineAccess = "offline_access"
 
-// union returns the scopes of all lists without duplicates, in the order in which they first appear. It takes linear time, because a server
-// may name any number of scopes.
+// union returns the scopes of all lists without duplicates, in the order in which they first appear. union takes linear time, because a
+// server may name any number of scopes.
 func union(lists ...[]string) []string {
 	seen := map[string]bool{"": true}
 	return slices.DeleteFunc(slices.Concat(lists...), func(s string) bool {

@@ -9,8 +9,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// secrets returns the set that every text of the Client goes through before it is reported, or stored in the part of a record that is not
-// encrypted.
+// secrets returns the secrets that the Client masks in every text that it reports or stores unencrypted.
 func (c *Client) secrets() *httpx.Secrets {
 	if c.Secrets != nil {
 		return c.Secrets
@@ -18,7 +17,7 @@ func (c *Client) secrets() *httpx.Secrets {
 	return &c.own
 }
 
-// knows adds the secrets of a credential to the set.
+// knows adds the secrets of a credential to the secrets of the Client.
 func (c *Client) knows(cred Credential) {
 	for _, login := range []Credential{cred, cred.provider(), cred.next()} {
 		c.secrets().Learn(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken),
@@ -36,8 +35,8 @@ func (c *Client) knows(cred Credential) {
 	}
 }
 
-// received adds the secrets of a token answer to the set, and removes scopes that contain a secret. Scopes are stored unencrypted, and the
-// next login puts them into the address that the browser opens.
+// received adds the tokens in a response to the secrets of the Client, and removes scopes that contain a secret. Scopes are stored
+// unencrypted, and become part of the authorization URL of the next login.
 func (c *Client) received(cred Credential, tok token.Token) token.Token {
 	c.knows(cred)
 	c.knows(Credential{Token: tok})
@@ -55,7 +54,7 @@ func (c *Client) open(scopes []string) []string {
 	return slices.DeleteFunc(slices.Clone(scopes), c.secrets().Holds)
 }
 
-// account returns the account that an ID token names, or "" if its name contains a secret.
+// account returns the account that the tokens are for, or "" if the account name contains a secret.
 func (c *Client) account(tok token.Token) string {
 	if name := tok.Account(); !c.secrets().Holds(name) {
 		return name
@@ -63,7 +62,7 @@ func (c *Client) account(tok token.Token) string {
 	return ""
 }
 
-// withoutSecrets removes what contains a secret from a discovery: parameters of the challenge, and scopes of the metadata.
+// withoutSecrets removes challenge parameters and scopes that contain a secret from a discovery result.
 func (c *Client) withoutSecrets(r *discovery.Result) {
 	for name, value := range r.Challenge.Params {
 		if c.secrets().Holds(value) {

@@ -12,18 +12,18 @@ import (
 	"mcpauth/pkg/dcr"
 )
 
-// Secret is text that package fmt does not print.
+// Secret is a string that package fmt does not print.
 type Secret = httpx.Secret
 
-// Settings are the user's settings for one server, from the command line or a configuration file. A login stores them in the credential, so
-// that later logins and step-ups use the same settings. The zero value lets the server decide everything.
+// Settings are the user's settings for one server. A login stores its Settings in the credential, so that later logins and step-ups use the
+// same settings. The zero value lets the server decide everything.
 type Settings struct {
 	Grant             Grant    `json:"grant,omitempty"`     // empty: GrantCode
-	ClientID          string   `json:"client_id,omitempty"` // pre-registered client; empty: metadata document or registration
+	ClientID          string   `json:"client_id,omitempty"` // ID of a pre-registered client; empty: metadata document or registration
 	ClientSecret      Secret   `json:"client_secret,omitempty"`
-	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // address of our client ID metadata document
+	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // URL of a client ID metadata document; empty: none
 	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read again for every token request
-	Issuer            string   `json:"issuer,omitempty"`              // the authorization server to use; empty: the first one in the resource metadata that works
+	Issuer            string   `json:"issuer,omitempty"`              // authorization server to use; empty: the first usable one in the resource metadata
 	Scopes            []string `json:"scopes,omitempty"`              // empty: those that the server requests
 	CallbackHost      string   `json:"callback_host,omitempty"`       // 127.0.0.1 or localhost; empty: 127.0.0.1
 	CallbackPort      int      `json:"callback_port,omitempty"`       // 0: the port of the stored registration, or else a free port
@@ -35,7 +35,7 @@ type Settings struct {
 	CertKeyFile       string   `json:"cert_key_file,omitempty"`       // PEM private key of the certificate; empty: CertFile contains it
 	ExpectAccount     string   `json:"expect_account,omitempty"`      // the login fails if it is for another account, see Status.Account; empty: any account
 
-	// For servers that deviate from the specifications.
+	// Settings for servers that deviate from the specifications.
 	Resource       string      `json:"resource,omitempty"`         // value of the resource parameter; empty: the value in the resource metadata
 	NoResource     bool        `json:"no_resource,omitempty"`      // leave the resource parameter out
 	AssumePKCES256 bool        `json:"assume_pkce_s256,omitempty"` // accept metadata that does not announce S256
@@ -49,11 +49,11 @@ type Grant string
 
 // The grants that Login supports.
 const (
-	GrantCode              Grant = "authorization_code"
-	GrantClientCredentials Grant = "client_credentials"
-	GrantDevice            Grant = "device_code"
-	GrantJWTBearer         Grant = "jwt_bearer"
-	GrantEnterprise        Grant = "enterprise"
+	GrantCode              Grant = "authorization_code" // RFC 6749 §4.1
+	GrantClientCredentials Grant = "client_credentials" // RFC 6749 §4.4
+	GrantDevice            Grant = "device_code"        // RFC 8628
+	GrantJWTBearer         Grant = "jwt_bearer"         // RFC 7523 §2.1
+	GrantEnterprise        Grant = "enterprise"         // MCP enterprise-managed authorization
 )
 
 // Grants returns all supported grants.
@@ -69,15 +69,15 @@ func (g Grant) nonInteractive() bool {
 // DPoP chooses when tokens are bound to a key (RFC 9449).
 type DPoP string
 
-// The choices for Settings.DPoP.
+// Values of Settings.DPoP.
 const (
-	DPoPAuto   DPoP = "auto" // bind tokens if the resource requires it and the authorization server supports it
-	DPoPAlways DPoP = "always"
-	DPoPNever  DPoP = "never"
+	DPoPAuto   DPoP = "auto"   // bind tokens if the resource requires it and the authorization server supports it
+	DPoPAlways DPoP = "always" // bind tokens; an error if the authorization server does not support DPoP with ES256
+	DPoPNever  DPoP = "never"  // use bearer tokens
 )
 
-// IDP configures the enterprise's identity provider. Set Issuer if the user signs in at the identity provider with the browser. Set
-// TokenEndpoint and IDTokenFile if another program obtains the ID token.
+// IDP configures the enterprise's identity provider. Set Issuer if the user signs in with the browser. Set TokenEndpoint and IDTokenFile if
+// another program obtains the ID token.
 type IDP struct {
 	Issuer        string `json:"issuer,omitempty"`
 	TokenEndpoint string `json:"token_endpoint,omitempty"` // endpoint that exchanges the ID token (RFC 8693)
@@ -97,9 +97,9 @@ func (s Settings) namesClient() bool {
 // concedes reports whether the settings allow a deviation that Strict forbids.
 func (s Settings) concedes() bool { return s.AssumePKCES256 || s.NoResource || s.Resource != "" }
 
-// Overlay returns the settings of a later login. Each field has the value in given or, if that value is empty, the stored value. Overlay
-// takes the fields of the stored client either all or not at all, and only if the grant is the same. It does not take the stored
-// CallbackPort, because a login prefers the port of the stored registration anyway and can use another port if that port is in use.
+// Overlay returns the settings of a later login. Each field has the value in given or, if that value is empty, the stored value. The fields
+// of the stored client are used all together, and only if the grant is the same. The stored CallbackPort is not used, because a login
+// prefers the port of the stored registration, and can use another port if that port is in use.
 func (stored Settings) Overlay(given Settings) Settings {
 	s := given
 	s.Grant = cmp.Or(given.Grant, stored.Grant)
@@ -146,7 +146,7 @@ func (s Settings) equal(other Settings) bool {
 	return reflect.DeepEqual(s, other)
 }
 
-// check returns an error if settings contradict each other or if a key or assertion file is unusable. It sends nothing.
+// check returns an error if settings contradict each other or if a key or assertion file is unusable. check sends no request.
 func (s Settings) check() error {
 	grant := s.grant()
 	hasClient := s.ClientID != "" || s.ClientMetadataURL != ""
@@ -201,7 +201,7 @@ type legacySettings struct {
 	Strict     bool        `json:"strict"`
 }
 
-// settings returns the settings in a record of an earlier version. c is the record without them.
+// settings returns the settings in a record of an earlier version. c is the record without its settings.
 func (l legacySettings) settings(c Credential) Settings {
 	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
 	switch c.Client.Kind {

@@ -15,19 +15,19 @@ import (
 // State is the state of a stored access token.
 type State string
 
-// The states. StateUnknown is the state of a token without a known expiry, which is used until the server answers 401.
+// Values of Status.State.
 const (
 	StateValid    State = "valid"
-	StateExpiring State = "expiring"
+	StateExpiring State = "expiring" // less than 5 minutes are left
 	StateExpired  State = "expired"
-	StateUnknown  State = "unknown"
-	StateNone     State = "none"
+	StateUnknown  State = "unknown" // the expiry is unknown, so the token is used until the server answers 401
+	StateNone     State = "none"    // no token is stored
 )
 
 // expiringWithin is the remaining lifetime below which a token is StateExpiring.
 const expiringWithin = 5 * time.Minute
 
-// Status describes a credential without its secrets. Its JSON form is stable.
+// Status describes a credential without its secrets. The JSON form of Status is stable.
 type Status struct {
 	Name         *string    `json:"name"`
 	URL          string     `json:"url"`
@@ -35,7 +35,7 @@ type Status struct {
 	Issuer       string     `json:"issuer"`
 	State        State      `json:"state"`
 	ExpiresAt    *time.Time `json:"expires_at"`
-	ExpiresIn    *int64     `json:"expires_in"` // seconds
+	ExpiresIn    *int64     `json:"expires_in"` // remaining lifetime in seconds
 	Refreshable  bool       `json:"refreshable"`
 	Scopes       []string   `json:"scopes"`
 	ClientID     string     `json:"client_id"`
@@ -54,7 +54,7 @@ type Status struct {
 	Key   string   `json:"-"` // file with the key of the certificate
 	Moved string   `json:"-"` // redirect target of URL on the same origin, which receives the calls; empty: none
 
-	AssertionVariable string `json:"-"` // environment variable that holds the assertion; empty: none
+	AssertionVariable string `json:"-"` // environment variable that contains the assertion; empty: none
 }
 
 // Usable reports whether the credential works now or can be renewed without a browser.
@@ -68,7 +68,7 @@ func (s Status) Usable() bool {
 	return false
 }
 
-// StateAt returns the state at time now of a token with this expiry (zero: unknown).
+// StateAt returns the state of a token at the time now. A zero expiry means that the expiry is unknown.
 func StateAt(expiry, now time.Time) State {
 	switch {
 	case expiry.IsZero():
@@ -81,7 +81,7 @@ func StateAt(expiry, now time.Time) State {
 	return StateValid
 }
 
-// public is the part of a credential without secrets. It is stored in the index.
+// public is the part of a credential that contains no secrets and is stored in the index.
 type public struct {
 	Kind         string    `json:"kind,omitempty"` // empty: a credential; else kindPending or kindSpent
 	Name         string    `json:"name,omitempty"`
@@ -119,7 +119,7 @@ func (c Credential) public() public {
 	return p
 }
 
-// Status returns the status of one credential. If there is none, State is StateNone.
+// Status returns the status of one credential. If there is no credential, State is StateNone.
 func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	e, err := c.Store.Entry(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -131,8 +131,8 @@ func (c *Client) Status(ctx context.Context, t Target) (Status, error) {
 	return statusOf(e, c.now())
 }
 
-// Statuses returns the status of every stored credential. A server with only a pending login has StateNone. If entries are damaged, the
-// error reports them, and the others are still returned.
+// Statuses returns the status of every stored credential. A server with only a pending login has StateNone. If an entry is damaged,
+// Statuses returns the other entries and an error.
 func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	entries, err := c.Store.List(ctx)
 	all := make([]Status, 0, len(entries))
@@ -157,7 +157,7 @@ func (c *Client) Statuses(ctx context.Context) ([]Status, error) {
 	return all, err
 }
 
-// Find returns the targets of stored logins, including pending ones, with this profile or URL.
+// Find returns the targets of stored and pending logins with this profile or URL.
 func (c *Client) Find(ctx context.Context, nameOrURL string) ([]Target, error) {
 	entries, err := c.Store.List(ctx)
 	var found []Target
@@ -175,7 +175,7 @@ func none(t Target) Status {
 	return Status{Name: name(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Deviations: []string{}}
 }
 
-// statusOf reads an index entry. statusOf returns an error if the entry names an address of another origin for the calls.
+// statusOf returns the status in an index entry. If the entry redirects calls to another origin, statusOf returns an error.
 func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 	var p public
 	err := json.Unmarshal(e.Public, &p)

@@ -8,8 +8,8 @@ import (
 	"mcpauth/pkg/discovery"
 )
 
-// stepUp logs in with more scopes after a 403 with insufficient_scope. A 403 with a scope but without an error is handled in the same way,
-// because servers on the official Go SDK send it.
+// stepUp logs in with more scopes after a 403 with insufficient_scope (RFC 6750 §3.1). A 403 with a scope but without an error has the same
+// effect, because servers with the official Go SDK send it.
 func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent Secret) error {
 	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
 		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, serverMessage(ch))
@@ -18,7 +18,7 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	wanted := union(asked, splitScope(ch.Scope()))
 	news := len(missing(wanted, asked)) > 0
 	if !news && unexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
-		return nil // another request or process has stepped up since
+		return nil // another request or process has obtained the scopes
 	}
 	if !h.mayLogin(s) {
 		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted}, serverMessage(ch))
@@ -30,8 +30,8 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	return h.login(ctx, false, cause{challenges: challenges, scopes: wanted, rejected: &sent})
 }
 
-// countStepUp counts a step-up for these scopes and reports whether it is allowed. Requests that were refused with the same token count as
-// one.
+// countStepUp counts a step-up for these scopes and reports whether the step-up is allowed. Requests that were refused with the same token
+// count as one.
 func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
 	name := scopeSet(wanted)
 	h.mu.Lock()

@@ -9,10 +9,10 @@ import (
 // maxAccount limits the length of an account name in characters.
 const maxAccount = 200
 
-// Account returns the account that the tokens are for: the claim email, else preferred_username, else sub, of the ID token or of an access
-// token that is a JWT. It returns "" if there is none. The claims are not verified, so the account is only for display. Account returns ""
-// for a name that is not safe to print, because the rest after cleaning could be the name of another user. It ignores an email that the
-// server says is not verified, because anybody can claim it (OpenID Connect Core §5.1).
+// Account returns the account that the tokens are for, or "" if the account is unknown. The account is the first of the claims email,
+// preferred_username and sub in the ID token, or in an access token that is a JWT. The claims are not verified, so the account is only for
+// display. Account returns "" for a name that is not safe to print, because the name after cleaning could be that of another user. Account
+// ignores an unverified email, because anybody can claim it (OpenID Connect Core §5.1).
 func (t Token) Account() string {
 	for _, text := range []Secret{t.IDToken, t.AccessToken} {
 		claims, err := Claims(string(text))

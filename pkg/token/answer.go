@@ -14,17 +14,17 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// maxLifetime limits expires_in, because larger values would overflow.
+// maxLifetime limits expires_in, because a large value would overflow a time.Duration.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
-// parse reads the answer of the token endpoint to a grant (RFC 6749 §5).
+// parse reads the response of the token endpoint to a grant (RFC 6749 §5).
 func (e Endpoint) parse(a *answer) (Token, error) {
 	m, err := e.members(a)
 	if err != nil {
 		return Token{}, err
 	}
 	if inner := m.object("authed_user"); m["access_token"] == nil && inner["access_token"] != nil {
-		// Slack puts a user's token into authed_user if the app has no bot.
+		// Slack puts the user's token into authed_user if the app has no bot.
 		if err := e.tolerate(a, "token_nested", "the answer has an access_token only in authed_user (RFC 6749 §5.1)"); err != nil {
 			return Token{}, err
 		}
@@ -61,7 +61,7 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	return t, nil
 }
 
-// expected is the status of a successful answer of each endpoint, and the section that requires this status.
+// expected maps each endpoint to the status of a successful response, and to the section that requires the status.
 var expected = map[string]struct {
 	status  int
 	section string
@@ -71,8 +71,8 @@ var expected = map[string]struct {
 	atPAR:    {http.StatusCreated, "RFC 9126 §2.2"},
 }
 
-// members returns the members of a successful answer. For a refusal, a redirect, or an answer that is not a JSON object, it returns an
-// error.
+// members returns the members of a successful response. The result is an error for an error response, a redirect, or a response that is not
+// a JSON object.
 func (e Endpoint) members(a *answer) (members, error) {
 	m, err := readMembers(a.Body)
 	want := expected[a.stage]
@@ -95,7 +95,7 @@ func (e Endpoint) members(a *answer) (members, error) {
 	return m, nil
 }
 
-// notAnObject returns the error for an answer that is not a JSON object. Such an answer can be a refusal: GitHub answers 200 with a form.
+// notAnObject returns the error for a response that is not a JSON object. GitHub sends a refusal as a form with status 200.
 func (a *answer) notAnObject(err error, now time.Time) error {
 	kind := a.Header.Get("Content-Type")
 	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
@@ -103,13 +103,13 @@ func (a *answer) notAnObject(err error, now time.Time) error {
 		return a.refusal(now)
 	}
 	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, a.quoted(kind), expected[a.stage].section, err)
-	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // only the title of an HTML page, because other text may contain the token
+	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // show only the title of an HTML page, because other text may contain the token
 		reason += fmt.Sprintf("; its title is %q", r.Text)
 	}
 	return a.malformed(reason)
 }
 
-// tokenType returns how to use the token. Slack sends "user" and other servers send nothing; both mean Bearer.
+// tokenType returns the token type. Slack sends "user" and other servers send no token_type, but their tokens are bearer tokens.
 func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	got := m.text("token_type")
 	is := func(name string) bool { return strings.EqualFold(got, name) }
@@ -122,8 +122,7 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 		// RFC 9449 §5: if token_type is not DPoP, the token is not bound to the key, and anyone who steals the token can use it.
 		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(got)))
 	case is("PoP"), is("mac"), is("hmac"):
-		// RFC 6749 §7.1: a client must not use a token of a type that the client does not understand, and these three types are not bearer
-		// tokens.
+		// RFC 6749 §7.1: a client must not use a token whose type the client does not understand. PoP, mac and hmac are not bearer tokens.
 		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
 	case !is("Bearer"):
 		return "Bearer", e.tolerate(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
@@ -131,11 +130,11 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 	return "Bearer", nil
 }
 
-// maxScope limits the granted scopes in bytes, because they are stored with the login and read by every command. Longer scopes are ignored.
+// maxScope limits the granted scopes in bytes, because every command reads the stored scopes. A longer scope parameter is ignored.
 const maxScope = 16 << 10
 
-// scope returns the granted scopes. Slack separates them by commas. A comma can also be part of a scope. Therefore, if the value contains
-// blanks, the blanks separate the scopes.
+// scope returns the granted scopes, separated by single spaces. Slack separates scopes by commas. A comma can also be part of a scope, so
+// atCommas decides whether the commas separate scopes.
 func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err error) {
 	if !m.present("scope") {
 		return "", false, nil
@@ -177,8 +176,7 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 	return joined, true, nil
 }
 
-// atCommas splits words that are separated by commas. The input must be a single word, or several words that all except the last end in a
-// comma. Otherwise it returns nil.
+// atCommas splits a single word at every comma, and several words at each comma before a space. If nothing is split, the result is nil.
 func atCommas(words []string) []string {
 	all := strings.Join(words, " ")
 	switch {
@@ -192,8 +190,8 @@ func atCommas(words []string) []string {
 	return nil
 }
 
-// lifetime reads a number of seconds: a JSON number, or a string as Entra v1 sends it. The result is 0, which means unknown, if the value
-// is absent, zero, negative or not a number (seen at Slack and Grafana).
+// lifetime reads a number of seconds from a JSON number, or from a string, which Entra v1 sends. If the value is absent, zero, negative or
+// not a number, the result is 0, which means unknown (seen at Slack and Grafana).
 func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, error) {
 	if !m.present(name) {
 		return 0, nil
@@ -221,11 +219,11 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	return max(0, time.Duration(seconds*float64(time.Second))), nil
 }
 
-// members holds the members of a JSON object by their exact names. Without this type, encoding/json would accept a member "Access_Token" as
-// access_token.
+// members maps the names in a JSON object to their values. Unlike decoding into a struct, decoding into a map does not accept the name
+// "Access_Token" for access_token.
 type members map[string]json.RawMessage
 
-// readMembers decodes one object. It refuses duplicate names, because another reader could use the other value.
+// readMembers decodes a JSON object. Duplicate names are refused, because another JSON parser could use the other value.
 func readMembers(data []byte) (members, error) {
 	data = []byte(strings.TrimPrefix(string(data), "\ufeff")) // RFC 8259 §8.1 allows parsers to ignore a byte order mark
 	if err := httpx.UniqueFields(data); err != nil {
@@ -241,7 +239,7 @@ func readMembers(data []byte) (members, error) {
 // present reports whether the member exists and is not null.
 func (m members) present(name string) bool { return m[name] != nil && string(m[name]) != "null" }
 
-// text returns a string member, or "".
+// text returns the value of a string member, or "" if there is none.
 func (m members) text(name string) string {
 	var s string
 	if json.Unmarshal(m[name], &s) != nil {
@@ -250,17 +248,17 @@ func (m members) text(name string) string {
 	return s
 }
 
-// emptyText reports whether the member is "".
+// emptyText reports whether the member is the string "".
 func (m members) emptyText(name string) bool { return string(m[name]) == `""` }
 
-// object returns an object member, or nil.
+// object returns the value of an object member, or nil if there is none.
 func (m members) object(name string) members {
 	var o members
 	json.Unmarshal(m[name], &o) // if the member is not an object, o stays nil
 	return o
 }
 
-// plain reports whether s is ASCII text without control characters, and without blanks if from is '!'.
+// plain reports whether s is printable ASCII text. If from is '!', spaces are not allowed.
 func plain(s string, from rune) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < from || r > '~' })
 }

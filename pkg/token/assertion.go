@@ -1,7 +1,7 @@
 package token
 
-// These functions check an assertion before it is sent (RFC 7523 §3). A configuration file from another person may name any file as the
-// assertion file. Therefore mcpauth sends only a JWT, and only to the server that the JWT is for.
+// Claims and CheckAudience check an assertion before mcpauth sends it (RFC 7523 §3). A configuration file from another person may name any
+// file as the assertion file. mcpauth therefore sends a file only if the file is a JWT and the JWT is for the receiving server.
 
 import (
 	"encoding/base64"
@@ -18,8 +18,8 @@ import (
 // ErrAudience is returned if an assertion is for another server.
 var ErrAudience = errors.New("the assertion is for another server")
 
-// Claims decodes the payload of a JWT (RFC 7519 §7.2) without verifying it. The errors contain nothing of the text, which may be another
-// file, such as a private key.
+// Claims returns the claims in a JWT without verifying the signature (RFC 7519 §7.2). The error does not quote the text, which may be
+// another file, such as a private key.
 func Claims(text string) (map[string]json.RawMessage, error) {
 	parts := strings.Split(text, ".")
 	if len(parts) != 3 {
@@ -41,9 +41,9 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 	return all[1], nil
 }
 
-// CheckAudience returns an error if an assertion is for another server, because its recipient could use it there. Every audience that is a
-// URL or a host name must be the authorization server's, because any server accepts an assertion if one of the audiences is its own. Other
-// audiences, such as api://NAME or a word, are left to the server to check (RFC 7523 §3, point 3).
+// CheckAudience returns ErrAudience if an assertion is for another server (RFC 7523 §3). A server that receives an assertion for another
+// server could use the assertion there. Every URL and host name in aud must be that of the authorization server, because a server accepts
+// an assertion if any audience matches. CheckAudience ignores other audiences, such as api://NAME or a word.
 func CheckAudience(assertion, issuer, endpoint string) error {
 	c, err := Claims(assertion)
 	if err != nil {
@@ -57,8 +57,8 @@ func CheckAudience(assertion, issuer, endpoint string) error {
 	return nil
 }
 
-// audiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). Any other value is returned unchanged and
-// matches no server.
+// audiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, audiences returns a
+// URL that matches no server.
 func audiences(raw json.RawMessage) []string {
 	var one string
 	var list []string
@@ -73,7 +73,7 @@ func audiences(raw json.RawMessage) []string {
 	return []string{"https://" + string(raw)}
 }
 
-// ours reports whether an audience can mean the authorization server.
+// ours reports whether an audience may mean the authorization server.
 func ours(audience, issuer, endpoint string) bool {
 	address := strings.TrimSpace(audience)
 	if strings.HasPrefix(address, "//") {

@@ -20,8 +20,8 @@ const (
 )
 
 // ClientAuth is a client and its authentication method. Method is none, client_secret_basic, client_secret_post, private_key_jwt,
-// tls_client_auth or self_signed_tls_client_auth. If Method is empty, the method is private_key_jwt if there is a key, client_secret_basic
-// if there is a secret, and none otherwise.
+// tls_client_auth or self_signed_tls_client_auth. An empty Method means private_key_jwt for a client with a key, client_secret_basic for a
+// client with a secret, and none for any other client.
 type ClientAuth struct {
 	ID     string
 	Secret Secret
@@ -29,7 +29,7 @@ type ClientAuth struct {
 	Key    *Key // for private_key_jwt
 
 	Audience string   // aud of the client assertion; empty: the token endpoint
-	Algs     []string // value of token_endpoint_auth_signing_alg_values_supported in the metadata; empty: the key's own algorithm is used
+	Algs     []string // token_endpoint_auth_signing_alg_values_supported in the metadata; empty: any algorithm is allowed
 }
 
 func (c ClientAuth) method() string {
@@ -44,10 +44,9 @@ func (c ClientAuth) method() string {
 	return "none"
 }
 
-// authenticate adds the client to the form or the header by one method, and removes any other authentication: none, client_secret_basic,
-// client_secret_post (RFC 6749 §2.3.1) or private_key_jwt (RFC 7523 §2.2, §3). With tls_client_auth and self_signed_tls_client_auth (RFC
-// 8705 §2) it adds only the client ID, because Endpoint.HTTP presents the certificate. RFC 6749 §2.3: "The client MUST NOT use more than
-// one authentication method in each request".
+// authenticate adds the client authentication to the form or the header, and removes any other client authentication. RFC 6749 §2.3: "The
+// client MUST NOT use more than one authentication method in each request". For the methods with a TLS certificate (RFC 8705 §2),
+// authenticate adds only the client ID, because Endpoint.HTTP presents the certificate.
 func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint string, now time.Time) error {
 	for _, name := range []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 		form.Del(name)
@@ -56,7 +55,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	if strings.HasPrefix(method, "client_secret_") && c.Secret == "" {
 		return fmt.Errorf("client authentication %s needs a client secret, but there is none", method)
 	}
-	// Some servers count Basic and a client_id in the body as two methods.
+	// Some servers count the Authorization header and a client_id in the form as two authentication methods.
 	if method != "client_secret_basic" && c.ID != "" {
 		form.Set("client_id", c.ID)
 	}
@@ -67,7 +66,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 		header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(c.ID)+":"+url.QueryEscape(string(c.Secret)))))
 	case "client_secret_post":
 		form.Set("client_secret", string(c.Secret))
-	case "private_key_jwt":
+	case "private_key_jwt": // RFC 7523 §2.2
 		assertion, err := c.assertion(endpoint, now)
 		if err != nil {
 			return fmt.Errorf("client authentication private_key_jwt: %w", err)
@@ -80,7 +79,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	return nil
 }
 
-// assertion returns a JWT that is signed with the client's key and is valid for one minute at this server (RFC 7523 §3).
+// assertion returns a client assertion that is valid for one minute (RFC 7523 §3).
 func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	switch {
 	case c.Key == nil:
@@ -95,7 +94,7 @@ func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
 	return c.Key.sign(alg, (&jose.SignerOptions{}).WithType("JWT"), map[string]any{
 		"iss": c.ID,
 		"sub": c.ID,
-		"aud": cmp.Or(c.Audience, endpoint), // the issuer, as in RFC 7523bis and the MCP client credentials extension
+		"aud": cmp.Or(c.Audience, endpoint), // Audience is the issuer, as in RFC 7523bis and the MCP client credentials extension
 		"iat": now.Unix(),
 		"exp": now.Add(assertionLifetime).Unix(),
 		"jti": rand.Text(),

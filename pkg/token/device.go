@@ -19,18 +19,18 @@ const (
 	maxUserCode     = 40               // runes; RFC 8628 §6.1 recommends a code that is short enough to type
 )
 
-// DeviceCode is what the user needs to approve the login. It does not contain the device code, which is a secret of the client.
+// DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). device_code, a secret of the client, is left out.
 type DeviceCode struct {
-	UserCode                string        // to be entered at VerificationURI
-	VerificationURI         string        // checked with httpx.Check
-	VerificationURIComplete string        // contains the code; empty: the server sent none
-	Expires                 time.Time     // when the code expires
-	Interval                time.Duration // between two polls
+	UserCode                string        // code that the user enters at VerificationURI
+	VerificationURI         string        // https URL; also http on loopback if Endpoint.Local is set
+	VerificationURIComplete string        // URL that contains UserCode; empty: the server sent none
+	Expires                 time.Time     // when UserCode expires
+	Interval                time.Duration // time between two polls
 }
 
-// Device runs the device authorization grant (RFC 8628): it requests a device code, calls show, and polls the token endpoint until the user
-// approves or refuses, or until the code expires. A refusal by the server is an *Error, with Code access_denied, expired_token or another
-// one. After a network failure or a 5xx answer, Device continues to poll, but more slowly (RFC 8628 §3.5).
+// Device runs the device authorization grant (RFC 8628). Device requests a device code, calls show, and polls the token endpoint until the
+// user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied. After
+// a network error or a 5xx response, Device continues to poll, but more slowly (RFC 8628 §3.5).
 func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show func(DeviceCode)) (Token, error) {
 	code, device, err := e.deviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {
@@ -44,7 +44,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 		sleep = Sleep
 	}
 	for wait := device.Interval; ; {
-		// Poll once more at the end, because the user may have approved just before.
+		// When the code expires, poll once more, because the user may have just approved.
 		left := device.Expires.Sub(e.now())
 		if err := sleep(ctx, max(0, min(wait, left))); err != nil {
 			return Token{}, fmt.Errorf("%s %s: waiting for the user's approval: %w", atToken, httpx.Text(e.URL, 300), err)
@@ -63,7 +63,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 	}
 }
 
-// nextPoll decides whether to poll again after an error, and after which wait (RFC 8628 §3.5).
+// nextPoll reports whether to poll again after an error, and how long to wait before the poll (RFC 8628 §3.5).
 func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 	var refused *Error
 	var broken *failure
@@ -97,7 +97,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	d := DeviceCode{UserCode: m.text("user_code"), VerificationURI: m.text("verification_uri"),
 		VerificationURIComplete: m.text("verification_uri_complete")}
 	if old := m.text("verification_url"); d.VerificationURI == "" && old != "" {
-		// An earlier draft used verification_url, and Google still does.
+		// An earlier draft of RFC 8628 used verification_url, and Google still does.
 		if err := e.tolerate(a, "verification_url", "device_code, user_code or verification_uri is missing, but there is a verification_url (RFC 8628 §3.2)"); err != nil {
 			return "", DeviceCode{}, err
 		}
@@ -110,7 +110,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	case !plain(code, ' '):
 		return "", DeviceCode{}, a.malformed("device_code is not printable text (RFC 8628 §3.2)")
 	case httpx.Text(d.UserCode, maxUserCode) != d.UserCode || strings.Contains(d.UserCode, " ") || strings.Contains(d.UserCode, "://"):
-		// It is shown even with --quiet, so it must not be a sentence or an address.
+		// user_code is shown even with --quiet, so it must not be a sentence or a URL.
 		return "", DeviceCode{}, a.malformed("user_code is not printable text, or not a short word (RFC 8628 §6.1)")
 	}
 	a.hidden = append(a.hidden, httpx.Forms([]string{code})...)
@@ -142,7 +142,7 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 	return code, d, nil
 }
 
-// Sleep waits for d, or returns the error of ctx if it ends first.
+// Sleep waits for d. If ctx ends first, Sleep returns the error of ctx.
 func Sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -23,14 +23,14 @@ import (
 // maxNonce limits the length of a nonce in bytes.
 const maxNonce = 1 << 10
 
-// Prover makes DPoP proofs (RFC 9449). It holds the key that tokens are bound to and the latest nonce of each origin. It signs with ES256,
-// which every server with DPoP supports. Several goroutines can use it.
+// Prover creates DPoP proofs with one ES256 key (RFC 9449). A Prover stores the latest nonce of each origin. A Prover is safe for
+// concurrent use.
 type Prover struct {
 	key *Key
 	now func() time.Time
 
 	mu     sync.Mutex
-	nonces map[string]string // by origin, because a nonce is valid only for the server that issued it (RFC 9449 §8.2)
+	nonces map[string]string // key: origin, because a nonce is valid only for the server that issued it (RFC 9449 §8.2)
 }
 
 // NewProver returns a Prover with a new key.
@@ -43,8 +43,7 @@ func NewProver() (*Prover, error) {
 	return &Prover{key: key, now: time.Now, nonces: map[string]string{}}, err
 }
 
-// LoadProver returns a Prover with the key that Marshal returned, and with the nonces that Nonces returned. A nonce that is no longer valid
-// costs one more request.
+// LoadProver returns a Prover with a key from Marshal and the nonces from Nonces. A nonce that is no longer valid costs one more request.
 func LoadProver(jwk []byte, nonces map[string]string) (*Prover, error) {
 	key, err := LoadKey(jwk)
 	if err != nil {
@@ -58,13 +57,13 @@ func LoadProver(jwk []byte, nonces map[string]string) (*Prover, error) {
 	return p, nil
 }
 
-// Marshal returns the private key as a JWK. It is a secret.
+// Marshal returns the private key as a JWK, which is a secret.
 func (p *Prover) Marshal() ([]byte, error) {
 	return jose.JSONWebKey{Key: p.key.private, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
 }
 
-// Nonces returns the latest nonce of each origin. Store them with the key and pass them to LoadProver. Otherwise the server refuses the first
-// request of the next process with use_dpop_nonce.
+// Nonces returns the latest nonce of each origin, for LoadProver. Without the nonces, the server may refuse the first request of the next
+// process with use_dpop_nonce.
 func (p *Prover) Nonces() map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -77,14 +76,14 @@ func (p *Prover) String() string { return "token.Prover" }
 // GoString returns String.
 func (p *Prover) GoString() string { return p.String() }
 
-// Proof returns the value of the DPoP header for one request. It contains the latest nonce of the address's origin. accessToken is the
-// token in the request, or empty at a token endpoint. Every request needs a new proof, even a repeated one.
+// Proof returns the value of the DPoP header for one request (RFC 9449 §4.2). The proof contains the latest nonce of the origin of address.
+// accessToken is the token in the request, or empty at a token endpoint. A repeated request needs a new proof.
 func (p *Prover) Proof(method, address, accessToken string) (string, error) {
 	proof, _, err := p.proof(method, address, accessToken, p.now())
 	return proof, err
 }
 
-// proof also returns the nonce that the proof contains (RFC 9449 §4.2).
+// proof returns a proof and the nonce that the proof contains (RFC 9449 §4.2).
 func (p *Prover) proof(method, address, accessToken string, now time.Time) (proof, nonce string, err error) {
 	htu, err := targetURI(address)
 	if err != nil {
@@ -102,10 +101,10 @@ func (p *Prover) proof(method, address, accessToken string, now time.Time) (proo
 	return proof, nonce, err
 }
 
-// Remember stores the DPoP-Nonce of a response for later requests to the origin of the address. It ignores an invalid nonce.
+// Remember stores the DPoP-Nonce header of a response for later requests to the origin of address. An invalid nonce is ignored.
 func (p *Prover) Remember(address string, h http.Header) {
 	nonce, at := h.Get("DPoP-Nonce"), originOf(address)
-	// RFC 9449 §8.1: 1*NQCHAR
+	// RFC 9449 §8.1: nonce = 1*NQCHAR
 	if nonce == "" || len(nonce) > maxNonce || at == "" || !plain(nonce, '!') || strings.ContainsAny(nonce, `"\`) || len(h.Values("DPoP-Nonce")) > 1 {
 		return
 	}
@@ -129,7 +128,7 @@ func originOf(address string) string {
 	return httpx.Canonical(&url.URL{Scheme: u.Scheme, Host: u.Host})
 }
 
-// targetURI returns the htu of an address: without query and fragment (RFC 9449 §4.2), normalized as servers may expect (§4.3).
+// targetURI returns the claim htu of a proof: the normalized address, without query and fragment (RFC 9449 §4.2, §4.3).
 func targetURI(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {
@@ -137,7 +136,7 @@ func targetURI(address string) (string, error) {
 	}
 	htu := httpx.Canonical(&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath})
 	if u.Path == "" || u.Path == "/" {
-		htu += "/" // Canonical removes the slash, but every request has it
+		htu += "/" // Canonical removes the slash, but every request has a path
 	}
 	return htu, nil
 }

@@ -10,16 +10,16 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Error is a refusal by an endpoint of the authorization server. Its texts are safe to print.
+// Error is an error response of an endpoint (RFC 6749 §5.2). Every field is safe to print.
 type Error struct {
-	Stage       string        // "token endpoint", "device authorization endpoint", "revocation endpoint"
-	URL         string        // of the endpoint
-	StatusCode  int           // HTTP status; may be 200, because some servers send a refusal with status 200; 0: the device code expired during polling
-	Code        string        // such as "invalid_grant" (RFC 6749 §5.2); empty: the answer has none
-	Description string        // the server's message; may be empty
-	ErrorURI    string        // page about the error; empty: none, or its address is not allowed
-	Location    string        // target of a 3xx answer, without its query; it was not followed
-	RetryAfter  time.Duration // wait that the server asks for; 0: none
+	Stage       string        // name of the endpoint, such as "token endpoint"
+	URL         string        // URL of the endpoint
+	StatusCode  int           // HTTP status; some servers refuse with status 200; 0: the device code expired
+	Code        string        // error code, such as "invalid_grant"; empty: the response has none
+	Description string        // message of the server; empty: none
+	ErrorURI    string        // URL of a page about the error; empty: no URL, or a URL that is not allowed
+	Location    string        // target of a redirect, without its query; the redirect was not followed
+	RetryAfter  time.Duration // Retry-After of the response; 0: none
 }
 
 func (e *Error) Error() string {
@@ -33,9 +33,9 @@ func (e *Error) Error() string {
 	return prefix + "answered " + httpx.Refusal{StatusCode: e.StatusCode, Code: e.Code, Text: e.Description, URI: e.ErrorURI, RetryAfter: e.RetryAfter}.String()
 }
 
-// Ambiguous reports whether the server may have carried out a request that failed. It is true if the connection was lost or timed out after
-// the request was written, if the status was 5xx, or if a 2xx answer was not a token answer. A code or a rotating refresh token may then be
-// used up. It is false if the server refused the request or if the request was never sent (connection refused, unknown host, TLS).
+// Ambiguous reports whether the server may have processed a failed request, and so used up its authorization code or refresh token.
+// Ambiguous returns true if the connection failed after the request was written, if the status is 5xx, or if a 2xx response is invalid.
+// Ambiguous returns false if the server refused the request, or if the request was never sent (connection refused, unknown host, TLS).
 func Ambiguous(err error) bool {
 	if f := (*failure)(nil); errors.As(err, &f) {
 		return f.ambiguous
@@ -44,8 +44,8 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &e) && e.StatusCode >= 500
 }
 
-// failure is the error of a request that got no answer or an invalid answer. The field reason is safe to print. The field err must not be
-// printed and is only for errors.Is and errors.As.
+// failure is the error of a request with no response or an invalid response. reason is safe to print. err is only for errors.Is and
+// errors.As, because its text may contain secrets.
 type failure struct {
 	stage, url, reason string
 	err                error
@@ -58,7 +58,7 @@ func (f *failure) Error() string {
 }
 func (f *failure) Unwrap() error { return f.err }
 
-// malformed returns the error for a 2xx answer that is not valid for the endpoint. The server may have carried out the request.
+// malformed returns the error for an invalid 2xx response. The server may have processed the request.
 func (a *answer) malformed(reason string) error { return a.spent(ErrMalformed, reason) }
 
 func (a *answer) spent(err error, reason string) error {
@@ -69,11 +69,11 @@ func (a *answer) quoted(s string) string {
 	return strconv.Quote(httpx.Clean(s, a.hidden, httpx.MaxCode))
 }
 
-// broken returns the error for a missing answer, or for an incomplete one if res is set.
+// broken returns the error for a missing response, or for an incomplete response if res is not nil.
 func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	cause := err
 	if inner := errors.Unwrap(err); inner != nil {
-		cause = inner // the inner error has no method and URL, which the error message already contains
+		cause = inner // the inner error does not repeat the URL
 	}
 	f := &failure{stage: a.stage, url: a.url, reason: httpx.Clean(cause.Error(), a.hidden, 300), err: err, ambiguous: ambiguous, network: true}
 	if res == nil {
@@ -88,12 +88,12 @@ func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	return f
 }
 
-// refused reports whether an answer with status 200 is in fact a refusal (GitHub, Slack).
+// refused reports whether a response with status 200 contains an error, as at GitHub and Slack.
 func (m members) refused() bool {
 	return m.present("error") && !m.emptyText("error") || string(m["ok"]) == "false"
 }
 
-// refusal returns the Error for an answer that is not a success.
+// refusal returns the Error for an unsuccessful response.
 func (a *answer) refusal(now time.Time) error {
 	e := &Error{Stage: a.stage, URL: a.url, StatusCode: a.StatusCode}
 	r := httpx.ReadRefusal(&a.Response, a.hidden, now)

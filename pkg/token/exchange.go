@@ -7,14 +7,14 @@ import (
 
 const grantExchange = "urn:ietf:params:oauth:grant-type:token-exchange"
 
-// The token types of RFC 8693 §3 and of the ID-JAG draft that mcpauth uses.
+// Token types of RFC 8693 §3, and of the ID-JAG draft (Identity Assertion JWT Authorization Grant).
 const (
 	TypeIDToken      = "urn:ietf:params:oauth:token-type:id_token"
 	TypeRefreshToken = "urn:ietf:params:oauth:token-type:refresh_token"
 	TypeIDJAG        = "urn:ietf:params:oauth:token-type:id-jag"
 )
 
-// ExchangeOptions are the parameters of a token exchange.
+// ExchangeOptions are the parameters of a token exchange (RFC 8693 §2.1).
 type ExchangeOptions struct {
 	SubjectToken       Secret
 	SubjectTokenType   string
@@ -23,9 +23,9 @@ type ExchangeOptions struct {
 	Scope              string // empty: not sent
 }
 
-// Exchange exchanges one token for another (RFC 8693). A token exchange is the first step of enterprise-managed authorization: the identity
-// provider receives an ID token or a refresh token, and issues an ID-JAG. The issued token, whatever its type, is AccessToken of the
-// result. If the issued token is not an access token, TokenType may be "N_A".
+// Exchange exchanges one token for another (RFC 8693). The issued token, whatever its type is, is in Token.AccessToken. If the issued token
+// is not an access token, Token.TokenType may be "N_A". In enterprise-managed authorization, the identity provider receives an ID token or
+// a refresh token, and issues an ID-JAG.
 func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error) {
 	return e.grant(ctx, grantExchange, map[string]string{
 		"scope":                o.Scope,

@@ -10,18 +10,18 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// ErrIDToken is returned if an ID token is for another client, login or user.
+// ErrIDToken is returned if an ID token is missing, expired, or for another client, login or user.
 var ErrIDToken = errors.New("the ID token is refused")
 
-// IDToken holds the expected claims of an ID token.
+// IDToken contains the expected claims of an ID token (OpenID Connect Core §2).
 type IDToken struct {
 	Issuer, ClientID string
 	Nonce            string // nonce of the authorization request
-	Subject          string // subject of the login's first ID token; empty: the ID token to check is the first one
+	Subject          string // sub of the login's first ID token; empty: the ID token to check is the first one
 }
 
-// Check checks the claims of an ID token that came from the token endpoint, and returns its subject. It does not verify the signature:
-// OpenID Connect Core §3.1.3.7 allows clients to rely on TLS if the ID token comes from the token endpoint.
+// Check checks the claims of an ID token and returns its subject (OpenID Connect Core §3.1.3.7). Check does not verify the signature, so
+// text must come directly from the token endpoint over TLS.
 func (want IDToken) Check(text string, now time.Time) (subject string, err error) {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{ErrIDToken}, args...)...)
@@ -35,7 +35,7 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 	}
 	claim := func(name string) string { return members(c).text(name) }
 	var exp float64
-	_ = json.Unmarshal(c["exp"], &exp) // a missing exp is 0, which has passed
+	_ = json.Unmarshal(c["exp"], &exp) // a missing exp counts as expired
 	end := time.Unix(int64(exp), 0)
 	aud, azp := audiences(c["aud"]), claim("azp")
 	const section = "(OpenID Connect Core §3.1.3.7)"
@@ -48,7 +48,7 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 		return "", refuse("azp is %q, expected %q "+section, httpx.Text(azp, 200), want.ClientID)
 	case now.After(end.Add(idTokenSkew)):
 		return "", refuse("it expired at %s "+section, end.UTC().Format(time.RFC3339))
-	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // the ID token of a refresh may lack a nonce (§12.2)
+	case claim("nonce") != want.Nonce && (want.Subject == "" || c["nonce"] != nil): // the ID token of a refresh may lack nonce (§12.2)
 		return "", refuse("nonce is not the one that was sent " + section)
 	case claim("sub") == "":
 		return "", refuse("it has no sub (OpenID Connect Core §2)")

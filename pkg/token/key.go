@@ -22,12 +22,11 @@ import (
 // minRSA is the minimum RSA key size in bits for RS256 and PS256 (RFC 7518 §3.3).
 const minRSA = 2048
 
-// Key is a private key that signs client assertions: PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517). Its kind determines the algorithm
-// (RFC 7518 §3.1, RFC 8037 §3.1).
+// Key is a private key that signs client assertions. The type of the key determines its algorithms (RFC 7518 §3.1, RFC 8037 §3.1).
 type Key struct {
 	private any // *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey
 	id      string
-	algs    []jose.SignatureAlgorithm // signature algorithms of the key, best first; if the JWK names an algorithm, only that algorithm
+	algs    []jose.SignatureAlgorithm // best first; only one if the JWK names it
 }
 
 // String returns the algorithms and the key ID.
@@ -36,7 +35,7 @@ func (k Key) String() string { return fmt.Sprintf("token.Key{%s, kid %q}", k.alg
 // GoString returns String, so that %#v does not print the key.
 func (k Key) GoString() string { return k.String() }
 
-// LoadKey reads a private key from PEM or JWK text. Its errors name the kind of text, and quote nothing of it.
+// LoadKey reads a private key in PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517) format. The error does not quote the data.
 func LoadKey(data []byte) (*Key, error) {
 	data = bytes.TrimSpace(data)
 	switch {
@@ -48,7 +47,7 @@ func LoadKey(data []byte) (*Key, error) {
 	return loadPEM(data)
 }
 
-// loadPEM returns the first private key among the blocks. openssl writes EC PARAMETERS before the key.
+// loadPEM returns the first private key in the PEM blocks. OpenSSL writes a block EC PARAMETERS before the private key.
 func loadPEM(data []byte) (*Key, error) {
 	found := ""
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
@@ -111,7 +110,7 @@ func loadJWK(data []byte) (*Key, error) {
 	return newKey(jwk.Key, jwk.KeyID, jwk.Algorithm)
 }
 
-// newKey determines the algorithms of the key. alg is the one that its JWK names, if any.
+// newKey returns a Key with its algorithms. alg is the algorithm in the JWK; empty: none.
 func newKey(private any, id, alg string) (*Key, error) {
 	k := &Key{private: private, id: id}
 	switch p := private.(type) {
@@ -132,7 +131,7 @@ func newKey(private any, id, alg string) (*Key, error) {
 	default:
 		return nil, errors.New("private key: neither EC nor RSA nor Ed25519")
 	}
-	if alg == "Ed25519" { // the name in RFC 9864 for the same algorithm
+	if alg == "Ed25519" { // RFC 9864 uses this name for EdDSA with Ed25519
 		alg = string(jose.EdDSA)
 	}
 	if alg != "" {

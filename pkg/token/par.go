@@ -12,15 +12,14 @@ import (
 // maxRequestURI limits the length of a request_uri in bytes, because it becomes part of the URL that the browser opens.
 const maxRequestURI = 2 << 10
 
-// Pushed is an authorization request that was pushed to the server (RFC 9126 §2.2). It can be used once.
+// Pushed is the response to a pushed authorization request (RFC 9126 §2.2). RequestURI can be used once.
 type Pushed struct {
 	RequestURI string
 	Expires    time.Time // zero: the server sent no lifetime
 }
 
-// Push sends an authorization request directly to the server (RFC 9126 §2.1), with the client authentication of the token endpoint and, if
-// there is a DPoP key, with a proof (RFC 9449 §10.1). The browser then gets only client_id and request_uri, as in RFC 9126 §4. A refusal is
-// an *Error.
+// Push sends an authorization request directly to the authorization server (RFC 9126 §2.1), with a DPoP proof if Endpoint.DPoP is set (RFC
+// 9449 §10.1). After Push, the authorization URL needs only client_id and request_uri (RFC 9126 §4).
 func (e Endpoint) Push(ctx context.Context, parURL string, authorization url.Values) (Pushed, error) {
 	if authorization.Has("request_uri") {
 		return Pushed{}, errors.New("pushed authorization request: request_uri is not allowed in it (RFC 9126 §2.1)")

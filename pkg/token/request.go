@@ -14,7 +14,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// Names of the endpoints in errors.
+// Values of Error.Stage.
 const (
 	atToken  = "token endpoint"
 	atDevice = "device authorization endpoint"
@@ -30,12 +30,12 @@ type request struct {
 	prove      bool // add a DPoP proof if there is a key
 }
 
-// answer is a response and the data needed to interpret it.
+// answer is a response, with the data of its request.
 type answer struct {
 	httpx.Response
 	stage, url string
 	sent       time.Time // time at which the request was sent
-	hidden     []string  // the secrets of the request, in every encoding in which the server could repeat them
+	hidden     []string  // the secrets of the request, in every encoding that the server could send back
 	exchange   bool      // the grant was a token exchange
 	requested  string    // the token type that the exchange requested
 }
@@ -50,8 +50,7 @@ func (e Endpoint) grant(ctx context.Context, grantType string, params map[string
 	return e.parse(a)
 }
 
-// form returns the form to send. It omits empty parameters (RFC 6749 §3.2) and adds the resource to every grant and device authorization
-// (RFC 8707 §2).
+// form returns the form to send. Empty parameters are omitted (RFC 6749 §3.2), and the resource parameter is added (RFC 8707 §2).
 func (e Endpoint) form(params map[string]string) url.Values {
 	form := url.Values{}
 	for name, value := range params {
@@ -68,8 +67,8 @@ func (e Endpoint) form(params map[string]string) url.Values {
 	return form
 }
 
-// send posts the form. It posts it a second time only if the server refused it for a missing DPoP nonce, because the server has then not
-// processed it (RFC 9449 §8).
+// send posts the form. If the server requires a nonce in the DPoP proof, send posts the form once more. A server that requires a nonce has
+// not processed the first request (RFC 9449 §8).
 func (r request) send(ctx context.Context) (*answer, error) {
 	if _, err := httpx.Check(r.url, r.e.Local); err != nil {
 		return nil, r.fails(err)
@@ -88,14 +87,14 @@ func (r request) fails(err error) error {
 	return &failure{stage: r.stage, url: r.url, reason: err.Error(), err: err}
 }
 
-// wantsNonce reports whether the server refused only because its nonce was missing in the proof (RFC 9449 §8).
+// wantsNonce reports whether the server refused a request because the DPoP proof has no valid nonce (RFC 9449 §8).
 func (a *answer) wantsNonce() bool {
 	m, err := readMembers(a.Body)
 	return err == nil && (a.StatusCode == http.StatusBadRequest || a.StatusCode == http.StatusUnauthorized) && m.text("error") == "use_dpop_nonce"
 }
 
-// once posts the form with a new client assertion and a new proof, because a server may accept each only once. It returns the nonce that
-// was in the proof.
+// once posts the form with a new client assertion and a new DPoP proof, because a server may accept each of them only once. nonce is the
+// nonce in the proof.
 func (r request) once(ctx context.Context) (a *answer, nonce string, err error) {
 	form, header, sent := maps.Clone(r.form), http.Header{}, r.e.now()
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -104,7 +103,7 @@ func (r request) once(ctx context.Context) (a *answer, nonce string, err error) 
 		return nil, "", r.fails(err)
 	}
 	if r.stage == atPAR {
-		form.Set("client_id", r.e.Client.ID) // RFC 9126 §2.1 requires it with every client authentication
+		form.Set("client_id", r.e.Client.ID) // RFC 9126 §2.1 requires client_id with every authentication method
 	}
 	if r.proves() {
 		var proof string
@@ -135,7 +134,7 @@ func (r request) once(ctx context.Context) (a *answer, nonce string, err error) 
 	return a, nonce, nil
 }
 
-// client returns the HTTP client without redirects and cookies, because a request with a secret must not follow a redirect.
+// client returns the HTTP client without redirects and cookies, because a redirect could send a secret to another server.
 func (e Endpoint) client() *http.Client {
 	hc := e.HTTP
 	if hc == nil {
@@ -163,7 +162,7 @@ func secretsOf(c ClientAuth, form url.Values, header http.Header) []string {
 	return append(secrets, header.Get("DPoP"))
 }
 
-// watch records how far a request got.
+// watch records whether the transport looked for a connection and wrote the request.
 type watch struct{ asked, written atomic.Bool }
 
 func (w *watch) trace(ctx context.Context) context.Context {
@@ -173,5 +172,5 @@ func (w *watch) trace(ctx context.Context) context.Context {
 	})
 }
 
-// ambiguous reports whether the server may have received the request: it was written, or the transport does not report that.
+// ambiguous reports whether the server may have received the request. Without httptrace in the transport, the result is always true.
 func (w *watch) ambiguous() bool { return w.written.Load() || !w.asked.Load() }
