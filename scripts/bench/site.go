@@ -59,8 +59,8 @@ func (b *bench) newSite(era, scheme string) (*site, error) {
 	return s, err
 }
 
-// authority creates a private certificate authority, a certificate for this machine, and a copy of the system's certificate bundle with the
-// authority at the end.
+// authority creates a private certificate authority and a certificate for this machine. authority also copies the system's file of trusted
+// certificates, and adds the private authority at the end of the copy.
 func (b *bench) authority() error {
 	root := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "bench"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageCertSign, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}

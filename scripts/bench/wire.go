@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// wire opens listeners whose connections behave as if the client were one round-trip time away. A client receives the first byte after two
-// round trips: one to connect and one for its request.
+// wire opens listeners that simulate a network with a round-trip time. A client receives the first byte of the response after two round
+// trips: one round trip to connect, and one for the request.
 type wire struct {
 	roundTrip atomic.Int64 // round-trip time of new connections, a time.Duration
 }
@@ -87,6 +87,6 @@ func (c *farConn) deliver() {
 			break
 		}
 	}
-	for range c.queue { // discard what the server still writes, until the server closes the connection
+	for range c.queue { // discard data from the server until the server closes the connection
 	}
 }

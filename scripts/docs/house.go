@@ -1,8 +1,8 @@
-// The diagram of the packages. A package is a box in rows and columns, with arrows to the packages below that it imports. The
-// input has these lines:
+// The diagram of the packages. Each package is a box in a grid, with arrows to the packages that it imports. The input consists of these
+// lines:
 //
-//	name @ row first-last: words     a package with its row and columns, and its description
-//	name -> name name                the packages that it imports
+//	name @ row first-last: words     a package, its row, its first and last column, and its description
+//	name -> name name                a package, and the packages that it imports
 
 package main
 
@@ -28,7 +28,7 @@ var (
 	useLine  = regexp.MustCompile(`^(\S+) -> (.+)$`)
 )
 
-// plan reads the lines.
+// plan parses the input.
 func plan(text string) (rooms []room, uses []use, err error) {
 	known := map[string]bool{}
 	for i, l := range lines(text) {
@@ -82,7 +82,7 @@ func house(title, text string) (string, error) {
 			return "", fmt.Errorf("%s is not above %s", u.from, u.to)
 		}
 		x, dash := (left(first)+left(last)+width)/2, ""
-		if skipped := to.row - from.row - 1; skipped > 0 { // the rows between the two boxes may contain a box that hides part of the arrow
+		if skipped := to.row - from.row - 1; skipped > 0 { // a box between the two boxes may hide part of the arrow
 			x, dash = x+12*skipped+6*(from.row-2), ` stroke-dasharray="5 4"`
 		}
 		fmt.Fprintf(&arrows, `<line stroke="#57606a"%s x1="%d" y1="%d" x2="%d" y2="%d" marker-end="url(#tip)"/>`+"\n", dash, x, top(from.row)+height, x, top(to.row))

@@ -1,10 +1,10 @@
 // Command docs draws the images of the documentation as SVG, from text:
 //
-//	docs terminal TITLE <output      output of a terminal, with colours
-//	docs sequence TITLE <lines       a sequence diagram, see sequence.go
-//	docs house TITLE <lines          a diagram of imports, see house.go
+//	docs terminal TITLE <output      draws the output of a terminal, with colours
+//	docs sequence TITLE <lines       draws a sequence diagram, see sequence.go
+//	docs house TITLE <lines          draws a diagram of imports, see house.go
 //
-// scripts/pictures runs it.
+// scripts/pictures runs this command.
 package main
 
 import (

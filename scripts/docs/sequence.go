@@ -1,4 +1,4 @@
-// The diagram of a sequence of messages, from top to bottom. The input has these lines:
+// The diagram of a sequence of messages, from top to bottom. The input consists of these lines:
 //
 //	lanes: a | b | c       the participants, from left to right; this is the first line
 //	# words                the heading of a stage

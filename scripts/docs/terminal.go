@@ -11,7 +11,7 @@ const mono = `font-family="ui-monospace, SFMono-Regular, Menlo, Consolas, monosp
 
 var sgr = regexp.MustCompile("\x1b\\[([0-9;]*)m")
 
-// terminal draws text as a terminal shows it, with the colours of SGR codes.
+// terminal draws text as a terminal shows the text, with the colours of SGR escape sequences.
 func terminal(title, text string) string {
 	rows := lines(strings.TrimRight(text, "\n"))
 	width := 60
@@ -32,7 +32,7 @@ func terminal(title, text string) string {
 	return b.String()
 }
 
-// coloured converts the SGR codes in a row to tspan elements.
+// coloured converts the SGR escape sequences in a row to tspan elements.
 func coloured(row string) string {
 	colours := map[string]string{"31": "#ff7b72", "32": "#3fb950", "33": "#d29922", "34": "#79c0ff", "2": "#8b949e", "90": "#8b949e"}
 	var b strings.Builder

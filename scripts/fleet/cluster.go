@@ -67,7 +67,7 @@ func newCluster(bin, dir string) (*cluster, error) {
 	return c, c.rebuild()
 }
 
-// next returns a node with a new folder and with the port that the primary does not use. The node is not yet created.
+// next returns a node with a new folder and with the port that the primary does not use. next does not create the database.
 func (c *cluster) next() *node {
 	c.made++
 	port := c.ports[0]
@@ -86,7 +86,7 @@ func (c *cluster) run(program string, args ...string) error {
 		return err
 	}
 	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log // a file instead of a pipe, because the database server would keep a pipe open and Run would not return
+	cmd.Stdout, cmd.Stderr = log, log // with a pipe, Run would not return, because the database server keeps the pipe open
 	if err := cmd.Run(); err != nil {
 		text, _ := os.ReadFile(c.dir + "/programs.log")
 		return fmt.Errorf("%s %q: %w: %s", program, args, err, text[max(0, len(text)-500):])
@@ -187,7 +187,7 @@ func (c *cluster) pooler(l *lab, mode string) (string, error) {
 			return "", err
 		}
 	}
-	// setpriv replaces itself with the program, so that killing the child kills the program. runuser would not.
+	// setpriv replaces itself with the program, so that a signal to the child reaches the program. runuser does not replace itself.
 	if err := l.child(exec.Command("setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "pgbouncer", "-q", file)); err != nil {
 		return "", err
 	}

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// machine has a separate network namespace, home folder and clock. It has two network addresses: one from which it reaches the database,
-// and one from which it reaches the MCP server.
+// machine simulates a computer with its own network namespace, home folder and clock. One network address of the machine reaches the
+// database, and another one reaches the MCP server.
 type machine struct {
 	l    *lab
 	ns   string
@@ -75,7 +75,7 @@ func listens(address string) error {
 	return fmt.Errorf("nobody listens on %s", address)
 }
 
-// cut drops all packets between the machine and the database. heal ends that.
+// cut drops all packets between the machine and the database, until heal is called.
 func (m *machine) cut() error {
 	return all("ip -n "+m.ns+" neigh replace "+dbHost+" lladdr 02:00:00:00:00:99 nud permanent dev eth0",
 		"ip neigh replace "+m.ip+" lladdr 02:00:00:00:00:99 nud permanent dev "+bridge)

@@ -1,5 +1,5 @@
-// Fleet tests four machines that share one login in the postgres store, while their processes, their network and the database fail. The
-// script run in this folder starts Fleet.
+// Fleet tests four machines that share one login in the postgres store. During the test, processes, the network and the database fail.
+// scripts/fleet/run starts Fleet.
 package main
 
 import (
@@ -46,8 +46,8 @@ func fail(err error) {
 
 const (
 	bridge   = "mcpfleet0"
-	dbHost   = "10.231.77.1" // may be cut off from a machine
-	mcpHost  = "10.231.77.2" // may not
+	dbHost   = "10.231.77.1" // machine.cut blocks this address
+	mcpHost  = "10.231.77.2" // machine.cut does not block this address
 	machines = 4
 )
 
@@ -91,8 +91,8 @@ func (l *lab) start() error {
 	return nil
 }
 
-// network creates a bridge with an address for the database and one for the MCP server. mcpauth accepts a server without TLS only on
-// loopback, so each machine has a forwarder to the server on its own loopback address.
+// network creates a bridge with an address for the database and an address for the MCP server. mcpauth accepts a server without TLS only
+// on loopback, so each machine forwards a port of its own loopback address to the MCP server.
 func (l *lab) network() error {
 	l.clearNetwork()
 	err := all(
@@ -146,7 +146,7 @@ func command(name string, args ...string) error {
 	return nil
 }
 
-// forward passes connections on.
+// forward forwards the connections of a listener to an address.
 func forward(from, to string) error {
 	ln, err := net.Listen("tcp", from)
 	if err != nil {

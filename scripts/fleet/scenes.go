@@ -43,7 +43,7 @@ func (l *lab) play(keystore string, soak time.Duration) error {
 	return nil
 }
 
-// beside runs two scenes at the same time, because one of them waits most of the time.
+// beside runs two scenes at the same time. Most of the time, one of the scenes only waits.
 func beside(one, other func() (string, error)) (string, error) {
 	var said string
 	var err error
@@ -77,13 +77,13 @@ func (l *lab) contract(folder string) (string, error) {
 	return "go test -tags postgres ./pkg/keystore ./pkg/flow", nil
 }
 
-// login logs in on machine i. All machines share the login.
+// login logs in on machine i. All machines share this login.
 func (l *lab) login(i int) error {
 	_, err := l.machines[i].does(0, "login", "SERVER")
 	return err
 }
 
-// counts has the numbers of requests that the server has counted.
+// counts contains the number of requests of each kind that the server has received.
 type counts struct{ refresh, reuse, login, token int }
 
 func (l *lab) counts() counts {
@@ -214,11 +214,11 @@ func (l *lab) kills() (string, error) {
 			return "", err
 		}
 		if i%2 == 0 {
-			time.Sleep(time.Duration(i) * 10 * time.Millisecond) // the time varies, so that some processes are killed before the response and some after it
+			time.Sleep(time.Duration(i) * 10 * time.Millisecond) // kills some processes before the response, and some after the response
 		}
 		_ = p.Process.Kill()
 		_ = p.end()
-		time.Sleep(100 * time.Millisecond) // leaves the server time to finish the request of the killed process
+		time.Sleep(100 * time.Millisecond) // the server needs time to finish the request of the killed process
 		next, err := m.run("refresh", "SERVER")
 		if err != nil {
 			return "", err

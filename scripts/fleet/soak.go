@@ -56,7 +56,7 @@ func (l *lab) round(done map[string]int) (fault string, err error) {
 	done[fault]++
 	switch fault {
 	case "kill":
-		done["kill"]-- // counted below
+		done["kill"]-- // the code below counts the kill
 		for _, p := range running {
 			if rand.N(3) == 0 {
 				_ = p.Process.Kill()
@@ -95,8 +95,8 @@ func (l *lab) round(done map[string]int) (fault string, err error) {
 	return fault, nil
 }
 
-// settle checks the login after a round. Either a refresh succeeds, or mcpauth reports that the login has ended or that the refresh token
-// may have been used up.
+// settle checks the login after a round. The login is correct in three cases: a refresh succeeds, mcpauth reports that the login has ended,
+// or mcpauth reports that the refresh token may have been used up.
 func (l *lab) settle(fault string) (lost bool, err error) {
 	var p *process
 	for range 3 {

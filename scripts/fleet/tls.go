@@ -31,8 +31,8 @@ func certificate(address string) (cert, key []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: raw}), err
 }
 
-// encrypted gives the database a certificate. mcpauth works if it trusts the certificate. It fails at once if it trusts another certificate
-// or if the certificate is for another address.
+// encrypted configures a certificate for the database. mcpauth must work if it trusts the certificate. mcpauth must fail at once if it
+// trusts another certificate, or if the certificate is for another address.
 func (l *lab) encrypted() (string, error) {
 	m := l.machines[0]
 	with := func(settings string) *machine {

@@ -1,11 +1,10 @@
-// Acts as a user with a browser, as far as these servers need one: follows redirects, stores cookies, fills in forms and presses their
-// first button.
+// Simulates a user with a browser: follows redirects, stores cookies, fills in forms and presses the first button of a form.
 //
 //   browser [--deny] [--print] ADDRESS
 //
 // --deny: follow the link that denies consent instead of submitting the form. --print: print the URL of mcpauth's callback to stdout
-// instead of opening it, for a login with a pasted URL. INTEROP_COOKIES: a file in which cookies are stored for the next login, like those
-// of a real browser, because many providers share one grant among the logins of a browser.
+// instead of opening the URL. INTEROP_COOKIES: a file that stores the cookies for the next login. A provider may use one grant for all
+// logins with the same cookies.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { request as plain } from 'node:http';
@@ -21,8 +20,8 @@ let request = { url: args.at(-1) };
 const kept = process.env.INTEROP_COOKIES;
 const cookies = kept && existsSync(kept) ? JSON.parse(readFileSync(kept, 'utf8')) : {}; // origin -> name -> value
 
-// open navigates to an address with the cookies of its origin, and stores new cookies. It does not use fetch, which marks its requests as
-// coming from a script, because mcpauth's callback rejects those.
+// open navigates to a URL with the cookies of its origin, and stores new cookies. open does not use fetch, because fetch marks its requests
+// as requests of a script, and mcpauth's callback rejects such requests.
 async function open({ url, form }) {
   const { origin } = new URL(url);
   const jar = (cookies[origin] ??= {});

@@ -1,4 +1,4 @@
-// Starts one server for manual use, and prints how to log in to it.
+// Starts one server for manual tests, and prints the commands that log in to the server.
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,7 +1,7 @@
 // Command bare is a minimal program that calls a tool with the official SDK and a bearer token. It has no cache, no credential store and no
 // token renewal. The benchmark compares mcpauth with bare.
 //
-//	TOKEN=… bare ADDRESS VERSION N PARALLEL    calls echo N times over one session; VERSION is a legacy revision; "" = the SDK chooses
+//	TOKEN=… bare ADDRESS VERSION N PARALLEL    calls echo N times over one session; VERSION is a legacy revision, or "" for the SDK's default
 package main
 
 import (

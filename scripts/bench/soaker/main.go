@@ -1,23 +1,23 @@
-// Command soaker runs real mcpauth processes for a while against servers with faults, and counts lost credentials.
+// Command soaker runs mcpauth processes against servers with faults, and counts lost credentials.
 //
-//	scripts/bench/soak 60s          what CI runs
-//	scripts/bench/soak              an hour
+//	scripts/bench/soak 60s          runs for 60 seconds, as in CI
+//	scripts/bench/soak              runs for an hour
 //	go run ./scripts/bench/soaker -for 15m -users 4 -seed 7
 //
-// Each user has a home folder, a browser, a login and a server. The server rotates refresh tokens and revokes the grant if one is used
-// twice. In each round, the server gives one grant to each login, to each browser, or to each client and user. In some rounds, a
-// refresh also revokes earlier access tokens. In a round, several commands run at once while the server fails, hangs, responds late or
-// revokes tokens. Some processes are killed, are interrupted or have too short a time limit, and the store may be missing. After each round
-// the faults end, and one `mcpauth refresh` must have one of these results:
+// Each user has a home folder, a browser, a login and a server. The server rotates refresh tokens, and revokes the grant if a client sends
+// a refresh token twice. In each round, the server issues one grant for each login, for each browser, or for each client and user. In some
+// rounds, a refresh also revokes earlier access tokens. In a round, several commands run at once while the server fails, hangs, responds
+// late or revokes tokens. soaker kills or interrupts some processes, sets short time limits, and removes stores. After each round, the
+// faults end, and one `mcpauth refresh` must have one of these results:
 //
 //   - The refresh succeeds.
-//   - It fails because a fault of this round made the server end the grant.
-//   - It fails because the response to an earlier refresh was lost through SIGKILL or a fault of this round. mcpauth must report that the
-//     refresh token may have been used up, and the server must have received the token twice. Other signals and time limits must not cause
-//     such a loss.
+//   - The refresh fails because a fault of the round made the server end the grant.
+//   - The refresh fails because SIGKILL or a fault of the round lost the response to an earlier refresh. mcpauth must report that the
+//     refresh token may have been used up, and the server must have received the token twice. Other signals and time limits must not lose a
+//     response.
 //
-// Any other result is a lost credential. The program also reports an exit code that no fault of the round explains, and a
-// file that is left in the store. In all these cases the exit code is 1.
+// Any other result is a lost credential. soaker also reports an exit code that no fault of the round explains, and a file that is left in
+// the store. In all these cases, the exit code of soaker is 1.
 package main
 
 import (
@@ -68,7 +68,7 @@ func main() {
 	}
 }
 
-// open acts as the browser of a user who is logged in and consents. It stores its cookies in the user's home folder.
+// open simulates the browser of a user who is logged in and consents. open stores the cookies in the user's home folder.
 func open(address string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
@@ -82,7 +82,7 @@ func open(address string) int {
 	return 0
 }
 
-// run runs all users until the time is over.
+// run runs all users until the time limit.
 func run(ctx context.Context, o options) (*tally, error) {
 	dir, err := os.MkdirTemp("", "mcpauth-soak-")
 	if err != nil {
@@ -122,7 +122,7 @@ func build(ctx context.Context, dir string) (string, error) {
 	return path, nil
 }
 
-// live runs rounds for one user until the time is over.
+// live runs rounds for one user until the time limit.
 func live(ctx context.Context, o options, number int, home string, t *tally) error {
 	u, err := newUser(o, number, home, t)
 	if err != nil {

@@ -21,7 +21,7 @@ var models = []string{"share=family,single=false", "share=family,single=true", "
 // trouble is one fault of a round.
 type trouble struct {
 	name  string
-	words string // setting of the demo server; "" = the fault is not in the server
+	words string // setting of the demo server; empty if the fault is not in the server
 	ends  bool   // the server ends the grant, so a new login is needed
 	eats  bool   // a response with a new refresh token may be lost
 	store bool   // the folder of the store is missing
@@ -105,7 +105,7 @@ func (u *user) round() error {
 	return u.judge(m, u.server.Count("reuse") > reuse)
 }
 
-// met records which faults, kills and logouts happened in a round, and what the commands reported about them.
+// met records the faults, kills and logouts of a round, and the reports of the commands.
 type met struct {
 	trouble
 	names  []string
@@ -127,10 +127,9 @@ func (m *met) note(e ending) {
 	m.told = m.told || strings.Contains(e.stderr, flow.ErrMaybeSpent.Error())
 }
 
-// lostAnswer reports whether the loss of a response with new tokens explains that the login has ended. A single loss is an explanation if
-// mcpauth reported it. A single loss is also an explanation if logins share a grant, because a new login may have ended together with the
-// old one. If there were two losses, no report is required, because the command that would have reported the first one may have been
-// killed.
+// lostAnswer reports whether the loss of a response with new tokens explains that the login has ended. A single loss explains the end if
+// mcpauth reported the loss. A single loss also explains the end if logins share a grant, because a new login may have ended together with
+// the old login. After two losses, no report is required, because the command that would have reported the first loss may have been killed.
 func (m met) lostAnswer() bool {
 	losses := m.kills
 	if m.eats {
@@ -139,8 +138,8 @@ func (m met) lostAnswer() bool {
 	return losses > 1 || losses == 1 && (m.told || m.shared)
 }
 
-// pick chooses up to two faults and sets them in the server. It does not choose two faults for the same endpoint. Two such faults could
-// make the server execute a request and then respond that the request was rejected, and no client can detect that.
+// pick chooses up to two faults and sets them in the server. pick does not choose two faults for the same endpoint. With two faults, an
+// endpoint could execute a request and then answer that it rejected the request, and no client can detect such an answer.
 func (u *user) pick() (met, error) {
 	var m met
 	var places []string
@@ -201,7 +200,7 @@ func (u *user) commands() []command {
 	return list
 }
 
-// signals are the signals that a command may receive: those that mcpauth handles, and on Windows, which has no such signals, only Kill.
+// signals are the signals that a command may receive: the signals that mcpauth handles, or Kill on Windows.
 var signals = func() []os.Signal {
 	if runtime.GOOS == "windows" {
 		return []os.Signal{os.Kill}
@@ -225,14 +224,14 @@ func together(commands []command) ([]ending, error) {
 	return endings, nil
 }
 
-// explains reports whether the faults of the round explain the exit code. An authorization or network error is explained by a fault, a kill
-// or a logout. An error of the store is explained if the store was missing or if another command held the lock. The exit codes for a bug, a
-// usage error and a security error are never explained.
+// explains reports whether the faults of the round explain the exit code. A fault, a kill or a logout explains an authorization error or a
+// network error. A missing store, or another command with the lock, explains an error of the store. Nothing explains the exit codes for a
+// bug, a usage error and a security error.
 func (m met) explains(e ending) bool {
 	switch e.code {
 	case 0:
 		return true
-	case -1, 130: // -1 = the signal came before mcpauth handled signals
+	case -1, 130: // -1: the signal arrived before mcpauth handled signals
 		return e.sent != nil
 	case 4, 5:
 		return len(m.names) > 0 || m.kills > 0 || m.logout || e.hurry && e.code == 5
@@ -243,7 +242,7 @@ func (m met) explains(e ending) bool {
 	return false
 }
 
-// hideStore replaces the folder of the credentials with a file, like a mount point without its disk.
+// hideStore replaces the folder of the credentials with a file, so that mcpauth cannot open the store.
 func (u *user) hideStore() (putBack func() error, err error) {
 	aside := u.secrets() + ".aside"
 	if err := os.Rename(u.secrets(), aside); err != nil {
@@ -285,7 +284,7 @@ func (u *user) judge(m met, sawTwice bool) error {
 	default:
 		u.tally.report(&u.tally.lost, "%s, after a round with %s: exit %d, reuse seen %v: %s", u.name, m, end.code, sawTwice, end.stderr)
 	}
-	// Log in with a new registration: if the server has forgotten the client, only the browser gets the error.
+	// Register a new client. If the server has deleted the old client, only the browser would get the error.
 	end, err = u.mcpauth("login", u.server.URL(), "--new-client").finish()
 	if err == nil && end.code != 0 {
 		u.tally.report(&u.tally.wrong, "%s cannot log in: exit %d: %s", u.name, end.code, end.stderr)

@@ -32,7 +32,7 @@ type tally struct {
 	logins      int
 	reuse       int
 	lost        []string // lost credentials, with a description
-	wrong       []string // unexplained exit codes and files that were left behind
+	wrong       []string // exit codes that no fault explains, and files that are left in the store
 }
 
 func newTally(o options) *tally {
@@ -51,7 +51,7 @@ func (t *tally) countIn(what map[string]int, name string) {
 	what[name]++
 }
 
-// report records a message and prints it at once, because the run may be long.
+// report records a message and prints the message at once, because the run may be long.
 func (t *tally) report(where *[]string, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,7 +60,7 @@ func (t *tally) report(where *[]string, format string, args ...any) {
 	fmt.Fprintln(os.Stderr, "soak:", story)
 }
 
-// server adds the counts of a server.
+// server adds the counts of a server to the tally.
 func (t *tally) server(s *demo.Server) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

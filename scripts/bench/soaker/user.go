@@ -51,7 +51,7 @@ func newUser(o options, number int, home string, t *tally) (*user, error) {
 type command struct {
 	u      *user
 	args   []string
-	signal os.Signal     // signal to send after the start; nil = none
+	signal os.Signal     // signal to send after the start; nil: send no signal
 	after  time.Duration // time from the start to the signal
 	hurry  bool          // the command gets a --timeout that is too short
 }
@@ -59,14 +59,14 @@ type command struct {
 // ending is the result of a command.
 type ending struct {
 	command
-	code   int       // -1: by a signal
-	sent   os.Signal // nil: it ended before
+	code   int       // exit code; -1 if a signal ended the command
+	sent   os.Signal // the signal that was sent; nil if the command ended before
 	stderr string
 }
 
 func (u *user) mcpauth(args ...string) command { return command{u: u, args: args} }
 
-// finish runs the command until it ends.
+// finish runs the command and waits until the command ends.
 func (c command) finish() (ending, error) {
 	c.u.tally.countIn(c.u.tally.commands, c.args[0])
 	cmd := exec.Command(c.u.o.mcpauth, c.args...)

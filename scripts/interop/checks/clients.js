@@ -1,4 +1,4 @@
-// Clients of both generations of the TypeScript SDK with a common interface. They contain no code for OAuth or mcpauth.
+// MCP clients of both generations of the TypeScript SDK with a common interface. The clients contain no code for OAuth or mcpauth.
 
 import * as v1 from '@modelcontextprotocol/sdk/client/index.js';
 import * as v1stdio from '@modelcontextprotocol/sdk/client/stdio.js';
@@ -23,8 +23,8 @@ const schemas = {
 };
 const notifications = ['notifications/message', 'notifications/resources/updated'];
 
-// clients has functions that return a connected client for a target: { command, args, env } for a program to start, or { url }. The member
-// `heard` of a client collects notifications.
+// clients contains functions that connect a client to a target and return the client. A target is { command, args, env } or { url }. The
+// member `heard` of a client collects notifications.
 export const clients = {
   'sdk 1.32.2': (target) => connect(
     new v1.Client(info, { capabilities }), (name) => schemas[name],

@@ -1,5 +1,5 @@
-// Enterprise-managed authorization: a login at one oidc-provider as the identity provider, and tokens from another oidc-provider for an MCP
-// server.
+// Enterprise-managed authorization with two instances of oidc-provider. One instance is the identity provider, and the other instance is
+// the authorization server of the MCP server.
 
 import assert from 'node:assert/strict';
 
@@ -11,7 +11,7 @@ export function enterpriseChecks(server, mcpauth) {
   const { idp, employee } = server;
   const short = (grant) => grant.split(':').at(-1);
 
-  // asked runs a command and returns the grant types of the token requests that the identity provider received meanwhile.
+  // asked runs a command and returns the grant types of the token requests that the identity provider received during the command.
   async function asked(words, o) {
     const before = idp.seen.length;
     await mcpauth(words, o);

@@ -1,4 +1,4 @@
-// Results of tools of the MCP project's test server: text, an image, an error, structured content, elicitation.
+// Calls the tools of the MCP project's test server, which return text, images, errors and structured content, or send an elicitation.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// The Go SDK's client through mcpauth proxy, in each generation of the protocol. The checks are in ../goclient.
+// The Go SDK's client uses a server through mcpauth proxy, in each generation of the protocol. ../goclient contains the checks.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

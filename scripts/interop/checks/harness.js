@@ -1,4 +1,4 @@
-// Common parts of the checks: a user with a temporary home folder who runs mcpauth commands, and a runner that prints one line per check.
+// Functions that all checks use: a user with a temporary home folder who runs mcpauth, and a runner that prints one line per check.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -10,9 +10,9 @@ import { fileURLToPath } from 'node:url';
 
 export const browser = join(dirname(fileURLToPath(import.meta.url)), '..', 'browser');
 
-// person returns a function that runs mcpauth with an empty home folder. Its member browse runs the browser of the same user. Both resolve
-// to { code, stdout, stderr, json } and fail if the exit code is not the expected one. Options: code (default 0), env, stdin, line (called
-// with each line of stderr), secret (the output is secret), kill (called with the process).
+// person returns a function that runs mcpauth with an empty home folder. The function's member browse runs the browser of the same user.
+// Both functions resolve to { code, stdout, stderr, json } and fail if the exit code is unexpected. Options: code (the expected exit code,
+// default 0), env, stdin, line (called with each line of stderr), secret (the output is secret), kill (called with the process).
 export function person() {
   const home = mkdtempSync(join(tmpdir(), 'interop-'));
   const env = {
@@ -28,7 +28,7 @@ export function person() {
   return Object.assign(mcpauth, { home, env, browse });
 }
 
-// transcript is all output of mcpauth since the beginning of the last run.
+// transcript collects the output of all mcpauth commands since run started.
 export const transcript = { text: '' };
 
 // command runs a program until it ends.
@@ -60,7 +60,7 @@ export async function until(what, condition) {
   assert.fail(`in vain: ${what}`);
 }
 
-// run runs checks in order, { 'description': async () => … }. A check may depend on the state after the previous ones.
+// run runs checks in order, { 'description': async () => … }. A check may depend on the results of earlier checks.
 export async function run(server, checks) {
   const count = { passed: 0, failed: 0 };
   transcript.text = '';

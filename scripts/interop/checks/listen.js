@@ -1,4 +1,4 @@
-// HTTP clients without OAuth use a server that requires a login, through mcpauth proxy --listen and mcpauth exec.
+// MCP clients without OAuth use a server that requires a login, at the URLs of mcpauth proxy --listen and mcpauth exec.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';

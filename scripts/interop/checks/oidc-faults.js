@@ -1,5 +1,5 @@
-// Faults between mcpauth and a strict provider. mcpauth must drop a credential if, and only if, the provider has ended the grant. The error
-// must say what to do.
+// Faults between mcpauth and a strict provider. mcpauth must delete a refresh token if the provider has ended the grant, and must keep the
+// token after all other faults. The error must say what to do.
 
 import assert from 'node:assert/strict';
 
@@ -22,7 +22,7 @@ export function oidcFaultChecks(server, mcpauth) {
         Object.assign(ctx, { status: 503, body: 'come again' });
       };
       const { generation } = await status(mcpauth, 'notes');
-      // The provider has issued tokens, but its response is unreadable. The old refresh token is used up, which mcpauth cannot know.
+      // The provider has issued tokens, but its response is unreadable. mcpauth cannot know that the old refresh token is used up.
       assert.equal((await failure('refresh notes', 5, alone)).code, 'server');
       assert.equal((await status(mcpauth, 'notes')).generation, generation);
       await whoami(mcpauth, 'notes', alone);

@@ -1,5 +1,5 @@
-// Other grants and clients at the strict provider: DPoP, device code, client credentials with a private key, a client ID metadata document,
-// and a resource with signed tokens.
+// Grants and clients at a strict provider: DPoP, device code, client credentials with a private key, a client ID metadata document, and a
+// resource with signed tokens.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ export function oidcGrantChecks(server, mcpauth) {
   const alone = { env: { BROWSER: 'none' } };
   const last = () => server.seen.at(-1);
 
-  // onDevice logs in by device code while the user opens the printed address in a browser.
+  // onDevice logs in with a device code, and opens the printed URL in the user's browser.
   async function onDevice(answer, name, code) {
     let person;
     const line = (l) => {
@@ -23,7 +23,7 @@ export function oidcGrantChecks(server, mcpauth) {
     await person;
   }
 
-  // renewed lets the login's token expire and checks that the next call gets a new token with that grant type.
+  // renewed waits until the login's token expires, and checks that the next call gets a new token with the given grant type.
   async function renewed(name, grant) {
     server.ttl = 2;
     await mcpauth(`refresh ${name}`, alone);

@@ -1,4 +1,4 @@
-// Client certificates (RFC 8705) at the strict provider: both kinds of client authentication, bound tokens, endpoint aliases.
+// Client certificates (RFC 8705) at a strict provider: both methods of client authentication, certificate-bound tokens, endpoint aliases.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// Pushed authorization requests (RFC 9126) at the strict provider, which accepts no other authorization requests.
+// Pushed authorization requests (RFC 9126) at a strict provider that accepts no other authorization requests.
 
 import assert from 'node:assert/strict';
 

@@ -1,5 +1,5 @@
-// Clients through mcpauth proxy with a server that needs no login. All features work as without the proxy, and clients do not notice a
-// restart of the server.
+// MCP clients use a server without authorization through mcpauth proxy. All features work as without the proxy, and clients do not notice
+// a restart of the server.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { clients } from './clients.js';
 import { until } from './harness.js';
 
-// servers has the parameters of the checks for each server. Checks for features that a server lacks are omitted.
+// servers contains the parameters of the checks for each server. A server is not checked for features that it does not support.
 const servers = {
   everything: {
     echo: ['echo', { message: 'hello' }, /Echo: hello/],

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 
 import { until } from './harness.js';
 
-// status returns the status of the login with that name.
+// status returns the status of the login with the given name.
 export async function status(mcpauth, name, o) {
   const list = (await mcpauth(`status ${name} --json`, o)).json;
   assert.equal(list.length, 1);
@@ -16,7 +16,7 @@ export async function whoami(mcpauth, name, o) {
   return (await mcpauth(`call ${name} whoami`, o)).json;
 }
 
-// expire waits until a stored token has expired. It sends no request.
+// expire waits until a stored token has expired, without sending a request.
 export async function expire(mcpauth, name) {
   await until(`${name} expires`, async () => (await status(mcpauth, name)).state === 'expired');
 }

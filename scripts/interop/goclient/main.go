@@ -1,9 +1,9 @@
 // Command goclient checks an MCP server with the Go SDK's client: goclient SERVER PROTOCOL env:VARIABLE | goclient SERVER PROTOCOL COMMAND ARGUMENT...
 //
-// It prints one line of JSON per check: {"name": …, "error": …}. With the line {"restart": true} it asks the caller to restart the server.
-// The caller writes an empty line to standard input when the server has restarted.
+// goclient prints one line of JSON per check: {"name": …, "error": …}. With the line {"restart": true}, goclient asks its caller to restart
+// the server. The caller writes an empty line to standard input when the server has restarted.
 //
-//lint:file-ignore SA1019 clients of earlier revisions use sampling and logging, and will for years
+//lint:file-ignore SA1019 clients of earlier revisions use sampling and logging
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 )
 
-// tools are the names of the server's tools that the checks call. "" = the server has no such tool.
+// tools contains the names of the server's tools that the checks call. "" means that the server has no such tool.
 type tools struct {
 	echo, argument, sample, elicit, log, long, subscribed string
 	prompt, resource, toggle                              string
@@ -195,7 +195,7 @@ func (c *checks) questions() {
 	}
 }
 
-// brings calls a tool that makes the server send a notification, and waits for the notification.
+// brings calls a tool that triggers a notification from the server, and waits for the notification.
 func (c *checks) brings(tool string, counter *atomic.Int32) error {
 	before := counter.Load()
 	if _, err := c.text(c.ctx, tool, nil); err != nil {

@@ -1,6 +1,6 @@
-// An enterprise: a strict OpenID provider (oidc-provider) at which users sign in, and the MCP server of oidc.js, whose authorization server
-// trusts that provider. Login, refresh token rotation, client authentication and revocation are those of oidc-provider. It does not support
-// ID-JAGs, so this module adds the two grants that issue and accept them, as defined by the draft and RFC 7523.
+// A company with an identity provider (a strict oidc-provider) and the MCP server of oidc.js. The MCP server's authorization server trusts
+// the identity provider. oidc-provider does not support ID-JAGs, so this module adds a grant that issues ID-JAGs and a grant that accepts
+// ID-JAGs (RFC 7523). oidc-provider implements everything else: login, refresh token rotation, client authentication and revocation.
 
 import { generateKeyPairSync, randomBytes, randomUUID } from 'node:crypto';
 import { SignJWT, createLocalJWKSet, jwtVerify } from 'jose';
@@ -14,7 +14,7 @@ const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const jwtBearer = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 const type = (name) => `urn:ietf:params:oauth:token-type:${name}`;
 
-// The client's registration at the identity provider, and at the authorization server.
+// The registrations of the client at the identity provider and at the authorization server.
 const employee = { id: 'employee:app', secret: 'p+%/:& ~=' };
 const office = 'office';
 
@@ -83,8 +83,8 @@ async function subjectOf(provider, state, client, { subject_token: token, subjec
   return found.accountId;
 }
 
-// takeIDJAG issues an access token for an ID-JAG of the trusted provider, only once per ID-JAG (RFC 7523 §3, enterprise-managed
-// authorization §5.1).
+// takeIDJAG issues one access token for an ID-JAG of the identity provider, and refuses the same ID-JAG afterwards (RFC 7523 §3,
+// enterprise-managed authorization §5.1).
 const takeIDJAG = (provider, state, idp) => {
   const used = new Set();
   return async (ctx) => {

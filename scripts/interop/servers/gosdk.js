@@ -1,4 +1,4 @@
-// The Go SDK's example server with all features, without authorization. It supports revision 2026-07-28 and earlier ones.
+// The Go SDK's example server with all features, without authorization. The server supports revision 2026-07-28 and earlier revisions.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { asProcess, listen } from './listen.js';
 const module = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '..');
 const built = {};
 
-// build compiles a Go program once, with the versions in the module's go.sum, and returns its path.
+// build compiles a Go program once, with the versions in the module's go.sum, and returns the path of the binary.
 export function build(source) {
   if (!built[source]) {
     const folder = mkdtempSync(join(tmpdir(), 'interop-go-'));

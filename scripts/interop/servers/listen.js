@@ -1,11 +1,11 @@
-// Loopback listeners whose address is known before they have a handler.
+// Loopback listeners. The address of a listener is known before the listener gets a handler.
 
 import { createServer } from 'node:http';
 import { createServer as createSecureServer } from 'node:https';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-// listen opens a port (0 = any unused port) and returns its origin and serve, which sets the handler. tls has the options of a TLS server.
+// listen opens a port (0: any free port) and returns the origin and a function that sets the handler. tls contains options for TLS.
 export async function listen(port = 0, tls = undefined) {
   let handler = (req, res) => res.writeHead(503).end();
   const answer = (req, res) => handler(req, res);
@@ -24,7 +24,7 @@ export async function listen(port = 0, tls = undefined) {
   };
 }
 
-// asProcess runs a server as a separate process, which can be stopped and started again.
+// asProcess runs a server as a separate process, so that the checks can restart the server.
 export async function asProcess(url, spawn) {
   let child;
   const start = async () => {

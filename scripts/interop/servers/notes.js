@@ -1,5 +1,5 @@
-// The MCP server of both authorization servers, written with the TypeScript SDK. It has a tool that needs no additional scope and one that
-// needs the scope notes:write.
+// An MCP server with the TypeScript SDK, for both authorization servers. One tool needs no additional scope, and one tool needs the scope
+// notes:write.
 
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { z } from 'zod';

@@ -1,4 +1,4 @@
-// The strict OpenID provider with TLS and separate endpoints for clients with a certificate (RFC 8705), and an MCP server that requests a
+// A strict OpenID provider with TLS and separate endpoints for clients with a certificate (RFC 8705), and an MCP server that requests a
 // client certificate. openssl creates the certificates.
 
 import { execFileSync } from 'node:child_process';
@@ -75,8 +75,8 @@ async function find(provider, token) {
   return t?.isValid ? { aud: t.aud, scope: t.scope, client_id: t.clientId, sub: t.accountId, cnf: { 'x5t#S256': t['x5t#S256'] } } : undefined;
 }
 
-// certificates creates a certificate authority, a server certificate and two client certificates: one from the authority and one
-// self-signed.
+// certificates creates a certificate authority, a server certificate, a client certificate signed by the authority, and a self-signed
+// client certificate.
 function certificates() {
   const cwd = mkdtempSync(join(tmpdir(), 'mtls-'));
   const make = (name, ...more) => execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2',

@@ -1,5 +1,5 @@
-// A strict OpenID provider (oidc-provider) and, at another origin, an MCP server that accepts its tokens: opaque tokens at /mcp, which it
-// introspects, and signed tokens at /jwt/mcp.
+// A strict OpenID provider (oidc-provider), and an MCP server on another origin that accepts the provider's tokens. At /mcp, the MCP server
+// introspects opaque tokens. At /jwt/mcp, the MCP server accepts signed tokens.
 
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import express from 'express';
@@ -9,7 +9,7 @@ import { listen } from './listen.js';
 import { mcpRoutes } from './resource.js';
 import { scopes } from './notes.js';
 
-// The client ID metadata document. Its host does not exist, so the provider gets the document from its configuration.
+// The client ID metadata document. The host of its URL does not exist, so the provider reads the document from its configuration.
 export const documentURL = 'https://client.example/mcpauth.json';
 
 const key = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey;
@@ -25,7 +25,7 @@ const loopback = {
 // Characters that must be form-encoded for HTTP Basic (RFC 6749 §2.3.1).
 const confidential = { id: 'notes:client', secret: 'p+%/:& ~=' };
 
-// requirePAR: accept only pushed authorization requests. clients and grants are additional clients and grant types.
+// requirePAR: the provider accepts only pushed authorization requests. clients and grants are additional clients and grant types.
 export async function startOIDC({ ports = [0, 0], requirePAR = false, clients = [], grants = () => {} } = {}) {
   const auth = await listen(ports[1]);
   const mcp = await listen(ports[0]);

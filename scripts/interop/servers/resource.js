@@ -1,5 +1,5 @@
-// The resource server in front of the MCP endpoint: metadata (RFC 9728), and a check that each token is active and has the right audience
-// and scope. If a token is bound to a key, the proof of possession is checked too (RFC 9449 §7).
+// The resource server in front of the MCP endpoint. It serves metadata (RFC 9728), and checks that each token is active and has the right
+// audience and scope. If a token is bound to a key, the resource server also checks the proof of possession (RFC 9449 §7).
 
 import { createHash, randomUUID } from 'node:crypto';
 import express from 'express';
@@ -42,7 +42,7 @@ export function mcpRoutes(app, o) {
   });
 }
 
-// speak handles one request without a session.
+// speak handles one MCP request without a session.
 async function speak(req, res) {
   const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined });
   const server = notesServer();
@@ -51,7 +51,7 @@ async function speak(req, res) {
   await transport.handleRequest(req, res, req.body);
 }
 
-// verifyOpaque introspects a token (RFC 7662), so that a revoked token is rejected at once.
+// verifyOpaque introspects a token (RFC 7662), so that the resource server rejects a revoked token at once.
 const verifyOpaque = ({ issuer, introspector }) => async (token) => {
   const basic = Buffer.from(`${introspector.id}:${introspector.secret}`).toString('base64');
   const res = await fetch(`${issuer}/token/introspection`, {
@@ -61,14 +61,14 @@ const verifyOpaque = ({ issuer, introspector }) => async (token) => {
   return claims.active ? claims : undefined;
 };
 
-// verifySigned checks a JWT access token without the provider (RFC 9068 §4).
+// verifySigned checks a JWT access token without a request to the provider (RFC 9068 §4).
 const verifySigned = ({ issuer, url }) => {
   const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`));
   return async (token) => (await jwtVerify(token, keys, { issuer, audience: url, typ: 'at+jwt' })).payload;
 };
 
-// possession checks whether the sender may use the token. An unbound token is a bearer token. A token that is bound to a certificate needs
-// that certificate (RFC 8705 §3). A token that is bound to a key needs a proof for this request; possession returns its nonce.
+// possession checks whether the sender may use the token. Anyone may use a bearer token. A certificate-bound token needs the certificate
+// (RFC 8705 §3). A DPoP-bound token needs a proof for the request (RFC 9449), and possession returns the nonce of the proof.
 async function possession(req, scheme, token, claims, { url }) {
   const certificate = claims.cnf?.['x5t#S256'];
   const shown = req.socket.getPeerX509Certificate?.();

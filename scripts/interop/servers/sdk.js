@@ -1,6 +1,6 @@
 // A typical server with the TypeScript SDK: mcpAuthRouter and requireBearerAuth in front of a streamable HTTP server with sessions. The
-// SDK's demo provider has no refresh tokens and no revocation, so this module adds them. A refresh token can be used only once; a second
-// use ends the grant.
+// SDK's demo provider has no refresh tokens and no revocation, so this module adds both. If a client uses a refresh token twice, the
+// server ends the grant.
 
 import { randomUUID } from 'node:crypto';
 import express from 'express';
