@@ -90,7 +90,7 @@ func Deviations() []string {
 	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method", "registration_member_type"}
 }
 
-// Resolve returns the client that Choose selects, and registers it if it is new.
+// Resolve returns the client that Choose selects. A client with an empty ID is registered first.
 func Resolve(ctx context.Context, o Options) (Client, error) {
 	c, err := Choose(o)
 	if err != nil || c.ID != "" {

@@ -141,7 +141,7 @@ func (c *Client) runForAssertion(ctx context.Context, words []string) (string, e
 	return checkedAssertion(fmt.Sprintf("the output of %q", words[0]), out.String())
 }
 
-// limited is a writer that returns an error if more than room bytes are written.
+// limited is a writer that accepts at most room bytes.
 type limited struct {
 	w    io.Writer
 	room int

@@ -24,7 +24,7 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// Reauth limits what a Handler does to obtain authorization.
+// Reauth limits how a Handler obtains a new token.
 type Reauth string
 
 // Values of HandlerOptions.Reauth.
@@ -78,8 +78,8 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 
 const (
 	maxStepUps   = 2               // maximum for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
-	justIssued   = 2 * time.Minute // minimum age of a refused token for which a renewal is tried; a newer token would be refused again
-	earlyPause   = time.Second     // time limit of a request's wait for the early renewal that it started
+	justIssued   = 2 * time.Minute // a refused token that is newer is not renewed, because the next token would be refused too
+	earlyPause   = time.Second     // how long a request waits for the early renewal that it started
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
 

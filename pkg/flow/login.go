@@ -37,7 +37,7 @@ type cause struct {
 // loginLimit is the time limit of a login, from its start until the code is sent.
 const loginLimit = time.Hour
 
-// draft is a login before a client is chosen and the user is asked.
+// draft is a login whose client is not chosen yet.
 type draft struct {
 	t     Target // target with complete Settings
 	o     LoginOptions
@@ -217,7 +217,7 @@ func (c *Client) obtain(k *job, d draft) (Credential, error) {
 	return c.byNonInteractiveGrant(k, d)
 }
 
-// identify chooses the client, registers it if it is new, and returns the exchange of this login without its request.
+// identify chooses or registers the client, and returns the exchange of this login without its request.
 func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (x exchange, err error) {
 	x = exchange{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, limit: redeemLimit, keep: c.replace}
 	var client dcr.Client

@@ -177,7 +177,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 	return assertion, atProvider(err)
 }
 
-// subject returns the token that proves the user's identity, and the identity provider's token endpoint.
+// subject returns the token endpoint of the identity provider, and the token to exchange there.
 func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {

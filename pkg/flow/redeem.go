@@ -136,7 +136,7 @@ func (x exchange) account(said string) (string, error) {
 	return said, nil
 }
 
-// cleanupLimit is the time limit for cleaning up the replaced login at the server. A failure is harmless, because the new login works.
+// cleanupLimit is the time limit for cleaning up the replaced login at the server. A failed clean-up is harmless, because the new login works.
 const cleanupLimit = 5 * time.Second
 
 // tidy revokes replaced grants that are separate from the new one, and deletes client registrations that are no longer used.

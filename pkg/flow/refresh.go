@@ -66,7 +66,7 @@ type renewal struct {
 	insist   bool          // the user asked for the renewal, so a refresh token that was refused before is sent again
 }
 
-// renew renews a credential. In this process only one renewal runs at a time; other callers share its result.
+// renew renews a credential. Concurrent callers in one process share one renewal and its result.
 func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
 	for {
 		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockedLimit, func(k *job) (Credential, error) { return c.renewAlone(k, t, why) })

@@ -29,14 +29,14 @@ const expiringWithin = 5 * time.Minute
 
 // Status describes a credential without its secrets. The JSON form of Status is stable.
 type Status struct {
-	Name         *string    `json:"name"`
+	Name         *string    `json:"name"` // nil: the unnamed login
 	URL          string     `json:"url"`
 	Resource     string     `json:"resource"`
 	Issuer       string     `json:"issuer"`
 	State        State      `json:"state"`
-	ExpiresAt    *time.Time `json:"expires_at"`
-	ExpiresIn    *int64     `json:"expires_in"` // remaining lifetime in seconds
-	Refreshable  bool       `json:"refreshable"`
+	ExpiresAt    *time.Time `json:"expires_at"`  // nil: unknown
+	ExpiresIn    *int64     `json:"expires_in"`  // remaining lifetime in seconds; nil: unknown
+	Refreshable  bool       `json:"refreshable"` // the credential can be renewed without a browser
 	Scopes       []string   `json:"scopes"`
 	ClientID     string     `json:"client_id"`
 	Registration string     `json:"registration"`

@@ -23,8 +23,8 @@ const (
 // tls_client_auth or self_signed_tls_client_auth. An empty Method means private_key_jwt for a client with a key, client_secret_basic for a
 // client with a secret, and none for any other client.
 type ClientAuth struct {
-	ID     string
-	Secret Secret
+	ID     string // client ID; empty: not sent
+	Secret Secret // for client_secret_basic and client_secret_post
 	Method string
 	Key    *Key // for private_key_jwt
 

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// maxRequestURI limits the length of a request_uri in bytes, because it becomes part of the URL that the browser opens.
+// maxRequestURI limits the length of a request_uri in bytes, because a request_uri becomes part of the authorization URL.
 const maxRequestURI = 2 << 10
 
 // Pushed is the response to a pushed authorization request (RFC 9126 §2.2). RequestURI can be used once.

@@ -52,7 +52,7 @@ type Token struct {
 
 // Endpoint is a token endpoint and the client that uses the endpoint. An Endpoint is safe for concurrent use.
 type Endpoint struct {
-	URL    string
+	URL    string       // URL of the token endpoint
 	HTTP   *http.Client // nil: httpx.Default(); redirects are never followed
 	Client ClientAuth
 	Now    func() time.Time // nil: time.Now
