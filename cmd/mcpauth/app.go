@@ -16,23 +16,23 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// program is one run of mcpauth: its environment, its streams and its global flags. The flags do not change after they are parsed.
+// program is one run of mcpauth: its environment, its streams and its global flags. The global flags do not change after they are parsed.
 type program struct {
 	lookup  func(string) (string, bool)
 	stdin   io.Reader
 	out     *output
 	version string
 	global  globalOptions
-	typed   commandLine // the flags that the user gave and that hints repeat
+	typed   commandLine // the user's flags, which hints repeat
 
-	// Created on first use; see client.go and target.go.
+	// These fields are set on first use; see client.go and target.go.
 	flowClient atomic.Pointer[flow.Client]
 	httpClient *http.Client
 	file       *config.File
 
-	secrets []string    // secrets from variables and headers; no child process gets them
+	secrets []string    // secrets from variables and headers, which no child process gets
 	sent    atomic.Bool // whether an HTTP request was sent
-	stuck   chan int    // the exit code for a command that hangs and whose error cannot be printed either; see punctual.go
+	stuck   chan int    // receives the exit code if the program cannot even print an error; see punctual.go
 }
 
 // globalOptions holds the global flags.
@@ -60,19 +60,19 @@ func (p *program) globalFlags() []cli.Flag {
 		&cli.DurationFlag{Name: "timeout", Usage: "`DURATION` time limit of the command; default 60s, or 5m for login", Destination: &g.timeout},
 		&cli.StringFlag{Name: "cacert", Usage: "`FILE` certificate authorities (PEM) to trust in addition to the system's", Destination: &g.caFile},
 		&cli.StringFlag{Name: "cert", Usage: "`FILE` present this TLS client certificate (PEM) to the MCP server and its authorization server", Destination: &g.certFile},
-		&cli.StringFlag{Name: "key", Usage: "`FILE` the key of --cert (PEM); default: it is in the same file", Destination: &g.certKeyFile},
-		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`'NAME: VALUE'` send this header to the MCP server only; VALUE can be @FILE or $VAR; repeatable", Destination: &g.headers},
+		&cli.StringFlag{Name: "key", Usage: "`FILE` private key of --cert (PEM); default: the file of --cert", Destination: &g.certKeyFile},
+		&cli.StringSliceFlag{Name: "header", Aliases: []string{"H"}, Usage: "`'NAME: VALUE'` send this header only to the MCP server; VALUE can be @FILE or $VAR; repeatable", Destination: &g.headers},
 	}
 }
 
-// commands returns the commands in the order of the help: log in, check, call, renew, log out.
+// commands returns the commands in the order of the help.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), taskCommand(p), resourcesCommand(p),
 		readCommand(p), promptsCommand(p), promptCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
 		discoverCommand(p), proxyCommand(p), execCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 
-// app returns the command tree. The loop turns off the library's help and usage messages, and adds the time limit.
+// app returns the command tree. The help and usage messages of urfave/cli are turned off, and each command gets a time limit.
 func (p *program) app() *cli.App {
 	a := &cli.App{Name: "mcpauth", HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
 		Flags: p.globalFlags(), Commands: p.commands(), Before: p.begin, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
@@ -108,8 +108,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	case a.version:
 		err = p.out.write([]byte("mcpauth " + p.version + "\n"))
 	default:
-		// urfave/cli runs regular expressions for every declared flag, which takes longer than a call. So the program declares only the
-		// flags that the user gave.
+		// urfave/cli runs regular expressions for each declared flag. To save time, the program declares only the flags that the user gave.
 		app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
 		app.Flags = given(app.Flags, a.words)
 		for _, c := range app.Commands {
@@ -120,11 +119,11 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return p.fail(ctx, err)
 }
 
-// given returns the flags that occur in words. It keeps all integer flags, because these may have a default other than zero.
+// given returns the flags that occur in words. All integer flags are kept, because an integer flag may have a default other than zero.
 func given(flags []cli.Flag, words []string) []cli.Flag {
 	words, _ = cutAt(words, "--")
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
-		var name string // f.Names() would run those regular expressions, so the name is read from the field
+		var name string // f.Names() would run regular expressions
 		switch f := f.(type) {
 		case *cli.BoolFlag:
 			name = dashed(f.Name)
@@ -165,19 +164,20 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 		limit := p.limit(cx.Command.Name)
 		late = limit
 		if cx.Command.Name == "login" {
-			limit += min(limit/10, 30*time.Second) // the command's context must outlast the wait for the browser, because the error of that wait has a better message
+			limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, so that the error says that the browser sent no answer
 		}
 		ctx, cancel := context.WithTimeout(cx.Context, limit)
 		defer cancel()
 		cx.Context = ctx
 	}
-	if cx.Command.Name == "exec" { // the command that exec runs decides what an interrupt means
+	if cx.Command.Name == "exec" { // the child process decides how to handle an interrupt
 		return run()
 	}
 	return p.punctual(interrupted, late, run)
 }
 
-// endless reports whether a command has no default time limit, because it runs as long as its input or its child.
+// endless reports whether a command has no default time limit. A proxy and a batch run until their input ends, and exec until its child
+// process ends.
 func endless(cx *cli.Context) bool {
 	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
@@ -199,7 +199,7 @@ func (p *program) getenv(name string) string {
 	return v
 }
 
-// flagError converts an error of urfave/cli about the value of a flag.
+// flagError returns a usage error for a flag value that urfave/cli rejects.
 func flagError(_ *cli.Context, err error, _ bool) error {
 	return usage(strings.Replace(err.Error(), "for flag -", "for --", 1))
 }
@@ -266,8 +266,8 @@ func convert[T, U any](list []T, to func(T) U) []U {
 	return out
 }
 
-// each runs do for all servers concurrently, so that each server has the whole time limit. It then calls done for each server
-// for which do succeeded, in the order of words. each prints all errors and returns the first error. failed is an earlier error to print
+// each runs do for all servers concurrently, so that each server has the whole time limit. In the order of words, each then calls done for
+// every server for which do succeeded. each prints all errors and returns the first one. failed is an earlier error, which is printed
 // first, or nil.
 func (p *program) each(ctx context.Context, words []string, failed error, do, done func(i int) error) error {
 	results := make([]chan error, len(words))

@@ -1,11 +1,11 @@
 // Arguments of a tool on the command line:
 //
-//	name=value     text, or the one scalar type that the tool's schema gives the property
+//	name=value     text, or a number or boolean if the tool's schema requires one
 //	name:=JSON     JSON
 //	name=@FILE     text of a file
 //	name:=@FILE    JSON of a file
 //
-// --args JSON|@FILE|- gives the whole object. The value is everything after the first "=".
+// --args JSON|@FILE|- gives all arguments as one JSON object. The value of an argument is the text after the first "=".
 
 package main
 
@@ -22,7 +22,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// argument is one word of the command line. Its value is text, JSON, or the name of a file with text or JSON.
+// argument is one word such as name=value. The value is text, JSON, or the name of a file with text or JSON.
 type argument struct {
 	name, value string
 	json, file  bool
@@ -51,7 +51,8 @@ func parseArg(word string) (argument, error) {
 	return a, nil
 }
 
-// checkJSON returns an error unless text is one JSON value without duplicate members. JSON parsers differ in which duplicate they use.
+// checkJSON returns an error if text is not one JSON value or contains duplicate members. Of two members with the same name, some JSON
+// parsers use the first and some the last.
 func checkJSON(what, text string) error {
 	err := httpx.UniqueFields([]byte(text))
 	if err == nil {
@@ -63,7 +64,7 @@ func checkJSON(what, text string) error {
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
 }
 
-// arguments returns the tool's arguments from the words and --args.
+// arguments returns the tool's arguments from the words of the command line and from --args.
 func (p *program) arguments(words []string, whole string) (toolargs.Arguments, error) {
 	var out toolargs.Arguments
 	if whole != "" {
@@ -108,7 +109,7 @@ func (p *program) wholeObject(whole string) (json.RawMessage, error) {
 	return json.RawMessage(text), checkObject("--args", text)
 }
 
-// checkObject returns an error unless text is one JSON object.
+// checkObject returns an error if text is not one JSON object.
 func checkObject(what, text string) error {
 	if err := checkJSON(what, text); err != nil {
 		return err

@@ -1,5 +1,5 @@
 // urfave/cli treats every word after the first argument as an argument, and accepts global flags only before the command. arrange reorders
-// the words, so that users can put flags anywhere.
+// the words of the command line, so that users can put flags anywhere.
 
 package main
 
@@ -95,7 +95,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	match := func(f cli.Flag) bool {
 		return slices.ContainsFunc(f.Names(), func(n string) bool { return dashed(n) == name })
 	}
-	if i := slices.IndexFunc(own, match); i >= 0 { // a flag of the command has precedence over a global flag, because the command token has its own --header
+	if i := slices.IndexFunc(own, match); i >= 0 { // a command's flag has precedence over a global flag, because token has a flag --header too
 		return own[i], false, nil
 	}
 	if i := slices.IndexFunc(globals, match); i >= 0 {
@@ -104,7 +104,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	return nil, false, unknownFlag(name, command, slices.Concat(own, globals))
 }
 
-// takeFlag returns the flag at the start of words, under its long name, and its value if it takes one.
+// takeFlag returns the long name of the flag at the start of words, and the value of the flag if it takes one.
 func takeFlag(f cli.Flag, words []string) ([]string, error) {
 	name := dashed(f.Names()[0])
 	if _, value, ok := strings.Cut(words[0], "="); ok {

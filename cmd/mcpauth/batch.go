@@ -16,8 +16,8 @@ import (
 
 const maxParallel = 64
 
-// runBatch makes many calls with one client and prints one line for each line of the input. If an input line has no output line, its call
-// was not sent. The default time limit applies to each call.
+// runBatch makes many calls with one client and prints one line for each line of the input. A call without an output line was not sent. The
+// default time limit applies to each call, not to the whole batch.
 func runBatch(ctx context.Context, p *program, words []string, o callOptions) error {
 	if err := o.settleBatch(p, words); err != nil {
 		return err
@@ -89,8 +89,7 @@ type batch struct {
 	calls, failed int
 }
 
-// done prints the result of one call. If every other call of the batch would fail in the same way, done returns the error of this call, and
-// the batch ends.
+// done prints the result of one call. If all other calls would fail in the same way, done returns the error, which ends the batch.
 func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {
@@ -114,9 +113,8 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	return nil
 }
 
-// forAll reports whether every other call of a batch would fail like this one, because there is no login or because the store cannot be
-// used. If this account may not call a tool or needs more scopes for it, or if a tool asks to open a forbidden URL, other calls may still
-// succeed.
+// forAll reports whether an error would stop every call of a batch, such as a missing login or a failed store. A missing scope, a missing
+// permission or a forbidden URL in an elicitation request concerns only one tool.
 func forAll(err error, exit int) bool {
 	if as[*mcpclient.QuestionError](err) || as[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(as[*mcpclient.StatusError], status(http.StatusForbidden))(err) {
 		return false
@@ -124,7 +122,7 @@ func forAll(err error, exit int) bool {
 	return exit == exitAuth || exit == exitKeystore || exit == exitSecurity
 }
 
-// batchLine writes {"id":…,"KIND":…} on one line. Line breaks between the members of a value become blanks; everything else is unchanged.
+// batchLine writes {"id":…,"KIND":…} on one line. Line breaks in the value become blanks.
 func (o *output) batchLine(id json.RawMessage, kind string, value []byte) error {
 	var b bytes.Buffer
 	b.Grow(len(id) + len(value) + 20)

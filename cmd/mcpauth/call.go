@@ -28,18 +28,18 @@ func callCommand(p *program) *cli.Command {
 			"mcpauth call example create_issue --args @issue.json title='Override the title' --json\n" +
 			"mcpauth call example screenshot --save-dir shots",
 		Description: "An ARGUMENT is name=value, name:=JSON, name=@FILE (text) or name:=@FILE (JSON).\n" +
-			"name=value is a string, unless the tool's schema gives name one other scalar\n" +
-			"type. A dot in a name addresses a member of an object.",
+			"If the tool's schema requires a number or a boolean, value is converted. The\n" +
+			"name a.b means the member b of the object a.",
 		Flags: slices.Concat([]cli.Flag{
-			&cli.StringFlag{Name: "args", Usage: "`JSON` all arguments as one object; @FILE reads a file, - standard input; an ARGUMENT overrides a member", Destination: &o.args},
+			&cli.StringFlag{Name: "args", Usage: "`JSON` all arguments as one object; @FILE reads the object from a file, - from standard input; each ARGUMENT replaces one member", Destination: &o.args},
 			&cli.BoolFlag{Name: "no-validate", Usage: "do not check the arguments against the tool's schema", Destination: &o.noValidate},
-			&cli.StringFlag{Name: "reauth", Usage: "`HOW` how far to go to obtain authorization: browser (default), refresh or never", Destination: &o.reauth},
+			&cli.StringFlag{Name: "reauth", Usage: "`HOW` how to obtain authorization: browser (default) renews the token or logs in, refresh only renews the token, never does neither", Destination: &o.reauth},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` request this scope as well if a login is needed; repeatable or space separated", Destination: &o.scopes},
 			&cli.BoolFlag{Name: "idempotent", Usage: "allow the call to be sent again if the connection is lost", Destination: &o.idempotent},
-			&cli.BoolFlag{Name: "detach", Usage: "if the server answers with a task, print its ID and do not wait", Destination: &o.detach},
-			&cli.StringFlag{Name: "batch", Usage: "`FILE` read one call {\"tool\",\"arguments\",\"id\"?} per line, - for standard input; print one {\"id\",\"result\"|\"error\"} per line in order of completion", Destination: &o.batch},
+			&cli.BoolFlag{Name: "detach", Usage: "if the server answers with a task, print the task ID and do not wait for the task", Destination: &o.detach},
+			&cli.StringFlag{Name: "batch", Usage: "`FILE` make one call for each line {\"tool\",\"arguments\",\"id\"} of this file; - reads standard input; print a line {\"id\",\"result\"} or {\"id\",\"error\"} when a call ends", Destination: &o.batch},
 			&cli.IntFlag{Name: "parallel", Value: 4, Usage: "`N` number of concurrent calls of a batch, 1 to 64; default 4", Destination: &o.parallel},
-			&cli.BoolFlag{Name: "no-cache", Usage: "ignore cached server data and fetch it again", Destination: &o.noCache},
+			&cli.BoolFlag{Name: "no-cache", Usage: "fetch the server's data again instead of using the cache", Destination: &o.noCache},
 		}, o.resultFlags.flags(), o.elicitFlags.flags()),
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()

@@ -18,7 +18,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// flow returns the client for logins of this run, which has the credential store.
+// flow returns the client for logins. The first call opens the credential store.
 func (p *program) flow() (*flow.Client, error) {
 	if c := p.flowClient.Load(); c != nil {
 		return c, nil
@@ -74,8 +74,7 @@ func keystores() []string {
 	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
 }
 
-// store opens the credential store that the flag or the environment selects. The function store does not read or write the credential
-// store.
+// store opens the credential store that --keystore or MCPAUTH_KEYSTORE selects, without reading or writing credentials.
 func (p *program) store() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
@@ -103,14 +102,14 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 			return nil, &configError{message: "the postgres store needs MCPAUTH_KEYSTORE_KEY_FILE, an age identity file to which the records are encrypted",
 				hint: "create one and copy it to every machine: age-keygen -o FILE"}
 		}
-		o.URL = p.getenv("MCPAUTH_KEYSTORE_URL") // may hold a password
+		o.URL = p.getenv("MCPAUTH_KEYSTORE_URL") // may contain a password
 		p.hide(o.URL, p.getenv("PGPASSWORD"), p.getenv("PGSSLPASSWORD"))
 	}
 	return keystore.Open(o)
 }
 
-// keychainLimit returns the time limit of a keychain operation. If a user may have to answer an unlock dialog, only the command's limit
-// applies.
+// keychainLimit returns the time limit of a keychain operation. If the user may have to answer an unlock dialog, only the time limit of the
+// command applies.
 func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 	if terminalOrDesktop && (ci == "" || ci == "false") {
 		return -1
@@ -119,7 +118,7 @@ func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 }
 
 // browser chooses the program that opens the authorization URL: a command, or "" for the system's browser. ok is false if no browser may be
-// opened or the system has none. The flag has precedence over BROWSER, and BROWSER over CI.
+// opened or the system has none. The flag has precedence over the variable BROWSER, which has precedence over CI.
 func browser(flag string, never bool, getenv func(string) string, canOpen func() bool) (command string, ok bool) {
 	command = flag
 	if command == "" {
@@ -135,7 +134,6 @@ func browser(flag string, never bool, getenv func(string) string, canOpen func()
 	return command, true
 }
 
-// browser chooses the browser of this run.
 func (p *program) browser(flag string, never bool) (command string, ok bool) {
 	return browser(flag, never, p.getenv, callback.CanOpen)
 }
@@ -159,8 +157,8 @@ func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
 	}
 }
 
-// report prints an event of a login. The authorization URL is on a line of its own, so that it can be copied. If no browser opens, --quiet
-// does not hide the URL, because the user needs it.
+// report prints an event of a login. The authorization URL has a line of its own, so that users can copy it. If no browser opens, the URL
+// is printed even with --quiet.
 func (p dialogue) report(e flow.Event) {
 	switch e.Kind {
 	case flow.EventAuthorize:
@@ -175,18 +173,18 @@ func (p dialogue) report(e flow.Event) {
 			p.out.note("hint: the browser must reach port %d of this machine; if it runs on another machine: %s", e.Port, forward(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
-		// --quiet does not hide the code, because the user needs it. The message names the issuer, because the user cannot see in the code
-		// which server issued it.
+		// The device code is printed even with --quiet. The message names the issuer, because the code does not show which server issued
+		// it.
 		p.out.say("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
 		p.out.say(oneLine(e.URL))
-		for _, address := range []string{e.URL, e.Typed} { // programs show either of the addresses on stdout
+		for _, address := range []string{e.URL, e.Typed} { // a program that reads stdout may show either address
 			if !sameOrigin(address, e.Issuer) {
 				p.out.say(paint(p.out.errColour, yellow, "warning:") + " " + oneLine(address) + " is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
 				break
 			}
 		}
 		if p.deviceLine {
-			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // an error of writing to stdout is ignored, because stderr has the code as well
+			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // a write error is ignored, because stderr has the code too
 		}
 	case flow.EventWarning:
 		p.out.warn("%s", e.Message)
@@ -201,8 +199,8 @@ func sameOrigin(a, b string) bool {
 	return err == nil && err2 == nil && httpx.SameOrigin(u, v)
 }
 
-// forward returns the ssh command that forwards the callback port to this machine. The user runs it on the machine with the browser. If the
-// user is connected with ssh, the command uses the same host and port.
+// forward returns the ssh command that forwards the callback port to this machine. The user runs the command on the machine with the
+// browser. In an ssh session, the command contains the host and port of the session.
 func forward(port int, getenv func(string) string) string {
 	user, host, sshd := getenv("USER"), "", ""
 	if c := strings.Fields(getenv("SSH_CONNECTION")); len(c) == 4 { // client address and port, server address and port
@@ -218,7 +216,7 @@ func forward(port int, getenv func(string) string) string {
 	return fmt.Sprintf("ssh -N -L %d:127.0.0.1:%d %s", port, port, target)
 }
 
-// deviceCode is the first line of login --json, for programs that show the code themselves. Its members have the names of RFC 8628 §3.2.
+// deviceCode is the first line that login --json prints for a device code. RFC 8628 §3.2 defines the names of the members.
 type deviceCode struct {
 	Address  string    `json:"verification_uri"`
 	Complete string    `json:"verification_uri_complete"` // same as verification_uri if the server gave none
@@ -226,7 +224,8 @@ type deviceCode struct {
 	Expires  time.Time `json:"expires_at"`
 }
 
-// mcp returns the client for calls to one server, or to the URL that it redirects to. authorize is nil if a static token is used.
+// mcp returns the client for calls to one server. If the login found that the server redirects to another URL, the client uses that URL.
+// authorize is nil if a static token is used.
 func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
 	hc, err := p.http()
 	if err != nil {
@@ -235,7 +234,7 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 	c, stored := p.flowClient.Load(), flow.Status{}
 	if c == nil { // a static token needs no store
 		c = &flow.Client{HTTP: hc}
-	} else if st, err := c.Status(ctx, t); err == nil { // if the store has an error, the command reports the error later, when it needs the token
+	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store is reported later, when the token is needed
 		stored = st
 	}
 	if hc, err = c.ServerHTTP(t, stored); err != nil {
@@ -305,12 +304,12 @@ func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOp
 	if err != nil {
 		return s, nil, at(s, err)
 	}
-	o.LoginTimeout = p.limit("") * 9 / 10 // the wait for the browser must time out before the command does, because the error of that wait has a better message
+	o.LoginTimeout = p.limit("") * 9 / 10 // the wait for the browser times out first, so that the error says that the browser sent no answer
 	m, err := p.mcp(ctx, s.target, c.Handler(s.target, o))
 	return s, m, at(s, err)
 }
 
-// reauth returns the value of --reauth. The default is MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauth returns refresh
+// reauth returns the value of --reauth, or else of MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauth returns refresh
 // instead of browser.
 func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
@@ -332,7 +331,7 @@ func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	return flag, nil
 }
 
-// lines is the stderr of other packages, which write whole lines to it.
+// lines writes to stderr for other packages. Each call of Write gets whole lines.
 type lines struct{ o *output }
 
 func (l lines) Write(b []byte) (int, error) {

@@ -11,14 +11,14 @@ func clientMetadataCommand(p *program) *cli.Command {
 	var name string
 	return &cli.Command{
 		Name: "client-metadata", ArgsUsage: "URL",
-		Usage: "print the client ID metadata document to host at a URL",
+		Usage: "print a client ID metadata document that you can host at URL",
 		UsageText: "mcpauth client-metadata https://example.com/mcpauth.json >mcpauth.json\n" +
 			"mcpauth client-metadata https://example.com/mcpauth.json --callback-port 8765\n" +
 			"mcpauth client-metadata https://example.com/ci.json --client-name 'Example CI'",
-		Description: "Host the document at exactly this URL, as application/json. The URL is then the\n" +
-			"client ID: mcpauth login SERVER --client-metadata-url URL.",
+		Description: "Host the document at exactly URL, with the media type application/json. To use\n" +
+			"URL as the client ID, run mcpauth login SERVER --client-metadata-url URL.",
 		Flags: []cli.Flag{
-			&cli.IntFlag{Name: "callback-port", Usage: "`PORT` list only this port of the redirect URI, for servers that compare ports; default: any port", Destination: &port},
+			&cli.IntFlag{Name: "callback-port", Usage: "`PORT` put this port into the redirect URIs, for servers that compare ports; default: no port", Destination: &port},
 			&cli.StringFlag{Name: "client-name", Usage: "`NAME` client name on the server's consent page; default: mcpauth", Destination: &name},
 		},
 		Action: func(cx *cli.Context) error {
@@ -30,7 +30,7 @@ func clientMetadataCommand(p *program) *cli.Command {
 			}
 			document, err := flow.ClientDocument(cx.Args().First(), port, name)
 			if err != nil {
-				return usage(err.Error()) // nothing was sent; the URL on the command line is invalid
+				return usage(err.Error()) // the URL on the command line is invalid
 			}
 			return p.out.text(string(document))
 		},

@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// commandLine holds the parts of the command line that hints repeat.
+// commandLine contains the parts of the command line that hints repeat.
 type commandLine struct {
 	command string
 	flags   []typedFlag
@@ -22,11 +22,11 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// remember records the flags of a command line. remember omits flags that only control the output. remember also omits headers whose value
-// the user typed, because such a value may be a secret and a hint must not show secrets.
+// remember records the flags of a command line, except flags that only control the output. A --header with a literal value is also omitted,
+// because hints must not show secrets.
 func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit}
-	given := cx.FlagNames() // cx.FlagNames is called once, because calling cx.IsSet for every flag would take a million instructions
+	given := cx.FlagNames() // one call of cx.FlagNames is faster than a call of cx.IsSet for each flag
 	for i, f := range slices.Concat(cx.Command.Flags, globals) {
 		name := f.Names()[0]
 		global := i >= len(cx.Command.Flags)
@@ -34,7 +34,7 @@ func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandL
 			continue
 		}
 		if !global && t.command != "login" && t.command != "discover" || global && name == "timeout" && t.command != "login" {
-			continue // hints suggest mcpauth login, and login does not have this flag
+			continue // the flag is not meant for mcpauth login, the command that hints suggest
 		}
 		for _, value := range flagValues(cx, f) {
 			_, header, _ := strings.Cut(value, ":")
@@ -51,7 +51,7 @@ func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandL
 	return t
 }
 
-// flagValues returns the values of a flag as typed. A boolean flag that is set has the value "".
+// flagValues returns the values of a flag as the user typed them. A boolean flag that is set has the value "".
 func flagValues(cx *cli.Context, f cli.Flag) []string {
 	name := f.Names()[0]
 	switch f.(type) {

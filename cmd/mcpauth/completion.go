@@ -1,9 +1,9 @@
 package main
 
-// Command completion. The shell scripts run a hidden command, mcpauth __complete WORD…, whose last word is the one under the cursor. The
-// command prints one candidate per line, followed by a tab and an explanation if there is one. If it prints nothing, the shell completes
-// file names. It reads only local state: it uses no network and no keychain. A server may have chosen the candidates. The shells quote
-// them, except bash, for which completionbash.go quotes them.
+// The completion scripts run the hidden command mcpauth __complete WORD…, whose last WORD is the word under the cursor. __complete prints
+// one candidate per line. A tab separates a candidate from its explanation. If __complete prints nothing, the shell completes file names.
+// Completion uses no network and no keychain. A candidate from a server may contain any character, so it must be quoted. completionbash.go
+// quotes the candidates for bash; other shells quote them themselves.
 
 import (
 	"cmp"
@@ -78,7 +78,7 @@ func (p *program) complete(ctx context.Context, words []string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// matches returns the candidates that begin with the last word. It omits words with characters that a terminal does not show as they are.
+// matches returns the candidates that begin with the last word. Candidates with control characters are omitted.
 func (p *program) matches(ctx context.Context, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
@@ -140,7 +140,7 @@ func read(app *cli.App, words []string) typed {
 	return t
 }
 
-// flagCandidates returns the flags of a command. If the word contains =, it returns the values of that flag.
+// flagCandidates returns the flags of a command. If word contains =, flagCandidates returns the values of the flag before the =.
 func flagCandidates(app *cli.App, command, word string) []candidate {
 	var own []cli.Flag
 	if c := app.Command(command); c != nil {
@@ -178,9 +178,10 @@ func unexplained(list []string) []candidate {
 	return convert(list, func(s string) candidate { return candidate{word: s} })
 }
 
-// argumentsAt returns the candidates for the next argument: for call, these are servers, then tools, then the tool's arguments.
+// argumentsAt returns the candidates for the next argument. The arguments of call, for example, are a server, a tool and the tool's
+// arguments.
 func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
-	if t.command == "trust" { // the argument of trust is a file, and the shell completes it
+	if t.command == "trust" { // the shell completes the argument of trust, which is a file
 		return nil
 	}
 	if len(t.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended {
@@ -199,7 +200,7 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	return nil
 }
 
-// offered returns what the server offers for the argument after SERVER.
+// offered returns the candidates for the argument after SERVER, such as the names of the server's tools.
 func offered(m *mcpclient.Client, command string) []candidate {
 	switch command {
 	case "call", "tools":
@@ -216,7 +217,7 @@ func offered(m *mcpclient.Client, command string) []candidate {
 
 // serverCandidates returns the stored logins and the entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
-	list, _ := p.all(ctx) // completion does not offer a login that cannot be read, and ignores the error
+	list, _ := p.all(ctx) // the error is ignored, because logins that cannot be read are not candidates
 	out := convert(list, func(s flow.Status) candidate { return candidate{stored(s), s.URL} })
 	if file, err := p.configuration(ctx); err == nil {
 		for _, name := range file.Names() {
@@ -236,7 +237,7 @@ func resourceCandidate(r mcpclient.Resource) candidate {
 	return candidate{word, httpx.Text(cmp.Or(r.Description, r.Title, r.Name), 60)}
 }
 
-// known returns a client that can read the data that earlier commands cached. It sends nothing.
+// known returns a client for the data that earlier commands cached. The client sends no requests.
 func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	if s, err := p.resolve(ctx, server, needStored); err == nil {
 		if m, err := p.mcp(ctx, s.target, nil); err == nil {
@@ -246,7 +247,7 @@ func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
 	return &mcpclient.Client{}
 }
 
-// toolArgumentCandidates returns the arguments of the named tool, with := if the value is JSON.
+// toolArgumentCandidates returns the arguments of the named tool, followed by = for text or := for JSON.
 func toolArgumentCandidates(tools []mcpclient.Tool, name string) []candidate {
 	var out []candidate
 	for _, tool := range tools {

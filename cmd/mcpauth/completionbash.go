@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// completeBash prints quoted candidates for the end of a line of bash. Other shells quote the candidates themselves; bash does not.
+// completeBash prints the candidates for the end of a bash command line. The candidates are quoted, because bash does not quote them.
 func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 	words, kept, quote := bashLine(line, breaks)
 	if len(words) < 2 {
@@ -27,9 +27,9 @@ func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// bashLine splits a line of bash into words. Bash replaces only the end of the last word: the text after the last quote, or after the last
-// character of breaks ($COMP_WORDBREAKS). kept is the number of bytes that bash keeps before that end. quote is the quote that is open at
-// the end of the line, or 0.
+// bashLine splits a bash command line into words. Bash replaces only the end of the last word: the text after the last quote or the last
+// character of breaks ($COMP_WORDBREAKS). kept is the number of bytes of the last word that bash does not replace. quote is the quote that
+// is open at the end of the line, or 0.
 func bashLine(line, breaks string) (words []string, kept int, quote rune) {
 	var word []byte
 	started, escaped := false, false
@@ -68,7 +68,7 @@ func bashWord(s string, quote rune) string {
 		switch {
 		case quote == '\'' && r == '\'':
 			b.WriteString(`'\''`)
-		case quote == '"' && r == '!': // bash expands the history inside double quotes too
+		case quote == '"' && r == '!': // bash expands ! inside double quotes too
 			b.WriteString(`"\!"`)
 		case quote == '"' && strings.ContainsRune("$`\"\\", r),
 			quote == 0 && r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("%+,-./:=@_", r):

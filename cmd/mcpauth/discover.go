@@ -18,9 +18,9 @@ func discoverCommand(p *program) *cli.Command {
 		UsageText: "mcpauth discover https://mcp.example.com/mcp\n" +
 			"mcpauth discover https://mcp.example.com/mcp --json | jq .login\n" +
 			"mcpauth discover https://mcp.example.com/mcp --strict",
-		Description: "mcpauth sends the requests that a login sends before it opens the browser. It\n" +
-			"changes nothing on the server or on this machine. The exit code is 5 if a login\n" +
-			"could not work.",
+		Description: "discover sends the requests that login sends before the browser opens. discover\n" +
+			"changes nothing on the server or on this machine. If login cannot work, the exit\n" +
+			"code is 5.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "strict", Usage: "treat every deviation from the specifications as an error", Destination: &o.settings.Strict},
 			&cli.StringSliceFlag{Name: "scope", Usage: "`SCOPE` same as login --scope", Destination: &o.scopes},
@@ -34,11 +34,11 @@ func discoverCommand(p *program) *cli.Command {
 	}
 }
 
-// discoverDocument is the output of discover --json. discover prints this document even if a login could not work.
+// discoverDocument is the output of discover --json. discover prints this document even if login cannot work.
 type discoverDocument struct {
 	flow.Discovery
 	Works bool            `json:"works"` // whether login would reach the browser
-	Error json.RawMessage `json:"error"` // the error that stderr has too, or null
+	Error json.RawMessage `json:"error"` // the error that is also on stderr, or null
 }
 
 func runDiscover(ctx context.Context, p *program, word string, o loginOptions) error {

@@ -10,8 +10,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// The tree that discover prints: the connection, the requests by stage, the checks, and what login would do. Text of a server is made
-// harmless before it is written.
+// discover prints a tree: the connection, the requests of each stage, the checks, and what login would do.
 
 // marks returns the sign and the colour that a terminal shows for the first word of a line.
 func marks(word string) (sign, colour string) {

@@ -26,7 +26,7 @@ type elicitFlags struct {
 func (f *elicitFlags) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "elicit", Usage: "`HOW` how to answer elicitation requests: decline (default), defaults, or @FILE", Destination: &f.elicit},
-		&cli.BoolFlag{Name: "elicit-urls", Usage: "open the URLs that the server asks the user to open; each is printed first", Destination: &f.elicitURLs},
+		&cli.BoolFlag{Name: "elicit-urls", Usage: "open the URLs that the server asks the user to open, after printing each URL", Destination: &f.elicitURLs},
 	}
 }
 
@@ -62,8 +62,8 @@ func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	return policy.Elicit, nil
 }
 
-// asked prints an elicitation request, its answer, and which flag would change the answer. The server cannot make a URL in its message
-// clickable, because asked removes escape sequences (MCP elicitation, Safe URL Handling).
+// asked prints an elicitation request, the answer to it, and the flag that would change the answer. Escape sequences are removed, because
+// they could make a URL in the message clickable (MCP elicitation, Safe URL Handling).
 func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	p.out.note("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {
@@ -76,7 +76,7 @@ func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
 	}
 }
 
-// visit prints the whole URL that the server asks to open, and then opens it if a browser may be opened.
+// visit prints the URL that the server asks to open, and then opens the URL if a browser may be used.
 func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
 	p.out.note("%s asks you to open this address: %s", e.Server, httpx.Text(e.Message, 500))
 	p.out.say(harmless(e.URL))

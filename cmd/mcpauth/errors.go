@@ -1,13 +1,13 @@
 package main
 
-// usageError is an error in the command line. Nothing was sent.
+// usageError is an error in the command line.
 type usageError struct{ message, hint string }
 
 func (e *usageError) Error() string { return e.message }
 
 func usage(message string) error { return &usageError{message: message} }
 
-// configError is an error in the configuration or the environment. Nothing was sent.
+// configError is an error in the configuration or the environment.
 type configError struct{ message, hint string }
 
 func (e *configError) Error() string { return e.message }
@@ -21,7 +21,7 @@ type serverError struct {
 func (e *serverError) Error() string { return e.err.Error() }
 func (e *serverError) Unwrap() error { return e.err }
 
-// at adds the server to an error, unless the error already has one.
+// at adds the server to an error that names no server yet.
 func at(s server, err error) error {
 	if err == nil || as[*serverError](err) {
 		return err
@@ -29,7 +29,7 @@ func at(s server, err error) error {
 	return &serverError{s, err}
 }
 
-// toolError means that a tool or calls of a batch reported errors, which were printed on stdout.
+// toolError means that a tool, or some calls of a batch, reported errors. The errors are already on stdout.
 type toolError struct{ message string }
 
 func (e *toolError) Error() string { return e.message }
@@ -48,7 +48,7 @@ type protocolError struct{ message string }
 
 func (e *protocolError) Error() string { return e.message }
 
-// printedError is an error that was already printed. For a printedError, the program prints nothing more and exits with its code.
+// printedError is an error that was already printed. The program prints nothing more and exits with the code of the printedError.
 type printedError struct {
 	code int
 	err  error

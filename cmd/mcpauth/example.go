@@ -6,21 +6,21 @@ import (
 	"unicode"
 )
 
-// exampleValue is an argument in an example call. value is JSON. If value is empty, the example shows a placeholder.
+// exampleValue is an argument in an example call. If value is empty, the example contains a placeholder. Any other value is JSON.
 type exampleValue struct {
 	name  string
 	value json.RawMessage
 }
 
-// callLine returns an example call as a shell command. The user may paste the line. The server chose the tool's name and the names and
-// values of the arguments, so none of them may act as @FILE, a flag or a second command.
+// callLine returns an example call as a shell command that the user can paste. All names and values come from the server, so a shell must
+// not run them, and mcpauth must not read them as flags or files.
 func callLine(server, tool string, values []exampleValue) string {
 	words := []string{"mcpauth", "call", server}
 	odd := false
 	for _, v := range values {
 		odd = odd || !plainName(v.name)
 	}
-	if odd { // an argument of this name cannot be written as name=value, but --args can contain it
+	if odd { // --args can contain any name, but name=value cannot
 		words = append(words, "--args", shellWord(wholeExample(values)))
 		values = nil
 	}

@@ -26,13 +26,13 @@ func execCommand(p *program) *cli.Command {
 			"mcpauth exec linear notion -- node agent.js\n" +
 			"mcpauth exec https://mcp.example.com/mcp -- npx my-agent",
 		Description: "While COMMAND runs, mcpauth serves each SERVER at a local URL, as proxy --listen\n" +
-			"does. The variable MCPAUTH_URL_NAME holds the URL of a server: NAME is its name\n" +
-			"in capitals, or its host if SERVER is a URL, with _ in place of anything but\n" +
-			"letters and digits. MCPAUTH_URL holds the first URL.\n" +
+			"does. The variable MCPAUTH_URL contains the URL of the first SERVER. The URL of\n" +
+			"the server my-notes, for example, is in MCPAUTH_URL_MY_NOTES. If SERVER is a\n" +
+			"URL, the variable is named after its host, such as MCPAUTH_URL_EXAMPLE_COM.\n" +
 			"\n" +
-			"COMMAND gets no token: mcpauth removes from its environment the variables that\n" +
-			"secrets were read from. Signals are passed on. The exit code is that of COMMAND,\n" +
-			"or 128 plus the number of the signal that ended it.",
+			"COMMAND gets no token. mcpauth removes variables that contain secrets from the\n" +
+			"environment of COMMAND, and passes signals on. The exit code is that of COMMAND,\n" +
+			"or 128 plus the number of the signal that ended COMMAND.",
 		Action: func(cx *cli.Context) error {
 			words, command := cutAt(cx.Args().Slice(), "--")
 			switch {
@@ -100,7 +100,7 @@ func addressVariable(word string) string {
 	return "MCPAUTH_URL_" + name
 }
 
-// childEnvironment adds the URLs to an environment, and removes the variables from which secrets were read.
+// childEnvironment adds the URLs to an environment, and removes variables that contain secrets.
 func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
 	environ = slices.DeleteFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
@@ -115,8 +115,7 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	return environ
 }
 
-// runChild runs the command and passes signals on to it. It does not pass on signals from the keyboard, because the terminal sends them to
-// the command as well.
+// runChild runs the command and passes signals on to it, except signals from the keyboard: the terminal already sends those to the command.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn()...)
@@ -128,7 +127,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	go func() { ended <- cmd.Wait() }()
 	keyboard, _ := terminal(p.stdin)
 	var late <-chan time.Time
-	if limit, ok := ctx.Deadline(); ok { // ctx.Done is not used, because an interrupt closes it too, and exec handles interrupts itself
+	if limit, ok := ctx.Deadline(); ok { // ctx.Done is not used, because an interrupt closes it too
 		late = time.After(time.Until(limit))
 	}
 	stopped := false

@@ -40,7 +40,7 @@ const (
 	exitInterrupted = 130
 )
 
-// rule is one row of the table. The first row that matches is used.
+// rule is one row of the table of errors. If several rows match an error, the first one applies.
 type rule struct {
 	match func(error) bool
 	exit  int
@@ -48,14 +48,13 @@ type rule struct {
 	hint  func(advice) string // nil if the message itself says what to do
 }
 
-// table maps every error to its exit code, its error.code and a hint. Exit codes appear only here; exit_test.go fails if an exported error
-// is missing.
+// table maps every error to its exit code, its error.code and a hint. exit_test.go fails if an exported error is missing from the table.
 func table() []rule {
 	return []rule{
-		// The result could not be written. This row must come before the row of *fs.PathError, because an *outputError may wrap one.
+		// The row of *outputError must come before the row of *fs.PathError, because an *outputError may wrap an *fs.PathError.
 		{as[*outputError], exitInternal, "output", text("check that stdout and the folder of --save-dir can be written, and that the disk is not full")},
 
-		// Errors in the command line or the configuration. Nothing was sent.
+		// Errors in the command line or the configuration.
 		{as[*usageError], exitUsage, "usage", with(func(_ advice, e *usageError) string { return e.hint })},
 		{as[*configError], exitUsage, "config", with(func(_ advice, e *configError) string { return e.hint })},
 		{as[*config.Error], exitUsage, "config", text("correct the file, or use another one: --config FILE")},
@@ -65,8 +64,7 @@ func table() []rule {
 		{is(callback.ErrBareCode), exitUsage, "usage", nil},
 		{as[*mcpclient.LineError], exitUsage, "usage", nil},
 
-		// Errors that the tool or the server reported. Invalid arguments are among these errors, because mcpauth checks arguments against
-		// the server's tool list.
+		// Errors that the tool or the server reported, and arguments that the tool's schema does not allow.
 		{as[*mcpclient.ArgumentError], exitTool, "rpc_error", with(argumentHint)},
 		{both(as[*mcpclient.PendingError], is(context.DeadlineExceeded)), exitNetwork, "timeout", with(taskHint)},
 		{as[*mcpclient.TaskError], exitTool, "rpc_error", with(noTaskHint)},
@@ -88,8 +86,7 @@ func table() []rule {
 		{as[*mcpclient.QuestionError], exitSecurity, "security", operator},
 		{as[*httpx.AddressError], exitSecurity, "security", operator},
 
-		// Errors of discover. If a login could not obtain authorization, discover reports a failed discovery with the hint of the failed
-		// login.
+		// If login would find no usable client or grant, discover exits with 5 and prints the hint that login would print.
 		{both(as[*unworkableError], is(dcr.ErrNoClient, flow.ErrUnsupported)), exitNetwork, "discovery", with(innerHint)},
 
 		// The credential store.
@@ -145,7 +142,7 @@ func table() []rule {
 
 		// Network and servers.
 		{is(context.DeadlineExceeded), exitNetwork, "timeout", timeHint},
-		{timedOut, exitNetwork, "timeout", laterHint}, // the limit of one request, which --timeout does not change
+		{timedOut, exitNetwork, "timeout", laterHint}, // one request timed out; --timeout does not change the limit of a request
 		{both(as[*mcpclient.StatusError], serverFailed), exitNetwork, "server", laterHint},
 		{as[*mcpclient.StatusError], exitNetwork, "protocol", discoverHint},
 		{is(token.ErrMalformed, callback.ErrMalformed, httpx.ErrTooLarge), exitNetwork, "protocol", operator},
@@ -186,15 +183,15 @@ func (p *program) fail(ctx context.Context, err error) int {
 	case err == nil:
 		return exitDone
 	case as[*outputError](err) && errors.Is(err, syscall.EPIPE):
-		return exitInternal // the reader of stdout closed it on purpose, as head does
+		return exitInternal // the reader closed stdout on purpose, as head does
 	case errors.Is(ctx.Err(), context.Canceled):
 		p.out.failure("interrupted", "interrupted", with(taskHint)(p.advice(err)), exitInterrupted)
 		return exitInterrupted
 	}
 	r := explain(err)
 	if r.exit == exitUsage && p.sent.Load() {
-		// Exit code 2 promises that nothing was sent. If a request was sent before an error such as a missing key file, the error counts as
-		// a failed login instead.
+		// Exit code 2 means that no request was sent. If a configuration error, such as a missing key file, occurs after a request, the
+		// exit code is 4.
 		r.exit, r.code = exitAuth, "auth_failed"
 	}
 	p.out.failure(r.code, p.message(err), p.hint(r, err), r.exit)
@@ -222,7 +219,7 @@ func (p *program) advice(err error) advice {
 	return advice{typed: p.typed, server: s.quoted(), static: s.static, err: err}
 }
 
-// failure prints an error and its hint on a line each, or with --json as one line.
+// failure prints an error and its hint on two lines. With --json, failure prints them as one line of JSON.
 func (o *output) failure(code, message, hint string, exit int) {
 	if !o.json {
 		message, hint = o.secrets.Mask(oneLine(message)), o.secrets.Mask(oneLine(hint))
@@ -263,14 +260,14 @@ func both(a, b func(error) bool) func(error) bool {
 	return func(err error) bool { return a(err) && b(err) }
 }
 
-// response holds the parts of an error response that select the row of the table.
+// response contains the parts of an error response that select a row of the table.
 type response struct {
 	status            int
-	retryAfter        time.Duration // delay of a Retry-After header
+	retryAfter        time.Duration // from the Retry-After header; 0: none
 	code, description string        // of an OAuth error (RFC 6749 §5.2, §4.1.2.1)
 }
 
-// responseOf returns the response that caused an error. If no response caused the error, responseOf returns an empty response.
+// responseOf returns the response that caused an error. The result is empty if no response caused the error.
 func responseOf(err error) response {
 	if e, ok := errors.AsType[*token.Error](err); ok {
 		return response{e.StatusCode, e.RetryAfter, e.Code, e.Description}
@@ -296,7 +293,7 @@ func status(code int) func(error) bool {
 	return func(err error) bool { return responseOf(err).status == code }
 }
 
-// serverFailed matches responses that do not mean that the request was wrong: 5xx and 429 (too many requests).
+// serverFailed matches temporary failures of a server, such as 5xx and 429 (too many requests).
 func serverFailed(err error) bool {
 	status := responseOf(err).status
 	return status >= 500 || status == http.StatusTooManyRequests || oauthCode("server_error", "temporarily_unavailable")(err)
@@ -307,7 +304,7 @@ func timedOut(err error) bool {
 	return ok && e.Timeout()
 }
 
-// certificateWanted matches the TLS alerts with which a server refuses a client's certificate, or the lack of one (RFC 8446 §6.2).
+// certificateWanted matches the TLS alerts of a server that requires a client certificate or rejects it (RFC 8446 §6.2).
 func certificateWanted(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
 	return ok && e.Op == "remote error" && strings.Contains(e.Err.Error(), "certificate")

@@ -21,8 +21,8 @@ func (p *program) dataDir() (string, error) {
 	return p.folder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// folder returns the folder that variable names. The default is the folder mcpauth in the XDG folder, which is by default in the home
-// folder. On Windows the default is in %LOCALAPPDATA%. A relative XDG folder is ignored (XDG Base Directory Specification).
+// folder returns the folder that variable names. The default is the subfolder mcpauth of the XDG folder, or of %LOCALAPPDATA% on Windows.
+// If the XDG variable contains a relative path, the variable is ignored (XDG Base Directory Specification).
 func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 	if dir := p.getenv(variable); dir != "" {
 		return filepath.Abs(dir)
@@ -45,7 +45,7 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 	return ownFolder(dir, name)
 }
 
-// ownFolder returns an error if root would write to a folder in another user's home, because that user could not change the files.
+// ownFolder returns an error if mcpauth runs as root and the folder belongs to another user, who could not change files of root.
 func ownFolder(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
@@ -54,8 +54,8 @@ func ownFolder(dir, variable string) (string, error) {
 	return dir, nil
 }
 
-// moveFiles moves the files of earlier versions from their old folder. A file that cannot be moved stays in the old folder, and mcpauth
-// starts without that file.
+// moveFiles moves the files of earlier versions of mcpauth to their new folder. A file that cannot be moved stays in the old folder and is
+// ignored.
 func moveFiles(from, to string) {
 	entries, err := os.ReadDir(from)
 	if err != nil || os.MkdirAll(to, 0o700) != nil {
@@ -70,8 +70,8 @@ func moveFiles(from, to string) {
 	_ = os.Remove(from) // os.Remove fails if the folder is not empty
 }
 
-// home returns the home folder and the variable that names it. As for an XDG variable, a relative path counts as not set. Otherwise folders
-// below the working directory, such as those of a downloaded repository, would count as the user's own.
+// home returns the home folder and the variable that names it. A relative path is ignored, because it could name a folder of a downloaded
+// repository instead of a folder of the user.
 func (p *program) home() (dir, variable string) {
 	variable = "HOME"
 	if runtime.GOOS == "windows" && !filepath.IsAbs(p.getenv(variable)) {

@@ -11,13 +11,14 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// accessTokenVariable holds a bearer token that bypasses the store.
+// accessTokenVariable is the name of a variable with a bearer token, which is used instead of a stored login.
 const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
 
 // errReserved is returned for a header that the protocol sets.
 var errReserved = errors.New("mcpauth sets it itself")
 
-// headers adds the headers of --header to those of a configuration. The flag has precedence.
+// headers adds the headers of --header to the headers of a configuration entry. If both have a header of the same name, --header has
+// precedence.
 func (p *program) headers(base http.Header) (http.Header, error) {
 	all := base.Clone()
 	if all == nil {
@@ -68,8 +69,8 @@ func (p *program) variable(what, name string) (string, error) {
 	return v, nil
 }
 
-// setHeader adds a header if its name and value are valid (RFC 9110 §5.1, §5.5) and the protocol does not set it. The error that setHeader
-// returns never contains the value.
+// setHeader adds a header if its name and value are valid (RFC 9110 §5.1, §5.5) and mcpauth does not set the header itself. The returned
+// error never contains the value.
 func setHeader(h http.Header, name, value string) error {
 	const marks = "!#$%&'*+-.^_`|~"
 	for _, r := range name {
@@ -91,7 +92,7 @@ func setHeader(h http.Header, name, value string) error {
 	return nil
 }
 
-// staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. It does not open the store.
+// staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. The store is not opened.
 func (p *program) staticTarget(word string) (flow.Target, error) {
 	if !strings.Contains(word, "://") {
 		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that the token cannot go to another server",

@@ -107,8 +107,8 @@ func wrap(words []string, indent int) string {
 	return b.String()
 }
 
-// describeFlag returns the names of a flag and its description. The usage text of a flag with a value begins with the value's name
-// between back quotes.
+// describeFlag returns the names of a flag and its description. If a flag has a value, its usage text begins with the name of the value in
+// back quotes.
 func describeFlag(f cli.Flag) (head, text string) {
 	head = strings.Join(convert(f.Names(), dashed), ", ")
 	if d, ok := f.(cli.DocGenerationFlag); ok {
@@ -131,13 +131,13 @@ func globalLine(flags []cli.Flag) string {
 	return "Global flags (mcpauth --help explains them):\n  " + strings.TrimSuffix(wrap(words, 2), ",") + "\n"
 }
 
-// flagGroup is the flags of one category.
+// flagGroup contains the flags of one category.
 type flagGroup struct {
 	title string
 	flags []cli.Flag
 }
 
-// groups returns the flags by category. The flags of a category must follow each other.
+// groups returns the flags by category. The flags of a category must be adjacent.
 func groups(flags []cli.Flag) []flagGroup {
 	var all []flagGroup
 	for _, f := range flags {

@@ -43,12 +43,12 @@ func excludes(flag string) []string {
 	}[flag]
 }
 
-// login returns the command line of a login to the server. The command line repeats the flags that the user gave. login adds the
-// flags in the parameter flags. They replace flags of the same name that the user gave.
+// login returns the command line of a login to the server, with the flags that the user gave. The flags in the parameter flags are added,
+// and replace the user's flags of the same name.
 func (a advice) login(flags ...string) string {
 	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
-	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // a server may have chosen the value, and mcpauth must not parse the value as a flag
+	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // mcpauth must not parse a value that begins with - as a flag
 		flags = []string{flags[0] + "=" + flags[1]}
 	}
 	for _, word := range flags {
@@ -153,12 +153,12 @@ func argumentHint(a advice, e *mcpclient.ArgumentError) string {
 	return line + " " + shellWord(oneLine(e.Tool)) + " lists its arguments"
 }
 
-// taskHint is the hint for a call whose task continues.
+// taskHint suggests the command that waits for a task.
 func taskHint(a advice, e *mcpclient.PendingError) string {
 	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globals(), dataWord(e.Task.ID))
 }
 
-// noTaskHint is for a task that the server does not know.
+// noTaskHint suggests the list of tasks if the server does not know a task.
 func noTaskHint(a advice, e *mcpclient.TaskError) string {
 	if !e.Unknown() {
 		return ""
@@ -219,7 +219,7 @@ func clientHint(a advice) string {
 		"or: " + a.login("--client-metadata-url", "URL")
 }
 
-// allowedHint is for servers that register only clients on an allow list, such as Figma.
+// allowedHint is the hint for servers, such as Figma, that register only clients on an allow list.
 func allowedHint(a advice) string {
 	return "the server registers only clients it knows; " + clientHint(a) +
 		"; if the operator has put a name on the list for you: " + a.login("--client-name", "NAME")
@@ -283,7 +283,8 @@ func oauthHint(a advice) string {
 	return "only the server's operator can explain this answer; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
 }
 
-// grantHint is for a refresh token that the server refuses. If the error code is not invalid_grant, a flag may help the next login.
+// grantHint is the hint for a refresh token that the server rejects. If the error code is not invalid_grant, the hint may add a flag to the
+// login.
 func grantHint(a advice) string {
 	if refused, ok := errors.AsType[*token.Error](a.err); ok && refused.Code != "invalid_grant" {
 		return oauthHint(a)

@@ -66,11 +66,11 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "client-metadata-url", Category: groupClient, Usage: "`URL` use the client ID metadata document at this URL", Destination: &f.ClientMetadataURL},
 
 		&cli.StringFlag{Name: "callback-host", Category: groupBrowser, Usage: "`HOST` host of the redirect URI: 127.0.0.1 (default) or localhost", Destination: &f.CallbackHost},
-		&cli.IntFlag{Name: "callback-port", Category: groupBrowser, Usage: "`PORT` port of the redirect URI; default: the port of the stored registration, or a free one", Destination: &f.CallbackPort},
+		&cli.IntFlag{Name: "callback-port", Category: groupBrowser, Usage: "`PORT` port of the redirect URI; default: the port of the stored registration, or else a free port", Destination: &f.CallbackPort},
 		&cli.StringFlag{Name: "browser", Category: groupBrowser, Usage: "`CMD` open the authorization URL with this program; none: open no browser", Destination: &o.browser},
 		&cli.BoolFlag{Name: "no-browser", Category: groupBrowser, Usage: "print the authorization URL on stderr and wait", Destination: &o.noBrowser},
 		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the authorization URL on stdout and exit; finish with --callback-url", Destination: &o.printURL},
-		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish the login that --print-url began: the address that the browser ended on, or - to read it from standard input. With --no-browser, - also waits for the callback", Destination: &o.callbackURL},
+		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish the login that --print-url began; URL is the last address in the browser; - reads this address from standard input; with --no-browser, - also waits for the callback", Destination: &o.callbackURL},
 
 		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(plain(flow.Grants()), ", "), Destination: (*string)(&f.Grant)},
 		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) to use instead of a client secret", Destination: &f.ClientKeyFile},
@@ -86,7 +86,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.StringFlag{Name: "resource", Category: groupCompat, Usage: "`URI` send this value as the resource parameter", Destination: &f.Resource},
 		&cli.BoolFlag{Name: "no-resource", Category: groupCompat, Usage: "omit the resource parameter", Destination: &f.NoResource},
 		&cli.BoolFlag{Name: "assume-pkce-s256", Category: groupCompat, Usage: "continue if the metadata does not announce PKCE", Destination: &f.AssumePKCES256},
-		&cli.StringSliceFlag{Name: "auth-param", Category: groupCompat, Usage: "`NAME=VALUE` add a parameter to the authorization request; NAME= removes one, such as prompt; repeatable", Destination: &o.authParams},
+		&cli.StringSliceFlag{Name: "auth-param", Category: groupCompat, Usage: "`NAME=VALUE` add a parameter to the authorization request; NAME= removes the parameter; repeatable", Destination: &o.authParams},
 		&cli.StringFlag{Name: "client-name", Category: groupCompat, Usage: "`NAME` register with this client name", Destination: &f.ClientName},
 		&cli.BoolFlag{Name: "new-client", Category: groupCompat, Usage: "register a new client", Destination: &l.NewClient},
 		&cli.BoolFlag{Name: "strict", Category: groupCompat, Usage: "treat every deviation from the specifications as an error", Destination: &f.Strict},
@@ -108,7 +108,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	return nil
 }
 
-// runLoginAll logs in to one server after another. If one login fails, it continues with the others.
+// runLoginAll logs in to one server after another. If one login fails, runLoginAll continues with the others.
 func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	file, err := p.configuration(ctx)
 	if err != nil {
@@ -176,7 +176,7 @@ func (p *program) login(ctx context.Context, word string, o loginOptions, named 
 		return st, "", err
 	}
 	if m, err := p.mcp(ctx, s.target, c.Handler(s.target, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
-		m.EndSessions() // the sessions of the previous login
+		m.EndSessions() // ends the sessions of the previous login
 	}
 	return st, "", nil
 }

@@ -1,4 +1,4 @@
-// The flags of login: checks before anything is sent, and the settings that they set.
+// loginoptions.go checks the flags of login and applies them to the settings.
 
 package main
 
@@ -71,7 +71,7 @@ func (o loginOptions) check() error {
 	return oneOf("--grant", o.settings.Grant, flow.Grants()...)
 }
 
-// portInRange checks --callback-port; 0 means that it is not given.
+// portInRange checks --callback-port. 0 means that the flag is not given.
 func portInRange(port int) error {
 	if port < 0 || port > 65535 {
 		return usage(fmt.Sprintf("--callback-port is 1 to 65535, not %d", port))
@@ -79,7 +79,7 @@ func portInRange(port int) error {
 	return nil
 }
 
-// apply sets the settings of t. A setting that the flags give has precedence over the same setting in the configuration.
+// apply sets the settings of t. Flags have precedence over the configuration.
 func (o loginOptions) apply(t *flow.Target) {
 	s, configured := o.settings, t.Settings
 	if s.ClientID == "" || s.ClientID == configured.ClientID { // if the flags name another client, the configured secret does not belong to it
@@ -106,7 +106,7 @@ func (o loginOptions) apply(t *flow.Target) {
 	t.Settings = s
 }
 
-// scopesOf returns the scopes of --scope, which may be repeated and may contain several scopes.
+// scopesOf returns the scopes of --scope. The flag may be repeated, and each value may contain several scopes.
 func scopesOf(values *cli.StringSlice) []string {
 	return strings.Fields(strings.Join(values.Value(), " "))
 }

@@ -35,7 +35,7 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 	targets, err := p.targets(ctx, words, all, func(flow.Status) bool { return false })
 	return eachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.LogoutReport, error) {
 		if m, err := p.mcp(ctx, t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
-			m.Forget() // m.Forget ends the stored session, which needs the token that Logout revokes
+			m.Forget() // the stored session must end before Logout revokes its token
 		}
 		return c.Logout(ctx, t, o)
 	}, func(word string, r flow.LogoutReport) error {

@@ -1,8 +1,6 @@
 // Command mcpauth logs in to OAuth-protected MCP servers from scripts, stores the credentials, and calls tools with them.
 //
-// The files: main.go (the process), app.go (global flags and commands), argv.go (flags anywhere), target.go (which server SERVER means),
-// one file per command, args.go (tool arguments), output.go (what goes to stdout and stderr), exit.go (errors, exit codes, hints), help.go
-// (the texts of --help).
+// CONTRIBUTING.md describes the files in the order in which a login and a call use them.
 package main
 
 import (
@@ -21,8 +19,8 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run runs the program and returns the exit code. The first interrupt cancels the work, but the process waits for requests that must not be
-// cut short. A second interrupt exits at once.
+// run runs the program and returns the exit code. The first interrupt cancels the work, but the process still waits for requests that must
+// finish, such as a refresh. A second interrupt ends the process at once.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, interrupts()...)
 	defer stop()
@@ -30,9 +28,9 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 		time.Sleep(doubled)
 		stop()
 	})
-	// Without this handler of SIGPIPE, a write to a closed stderr would kill the process while it finishes its work.
+	// Without a handler of SIGPIPE, a write to a closed stderr kills the process, even in the middle of a refresh.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
-	log.SetOutput(io.Discard) // net/http logs bytes of servers and, with GODEBUG=http2debug=1, the Authorization header
+	log.SetOutput(io.Discard) // net/http can log bytes from servers and, with GODEBUG=http2debug=1, the Authorization header
 	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version(), stuck: make(chan int, 1)}
 	done := make(chan int, 1)
 	go func() { done <- p.run(ctx, args) }()
@@ -45,16 +43,17 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	}
 }
 
-// doubled is the time after the first interrupt in which a second one is ignored. timeout(1) and other wrappers send their signal twice: to
-// the process and to its process group.
+// doubled is the time after the first interrupt in which a second one is ignored. timeout(1), for example, sends its signal twice: to the
+// process and to its process group.
 const doubled = 500 * time.Millisecond
 
-// interrupts returns the signals that end the program. It omits signals that the process was started to ignore, as under nohup.
+// interrupts returns the signals that end the program. A signal that is already ignored is omitted: nohup, for example, starts a process
+// that ignores SIGHUP.
 func interrupts() []os.Signal {
 	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
-// version returns the module's version from the build information. Without a tag, the go command derives it from the commit.
+// version returns the module's version from the build information.
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version

@@ -1,5 +1,5 @@
-// The man pages, generated from the table of commands, as --help is. mcpauth __man FOLDER writes mcpauth.1 and one page per command.
-// Releases contain the pages; the repository does not.
+// man.go generates the man pages from the table of commands. mcpauth __man FOLDER writes mcpauth.1 and one page per command. The pages are
+// part of each release, but not of the repository.
 
 package main
 
@@ -58,7 +58,7 @@ func (g *page) flags(flags []cli.Flag) {
 	}
 }
 
-// roff escapes a text. A dot or a quote at the beginning of a line would start a roff request, so roff escapes it.
+// roff escapes a text. A dot or a quote at the beginning of a line must be escaped, because it would start a roff request.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "^", `\(ha`, "~", `\(ti`, "…", "...").Replace(s)
 	lines := strings.Split(s, "\n")
@@ -144,16 +144,16 @@ type variable struct{ name, meaning string }
 func variables() []variable {
 	return []variable{
 		{"MCPAUTH_CONFIG", "the only configuration file to read; default: the nearest .mcp.json and ~/.config/mcpauth/config.json"},
-		{"MCPAUTH_STATE_DIR", "folder for the index, locks, caches and session IDs, but no credentials; default ~/.local/state/mcpauth"},
+		{"MCPAUTH_STATE_DIR", "folder for the index, locks, caches and session IDs; contains no credentials; default ~/.local/state/mcpauth"},
 		{"MCPAUTH_KEYSTORE", "where to store credentials: auto (default), keychain, file or postgres"},
 		{"MCPAUTH_KEYSTORE_DIR", "folder of the file store; default ~/.local/share/mcpauth"},
-		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file, to which the file and postgres stores are encrypted"},
+		{"MCPAUTH_KEYSTORE_KEY_FILE", "an age identity file, with which mcpauth encrypts the file and postgres stores"},
 		{"MCPAUTH_KEYSTORE_URL", "connection string of the postgres store; the PG... variables of libpq work as well"},
 		{"MCPAUTH_REAUTH", "browser, refresh or never: the same as call --reauth"},
 		{"MCPAUTH_ACCESS_TOKEN", "a bearer token for call, tools, proxy and exec to use instead of a stored login; SERVER must then be a URL"},
-		{"BROWSER", "program that opens a URL, called with the URL as its last argument; a colon-separated list is tried in order; none: open no browser"},
+		{"BROWSER", "program that opens a URL, which is its last argument; programs in a colon-separated list are tried in order; none: open no browser"},
 		{"CI", "if set and not false, no browser opens unless --browser or BROWSER is given"},
 		{"TRACEPARENT, TRACESTATE, BAGGAGE", "W3C trace context, sent in _meta of every MCP request of call and tools"},
-		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR", "the usual meaning"},
+		{"HTTPS_PROXY, NO_PROXY, SSL_CERT_FILE, SSL_CERT_DIR, NO_COLOR", "the same meaning as in other programs"},
 	}
 }

@@ -1,10 +1,10 @@
 // All output of the program is written here, by these rules:
 //
-//   - stdout carries data only, one kind per command; with --json it is one JSON document.
-//   - stderr carries progress, warnings, hints and errors. With --quiet stderr carries only errors.
-//   - With --json an error is one line of JSON.
+//   - stdout contains only data. With --json, stdout is one JSON document.
+//   - stderr contains progress, warnings, hints and errors. With --quiet, stderr contains only errors.
+//   - With --json, an error is one line of JSON.
 //   - Colours, progress bars and shortened tables appear only on a terminal. NO_COLOR turns off the colours.
-//   - Text of a server is made harmless before it is written to a terminal. Data that is written elsewhere is not changed.
+//   - On a terminal, control characters in text from a server are removed. In a pipe or a file, data is not changed.
 
 package main
 
@@ -33,21 +33,21 @@ type output struct {
 	outColour, errColour     bool
 	width                    int // columns of the terminal; 0 if stdout is no terminal
 
-	secrets httpx.Secrets // everything that is printed goes through it, except a tool's data and the lines that a login needs
+	secrets httpx.Secrets // masked in all output, except in a tool's data and in the lines that a login needs
 
 	mu   sync.Mutex // other goroutines report progress
 	bar  bool       // whether a progress bar is shown
 	bars int        // number of progress bars so far
 }
 
-// hide records secrets of the user. No child process gets them, and no message shows them.
+// hide records secrets of the user. Messages mask these secrets, and no child process gets them.
 func (p *program) hide(secrets ...string) {
 	p.secrets = append(p.secrets, secrets...)
 	p.out.secrets.Hide(secrets...)
 }
 
-// hideVariables records variables that contain secrets or parts of secrets. No child process gets them. It hides copies of a value only if
-// the value has at least 8 bytes, because a shorter one, such as "true", may be in other variables.
+// hideVariables records environment variables that contain secrets, which no child process gets. Messages mask a value only if it has at
+// least 8 bytes. A shorter value, such as "true", often occurs in text that is not secret.
 func (p *program) hideVariables(names ...string) {
 	for _, name := range names {
 		value := p.getenv(name)
@@ -82,8 +82,7 @@ func terminal(w any) (bool, int) {
 	return true, width
 }
 
-// note prints a message for the user. The texts of note, detail and warn may contain text of a server, so each is printed on one line: a
-// second line could imitate a message of mcpauth.
+// note prints a message for the user on one line. On a line of its own, text from a server could imitate a message of mcpauth.
 func (o *output) note(format string, args ...any) {
 	if !o.quiet {
 		o.say(o.noteLine(format, args))
@@ -104,7 +103,7 @@ func (o *output) warn(format string, args ...any) {
 	}
 }
 
-// noteLine returns a message without secrets, on one line of limited length, because it may contain text of a server.
+// noteLine returns a message on one line of limited length, with secrets masked.
 func (o *output) noteLine(format string, args []any) string {
 	const most = 4000 // runes
 	line := o.secrets.Mask(oneLine(fmt.Sprintf(format, args...)))
@@ -140,7 +139,7 @@ func (o *output) progress(done, total float64, message string) {
 	}
 }
 
-// progressBar draws a progress bar. If the total is unknown, it draws a mark that moves each time.
+// progressBar draws a progress bar. If the total is unknown, the bar is a mark that moves with each call.
 func progressBar(done, total float64, times int) string {
 	const cells = 24
 	from, filled := times%(cells-2), 3
@@ -158,7 +157,7 @@ func (o *output) clearBar() {
 	}
 }
 
-// document writes a value as the JSON document on stdout, without secrets.
+// document writes a value to stdout as the JSON document, with secrets masked.
 func (o *output) document(v any) error {
 	data, err := encode(v, "  ")
 	if err != nil {
@@ -167,7 +166,7 @@ func (o *output) document(v any) error {
 	return o.data(o.secrets.MaskJSON(data))
 }
 
-// exact writes a value as the JSON document on stdout. The value is what the user asked for, even if it is a secret.
+// exact writes a value to stdout as the JSON document. Secrets are not masked, because the user asked for them.
 func (o *output) exact(v any) error {
 	data, err := encode(v, "  ")
 	if err != nil {
@@ -200,7 +199,7 @@ func (o *output) raw(data json.RawMessage) error {
 	if o.outTerminal || len(data) < manyBytes {
 		return o.text(string(data))
 	}
-	if err := o.write(data); err != nil { // the line break is written separately, because data may be large and adding to it would copy it
+	if err := o.write(data); err != nil { // the line end is written separately, because appending it would copy data
 		return err
 	}
 	return o.write([]byte("\n"))
@@ -223,7 +222,7 @@ func (o *output) text(s string) error {
 	return o.string("\n")
 }
 
-// string writes text. On a terminal it makes the text harmless; elsewhere it changes and copies nothing.
+// string writes text to stdout. If stdout is a terminal, control characters are removed.
 func (o *output) string(s string) error {
 	if o.outTerminal {
 		s = harmless(s)
@@ -243,7 +242,7 @@ func unwritten(err error) error {
 	return &outputError{"stdout", err}
 }
 
-// data writes bytes. On a terminal it makes them harmless; elsewhere it changes nothing.
+// data writes bytes to stdout. If stdout is a terminal, control characters are removed.
 func (o *output) data(b []byte) error {
 	if o.outTerminal {
 		b = []byte(harmless(string(b)))
@@ -259,7 +258,7 @@ func (o *output) write(data []byte) error {
 	return unwritten(err)
 }
 
-// finish closes stdout. Without finish, the program that reads stdout from a pipe would wait while mcpauth sends its last requests.
+// finish closes stdout, so that a program that reads stdout from a pipe need not wait for the last requests of mcpauth.
 func (o *output) finish() error {
 	c, ok := o.stdout.(io.Closer)
 	if !ok {
@@ -269,8 +268,7 @@ func (o *output) finish() error {
 	return unwritten(c.Close())
 }
 
-// table writes rows under a header. On a terminal, table shortens the rows to the terminal's width. In a pipe or a file, the rows are
-// complete.
+// table writes rows under a header. If stdout is a terminal, long rows are shortened to its width.
 func (o *output) table(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	if o.width > 0 {
 		fit(head, rows, o.width)
@@ -304,7 +302,7 @@ func (o *output) table(head []string, rows [][]string, colour func(column int, c
 	return o.write([]byte(out.String()))
 }
 
-// fit shortens the widest columns until a table with two blanks between columns is not wider than width.
+// fit shortens the widest columns until the table fits into width. Two blanks separate the columns.
 func fit(head []string, rows [][]string, width int) {
 	widths := make([]int, len(head))
 	total := 2 * (len(head) - 1)
@@ -342,8 +340,7 @@ func cut(s string, cells int) string {
 	return runewidth.Truncate(s, cells, "…")
 }
 
-// harmless removes characters that would control a terminal or change the order of its text: control characters except tab and line end,
-// format characters, and private use.
+// harmless removes control, format and private-use characters, which could control a terminal or reorder its text. Tabs and line ends stay.
 func harmless(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)) {
@@ -353,7 +350,7 @@ func harmless(s string) string {
 	}, strings.ToValidUTF8(s, "\ufffd"))
 }
 
-// oneLine makes text harmless and replaces line breaks by blanks.
+// oneLine removes control characters and replaces line breaks by blanks.
 func oneLine(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
@@ -378,5 +375,5 @@ func paint(on bool, colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
-// quote returns a word in quotation marks, cleaned and shortened. The word may come from the command line or from a server.
+// quote returns a word in quotation marks, without control characters, and shortened to 80 columns.
 func quote(s string) string { return fmt.Sprintf("%q", cut(harmless(s), 80)) }

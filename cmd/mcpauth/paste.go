@@ -10,9 +10,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// paste reads pasted addresses from standard input, one per line. If the input is a terminal, paste reports a wrong address and the user
-// can paste another. If the input is not a terminal, a wrong address ends the login with an error. If the input ends without an address,
-// the login continues to wait for the browser.
+// paste reads pasted callback URLs from standard input, one per line. On a terminal, the user can paste another URL after a wrong one. In a
+// pipe or a file, a wrong URL ends the login with an error. If the input ends without a URL, the login still waits for the browser.
 func (p *program) paste() flow.Paste {
 	in := bufio.NewReader(io.LimitReader(p.stdin, maxSecret))
 	person, _ := terminal(p.stdin)

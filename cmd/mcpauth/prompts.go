@@ -80,7 +80,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 	return b.String()
 }
 
-// dataWord quotes a word that the server chose for a shell. If the word looks like a flag, dataWord writes "--" before the word.
+// dataWord quotes a word from the server, so that a shell reads it as one word. If the word begins with -, dataWord writes "--" before it.
 func dataWord(s string) string {
 	word := oneLine(s)
 	if strings.HasPrefix(word, "-") {
@@ -96,8 +96,8 @@ func promptCommand(p *program) *cli.Command {
 		UsageText: "mcpauth prompt example review text='a text to review'\n" +
 			"mcpauth prompt example review text=@letter.txt tone=strict\n" +
 			"mcpauth prompt example review text=@letter.txt --json",
-		Description: "VALUE is text; NAME=@FILE reads it from a file. The messages are printed as text\n" +
-			"with an empty line between them; --json also shows their roles.",
+		Description: "VALUE is text. NAME=@FILE reads the text from a file. prompt prints the messages\n" +
+			"as text, with an empty line between two messages. --json also prints the roles.",
 		Action: func(cx *cli.Context) error {
 			words := cx.Args().Slice()
 			if len(words) < 2 {
@@ -148,7 +148,7 @@ func (p *program) promptArguments(words []string) (map[string]string, error) {
 	return args, nil
 }
 
-// printMessages prints the texts of the messages. It names other content on stderr.
+// printMessages prints text messages on stdout, and a note on stderr for each message of another type.
 func (p *program) printMessages(messages []mcpclient.Message) error {
 	printed := 0
 	for _, m := range messages {

@@ -20,16 +20,15 @@ func proxyCommand(p *program) *cli.Command {
 			"claude mcp add example -- mcpauth proxy example\n" +
 			"mcpauth proxy example --listen 127.0.0.1:0",
 		Description: "The proxy speaks MCP over standard input and output, one JSON-RPC message per\n" +
-			"line. It forwards each message to the server over Streamable HTTP, or over\n" +
-			"HTTP+SSE if the server has only that, and it answers every request. It runs\n" +
-			"until its input ends, and has no time limit unless --timeout sets one.\n" +
+			"line. The proxy forwards each message to the server over Streamable HTTP, or\n" +
+			"over HTTP+SSE if the server has no Streamable HTTP. Every request gets a\n" +
+			"response. The proxy runs until its input ends. There is no default time limit.\n" +
 			"\n" +
-			"With --listen, the proxy serves Streamable HTTP on this machine instead. It\n" +
+			"With --listen, the proxy serves Streamable HTTP on this machine. The proxy\n" +
 			"prints {\"url\":\"http://127.0.0.1:PORT/SECRET/mcp\"} and runs until it is\n" +
-			"interrupted. Anyone who knows this URL can use your login: treat it as a\n" +
-			"password.",
+			"interrupted. Anyone who knows the URL can use your login: keep it secret.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` serve HTTP at 127.0.0.1:PORT instead; port 0 chooses a free port", Destination: &listen},
+			&cli.StringFlag{Name: "listen", Usage: "`ADDRESS` serve HTTP at 127.0.0.1:PORT instead of using standard input and output; port 0 chooses a free port", Destination: &listen},
 		},
 		Action: func(cx *cli.Context) error {
 			return oneServer(func(ctx context.Context, word string) error {
@@ -53,7 +52,7 @@ func runProxy(ctx context.Context, p *program, word string) error {
 	return m.Stdio(ctx, p.stdin, messages{p.out.stdout})
 }
 
-// messages is stdout for the proxy. An error of writing is an outputError.
+// messages writes to stdout for the proxy. A write error becomes an *outputError.
 type messages struct{ stdout io.Writer }
 
 func (m messages) Write(line []byte) (int, error) {
@@ -82,7 +81,7 @@ func runListen(ctx context.Context, p *program, word, address string) error {
 	return context.Cause(ctx)
 }
 
-// proxy returns the proxy for a server, which uses the stored login or the token in the environment.
+// proxy returns the proxy for a server. The proxy uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
 func (p *program) proxy(ctx context.Context, word string) (*mcpproxy.Proxy, error) {
 	_, m, err := p.reach(ctx, word, flow.HandlerOptions{})
 	if err != nil {

@@ -6,16 +6,16 @@ import (
 	"time"
 )
 
-// A command that reaches its time limit or is interrupted normally ends by itself, because all its work observes its context. A command
-// that reads from a terminal or a pipe, or writes to a pipe that nobody reads, does not end by itself. punctual ends such a command.
+// After its time limit or an interrupt, a command normally ends by itself, because its work observes the context. A read from a terminal or
+// a write to a full pipe cannot be cancelled, so punctual does not wait for a command that hangs in one.
 const (
-	grace  = 1400 * time.Millisecond // time that a command has to end by itself after the end of its context; then punctual returns the context's error
-	report = 300 * time.Millisecond  // time to print the error of punctual; printing it may hang, because stderr may be a pipe that nobody reads
+	grace  = 1400 * time.Millisecond // how long punctual waits for a command after the end of its context
+	report = 300 * time.Millisecond  // time to print the error; a write to stderr can hang too
 )
 
-// punctual runs a command. If the command still runs a short time after the limit or the first interrupt, punctual returns the error of the
-// context and leaves the command behind. punctual first waits for requests whose answers must not be lost, such as a refresh. A limit of 0
-// means that there is no limit. ctx ends at the first interrupt, but not at the limit.
+// punctual runs a command. If the command does not end soon after the limit or the first interrupt, punctual returns the error of the
+// context without waiting for the command. Before punctual returns, it waits for requests whose responses must not be lost, such as a
+// refresh. A limit of 0 means no limit. ctx ends at the first interrupt, but not at the limit.
 func (p *program) punctual(ctx context.Context, limit time.Duration, act func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- act() }()
@@ -38,7 +38,7 @@ func (p *program) punctual(ctx context.Context, limit time.Duration, act func() 
 	p.wait()
 	select {
 	case err := <-done:
-		if ctx.Err() != nil || !errors.Is(err, context.Canceled) { // at the time limit, wait has cancelled the work
+		if ctx.Err() != nil || !errors.Is(err, context.Canceled) { // after the time limit, context.Canceled means that p.wait cancelled the command
 			return err
 		}
 	default:
@@ -51,8 +51,8 @@ func (p *program) punctual(ctx context.Context, limit time.Duration, act func() 
 	return err
 }
 
-// wait waits for requests whose answers must not be lost, such as a refresh. It does not rely on the time limit of flow.Client.Wait,
-// because that method also prints a message, and stderr may be a pipe that nobody reads.
+// wait waits for requests whose responses must not be lost, such as a refresh. flow.Client.Wait prints a message, which can hang if stderr
+// is a full pipe, so wait has its own time limit.
 func (p *program) wait() {
 	c := p.flowClient.Load()
 	if c == nil {

@@ -21,7 +21,7 @@ func refreshCommand(p *program) *cli.Command {
 			"mcpauth refresh --all --json",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Usage: "renew every stored login", Destination: &all},
-			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens with less than this time left", Destination: &minTTL},
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens that expire within this time", Destination: &minTTL},
 		},
 		Action: func(cx *cli.Context) error {
 			words, err := servers(cx, all)
@@ -48,7 +48,8 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	})
 }
 
-// targets resolves all words before the command acts on any of them. If all is set, it returns every stored login except those to skip.
+// targets resolves all words, so that an unknown name stops the command before it changes anything. If all is set, targets returns every
+// stored login for which skip returns false.
 func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	if all {
 		list, err := p.all(ctx)

@@ -36,7 +36,7 @@ func runResources(ctx context.Context, p *program, word string) error {
 	})
 }
 
-// list prints what a server offers: as the server sent it, or as a table.
+// list prints a list of tools, prompts or resources, as a table or as the server sent it.
 func (o *output) list(raw json.RawMessage, what string, head []string, rows [][]string) error {
 	switch {
 	case o.json:

@@ -19,7 +19,7 @@ type resultFlags struct{ output, saveDir string }
 func (f *resultFlags) flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "output", Usage: "`FORM` text (default), json (the result as the server sent it) or raw (the bytes of the single content block)", Destination: &f.output},
-		&cli.StringFlag{Name: "save-dir", Usage: "`DIR` write content blocks that are not text to this folder", Destination: &f.saveDir},
+		&cli.StringFlag{Name: "save-dir", Usage: "`DIR` save content blocks other than text in this folder", Destination: &f.saveDir},
 	}
 }
 
@@ -30,7 +30,7 @@ type printer struct {
 	dir  *saveDir // nil: no blocks are saved
 }
 
-// printer checks the flags and opens the folder. The caller closes it.
+// printer checks the flags and opens the folder of --save-dir. The caller closes the printer.
 func (p *program) printer(ctx context.Context, f resultFlags) (*printer, error) {
 	if err := oneOf("--output", f.output, "text", "json", "raw"); err != nil {
 		return nil, err
@@ -65,8 +65,7 @@ func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e
 	})
 }
 
-// deliver prints a result. It deletes the record of the task only after it has written the result, so that no result is lost if the process
-// dies.
+// deliver prints a result and then deletes the record of its task. In this order, no result is lost if the process is killed.
 func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) error {
 	if err := p.result(r, tool); err != nil {
 		return err
@@ -96,7 +95,7 @@ func (p *printer) result(r mcpclient.Result, tool string) error {
 	return p.text(r, tool)
 }
 
-// text prints the text blocks, or the structured content if there are none. Other blocks are named on stderr and saved.
+// text prints the text blocks, or the structured content if there are no text blocks. saveBlocks handles the other blocks.
 func (p *printer) text(r mcpclient.Result, tool string) error {
 	texts := 0
 	for _, b := range r.Content {
@@ -136,8 +135,8 @@ func broken(b mcpclient.Block, number int) error {
 	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describe(b), b.Broken)}
 }
 
-// saveBlocks names the blocks that are not text on stderr, and writes them to the folder if there is one. If a block cannot be decoded, it
-// returns the error after saving the others.
+// saveBlocks prints a note on stderr for each block that is not text, and saves the block if --save-dir is given. If a block cannot be
+// decoded, saveBlocks first saves the others and then returns the error.
 func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 	var failed error
 	for i, b := range r.Content {

@@ -15,12 +15,12 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// saveDir is a folder; nothing is written outside of it. A nil *saveDir means that blocks are not saved.
+// saveDir is the folder of --save-dir. Nothing is written outside of the folder. If --save-dir is not given, the *saveDir is nil.
 type saveDir struct {
-	ctx  context.Context // no further block is saved after the end of ctx; a server may send very many blocks
+	ctx  context.Context // saving stops at the end of ctx, because a server may send very many blocks
 	name string
 	root *os.Root
-	next map[string]int // by file name: the number of the latest file of this name
+	next map[string]int // by file name: the number of the last file with this name
 }
 
 // openSaveDir creates the folder if it does not exist.
@@ -73,8 +73,8 @@ func (d *saveDir) save(name string, data []byte) (string, error) {
 	}
 }
 
-// fileName derives a file name from the name or the URI of a block, or else from the tool's name and the block's number. Only harmless
-// characters are kept, and the extension is that of the media type.
+// fileName derives a file name from the URI or the name of a block, or else from the tool's name and the block's number. The extension is
+// that of the media type.
 func fileName(b mcpclient.Block, tool string, number int) string {
 	name := path.Base(strings.ReplaceAll(b.Name, `\`, "/"))
 	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
@@ -92,7 +92,8 @@ func fileName(b mcpclient.Block, tool string, number int) string {
 	return name
 }
 
-// safeName keeps letters, digits and ._- of a name. The result does not begin with a dot and is not a reserved name of Windows.
+// safeName replaces characters other than letters, digits and ._- by an underscore. The result does not begin with a dot and is not a
+// reserved name of Windows.
 func safeName(name string) string {
 	name = strings.Map(func(r rune) rune {
 		if r < 0x80 && (r == '.' || r == '_' || r == '-' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {
@@ -110,8 +111,7 @@ func safeName(name string) string {
 	return name
 }
 
-// extension returns the extension for a media type. extension does not use the operating system's table of media types, because that table
-// differs between machines.
+// extension returns the extension for a media type. mime.ExtensionsByType is not used, because its results differ between machines.
 func extension(b mcpclient.Block) string {
 	kind, _, _ := mime.ParseMediaType(b.MIMEType)
 	known := map[string]string{

@@ -15,7 +15,7 @@ func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", httpx.Text(t.Name, 200))
 	if d := strings.TrimSpace(t.Description); d != "" {
-		fmt.Fprintf(&b, "\n  %s\n", strings.ReplaceAll(harmless(d), "\n", "\n  ")) // indented, so that no line looks like output of mcpauth
+		fmt.Fprintf(&b, "\n  %s\n", strings.ReplaceAll(harmless(d), "\n", "\n  ")) // text from a server is indented, so that no line looks like output of mcpauth
 	}
 	properties := toolargs.Parse(t.InputSchema).Properties()
 	if len(properties) > 0 {
@@ -50,7 +50,7 @@ func argumentLine(a toolargs.Property) string {
 	return httpx.Text(fmt.Sprintf("%s (%s)", a.Name, strings.Join(words, ", ")), 300)
 }
 
-// short cuts a value before it is printed, because many arguments may refer to the same large value.
+// short cuts a value to 300 bytes, because many arguments may refer to the same large value.
 func short(raw json.RawMessage) string { return string(raw[:min(len(raw), 300)]) }
 
 // argumentExample returns a possible value of an argument.

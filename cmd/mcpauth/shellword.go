@@ -25,14 +25,14 @@ func posixWord(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// windowsWord quotes a word so that both cmd.exe and PowerShell read it as one word and do not change it. If that is not possible, it returns
-// a placeholder for the word, or for the part after "=".
+// windowsWord quotes a word so that cmd.exe and PowerShell read it as one word and do not change it. If a word cannot be quoted,
+// windowsWord returns VALUE, or NAME=VALUE if the word contains "=".
 func windowsWord(s string) string {
 	plain := func(r rune) bool {
 		return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune(`+-./:=\_~`, r))
 	}
-	// Both shells interpret some characters inside double quotes. PowerShell takes the typographic double quotes for ", and a program takes
-	// \" at the end for a ".
+	// Both shells interpret some characters inside double quotes. PowerShell reads a typographic double quote as ". At the end of a word,
+	// programs read \" as a literal ".
 	special := func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune("\"%$`!^\u201c\u201d\u201e", r) }
 	parameter := strings.HasPrefix(s, "-") && strings.ContainsAny(s, ".:") // PowerShell splits -a.b and -a:b
 	switch {

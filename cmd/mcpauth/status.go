@@ -19,13 +19,13 @@ func statusCommand(p *program) *cli.Command {
 			"mcpauth status example --json\n" +
 			"mcpauth status example || mcpauth login example",
 		Flags: []cli.Flag{
-			&cli.BoolFlag{Name: "check", Usage: "ask the server as well", Destination: &check},
+			&cli.BoolFlag{Name: "check", Usage: "also ask each server whether it accepts the token", Destination: &check},
 		},
 		Action: func(cx *cli.Context) error { return runStatus(cx.Context, p, cx.Args().Slice(), check) },
 	}
 }
 
-// runStatus prints the table before it reports errors, so that the table is complete even if a row has an error.
+// runStatus prints the whole table first, and then the errors.
 func runStatus(ctx context.Context, p *program, words []string, check bool) error {
 	list, failed := p.statuses(ctx, words)
 	logins := len(list)
@@ -81,7 +81,8 @@ func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow
 	return list
 }
 
-// statuses returns the status of the named servers, or of all stored logins. A login that cannot be read does not hide the others.
+// statuses returns the status of the named servers, or of all stored logins. If words is empty and some logins cannot be read, statuses
+// returns the others and an error.
 func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
 		list, err := p.all(ctx)

@@ -1,11 +1,11 @@
 package main
 
-// This resolves a SERVER argument to a server and one of its logins.
+// A SERVER argument selects a server and one of its logins.
 //
-// A URL selects the unnamed login that is stored for it, or else the only named one. Configuration entries with the same URL do not apply:
-// their headers and secrets are sent only if SERVER is the name of the entry. A name selects a configuration entry or a stored login. If a
-// configuration entry and a stored login with this name are for different servers, mcpauth reports an error. Otherwise a project's file
-// could put another server under the name of a login.
+// A URL selects the unnamed login for that URL. If a URL has no unnamed login, the URL must have exactly one named login. A URL never
+// selects a configuration entry: the headers and secrets of an entry are sent only if SERVER is the name of the entry. A name selects a
+// configuration entry or a stored login. If an entry and a login have the same name but different URLs, mcpauth reports an error. Without
+// this check, a project's file could send the calls of a login to another server.
 
 import (
 	"context"
@@ -27,9 +27,9 @@ type need int
 
 const (
 	needStored need = iota // URL and name; variables in the entry are not expanded
-	needAll                // headers too, and the auth block if all its variables are set
+	needAll                // also the headers, and the auth block if all its variables are set
 	needLogin              // headers and the auth block; an unset variable is an error
-	needNamed              // like needLogin, but the login gets the name that --name gives
+	needNamed              // like needLogin, but --name gives the name of the login
 )
 
 // server is a resolved SERVER argument.
@@ -37,11 +37,11 @@ type server struct {
 	word    string // as the user typed it, for hints
 	target  flow.Target
 	static  bool // the token in MCPAUTH_ACCESS_TOKEN is used; see header.go
-	found   bool // it is an entry of a project's file; see trust.go
+	found   bool // the server is an entry of a project's file; see trust.go
 	noLogin bool // a variable that a login needs is not set
 }
 
-// quoted returns the server quoted for command lines that a user may paste.
+// quoted returns the SERVER argument, quoted for a shell.
 func (s server) quoted() string {
 	if s.word == "" {
 		return "SERVER"
@@ -82,7 +82,7 @@ func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, 
 		}
 	}
 	stored, err := p.find(ctx, t.URL)
-	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may belong to another server; if it belongs to this server, opening it fails later
+	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may be of another server; if it is of this server, a later step reports the error
 		return t, err
 	}
 	return pickProfile(t, slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) }))
@@ -202,10 +202,10 @@ func (p *program) configuration(ctx context.Context) (*config.File, error) {
 	return file, nil
 }
 
-// places finds the configuration files. It returns the canonical path of a project's file, so that the file and the files that it names are
-// the same for trust and for a login in a linked folder.
+// places finds the configuration files. Symbolic links in the path of a project's file are resolved, because the list of trusted files
+// contains resolved paths.
 func (p *program) places() (config.Places, error) {
-	dir, _ := os.Getwd() // os.Getwd fails if the folder was deleted; then there is no project's file
+	dir, _ := os.Getwd() // os.Getwd fails if the working directory was deleted; then there is no project's file
 	home, _ := p.home()
 	places, err := config.Find(p.global.config, dir, home, p.getenv)
 	if places.Project != "" {
@@ -250,8 +250,8 @@ func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry
 	return p.configured(s, e, n)
 }
 
-// configured applies the auth block of an entry. If one of its variables is not set, a call continues without it, because the stored login
-// has what it needs; `mcpauth login` reports the missing variable.
+// configured applies the auth block of an entry. If a variable in the auth block is not set, a call continues without the auth block,
+// because the stored login contains the same settings.
 func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	a, err := e.ExpandAuth(p.getenv)
 	if err != nil && n == needAll {
@@ -273,7 +273,7 @@ func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	return s, nil
 }
 
-// inFile adds the file and the entry to an error.
+// inFile adds the names of the file and the entry to an error.
 func inFile(e config.Entry, err error) error {
 	if err == nil {
 		return nil
@@ -281,7 +281,7 @@ func inFile(e config.Entry, err error) error {
 	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
 }
 
-// find searches the stored logins. A damaged login does not hide the others.
+// find searches the stored logins. If some logins are damaged, find returns the others.
 func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) {
 	c, err := p.flow()
 	if err != nil {
@@ -294,7 +294,7 @@ func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) 
 	return found, err
 }
 
-// hasToken reports whether a stored login has a token. An unfinished login may have left only a client registration.
+// hasToken reports whether a stored login has a token. An unfinished login may have stored only a client registration.
 func (p *program) hasToken(ctx context.Context, t flow.Target) bool {
 	s, err := p.flowClient.Load().Status(ctx, t)
 	return err != nil || s.State != flow.StateNone

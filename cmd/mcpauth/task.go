@@ -26,9 +26,10 @@ func taskCommand(p *program) *cli.Command {
 		UsageText: "mcpauth task example\n" +
 			"mcpauth task example 786512e2-9e0d-44bd\n" +
 			"mcpauth task example 786512e2-9e0d-44bd --cancel",
-		Description: "A server may answer a call with a task and carry it out in the background. call\n" +
-			"waits for the task to end. If call is interrupted, task ID waits again. Without\n" +
-			"ID, task lists the tasks of this machine whose results were not printed.",
+		Description: "A server may answer a call with a task, which runs in the background. The\n" +
+			"command call waits for the end of the task. If call was interrupted, the command\n" +
+			"task waits again. Without ID, task lists the tasks of this machine whose results\n" +
+			"were not printed.",
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "no-wait", Usage: "print the state of the task and do not wait", Destination: &o.noWait},
 			&cli.BoolFlag{Name: "cancel", Usage: "ask the server to cancel the task", Destination: &o.cancel},
@@ -36,7 +37,7 @@ func taskCommand(p *program) *cli.Command {
 		Action: func(cx *cli.Context) error {
 			return serverAndName(func(ctx context.Context, word, id string) error {
 				switch {
-				case cx.Args().Len() == 2: // an empty ID is an error, not a list
+				case cx.Args().Len() == 2: // an empty ID is an error
 					return runTask(ctx, p, word, id, o)
 				case o != (taskOptions{}):
 					return usage("these flags need the ID of a task")
@@ -128,7 +129,7 @@ func runTask(ctx context.Context, p *program, word, id string, o taskOptions) er
 	})
 }
 
-// detached prints the task of a call.
+// detached prints the task that a call started.
 func (p *printer) detached(t mcpclient.Task, s server) error {
 	if p.form != "text" {
 		return p.out.raw(t.Raw)

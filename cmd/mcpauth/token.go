@@ -22,8 +22,8 @@ func tokenCommand(p *program) *cli.Command {
 			"mcpauth token example --header | curl -H @- https://mcp.example.com/mcp\n" +
 			"mcpauth token example --format json",
 		Flags: []cli.Flag{
-			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew the token if less time is left; default 60s, or a tenth of the lifetime if that is less", Destination: &o.minTTL},
-			&cli.StringFlag{Name: "format", Usage: "`FORM` token (default), header, or json for programs that have a headers helper",
+			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew a token that expires within this time; default: 60s or a tenth of the lifetime, whichever is less", Destination: &o.minTTL},
+			&cli.StringFlag{Name: "format", Usage: "`FORM` token (default), header (Authorization: Bearer TOKEN) or json (the header as a JSON object)",
 				Destination: &o.format},
 			&cli.BoolFlag{Name: "header", Usage: "same as --format header", Destination: &o.header},
 		},

@@ -19,8 +19,8 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// The list of trusted files is a note in the state folder, even if the logins are in another store. Only the user can read it, it is
-// replaced atomically, and it contains no secrets.
+// trustKey is the key of the list of trusted files. The list is a file in the state folder, even if the logins are in another store. Only
+// the user can read the list.
 func trustKey() keystore.Key { return keystore.Key{Server: "mcpauth:trust"} }
 
 const trustNote = "trusted"
@@ -28,9 +28,9 @@ const trustNote = "trusted"
 // trustedFile is a project's file as it was when the user trusted it.
 type trustedFile struct {
 	Path  string            `json:"path"`
-	Sum   string            `json:"sha256"` // empty: no longer trusted, but logins may still use its files
+	Sum   string            `json:"sha256"` // empty: trust was revoked, but logins may still use the files
 	At    time.Time         `json:"trusted_at"`
-	Files map[string]string `json:"files"` // the files that it names, with the target of each; a link may point elsewhere later
+	Files map[string]string `json:"files"` // the real path of each file that the project's file names
 }
 
 func trustCommand(p *program) *cli.Command {
@@ -41,12 +41,11 @@ func trustCommand(p *program) *cli.Command {
 		UsageText: "mcpauth trust\n" +
 			"mcpauth trust --list\n" +
 			"mcpauth trust ~/src/project/.mcp.json --revoke",
-		Description: "A .mcp.json that is found in the working directory or above it can come with\n" +
-			"a cloned repository, from a stranger. Until you trust it, mcpauth refuses the\n" +
-			"entries that use variables, auth or files. This command prints what each server\n" +
-			"may use and then trusts the file. FILE defaults to the nearest .mcp.json. If the\n" +
-			"file changes, trust it again. A file that --config or MCPAUTH_CONFIG names needs\n" +
-			"no trust.",
+		Description: "A cloned repository can contain a .mcp.json that a stranger wrote. Until you\n" +
+			"trust a project's .mcp.json, mcpauth refuses its entries that use variables,\n" +
+			"auth or files. mcpauth trust prints what each server in FILE may use, and trusts\n" +
+			"FILE. FILE defaults to the nearest .mcp.json. If a trusted file changes, trust\n" +
+			"the file again. A file that --config or MCPAUTH_CONFIG names needs no trust.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "list", Usage: "show the trusted files", Destination: &list},
 			&cli.BoolFlag{Name: "revoke", Usage: "stop trusting the file", Destination: &revoke},
@@ -67,8 +66,8 @@ func trustCommand(p *program) *cli.Command {
 	}
 }
 
-// trusted returns an error if an entry of a project's file uses variables, auth or files, and the user has not trusted the file in its
-// current state.
+// trusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's file
+// needs trust if it uses variables, auth or files.
 func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
@@ -94,7 +93,7 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 	return p.untrusted(e, "is not trusted")
 }
 
-// filesOf returns the files that a login to an entry opens, with the targets of links.
+// filesOf returns the files that a login to an entry opens, each with its real path.
 func (p *program) filesOf(e config.Entry) map[string]string {
 	files := map[string]string{}
 	for _, file := range e.Files(p.getenv) {
@@ -103,8 +102,7 @@ func (p *program) filesOf(e config.Entry) map[string]string {
 	return files
 }
 
-// moved reports whether one of these files was not named when the user trusted the project's file, or whether its link target has changed
-// since then.
+// moved reports whether a file was added, or the real path of a file changed, since the user trusted the project's file.
 func (f trustedFile) moved(files map[string]string) bool {
 	for file, real := range files {
 		if f.Files[file] != real {
@@ -114,8 +112,8 @@ func (f trustedFile) moved(files map[string]string) bool {
 	return false
 }
 
-// unmoved checks a file that a trusted project's file names. It returns an error if the link target of the file has changed since the user
-// trusted the project's file. The file is checked at each renewal, because a login keeps using the files with which it was made.
+// unmoved returns an error if the real path of a file has changed since the user trusted a project's file that names the file. Renewals
+// call unmoved too, because a login keeps using its files, such as a private key.
 func (p *program) unmoved(file string) error {
 	known, err := p.trustedFiles(context.Background())
 	if err != nil {
@@ -150,7 +148,7 @@ func (p *program) usesText(e config.Entry) string {
 	return oneLine(strings.Join(parts, "; "))
 }
 
-// shownFiles adds the targets of links, because the name of a link does not show which file is read.
+// shownFiles adds the target of each symbolic link, because the name of a link does not show which file is read.
 func shownFiles(files []string, targets map[string]string) []string {
 	return convert(files, func(file string) string {
 		if real := targets[file]; real != "" && real != file {
@@ -160,7 +158,7 @@ func shownFiles(files []string, targets map[string]string) []string {
 	})
 }
 
-// trust stores the current state of a file and prints what it may now use.
+// trust stores the checksum of a project's file and prints what each server in the file may use.
 func (p *program) trust(ctx context.Context, name string) error {
 	path, err := p.projectFile(name)
 	if err != nil {
@@ -176,7 +174,7 @@ func (p *program) trust(ctx context.Context, name string) error {
 	}
 	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
 		kept := now
-		kept.Files = map[string]string{} // also contains files that the project's file no longer names, because a login may still use them
+		kept.Files = map[string]string{} // keeps files of earlier versions of the project's file, because a login may still use them
 		for _, f := range known {
 			if f.Path == path {
 				maps.Copy(kept.Files, f.Files)
@@ -259,7 +257,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 	return p.out.table([]string{"FILE", "STATE", "SINCE"}, cells, nil)
 }
 
-// revokeTrust ends the trust in a file. The file need not exist any more.
+// revokeTrust ends the trust in a file. The file may have been deleted.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
 	path := realPath(name)
 	if name == "" {
@@ -288,7 +286,7 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 	return nil
 }
 
-// projectFile returns the named file, or else the nearest .mcp.json.
+// projectFile returns the path of the named file. If name is empty, projectFile returns the path of the nearest .mcp.json.
 func (p *program) projectFile(name string) (string, error) {
 	if name == "" {
 		places, err := p.places()
@@ -317,7 +315,7 @@ func (p *program) projectFile(name string) (string, error) {
 	return path, nil
 }
 
-// nameable returns an error if a message, a hint or the list of trusted files would name another file than path.
+// nameable returns an error if a path has characters that messages cannot show, because the message would then name another file.
 func nameable(path string) error {
 	if oneLine(path) == path {
 		return nil
@@ -325,7 +323,7 @@ func nameable(path string) error {
 	return &configError{message: fmt.Sprintf("%s cannot be trusted, because its path has characters that cannot be shown", path), hint: "rename the folder or the file"}
 }
 
-// realPath returns the canonical form of a path.
+// realPath returns the absolute path without symbolic links.
 func realPath(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute

@@ -1,7 +1,7 @@
 # fish completion for mcpauth. To use it: mcpauth completion fish >~/.config/fish/completions/mcpauth.fish
 function __mcpauth
     set -l words (commandline -opc)
-    set -l last (commandline -ot) # without its quotes
+    set -l last (commandline -ot) # the last word without its quotes
     mcpauth __complete $words[2..-1] "$last" 2>/dev/null
 end
 complete -c mcpauth -f -a '(__mcpauth)'

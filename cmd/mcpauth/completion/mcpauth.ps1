@@ -5,7 +5,7 @@ Register-ArgumentCompleter -Native -CommandName mcpauth -ScriptBlock {
         if ($_ -is [System.Management.Automation.Language.StringConstantExpressionAst]) { $_.Value } else { $_.ToString() }
     })
     if ($word -eq '') {
-        # Before PowerShell 7.3 an empty argument reaches a program only with quotes of its own.
+        # PowerShell before 7.3 passes an empty argument to a program only if it is written as two quotation marks.
         $words += if ($PSVersionTable.PSVersion -lt [version]'7.3') { '""' } else { '' }
     }
     mcpauth __complete @words 2>$null | ForEach-Object {

@@ -13,7 +13,7 @@ _mcpauth() {
 		word=${line%%$'\t'*} text=${line#"$word"}
 		text="${(r:width:)word}${text/$'\t'/  }"
 		case $word in
-			*[=/]) open+=("$word") open_text+=("${text[1,COLUMNS-1]}") ;; # more follows: no blank behind it
+			*[=/]) open+=("$word") open_text+=("${text[1,COLUMNS-1]}") ;; # no blank is added, because the word is incomplete
 			*) closed+=("$word") closed_text+=("${text[1,COLUMNS-1]}") ;;
 		esac
 	done
