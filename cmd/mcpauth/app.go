@@ -35,7 +35,7 @@ type program struct {
 	stuck   chan int    // receives the exit code if the program cannot even print an error; see punctual.go
 }
 
-// globalOptions holds the global flags.
+// globalOptions contains the global flags.
 type globalOptions struct {
 	config, keystore, caFile string
 	certFile, certKeyFile    string

@@ -51,8 +51,7 @@ func parseArg(word string) (argument, error) {
 	return a, nil
 }
 
-// checkJSON returns an error if text is not one JSON value or contains duplicate members. Of two members with the same name, some JSON
-// parsers use the first and some the last.
+// checkJSON returns an error if text is not one JSON value or has duplicate members, because JSON parsers treat duplicates differently.
 func checkJSON(what, text string) error {
 	err := httpx.UniqueFields([]byte(text))
 	if err == nil {

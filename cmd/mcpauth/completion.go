@@ -113,7 +113,7 @@ func (p *program) candidates(ctx context.Context, before []string, last string) 
 	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
 }
 
-// read parses an incomplete command line. It skips unknown flags.
+// read parses an incomplete command line. Unknown flags are skipped.
 func read(app *cli.App, words []string) typed {
 	var t typed
 	var own []cli.Flag
@@ -178,8 +178,7 @@ func unexplained(list []string) []candidate {
 	return convert(list, func(s string) candidate { return candidate{word: s} })
 }
 
-// argumentsAt returns the candidates for the next argument. The arguments of call, for example, are a server, a tool and the tool's
-// arguments.
+// argumentsAt returns the candidates for the next argument. After call SERVER, for example, the candidates are tools.
 func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	if t.command == "trust" { // the shell completes the argument of trust, which is a file
 		return nil

@@ -17,7 +17,7 @@ import (
 // maxVisits limits how many URLs one command opens for a server.
 const maxVisits = 20
 
-// elicitFlags are the flags that answer elicitation requests.
+// elicitFlags are the flags that say how to answer elicitation requests.
 type elicitFlags struct {
 	elicit     string // decline (default), defaults, or @FILE with the answers
 	elicitURLs bool

@@ -115,7 +115,8 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	return environ
 }
 
-// runChild runs the command and passes signals on to it, except signals from the keyboard: the terminal already sends those to the command.
+// runChild runs the command and passes signals on to it. Signals from the keyboard are not passed on, because the terminal also sends them
+// to the command.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, passedOn()...)

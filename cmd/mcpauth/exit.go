@@ -158,7 +158,7 @@ func table() []rule {
 
 		{as[*keystore.Error], exitKeystore, "keystore", login("if the problem remains, store credentials in files: ", "--keystore", "file")},
 
-		// Files that flags and configuration name.
+		// Files whose names come from flags or from the configuration.
 		{as[*fs.PathError], exitUsage, "config", text("check the name of the file and its permissions")},
 		{as[*flow.StageError], exitNetwork, "protocol", discoverHint},
 	}

@@ -14,11 +14,10 @@ import (
 // accessTokenVariable is the name of a variable with a bearer token, which is used instead of a stored login.
 const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
 
-// errReserved is returned for a header that the protocol sets.
+// errReserved is returned for a header that mcpauth sets itself.
 var errReserved = errors.New("mcpauth sets it itself")
 
-// headers adds the headers of --header to the headers of a configuration entry. If both have a header of the same name, --header has
-// precedence.
+// headers adds the headers of --header to the headers of a configuration entry. For headers of the same name, --header has precedence.
 func (p *program) headers(base http.Header) (http.Header, error) {
 	all := base.Clone()
 	if all == nil {
@@ -42,7 +41,7 @@ func (p *program) headers(base http.Header) (http.Header, error) {
 	return all, nil
 }
 
-// headerValue returns the value of a header. It replaces @FILE by the content of the file and $VAR by the variable.
+// headerValue returns the value of a header. A value @FILE is read from the file, and a value $VAR from the variable.
 func (p *program) headerValue(name, value string) (string, error) {
 	switch {
 	case strings.HasPrefix(value, "@"):

@@ -1,4 +1,4 @@
-// The texts of --help, generated from the table of commands.
+// help.go generates the texts of --help from the table of commands.
 
 package main
 

@@ -205,7 +205,7 @@ func strictHint(a advice) string {
 	return discoverHint(a)
 }
 
-// innerHint returns the hint of the error with which login would fail.
+// innerHint returns the hint that login would print for its error.
 func innerHint(a advice, e *unworkableError) string {
 	a.err = e.err
 	if r := explain(e.err); r.hint != nil {
@@ -283,8 +283,7 @@ func oauthHint(a advice) string {
 	return "only the server's operator can explain this answer; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
 }
 
-// grantHint is the hint for a refresh token that the server rejects. If the error code is not invalid_grant, the hint may add a flag to the
-// login.
+// grantHint is the hint for a rejected refresh token. If the error code is not invalid_grant, the hint may add a flag to the login.
 func grantHint(a advice) string {
 	if refused, ok := errors.AsType[*token.Error](a.err); ok && refused.Code != "invalid_grant" {
 		return oauthHint(a)

@@ -150,7 +150,7 @@ func (o loginOptions) foreign(p *program, e config.Entry) error {
 	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, log in to this server by name with these flags: mcpauth login " + dataWord(e.Name)}
 }
 
-// login logs in to one server, or returns the authorization URL (--print-url).
+// login logs in to one server. With --print-url, login only returns the authorization URL.
 func (p *program) login(ctx context.Context, word string, o loginOptions, named bool) (st flow.Status, address string, err error) {
 	s, err := p.loginServer(ctx, word, &o, named)
 	if err != nil {

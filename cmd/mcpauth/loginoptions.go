@@ -18,7 +18,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// maxSecret limits the size of a secret or an address from standard input or a file, in bytes.
+// maxSecret limits the number of bytes of a secret or an address from standard input.
 const maxSecret = 64 << 10
 
 // check returns an error for invalid values and combinations of flags.

@@ -58,7 +58,7 @@ func (g *page) flags(flags []cli.Flag) {
 	}
 }
 
-// roff escapes a text. A dot or a quote at the beginning of a line must be escaped, because it would start a roff request.
+// roff escapes a text. A dot or a quote at the beginning of a line must be escaped, because such a line would be a roff request.
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "^", `\(ha`, "~", `\(ti`, "…", "...").Replace(s)
 	lines := strings.Split(s, "\n")

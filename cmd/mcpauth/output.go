@@ -1,4 +1,4 @@
-// All output of the program is written here, by these rules:
+// output.go writes all output of the program by these rules:
 //
 //   - stdout contains only data. With --json, stdout is one JSON document.
 //   - stderr contains progress, warnings, hints and errors. With --quiet, stderr contains only errors.
@@ -31,7 +31,7 @@ type output struct {
 	json, quiet, verbose     bool
 	outTerminal, errTerminal bool
 	outColour, errColour     bool
-	width                    int // columns of the terminal; 0 if stdout is no terminal
+	width                    int // columns of the terminal; 0 if stdout is not a terminal
 
 	secrets httpx.Secrets // masked in all output, except in a tool's data and in the lines that a login needs
 
@@ -121,7 +121,7 @@ func (o *output) say(line string) {
 	fmt.Fprintln(o.stderr, line)
 }
 
-// progress shows the progress of a call: a bar on a terminal, lines with --verbose, and otherwise nothing.
+// progress shows the progress of a call as a bar on a terminal, or as lines with --verbose.
 func (o *output) progress(done, total float64, message string) {
 	message = cut(o.secrets.Mask(httpx.Text(message, 100)), 40)
 	switch {
@@ -208,7 +208,7 @@ func (o *output) raw(data json.RawMessage) error {
 // manyBytes is the size from which two writes are faster than one copy.
 const manyBytes = 1 << 20
 
-// text writes text of a server and a line end.
+// text writes text from a server and a line end.
 func (o *output) text(s string) error {
 	if strings.HasSuffix(s, "\n") {
 		return o.string(s)
@@ -234,7 +234,7 @@ func (o *output) string(s string) error {
 	return unwritten(err)
 }
 
-// unwritten wraps an error of writing to stdout.
+// unwritten wraps a write error of stdout in an *outputError.
 func unwritten(err error) error {
 	if err == nil {
 		return nil

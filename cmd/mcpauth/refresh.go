@@ -48,8 +48,7 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	})
 }
 
-// targets resolves all words, so that an unknown name stops the command before it changes anything. If all is set, targets returns every
-// stored login for which skip returns false.
+// targets resolves all words before any of them is used. If all is set, targets returns every stored login except those that skip matches.
 func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	if all {
 		list, err := p.all(ctx)

@@ -81,8 +81,7 @@ func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow
 	return list
 }
 
-// statuses returns the status of the named servers, or of all stored logins. If words is empty and some logins cannot be read, statuses
-// returns the others and an error.
+// statuses returns the status of the named servers, or of all stored logins that can be read.
 func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
 		list, err := p.all(ctx)
@@ -107,13 +106,13 @@ func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, 
 	return list, nil
 }
 
-// recordedStatus is a status with the journal of the login.
+// recordedStatus is the status of a login with its journal.
 type recordedStatus struct {
 	flow.Status
 	Journal []flow.Rotation `json:"journal,omitempty"`
 }
 
-// recorded adds the journals if --verbose is set. A journal shows which process used which refresh token, when, and with what error.
+// recorded adds the journals if --verbose is set. A journal lists the process, the time and the error of each renewal.
 func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedStatus {
 	rows := make([]recordedStatus, len(list))
 	for i, s := range list {

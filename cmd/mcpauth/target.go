@@ -2,10 +2,10 @@ package main
 
 // A SERVER argument selects a server and one of its logins.
 //
-// A URL selects the unnamed login for that URL. If a URL has no unnamed login, the URL must have exactly one named login. A URL never
-// selects a configuration entry: the headers and secrets of an entry are sent only if SERVER is the name of the entry. A name selects a
-// configuration entry or a stored login. If an entry and a login have the same name but different URLs, mcpauth reports an error. Without
-// this check, a project's file could send the calls of a login to another server.
+// A URL selects the unnamed login for that URL. A URL without an unnamed login selects its only named login; several named logins are an
+// error. A URL never selects a configuration entry: the headers and secrets of an entry are sent only if SERVER is the name of the entry. A
+// name selects a configuration entry or a stored login. If an entry and a login have the same name but different URLs, mcpauth reports an
+// error. Without this check, a project's file could send the calls of a login to another server.
 
 import (
 	"context"
@@ -22,7 +22,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// need says how much of a configuration entry a command needs.
+// need is the part of a configuration entry that a command needs.
 type need int
 
 const (
@@ -70,7 +70,7 @@ func (p *program) setGlobals(t *flow.Target) (err error) {
 	return err
 }
 
-// byURL finds the login of a URL.
+// byURL finds the login for a URL.
 func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, error) {
 	t, err := serverURL(word)
 	if err != nil || n == needNamed {

@@ -26,10 +26,9 @@ func taskCommand(p *program) *cli.Command {
 		UsageText: "mcpauth task example\n" +
 			"mcpauth task example 786512e2-9e0d-44bd\n" +
 			"mcpauth task example 786512e2-9e0d-44bd --cancel",
-		Description: "A server may answer a call with a task, which runs in the background. The\n" +
-			"command call waits for the end of the task. If call was interrupted, the command\n" +
-			"task waits again. Without ID, task lists the tasks of this machine whose results\n" +
-			"were not printed.",
+		Description: "A server may answer a call with a task, which runs in the background. call waits\n" +
+			"until the task ends. If call was interrupted, task waits again. Without ID, task\n" +
+			"lists the tasks of this machine whose results were not printed.",
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "no-wait", Usage: "print the state of the task and do not wait", Destination: &o.noWait},
 			&cli.BoolFlag{Name: "cancel", Usage: "ask the server to cancel the task", Destination: &o.cancel},

@@ -336,7 +336,7 @@ func realPath(path string) string {
 
 // trustedFiles reads the list of trusted files.
 func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
-	store, err := p.openStore(keystore.File) // the list of trusted files is stored in files, even if the logins are in another store
+	store, err := p.openStore(keystore.File)
 	if err != nil {
 		return nil, err
 	}
@@ -354,9 +354,9 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	return known, nil
 }
 
-// changeTrusted changes the list under its lock.
+// changeTrusted changes the list of trusted files under a lock.
 func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) []trustedFile) error {
-	store, err := p.openStore(keystore.File) // the list of trusted files is stored in files, even if the logins are in another store
+	store, err := p.openStore(keystore.File)
 	if err != nil {
 		return err
 	}

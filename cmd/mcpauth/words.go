@@ -35,7 +35,7 @@ func (o *output) statusTable(list []flow.Status) error {
 		rows = append(rows, row)
 	}
 	colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
-	colour := "" // of the current row; column 1 sets it and column 2 uses it
+	colour := "" // the colour of column 1, which column 2 also uses
 	return o.table(head, rows, func(column int, cell string) string {
 		switch column {
 		case 1:
@@ -49,7 +49,7 @@ func (o *output) statusTable(list []flow.Status) error {
 	})
 }
 
-// expires formats a time for people: "in 54m", "3h ago", or "-" if it is unknown.
+// expires formats the expiry time of a token for people: "in 54m", "3h ago", or "-" if the time is unknown.
 func expires(s flow.Status) string {
 	if s.ExpiresIn == nil {
 		return "-"
@@ -101,7 +101,7 @@ func lifetime(s flow.Status) string {
 	return words
 }
 
-// account says who is logged in, if that is known.
+// account describes the account of a login, or returns "" if the account is unknown.
 func account(s flow.Status) string {
 	if s.Account == "" {
 		return ""
