@@ -11,7 +11,7 @@ func clientMetadataCommand(p *program) *cli.Command {
 	var name string
 	return &cli.Command{
 		Name: "client-metadata", ArgsUsage: "URL",
-		Usage: "print a client ID metadata document that you can host at URL",
+		Usage: "print a client ID metadata document to host at URL",
 		UsageText: "mcpauth client-metadata https://example.com/mcpauth.json >mcpauth.json\n" +
 			"mcpauth client-metadata https://example.com/mcpauth.json --callback-port 8765\n" +
 			"mcpauth client-metadata https://example.com/ci.json --client-name 'Example CI'",
