@@ -21,7 +21,7 @@ type Auth struct {
 // authKeys are the names of the members of `auth`.
 var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl", "issuer", "grant", "clientKey", "assertionFile", "callbackHost", "callbackPort", "dpop"}
 
-// cursorKeys maps Cursor's names for members of `auth` to those of mcpauth.
+// cursorKeys maps Cursor's names for members of `auth` to mcpauth's names.
 var cursorKeys = map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
 
 // authOf reads `auth` or, if an entry has none, Claude Code's `oauth`. authOf returns nil if the entry has neither member.
@@ -80,7 +80,7 @@ func (d *document) claude(v hujson.Value) (*Auth, error) {
 	return a, nil
 }
 
-// client reads the members of `auth` or `oauth` by the names in authKeys.
+// client converts the members of `auth` or `oauth`, whose keys are names in authKeys.
 func (d *document) client(block string, members map[string]hujson.Value) (*Auth, error) {
 	a := &Auth{}
 	for key, target := range a.texts() {

@@ -9,8 +9,8 @@
 // ${env:VAR}), Windsurf (`serverUrl`) and Gemini CLI (`httpUrl`). The package skips entries that start a program.
 //
 // A file that was found in the working directory or above it may have been written by somebody else, such as the author of a cloned
-// repository. An entry of a found file never replaces an entry of the user's own file. Entry.Uses lists the variables, files and settings
-// that an entry uses. If an entry contains variables, files or `auth` settings, the user must trust the entry before mcpauth uses it.
+// repository. An entry in a project never replaces an entry of the user's own file. Entry.Uses lists the variables, files and settings that
+// an entry uses. If an entry contains variables, files or `auth` settings, the user must trust the entry before mcpauth uses it.
 package config
 
 import (
@@ -64,9 +64,9 @@ type Entry struct {
 	URL     string
 	Headers map[string]string
 	Auth    *Auth  // nil = the entry has no `auth`; its variables are not expanded, see ExpandAuth
-	Skipped string // why the entry cannot be used; "" = it can
+	Skipped string // why the entry cannot be used; "" = the entry can be used
 
-	Path  string // the file that contains it
+	Path  string // the file that contains the entry
 	Sum   string // SHA-256 of that file in hexadecimal
 	Found bool   // the file was found by walking upward, not named by the user
 

@@ -52,7 +52,7 @@ func New(o Options) (*http.Client, error) {
 	return &http.Client{Transport: &userAgent{next: rt, agent: cmp.Or(o.UserAgent, "mcpauth")}, CheckRedirect: checkRedirect}, nil
 }
 
-// Default returns the client that is used instead of a nil *http.Client. New has created this client from zero Options.
+// Default returns the client that is used instead of a nil *http.Client. Default calls New with zero Options, once.
 var Default = sync.OnceValue(func() *http.Client {
 	hc, _ := New(Options{}) // New fails only if it cannot read the CAFile
 	return hc
@@ -90,8 +90,8 @@ type Response struct {
 	URL        string // URL of the response, after redirects
 }
 
-// Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. A nil client is
-// Default.
+// Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. If c is nil, Do
+// uses Default.
 func Do(c *http.Client, req *http.Request) (*Response, error) {
 	res, err := cmp.Or(c, Default()).Do(req.WithContext(context.WithValue(req.Context(), wholeKey{}, true)))
 	if err != nil {
@@ -109,9 +109,9 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 	return r, nil
 }
 
-// Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. A
-// nil client is Default. A request that exceeds the limit fails with a net.Error whose text states the limit. The caller can tell this
-// error from the end of its own context, because the error is not a context error.
+// Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. If
+// c is nil, Within uses Default. A request that exceeds the limit fails with a net.Error whose text states the limit. The caller can tell
+// this error from the end of its own context, because the error is not a context error.
 func Within(c *http.Client, limit time.Duration) *http.Client {
 	limited := *cmp.Or(c, Default())
 	limited.Transport = &within{next: limited.Transport, limit: limit}

@@ -134,8 +134,8 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the part of a base64 encoding that depends only on s, if s is within a longer text at an offset of shift modulo 3. The
-// characters at both ends that also depend on the bytes next to s are left out.
+// base64Core returns the characters that encode s in the base64 encoding of a longer text. shift is the offset of s in that text, modulo 3.
+// Characters at both ends that also depend on neighbouring bytes are left out.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

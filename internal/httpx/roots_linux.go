@@ -33,8 +33,7 @@ const (
 	maxRootBlock  = 64 << 10 // bytes of a PEM block that are read
 )
 
-// recall returns the certificate that verified a host before, or nil if the certificate is no longer at its position, or if the system no
-// longer uses the file.
+// recall returns the certificate that verified a host before, or nil if the certificate has moved or the system no longer uses its file.
 func (m rootMemory) recall(host string) *x509.Certificate {
 	places := m.places()
 	i := slices.IndexFunc(places, func(p rootPlace) bool { return p.Host == host })

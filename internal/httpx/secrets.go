@@ -20,7 +20,7 @@ const (
 
 // Secrets remembers the secrets that a process has read, sent or received. The process passes all output, and all data that it stores
 // outside the credential store, through the methods of Secrets. A server can therefore not make the process print or store a secret by
-// repeating the secret in an answer. The zero value is ready to use. Several goroutines may use it.
+// repeating the secret in an answer. The zero value is ready to use. A Secrets is safe for concurrent use.
 type Secrets struct {
 	mu       sync.Mutex
 	values   []string // values of the user's headers and variables
@@ -75,7 +75,7 @@ func (k *Secrets) Holds(text string) bool {
 	return false
 }
 
-// mask replaces the hidden values that appear completely, and the credentials of which at least the first least bytes appear.
+// mask replaces hidden values that appear completely, and credentials whose beginning, of at least least bytes, appears.
 func (k *Secrets) mask(text string, least int) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -180,7 +180,7 @@ func (k *Secrets) sends(req *http.Request, all bool) {
 	}
 }
 
-// credentials returns the secrets in the value of an Authorization header. For client_secret_basic, these include the client secret
+// credentials returns the secrets in the value of an Authorization header. For client_secret_basic, the result includes the client secret
 // without its form encoding (RFC 6749 §2.3.1).
 func credentials(authorization string) []string {
 	scheme, rest, ok := strings.Cut(authorization, " ")

@@ -146,8 +146,8 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// body remembers the secrets of a form or JSON body, and writes the body with its secret members redacted. For any other body it writes the
-// size.
+// body remembers the secrets of a form or JSON body, and writes the body with its secret members redacted. For any other body, only the
+// size is written.
 func (t *tracer) body(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return

@@ -40,7 +40,7 @@ const (
 	maxAuthorize = 2
 )
 
-// Link exchanges messages with one MCP server. Several goroutines may call its methods. Its fields must not change after the first call.
+// Link exchanges messages with one MCP server. A Link is safe for concurrent use, but its fields must not change after the first call.
 type Link struct {
 	URL string // the MCP endpoint, or the event stream of a server of 2024-11-05
 
@@ -48,7 +48,7 @@ type Link struct {
 	// header in Header is sent until the server answers it with 401. After the 401, Auth is used, if Auth is set.
 	Header http.Header
 
-	// Auth may be nil. If it has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP).
+	// Auth may be nil. If Auth has a method Decorate(*http.Request, *oauth2.Token) error, that method sets the Authorization header (DPoP).
 	Auth auth.OAuthHandler
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
@@ -142,7 +142,7 @@ func (l *Link) failed(req *http.Request, err error, written bool) Outcome {
 }
 
 // refusal reads a response with an error status into the outcome, and returns the server's error text. A JSON-RPC error with the id of the
-// request is its answer. A JSON-RPC error without an id is the answer if the status is below 500. For any other response the outcome has a
+// request is the answer. A JSON-RPC error without an id is the answer if the status is below 500. For any other response the outcome has a
 // *StatusError.
 func (l *Link) refusal(o *Outcome, r Request, res *http.Response) string {
 	text := readText(res)
@@ -225,7 +225,7 @@ func mediaType(res *http.Response) string {
 	return kind
 }
 
-// readAll reads a body of at most maxMessage bytes. If its length is known, readAll allocates exactly that size.
+// readAll reads a body of at most maxMessage bytes. If the length of the body is known, readAll allocates exactly that size.
 func readAll(res *http.Response) ([]byte, error) {
 	defer res.Body.Close()
 	tooLarge := fmt.Errorf("%w: more than %d bytes", sse.ErrTooLarge, maxMessage)

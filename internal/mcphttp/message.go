@@ -19,7 +19,7 @@ const (
 	MetaLogLevel     = "io.modelcontextprotocol/logLevel"
 )
 
-// Message is a parsed JSON-RPC message. The other fields hold parts of Raw, unchanged.
+// Message is a parsed JSON-RPC message. The other fields contain unchanged parts of Raw.
 type Message struct {
 	Raw                       []byte
 	ID, Params, Result, Error json.RawMessage // nil if absent

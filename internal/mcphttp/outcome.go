@@ -175,8 +175,8 @@ func (o Outcome) Evidence() Evidence {
 	return NoEvidence
 }
 
-// Odd reports whether a response is one that a server known to support 2026-07-28 should not send. A gateway may have sent an odd response,
-// so the caller confirms it with a probe.
+// Odd reports whether a server that supports 2026-07-28 should not have sent this response. A gateway may have sent an odd response, so the
+// caller confirms it with a probe.
 func (o Outcome) Odd() bool {
 	return slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, o.Status) &&
 		o.Evidence() == IsLegacy && o.Answer.Result == nil &&

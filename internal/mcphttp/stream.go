@@ -64,8 +64,8 @@ func (l *Link) events(r Request, body io.ReadCloser) end {
 	}
 }
 
-// stream reads the event stream that answers a request. If a stream of an earlier revision ends without the answer, stream resumes it if
-// its events have ids (2025-11-25, Streamable HTTP, Resumability and Redelivery). Revision 2026-07-28 has no resumption.
+// stream reads the event stream that answers a request. If a stream of an earlier revision ends without the answer, and its events have
+// ids, the stream is resumed (2025-11-25, Streamable HTTP, Resumability and Redelivery). Revision 2026-07-28 has no resumption.
 func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
 	resumable := r.IsRequest() && r.Version() == ""
 	last, failures := "", 0
@@ -191,7 +191,7 @@ func Backoff(n int) time.Duration {
 	return min(listenRetry<<min(n, 10), maxListenGap)
 }
 
-// retryGap converts the retry field of an event, which is in milliseconds. If the value is invalid or more than a minute, it returns
+// retryGap converts the retry field of an event, which is in milliseconds. If the value is invalid or more than a minute, retryGap returns
 // listenRetry.
 func retryGap(retry string) time.Duration {
 	if ms, err := strconv.Atoi(retry); err == nil && ms >= 0 && ms <= int(maxListenGap/time.Millisecond) {

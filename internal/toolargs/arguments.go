@@ -1,4 +1,4 @@
-// Package toolargs converts words of a command line to the arguments of a tool call, by the tool's input schema. Text is converted only if
+// Package toolargs converts words of a command line to the arguments that the input schema of a tool describes. Text is converted only if
 // the schema allows exactly one type. JSON that the caller gave is never changed. The package reads no files and sends no requests.
 package toolargs
 
@@ -41,7 +41,7 @@ func (a Arguments) NeedSchema() bool {
 	return slices.ContainsFunc(a.Args, func(x Arg) bool { return !x.JSON || strings.Contains(x.Name, ".") })
 }
 
-// Build returns the arguments object. If validate is set, it refuses arguments that the schema does not allow. The error is an *Error.
+// Build returns the arguments object. If validate is set, Build refuses arguments that the schema does not allow. The error is an *Error.
 func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	b := builder{root: s.top(), validate: validate && s != nil}
 	whole := bytes.TrimSpace(a.Object)
@@ -273,8 +273,8 @@ func (b builder) set(root *jsonObject, group []Arg) error {
 	return nil
 }
 
-// path splits a name into the names of nested members. At each level it takes the longest prefix that is a property in the schema, or else
-// the text before the first dot.
+// path splits a name into the names of nested members. At each level, path takes the longest prefix that is a property in the schema, or
+// else the text before the first dot.
 func (b builder) path(name string) ([]string, schema, error) {
 	var path []string
 	for s, rest := b.root, name; ; {

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// Schema is a parsed JSON Schema (2020-12). Only what matters for arguments is evaluated: properties, types and allowed values. References
-// to other documents are not fetched, and allow everything (MCP 2026-07-28, JSON Schema Usage). Each subschema is evaluated once, however
-// many references lead to it, so the time is proportional to the size of the schema.
+// Schema is a parsed JSON Schema (2020-12). Only properties, types and allowed values are evaluated. References to other documents are not
+// fetched, and allow everything (MCP 2026-07-28, JSON Schema Usage). Each subschema is evaluated once, however many references lead to it,
+// so the time is proportional to the size of the schema.
 //
 // A Schema must not be used by several goroutines at the same time. A nil Schema allows everything.
 type Schema struct {

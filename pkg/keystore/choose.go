@@ -107,7 +107,7 @@ func (s *Store) forDeleting(ctx context.Context, key Key) ([]backend, error) {
 	return []backend{s.file}, nil
 }
 
-// elsewhere returns ErrElsewhere if a backend other than b has the credential. If no other backend has it, elsewhere returns absent.
+// elsewhere returns ErrElsewhere if a backend other than b has the credential, and the error absent if no other backend has it.
 func (s *Store) elsewhere(key Key, b backend, absent error) error {
 	e, err := s.keychain.index.hint(key)
 	switch {

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The reasons why an operation failed. The methods of Store wrap them in an *Error. A locked keychain, for example, is ErrLocked and never
-// ErrNotFound, because after ErrNotFound the caller asks the user to log in again.
+// The reasons why an operation failed. The methods of Store wrap these reasons in an *Error. A locked keychain, for example, is ErrLocked
+// and never ErrNotFound, because after ErrNotFound the caller asks the user to log in again.
 var (
 	ErrNotFound    = errors.New("no such credential")
 	ErrLocked      = errors.New("locked")

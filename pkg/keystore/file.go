@@ -170,7 +170,7 @@ func (f *fileStore) replaceable(name string) (head, error) {
 	return stored, nil
 }
 
-// encode returns the content of the file. The keys are those that reserve has read. If reserve was not called, encode reads the key file.
+// encode returns the content of the file. If reserve has not read the keys, encode reads the key file.
 func (f *fileStore) encode(key Key, r Record, reserved place) ([]byte, error) {
 	payload, encoding := encodePayload(r.Secret)
 	if f.keyFile != "" {

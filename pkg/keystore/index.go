@@ -71,7 +71,7 @@ type entry struct {
 	Version    int             `json:"mcpauth"`
 	Key        Key             `json:"key"`
 	Backend    string          `json:"backend"`
-	Generation uint64          `json:"generation"` // 0 = no write has finished, as far as the index knows
+	Generation uint64          `json:"generation"` // 0 = the index has no finished write
 	Slot       int             `json:"slot,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
 	Updated    time.Time       `json:"updated,omitzero"`
@@ -200,7 +200,7 @@ func (e entry) reserve(r reservation) entry {
 	return e
 }
 
-// hung returns a copy of the entry that also lists r as a pending write that the keychain may still perform.
+// hung returns a copy of the entry with r added to the pending writes that the keychain may still perform.
 func (e entry) hung(r reservation) entry {
 	r.Hung = true
 	return e.reserve(r)

@@ -35,7 +35,7 @@ func replyName(err error) string {
 	return ""
 }
 
-// sessionBus returns an error if the environment names no session bus and the runtime folder, where systemd creates the bus, contains none.
+// sessionBus checks that the environment names a session bus, or that systemd has created one in the runtime folder.
 func sessionBus() error {
 	return busIn(os.Getenv("DBUS_SESSION_BUS_ADDRESS"), filepath.Join("/run/user", strconv.Itoa(os.Getuid())))
 }

@@ -79,7 +79,7 @@ type Entry struct {
 	Updated    time.Time
 }
 
-// Store reads and writes credentials. A Store is safe for use by several goroutines.
+// Store reads and writes credentials. A Store is safe for concurrent use.
 type Store struct {
 	o        Options
 	locks    locks
@@ -91,7 +91,7 @@ type Store struct {
 
 	reserved sync.Map // maps each Key to the place that Reserve allocated, until LockCredential is released
 
-	step func(name string) error // called between the steps of a write; tests use it to fail or to end the process; nil in the program
+	step func(name string) error // called between the steps of a write; in tests, it returns an error or ends the process; nil in the program
 }
 
 // backend stores credentials. The methods of a backend return ErrNotFound if a credential does not exist.
@@ -106,10 +106,10 @@ type backend interface {
 	// reserve allocates the space for the next put of this key. The caller holds the key's lock.
 	reserve(ctx context.Context, key Key) (place, error)
 	delete(ctx context.Context, key Key) error
-	entries(ctx context.Context, key *Key) ([]Entry, error) // key nil = all keys; may return entries and an error together
+	entries(ctx context.Context, key *Key) ([]Entry, error) // nil key = all keys; may return entries and an error together
 }
 
-// place is the space that is allocated for the next record of a key. release frees it unless a put has used it.
+// place is the space that is allocated for the next record of a key. release frees the space, unless a put has used it.
 type place interface{ release(ctx context.Context) }
 
 const defaultTimeout = 10 * time.Second

@@ -104,7 +104,7 @@ func partAccount(name string, generation uint64, tag string, i int) string {
 }
 
 func encodeHead(h head) string {
-	line, _ := json.Marshal(h) // numbers and strings: cannot fail
+	line, _ := json.Marshal(h) // cannot fail: the fields are numbers, strings and valid JSON
 	return string(line) + "\n"
 }
 

@@ -33,7 +33,7 @@ func sortedPg(ctx context.Context, err error, password string) error {
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
 }
 
-// pgWords shortens a text from the database server. If the text contains the password in any encoding, it is replaced.
+// pgWords shortens a text from the database server. If it contains the password in any encoding, pgWords returns another text.
 func pgWords(words, password string) string {
 	if password != "" && (strings.Contains(strings.ToLower(words), strings.ToLower(password)) || httpx.Holds(words, httpx.Forms([]string{password}))) {
 		return "the server's message contains the password"

@@ -121,7 +121,7 @@ var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth 
 
 // checkPooler returns errPooled if a connection pooler between mcpauth and the database is in transaction mode. A pooler is present if the
 // process ID of the backend differs from the one that the server announced. In transaction mode, a second connection to the pooler gets the
-// backend that the first connection has just used. In session mode, the second connection never gets that backend.
+// backend that the first connection has just used. In session mode, the second connection never gets the backend of the first connection.
 func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()

@@ -94,7 +94,7 @@ func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][]
 	return rows, false, err
 }
 
-// runOrCreate runs a statement. If the table does not exist, it creates the table and runs the statement again.
+// runOrCreate runs a statement. If the table does not exist, runOrCreate creates the table and runs the statement again.
 func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) ([][][]byte, error) {
 	rows, err := runSQL(ctx, conn, sql, args...)
 	if !errors.Is(err, ErrNoTable) {
@@ -228,8 +228,8 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 }
 
-// config parses the connection string and reads the files that the string and the environment name. If a file blocks, config returns when
-// ctx ends.
+// config parses the connection string and reads the files that the string and the environment name. If reading a file blocks, config
+// returns when ctx ends.
 func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 	var config *pgconn.Config
 	parsed := make(chan error, 1)
@@ -252,7 +252,7 @@ func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 	if config.RuntimeParams["application_name"] == "" {
 		config.RuntimeParams["application_name"] = "mcpauth"
 	}
-	config.ConnectTimeout = 0 // ctx is the limit
+	config.ConnectTimeout = 0 // ctx limits the time
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
 	var last *wire
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {

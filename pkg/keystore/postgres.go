@@ -48,9 +48,9 @@ const (
 // session-level advisory locks, on a connection that stays open while the lock is held.
 //
 // An advisory lock ends with its connection. After a restart of the database or a network failure, another machine could acquire the lock
-// while the first machine is still redeeming the refresh token. So reserve also writes a claim to the row. Until claimTime has passed, no
-// other machine can acquire the lock of the row, and the owner of the claim can store its record even without the lock. A machine that
-// renews after claimTime replaces the claim, so that a put of the former owner fails.
+// while the first machine is still redeeming the refresh token. For this case, reserve also writes a claim to the row. Until claimTime has
+// passed, no other machine can acquire the lock of the row, and the owner of the claim can store its record even without the lock. A
+// machine that renews after claimTime replaces the claim, so that a put of the former owner fails.
 type postgres struct {
 	url     string
 	keyFile string

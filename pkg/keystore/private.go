@@ -16,7 +16,7 @@ import (
 
 const maxFile = 16 << 20 // size limit of a file, in bytes
 
-// ensureFolder creates a private folder and its parents, or checks the existing folder as checkFolder does.
+// ensureFolder creates a private folder and its parents. If the folder exists, checkFolder checks it.
 func ensureFolder(path string, strict bool) error {
 	err := checkFolder(path, strict)
 	if !errors.Is(err, ErrNotFound) {
@@ -71,8 +71,8 @@ func checkFolder(path string, strict bool) error {
 	return at(path, checkOwner(path, info, open))
 }
 
-// namesIn returns the name of the key. If key is nil, it returns the names of all files with this suffix in a private folder, without the
-// suffix.
+// namesIn returns the name of the key. If key is nil, namesIn returns the names, without the suffix, of all files in a private folder that
+// have the suffix.
 func namesIn(folder, suffix string, key *Key) (names []string, err error) {
 	if key != nil {
 		return []string{key.name()}, nil
@@ -141,7 +141,7 @@ func createTemp(path string) (*os.File, error) {
 	return f, unwritable(path, err)
 }
 
-// moveInto writes data to a temporary file and renames it to path. If it fails, it deletes the temporary file, and path is unchanged.
+// moveInto writes data to a temporary file and renames it to path. After an error, the temporary file is deleted, and path is unchanged.
 func moveInto(temp *os.File, path string, data []byte, durable bool, step func(string) error) error {
 	err := fill(temp, data, durable, step)
 	if err == nil {

@@ -146,7 +146,7 @@ func checkFile(f *os.File, info fs.FileInfo) error {
 }
 
 // checkOwner returns an error if another user owns the folder, or if its access list lets other users change it. If open contains a bit for
-// reading, it also returns an error if the list lets other users read the folder.
+// reading, other users must not be able to read the folder either.
 func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
 	forbidden := windows.ACCESS_MASK(mayWrite)
 	if open&0o044 != 0 {

@@ -96,7 +96,7 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 var errEndOfBatch = errors.New("end of the batch")
 
 // read reads lines in a goroutine of its own, because a read cannot be interrupted. The goroutine sends each line to the workers. A line is
-// read only after a slot for its call is free. At the end of in, the context reading is cancelled with the reason.
+// read only after a slot for its call is free. At the end of in, read cancels its context, with the reason as the cause.
 func read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
 	lines := make(chan line)
 	go func() {

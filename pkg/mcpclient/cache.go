@@ -23,7 +23,7 @@ const (
 	cacheFormat  = 3
 	maxCache     = 64 << 20            // maximum size of a cache file in bytes
 	maxCaches    = 256 << 20           // maximum size of all cache files in bytes; beyond it, the oldest are deleted
-	legacyKnown  = 24 * time.Hour      // how long a legacy server is assumed not to have been upgraded
+	legacyKnown  = 24 * time.Hour      // how long a legacy server is assumed to remain a legacy server
 	legacyFresh  = 5 * time.Minute     // how long a tool list without ttlMs counts as current
 	legacyUsable = 24 * time.Hour      // how long a call may use a cached list of a legacy server; if the list is older than legacyFresh, Close fetches a new one
 	maxTTL       = 24 * time.Hour      // limit of ttlMs

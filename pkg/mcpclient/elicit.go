@@ -31,7 +31,7 @@ type Answer struct {
 	Reason  string          // why the request is declined or cancelled, for the user; never sent to the server
 }
 
-// Elicitor answers an elicitation request. If it returns an error, the call ends.
+// Elicitor answers an elicitation request. If an Elicitor returns an error, the call ends.
 type Elicitor func(context.Context, Elicitation) (Answer, error)
 
 // Policy answers elicitation requests without asking the user; use p.Elicit as an Elicitor. The zero Policy declines everything.

@@ -32,7 +32,7 @@ import (
 // closeTimeout limits the requests of Close.
 const closeTimeout = time.Second
 
-// Client calls the tools of one server. Several goroutines may call its methods. Its fields must not change after the first call.
+// Client calls the tools of one server. A Client is safe for concurrent use, but its fields must not change after the first call.
 type Client struct {
 	URL string // the MCP endpoint
 

@@ -10,7 +10,7 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// Trace is a W3C trace context. Every request contains it in _meta (SEP-414).
+// Trace is a W3C trace context. Every request contains the trace context in _meta (SEP-414).
 type Trace struct {
 	Parent, State, Baggage string // traceparent, tracestate, baggage; empty: not sent
 }
@@ -59,7 +59,7 @@ func addMember(b *bytes.Buffer, name string, value []byte) {
 	b.Write(value)
 }
 
-// capabilities are the client's capabilities in earlier revisions: it supports elicitation in form mode and in URL mode.
+// capabilities are the client's capabilities in earlier revisions: elicitation in form mode and in URL mode.
 const capabilities = `{"elicitation":{"form":{},"url":{}}}`
 
 // modernCapabilities are the client's capabilities in 2026-07-28, which include extensions.

@@ -24,7 +24,7 @@ const (
 )
 
 // askedVersions are the versions to request by initialize, in this order. The older version is for servers that answer 400 to the newer
-// one. According to the protocol, they should name a version that they support.
+// one. According to the protocol, a server should instead name a version that it supports.
 var askedVersions = []string{"2025-11-25", "2025-06-18"}
 
 // listenTimeout limits how long a call waits until the stream of the session is open. Some servers send the response header only with the
@@ -185,7 +185,7 @@ func initialized() mcphttp.Message {
 }
 
 // keep returns the file for the session. ok is false if other processes must not use the session. A session with a stream is not shared,
-// because the server would send an elicitation request to the process that reads the stream, even if another process made the call.
+// because elicitation requests go to the process that reads the stream, even if another process made the call.
 func (c *Client) keep() (k mcphttp.Keep, ok bool) {
 	if c.CacheDir == "" || c.NoCache || c.Listen {
 		return k, false

@@ -242,8 +242,8 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
-// prepareTask determines the era of the server if it is unknown. A request about the task may not show the era: from the answer that the
-// task is unknown, the era cannot be recognized.
+// prepareTask determines the era of the server if it is unknown. A request about the task is not enough, because the answer that a task is
+// unknown may look the same in every era.
 func (c *Client) prepareTask(ctx context.Context) error {
 	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
 		return err

@@ -59,7 +59,7 @@ func (c *Client) discover(ctx context.Context) error {
 	return c.link.Failure(o)
 }
 
-// probe asks a server known to be modern whether it has become a legacy server. At most one request per client is sent.
+// probe asks a server known to be modern whether it has become a legacy server. probe sends at most one request per client.
 func (c *Client) probe(ctx context.Context) (legacy bool) {
 	if !c.probed.CompareAndSwap(false, true) {
 		return false

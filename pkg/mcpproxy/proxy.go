@@ -1,13 +1,13 @@
-// Package mcpproxy lets programs that speak MCP but not OAuth use a login. The Proxy receives the messages of such a program over standard
-// input and output (Proxy.Stdio) or over HTTP on the loopback interface (Proxy.Listen). The Proxy forwards the messages to one server with
+// Package mcpproxy lets programs that speak MCP but not OAuth use a login. The Proxy receives the messages of a program over standard input
+// and output (Proxy.Stdio) or over HTTP on the loopback interface (Proxy.Listen). The Proxy forwards the messages to one server with
 // authorization.
 //
 //	p := &mcpproxy.Proxy{URL: "https://mcp.example.com/mcp", Auth: handler}
 //	err := p.Stdio(ctx, os.Stdin, os.Stdout)
 //
-// Messages pass byte for byte, except that line breaks between the members of an object become blanks. The program and the server negotiate
-// the protocol revision with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one.
-// The proxy answers every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the same id.
+// Messages are forwarded byte for byte, except that line breaks become spaces. The program and the server negotiate the protocol revision
+// with each other. The proxy adds authorization and headers, and opens a new session if the server loses the old one. The proxy answers
+// every request exactly once, unless the program cancels the request. The answer is a JSON-RPC response with the same id.
 package mcpproxy
 
 import (
@@ -96,7 +96,7 @@ type request struct {
 	cancel  context.CancelFunc
 }
 
-// begin registers a request. Call it in the order of the program's messages, so that a cancellation finds its request.
+// begin registers a request. Call begin in the order of the messages, so that a cancellation finds its request.
 func (c *conversation) begin(ctx context.Context, r *request) context.Context {
 	ctx, r.cancel = context.WithCancel(ctx)
 	c.mu.Lock()

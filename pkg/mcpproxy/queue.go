@@ -31,7 +31,7 @@ type place struct {
 	taken              chan struct{} // closed by leave
 }
 
-// enter adds a message to the queue. Call it in the order of the messages.
+// enter adds a message to the queue. Call enter in the order of the messages.
 func (q *queue) enter(m mcphttp.Message) *place {
 	p := &place{initialize: q.initialize, before: q.initialized, taken: make(chan struct{})}
 	switch {

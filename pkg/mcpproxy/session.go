@@ -211,8 +211,8 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
 }
 
-// end ends the session within two seconds. Pending requests are answered with an error. At a server of an earlier revision, they are also
-// cancelled, because the server does not treat a closed connection as a cancellation (2025-11-25, Cancellation).
+// end ends the session within two seconds. Pending requests are answered with an error. At a server of an earlier revision, pending
+// requests are also cancelled, because that server does not treat a closed connection as a cancellation (2025-11-25, Cancellation).
 func (c *conversation) end() {
 	defer c.stop()
 	c.mu.Lock()
