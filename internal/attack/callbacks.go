@@ -40,7 +40,7 @@ func answered(name, what, query string) Attack {
 }
 
 // visit is a request that another program sends to the callback before the authorization response. do returns an error if the callback
-// accepts it.
+// accepts the request.
 type visit struct {
 	name, what string
 	do         func(ctx context.Context, callback *url.URL) error
@@ -73,8 +73,8 @@ func visits() []visit {
 	}
 }
 
-// Visit replaces the browser. It first sends the requests of the callback attack named stranger, if that is not empty. Then it opens the
-// address, follows all redirects, and returns the last page.
+// Visit replaces the browser. If stranger is not empty, Visit first sends the requests of the callback attack with this name. After that,
+// Visit opens the address, follows all redirects, and returns the last page.
 func Visit(ctx context.Context, stranger, address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil {

@@ -96,7 +96,7 @@ func oldTransport(endpoint string) http.HandlerFunc {
 	return eventStream("event: endpoint\ndata: " + endpoint + "\n\n")
 }
 
-// early simulates a server of MCP 2024-11-05 that sends a ping first. It refuses initialize when the answer to the ping has arrived.
+// early simulates a server of MCP 2024-11-05 that sends a ping first. After the answer to the ping, the server refuses initialize.
 func early() http.HandlerFunc {
 	events := eventStream("event: endpoint\ndata: " + mcpPath + "?message\n\ndata: " + `{"jsonrpc":"2.0","id":7,"method":"ping"}` + "\n\n")
 	answered := make(chan struct{})

@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Leaks describes each request that sends a secret to a server that must not receive it. Such a secret belongs to another server. At the
-// MCP server, a secret of its authorization server counts too. Leaks also describes each request that presents the user's certificate to a
-// server other than the MCP server and its authorization server.
+// Leaks describes each request that sends a secret to a server that must not receive it. No server may receive a secret of another server.
+// Not even the MCP server may receive a secret of its authorization server. Leaks also describes each request that presents the user's
+// certificate to a server other than the MCP server and its authorization server.
 func (w *World) Leaks() []string {
 	var leaks []string
 	secrets := w.Secrets()
@@ -62,11 +62,11 @@ func (w *World) Strangers() []string {
 	return list
 }
 
-// Holds reports whether a text contains a secret, ignoring case: unchanged, percent-encoded, escaped for JSON, in hexadecimal, or in base64
-// at any position.
+// Holds reports whether a text contains a secret unchanged, percent-encoded, escaped for JSON, in hexadecimal, or in base64 at any
+// position. Case is ignored.
 func Holds(text, secret string) bool {
 	if len(secret) < 8 {
-		return false // could be ordinary text
+		return false // a short secret could be ordinary text
 	}
 	escaped, _ := json.Marshal(secret)
 	quoted := strconv.Quote(secret)
@@ -87,7 +87,7 @@ func Holds(text, secret string) bool {
 	return false
 }
 
-// core encodes a secret in base64 as it would appear after shift other bytes. It returns the characters that depend only on the secret.
+// core encodes a secret in base64 as it would appear after shift other bytes. Characters that also depend on other bytes are left out.
 func core(enc *base64.Encoding, secret string, shift int) string {
 	s := enc.EncodeToString([]byte("\x00\x00"[:shift] + secret))
 	s = s[[]int{0, 2, 3}[shift]:]

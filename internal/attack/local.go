@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Intrusion is a request to the local URL that `proxy --listen` and `exec` serve. It comes from another user of this machine, who can reach
-// the port but does not know the secret in the URL, or from a page in the user's browser.
+// Intrusion is a request to the local URL that `proxy --listen` and `exec` serve. The request comes from a page in the user's browser, or
+// from another user of this machine, who can reach the port but does not know the secret in the URL.
 type Intrusion struct {
 	Name   string
 	Change func(*http.Request) // changes a valid request so that mcpauth must refuse it

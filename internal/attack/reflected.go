@@ -1,6 +1,6 @@
 package attack
 
-// Attacks that repeat a secret in another exchange than the one in which the server received or issued it.
+// Attacks that repeat a secret in an exchange other than the one in which the server received or issued the secret.
 
 import (
 	"encoding/base64"
@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// hoard holds the secrets that the servers of one attack have seen.
+// hoard contains the secrets that the servers of one attack have seen.
 type hoard struct{ access, refresh, secret, key string }
 
 // hoarding returns an attack whose servers share what they see. edit changes the responses of the honest server.

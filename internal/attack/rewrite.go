@@ -26,7 +26,7 @@ func (w *World) fill(words string) string {
 	return strings.NewReplacer("TRAP-HOST", trap, "TRAP", "http://"+trap, "EVIL", Evil).Replace(words)
 }
 
-// forward sends a request to the honest server at the address to. as is the origin that the program knows for the authorization server.
+// forward sends a request to the honest server at the address to. The parameter as is the authorization server's origin in the World.
 func (w *World) forward(rw http.ResponseWriter, r *http.Request, to, as string) {
 	names := []string{MCP, w.good.Origin(), as, w.good.Issuer()}
 	if w.provider != nil {

@@ -55,7 +55,7 @@ type World struct {
 	requests []Request
 }
 
-// Start starts the World of the attack with this name. Unless the attack is Later, the attack begins at once.
+// Start starts the World of the attack with this name. The attack begins at once if its field Later is not set.
 func Start(name string) (*World, error) {
 	a, err := find(name)
 	if err != nil {

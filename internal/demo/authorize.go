@@ -26,7 +26,7 @@ type approval struct {
 }
 
 // serveAuthorize is the authorization endpoint (RFC 6749 §4.1.1) with PKCE (RFC 7636 §4.3), the resource parameter (RFC 8707 §2.1) and iss
-// (RFC 9207). It approves the request at once or shows a page.
+// (RFC 9207). The request is approved at once, or a page is shown.
 func (s *Server) serveAuthorize(w http.ResponseWriter, r *request) {
 	form := r.URL.Query()
 	switch r.Method {
@@ -146,7 +146,7 @@ func (v Settings) checkScope(given, registered string) ([]string, *oauthError) {
 	return v.granted(scopes), nil
 }
 
-// lookup returns the client with an ID. If the ID is a URL, it fetches the client ID metadata document.
+// lookup returns the client with an ID. If the ID is a URL, lookup fetches the client ID metadata document.
 func (s *Server) lookup(id string) (*Client, *oauthError) {
 	s.mu.Lock()
 	c := s.state.clients[id]

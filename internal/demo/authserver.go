@@ -51,7 +51,7 @@ func (s *Server) route(path string, f *front) (string, handler) {
 		return "client", s.serveClient
 	case rest == tokenPath:
 		return "token", s.serveToken
-	case rest == "token": // it has moved
+	case rest == "token": // Settings have moved the token endpoint to another path
 		return "token", func(w http.ResponseWriter, r *request) { http.NotFound(w, r.Request) }
 	}
 	h, ok := map[string]handler{
@@ -172,7 +172,7 @@ func (s *Server) serverMetadata() map[string]any {
 	}
 	if s.aliases != "" {
 		m["tls_client_certificate_bound_access_tokens"] = true
-		aliases := map[string]string{"authorization_endpoint": "https://not.for.clients.example/"} // RFC 8705 §5: has no meaning
+		aliases := map[string]string{"authorization_endpoint": "https://not.for.clients.example/"} // clients ignore this alias (RFC 8705 §5)
 		for _, name := range []string{"token_endpoint", "revocation_endpoint", "device_authorization_endpoint", "pushed_authorization_request_endpoint"} {
 			if address, ok := m[name].(string); ok {
 				aliases[name] = strings.Replace(address, s.asOrigin, s.aliases, 1)

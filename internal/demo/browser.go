@@ -13,8 +13,7 @@ import (
 	"time"
 )
 
-// Browser is a web browser for the demo server, which approves at once: it follows redirects and keeps its cookies. Several goroutines may
-// use it.
+// Browser is a minimal web browser, which follows redirects and keeps cookies. A Browser is safe for concurrent use.
 type Browser struct {
 	File string // file for the cookies, so that a later process has them; empty: they are only in memory
 

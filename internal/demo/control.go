@@ -69,7 +69,7 @@ func (s *Server) set(p pair) error {
 	return nil
 }
 
-// Change changes the settings. If change returns an error, the settings stay as they were.
+// Change changes the settings. If change returns an error, the settings are unchanged.
 func (s *Server) Change(change func(*Settings) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +92,7 @@ func Help() string {
 		"\nor one of these presets instead of a key:\n" + presetHelp()
 }
 
-// control answers below /_demo/.
+// control handles the requests below /_demo/.
 func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	switch strings.TrimPrefix(r.URL.Path, "/_demo/") {
@@ -126,7 +126,7 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// duration parses a duration. It returns 0 if s is not a duration.
+// duration parses a duration, or returns 0 if s is not a duration.
 func duration(s string) time.Duration {
 	d, err := time.ParseDuration(s)
 	if err != nil {

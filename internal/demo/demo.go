@@ -1,5 +1,5 @@
-// Package demo is a complete OAuth authorization server and an MCP server that it protects, on loopback and in memory. The tests use it,
-// and everybody who wants to try mcpauth without an account can run it with `go run ./internal/demo/serve`.
+// Package demo is a complete OAuth authorization server and an MCP server that it protects, on loopback and in memory. The tests use these
+// servers. To try mcpauth without an account, run them with `go run ./internal/demo/serve`.
 //
 //	s, err := demo.Start(demo.Options{Settings: demo.Settings{TTL: time.Minute}})
 //	defer s.Close()
@@ -8,17 +8,17 @@
 //	s.Set("expire")                        // every access token has expired
 //	s.Count("refresh")                     // successful refreshes so far
 //
-// It implements RFC 6749 with PKCE (7636), 6750, 7009, 7523, 7591, 7592, 7662, 8414, 8628, 8693, 8707, 9126, 9207, 9449 and 9728, and
-// client ID metadata documents, as MCP authorization 2026-07-28 requires. The server is strict. Redirect URIs must match exactly. A request
-// must use exactly one client authentication method. A code or a refresh token can be used once. Every request needs a resource. The MCP
-// server is that of the official SDK; Options.Era selects an earlier revision.
+// The package implements RFC 6749 with PKCE (7636), 6750, 7009, 7523, 7591, 7592, 7662, 8414, 8628, 8693, 8707, 9126, 9207, 9449 and 9728,
+// and client ID metadata documents, as MCP authorization 2026-07-28 requires. The server is strict. Redirect URIs must match exactly. A
+// request must use exactly one client authentication method. A code or a refresh token can be used once. Every request needs a resource.
+// The MCP server is that of the official SDK; Options.Era selects an earlier revision.
 //
 // # What can be changed
 //
-// A *setting* changes the behaviour of the whole server. Each field of Settings is one; Set("ttl=10s") changes it at run time. A *fault*
-// makes one endpoint misbehave, see Fault. Set("token:grant=refresh_token,drop=after,n=1") adds a fault for the next n requests, or until
-// Set("clear") if n is missing. An *action* has an effect once: "expire", "revoke", "forget", "deny=N", "migrate", "clear"; see Set. Help
-// returns a description of all settings, faults and actions.
+// A *setting* changes the behaviour of the whole server. Each field of Settings is a setting. Set("ttl=10s"), for example, changes a
+// setting at run time. A *fault* makes one endpoint misbehave, see Fault. Set("token:grant=refresh_token,drop=after,n=1") adds a fault for
+// the next n requests, or until Set("clear") if n is missing. An *action* has an effect once: "expire", "revoke", "forget", "deny=N",
+// "migrate", "clear"; see Set. Help returns a description of all settings, faults and actions.
 //
 // # The control endpoint
 //
@@ -33,7 +33,7 @@
 //	/_demo/id-token        an ID token for the identity provider at IDP() (?sub=, ?ttl=)
 //	/_demo/wait?kind=K&n=N responds as soon as Count(K) >= N, or with 408 after ?timeout= (10s)
 //
-// The server does not store anything on disk. It must be reachable only from your own machine.
+// The server does not store anything on disk. The server must be reachable only from your own machine.
 package demo
 
 import (
@@ -75,11 +75,11 @@ type Options struct {
 	Now      func() time.Time // nil: time.Now
 }
 
-// Server is a running server. All methods may be called from several goroutines.
+// Server is a running server. A Server is safe for concurrent use.
 type Server struct {
 	o        Options
-	origin   string // of the MCP server
-	asOrigin string // of the authorization server
+	origin   string // origin of the MCP server
+	asOrigin string // origin of the authorization server
 	aliases  string // origin of the endpoints for clients with a certificate; empty: none
 	ca       *x509.Certificate
 	key      *ecdsa.PrivateKey
@@ -105,7 +105,7 @@ func Eras() []string {
 	return []string{"both", "2026-07-28", "2025-11-25", "2025-06-18", "2025-03-26", "sse"}
 }
 
-// Start starts a server. It serves until Close.
+// Start starts a server, which serves until Close.
 func Start(o Options) (*Server, error) {
 	if o.Era == "" {
 		o.Era = "both"

@@ -78,7 +78,7 @@ func (s *Server) serveDevice(w http.ResponseWriter, r *request) {
 	showPage(w, http.StatusBadRequest, pageData{Title: "Unknown code", Text: "That code is not known here, or it is too late."})
 }
 
-// decideDevice records the user's decision. It ignores case, spaces and hyphens in the user code (RFC 8628 §6.1).
+// decideDevice records the user's decision. Case, spaces and hyphens in the user code are ignored (RFC 8628 §6.1).
 func (s *Server) decideDevice(userCode, decision string) bool {
 	plain := func(c string) string { return strings.ToUpper(strings.NewReplacer("-", "", " ", "").Replace(c)) }
 	s.mu.Lock()

@@ -35,8 +35,8 @@ func (s *Server) checkTokenProof(w http.ResponseWriter, r *request) (string, *oa
 	return key, nil
 }
 
-// checkResourceProof checks the authentication scheme and the DPoP proof of an MCP request. If both are valid, code is "". Otherwise code
-// is an error code of RFC 9449 §7.1. If the proof lacks the current nonce, nonce is the current nonce.
+// checkResourceProof checks the authentication scheme and the DPoP proof of an MCP request. If both are valid, code is "". If one is
+// invalid, code is an error code of RFC 9449 §7.1. nonce is the current nonce if the proof lacks it.
 func (s *Server) checkResourceProof(r *request, scheme, token, bound string) (code, nonce string) {
 	if bound == "" {
 		if scheme != "Bearer" {

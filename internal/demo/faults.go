@@ -46,7 +46,7 @@ type Fault struct {
 	Header  []string      `set:"header" help:"further header lines, a JSON array"`
 
 	// Edit changes members of a JSON response, parameters of the redirect (authorize) or parameters of the challenge (mcp). A nil value
-	// removes the member. The text form is set.NAME=VALUE, with VALUE as JSON if it is valid JSON and otherwise as text, or del=NAME.
+	// removes the member. The text form is set.NAME=VALUE or del=NAME. If VALUE is not valid JSON, VALUE is text.
 	Edit map[string]any
 }
 
@@ -169,8 +169,8 @@ func splitPairs(s string) ([]pair, error) {
 	return pairs, nil
 }
 
-// valueLength returns the length of the value at the start of s: a JSON value, or the text before the next comma. It returns -1 if a JSON
-// value is not complete.
+// valueLength returns the length of the value at the start of s: a JSON value, or the text before the next comma. The result is -1 if a
+// JSON value is not complete.
 func valueLength(s string) int {
 	if s != "" && strings.ContainsRune(`"[{`, rune(s[0])) {
 		d := json.NewDecoder(strings.NewReader(s))

@@ -15,7 +15,7 @@ import (
 // maxRequest limits the body of a request, in bytes.
 const maxRequest = 8 << 20
 
-// front is the HTTP handler of one port. It reads, counts and logs every request, finds the matching faults, and calls the endpoint.
+// front is the HTTP handler of one port. A request is logged and counted before front applies faults and calls the endpoint.
 type front struct {
 	s       *Server
 	onlyMCP bool // the authorization server is on another port
@@ -39,7 +39,7 @@ func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !localHost(r.Host) {
-		http.Error(w, "this server is for loopback only", http.StatusForbidden) // DNS rebinding
+		http.Error(w, "this server is for loopback only", http.StatusForbidden) // protects against DNS rebinding
 		return
 	}
 	if strings.HasPrefix(r.URL.Path, "/_demo/") && !f.onlyAS {

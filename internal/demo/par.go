@@ -17,7 +17,7 @@ type pushed struct {
 	expires time.Time
 }
 
-// servePAR is the pushed authorization request endpoint (RFC 9126). It accepts a DPoP proof (RFC 9449 §10.1).
+// servePAR is the pushed authorization request endpoint (RFC 9126). The endpoint accepts a DPoP proof (RFC 9449 §10.1).
 func (s *Server) servePAR(w http.ResponseWriter, r *request) {
 	form, refused := s.readPAR(w, r)
 	if refused != nil {
@@ -64,8 +64,8 @@ func (s *Server) readPAR(w http.ResponseWriter, r *request) (url.Values, *oauthE
 	return form, s.checkAuthorize(a, form)
 }
 
-// pulled returns the parameters of an authorization request. If form has a request_uri, these are the pushed parameters; a request_uri can
-// be used once. Otherwise they are form itself. If the request is not valid, page is the text to show.
+// pulled returns the parameters of an authorization request. If form has a request_uri, pulled returns the pushed parameters, or else form.
+// A request_uri can be used once. If the request is not valid, page is the text to show.
 func (s *Server) pulled(form url.Values) (request url.Values, page string) {
 	id := form.Get("request_uri")
 	s.mu.Lock()

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// StartProvider starts another instance of the authorization server as the identity provider of an enterprise. It authenticates users
-// (OpenID Connect), and s accepts its ID-JAGs. The settings that o leaves empty get values that are usual for such a provider.
+// StartProvider starts another instance of the authorization server as the identity provider of an enterprise. The provider authenticates
+// users (OpenID Connect), and s accepts its ID-JAGs. The settings that o leaves empty get values that are usual for an identity provider.
 func StartProvider(s *Server, o Options) (*Server, error) {
 	v := &o.Settings
 	v.IDTokens, v.Resource, v.Offline, v.ASM = orText(v.IDTokens, "always"), orText(v.Resource, "optional"), orText(v.Offline, "scope"), orText(v.ASM, "oidc")

@@ -90,7 +90,7 @@ func newEntry(endpoint string, r *http.Request, body []byte) *Entry {
 	return e
 }
 
-// rpcOf returns the method and the tool of a JSON-RPC message, of the first message in a batch.
+// rpcOf returns the method and the tool of a JSON-RPC message or, for a batch, those of the first message.
 func rpcOf(body []byte) (method, tool string) {
 	type message struct {
 		Method string
@@ -183,7 +183,7 @@ func (s *Server) Counts() map[string]int {
 	return all
 }
 
-// Requests returns the log entries of some endpoints. Without endpoints, it returns all entries.
+// Requests returns the log entries of some endpoints. Without endpoints, Requests returns all entries.
 func (s *Server) Requests(endpoints ...string) []Entry {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()

@@ -14,11 +14,11 @@ import (
 type Client struct {
 	ID            string          `json:"client_id"`
 	Secret        string          `json:"client_secret,omitempty"`
-	Method        string          `json:"token_endpoint_auth_method,omitempty"` // empty: client_secret_basic with a secret, none without
+	Method        string          `json:"token_endpoint_auth_method,omitempty"` // empty: client_secret_basic if the client has a secret, or else none
 	RedirectURIs  []string        `json:"redirect_uris,omitempty"`              // the client's redirect URIs; empty for a pre-registered client: any URL on loopback
 	GrantTypes    []string        `json:"grant_types,omitempty"`                // the client's grant types; empty for a pre-registered client: every grant type
 	ResponseTypes []string        `json:"response_types,omitempty"`
-	Scope         string          `json:"scope,omitempty"` // what it may ask for; empty: anything
+	Scope         string          `json:"scope,omitempty"` // scopes that the client may request; empty: any scope
 	Name          string          `json:"client_name,omitempty"`
 	Type          string          `json:"application_type,omitempty"`
 	SubjectDN     string          `json:"tls_client_auth_subject_dn,omitempty"`
@@ -90,7 +90,7 @@ func (s *Server) register(body []byte) (*Client, *oauthError) {
 	var members map[string]any
 	json.Unmarshal(body, &members)
 	if _, ok := members["resource"]; ok {
-		return nil, refuse("invalid_client_metadata", "unrecognized field \"resource\"") // as Keycloak says
+		return nil, refuse("invalid_client_metadata", "unrecognized field \"resource\"") // Keycloak sends this text
 	}
 	v := s.Settings()
 	if refused := c.check(v); refused != nil {

@@ -13,7 +13,7 @@ import (
 
 const modern = "2026-07-28"
 
-// mcpFront is the MCP server. It passes requests to the SDK handler for their revision.
+// mcpFront is the MCP server. Each request is passed to the SDK handler for its revision.
 type mcpFront struct {
 	s         *Server
 	stateless http.Handler // 2026-07-28; nil: not spoken

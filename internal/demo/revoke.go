@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// serveRevoke is the revocation endpoint (RFC 7009). It revokes the grant of a refresh token, or a single access token. For an unknown
+// serveRevoke is the revocation endpoint (RFC 7009). A refresh token is revoked with its grant, an access token alone. For an unknown
 // token, it responds with 200 (RFC 7009 §2.2).
 func (s *Server) serveRevoke(w http.ResponseWriter, r *request) {
 	token, c, refused := s.readTokenQuery(r)

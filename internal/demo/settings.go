@@ -103,7 +103,7 @@ func orText(s, otherwise string) string {
 	return s
 }
 
-// orWords returns list. If list is empty, orWords returns otherwise. The list "none" stands for an empty list.
+// orWords returns list or, if list is empty, the words in otherwise. The list "none" stands for an empty list.
 func orWords(list []string, otherwise ...string) []string {
 	switch {
 	case len(list) == 0:

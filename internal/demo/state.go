@@ -23,7 +23,7 @@ type state struct {
 	nonce   string
 	last    int // ID of the latest grant
 
-	idTokens []string // that were given
+	idTokens []string // issued ID tokens
 }
 
 func (t *state) init() {
@@ -112,7 +112,7 @@ func (s *Server) newRefresh(g *grant) string {
 	return g.refresh
 }
 
-// revoke revokes a grant with all its tokens. It also revokes every other grant that Settings.Share joins to this grant. The caller holds
+// revoke revokes a grant with all its tokens. Every other grant that Settings.Share joins to this grant is revoked too. The caller holds
 // the lock.
 func (s *Server) revoke(g *grant) {
 	for _, other := range s.state.grants {
@@ -144,7 +144,7 @@ func (s *Server) endAccess(which func(*access) bool) {
 	}
 }
 
-// introspect returns the access token and its grant if the token is valid. The MCP server calls it for every request.
+// introspect returns the access token and its grant if the token is valid. The MCP server calls introspect for every request.
 func (s *Server) introspect(token string) (access, grant, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

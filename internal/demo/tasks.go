@@ -15,8 +15,8 @@ import (
 // tasksExtension is the name of the tasks extension (SEP-2663).
 const tasksExtension = "io.modelcontextprotocol/tasks"
 
-// A call of the tool report always creates a task. The task takes pages × delay_ms, even if no client polls it. With ask, it stops halfway
-// until the client has answered an elicitation request. With fail, it ends with the status failed.
+// A call of the tool report always creates a task. The task takes pages × delay_ms, even if no client polls it. With ask, the task stops
+// halfway until the client has answered an elicitation request. With fail, the task ends with the status failed.
 const reportSchema = `{"type":"object","properties":{
 "pages":{"type":"integer","minimum":1,"default":3,"description":"number of pages"},
 "delay_ms":{"type":"integer","minimum":0,"default":50,"description":"milliseconds per page"},
@@ -55,7 +55,7 @@ type rpcRequest struct {
 	} `json:"params"`
 }
 
-// serveTask handles the requests of the tasks extension. It returns false for other requests.
+// serveTask handles the requests of the tasks extension. The result is false for other requests.
 func (s *Server) serveTask(w http.ResponseWriter, r *request) bool {
 	var m rpcRequest
 	if r.Header.Get("Mcp-Protocol-Version") < modern || json.Unmarshal(r.body, &m) != nil {

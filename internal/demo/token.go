@@ -121,7 +121,7 @@ func (s *Server) authenticate(r *request) (*Client, *oauthError) {
 	if user, password, ok := r.BasicAuth(); ok {
 		methods++
 		method = "client_secret_basic"
-		if id != "" && r.entry.Endpoint != "par" { // RFC 9126 §2.1 requires it there
+		if id != "" && r.entry.Endpoint != "par" { // RFC 9126 §2.1 requires client_id in a pushed request
 			return nil, refuse("invalid_request", "Basic and client_id in the body are two methods of authentication")
 		}
 		id, given = unescape(user), unescape(password)
@@ -158,7 +158,7 @@ func unescape(s string) string {
 	return s
 }
 
-// redeemCode gives tokens for a code, once (RFC 6749 §4.1.3, RFC 7636 §4.6).
+// redeemCode exchanges a code for tokens, once (RFC 6749 §4.1.3, RFC 7636 §4.6).
 func (s *Server) redeemCode(t *tokenRequest) (*tokenAnswer, *oauthError) {
 	s.mu.Lock()
 	c := s.state.codes[t.form.Get("code")]

@@ -29,7 +29,7 @@ type tool struct {
 type call struct {
 	*mcp.CallToolRequest
 	s      *Server
-	header http.Header // of the HTTP request
+	header http.Header // header of the HTTP request
 }
 
 // read decodes the arguments.
@@ -221,8 +221,8 @@ func runWhoami(_ context.Context, c call) (*mcp.CallToolResult, error) {
 		"resource": g.resource, "grant": g.kind, "scheme": scheme, "expires_at": a.expires.UTC().Format(time.RFC3339)})
 }
 
-// runAsk asks the user a question. At 2026-07-28 it uses a multi round-trip result. For earlier revisions, the SDK converts the multi
-// round-trip result to an elicitation/create request.
+// runAsk asks the user a question. In 2026-07-28, the question is a multi round-trip result. For earlier revisions, the SDK converts the
+// multi round-trip result to an elicitation/create request.
 func runAsk(_ context.Context, c call) (*mcp.CallToolResult, error) {
 	var in struct{ URL string }
 	if err := c.read(&in); err != nil {

@@ -1,5 +1,5 @@
-// Command browser replaces a web browser on machines without one. It opens the URL in its last argument, follows redirects, keeps its
-// cookies for the next run, and exits. The demo server approves every login at once, so this browser is enough for a login:
+// Command browser replaces a web browser on machines without one. The command opens the URL in its last argument, follows redirects, keeps
+// its cookies for the next run, and exits. The demo server approves every login at once, so this browser is enough for a login:
 //
 //	BROWSER="go run ./internal/demo/browser" mcpauth login http://127.0.0.1:8080/mcp
 package main

@@ -1,8 +1,8 @@
 //go:build unix
 
-// Command security simulates /usr/bin/security of macOS, as far as go-keyring and scripts/macos-keychain use it. It has the limits, the
-// quoting and the exit codes of the real program. In interactive mode it reads at most 4095 bytes of a line at a time. Its exit code is the
-// last byte of the OSStatus. Each keychain of this program is an unencrypted file.
+// Command security simulates /usr/bin/security of macOS, as far as go-keyring and scripts/macos-keychain use it. The command has the
+// limits, the quoting and the exit codes of the real program. In interactive mode, at most 4095 bytes of a line are read at a time. The
+// exit code is the last byte of the OSStatus. Each keychain of this program is an unencrypted file.
 package main
 
 import (
@@ -32,7 +32,7 @@ const (
 
 const (
 	maxLine  = 4095                  // number of bytes of a line that /usr/bin/security reads at a time
-	slowness = 20 * time.Millisecond // of each operation
+	slowness = 20 * time.Millisecond // duration of each operation
 )
 
 // keychain is the content of a keychain file.

@@ -119,7 +119,7 @@ func start(o options) (*demo.Server, error) {
 	return s, nil
 }
 
-// prepare applies the flags to a running server. It writes the port file last, because a script may send requests as soon as that file
+// prepare applies the flags to a running server. The port file is written last, because a script may send requests as soon as that file
 // exists.
 func prepare(s *demo.Server, o options) error {
 	for _, text := range o.clients {
@@ -145,7 +145,7 @@ func prepare(s *demo.Server, o options) error {
 	return write(o.portFile, s.Port()+"\n")
 }
 
-// write creates a file atomically, so that a process that waits for it never reads a part of it.
+// write creates a file atomically, so that a process that waits for the file never reads a part of it.
 func write(path, content string) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".port-*")
 	if err != nil {
