@@ -81,7 +81,7 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 	return c.Status(ctx, t)
 }
 
-// login runs loginAlone as a task. Callers that give the same name share the task; a task without a name is not shared.
+// login runs loginAlone as a task. Callers with the same name share the task. A task without a name is not shared.
 func (c *Client) login(ctx context.Context, name string, t Target, o LoginOptions, why cause) (Credential, error) {
 	cred, _, err := c.jobs.Once(ctx, name, loginLimit, func(k *job) (Credential, error) { return c.loginAlone(k, t, o, why) })
 	return cred, err
