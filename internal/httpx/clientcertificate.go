@@ -48,7 +48,7 @@ func presented(req *http.Request) Certificate {
 
 // errSecureProxy is returned for an https:// proxy. A transport has one TLS configuration for proxy and server, so it would present the
 // client certificate to the proxy too.
-var errSecureProxy = errors.New("the proxy is an https:// one, which could ask for the client certificate too; name an http:// proxy, or put the host into NO_PROXY")
+var errSecureProxy = errors.New("an https:// proxy could request the client certificate too; use an http:// proxy, or add the host to NO_PROXY")
 
 // use makes the connections of a transport present the certificate.
 func (c Certificate) use(t *http.Transport) {

@@ -148,7 +148,7 @@ func (l *Link) authorize(req *http.Request) error {
 		return d.Decorate(req, tok)
 	}
 	if strings.ContainsFunc(tok.AccessToken, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return errors.New("the access token holds characters that are not allowed in a header (RFC 6750 §2.1)")
+		return errors.New("the access token contains characters that are not allowed in a header (RFC 6750 §2.1)")
 	}
 	req.Header.Set("Authorization", "Bearer "+tok.AccessToken)
 	return nil

@@ -96,7 +96,7 @@ func (s *Session) valid() error {
 		return fmt.Errorf("the server chose protocol version %q, which is not supported", httpx.Text(s.Version, 40))
 	}
 	if strings.ContainsFunc(s.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return errors.New("the id of the session holds characters that are not allowed (2025-11-25, Session Management)")
+		return errors.New("the id of the session contains characters that are not allowed (2025-11-25, Session Management)")
 	}
 	return nil
 }

@@ -43,7 +43,7 @@ func (p *postgres) readNote(ctx context.Context, key Key, name string) ([]byte, 
 	}
 	sealed, err := base64.StdEncoding.DecodeString(string(rows[0][0]))
 	if err != nil {
-		return nil, at(key.name(), fmt.Errorf("%w: the note %s is not sealed", ErrCorrupt, name))
+		return nil, at(key.name(), fmt.Errorf("%w: the note %s is not in base64", ErrCorrupt, name))
 	}
 	data, err := k.unseal(sealed, "note", key.name(), name)
 	return data, at(key.name(), err)

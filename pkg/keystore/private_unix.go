@@ -76,7 +76,7 @@ func checkSocket(path string, me int) error {
 	}
 	for folder := filepath.Dir(path); folder != filepath.Dir(folder); folder = filepath.Dir(folder) {
 		if info, err := os.Stat(folder); err != nil || info.Mode().Perm()&0o002 != 0 {
-			return fmt.Errorf("%w: the socket %s belongs to user %d, and every user can make one in %s; name the host of the database", errDistrust, path, stat.Uid, folder)
+			return fmt.Errorf("%w: the socket %s belongs to user %d, and every user can create sockets in %s; specify the host of the database", errDistrust, path, stat.Uid, folder)
 		}
 	}
 	return nil

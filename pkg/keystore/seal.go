@@ -149,7 +149,7 @@ func (k *keys) check(sealed []byte, about ...string) error {
 		return k.foreign()
 	}
 	if !hmac.Equal(code(k.auth[i], append(about, string(sealed[codeEnd:labelSize]))...), sealed[keyIDSize:codeEnd]) {
-		return fmt.Errorf("%w: it was changed without the key file", ErrCorrupt)
+		return fmt.Errorf("%w: somebody without the key file has changed it", ErrCorrupt)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 		switch keyword {
 		case mcphttp.HeaderKeyword:
 			if !reachable || !property {
-				return fmt.Errorf("%s%s is at a place that no argument path reaches", where(path), mcphttp.HeaderKeyword)
+				return fmt.Errorf("%s%s is allowed only in the schema of an argument", where(path), mcphttp.HeaderKeyword)
 			}
 			err = checkAnnotation(v, jsonscan.Member(schema, "type"), path, seen)
 		case "properties":
@@ -69,7 +69,7 @@ func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]b
 	case name == "":
 		return fmt.Errorf("%s%s has no header name", where(path), mcphttp.HeaderKeyword)
 	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
-		return fmt.Errorf("%s%s %q is no header name (RFC 9110 §5.1)", where(path), mcphttp.HeaderKeyword, httpx.Text(name, 60))
+		return fmt.Errorf("%s%s %q is not a header name (RFC 9110 §5.1)", where(path), mcphttp.HeaderKeyword, httpx.Text(name, 60))
 	case seen[strings.ToLower(name)]:
 		return fmt.Errorf("%s%s %q is used twice", where(path), mcphttp.HeaderKeyword, name)
 	}

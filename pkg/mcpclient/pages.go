@@ -59,7 +59,7 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 
 // tooMany returns the error for an answer with more elements than allowed.
 func (c *Client) tooMany(what string) error {
-	return c.invalid(fmt.Sprintf("the answer holds more than %d %s", maxListed, what))
+	return c.invalid(fmt.Sprintf("the answer contains more than %d %s", maxListed, what))
 }
 
 // plainResult sends a request whose result must be complete, not a task or a request for input.

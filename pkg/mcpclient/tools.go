@@ -61,7 +61,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	for _, t := range list.defs {
 		tool := parseTool(t)
 		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions have no rules for header annotations
-			c.warn("the tool %q is left out, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err)
+			c.warn("the tool %q is omitted, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err)
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)
