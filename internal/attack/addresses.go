@@ -40,8 +40,8 @@ const (
 func addresses() []Attack {
 	return []Attack{
 		in("challenge-http", "the challenge names a metadata URL with plain http", challenge, "http://evil.example/metadata"),
-		in("challenge-file", "the challenge names a file: URL as metadata", challenge, "file:///etc/passwd"),
-		in("challenge-metadata-service", "the challenge names a cloud provider's metadata service", challenge, "http://169.254.169.254/latest/meta-data/"),
+		in("challenge-file", "the challenge names a file: URL as the metadata URL", challenge, "file:///etc/passwd"),
+		in("challenge-metadata-service", "the challenge names a cloud provider's metadata service as the metadata URL", challenge, "http://169.254.169.254/latest/meta-data/"),
 		in("challenge-loopback", "a remote server's challenge names a loopback URL", challenge, "TRAP/admin"),
 		in("challenge-dash", "the challenge names a metadata URL that begins with a dash", challenge, "--help"),
 		in("challenge-long", "the challenge names a metadata URL of 50 kB", challenge, AS+"/"+strings.Repeat("a", 50_000)),

@@ -48,7 +48,7 @@ func answers() []Attack {
 		at("token-308", "the token endpoint redirects to another origin with 308, to get the code sent there", "POST "+tokenPath, away(http.StatusPermanentRedirect)),
 		at("registration-307", "the registration endpoint redirects to another origin", "POST "+registerPath, away(http.StatusTemporaryRedirect)),
 		at("truncated-token", "the token response is cut off", "POST "+tokenPath, cut(`{"access_token":"abcdef`)),
-		{Name: "answer/many-scopes", What: "the server grants a hundred thousand scopes, which every later command would have to compare", Edit: func(_ *http.Request, s string) string {
+		{Name: "answer/many-scopes", What: "the server grants a hundred thousand scopes", Edit: func(_ *http.Request, s string) string {
 			return strings.Replace(s, `"scope":"`, `"scope":"`+many(100_000)+" ", 1)
 		}},
 		{Name: "answer/many-scopes-known", What: "the resource metadata lists a hundred thousand scopes", Set: demo.Settings{Challenge: "noscope"}, Edit: func(_ *http.Request, s string) string {

@@ -57,17 +57,17 @@ func visits() []visit {
 		{"two-states", "a response has two states", query("?code=stolen&state=a&state=b")},
 		{"foreign-error", "an error response has the state of another login", query("?error=access_denied&state=x")},
 		{"semicolons", "a response separates its parameters with semicolons", query("?code=stolen;state=x")},
-		{"post", "a response arrives as a POST request", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodPost, u.String(), "") }},
-		{"head", "a HEAD request arrives", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodHead, u.String(), "") }},
-		{"other-path", "a request for another path arrives", func(ctx context.Context, u *url.URL) error {
+		{"post", "the callback gets a response as a POST request", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodPost, u.String(), "") }},
+		{"head", "the callback gets a HEAD request", func(ctx context.Context, u *url.URL) error { return refused(ctx, http.MethodHead, u.String(), "") }},
+		{"other-path", "the callback port gets a request for another path", func(ctx context.Context, u *url.URL) error {
 			return refused(ctx, http.MethodGet, "http://"+u.Host+"/", "")
 		}},
 		{"rebinding", "a web page's host name resolves to 127.0.0.1 (DNS rebinding)", func(ctx context.Context, u *url.URL) error {
 			return refused(ctx, http.MethodGet, u.String(), "evil.example:"+u.Port())
 		}},
-		{"crowd", "a thousand requests arrive at once", crowd},
-		{"slow", "a client opens a connection and sends nothing", hold},
-		{"huge", "a request has a query of 1 MB", func(ctx context.Context, u *url.URL) error {
+		{"crowd", "the callback gets a thousand requests at once", crowd},
+		{"slow", "a client opens a connection to the callback and sends nothing", hold},
+		{"huge", "the callback gets a request with a query of 1 MB", func(ctx context.Context, u *url.URL) error {
 			return refused(ctx, http.MethodGet, u.String()+"?code="+strings.Repeat("a", 1<<20), "")
 		}},
 	}

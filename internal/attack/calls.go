@@ -46,8 +46,8 @@ func calls() []Attack {
 		asking("question-dash", "the tool asks to open a URL that begins with a dash", "-Pfile:///tmp/owned"),
 		asking("question-command", "the tool asks to open a URL whose host is a shell command", "https://$(touch${IFS}owned).example/"),
 		asking("question-password", "the tool asks to open a URL that contains credentials", "https://user:password@evil.example/"),
-		instead("question-required", "an error asks to open a file: URL before the call", `"error":{"code":-32042,"message":"visit","data":{"elicitations":[{"mode":"url","elicitationId":"1","message":"m","url":"file:///etc/passwd"}]}}`),
-		instead("question-required-many", "an error asks to open a thousand URLs before the call", `"error":{"code":-32042,"message":"visit","data":{"elicitations":[`+
+		instead("question-required", "an error asks the user to open a file: URL before the call", `"error":{"code":-32042,"message":"visit","data":{"elicitations":[{"mode":"url","elicitationId":"1","message":"m","url":"file:///etc/passwd"}]}}`),
+		instead("question-required-many", "an error asks the user to open a thousand URLs before the call", `"error":{"code":-32042,"message":"visit","data":{"elicitations":[`+
 			strings.TrimSuffix(strings.Repeat(`{"mode":"url","elicitationId":"1","message":"m","url":"https://as.attack.example/page"},`, 1000), ",")+`]}}`),
 		question("question-terminal", "an elicitation request and its form contain escape sequences", `{"mode":"form","message":`+nasty+`,"requestedSchema":{"type":"object","properties":{"a":{"type":"string","title":`+nasty+`}},"required":["a"]}}`),
 		question("question-other", "the tool requests roots/list instead of an elicitation", `{"mode":"form"},"method":"roots/list"`),

@@ -14,7 +14,7 @@ func providers() []Attack {
 	return []Attack{
 		at("metadata-foreign", "the identity provider's metadata names another issuer", "metadata:set.issuer="+word(Evil)),
 		at("token-http", "the identity provider's token endpoint uses plain http", "metadata:set.token_endpoint="+word("http://idp.attack.example/token")),
-		at("mix-up", "the identity provider's authorization endpoint belongs to the MCP server's authorization server, so that its code is sent to the identity provider", "metadata:set.authorization_endpoint="+word(AS+"/authorize")),
+		at("mix-up", "the identity provider's authorization endpoint belongs to the MCP server's authorization server, so that mcpauth would send the server's code to the identity provider", "metadata:set.authorization_endpoint="+word(AS+"/authorize")),
 		at("iss-foreign", "the identity provider's authorization response has the iss of another issuer", "authorize:set.iss="+word(Evil)),
 		at("iss-missing", "the identity provider's metadata announces iss, but its authorization response has none", "authorize:no-iss"),
 		claim("issuer", "the ID token has another issuer", `{"iss":"`+Evil+`"}`),

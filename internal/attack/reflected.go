@@ -54,7 +54,7 @@ func member(answer string, set map[string]any) string {
 
 func reflections() []Attack {
 	return []Attack{
-		hoarding("granted", "the token endpoint grants scopes that are the tokens and the client secret, and the ID token names the refresh token as the account", nil,
+		hoarding("granted", "the token endpoint repeats the tokens and the client secret as granted scopes, and the refresh token as the account name", nil,
 			func(r *http.Request, h hoard, answer string) string {
 				if r.URL.Path != tokenPath {
 					return answer
@@ -63,7 +63,7 @@ func reflections() []Attack {
 				return member(answer, map[string]any{"scope": strings.Join([]string{"notes:read", h.access, h.refresh, h.secret}, " "),
 					"id_token": "x." + base64.RawURLEncoding.EncodeToString(claims) + ".y"})
 			}),
-		hoarding("offered", "the MCP server stores one of the user's headers and lists it among the scopes in its metadata", nil,
+		hoarding("offered", "the MCP server stores one of the user's headers and repeats the header as a scope in its metadata", nil,
 			func(r *http.Request, h hoard, answer string) string {
 				if r.URL.Path != resourcePath {
 					return answer
@@ -81,7 +81,7 @@ func reflections() []Attack {
 			func(r *http.Request, h hoard, answer string) string {
 				return strings.Replace(answer, "by request", "it belongs to "+h.access, 1)
 			}),
-		hoarding("grant", "the MCP server repeats the refresh token, which its operator received at the authorization server, in a JSON-RPC error", nil,
+		hoarding("grant", "one operator runs the MCP server and the authorization server, and the MCP server repeats the refresh token in a JSON-RPC error", nil,
 			func(r *http.Request, h hoard, answer string) string {
 				return echoed.ReplaceAllLiteralString(answer, `"error":{"code":-32000,"message":"cannot use `+h.refresh+`"}}`)
 			}),
@@ -92,7 +92,7 @@ func reflections() []Attack {
 				}
 				return member(answer, map[string]any{"user_code": h.secret})
 			}),
-		{Name: "token/reflected-kept", What: "the MCP server repeats the token as the ID of the session and in the description of a tool, which mcpauth would keep for later calls",
+		{Name: "token/reflected-kept", What: "the MCP server repeats the token as the session ID and in the description of a tool",
 			Later: true, At: "POST " + mcpPath, Do: oldSession},
 	}
 }

