@@ -16,18 +16,18 @@ var remedies = []struct{ code, cause, cure string }{
 	{"usage", "mcpauth cannot parse the command line, or the flags contradict each other. Nothing was sent.", "Correct the command line. `mcpauth COMMAND --help` lists the flags."},
 	{"config", "mcpauth cannot use a configuration file, a variable or a file that a flag names. Nothing was sent.", "Correct the file or the variable that the message names."},
 	{"login_required", "There is no login for this server, or mcpauth cannot renew it without a browser.", "Run the command that the hint names. The command opens a browser. For machines without a browser, see [headless](headless.md)."},
-	{"invalid_grant", "The authorization server no longer accepts the refresh token or the code: it was revoked, has expired, or was used by another program.", "Log in again. If this happens often, look for other programs that use a copy of the same login."},
-	{"insufficient_scope", "The tool requires a scope that the login does not have.", "Log in with the scopes that the hint names. If `mcpauth call` may open a browser, it logs in with these scopes itself."},
+	{"invalid_grant", "The authorization server no longer accepts the refresh token or the code. The token or code has expired, was revoked, or was used by another program.", "Log in again. If the error occurs often, look for other programs that use a copy of the same login."},
+	{"insufficient_scope", "The tool requires a scope that the login does not have.", "Log in with the scopes that the hint names. If a browser can open, `mcpauth call` requests the missing scopes automatically."},
 	{"access_denied", "The user denied the access in the browser, or the account lacks permission.", "Allow the access, or log in with another account under another name."},
 	{"auth_failed", "The login failed for another reason. The message contains the error of the authorization server.", "The hint names the flag that helps, or says that only the server's operator can help."},
-	{"security", "A security check of an issuer, a resource, a state, a URL or PKCE failed. mcpauth sent nothing to the URL in question.", "Do not start by looking for a workaround. If you know that the server is right, use the flag that the hint names; otherwise tell the server's operator."},
+	{"security", "A security check of an issuer, a resource, a state, a URL or PKCE failed. mcpauth sent nothing to a refused URL.", "Report the problem to the server's operator. Use the flag that the hint names only if you know that the server is right."},
 	{"discovery", "The server's metadata is missing, unreachable or wrong, so mcpauth cannot find out how to log in.", "`mcpauth discover URL` shows every URL that mcpauth tried and explains each response."},
-	{"network", "mcpauth cannot reach the server: name resolution, connection or TLS failed.", "`mcpauth discover URL` shows which of the three failed. Use `--cacert` for your own certificate authority, and check `HTTPS_PROXY` and `NO_PROXY`."},
+	{"network", "mcpauth cannot reach the server: name resolution, connection or TLS failed.", "`mcpauth discover URL` shows which step failed. Use `--cacert` for your own certificate authority, and check `HTTPS_PROXY` and `NO_PROXY`."},
 	{"timeout", "The command did not end within its time limit.", "Allow more time with `--timeout`."},
 	{"server", "The server failed (5xx), or asks clients to wait (429). The message contains the server's error and `Retry-After`.", "Try again later. `call --idempotent` waits as long as the server asks, within the time limit."},
-	{"protocol", "A response violates the specification.", "Only the server's operator can correct this, unless the hint names a command."},
+	{"protocol", "A response violates the specification.", "If the hint names a command, run the command. If there is no hint, only the server's operator can correct the error."},
 	{"rpc_error", "The server rejected the call, or it has no such tool or argument.", "Compare the call with `mcpauth tools SERVER TOOL`. The error text comes from the server."},
-	{"tool_error", "The tool ran and reported an error. The tool's error text is on stdout.", "Read the error text. mcpauth has no more information."},
+	{"tool_error", "The tool ran and reported an error. The tool's error text is on stdout.", "Read the error text. mcpauth has no further information about the error."},
 	{"keystore", "The credential store is locked, denied access, is damaged, cannot be written or is busy. See [keychains](keychains.md).", "Follow the hint. mcpauth never falls back to another store silently."},
 	{"output", "mcpauth could not write the result to stdout or to `--save-dir`. The tool may have run.", "Free disk space, or write elsewhere."},
 	{"interrupted", "The command was interrupted by Ctrl-C, SIGTERM or SIGHUP.", "Run the command again. The stored login is intact."},
@@ -37,9 +37,9 @@ var remedies = []struct{ code, cause, cure string }{
 // troubleshooting returns the page: every error.code with its cause, its remedy and the examples from the mishaps.
 func troubleshooting(all []mishap, seen []failure) string {
 	var b strings.Builder
-	b.WriteString("# Troubleshooting\n\nStart with `mcpauth discover URL`: it shows how far a login gets and why it stops there. `--verbose` prints every HTTP exchange and masks secrets.\n\n" +
-		"Every error has a code, which scripts can rely on (`error.code` with `--json`). This page lists each code with its cause, its remedy and examples. A\n" +
-		"test (`cmd/mcpauth/hints_test.go`) runs each example against the bundled server, tries the hint, and writes this page.\n\n" +
+	b.WriteString("# Troubleshooting\n\nStart with `mcpauth discover URL`, which shows the step at which a login fails, and the reason. `--verbose` prints every HTTP exchange and masks secrets.\n\n" +
+		"Every error has a stable code for scripts (`error.code` with `--json`). This page lists each code with its cause, its remedy and examples. A\n" +
+		"test (`cmd/mcpauth/hints_test.go`) runs each example with the bundled server, tests the hint, and writes this page.\n\n" +
 		"| code | exit | cause |\n|---|---|---|\n")
 	for _, r := range remedies {
 		cause, _, _ := strings.Cut(r.cause, ". ")
