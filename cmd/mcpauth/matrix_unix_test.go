@@ -84,7 +84,7 @@ var tokenFaults = []tokenFault{
 // The possible results of one combination in TestLifeOfAProcess: the next `refresh` works, or it reports that the refresh token is lost.
 const (
 	works = "works"
-	told  = "told"
+	told  = "reported"
 )
 
 // TestLifeOfAProcess runs every combination of a command, a fault of the token endpoint, and an event that ends the process. The next
