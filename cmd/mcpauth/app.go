@@ -30,7 +30,8 @@ type program struct {
 	httpClient *http.Client
 	file       *config.File
 
-	secrets []string    // secrets from variables and headers, which no child process gets
+	secrets []string    // secrets from variables and headers; no child process gets a variable with such a value
+	entries []string    // NAME=VALUE of variables that no child process gets, whatever their value
 	sent    atomic.Bool // whether an HTTP request was sent
 	stuck   chan int    // receives the exit code if the program cannot even print an error; see punctual.go
 }
@@ -156,16 +157,19 @@ func (p *program) begin(*cli.Context) error {
 // limited runs a command with its time limit.
 func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	p.typed = remember(cx, cx.App.Flags, p.limit(cx.Command.Name))
+	if err := noEmptyValues(cx); err != nil {
+		return err
+	}
 	if p.global.certFile != "" && (cx.Bool("all") || cx.Command.Name == "status" && !cx.Args().Present()) {
 		return usage("--cert needs a SERVER, because each login has its own certificate")
 	}
 	run, interrupted, late := func() error { return at(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
 	if p.global.timeout > 0 || !endless(cx) {
 		limit := p.limit(cx.Command.Name)
-		late = limit
 		if cx.Command.Name == "login" {
 			limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, so that the error says that the browser sent no answer
 		}
+		late = limit
 		ctx, cancel := context.WithTimeout(cx.Context, limit)
 		defer cancel()
 		cx.Context = ctx
@@ -173,7 +177,18 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	if cx.Command.Name == "exec" { // the child process decides how to handle an interrupt
 		return run()
 	}
-	return p.punctual(interrupted, late, run)
+	return at(server{word: cx.Args().First()}, p.punctual(interrupted, late, run))
+}
+
+// noEmptyValues returns an error if a flag has the empty value. In a script it comes from a variable that is not set, and a flag such as
+// --issuer or --expect-account would be ignored.
+func noEmptyValues(cx *cli.Context) error {
+	for _, f := range slices.Concat(cx.Command.Flags, cx.App.Flags) {
+		if _, ok := f.(*cli.BoolFlag); !ok && slices.Contains(flagValues(cx, f), "") {
+			return usage(dashed(f.Names()[0]) + " has an empty value")
+		}
+	}
+	return nil
 }
 
 // endless reports whether a command has no default time limit. A proxy and a batch run until their input ends, and exec until its child

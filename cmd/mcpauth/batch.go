@@ -14,7 +14,10 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-const maxParallel = 64
+const (
+	maxParallel = 64
+	batchMemory = 1 << 30 // bytes of all answers that the calls of a batch hold at the same time
+)
 
 // runBatch makes many calls with one client and prints one line for each line of the input. A call without an output line was not sent. The
 // default time limit applies to each call, not to the whole batch.
@@ -33,7 +36,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	defer in.Close()
 	return p.atServer(ctx, words[0], o.handler(), func(m *mcpclient.Client, s server) error {
 		o.apply(m)
-		m.Elicit = answers
+		m.Elicit, m.MaxMessage = answers, batchMemory/int64(o.parallel)
 		if !p.out.verbose {
 			m.Progress = nil // there is no progress bar, because one bar cannot show several calls
 		}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +42,9 @@ func (p *program) flow() (*flow.Client, error) {
 func (p *program) http() (*http.Client, error) {
 	if p.httpClient != nil {
 		return p.httpClient, nil
+	}
+	if name := httpx.BadProxy(p.getenv); name != "" {
+		return nil, &configError{message: "the variable " + name + " is not the address of a proxy", hint: "correct it, or unset it to use no proxy"}
 	}
 	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version, Secrets: &p.out.secrets}
 	if p.out.verbose && !p.out.quiet {
@@ -152,7 +156,7 @@ func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
 	c.Report, c.Open = d.report, nil
 	if ok {
 		c.Open = func(ctx context.Context, address string) error {
-			return callback.Open(ctx, command, address, p.secrets...)
+			return callback.Open(ctx, command, address, slices.Concat(p.secrets, p.entries)...)
 		}
 	}
 }

@@ -14,6 +14,8 @@ type commandLine struct {
 	command string
 	flags   []typedFlag
 	limit   time.Duration
+
+	idempotent bool // call --idempotent
 }
 
 // typedFlag is a flag that the user gave.
@@ -25,7 +27,7 @@ type typedFlag struct {
 // remember records the flags of a command line, except flags that only control the output. A --header with a literal value is also omitted,
 // because hints must not show secrets.
 func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
-	t := commandLine{command: cx.Command.Name, limit: limit}
+	t := commandLine{command: cx.Command.Name, limit: limit, idempotent: cx.Bool("idempotent")}
 	given := cx.FlagNames() // one call of cx.FlagNames is faster than a call of cx.IsSet for each flag
 	for i, f := range slices.Concat(cx.Command.Flags, globals) {
 		name := f.Names()[0]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -84,7 +85,7 @@ func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
 	if !ok {
 		return nil
 	}
-	if err := callback.Open(ctx, command, e.URL, p.secrets...); err != nil {
+	if err := callback.Open(ctx, command, e.URL, slices.Concat(p.secrets, p.entries)...); err != nil {
 		p.out.warn("%v", err)
 	}
 	return nil

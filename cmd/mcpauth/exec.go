@@ -107,7 +107,7 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 		secret := func(s string) bool {
 			return value != "" && (s == value || len(value) >= 8 && strings.Contains(s, value))
 		}
-		return name == accessTokenVariable || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.secrets, entry) || slices.ContainsFunc(p.secrets, secret)
+		return name == accessTokenVariable || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.entries, entry) || slices.ContainsFunc(p.secrets, secret)
 	})
 	for name, address := range addresses {
 		environ = append(environ, name+"="+address)

@@ -133,9 +133,9 @@ func TestChildEnvironment(t *testing.T) {
 		return map[string]string{"FLAG": "true", "HALF": "half-of-it"}[name], true
 	}
 	p.hideVariables("FLAG", "HALF")
-	got := p.childEnvironment([]string{"PATH=/bin", "MCPAUTH_ACCESS_TOKEN=t", "MCPAUTH_URL_OUTER=x", "A=secret-of-a-header", "B=Bearer secret-of-a-header", "C=short", "D=hort", "E=", "FLAG=true", "CI=true", "HALF=half-of-it", "COPY=half-of-it"},
+	got := p.childEnvironment([]string{"PATH=/bin", "MCPAUTH_ACCESS_TOKEN=t", "MCPAUTH_URL_OUTER=x", "A=secret-of-a-header", "B=Bearer secret-of-a-header", "C=short", "D=hort", "E=", "FLAG=true", "CI=true", "HALF=half-of-it", "COPY=half-of-it", "NAMED=HALF=half"},
 		map[string]string{"MCPAUTH_URL": "http://127.0.0.1:1/x/mcp"})
-	if want := []string{"PATH=/bin", "D=hort", "E=", "CI=true", "MCPAUTH_URL=http://127.0.0.1:1/x/mcp"}; !slices.Equal(got, want) {
+	if want := []string{"PATH=/bin", "D=hort", "E=", "CI=true", "NAMED=HALF=half", "MCPAUTH_URL=http://127.0.0.1:1/x/mcp"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

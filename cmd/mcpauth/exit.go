@@ -57,7 +57,7 @@ func table() []rule {
 		// Errors in the command line or the configuration.
 		{as[*usageError], exitUsage, "usage", with(func(_ advice, e *usageError) string { return e.hint })},
 		{as[*configError], exitUsage, "config", with(func(_ advice, e *configError) string { return e.hint })},
-		{as[*config.Error], exitUsage, "config", text("correct the file, or use another one: --config FILE")},
+		{as[*config.Error], exitUsage, "config", with(fileHint)},
 		{is(config.ErrUnknown), exitUsage, "usage", nil},
 		{is(flow.ErrOptions), exitUsage, "usage", text("mcpauth login --help")},
 		{is(flow.ErrCertificate), exitUsage, "config", text("give a valid certificate and its unencrypted key, both in PEM: --cert FILE --key FILE")},
@@ -200,7 +200,11 @@ func (p *program) fail(ctx context.Context, err error) int {
 
 // message returns the text of an error. If the time limit was exceeded, the text names the limit.
 func (p *program) message(err error) string {
-	return strings.ReplaceAll(err.Error(), context.DeadlineExceeded.Error(), "not done within the time limit of "+inWords(p.typed.limit))
+	before, after, ok := strings.Cut(err.Error(), context.DeadlineExceeded.Error())
+	if !ok {
+		return before
+	}
+	return before + "not done within the time limit of " + inWords(p.typed.limit) + strings.ReplaceAll(after, ": "+context.DeadlineExceeded.Error(), "")
 }
 
 // hint returns the hint of a row for an error.

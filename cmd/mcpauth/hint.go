@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"mcpauth/internal/config"
 	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
@@ -101,7 +102,7 @@ func (a advice) globals() string {
 func laterHint(a advice) string {
 	if wait := responseOf(a.err).retryAfter; wait > 0 {
 		hint := "the server asks clients to wait: try again in " + inWords(wait)
-		if a.typed.command == "call" {
+		if a.typed.command == "call" && !a.typed.idempotent {
 			hint += "; if the call may be sent twice, call --idempotent waits and retries"
 		}
 		return hint
@@ -151,6 +152,14 @@ func argumentHint(a advice, e *mcpclient.ArgumentError) string {
 		line += " --"
 	}
 	return line + " " + shellWord(oneLine(e.Tool)) + " lists its arguments"
+}
+
+// fileHint suggests how to correct a configuration file.
+func fileHint(_ advice, e *config.Error) string {
+	if e.Variable != "" {
+		return "set the variable " + e.Variable + ", or give it a default in the file: ${" + e.Variable + ":-DEFAULT}"
+	}
+	return "correct the file, or use another one: --config FILE"
 }
 
 // taskHint suggests the command that waits for a task.

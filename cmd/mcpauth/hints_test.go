@@ -58,6 +58,10 @@ func mishaps() []mishap {
 		{name: "a variable that is not set", rows: "configError", args: login("--client-id", "x", "--client-secret-env", "NOWHERE"), exit: 2, code: "config", nothing: true},
 		{name: "a configuration file with a syntax error", rows: "config.Error", args: []string{"call", "x", "whoami", "--config", "HOME/broken.json"}, exit: 2, code: "config", hint: "--config FILE", nothing: true,
 			spoil: func(t *testing.T, u *unlucky) { u.file(t, "broken.json", "{") }},
+		{name: "a variable of a configuration file that is not set", rows: "config.Error", args: []string{"call", "x", "whoami", "--config", "HOME/variable.json"}, exit: 2, code: "config", hint: "set the variable NOWHERE,", nothing: true,
+			spoil: func(t *testing.T, u *unlucky) {
+				u.file(t, "variable.json", `{"mcpServers":{"x":{"url":"${NOWHERE}"}}}`)
+			}},
 		{name: "an unknown server name", rows: "usageError", args: []string{"call", "nobody", "whoami"}, exit: 2, code: "usage", hint: "mcpauth login URL --name nobody",
 			fill: map[string]string{"URL": "SERVER"}, goesOn: true},
 

@@ -84,6 +84,7 @@ func (o loginOptions) apply(t *flow.Target) {
 	s, configured := o.settings, t.Settings
 	if s.ClientID == "" || s.ClientID == configured.ClientID { // if the flags name another client, the configured secret does not belong to it
 		s.ClientID, s.ClientSecret = configured.ClientID, cmp.Or(s.ClientSecret, configured.ClientSecret)
+		s.SecretParts = configured.SecretParts
 	}
 	if s.Assertion == "" {
 		s.AssertionFile = cmp.Or(s.AssertionFile, configured.AssertionFile)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 
@@ -43,6 +44,9 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 			p.out.warn("%s: %s", word, w)
 		}
 		p.out.note("%s: %s", word, outcome(r))
+		if r.LoggedIn && !r.Revoked && errors.Is(ctx.Err(), context.Canceled) {
+			return ctx.Err()
+		}
 		return nil
 	})
 }

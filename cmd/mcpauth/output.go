@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode"
 
 	"github.com/mattn/go-runewidth"
@@ -38,6 +39,8 @@ type output struct {
 	mu   sync.Mutex // other goroutines report progress
 	bar  bool       // whether a progress bar is shown
 	bars int        // number of progress bars so far
+
+	writing atomic.Int32 // number of goroutines that write to stdout now
 }
 
 // hide records secrets of the user. Messages mask these secrets, and no child process gets them.
@@ -51,7 +54,7 @@ func (p *program) hide(secrets ...string) {
 func (p *program) hideVariables(names ...string) {
 	for _, name := range names {
 		value := p.getenv(name)
-		p.secrets = append(p.secrets, name+"="+value)
+		p.entries = append(p.entries, name+"="+value)
 		if len(value) >= 8 {
 			p.hide(value)
 		}
@@ -230,6 +233,8 @@ func (o *output) string(s string) error {
 	o.mu.Lock()
 	o.clearBar()
 	o.mu.Unlock()
+	o.writing.Add(1)
+	defer o.writing.Add(-1)
 	_, err := io.WriteString(o.stdout, s)
 	return unwritten(err)
 }
@@ -254,6 +259,8 @@ func (o *output) write(data []byte) error {
 	o.mu.Lock()
 	o.clearBar()
 	o.mu.Unlock()
+	o.writing.Add(1)
+	defer o.writing.Add(-1)
 	_, err := o.stdout.Write(data)
 	return unwritten(err)
 }

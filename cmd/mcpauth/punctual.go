@@ -9,39 +9,33 @@ import (
 // After its time limit or an interrupt, a command normally ends by itself, because its work observes the context. A read from a terminal or
 // a write to a full pipe cannot be cancelled, so punctual does not wait for a command that hangs in one.
 const (
-	grace  = 1400 * time.Millisecond // how long punctual waits for a command after the end of its context
-	report = 300 * time.Millisecond  // time to print the error; a write to stderr can hang too
+	grace  = 1700 * time.Millisecond // how long punctual waits for a command after the end of its context
+	report = time.Second             // time to print the error; a write to stderr can hang too
 )
 
 // punctual runs a command. If the command does not end soon after the limit or the first interrupt, punctual returns the error of the
 // context without waiting for the command. Before punctual returns, it waits for requests whose responses must not be lost, such as a
 // refresh. A limit of 0 means no limit. ctx ends at the first interrupt, but not at the limit.
+//
+// A command that is writing its result may exceed the default limit, because the reader of stdout may be slow.
 func (p *program) punctual(ctx context.Context, limit time.Duration, act func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- act() }()
-	var late <-chan time.Time
-	if limit > 0 {
-		late = time.After(limit + grace)
-	}
-	select {
-	case err := <-done:
+	if err, ended := p.untilLate(ctx, limit, done); ended {
 		return err
-	case <-late:
-	case <-ctx.Done():
-		select {
-		case err := <-done:
-			return err
-		case <-late:
-		case <-time.After(grace):
-		}
 	}
+	begun := time.Now()
 	p.wait()
+	rest := time.Duration(0)
+	if time.Since(begun) > 20*time.Millisecond { // the command has waited for the same requests and needs some time to print its result
+		rest = grace
+	}
 	select {
 	case err := <-done:
 		if ctx.Err() != nil || !errors.Is(err, context.Canceled) { // after the time limit, context.Canceled means that p.wait cancelled the command
 			return err
 		}
-	default:
+	case <-time.After(rest):
 	}
 	err, code := ctx.Err(), exitInterrupted
 	if !errors.Is(err, context.Canceled) {
@@ -49,6 +43,33 @@ func (p *program) punctual(ctx context.Context, limit time.Duration, act func() 
 	}
 	time.AfterFunc(report, func() { p.stuck <- code })
 	return err
+}
+
+// untilLate waits for a command until grace after its limit or the first interrupt. If the command has not ended then, ended is false.
+func (p *program) untilLate(ctx context.Context, limit time.Duration, done <-chan error) (err error, ended bool) {
+	var late <-chan time.Time
+	if limit > 0 {
+		late = time.After(limit + grace)
+	}
+	for {
+		select {
+		case err := <-done:
+			return err, true
+		case <-late:
+			if p.global.timeout > 0 || p.out.writing.Load() == 0 {
+				return nil, false
+			}
+			late = time.After(grace)
+		case <-ctx.Done():
+			select {
+			case err := <-done:
+				return err, true
+			case <-late:
+			case <-time.After(grace):
+			}
+			return nil, false
+		}
+	}
 }
 
 // wait waits for requests whose responses must not be lost, such as a refresh. flow.Client.Wait prints a message, which can hang if stderr

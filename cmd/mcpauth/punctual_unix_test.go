@@ -3,6 +3,9 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -115,6 +118,37 @@ func TestLimitOfAChildAfterAnInterrupt(t *testing.T) {
 	begun := time.Now()
 	if code := p.end(t); code != exitInterrupted || time.Since(begun) > 15*time.Second {
 		t.Errorf("exit code %d after %s\n%s", code, time.Since(begun), &p.stderr)
+	}
+}
+
+// A reader of stdout that is slower than the default limit gets the whole result. --timeout and an interrupt end the command nevertheless.
+func TestResultIsWrittenBeyondTheDefaultLimit(t *testing.T) {
+	const limit = 50 * time.Millisecond
+	for _, tt := range []struct {
+		name        string
+		timeout     time.Duration
+		interrupted bool
+		want        error
+	}{
+		{"default limit", 0, false, nil},
+		{"--timeout", limit, false, context.DeadlineExceeded},
+		{"interrupt", 0, true, context.Canceled},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p := testProgram()
+			r, w := io.Pipe()
+			p.out.stdout, p.global.timeout, p.stuck = w, tt.timeout, make(chan int, 1)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if tt.interrupted {
+				time.AfterFunc(limit, cancel)
+			}
+			time.AfterFunc(limit+2*grace, func() { io.Copy(io.Discard, r) })
+			if err := p.punctual(ctx, limit, func() error { return p.out.text("a result") }); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
 	}
 }
 

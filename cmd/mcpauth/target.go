@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"mcpauth/internal/config"
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/keystore"
@@ -46,7 +47,7 @@ func (s server) quoted() string {
 	if s.word == "" {
 		return "SERVER"
 	}
-	return shellWord(harmless(s.word))
+	return shellWord(harmless(httpx.WithoutUser(s.word)))
 }
 
 // resolve finds the server for a word.
@@ -117,15 +118,17 @@ func (p *program) byName(ctx context.Context, word string, n need) (server, erro
 	if err != nil {
 		return server{}, err
 	}
-	stored, err := p.find(ctx, word)
-	if err != nil {
-		return server{}, err
+	stored, damaged := p.find(ctx, word)
+	if damaged != nil && !errors.Is(damaged, keystore.ErrCorrupt) { // see byURL
+		return server{}, damaged
 	}
 	stored = slices.DeleteFunc(stored, func(t flow.Target) bool { return t.Profile != word })
 	e, ok := file.Servers[word]
 	switch {
 	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project's file cannot disable a stored login
 		return p.byEntry(ctx, file, e, stored, n)
+	case len(stored) == 0 && damaged != nil:
+		return server{}, damaged
 	case len(stored) == 0:
 		return server{}, p.unknownName(ctx, word, file)
 	case len(stored) == 1:
@@ -268,6 +271,7 @@ func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	p.hide(a.ClientSecret)
 	t := &s.target
 	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), strings.Fields(a.Scope), a.ClientMetadataURL
+	t.SecretParts = convert(a.Secrets, func(v string) flow.Secret { return flow.Secret(v) })
 	t.Issuer, t.Grant, t.ClientKeyFile, t.AssertionFile = a.Issuer, flow.Grant(a.Grant), a.ClientKey, a.AssertionFile
 	t.CallbackHost, t.CallbackPort, t.DPoP = a.CallbackHost, a.CallbackPort, flow.DPoP(a.DPoP)
 	return s, nil

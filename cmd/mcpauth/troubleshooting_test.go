@@ -104,7 +104,13 @@ func comparePage(t *testing.T, file, want string) {
 		return
 	}
 	if os.Getenv("UPDATE") == "" {
-		t.Fatalf("%s is not what the program says (%v): UPDATE=1 go test ./cmd/mcpauth -run %s", file, err, t.Name())
+		page := strings.Split(string(data), "\n")
+		for i, line := range strings.Split(want, "\n") {
+			if i == len(page) || line != page[i] {
+				t.Fatalf("%s:%d differs (%v): UPDATE=1 go test ./cmd/mcpauth -run %s\nwant %s", file, i+1, err, t.Name(), line)
+			}
+		}
+		t.Fatalf("%s is too long", file)
 	}
 	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 		t.Fatal(err)

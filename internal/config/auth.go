@@ -15,7 +15,8 @@ type Auth struct {
 
 	CallbackPort int
 
-	Unused string // name of a member that another MCP client uses for its login and mcpauth ignores; "" = none
+	Secrets []string // values of the variables in ClientSecret; ExpandAuth sets them
+	Unused  string   // name of a member that another MCP client uses for its login and mcpauth ignores; "" = none
 }
 
 // authKeys are the names of the members of `auth`.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -12,7 +13,7 @@ func TestForeignAuthBlocks(t *testing.T) {
 		block string
 		want  Auth
 	}{
-		"Cursor":               {`"auth":{"CLIENT_ID":"i","CLIENT_SECRET":"${env:S}","scopes":["a","b"]}`, Auth{ClientID: "i", ClientSecret: "secret", Scope: "a b"}},
+		"Cursor":               {`"auth":{"CLIENT_ID":"i","CLIENT_SECRET":"${env:S}","scopes":["a","b"]}`, Auth{ClientID: "i", ClientSecret: "secret", Scope: "a b", Secrets: []string{"secret"}}},
 		"Cursor, public":       {`"auth":{"CLIENT_ID":"i"}`, Auth{ClientID: "i"}},
 		"Claude Code":          {`"oauth":{"clientId":"i","callbackPort":8080,"scopes":"a b","authServerMetadataUrl":"https://a"}`, Auth{ClientID: "i", Scope: "a b", CallbackHost: "localhost", CallbackPort: 8080, Unused: "oauth.authServerMetadataUrl"}},
 		"ours before theirs":   {`"oauth":{"clientId":"theirs"},"auth":{"clientId":"ours"}`, Auth{ClientID: "ours"}},
@@ -24,7 +25,7 @@ func TestForeignAuthBlocks(t *testing.T) {
 			continue
 		}
 		a, err := f.Servers["x"].ExpandAuth(env(map[string]string{"S": "secret"}))
-		if err != nil || a == nil || *a != tt.want {
+		if err != nil || a == nil || !reflect.DeepEqual(*a, tt.want) {
 			t.Errorf("%s reads otherwise, %v", name, err)
 		}
 	}

@@ -42,6 +42,7 @@ type Error struct {
 	Path         string
 	Line, Column int
 	Reason       string
+	Variable     string // the variable that is not set; "": the error has another reason
 }
 
 func (e *Error) Error() string {

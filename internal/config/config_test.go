@@ -269,8 +269,8 @@ func TestAuthBlock(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Auth{ClientID: "i", ClientSecret: "secret", Scope: "a b", ClientMetadataURL: "u", Issuer: "iss", Grant: "g", ClientKey: "k",
-		AssertionFile: "f", CallbackHost: "localhost", DPoP: "never", CallbackPort: 8080}
-	if *a != want {
+		AssertionFile: "f", CallbackHost: "localhost", DPoP: "never", CallbackPort: 8080, Secrets: []string{"secret"}}
+	if !reflect.DeepEqual(*a, want) {
 		t.Error("the block reads otherwise")
 	}
 	if f.Servers["x"].Auth.ClientSecret != "${S}" {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -23,12 +24,12 @@ func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	}
 	var err error
 	if e.URL, err = expand(e.URL, getenv); err != nil {
-		return Entry{}, e.fault(err.Error())
+		return Entry{}, e.unexpanded(err)
 	}
 	headers := map[string]string{}
 	for k, v := range e.Headers {
 		if headers[k], err = expand(v, getenv); err != nil {
-			return Entry{}, e.fault(err.Error())
+			return Entry{}, e.unexpanded(err)
 		}
 	}
 	e.Headers = headers
@@ -42,10 +43,13 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 		return nil, nil
 	}
 	a := *e.Auth
+	for _, name := range namesIn(a.ClientSecret) {
+		a.Secrets = append(a.Secrets, getenv(name))
+	}
 	for _, value := range a.texts() {
 		var err error
 		if *value, err = expand(*value, getenv); err != nil {
-			return nil, e.fault(err.Error())
+			return nil, e.unexpanded(err)
 		}
 	}
 	a.ClientKey, a.AssertionFile = e.beside(a.ClientKey), e.beside(a.AssertionFile)
@@ -53,6 +57,20 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 		return nil, e.fault("auth.clientSecret needs auth.clientId, the client it belongs to")
 	}
 	return &a, nil
+}
+
+// unsetError is the error for a variable that is not set.
+type unsetError struct{ name string }
+
+func (e *unsetError) Error() string { return "the variable " + e.name + " is not set" }
+
+// unexpanded returns the error for a value that cannot be expanded.
+func (e Entry) unexpanded(err error) error {
+	f := e.in.fault(e.offset, "server %q: %s", e.Name, err)
+	if unset, ok := errors.AsType[*unsetError](err); ok {
+		f.Variable = unset.name
+	}
+	return f
 }
 
 func (e Entry) fault(reason string) error {
@@ -169,7 +187,7 @@ func expand(s string, getenv func(string) string) (string, error) {
 		if value == "" && hasDefault {
 			value = otherwise
 		} else if value == "" {
-			return "", fmt.Errorf("the variable %s is not set", name)
+			return "", &unsetError{name}
 		}
 		b.WriteString(value)
 		s = rest

@@ -38,6 +38,19 @@ func proxyFor(req *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(req)
 }
 
+// BadProxy returns the name of a variable whose value is not the address of a proxy, or "". http.ProxyFromEnvironment ignores such a value,
+// and requests would go past the proxy.
+func BadProxy(getenv func(string) string) string {
+	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
+		value := getenv(name)
+		_, err := url.Parse(value)
+		if _, bare := url.Parse("http://" + value); err != nil && bare != nil {
+			return name
+		}
+	}
+	return ""
+}
+
 // dial connects to a host. localhost and the names below it always mean this machine, even if a resolver answers otherwise (RFC 6761 §6.3).
 // dial tries 127.0.0.1 before ::1, because a server that listens on only one of them usually uses 127.0.0.1, and another user may listen on
 // the same port of ::1.

@@ -252,18 +252,13 @@ func Clean(s string, hidden []string, limit int) string {
 	return Text(head+tail, limit-1) + "…"
 }
 
-// Holds reports whether s contains one of the hidden texts, even percent-encoded up to three times. The result is also true if s cannot be
-// decoded.
+// Holds reports whether s contains one of the hidden texts, even percent-encoded up to three times.
 func Holds(s string, hidden []string) bool {
 	for range 3 {
 		if Mask(s, hidden) != s {
 			return true
 		}
-		decoded, err := url.PathUnescape(s)
-		if err != nil {
-			return true
-		}
-		s = decoded
+		s = percentDecoded(s)
 	}
 	return false
 }

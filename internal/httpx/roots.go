@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"sync"
@@ -30,8 +31,8 @@ type rooted struct {
 
 // host is the state of the server at one scheme, host and port. Requests with different client certificates have separate states.
 type host struct {
-	likely atomic.Pointer[http.Transport] // transport that verifies against the likely certificates only; nil: no likely certificate is known, or none verified the host
-	learn  sync.Once                      // records the certificate that verified the host
+	likely  atomic.Pointer[http.Transport] // transport that verifies against the likely certificates only; nil: no likely certificate is known, or none verified the host
+	learned atomic.Bool                    // whether the certificate that verified the host is recorded
 }
 
 func newRooted(memory rootMemory, caFile string) (*rooted, error) {
@@ -60,6 +61,15 @@ func newRooted(memory rootMemory, caFile string) (*rooted, error) {
 }
 
 func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := r.roundTrip(req)
+	var alert *net.OpError
+	if errors.As(err, &alert) && alert.Op == "remote error" { // a TLS alert; net/http wraps it in the name of a function, depending on when it arrives
+		err = alert
+	}
+	return res, err
+}
+
+func (r *rooted) roundTrip(req *http.Request) (*http.Response, error) {
 	h := r.host(req)
 	if likely := h.likely.Load(); likely != nil {
 		if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // the body can be sent only once
@@ -76,9 +86,9 @@ func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
 		h.likely.Store(nil)
 	}
 	res, err := r.all(req).RoundTrip(req)
-	if err == nil && res.TLS != nil && len(res.TLS.VerifiedChains) > 0 {
+	if err == nil && res.TLS != nil && len(res.TLS.VerifiedChains) > 0 && h.learned.CompareAndSwap(false, true) {
 		chain := res.TLS.VerifiedChains[0]
-		h.learn.Do(func() { r.memory.remember(req.URL.Host, chain[len(chain)-1]) })
+		r.memory.remember(req.URL.Host, chain[len(chain)-1])
 	}
 	return res, err
 }

@@ -3,6 +3,7 @@ package httpx
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -66,13 +67,28 @@ func (k *Secrets) Holds(text string) bool {
 		if k.MaskWhole(text) != text {
 			return true
 		}
-		decoded, err := url.PathUnescape(text)
-		if err != nil || decoded == text {
-			return false
-		}
-		text = decoded
+		text = percentDecoded(text)
 	}
 	return false
+}
+
+// percentDecoded decodes the valid %XX sequences of a text and keeps every other %.
+func percentDecoded(text string) string {
+	if !strings.Contains(text, "%") {
+		return text
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+2 < len(text) {
+			if decoded, err := hex.DecodeString(text[i+1 : i+3]); err == nil {
+				b.Write(decoded)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
 }
 
 // mask replaces hidden values that appear completely, and credentials whose beginning, of at least least bytes, appears.
@@ -224,10 +240,18 @@ func (k *Secrets) addForm(list *[]string, form url.Values) {
 	for name, values := range form {
 		for _, v := range values {
 			if secretName(name) {
-				k.add(list, v)
+				k.addNamed(list, name, v)
 			}
 		}
 	}
+}
+
+// addNamed adds the value of a member with a secret name. It skips code and state in a response, where they are an error code and a status.
+func (k *Secrets) addNamed(list *[]string, name, value string) {
+	if list == &k.received && (name == "code" || name == "state") {
+		return
+	}
+	k.add(list, value)
 }
 
 // addJSON remembers and redacts the string members with secret names.
@@ -243,7 +267,7 @@ func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 		}
 	case string:
 		if secretName(name) {
-			k.add(list, v)
+			k.addNamed(list, name, v)
 			return redacted
 		}
 	}

@@ -42,6 +42,24 @@ func TestSecrets(t *testing.T) {
 	if !k.Holds("x=" + url.QueryEscape(url.QueryEscape("a long value of the user"))) {
 		t.Error("a value that is percent-encoded twice is not found")
 	}
+	for _, text := range []string{"100% of %63anary-token-0123456789", "%zz%2563anary-token-0123456789%"} {
+		if !k.Holds(text) || !Holds(text, []string{"canary-token-0123456789"}) {
+			t.Errorf("%s: the secret beside an invalid %%XX is not found", text)
+		}
+	}
+	if Holds("100% of it", []string{"canary-token-0123456789"}) {
+		t.Error("a text without the secret counts as one with it")
+	}
+}
+
+// The error code of a response is not masked in later texts, but an authorization code that was sent is.
+func TestErrorCodeIsNoSecret(t *testing.T) {
+	var k Secrets
+	k.learnBody(&k.received, "application/json", []byte(`{"code":"rate_limited","state":"suspended","access_token":"canary-access"}`))
+	k.learnBody(&k.sent, formType, []byte("code=canary-code"))
+	if got := k.Mask("rate_limited suspended canary-access canary-code"); got != "rate_limited suspended [redacted] [redacted]" {
+		t.Errorf("got %q", got)
+	}
 }
 
 func TestSecretsInJSON(t *testing.T) {

@@ -96,7 +96,22 @@ func plainHost(host string) bool {
 	return last != "" && !strings.HasPrefix(last, "0x") && strings.Trim(last, "0123456789") != ""
 }
 
-func refuse(raw, reason string) error { return &AddressError{Address: Text(raw, 200), Reason: reason} }
+func refuse(raw, reason string) error {
+	return &AddressError{Address: Text(WithoutUser(raw), 200), Reason: reason}
+}
+
+// WithoutUser removes the user name and the password from a URL. The URL may be invalid.
+func WithoutUser(raw string) string {
+	scheme, rest, ok := strings.Cut(raw, "://")
+	if !ok {
+		return raw
+	}
+	end := strings.IndexAny(rest, "/?#\\")
+	if end < 0 {
+		end = len(rest)
+	}
+	return scheme + "://" + rest[strings.LastIndexByte(rest[:end], '@')+1:]
+}
 
 // Local reports whether the URL is on this machine's loopback: 127.0.0.0/8, ::1, localhost and the names below it (RFC 6761 §6.3).
 func Local(u *url.URL) bool {

@@ -43,7 +43,7 @@ func (l *Link) openEvents(ctx context.Context, receive func(*Session, Message), 
 	if err != nil {
 		return nil, err
 	}
-	events := sse.NewReader(res.Body, maxMessage)
+	events := sse.NewReader(res.Body, l.limit())
 	address, err := l.endpoint(res, events)
 	if err != nil {
 		res.Body.Close()

@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	maxMessage   = 512 << 20 // limit of one message from the server in bytes
+	maxMessage   = 512 << 20 // default of Link.MaxMessage
 	maxErrorBody = 64 << 10  // bytes of an error response that are read
 	drainTimeout = time.Second
 
@@ -54,6 +54,8 @@ type Link struct {
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
 	Secrets []string       // secret values in Header, which errors mask; access tokens are always masked
 	Known   *httpx.Secrets // further secrets that HoldsToken and MayKeep search for; nil: only the access tokens
+
+	MaxMessage int64 // limit of one message from the server in bytes; 0: 512 MiB
 
 	Pause func(ctx context.Context, d time.Duration) error // replaces the timer of Wait, for tests; nil: a timer
 
@@ -164,7 +166,7 @@ func (l *Link) answer(ctx context.Context, s *Session, r Request, res *http.Resp
 	case kind == "text/event-stream":
 		l.stream(ctx, s, r, res, o)
 	case kind == "application/json":
-		data, err := readAll(res)
+		data, err := readAll(res, l.limit())
 		if err != nil {
 			l.broken(o, res, err)
 			return
@@ -225,14 +227,17 @@ func mediaType(res *http.Response) string {
 	return kind
 }
 
-// readAll reads a body of at most maxMessage bytes. If the length of the body is known, readAll allocates exactly that size.
-func readAll(res *http.Response) ([]byte, error) {
+// limit returns the limit of one message in bytes.
+func (l *Link) limit() int64 { return cmp.Or(l.MaxMessage, maxMessage) }
+
+// readAll reads a body of at most limit bytes. If the length of the body is known, readAll allocates exactly that size.
+func readAll(res *http.Response, limit int64) ([]byte, error) {
 	defer res.Body.Close()
-	tooLarge := fmt.Errorf("%w: more than %d bytes", sse.ErrTooLarge, maxMessage)
-	if res.ContentLength > maxMessage {
+	tooLarge := fmt.Errorf("%w: more than %d bytes", sse.ErrTooLarge, limit)
+	if res.ContentLength > limit {
 		return nil, tooLarge
 	}
-	body := io.LimitReader(res.Body, maxMessage+1)
+	body := io.LimitReader(res.Body, limit+1)
 	if res.ContentLength > 0 {
 		data := make([]byte, res.ContentLength)
 		_, err := io.ReadFull(body, data)
@@ -243,7 +248,7 @@ func readAll(res *http.Response) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case n > maxMessage:
+	case n > limit:
 		return nil, tooLarge
 	}
 	return data.Join(), nil

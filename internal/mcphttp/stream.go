@@ -32,7 +32,7 @@ type end struct {
 // because some servers send them to keep the connection open.
 func (l *Link) events(r Request, body io.ReadCloser) end {
 	e := end{gap: listenRetry}
-	reader := sse.NewReader(body, maxMessage)
+	reader := sse.NewReader(body, l.limit())
 	for {
 		ev, err := reader.Next()
 		if err != nil {

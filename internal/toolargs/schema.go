@@ -20,8 +20,18 @@ type Schema struct {
 }
 
 // Parse parses a schema and never fails. An invalid schema allows everything, because the server checks the arguments too.
-func Parse(raw json.RawMessage) *Schema {
-	return &Schema{root: parse(raw, maxDepth), kinds: map[*value]kinds{}, flat: map[*value]*properties{}, resolved: map[*value]*value{}}
+func Parse(raw json.RawMessage) *Schema { return of(parse(raw, maxDepth)) }
+
+func of(root *value) *Schema {
+	return &Schema{root: root, kinds: map[*value]kinds{}, flat: map[*value]*properties{}, resolved: map[*value]*value{}}
+}
+
+// Again returns a Schema of the same document for another call. Several goroutines may call Again at the same time.
+func (s *Schema) Again() *Schema {
+	if s == nil {
+		return nil
+	}
+	return of(s.root)
 }
 
 // schema is a subschema of a Schema. If several parts of a oneOf describe the same property, the schema of that property has several

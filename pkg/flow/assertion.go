@@ -81,16 +81,16 @@ func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (stri
 }
 
 func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) (string, error) {
-	if s.Assertion == "" {
+	kind, rest, _ := strings.Cut(s.Assertion, ":")
+	if kind == "file" { // a record of an earlier version
+		kind, s.AssertionFile = "", rest
+	}
+	switch kind {
+	case "":
 		if err := c.guard(s.AssertionFile); err != nil {
 			return "", err
 		}
 		return readAssertion("assertion", s.AssertionFile)
-	}
-	kind, rest, _ := strings.Cut(s.Assertion, ":")
-	switch kind {
-	case "file":
-		return readAssertion("assertion", rest)
 	case "env":
 		return checkedAssertion("environment variable "+rest, os.Getenv(rest))
 	case "exec":

@@ -68,9 +68,6 @@ func (c *Client) authorization(ctx context.Context, d draft, redirectURI string,
 	}
 	r.verifier, r.state = pkce.New(), pkce.State()
 	params := authorizationRequest(d, r.cred, redirectURI, r.verifier, r.state)
-	if r.address, err = authorizationURL(d, params); err != nil {
-		return r, err
-	}
 	if params, err = c.push(ctx, d, &r.cred, params, later); err != nil {
 		return r, stage("authorization", clientRefused(err, r.reused))
 	}

@@ -38,6 +38,9 @@ const bindingsNote = "bindings"
 // hashRounds is the number of PBKDF2 rounds. One guess at a secret takes about 50 ms.
 const hashRounds = 200_000
 
+// minPart is the minimum length of a secret part in bytes. A shorter part could be a word that several secrets contain.
+const minPart = 8
+
 // nobody is a URL that no authorization server can have.
 const nobody = "https://nobody.invalid"
 
@@ -50,6 +53,11 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 	var all []ownSecret
 	if t.ClientSecret != "" {
 		all = append(all, ownSecret{"client secret", string(t.ClientSecret), issuer})
+	}
+	for _, part := range t.SecretParts {
+		if len(part) >= minPart && part != t.ClientSecret {
+			all = append(all, ownSecret{"variable in the client secret", string(part), issuer})
+		}
 	}
 	if t.ClientKeyFile != "" {
 		data, err := readFile("client key", t.ClientKeyFile)

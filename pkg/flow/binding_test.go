@@ -47,6 +47,28 @@ func TestSecretsAreBound(t *testing.T) {
 	}
 }
 
+// A client secret that consists of a bound secret and other text is refused elsewhere like the secret itself.
+func TestPartsOfSecretsAreBound(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	bind := func(issuer, secret string, parts ...Secret) error {
+		target := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientSecret: Secret(secret), SecretParts: parts}}
+		return b.c.bindSecrets(t.Context(), target, issuer, LoginOptions{})
+	}
+	for _, err := range []error{bind("https://as.example", "canary-secret", "canary-secret"), bind("https://as.example", "prefix-other-canary", "other-canary", "short")} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	for secret, part := range map[string]Secret{"x-canary-secret": "canary-secret", "other-canary": "other-canary", "y-other-canary": "other-canary"} {
+		if err := bind("https://as.evil", secret, part); !errors.Is(err, ErrIssuerChanged) {
+			t.Errorf("%s: %v", secret, err)
+		}
+	}
+	if err := bind("https://as.evil", "something else, short", "short"); err != nil {
+		t.Errorf("a short word in two secrets: %v", err)
+	}
+}
+
 // Client keys and assertions are bound to an issuer like client secrets. LoginOptions.IssuerGiven allows another issuer.
 func TestFilesAreBound(t *testing.T) {
 	b := newBench(t, demo.Options{})

@@ -117,7 +117,7 @@ func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (i
 	if idp.OpenID.Subject, err = idp.checkIDToken(c); err != nil {
 		return Credential{}, Credential{}, err
 	}
-	if idp.Account, err = x.account(c.account(tok)); err != nil {
+	if idp.Account, err = c.account(x, tok.Account()); err != nil {
 		return Credential{}, Credential{}, err
 	}
 	cred, err := c.loadOrNew(ctx, x.t)

@@ -110,7 +110,9 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	if cred.IDP != nil {
 		cred.IDP = cred.IDP.succeed(replaced.IDP)
 	}
-	if cred.Account, err = x.account(cmp.Or(cred.provider().Account, c.account(tok))); err != nil {
+	account := cmp.Or(cred.provider().Account, tok.Account())
+	if cred.Account, err = c.account(x, account); err != nil {
+		c.refuse(ctx, cred, replaced, account)
 		return Credential{}, replaced, err
 	}
 	cred.Retired, _ = cred.retire(replaced)
@@ -128,12 +130,28 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	return cred, replaced, nil
 }
 
-// account returns the account name that the server sent, or an error if the user expects another account.
-func (x exchange) account(said string) (string, error) {
+// account returns the account name that the server sent, or an error if the user expects another account. If the name contains a secret,
+// account returns "" instead.
+func (c *Client) account(x exchange, said string) (string, error) {
 	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
 		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)
 	}
+	if c.secrets().Holds(said) {
+		return "", nil
+	}
 	return said, nil
+}
+
+// refuse revokes a new grant that is for another account than the user expects. Some servers have only one grant for each account and
+// client. If the revocation could therefore end a stored login, refuse does nothing.
+func (c *Client) refuse(ctx context.Context, refused, stored Credential, account string) {
+	if account == "" || refused.Client.Kind != dcr.Dynamic || stored.hasToken() && (stored.Account == "" || stored.Account == account) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
+	defer cancel()
+	_, apart := Credential{}.retire(refused)
+	c.revoke(ctx, refused, apart, &LogoutReport{})
 }
 
 // cleanupLimit is the time limit for cleaning up the replaced login at the server. A failed clean-up is harmless, because the new login works.

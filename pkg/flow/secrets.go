@@ -40,8 +40,9 @@ func (c *Client) knows(cred Credential) {
 func (c *Client) received(cred Credential, tok token.Token) token.Token {
 	c.knows(cred)
 	c.knows(Credential{Token: tok})
-	if scopes := splitScope(tok.Scope); c.secrets().Holds(tok.Scope) {
-		tok.Scope = joinScopes(c.open(scopes))
+	if c.secrets().Holds(tok.Scope) {
+		c.warn("scopes that the server granted are left out, because they contain a secret")
+		tok.Scope = joinScopes(c.open(splitScope(tok.Scope)))
 	}
 	return tok
 }
@@ -52,14 +53,6 @@ func (c *Client) open(scopes []string) []string {
 		return scopes
 	}
 	return slices.DeleteFunc(slices.Clone(scopes), c.secrets().Holds)
-}
-
-// account returns the account that the tokens are for, or "" if the account name contains a secret.
-func (c *Client) account(tok token.Token) string {
-	if name := tok.Account(); !c.secrets().Holds(name) {
-		return name
-	}
-	return ""
 }
 
 // withoutSecrets removes challenge parameters and scopes that contain a secret from a discovery result.

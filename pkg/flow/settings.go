@@ -21,6 +21,7 @@ type Settings struct {
 	Grant             Grant    `json:"grant,omitempty"`     // empty: GrantCode
 	ClientID          string   `json:"client_id,omitempty"` // ID of a pre-registered client; empty: metadata document or registration
 	ClientSecret      Secret   `json:"client_secret,omitempty"`
+	SecretParts       []Secret `json:"-"`                             // values from which ClientSecret was built; each is sent only to the issuer that it was first used with
 	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // URL of a client ID metadata document; empty: none
 	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read again for every token request
 	Issuer            string   `json:"issuer,omitempty"`              // authorization server to use; empty: the first usable one in the resource metadata

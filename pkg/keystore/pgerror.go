@@ -74,7 +74,7 @@ func bareConnect(err error) string {
 // for each host; with sslmode=prefer it makes two, one with TLS and one without. transient returns true if any of these attempts failed for
 // a temporary reason.
 func transient(err error) bool {
-	if errors.Is(err, errDistrust) {
+	if distrusted(err) {
 		return false
 	}
 	var attempts interface{ Unwrap() []error }

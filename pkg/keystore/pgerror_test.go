@@ -82,6 +82,7 @@ func TestTransient(t *testing.T) {
 		{"the server wants a certificate", errors.New("failed to receive message: remote error: tls: certificate required"), false},
 		{"a wrong password", errors.Join(noTLS, state("28P01")), false},
 		{"no such database", state("3D000"), false},
+		{"a message that is too long", fmt.Errorf("failed to receive message: %w", &pgproto3.ExceededMaxBodyLenErr{MaxExpectedBodyLen: 1, ActualBodyLen: 2}), false},
 	} {
 		if got := transient(tt.err); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)

@@ -126,6 +126,12 @@ const (
 // errDistrust means that the server sent an answer that no PostgreSQL server sends, or that another user may have created its socket.
 var errDistrust = errors.New("the database is not trusted")
 
+// distrusted reports whether the database did what no PostgreSQL server does, so that another attempt is useless.
+func distrusted(err error) bool {
+	_, tooLong := errors.AsType[*pgproto3.ExceededMaxBodyLenErr](err)
+	return tooLong || errors.Is(err, errDistrust)
+}
+
 // wire is the network connection to a database. At most maxAnswer bytes are read for each statement.
 type wire struct {
 	net.Conn
@@ -171,7 +177,7 @@ func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (
 	_, err := result.Close()
 	password, _ := conn.CustomData()[passwordKey].(string)
 	sorted := sortedPg(ctx, err, password)
-	if err != nil && conn.IsClosed() && !errors.Is(err, errDistrust) {
+	if err != nil && conn.IsClosed() && !distrusted(err) {
 		sorted = &brokenError{sorted}
 	}
 	return rows, sorted

@@ -288,6 +288,9 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 		if err == nil {
 			err = k.check(label, about(e.Key, e.Generation, e.Public)...)
 		}
+		if errors.Is(err, ErrKeyFile) { // one row of another key file is a fault of the row, because the other rows may be readable
+			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
 		if err != nil {
 			name := string(columns[5])
 			errs = append(errs, fmt.Errorf("%s: %w", name[:min(len(name), 100)], err))

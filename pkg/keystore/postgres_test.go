@@ -449,7 +449,7 @@ func TestForgedRow(t *testing.T) {
 					err = mineErr
 				}
 				whole := name == "encrypted part" // List does not read it
-				if !refusesForgery(listErr) != whole || len(all) > 0 != whole || !refusesForgery(err) && name != "key" {
+				if !errors.Is(listErr, ErrCorrupt) != whole || len(all) > 0 != whole || !refusesForgery(err) && name != "key" {
 					t.Errorf("list %+v, %v; get %v", all, listErr, err)
 				}
 			}

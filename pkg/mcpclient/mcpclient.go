@@ -64,6 +64,8 @@ type Client struct {
 	Warn       func(text string)                // called if a list is incomplete, a tool is invalid, or a task cannot be stored; may be nil
 	Elicit     Elicitor                         // answers elicitation requests; nil: they are declined
 
+	MaxMessage int64 // limit of one message from the server in bytes; 0: 512 MiB
+
 	// Listen opens the stream of a session, on which some servers of earlier revisions send elicitation requests. Opening the stream takes
 	// one more request. A session with an open stream is not shared with other processes.
 	Listen bool
@@ -124,7 +126,7 @@ func (c *Client) prepare(ctx context.Context) error {
 
 func (c *Client) init() {
 	c.once.Do(func() {
-		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Known: c.Known, Pause: c.pause}
+		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Known: c.Known, Pause: c.pause, MaxMessage: c.MaxMessage}
 		c.life, c.end = context.WithCancel(context.Background())
 		c.ids.Store(int64(rand.Int32N(1 << 30))) // random, because processes that share a session must not use the same ids
 		c.meta = c.commonMeta()

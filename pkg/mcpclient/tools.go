@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -41,6 +42,7 @@ type toolList struct {
 	live     bool          // fetched by this process
 	partial  bool          // not cached, because it is incomplete or its login is uncertain
 	grant    string        // the login that the list was fetched with
+	parsed   sync.Map      // tools that were found, by name; a batch calls the same tool many times
 }
 
 // Tools returns the tools of the server. A cached list is used for as long as the server allows. A tool whose definition is invalid is
@@ -78,9 +80,7 @@ func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, erro
 	began, found := c.clock(), false
 	whole, err := c.fetchPages(ctx, "tools/list", "tools", func(page json.RawMessage) bool {
 		list.add(page)
-		if wanted != "" && !found {
-			_, found = list.find(wanted)
-		}
+		found = found || wanted != "" && slices.Contains(list.names, wanted)
 		return found && c.clock().Sub(began) > patience
 	})
 	if err != nil && !found {
@@ -162,6 +162,11 @@ func (c *Client) revalidate() {
 
 // find returns the tool with this name, with its schema parsed.
 func (l *toolList) find(name string) (Tool, bool) {
+	if known, ok := l.parsed.Load(name); ok {
+		t := known.(Tool)
+		t.schema = t.schema.Again()
+		return t, true
+	}
 	i := slices.Index(l.names, name)
 	if i < 0 {
 		return Tool{}, false
@@ -170,6 +175,8 @@ func (l *toolList) find(name string) (Tool, bool) {
 	if t.invalid = checkHeaders(t.InputSchema); t.InputSchema != nil {
 		t.schema = toolargs.Parse(t.InputSchema)
 	}
+	l.parsed.Store(name, t)
+	t.schema = t.schema.Again()
 	return t, true
 }
 

@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	endTimeout     = 2 * time.Second  // limit for messages sent to the server after the program has ended
-	restoreTimeout = 10 * time.Second // limit for restore; messages of the program wait meanwhile
+	endTimeout     = 1500 * time.Millisecond // limit for messages sent to the server after the program has ended
+	restoreTimeout = 10 * time.Second        // limit for restore; messages of the program wait meanwhile
 )
 
 func (c *conversation) current() *mcphttp.Session {

@@ -2,7 +2,7 @@
 function __mcpauth
     set -l words (commandline -opc)
     set -l last (commandline -ot) # the last word without its quotes
-    mcpauth __complete $words[2..-1] "$last" 2>/dev/null
+    mcpauth __complete $words[2..-1] "$last" 2>/dev/null | string match -v '~*' # fish would expand a leading ~ in a tool name
 end
 complete -c mcpauth -f -a '(__mcpauth)'
 complete -c mcpauth -F -n 'test -z "$(__mcpauth)"'

@@ -1,0 +1,72 @@
+package flow
+
+import (
+	"encoding/base64"
+	"errors"
+	"testing"
+
+	"mcpauth/internal/demo"
+	"mcpauth/internal/httpx"
+)
+
+// setAccount makes the authorization server name an account.
+func (b *bench) setAccount(t *testing.T, account string) {
+	t.Helper()
+	claims := base64.RawURLEncoding.EncodeToString([]byte(`{"email":"` + account + `"}`))
+	b.set(t, "token:set.id_token=eyJhbGciOiJub25lIn0."+claims+".eA")
+}
+
+// The name of an account is compared with the expected one even if it is also the value of a header. It is not stored then.
+func TestAccountInAHeader(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.c.Secrets = &httpx.Secrets{}
+	b.c.Secrets.Hide("ann-of-a-long-name@example.com")
+	b.setAccount(t, "ann-of-a-long-name@example.com")
+	b.t.ExpectAccount = "ann-of-a-long-name@example.com"
+	if s := b.login(t); s.Account != "" {
+		t.Errorf("the account %q is stored", s.Account)
+	}
+	b.setAccount(t, "")
+	if _, err := b.c.Login(t.Context(), b.t, LoginOptions{}); !errors.Is(err, ErrAccount) {
+		t.Errorf("got %v, want an error about the account", err)
+	}
+}
+
+// A refused grant for another account is revoked, unless that could end a stored login.
+func TestRefusedGrantIsRevoked(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		share  string // which grants end together
+		stored string // account of the stored login; "-": there is none; "": unknown
+		got    string // account of the new login
+		live   int    // grants after the refused login
+	}{
+		{"no login is stored", "", "-", "eve@example.com", 0},
+		{"the stored login is for another account", "", "ann@example.com", "eve@example.com", 1},
+		{"the account of the stored login is unknown", "client", "", "eve@example.com", 2},
+		{"the stored login is for the refused account", "client", "eve@example.com", "eve@example.com", 2},
+		{"the server names no account", "", "-", "", 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := newBench(t, demo.Options{Settings: demo.Settings{Share: tt.share}})
+			if tt.stored != "-" {
+				b.setAccount(t, tt.stored)
+				b.login(t)
+			}
+			b.setAccount(t, tt.got)
+			b.t.ExpectAccount = "ann@example.com"
+			if _, err := b.c.Login(t.Context(), b.t, LoginOptions{}); !errors.Is(err, ErrAccount) {
+				t.Errorf("got %v, want an error about the account", err)
+			}
+			if n := b.Live(); n != tt.live {
+				t.Errorf("%d grants live, want %d", n, tt.live)
+			}
+			if tt.stored != "-" {
+				b.t.ExpectAccount = ""
+				if err := b.echo(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthNever})); err != nil {
+					t.Errorf("the stored login does not work any more: %v", err)
+				}
+			}
+		})
+	}
+}
