@@ -127,7 +127,7 @@ func (p *process) kill(t *testing.T) {
 }
 
 // TestRandomKills kills processes at random moments, one after another on the same store. Their number is MCPAUTH_TEST_KILLS, by default
-// 30.
+// 30, or 5 with -short.
 func TestRandomKills(t *testing.T) {
 	t.Parallel()
 	randomKills(t)
@@ -166,7 +166,11 @@ func randomKills(t *testing.T, env ...string) {
 
 func killsWanted(t *testing.T) int {
 	t.Helper()
-	n, err := strconv.Atoi(cmp.Or(os.Getenv("MCPAUTH_TEST_KILLS"), "30"))
+	usual := "30"
+	if testing.Short() {
+		usual = "5"
+	}
+	n, err := strconv.Atoi(cmp.Or(os.Getenv("MCPAUTH_TEST_KILLS"), usual))
 	if err != nil {
 		t.Fatal(err)
 	}

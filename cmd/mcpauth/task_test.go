@@ -8,14 +8,18 @@ import (
 	"time"
 )
 
-// Processes that wait for a task are killed at 50 random moments, and other processes wait for the task again. Every result is printed
+// Processes that wait for a task are killed at 50 random moments (10 with -short), and other processes wait for the task again. Every result is printed
 // once. A result is printed a second time only if a process is killed after it printed the result and before it deleted the record of the
 // task. The test recognizes such kills by the output of the killed process.
 func TestKilledTaskWaiters(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
-	for kills, n := 0, 0; kills < 50 && !t.Failed(); n++ {
+	most := 50
+	if testing.Short() {
+		most = 10
+	}
+	for kills, n := 0, 0; kills < most && !t.Failed(); n++ {
 		pages := n + 1 // tells the results apart
 		id := strings.TrimSpace(m.does(t, exitDone, "call", "SERVER", "report", fmt.Sprintf("pages=%d", pages), fmt.Sprintf("delay_ms=%d", max(1, 60/pages)), "--detach").stdout.String())
 		result := fmt.Sprintf("report: %d pages\n", pages)
@@ -25,7 +29,7 @@ func TestKilledTaskWaiters(t *testing.T) {
 		printed := 0
 		for printed == 0 && !t.Failed() {
 			p := m.start(t, "task", "SERVER", id)
-			if kills < 50 {
+			if kills < most {
 				time.Sleep(rand.N(100 * time.Millisecond)) // any moment will do
 				p.kill(t)
 			} else if code := p.end(t); code != exitDone {
