@@ -24,15 +24,15 @@ const answerWithin = 5 * time.Minute
 
 // byCode obtains tokens with an authorization code (OAuth 2.1 §4.1). byCode starts the callback listener first, because the client
 // registration contains the redirect URI.
-func (c *Client) byCode(k *job, d draft) (Credential, error) {
+func (c *Client) byCode(k *job, d draft) (credential, error) {
 	l, err := c.listen(k.Context, d)
 	if err != nil {
-		return Credential{}, stage("callback", err)
+		return credential{}, stage("callback", err)
 	}
 	defer l.Close()
 	x, err := c.approved(k.Context, d, l)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	return c.exchange(k, x)
 }
@@ -76,10 +76,10 @@ func (c *Client) authorization(ctx context.Context, d draft, redirectURI string,
 }
 
 // byDevice shows a code that the user enters on any device, and waits for the approval (RFC 8628 §3).
-func (c *Client) byDevice(k *job, d draft) (Credential, error) {
+func (c *Client) byDevice(k *job, d draft) (credential, error) {
 	x, err := c.identify(k.Context, d, "")
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	show := func(code token.DeviceCode) {
 		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: d.plan.Issuer,
@@ -94,14 +94,14 @@ func (c *Client) byDevice(k *job, d draft) (Credential, error) {
 	return c.exchange(k, x)
 }
 
-func (c *Client) byNonInteractiveGrant(k *job, d draft) (Credential, error) {
+func (c *Client) byNonInteractiveGrant(k *job, d draft) (credential, error) {
 	x, err := c.identify(k.Context, d, "")
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	if d.t.IDP.Issuer != "" {
 		if x.cred.IDP, err = c.signIn(k, d); err != nil {
-			return Credential{}, err
+			return credential{}, err
 		}
 	}
 	x.stage, x.request = "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
@@ -142,7 +142,7 @@ func registeredPort(d draft) int {
 }
 
 // authorizationRequest returns the parameters of the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
-func authorizationRequest(d draft, cred Credential, redirectURI string, verifier pkce.Verifier, state string) url.Values {
+func authorizationRequest(d draft, cred credential, redirectURI string, verifier pkce.Verifier, state string) url.Values {
 	params := url.Values{"response_type": {"code"}, "client_id": {cred.Client.ID}, "redirect_uri": {redirectURI}, "state": {state},
 		"code_challenge": {verifier.Challenge()}, "code_challenge_method": {"S256"}}
 	set := func(name, value string) {

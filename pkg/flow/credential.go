@@ -21,9 +21,9 @@ import (
 // credentialVersion is the version of the record format. A record with a higher version is refused, because it could be misread.
 const credentialVersion = 1
 
-// Credential is one login at one MCP server. The keystore stores a Credential as opaque bytes. Fields that a newer version of mcpauth wrote
+// credential is one login at one MCP server. The keystore stores a credential as opaque bytes. Fields that a newer version of mcpauth wrote
 // are preserved.
-type Credential struct {
+type credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
 	Moved    string `json:"moved,omitempty"` // redirect target of Server on the same origin, which receives the calls; empty: none
@@ -32,7 +32,7 @@ type Credential struct {
 	Grant    Grant  `json:"grant,omitempty"`
 
 	Issuer    string    `json:"issuer,omitempty"` // Endpoints, Client and Token belong to this issuer
-	Endpoints Endpoints `json:"endpoints,omitzero"`
+	Endpoints storedEndpoints `json:"endpoints,omitzero"`
 
 	Client     dcr.Client   `json:"client,omitzero"`
 	NextClient *dcr.Client  `json:"next_client,omitempty"` // client that an unfinished login registered; the next login uses it
@@ -40,8 +40,8 @@ type Credential struct {
 	Settings   Settings     `json:"settings,omitzero"`     // the user's settings for this login
 
 	Token      token.Token       `json:"token,omitzero"`
-	Retired    []Retired         `json:"retired,omitempty"` // tokens of replaced grants, newest first; Logout revokes them
-	Refusal    *Refusal          `json:"refusal,omitempty"` // refusal of the refresh token; nil: none
+	Retired    []retiredToken         `json:"retired,omitempty"` // tokens of replaced grants, newest first; Logout revokes them
+	Refusal    *storedRefusal          `json:"refusal,omitempty"` // refusal of the refresh token; nil: none
 	Scopes     []string          `json:"scopes_asked,omitempty"`
 	Account    string            `json:"account,omitempty"`     // account of the login, see token.Token.Account
 	ObtainedAt time.Time         `json:"obtained_at,omitzero"`  // when Token was obtained
@@ -50,45 +50,45 @@ type Credential struct {
 	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // latest DPoP nonce of each origin
 	Deviations []string          `json:"quirks,omitempty"`      // codes of the tolerated deviations, see docs/quirks.md
 
-	IDP     *Credential `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
-	NextIDP *Credential `json:"next_idp_login,omitempty"` // login at the identity provider by an unfinished login; the next login or Logout revokes it
-	OpenID  *OpenID     `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
+	IDP     *credential `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
+	NextIDP *credential `json:"next_idp_login,omitempty"` // login at the identity provider by an unfinished login; the next login or Logout revokes it
+	OpenID  *idTokenClaims     `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
 
 	idToken    Secret // ID token in the latest response of an identity provider; never stored
 	generation uint64 // generation of the stored record
 	unknown    map[string]json.RawMessage
 }
 
-// Endpoints are stored endpoints of the authorization server. With stored endpoints, a refresh needs only one request.
-type Endpoints struct {
+// storedEndpoints are stored endpoints of the authorization server. With stored endpoints, a refresh needs only one request.
+type storedEndpoints struct {
 	Token      string `json:"token,omitempty"`
 	Revocation string `json:"revocation,omitempty"`
 
 	SigningAlgs []string `json:"signing_algs,omitempty"` // signing algorithms for client assertions at the token endpoint (RFC 8414 §2); empty: unknown
 }
 
-func endpoints(s discovery.ServerMetadata) Endpoints {
-	return Endpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
+func endpoints(s discovery.ServerMetadata) storedEndpoints {
+	return storedEndpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
-// Retired is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An earlier
+// retiredToken is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An earlier
 // revocation could end the new login, because many servers keep only one grant for a client and user, or for a browser session.
-type Retired struct {
+type retiredToken struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no refresh token
 }
 
-// Refusal describes how the server refused the refresh token. The refresh token stays stored, but only Client.Refresh sends it again.
-type Refusal struct {
+// storedRefusal describes how the server refused the refresh token. The refresh token stays stored, but only Client.Refresh sends it again.
+type storedRefusal struct {
 	Words  string `json:"words"`
 	Client bool   `json:"client,omitempty"` // the server refused the client
 }
 
-func (c *Client) refusalOf(err error) *Refusal {
-	return &Refusal{Words: httpx.Text(c.secrets().Mask(err.Error()), 500), Client: clientDead(err)}
+func (c *Client) refusalOf(err error) *storedRefusal {
+	return &storedRefusal{Words: httpx.Text(c.secrets().Mask(err.Error()), 500), Client: clientDead(err)}
 }
 
-func (r Refusal) err(t Target) error {
+func (r storedRefusal) err(t Target) error {
 	kind := ErrGrantRejected
 	if r.Client {
 		kind = ErrClientRejected
@@ -102,18 +102,18 @@ const (
 )
 
 // String describes the credential without its secrets.
-func (c Credential) String() string {
+func (c credential) String() string {
 	return fmt.Sprintf("credential of %q at %s, generation %d", c.Profile, c.Server, c.generation)
 }
 
 // GoString returns String.
-func (c Credential) GoString() string { return c.String() }
+func (c credential) GoString() string { return c.String() }
 
-// plain is Credential without its methods, for encoding.
-type plain Credential
+// plain is credential without its methods, for encoding.
+type plain credential
 
 // UnmarshalJSON reads a record and preserves unknown fields.
-func (c *Credential) UnmarshalJSON(data []byte) error {
+func (c *credential) UnmarshalJSON(data []byte) error {
 	if err := json.Unmarshal(data, (*plain)(c)); err != nil {
 		return err
 	}
@@ -132,8 +132,8 @@ func (c *Credential) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// MarshalJSON writes the fields of Credential and the unknown fields that UnmarshalJSON preserved.
-func (c Credential) MarshalJSON() ([]byte, error) {
+// MarshalJSON writes the fields of credential and the unknown fields that UnmarshalJSON preserved.
+func (c credential) MarshalJSON() ([]byte, error) {
 	data, err := json.Marshal(plain(c))
 	if err != nil || len(c.unknown) == 0 {
 		return data, err
@@ -156,20 +156,20 @@ func members(v any) []string {
 	return names
 }
 
-func decode(r keystore.Record) (Credential, error) {
-	var c Credential
+func decode(r keystore.Record) (credential, error) {
+	var c credential
 	if err := c.UnmarshalJSON(r.Secret); err != nil { // UnmarshalJSON is called directly, because json.Unmarshal would check the syntax a second time
 		// The error omits the text of the JSON error, which may quote bytes of the record.
-		return Credential{}, fmt.Errorf("%w: not a record of mcpauth", ErrCredential)
+		return credential{}, fmt.Errorf("%w: not a record of mcpauth", ErrCredential)
 	}
 	if c.Version > credentialVersion {
-		return Credential{}, fmt.Errorf("%w: written by a newer mcpauth (record version %d, this one reads %d)", ErrCredential, c.Version, credentialVersion)
+		return credential{}, fmt.Errorf("%w: written by a newer mcpauth (record version %d, this one reads %d)", ErrCredential, c.Version, credentialVersion)
 	}
 	c.numbered(r.Generation)
 	return c, nil
 }
 
-func (c Credential) record() (keystore.Record, error) {
+func (c credential) record() (keystore.Record, error) {
 	c.Version = credentialVersion
 	secret, err := json.Marshal(c)
 	if err != nil {
@@ -182,34 +182,34 @@ func (c Credential) record() (keystore.Record, error) {
 	return keystore.Record{Generation: c.generation, Secret: secret, Public: pub}, nil
 }
 
-func (c Credential) hasToken() bool { return c.Token.AccessToken != "" }
+func (c credential) hasToken() bool { return c.Token.AccessToken != "" }
 
 // renewable reports whether the credential can be renewed without a browser.
-func (c Credential) renewable() bool {
+func (c credential) renewable() bool {
 	paying := c.paying()
 	return paying.Token.RefreshToken != "" && paying.Refusal == nil || c.Grant.nonInteractive() && c.Settings.IDP.Issuer == ""
 }
 
 // granted returns the scopes of the token. If the server named no scopes, these are the requested scopes (RFC 6749 §5.1).
-func (c Credential) granted() []string {
+func (c credential) granted() []string {
 	if c.Token.ScopeGiven {
 		return splitScope(c.Token.Scope)
 	}
 	return c.Scopes
 }
 
-func (c Credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
+func (c credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
 // retire returns the tokens of the grants that c replaces, newest first. The caller must store the tokens in kept, because revoking them
 // now could end the new grant. The tokens in apart belong to another client or another authorization server, so revoking them cannot end
 // the new grant.
-func (c Credential) retire(old Credential) (kept, apart []Retired) {
+func (c credential) retire(old credential) (kept, apart []retiredToken) {
 	all := old.Retired
 	switch t := old.Token; {
 	case t.RefreshToken != "" && t.RefreshToken != c.Token.RefreshToken:
-		all = append([]Retired{{t.RefreshToken, "refresh_token"}}, all...)
+		all = append([]retiredToken{{t.RefreshToken, "refresh_token"}}, all...)
 	case t.RefreshToken == "" && t.AccessToken != "" && !c.same(t.AccessToken) && !old.Grant.nonInteractive():
-		all = append([]Retired{{t.AccessToken, "access_token"}}, all...)
+		all = append([]retiredToken{{t.AccessToken, "access_token"}}, all...)
 	}
 	if old.Issuer != c.Issuer || old.Client.ID != c.Client.ID {
 		return nil, all
@@ -218,7 +218,7 @@ func (c Credential) retire(old Credential) (kept, apart []Retired) {
 }
 
 // register stores a new registration for the next login.
-func (c *Credential) register(client dcr.Client) {
+func (c *credential) register(client dcr.Client) {
 	if c.NextClient != nil {
 		c.OldClients = slices.Insert(c.OldClients, 0, *c.NextClient)
 		c.OldClients = c.OldClients[:min(len(c.OldClients), maxOldClients)]
@@ -228,13 +228,13 @@ func (c *Credential) register(client dcr.Client) {
 
 // load returns the stored credential, or ErrLoginRequired if there is none. load returns the error of the store if the store cannot be read
 // or if another store has the credential.
-func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
+func (c *Client) load(ctx context.Context, t Target) (credential, error) {
 	r, err := c.Store.Get(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
-		return Credential{}, fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
+		return credential{}, fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	cred, err := decode(r)
 	c.knows(cred)
@@ -245,16 +245,16 @@ func (c *Client) load(ctx context.Context, t Target) (Credential, error) {
 }
 
 // loadOrNew returns the stored credential, or an empty one for the server.
-func (c *Client) loadOrNew(ctx context.Context, t Target) (Credential, error) {
+func (c *Client) loadOrNew(ctx context.Context, t Target) (credential, error) {
 	cred, err := c.load(ctx, t)
 	if errors.Is(err, ErrLoginRequired) {
-		return Credential{Server: t.URL, Profile: t.Profile}, nil
+		return credential{Server: t.URL, Profile: t.Profile}, nil
 	}
 	return cred, err
 }
 
 // save stores the credential as the next generation, and the store reads the record back. The caller must hold the credential's lock.
-func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
+func (c *Client) save(ctx context.Context, t Target, cred *credential) error {
 	c.knows(*cred)
 	if cred.DPoPKey != nil {
 		if prover, err := c.provers.of(*cred); err == nil {
@@ -273,7 +273,7 @@ func (c *Client) save(ctx context.Context, t Target, cred *Credential) error {
 	return nil
 }
 
-func (c *Credential) numbered(generation uint64) {
+func (c *credential) numbered(generation uint64) {
 	c.generation = generation
 	if c.IDP != nil {
 		c.IDP.generation = generation
@@ -281,15 +281,15 @@ func (c *Credential) numbered(generation uint64) {
 }
 
 // update changes the stored credential under the credential's lock.
-func (c *Client) update(ctx context.Context, t Target, change func(*Credential)) (Credential, error) {
+func (c *Client) update(ctx context.Context, t Target, change func(*credential)) (credential, error) {
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	defer unlock()
 	cred, err := c.loadOrNew(ctx, t)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	change(&cred)
 	return cred, c.save(ctx, t, &cred)

@@ -34,7 +34,7 @@ type Attempt struct {
 // stored credential. Without a Store or a readable credential, Discover describes a first login. The error is the one that Login would
 // return before it opens the browser. If there is an error, the Discovery contains the results so far.
 func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discovery, error) {
-	var old Credential
+	var old credential
 	if c.Store != nil {
 		var err error
 		if old, err = c.loadOrNew(ctx, t); err != nil {
@@ -140,7 +140,7 @@ type Plan struct {
 }
 
 // newPlan derives the plan of a login from the settings, the discovery and the stored credential. newPlan sends no request.
-func newPlan(s Settings, r *discovery.Result, old Credential) Plan {
+func newPlan(s Settings, r *discovery.Result, old credential) Plan {
 	offers := r.Server.ScopesSupported
 	if s.grant() == GrantEnterprise {
 		offers = nil // a renewal requests a new ID-JAG, so it needs no refresh token and no offline_access

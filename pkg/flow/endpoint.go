@@ -15,7 +15,7 @@ import (
 )
 
 // endpoint returns the token endpoint for the credential's client.
-func (c *Client) endpoint(cred Credential) (token.Endpoint, error) {
+func (c *Client) endpoint(cred credential) (token.Endpoint, error) {
 	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Strict: cred.Settings.Strict}
 	var err error
 	if e.HTTP, err = c.endpointHTTP(cred.Settings, cred.Issuer, cred.Server); err != nil {
@@ -46,7 +46,7 @@ type provers struct {
 	last *token.Prover
 }
 
-func (p *provers) of(cred Credential) (*token.Prover, error) {
+func (p *provers) of(cred credential) (*token.Prover, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.last != nil && bytes.Equal(p.jwk, cred.DPoPKey) {
@@ -64,7 +64,7 @@ func (p *provers) of(cred Credential) (*token.Prover, error) {
 // instead of the header, or the reverse (RFC 6749 §2.3.1). The metadata lists the methods of the server, but not the method of this client.
 // The method that worked is stored in the credential. The first request does not use up a code, because a server authenticates the client
 // before it looks at the code.
-func eitherMethod[T any](c *Client, cred *Credential, supported []string, notes *notes, request func(token.Endpoint) (T, error)) (T, error) {
+func eitherMethod[T any](c *Client, cred *credential, supported []string, notes *notes, request func(token.Endpoint) (T, error)) (T, error) {
 	e, err := c.endpoint(*cred)
 	if err != nil {
 		return *new(T), err
@@ -109,7 +109,7 @@ func otherMethod(c dcr.Client, supported []string) string {
 
 // nonInteractiveToken requests tokens with the credential's non-interactive grant. Files are read each time, because platforms replace
 // them.
-func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred Credential) (token.Token, error) {
+func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred credential) (token.Token, error) {
 	scope := joinScopes(cred.Scopes)
 	switch cred.Grant {
 	case GrantClientCredentials:

@@ -37,7 +37,7 @@ type Client struct {
 	Secrets *httpx.Secrets                                  // secrets to mask in every text of Client; Client adds its own; nil: only those of this Client
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
-	jobs    task.Group[Credential]
+	jobs    task.Group[credential]
 	own     httpx.Secrets // used if Secrets is nil
 	provers provers
 }

@@ -11,7 +11,7 @@ import (
 // Grant returns the same value after a refresh, another value for another login, client or issuer, and "" without a login.
 func TestGrantID(t *testing.T) {
 	at := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
-	cred := Credential{Issuer: "https://as.example.com", Client: dcr.Client{ID: "c"}, LoginAt: at, ObtainedAt: at, Token: token.Token{AccessToken: "a"}}
+	cred := credential{Issuer: "https://as.example.com", Client: dcr.Client{ID: "c"}, LoginAt: at, ObtainedAt: at, Token: token.Token{AccessToken: "a"}}
 	refreshed, again, client, issuer, none := cred, cred, cred, cred, cred
 	refreshed.Token.AccessToken, refreshed.ObtainedAt = "b", at.Add(time.Hour)
 	again.LoginAt = at.Add(time.Second)
@@ -21,7 +21,7 @@ func TestGrantID(t *testing.T) {
 	if cred.grantID() != refreshed.grantID() {
 		t.Error("a refresh makes another grant")
 	}
-	for name, other := range map[string]Credential{"another login": again, "another client": client, "another issuer": issuer, "no login": none} {
+	for name, other := range map[string]credential{"another login": again, "another client": client, "another issuer": issuer, "no login": none} {
 		if cred.grantID() == other.grantID() {
 			t.Errorf("%s: the same grant", name)
 		}

@@ -64,7 +64,7 @@ type Handler struct {
 // snapshot is the token and the DPoP key for requests. A snapshot is immutable, because a request must not combine the token of one login
 // with the key of another login.
 type snapshot struct {
-	cred   Credential    // stored credential; zero: no credential is stored
+	cred   credential    // stored credential; zero: no credential is stored
 	prover *token.Prover // makes proofs with the credential's DPoP key; nil: the token is a bearer token
 }
 
@@ -99,7 +99,7 @@ func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
 	return h.use(cred)
 }
 
-func (h *Handler) use(cred Credential) (*snapshot, error) {
+func (h *Handler) use(cred credential) (*snapshot, error) {
 	s := &snapshot{cred: cred}
 	if cred.DPoPKey != nil {
 		var err error
@@ -228,7 +228,7 @@ func (h *Handler) Grant(ctx context.Context) (string, error) {
 	return s.cred.grantID(), nil
 }
 
-func (c Credential) grantID() string {
+func (c credential) grantID() string {
 	if !c.hasToken() {
 		return ""
 	}
@@ -303,7 +303,7 @@ func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 	}
 	h.mu.Unlock()
 	if refusal != nil {
-		_, err := h.c.update(ctx, h.t, func(cred *Credential) {
+		_, err := h.c.update(ctx, h.t, func(cred *credential) {
 			if cred.same(sent) {
 				cred.Refusal, cred.Token.Expiry = h.c.refusalOf(refusal), h.c.now()
 			}
@@ -318,7 +318,7 @@ func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
 }
 
 // useInstead makes the handler use a credential whose token replaces a refused token.
-func (h *Handler) useInstead(cred Credential) error {
+func (h *Handler) useInstead(cred credential) error {
 	h.mu.Lock()
 	h.issued, h.at = cred.Token.AccessToken, h.c.now()
 	h.mu.Unlock()

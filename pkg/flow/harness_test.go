@@ -79,7 +79,7 @@ func (b *bench) set(t *testing.T, words string) {
 func (b *bench) later(d time.Duration) { b.clock.Add(int64(d)) }
 
 // stored reads the credential.
-func (b *bench) stored(t *testing.T) Credential {
+func (b *bench) stored(t *testing.T) credential {
 	t.Helper()
 	cred, err := b.c.load(context.Background(), b.t)
 	if err != nil {

@@ -56,7 +56,7 @@ const (
 )
 
 // begin writes the intent. before is the intent of an earlier process that sent the same refresh token and recorded no result.
-func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before intent, err error) {
+func (c *Client) begin(ctx context.Context, t Target, cred credential) (before intent, err error) {
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
 		if json.Unmarshal(data, &before) != nil || before.Fingerprint != now.Fingerprint {
@@ -76,7 +76,7 @@ func (c *Client) begin(ctx context.Context, t Target, cred Credential) (before i
 // finish adds a line to the journal and removes the intent of this process. If before is the intent of an earlier process, the intent
 // stays, because the result of the earlier request is still unknown. finish ignores errors, because a leftover intent changes only the text
 // of a later error.
-func (c *Client) finish(ctx context.Context, t Target, cred Credential, before intent, outcome string, err error) {
+func (c *Client) finish(ctx context.Context, t Target, cred credential, before intent, outcome string, err error) {
 	if !before.interrupted() {
 		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
 	}
@@ -84,7 +84,7 @@ func (c *Client) finish(ctx context.Context, t Target, cred Credential, before i
 }
 
 // journal adds a line to the journal. An error is ignored, because only people read the journal.
-func (c *Client) journal(ctx context.Context, t Target, cred Credential, outcome string, err error) {
+func (c *Client) journal(ctx context.Context, t Target, cred credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}
 	if err != nil {

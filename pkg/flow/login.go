@@ -41,7 +41,7 @@ const loginLimit = time.Hour
 type draft struct {
 	t     Target // target with complete Settings
 	o     LoginOptions
-	old   Credential // the stored credential
+	old   credential // the stored credential
 	began time.Time
 	found *discovery.Result
 	plan  Plan
@@ -82,31 +82,31 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 }
 
 // login runs loginAlone as a task. Callers with the same name share the task. A task without a name is not shared.
-func (c *Client) login(ctx context.Context, name string, t Target, o LoginOptions, why cause) (Credential, error) {
-	cred, _, err := c.jobs.Once(ctx, name, loginLimit, func(k *job) (Credential, error) { return c.loginAlone(k, t, o, why) })
+func (c *Client) login(ctx context.Context, name string, t Target, o LoginOptions, why cause) (credential, error) {
+	cred, _, err := c.jobs.Once(ctx, name, loginLimit, func(k *job) (credential, error) { return c.loginAlone(k, t, o, why) })
 	return cred, err
 }
 
-func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Credential, error) {
+func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (credential, error) {
 	ctx, given := k.Context, t.Settings
 	before, err := c.completeSettings(ctx, &t, o, why)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	if o.IfNeeded && needless(before, t.Settings, c.now()) {
 		return before, nil
 	}
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	defer unlock()
 	old, err := c.loadOrNew(ctx, t)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	if c.serves(old, before, given, o, why) {
 		c.progress("another process has just logged in; using its login")
@@ -114,7 +114,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 	}
 	d, err := c.prepare(ctx, t, o, old, why)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	cred, err := c.obtain(k, d)
 	if errors.Is(err, errForgotten) {
@@ -126,7 +126,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (Creden
 }
 
 // completeSettings completes the settings from the stored credential, checks them, and returns the stored credential.
-func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions, why cause) (stored Credential, err error) {
+func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions, why cause) (stored credential, err error) {
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
 	}
@@ -135,7 +135,7 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions
 }
 
 // complete returns the given settings, completed by the stored settings.
-func (o LoginOptions) complete(cred Credential, given Settings, why cause) Settings {
+func (o LoginOptions) complete(cred credential, given Settings, why cause) Settings {
 	stored := cred.Settings
 	if o.NewClient && why.rejected == nil {
 		stored.ClientID, stored.ClientSecret, stored.ClientMetadataURL, stored.ClientKeyFile = "", "", "", ""
@@ -165,12 +165,12 @@ func absolute(file string) string {
 }
 
 // needless reports whether the stored login already satisfies the settings.
-func needless(cred Credential, s Settings, now time.Time) bool {
+func needless(cred credential, s Settings, now time.Time) bool {
 	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
 }
 
 // serves reports whether the credential that another login has stored satisfies this login.
-func (c *Client) serves(stored, before Credential, given Settings, o LoginOptions, why cause) bool {
+func (c *Client) serves(stored, before credential, given Settings, o LoginOptions, why cause) bool {
 	if !unexpired(stored.Token, c.now()) || len(missing(union(given.Scopes, why.scopes), union(stored.granted(), stored.Scopes))) > 0 {
 		return false
 	}
@@ -181,7 +181,7 @@ func (c *Client) serves(stored, before Credential, given Settings, o LoginOption
 }
 
 // prepare discovers the authorization server and decides what to request.
-func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Credential, why cause) (draft, error) {
+func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old credential, why cause) (draft, error) {
 	d := draft{t: t, o: o, old: old, began: c.now(), notes: &notes{}, inCall: why.rejected != nil}
 	c.warnOpenKey(t.Settings)
 	var err error
@@ -207,7 +207,7 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old Cred
 	return d, feasible(t.Settings, d.found) // an infeasible login fails before a browser opens
 }
 
-func (c *Client) obtain(k *job, d draft) (Credential, error) {
+func (c *Client) obtain(k *job, d draft) (credential, error) {
 	switch d.plan.Grant {
 	case GrantCode:
 		return c.byCode(k, d)
@@ -231,10 +231,10 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (x e
 		codes = union(codes, ofRegistration(d.old.Deviations))
 	}
 	s := d.t.Settings
-	x.cred = Credential{Server: d.t.URL, Moved: moved(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
+	x.cred = credential{Server: d.t.URL, Moved: moved(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
 		Endpoints: endpoints(d.found.Server), Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
 	if d.nonce != "" {
-		x.cred.OpenID, x.keep = &OpenID{Nonce: d.nonce}, c.keepSignIn
+		x.cred.OpenID, x.keep = &idTokenClaims{Nonce: d.nonce}, c.keepSignIn
 	}
 	if !d.plan.DPoP {
 		return x, nil
@@ -273,7 +273,7 @@ func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (clie
 	if client.Kind != dcr.Dynamic || client.ID == o.Stored.ID {
 		return client, client.Kind == dcr.Dynamic, nil
 	}
-	if _, err := c.update(ctx, d.t, func(cred *Credential) { cred.register(client) }); err != nil {
+	if _, err := c.update(ctx, d.t, func(cred *credential) { cred.register(client) }); err != nil {
 		return client, false, err
 	}
 	c.progress(fmt.Sprintf("registered as client %q", client.ID))

@@ -75,13 +75,13 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		defer unlockLogin()
 	}
 	asked, done := false, true
-	for _, login := range []Credential{cred, cred.provider(), cred.next()} {
+	for _, login := range []credential{cred, cred.provider(), cred.next()} {
 		if all := append(login.live(), login.Retired...); len(all) > 0 {
 			asked, done = true, c.revoke(ctx, login, all, &report) && done
 		}
 	}
 	report.Revoked = asked && done
-	kept := Credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation}
+	kept := credential{Server: cred.Server, Profile: cred.Profile, generation: cred.generation}
 	if o.KeepClient && (cred.Client.Kind == dcr.Dynamic || cred.NextClient != nil) {
 		kept.NextClient, kept.OldClients = cred.NextClient, cred.OldClients
 		if cred.Client.Kind == dcr.Dynamic {
@@ -115,9 +115,9 @@ func (c *Client) forget(ctx context.Context, t Target) error {
 }
 
 // live returns the credential's tokens. The refresh token is first, because its revocation ends the grant.
-func (c Credential) live() []Retired {
-	var all []Retired
-	for _, t := range []Retired{{c.Token.RefreshToken, "refresh_token"}, {c.Token.AccessToken, "access_token"}} {
+func (c credential) live() []retiredToken {
+	var all []retiredToken
+	for _, t := range []retiredToken{{c.Token.RefreshToken, "refresh_token"}, {c.Token.AccessToken, "access_token"}} {
 		if t.Token != "" {
 			all = append(all, t)
 		}
@@ -126,7 +126,7 @@ func (c Credential) live() []Retired {
 }
 
 // clients returns the registrations that can be deleted (RFC 7592 §2.3).
-func (c Credential) clients() []dcr.Client {
+func (c credential) clients() []dcr.Client {
 	all := []dcr.Client{c.Client}
 	if c.NextClient != nil {
 		all = append(all, *c.NextClient)
@@ -140,7 +140,7 @@ func (c Credential) clients() []dcr.Client {
 }
 
 // revoke revokes tokens at the credential's authorization server (RFC 7009) and reports whether all of them are now invalid.
-func (c *Client) revoke(ctx context.Context, cred Credential, tokens []Retired, report *LogoutReport) bool {
+func (c *Client) revoke(ctx context.Context, cred credential, tokens []retiredToken, report *LogoutReport) bool {
 	if cred.Endpoints.Revocation == "" {
 		report.warn("%s has no revocation endpoint; the tokens stay valid until they expire", cred.Issuer)
 		return false

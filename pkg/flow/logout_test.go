@@ -111,7 +111,7 @@ func TestLogoutBesideALogin(t *testing.T) {
 func TestLogoutForgetsTheClientFirst(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
-	var during Credential
+	var during credential
 	b.c.HTTP = before(http.MethodDelete, "/", func() { during, _ = b.client(t).loadOrNew(ctx, b.t) })
 	if _, err := b.c.Logout(ctx, b.t, LogoutOptions{}); err != nil {
 		t.Fatal(err)

@@ -32,7 +32,7 @@ const (
 // pending is a login that waits for its response. The login is stored, because one process prints the authorization URL and another process
 // receives the response.
 type pending struct {
-	Credential  Credential `json:"credential"` // the new credential without its tokens
+	Credential  credential `json:"credential"` // the new credential without its tokens
 	Verifier    Secret     `json:"verifier"`
 	State       Secret     `json:"state"`
 	RedirectURI string     `json:"redirect_uri"`
@@ -83,7 +83,7 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	if err != nil {
 		return none(t), stage("authorization", err)
 	}
-	if _, _, err := c.jobs.Once(ctx, "", loginLimit, func(k *job) (Credential, error) { return c.finishAlone(k, t, state, answer) }); err != nil {
+	if _, _, err := c.jobs.Once(ctx, "", loginLimit, func(k *job) (credential, error) { return c.finishAlone(k, t, state, answer) }); err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)
@@ -92,29 +92,29 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 // finishAlone redeems the code in answer. The result is an error if the response was used before, or if a newer login is stored.
 // finishAlone marks the pending login as spent before it sends the code, because a strict server revokes the tokens if it receives a code
 // twice.
-func (c *Client) finishAlone(k *job, t Target, state, answer string) (Credential, error) {
+func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential, error) {
 	ctx := k.Context
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	defer unlock()
 	old, err := c.loadOrNew(ctx, t)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	p, err := c.loadPending(ctx, t, state)
 	switch {
 	case err != nil:
-		return Credential{}, err
+		return credential{}, err
 	case !p.Spent.IsZero():
-		return Credential{}, p.alreadySpent(t, old)
+		return credential{}, p.alreadySpent(t, old)
 	case old.LoginAt.After(p.Began):
-		return Credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
+		return credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
 	}
 	code, err := callback.Parse(answer, callback.Expect{State: string(p.State), Issuer: p.Credential.Issuer, IssRequired: p.IssRequired})
 	if err != nil {
-		return Credential{}, stage("authorization", err)
+		return credential{}, stage("authorization", err)
 	}
 	cred, err := c.exchange(k, exchange{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &notes{}, stage: "token exchange", limit: redeemLimit, keep: c.replace,
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
@@ -139,7 +139,7 @@ func unsent(err error) bool {
 }
 
 // alreadySpent returns the error for a pending login whose response was already used.
-func (p pending) alreadySpent(t Target, stored Credential) error {
+func (p pending) alreadySpent(t Target, stored credential) error {
 	came := "the login failed: start a new one"
 	if stored.hasToken() && stored.LoginAt.Equal(p.Began) {
 		came = "the login succeeded"

@@ -165,7 +165,7 @@ func (b *bench) pendingOnAnotherPort(t *testing.T) string {
 }
 
 func TestOldClientsAreBounded(t *testing.T) {
-	var c Credential
+	var c credential
 	for i := range maxOldClients + 5 {
 		c.register(dcr.Client{ID: strconv.Itoa(i), Kind: dcr.Dynamic, RegistrationURI: "u", RegistrationToken: "t"})
 	}

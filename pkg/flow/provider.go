@@ -14,27 +14,27 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// OpenID contains claims of the ID token of a login. The ID token of a renewal must contain the same claims (OpenID Connect Core §12.2).
-type OpenID struct {
+// idTokenClaims contains claims of the ID token of a login. The ID token of a renewal must contain the same claims (idTokenClaims Connect Core §12.2).
+type idTokenClaims struct {
 	Subject string `json:"sub"`
 	Nonce   string `json:"nonce"`
 }
 
 // provider returns the stored login at the identity provider. next returns the login at the identity provider by an unfinished login to the
 // MCP server. If there is no such login, the result is the zero value.
-func (c Credential) provider() Credential { return orZero(c.IDP) }
-func (c Credential) next() Credential     { return orZero(c.NextIDP) }
+func (c credential) provider() credential { return orZero(c.IDP) }
+func (c credential) next() credential     { return orZero(c.NextIDP) }
 
-func orZero(c *Credential) Credential {
+func orZero(c *credential) credential {
 	if c == nil {
-		return Credential{}
+		return credential{}
 	}
 	return *c
 }
 
 // paying returns the login whose refresh token the next renewal sends. A refresh token of c comes first, and then the refresh token of the
 // stored login at the identity provider.
-func (c *Credential) paying() *Credential {
+func (c *credential) paying() *credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP
 	}
@@ -43,13 +43,13 @@ func (c *Credential) paying() *Credential {
 
 // signedIn stores the refresh token and the ID token from a response of the identity provider. The access token is dropped, because it is
 // not needed. The ID token stays in memory until it is exchanged.
-func (c *Credential) signedIn(tok token.Token) {
+func (c *credential) signedIn(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
 
 // signIn returns a login at the identity provider for a login to the MCP server. During a request, signIn tries to renew the stored login
 // at the identity provider. If only a new login can help, signIn opens the browser.
-func (c *Client) signIn(k *job, d draft) (*Credential, error) {
+func (c *Client) signIn(k *job, d draft) (*credential, error) {
 	idp, err := c.signedInBefore(k, d)
 	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
 		idp, err = c.signInByBrowser(k, d)
@@ -66,7 +66,7 @@ func atProvider(err error) error {
 }
 
 // signedInBefore renews the stored login at the identity provider during a request. At any other time, the result is nil.
-func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
+func (c *Client) signedInBefore(k *job, d draft) (*credential, error) {
 	if !d.inCall {
 		return nil, nil
 	}
@@ -87,7 +87,7 @@ func (c *Client) signedInBefore(k *job, d draft) (*Credential, error) {
 
 // signInByBrowser runs the authorization code flow at the identity provider, and stores the new login in NextIDP at once. The new login can
 // be revoked even if the MCP server's authorization server refuses the requests that follow.
-func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
+func (c *Client) signInByBrowser(k *job, d draft) (*credential, error) {
 	i := d.t.IDP
 	server, _, err := discovery.FetchServer(k.Context, i.Issuer, local(d.t.URL), discovery.Options{HTTP: c.http(), Strict: d.t.Strict})
 	if err != nil {
@@ -111,24 +111,24 @@ func (c *Client) signInByBrowser(k *job, d draft) (*Credential, error) {
 }
 
 // keepSignIn stores a new login at the identity provider. The caller must hold the credential's lock.
-func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (idp, replaced Credential, err error) {
+func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (idp, replaced credential, err error) {
 	idp = x.cred
 	idp.signedIn(tok)
 	if idp.OpenID.Subject, err = idp.checkIDToken(c); err != nil {
-		return Credential{}, Credential{}, err
+		return credential{}, credential{}, err
 	}
 	if idp.Account, err = c.account(x, tok.Account()); err != nil {
-		return Credential{}, Credential{}, err
+		return credential{}, credential{}, err
 	}
 	cred, err := c.loadOrNew(ctx, x.t)
 	if err != nil {
-		return Credential{}, Credential{}, err
+		return credential{}, credential{}, err
 	}
 	replaced, idp.ObtainedAt = cred.next(), c.now()
 	idp.Retired, _ = idp.retire(replaced)
 	cred.NextIDP = &idp
 	if err := c.save(ctx, x.t, &cred); err != nil {
-		return Credential{}, replaced, err
+		return credential{}, replaced, err
 	}
 	idp.generation = cred.generation
 	c.journal(ctx, x.t, idp, "login", nil)
@@ -140,7 +140,7 @@ func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (i
 
 // succeed returns the login at the identity provider that replaces stored. The result is c, with the tokens of stored as retired tokens. If
 // c and stored are the same login, the result is stored, because another process may have renewed it since c was read.
-func (c *Credential) succeed(stored *Credential) *Credential {
+func (c *credential) succeed(stored *credential) *credential {
 	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
 		return stored
 	}
@@ -151,14 +151,14 @@ func (c *Credential) succeed(stored *Credential) *Credential {
 }
 
 // checkIDToken checks the ID token in the latest response and returns its subject.
-func (c Credential) checkIDToken(client *Client) (subject string, err error) {
+func (c credential) checkIDToken(client *Client) (subject string, err error) {
 	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(string(c.idToken), client.now())
 	return subject, atProvider(err)
 }
 
 // identityAssertion obtains an ID-JAG from the identity provider, in exchange for the ID token or the refresh token (MCP enterprise-managed
 // authorization §4, Identity Assertion JWT Authorization Grant §4.3).
-func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope string) (string, error) {
+func (c *Client) identityAssertion(ctx context.Context, cred credential, scope string) (string, error) {
 	idp, o, err := c.subject(cred)
 	if err != nil {
 		return "", err
@@ -178,7 +178,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred Credential, scope s
 }
 
 // subject returns the token endpoint of the identity provider, and the token to exchange there.
-func (c *Client) subject(cred Credential) (token.Endpoint, token.ExchangeOptions, error) {
+func (c *Client) subject(cred credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
 		idToken, err := readAssertion("ID token", i.IDTokenFile)

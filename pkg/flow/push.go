@@ -14,7 +14,7 @@ import (
 // the parameters of the authorization URL: a reference to the pushed request, or params. If later is true, push sends the request only if
 // the server requires pushed requests, because a pushed request expires after about a minute. push stores the client authentication method
 // that worked in cred.
-func (c *Client) push(ctx context.Context, d draft, cred *Credential, params url.Values, later bool) (url.Values, error) {
+func (c *Client) push(ctx context.Context, d draft, cred *credential, params url.Values, later bool) (url.Values, error) {
 	s := d.found.Server
 	if s.PushedAuthorizationRequestURL == "" || later && !s.RequirePushedAuthorizationRequests {
 		return params, nil

@@ -21,7 +21,7 @@ const (
 
 // job is a renewal or a login in a goroutine of the Client. The context of a job is cancelled when no caller waits for the job any more. A
 // request that uses a one-time secret is not interrupted, and its result is stored.
-type job = task.Task[Credential]
+type job = task.Task[credential]
 
 // Wait cancels the work of the Client. Call Wait before every exit of the program. If a request has sent a refresh token or a code, Wait
 // waits until the result is stored. The wait takes at most 30 seconds plus the time to store the result.
@@ -34,13 +34,13 @@ func (c *Client) Wait(ctx context.Context) error {
 // exchange is the token request at the end of a login.
 type exchange struct {
 	t       Target
-	cred    Credential // new credential; its tokens are not set yet
+	cred    credential // new credential; its tokens are not set yet
 	reused  bool       // the client was registered by an earlier login
 	methods []string   // client authentication methods that the metadata lists
 	notes   *notes
 	stage   string        // name of the stage in errors
 	limit   time.Duration // time limit of the request
-	keep    func(context.Context, exchange, token.Token) (stored, replaced Credential, err error)
+	keep    func(context.Context, exchange, token.Token) (stored, replaced credential, err error)
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
 
@@ -52,29 +52,29 @@ type exchange struct {
 //  4. revoke the replaced grants that are separate from the new one, and delete the registrations that are no longer used
 //
 // A device login takes the lock late, because the user may take minutes to approve.
-func (c *Client) exchange(k *job, x exchange) (Credential, error) {
+func (c *Client) exchange(k *job, x exchange) (credential, error) {
 	unlock, err := func() {}, error(nil)
 	if x.limit == redeemLimit {
 		if unlock, err = c.reserve(k.Context, x.t); err != nil {
-			return Credential{}, err
+			return credential{}, err
 		}
 	}
 	defer func() { unlock() }()
 	ctx, done, err := k.Spend(redeemLimit, x.limit)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	defer done()
 	tok, err := eitherMethod(c, &x.cred, x.methods, x.notes, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
 	if err != nil {
-		return Credential{}, stage(x.stage, clientRefused(err, x.reused))
+		return credential{}, stage(x.stage, clientRefused(err, x.reused))
 	}
 	tok = c.received(x.cred, tok)
 	ctx, cancel := task.Outlive(k.Context, lockedLimit, lockedLimit)
 	defer cancel()
 	if x.limit != redeemLimit {
 		if unlock, err = c.reserve(ctx, x.t); err != nil {
-			return Credential{}, err
+			return credential{}, err
 		}
 	}
 	stored, replaced, err := x.keep(ctx, x, tok)
@@ -100,9 +100,9 @@ func (c *Client) reserve(ctx context.Context, t Target) (unlock func(), err erro
 }
 
 // replace stores a new login in place of the stored one. The caller must hold the credential's lock.
-func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stored, replaced Credential, err error) {
+func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stored, replaced credential, err error) {
 	if replaced, err = c.loadOrNew(ctx, x.t); err != nil {
-		return Credential{}, replaced, err
+		return credential{}, replaced, err
 	}
 	cred := x.cred
 	cred.Token, cred.ObtainedAt, cred.Deviations = tok, c.now(), union(cred.Deviations, x.notes.codes)
@@ -113,7 +113,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	account := cmp.Or(cred.provider().Account, tok.Account())
 	if cred.Account, err = c.account(x, account); err != nil {
 		c.refuse(ctx, cred, replaced, account)
-		return Credential{}, replaced, err
+		return credential{}, replaced, err
 	}
 	cred.Retired, _ = cred.retire(replaced)
 	if c.awaited(ctx, x.t) {
@@ -121,7 +121,7 @@ func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stor
 	}
 	cred.generation, cred.unknown = replaced.generation, replaced.unknown
 	if err := c.save(ctx, x.t, &cred); err != nil {
-		return Credential{}, replaced, err
+		return credential{}, replaced, err
 	}
 	c.journal(ctx, x.t, cred, "login", nil)
 	if lost := missing(cred.Scopes, cred.granted()); len(lost) > 0 {
@@ -144,13 +144,13 @@ func (c *Client) account(x exchange, said string) (string, error) {
 
 // refuse revokes a new grant that is for another account than the user expects. Some servers have only one grant for each account and
 // client. If the revocation could therefore end a stored login, refuse does nothing.
-func (c *Client) refuse(ctx context.Context, refused, stored Credential, account string) {
+func (c *Client) refuse(ctx context.Context, refused, stored credential, account string) {
 	if account == "" || refused.Client.Kind != dcr.Dynamic || stored.hasToken() && (stored.Account == "" || stored.Account == account) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
-	_, apart := Credential{}.retire(refused)
+	_, apart := credential{}.retire(refused)
 	c.revoke(ctx, refused, apart, &LogoutReport{})
 }
 
@@ -158,11 +158,11 @@ func (c *Client) refuse(ctx context.Context, refused, stored Credential, account
 const cleanupLimit = 5 * time.Second
 
 // tidy revokes replaced grants that are separate from the new one, and deletes client registrations that are no longer used.
-func (c *Client) tidy(ctx context.Context, stored, replaced Credential) {
+func (c *Client) tidy(ctx context.Context, stored, replaced credential) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
 	var report LogoutReport
-	for _, pair := range [][2]Credential{{stored, replaced}, {stored.provider(), replaced.provider()}, {stored.provider(), replaced.next()}} {
+	for _, pair := range [][2]credential{{stored, replaced}, {stored.provider(), replaced.provider()}, {stored.provider(), replaced.next()}} {
 		if _, apart := pair[0].retire(pair[1]); len(apart) > 0 {
 			c.revoke(ctx, pair[1], apart, &report)
 		}

@@ -67,9 +67,9 @@ type renewal struct {
 }
 
 // renew renews a credential. Concurrent callers in one process share one renewal and its result.
-func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, error) {
+func (c *Client) renew(ctx context.Context, t Target, why renewal) (credential, error) {
 	for {
-		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockedLimit, func(k *job) (Credential, error) { return c.renewAlone(k, t, why) })
+		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockedLimit, func(k *job) (credential, error) { return c.renewAlone(k, t, why) })
 		if err != nil || !joined || adoptable(cred, why, c.now()) {
 			return cred, err
 		}
@@ -88,28 +88,28 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (Credential, 
 //  6. send the refresh token once; from here on, no caller can cancel the task
 //  7. store the new tokens; the store reads them back
 //  8. remove the intent
-func (c *Client) renewAlone(k *job, t Target, why renewal) (Credential, error) {
+func (c *Client) renewAlone(k *job, t Target, why renewal) (credential, error) {
 	unlock, err := c.Store.Lock(k.Context, t.key(), keystore.LockCredential)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	defer unlock()
 	cred, err := c.load(k.Context, t)
 	if err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	if adoptable(cred, why, c.now()) {
 		return cred, nil
 	}
 	if err := c.unrenewable(k, t, cred, why); err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	if err := c.Store.Reserve(k.Context, t.key()); err != nil {
-		return Credential{}, err
+		return credential{}, err
 	}
 	if paying := cred.paying(); paying != &cred {
 		if err := c.spend(k, t, &cred, paying, why); err != nil {
-			return Credential{}, err
+			return credential{}, err
 		}
 	}
 	return cred, c.spend(k, t, &cred, &cred, why)
@@ -117,7 +117,7 @@ func (c *Client) renewAlone(k *job, t Target, why renewal) (Credential, error) {
 
 // spend performs steps 5 to 8 of renewAlone for login, which is cred itself or its login at the identity provider. Only spend redeems a
 // refresh token.
-func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) error {
+func (c *Client) spend(k *job, t Target, cred, login *credential, why renewal) error {
 	before, err := c.begin(k.Context, t, *login)
 	if err != nil {
 		return err
@@ -152,7 +152,7 @@ func (c *Client) spend(k *job, t Target, cred, login *Credential, why renewal) e
 }
 
 // unrenewable returns the reason why a credential cannot be renewed, or nil.
-func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) error {
+func (c *Client) unrenewable(k *job, t Target, cred credential, why renewal) error {
 	paying := cred.paying()
 	switch {
 	case cred.renewable(), why.insist && paying.Token.RefreshToken != "":
@@ -176,7 +176,7 @@ func (c *Client) unrenewable(k *job, t Target, cred Credential, why renewal) err
 
 // adoptable reports whether the stored token can be used instead of a renewal. A token from another process is used even if it expires
 // soon, because a further renewal might end it.
-func adoptable(cred Credential, why renewal, now time.Time) bool {
+func adoptable(cred credential, why renewal, now time.Time) bool {
 	if cred.hasToken() && cred.same(why.oldToken) {
 		return !why.rejected && why.minTTL > 0 && hasTTL(cred.Token, now, why.minTTL)
 	}
@@ -185,7 +185,7 @@ func adoptable(cred Credential, why renewal, now time.Time) bool {
 
 // redeem requests new tokens with the refresh token or the non-interactive grant of the credential. A token endpoint that answers 404 or
 // 410 has not processed the request, so redeem discovers the token endpoint of the issuer again, once.
-func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, error) {
+func (c *Client) redeem(ctx context.Context, cred *credential) (token.Token, error) {
 	tok, err := c.redeemAt(ctx, cred)
 	var gone *token.Error
 	if !errors.As(err, &gone) || gone.URL != cred.Endpoints.Token || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
@@ -207,7 +207,7 @@ func (c *Client) redeem(ctx context.Context, cred *Credential) (token.Token, err
 	return c.redeemAt(ctx, cred)
 }
 
-func (c *Client) redeemAt(ctx context.Context, cred *Credential) (token.Token, error) {
+func (c *Client) redeemAt(ctx context.Context, cred *credential) (token.Token, error) {
 	e, err := c.endpoint(*cred)
 	if err != nil {
 		return token.Token{}, err
@@ -268,7 +268,7 @@ func forGood(err error) bool {
 
 // refused handles a failed refresh. If the grant is no longer valid, refused drops the refresh token that was sent, and the access token if
 // it is no longer usable. For any other refusal, refused records the refusal and keeps the refresh token.
-func (c *Client) refused(ctx context.Context, t Target, cred, login *Credential, why renewal, before intent, err error) error {
+func (c *Client) refused(ctx context.Context, t Target, cred, login *credential, why renewal, before intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
 	nonInteractive := login.Token.RefreshToken == "" // a key or an assertion was refused, so there is no token to drop

@@ -44,10 +44,10 @@ func TestDue(t *testing.T) {
 }
 
 func TestAdoptable(t *testing.T) {
-	stored := Credential{Token: tok("new", time.Hour, time.Hour)}
+	stored := credential{Token: tok("new", time.Hour, time.Hour)}
 	for _, tt := range []struct {
 		name string
-		cred Credential
+		cred credential
 		why  renewal
 		want bool
 	}{
@@ -57,8 +57,8 @@ func TestAdoptable(t *testing.T) {
 		{"nobody renewed, and refresh was asked for", stored, renewal{oldToken: "new"}, false},
 		{"enough is left after all", stored, renewal{oldToken: "new", minTTL: time.Minute}, true},
 		{"a peer renewed, and less is left than was wanted", stored, renewal{oldToken: "old", minTTL: 2 * time.Hour}, true},
-		{"a peer's token that has expired since", Credential{Token: tok("new", -time.Second, time.Hour)}, renewal{oldToken: "old", rejected: true}, false},
-		{"a peer dropped the tokens", Credential{}, renewal{oldToken: "old", rejected: true}, false},
+		{"a peer's token that has expired since", credential{Token: tok("new", -time.Second, time.Hour)}, renewal{oldToken: "old", rejected: true}, false},
+		{"a peer dropped the tokens", credential{}, renewal{oldToken: "old", rejected: true}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := adoptable(tt.cred, tt.why, noon); got != tt.want {

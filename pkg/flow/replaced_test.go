@@ -102,8 +102,8 @@ func TestLogoutLeavesNoSecret(t *testing.T) {
 // A login that waited for another one adopts its result only if the result satisfies its options.
 func TestWaitingLoginAdoptsByItsOptions(t *testing.T) {
 	now := time.Now()
-	before := Credential{}
-	stored := Credential{Token: tok("new", time.Hour, time.Hour), LoginAt: now, Scopes: []string{"a"}, Settings: Settings{ClientID: "x", CallbackPort: 7}}
+	before := credential{}
+	stored := credential{Token: tok("new", time.Hour, time.Hour), LoginAt: now, Scopes: []string{"a"}, Settings: Settings{ClientID: "x", CallbackPort: 7}}
 	stored.Token.Expiry = now.Add(time.Hour)
 	refused := Secret("new")
 	other := Secret("old")

@@ -26,7 +26,7 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 
 // keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. If the earlier login
 // requested no scopes or used another issuer, keepScopes adds no scopes.
-func keepScopes(chosen []string, old Credential, issuer string) []string {
+func keepScopes(chosen []string, old credential, issuer string) []string {
 	if old.Issuer != issuer || len(old.Scopes) == 0 {
 		return chosen
 	}

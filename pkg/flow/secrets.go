@@ -18,8 +18,8 @@ func (c *Client) secrets() *httpx.Secrets {
 }
 
 // knows adds the secrets of a credential to the secrets of the Client.
-func (c *Client) knows(cred Credential) {
-	for _, login := range []Credential{cred, cred.provider(), cred.next()} {
+func (c *Client) knows(cred credential) {
+	for _, login := range []credential{cred, cred.provider(), cred.next()} {
 		c.secrets().Learn(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken),
 			string(login.Settings.ClientSecret), string(login.Settings.IDP.ClientSecret))
 		for _, r := range login.Retired {
@@ -37,9 +37,9 @@ func (c *Client) knows(cred Credential) {
 
 // received adds the tokens in a response to the secrets of the Client, and removes scopes that contain a secret. Scopes are stored
 // unencrypted, and become part of the authorization URL of the next login.
-func (c *Client) received(cred Credential, tok token.Token) token.Token {
+func (c *Client) received(cred credential, tok token.Token) token.Token {
 	c.knows(cred)
-	c.knows(Credential{Token: tok})
+	c.knows(credential{Token: tok})
 	if c.secrets().Holds(tok.Scope) {
 		c.warn("scopes that the server granted are left out, because they contain a secret")
 		tok.Scope = joinScopes(c.open(splitScope(tok.Scope)))

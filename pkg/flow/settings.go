@@ -203,7 +203,7 @@ type legacySettings struct {
 }
 
 // settings returns the settings in a record of an earlier version. c is the record without its settings.
-func (l legacySettings) settings(c Credential) Settings {
+func (l legacySettings) settings(c credential) Settings {
 	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
 	switch c.Client.Kind {
 	case dcr.Preregistered:

@@ -55,18 +55,18 @@ func TestOverlay(t *testing.T) {
 
 func TestComplete(t *testing.T) {
 	tok := Secret("t")
-	person := Credential{Settings: Settings{ClientID: "p", ClientSecret: "s", Issuer: "https://as"}}
+	person := credential{Settings: Settings{ClientID: "p", ClientSecret: "s", Issuer: "https://as"}}
 	for _, tt := range []struct {
 		name string
 		o    LoginOptions
 		why  cause
-		cred Credential
+		cred credential
 		want Settings
 	}{
 		{"--new-client", LoginOptions{NewClient: true}, cause{}, person, Settings{Issuer: "https://as"}},
 		{"a call whose client was refused", LoginOptions{NewClient: true}, cause{rejected: &tok}, person, person.Settings},
 		{"whichever authorization server it is now", LoginOptions{AcceptNewIssuer: true}, cause{}, person, Settings{ClientID: "p", ClientSecret: "s"}},
-		{"a bound token stays bound", LoginOptions{}, cause{}, Credential{DPoPKey: json.RawMessage(`{}`)}, Settings{DPoP: DPoPAlways}},
+		{"a bound token stays bound", LoginOptions{}, cause{}, credential{DPoPKey: json.RawMessage(`{}`)}, Settings{DPoP: DPoPAlways}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := tt.o.complete(tt.cred, Settings{}, tt.why); !reflect.DeepEqual(got, tt.want) {
@@ -109,7 +109,7 @@ func TestOldRecords(t *testing.T) {
 			again, err := decode(r)
 			again.unknown, cred.unknown = nil, nil
 			if cred.Version = credentialVersion; err != nil || !reflect.DeepEqual(again, cred) {
-				t.Errorf("written and read again it is another credential: %v", err)
+				t.Errorf("written and read again it is another Credential: %v", err)
 			}
 			for _, gone := range []string{"issuer_pin", "assertion_file\":\"/home/user/assertion\",\"client\"", `"auth_params":[["audience","x"]],"client"`} {
 				if strings.Contains(string(r.Secret), gone) {
@@ -133,7 +133,7 @@ func TestOldRecords(t *testing.T) {
 	})
 }
 
-func oldRecord(t *testing.T, name string) Credential {
+func oldRecord(t *testing.T, name string) credential {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", "records", name+".json"))
 	if err != nil {

@@ -108,7 +108,7 @@ type public struct {
 }
 
 // public returns the part of the credential that commands read without opening the keychain.
-func (c Credential) public() public {
+func (c credential) public() public {
 	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
 		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
 		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable()}
