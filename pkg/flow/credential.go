@@ -31,7 +31,7 @@ type credential struct {
 	Resource string `json:"resource,omitempty"` // sent with every token request (RFC 8707); empty: not sent
 	Grant    Grant  `json:"grant,omitempty"`
 
-	Issuer    string    `json:"issuer,omitempty"` // Endpoints, Client and Token belong to this issuer
+	Issuer    string          `json:"issuer,omitempty"` // Endpoints, Client and Token belong to this issuer
 	Endpoints storedEndpoints `json:"endpoints,omitzero"`
 
 	Client     dcr.Client   `json:"client,omitzero"`
@@ -40,8 +40,8 @@ type credential struct {
 	Settings   Settings     `json:"settings,omitzero"`     // the user's settings for this login
 
 	Token      token.Token       `json:"token,omitzero"`
-	Retired    []retiredToken         `json:"retired,omitempty"` // tokens of replaced grants, newest first; Logout revokes them
-	Refusal    *storedRefusal          `json:"refusal,omitempty"` // refusal of the refresh token; nil: none
+	Retired    []retiredToken    `json:"retired,omitempty"` // tokens of replaced grants, newest first; Logout revokes them
+	Refusal    *storedRefusal    `json:"refusal,omitempty"` // refusal of the refresh token; nil: none
 	Scopes     []string          `json:"scopes_asked,omitempty"`
 	Account    string            `json:"account,omitempty"`     // account of the login, see token.Token.Account
 	ObtainedAt time.Time         `json:"obtained_at,omitzero"`  // when Token was obtained
@@ -50,9 +50,9 @@ type credential struct {
 	DPoPNonces map[string]string `json:"dpop_nonces,omitempty"` // latest DPoP nonce of each origin
 	Deviations []string          `json:"quirks,omitempty"`      // codes of the tolerated deviations, see docs/quirks.md
 
-	IDP     *credential `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
-	NextIDP *credential `json:"next_idp_login,omitempty"` // login at the identity provider by an unfinished login; the next login or Logout revokes it
-	OpenID  *idTokenClaims     `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
+	IDP     *credential    `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
+	NextIDP *credential    `json:"next_idp_login,omitempty"` // login at the identity provider by an unfinished login; the next login or Logout revokes it
+	OpenID  *idTokenClaims `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
 
 	idToken    Secret // ID token in the latest response of an identity provider; never stored
 	generation uint64 // generation of the stored record
