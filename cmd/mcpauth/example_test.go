@@ -21,12 +21,12 @@ func TestCallLine(t *testing.T) {
 		{"a property that is a flag", "t", []exampleValue{{"--args", json.RawMessage(`"@/etc/passwd"`)}}, `mcpauth call s --args '{"--args":"@/etc/passwd"}' t`},
 		{"a property that names a file", "t", []exampleValue{{"x=@/etc/passwd", nil}, {"b", nil}}, `mcpauth call s --args '{"x=@/etc/passwd":"TEXT","b":"TEXT"}' t`},
 		{"a property of JSON from a file", "t", []exampleValue{{"x:", json.RawMessage(`"@a"`)}}, `mcpauth call s --args '{"x:":"@a"}' t`},
-		{"a property that ends the line", "t", []exampleValue{{"x\nrm -rf ~", nil}}, `mcpauth call s --args '{"x\nrm -rf ~":"TEXT"}' t`},
+		{"a property that ends the line", "t", []exampleValue{{"x\nrm -rf ~", nil}}, `mcpauth call s --args '{"x'"\\"'nrm -rf ~":"TEXT"}' t`},
 		{"a tool that is a flag", "--config=evil", []exampleValue{{"a", nil}}, `mcpauth call s -- --config=evil a=TEXT`},
 		{"the same behind what is not printed", "\u200b--header=X: @id_rsa", []exampleValue{{"a", nil}}, `mcpauth call s -- '--header=X: @id_rsa' a=TEXT`},
 		{"a tool that is a command", "$(touch x)", nil, `mcpauth call s '$(touch x)'`},
 		{"a tool that zsh expands", "=ls", nil, `mcpauth call s '=ls'`},
-		{"two lines", "t", []exampleValue{{"a", json.RawMessage(`"b\nmcpauth logout --all"`)}}, `mcpauth call s t 'a:="b\nmcpauth logout --all"'`},
+		{"two lines", "t", []exampleValue{{"a", json.RawMessage(`"b\nmcpauth logout --all"`)}}, `mcpauth call s t 'a:="b'"\\"'nmcpauth logout --all"'`},
 		{"not JSON", "t", []exampleValue{{"a", json.RawMessage(`@x`)}}, `mcpauth call s t a:=null`},
 	} {
 		got := callLine("s", tt.tool, tt.values)

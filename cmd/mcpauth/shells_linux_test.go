@@ -164,6 +164,30 @@ func (s *terminalShell) enter(t *testing.T, line string) []string {
 	return words
 }
 
+// Each shell reads a word that mcpauth has quoted for pasting as one word, and runs nothing.
+func TestShellsPaste(t *testing.T) {
+	words := append(slices.Clone(oddNames), `\'; touch pwned; #`, `a\\'; touch pwned; #`, `'\''; touch pwned; #`, `"\"; touch pwned; #`, `(touch pwned)`, "%self", "", `\`, `\n`, "a'b")
+	line := "printf '%s\\0'"
+	for _, word := range words {
+		line += " " + posixWord(word)
+	}
+	for _, shell := range []string{"sh", "bash", "zsh", "fish"} {
+		cmd := exec.Command(shell, "-c", line)
+		cmd.Dir = t.TempDir()
+		cmd.Env = append(os.Environ(), "HOME="+cmd.Dir, "LC_ALL=C.UTF-8")
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", shell, err)
+		}
+		if got := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00"); !slices.Equal(got, words) {
+			t.Errorf("%s:\n got %q\nwant %q", shell, got, words)
+		}
+		if _, err := os.Stat(filepath.Join(cmd.Dir, "pwned")); err == nil {
+			t.Errorf("%s: a word of the server was carried out", shell)
+		}
+	}
+}
+
 func TestShellsComplete(t *testing.T) {
 	for _, shell := range slices.Sorted(maps.Keys(shellStarts)) {
 		t.Run(shell, func(t *testing.T) {

@@ -14,15 +14,16 @@ func shellWord(s string) string {
 	return posixWord(s)
 }
 
-// posixWord quotes a word for a POSIX shell and for zsh.
+// posixWord quotes a word for a POSIX shell, zsh and fish. Inside single quotes, fish reads \' and \\ as escapes, so posixWord writes each
+// backslash inside double quotes, where all these shells read \\ as one backslash.
 func posixWord(s string) string {
 	plain := func(r rune) bool {
-		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("%+,-./:=@_", r)
+		return r < unicode.MaxASCII && (unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("%+,-./:=@_", r))
 	}
-	if s != "" && s[0] != '=' && strings.TrimFunc(s, plain) == "" { // zsh expands =WORD
+	if s != "" && s[0] != '=' && s[0] != '%' && strings.TrimFunc(s, plain) == "" { // zsh expands =WORD, and fish expands %self
 		return s
 	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+	return "'" + strings.NewReplacer("'", `'\''`, `\`, `'"\\"'`).Replace(s) + "'"
 }
 
 // windowsWord quotes a word so that cmd.exe and PowerShell read it as one word and do not change it. If a word cannot be quoted,
