@@ -18,22 +18,22 @@ import (
 
 // program is one run of mcpauth: its environment, its streams and its global flags. The global flags do not change after they are parsed.
 type program struct {
-	lookup  func(string) (string, bool)
-	stdin   io.Reader
-	out     *output
-	version string
-	global  globalOptions
-	typed   commandLine // the user's flags, which hints repeat
+	lookupEnv func(string) (string, bool)
+	stdin     io.Reader
+	out       *output
+	version   string
+	global    globalOptions
+	userLine  commandLine // the user's flags, which hints repeat
 
 	// These fields are set on first use; see client.go and target.go.
 	flowClient atomic.Pointer[flow.Client]
-	httpClient *http.Client
+	sharedHTTP *http.Client
 	file       *config.File
 
-	secrets []string    // secrets from variables and headers; no child process gets a variable with such a value
-	entries []string    // NAME=VALUE of variables that no child process gets, whatever their value
-	sent    atomic.Bool // whether an HTTP request was sent
-	stuck   chan int    // receives the exit code if the program cannot even print an error; see punctual.go
+	secrets       []string    // secrets from variables and headers; no child process gets a variable with such a value
+	secretEntries []string    // NAME=VALUE of variables that no child process gets, whatever their value
+	requestSent   atomic.Bool // whether an HTTP request was sent
+	forcedExit    chan int    // receives the exit code if the program cannot even print an error; see punctual.go
 }
 
 // globalOptions contains the global flags.
@@ -76,12 +76,12 @@ func (p *program) commands() []*cli.Command {
 // app returns the command tree. The help and usage messages of urfave/cli are turned off, and each command gets a time limit.
 func (p *program) app() *cli.App {
 	a := &cli.App{Name: "mcpauth", HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
-		Flags: p.globalFlags(), Commands: p.commands(), Before: p.begin, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
+		Flags: p.globalFlags(), Commands: p.commands(), Before: p.applyGlobalFlags, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
 		Action: func(*cli.Context) error { return p.out.write([]byte(guide)) }}
 	for _, c := range a.Commands {
 		c.HideHelp, c.OnUsageError = true, flagError
 		act := c.Action
-		c.Action = func(cx *cli.Context) error { return p.limited(cx, act) }
+		c.Action = func(cx *cli.Context) error { return p.runWithLimit(cx, act) }
 	}
 	return a
 }
@@ -90,18 +90,18 @@ func (p *program) app() *cli.App {
 func (p *program) run(ctx context.Context, args []string) int {
 	switch {
 	case len(args) > 0 && args[0] == hiddenComplete:
-		return p.fail(ctx, p.complete(ctx, args[1:]))
+		return p.printError(ctx, p.printCandidates(ctx, args[1:]))
 	case len(args) == 3 && args[0] == hiddenCompleteBash:
-		return p.fail(ctx, p.completeBash(ctx, args[1], args[2]))
+		return p.printError(ctx, p.printBashCandidates(ctx, args[1], args[2]))
 	case len(args) > 0 && args[0] == hiddenMan:
-		return p.fail(ctx, p.writeMan(args[1:]))
+		return p.printError(ctx, p.writeMan(args[1:]))
 	}
 	before, _ := cutAt(args, "--")
 	for _, word := range before { // with --json, an error in the command line is printed as JSON too
 		p.out.json = p.out.json || word == "--json" || word == "--json=true"
 	}
 	app := p.app()
-	a, err := arrange(args, app.Flags, app.Commands)
+	a, err := orderArgs(args, app.Flags, app.Commands)
 	switch {
 	case err != nil:
 	case a.help:
@@ -111,29 +111,29 @@ func (p *program) run(ctx context.Context, args []string) int {
 	default:
 		// urfave/cli runs regular expressions for each declared flag. To save time, the program declares only the flags that the user gave.
 		app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
-		app.Flags = given(app.Flags, a.words)
+		app.Flags = usedFlags(app.Flags, a.words)
 		for _, c := range app.Commands {
-			c.Flags = given(c.Flags, a.words)
+			c.Flags = usedFlags(c.Flags, a.words)
 		}
 		err = app.RunContext(ctx, append([]string{app.Name}, a.words...))
 	}
-	return p.fail(ctx, err)
+	return p.printError(ctx, err)
 }
 
-// given returns the flags that occur in words. All integer flags are kept, because an integer flag may have a default other than zero.
-func given(flags []cli.Flag, words []string) []cli.Flag {
+// usedFlags returns the flags that occur in words. All integer flags are kept, because an integer flag may have a default other than zero.
+func usedFlags(flags []cli.Flag, words []string) []cli.Flag {
 	words, _ = cutAt(words, "--")
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
 		var name string // f.Names() would run regular expressions
 		switch f := f.(type) {
 		case *cli.BoolFlag:
-			name = dashed(f.Name)
+			name = withDashes(f.Name)
 		case *cli.StringFlag:
-			name = dashed(f.Name)
+			name = withDashes(f.Name)
 		case *cli.StringSliceFlag:
-			name = dashed(f.Name)
+			name = withDashes(f.Name)
 		case *cli.DurationFlag:
-			name = dashed(f.Name)
+			name = withDashes(f.Name)
 		default:
 			return false
 		}
@@ -141,8 +141,8 @@ func given(flags []cli.Flag, words []string) []cli.Flag {
 	})
 }
 
-// begin applies the global flags before a command runs.
-func (p *program) begin(*cli.Context) error {
+// applyGlobalFlags applies the global flags before a command runs.
+func (p *program) applyGlobalFlags(*cli.Context) error {
 	g := p.global
 	p.out.json, p.out.quiet, p.out.verbose = g.json, g.quiet, g.verbose
 	if g.timeout < 0 {
@@ -151,21 +151,21 @@ func (p *program) begin(*cli.Context) error {
 	if g.certKeyFile != "" && g.certFile == "" {
 		return usage("--key needs --cert, the certificate that it belongs to")
 	}
-	return oneOf("--keystore", g.keystore, keystores()...)
+	return oneOf("--keystore", g.keystore, keystoreKinds()...)
 }
 
-// limited runs a command with its time limit.
-func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
-	p.typed = remember(cx, cx.App.Flags, p.limit(cx.Command.Name))
+// runWithLimit runs a command with its time limit.
+func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
+	p.userLine = newCommandLine(cx, cx.App.Flags, p.timeLimit(cx.Command.Name))
 	if err := noEmptyValues(cx); err != nil {
 		return err
 	}
 	if p.global.certFile != "" && (cx.Bool("all") || cx.Command.Name == "status" && !cx.Args().Present()) {
 		return usage("--cert needs a SERVER, because each login has its own certificate")
 	}
-	run, interrupted, late := func() error { return at(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
-	if p.global.timeout > 0 || !endless(cx) {
-		limit := p.limit(cx.Command.Name)
+	run, interrupted, late := func() error { return errorAt(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
+	if p.global.timeout > 0 || !hasNoLimit(cx) {
+		limit := p.timeLimit(cx.Command.Name)
 		if cx.Command.Name == "login" {
 			limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, so that the error says that the browser sent no answer
 		}
@@ -177,7 +177,7 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 	if cx.Command.Name == "exec" { // the child process decides how to handle an interrupt
 		return run()
 	}
-	return at(server{word: cx.Args().First()}, p.punctual(interrupted, late, run))
+	return errorAt(server{word: cx.Args().First()}, p.runPunctually(interrupted, late, run))
 }
 
 // noEmptyValues returns an error if a flag has the empty value. In a script it comes from a variable that is not set, and a flag such as
@@ -185,20 +185,20 @@ func (p *program) limited(cx *cli.Context, act cli.ActionFunc) error {
 func noEmptyValues(cx *cli.Context) error {
 	for _, f := range slices.Concat(cx.Command.Flags, cx.App.Flags) {
 		if _, ok := f.(*cli.BoolFlag); !ok && slices.Contains(flagValues(cx, f), "") {
-			return usage(dashed(f.Names()[0]) + " has an empty value")
+			return usage(withDashes(f.Names()[0]) + " has an empty value")
 		}
 	}
 	return nil
 }
 
-// endless reports whether a command has no default time limit. A proxy and a batch run until their input ends, and exec until its child
+// hasNoLimit reports whether a command has no default time limit. A proxy and a batch run until their input ends, and exec until its child
 // process ends.
-func endless(cx *cli.Context) bool {
+func hasNoLimit(cx *cli.Context) bool {
 	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
 
-// limit returns the time limit of a command.
-func (p *program) limit(command string) time.Duration {
+// timeLimit returns the time limit of a command.
+func (p *program) timeLimit(command string) time.Duration {
 	switch {
 	case p.global.timeout > 0:
 		return p.global.timeout
@@ -210,7 +210,7 @@ func (p *program) limit(command string) time.Duration {
 
 // getenv returns an environment variable, or "" if it is not set.
 func (p *program) getenv(name string) string {
-	v, _ := p.lookup(name)
+	v, _ := p.lookupEnv(name)
 	return v
 }
 
@@ -219,8 +219,8 @@ func flagError(_ *cli.Context, err error, _ bool) error {
 	return usage(strings.Replace(err.Error(), "for flag -", "for --", 1))
 }
 
-// servers returns the SERVER arguments of a command: at least one, or none with --all.
-func servers(cx *cli.Context, all bool) ([]string, error) {
+// serverArguments returns the SERVER arguments of a command: at least one, or none with --all.
+func serverArguments(cx *cli.Context, all bool) ([]string, error) {
 	switch names := cx.Args().Slice(); {
 	case all && len(names) > 0:
 		return nil, usage("--all takes no SERVER")
@@ -237,7 +237,7 @@ func oneServer(run func(ctx context.Context, word string) error) cli.ActionFunc 
 		if cx.Args().Len() > 1 {
 			return usage("give only one SERVER; " + quote(cx.Args().Get(1)) + " is an extra argument")
 		}
-		names, err := servers(cx, false)
+		names, err := serverArguments(cx, false)
 		if err != nil {
 			return err
 		}
@@ -264,11 +264,11 @@ func oneOf[S ~string](flag string, value S, allowed ...S) error {
 	if value == "" || slices.Contains(allowed, value) {
 		return nil
 	}
-	return usage(flag + " is " + strings.Join(plain(allowed), ", ") + "; not " + quote(string(value)))
+	return usage(flag + " is " + strings.Join(toStrings(allowed), ", ") + "; not " + quote(string(value)))
 }
 
-// plain converts a slice of a string type to strings.
-func plain[S ~string](words []S) []string {
+// toStrings converts a slice of a string type to strings.
+func toStrings[S ~string](words []S) []string {
 	return convert(words, func(w S) string { return string(w) })
 }
 
@@ -281,18 +281,18 @@ func convert[T, U any](list []T, to func(T) U) []U {
 	return out
 }
 
-// each runs do for all servers concurrently, so that each server has the whole time limit. In the order of words, each then calls done for
+// forEachServer runs do for all servers concurrently, so that each server has the whole time limit. In the order of words, each then calls done for
 // every server for which do succeeded. each prints all errors and returns the first one. failed is an earlier error, which is printed
 // first, or nil.
-func (p *program) each(ctx context.Context, words []string, failed error, do, done func(i int) error) error {
+func (p *program) forEachServer(ctx context.Context, words []string, failed error, work, finish func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {
 		results[i] = make(chan error, 1)
-		go func() { results[i] <- do(i) }()
+		go func() { results[i] <- work(i) }()
 	}
 	var first error
 	report := func(err error) {
-		printed := &printedError{code: p.fail(ctx, err), err: err}
+		printed := &printedError{code: p.printError(ctx, err), err: err}
 		if first == nil {
 			first = printed
 		}
@@ -303,9 +303,9 @@ func (p *program) each(ctx context.Context, words []string, failed error, do, do
 	for i, word := range words {
 		err := <-results[i]
 		if err == nil {
-			err = done(i)
+			err = finish(i)
 		}
-		err = at(server{word: word}, err)
+		err = errorAt(server{word: word}, err)
 		switch {
 		case err == nil:
 		case first == nil && len(words) == 1:

@@ -22,28 +22,28 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// argument is one word such as name=value. The value is text, JSON, or the name of a file with text or JSON.
-type argument struct {
+// toolArgument is one word such as name=value. The value is text, JSON, or the name of a file with text or JSON.
+type toolArgument struct {
 	name, value string
 	json, file  bool
 }
 
 // parseArg parses an argument. The error is a *usageError.
-func parseArg(word string) (argument, error) {
+func parseArg(word string) (toolArgument, error) {
 	name, value, ok := strings.Cut(word, "=")
 	if !ok {
-		return argument{}, &usageError{message: "argument " + quote(word) + " is not name=value", hint: "name=text, name:=JSON, name=@FILE or name:=@FILE"}
+		return toolArgument{}, &usageError{message: "argument " + quote(word) + " is not name=value", hint: "name=text, name:=JSON, name=@FILE or name:=@FILE"}
 	}
-	a := argument{value: value}
+	a := toolArgument{value: value}
 	a.name, a.json = strings.CutSuffix(name, ":")
 	if a.name == "" {
-		return argument{}, usage("argument " + quote(word) + " has no name")
+		return toolArgument{}, usage("argument " + quote(word) + " has no name")
 	}
 	if a.value, a.file = strings.CutPrefix(value, "@"); a.file && a.value == "" {
-		return argument{}, usage("argument " + quote(word) + " names no file after @")
+		return toolArgument{}, usage("argument " + quote(word) + " names no file after @")
 	}
 	if !utf8.ValidString(a.name) || !a.file && !utf8.ValidString(a.value) {
-		return argument{}, usage("argument " + quote(word) + " is not UTF-8 text")
+		return toolArgument{}, usage("argument " + quote(word) + " is not UTF-8 text")
 	}
 	if a.json && !a.file {
 		return a, checkJSON("argument "+quote(a.name), a.value)
@@ -63,8 +63,8 @@ func checkJSON(what, text string) error {
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
 }
 
-// arguments returns the tool's arguments from the words of the command line and from --args.
-func (p *program) arguments(words []string, whole string) (toolargs.Arguments, error) {
+// toolArguments returns the tool's arguments from the words of the command line and from --args.
+func (p *program) toolArguments(words []string, whole string) (toolargs.Arguments, error) {
 	var out toolargs.Arguments
 	if whole != "" {
 		object, err := p.wholeObject(whole)

@@ -11,21 +11,21 @@ import (
 func TestParseArg(t *testing.T) {
 	for _, test := range []struct {
 		word string
-		want argument
+		want toolArgument
 	}{
-		{"a=b", argument{name: "a", value: "b"}},
-		{"a=", argument{name: "a"}},
-		{"a=b=c", argument{name: "a", value: "b=c"}},
-		{"a:=1", argument{name: "a", value: "1", json: true}},
-		{"a:=12345678901234567890123", argument{name: "a", value: "12345678901234567890123", json: true}},
-		{`a:={"b":[1,null]}`, argument{name: "a", value: `{"b":[1,null]}`, json: true}},
-		{"a=@f", argument{name: "a", value: "f", file: true}},
-		{"a:=@f", argument{name: "a", value: "f", json: true, file: true}},
-		{"a.b=c", argument{name: "a.b", value: "c"}},
-		{"url=https://x?y:=z", argument{name: "url", value: "https://x?y:=z"}},
-		{"a::=1", argument{name: "a:", value: "1", json: true}},
-		{"a= @f", argument{name: "a", value: " @f"}},
-		{"a=\n", argument{name: "a", value: "\n"}},
+		{"a=b", toolArgument{name: "a", value: "b"}},
+		{"a=", toolArgument{name: "a"}},
+		{"a=b=c", toolArgument{name: "a", value: "b=c"}},
+		{"a:=1", toolArgument{name: "a", value: "1", json: true}},
+		{"a:=12345678901234567890123", toolArgument{name: "a", value: "12345678901234567890123", json: true}},
+		{`a:={"b":[1,null]}`, toolArgument{name: "a", value: `{"b":[1,null]}`, json: true}},
+		{"a=@f", toolArgument{name: "a", value: "f", file: true}},
+		{"a:=@f", toolArgument{name: "a", value: "f", json: true, file: true}},
+		{"a.b=c", toolArgument{name: "a.b", value: "c"}},
+		{"url=https://x?y:=z", toolArgument{name: "url", value: "https://x?y:=z"}},
+		{"a::=1", toolArgument{name: "a:", value: "1", json: true}},
+		{"a= @f", toolArgument{name: "a", value: " @f"}},
+		{"a=\n", toolArgument{name: "a", value: "\n"}},
 	} {
 		if got, err := parseArg(test.word); err != nil || got != test.want {
 			t.Errorf("%q: got %+v, %v", test.word, got, err)
@@ -82,7 +82,7 @@ func TestArguments(t *testing.T) {
 	text, object, broken := write("text", "two\nlines\n"), write("object", `{"a": 1e400}`), write("broken", `{"a":`)
 	p := testProgram()
 	p.stdin = strings.NewReader(`{"from":"stdin"}`)
-	got, err := p.arguments([]string{"t=@" + text, "o:=@" + object, "b:=true"}, "-")
+	got, err := p.toolArguments([]string{"t=@" + text, "o:=@" + object, "b:=true"}, "-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,24 +90,24 @@ func TestArguments(t *testing.T) {
 		got.Args[1].Value != `{"a": 1e400}` || !got.Args[1].JSON || got.Args[2].Value != "true" {
 		t.Errorf("got %+v", got)
 	}
-	if got, err := p.arguments(nil, "@"+object); err != nil || string(got.Object) != `{"a": 1e400}` {
+	if got, err := p.toolArguments(nil, "@"+object); err != nil || string(got.Object) != `{"a": 1e400}` {
 		t.Errorf("--args @FILE: %+v, %v", got, err)
 	}
 	for name, run := range map[string]func() error{
-		"--args of an array":    func() error { _, err := p.arguments(nil, "[1]"); return err },
-		"--args of a duplicate": func() error { _, err := p.arguments(nil, `{"a":1,"a":2}`); return err },
-		"--args missing file":   func() error { _, err := p.arguments(nil, "@"+dir+"/none"); return err },
-		"broken file":           func() error { _, err := p.arguments([]string{"a:=@" + broken}, ""); return err },
-		"missing file":          func() error { _, err := p.arguments([]string{"a=@" + dir + "/none"}, ""); return err },
+		"--args of an array":    func() error { _, err := p.toolArguments(nil, "[1]"); return err },
+		"--args of a duplicate": func() error { _, err := p.toolArguments(nil, `{"a":1,"a":2}`); return err },
+		"--args missing file":   func() error { _, err := p.toolArguments(nil, "@"+dir+"/none"); return err },
+		"broken file":           func() error { _, err := p.toolArguments([]string{"a:=@" + broken}, ""); return err },
+		"missing file":          func() error { _, err := p.toolArguments([]string{"a=@" + dir + "/none"}, ""); return err },
 	} {
-		if err := run(); explain(err).exit != exitUsage {
+		if err := run(); rowFor(err).exit != exitUsage {
 			t.Errorf("%s: %v is not a usage error", name, err)
 		}
 	}
 }
 
 // formatArg is the inverse of parseArg.
-func formatArg(a argument) string {
+func formatArg(a toolArgument) string {
 	word := a.name
 	if a.json {
 		word += ":"

@@ -12,26 +12,26 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// arranged is a command line whose words are in the order that urfave/cli requires.
-type arranged struct {
+// orderedArgs is a command line whose words are in the order that urfave/cli requires.
+type orderedArgs struct {
 	words   []string // in this order: the global flags, the command, the command's flags, "--", the command's arguments
 	command string   // "" if none was given
 	help    bool     // --help was given; everything else is ignored
 	version bool     // --version was given
 }
 
-// arrange reorders the words of a command line and replaces short flag names by long ones. No word after "--" is a flag. The error is a
+// orderArgs reorders the words of a command line and replaces short flag names by long ones. No word after "--" is a flag. The error is a
 // *usageError.
-func arrange(args []string, globals []cli.Flag, commands []*cli.Command) (arranged, error) {
-	a, err := order(args, globals, commands)
+func orderArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orderedArgs, error) {
+	a, err := splitArgs(args, globals, commands)
 	if flagsPart, _ := cutAt(args, "--"); slices.Contains(flagsPart, "--help") || slices.Contains(flagsPart, "-h") {
-		return arranged{command: a.command, help: true}, nil
+		return orderedArgs{command: a.command, help: true}, nil
 	}
 	return a, err
 }
 
-func order(args []string, globals []cli.Flag, commands []*cli.Command) (arranged, error) {
-	var a arranged
+func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orderedArgs, error) {
+	var a orderedArgs
 	var front, flags, rest []string
 	var own []cli.Flag
 	open := true // no "--" was found yet
@@ -93,7 +93,7 @@ func isFlag(word string) bool { return len(word) > 1 && word[0] == '-' }
 func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlobal bool, err error) {
 	name, _, _ := strings.Cut(word, "=")
 	match := func(f cli.Flag) bool {
-		return slices.ContainsFunc(f.Names(), func(n string) bool { return dashed(n) == name })
+		return slices.ContainsFunc(f.Names(), func(n string) bool { return withDashes(n) == name })
 	}
 	if i := slices.IndexFunc(own, match); i >= 0 { // a command's flag has precedence over a global flag, because token has a flag --header too
 		return own[i], false, nil
@@ -106,7 +106,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 
 // takeFlag returns the long name of the flag at the start of words, and the value of the flag if it takes one.
 func takeFlag(f cli.Flag, words []string) ([]string, error) {
-	name := dashed(f.Names()[0])
+	name := withDashes(f.Names()[0])
 	if _, value, ok := strings.Cut(words[0], "="); ok {
 		return []string{name + "=" + value}, nil
 	}
@@ -119,8 +119,8 @@ func takeFlag(f cli.Flag, words []string) ([]string, error) {
 	return []string{name, words[1]}, nil
 }
 
-// dashed returns a flag's name with its dashes.
-func dashed(name string) string {
+// withDashes returns a flag's name with its dashes.
+func withDashes(name string) string {
 	if len(name) == 1 {
 		return "-" + name
 	}
@@ -130,7 +130,7 @@ func dashed(name string) string {
 func unknownCommand(word string, commands []*cli.Command) error {
 	names := convert(commands, func(c *cli.Command) string { return c.Name })
 	e := &usageError{message: "unknown command " + quote(word), hint: "mcpauth --help lists the commands"}
-	if near := nearest(word, names); near != "" {
+	if near := nearestName(word, names); near != "" {
 		e.hint = "did you mean mcpauth " + near + "?"
 	}
 	return e
@@ -142,15 +142,15 @@ func unknownFlag(name, command string, flags []cli.Flag) error {
 		e.message += " before a command"
 		e.hint += "; a command's own flags come after its name"
 	}
-	names := convert(flags, func(f cli.Flag) string { return dashed(f.Names()[0]) })
-	if near := nearest(name, names); near != "" {
+	names := convert(flags, func(f cli.Flag) string { return withDashes(f.Names()[0]) })
+	if near := nearestName(name, names); near != "" {
 		e.hint = "did you mean " + near + "?"
 	}
 	return e
 }
 
-// nearest returns the name that is most similar to a mistyped one, or "".
-func nearest(name string, known []string) string {
+// nearestName returns the name that is most similar to a mistyped one, or "".
+func nearestName(name string, known []string) string {
 	if near := toolargs.Nearest(name, known); len(near) > 0 {
 		return near[0]
 	}
@@ -158,8 +158,8 @@ func nearest(name string, known []string) string {
 }
 
 // cutAt returns the words before and after the first occurrence of at.
-func cutAt(words []string, at string) (before, after []string) {
-	if i := slices.Index(words, at); i >= 0 {
+func cutAt(words []string, separator string) (before, after []string) {
+	if i := slices.Index(words, separator); i >= 0 {
 		return words[:i], words[i+1:]
 	}
 	return words, nil

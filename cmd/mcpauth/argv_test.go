@@ -13,7 +13,7 @@ import (
 // testProgram returns a program without environment variables or input, for tests of its commands and flags.
 func testProgram() *program {
 	env := func(string) (string, bool) { return "", false }
-	return &program{lookup: env, stdin: strings.NewReader(""), out: newOutput(&strings.Builder{}, &strings.Builder{}, env)}
+	return &program{lookupEnv: env, stdin: strings.NewReader(""), out: newOutput(&strings.Builder{}, &strings.Builder{}, env)}
 }
 
 func TestArrange(t *testing.T) {
@@ -35,7 +35,7 @@ func TestArrange(t *testing.T) {
 		{"help words are servers too", "status help", "status -- help"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			a, err := arrange(strings.Fields(test.args), app.Flags, app.Commands)
+			a, err := orderArgs(strings.Fields(test.args), app.Flags, app.Commands)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -59,7 +59,7 @@ func TestArrangeHelp(t *testing.T) {
 		{"--version", "", false, true},
 		{"call x t -- --help", "call", false, false},
 	} {
-		a, err := arrange(strings.Fields(test.args), app.Flags, app.Commands)
+		a, err := orderArgs(strings.Fields(test.args), app.Flags, app.Commands)
 		if err != nil || a.help != test.help || a.version != test.version || a.command != test.command {
 			t.Errorf("%q: %+v, %v", test.args, a, err)
 		}
@@ -78,7 +78,7 @@ func TestArrangeRefuses(t *testing.T) {
 		{"login x --name --if-needed", "--name needs a value", "--name=VALUE"},
 		{"status --version", `unknown flag "--version"`, ""},
 	} {
-		_, err := arrange(strings.Fields(test.args), app.Flags, app.Commands)
+		_, err := orderArgs(strings.Fields(test.args), app.Flags, app.Commands)
 		var u *usageError
 		if !errors.As(err, &u) || u.message != test.message || !strings.Contains(u.hint, test.hint) {
 			t.Errorf("%q: %v, hint %q", test.args, err, u.hint)
@@ -94,7 +94,7 @@ func FuzzArrange(f *testing.F) {
 	app := testProgram().app()
 	f.Fuzz(func(t *testing.T, line string) {
 		args := strings.Split(line, "\x1f")
-		a, err := arrange(args, app.Flags, app.Commands)
+		a, err := orderArgs(args, app.Flags, app.Commands)
 		if err != nil {
 			if !errors.As(err, new(*usageError)) {
 				t.Fatalf("%q: %T", args, err)
@@ -104,7 +104,7 @@ func FuzzArrange(f *testing.F) {
 		if a.help || a.version {
 			return
 		}
-		again, err := arrange(a.words, app.Flags, app.Commands)
+		again, err := orderArgs(a.words, app.Flags, app.Commands)
 		if err != nil || !slices.Equal(again.words, a.words) {
 			t.Fatalf("%q became %q, then %q: %v", args, a.words, again.words, err)
 		}
@@ -150,7 +150,7 @@ func TestOnlyNumbersHaveDefaults(t *testing.T) {
 			t.Errorf("--%s has the default %v", f.Names()[0], v)
 		}
 	}
-	got := given([]cli.Flag{&cli.StringFlag{Name: "aa"}, &cli.StringFlag{Name: "bb"}, &cli.BoolFlag{Name: "cc"}, &cli.BoolFlag{Name: "dd"}, &cli.IntFlag{Name: "nn"}},
+	got := usedFlags([]cli.Flag{&cli.StringFlag{Name: "aa"}, &cli.StringFlag{Name: "bb"}, &cli.BoolFlag{Name: "cc"}, &cli.BoolFlag{Name: "dd"}, &cli.IntFlag{Name: "nn"}},
 		[]string{"--aa", "--dd", "x", "--cc=false", "--", "--bb"})
 	if names := flagNames(got); !slices.Equal(names, []string{"--aa", "--cc", "--dd", "--nn"}) {
 		t.Errorf("given: %q", names)

@@ -22,10 +22,10 @@ const (
 // runBatch makes many calls with one client and prints one line for each line of the input. A call without an output line was not sent. The
 // default time limit applies to each call, not to the whole batch.
 func runBatch(ctx context.Context, p *program, words []string, o callOptions) error {
-	if err := o.settleBatch(p, words); err != nil {
+	if err := o.checkBatchFlags(p, words); err != nil {
 		return err
 	}
-	answers, err := p.elicitor(o.elicitFlags)
+	answers, err := p.newElicitor(o.elicitFlags)
 	if err != nil {
 		return err
 	}
@@ -34,16 +34,16 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 		return err
 	}
 	defer in.Close()
-	return p.atServer(ctx, words[0], o.handler(), func(m *mcpclient.Client, s server) error {
-		o.apply(m)
+	return p.withServer(ctx, words[0], o.handlerOptions(), func(m *mcpclient.Client, s server) error {
+		o.applyTo(m)
 		m.Elicit, m.MaxMessage = answers, batchMemory/int64(o.parallel)
 		if !p.out.verbose {
 			m.Progress = nil // there is no progress bar, because one bar cannot show several calls
 		}
-		b := batch{p: p, ctx: ctx, server: s}
-		options := mcpclient.Batch{Parallel: o.parallel, Done: b.done}
+		b := batchPrinter{p: p, ctx: ctx, server: s}
+		options := mcpclient.Batch{Parallel: o.parallel, Done: b.printResult}
 		if p.global.timeout == 0 {
-			options.Timeout = p.limit("call")
+			options.Timeout = p.timeLimit("call")
 		}
 		if err := m.Batch(ctx, in, options); err != nil {
 			return err
@@ -55,8 +55,8 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	})
 }
 
-// settleBatch checks the flags of a batch.
-func (o *callOptions) settleBatch(p *program, words []string) error {
+// checkBatchFlags checks the flags of a batch.
+func (o *callOptions) checkBatchFlags(p *program, words []string) error {
 	switch {
 	case len(words) == 0:
 		return usage("a SERVER is missing: a URL or a name")
@@ -84,16 +84,16 @@ func (p *program) batchInput(name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// batch prints and counts the results of calls.
-type batch struct {
+// batchPrinter prints and counts the results of calls.
+type batchPrinter struct {
 	p             *program
 	ctx           context.Context
 	server        server
 	calls, failed int
 }
 
-// done prints the result of one call. If all other calls would fail in the same way, done returns the error, which ends the batch.
-func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
+// printResult prints the result of one call. If all other calls would fail in the same way, done returns the error, which ends the batch.
+func (b *batchPrinter) printResult(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {
 		if r.IsError {
@@ -104,22 +104,22 @@ func (b *batch) done(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.failed++
 	code, exit, hint := "interrupted", exitInterrupted, ""
 	if !errors.Is(b.ctx.Err(), context.Canceled) {
-		rule := explain(err)
-		code, exit, hint = rule.code, rule.exit, b.p.hint(rule, at(b.server, err))
+		rule := rowFor(err)
+		code, exit, hint = rule.code, rule.exit, b.p.hintFor(rule, errorAt(b.server, err))
 	}
 	if e := b.p.out.batchLine(id, "error", b.p.out.errorJSON(code, err.Error(), hint, exit)); e != nil {
 		return e
 	}
-	if forAll(err, exit) {
+	if endsBatch(err, exit) {
 		return err
 	}
 	return nil
 }
 
-// forAll reports whether an error would stop every call of a batch, such as a missing login or a failed store. A missing scope, a missing
+// endsBatch reports whether an error would stop every call of a batch, such as a missing login or a failed store. A missing scope, a missing
 // permission or a forbidden URL in an elicitation request concerns only one tool.
-func forAll(err error, exit int) bool {
-	if as[*mcpclient.QuestionError](err) || as[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(as[*mcpclient.StatusError], status(http.StatusForbidden))(err) {
+func endsBatch(err error, exit int) bool {
+	if isA[*mcpclient.QuestionError](err) || isA[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(isA[*mcpclient.StatusError], hasStatus(http.StatusForbidden))(err) {
 		return false
 	}
 	return exit == exitAuth || exit == exitKeystore || exit == exitSecurity
@@ -138,5 +138,5 @@ func (o *output) batchLine(id json.RawMessage, kind string, value []byte) error 
 			line[i] = ' '
 		}
 	}
-	return o.data(append(line, '\n'))
+	return o.writeData(append(line, '\n'))
 }

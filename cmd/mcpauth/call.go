@@ -61,31 +61,31 @@ func callCommand(p *program) *cli.Command {
 }
 
 func runCall(ctx context.Context, p *program, word, tool string, words []string, o callOptions) error {
-	args, err := p.arguments(words, o.args)
+	args, err := p.toolArguments(words, o.args)
 	if err != nil {
 		return err
 	}
-	return p.withPrinter(ctx, word, o.resultFlags, o.elicitFlags, o.handler(), func(m *mcpclient.Client, results *printer, s server) error {
-		o.apply(m)
+	return p.withPrinter(ctx, word, o.resultFlags, o.elicitFlags, o.handlerOptions(), func(m *mcpclient.Client, results *printer, s server) error {
+		o.applyTo(m)
 		m.Detach = o.detach
 		result, err := m.Call(ctx, tool, args)
 		switch {
 		case err != nil:
 			return err
 		case result.Task != nil:
-			return results.detached(*result.Task, s)
+			return results.printStarted(*result.Task, s)
 		}
-		return results.deliver(m, result, tool)
+		return results.printAndForget(m, result, tool)
 	})
 }
 
-// handler returns the authorization options that the flags set.
-func (o *callOptions) handler() flow.HandlerOptions {
+// handlerOptions returns the authorization options that the flags set.
+func (o *callOptions) handlerOptions() flow.HandlerOptions {
 	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: scopesOf(&o.scopes)}
 }
 
-// apply sets the options of m that the flags select.
-func (o *callOptions) apply(m *mcpclient.Client) {
+// applyTo sets the options of m that the flags select.
+func (o *callOptions) applyTo(m *mcpclient.Client) {
 	m.NoCache, m.Idempotent, m.NoValidate = o.noCache, o.idempotent, o.noValidate
 	m.Listen = o.elicit != "" || o.elicitURLs
 }

@@ -19,36 +19,36 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// flow returns the client for logins. The first call opens the credential store.
-func (p *program) flow() (*flow.Client, error) {
+// loginClient returns the client for logins. The first call opens the credential store.
+func (p *program) loginClient() (*flow.Client, error) {
 	if c := p.flowClient.Load(); c != nil {
 		return c, nil
 	}
-	store, err := p.store()
+	store, err := p.selectedStore()
 	if err != nil {
 		return nil, err
 	}
-	hc, err := p.http()
+	hc, err := p.httpClient()
 	if err != nil {
 		return nil, err
 	}
-	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.report, Version: p.version, Guard: p.unmoved, Secrets: &p.out.secrets,
+	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.printEvent, Version: p.version, Guard: p.checkUnmoved, Secrets: &p.out.secrets,
 		Environ: func() []string { return p.childEnvironment(os.Environ(), nil) }}
 	p.flowClient.Store(c)
 	return c, nil
 }
 
-// http returns the HTTP client of the run.
-func (p *program) http() (*http.Client, error) {
-	if p.httpClient != nil {
-		return p.httpClient, nil
+// httpClient returns the HTTP client of the run.
+func (p *program) httpClient() (*http.Client, error) {
+	if p.sharedHTTP != nil {
+		return p.sharedHTTP, nil
 	}
 	if name := httpx.BadProxy(p.getenv); name != "" {
 		return nil, &configError{message: "the variable " + name + " is not the address of a proxy", hint: "correct it, or unset it to use no proxy"}
 	}
 	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version, Secrets: &p.out.secrets}
 	if p.out.verbose && !p.out.quiet {
-		o.Trace = lines{p.out}
+		o.Trace = stderrWriter{p.out}
 	}
 	if state, err := p.stateDir(); err == nil { // without a state folder nothing is cached
 		o.RootMemory = filepath.Join(state, "cache", "roots")
@@ -57,33 +57,33 @@ func (p *program) http() (*http.Client, error) {
 	if err != nil {
 		return nil, &configError{message: "--cacert: " + err.Error()}
 	}
-	hc.Transport = noticed{hc.Transport, p}
-	p.httpClient = hc
+	hc.Transport = recordingTransport{hc.Transport, p}
+	p.sharedHTTP = hc
 	return hc, nil
 }
 
-// noticed is a RoundTripper that records that a request was sent.
-type noticed struct {
+// recordingTransport is a RoundTripper that records that a request was sent.
+type recordingTransport struct {
 	http.RoundTripper
 	p *program
 }
 
-func (n noticed) RoundTrip(r *http.Request) (*http.Response, error) {
-	n.p.sent.Store(true)
+func (n recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	n.p.requestSent.Store(true)
 	return n.RoundTripper.RoundTrip(r)
 }
 
-// keystores returns the kinds of credential stores.
-func keystores() []string {
+// keystoreKinds returns the kinds of credential stores.
+func keystoreKinds() []string {
 	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
 }
 
-// store opens the credential store that --keystore or MCPAUTH_KEYSTORE selects, without reading or writing credentials.
-func (p *program) store() (*keystore.Store, error) {
+// selectedStore opens the credential store that --keystore or MCPAUTH_KEYSTORE selects, without reading or writing credentials.
+func (p *program) selectedStore() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
 		kind = p.getenv("MCPAUTH_KEYSTORE")
-		if err := oneOf("MCPAUTH_KEYSTORE", kind, keystores()...); err != nil {
+		if err := oneOf("MCPAUTH_KEYSTORE", kind, keystoreKinds()...); err != nil {
 			return nil, &configError{message: err.Error()}
 		}
 	}
@@ -100,14 +100,14 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 		return nil, err
 	}
 	o := keystore.Options{Backend: kind, StateDir: state, Dir: dir, KeyFile: p.getenv("MCPAUTH_KEYSTORE_KEY_FILE"),
-		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.note("%s", s) }}
+		Timeout: keychainLimit(p.out.errTerminal || callback.CanOpen(), p.getenv("CI")), Notice: func(s string) { p.out.printNote("%s", s) }}
 	if kind == keystore.Postgres {
 		if o.KeyFile == "" {
 			return nil, &configError{message: "the postgres store needs MCPAUTH_KEYSTORE_KEY_FILE, an age identity file to which the records are encrypted",
 				hint: "create one and copy it to every machine: age-keygen -o FILE"}
 		}
 		o.URL = p.getenv("MCPAUTH_KEYSTORE_URL") // may contain a password
-		p.hide(o.URL, p.getenv("PGPASSWORD"), p.getenv("PGSSLPASSWORD"))
+		p.hideSecrets(o.URL, p.getenv("PGPASSWORD"), p.getenv("PGSSLPASSWORD"))
 	}
 	return keystore.Open(o)
 }
@@ -121,9 +121,9 @@ func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 	return 0 // the keystore's default
 }
 
-// browser chooses the program that opens the authorization URL: a command, or "" for the system's browser. ok is false if no browser may be
+// chooseBrowser chooses the program that opens the authorization URL: a command, or "" for the system's browser. ok is false if no browser may be
 // opened or the system has none. The flag has precedence over the variable BROWSER, which has precedence over CI.
-func browser(flag string, never bool, getenv func(string) string, canOpen func() bool) (command string, ok bool) {
+func chooseBrowser(flag string, never bool, getenv func(string) string, canOpen func() bool) (command string, ok bool) {
 	command = flag
 	if command == "" {
 		command = getenv("BROWSER")
@@ -138,8 +138,8 @@ func browser(flag string, never bool, getenv func(string) string, canOpen func()
 	return command, true
 }
 
-func (p *program) browser(flag string, never bool) (command string, ok bool) {
-	return browser(flag, never, p.getenv, callback.CanOpen)
+func (p *program) chooseBrowser(flag string, never bool) (command string, ok bool) {
+	return chooseBrowser(flag, never, p.getenv, callback.CanOpen)
 }
 
 // dialogue describes how a login communicates with the user.
@@ -150,50 +150,50 @@ type dialogue struct {
 	deviceLine  bool // a device code is also printed on stdout as a line of JSON
 }
 
-// talk sets how the logins of a client communicate with the user. If ok is true, a login opens the authorization URL with command.
-func (p *program) talk(c *flow.Client, d dialogue, command string, ok bool) {
+// setDialogue sets how the logins of a client communicate with the user. If ok is true, a login opens the authorization URL with command.
+func (p *program) setDialogue(c *flow.Client, d dialogue, command string, ok bool) {
 	d.program, d.browserless = p, !ok
-	c.Report, c.Open = d.report, nil
+	c.Report, c.Open = d.printEvent, nil
 	if ok {
 		c.Open = func(ctx context.Context, address string) error {
-			return callback.Open(ctx, command, address, slices.Concat(p.secrets, p.entries)...)
+			return callback.Open(ctx, command, address, slices.Concat(p.secrets, p.secretEntries)...)
 		}
 	}
 }
 
-// report prints an event of a login. The authorization URL has a line of its own, so that users can copy it. If no browser opens, the URL
+// printEvent prints an event of a login. The authorization URL has a line of its own, so that users can copy it. If no browser opens, the URL
 // is printed even with --quiet.
-func (p dialogue) report(e flow.Event) {
+func (p dialogue) printEvent(e flow.Event) {
 	switch e.Kind {
 	case flow.EventAuthorize:
-		p.out.note("open this address in a browser to log in:")
+		p.out.printNote("open this address in a browser to log in:")
 		if p.browserless || !p.out.quiet {
-			p.out.say(oneLine(e.URL))
+			p.out.printLine(oneLine(e.URL))
 		}
 		if p.pasting {
-			p.out.note("if the last page does not load, paste its address here")
+			p.out.printNote("if the last page does not load, paste its address here")
 		}
 		if e.Port != 0 && (p.browserless || p.getenv("SSH_CONNECTION") != "") {
-			p.out.note("hint: the browser must reach port %d of this machine; if it runs on another machine: %s", e.Port, forward(e.Port, p.getenv))
+			p.out.printNote("hint: the browser must reach port %d of this machine; if it runs on another machine: %s", e.Port, forwardCommand(e.Port, p.getenv))
 		}
 	case flow.EventDevice:
 		// The device code is printed even with --quiet. The message names the issuer, because the code does not show which server issued
 		// it.
-		p.out.say("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
-		p.out.say(oneLine(e.URL))
+		p.out.printLine("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
+		p.out.printLine(oneLine(e.URL))
 		for _, address := range []string{e.URL, e.Typed} { // a program that reads stdout may show either address
 			if !sameOrigin(address, e.Issuer) {
-				p.out.say(paint(p.out.errColour, yellow, "warning:") + " " + oneLine(address) + " is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
+				p.out.printLine(paint(p.out.errColour, yellow, "warning:") + " " + oneLine(address) + " is not on " + oneLine(e.Issuer) + "; enter the code only if you know the page")
 				break
 			}
 		}
 		if p.deviceLine {
-			_ = p.out.line(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // a write error is ignored, because stderr has the code too
+			_ = p.out.writeJSONLine(deviceCode{e.Typed, e.URL, e.Code, e.Expires.UTC().Truncate(time.Second)}) // a write error is ignored, because stderr has the code too
 		}
 	case flow.EventWarning:
-		p.out.warn("%s", e.Message)
+		p.out.printWarning("%s", e.Message)
 	default:
-		p.out.note("%s", e.Message)
+		p.out.printNote("%s", e.Message)
 	}
 }
 
@@ -203,9 +203,9 @@ func sameOrigin(a, b string) bool {
 	return err == nil && err2 == nil && httpx.SameOrigin(u, v)
 }
 
-// forward returns the ssh command that forwards the callback port to this machine. The user runs the command on the machine with the
+// forwardCommand returns the ssh command that forwards the callback port to this machine. The user runs the command on the machine with the
 // browser. In an ssh session, the command contains the host and port of the session.
-func forward(port int, getenv func(string) string) string {
+func forwardCommand(port int, getenv func(string) string) string {
 	user, host, sshd := getenv("USER"), "", ""
 	if c := strings.Fields(getenv("SSH_CONNECTION")); len(c) == 4 { // client address and port, server address and port
 		host, sshd = c[2], c[3]
@@ -213,7 +213,7 @@ func forward(port int, getenv func(string) string) string {
 	if host == "" {
 		host, _ = os.Hostname()
 	}
-	target := shellWord(harmless(cmp.Or(user, "user") + "@" + cmp.Or(host, "this-host")))
+	target := shellWord(removeControls(cmp.Or(user, "user") + "@" + cmp.Or(host, "this-host")))
 	if sshd != "" && sshd != "22" {
 		target = "-p " + shellWord(sshd) + " " + target
 	}
@@ -228,10 +228,10 @@ type deviceCode struct {
 	Expires  time.Time `json:"expires_at"`
 }
 
-// mcp returns the client for calls to one server. If the login found that the server redirects to another URL, the client uses that URL.
+// mcpClient returns the client for calls to one server. If the login found that the server redirects to another URL, the client uses that URL.
 // authorize is nil if a static token is used.
-func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
-	hc, err := p.http()
+func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
+	hc, err := p.httpClient()
 	if err != nil {
 		return nil, err
 	}
@@ -245,10 +245,10 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 		return nil, err
 	}
 	if stored.AssertionVariable != "" {
-		p.hide(p.getenv(stored.AssertionVariable))
+		p.hideSecrets(p.getenv(stored.AssertionVariable))
 	}
 	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets, Known: &p.out.secrets,
-		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.warn("%s", s) }}
+		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.printWarning("%s", s) }}
 	if authorize != nil {
 		m.Auth = authorize
 	}
@@ -256,66 +256,66 @@ func (p *program) mcp(ctx context.Context, t flow.Target, authorize *flow.Handle
 		m.CacheDir, m.TaskDir = filepath.Join(state, "cache"), filepath.Join(state, "tasks")
 	}
 	if p.out.errTerminal || p.out.verbose {
-		m.Progress = func(g mcpclient.Progress) { p.out.progress(g.Progress, g.Total, g.Message) }
+		m.Progress = func(g mcpclient.Progress) { p.out.showProgress(g.Progress, g.Total, g.Message) }
 	}
 	if p.out.verbose {
-		m.Log = func(level, logger, text string) { p.out.detail("%s %s: %s", level, logger, text) }
+		m.Log = func(level, logger, text string) { p.out.printDetail("%s %s: %s", level, logger, text) }
 	}
 	return m, nil
 }
 
-// atServer runs work with a client for one server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
-func (p *program) atServer(ctx context.Context, word string, o flow.HandlerOptions, work func(*mcpclient.Client, server) error) error {
-	s, m, err := p.reach(ctx, word, o)
+// withServer runs work with a client for one server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
+func (p *program) withServer(ctx context.Context, word string, o flow.HandlerOptions, work func(*mcpclient.Client, server) error) error {
+	s, m, err := p.clientFor(ctx, word, o)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	if err = work(m, s); err == nil {
-		err = p.out.finish() // stdout is closed before m.Close sends the requests that end the session
+		err = p.out.closeStdout() // stdout is closed before m.Close sends the requests that end the session
 	}
-	return at(s, err)
+	return errorAt(s, err)
 }
 
-// reach returns a client for a server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
-func (p *program) reach(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
+// clientFor returns a client for a server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
+func (p *program) clientFor(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
 	if p.getenv(accessTokenVariable) == "" {
-		return p.reachStored(ctx, word, o)
+		return p.clientForLogin(ctx, word, o)
 	}
 	t, err := p.staticTarget(word)
-	s := server{word: word, static: true, target: t}
+	s := server{word: word, staticToken: true, target: t}
 	if err != nil {
-		return s, nil, at(s, err)
+		return s, nil, errorAt(s, err)
 	}
-	m, err := p.mcp(ctx, t, nil)
-	return s, m, at(s, err)
+	m, err := p.mcpClient(ctx, t, nil)
+	return s, m, errorAt(s, err)
 }
 
-// reachStored returns a client that uses the stored login of a server.
-func (p *program) reachStored(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
-	s, err := p.resolve(ctx, word, needAll)
+// clientForLogin returns a client that uses the stored login of a server.
+func (p *program) clientForLogin(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
+	s, err := p.resolveServer(ctx, word, needAll)
 	if err != nil {
 		return s, nil, err
 	}
-	c, err := p.flow()
+	c, err := p.loginClient()
 	if err != nil {
-		return s, nil, at(s, err)
+		return s, nil, errorAt(s, err)
 	}
-	command, ok := p.browser("", false)
+	command, ok := p.chooseBrowser("", false)
 	ok = ok && !s.noLogin
-	p.talk(c, dialogue{}, command, ok)
-	o.Reauth, err = p.reauth(o.Reauth, ok)
+	p.setDialogue(c, dialogue{}, command, ok)
+	o.Reauth, err = p.reauthMode(o.Reauth, ok)
 	if err != nil {
-		return s, nil, at(s, err)
+		return s, nil, errorAt(s, err)
 	}
-	o.LoginTimeout = p.limit("") * 9 / 10 // the wait for the browser times out first, so that the error says that the browser sent no answer
-	m, err := p.mcp(ctx, s.target, c.Handler(s.target, o))
-	return s, m, at(s, err)
+	o.LoginTimeout = p.timeLimit("") * 9 / 10 // the wait for the browser times out first, so that the error says that the browser sent no answer
+	m, err := p.mcpClient(ctx, s.target, c.Handler(s.target, o))
+	return s, m, errorAt(s, err)
 }
 
-// reauth returns the value of --reauth, or else of MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauth returns refresh
+// reauthMode returns the value of --reauth, or else of MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauth returns refresh
 // instead of browser.
-func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
+func (p *program) reauthMode(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
 	if err := oneOf("--reauth", flag, allowed...); err != nil {
 		return "", err
@@ -335,10 +335,10 @@ func (p *program) reauth(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	return flag, nil
 }
 
-// lines writes to stderr for other packages. Each call of Write gets whole lines.
-type lines struct{ o *output }
+// stderrWriter writes to stderr for other packages. Each call of Write gets whole lines.
+type stderrWriter struct{ o *output }
 
-func (l lines) Write(b []byte) (int, error) {
+func (l stderrWriter) Write(b []byte) (int, error) {
 	l.o.mu.Lock()
 	defer l.o.mu.Unlock()
 	l.o.clearBar()

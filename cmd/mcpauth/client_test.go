@@ -32,7 +32,7 @@ func TestBrowser(t *testing.T) {
 		{"no desktop, but --browser", "firefox", false, nil, "firefox", true, true},
 		{"CI and BROWSER", "", false, map[string]string{"CI": "true", "BROWSER": "w3m"}, "w3m", true, false},
 	} {
-		command, ok := browser(test.flag, test.never, func(n string) string { return test.env[n] }, func() bool { return !test.nothing })
+		command, ok := chooseBrowser(test.flag, test.never, func(n string) string { return test.env[n] }, func() bool { return !test.nothing })
 		if command != test.command || ok != test.ok {
 			t.Errorf("%s: %q %v", test.name, command, ok)
 		}
@@ -50,7 +50,7 @@ func TestForward(t *testing.T) {
 		{map[string]string{"SSH_CONNECTION": "10.0.0.9 50000 10.0.0.5 22"}, "ssh -N -L 4711:127.0.0.1:4711 user@10.0.0.5"},
 		{map[string]string{"USER": "eva;id", "SSH_CONNECTION": "1 2 3 4;id"}, "ssh -N -L 4711:127.0.0.1:4711 -p '4;id' 'eva;id@3'"},
 	} {
-		if got := forward(4711, func(n string) string { return tt.env[n] }); got != tt.want {
+		if got := forwardCommand(4711, func(n string) string { return tt.env[n] }); got != tt.want {
 			t.Errorf("%v: got %q, want %q", tt.env, got, tt.want)
 		}
 	}
@@ -66,9 +66,9 @@ func TestReauth(t *testing.T) {
 		{"", "never", true, "never"}, {"refresh", "never", true, "refresh"}, {"sometimes", "", true, ""}, {"", "maybe", true, ""},
 	} {
 		p := testProgram()
-		p.lookup = func(string) (string, bool) { return test.env, test.env != "" }
-		got, err := p.reauth(flow.Reauth(test.flag), test.browser)
-		if string(got) != test.want || (err != nil) != (test.want == "") || err != nil && explain(err).exit != exitUsage {
+		p.lookupEnv = func(string) (string, bool) { return test.env, test.env != "" }
+		got, err := p.reauthMode(flow.Reauth(test.flag), test.browser)
+		if string(got) != test.want || (err != nil) != (test.want == "") || err != nil && rowFor(err).exit != exitUsage {
 			t.Errorf("%+v: got %q, %v", test, got, err)
 		}
 	}
@@ -86,13 +86,13 @@ func TestFolder(t *testing.T) {
 		{"home", map[string]string{"HOME": "/c"}, "/c/.local/state/mcpauth"},
 	} {
 		p := testProgram()
-		p.lookup = func(n string) (string, bool) { v, ok := test.env[n]; return v, ok }
+		p.lookupEnv = func(n string) (string, bool) { v, ok := test.env[n]; return v, ok }
 		if got, err := p.stateDir(); err != nil || filepath.ToSlash(got) != test.want {
 			t.Errorf("%s: %q, %v", test.name, got, err)
 		}
 	}
 	_, err := testProgram().stateDir()
-	if explain(err).code != "config" || !strings.Contains(err.Error(), "is not set") {
+	if rowFor(err).code != "config" || !strings.Contains(err.Error(), "is not set") {
 		t.Errorf("no HOME: %v", err)
 	}
 }

@@ -32,7 +32,7 @@ func clientMetadataCommand(p *program) *cli.Command {
 			if err != nil {
 				return usage(err.Error()) // the URL on the command line is invalid
 			}
-			return p.out.text(string(document))
+			return p.out.writeText(string(document))
 		},
 	}
 }

@@ -24,9 +24,9 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// remember records the flags of a command line, except flags that only control the output. A --header with a literal value is also omitted,
+// newCommandLine records the flags of a command line, except flags that only control the output. A --header with a literal value is also omitted,
 // because hints must not show secrets.
-func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
+func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit, idempotent: cx.Bool("idempotent")}
 	given := cx.FlagNames() // one call of cx.FlagNames is faster than a call of cx.IsSet for each flag
 	for i, f := range slices.Concat(cx.Command.Flags, globals) {
@@ -43,11 +43,11 @@ func remember(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandL
 			if name == "header" && !strings.HasPrefix(strings.TrimSpace(header), "@") && !strings.HasPrefix(strings.TrimSpace(header), "$") {
 				continue
 			}
-			text := dashed(name)
+			text := withDashes(name)
 			if value != "" {
-				text += " " + shellWord(harmless(value))
+				text += " " + shellWord(removeControls(value))
 			}
-			t.flags = append(t.flags, typedFlag{dashed(name), text})
+			t.flags = append(t.flags, typedFlag{withDashes(name), text})
 		}
 	}
 	return t

@@ -65,10 +65,10 @@ func completionCommand(p *program) *cli.Command {
 // candidate is a completion and its explanation.
 type candidate struct{ word, meaning string }
 
-// complete prints the candidates for the last word.
-func (p *program) complete(ctx context.Context, words []string) error {
+// printCandidates prints the candidates for the last word.
+func (p *program) printCandidates(ctx context.Context, words []string) error {
 	var b strings.Builder
-	for _, c := range p.matches(ctx, words) {
+	for _, c := range p.matchingCandidates(ctx, words) {
 		b.WriteString(c.word)
 		if c.meaning != "" {
 			b.WriteString("\t" + oneLine(c.meaning))
@@ -78,8 +78,8 @@ func (p *program) complete(ctx context.Context, words []string) error {
 	return p.out.write([]byte(b.String()))
 }
 
-// matches returns the candidates that begin with the last word. Candidates with control characters are omitted.
-func (p *program) matches(ctx context.Context, words []string) []candidate {
+// matchingCandidates returns the candidates that begin with the last word. Candidates with control characters are omitted.
+func (p *program) matchingCandidates(ctx context.Context, words []string) []candidate {
 	if len(words) == 0 {
 		words = []string{""}
 	}
@@ -89,44 +89,44 @@ func (p *program) matches(ctx context.Context, words []string) []candidate {
 	})
 }
 
-// typed is an incomplete command line.
-type typed struct {
-	command string
-	args    []string
-	waiting cli.Flag // the flag whose value comes next, or nil
-	ended   bool     // "--" was given, so no flags follow
+// partialLine is an incomplete command line.
+type partialLine struct {
+	command     string
+	args        []string
+	pendingFlag cli.Flag // the flag whose value comes next, or nil
+	ended       bool     // "--" was given, so no flags follow
 }
 
 func (p *program) candidates(ctx context.Context, before []string, last string) []candidate {
 	app := p.app()
-	t := read(app, before)
+	t := parsePartialLine(app, before)
 	switch {
-	case t.waiting != nil:
-		return values(t.waiting)
+	case t.pendingFlag != nil:
+		return valueCandidates(t.pendingFlag)
 	case !t.ended && strings.HasPrefix(last, "-"):
 		return flagCandidates(app, t.command, last)
 	case t.command == "":
 		return convert(app.Commands, func(c *cli.Command) candidate { return candidate{c.Name, c.Usage} })
 	case t.command == "completion":
-		return unexplained(slices.Sorted(maps.Keys(shells())))
+		return wordCandidates(slices.Sorted(maps.Keys(shells())))
 	}
-	return slices.DeleteFunc(p.argumentsAt(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
+	return slices.DeleteFunc(p.argumentCandidates(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
 }
 
-// read parses an incomplete command line. Unknown flags are skipped.
-func read(app *cli.App, words []string) typed {
-	var t typed
+// parsePartialLine parses an incomplete command line. Unknown flags are skipped.
+func parsePartialLine(app *cli.App, words []string) partialLine {
+	var t partialLine
 	var own []cli.Flag
 	for _, word := range words {
 		switch {
-		case t.waiting != nil:
-			t.waiting = nil
+		case t.pendingFlag != nil:
+			t.pendingFlag = nil
 		case !t.ended && word == "--":
 			t.ended = true
 		case !t.ended && isFlag(word):
 			f, _, err := findFlag(word, t.command, app.Flags, own)
 			if d, ok := f.(cli.DocGenerationFlag); err == nil && ok && d.TakesValue() && !strings.Contains(word, "=") {
-				t.waiting = f
+				t.pendingFlag = f
 			}
 		case t.command == "":
 			t.command = word
@@ -151,7 +151,7 @@ func flagCandidates(app *cli.App, command, word string) []candidate {
 		if err != nil {
 			return nil
 		}
-		out := values(f)
+		out := valueCandidates(f)
 		for i := range out {
 			out[i].word = name + "=" + out[i].word
 		}
@@ -160,35 +160,35 @@ func flagCandidates(app *cli.App, command, word string) []candidate {
 	out := []candidate{{"--help", "explain the command"}}
 	for _, f := range slices.Concat(own, app.Flags) {
 		_, text := describeFlag(f)
-		out = append(out, candidate{dashed(f.Names()[0]), text})
+		out = append(out, candidate{withDashes(f.Names()[0]), text})
 	}
 	return out
 }
 
-// values returns the allowed values of a flag.
-func values(f cli.Flag) []candidate {
-	few := map[string][]string{"keystore": keystores(), "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
-		"reauth": plain([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
-		"callback-host": {"127.0.0.1", "localhost"}, "grant": plain(flow.Grants())}
-	return unexplained(few[f.Names()[0]])
+// valueCandidates returns the allowed values of a flag.
+func valueCandidates(f cli.Flag) []candidate {
+	few := map[string][]string{"keystore": keystoreKinds(), "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
+		"reauth": toStrings([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
+		"callback-host": {"127.0.0.1", "localhost"}, "grant": toStrings(flow.Grants())}
+	return wordCandidates(few[f.Names()[0]])
 }
 
-// unexplained returns candidates without explanations.
-func unexplained(list []string) []candidate {
+// wordCandidates returns candidates without explanations.
+func wordCandidates(list []string) []candidate {
 	return convert(list, func(s string) candidate { return candidate{word: s} })
 }
 
-// argumentsAt returns the candidates for the next argument. After call SERVER, for example, the candidates are tools.
-func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
+// argumentCandidates returns the candidates for the next argument. After call SERVER, for example, the candidates are tools.
+func (p *program) argumentCandidates(ctx context.Context, t partialLine) []candidate {
 	if t.command == "trust" { // the shell completes the argument of trust, which is a file
 		return nil
 	}
 	if len(t.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended {
 		return p.serverCandidates(ctx)
 	}
-	m := p.known(ctx, t.args[0])
+	m := p.cachedData(ctx, t.args[0])
 	if len(t.args) == 1 {
-		return offered(m, t.command)
+		return nameCandidates(m, t.command)
 	}
 	switch t.command {
 	case "prompt":
@@ -199,8 +199,8 @@ func (p *program) argumentsAt(ctx context.Context, t typed) []candidate {
 	return nil
 }
 
-// offered returns the candidates for the argument after SERVER, such as the names of the server's tools.
-func offered(m *mcpclient.Client, command string) []candidate {
+// nameCandidates returns the candidates for the argument after SERVER, such as the names of the server's tools.
+func nameCandidates(m *mcpclient.Client, command string) []candidate {
 	switch command {
 	case "call", "tools":
 		return convert(m.KnownTools(), func(t mcpclient.Tool) candidate { return candidate{t.Name, httpx.Text(t.Description, 60)} })
@@ -216,9 +216,9 @@ func offered(m *mcpclient.Client, command string) []candidate {
 
 // serverCandidates returns the stored logins and the entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
-	list, _ := p.all(ctx) // the error is ignored, because logins that cannot be read are not candidates
-	out := convert(list, func(s flow.Status) candidate { return candidate{stored(s), s.URL} })
-	if file, err := p.configuration(ctx); err == nil {
+	list, _ := p.allLogins(ctx) // the error is ignored, because logins that cannot be read are not candidates
+	out := convert(list, func(s flow.Status) candidate { return candidate{nameOrURL(s), s.URL} })
+	if file, err := p.loadConfig(ctx); err == nil {
 		for _, name := range file.Names() {
 			out = append(out, candidate{name, file.Servers[name].URL})
 		}
@@ -236,10 +236,10 @@ func resourceCandidate(r mcpclient.Resource) candidate {
 	return candidate{word, httpx.Text(cmp.Or(r.Description, r.Title, r.Name), 60)}
 }
 
-// known returns a client for the data that earlier commands cached. The client sends no requests.
-func (p *program) known(ctx context.Context, server string) *mcpclient.Client {
-	if s, err := p.resolve(ctx, server, needStored); err == nil {
-		if m, err := p.mcp(ctx, s.target, nil); err == nil {
+// cachedData returns a client for the data that earlier commands cached. The client sends no requests.
+func (p *program) cachedData(ctx context.Context, server string) *mcpclient.Client {
+	if s, err := p.resolveServer(ctx, server, needStored); err == nil {
+		if m, err := p.mcpClient(ctx, s.target, nil); err == nil {
 			return m
 		}
 	}

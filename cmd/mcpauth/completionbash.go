@@ -7,14 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// completeBash prints the candidates for the end of a bash command line. The candidates are quoted, because bash does not quote them.
-func (p *program) completeBash(ctx context.Context, breaks, line string) error {
+// printBashCandidates prints the candidates for the end of a bash command line. The candidates are quoted, because bash does not quote them.
+func (p *program) printBashCandidates(ctx context.Context, breaks, line string) error {
 	words, kept, quote := bashLine(line, breaks)
 	if len(words) < 2 {
 		return nil
 	}
 	var b strings.Builder
-	for _, c := range p.matches(ctx, words[1:]) {
+	for _, c := range p.matchingCandidates(ctx, words[1:]) {
 		b.WriteString(bashWord(c.word[kept:], quote))
 		switch {
 		case quote != 0:
@@ -30,48 +30,48 @@ func (p *program) completeBash(ctx context.Context, breaks, line string) error {
 // bashLine splits a bash command line into words. Bash replaces only the end of the last word: the text after the last quote or the last
 // character of breaks ($COMP_WORDBREAKS). kept is the number of bytes of the last word that bash does not replace. quote is the quote that
 // is open at the end of the line, or 0.
-func bashLine(line, breaks string) (words []string, kept int, quote rune) {
+func bashLine(line, breaks string) (words []string, keptBytes int, openQuote rune) {
 	var word []byte
 	started, escaped := false, false
 	for _, r := range line {
 		switch {
 		case escaped:
-			if quote == '"' && !strings.ContainsRune("$`\"\\", r) {
+			if openQuote == '"' && !strings.ContainsRune("$`\"\\", r) {
 				word = append(word, '\\')
 			}
 			word, escaped = utf8.AppendRune(word, r), false
-		case r == '\\' && quote != '\'':
+		case r == '\\' && openQuote != '\'':
 			started, escaped = true, true
-		case r == quote:
-			quote, kept = 0, len(word)
-		case quote == 0 && (r == '\'' || r == '"'):
-			quote, kept, started = r, len(word), true
-		case quote == 0 && unicode.IsSpace(r):
+		case r == openQuote:
+			openQuote, keptBytes = 0, len(word)
+		case openQuote == 0 && (r == '\'' || r == '"'):
+			openQuote, keptBytes, started = r, len(word), true
+		case openQuote == 0 && unicode.IsSpace(r):
 			if started {
 				words = append(words, string(word))
 			}
-			word, kept, started = nil, 0, false
+			word, keptBytes, started = nil, 0, false
 		default:
 			word, started = utf8.AppendRune(word, r), true
-			if quote == 0 && strings.ContainsRune(breaks, r) {
-				kept = len(word)
+			if openQuote == 0 && strings.ContainsRune(breaks, r) {
+				keptBytes = len(word)
 			}
 		}
 	}
-	return append(words, string(word)), kept, quote
+	return append(words, string(word)), keptBytes, openQuote
 }
 
 // bashWord quotes a word for bash. quote is the quote that is already open, or 0.
-func bashWord(s string, quote rune) string {
+func bashWord(s string, openQuote rune) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
-		case quote == '\'' && r == '\'':
+		case openQuote == '\'' && r == '\'':
 			b.WriteString(`'\''`)
-		case quote == '"' && r == '!': // bash expands ! inside double quotes too
+		case openQuote == '"' && r == '!': // bash expands ! inside double quotes too
 			b.WriteString(`"\!"`)
-		case quote == '"' && strings.ContainsRune("$`\"\\", r),
-			quote == 0 && r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("%+,-./:=@_", r):
+		case openQuote == '"' && strings.ContainsRune("$`\"\\", r),
+			openQuote == 0 && r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("%+,-./:=@_", r):
 			b.WriteByte('\\')
 			fallthrough
 		default:

@@ -46,19 +46,19 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 	if err != nil {
 		return err
 	}
-	c, err := p.flow()
+	c, err := p.loginClient()
 	if err != nil { // discovery works without a store
-		hc, err := p.http()
+		hc, err := p.httpClient()
 		if err != nil {
 			return err
 		}
-		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets, Report: dialogue{program: p}.report}
+		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets, Report: dialogue{program: p}.printEvent}
 	}
 	d, failed := c.Discover(ctx, t, o.flow)
 	if failed != nil {
 		failed = &unworkableError{failed}
 	}
-	if err := p.printDiscovery(d, at(server{word: word}, failed)); err != nil {
+	if err := p.printDiscovery(d, errorAt(server{word: word}, failed)); err != nil {
 		return err
 	}
 	return failed
@@ -67,11 +67,11 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 // discoverTarget returns the server with the settings that login would use. If word is a URL, the store need not be readable.
 func (p *program) discoverTarget(ctx context.Context, word string, o loginOptions) (flow.Target, error) {
 	var t flow.Target
-	err := o.check()
+	err := o.checkFlags()
 	if err != nil {
 		return t, err
 	}
-	s, err := p.resolve(ctx, word, needAll)
+	s, err := p.resolveServer(ctx, word, needAll)
 	t = s.target
 	if err != nil && strings.Contains(word, "://") {
 		if t, err = serverURL(word); err == nil {
@@ -81,7 +81,7 @@ func (p *program) discoverTarget(ctx context.Context, word string, o loginOption
 	if err != nil {
 		return t, err
 	}
-	o.apply(&t)
+	o.applyTo(&t)
 	return t, nil
 }
 
@@ -90,10 +90,10 @@ func (p *program) printDiscovery(d flow.Discovery, failed error) error {
 	if p.out.json {
 		doc := discoverDocument{Discovery: d, Works: failed == nil}
 		if failed != nil {
-			r := explain(failed)
-			doc.Error = p.out.errorJSON(r.code, failed.Error(), p.hint(r, failed), r.exit)
+			r := rowFor(failed)
+			doc.Error = p.out.errorJSON(r.code, failed.Error(), p.hintFor(r, failed), r.exit)
 		}
-		return p.out.document(doc)
+		return p.out.writeDocument(doc)
 	}
-	return p.out.write([]byte(p.out.secrets.Mask(tree(d, p.out.outColour))))
+	return p.out.write([]byte(p.out.secrets.Mask(discoveryTree(d, p.out.outColour))))
 }

@@ -35,18 +35,18 @@ login would
   resource  not sent
   tokens    bound to a key (DPoP)
 `
-	if got := tree(d, false); got != want {
+	if got := discoveryTree(d, false); got != want {
 		t.Errorf("plain:\ngot  %q\nwant %q", got, want)
 	}
 	d.Checks = []discovery.Check{{State: discovery.Passed, Message: "good"}, {State: discovery.Missing}, {State: discovery.Tolerated}, {State: discovery.Failed, Message: "bad", Section: "RFC 1"}}
-	got := tree(d, true)
+	got := discoveryTree(d, true)
 	for _, line := range []string{"\n\x1b[1mserver\x1b[0m\n", "\n  \x1b[32m✓ ok\x1b[0m        POST https://", "\n              401 Unauthorized", "\n  \x1b[33m! no\x1b[0m        GET", "\n    grant     jwt",
 		"\n  \x1b[32m✓ passed\x1b[0m    good\n", "\n  \x1b[33m! missing\x1b[0m   ", "\n  \x1b[33m! tolerated\x1b[0m ", "\n  \x1b[31m✗ failed\x1b[0m    bad (RFC 1)\n"} {
 		if !strings.Contains(got, line) {
 			t.Errorf("on a terminal: no %q in %q", line, got)
 		}
 	}
-	if plain := tree(d, false); strings.ContainsAny(plain, "\x1b✓✗!") {
+	if plain := discoveryTree(d, false); strings.ContainsAny(plain, "\x1b✓✗!") {
 		t.Errorf("elsewhere: %q", plain)
 	}
 }

@@ -31,16 +31,16 @@ func (f *elicitFlags) flags() []cli.Flag {
 	}
 }
 
-// elicitor returns a function that answers elicitation requests as the flags say, and prints each request on stderr.
-func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
-	policy := mcpclient.Policy{Report: p.asked}
+// newElicitor returns a function that answers elicitation requests as the flags say, and prints each request on stderr.
+func (p *program) newElicitor(f elicitFlags) (mcpclient.Elicitor, error) {
+	policy := mcpclient.Policy{Report: p.printElicitation}
 	if f.elicitURLs {
 		var visits atomic.Int32
 		policy.Visit = func(ctx context.Context, e mcpclient.Elicitation) error {
 			if visits.Add(1) > maxVisits {
 				return &protocolError{message: fmt.Sprintf("the server asks to open more than %d URLs", maxVisits)}
 			}
-			return p.visit(ctx, e)
+			return p.visitURL(ctx, e)
 		}
 	}
 	how := f.elicit
@@ -63,30 +63,30 @@ func (p *program) elicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	return policy.Elicit, nil
 }
 
-// asked prints an elicitation request, the answer to it, and the flag that would change the answer. Escape sequences are removed, because
+// printElicitation prints an elicitation request, the answer to it, and the flag that would change the answer. Escape sequences are removed, because
 // they could make a URL in the message clickable (MCP elicitation, Safe URL Handling).
-func (p *program) asked(e mcpclient.Elicitation, a mcpclient.Answer) {
-	p.out.note("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
+func (p *program) printElicitation(e mcpclient.Elicitation, a mcpclient.Answer) {
+	p.out.printNote("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {
 	case a.Action == "accept":
-		p.out.detail("answered: %s", a.Content)
+		p.out.printDetail("answered: %s", a.Content)
 	case e.Mode == "url":
-		p.out.note("declined to open %s; call with --elicit-urls to open it", e.URL)
+		p.out.printNote("declined to open %s; call with --elicit-urls to open it", e.URL)
 	default:
-		p.out.note("declined: %s; --elicit defaults or --elicit @FILE answers by this schema: %s", a.Reason, e.Schema)
+		p.out.printNote("declined: %s; --elicit defaults or --elicit @FILE answers by this schema: %s", a.Reason, e.Schema)
 	}
 }
 
-// visit prints the URL that the server asks to open, and then opens the URL if a browser may be used.
-func (p *program) visit(ctx context.Context, e mcpclient.Elicitation) error {
-	p.out.note("%s asks you to open this address: %s", e.Server, httpx.Text(e.Message, 500))
-	p.out.say(harmless(e.URL))
-	command, ok := p.browser("", false)
+// visitURL prints the URL that the server asks to open, and then opens the URL if a browser may be used.
+func (p *program) visitURL(ctx context.Context, e mcpclient.Elicitation) error {
+	p.out.printNote("%s asks you to open this address: %s", e.Server, httpx.Text(e.Message, 500))
+	p.out.printLine(removeControls(e.URL))
+	command, ok := p.chooseBrowser("", false)
 	if !ok {
 		return nil
 	}
-	if err := callback.Open(ctx, command, e.URL, slices.Concat(p.secrets, p.entries)...); err != nil {
-		p.out.warn("%v", err)
+	if err := callback.Open(ctx, command, e.URL, slices.Concat(p.secrets, p.secretEntries)...); err != nil {
+		p.out.printWarning("%v", err)
 	}
 	return nil
 }

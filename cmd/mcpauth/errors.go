@@ -21,9 +21,9 @@ type serverError struct {
 func (e *serverError) Error() string { return e.err.Error() }
 func (e *serverError) Unwrap() error { return e.err }
 
-// at adds the server to an error that names no server yet.
-func at(s server, err error) error {
-	if err == nil || as[*serverError](err) {
+// errorAt adds the server to an error that names no server yet.
+func errorAt(s server, err error) error {
+	if err == nil || isA[*serverError](err) {
 		return err
 	}
 	return &serverError{s, err}

@@ -26,18 +26,18 @@ func callLine(server, tool string, values []exampleValue) string {
 	}
 	words = append(words, dataWord(tool))
 	for _, v := range values {
-		words = append(words, v.word())
+		words = append(words, v.typedForm())
 	}
 	return strings.Join(words, " ")
 }
 
-// word returns the argument as a user would type it.
-func (v exampleValue) word() string {
+// typedForm returns the argument as a user would type it.
+func (v exampleValue) typedForm() string {
 	if len(v.value) == 0 {
 		return v.name + "=TEXT"
 	}
 	var text string
-	if json.Unmarshal(v.value, &text) == nil && text == harmless(text) && !strings.HasPrefix(text, "@") && !strings.ContainsAny(text, "\n\t") {
+	if json.Unmarshal(v.value, &text) == nil && text == removeControls(text) && !strings.HasPrefix(text, "@") && !strings.ContainsAny(text, "\n\t") {
 		return shellWord(v.name + "=" + text)
 	}
 	return shellWord(v.name + ":=" + harmlessJSON(v.value))

@@ -56,7 +56,7 @@ func FuzzCallLine(f *testing.F) {
 		}
 		words := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 		app := testProgram().app()
-		a, err := arrange(words, app.Flags, app.Commands)
+		a, err := orderArgs(words, app.Flags, app.Commands)
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)
 		}

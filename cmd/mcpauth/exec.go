@@ -56,7 +56,7 @@ func runExec(ctx context.Context, p *program, words, command []string) error {
 	defer func() { closeAll(listeners) }()
 	listen := func() error {
 		for i, word := range words {
-			m, err := p.proxy(ctx, word)
+			m, err := p.newProxy(ctx, word)
 			if err != nil {
 				return err
 			}
@@ -76,7 +76,7 @@ func runExec(ctx context.Context, p *program, words, command []string) error {
 		}
 		return nil
 	}
-	if err := p.punctual(ctx, 0, listen); err != nil {
+	if err := p.runPunctually(ctx, 0, listen); err != nil {
 		return err
 	}
 	cmd := exec.Command(path, command[1:]...)
@@ -107,7 +107,7 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 		secret := func(s string) bool {
 			return value != "" && (s == value || len(value) >= 8 && strings.Contains(s, value))
 		}
-		return name == accessTokenVariable || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.entries, entry) || slices.ContainsFunc(p.secrets, secret)
+		return name == accessTokenVariable || strings.HasPrefix(name, "MCPAUTH_URL") || slices.Contains(p.secretEntries, entry) || slices.ContainsFunc(p.secrets, secret)
 	})
 	for name, address := range addresses {
 		environ = append(environ, name+"="+address)
@@ -119,14 +119,14 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 // to the command.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
-	signal.Notify(signals, passedOn()...)
+	signal.Notify(signals, forwardedSignals()...)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {
 		return &configError{message: err.Error()}
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	keyboard, _ := terminal(p.stdin)
+	keyboard, _ := isTerminal(p.stdin)
 	var late <-chan time.Time
 	if limit, ok := ctx.Deadline(); ok { // ctx.Done is not used, because an interrupt closes it too
 		late = time.After(time.Until(limit))
@@ -138,7 +138,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 			if stopped {
 				return context.DeadlineExceeded
 			}
-			return childExit(err)
+			return childExitError(err)
 		case s := <-signals:
 			if !keyboard || s != os.Interrupt && s != syscall.SIGQUIT {
 				_ = cmd.Process.Signal(s)
@@ -151,8 +151,8 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	}
 }
 
-// childExit returns an error with the exit code of the command.
-func childExit(err error) error {
+// childExitError returns an error with the exit code of the command.
+func childExitError(err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return &printedError{code: exitCodeOf(exit.ProcessState), err: err}
 	}

@@ -129,7 +129,7 @@ func TestExecSignals(t *testing.T) {
 func TestChildEnvironment(t *testing.T) {
 	p := testProgram()
 	p.secrets = []string{"Bearer secret-of-a-header", "short"}
-	p.lookup = func(name string) (string, bool) {
+	p.lookupEnv = func(name string) (string, bool) {
 		return map[string]string{"FLAG": "true", "HALF": "half-of-it"}[name], true
 	}
 	p.hideVariables("FLAG", "HALF")

@@ -8,9 +8,9 @@ import (
 	"syscall"
 )
 
-// passedOn returns the signals that exec passes on to its command.
-func passedOn() []os.Signal {
-	return slices.Concat(interrupts(), []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2})
+// forwardedSignals returns the signals that exec passes on to its command.
+func forwardedSignals() []os.Signal {
+	return slices.Concat(interruptSignals(), []os.Signal{syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2})
 }
 
 // exitCodeOf returns the exit code of a process. If a signal ended the process, the exit code is 128 plus the number of the signal, as in a

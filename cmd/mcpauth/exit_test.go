@@ -165,7 +165,7 @@ func TestExplain(t *testing.T) {
 			if test.exit != exitInternal {
 				err = wrap(err)
 			}
-			if r := explain(err); r.exit != test.exit || r.code != test.code {
+			if r := rowFor(err); r.exit != test.exit || r.code != test.code {
 				t.Errorf("got %d %s, want %d %s", r.exit, r.code, test.exit, test.code)
 			}
 		})
@@ -187,7 +187,7 @@ func TestHints(t *testing.T) {
 		{&mcpclient.ArgumentError{Tool: "--config=x", Argument: "x"}, "mcpauth tools 'my server' -- --config=x"}, // a scope that begins with - is not a flag
 		{&flow.ScopeError{Scopes: []string{"--strict"}}, "mcpauth login 'my server' --scope=--strict"},
 	} {
-		got := explain(test.err).hint(advice{server: "'my server'", err: test.err})
+		got := rowFor(test.err).hint(hintInput{server: "'my server'", err: test.err})
 		if !strings.Contains(got, test.want) {
 			t.Errorf("%v: hint %q lacks %q", test.err, got, test.want)
 		}
@@ -199,13 +199,13 @@ func TestFailure(t *testing.T) {
 	var out, err strings.Builder
 	o := newOutput(&out, &err, func(string) (string, bool) { return "", false })
 	o.json = true
-	o.failure("usage", "a\x1b[31m <b>\n\"c\"", "h", 2)
+	o.writeError("usage", "a\x1b[31m <b>\n\"c\"", "h", 2)
 	if want := `{"error":{"code":"usage","message":"a[31m <b> \"c\"","hint":"h","exit_code":2}}` + "\n"; err.String() != want || out.Len() > 0 {
 		t.Errorf("got %q", err.String())
 	}
 	err.Reset()
 	o.json = false
-	o.failure("usage", "bad", "do it well", 2)
+	o.writeError("usage", "bad", "do it well", 2)
 	if want := "mcpauth: bad\nhint: do it well\n"; err.String() != want {
 		t.Errorf("got %q", err.String())
 	}

@@ -13,24 +13,24 @@ import (
 
 // stateDir returns the folder for state without secrets: index, locks, caches.
 func (p *program) stateDir() (string, error) {
-	return p.folder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
+	return p.chooseFolder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
 }
 
 // dataDir returns the folder of the file store.
 func (p *program) dataDir() (string, error) {
-	return p.folder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
+	return p.chooseFolder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// folder returns the folder that variable names. The default is the subfolder mcpauth of the XDG folder, or of %LOCALAPPDATA% on Windows.
+// chooseFolder returns the folder that variable names. The default is the subfolder mcpauth of the XDG folder, or of %LOCALAPPDATA% on Windows.
 // If the XDG variable contains a relative path, the variable is ignored (XDG Base Directory Specification).
-func (p *program) folder(variable, xdg string, home ...string) (string, error) {
-	if dir := p.getenv(variable); dir != "" {
+func (p *program) chooseFolder(override, xdg string, home ...string) (string, error) {
+	if dir := p.getenv(override); dir != "" {
 		return filepath.Abs(dir)
 	}
 	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
-		return ownFolder(filepath.Join(dir, "mcpauth"), xdg)
+		return checkFolderOwner(filepath.Join(dir, "mcpauth"), xdg)
 	}
-	base, name := p.home()
+	base, name := p.homeFolder()
 	dir := filepath.Join(base, filepath.Join(home...), "mcpauth")
 	if local := p.getenv("LOCALAPPDATA"); runtime.GOOS == "windows" && filepath.IsAbs(local) {
 		local = filepath.Join(local, "mcpauth")
@@ -40,13 +40,13 @@ func (p *program) folder(variable, xdg string, home ...string) (string, error) {
 		return local, nil
 	}
 	if base == "" {
-		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set to an absolute path", name), hint: "set " + name + ", or " + variable}
+		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set to an absolute path", name), hint: "set " + name + ", or " + override}
 	}
-	return ownFolder(dir, name)
+	return checkFolderOwner(dir, name)
 }
 
-// ownFolder returns an error if mcpauth runs as root and the folder belongs to another user, who could not change files of root.
-func ownFolder(dir, variable string) (string, error) {
+// checkFolderOwner returns an error if mcpauth runs as root and the folder belongs to another user, who could not change files of root.
+func checkFolderOwner(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
 			hint: "run it without sudo, or with sudo -H to store logins for root"}
@@ -70,9 +70,9 @@ func moveFiles(from, to string) {
 	_ = os.Remove(from) // os.Remove fails if the folder is not empty
 }
 
-// home returns the home folder and the variable that names it. A relative path is ignored, because it could name a folder of a downloaded
+// homeFolder returns the home folder and the variable that names it. A relative path is ignored, because it could name a folder of a downloaded
 // repository instead of a folder of the user.
-func (p *program) home() (dir, variable string) {
+func (p *program) homeFolder() (dir, variable string) {
 	variable = "HOME"
 	if runtime.GOOS == "windows" && !filepath.IsAbs(p.getenv(variable)) {
 		variable = "USERPROFILE"

@@ -17,8 +17,8 @@ const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
 // errReserved is returned for a header that mcpauth sets itself.
 var errReserved = errors.New("mcpauth sets it itself")
 
-// headers adds the headers of --header to the headers of a configuration entry. For headers of the same name, --header has precedence.
-func (p *program) headers(base http.Header) (http.Header, error) {
+// mergeHeaders adds the headers of --header to the headers of a configuration entry. For headers of the same name, --header has precedence.
+func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 	all := base.Clone()
 	if all == nil {
 		all = http.Header{}
@@ -47,24 +47,24 @@ func (p *program) headerValue(name, value string) (string, error) {
 	case strings.HasPrefix(value, "@"):
 		data, err := os.ReadFile(value[1:])
 		if err != nil {
-			return "", &configError{message: fmt.Sprintf("--header %s: %v", harmless(name), err)}
+			return "", &configError{message: fmt.Sprintf("--header %s: %v", removeControls(name), err)}
 		}
 		text := strings.TrimRight(string(data), "\r\n")
-		p.hide(text)
+		p.hideSecrets(text)
 		return text, nil
 	case strings.HasPrefix(value, "$"):
-		return p.variable("--header "+harmless(name), value[1:])
+		return p.readVariable("--header "+removeControls(name), value[1:])
 	}
 	return value, nil
 }
 
-// variable returns the value of a variable that the user named.
-func (p *program) variable(what, name string) (string, error) {
-	v, ok := p.lookup(name)
+// readVariable returns the value of a variable that the user named.
+func (p *program) readVariable(what, name string) (string, error) {
+	v, ok := p.lookupEnv(name)
 	if !ok || v == "" {
 		return "", &configError{message: fmt.Sprintf("%s: the variable %s is not set", what, quote(name))}
 	}
-	p.hide(v)
+	p.hideSecrets(v)
 	return v, nil
 }
 
@@ -107,7 +107,7 @@ func (p *program) staticTarget(word string) (flow.Target, error) {
 	if t.Header.Get("Authorization") != "" {
 		return t, usage(accessTokenVariable + " and --header Authorization contradict each other")
 	}
-	p.hide(p.getenv(accessTokenVariable))
+	p.hideSecrets(p.getenv(accessTokenVariable))
 	if err := setHeader(t.Header, "Authorization", "Bearer "+p.getenv(accessTokenVariable)); err != nil {
 		return t, &configError{message: accessTokenVariable + ": " + err.Error()}
 	}

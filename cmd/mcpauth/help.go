@@ -41,7 +41,7 @@ func helpText(app *cli.App, command string) string {
 		}
 		b.WriteString("\nA SERVER is a URL (https://...), a name given by login --name, or a name in a\nconfiguration file.\n\n")
 		b.WriteString(flagsText("Global flags, before or after the command", app.Flags))
-		entry(&b, "--version", "print the version")
+		writeEntry(&b, "--version", "print the version")
 		b.WriteString("\n" + exitCodes)
 		return b.String()
 	}
@@ -51,7 +51,7 @@ func helpText(app *cli.App, command string) string {
 		fmt.Fprintf(&b, "\n%s\n", c.Description)
 	}
 	fmt.Fprintf(&b, "\nExamples:\n  %s\n\n", strings.ReplaceAll(c.UsageText, "\n", "\n  "))
-	for _, g := range groups(c.Flags) {
+	for _, g := range groupFlags(c.Flags) {
 		b.WriteString(flagsText(g.title, g.flags) + "\n")
 	}
 	b.WriteString(globalLine(app.Flags) + "\n" + exitCodes)
@@ -71,24 +71,24 @@ func flagsText(title string, flags []cli.Flag) string {
 	fmt.Fprintf(&b, "%s:\n", title)
 	for _, f := range flags {
 		head, text := describeFlag(f)
-		entry(&b, head, text)
+		writeEntry(&b, head, text)
 	}
 	return b.String()
 }
 
-// entry writes a flag and its description in two columns.
-func entry(b *strings.Builder, head, text string) {
+// writeEntry writes a flag and its description in two columns.
+func writeEntry(b *strings.Builder, head, text string) {
 	const column = 29
 	fits := len(head) <= column-3
 	head = fmt.Sprintf("  %-*s", column-2, head)
 	if !fits {
 		head += "\n" + strings.Repeat(" ", column)
 	}
-	b.WriteString(head + wrap(strings.Fields(text), column) + "\n")
+	b.WriteString(head + wrapWords(strings.Fields(text), column) + "\n")
 }
 
-// wrap breaks words into lines of at most 78 columns and indents all lines but the first.
-func wrap(words []string, indent int) string {
+// wrapWords breaks words into lines of at most 78 columns and indents all lines but the first.
+func wrapWords(words []string, indent int) string {
 	const width = 78
 	var b strings.Builder
 	used := indent
@@ -110,7 +110,7 @@ func wrap(words []string, indent int) string {
 // describeFlag returns the names of a flag and its description. If a flag has a value, its usage text begins with the name of the value in
 // back quotes.
 func describeFlag(f cli.Flag) (head, text string) {
-	head = strings.Join(convert(f.Names(), dashed), ", ")
+	head = strings.Join(convert(f.Names(), withDashes), ", ")
 	if d, ok := f.(cli.DocGenerationFlag); ok {
 		text = d.GetUsage()
 	}
@@ -128,7 +128,7 @@ func globalLine(flags []cli.Flag) string {
 		head, _ := describeFlag(f)
 		words = append(words, strings.ReplaceAll(head, ", -", "|-")+",")
 	}
-	return "Global flags (mcpauth --help explains them):\n  " + strings.TrimSuffix(wrap(words, 2), ",") + "\n"
+	return "Global flags (mcpauth --help explains them):\n  " + strings.TrimSuffix(wrapWords(words, 2), ",") + "\n"
 }
 
 // flagGroup contains the flags of one category.
@@ -137,8 +137,8 @@ type flagGroup struct {
 	flags []cli.Flag
 }
 
-// groups returns the flags by category. The flags of a category must be adjacent.
-func groups(flags []cli.Flag) []flagGroup {
+// groupFlags returns the flags by category. The flags of a category must be adjacent.
+func groupFlags(flags []cli.Flag) []flagGroup {
 	var all []flagGroup
 	for _, f := range flags {
 		title := "Flags"

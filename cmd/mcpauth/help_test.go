@@ -69,7 +69,7 @@ func TestFlagsHaveStories(t *testing.T) {
 	}
 	app := testProgram().app()
 	for _, f := range allFlags(app) {
-		if name := dashed(f.Names()[0]); !strings.Contains(stories.String(), name+" ") && !strings.Contains(stories.String(), name+"\n") && !strings.Contains(stories.String(), name+"=") {
+		if name := withDashes(f.Names()[0]); !strings.Contains(stories.String(), name+" ") && !strings.Contains(stories.String(), name+"\n") && !strings.Contains(stories.String(), name+"=") {
 			t.Errorf("%s is in no story", name)
 		}
 	}

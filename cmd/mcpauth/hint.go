@@ -14,27 +14,27 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// advice is the input of a hint.
-type advice struct {
+// hintInput is the input of a hint.
+type hintInput struct {
 	typed  commandLine
 	server string // the SERVER as the user typed it, quoted for a shell
 	static bool   // MCPAUTH_ACCESS_TOKEN is in use
 	err    error
 }
 
-// has reports whether the user gave a flag.
-func (a advice) has(name string) bool {
+// hasFlag reports whether the user gave a flag.
+func (a hintInput) hasFlag(name string) bool {
 	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
 }
 
-// without returns a copy of the advice without these flags.
-func (a advice) without(names ...string) advice {
+// withoutFlags returns a copy of the advice without these flags.
+func (a hintInput) withoutFlags(names ...string) hintInput {
 	a.typed.flags = slices.DeleteFunc(slices.Clone(a.typed.flags), func(f typedFlag) bool { return slices.Contains(names, f.name) })
 	return a
 }
 
-// excludes returns the flags of login that contradict a flag.
-func excludes(flag string) []string {
+// conflictingFlags returns the flags of login that contradict a flag.
+func conflictingFlags(flag string) []string {
 	return map[string][]string{
 		"--assume-pkce-s256":  {"--strict", "--no-resource"},
 		"--resource":          {"--strict", "--no-resource"},
@@ -44,19 +44,19 @@ func excludes(flag string) []string {
 	}[flag]
 }
 
-// login returns the command line of a login to the server, with the flags that the user gave. The flags in the parameter flags are added,
+// loginLine returns the command line of a login to the server, with the flags that the user gave. The flags in the parameter flags are added,
 // and replace the user's flags of the same name.
-func (a advice) login(flags ...string) string {
-	a = a.without("--print-url", "--callback-url", "--if-needed", "--all")
+func (a hintInput) loginLine(flags ...string) string {
+	a = a.withoutFlags("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
 	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // mcpauth must not parse a value that begins with - as a flag
 		flags = []string{flags[0] + "=" + flags[1]}
 	}
 	for _, word := range flags {
 		if name, _, _ := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
-			a = a.without(append(excludes(name), name)...)
+			a = a.withoutFlags(append(conflictingFlags(name), name)...)
 		}
-		added += " " + shellWord(harmless(word))
+		added += " " + shellWord(removeControls(word))
 	}
 	line := "mcpauth login " + a.server
 	for _, f := range a.typed.flags {
@@ -65,31 +65,31 @@ func (a advice) login(flags ...string) string {
 	return line + added
 }
 
-// login returns a hint that ends in the command line of a login.
-func login(reason string, flags ...string) func(advice) string {
-	return func(a advice) string { return reason + a.login(flags...) }
+// suggestLogin returns a hint that ends in the command line of a login.
+func suggestLogin(reason string, flags ...string) func(hintInput) string {
+	return func(a hintInput) string { return reason + a.loginLine(flags...) }
 }
 
-// text returns a hint that does not depend on the command line.
-func text(hint string) func(advice) string {
-	return func(advice) string { return hint }
+// fixedHint returns a hint that does not depend on the command line.
+func fixedHint(hint string) func(hintInput) string {
+	return func(hintInput) string { return hint }
 }
 
 const administrator = "only the administrator of the identity provider can correct this"
 
-func operator(a advice) string {
+func operatorHint(a hintInput) string {
 	return "only the server's operator can correct this; mcpauth discover " + a.server + " shows what the server answers"
 }
 
-func discoverHint(a advice) string {
+func discoverHint(a hintInput) string {
 	if a.typed.command == "discover" {
 		return "if the steps above do not explain it, ask the server's operator"
 	}
-	return "mcpauth discover " + a.server + a.globals() + " shows name resolution, connection, TLS and every answer"
+	return "mcpauth discover " + a.server + a.globalFlags() + " shows name resolution, connection, TLS and every answer"
 }
 
-// globals returns the global flags that the user gave, for commands other than login.
-func (a advice) globals() string {
+// globalFlags returns the global flags that the user gave, for commands other than login.
+func (a hintInput) globalFlags() string {
 	line := ""
 	for _, f := range a.typed.flags {
 		if slices.Contains([]string{"--config", "--keystore", "--cacert", "--cert", "--key", "--header"}, f.name) {
@@ -99,7 +99,7 @@ func (a advice) globals() string {
 	return line
 }
 
-func laterHint(a advice) string {
+func laterHint(a hintInput) string {
 	if wait := responseOf(a.err).retryAfter; wait > 0 {
 		hint := "the server asks clients to wait: try again in " + inWords(wait)
 		if a.typed.command == "call" && !a.typed.idempotent {
@@ -110,28 +110,28 @@ func laterHint(a advice) string {
 	return "the server failed: try again later; if it keeps failing, only its operator can help"
 }
 
-func timeHint(a advice) string {
+func timeHint(a hintInput) string {
 	return "allow more time: add --timeout " + inWords(max(5*time.Minute, 2*a.typed.limit))
 }
 
-func loginHint(a advice) string {
+func loginHint(a hintInput) string {
 	if a.static {
 		return "the server rejects the token in " + accessTokenVariable + ": set a new one"
 	}
-	return a.login()
+	return a.loginLine()
 }
 
-func anewHint(a advice) string {
-	return "start over: mcpauth logout " + a.server + a.globals() + " && " + a.login()
+func anewHint(a hintInput) string {
+	return "start over: mcpauth logout " + a.server + a.globalFlags() + " && " + a.loginLine()
 }
 
-func elsewhereHint(a advice) string {
-	return "to use the store that has the login, add --keystore auto; to log out of it there: mcpauth logout " + a.server + a.without("--keystore").globals() + " --keystore auto"
+func elsewhereHint(a hintInput) string {
+	return "to use the store that has the login, add --keystore auto; to log out of it there: mcpauth logout " + a.server + a.withoutFlags("--keystore").globalFlags() + " --keystore auto"
 }
 
-// with returns a hint that depends on an error of type E.
-func with[E error](hint func(advice, E) string) func(advice) string {
-	return func(a advice) string {
+// hintFrom returns a hint that depends on an error of type E.
+func hintFrom[E error](hint func(hintInput, E) string) func(hintInput) string {
+	return func(a hintInput) string {
 		e, ok := errors.AsType[E](a.err)
 		if !ok {
 			return ""
@@ -140,14 +140,14 @@ func with[E error](hint func(advice, E) string) func(advice) string {
 	}
 }
 
-func argumentHint(a advice, e *mcpclient.ArgumentError) string {
+func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 	switch {
 	case e.Nearest != "":
 		return "did you mean " + quote(e.Nearest) + "?"
 	case e.Argument == "":
-		return "mcpauth tools " + a.server + a.globals() + " lists the tools"
+		return "mcpauth tools " + a.server + a.globalFlags() + " lists the tools"
 	}
-	line := "mcpauth tools " + a.server + a.globals()
+	line := "mcpauth tools " + a.server + a.globalFlags()
 	if strings.HasPrefix(e.Tool, "-") {
 		line += " --"
 	}
@@ -155,7 +155,7 @@ func argumentHint(a advice, e *mcpclient.ArgumentError) string {
 }
 
 // fileHint suggests how to correct a configuration file.
-func fileHint(_ advice, e *config.Error) string {
+func fileHint(_ hintInput, e *config.Error) string {
 	if e.Variable != "" {
 		return "set the variable " + e.Variable + ", or give it a default in the file: ${" + e.Variable + ":-DEFAULT}"
 	}
@@ -163,92 +163,92 @@ func fileHint(_ advice, e *config.Error) string {
 }
 
 // taskHint suggests the command that waits for a task.
-func taskHint(a advice, e *mcpclient.PendingError) string {
-	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globals(), dataWord(e.Task.ID))
+func taskHint(a hintInput, e *mcpclient.PendingError) string {
+	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globalFlags(), dataWord(e.Task.ID))
 }
 
 // noTaskHint suggests the list of tasks if the server does not know a task.
-func noTaskHint(a advice, e *mcpclient.TaskError) string {
+func noTaskHint(a hintInput, e *mcpclient.TaskError) string {
 	if !e.Unknown() {
 		return ""
 	}
-	return "list the tasks: mcpauth task " + a.server + a.globals()
+	return "list the tasks: mcpauth task " + a.server + a.globalFlags()
 }
 
-func unknownHint(a advice, e *mcpclient.UnknownError) string {
+func unknownHint(a hintInput, e *mcpclient.UnknownError) string {
 	if e.Arguments {
-		return fmt.Sprintf("mcpauth prompts %s%s %s lists its arguments", a.server, a.globals(), dataWord(e.Name))
+		return fmt.Sprintf("mcpauth prompts %s%s %s lists its arguments", a.server, a.globalFlags(), dataWord(e.Name))
 	}
-	return fmt.Sprintf("list the %ss: mcpauth %ss %s%s", e.Kind, e.Kind, a.server, a.globals())
+	return fmt.Sprintf("list the %ss: mcpauth %ss %s%s", e.Kind, e.Kind, a.server, a.globalFlags())
 }
 
-func scopeHint(a advice, e *flow.ScopeError) string {
+func scopeHint(a hintInput, e *flow.ScopeError) string {
 	if e.Granted {
 		return "the server granted the scope and still refuses the request; only its operator can help"
 	}
-	return a.login("--scope", strings.Join(e.Scopes, " "))
+	return a.loginLine("--scope", strings.Join(e.Scopes, " "))
 }
 
 // namedHint suggests the authorization server that the MCP server names.
-func namedHint(a advice) string {
+func namedHint(a hintInput) string {
 	if e, ok := errors.AsType[*discovery.Error](a.err); ok && len(e.Named) > 0 {
-		return "if you know that the server moved there: " + a.login("--issuer", e.Named[0])
+		return "if you know that the server moved there: " + a.loginLine("--issuer", e.Named[0])
 	}
-	return operator(a)
+	return operatorHint(a)
 }
 
-func movedHint(a advice) string {
+func movedHint(a hintInput) string {
 	e, ok := errors.AsType[*discovery.Error](a.err)
 	if !ok || e.Location == "" {
 		return "only the server's operator can correct this"
 	}
-	a.server = shellWord(harmless(e.Location))
-	return "if you trust this address: " + a.login()
+	a.server = shellWord(removeControls(e.Location))
+	return "if you trust this address: " + a.loginLine()
 }
 
 // strictHint suggests the login without --strict.
-func strictHint(a advice) string {
-	if a.has("--strict") {
-		return "only the server's operator can correct this; to tolerate it: " + a.without("--strict").login()
+func strictHint(a hintInput) string {
+	if a.hasFlag("--strict") {
+		return "only the server's operator can correct this; to tolerate it: " + a.withoutFlags("--strict").loginLine()
 	}
 	return discoverHint(a)
 }
 
 // innerHint returns the hint that login would print for its error.
-func innerHint(a advice, e *unworkableError) string {
+func innerHint(a hintInput, e *unworkableError) string {
 	a.err = e.err
-	if r := explain(e.err); r.hint != nil {
+	if r := rowFor(e.err); r.hint != nil {
 		return r.hint(a)
 	}
 	return ""
 }
 
-func clientHint(a advice) string {
-	return "register a client with the server's operator, then: " + a.login("--client-id", "ID") + " (with --client-secret-env VAR if it has a secret), " +
-		"or: " + a.login("--client-metadata-url", "URL")
+func clientHint(a hintInput) string {
+	return "register a client with the server's operator, then: " + a.loginLine("--client-id", "ID") + " (with --client-secret-env VAR if it has a secret), " +
+		"or: " + a.loginLine("--client-metadata-url", "URL")
 }
 
 // allowedHint is the hint for servers, such as Figma, that register only clients on an allow list.
-func allowedHint(a advice) string {
+func allowedHint(a hintInput) string {
 	return "the server registers only clients it knows; " + clientHint(a) +
-		"; if the operator has put a name on the list for you: " + a.login("--client-name", "NAME")
+		"; if the operator has put a name on the list for you: " + a.loginLine("--client-name", "NAME")
 }
 
-func rejectedClientHint(a advice) string {
-	if a.has("--client-id") || a.has("--client-metadata-url") {
-		return "only the server's operator can say whether this client still exists and which secret it has; to register a new client instead: " + a.login("--new-client")
+func rejectedClientHint(a hintInput) string {
+	if a.hasFlag("--client-id") || a.hasFlag("--client-metadata-url") {
+		return "only the server's operator can say whether this client still exists and which secret it has; to register a new client instead: " + a.loginLine("--new-client")
 	}
-	return "register again: " + a.login("--new-client")
+	return "register again: " + a.loginLine("--new-client")
 }
 
-func noAnswerHint(a advice) string {
+func noAnswerHint(a hintInput) string {
 	longer := inWords(max(10*time.Minute, 2*a.typed.limit))
-	hint := "for more time: " + a.login("--timeout", longer)
-	a = a.without("--timeout")
-	if !a.has("--client-id") {
-		hint += "; after an error page in the browser: " + a.login("--new-client")
+	hint := "for more time: " + a.loginLine("--timeout", longer)
+	a = a.withoutFlags("--timeout")
+	if !a.hasFlag("--client-id") {
+		hint += "; after an error page in the browser: " + a.loginLine("--new-client")
 	}
-	return hint + "; if the page asks for an administrator's consent: " + a.login("--auth-param", "prompt=")
+	return hint + "; if the page asks for an administrator's consent: " + a.loginLine("--auth-param", "prompt=")
 }
 
 // inWords formats a duration for people: 10m instead of 10m0s.
@@ -262,42 +262,42 @@ func inWords(d time.Duration) string {
 	return s
 }
 
-func unsupportedHint(a advice) string {
-	return "only the server's operator can offer it; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
+func unsupportedHint(a hintInput) string {
+	return "only the server's operator can offer it; mcpauth discover " + a.server + a.globalFlags() + " shows what the server offers"
 }
 
-func boundHint(a advice) string {
-	return "mcpauth call " + a.server + " and mcpauth proxy " + a.server + " use it; for a bearer token: " + a.login("--dpop", "never")
+func boundHint(a hintInput) string {
+	return "mcpauth call " + a.server + " and mcpauth proxy " + a.server + " use it; for a bearer token: " + a.loginLine("--dpop", "never")
 }
 
-func portHint(a advice) string {
-	return "stop the program that listens on the port, or use another port: " + a.without("--callback-port").login()
+func portHint(a hintInput) string {
+	return "stop the program that listens on the port, or use another port: " + a.withoutFlags("--callback-port").loginLine()
 }
 
 // oauthHint suggests a flag that may avoid an OAuth error.
-func oauthHint(a advice) string {
+func oauthHint(a hintInput) string {
 	r := responseOf(a.err)
 	words := strings.ToLower(r.code + " " + r.description)
 	switch {
 	case oauthCode("invalid_target")(a.err) || strings.Contains(words, "aadsts9010"), // AADSTS901002, AADSTS9010010
-		strings.Contains(words, "resource") && !a.has("--no-resource"):
-		return "the server refuses the resource parameter: " + a.login("--no-resource") + ", or: " + a.login("--resource", "URI")
+		strings.Contains(words, "resource") && !a.hasFlag("--no-resource"):
+		return "the server refuses the resource parameter: " + a.loginLine("--no-resource") + ", or: " + a.loginLine("--resource", "URI")
 	case oauthCode("invalid_scope")(a.err), strings.Contains(words, "scope"):
-		return "mcpauth discover " + a.server + a.globals() + " lists the scopes that the server knows; choose among them: " + a.login("--scope", "SCOPE")
+		return "mcpauth discover " + a.server + a.globalFlags() + " lists the scopes that the server knows; choose among them: " + a.loginLine("--scope", "SCOPE")
 	case oauthCode("invalid_client", "unauthorized_client")(a.err):
 		return rejectedClientHint(a)
 	case a.typed.command != "login":
-		return a.login()
+		return a.loginLine()
 	}
-	return "only the server's operator can explain this answer; mcpauth discover " + a.server + a.globals() + " shows what the server offers"
+	return "only the server's operator can explain this answer; mcpauth discover " + a.server + a.globalFlags() + " shows what the server offers"
 }
 
 // grantHint is the hint for a rejected refresh token. If the error code is not invalid_grant, the hint may add a flag to the login.
-func grantHint(a advice) string {
+func grantHint(a hintInput) string {
 	if refused, ok := errors.AsType[*token.Error](a.err); ok && refused.Code != "invalid_grant" {
 		return oauthHint(a)
 	}
-	return a.login()
+	return a.loginLine()
 }
 
 // unlockHint says how to unlock the keychain of a system.

@@ -257,7 +257,7 @@ func TestEveryRowIsMet(t *testing.T) {
 	}
 	var rows []string
 	for _, d := range f.Decls {
-		if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == "table" {
+		if fn, ok := d.(*ast.FuncDecl); ok && fn.Name.Name == "errorTable" {
 			ast.Inspect(fn, func(n ast.Node) bool {
 				switch n := n.(type) {
 				case *ast.SelectorExpr:
@@ -341,7 +341,7 @@ func (m mishap) play(t *testing.T) failure {
 	commands := commandsOf(first.Hint, args)
 	for _, c := range commands { // every command in the hint must be valid, even one that the test does not run
 		app := testProgram().app()
-		if _, err := arrange(shellFields(c)[1:], app.Flags, app.Commands); err != nil {
+		if _, err := orderArgs(shellFields(c)[1:], app.Flags, app.Commands); err != nil {
 			t.Errorf("%s: %v", c, err)
 		}
 	}

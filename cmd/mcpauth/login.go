@@ -72,7 +72,7 @@ func loginFlags(o *loginOptions) []cli.Flag {
 		&cli.BoolFlag{Name: "print-url", Category: groupBrowser, Usage: "print the authorization URL on stdout and exit; finish with --callback-url", Destination: &o.printURL},
 		&cli.StringFlag{Name: "callback-url", Category: groupBrowser, Usage: "`URL` finish the login that --print-url began; URL is the last address in the browser; - reads this address from standard input; with --no-browser, - also waits for the callback", Destination: &o.callbackURL},
 
-		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(plain(flow.Grants()), ", "), Destination: (*string)(&f.Grant)},
+		&cli.StringFlag{Name: "grant", Category: groupGrant, Usage: "`GRANT` " + strings.Join(toStrings(flow.Grants()), ", "), Destination: (*string)(&f.Grant)},
 		&cli.StringFlag{Name: "client-key", Category: groupGrant, Usage: "`FILE` private key (PEM or JWK) to use instead of a client secret", Destination: &f.ClientKeyFile},
 		&cli.StringFlag{Name: "assertion-file", Category: groupGrant, Usage: "`FILE` jwt_bearer: same as --assertion file:FILE", Destination: &f.AssertionFile},
 		&cli.StringFlag{Name: "assertion", Category: groupGrant, Usage: "`SOURCE` jwt_bearer: where to read the assertion: " + strings.Join(flow.AssertionSources(), ", "), Destination: &f.Assertion},
@@ -95,22 +95,22 @@ func loginFlags(o *loginOptions) []cli.Flag {
 }
 
 func runLogin(ctx context.Context, p *program, server string, o loginOptions, named bool) error {
-	s, address, err := p.login(ctx, server, o, named)
+	s, address, err := p.logInTo(ctx, server, o, named)
 	switch {
 	case err != nil:
 		return err
 	case o.printURL:
 		return p.printAddress(address)
 	case p.out.json:
-		return p.out.document(s)
+		return p.out.writeDocument(s)
 	}
-	p.out.note("logged in to %s%s: %s", stored(s), account(s), lifetime(s))
+	p.out.printNote("logged in to %s%s: %s", nameOrURL(s), describeAccount(s), describeLifetime(s))
 	return nil
 }
 
 // runLoginAll logs in to one server after another. If one login fails, runLoginAll continues with the others.
 func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
-	file, err := p.configuration(ctx)
+	file, err := p.loadConfig(ctx)
 	if err != nil {
 		return err
 	}
@@ -118,19 +118,19 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	list, failed := []flow.Status{}, error(nil)
 	for _, name := range file.Names() {
 		var s flow.Status
-		if err = o.foreign(p, file.Servers[name]); err == nil {
-			s, _, err = p.login(ctx, name, o, false)
+		if err = o.checkProjectEntry(p, file.Servers[name]); err == nil {
+			s, _, err = p.logInTo(ctx, name, o, false)
 		}
 		if err != nil {
-			p.out.warn("%s: %v", harmless(name), err)
+			p.out.printWarning("%s: %v", removeControls(name), err)
 			failed = cmp.Or(failed, err)
 			continue
 		}
 		list = append(list, s)
-		p.out.note("logged in to %s%s: %s", stored(s), account(s), lifetime(s))
+		p.out.printNote("logged in to %s%s: %s", nameOrURL(s), describeAccount(s), describeLifetime(s))
 	}
 	if p.out.json {
-		if err := p.out.document(list); err != nil {
+		if err := p.out.writeDocument(list); err != nil {
 			return err
 		}
 	}
@@ -140,8 +140,8 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	return nil
 }
 
-// foreign returns an error if a secret of the command line would be sent to a server that a project's file names.
-func (o loginOptions) foreign(p *program, e config.Entry) error {
+// checkProjectEntry returns an error if a secret of the command line would be sent to a server that a project's file names.
+func (o loginOptions) checkProjectEntry(p *program, e config.Entry) error {
 	f := o.settings
 	secrets := o.secretEnv + o.secretFile + f.ClientKeyFile + f.Assertion + f.AssertionFile + o.idpSecretEnv + f.IDP.IDTokenFile + f.IDP.Issuer + strings.Join(p.global.headers.Value(), "")
 	if !e.Found || secrets == "" && !o.secretStdin {
@@ -150,47 +150,47 @@ func (o loginOptions) foreign(p *program, e config.Entry) error {
 	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, log in to this server by name with these flags: mcpauth login " + dataWord(e.Name)}
 }
 
-// login logs in to one server. With --print-url, login only returns the authorization URL.
-func (p *program) login(ctx context.Context, word string, o loginOptions, named bool) (st flow.Status, address string, err error) {
-	s, err := p.loginServer(ctx, word, &o, named)
+// logInTo logs in to one server. With --print-url, login only returns the authorization URL.
+func (p *program) logInTo(ctx context.Context, word string, o loginOptions, named bool) (st flow.Status, address string, err error) {
+	s, err := p.resolveLoginServer(ctx, word, &o, named)
 	if err != nil {
 		return st, "", err
 	}
-	defer func() { err = at(s, err) }()
-	o.flow.Timeout = p.limit("login")
-	c, err := p.flow()
+	defer func() { err = errorAt(s, err) }()
+	o.flow.Timeout = p.timeLimit("login")
+	c, err := p.loginClient()
 	if err != nil {
 		return st, "", err
 	}
-	command, ok := p.browser(o.browser, o.noBrowser)
+	command, ok := p.chooseBrowser(o.browser, o.noBrowser)
 	pasting := o.callbackURL == "-" && o.noBrowser
-	p.talk(c, dialogue{pasting: pasting, deviceLine: p.out.json}, command, ok)
+	p.setDialogue(c, dialogue{pasting: pasting, deviceLine: p.out.json}, command, ok)
 	if o.printURL {
 		address, err = c.Pending(ctx, s.target, o.flow)
 		return st, address, err
 	}
 	if pasting {
-		o.flow.Paste, o.callbackURL = p.paste(), ""
+		o.flow.Paste, o.callbackURL = p.newPaste(), ""
 	}
-	if st, err = p.loggedIn(ctx, c, s.target, o); err != nil || o.flow.IfNeeded {
+	if st, err = p.loginOrFinish(ctx, c, s.target, o); err != nil || o.flow.IfNeeded {
 		return st, "", err
 	}
-	if m, err := p.mcp(ctx, s.target, c.Handler(s.target, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
+	if m, err := p.mcpClient(ctx, s.target, c.Handler(s.target, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
 		m.EndSessions() // ends the sessions of the previous login
 	}
 	return st, "", nil
 }
 
-// loginServer resolves the server of a login and applies the name and the flags.
-func (p *program) loginServer(ctx context.Context, word string, o *loginOptions, named bool) (server, error) {
-	if err := o.check(); err != nil {
+// resolveLoginServer resolves the server of a login and applies the name and the flags.
+func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginOptions, named bool) (server, error) {
+	if err := o.checkFlags(); err != nil {
 		return server{}, err
 	}
 	n := needLogin
 	if named {
 		n = needNamed
 	}
-	s, err := p.resolve(ctx, word, n)
+	s, err := p.resolveServer(ctx, word, n)
 	if err != nil {
 		return s, err
 	}
@@ -199,7 +199,7 @@ func (p *program) loginServer(ctx context.Context, word string, o *loginOptions,
 			return s, err
 		}
 		s.target.Profile = o.name
-		if err := p.outranked(ctx, s); err != nil {
+		if err := p.checkStoredLogin(ctx, s); err != nil {
 			return s, err
 		}
 	}
@@ -209,13 +209,13 @@ func (p *program) loginServer(ctx context.Context, word string, o *loginOptions,
 	}
 	o.settings.ClientSecret = flow.Secret(secret)
 	if o.idpSecretEnv != "" {
-		idpSecret, err := p.variable("--idp-client-secret-env", o.idpSecretEnv)
+		idpSecret, err := p.readVariable("--idp-client-secret-env", o.idpSecretEnv)
 		if err != nil {
 			return s, err
 		}
 		o.settings.IDP.ClientSecret = flow.Secret(idpSecret)
 	}
-	o.apply(&s.target)
+	o.applyTo(&s.target)
 	o.flow.IssuerGiven = o.settings.Issuer != ""
 	return s, nil
 }

@@ -21,8 +21,8 @@ import (
 // maxSecret limits the number of bytes of a secret or an address from standard input.
 const maxSecret = 64 << 10
 
-// check returns an error for invalid values and combinations of flags.
-func (o loginOptions) check() error {
+// checkFlags returns an error for invalid values and combinations of flags.
+func (o loginOptions) checkFlags() error {
 	for _, pair := range []struct {
 		a, b   bool
 		an, bn string
@@ -79,8 +79,8 @@ func portInRange(port int) error {
 	return nil
 }
 
-// apply sets the settings of t. Flags have precedence over the configuration.
-func (o loginOptions) apply(t *flow.Target) {
+// applyTo sets the settings of t. Flags have precedence over the configuration.
+func (o loginOptions) applyTo(t *flow.Target) {
 	s, configured := o.settings, t.Settings
 	if s.ClientID == "" || s.ClientID == configured.ClientID { // if the flags name another client, the configured secret does not belong to it
 		s.ClientID, s.ClientSecret = configured.ClientID, cmp.Or(s.ClientSecret, configured.ClientSecret)
@@ -117,7 +117,7 @@ func (p *program) clientSecret(o loginOptions) (string, error) {
 	var secret, from string
 	switch {
 	case o.secretEnv != "":
-		return p.variable("--client-secret-env", o.secretEnv)
+		return p.readVariable("--client-secret-env", o.secretEnv)
 	case o.secretFile != "":
 		data, err := os.ReadFile(o.secretFile)
 		if err != nil {
@@ -151,8 +151,8 @@ func (p *program) readStdin() ([]byte, error) {
 	return bytes.TrimSpace(data), nil
 }
 
-// loggedIn runs a whole login, or finishes the one that --print-url began.
-func (p *program) loggedIn(ctx context.Context, c *flow.Client, t flow.Target, o loginOptions) (flow.Status, error) {
+// loginOrFinish runs a whole login, or finishes the one that --print-url began.
+func (p *program) loginOrFinish(ctx context.Context, c *flow.Client, t flow.Target, o loginOptions) (flow.Status, error) {
 	answer := o.callbackURL
 	if answer == "" {
 		return c.Login(ctx, t, o.flow)
@@ -170,7 +170,7 @@ func (p *program) loggedIn(ctx context.Context, c *flow.Client, t flow.Target, o
 // printAddress prints the authorization URL on stdout.
 func (p *program) printAddress(address string) error {
 	if p.out.json {
-		return p.out.exact(map[string]string{"authorization_url": address})
+		return p.out.writeUnmasked(map[string]string{"authorization_url": address})
 	}
-	return p.out.text(address)
+	return p.out.writeText(address)
 }

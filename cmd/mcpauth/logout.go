@@ -23,7 +23,7 @@ func logoutCommand(p *program) *cli.Command {
 			&cli.BoolFlag{Name: "keep-client", Usage: "keep the dynamic client registration for the next login", Destination: &o.KeepClient},
 		},
 		Action: func(cx *cli.Context) error {
-			words, err := servers(cx, all)
+			words, err := serverArguments(cx, all)
 			if err != nil {
 				return err
 			}
@@ -33,17 +33,17 @@ func logoutCommand(p *program) *cli.Command {
 }
 
 func runLogout(ctx context.Context, p *program, words []string, all bool, o flow.LogoutOptions) error {
-	targets, err := p.targets(ctx, words, all, func(flow.Status) bool { return false })
-	return eachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.LogoutReport, error) {
-		if m, err := p.mcp(ctx, t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
+	targets, err := p.resolveTargets(ctx, words, all, func(flow.Status) bool { return false })
+	return forEachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.LogoutReport, error) {
+		if m, err := p.mcpClient(ctx, t, c.Handler(t, flow.HandlerOptions{Reauth: flow.ReauthNever})); err == nil {
 			m.Forget() // the stored session must end before Logout revokes its token
 		}
 		return c.Logout(ctx, t, o)
 	}, func(word string, r flow.LogoutReport) error {
 		for _, w := range r.Warnings {
-			p.out.warn("%s: %s", word, w)
+			p.out.printWarning("%s: %s", word, w)
 		}
-		p.out.note("%s: %s", word, outcome(r))
+		p.out.printNote("%s: %s", word, describeLogout(r))
 		if r.LoggedIn && !r.Revoked && errors.Is(ctx.Err(), context.Canceled) {
 			return ctx.Err()
 		}
@@ -51,8 +51,8 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 	})
 }
 
-// outcome describes the result of a logout.
-func outcome(r flow.LogoutReport) string {
+// describeLogout describes the result of a logout.
+func describeLogout(r flow.LogoutReport) string {
 	switch {
 	case !r.LoggedIn:
 		return "was not logged in"

@@ -22,39 +22,39 @@ func main() {
 // run runs the program and returns the exit code. The first interrupt cancels the work, but the process still waits for requests that must
 // finish, such as a refresh. A second interrupt ends the process at once.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(ctx, interrupts()...)
+	ctx, stop := signal.NotifyContext(ctx, interruptSignals()...)
 	defer stop()
 	context.AfterFunc(ctx, func() {
-		time.Sleep(doubled)
+		time.Sleep(signalPause)
 		stop()
 	})
 	// Without a handler of SIGPIPE, a write to a closed stderr kills the process, even in the middle of a refresh.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	log.SetOutput(io.Discard) // net/http can log bytes from servers and, with GODEBUG=http2debug=1, the Authorization header
-	p := &program{lookup: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: version(), stuck: make(chan int, 1)}
+	p := &program{lookupEnv: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: moduleVersion(), forcedExit: make(chan int, 1)}
 	done := make(chan int, 1)
 	go func() { done <- p.run(ctx, args) }()
 	select {
 	case code := <-done:
-		p.wait()
+		p.waitForRequests()
 		return code
-	case code := <-p.stuck:
+	case code := <-p.forcedExit:
 		return code
 	}
 }
 
-// doubled is the time after the first interrupt in which a second one is ignored. timeout(1), for example, sends its signal twice: to the
+// signalPause is the time after the first interrupt in which a second one is ignored. timeout(1), for example, sends its signal twice: to the
 // process and to its process group.
-const doubled = 500 * time.Millisecond
+const signalPause = 500 * time.Millisecond
 
-// interrupts returns the signals that end the program. A signal that is already ignored is omitted: nohup, for example, starts a process
+// interruptSignals returns the signals that end the program. A signal that is already ignored is omitted: nohup, for example, starts a process
 // that ignores SIGHUP.
-func interrupts() []os.Signal {
+func interruptSignals() []os.Signal {
 	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
-// version returns the module's version from the build information.
-func version() string {
+// moduleVersion returns the module's version from the build information.
+func moduleVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version
 	}

@@ -36,30 +36,30 @@ func (p *program) writeMan(args []string) error {
 	return nil
 }
 
-// page builds a man page (man(7)).
-type page struct{ strings.Builder }
+// manPage builds a man page (man(7)).
+type manPage struct{ strings.Builder }
 
-func (g *page) section(title string) { fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title)) }
+func (g *manPage) writeSection(title string) { fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title)) }
 
-func (g *page) text(s string) { g.WriteString(roff(s) + "\n") }
+func (g *manPage) writeText(s string) { g.WriteString(escapeRoff(s) + "\n") }
 
-// item writes a term and its description.
-func (g *page) item(term, text string) {
-	fmt.Fprintf(g, ".TP\n\\fB%s\\fR\n%s\n", roff(term), roff(text))
+// writeItem writes a term and its description.
+func (g *manPage) writeItem(term, text string) {
+	fmt.Fprintf(g, ".TP\n\\fB%s\\fR\n%s\n", escapeRoff(term), escapeRoff(text))
 }
 
-// lines writes a text and keeps its line breaks.
-func (g *page) lines(s string) { fmt.Fprintf(g, ".nf\n%s\n.fi\n", roff(s)) }
+// writeLines writes a text and keeps its line breaks.
+func (g *manPage) writeLines(s string) { fmt.Fprintf(g, ".nf\n%s\n.fi\n", escapeRoff(s)) }
 
-func (g *page) flags(flags []cli.Flag) {
+func (g *manPage) writeFlags(flags []cli.Flag) {
 	for _, f := range flags {
 		head, text := describeFlag(f)
-		g.item(head, text)
+		g.writeItem(head, text)
 	}
 }
 
-// roff escapes a text. A dot or a quote at the beginning of a line must be escaped, because such a line would be a roff request.
-func roff(s string) string {
+// escapeRoff escapes a text. A dot or a quote at the beginning of a line must be escaped, because such a line would be a roff request.
+func escapeRoff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "^", `\(ha`, "~", `\(ti`, "…", "...").Replace(s)
 	lines := strings.Split(s, "\n")
 	for i, l := range lines {
@@ -70,61 +70,61 @@ func roff(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (p *program) newPage(name, usage string) *page {
-	g := &page{}
-	fmt.Fprintf(g, ".TH %s 1 \"\" \"mcpauth %s\" \"mcpauth manual\"\n.nh\n.ad l\n", strings.ToUpper(roff(name)), roff(p.version))
-	g.section("Name")
-	g.text(name + " - " + usage)
-	g.section("Synopsis")
+func (p *program) newPage(name, usage string) *manPage {
+	g := &manPage{}
+	fmt.Fprintf(g, ".TH %s 1 \"\" \"mcpauth %s\" \"mcpauth manual\"\n.nh\n.ad l\n", strings.ToUpper(escapeRoff(name)), escapeRoff(p.version))
+	g.writeSection("Name")
+	g.writeText(name + " - " + usage)
+	g.writeSection("Synopsis")
 	return g
 }
 
 func (p *program) mainPage(app *cli.App) string {
 	g := p.newPage("mcpauth", "log in to MCP servers from scripts, store the credentials, and call tools")
-	g.text("mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]")
-	g.section("Description")
+	g.writeText("mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]")
+	g.writeSection("Description")
 	intro, _, _ := strings.Cut(guide, "\n\nmcpauth --help")
-	g.lines(intro)
-	g.section("Commands")
+	g.writeLines(intro)
+	g.writeSection("Commands")
 	for _, c := range app.Commands {
-		g.item("mcpauth "+c.Name, c.Usage+"; see mcpauth-"+c.Name+"(1)")
+		g.writeItem("mcpauth "+c.Name, c.Usage+"; see mcpauth-"+c.Name+"(1)")
 	}
-	g.section("Global flags")
-	g.flags(app.Flags)
-	g.item("--version", "print the version")
-	g.section("Environment")
-	for _, v := range variables() {
-		g.item(v.name, v.meaning)
+	g.writeSection("Global flags")
+	g.writeFlags(app.Flags)
+	g.writeItem("--version", "print the version")
+	g.writeSection("Environment")
+	for _, v := range envVariables() {
+		g.writeItem(v.name, v.meaning)
 	}
-	g.closing(app, "")
+	g.writeClosing(app, "")
 	return g.String()
 }
 
 func (p *program) commandPage(app *cli.App, c *cli.Command) string {
 	g := p.newPage("mcpauth-"+c.Name, c.Usage)
-	g.text("mcpauth " + c.Name + flagsWord(c) + " " + c.ArgsUsage)
+	g.writeText("mcpauth " + c.Name + flagsWord(c) + " " + c.ArgsUsage)
 	if c.Description != "" {
-		g.section("Description")
-		g.lines(c.Description)
+		g.writeSection("Description")
+		g.writeLines(c.Description)
 	}
-	for _, group := range groups(c.Flags) {
-		g.section(group.title)
-		g.flags(group.flags)
+	for _, group := range groupFlags(c.Flags) {
+		g.writeSection(group.title)
+		g.writeFlags(group.flags)
 	}
-	g.section("Global flags")
-	g.flags(app.Flags)
-	g.section("Examples")
-	g.lines(c.UsageText)
-	g.closing(app, c.Name)
+	g.writeSection("Global flags")
+	g.writeFlags(app.Flags)
+	g.writeSection("Examples")
+	g.writeLines(c.UsageText)
+	g.writeClosing(app, c.Name)
 	return g.String()
 }
 
-// closing writes the end of a page: the exit codes and the other pages.
-func (g *page) closing(app *cli.App, command string) {
-	g.section("Exit codes")
+// writeClosing writes the end of a page: the exit codes and the other pages.
+func (g *manPage) writeClosing(app *cli.App, command string) {
+	g.writeSection("Exit codes")
 	_, table, _ := strings.Cut(exitCodes, "\n")
-	g.lines(strings.TrimRight(table, "\n"))
-	g.section("See also")
+	g.writeLines(strings.TrimRight(table, "\n"))
+	g.writeSection("See also")
 	var pages []string
 	if command != "" {
 		pages = append(pages, "mcpauth(1)")
@@ -134,15 +134,15 @@ func (g *page) closing(app *cli.App, command string) {
 			pages = append(pages, "mcpauth-"+c.Name+"(1)")
 		}
 	}
-	g.text(strings.Join(pages, ", "))
+	g.writeText(strings.Join(pages, ", "))
 }
 
-// variable is an environment variable.
-type variable struct{ name, meaning string }
+// envVariable is an environment variable.
+type envVariable struct{ name, meaning string }
 
-// variables returns all environment variables that the program reads.
-func variables() []variable {
-	return []variable{
+// envVariables returns all environment variables that the program reads.
+func envVariables() []envVariable {
+	return []envVariable{
 		{"MCPAUTH_CONFIG", "the only configuration file to read; default: the nearest .mcp.json and ~/.config/mcpauth/config.json"},
 		{"MCPAUTH_STATE_DIR", "folder for the index, locks, caches and session IDs; contains no credentials; default ~/.local/state/mcpauth"},
 		{"MCPAUTH_KEYSTORE", "where to store credentials: auto (default), keychain, file or postgres"},

@@ -22,27 +22,27 @@ func TestManPages(t *testing.T) {
 	}
 	app := p.app()
 	top := read("mcpauth.1")
-	for _, v := range variables() {
-		if !strings.Contains(top, roff(v.name)) {
+	for _, v := range envVariables() {
+		if !strings.Contains(top, escapeRoff(v.name)) {
 			t.Errorf("%s is missing", v.name)
 		}
 	}
 	for _, c := range app.Commands {
 		text := read("mcpauth-" + c.Name + ".1")
 		for _, f := range append(c.Flags, app.Flags...) {
-			if head, _ := describeFlag(f); !strings.Contains(text, `\fB`+roff(head)+`\fR`) {
+			if head, _ := describeFlag(f); !strings.Contains(text, `\fB`+escapeRoff(head)+`\fR`) {
 				t.Errorf("%s: %s is missing", c.Name, head)
 			}
 		}
-		for _, want := range []string{".SH NAME", ".SH SYNOPSIS", ".SH EXAMPLES", ".SH EXIT CODES", "130  interrupted", ".SH SEE ALSO\nmcpauth(1), ", roff(c.Usage)} {
+		for _, want := range []string{".SH NAME", ".SH SYNOPSIS", ".SH EXAMPLES", ".SH EXIT CODES", "130  interrupted", ".SH SEE ALSO\nmcpauth(1), ", escapeRoff(c.Usage)} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%s: no %q", c.Name, want)
 			}
 		}
-		if strings.Contains(text, roff("mcpauth-"+c.Name)+"(1)") {
+		if strings.Contains(text, escapeRoff("mcpauth-"+c.Name)+"(1)") {
 			t.Errorf("%s: the page names itself as another", c.Name)
 		}
-		if !strings.Contains(top, roff("mcpauth "+c.Name)) {
+		if !strings.Contains(top, escapeRoff("mcpauth "+c.Name)) {
 			t.Errorf("mcpauth.1 does not name %s", c.Name)
 		}
 	}
@@ -55,7 +55,7 @@ func TestRoff(t *testing.T) {
 		"a\n'quoted'": "a\n\\&'quoted'",
 		`C:\x`:        `C:\ex`,
 	} {
-		if got := roff(text); got != want {
+		if got := escapeRoff(text); got != want {
 			t.Errorf("%q becomes %q, want %q", text, got, want)
 		}
 	}

@@ -36,15 +36,15 @@ type output struct {
 
 	secrets httpx.Secrets // masked in all output, except in a tool's data and in the lines that a login needs
 
-	mu   sync.Mutex // other goroutines report progress
-	bar  bool       // whether a progress bar is shown
-	bars int        // number of progress bars so far
+	mu       sync.Mutex // other goroutines report progress
+	barShown bool       // whether a progress bar is shown
+	barCount int        // number of progress bars so far
 
-	writing atomic.Int32 // number of goroutines that write to stdout now
+	stdoutWriters atomic.Int32 // number of goroutines that write to stdout now
 }
 
-// hide records secrets of the user. Messages mask these secrets, and no child process gets them.
-func (p *program) hide(secrets ...string) {
+// hideSecrets records secrets of the user. Messages mask these secrets, and no child process gets them.
+func (p *program) hideSecrets(secrets ...string) {
 	p.secrets = append(p.secrets, secrets...)
 	p.out.secrets.Hide(secrets...)
 }
@@ -54,9 +54,9 @@ func (p *program) hide(secrets ...string) {
 func (p *program) hideVariables(names ...string) {
 	for _, name := range names {
 		value := p.getenv(name)
-		p.entries = append(p.entries, name+"="+value)
+		p.secretEntries = append(p.secretEntries, name+"="+value)
 		if len(value) >= 8 {
-			p.hide(value)
+			p.hideSecrets(value)
 		}
 	}
 }
@@ -66,14 +66,14 @@ func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *outpu
 	kind, _ := env("TERM")
 	colour := noColour == "" && kind != "dumb"
 	o := &output{stdout: stdout, stderr: stderr}
-	o.outTerminal, o.width = terminal(stdout)
-	o.errTerminal, _ = terminal(stderr)
+	o.outTerminal, o.width = isTerminal(stdout)
+	o.errTerminal, _ = isTerminal(stderr)
 	o.outColour, o.errColour = colour && o.outTerminal, colour && o.errTerminal
 	return o
 }
 
-// terminal reports whether w is a terminal, and its width.
-func terminal(w any) (bool, int) {
+// isTerminal reports whether w is a terminal, and its width.
+func isTerminal(w any) (bool, int) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
 		return false, 0
@@ -85,24 +85,24 @@ func terminal(w any) (bool, int) {
 	return true, width
 }
 
-// note prints a message for the user on one line. On a line of its own, text from a server could imitate a message of mcpauth.
-func (o *output) note(format string, args ...any) {
+// printNote prints a message for the user on one line. On a line of its own, text from a server could imitate a message of mcpauth.
+func (o *output) printNote(format string, args ...any) {
 	if !o.quiet {
-		o.say(o.noteLine(format, args))
+		o.printLine(o.noteLine(format, args))
 	}
 }
 
-// detail prints a message if --verbose is set.
-func (o *output) detail(format string, args ...any) {
+// printDetail prints a message if --verbose is set.
+func (o *output) printDetail(format string, args ...any) {
 	if o.verbose && !o.quiet {
-		o.say(o.noteLine(format, args))
+		o.printLine(o.noteLine(format, args))
 	}
 }
 
-// warn prints a warning.
-func (o *output) warn(format string, args ...any) {
+// printWarning prints a warning.
+func (o *output) printWarning(format string, args ...any) {
 	if !o.quiet {
-		o.say(paint(o.errColour, yellow, "warning:") + " " + o.noteLine(format, args))
+		o.printLine(paint(o.errColour, yellow, "warning:") + " " + o.noteLine(format, args))
 	}
 }
 
@@ -116,29 +116,29 @@ func (o *output) noteLine(format string, args []any) string {
 	return line
 }
 
-// say writes a line to stderr, even with --quiet.
-func (o *output) say(line string) {
+// printLine writes a line to stderr, even with --quiet.
+func (o *output) printLine(line string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.clearBar()
 	fmt.Fprintln(o.stderr, line)
 }
 
-// progress shows the progress of a call as a bar on a terminal, or as lines with --verbose.
-func (o *output) progress(done, total float64, message string) {
-	message = cut(o.secrets.Mask(httpx.Text(message, 100)), 40)
+// showProgress shows the progress of a call as a bar on a terminal, or as lines with --verbose.
+func (o *output) showProgress(done, total float64, message string) {
+	message = shorten(o.secrets.Mask(httpx.Text(message, 100)), 40)
 	switch {
 	case o.quiet:
 	case o.errTerminal && !o.verbose:
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		fmt.Fprintf(o.stderr, "\r\x1b[K%s %s", progressBar(done, total, o.bars), message)
-		o.bars++
-		o.bar = true
+		fmt.Fprintf(o.stderr, "\r\x1b[K%s %s", progressBar(done, total, o.barCount), message)
+		o.barCount++
+		o.barShown = true
 	case total > 0:
-		o.detail("progress: %g of %g %s", done, total, message)
+		o.printDetail("progress: %g of %g %s", done, total, message)
 	default:
-		o.detail("progress: %s", message)
+		o.printDetail("progress: %s", message)
 	}
 }
 
@@ -154,41 +154,41 @@ func progressBar(done, total float64, times int) string {
 
 // clearBar removes a progress bar before anything else is written.
 func (o *output) clearBar() {
-	if o.bar {
+	if o.barShown {
 		fmt.Fprint(o.stderr, "\r\x1b[K")
-		o.bar = false
+		o.barShown = false
 	}
 }
 
-// document writes a value to stdout as the JSON document, with secrets masked.
-func (o *output) document(v any) error {
-	data, err := encode(v, "  ")
+// writeDocument writes a value to stdout as the JSON document, with secrets masked.
+func (o *output) writeDocument(v any) error {
+	data, err := encodeJSON(v, "  ")
 	if err != nil {
 		return err
 	}
-	return o.data(o.secrets.MaskJSON(data))
+	return o.writeData(o.secrets.MaskJSON(data))
 }
 
-// exact writes a value to stdout as the JSON document. Secrets are not masked, because the user asked for them.
-func (o *output) exact(v any) error {
-	data, err := encode(v, "  ")
+// writeUnmasked writes a value to stdout as the JSON document. Secrets are not masked, because the user asked for them.
+func (o *output) writeUnmasked(v any) error {
+	data, err := encodeJSON(v, "  ")
 	if err != nil {
 		return err
 	}
-	return o.data(data)
+	return o.writeData(data)
 }
 
-// line writes a value as one line of JSON.
-func (o *output) line(v any) error {
-	data, err := encode(v, "")
+// writeJSONLine writes a value as one line of JSON.
+func (o *output) writeJSONLine(v any) error {
+	data, err := encodeJSON(v, "")
 	if err != nil {
 		return err
 	}
-	return o.data(data)
+	return o.writeData(data)
 }
 
-// encode returns a value as JSON and a line end. <, > and & are not escaped.
-func encode(v any, indent string) ([]byte, error) {
+// encodeJSON returns a value as JSON and a line end. <, > and & are not escaped.
+func encodeJSON(v any, indent string) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -197,10 +197,10 @@ func encode(v any, indent string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// raw writes JSON as a server sent it, and a line end.
-func (o *output) raw(data json.RawMessage) error {
+// writeRaw writes JSON as a server sent it, and a line end.
+func (o *output) writeRaw(data json.RawMessage) error {
 	if o.outTerminal || len(data) < manyBytes {
-		return o.text(string(data))
+		return o.writeText(string(data))
 	}
 	if err := o.write(data); err != nil { // the line end is written separately, because appending it would copy data
 		return err
@@ -211,46 +211,46 @@ func (o *output) raw(data json.RawMessage) error {
 // manyBytes is the size from which two writes are faster than one copy.
 const manyBytes = 1 << 20
 
-// text writes text from a server and a line end.
-func (o *output) text(s string) error {
+// writeText writes text from a server and a line end.
+func (o *output) writeText(s string) error {
 	if strings.HasSuffix(s, "\n") {
-		return o.string(s)
+		return o.writeString(s)
 	}
 	if len(s) < manyBytes {
-		return o.string(s + "\n")
+		return o.writeString(s + "\n")
 	}
-	if err := o.string(s); err != nil {
+	if err := o.writeString(s); err != nil {
 		return err
 	}
-	return o.string("\n")
+	return o.writeString("\n")
 }
 
-// string writes text to stdout. If stdout is a terminal, control characters are removed.
-func (o *output) string(s string) error {
+// writeString writes text to stdout. If stdout is a terminal, control characters are removed.
+func (o *output) writeString(s string) error {
 	if o.outTerminal {
-		s = harmless(s)
+		s = removeControls(s)
 	}
 	o.mu.Lock()
 	o.clearBar()
 	o.mu.Unlock()
-	o.writing.Add(1)
-	defer o.writing.Add(-1)
+	o.stdoutWriters.Add(1)
+	defer o.stdoutWriters.Add(-1)
 	_, err := io.WriteString(o.stdout, s)
-	return unwritten(err)
+	return stdoutError(err)
 }
 
-// unwritten wraps a write error of stdout in an *outputError.
-func unwritten(err error) error {
+// stdoutError wraps a write error of stdout in an *outputError.
+func stdoutError(err error) error {
 	if err == nil {
 		return nil
 	}
 	return &outputError{"stdout", err}
 }
 
-// data writes bytes to stdout. If stdout is a terminal, control characters are removed.
-func (o *output) data(b []byte) error {
+// writeData writes bytes to stdout. If stdout is a terminal, control characters are removed.
+func (o *output) writeData(b []byte) error {
 	if o.outTerminal {
-		b = []byte(harmless(string(b)))
+		b = []byte(removeControls(string(b)))
 	}
 	return o.write(b)
 }
@@ -259,26 +259,26 @@ func (o *output) write(data []byte) error {
 	o.mu.Lock()
 	o.clearBar()
 	o.mu.Unlock()
-	o.writing.Add(1)
-	defer o.writing.Add(-1)
+	o.stdoutWriters.Add(1)
+	defer o.stdoutWriters.Add(-1)
 	_, err := o.stdout.Write(data)
-	return unwritten(err)
+	return stdoutError(err)
 }
 
-// finish closes stdout, so that a program that reads stdout from a pipe need not wait for the last requests of mcpauth.
-func (o *output) finish() error {
+// closeStdout closes stdout, so that a program that reads stdout from a pipe need not wait for the last requests of mcpauth.
+func (o *output) closeStdout() error {
 	c, ok := o.stdout.(io.Closer)
 	if !ok {
 		return nil
 	}
 	o.stdout = io.Discard
-	return unwritten(c.Close())
+	return stdoutError(c.Close())
 }
 
-// table writes rows under a header. If stdout is a terminal, long rows are shortened to its width.
-func (o *output) table(head []string, rows [][]string, colour func(column int, cell string) string) error {
+// writeTable writes rows under a header. If stdout is a terminal, long rows are shortened to its width.
+func (o *output) writeTable(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	if o.width > 0 {
-		fit(head, rows, o.width)
+		fitColumns(head, rows, o.width)
 	}
 	if o.outColour && colour != nil {
 		for _, row := range rows {
@@ -309,8 +309,8 @@ func (o *output) table(head []string, rows [][]string, colour func(column int, c
 	return o.write([]byte(out.String()))
 }
 
-// fit shortens the widest columns until the table fits into width. Two blanks separate the columns.
-func fit(head []string, rows [][]string, width int) {
+// fitColumns shortens the widest columns until the table fits into width. Two blanks separate the columns.
+func fitColumns(head []string, rows [][]string, width int) {
 	widths := make([]int, len(head))
 	total := 2 * (len(head) - 1)
 	for i := range head {
@@ -334,21 +334,21 @@ func fit(head []string, rows [][]string, width int) {
 	}
 	for _, row := range rows {
 		for i := range row {
-			row[i] = cut(row[i], widths[i])
+			row[i] = shorten(row[i], widths[i])
 		}
 	}
 }
 
-// cut shortens a text to a number of terminal cells.
-func cut(s string, cells int) string {
+// shorten shortens a text to a number of terminal cells.
+func shorten(s string, cells int) string {
 	if runewidth.StringWidth(s) <= cells {
 		return s
 	}
 	return runewidth.Truncate(s, cells, "…")
 }
 
-// harmless removes control, format and private-use characters, which could control a terminal or reorder its text. Tabs and line ends stay.
-func harmless(s string) string {
+// removeControls removes control, format and private-use characters, which could control a terminal or reorder its text. Tabs and line ends stay.
+func removeControls(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)) {
 			return -1
@@ -364,7 +364,7 @@ func oneLine(s string) string {
 			return ' '
 		}
 		return r
-	}, harmless(s))
+	}, removeControls(s))
 }
 
 // The colours, as SGR parameters.
@@ -383,4 +383,4 @@ func paint(on bool, colour, s string) string {
 }
 
 // quote returns a word in quotation marks, without control characters, and shortened to 80 columns.
-func quote(s string) string { return fmt.Sprintf("%q", cut(harmless(s), 80)) }
+func quote(s string) string { return fmt.Sprintf("%q", shorten(removeControls(s), 80)) }

@@ -53,11 +53,11 @@ func TestStatusTable(t *testing.T) {
 func TestText(t *testing.T) {
 	const hostile = "a\x1b]0;title\x07b\r\u202ec\u009b2J\tend\n"
 	o, out := testOutput(80)
-	if err := o.text(hostile); err != nil || out.String() != "a]0;titlebc2J\tend\n" {
+	if err := o.writeText(hostile); err != nil || out.String() != "a]0;titlebc2J\tend\n" {
 		t.Errorf("terminal: %q, %v", out, err)
 	}
 	o, out = testOutput(0)
-	if err := o.text(hostile); err != nil || out.String() != hostile {
+	if err := o.writeText(hostile); err != nil || out.String() != hostile {
 		t.Errorf("pipe: %q, %v", out, err)
 	}
 }
@@ -66,7 +66,7 @@ func TestAbout(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		5 * time.Second: "5s", 59*time.Minute + 59*time.Second: "59m", 90 * time.Minute: "1h30m", 47 * time.Hour: "47h00m", 72 * time.Hour: "3d",
 	} {
-		if got := about(d); got != want {
+		if got := roundDuration(d); got != want {
 			t.Errorf("%v: got %s, want %s", d, got, want)
 		}
 	}
@@ -87,16 +87,16 @@ func TestOneLine(t *testing.T) {
 	o := newOutput(io.Discard, &out, func(string) (string, bool) { return "", false })
 	o.verbose = true
 	const forged = "x\r\nmcpauth: logged in\vhint: a\u2028hint: b\u0085hint: c"
-	o.note("%s", forged)
-	o.detail("%s", forged)
-	o.warn("%s", forged)
-	o.failure("code", forged, forged, 1)
+	o.printNote("%s", forged)
+	o.printDetail("%s", forged)
+	o.printWarning("%s", forged)
+	o.writeError("code", forged, forged, 1)
 	for line := range strings.Lines(out.String()) {
 		if strings.HasPrefix(line, "hint: ") != strings.HasPrefix(line, "hint: x") || strings.HasPrefix(line, "mcpauth: l") {
 			t.Errorf("a forged line: %q", line)
 		}
 	}
-	o.note("%s", strings.Repeat("schema ", 100_000))
+	o.printNote("%s", strings.Repeat("schema ", 100_000))
 	if out.Len() > 8000 {
 		t.Errorf("a note of %d bytes", out.Len())
 	}

@@ -9,10 +9,10 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// outranked returns an error if a project's file would change a stored login. The project's file may only add settings that the stored
+// checkStoredLogin returns an error if a project's file would change a stored login. The project's file may only add settings that the stored
 // login does not have.
-func (p *program) outranked(ctx context.Context, given server) error {
-	if !given.found {
+func (p *program) checkStoredLogin(ctx context.Context, given server) error {
+	if !given.inProject {
 		return nil
 	}
 	t := given.target
@@ -21,28 +21,28 @@ func (p *program) outranked(ctx context.Context, given server) error {
 		return err
 	}
 	if strings.EqualFold(s.TokenType, "DPoP") && t.DPoP != "" && t.DPoP != flow.DPoPAlways {
-		return outrankedBy(s, "auth.dpop", string(t.DPoP), "always")
+		return changedLoginError(s, "auth.dpop", string(t.DPoP), "always")
 	}
 	if t.Header.Get("Authorization") != "" {
-		return outrankedBy(s, "headers.Authorization", "another credential", "its own")
+		return changedLoginError(s, "headers.Authorization", "another credential", "its own")
 	}
 	for _, each := range []struct{ what, given, stored string }{
 		{"auth.issuer", t.Issuer, s.Issuer}, {"auth.grant", string(t.Grant), string(s.Grant)},
 		{"auth.clientId", t.ClientID, s.ClientID}, {"auth.clientMetadataUrl", t.ClientMetadataURL, s.ClientID},
 	} {
 		if each.given != "" && each.given != each.stored {
-			return outrankedBy(s, each.what, each.given, each.stored)
+			return changedLoginError(s, each.what, each.given, each.stored)
 		}
 	}
 	for _, scope := range t.Scopes {
 		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.Asked, scope) {
-			return outrankedBy(s, "auth.scope", strings.Join(t.Scopes, " "), strings.Join(s.Scopes, " "))
+			return changedLoginError(s, "auth.scope", strings.Join(t.Scopes, " "), strings.Join(s.Scopes, " "))
 		}
 	}
 	return nil
 }
 
-func outrankedBy(s flow.Status, what, given, stored string) error {
+func changedLoginError(s flow.Status, what, given, stored string) error {
 	return &configError{message: fmt.Sprintf("the project's file sets %s to %s, but the stored login %s has %s; a project's file cannot change a login",
 		what, quote(given), quote(*s.Name), quote(stored)), hint: "if the file is right: mcpauth logout " + shellWord(*s.Name)}
 }

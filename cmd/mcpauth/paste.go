@@ -10,17 +10,17 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// paste reads pasted callback URLs from standard input, one per line. On a terminal, the user can paste another URL after a wrong one. In a
+// newPaste reads pasted callback URLs from standard input, one per line. On a terminal, the user can paste another URL after a wrong one. In a
 // pipe or a file, a wrong URL ends the login with an error. If the input ends without a URL, the login still waits for the browser.
-func (p *program) paste() flow.Paste {
+func (p *program) newPaste() flow.Paste {
 	in := bufio.NewReader(io.LimitReader(p.stdin, maxSecret))
-	person, _ := terminal(p.stdin)
+	person, _ := isTerminal(p.stdin)
 	return func(_ context.Context, refused error) (string, error) {
 		if refused != nil {
 			if !person {
 				return "", refused
 			}
-			p.out.warn("%v", refused)
+			p.out.printWarning("%v", refused)
 		}
 		for {
 			line, err := in.ReadString('\n')

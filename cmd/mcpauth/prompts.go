@@ -21,7 +21,7 @@ func promptsCommand(p *program) *cli.Command {
 			"mcpauth prompts example review\n" +
 			"mcpauth prompts example --json | jq -r '.prompts[].name'",
 		Action: serverAndName(func(ctx context.Context, word, prompt string) error {
-			return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
+			return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
 				list, err := m.Prompts(ctx)
 				if err != nil {
 					return err
@@ -38,28 +38,28 @@ func (p *program) printPrompts(list mcpclient.PromptList, name string, s server)
 		return p.printPrompt(list.Prompts, name, s)
 	}
 	rows := convert(list.Prompts, func(c mcpclient.Prompt) []string {
-		return []string{httpx.Text(c.Name, 200), headline(c.Description, c.Title)}
+		return []string{httpx.Text(c.Name, 200), firstLine(c.Description, c.Title)}
 	})
-	return p.out.list(list.Raw, "prompts", []string{"NAME", "DESCRIPTION"}, rows)
+	return p.out.writeList(list.Raw, "prompts", []string{"NAME", "DESCRIPTION"}, rows)
 }
 
 func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server) error {
 	i := slices.IndexFunc(prompts, func(c mcpclient.Prompt) bool { return c.Name == name })
 	if i < 0 {
 		names := convert(prompts, func(c mcpclient.Prompt) string { return c.Name })
-		return &mcpclient.UnknownError{Kind: "prompt", Name: name, Nearest: nearest(name, names)}
+		return &mcpclient.UnknownError{Kind: "prompt", Name: name, Nearest: nearestName(name, names)}
 	}
 	if p.out.json {
-		return p.out.raw(prompts[i].Raw)
+		return p.out.writeRaw(prompts[i].Raw)
 	}
-	return p.out.text(promptText(prompts[i], s.quoted()))
+	return p.out.writeText(promptText(prompts[i], s.shellArgument()))
 }
 
 // promptText describes the arguments of a prompt, with an example command. Text from the server is quoted, so that the command can be
 // pasted.
 func promptText(c mcpclient.Prompt, server string) string {
 	var b strings.Builder
-	if line := headline(c.Description, c.Title); line != "" {
+	if line := firstLine(c.Description, c.Title); line != "" {
 		fmt.Fprintf(&b, "%s\n\n", line)
 	}
 	example := []string{"mcpauth prompt", server, dataWord(c.Name)}
@@ -71,7 +71,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 		if a.Required && plainName(a.Name) {
 			example = append(example, a.Name+"=...")
 		}
-		fmt.Fprintf(&b, "  %s%s  %s\n", httpx.Text(a.Name, 100), required, headline(a.Description))
+		fmt.Fprintf(&b, "  %s%s  %s\n", httpx.Text(a.Name, 100), required, firstLine(a.Description))
 	}
 	if len(c.Arguments) > 0 {
 		b.WriteString("\n")
@@ -113,13 +113,13 @@ func runPrompt(ctx context.Context, p *program, word, name string, words []strin
 	if err != nil {
 		return err
 	}
-	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+	return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
 		answer, err := m.Prompt(ctx, name, args)
 		switch {
 		case err != nil:
 			return err
 		case p.out.json:
-			return p.out.raw(answer.Raw)
+			return p.out.writeRaw(answer.Raw)
 		}
 		return p.printMessages(answer.Messages)
 	})
@@ -153,14 +153,14 @@ func (p *program) printMessages(messages []mcpclient.Message) error {
 	printed := 0
 	for _, m := range messages {
 		if m.Block.Text == "" && m.Block.Type != "text" {
-			p.out.note("a message contains %s; --json shows it", describe(m.Block))
+			p.out.printNote("a message contains %s; --json shows it", describeBlock(m.Block))
 			continue
 		}
 		text := m.Block.Text
 		if printed++; printed > 1 {
 			text = "\n" + text
 		}
-		if err := p.out.text(text); err != nil {
+		if err := p.out.writeText(text); err != nil {
 			return err
 		}
 	}

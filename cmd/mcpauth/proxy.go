@@ -45,19 +45,19 @@ func runProxy(ctx context.Context, p *program, word string) error {
 	if p.out.json {
 		return usage("proxy prints MCP messages, not one JSON document: omit --json")
 	}
-	m, err := p.proxy(ctx, word)
+	m, err := p.newProxy(ctx, word)
 	if err != nil {
 		return err
 	}
-	return m.Stdio(ctx, p.stdin, messages{p.out.stdout})
+	return m.Stdio(ctx, p.stdin, proxyWriter{p.out.stdout})
 }
 
-// messages writes to stdout for the proxy. A write error becomes an *outputError.
-type messages struct{ stdout io.Writer }
+// proxyWriter writes to stdout for the proxy. A write error becomes an *outputError.
+type proxyWriter struct{ stdout io.Writer }
 
-func (m messages) Write(line []byte) (int, error) {
+func (m proxyWriter) Write(line []byte) (int, error) {
 	n, err := m.stdout.Write(line)
-	return n, unwritten(err)
+	return n, stdoutError(err)
 }
 
 func runListen(ctx context.Context, p *program, word, address string) error {
@@ -65,7 +65,7 @@ func runListen(ctx context.Context, p *program, word, address string) error {
 	if err != nil || host != "127.0.0.1" {
 		return &usageError{message: "--listen is 127.0.0.1:PORT; not " + quote(address), hint: "a free port: --listen 127.0.0.1:0"}
 	}
-	m, err := p.proxy(ctx, word)
+	m, err := p.newProxy(ctx, word)
 	if err != nil {
 		return err
 	}
@@ -74,19 +74,19 @@ func runListen(ctx context.Context, p *program, word, address string) error {
 		return &configError{message: "--listen: " + err.Error()}
 	}
 	defer l.Close()
-	if err := p.out.line(map[string]string{"url": l.URL}); err != nil {
+	if err := p.out.writeJSONLine(map[string]string{"url": l.URL}); err != nil {
 		return err
 	}
 	<-ctx.Done()
 	return context.Cause(ctx)
 }
 
-// proxy returns the proxy for a server. The proxy uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
-func (p *program) proxy(ctx context.Context, word string) (*mcpproxy.Proxy, error) {
-	_, m, err := p.reach(ctx, word, flow.HandlerOptions{})
+// newProxy returns the proxy for a server. The proxy uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
+func (p *program) newProxy(ctx context.Context, word string) (*mcpproxy.Proxy, error) {
+	_, m, err := p.clientFor(ctx, word, flow.HandlerOptions{})
 	if err != nil {
 		return nil, err
 	}
 	return &mcpproxy.Proxy{URL: m.URL, Header: m.Header, Auth: m.Auth, HTTP: m.HTTP, Secrets: p.secrets,
-		Log: func(text string) { p.out.detail("%s", text) }, Warn: func(text string) { p.out.warn("%s", text) }}, nil
+		Log: func(text string) { p.out.printDetail("%s", text) }, Warn: func(text string) { p.out.printWarning("%s", text) }}, nil
 }

@@ -9,26 +9,26 @@ import (
 // After its time limit or an interrupt, a command normally ends by itself, because its work observes the context. A read from a terminal or
 // a write to a full pipe cannot be cancelled, so punctual does not wait for a command that hangs in one.
 const (
-	grace  = 1700 * time.Millisecond // how long punctual waits for a command after the end of its context
-	report = time.Second             // time to print the error; a write to stderr can hang too
+	gracePeriod = 1700 * time.Millisecond // how long punctual waits for a command after the end of its context
+	printTime   = time.Second             // time to print the error; a write to stderr can hang too
 )
 
-// punctual runs a command. If the command does not end soon after the limit or the first interrupt, punctual returns the error of the
+// runPunctually runs a command. If the command does not end soon after the limit or the first interrupt, punctual returns the error of the
 // context without waiting for the command. Before punctual returns, it waits for requests whose responses must not be lost, such as a
 // refresh. A limit of 0 means no limit. ctx ends at the first interrupt, but not at the limit.
 //
 // A command that is writing its result may exceed the default limit, because the reader of stdout may be slow.
-func (p *program) punctual(ctx context.Context, limit time.Duration, act func() error) error {
+func (p *program) runPunctually(ctx context.Context, limit time.Duration, act func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- act() }()
-	if err, ended := p.untilLate(ctx, limit, done); ended {
+	if err, ended := p.waitUntilLate(ctx, limit, done); ended {
 		return err
 	}
 	begun := time.Now()
-	p.wait()
+	p.waitForRequests()
 	rest := time.Duration(0)
 	if time.Since(begun) > 20*time.Millisecond { // the command has waited for the same requests and needs some time to print its result
-		rest = grace
+		rest = gracePeriod
 	}
 	select {
 	case err := <-done:
@@ -41,40 +41,40 @@ func (p *program) punctual(ctx context.Context, limit time.Duration, act func() 
 	if !errors.Is(err, context.Canceled) {
 		err, code = context.DeadlineExceeded, exitNetwork
 	}
-	time.AfterFunc(report, func() { p.stuck <- code })
+	time.AfterFunc(printTime, func() { p.forcedExit <- code })
 	return err
 }
 
-// untilLate waits for a command until grace after its limit or the first interrupt. If the command has not ended then, ended is false.
-func (p *program) untilLate(ctx context.Context, limit time.Duration, done <-chan error) (err error, ended bool) {
+// waitUntilLate waits for a command until grace after its limit or the first interrupt. If the command has not ended then, ended is false.
+func (p *program) waitUntilLate(ctx context.Context, limit time.Duration, done <-chan error) (err error, ended bool) {
 	var late <-chan time.Time
 	if limit > 0 {
-		late = time.After(limit + grace)
+		late = time.After(limit + gracePeriod)
 	}
 	for {
 		select {
 		case err := <-done:
 			return err, true
 		case <-late:
-			if p.global.timeout > 0 || p.out.writing.Load() == 0 {
+			if p.global.timeout > 0 || p.out.stdoutWriters.Load() == 0 {
 				return nil, false
 			}
-			late = time.After(grace)
+			late = time.After(gracePeriod)
 		case <-ctx.Done():
 			select {
 			case err := <-done:
 				return err, true
 			case <-late:
-			case <-time.After(grace):
+			case <-time.After(gracePeriod):
 			}
 			return nil, false
 		}
 	}
 }
 
-// wait waits for requests whose responses must not be lost, such as a refresh. flow.Client.Wait prints a message, which can hang if stderr
+// waitForRequests waits for requests whose responses must not be lost, such as a refresh. flow.Client.Wait prints a message, which can hang if stderr
 // is a full pipe, so wait has its own time limit.
-func (p *program) wait() {
+func (p *program) waitForRequests() {
 	c := p.flowClient.Load()
 	if c == nil {
 		return

@@ -138,14 +138,14 @@ func TestResultIsWrittenBeyondTheDefaultLimit(t *testing.T) {
 			t.Parallel()
 			p := testProgram()
 			r, w := io.Pipe()
-			p.out.stdout, p.global.timeout, p.stuck = w, tt.timeout, make(chan int, 1)
+			p.out.stdout, p.global.timeout, p.forcedExit = w, tt.timeout, make(chan int, 1)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if tt.interrupted {
 				time.AfterFunc(limit, cancel)
 			}
-			time.AfterFunc(limit+2*grace, func() { io.Copy(io.Discard, r) })
-			if err := p.punctual(ctx, limit, func() error { return p.out.text("a result") }); !errors.Is(err, tt.want) {
+			time.AfterFunc(limit+2*gracePeriod, func() { io.Copy(io.Discard, r) })
+			if err := p.runPunctually(ctx, limit, func() error { return p.out.writeText("a result") }); !errors.Is(err, tt.want) {
 				t.Errorf("got %v, want %v", err, tt.want)
 			}
 		})

@@ -37,7 +37,7 @@ func TestReference(t *testing.T) {
 		same(t, c.Name, documented, own)
 	}
 	var read []string
-	for _, v := range variables() {
+	for _, v := range envVariables() {
 		read = append(read, strings.Split(v.name, ", ")...)
 	}
 	same(t, "variables", matches(strings.Join(matches(section(page, "## Environment"), `(?m)^\| (.*?) \|`), " "), "`([A-Z_]+)`"), read)
@@ -58,7 +58,7 @@ func TestReferenceExitCodes(t *testing.T) {
 		}
 	}
 	inTable := map[string]int{"internal": exitInternal, "interrupted": exitInterrupted}
-	for _, r := range table() {
+	for _, r := range errorTable() {
 		inTable[r.code] = r.exit
 	}
 	if !reflect.DeepEqual(documented, inTable) {
@@ -99,12 +99,12 @@ func TestContract(t *testing.T) {
 	}
 	promised(t, "global flags", matches(section(page, "## Global flags"), "[`/](--[a-z0-9-]+)"), flagNames(app.Flags))
 	var read []string
-	for _, v := range variables() {
+	for _, v := range envVariables() {
 		read = append(read, strings.Split(v.name, ", ")...)
 	}
 	promised(t, "variables", matches(strings.Join(matches(section(page, "## Environment"), `(?m)^\| (.*?) \|`), " "), "`([A-Z_]+)`"), read)
 	var codes []string
-	for _, r := range table() {
+	for _, r := range errorTable() {
 		codes = append(codes, fmt.Sprintf("%d %s", r.exit, r.code))
 	}
 	codes = append(codes, fmt.Sprintf("%d internal", exitInternal), fmt.Sprintf("%d interrupted", exitInterrupted))
@@ -169,7 +169,7 @@ func matches(text, pattern string) []string {
 func flagNames(flags []cli.Flag) []string {
 	var out []string
 	for _, f := range flags {
-		out = append(out, dashed(f.Names()[0]))
+		out = append(out, withDashes(f.Names()[0]))
 	}
 	return out
 }

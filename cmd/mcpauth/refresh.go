@@ -24,7 +24,7 @@ func refreshCommand(p *program) *cli.Command {
 			&cli.DurationFlag{Name: "min-ttl", Usage: "`DURATION` renew only tokens that expire within this time", Destination: &minTTL},
 		},
 		Action: func(cx *cli.Context) error {
-			words, err := servers(cx, all)
+			words, err := serverArguments(cx, all)
 			if err != nil {
 				return err
 			}
@@ -37,26 +37,26 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	if minTTL < 0 {
 		return usage("--min-ttl must not be negative")
 	}
-	targets, err := p.targets(ctx, words, all, noToken)
-	return eachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.Status, error) {
+	targets, err := p.resolveTargets(ctx, words, all, noToken)
+	return forEachTarget(ctx, p, targets, err, func(c *flow.Client, t flow.Target) (flow.Status, error) {
 		return c.Refresh(ctx, t, minTTL)
 	}, func(_ string, s flow.Status) error {
 		if p.out.json {
 			return nil
 		}
-		return p.out.text(oneLine(stored(s)) + ": " + lifetime(s))
+		return p.out.writeText(oneLine(nameOrURL(s)) + ": " + describeLifetime(s))
 	})
 }
 
-// targets resolves all words before any of them is used. If all is set, targets returns every stored login except those that skip matches.
-func (p *program) targets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
+// resolveTargets resolves all words before any of them is used. If all is set, targets returns every stored login except those that skip matches.
+func (p *program) resolveTargets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	if all {
-		list, err := p.all(ctx)
-		return convert(slices.DeleteFunc(list, skip), func(s flow.Status) server { return server{word: stored(s), target: target(s)} }), err
+		list, err := p.allLogins(ctx)
+		return convert(slices.DeleteFunc(list, skip), func(s flow.Status) server { return server{word: nameOrURL(s), target: targetOf(s)} }), err
 	}
 	var out []server
 	for _, word := range words {
-		s, err := p.resolve(ctx, word, needStored)
+		s, err := p.resolveServer(ctx, word, needStored)
 		if err != nil {
 			return nil, err
 		}
@@ -65,8 +65,8 @@ func (p *program) targets(ctx context.Context, words []string, all bool, skip fu
 	return out, nil
 }
 
-// target returns the login of a status.
-func target(s flow.Status) flow.Target {
+// targetOf returns the login of a status.
+func targetOf(s flow.Status) flow.Target {
 	t := flow.Target{URL: s.URL}
 	if s.Name != nil {
 		t.Profile = *s.Name
@@ -74,27 +74,27 @@ func target(s flow.Status) flow.Target {
 	return t
 }
 
-// eachTarget runs do for all targets concurrently and calls done for each result, in order. With --json, eachTarget prints the results as
+// forEachTarget runs do for all targets concurrently and calls done for each result, in order. With --json, eachTarget prints the results as
 // one document. failed is the error of p.targets, or nil.
-func eachTarget[T any](ctx context.Context, p *program, targets []server, failed error, do func(*flow.Client, flow.Target) (T, error), done func(word string, result T) error) error {
+func forEachTarget[T any](ctx context.Context, p *program, targets []server, failed error, work func(*flow.Client, flow.Target) (T, error), finish func(word string, result T) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed
 	}
-	c, err := p.flow()
+	c, err := p.loginClient()
 	if err != nil {
 		return err
 	}
 	results, printed := make([]T, len(targets)), []T{}
 	words := convert(targets, func(s server) string { return s.word })
-	err = p.each(ctx, words, failed, func(i int) (err error) {
-		results[i], err = do(c, targets[i].target)
+	err = p.forEachServer(ctx, words, failed, func(i int) (err error) {
+		results[i], err = work(c, targets[i].target)
 		return err
 	}, func(i int) error {
 		printed = append(printed, results[i])
-		return done(words[i], results[i])
+		return finish(words[i], results[i])
 	})
 	if p.out.json && (len(printed) > 0 || err == nil) {
-		if writeErr := p.out.document(printed); writeErr != nil {
+		if writeErr := p.out.writeDocument(printed); writeErr != nil {
 			return writeErr
 		}
 	}

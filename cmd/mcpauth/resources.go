@@ -24,28 +24,28 @@ func resourcesCommand(p *program) *cli.Command {
 }
 
 func runResources(ctx context.Context, p *program, word string) error {
-	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+	return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
 		list, err := m.Resources(ctx)
 		if err != nil {
 			return err
 		}
 		rows := convert(list.Resources, func(r mcpclient.Resource) []string {
-			return []string{httpx.Text(r.URI, 300), httpx.Text(r.MIMEType, 60), headline(r.Description, r.Title, r.Name)}
+			return []string{httpx.Text(r.URI, 300), httpx.Text(r.MIMEType, 60), firstLine(r.Description, r.Title, r.Name)}
 		})
-		return p.out.list(list.Raw, "resources", []string{"URI", "TYPE", "DESCRIPTION"}, rows)
+		return p.out.writeList(list.Raw, "resources", []string{"URI", "TYPE", "DESCRIPTION"}, rows)
 	})
 }
 
-// list prints a list of tools, prompts or resources, as a table or as the server sent it.
-func (o *output) list(raw json.RawMessage, what string, head []string, rows [][]string) error {
+// writeList prints a list of tools, prompts or resources, as a table or as the server sent it.
+func (o *output) writeList(raw json.RawMessage, what string, head []string, rows [][]string) error {
 	switch {
 	case o.json:
-		return o.raw(raw)
+		return o.writeRaw(raw)
 	case len(rows) == 0:
-		o.note("the server offers no %s", what)
+		o.printNote("the server offers no %s", what)
 		return nil
 	}
-	return o.table(head, rows, boldFirst)
+	return o.writeTable(head, rows, boldFirst)
 }
 
 func readCommand(p *program) *cli.Command {
@@ -68,22 +68,22 @@ func readCommand(p *program) *cli.Command {
 }
 
 func runRead(ctx context.Context, p *program, word, uri string, o resultFlags) error {
-	results, err := p.printer(ctx, o)
+	results, err := p.newPrinter(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer results.Close()
-	return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+	return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
 		r, err := m.Read(ctx, uri)
 		if err != nil {
 			return err
 		}
-		return results.result(r, "resource")
+		return results.printResult(r, "resource")
 	})
 }
 
-// headline returns the first line of the first text that is not empty.
-func headline(texts ...string) string {
+// firstLine returns the first line of the first text that is not empty.
+func firstLine(texts ...string) string {
 	for _, text := range texts {
 		if line, _, _ := strings.Cut(strings.TrimSpace(text), "\n"); line != "" {
 			return httpx.Text(line, 300)

@@ -30,8 +30,8 @@ type printer struct {
 	dir  *saveDir // nil: no blocks are saved
 }
 
-// printer checks the flags and opens the folder of --save-dir. The caller closes the printer.
-func (p *program) printer(ctx context.Context, f resultFlags) (*printer, error) {
+// newPrinter checks the flags and opens the folder of --save-dir. The caller closes the printer.
+func (p *program) newPrinter(ctx context.Context, f resultFlags) (*printer, error) {
 	if err := oneOf("--output", f.output, "text", "json", "raw"); err != nil {
 		return nil, err
 	}
@@ -50,27 +50,27 @@ func (p *printer) Close() { p.dir.Close() }
 
 // withPrinter runs work with a client that answers elicitation requests, and with a printer of results.
 func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e elicitFlags, o flow.HandlerOptions, work func(*mcpclient.Client, *printer, server) error) error {
-	answers, err := p.elicitor(e)
+	answers, err := p.newElicitor(e)
 	if err != nil {
 		return err
 	}
-	results, err := p.printer(ctx, f)
+	results, err := p.newPrinter(ctx, f)
 	if err != nil {
 		return err
 	}
 	defer results.Close()
-	return p.atServer(ctx, word, o, func(m *mcpclient.Client, s server) error {
+	return p.withServer(ctx, word, o, func(m *mcpclient.Client, s server) error {
 		m.Elicit = answers
 		return work(m, results, s)
 	})
 }
 
-// deliver prints a result and then deletes the record of its task. In this order, no result is lost if the process is killed.
-func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) error {
-	if err := p.result(r, tool); err != nil {
+// printAndForget prints a result and then deletes the record of its task. In this order, no result is lost if the process is killed.
+func (p *printer) printAndForget(m *mcpclient.Client, r mcpclient.Result, tool string) error {
+	if err := p.printResult(r, tool); err != nil {
 		return err
 	}
-	if err := p.out.finish(); err != nil {
+	if err := p.out.closeStdout(); err != nil {
 		return err
 	}
 	m.ForgetTask(r.TaskID)
@@ -80,59 +80,59 @@ func (p *printer) deliver(m *mcpclient.Client, r mcpclient.Result, tool string) 
 	return nil
 }
 
-// result prints a result in the requested form.
-func (p *printer) result(r mcpclient.Result, tool string) error {
+// printResult prints a result in the requested form.
+func (p *printer) printResult(r mcpclient.Result, tool string) error {
 	switch p.form {
 	case "json":
 		if p.dir == nil {
-			return p.out.raw(r.Raw)
+			return p.out.writeRaw(r.Raw)
 		}
 		failed := p.saveBlocks(r, tool)
-		return cmp.Or(p.out.raw(r.Raw), failed)
+		return cmp.Or(p.out.writeRaw(r.Raw), failed)
 	case "raw":
-		return p.raw(r)
+		return p.printRaw(r)
 	}
-	return p.text(r, tool)
+	return p.printText(r, tool)
 }
 
-// text prints the text blocks, or the structured content if there are no text blocks. saveBlocks handles the other blocks.
-func (p *printer) text(r mcpclient.Result, tool string) error {
+// printText prints the text blocks, or the structured content if there are no text blocks. saveBlocks handles the other blocks.
+func (p *printer) printText(r mcpclient.Result, tool string) error {
 	texts := 0
 	for _, b := range r.Content {
 		if b.Type != "text" {
 			continue
 		}
 		texts++
-		if err := p.out.text(b.Text); err != nil {
+		if err := p.out.writeText(b.Text); err != nil {
 			return err
 		}
 	}
 	if texts == 0 && len(r.Structured) > 0 && string(r.Structured) != "null" {
-		if err := p.out.raw(r.Structured); err != nil {
+		if err := p.out.writeRaw(r.Structured); err != nil {
 			return err
 		}
 	}
 	return p.saveBlocks(r, tool)
 }
 
-// raw prints the bytes of the single content block.
-func (p *printer) raw(r mcpclient.Result) error {
+// printRaw prints the bytes of the single content block.
+func (p *printer) printRaw(r mcpclient.Result) error {
 	if len(r.Content) != 1 {
 		return &protocolError{message: fmt.Sprintf("--output raw prints a single content block, but the result has %d", len(r.Content))}
 	}
 	b := r.Content[0]
 	if b.Broken != nil {
-		return broken(b, 1)
+		return brokenBlockError(b, 1)
 	}
 	if len(b.Data) > 0 {
-		return p.out.data(b.Data)
+		return p.out.writeData(b.Data)
 	}
-	return p.out.string(b.Text)
+	return p.out.writeString(b.Text)
 }
 
-// broken returns the error for a block that cannot be decoded.
-func broken(b mcpclient.Block, number int) error {
-	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describe(b), b.Broken)}
+// brokenBlockError returns the error for a block that cannot be decoded.
+func brokenBlockError(b mcpclient.Block, number int) error {
+	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describeBlock(b), b.Broken)}
 }
 
 // saveBlocks prints a note on stderr for each block that is not text, and saves the block if --save-dir is given. If a block cannot be
@@ -149,24 +149,24 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		}
 		switch {
 		case b.Broken != nil:
-			failed = cmp.Or(failed, broken(b, i+1))
+			failed = cmp.Or(failed, brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
-			p.out.note("%s: %s", describe(b), b.URI)
+			p.out.printNote("%s: %s", describeBlock(b), b.URI)
 		case p.dir == nil:
-			p.out.note("%s, %d bytes: --save-dir DIR saves it", describe(b), len(data))
+			p.out.printNote("%s, %d bytes: --save-dir DIR saves it", describeBlock(b), len(data))
 		default:
-			file, err := p.dir.save(fileName(b, tool, i+1), data)
+			file, err := p.dir.saveFile(fileName(b, tool, i+1), data)
 			if err != nil {
 				return err
 			}
-			p.out.note("%s, %d bytes: %s", describe(b), len(data), file)
+			p.out.printNote("%s, %d bytes: %s", describeBlock(b), len(data), file)
 		}
 	}
 	return failed
 }
 
-// describe names a block.
-func describe(b mcpclient.Block) string {
+// describeBlock names a block.
+func describeBlock(b mcpclient.Block) string {
 	words := []string{b.Type}
 	for _, s := range []string{b.MIMEType, b.Name} {
 		if s != "" {

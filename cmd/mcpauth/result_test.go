@@ -62,11 +62,11 @@ func TestSave(t *testing.T) {
 	}
 	defer d.Close()
 	for _, want := range []string{"a.txt", "a-2.txt", "a-3.txt"} {
-		if got, err := d.save("a.txt", []byte(want)); err != nil || filepath.Base(got) != want {
+		if got, err := d.saveFile("a.txt", []byte(want)); err != nil || filepath.Base(got) != want {
 			t.Errorf("got %q, %v, want %q", got, err, want)
 		}
 	}
-	if got, err := d.save("link.txt", []byte("x")); err != nil || filepath.Base(got) != "link-2.txt" {
+	if got, err := d.saveFile("link.txt", []byte("x")); err != nil || filepath.Base(got) != "link-2.txt" {
 		t.Errorf("link: %q, %v", got, err)
 	}
 	if _, err := os.Stat(outside); err == nil {
@@ -83,7 +83,7 @@ func TestSaveStops(t *testing.T) {
 	}
 	defer d.Close()
 	cancel()
-	if _, err := d.save("a.txt", nil); !errors.Is(err, context.Canceled) {
+	if _, err := d.saveFile("a.txt", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -17,10 +17,10 @@ import (
 
 // saveDir is the folder of --save-dir. Nothing is written outside of the folder. If --save-dir is not given, the *saveDir is nil.
 type saveDir struct {
-	ctx  context.Context // saving stops at the end of ctx, because a server may send very many blocks
-	name string
-	root *os.Root
-	next map[string]int // by file name: the number of the last file with this name
+	ctx        context.Context // saving stops at the end of ctx, because a server may send very many blocks
+	name       string
+	root       *os.Root
+	lastNumber map[string]int // by file name: the number of the last file with this name
 }
 
 // openSaveDir creates the folder if it does not exist.
@@ -35,7 +35,7 @@ func openSaveDir(ctx context.Context, name string) (*saveDir, error) {
 	if err != nil {
 		return nil, &configError{message: "--save-dir: " + err.Error()}
 	}
-	return &saveDir{ctx: ctx, name: name, root: root, next: map[string]int{}}, nil
+	return &saveDir{ctx: ctx, name: name, root: root, lastNumber: map[string]int{}}, nil
 }
 
 // Close does nothing if d is nil.
@@ -45,16 +45,16 @@ func (d *saveDir) Close() {
 	}
 }
 
-// save writes a new file and returns its path. If a file of this name exists, save adds a number to the name.
-func (d *saveDir) save(name string, data []byte) (string, error) {
+// saveFile writes a new file and returns its path. If a file of this name exists, save adds a number to the name.
+func (d *saveDir) saveFile(name string, data []byte) (string, error) {
 	ext := path.Ext(name)
 	for {
 		if err := d.ctx.Err(); err != nil {
 			return "", err
 		}
-		d.next[name]++
+		d.lastNumber[name]++
 		try := name
-		if n := d.next[name]; n > 1 {
+		if n := d.lastNumber[name]; n > 1 {
 			try = fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), n, ext)
 		}
 		f, err := d.root.OpenFile(try, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
@@ -86,7 +86,7 @@ func fileName(b mcpclient.Block, tool string, number int) string {
 	if name == "" {
 		name = fmt.Sprintf("%s-%d", cmp.Or(safeName(tool), "result"), number)
 	}
-	if ext := extension(b); ext != "" && !strings.EqualFold(path.Ext(name), ext) && !(ext == ".jpg" && strings.EqualFold(path.Ext(name), ".jpeg")) {
+	if ext := extensionFor(b); ext != "" && !strings.EqualFold(path.Ext(name), ext) && !(ext == ".jpg" && strings.EqualFold(path.Ext(name), ".jpeg")) {
 		name += ext
 	}
 	return name
@@ -111,8 +111,8 @@ func safeName(name string) string {
 	return name
 }
 
-// extension returns the extension for a media type. mime.ExtensionsByType is not used, because its results differ between machines.
-func extension(b mcpclient.Block) string {
+// extensionFor returns the extension for a media type. mime.ExtensionsByType is not used, because its results differ between machines.
+func extensionFor(b mcpclient.Block) string {
 	kind, _, _ := mime.ParseMediaType(b.MIMEType)
 	known := map[string]string{
 		"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp", "image/svg+xml": ".svg", "image/bmp": ".bmp",

@@ -15,7 +15,7 @@ func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", httpx.Text(t.Name, 200))
 	if d := strings.TrimSpace(t.Description); d != "" {
-		fmt.Fprintf(&b, "\n  %s\n", strings.ReplaceAll(harmless(d), "\n", "\n  ")) // text from a server is indented, so that no line looks like output of mcpauth
+		fmt.Fprintf(&b, "\n  %s\n", strings.ReplaceAll(removeControls(d), "\n", "\n  ")) // text from a server is indented, so that no line looks like output of mcpauth
 	}
 	properties := toolargs.Parse(t.InputSchema).Properties()
 	if len(properties) > 0 {
@@ -42,16 +42,16 @@ func argumentLine(a toolargs.Property) string {
 		words = append(words, "required")
 	}
 	if len(a.Default) > 0 {
-		words = append(words, "default "+short(a.Default))
+		words = append(words, "default "+shortJSON(a.Default))
 	}
 	if len(a.Enum) > 0 {
-		words = append(words, "one of "+strings.Join(convert(a.Enum, short), " "))
+		words = append(words, "one of "+strings.Join(convert(a.Enum, shortJSON), " "))
 	}
 	return httpx.Text(fmt.Sprintf("%s (%s)", a.Name, strings.Join(words, ", ")), 300)
 }
 
-// short cuts a value to 300 bytes, because many arguments may refer to the same large value.
-func short(raw json.RawMessage) string { return string(raw[:min(len(raw), 300)]) }
+// shortJSON cuts a value to 300 bytes, because many arguments may refer to the same large value.
+func shortJSON(raw json.RawMessage) string { return string(raw[:min(len(raw), 300)]) }
 
 // argumentExample returns a possible value of an argument.
 func argumentExample(a toolargs.Property) exampleValue {

@@ -38,17 +38,17 @@ func runStatus(ctx context.Context, p *program, words []string, check bool) erro
 	var err error
 	switch {
 	case p.out.json:
-		err = p.out.document(p.recorded(ctx, list))
+		err = p.out.writeDocument(p.withJournals(ctx, list))
 	case len(list) > 0:
 		err = p.out.statusTable(list)
 	default:
-		p.out.note("no logins are stored; log in with mcpauth login SERVER")
+		p.out.printNote("no logins are stored; log in with mcpauth login SERVER")
 	}
 	if err != nil {
 		return err
 	}
 	if len(words) == 0 && check {
-		words = convert(list[:logins], stored)
+		words = convert(list[:logins], nameOrURL)
 	}
 	checks := make([]func() error, len(words))
 	for i, word := range words {
@@ -56,19 +56,19 @@ func runStatus(ctx context.Context, p *program, words []string, check bool) erro
 		case !list[i].Usable():
 			checks[i] = func() error { return notUsable(list[i]) }
 		case check && list[i].State != flow.StateExpired:
-			checks[i] = p.check(ctx, word)
+			checks[i] = p.tokenCheck(ctx, word)
 		default:
 			checks[i] = func() error { return nil }
 		}
 	}
-	return p.each(ctx, words, failed, func(i int) error { return checks[i]() }, func(int) error { return nil })
+	return p.forEachServer(ctx, words, failed, func(i int) error { return checks[i]() }, func(int) error { return nil })
 }
 
 // withoutLogin returns the servers of the configuration files that have no login.
 func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow.Status {
-	file, err := p.configuration(ctx)
+	file, err := p.loadConfig(ctx)
 	if err != nil {
-		p.out.warn("%v", err)
+		p.out.printWarning("%v", err)
 		return nil
 	}
 	var list []flow.Status
@@ -84,22 +84,22 @@ func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow
 // statuses returns the status of the named servers, or of all stored logins that can be read.
 func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
-		list, err := p.all(ctx)
+		list, err := p.allLogins(ctx)
 		return slices.DeleteFunc(list, noToken), err
 	}
 	var list []flow.Status
 	for _, word := range words {
-		s, err := p.resolve(ctx, word, needStored)
+		s, err := p.resolveServer(ctx, word, needStored)
 		if err != nil {
 			return nil, err
 		}
-		c, err := p.flow()
+		c, err := p.loginClient()
 		if err != nil {
-			return nil, at(s, err)
+			return nil, errorAt(s, err)
 		}
 		status, err := c.Status(ctx, s.target)
 		if err != nil {
-			return nil, at(s, err)
+			return nil, errorAt(s, err)
 		}
 		list = append(list, status)
 	}
@@ -112,25 +112,25 @@ type recordedStatus struct {
 	Journal []flow.Rotation `json:"journal,omitempty"`
 }
 
-// recorded adds the journals if --verbose is set. A journal lists the process, the time and the error of each renewal.
-func (p *program) recorded(ctx context.Context, list []flow.Status) []recordedStatus {
+// withJournals adds the journals if --verbose is set. A journal lists the process, the time and the error of each renewal.
+func (p *program) withJournals(ctx context.Context, list []flow.Status) []recordedStatus {
 	rows := make([]recordedStatus, len(list))
 	for i, s := range list {
 		rows[i].Status = s
-		c, err := p.flow()
+		c, err := p.loginClient()
 		if !p.out.verbose || s.State == flow.StateNone || err != nil {
 			continue
 		}
-		if rows[i].Journal, err = c.Journal(ctx, target(s)); err != nil {
-			p.out.warn("%s: journal: %v", stored(s), err)
+		if rows[i].Journal, err = c.Journal(ctx, targetOf(s)); err != nil {
+			p.out.printWarning("%s: journal: %v", nameOrURL(s), err)
 		}
 	}
 	return rows
 }
 
-// check returns a function that asks the server whether it still accepts the stored token. The function does not renew the token.
-func (p *program) check(ctx context.Context, word string) func() error {
-	_, m, err := p.reachStored(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
+// tokenCheck returns a function that asks the server whether it still accepts the stored token. The function does not renew the token.
+func (p *program) tokenCheck(ctx context.Context, word string) func() error {
+	_, m, err := p.clientForLogin(ctx, word, flow.HandlerOptions{Reauth: flow.ReauthNever})
 	if err != nil {
 		return func() error { return err }
 	}

@@ -23,35 +23,35 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// need is the part of a configuration entry that a command needs.
-type need int
+// needLevel is the part of a configuration entry that a command needs.
+type needLevel int
 
 const (
-	needStored need = iota // URL and name; variables in the entry are not expanded
-	needAll                // also the headers, and the auth block if all its variables are set
-	needLogin              // headers and the auth block; an unset variable is an error
-	needNamed              // like needLogin, but --name gives the name of the login
+	needStored needLevel = iota // URL and name; variables in the entry are not expanded
+	needAll                     // also the headers, and the auth block if all its variables are set
+	needLogin                   // headers and the auth block; an unset variable is an error
+	needNamed                   // like needLogin, but --name gives the name of the login
 )
 
 // server is a resolved SERVER argument.
 type server struct {
-	word    string // as the user typed it, for hints
-	target  flow.Target
-	static  bool // the token in MCPAUTH_ACCESS_TOKEN is used; see header.go
-	found   bool // the server is an entry of a project's file; see trust.go
-	noLogin bool // a variable that a login needs is not set
+	word        string // as the user typed it, for hints
+	target      flow.Target
+	staticToken bool // the token in MCPAUTH_ACCESS_TOKEN is used; see header.go
+	inProject   bool // the server is an entry of a project's file; see trust.go
+	noLogin     bool // a variable that a login needs is not set
 }
 
-// quoted returns the SERVER argument, quoted for a shell.
-func (s server) quoted() string {
+// shellArgument returns the SERVER argument, quoted for a shell.
+func (s server) shellArgument() string {
 	if s.word == "" {
 		return "SERVER"
 	}
-	return shellWord(harmless(httpx.WithoutUser(s.word)))
+	return shellWord(removeControls(httpx.WithoutUser(s.word)))
 }
 
-// resolve finds the server for a word.
-func (p *program) resolve(ctx context.Context, word string, n need) (s server, err error) {
+// resolveServer finds the server for a word.
+func (p *program) resolveServer(ctx context.Context, word string, n needLevel) (s server, err error) {
 	if strings.Contains(word, "://") {
 		s.target, err = p.byURL(ctx, word, n)
 	} else {
@@ -61,28 +61,28 @@ func (p *program) resolve(ctx context.Context, word string, n need) (s server, e
 	if err == nil {
 		err = p.setGlobals(&s.target)
 	}
-	return s, at(s, err)
+	return s, errorAt(s, err)
 }
 
 // setGlobals sets the certificate and the headers of the global flags.
 func (p *program) setGlobals(t *flow.Target) (err error) {
 	t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
-	t.Header, err = p.headers(t.Header)
+	t.Header, err = p.mergeHeaders(t.Header)
 	return err
 }
 
 // byURL finds the login for a URL.
-func (p *program) byURL(ctx context.Context, word string, n need) (flow.Target, error) {
+func (p *program) byURL(ctx context.Context, word string, n needLevel) (flow.Target, error) {
 	t, err := serverURL(word)
 	if err != nil || n == needNamed {
 		return t, err
 	}
 	if p.global.config != "" { // a file that --config names must be readable
-		if _, err := p.configuration(ctx); err != nil {
+		if _, err := p.loadConfig(ctx); err != nil {
 			return t, err
 		}
 	}
-	stored, err := p.find(ctx, t.URL)
+	stored, err := p.findLogins(ctx, t.URL)
 	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may be of another server; if it is of this server, a later step reports the error
 		return t, err
 	}
@@ -109,16 +109,16 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 		return t, nil
 	}
 	slices.Sort(names)
-	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, harmless(strings.Join(names, ", "))), hint: "use the name instead of the URL"}
+	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, removeControls(strings.Join(names, ", "))), hint: "use the name instead of the URL"}
 }
 
 // byName finds a configuration entry or a stored login.
-func (p *program) byName(ctx context.Context, word string, n need) (server, error) {
-	file, err := p.configuration(ctx)
+func (p *program) byName(ctx context.Context, word string, n needLevel) (server, error) {
+	file, err := p.loadConfig(ctx)
 	if err != nil {
 		return server{}, err
 	}
-	stored, damaged := p.find(ctx, word)
+	stored, damaged := p.findLogins(ctx, word)
 	if damaged != nil && !errors.Is(damaged, keystore.ErrCorrupt) { // see byURL
 		return server{}, damaged
 	}
@@ -138,11 +138,11 @@ func (p *program) byName(ctx context.Context, word string, n need) (server, erro
 }
 
 // byEntry returns a configuration entry. If a stored login of the same name has another URL, byEntry returns an error.
-func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n need) (server, error) {
+func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n needLevel) (server, error) {
 	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
 		return server{target: stored[0]}, nil // the stored login has the URL, so the variables of the entry are not needed
 	}
-	s, err := p.entry(ctx, file, e, n)
+	s, err := p.readEntry(ctx, file, e, n)
 	if err != nil {
 		return s, err
 	}
@@ -155,7 +155,7 @@ func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry
 	if n == needStored {
 		return s, nil
 	}
-	return s, p.outranked(ctx, s)
+	return s, p.checkStoredLogin(ctx, s)
 }
 
 // unknownName returns an error that says where mcpauth looked for the name, and suggests similar names.
@@ -173,43 +173,43 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 		where = "among the stored logins and in " + file.Path
 	}
 	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where),
-		hint: "give a URL (https://…), or store one under this name: mcpauth login URL --name " + shellWord(harmless(word))}
+		hint: "give a URL (https://…), or store one under this name: mcpauth login URL --name " + shellWord(removeControls(word))}
 	if near := toolargs.Nearest(word, known); len(near) > 0 {
-		e.hint = "did you mean " + harmless(strings.Join(near, " or ")) + "?"
+		e.hint = "did you mean " + removeControls(strings.Join(near, " or ")) + "?"
 	} else if strings.ContainsAny(word, "./") {
 		e.hint = "an address begins with https://"
 	}
 	return e
 }
 
-// configuration loads the configuration once. If there is no configuration file, configuration returns an empty File.
-func (p *program) configuration(ctx context.Context) (*config.File, error) {
+// loadConfig loads the configuration once. If there is no configuration file, configuration returns an empty File.
+func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	if p.file != nil {
 		return p.file, nil
 	}
-	places, err := p.places()
+	places, err := p.configPlaces()
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range places.Ignored {
-		p.out.warn("%s is ignored, because another user could have written it: %s; to use it anyway, give --config", e.Path, e.Reason)
+		p.out.printWarning("%s is ignored, because another user could have written it: %s; to use it anyway, give --config", e.Path, e.Reason)
 	}
 	file, err := config.Load(ctx, places)
 	if err != nil {
 		return nil, err
 	}
 	for _, e := range file.Skipped() {
-		p.out.detail("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
+		p.out.printDetail("%s: the server %q is skipped: %s", e.Path, e.Name, e.Skipped)
 	}
 	p.file = file
 	return file, nil
 }
 
-// places finds the configuration files. Symbolic links in the path of a project's file are resolved, because the list of trusted files
+// configPlaces finds the configuration files. Symbolic links in the path of a project's file are resolved, because the list of trusted files
 // contains resolved paths.
-func (p *program) places() (config.Places, error) {
+func (p *program) configPlaces() (config.Places, error) {
 	dir, _ := os.Getwd() // os.Getwd fails if the working directory was deleted; then there is no project's file
-	home, _ := p.home()
+	home, _ := p.homeFolder()
 	places, err := config.Find(p.global.config, dir, home, p.getenv)
 	if places.Project != "" {
 		places.Project = realPath(places.Project)
@@ -217,15 +217,15 @@ func (p *program) places() (config.Places, error) {
 	return places, err
 }
 
-// entry reads a configuration entry.
-func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry, n need) (server, error) {
+// readEntry reads a configuration entry.
+func (p *program) readEntry(ctx context.Context, file *config.File, raw config.Entry, n needLevel) (server, error) {
 	if n == needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
 		t, err := serverURL(raw.URL)
 		t.Profile = raw.Name
-		return server{target: t}, inFile(raw, err)
+		return server{target: t}, errorInFile(raw, err)
 	}
 	if raw.Found {
-		if err := p.trusted(ctx, raw); err != nil {
+		if err := p.checkTrusted(ctx, raw); err != nil {
 			return server{}, err
 		}
 	}
@@ -234,31 +234,31 @@ func (p *program) entry(ctx context.Context, file *config.File, raw config.Entry
 		return server{}, err
 	}
 	p.hideVariables(raw.SecretVariables()...)
-	s := server{found: raw.Found}
+	s := server{inProject: raw.Found}
 	s.target, err = serverURL(e.URL)
 	if err != nil {
-		return s, inFile(e, err)
+		return s, errorInFile(e, err)
 	}
 	s.target.Profile, s.target.Header = e.Name, http.Header{}
 	for name, value := range e.Headers {
 		_, credentials, _ := strings.Cut(value, " ")
-		p.hide(value, credentials)
+		p.hideSecrets(value, credentials)
 		switch err := setHeader(s.target.Header, name, value); {
 		case errors.Is(err, errReserved):
-			p.out.detail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, harmless(name))
+			p.out.printDetail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, removeControls(name))
 		case err != nil:
-			return s, inFile(e, err)
+			return s, errorInFile(e, err)
 		}
 	}
-	return p.configured(s, e, n)
+	return p.applyAuth(s, e, n)
 }
 
-// configured applies the auth block of an entry. If a variable in the auth block is not set, a call continues without the auth block,
+// applyAuth applies the auth block of an entry. If a variable in the auth block is not set, a call continues without the auth block,
 // because the stored login contains the same settings.
-func (p *program) configured(s server, e config.Entry, n need) (server, error) {
+func (p *program) applyAuth(s server, e config.Entry, n needLevel) (server, error) {
 	a, err := e.ExpandAuth(p.getenv)
 	if err != nil && n == needAll {
-		p.out.detail("a login would fail: %v", err)
+		p.out.printDetail("a login would fail: %v", err)
 		s.noLogin = true
 		return s, nil
 	}
@@ -266,9 +266,9 @@ func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 		return s, err
 	}
 	if a.Unused != "" {
-		p.out.detail("%s: the server %q: %s is ignored: mcpauth discovers the authorization server; auth.issuer or --issuer chooses one", e.Path, e.Name, a.Unused)
+		p.out.printDetail("%s: the server %q: %s is ignored: mcpauth discovers the authorization server; auth.issuer or --issuer chooses one", e.Path, e.Name, a.Unused)
 	}
-	p.hide(a.ClientSecret)
+	p.hideSecrets(a.ClientSecret)
 	t := &s.target
 	t.ClientID, t.ClientSecret, t.Scopes, t.ClientMetadataURL = a.ClientID, flow.Secret(a.ClientSecret), strings.Fields(a.Scope), a.ClientMetadataURL
 	t.SecretParts = convert(a.Secrets, func(v string) flow.Secret { return flow.Secret(v) })
@@ -277,17 +277,17 @@ func (p *program) configured(s server, e config.Entry, n need) (server, error) {
 	return s, nil
 }
 
-// inFile adds the names of the file and the entry to an error.
-func inFile(e config.Entry, err error) error {
+// errorInFile adds the names of the file and the entry to an error.
+func errorInFile(e config.Entry, err error) error {
 	if err == nil {
 		return nil
 	}
 	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
 }
 
-// find searches the stored logins. If some logins are damaged, find returns the others.
-func (p *program) find(ctx context.Context, word string) ([]flow.Target, error) {
-	c, err := p.flow()
+// findLogins searches the stored logins. If some logins are damaged, find returns the others.
+func (p *program) findLogins(ctx context.Context, word string) ([]flow.Target, error) {
+	c, err := p.loginClient()
 	if err != nil {
 		return nil, err
 	}
@@ -304,17 +304,17 @@ func (p *program) hasToken(ctx context.Context, t flow.Target) bool {
 	return err != nil || s.State != flow.StateNone
 }
 
-// all returns every stored login, including unfinished ones.
-func (p *program) all(ctx context.Context) ([]flow.Status, error) {
-	c, err := p.flow()
+// allLogins returns every stored login, including unfinished ones.
+func (p *program) allLogins(ctx context.Context) ([]flow.Status, error) {
+	c, err := p.loginClient()
 	if err != nil {
 		return nil, err
 	}
 	return c.Statuses(ctx)
 }
 
-// stored returns a login as a SERVER argument: its name, or else its URL.
-func stored(s flow.Status) string {
+// nameOrURL returns a login as a SERVER argument: its name, or else its URL.
+func nameOrURL(s flow.Status) string {
 	if s.Name != nil {
 		return *s.Name
 	}
@@ -333,7 +333,7 @@ func (p *program) checkName(ctx context.Context, name, url string) error {
 	switch {
 	case err == nil && s.target.URL != url:
 		return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, s.target.URL), hint: "choose another name"}
-	case as[*usageError](err):
+	case isA[*usageError](err):
 		return nil
 	}
 	return err

@@ -49,11 +49,11 @@ func taskCommand(p *program) *cli.Command {
 
 // runTasks lists the stored tasks.
 func runTasks(ctx context.Context, p *program, word string) error {
-	s, err := p.resolve(ctx, word, needStored)
+	s, err := p.resolveServer(ctx, word, needStored)
 	if err != nil {
 		return err
 	}
-	m, err := p.mcp(ctx, s.target, nil)
+	m, err := p.mcpClient(ctx, s.target, nil)
 	if err != nil {
 		return err
 	}
@@ -71,18 +71,18 @@ type taskJSON struct {
 
 func (p *program) printTasks(tasks []mcpclient.Task) error {
 	if p.out.json {
-		return p.out.document(convert(tasks, func(t mcpclient.Task) taskJSON {
+		return p.out.writeDocument(convert(tasks, func(t mcpclient.Task) taskJSON {
 			return taskJSON{t.ID, t.Tool, t.Status, knownTime(t.Created), knownTime(t.Expires)}
 		}))
 	}
 	if len(tasks) == 0 {
-		p.out.note("no tasks are stored for this server")
+		p.out.printNote("no tasks are stored for this server")
 		return nil
 	}
 	rows := convert(tasks, func(t mcpclient.Task) []string {
 		return []string{httpx.Text(t.ID, 200), httpx.Text(t.Tool, 100), clockTime(t.Created), httpx.Text(t.Status, 40), clockTime(t.Expires)}
 	})
-	return p.out.table([]string{"ID", "TOOL", "CREATED", "STATE", "EXPIRES"}, rows, boldFirst)
+	return p.out.writeTable([]string{"ID", "TOOL", "CREATED", "STATE", "EXPIRES"}, rows, boldFirst)
 }
 
 func knownTime(t time.Time) *time.Time {
@@ -111,39 +111,39 @@ func runTask(ctx context.Context, p *program, word, id string, o taskOptions) er
 			if err := m.CancelTask(ctx, id); err != nil {
 				return err
 			}
-			p.out.note("the server was asked to cancel task %s", httpx.Text(id, 200))
+			p.out.printNote("the server was asked to cancel task %s", httpx.Text(id, 200))
 			return nil
 		case o.noWait:
 			t, err := m.TaskState(ctx, id)
 			if err != nil {
 				return err
 			}
-			return results.state(t)
+			return results.printState(t)
 		}
 		r, err := m.Follow(ctx, id)
 		if err != nil {
 			return err
 		}
-		return results.deliver(m, r, "task")
+		return results.printAndForget(m, r, "task")
 	})
 }
 
-// detached prints the task that a call started.
-func (p *printer) detached(t mcpclient.Task, s server) error {
+// printStarted prints the task that a call started.
+func (p *printer) printStarted(t mcpclient.Task, s server) error {
 	if p.form != "text" {
-		return p.out.raw(t.Raw)
+		return p.out.writeRaw(t.Raw)
 	}
-	p.out.note("wait for the result: mcpauth task %s %s", s.quoted(), dataWord(t.ID))
-	return p.out.text(t.ID)
+	p.out.printNote("wait for the result: mcpauth task %s %s", s.shellArgument(), dataWord(t.ID))
+	return p.out.writeText(t.ID)
 }
 
-// state prints the state of a task, or the task as the server sent it.
-func (p *printer) state(t mcpclient.Task) error {
+// printState prints the state of a task, or the task as the server sent it.
+func (p *printer) printState(t mcpclient.Task) error {
 	if p.form != "text" {
-		return p.out.raw(t.Raw)
+		return p.out.writeRaw(t.Raw)
 	}
 	if t.Message != "" {
-		p.out.note("%s", httpx.Text(t.Message, 500))
+		p.out.printNote("%s", httpx.Text(t.Message, 500))
 	}
-	return p.out.text(httpx.Text(t.Status, 40))
+	return p.out.writeText(httpx.Text(t.Status, 40))
 }

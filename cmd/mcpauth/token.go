@@ -43,11 +43,11 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	if err := oneOf("--format", o.format, "token", "header", "json"); err != nil {
 		return err
 	}
-	s, err := p.resolve(ctx, server, needStored)
+	s, err := p.resolveServer(ctx, server, needStored)
 	if err != nil {
 		return err
 	}
-	c, err := p.flow()
+	c, err := p.loginClient()
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 	case o.header || o.format == "header":
 		return p.out.write([]byte("Authorization: Bearer " + access + "\n"))
 	case o.format == "json":
-		return p.out.exact(struct{ Authorization string }{"Bearer " + access})
+		return p.out.writeUnmasked(struct{ Authorization string }{"Bearer " + access})
 	case !p.out.json:
 		return p.out.write([]byte(access + "\n"))
 	}
@@ -69,7 +69,7 @@ func runToken(ctx context.Context, p *program, server string, o tokenOptions) er
 		at := tok.Expiry.UTC().Truncate(time.Second)
 		expires = &at
 	}
-	return p.out.exact(struct {
+	return p.out.writeUnmasked(struct {
 		AccessToken string     `json:"access_token"`
 		TokenType   string     `json:"token_type"`
 		ExpiresAt   *time.Time `json:"expires_at"`

@@ -19,7 +19,7 @@ func toolsCommand(p *program) *cli.Command {
 			"mcpauth tools example search\n" +
 			"mcpauth tools example --json | jq -r '.tools[].name'",
 		Action: serverAndName(func(ctx context.Context, word, tool string) error {
-			return p.atServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
+			return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, s server) error {
 				list, err := m.Tools(ctx)
 				if err != nil {
 					return err
@@ -39,16 +39,16 @@ func (p *program) printTool(list mcpclient.ToolList, tool string, s server) erro
 	switch {
 	case i < 0:
 		names := convert(list.Tools, func(t mcpclient.Tool) string { return t.Name })
-		return &mcpclient.ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: nearest(tool, names)}
+		return &mcpclient.ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: nearestName(tool, names)}
 	case p.out.json:
-		return p.out.raw(list.Tools[i].Raw)
+		return p.out.writeRaw(list.Tools[i].Raw)
 	}
-	return p.out.text(toolText(list.Tools[i], s.quoted()))
+	return p.out.writeText(toolText(list.Tools[i], s.shellArgument()))
 }
 
 func (p *program) printTools(list mcpclient.ToolList) error {
 	rows := convert(list.Tools, func(t mcpclient.Tool) []string {
-		return []string{httpx.Text(t.Name, 200), headline(t.Description, t.Title)}
+		return []string{httpx.Text(t.Name, 200), firstLine(t.Description, t.Title)}
 	})
-	return p.out.list(list.Raw, "tools", []string{"NAME", "DESCRIPTION"}, rows)
+	return p.out.writeList(list.Raw, "tools", []string{"NAME", "DESCRIPTION"}, rows)
 }

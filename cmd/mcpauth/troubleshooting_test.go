@@ -66,7 +66,7 @@ func exitOf(code string) int {
 	if code == "interrupted" {
 		return exitInterrupted
 	}
-	for _, r := range table() {
+	for _, r := range errorTable() {
 		if r.code == code {
 			return r.exit
 		}
@@ -77,7 +77,7 @@ func exitOf(code string) int {
 // The page has every error.code of the table, with an example if a mishap provokes it.
 func TestTroubleshootingIsComplete(t *testing.T) {
 	codes := []string{"internal", "interrupted"}
-	for _, r := range table() {
+	for _, r := range errorTable() {
 		codes = append(codes, r.code)
 	}
 	data, err := os.ReadFile(troubleshootingPage)

@@ -61,18 +61,18 @@ func trustCommand(p *program) *cli.Command {
 			case revoke:
 				return p.revokeTrust(cx.Context, cx.Args().First())
 			}
-			return p.trust(cx.Context, cx.Args().First())
+			return p.trustFile(cx.Context, cx.Args().First())
 		},
 	}
 }
 
-// trusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's file
+// checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's file
 // needs trust if it uses variables, auth or files.
-func (p *program) trusted(ctx context.Context, e config.Entry) error {
+func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
 	}
-	if err := nameable(e.Path); err != nil {
+	if err := checkPrintable(e.Path); err != nil {
 		return err
 	}
 	known, err := p.trustedFiles(ctx)
@@ -83,14 +83,14 @@ func (p *program) trusted(ctx context.Context, e config.Entry) error {
 		switch {
 		case f.Path != e.Path || f.Sum == "":
 		case f.Sum != e.Sum:
-			return p.untrusted(e, "has changed since it was trusted")
-		case f.moved(p.filesOf(e)):
-			return p.untrusted(e, "names files that point elsewhere since it was trusted")
+			return p.untrustedError(e, "has changed since it was trusted")
+		case f.hasMovedFile(p.filesOf(e)):
+			return p.untrustedError(e, "names files that point elsewhere since it was trusted")
 		default:
 			return nil
 		}
 	}
-	return p.untrusted(e, "is not trusted")
+	return p.untrustedError(e, "is not trusted")
 }
 
 // filesOf returns the files that a login to an entry opens, each with its real path.
@@ -102,8 +102,8 @@ func (p *program) filesOf(e config.Entry) map[string]string {
 	return files
 }
 
-// moved reports whether a file was added, or the real path of a file changed, since the user trusted the project's file.
-func (f trustedFile) moved(files map[string]string) bool {
+// hasMovedFile reports whether a file was added, or the real path of a file changed, since the user trusted the project's file.
+func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	for file, real := range files {
 		if f.Files[file] != real {
 			return true
@@ -112,9 +112,9 @@ func (f trustedFile) moved(files map[string]string) bool {
 	return false
 }
 
-// unmoved returns an error if the real path of a file has changed since the user trusted a project's file that names the file. Renewals
+// checkUnmoved returns an error if the real path of a file has changed since the user trusted a project's file that names the file. Renewals
 // call unmoved too, because a login keeps using its files, such as a private key.
-func (p *program) unmoved(file string) error {
+func (p *program) checkUnmoved(file string) error {
 	known, err := p.trustedFiles(context.Background())
 	if err != nil {
 		return err
@@ -122,15 +122,15 @@ func (p *program) unmoved(file string) error {
 	for _, f := range known {
 		if real, named := f.Files[file]; named && real != realPath(file) {
 			return &configError{message: fmt.Sprintf("%s points elsewhere since %s, which names it, was trusted", file, f.Path),
-				hint: "look at the file, then: mcpauth trust " + shellWord(harmless(f.Path)) + "; if that no longer names the file, log in again"}
+				hint: "look at the file, then: mcpauth trust " + shellWord(removeControls(f.Path)) + "; if that no longer names the file, log in again"}
 		}
 	}
 	return nil
 }
 
-func (p *program) untrusted(e config.Entry, state string) error {
-	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), cut(p.usesText(e), 300)),
-		hint: "look at the file, then: mcpauth trust " + shellWord(harmless(e.Path))}
+func (p *program) untrustedError(e config.Entry, state string) error {
+	return &configError{message: fmt.Sprintf("%s %s, and its server %s uses %s", e.Path, state, quote(e.Name), shorten(p.usesText(e), 300)),
+		hint: "look at the file, then: mcpauth trust " + shellWord(removeControls(e.Path))}
 }
 
 // usesText lists the variables, auth settings and files that an entry uses.
@@ -158,8 +158,8 @@ func shownFiles(files []string, targets map[string]string) []string {
 	})
 }
 
-// trust stores the checksum of a project's file and prints what each server in the file may use.
-func (p *program) trust(ctx context.Context, name string) error {
+// trustFile stores the checksum of a project's file and prints what each server in the file may use.
+func (p *program) trustFile(ctx context.Context, name string) error {
 	path, err := p.projectFile(name)
 	if err != nil {
 		return err
@@ -187,12 +187,12 @@ func (p *program) trust(ctx context.Context, name string) error {
 		return err
 	}
 	if p.out.json {
-		return p.out.document(p.trustDocument(now, file))
+		return p.out.writeDocument(p.trustDocument(now, file))
 	}
-	if err := p.out.text(p.trustText(file)); err != nil {
+	if err := p.out.writeText(p.trustText(file)); err != nil {
 		return err
 	}
-	p.out.note("%s is trusted in its current state", path)
+	p.out.printNote("%s is trusted in its current state", path)
 	return nil
 }
 
@@ -249,12 +249,12 @@ func (p *program) listTrusted(ctx context.Context) error {
 	}
 	switch {
 	case p.out.json:
-		return p.out.document(rows)
+		return p.out.writeDocument(rows)
 	case len(rows) == 0:
-		p.out.note("no project file is trusted")
+		p.out.printNote("no project file is trusted")
 		return nil
 	}
-	return p.out.table([]string{"FILE", "STATE", "SINCE"}, cells, nil)
+	return p.out.writeTable([]string{"FILE", "STATE", "SINCE"}, cells, nil)
 }
 
 // revokeTrust ends the trust in a file. The file may have been deleted.
@@ -279,9 +279,9 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 	case err != nil:
 		return err
 	case was:
-		p.out.note("%s is no longer trusted", path)
+		p.out.printNote("%s is no longer trusted", path)
 	default:
-		p.out.note("%s was not trusted", path)
+		p.out.printNote("%s was not trusted", path)
 	}
 	return nil
 }
@@ -289,7 +289,7 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 // projectFile returns the path of the named file. If name is empty, projectFile returns the path of the nearest .mcp.json.
 func (p *program) projectFile(name string) (string, error) {
 	if name == "" {
-		places, err := p.places()
+		places, err := p.configPlaces()
 		switch {
 		case err != nil:
 			return "", err
@@ -302,7 +302,7 @@ func (p *program) projectFile(name string) (string, error) {
 		}
 	}
 	path := realPath(name)
-	if err := nameable(path); err != nil {
+	if err := checkPrintable(path); err != nil {
 		return "", err
 	}
 	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
@@ -310,13 +310,13 @@ func (p *program) projectFile(name string) (string, error) {
 	}
 	if reason := config.Foreign(path); reason != "" {
 		return "", &configError{message: fmt.Sprintf("%s cannot be trusted, because another user can change it: %s", path, reason),
-			hint: "to use it for one command anyway: --config " + shellWord(harmless(path))}
+			hint: "to use it for one command anyway: --config " + shellWord(removeControls(path))}
 	}
 	return path, nil
 }
 
-// nameable returns an error if a path has characters that messages cannot show, because the message would then name another file.
-func nameable(path string) error {
+// checkPrintable returns an error if a path has characters that messages cannot show, because the message would then name another file.
+func checkPrintable(path string) error {
 	if oneLine(path) == path {
 		return nil
 	}

@@ -24,11 +24,11 @@ func (o *output) statusTable(list []flow.Status) error {
 		if s.Refreshable {
 			renewable = "yes"
 		}
-		when := expires(s)
+		when := expiryText(s)
 		if o.outTerminal {
-			when = strings.TrimSpace(bar(s) + " " + when)
+			when = strings.TrimSpace(lifetimeBar(s) + " " + when)
 		}
-		row := []string{httpx.Text(stored(s), 200), string(s.State), when, renewable, oneLine(strings.Join(s.Scopes, " "))}
+		row := []string{httpx.Text(nameOrURL(s), 200), string(s.State), when, renewable, oneLine(strings.Join(s.Scopes, " "))}
 		if accounts {
 			row = slices.Insert(row, 4, cmp.Or(oneLine(s.Account), "-"))
 		}
@@ -36,36 +36,36 @@ func (o *output) statusTable(list []flow.Status) error {
 	}
 	colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
 	colour := "" // the colour of column 1, which column 2 also uses
-	return o.table(head, rows, func(column int, cell string) string {
+	return o.writeTable(head, rows, func(column int, cell string) string {
 		switch column {
 		case 1:
 			colour = colours[cell]
 			return paint(true, colour, cell)
 		case 2:
-			words := strings.TrimLeft(cell, full+empty)
+			words := strings.TrimLeft(cell, fullCell+emptyCell)
 			return paint(true, colour, cell[:len(cell)-len(words)]) + words
 		}
 		return cell
 	})
 }
 
-// expires formats the expiry time of a token for people: "in 54m", "3h ago", or "-" if the time is unknown.
-func expires(s flow.Status) string {
+// expiryText formats the expiry time of a token for people: "in 54m", "3h ago", or "-" if the time is unknown.
+func expiryText(s flow.Status) string {
 	if s.ExpiresIn == nil {
 		return "-"
 	}
 	left := time.Duration(*s.ExpiresIn) * time.Second
 	if left < 0 {
-		return about(-left) + " ago"
+		return roundDuration(-left) + " ago"
 	}
-	return "in " + about(left)
+	return "in " + roundDuration(left)
 }
 
 // The cells of a bar.
-const full, empty = "█", "░"
+const fullCell, emptyCell = "█", "░"
 
-// bar draws the remaining lifetime of a token in eight cells. If the lifetime is unknown, bar draws nothing.
-func bar(s flow.Status) string {
+// lifetimeBar draws the remaining lifetime of a token in eight cells. If the lifetime is unknown, bar draws nothing.
+func lifetimeBar(s flow.Status) string {
 	const cells = 8
 	if s.ExpiresIn == nil || s.ExpiresAt == nil || s.ObtainedAt == nil || !s.ExpiresAt.After(*s.ObtainedAt) {
 		return ""
@@ -73,11 +73,11 @@ func bar(s flow.Status) string {
 	left := time.Duration(max(0, *s.ExpiresIn)) * time.Second
 	life := s.ExpiresAt.Sub(*s.ObtainedAt)
 	filled := int(min(cells, (cells*left+life-1)/life)) // rounded up: only an expired token has an empty bar
-	return strings.Repeat(full, filled) + strings.Repeat(empty, cells-filled)
+	return strings.Repeat(fullCell, filled) + strings.Repeat(emptyCell, cells-filled)
 }
 
-// about rounds a duration to its largest unit.
-func about(d time.Duration) string {
+// roundDuration rounds a duration to its largest unit.
+func roundDuration(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%ds", d/time.Second)
@@ -89,11 +89,11 @@ func about(d time.Duration) string {
 	return fmt.Sprintf("%dd", d/(24*time.Hour))
 }
 
-// lifetime describes how long a login is valid.
-func lifetime(s flow.Status) string {
+// describeLifetime describes how long a login is valid.
+func describeLifetime(s flow.Status) string {
 	words := "the server gave no lifetime"
 	if s.ExpiresAt != nil {
-		words = "valid until " + s.ExpiresAt.Format(time.RFC3339) + " (" + expires(s) + ")"
+		words = "valid until " + s.ExpiresAt.Format(time.RFC3339) + " (" + expiryText(s) + ")"
 	}
 	if s.Refreshable {
 		words += ", renewable"
@@ -101,8 +101,8 @@ func lifetime(s flow.Status) string {
 	return words
 }
 
-// account describes the account of a login, or returns "" if the account is unknown.
-func account(s flow.Status) string {
+// describeAccount describes the account of a login, or returns "" if the account is unknown.
+func describeAccount(s flow.Status) string {
 	if s.Account == "" {
 		return ""
 	}

@@ -54,7 +54,7 @@ func TestBar(t *testing.T) {
 		-5:   "░░░░░░░░",
 		9999: "████████", // the clock was set back
 	} {
-		if got := bar(flow.Status{ExpiresAt: &expires, ExpiresIn: &left, ObtainedAt: &obtained}); got != want {
+		if got := lifetimeBar(flow.Status{ExpiresAt: &expires, ExpiresIn: &left, ObtainedAt: &obtained}); got != want {
 			t.Errorf("%d seconds left: %s, want %s", left, got, want)
 		}
 	}
@@ -64,7 +64,7 @@ func TestBar(t *testing.T) {
 		"no login":    {},
 		"no lifetime": {ExpiresAt: &obtained, ExpiresIn: &left, ObtainedAt: &obtained},
 	} {
-		if got := bar(s); got != "" {
+		if got := lifetimeBar(s); got != "" {
 			t.Errorf("%s: %s", name, got)
 		}
 	}
