@@ -13,8 +13,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// failureTime is how long Open waits for a browser command to fail.
-const failureTime = 300 * time.Millisecond
+// failureWait is how long Open waits for a browser command to fail.
+const failureWait = 300 * time.Millisecond
 
 // ErrNoBrowser is returned if the system cannot open a browser, for example over ssh, in a container or under cron.
 var ErrNoBrowser = errors.New("no desktop session to open a browser in")
@@ -33,7 +33,7 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 	}
 	list := [][]string{systemBrowser()}
 	if command != "" {
-		if list, err = commands(command); err != nil {
+		if list, err = splitCommands(command); err != nil {
 			return fmt.Errorf("browser command %q: %w", command, err)
 		}
 	}
@@ -42,7 +42,7 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 		if argv == nil || slices.Equal(argv, []string{"none"}) {
 			return errors.Join(append(failed, ErrNoBrowser)...)
 		}
-		err := start(ctx, place(argv, u.String()), secrets)
+		err := startBrowser(ctx, insertURL(argv, u.String()), secrets)
 		if err == nil {
 			return nil
 		}
@@ -51,10 +51,10 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 	return errors.Join(failed...)
 }
 
-// start runs a browser command. start does not use exec.CommandContext, because the browser must outlive the login.
-func start(ctx context.Context, argv, secrets []string) error {
+// startBrowser runs a browser command. startBrowser does not use exec.CommandContext, because the browser must outlive the login.
+func startBrowser(ctx context.Context, argv, secrets []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.Env, cmd.SysProcAttr = scrubEnv(os.Environ(), secrets), withoutConsole
+	cmd.Env, cmd.SysProcAttr = scrubEnv(os.Environ(), secrets), noConsoleAttr
 	if err := cmd.Start(); err != nil {
 		return errors.Unwrap(err)
 	}
@@ -63,14 +63,14 @@ func start(ctx context.Context, argv, secrets []string) error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(failureTime):
+	case <-time.After(failureWait):
 	case <-ctx.Done():
 	}
 	return nil
 }
 
-// place replaces %s in the command by the URL, or appends the URL.
-func place(argv []string, address string) []string {
+// insertURL replaces %s in the command by the URL, or appends the URL.
+func insertURL(argv []string, address string) []string {
 	placed := slices.Clone(argv)
 	if i := slices.Index(placed[1:], "%s"); i >= 0 {
 		placed[1+i] = address
@@ -79,9 +79,9 @@ func place(argv []string, address string) []string {
 	return append(placed, address)
 }
 
-// commands splits a list into commands, and each command into words. commands treats spaces, quotes and backslashes like a shell, but
-// expands nothing. The colon in "://" does not separate commands.
-func commands(list string) ([][]string, error) {
+// splitCommands splits a list into commands, and each command into words. splitCommands treats spaces, quotes and backslashes like a shell,
+// but expands nothing. The colon in "://" does not separate commands.
+func splitCommands(list string) ([][]string, error) {
 	var all [][]string
 	var argv []string
 	var word strings.Builder
@@ -99,7 +99,7 @@ func commands(list string) ([][]string, error) {
 		case escaped:
 			word.WriteRune(r)
 			escaped = false
-		case r == '\\' && quote != '\'' && escapes:
+		case r == '\\' && quote != '\'' && backslashEscapes:
 			escaped, started = true, true
 		case quote != 0 && r == quote:
 			quote = 0

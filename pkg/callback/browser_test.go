@@ -40,7 +40,7 @@ func TestCommands(t *testing.T) {
 			tt.in = strings.ReplaceAll(strings.ReplaceAll(tt.in, "://", "\x00"), ":", ";")
 			tt.in = strings.ReplaceAll(tt.in, "\x00", "://")
 		}
-		if got, err := commands(tt.in); (err != nil) != (tt.want == nil) || !reflect.DeepEqual(got, tt.want) && tt.want != nil {
+		if got, err := splitCommands(tt.in); (err != nil) != (tt.want == nil) || !reflect.DeepEqual(got, tt.want) && tt.want != nil {
 			t.Errorf("commands(%q) = %q, %v; want %q", tt.in, got, err, tt.want)
 		}
 	}
@@ -83,7 +83,7 @@ func TestPlace(t *testing.T) {
 		{[]string{"b", "-x"}, []string{"b", "-x", "U"}},
 		{[]string{"b", "%s", "-x"}, []string{"b", "U", "-x"}},
 	} {
-		if got := place(tt.argv, "U"); !slices.Equal(got, tt.want) {
+		if got := insertURL(tt.argv, "U"); !slices.Equal(got, tt.want) {
 			t.Errorf("place(%q) = %q, want %q", tt.argv, got, tt.want)
 		}
 	}

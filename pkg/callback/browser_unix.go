@@ -10,10 +10,10 @@ import (
 	"syscall"
 )
 
-var withoutConsole *syscall.SysProcAttr // only Windows opens console windows
+var noConsoleAttr *syscall.SysProcAttr // only Windows opens console windows
 
-// escapes is true because a backslash in a browser command escapes the next character.
-const escapes = true
+// backslashEscapes is true because a backslash in a browser command escapes the next character.
+const backslashEscapes = true
 
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ':'

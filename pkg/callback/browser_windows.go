@@ -6,11 +6,11 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-// withoutConsole prevents a console window if mcpauth has no console and the browser command is a console program.
-var withoutConsole = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NO_WINDOW}
+// noConsoleAttr prevents a console window if mcpauth has no console and the browser command is a console program.
+var noConsoleAttr = &syscall.SysProcAttr{CreationFlags: windows.CREATE_NO_WINDOW}
 
-// escapes is false because a backslash in a browser command is part of a path.
-const escapes = false
+// backslashEscapes is false because a backslash in a browser command is part of a path.
+const backslashEscapes = false
 
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ';' // paths contain colons

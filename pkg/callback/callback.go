@@ -39,7 +39,7 @@ type Options struct {
 
 	// If Ignored is not nil, Wait calls it for the first request that looks like an authorization response but is ignored. why states the
 	// reason, may quote the authorization server, and is safe to print.
-	Ignored func(why string)
+	Ignored func(reason string)
 }
 
 // Listener is an HTTP server at a loopback redirect URI (RFC 8252 §7.3).
@@ -74,7 +74,7 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 	switch {
 	case err == nil:
 		l.listeners = append(l.listeners, v6)
-	case taken(err):
+	case isInUse(err):
 		l.Close() // another program listens on this port of ::1, and could receive the response
 		return nil, inUse(l.port, err)
 	}
@@ -82,14 +82,15 @@ func Listen(ctx context.Context, o Options) (*Listener, error) {
 }
 
 func inUse(port int, err error) error {
-	if taken(err) {
+	if isInUse(err) {
 		err = ErrPortInUse
 	}
 	return fmt.Errorf("callback port %d: %w", port, err)
 }
 
-// taken reports whether err means that the port is in use. On Windows the error is WSAEADDRINUSE, which syscall.EADDRINUSE does not match.
-func taken(err error) bool {
+// isInUse reports whether err means that the port is in use. On Windows the error is WSAEADDRINUSE, which syscall.EADDRINUSE does not
+// match.
+func isInUse(err error) bool {
 	return errors.Is(err, syscall.EADDRINUSE) || errors.Is(err, syscall.Errno(10048))
 }
 
@@ -118,8 +119,8 @@ const (
 	headerSize = 1 << 20 // in bytes; large, because browsers send the cookies of every server on this host, whatever its port is
 )
 
-// answer is the result of Wait.
-type answer struct {
+// waitResult is the result of Wait.
+type waitResult struct {
 	code string
 	err  error
 }
@@ -128,9 +129,9 @@ type answer struct {
 // of ctx. Wait ignores a request with the wrong method, host, path or state, a prefetch, and a request that a script sends. The page with
 // the result can be reloaded until Close. Wait may be called only once.
 func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
-	answers := make(chan answer, 1)
+	answers := make(chan waitResult, 1)
 	s := &l.server
-	s.Handler = l.handler(e, answers)
+	s.Handler = l.newHandler(e, answers)
 	s.ReadHeaderTimeout, s.ReadTimeout, s.WriteTimeout, s.IdleTimeout = headerTime, headerTime, headerTime, headerTime
 	s.MaxHeaderBytes, s.ErrorLog, s.DisableGeneralOptionsHandler = headerSize, log.New(io.Discard, "", 0), true
 	l.strangers.Watch(s)
@@ -146,59 +147,59 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	}
 }
 
-// handler serves the redirect URI.
-func (l *Listener) handler(e Expect, answers chan<- answer) http.Handler {
+// newHandler serves the redirect URI.
+func (l *Listener) newHandler(e Expect, answers chan<- waitResult) http.Handler {
 	var answered atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
-		if status, why := l.refuses(r); status != 0 {
+		if status, why := l.checkRequest(r); status != 0 {
 			w.Header().Set("Allow", http.MethodGet)
-			page(w, status, notResponsePage)
+			sendPage(w, status, notResponsePage)
 			if why != "" {
-				l.ignore(why)
+				l.reportIgnored(why)
 			}
 			return
 		}
-		code, err := parse(r.URL.RawQuery, e)
+		code, err := parseResponse(r.URL.RawQuery, e)
 		if errors.Is(err, ErrState) {
-			page(w, http.StatusBadRequest, notResponsePage)
-			l.ignore(ignoredReason(r.URL.RawQuery, e))
+			sendPage(w, http.StatusBadRequest, notResponsePage)
+			l.reportIgnored(ignoredReason(r.URL.RawQuery, e))
 			return
 		}
 		first := answered.CompareAndSwap(false, true) // a reload sends the same response again
 		showAnswer(w, err)
 		_ = http.NewResponseController(w).Flush() // send the page now, because the process may exit after Wait returns
 		if first {
-			answers <- answer{code, err}
+			answers <- waitResult{code, err}
 		}
 	})
 }
 
-// refuses returns a 4xx status if the request cannot be an authorization response, and 0 for any other request. refuses does not check
-// state. If the refused request looks like an authorization response, why is the reason of the refusal.
-func (l *Listener) refuses(r *http.Request) (status int, why string) {
+// checkRequest returns a 4xx status if the request cannot be an authorization response, and 0 for any other request. checkRequest does not
+// check state. If the refused request looks like an authorization response, why is the reason of the refusal.
+func (l *Listener) checkRequest(r *http.Request) (status int, reason string) {
 	switch {
-	case !slices.Contains(l.hosts(), r.Host):
+	case !slices.Contains(l.validHosts(), r.Host):
 		// In a DNS rebinding attack, the host name of a web page resolves to 127.0.0.1, and the Host header contains the host name.
-		status, why = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
+		status, reason = http.StatusMisdirectedRequest, fmt.Sprintf("its Host header is %q", httpx.Text(r.Host, 100))
 	case r.URL.Path != l.path:
-		status, why = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
+		status, reason = http.StatusNotFound, fmt.Sprintf("its path is %q, expected %q", httpx.Text(r.URL.Path, 100), l.path)
 	case r.Method == http.MethodPost:
 		return http.StatusMethodNotAllowed, "it is a POST (response_mode=form_post), expected a redirect"
 	case r.Method != http.MethodGet:
 		return http.StatusMethodNotAllowed, ""
-	case !navigation(r.Header):
+	case !isNavigation(r.Header):
 		return http.StatusForbidden, ""
 	}
 	if q := r.URL.Query(); !q.Has("code") && !q.Has("error") {
-		why = "" // for example, a request for /favicon.ico
+		reason = "" // for example, a request for /favicon.ico
 	}
-	return status, why
+	return status, reason
 }
 
-// navigation reports whether the user navigated to the URL, according to the headers (Fetch Metadata, Sec-Purpose). A request without these
-// headers counts as a navigation. A prefetch or a script must not consume the response before the user sees the page.
-func navigation(h http.Header) bool {
+// isNavigation reports whether the user navigated to the URL, according to the headers (Fetch Metadata, Sec-Purpose). A request without
+// these headers counts as a navigation. A prefetch or a script must not consume the response before the user sees the page.
+func isNavigation(h http.Header) bool {
 	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if purpose := strings.ToLower(h.Get(name)); strings.HasPrefix(purpose, "prefetch") || strings.HasPrefix(purpose, "preview") {
 			return false
@@ -208,15 +209,15 @@ func navigation(h http.Header) bool {
 	return mode == "" || mode == "navigate"
 }
 
-// ignore calls Options.Ignored for the first ignored response.
-func (l *Listener) ignore(why string) {
+// reportIgnored calls Options.Ignored for the first ignored response.
+func (l *Listener) reportIgnored(why string) {
 	if l.ignored != nil {
 		l.ignoring.Do(func() { l.ignored(why) })
 	}
 }
 
-// hosts returns the values of the Host header that are valid for the redirect URI.
-func (l *Listener) hosts() []string {
+// validHosts returns the values of the Host header that are valid for the redirect URI.
+func (l *Listener) validHosts() []string {
 	port := strconv.Itoa(l.port)
 	hosts := []string{l.authority()}
 	if l.host == "localhost" {

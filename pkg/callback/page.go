@@ -19,8 +19,8 @@ var pageHTML string
 // pageTemplate parses the page on first use, because most commands do not show the page.
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
-// policy returns a Content-Security-Policy that allows only the style sheet in the page, which the policy identifies by a hash.
-func policy() string {
+// contentPolicy returns a Content-Security-Policy that allows only the style sheet in the page, which the policy identifies by a hash.
+func contentPolicy() string {
 	return "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
@@ -49,18 +49,18 @@ func showAnswer(w http.ResponseWriter, err error) {
 	var refused *AuthorizationError
 	switch {
 	case err == nil:
-		page(w, http.StatusOK, donePage)
+		sendPage(w, http.StatusOK, donePage)
 	case errors.As(err, &refused):
-		page(w, http.StatusOK, content{Title: "Login refused", Detail: "The authorization server did not grant access. See your terminal for details.",
+		sendPage(w, http.StatusOK, content{Title: "Login refused", Detail: "The authorization server did not grant access. See your terminal for details.",
 			Code: refused.Code, Words: refused.Description})
 	case errors.Is(err, ErrIssuer):
-		page(w, http.StatusOK, wrongIssuerPage)
+		sendPage(w, http.StatusOK, wrongIssuerPage)
 	default:
-		page(w, http.StatusOK, malformedPage)
+		sendPage(w, http.StatusOK, malformedPage)
 	}
 }
 
-func page(w http.ResponseWriter, status int, c content) {
+func sendPage(w http.ResponseWriter, status int, c content) {
 	var b bytes.Buffer
 	if err := pageTemplate().Execute(&b, c); err != nil {
 		http.Error(w, c.Title, http.StatusInternalServerError)
@@ -68,7 +68,7 @@ func page(w http.ResponseWriter, status int, c content) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", policy())
+	h.Set("Content-Security-Policy", contentPolicy())
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")

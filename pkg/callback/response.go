@@ -57,11 +57,12 @@ func Parse(pasted string, e Expect) (string, error) {
 	if !strings.Contains(query, "=") || !strings.Contains("&"+query, "&state=") {
 		return "", fmt.Errorf("%w: paste the whole address that the browser ended on, with code and state", ErrBareCode)
 	}
-	return parse(query, e)
+	return parseResponse(query, e)
 }
 
-// parse returns the code in an authorization response (RFC 6749 §4.1.2). parse checks state first, then iss, and then the other parameters.
-func parse(rawQuery string, e Expect) (string, error) {
+// parseResponse returns the code in an authorization response (RFC 6749 §4.1.2). parseResponse checks state first, then iss, and then the
+// other parameters.
+func parseResponse(rawQuery string, e Expect) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
 		return "", ErrState // an authorization server would not send a malformed query

@@ -111,7 +111,7 @@ func Choose(o Options) (Client, error) {
 			return Client{}, err
 		}
 		return o.owned(o.DocumentURL, MetadataDocument), nil
-	case o.reusable():
+	case o.canReuseStored():
 		return *o.Stored, nil
 	case o.RegistrationEndpoint != "":
 		return Client{Kind: Dynamic, AuthMethod: o.wantedMethod(), Issuer: o.Issuer, RedirectURI: o.RedirectURI, Scope: o.Scope}, nil
@@ -144,12 +144,12 @@ func (o Options) certificateMethod() string {
 	return firstOf(methods, o.AuthMethods, "none")
 }
 
-// binds reports whether the registration requests tokens that are bound to the certificate (RFC 8705 §3.4).
-func (o Options) binds() bool { return o.BoundTokens && o.Certificate != nil }
+// requestsBoundTokens reports whether the registration requests tokens that are bound to the certificate (RFC 8705 §3.4).
+func (o Options) requestsBoundTokens() bool { return o.BoundTokens && o.Certificate != nil }
 
-// reusable reports whether the stored registration can be used. The registration must come from the same authorization server, have the
-// same redirect URI including the port, and cover every requested scope. The client secret must not have expired.
-func (o Options) reusable() bool {
+// canReuseStored reports whether the stored registration can be used. The registration must come from the same authorization server, have
+// the same redirect URI including the port, and cover every requested scope. The client secret must not have expired.
+func (o Options) canReuseStored() bool {
 	c := o.Stored
 	if o.New || c == nil || c.Kind != Dynamic || c.ID == "" || c.Issuer != o.Issuer {
 		return false
@@ -157,12 +157,12 @@ func (o Options) reusable() bool {
 	if !c.SecretExpiresAt.IsZero() && !o.now().Before(c.SecretExpiresAt) {
 		return false
 	}
-	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && covers(c.Scope, o.Scope) && c.BoundTokens == o.binds()
+	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && coversScope(c.Scope, o.Scope) && c.BoundTokens == o.requestsBoundTokens()
 }
 
-// covers reports whether a client with the registered scope may request the wanted scope. A client that was registered without a scope may
-// request any scope.
-func covers(registered, wanted string) bool {
+// coversScope reports whether a client with the registered scope may request the wanted scope. A client that was registered without a scope
+// may request any scope.
+func coversScope(registered, wanted string) bool {
 	if registered == "" {
 		return true
 	}
@@ -194,11 +194,11 @@ func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 }
 
 // firstOf returns the first element of methods that supported contains. If there is none, firstOf returns the argument otherwise.
-func firstOf(methods, supported []string, otherwise string) string {
+func firstOf(methods, supported []string, fallback string) string {
 	for _, m := range methods {
 		if slices.Contains(supported, m) {
 			return m
 		}
 	}
-	return otherwise
+	return fallback
 }

@@ -307,7 +307,7 @@ func FuzzRegistration(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		endpoint, _ := httpx.Check("https://as/register", false)
 		o := Options{Issuer: "https://as"}
-		c, err := o.accept(endpoint, o.request(), &httpx.Response{StatusCode: 201, Body: data})
+		c, err := o.newClient(endpoint, o.newRequest(), &httpx.Response{StatusCode: 201, Body: data})
 		if err != nil {
 			var refused *Error
 			if !errors.As(err, &refused) {

@@ -31,8 +31,9 @@ func (e *Error) Error() string {
 	return "client registration " + e.URL + ": answered " + r.String()
 }
 
-// request is the client metadata to register (RFC 7591 §2). request has no member resource, because some servers refuse unknown members.
-type request struct {
+// registrationRequest is the client metadata to register (RFC 7591 §2). registrationRequest has no member resource, because some servers
+// refuse unknown members.
+type registrationRequest struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
 	GrantTypes      []string `json:"grant_types"`
@@ -46,24 +47,24 @@ type request struct {
 	BoundTokens     bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.4
 }
 
-// answer is the part of the registration response that mcpauth uses (RFC 7591 §3.2.1, RFC 7592 §3). RedirectURIs is only checked and not
-// stored, because some servers return another redirect URI but accept only the one that was sent.
-type answer struct {
-	ClientID          string  `json:"client_id"`
-	ClientSecret      Secret  `json:"client_secret"`
-	SecretExpiresAt   seconds `json:"client_secret_expires_at"`
-	RedirectURIs      any     `json:"redirect_uris"`
-	IDIssuedAt        seconds `json:"client_id_issued_at"`
-	AuthMethod        string  `json:"token_endpoint_auth_method"`
-	Scope             *string `json:"scope"`
-	RegistrationURI   string  `json:"registration_client_uri"`
-	RegistrationToken Secret  `json:"registration_access_token"`
+// registrationResponse is the part of the registration response that mcpauth uses (RFC 7591 §3.2.1, RFC 7592 §3). RedirectURIs is only
+// checked and not stored, because some servers return another redirect URI but accept only the one that was sent.
+type registrationResponse struct {
+	ClientID          string      `json:"client_id"`
+	ClientSecret      Secret      `json:"client_secret"`
+	SecretExpiresAt   unixSeconds `json:"client_secret_expires_at"`
+	RedirectURIs      any         `json:"redirect_uris"`
+	IDIssuedAt        unixSeconds `json:"client_id_issued_at"`
+	AuthMethod        string      `json:"token_endpoint_auth_method"`
+	Scope             *string     `json:"scope"`
+	RegistrationURI   string      `json:"registration_client_uri"`
+	RegistrationToken Secret      `json:"registration_access_token"`
 }
 
-// seconds is a time in seconds since 1970. A JSON value that is not a number counts as absent.
-type seconds struct{ time.Time }
+// unixSeconds is a time in seconds since 1970. A JSON value that is not a number counts as absent.
+type unixSeconds struct{ time.Time }
 
-func (s *seconds) UnmarshalJSON(data []byte) error {
+func (s *unixSeconds) UnmarshalJSON(data []byte) error {
 	var n json.Number
 	if json.Unmarshal(data, &n) != nil {
 		return nil
@@ -77,7 +78,7 @@ func (s *seconds) UnmarshalJSON(data []byte) error {
 // Register registers a new client (RFC 7591 §3). If the server refuses the scope, Register tries once more without scope. If the server
 // refuses the registration, the error is an *Error.
 func Register(ctx context.Context, o Options) (Client, error) {
-	r := o.request()
+	r := o.newRequest()
 	c, err := register(ctx, o, r)
 	var refused *Error
 	if !o.Strict && errors.As(err, &refused) && r.Scope != "" && scopeRefused(refused) {
@@ -94,9 +95,9 @@ func (o Options) deviates(code string) {
 	}
 }
 
-func (o Options) request() request {
-	r := request{ClientName: cmp.Or(o.ClientName, "mcpauth"), GrantTypes: o.GrantTypes, ResponseTypes: []string{}, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
-		SoftwareID: "mcpauth", SoftwareVersion: o.SoftwareVersion, BoundTokens: o.binds()}
+func (o Options) newRequest() registrationRequest {
+	r := registrationRequest{ClientName: cmp.Or(o.ClientName, "mcpauth"), GrantTypes: o.GrantTypes, ResponseTypes: []string{}, AuthMethod: o.wantedMethod(), ApplicationType: "native", Scope: o.Scope,
+		SoftwareID: "mcpauth", SoftwareVersion: o.SoftwareVersion, BoundTokens: o.requestsBoundTokens()}
 	if r.AuthMethod == "tls_client_auth" {
 		r.SubjectDN = o.Certificate.Subject.String()
 	}
@@ -125,7 +126,7 @@ func scopeRefused(e *Error) bool {
 	return e.StatusCode == http.StatusBadRequest && strings.Contains(strings.ToLower(e.Code+" "+e.Description), "scope")
 }
 
-func register(ctx context.Context, o Options, r request) (Client, error) {
+func register(ctx context.Context, o Options, r registrationRequest) (Client, error) {
 	endpoint, err := httpx.Check(o.RegistrationEndpoint, o.Local)
 	if err != nil {
 		return Client{}, fmt.Errorf("registration endpoint: %w", err)
@@ -145,17 +146,17 @@ func register(ctx context.Context, o Options, r request) (Client, error) {
 		return Client{}, fmt.Errorf("client registration %s: %w", endpoint, httpx.Bare(err))
 	}
 	if res.StatusCode != http.StatusCreated && res.StatusCode != http.StatusOK {
-		return Client{}, o.refusal(endpoint.String(), res)
+		return Client{}, o.refusalError(endpoint.String(), res)
 	}
-	return o.accept(endpoint, r, res)
+	return o.newClient(endpoint, r, res)
 }
 
-// accept converts a registration response to a Client.
-func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Client, error) {
-	var a answer
+// newClient converts a registration response to a Client.
+func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.Response) (Client, error) {
+	var a registrationResponse
 	wrong, err := httpx.DecodeMembers(res.Body, &a)
-	if err != nil || a.ClientID == "" || !printable(a.ClientID) || !printable(string(a.ClientSecret)) || len(a.ClientID) > maxID {
-		e := o.refusal(endpoint.String(), res)
+	if err != nil || a.ClientID == "" || !isPrintable(a.ClientID) || !isPrintable(string(a.ClientSecret)) || len(a.ClientID) > maxID {
+		e := o.refusalError(endpoint.String(), res)
 		e.Description = strings.TrimPrefix(e.Description+"; the answer holds no usable client_id (RFC 7591 §3.2.1)", "; ")
 		return Client{}, e
 	}
@@ -164,28 +165,28 @@ func (o Options) accept(endpoint *url.URL, r request, res *httpx.Response) (Clie
 	if a.Scope != nil && *a.Scope != "" {
 		c.Scope = *a.Scope
 	}
-	if err := o.tolerate(endpoint.String(), r, res.StatusCode, a, c, wrong); err != nil {
+	if err := o.reportDeviations(endpoint.String(), r, res.StatusCode, a, c, wrong); err != nil {
 		return Client{}, err
 	}
 	if manage, err := endpoint.Parse(a.RegistrationURI); a.RegistrationURI != "" && err == nil {
 		// A request to this URL contains the registration access token, so the URL must have the origin of the registration endpoint.
-		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && printable(string(a.RegistrationToken)) {
+		if u, err := httpx.Check(manage.String(), o.Local); err == nil && httpx.SameOrigin(u, endpoint) && isPrintable(string(a.RegistrationToken)) {
 			c.RegistrationURI, c.RegistrationToken = u.String(), a.RegistrationToken
 		}
 	}
 	return c, nil
 }
 
-// tolerate reports each deviation of a registration response from RFC 7591 to Options.Deviation. With Strict, tolerate returns the first
-// deviation as an error.
-func (o Options) tolerate(address string, r request, status int, a answer, c Client, wrong []string) error {
+// reportDeviations reports each deviation of a registration response from RFC 7591 to Options.Deviation. With Strict, tolerate returns the
+// first deviation as an error.
+func (o Options) reportDeviations(address string, r registrationRequest, status int, a registrationResponse, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string
 		deviates     bool
 	}{
 		{"registration_status", "expected 201 (RFC 7591 §3.2.1)", status != http.StatusCreated},
 		{"registration_member_type", strings.Join(wrong, ", ") + ": not of the expected type; taken as absent (RFC 7591 §3.2.1)", wrong != nil},
-		{"registration_redirect_uris", "redirect_uris of the answer does not contain the redirect URI that was sent (RFC 7591 §3.2.1)", o.RedirectURI != "" && !keeps(a.RedirectURIs, o.RedirectURI)},
+		{"registration_redirect_uris", "redirect_uris of the answer does not contain the redirect URI that was sent (RFC 7591 §3.2.1)", o.RedirectURI != "" && !containsRedirectURI(a.RedirectURIs, o.RedirectURI)},
 		{"registration_auth_method", fmt.Sprintf("token_endpoint_auth_method of the answer is %q, which does not fit the client_secret in the answer or its absence (RFC 7591 §3.2.1)",
 			httpx.Text(a.AuthMethod, 40)), c.AuthMethod != a.AuthMethod && (a.AuthMethod != "" || a.ClientSecret != "")},
 	} {
@@ -199,9 +200,9 @@ func (o Options) tolerate(address string, r request, status int, a answer, c Cli
 	return nil
 }
 
-// keeps reports whether the redirect_uris of a response contain the redirect URI that was sent, or are missing. LiteLLM returns a redirect
-// URI of its own.
-func keeps(answered any, sent string) bool {
+// containsRedirectURI reports whether the redirect_uris of a response contain the redirect URI that was sent, or are missing. LiteLLM
+// returns a redirect URI of its own.
+func containsRedirectURI(answered any, sent string) bool {
 	list, ok := answered.([]any)
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
@@ -209,7 +210,7 @@ func keeps(answered any, sent string) bool {
 // answeredMethod returns the authentication method of the registered client. The method in the response is used if it is "none", or if it
 // needs a secret and the response contains one. The requested method is the next choice, if the response contains no secret or if the
 // metadata lists the method. If the metadata lists only other methods, AuthMethod chooses one with a secret.
-func (o Options) answeredMethod(r request, a answer) string {
+func (o Options) answeredMethod(r registrationRequest, a registrationResponse) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":
 		return a.AuthMethod
@@ -221,8 +222,8 @@ func (o Options) answeredMethod(r request, a answer) string {
 	return "client_secret_post" // not client_secret_basic (RFC 7591 §2), because servers with the TypeScript SDK accept a secret only in the body
 }
 
-// refusal returns the error for an unsuccessful response. The error does not contain the secrets in hidden.
-func (o Options) refusal(address string, res *httpx.Response, hidden ...string) *Error {
+// refusalError returns the error for an unsuccessful response. The error does not contain the secrets in hidden.
+func (o Options) refusalError(address string, res *httpx.Response, hidden ...string) *Error {
 	r := httpx.ReadRefusal(res, httpx.Forms(hidden), o.now())
 	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}
 }
@@ -230,8 +231,8 @@ func (o Options) refusal(address string, res *httpx.Response, hidden ...string) 
 // maxID limits the length of a client ID in bytes, because the client ID becomes part of a URL.
 const maxID = 4 << 10
 
-// printable reports whether s has only the characters that RFC 6749 Appendix A allows in client IDs and secrets: visible ASCII characters
+// isPrintable reports whether s has only the characters that RFC 6749 Appendix A allows in client IDs and secrets: visible ASCII characters
 // and spaces.
-func printable(s string) bool {
+func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }

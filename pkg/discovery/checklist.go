@@ -29,8 +29,8 @@ type Check struct {
 	Section string `json:"section"` // section that states the rule; empty: no specification states the rule
 }
 
-// review collects checks. A Finding of the discovery replaces the check of the same rule.
-type review struct {
+// checkCollector collects checks. A Finding of the discovery replaces the check of the same rule.
+type checkCollector struct {
 	r      *Result
 	stage  string // only findings of this stage are used
 	checks []Check
@@ -38,16 +38,16 @@ type review struct {
 
 // Review returns the checks of a discovery, in order. r and err are the results of Discover.
 func Review(r *Result, err error) []Check {
-	v := &review{r: r, stage: stageServer}
-	v.server()
+	v := &checkCollector{r: r, stage: stageServer}
+	v.checkServer()
 	v.stage = stageResource
 	if r.ResourceMetadataURL != "" || r.Legacy {
-		v.resource()
+		v.checkResourceMetadata()
 	}
 	v.stage = stageMetadata
 	if r.Server.Issuer != "" {
-		v.metadata()
-		v.offers()
+		v.checkServerMetadata()
+		v.checkFeatures()
 	}
 	var e *Error
 	switch {
@@ -69,13 +69,13 @@ func failedCode(e *Error) string {
 	return strings.ReplaceAll(e.Stage, " ", "_")
 }
 
-func (v *review) add(code string, state State, message, section string) {
+func (v *checkCollector) add(code string, state State, message, section string) {
 	v.checks = append(v.checks, Check{code, state, message, section})
 }
 
-// rule adds a Tolerated check for each Finding whose code is in findings. If no Finding matches, rule adds one check with the given code,
-// which is Passed if ok is true, and Missing if ok is false.
-func (v *review) rule(code string, ok bool, good, bad, section string, findings ...string) {
+// addRule adds a Tolerated check for each Finding whose code is in findings. If no Finding matches, rule adds one check with the given
+// code, which is Passed if ok is true, and Missing if ok is false.
+func (v *checkCollector) addRule(code string, ok bool, good, bad, section string, findings ...string) {
 	found := false
 	for _, f := range v.r.Findings {
 		if slices.Contains(findings, f.Code) && f.Stage == v.stage {
@@ -91,8 +91,8 @@ func (v *review) rule(code string, ok bool, good, bad, section string, findings 
 	}
 }
 
-// server checks the response to a request without a token.
-func (v *review) server() {
+// checkServer checks the response to a request without a token.
+func (v *checkCollector) checkServer() {
 	if len(v.r.Attempts) == 0 || v.r.Attempts[0].Status == 0 {
 		return
 	}
@@ -104,66 +104,67 @@ func (v *review) server() {
 		}
 	}
 	if v.r.Endpoint != "" && v.r.Endpoint != v.r.Attempts[0].URL {
-		v.rule("endpoint", true, "the server redirects to "+httpx.Text(v.r.Endpoint, 300)+" on the same origin; login stores that URL, and calls go there directly", "", "RFC 9110 §15.4")
+		v.addRule("endpoint", true, "the server redirects to "+httpx.Text(v.r.Endpoint, 300)+" on the same origin; login stores that URL, and calls go there directly", "", "RFC 9110 §15.4")
 	}
 	if last.Status != http.StatusUnauthorized {
-		v.rule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: the server may require a login later, or not at all", last.Status),
+		v.addRule("unauthorized", false, "", fmt.Sprintf("a request without a token is answered %d: the server may require a login later, or not at all", last.Status),
 			"MCP Token Handling")
 		return
 	}
-	v.rule("unauthorized", true, "a request without a token is answered 401", "", "MCP Token Handling")
-	v.rule("challenge", c.Scheme != "", "the 401 response has a challenge with the scheme "+c.Scheme, "", "RFC 6750 §3", "no_challenge")
+	v.addRule("unauthorized", true, "a request without a token is answered 401", "", "MCP Token Handling")
+	v.addRule("challenge", c.Scheme != "", "the 401 response has a challenge with the scheme "+c.Scheme, "", "RFC 6750 §3", "no_challenge")
 	if c.Scheme == "" {
 		return
 	}
-	v.rule("challenge_resource_metadata", c.ResourceMetadata() != "", "the challenge names the resource metadata",
+	v.addRule("challenge_resource_metadata", c.ResourceMetadata() != "", "the challenge names the resource metadata",
 		"the challenge names no resource_metadata: clients try the well-known URLs", "RFC 9728 §5.1")
-	v.rule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %q", httpx.Text(c.Scope(), 200)),
+	v.addRule("challenge_scope", c.Scope() != "", fmt.Sprintf("the challenge names the scope %q", httpx.Text(c.Scope(), 200)),
 		"the challenge names no scope: clients request all scopes in the metadata", "MCP Scope Selection Strategy")
 }
 
-// resource checks the protected resource metadata.
-func (v *review) resource() {
+// checkResourceMetadata checks the protected resource metadata.
+func (v *checkCollector) checkResourceMetadata() {
 	m := v.r.Resource
-	v.rule("resource_metadata", true, "resource metadata is at "+v.r.ResourceMetadataURL, "", "RFC 9728 §3", "legacy_2025_03_26", "resource_metadata_dead", "well_known_failed", "content_type", "member_type", "issuer_given")
+	v.addRule("resource_metadata", true, "resource metadata is at "+v.r.ResourceMetadataURL, "", "RFC 9728 §3", "legacy_2025_03_26", "resource_metadata_dead", "well_known_failed", "content_type", "member_type", "issuer_given")
 	if v.r.Legacy {
 		return
 	}
-	v.rule("resource", true, fmt.Sprintf("resource is the URL of the server, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
-	v.rule("authorization_servers", true, "authorization_servers is "+quoteAll(m.AuthorizationServers), "", "MCP Authorization Server Location")
-	v.rule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is missing: clients do not know which scopes to request",
+	v.addRule("resource", true, fmt.Sprintf("resource is the URL of the server, %q", httpx.Text(m.Resource, 200)), "", resourceSection, "resource_query", "resource_slash", "resource_parent")
+	v.addRule("authorization_servers", true, "authorization_servers is "+quoteAll(m.AuthorizationServers), "", "MCP Authorization Server Location")
+	v.addRule("resource_scopes", len(m.ScopesSupported) > 0, "scopes_supported lists "+quoteAll(m.ScopesSupported), "scopes_supported is missing: clients do not know which scopes to request",
 		"RFC 9728 §2")
 }
 
-// metadata checks the required members of the authorization server's metadata.
-func (v *review) metadata() {
+// checkServerMetadata checks the required members of the authorization server's metadata.
+func (v *checkCollector) checkServerMetadata() {
 	s := v.r.Server
-	v.rule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type", "member_type")
-	v.rule("issuer", true, fmt.Sprintf("issuer is %q, as requested", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
-	v.rule("endpoints", true, "every endpoint has an allowed URL", "", "OAuth 2.1 §1.5")
-	v.rule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is announced", "PKCE with S256 is not announced, but the grant needs none", pkceSection,
+	v.addRule("server_metadata", true, "there is authorization server metadata", "", "RFC 8414 §3", "default_endpoints", "well_known_failed", "content_type", "member_type")
+	v.addRule("issuer", true, fmt.Sprintf("issuer is %q, as requested", httpx.Text(s.Issuer, 200)), "", issuerSection, "issuer_slash")
+	v.addRule("endpoints", true, "every endpoint has an allowed URL", "", "OAuth 2.1 §1.5")
+	v.addRule("pkce", slices.Contains(s.CodeChallengeMethodsSupported, "S256"), "PKCE with S256 is announced", "PKCE with S256 is not announced, but the grant needs none", pkceSection,
 		"assume_pkce_s256")
 }
 
-// offers checks the optional features of the authorization server. The message about a missing feature states the consequence for users.
-func (v *review) offers() {
+// checkFeatures checks the optional features of the authorization server. The message about a missing feature states the consequence for
+// users.
+func (v *checkCollector) checkFeatures() {
 	s := v.r.Server
-	v.rule("response_types", slices.Contains(s.ResponseTypesSupported, "code"), "response_types_supported has \"code\"",
+	v.addRule("response_types", slices.Contains(s.ResponseTypesSupported, "code"), "response_types_supported has \"code\"",
 		"response_types_supported, which is required, does not list \"code\"", "RFC 8414 §2")
-	v.rule("registration", s.RegistrationEndpoint != "" || s.ClientIDMetadataDocumentSupported, "clients can identify themselves: "+registrations(s),
+	v.addRule("registration", s.RegistrationEndpoint != "" || s.ClientIDMetadataDocumentSupported, "clients can identify themselves: "+registrationWays(s),
 		"there is neither a registration_endpoint nor client_id_metadata_document_supported: users need a pre-registered client", "MCP Client Registration")
-	v.rule("public_clients", slices.Contains(s.TokenEndpointAuthMethodsSupported, "none"),
+	v.addRule("public_clients", slices.Contains(s.TokenEndpointAuthMethodsSupported, "none"),
 		"token_endpoint_auth_methods_supported has \"none\": native apps need no secret", "token_endpoint_auth_methods_supported does not list \"none\": native apps cannot keep a secret",
 		"RFC 8252 §8.5")
-	v.rule("iss", s.AuthorizationResponseIssParameterSupported, "authorization responses contain iss", "authorization responses may lack iss: clients cannot detect a mix-up attack",
+	v.addRule("iss", s.AuthorizationResponseIssParameterSupported, "authorization responses contain iss", "authorization responses may lack iss: clients cannot detect a mix-up attack",
 		"RFC 9207 §3")
-	v.rule("renewal", len(s.GrantTypesSupported) == 0 || slices.Contains(s.GrantTypesSupported, "refresh_token"), "refresh tokens are possible",
+	v.addRule("renewal", len(s.GrantTypesSupported) == 0 || slices.Contains(s.GrantTypesSupported, "refresh_token"), "refresh tokens are possible",
 		"grant_types_supported does not list \"refresh_token\": when the token expires, users must log in again", "OAuth 2.1 §4.3")
-	v.rule("revocation", s.RevocationEndpoint != "", "tokens can be revoked", "there is no revocation_endpoint: after a logout, tokens stay valid at the server", "RFC 7009 §2")
+	v.addRule("revocation", s.RevocationEndpoint != "", "tokens can be revoked", "there is no revocation_endpoint: after a logout, tokens stay valid at the server", "RFC 7009 §2")
 }
 
-// registrations lists the ways in which clients can identify themselves.
-func registrations(s ServerMetadata) string {
+// registrationWays lists the ways in which clients can identify themselves.
+func registrationWays(s ServerMetadata) string {
 	var ways []string
 	if s.ClientIDMetadataDocumentSupported {
 		ways = append(ways, "with a client ID metadata document")
@@ -183,7 +184,7 @@ func (r *Result) Meaning(a Attempt) string {
 		return "this document is used"
 	case strings.HasPrefix(a.Outcome, "refused"):
 		return "this URL is not requested"
-	case a.refused():
+	case a.isRefused():
 		return "no document here"
 	}
 	return "server error; cannot conclude that there is no document"

@@ -33,14 +33,15 @@ type TLS struct {
 	Root     string    `json:"root"` // the certificate authority that verified the certificate; empty: none
 }
 
-// observed collects a Connection. The mutex is needed because the callbacks of an httptrace.ClientTrace run in several goroutines.
-type observed struct {
+// connectionRecorder collects a Connection. The mutex is needed because the callbacks of an httptrace.ClientTrace run in several
+// goroutines.
+type connectionRecorder struct {
 	mu sync.Mutex
 	c  Connection
 }
 
-// observe returns a context for req that records the connection in o.
-func (o *observed) observe(ctx context.Context, req *http.Request) context.Context {
+// traceConnection returns a context for req that records the connection in o.
+func (o *connectionRecorder) traceConnection(ctx context.Context, req *http.Request) context.Context {
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		o.c.Proxy = httpx.Text(proxy.Host, 100)
 	}
@@ -75,13 +76,13 @@ func (o *observed) observe(ctx context.Context, req *http.Request) context.Conte
 	})
 }
 
-func (o *observed) set(change func(*Connection)) {
+func (o *connectionRecorder) set(change func(*Connection)) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	change(&o.c)
 }
 
-func (o *observed) connection() *Connection {
+func (o *connectionRecorder) connection() *Connection {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	c := o.c

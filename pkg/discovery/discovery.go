@@ -104,8 +104,8 @@ func Findings() []string {
 		"issuer_slash", "legacy_2025_03_26", "default_endpoints", "member_type", "issuer_given", "assume_pkce_s256"}
 }
 
-// maxShown limits the number of attempts in the text of an Error.
-const maxShown = 12
+// maxShownAttempts limits the number of attempts in the text of an Error.
+const maxShownAttempts = 12
 
 // Error is the error of a failed discovery. Error wraps a network error, or an error of this package such as ErrIssuer.
 type Error struct {
@@ -129,7 +129,7 @@ func (e *Error) Error() string {
 		s += " (" + e.Section + ")"
 	}
 	if e.URL == "" && len(e.Attempts) > 0 {
-		s += "; tried " + listed(e.Attempts, maxShown, func(a Attempt) string { return httpx.Text(a.URL, 300) + ": " + a.Outcome })
+		s += "; tried " + joinLimited(e.Attempts, maxShownAttempts, func(a Attempt) string { return httpx.Text(a.URL, 300) + ": " + a.Outcome })
 	}
 	return s
 }
@@ -162,11 +162,11 @@ func Discover(ctx context.Context, server string, o Options) (*Result, error) {
 		return nil, err
 	}
 	f := &finder{o: o, server: u, endpoint: u, local: httpx.Local(u), r: &Result{URL: httpx.Canonical(u)}}
-	return f.r, f.withAttempts(f.run(ctx))
+	return f.r, f.addAttempts(f.run(ctx))
 }
 
-// withAttempts adds the attempts to an *Error.
-func (f *finder) withAttempts(err error) error {
+// addAttempts adds the attempts to an *Error.
+func (f *finder) addAttempts(err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Attempts == nil {
 		e.Attempts = f.r.Attempts
@@ -178,14 +178,14 @@ func (f *finder) run(ctx context.Context) error {
 	if err := f.requestChallenge(ctx); err != nil {
 		return err
 	}
-	found, err := f.resource(ctx)
+	found, err := f.fetchResource(ctx)
 	if err != nil {
 		return err
 	}
 	if found {
-		err = f.metadata(ctx)
+		err = f.fetchMetadata(ctx)
 	} else {
-		err = f.legacy(ctx)
+		err = f.discoverLegacy(ctx)
 	}
 	if err != nil {
 		return err
@@ -193,8 +193,8 @@ func (f *finder) run(ctx context.Context) error {
 	return f.checkPKCE()
 }
 
-// tolerate records a deviation. With Strict, tolerate returns the deviation as an error.
-func (f *finder) tolerate(address string, n Finding, err error) error {
+// recordDeviation records a deviation. With Strict, tolerate returns the deviation as an error.
+func (f *finder) recordDeviation(address string, n Finding, err error) error {
 	if f.o.Strict {
 		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Err: err}
 	}

@@ -575,7 +575,7 @@ func FuzzServerMetadata(f *testing.F) {
 			return
 		}
 		finder := &finder{r: &Result{}}
-		if finder.accept(m, "https://as", "https://as/m") != nil {
+		if finder.acceptMetadata(m, "https://as", "https://as/m") != nil {
 			return
 		}
 		for _, e := range finder.r.Server.endpoints() {
@@ -641,7 +641,7 @@ func TestReservedIn(t *testing.T) {
 		"": "", "x=1&tenant=a": "", "prompt=login": "", "client_id=a": "client_id", "x=1&state": "state", "a;scope=b": "scope", "re%73ource=x": "resource",
 		"REDIRECT_URI=x": "REDIRECT_URI", "%zz=1&code_challenge=a": "code_challenge", "clientid=1": "", "request_uri=x": "request_uri",
 	} {
-		if got := reservedIn(query); got != want {
+		if got := findReserved(query); got != want {
 			t.Errorf("%q: got %q, want %q", query, got, want)
 		}
 	}

@@ -14,9 +14,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// fetch requests a metadata document and decodes it into v. A member of the wrong type counts as absent. If a required member has the wrong
-// type, the document is not used. If found is false, the recorded attempt states the reason.
-func (f *finder) fetch(ctx context.Context, stage, address string, v any, required ...string) (found bool, err error) {
+// fetchDocument requests a metadata document and decodes it into v. A member of the wrong type counts as absent. If a required member has
+// the wrong type, the document is not used. If found is false, the recorded attempt states the reason.
+func (f *finder) fetchDocument(ctx context.Context, stage, address string, v any, required ...string) (found bool, err error) {
 	a := Attempt{Stage: stage, Method: http.MethodGet, URL: address}
 	defer func() { f.r.Attempts = append(f.r.Attempts, a) }()
 	u, err := httpx.Check(address, f.local)
@@ -36,21 +36,21 @@ func (f *finder) fetch(ctx context.Context, stage, address string, v any, requir
 	}
 	switch {
 	case err != nil:
-		a.Outcome = "no answer: " + reason(err)
+		a.Outcome = "no answer: " + innermostError(err)
 		var refused *httpx.AddressError
 		if ctx.Err() != nil {
 			return false, fmt.Errorf("%s %s: %w", stage, address, httpx.Bare(err))
 		}
 		if errors.As(err, &refused) { // a redirect to a refused address does not mean that the document is absent
-			return false, &Error{Stage: stage, URL: address, Reason: reason(err), Err: err}
+			return false, &Error{Stage: stage, URL: address, Reason: innermostError(err), Err: err}
 		}
-		return false, f.failed(a)
+		return false, f.recordFailure(a)
 	case res.StatusCode != http.StatusOK:
 		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
-		if a.refused() {
+		if a.isRefused() {
 			return false, nil
 		}
-		return false, f.failed(a)
+		return false, f.recordFailure(a)
 	}
 	wrong, err := httpx.DecodeMembers(res.Body, v)
 	if i := slices.IndexFunc(wrong, func(name string) bool { return slices.Contains(required, name) }); err == nil && i >= 0 {
@@ -58,7 +58,7 @@ func (f *finder) fetch(ctx context.Context, stage, address string, v any, requir
 	}
 	if err != nil {
 		a.Outcome = "not a metadata document: " + httpx.Text(err.Error(), 120)
-		return false, f.failed(a)
+		return false, f.recordFailure(a)
 	}
 	if from, err := url.Parse(res.URL); stage == stageMetadata && (err != nil || !httpx.SameOrigin(from, u)) {
 		a.Outcome = "refused: redirected to " + httpx.Text(res.URL, 200)
@@ -67,46 +67,46 @@ func (f *finder) fetch(ctx context.Context, stage, address string, v any, requir
 	}
 	a.OK, a.Outcome, f.from = true, "found", res.URL
 	if wrong != nil {
-		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), specification(stage) + " §2"}
-		if err := f.tolerate(address, n, nil); err != nil {
+		n := Finding{stage, "member_type", fmt.Sprintf("%s: %s: not of the expected type; taken as absent", address, strings.Join(wrong, ", ")), specificationOf(stage) + " §2"}
+		if err := f.recordDeviation(address, n, nil); err != nil {
 			return true, err
 		}
 	}
 	if kind := res.Header.Get("Content-Type"); !strings.HasPrefix(strings.ToLower(kind), "application/json") {
-		return true, f.tolerate(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
-			specification(stage) + " §3.2"}, nil)
+		return true, f.recordDeviation(address, Finding{stage, "content_type", fmt.Sprintf("%s is served as %q, not application/json", address, httpx.Text(kind, 60)),
+			specificationOf(stage) + " §3.2"}, nil)
 	}
 	return true, nil
 }
 
-// failed records a finding for a request that returned neither a document nor a 4xx status, so that the discovery continues with the next
-// URL. With Strict, failed returns an error.
-func (f *finder) failed(a Attempt) error {
+// recordFailure records a finding for a request that returned neither a document nor a 4xx status, so that the discovery continues with the
+// next URL. With Strict, failed returns an error.
+func (f *finder) recordFailure(a Attempt) error {
 	came := a.Outcome
 	if a.Status != 0 && a.Status != http.StatusOK {
 		came = fmt.Sprint(a.Status, " ", came)
 	}
-	return f.tolerate(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", specification(a.Stage) + " §3.2"}, nil)
+	return f.recordDeviation(a.URL, Finding{a.Stage, "well_known_failed", a.URL + ": " + came + "; expected the document, or 404", specificationOf(a.Stage) + " §3.2"}, nil)
 }
 
-// specification returns the RFC that specifies a document. In RFC 9728 and RFC 8414, §2 defines the members and §3.2 the response.
-func specification(stage string) string {
+// specificationOf returns the RFC that specifies a document. In RFC 9728 and RFC 8414, §2 defines the members and §3.2 the response.
+func specificationOf(stage string) string {
 	if stage == stageResource {
 		return "RFC 9728"
 	}
 	return "RFC 8414"
 }
 
-// absent reports whether the server answered every attempt of a stage with a 4xx status. After any other failure, the document may exist
+// isAbsent reports whether the server answered every attempt of a stage with a 4xx status. After any other failure, the document may exist
 // although it could not be fetched.
-func (f *finder) absent(stage string) bool {
-	return !slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stage && !a.refused() })
+func (f *finder) isAbsent(stage string) bool {
+	return !slices.ContainsFunc(f.r.Attempts, func(a Attempt) bool { return a.Stage == stage && !a.isRefused() })
 }
 
-// refused reports whether the server answered with a 4xx status.
-func (a Attempt) refused() bool { return a.Status/100 == 4 }
+// isRefused reports whether the server answered with a 4xx status.
+func (a Attempt) isRefused() bool { return a.Status/100 == 4 }
 
-// reason returns the innermost part of a network error, because the URL is printed separately.
-func reason(err error) string {
+// innermostError returns the innermost part of a network error, because the URL is printed separately.
+func innermostError(err error) string {
 	return httpx.Text(httpx.Bare(err).Error(), 160)
 }

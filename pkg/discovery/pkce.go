@@ -15,7 +15,7 @@ func (f *finder) checkPKCE() error {
 		return nil
 	}
 	if f.o.AssumePKCES256 {
-		return f.tolerate(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not list S256; it is used because of --assume-pkce-s256", pkceSection}, ErrPKCE)
+		return f.recordDeviation(s.Issuer, Finding{stageMetadata, "assume_pkce_s256", "code_challenge_methods_supported does not list S256; it is used because of --assume-pkce-s256", pkceSection}, ErrPKCE)
 	}
 	why := "code_challenge_methods_supported is missing"
 	if len(s.CodeChallengeMethodsSupported) > 0 {

@@ -20,7 +20,7 @@ import (
 func (f *finder) requestChallenge(ctx context.Context) error {
 	challenges := f.o.Challenges
 	if challenges == nil {
-		res, err := f.probe(ctx)
+		res, err := f.sendProbe(ctx)
 		if err != nil {
 			return err
 		}
@@ -29,7 +29,7 @@ func (f *finder) requestChallenge(ctx context.Context) error {
 			challenges = ParseChallenges(res.Header)
 		}
 		if _, ok := Bearer(challenges); !ok && res.StatusCode == http.StatusUnauthorized {
-			if err := f.tolerate(f.r.URL, Finding{stageServer, "no_challenge", "the answer 401 holds no Bearer challenge in WWW-Authenticate", "RFC 6750 §3"}, nil); err != nil {
+			if err := f.recordDeviation(f.r.URL, Finding{stageServer, "no_challenge", "the answer 401 holds no Bearer challenge in WWW-Authenticate", "RFC 6750 §3"}, nil); err != nil {
 				return err
 			}
 		}
@@ -44,34 +44,35 @@ func (f *finder) requestChallenge(ctx context.Context) error {
 
 const probeVersion = "2026-07-28"
 
-// maxMoves limits how many redirects of the server are followed.
-const maxMoves = 3
+// maxRedirects limits how many redirects of the server are followed.
+const maxRedirects = 3
 
-// probe sends a POST. If the status is 404 or 405, probe sends a GET, because the server may support only the old HTTP+SSE transport.
-func (f *finder) probe(ctx context.Context) (*httpx.Response, error) {
+// sendProbe sends a POST. If the status is 404 or 405, probe sends a GET, because the server may support only the old HTTP+SSE transport.
+func (f *finder) sendProbe(ctx context.Context) (*httpx.Response, error) {
 	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
 		"io.modelcontextprotocol/protocolVersion":    probeVersion,
 		"io.modelcontextprotocol/clientInfo":         map[string]string{"name": "mcpauth", "version": "1"},
 		"io.modelcontextprotocol/clientCapabilities": map[string]any{},
 	}}})
-	res, err := f.probeBy(ctx, http.MethodPost, body)
-	for range maxMoves {
+	res, err := f.sendProbeBy(ctx, http.MethodPost, body)
+	for range maxRedirects {
 		if err != nil || res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
 			break
 		}
-		if err := f.move(res); err != nil {
+		if err := f.followRedirect(res); err != nil {
 			return nil, err
 		}
-		res, err = f.probeBy(ctx, http.MethodPost, body)
+		res, err = f.sendProbeBy(ctx, http.MethodPost, body)
 	}
 	if err == nil && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed) {
-		return f.probeBy(ctx, http.MethodGet, nil)
+		return f.sendProbeBy(ctx, http.MethodGet, nil)
 	}
 	return res, err
 }
 
-// move follows a redirect of the server. The target must have the origin of the server, because later requests send a token to the target.
-func (f *finder) move(res *httpx.Response) error {
+// followRedirect follows a redirect of the server. The target must have the origin of the server, because later requests send a token to
+// the target.
+func (f *finder) followRedirect(res *httpx.Response) error {
 	fail := func(format string, args ...any) *Error {
 		return &Error{Stage: stageServer, URL: f.endpoint.String(), Reason: fmt.Sprintf("answered %d ", res.StatusCode) + fmt.Sprintf(format, args...), Err: ErrMoved}
 	}
@@ -98,7 +99,7 @@ func (f *finder) move(res *httpx.Response) error {
 	return nil
 }
 
-func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*httpx.Response, error) {
+func (f *finder) sendProbeBy(ctx context.Context, method string, body []byte) (*httpx.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, method, f.endpoint.String(), bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -112,8 +113,8 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 		req.Header.Set("Mcp-Protocol-Version", probeVersion)
 		req.Header.Set("Mcp-Method", "server/discover")
 	}
-	var seen observed
-	res, err := head(f.o.HTTP, req.WithContext(seen.observe(ctx, req)))
+	var seen connectionRecorder
+	res, err := doUntilHeader(f.o.HTTP, req.WithContext(seen.traceConnection(ctx, req)))
 	if f.r.Connection == nil { // a later request may reuse the connection and record less
 		f.r.Connection = seen.connection()
 	}
@@ -121,7 +122,7 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	hidden := httpx.HeaderForms(f.o.Header, 0)
 	if err != nil {
 		err = httpx.CleanError(httpx.Bare(err), hidden)
-		a.Outcome = "no answer: " + httpx.Mask(reason(err), hidden)
+		a.Outcome = "no answer: " + httpx.Mask(innermostError(err), hidden)
 		f.r.Attempts = append(f.r.Attempts, a)
 		return nil, fmt.Errorf("server %s: %w", f.r.URL, err)
 	}
@@ -133,9 +134,9 @@ func (f *finder) probeBy(ctx context.Context, method string, body []byte) (*http
 	return res, nil
 }
 
-// head sends a request and reads the header of the response. head reads the body only if the status is an error, because the body of an
-// event stream may never end.
-func head(c *http.Client, req *http.Request) (*httpx.Response, error) {
+// doUntilHeader sends a request and reads the header of the response. doUntilHeader reads the body only if the status is an error, because
+// the body of an event stream may never end.
+func doUntilHeader(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	res, err := cmp.Or(c, httpx.Default()).Do(req)
 	if err != nil {
 		return nil, err

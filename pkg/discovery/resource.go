@@ -24,25 +24,25 @@ const (
 	locationSection = "MCP Authorization Server Location"
 )
 
-// resource fetches the resource metadata (MCP, Protected Resource Metadata Discovery Requirements). The URL in the challenge comes first,
-// then the well-known URL with the server's path and query, and then the well-known URL at the root. If a document fails a check, the
-// search ends with an error.
-func (f *finder) resource(ctx context.Context) (found bool, err error) {
+// fetchResource fetches the resource metadata (MCP, Protected Resource Metadata Discovery Requirements). The URL in the challenge comes
+// first, then the well-known URL with the server's path and query, and then the well-known URL at the root. If a document fails a check,
+// the search ends with an error.
+func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 	if named := f.r.Challenge.ResourceMetadata(); named != "" {
-		if found, err := f.resourceAt(ctx, named); found || err != nil {
+		if found, err := f.fetchResourceAt(ctx, named); found || err != nil {
 			return found, err
 		}
 		dead := Finding{stageResource, "resource_metadata_dead", "the challenge names " + httpx.Text(named, 200) + ", but there is no document; trying the well-known URLs", "RFC 9728 §5.1"}
-		if err := f.tolerate("", dead, nil); err != nil {
+		if err := f.recordDeviation("", dead, nil); err != nil {
 			return false, err
 		}
 	}
 	for _, address := range f.resourceAddresses() {
-		if found, err := f.resourceAt(ctx, address); found || err != nil {
+		if found, err := f.fetchResourceAt(ctx, address); found || err != nil {
 			return found, err
 		}
 	}
-	if !f.absent(stageResource) {
+	if !f.isAbsent(stageResource) {
 		return false, &Error{Stage: stageResource, Reason: "no document could be fetched, but no server answered 404 either", Section: "RFC 9728 §3"}
 	}
 	return false, nil
@@ -53,24 +53,24 @@ func (f *finder) resource(ctx context.Context) (found bool, err error) {
 func (f *finder) resourceAddresses() []string {
 	var all []string
 	for _, u := range []*url.URL{f.server, f.endpoint} {
-		address := wellKnown(u, "oauth-protected-resource")[0]
+		address := wellKnownURLs(u, "oauth-protected-resource")[0]
 		if u.RawQuery != "" {
 			address += "?" + u.RawQuery
 		}
 		all = append(all, address)
 	}
 	root := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
-	return slices.Compact(append(all, wellKnown(&root, "oauth-protected-resource")...))
+	return slices.Compact(append(all, wellKnownURLs(&root, "oauth-protected-resource")...))
 }
 
-func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
+func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, error) {
 	var m ResourceMetadata
-	found, err := f.fetch(ctx, stageResource, address, &m, "resource")
+	found, err := f.fetchDocument(ctx, stageResource, address, &m, "resource")
 	if !found || err != nil {
 		return false, err
 	}
 	quirk, why := checkResource(m.Resource, f.server)
-	if quirk == "resource_parent" && !slices.Contains(wellKnown(f.server, "oauth-protected-resource"), f.from) {
+	if quirk == "resource_parent" && !slices.Contains(wellKnownURLs(f.server, "oauth-protected-resource"), f.from) {
 		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL, which only the server's own well-known URL may claim; expected %q",
 			httpx.Text(m.Resource, 200), f.r.URL)
 	}
@@ -82,7 +82,7 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 	}
 	if quirk != "" {
 		n := Finding{stageResource, quirk, fmt.Sprintf("resource is %q for the server %q", httpx.Text(m.Resource, 200), f.r.URL), resourceSection}
-		if err := f.tolerate(address, n, ErrResource); err != nil {
+		if err := f.recordDeviation(address, n, ErrResource); err != nil {
 			return false, err
 		}
 	}
@@ -92,7 +92,7 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 				Reason: "authorization_servers is missing or empty"}
 		}
 		n := Finding{stageResource, "issuer_given", "authorization_servers is missing or empty; using the given issuer: " + f.o.Issuer, locationSection}
-		if err := f.tolerate(address, n, ErrUnnamed); err != nil {
+		if err := f.recordDeviation(address, n, ErrUnnamed); err != nil {
 			return false, err
 		}
 		m.AuthorizationServers = []string{f.o.Issuer}
@@ -105,7 +105,7 @@ func (f *finder) resourceAt(ctx context.Context, address string) (bool, error) {
 // the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the queries must be
 // equal, because tenants may differ only in the query. quirk is the code of a tolerated deviation. why is the reason to refuse the
 // resource. If the URLs are equal, quirk and why are empty.
-func checkResource(resource string, server *url.URL) (quirk, why string) {
+func checkResource(resource string, server *url.URL) (deviation, refusal string) {
 	if resource == "" {
 		return "", "resource is missing"
 	}
@@ -130,9 +130,9 @@ func checkResource(resource string, server *url.URL) (quirk, why string) {
 	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))
 }
 
-// wellKnown returns the well-known URLs with a suffix (RFC 8615). The first URL contains the path of u (RFC 9728 §3.1), and the last URL is
-// at the root.
-func wellKnown(u *url.URL, suffix string) []string {
+// wellKnownURLs returns the well-known URLs with a suffix (RFC 8615). The first URL contains the path of u (RFC 9728 §3.1), and the last
+// URL is at the root.
+func wellKnownURLs(u *url.URL, suffix string) []string {
 	root := url.URL{Scheme: u.Scheme, Host: u.Host, Path: "/.well-known/" + suffix}
 	path := strings.TrimSuffix(u.EscapedPath(), "/")
 	if path == "" {

@@ -43,15 +43,16 @@ type ServerMetadata struct {
 // MutualTLS returns the metadata with the endpoints for clients with a TLS certificate (RFC 8705 §5).
 func (m ServerMetadata) MutualTLS() ServerMetadata {
 	for _, e := range m.endpoints() {
-		if alias := m.alias(e.name); alias != "" {
+		if alias := m.endpointAlias(e.name); alias != "" {
 			*e.address = alias
 		}
 	}
 	return m
 }
 
-// alias returns the alias of an endpoint, or "". An alias of the authorization endpoint is ignored, because the browser uses that endpoint.
-func (m *ServerMetadata) alias(endpoint string) string {
+// endpointAlias returns the alias of an endpoint, or "". An alias of the authorization endpoint is ignored, because the browser uses that
+// endpoint.
+func (m *ServerMetadata) endpointAlias(endpoint string) string {
 	if endpoint == "authorization_endpoint" {
 		return ""
 	}
@@ -64,14 +65,14 @@ const issuerSection = "RFC 8414 §3.3"
 // could make mcpauth send requests to any number of hosts.
 const maxIssuers = 10
 
-// endpoint is a member of the metadata that contains the URL of an endpoint.
-type endpoint struct {
+// endpointMember is a member of the metadata that contains the URL of an endpoint.
+type endpointMember struct {
 	name    string
 	address *string
 }
 
-func (m *ServerMetadata) endpoints() []endpoint {
-	return []endpoint{
+func (m *ServerMetadata) endpoints() []endpointMember {
+	return []endpointMember{
 		{"authorization_endpoint", &m.AuthorizationEndpoint}, {"token_endpoint", &m.TokenEndpoint},
 		{"registration_endpoint", &m.RegistrationEndpoint}, {"revocation_endpoint", &m.RevocationEndpoint},
 		{"introspection_endpoint", &m.IntrospectionEndpoint}, {"device_authorization_endpoint", &m.DeviceAuthorizationEndpoint},
@@ -79,9 +80,9 @@ func (m *ServerMetadata) endpoints() []endpoint {
 	}
 }
 
-// metadata fetches the metadata of the authorization server. If Options.Issuer is empty, metadata uses the first authorization server of
-// the resource whose metadata can be fetched. If a document fails a check, the search ends with an error.
-func (f *finder) metadata(ctx context.Context) error {
+// fetchMetadata fetches the metadata of the authorization server. If Options.Issuer is empty, metadata uses the first authorization server
+// of the resource whose metadata can be fetched. If a document fails a check, the search ends with an error.
+func (f *finder) fetchMetadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
 		i := slices.IndexFunc(issuers, func(s string) bool { return sameIssuer(s, f.o.Issuer) })
@@ -92,7 +93,7 @@ func (f *finder) metadata(ctx context.Context) error {
 		issuers = issuers[i : i+1]
 	}
 	for _, issuer := range issuers[:min(len(issuers), maxIssuers)] {
-		found, err := f.serverAt(ctx, issuer)
+		found, err := f.fetchMetadataOf(ctx, issuer)
 		if found || err != nil {
 			return err
 		}
@@ -100,20 +101,20 @@ func (f *finder) metadata(ctx context.Context) error {
 	return &Error{Stage: stageMetadata, Reason: "no document of " + quoteAll(issuers), Section: "RFC 8414 §3"}
 }
 
-// serverAt tries the well-known URLs of an issuer in the order that MCP specifies.
-func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
+// fetchMetadataOf tries the well-known URLs of an issuer in the order that MCP specifies.
+func (f *finder) fetchMetadataOf(ctx context.Context, issuer string) (bool, error) {
 	u, err := httpx.Check(issuer, f.local)
 	if err != nil {
 		return false, &Error{Stage: stageMetadata, URL: httpx.Text(issuer, 200), Reason: err.Error(), Err: err}
 	}
 	for _, address := range metadataAddresses(u) {
 		var m ServerMetadata
-		found, err := f.fetch(ctx, stageMetadata, address, &m, "issuer", "token_endpoint")
+		found, err := f.fetchDocument(ctx, stageMetadata, address, &m, "issuer", "token_endpoint")
 		if err != nil {
 			return false, err
 		}
 		if found {
-			return true, f.accept(m, issuer, address)
+			return true, f.acceptMetadata(m, issuer, address)
 		}
 	}
 	return false, nil
@@ -121,7 +122,7 @@ func (f *finder) serverAt(ctx context.Context, issuer string) (bool, error) {
 
 // metadataAddresses returns the well-known URLs of an issuer (MCP, Authorization Server Metadata Discovery).
 func metadataAddresses(issuer *url.URL) []string {
-	oauth, openid := wellKnown(issuer, "oauth-authorization-server"), wellKnown(issuer, "openid-configuration")
+	oauth, openid := wellKnownURLs(issuer, "oauth-authorization-server"), wellKnownURLs(issuer, "openid-configuration")
 	if len(oauth) == 1 {
 		return []string{oauth[0], openid[0]}
 	}
@@ -130,22 +131,22 @@ func metadataAddresses(issuer *url.URL) []string {
 	return []string{oauth[0], openid[0], strings.TrimSuffix(base.String(), "/") + "/.well-known/openid-configuration"}
 }
 
-// accept checks the issuer in a document, and then every URL in the document.
-func (f *finder) accept(m ServerMetadata, issuer, address string) error {
+// acceptMetadata checks the issuer in a document, and then every URL in the document.
+func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error {
 	fail := func(err error, section, format string, args ...any) error {
 		return &Error{Stage: stageMetadata, URL: address, Reason: fmt.Sprintf(format, args...), Section: section, Err: err}
 	}
 	switch {
 	case m.Issuer == issuer:
 	case sameIssuer(m.Issuer, issuer):
-		if err := f.tolerate(address, Finding{stageMetadata, "issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection}, ErrIssuer); err != nil {
+		if err := f.recordDeviation(address, Finding{stageMetadata, "issuer_slash", fmt.Sprintf("issuer is %q for %q", m.Issuer, issuer), issuerSection}, ErrIssuer); err != nil {
 			return err
 		}
 	default:
 		return fail(ErrIssuer, issuerSection, "issuer is %q, expected %q", httpx.Text(m.Issuer, 200), issuer)
 	}
 	for _, e := range m.endpoints() {
-		if alias := m.alias(e.name); alias != "" {
+		if alias := m.endpointAlias(e.name); alias != "" {
 			u, err := httpx.Check(alias, f.local)
 			if err != nil {
 				return fail(err, "", "mtls_endpoint_aliases: %s: %v", e.name, err)
@@ -160,7 +161,7 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 			return fail(err, "", "%s: %v", e.name, err) // the error names the section
 		}
 		if e.name == "authorization_endpoint" {
-			if name := reservedIn(u.RawQuery); name != "" {
+			if name := findReserved(u.RawQuery); name != "" {
 				return fail(ErrIssuer, "RFC 6749 §3.1", "authorization_endpoint carries the parameter %q, which the request sets", httpx.Text(name, 60))
 			}
 		}
@@ -179,9 +180,9 @@ func (f *finder) accept(m ServerMetadata, issuer, address string) error {
 	return nil
 }
 
-// reservedIn returns the first parameter in a query that the authorization request also sets, or "" if there is none. If a parameter
+// findReserved returns the first parameter in a query that the authorization request also sets, or "" if there is none. If a parameter
 // appeared twice, the server might use the wrong value. Semicolons count as separators, because some servers accept them.
-func reservedIn(query string) string {
+func findReserved(query string) string {
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(pair, "=")
 		if plain, err := url.QueryUnescape(name); err == nil {
@@ -205,29 +206,29 @@ func sameIssuer(a, b string) bool {
 	return err == nil && u.Path == "" && u.RawQuery == "" && strings.TrimSuffix(a, "/") == strings.TrimSuffix(b, "/")
 }
 
-// legacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). If Options.Issuer is empty,
-// the authorization server is the server's origin. If the origin answers that there is no metadata, legacy uses the default endpoints. If
-// the metadata cannot be fetched for another reason, legacy returns an error.
-func (f *finder) legacy(ctx context.Context) error {
+// discoverLegacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). If Options.Issuer is
+// empty, the authorization server is the server's origin. If the origin answers that there is no metadata, legacy uses the default
+// endpoints. If the metadata cannot be fetched for another reason, legacy returns an error.
+func (f *finder) discoverLegacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
 	if f.o.Issuer != "" && !sameIssuer(f.o.Issuer, origin) {
 		given := Finding{stageResource, "issuer_given", "no protected resource metadata; using the given issuer: " + f.o.Issuer, locationSection}
-		if err := f.tolerate("", given, ErrUnnamed); err != nil {
+		if err := f.recordDeviation("", given, ErrUnnamed); err != nil {
 			return err
 		}
 		f.r.Resource.AuthorizationServers = []string{f.o.Issuer}
-		return f.metadata(ctx)
+		return f.fetchMetadata(ctx)
 	}
 	old := Finding{stageResource, "legacy_2025_03_26", "no protected resource metadata; using the server's origin as the authorization server, as in MCP 2025-03-26", locationSection}
-	if err := f.tolerate("", old, nil); err != nil {
+	if err := f.recordDeviation("", old, nil); err != nil {
 		return err
 	}
 	f.header = http.Header{"Mcp-Protocol-Version": {"2025-03-26"}}
-	if found, err := f.serverAt(ctx, origin); found || err != nil {
+	if found, err := f.fetchMetadataOf(ctx, origin); found || err != nil {
 		return err
 	}
-	if !f.absent(stageMetadata) {
+	if !f.isAbsent(stageMetadata) {
 		return &Error{Stage: stageMetadata, Reason: "no document could be fetched, but the server did not answer 404 either", Section: "RFC 8414 §3"}
 	}
 	if f.r.Open {
@@ -244,16 +245,16 @@ func (f *finder) legacy(ctx context.Context) error {
 func FetchServer(ctx context.Context, issuer string, local bool, o Options) (ServerMetadata, []Attempt, error) {
 	o.Issuer = ""
 	f := &finder{o: o, local: local, r: &Result{Resource: ResourceMetadata{AuthorizationServers: []string{issuer}}}}
-	err := f.withAttempts(f.metadata(ctx))
+	err := f.addAttempts(f.fetchMetadata(ctx))
 	return f.r.Server, f.r.Attempts, err
 }
 
 func quoteAll(list []string) string {
-	return listed(list, maxIssuers, func(s string) string { return fmt.Sprintf("%q", httpx.Text(s, 200)) })
+	return joinLimited(list, maxIssuers, func(s string) string { return fmt.Sprintf("%q", httpx.Text(s, 200)) })
 }
 
-// listed joins the texts of the first limit elements. If there are more elements, the text ends with their number.
-func listed[E any](list []E, limit int, text func(E) string) string {
+// joinLimited joins the texts of the first limit elements. If there are more elements, the text ends with their number.
+func joinLimited[E any](list []E, limit int, text func(E) string) string {
 	var all []string
 	for _, element := range list[:min(len(list), limit)] {
 		all = append(all, text(element))

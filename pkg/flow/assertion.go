@@ -63,8 +63,8 @@ func (s Settings) assertionVariable() string {
 	return name
 }
 
-// assertion returns an assertion that has not expired (RFC 7523 §2.1).
-func (c *Client) assertion(ctx context.Context, s Settings, issuer string) (string, error) {
+// unexpiredAssertion returns an assertion that has not expired (RFC 7523 §2.1).
+func (c *Client) unexpiredAssertion(ctx context.Context, s Settings, issuer string) (string, error) {
 	text, err := c.fetchAssertion(ctx, s, issuer)
 	if err != nil {
 		return "", err
@@ -87,7 +87,7 @@ func (c *Client) fetchAssertion(ctx context.Context, s Settings, issuer string) 
 	}
 	switch kind {
 	case "":
-		if err := c.guard(s.AssertionFile); err != nil {
+		if err := c.guardFile(s.AssertionFile); err != nil {
 			return "", err
 		}
 		return readAssertion("assertion", s.AssertionFile)
@@ -130,7 +130,7 @@ func (c *Client) runForAssertion(ctx context.Context, words []string) (string, e
 		cmd.Env = c.Environ()
 	}
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &limited{&out, maxSecretFile}, os.Stderr
+	cmd.Stdout, cmd.Stderr = &limitedWriter{&out, maxSecretFile}, os.Stderr
 	err := cmd.Run()
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("the command %q that prints the assertion: %w", words[0], context.Cause(ctx))
@@ -141,14 +141,14 @@ func (c *Client) runForAssertion(ctx context.Context, words []string) (string, e
 	return checkedAssertion(fmt.Sprintf("the output of %q", words[0]), out.String())
 }
 
-// limited is a writer that accepts at most room bytes.
-type limited struct {
-	w    io.Writer
-	room int
+// limitedWriter is a writer that accepts at most room bytes.
+type limitedWriter struct {
+	w         io.Writer
+	remaining int
 }
 
-func (l *limited) Write(p []byte) (int, error) {
-	if l.room -= len(p); l.room < 0 {
+func (l *limitedWriter) Write(p []byte) (int, error) {
+	if l.remaining -= len(p); l.remaining < 0 {
 		return 0, errors.New("too much output")
 	}
 	return l.w.Write(p)
@@ -174,7 +174,7 @@ func (c *Client) actionsToken(ctx context.Context, issuer string) (string, error
 	}
 	req.Header.Set("Authorization", "Bearer "+bearer)
 	req.Header.Set("Accept", "application/json")
-	res, err := httpx.Do(c.http(), req)
+	res, err := httpx.Do(c.httpClient(), req)
 	if err != nil {
 		return "", stage("token service of the runner", err)
 	}

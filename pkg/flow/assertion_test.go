@@ -65,7 +65,7 @@ func TestAssertionFileIsAbsolute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s := (LoginOptions{}).complete(credential{}, Settings{Grant: GrantJWTBearer, Assertion: "file:a.jwt"}, cause{}); s.AssertionFile != want || s.Assertion != "" {
+	if s := (LoginOptions{}).mergeSettings(credential{}, Settings{Grant: GrantJWTBearer, Assertion: "file:a.jwt"}, loginReason{}); s.AssertionFile != want || s.Assertion != "" {
 		t.Errorf("got %q and %q", s.AssertionFile, s.Assertion)
 	}
 }

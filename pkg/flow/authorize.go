@@ -19,65 +19,65 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// answerWithin is the default time limit of the wait for the browser.
-const answerWithin = 5 * time.Minute
+// browserTimeout is the default time limit of the wait for the browser.
+const browserTimeout = 5 * time.Minute
 
-// byCode obtains tokens with an authorization code (OAuth 2.1 §4.1). byCode starts the callback listener first, because the client
-// registration contains the redirect URI.
-func (c *Client) byCode(k *job, d draft) (credential, error) {
-	l, err := c.listen(k.Context, d)
+// obtainByCode obtains tokens with an authorization code (OAuth 2.1 §4.1). obtainByCode starts the callback listener first, because the
+// client registration contains the redirect URI.
+func (c *Client) obtainByCode(k *job, d loginDraft) (credential, error) {
+	l, err := c.startListener(k.Context, d)
 	if err != nil {
 		return credential{}, stage("callback", err)
 	}
 	defer l.Close()
-	x, err := c.approved(k.Context, d, l)
+	x, err := c.awaitApproval(k.Context, d, l)
 	if err != nil {
 		return credential{}, err
 	}
-	return c.exchange(k, x)
+	return c.requestTokens(k, x)
 }
 
-// approved opens the browser, waits for the code, and returns the exchange that redeems the code.
-func (c *Client) approved(ctx context.Context, d draft, l *callback.Listener) (exchange, error) {
-	r, err := c.authorization(ctx, d, l.RedirectURI(), false)
+// awaitApproval opens the browser, waits for the code, and returns the exchange that redeems the code.
+func (c *Client) awaitApproval(ctx context.Context, d loginDraft, l *callback.Listener) (tokenRequest, error) {
+	r, err := c.prepareAuthorization(ctx, d, l.RedirectURI(), false)
 	if err != nil {
-		return exchange{}, err
+		return tokenRequest{}, err
 	}
-	code, err := c.ask(ctx, d, l, r.address, callback.Expect{State: r.state, Issuer: r.cred.Issuer,
+	code, err := c.askInBrowser(ctx, d, l, r.address, callback.Expect{State: r.state, Issuer: r.cred.Issuer,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported})
 	if err != nil {
-		return exchange{}, stage("authorization", clientRefused(err, r.reused))
+		return tokenRequest{}, stage("authorization", wrapUnknownClient(err, r.reused))
 	}
 	r.stage, r.request = "token exchange", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		return e.Code(ctx, code, string(r.verifier), l.RedirectURI())
 	}
-	return r.exchange, nil
+	return r.tokenRequest, nil
 }
 
-// authorization is an authorization request that is ready to be opened in a browser.
-type authorization struct {
-	exchange
+// authorizationRequest is an authorization request that is ready to be opened in a browser.
+type authorizationRequest struct {
+	tokenRequest
 	address, state string
 	verifier       pkce.Verifier
 }
 
-// authorization prepares an authorization request. If later is true, the user may open the authorization URL much later.
-func (c *Client) authorization(ctx context.Context, d draft, redirectURI string, later bool) (r authorization, err error) {
-	if r.exchange, err = c.identify(ctx, d, redirectURI); err != nil {
+// prepareAuthorization prepares an authorization request. If later is true, the user may open the authorization URL much later.
+func (c *Client) prepareAuthorization(ctx context.Context, d loginDraft, redirectURI string, openedLater bool) (r authorizationRequest, err error) {
+	if r.tokenRequest, err = c.newTokenRequest(ctx, d, redirectURI); err != nil {
 		return r, err
 	}
 	r.verifier, r.state = pkce.New(), pkce.State()
-	params := authorizationRequest(d, r.cred, redirectURI, r.verifier, r.state)
-	if params, err = c.push(ctx, d, &r.cred, params, later); err != nil {
-		return r, stage("authorization", clientRefused(err, r.reused))
+	params := authorizationParams(d, r.cred, redirectURI, r.verifier, r.state)
+	if params, err = c.pushRequest(ctx, d, &r.cred, params, openedLater); err != nil {
+		return r, stage("authorization", wrapUnknownClient(err, r.reused))
 	}
 	r.address, err = authorizationURL(d, params)
 	return r, err
 }
 
-// byDevice shows a code that the user enters on any device, and waits for the approval (RFC 8628 §3).
-func (c *Client) byDevice(k *job, d draft) (credential, error) {
-	x, err := c.identify(k.Context, d, "")
+// obtainByDevice shows a code that the user enters on any device, and waits for the approval (RFC 8628 §3).
+func (c *Client) obtainByDevice(k *job, d loginDraft) (credential, error) {
+	x, err := c.newTokenRequest(k.Context, d, "")
 	if err != nil {
 		return credential{}, err
 	}
@@ -91,27 +91,27 @@ func (c *Client) byDevice(k *job, d draft) (credential, error) {
 		e.Sleep = func(_ context.Context, wait time.Duration) error { return token.Sleep(k.Context, wait) }
 		return e.Device(ctx, d.found.Server.DeviceAuthorizationEndpoint, joinScopes(d.plan.Scopes), show)
 	}
-	return c.exchange(k, x)
+	return c.requestTokens(k, x)
 }
 
-func (c *Client) byNonInteractiveGrant(k *job, d draft) (credential, error) {
-	x, err := c.identify(k.Context, d, "")
+func (c *Client) obtainNonInteractively(k *job, d loginDraft) (credential, error) {
+	x, err := c.newTokenRequest(k.Context, d, "")
 	if err != nil {
 		return credential{}, err
 	}
 	if d.t.IDP.Issuer != "" {
-		if x.cred.IDP, err = c.signIn(k, d); err != nil {
+		if x.cred.IDP, err = c.signInAtProvider(k, d); err != nil {
 			return credential{}, err
 		}
 	}
 	x.stage, x.request = "token request", func(ctx context.Context, e token.Endpoint) (token.Token, error) {
 		return c.nonInteractiveToken(ctx, e, x.cred)
 	}
-	return c.exchange(k, x)
+	return c.requestTokens(k, x)
 }
 
-// listen starts the callback listener on the port of the registration, or on a free port if that port is in use.
-func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error) {
+// startListener starts the callback listener on the port of the registration, or on a free port if that port is in use.
+func (c *Client) startListener(ctx context.Context, d loginDraft) (*callback.Listener, error) {
 	host, port := d.t.CallbackHost, d.t.CallbackPort
 	o := callback.Options{Host: host, Port: port, Ignored: func(why string) {
 		c.warn("ignored a request to the callback, still waiting: " + why)
@@ -131,8 +131,8 @@ func (c *Client) listen(ctx context.Context, d draft) (*callback.Listener, error
 
 // registeredPort returns the port of the stored client's redirect URI. If the login uses another callback host or another authorization
 // server, registeredPort returns 0.
-func registeredPort(d draft) int {
-	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), d.registered()
+func registeredPort(d loginDraft) int {
+	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), d.storedClient()
 	u, err := url.Parse(client.RedirectURI)
 	if err != nil || u.Hostname() != host || client.Issuer != d.found.Server.Issuer {
 		return 0
@@ -141,8 +141,8 @@ func registeredPort(d draft) int {
 	return port
 }
 
-// authorizationRequest returns the parameters of the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
-func authorizationRequest(d draft, cred credential, redirectURI string, verifier pkce.Verifier, state string) url.Values {
+// authorizationParams returns the parameters of the authorization request (OAuth 2.1 §4.1.1, RFC 7636 §4.3, RFC 8707 §2).
+func authorizationParams(d loginDraft, cred credential, redirectURI string, verifier pkce.Verifier, state string) url.Values {
 	params := url.Values{"response_type": {"code"}, "client_id": {cred.Client.ID}, "redirect_uri": {redirectURI}, "state": {state},
 		"code_challenge": {verifier.Challenge()}, "code_challenge_method": {"S256"}}
 	set := func(name, value string) {
@@ -167,7 +167,7 @@ func authorizationRequest(d draft, cred credential, redirectURI string, verifier
 }
 
 // authorizationURL returns the URL of the authorization endpoint with these parameters.
-func authorizationURL(d draft, params url.Values) (string, error) {
+func authorizationURL(d loginDraft, params url.Values) (string, error) {
 	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
 	if err != nil {
 		return "", stage("authorization request", err)
@@ -175,18 +175,18 @@ func authorizationURL(d draft, params url.Values) (string, error) {
 	query := u.Query()
 	maps.Copy(query, params)
 	u.RawQuery = query.Encode()
-	_, err = httpx.Check(u.String(), local(d.t.URL)) // the URL can be too long, because the server chooses the client ID, the scopes and the resource
+	_, err = httpx.Check(u.String(), isLocal(d.t.URL)) // the URL can be too long, because the server chooses the client ID, the scopes and the resource
 	return u.String(), stage("authorization request", err)
 }
 
-// reserved reports whether the security of the login depends on a parameter.
-func reserved(param string) bool {
+// isReservedParam reports whether the security of the login depends on a parameter.
+func isReservedParam(param string) bool {
 	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
 }
 
-// ask opens the browser, waits for the response, and returns its code.
-func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address string, expect callback.Expect) (string, error) {
-	timeout := cmp.Or(d.o.Timeout, answerWithin)
+// askInBrowser opens the browser, waits for the response, and returns its code.
+func (c *Client) askInBrowser(ctx context.Context, d loginDraft, l *callback.Listener, address string, expect callback.Expect) (string, error) {
+	timeout := cmp.Or(d.o.Timeout, browserTimeout)
 	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c.report(Event{Kind: EventAuthorize, URL: address, Port: l.Port()})
@@ -195,7 +195,7 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 			c.warn(fmt.Sprintf("the browser did not open (%v); open the URL yourself", err))
 		}
 	}
-	code, err := c.answered(wait, d, l, expect)
+	code, err := c.awaitAnswer(wait, d, l, expect)
 	if errors.Is(err, context.DeadlineExceeded) { // also true if the caller's own deadline ended the wait
 		return "", fmt.Errorf("%w within %s: if the server refuses the client or the redirect URI, it shows an error page that mcpauth cannot see", ErrNoAnswer, timeout)
 	}
@@ -207,13 +207,13 @@ func (c *Client) ask(ctx context.Context, d draft, l *callback.Listener, address
 // may still be blocked in a read when Login returns.
 type Paste func(ctx context.Context, refused error) (string, error)
 
-// otherAnswer is returned if the user pastes an address that belongs to a pending login.
-type otherAnswer struct{ text string }
+// pendingAnswerError is returned if the user pastes an address that belongs to a pending login.
+type pendingAnswerError struct{ text string }
 
-func (*otherAnswer) Error() string { return "the address belongs to an earlier login" }
+func (*pendingAnswerError) Error() string { return "the address belongs to an earlier login" }
 
-// answered waits for the response on the listener or in pasted text, whichever comes first.
-func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, expect callback.Expect) (string, error) {
+// awaitAnswer waits for the response on the listener or in pasted text, whichever comes first.
+func (c *Client) awaitAnswer(ctx context.Context, d loginDraft, l *callback.Listener, expect callback.Expect) (string, error) {
 	if d.o.Paste == nil {
 		return l.Wait(ctx, expect)
 	}
@@ -229,7 +229,7 @@ func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, ex
 		answers <- answer{code, err}
 	}()
 	go func() {
-		code, err := c.pasted(ctx, d, expect)
+		code, err := c.readPasted(ctx, d, expect)
 		if !errors.Is(err, io.EOF) {
 			answers <- answer{code, err}
 		}
@@ -238,8 +238,8 @@ func (c *Client) answered(ctx context.Context, d draft, l *callback.Listener, ex
 	return first.code, first.err
 }
 
-// pasted calls Paste until the text is a response to this login.
-func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (string, error) {
+// readPasted calls Paste until the text is a response to this login.
+func (c *Client) readPasted(ctx context.Context, d loginDraft, expect callback.Expect) (string, error) {
 	var refused error
 	for {
 		text, err := d.o.Paste(ctx, refused)
@@ -249,7 +249,7 @@ func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (s
 		code, err := callback.Parse(text, expect)
 		switch {
 		case errors.Is(err, callback.ErrState) && c.isPending(ctx, d.t, text):
-			return "", &otherAnswer{text}
+			return "", &pendingAnswerError{text}
 		case errors.Is(err, callback.ErrBareCode), errors.Is(err, callback.ErrState), errors.Is(err, callback.ErrMalformed):
 			refused = err
 		default:
@@ -258,11 +258,11 @@ func (c *Client) pasted(ctx context.Context, d draft, expect callback.Expect) (s
 	}
 }
 
-// clientRefused wraps the error of a server that does not know the client (RFC 6749 §4.1.2.1, §5.2). If an earlier login registered the
+// wrapUnknownClient wraps the error of a server that does not know the client (RFC 6749 §4.1.2.1, §5.2). If an earlier login registered the
 // client, the result wraps errForgotten, or else ErrClientRejected. Any other error is returned unchanged.
-func clientRefused(err error, reused bool) error {
+func wrapUnknownClient(err error, reused bool) error {
 	var refused *callback.AuthorizationError
-	switch known := !clientDead(err) && !(errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client")); {
+	switch known := !isClientRefused(err) && !(errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client")); {
 	case known:
 		return err
 	case reused:

@@ -18,12 +18,12 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// bindings records, for all logins, at which authorization servers a secret of the user was used (MCP Authorization Server Binding).
-// Without bindings, a configuration file that names another server could make mcpauth send a secret of the user there. bindings stores
-// slow, salted hashes. The hash of a secret is the same for every use, because the client secret for an identity provider must also not be
-// sent to another server as an ordinary client secret. The postgres store has a record for all machines, and each machine has a copy,
-// because another person may be able to delete a row of the database.
-type bindings struct {
+// secretBindings records, for all logins, at which authorization servers a secret of the user was used (MCP Authorization Server Binding).
+// Without bindings, a configuration file that names another server could make mcpauth send a secret of the user there. secretBindings
+// stores slow, salted hashes. The hash of a secret is the same for every use, because the client secret for an identity provider must also
+// not be sent to another server as an ordinary client secret. The postgres store has a record for all machines, and each machine has a
+// copy, because another person may be able to delete a row of the database.
+type secretBindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
 
@@ -41,22 +41,22 @@ const hashRounds = 200_000
 // minPart is the minimum length of a secret part in bytes. A shorter part could be a word that several secrets contain.
 const minPart = 8
 
-// nobody is a URL that no authorization server can have.
-const nobody = "https://nobody.invalid"
+// unusedURL is a URL that no authorization server can have.
+const unusedURL = "https://nobody.invalid"
 
-// ownSecret is a secret of the user that authenticates at an authorization server.
-type ownSecret struct{ what, value, place string }
+// userSecret is a secret of the user that authenticates at an authorization server.
+type userSecret struct{ what, value, recipient string }
 
-// ownSecrets returns the secrets that a login would send or sign with. place is the issuer of the server that would receive the secret, or
+// userSecrets returns the secrets that a login would send or sign with. place is the issuer of the server that would receive the secret, or
 // the token endpoint of an identity provider without an issuer.
-func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]ownSecret, error) {
-	var all []ownSecret
+func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]userSecret, error) {
+	var all []userSecret
 	if t.ClientSecret != "" {
-		all = append(all, ownSecret{"client secret", string(t.ClientSecret), issuer})
+		all = append(all, userSecret{"client secret", string(t.ClientSecret), issuer})
 	}
 	for _, part := range t.SecretParts {
 		if len(part) >= minPart && part != t.ClientSecret {
-			all = append(all, ownSecret{"variable in the client secret", string(part), issuer})
+			all = append(all, userSecret{"variable in the client secret", string(part), issuer})
 		}
 	}
 	if t.ClientKeyFile != "" {
@@ -64,28 +64,28 @@ func (c *Client) ownSecrets(ctx context.Context, t Target, issuer string) ([]own
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, ownSecret{"client key", strings.TrimSpace(string(data)), issuer})
+		all = append(all, userSecret{"client key", strings.TrimSpace(string(data)), issuer})
 	}
 	place := cmp.Or(t.IDP.Issuer, t.IDP.TokenEndpoint)
 	if t.IDP.ClientSecret != "" {
-		all = append(all, ownSecret{"client secret at the identity provider", string(t.IDP.ClientSecret), place})
+		all = append(all, userSecret{"client secret at the identity provider", string(t.IDP.ClientSecret), place})
 	}
 	if t.IDP.IDTokenFile != "" {
 		id, err := readAssertion("ID token", t.IDP.IDTokenFile)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, ownSecret{"ID token", assertionID(id), place})
+		all = append(all, userSecret{"ID token", assertionID(id), place})
 	}
-	if t.grant() == GrantJWTBearer && t.Assertion != "github-actions" { // a GitHub Actions token is only valid for its audience, the issuer
+	if t.grantOrDefault() == GrantJWTBearer && t.Assertion != "github-actions" { // a GitHub Actions token is only valid for its audience, the issuer
 		assertion, err := c.fetchAssertion(ctx, t.Settings, issuer)
 		if err != nil {
 			return nil, err
 		}
-		if token.CheckAudience(assertion, nobody, nobody) != nil { // the assertion names its server, and CheckAudience refuses any other server
+		if token.CheckAudience(assertion, unusedURL, unusedURL) != nil { // the assertion names its server, and CheckAudience refuses any other server
 			return all, nil
 		}
-		all = append(all, ownSecret{"assertion", assertionID(assertion), issuer})
+		all = append(all, userSecret{"assertion", assertionID(assertion), issuer})
 	}
 	return all, nil
 }
@@ -101,7 +101,7 @@ func assertionID(assertion string) string {
 // bindSecrets returns an error if this login would use a secret at another server than before. o.AcceptNewIssuer allows any other server.
 // o.IssuerGiven allows another authorization server, but not another identity provider.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
-	secrets, err := c.ownSecrets(ctx, t, issuer)
+	secrets, err := c.userSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
 		return err
 	}
@@ -110,34 +110,34 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 		return err
 	}
 	defer unlock()
-	all, err := c.bindings(ctx)
+	all, err := c.loadBindings(ctx)
 	if err != nil {
 		return err
 	}
 	for _, s := range secrets {
 		for _, b := range all {
-			if err := b.bind(s, o.AcceptNewIssuer || o.IssuerGiven && s.place == issuer); err != nil {
+			if err := b.bindSecret(s, o.AcceptNewIssuer || o.IssuerGiven && s.recipient == issuer); err != nil {
 				return fmt.Errorf("%s: %w", t.URL, err)
 			}
 		}
 	}
 	for _, b := range all {
-		if err := b.save(ctx); err != nil {
+		if err := b.saveChanges(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// bindings reads the stored bindings.
-func (c *Client) bindings(ctx context.Context) ([]*bindings, error) {
+// loadBindings reads the stored bindings.
+func (c *Client) loadBindings(ctx context.Context) ([]*secretBindings, error) {
 	stores := []*keystore.Store{c.Store}
 	if local := c.Store.Local(); local != c.Store {
 		stores = append(stores, local)
 	}
-	var all []*bindings
+	var all []*secretBindings
 	for _, store := range stores {
-		b := &bindings{Salt: rand.Text(), Issuers: map[string][]string{}, store: store}
+		b := &secretBindings{Salt: rand.Text(), Issuers: map[string][]string{}, store: store}
 		data, err := store.ReadNote(ctx, bindingsKey(), bindingsNote)
 		if err != nil && !errors.Is(err, keystore.ErrNotFound) {
 			return nil, err
@@ -150,25 +150,26 @@ func (c *Client) bindings(ctx context.Context) ([]*bindings, error) {
 	return all, nil
 }
 
-// bind records that a secret is used at a place. If the secret was used only at other places and allowed is false, bind returns an error.
-func (b *bindings) bind(s ownSecret, allowed bool) error {
+// bindSecret records that a secret is used at a place. If the secret was used only at other places and allowed is false, bind returns an
+// error.
+func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 	hash, err := b.hash(s.value)
 	if err != nil {
 		return err
 	}
 	known := b.Issuers[hash]
-	if slices.Contains(known, s.place) {
+	if slices.Contains(known, s.recipient) {
 		return nil
 	}
-	if len(known) > 0 && !allowed {
-		return fmt.Errorf("%w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", ErrIssuerChanged, s.what, known[0], s.place)
+	if len(known) > 0 && !allowOther {
+		return fmt.Errorf("%w: the %s was first used with %q, but would now go to %q (MCP Authorization Server Binding)", ErrIssuerChanged, s.what, known[0], s.recipient)
 	}
-	b.Issuers[hash], b.changed = append(known, s.place), true
+	b.Issuers[hash], b.changed = append(known, s.recipient), true
 	return nil
 }
 
-// save stores changed bindings.
-func (b *bindings) save(ctx context.Context) error {
+// saveChanges stores changed bindings.
+func (b *secretBindings) saveChanges(ctx context.Context) error {
 	if !b.changed {
 		return nil
 	}
@@ -179,14 +180,15 @@ func (b *bindings) save(ctx context.Context) error {
 	return b.store.Note(ctx, bindingsKey(), bindingsNote, data)
 }
 
-func (b *bindings) hash(value string) (string, error) {
+func (b *secretBindings) hash(value string) (string, error) {
 	sum, err := pbkdf2.Key(sha256.New, value, []byte(b.Salt), hashRounds, 16)
 	return hex.EncodeToString(sum), err
 }
 
-// sameIssuer returns an error if a pre-registered client would be used at another authorization server than at the last login (MCP client
-// registration, Authorization Server Binding). The user can accept the change. For registrations, dcr.Resolve enforces the same rule.
-func sameIssuer(d draft) error {
+// checkSameIssuer returns an error if a pre-registered client would be used at another authorization server than at the last login (MCP
+// client registration, Authorization Server Binding). The user can accept the change. For registrations, dcr.Resolve enforces the same
+// rule.
+func checkSameIssuer(d loginDraft) error {
 	client, issuer := d.old.Client, d.found.Server.Issuer
 	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {
 		return nil

@@ -22,25 +22,25 @@ import (
 // ErrCertificate is returned if a client certificate or its key cannot be used.
 var ErrCertificate = errors.New("the client certificate cannot be used")
 
-// httpAt returns an HTTP client that presents the client certificate to these origins only.
-func (c *Client) httpAt(s Settings, origins ...string) (*http.Client, error) {
-	return c.presenting(c.http(), s, origin(origins))
+// httpForOrigins returns an HTTP client that presents the client certificate to these origins only.
+func (c *Client) httpForOrigins(s Settings, origins ...string) (*http.Client, error) {
+	return c.withCertificate(c.httpClient(), s, hasOriginOf(origins))
 }
 
 // endpointHTTP returns the HTTP client for the endpoints of an authorization server.
 func (c *Client) endpointHTTP(s Settings, issuer, server string) (*http.Client, error) {
-	return c.presenting(c.http(), s, func(u *url.URL) bool { return s.shows(u, issuer, server) })
+	return c.withCertificate(c.httpClient(), s, func(u *url.URL) bool { return s.mayReceiveCertificate(u, issuer, server) })
 }
 
-// shows reports whether an endpoint may receive the client certificate. The user must have named the issuer, or the endpoint's host must be
-// the host of the issuer or of the MCP server, or a subdomain of one of them. Without this rule, a malicious server could name an endpoint
-// of a third party, which would treat mcpauth's request as a request of the certificate's owner.
-func (s Settings) shows(u *url.URL, issuer, server string) bool {
-	return s.Issuer != "" || below(u, issuer) || below(u, server)
+// mayReceiveCertificate reports whether an endpoint may receive the client certificate. The user must have named the issuer, or the
+// endpoint's host must be the host of the issuer or of the MCP server, or a subdomain of one of them. Without this rule, a malicious server
+// could name an endpoint of a third party, which would treat mcpauth's request as a request of the certificate's owner.
+func (s Settings) mayReceiveCertificate(u *url.URL, issuer, server string) bool {
+	return s.Issuer != "" || isInDomainOf(u, issuer) || isInDomainOf(u, server)
 }
 
-// below reports whether the host of a URL is the host of an address or a subdomain of it.
-func below(u *url.URL, address string) bool {
+// isInDomainOf reports whether the host of a URL is the host of an address or a subdomain of it.
+func isInDomainOf(u *url.URL, address string) bool {
 	v, err := url.Parse(address)
 	if err != nil || v.Hostname() == "" {
 		return false
@@ -49,7 +49,7 @@ func below(u *url.URL, address string) bool {
 	return host == parent || strings.HasSuffix(host, "."+parent)
 }
 
-func origin(addresses []string) func(*url.URL) bool {
+func hasOriginOf(addresses []string) func(*url.URL) bool {
 	return func(u *url.URL) bool {
 		return slices.ContainsFunc(addresses, func(address string) bool {
 			v, err := url.Parse(address)
@@ -64,23 +64,23 @@ func (c *Client) ServerHTTP(t Target, stored Status) (*http.Client, error) {
 	if t.CertFile == "" {
 		t.CertFile, t.CertKeyFile = stored.Cert, stored.Key
 	}
-	return c.presenting(c.HTTP, t.Settings, origin([]string{t.URL}))
+	return c.withCertificate(c.HTTP, t.Settings, hasOriginOf([]string{t.URL}))
 }
 
-func (c *Client) presenting(hc *http.Client, s Settings, to func(*url.URL) bool) (*http.Client, error) {
+func (c *Client) withCertificate(hc *http.Client, s Settings, to func(*url.URL) bool) (*http.Client, error) {
 	if s.CertFile == "" {
 		return hc, nil
 	}
-	load := func() (*tls.Certificate, error) { return s.certificate(c.now()) }
+	load := func() (*tls.Certificate, error) { return s.loadCertificate(c.now()) }
 	if _, err := load(); err != nil {
 		return nil, err
 	}
-	own := httpx.Certificate{ID: s.CertFile + "\n" + s.CertKeyFile, Load: load}
-	return httpx.Presenting(hc, own, to), nil
+	clientCert := httpx.Certificate{ID: s.CertFile + "\n" + s.CertKeyFile, Load: load}
+	return httpx.Presenting(hc, clientCert, to), nil
 }
 
-// certificate reads the client certificate and its key. If a server could not accept the certificate, the error is ErrCertificate.
-func (s Settings) certificate(now time.Time) (*tls.Certificate, error) {
+// loadCertificate reads the client certificate and its key. If a server could not accept the certificate, the error is ErrCertificate.
+func (s Settings) loadCertificate(now time.Time) (*tls.Certificate, error) {
 	certFile, keyFile := s.CertFile, cmp.Or(s.CertKeyFile, s.CertFile)
 	certs, err := readFile("client certificate", certFile)
 	if err != nil {
@@ -105,12 +105,12 @@ func (s Settings) certificate(now time.Time) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// leaf returns the certificate for a registration, or nil if there is none.
-func (s Settings) leaf() *x509.Certificate {
+// leafCertificate returns the certificate for a registration, or nil if there is none.
+func (s Settings) leafCertificate() *x509.Certificate {
 	if s.CertFile == "" {
 		return nil
 	}
-	pair, err := s.certificate(time.Now())
+	pair, err := s.loadCertificate(time.Now())
 	if err != nil {
 		return nil // the same error is returned when the HTTP client is created
 	}
@@ -129,7 +129,7 @@ func (c *Client) warnOpenKey(s Settings) {
 // warnNotShown warns if the target has a client certificate that the token endpoint will not receive.
 func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
 	u, err := url.Parse(s.TokenEndpoint)
-	if t.CertFile != "" && err == nil && !t.shows(u, s.Issuer, t.URL) {
+	if t.CertFile != "" && err == nil && !t.mayReceiveCertificate(u, s.Issuer, t.URL) {
 		c.warn(fmt.Sprintf("%s is not shown the client certificate, because its host is neither that of the issuer %s nor a subdomain of it; name this issuer to show it there",
 			httpx.Text(s.TokenEndpoint, 200), s.Issuer))
 	}

@@ -91,7 +91,7 @@ func TestCertificateAtEndpoints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := (Settings{Issuer: tt.named}).shows(u, "https://as.example", "https://mcp.example/mcp"); got != tt.want {
+		if got := (Settings{Issuer: tt.named}).mayReceiveCertificate(u, "https://as.example", "https://mcp.example/mcp"); got != tt.want {
 			t.Errorf("%s, issuer named %q: %v", tt.endpoint, tt.named, got)
 		}
 	}

@@ -71,8 +71,8 @@ func endpoints(s discovery.ServerMetadata) storedEndpoints {
 	return storedEndpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
-// retiredToken is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An earlier
-// revocation could end the new login, because many servers keep only one grant for a client and user, or for a browser session.
+// retiredToken is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An
+// earlier revocation could end the new login, because many servers keep only one grant for a client and user, or for a browser session.
 type retiredToken struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no refresh token
@@ -85,7 +85,7 @@ type storedRefusal struct {
 }
 
 func (c *Client) refusalOf(err error) *storedRefusal {
-	return &storedRefusal{Words: httpx.Text(c.secrets().Mask(err.Error()), 500), Client: clientDead(err)}
+	return &storedRefusal{Words: httpx.Text(c.maskedSecrets().Mask(err.Error()), 500), Client: isClientRefused(err)}
 }
 
 func (r storedRefusal) err(t Target) error {
@@ -109,12 +109,12 @@ func (c credential) String() string {
 // GoString returns String.
 func (c credential) GoString() string { return c.String() }
 
-// plain is credential without its methods, for encoding.
-type plain credential
+// plainCredential is credential without its methods, for encoding.
+type plainCredential credential
 
 // UnmarshalJSON reads a record and preserves unknown fields.
 func (c *credential) UnmarshalJSON(data []byte) error {
-	if err := json.Unmarshal(data, (*plain)(c)); err != nil {
+	if err := json.Unmarshal(data, (*plainCredential)(c)); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, &c.unknown); err != nil {
@@ -125,16 +125,16 @@ func (c *credential) UnmarshalJSON(data []byte) error {
 		if err := json.Unmarshal(data, &old); err != nil {
 			return err
 		}
-		c.Settings = old.settings(*c)
+		c.Settings = old.toSettings(*c)
 	}
-	known := append(members(plain{}), members(legacySettings{})...)
+	known := append(jsonNames(plainCredential{}), jsonNames(legacySettings{})...)
 	maps.DeleteFunc(c.unknown, func(name string, _ json.RawMessage) bool { return slices.Contains(known, name) })
 	return nil
 }
 
 // MarshalJSON writes the fields of credential and the unknown fields that UnmarshalJSON preserved.
 func (c credential) MarshalJSON() ([]byte, error) {
-	data, err := json.Marshal(plain(c))
+	data, err := json.Marshal(plainCredential(c))
 	if err != nil || len(c.unknown) == 0 {
 		return data, err
 	}
@@ -145,8 +145,8 @@ func (c credential) MarshalJSON() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// members returns the JSON names of a struct's fields.
-func members(v any) []string {
+// jsonNames returns the JSON names of a struct's fields.
+func jsonNames(v any) []string {
 	var names []string
 	for t, i := reflect.TypeOf(v), 0; i < t.NumField(); i++ {
 		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name != "" {
@@ -165,7 +165,7 @@ func decode(r keystore.Record) (credential, error) {
 	if c.Version > credentialVersion {
 		return credential{}, fmt.Errorf("%w: written by a newer mcpauth (record version %d, this one reads %d)", ErrCredential, c.Version, credentialVersion)
 	}
-	c.numbered(r.Generation)
+	c.setGeneration(r.Generation)
 	return c, nil
 }
 
@@ -175,7 +175,7 @@ func (c credential) record() (keystore.Record, error) {
 	if err != nil {
 		return keystore.Record{}, err
 	}
-	pub, err := json.Marshal(c.public())
+	pub, err := json.Marshal(c.publicRecord())
 	if err != nil {
 		return keystore.Record{}, err
 	}
@@ -184,14 +184,14 @@ func (c credential) record() (keystore.Record, error) {
 
 func (c credential) hasToken() bool { return c.Token.AccessToken != "" }
 
-// renewable reports whether the credential can be renewed without a browser.
-func (c credential) renewable() bool {
-	paying := c.paying()
+// isRenewable reports whether the credential can be renewed without a browser.
+func (c credential) isRenewable() bool {
+	paying := c.renewingLogin()
 	return paying.Token.RefreshToken != "" && paying.Refusal == nil || c.Grant.nonInteractive() && c.Settings.IDP.Issuer == ""
 }
 
-// granted returns the scopes of the token. If the server named no scopes, these are the requested scopes (RFC 6749 §5.1).
-func (c credential) granted() []string {
+// grantedScopes returns the scopes of the token. If the server named no scopes, these are the requested scopes (RFC 6749 §5.1).
+func (c credential) grantedScopes() []string {
 	if c.Token.ScopeGiven {
 		return splitScope(c.Token.Scope)
 	}
@@ -200,10 +200,10 @@ func (c credential) granted() []string {
 
 func (c credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
-// retire returns the tokens of the grants that c replaces, newest first. The caller must store the tokens in kept, because revoking them
-// now could end the new grant. The tokens in apart belong to another client or another authorization server, so revoking them cannot end
-// the new grant.
-func (c credential) retire(old credential) (kept, apart []retiredToken) {
+// replacedTokens returns the tokens of the grants that c replaces, newest first. The caller must store the tokens in kept, because revoking
+// them now could end the new grant. The tokens in apart belong to another client or another authorization server, so revoking them cannot
+// end the new grant.
+func (c credential) replacedTokens(old credential) (toStore, toRevoke []retiredToken) {
 	all := old.Retired
 	switch t := old.Token; {
 	case t.RefreshToken != "" && t.RefreshToken != c.Token.RefreshToken:
@@ -217,8 +217,8 @@ func (c credential) retire(old credential) (kept, apart []retiredToken) {
 	return all[:min(len(all), maxRetired)], nil
 }
 
-// register stores a new registration for the next login.
-func (c *credential) register(client dcr.Client) {
+// addRegistration stores a new registration for the next login.
+func (c *credential) addRegistration(client dcr.Client) {
 	if c.NextClient != nil {
 		c.OldClients = slices.Insert(c.OldClients, 0, *c.NextClient)
 		c.OldClients = c.OldClients[:min(len(c.OldClients), maxOldClients)]
@@ -226,9 +226,9 @@ func (c *credential) register(client dcr.Client) {
 	c.NextClient = &client
 }
 
-// load returns the stored credential, or ErrLoginRequired if there is none. load returns the error of the store if the store cannot be read
-// or if another store has the credential.
-func (c *Client) load(ctx context.Context, t Target) (credential, error) {
+// loadCredential returns the stored credential, or ErrLoginRequired if there is none. loadCredential returns the error of the store if the
+// store cannot be read or if another store has the credential.
+func (c *Client) loadCredential(ctx context.Context, t Target) (credential, error) {
 	r, err := c.Store.Get(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
 		return credential{}, fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
@@ -237,25 +237,26 @@ func (c *Client) load(ctx context.Context, t Target) (credential, error) {
 		return credential{}, err
 	}
 	cred, err := decode(r)
-	c.knows(cred)
+	c.learnSecrets(cred)
 	if t.CertFile != "" {
-		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolute(t.CertFile), absolute(t.CertKeyFile) // a renewal binds its tokens to this certificate
+		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolutePath(t.CertFile), absolutePath(t.CertKeyFile) // a renewal binds its tokens to this certificate
 	}
 	return cred, err
 }
 
 // loadOrNew returns the stored credential, or an empty one for the server.
 func (c *Client) loadOrNew(ctx context.Context, t Target) (credential, error) {
-	cred, err := c.load(ctx, t)
+	cred, err := c.loadCredential(ctx, t)
 	if errors.Is(err, ErrLoginRequired) {
 		return credential{Server: t.URL, Profile: t.Profile}, nil
 	}
 	return cred, err
 }
 
-// save stores the credential as the next generation, and the store reads the record back. The caller must hold the credential's lock.
-func (c *Client) save(ctx context.Context, t Target, cred *credential) error {
-	c.knows(*cred)
+// saveCredential stores the credential as the next generation, and the store reads the record back. The caller must hold the credential's
+// lock.
+func (c *Client) saveCredential(ctx context.Context, t Target, cred *credential) error {
+	c.learnSecrets(*cred)
 	if cred.DPoPKey != nil {
 		if prover, err := c.provers.of(*cred); err == nil {
 			cred.DPoPNonces = prover.Nonces()
@@ -269,19 +270,19 @@ func (c *Client) save(ctx context.Context, t Target, cred *credential) error {
 	if err != nil {
 		return err
 	}
-	cred.numbered(r.Generation)
+	cred.setGeneration(r.Generation)
 	return nil
 }
 
-func (c *credential) numbered(generation uint64) {
+func (c *credential) setGeneration(generation uint64) {
 	c.generation = generation
 	if c.IDP != nil {
 		c.IDP.generation = generation
 	}
 }
 
-// update changes the stored credential under the credential's lock.
-func (c *Client) update(ctx context.Context, t Target, change func(*credential)) (credential, error) {
+// updateCredential changes the stored credential under the credential's lock.
+func (c *Client) updateCredential(ctx context.Context, t Target, change func(*credential)) (credential, error) {
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {
 		return credential{}, err
@@ -292,5 +293,5 @@ func (c *Client) update(ctx context.Context, t Target, change func(*credential))
 		return credential{}, err
 	}
 	change(&cred)
-	return cred, c.save(ctx, t, &cred)
+	return cred, c.saveCredential(ctx, t, &cred)
 }

@@ -72,7 +72,7 @@ func TestSecretsDoNotPrint(t *testing.T) {
 	cred := credential{Server: "https://x", Token: token.Token{AccessToken: "canary-a", RefreshToken: "canary-r"},
 		Client: dcr.Client{Secret: "canary-s", RegistrationToken: "canary-t"}, DPoPKey: json.RawMessage(`"canary-k"`)}
 	for _, v := range []any{cred, &cred, Target{URL: "https://x", Settings: Settings{ClientSecret: "canary-s"}},
-		Settings{ClientSecret: "canary-s", IDP: IDP{ClientSecret: "canary-i"}}, retiredToken{Token: "canary-r"}, pending{Credential: cred, Verifier: "canary-v", State: "canary-x"}} {
+		Settings{ClientSecret: "canary-s", IDP: IDP{ClientSecret: "canary-i"}}, retiredToken{Token: "canary-r"}, pendingLogin{Credential: cred, Verifier: "canary-v", State: "canary-x"}} {
 		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 			if got := fmt.Sprintf(format, v); strings.Contains(got, "canary") {
 				t.Errorf("%T with %s prints a secret", v, format)

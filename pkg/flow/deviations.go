@@ -22,8 +22,8 @@ func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	return append(slices.Clone(params), s.AuthParams...), code
 }
 
-// deviations returns the codes of the tolerated deviations that are known before the browser opens.
-func deviations(s Settings, r *discovery.Result) []string {
+// knownDeviations returns the codes of the tolerated deviations that are known before the browser opens.
+func knownDeviations(s Settings, r *discovery.Result) []string {
 	var all []string
 	for _, f := range r.Findings {
 		all = append(all, f.Code)
@@ -43,11 +43,11 @@ func deviations(s Settings, r *discovery.Result) []string {
 	for _, p := range s.AuthParams {
 		all = append(all, "auth_param="+p[0]) // the value may be private
 	}
-	return union(all)
+	return mergeLists(all)
 }
 
-// ofRegistration returns the deviation codes that are about a client registration.
-func ofRegistration(codes []string) []string {
+// registrationCodes returns the deviation codes that are about a client registration.
+func registrationCodes(codes []string) []string {
 	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !strings.HasPrefix(code, "registration_") })
 }
 

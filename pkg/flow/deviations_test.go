@@ -120,8 +120,8 @@ func TestGoogle(t *testing.T) {
 		{"https://accounts.google.com.evil.example", Settings{}, "", "", nil},
 	} {
 		r := &discovery.Result{Server: discovery.ServerMetadata{Issuer: tt.issuer, AuthorizationEndpoint: tt.issuer + "/auth"}}
-		d := draft{t: Target{Settings: tt.s}, found: r}
-		if q := authorizationRequest(d, credential{}, "http://127.0.0.1:1/callback", pkce.New(), "s"); q.Get("access_type") != tt.access || q.Get("prompt") != tt.prompt || q.Has("prompt") != (tt.prompt != "") {
+		d := loginDraft{t: Target{Settings: tt.s}, found: r}
+		if q := authorizationParams(d, credential{}, "http://127.0.0.1:1/callback", pkce.New(), "s"); q.Get("access_type") != tt.access || q.Get("prompt") != tt.prompt || q.Has("prompt") != (tt.prompt != "") {
 			t.Errorf("%s: access_type %q, prompt %q", tt.issuer, q.Get("access_type"), q.Get("prompt"))
 		}
 		wantQuirks(t, newPlan(tt.s, r, credential{}).Deviations, tt.quirks...)

@@ -40,9 +40,9 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 		if old, err = c.loadOrNew(ctx, t); err != nil {
 			c.warn(fmt.Sprintf("the stored credential cannot be read, so this describes a first login: %v", err))
 		}
-		t.Settings = o.complete(old, t.Settings, cause{})
+		t.Settings = o.mergeSettings(old, t.Settings, loginReason{})
 	}
-	found, err := c.discover(ctx, t, old.Issuer, nil)
+	found, err := c.runDiscovery(ctx, t, old.Issuer, nil)
 	d := Discovery{URL: t.URL, Attempts: []Attempt{}, Checks: []discovery.Check{}, Grants: []Grant{}}
 	if found == nil {
 		return d, err
@@ -55,17 +55,17 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	if err != nil {
 		return d, err
 	}
-	d.Server, d.Grants = &found.Server, offered(found.Server)
+	d.Server, d.Grants = &found.Server, offeredGrants(found.Server)
 	p := newPlan(t.Settings, found, old)
-	err = p.complete(draft{t: t, o: o, old: old, found: found, plan: p})
+	err = p.addRedirectAndClient(loginDraft{t: t, o: o, old: old, found: found, plan: p})
 	d.Plan = &p
 	return d, err
 }
 
-// complete adds the redirect URI and the client to the plan. The result is an error if the server lacks a needed feature or if no client is
-// available.
-func (p *Plan) complete(d draft) error {
-	err := errors.Join(feasible(d.t.Settings, d.found), sameIssuer(d))
+// addRedirectAndClient adds the redirect URI and the client to the plan. The result is an error if the server lacks a needed feature or if
+// no client is available.
+func (p *Plan) addRedirectAndClient(d loginDraft) error {
+	err := errors.Join(checkFeasible(d.t.Settings, d.found), checkSameIssuer(d))
 	if p.Grant == GrantCode {
 		p.RedirectURI = redirectURI(cmp.Or(d.t.CallbackHost, callbackHosts[0]), cmp.Or(d.t.CallbackPort, registeredPort(d)))
 	}
@@ -77,9 +77,9 @@ func (p *Plan) complete(d draft) error {
 	return errors.Join(err, stage("client", noClient))
 }
 
-// offered returns the grants that the metadata lists. Metadata without a list of grants means the authorization code (RFC 8414 §2).
+// offeredGrants returns the grants that the metadata lists. Metadata without a list of grants means the authorization code (RFC 8414 §2).
 // GrantEnterprise is listed as the JWT bearer grant.
-func offered(s discovery.ServerMetadata) []Grant {
+func offeredGrants(s discovery.ServerMetadata) []Grant {
 	listed := s.GrantTypesSupported
 	if len(listed) == 0 {
 		listed = []string{"authorization_code"}
@@ -102,19 +102,19 @@ var grantTypes = map[Grant]string{
 	GrantEnterprise:        "urn:ietf:params:oauth:grant-type:jwt-bearer",
 }
 
-// discover runs the discovery of a login. challenges are from a response that was already received. known is the issuer of the stored
+// runDiscovery runs the discovery of a login. challenges are from a response that was already received. known is the issuer of the stored
 // login. The MCP server, the known issuer and the issuer that the user named receive the client certificate. An authorization server that
 // only the MCP server names does not receive the client certificate.
-func (c *Client) discover(ctx context.Context, t Target, known string, challenges []discovery.Challenge) (*discovery.Result, error) {
-	hc, err := c.httpAt(t.Settings, t.URL, t.Issuer, known)
+func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string, challenges []discovery.Challenge) (*discovery.Result, error) {
+	hc, err := c.httpForOrigins(t.Settings, t.URL, t.Issuer, knownIssuer)
 	if err != nil {
 		return nil, err
 	}
 	for _, values := range t.Header {
-		c.secrets().Hide(values...)
+		c.maskedSecrets().Hide(values...)
 	}
 	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: hc, Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
-		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grant() != GrantCode, Strict: t.Strict})
+		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grantOrDefault() != GrantCode, Strict: t.Strict})
 	if found != nil {
 		c.withoutSecrets(found)
 	}
@@ -142,36 +142,36 @@ type Plan struct {
 // newPlan derives the plan of a login from the settings, the discovery and the stored credential. newPlan sends no request.
 func newPlan(s Settings, r *discovery.Result, old credential) Plan {
 	offers := r.Server.ScopesSupported
-	if s.grant() == GrantEnterprise {
+	if s.grantOrDefault() == GrantEnterprise {
 		offers = nil // a renewal requests a new ID-JAG, so it needs no refresh token and no offline_access
 	}
-	p := Plan{Grant: s.grant(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: deviations(s, r),
+	p := Plan{Grant: s.grantOrDefault(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: knownDeviations(s, r),
 		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, offers), old, r.Server.Issuer)}
 	if s.NoResource {
 		p.Resource = ""
 	}
-	p.DPoP, _ = useDPoP(s, r) // feasible returns this error
+	p.DPoP, _ = usesDPoP(s, r) // feasible returns this error
 	return p
 }
 
-// feasible returns an error if the authorization server does not offer what the login needs.
-func feasible(set Settings, r *discovery.Result) error {
+// checkFeasible returns an error if the authorization server does not offer what the login needs.
+func checkFeasible(set Settings, r *discovery.Result) error {
 	s := r.Server
 	switch {
-	case set.grant() == GrantDevice && s.DeviceAuthorizationEndpoint == "":
+	case set.grantOrDefault() == GrantDevice && s.DeviceAuthorizationEndpoint == "":
 		return stage("device authorization", fmt.Errorf("%w: the metadata of %s names no device_authorization_endpoint (RFC 8628 §4)", ErrUnsupported, s.Issuer))
-	case set.grant() == GrantCode && s.RequirePushedAuthorizationRequests && s.PushedAuthorizationRequestURL == "":
+	case set.grantOrDefault() == GrantCode && s.RequirePushedAuthorizationRequests && s.PushedAuthorizationRequestURL == "":
 		return stage("authorization", fmt.Errorf("%w: %s requires pushed authorization requests and names no pushed_authorization_request_endpoint (RFC 9126 §5)",
 			ErrUnsupported, s.Issuer))
 	}
-	_, err := useDPoP(set, r)
+	_, err := usesDPoP(set, r)
 	return err
 }
 
-// useDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto, the authorization server must support ES256, and the MCP
+// usesDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto, the authorization server must support ES256, and the MCP
 // server must require DPoP. An MCP server requires DPoP with dpop_bound_access_tokens_required in its metadata (RFC 9728 §2), or with the
 // scheme of its challenge.
-func useDPoP(s Settings, r *discovery.Result) (bool, error) {
+func usesDPoP(s Settings, r *discovery.Result) (bool, error) {
 	offered := slices.Contains(r.Server.DPoPSigningAlgValuesSupported, "ES256")
 	required := r.Resource.DPoPBoundAccessTokensRequired || r.Challenge.Scheme == "dpop"
 	switch s.DPoP {
@@ -188,25 +188,25 @@ func useDPoP(s Settings, r *discovery.Result) (bool, error) {
 
 // needsClient reports whether a login needs a client before it requests tokens. Some servers accept an assertion without a client.
 func needsClient(s Settings) bool {
-	return !s.grant().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
+	return !s.grantOrDefault().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
 }
 
 // clientOptions returns the options for package dcr, except the HTTP client and the redirect URI.
-func clientOptions(d draft) dcr.Options {
+func clientOptions(d loginDraft) dcr.Options {
 	t, s := d.t, d.found.Server
-	return dcr.Options{Local: local(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
+	return dcr.Options{Local: isLocal(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
 		AuthMethods: s.TokenEndpointAuthMethodsSupported, DocumentSupported: s.ClientIDMetadataDocumentSupported,
-		GrantTypes: []string{grantTypes[t.grant()], "refresh_token"}, Scope: joinScopes(registerScopes(d)), ClientName: t.ClientName,
-		ClientID: t.ClientID, ClientSecret: t.ClientSecret, HasKey: t.ClientKeyFile != "", Certificate: t.leaf(),
-		BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, Stored: d.registered(), New: d.o.NewClient,
+		GrantTypes: []string{grantTypes[t.grantOrDefault()], "refresh_token"}, Scope: joinScopes(scopesToRegister(d)), ClientName: t.ClientName,
+		ClientID: t.ClientID, ClientSecret: t.ClientSecret, HasKey: t.ClientKeyFile != "", Certificate: t.leafCertificate(),
+		BoundTokens: s.TLSClientCertificateBoundAccessTokens, DocumentURL: t.ClientMetadataURL, Stored: d.storedClient(), New: d.o.NewClient,
 		Strict: t.Strict}
 }
 
-// registerScopes returns the scopes to register. The scopes include all scopes of the resource, because a step-up cannot request a scope
+// scopesToRegister returns the scopes to register. The scopes include all scopes of the resource, because a step-up cannot request a scope
 // that is not registered.
-func registerScopes(d draft) []string {
+func scopesToRegister(d loginDraft) []string {
 	if len(d.plan.Scopes) == 0 {
 		return nil
 	}
-	return union(d.plan.Scopes, d.found.Resource.ScopesSupported)
+	return mergeLists(d.plan.Scopes, d.found.Resource.ScopesSupported)
 }

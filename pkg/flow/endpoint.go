@@ -14,16 +14,16 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// endpoint returns the token endpoint for the credential's client.
-func (c *Client) endpoint(cred credential) (token.Endpoint, error) {
-	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: local(cred.Server), Strict: cred.Settings.Strict}
+// tokenEndpoint returns the token endpoint for the credential's client.
+func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
+	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: isLocal(cred.Server), Strict: cred.Settings.Strict}
 	var err error
 	if e.HTTP, err = c.endpointHTTP(cred.Settings, cred.Issuer, cred.Server); err != nil {
 		return e, err
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}
 	if cred.Client.AuthMethod == "private_key_jwt" {
-		if err := c.guard(cred.Settings.ClientKeyFile); err != nil {
+		if err := c.guardFile(cred.Settings.ClientKeyFile); err != nil {
 			return e, err
 		}
 		if e.Client.Key, err = loadKey(cred.Settings.ClientKeyFile); err != nil {
@@ -39,14 +39,14 @@ func (c *Client) endpoint(cred credential) (token.Endpoint, error) {
 	return e, nil
 }
 
-// provers caches the prover of the latest DPoP key, because the prover has the latest nonces.
-type provers struct {
+// proverCache caches the prover of the latest DPoP key, because the prover has the latest nonces.
+type proverCache struct {
 	mu   sync.Mutex
 	jwk  []byte
 	last *token.Prover
 }
 
-func (p *provers) of(cred credential) (*token.Prover, error) {
+func (p *proverCache) of(cred credential) (*token.Prover, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.last != nil && bytes.Equal(p.jwk, cred.DPoPKey) {
@@ -60,12 +60,12 @@ func (p *provers) of(cred credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// eitherMethod sends a request. If the server refuses the client, eitherMethod sends the request again with the client secret in the form
-// instead of the header, or the reverse (RFC 6749 §2.3.1). The metadata lists the methods of the server, but not the method of this client.
-// The method that worked is stored in the credential. The first request does not use up a code, because a server authenticates the client
-// before it looks at the code.
-func eitherMethod[T any](c *Client, cred *credential, supported []string, notes *notes, request func(token.Endpoint) (T, error)) (T, error) {
-	e, err := c.endpoint(*cred)
+// withEitherAuthMethod sends a request. If the server refuses the client, eitherMethod sends the request again with the client secret in
+// the form instead of the header, or the reverse (RFC 6749 §2.3.1). The metadata lists the methods of the server, but not the method of
+// this client. The method that worked is stored in the credential. The first request does not use up a code, because a server authenticates
+// the client before it looks at the code.
+func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string, notes *deviationList, request func(token.Endpoint) (T, error)) (T, error) {
+	e, err := c.tokenEndpoint(*cred)
 	if err != nil {
 		return *new(T), err
 	}
@@ -115,7 +115,7 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 	case GrantClientCredentials:
 		return e.ClientCredentials(ctx, scope)
 	case GrantJWTBearer:
-		assertion, err := c.assertion(ctx, cred.Settings, cred.Issuer)
+		assertion, err := c.unexpiredAssertion(ctx, cred.Settings, cred.Issuer)
 		if err != nil {
 			return token.Token{}, err
 		}
@@ -133,8 +133,8 @@ func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred
 	return token.Token{}, fmt.Errorf("grant %q: %w", cred.Grant, ErrNoRefreshToken)
 }
 
-// guard calls Client.Guard for a file that a renewal reads, because the file may have changed since the login.
-func (c *Client) guard(file string) error {
+// guardFile calls Client.Guard for a file that a renewal reads, because the file may have changed since the login.
+func (c *Client) guardFile(file string) error {
 	if c.Guard == nil {
 		return nil
 	}

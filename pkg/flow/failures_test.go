@@ -104,7 +104,7 @@ func (b *bench) keepsAll(t *testing.T, words []string, heal func()) {
 	if after.Token != before.Token || after.Client.ID != before.Client.ID || (after.generation != before.generation) != refused {
 		t.Error("the failure changed what is stored")
 	}
-	if s, err := b.c.Status(ctx, b.t); err != nil || s.Refreshable == refused || after.renewable() == refused {
+	if s, err := b.c.Status(ctx, b.t); err != nil || s.Refreshable == refused || after.isRenewable() == refused {
 		t.Errorf("renewable: %t, %v", s.Refreshable, err)
 	}
 	if refused {

@@ -37,9 +37,9 @@ type Client struct {
 	Secrets *httpx.Secrets                                  // secrets to mask in every text of Client; Client adds its own; nil: only those of this Client
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
-	jobs    task.Group[credential]
-	own     httpx.Secrets // used if Secrets is nil
-	provers provers
+	jobs           task.Group[credential]
+	defaultSecrets httpx.Secrets // used if Secrets is nil
+	provers        proverCache
 }
 
 // Event is a progress event of a login or a renewal. Every field is safe to print.
@@ -93,8 +93,8 @@ func (t Target) GoString() string { return t.String() }
 
 func (t Target) key() keystore.Key { return keystore.Key{Server: t.URL, Profile: t.Profile} }
 
-// local reports whether the server is on loopback. mcpauth accepts plain http only for servers on loopback.
-func local(server string) bool {
+// isLocal reports whether the server is on loopback. mcpauth accepts plain http only for servers on loopback.
+func isLocal(server string) bool {
 	u, err := url.Parse(server)
 	return err == nil && httpx.Local(u)
 }
@@ -102,8 +102,8 @@ func local(server string) bool {
 // requestLimit is the time limit of each OAuth request, which is shorter than the time limit of a whole command.
 const requestLimit = 30 * time.Second
 
-// http returns the HTTP client for OAuth requests without a client certificate.
-func (c *Client) http() *http.Client { return httpx.Within(c.HTTP, requestLimit) }
+// httpClient returns the HTTP client for OAuth requests without a client certificate.
+func (c *Client) httpClient() *http.Client { return httpx.Within(c.HTTP, requestLimit) }
 
 func (c *Client) now() time.Time {
 	if c.Now != nil {
@@ -114,7 +114,7 @@ func (c *Client) now() time.Time {
 
 func (c *Client) report(e Event) {
 	if c.Report != nil {
-		e.Message = c.secrets().Mask(e.Message)
+		e.Message = c.maskedSecrets().Mask(e.Message)
 		c.Report(e)
 	}
 }

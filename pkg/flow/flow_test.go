@@ -114,7 +114,7 @@ func TestLoginIsMakeBeforeBreak(t *testing.T) {
 		t.Fatal("a refused login cost the old credential")
 	}
 	b.login(t)
-	e, err := b.c.endpoint(old)
+	e, err := b.c.tokenEndpoint(old)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +212,7 @@ func TestHandlerStepsUp(t *testing.T) {
 	if err := b.tool(t, b.c.Handler(b.t, HandlerOptions{}), "secret_note"); err != nil {
 		t.Fatal(err)
 	}
-	if granted := b.stored(t).granted(); !slices.Contains(granted, "notes:read") || !slices.Contains(granted, "notes:write") {
+	if granted := b.stored(t).grantedScopes(); !slices.Contains(granted, "notes:read") || !slices.Contains(granted, "notes:write") {
 		t.Errorf("granted %q, want the union", granted)
 	}
 	b.counts(t, map[string]int{"refresh": 0, "login": 2})
@@ -385,7 +385,7 @@ func TestPendingLoginExpires(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.later(pendingFor + time.Second)
+	b.later(pendingLifetime + time.Second)
 	if _, err := b.c.Finish(ctx, b.t, landing(t, address)); !errors.Is(err, ErrNoPending) {
 		t.Errorf("got %v, want ErrNoPending", err)
 	}

@@ -50,15 +50,15 @@ type Handler struct {
 	t Target
 	o HandlerOptions
 
-	now      atomic.Pointer[snapshot] // stored credential and DPoP key; nil: the store has not been read yet
+	latest   atomic.Pointer[snapshot] // stored credential and DPoP key; nil: the store has not been read yet
 	renewing atomic.Bool              // an early renewal is under way
 
-	mu      sync.Mutex
-	stepUps map[string][]Secret // key: a set of requested scopes; value: the tokens that lacked a scope of this set
-	issued  Secret              // latest access token that was obtained to replace a refused one
-	at      time.Time           // when issued was obtained
-	refused Secret              // a refresh token that the server refused while the access token was valid
-	refusal error               // error with which the server refused the refresh token in refused
+	mu           sync.Mutex
+	stepUps      map[string][]Secret // key: a set of requested scopes; value: the tokens that lacked a scope of this set
+	issued       Secret              // latest access token that was obtained to replace a refused one
+	issuedAt     time.Time           // when issued was obtained
+	refusedToken Secret              // a refresh token that the server refused while the access token was valid
+	refusal      error               // error with which the server refused the refresh token in refused
 }
 
 // snapshot is the token and the DPoP key for requests. A snapshot is immutable, because a request must not combine the token of one login
@@ -83,16 +83,16 @@ const (
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
 
-// current returns the snapshot, and reads the store only once.
-func (h *Handler) current(ctx context.Context) (*snapshot, error) {
-	if s := h.now.Load(); s != nil {
+// currentSnapshot returns the snapshot, and reads the store only once.
+func (h *Handler) currentSnapshot(ctx context.Context) (*snapshot, error) {
+	if s := h.latest.Load(); s != nil {
 		return s, nil
 	}
 	return h.reload(ctx)
 }
 
 func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
-	cred, err := h.c.load(ctx, h.t)
+	cred, err := h.c.loadCredential(ctx, h.t)
 	if err != nil && !errors.Is(err, ErrLoginRequired) {
 		return nil, err
 	}
@@ -107,24 +107,24 @@ func (h *Handler) use(cred credential) (*snapshot, error) {
 			return nil, err
 		}
 	}
-	h.now.Store(s)
+	h.latest.Store(s)
 	return s, nil
 }
 
 // TokenSource returns the stored token, and renews the token if it is about to expire. If no token is stored, TokenSource returns nil, and
 // the client sends the request without a token.
 func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
-	s, err := h.current(ctx)
+	s, err := h.currentSnapshot(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if s.cred.hasToken() && h.o.Reauth != ReauthNever && s.cred.renewable() && needsRefresh(s.cred.Token, h.c.now()) {
-		if unexpired(s.cred.Token, h.c.now()) {
-			h.renewSoon(ctx, s)
+	if s.cred.hasToken() && h.o.Reauth != ReauthNever && s.cred.isRenewable() && needsRefresh(s.cred.Token, h.c.now()) {
+		if isUnexpired(s.cred.Token, h.c.now()) {
+			h.renewInBackground(ctx, s)
 		} else if err := h.renewEarly(ctx, s); err != nil {
 			return nil, err
 		}
-		s = h.now.Load()
+		s = h.latest.Load()
 	}
 	if !s.cred.hasToken() {
 		return nil, nil
@@ -133,8 +133,8 @@ func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	return oauth2.StaticTokenSource(tok.WithExtra(map[string]any{proverOfCred: s.prover})), nil
 }
 
-// renewSoon renews a token that is still valid. Only the request that starts the renewal waits for it, and only for a short time.
-func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
+// renewInBackground renews a token that is still valid. Only the request that starts the renewal waits for it, and only for a short time.
+func (h *Handler) renewInBackground(ctx context.Context, s *snapshot) {
 	if !h.renewing.CompareAndSwap(false, true) {
 		return
 	}
@@ -156,22 +156,22 @@ func (h *Handler) renewSoon(ctx context.Context, s *snapshot) {
 // renewEarly renews a token before the server refuses the token. If the renewal fails, a valid token stays in use. If the token has expired
 // and only a login can help, renewEarly drops the token, so that the server's 401 leads to a login.
 func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
-	cred, err := h.c.renew(ctx, h.t, renewal{oldToken: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
+	cred, err := h.c.renewOnce(ctx, h.t, renewalReason{oldToken: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
 	switch {
 	case err == nil:
 		_, err = h.use(cred)
 		return err
 	case errors.Is(err, context.Canceled):
 		return err
-	case unexpired(s.cred.Token, h.c.now()):
+	case isUnexpired(s.cred.Token, h.c.now()):
 		if fateOf(err) == fateRefused {
 			h.mu.Lock()
-			h.refused, h.refusal = s.cred.Token.RefreshToken, err
+			h.refusedToken, h.refusal = s.cred.Token.RefreshToken, err
 			h.mu.Unlock()
 		}
 		h.c.warn(fmt.Sprintf("%v; using the current token, which is valid for another %s", err, left(s.cred.Token, h.c.now())))
 	case needsLogin(err):
-		h.now.CompareAndSwap(s, &snapshot{})
+		h.latest.CompareAndSwap(s, &snapshot{})
 	default:
 		return err
 	}
@@ -193,7 +193,7 @@ func needsLogin(err error) bool {
 // Decorate adds an access token to a request, and adds a DPoP proof if the token is bound to a key (RFC 9449 §7.1). Decorate refuses a
 // request to another origin than that of the MCP server. MCP clients call Decorate instead of setting the Authorization header.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
-	if !origin([]string{h.t.URL})(req.URL) {
+	if !hasOriginOf([]string{h.t.URL})(req.URL) {
 		return &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "the access token is for " + h.t.URL}
 	}
 	prover, _ := tok.Extra(proverOfCred).(*token.Prover)
@@ -213,7 +213,7 @@ func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 // Observe stores the nonce for the next DPoP proof from the response to an authorized request (RFC 9449 §8.2). Without Observe, the server
 // refuses requests with an old nonce.
 func (h *Handler) Observe(resp *http.Response) {
-	if s := h.now.Load(); s != nil && s.prover != nil && resp.Request != nil {
+	if s := h.latest.Load(); s != nil && s.prover != nil && resp.Request != nil {
 		s.prover.Remember(resp.Request.URL.String(), resp.Header)
 	}
 }
@@ -221,7 +221,7 @@ func (h *Handler) Observe(resp *http.Response) {
 // Grant returns an identifier of the login, or "" if there is none. The identifier is a hash of the issuer, the client and the time of the
 // login. A refresh does not change the identifier, so a cache can use it to separate the data of different logins.
 func (h *Handler) Grant(ctx context.Context) (string, error) {
-	s, err := h.current(ctx)
+	s, err := h.currentSnapshot(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -243,11 +243,11 @@ func (c credential) grantID() string {
 //
 // If the server refuses a token that Authorize has just obtained, the error is ErrTokenRefused, because a newer token would not help.
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
-	drain(resp)
+	drainBody(resp)
 	sent := sentToken(req)
-	challenges := h.c.without(sent, h.t.Header, discovery.ParseChallenges(resp.Header))
+	challenges := h.c.removeSecrets(sent, h.t.Header, discovery.ParseChallenges(resp.Header))
 	challenge, _ := discovery.Bearer(challenges)
-	if resp.StatusCode != http.StatusForbidden && h.nonce(req, resp, challenge) {
+	if resp.StatusCode != http.StatusForbidden && h.rememberNonce(req, resp, challenge) {
 		return nil
 	}
 	if resp.StatusCode != http.StatusForbidden && h.o.Reauth == ReauthNever {
@@ -260,7 +260,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if resp.StatusCode == http.StatusForbidden {
 		return h.stepUp(ctx, s, challenges, challenge, sent)
 	}
-	if unexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
+	if isUnexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
 		return nil
 	}
 	if h.wasIssued(sent) {
@@ -268,7 +268,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	}
 	err = fmt.Errorf("%s: %w", h.t.URL, ErrLoginRequired)
 	if s.cred.hasToken() {
-		err = h.replace(ctx, s, sent)
+		err = h.renewRefused(ctx, s, sent)
 	}
 	if err == nil || !needsLogin(err) {
 		return err
@@ -276,7 +276,7 @@ func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.R
 	if !h.mayLogin(s) {
 		return fmt.Errorf("%w%s", err, serverMessage(challenge))
 	}
-	return h.login(ctx, errors.Is(err, ErrClientRejected), cause{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
+	return h.loginAgain(ctx, errors.Is(err, ErrClientRejected), loginReason{challenges: challenges, scopes: h.o.Scopes, rejected: &sent})
 }
 
 // serverMessage returns the error_description of a challenge in a form that can be appended to an error message.
@@ -290,37 +290,37 @@ func serverMessage(ch discovery.Challenge) string {
 
 // mayLogin reports whether the handler may log in, with a browser or by the credential's non-interactive grant.
 func (h *Handler) mayLogin(s *snapshot) bool {
-	grant := cmp.Or(s.cred.Grant, h.t.grant())
+	grant := cmp.Or(s.cred.Grant, h.t.grantOrDefault())
 	return h.o.Reauth == ReauthBrowser || h.o.Reauth == ReauthRefresh && grant.nonInteractive()
 }
 
-// replace renews a token that the MCP server refused. If the refresh token was refused before, replace returns that refusal.
-func (h *Handler) replace(ctx context.Context, s *snapshot, sent Secret) error {
+// renewRefused renews a token that the MCP server refused. If the refresh token was refused before, replace returns that refusal.
+func (h *Handler) renewRefused(ctx context.Context, s *snapshot, sent Secret) error {
 	h.mu.Lock()
 	refusal := h.refusal
-	if h.refused == "" || h.refused != s.cred.Token.RefreshToken || !s.cred.same(sent) {
+	if h.refusedToken == "" || h.refusedToken != s.cred.Token.RefreshToken || !s.cred.same(sent) {
 		refusal = nil
 	}
 	h.mu.Unlock()
 	if refusal != nil {
-		_, err := h.c.update(ctx, h.t, func(cred *credential) {
+		_, err := h.c.updateCredential(ctx, h.t, func(cred *credential) {
 			if cred.same(sent) {
 				cred.Refusal, cred.Token.Expiry = h.c.refusalOf(refusal), h.c.now()
 			}
 		})
 		return cmp.Or(err, refusal)
 	}
-	cred, err := h.c.renew(ctx, h.t, renewal{oldToken: s.cred.Token.AccessToken, rejected: s.cred.same(sent)})
+	cred, err := h.c.renewOnce(ctx, h.t, renewalReason{oldToken: s.cred.Token.AccessToken, rejected: s.cred.same(sent)})
 	if err != nil {
 		return err
 	}
-	return h.useInstead(cred)
+	return h.useReplacement(cred)
 }
 
-// useInstead makes the handler use a credential whose token replaces a refused token.
-func (h *Handler) useInstead(cred credential) error {
+// useReplacement makes the handler use a credential whose token replaces a refused token.
+func (h *Handler) useReplacement(cred credential) error {
 	h.mu.Lock()
-	h.issued, h.at = cred.Token.AccessToken, h.c.now()
+	h.issued, h.issuedAt = cred.Token.AccessToken, h.c.now()
 	h.mu.Unlock()
 	_, err := h.use(cred)
 	return err
@@ -329,22 +329,22 @@ func (h *Handler) useInstead(cred credential) error {
 func (h *Handler) wasIssued(sent Secret) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return sent != "" && sent == h.issued && h.c.now().Sub(h.at) < justIssued
+	return sent != "" && sent == h.issued && h.c.now().Sub(h.issuedAt) < justIssued
 }
 
-// login logs in, and makes the handler use the new credential. Requests of this process for the same scopes share one login.
-func (h *Handler) login(ctx context.Context, newClient bool, why cause) error {
+// loginAgain logs in, and makes the handler use the new credential. Requests of this process for the same scopes share one login.
+func (h *Handler) loginAgain(ctx context.Context, newClient bool, why loginReason) error {
 	o := LoginOptions{NewClient: newClient, Timeout: h.o.LoginTimeout, silent: h.o.Reauth != ReauthBrowser}
-	cred, err := h.c.login(ctx, "login "+h.t.String()+" "+scopeSet(why.scopes), h.t, o, why)
+	cred, err := h.c.loginOnce(ctx, "login "+h.t.String()+" "+scopeSetKey(why.scopes), h.t, o, why)
 	if err != nil {
 		return err
 	}
-	return h.useInstead(cred)
+	return h.useReplacement(cred)
 }
 
-// nonce stores the nonce that the server requires in DPoP proofs (RFC 9449 §9), and reports whether to send the request again.
-func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Challenge) bool {
-	s := h.now.Load()
+// rememberNonce stores the nonce that the server requires in DPoP proofs (RFC 9449 §9), and reports whether to send the request again.
+func (h *Handler) rememberNonce(req *http.Request, resp *http.Response, ch discovery.Challenge) bool {
+	s := h.latest.Load()
 	if s == nil || s.prover == nil || ch.Error() != "use_dpop_nonce" || resp.Header.Get("DPoP-Nonce") == "" {
 		return false
 	}
@@ -352,12 +352,12 @@ func (h *Handler) nonce(req *http.Request, resp *http.Response, ch discovery.Cha
 	return true
 }
 
-// without removes challenge parameters that contain a secret, such as the refused token or a value of the user's headers. The scope
+// removeSecrets removes challenge parameters that contain a secret, such as the refused token or a value of the user's headers. The scope
 // parameter of a challenge is printed in messages and becomes part of the authorization URL.
-func (c *Client) without(token Secret, own http.Header, challenges []discovery.Challenge) []discovery.Challenge {
-	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(own, httpx.LongValue)...)
+func (c *Client) removeSecrets(token Secret, userHeader http.Header, challenges []discovery.Challenge) []discovery.Challenge {
+	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(userHeader, httpx.LongValue)...)
 	for _, challenge := range challenges {
-		maps.DeleteFunc(challenge.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value || c.secrets().Holds(value) })
+		maps.DeleteFunc(challenge.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value || c.maskedSecrets().Holds(value) })
 	}
 	return challenges
 }
@@ -367,8 +367,8 @@ func sentToken(req *http.Request) Secret {
 	return Secret(tok)
 }
 
-// drain reads up to 64 kB of a response and closes the response, so that its connection can be reused.
-func drain(resp *http.Response) {
+// drainBody reads up to 64 kB of a response and closes the response, so that its connection can be reused.
+func drainBody(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()
 }

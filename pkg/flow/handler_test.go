@@ -331,7 +331,7 @@ func TestLaterLoginKeepsScopes(t *testing.T) {
 	if status, err := b.ask(ctx, b.c.Handler(b.t, HandlerOptions{}), "echo", 3); status != http.StatusOK {
 		t.Fatalf("%d, %v", status, err)
 	}
-	if got := b.stored(t).granted(); !slices.Contains(got, "notes:write") {
+	if got := b.stored(t).grantedScopes(); !slices.Contains(got, "notes:write") {
 		t.Errorf("after a 401 the login has %q", got)
 	}
 }

@@ -81,7 +81,7 @@ func (b *bench) later(d time.Duration) { b.clock.Add(int64(d)) }
 // stored reads the credential.
 func (b *bench) stored(t *testing.T) credential {
 	t.Helper()
-	cred, err := b.c.load(context.Background(), b.t)
+	cred, err := b.c.loadCredential(context.Background(), b.t)
 	if err != nil {
 		t.Fatal(err)
 	}

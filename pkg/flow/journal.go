@@ -50,48 +50,48 @@ type Rotation struct {
 }
 
 const (
-	intentNote  = "intent"
-	journalNote = "journal"
-	journalKept = 50 // number of lines to keep
+	intentNote      = "intent"
+	journalNote     = "journal"
+	maxJournalLines = 50 // number of lines to keep
 )
 
-// begin writes the intent. before is the intent of an earlier process that sent the same refresh token and recorded no result.
-func (c *Client) begin(ctx context.Context, t Target, cred credential) (before intent, err error) {
+// writeIntent writes the intent. before is the intent of an earlier process that sent the same refresh token and recorded no result.
+func (c *Client) writeIntent(ctx context.Context, t Target, cred credential) (earlier intent, err error) {
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
-		if json.Unmarshal(data, &before) != nil || before.Fingerprint != now.Fingerprint {
-			before = intent{} // the stored intent is for another refresh token, whose result is known
+		if json.Unmarshal(data, &earlier) != nil || earlier.Fingerprint != now.Fingerprint {
+			earlier = intent{} // the stored intent is for another refresh token, whose result is known
 		}
 	}
-	if before.interrupted() {
-		now.Time, now.PID = before.Time, before.PID // the earlier process may have used up the token
+	if earlier.interrupted() {
+		now.Time, now.PID = earlier.Time, earlier.PID // the earlier process may have used up the token
 	}
 	data, err := json.Marshal(now)
 	if err != nil {
-		return before, err
+		return earlier, err
 	}
-	return before, c.Store.Note(ctx, t.key(), intentNote, data)
+	return earlier, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// finish adds a line to the journal and removes the intent of this process. If before is the intent of an earlier process, the intent
-// stays, because the result of the earlier request is still unknown. finish ignores errors, because a leftover intent changes only the text
-// of a later error.
-func (c *Client) finish(ctx context.Context, t Target, cred credential, before intent, outcome string, err error) {
-	if !before.interrupted() {
+// recordOutcome adds a line to the journal and removes the intent of this process. If before is the intent of an earlier process, the
+// intent stays, because the result of the earlier request is still unknown. recordOutcome ignores errors, because a leftover intent changes
+// only the text of a later error.
+func (c *Client) recordOutcome(ctx context.Context, t Target, cred credential, earlier intent, outcome string, err error) {
+	if !earlier.interrupted() {
 		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
 	}
-	c.journal(ctx, t, cred, outcome, err)
+	c.addToJournal(ctx, t, cred, outcome, err)
 }
 
-// journal adds a line to the journal. An error is ignored, because only people read the journal.
-func (c *Client) journal(ctx context.Context, t Target, cred credential, outcome string, err error) {
+// addToJournal adds a line to the journal. An error is ignored, because only people read the journal.
+func (c *Client) addToJournal(ctx context.Context, t Target, cred credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}
 	if err != nil {
-		line.Error = httpx.Text(c.secrets().Mask(err.Error()), 300)
+		line.Error = httpx.Text(c.maskedSecrets().Mask(err.Error()), 300)
 	}
 	lines = append(lines, line)
-	if data, err := json.Marshal(lines[max(0, len(lines)-journalKept):]); err == nil {
+	if data, err := json.Marshal(lines[max(0, len(lines)-maxJournalLines):]); err == nil {
 		_ = c.Store.Jot(ctx, t.key(), journalNote, data)
 	}
 }

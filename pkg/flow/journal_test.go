@@ -108,11 +108,11 @@ func TestNotesHoldNoSecret(t *testing.T) {
 func TestJournalIsBounded(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
-	for i := range journalKept + 5 {
-		b.c.journal(ctx, b.t, b.stored(t), "kept", fmt.Errorf("failure %d", i))
+	for i := range maxJournalLines + 5 {
+		b.c.addToJournal(ctx, b.t, b.stored(t), "kept", fmt.Errorf("failure %d", i))
 	}
 	lines, err := b.c.Journal(ctx, b.t)
-	if err != nil || len(lines) != journalKept || lines[journalKept-1].Error != fmt.Sprintf("failure %d", journalKept+4) {
+	if err != nil || len(lines) != maxJournalLines || lines[maxJournalLines-1].Error != fmt.Sprintf("failure %d", maxJournalLines+4) {
 		t.Errorf("%d lines, %v", len(lines), err)
 	}
 	if err := b.c.Store.Note(ctx, b.t.key(), journalNote, []byte("{")); err != nil {
@@ -161,7 +161,7 @@ func TestInterruptedRefreshIsNotForgotten(t *testing.T) {
 func TestStaleIntentAccusesNobody(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.login(t)
-	if _, err := b.c.begin(ctx, b.t, b.stored(t)); err != nil { // the process crashes before it sends the request
+	if _, err := b.c.writeIntent(ctx, b.t, b.stored(t)); err != nil { // the process crashes before it sends the request
 		t.Fatal(err)
 	}
 	b.login(t)

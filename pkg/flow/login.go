@@ -27,8 +27,8 @@ type LoginOptions struct {
 	silent bool // do not open a browser
 }
 
-// cause is the reason why a handler logs in. The zero value means that the user asked for the login.
-type cause struct {
+// loginReason is the reason why a handler logs in. The zero value means that the user asked for the login.
+type loginReason struct {
 	challenges []discovery.Challenge // challenges of the 401 or 403 response; discovery starts with them
 	scopes     []string              // extra scopes to request, in addition to the scopes that the server chooses
 	rejected   *Secret               // access token that the server refused; any other usable token can replace it; nil: the user asked for the login
@@ -37,27 +37,27 @@ type cause struct {
 // loginLimit is the time limit of a login, from its start until the code is sent.
 const loginLimit = time.Hour
 
-// draft is a login whose client is not chosen yet.
-type draft struct {
+// loginDraft is a login whose client is not chosen yet.
+type loginDraft struct {
 	t     Target // target with complete Settings
 	o     LoginOptions
 	old   credential // the stored credential
 	began time.Time
 	found *discovery.Result
 	plan  Plan
-	notes *notes
+	notes *deviationList
 
 	inCall bool   // a Handler started this login during a request
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
 }
 
-// registered returns the stored client.
-func (d draft) registered() *dcr.Client { return cmp.Or(d.old.NextClient, &d.old.Client) }
+// storedClient returns the stored client.
+func (d loginDraft) storedClient() *dcr.Client { return cmp.Or(d.old.NextClient, &d.old.Client) }
 
-// notes collects the deviations that other packages report.
-type notes struct{ codes []string }
+// deviationList collects the deviations that other packages report.
+type deviationList struct{ codes []string }
 
-func (n *notes) add(code string) { n.codes = union(n.codes, []string{code}) }
+func (n *deviationList) add(code string) { n.codes = mergeLists(n.codes, []string{code}) }
 
 // Login authorizes mcpauth at the server and stores the credential:
 //
@@ -70,8 +70,8 @@ func (n *notes) add(code string) { n.codes = union(n.codes, []string{code}) }
 //
 // If the authorization server no longer knows the stored client registration, Login registers a new client, once.
 func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, error) {
-	_, err := c.login(ctx, "", t, o, cause{})
-	var other *otherAnswer
+	_, err := c.loginOnce(ctx, "", t, o, loginReason{})
+	var other *pendingAnswerError
 	if errors.As(err, &other) { // Finish takes the login lock itself
 		return c.Finish(ctx, t, other.text)
 	}
@@ -81,19 +81,19 @@ func (c *Client) Login(ctx context.Context, t Target, o LoginOptions) (Status, e
 	return c.Status(ctx, t)
 }
 
-// login runs loginAlone as a task. Callers with the same name share the task. A task without a name is not shared.
-func (c *Client) login(ctx context.Context, name string, t Target, o LoginOptions, why cause) (credential, error) {
+// loginOnce runs loginAlone as a task. Callers with the same name share the task. A task without a name is not shared.
+func (c *Client) loginOnce(ctx context.Context, name string, t Target, o LoginOptions, why loginReason) (credential, error) {
 	cred, _, err := c.jobs.Once(ctx, name, loginLimit, func(k *job) (credential, error) { return c.loginAlone(k, t, o, why) })
 	return cred, err
 }
 
-func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (credential, error) {
+func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (credential, error) {
 	ctx, given := k.Context, t.Settings
 	before, err := c.completeSettings(ctx, &t, o, why)
 	if err != nil {
 		return credential{}, err
 	}
-	if o.IfNeeded && needless(before, t.Settings, c.now()) {
+	if o.IfNeeded && isLoginNeedless(before, t.Settings, c.now()) {
 		return before, nil
 	}
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
@@ -108,34 +108,34 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why cause) (creden
 	if err != nil {
 		return credential{}, err
 	}
-	if c.serves(old, before, given, o, why) {
+	if c.isServedBy(old, before, given, o, why) {
 		c.progress("another process has just logged in; using its login")
 		return old, nil
 	}
-	d, err := c.prepare(ctx, t, o, old, why)
+	d, err := c.prepareLogin(ctx, t, o, old, why)
 	if err != nil {
 		return credential{}, err
 	}
-	cred, err := c.obtain(k, d)
+	cred, err := c.obtainTokens(k, d)
 	if errors.Is(err, errForgotten) {
 		c.warn("the authorization server no longer knows this client; registering again")
-		d.o.NewClient, d.notes = true, &notes{}
-		cred, err = c.obtain(k, d)
+		d.o.NewClient, d.notes = true, &deviationList{}
+		cred, err = c.obtainTokens(k, d)
 	}
 	return cred, err
 }
 
 // completeSettings completes the settings from the stored credential, checks them, and returns the stored credential.
-func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions, why cause) (stored credential, err error) {
+func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions, why loginReason) (stored credential, err error) {
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
 	}
-	t.Settings = o.complete(stored, t.Settings, why)
-	return stored, t.check()
+	t.Settings = o.mergeSettings(stored, t.Settings, why)
+	return stored, t.validate()
 }
 
-// complete returns the given settings, completed by the stored settings.
-func (o LoginOptions) complete(cred credential, given Settings, why cause) Settings {
+// mergeSettings returns the given settings, completed by the stored settings.
+func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginReason) Settings {
 	stored := cred.Settings
 	if o.NewClient && why.rejected == nil {
 		stored.ClientID, stored.ClientSecret, stored.ClientMetadataURL, stored.ClientKeyFile = "", "", "", ""
@@ -151,44 +151,44 @@ func (o LoginOptions) complete(cred credential, given Settings, why cause) Setti
 		s.Assertion, s.AssertionFile = "", file
 	}
 	for _, file := range []*string{&s.ClientKeyFile, &s.AssertionFile, &s.IDP.IDTokenFile, &s.CertFile, &s.CertKeyFile} {
-		*file = absolute(*file)
+		*file = absolutePath(*file)
 	}
 	return s
 }
 
-// absolute makes a path absolute, so that a later command in another folder finds the file.
-func absolute(file string) string {
+// absolutePath makes a path absolute, so that a later command in another folder finds the file.
+func absolutePath(file string) string {
 	if whole, err := filepath.Abs(file); err == nil && file != "" {
 		return whole
 	}
 	return file
 }
 
-// needless reports whether the stored login already satisfies the settings.
-func needless(cred credential, s Settings, now time.Time) bool {
-	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (unexpired(cred.Token, now) || cred.hasToken() && cred.renewable()) && len(missing(s.Scopes, union(cred.granted(), cred.Scopes))) == 0
+// isLoginNeedless reports whether the stored login already satisfies the settings.
+func isLoginNeedless(cred credential, s Settings, now time.Time) bool {
+	return (s.ExpectAccount == "" || s.ExpectAccount == cred.Account) && (isUnexpired(cred.Token, now) || cred.hasToken() && cred.isRenewable()) && len(missingScopes(s.Scopes, mergeLists(cred.grantedScopes(), cred.Scopes))) == 0
 }
 
-// serves reports whether the credential that another login has stored satisfies this login.
-func (c *Client) serves(stored, before credential, given Settings, o LoginOptions, why cause) bool {
-	if !unexpired(stored.Token, c.now()) || len(missing(union(given.Scopes, why.scopes), union(stored.granted(), stored.Scopes))) > 0 {
+// isServedBy reports whether the credential that another login has stored satisfies this login.
+func (c *Client) isServedBy(stored, before credential, given Settings, o LoginOptions, why loginReason) bool {
+	if !isUnexpired(stored.Token, c.now()) || len(missingScopes(mergeLists(given.Scopes, why.scopes), mergeLists(stored.grantedScopes(), stored.Scopes))) > 0 {
 		return false
 	}
 	if why.rejected != nil {
 		return !stored.same(*why.rejected)
 	}
-	return stored.LoginAt.After(before.LoginAt) && !o.NewClient && o.complete(stored, given, why).equal(stored.Settings)
+	return stored.LoginAt.After(before.LoginAt) && !o.NewClient && o.mergeSettings(stored, given, why).equal(stored.Settings)
 }
 
-// prepare discovers the authorization server and decides what to request.
-func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old credential, why cause) (draft, error) {
-	d := draft{t: t, o: o, old: old, began: c.now(), notes: &notes{}, inCall: why.rejected != nil}
+// prepareLogin discovers the authorization server and decides what to request.
+func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old credential, why loginReason) (loginDraft, error) {
+	d := loginDraft{t: t, o: o, old: old, began: c.now(), notes: &deviationList{}, inCall: why.rejected != nil}
 	c.warnOpenKey(t.Settings)
 	var err error
-	if d.found, err = c.discover(ctx, t, old.Issuer, why.challenges); err != nil {
+	if d.found, err = c.runDiscovery(ctx, t, old.Issuer, why.challenges); err != nil {
 		return d, err
 	}
-	if err := sameIssuer(d); err != nil {
+	if err := checkSameIssuer(d); err != nil {
 		return d, err
 	}
 	if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o); err != nil {
@@ -203,38 +203,38 @@ func (c *Client) prepare(ctx context.Context, t Target, o LoginOptions, old cred
 	c.progress(fmt.Sprintf("authorization server %s", d.found.Server.Issuer))
 	c.warnNotShown(t, d.found.Server)
 	d.plan = newPlan(t.Settings, d.found, old)
-	d.plan.Scopes = union(why.scopes, d.plan.Scopes)
-	return d, feasible(t.Settings, d.found) // an infeasible login fails before a browser opens
+	d.plan.Scopes = mergeLists(why.scopes, d.plan.Scopes)
+	return d, checkFeasible(t.Settings, d.found) // an infeasible login fails before a browser opens
 }
 
-func (c *Client) obtain(k *job, d draft) (credential, error) {
+func (c *Client) obtainTokens(k *job, d loginDraft) (credential, error) {
 	switch d.plan.Grant {
 	case GrantCode:
-		return c.byCode(k, d)
+		return c.obtainByCode(k, d)
 	case GrantDevice:
-		return c.byDevice(k, d)
+		return c.obtainByDevice(k, d)
 	}
-	return c.byNonInteractiveGrant(k, d)
+	return c.obtainNonInteractively(k, d)
 }
 
-// identify chooses or registers the client, and returns the exchange of this login without its request.
-func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (x exchange, err error) {
-	x = exchange{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, limit: redeemLimit, keep: c.replace}
+// newTokenRequest chooses or registers the client, and returns the exchange of this login without its request.
+func (c *Client) newTokenRequest(ctx context.Context, d loginDraft, redirectURI string) (x tokenRequest, err error) {
+	x = tokenRequest{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, limit: redeemLimit, keep: c.storeLogin}
 	var client dcr.Client
 	if needsClient(d.t.Settings) {
-		if client, x.reused, err = c.resolve(ctx, d, redirectURI); err != nil {
+		if client, x.reused, err = c.resolveClient(ctx, d, redirectURI); err != nil {
 			return x, err
 		}
 	}
 	codes := d.plan.Deviations
 	if x.reused {
-		codes = union(codes, ofRegistration(d.old.Deviations))
+		codes = mergeLists(codes, registrationCodes(d.old.Deviations))
 	}
 	s := d.t.Settings
-	x.cred = credential{Server: d.t.URL, Moved: moved(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
+	x.cred = credential{Server: d.t.URL, Moved: movedURL(d), Profile: d.t.Profile, Resource: d.plan.Resource, Grant: d.plan.Grant, Issuer: d.plan.Issuer,
 		Endpoints: endpoints(d.found.Server), Client: client, Settings: s, Scopes: d.plan.Scopes, LoginAt: d.began, Deviations: codes}
 	if d.nonce != "" {
-		x.cred.OpenID, x.keep = &idTokenClaims{Nonce: d.nonce}, c.keepSignIn
+		x.cred.OpenID, x.keep = &idTokenClaims{Nonce: d.nonce}, c.storeProviderLogin
 	}
 	if !d.plan.DPoP {
 		return x, nil
@@ -248,9 +248,9 @@ func (c *Client) identify(ctx context.Context, d draft, redirectURI string) (x e
 	return x, err
 }
 
-// moved returns the redirect target of the server. A login that starts from a challenge keeps the stored target, because it sends no
+// movedURL returns the redirect target of the server. A login that starts from a challenge keeps the stored target, because it sends no
 // request to the server's URL.
-func moved(d draft) string {
+func movedURL(d loginDraft) string {
 	switch d.found.Endpoint {
 	case "":
 		return d.old.Moved
@@ -260,8 +260,9 @@ func moved(d draft) string {
 	return d.found.Endpoint
 }
 
-// resolve chooses or registers the client. A new registration is stored at once, so that a repeated login does not register another client.
-func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (client dcr.Client, reused bool, err error) {
+// resolveClient chooses or registers the client. A new registration is stored at once, so that a repeated login does not register another
+// client.
+func (c *Client) resolveClient(ctx context.Context, d loginDraft, redirectURI string) (client dcr.Client, reused bool, err error) {
 	o := clientOptions(d)
 	if o.HTTP, err = c.endpointHTTP(d.t.Settings, d.plan.Issuer, d.t.URL); err != nil {
 		return client, false, err
@@ -273,7 +274,7 @@ func (c *Client) resolve(ctx context.Context, d draft, redirectURI string) (clie
 	if client.Kind != dcr.Dynamic || client.ID == o.Stored.ID {
 		return client, client.Kind == dcr.Dynamic, nil
 	}
-	if _, err := c.update(ctx, d.t, func(cred *credential) { cred.register(client) }); err != nil {
+	if _, err := c.updateCredential(ctx, d.t, func(cred *credential) { cred.addRegistration(client) }); err != nil {
 		return client, false, err
 	}
 	c.progress(fmt.Sprintf("registered as client %q", client.ID))

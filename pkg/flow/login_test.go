@@ -114,7 +114,7 @@ func TestServerThatRedirects(t *testing.T) {
 	if s := b.login(t); s.Moved != b.t.URL+"/" || s.URL != b.t.URL {
 		t.Errorf("calls go to %q for %q", s.Moved, s.URL)
 	}
-	if got := moved(draft{t: b.t, old: b.stored(t), found: &discovery.Result{URL: b.t.URL}}); got != b.t.URL+"/" {
+	if got := movedURL(loginDraft{t: b.t, old: b.stored(t), found: &discovery.Result{URL: b.t.URL}}); got != b.t.URL+"/" {
 		t.Errorf("a login that did not ask the server stores %q", got)
 	}
 	b.set(t, "slash=false")

@@ -42,7 +42,7 @@ const (
 // Logout also revokes the tokens of replaced grants. If a request to the server fails, the report contains a warning. An error means that
 // the store failed.
 func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutReport, error) {
-	report := LogoutReport{Name: name(t.Profile), URL: t.URL, Warnings: []string{}}
+	report := LogoutReport{Name: nullableName(t.Profile), URL: t.URL, Warnings: []string{}}
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {
 		return report, err
@@ -50,7 +50,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	defer unlock()
 	local, cancel := task.Outlive(ctx, forgetGrace, forgetLimit)
 	defer cancel()
-	cred, err := c.load(ctx, t)
+	cred, err := c.loadCredential(ctx, t)
 	switch {
 	case errors.Is(err, ErrLoginRequired):
 		return report, c.forget(local, t)
@@ -75,9 +75,9 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		defer unlockLogin()
 	}
 	asked, done := false, true
-	for _, login := range []credential{cred, cred.provider(), cred.next()} {
-		if all := append(login.live(), login.Retired...); len(all) > 0 {
-			asked, done = true, c.revoke(ctx, login, all, &report) && done
+	for _, login := range []credential{cred, cred.providerLogin(), cred.nextProviderLogin()} {
+		if all := append(login.currentTokens(), login.Retired...); len(all) > 0 {
+			asked, done = true, c.revokeTokens(ctx, login, all, &report) && done
 		}
 	}
 	report.Revoked = asked && done
@@ -87,15 +87,15 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		if cred.Client.Kind == dcr.Dynamic {
 			kept.Issuer, kept.Client = cred.Issuer, cred.Client
 		}
-		return report, errors.Join(c.save(local, t, &kept), c.forgetPending(local, t, true))
+		return report, errors.Join(c.saveCredential(local, t, &kept), c.forgetPending(local, t, true))
 	}
-	if len(cred.clients()) > 0 {
+	if len(cred.deletableClients()) > 0 {
 		// Remove the registrations from the store before deleting them at the server. If a stored registration were already deleted at the
 		// server, the next login would end on an error page in the browser. The error of save is ignored, because forget may still delete
 		// the record.
-		_ = c.save(local, t, &kept)
+		_ = c.saveCredential(local, t, &kept)
 	}
-	for _, client := range cred.clients() {
+	for _, client := range cred.deletableClients() {
 		hc, err := c.endpointHTTP(cred.Settings, cred.Issuer, cred.Server)
 		if err == nil {
 			err = dcr.Delete(ctx, hc, client)
@@ -114,8 +114,8 @@ func (c *Client) forget(ctx context.Context, t Target) error {
 		c.forgetPending(ctx, t, true))
 }
 
-// live returns the credential's tokens. The refresh token is first, because its revocation ends the grant.
-func (c credential) live() []retiredToken {
+// currentTokens returns the credential's tokens. The refresh token is first, because its revocation ends the grant.
+func (c credential) currentTokens() []retiredToken {
 	var all []retiredToken
 	for _, t := range []retiredToken{{c.Token.RefreshToken, "refresh_token"}, {c.Token.AccessToken, "access_token"}} {
 		if t.Token != "" {
@@ -125,8 +125,8 @@ func (c credential) live() []retiredToken {
 	return all
 }
 
-// clients returns the registrations that can be deleted (RFC 7592 §2.3).
-func (c credential) clients() []dcr.Client {
+// deletableClients returns the registrations that can be deleted (RFC 7592 §2.3).
+func (c credential) deletableClients() []dcr.Client {
 	all := []dcr.Client{c.Client}
 	if c.NextClient != nil {
 		all = append(all, *c.NextClient)
@@ -139,13 +139,13 @@ func (c credential) clients() []dcr.Client {
 	})
 }
 
-// revoke revokes tokens at the credential's authorization server (RFC 7009) and reports whether all of them are now invalid.
-func (c *Client) revoke(ctx context.Context, cred credential, tokens []retiredToken, report *LogoutReport) bool {
+// revokeTokens revokes tokens at the credential's authorization server (RFC 7009) and reports whether all of them are now invalid.
+func (c *Client) revokeTokens(ctx context.Context, cred credential, tokens []retiredToken, report *LogoutReport) bool {
 	if cred.Endpoints.Revocation == "" {
 		report.warn("%s has no revocation endpoint; the tokens stay valid until they expire", cred.Issuer)
 		return false
 	}
-	e, err := c.endpoint(cred)
+	e, err := c.tokenEndpoint(cred)
 	if err != nil {
 		report.warn("%v", stage("revocation", err))
 		return false

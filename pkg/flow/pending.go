@@ -17,8 +17,8 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// pendingFor is the time in which a pending login can be finished.
-const pendingFor = time.Hour
+// pendingLifetime is the time in which a pending login can be finished.
+const pendingLifetime = time.Hour
 
 // pendingPrefix separates the profile of a pending login from the fingerprint of its state in the key of the record.
 const pendingPrefix = "\x00pending:"
@@ -29,9 +29,9 @@ const (
 	kindSpent   = "spent"   // the response was used
 )
 
-// pending is a login that waits for its response. The login is stored, because one process prints the authorization URL and another process
-// receives the response.
-type pending struct {
+// pendingLogin is a login that waits for its response. The login is stored, because one process prints the authorization URL and another
+// process receives the response.
+type pendingLogin struct {
 	Credential  credential `json:"credential"` // the new credential without its tokens
 	Verifier    Secret     `json:"verifier"`
 	State       Secret     `json:"state"`
@@ -46,34 +46,34 @@ type pending struct {
 
 // Pending starts a login and returns the authorization URL. Finish completes the login within an hour, in this or another process.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
-	old, err := c.completeSettings(ctx, &t, o, cause{})
+	old, err := c.completeSettings(ctx, &t, o, loginReason{})
 	if err != nil {
 		return "", err
 	}
-	if t.grant() != GrantCode {
+	if t.grantOrDefault() != GrantCode {
 		return "", fmt.Errorf("%w: only a login with the grant %s can be finished later", ErrOptions, GrantCode)
 	}
 	if err := c.Store.Writable(ctx, t.key()); err != nil {
 		return "", err
 	}
 	_ = c.forgetPending(ctx, t, false) // the error is ignored, because the new login does not depend on this clean-up
-	d, err := c.prepare(ctx, t, o, old, cause{})
+	d, err := c.prepareLogin(ctx, t, o, old, loginReason{})
 	if err != nil {
 		return "", err
 	}
-	l, err := c.listen(ctx, d) // only to choose a port: the browser ends on an error page, and the user copies the URL of that page
+	l, err := c.startListener(ctx, d) // only to choose a port: the browser ends on an error page, and the user copies the URL of that page
 	if err != nil {
 		return "", stage("callback", err)
 	}
 	if err := l.Close(); err != nil {
 		return "", stage("callback", err)
 	}
-	r, err := c.authorization(ctx, d, l.RedirectURI(), true)
+	r, err := c.prepareAuthorization(ctx, d, l.RedirectURI(), true)
 	if err != nil {
 		return "", err
 	}
-	r.cred.Deviations = union(r.cred.Deviations, d.notes.codes)
-	return r.address, c.keepPending(ctx, t, r.state, pending{Credential: r.cred, Verifier: Secret(r.verifier), State: Secret(r.state), RedirectURI: l.RedirectURI(),
+	r.cred.Deviations = mergeLists(r.cred.Deviations, d.notes.codes)
+	return r.address, c.storePending(ctx, t, r.state, pendingLogin{Credential: r.cred, Verifier: Secret(r.verifier), State: Secret(r.state), RedirectURI: l.RedirectURI(),
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
@@ -108,7 +108,7 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	case err != nil:
 		return credential{}, err
 	case !p.Spent.IsZero():
-		return credential{}, p.alreadySpent(t, old)
+		return credential{}, p.spentError(t, old)
 	case old.LoginAt.After(p.Began):
 		return credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
 	}
@@ -116,30 +116,30 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	if err != nil {
 		return credential{}, stage("authorization", err)
 	}
-	cred, err := c.exchange(k, exchange{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &notes{}, stage: "token exchange", limit: redeemLimit, keep: c.replace,
+	cred, err := c.requestTokens(k, tokenRequest{t: t, cred: p.Credential, methods: p.AuthMethods, notes: &deviationList{}, stage: "token exchange", limit: redeemLimit, keep: c.storeLogin,
 		request: func(ctx context.Context, e token.Endpoint) (token.Token, error) {
-			if err := c.keepPending(ctx, t, state, pending{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
+			if err := c.storePending(ctx, t, state, pendingLogin{Began: p.Began, Spent: c.now(), SpentBy: os.Getpid()}); err != nil {
 				return token.Token{}, err
 			}
 			return e.Code(ctx, code, string(p.Verifier), p.RedirectURI)
 		}})
-	if err == nil || !unsent(err) {
+	if err == nil || !isCodeUnsent(err) {
 		return cred, err
 	}
 	ctx, cancel := task.Outlive(k.Context, storeLimit, storeLimit)
 	defer cancel()
-	return cred, errors.Join(err, c.keepPending(ctx, t, state, p))
+	return cred, errors.Join(err, c.storePending(ctx, t, state, p))
 }
 
-// unsent reports whether the code cannot have reached the server.
-func unsent(err error) bool {
+// isCodeUnsent reports whether the code cannot have reached the server.
+func isCodeUnsent(err error) bool {
 	var request *StageError
 	var refused *token.Error
 	return errors.As(err, &request) && !token.Ambiguous(err) && !errors.As(err, &refused)
 }
 
-// alreadySpent returns the error for a pending login whose response was already used.
-func (p pending) alreadySpent(t Target, stored credential) error {
+// spentError returns the error for a pending login whose response was already used.
+func (p pendingLogin) spentError(t Target, stored credential) error {
 	came := "the login failed: start a new one"
 	if stored.hasToken() && stored.LoginAt.Equal(p.Began) {
 		came = "the login succeeded"
@@ -148,26 +148,26 @@ func (p pending) alreadySpent(t Target, stored credential) error {
 }
 
 // loadPending reads a pending login. If the login can no longer be finished, the error is ErrNoPending.
-func (c *Client) loadPending(ctx context.Context, t Target, state string) (pending, error) {
+func (c *Client) loadPending(ctx context.Context, t Target, state string) (pendingLogin, error) {
 	r, err := c.Store.Get(ctx, pendingKey(t, state))
 	if errors.Is(err, keystore.ErrNotFound) {
-		return pending{}, fmt.Errorf("%s: %w: started on another machine, or older than %s", t.URL, ErrNoPending, pendingFor)
+		return pendingLogin{}, fmt.Errorf("%s: %w: started on another machine, or older than %s", t.URL, ErrNoPending, pendingLifetime)
 	}
 	if err != nil {
-		return pending{}, err
+		return pendingLogin{}, err
 	}
-	var p pending
+	var p pendingLogin
 	if err := json.Unmarshal(r.Secret, &p); err != nil {
-		return pending{}, fmt.Errorf("%w: pending login", ErrCredential)
+		return pendingLogin{}, fmt.Errorf("%w: pending login", ErrCredential)
 	}
-	if c.now().Sub(p.Began) > pendingFor {
-		return pending{}, errors.Join(fmt.Errorf("%s: %w: it is older than %s", t.URL, ErrNoPending, pendingFor), c.Store.Delete(ctx, pendingKey(t, state)))
+	if c.now().Sub(p.Began) > pendingLifetime {
+		return pendingLogin{}, errors.Join(fmt.Errorf("%s: %w: it is older than %s", t.URL, ErrNoPending, pendingLifetime), c.Store.Delete(ctx, pendingKey(t, state)))
 	}
 	return p, nil
 }
 
-// keepPending stores a pending login under its state, so that several pending logins can exist at the same time.
-func (c *Client) keepPending(ctx context.Context, t Target, state string, p pending) error {
+// storePending stores a pending login under its state, so that several pending logins can exist at the same time.
+func (c *Client) storePending(ctx context.Context, t Target, state string, p pendingLogin) error {
 	secret, err := json.Marshal(p)
 	if err != nil {
 		return err
@@ -176,7 +176,7 @@ func (c *Client) keepPending(ctx context.Context, t Target, state string, p pend
 	if !p.Spent.IsZero() {
 		kind = kindSpent
 	}
-	pub, err := json.Marshal(public{Kind: kind, Name: t.Profile, ObtainedAt: p.Began})
+	pub, err := json.Marshal(publicRecord{Kind: kind, Name: t.Profile, ObtainedAt: p.Began})
 	if err != nil {
 		return err
 	}
@@ -184,8 +184,8 @@ func (c *Client) keepPending(ctx context.Context, t Target, state string, p pend
 	return err
 }
 
-// pendingOf returns the entries of all pending logins of this server and profile, including spent ones.
-func (c *Client) pendingOf(ctx context.Context, t Target) ([]keystore.Entry, error) {
+// listPending returns the entries of all pending logins of this server and profile, including spent ones.
+func (c *Client) listPending(ctx context.Context, t Target) ([]keystore.Entry, error) {
 	entries, err := c.Store.List(ctx)
 	var all []keystore.Entry
 	for _, e := range entries {
@@ -196,26 +196,26 @@ func (c *Client) pendingOf(ctx context.Context, t Target) ([]keystore.Entry, err
 	return all, err
 }
 
-// awaited reports whether a pending login of this server and profile can still be finished.
-func (c *Client) awaited(ctx context.Context, t Target) bool {
-	entries, err := c.pendingOf(ctx, t)
-	return err != nil || slices.ContainsFunc(entries, func(e keystore.Entry) bool { return kindOf(e) == kindPending && !c.overdue(e) })
+// hasUnfinished reports whether a pending login of this server and profile can still be finished.
+func (c *Client) hasUnfinished(ctx context.Context, t Target) bool {
+	entries, err := c.listPending(ctx, t)
+	return err != nil || slices.ContainsFunc(entries, func(e keystore.Entry) bool { return kindOf(e) == kindPending && !c.isOverdue(e) })
 }
 
-// overdue reports whether a pending login can no longer be finished.
-func (c *Client) overdue(e keystore.Entry) bool {
-	var p public
-	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingFor
+// isOverdue reports whether a pending login can no longer be finished.
+func (c *Client) isOverdue(e keystore.Entry) bool {
+	var p publicRecord
+	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingLifetime
 }
 
 // forgetPending deletes the pending logins of this server and profile. If all is false, only overdue ones are deleted.
 func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
-	entries, err := c.pendingOf(ctx, t)
+	entries, err := c.listPending(ctx, t)
 	if errors.Is(err, keystore.ErrCorrupt) {
 		err = nil // the damaged entry is about another server, so it is ignored
 	}
 	for _, e := range entries {
-		if all || c.overdue(e) {
+		if all || c.isOverdue(e) {
 			err = errors.Join(err, c.Store.Delete(ctx, e.Key))
 		}
 	}

@@ -59,12 +59,12 @@ func TestPendingLoginsAreSwept(t *testing.T) {
 	pending()
 	pending()
 	before := records()
-	b.later(pendingFor + time.Second)
+	b.later(pendingLifetime + time.Second)
 	last := pending()
 	if got := records(); got != before-1 {
 		t.Errorf("%d records, want %d: two are swept, one is new", got, before-1)
 	}
-	b.later(pendingFor - time.Second)
+	b.later(pendingLifetime - time.Second)
 	if s, err := b.c.Finish(ctx, b.t, last); err != nil || s.State != StateValid {
 		t.Errorf("within the hour: %v, %v", s, err)
 	}
@@ -167,9 +167,9 @@ func (b *bench) pendingOnAnotherPort(t *testing.T) string {
 func TestOldClientsAreBounded(t *testing.T) {
 	var c credential
 	for i := range maxOldClients + 5 {
-		c.register(dcr.Client{ID: strconv.Itoa(i), Kind: dcr.Dynamic, RegistrationURI: "u", RegistrationToken: "t"})
+		c.addRegistration(dcr.Client{ID: strconv.Itoa(i), Kind: dcr.Dynamic, RegistrationURI: "u", RegistrationToken: "t"})
 	}
-	if n := len(c.clients()); n != maxOldClients+1 {
+	if n := len(c.deletableClients()); n != maxOldClients+1 {
 		t.Errorf("%d registrations are remembered, want %d", n, maxOldClients+1)
 	}
 }

@@ -14,16 +14,17 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// idTokenClaims contains claims of the ID token of a login. The ID token of a renewal must contain the same claims (idTokenClaims Connect Core §12.2).
+// idTokenClaims contains claims of the ID token of a login. The ID token of a renewal must contain the same claims (idTokenClaims Connect
+// Core §12.2).
 type idTokenClaims struct {
 	Subject string `json:"sub"`
 	Nonce   string `json:"nonce"`
 }
 
-// provider returns the stored login at the identity provider. next returns the login at the identity provider by an unfinished login to the
-// MCP server. If there is no such login, the result is the zero value.
-func (c credential) provider() credential { return orZero(c.IDP) }
-func (c credential) next() credential     { return orZero(c.NextIDP) }
+// providerLogin returns the stored login at the identity provider. next returns the login at the identity provider by an unfinished login
+// to the MCP server. If there is no such login, the result is the zero value.
+func (c credential) providerLogin() credential     { return orZero(c.IDP) }
+func (c credential) nextProviderLogin() credential { return orZero(c.NextIDP) }
 
 func orZero(c *credential) credential {
 	if c == nil {
@@ -32,45 +33,45 @@ func orZero(c *credential) credential {
 	return *c
 }
 
-// paying returns the login whose refresh token the next renewal sends. A refresh token of c comes first, and then the refresh token of the
-// stored login at the identity provider.
-func (c *credential) paying() *credential {
+// renewingLogin returns the login whose refresh token the next renewal sends. A refresh token of c comes first, and then the refresh token
+// of the stored login at the identity provider.
+func (c *credential) renewingLogin() *credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP
 	}
 	return c
 }
 
-// signedIn stores the refresh token and the ID token from a response of the identity provider. The access token is dropped, because it is
-// not needed. The ID token stays in memory until it is exchanged.
-func (c *credential) signedIn(tok token.Token) {
+// setProviderTokens stores the refresh token and the ID token from a response of the identity provider. The access token is dropped,
+// because it is not needed. The ID token stays in memory until it is exchanged.
+func (c *credential) setProviderTokens(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
 
-// signIn returns a login at the identity provider for a login to the MCP server. During a request, signIn tries to renew the stored login
-// at the identity provider. If only a new login can help, signIn opens the browser.
-func (c *Client) signIn(k *job, d draft) (*credential, error) {
-	idp, err := c.signedInBefore(k, d)
+// signInAtProvider returns a login at the identity provider for a login to the MCP server. During a request, signIn tries to renew the
+// stored login at the identity provider. If only a new login can help, signIn opens the browser.
+func (c *Client) signInAtProvider(k *job, d loginDraft) (*credential, error) {
+	idp, err := c.renewProviderLogin(k, d)
 	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
 		idp, err = c.signInByBrowser(k, d)
 	}
 	return idp, err
 }
 
-// atProvider wraps an error in ErrIdentityProvider.
-func atProvider(err error) error {
+// wrapProviderError wraps an error in ErrIdentityProvider.
+func wrapProviderError(err error) error {
 	if err == nil {
 		return nil
 	}
 	return fmt.Errorf("%w: %w", ErrIdentityProvider, err)
 }
 
-// signedInBefore renews the stored login at the identity provider during a request. At any other time, the result is nil.
-func (c *Client) signedInBefore(k *job, d draft) (*credential, error) {
+// renewProviderLogin renews the stored login at the identity provider during a request. At any other time, the result is nil.
+func (c *Client) renewProviderLogin(k *job, d loginDraft) (*credential, error) {
 	if !d.inCall {
 		return nil, nil
 	}
-	unlock, err := c.reserve(k.Context, d.t)
+	unlock, err := c.lockAndReserve(k.Context, d.t)
 	if err != nil {
 		return nil, err
 	}
@@ -79,72 +80,72 @@ func (c *Client) signedInBefore(k *job, d draft) (*credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p := cred.provider(); p.Token.RefreshToken == "" || p.Refusal != nil || cred.Settings.IDP != d.t.IDP {
+	if p := cred.providerLogin(); p.Token.RefreshToken == "" || p.Refusal != nil || cred.Settings.IDP != d.t.IDP {
 		return nil, ErrNoRefreshToken
 	}
-	return cred.IDP, c.spend(k, d.t, &cred, cred.IDP, renewal{})
+	return cred.IDP, c.renewLogin(k, d.t, &cred, cred.IDP, renewalReason{})
 }
 
 // signInByBrowser runs the authorization code flow at the identity provider, and stores the new login in NextIDP at once. The new login can
 // be revoked even if the MCP server's authorization server refuses the requests that follow.
-func (c *Client) signInByBrowser(k *job, d draft) (*credential, error) {
+func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	i := d.t.IDP
-	server, _, err := discovery.FetchServer(k.Context, i.Issuer, local(d.t.URL), discovery.Options{HTTP: c.http(), Strict: d.t.Strict})
+	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.httpClient(), Strict: d.t.Strict})
 	if err != nil {
-		return nil, atProvider(err)
+		return nil, wrapProviderError(err)
 	}
 	c.progress("identity provider " + server.Issuer)
-	p := draft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.provider(), began: d.began,
+	p := loginDraft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.providerLogin(), began: d.began,
 		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),
 		plan: Plan{Grant: GrantCode, Issuer: server.Issuer, Scopes: []string{"openid", offlineAccess}}}
 	p.t.Settings = Settings{Grant: GrantCode, ClientID: i.ClientID, ClientSecret: i.ClientSecret, CallbackHost: d.t.CallbackHost, CallbackPort: d.t.CallbackPort,
 		AuthParams: d.t.AuthParams, ExpectAccount: d.t.ExpectAccount, Strict: d.t.Strict}
-	if err := feasible(p.t.Settings, p.found); err != nil {
-		return nil, atProvider(err)
+	if err := checkFeasible(p.t.Settings, p.found); err != nil {
+		return nil, wrapProviderError(err)
 	}
-	idp, err := c.byCode(k, p)
+	idp, err := c.obtainByCode(k, p)
 	var request *StageError
 	if errors.As(err, &request) && request.Stage != "callback" {
-		err = atProvider(err)
+		err = wrapProviderError(err)
 	}
 	return &idp, err
 }
 
-// keepSignIn stores a new login at the identity provider. The caller must hold the credential's lock.
-func (c *Client) keepSignIn(ctx context.Context, x exchange, tok token.Token) (idp, replaced credential, err error) {
+// storeProviderLogin stores a new login at the identity provider. The caller must hold the credential's lock.
+func (c *Client) storeProviderLogin(ctx context.Context, x tokenRequest, tok token.Token) (idp, replaced credential, err error) {
 	idp = x.cred
-	idp.signedIn(tok)
+	idp.setProviderTokens(tok)
 	if idp.OpenID.Subject, err = idp.checkIDToken(c); err != nil {
 		return credential{}, credential{}, err
 	}
-	if idp.Account, err = c.account(x, tok.Account()); err != nil {
+	if idp.Account, err = c.checkedAccount(x, tok.Account()); err != nil {
 		return credential{}, credential{}, err
 	}
 	cred, err := c.loadOrNew(ctx, x.t)
 	if err != nil {
 		return credential{}, credential{}, err
 	}
-	replaced, idp.ObtainedAt = cred.next(), c.now()
-	idp.Retired, _ = idp.retire(replaced)
+	replaced, idp.ObtainedAt = cred.nextProviderLogin(), c.now()
+	idp.Retired, _ = idp.replacedTokens(replaced)
 	cred.NextIDP = &idp
-	if err := c.save(ctx, x.t, &cred); err != nil {
+	if err := c.saveCredential(ctx, x.t, &cred); err != nil {
 		return credential{}, replaced, err
 	}
 	idp.generation = cred.generation
-	c.journal(ctx, x.t, idp, "login", nil)
+	c.addToJournal(ctx, x.t, idp, "login", nil)
 	if tok.RefreshToken == "" {
 		c.warn("the identity provider gave no refresh token, so the next renewal needs the browser again")
 	}
 	return idp, replaced, nil
 }
 
-// succeed returns the login at the identity provider that replaces stored. The result is c, with the tokens of stored as retired tokens. If
-// c and stored are the same login, the result is stored, because another process may have renewed it since c was read.
-func (c *credential) succeed(stored *credential) *credential {
+// chooseProviderLogin returns the login at the identity provider that replaces stored. The result is c, with the tokens of stored as
+// retired tokens. If c and stored are the same login, the result is stored, because another process may have renewed it since c was read.
+func (c *credential) chooseProviderLogin(stored *credential) *credential {
 	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
 		return stored
 	}
-	kept, _ := c.retire(orZero(stored))
+	kept, _ := c.replacedTokens(orZero(stored))
 	c.Retired = append(kept, c.Retired...)
 	c.Retired = c.Retired[:min(len(c.Retired), maxRetired)]
 	return c
@@ -153,13 +154,13 @@ func (c *credential) succeed(stored *credential) *credential {
 // checkIDToken checks the ID token in the latest response and returns its subject.
 func (c credential) checkIDToken(client *Client) (subject string, err error) {
 	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(string(c.idToken), client.now())
-	return subject, atProvider(err)
+	return subject, wrapProviderError(err)
 }
 
 // identityAssertion obtains an ID-JAG from the identity provider, in exchange for the ID token or the refresh token (MCP enterprise-managed
 // authorization §4, Identity Assertion JWT Authorization Grant §4.3).
 func (c *Client) identityAssertion(ctx context.Context, cred credential, scope string) (string, error) {
-	idp, o, err := c.subject(cred)
+	idp, o, err := c.subjectToken(cred)
 	if err != nil {
 		return "", err
 	}
@@ -167,28 +168,28 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 	o.RequestedTokenType, o.Audience, o.Scope = token.TypeIDJAG, cred.Issuer, scope
 	tok, err := idp.Exchange(ctx, o)
 	if err != nil {
-		return "", atProvider(err)
+		return "", wrapProviderError(err)
 	}
 	assertion := string(tok.AccessToken)
 	err = token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token)
 	if err != nil && !errors.Is(err, token.ErrAudience) { // an ID-JAG without readable audiences could be for another server
 		err = fmt.Errorf("%w: the ID-JAG is %w", token.ErrMalformed, err)
 	}
-	return assertion, atProvider(err)
+	return assertion, wrapProviderError(err)
 }
 
-// subject returns the token endpoint of the identity provider, and the token to exchange there.
-func (c *Client) subject(cred credential) (token.Endpoint, token.ExchangeOptions, error) {
+// subjectToken returns the token endpoint of the identity provider, and the token to exchange there.
+func (c *Client) subjectToken(cred credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {
 		idToken, err := readAssertion("ID token", i.IDTokenFile)
 		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
-		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.http(), Now: c.Now, Local: local(cred.Server), Client: client, Strict: cred.Settings.Strict},
+		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.httpClient(), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},
 			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
 	}
-	idp := cred.provider()
-	e, err := c.endpoint(idp)
+	idp := cred.providerLogin()
+	e, err := c.tokenEndpoint(idp)
 	if err != nil || idp.idToken == "" {
 		return e, token.ExchangeOptions{SubjectToken: idp.Token.RefreshToken, SubjectTokenType: token.TypeRefreshToken}, err
 	}

@@ -71,7 +71,7 @@ func TestSignInRefuses(t *testing.T) {
 			if n := p.Count("exchange") + b.Count("token"); n != 0 {
 				t.Errorf("%d tokens were asked for", n)
 			}
-			if _, err := b.c.load(ctx, b.t); !errors.Is(err, ErrLoginRequired) {
+			if _, err := b.c.loadCredential(ctx, b.t); !errors.Is(err, ErrLoginRequired) {
 				t.Errorf("stored: %v", err)
 			}
 		})
@@ -183,11 +183,11 @@ func TestNewestSignInIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := b.stored(t).IDP.Token.RefreshToken
-	unlock, err := b.c.reserve(ctx, b.t)
+	unlock, err := b.c.lockAndReserve(ctx, b.t)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, err = b.c.replace(ctx, exchange{t: b.t, cred: slow, notes: &notes{}}, token.Token{AccessToken: "new"})
+	_, _, err = b.c.storeLogin(ctx, tokenRequest{t: b.t, cred: slow, notes: &deviationList{}}, token.Token{AccessToken: "new"})
 	unlock()
 	if got := b.stored(t); err != nil || got.Token.AccessToken != "new" || got.IDP.Token.RefreshToken != want {
 		t.Errorf("stored is %v, %v", got, err)

@@ -10,16 +10,16 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// push sends the authorization request directly to the authorization server if the server supports pushed requests (RFC 9126). push returns
-// the parameters of the authorization URL: a reference to the pushed request, or params. If later is true, push sends the request only if
-// the server requires pushed requests, because a pushed request expires after about a minute. push stores the client authentication method
-// that worked in cred.
-func (c *Client) push(ctx context.Context, d draft, cred *credential, params url.Values, later bool) (url.Values, error) {
+// pushRequest sends the authorization request directly to the authorization server if the server supports pushed requests (RFC 9126).
+// pushRequest returns the parameters of the authorization URL: a reference to the pushed request, or params. If later is true, push sends
+// the request only if the server requires pushed requests, because a pushed request expires after about a minute. pushRequest stores the
+// client authentication method that worked in cred.
+func (c *Client) pushRequest(ctx context.Context, d loginDraft, cred *credential, params url.Values, openedLater bool) (url.Values, error) {
 	s := d.found.Server
-	if s.PushedAuthorizationRequestURL == "" || later && !s.RequirePushedAuthorizationRequests {
+	if s.PushedAuthorizationRequestURL == "" || openedLater && !s.RequirePushedAuthorizationRequests {
 		return params, nil
 	}
-	pushed, err := eitherMethod(c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (token.Pushed, error) {
+	pushed, err := withEitherAuthMethod(c, cred, s.TokenEndpointAuthMethodsSupported, d.notes, func(e token.Endpoint) (token.Pushed, error) {
 		return e.Push(ctx, s.PushedAuthorizationRequestURL, params)
 	})
 	var refused *token.Error
@@ -30,7 +30,7 @@ func (c *Client) push(ctx context.Context, d draft, cred *credential, params url
 	case err != nil:
 		return nil, err
 	}
-	if later && !pushed.Expires.IsZero() {
+	if openedLater && !pushed.Expires.IsZero() {
 		c.warn(fmt.Sprintf("the server accepts this URL only until %s", pushed.Expires.Format(time.RFC3339)))
 	}
 	return url.Values{"client_id": {cred.Client.ID}, "request_uri": {pushed.RequestURI}}, nil

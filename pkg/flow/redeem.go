@@ -31,20 +31,20 @@ func (c *Client) Wait(ctx context.Context) error {
 	}, func() { c.progress("its result is stored") })
 }
 
-// exchange is the token request at the end of a login.
-type exchange struct {
+// tokenRequest is the token request at the end of a login.
+type tokenRequest struct {
 	t       Target
 	cred    credential // new credential; its tokens are not set yet
 	reused  bool       // the client was registered by an earlier login
 	methods []string   // client authentication methods that the metadata lists
-	notes   *notes
+	notes   *deviationList
 	stage   string        // name of the stage in errors
 	limit   time.Duration // time limit of the request
-	keep    func(context.Context, exchange, token.Token) (stored, replaced credential, err error)
+	keep    func(context.Context, tokenRequest, token.Token) (stored, replaced credential, err error)
 	request func(context.Context, token.Endpoint) (token.Token, error)
 }
 
-// exchange redeems a code, a device code or a non-interactive grant, once, and stores the new login:
+// requestTokens redeems a code, a device code or a non-interactive grant, once, and stores the new login:
 //
 //  1. lock the credential and reserve space for the new record; a device login does this after step 2
 //  2. send the request; from here on, no caller can cancel the task
@@ -52,10 +52,10 @@ type exchange struct {
 //  4. revoke the replaced grants that are separate from the new one, and delete the registrations that are no longer used
 //
 // A device login takes the lock late, because the user may take minutes to approve.
-func (c *Client) exchange(k *job, x exchange) (credential, error) {
+func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 	unlock, err := func() {}, error(nil)
 	if x.limit == redeemLimit {
-		if unlock, err = c.reserve(k.Context, x.t); err != nil {
+		if unlock, err = c.lockAndReserve(k.Context, x.t); err != nil {
 			return credential{}, err
 		}
 	}
@@ -65,15 +65,15 @@ func (c *Client) exchange(k *job, x exchange) (credential, error) {
 		return credential{}, err
 	}
 	defer done()
-	tok, err := eitherMethod(c, &x.cred, x.methods, x.notes, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
+	tok, err := withEitherAuthMethod(c, &x.cred, x.methods, x.notes, func(e token.Endpoint) (token.Token, error) { return x.request(ctx, e) })
 	if err != nil {
-		return credential{}, stage(x.stage, clientRefused(err, x.reused))
+		return credential{}, stage(x.stage, wrapUnknownClient(err, x.reused))
 	}
-	tok = c.received(x.cred, tok)
+	tok = c.learnTokens(x.cred, tok)
 	ctx, cancel := task.Outlive(k.Context, lockedLimit, lockedLimit)
 	defer cancel()
 	if x.limit != redeemLimit {
-		if unlock, err = c.reserve(ctx, x.t); err != nil {
+		if unlock, err = c.lockAndReserve(ctx, x.t); err != nil {
 			return credential{}, err
 		}
 	}
@@ -82,13 +82,13 @@ func (c *Client) exchange(k *job, x exchange) (credential, error) {
 	done()
 	if err == nil {
 		k.Settle(stored) // the login succeeds even if the clean-up at the server takes long
-		c.tidy(k.Context, stored, replaced)
+		c.cleanUpReplaced(k.Context, stored, replaced)
 	}
 	return stored, err
 }
 
-// reserve locks the credential and reserves space in the store for its next record.
-func (c *Client) reserve(ctx context.Context, t Target) (unlock func(), err error) {
+// lockAndReserve locks the credential and reserves space in the store for its next record.
+func (c *Client) lockAndReserve(ctx context.Context, t Target) (unlock func(), err error) {
 	if unlock, err = c.Store.Lock(ctx, t.key(), keystore.LockCredential); err != nil {
 		return func() {}, err
 	}
@@ -99,72 +99,73 @@ func (c *Client) reserve(ctx context.Context, t Target) (unlock func(), err erro
 	return unlock, nil
 }
 
-// replace stores a new login in place of the stored one. The caller must hold the credential's lock.
-func (c *Client) replace(ctx context.Context, x exchange, tok token.Token) (stored, replaced credential, err error) {
+// storeLogin stores a new login in place of the stored one. The caller must hold the credential's lock.
+func (c *Client) storeLogin(ctx context.Context, x tokenRequest, tok token.Token) (stored, replaced credential, err error) {
 	if replaced, err = c.loadOrNew(ctx, x.t); err != nil {
 		return credential{}, replaced, err
 	}
 	cred := x.cred
-	cred.Token, cred.ObtainedAt, cred.Deviations = tok, c.now(), union(cred.Deviations, x.notes.codes)
+	cred.Token, cred.ObtainedAt, cred.Deviations = tok, c.now(), mergeLists(cred.Deviations, x.notes.codes)
 	cred.Token.IDToken = ""
 	if cred.IDP != nil {
-		cred.IDP = cred.IDP.succeed(replaced.IDP)
+		cred.IDP = cred.IDP.chooseProviderLogin(replaced.IDP)
 	}
-	account := cmp.Or(cred.provider().Account, tok.Account())
-	if cred.Account, err = c.account(x, account); err != nil {
-		c.refuse(ctx, cred, replaced, account)
+	account := cmp.Or(cred.providerLogin().Account, tok.Account())
+	if cred.Account, err = c.checkedAccount(x, account); err != nil {
+		c.revokeWrongAccount(ctx, cred, replaced, account)
 		return credential{}, replaced, err
 	}
-	cred.Retired, _ = cred.retire(replaced)
-	if c.awaited(ctx, x.t) {
-		cred.OldClients = slices.DeleteFunc(replaced.clients(), func(client dcr.Client) bool { return client.ID == cred.Client.ID })
+	cred.Retired, _ = cred.replacedTokens(replaced)
+	if c.hasUnfinished(ctx, x.t) {
+		cred.OldClients = slices.DeleteFunc(replaced.deletableClients(), func(client dcr.Client) bool { return client.ID == cred.Client.ID })
 	}
 	cred.generation, cred.unknown = replaced.generation, replaced.unknown
-	if err := c.save(ctx, x.t, &cred); err != nil {
+	if err := c.saveCredential(ctx, x.t, &cred); err != nil {
 		return credential{}, replaced, err
 	}
-	c.journal(ctx, x.t, cred, "login", nil)
-	if lost := missing(cred.Scopes, cred.granted()); len(lost) > 0 {
-		c.warn(fmt.Sprintf("requested %s, but the server granted %s", quoteScopes(cred.Scopes), quoteScopes(cred.granted())))
+	c.addToJournal(ctx, x.t, cred, "login", nil)
+	if lost := missingScopes(cred.Scopes, cred.grantedScopes()); len(lost) > 0 {
+		c.warn(fmt.Sprintf("requested %s, but the server granted %s", quoteScopes(cred.Scopes), quoteScopes(cred.grantedScopes())))
 	}
 	return cred, replaced, nil
 }
 
-// account returns the account name that the server sent, or an error if the user expects another account. If the name contains a secret,
-// account returns "" instead.
-func (c *Client) account(x exchange, said string) (string, error) {
+// checkedAccount returns the account name that the server sent, or an error if the user expects another account. If the name contains a
+// secret, checkedAccount returns "" instead.
+func (c *Client) checkedAccount(x tokenRequest, said string) (string, error) {
 	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
 		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)
 	}
-	if c.secrets().Holds(said) {
+	if c.maskedSecrets().Holds(said) {
 		return "", nil
 	}
 	return said, nil
 }
 
-// refuse revokes a new grant that is for another account than the user expects. Some servers have only one grant for each account and
-// client. If the revocation could therefore end a stored login, refuse does nothing.
-func (c *Client) refuse(ctx context.Context, refused, stored credential, account string) {
+// revokeWrongAccount revokes a new grant that is for another account than the user expects. Some servers have only one grant for each
+// account and client. If the revocation could therefore end a stored login, refuse does nothing.
+func (c *Client) revokeWrongAccount(ctx context.Context, refused, stored credential, account string) {
 	if account == "" || refused.Client.Kind != dcr.Dynamic || stored.hasToken() && (stored.Account == "" || stored.Account == account) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
-	_, apart := credential{}.retire(refused)
-	c.revoke(ctx, refused, apart, &LogoutReport{})
+	_, apart := credential{}.replacedTokens(refused)
+	c.revokeTokens(ctx, refused, apart, &LogoutReport{})
 }
 
-// cleanupLimit is the time limit for cleaning up the replaced login at the server. A failed clean-up is harmless, because the new login works.
+// cleanupLimit is the time limit for cleaning up the replaced login at the server. A failed clean-up is harmless, because the new login
+// works.
 const cleanupLimit = 5 * time.Second
 
-// tidy revokes replaced grants that are separate from the new one, and deletes client registrations that are no longer used.
-func (c *Client) tidy(ctx context.Context, stored, replaced credential) {
+// cleanUpReplaced revokes replaced grants that are separate from the new one, and deletes client registrations that are no longer used.
+func (c *Client) cleanUpReplaced(ctx context.Context, stored, replaced credential) {
 	ctx, cancel := context.WithTimeout(ctx, cleanupLimit)
 	defer cancel()
 	var report LogoutReport
-	for _, pair := range [][2]credential{{stored, replaced}, {stored.provider(), replaced.provider()}, {stored.provider(), replaced.next()}} {
-		if _, apart := pair[0].retire(pair[1]); len(apart) > 0 {
-			c.revoke(ctx, pair[1], apart, &report)
+	for _, pair := range [][2]credential{{stored, replaced}, {stored.providerLogin(), replaced.providerLogin()}, {stored.providerLogin(), replaced.nextProviderLogin()}} {
+		if _, apart := pair[0].replacedTokens(pair[1]); len(apart) > 0 {
+			c.revokeTokens(ctx, pair[1], apart, &report)
 		}
 	}
 	for _, w := range report.Warnings {
@@ -175,7 +176,7 @@ func (c *Client) tidy(ctx context.Context, stored, replaced credential) {
 		return
 	}
 	used := slices.Concat([]dcr.Client{stored.Client}, stored.OldClients)
-	for _, client := range replaced.clients() {
+	for _, client := range replaced.deletableClients() {
 		if !slices.ContainsFunc(used, func(u dcr.Client) bool { return u.ID == client.ID }) {
 			_ = dcr.Delete(ctx, hc, client) // a failure is shown only by --verbose
 		}

@@ -17,14 +17,14 @@ import (
 
 // Refresh renews the credential if it is valid for less than minTTL, or if minTTL is 0. Refresh never opens a browser.
 func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (Status, error) {
-	stored, err := c.load(ctx, t)
+	stored, err := c.loadCredential(ctx, t)
 	if err != nil {
 		return none(t), err
 	}
 	if minTTL > 0 && hasTTL(stored.Token, c.now(), minTTL) {
 		return c.Status(ctx, t)
 	}
-	if _, err := c.renew(ctx, t, renewal{minTTL: minTTL, oldToken: stored.Token.AccessToken, insist: true}); err != nil {
+	if _, err := c.renewOnce(ctx, t, renewalReason{minTTL: minTTL, oldToken: stored.Token.AccessToken, insist: true}); err != nil {
 		return none(t), err
 	}
 	return c.Status(ctx, t)
@@ -34,7 +34,7 @@ func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (S
 // the lifetime if that is less. A token that another process has just obtained is returned even if its remaining lifetime is shorter than
 // minTTL. Token never opens a browser.
 func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (token.Token, error) {
-	cred, err := c.load(ctx, t)
+	cred, err := c.loadCredential(ctx, t)
 	if err != nil {
 		return token.Token{}, err
 	}
@@ -42,11 +42,11 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 		minTTL = earlyTTL(cred.Token)
 	}
 	if !hasTTL(cred.Token, c.now(), minTTL) {
-		renewed, err := c.renew(ctx, t, renewal{minTTL: minTTL, oldToken: cred.Token.AccessToken})
+		renewed, err := c.renewOnce(ctx, t, renewalReason{minTTL: minTTL, oldToken: cred.Token.AccessToken})
 		switch {
 		case err == nil:
 			cred = renewed
-		case errors.Is(ctx.Err(), context.Canceled) || !unexpired(cred.Token, c.now()):
+		case errors.Is(ctx.Err(), context.Canceled) || !isUnexpired(cred.Token, c.now()):
 			return token.Token{}, err
 		default:
 			c.warn(fmt.Sprintf("%v; the stored token is valid for another %s", err, left(cred.Token, c.now())))
@@ -58,19 +58,19 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 	return cred.Token, nil
 }
 
-// renewal is the reason for a renewal. The reason decides whether a token from another process can be used instead.
-type renewal struct {
+// renewalReason is the reason for a renewal. The reason decides whether a token from another process can be used instead.
+type renewalReason struct {
 	oldToken Secret        // access token that the caller has; any other unexpired token can replace it
 	minTTL   time.Duration // remaining lifetime with which oldToken may still be used; 0: oldToken must be replaced
 	rejected bool          // true: the MCP server refused oldToken
 	insist   bool          // the user asked for the renewal, so a refresh token that was refused before is sent again
 }
 
-// renew renews a credential. Concurrent callers in one process share one renewal and its result.
-func (c *Client) renew(ctx context.Context, t Target, why renewal) (credential, error) {
+// renewOnce renews a credential. Concurrent callers in one process share one renewal and its result.
+func (c *Client) renewOnce(ctx context.Context, t Target, why renewalReason) (credential, error) {
 	for {
 		cred, joined, err := c.jobs.Once(ctx, "renew "+t.String(), lockedLimit, func(k *job) (credential, error) { return c.renewAlone(k, t, why) })
-		if err != nil || !joined || adoptable(cred, why, c.now()) {
+		if err != nil || !joined || canUseStored(cred, why, c.now()) {
 			return cred, err
 		}
 	}
@@ -88,83 +88,83 @@ func (c *Client) renew(ctx context.Context, t Target, why renewal) (credential, 
 //  6. send the refresh token once; from here on, no caller can cancel the task
 //  7. store the new tokens; the store reads them back
 //  8. remove the intent
-func (c *Client) renewAlone(k *job, t Target, why renewal) (credential, error) {
+func (c *Client) renewAlone(k *job, t Target, why renewalReason) (credential, error) {
 	unlock, err := c.Store.Lock(k.Context, t.key(), keystore.LockCredential)
 	if err != nil {
 		return credential{}, err
 	}
 	defer unlock()
-	cred, err := c.load(k.Context, t)
+	cred, err := c.loadCredential(k.Context, t)
 	if err != nil {
 		return credential{}, err
 	}
-	if adoptable(cred, why, c.now()) {
+	if canUseStored(cred, why, c.now()) {
 		return cred, nil
 	}
-	if err := c.unrenewable(k, t, cred, why); err != nil {
+	if err := c.checkRenewable(k, t, cred, why); err != nil {
 		return credential{}, err
 	}
 	if err := c.Store.Reserve(k.Context, t.key()); err != nil {
 		return credential{}, err
 	}
-	if paying := cred.paying(); paying != &cred {
-		if err := c.spend(k, t, &cred, paying, why); err != nil {
+	if paying := cred.renewingLogin(); paying != &cred {
+		if err := c.renewLogin(k, t, &cred, paying, why); err != nil {
 			return credential{}, err
 		}
 	}
-	return cred, c.spend(k, t, &cred, &cred, why)
+	return cred, c.renewLogin(k, t, &cred, &cred, why)
 }
 
-// spend performs steps 5 to 8 of renewAlone for login, which is cred itself or its login at the identity provider. Only spend redeems a
-// refresh token.
-func (c *Client) spend(k *job, t Target, cred, login *credential, why renewal) error {
-	before, err := c.begin(k.Context, t, *login)
+// renewLogin performs steps 5 to 8 of renewAlone for login, which is cred itself or its login at the identity provider. Only spend redeems
+// a refresh token.
+func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renewalReason) error {
+	before, err := c.writeIntent(k.Context, t, *login)
 	if err != nil {
 		return err
 	}
 	ctx, done, err := k.Spend(redeemLimit, redeemLimit)
 	if err != nil {
-		c.finish(k.Context, t, *login, before, "kept", err)
+		c.recordOutcome(k.Context, t, *login, before, "kept", err)
 		return err
 	}
 	defer done()
-	tok, err := c.redeem(ctx, login)
+	tok, err := c.requestRenewal(ctx, login)
 	if login != cred {
-		err = atProvider(err)
+		err = wrapProviderError(err)
 	}
 	ctx, cancel := task.Outlive(k.Context, storeLimit, storeLimit)
 	defer cancel()
 	if err != nil {
-		return c.refused(ctx, t, cred, login, why, before, err)
+		return c.handleFailedRefresh(ctx, t, cred, login, why, before, err)
 	}
-	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, c.received(*cred, tok)), c.now(), nil
+	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, c.learnTokens(*cred, tok)), c.now(), nil
 	if login != cred {
-		login.signedIn(tok)
+		login.setProviderTokens(tok)
 	} else if cred.IDP != nil {
 		cred.IDP.idToken = "" // the ID token has been exchanged
 	}
-	if err := c.save(ctx, t, cred); err != nil {
-		c.journal(ctx, t, *login, "unstored", err) // the intent stays, because the stored refresh token is used up
+	if err := c.saveCredential(ctx, t, cred); err != nil {
+		c.addToJournal(ctx, t, *login, "unstored", err) // the intent stays, because the stored refresh token is used up
 		return fmt.Errorf("%s: renewed, but the new tokens could not be stored, and the stored refresh token is now used up: %w", t.URL, err)
 	}
-	c.finish(ctx, t, *login, intent{}, "renewed", nil)
+	c.recordOutcome(ctx, t, *login, intent{}, "renewed", nil)
 	return nil
 }
 
-// unrenewable returns the reason why a credential cannot be renewed, or nil.
-func (c *Client) unrenewable(k *job, t Target, cred credential, why renewal) error {
-	paying := cred.paying()
+// checkRenewable returns the reason why a credential cannot be renewed, or nil.
+func (c *Client) checkRenewable(k *job, t Target, cred credential, why renewalReason) error {
+	paying := cred.renewingLogin()
 	switch {
-	case cred.renewable(), why.insist && paying.Token.RefreshToken != "":
+	case cred.isRenewable(), why.insist && paying.Token.RefreshToken != "":
 		return nil
 	case !cred.hasToken() && paying.Refusal == nil:
 		return fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
-	if why.rejected && unexpired(cred.Token, c.now()) {
+	if why.rejected && isUnexpired(cred.Token, c.now()) {
 		// If oidc-provider receives a refresh token twice, it ends the access token too. The access token is marked as expired, so that Status
 		// and login --if-needed do not count it as usable. A 401 does not prove that the access token is invalid, so the token stays stored.
 		cred.Token.Expiry = c.now()
-		if err := c.save(k.Context, t, &cred); err != nil {
+		if err := c.saveCredential(k.Context, t, &cred); err != nil {
 			c.warn(err.Error())
 		}
 	}
@@ -174,28 +174,28 @@ func (c *Client) unrenewable(k *job, t Target, cred credential, why renewal) err
 	return fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 }
 
-// adoptable reports whether the stored token can be used instead of a renewal. A token from another process is used even if it expires
+// canUseStored reports whether the stored token can be used instead of a renewal. A token from another process is used even if it expires
 // soon, because a further renewal might end it.
-func adoptable(cred credential, why renewal, now time.Time) bool {
+func canUseStored(cred credential, why renewalReason, now time.Time) bool {
 	if cred.hasToken() && cred.same(why.oldToken) {
 		return !why.rejected && why.minTTL > 0 && hasTTL(cred.Token, now, why.minTTL)
 	}
-	return unexpired(cred.Token, now)
+	return isUnexpired(cred.Token, now)
 }
 
-// redeem requests new tokens with the refresh token or the non-interactive grant of the credential. A token endpoint that answers 404 or
-// 410 has not processed the request, so redeem discovers the token endpoint of the issuer again, once.
-func (c *Client) redeem(ctx context.Context, cred *credential) (token.Token, error) {
-	tok, err := c.redeemAt(ctx, cred)
+// requestRenewal requests new tokens with the refresh token or the non-interactive grant of the credential. A token endpoint that answers
+// 404 or 410 has not processed the request, so redeem discovers the token endpoint of the issuer again, once.
+func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.Token, error) {
+	tok, err := c.requestRenewalOnce(ctx, cred)
 	var gone *token.Error
 	if !errors.As(err, &gone) || gone.URL != cred.Endpoints.Token || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
 		return tok, err
 	}
-	hc, noClient := c.httpAt(cred.Settings, cred.Issuer)
+	hc, noClient := c.httpForOrigins(cred.Settings, cred.Issuer)
 	if noClient != nil {
 		return tok, err
 	}
-	server, _, notFound := discovery.FetchServer(ctx, cred.Issuer, local(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict})
+	server, _, notFound := discovery.FetchServer(ctx, cred.Issuer, isLocal(cred.Server), discovery.Options{HTTP: hc, Strict: cred.Settings.Strict})
 	if cred.Settings.CertFile != "" {
 		server = server.MutualTLS()
 	}
@@ -204,33 +204,33 @@ func (c *Client) redeem(ctx context.Context, cred *credential) (token.Token, err
 	}
 	c.progress(fmt.Sprintf("the token endpoint moved to %s", httpx.Text(server.TokenEndpoint, 300)))
 	cred.Endpoints = endpoints(server)
-	return c.redeemAt(ctx, cred)
+	return c.requestRenewalOnce(ctx, cred)
 }
 
-func (c *Client) redeemAt(ctx context.Context, cred *credential) (token.Token, error) {
-	e, err := c.endpoint(*cred)
+func (c *Client) requestRenewalOnce(ctx context.Context, cred *credential) (token.Token, error) {
+	e, err := c.tokenEndpoint(*cred)
 	if err != nil {
 		return token.Token{}, err
 	}
-	e.Deviation = func(code string) { cred.Deviations = union(cred.Deviations, []string{code}) }
+	e.Deviation = func(code string) { cred.Deviations = mergeLists(cred.Deviations, []string{code}) }
 	if cred.Token.RefreshToken == "" {
 		return c.nonInteractiveToken(ctx, e, *cred)
 	}
 	return e.Refresh(ctx, cred.Token.RefreshToken)
 }
 
-// fate is the state of the refresh token after a failed refresh.
-type fate int
+// tokenFate is the state of the refresh token after a failed refresh.
+type tokenFate int
 
 const (
-	fateKept    fate = iota // the refresh token is still usable: the request was not sent, or the answer is not about the token (404, 410, 429, an error page of a firewall)
-	fateUnknown             // the server may have used up the refresh token
-	fateRefused             // the server refused the refresh token with an error code other than invalid_grant
-	fateDead                // the server says that the grant is no longer valid (RFC 6749 §5.2)
+	fateKept    tokenFate = iota // the refresh token is still usable: the request was not sent, or the answer is not about the token (404, 410, 429, an error page of a firewall)
+	fateUnknown                  // the server may have used up the refresh token
+	fateRefused                  // the server refused the refresh token with an error code other than invalid_grant
+	fateDead                     // the server says that the grant is no longer valid (RFC 6749 §5.2)
 )
 
 // fateOf derives the fate from the error of a refresh.
-func fateOf(err error) fate {
+func fateOf(err error) tokenFate {
 	var e *token.Error
 	refused := errors.As(err, &e)
 	switch {
@@ -258,52 +258,52 @@ func refusesToken(e *token.Error) bool {
 	return false
 }
 
-// forGood reports whether a later request would be refused in the same way, because the refusal is about the client or the grant type (RFC
-// 6749 §5.2). Any other refusal may concern only this early refresh, because some servers refuse to refresh while the access token is
+// isPermanent reports whether a later request would be refused in the same way, because the refusal is about the client or the grant type
+// (RFC 6749 §5.2). Any other refusal may concern only this early refresh, because some servers refuse to refresh while the access token is
 // valid.
-func forGood(err error) bool {
+func isPermanent(err error) bool {
 	var e *token.Error
-	return clientDead(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
+	return isClientRefused(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
 }
 
-// refused handles a failed refresh. If the grant is no longer valid, refused drops the refresh token that was sent, and the access token if
-// it is no longer usable. For any other refusal, refused records the refusal and keeps the refresh token.
-func (c *Client) refused(ctx context.Context, t Target, cred, login *credential, why renewal, before intent, err error) error {
+// handleFailedRefresh handles a failed refresh. If the grant is no longer valid, refused drops the refresh token that was sent, and the
+// access token if it is no longer usable. For any other refusal, refused records the refusal and keeps the refresh token.
+func (c *Client) handleFailedRefresh(ctx context.Context, t Target, cred, login *credential, why renewalReason, earlier intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
 	nonInteractive := login.Token.RefreshToken == "" // a key or an assertion was refused, so there is no token to drop
 	switch {
 	case outcome == fateUnknown:
-		c.journal(ctx, t, *login, "unknown", err) // the intent stays
+		c.addToJournal(ctx, t, *login, "unknown", err) // the intent stays
 		return err
 	case outcome == fateKept:
-		c.finish(ctx, t, *login, before, "kept", err)
+		c.recordOutcome(ctx, t, *login, earlier, "kept", err)
 		return err
 	case outcome == fateDead && !nonInteractive:
-		c.finish(ctx, t, *login, intent{}, "rejected", err)
+		c.recordOutcome(ctx, t, *login, intent{}, "rejected", err)
 		login.Token.RefreshToken = ""
-		if why.rejected || !unexpired(cred.Token, c.now()) {
+		if why.rejected || !isUnexpired(cred.Token, c.now()) {
 			cred.Token = token.Token{}
 		}
 		kind := ErrGrantRejected
-		if before.interrupted() {
-			kind = fmt.Errorf("%w (%s)", ErrMaybeSpent, before.when())
+		if earlier.interrupted() {
+			kind = fmt.Errorf("%w (%s)", ErrMaybeSpent, earlier.when())
 		}
-		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.save(ctx, t, cred))
+		return errors.Join(fmt.Errorf("%w: %w", kind, err), c.saveCredential(ctx, t, cred))
 	}
-	c.finish(ctx, t, *login, before, "rejected", err)
-	good := unexpired(cred.Token, c.now())
-	if !nonInteractive && (why.rejected || !good || forGood(err)) {
+	c.recordOutcome(ctx, t, *login, earlier, "rejected", err)
+	good := isUnexpired(cred.Token, c.now())
+	if !nonInteractive && (why.rejected || !good || isPermanent(err)) {
 		login.Refusal = c.refusalOf(err)
 		if why.rejected && good {
 			cred.Token.Expiry = c.now()
 		}
-		if err := c.save(ctx, t, cred); err != nil {
+		if err := c.saveCredential(ctx, t, cred); err != nil {
 			c.warn(err.Error())
 		}
 	}
 	switch {
-	case clientDead(err):
+	case isClientRefused(err):
 		return fmt.Errorf("%w: %w", ErrClientRejected, err)
 	case !nonInteractive:
 		return fmt.Errorf("%w: %w", ErrGrantRejected, err)
@@ -311,23 +311,23 @@ func (c *Client) refused(ctx context.Context, t Target, cred, login *credential,
 	return err
 }
 
-// clientDead reports whether the authorization server does not know the client, or does not allow the client to send the request.
-func clientDead(err error) bool {
+// isClientRefused reports whether the authorization server does not know the client, or does not allow the client to send the request.
+func isClientRefused(err error) bool {
 	var e *token.Error
 	return !errors.Is(err, ErrIdentityProvider) && errors.As(err, &e) && (e.Code == "invalid_client" || e.Code == "unauthorized_client" && !refreshTokenInvalid(e))
 }
 
-// unexpired reports whether a token may still be used: its expiry is unknown or in the future.
-func unexpired(t token.Token, now time.Time) bool {
+// isUnexpired reports whether a token may still be used: its expiry is unknown or in the future.
+func isUnexpired(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
 
 // hasTTL reports whether a token is valid for at least min, or has no known expiry. If the remaining time exceeds the lifetime of the
 // token, the clock was set back, and hasTTL returns false.
-func hasTTL(t token.Token, now time.Time, min time.Duration) bool {
+func hasTTL(t token.Token, now time.Time, minTTL time.Duration) bool {
 	rest := t.Expiry.Sub(now)
 	clockWentBack := t.Lifetime > 0 && rest > t.Lifetime+time.Minute
-	return t.AccessToken != "" && (t.Expiry.IsZero() || rest >= min && !clockWentBack)
+	return t.AccessToken != "" && (t.Expiry.IsZero() || rest >= minTTL && !clockWentBack)
 }
 
 // earlyTTL returns the remaining lifetime below which a token is renewed: a minute, or a tenth of the lifetime if that is less.

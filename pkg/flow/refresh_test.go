@@ -48,20 +48,20 @@ func TestAdoptable(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		cred credential
-		why  renewal
+		why  renewalReason
 		want bool
 	}{
-		{"a peer renewed", stored, renewal{oldToken: "old", rejected: true}, true},
-		{"nobody renewed a rejected token", stored, renewal{oldToken: "new", rejected: true}, false},
-		{"a rejected token is not kept for its time left", stored, renewal{oldToken: "new", rejected: true, minTTL: time.Minute}, false},
-		{"nobody renewed, and refresh was asked for", stored, renewal{oldToken: "new"}, false},
-		{"enough is left after all", stored, renewal{oldToken: "new", minTTL: time.Minute}, true},
-		{"a peer renewed, and less is left than was wanted", stored, renewal{oldToken: "old", minTTL: 2 * time.Hour}, true},
-		{"a peer's token that has expired since", credential{Token: tok("new", -time.Second, time.Hour)}, renewal{oldToken: "old", rejected: true}, false},
-		{"a peer dropped the tokens", credential{}, renewal{oldToken: "old", rejected: true}, false},
+		{"a peer renewed", stored, renewalReason{oldToken: "old", rejected: true}, true},
+		{"nobody renewed a rejected token", stored, renewalReason{oldToken: "new", rejected: true}, false},
+		{"a rejected token is not kept for its time left", stored, renewalReason{oldToken: "new", rejected: true, minTTL: time.Minute}, false},
+		{"nobody renewed, and refresh was asked for", stored, renewalReason{oldToken: "new"}, false},
+		{"enough is left after all", stored, renewalReason{oldToken: "new", minTTL: time.Minute}, true},
+		{"a peer renewed, and less is left than was wanted", stored, renewalReason{oldToken: "old", minTTL: 2 * time.Hour}, true},
+		{"a peer's token that has expired since", credential{Token: tok("new", -time.Second, time.Hour)}, renewalReason{oldToken: "old", rejected: true}, false},
+		{"a peer dropped the tokens", credential{}, renewalReason{oldToken: "old", rejected: true}, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := adoptable(tt.cred, tt.why, noon); got != tt.want {
+			if got := canUseStored(tt.cred, tt.why, noon); got != tt.want {
 				t.Errorf("adoptable = %v, want %v", got, tt.want)
 			}
 		})

@@ -111,26 +111,26 @@ func TestWaitingLoginAdoptsByItsOptions(t *testing.T) {
 		name  string
 		given Settings
 		o     LoginOptions
-		why   cause
+		why   loginReason
 		want  bool
 	}{
-		{"nothing in particular", Settings{}, LoginOptions{}, cause{}, true},
-		{"the same client", Settings{ClientID: "x"}, LoginOptions{}, cause{}, true},
-		{"another port", Settings{CallbackPort: 8}, LoginOptions{}, cause{}, true},
-		{"another client", Settings{ClientID: "y"}, LoginOptions{}, cause{}, false},
-		{"--new-client", Settings{}, LoginOptions{NewClient: true}, cause{}, false},
-		{"another scope", Settings{Scopes: []string{"b"}}, LoginOptions{}, cause{}, false},
-		{"bound tokens", Settings{DPoP: DPoPAlways}, LoginOptions{}, cause{}, false},
-		{"strict", Settings{Strict: true}, LoginOptions{}, cause{}, false},
-		{"a handler whose token was refused", Settings{ClientID: "y"}, LoginOptions{}, cause{rejected: &other}, true},
-		{"a handler for which this token was refused", Settings{}, LoginOptions{}, cause{rejected: &refused}, false},
+		{"nothing in particular", Settings{}, LoginOptions{}, loginReason{}, true},
+		{"the same client", Settings{ClientID: "x"}, LoginOptions{}, loginReason{}, true},
+		{"another port", Settings{CallbackPort: 8}, LoginOptions{}, loginReason{}, true},
+		{"another client", Settings{ClientID: "y"}, LoginOptions{}, loginReason{}, false},
+		{"--new-client", Settings{}, LoginOptions{NewClient: true}, loginReason{}, false},
+		{"another scope", Settings{Scopes: []string{"b"}}, LoginOptions{}, loginReason{}, false},
+		{"bound tokens", Settings{DPoP: DPoPAlways}, LoginOptions{}, loginReason{}, false},
+		{"strict", Settings{Strict: true}, LoginOptions{}, loginReason{}, false},
+		{"a handler whose token was refused", Settings{ClientID: "y"}, LoginOptions{}, loginReason{rejected: &other}, true},
+		{"a handler for which this token was refused", Settings{}, LoginOptions{}, loginReason{rejected: &refused}, false},
 	} {
-		if got := (&Client{}).serves(stored, before, tt.given, tt.o, tt.why); got != tt.want {
+		if got := (&Client{}).isServedBy(stored, before, tt.given, tt.o, tt.why); got != tt.want {
 			t.Errorf("%s: %t, want %t", tt.name, got, tt.want)
 		}
 	}
 	stored.Settings.ClientID = "" // it registered
-	if (&Client{}).serves(stored, before, Settings{}, LoginOptions{NewClient: true}, cause{}) {
+	if (&Client{}).isServedBy(stored, before, Settings{}, LoginOptions{NewClient: true}, loginReason{}) {
 		t.Error("--new-client adopts the registration of another login")
 	}
 }

@@ -12,14 +12,14 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 	var chosen []string
 	switch {
 	case len(user) > 0:
-		chosen = union(user)
+		chosen = mergeLists(user)
 	case challenge != "":
 		chosen = splitScope(challenge)
 	default:
-		chosen = union(resource)
+		chosen = mergeLists(resource)
 	}
 	if len(chosen) > 0 && slices.Contains(server, offlineAccess) {
-		chosen = union(chosen, []string{offlineAccess})
+		chosen = mergeLists(chosen, []string{offlineAccess})
 	}
 	return chosen
 }
@@ -30,19 +30,19 @@ func keepScopes(chosen []string, old credential, issuer string) []string {
 	if old.Issuer != issuer || len(old.Scopes) == 0 {
 		return chosen
 	}
-	return union(chosen, old.granted())
+	return mergeLists(chosen, old.grantedScopes())
 }
 
-// scopeSet returns a name for a set of scopes.
-func scopeSet(scopes []string) string {
+// scopeSetKey returns a name for a set of scopes.
+func scopeSetKey(scopes []string) string {
 	return joinScopes(slices.Sorted(slices.Values(scopes)))
 }
 
 const offlineAccess = "offline_access"
 
-// union returns the scopes of all lists without duplicates, in the order in which they first appear. union takes linear time, because a
-// server may name any number of scopes.
-func union(lists ...[]string) []string {
+// mergeLists returns the scopes of all lists without duplicates, in the order in which they first appear. mergeLists takes linear time,
+// because a server may name any number of scopes.
+func mergeLists(lists ...[]string) []string {
 	seen := map[string]bool{"": true}
 	return slices.DeleteFunc(slices.Concat(lists...), func(s string) bool {
 		double := seen[s]
@@ -51,8 +51,8 @@ func union(lists ...[]string) []string {
 	})
 }
 
-// missing returns the wanted scopes that are not granted.
-func missing(wanted, granted []string) []string {
+// missingScopes returns the wanted scopes that are not granted.
+func missingScopes(wanted, granted []string) []string {
 	have := map[string]bool{offlineAccess: true} // offline_access counts as granted, because many servers never list it among the granted scopes
 	for _, s := range granted {
 		have[s] = true
@@ -60,6 +60,6 @@ func missing(wanted, granted []string) []string {
 	return slices.DeleteFunc(slices.Clone(wanted), func(s string) bool { return have[s] })
 }
 
-func splitScope(s string) []string { return union(strings.Fields(s)) }
+func splitScope(s string) []string { return mergeLists(strings.Fields(s)) }
 
 func joinScopes(scopes []string) string { return strings.Join(scopes, " ") }

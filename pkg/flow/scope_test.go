@@ -44,7 +44,7 @@ func TestMissing(t *testing.T) {
 		{"offline_access is granted unsaid", []string{"offline_access"}, nil, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := missing(tt.wanted, tt.granted); !slices.Equal(got, tt.want) {
+			if got := missingScopes(tt.wanted, tt.granted); !slices.Equal(got, tt.want) {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
@@ -75,7 +75,7 @@ func TestManyScopes(t *testing.T) {
 		many[i] = fmt.Sprintf("scope-with-a-long-name-%d", i)
 	}
 	began := time.Now()
-	if all, lost := union(many, many), missing(many, many[1:]); len(all) != len(many) || len(lost) != 1 {
+	if all, lost := mergeLists(many, many), missingScopes(many, many[1:]); len(all) != len(many) || len(lost) != 1 {
 		t.Errorf("%d and %d scopes", len(all), len(lost))
 	}
 	if took := time.Since(began); took > 5*time.Second {

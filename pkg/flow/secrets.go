@@ -9,58 +9,58 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// secrets returns the secrets that the Client masks in every text that it reports or stores unencrypted.
-func (c *Client) secrets() *httpx.Secrets {
+// maskedSecrets returns the secrets that the Client masks in every text that it reports or stores unencrypted.
+func (c *Client) maskedSecrets() *httpx.Secrets {
 	if c.Secrets != nil {
 		return c.Secrets
 	}
-	return &c.own
+	return &c.defaultSecrets
 }
 
-// knows adds the secrets of a credential to the secrets of the Client.
-func (c *Client) knows(cred credential) {
-	for _, login := range []credential{cred, cred.provider(), cred.next()} {
-		c.secrets().Learn(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken),
+// learnSecrets adds the secrets of a credential to the secrets of the Client.
+func (c *Client) learnSecrets(cred credential) {
+	for _, login := range []credential{cred, cred.providerLogin(), cred.nextProviderLogin()} {
+		c.maskedSecrets().Learn(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken),
 			string(login.Settings.ClientSecret), string(login.Settings.IDP.ClientSecret))
 		for _, r := range login.Retired {
-			c.secrets().Learn(string(r.Token))
+			c.maskedSecrets().Learn(string(r.Token))
 		}
 		clients := append([]dcr.Client{login.Client}, login.OldClients...)
 		if login.NextClient != nil {
 			clients = append(clients, *login.NextClient)
 		}
 		for _, client := range clients {
-			c.secrets().Learn(string(client.Secret), string(client.RegistrationToken))
+			c.maskedSecrets().Learn(string(client.Secret), string(client.RegistrationToken))
 		}
 	}
 }
 
-// received adds the tokens in a response to the secrets of the Client, and removes scopes that contain a secret. Scopes are stored
+// learnTokens adds the tokens in a response to the secrets of the Client, and removes scopes that contain a secret. Scopes are stored
 // unencrypted, and become part of the authorization URL of the next login.
-func (c *Client) received(cred credential, tok token.Token) token.Token {
-	c.knows(cred)
-	c.knows(credential{Token: tok})
-	if c.secrets().Holds(tok.Scope) {
+func (c *Client) learnTokens(cred credential, tok token.Token) token.Token {
+	c.learnSecrets(cred)
+	c.learnSecrets(credential{Token: tok})
+	if c.maskedSecrets().Holds(tok.Scope) {
 		c.warn("scopes that the server granted are left out, because they contain a secret")
-		tok.Scope = joinScopes(c.open(splitScope(tok.Scope)))
+		tok.Scope = joinScopes(c.scopesWithoutSecrets(splitScope(tok.Scope)))
 	}
 	return tok
 }
 
-// open returns the scopes that contain no secret.
-func (c *Client) open(scopes []string) []string {
-	if !c.secrets().Holds(joinScopes(scopes)) {
+// scopesWithoutSecrets returns the scopes that contain no secret.
+func (c *Client) scopesWithoutSecrets(scopes []string) []string {
+	if !c.maskedSecrets().Holds(joinScopes(scopes)) {
 		return scopes
 	}
-	return slices.DeleteFunc(slices.Clone(scopes), c.secrets().Holds)
+	return slices.DeleteFunc(slices.Clone(scopes), c.maskedSecrets().Holds)
 }
 
 // withoutSecrets removes challenge parameters and scopes that contain a secret from a discovery result.
 func (c *Client) withoutSecrets(r *discovery.Result) {
 	for name, value := range r.Challenge.Params {
-		if c.secrets().Holds(value) {
+		if c.maskedSecrets().Holds(value) {
 			delete(r.Challenge.Params, name)
 		}
 	}
-	r.Resource.ScopesSupported, r.Server.ScopesSupported = c.open(r.Resource.ScopesSupported), c.open(r.Server.ScopesSupported)
+	r.Resource.ScopesSupported, r.Server.ScopesSupported = c.scopesWithoutSecrets(r.Resource.ScopesSupported), c.scopesWithoutSecrets(r.Server.ScopesSupported)
 }

@@ -87,16 +87,18 @@ type IDP struct {
 	IDTokenFile   string `json:"id_token_file,omitempty"`  // file with the ID token; read again for every token request
 }
 
-// grant returns Grant, or GrantCode if Grant is empty.
-func (s Settings) grant() Grant { return cmp.Or(s.Grant, GrantCode) }
+// grantOrDefault returns Grant, or GrantCode if Grant is empty.
+func (s Settings) grantOrDefault() Grant { return cmp.Or(s.Grant, GrantCode) }
 
 // namesClient reports whether the settings name a client.
 func (s Settings) namesClient() bool {
 	return s.ClientID != "" || s.ClientSecret != "" || s.ClientMetadataURL != "" || s.ClientKeyFile != ""
 }
 
-// concedes reports whether the settings allow a deviation that Strict forbids.
-func (s Settings) concedes() bool { return s.AssumePKCES256 || s.NoResource || s.Resource != "" }
+// allowsDeviations reports whether the settings allow a deviation that Strict forbids.
+func (s Settings) allowsDeviations() bool {
+	return s.AssumePKCES256 || s.NoResource || s.Resource != ""
+}
 
 // Overlay returns the settings of a later login. Each field has the value in given or, if that value is empty, the stored value. The fields
 // of the stored client are used all together, and only if the grant is the same. The stored CallbackPort is not used, because a login
@@ -104,7 +106,7 @@ func (s Settings) concedes() bool { return s.AssumePKCES256 || s.NoResource || s
 func (stored Settings) Overlay(given Settings) Settings {
 	s := given
 	s.Grant = cmp.Or(given.Grant, stored.Grant)
-	if s.grant() == stored.grant() {
+	if s.grantOrDefault() == stored.grantOrDefault() {
 		if !given.namesClient() {
 			s.ClientID, s.ClientSecret = stored.ClientID, stored.ClientSecret
 			s.ClientMetadataURL, s.ClientKeyFile = stored.ClientMetadataURL, stored.ClientKeyFile
@@ -124,7 +126,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 	if len(given.Scopes) == 0 {
 		s.Scopes = stored.Scopes
 	}
-	s.Strict = given.Strict || stored.Strict && !given.concedes()
+	s.Strict = given.Strict || stored.Strict && !given.allowsDeviations()
 	if s.Strict {
 		return s // a strict login does not inherit stored settings that allow deviations
 	}
@@ -142,14 +144,14 @@ func (stored Settings) Overlay(given Settings) Settings {
 // equal reports whether both settings are equal except for Scopes and CallbackPort.
 func (s Settings) equal(other Settings) bool {
 	for _, each := range []*Settings{&s, &other} {
-		each.Grant, each.Scopes, each.CallbackPort = each.grant(), nil, 0
+		each.Grant, each.Scopes, each.CallbackPort = each.grantOrDefault(), nil, 0
 	}
 	return reflect.DeepEqual(s, other)
 }
 
-// check returns an error if settings contradict each other or if a key or assertion file is unusable. check sends no request.
-func (s Settings) check() error {
-	grant := s.grant()
+// validate returns an error if settings contradict each other or if a key or assertion file is unusable. validate sends no request.
+func (s Settings) validate() error {
+	grant := s.grantOrDefault()
 	hasClient := s.ClientID != "" || s.ClientMetadataURL != ""
 	for _, rule := range []struct {
 		broken bool
@@ -176,7 +178,7 @@ func (s Settings) check() error {
 		}
 	}
 	for _, p := range s.AuthParams {
-		if reserved(p[0]) {
+		if isReservedParam(p[0]) {
 			return fmt.Errorf("%w: --auth-param %s is reserved", ErrOptions, p[0])
 		}
 	}
@@ -202,8 +204,8 @@ type legacySettings struct {
 	Strict     bool        `json:"strict"`
 }
 
-// settings returns the settings in a record of an earlier version. c is the record without its settings.
-func (l legacySettings) settings(c credential) Settings {
+// toSettings returns the settings in a record of an earlier version. c is the record without its settings.
+func (l legacySettings) toSettings(c credential) Settings {
 	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
 	switch c.Client.Kind {
 	case dcr.Preregistered:

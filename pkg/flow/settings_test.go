@@ -59,17 +59,17 @@ func TestComplete(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		o    LoginOptions
-		why  cause
+		why  loginReason
 		cred credential
 		want Settings
 	}{
-		{"--new-client", LoginOptions{NewClient: true}, cause{}, person, Settings{Issuer: "https://as"}},
-		{"a call whose client was refused", LoginOptions{NewClient: true}, cause{rejected: &tok}, person, person.Settings},
-		{"whichever authorization server it is now", LoginOptions{AcceptNewIssuer: true}, cause{}, person, Settings{ClientID: "p", ClientSecret: "s"}},
-		{"a bound token stays bound", LoginOptions{}, cause{}, credential{DPoPKey: json.RawMessage(`{}`)}, Settings{DPoP: DPoPAlways}},
+		{"--new-client", LoginOptions{NewClient: true}, loginReason{}, person, Settings{Issuer: "https://as"}},
+		{"a call whose client was refused", LoginOptions{NewClient: true}, loginReason{rejected: &tok}, person, person.Settings},
+		{"whichever authorization server it is now", LoginOptions{AcceptNewIssuer: true}, loginReason{}, person, Settings{ClientID: "p", ClientSecret: "s"}},
+		{"a bound token stays bound", LoginOptions{}, loginReason{}, credential{DPoPKey: json.RawMessage(`{}`)}, Settings{DPoP: DPoPAlways}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.o.complete(tt.cred, Settings{}, tt.why); !reflect.DeepEqual(got, tt.want) {
+			if got := tt.o.mergeSettings(tt.cred, Settings{}, tt.why); !reflect.DeepEqual(got, tt.want) {
 				t.Errorf("got  %+v\nwant %+v", got, tt.want)
 			}
 		})
@@ -99,7 +99,7 @@ func TestOldRecords(t *testing.T) {
 			if !reflect.DeepEqual(cred.Settings, settings) {
 				t.Errorf("settings:\ngot  %+v\nwant %+v", cred.Settings, settings)
 			}
-			if cred.hasToken() != (name != "kept") || cred.Client.ID == "" || name != "kept" && !cred.renewable() {
+			if cred.hasToken() != (name != "kept") || cred.Client.ID == "" || name != "kept" && !cred.isRenewable() {
 				t.Error("tokens or client are lost")
 			}
 			r, err := cred.record()
@@ -123,7 +123,7 @@ func TestOldRecords(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var p pending
+		var p pendingLogin
 		if err := json.Unmarshal(data, &p); err != nil {
 			t.Fatal(err)
 		}

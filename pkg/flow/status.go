@@ -81,8 +81,8 @@ func StateAt(expiry, now time.Time) State {
 	return StateValid
 }
 
-// public is the part of a credential that contains no secrets and is stored in the index.
-type public struct {
+// publicRecord is the part of a credential that contains no secrets and is stored in the index.
+type publicRecord struct {
 	Kind         string    `json:"kind,omitempty"` // empty: a credential; else kindPending or kindSpent
 	Name         string    `json:"name,omitempty"`
 	Resource     string    `json:"resource,omitempty"`
@@ -107,14 +107,14 @@ type public struct {
 	AssertionVariable string `json:"assertion_variable,omitempty"`
 }
 
-// public returns the part of the credential that commands read without opening the keychain.
-func (c credential) public() public {
-	p := public{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
+// publicRecord returns the part of the credential that commands read without opening the keychain.
+func (c credential) publicRecord() publicRecord {
+	p := publicRecord{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
 		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
 		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable()}
 	if c.hasToken() {
-		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.granted()
-		p.Refreshable, p.Asked, p.Account = c.renewable(), c.Scopes, c.Account
+		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.grantedScopes()
+		p.Refreshable, p.Asked, p.Account = c.isRenewable(), c.Scopes, c.Account
 	}
 	return p
 }
@@ -172,18 +172,18 @@ func (c *Client) Find(ctx context.Context, nameOrURL string) ([]Target, error) {
 }
 
 func none(t Target) Status {
-	return Status{Name: name(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Deviations: []string{}}
+	return Status{Name: nullableName(t.Profile), URL: t.URL, State: StateNone, Scopes: []string{}, Deviations: []string{}}
 }
 
 // statusOf returns the status in an index entry. If the entry redirects calls to another origin, statusOf returns an error.
 func statusOf(e keystore.Entry, now time.Time) (Status, error) {
-	var p public
+	var p publicRecord
 	err := json.Unmarshal(e.Public, &p)
-	if u, urlErr := url.Parse(p.Moved); err != nil || urlErr != nil || p.Moved != "" && !origin([]string{e.Key.Server})(u) {
+	if u, urlErr := url.Parse(p.Moved); err != nil || urlErr != nil || p.Moved != "" && !hasOriginOf([]string{e.Key.Server})(u) {
 		return Status{}, fmt.Errorf("index entry of %s: %w", e.Key.Server, keystore.ErrCorrupt)
 	}
 	s := Status{
-		Name: name(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
+		Name: nullableName(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
 		Scopes: append([]string{}, p.Scopes...), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
 		Keystore: e.Backend, Generation: e.Generation, Deviations: append([]string{}, p.Deviations...), Strict: p.Strict, Asked: p.Asked, Moved: p.Moved,
 		Cert: p.Cert, Key: p.Key, Account: p.Account,
@@ -206,13 +206,13 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 
 // kindOf returns the kind of an entry. An unreadable entry counts as a credential, so that the damage is reported.
 func kindOf(e keystore.Entry) string {
-	var p public
+	var p publicRecord
 	_ = json.Unmarshal(e.Public, &p)
 	return p.Kind
 }
 
-// name returns nil, which is null in JSON, if there is no name.
-func name(profile string) *string {
+// nullableName returns nil, which is null in JSON, if there is no name.
+func nullableName(profile string) *string {
 	if profile == "" {
 		return nil
 	}

@@ -14,10 +14,10 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
 		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, serverMessage(ch))
 	}
-	asked := union(s.cred.Scopes, s.cred.granted(), h.o.Scopes)
-	wanted := union(asked, splitScope(ch.Scope()))
-	news := len(missing(wanted, asked)) > 0
-	if !news && unexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
+	asked := mergeLists(s.cred.Scopes, s.cred.grantedScopes(), h.o.Scopes)
+	wanted := mergeLists(asked, splitScope(ch.Scope()))
+	news := len(missingScopes(wanted, asked)) > 0
+	if !news && isUnexpired(s.cred.Token, h.c.now()) && !s.cred.same(sent) {
 		return nil // another request or process has obtained the scopes
 	}
 	if !h.mayLogin(s) {
@@ -27,13 +27,13 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 		return fmt.Errorf("%s: %w%s", h.t.URL, &ScopeError{Scopes: wanted, Granted: true}, serverMessage(ch))
 	}
 	h.c.progress("the server requires " + quoteScopes(splitScope(ch.Scope())))
-	return h.login(ctx, false, cause{challenges: challenges, scopes: wanted, rejected: &sent})
+	return h.loginAgain(ctx, false, loginReason{challenges: challenges, scopes: wanted, rejected: &sent})
 }
 
 // countStepUp counts a step-up for these scopes and reports whether the step-up is allowed. Requests that were refused with the same token
 // count as one.
 func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
-	name := scopeSet(wanted)
+	name := scopeSetKey(wanted)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	before := h.stepUps[name]

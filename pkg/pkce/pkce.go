@@ -12,8 +12,8 @@ import (
 	"encoding/base64"
 )
 
-// entropy is the number of random bytes in a verifier and in a state. RFC 7636 §7.1 recommends 32 bytes.
-const entropy = 32
+// entropyBytes is the number of random bytes in a verifier and in a state. RFC 7636 §7.1 recommends 32 bytes.
+const entropyBytes = 32
 
 // Verifier is a code verifier (RFC 7636 §4.1). Package fmt prints a Verifier as "[redacted]".
 type Verifier string
@@ -37,7 +37,7 @@ func (v Verifier) GoString() string { return "[redacted]" }
 func State() string { return random() }
 
 func random() string {
-	b := make([]byte, entropy)
+	b := make([]byte, entropyBytes)
 	_, _ = rand.Read(b) // crypto/rand never returns an error
 	return base64.RawURLEncoding.EncodeToString(b)
 }

@@ -17,42 +17,42 @@ import (
 // maxLifetime limits expires_in, because a large value would overflow a time.Duration.
 const maxLifetime = 10 * 365 * 24 * time.Hour
 
-// parse reads the response of the token endpoint to a grant (RFC 6749 §5).
-func (e Endpoint) parse(a *answer) (Token, error) {
-	m, err := e.members(a)
+// parseToken reads the response of the token endpoint to a grant (RFC 6749 §5).
+func (e Endpoint) parseToken(a *formResponse) (Token, error) {
+	m, err := e.readObject(a)
 	if err != nil {
 		return Token{}, err
 	}
-	if inner := m.object("authed_user"); m["access_token"] == nil && inner["access_token"] != nil {
+	if inner := m.objectMember("authed_user"); m["access_token"] == nil && inner["access_token"] != nil {
 		// Slack puts the user's token into authed_user if the app has no bot.
-		if err := e.tolerate(a, "token_nested", "the answer has an access_token only in authed_user (RFC 6749 §5.1)"); err != nil {
+		if err := e.reportDeviation(a, "token_nested", "the answer has an access_token only in authed_user (RFC 6749 §5.1)"); err != nil {
 			return Token{}, err
 		}
 		m = inner
 	}
-	t := Token{AccessToken: Secret(m.text("access_token")), RefreshToken: Secret(m.text("refresh_token"))}
+	t := Token{AccessToken: Secret(m.str("access_token")), RefreshToken: Secret(m.str("refresh_token"))}
 	switch {
 	case t.AccessToken == "":
-		return Token{}, a.malformed("the answer has no access_token (RFC 6749 §5.1)")
-	case !plain(string(t.AccessToken), '!'):
+		return Token{}, a.malformedError("the answer has no access_token (RFC 6749 §5.1)")
+	case !isPrintable(string(t.AccessToken), '!'):
 		// The token becomes part of a header, where a line break would start another header.
-		return Token{}, a.malformed("the access token contains characters that are not allowed in a header (RFC 6750 §2.1)")
-	case !plain(string(t.RefreshToken), ' ') || m.present("refresh_token") && t.RefreshToken == "" && !m.emptyText("refresh_token"):
-		return Token{}, a.malformed("the refresh token is not printable text (RFC 6749 §A.17)")
+		return Token{}, a.malformedError("the access token contains characters that are not allowed in a header (RFC 6750 §2.1)")
+	case !isPrintable(string(t.RefreshToken), ' ') || m.has("refresh_token") && t.RefreshToken == "" && !m.isEmptyString("refresh_token"):
+		return Token{}, a.malformedError("the refresh token is not printable text (RFC 6749 §A.17)")
 	}
-	if id := m.text("id_token"); plain(id, '!') {
+	if id := m.str("id_token"); isPrintable(id, '!') {
 		t.IDToken = Secret(id)
 	}
 	if err := e.checkIssued(a, m); err != nil {
 		return Token{}, err
 	}
-	if t.TokenType, err = e.tokenType(a, m); err != nil {
+	if t.TokenType, err = e.readTokenType(a, m); err != nil {
 		return Token{}, err
 	}
-	if t.Scope, t.ScopeGiven, err = e.scope(a, m); err != nil {
+	if t.Scope, t.ScopeGiven, err = e.readScope(a, m); err != nil {
 		return Token{}, err
 	}
-	if t.Lifetime, err = e.lifetime(a, m, "expires_in"); err != nil {
+	if t.Lifetime, err = e.readSeconds(a, m, "expires_in"); err != nil {
 		return Token{}, err
 	}
 	if t.Lifetime > 0 {
@@ -61,8 +61,8 @@ func (e Endpoint) parse(a *answer) (Token, error) {
 	return t, nil
 }
 
-// expected maps each endpoint to the status of a successful response, and to the section that requires the status.
-var expected = map[string]struct {
+// expectedStatus maps each endpoint to the status of a successful response, and to the section that requires the status.
+var expectedStatus = map[string]struct {
 	status  int
 	section string
 }{
@@ -71,47 +71,47 @@ var expected = map[string]struct {
 	atPAR:    {http.StatusCreated, "RFC 9126 §2.2"},
 }
 
-// members returns the members of a successful response. The result is an error for an error response, a redirect, or a response that is not
-// a JSON object.
-func (e Endpoint) members(a *answer) (members, error) {
-	m, err := readMembers(a.Body)
-	want := expected[a.stage]
+// readObject returns the members of a successful response. The result is an error for an error response, a redirect, or a response that is
+// not a JSON object.
+func (e Endpoint) readObject(a *formResponse) (jsonObject, error) {
+	m, err := decodeObject(a.Body)
+	want := expectedStatus[a.stage]
 	switch {
 	case a.StatusCode/100 != 2:
-		return nil, a.refusal(e.now())
+		return nil, a.refusalError(e.now())
 	case err != nil:
 		return nil, a.notAnObject(err, e.now())
-	case m.refused():
-		return nil, a.refusal(e.now())
+	case m.isRefusal():
+		return nil, a.refusalError(e.now())
 	}
 	if a.StatusCode != want.status {
-		if err := e.tolerate(a, "token_status", fmt.Sprintf("answered %d, expected %d (%s)", a.StatusCode, want.status, want.section)); err != nil {
+		if err := e.reportDeviation(a, "token_status", fmt.Sprintf("answered %d, expected %d (%s)", a.StatusCode, want.status, want.section)); err != nil {
 			return nil, err
 		}
 	}
 	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); kind != "application/json" {
-		return m, e.tolerate(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", a.quoted(kind), want.section))
+		return m, e.reportDeviation(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", a.quoted(kind), want.section))
 	}
 	return m, nil
 }
 
 // notAnObject returns the error for a response that is not a JSON object. GitHub sends a refusal as a form with status 200.
-func (a *answer) notAnObject(err error, now time.Time) error {
+func (a *formResponse) notAnObject(err error, now time.Time) error {
 	kind := a.Header.Get("Content-Type")
 	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
 	if r.Code != "" {
-		return a.refusal(now)
+		return a.refusalError(now)
 	}
-	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, a.quoted(kind), expected[a.stage].section, err)
+	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, a.quoted(kind), expectedStatus[a.stage].section, err)
 	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // show only the title of an HTML page, because other text may contain the token
 		reason += fmt.Sprintf("; its title is %q", r.Text)
 	}
-	return a.malformed(reason)
+	return a.malformedError(reason)
 }
 
-// tokenType returns the token type. Slack sends "user" and other servers send no token_type, but their tokens are bearer tokens.
-func (e Endpoint) tokenType(a *answer, m members) (string, error) {
-	got := m.text("token_type")
+// readTokenType returns the token type. Slack sends "user" and other servers send no token_type, but their tokens are bearer tokens.
+func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
+	got := m.str("token_type")
 	is := func(name string) bool { return strings.EqualFold(got, name) }
 	switch {
 	case is("DPoP"):
@@ -120,12 +120,12 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 		return "N_A", nil
 	case e.RequireDPoP:
 		// RFC 9449 §5: if token_type is not DPoP, the token is not bound to the key, and anyone who steals the token can use it.
-		return "", a.spent(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(got)))
+		return "", a.spentError(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(got)))
 	case is("PoP"), is("mac"), is("hmac"):
 		// RFC 6749 §7.1: a client must not use a token whose type the client does not understand. PoP, mac and hmac are not bearer tokens.
-		return "", a.malformed(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
+		return "", a.malformedError(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
 	case !is("Bearer"):
-		return "Bearer", e.tolerate(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
+		return "Bearer", e.reportDeviation(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
 	}
 	return "Bearer", nil
 }
@@ -133,29 +133,29 @@ func (e Endpoint) tokenType(a *answer, m members) (string, error) {
 // maxScope limits the granted scopes in bytes, because every command reads the stored scopes. A longer scope parameter is ignored.
 const maxScope = 16 << 10
 
-// scope returns the granted scopes, separated by single spaces. Slack separates scopes by commas. A comma can also be part of a scope, so
-// atCommas decides whether the commas separate scopes.
-func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err error) {
-	if !m.present("scope") {
+// readScope returns the granted scopes, separated by single spaces. Slack separates scopes by commas. A comma can also be part of a scope,
+// so atCommas decides whether the commas separate scopes.
+func (e Endpoint) readScope(a *formResponse, m jsonObject) (scope string, given bool, err error) {
+	if !m.has("scope") {
 		return "", false, nil
 	}
 	var list []string
 	reason := ""
 	if json.Unmarshal(m["scope"], &scope) != nil {
 		if json.Unmarshal(m["scope"], &list) != nil {
-			return "", false, a.malformed("scope is not a string (RFC 6749 §5.1)")
+			return "", false, a.malformedError("scope is not a string (RFC 6749 §5.1)")
 		}
 		reason = "scope is a list, expected a string (RFC 6749 §5.1)"
 	}
 	scopes := append(strings.Fields(scope), list...)
-	if byComma := atCommas(scopes); list == nil && byComma != nil {
+	if byComma := splitAtCommas(scopes); list == nil && byComma != nil {
 		scopes, reason = byComma, "scopes are separated by commas, expected spaces (RFC 6749 §3.3)"
 	}
 	var kept []string
 	for _, s := range scopes {
 		switch {
 		case s == "":
-		case plain(s, '!') && !strings.ContainsAny(s, `"\`):
+		case isPrintable(s, '!') && !strings.ContainsAny(s, `"\`):
 			kept = append(kept, s)
 		default:
 			reason = "scope contains characters that are not allowed in a scope (RFC 6749 §3.3)"
@@ -166,7 +166,7 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 		reason = fmt.Sprintf("scope has %d bytes, and is ignored", len(joined))
 	}
 	if reason != "" {
-		if err := e.tolerate(a, "token_scope", reason); err != nil {
+		if err := e.reportDeviation(a, "token_scope", reason); err != nil {
 			return "", false, err
 		}
 	}
@@ -176,8 +176,9 @@ func (e Endpoint) scope(a *answer, m members) (scope string, given bool, err err
 	return joined, true, nil
 }
 
-// atCommas splits a single word at every comma, and several words at each comma before a space. If nothing is split, the result is nil.
-func atCommas(words []string) []string {
+// splitAtCommas splits a single word at every comma, and several words at each comma before a space. If nothing is split, the result is
+// nil.
+func splitAtCommas(words []string) []string {
 	all := strings.Join(words, " ")
 	switch {
 	case !strings.Contains(all, ","):
@@ -190,15 +191,15 @@ func atCommas(words []string) []string {
 	return nil
 }
 
-// lifetime reads a number of seconds from a JSON number, or from a string, which Entra v1 sends. If the value is absent, zero, negative or
-// not a number, the result is 0, which means unknown (seen at Slack and Grafana).
-func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, error) {
-	if !m.present(name) {
+// readSeconds reads a number of seconds from a JSON number, or from a string, which Entra v1 sends. If the value is absent, zero, negative
+// or not a number, the result is 0, which means unknown (seen at Slack and Grafana).
+func (e Endpoint) readSeconds(a *formResponse, m jsonObject, name string) (time.Duration, error) {
+	if !m.has(name) {
 		return 0, nil
 	}
 	number, reason := strings.TrimSpace(string(m[name])), ""
 	if strings.HasPrefix(number, `"`) {
-		number, reason = strings.TrimSpace(m.text(name)), name+" is a string, expected a number (RFC 6749 §5.1)"
+		number, reason = strings.TrimSpace(m.str(name)), name+" is a string, expected a number (RFC 6749 §5.1)"
 	}
 	seconds, err := strconv.ParseFloat(number, 64)
 	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // for a number out of range, ParseFloat returns an infinity with the right sign
@@ -206,7 +207,7 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 		reason = name + " is not a number (RFC 6749 §5.1)"
 	}
 	if reason != "" {
-		if err := e.tolerate(a, "token_expires_in", reason); err != nil {
+		if err := e.reportDeviation(a, "token_expires_in", reason); err != nil {
 			return 0, err
 		}
 	}
@@ -219,28 +220,28 @@ func (e Endpoint) lifetime(a *answer, m members, name string) (time.Duration, er
 	return max(0, time.Duration(seconds*float64(time.Second))), nil
 }
 
-// members maps the names in a JSON object to their values. Unlike decoding into a struct, decoding into a map does not accept the name
+// jsonObject maps the names in a JSON object to their values. Unlike decoding into a struct, decoding into a map does not accept the name
 // "Access_Token" for access_token.
-type members map[string]json.RawMessage
+type jsonObject map[string]json.RawMessage
 
-// readMembers decodes a JSON object. Duplicate names are refused, because another JSON parser could use the other value.
-func readMembers(data []byte) (members, error) {
+// decodeObject decodes a JSON object. Duplicate names are refused, because another JSON parser could use the other value.
+func decodeObject(data []byte) (jsonObject, error) {
 	data = []byte(strings.TrimPrefix(string(data), "\ufeff")) // RFC 8259 §8.1 allows parsers to ignore a byte order mark
 	if err := httpx.UniqueFields(data); err != nil {
 		return nil, err
 	}
-	var m members
+	var m jsonObject
 	if json.Unmarshal(data, &m) != nil || m == nil {
 		return nil, errors.New("it is not a JSON object")
 	}
 	return m, nil
 }
 
-// present reports whether the member exists and is not null.
-func (m members) present(name string) bool { return m[name] != nil && string(m[name]) != "null" }
+// has reports whether the member exists and is not null.
+func (m jsonObject) has(name string) bool { return m[name] != nil && string(m[name]) != "null" }
 
-// text returns the value of a string member, or "" if there is none.
-func (m members) text(name string) string {
+// str returns the value of a string member, or "" if there is none.
+func (m jsonObject) str(name string) string {
 	var s string
 	if json.Unmarshal(m[name], &s) != nil {
 		return ""
@@ -248,17 +249,17 @@ func (m members) text(name string) string {
 	return s
 }
 
-// emptyText reports whether the member is the string "".
-func (m members) emptyText(name string) bool { return string(m[name]) == `""` }
+// isEmptyString reports whether the member is the string "".
+func (m jsonObject) isEmptyString(name string) bool { return string(m[name]) == `""` }
 
-// object returns the value of an object member, or nil if there is none.
-func (m members) object(name string) members {
-	var o members
+// objectMember returns the value of an object member, or nil if there is none.
+func (m jsonObject) objectMember(name string) jsonObject {
+	var o jsonObject
 	json.Unmarshal(m[name], &o) // if the member is not an object, o stays nil
 	return o
 }
 
-// plain reports whether s is printable ASCII text. If from is '!', spaces are not allowed.
-func plain(s string, from rune) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r < from || r > '~' })
+// isPrintable reports whether s is printable ASCII text. If from is '!', spaces are not allowed.
+func isPrintable(s string, lowest rune) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < lowest || r > '~' })
 }

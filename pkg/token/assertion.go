@@ -49,17 +49,17 @@ func CheckAudience(assertion, issuer, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range audiences(c["aud"]) {
-		if !ours(a, issuer, endpoint) {
+	for _, a := range parseAudiences(c["aud"]) {
+		if !mayMeanServer(a, issuer, endpoint) {
 			return fmt.Errorf("%w: aud names %q, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Text(a, 200), issuer)
 		}
 	}
 	return nil
 }
 
-// audiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, audiences returns a
-// URL that matches no server.
-func audiences(raw json.RawMessage) []string {
+// parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, audiences
+// returns a URL that matches no server.
+func parseAudiences(raw json.RawMessage) []string {
 	var one string
 	var list []string
 	switch {
@@ -73,8 +73,8 @@ func audiences(raw json.RawMessage) []string {
 	return []string{"https://" + string(raw)}
 }
 
-// ours reports whether an audience may mean the authorization server.
-func ours(audience, issuer, endpoint string) bool {
+// mayMeanServer reports whether an audience may mean the authorization server.
+func mayMeanServer(audience, issuer, endpoint string) bool {
 	address := strings.TrimSpace(audience)
 	if strings.HasPrefix(address, "//") {
 		address = "https:" + address

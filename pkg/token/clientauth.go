@@ -44,10 +44,10 @@ func (c ClientAuth) method() string {
 	return "none"
 }
 
-// authenticate adds the client authentication to the form or the header, and removes any other client authentication. RFC 6749 §2.3: "The
+// addClientAuth adds the client authentication to the form or the header, and removes any other client authentication. RFC 6749 §2.3: "The
 // client MUST NOT use more than one authentication method in each request". For the methods with a TLS certificate (RFC 8705 §2),
-// authenticate adds only the client ID, because Endpoint.HTTP presents the certificate.
-func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint string, now time.Time) error {
+// addClientAuth adds only the client ID, because Endpoint.HTTP presents the certificate.
+func (c ClientAuth) addClientAuth(form url.Values, header http.Header, endpoint string, now time.Time) error {
 	for _, name := range []string{"client_id", "client_secret", "client_assertion", "client_assertion_type"} {
 		form.Del(name)
 	}
@@ -67,7 +67,7 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	case "client_secret_post":
 		form.Set("client_secret", string(c.Secret))
 	case "private_key_jwt": // RFC 7523 §2.2
-		assertion, err := c.assertion(endpoint, now)
+		assertion, err := c.newAssertion(endpoint, now)
 		if err != nil {
 			return fmt.Errorf("client authentication private_key_jwt: %w", err)
 		}
@@ -79,15 +79,15 @@ func (c ClientAuth) authenticate(form url.Values, header http.Header, endpoint s
 	return nil
 }
 
-// assertion returns a client assertion that is valid for one minute (RFC 7523 §3).
-func (c ClientAuth) assertion(endpoint string, now time.Time) (string, error) {
+// newAssertion returns a client assertion that is valid for one minute (RFC 7523 §3).
+func (c ClientAuth) newAssertion(endpoint string, now time.Time) (string, error) {
 	switch {
 	case c.Key == nil:
 		return "", errors.New("there is no key")
 	case c.ID == "":
 		return "", errors.New("there is no client id")
 	}
-	alg, err := c.Key.choose(c.Algs)
+	alg, err := c.Key.chooseAlg(c.Algs)
 	if err != nil {
 		return "", err
 	}

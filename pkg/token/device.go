@@ -31,13 +31,13 @@ type DeviceCode struct {
 // Device runs the device authorization grant (RFC 8628). Device requests a device code, calls show, and polls the token endpoint until the
 // user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied. After
 // a network error or a 5xx response, Device continues to poll, but more slowly (RFC 8628 §3.5).
-func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show func(DeviceCode)) (Token, error) {
-	code, device, err := e.deviceCode(ctx, deviceEndpoint, scope)
+func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, showCode func(DeviceCode)) (Token, error) {
+	code, device, err := e.requestDeviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {
 		return Token{}, err
 	}
-	if show != nil {
-		show(device)
+	if showCode != nil {
+		showCode(device)
 	}
 	sleep := e.Sleep
 	if sleep == nil {
@@ -66,7 +66,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 // nextPoll reports whether to poll again after an error, and how long to wait before the poll (RFC 8628 §3.5).
 func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 	var refused *Error
-	var broken *failure
+	var broken *requestError
 	switch {
 	case errors.As(err, &refused) && refused.Code == "authorization_pending":
 		return max(wait, refused.RetryAfter), true
@@ -80,38 +80,38 @@ func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 	return wait, false
 }
 
-// deviceCode sends the device authorization request (RFC 8628 §3.1) and reads its answer (§3.2).
-func (e Endpoint) deviceCode(ctx context.Context, address, scope string) (string, DeviceCode, error) {
-	a, err := request{e: e, stage: atDevice, url: address, form: e.form(map[string]string{"scope": scope})}.send(ctx)
+// requestDeviceCode sends the device authorization request (RFC 8628 §3.1) and reads its answer (§3.2).
+func (e Endpoint) requestDeviceCode(ctx context.Context, address, scope string) (string, DeviceCode, error) {
+	a, err := formRequest{e: e, stage: atDevice, url: address, form: e.newForm(map[string]string{"scope": scope})}.sendForm(ctx)
 	if err != nil {
 		return "", DeviceCode{}, err
 	}
 	return e.parseDevice(a)
 }
 
-func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
-	m, err := e.members(a)
+func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
+	m, err := e.readObject(a)
 	if err != nil {
 		return "", DeviceCode{}, err
 	}
-	d := DeviceCode{UserCode: m.text("user_code"), VerificationURI: m.text("verification_uri"),
-		VerificationURIComplete: m.text("verification_uri_complete")}
-	if old := m.text("verification_url"); d.VerificationURI == "" && old != "" {
+	d := DeviceCode{UserCode: m.str("user_code"), VerificationURI: m.str("verification_uri"),
+		VerificationURIComplete: m.str("verification_uri_complete")}
+	if old := m.str("verification_url"); d.VerificationURI == "" && old != "" {
 		// An earlier draft of RFC 8628 used verification_url, and Google still does.
-		if err := e.tolerate(a, "verification_url", "device_code, user_code or verification_uri is missing, but there is a verification_url (RFC 8628 §3.2)"); err != nil {
+		if err := e.reportDeviation(a, "verification_url", "device_code, user_code or verification_uri is missing, but there is a verification_url (RFC 8628 §3.2)"); err != nil {
 			return "", DeviceCode{}, err
 		}
 		d.VerificationURI = old
 	}
-	code := m.text("device_code")
+	code := m.str("device_code")
 	switch {
 	case code == "" || d.UserCode == "" || d.VerificationURI == "":
-		return "", DeviceCode{}, a.malformed("device_code, user_code or verification_uri is missing (RFC 8628 §3.2)")
-	case !plain(code, ' '):
-		return "", DeviceCode{}, a.malformed("device_code is not printable text (RFC 8628 §3.2)")
+		return "", DeviceCode{}, a.malformedError("device_code, user_code or verification_uri is missing (RFC 8628 §3.2)")
+	case !isPrintable(code, ' '):
+		return "", DeviceCode{}, a.malformedError("device_code is not printable text (RFC 8628 §3.2)")
 	case httpx.Text(d.UserCode, maxUserCode) != d.UserCode || strings.Contains(d.UserCode, " ") || strings.Contains(d.UserCode, "://"):
 		// user_code is shown even with --quiet, so it must not be a sentence or a URL.
-		return "", DeviceCode{}, a.malformed("user_code is not printable text, or not a short word (RFC 8628 §6.1)")
+		return "", DeviceCode{}, a.malformedError("user_code is not printable text, or not a short word (RFC 8628 §6.1)")
 	}
 	a.hidden = append(a.hidden, httpx.Forms([]string{code})...)
 	for _, address := range []*string{&d.VerificationURI, &d.VerificationURIComplete} {
@@ -120,20 +120,20 @@ func (e Endpoint) parseDevice(a *answer) (string, DeviceCode, error) {
 		}
 		u, err := httpx.Check(*address, e.Local)
 		if err != nil {
-			return "", DeviceCode{}, &failure{stage: a.stage, url: a.url, reason: "verification " + err.Error(), err: err}
+			return "", DeviceCode{}, &requestError{stage: a.stage, url: a.url, reason: "verification " + err.Error(), err: err}
 		}
 		*address = u.String()
 	}
 	for _, shown := range []string{d.UserCode, d.VerificationURI, d.VerificationURIComplete} {
 		if httpx.Holds(shown, a.hidden) {
-			return "", DeviceCode{}, a.malformed("user_code or a verification address contains the device_code or a secret of the request")
+			return "", DeviceCode{}, a.malformedError("user_code or a verification address contains the device_code or a secret of the request")
 		}
 	}
-	window, err := e.lifetime(a, m, "expires_in")
+	window, err := e.readSeconds(a, m, "expires_in")
 	if err != nil {
 		return "", DeviceCode{}, err
 	}
-	interval, err := e.lifetime(a, m, "interval")
+	interval, err := e.readSeconds(a, m, "interval")
 	if err != nil {
 		return "", DeviceCode{}, err
 	}

@@ -79,12 +79,12 @@ func (p *Prover) GoString() string { return p.String() }
 // Proof returns the value of the DPoP header for one request (RFC 9449 §4.2). The proof contains the latest nonce of the origin of address.
 // accessToken is the token in the request, or empty at a token endpoint. A repeated request needs a new proof.
 func (p *Prover) Proof(method, address, accessToken string) (string, error) {
-	proof, _, err := p.proof(method, address, accessToken, p.now())
+	proof, _, err := p.newProof(method, address, accessToken, p.now())
 	return proof, err
 }
 
-// proof returns a proof and the nonce that the proof contains (RFC 9449 §4.2).
-func (p *Prover) proof(method, address, accessToken string, now time.Time) (proof, nonce string, err error) {
+// newProof returns a proof and the nonce that the proof contains (RFC 9449 §4.2).
+func (p *Prover) newProof(method, address, accessToken string, now time.Time) (proof, nonce string, err error) {
 	htu, err := targetURI(address)
 	if err != nil {
 		return "", "", err
@@ -105,7 +105,7 @@ func (p *Prover) proof(method, address, accessToken string, now time.Time) (proo
 func (p *Prover) Remember(address string, h http.Header) {
 	nonce, at := h.Get("DPoP-Nonce"), originOf(address)
 	// RFC 9449 §8.1: nonce = 1*NQCHAR
-	if nonce == "" || len(nonce) > maxNonce || at == "" || !plain(nonce, '!') || strings.ContainsAny(nonce, `"\`) || len(h.Values("DPoP-Nonce")) > 1 {
+	if nonce == "" || len(nonce) > maxNonce || at == "" || !isPrintable(nonce, '!') || strings.ContainsAny(nonce, `"\`) || len(h.Values("DPoP-Nonce")) > 1 {
 		return
 	}
 	p.mu.Lock()

@@ -37,45 +37,45 @@ func (e *Error) Error() string {
 // Ambiguous returns true if the connection failed after the request was written, if the status is 5xx, or if a 2xx response is invalid.
 // Ambiguous returns false if the server refused the request, or if the request was never sent (connection refused, unknown host, TLS).
 func Ambiguous(err error) bool {
-	if f := (*failure)(nil); errors.As(err, &f) {
+	if f := (*requestError)(nil); errors.As(err, &f) {
 		return f.ambiguous
 	}
 	e := (*Error)(nil)
 	return errors.As(err, &e) && e.StatusCode >= 500
 }
 
-// failure is the error of a request with no response or an invalid response. reason is safe to print. err is only for errors.Is and
+// requestError is the error of a request with no response or an invalid response. reason is safe to print. err is only for errors.Is and
 // errors.As, because its text may contain secrets.
-type failure struct {
+type requestError struct {
 	stage, url, reason string
 	err                error
 	ambiguous          bool
 	network            bool // the connection failed
 }
 
-func (f *failure) Error() string {
+func (f *requestError) Error() string {
 	return fmt.Sprintf("%s %s: %s", f.stage, httpx.Text(f.url, 300), f.reason)
 }
-func (f *failure) Unwrap() error { return f.err }
+func (f *requestError) Unwrap() error { return f.err }
 
-// malformed returns the error for an invalid 2xx response. The server may have processed the request.
-func (a *answer) malformed(reason string) error { return a.spent(ErrMalformed, reason) }
+// malformedError returns the error for an invalid 2xx response. The server may have processed the request.
+func (a *formResponse) malformedError(reason string) error { return a.spentError(ErrMalformed, reason) }
 
-func (a *answer) spent(err error, reason string) error {
-	return &failure{stage: a.stage, url: a.url, reason: httpx.Clean(reason, a.hidden, 300), err: err, ambiguous: true}
+func (a *formResponse) spentError(err error, reason string) error {
+	return &requestError{stage: a.stage, url: a.url, reason: httpx.Clean(reason, a.hidden, 300), err: err, ambiguous: true}
 }
 
-func (a *answer) quoted(s string) string {
+func (a *formResponse) quoted(s string) string {
 	return strconv.Quote(httpx.Clean(s, a.hidden, httpx.MaxCode))
 }
 
-// broken returns the error for a missing response, or for an incomplete response if res is not nil.
-func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
+// noResponseError returns the error for a missing response, or for an incomplete response if res is not nil.
+func (a *formResponse) noResponseError(res *httpx.Response, err error, ambiguous bool) error {
 	cause := err
 	if inner := errors.Unwrap(err); inner != nil {
 		cause = inner // the inner error does not repeat the URL
 	}
-	f := &failure{stage: a.stage, url: a.url, reason: httpx.Clean(cause.Error(), a.hidden, 300), err: err, ambiguous: ambiguous, network: true}
+	f := &requestError{stage: a.stage, url: a.url, reason: httpx.Clean(cause.Error(), a.hidden, 300), err: err, ambiguous: ambiguous, network: true}
 	if res == nil {
 		return f
 	}
@@ -88,25 +88,25 @@ func (a *answer) broken(res *httpx.Response, err error, ambiguous bool) error {
 	return f
 }
 
-// refused reports whether a response with status 200 contains an error, as at GitHub and Slack.
-func (m members) refused() bool {
-	return m.present("error") && !m.emptyText("error") || string(m["ok"]) == "false"
+// isRefusal reports whether a response with status 200 contains an error, as at GitHub and Slack.
+func (m jsonObject) isRefusal() bool {
+	return m.has("error") && !m.isEmptyString("error") || string(m["ok"]) == "false"
 }
 
-// refusal returns the Error for an unsuccessful response.
-func (a *answer) refusal(now time.Time) error {
+// refusalError returns the Error for an unsuccessful response.
+func (a *formResponse) refusalError(now time.Time) error {
 	e := &Error{Stage: a.stage, URL: a.url, StatusCode: a.StatusCode}
 	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
 	if a.StatusCode/100 == 3 {
-		e.Location, e.RetryAfter = a.location(), r.RetryAfter
+		e.Location, e.RetryAfter = a.redirectTarget(), r.RetryAfter
 		return e
 	}
 	e.Code, e.Description, e.ErrorURI, e.RetryAfter = r.Code, r.Text, r.URI, r.RetryAfter
 	return e
 }
 
-// location returns the target of a redirect without its query, because the query may repeat the form.
-func (a *answer) location() string {
+// redirectTarget returns the target of a redirect without its query, because the query may repeat the form.
+func (a *formResponse) redirectTarget() string {
 	base, err := url.Parse(a.url)
 	if err != nil || a.Header.Get("Location") == "" {
 		return "nowhere"

@@ -38,13 +38,13 @@ func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error
 
 // checkIssued checks that the issued token has the requested type. issued_token_type is required (RFC 8693 §2.2.1), but some servers omit
 // it.
-func (e Endpoint) checkIssued(a *answer, m members) error {
-	issued := m.text("issued_token_type")
+func (e Endpoint) checkIssued(a *formResponse, m jsonObject) error {
+	issued := m.str("issued_token_type")
 	switch {
 	case !a.exchange || issued != "" && issued == a.requested:
 		return nil
 	case issued == "":
-		return e.tolerate(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
+		return e.reportDeviation(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
 	}
-	return a.malformed(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", a.quoted(issued), a.requested))
+	return a.malformedError(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", a.quoted(issued), a.requested))
 }

@@ -31,12 +31,12 @@ func FuzzAnswer(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body string, status int, contentType, location, retry string, mode byte) {
 		fill := func(s string) string { return strings.ReplaceAll(s, "SECRET", canary) }
 		e := Endpoint{URL: "https://as.example/token", Strict: mode&1 != 0, RequireDPoP: mode&2 != 0, Local: mode&4 != 0, Now: func() time.Time { return noon }}
-		a := &answer{stage: atToken, url: e.URL, sent: noon, hidden: hidden, exchange: mode&8 != 0, Response: httpx.Response{StatusCode: status, Body: []byte(fill(body)),
+		a := &formResponse{stage: atToken, url: e.URL, sent: noon, hidden: hidden, exchange: mode&8 != 0, Response: httpx.Response{StatusCode: status, Body: []byte(fill(body)),
 			Header: http.Header{"Content-Type": {fill(contentType)}, "Location": {fill(location)}, "Retry-After": {retry}}}}
 		if mode&8 != 0 {
 			a.requested = TypeIDJAG
 		}
-		tok, err := e.parse(a)
+		tok, err := e.parseToken(a)
 		checkError(t, err)
 		if err == nil {
 			checkToken(t, tok)
@@ -62,7 +62,7 @@ func checkToken(t *testing.T, tok Token) {
 	if err := json.Unmarshal([]byte(dump(tok)), &back); err != nil || back != tok {
 		t.Errorf("stored %s, read %s: %v", dump(tok), dump(back), err)
 	}
-	if !plain(string(tok.AccessToken), '!') || tok.AccessToken == "" || !plain(string(tok.RefreshToken), ' ') || !plain(tok.Scope, ' ') || tok.Lifetime < 0 || tok.Lifetime > maxLifetime {
+	if !isPrintable(string(tok.AccessToken), '!') || tok.AccessToken == "" || !isPrintable(string(tok.RefreshToken), ' ') || !isPrintable(tok.Scope, ' ') || tok.Lifetime < 0 || tok.Lifetime > maxLifetime {
 		t.Errorf("got %s", dump(tok))
 	}
 	if tok.Expiry.IsZero() != (tok.Lifetime == 0) || tok.TokenType != "Bearer" && tok.TokenType != "DPoP" && tok.TokenType != "N_A" {

@@ -33,11 +33,11 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 	if err != nil {
 		return "", refuse("%w", err)
 	}
-	claim := func(name string) string { return members(c).text(name) }
+	claim := func(name string) string { return jsonObject(c).str(name) }
 	var exp float64
 	_ = json.Unmarshal(c["exp"], &exp) // a missing exp counts as expired
 	end := time.Unix(int64(exp), 0)
-	aud, azp := audiences(c["aud"]), claim("azp")
+	aud, azp := parseAudiences(c["aud"]), claim("azp")
 	const section = "(OpenID Connect Core §3.1.3.7)"
 	switch {
 	case claim("iss") != want.Issuer:

@@ -19,8 +19,8 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// minRSA is the minimum RSA key size in bits for RS256 and PS256 (RFC 7518 §3.3).
-const minRSA = 2048
+// minRSABits is the minimum RSA key size in bits for RS256 and PS256 (RFC 7518 §3.3).
+const minRSABits = 2048
 
 // Key is a private key that signs client assertions. The type of the key determines its algorithms (RFC 7518 §3.1, RFC 8037 §3.1).
 type Key struct {
@@ -122,8 +122,8 @@ func newKey(private any, id, alg string) (*Key, error) {
 		}
 		k.algs = []jose.SignatureAlgorithm{one}
 	case *rsa.PrivateKey:
-		if p.N.BitLen() < minRSA {
-			return nil, fmt.Errorf("private key: RSA with %d bits, at least %d are needed (RFC 7518 §3.3)", p.N.BitLen(), minRSA)
+		if p.N.BitLen() < minRSABits {
+			return nil, fmt.Errorf("private key: RSA with %d bits, at least %d are needed (RFC 7518 §3.3)", p.N.BitLen(), minRSABits)
 		}
 		k.algs = []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.RS384, jose.PS384, jose.RS512, jose.PS512}
 	case ed25519.PrivateKey:
@@ -143,8 +143,8 @@ func newKey(private any, id, alg string) (*Key, error) {
 	return k, nil
 }
 
-// choose returns the first algorithm of the key that the server supports.
-func (k *Key) choose(supported []string) (jose.SignatureAlgorithm, error) {
+// chooseAlg returns the first algorithm of the key that the server supports.
+func (k *Key) chooseAlg(supported []string) (jose.SignatureAlgorithm, error) {
 	for _, alg := range k.algs {
 		if len(supported) == 0 || slices.Contains(supported, string(alg)) {
 			return alg, nil

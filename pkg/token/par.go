@@ -24,23 +24,23 @@ func (e Endpoint) Push(ctx context.Context, parURL string, authorization url.Val
 	if authorization.Has("request_uri") {
 		return Pushed{}, errors.New("pushed authorization request: request_uri is not allowed in it (RFC 9126 §2.1)")
 	}
-	a, err := request{e: e, stage: atPAR, url: parURL, form: maps.Clone(authorization), prove: true}.send(ctx)
+	a, err := formRequest{e: e, stage: atPAR, url: parURL, form: maps.Clone(authorization), prove: true}.sendForm(ctx)
 	if err != nil {
 		return Pushed{}, err
 	}
 	return e.parsePushed(a)
 }
 
-func (e Endpoint) parsePushed(a *answer) (Pushed, error) {
-	m, err := e.members(a)
+func (e Endpoint) parsePushed(a *formResponse) (Pushed, error) {
+	m, err := e.readObject(a)
 	if err != nil {
 		return Pushed{}, err
 	}
-	p := Pushed{RequestURI: m.text("request_uri")}
-	if p.RequestURI == "" || len(p.RequestURI) > maxRequestURI || !plain(p.RequestURI, '!') {
-		return Pushed{}, a.malformed(fmt.Sprintf("request_uri is %s, expected a URI (RFC 9126 §2.2)", a.quoted(p.RequestURI)))
+	p := Pushed{RequestURI: m.str("request_uri")}
+	if p.RequestURI == "" || len(p.RequestURI) > maxRequestURI || !isPrintable(p.RequestURI, '!') {
+		return Pushed{}, a.malformedError(fmt.Sprintf("request_uri is %s, expected a URI (RFC 9126 §2.2)", a.quoted(p.RequestURI)))
 	}
-	lifetime, err := e.lifetime(a, m, "expires_in")
+	lifetime, err := e.readSeconds(a, m, "expires_in")
 	if lifetime > 0 {
 		p.Expires = a.sent.Add(lifetime).UTC().Round(0)
 	}

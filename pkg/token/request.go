@@ -22,16 +22,16 @@ const (
 	atRevoke = "revocation endpoint"
 )
 
-// request is a POST of a form to an endpoint (RFC 6749 §3.2).
-type request struct {
+// formRequest is a POST of a form to an endpoint (RFC 6749 §3.2).
+type formRequest struct {
 	e          Endpoint
 	stage, url string
 	form       url.Values
 	prove      bool // add a DPoP proof if there is a key
 }
 
-// answer is a response, with the data of its request.
-type answer struct {
+// formResponse is a response, with the data of its request.
+type formResponse struct {
 	httpx.Response
 	stage, url string
 	sent       time.Time // time at which the request was sent
@@ -41,17 +41,17 @@ type answer struct {
 }
 
 func (e Endpoint) grant(ctx context.Context, grantType string, params map[string]string) (Token, error) {
-	form := e.form(params)
+	form := e.newForm(params)
 	form.Set("grant_type", grantType)
-	a, err := request{e: e, stage: atToken, url: e.URL, form: form, prove: true}.send(ctx)
+	a, err := formRequest{e: e, stage: atToken, url: e.URL, form: form, prove: true}.sendForm(ctx)
 	if err != nil {
 		return Token{}, err
 	}
-	return e.parse(a)
+	return e.parseToken(a)
 }
 
-// form returns the form to send. Empty parameters are omitted (RFC 6749 §3.2), and the resource parameter is added (RFC 8707 §2).
-func (e Endpoint) form(params map[string]string) url.Values {
+// newForm returns the form to send. Empty parameters are omitted (RFC 6749 §3.2), and the resource parameter is added (RFC 8707 §2).
+func (e Endpoint) newForm(params map[string]string) url.Values {
 	form := url.Values{}
 	for name, value := range params {
 		if name == "scope" {
@@ -67,65 +67,65 @@ func (e Endpoint) form(params map[string]string) url.Values {
 	return form
 }
 
-// send posts the form. If the server requires a nonce in the DPoP proof, send posts the form once more. A server that requires a nonce has
-// not processed the first request (RFC 9449 §8).
-func (r request) send(ctx context.Context) (*answer, error) {
+// sendForm posts the form. If the server requires a nonce in the DPoP proof, send posts the form once more. A server that requires a nonce
+// has not processed the first request (RFC 9449 §8).
+func (r formRequest) sendForm(ctx context.Context) (*formResponse, error) {
 	if _, err := httpx.Check(r.url, r.e.Local); err != nil {
-		return nil, r.fails(err)
+		return nil, r.unsentError(err)
 	}
-	a, nonce, err := r.once(ctx)
+	a, nonce, err := r.sendOnce(ctx)
 	if err == nil && r.proves() && a.wantsNonce() && nonce != r.e.DPoP.nonce(r.url) {
-		a, _, err = r.once(ctx)
+		a, _, err = r.sendOnce(ctx)
 	}
 	return a, err
 }
 
-func (r request) proves() bool { return r.prove && r.e.DPoP != nil }
+func (r formRequest) proves() bool { return r.prove && r.e.DPoP != nil }
 
-// fails returns the error for a request that was not sent.
-func (r request) fails(err error) error {
-	return &failure{stage: r.stage, url: r.url, reason: err.Error(), err: err}
+// unsentError returns the error for a request that was not sent.
+func (r formRequest) unsentError(err error) error {
+	return &requestError{stage: r.stage, url: r.url, reason: err.Error(), err: err}
 }
 
 // wantsNonce reports whether the server refused a request because the DPoP proof has no valid nonce (RFC 9449 §8).
-func (a *answer) wantsNonce() bool {
-	m, err := readMembers(a.Body)
-	return err == nil && (a.StatusCode == http.StatusBadRequest || a.StatusCode == http.StatusUnauthorized) && m.text("error") == "use_dpop_nonce"
+func (a *formResponse) wantsNonce() bool {
+	m, err := decodeObject(a.Body)
+	return err == nil && (a.StatusCode == http.StatusBadRequest || a.StatusCode == http.StatusUnauthorized) && m.str("error") == "use_dpop_nonce"
 }
 
-// once posts the form with a new client assertion and a new DPoP proof, because a server may accept each of them only once. nonce is the
-// nonce in the proof.
-func (r request) once(ctx context.Context) (a *answer, nonce string, err error) {
+// sendOnce posts the form with a new client assertion and a new DPoP proof, because a server may accept each of them only once. nonce is
+// the nonce in the proof.
+func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce string, err error) {
 	form, header, sent := maps.Clone(r.form), http.Header{}, r.e.now()
 	header.Set("Content-Type", "application/x-www-form-urlencoded")
 	header.Set("Accept", "application/json")
-	if err := r.e.Client.authenticate(form, header, r.e.URL, sent); err != nil {
-		return nil, "", r.fails(err)
+	if err := r.e.Client.addClientAuth(form, header, r.e.URL, sent); err != nil {
+		return nil, "", r.unsentError(err)
 	}
 	if r.stage == atPAR {
 		form.Set("client_id", r.e.Client.ID) // RFC 9126 §2.1 requires client_id with every authentication method
 	}
 	if r.proves() {
 		var proof string
-		if proof, nonce, err = r.e.DPoP.proof(http.MethodPost, r.url, "", sent); err != nil {
-			return nil, "", r.fails(err)
+		if proof, nonce, err = r.e.DPoP.newProof(http.MethodPost, r.url, "", sent); err != nil {
+			return nil, "", r.unsentError(err)
 		}
 		header.Set("DPoP", proof)
 	}
-	a = &answer{stage: r.stage, url: r.url, sent: sent, hidden: httpx.Forms(secretsOf(r.e.Client, form, header)),
+	a = &formResponse{stage: r.stage, url: r.url, sent: sent, hidden: httpx.Forms(secretsOf(r.e.Client, form, header)),
 		exchange: form.Get("grant_type") == grantExchange, requested: form.Get("requested_token_type")}
-	var written watch
+	var written requestWatch
 	req, err := http.NewRequestWithContext(written.trace(ctx), http.MethodPost, r.url, strings.NewReader(form.Encode()))
 	if err != nil {
-		return nil, "", r.fails(err)
+		return nil, "", r.unsentError(err)
 	}
 	req.Header = header
 	if err := ctx.Err(); err != nil {
-		return nil, "", a.broken(nil, err, false)
+		return nil, "", a.noResponseError(nil, err, false)
 	}
-	res, err := httpx.Do(r.e.client(), req)
+	res, err := httpx.Do(r.e.httpClient(), req)
 	if err != nil {
-		return nil, nonce, a.broken(res, err, written.ambiguous())
+		return nil, nonce, a.noResponseError(res, err, written.maybeSent())
 	}
 	a.Response = *res
 	if r.e.DPoP != nil {
@@ -134,8 +134,8 @@ func (r request) once(ctx context.Context) (a *answer, nonce string, err error) 
 	return a, nonce, nil
 }
 
-// client returns the HTTP client without redirects and cookies, because a redirect could send a secret to another server.
-func (e Endpoint) client() *http.Client {
+// httpClient returns the HTTP client without redirects and cookies, because a redirect could send a secret to another server.
+func (e Endpoint) httpClient() *http.Client {
 	hc := e.HTTP
 	if hc == nil {
 		hc = httpx.Default()
@@ -144,15 +144,15 @@ func (e Endpoint) client() *http.Client {
 	return &http.Client{Transport: hc.Transport, Timeout: hc.Timeout, CheckRedirect: stay}
 }
 
-// public lists the parameters whose values are not secret. Errors mask the values of all other parameters.
-var public = []string{"grant_type", "client_id", "client_assertion_type", "redirect_uri", "scope", "resource", "audience", "token_type_hint",
+// publicParams lists the parameters whose values are not secret. Errors mask the values of all other parameters.
+var publicParams = []string{"grant_type", "client_id", "client_assertion_type", "redirect_uri", "scope", "resource", "audience", "token_type_hint",
 	"subject_token_type", "requested_token_type", "response_type", "response_mode", "code_challenge", "code_challenge_method", "dpop_jkt", "prompt"}
 
 // secretsOf returns the values that no error may contain.
 func secretsOf(c ClientAuth, form url.Values, header http.Header) []string {
 	var secrets []string
 	for name, values := range form {
-		if !slices.Contains(public, name) {
+		if !slices.Contains(publicParams, name) {
 			secrets = append(secrets, values...)
 		}
 	}
@@ -162,15 +162,15 @@ func secretsOf(c ClientAuth, form url.Values, header http.Header) []string {
 	return append(secrets, header.Get("DPoP"))
 }
 
-// watch records whether the transport looked for a connection and wrote the request.
-type watch struct{ asked, written atomic.Bool }
+// requestWatch records whether the transport looked for a connection and wrote the request.
+type requestWatch struct{ asked, written atomic.Bool }
 
-func (w *watch) trace(ctx context.Context) context.Context {
+func (w *requestWatch) trace(ctx context.Context) context.Context {
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GetConn:      func(string) { w.asked.Store(true) },
 		WroteRequest: func(httptrace.WroteRequestInfo) { w.written.Store(true) },
 	})
 }
 
-// ambiguous reports whether the server may have received the request. Without httptrace in the transport, the result is always true.
-func (w *watch) ambiguous() bool { return w.written.Load() || !w.asked.Load() }
+// maybeSent reports whether the server may have received the request. Without httptrace in the transport, the result is always true.
+func (w *requestWatch) maybeSent() bool { return w.written.Load() || !w.asked.Load() }

@@ -12,12 +12,12 @@ func (e Endpoint) Revoke(ctx context.Context, revocationURL string, token Secret
 	if hint != "" {
 		form.Set("token_type_hint", hint)
 	}
-	a, err := request{e: e, stage: atRevoke, url: revocationURL, form: form}.send(ctx)
+	a, err := formRequest{e: e, stage: atRevoke, url: revocationURL, form: form}.sendForm(ctx)
 	if err != nil {
 		return err
 	}
-	if m, err := readMembers(a.Body); a.StatusCode/100 != 2 || err == nil && m.refused() {
-		return a.refusal(e.now())
+	if m, err := decodeObject(a.Body); a.StatusCode/100 != 2 || err == nil && m.isRefusal() {
+		return a.refusalError(e.now())
 	}
 	return nil
 }

@@ -88,10 +88,10 @@ func Deviations() []string {
 	return []string{"token_status", "token_content_type", "token_nested", "token_type", "token_scope", "token_expires_in", "issued_token_type", "verification_url"}
 }
 
-// tolerate reports a deviation to Endpoint.Deviation. With Strict, tolerate returns an error.
-func (e Endpoint) tolerate(a *answer, code, reason string) error {
+// reportDeviation reports a deviation to Endpoint.Deviation. With Strict, tolerate returns an error.
+func (e Endpoint) reportDeviation(a *formResponse, code, reason string) error {
 	if e.Strict {
-		return a.malformed(reason)
+		return a.malformedError(reason)
 	}
 	if e.Deviation != nil {
 		e.Deviation(code)
