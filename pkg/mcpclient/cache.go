@@ -175,15 +175,15 @@ func (c *Client) save() {
 	}
 	if data := encodeCache(&m, c.URL); len(data) <= maxCache {
 		_ = mcphttp.WriteFile(name, data) // errors are ignored, because the cache is optional
-		c.prune()
+		prune(c.CacheDir, maxCaches, cacheExpiry, c.clock(), ".mcp", ".session", ".prompts", ".resources")
 	}
 }
 
-// prune deletes files that were not written for a long time, and the oldest files if all files together are too large. Without prune the
-// folder could grow without limit: a static token that changes every hour gets a new file each time, and a server decides how large its
-// list is.
-func (c *Client) prune() {
-	entries, err := os.ReadDir(c.CacheDir)
+// prune deletes the files of a folder that were not written for longer than expiry, and the oldest files if all files together have more
+// than most bytes. prune considers only files with the given extensions. Without prune the folder could grow without limit: a static token
+// that changes every hour gets a new file each time, and a server decides how large its list is and how many tasks it begins.
+func prune(dir string, most int64, expiry time.Duration, now time.Time, extensions ...string) {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
 	}
@@ -194,11 +194,11 @@ func (c *Client) prune() {
 		if err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		name, age := e.Name(), c.clock().Sub(info.ModTime())
-		ours := strings.HasPrefix(name, ".new-") || slices.Contains([]string{".mcp", ".session", ".prompts", ".resources"}, filepath.Ext(name))
+		name, age := e.Name(), now.Sub(info.ModTime())
+		ours := strings.HasPrefix(name, ".new-") || slices.Contains(extensions, filepath.Ext(name))
 		switch {
-		case ours && age > cacheExpiry:
-			_ = os.Remove(filepath.Join(c.CacheDir, name))
+		case ours && age > expiry:
+			_ = os.Remove(filepath.Join(dir, name))
 		case ours:
 			kept = append(kept, info)
 			total += info.Size()
@@ -206,10 +206,10 @@ func (c *Client) prune() {
 	}
 	slices.SortFunc(kept, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	for _, info := range kept {
-		if total <= maxCaches {
+		if total <= most {
 			return
 		}
-		_ = os.Remove(filepath.Join(c.CacheDir, info.Name()))
+		_ = os.Remove(filepath.Join(dir, info.Name()))
 		total -= info.Size()
 	}
 }

@@ -13,8 +13,6 @@ import (
 // prune keeps the folder below its limit and deletes the oldest files first. It does not delete files of other programs.
 func TestCacheIsBounded(t *testing.T) {
 	dir := t.TempDir()
-	c := &Client{URL: "https://x", CacheDir: dir}
-	c.init()
 	write := func(name string, age time.Duration) {
 		t.Helper()
 		path := filepath.Join(dir, name)
@@ -34,7 +32,7 @@ func TestCacheIsBounded(t *testing.T) {
 		write(name, time.Duration(i+1)*time.Hour)
 	}
 	write("other", 100*time.Hour)
-	c.prune()
+	prune(dir, maxCaches, cacheExpiry, time.Now(), ".mcp", ".session")
 	var left []string
 	entries, err := os.ReadDir(dir)
 	if err != nil {

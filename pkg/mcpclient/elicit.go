@@ -201,9 +201,14 @@ const (
 // members of inputResponses and their keys.
 func (c *Client) answers(ctx context.Context, what string, requests json.RawMessage, before map[string]bool) (responses []byte, keys []string, err error) {
 	open := len(before)
-	for range jsonscan.Members(requests) {
-		if open++; open > maxQuestions {
+	for key := range jsonscan.Members(requests) {
+		switch open++; {
+		case open > maxQuestions:
 			return nil, nil, c.invalid(fmt.Sprintf("%s asks more than %d questions", what, maxQuestions))
+		case len(key) > maxQuestionKey:
+			return nil, nil, c.invalid(fmt.Sprintf("%s asks a question whose key has more than %d bytes", what, maxQuestionKey))
+		case c.link.HoldsToken(key):
+			return nil, nil, c.invalid(what + " asks a question whose key contains the access token")
 		}
 	}
 	b := bytes.NewBufferString("{")

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -34,6 +35,7 @@ type Task struct {
 
 // The statuses of tasks (SEP-2663, Task Status).
 const (
+	taskWorking       = "working"
 	TaskInputRequired = "input_required"
 	TaskCompleted     = "completed"
 	TaskFailed        = "failed"
@@ -48,6 +50,7 @@ func (t Task) Ended() bool {
 const (
 	tasksExtension   = "io.modelcontextprotocol/tasks"
 	maxTaskID        = 1000 // in bytes; people and scripts must be able to type the ID
+	maxQuestionKey   = 1000 // in bytes; the record of a task contains the keys of at most maxQuestions questions
 	defaultPoll      = time.Second
 	maxPoll          = time.Minute
 	maxFailedPolls   = 10
@@ -130,12 +133,24 @@ func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error)
 		return t, c.invalid(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
 	case c.link.HoldsToken(t.ID):
 		return t, c.invalid("the server answers with a task whose taskId contains the access token")
+	case !knownStatus(t.Status):
+		return t, c.unknownStatus(t)
 	}
 	t.Tool = tool
 	if err := c.remember(t); err != nil {
 		c.warn("task %q cannot be stored: %v", httpx.Text(t.ID, 200), err)
 	}
 	return t, nil
+}
+
+// knownStatus reports whether the protocol defines a status. Other texts must not be stored, because a server could send the access token as
+// the status.
+func knownStatus(status string) bool {
+	return slices.Contains([]string{taskWorking, TaskInputRequired, TaskCompleted, TaskFailed, TaskCancelled}, status)
+}
+
+func (c *Client) unknownStatus(t Task) error {
+	return c.invalid(fmt.Sprintf("the server answers with a task of status %q, which the protocol does not define", httpx.Text(c.link.Clean(t.Status), 60)))
 }
 
 // Follow waits for a task and returns the result of its call. Call ForgetTask after using the result.
@@ -279,6 +294,9 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 	next := c.parseTask(raw, t.old || c.known() == eraLegacy)
 	if next.ID != t.ID {
 		return t, c.invalid("the answer to tasks/get is about another task")
+	}
+	if !knownStatus(next.Status) {
+		return t, c.unknownStatus(next)
 	}
 	next.Tool, next.answered = t.Tool, t.answered
 	if next.Created.IsZero() {

@@ -2,6 +2,7 @@ package mcpclient
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -12,9 +13,10 @@ import (
 )
 
 const (
-	taskFormat  = 1
-	maxTaskFile = 1 << 20
-	taskExpiry  = 30 * 24 * time.Hour // how long the record of a task without an expiry is kept
+	taskFormat   = 1
+	maxTaskFile  = 1 << 20
+	maxTaskFiles = 16 << 20            // maximum size of the records of all servers in bytes; beyond it, the oldest are deleted
+	taskExpiry   = 30 * 24 * time.Hour // how long a record is kept after its last change
 )
 
 // taskRecord is the content of a task's file.
@@ -48,25 +50,29 @@ func (c *Client) remember(t Task) error {
 	if err != nil {
 		return err
 	}
-	return mcphttp.WriteFile(c.taskFile(t.ID), data)
+	if len(data) > maxTaskFile {
+		return fmt.Errorf("its record has more than %d bytes", maxTaskFile)
+	}
+	if err := mcphttp.WriteFile(c.taskFile(t.ID), data); err != nil {
+		return err
+	}
+	prune(c.TaskDir, maxTaskFiles, taskExpiry, c.clock(), ".task")
+	return nil
 }
 
 // readTask returns a stored task.
 func (c *Client) readTask(name string) (Task, bool) {
 	data, err := mcphttp.ReadFile(name, maxTaskFile)
 	var r taskRecord
-	if c.TaskDir == "" || err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.URL || r.ID == "" {
+	if c.TaskDir == "" || err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.URL || r.ID == "" || !knownStatus(r.Status) {
 		return Task{}, false
 	}
 	t := Task{ID: r.ID, Tool: r.Tool, Status: r.Status, Created: r.Created, Expires: r.Expires, old: r.Old, answered: map[string]bool{}}
 	for _, key := range r.Answered {
 		t.answered[key] = true
 	}
-	over := r.Expires
-	if over.IsZero() {
-		over = r.Noted.Add(taskExpiry)
-	}
-	return t, c.clock().Before(over)
+	now := c.clock()
+	return t, now.Before(r.Noted.Add(taskExpiry)) && (r.Expires.IsZero() || now.Before(r.Expires))
 }
 
 // ForgetTask deletes the record of a task. Call ForgetTask when the result of the task is no longer needed.
