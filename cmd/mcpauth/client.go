@@ -250,7 +250,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets, Known: &p.out.secrets,
 		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.printWarning("%s", s) }}
 	if authorize != nil {
-		m.Auth = authorize
+		m.URL, m.Auth = authorize.Endpoint(ctx), authorize
 	}
 	if state, err := p.stateDir(); err == nil { // without a state folder nothing is cached
 		m.CacheDir, m.TaskDir = filepath.Join(state, "cache"), filepath.Join(state, "tasks")

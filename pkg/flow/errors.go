@@ -23,6 +23,8 @@ var (
 	ErrForbidden = errors.New("the server refuses this request for this login")
 	// ErrIssuerChanged is returned if a client or a secret would be used at another authorization server than before.
 	ErrIssuerChanged = errors.New("the server's authorization server changed")
+	// ErrMoved is returned if another login has stored another redirect target of the MCP server than the one that a Handler uses.
+	ErrMoved = errors.New("the login is now for another address")
 	// ErrAccount is returned if the login is for another account than Settings.ExpectAccount, or for an unknown account.
 	ErrAccount = errors.New("not the expected account")
 	// ErrNoAnswer is returned if nobody finished the login in the browser in time.

@@ -54,6 +54,7 @@ type Handler struct {
 	renewing atomic.Bool              // an early renewal is under way
 
 	mu           sync.Mutex
+	address      string              // URL for the requests, see Endpoint; empty: the store has not been read yet
 	stepUps      map[string][]Secret // key: a set of requested scopes; value: the tokens that lacked a scope of this set
 	issued       Secret              // latest access token that was obtained to replace a refused one
 	issuedAt     time.Time           // when issued was obtained
@@ -99,7 +100,28 @@ func (h *Handler) reload(ctx context.Context) (*snapshot, error) {
 	return h.use(cred)
 }
 
+// Endpoint returns the URL for the requests: the server's URL, or its redirect target that the login stored. From then on, the Handler
+// refuses a login with another redirect target, because the client would send the token of that login to the old URL. If the store cannot
+// be read, Endpoint returns the server's URL, and a later method of the Handler returns the error.
+func (h *Handler) Endpoint(ctx context.Context) string {
+	if s, err := h.currentSnapshot(ctx); err == nil {
+		return h.keepAddress(s.cred)
+	}
+	return h.keepAddress(credential{})
+}
+
+// keepAddress returns the URL for the requests. The first call takes the URL from the credential.
+func (h *Handler) keepAddress(cred credential) string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.address = cmp.Or(h.address, cred.Moved, h.t.URL)
+	return h.address
+}
+
 func (h *Handler) use(cred credential) (*snapshot, error) {
+	if address := h.keepAddress(cred); cred.hasToken() && cmp.Or(cred.Moved, h.t.URL) != address {
+		return nil, fmt.Errorf("%s: %w: requests go to %s, and the login is for %s", h.t.URL, ErrMoved, address, cmp.Or(cred.Moved, h.t.URL))
+	}
 	s := &snapshot{cred: cred}
 	if cred.DPoPKey != nil {
 		var err error

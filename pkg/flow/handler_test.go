@@ -396,3 +396,40 @@ func TestTokenStaysAtItsOrigin(t *testing.T) {
 		}
 	}
 }
+
+// If another process logs in again and the server then redirects elsewhere, a running client must not send the new token to its old URL.
+func TestLoginForAnotherAddress(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.login(t)
+	h := b.c.Handler(b.t, HandlerOptions{})
+	if got := h.Endpoint(ctx); got != b.t.URL {
+		t.Fatalf("requests go to %q", got)
+	}
+	old := b.stored(t).Token.AccessToken
+	b.set(t, "slash=true")
+	if _, err := b.client(t).Login(ctx, b.t, LoginOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	req := httptest.NewRequest(http.MethodPost, b.t.URL, nil)
+	req.Header.Set("Authorization", "Bearer "+string(old))
+	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden} {
+		refused := &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody}
+		if err := h.Authorize(ctx, req, refused); !errors.Is(err, ErrMoved) {
+			t.Errorf("after %d: %v, want %v", status, err, ErrMoved)
+		}
+	}
+	source, err := h.TokenSource(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tok, _ := source.Token(); tok.AccessToken != string(old) {
+		t.Error("the old URL would get the token of the new login")
+	}
+	b.later(2 * time.Hour) // the old token has expired, so the handler would use the new login
+	if _, err := h.TokenSource(ctx); !errors.Is(err, ErrMoved) {
+		t.Errorf("the renewal: %v, want %v", err, ErrMoved)
+	}
+	if got := b.c.Handler(b.t, HandlerOptions{}).Endpoint(ctx); got != b.t.URL+"/" {
+		t.Errorf("a new client sends its requests to %q", got)
+	}
+}
