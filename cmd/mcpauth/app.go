@@ -16,14 +16,14 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// program is one run of mcpauth: its environment, its streams and its global flags. The global flags do not change after they are parsed.
+// A program is one run of mcpauth: its environment, its streams and its global flags. The global flags do not change after they are parsed.
 type program struct {
 	lookupEnv func(string) (string, bool)
 	stdin     io.Reader
 	out       *output
 	version   string
 	global    globalOptions
-	userLine  commandLine // the user's flags, which hints repeat
+	userLine  commandLine // the command and its flags, which hints repeat
 
 	// These fields are set on first use; see client.go and target.go.
 	flowClient atomic.Pointer[flow.Client]
@@ -31,9 +31,9 @@ type program struct {
 	file       *config.File
 
 	secrets       []string    // secrets from variables and headers; no child process gets a variable with such a value
-	secretEntries []string    // NAME=VALUE of variables that no child process gets, whatever their value
+	secretEntries []string    // NAME=VALUE of other variables that no child process gets
 	requestSent   atomic.Bool // whether an HTTP request was sent
-	forcedExit    chan int    // receives the exit code if the program cannot even print an error; see punctual.go
+	forcedExit    chan int    // receives the exit code if printing an error takes too long; see punctual.go
 }
 
 // globalOptions contains the global flags.
@@ -66,18 +66,18 @@ func (p *program) globalFlags() []cli.Flag {
 	}
 }
 
-// commands returns the commands in the order of the help.
-func (p *program) commands() []*cli.Command {
+// allCommands returns the commands in the order of the help.
+func (p *program) allCommands() []*cli.Command {
 	return []*cli.Command{loginCommand(p), statusCommand(p), toolsCommand(p), callCommand(p), taskCommand(p), resourcesCommand(p),
 		readCommand(p), promptsCommand(p), promptCommand(p), refreshCommand(p), tokenCommand(p), logoutCommand(p),
 		discoverCommand(p), proxyCommand(p), execCommand(p), trustCommand(p), clientMetadataCommand(p), completionCommand(p)}
 }
 
-// app returns the command tree. The help and usage messages of urfave/cli are turned off, and each command gets a time limit.
-func (p *program) app() *cli.App {
+// newApp returns the command tree. The help and usage messages of urfave/cli are turned off, and each command gets a time limit.
+func (p *program) newApp() *cli.App {
 	a := &cli.App{Name: "mcpauth", HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
-		Flags: p.globalFlags(), Commands: p.commands(), Before: p.applyGlobalFlags, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
-		Action: func(*cli.Context) error { return p.out.write([]byte(guide)) }}
+		Flags: p.globalFlags(), Commands: p.allCommands(), Before: p.applyGlobalFlags, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
+		Action: func(*cli.Context) error { return p.out.write([]byte(guideText)) }}
 	for _, c := range a.Commands {
 		c.HideHelp, c.OnUsageError = true, flagError
 		act := c.Action
@@ -100,7 +100,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	for _, word := range before { // with --json, an error in the command line is printed as JSON too
 		p.out.json = p.out.json || word == "--json" || word == "--json=true"
 	}
-	app := p.app()
+	app := p.newApp()
 	a, err := orderArgs(args, app.Flags, app.Commands)
 	switch {
 	case err != nil:
@@ -120,7 +120,8 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return p.printError(ctx, err)
 }
 
-// usedFlags returns the flags that occur in words. All integer flags are kept, because an integer flag may have a default other than zero.
+// usedFlags returns the flags that occur in words. It also returns all integer flags, because an integer flag may have a default other than
+// zero.
 func usedFlags(flags []cli.Flag, words []string) []cli.Flag {
 	words, _ = cutAt(words, "--")
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
@@ -141,7 +142,7 @@ func usedFlags(flags []cli.Flag, words []string) []cli.Flag {
 	})
 }
 
-// applyGlobalFlags applies the global flags before a command runs.
+// applyGlobalFlags checks and applies the global flags before a command runs.
 func (p *program) applyGlobalFlags(*cli.Context) error {
 	g := p.global
 	p.out.json, p.out.quiet, p.out.verbose = g.json, g.quiet, g.verbose
@@ -154,7 +155,6 @@ func (p *program) applyGlobalFlags(*cli.Context) error {
 	return oneOf("--keystore", g.keystore, keystoreKinds()...)
 }
 
-// runWithLimit runs a command with its time limit.
 func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	p.userLine = newCommandLine(cx, cx.App.Flags, p.timeLimit(cx.Command.Name))
 	if err := noEmptyValues(cx); err != nil {
@@ -180,8 +180,8 @@ func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	return errorAt(server{word: cx.Args().First()}, p.runPunctually(interrupted, late, run))
 }
 
-// noEmptyValues returns an error if a flag has the empty value. In a script it comes from a variable that is not set, and a flag such as
-// --issuer or --expect-account would be ignored.
+// noEmptyValues returns an error if the value of a flag is empty. In a script, an empty value usually comes from a variable that is not
+// set. Without the error, a flag such as --issuer or --expect-account would be ignored.
 func noEmptyValues(cx *cli.Context) error {
 	for _, f := range slices.Concat(cx.Command.Flags, cx.App.Flags) {
 		if _, ok := f.(*cli.BoolFlag); !ok && slices.Contains(flagValues(cx, f), "") {
@@ -191,13 +191,13 @@ func noEmptyValues(cx *cli.Context) error {
 	return nil
 }
 
-// hasNoLimit reports whether a command has no default time limit. A proxy and a batch run until their input ends, and exec until its child
-// process ends.
+// hasNoLimit reports whether a command has no default time limit. A proxy and a batch run until their input ends, and exec runs until its
+// child process ends.
 func hasNoLimit(cx *cli.Context) bool {
 	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
 
-// timeLimit returns the time limit of a command.
+// timeLimit returns the value of --timeout, or else the default time limit of a command.
 func (p *program) timeLimit(command string) time.Duration {
 	switch {
 	case p.global.timeout > 0:
@@ -208,7 +208,7 @@ func (p *program) timeLimit(command string) time.Duration {
 	return defaultTimeout
 }
 
-// getenv returns an environment variable, or "" if it is not set.
+// getenv returns the value of an environment variable, or "" if the variable is not set.
 func (p *program) getenv(name string) string {
 	v, _ := p.lookupEnv(name)
 	return v
@@ -219,7 +219,7 @@ func flagError(_ *cli.Context, err error, _ bool) error {
 	return usage(strings.Replace(err.Error(), "for flag -", "for --", 1))
 }
 
-// serverArguments returns the SERVER arguments of a command: at least one, or none with --all.
+// serverArguments returns the SERVER arguments of a command. With --all, a SERVER is an error. Without --all, a missing SERVER is an error.
 func serverArguments(cx *cli.Context, all bool) ([]string, error) {
 	switch names := cx.Args().Slice(); {
 	case all && len(names) > 0:
@@ -245,7 +245,7 @@ func oneServer(run func(ctx context.Context, word string) error) cli.ActionFunc 
 	}
 }
 
-// serverAndName returns the action of a command that takes a SERVER and an optional name, such as that of a tool.
+// serverAndName returns the action of a command that takes a SERVER and an optional name, such as the name of a tool.
 func serverAndName(run func(ctx context.Context, word, name string) error) cli.ActionFunc {
 	return func(cx *cli.Context) error {
 		switch words := cx.Args().Slice(); len(words) {
@@ -267,7 +267,6 @@ func oneOf[S ~string](flag string, value S, allowed ...S) error {
 	return usage(flag + " is " + strings.Join(toStrings(allowed), ", ") + "; not " + quote(string(value)))
 }
 
-// toStrings converts a slice of a string type to strings.
 func toStrings[S ~string](words []S) []string {
 	return convert(words, func(w S) string { return string(w) })
 }
@@ -281,9 +280,9 @@ func convert[T, U any](list []T, to func(T) U) []U {
 	return out
 }
 
-// forEachServer runs do for all servers concurrently, so that each server has the whole time limit. In the order of words, each then calls done for
-// every server for which do succeeded. each prints all errors and returns the first one. failed is an earlier error, which is printed
-// first, or nil.
+// forEachServer calls work(i) concurrently for each server i, so that each server has the whole time limit. If work(i) succeeds,
+// forEachServer then calls finish(i), one server after another in the order of words. forEachServer prints all errors and returns the first
+// one. If failed is not nil, it is an earlier error, which is printed first.
 func (p *program) forEachServer(ctx context.Context, words []string, failed error, work, finish func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {

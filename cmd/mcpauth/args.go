@@ -22,7 +22,8 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// toolArgument is one word such as name=value. The value is text, JSON, or the name of a file with text or JSON.
+// toolArgument is one word of the command line, such as name=value. The value is text, JSON, or the name of a file that contains text or
+// JSON.
 type toolArgument struct {
 	name, value string
 	json, file  bool
@@ -63,7 +64,7 @@ func checkJSON(what, text string) error {
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
 }
 
-// toolArguments returns the tool's arguments from the words of the command line and from --args.
+// toolArguments returns the arguments that words, such as name=value, and the value of --args contain.
 func (p *program) toolArguments(words []string, whole string) (toolargs.Arguments, error) {
 	var out toolargs.Arguments
 	if whole != "" {
@@ -93,7 +94,7 @@ func (p *program) toolArguments(words []string, whole string) (toolargs.Argument
 	return out, nil
 }
 
-// wholeObject returns the value of --args.
+// wholeObject returns the JSON object that --args gives: the value itself, or the content of a file or of standard input.
 func (p *program) wholeObject(whole string) (json.RawMessage, error) {
 	text := whole
 	var err error
@@ -119,7 +120,6 @@ func checkObject(what, text string) error {
 	return nil
 }
 
-// stdinText reads all of standard input.
 func (p *program) stdinText(what string) (string, error) {
 	data, err := io.ReadAll(p.stdin)
 	switch {
@@ -131,7 +131,7 @@ func (p *program) stdinText(what string) (string, error) {
 	return string(data), nil
 }
 
-// readText reads a file of text.
+// readText reads a UTF-8 file.
 func readText(what, file string) (string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {

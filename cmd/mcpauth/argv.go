@@ -1,5 +1,5 @@
-// urfave/cli treats every word after the first argument as an argument, and accepts global flags only before the command. arrange reorders
-// the words of the command line, so that users can put flags anywhere.
+// urfave/cli treats every word after the first argument as an argument, and accepts global flags only before the command. orderArgs
+// reorders the words of the command line, so that users can put flags anywhere.
 
 package main
 
@@ -34,7 +34,7 @@ func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orde
 	var a orderedArgs
 	var front, flags, rest []string
 	var own []cli.Flag
-	open := true // no "--" was found yet
+	open := true // until "--" is found
 	for i := 0; i < len(args); i++ {
 		word := args[i]
 		switch {
@@ -86,7 +86,7 @@ func splitArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orde
 	return a, nil
 }
 
-// isFlag reports whether a word is a flag; "-" alone means standard input.
+// isFlag reports whether a word is a flag. The word "-" is not a flag; it means standard input.
 func isFlag(word string) bool { return len(word) > 1 && word[0] == '-' }
 
 // findFlag returns the flag that a word names: "--name", "--name=value" or "-n".
@@ -104,7 +104,7 @@ func findFlag(word, command string, globals, own []cli.Flag) (f cli.Flag, isGlob
 	return nil, false, unknownFlag(name, command, slices.Concat(own, globals))
 }
 
-// takeFlag returns the long name of the flag at the start of words, and the value of the flag if it takes one.
+// takeFlag returns the long name of the flag that words[0] names. If the flag takes a value, takeFlag also returns the value.
 func takeFlag(f cli.Flag, words []string) ([]string, error) {
 	name := withDashes(f.Names()[0])
 	if _, value, ok := strings.Cut(words[0], "="); ok {
@@ -119,7 +119,6 @@ func takeFlag(f cli.Flag, words []string) ([]string, error) {
 	return []string{name, words[1]}, nil
 }
 
-// withDashes returns a flag's name with its dashes.
 func withDashes(name string) string {
 	if len(name) == 1 {
 		return "-" + name
@@ -149,7 +148,7 @@ func unknownFlag(name, command string, flags []cli.Flag) error {
 	return e
 }
 
-// nearestName returns the name that is most similar to a mistyped one, or "".
+// nearestName returns the known name that is most similar to a mistyped name, or "" if no known name is similar.
 func nearestName(name string, known []string) string {
 	if near := toolargs.Nearest(name, known); len(near) > 0 {
 		return near[0]
@@ -157,7 +156,7 @@ func nearestName(name string, known []string) string {
 	return ""
 }
 
-// cutAt returns the words before and after the first occurrence of at.
+// cutAt returns the words before and after the first separator.
 func cutAt(words []string, separator string) (before, after []string) {
 	if i := slices.Index(words, separator); i >= 0 {
 		return words[:i], words[i+1:]

@@ -17,7 +17,7 @@ func testProgram() *program {
 }
 
 func TestArrange(t *testing.T) {
-	app := testProgram().app()
+	app := testProgram().newApp()
 	for _, test := range []struct{ name, args, want string }{
 		{"nothing", "", ""},
 		{"as it is", "--json status -- linear", "--json status -- linear"},
@@ -47,7 +47,7 @@ func TestArrange(t *testing.T) {
 }
 
 func TestArrangeHelp(t *testing.T) {
-	app := testProgram().app()
+	app := testProgram().newApp()
 	for _, test := range []struct {
 		args, command string
 		help, version bool
@@ -67,7 +67,7 @@ func TestArrangeHelp(t *testing.T) {
 }
 
 func TestArrangeRefuses(t *testing.T) {
-	app := testProgram().app()
+	app := testProgram().newApp()
 	for _, test := range []struct{ args, message, hint string }{
 		{"stauts", `unknown command "stauts"`, "did you mean mcpauth status?"},
 		{"xyzzy", `unknown command "xyzzy"`, "mcpauth --help lists the commands"},
@@ -86,12 +86,12 @@ func TestArrangeRefuses(t *testing.T) {
 	}
 }
 
-// For any command line: arrange loses no word, and arranging its result again changes nothing.
+// For any command line: orderArgs loses no word, and arranging its result again changes nothing.
 func FuzzArrange(f *testing.F) {
 	for _, seed := range []string{"status linear --json", "call s t -- --json -- x", "-H a:b login --name n x", "login --scope=a\x00\n --scope b", "-- -- --", "- call", "exec a -q b -- c --json -- d", "exec -- a -- b"} {
 		f.Add(strings.ReplaceAll(seed, " ", "\x1f"))
 	}
-	app := testProgram().app()
+	app := testProgram().newApp()
 	f.Fuzz(func(t *testing.T, line string) {
 		args := strings.Split(line, "\x1f")
 		a, err := orderArgs(args, app.Flags, app.Commands)
@@ -139,7 +139,7 @@ func bag(words []string) []string {
 // Only integer flags may have a default value. Other flags are not declared to urfave/cli unless they are given, so the library would not
 // know their default.
 func TestOnlyNumbersHaveDefaults(t *testing.T) {
-	app := testProgram().app()
+	app := testProgram().newApp()
 	flags := slices.Clone(app.Flags)
 	for _, c := range app.Commands {
 		flags = append(flags, c.Flags...)

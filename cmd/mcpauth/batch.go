@@ -16,11 +16,11 @@ import (
 
 const (
 	maxParallel = 64
-	batchMemory = 1 << 30 // bytes of all answers that the calls of a batch hold at the same time
+	batchMemory = 1 << 30 // limit for all answers that are in memory at the same time, in bytes
 )
 
-// runBatch makes many calls with one client and prints one line for each line of the input. A call without an output line was not sent. The
-// default time limit applies to each call, not to the whole batch.
+// runBatch makes many calls with one client and prints one line for each line of the input. If an input line has no output line, its call
+// was not sent. The default time limit applies to each call, not to the whole batch.
 func runBatch(ctx context.Context, p *program, words []string, o callOptions) error {
 	if err := o.checkBatchFlags(p, words); err != nil {
 		return err
@@ -55,7 +55,7 @@ func runBatch(ctx context.Context, p *program, words []string, o callOptions) er
 	})
 }
 
-// checkBatchFlags checks the flags of a batch.
+// checkBatchFlags returns an error if a flag or a word of the command line does not fit --batch.
 func (o *callOptions) checkBatchFlags(p *program, words []string) error {
 	switch {
 	case len(words) == 0:
@@ -72,7 +72,7 @@ func (o *callOptions) checkBatchFlags(p *program, words []string) error {
 	return nil
 }
 
-// batchInput opens the file of --batch.
+// batchInput opens the file that --batch names, or standard input.
 func (p *program) batchInput(name string) (io.ReadCloser, error) {
 	if name == "-" {
 		return io.NopCloser(p.stdin), nil
@@ -84,7 +84,7 @@ func (p *program) batchInput(name string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// batchPrinter prints and counts the results of calls.
+// batchPrinter prints and counts the results of the calls.
 type batchPrinter struct {
 	p             *program
 	ctx           context.Context
@@ -92,7 +92,8 @@ type batchPrinter struct {
 	calls, failed int
 }
 
-// printResult prints the result of one call. If all other calls would fail in the same way, done returns the error, which ends the batch.
+// printResult prints the result of one call. If all further calls would fail in the same way, printResult returns the error, which ends the
+// batch.
 func (b *batchPrinter) printResult(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {
@@ -116,8 +117,8 @@ func (b *batchPrinter) printResult(id json.RawMessage, r mcpclient.Result, err e
 	return nil
 }
 
-// endsBatch reports whether an error would stop every call of a batch, such as a missing login or a failed store. A missing scope, a missing
-// permission or a forbidden URL in an elicitation request concerns only one tool.
+// endsBatch reports whether every further call would fail with the same error, for example because the login is missing or the store fails.
+// A missing scope, a missing permission or a forbidden URL in an elicitation request concerns only one tool.
 func endsBatch(err error, exit int) bool {
 	if isA[*mcpclient.QuestionError](err) || isA[*flow.ScopeError](err) || errors.Is(err, flow.ErrForbidden) || both(isA[*mcpclient.StatusError], hasStatus(http.StatusForbidden))(err) {
 		return false

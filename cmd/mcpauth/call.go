@@ -79,7 +79,7 @@ func runCall(ctx context.Context, p *program, word, tool string, words []string,
 	})
 }
 
-// handlerOptions returns the authorization options that the flags set.
+// handlerOptions returns the options for authorization that the flags select.
 func (o *callOptions) handlerOptions() flow.HandlerOptions {
 	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: scopesOf(&o.scopes)}
 }

@@ -19,7 +19,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// loginClient returns the client for logins. The first call opens the credential store.
+// loginClient returns the client that logs in and renews tokens. The first call opens the credential store.
 func (p *program) loginClient() (*flow.Client, error) {
 	if c := p.flowClient.Load(); c != nil {
 		return c, nil
@@ -32,13 +32,13 @@ func (p *program) loginClient() (*flow.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &flow.Client{Store: store, HTTP: hc, Report: dialogue{program: p}.printEvent, Version: p.version, Guard: p.checkUnmoved, Secrets: &p.out.secrets,
+	c := &flow.Client{Store: store, HTTP: hc, Report: loginDialogue{program: p}.printEvent, Version: p.version, Guard: p.checkUnmoved, Secrets: &p.out.secrets,
 		Environ: func() []string { return p.childEnvironment(os.Environ(), nil) }}
 	p.flowClient.Store(c)
 	return c, nil
 }
 
-// httpClient returns the HTTP client of the run.
+// httpClient returns the HTTP client that all requests of this run share.
 func (p *program) httpClient() (*http.Client, error) {
 	if p.sharedHTTP != nil {
 		return p.sharedHTTP, nil
@@ -73,12 +73,11 @@ func (n recordingTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return n.RoundTripper.RoundTrip(r)
 }
 
-// keystoreKinds returns the kinds of credential stores.
 func keystoreKinds() []string {
 	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
 }
 
-// selectedStore opens the credential store that --keystore or MCPAUTH_KEYSTORE selects, without reading or writing credentials.
+// selectedStore opens the credential store that --keystore or MCPAUTH_KEYSTORE selects. It does not read or write credentials.
 func (p *program) selectedStore() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
@@ -121,8 +120,9 @@ func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 	return 0 // the keystore's default
 }
 
-// chooseBrowser chooses the program that opens the authorization URL: a command, or "" for the system's browser. ok is false if no browser may be
-// opened or the system has none. The flag has precedence over the variable BROWSER, which has precedence over CI.
+// chooseBrowser chooses the program that opens the authorization URL: a command, or "" for the default browser of the system. ok is false
+// if no browser may be opened or the system has no browser. The flag has precedence over the variable BROWSER, and BROWSER has precedence
+// over CI.
 func chooseBrowser(flag string, never bool, getenv func(string) string, canOpen func() bool) (command string, ok bool) {
 	command = flag
 	if command == "" {
@@ -142,16 +142,17 @@ func (p *program) chooseBrowser(flag string, never bool) (command string, ok boo
 	return chooseBrowser(flag, never, p.getenv, callback.CanOpen)
 }
 
-// dialogue describes how a login communicates with the user.
-type dialogue struct {
+// loginDialogue describes how a login communicates with the user.
+type loginDialogue struct {
 	*program
 	browserless bool // no browser is opened, so the user must open the URL
 	pasting     bool // the user may paste the callback URL on standard input
 	deviceLine  bool // a device code is also printed on stdout as a line of JSON
 }
 
-// setDialogue sets how the logins of a client communicate with the user. If ok is true, a login opens the authorization URL with command.
-func (p *program) setDialogue(c *flow.Client, d dialogue, command string, ok bool) {
+// setDialogue sets how a login of the client c communicates with the user. If ok is true, the login opens the authorization URL with
+// command.
+func (p *program) setDialogue(c *flow.Client, d loginDialogue, command string, ok bool) {
 	d.program, d.browserless = p, !ok
 	c.Report, c.Open = d.printEvent, nil
 	if ok {
@@ -161,9 +162,9 @@ func (p *program) setDialogue(c *flow.Client, d dialogue, command string, ok boo
 	}
 }
 
-// printEvent prints an event of a login. The authorization URL has a line of its own, so that users can copy it. If no browser opens, the URL
-// is printed even with --quiet.
-func (p dialogue) printEvent(e flow.Event) {
+// printEvent prints an event of a login. The authorization URL stands alone on its line, so that users can copy it. If no browser opens,
+// the URL is printed even with --quiet.
+func (p loginDialogue) printEvent(e flow.Event) {
 	switch e.Kind {
 	case flow.EventAuthorize:
 		p.out.printNote("open this address in a browser to log in:")
@@ -178,7 +179,7 @@ func (p dialogue) printEvent(e flow.Event) {
 		}
 	case flow.EventDevice:
 		// The device code is printed even with --quiet. The message names the issuer, because the code does not show which server issued
-		// it.
+		// the code.
 		p.out.printLine("to log in at " + oneLine(e.Issuer) + ", open this address on any device and enter the code " + oneLine(e.Code) + ":")
 		p.out.printLine(oneLine(e.URL))
 		for _, address := range []string{e.URL, e.Typed} { // a program that reads stdout may show either address
@@ -203,8 +204,8 @@ func sameOrigin(a, b string) bool {
 	return err == nil && err2 == nil && httpx.SameOrigin(u, v)
 }
 
-// forwardCommand returns the ssh command that forwards the callback port to this machine. The user runs the command on the machine with the
-// browser. In an ssh session, the command contains the host and port of the session.
+// forwardCommand returns an ssh command that forwards the callback port to this machine. The user runs the command on the machine that has
+// the browser. If the user logged in to this machine with ssh, the command contains the host and port of that connection.
 func forwardCommand(port int, getenv func(string) string) string {
 	user, host, sshd := getenv("USER"), "", ""
 	if c := strings.Fields(getenv("SSH_CONNECTION")); len(c) == 4 { // client address and port, server address and port
@@ -220,7 +221,7 @@ func forwardCommand(port int, getenv func(string) string) string {
 	return fmt.Sprintf("ssh -N -L %d:127.0.0.1:%d %s", port, port, target)
 }
 
-// deviceCode is the first line that login --json prints for a device code. RFC 8628 §3.2 defines the names of the members.
+// deviceCode is the first line that login --json prints if the login uses a device code. RFC 8628 §3.2 defines the names of the members.
 type deviceCode struct {
 	Address  string    `json:"verification_uri"`
 	Complete string    `json:"verification_uri_complete"` // same as verification_uri if the server gave none
@@ -228,8 +229,8 @@ type deviceCode struct {
 	Expires  time.Time `json:"expires_at"`
 }
 
-// mcpClient returns the client for calls to one server. If the login found that the server redirects to another URL, the client uses that URL.
-// authorize is nil if a static token is used.
+// mcpClient returns the client for calls to one server. If the login found that the server redirects to another URL, the client uses the
+// other URL. authorize may be nil, for example if the header of t contains a token.
 func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
 	hc, err := p.httpClient()
 	if err != nil {
@@ -264,7 +265,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	return m, nil
 }
 
-// withServer runs work with a client for one server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
+// withServer calls work with a client for one server. The client uses the token in MCPAUTH_ACCESS_TOKEN, or else the stored login.
 func (p *program) withServer(ctx context.Context, word string, o flow.HandlerOptions, work func(*mcpclient.Client, server) error) error {
 	s, m, err := p.clientFor(ctx, word, o)
 	if err != nil {
@@ -277,7 +278,7 @@ func (p *program) withServer(ctx context.Context, word string, o flow.HandlerOpt
 	return errorAt(s, err)
 }
 
-// clientFor returns a client for a server. The client uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
+// clientFor returns a client for one server. The client uses the token in MCPAUTH_ACCESS_TOKEN, or else the stored login.
 func (p *program) clientFor(ctx context.Context, word string, o flow.HandlerOptions) (server, *mcpclient.Client, error) {
 	if p.getenv(accessTokenVariable) == "" {
 		return p.clientForLogin(ctx, word, o)
@@ -303,7 +304,7 @@ func (p *program) clientForLogin(ctx context.Context, word string, o flow.Handle
 	}
 	command, ok := p.chooseBrowser("", false)
 	ok = ok && !s.noLogin
-	p.setDialogue(c, dialogue{}, command, ok)
+	p.setDialogue(c, loginDialogue{}, command, ok)
 	o.Reauth, err = p.reauthMode(o.Reauth, ok)
 	if err != nil {
 		return s, nil, errorAt(s, err)
@@ -313,8 +314,8 @@ func (p *program) clientForLogin(ctx context.Context, word string, o flow.Handle
 	return s, m, errorAt(s, err)
 }
 
-// reauthMode returns the value of --reauth, or else of MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauth returns refresh
-// instead of browser.
+// reauthMode returns the value of --reauth, or else of MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauthMode returns
+// refresh instead of browser.
 func (p *program) reauthMode(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}
 	if err := oneOf("--reauth", flag, allowed...); err != nil {
@@ -335,7 +336,7 @@ func (p *program) reauthMode(flag flow.Reauth, browser bool) (flow.Reauth, error
 	return flag, nil
 }
 
-// stderrWriter writes to stderr for other packages. Each call of Write gets whole lines.
+// stderrWriter writes the output of --verbose to stderr. Each call of Write gets whole lines.
 type stderrWriter struct{ o *output }
 
 func (l stderrWriter) Write(b []byte) (int, error) {

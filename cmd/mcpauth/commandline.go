@@ -24,8 +24,8 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// newCommandLine records the flags of a command line, except flags that only control the output. A --header with a literal value is also omitted,
-// because hints must not show secrets.
+// newCommandLine returns the parts of a command line that hints repeat. Flags that only control the output are omitted. A --header with a
+// literal value is also omitted, because hints must not show secrets.
 func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit, idempotent: cx.Bool("idempotent")}
 	given := cx.FlagNames() // one call of cx.FlagNames is faster than a call of cx.IsSet for each flag
@@ -53,7 +53,7 @@ func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) co
 	return t
 }
 
-// flagValues returns the values of a flag as the user typed them. A boolean flag that is set has the value "".
+// flagValues returns the values of a flag as the user typed them. If a boolean flag is set, its value is "".
 func flagValues(cx *cli.Context, f cli.Flag) []string {
 	name := f.Names()[0]
 	switch f.(type) {

@@ -62,7 +62,7 @@ func completionCommand(p *program) *cli.Command {
 	}
 }
 
-// candidate is a completion and its explanation.
+// A candidate is a possible completion of a word, with an explanation.
 type candidate struct{ word, meaning string }
 
 // printCandidates prints the candidates for the last word.
@@ -89,31 +89,31 @@ func (p *program) matchingCandidates(ctx context.Context, words []string) []cand
 	})
 }
 
-// partialLine is an incomplete command line.
+// partialLine is the command line before the word under the cursor.
 type partialLine struct {
 	command     string
 	args        []string
 	pendingFlag cli.Flag // the flag whose value comes next, or nil
-	ended       bool     // "--" was given, so no flags follow
+	flagsEnded  bool     // "--" was given, so no flags follow
 }
 
 func (p *program) candidates(ctx context.Context, before []string, last string) []candidate {
-	app := p.app()
+	app := p.newApp()
 	t := parsePartialLine(app, before)
 	switch {
 	case t.pendingFlag != nil:
 		return valueCandidates(t.pendingFlag)
-	case !t.ended && strings.HasPrefix(last, "-"):
+	case !t.flagsEnded && strings.HasPrefix(last, "-"):
 		return flagCandidates(app, t.command, last)
 	case t.command == "":
 		return convert(app.Commands, func(c *cli.Command) candidate { return candidate{c.Name, c.Usage} })
 	case t.command == "completion":
 		return wordCandidates(slices.Sorted(maps.Keys(shells())))
 	}
-	return slices.DeleteFunc(p.argumentCandidates(ctx, t), func(c candidate) bool { return !t.ended && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
+	return slices.DeleteFunc(p.argumentCandidates(ctx, t), func(c candidate) bool { return !t.flagsEnded && isFlag(c.word) }) // mcpauth would parse a candidate that begins with - as a flag
 }
 
-// parsePartialLine parses an incomplete command line. Unknown flags are skipped.
+// parsePartialLine parses the words before the word under the cursor. Unknown flags are skipped.
 func parsePartialLine(app *cli.App, words []string) partialLine {
 	var t partialLine
 	var own []cli.Flag
@@ -121,9 +121,9 @@ func parsePartialLine(app *cli.App, words []string) partialLine {
 		switch {
 		case t.pendingFlag != nil:
 			t.pendingFlag = nil
-		case !t.ended && word == "--":
-			t.ended = true
-		case !t.ended && isFlag(word):
+		case !t.flagsEnded && word == "--":
+			t.flagsEnded = true
+		case !t.flagsEnded && isFlag(word):
 			f, _, err := findFlag(word, t.command, app.Flags, own)
 			if d, ok := f.(cli.DocGenerationFlag); err == nil && ok && d.TakesValue() && !strings.Contains(word, "=") {
 				t.pendingFlag = f
@@ -140,7 +140,7 @@ func parsePartialLine(app *cli.App, words []string) partialLine {
 	return t
 }
 
-// flagCandidates returns the flags of a command. If word contains =, flagCandidates returns the values of the flag before the =.
+// flagCandidates returns the flags of a command. If word contains =, flagCandidates instead returns the values of the flag before the =.
 func flagCandidates(app *cli.App, command, word string) []candidate {
 	var own []cli.Flag
 	if c := app.Command(command); c != nil {
@@ -165,7 +165,7 @@ func flagCandidates(app *cli.App, command, word string) []candidate {
 	return out
 }
 
-// valueCandidates returns the allowed values of a flag.
+// valueCandidates returns the allowed values of a flag, or nil if the flag allows any value.
 func valueCandidates(f cli.Flag) []candidate {
 	few := map[string][]string{"keystore": keystoreKinds(), "output": {"text", "json", "raw"}, "dpop": {"auto", "always", "never"},
 		"reauth": toStrings([]flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}), "elicit": {"decline", "defaults"},
@@ -173,17 +173,16 @@ func valueCandidates(f cli.Flag) []candidate {
 	return wordCandidates(few[f.Names()[0]])
 }
 
-// wordCandidates returns candidates without explanations.
 func wordCandidates(list []string) []candidate {
 	return convert(list, func(s string) candidate { return candidate{word: s} })
 }
 
-// argumentCandidates returns the candidates for the next argument. After call SERVER, for example, the candidates are tools.
+// argumentCandidates returns the candidates for the next argument. For example, the candidates after "call SERVER" are tools.
 func (p *program) argumentCandidates(ctx context.Context, t partialLine) []candidate {
 	if t.command == "trust" { // the shell completes the argument of trust, which is a file
 		return nil
 	}
-	if len(t.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.ended {
+	if len(t.args) == 0 || slices.Contains([]string{"status", "refresh", "logout"}, t.command) || t.command == "exec" && !t.flagsEnded {
 		return p.serverCandidates(ctx)
 	}
 	m := p.cachedData(ctx, t.args[0])
@@ -199,7 +198,7 @@ func (p *program) argumentCandidates(ctx context.Context, t partialLine) []candi
 	return nil
 }
 
-// nameCandidates returns the candidates for the argument after SERVER, such as the names of the server's tools.
+// nameCandidates returns the candidates for the argument after SERVER, such as the names of tools.
 func nameCandidates(m *mcpclient.Client, command string) []candidate {
 	switch command {
 	case "call", "tools":
@@ -214,7 +213,7 @@ func nameCandidates(m *mcpclient.Client, command string) []candidate {
 	return nil
 }
 
-// serverCandidates returns the stored logins and the entries of the configuration files.
+// serverCandidates returns the SERVER arguments that select stored logins and entries of the configuration files.
 func (p *program) serverCandidates(ctx context.Context) []candidate {
 	list, _ := p.allLogins(ctx) // the error is ignored, because logins that cannot be read are not candidates
 	out := convert(list, func(s flow.Status) candidate { return candidate{nameOrURL(s), s.URL} })
@@ -227,7 +226,7 @@ func (p *program) serverCandidates(ctx context.Context) []candidate {
 	return slices.CompactFunc(out, func(a, b candidate) bool { return a.word == b.word })
 }
 
-// resourceCandidate returns the URI of a resource, or the part of a template before its first variable.
+// resourceCandidate returns the URI of a resource. For a template, it returns the part before the first variable.
 func resourceCandidate(r mcpclient.Resource) candidate {
 	word := r.URI
 	if r.Template {
@@ -236,7 +235,7 @@ func resourceCandidate(r mcpclient.Resource) candidate {
 	return candidate{word, httpx.Text(cmp.Or(r.Description, r.Title, r.Name), 60)}
 }
 
-// cachedData returns a client for the data that earlier commands cached. The client sends no requests.
+// cachedData returns a client that reads the data that earlier commands cached. The client sends no requests.
 func (p *program) cachedData(ctx context.Context, server string) *mcpclient.Client {
 	if s, err := p.resolveServer(ctx, server, needStored); err == nil {
 		if m, err := p.mcpClient(ctx, s.target, nil); err == nil {
@@ -246,7 +245,8 @@ func (p *program) cachedData(ctx context.Context, server string) *mcpclient.Clie
 	return &mcpclient.Client{}
 }
 
-// toolArgumentCandidates returns the arguments of the named tool, followed by = for text or := for JSON.
+// toolArgumentCandidates returns the arguments of the named tool. Each is followed by = if its value is text, or by := if its value is
+// JSON.
 func toolArgumentCandidates(tools []mcpclient.Tool, name string) []candidate {
 	var out []candidate
 	for _, tool := range tools {

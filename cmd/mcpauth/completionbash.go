@@ -27,9 +27,9 @@ func (p *program) printBashCandidates(ctx context.Context, breaks, line string) 
 	return p.out.write([]byte(b.String()))
 }
 
-// bashLine splits a bash command line into words. Bash replaces only the end of the last word: the text after the last quote or the last
-// character of breaks ($COMP_WORDBREAKS). kept is the number of bytes of the last word that bash does not replace. quote is the quote that
-// is open at the end of the line, or 0.
+// bashLine splits a bash command line into words. Bash replaces only the end of the last word: the text after the last quote or after the
+// last character of breaks ($COMP_WORDBREAKS). keptBytes is the length of the part of the last word that bash does not replace. openQuote
+// is the quote that is still open at the end of the line, or 0.
 func bashLine(line, breaks string) (words []string, keptBytes int, openQuote rune) {
 	var word []byte
 	started, escaped := false, false
@@ -61,7 +61,7 @@ func bashLine(line, breaks string) (words []string, keptBytes int, openQuote run
 	return append(words, string(word)), keptBytes, openQuote
 }
 
-// bashWord quotes a word for bash. quote is the quote that is already open, or 0.
+// bashWord quotes a word for bash. openQuote is the quote that the user has already opened, or 0.
 func bashWord(s string, openQuote rune) string {
 	var b strings.Builder
 	for _, r := range s {

@@ -52,7 +52,7 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 		if err != nil {
 			return err
 		}
-		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets, Report: dialogue{program: p}.printEvent}
+		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets, Report: loginDialogue{program: p}.printEvent}
 	}
 	d, failed := c.Discover(ctx, t, o.flow)
 	if failed != nil {
@@ -64,7 +64,8 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 	return failed
 }
 
-// discoverTarget returns the server with the settings that login would use. If word is a URL, the store need not be readable.
+// discoverTarget returns the server with the settings that login would use. If word is a URL, discoverTarget succeeds even if the store is
+// not readable.
 func (p *program) discoverTarget(ctx context.Context, word string, o loginOptions) (flow.Target, error) {
 	var t flow.Target
 	err := o.checkFlags()
@@ -75,7 +76,7 @@ func (p *program) discoverTarget(ctx context.Context, word string, o loginOption
 	t = s.target
 	if err != nil && strings.Contains(word, "://") {
 		if t, err = serverURL(word); err == nil {
-			err = p.setGlobals(&t)
+			err = p.applyGlobals(&t)
 		}
 	}
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// discover prints a tree: the connection, the requests of each stage, the checks, and what login would do.
+// discover prints a tree that contains the connection, the requests of each stage, the checks, and what login would do.
 
-// signFor returns the sign and the colour that a terminal shows for the first word of a line.
+// signFor returns the sign that a terminal shows before the first word of a line, and the colour of the word.
 func signFor(word string) (sign, colour string) {
 	switch word {
 	case "ok", "passed":
@@ -31,7 +31,6 @@ type treeWriter struct {
 	colour bool
 }
 
-// discoveryTree returns the text that discover prints.
 func discoveryTree(d flow.Discovery, colour bool) string {
 	b := &treeWriter{colour: colour}
 	b.WriteString(removeControls(d.URL) + "\n")
@@ -69,7 +68,7 @@ func discoveryTree(d flow.Discovery, colour bool) string {
 	return b.String()
 }
 
-// writeConnection writes the results of name resolution, connection and TLS handshake.
+// writeConnection writes the results of the name resolution, the connection and the TLS handshake.
 func (b *treeWriter) writeConnection(c discovery.Connection, secure bool) {
 	if c.Proxy != "" {
 		b.writeLine("", "through the proxy "+c.Proxy+" (HTTPS_PROXY, NO_PROXY)")
@@ -104,7 +103,7 @@ func (b *treeWriter) writeHeading(text string) {
 	b.WriteString("\n" + paint(b.colour, bold, removeControls(text)) + "\n")
 }
 
-// writeLine writes a mark and a text. All texts begin in the same column.
+// writeLine writes a line that begins with mark. All texts begin in the same column.
 func (b *treeWriter) writeLine(mark, text string) {
 	words := mark
 	if sign, colour := signFor(mark); b.colour {
@@ -116,7 +115,6 @@ func (b *treeWriter) writeLine(mark, text string) {
 	fmt.Fprintf(b, "  %s%*s %s\n", words, 9-len(mark), "", strings.ReplaceAll(removeControls(text), "\n", " "))
 }
 
-// writePlan writes what login would do.
 func (b *treeWriter) writePlan(d flow.Discovery) {
 	p := d.Plan
 	for _, l := range []struct{ what, text string }{
@@ -134,7 +132,7 @@ func (b *treeWriter) writePlan(d flow.Discovery) {
 	}
 }
 
-// otherGrants returns the other grants that the server offers.
+// otherGrants names the grants that the server offers in addition to the chosen grant.
 func otherGrants(grants []flow.Grant, chosen flow.Grant) string {
 	var others []string
 	for _, g := range grants {
@@ -148,7 +146,7 @@ func otherGrants(grants []flow.Grant, chosen flow.Grant) string {
 	return "; also offered: " + strings.Join(others, ", ")
 }
 
-// describeClient describes the client that login would use.
+// describeClient describes the OAuth client that login would use.
 func describeClient(d flow.Discovery) string {
 	p := d.Plan
 	switch {

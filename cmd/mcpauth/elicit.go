@@ -15,10 +15,10 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// maxVisits limits how many URLs one command opens for a server.
+// maxVisits is the largest number of URLs that one command opens at the request of a server.
 const maxVisits = 20
 
-// elicitFlags are the flags that say how to answer elicitation requests.
+// elicitFlags are the flags that determine the answers to elicitation requests.
 type elicitFlags struct {
 	elicit     string // decline (default), defaults, or @FILE with the answers
 	elicitURLs bool
@@ -31,7 +31,7 @@ func (f *elicitFlags) flags() []cli.Flag {
 	}
 }
 
-// newElicitor returns a function that answers elicitation requests as the flags say, and prints each request on stderr.
+// newElicitor returns a function that answers elicitation requests according to the flags, and prints each request on stderr.
 func (p *program) newElicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	policy := mcpclient.Policy{Report: p.printElicitation}
 	if f.elicitURLs {
@@ -63,8 +63,8 @@ func (p *program) newElicitor(f elicitFlags) (mcpclient.Elicitor, error) {
 	return policy.Elicit, nil
 }
 
-// printElicitation prints an elicitation request, the answer to it, and the flag that would change the answer. Escape sequences are removed, because
-// they could make a URL in the message clickable (MCP elicitation, Safe URL Handling).
+// printElicitation prints an elicitation request, the answer, and the flag that would change the answer. Escape sequences are removed,
+// because they could make a URL in the message clickable (MCP elicitation, "Safe URL Handling").
 func (p *program) printElicitation(e mcpclient.Elicitation, a mcpclient.Answer) {
 	p.out.printNote("%s asks: %s", e.Server, httpx.Text(e.Message, 500))
 	switch {

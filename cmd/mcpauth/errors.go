@@ -12,7 +12,7 @@ type configError struct{ message, hint string }
 
 func (e *configError) Error() string { return e.message }
 
-// serverError wraps an error and adds the server that the error's hint names.
+// serverError wraps an error and adds the server that the hint names.
 type serverError struct {
 	server server
 	err    error
@@ -21,7 +21,7 @@ type serverError struct {
 func (e *serverError) Error() string { return e.err.Error() }
 func (e *serverError) Unwrap() error { return e.err }
 
-// errorAt adds the server to an error that names no server yet.
+// errorAt adds the server to err, unless err already contains a server.
 func errorAt(s server, err error) error {
 	if err == nil || isA[*serverError](err) {
 		return err
@@ -48,7 +48,7 @@ type protocolError struct{ message string }
 
 func (e *protocolError) Error() string { return e.message }
 
-// printedError is an error that was already printed. The program prints nothing more and exits with the code of the printedError.
+// printedError is an error that was already printed. The program prints nothing more and exits with the code in the field code.
 type printedError struct {
 	code int
 	err  error

@@ -6,14 +6,14 @@ import (
 	"unicode"
 )
 
-// exampleValue is an argument in an example call. If value is empty, the example contains a placeholder. Any other value is JSON.
+// exampleValue is an argument in an example call. The value is JSON. If the value is empty, the example contains a placeholder.
 type exampleValue struct {
 	name  string
 	value json.RawMessage
 }
 
-// callLine returns an example call as a shell command that the user can paste. All names and values come from the server, so a shell must
-// not run them, and mcpauth must not read them as flags or files.
+// callLine returns an example call as a shell command that the user can paste. All names and values come from the server, so they are
+// quoted: a shell must not execute them, and mcpauth must not read them as flags or files.
 func callLine(server, tool string, values []exampleValue) string {
 	words := []string{"mcpauth", "call", server}
 	odd := false
@@ -64,7 +64,7 @@ func wholeExample(values []exampleValue) string {
 	return "{" + strings.Join(members, ",") + "}"
 }
 
-// harmlessJSON encodes JSON again, on one line and without characters that could control a terminal.
+// harmlessJSON encodes JSON again. The result is one line and contains no characters that could control a terminal.
 func harmlessJSON(raw json.RawMessage) string {
 	var v any
 	dec := json.NewDecoder(strings.NewReader(string(raw)))

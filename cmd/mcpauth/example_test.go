@@ -55,7 +55,7 @@ func FuzzCallLine(f *testing.F) {
 			t.Fatalf("%s: %v", line, err)
 		}
 		words := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
-		app := testProgram().app()
+		app := testProgram().newApp()
 		a, err := orderArgs(words, app.Flags, app.Commands)
 		if err != nil {
 			t.Fatalf("%s: %v", line, err)

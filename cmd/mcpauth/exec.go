@@ -86,7 +86,7 @@ func runExec(ctx context.Context, p *program, words, command []string) error {
 	return p.runChild(ctx, cmd)
 }
 
-// addressVariable returns the name of the variable for the URL of a server.
+// addressVariable returns the name of the environment variable that contains the URL of a server.
 func addressVariable(word string) string {
 	if u, err := url.Parse(word); err == nil && u.Host != "" {
 		word = u.Hostname()
@@ -100,7 +100,7 @@ func addressVariable(word string) string {
 	return "MCPAUTH_URL_" + name
 }
 
-// childEnvironment adds the URLs to an environment, and removes variables that contain secrets.
+// childEnvironment removes variables that contain secrets from an environment, and adds the addresses, a map from variables to URLs.
 func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
 	environ = slices.DeleteFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
@@ -128,7 +128,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	go func() { ended <- cmd.Wait() }()
 	keyboard, _ := isTerminal(p.stdin)
 	var late <-chan time.Time
-	if limit, ok := ctx.Deadline(); ok { // ctx.Done is not used, because an interrupt closes it too
+	if limit, ok := ctx.Deadline(); ok { // ctx.Done is not used, because an interrupt closes ctx.Done too
 		late = time.After(time.Until(limit))
 	}
 	stopped := false
@@ -151,7 +151,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	}
 }
 
-// childExitError returns an error with the exit code of the command.
+// childExitError returns an error that makes mcpauth exit with the exit code of the command. If the command succeeded, the error is nil.
 func childExitError(err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return &printedError{code: exitCodeOf(exit.ProcessState), err: err}

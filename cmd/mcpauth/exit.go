@@ -48,7 +48,8 @@ type errorRow struct {
 	hint  func(hintInput) string // nil if the message itself says what to do
 }
 
-// errorTable maps every error to its exit code, its error.code and a hint. exit_test.go fails if an exported error is missing from the table.
+// errorTable maps every error to its exit code, its error.code and a hint. exit_test.go fails if an exported error is missing from the
+// table.
 func errorTable() []errorRow {
 	return []errorRow{
 		// The row of *outputError must come before the row of *fs.PathError, because an *outputError may wrap an *fs.PathError.
@@ -165,7 +166,7 @@ func errorTable() []errorRow {
 	}
 }
 
-// rowFor returns the row for an error.
+// rowFor returns the first row that matches an error.
 func rowFor(err error) errorRow {
 	for _, r := range errorTable() {
 		if r.match(err) {
@@ -175,7 +176,7 @@ func rowFor(err error) errorRow {
 	return errorRow{exit: exitInternal, code: "internal", hint: fixedHint("this is a bug of mcpauth; add --verbose to see what happened")}
 }
 
-// printError prints an error and returns the exit code. err may be nil.
+// printError prints an error and returns the exit code. If err is nil, printError prints nothing.
 func (p *program) printError(ctx context.Context, err error) int {
 	if printed, ok := errors.AsType[*printedError](err); ok {
 		return printed.code
@@ -191,7 +192,7 @@ func (p *program) printError(ctx context.Context, err error) int {
 	}
 	r := rowFor(err)
 	if r.exit == exitUsage && p.requestSent.Load() {
-		// Exit code 2 means that no request was sent. If a configuration error, such as a missing key file, occurs after a request, the
+		// Exit code 2 means that no request was sent. If a request was sent before a configuration error, such as a missing key file, the
 		// exit code is 4.
 		r.exit, r.code = exitAuth, "auth_failed"
 	}
@@ -199,7 +200,7 @@ func (p *program) printError(ctx context.Context, err error) int {
 	return r.exit
 }
 
-// errorText returns the text of an error. If the time limit was exceeded, the text names the limit.
+// errorText returns the text of an error. If the time limit was exceeded, the text contains the limit.
 func (p *program) errorText(err error) string {
 	before, after, ok := strings.Cut(err.Error(), context.DeadlineExceeded.Error())
 	if !ok {
@@ -208,7 +209,7 @@ func (p *program) errorText(err error) string {
 	return before + "not done within the time limit of " + inWords(p.userLine.limit) + strings.ReplaceAll(after, ": "+context.DeadlineExceeded.Error(), "")
 }
 
-// hintFor returns the hint of a row for an error.
+// hintFor returns the hint for an error that r matches, or "" if r has no hint.
 func (p *program) hintFor(r errorRow, err error) string {
 	if r.hint == nil {
 		return ""
@@ -221,10 +222,10 @@ func (p *program) hintInput(err error) hintInput {
 	if e, ok := errors.AsType[*serverError](err); ok {
 		s = e.server
 	}
-	return hintInput{typed: p.userLine, server: s.shellArgument(), static: s.staticToken, err: err}
+	return hintInput{typed: p.userLine, server: s.shellArgument(), staticToken: s.staticToken, err: err}
 }
 
-// writeError prints an error and its hint on two lines. With --json, failure prints them as one line of JSON.
+// writeError prints an error on one line and its hint on the next. With --json, writeError prints both as one line of JSON.
 func (o *output) writeError(code, message, hint string, exit int) {
 	if !o.json {
 		message, hint = o.secrets.Mask(oneLine(message)), o.secrets.Mask(oneLine(hint))
@@ -237,7 +238,7 @@ func (o *output) writeError(code, message, hint string, exit int) {
 	o.printLine(`{"error":` + string(o.errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// errorJSON returns an error as a JSON object, without secrets.
+// errorJSON returns an error as a JSON object in which secrets are masked.
 func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 	data, _ := encodeJSON(struct { // never fails for strings and numbers
 		Code     string `json:"code"`
@@ -248,14 +249,14 @@ func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 	return bytes.TrimSuffix(data, []byte("\n"))
 }
 
-// isAny returns a function that reports whether an error is one of targets.
+// isAny returns a function that reports whether an error is one of targets, as errors.Is does.
 func isAny(targets ...error) func(error) bool {
 	return func(err error) bool {
 		return slices.ContainsFunc(targets, func(target error) bool { return errors.Is(err, target) })
 	}
 }
 
-// isA reports whether an error has the type T.
+// isA reports whether an error or an error that it wraps has the type T.
 func isA[T error](err error) bool {
 	_, ok := errors.AsType[T](err)
 	return ok
@@ -265,14 +266,14 @@ func both(a, b func(error) bool) func(error) bool {
 	return func(err error) bool { return a(err) && b(err) }
 }
 
-// errorResponse contains the parts of an error response that select a row of the table.
+// errorResponse contains the parts of a server's error response that select a row of the table.
 type errorResponse struct {
 	status            int
 	retryAfter        time.Duration // from the Retry-After header; 0: none
 	code, description string        // of an OAuth error (RFC 6749 §5.2, §4.1.2.1)
 }
 
-// responseOf returns the response that caused an error. The result is empty if no response caused the error.
+// responseOf returns the response that caused an error. If no response caused the error, the result is empty.
 func responseOf(err error) errorResponse {
 	if e, ok := errors.AsType[*token.Error](err); ok {
 		return errorResponse{e.StatusCode, e.RetryAfter, e.Code, e.Description}
@@ -289,7 +290,7 @@ func responseOf(err error) errorResponse {
 	return errorResponse{}
 }
 
-// oauthCode matches OAuth errors with one of these codes.
+// oauthCode returns a function that reports whether an error is an OAuth error with one of these codes.
 func oauthCode(codes ...string) func(error) bool {
 	return func(err error) bool { return slices.Contains(codes, responseOf(err).code) }
 }
@@ -298,7 +299,7 @@ func hasStatus(code int) func(error) bool {
 	return func(err error) bool { return responseOf(err).status == code }
 }
 
-// serverFailed matches temporary failures of a server, such as 5xx and 429 (too many requests).
+// serverFailed reports whether an error is a temporary failure of a server, such as 5xx or 429 (too many requests).
 func serverFailed(err error) bool {
 	status := responseOf(err).status
 	return status >= 500 || status == http.StatusTooManyRequests || oauthCode("server_error", "temporarily_unavailable")(err)
@@ -309,19 +310,19 @@ func timedOut(err error) bool {
 	return ok && e.Timeout()
 }
 
-// certificateWanted matches the TLS alerts of a server that requires a client certificate or rejects it (RFC 8446 §6.2).
+// certificateWanted reports whether the server requires a client certificate, or rejected the client's certificate. The server says so in a
+// TLS alert (RFC 8446 §6.2).
 func certificateWanted(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
 	return ok && e.Op == "remote error" && strings.Contains(e.Err.Error(), "certificate")
 }
 
-// networkFailed matches failures of the network.
 func networkFailed(err error) bool {
 	return isA[*net.OpError](err) || isA[*net.DNSError](err) || isA[*url.Error](err) || isA[tls.RecordHeaderError](err) ||
 		isAny(io.EOF, io.ErrUnexpectedEOF, syscall.ECONNRESET, syscall.ECONNREFUSED, net.ErrClosed)(err)
 }
 
-// inPostgres reports whether the store that failed is PostgreSQL.
+// inPostgres reports whether an error comes from the postgres store.
 func inPostgres(err error) bool {
 	e, ok := errors.AsType[*keystore.Error](err)
 	return ok && e.Backend == keystore.Postgres

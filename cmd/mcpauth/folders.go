@@ -11,7 +11,7 @@ import (
 	"mcpauth/internal/config"
 )
 
-// stateDir returns the folder for state without secrets: index, locks, caches.
+// stateDir returns the folder for the index, locks and caches, which contain no secrets.
 func (p *program) stateDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
 }
@@ -21,8 +21,8 @@ func (p *program) dataDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// chooseFolder returns the folder that variable names. The default is the subfolder mcpauth of the XDG folder, or of %LOCALAPPDATA% on Windows.
-// If the XDG variable contains a relative path, the variable is ignored (XDG Base Directory Specification).
+// chooseFolder returns the folder in the environment variable override. The default is the subfolder mcpauth of the XDG folder, or of
+// %LOCALAPPDATA% on Windows. An XDG variable that contains a relative path is ignored, as the XDG Base Directory Specification requires.
 func (p *program) chooseFolder(override, xdg string, home ...string) (string, error) {
 	if dir := p.getenv(override); dir != "" {
 		return filepath.Abs(dir)
@@ -45,7 +45,8 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 	return checkFolderOwner(dir, name)
 }
 
-// checkFolderOwner returns an error if mcpauth runs as root and the folder belongs to another user, who could not change files of root.
+// checkFolderOwner returns an error if mcpauth runs as root and the folder belongs to another user, because that user could not change the
+// files that root would create there.
 func checkFolderOwner(dir, variable string) (string, error) {
 	if whose := config.NotRoots(dir); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
@@ -54,8 +55,8 @@ func checkFolderOwner(dir, variable string) (string, error) {
 	return dir, nil
 }
 
-// moveFiles moves the files of earlier versions of mcpauth to their new folder. A file that cannot be moved stays in the old folder and is
-// ignored.
+// moveFiles moves the files of earlier versions of mcpauth to their new folder. If a file cannot be moved, it stays in the old folder and
+// is ignored.
 func moveFiles(from, to string) {
 	entries, err := os.ReadDir(from)
 	if err != nil || os.MkdirAll(to, 0o700) != nil {
@@ -70,8 +71,8 @@ func moveFiles(from, to string) {
 	_ = os.Remove(from) // os.Remove fails if the folder is not empty
 }
 
-// homeFolder returns the home folder and the variable that names it. A relative path is ignored, because it could name a folder of a downloaded
-// repository instead of a folder of the user.
+// homeFolder returns the home folder and the name of the variable that contains it. A relative path is ignored, because it could be a
+// folder of a downloaded repository.
 func (p *program) homeFolder() (dir, variable string) {
 	variable = "HOME"
 	if runtime.GOOS == "windows" && !filepath.IsAbs(p.getenv(variable)) {

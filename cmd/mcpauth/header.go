@@ -11,13 +11,14 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// accessTokenVariable is the name of a variable with a bearer token, which is used instead of a stored login.
+// accessTokenVariable is the name of the variable that can contain a bearer token. The token is used instead of a stored login.
 const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
 
-// errReserved is returned for a header that mcpauth sets itself.
+// errReserved means that only mcpauth itself may set a header.
 var errReserved = errors.New("mcpauth sets it itself")
 
-// mergeHeaders adds the headers of --header to the headers of a configuration entry. For headers of the same name, --header has precedence.
+// mergeHeaders adds the headers of --header to the headers of a configuration entry. If both have a header of the same name, --header has
+// precedence.
 func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 	all := base.Clone()
 	if all == nil {
@@ -41,7 +42,7 @@ func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 	return all, nil
 }
 
-// headerValue returns the value of a header. A value @FILE is read from the file, and a value $VAR from the variable.
+// headerValue returns the value of a header. A value @FILE is read from the file, and a value $VAR is read from the environment variable.
 func (p *program) headerValue(name, value string) (string, error) {
 	switch {
 	case strings.HasPrefix(value, "@"):
@@ -58,7 +59,7 @@ func (p *program) headerValue(name, value string) (string, error) {
 	return value, nil
 }
 
-// readVariable returns the value of a variable that the user named.
+// readVariable returns the value of an environment variable that the user named.
 func (p *program) readVariable(what, name string) (string, error) {
 	v, ok := p.lookupEnv(name)
 	if !ok || v == "" {
@@ -68,8 +69,8 @@ func (p *program) readVariable(what, name string) (string, error) {
 	return v, nil
 }
 
-// setHeader adds a header if its name and value are valid (RFC 9110 §5.1, §5.5) and mcpauth does not set the header itself. The returned
-// error never contains the value.
+// setHeader adds a header to h. It returns an error if the name or the value is invalid (RFC 9110 §5.1, §5.5), or if only mcpauth itself
+// may set the header. The error never contains the value.
 func setHeader(h http.Header, name, value string) error {
 	const marks = "!#$%&'*+-.^_`|~"
 	for _, r := range name {
@@ -91,7 +92,7 @@ func setHeader(h http.Header, name, value string) error {
 	return nil
 }
 
-// staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. The store is not opened.
+// staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. It does not open the store.
 func (p *program) staticTarget(word string) (flow.Target, error) {
 	if !strings.Contains(word, "://") {
 		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that the token cannot go to another server",
@@ -101,7 +102,7 @@ func (p *program) staticTarget(word string) (flow.Target, error) {
 	if err != nil {
 		return t, err
 	}
-	if err := p.setGlobals(&t); err != nil {
+	if err := p.applyGlobals(&t); err != nil {
 		return t, err
 	}
 	if t.Header.Get("Authorization") != "" {

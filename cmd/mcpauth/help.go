@@ -10,8 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// guide is printed if no command is given.
-const guide = `mcpauth logs in to MCP servers, stores the credentials, and calls tools.
+// guideText is printed if no command is given.
+const guideText = `mcpauth logs in to MCP servers, stores the credentials, and calls tools.
 
   1. log in     mcpauth login https://mcp.example.com/mcp --name example
   2. check      mcpauth status
@@ -30,11 +30,11 @@ const exitCodes = `Exit codes:
                                      130  interrupted
 `
 
-// helpText returns the help of a command, or of the program if command is empty.
+// helpText returns the help of a command. If command is empty, helpText returns the help of the program.
 func helpText(app *cli.App, command string) string {
 	var b strings.Builder
 	if command == "" {
-		b.WriteString(guide[:strings.Index(guide, "\n\nmcpauth --help")+1])
+		b.WriteString(guideText[:strings.Index(guideText, "\n\nmcpauth --help")+1])
 		b.WriteString("\nUsage: mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]\n\nCommands:\n")
 		for _, c := range app.Commands {
 			fmt.Fprintf(&b, "  %-15s %s\n", c.Name, c.Usage)
@@ -65,7 +65,7 @@ func flagsWord(c *cli.Command) string {
 	return " [FLAGS]"
 }
 
-// flagsText lists flags under a title.
+// flagsText returns a list of flags with a title.
 func flagsText(title string, flags []cli.Flag) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s:\n", title)
@@ -87,7 +87,7 @@ func writeEntry(b *strings.Builder, head, text string) {
 	b.WriteString(head + wrapWords(strings.Fields(text), column) + "\n")
 }
 
-// wrapWords breaks words into lines of at most 78 columns and indents all lines but the first.
+// wrapWords joins words into lines of at most 78 columns and indents all lines but the first.
 func wrapWords(words []string, indent int) string {
 	const width = 78
 	var b strings.Builder
@@ -137,7 +137,7 @@ type flagGroup struct {
 	flags []cli.Flag
 }
 
-// groupFlags returns the flags by category. The flags of a category must be adjacent.
+// groupFlags groups flags by category. The flags of a category must be adjacent.
 func groupFlags(flags []cli.Flag) []flagGroup {
 	var all []flagGroup
 	for _, f := range flags {

@@ -12,7 +12,7 @@ import (
 
 // Each command has a usage line that begins with a verb, three examples, and a description of every flag.
 func TestHelp(t *testing.T) {
-	app := testProgram().app()
+	app := testProgram().newApp()
 	verbs := []string{"allow", "run", "log", "show", "list", "call", "renew", "print", "revoke", "wait"}
 	for _, c := range app.Commands {
 		first, _, _ := strings.Cut(c.Usage, " ")
@@ -67,7 +67,7 @@ func TestFlagsHaveStories(t *testing.T) {
 			}
 		}
 	}
-	app := testProgram().app()
+	app := testProgram().newApp()
 	for _, f := range allFlags(app) {
 		if name := withDashes(f.Names()[0]); !strings.Contains(stories.String(), name+" ") && !strings.Contains(stories.String(), name+"\n") && !strings.Contains(stories.String(), name+"=") {
 			t.Errorf("%s is in no story", name)
@@ -90,7 +90,7 @@ func allFlags(app *cli.App) []cli.Flag {
 
 // The lines of the help, except examples, fit a terminal of 80 columns.
 func TestHelpWidth(t *testing.T) {
-	app := testProgram().app()
+	app := testProgram().newApp()
 	names := []string{""}
 	for _, c := range app.Commands {
 		names = append(names, c.Name)

@@ -14,12 +14,12 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// hintInput is the input of a hint.
+// hintInput contains what a hint can depend on.
 type hintInput struct {
-	typed  commandLine
-	server string // the SERVER as the user typed it, quoted for a shell
-	static bool   // MCPAUTH_ACCESS_TOKEN is in use
-	err    error
+	typed       commandLine
+	server      string // the SERVER as the user typed it, quoted for a shell
+	staticToken bool   // MCPAUTH_ACCESS_TOKEN is in use
+	err         error
 }
 
 // hasFlag reports whether the user gave a flag.
@@ -27,13 +27,13 @@ func (a hintInput) hasFlag(name string) bool {
 	return slices.ContainsFunc(a.typed.flags, func(f typedFlag) bool { return f.name == name })
 }
 
-// withoutFlags returns a copy of the advice without these flags.
+// withoutFlags returns a copy of its receiver without these flags.
 func (a hintInput) withoutFlags(names ...string) hintInput {
 	a.typed.flags = slices.DeleteFunc(slices.Clone(a.typed.flags), func(f typedFlag) bool { return slices.Contains(names, f.name) })
 	return a
 }
 
-// conflictingFlags returns the flags of login that contradict a flag.
+// conflictingFlags returns the flags of login that cannot be combined with a flag.
 func conflictingFlags(flag string) []string {
 	return map[string][]string{
 		"--assume-pkce-s256":  {"--strict", "--no-resource"},
@@ -44,8 +44,8 @@ func conflictingFlags(flag string) []string {
 	}[flag]
 }
 
-// loginLine returns the command line of a login to the server, with the flags that the user gave. The flags in the parameter flags are added,
-// and replace the user's flags of the same name.
+// loginLine returns the command line of a login to the server, with the flags that the user gave. The parameter flags contains additional
+// flags. An additional flag replaces a flag of the same name that the user gave.
 func (a hintInput) loginLine(flags ...string) string {
 	a = a.withoutFlags("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
@@ -65,12 +65,12 @@ func (a hintInput) loginLine(flags ...string) string {
 	return line + added
 }
 
-// suggestLogin returns a hint that ends in the command line of a login.
+// suggestLogin returns a hint function. The hint is reason followed by the command line of a login.
 func suggestLogin(reason string, flags ...string) func(hintInput) string {
 	return func(a hintInput) string { return reason + a.loginLine(flags...) }
 }
 
-// fixedHint returns a hint that does not depend on the command line.
+// fixedHint returns a hint function whose result is always hint.
 func fixedHint(hint string) func(hintInput) string {
 	return func(hintInput) string { return hint }
 }
@@ -88,7 +88,7 @@ func discoverHint(a hintInput) string {
 	return "mcpauth discover " + a.server + a.globalFlags() + " shows name resolution, connection, TLS and every answer"
 }
 
-// globalFlags returns the global flags that the user gave, for commands other than login.
+// globalFlags returns the user's global flags that a hint repeats if the hint suggests a command other than login.
 func (a hintInput) globalFlags() string {
 	line := ""
 	for _, f := range a.typed.flags {
@@ -115,7 +115,7 @@ func timeHint(a hintInput) string {
 }
 
 func loginHint(a hintInput) string {
-	if a.static {
+	if a.staticToken {
 		return "the server rejects the token in " + accessTokenVariable + ": set a new one"
 	}
 	return a.loginLine()
@@ -129,7 +129,7 @@ func elsewhereHint(a hintInput) string {
 	return "to use the store that has the login, add --keystore auto; to log out of it there: mcpauth logout " + a.server + a.withoutFlags("--keystore").globalFlags() + " --keystore auto"
 }
 
-// hintFrom returns a hint that depends on an error of type E.
+// hintFrom turns a hint that depends on an error of type E into a hint function.
 func hintFrom[E error](hint func(hintInput, E) string) func(hintInput) string {
 	return func(a hintInput) string {
 		e, ok := errors.AsType[E](a.err)
@@ -167,7 +167,7 @@ func taskHint(a hintInput, e *mcpclient.PendingError) string {
 	return fmt.Sprintf("wait for the result: mcpauth task %s%s %s", a.server, a.globalFlags(), dataWord(e.Task.ID))
 }
 
-// noTaskHint suggests the list of tasks if the server does not know a task.
+// noTaskHint suggests listing the tasks if the server does not know a task.
 func noTaskHint(a hintInput, e *mcpclient.TaskError) string {
 	if !e.Unknown() {
 		return ""
@@ -189,7 +189,7 @@ func scopeHint(a hintInput, e *flow.ScopeError) string {
 	return a.loginLine("--scope", strings.Join(e.Scopes, " "))
 }
 
-// namedHint suggests the authorization server that the MCP server names.
+// namedHint suggests a login at the authorization server that the MCP server names.
 func namedHint(a hintInput) string {
 	if e, ok := errors.AsType[*discovery.Error](a.err); ok && len(e.Named) > 0 {
 		return "if you know that the server moved there: " + a.loginLine("--issuer", e.Named[0])
@@ -206,7 +206,7 @@ func movedHint(a hintInput) string {
 	return "if you trust this address: " + a.loginLine()
 }
 
-// strictHint suggests the login without --strict.
+// strictHint suggests a login without --strict.
 func strictHint(a hintInput) string {
 	if a.hasFlag("--strict") {
 		return "only the server's operator can correct this; to tolerate it: " + a.withoutFlags("--strict").loginLine()
@@ -214,7 +214,7 @@ func strictHint(a hintInput) string {
 	return discoverHint(a)
 }
 
-// innerHint returns the hint that login would print for its error.
+// innerHint returns the hint that login would print for the error inside e.
 func innerHint(a hintInput, e *unworkableError) string {
 	a.err = e.err
 	if r := rowFor(e.err); r.hint != nil {
@@ -251,7 +251,7 @@ func noAnswerHint(a hintInput) string {
 	return hint + "; if the page asks for an administrator's consent: " + a.loginLine("--auth-param", "prompt=")
 }
 
-// inWords formats a duration for people: 10m instead of 10m0s.
+// inWords formats a duration for people, for example as 10m instead of 10m0s.
 func inWords(d time.Duration) string {
 	s := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

@@ -341,7 +341,7 @@ func (m mishap) play(t *testing.T) failure {
 	}
 	commands := commandsOf(first.Hint, args)
 	for _, c := range commands { // every command in the hint must be valid, even one that the test does not run
-		app := testProgram().app()
+		app := testProgram().newApp()
 		if _, err := orderArgs(shellFields(c)[1:], app.Flags, app.Commands); err != nil {
 			t.Errorf("%s: %v", c, err)
 		}

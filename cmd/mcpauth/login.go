@@ -108,7 +108,7 @@ func runLogin(ctx context.Context, p *program, server string, o loginOptions, na
 	return nil
 }
 
-// runLoginAll logs in to one server after another. If one login fails, runLoginAll continues with the others.
+// runLoginAll logs in to one server after another. If one login fails, runLoginAll continues with the next server.
 func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	file, err := p.loadConfig(ctx)
 	if err != nil {
@@ -140,7 +140,8 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	return nil
 }
 
-// checkProjectEntry returns an error if a secret of the command line would be sent to a server that a project's file names.
+// checkProjectEntry returns an error if a login to the entry e would send a secret of the command line to a server that a project's file
+// names.
 func (o loginOptions) checkProjectEntry(p *program, e config.Entry) error {
 	f := o.settings
 	secrets := o.secretEnv + o.secretFile + f.ClientKeyFile + f.Assertion + f.AssertionFile + o.idpSecretEnv + f.IDP.IDTokenFile + f.IDP.Issuer + strings.Join(p.global.headers.Value(), "")
@@ -150,7 +151,7 @@ func (o loginOptions) checkProjectEntry(p *program, e config.Entry) error {
 	return &configError{message: "--all sends no secret of the command line to a server of a project's file", hint: "to send it anyway, log in to this server by name with these flags: mcpauth login " + dataWord(e.Name)}
 }
 
-// logInTo logs in to one server. With --print-url, login only returns the authorization URL.
+// logInTo logs in to one server. With --print-url, logInTo only returns the authorization URL.
 func (p *program) logInTo(ctx context.Context, word string, o loginOptions, named bool) (st flow.Status, address string, err error) {
 	s, err := p.resolveLoginServer(ctx, word, &o, named)
 	if err != nil {
@@ -164,7 +165,7 @@ func (p *program) logInTo(ctx context.Context, word string, o loginOptions, name
 	}
 	command, ok := p.chooseBrowser(o.browser, o.noBrowser)
 	pasting := o.callbackURL == "-" && o.noBrowser
-	p.setDialogue(c, dialogue{pasting: pasting, deviceLine: p.out.json}, command, ok)
+	p.setDialogue(c, loginDialogue{pasting: pasting, deviceLine: p.out.json}, command, ok)
 	if o.printURL {
 		address, err = c.Pending(ctx, s.target, o.flow)
 		return st, address, err
@@ -181,7 +182,7 @@ func (p *program) logInTo(ctx context.Context, word string, o loginOptions, name
 	return st, "", nil
 }
 
-// resolveLoginServer resolves the server of a login and applies the name and the flags.
+// resolveLoginServer finds the server of a login and applies the flags, including --name, to it.
 func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginOptions, named bool) (server, error) {
 	if err := o.checkFlags(); err != nil {
 		return server{}, err

@@ -18,10 +18,10 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// maxSecret limits the number of bytes of a secret or an address from standard input.
+// maxSecret is the largest number of bytes that a secret or an address on standard input may have.
 const maxSecret = 64 << 10
 
-// checkFlags returns an error for invalid values and combinations of flags.
+// checkFlags returns an error if a flag has an invalid value, or if flags contradict each other.
 func (o loginOptions) checkFlags() error {
 	for _, pair := range []struct {
 		a, b   bool
@@ -71,7 +71,7 @@ func (o loginOptions) checkFlags() error {
 	return oneOf("--grant", o.settings.Grant, flow.Grants()...)
 }
 
-// portInRange checks --callback-port. 0 means that the flag is not given.
+// portInRange checks the value of --callback-port. The value is 0 if the flag is not given.
 func portInRange(port int) error {
 	if port < 0 || port > 65535 {
 		return usage(fmt.Sprintf("--callback-port is 1 to 65535, not %d", port))
@@ -79,7 +79,7 @@ func portInRange(port int) error {
 	return nil
 }
 
-// applyTo sets the settings of t. Flags have precedence over the configuration.
+// applyTo sets the settings of t. A flag has precedence over the same setting of the configuration.
 func (o loginOptions) applyTo(t *flow.Target) {
 	s, configured := o.settings, t.Settings
 	if s.ClientID == "" || s.ClientID == configured.ClientID { // if the flags name another client, the configured secret does not belong to it
@@ -112,7 +112,7 @@ func scopesOf(values *cli.StringSlice) []string {
 	return strings.Fields(strings.Join(values.Value(), " "))
 }
 
-// clientSecret reads the secret from the source that the flags name.
+// clientSecret reads the client secret from the source that the flags name.
 func (p *program) clientSecret(o loginOptions) (string, error) {
 	var secret, from string
 	switch {
@@ -151,7 +151,7 @@ func (p *program) readStdin() ([]byte, error) {
 	return bytes.TrimSpace(data), nil
 }
 
-// loginOrFinish runs a whole login, or finishes the one that --print-url began.
+// loginOrFinish performs a whole login, or finishes the login that --print-url began.
 func (p *program) loginOrFinish(ctx context.Context, c *flow.Client, t flow.Target, o loginOptions) (flow.Status, error) {
 	answer := o.callbackURL
 	if answer == "" {

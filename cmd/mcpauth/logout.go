@@ -51,7 +51,6 @@ func runLogout(ctx context.Context, p *program, words []string, all bool, o flow
 	})
 }
 
-// describeLogout describes the result of a logout.
 func describeLogout(r flow.LogoutReport) string {
 	switch {
 	case !r.LoggedIn:

@@ -19,8 +19,8 @@ func main() {
 	os.Exit(run(context.Background(), os.Args[1:], os.LookupEnv, os.Stdin, os.Stdout, os.Stderr))
 }
 
-// run runs the program and returns the exit code. The first interrupt cancels the work, but the process still waits for requests that must
-// finish, such as a refresh. A second interrupt ends the process at once.
+// run runs the program and returns the exit code. After the first interrupt, the process still waits for requests that must finish, such as
+// a refresh. A second interrupt ends the process at once.
 func run(ctx context.Context, args []string, env func(string) (string, bool), stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, interruptSignals()...)
 	defer stop()
@@ -43,17 +43,17 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	}
 }
 
-// signalPause is the time after the first interrupt in which a second one is ignored. timeout(1), for example, sends its signal twice: to the
-// process and to its process group.
+// signalPause is the time after the first interrupt during which further interrupts are ignored, because programs such as timeout(1) send
+// each signal twice: to the process and to its process group.
 const signalPause = 500 * time.Millisecond
 
-// interruptSignals returns the signals that end the program. A signal that is already ignored is omitted: nohup, for example, starts a process
-// that ignores SIGHUP.
+// interruptSignals returns the signals that end the program. A signal that the process ignores from its start is omitted. For example,
+// nohup starts a process that ignores SIGHUP.
 func interruptSignals() []os.Signal {
 	return slices.DeleteFunc([]os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}, signal.Ignored)
 }
 
-// moduleVersion returns the module's version from the build information.
+// moduleVersion returns the version in the build information.
 func moduleVersion() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
 		return info.Main.Version

@@ -15,7 +15,7 @@ import (
 // hiddenMan is the command that writes the man pages of a release.
 const hiddenMan = "__man"
 
-// writeMan writes all pages into a folder.
+// writeMan writes all man pages into the folder args[0].
 func (p *program) writeMan(args []string) error {
 	if len(args) != 1 {
 		return usage(hiddenMan + " takes one folder")
@@ -23,7 +23,7 @@ func (p *program) writeMan(args []string) error {
 	if err := os.MkdirAll(args[0], 0o755); err != nil {
 		return err
 	}
-	app := p.app()
+	app := p.newApp()
 	pages := map[string]string{"mcpauth.1": p.mainPage(app)}
 	for _, c := range app.Commands {
 		pages["mcpauth-"+c.Name+".1"] = p.commandPage(app, c)
@@ -36,7 +36,7 @@ func (p *program) writeMan(args []string) error {
 	return nil
 }
 
-// manPage builds a man page (man(7)).
+// manPage builds a man page in the format of man(7).
 type manPage struct{ strings.Builder }
 
 func (g *manPage) writeSection(title string) { fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title)) }
@@ -48,7 +48,7 @@ func (g *manPage) writeItem(term, text string) {
 	fmt.Fprintf(g, ".TP\n\\fB%s\\fR\n%s\n", escapeRoff(term), escapeRoff(text))
 }
 
-// writeLines writes a text and keeps its line breaks.
+// writeLines writes a text with its line breaks.
 func (g *manPage) writeLines(s string) { fmt.Fprintf(g, ".nf\n%s\n.fi\n", escapeRoff(s)) }
 
 func (g *manPage) writeFlags(flags []cli.Flag) {
@@ -58,7 +58,8 @@ func (g *manPage) writeFlags(flags []cli.Flag) {
 	}
 }
 
-// escapeRoff escapes a text. A dot or a quote at the beginning of a line must be escaped, because such a line would be a roff request.
+// escapeRoff escapes a text for roff. A dot or a single quote at the beginning of a line is escaped, because roff would execute the line as
+// a command.
 func escapeRoff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "^", `\(ha`, "~", `\(ti`, "…", "...").Replace(s)
 	lines := strings.Split(s, "\n")
@@ -83,7 +84,7 @@ func (p *program) mainPage(app *cli.App) string {
 	g := p.newPage("mcpauth", "log in to MCP servers from scripts, store the credentials, and call tools")
 	g.writeText("mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]")
 	g.writeSection("Description")
-	intro, _, _ := strings.Cut(guide, "\n\nmcpauth --help")
+	intro, _, _ := strings.Cut(guideText, "\n\nmcpauth --help")
 	g.writeLines(intro)
 	g.writeSection("Commands")
 	for _, c := range app.Commands {
@@ -119,7 +120,7 @@ func (p *program) commandPage(app *cli.App, c *cli.Command) string {
 	return g.String()
 }
 
-// writeClosing writes the end of a page: the exit codes and the other pages.
+// writeClosing writes the end of a page: the exit codes and a list of the other pages.
 func (g *manPage) writeClosing(app *cli.App, command string) {
 	g.writeSection("Exit codes")
 	_, table, _ := strings.Cut(exitCodes, "\n")
@@ -137,7 +138,6 @@ func (g *manPage) writeClosing(app *cli.App, command string) {
 	g.writeText(strings.Join(pages, ", "))
 }
 
-// envVariable is an environment variable.
 type envVariable struct{ name, meaning string }
 
 // envVariables returns all environment variables that the program reads.

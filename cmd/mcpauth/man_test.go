@@ -20,7 +20,7 @@ func TestManPages(t *testing.T) {
 		}
 		return string(data)
 	}
-	app := p.app()
+	app := p.newApp()
 	top := read("mcpauth.1")
 	for _, v := range envVariables() {
 		if !strings.Contains(top, escapeRoff(v.name)) {

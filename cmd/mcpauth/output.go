@@ -26,7 +26,7 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// output is stdout and stderr of one run.
+// An output writes to stdout and stderr.
 type output struct {
 	stdout, stderr           io.Writer
 	json, quiet, verbose     bool
@@ -36,21 +36,21 @@ type output struct {
 
 	secrets httpx.Secrets // masked in all output, except in a tool's data and in the lines that a login needs
 
-	mu       sync.Mutex // other goroutines report progress
+	mu       sync.Mutex // guards stderr and the progress bar
 	barShown bool       // whether a progress bar is shown
 	barCount int        // number of progress bars so far
 
 	stdoutWriters atomic.Int32 // number of goroutines that write to stdout now
 }
 
-// hideSecrets records secrets of the user. Messages mask these secrets, and no child process gets them.
+// hideSecrets records the user's secrets. Messages mask these secrets, and no child process gets them.
 func (p *program) hideSecrets(secrets ...string) {
 	p.secrets = append(p.secrets, secrets...)
 	p.out.secrets.Hide(secrets...)
 }
 
-// hideVariables records environment variables that contain secrets, which no child process gets. Messages mask a value only if it has at
-// least 8 bytes. A shorter value, such as "true", often occurs in text that is not secret.
+// hideVariables records environment variables that contain secrets. No child process gets these variables. Messages mask a value only if it
+// has at least 8 bytes, because a shorter value, such as "true", often occurs in text that is not secret.
 func (p *program) hideVariables(names ...string) {
 	for _, name := range names {
 		value := p.getenv(name)
@@ -72,7 +72,7 @@ func newOutput(stdout, stderr io.Writer, env func(string) (string, bool)) *outpu
 	return o
 }
 
-// isTerminal reports whether w is a terminal, and its width.
+// isTerminal reports whether w is a terminal, and returns the width of the terminal.
 func isTerminal(w any) (bool, int) {
 	f, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(f.Fd())) {
@@ -85,33 +85,32 @@ func isTerminal(w any) (bool, int) {
 	return true, width
 }
 
-// printNote prints a message for the user on one line. On a line of its own, text from a server could imitate a message of mcpauth.
+// printNote prints a message for the user on one line. Line breaks become blanks, because text from a server that begins a line could
+// imitate a message of mcpauth.
 func (o *output) printNote(format string, args ...any) {
 	if !o.quiet {
-		o.printLine(o.noteLine(format, args))
+		o.printLine(o.formatNote(format, args))
 	}
 }
 
-// printDetail prints a message if --verbose is set.
 func (o *output) printDetail(format string, args ...any) {
 	if o.verbose && !o.quiet {
-		o.printLine(o.noteLine(format, args))
+		o.printLine(o.formatNote(format, args))
 	}
 }
 
-// printWarning prints a warning.
 func (o *output) printWarning(format string, args ...any) {
 	if !o.quiet {
-		o.printLine(paint(o.errColour, yellow, "warning:") + " " + o.noteLine(format, args))
+		o.printLine(paint(o.errColour, yellow, "warning:") + " " + o.formatNote(format, args))
 	}
 }
 
-// noteLine returns a message on one line of limited length, with secrets masked.
-func (o *output) noteLine(format string, args []any) string {
-	const most = 4000 // runes
+// formatNote returns a message as one line of limited length in which secrets are masked.
+func (o *output) formatNote(format string, args []any) string {
+	const maxRunes = 4000
 	line := o.secrets.Mask(oneLine(fmt.Sprintf(format, args...)))
-	if len(line) > most {
-		line = httpx.Text(line, most)
+	if len(line) > maxRunes {
+		line = httpx.Text(line, maxRunes)
 	}
 	return line
 }
@@ -160,7 +159,7 @@ func (o *output) clearBar() {
 	}
 }
 
-// writeDocument writes a value to stdout as the JSON document, with secrets masked.
+// writeDocument writes a value to stdout as JSON in which secrets are masked.
 func (o *output) writeDocument(v any) error {
 	data, err := encodeJSON(v, "  ")
 	if err != nil {
@@ -169,7 +168,7 @@ func (o *output) writeDocument(v any) error {
 	return o.writeData(o.secrets.MaskJSON(data))
 }
 
-// writeUnmasked writes a value to stdout as the JSON document. Secrets are not masked, because the user asked for them.
+// writeUnmasked writes a value to stdout as JSON. Secrets are not masked, because the user asked for them.
 func (o *output) writeUnmasked(v any) error {
 	data, err := encodeJSON(v, "  ")
 	if err != nil {
@@ -178,7 +177,7 @@ func (o *output) writeUnmasked(v any) error {
 	return o.writeData(data)
 }
 
-// writeJSONLine writes a value as one line of JSON.
+// writeJSONLine writes a value to stdout as one line of JSON.
 func (o *output) writeJSONLine(v any) error {
 	data, err := encodeJSON(v, "")
 	if err != nil {
@@ -187,7 +186,7 @@ func (o *output) writeJSONLine(v any) error {
 	return o.writeData(data)
 }
 
-// encodeJSON returns a value as JSON and a line end. <, > and & are not escaped.
+// encodeJSON returns a value as JSON, followed by a line end. The characters <, > and & are not escaped.
 func encodeJSON(v any, indent string) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -197,7 +196,7 @@ func encodeJSON(v any, indent string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// writeRaw writes JSON as a server sent it, and a line end.
+// writeRaw writes JSON as a server sent it, followed by a line end.
 func (o *output) writeRaw(data json.RawMessage) error {
 	if o.outTerminal || len(data) < manyBytes {
 		return o.writeText(string(data))
@@ -208,10 +207,10 @@ func (o *output) writeRaw(data json.RawMessage) error {
 	return o.write([]byte("\n"))
 }
 
-// manyBytes is the size from which two writes are faster than one copy.
+// manyBytes is the size at which two writes become faster than one copy.
 const manyBytes = 1 << 20
 
-// writeText writes text from a server and a line end.
+// writeText writes text from a server, followed by a line end.
 func (o *output) writeText(s string) error {
 	if strings.HasSuffix(s, "\n") {
 		return o.writeString(s)
@@ -239,7 +238,7 @@ func (o *output) writeString(s string) error {
 	return stdoutError(err)
 }
 
-// stdoutError wraps a write error of stdout in an *outputError.
+// stdoutError wraps an error of a write to stdout in an *outputError.
 func stdoutError(err error) error {
 	if err == nil {
 		return nil
@@ -275,7 +274,7 @@ func (o *output) closeStdout() error {
 	return stdoutError(c.Close())
 }
 
-// writeTable writes rows under a header. If stdout is a terminal, long rows are shortened to its width.
+// writeTable writes rows under a header. If stdout is a terminal, rows are shortened to the width of the terminal.
 func (o *output) writeTable(head []string, rows [][]string, colour func(column int, cell string) string) error {
 	if o.width > 0 {
 		fitColumns(head, rows, o.width)
@@ -309,7 +308,7 @@ func (o *output) writeTable(head []string, rows [][]string, colour func(column i
 	return o.write([]byte(out.String()))
 }
 
-// fitColumns shortens the widest columns until the table fits into width. Two blanks separate the columns.
+// fitColumns shortens the widest columns until the table is at most width cells wide. Two blanks separate the columns.
 func fitColumns(head []string, rows [][]string, width int) {
 	widths := make([]int, len(head))
 	total := 2 * (len(head) - 1)
@@ -339,7 +338,7 @@ func fitColumns(head []string, rows [][]string, width int) {
 	}
 }
 
-// shorten shortens a text to a number of terminal cells.
+// shorten cuts a text so that it is at most as wide as a number of terminal cells.
 func shorten(s string, cells int) string {
 	if runewidth.StringWidth(s) <= cells {
 		return s
@@ -347,7 +346,8 @@ func shorten(s string, cells int) string {
 	return runewidth.Truncate(s, cells, "…")
 }
 
-// removeControls removes control, format and private-use characters, which could control a terminal or reorder its text. Tabs and line ends stay.
+// removeControls removes control, format and private-use characters, because they could control a terminal or reorder its text. Tabs and
+// line ends are kept.
 func removeControls(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\n' && r != '\t' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)) {
@@ -382,5 +382,5 @@ func paint(on bool, colour, s string) string {
 	return "\x1b[" + colour + "m" + s + "\x1b[0m"
 }
 
-// quote returns a word in quotation marks, without control characters, and shortened to 80 columns.
+// quote puts a word in quotation marks. Control characters are removed, and a long word is shortened to 80 columns.
 func quote(s string) string { return fmt.Sprintf("%q", shorten(removeControls(s), 80)) }

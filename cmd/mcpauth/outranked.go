@@ -9,8 +9,8 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// checkStoredLogin returns an error if a project's file would change a stored login. The project's file may only add settings that the stored
-// login does not have.
+// checkStoredLogin returns an error if a project's file would change a setting of a stored login. The file may only add settings that the
+// stored login does not have.
 func (p *program) checkStoredLogin(ctx context.Context, given server) error {
 	if !given.inProject {
 		return nil

@@ -32,7 +32,7 @@ func promptsCommand(p *program) *cli.Command {
 	}
 }
 
-// printPrompts prints the prompt with this name, or all prompts if name is empty.
+// printPrompts prints the prompt with this name. If name is empty, printPrompts prints all prompts.
 func (p *program) printPrompts(list mcpclient.PromptList, name string, s server) error {
 	if name != "" {
 		return p.printPrompt(list.Prompts, name, s)
@@ -55,8 +55,8 @@ func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server)
 	return p.out.writeText(promptText(prompts[i], s.shellArgument()))
 }
 
-// promptText describes the arguments of a prompt, with an example command. Text from the server is quoted, so that the command can be
-// pasted.
+// promptText describes the arguments of a prompt and gives an example command. Text from the server is quoted, so that the user can paste
+// the command.
 func promptText(c mcpclient.Prompt, server string) string {
 	var b strings.Builder
 	if line := firstLine(c.Description, c.Title); line != "" {
@@ -125,7 +125,7 @@ func runPrompt(ctx context.Context, p *program, word, name string, words []strin
 	})
 }
 
-// promptArguments parses NAME=VALUE words. The arguments of prompts are strings.
+// promptArguments parses words of the form NAME=VALUE. All arguments of prompts are strings.
 func (p *program) promptArguments(words []string) (map[string]string, error) {
 	args := map[string]string{}
 	for _, word := range words {
@@ -148,7 +148,7 @@ func (p *program) promptArguments(words []string) (map[string]string, error) {
 	return args, nil
 }
 
-// printMessages prints text messages on stdout, and a note on stderr for each message of another type.
+// printMessages prints text messages on stdout. For each other message, it prints a note on stderr.
 func (p *program) printMessages(messages []mcpclient.Message) error {
 	printed := 0
 	for _, m := range messages {

@@ -52,7 +52,7 @@ func runProxy(ctx context.Context, p *program, word string) error {
 	return m.Stdio(ctx, p.stdin, proxyWriter{p.out.stdout})
 }
 
-// proxyWriter writes to stdout for the proxy. A write error becomes an *outputError.
+// proxyWriter writes the proxy's messages to stdout. A write error becomes an *outputError.
 type proxyWriter struct{ stdout io.Writer }
 
 func (m proxyWriter) Write(line []byte) (int, error) {
@@ -81,7 +81,7 @@ func runListen(ctx context.Context, p *program, word, address string) error {
 	return context.Cause(ctx)
 }
 
-// newProxy returns the proxy for a server. The proxy uses the stored login or the token in MCPAUTH_ACCESS_TOKEN.
+// newProxy returns a proxy for one server. The proxy uses the token in MCPAUTH_ACCESS_TOKEN, or else the stored login.
 func (p *program) newProxy(ctx context.Context, word string) (*mcpproxy.Proxy, error) {
 	_, m, err := p.clientFor(ctx, word, flow.HandlerOptions{})
 	if err != nil {

@@ -7,15 +7,15 @@ import (
 )
 
 // After its time limit or an interrupt, a command normally ends by itself, because its work observes the context. A read from a terminal or
-// a write to a full pipe cannot be cancelled, so punctual does not wait for a command that hangs in one.
+// a write to a full pipe cannot be cancelled, so runPunctually does not wait for a command that hangs in such a read or write.
 const (
-	gracePeriod = 1700 * time.Millisecond // how long punctual waits for a command after the end of its context
+	gracePeriod = 1700 * time.Millisecond // how long runPunctually waits for a command after the end of its context
 	printTime   = time.Second             // time to print the error; a write to stderr can hang too
 )
 
-// runPunctually runs a command. If the command does not end soon after the limit or the first interrupt, punctual returns the error of the
-// context without waiting for the command. Before punctual returns, it waits for requests whose responses must not be lost, such as a
-// refresh. A limit of 0 means no limit. ctx ends at the first interrupt, but not at the limit.
+// runPunctually runs a command. If the command does not end soon after the limit or the first interrupt, runPunctually returns the error of
+// the context without waiting for the command. Before runPunctually returns this error, it waits for requests whose responses must not be
+// lost, such as a refresh. A limit of 0 means no limit. ctx ends at the first interrupt, but not at the limit.
 //
 // A command that is writing its result may exceed the default limit, because the reader of stdout may be slow.
 func (p *program) runPunctually(ctx context.Context, limit time.Duration, act func() error) error {
@@ -32,7 +32,7 @@ func (p *program) runPunctually(ctx context.Context, limit time.Duration, act fu
 	}
 	select {
 	case err := <-done:
-		if ctx.Err() != nil || !errors.Is(err, context.Canceled) { // after the time limit, context.Canceled means that p.wait cancelled the command
+		if ctx.Err() != nil || !errors.Is(err, context.Canceled) { // after the time limit, context.Canceled means that p.waitForRequests cancelled the command
 			return err
 		}
 	case <-time.After(rest):
@@ -45,7 +45,8 @@ func (p *program) runPunctually(ctx context.Context, limit time.Duration, act fu
 	return err
 }
 
-// waitUntilLate waits for a command until grace after its limit or the first interrupt. If the command has not ended then, ended is false.
+// waitUntilLate waits for a command until gracePeriod after its limit or after the first interrupt. If the command is still running then,
+// ended is false.
 func (p *program) waitUntilLate(ctx context.Context, limit time.Duration, done <-chan error) (err error, ended bool) {
 	var late <-chan time.Time
 	if limit > 0 {
@@ -72,8 +73,8 @@ func (p *program) waitUntilLate(ctx context.Context, limit time.Duration, done <
 	}
 }
 
-// waitForRequests waits for requests whose responses must not be lost, such as a refresh. flow.Client.Wait prints a message, which can hang if stderr
-// is a full pipe, so wait has its own time limit.
+// waitForRequests waits for requests whose responses must not be lost, such as a refresh. flow.Client.Wait prints a message, which can hang
+// if stderr is a full pipe, so waitForRequests has its own time limit.
 func (p *program) waitForRequests() {
 	c := p.flowClient.Load()
 	if c == nil {

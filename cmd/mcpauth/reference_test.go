@@ -21,7 +21,7 @@ import (
 // docs/reference.md lists exactly the commands, flags, exit codes, environment variables and JSON fields of the program.
 func TestReference(t *testing.T) {
 	page := reference(t)
-	app := testProgram().app()
+	app := testProgram().newApp()
 	var commands []string
 	for _, c := range app.Commands {
 		commands = append(commands, c.Name)
@@ -76,7 +76,7 @@ func TestContract(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, app, own := string(data), testProgram().app(), map[string][]string{}
+	page, app, own := string(data), testProgram().newApp(), map[string][]string{}
 	for _, c := range app.Commands {
 		own[c.Name] = slices.Concat(flagNames(c.Flags), flagNames(app.Flags))
 	}

@@ -48,7 +48,8 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	})
 }
 
-// resolveTargets resolves all words before any of them is used. If all is set, targets returns every stored login except those that skip matches.
+// resolveTargets resolves all words before any of them is used. If all is set, resolveTargets instead returns every stored login for which
+// skip returns false.
 func (p *program) resolveTargets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	if all {
 		list, err := p.allLogins(ctx)
@@ -65,7 +66,7 @@ func (p *program) resolveTargets(ctx context.Context, words []string, all bool, 
 	return out, nil
 }
 
-// targetOf returns the login of a status.
+// targetOf returns the target that selects a stored login.
 func targetOf(s flow.Status) flow.Target {
 	t := flow.Target{URL: s.URL}
 	if s.Name != nil {
@@ -74,8 +75,8 @@ func targetOf(s flow.Status) flow.Target {
 	return t
 }
 
-// forEachTarget runs do for all targets concurrently and calls done for each result, in order. With --json, eachTarget prints the results as
-// one document. failed is the error of p.targets, or nil.
+// forEachTarget calls work concurrently for all targets, and then calls finish for each result, in the order of targets. With --json,
+// forEachTarget prints the results as one document. failed is the error of p.resolveTargets, or nil.
 func forEachTarget[T any](ctx context.Context, p *program, targets []server, failed error, work func(*flow.Client, flow.Target) (T, error), finish func(word string, result T) error) error {
 	if len(targets) == 0 && failed != nil {
 		return failed

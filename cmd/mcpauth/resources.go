@@ -36,7 +36,7 @@ func runResources(ctx context.Context, p *program, word string) error {
 	})
 }
 
-// writeList prints a list of tools, prompts or resources, as a table or as the server sent it.
+// writeList prints a list of tools, prompts or resources as a table. With --json, writeList prints the list as the server sent it.
 func (o *output) writeList(raw json.RawMessage, what string, head []string, rows [][]string) error {
 	switch {
 	case o.json:
@@ -92,7 +92,7 @@ func firstLine(texts ...string) string {
 	return ""
 }
 
-// boldFirst prints the first column of a table in bold.
+// boldFirst makes the first column of a table bold.
 func boldFirst(column int, cell string) string {
 	if column == 0 {
 		return paint(true, bold, cell)

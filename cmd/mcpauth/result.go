@@ -23,14 +23,14 @@ func (f *resultFlags) flags() []cli.Flag {
 	}
 }
 
-// printer prints results in the form that the flags select.
+// A printer prints results in the form that the flags select.
 type printer struct {
 	*program
 	form string   // text, json or raw
 	dir  *saveDir // nil: no blocks are saved
 }
 
-// newPrinter checks the flags and opens the folder of --save-dir. The caller closes the printer.
+// newPrinter checks the flags and opens the folder of --save-dir. The caller must close the printer.
 func (p *program) newPrinter(ctx context.Context, f resultFlags) (*printer, error) {
 	if err := oneOf("--output", f.output, "text", "json", "raw"); err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func (p *program) newPrinter(ctx context.Context, f resultFlags) (*printer, erro
 
 func (p *printer) Close() { p.dir.Close() }
 
-// withPrinter runs work with a client that answers elicitation requests, and with a printer of results.
+// withPrinter calls work with a client that answers elicitation requests, and with a printer.
 func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e elicitFlags, o flow.HandlerOptions, work func(*mcpclient.Client, *printer, server) error) error {
 	answers, err := p.newElicitor(e)
 	if err != nil {
@@ -65,7 +65,7 @@ func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e
 	})
 }
 
-// printAndForget prints a result and then deletes the record of its task. In this order, no result is lost if the process is killed.
+// printAndForget prints a result and then deletes the stored record of the task. In this order, no result is lost if the process is killed.
 func (p *printer) printAndForget(m *mcpclient.Client, r mcpclient.Result, tool string) error {
 	if err := p.printResult(r, tool); err != nil {
 		return err
@@ -95,7 +95,7 @@ func (p *printer) printResult(r mcpclient.Result, tool string) error {
 	return p.printText(r, tool)
 }
 
-// printText prints the text blocks, or the structured content if there are no text blocks. saveBlocks handles the other blocks.
+// printText prints the text blocks. If there are none, printText prints the structured content. saveBlocks handles all other blocks.
 func (p *printer) printText(r mcpclient.Result, tool string) error {
 	texts := 0
 	for _, b := range r.Content {
@@ -136,7 +136,7 @@ func brokenBlockError(b mcpclient.Block, number int) error {
 }
 
 // saveBlocks prints a note on stderr for each block that is not text, and saves the block if --save-dir is given. If a block cannot be
-// decoded, saveBlocks first saves the others and then returns the error.
+// decoded, saveBlocks still saves the others, and then returns the error.
 func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 	var failed error
 	for i, b := range r.Content {
@@ -165,7 +165,7 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 	return failed
 }
 
-// describeBlock names a block.
+// describeBlock returns the type, the media type and the name of a block.
 func describeBlock(b mcpclient.Block) string {
 	words := []string{b.Type}
 	for _, s := range []string{b.MIMEType, b.Name} {

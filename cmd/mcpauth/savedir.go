@@ -15,12 +15,12 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// saveDir is the folder of --save-dir. Nothing is written outside of the folder. If --save-dir is not given, the *saveDir is nil.
+// saveDir is the folder of --save-dir. Nothing is written outside this folder. If --save-dir is not given, the *saveDir is nil.
 type saveDir struct {
 	ctx        context.Context // saving stops at the end of ctx, because a server may send very many blocks
 	name       string
 	root       *os.Root
-	lastNumber map[string]int // by file name: the number of the last file with this name
+	lastNumber map[string]int // for each file name: the last number that was used
 }
 
 // openSaveDir creates the folder if it does not exist.
@@ -45,7 +45,7 @@ func (d *saveDir) Close() {
 	}
 }
 
-// saveFile writes a new file and returns its path. If a file of this name exists, save adds a number to the name.
+// saveFile writes a new file and returns its path. If a file with this name exists, saveFile adds a number to the name.
 func (d *saveDir) saveFile(name string, data []byte) (string, error) {
 	ext := path.Ext(name)
 	for {
@@ -73,8 +73,8 @@ func (d *saveDir) saveFile(name string, data []byte) (string, error) {
 	}
 }
 
-// fileName derives a file name from the URI or the name of a block, or else from the tool's name and the block's number. The extension is
-// that of the media type.
+// fileName derives a file name from the URI or the name of a block. If the block has neither, the file name consists of the tool's name and
+// the block's number. The extension is that of the media type.
 func fileName(b mcpclient.Block, tool string, number int) string {
 	name := path.Base(strings.ReplaceAll(b.Name, `\`, "/"))
 	if u, err := url.Parse(b.URI); err == nil && b.URI != "" {
@@ -111,7 +111,8 @@ func safeName(name string) string {
 	return name
 }
 
-// extensionFor returns the extension for a media type. mime.ExtensionsByType is not used, because its results differ between machines.
+// extensionFor returns the file extension for the media type of a block. mime.ExtensionsByType is not used, because its results differ
+// between machines.
 func extensionFor(b mcpclient.Block) string {
 	kind, _, _ := mime.ParseMediaType(b.MIMEType)
 	known := map[string]string{

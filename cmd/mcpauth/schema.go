@@ -10,7 +10,7 @@ import (
 	"mcpauth/pkg/mcpclient"
 )
 
-// toolText describes the arguments of a tool, with an example call.
+// toolText describes the arguments of a tool and gives an example call.
 func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", httpx.Text(t.Name, 200))
@@ -53,7 +53,7 @@ func argumentLine(a toolargs.Property) string {
 // shortJSON cuts a value to 300 bytes, because many arguments may refer to the same large value.
 func shortJSON(raw json.RawMessage) string { return string(raw[:min(len(raw), 300)]) }
 
-// argumentExample returns a possible value of an argument.
+// argumentExample returns a value that the argument allows.
 func argumentExample(a toolargs.Property) exampleValue {
 	switch {
 	case len(a.Default) > 0 && len(a.Default) < 300:

@@ -27,10 +27,10 @@ func statusCommand(p *program) *cli.Command {
 
 // runStatus prints the whole table first, and then the errors.
 func runStatus(ctx context.Context, p *program, words []string, check bool) error {
-	list, failed := p.statuses(ctx, words)
+	list, failed := p.loginStatuses(ctx, words)
 	logins := len(list)
 	if len(words) == 0 {
-		list = append(list, p.withoutLogin(ctx, list)...)
+		list = append(list, p.serversWithoutLogin(ctx, list)...)
 	}
 	if failed != nil && len(list) == 0 {
 		return failed
@@ -64,8 +64,8 @@ func runStatus(ctx context.Context, p *program, words []string, check bool) erro
 	return p.forEachServer(ctx, words, failed, func(i int) error { return checks[i]() }, func(int) error { return nil })
 }
 
-// withoutLogin returns the servers of the configuration files that have no login.
-func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow.Status {
+// serversWithoutLogin returns the servers of the configuration files that have no stored login.
+func (p *program) serversWithoutLogin(ctx context.Context, logins []flow.Status) []flow.Status {
 	file, err := p.loadConfig(ctx)
 	if err != nil {
 		p.out.printWarning("%v", err)
@@ -81,8 +81,8 @@ func (p *program) withoutLogin(ctx context.Context, logins []flow.Status) []flow
 	return list
 }
 
-// statuses returns the status of the named servers, or of all stored logins that can be read.
-func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, error) {
+// loginStatuses returns the status of each named server. If words is empty, loginStatuses returns all stored logins that can be read.
+func (p *program) loginStatuses(ctx context.Context, words []string) ([]flow.Status, error) {
 	if len(words) == 0 {
 		list, err := p.allLogins(ctx)
 		return slices.DeleteFunc(list, noToken), err
@@ -106,15 +106,15 @@ func (p *program) statuses(ctx context.Context, words []string) ([]flow.Status, 
 	return list, nil
 }
 
-// recordedStatus is the status of a login with its journal.
-type recordedStatus struct {
+// statusWithJournal is the status of a login, with the list of its renewals.
+type statusWithJournal struct {
 	flow.Status
 	Journal []flow.Rotation `json:"journal,omitempty"`
 }
 
 // withJournals adds the journals if --verbose is set. A journal lists the process, the time and the error of each renewal.
-func (p *program) withJournals(ctx context.Context, list []flow.Status) []recordedStatus {
-	rows := make([]recordedStatus, len(list))
+func (p *program) withJournals(ctx context.Context, list []flow.Status) []statusWithJournal {
+	rows := make([]statusWithJournal, len(list))
 	for i, s := range list {
 		rows[i].Status = s
 		c, err := p.loginClient()

@@ -23,7 +23,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// needLevel is the part of a configuration entry that a command needs.
+// needLevel determines which parts of a configuration entry are read.
 type needLevel int
 
 const (
@@ -33,7 +33,7 @@ const (
 	needNamed                   // like needLogin, but --name gives the name of the login
 )
 
-// server is a resolved SERVER argument.
+// A server is the server and the login that a SERVER argument selects.
 type server struct {
 	word        string // as the user typed it, for hints
 	target      flow.Target
@@ -50,46 +50,46 @@ func (s server) shellArgument() string {
 	return shellWord(removeControls(httpx.WithoutUser(s.word)))
 }
 
-// resolveServer finds the server for a word.
+// resolveServer finds the server that a SERVER argument selects.
 func (p *program) resolveServer(ctx context.Context, word string, n needLevel) (s server, err error) {
 	if strings.Contains(word, "://") {
-		s.target, err = p.byURL(ctx, word, n)
+		s.target, err = p.loginByURL(ctx, word, n)
 	} else {
-		s, err = p.byName(ctx, word, n)
+		s, err = p.serverByName(ctx, word, n)
 	}
 	s.word = word
 	if err == nil {
-		err = p.setGlobals(&s.target)
+		err = p.applyGlobals(&s.target)
 	}
 	return s, errorAt(s, err)
 }
 
-// setGlobals sets the certificate and the headers of the global flags.
-func (p *program) setGlobals(t *flow.Target) (err error) {
+// applyGlobals adds the certificate and the headers of the global flags to t.
+func (p *program) applyGlobals(t *flow.Target) (err error) {
 	t.CertFile, t.CertKeyFile = p.global.certFile, p.global.certKeyFile
 	t.Header, err = p.mergeHeaders(t.Header)
 	return err
 }
 
-// byURL finds the login for a URL.
-func (p *program) byURL(ctx context.Context, word string, n needLevel) (flow.Target, error) {
+// loginByURL chooses the login for a URL.
+func (p *program) loginByURL(ctx context.Context, word string, n needLevel) (flow.Target, error) {
 	t, err := serverURL(word)
 	if err != nil || n == needNamed {
 		return t, err
 	}
-	if p.global.config != "" { // a file that --config names must be readable
+	if p.global.config != "" { // if --config names a file, it must be readable
 		if _, err := p.loadConfig(ctx); err != nil {
 			return t, err
 		}
 	}
 	stored, err := p.findLogins(ctx, t.URL)
-	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may be of another server; if it is of this server, a later step reports the error
+	if err != nil && !errors.Is(err, keystore.ErrCorrupt) { // the damaged record may belong to another server; if it belongs to this server, a later step reports the error
 		return t, err
 	}
 	return pickProfile(t, slices.DeleteFunc(stored, func(s flow.Target) bool { return !p.hasToken(ctx, s) }))
 }
 
-// serverURL checks an address that the user typed.
+// serverURL checks a URL that the user gave.
 func serverURL(word string) (flow.Target, error) {
 	t, err := flow.NewTarget(word)
 	if err != nil {
@@ -112,21 +112,21 @@ func pickProfile(t flow.Target, stored []flow.Target) (flow.Target, error) {
 	return t, &usageError{message: fmt.Sprintf("%s has several logins: %s", t.URL, removeControls(strings.Join(names, ", "))), hint: "use the name instead of the URL"}
 }
 
-// byName finds a configuration entry or a stored login.
-func (p *program) byName(ctx context.Context, word string, n needLevel) (server, error) {
+// serverByName finds the configuration entry or the stored login with this name.
+func (p *program) serverByName(ctx context.Context, word string, n needLevel) (server, error) {
 	file, err := p.loadConfig(ctx)
 	if err != nil {
 		return server{}, err
 	}
 	stored, damaged := p.findLogins(ctx, word)
-	if damaged != nil && !errors.Is(damaged, keystore.ErrCorrupt) { // see byURL
+	if damaged != nil && !errors.Is(damaged, keystore.ErrCorrupt) { // see loginByURL
 		return server{}, damaged
 	}
 	stored = slices.DeleteFunc(stored, func(t flow.Target) bool { return t.Profile != word })
 	e, ok := file.Servers[word]
 	switch {
 	case ok && !(e.Found && e.Skipped != "" && len(stored) > 0): // a project's file cannot disable a stored login
-		return p.byEntry(ctx, file, e, stored, n)
+		return p.serverByEntry(ctx, file, e, stored, n)
 	case len(stored) == 0 && damaged != nil:
 		return server{}, damaged
 	case len(stored) == 0:
@@ -137,8 +137,9 @@ func (p *program) byName(ctx context.Context, word string, n needLevel) (server,
 	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
 }
 
-// byEntry returns a configuration entry. If a stored login of the same name has another URL, byEntry returns an error.
-func (p *program) byEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n needLevel) (server, error) {
+// serverByEntry returns the server of a configuration entry. If a stored login of the same name has another URL, serverByEntry returns an
+// error.
+func (p *program) serverByEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n needLevel) (server, error) {
 	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
 		return server{target: stored[0]}, nil // the stored login has the URL, so the variables of the entry are not needed
 	}
@@ -182,7 +183,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	return e
 }
 
-// loadConfig loads the configuration once. If there is no configuration file, configuration returns an empty File.
+// loadConfig loads the configuration files once. If there are none, loadConfig returns an empty File.
 func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	if p.file != nil {
 		return p.file, nil
@@ -205,8 +206,8 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	return file, nil
 }
 
-// configPlaces finds the configuration files. Symbolic links in the path of a project's file are resolved, because the list of trusted files
-// contains resolved paths.
+// configPlaces finds the configuration files. The path of a project's file is returned without symbolic links, because the list of trusted
+// files contains such paths.
 func (p *program) configPlaces() (config.Places, error) {
 	dir, _ := os.Getwd() // os.Getwd fails if the working directory was deleted; then there is no project's file
 	home, _ := p.homeFolder()
@@ -217,7 +218,7 @@ func (p *program) configPlaces() (config.Places, error) {
 	return places, err
 }
 
-// readEntry reads a configuration entry.
+// readEntry returns the server of a configuration entry, with the settings that n requires.
 func (p *program) readEntry(ctx context.Context, file *config.File, raw config.Entry, n needLevel) (server, error) {
 	if n == needStored && raw.Skipped == "" && !strings.Contains(raw.URL, "${") {
 		t, err := serverURL(raw.URL)
@@ -253,8 +254,8 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	return p.applyAuth(s, e, n)
 }
 
-// applyAuth applies the auth block of an entry. If a variable in the auth block is not set, a call continues without the auth block,
-// because the stored login contains the same settings.
+// applyAuth applies the auth block of an entry. If a variable in the auth block is not set, a command other than login continues without
+// the auth block, because the stored login contains the same settings.
 func (p *program) applyAuth(s server, e config.Entry, n needLevel) (server, error) {
 	a, err := e.ExpandAuth(p.getenv)
 	if err != nil && n == needAll {
@@ -285,7 +286,7 @@ func errorInFile(e config.Entry, err error) error {
 	return &configError{message: fmt.Sprintf("%s: server %s: %v", e.Path, quote(e.Name), err)}
 }
 
-// findLogins searches the stored logins. If some logins are damaged, find returns the others.
+// findLogins returns the stored logins that have this name or URL. If some logins are damaged, findLogins returns the others.
 func (p *program) findLogins(ctx context.Context, word string) ([]flow.Target, error) {
 	c, err := p.loginClient()
 	if err != nil {
@@ -313,7 +314,7 @@ func (p *program) allLogins(ctx context.Context) ([]flow.Status, error) {
 	return c.Statuses(ctx)
 }
 
-// nameOrURL returns a login as a SERVER argument: its name, or else its URL.
+// nameOrURL returns a SERVER argument that selects a login: its name, or else its URL.
 func nameOrURL(s flow.Status) string {
 	if s.Name != nil {
 		return *s.Name
@@ -329,7 +330,7 @@ func (p *program) checkName(ctx context.Context, name, url string) error {
 	if name == "" || len(name) > 64 || strings.HasPrefix(name, "-") || strings.ContainsFunc(name, odd) {
 		return usage("--name: a name is 1 to 64 letters, digits and ._@-, not beginning with -")
 	}
-	s, err := p.byName(ctx, name, needStored)
+	s, err := p.serverByName(ctx, name, needStored)
 	switch {
 	case err == nil && s.target.URL != url:
 		return &usageError{message: fmt.Sprintf("--name: %s is already the name of %s", name, s.target.URL), hint: "choose another name"}

@@ -47,7 +47,7 @@ func taskCommand(p *program) *cli.Command {
 	}
 }
 
-// runTasks lists the stored tasks.
+// runTasks lists the tasks that are stored on this machine.
 func runTasks(ctx context.Context, p *program, word string) error {
 	s, err := p.resolveServer(ctx, word, needStored)
 	if err != nil {
@@ -137,7 +137,7 @@ func (p *printer) printStarted(t mcpclient.Task, s server) error {
 	return p.out.writeText(t.ID)
 }
 
-// printState prints the state of a task, or the task as the server sent it.
+// printState prints the state of a task. If another form than text was requested, printState prints the task as the server sent it.
 func (p *printer) printState(t mcpclient.Task) error {
 	if p.form != "text" {
 		return p.out.writeRaw(t.Raw)

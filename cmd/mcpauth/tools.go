@@ -30,7 +30,7 @@ func toolsCommand(p *program) *cli.Command {
 	}
 }
 
-// printTool prints one tool, or all tools if the name is empty.
+// printTool prints the tool with this name. If tool is empty, printTool prints all tools.
 func (p *program) printTool(list mcpclient.ToolList, tool string, s server) error {
 	if tool == "" {
 		return p.printTools(list)

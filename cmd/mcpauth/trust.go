@@ -20,12 +20,12 @@ import (
 )
 
 // trustKey is the key of the list of trusted files. The list is a file in the state folder, even if the logins are in another store. Only
-// the user can read the list.
+// the user can read this file.
 func trustKey() keystore.Key { return keystore.Key{Server: "mcpauth:trust"} }
 
 const trustNote = "trusted"
 
-// trustedFile is a project's file as it was when the user trusted it.
+// trustedFile describes a project's file as it was when the user trusted it.
 type trustedFile struct {
 	Path  string            `json:"path"`
 	Sum   string            `json:"sha256"` // empty: trust was revoked, but logins may still use the files
@@ -66,8 +66,8 @@ func trustCommand(p *program) *cli.Command {
 	}
 }
 
-// checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's file
-// needs trust if it uses variables, auth or files.
+// checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
+// file needs trust if it uses variables, auth or files.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
@@ -93,7 +93,7 @@ func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
 	return p.untrustedError(e, "is not trusted")
 }
 
-// filesOf returns the files that a login to an entry opens, each with its real path.
+// filesOf returns the files that a login to the server of an entry opens. The result maps each file to its real path.
 func (p *program) filesOf(e config.Entry) map[string]string {
 	files := map[string]string{}
 	for _, file := range e.Files(p.getenv) {
@@ -102,7 +102,7 @@ func (p *program) filesOf(e config.Entry) map[string]string {
 	return files
 }
 
-// hasMovedFile reports whether a file was added, or the real path of a file changed, since the user trusted the project's file.
+// hasMovedFile reports whether a file was added, or the real path of a file has changed, since the user trusted the project's file.
 func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	for file, real := range files {
 		if f.Files[file] != real {
@@ -112,8 +112,8 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	return false
 }
 
-// checkUnmoved returns an error if the real path of a file has changed since the user trusted a project's file that names the file. Renewals
-// call unmoved too, because a login keeps using its files, such as a private key.
+// checkUnmoved returns an error if a project's file names the file, and the real path of the file has changed since the user trusted the
+// project's file. Renewals call checkUnmoved too, because a login keeps using its files, such as a private key.
 func (p *program) checkUnmoved(file string) error {
 	known, err := p.trustedFiles(context.Background())
 	if err != nil {
@@ -148,7 +148,7 @@ func (p *program) usesText(e config.Entry) string {
 	return oneLine(strings.Join(parts, "; "))
 }
 
-// shownFiles adds the target of each symbolic link, because the name of a link does not show which file is read.
+// shownFiles adds "-> TARGET" to each symbolic link, because the name of a link does not show which file is read.
 func shownFiles(files []string, targets map[string]string) []string {
 	return convert(files, func(file string) string {
 		if real := targets[file]; real != "" && real != file {
@@ -212,7 +212,7 @@ func (p *program) trustDocument(f trustedFile, file *config.File) any {
 	})}
 }
 
-// trustText lists the servers of a file with what each may use.
+// trustText lists the servers of a file, and what each server may use.
 func (p *program) trustText(file *config.File) string {
 	var b strings.Builder
 	for _, name := range file.Names() {
@@ -257,7 +257,7 @@ func (p *program) listTrusted(ctx context.Context) error {
 	return p.out.writeTable([]string{"FILE", "STATE", "SINCE"}, cells, nil)
 }
 
-// revokeTrust ends the trust in a file. The file may have been deleted.
+// revokeTrust ends the trust in a file. The file itself may have been deleted.
 func (p *program) revokeTrust(ctx context.Context, name string) error {
 	path := realPath(name)
 	if name == "" {
@@ -286,7 +286,7 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 	return nil
 }
 
-// projectFile returns the path of the named file. If name is empty, projectFile returns the path of the nearest .mcp.json.
+// projectFile returns the real path of the named file. If name is empty, projectFile returns the path of the nearest .mcp.json.
 func (p *program) projectFile(name string) (string, error) {
 	if name == "" {
 		places, err := p.configPlaces()
@@ -315,7 +315,8 @@ func (p *program) projectFile(name string) (string, error) {
 	return path, nil
 }
 
-// checkPrintable returns an error if a path has characters that messages cannot show, because the message would then name another file.
+// checkPrintable returns an error if a path contains characters that are removed from messages, because a message would then name another
+// file.
 func checkPrintable(path string) error {
 	if oneLine(path) == path {
 		return nil
@@ -354,7 +355,7 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	return known, nil
 }
 
-// changeTrusted changes the list of trusted files under a lock.
+// changeTrusted changes the list of trusted files. A lock prevents two processes from changing the list at the same time.
 func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) []trustedFile) error {
 	store, err := p.openStore(keystore.File)
 	if err != nil {

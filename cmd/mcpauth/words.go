@@ -11,7 +11,7 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// statusTable prints one row per login.
+// statusTable prints a table with one row per login.
 func (o *output) statusTable(list []flow.Status) error {
 	var rows [][]string
 	head := []string{"SERVER", "STATE", "EXPIRES", "RENEWABLE", "SCOPES"}
@@ -61,10 +61,10 @@ func expiryText(s flow.Status) string {
 	return "in " + roundDuration(left)
 }
 
-// The cells of a bar.
+// lifetimeBar draws these cells.
 const fullCell, emptyCell = "█", "░"
 
-// lifetimeBar draws the remaining lifetime of a token in eight cells. If the lifetime is unknown, bar draws nothing.
+// lifetimeBar draws the remaining lifetime of a token in eight cells. If the lifetime is unknown, lifetimeBar returns "".
 func lifetimeBar(s flow.Status) string {
 	const cells = 8
 	if s.ExpiresIn == nil || s.ExpiresAt == nil || s.ObtainedAt == nil || !s.ExpiresAt.After(*s.ObtainedAt) {
@@ -76,7 +76,7 @@ func lifetimeBar(s flow.Status) string {
 	return strings.Repeat(fullCell, filled) + strings.Repeat(emptyCell, cells-filled)
 }
 
-// roundDuration rounds a duration to its largest unit.
+// roundDuration formats a duration in its largest unit.
 func roundDuration(d time.Duration) string {
 	switch {
 	case d < time.Minute:
