@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -185,7 +186,6 @@ func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
 }
 
 func projectMovesALinkAfterTheLogin(t *testing.T, u user) {
-	file := filepath.Join(u.home, "file")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -197,42 +197,52 @@ func projectMovesALinkAfterTheLogin(t *testing.T, u user) {
 		t.Fatal(err)
 	}
 	u.good.AddClient(demo.Client{ID: "keyed", Method: "private_key_jwt", Key: text})
+	u.env = append(u.env, "HERE="+u.home)
 	for auth, secret := range map[string]string{
-		`"grant":"client_credentials","clientId":"keyed","clientKey":"file"`:   string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
-		`"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"file"`: u.good.Assertion("ann", time.Hour),
+		`"grant":"client_credentials","clientId":"keyed","clientKey":"FILE"`:   string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})),
+		`"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"FILE"`: u.good.Assertion("ann", time.Hour),
 	} {
-		_ = os.Remove(file)
-		if err := errors.Join(os.WriteFile(file, []byte(secret), 0o600), os.WriteFile(file+".own", []byte(secret), 0o600)); err != nil {
-			t.Fatal(err)
+		for i, folder := range []string{"", "./", "${HERE}/./", "${HERE}//", u.home + "/x/../"} {
+			name := fmt.Sprint("file", i) // mcpauth remembers the files of earlier versions of the project's file
+			fileMovesAfterTheLogin(t, u, strings.ReplaceAll(auth, "FILE", folder+name), filepath.Join(u.home, name), secret)
 		}
-		u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{`+auth+`}}}}`)
-		u.must(t, exitDone, "trust")
-		u.must(t, exitDone, "login", "x")
-		u.must(t, exitDone, "refresh", "x")
-		if err := errors.Join(os.Remove(file), os.Symlink("file.own", file)); err != nil {
-			t.Fatal(err)
+	}
+}
+
+// fileMovesAfterTheLogin replaces a file that the stored login uses by a link to another file.
+func fileMovesAfterTheLogin(t *testing.T, u user, auth, file, secret string) {
+	t.Helper()
+	_ = os.Remove(file)
+	if err := errors.Join(os.WriteFile(file, []byte(secret), 0o600), os.WriteFile(file+".own", []byte(secret), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	u.project(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","auth":{`+auth+`}}}}`)
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "login", "x")
+	u.must(t, exitDone, "refresh", "x")
+	if err := errors.Join(os.Remove(file), os.Symlink(file+".own", file)); err != nil {
+		t.Fatal(err)
+	}
+	before := u.good.Count("token")
+	for _, args := range [][]string{{"refresh", "x"}, {"refresh", "--all"}, {"refresh", u.good.URL()}, {"login", u.good.URL()}} {
+		code := exitUsage
+		if args[0] == "login" { // login has already sent a request to the server, so it must not exit with 2
+			code = exitAuth
 		}
-		before := u.good.Count("token")
-		for _, args := range [][]string{{"refresh", "x"}, {"refresh", "--all"}, {"refresh", u.good.URL()}, {"login", u.good.URL()}} {
-			code := exitUsage
-			if args[0] == "login" { // login has already sent a request to the server, so it must not exit with 2
-				code = exitAuth
-			}
-			u.must(t, code, args...)
-			if !strings.Contains(u.stderr.String(), "points elsewhere since") {
-				t.Errorf("%q: %s", args, u.stderr.String())
-			}
+		u.must(t, code, args...)
+		if !strings.Contains(u.stderr.String(), "points elsewhere since") {
+			t.Errorf("%q: %s", args, u.stderr.String())
 		}
-		// mcpauth still refuses the link if the project's file no longer names it, or if the user no longer trusts the project's file.
-		u.project(t, `{"mcpServers":{"y":{"url":"`+u.good.URL()+`"}}}`)
-		for _, args := range [][]string{{"trust"}, {"trust", "--revoke"}} {
-			u.must(t, exitDone, args...)
-			u.must(t, exitUsage, "refresh", "--all")
-		}
-		u.must(t, exitDone, "logout", "x")
-		if n := u.good.Count("token") - before; n != 0 {
-			t.Errorf("%s: %d requests for tokens", auth, n)
-		}
+	}
+	// mcpauth still refuses the link if the project's file no longer names it, or if the user no longer trusts the project's file.
+	u.project(t, `{"mcpServers":{"y":{"url":"`+u.good.URL()+`"}}}`)
+	for _, args := range [][]string{{"trust"}, {"trust", "--revoke"}} {
+		u.must(t, exitDone, args...)
+		u.must(t, exitUsage, "refresh", "--all")
+	}
+	u.must(t, exitDone, "logout", "x")
+	if n := u.good.Count("token") - before; n != 0 {
+		t.Errorf("%s: %d requests for tokens", auth, n)
 	}
 }
 

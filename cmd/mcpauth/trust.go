@@ -352,6 +352,12 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	if err := json.Unmarshal(data, &known); err != nil {
 		return nil, fmt.Errorf("the list of trusted files: %w", keystore.ErrCorrupt)
 	}
+	for i, f := range known { // earlier versions stored absolute paths as the project's file spelt them
+		known[i].Files = map[string]string{}
+		for file, real := range f.Files {
+			known[i].Files[filepath.Clean(file)] = real
+		}
+	}
 	return known, nil
 }
 

@@ -88,10 +88,14 @@ type Uses struct {
 // Nothing reports whether the entry uses no variables, files or settings.
 func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) == 0 }
 
-// beside resolves a relative path against the folder of the configuration file.
+// beside resolves a relative path against the folder of the configuration file. The result is clean, because the list of trusted files must
+// have the same path as the stored login.
 func (e Entry) beside(file string) string {
-	if file == "" || filepath.IsAbs(file) {
-		return file
+	switch {
+	case file == "":
+		return ""
+	case filepath.IsAbs(file):
+		return filepath.Clean(file)
 	}
 	return filepath.Join(filepath.Dir(e.Path), file)
 }
