@@ -165,12 +165,8 @@ func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	}
 	run, interrupted, late := func() error { return errorAt(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
 	if p.global.timeout > 0 || !hasNoLimit(cx) {
-		limit := p.timeLimit(cx.Command.Name)
-		if cx.Command.Name == "login" {
-			limit += min(limit/10, 30*time.Second) // the wait for the browser times out first, so that the error says that the browser sent no answer
-		}
-		late = limit
-		ctx, cancel := context.WithTimeout(cx.Context, limit)
+		late = p.timeLimit(cx.Command.Name)
+		ctx, cancel := context.WithTimeout(cx.Context, late)
 		defer cancel()
 		cx.Context = ctx
 	}

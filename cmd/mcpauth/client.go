@@ -50,8 +50,8 @@ func (p *program) httpClient() (*http.Client, error) {
 	if p.out.verbose && !p.out.quiet {
 		o.Trace = stderrWriter{p.out}
 	}
-	if state, err := p.stateDir(); err == nil { // without a state folder nothing is cached
-		o.RootMemory = filepath.Join(state, "cache", "roots")
+	if cache, _, err := p.cacheDirs(); err == nil {
+		o.RootMemory = filepath.Join(cache, "roots")
 	}
 	hc, err := httpx.New(o)
 	if err != nil {
@@ -253,9 +253,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	if authorize != nil {
 		m.URL, m.Auth = authorize.Endpoint(ctx), authorize
 	}
-	if state, err := p.stateDir(); err == nil { // without a state folder nothing is cached
-		m.CacheDir, m.TaskDir = filepath.Join(state, "cache"), filepath.Join(state, "tasks")
-	}
+	m.CacheDir, m.TaskDir, _ = p.cacheDirs()
 	if p.out.errTerminal || p.out.verbose {
 		m.Progress = func(g mcpclient.Progress) { p.out.showProgress(g.Progress, g.Total, g.Message) }
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,22 @@ func (p *program) stateDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
 }
 
+// cacheDirs returns the folders for cached data and for records of tasks. If another user can change one of them, cacheDirs returns an error,
+// so that nothing is cached.
+func (p *program) cacheDirs() (cache, tasks string, err error) {
+	state, err := p.stateDir()
+	if err != nil {
+		return "", "", err
+	}
+	cache, tasks = filepath.Join(state, "cache"), filepath.Join(state, "tasks")
+	for _, folder := range []string{state, cache, tasks} {
+		if reason := config.ForeignFolder(folder); reason != "" {
+			return "", "", errors.New(reason)
+		}
+	}
+	return cache, tasks, nil
+}
+
 // dataDir returns the folder of the file store.
 func (p *program) dataDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
@@ -28,7 +45,7 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 		return filepath.Abs(dir)
 	}
 	if dir := p.getenv(xdg); filepath.IsAbs(dir) {
-		return checkFolderOwner(filepath.Join(dir, "mcpauth"), xdg)
+		return checkFolderOwner(dir, filepath.Join(dir, "mcpauth"), xdg)
 	}
 	base, name := p.homeFolder()
 	dir := filepath.Join(base, filepath.Join(home...), "mcpauth")
@@ -42,13 +59,13 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 	if base == "" {
 		return "", &configError{message: fmt.Sprintf("no folder for state: %s is not set to an absolute path", name), hint: "set " + name + ", or " + override}
 	}
-	return checkFolderOwner(dir, name)
+	return checkFolderOwner(base, dir, name)
 }
 
-// checkFolderOwner returns an error if mcpauth runs as root and the folder belongs to another user, because that user could not change the
-// files that root would create there.
-func checkFolderOwner(dir, variable string) (string, error) {
-	if whose := config.NotRoots(dir); whose != "" {
+// checkFolderOwner returns dir, a folder in base. If mcpauth runs as root and base or dir belongs to another user, the result is an error. That
+// user could not change the files that root would create there, and could make root write elsewhere.
+func checkFolderOwner(base, dir, variable string) (string, error) {
+	if whose := cmp.Or(config.NotRoots(base), config.NotRoots(dir)); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),
 			hint: "run it without sudo, or with sudo -H to store logins for root"}
 	}

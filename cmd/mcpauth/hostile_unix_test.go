@@ -268,6 +268,13 @@ func TestRootInAnotherHome(t *testing.T) {
 			t.Errorf("%q: %s", args, u.stderr.String())
 		}
 	}
+	if err := os.Symlink(t.TempDir(), u.home+"/.local"); err != nil { // the user could make root write in a folder of root
+		t.Fatal(err)
+	}
+	u.must(t, exitUsage, "login", u.good.URL())
+	if err := os.Remove(u.home + "/.local"); err != nil {
+		t.Fatal(err)
+	}
 	u.env = append(u.env, "XDG_STATE_HOME="+u.home+"/a/b", "XDG_DATA_HOME="+u.home+"/a/c")
 	u.must(t, exitUsage, "login", u.good.URL())
 	left, err := os.ReadDir(u.home)
@@ -281,6 +288,28 @@ func TestRootInAnotherHome(t *testing.T) {
 	u.must(t, exitUsage, "call", "x", "whoami")
 	if !strings.Contains(u.stderr.String(), "config.json is ignored") {
 		t.Errorf("stderr: %s", u.stderr.String())
+	}
+}
+
+// If another user can change the state folder, nothing is cached there.
+func TestNothingIsCachedInAForeignFolder(t *testing.T) {
+	for _, folder := range []string{"", "/cache", "/tasks"} {
+		u := newUser(t)
+		u.must(t, exitDone, "login", u.good.URL())
+		u.must(t, exitDone, "token", u.good.URL())
+		state := t.TempDir() + "/state"
+		u.env = append(u.env, "MCPAUTH_STATE_DIR="+state, "MCPAUTH_ACCESS_TOKEN="+strings.TrimSpace(u.stdout.String()))
+		if err := os.MkdirAll(state+folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(state+folder, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		u.must(t, exitDone, "call", u.good.URL(), "whoami")
+		left, err := filepath.Glob(state + "/*/*")
+		if err != nil || len(left) > 0 {
+			t.Errorf("%s: %q, %v", folder, left, err)
+		}
 	}
 }
 

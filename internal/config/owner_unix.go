@@ -48,6 +48,19 @@ func foreign(info fs.FileInfo) string {
 	return ""
 }
 
+// ForeignFolder returns the reason why another user could change files in a folder, or "" if no other user could or if the folder does not
+// exist.
+func ForeignFolder(folder string) string {
+	for _, stat := range []func(string) (fs.FileInfo, error){os.Lstat, os.Stat} {
+		if info, err := stat(folder); err == nil {
+			if reason := foreign(info); reason != "" {
+				return folder + " " + reason
+			}
+		}
+	}
+	return ""
+}
+
 // NotRoots returns a message if mcpauth runs as root and the folder belongs to another user, and "" if not. For example, sudo without -H
 // may keep the HOME of the caller. If the folder does not exist, NotRoots checks the nearest parent that does.
 func NotRoots(folder string) string {

@@ -3,5 +3,8 @@ package config
 // Foreign always returns "", because projects on Windows are not usually stored in a folder that every user can write to.
 func Foreign(string) string { return "" }
 
+// ForeignFolder always returns "", because the folders of a user's profile are private on Windows.
+func ForeignFolder(string) string { return "" }
+
 // NotRoots always returns "", because Windows has no root.
 func NotRoots(string) string { return "" }

@@ -116,7 +116,7 @@ func (l *Listener) Close() error {
 // These limits stop a local program that keeps a connection open or sends a large request.
 const (
 	headerTime = 5 * time.Second
-	headerSize = 1 << 20 // in bytes; large, because browsers send the cookies of every server on this host, whatever its port is
+	headerSize = 128 << 10 // in bytes; large, because browsers send the cookies of every server on this host, whatever its port is
 )
 
 // waitResult is the result of Wait.

@@ -2,7 +2,9 @@
 function __mcpauth
     set -l words (commandline -opc)
     set -l last (commandline -ot) # the last word without its quotes
-    mcpauth __complete $words[2..-1] "$last" 2>/dev/null | string match -v '~*' # fish would expand a leading ~ in a tool name
+    set -l hidden '~*' # fish would expand a leading ~ in the name of a tool, unless the word is quoted
+    string match -qr '^["\']' -- (commandline -ct); and set hidden ''
+    mcpauth __complete $words[2..-1] "$last" 2>/dev/null | string match -v -- $hidden
 end
 complete -c mcpauth -f -a '(__mcpauth)'
 complete -c mcpauth -F -n 'test -z "$(__mcpauth)"'
