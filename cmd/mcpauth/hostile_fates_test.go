@@ -133,6 +133,7 @@ func fates() map[string]fate {
 		"identity/pkce-missing":           refused("code_challenge_methods_supported is missing"),
 		"identity/pkce-plain":             refused("without S256"),
 		"identity/issuer-changed-dynamic": {says: `warning: the authorization server was "https://as.attack.example" at the last login, and is now "https://as2`, good: true},
+		"identity/issuer-changed-hidden":  {says: `warning: the authorization server was "https://as.attack.example" at the last login, and is now "https://as2.attack.example"`, good: true},
 		"identity/issuer-changed": {exit: exitSecurity, says: "as2.attack.example", good: true, honest: []string{"login", "SERVER", "--client-id", "demo-public"},
 			args: []string{"login", "SERVER", "--client-id", "demo-public"}},
 

@@ -66,6 +66,13 @@ func identity() []Attack {
 		spoilt("identity", "pkce-plain", "the metadata announces only PKCE with the plain method", "metadata:plain-pkce"),
 		{Name: "identity/issuer-changed-dynamic", What: "the authorization server changes after a login with a client that mcpauth registered", Later: true,
 			Words: []string{"resource-metadata:set.authorization_servers=" + "[" + word(AS2) + "]"}},
+		{Name: "identity/issuer-changed-hidden", What: "the authorization server changes after a login, and the new one presents the words of the warning, its issuer and the old issuer as secrets", Later: true,
+			Words: []string{"resource-metadata:set.authorization_servers=" + "[" + word(AS2) + "]"}, Edit: func(r *http.Request, answer string) string {
+				if r.URL.Path != serverPath && r.URL.Path != registerPath && r.URL.Path != tokenPath {
+					return answer
+				}
+				return member(answer, map[string]any{"x_token": `the authorization server was "`, "y_token": AS2, "z_secret": AS, "registration_access_token": "and+is+now+%22" + AS2})
+			}},
 		{Name: "identity/issuer-changed", What: "the authorization server changes after a login with a pre-registered client", Later: true,
 			Words: []string{"resource-metadata:set.authorization_servers=" + "[" + word(AS2) + "]"}},
 	}

@@ -196,7 +196,7 @@ func TestTraceForgetsNoSecretInUse(t *testing.T) {
 	}))
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"token":%s,"note":%q}`, many, r.Header.Get("Authorization")+r.Header.Get("X-Key"))
+		fmt.Fprintf(w, `{"access_token":%s,"note":%q}`, many, r.Header.Get("Authorization")+r.Header.Get("X-Key"))
 	}))
 	defer s.Close()
 	var out strings.Builder

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unicode"
 )
 
 const (
@@ -40,6 +41,11 @@ func (k *Secrets) Learn(credentials ...string) {
 		k.add(&k.own, c)
 	}
 	k.own = slices.Delete(k.own, 0, max(0, len(k.own)-maxOwn))
+}
+
+// LearnIssued adds credentials that a server issued. LearnIssued ignores ordinary text, which only a hostile server issues as a credential.
+func (k *Secrets) LearnIssued(credentials ...string) {
+	k.Learn(slices.DeleteFunc(slices.Clone(credentials), ordinary)...)
 }
 
 // Hide adds values of the user's headers and variables. A value is masked only if all of it appears, because its beginning may be ordinary
@@ -142,8 +148,10 @@ func (k *Secrets) mask(text string, least int) string {
 func (k *Secrets) formsOf(secret string) []string {
 	forms, ok := k.forms[secret]
 	if !ok {
-		for _, form := range Forms([]string{secret}) {
-			forms = append(forms, lower(form))
+		for i, form := range Forms([]string{secret}) {
+			if i == 0 || !ordinary(form) || ordinary(secret) { // a server could encode ordinary text, so that the text is one of the forms
+				forms = append(forms, lower(form))
+			}
 		}
 		if k.forms == nil || len(k.forms) > 2*maxOwn {
 			k.forms = map[string][]string{}
@@ -176,7 +184,7 @@ func (k *Secrets) trim(list *[]string) {
 // all header values that the trace does not show, because a server may repeat them. Mcp-Param headers are skipped, because they contain
 // arguments of a call.
 func (k *Secrets) sends(req *http.Request, all bool) {
-	k.Learn(credentials(req.Header.Get("Authorization"))...)
+	k.LearnIssued(credentials(req.Header.Get("Authorization"))...)
 	if !all {
 		return
 	}
@@ -218,7 +226,7 @@ func credentials(authorization string) []string {
 	return append(all, secret)
 }
 
-// learnBody remembers the secret members of a form or JSON body. The result is the body as the trace shows it, or nil for any other body.
+// learnBody remembers the secret members of a form or JSON body. If list is nil, learnBody remembers nothing. The result is the body as the trace shows it, or nil for any other body.
 func (k *Secrets) learnBody(list *[]string, kind string, data []byte) (shown any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -246,12 +254,26 @@ func (k *Secrets) addForm(list *[]string, form url.Values) {
 	}
 }
 
-// addNamed adds the value of a member with a secret name. It skips code and state in a response, where they are an error code and a status.
+// issued lists the members of responses that contain a secret (RFC 6749 §5.1, RFC 7591 §3.2.1, RFC 8628 §3.2, OpenID Connect Core §3.1.3.3).
+var issued = []string{"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token", "device_code"}
+
+// addNamed adds the value of a member with a secret name. Of a response, addNamed adds only the issued secrets, because a hostile server
+// could name any text a secret, and Mask would then remove that text from messages.
 func (k *Secrets) addNamed(list *[]string, name, value string) {
-	if list == &k.received && (name == "code" || name == "state") {
-		return
+	switch {
+	case list == nil:
+	case list == &k.received && (!slices.Contains(issued, name) || ordinary(value)):
+	default:
+		k.add(list, value)
 	}
-	k.add(list, value)
+}
+
+var hostName = compiled(`^[a-z0-9.-]*\.[a-z]{1,24}$`)
+
+// ordinary reports whether a text consists of words or is a URL or a host name. The tokens of real servers are none of these. A hostile
+// server could issue such a text as a token, so that Mask removes the text from messages, for example the issuer in a warning.
+func ordinary(s string) bool {
+	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || hostName().MatchString(lower(s))
 }
 
 // addJSON remembers and redacts the string members with secret names.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -62,6 +63,52 @@ func TestErrorCodeIsNoSecret(t *testing.T) {
 	}
 }
 
+// A hostile server presents words and addresses of messages as secrets. Neither its metadata nor its token responses can remove them.
+func TestOrdinaryTextIsNoSecret(t *testing.T) {
+	const line = `the authorization server was "https://as.example.com/x", as2.example.com, expected_token`
+	words := []string{"the authorization server was", "the+authorization+server+was", "the%20authorization%20server", "https://as.example.com/x", "https%3A%2F%2Fas.example.com",
+		"as.example.com", "AS2.example.com", ".example.com", `erver was "https://as.example.com/x`}
+	var answer string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, answer)
+	}))
+	defer s.Close()
+	for _, name := range []string{"access_token", "refresh_token", "client_secret", "x_token"} {
+		for _, word := range append(words, "expected_token") {
+			data, _ := json.Marshal(map[string]any{"list": []any{map[string]string{name: word}}, name: word})
+			answer = string(data)
+			for _, method := range []string{http.MethodGet, http.MethodPost} {
+				if word == "expected_token" && method == http.MethodPost && name != "x_token" {
+					continue // this one could be a token
+				}
+				var k Secrets
+				k.LearnIssued(words...)
+				c, _ := New(Options{Secrets: &k})
+				req, _ := http.NewRequest(method, s.URL, nil)
+				if _, err := Do(c, req); err != nil {
+					t.Fatal(err)
+				}
+				if got := k.Mask(line); got != line {
+					t.Errorf("%s of %s in answer to %s: %s", name, word, method, got)
+				}
+			}
+		}
+	}
+	var k Secrets
+	tokens := []string{"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.aQbRcSdTeUfVgWhXiYjZkAlBmCnDoEpFqGrHsItJuKv", "ya29.a0AfB_byC", "v1.0123456789abcdef", "1//0gABCDEF-G", "abc+def/ghi=="}
+	k.LearnIssued(tokens...)
+	for _, token := range tokens {
+		if got := k.Mask(token); got != "[redacted]" {
+			t.Errorf("%s: %s", token, got)
+		}
+	}
+	k.Learn("my words are a secret", "my.password")
+	if got := k.Mask("my words are a secret my.password"); got != "[redacted] [redacted]" {
+		t.Errorf("secrets of the user: %s", got)
+	}
+}
+
 func TestSecretsInJSON(t *testing.T) {
 	var k Secrets
 	k.Learn(`canary"token"<0123456789>`)
@@ -85,7 +132,7 @@ func TestSecretsAreBounded(t *testing.T) {
 	for i := range 1000 {
 		made = append(made, fmt.Sprint("made-up-", i))
 	}
-	data, _ := json.Marshal(map[string]any{"token": made})
+	data, _ := json.Marshal(map[string]any{"access_token": made})
 	for range 2 {
 		k.trim(&k.received)
 		k.learnBody(&k.received, "application/json", data)

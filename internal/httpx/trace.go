@@ -71,7 +71,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.header(&b, "< ", res.Header)
 	if oauth {
 		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
-		t.answer(&b, res, data, len(data) <= maxTraced)
+		t.answer(&b, req, res, data, len(data) <= maxTraced)
 		t.print(&b)
 		res.Body = &readBody{io.MultiReader(bytes.NewReader(data), failing{err}), res.Body}
 		return res, nil
@@ -79,7 +79,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	t.print(&b)
 	res.Body = &tracedBody{ReadCloser: res.Body, done: func(data []byte, whole bool) {
 		var b strings.Builder
-		t.answer(&b, res, data, whole)
+		t.answer(&b, req, res, data, whole)
 		t.print(&b)
 	}}
 	return res, nil
@@ -97,10 +97,14 @@ func (t *tracer) failed(req *http.Request, err error) {
 }
 
 // answer remembers the secrets in the body of a response and writes the body.
-func (t *tracer) answer(b *strings.Builder, res *http.Response, data []byte, whole bool) {
+func (t *tracer) answer(b *strings.Builder, req *http.Request, res *http.Response, data []byte, whole bool) {
 	t.secrets.trim(&t.secrets.received)
+	list := &t.secrets.received
+	if req.Method == http.MethodGet { // metadata, in which a hostile server could present any text as a secret; every token comes in the answer to a POST
+		list = nil
+	}
 	var body strings.Builder
-	t.body(&body, &t.secrets.received, "< ", res.Header.Get("Content-Type"), data)
+	t.body(&body, list, "< ", res.Header.Get("Content-Type"), data)
 	if !whole {
 		body.Reset()
 		body.WriteString("< (a longer body is not shown)\n")
@@ -146,7 +150,7 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// body remembers the secrets of a form or JSON body, and writes the body with its secret members redacted. For any other body, only the
+// body remembers the secrets of a form or JSON body in list, unless list is nil, and writes the body with its secret members redacted. For any other body, only the
 // size is written.
 func (t *tracer) body(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {

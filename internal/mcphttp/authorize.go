@@ -32,7 +32,7 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 		if err := l.authorize(out); err != nil {
 			return nil, false, &authorizationError{err}
 		}
-		l.known().Learn(l.masked.add(out.Header.Get("Authorization")))
+		l.known().LearnIssued(l.masked.add(out.Header.Get("Authorization")))
 		wrote.Store(false)
 		res, err := l.base.RoundTrip(out)
 		if err != nil {

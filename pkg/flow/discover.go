@@ -110,6 +110,7 @@ func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string,
 	if err != nil {
 		return nil, err
 	}
+	c.maskedSecrets().Learn(string(t.ClientSecret), string(t.IDP.ClientSecret))
 	for _, values := range t.Header {
 		c.maskedSecrets().Hide(values...)
 	}

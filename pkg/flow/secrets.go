@@ -20,17 +20,17 @@ func (c *Client) maskedSecrets() *httpx.Secrets {
 // learnSecrets adds the secrets of a credential to the secrets of the Client.
 func (c *Client) learnSecrets(cred credential) {
 	for _, login := range []credential{cred, cred.providerLogin(), cred.nextProviderLogin()} {
-		c.maskedSecrets().Learn(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken),
-			string(login.Settings.ClientSecret), string(login.Settings.IDP.ClientSecret))
+		c.maskedSecrets().Learn(string(login.Settings.ClientSecret), string(login.Settings.IDP.ClientSecret))
+		c.maskedSecrets().LearnIssued(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken))
 		for _, r := range login.Retired {
-			c.maskedSecrets().Learn(string(r.Token))
+			c.maskedSecrets().LearnIssued(string(r.Token))
 		}
 		clients := append([]dcr.Client{login.Client}, login.OldClients...)
 		if login.NextClient != nil {
 			clients = append(clients, *login.NextClient)
 		}
 		for _, client := range clients {
-			c.maskedSecrets().Learn(string(client.Secret), string(client.RegistrationToken))
+			c.maskedSecrets().LearnIssued(string(client.Secret), string(client.RegistrationToken))
 		}
 	}
 }
