@@ -30,7 +30,7 @@ func systemBrowser() []string {
 
 // chooseBrowser returns the first available command. Under WSL, wslview and rundll32.exe open the Windows browser. rundll32.exe takes the
 // URL as one argument, but cmd.exe and powershell.exe interpret special characters in the URL. The Windows folder need not be in PATH.
-// Without a display, chooseBrowser does not return xdg-open, because xdg-open would start a text browser in the terminal.
+// Without a display, the result is never xdg-open, because xdg-open would start a text browser in the terminal.
 func chooseBrowser(getenv func(string) string, lookPath func(string) (string, error), wsl bool) []string {
 	candidates := [][]string{{"xdg-open"}}
 	if wsl || getenv("WSL_DISTRO_NAME") != "" {

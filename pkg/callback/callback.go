@@ -37,8 +37,8 @@ type Options struct {
 	Port int    // 0: a free port
 	Path string // empty: "/callback"
 
-	// If Ignored is not nil, Wait calls it for the first request that looks like an authorization response but is ignored. why states the
-	// reason, may quote the authorization server, and is safe to print.
+	// If Ignored is not nil, Wait calls it for the first request that looks like an authorization response but is ignored. The reason may
+	// quote the authorization server, and is safe to print.
 	Ignored func(reason string)
 }
 
@@ -147,7 +147,7 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	}
 }
 
-// newHandler serves the redirect URI.
+// newHandler returns the HTTP handler that serves the redirect URI.
 func (l *Listener) newHandler(e Expect, answers chan<- waitResult) http.Handler {
 	var answered atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -175,8 +175,8 @@ func (l *Listener) newHandler(e Expect, answers chan<- waitResult) http.Handler 
 	})
 }
 
-// checkRequest returns a 4xx status if the request cannot be an authorization response, and 0 for any other request. checkRequest does not
-// check state. If the refused request looks like an authorization response, why is the reason of the refusal.
+// checkRequest returns a 4xx status if the request cannot be an authorization response, and 0 for any other request. It does not check the
+// state. If the refused request looks like an authorization response, the result reason states why the request is refused.
 func (l *Listener) checkRequest(r *http.Request) (status int, reason string) {
 	switch {
 	case !slices.Contains(l.validHosts(), r.Host):

@@ -19,7 +19,7 @@ var pageHTML string
 // pageTemplate parses the page on first use, because most commands do not show the page.
 var pageTemplate = sync.OnceValue(func() *template.Template { return template.Must(template.New("page").Parse(pageHTML)) })
 
-// contentPolicy returns a Content-Security-Policy that allows only the style sheet in the page, which the policy identifies by a hash.
+// contentPolicy returns a Content-Security-Policy that allows only the style sheet in the page. A hash identifies this style sheet.
 func contentPolicy() string {
 	return "default-src 'none'; style-src 'sha256-" + styleHash(pageHTML) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }

@@ -46,7 +46,8 @@ func (e *AuthorizationError) Error() string {
 	return s
 }
 
-// Parse returns the code in a pasted authorization response, which is the URL to which the browser was redirected, or its query.
+// Parse returns the code in a pasted authorization response. The pasted text is the URL to which the browser was redirected, or the query
+// of this URL.
 func Parse(pasted string, e Expect) (string, error) {
 	pasted = strings.TrimSpace(pasted)
 	query := pasted
@@ -60,8 +61,8 @@ func Parse(pasted string, e Expect) (string, error) {
 	return parseResponse(query, e)
 }
 
-// parseResponse returns the code in an authorization response (RFC 6749 §4.1.2). parseResponse checks state first, then iss, and then the
-// other parameters.
+// parseResponse returns the code in an authorization response (RFC 6749 §4.1.2). It checks the state first, then iss, and then the other
+// parameters.
 func parseResponse(rawQuery string, e Expect) (string, error) {
 	query, err := url.ParseQuery(rawQuery)
 	if err != nil {
@@ -88,8 +89,8 @@ func parseResponse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// ignoredReason returns the reason why a response does not belong to this authorization request. Some servers send an error without state.
-// If iss is valid, the reason quotes the error (MCP authorization, Authorization Response Validation).
+// ignoredReason states why a response does not belong to this authorization request. Some servers send an error without state. If iss is
+// valid, the reason quotes this error (MCP authorization, Authorization Response Validation).
 func ignoredReason(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {

@@ -132,7 +132,7 @@ func (o Options) owned(id, kind string) Client {
 }
 
 // certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). If the server supports no
-// such method, certificateMethod returns "none". Tokens may be bound to the certificate even with "none" (RFC 8705 §4).
+// such method, the result is "none". Tokens may be bound to the certificate even with "none" (RFC 8705 §4).
 func (o Options) certificateMethod() string {
 	methods := []string{"tls_client_auth", "self_signed_tls_client_auth"}
 	if o.Certificate == nil {
@@ -160,8 +160,8 @@ func (o Options) canReuseStored() bool {
 	return (o.RedirectURI == "" || c.RedirectURI == o.RedirectURI) && coversScope(c.Scope, o.Scope) && c.BoundTokens == o.requestsBoundTokens()
 }
 
-// coversScope reports whether a client with the registered scope may request the wanted scope. A client that was registered without a scope
-// may request any scope.
+// coversScope reports whether a client with the registered scope may request the wanted scope. If the client was registered without a
+// scope, it may request any scope.
 func coversScope(registered, wanted string) bool {
 	if registered == "" {
 		return true
@@ -180,8 +180,8 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
-// AuthMethod chooses a client authentication method from supported (RFC 8414 §2). If no method fits, AuthMethod returns private_key_jwt for
-// a client with a key, client_secret_basic for a client with a secret, and none for any other client.
+// AuthMethod chooses a client authentication method from the supported methods (RFC 8414 §2). If no method fits, the result is
+// private_key_jwt for a client with a key, client_secret_basic for a client with a secret, and none for any other client.
 func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	choices := []string{"none"}
 	switch {
@@ -193,7 +193,7 @@ func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	return firstOf(choices, supported, choices[0])
 }
 
-// firstOf returns the first element of methods that supported contains. If there is none, firstOf returns the argument otherwise.
+// firstOf returns the first of the methods that the server supports, or the fallback if there is none.
 func firstOf(methods, supported []string, fallback string) string {
 	for _, m := range methods {
 		if slices.Contains(supported, m) {

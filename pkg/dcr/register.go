@@ -31,8 +31,8 @@ func (e *Error) Error() string {
 	return "client registration " + e.URL + ": answered " + r.String()
 }
 
-// registrationRequest is the client metadata to register (RFC 7591 §2). registrationRequest has no member resource, because some servers
-// refuse unknown members.
+// registrationRequest is the client metadata to register (RFC 7591 §2). It has no member resource, because some servers refuse unknown
+// members.
 type registrationRequest struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
@@ -47,8 +47,8 @@ type registrationRequest struct {
 	BoundTokens     bool     `json:"tls_client_certificate_bound_access_tokens,omitempty"` // RFC 8705 §3.4
 }
 
-// registrationResponse is the part of the registration response that mcpauth uses (RFC 7591 §3.2.1, RFC 7592 §3). RedirectURIs is only
-// checked and not stored, because some servers return another redirect URI but accept only the one that was sent.
+// registrationResponse contains the members of a registration response that mcpauth uses (RFC 7591 §3.2.1, RFC 7592 §3). RedirectURIs is
+// checked but not stored, because some servers return another redirect URI but accept only the one that was sent.
 type registrationResponse struct {
 	ClientID          string      `json:"client_id"`
 	ClientSecret      Secret      `json:"client_secret"`
@@ -112,7 +112,7 @@ func (o Options) newRequest() registrationRequest {
 
 // wantedMethod returns the authentication method to register. The first choice is "none", as RFC 8252 §8.4 recommends for native apps. The
 // next choices are client_secret_basic, client_secret_post and, if there is a TLS certificate, tls_client_auth. If the server supports none
-// of these methods, wantedMethod returns "none".
+// of these methods, the result is "none".
 func (o Options) wantedMethod() string {
 	methods := []string{"none", "client_secret_basic", "client_secret_post"}
 	if o.Certificate != nil {
@@ -151,7 +151,7 @@ func register(ctx context.Context, o Options, r registrationRequest) (Client, er
 	return o.newClient(endpoint, r, res)
 }
 
-// newClient converts a registration response to a Client.
+// newClient returns the Client that a registration response describes.
 func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.Response) (Client, error) {
 	var a registrationResponse
 	wrong, err := httpx.DecodeMembers(res.Body, &a)
@@ -177,8 +177,8 @@ func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.
 	return c, nil
 }
 
-// reportDeviations reports each deviation of a registration response from RFC 7591 to Options.Deviation. With Strict, tolerate returns the
-// first deviation as an error.
+// reportDeviations reports each deviation of a registration response from RFC 7591 to Options.Deviation. With Strict, the result is an
+// error with the first deviation.
 func (o Options) reportDeviations(address string, r registrationRequest, status int, a registrationResponse, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string
@@ -207,9 +207,9 @@ func containsRedirectURI(answered any, sent string) bool {
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
-// answeredMethod returns the authentication method of the registered client. The method in the response is used if it is "none", or if it
-// needs a secret and the response contains one. The requested method is the next choice, if the response contains no secret or if the
-// metadata lists the method. If the metadata lists only other methods, AuthMethod chooses one with a secret.
+// answeredMethod returns the authentication method of the registered client. This is the method in the response if it is "none", or if it
+// needs a secret and the response contains one. Otherwise it is the requested method if the response contains no secret or the metadata
+// lists this method. If the metadata lists only other methods, AuthMethod chooses one with a secret.
 func (o Options) answeredMethod(r registrationRequest, a registrationResponse) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":
@@ -222,7 +222,7 @@ func (o Options) answeredMethod(r registrationRequest, a registrationResponse) s
 	return "client_secret_post" // not client_secret_basic (RFC 7591 §2), because servers with the TypeScript SDK accept a secret only in the body
 }
 
-// refusalError returns the error for an unsuccessful response. The error does not contain the secrets in hidden.
+// refusalError returns the error for an unsuccessful response. The error does not contain the hidden secrets.
 func (o Options) refusalError(address string, res *httpx.Response, hidden ...string) *Error {
 	r := httpx.ReadRefusal(res, httpx.Forms(hidden), o.now())
 	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}

@@ -29,10 +29,10 @@ type Check struct {
 	Section string `json:"section"` // section that states the rule; empty: no specification states the rule
 }
 
-// checkCollector collects checks. A Finding of the discovery replaces the check of the same rule.
+// checkCollector collects checks. If the discovery recorded a Finding about a rule, the Finding replaces the check of this rule.
 type checkCollector struct {
 	r      *Result
-	stage  string // only findings of this stage are used
+	stage  string // only Findings of this stage are used
 	checks []Check
 }
 
@@ -73,7 +73,7 @@ func (v *checkCollector) add(code string, state State, message, section string) 
 	v.checks = append(v.checks, Check{code, state, message, section})
 }
 
-// addRule adds a Tolerated check for each Finding whose code is in findings. If no Finding matches, rule adds one check with the given
+// addRule adds a Tolerated check for each Finding whose code is in findings. If no Finding matches, addRule adds one check with the given
 // code, which is Passed if ok is true, and Missing if ok is false.
 func (v *checkCollector) addRule(code string, ok bool, good, bad, section string, findings ...string) {
 	found := false

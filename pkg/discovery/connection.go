@@ -33,14 +33,13 @@ type TLS struct {
 	Root     string    `json:"root"` // the certificate authority that verified the certificate; empty: none
 }
 
-// connectionRecorder collects a Connection. The mutex is needed because the callbacks of an httptrace.ClientTrace run in several
-// goroutines.
+// connectionRecorder collects a Connection. It needs the mutex because the callbacks of an httptrace.ClientTrace run in several goroutines.
 type connectionRecorder struct {
 	mu sync.Mutex
 	c  Connection
 }
 
-// traceConnection returns a context for req that records the connection in o.
+// traceConnection returns a context for req. A request with this context records its connection in o.
 func (o *connectionRecorder) traceConnection(ctx context.Context, req *http.Request) context.Context {
 	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
 		o.c.Proxy = httpx.Text(proxy.Host, 100)
@@ -89,7 +88,7 @@ func (o *connectionRecorder) connection() *Connection {
 	return &c
 }
 
-// newTLS describes the server's certificate, even if the certificate made the handshake fail.
+// newTLS describes the server's certificate, even if the handshake failed because of this certificate.
 func newTLS(state tls.ConnectionState, err error) *TLS {
 	certs := state.PeerCertificates
 	if unverified := (*tls.CertificateVerificationError)(nil); errors.As(err, &unverified) {

@@ -136,7 +136,7 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// finder is the state of one discovery.
+// finder contains the state of one discovery.
 type finder struct {
 	o        Options
 	server   *url.URL
@@ -193,7 +193,7 @@ func (f *finder) run(ctx context.Context) error {
 	return f.checkPKCE()
 }
 
-// recordDeviation records a deviation. With Strict, tolerate returns the deviation as an error.
+// recordDeviation records a deviation. With Strict, the result is the deviation as an error.
 func (f *finder) recordDeviation(address string, n Finding, err error) error {
 	if f.o.Strict {
 		return &Error{Stage: n.Stage, URL: address, Reason: n.Message, Section: n.Section, Err: err}

@@ -79,8 +79,8 @@ func (f *finder) fetchDocument(ctx context.Context, stage, address string, v any
 	return true, nil
 }
 
-// recordFailure records a finding for a request that returned neither a document nor a 4xx status, so that the discovery continues with the
-// next URL. With Strict, failed returns an error.
+// recordFailure records a Finding for a request that returned neither a document nor a 4xx status, so that the discovery continues with the
+// next URL. With Strict, the result is an error.
 func (f *finder) recordFailure(a Attempt) error {
 	came := a.Outcome
 	if a.Status != 0 && a.Status != http.StatusOK {
@@ -106,7 +106,7 @@ func (f *finder) isAbsent(stage string) bool {
 // isRefused reports whether the server answered with a 4xx status.
 func (a Attempt) isRefused() bool { return a.Status/100 == 4 }
 
-// innermostError returns the innermost part of a network error, because the URL is printed separately.
+// innermostError returns the text of the innermost part of a network error. The outer parts repeat the URL, which is printed separately.
 func innermostError(err error) string {
 	return httpx.Text(httpx.Bare(err).Error(), 160)
 }

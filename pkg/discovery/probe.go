@@ -15,7 +15,7 @@ import (
 )
 
 // requestChallenge sends a request without a token to get the server's challenge. The request is server/discover, because some servers
-// accept initialize without a token, and their response has no challenge. A network error ends the discovery. A response with any status
+// accept initialize without a token and therefore send no challenge. A network error ends the discovery. A response with any status
 // continues the discovery, because there may be metadata at the well-known URLs.
 func (f *finder) requestChallenge(ctx context.Context) error {
 	challenges := f.o.Challenges
@@ -47,7 +47,7 @@ const probeVersion = "2026-07-28"
 // maxRedirects limits how many redirects of the server are followed.
 const maxRedirects = 3
 
-// sendProbe sends a POST. If the status is 404 or 405, probe sends a GET, because the server may support only the old HTTP+SSE transport.
+// sendProbe sends a POST. If the status is 404 or 405, it sends a GET, because the server may support only the old HTTP+SSE transport.
 func (f *finder) sendProbe(ctx context.Context) (*httpx.Response, error) {
 	body, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": 1, "method": "server/discover", "params": map[string]any{"_meta": map[string]any{
 		"io.modelcontextprotocol/protocolVersion":    probeVersion,
@@ -134,8 +134,8 @@ func (f *finder) sendProbeBy(ctx context.Context, method string, body []byte) (*
 	return res, nil
 }
 
-// doUntilHeader sends a request and reads the header of the response. doUntilHeader reads the body only if the status is an error, because
-// the body of an event stream may never end.
+// doUntilHeader sends a request and reads the header of the response. It reads the body only if the status is an error, because the body of
+// an event stream may never end.
 func doUntilHeader(c *http.Client, req *http.Request) (*httpx.Response, error) {
 	res, err := cmp.Or(c, httpx.Default()).Do(req)
 	if err != nil {

@@ -24,7 +24,7 @@ const (
 	locationSection = "MCP Authorization Server Location"
 )
 
-// fetchResource fetches the resource metadata (MCP, Protected Resource Metadata Discovery Requirements). The URL in the challenge comes
+// fetchResource fetches the resource metadata (MCP, Protected Resource Metadata Discovery Requirements). It tries the URL in the challenge
 // first, then the well-known URL with the server's path and query, and then the well-known URL at the root. If a document fails a check,
 // the search ends with an error.
 func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
@@ -103,8 +103,8 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 
 // checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path of the resource must be
 // the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the queries must be
-// equal, because tenants may differ only in the query. quirk is the code of a tolerated deviation. why is the reason to refuse the
-// resource. If the URLs are equal, quirk and why are empty.
+// equal, because tenants may differ only in the query. If a deviation is tolerated, the first result is its code. If the resource must be
+// refused, the second result is the reason. If the URLs are equal, both results are empty.
 func checkResource(resource string, server *url.URL) (deviation, refusal string) {
 	if resource == "" {
 		return "", "resource is missing"

@@ -50,8 +50,8 @@ func (m ServerMetadata) MutualTLS() ServerMetadata {
 	return m
 }
 
-// endpointAlias returns the alias of an endpoint, or "". An alias of the authorization endpoint is ignored, because the browser uses that
-// endpoint.
+// endpointAlias returns the mutual TLS alias of an endpoint, or "" if there is none. An alias of the authorization endpoint is ignored,
+// because the browser uses that endpoint.
 func (m *ServerMetadata) endpointAlias(endpoint string) string {
 	if endpoint == "authorization_endpoint" {
 		return ""
@@ -80,8 +80,9 @@ func (m *ServerMetadata) endpoints() []endpointMember {
 	}
 }
 
-// fetchMetadata fetches the metadata of the authorization server. If Options.Issuer is empty, metadata uses the first authorization server
-// of the resource whose metadata can be fetched. If a document fails a check, the search ends with an error.
+// fetchMetadata fetches the metadata of the authorization server. If Options.Issuer is empty, fetchMetadata tries the authorization servers
+// of the resource in order, and uses the first one whose metadata can be fetched. If a document fails a check, the search ends with an
+// error.
 func (f *finder) fetchMetadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
@@ -207,8 +208,8 @@ func sameIssuer(a, b string) bool {
 }
 
 // discoverLegacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). If Options.Issuer is
-// empty, the authorization server is the server's origin. If the origin answers that there is no metadata, legacy uses the default
-// endpoints. If the metadata cannot be fetched for another reason, legacy returns an error.
+// empty, the authorization server is the server's origin. If the origin answers that there is no metadata, the default endpoints are used.
+// If the metadata cannot be fetched for another reason, the result is an error.
 func (f *finder) discoverLegacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL
@@ -253,7 +254,7 @@ func quoteAll(list []string) string {
 	return joinLimited(list, maxIssuers, func(s string) string { return fmt.Sprintf("%q", httpx.Text(s, 200)) })
 }
 
-// joinLimited joins the texts of the first limit elements. If there are more elements, the text ends with their number.
+// joinLimited joins the texts of the elements, up to a limit. If there are more elements, the result ends with their number.
 func joinLimited[E any](list []E, limit int, text func(E) string) string {
 	var all []string
 	for _, element := range list[:min(len(list), limit)] {

@@ -36,8 +36,8 @@ const (
 	clockSkew    = 30 * time.Second // tolerated difference of clocks when a validity period is checked
 )
 
-// checkAssertion checks the source of the assertion before a request is sent. checkAssertion reads an assertion file, but runs no command
-// and reads no environment variable.
+// checkAssertion checks the source of the assertion before a request is sent. It reads an assertion file, but it runs no command and reads
+// no environment variable.
 func (s Settings) checkAssertion() error {
 	if s.Assertion == "" {
 		_, err := readAssertion("assertion", s.AssertionFile)
@@ -51,7 +51,8 @@ func (s Settings) checkAssertion() error {
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
 }
 
-// assertionVariable returns the environment variable with the assertion or with a secret to fetch it, or "" if there is none.
+// assertionVariable returns the name of the environment variable that contains the assertion, or a secret for fetching the assertion. If
+// there is no such variable, the result is "".
 func (s Settings) assertionVariable() string {
 	if s.Assertion == "github-actions" {
 		return "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
@@ -108,7 +109,8 @@ func readAssertion(what, file string) (string, error) {
 	return checkedAssertion(what+" file "+file, string(data))
 }
 
-// checkedAssertion returns text if text is a JWT. The error does not quote the text.
+// checkedAssertion returns the text without surrounding white space. If the text is not a JWT, the result is an error that does not quote
+// the text.
 func checkedAssertion(where, text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {
@@ -141,7 +143,7 @@ func (c *Client) runForAssertion(ctx context.Context, words []string) (string, e
 	return checkedAssertion(fmt.Sprintf("the output of %q", words[0]), out.String())
 }
 
-// limitedWriter is a writer that accepts at most room bytes.
+// limitedWriter refuses a write that exceeds the remaining number of bytes.
 type limitedWriter struct {
 	w         io.Writer
 	remaining int

@@ -22,8 +22,8 @@ import (
 // browserTimeout is the default time limit of the wait for the browser.
 const browserTimeout = 5 * time.Minute
 
-// obtainByCode obtains tokens with an authorization code (OAuth 2.1 §4.1). obtainByCode starts the callback listener first, because the
-// client registration contains the redirect URI.
+// obtainByCode obtains tokens with an authorization code (OAuth 2.1 §4.1). It starts the callback listener first, because the client
+// registration contains the redirect URI.
 func (c *Client) obtainByCode(k *job, d loginDraft) (credential, error) {
 	l, err := c.startListener(k.Context, d)
 	if err != nil {
@@ -37,7 +37,7 @@ func (c *Client) obtainByCode(k *job, d loginDraft) (credential, error) {
 	return c.requestTokens(k, x)
 }
 
-// awaitApproval opens the browser, waits for the code, and returns the exchange that redeems the code.
+// awaitApproval opens the browser, waits for the authorization code, and returns the token request that redeems this code.
 func (c *Client) awaitApproval(ctx context.Context, d loginDraft, l *callback.Listener) (tokenRequest, error) {
 	r, err := c.prepareAuthorization(ctx, d, l.RedirectURI(), false)
 	if err != nil {
@@ -61,7 +61,7 @@ type authorizationRequest struct {
 	verifier       pkce.Verifier
 }
 
-// prepareAuthorization prepares an authorization request. If later is true, the user may open the authorization URL much later.
+// prepareAuthorization prepares an authorization request. If openedLater is true, the user may open the authorization URL much later.
 func (c *Client) prepareAuthorization(ctx context.Context, d loginDraft, redirectURI string, openedLater bool) (r authorizationRequest, err error) {
 	if r.tokenRequest, err = c.newTokenRequest(ctx, d, redirectURI); err != nil {
 		return r, err
@@ -75,7 +75,7 @@ func (c *Client) prepareAuthorization(ctx context.Context, d loginDraft, redirec
 	return r, err
 }
 
-// obtainByDevice shows a code that the user enters on any device, and waits for the approval (RFC 8628 §3).
+// obtainByDevice shows a code that the user enters on any device, and waits for the user's approval (RFC 8628 §3).
 func (c *Client) obtainByDevice(k *job, d loginDraft) (credential, error) {
 	x, err := c.newTokenRequest(k.Context, d, "")
 	if err != nil {
@@ -110,7 +110,8 @@ func (c *Client) obtainNonInteractively(k *job, d loginDraft) (credential, error
 	return c.requestTokens(k, x)
 }
 
-// startListener starts the callback listener on the port of the registration, or on a free port if that port is in use.
+// startListener starts the callback listener on the port of the registered redirect URI. If this port is in use, the listener uses a free
+// port.
 func (c *Client) startListener(ctx context.Context, d loginDraft) (*callback.Listener, error) {
 	host, port := d.t.CallbackHost, d.t.CallbackPort
 	o := callback.Options{Host: host, Port: port, Ignored: func(why string) {
@@ -129,8 +130,8 @@ func (c *Client) startListener(ctx context.Context, d loginDraft) (*callback.Lis
 	return l, err
 }
 
-// registeredPort returns the port of the stored client's redirect URI. If the login uses another callback host or another authorization
-// server, registeredPort returns 0.
+// registeredPort returns the port in the redirect URI of the stored client. If the login uses another callback host or another
+// authorization server, the result is 0.
 func registeredPort(d loginDraft) int {
 	host, client := cmp.Or(d.t.CallbackHost, callbackHosts[0]), d.storedClient()
 	u, err := url.Parse(client.RedirectURI)
@@ -166,7 +167,7 @@ func authorizationParams(d loginDraft, cred credential, redirectURI string, veri
 	return params
 }
 
-// authorizationURL returns the URL of the authorization endpoint with these parameters.
+// authorizationURL adds the parameters to the URL of the authorization endpoint.
 func authorizationURL(d loginDraft, params url.Values) (string, error) {
 	u, err := url.Parse(d.found.Server.AuthorizationEndpoint)
 	if err != nil {
@@ -179,12 +180,12 @@ func authorizationURL(d loginDraft, params url.Values) (string, error) {
 	return u.String(), stage("authorization request", err)
 }
 
-// isReservedParam reports whether the security of the login depends on a parameter.
+// isReservedParam reports whether the user must not set a parameter, because the security of the login depends on it.
 func isReservedParam(param string) bool {
 	return slices.Contains([]string{"response_type", "client_id", "redirect_uri", "state", "code_challenge", "code_challenge_method", "resource", "scope"}, param)
 }
 
-// askInBrowser opens the browser, waits for the response, and returns its code.
+// askInBrowser opens the browser, waits for the authorization response, and returns the code in this response.
 func (c *Client) askInBrowser(ctx context.Context, d loginDraft, l *callback.Listener, address string, expect callback.Expect) (string, error) {
 	timeout := cmp.Or(d.o.Timeout, browserTimeout)
 	wait, cancel := context.WithTimeout(ctx, timeout)
@@ -202,17 +203,17 @@ func (c *Client) askInBrowser(ctx context.Context, d loginDraft, l *callback.Lis
 	return code, err
 }
 
-// Paste returns text that the user pastes: the URL on which the browser ended, or its query. If the text is not a response to this login,
-// Login calls Paste again with the reason. After io.EOF, Login waits only for the browser. Any other error of Paste ends the login. Paste
-// may still be blocked in a read when Login returns.
+// Paste returns text that the user pastes: the URL on which the browser ended, or the query of this URL. If the text is not a response to
+// this login, Login calls Paste again with the reason. After io.EOF, Login waits only for the browser. Any other error of Paste ends the
+// login. Paste may still be blocked in a read when Login returns.
 type Paste func(ctx context.Context, refused error) (string, error)
 
-// pendingAnswerError is returned if the user pastes an address that belongs to a pending login.
+// pendingAnswerError is returned if the user pastes the response to a pending login.
 type pendingAnswerError struct{ text string }
 
 func (*pendingAnswerError) Error() string { return "the address belongs to an earlier login" }
 
-// awaitAnswer waits for the response on the listener or in pasted text, whichever comes first.
+// awaitAnswer waits until the listener receives the response or the user pastes it.
 func (c *Client) awaitAnswer(ctx context.Context, d loginDraft, l *callback.Listener, expect callback.Expect) (string, error) {
 	if d.o.Paste == nil {
 		return l.Wait(ctx, expect)
@@ -258,8 +259,8 @@ func (c *Client) readPasted(ctx context.Context, d loginDraft, expect callback.E
 	}
 }
 
-// wrapUnknownClient wraps the error of a server that does not know the client (RFC 6749 §4.1.2.1, §5.2). If an earlier login registered the
-// client, the result wraps errForgotten, or else ErrClientRejected. Any other error is returned unchanged.
+// wrapUnknownClient wraps the error of a server that does not know the client (RFC 6749 §4.1.2.1, §5.2). The result wraps errForgotten if
+// an earlier login registered the client, and ErrClientRejected otherwise. Any other error is returned unchanged.
 func wrapUnknownClient(err error, reused bool) error {
 	var refused *callback.AuthorizationError
 	switch known := !isClientRefused(err) && !(errors.As(err, &refused) && (refused.Code == "unauthorized_client" || refused.Code == "invalid_client")); {
@@ -274,9 +275,9 @@ func wrapUnknownClient(err error, reused bool) error {
 // callbackHosts are the hosts of redirect URIs (RFC 8252 §7.3 and §8.3).
 var callbackHosts = []string{"127.0.0.1", "localhost"}
 
-// ClientDocument returns the client ID metadata document to publish at address, which is the client ID (Settings.ClientMetadataURL). If
-// port is 0, the redirect URIs have no port, because servers must allow any port on loopback (RFC 8252 §7.3). A server that compares ports
-// needs the port of the login. An empty name means "mcpauth".
+// ClientDocument returns the client ID metadata document to publish at address. The address is also the client ID
+// (Settings.ClientMetadataURL). If port is 0, the redirect URIs have no port, because servers must allow any port on loopback (RFC 8252
+// §7.3). For a server that compares ports, set port to the callback port of the login. An empty name means "mcpauth".
 func ClientDocument(address string, port int, name string) ([]byte, error) {
 	var redirects []string
 	for _, host := range callbackHosts {

@@ -18,11 +18,11 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// secretBindings records, for all logins, at which authorization servers a secret of the user was used (MCP Authorization Server Binding).
-// Without bindings, a configuration file that names another server could make mcpauth send a secret of the user there. secretBindings
-// stores slow, salted hashes. The hash of a secret is the same for every use, because the client secret for an identity provider must also
-// not be sent to another server as an ordinary client secret. The postgres store has a record for all machines, and each machine has a
-// copy, because another person may be able to delete a row of the database.
+// secretBindings records which authorization servers have received each secret of the user, in any login (MCP Authorization Server
+// Binding). Without this record, a configuration file that names another server could make mcpauth send a secret of the user to that
+// server. The record contains slow, salted hashes. All uses of a secret have the same hash, because another server must not receive the
+// client secret for an identity provider as an ordinary client secret either. The postgres store has one record for all machines, and each
+// machine has a copy, because another person may be able to delete a row of the database.
 type secretBindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -44,11 +44,11 @@ const minPart = 8
 // unusedURL is a URL that no authorization server can have.
 const unusedURL = "https://nobody.invalid"
 
-// userSecret is a secret of the user that authenticates at an authorization server.
+// userSecret is a secret of the user that authenticates at an authorization server. The recipient is the issuer of the server that would
+// receive the secret, or the token endpoint of an identity provider without an issuer.
 type userSecret struct{ what, value, recipient string }
 
-// userSecrets returns the secrets that a login would send or sign with. place is the issuer of the server that would receive the secret, or
-// the token endpoint of an identity provider without an issuer.
+// userSecrets returns the secrets of the user that a login would send, and the keys with which it would sign.
 func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]userSecret, error) {
 	var all []userSecret
 	if t.ClientSecret != "" {
@@ -98,8 +98,8 @@ func assertionID(assertion string) string {
 	return string(id)
 }
 
-// bindSecrets returns an error if this login would use a secret at another server than before. o.AcceptNewIssuer allows any other server.
-// o.IssuerGiven allows another authorization server, but not another identity provider.
+// bindSecrets returns an error if this login would send a secret to another server than earlier logins. If o.AcceptNewIssuer is true, any
+// other server is allowed. If o.IssuerGiven is true, another authorization server is allowed, but not another identity provider.
 func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o LoginOptions) error {
 	secrets, err := c.userSecrets(ctx, t, issuer)
 	if err != nil || len(secrets) == 0 {
@@ -150,8 +150,8 @@ func (c *Client) loadBindings(ctx context.Context) ([]*secretBindings, error) {
 	return all, nil
 }
 
-// bindSecret records that a secret is used at a place. If the secret was used only at other places and allowed is false, bind returns an
-// error.
+// bindSecret records that a server receives a secret. If allowOther is false and only other servers have received the secret, bindSecret
+// returns an error.
 func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 	hash, err := b.hash(s.value)
 	if err != nil {
@@ -168,7 +168,7 @@ func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 	return nil
 }
 
-// saveChanges stores changed bindings.
+// saveChanges stores the bindings if they have changed.
 func (b *secretBindings) saveChanges(ctx context.Context) error {
 	if !b.changed {
 		return nil
@@ -185,8 +185,8 @@ func (b *secretBindings) hash(value string) (string, error) {
 	return hex.EncodeToString(sum), err
 }
 
-// checkSameIssuer returns an error if a pre-registered client would be used at another authorization server than at the last login (MCP
-// client registration, Authorization Server Binding). The user can accept the change. For registrations, dcr.Resolve enforces the same
+// checkSameIssuer returns an error if the login would use a pre-registered client at another authorization server than the last login (MCP
+// client registration, Authorization Server Binding). The user can accept the change. For registered clients, dcr.Resolve enforces the same
 // rule.
 func checkSameIssuer(d loginDraft) error {
 	client, issuer := d.old.Client, d.found.Server.Issuer

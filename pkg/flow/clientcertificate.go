@@ -39,7 +39,7 @@ func (s Settings) mayReceiveCertificate(u *url.URL, issuer, server string) bool 
 	return s.Issuer != "" || isInDomainOf(u, issuer) || isInDomainOf(u, server)
 }
 
-// isInDomainOf reports whether the host of a URL is the host of an address or a subdomain of it.
+// isInDomainOf reports whether the host of u is the host of address, or a subdomain of that host.
 func isInDomainOf(u *url.URL, address string) bool {
 	v, err := url.Parse(address)
 	if err != nil || v.Hostname() == "" {
@@ -58,8 +58,8 @@ func hasOriginOf(addresses []string) func(*url.URL) bool {
 	}
 }
 
-// ServerHTTP returns the HTTP client for requests to the target's MCP server. Only this server receives the client certificate of the
-// target, or else of the stored login.
+// ServerHTTP returns the HTTP client for requests to the target's MCP server. It presents the client certificate of the target, or else of
+// the stored login, to this server only.
 func (c *Client) ServerHTTP(t Target, stored Status) (*http.Client, error) {
 	if t.CertFile == "" {
 		t.CertFile, t.CertKeyFile = stored.Cert, stored.Key
@@ -79,7 +79,7 @@ func (c *Client) withCertificate(hc *http.Client, s Settings, to func(*url.URL) 
 	return httpx.Presenting(hc, clientCert, to), nil
 }
 
-// loadCertificate reads the client certificate and its key. If a server could not accept the certificate, the error is ErrCertificate.
+// loadCertificate reads the client certificate and its key. If no server could accept the certificate, the error is ErrCertificate.
 func (s Settings) loadCertificate(now time.Time) (*tls.Certificate, error) {
 	certFile, keyFile := s.CertFile, cmp.Or(s.CertKeyFile, s.CertFile)
 	certs, err := readFile("client certificate", certFile)
@@ -105,7 +105,7 @@ func (s Settings) loadCertificate(now time.Time) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// leafCertificate returns the certificate for a registration, or nil if there is none.
+// leafCertificate returns the client certificate for a registration, or nil if there is none.
 func (s Settings) leafCertificate() *x509.Certificate {
 	if s.CertFile == "" {
 		return nil
@@ -117,8 +117,8 @@ func (s Settings) leafCertificate() *x509.Certificate {
 	return pair.Leaf
 }
 
-// warnOpenKey warns if other users can read the key file. An open key file is not an error, because platforms mount keys with modes that
-// the user cannot change.
+// warnOpenKey warns if other users can read the key file. This is not an error, because platforms mount keys with modes that the user
+// cannot change.
 func (c *Client) warnOpenKey(s Settings) {
 	file := cmp.Or(s.CertKeyFile, s.CertFile)
 	if info, err := os.Stat(file); err == nil && runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
@@ -126,7 +126,7 @@ func (c *Client) warnOpenKey(s Settings) {
 	}
 }
 
-// warnNotShown warns if the target has a client certificate that the token endpoint will not receive.
+// warnNotShown warns if the token endpoint will not receive the client certificate of the target.
 func (c *Client) warnNotShown(t Target, s discovery.ServerMetadata) {
 	u, err := url.Parse(s.TokenEndpoint)
 	if t.CertFile != "" && err == nil && !t.mayReceiveCertificate(u, s.Issuer, t.URL) {

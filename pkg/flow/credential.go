@@ -21,8 +21,8 @@ import (
 // credentialVersion is the version of the record format. A record with a higher version is refused, because it could be misread.
 const credentialVersion = 1
 
-// credential is one login at one MCP server. The keystore stores a credential as opaque bytes. Fields that a newer version of mcpauth wrote
-// are preserved.
+// A credential is the stored result of a login at one MCP server. The keystore stores a credential as opaque bytes. Fields that a newer
+// version of mcpauth wrote are preserved.
 type credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
@@ -59,7 +59,7 @@ type credential struct {
 	unknown    map[string]json.RawMessage
 }
 
-// storedEndpoints are stored endpoints of the authorization server. With stored endpoints, a refresh needs only one request.
+// storedEndpoints are stored endpoints of the authorization server. They are stored so that a refresh needs only one request.
 type storedEndpoints struct {
 	Token      string `json:"token,omitempty"`
 	Revocation string `json:"revocation,omitempty"`
@@ -72,7 +72,8 @@ func endpoints(s discovery.ServerMetadata) storedEndpoints {
 }
 
 // retiredToken is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An
-// earlier revocation could end the new login, because many servers keep only one grant for a client and user, or for a browser session.
+// earlier revocation could end the new login, because many servers keep only one grant for each client and user, or for each browser
+// session.
 type retiredToken struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no refresh token
@@ -109,7 +110,7 @@ func (c credential) String() string {
 // GoString returns String.
 func (c credential) GoString() string { return c.String() }
 
-// plainCredential is credential without its methods, for encoding.
+// plainCredential is a credential without its methods, for encoding.
 type plainCredential credential
 
 // UnmarshalJSON reads a record and preserves unknown fields.
@@ -145,7 +146,7 @@ func (c credential) MarshalJSON() ([]byte, error) {
 	return json.Marshal(all)
 }
 
-// jsonNames returns the JSON names of a struct's fields.
+// jsonNames returns the JSON names of the fields of a struct.
 func jsonNames(v any) []string {
 	var names []string
 	for t, i := reflect.TypeOf(v), 0; i < t.NumField(); i++ {
@@ -186,8 +187,8 @@ func (c credential) hasToken() bool { return c.Token.AccessToken != "" }
 
 // isRenewable reports whether the credential can be renewed without a browser.
 func (c credential) isRenewable() bool {
-	paying := c.renewingLogin()
-	return paying.Token.RefreshToken != "" && paying.Refusal == nil || c.Grant.nonInteractive() && c.Settings.IDP.Issuer == ""
+	login := c.renewingLogin()
+	return login.Token.RefreshToken != "" && login.Refusal == nil || c.Grant.nonInteractive() && c.Settings.IDP.Issuer == ""
 }
 
 // grantedScopes returns the scopes of the token. If the server named no scopes, these are the requested scopes (RFC 6749 §5.1).
@@ -200,9 +201,9 @@ func (c credential) grantedScopes() []string {
 
 func (c credential) same(accessToken Secret) bool { return c.Token.AccessToken == accessToken }
 
-// replacedTokens returns the tokens of the grants that c replaces, newest first. The caller must store the tokens in kept, because revoking
-// them now could end the new grant. The tokens in apart belong to another client or another authorization server, so revoking them cannot
-// end the new grant.
+// replacedTokens returns the tokens of the grants that c replaces, newest first. The caller must store the tokens in toStore, because
+// revoking them now could end the new grant. The tokens in toRevoke belong to another client or another authorization server, so revoking
+// them cannot end the new grant.
 func (c credential) replacedTokens(old credential) (toStore, toRevoke []retiredToken) {
 	all := old.Retired
 	switch t := old.Token; {
@@ -217,7 +218,7 @@ func (c credential) replacedTokens(old credential) (toStore, toRevoke []retiredT
 	return all[:min(len(all), maxRetired)], nil
 }
 
-// addRegistration stores a new registration for the next login.
+// addRegistration adds a new client registration, which the next login uses.
 func (c *credential) addRegistration(client dcr.Client) {
 	if c.NextClient != nil {
 		c.OldClients = slices.Insert(c.OldClients, 0, *c.NextClient)
@@ -226,8 +227,8 @@ func (c *credential) addRegistration(client dcr.Client) {
 	c.NextClient = &client
 }
 
-// loadCredential returns the stored credential, or ErrLoginRequired if there is none. loadCredential returns the error of the store if the
-// store cannot be read or if another store has the credential.
+// loadCredential returns the stored credential, or ErrLoginRequired if there is none. If the store cannot be read, or if another store has
+// the credential, the result is the error of the store.
 func (c *Client) loadCredential(ctx context.Context, t Target) (credential, error) {
 	r, err := c.Store.Get(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {
@@ -244,7 +245,7 @@ func (c *Client) loadCredential(ctx context.Context, t Target) (credential, erro
 	return cred, err
 }
 
-// loadOrNew returns the stored credential, or an empty one for the server.
+// loadOrNew returns the stored credential, or a new credential without a login.
 func (c *Client) loadOrNew(ctx context.Context, t Target) (credential, error) {
 	cred, err := c.loadCredential(ctx, t)
 	if errors.Is(err, ErrLoginRequired) {
@@ -253,8 +254,7 @@ func (c *Client) loadOrNew(ctx context.Context, t Target) (credential, error) {
 	return cred, err
 }
 
-// saveCredential stores the credential as the next generation, and the store reads the record back. The caller must hold the credential's
-// lock.
+// saveCredential stores the credential as the next generation. The caller must have locked the credential.
 func (c *Client) saveCredential(ctx context.Context, t Target, cred *credential) error {
 	c.learnSecrets(*cred)
 	if cred.DPoPKey != nil {
@@ -281,7 +281,7 @@ func (c *credential) setGeneration(generation uint64) {
 	}
 }
 
-// updateCredential changes the stored credential under the credential's lock.
+// updateCredential locks the stored credential and changes it.
 func (c *Client) updateCredential(ctx context.Context, t Target, change func(*credential)) (credential, error) {
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockCredential)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 // The tolerated deviations of servers from the specifications are listed in docs/quirks.md. A login records the code of each deviation that
 // it tolerates. With Settings.Strict, every deviation is an error that names the section of the specification.
 
-// extraParams returns additional parameters of the authorization request: first those for a known deviation of the server, then those of
-// the user. For the same name, the later parameter takes precedence.
+// extraParams returns additional parameters of the authorization request: those for a known deviation of the server, followed by those of
+// the user. If a name appears twice, the later parameter takes precedence.
 func extraParams(issuer string, s Settings) (params [][2]string, code string) {
 	if !s.Strict && strings.TrimSuffix(issuer, "/") == "https://accounts.google.com" {
 		// Google does not support offline_access, and issues a refresh token only if access_type is offline. Without prompt=consent, only
@@ -46,12 +46,13 @@ func knownDeviations(s Settings, r *discovery.Result) []string {
 	return mergeLists(all)
 }
 
-// registrationCodes returns the deviation codes that are about a client registration.
+// registrationCodes returns those deviation codes that are about a client registration.
 func registrationCodes(codes []string) []string {
 	return slices.DeleteFunc(slices.Clone(codes), func(code string) bool { return !strings.HasPrefix(code, "registration_") })
 }
 
-// refreshTokenInvalid reports whether a refusal has Atlassian's form of invalid_grant: unauthorized_client with "refresh_token is invalid".
+// refreshTokenInvalid reports whether the server refused the refresh token in the way that Atlassian does: with unauthorized_client and the
+// text "refresh_token is invalid" instead of invalid_grant.
 func refreshTokenInvalid(e *token.Error) bool {
 	return e.Code == "unauthorized_client" && strings.Contains(e.Description, "refresh_token is invalid")
 }

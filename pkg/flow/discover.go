@@ -31,8 +31,8 @@ type Attempt struct {
 }
 
 // Discover runs the discovery of Login and returns what Login would do, but registers and stores nothing. Like Login, Discover uses the
-// stored credential. Without a Store or a readable credential, Discover describes a first login. The error is the one that Login would
-// return before it opens the browser. If there is an error, the Discovery contains the results so far.
+// stored credential. If there is no Store or the credential cannot be read, Discover describes a first login. The error is the one that
+// Login would return before it opens the browser. If there is an error, the Discovery contains the results so far.
 func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discovery, error) {
 	var old credential
 	if c.Store != nil {
@@ -62,7 +62,7 @@ func (c *Client) Discover(ctx context.Context, t Target, o LoginOptions) (Discov
 	return d, err
 }
 
-// addRedirectAndClient adds the redirect URI and the client to the plan. The result is an error if the server lacks a needed feature or if
+// addRedirectAndClient adds the redirect URI and the client to the plan. The result is an error if the server lacks a needed feature, or if
 // no client is available.
 func (p *Plan) addRedirectAndClient(d loginDraft) error {
 	err := errors.Join(checkFeasible(d.t.Settings, d.found), checkSameIssuer(d))
@@ -77,8 +77,8 @@ func (p *Plan) addRedirectAndClient(d loginDraft) error {
 	return errors.Join(err, stage("client", noClient))
 }
 
-// offeredGrants returns the grants that the metadata lists. Metadata without a list of grants means the authorization code (RFC 8414 §2).
-// GrantEnterprise is listed as the JWT bearer grant.
+// offeredGrants returns the supported grants that the metadata lists. Metadata without a list of grants means the authorization code (RFC
+// 8414 §2). If the metadata lists the JWT bearer grant, the result also contains GrantEnterprise.
 func offeredGrants(s discovery.ServerMetadata) []Grant {
 	listed := s.GrantTypesSupported
 	if len(listed) == 0 {
@@ -102,9 +102,9 @@ var grantTypes = map[Grant]string{
 	GrantEnterprise:        "urn:ietf:params:oauth:grant-type:jwt-bearer",
 }
 
-// runDiscovery runs the discovery of a login. challenges are from a response that was already received. known is the issuer of the stored
-// login. The MCP server, the known issuer and the issuer that the user named receive the client certificate. An authorization server that
-// only the MCP server names does not receive the client certificate.
+// runDiscovery runs the discovery of a login. If the caller has already received a response, challenges are the challenges of this
+// response. knownIssuer is the issuer of the stored login. The MCP server, the known issuer and the issuer that the user named receive the
+// client certificate. An authorization server that only the MCP server names does not receive the client certificate.
 func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string, challenges []discovery.Challenge) (*discovery.Result, error) {
 	hc, err := c.httpForOrigins(t.Settings, t.URL, t.Issuer, knownIssuer)
 	if err != nil {
@@ -151,7 +151,7 @@ func newPlan(s Settings, r *discovery.Result, old credential) Plan {
 	if s.NoResource {
 		p.Resource = ""
 	}
-	p.DPoP, _ = usesDPoP(s, r) // feasible returns this error
+	p.DPoP, _ = usesDPoP(s, r) // checkFeasible returns this error
 	return p
 }
 
@@ -169,9 +169,9 @@ func checkFeasible(set Settings, r *discovery.Result) error {
 	return err
 }
 
-// usesDPoP reports whether a login binds its tokens to a DPoP key. With DPoPAuto, the authorization server must support ES256, and the MCP
-// server must require DPoP. An MCP server requires DPoP with dpop_bound_access_tokens_required in its metadata (RFC 9728 §2), or with the
-// scheme of its challenge.
+// usesDPoP reports whether a login binds its tokens to a DPoP key. For DPoPAuto, the result is true if the authorization server supports
+// ES256 and the MCP server requires DPoP. An MCP server requires DPoP if its metadata contains dpop_bound_access_tokens_required (RFC 9728
+// §2), or if its challenge has the scheme DPoP.
 func usesDPoP(s Settings, r *discovery.Result) (bool, error) {
 	offered := slices.Contains(r.Server.DPoPSigningAlgValuesSupported, "ES256")
 	required := r.Resource.DPoPBoundAccessTokensRequired || r.Challenge.Scheme == "dpop"
@@ -192,7 +192,7 @@ func needsClient(s Settings) bool {
 	return !s.grantOrDefault().nonInteractive() || s.ClientID != "" || s.ClientMetadataURL != ""
 }
 
-// clientOptions returns the options for package dcr, except the HTTP client and the redirect URI.
+// clientOptions returns the options for package dcr without the HTTP client and the redirect URI.
 func clientOptions(d loginDraft) dcr.Options {
 	t, s := d.t, d.found.Server
 	return dcr.Options{Local: isLocal(t.URL), Issuer: s.Issuer, RegistrationEndpoint: s.RegistrationEndpoint,
@@ -203,8 +203,8 @@ func clientOptions(d loginDraft) dcr.Options {
 		Strict: t.Strict}
 }
 
-// scopesToRegister returns the scopes to register. The scopes include all scopes of the resource, because a step-up cannot request a scope
-// that is not registered.
+// scopesToRegister returns the scopes to register. They include all scopes of the resource, because a step-up cannot request a scope that
+// is not registered.
 func scopesToRegister(d loginDraft) []string {
 	if len(d.plan.Scopes) == 0 {
 		return nil

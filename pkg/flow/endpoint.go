@@ -39,7 +39,7 @@ func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
 	return e, nil
 }
 
-// proverCache caches the prover of the latest DPoP key, because the prover has the latest nonces.
+// proverCache caches the prover of the latest DPoP key, because this prover has the latest nonces.
 type proverCache struct {
 	mu   sync.Mutex
 	jwk  []byte
@@ -60,10 +60,10 @@ func (p *proverCache) of(cred credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// withEitherAuthMethod sends a request. If the server refuses the client, eitherMethod sends the request again with the client secret in
-// the form instead of the header, or the reverse (RFC 6749 §2.3.1). The metadata lists the methods of the server, but not the method of
-// this client. The method that worked is stored in the credential. The first request does not use up a code, because a server authenticates
-// the client before it looks at the code.
+// withEitherAuthMethod sends a request. If the server refuses the client, the request is sent again with the client secret in the form
+// instead of the header, or the reverse (RFC 6749 §2.3.1). The second request is needed because the metadata lists the methods of the
+// server, but not the method of this client. The credential stores the method that worked. The first request does not use up a code,
+// because a server authenticates the client before it looks at the code.
 func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string, notes *deviationList, request func(token.Endpoint) (T, error)) (T, error) {
 	e, err := c.tokenEndpoint(*cred)
 	if err != nil {
@@ -88,9 +88,9 @@ func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string
 	return result, second
 }
 
-// otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. A pre-registered client tries
-// the other method with a secret. If the registration response contained a secret but no method, the result is client_secret_basic, the
-// default of RFC 7591 §2.
+// otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client,
+// the result is the other method with a secret. If the registration response contained a secret but no method, the result is
+// client_secret_basic (the default of RFC 7591 §2).
 func otherMethod(c dcr.Client, supported []string) string {
 	other := ""
 	switch {
@@ -107,7 +107,7 @@ func otherMethod(c dcr.Client, supported []string) string {
 	return other
 }
 
-// nonInteractiveToken requests tokens with the credential's non-interactive grant. Files are read each time, because platforms replace
+// nonInteractiveToken requests tokens with the credential's non-interactive grant. It reads the files each time, because platforms replace
 // them.
 func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred credential) (token.Token, error) {
 	scope := joinScopes(cred.Scopes)

@@ -34,7 +34,7 @@ type Client struct {
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
 	Environ func() []string                                 // environment of a command that prints an assertion; nil: os.Environ
-	Secrets *httpx.Secrets                                  // secrets to mask in every text of Client; Client adds its own; nil: only those of this Client
+	Secrets *httpx.Secrets                                  // Client masks these secrets in every text, and adds those of its logins; nil: only those of its logins
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
 	jobs           task.Group[credential]
@@ -51,7 +51,7 @@ type Event struct {
 
 	Issuer  string    // EventDevice: issuer of the authorization server
 	Code    string    // EventDevice: the user code (RFC 8628 §3.2); URL may already contain the code
-	Typed   string    // EventDevice: the address at which the user enters Code
+	Typed   string    // EventDevice: address of the page on which the user enters Code
 	Expires time.Time // EventDevice: when Code expires
 }
 
@@ -68,7 +68,7 @@ const (
 
 // Target is an MCP server, the name of the login there, and the settings of the login. NewTarget returns a Target for a URL.
 type Target struct {
-	URL     string      // canonical URL of the MCP server, under which its login is stored
+	URL     string      // canonical URL of the MCP server; the store uses it as the key of the login
 	Profile string      // name of the login; empty: the unnamed login. Logins with different names can be for different accounts
 	Header  http.Header // static headers, sent to the MCP server only
 

@@ -56,14 +56,14 @@ type Handler struct {
 	mu           sync.Mutex
 	address      string              // URL for the requests, see Endpoint; empty: the store has not been read yet
 	stepUps      map[string][]Secret // key: a set of requested scopes; value: the tokens that lacked a scope of this set
-	issued       Secret              // latest access token that was obtained to replace a refused one
+	issued       Secret              // latest access token that replaced a refused one
 	issuedAt     time.Time           // when issued was obtained
 	refusedToken Secret              // a refresh token that the server refused while the access token was valid
-	refusal      error               // error with which the server refused the refresh token in refused
+	refusal      error               // the server's refusal of refusedToken
 }
 
-// snapshot is the token and the DPoP key for requests. A snapshot is immutable, because a request must not combine the token of one login
-// with the key of another login.
+// A snapshot contains the token and the DPoP key for requests. A snapshot is immutable, because a request must not combine the token of one
+// login with the key of another login.
 type snapshot struct {
 	cred   credential    // stored credential; zero: no credential is stored
 	prover *token.Prover // makes proofs with the credential's DPoP key; nil: the token is a bearer token
@@ -84,7 +84,7 @@ const (
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
 
-// currentSnapshot returns the snapshot, and reads the store only once.
+// currentSnapshot returns the latest snapshot. Only the first call reads the store.
 func (h *Handler) currentSnapshot(ctx context.Context) (*snapshot, error) {
 	if s := h.latest.Load(); s != nil {
 		return s, nil
@@ -133,8 +133,8 @@ func (h *Handler) use(cred credential) (*snapshot, error) {
 	return s, nil
 }
 
-// TokenSource returns the stored token, and renews the token if it is about to expire. If no token is stored, TokenSource returns nil, and
-// the client sends the request without a token.
+// TokenSource returns the stored token, and renews a token that is about to expire. If no token is stored, TokenSource returns nil, and the
+// client sends the request without a token.
 func (h *Handler) TokenSource(ctx context.Context) (oauth2.TokenSource, error) {
 	s, err := h.currentSnapshot(ctx)
 	if err != nil {
@@ -175,8 +175,8 @@ func (h *Handler) renewInBackground(ctx context.Context, s *snapshot) {
 	}
 }
 
-// renewEarly renews a token before the server refuses the token. If the renewal fails, a valid token stays in use. If the token has expired
-// and only a login can help, renewEarly drops the token, so that the server's 401 leads to a login.
+// renewEarly renews a token before the server refuses it. If the renewal fails, a valid token stays in use. If the token has expired and
+// only a login can help, renewEarly drops the token, so that the server answers 401 and a login follows.
 func (h *Handler) renewEarly(ctx context.Context, s *snapshot) error {
 	cred, err := h.c.renewOnce(ctx, h.t, renewalReason{oldToken: s.cred.Token.AccessToken, minTTL: max(1, earlyTTL(s.cred.Token))})
 	switch {
@@ -212,8 +212,8 @@ func needsLogin(err error) bool {
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// Decorate adds an access token to a request, and adds a DPoP proof if the token is bound to a key (RFC 9449 §7.1). Decorate refuses a
-// request to another origin than that of the MCP server. MCP clients call Decorate instead of setting the Authorization header.
+// Decorate adds an access token to a request, and adds a DPoP proof if the token is bound to a key (RFC 9449 §7.1). If the origin of the
+// request is not that of the MCP server, Decorate returns an error. MCP clients call Decorate instead of setting the Authorization header.
 func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	if !hasOriginOf([]string{h.t.URL})(req.URL) {
 		return &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "the access token is for " + h.t.URL}
@@ -232,8 +232,8 @@ func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	return nil
 }
 
-// Observe stores the nonce for the next DPoP proof from the response to an authorized request (RFC 9449 §8.2). Without Observe, the server
-// refuses requests with an old nonce.
+// Observe stores the nonce for the next DPoP proof, which is in the response to an authorized request (RFC 9449 §8.2). Without Observe, the
+// server refuses requests with an old nonce.
 func (h *Handler) Observe(resp *http.Response) {
 	if s := h.latest.Load(); s != nil && s.prover != nil && resp.Request != nil {
 		s.prover.Remember(resp.Request.URL.String(), resp.Header)
@@ -316,7 +316,8 @@ func (h *Handler) mayLogin(s *snapshot) bool {
 	return h.o.Reauth == ReauthBrowser || h.o.Reauth == ReauthRefresh && grant.nonInteractive()
 }
 
-// renewRefused renews a token that the MCP server refused. If the refresh token was refused before, replace returns that refusal.
+// renewRefused renews a token that the MCP server refused. If the authorization server has already refused the refresh token, renewRefused
+// returns that refusal.
 func (h *Handler) renewRefused(ctx context.Context, s *snapshot, sent Secret) error {
 	h.mu.Lock()
 	refusal := h.refusal
@@ -364,7 +365,8 @@ func (h *Handler) loginAgain(ctx context.Context, newClient bool, why loginReaso
 	return h.useReplacement(cred)
 }
 
-// rememberNonce stores the nonce that the server requires in DPoP proofs (RFC 9449 §9), and reports whether to send the request again.
+// rememberNonce stores the nonce that the server requires in DPoP proofs (RFC 9449 §9). The result is true if the request should be sent
+// again.
 func (h *Handler) rememberNonce(req *http.Request, resp *http.Response, ch discovery.Challenge) bool {
 	s := h.latest.Load()
 	if s == nil || s.prover == nil || ch.Error() != "use_dpop_nonce" || resp.Header.Get("DPoP-Nonce") == "" {
@@ -374,8 +376,8 @@ func (h *Handler) rememberNonce(req *http.Request, resp *http.Response, ch disco
 	return true
 }
 
-// removeSecrets removes challenge parameters that contain a secret, such as the refused token or a value of the user's headers. The scope
-// parameter of a challenge is printed in messages and becomes part of the authorization URL.
+// removeSecrets removes challenge parameters that contain a secret, such as the refused token or a value of the user's headers. This is
+// needed because messages contain the scope parameter of a challenge, and the authorization URL contains it too.
 func (c *Client) removeSecrets(token Secret, userHeader http.Header, challenges []discovery.Challenge) []discovery.Challenge {
 	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(userHeader, httpx.LongValue)...)
 	for _, challenge := range challenges {
@@ -389,7 +391,7 @@ func sentToken(req *http.Request) Secret {
 	return Secret(tok)
 }
 
-// drainBody reads up to 64 kB of a response and closes the response, so that its connection can be reused.
+// drainBody reads up to 64 kB of the response body and closes the body, so that the connection can be reused.
 func drainBody(resp *http.Response) {
 	_, _ = io.CopyN(io.Discard, resp.Body, 64<<10)
 	resp.Body.Close()

@@ -18,7 +18,7 @@ import (
 	"mcpauth/pkg/keystore"
 )
 
-// intent is a note that is written before a refresh token is sent, and removed when the result is known.
+// An intent is a note that is written before a refresh token is sent, and removed when the result is known.
 type intent struct {
 	Generation  uint64    `json:"generation"`
 	Fingerprint string    `json:"fingerprint"` // fingerprint of the refresh token
@@ -55,7 +55,8 @@ const (
 	maxJournalLines = 50 // number of lines to keep
 )
 
-// writeIntent writes the intent. before is the intent of an earlier process that sent the same refresh token and recorded no result.
+// writeIntent writes the intent. If an earlier process sent the same refresh token and recorded no result, earlier is the intent of that
+// process.
 func (c *Client) writeIntent(ctx context.Context, t Target, cred credential) (earlier intent, err error) {
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {
@@ -73,9 +74,9 @@ func (c *Client) writeIntent(ctx context.Context, t Target, cred credential) (ea
 	return earlier, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// recordOutcome adds a line to the journal and removes the intent of this process. If before is the intent of an earlier process, the
-// intent stays, because the result of the earlier request is still unknown. recordOutcome ignores errors, because a leftover intent changes
-// only the text of a later error.
+// recordOutcome adds a line to the journal and removes the intent of this process. If there is an intent of an earlier process,
+// recordOutcome keeps the intent, because the result of the earlier request is still unknown. It ignores errors, because a leftover intent
+// changes only the text of a later error.
 func (c *Client) recordOutcome(ctx context.Context, t Target, cred credential, earlier intent, outcome string, err error) {
 	if !earlier.interrupted() {
 		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
@@ -83,7 +84,7 @@ func (c *Client) recordOutcome(ctx context.Context, t Target, cred credential, e
 	c.addToJournal(ctx, t, cred, outcome, err)
 }
 
-// addToJournal adds a line to the journal. An error is ignored, because only people read the journal.
+// addToJournal adds a line to the journal. It ignores errors, because only people read the journal.
 func (c *Client) addToJournal(ctx context.Context, t Target, cred credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}

@@ -34,7 +34,7 @@ type loginReason struct {
 	rejected   *Secret               // access token that the server refused; any other usable token can replace it; nil: the user asked for the login
 }
 
-// loginLimit is the time limit of a login, from its start until the code is sent.
+// loginLimit is the time limit of a login, from its start until mcpauth sends the code.
 const loginLimit = time.Hour
 
 // loginDraft is a login whose client is not chosen yet.
@@ -51,7 +51,7 @@ type loginDraft struct {
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
 }
 
-// storedClient returns the stored client.
+// storedClient returns the client that an unfinished login registered, or else the client of the stored login.
 func (d loginDraft) storedClient() *dcr.Client { return cmp.Or(d.old.NextClient, &d.old.Client) }
 
 // deviationList collects the deviations that other packages report.
@@ -125,7 +125,7 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (
 	return cred, err
 }
 
-// completeSettings completes the settings from the stored credential, checks them, and returns the stored credential.
+// completeSettings completes t.Settings with the settings of the stored credential, checks them, and returns this credential.
 func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions, why loginReason) (stored credential, err error) {
 	if stored, err = c.loadOrNew(ctx, *t); err != nil {
 		return stored, err
@@ -134,7 +134,7 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions
 	return stored, t.validate()
 }
 
-// mergeSettings returns the given settings, completed by the stored settings.
+// mergeSettings adds the stored settings to the given settings.
 func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginReason) Settings {
 	stored := cred.Settings
 	if o.NewClient && why.rejected == nil {
@@ -217,7 +217,7 @@ func (c *Client) obtainTokens(k *job, d loginDraft) (credential, error) {
 	return c.obtainNonInteractively(k, d)
 }
 
-// newTokenRequest chooses or registers the client, and returns the exchange of this login without its request.
+// newTokenRequest chooses or registers the client, and returns the token request of this login. The caller sets the field request.
 func (c *Client) newTokenRequest(ctx context.Context, d loginDraft, redirectURI string) (x tokenRequest, err error) {
 	x = tokenRequest{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, limit: redeemLimit, keep: c.storeLogin}
 	var client dcr.Client
@@ -248,8 +248,8 @@ func (c *Client) newTokenRequest(ctx context.Context, d loginDraft, redirectURI 
 	return x, err
 }
 
-// movedURL returns the redirect target of the server. A login that starts from a challenge keeps the stored target, because it sends no
-// request to the server's URL.
+// movedURL returns the URL to which the server redirects calls. A login that starts from a challenge keeps the stored URL, because such a
+// login sends no request to the server's own URL.
 func movedURL(d loginDraft) string {
 	switch d.found.Endpoint {
 	case "":

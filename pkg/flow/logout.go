@@ -91,8 +91,8 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 	}
 	if len(cred.deletableClients()) > 0 {
 		// Remove the registrations from the store before deleting them at the server. If a stored registration were already deleted at the
-		// server, the next login would end on an error page in the browser. The error of save is ignored, because forget may still delete
-		// the record.
+		// server, the next login would end on an error page in the browser. An error of saveCredential is ignored, because forget may still
+		// delete the record.
 		_ = c.saveCredential(local, t, &kept)
 	}
 	for _, client := range cred.deletableClients() {
@@ -162,8 +162,8 @@ func (c *Client) revokeTokens(ctx context.Context, cred credential, tokens []ret
 	return done
 }
 
-// alreadyGone reports whether a refused revocation means that the token is already invalid or cannot be revoked separately (RFC 7009
-// §2.2.1).
+// alreadyGone reports whether a failed revocation is harmless, because the token is already invalid or cannot be revoked separately (RFC
+// 7009 §2.2.1).
 func alreadyGone(err error) bool {
 	var e *token.Error
 	return errors.As(err, &e) && (e.Code == "invalid_token" || e.Code == "unsupported_token_type" || e.Code == "invalid_grant")

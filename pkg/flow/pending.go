@@ -17,10 +17,10 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// pendingLifetime is the time in which a pending login can be finished.
+// pendingLifetime is the time after which a pending login can no longer be finished.
 const pendingLifetime = time.Hour
 
-// pendingPrefix separates the profile of a pending login from the fingerprint of its state in the key of the record.
+// pendingPrefix is part of the key of a pending login. It separates the profile from the fingerprint of the state.
 const pendingPrefix = "\x00pending:"
 
 // The kinds of index entries for pending logins.
@@ -29,8 +29,8 @@ const (
 	kindSpent   = "spent"   // the response was used
 )
 
-// pendingLogin is a login that waits for its response. The login is stored, because one process prints the authorization URL and another
-// process receives the response.
+// pendingLogin is a login that waits for its response. It is stored, because one process prints the authorization URL and another process
+// receives the response.
 type pendingLogin struct {
 	Credential  credential `json:"credential"` // the new credential without its tokens
 	Verifier    Secret     `json:"verifier"`
@@ -77,7 +77,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
-// Finish completes a login that Pending started. answer is the URL on which the browser ended, or its query.
+// Finish completes a login that Pending started. answer is the URL on which the browser ended, or the query of this URL.
 func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -89,7 +89,7 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	return c.Status(ctx, t)
 }
 
-// finishAlone redeems the code in answer. The result is an error if the response was used before, or if a newer login is stored.
+// finishAlone redeems the code in a pasted answer. The result is an error if the response was used before, or if a newer login is stored.
 // finishAlone marks the pending login as spent before it sends the code, because a strict server revokes the tokens if it receives a code
 // twice.
 func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential, error) {
@@ -166,7 +166,7 @@ func (c *Client) loadPending(ctx context.Context, t Target, state string) (pendi
 	return p, nil
 }
 
-// storePending stores a pending login under its state, so that several pending logins can exist at the same time.
+// storePending stores a pending login. The state is part of its key, so that several pending logins can exist at the same time.
 func (c *Client) storePending(ctx context.Context, t Target, state string, p pendingLogin) error {
 	secret, err := json.Marshal(p)
 	if err != nil {
@@ -208,7 +208,7 @@ func (c *Client) isOverdue(e keystore.Entry) bool {
 	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingLifetime
 }
 
-// forgetPending deletes the pending logins of this server and profile. If all is false, only overdue ones are deleted.
+// forgetPending deletes the pending logins of this server and profile. If the argument all is false, only the overdue ones are deleted.
 func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
 	entries, err := c.listPending(ctx, t)
 	if errors.Is(err, keystore.ErrCorrupt) {
@@ -222,7 +222,7 @@ func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
 	return err
 }
 
-// isPending reports whether answer is for an unfinished login that Pending started.
+// isPending reports whether a pasted answer belongs to an unfinished login that Pending started.
 func (c *Client) isPending(ctx context.Context, t Target, answer string) bool {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -244,7 +244,7 @@ func targetOf(e keystore.Entry) Target {
 	return Target{URL: e.Key.Server, Profile: profile}
 }
 
-// stateOf returns the state in an unchecked response.
+// stateOf returns the state parameter of a response that has not been checked.
 func stateOf(answer string) (string, error) {
 	answer = strings.TrimSpace(answer)
 	if _, query, ok := strings.Cut(answer, "?"); ok {

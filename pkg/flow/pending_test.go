@@ -39,7 +39,7 @@ func TestPendingLoginsInOrder(t *testing.T) {
 	}
 }
 
-// A pending login can be finished until pendingFor is over. After that, Pending deletes it.
+// A pending login can be finished until pendingLifetime is over. After that, Pending deletes it.
 func TestPendingLoginsAreSwept(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	records := func() int {

@@ -14,15 +14,14 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// idTokenClaims contains claims of the ID token of a login. The ID token of a renewal must contain the same claims (idTokenClaims Connect
-// Core §12.2).
+// idTokenClaims contains claims of the ID token of a login. The ID token of a renewal must contain the same claims (OpenID Connect Core
+// §12.2).
 type idTokenClaims struct {
 	Subject string `json:"sub"`
 	Nonce   string `json:"nonce"`
 }
 
-// providerLogin returns the stored login at the identity provider. next returns the login at the identity provider by an unfinished login
-// to the MCP server. If there is no such login, the result is the zero value.
+// providerLogin returns the stored login at the identity provider. If there is no such login, the result is the zero value.
 func (c credential) providerLogin() credential     { return orZero(c.IDP) }
 func (c credential) nextProviderLogin() credential { return orZero(c.NextIDP) }
 
@@ -33,8 +32,7 @@ func orZero(c *credential) credential {
 	return *c
 }
 
-// renewingLogin returns the login whose refresh token the next renewal sends. A refresh token of c comes first, and then the refresh token
-// of the stored login at the identity provider.
+// renewingLogin returns the login whose refresh token the next renewal sends: c itself, or else the stored login at the identity provider.
 func (c *credential) renewingLogin() *credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP
@@ -42,14 +40,14 @@ func (c *credential) renewingLogin() *credential {
 	return c
 }
 
-// setProviderTokens stores the refresh token and the ID token from a response of the identity provider. The access token is dropped,
-// because it is not needed. The ID token stays in memory until it is exchanged.
+// setProviderTokens stores the refresh token and the ID token from a response of the identity provider. It drops the access token, which is
+// not needed. The ID token stays in memory until it is exchanged.
 func (c *credential) setProviderTokens(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
 
-// signInAtProvider returns a login at the identity provider for a login to the MCP server. During a request, signIn tries to renew the
-// stored login at the identity provider. If only a new login can help, signIn opens the browser.
+// signInAtProvider returns a login at the identity provider for a login to the MCP server. During a request, signInAtProvider tries to
+// renew the stored login at the identity provider. If only a new login can help, signInAtProvider opens the browser.
 func (c *Client) signInAtProvider(k *job, d loginDraft) (*credential, error) {
 	idp, err := c.renewProviderLogin(k, d)
 	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
@@ -86,8 +84,8 @@ func (c *Client) renewProviderLogin(k *job, d loginDraft) (*credential, error) {
 	return cred.IDP, c.renewLogin(k, d.t, &cred, cred.IDP, renewalReason{})
 }
 
-// signInByBrowser runs the authorization code flow at the identity provider, and stores the new login in NextIDP at once. The new login can
-// be revoked even if the MCP server's authorization server refuses the requests that follow.
+// signInByBrowser runs the authorization code flow at the identity provider, and stores the new login in NextIDP at once. It can then be
+// revoked even if the MCP server's authorization server refuses the requests that follow.
 func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	i := d.t.IDP
 	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.httpClient(), Strict: d.t.Strict})
@@ -111,7 +109,7 @@ func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	return &idp, err
 }
 
-// storeProviderLogin stores a new login at the identity provider. The caller must hold the credential's lock.
+// storeProviderLogin stores a new login at the identity provider. The caller must have locked the credential.
 func (c *Client) storeProviderLogin(ctx context.Context, x tokenRequest, tok token.Token) (idp, replaced credential, err error) {
 	idp = x.cred
 	idp.setProviderTokens(tok)
@@ -139,8 +137,9 @@ func (c *Client) storeProviderLogin(ctx context.Context, x tokenRequest, tok tok
 	return idp, replaced, nil
 }
 
-// chooseProviderLogin returns the login at the identity provider that replaces stored. The result is c, with the tokens of stored as
-// retired tokens. If c and stored are the same login, the result is stored, because another process may have renewed it since c was read.
+// chooseProviderLogin chooses between the new login c and the stored login at the identity provider. The new login takes the tokens of the
+// stored login as retired tokens. If both are the same login, the result is the stored one, because another process may have renewed it
+// since c was read.
 func (c *credential) chooseProviderLogin(stored *credential) *credential {
 	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
 		return stored
@@ -151,7 +150,7 @@ func (c *credential) chooseProviderLogin(stored *credential) *credential {
 	return c
 }
 
-// checkIDToken checks the ID token in the latest response and returns its subject.
+// checkIDToken checks the ID token in the latest response and returns the subject of this ID token.
 func (c credential) checkIDToken(client *Client) (subject string, err error) {
 	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(string(c.idToken), client.now())
 	return subject, wrapProviderError(err)
@@ -178,7 +177,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 	return assertion, wrapProviderError(err)
 }
 
-// subjectToken returns the token endpoint of the identity provider, and the token to exchange there.
+// subjectToken returns the token endpoint of the identity provider, and the token to exchange at this endpoint.
 func (c *Client) subjectToken(cred credential) (token.Endpoint, token.ExchangeOptions, error) {
 	i := cred.Settings.IDP
 	if i.Issuer == "" {

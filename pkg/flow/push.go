@@ -10,10 +10,10 @@ import (
 	"mcpauth/pkg/token"
 )
 
-// pushRequest sends the authorization request directly to the authorization server if the server supports pushed requests (RFC 9126).
-// pushRequest returns the parameters of the authorization URL: a reference to the pushed request, or params. If later is true, push sends
-// the request only if the server requires pushed requests, because a pushed request expires after about a minute. pushRequest stores the
-// client authentication method that worked in cred.
+// pushRequest sends the authorization request directly to the authorization server if the server supports pushed requests (RFC 9126). The
+// result contains the parameters of the authorization URL: a reference to the pushed request, or the parameters in params. If openedLater
+// is true, pushRequest pushes the request only to a server that requires pushed requests, because a pushed request expires after about a
+// minute. The client authentication method that worked is stored in cred.
 func (c *Client) pushRequest(ctx context.Context, d loginDraft, cred *credential, params url.Values, openedLater bool) (url.Values, error) {
 	s := d.found.Server
 	if s.PushedAuthorizationRequestURL == "" || openedLater && !s.RequirePushedAuthorizationRequests {

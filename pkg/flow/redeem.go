@@ -16,11 +16,11 @@ import (
 const (
 	redeemLimit = 30 * time.Second // time limit of a request that uses a one-time secret
 	storeLimit  = 30 * time.Second // time limit for storing a result, long enough for the failover of a database
-	lockedLimit = 75 * time.Second // time limit of work under the credential's lock, including the wait for the lock (keystore.Options.LockWait)
+	lockedLimit = 75 * time.Second // time limit of work that locks the credential, including the wait for the lock (keystore.Options.LockWait)
 )
 
-// job is a renewal or a login in a goroutine of the Client. The context of a job is cancelled when no caller waits for the job any more. A
-// request that uses a one-time secret is not interrupted, and its result is stored.
+// A job is a renewal or a login that runs in a goroutine of the Client. When no caller waits for a job any more, its context is cancelled.
+// A request that uses a one-time secret is not interrupted, and its result is stored.
 type job = task.Task[credential]
 
 // Wait cancels the work of the Client. Call Wait before every exit of the program. If a request has sent a refresh token or a code, Wait
@@ -99,7 +99,7 @@ func (c *Client) lockAndReserve(ctx context.Context, t Target) (unlock func(), e
 	return unlock, nil
 }
 
-// storeLogin stores a new login in place of the stored one. The caller must hold the credential's lock.
+// storeLogin stores a new login in place of the stored one. The caller must have locked the credential.
 func (c *Client) storeLogin(ctx context.Context, x tokenRequest, tok token.Token) (stored, replaced credential, err error) {
 	if replaced, err = c.loadOrNew(ctx, x.t); err != nil {
 		return credential{}, replaced, err
@@ -130,8 +130,8 @@ func (c *Client) storeLogin(ctx context.Context, x tokenRequest, tok token.Token
 	return cred, replaced, nil
 }
 
-// checkedAccount returns the account name that the server sent, or an error if the user expects another account. If the name contains a
-// secret, checkedAccount returns "" instead.
+// checkedAccount returns the account name that the server sent. If the user expects another account, the result is an error. If the name
+// contains a secret, the result is "".
 func (c *Client) checkedAccount(x tokenRequest, said string) (string, error) {
 	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
 		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)
@@ -142,8 +142,8 @@ func (c *Client) checkedAccount(x tokenRequest, said string) (string, error) {
 	return said, nil
 }
 
-// revokeWrongAccount revokes a new grant that is for another account than the user expects. Some servers have only one grant for each
-// account and client. If the revocation could therefore end a stored login, refuse does nothing.
+// revokeWrongAccount revokes a new grant if its account is not the one that the user expects. Some servers have only one grant for each
+// account and client. If the revocation could therefore end a stored login, revokeWrongAccount does nothing.
 func (c *Client) revokeWrongAccount(ctx context.Context, refused, stored credential, account string) {
 	if account == "" || refused.Client.Kind != dcr.Dynamic || stored.hasToken() && (stored.Account == "" || stored.Account == account) {
 		return

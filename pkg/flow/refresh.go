@@ -30,9 +30,9 @@ func (c *Client) Refresh(ctx context.Context, t Target, minTTL time.Duration) (S
 	return c.Status(ctx, t)
 }
 
-// Token returns an access token that is valid for at least minTTL, and renews it if needed. A minTTL of 0 means one minute, or a tenth of
-// the lifetime if that is less. A token that another process has just obtained is returned even if its remaining lifetime is shorter than
-// minTTL. Token never opens a browser.
+// Token returns an access token that is valid for at least minTTL, and renews the stored token if needed. A minTTL of 0 means one minute,
+// or a tenth of the lifetime if that is less. A token that another process has just obtained is returned even if its remaining lifetime is
+// shorter than minTTL. Token never opens a browser.
 func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (token.Token, error) {
 	cred, err := c.loadCredential(ctx, t)
 	if err != nil {
@@ -107,16 +107,16 @@ func (c *Client) renewAlone(k *job, t Target, why renewalReason) (credential, er
 	if err := c.Store.Reserve(k.Context, t.key()); err != nil {
 		return credential{}, err
 	}
-	if paying := cred.renewingLogin(); paying != &cred {
-		if err := c.renewLogin(k, t, &cred, paying, why); err != nil {
+	if login := cred.renewingLogin(); login != &cred {
+		if err := c.renewLogin(k, t, &cred, login, why); err != nil {
 			return credential{}, err
 		}
 	}
 	return cred, c.renewLogin(k, t, &cred, &cred, why)
 }
 
-// renewLogin performs steps 5 to 8 of renewAlone for login, which is cred itself or its login at the identity provider. Only spend redeems
-// a refresh token.
+// renewLogin performs steps 5 to 8 of renewAlone for one login: the credential itself, or its login at the identity provider. No other
+// function redeems a refresh token.
 func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renewalReason) error {
 	before, err := c.writeIntent(k.Context, t, *login)
 	if err != nil {
@@ -151,13 +151,13 @@ func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renew
 	return nil
 }
 
-// checkRenewable returns the reason why a credential cannot be renewed, or nil.
+// checkRenewable returns an error if the credential cannot be renewed. The error states the reason.
 func (c *Client) checkRenewable(k *job, t Target, cred credential, why renewalReason) error {
-	paying := cred.renewingLogin()
+	login := cred.renewingLogin()
 	switch {
-	case cred.isRenewable(), why.insist && paying.Token.RefreshToken != "":
+	case cred.isRenewable(), why.insist && login.Token.RefreshToken != "":
 		return nil
-	case !cred.hasToken() && paying.Refusal == nil:
+	case !cred.hasToken() && login.Refusal == nil:
 		return fmt.Errorf("%s: %w", t.URL, ErrLoginRequired)
 	}
 	if why.rejected && isUnexpired(cred.Token, c.now()) {
@@ -168,8 +168,8 @@ func (c *Client) checkRenewable(k *job, t Target, cred credential, why renewalRe
 			c.warn(err.Error())
 		}
 	}
-	if paying.Refusal != nil {
-		return paying.Refusal.err(t)
+	if login.Refusal != nil {
+		return login.Refusal.err(t)
 	}
 	return fmt.Errorf("%s: %w", t.URL, ErrNoRefreshToken)
 }
@@ -184,7 +184,8 @@ func canUseStored(cred credential, why renewalReason, now time.Time) bool {
 }
 
 // requestRenewal requests new tokens with the refresh token or the non-interactive grant of the credential. A token endpoint that answers
-// 404 or 410 has not processed the request, so redeem discovers the token endpoint of the issuer again, once.
+// 404 or 410 has not processed the request. In this case, requestRenewal discovers the token endpoint of the issuer again, and repeats the
+// request once.
 func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.Token, error) {
 	tok, err := c.requestRenewalOnce(ctx, cred)
 	var gone *token.Error
@@ -229,7 +230,7 @@ const (
 	fateDead                     // the server says that the grant is no longer valid (RFC 6749 §5.2)
 )
 
-// fateOf derives the fate from the error of a refresh.
+// fateOf derives the state of the refresh token from the error of a refresh.
 func fateOf(err error) tokenFate {
 	var e *token.Error
 	refused := errors.As(err, &e)
@@ -258,16 +259,16 @@ func refusesToken(e *token.Error) bool {
 	return false
 }
 
-// isPermanent reports whether a later request would be refused in the same way, because the refusal is about the client or the grant type
-// (RFC 6749 §5.2). Any other refusal may concern only this early refresh, because some servers refuse to refresh while the access token is
-// valid.
+// isPermanent reports whether the server would refuse a later request in the same way, because the refusal is about the client or the grant
+// type (RFC 6749 §5.2). Any other refusal may concern only this early refresh, because some servers refuse to refresh while the access
+// token is valid.
 func isPermanent(err error) bool {
 	var e *token.Error
 	return isClientRefused(err) || errors.As(err, &e) && e.Code == "unsupported_grant_type"
 }
 
-// handleFailedRefresh handles a failed refresh. If the grant is no longer valid, refused drops the refresh token that was sent, and the
-// access token if it is no longer usable. For any other refusal, refused records the refusal and keeps the refresh token.
+// handleFailedRefresh records the outcome of a failed refresh. If the grant is no longer valid, it drops the refresh token that was sent,
+// and the access token if that is no longer usable. For any other refusal, it records the refusal and keeps the refresh token.
 func (c *Client) handleFailedRefresh(ctx context.Context, t Target, cred, login *credential, why renewalReason, earlier intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
@@ -322,8 +323,8 @@ func isUnexpired(t token.Token, now time.Time) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || now.Before(t.Expiry))
 }
 
-// hasTTL reports whether a token is valid for at least min, or has no known expiry. If the remaining time exceeds the lifetime of the
-// token, the clock was set back, and hasTTL returns false.
+// hasTTL reports whether a token is valid for at least minTTL, or has no known expiry. If the remaining time exceeds the lifetime of the
+// token, the clock was set back, and the result is false.
 func hasTTL(t token.Token, now time.Time, minTTL time.Duration) bool {
 	rest := t.Expiry.Sub(now)
 	clockWentBack := t.Lifetime > 0 && rest > t.Lifetime+time.Minute

@@ -6,8 +6,8 @@ import (
 )
 
 // chooseScopes returns the scopes of a first login: those that the user named, else those of the challenge, else those in the resource
-// metadata. If the result is empty, the server chooses. If the authorization server lists offline_access, chooseScopes adds it to the other
-// scopes, because the server may issue no refresh token without it (MCP authorization, Refresh Tokens).
+// metadata. If the result is empty, the server chooses. If the authorization server lists offline_access, the result also contains
+// offline_access, because the server may issue no refresh token without this scope (MCP authorization, Refresh Tokens).
 func chooseScopes(user []string, challenge string, resource, server []string) []string {
 	var chosen []string
 	switch {
@@ -24,8 +24,8 @@ func chooseScopes(user []string, challenge string, resource, server []string) []
 	return chosen
 }
 
-// keepScopes adds the scopes that were granted before, so that a later login does not lose what a step-up obtained. If the earlier login
-// requested no scopes or used another issuer, keepScopes adds no scopes.
+// keepScopes adds the scopes of the stored login to the chosen scopes, so that a later login does not lose what a step-up obtained. If the
+// stored login requested no scopes or used another issuer, keepScopes adds no scopes.
 func keepScopes(chosen []string, old credential, issuer string) []string {
 	if old.Issuer != issuer || len(old.Scopes) == 0 {
 		return chosen
@@ -33,15 +33,15 @@ func keepScopes(chosen []string, old credential, issuer string) []string {
 	return mergeLists(chosen, old.grantedScopes())
 }
 
-// scopeSetKey returns a name for a set of scopes.
+// scopeSetKey returns a map key for a set of scopes.
 func scopeSetKey(scopes []string) string {
 	return joinScopes(slices.Sorted(slices.Values(scopes)))
 }
 
 const offlineAccess = "offline_access"
 
-// mergeLists returns the scopes of all lists without duplicates, in the order in which they first appear. mergeLists takes linear time,
-// because a server may name any number of scopes.
+// mergeLists returns the elements of all lists without duplicates, in the order in which they first appear. It takes linear time, because a
+// server may name any number of scopes.
 func mergeLists(lists ...[]string) []string {
 	seen := map[string]bool{"": true}
 	return slices.DeleteFunc(slices.Concat(lists...), func(s string) bool {

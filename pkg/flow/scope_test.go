@@ -68,7 +68,7 @@ func TestStepUpNeedsTheUnion(t *testing.T) {
 	}
 }
 
-// union and missing take linear time, because a server may name any number of scopes and a renewal compares them under the lock.
+// mergeLists and missingScopes take linear time, because a server may name any number of scopes and a renewal compares them under the lock.
 func TestManyScopes(t *testing.T) {
 	many := make([]string, 200_000)
 	for i := range many {

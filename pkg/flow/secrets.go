@@ -35,8 +35,8 @@ func (c *Client) learnSecrets(cred credential) {
 	}
 }
 
-// learnTokens adds the tokens in a response to the secrets of the Client, and removes scopes that contain a secret. Scopes are stored
-// unencrypted, and become part of the authorization URL of the next login.
+// learnTokens adds the tokens in a response to the secrets of the Client, and removes scopes that contain a secret. This is needed because
+// scopes are stored unencrypted, and the authorization URL of the next login contains them.
 func (c *Client) learnTokens(cred credential, tok token.Token) token.Token {
 	c.learnSecrets(cred)
 	c.learnSecrets(credential{Token: tok})
@@ -47,7 +47,7 @@ func (c *Client) learnTokens(cred credential, tok token.Token) token.Token {
 	return tok
 }
 
-// scopesWithoutSecrets returns the scopes that contain no secret.
+// scopesWithoutSecrets returns those scopes that contain no secret.
 func (c *Client) scopesWithoutSecrets(scopes []string) []string {
 	if !c.maskedSecrets().Holds(joinScopes(scopes)) {
 		return scopes

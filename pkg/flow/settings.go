@@ -21,7 +21,7 @@ type Settings struct {
 	Grant             Grant    `json:"grant,omitempty"`     // empty: GrantCode
 	ClientID          string   `json:"client_id,omitempty"` // ID of a pre-registered client; empty: metadata document or registration
 	ClientSecret      Secret   `json:"client_secret,omitempty"`
-	SecretParts       []Secret `json:"-"`                             // values from which ClientSecret was built; each is sent only to the issuer that it was first used with
+	SecretParts       []Secret `json:"-"`                             // values that are part of ClientSecret; each is sent only to the issuer that first received it
 	ClientMetadataURL string   `json:"client_metadata_url,omitempty"` // URL of a client ID metadata document; empty: none
 	ClientKeyFile     string   `json:"client_key_file,omitempty"`     // private key for private_key_jwt, PEM or JWK; read again for every token request
 	Issuer            string   `json:"issuer,omitempty"`              // authorization server to use; empty: the first usable one in the resource metadata
@@ -62,7 +62,7 @@ func Grants() []Grant {
 	return []Grant{GrantCode, GrantClientCredentials, GrantDevice, GrantJWTBearer, GrantEnterprise}
 }
 
-// nonInteractive reports whether the grant needs no user, so that a new token can be requested at any time.
+// nonInteractive reports whether the grant needs no user, so that mcpauth can request a new token at any time.
 func (g Grant) nonInteractive() bool {
 	return g == GrantClientCredentials || g == GrantJWTBearer || g == GrantEnterprise
 }
@@ -100,9 +100,9 @@ func (s Settings) allowsDeviations() bool {
 	return s.AssumePKCES256 || s.NoResource || s.Resource != ""
 }
 
-// Overlay returns the settings of a later login. Each field has the value in given or, if that value is empty, the stored value. The fields
-// of the stored client are used all together, and only if the grant is the same. The stored CallbackPort is not used, because a login
-// prefers the port of the stored registration, and can use another port if that port is in use.
+// Overlay returns the settings of a later login. Each field has the value in given or, if that value is empty, the stored value. The stored
+// client is used only if the grant is the same and given names no client. The stored CallbackPort is not used, because a login prefers the
+// port of the stored registration and can use another port if that one is in use.
 func (stored Settings) Overlay(given Settings) Settings {
 	s := given
 	s.Grant = cmp.Or(given.Grant, stored.Grant)
@@ -141,7 +141,7 @@ func (stored Settings) Overlay(given Settings) Settings {
 	return s
 }
 
-// equal reports whether both settings are equal except for Scopes and CallbackPort.
+// equal compares all settings except Scopes and CallbackPort.
 func (s Settings) equal(other Settings) bool {
 	for _, each := range []*Settings{&s, &other} {
 		each.Grant, each.Scopes, each.CallbackPort = each.grantOrDefault(), nil, 0
@@ -149,7 +149,7 @@ func (s Settings) equal(other Settings) bool {
 	return reflect.DeepEqual(s, other)
 }
 
-// validate returns an error if settings contradict each other or if a key or assertion file is unusable. validate sends no request.
+// validate returns an error if the settings contradict each other, or if a key or assertion file is unusable. It sends no request.
 func (s Settings) validate() error {
 	grant := s.grantOrDefault()
 	hasClient := s.ClientID != "" || s.ClientMetadataURL != ""
@@ -204,7 +204,7 @@ type legacySettings struct {
 	Strict     bool        `json:"strict"`
 }
 
-// toSettings returns the settings in a record of an earlier version. c is the record without its settings.
+// toSettings returns the settings in a record of an earlier version. The argument is the rest of the record.
 func (l legacySettings) toSettings(c credential) Settings {
 	s := Settings{Grant: l.Grant, AssertionFile: l.Assertion, IDP: l.IDP, AuthParams: l.AuthParams, Issuer: l.IssuerPin, Strict: l.Strict}
 	switch c.Client.Kind {

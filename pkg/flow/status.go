@@ -81,7 +81,7 @@ func StateAt(expiry, now time.Time) State {
 	return StateValid
 }
 
-// publicRecord is the part of a credential that contains no secrets and is stored in the index.
+// publicRecord is the part of a credential that the index stores. It contains no secrets.
 type publicRecord struct {
 	Kind         string    `json:"kind,omitempty"` // empty: a credential; else kindPending or kindSpent
 	Name         string    `json:"name,omitempty"`
@@ -211,7 +211,7 @@ func kindOf(e keystore.Entry) string {
 	return p.Kind
 }
 
-// nullableName returns nil, which is null in JSON, if there is no name.
+// nullableName returns a pointer to the name. If the name is empty, the result is nil, which is null in JSON.
 func nullableName(profile string) *string {
 	if profile == "" {
 		return nil

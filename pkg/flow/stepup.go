@@ -8,8 +8,8 @@ import (
 	"mcpauth/pkg/discovery"
 )
 
-// stepUp logs in with more scopes after a 403 with insufficient_scope (RFC 6750 §3.1). A 403 with a scope but without an error has the same
-// effect, because servers with the official Go SDK send it.
+// stepUp logs in with more scopes after a 403 with insufficient_scope (RFC 6750 §3.1). It also accepts a challenge with a scope but without
+// an error, because servers with the official Go SDK send such a challenge.
 func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discovery.Challenge, ch discovery.Challenge, sent Secret) error {
 	if ch.Error() != "insufficient_scope" && ch.Scope() == "" {
 		return fmt.Errorf("%s: the server answers 403: %w%s", h.t.URL, ErrForbidden, serverMessage(ch))
@@ -30,8 +30,8 @@ func (h *Handler) stepUp(ctx context.Context, s *snapshot, challenges []discover
 	return h.loginAgain(ctx, false, loginReason{challenges: challenges, scopes: wanted, rejected: &sent})
 }
 
-// countStepUp counts a step-up for these scopes and reports whether the step-up is allowed. Requests that were refused with the same token
-// count as one.
+// countStepUp counts a step-up for these scopes and reports whether the step-up is allowed. If several requests were refused with the same
+// token, their step-ups count as one.
 func (h *Handler) countStepUp(wanted []string, sent Secret, news bool) bool {
 	name := scopeSetKey(wanted)
 	h.mu.Lock()

@@ -61,7 +61,7 @@ func (e Endpoint) parseToken(a *formResponse) (Token, error) {
 	return t, nil
 }
 
-// expectedStatus maps each endpoint to the status of a successful response, and to the section that requires the status.
+// expectedStatus maps each endpoint to the status of a successful response, and to the section that requires this status.
 var expectedStatus = map[string]struct {
 	status  int
 	section string
@@ -71,8 +71,8 @@ var expectedStatus = map[string]struct {
 	atPAR:    {http.StatusCreated, "RFC 9126 §2.2"},
 }
 
-// readObject returns the members of a successful response. The result is an error for an error response, a redirect, or a response that is
-// not a JSON object.
+// readObject returns the JSON object in a successful response. For an error response, a redirect, or a response that is not a JSON object,
+// the result is an error.
 func (e Endpoint) readObject(a *formResponse) (jsonObject, error) {
 	m, err := decodeObject(a.Body)
 	want := expectedStatus[a.stage]
@@ -109,7 +109,7 @@ func (a *formResponse) notAnObject(err error, now time.Time) error {
 	return a.malformedError(reason)
 }
 
-// readTokenType returns the token type. Slack sends "user" and other servers send no token_type, but their tokens are bearer tokens.
+// readTokenType returns the token type. If token_type is missing, or is "user" as at Slack, the token counts as a bearer token.
 func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 	got := m.str("token_type")
 	is := func(name string) bool { return strings.EqualFold(got, name) }
@@ -133,8 +133,8 @@ func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 // maxScope limits the granted scopes in bytes, because every command reads the stored scopes. A longer scope parameter is ignored.
 const maxScope = 16 << 10
 
-// readScope returns the granted scopes, separated by single spaces. Slack separates scopes by commas. A comma can also be part of a scope,
-// so atCommas decides whether the commas separate scopes.
+// readScope returns the granted scopes, separated by single spaces. Slack separates scopes by commas, but a comma can also be part of a
+// scope. splitAtCommas decides between the two.
 func (e Endpoint) readScope(a *formResponse, m jsonObject) (scope string, given bool, err error) {
 	if !m.has("scope") {
 		return "", false, nil
@@ -176,8 +176,8 @@ func (e Endpoint) readScope(a *formResponse, m jsonObject) (scope string, given 
 	return joined, true, nil
 }
 
-// splitAtCommas splits a single word at every comma, and several words at each comma before a space. If nothing is split, the result is
-// nil.
+// splitAtCommas splits a single word at every comma. If there are several words, it splits them at each comma before a space. If nothing is
+// split, the result is nil.
 func splitAtCommas(words []string) []string {
 	all := strings.Join(words, " ")
 	switch {
@@ -192,7 +192,7 @@ func splitAtCommas(words []string) []string {
 }
 
 // readSeconds reads a number of seconds from a JSON number, or from a string, which Entra v1 sends. If the value is absent, zero, negative
-// or not a number, the result is 0, which means unknown (seen at Slack and Grafana).
+// or not a number, as seen at Slack and Grafana, the result is 0, which means unknown.
 func (e Endpoint) readSeconds(a *formResponse, m jsonObject, name string) (time.Duration, error) {
 	if !m.has(name) {
 		return 0, nil
@@ -237,7 +237,7 @@ func decodeObject(data []byte) (jsonObject, error) {
 	return m, nil
 }
 
-// has reports whether the member exists and is not null.
+// has reports whether the object has the member and its value is not null.
 func (m jsonObject) has(name string) bool { return m[name] != nil && string(m[name]) != "null" }
 
 // str returns the value of a string member, or "" if there is none.
@@ -259,7 +259,8 @@ func (m jsonObject) objectMember(name string) jsonObject {
 	return o
 }
 
-// isPrintable reports whether s is printable ASCII text. If from is '!', spaces are not allowed.
+// isPrintable reports whether all characters of s are printable ASCII characters. lowest is ' ' if spaces are allowed, and '!' if they are
+// not.
 func isPrintable(s string, lowest rune) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < lowest || r > '~' })
 }

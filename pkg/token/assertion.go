@@ -57,8 +57,8 @@ func CheckAudience(assertion, issuer, endpoint string) error {
 	return nil
 }
 
-// parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, audiences
-// returns a URL that matches no server.
+// parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, the result is a
+// URL that matches no server.
 func parseAudiences(raw json.RawMessage) []string {
 	var one string
 	var list []string

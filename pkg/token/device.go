@@ -28,9 +28,9 @@ type DeviceCode struct {
 	Interval                time.Duration // time between two polls
 }
 
-// Device runs the device authorization grant (RFC 8628). Device requests a device code, calls show, and polls the token endpoint until the
-// user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied. After
-// a network error or a 5xx response, Device continues to poll, but more slowly (RFC 8628 §3.5).
+// Device runs the device authorization grant (RFC 8628). Device requests a device code, calls showCode, and polls the token endpoint until
+// the user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied.
+// After a network error or a 5xx response, Device continues to poll, but more slowly (RFC 8628 §3.5).
 func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, showCode func(DeviceCode)) (Token, error) {
 	code, device, err := e.requestDeviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {
@@ -63,7 +63,7 @@ func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, show
 	}
 }
 
-// nextPoll reports whether to poll again after an error, and how long to wait before the poll (RFC 8628 §3.5).
+// nextPoll reports whether to poll again after an error, and how long to wait before this poll (RFC 8628 §3.5).
 func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 	var refused *Error
 	var broken *requestError
@@ -80,7 +80,7 @@ func nextPoll(wait time.Duration, err error) (time.Duration, bool) {
 	return wait, false
 }
 
-// requestDeviceCode sends the device authorization request (RFC 8628 §3.1) and reads its answer (§3.2).
+// requestDeviceCode sends the device authorization request (RFC 8628 §3.1) and reads the response (RFC 8628 §3.2).
 func (e Endpoint) requestDeviceCode(ctx context.Context, address, scope string) (string, DeviceCode, error) {
 	a, err := formRequest{e: e, stage: atDevice, url: address, form: e.newForm(map[string]string{"scope": scope})}.sendForm(ctx)
 	if err != nil {

@@ -43,7 +43,7 @@ func NewProver() (*Prover, error) {
 	return &Prover{key: key, now: time.Now, nonces: map[string]string{}}, err
 }
 
-// LoadProver returns a Prover with a key from Marshal and the nonces from Nonces. A nonce that is no longer valid costs one more request.
+// LoadProver returns a Prover with a key from Marshal and nonces from Nonces. A nonce that is no longer valid costs one more request.
 func LoadProver(jwk []byte, nonces map[string]string) (*Prover, error) {
 	key, err := LoadKey(jwk)
 	if err != nil {
@@ -83,7 +83,7 @@ func (p *Prover) Proof(method, address, accessToken string) (string, error) {
 	return proof, err
 }
 
-// newProof returns a proof and the nonce that the proof contains (RFC 9449 §4.2).
+// newProof returns a proof, and the nonce in this proof (RFC 9449 §4.2).
 func (p *Prover) newProof(method, address, accessToken string, now time.Time) (proof, nonce string, err error) {
 	htu, err := targetURI(address)
 	if err != nil {
@@ -128,7 +128,7 @@ func originOf(address string) string {
 	return httpx.Canonical(&url.URL{Scheme: u.Scheme, Host: u.Host})
 }
 
-// targetURI returns the claim htu of a proof: the normalized address, without query and fragment (RFC 9449 §4.2, §4.3).
+// targetURI returns the claim htu of a proof: the normalized address without its query and fragment (RFC 9449 §4.2, §4.3).
 func targetURI(address string) (string, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" {

@@ -33,9 +33,10 @@ func (e *Error) Error() string {
 	return prefix + "answered " + httpx.Refusal{StatusCode: e.StatusCode, Code: e.Code, Text: e.Description, URI: e.ErrorURI, RetryAfter: e.RetryAfter}.String()
 }
 
-// Ambiguous reports whether the server may have processed a failed request, and so used up its authorization code or refresh token.
-// Ambiguous returns true if the connection failed after the request was written, if the status is 5xx, or if a 2xx response is invalid.
-// Ambiguous returns false if the server refused the request, or if the request was never sent (connection refused, unknown host, TLS).
+// Ambiguous reports whether the server may have processed a failed request. If so, the authorization code or the refresh token in the
+// request may be used up. Ambiguous returns true if the connection failed after the request was written, if the status is 5xx, or if a 2xx
+// response is invalid. Ambiguous returns false if the server refused the request, or if the request was never sent (connection refused,
+// unknown host, TLS).
 func Ambiguous(err error) bool {
 	if f := (*requestError)(nil); errors.As(err, &f) {
 		return f.ambiguous
@@ -44,8 +45,8 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &e) && e.StatusCode >= 500
 }
 
-// requestError is the error of a request with no response or an invalid response. reason is safe to print. err is only for errors.Is and
-// errors.As, because its text may contain secrets.
+// requestError is the error of a request without a response, or with an invalid response. The field reason is safe to print. The field err
+// is only for errors.Is and errors.As, because its text may contain secrets.
 type requestError struct {
 	stage, url, reason string
 	err                error
@@ -69,7 +70,7 @@ func (a *formResponse) quoted(s string) string {
 	return strconv.Quote(httpx.Clean(s, a.hidden, httpx.MaxCode))
 }
 
-// noResponseError returns the error for a missing response, or for an incomplete response if res is not nil.
+// noResponseError returns the error for a missing response. If res is not nil, the response is incomplete.
 func (a *formResponse) noResponseError(res *httpx.Response, err error, ambiguous bool) error {
 	cause := err
 	if inner := errors.Unwrap(err); inner != nil {

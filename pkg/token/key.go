@@ -110,7 +110,7 @@ func loadJWK(data []byte) (*Key, error) {
 	return newKey(jwk.Key, jwk.KeyID, jwk.Algorithm)
 }
 
-// newKey returns a Key with its algorithms. alg is the algorithm in the JWK; empty: none.
+// newKey returns a Key with its algorithms. alg is the algorithm that the JWK names; empty: none.
 func newKey(private any, id, alg string) (*Key, error) {
 	k := &Key{private: private, id: id}
 	switch p := private.(type) {

@@ -8,7 +8,7 @@ func (e Endpoint) Refresh(ctx context.Context, refreshToken Secret) (Token, erro
 	return e.grant(ctx, "refresh_token", map[string]string{"refresh_token": string(refreshToken)})
 }
 
-// Merge returns fresh. If fresh has no refresh token or no scope, Merge uses that of old (RFC 6749 §5.1, §6).
+// Merge returns the fresh token. If the fresh token has no refresh token or no scope, Merge adds that of the old token (RFC 6749 §5.1, §6).
 func Merge(old, fresh Token) Token {
 	if fresh.RefreshToken == "" {
 		fresh.RefreshToken = old.RefreshToken

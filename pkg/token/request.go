@@ -22,7 +22,7 @@ const (
 	atRevoke = "revocation endpoint"
 )
 
-// formRequest is a POST of a form to an endpoint (RFC 6749 §3.2).
+// formRequest is a POST request that sends a form to an endpoint (RFC 6749 §3.2).
 type formRequest struct {
 	e          Endpoint
 	stage, url string
@@ -30,7 +30,7 @@ type formRequest struct {
 	prove      bool // add a DPoP proof if there is a key
 }
 
-// formResponse is a response, with the data of its request.
+// formResponse is the response to a formRequest, with data of the request.
 type formResponse struct {
 	httpx.Response
 	stage, url string
@@ -50,7 +50,7 @@ func (e Endpoint) grant(ctx context.Context, grantType string, params map[string
 	return e.parseToken(a)
 }
 
-// newForm returns the form to send. Empty parameters are omitted (RFC 6749 §3.2), and the resource parameter is added (RFC 8707 §2).
+// newForm returns the form to send. It omits empty parameters (RFC 6749 §3.2), and adds the resource parameter (RFC 8707 §2).
 func (e Endpoint) newForm(params map[string]string) url.Values {
 	form := url.Values{}
 	for name, value := range params {
@@ -67,8 +67,8 @@ func (e Endpoint) newForm(params map[string]string) url.Values {
 	return form
 }
 
-// sendForm posts the form. If the server requires a nonce in the DPoP proof, send posts the form once more. A server that requires a nonce
-// has not processed the first request (RFC 9449 §8).
+// sendForm sends the form. If the server requires a nonce in the DPoP proof, sendForm sends the form once more. A server that requires a
+// nonce has not processed the first request (RFC 9449 §8).
 func (r formRequest) sendForm(ctx context.Context) (*formResponse, error) {
 	if _, err := httpx.Check(r.url, r.e.Local); err != nil {
 		return nil, r.unsentError(err)
@@ -93,8 +93,8 @@ func (a *formResponse) wantsNonce() bool {
 	return err == nil && (a.StatusCode == http.StatusBadRequest || a.StatusCode == http.StatusUnauthorized) && m.str("error") == "use_dpop_nonce"
 }
 
-// sendOnce posts the form with a new client assertion and a new DPoP proof, because a server may accept each of them only once. nonce is
-// the nonce in the proof.
+// sendOnce sends the form with a new client assertion and a new DPoP proof, because a server may accept each of them only once. The result
+// nonce is the nonce in this proof.
 func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce string, err error) {
 	form, header, sent := maps.Clone(r.form), http.Header{}, r.e.now()
 	header.Set("Content-Type", "application/x-www-form-urlencoded")

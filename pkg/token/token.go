@@ -88,7 +88,7 @@ func Deviations() []string {
 	return []string{"token_status", "token_content_type", "token_nested", "token_type", "token_scope", "token_expires_in", "issued_token_type", "verification_url"}
 }
 
-// reportDeviation reports a deviation to Endpoint.Deviation. With Strict, tolerate returns an error.
+// reportDeviation reports a deviation to Endpoint.Deviation. With Strict, the result is an error.
 func (e Endpoint) reportDeviation(a *formResponse, code, reason string) error {
 	if e.Strict {
 		return a.malformedError(reason)
