@@ -49,8 +49,8 @@ func (e *Error) Error() string {
 // Unwrap returns the reason.
 func (e *Error) Unwrap() error { return e.Err }
 
-// at wraps err in an *Error with the given path. If err already contains an *Error, at returns err unchanged.
-func at(path string, err error) error {
+// withPath wraps err in an *Error with the given path. If err already contains an *Error, the result is err.
+func withPath(path string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -60,9 +60,8 @@ func at(path string, err error) error {
 	return &Error{Path: path, Err: err}
 }
 
-// fail returns err as an *Error with the given operation and backend. If err is already an *Error, fail sets only the fields that are
-// empty.
-func fail(op, backend string, err error) error {
+// withOp returns err as an *Error with the given operation and backend. If err is already an *Error, only its empty fields are set.
+func withOp(op, backend string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -75,7 +74,7 @@ func fail(op, backend string, err error) error {
 	return &full
 }
 
-// uncertain reports whether the failed operation may still take effect.
-func uncertain(err error) bool {
+// mayTakeEffectLater reports whether the operation that failed with err may still take effect.
+func mayTakeEffectLater(err error) bool {
 	return errors.Is(err, ErrTimeout) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }

@@ -15,7 +15,7 @@ import (
 type fileStore struct {
 	env
 	dir     string
-	keyFile string // age identity file; secrets are encrypted to its first identity; "" = not encrypted
+	keyFile string // age identity file; secrets are encrypted to the first identity in it; "" = not encrypted
 }
 
 const recordSuffix = ".credential"
@@ -23,8 +23,8 @@ const recordSuffix = ".credential"
 func (f *fileStore) kind() string            { return File }
 func (f *fileStore) path(name string) string { return filepath.Join(f.dir, name+recordSuffix) }
 
-// has reports whether a record exists, even a damaged one.
-func (f *fileStore) has(name string) bool {
+// recordExists reports whether a record exists, even a damaged one.
+func (f *fileStore) recordExists(name string) bool {
 	if f.dir == "" {
 		return false
 	}
@@ -33,19 +33,19 @@ func (f *fileStore) has(name string) bool {
 }
 
 func (f *fileStore) get(_ context.Context, key Key) (Record, error) {
-	h, payload, err := f.load(key.name())
+	h, payload, err := f.readRecord(key.name())
 	if err != nil {
 		return Record{}, err
 	}
-	secret, err := open(f.keyFile, h, payload)
+	secret, err := openPayload(f.keyFile, h, payload)
 	if err != nil {
-		return Record{}, at(f.path(key.name()), err)
+		return Record{}, withPath(f.path(key.name()), err)
 	}
-	return Record{Generation: h.Generation, Secret: secret, Public: f.described(key.name(), h).Public}, nil
+	return Record{Generation: h.Generation, Secret: secret, Public: f.entryOf(key.name(), h).Public}, nil
 }
 
-// load reads a record without decrypting it.
-func (f *fileStore) load(name string) (head, string, error) {
+// readRecord reads a record without decrypting the secret.
+func (f *fileStore) readRecord(name string) (head, string, error) {
 	if err := checkFolder(f.dir, true); err != nil {
 		return head{}, "", err
 	}
@@ -54,7 +54,7 @@ func (f *fileStore) load(name string) (head, string, error) {
 		return head{}, "", err
 	}
 	h, payload, err := decodeFile(name, data)
-	return h, payload, at(f.path(name), err)
+	return h, payload, withPath(f.path(name), err)
 }
 
 func decodeFile(name string, data []byte) (head, string, error) {
@@ -62,19 +62,19 @@ func decodeFile(name string, data []byte) (head, string, error) {
 	if err != nil {
 		return head{}, "", err
 	}
-	payload, err = join(name, h, payload, nil)
+	payload, err = joinParts(name, h, payload, nil)
 	if err == nil && h.Key != nil && h.Key.name() != name {
 		err = fmt.Errorf("%w: the record belongs to another credential", ErrCorrupt)
 	}
 	return h, payload, err
 }
 
-// described returns the entry of a record. Early versions of mcpauth stored the entry in the index and not in the record.
-func (f *fileStore) described(name string, h head) Entry {
+// entryOf returns the entry of a record. Early versions of mcpauth stored the entry in the index and not in the record.
+func (f *fileStore) entryOf(name string, h head) Entry {
 	if h.Key != nil {
 		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public, Updated: h.Updated}
 	}
-	e, err := f.index.read(name, nil)
+	e, err := f.index.readEntry(name, nil)
 	if err != nil {
 		return Entry{Backend: File, Generation: h.Generation}
 	}
@@ -86,16 +86,16 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 	var all []Entry
 	var errs []error
 	for _, name := range names {
-		h, _, err := f.load(name)
+		h, _, err := f.readRecord(name)
 		if errors.Is(err, ErrNotFound) {
 			continue // the key has no file, or another process has just deleted it
 		}
-		e := f.described(name, h)
+		e := f.entryOf(name, h)
 		if key != nil {
 			e.Key = *key
 		}
 		if err == nil && e.Key.Server == "" {
-			err = at(f.index.path(name), fmt.Errorf("%w: the entry that names the server of %s cannot be read", ErrCorrupt, f.path(name)))
+			err = withPath(f.index.path(name), fmt.Errorf("%w: the entry that names the server of %s cannot be read", ErrCorrupt, f.path(name)))
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -106,21 +106,21 @@ func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
 	return all, errors.Join(append(errs, err)...)
 }
 
-func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (Record, error) {
+func (f *fileStore) put(_ context.Context, key Key, r Record, reserved reservedSpace) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
 	}
 	name, path := key.name(), f.path(key.name())
-	stored, err := f.replaceable(name)
+	stored, err := f.headToReplace(name)
 	if err != nil {
 		return Record{}, err
 	}
 	r.Generation = max(stored.Generation, r.Generation) + 1
-	record, err := f.encode(key, r, reserved)
+	record, err := f.encodeRecord(key, r, reserved)
 	if err != nil {
 		return Record{}, err
 	}
-	temp, err := f.temp(name, reserved)
+	temp, err := f.openTemp(name, reserved)
 	if err == nil {
 		err = moveInto(temp, path, record, true, f.step)
 	}
@@ -131,14 +131,14 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (R
 		return Record{}, err
 	}
 	if err := syncFolder(f.dir); err != nil { // only a warning, because the new record can be read
-		f.notice(fmt.Sprintf("%s is stored, but may not survive a power failure: %v", path, bare(err)))
+		f.notice(fmt.Sprintf("%s is stored, but may not survive a power failure: %v", path, withoutPath(err)))
 	}
 	data, err := readPrivate(path, maxFile)
 	if err != nil {
 		return Record{}, err
 	}
 	if !bytes.Equal(data, record) {
-		return Record{}, at(path, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
+		return Record{}, withPath(path, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
 	}
 	sweepTemps(path)
 	f.sweepProbe(key)
@@ -146,37 +146,37 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved place) (R
 	return r, nil
 }
 
-// sweepProbe deletes the files that a killed probe has left, unless another probe is running.
+// sweepProbe deletes the files of a probe that was killed, unless another probe is running.
 func (f *fileStore) sweepProbe(key Key) {
-	if unlock, err := f.locks.try(key, "probe"); err == nil {
+	if unlock, err := f.locks.tryLock(key, "probe"); err == nil {
 		sweepTemps(f.path(key.name()) + ".probe")
 		unlock()
 	}
 }
 
-// replaceable returns the head of the stored record, or a zero head if no record is stored. A damaged record is an error. An encrypted
+// headToReplace returns the head of the stored record, or a zero head if no record is stored. A damaged record is an error. An encrypted
 // record is an error if no key file is given, because the new record could not be encrypted.
-func (f *fileStore) replaceable(name string) (head, error) {
+func (f *fileStore) headToReplace(name string) (head, error) {
 	if err := ensureFolder(f.dir, true); err != nil {
 		return head{}, err
 	}
-	stored, _, err := f.load(name)
+	stored, _, err := f.readRecord(name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return head{}, err
 	}
 	if stored.Encoding == encodedAge && f.keyFile == "" {
-		return head{}, at(f.path(name), fmt.Errorf("%w: encrypted, but no key file is given", ErrKeyFile))
+		return head{}, withPath(f.path(name), fmt.Errorf("%w: encrypted, but no key file is given", ErrKeyFile))
 	}
 	return stored, nil
 }
 
-// encode returns the content of the file. If reserve has not read the keys, encode reads the key file.
-func (f *fileStore) encode(key Key, r Record, reserved place) ([]byte, error) {
+// encodeRecord returns the content of the file. If reserve has not read the key file, encodeRecord reads it.
+func (f *fileStore) encodeRecord(key Key, r Record, reserved reservedSpace) ([]byte, error) {
 	payload, encoding := encodePayload(r.Secret)
 	if f.keyFile != "" {
-		var k *keys
+		var k *ageKeys
 		var err error
-		if p, ok := reserved.(*filePlace); ok {
+		if p, ok := reserved.(*reservedFile); ok {
 			k = p.keys
 		} else if k, err = readKeys(f.keyFile); err != nil {
 			return nil, err
@@ -195,32 +195,32 @@ func (f *fileStore) encode(key Key, r Record, reserved place) ([]byte, error) {
 		}
 		h.Public = public
 	}
-	value, _, err := split(key.name(), key.name(), h, payload, func(string) int { return maxFile })
+	value, _, err := splitPayload(key.name(), key.name(), h, payload, func(string) int { return maxFile })
 	return []byte(value), err
 }
 
 // dropOldIndex deletes the index entry that an early version of mcpauth wrote for a file.
 func (f *fileStore) dropOldIndex(key Key) {
-	if e, err := f.index.read(key.name(), &key); err == nil && !e.mayBeInKeychain() {
+	if e, err := f.index.readEntry(key.name(), &key); err == nil && !e.mayBeInKeychain() {
 		_ = f.index.remove(key.name())
 	}
 }
 
-// filePlace is the temporary file for the next put. After the put has used the file, path is empty.
-type filePlace struct {
+// reservedFile is the temporary file for the next put. After a put has used the file, path is empty.
+type reservedFile struct {
 	path string
-	keys *keys // read before a refresh token is redeemed, because the key file may be deleted or replaced later; nil = not encrypted
+	keys *ageKeys // read before a refresh token is redeemed, because the key file may be deleted or replaced later; nil = not encrypted
 }
 
-func (p *filePlace) release(context.Context) {
+func (p *reservedFile) release(context.Context) {
 	if p.path != "" {
 		os.Remove(p.path)
 	}
 }
 
-// temp opens the reserved file, or creates a new one.
-func (f *fileStore) temp(name string, reserved place) (*os.File, error) {
-	if p, ok := reserved.(*filePlace); ok && p.path != "" {
+// openTemp opens the reserved file, or creates a new one.
+func (f *fileStore) openTemp(name string, reserved reservedSpace) (*os.File, error) {
+	if p, ok := reserved.(*reservedFile); ok && p.path != "" {
 		temp, err := os.OpenFile(p.path, os.O_WRONLY, 0)
 		if p.path = ""; err == nil {
 			return temp, nil
@@ -229,42 +229,41 @@ func (f *fileStore) temp(name string, reserved place) (*os.File, error) {
 	return createTemp(f.path(name))
 }
 
-func (f *fileStore) reserve(_ context.Context, key Key) (place, error) {
-	return f.makePlace(key.name(), f.path(key.name()))
+func (f *fileStore) reserve(_ context.Context, key Key) (reservedSpace, error) {
+	return f.writeReservedFile(key.name(), f.path(key.name()))
 }
 
-// probe allocates space and frees it. The file of probe needs a name of its own, because a put in another process deletes the temporary
-// files of reserve.
+// probe allocates space and frees it. The temporary file has another name than the one of reserve, because a put in another process deletes
+// the temporary files of reserve.
 func (f *fileStore) probe(_ context.Context, key Key) error {
 	path := f.path(key.name()) + ".probe"
 	sweepTemps(path)
-	p, err := f.makePlace(key.name(), path)
+	p, err := f.writeReservedFile(key.name(), path)
 	if err != nil {
 		return err
 	}
 	return removePrivate(p.path)
 }
 
-// placeRoom is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller than
-// placeRoom.
-const placeRoom = 14 << 10
+// reservedExtra is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller.
+const reservedExtra = 14 << 10
 
-// makePlace writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be. A full disk is
-// thus detected before a refresh token is redeemed.
-func (f *fileStore) makePlace(name, path string) (*filePlace, error) {
-	if _, err := f.replaceable(name); err != nil {
+// writeReservedFile writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be. A full
+// disk is thus detected before a refresh token is redeemed.
+func (f *fileStore) writeReservedFile(name, path string) (*reservedFile, error) {
+	if _, err := f.headToReplace(name); err != nil {
 		return nil, err
 	}
-	var k *keys
+	var k *ageKeys
 	if f.keyFile != "" {
 		var err error
 		if k, err = readKeys(f.keyFile); err != nil {
 			return nil, err
 		}
 	}
-	size := placeRoom
+	size := reservedExtra
 	if info, err := os.Lstat(f.path(name)); err == nil {
-		size += int(min(info.Size(), maxFile-placeRoom))
+		size += int(min(info.Size(), maxFile-reservedExtra))
 	}
 	data := bytes.Repeat([]byte("mcpauth place\n"), size/14+1)[:size]
 	temp, err := createTemp(path)
@@ -280,9 +279,9 @@ func (f *fileStore) makePlace(name, path string) (*filePlace, error) {
 	}
 	if err != nil {
 		os.Remove(temp.Name())
-		return nil, unwritable(path, err)
+		return nil, writeError(path, err)
 	}
-	return &filePlace{temp.Name(), k}, nil
+	return &reservedFile{temp.Name(), k}, nil
 }
 
 func (f *fileStore) delete(_ context.Context, key Key) error {
@@ -292,7 +291,7 @@ func (f *fileStore) delete(_ context.Context, key Key) error {
 		return err
 	}
 	name := key.name()
-	_, _, err := f.load(name)
+	_, _, err := f.readRecord(name)
 	if errors.Is(err, ErrNewer) {
 		return err
 	}
@@ -305,7 +304,7 @@ func (f *fileStore) delete(_ context.Context, key Key) error {
 	if err := removePrivate(f.path(name)); err != nil {
 		return err
 	}
-	return unwritable(f.dir, syncFolder(f.dir))
+	return writeError(f.dir, syncFolder(f.dir))
 }
 
 func tooLarge(n int) error {

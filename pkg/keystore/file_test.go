@@ -222,12 +222,12 @@ func TestPlaceIsAsLargeAsTheRecord(t *testing.T) {
 	for _, n := range []int{10, 100 << 10, 1 << 20} {
 		s.put(t, testKey(), text(n))
 		path := s.file.path(testKey().name())
-		temp, err := s.file.makePlace(testKey().name(), path)
+		temp, err := s.file.writeReservedFile(testKey().name(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info, err := os.Stat(temp.path); err != nil || info.Size() < int64(n+placeRoom) {
-			t.Errorf("a record of %d bytes is tried with %v, %v; want %d", n, info, err, n+placeRoom)
+		if info, err := os.Stat(temp.path); err != nil || info.Size() < int64(n+reservedExtra) {
+			t.Errorf("a record of %d bytes is tried with %v, %v; want %d", n, info, err, n+reservedExtra)
 		}
 	}
 }

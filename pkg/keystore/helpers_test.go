@@ -153,13 +153,13 @@ func (d disk) delete(account string) error {
 
 // generous is a platform with a keychain and without size limits.
 func generous() platform {
-	return platform{room: roomSecretService, classify: sorted, available: func() error { return nil }}
+	return platform{maxSize: maxSizeSecretService, classify: classifyCommon, available: func() error { return nil }}
 }
 
 // roomy limits items to n bytes.
 func roomy(n int) platform {
 	p := generous()
-	p.room = func(string) int { return n }
+	p.maxSize = func(string) int { return n }
 	return p
 }
 
@@ -199,7 +199,7 @@ func (s *testStore) spoilRow(t *testing.T, key Key, record []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, stored, err := s.postgres.read(t.Context(), key)
+	_, stored, err := s.postgres.readRow(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +220,7 @@ type testStore struct {
 }
 
 // openTest opens a store in dir that uses f instead of the system's keychain.
-func openTest(t *testing.T, dir, backend string, r ring, p platform) *testStore {
+func openTest(t *testing.T, dir, backend string, r itemStore, p platform) *testStore {
 	t.Helper()
 	ts := &testStore{dir: dir}
 	url, keyFile := "", ""
@@ -295,7 +295,7 @@ func (s *testStore) refuse(t *testing.T, key Key) {
 }
 
 // nextProcess clears the cache of the keychain, because a new process would not have it.
-func (s *testStore) nextProcess() { clear(s.keychain.read) }
+func (s *testStore) nextProcess() { clear(s.keychain.cache) }
 
 // want checks the stored secret.
 func (s *testStore) want(t *testing.T, key Key, secret string) Record {

@@ -18,8 +18,9 @@ import (
 	"time"
 )
 
-// name returns the name of the key's files and keychain items. The name consists of a readable part and a hash of the whole key. The hash
-// makes the name unique. The readable part contains only host and profile, because paths and queries may contain secrets.
+// name returns the name that the files and keychain items of the key have in common. The name consists of a readable part and a hash of the
+// whole key. The hash makes the name unique. The readable part contains only host and profile, because paths and queries may contain
+// secrets.
 func (k Key) name() string {
 	sum := sha256.Sum256([]byte("mcpauth key " + strconv.Itoa(len(k.Server)) + ":" + k.Server + k.Profile))
 	hash := strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:20]))
@@ -27,12 +28,12 @@ func (k Key) name() string {
 	if u, err := url.Parse(k.Server); err == nil {
 		host = u.Hostname()
 	}
-	return readable(host+"-"+k.Profile, 40) + hash
+	return sanitize(host+"-"+k.Profile, 40) + hash
 }
 
-// readable converts s to lower-case letters, digits and hyphens. These characters have no special meaning in file names, in a shell or in
+// sanitize converts s to lower-case letters, digits and hyphens. These characters have no special meaning in file names, in a shell or in
 // `security -i`. Dots are replaced too, because Windows treats a name such as con.json as a device.
-func readable(s string, limit int) string {
+func sanitize(s string, limit int) string {
 	words := strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return (r < 'a' || r > 'z') && (r < '0' || r > '9') })
 	text := strings.Join(words, "-")
 	if text = text[:min(len(text), limit)]; text == "" {
@@ -55,9 +56,9 @@ type reservation struct {
 	Empty      bool            `json:"empty,omitempty"`    // the slot contains the placeholder, and no write of a record has begun
 }
 
-// mayLand reports whether a write with an unknown result may still take effect. A keychain that shows a prompt performs the write when the
-// user answers, which may be after the time limit. The write of a killed process takes effect within a minute or not at all.
-func (r reservation) mayLand(now time.Time) bool {
+// mayTakeEffect reports whether a write with an unknown result may still take effect. A keychain that shows a prompt performs the write
+// when the user answers, which may be after the time limit. The write of a killed process takes effect within a minute or not at all.
+func (r reservation) mayTakeEffect(now time.Time) bool {
 	within := time.Minute
 	if r.Hung {
 		within = 24 * time.Hour
@@ -66,8 +67,8 @@ func (r reservation) mayLand(now time.Time) bool {
 	return !r.Obsolete && age < within && age > -within
 }
 
-// entry is the content of one index file.
-type entry struct {
+// indexEntry is the content of one index file.
+type indexEntry struct {
 	Version    int             `json:"mcpauth"`
 	Key        Key             `json:"key"`
 	Backend    string          `json:"backend"`
@@ -84,64 +85,64 @@ type entry struct {
 	damaged error // error in the index file that prevents its use; nil = no error
 }
 
-// index is the folder of the index files.
+// index reads and writes the index files in the state folder.
 type index struct{ dir string }
 
 func (x index) folder() string          { return filepath.Join(x.dir, "index") }
 func (x index) path(name string) string { return filepath.Join(x.folder(), name+".json") }
 
-// read returns an entry, ErrNotFound, or ErrCorrupt if the file belongs to a different key.
-func (x index) read(name string, key *Key) (entry, error) {
+// readEntry reads an entry. The error is ErrNotFound if the entry does not exist, and ErrCorrupt if the file belongs to a different key.
+func (x index) readEntry(name string, key *Key) (indexEntry, error) {
 	path := x.path(name)
 	data, err := readPrivate(path, maxFile)
 	if err != nil {
-		return entry{}, err
+		return indexEntry{}, err
 	}
 	e, err := decodeEntry(data)
 	if err != nil {
-		return entry{raw: data}, at(path, err)
+		return indexEntry{raw: data}, withPath(path, err)
 	}
 	if e.Key.name() != name || key != nil && e.Key != *key {
-		return entry{raw: data}, at(path, fmt.Errorf("%w: the entry belongs to another credential", ErrCorrupt))
+		return indexEntry{raw: data}, withPath(path, fmt.Errorf("%w: the entry belongs to another credential", ErrCorrupt))
 	}
 	e.raw, e.found = data, true
 	return e, nil
 }
 
-// hint is like read, but a missing or damaged entry is not an error. Without an entry, the callers of hint search the keychain itself.
-func (x index) hint(key Key) (entry, error) {
-	e, err := x.read(key.name(), &key)
+// readOrEmpty is like readEntry, but a missing or damaged entry is not an error. If the result has no slot, the callers search the keychain
+// itself.
+func (x index) readOrEmpty(key Key) (indexEntry, error) {
+	e, err := x.readEntry(key.name(), &key)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return entry{Key: key}, nil
+		return indexEntry{Key: key}, nil
 	case errors.Is(err, ErrCorrupt):
-		return entry{Key: key, raw: e.raw, damaged: err}, nil
+		return indexEntry{Key: key, raw: e.raw, damaged: err}, nil
 	}
 	return e, err
 }
 
-// decodeEntry parses an index file.
-func decodeEntry(data []byte) (entry, error) {
-	var e entry
+func decodeEntry(data []byte) (indexEntry, error) {
+	var e indexEntry
 	err := json.Unmarshal(data, &e) // the version is checked before err, as parseHead explains
 	if e.Version > formatVersion {
-		return entry{}, newer(e.Version)
+		return indexEntry{}, newer(e.Version)
 	}
 	if err != nil || e.Version < 1 {
-		return entry{}, fmt.Errorf("%w: not an index entry of mcpauth", ErrCorrupt)
+		return indexEntry{}, fmt.Errorf("%w: not an index entry of mcpauth", ErrCorrupt)
 	}
 	if e.Key.Server == "" || e.Backend != Keychain && e.Backend != File {
-		return entry{}, fmt.Errorf("%w: the index entry lacks its key or backend", ErrCorrupt)
+		return indexEntry{}, fmt.Errorf("%w: the index entry lacks its key or backend", ErrCorrupt)
 	}
 	if slices.ContainsFunc(e.Pending, func(r reservation) bool { return r.Generation == 0 }) {
-		return entry{}, fmt.Errorf("%w: the index entry has a pending write without a generation", ErrCorrupt)
+		return indexEntry{}, fmt.Errorf("%w: the index entry has a pending write without a generation", ErrCorrupt)
 	}
 	e.Pending = slices.DeleteFunc(e.Pending, func(r reservation) bool { return r.Backend == File })
 	return e, nil
 }
 
-// write replaces an entry and returns the bytes of its file. If durable is true, the write survives a power failure.
-func (x index) write(e entry, durable bool) ([]byte, error) {
+// writeEntry replaces an entry and returns the bytes of its file. If durable is true, the write survives a power failure.
+func (x index) writeEntry(e indexEntry, durable bool) ([]byte, error) {
 	e.Version = formatVersion
 	data, err := json.Marshal(e)
 	if err != nil {
@@ -177,12 +178,12 @@ func (x index) probe(name string) error {
 }
 
 // list returns the readable entries of one key, or of all keys if key is nil. The error describes the entries that cannot be read.
-func (x index) list(key *Key) ([]entry, error) {
+func (x index) list(key *Key) ([]indexEntry, error) {
 	names, err := namesIn(x.folder(), ".json", key)
-	var all []entry
+	var all []indexEntry
 	var errs []error
 	for _, name := range names {
-		e, err := x.read(name, key)
+		e, err := x.readEntry(name, key)
 		switch {
 		case err == nil:
 			all = append(all, e)
@@ -193,43 +194,43 @@ func (x index) list(key *Key) ([]entry, error) {
 	return all, errors.Join(append(errs, err)...)
 }
 
-// reserve returns the entry with r added to the pending writes.
-func (e entry) reserve(r reservation) entry {
-	e = e.orNew()
+// withPending returns the entry with r added to the pending writes.
+func (e indexEntry) withPending(r reservation) indexEntry {
+	e = e.orNewEntry()
 	e.Pending = append(slices.Clone(e.Pending), r)
 	return e
 }
 
-// hung returns a copy of the entry with r added to the pending writes that the keychain may still perform.
-func (e entry) hung(r reservation) entry {
+// withHung returns the entry with r added to the pending writes. r is marked as a write that the keychain may still perform.
+func (e indexEntry) withHung(r reservation) indexEntry {
 	r.Hung = true
-	return e.reserve(r)
+	return e.withPending(r)
 }
 
-// orNew returns the entry, or a new one if the index had none.
-func (e entry) orNew() entry {
+// orNewEntry returns e, or a new entry if the index file does not exist.
+func (e indexEntry) orNewEntry() indexEntry {
 	if !e.found {
-		e = entry{Key: e.Key, Backend: Keychain, Pending: e.Pending, found: true}
+		e = indexEntry{Key: e.Key, Backend: Keychain, Pending: e.Pending, found: true}
 	}
 	return e
 }
 
-// complete records that the write r has finished.
-func (e *entry) complete(r reservation) {
+// markCompleted sets the newest record of the entry to the one that the write r has stored.
+func (e *indexEntry) markCompleted(r reservation) {
 	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = Keychain, r.Generation, r.Slot, r.Public, r.At
 	e.Deleted, e.found = false, true
 }
 
 // inKeychain reports whether the keychain contains a record of the key, or will contain one after a pending write.
-func (e entry) inKeychain() bool { return e.found && !e.Deleted && e.Backend == Keychain }
+func (e indexEntry) inKeychain() bool { return e.found && !e.Deleted && e.Backend == Keychain }
 
 // mayBeInKeychain reports whether the keychain may contain data of the key.
-func (e entry) mayBeInKeychain() bool {
+func (e indexEntry) mayBeInKeychain() bool {
 	return e.found && (e.Backend == Keychain || len(e.Pending) > 0 || slices.Contains(e.Backends, Keychain))
 }
 
-// highest returns the highest generation of all finished and pending writes.
-func (e entry) highest() uint64 {
+// highestGeneration returns the highest generation of all finished and pending writes.
+func (e indexEntry) highestGeneration() uint64 {
 	g := e.Generation
 	for _, r := range e.Pending {
 		if !r.Empty {
@@ -239,13 +240,13 @@ func (e entry) highest() uint64 {
 	return g
 }
 
-// certain reports whether the newest record is known to be in the slot e.Slot. The result is false while a newer write is pending.
-func (e entry) certain() bool {
-	return e.inKeychain() && e.Generation > 0 && e.highest() == e.Generation && e.Slot >= 0 && e.Slot < maxSlots
+// locatesNewest reports whether the newest record is known to be in the slot e.Slot. The result is false while a newer write is pending.
+func (e indexEntry) locatesNewest() bool {
+	return e.inKeychain() && e.Generation > 0 && e.highestGeneration() == e.Generation && e.Slot >= 0 && e.Slot < maxSlots
 }
 
-// publicOf returns the public part of the record with that generation, or nil if the index does not have it.
-func (e entry) publicOf(generation uint64) json.RawMessage {
+// publicOf returns the public part of the record with the given generation, or nil if the index does not have it.
+func (e indexEntry) publicOf(generation uint64) json.RawMessage {
 	if e.Generation == generation && !e.Deleted {
 		return e.Public
 	}
@@ -257,9 +258,9 @@ func (e entry) publicOf(generation uint64) json.RawMessage {
 	return nil
 }
 
-// shown returns the entry for callers of the store. If no write has finished, shown describes the newest pending write, because its secret
-// may already be stored.
-func (e entry) shown() (Entry, bool) {
+// toEntry converts e to the type that callers of the store get. If no write has finished, the result describes the newest pending write,
+// because its secret may already be stored.
+func (e indexEntry) toEntry() (Entry, bool) {
 	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public, Updated: e.Updated}
 	if e.Deleted {
 		return Entry{}, false
@@ -276,9 +277,9 @@ func (e entry) shown() (Entry, bool) {
 	return Entry{}, false
 }
 
-// explain adds information from the index to an error of the keychain. If the entry is damaged, explain returns the error of the entry
-// instead of ErrNotFound, because the search may have missed a record.
-func (e entry) explain(err error) error {
+// explainError adds information from the index to an error of the keychain. If the entry is damaged, explainError returns the error of the
+// entry instead of ErrNotFound, because the search may have missed a record.
+func (e indexEntry) explainError(err error) error {
 	switch {
 	case e.inKeychain() && errors.Is(err, ErrUnavailable):
 		return fmt.Errorf("%w; this credential exists only in that keychain", err)

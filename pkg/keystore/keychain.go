@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	slots    = 3  // number of slots to search, unless the index names a higher slot
-	maxSlots = 16 // maximum number of slots, which is reached only if many writes hang one after another
-	noSlot   = -1 // value of reservation.Slot if a reservation has parts to delete but no slot
+	searchedSlots = 3  // number of slots to search, unless the index names a higher slot
+	maxSlots      = 16 // maximum number of slots, which is reached only if many writes hang one after another
+	noSlot        = -1 // value of reservation.Slot if a reservation has parts to delete but no slot
 
 	// placeholder is the value of a slot that is reserved and contains no record yet.
 	placeholder = `{"mcpauth":1,"empty":true}` + "\n"
 
-	// freshFor is how long a cached record is used if the index has not changed.
-	freshFor = time.Minute
+	// cacheTime is how long a cached record is used if the index has not changed.
+	cacheTime = time.Minute
 )
 
-// ring reads and writes keychain items. In tests, a fake with the size limits of each system replaces go-keyring.
-type ring interface {
+// itemStore reads and writes keychain items. In tests, a fake with the size limits of each system replaces go-keyring.
+type itemStore interface {
 	set(account, value string) error
 	get(account string) (string, error)
 	delete(account string) error
@@ -36,25 +36,25 @@ type ring interface {
 
 // platform describes the differences between keychains.
 type platform struct {
-	room      func(account string) int         // number of bytes that fit in the item with this name
+	maxSize   func(account string) int         // number of bytes that fit in the item with this name
 	classify  func(op string, err error) error // converts an error to one of this package's errors
 	available func() error                     // returns ErrUnavailable if the system has no keychain
-	locked    func() bool                      // called after a timeout: reports whether the keychain is locked; nil = unknown
+	isLocked  func() bool                      // called after a timeout; reports whether the keychain is locked; nil = unknown
 }
 
-// plan is a write that has not begun.
-type plan struct {
+// plannedWrite is a write that has not begun.
+type plannedWrite struct {
 	reservation
-	before entry         // index entry before this write was added
-	items  []item        // items to write, in this order: the parts, then the head
-	old    []reservation // items to delete after this write
+	indexBefore indexEntry    // index entry before this write was added
+	items       []item        // items to write, in this order: the parts, then the head
+	toDelete    []reservation // items to delete after this write
 }
 
 // item is a keychain item.
 type item struct{ account, value string }
 
-// stored is the content of a slot.
-type stored struct {
+// slotContent is the content of a slot.
+type slotContent struct {
 	slot   int
 	head   head
 	inline string
@@ -65,25 +65,25 @@ var errEmpty = errors.New("a place without a record")
 
 type keychain struct {
 	env
-	ring     ring
+	items    itemStore
 	platform platform
 	timeout  time.Duration
-	turn     chan struct{} // held during each operation, so that a later operation does not overtake an operation that hangs
+	running  chan struct{} // contains a value while an operation runs, so that a later operation does not overtake an operation that hangs
 
-	mu   sync.Mutex
-	read map[string]readBefore // cache, by Key.name
+	mu    sync.Mutex
+	cache map[string]cachedRecord // cache, by Key.name
 }
 
-// readBefore is a cached record, which is valid while the index file has the same content.
-type readBefore struct {
+// cachedRecord is a record that is valid while the index file has the same content.
+type cachedRecord struct {
 	index  []byte
-	stored stored
+	stored slotContent
 	secret []byte
 	at     time.Time
 }
 
-func newKeychain(env env, r ring, p platform, timeout time.Duration) *keychain {
-	return &keychain{env: env, ring: r, platform: p, timeout: timeout, turn: make(chan struct{}, 1), read: map[string]readBefore{}}
+func newKeychain(env env, r itemStore, p platform, timeout time.Duration) *keychain {
+	return &keychain{env: env, items: r, platform: p, timeout: timeout, running: make(chan struct{}, 1), cache: map[string]cachedRecord{}}
 }
 
 func (k *keychain) kind() string { return Keychain }
@@ -91,11 +91,11 @@ func (k *keychain) kind() string { return Keychain }
 func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 	name := key.name()
 	for round, calm := 0, 0; ; round++ {
-		e, err := k.index.hint(key)
+		e, err := k.index.readOrEmpty(key)
 		if err != nil {
 			return Record{}, err
 		}
-		s, secret, err := k.newestOf(ctx, name, e)
+		s, secret, err := k.readNewest(ctx, name, e)
 		h := s.head
 		if err == nil && e.Deleted && h.Generation <= e.Generation {
 			err = fmt.Errorf("%w: it was deleted, and a write that took effect later is ignored", ErrNotFound)
@@ -105,39 +105,39 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 			return Record{Generation: h.Generation, Secret: secret, Public: e.publicOf(h.Generation)}, nil
 		}
 		if !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
-			return Record{}, e.explain(err)
+			return Record{}, e.explainError(err)
 		}
 		// A record may be absent or incomplete because another process is writing it. The writer changes the index before and after the
 		// write. If the index changed during the search, get searches again and does not return the error. If the index has a pending
 		// write, the index must stay the same during two searches.
-		if again, hintErr := k.index.hint(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
+		if again, hintErr := k.index.readOrEmpty(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
 			calm++
 		} else {
 			calm = 0
 		}
 		if calm > len(e.Pending) || calm > 1 || round > 50 {
-			return Record{}, e.explain(err)
+			return Record{}, e.explainError(err)
 		}
 	}
 }
 
-// completeIndex enters a record in the index if the writer of the record was killed before it could do so. completeIndex does nothing while
-// another process is writing.
-func (k *keychain) completeIndex(key Key, seen entry, h head) {
+// completeIndex enters a record in the index if the writer of the record was killed before it had changed the index. While another process
+// is writing, completeIndex does nothing.
+func (k *keychain) completeIndex(key Key, seen indexEntry, h head) {
 	i := slices.IndexFunc(seen.Pending, func(r reservation) bool { return r.Generation == h.Generation && !r.Obsolete && !r.Empty })
 	if i < 0 || seen.Generation >= h.Generation {
 		return
 	}
-	unlock, err := k.locks.try(key, LockCredential)
+	unlock, err := k.locks.tryLock(key, LockCredential)
 	if err != nil {
 		return // another process is writing, and will update the index
 	}
 	defer unlock()
-	if now, err := k.index.hint(key); err != nil || !bytes.Equal(now.raw, seen.raw) {
+	if now, err := k.index.readOrEmpty(key); err != nil || !bytes.Equal(now.raw, seen.raw) {
 		return
 	}
-	seen.complete(seen.Pending[i])
-	_, _ = k.index.write(seen, false) // the pending writes stay in the index, so that the next put finds and deletes the items that the killed writer has left
+	seen.markCompleted(seen.Pending[i])
+	_, _ = k.index.writeEntry(seen, false) // the pending writes stay in the index, so that the next put finds and deletes the items that the killed writer has left
 }
 
 // put has these steps:
@@ -148,134 +148,135 @@ func (k *keychain) completeIndex(key Key, seen entry, h head) {
 //  4. read the new record back and compare it
 //  5. delete the old record and the items that killed writers have left
 //  6. enter the new record in the index
-func (k *keychain) put(ctx context.Context, key Key, r Record, reserved place) (Record, error) {
+func (k *keychain) put(ctx context.Context, key Key, r Record, reserved reservedSpace) (Record, error) {
 	name := key.name()
-	own, _ := reserved.(*keychainPlace)
-	p, err := k.plan(ctx, key, r, own)
+	own, _ := reserved.(*reservedSlot)
+	p, err := k.planWrite(ctx, key, r, own)
 	if err != nil {
 		return Record{}, err
 	}
 	if own != nil {
 		own.used = true
 	}
-	_, err = k.index.write(p.before.reserve(p.reservation), false)
+	_, err = k.index.writeEntry(p.indexBefore.withPending(p.reservation), false)
 	if err == nil {
 		err = k.step("reserved")
 	}
 	if err == nil {
-		err = k.write(ctx, p)
+		err = k.writeItems(ctx, p)
 	}
 	if err != nil {
-		k.abandon(name, p, err)
-		return Record{}, p.before.explain(err)
+		k.undoWrite(name, p, err)
+		return Record{}, p.indexBefore.explainError(err)
 	}
-	sweepErr := k.sweep(ctx, name, p)
+	sweepErr := k.deleteOldItems(ctx, name, p)
 	e, err := k.recordWrite(p, sweepErr != nil)
 	if err != nil {
 		k.notice(fmt.Sprintf("the credential is stored, but its index entry is not: %v", err))
 	}
 	r.Generation = p.Generation
-	k.remember(name, e, stored{slot: p.Slot, head: head{Generation: p.Generation, Tag: p.Tag, Parts: p.Parts}}, r.Secret)
+	k.addToCache(name, e, slotContent{slot: p.Slot, head: head{Generation: p.Generation, Tag: p.Tag, Parts: p.Parts}}, r.Secret)
 	return r, nil
 }
 
-// recordWrite enters a finished write in the index. The reservations of items that could not be deleted stay in the index. The reservations
-// of writes with an unknown result also stay, because these writes may still take effect.
-func (k *keychain) recordWrite(p plan, unswept bool) (entry, error) {
+// recordWrite enters a finished write in the index. If unswept is true, some old items could not be deleted, and their reservations stay in
+// the index. The reservations of writes with an unknown result also stay, because these writes may still take effect.
+func (k *keychain) recordWrite(p plannedWrite, unswept bool) (indexEntry, error) {
 	if err := k.step("before index"); err != nil {
-		return entry{}, err
+		return indexEntry{}, err
 	}
-	e := p.before
+	e := p.indexBefore
 	var pending []reservation
 	for _, r := range e.Pending {
-		if r.mayLand(p.At) || unswept {
+		if r.mayTakeEffect(p.At) || unswept {
 			pending = append(pending, r)
 		}
 	}
-	for _, old := range p.old {
+	for _, old := range p.toDelete {
 		if unswept && old.Slot != noSlot {
 			old.Obsolete, old.At = true, p.At
 			pending = append(pending, old)
 		}
 	}
 	e.Pending = pending
-	e.complete(p.reservation)
+	e.markCompleted(p.reservation)
 	var err error
-	e.raw, err = k.index.write(e, true)
+	e.raw, err = k.index.writeEntry(e, true)
 	return e, err
 }
 
-// abandon undoes a failed write. After a timeout, abandon only marks the reservation in the index, because the write may still take effect.
-func (k *keychain) abandon(name string, p plan, cause error) {
-	if uncertain(cause) {
-		_, _ = k.index.write(p.before.hung(p.reservation), false)
+// undoWrite undoes a failed write. After a timeout, undoWrite only marks the reservation in the index, because the write may still take
+// effect.
+func (k *keychain) undoWrite(name string, p plannedWrite, cause error) {
+	if mayTakeEffectLater(cause) {
+		_, _ = k.index.writeEntry(p.indexBefore.withHung(p.reservation), false)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
 	defer cancel()
-	undo := plan{reservation: p.reservation, old: []reservation{p.reservation}}
-	if err := k.sweep(ctx, name, undo); err != nil {
+	undo := plannedWrite{reservation: p.reservation, toDelete: []reservation{p.reservation}}
+	if err := k.deleteOldItems(ctx, name, undo); err != nil {
 		return
 	}
-	if p.before.found {
-		_, _ = k.index.write(p.before, false)
+	if p.indexBefore.found {
+		_, _ = k.index.writeEntry(p.indexBefore, false)
 		return
 	}
 	_ = k.index.remove(name)
 }
 
-// keychainPlace is the slot that is reserved for the next put.
-type keychainPlace struct {
+// reservedSlot is the slot that is reserved for the next put.
+type reservedSlot struct {
 	k    *keychain
 	name string
-	plan plan
+	plan plannedWrite
 	used bool
 }
 
-func (p *keychainPlace) release(context.Context) {
+func (p *reservedSlot) release(context.Context) {
 	if !p.used {
-		p.k.abandon(p.name, p.plan, nil)
+		p.k.undoWrite(p.name, p.plan, nil)
 	}
 }
 
 // reserve adds a reservation to the index and writes the placeholder to the slot of the next put.
-func (k *keychain) reserve(ctx context.Context, key Key) (place, error) {
+func (k *keychain) reserve(ctx context.Context, key Key) (reservedSpace, error) {
 	name := key.name()
-	e, err := k.index.hint(key)
+	e, err := k.index.readOrEmpty(key)
 	if err != nil {
 		return nil, err
 	}
-	p, err := k.choose(ctx, name, e)
+	p, err := k.chooseSlot(ctx, name, e)
 	if err != nil {
-		return nil, e.explain(err)
+		return nil, e.explainError(err)
 	}
 	p.At, p.Empty = k.now(), true
-	if _, err := k.index.write(e.reserve(p.reservation), false); err != nil {
+	if _, err := k.index.writeEntry(e.withPending(p.reservation), false); err != nil {
 		return nil, err
 	}
 	err = k.setItem(ctx, slotAccount(name, p.Slot), placeholder)
 	if err == nil && e.Generation == 0 {
-		err = k.keeps(ctx, slotAccount(name, p.Slot)) // unnecessary if the keychain has already stored a record of this key
+		err = k.checkPlaceholder(ctx, slotAccount(name, p.Slot)) // unnecessary if the keychain has already stored a record of this key
 	}
 	if err != nil {
-		k.abandon(name, p, err)
-		return nil, e.explain(err)
+		k.undoWrite(name, p, err)
+		return nil, e.explainError(err)
 	}
-	return &keychainPlace{k: k, name: name, plan: p}, nil
+	return &reservedSlot{k: k, name: name, plan: p}, nil
 }
 
-// keeps checks that the placeholder was stored, because some keychains report success and store nothing.
-func (k *keychain) keeps(ctx context.Context, account string) error {
+// checkPlaceholder checks that the placeholder was stored, because some keychains report success and store nothing.
+func (k *keychain) checkPlaceholder(ctx context.Context, account string) error {
 	got, err := k.getItem(ctx, account)
 	if errors.Is(err, ErrNotFound) || err == nil && got != placeholder {
-		return at(account, fmt.Errorf("%w: the stored test data differs from the written data", ErrUnwritable))
+		return withPath(account, fmt.Errorf("%w: the stored test data differs from the written data", ErrUnwritable))
 	}
 	return err
 }
 
 // probe checks that an item can be written, read and deleted.
 func (k *keychain) probe(ctx context.Context, key Key) error {
-	e, err := k.index.hint(key)
+	e, err := k.index.readOrEmpty(key)
 	if err != nil {
 		return err
 	}
@@ -288,39 +289,39 @@ func (k *keychain) probe(ctx context.Context, key Key) error {
 		err = k.setItem(ctx, account, placeholder)
 	}
 	if err == nil {
-		err = k.keeps(ctx, account)
+		err = k.checkPlaceholder(ctx, account)
 	}
 	if err == nil {
 		err = k.deleteItem(ctx, account)
 	}
-	return e.explain(err)
+	return e.explainError(err)
 }
 
 func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, error) {
 	all, err := k.index.list(key)
 	var entries []Entry
 	for _, e := range all {
-		if shown, ok := e.shown(); ok {
+		if shown, ok := e.toEntry(); ok {
 			entries = append(entries, shown)
 		}
 	}
 	return entries, err
 }
 
-// fresh returns the cached record, and whether it is still valid.
-func (k *keychain) fresh(name string, e entry) (readBefore, bool) {
+// fromCache returns the cached record, and whether it is still valid.
+func (k *keychain) fromCache(name string, e indexEntry) (cachedRecord, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	r, ok := k.read[name]
-	return r, ok && e.certain() && bytes.Equal(r.index, e.raw) && time.Since(r.at) < freshFor
+	r, ok := k.cache[name]
+	return r, ok && e.locatesNewest() && bytes.Equal(r.index, e.raw) && time.Since(r.at) < cacheTime
 }
 
-// remember caches the record that the index entry e describes.
-func (k *keychain) remember(name string, e entry, s stored, secret []byte) {
-	if !e.certain() || e.Generation != s.head.Generation {
+// addToCache caches the record that the index entry e describes.
+func (k *keychain) addToCache(name string, e indexEntry, s slotContent, secret []byte) {
+	if !e.locatesNewest() || e.Generation != s.head.Generation {
 		return
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.read[name] = readBefore{index: e.raw, stored: s, secret: bytes.Clone(secret), at: time.Now()}
+	k.cache[name] = cachedRecord{index: e.raw, stored: s, secret: bytes.Clone(secret), at: time.Now()}
 }

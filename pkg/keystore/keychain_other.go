@@ -21,9 +21,9 @@ const (
 	collections = "/org/freedesktop/secrets/collection/login"
 )
 
-func systemKeychain() (ring, platform) {
-	return goKeyring{guard: sessionBus, vanished: func(err error) bool { return gone(replyName(err)) }},
-		platform{room: roomSecretService, available: secretsAvailable, locked: secretsLocked,
+func systemKeychain() (itemStore, platform) {
+	return goKeyring{guard: sessionBus, vanished: func(err error) bool { return isGone(replyName(err)) }},
+		platform{maxSize: maxSizeSecretService, available: secretsAvailable, isLocked: secretsLocked,
 			classify: func(op string, err error) error { return classifySecretService(op, replyName(err), err) }}
 }
 

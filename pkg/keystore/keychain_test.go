@@ -95,7 +95,7 @@ func TestPatientWithAPerson(t *testing.T) {
 // If an operation times out and the platform reports a locked keychain, the error is ErrLocked.
 func TestTimeoutOfALockedKeychain(t *testing.T) {
 	f, p := newFake(), generous()
-	p.locked = func() bool { return true }
+	p.isLocked = func() bool { return true }
 	s := impatient(t, t.TempDir(), f, p)
 	h := hang(f, func(string, string) bool { return true })
 	defer close(h.release)
@@ -390,7 +390,7 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 	each(t, func(t *testing.T, s *testStore) {
 		s.put(t, testKey(), "canary-old")
 		for _, spoil := range []string{"canary-junk", `{"mcpauth":1,"generation":"canary"}` + "\ncanary", `{"mcpauth":1,"generation":1,"size":1}` + "\ncanary"} {
-			if f := s.keychain.ring.(*fake); s.o.Backend == Keychain {
+			if f := s.keychain.items.(*fake); s.o.Backend == Keychain {
 				f.items[testKey().name()] = spoil
 				s.nextProcess()
 			} else if s.o.Backend == Postgres {

@@ -1,5 +1,5 @@
 package keystore
 
-func systemKeychain() (ring, platform) {
-	return goKeyring{}, platform{room: roomWindows, classify: classifyWindows, available: func() error { return nil }}
+func systemKeychain() (itemStore, platform) {
+	return goKeyring{}, platform{maxSize: maxSizeWindows, classify: classifyWindows, available: func() error { return nil }}
 }

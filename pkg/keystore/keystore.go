@@ -32,8 +32,8 @@ const (
 
 // Values of the parameter purpose of Store.Lock.
 const (
-	LockCredential = "credential" // held while a credential is read, renewed and stored
-	LockLogin      = "login"      // held while a user logs in
+	LockCredential = "credential" // protects a credential while it is read, renewed and stored
+	LockLogin      = "login"      // lets only one login of a key run at a time
 )
 
 // Options configures a store.
@@ -82,14 +82,14 @@ type Entry struct {
 // Store reads and writes credentials. A Store is safe for concurrent use.
 type Store struct {
 	o        Options
-	locks    locks
-	notes    notes
+	locks    localLocks
+	notes    noteStore
 	file     *fileStore
 	keychain *keychain
 	postgres *postgres // nil unless Options.Backend is Postgres
 	noticed  sync.Once
 
-	reserved sync.Map // maps each Key to the place that Reserve allocated, until LockCredential is released
+	reserved sync.Map // maps each Key to the space that Reserve allocated, until LockCredential is released
 
 	step func(name string) error // called between the steps of a write; in tests, it returns an error or ends the process; nil in the program
 }
@@ -99,18 +99,18 @@ type backend interface {
 	kind() string
 	get(ctx context.Context, key Key) (Record, error)
 	// put writes the record and reads it back. The new generation is higher than both the stored generation and r.Generation. If reserved
-	// is not nil, put writes to that space. The caller holds the key's lock. If put fails, the old record is still stored.
-	put(ctx context.Context, key Key, r Record, reserved place) (Record, error)
+	// is not nil, put writes to the reserved space. The caller holds the key's lock. If put fails, the old record is still stored.
+	put(ctx context.Context, key Key, r Record, reserved reservedSpace) (Record, error)
 	// probe checks that a put would succeed. The caller need not hold the key's lock.
 	probe(ctx context.Context, key Key) error
 	// reserve allocates the space for the next put of this key. The caller holds the key's lock.
-	reserve(ctx context.Context, key Key) (place, error)
+	reserve(ctx context.Context, key Key) (reservedSpace, error)
 	delete(ctx context.Context, key Key) error
 	entries(ctx context.Context, key *Key) ([]Entry, error) // nil key = all keys; may return entries and an error together
 }
 
-// place is the space that is allocated for the next record of a key. release frees the space, unless a put has used it.
-type place interface{ release(ctx context.Context) }
+// reservedSpace is the space that is allocated for the next record of a key. release frees the space, unless a put has used it.
+type reservedSpace interface{ release(ctx context.Context) }
 
 const defaultTimeout = 10 * time.Second
 
@@ -139,7 +139,7 @@ func Open(o Options) (*Store, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &Store{o: o, locks: locks{o.StateDir}, notes: localNotes{o.StateDir}}
+	s := &Store{o: o, locks: localLocks{o.StateDir}, notes: localNotes{o.StateDir}}
 	now := func() time.Time { return s.o.Now().UTC() }
 	env := env{index: index{dir: o.StateDir}, locks: s.locks, now: now, step: s.reached, notice: s.notice}
 	s.file = &fileStore{env: env, dir: o.Dir, keyFile: o.KeyFile}
@@ -158,7 +158,7 @@ func Open(o Options) (*Store, error) {
 // env contains the dependencies that the file store and the keychain share.
 type env struct {
 	index  index
-	locks  locks
+	locks  localLocks
 	now    func() time.Time
 	step   func(name string) error
 	notice func(text string)
@@ -177,42 +177,42 @@ func (s *Store) notice(text string) {
 	}
 }
 
-// Get reads a credential. Get needs no lock: while another process writes, it returns the old or the new record.
+// Get reads a credential. Get needs no lock: while another process writes, Get returns the old or the new record.
 func (s *Store) Get(ctx context.Context, key Key) (Record, error) {
-	b, err := s.holding(ctx, key)
+	b, err := s.backendForReading(ctx, key)
 	if err != nil {
-		return Record{}, fail("get", "", err)
+		return Record{}, withOp("get", "", err)
 	}
 	r, err := b.get(ctx, key)
 	if errors.Is(err, ErrNotFound) {
-		err = s.elsewhere(key, b, err)
+		err = s.elsewhereError(key, b, err)
 	}
-	return r, fail("get", b.kind(), err)
+	return r, withOp("get", b.kind(), err)
 }
 
 // Put stores a record. The new generation is higher than both the stored generation and r.Generation. The caller holds LockCredential. If
 // Put fails, the old record is still stored. After ErrTimeout, the new record may still be written later. The late write does no harm,
 // because a later Put has a higher generation.
 func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
-	b, err := s.forWriting(ctx, key)
+	b, err := s.backendForWriting(ctx, key)
 	if err != nil {
-		return Record{}, fail("put", "", err)
+		return Record{}, withOp("put", "", err)
 	}
 	r.Generation = max(r.Generation, s.generationElsewhere(key, b))
 	v, _ := s.reserved.Load(key)
-	reserved, _ := v.(place)
+	reserved, _ := v.(reservedSpace)
 	r, err = b.put(ctx, key, r, reserved)
-	return r, fail("put", b.kind(), err)
+	return r, withOp("put", b.kind(), err)
 }
 
 // Writable checks that a Put for this key can succeed: it writes, reads and deletes test data.
 func (s *Store) Writable(ctx context.Context, key Key) error {
-	b, err := s.forWriting(ctx, key)
+	b, err := s.backendForWriting(ctx, key)
 	if err != nil {
-		return fail("probe", "", err)
+		return withOp("probe", "", err)
 	}
 	if err := s.locks.makeFile(key, LockCredential); err != nil { // creates the lock file and does not acquire the lock, which another process may hold
-		return fail("probe", "", err)
+		return withOp("probe", "", err)
 	}
 	wait, cancel := context.WithTimeout(ctx, probeWait)
 	defer cancel()
@@ -224,23 +224,23 @@ func (s *Store) Writable(ctx context.Context, key Key) error {
 	if text := readersOf(s.o.KeyFile); text != "" && b.kind() != Keychain {
 		s.notice(text) // a warning and no error, because some platforms mount secrets with modes that the user cannot change
 	}
-	return fail("probe", b.kind(), b.probe(ctx, key))
+	return withOp("probe", b.kind(), b.probe(ctx, key))
 }
 
 // probeWait limits the wait for another process's probe.
 const probeWait = 10 * time.Second
 
-// Reserve allocates the space for the next Put of this key. A caller thus finds out whether the store is writable before redeeming a
-// refresh token. The caller holds LockCredential. Releasing the lock also frees space that no Put has used.
+// Reserve allocates the space for the next Put of this key. Before redeeming a refresh token, a caller thus finds out whether the store is
+// writable. The caller holds LockCredential. When the lock is released, space that no Put has used is freed too.
 func (s *Store) Reserve(ctx context.Context, key Key) error {
-	b, err := s.forWriting(ctx, key)
+	b, err := s.backendForWriting(ctx, key)
 	if err != nil {
-		return fail("reserve", "", err)
+		return withOp("reserve", "", err)
 	}
 	s.release(key)
 	reserved, err := b.reserve(ctx, key)
 	if err != nil {
-		return fail("reserve", b.kind(), err)
+		return withOp("reserve", b.kind(), err)
 	}
 	s.reserved.Store(key, reserved)
 	return nil
@@ -251,21 +251,21 @@ func (s *Store) release(key Key) {
 	if reserved, ok := s.reserved.LoadAndDelete(key); ok {
 		ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
 		defer cancel()
-		reserved.(place).release(ctx)
+		reserved.(reservedSpace).release(ctx)
 	}
 }
 
 // Delete removes a credential and its notes from every backend that has it. Delete also succeeds if no backend has the credential.
 func (s *Store) Delete(ctx context.Context, key Key) error {
-	places, err := s.forDeleting(ctx, key)
+	places, err := s.backendsForDeleting(ctx, key)
 	if err != nil {
-		return fail("delete", "", err)
+		return withOp("delete", "", err)
 	}
 	var errs []error
 	for _, b := range places {
-		errs = append(errs, fail("delete", b.kind(), b.delete(ctx, key)))
+		errs = append(errs, withOp("delete", b.kind(), b.delete(ctx, key)))
 	}
-	return errors.Join(append(errs, fail("delete", "", s.notes.deleteNotes(ctx, key)))...)
+	return errors.Join(append(errs, withOp("delete", "", s.notes.deleteNotes(ctx, key)))...)
 }
 
 // List returns the entries of all credentials without reading their secrets. If some entries are damaged, List returns the other entries
@@ -278,7 +278,7 @@ func (s *Store) List(ctx context.Context) ([]Entry, error) {
 func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
 	entries, err := s.entries(ctx, "entry", &key)
 	if err == nil && len(entries) == 0 {
-		err = fail("entry", "", ErrNotFound)
+		err = withOp("entry", "", ErrNotFound)
 	}
 	if err != nil {
 		return Entry{}, err
@@ -286,15 +286,15 @@ func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
 	return entries[0], nil
 }
 
-// entries returns the entries of one key, or of all keys if key is nil. If two backends have the same key, it returns the entry with the
-// higher generation.
+// entries returns the entries of one key, or of all keys if key is nil. If two backends have the same key, entries returns the entry with
+// the higher generation.
 func (s *Store) entries(ctx context.Context, op string, key *Key) ([]Entry, error) {
 	var entries []Entry
 	var errs []error
 	newest := map[Key]int{}
-	for _, b := range s.places() {
+	for _, b := range s.backendsToSearch() {
 		some, err := b.entries(ctx, key)
-		errs = append(errs, fail(op, b.kind(), err))
+		errs = append(errs, withOp(op, b.kind(), err))
 		for _, e := range some {
 			if i, twice := newest[e.Key]; !twice {
 				newest[e.Key], entries = len(entries), append(entries, e)

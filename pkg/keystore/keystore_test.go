@@ -63,7 +63,7 @@ func (s *testStore) leftovers(t *testing.T) []string {
 	if s.o.Backend == Postgres {
 		left = append(left, rowsOf(t, s)...)
 	}
-	if f, ok := s.keychain.ring.(*fake); ok {
+	if f, ok := s.keychain.items.(*fake); ok {
 		left = append(left, f.accounts()...)
 	}
 	return left
@@ -406,7 +406,7 @@ func TestIndexIsAHint(t *testing.T) {
 			"lost":    func() error { return os.Remove(path) },
 			"corrupt": func() error { return os.WriteFile(path, []byte("{half"), 0o600) },
 			"foreign": func() error {
-				e := entry{Version: 1, Key: Key{Server: "https://other"}, Backend: Keychain, Generation: 9}
+				e := indexEntry{Version: 1, Key: Key{Server: "https://other"}, Backend: Keychain, Generation: 9}
 				data, _ := json.Marshal(e)
 				return os.WriteFile(path, data, 0o600)
 			},
@@ -482,7 +482,7 @@ func TestNewerIsLeftAlone(t *testing.T) {
 			"index":  func() { os.WriteFile(s.keychain.index.path(name), []byte(`{"mcpauth":2}`), 0o600) },
 			"record": func() { os.WriteFile(s.file.path(name), []byte(newHead), 0o600) },
 		}
-		if f, ok := s.keychain.ring.(*fake); ok && s.o.Backend == Keychain {
+		if f, ok := s.keychain.items.(*fake); ok && s.o.Backend == Keychain {
 			spoil["record"] = func() { f.items = map[string]string{name: newHead}; s.nextProcess() }
 		} else if s.o.Backend == Postgres {
 			spoil = map[string]func(){"record": func() {

@@ -37,17 +37,18 @@ func (s *Store) TryLock(ctx context.Context, key Key, purpose string) (unlock fu
 	return s.lock(ctx, key, purpose, false)
 }
 
-// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. If wait is false, it tries once.
+// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. If wait is false, lock tries only
+// once.
 func (s *Store) lock(ctx context.Context, key Key, purpose string, wait bool) (unlock func(), err error) {
-	free, err := s.locks.try(key, purpose)
+	free, err := s.locks.tryLock(key, purpose)
 	if wait && errors.Is(err, ErrBusy) {
-		free, err = s.locks.wait(ctx, key, purpose)
+		free, err = s.locks.waitForLock(ctx, key, purpose)
 	}
 	if err == nil && s.postgres != nil {
 		free, err = s.postgres.lock(ctx, key, purpose, s.locks.path(key, purpose), free, wait)
 	}
 	if err != nil {
-		return nil, fail("lock", "", err)
+		return nil, withOp("lock", "", err)
 	}
 	var once sync.Once
 	return func() {
@@ -60,33 +61,33 @@ func (s *Store) lock(ctx context.Context, key Key, purpose string, wait bool) (u
 	}, nil
 }
 
-// locks are the locks on this machine: one flock per key and purpose. The kernel releases a lock when its process dies. Lock files are
-// never deleted: if one were deleted while a process waits for it, two processes could hold the lock.
-type locks struct{ dir string }
+// localLocks are the locks on this machine: one flock per key and purpose. The kernel releases a lock when its process dies. Lock files are
+// never deleted: if a lock file were deleted while a process waits for its lock, two processes could hold the lock.
+type localLocks struct{ dir string }
 
-func (l locks) path(key Key, purpose string) string {
+func (l localLocks) path(key Key, purpose string) string {
 	return filepath.Join(l.dir, "locks", key.name()+"."+purpose+".lock")
 }
 
-// wait polls, because flock has no time limit. The pauses are random, so that many waiting processes do not try at the same time.
-func (l locks) wait(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
+// waitForLock polls, because flock has no time limit. The pauses are random, so that many waiting processes do not try at the same time.
+func (l localLocks) waitForLock(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
 	for wait := firstPoll; ; wait = min(wait*3/2, lastPoll) {
-		unlock, err = l.try(key, purpose)
+		unlock, err = l.tryLock(key, purpose)
 		if !errors.Is(err, ErrBusy) {
 			return unlock, err
 		}
-		if !pause(ctx, wait) {
+		if !sleepRandomly(ctx, wait) {
 			if errors.Is(ctx.Err(), context.Canceled) {
-				err = at(l.path(key, purpose), ctx.Err()) // if the context was cancelled, report the cancellation and not a busy lock
+				err = withPath(l.path(key, purpose), ctx.Err()) // if the context was cancelled, report the cancellation and not a busy lock
 			}
 			return nil, err
 		}
 	}
 }
 
-// pause waits for a random time between wait/2 and wait*3/2, or returns false if ctx ends first.
-func pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait/2 + rand.N(wait))
+// sleepRandomly sleeps for a random time between mean/2 and mean*3/2, and returns true. If ctx ends first, it returns false.
+func sleepRandomly(ctx context.Context, mean time.Duration) bool {
+	timer := time.NewTimer(mean/2 + rand.N(mean))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -96,8 +97,8 @@ func pause(ctx context.Context, wait time.Duration) bool {
 	}
 }
 
-// try acquires the lock, or returns ErrBusy at once if another process holds it.
-func (l locks) try(key Key, purpose string) (unlock func(), err error) {
+// tryLock acquires the lock, or returns ErrBusy at once if another process holds it.
+func (l localLocks) tryLock(key Key, purpose string) (unlock func(), err error) {
 	if err := l.makeFile(key, purpose); err != nil {
 		return nil, err
 	}
@@ -105,16 +106,16 @@ func (l locks) try(key Key, purpose string) (unlock func(), err error) {
 	f := flock.New(path)
 	ok, err := f.TryLock()
 	if err != nil {
-		return nil, unwritable(path, err)
+		return nil, writeError(path, err)
 	}
 	if !ok {
-		return nil, at(path, ErrBusy)
+		return nil, withPath(path, ErrBusy)
 	}
 	return func() { _ = f.Unlock() }, nil
 }
 
 // makeFile creates the lock file with mode 0600, whatever the umask.
-func (l locks) makeFile(key Key, purpose string) error {
+func (l localLocks) makeFile(key Key, purpose string) error {
 	path := l.path(key, purpose)
 	if err := ensureState(l.dir, filepath.Dir(path)); err != nil {
 		return err
@@ -122,13 +123,13 @@ func (l locks) makeFile(key Key, purpose string) error {
 	info, err := os.Lstat(path)
 	if err == nil {
 		if !info.Mode().IsRegular() {
-			return at(path, fmt.Errorf("%w: it is not a regular file", ErrInsecure))
+			return withPath(path, fmt.Errorf("%w: it is not a regular file", ErrInsecure))
 		}
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
-		return unwritable(path, err)
+		return writeError(path, err)
 	}
-	return unwritable(path, errors.Join(f.Chmod(0o600), f.Close()))
+	return writeError(path, errors.Join(f.Chmod(0o600), f.Close()))
 }

@@ -34,7 +34,7 @@ func (s *Store) writeNote(ctx context.Context, key Key, name string, data []byte
 	if err == nil {
 		err = s.notes.writeNote(ctx, key, name, data, durable)
 	}
-	return fail("note", s.notes.kind(), err)
+	return withOp("note", s.notes.kind(), err)
 }
 
 // ReadNote returns a note, or ErrNotFound if the note does not exist.
@@ -42,7 +42,7 @@ func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte
 	if err = checkNote(name); err == nil {
 		data, err = s.notes.readNote(ctx, key, name)
 	}
-	return data, fail("note", s.notes.kind(), err)
+	return data, withOp("note", s.notes.kind(), err)
 }
 
 // DeleteNote deletes a note, if it exists. The caller holds the key's lock.
@@ -51,11 +51,11 @@ func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
 	if err == nil {
 		err = s.notes.deleteNote(ctx, key, name)
 	}
-	return fail("note", s.notes.kind(), err)
+	return withOp("note", s.notes.kind(), err)
 }
 
-// notes stores notes in the state folder or, with the postgres store, in the database.
-type notes interface {
+// noteStore stores notes in the state folder or, with the postgres store, in the database.
+type noteStore interface {
 	kind() string
 	writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error
 	readNote(ctx context.Context, key Key, name string) ([]byte, error)
@@ -104,7 +104,7 @@ func (n localNotes) deleteNotes(_ context.Context, key Key) error {
 		return nil
 	}
 	if err != nil {
-		return at(folder, sortRead(err))
+		return withPath(folder, readError(err))
 	}
 	var errs []error
 	for _, f := range files {

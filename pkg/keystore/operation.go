@@ -11,42 +11,42 @@ import (
 )
 
 func (k *keychain) available(ctx context.Context) error {
-	_, err := k.do(ctx, "probe", func() (string, error) { return "", k.platform.available() })
+	_, err := k.runOperation(ctx, "probe", func() (string, error) { return "", k.platform.available() })
 	return err
 }
 
 func (k *keychain) getItem(ctx context.Context, account string) (string, error) {
-	return k.do(ctx, "get", func() (string, error) { return k.ring.get(account) })
+	return k.runOperation(ctx, "get", func() (string, error) { return k.items.get(account) })
 }
 
 func (k *keychain) setItem(ctx context.Context, account, value string) error {
-	if len(value) > k.platform.room(account) {
-		return at(account, fmt.Errorf("%w: %d bytes do not fit in an item of %d bytes", ErrUnwritable, len(value), k.platform.room(account)))
+	if len(value) > k.platform.maxSize(account) {
+		return withPath(account, fmt.Errorf("%w: %d bytes do not fit in an item of %d bytes", ErrUnwritable, len(value), k.platform.maxSize(account)))
 	}
-	_, err := k.do(ctx, "set", func() (string, error) { return "", k.ring.set(account, value) })
+	_, err := k.runOperation(ctx, "set", func() (string, error) { return "", k.items.set(account, value) })
 	return err
 }
 
 // deleteItem deletes an item, if it exists.
 func (k *keychain) deleteItem(ctx context.Context, account string) error {
-	_, err := k.do(ctx, "delete", func() (string, error) { return "", k.ring.delete(account) })
+	_, err := k.runOperation(ctx, "delete", func() (string, error) { return "", k.items.delete(account) })
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
 	return err
 }
 
-// do runs one operation in a goroutine. A keychain that does not answer blocks only that goroutine, not the caller.
-func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) (string, error) {
+// runOperation runs one operation in a goroutine. A keychain that does not answer blocks only that goroutine, not the caller.
+func (k *keychain) runOperation(ctx context.Context, op string, f func() (string, error)) (string, error) {
 	began, wait, cancel := time.Now(), ctx, context.CancelFunc(func() {})
 	if k.timeout > 0 {
 		wait, cancel = context.WithTimeout(ctx, k.timeout)
 	}
 	defer cancel()
 	select {
-	case k.turn <- struct{}{}:
+	case k.running <- struct{}{}:
 	case <-wait.Done():
-		return "", k.late(ctx, op, time.Since(began))
+		return "", k.timeoutError(ctx, op, time.Since(began))
 	}
 	type result struct {
 		value string
@@ -54,7 +54,7 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 	}
 	done := make(chan result, 1)
 	go func() {
-		defer func() { <-k.turn }()
+		defer func() { <-k.running }()
 		var r result
 		defer func() {
 			if p := recover(); p != nil { // go-keyring panics if the D-Bus connection ends during a prompt
@@ -71,22 +71,22 @@ func (k *keychain) do(ctx context.Context, op string, f func() (string, error)) 
 		}
 		return r.value, nil
 	case <-wait.Done():
-		return "", k.late(ctx, op, time.Since(began))
+		return "", k.timeoutError(ctx, op, time.Since(began))
 	}
 }
 
-// late returns the error for an operation that did not end in time. If the deadline of ctx passed first, the error still names the
+// timeoutError returns the error for an operation that did not end in time. If the deadline of ctx passed first, the error still names the
 // keychain.
-func (k *keychain) late(ctx context.Context, op string, waited time.Duration) error {
+func (k *keychain) timeoutError(ctx context.Context, op string, waited time.Duration) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
 	err := fmt.Errorf("%w: the keychain did not answer %q within %s", ErrTimeout, op, waited.Round(time.Second/10))
-	if k.platform.locked == nil {
+	if k.platform.isLocked == nil {
 		return err
 	}
 	locked := make(chan bool, 1)
-	go func() { locked <- k.platform.locked() }()
+	go func() { locked <- k.platform.isLocked() }()
 	select {
 	case yes := <-locked:
 		if yes {

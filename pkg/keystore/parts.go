@@ -53,8 +53,7 @@ func encodePayload(secret []byte) (payload, encoding string) {
 	return base64.StdEncoding.EncodeToString(secret), encodedBase64
 }
 
-// sum returns the checksum of a record.
-func sum(name string, h head, payload string) string {
+func checksum(name string, h head, payload string) string {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, h.Generation, h.Encoding)
 	if h.Public != nil {
@@ -64,38 +63,38 @@ func sum(name string, h head, payload string) string {
 	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18])
 }
 
-// split returns the stored form of a payload. If head and payload fit in one item of room(account) bytes, value contains both. If they do
-// not fit, value contains the head, and parts contains the payload.
-func split(name, account string, h head, payload string, room func(account string) int) (value string, parts []string, err error) {
-	h.Version, h.Size, h.Sum = formatVersion, len(payload), sum(name, h, payload)
+// splitPayload returns the stored form of a payload. If head and payload fit in one item of maxSize(account) bytes, value contains both. If
+// they do not fit, value contains the head, and parts contains the payload.
+func splitPayload(name, account string, h head, payload string, maxSize func(account string) int) (value string, parts []string, err error) {
+	h.Version, h.Size, h.Sum = formatVersion, len(payload), checksum(name, h, payload)
 	tag := h.Tag
 	h.Tag = ""
-	if value = encodeHead(h) + payload; len(value) <= room(account) {
+	if value = encodeHead(h) + payload; len(value) <= maxSize(account) {
 		return value, nil, nil
 	}
 	for i := 1; payload != ""; i++ {
-		part := prefix(payload, room(partAccount(name, h.Generation, tag, i)))
+		part := prefixThatFits(payload, maxSize(partAccount(name, h.Generation, tag, i)))
 		if part == "" || i > maxParts {
 			return "", nil, fmt.Errorf("%w: the record of %d bytes does not fit", ErrUnwritable, h.Size)
 		}
 		parts, payload = append(parts, part), payload[len(part):]
 	}
 	h.Tag, h.Parts = tag, len(parts)
-	if value = encodeHead(h); len(value) > room(account) {
+	if value = encodeHead(h); len(value) > maxSize(account) {
 		return "", nil, fmt.Errorf("%w: the head of the record does not fit", ErrUnwritable)
 	}
 	return value, parts, nil
 }
 
-// prefix returns as much of s as fits in room bytes, without cutting a character.
-func prefix(s string, room int) string {
-	if len(s) <= room {
+// prefixThatFits returns as much of s as fits in maxSize bytes, without cutting a character.
+func prefixThatFits(s string, maxSize int) string {
+	if len(s) <= maxSize {
 		return s
 	}
-	for room > 0 && !utf8.RuneStart(s[room]) {
-		room--
+	for maxSize > 0 && !utf8.RuneStart(s[maxSize]) {
+		maxSize--
 	}
-	return s[:max(room, 0)]
+	return s[:max(maxSize, 0)]
 }
 
 // partAccount returns the item name of part number i, counted from 1.
@@ -108,7 +107,7 @@ func encodeHead(h head) string {
 	return string(line) + "\n"
 }
 
-// parseHead parses the output of split. The payload is checked later, by join.
+// parseHead parses the value that splitPayload returns. The payload is checked later, by joinParts.
 func parseHead(value string) (head, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h head
@@ -130,15 +129,15 @@ func parseHead(value string) (head, string, error) {
 	return h, payload, nil
 }
 
-func plainTag(tag string) bool { return tag != "" && len(tag) <= 32 && readable(tag, 32) == tag+"-" }
+func plainTag(tag string) bool { return tag != "" && len(tag) <= 32 && sanitize(tag, 32) == tag+"-" }
 
-// join joins the parts of a payload, and checks that it is complete and belongs to this key.
-func join(name string, h head, inline string, parts []string) (string, error) {
+// joinParts joins the parts of a payload, and checks that the payload is complete and belongs to this key.
+func joinParts(name string, h head, inline string, parts []string) (string, error) {
 	payload := inline
 	if h.Parts > 0 {
 		payload = strings.Join(parts, "")
 	}
-	if len(parts) != h.Parts || len(payload) != h.Size || sum(name, h, payload) != h.Sum {
+	if len(parts) != h.Parts || len(payload) != h.Size || checksum(name, h, payload) != h.Sum {
 		return "", fmt.Errorf("%w: incomplete, changed or copied from another credential (generation %d, %d of %d bytes)", ErrCorrupt, h.Generation, len(payload), h.Size)
 	}
 	return payload, nil

@@ -23,11 +23,11 @@ func systems() map[string]struct {
 	}
 	with := func(room func(string) int) platform {
 		p := generous()
-		p.room = room
+		p.maxSize = room
 		return p
 	}
 	return map[string]system{
-		"macOS": {with(roomMacOS), func(account, value string) error {
+		"macOS": {with(maxSizeMacOS), func(account, value string) error {
 			// go-keyring checks the length of its line, but allows one byte more than `security -i` reads, which is 4095.
 			quoted := account
 			if strings.Contains(account, "#") {
@@ -39,13 +39,13 @@ func systems() map[string]struct {
 			}
 			return nil
 		}},
-		"Windows": {with(roomWindows), func(account, value string) error {
+		"Windows": {with(maxSizeWindows), func(account, value string) error {
 			if len(value) > 2560 || len(account) > 512 {
 				return keyring.ErrSetDataTooBig
 			}
 			return nil
 		}},
-		"Secret Service": {with(roomSecretService), func(_, value string) error {
+		"Secret Service": {with(maxSizeSecretService), func(_, value string) error {
 			if len(value) > 64<<10 {
 				return keyring.ErrSetDataTooBig
 			}
@@ -66,7 +66,7 @@ func TestSizes(t *testing.T) {
 				return []int{1, edge - 1, edge - 1, edge, edge, edge + 1, edge + 1, 2*edge - 1, 2 * edge, 2*edge + 1, 3 * edge, 100_000, 1 << 20}
 			}
 			for i := range edges(0) {
-				edge := lastInline(t, system.p.room, slotAccount(testKey().name(), i%2), uint64(i+1))
+				edge := lastInline(t, system.p.maxSize, slotAccount(testKey().name(), i%2), uint64(i+1))
 				n := edges(edge)[i]
 				s.put(t, testKey(), text(n))
 				s.want(t, testKey(), text(n))
@@ -92,7 +92,7 @@ func TestSizes(t *testing.T) {
 func lastInline(t *testing.T, room func(string) int, account string, generation uint64) int {
 	t.Helper()
 	first := sort.Search(room(account)+1, func(n int) bool {
-		_, parts, err := split(testKey().name(), account, head{Generation: generation, Tag: "abcdefghij"}, text(n), room)
+		_, parts, err := splitPayload(testKey().name(), account, head{Generation: generation, Tag: "abcdefghij"}, text(n), room)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +108,7 @@ func lastInline(t *testing.T, room func(string) int, account string, generation 
 func TestRoomIsExact(t *testing.T) {
 	for name, system := range systems() {
 		for _, account := range []string{"a", testKey().name(), testKey().name() + "#2", partAccount(testKey().name(), 12345, "abcdefghij", 350)} {
-			room := system.p.room(account)
+			room := system.p.maxSize(account)
 			if err := system.limit(account, strings.Repeat("x", room)); err != nil {
 				t.Errorf("%s, account of %d bytes: %d bytes are refused", name, len(account), room)
 			}
@@ -121,7 +121,7 @@ func TestRoomIsExact(t *testing.T) {
 
 func TestRoomForNothing(t *testing.T) {
 	for _, room := range []int{0, 1, 50} {
-		if _, _, err := split("n", "n", head{Generation: 1, Tag: "t"}, text(500), func(string) int { return room }); !errors.Is(err, ErrUnwritable) {
+		if _, _, err := splitPayload("n", "n", head{Generation: 1, Tag: "t"}, text(500), func(string) int { return room }); !errors.Is(err, ErrUnwritable) {
 			t.Errorf("room %d: %v", room, err)
 		}
 	}
@@ -188,7 +188,7 @@ func TestForeignRecord(t *testing.T) {
 		mine, theirs := testKey(), Key{Server: "https://evil.example"}
 		s.put(t, mine, "mine")
 		s.put(t, theirs, "theirs")
-		if f := s.keychain.ring.(*fake); s.o.Backend == Keychain {
+		if f := s.keychain.items.(*fake); s.o.Backend == Keychain {
 			f.items[mine.name()] = f.items[theirs.name()]
 			s.nextProcess()
 		} else if s.o.Backend == Postgres {
@@ -235,7 +235,7 @@ func FuzzParts(f *testing.F) {
 			return
 		}
 		payload, encoding := encodePayload(secret)
-		value, parts, err := split("key", "key", head{Generation: generation, Tag: "tag", Encoding: encoding}, payload, func(string) int { return int(room) })
+		value, parts, err := splitPayload("key", "key", head{Generation: generation, Tag: "tag", Encoding: encoding}, payload, func(string) int { return int(room) })
 		if err != nil {
 			if !errors.Is(err, ErrUnwritable) {
 				t.Fatalf("error of another kind: %v", err)
@@ -275,7 +275,7 @@ func rejoin(name, value string, parts []string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	payload, err := join(name, h, inline, parts)
+	payload, err := joinParts(name, h, inline, parts)
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +283,7 @@ func rejoin(name, value string, parts []string) ([]byte, error) {
 }
 
 func FuzzRecord(f *testing.F) {
-	value, _, _ := split("key", "key", head{Generation: 4}, "payload", func(string) int { return 1000 })
+	value, _, _ := splitPayload("key", "key", head{Generation: 4}, "payload", func(string) int { return 1000 })
 	f.Add([]byte(value))
 	f.Add([]byte(`{"mcpauth":1,"generation":1,"parts":3,"tag":"x","size":-1,"sum":""}` + "\n"))
 	f.Add([]byte(`{"mcpauth":99}` + "\n"))
@@ -295,7 +295,7 @@ func FuzzRecord(f *testing.F) {
 			}
 			return
 		}
-		again, _, err := split("key", "key", head{Generation: h.Generation, Encoding: h.Encoding}, payload, func(string) int { return maxFile })
+		again, _, err := splitPayload("key", "key", head{Generation: h.Generation, Encoding: h.Encoding}, payload, func(string) int { return maxFile })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,7 +317,7 @@ func FuzzEntry(f *testing.F) {
 			}
 			return
 		}
-		if shown, ok := e.shown(); ok && shown.Generation == 0 {
+		if shown, ok := e.toEntry(); ok && shown.Generation == 0 {
 			t.Error("shows an entry that was never written")
 		}
 		if slot := freeSlot(nil, e.Pending); slot < 0 || slot >= maxSlots {

@@ -14,9 +14,9 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// sortedPg converts an error of the database to one of this package's errors, by its SQLSTATE. The result quotes the server's message,
+// classifyPg converts an error of the database to one of this package's errors, by its SQLSTATE. The result quotes the server's message,
 // which contains names but no values. The result omits the details of the message, which may quote a row.
-func sortedPg(ctx context.Context, err error, password string) error {
+func classifyPg(ctx context.Context, err error, password string) error {
 	if err == nil {
 		return nil
 	}
@@ -24,21 +24,21 @@ func sortedPg(ctx context.Context, err error, password string) error {
 		return ctx.Err()
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return fmt.Errorf("%w: %s", sentinelPg(e), pgWords(e.Message+" (SQLSTATE "+e.Code+")", password))
+		return fmt.Errorf("%w: %s", sentinelPg(e), safePgText(e.Message+" (SQLSTATE "+e.Code+")", password))
 	}
-	reason := pgWords(strings.ReplaceAll(bareConnect(err), "\n", "; "), password)
+	reason := safePgText(strings.ReplaceAll(connectErrorText(err), "\n", "; "), password)
 	if ctx.Err() != nil || pgconn.Timeout(err) {
 		return fmt.Errorf("%w: the database did not answer: %s", ErrTimeout, reason)
 	}
 	return fmt.Errorf("%w: %s", ErrUnavailable, reason)
 }
 
-// pgWords shortens a text from the database server. If it contains the password in any encoding, pgWords returns another text.
-func pgWords(words, password string) string {
-	if password != "" && (strings.Contains(strings.ToLower(words), strings.ToLower(password)) || httpx.Holds(words, httpx.Forms([]string{password}))) {
+// safePgText shortens a text from the database server. If the text contains the password in any encoding, the result is another text.
+func safePgText(text, password string) string {
+	if password != "" && (strings.Contains(strings.ToLower(text), strings.ToLower(password)) || httpx.Holds(text, httpx.Forms([]string{password}))) {
 		return "the server's message contains the password"
 	}
-	return strings.ToValidUTF8(words[:min(len(words), 400)], "")
+	return strings.ToValidUTF8(text[:min(len(text), 400)], "")
 }
 
 func sentinelPg(e *pgconn.PgError) error {
@@ -62,24 +62,24 @@ func sentinelPg(e *pgconn.PgError) error {
 	return ErrUnavailable
 }
 
-// bareConnect returns the text of a connection error without user and database.
-func bareConnect(err error) string {
+// connectErrorText returns the text of a connection error without user and database.
+func connectErrorText(err error) string {
 	if e, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return errors.Unwrap(e).Error()
 	}
 	return err.Error()
 }
 
-// transient reports whether another attempt to connect may succeed, for example after a restart of the database. pgconn makes one attempt
-// for each host; with sslmode=prefer it makes two, one with TLS and one without. transient returns true if any of these attempts failed for
-// a temporary reason.
-func transient(err error) bool {
-	if distrusted(err) {
+// isTransient reports whether another attempt to connect may succeed, for example after a restart of the database. pgconn makes one attempt
+// for each host; with sslmode=prefer it makes two, one with TLS and one without. The result is true if any of these attempts failed for a
+// temporary reason.
+func isTransient(err error) bool {
+	if isDistrusted(err) {
 		return false
 	}
 	var attempts interface{ Unwrap() []error }
 	if errors.As(err, &attempts) {
-		return slices.ContainsFunc(attempts.Unwrap(), transient)
+		return slices.ContainsFunc(attempts.Unwrap(), isTransient)
 	}
 	if e, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return e.Code == "53300" || strings.HasPrefix(e.Code, "57P") || strings.HasPrefix(e.Code, "08")

@@ -84,7 +84,7 @@ func TestTransient(t *testing.T) {
 		{"no such database", state("3D000"), false},
 		{"a message that is too long", fmt.Errorf("failed to receive message: %w", &pgproto3.ExceededMaxBodyLenErr{MaxExpectedBodyLen: 1, ActualBodyLen: 2}), false},
 	} {
-		if got := transient(tt.err); got != tt.want {
+		if got := isTransient(tt.err); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}

@@ -18,7 +18,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 	defer func() {
 		if err != nil {
 			freeLocal()
-			err = fail("lock", Postgres, err)
+			err = withOp("lock", Postgres, err)
 		}
 	}()
 	machine := machineName(localPath)
@@ -33,20 +33,20 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 				s = nil
 			}
 		}
-		if err != nil && (!wait || !lost(err)) {
+		if err != nil && (!wait || !connectionLost(err)) {
 			return nil, err
 		}
-		if !taken && (!wait || !pause(ctx, next)) {
+		if !taken && (!wait || !sleepRandomly(ctx, next)) {
 			if s != nil {
 				closeConn(s.conn)
 			}
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return nil, ctx.Err()
 			}
-			return nil, at(key.name(), ErrBusy)
+			return nil, withPath(key.name(), ErrBusy)
 		}
 	}
-	if purpose == LockCredential { // query uses this connection for statements about the key
+	if purpose == LockCredential { // query uses this session for statements about the key
 		p.held.Store(key.name(), s)
 	}
 	return func() {
@@ -125,7 +125,7 @@ var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth 
 func (p *postgres) checkPooler(ctx context.Context, s *session) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	config, err := p.config(ctx)
+	config, err := p.parseConfig(ctx)
 	if err != nil {
 		return err
 	}

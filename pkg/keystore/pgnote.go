@@ -11,7 +11,7 @@ import (
 
 // writeNote encrypts and authenticates the note. The claim is renewed too, because the caller may be about to send the refresh token.
 func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []byte, _ bool) error {
-	k, err := p.keys(key)
+	k, err := p.keysFor(key)
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (p *postgres) writeNote(ctx context.Context, key Key, name string, data []b
 	_, err = p.query(ctx, key, `INSERT INTO mcpauth_credentials AS c (name, key, notes) VALUES ($1, $2, jsonb_build_object($3::text, $4::text))
 		ON CONFLICT (name) DO UPDATE SET notes = c.notes || excluded.notes, claimed_at = CASE WHEN c.claim IS NULL THEN NULL ELSE now() END`,
 		key.name(), keyText(key), name, base64.StdEncoding.EncodeToString(sealed))
-	if s := p.session(key); err == nil && s != nil && s.claim != "" && time.Since(began) > claimLead {
+	if s := p.heldSession(key); err == nil && s != nil && s.claim != "" && time.Since(began) > claimLead {
 		return fmt.Errorf("%w: the database is too slow to renew a token safely", ErrTimeout)
 	}
 	return err
@@ -37,16 +37,16 @@ func (p *postgres) readNote(ctx context.Context, key Key, name string) ([]byte, 
 	if len(rows) == 0 {
 		return nil, ErrNotFound
 	}
-	k, err := p.keys(key)
+	k, err := p.keysFor(key)
 	if err != nil {
 		return nil, err
 	}
 	sealed, err := base64.StdEncoding.DecodeString(string(rows[0][0]))
 	if err != nil {
-		return nil, at(key.name(), fmt.Errorf("%w: the note %s is not in base64", ErrCorrupt, name))
+		return nil, withPath(key.name(), fmt.Errorf("%w: the note %s is not in base64", ErrCorrupt, name))
 	}
 	data, err := k.unseal(sealed, "note", key.name(), name)
-	return data, at(key.name(), err)
+	return data, withPath(key.name(), err)
 }
 
 func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {

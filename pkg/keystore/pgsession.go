@@ -42,27 +42,27 @@ type session struct {
 	mu         sync.Mutex
 	ended      bool // the lock has been released
 	conn       *pgconn.PgConn
-	backend    string // process ID of the server's backend
-	machine    string // see machineName
-	claim      string // claim that reserve wrote to the row; "" = no claim
-	generation uint64 // generation of the row when reserve wrote the claim
-	keys       *keys  // read when the row was claimed, because the key file may be deleted or replaced before the new record is stored
+	backend    string   // process ID of the server's backend
+	machine    string   // see machineName
+	claim      string   // claim that reserve wrote to the row; "" = no claim
+	generation uint64   // generation of the row when reserve wrote the claim
+	keys       *ageKeys // read when the row was claimed, because the key file may be deleted or replaced before the new record is stored
 }
 
-// session returns the connection that holds LockCredential of the key in this process, or nil.
-func (p *postgres) session(key Key) *session {
+// heldSession returns the connection that holds LockCredential of the key in this process, or nil.
+func (p *postgres) heldSession(key Key) *session {
 	s, _ := p.held.Load(key.name())
 	held, _ := s.(*session)
 	return held
 }
 
-// query runs a statement. If this process holds the key's lock, query uses the connection of the lock, because the loss of that connection
-// is the loss of the lock. If this process does not hold the lock, query uses any connection, and repeats the statement on another one if
-// the connection breaks.
+// query runs a statement. If this process holds the key's lock, query uses the connection of the lock, because the lock is lost with that
+// connection. If this process does not hold the lock, query uses any connection. If that connection breaks, query repeats the statement on
+// another one.
 func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	if s := p.session(key); s != nil {
+	if s := p.heldSession(key); s != nil {
 		if rows, ended, err := s.query(ctx, sql, args...); !ended {
 			return rows, err
 		}
@@ -73,8 +73,8 @@ func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) 
 			return nil, err
 		}
 		rows, err := runOrCreate(ctx, conn, sql, args...)
-		p.park(conn, err)
-		if !lost(err) || ctx.Err() != nil {
+		p.keepIdle(conn, err)
+		if !connectionLost(err) || ctx.Err() != nil {
 			return rows, err
 		}
 	}
@@ -114,7 +114,7 @@ func runOrCreate(ctx context.Context, conn *pgconn.PgConn, sql string, args ...a
 // Keys of PgConn.CustomData.
 const (
 	passwordKey = "password" // the password, which errors must not contain
-	wireKey     = "wire"
+	connKey     = "wire"
 )
 
 const (
@@ -126,21 +126,21 @@ const (
 // errDistrust means that the server sent an answer that no PostgreSQL server sends, or that another user may have created its socket.
 var errDistrust = errors.New("the database is not trusted")
 
-// distrusted reports whether the database did what no PostgreSQL server does, so that another attempt is useless.
-func distrusted(err error) bool {
+// isDistrusted reports whether the database did what no PostgreSQL server does, so that another attempt is useless.
+func isDistrusted(err error) bool {
 	_, tooLong := errors.AsType[*pgproto3.ExceededMaxBodyLenErr](err)
 	return tooLong || errors.Is(err, errDistrust)
 }
 
-// wire is the network connection to a database. At most maxAnswer bytes are read for each statement.
-type wire struct {
+// limitedConn is the network connection to a database. At most maxAnswer bytes are read for each statement.
+type limitedConn struct {
 	net.Conn
-	room atomic.Int64
+	unread atomic.Int64
 }
 
-func (w *wire) Read(p []byte) (int, error) {
+func (w *limitedConn) Read(p []byte) (int, error) {
 	n, err := w.Conn.Read(p)
-	if w.room.Add(int64(-n)) < 0 {
+	if w.unread.Add(int64(-n)) < 0 {
 		return 0, fmt.Errorf("%w: it sent more than %d bytes", errDistrust, maxAnswer)
 	}
 	return n, err
@@ -158,8 +158,8 @@ func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (
 			values[i] = fmt.Append(nil, a)
 		}
 	}
-	if wire, ok := conn.CustomData()[wireKey].(*wire); ok {
-		wire.room.Store(maxAnswer)
+	if wire, ok := conn.CustomData()[connKey].(*limitedConn); ok {
+		wire.unread.Store(maxAnswer)
 	}
 	var rows [][][]byte
 	result := conn.ExecParams(ctx, sql, values, nil, formats, nil)
@@ -176,8 +176,8 @@ func runSQL(ctx context.Context, conn *pgconn.PgConn, sql string, args ...any) (
 	}
 	_, err := result.Close()
 	password, _ := conn.CustomData()[passwordKey].(string)
-	sorted := sortedPg(ctx, err, password)
-	if err != nil && conn.IsClosed() && !distrusted(err) {
+	sorted := classifyPg(ctx, err, password)
+	if err != nil && conn.IsClosed() && !isDistrusted(err) {
 		sorted = &brokenError{sorted}
 	}
 	return rows, sorted
@@ -200,7 +200,7 @@ type brokenError struct{ error }
 
 func (e *brokenError) Unwrap() error { return e.error }
 
-func lost(err error) bool {
+func connectionLost(err error) bool {
 	_, ok := errors.AsType[*brokenError](err)
 	return ok
 }
@@ -210,7 +210,7 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	if conn := p.takeIdle(); conn != nil {
 		return conn, nil
 	}
-	config, err := p.config(ctx)
+	config, err := p.parseConfig(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -220,23 +220,23 @@ func (p *postgres) connect(ctx context.Context) (*pgconn.PgConn, error) {
 		if err == nil && serverVersion(conn) < oldestServer {
 			closeConn(conn)
 			version := conn.ParameterStatus("server_version")
-			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, but %d or newer is required", ErrTooOld, pgWords(version[:min(len(version), 40)], config.Password), oldestServer)
+			return nil, fmt.Errorf("%w: the server is PostgreSQL %s, but %d or newer is required", ErrTooOld, safePgText(version[:min(len(version), 40)], config.Password), oldestServer)
 		}
 		if err == nil {
 			return conn, nil
 		}
 		if reason == nil || !errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil { // if the time limit ended this attempt, keep the reason of an earlier one
-			reason = sortedPg(ctx, err, config.Password)
+			reason = classifyPg(ctx, err, config.Password)
 		}
-		if !transient(err) || !pause(ctx, wait) {
+		if !isTransient(err) || !sleepRandomly(ctx, wait) {
 			return nil, reason
 		}
 	}
 }
 
-// config parses the connection string and reads the files that the string and the environment name. If reading a file blocks, config
-// returns when ctx ends.
-func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
+// parseConfig parses the connection string and reads the files that the string and the environment name. If reading a file blocks,
+// parseConfig returns when ctx ends.
+func (p *postgres) parseConfig(ctx context.Context) (*pgconn.Config, error) {
 	var config *pgconn.Config
 	parsed := make(chan error, 1)
 	go func() {
@@ -260,7 +260,7 @@ func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 	}
 	config.ConnectTimeout = 0 // ctx limits the time
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}}
-	var last *wire
+	var last *limitedConn
 	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dialer.DialContext(ctx, network, address)
 		if err != nil {
@@ -272,8 +272,8 @@ func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 				return nil, err
 			}
 		}
-		last = &wire{Conn: conn}
-		last.room.Store(maxAnswer)
+		last = &limitedConn{Conn: conn}
+		last.unread.Store(maxAnswer)
 		return last, nil
 	}
 	config.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
@@ -282,7 +282,7 @@ func (p *postgres) config(ctx context.Context) (*pgconn.Config, error) {
 		return f
 	}
 	config.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
-		conn.CustomData()[passwordKey], conn.CustomData()[wireKey] = config.Password, last
+		conn.CustomData()[passwordKey], conn.CustomData()[connKey] = config.Password, last
 		return nil
 	}
 	return config, nil
@@ -296,9 +296,9 @@ func serverVersion(conn *pgconn.PgConn) int {
 	return n
 }
 
-// park keeps a connection open for idleTime, for the next statement of the same command.
-func (p *postgres) park(conn *pgconn.PgConn, err error) {
-	if lost(err) || conn.IsClosed() {
+// keepIdle keeps a connection open for idleTime, for the next statement of the same command.
+func (p *postgres) keepIdle(conn *pgconn.PgConn, err error) {
+	if connectionLost(err) || conn.IsClosed() {
 		closeConn(conn)
 		return
 	}

@@ -21,27 +21,27 @@ const service = "mcpauth"
 
 // goKeyring accesses the keychain of this system through the package go-keyring.
 type goKeyring struct {
-	guard    func() error     // returns an error if the keychain must not be accessed; nil = it may be
+	guard    func() error     // returns an error if the keychain must not be accessed; nil = no check
 	vanished func(error) bool // reports whether an error means that another process deleted the item during the operation; nil = never
 }
 
 func (g goKeyring) set(account, value string) error {
-	_, err := g.do(func() (string, error) { return "", keyring.Set(service, account, value) })
+	_, err := g.runGuarded(func() (string, error) { return "", keyring.Set(service, account, value) })
 	return err
 }
 
 func (g goKeyring) get(account string) (string, error) {
-	return g.do(func() (string, error) { return keyring.Get(service, account) })
+	return g.runGuarded(func() (string, error) { return keyring.Get(service, account) })
 }
 
 func (g goKeyring) delete(account string) error {
-	_, err := g.do(func() (string, error) { return "", keyring.Delete(service, account) })
+	_, err := g.runGuarded(func() (string, error) { return "", keyring.Delete(service, account) })
 	return err
 }
 
-// do runs an operation if the guard returns no error. If another process deleted the item during the operation, do repeats the operation,
-// which searches for the item again.
-func (g goKeyring) do(operation func() (string, error)) (value string, err error) {
+// runGuarded runs an operation if the guard returns no error. If another process deleted the item during the operation, runGuarded repeats
+// the operation, which searches for the item again.
+func (g goKeyring) runGuarded(operation func() (string, error)) (value string, err error) {
 	if g.guard != nil {
 		if err := g.guard(); err != nil {
 			return "", err
@@ -58,9 +58,9 @@ func (g goKeyring) do(operation func() (string, error)) (value string, err error
 // macOSLine is the length in bytes of the longest line that `security -i` reads.
 const macOSLine = 4095
 
-// roomMacOS returns the number of bytes that fit in an item. The limit exists because go-keyring passes service, account and value to
+// maxSizeMacOS returns the number of bytes that fit in an item. The limit exists because go-keyring passes service, account and value to
 // `security -i` in one line, with the value in base64.
-func roomMacOS(account string) int {
+func maxSizeMacOS(account string) int {
 	line := "add-generic-password -U -s " + service + " -a " + shellQuoted(account) + " -w go-keyring-base64:\n"
 	return max(0, base64.StdEncoding.DecodedLen((macOSLine-len(line))/4*4))
 }
@@ -76,15 +76,16 @@ func shellQuoted(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'"'"'`) + "'"
 }
 
-// roomWindows returns the maximum size of a credential blob (CRED_MAX_CREDENTIAL_BLOB_SIZE). go-keyring does not convert the bytes to
+// maxSizeWindows returns the maximum size of a credential blob (CRED_MAX_CREDENTIAL_BLOB_SIZE). go-keyring does not convert the bytes to
 // UTF-16.
-func roomWindows(string) int { return 5 * 512 }
+func maxSizeWindows(string) int { return 5 * 512 }
 
-// roomSecretService returns 64 kB. The protocol has no limit, but services become slow with items of more than about 100 kB.
-func roomSecretService(string) int { return 64 << 10 }
+// maxSizeSecretService returns 64 kB. The protocol has no limit, but services become slow with items of more than about 100 kB.
+func maxSizeSecretService(string) int { return 64 << 10 }
 
-// sorted converts an error that may occur on any system to one of this package's errors. An unknown error never becomes ErrNotFound.
-func sorted(op string, err error) error {
+// classifyCommon converts an error that may occur on any system to one of this package's errors. An unknown error never becomes
+// ErrNotFound.
+func classifyCommon(op string, err error) error {
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrLocked), errors.Is(err, ErrDenied), errors.Is(err, ErrTimeout),
 		errors.Is(err, ErrUnavailable), errors.Is(err, ErrUnwritable):
@@ -109,7 +110,7 @@ func classifyMacOS(op string, err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return codeMacOS(op, exit.ExitCode())
 	}
-	return sorted(op, err)
+	return classifyCommon(op, err)
 }
 
 func codeMacOS(op string, code int) error {
@@ -122,7 +123,7 @@ func codeMacOS(op string, code int) error {
 	case 29: // errSecInteractionRequired -25315
 		return reason(ErrLocked, "the keychain needs to ask the user, but cannot")
 	case 44: // errSecItemNotFound -25300
-		return sorted(op, keyring.ErrNotFound)
+		return classifyCommon(op, keyring.ErrNotFound)
 	case 51: // errSecAuthFailed -25293
 		return reason(ErrDenied, "authorization failed")
 	case 128: // userCanceledErr -128
@@ -140,11 +141,11 @@ func codeMacOS(op string, code int) error {
 func classifyWindows(op string, err error) error {
 	code, ok := errors.AsType[syscall.Errno](err)
 	if !ok {
-		return sorted(op, err)
+		return classifyCommon(op, err)
 	}
 	switch code {
 	case 1168: // ERROR_NOT_FOUND
-		return sorted(op, keyring.ErrNotFound)
+		return classifyCommon(op, keyring.ErrNotFound)
 	case 1312: // ERROR_NO_SUCH_LOGON_SESSION: the session has no user profile, for example in a service or after some SSH logins
 		return fmt.Errorf("%w: this logon session has no Credential Manager (Windows error %d)", ErrUnavailable, uint(code))
 	case 5, 8200: // ERROR_ACCESS_DENIED
@@ -163,7 +164,7 @@ func classifySecretService(op, name string, err error) error {
 	switch {
 	case name == secret+"IsLocked", name == "" && strings.Contains(err.Error(), "failed to unlock"):
 		return reason(ErrLocked) // go-keyring reports "failed to unlock" after the user dismissed the prompt
-	case name == secret+"NoSession", gone(name):
+	case name == secret+"NoSession", isGone(name):
 		return reason(ErrUnavailable)
 	case name == bus+"ServiceUnknown", name == bus+"NameHasNoOwner", name == bus+"NoServer", name == bus+"Disconnected",
 		strings.HasPrefix(name, bus+"Spawn."):
@@ -175,12 +176,12 @@ func classifySecretService(op, name string, err error) error {
 	case name == "" && strings.Contains(err.Error(), "connection closed"):
 		return reason(ErrUnavailable)
 	}
-	return sorted(op, err)
+	return classifyCommon(op, err)
 }
 
-// gone reports whether a D-Bus error means that an object does not exist. GNOME Keyring uses several error names, depending on how far the
-// deletion of the object has progressed.
-func gone(name string) bool {
+// isGone reports whether a D-Bus error means that an object does not exist. GNOME Keyring uses several error names, depending on how far
+// the deletion of the object has progressed.
+func isGone(name string) bool {
 	const bus = "org.freedesktop.DBus.Error."
 	return slices.Contains([]string{"org.freedesktop.Secret.Error.NoSuchObject", bus + "UnknownObject", bus + "UnknownMethod", bus + "UnknownInterface"}, name)
 }

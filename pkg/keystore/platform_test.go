@@ -140,7 +140,7 @@ func TestVanishedItemIsLookedForAgain(t *testing.T) {
 		{"for ever", slices.Repeat([]error{away}, 9), away},
 	} {
 		asked := 0
-		_, err := g.do(func() (string, error) { asked++; return "", tt.answers[asked-1] })
+		_, err := g.runGuarded(func() (string, error) { asked++; return "", tt.answers[asked-1] })
 		if !errors.Is(err, tt.want) || asked > 5 {
 			t.Errorf("%s: %v after %d", tt.name, err, asked)
 		}
@@ -149,10 +149,10 @@ func TestVanishedItemIsLookedForAgain(t *testing.T) {
 
 // Neither an unknown error nor a missing system file leads to ErrNotFound.
 func TestSortedFallsBackSafely(t *testing.T) {
-	wantOnly(t, sorted("get", errors.New("strange")), ErrDenied)
-	wantOnly(t, sorted("set", errors.New("strange")), ErrUnwritable)
-	wantOnly(t, sorted("get", fs.ErrNotExist), ErrUnavailable)
-	wantOnly(t, sorted("get", keyring.ErrUnsupportedPlatform), ErrUnavailable)
+	wantOnly(t, classifyCommon("get", errors.New("strange")), ErrDenied)
+	wantOnly(t, classifyCommon("set", errors.New("strange")), ErrUnwritable)
+	wantOnly(t, classifyCommon("get", fs.ErrNotExist), ErrUnavailable)
+	wantOnly(t, classifyCommon("get", keyring.ErrUnsupportedPlatform), ErrUnavailable)
 }
 
 // shellQuoted must quote accounts exactly as go-keyring does, because the length of the quoted account determines how many bytes of the
@@ -163,7 +163,7 @@ func TestShellQuoted(t *testing.T) {
 			t.Errorf("%q: %s, want %s", in, got, want)
 		}
 	}
-	if room := roomMacOS(strings.Repeat("x", 5000)); room != 0 {
+	if room := maxSizeMacOS(strings.Repeat("x", 5000)); room != 0 {
 		t.Errorf("room %d for an account that fills the line", room)
 	}
 }

@@ -64,8 +64,8 @@ func (p *postgres) kind() string { return Postgres }
 
 const selectEntry = `SELECT key, generation, format, public, extract(epoch FROM updated), name, `
 
-// read returns the entry of a credential and its encrypted record, and authenticates neither.
-func (p *postgres) read(ctx context.Context, key Key) (Entry, []byte, error) {
+// readRow returns the entry of a credential and its encrypted record. Neither is authenticated yet.
+func (p *postgres) readRow(ctx context.Context, key Key) (Entry, []byte, error) {
 	rows, err := p.query(ctx, key, selectEntry+`encode(sealed, 'hex') FROM mcpauth_credentials WHERE name = $1`, key.name())
 	if err != nil {
 		return Entry{}, nil, err
@@ -77,7 +77,7 @@ func (p *postgres) read(ctx context.Context, key Key) (Entry, []byte, error) {
 }
 
 func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
-	e, sealed, err := p.read(ctx, key)
+	e, sealed, err := p.readRow(ctx, key)
 	if err != nil {
 		return Record{}, err
 	}
@@ -85,22 +85,22 @@ func (p *postgres) get(ctx context.Context, key Key) (Record, error) {
 	if err != nil {
 		return Record{}, err
 	}
-	secret, err := k.unseal(sealed, about(key, e.Generation, e.Public)...)
+	secret, err := k.unseal(sealed, authenticatedTexts(key, e.Generation, e.Public)...)
 	if err != nil {
-		return Record{}, at(key.name(), err)
+		return Record{}, withPath(key.name(), err)
 	}
 	return Record{Generation: e.Generation, Secret: secret, Public: e.Public}, nil
 }
 
-// about returns the texts in a row that are authenticated with the record. unseal fails if the record is from another key or an earlier
-// generation, or if the public part was changed.
-func about(key Key, generation uint64, public json.RawMessage) []string {
+// authenticatedTexts returns the texts in a row that are authenticated with the record. unseal fails if the record is from another key or
+// an earlier generation, or if the public part was changed.
+func authenticatedTexts(key Key, generation uint64, public json.RawMessage) []string {
 	return []string{"record", key.name(), strconv.FormatUint(generation, 10), string(public)}
 }
 
-// keys returns the keys that reserve has read. If reserve was not called, keys reads the key file.
-func (p *postgres) keys(key Key) (*keys, error) {
-	if s := p.session(key); s != nil && s.claim != "" {
+// keysFor returns the keys that reserve has read. If reserve was not called, keysFor reads the key file.
+func (p *postgres) keysFor(key Key) (*ageKeys, error) {
+	if s := p.heldSession(key); s != nil && s.claim != "" {
 		return s.keys, nil
 	}
 	return readKeys(p.keyFile)
@@ -108,29 +108,29 @@ func (p *postgres) keys(key Key) (*keys, error) {
 
 // put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection of the lock is lost, put
 // uses another one. No other machine can renew while the claim is valid. If another machine has replaced an expired claim, put fails.
-func (p *postgres) put(ctx context.Context, key Key, r Record, _ place) (Record, error) {
+func (p *postgres) put(ctx context.Context, key Key, r Record, _ reservedSpace) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
 	}
-	s := p.session(key)
-	claim, base := "", uint64(0)
+	s := p.heldSession(key)
+	claim, oldGeneration := "", uint64(0)
 	if s != nil && s.claim != "" {
-		claim, base = s.claim, s.generation
-	} else if stored, _, err := p.read(ctx, key); err == nil {
-		base = stored.Generation
+		claim, oldGeneration = s.claim, s.generation
+	} else if stored, _, err := p.readRow(ctx, key); err == nil {
+		oldGeneration = stored.Generation
 	} else if !errors.Is(err, ErrNotFound) {
 		return Record{}, err
 	}
-	r.Generation = max(base, r.Generation) + 1
-	k, err := p.keys(key)
+	r.Generation = max(oldGeneration, r.Generation) + 1
+	k, err := p.keysFor(key)
 	if err != nil {
 		return Record{}, err
 	}
-	sealed, err := k.seal(r.Secret, about(key, r.Generation, r.Public)...)
+	sealed, err := k.seal(r.Secret, authenticatedTexts(key, r.Generation, r.Public)...)
 	if err != nil {
 		return Record{}, err
 	}
-	if err := p.swap(ctx, key, claim, base, r, sealed); err != nil {
+	if err := p.replaceRow(ctx, key, claim, oldGeneration, r, sealed); err != nil {
 		return Record{}, err
 	}
 	if s != nil {
@@ -147,13 +147,13 @@ const (
 		ON CONFLICT (name) DO UPDATE` + setRecord
 )
 
-// swap replaces the row if its generation is base.
-func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64, r Record, sealed []byte) error {
+// replaceRow replaces the row if its generation is oldGeneration and, unless claim is empty, its claim is claim.
+func (p *postgres) replaceRow(ctx context.Context, key Key, claim string, oldGeneration uint64, r Record, sealed []byte) error {
 	sql := updateRecord
-	if base == 0 && claim == "" {
+	if oldGeneration == 0 && claim == "" {
 		sql = insertRecord
 	}
-	args := []any{key.name(), keyText(key), r.Generation, rowVersion, sealed, nil, base, nil}
+	args := []any{key.name(), keyText(key), r.Generation, rowVersion, sealed, nil, oldGeneration, nil}
 	if r.Public != nil {
 		args[5] = string(r.Public)
 	}
@@ -161,8 +161,8 @@ func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64,
 		args[7] = claim
 	}
 	rows, err := p.query(ctx, key, sql, args...)
-	if lost(err) {
-		rows, err = p.swapAfterLoss(ctx, key, sql, args, r.Generation, sealed)
+	if connectionLost(err) {
+		rows, err = p.replaceRowAfterLoss(ctx, key, sql, args, r.Generation, sealed)
 	}
 	if err != nil {
 		return err
@@ -176,9 +176,9 @@ func (p *postgres) swap(ctx context.Context, key Key, claim string, base uint64,
 	return nil
 }
 
-// swapAfterLoss repeats the write on other connections. It reads the row first, because the server may have executed the write before the
-// connection broke.
-func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args []any, generation uint64, sealed []byte) ([][][]byte, error) {
+// replaceRowAfterLoss repeats the write on other connections. It reads the row first, because the server may have executed the write before
+// the connection broke.
+func (p *postgres) replaceRowAfterLoss(ctx context.Context, key Key, sql string, args []any, generation uint64, sealed []byte) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, recoverTime)
 	defer cancel()
 	for {
@@ -190,20 +190,20 @@ func (p *postgres) swapAfterLoss(ctx context.Context, key Key, sql string, args 
 		if err == nil && (len(rows) == 0 || string(rows[0][0]) != hex.EncodeToString(sealed)) {
 			rows, err = runSQL(ctx, conn, sql, args...)
 		}
-		p.park(conn, err)
-		if !lost(err) || ctx.Err() != nil {
+		p.keepIdle(conn, err)
+		if !connectionLost(err) || ctx.Err() != nil {
 			return rows, err
 		}
 	}
 }
 
 // reserve claims the row, and so checks that the database is writable. A missing or unreadable key file is an error too.
-func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
+func (p *postgres) reserve(ctx context.Context, key Key) (reservedSpace, error) {
 	k, err := readKeys(p.keyFile)
 	if err != nil {
 		return nil, err
 	}
-	s := p.session(key)
+	s := p.heldSession(key)
 	if s == nil {
 		return nil, fmt.Errorf("%w: the lock of the credential is not held", ErrBusy)
 	}
@@ -221,18 +221,18 @@ func (p *postgres) reserve(ctx context.Context, key Key) (place, error) {
 	}
 	s.claim, s.keys = claim, k
 	s.generation, err = strconv.ParseUint(string(rows[0][0]), 10, 64)
-	return claimed{p, key, s}, err
+	return claimedRow{p, key, s}, err
 }
 
-// claimed is a row with a claim of this process.
-type claimed struct {
+// claimedRow is a row with a claim of this process.
+type claimedRow struct {
 	p   *postgres
 	key Key
 	s   *session
 }
 
 // release removes the claim. A row that has neither a record nor notes is deleted.
-func (c claimed) release(ctx context.Context) {
+func (c claimedRow) release(ctx context.Context) {
 	p, key, s := c.p, c.key, c.s
 	if s.claim == "" {
 		return
@@ -249,7 +249,7 @@ func (p *postgres) probe(ctx context.Context, key Key) error {
 	if _, err := readKeys(p.keyFile); err != nil {
 		return err
 	}
-	if _, _, err := p.read(ctx, key); err != nil && !errors.Is(err, ErrNotFound) {
+	if _, _, err := p.readRow(ctx, key); err != nil && !errors.Is(err, ErrNotFound) {
 		return err
 	}
 	name := key.name() + "#probe." + rand.Text()
@@ -261,7 +261,7 @@ func (p *postgres) probe(ctx context.Context, key Key) error {
 }
 
 func (p *postgres) delete(ctx context.Context, key Key) error {
-	if _, _, err := p.read(ctx, key); errors.Is(err, ErrNewer) {
+	if _, _, err := p.readRow(ctx, key); errors.Is(err, ErrNewer) {
 		return err
 	}
 	_, err := p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND format <= $2`, key.name(), rowVersion)
@@ -286,7 +286,7 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 	for _, columns := range rows {
 		e, label, err := parseEntry(columns)
 		if err == nil {
-			err = k.check(label, about(e.Key, e.Generation, e.Public)...)
+			err = k.checkLabel(label, authenticatedTexts(e.Key, e.Generation, e.Public)...)
 		}
 		if errors.Is(err, ErrKeyFile) { // one row of another key file is a fault of the row, because the other rows may be readable
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)

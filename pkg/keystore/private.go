@@ -23,7 +23,7 @@ func ensureFolder(path string, strict bool) error {
 		return err
 	}
 	if err := makeFolder(path); err != nil {
-		return unwritable(path, err)
+		return writeError(path, err)
 	}
 	return checkFolder(path, strict)
 }
@@ -56,23 +56,23 @@ func makeFolder(path string) error {
 func checkFolder(path string, strict bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return at(path, sortRead(err))
+		return withPath(path, readError(err))
 	}
 	switch {
 	case info.Mode()&fs.ModeSymlink != 0:
-		return at(path, fmt.Errorf("%w: it is a symbolic link, expected a folder", ErrInsecure))
+		return withPath(path, fmt.Errorf("%w: it is a symbolic link, expected a folder", ErrInsecure))
 	case !info.IsDir():
-		return at(path, fmt.Errorf("%w: it is not a folder", ErrInsecure))
+		return withPath(path, fmt.Errorf("%w: it is not a folder", ErrInsecure))
 	}
 	open := fs.FileMode(0o022)
 	if strict {
 		open = 0o077
 	}
-	return at(path, checkOwner(path, info, open))
+	return withPath(path, checkOwner(path, info, open))
 }
 
-// namesIn returns the name of the key. If key is nil, namesIn returns the names, without the suffix, of all files in a private folder that
-// have the suffix.
+// namesIn returns the names of all files in a private folder that have the suffix. The names do not include the suffix. If key is not nil,
+// namesIn returns only the name of the key.
 func namesIn(folder, suffix string, key *Key) (names []string, err error) {
 	if key != nil {
 		return []string{key.name()}, nil
@@ -84,7 +84,7 @@ func namesIn(folder, suffix string, key *Key) (names []string, err error) {
 	}
 	files, err := os.ReadDir(folder)
 	if err != nil {
-		return nil, at(folder, sortRead(err))
+		return nil, withPath(folder, readError(err))
 	}
 	for _, f := range files {
 		if name, ok := strings.CutSuffix(f.Name(), suffix); ok { // other files are temporary
@@ -98,25 +98,25 @@ func namesIn(folder, suffix string, key *Key) (names []string, err error) {
 func readPrivate(path string, limit int64) ([]byte, error) {
 	f, err := openPrivate(path)
 	if err != nil {
-		return nil, at(path, sortRead(err))
+		return nil, withPath(path, readError(err))
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, at(path, sortRead(err))
+		return nil, withPath(path, readError(err))
 	}
 	if !info.Mode().IsRegular() {
-		return nil, at(path, fmt.Errorf("%w: it is not a regular file", ErrInsecure))
+		return nil, withPath(path, fmt.Errorf("%w: it is not a regular file", ErrInsecure))
 	}
 	if err := checkFile(f, info); err != nil {
-		return nil, at(path, err)
+		return nil, withPath(path, err)
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, at(path, sortRead(err))
+		return nil, withPath(path, readError(err))
 	}
 	if int64(len(data)) > limit {
-		return nil, at(path, fmt.Errorf("%w: larger than %d bytes", ErrCorrupt, limit))
+		return nil, withPath(path, fmt.Errorf("%w: larger than %d bytes", ErrCorrupt, limit))
 	}
 	return data, nil
 }
@@ -132,29 +132,29 @@ func writePrivate(path string, data []byte, durable bool) error {
 	if err := moveInto(f, path, data, durable, nil); err != nil || !durable {
 		return err
 	}
-	return unwritable(path, syncFolder(filepath.Dir(path)))
+	return writeError(path, syncFolder(filepath.Dir(path)))
 }
 
 // createTemp creates a temporary file in the folder of path.
 func createTemp(path string) (*os.File, error) {
 	f, err := createPrivate(path + "." + strings.ToLower(rand.Text()[:12]) + ".tmp")
-	return f, unwritable(path, err)
+	return f, writeError(path, err)
 }
 
 // moveInto writes data to a temporary file and renames it to path. After an error, the temporary file is deleted, and path is unchanged.
 func moveInto(temp *os.File, path string, data []byte, durable bool, step func(string) error) error {
-	err := fill(temp, data, durable, step)
+	err := overwriteAndClose(temp, data, durable, step)
 	if err == nil {
 		err = replace(temp.Name(), path)
 	}
 	if err != nil {
 		os.Remove(temp.Name())
 	}
-	return unwritable(path, err)
+	return writeError(path, err)
 }
 
-// fill replaces the content of f. The file is truncated after the write and not before, so that its disk blocks are reused.
-func fill(f *os.File, data []byte, durable bool, step func(string) error) error {
+// overwriteAndClose replaces the content of f. The file is truncated after the write and not before, so that its disk blocks are reused.
+func overwriteAndClose(f *os.File, data []byte, durable bool, step func(string) error) error {
 	_, err := f.Write(data)
 	if err == nil {
 		err = f.Truncate(int64(len(data)))
@@ -171,13 +171,13 @@ func fill(f *os.File, data []byte, durable bool, step func(string) error) error 
 // removePrivate deletes a file, if it exists.
 func removePrivate(path string) error {
 	if err := remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return unwritable(path, err)
+		return writeError(path, err)
 	}
 	return nil
 }
 
 // sweepTemps deletes the temporary files that killed writers of path have left. The temporary files of path.probe are kept, because a probe
-// holds a different lock and may still be running.
+// uses a different lock and may still be running.
 func sweepTemps(path string) {
 	files, _ := os.ReadDir(filepath.Dir(path))
 	for _, f := range files {
@@ -189,29 +189,29 @@ func sweepTemps(path string) {
 	}
 }
 
-// sortRead converts an error of reading a file or folder to one of this package's errors.
-func sortRead(err error) error {
+// readError converts an error of reading a file or folder to one of this package's errors.
+func readError(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return ErrNotFound
 	case errors.Is(err, ErrInsecure):
 		return err
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("%w: %w", ErrDenied, bare(err))
+		return fmt.Errorf("%w: %w", ErrDenied, withoutPath(err))
 	}
-	return fmt.Errorf("%w: %w", ErrUnavailable, bare(err))
+	return fmt.Errorf("%w: %w", ErrUnavailable, withoutPath(err))
 }
 
-// unwritable converts an error of writing a file or folder to ErrUnwritable.
-func unwritable(path string, err error) error {
+// writeError converts an error of writing a file or folder to ErrUnwritable.
+func writeError(path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return at(path, fmt.Errorf("%w: %w", ErrUnwritable, bare(err)))
+	return withPath(path, fmt.Errorf("%w: %w", ErrUnwritable, withoutPath(err)))
 }
 
-// bare returns the system's error without the path, because *Error contains the path.
-func bare(err error) error {
+// withoutPath returns the system's error without the path, because *Error contains the path.
+func withoutPath(err error) error {
 	if p, ok := errors.AsType[*fs.PathError](err); ok {
 		return p.Err
 	}

@@ -25,12 +25,12 @@ func openPrivate(path string) (*os.File, error) {
 // checkFile returns an error if the open file belongs to another user, or if other users can read or write it.
 func checkFile(f *os.File, info fs.FileInfo) error { return checkOwner(f.Name(), info, 0o077) }
 
-// checkOwner returns an error if a file or folder belongs to another user, or if its mode contains one of the bits in open.
-func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
+// checkOwner returns an error if a file or folder belongs to another user, or if its mode contains one of the forbidden bits.
+func checkOwner(path string, info fs.FileInfo, forbiddenBits fs.FileMode) error {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) != os.Geteuid() {
 		return fmt.Errorf("%w: it belongs to user %d, expected %d", ErrInsecure, stat.Uid, os.Geteuid())
 	}
-	if info.Mode().Perm()&open != 0 {
+	if info.Mode().Perm()&forbiddenBits != 0 {
 		mode := 0o600
 		if info.IsDir() {
 			mode = 0o700
@@ -60,15 +60,15 @@ func readersOf(path string) string {
 	return fmt.Sprintf("the mode %04o of %s lets other users read the key; close it: chmod 600 %[2]s", info.Mode().Perm(), path)
 }
 
-// checkSocket rejects a socket that another user may have created to obtain the database password. A socket is accepted if root, me or
-// postgres owns it, or if no folder above it is writable for everybody, as /tmp is.
-func checkSocket(path string, me int) error {
+// checkSocket rejects a socket that another user may have created to obtain the database password. A socket is accepted if its owner is
+// root, uid or postgres. A socket of another owner is accepted if no folder above it is writable for everybody, as /tmp is.
+func checkSocket(path string, uid int) error {
 	info, err := os.Lstat(path)
 	if err != nil {
 		return err
 	}
 	stat, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || stat.Uid == 0 || int(stat.Uid) == me {
+	if !ok || stat.Uid == 0 || int(stat.Uid) == uid {
 		return nil
 	}
 	if u, err := user.LookupId(strconv.Itoa(int(stat.Uid))); err == nil && u.Username == "postgres" {

@@ -18,9 +18,9 @@ import (
 // Windows has no file modes. Instead, files and folders have an access list that admits only the user, the system and the administrators,
 // and inherits no entries from the parent folder.
 
-// patiently repeats an operation on a file while another process, such as a virus scanner, has the file open. Windows refuses to open,
-// replace or delete a file that another process has opened without sharing it.
-func patiently(operation func() error) error {
+// retryWhileInUse repeats an operation on a file while another process, such as a virus scanner, has the file open. Windows refuses to
+// open, replace or delete a file that another process has opened without sharing it.
+func retryWhileInUse(operation func() error) error {
 	for end := time.Now().Add(5 * time.Second); ; time.Sleep(rand.N(5 * time.Millisecond)) {
 		err := operation()
 		held := errors.Is(err, windows.ERROR_SHARING_VIOLATION) || errors.Is(err, windows.ERROR_ACCESS_DENIED)
@@ -30,10 +30,10 @@ func patiently(operation func() error) error {
 	}
 }
 
-// turnstile acquires a mutex for a file and returns a function that releases it. A writer holds the mutex until it has replaced the file.
-// The replacement waits until all readers have closed the file. A reader acquires and releases the mutex before it opens the file, and so
-// waits for the writer. Without the mutex, many readers could block a writer indefinitely.
-func turnstile(path string) (leave func()) {
+// acquireFileMutex acquires a mutex for a file and returns a function that releases it. A writer holds the mutex until it has replaced the
+// file. The replacement waits until all readers have closed the file. A reader acquires and releases the mutex before it opens the file,
+// and so waits for the writer. Without the mutex, many readers could block a writer indefinitely.
+func acquireFileMutex(path string) (release func()) {
 	name, err := windows.UTF16PtrFromString(fmt.Sprintf(`Local\mcpauth-%x`, sha256.Sum256([]byte(strings.ToLower(path)))))
 	if err != nil {
 		return func() {}
@@ -50,7 +50,7 @@ func turnstile(path string) (leave func()) {
 
 // openPrivate opens a file that is not a symbolic link.
 func openPrivate(path string) (*os.File, error) {
-	turnstile(path)()
+	acquireFileMutex(path)()
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, err
@@ -59,7 +59,7 @@ func openPrivate(path string) (*os.File, error) {
 		return nil, fmt.Errorf("%w: it is a symbolic link", ErrInsecure)
 	}
 	var f *os.File
-	err = patiently(func() error {
+	err = retryWhileInUse(func() error {
 		f, err = os.Open(path)
 		return err
 	})
@@ -67,13 +67,13 @@ func openPrivate(path string) (*os.File, error) {
 }
 
 func replace(from, to string) error {
-	defer turnstile(to)()
-	return patiently(func() error { return os.Rename(from, to) })
+	defer acquireFileMutex(to)()
+	return retryWhileInUse(func() error { return os.Rename(from, to) })
 }
 
 func remove(path string) error {
-	defer turnstile(path)()
-	return patiently(func() error { return os.Remove(path) })
+	defer acquireFileMutex(path)()
+	return retryWhileInUse(func() error { return os.Remove(path) })
 }
 
 // syncFolder does nothing, because NTFS journals renames and Windows cannot sync a folder.
@@ -81,11 +81,11 @@ func syncFolder(string) error { return nil }
 
 // makePrivateFolder creates a folder that only the user, the system and the administrators can access.
 func makePrivateFolder(path string) error {
-	name, closed, err := closedList(path)
+	name, attributes, err := privateAccess(path)
 	if err != nil {
 		return err
 	}
-	if err := windows.CreateDirectory(name, closed); err != nil {
+	if err := windows.CreateDirectory(name, attributes); err != nil {
 		return &fs.PathError{Op: "mkdir", Path: path, Err: err}
 	}
 	return nil
@@ -93,19 +93,19 @@ func makePrivateFolder(path string) error {
 
 // createPrivate creates a new file that only the user, the system and the administrators can access.
 func createPrivate(path string) (*os.File, error) {
-	name, closed, err := closedList(path)
+	name, attributes, err := privateAccess(path)
 	if err != nil {
 		return nil, err
 	}
-	h, err := windows.CreateFile(name, windows.GENERIC_WRITE, windows.FILE_SHARE_READ, closed, windows.CREATE_NEW, windows.FILE_ATTRIBUTE_NORMAL, 0)
+	h, err := windows.CreateFile(name, windows.GENERIC_WRITE, windows.FILE_SHARE_READ, attributes, windows.CREATE_NEW, windows.FILE_ATTRIBUTE_NORMAL, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "create", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// closedList returns the path in UTF-16, and an access list that admits only the user, the system and the administrators.
-func closedList(path string) (*uint16, *windows.SecurityAttributes, error) {
+// privateAccess returns the path in UTF-16, and an access list that admits only the user, the system and the administrators.
+func privateAccess(path string) (*uint16, *windows.SecurityAttributes, error) {
 	name, err := windows.UTF16PtrFromString(longPath(path))
 	if err != nil {
 		return nil, nil, &fs.PathError{Op: "create", Path: path, Err: err}
@@ -145,11 +145,11 @@ func checkFile(f *os.File, info fs.FileInfo) error {
 	return checkSecurity(f.Name(), info, sd, err, mayRead|mayWrite)
 }
 
-// checkOwner returns an error if another user owns the folder, or if its access list lets other users change it. If open contains a bit for
-// reading, other users must not be able to read the folder either.
-func checkOwner(path string, info fs.FileInfo, open fs.FileMode) error {
+// checkOwner returns an error if another user owns the folder, or if its access list lets other users change it. If forbiddenBits contains
+// a bit for reading, other users must not be able to read the folder either.
+func checkOwner(path string, info fs.FileInfo, forbiddenBits fs.FileMode) error {
 	forbidden := windows.ACCESS_MASK(mayWrite)
-	if open&0o044 != 0 {
+	if forbiddenBits&0o044 != 0 {
 		forbidden |= mayRead
 	}
 	sd, err := windows.GetNamedSecurityInfo(path, windows.SE_FILE_OBJECT, ownerAndList)
@@ -176,7 +176,7 @@ func checkSecurity(path string, info fs.FileInfo, sd *windows.SECURITY_DESCRIPTO
 		return err
 	}
 	me := token.User.Sid
-	if owner, _, err := sd.Owner(); err == nil && owner != nil && !trusted(owner, me) {
+	if owner, _, err := sd.Owner(); err == nil && owner != nil && !isTrusted(owner, me) {
 		return fmt.Errorf("%w: it belongs to %s, expected %s", ErrInsecure, owner, me)
 	}
 	list, _, err := sd.DACL()
@@ -189,15 +189,15 @@ func checkSecurity(path string, info fs.FileInfo, sd *windows.SECURITY_DESCRIPTO
 	if list == nil { // without an access list, everybody has access
 		return openTo("everybody", path, info)
 	}
-	other, err := givesTo(list, me, forbidden)
+	other, err := findForbidden(list, me, forbidden)
 	if other == nil {
 		return err
 	}
 	return openTo(account(other), path, info)
 }
 
-// givesTo returns the first user who is not trusted and has one of the forbidden rights, or nil.
-func givesTo(list *windows.ACL, me *windows.SID, forbidden windows.ACCESS_MASK) (*windows.SID, error) {
+// findForbidden returns the first user who is not trusted and has one of the forbidden rights, or nil.
+func findForbidden(list *windows.ACL, me *windows.SID, forbidden windows.ACCESS_MASK) (*windows.SID, error) {
 	for i := range uint32(list.AceCount) {
 		var ace *windows.ACCESS_ALLOWED_ACE
 		if err := windows.GetAce(list, i, &ace); err != nil {
@@ -206,15 +206,15 @@ func givesTo(list *windows.ACL, me *windows.SID, forbidden windows.ACCESS_MASK) 
 		if ace.Header.AceType != windows.ACCESS_ALLOWED_ACE_TYPE || ace.Header.AceFlags&windows.INHERIT_ONLY_ACE != 0 || ace.Mask&forbidden == 0 {
 			continue
 		}
-		if sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart)); !trusted(sid, me) {
+		if sid := (*windows.SID)(unsafe.Pointer(&ace.SidStart)); !isTrusted(sid, me) {
 			return sid, nil
 		}
 	}
 	return nil, nil
 }
 
-// trusted reports whether sid is the current user, the system or the administrators, who can access every file anyway.
-func trusted(sid, me *windows.SID) bool {
+// isTrusted reports whether sid is the current user, the system or the administrators, who can access every file anyway.
+func isTrusted(sid, me *windows.SID) bool {
 	return sid.Equals(me) || sid.IsWellKnown(windows.WinLocalSystemSid) || sid.IsWellKnown(windows.WinBuiltinAdministratorsSid) ||
 		sid.IsWellKnown(windows.WinCreatorOwnerRightsSid)
 }

@@ -379,7 +379,7 @@ func killedAt(t *testing.T, backend, what string, n int) bool {
 	if killed && (!errors.As(err, &exit) || exit.ExitCode() == childFailed) {
 		t.Fatalf("step %d: %v, expected a kill", n, err)
 	}
-	unlock, err := s.locks.try(testKey(), LockCredential)
+	unlock, err := s.locks.tryLock(testKey(), LockCredential)
 	if err != nil {
 		t.Fatalf("step %d: %v", n, err)
 	}

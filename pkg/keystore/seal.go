@@ -13,8 +13,8 @@ import (
 	"filippo.io/age"
 )
 
-// open returns the secret in a payload, decrypted if necessary.
-func open(keyFile string, h head, payload string) ([]byte, error) {
+// openPayload returns the secret in a payload, decrypted if necessary.
+func openPayload(keyFile string, h head, payload string) ([]byte, error) {
 	if h.Encoding != encodedAge {
 		return decodePayload(payload, h.Encoding)
 	}
@@ -28,17 +28,17 @@ func open(keyFile string, h head, payload string) ([]byte, error) {
 	return k.decrypt([]byte(payload))
 }
 
-// keys are the identities in a key file. Secrets are encrypted to the first identity; each identity can decrypt.
-type keys struct {
-	file string
-	ids  []age.Identity
-	to   []age.Recipient // recipient of each identity
-	auth [][]byte        // a key for seal that is derived from each identity
+// ageKeys are the identities in a key file. Secrets are encrypted to the first identity; each identity can decrypt.
+type ageKeys struct {
+	file       string
+	ids        []age.Identity
+	recipients []age.Recipient // recipient of each identity
+	authKeys   [][]byte        // a key for seal that is derived from each identity
 }
 
 // readKeys reads the key file. The file must be a regular file, because opening a pipe can block. No other user may be able to write the
 // file.
-func readKeys(keyFile string) (*keys, error) {
+func readKeys(keyFile string) (*ageKeys, error) {
 	info, err := os.Stat(keyFile)
 	if err == nil && !info.Mode().IsRegular() {
 		err = errors.New("it is not a regular file")
@@ -51,14 +51,14 @@ func readKeys(keyFile string) (*keys, error) {
 		file, err = os.Open(keyFile)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrKeyFile, keyFile, bare(err))
+		return nil, fmt.Errorf("%w: %s: %w", ErrKeyFile, keyFile, withoutPath(err))
 	}
 	defer file.Close()
 	ids, err := age.ParseIdentities(io.LimitReader(file, 1<<20))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s is not an age identity", ErrKeyFile, keyFile) // the parser's error may quote the key
 	}
-	k := &keys{file: keyFile, ids: ids}
+	k := &ageKeys{file: keyFile, ids: ids}
 	for _, id := range ids {
 		var to age.Recipient
 		var text string
@@ -70,12 +70,12 @@ func readKeys(keyFile string) (*keys, error) {
 		default:
 			return nil, fmt.Errorf("%w: %s: cannot encrypt to an identity of type %T", ErrKeyFile, keyFile, id)
 		}
-		k.to, k.auth = append(k.to, to), append(k.auth, code([]byte(text), "mcpauth: key that authenticates sealed data"))
+		k.recipients, k.authKeys = append(k.recipients, to), append(k.authKeys, hmacOf([]byte(text), "mcpauth: key that authenticates sealed data"))
 	}
 	return k, nil
 }
 
-func (k *keys) decrypt(sealed []byte) ([]byte, error) {
+func (k *ageKeys) decrypt(sealed []byte) ([]byte, error) {
 	r, err := age.Decrypt(bytes.NewReader(sealed), k.ids...)
 	if err != nil {
 		if none := new(age.NoIdentityMatchError); errors.As(err, &none) {
@@ -90,13 +90,13 @@ func (k *keys) decrypt(sealed []byte) ([]byte, error) {
 	return secret, nil
 }
 
-func (k *keys) foreign() error {
+func (k *ageKeys) foreign() error {
 	return fmt.Errorf("%w: encrypted to a key that is not in %s", ErrKeyFile, k.file)
 }
 
-func (k *keys) encrypt(secret []byte) ([]byte, error) {
+func (k *ageKeys) encrypt(secret []byte) ([]byte, error) {
 	var out bytes.Buffer
-	w, err := age.Encrypt(&out, k.to[0])
+	w, err := age.Encrypt(&out, k.recipients[0])
 	if err == nil {
 		_, err = w.Write(secret)
 	}
@@ -111,26 +111,27 @@ func (k *keys) encrypt(secret []byte) ([]byte, error) {
 
 // Data in a database is also authenticated. age alone does not authenticate the sender: everybody who knows the public key can encrypt to
 // it. A label precedes the encrypted data. The label consists of the ID of the authenticating key, an HMAC that only the holder of the
-// identity can compute, and the hash of the encrypted data. The HMAC covers the hash and not the data, so that check needs only the label.
+// identity can compute, and the hash of the encrypted data. The HMAC covers the hash and not the data, so that checkLabel needs only the
+// label.
 const (
 	keyIDSize = 8
 	codeEnd   = keyIDSize + sha256.Size
 	labelSize = codeEnd + sha256.Size
 )
 
-// seal encrypts and authenticates a secret. The texts in about are stored unencrypted next to the secret and are authenticated with it.
-func (k *keys) seal(secret []byte, about ...string) ([]byte, error) {
+// seal encrypts and authenticates a secret. The texts are stored unencrypted next to the secret and are authenticated with it.
+func (k *ageKeys) seal(secret []byte, texts ...string) ([]byte, error) {
 	sealed, err := k.encrypt(secret)
 	if err != nil {
 		return nil, err
 	}
-	hash, key := sha256.Sum256(sealed), k.auth[0]
-	return bytes.Join([][]byte{keyID(key), code(key, append(about, string(hash[:]))...), hash[:], sealed}, nil), nil
+	hash, key := sha256.Sum256(sealed), k.authKeys[0]
+	return bytes.Join([][]byte{keyID(key), hmacOf(key, append(texts, string(hash[:]))...), hash[:], sealed}, nil), nil
 }
 
 // unseal checks and decrypts the result of seal.
-func (k *keys) unseal(sealed []byte, about ...string) ([]byte, error) {
-	if err := k.check(sealed, about...); err != nil {
+func (k *ageKeys) unseal(sealed []byte, texts ...string) ([]byte, error) {
+	if err := k.checkLabel(sealed, texts...); err != nil {
 		return nil, err
 	}
 	if hash := sha256.Sum256(sealed[labelSize:]); !bytes.Equal(hash[:], sealed[codeEnd:labelSize]) {
@@ -139,26 +140,25 @@ func (k *keys) unseal(sealed []byte, about ...string) ([]byte, error) {
 	return k.decrypt(sealed[labelSize:])
 }
 
-// check verifies the label of sealed data. The data after the label may be missing.
-func (k *keys) check(sealed []byte, about ...string) error {
+// checkLabel verifies the label of sealed data. The data after the label may be missing.
+func (k *ageKeys) checkLabel(sealed []byte, texts ...string) error {
 	if len(sealed) < labelSize {
 		return fmt.Errorf("%w: the encrypted data is incomplete", ErrCorrupt)
 	}
-	i := slices.IndexFunc(k.auth, func(key []byte) bool { return bytes.Equal(keyID(key), sealed[:keyIDSize]) })
+	i := slices.IndexFunc(k.authKeys, func(key []byte) bool { return bytes.Equal(keyID(key), sealed[:keyIDSize]) })
 	if i < 0 {
 		return k.foreign()
 	}
-	if !hmac.Equal(code(k.auth[i], append(about, string(sealed[codeEnd:labelSize]))...), sealed[keyIDSize:codeEnd]) {
+	if !hmac.Equal(hmacOf(k.authKeys[i], append(texts, string(sealed[codeEnd:labelSize]))...), sealed[keyIDSize:codeEnd]) {
 		return fmt.Errorf("%w: somebody without the key file has changed it", ErrCorrupt)
 	}
 	return nil
 }
 
 // keyID returns a text that identifies a key without revealing it.
-func keyID(key []byte) []byte { return code(key, "ID")[:keyIDSize] }
+func keyID(key []byte) []byte { return hmacOf(key, "ID")[:keyIDSize] }
 
-// code returns the HMAC of texts.
-func code(key []byte, texts ...string) []byte {
+func hmacOf(key []byte, texts ...string) []byte {
 	h := hmac.New(sha256.New, key)
 	for _, text := range texts {
 		fmt.Fprintf(h, "%d:%s", len(text), text)

@@ -22,9 +22,9 @@ func slotAccount(name string, slot int) string {
 
 // findHeads returns the heads of a key, newest first. If all is false and the index correctly names the newest record, findHeads reads only
 // the slot of that record.
-func (k *keychain) findHeads(ctx context.Context, name string, e entry, all bool) ([]stored, error) {
-	if !all && e.certain() {
-		found, err := k.look(ctx, name, e.Slot)
+func (k *keychain) findHeads(ctx context.Context, name string, e indexEntry, all bool) ([]slotContent, error) {
+	if !all && e.locatesNewest() {
+		found, err := k.readSlot(ctx, name, e.Slot)
 		if err != nil {
 			return nil, err
 		}
@@ -32,33 +32,33 @@ func (k *keychain) findHeads(ctx context.Context, name string, e entry, all bool
 			return found, nil
 		}
 	}
-	var heads []stored
+	var heads []slotContent
 	for slot, end := 0, lastSlot(e)+1; slot < end; slot++ {
-		found, err := k.look(ctx, name, slot)
+		found, err := k.readSlot(ctx, name, slot)
 		if err != nil {
 			return nil, err
 		}
 		if len(found) > 0 {
-			end = min(max(end, slot+slots), maxSlots)
+			end = min(max(end, slot+searchedSlots), maxSlots)
 		}
 		heads = append(heads, found...)
 	}
-	slices.SortFunc(heads, func(a, b stored) int { return cmp.Compare(b.head.Generation, a.head.Generation) })
+	slices.SortFunc(heads, func(a, b slotContent) int { return cmp.Compare(b.head.Generation, a.head.Generation) })
 	return heads, nil
 }
 
 // lastSlot returns the highest number of a slot that may be in use.
-func lastSlot(e entry) int {
-	last := max(slots-1, e.Slot)
+func lastSlot(e indexEntry) int {
+	last := max(searchedSlots-1, e.Slot)
 	for _, r := range e.Pending {
 		last = max(last, r.Slot)
 	}
 	return min(last, maxSlots-1)
 }
 
-// look reads the head in one slot. The result is empty if the slot is empty. A head that a newer version of mcpauth wrote is an error. A
-// damaged head is returned with stored.err set.
-func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, error) {
+// readSlot reads the head in one slot. The result is empty if the slot is empty. A head that a newer version of mcpauth wrote is an error.
+// A damaged head is returned with slotContent.err set.
+func (k *keychain) readSlot(ctx context.Context, name string, slot int) ([]slotContent, error) {
 	value, err := k.getItem(ctx, slotAccount(name, slot))
 	if errors.Is(err, ErrNotFound) {
 		return nil, nil
@@ -67,135 +67,135 @@ func (k *keychain) look(ctx context.Context, name string, slot int) ([]stored, e
 		return nil, err
 	}
 	if value == placeholder {
-		return []stored{{slot: slot, err: errEmpty}}, nil
+		return []slotContent{{slot: slot, err: errEmpty}}, nil
 	}
 	h, inline, err := parseHead(value)
 	if errors.Is(err, ErrNewer) {
-		return nil, at(slotAccount(name, slot), err)
+		return nil, withPath(slotAccount(name, slot), err)
 	}
-	return []stored{{slot, h, inline, err}}, nil
+	return []slotContent{{slot, h, inline, err}}, nil
 }
 
-// load reads the secret of a slot. A long secret is stored in several parts.
-func (k *keychain) load(ctx context.Context, name string, s stored) ([]byte, error) {
+// loadSecret reads the secret of a slot. A long secret is stored in several parts.
+func (k *keychain) loadSecret(ctx context.Context, name string, s slotContent) ([]byte, error) {
 	if s.err != nil {
-		return nil, at(slotAccount(name, s.slot), s.err)
+		return nil, withPath(slotAccount(name, s.slot), s.err)
 	}
 	parts := make([]string, 0, s.head.Parts)
 	for i := range s.head.Parts {
 		part, err := k.getItem(ctx, partAccount(name, s.head.Generation, s.head.Tag, i+1))
 		if errors.Is(err, ErrNotFound) {
-			break // join reports the missing part
+			break // joinParts reports the missing part
 		}
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, part)
 	}
-	payload, err := join(name, s.head, s.inline, parts)
+	payload, err := joinParts(name, s.head, s.inline, parts)
 	if err == nil {
 		var secret []byte
 		if secret, err = decodePayload(payload, s.head.Encoding); err == nil {
 			return secret, nil
 		}
 	}
-	return nil, at(slotAccount(name, s.slot), err)
+	return nil, withPath(slotAccount(name, s.slot), err)
 }
 
-// newestOf returns the newest complete record. After an interrupted write, the newest complete record is the previous one.
-func (k *keychain) newestOf(ctx context.Context, name string, e entry) (stored, []byte, error) {
-	if r, ok := k.fresh(name, e); ok {
+// readNewest returns the newest complete record. After an interrupted write, the newest complete record is the previous one.
+func (k *keychain) readNewest(ctx context.Context, name string, e indexEntry) (slotContent, []byte, error) {
+	if r, ok := k.fromCache(name, e); ok {
 		return r.stored, bytes.Clone(r.secret), nil
 	}
 	for _, all := range []bool{false, true} {
 		heads, err := k.findHeads(ctx, name, e, all)
 		if err != nil {
-			return stored{}, nil, err
+			return slotContent{}, nil, err
 		}
-		s, secret, err := k.newest(ctx, name, heads)
+		s, secret, err := k.firstComplete(ctx, name, heads)
 		if err == nil {
-			k.remember(name, e, s, secret)
+			k.addToCache(name, e, s, secret)
 		}
 		if !errors.Is(err, ErrCorrupt) || all {
 			return s, secret, err
 		}
 	}
-	return stored{}, nil, ErrNotFound
+	return slotContent{}, nil, ErrNotFound
 }
 
-// newest returns the first complete record of heads.
-func (k *keychain) newest(ctx context.Context, name string, heads []stored) (stored, []byte, error) {
+// firstComplete returns the first complete record of heads.
+func (k *keychain) firstComplete(ctx context.Context, name string, heads []slotContent) (slotContent, []byte, error) {
 	err := ErrNotFound
 	for _, s := range heads {
 		if s.err == errEmpty {
 			continue
 		}
-		secret, loadErr := k.load(ctx, name, s)
+		secret, loadErr := k.loadSecret(ctx, name, s)
 		if loadErr == nil {
 			return s, secret, nil
 		}
 		if !errors.Is(loadErr, ErrCorrupt) {
-			return stored{}, nil, loadErr
+			return slotContent{}, nil, loadErr
 		}
 		if !errors.Is(err, ErrCorrupt) {
 			err = loadErr
 		}
 	}
-	return stored{}, nil, err
+	return slotContent{}, nil, err
 }
 
-// choose decides the slot and generation of the next write, and which items to delete after it.
-func (k *keychain) choose(ctx context.Context, name string, e entry) (plan, error) {
-	var heads []stored
-	if r, ok := k.fresh(name, e); ok && len(e.Pending) == 0 {
-		heads = []stored{r.stored}
+// chooseSlot decides the slot and generation of the next write, and which items to delete after it.
+func (k *keychain) chooseSlot(ctx context.Context, name string, e indexEntry) (plannedWrite, error) {
+	var heads []slotContent
+	if r, ok := k.fromCache(name, e); ok && len(e.Pending) == 0 {
+		heads = []slotContent{r.stored}
 	} else {
 		var err error
 		if heads, err = k.findHeads(ctx, name, e, len(e.Pending) > 0); err != nil {
-			return plan{}, err
+			return plannedWrite{}, err
 		}
 	}
-	p := plan{reservation: reservation{Generation: e.highest(), Slot: freeSlot(heads, e.Pending)}, before: e}
+	p := plannedWrite{reservation: reservation{Generation: e.highestGeneration(), Slot: freeSlot(heads, e.Pending)}, indexBefore: e}
 	var damaged error
 	whole := false
 	for _, s := range heads {
 		if s.err == nil {
 			whole = true
 		} else if s.err != errEmpty {
-			damaged = cmp.Or(damaged, at(slotAccount(name, s.slot), s.err))
+			damaged = cmp.Or(damaged, withPath(slotAccount(name, s.slot), s.err))
 		}
 		p.Generation = max(p.Generation, s.head.Generation)
-		p.old = append(p.old, reservation{Generation: s.head.Generation, Slot: s.slot, Tag: s.head.Tag, Parts: s.head.Parts})
+		p.toDelete = append(p.toDelete, reservation{Generation: s.head.Generation, Slot: s.slot, Tag: s.head.Tag, Parts: s.head.Parts})
 	}
 	if !whole && damaged != nil { // if no record is complete, this write must not overwrite a damaged record
-		return plan{}, damaged
+		return plannedWrite{}, damaged
 	}
 	p.Generation++
-	p.old = append(p.old, partsOf(e.Pending)...)
+	p.toDelete = append(p.toDelete, leftoverParts(e.Pending)...)
 	return p, nil
 }
 
-// plan prepares the write of a record. The write uses the reserved slot or, if no slot is reserved, the slot that choose returns.
-func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keychainPlace) (p plan, err error) {
+// planWrite prepares the write of a record. The write uses the reserved slot or, if no slot is reserved, the slot that chooseSlot returns.
+func (k *keychain) planWrite(ctx context.Context, key Key, r Record, reserved *reservedSlot) (p plannedWrite, err error) {
 	if len(r.Secret) > maxSecret {
-		return plan{}, tooLarge(len(r.Secret))
+		return plannedWrite{}, tooLarge(len(r.Secret))
 	}
 	name := key.name()
 	if reserved != nil && !reserved.used {
 		p = reserved.plan
 	} else {
-		e, err := k.index.hint(key)
+		e, err := k.index.readOrEmpty(key)
 		if err == nil {
-			p, err = k.choose(ctx, name, e)
+			p, err = k.chooseSlot(ctx, name, e)
 		}
 		if err != nil {
-			return plan{}, e.explain(err)
+			return plannedWrite{}, e.explainError(err)
 		}
 	}
 	p.Empty, p.Generation, p.At, p.Public = false, max(p.Generation, r.Generation+1), k.now(), r.Public
 	payload, encoding := encodePayload(r.Secret)
 	h := head{Generation: p.Generation, Tag: strings.ToLower(rand.Text()[:10]), Encoding: encoding}
-	value, parts, err := split(name, slotAccount(name, p.Slot), h, payload, k.platform.room)
+	value, parts, err := splitPayload(name, slotAccount(name, p.Slot), h, payload, k.platform.maxSize)
 	if p.Parts = len(parts); p.Parts > 0 {
 		p.Tag = h.Tag
 	}
@@ -206,8 +206,8 @@ func (k *keychain) plan(ctx context.Context, key Key, r Record, reserved *keycha
 	return p, err
 }
 
-// partsOf returns the reservations of unfinished writes that may have left parts. The caller deletes these parts.
-func partsOf(pending []reservation) []reservation {
+// leftoverParts returns the reservations of unfinished writes that may have left parts. The caller deletes these parts.
+func leftoverParts(pending []reservation) []reservation {
 	var parts []reservation
 	for _, r := range pending {
 		if r.Parts > 0 {
@@ -218,11 +218,11 @@ func partsOf(pending []reservation) []reservation {
 	return parts
 }
 
-// freeSlot returns an empty slot that no pending write uses. If all empty slots have pending writes, it returns any empty slot or, as a
-// last resort, the slot with the oldest record.
-func freeSlot(heads []stored, pending []reservation) int {
+// freeSlot returns an empty slot that no pending write uses. If all empty slots have pending writes, freeSlot returns any empty slot or, as
+// a last resort, the slot with the oldest record.
+func freeSlot(heads []slotContent, pending []reservation) int {
 	taken := func(slot int) bool {
-		return slices.ContainsFunc(heads, func(s stored) bool { return s.slot == slot })
+		return slices.ContainsFunc(heads, func(s slotContent) bool { return s.slot == slot })
 	}
 	awaited := func(slot int) bool {
 		return slices.ContainsFunc(pending, func(r reservation) bool { return !r.Obsolete && r.Slot == slot })
@@ -240,8 +240,8 @@ func freeSlot(heads []stored, pending []reservation) int {
 	return heads[len(heads)-1].slot
 }
 
-// write writes the items of a plan and reads them back, because some keychains report success and store nothing.
-func (k *keychain) write(ctx context.Context, p plan) error {
+// writeItems writes the items of a planned write and reads them back, because some keychains report success and store nothing.
+func (k *keychain) writeItems(ctx context.Context, p plannedWrite) error {
 	for _, i := range p.items {
 		if err := k.setItem(ctx, i.account, i.value); err != nil {
 			return err
@@ -253,7 +253,7 @@ func (k *keychain) write(ctx context.Context, p plan) error {
 	for _, i := range p.items {
 		value, err := k.getItem(ctx, i.account)
 		if errors.Is(err, ErrNotFound) || err == nil && value != i.value {
-			return at(i.account, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
+			return withPath(i.account, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
 		}
 		if err != nil {
 			return err
@@ -262,10 +262,10 @@ func (k *keychain) write(ctx context.Context, p plan) error {
 	return k.step("read back")
 }
 
-// sweep deletes the items in p.old. Parts of a record are deleted before the head, so that after an interruption the next sweep finds the
-// remaining parts through the head. If the new record is in the slot of an old record, sweep does not delete that slot.
-func (k *keychain) sweep(ctx context.Context, name string, p plan) error {
-	for _, r := range p.old {
+// deleteOldItems deletes the items in p.toDelete. Parts of a record are deleted before the head. If the deletion is interrupted, the next
+// deletion thus finds the remaining parts through the head. If the new record is in the slot of an old record, that slot is not deleted.
+func (k *keychain) deleteOldItems(ctx context.Context, name string, p plannedWrite) error {
+	for _, r := range p.toDelete {
 		if err := k.deleteParts(ctx, name, r); err != nil {
 			return err
 		}
@@ -297,26 +297,26 @@ func (k *keychain) deleteParts(ctx context.Context, name string, r reservation) 
 }
 
 func (k *keychain) delete(ctx context.Context, key Key) error {
-	err := k.clear(ctx, key)
+	err := k.deleteAll(ctx, key)
 	if err == nil {
-		k.sweepLate(ctx)
+		k.deleteLateItems(ctx)
 	}
 	return err
 }
 
-// clear deletes all items and the index entry of a key. Heads are deleted before parts, so that no reader finds an incomplete record.
+// deleteAll deletes all items and the index entry of a key. Heads are deleted before parts, so that no reader finds an incomplete record.
 // Before the deletion, the parts are added to the index, so that they can be found after an interruption.
-func (k *keychain) clear(ctx context.Context, key Key) error {
+func (k *keychain) deleteAll(ctx context.Context, key Key) error {
 	name := key.name()
-	e, err := k.index.hint(key)
+	e, err := k.index.readOrEmpty(key)
 	if err != nil {
 		return err
 	}
 	heads, err := k.findHeads(ctx, name, e, true)
 	if err != nil {
-		return e.explain(err)
+		return e.explainError(err)
 	}
-	obsolete := partsOf(e.Pending)
+	obsolete := leftoverParts(e.Pending)
 	for _, s := range heads {
 		if s.head.Parts > 0 {
 			r := reservation{Generation: s.head.Generation, Slot: noSlot, Tag: s.head.Tag, Parts: s.head.Parts, Obsolete: true}
@@ -324,13 +324,13 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 		}
 	}
 	if len(obsolete) > 0 {
-		if _, err := k.index.write(e.orNew(), false); err != nil {
+		if _, err := k.index.writeEntry(e.orNewEntry(), false); err != nil {
 			return err
 		}
 	}
 	for _, s := range heads {
 		if err := k.deleteItem(ctx, slotAccount(name, s.slot)); err != nil {
-			return e.explain(err)
+			return e.explainError(err)
 		}
 		if err := k.step("head deleted"); err != nil {
 			return err
@@ -338,34 +338,35 @@ func (k *keychain) clear(ctx context.Context, key Key) error {
 	}
 	for _, r := range obsolete {
 		if err := k.deleteParts(ctx, name, r); err != nil {
-			return e.explain(err)
+			return e.explainError(err)
 		}
 	}
-	return k.forget(name, e)
+	return k.removeEntry(name, e)
 }
 
-// sweepLate deletes items that the keychain wrote only after their credential was deleted. Thus no item is left after the last logout.
-func (k *keychain) sweepLate(ctx context.Context) {
+// deleteLateItems deletes items that the keychain wrote only after their credential was deleted. Thus no item is left after the last
+// logout.
+func (k *keychain) deleteLateItems(ctx context.Context) {
 	all, _ := k.index.list(nil)
 	for _, e := range all {
 		if !e.Deleted {
 			continue
 		}
-		if unlock, err := k.locks.try(e.Key, LockCredential); err == nil {
-			_ = k.clear(ctx, e.Key) // after an error, the next logout or login tries again
+		if unlock, err := k.locks.tryLock(e.Key, LockCredential); err == nil {
+			_ = k.deleteAll(ctx, e.Key) // after an error, the next logout or login tries again
 			unlock()
 		}
 	}
 }
 
-// forget removes an index entry. If a write may still take effect, forget marks the entry as deleted instead, so that a late record does
-// not count as a login.
-func (k *keychain) forget(name string, e entry) error {
+// removeEntry removes an index entry. If a write may still take effect, removeEntry marks the entry as deleted instead, so that a late
+// record does not count as a login.
+func (k *keychain) removeEntry(name string, e indexEntry) error {
 	now := k.now()
-	late := slices.DeleteFunc(slices.Clone(e.Pending), func(r reservation) bool { return !r.mayLand(now) })
+	late := slices.DeleteFunc(slices.Clone(e.Pending), func(r reservation) bool { return !r.mayTakeEffect(now) })
 	if len(late) == 0 {
 		return k.index.remove(name)
 	}
-	_, err := k.index.write(entry{Key: e.Key, Backend: Keychain, Generation: e.highest(), Deleted: true, Updated: now, Pending: late}, true)
+	_, err := k.index.writeEntry(indexEntry{Key: e.Key, Backend: Keychain, Generation: e.highestGeneration(), Deleted: true, Updated: now, Pending: late}, true)
 	return err
 }
