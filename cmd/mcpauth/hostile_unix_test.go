@@ -246,6 +246,41 @@ func fileMovesAfterTheLogin(t *testing.T, u user, auth, file, secret string) {
 	}
 }
 
+// Until a project's file is trusted, its headers are not sent with the token of a stored login. Without a login they are sent, but their
+// values do not count as secrets of the user: exec does not remove variables with these values.
+func TestProjectAddsHeaders(t *testing.T) {
+	u := newUser(t)
+	u.env = append(u.env, "SANDBOX_POLICY=https://proxy.example.com/policy")
+	u.must(t, exitDone, "login", u.good.URL(), "--name", "work")
+	requests := u.good.Count("requests")
+	file := func(name string) string {
+		return `{"mcpServers":{"` + name + `":{"url":"` + u.good.URL() + `","headers":{"Content-Type":"text/csv","X-Tenant":"https://proxy.example.com/policy"}}}}`
+	}
+	u.project(t, file("work"))
+	for _, args := range [][]string{{"call", "work", "whoami"}, {"login", "work"}, {"tools", "work"}, {"exec", "work", "--", "true"}} {
+		u.must(t, exitUsage, args...)
+		if !strings.Contains(u.stderr.String(), "is not trusted") || !strings.Contains(u.stderr.String(), "headers Content-Type, X-Tenant") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+	if n := u.good.Count("requests"); n != requests {
+		t.Errorf("%d requests were sent", n-requests)
+	}
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "call", "work", "headers")
+	if !strings.Contains(u.stdout.String(), "X-Tenant") {
+		t.Errorf("a trusted header is missing: %s", u.stdout.String())
+	}
+	u.project(t, strings.ReplaceAll(file("work"), `,"X-Tenant":"https://proxy.example.com/policy"`, ""))
+	u.must(t, exitDone, "call", "work", "whoami") // mcpauth ignores Content-Type, so the header needs no trust
+
+	u.project(t, file("other"))
+	u.must(t, exitDone, "exec", "other", "--", "env")
+	if !strings.Contains(u.stdout.String(), "SANDBOX_POLICY=https://proxy.example.com/policy") {
+		t.Errorf("the command of exec lacks a variable: %s", u.stdout.String())
+	}
+}
+
 // Under sudo without -H, HOME is the home folder of another user. root must not create files there that the user cannot change.
 func TestRootInAnotherHome(t *testing.T) {
 	if os.Getuid() != 0 {

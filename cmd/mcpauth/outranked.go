@@ -10,7 +10,7 @@ import (
 )
 
 // checkStoredLogin returns an error if a project's file would change a setting of a stored login. The file may only add settings that the
-// stored login does not have.
+// stored login does not have. It may add headers only if the user has trusted it.
 func (p *program) checkStoredLogin(ctx context.Context, given server) error {
 	if !given.inProject {
 		return nil
@@ -25,6 +25,9 @@ func (p *program) checkStoredLogin(ctx context.Context, given server) error {
 	}
 	if t.Header.Get("Authorization") != "" {
 		return changedLoginError(s, "headers.Authorization", "another credential", "its own")
+	}
+	if len(t.Header) > 0 && given.untrusted != nil {
+		return given.untrusted
 	}
 	for _, each := range []struct{ what, given, stored string }{
 		{"auth.issuer", t.Issuer, s.Issuer}, {"auth.grant", string(t.Grant), string(s.Grant)},

@@ -40,6 +40,8 @@ type server struct {
 	staticToken bool // the token in MCPAUTH_ACCESS_TOKEN is used; see header.go
 	inProject   bool // the server is an entry of a project's file; see trust.go
 	noLogin     bool // a variable that a login needs is not set
+
+	untrusted error // not nil: the headers of the entry must not accompany the token of a stored login
 }
 
 // shellArgument returns the SERVER argument, quoted for a shell.
@@ -241,9 +243,14 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 		return s, errorInFile(e, err)
 	}
 	s.target.Profile, s.target.Header = e.Name, http.Header{}
+	if raw.Found && len(e.Headers) > 0 {
+		s.untrusted = p.checkListed(ctx, raw)
+	}
 	for name, value := range e.Headers {
-		_, credentials, _ := strings.Cut(value, " ")
-		p.hideSecrets(value, credentials)
+		if s.untrusted == nil { // a stranger's text is no secret of the user
+			_, credentials, _ := strings.Cut(value, " ")
+			p.hideSecrets(value, credentials)
+		}
 		switch err := setHeader(s.target.Header, name, value); {
 		case errors.Is(err, errReserved):
 			p.out.printDetail("%s: the server %q: the header %s is ignored: mcpauth sets it itself", e.Path, e.Name, removeControls(name))

@@ -67,11 +67,16 @@ func trustCommand(p *program) *cli.Command {
 }
 
 // checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
-// file needs trust if it uses variables, auth or files.
+// file needs trust if it uses variables, auth or files. checkStoredLogin demands trust of entries with headers too if a login is stored.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
 	}
+	return p.checkListed(ctx, e)
+}
+
+// checkListed returns an error if the user has not trusted the file of an entry in its current state.
+func (p *program) checkListed(ctx context.Context, e config.Entry) error {
 	if err := checkPrintable(e.Path); err != nil {
 		return err
 	}
@@ -133,14 +138,14 @@ func (p *program) untrustedError(e config.Entry, state string) error {
 		hint: "look at the file, then: mcpauth trust " + shellWord(removeControls(e.Path))}
 }
 
-// usesText lists the variables, auth settings and files that an entry uses.
+// usesText lists the variables, auth settings, headers and files that an entry uses.
 func (p *program) usesText(e config.Entry) string {
 	u := e.Uses(p.getenv)
 	var parts []string
 	for _, each := range []struct {
 		what  string
 		names []string
-	}{{"variables", u.Variables}, {"auth", u.Auth}, {"files", shownFiles(u.Files, p.filesOf(e))}} {
+	}{{"variables", u.Variables}, {"auth", u.Auth}, {"headers", u.Headers}, {"files", shownFiles(u.Files, p.filesOf(e))}} {
 		if len(each.names) > 0 {
 			parts = append(parts, each.what+" "+strings.Join(each.names, ", "))
 		}
@@ -218,7 +223,7 @@ func (p *program) trustText(file *config.File) string {
 	for _, name := range file.Names() {
 		e := file.Servers[name]
 		uses := p.usesText(e)
-		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "no variables, files or auth"))
+		fmt.Fprintf(&b, "%s\n  address: %s\n  uses: %s\n", oneLine(name), oneLine(e.URL), cmp.Or(uses, "no variables, files, headers or auth"))
 	}
 	return cmp.Or(b.String(), "no server in this file\n")
 }

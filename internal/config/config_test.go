@@ -115,11 +115,11 @@ func TestUses(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]Uses{
-		"plain":   {Variables: []string{}, Files: []string{}, Auth: []string{}},
-		"address": {Variables: []string{"HOST"}, Files: []string{}, Auth: []string{}},
-		"header":  {Variables: []string{"A", "B"}, Files: []string{}, Auth: []string{}},
-		"long":    {Variables: []string{"B", "NONE"}, Files: []string{}, Auth: []string{}},
-		"auth":    {Variables: []string{"I"}, Files: []string{filepath.FromSlash("/k.pem"), filepath.FromSlash("/p/a")}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}},
+		"plain":   {Variables: []string{}, Files: []string{}, Auth: []string{}, Headers: []string{"A"}},
+		"address": {Variables: []string{"HOST"}, Files: []string{}, Auth: []string{}, Headers: []string{}},
+		"header":  {Variables: []string{"A", "B"}, Files: []string{}, Auth: []string{}, Headers: []string{"A"}},
+		"long":    {Variables: []string{"B", "NONE"}, Files: []string{}, Auth: []string{}, Headers: []string{"A"}},
+		"auth":    {Variables: []string{"I"}, Files: []string{filepath.FromSlash("/k.pem"), filepath.FromSlash("/p/a")}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}, Headers: []string{}},
 	} {
 		e := f.Servers[name]
 		e.Path = "/p/.mcp.json"

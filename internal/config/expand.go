@@ -82,7 +82,8 @@ func (e Entry) fault(reason string) error {
 type Uses struct {
 	Variables []string `json:"variables"`
 	Files     []string `json:"files"`
-	Auth      []string `json:"auth"` // names of the members of `auth`
+	Auth      []string `json:"auth"`    // names of the members of `auth`
+	Headers   []string `json:"headers"` // names of the headers; they need trust only beside a stored login
 }
 
 // Nothing reports whether the entry uses no variables, files or settings.
@@ -122,8 +123,9 @@ func (e Entry) written() []string {
 // Uses lists the variables, files and settings that the entry uses. Variables in a file's path are expanded if they are set. If a variable
 // is not set, the path stays unexpanded, so that the user sees the variables.
 func (e Entry) Uses(getenv func(string) string) Uses {
-	u := Uses{Variables: append([]string{}, namesIn(e.URL)...), Files: []string{}, Auth: []string{}}
-	for _, value := range e.Headers {
+	u := Uses{Variables: append([]string{}, namesIn(e.URL)...), Files: []string{}, Auth: []string{}, Headers: []string{}}
+	for name, value := range e.Headers {
+		u.Headers = append(u.Headers, name)
 		u.Variables = append(u.Variables, namesIn(value)...)
 	}
 	if a := e.Auth; a != nil {
@@ -147,6 +149,7 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 	slices.Sort(u.Variables)
 	u.Variables = slices.Compact(u.Variables)
 	slices.Sort(u.Auth)
+	slices.Sort(u.Headers)
 	return u
 }
 
