@@ -37,6 +37,8 @@ func fates() map[string]fate {
 		stdin: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{"text":"x"},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`}
 	reflected := relayed
 	reflected.passes = true
+	relayedAfter := relayed
+	relayedAfter.honest = []string{"login", "SERVER"}
 	oldRelayed := relayed
 	oldRelayed.stdin = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}`
 	provider := func(address string, exit int, says string) fate {
@@ -201,6 +203,7 @@ func fates() map[string]fate {
 		"token/reflected-renewal":       {exit: exitAuth, says: `it belongs to \[redacted\]`, good: true, honest: []string{"login", "SERVER"}, args: []string{"refresh", "SERVER"}},
 		"token/reflected-grant":         {exit: exitTool, says: `cannot use \[redacted\]`, good: true, honest: []string{"login", "SERVER"}, args: call},
 		"token/reflected-device":        {exit: exitNetwork, says: `contains the device_code or a secret`, args: slices.Concat(asClient, []string{"--grant", "device_code"})},
+		"token/reflected-proxied":       relayedAfter,
 		"token/reflected-kept":          {exit: exitDone, good: true, passes: true, args: []string{"tools", "SERVER"}},
 		"token/reflected-probe":         {exit: exitNetwork, says: `malformed MIME header.*\[redacted\]`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},
 		"token/reflected-location":      {exit: exitNetwork, says: `another origin`, args: []string{"login", "SERVER", "-H", "X-Key: $USER_KEY"}},

@@ -53,7 +53,7 @@ type Link struct {
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
 	Secrets []string       // secret values in Header, which errors mask; access tokens are always masked
-	Known   *httpx.Secrets // further secrets that HoldsToken and MayKeep search for; nil: only the access tokens
+	Known   *httpx.Secrets // further secrets for Clean, HoldsToken and MayKeep; nil: only the access tokens
 
 	MaxMessage int64 // limit of one message from the server in bytes; 0: 512 MiB
 

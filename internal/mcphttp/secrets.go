@@ -62,10 +62,10 @@ func (l *Link) MayKeep(data string) bool {
 	return !l.known().Holds(data) && string(l.known().MaskJSON([]byte(data))) == data
 }
 
-// Clean masks the credentials in text from the server.
+// Clean masks the credentials and the known secrets in text from the server.
 func (l *Link) Clean(s string) string {
 	if hidden := l.hidden(); s != "" && len(hidden) > 0 {
-		return httpx.Mask(s, hidden)
+		s = httpx.Mask(s, hidden)
 	}
-	return s
+	return l.known().Mask(s)
 }

@@ -34,6 +34,7 @@ type Proxy struct {
 	Auth    auth.OAuthHandler // nil: no authorization
 	HTTP    *http.Client      // nil: httpx.Default()
 	Secrets []string          // secret values in Header, masked in the proxy's own errors
+	Known   *httpx.Secrets    // further secrets, masked in the proxy's own errors; nil: none
 	Log     func(text string) // called for sessions and dropped messages; may be nil
 	Warn    func(text string) // called if a subscription or the log level could not be restored; may be nil
 
@@ -49,7 +50,7 @@ const codeProxy = -32000
 
 func (p *Proxy) prepare() {
 	p.once.Do(func() {
-		p.link = &mcphttp.Link{URL: p.URL, Header: p.Header, Auth: p.Auth, HTTP: p.HTTP, Secrets: p.Secrets, Pause: p.pause}
+		p.link = &mcphttp.Link{URL: p.URL, Header: p.Header, Auth: p.Auth, HTTP: p.HTTP, Secrets: p.Secrets, Known: p.Known, Pause: p.pause}
 	})
 }
 
