@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -37,6 +38,22 @@ const (
 	hiddenComplete     = "__complete"
 	hiddenCompleteBash = "__complete_bash"
 )
+
+// completionLimit limits the time of a completion, because the shell waits for the candidates.
+const completionLimit = 2 * time.Second
+
+// within runs a completion. If the completion takes longer than limit, within returns without waiting for its end, so that the process ends
+// and prints no candidates.
+func within(limit time.Duration, complete func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- complete() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return nil
+	}
+}
 
 func shells() map[string]string {
 	return map[string]string{"bash": bashCompletion, "zsh": zshCompletion, "fish": fishCompletion, "powershell": powershellCompletion}

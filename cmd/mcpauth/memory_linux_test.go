@@ -7,7 +7,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -91,9 +90,67 @@ func TestMemoryOfSmallAnswer(t *testing.T) {
 	}
 }
 
-// peak runs the program and returns its maximum resident set size in bytes. The kernel's figure includes the memory that the process shared
+// An answer with millions of messages, questions or prompt arguments takes at most ten times its size in memory, whether the command
+// succeeds or not. In a slice, such parts would take 25 to 60 times their size.
+func TestMemoryOfManyParts(t *testing.T) {
+	const base = 25 << 20
+	m := newMachine(t)
+	prompts := ""
+	for i := range 30 {
+		prompts += fmt.Sprintf(`{"name":"p%d","arguments":[{}%s]},`, i, strings.Repeat(",{}", 300_000))
+	}
+	for _, c := range []struct {
+		name, answer string // ID stands for the id of the request
+		args         []string
+		exit         int
+		tab          []string // a completion that reads the cached list; nil: none
+	}{
+		{"messages of a batch", `[` + strings.Repeat(`{"method":"a"},`, 2_000_000) + `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","content":[]}}]`,
+			[]string{"call", "SERVER", "large"}, exitDone, nil},
+		{"questions of an error", `{"jsonrpc":"2.0","id":ID,"error":{"code":-32042,"message":"m","data":{"elicitations":[0` + strings.Repeat(",0", 10_000_000) + `]}}}`,
+			[]string{"call", "SERVER", "large"}, exitNetwork, nil},
+		{"arguments of prompts", `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","prompts":[` + prompts + `{"name":"last"}]}}`,
+			[]string{"prompts", "SERVER"}, exitNetwork, []string{"__complete", "prompt", "SERVER", ""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				_, id, _ := strings.Cut(string(body), `"id":`)
+				id = id[:strings.IndexAny(id, ",}")]
+				answer := c.answer
+				if strings.Contains(string(body), `"tools/list"`) {
+					answer = `{"jsonrpc":"2.0","id":ID,"result":{"resultType":"complete","ttlMs":60000,"tools":[{"name":"large","inputSchema":{"type":"object"}}]}}`
+				}
+				w.Header().Set("Content-Type", "application/json")
+				io.WriteString(w, strings.Replace(answer, "ID", id, 1))
+			}))
+			defer s.Close()
+			check := func(args []string, exit int) {
+				got, code := m.peakAndExit(t, strings.Split(strings.ReplaceAll(strings.Join(args, "\n"), "SERVER", s.URL), "\n"))
+				if got < len(c.answer) || got > base+10*len(c.answer) || code != exit {
+					t.Errorf("%q: %d MB for an answer of %d MB, exit %d", args, got>>20, len(c.answer)>>20, code)
+				}
+			}
+			check(c.args, c.exit)
+			if c.tab != nil {
+				check(c.tab, exitDone)
+			}
+		})
+	}
+}
+
+// peak runs the program, which must succeed, and returns its maximum resident set size in bytes. The kernel's figure includes the memory that the process shared
 // with its parent before exec, so a small process starts the program.
 func (m *machine) peak(t *testing.T, args []string) int {
+	t.Helper()
+	size, code := m.peakAndExit(t, args)
+	if code != exitDone {
+		t.Fatalf("%v: exit %d", args, code)
+	}
+	return size
+}
+
+func (m *machine) peakAndExit(t *testing.T, args []string) (size, code int) {
 	t.Helper()
 	path, err := built()
 	if err != nil {
@@ -105,22 +162,21 @@ func (m *machine) peak(t *testing.T, args []string) int {
 	if err != nil {
 		t.Fatalf("%v: %v", args, err)
 	}
-	kb, err := strconv.Atoi(strings.TrimSpace(string(out)))
-	if err != nil {
+	if _, err := fmt.Sscan(string(out), &size, &code); err != nil {
 		t.Fatal(err)
 	}
-	return kb << 10
+	return size << 10, code
 }
 
 func init() { programs["peak"] = peakMain } // other systems count otherwise
 
-// peakMain runs a program, discards its output, and prints its maximum resident set size in kilobytes.
+// peakMain runs a program, discards its output, and prints its maximum resident set size in kilobytes and its exit code.
 func peakMain() {
 	c := exec.Command(os.Args[1], os.Args[2:]...)
 	c.Stderr = os.Stderr
-	if err := c.Run(); err != nil {
+	if err := c.Run(); c.ProcessState == nil {
 		fmt.Fprintln(os.Stderr, "peak:", err)
 		os.Exit(1)
 	}
-	fmt.Println(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+	fmt.Println(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss, c.ProcessState.ExitCode())
 }

@@ -14,6 +14,9 @@ import (
 // echoed matches the result of `call SERVER echo text=x` in any response.
 var echoed = regexp.MustCompile(`"result":\{[^\n]*"text":"x"[^\n]*\}`)
 
+// echoedMessage matches the message with that result.
+var echoedMessage = regexp.MustCompile(`\{"jsonrpc"[^\n]*"text":"x"[^\n]*\}`)
+
 // instead returns an attack that replaces the result of the echo call.
 func instead(name, what, answer string) Attack {
 	return Attack{Name: "call/" + name, What: what, Later: true, Edit: func(_ *http.Request, s string) string {
@@ -54,6 +57,14 @@ func calls() []Attack {
 		instead("question-many", "the tool sends a thousand elicitation requests at once", `"result":{"resultType":"input_required","requestState":"s","inputRequests":{`+questions(1000, `{"message":"m","requestedSchema":{"type":"object","properties":{}}}`)+`}}`),
 		instead("question-windows", "the tool asks to open fifty URLs, and --elicit-urls is given", `"result":{"resultType":"input_required","requestState":"s","inputRequests":{`+questions(50, `{"mode":"url","elicitationId":"1","message":"m","url":"https://as.attack.example/page"}`)+`}}`),
 		instead("task-id", "the ID of a task is 500 kB long", `"result":{"resultType":"task","taskId":"`+strings.Repeat("A", 500_000)+`","status":"working"}`),
+		instead("million-questions", "an error asks the user a million questions before the call", `"error":{"code":-32042,"message":"visit","data":{"elicitations":[0`+
+			strings.Repeat(",0", 999_999)+`]}}`),
+		{Name: "call/million-messages", What: "a million messages precede the answer in a JSON array", Later: true, Edit: func(_ *http.Request, s string) string {
+			return echoedMessage.ReplaceAllStringFunc(s, func(m string) string { return `[` + strings.Repeat(`{"method":"a"},`, 1_000_000) + m + `]` })
+		}},
+		{Name: "call/million-arguments", What: "the server's prompts have a million arguments", Later: true, Edit: func(_ *http.Request, s string) string {
+			return strings.Replace(s, `"prompts":[`, `"prompts":[`+arguments(10, 100_000), 1)
+		}},
 		instead("million-blocks", "the result has a million content blocks", `"result":{"content":[`+strings.Repeat(`{"type":"text","text":""},`, 999_999)+`{"type":"text","text":"end"}]}`),
 		{Name: "call/million-tools", What: "the server lists a million tools", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.Replace(s, `"tools":[`, `"tools":[`+strings.Repeat(`{"name":"a","inputSchema":{"type":"object"}},`, 999_999), 1)
@@ -80,6 +91,15 @@ func calls() []Attack {
 		{Name: "call/proxy-sse-endpoint", What: "an HTTP+SSE server gives `proxy` a message endpoint on another origin", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},
 		{Name: "call/proxy-redirect", What: "the MCP server redirects `proxy` to another origin", Later: true, At: "POST " + mcpPath, Do: away(http.StatusTemporaryRedirect)},
 	}
+}
+
+// arguments returns the beginning of a list of prompts: n prompts with the same number of arguments each.
+func arguments(n, each int) string {
+	var all strings.Builder
+	for i := range n {
+		fmt.Fprintf(&all, `{"name":"a%d","arguments":[{}%s]},`, i, strings.Repeat(",{}", each-1))
+	}
+	return all.String()
 }
 
 // questions returns n members of inputRequests.

@@ -89,7 +89,7 @@ func (s *eventSession) read(events *sse.Reader, receive func(Message)) error {
 		if ev.Name != "" && ev.Name != "message" {
 			continue
 		}
-		for _, m := range messages(ev.Data) {
+		for m := range messages(ev.Data) {
 			if m.IsResponse() {
 				if answer := s.take(m.ID); answer != nil {
 					answer <- m

@@ -183,7 +183,7 @@ func (l *Link) answer(ctx context.Context, s *Session, r Request, res *http.Resp
 
 // body parses the JSON body of a response.
 func (l *Link) body(o *Outcome, r Request, res *http.Response, data []byte) {
-	for _, m := range messages(data) {
+	for m := range messages(data) {
 		if m.IsResponse() && r.IsRequest() && o.Answer.Raw == nil {
 			o.Answer = m
 		} else if r.Receive != nil {

@@ -3,6 +3,7 @@ package mcphttp
 import (
 	"encoding/json"
 	"fmt"
+	"iter"
 	"strings"
 
 	"mcpauth/internal/jsonscan"
@@ -76,20 +77,23 @@ func (m Message) Code() int64 {
 	return code
 }
 
-// messages returns the messages in data: a single message, or the elements of a batch. Clients of 2025-03-26 must accept batches.
-func messages(data []byte) []Message {
-	if m, ok := Parse(data); ok {
-		return []Message{m}
-	}
-	var all []Message
-	if jsonscan.Valid(data) {
+// messages yields the messages in data: a single message, or the elements of a batch. Clients of 2025-03-26 must accept batches. A batch can
+// contain millions of messages, so messages parses one at a time.
+func messages(data []byte) iter.Seq[Message] {
+	return func(yield func(Message) bool) {
+		if m, ok := Parse(data); ok {
+			yield(m)
+			return
+		}
+		if !jsonscan.Valid(data) {
+			return
+		}
 		for e := range jsonscan.Elements(data) {
-			if m, ok := Parse(e); ok {
-				all = append(all, m)
+			if m, ok := Parse(e); ok && !yield(m) {
+				return
 			}
 		}
 	}
-	return all
 }
 
 // SameID reports whether two ids are equal. Quotes are ignored, because some servers return a number as a string.

@@ -49,7 +49,7 @@ func (l *Link) events(r Request, body io.ReadCloser) end {
 		if len(ev.Data) == 0 || ev.Name != "" && ev.Name != "message" {
 			continue
 		}
-		for _, m := range messages(ev.Data) {
+		for m := range messages(ev.Data) {
 			switch {
 			case e.answer.Raw == nil && r.IsRequest() && m.IsResponse() && (SameID(m.ID, r.ID) || m.ID == nil && m.Error != nil):
 				e.answer = m

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
-	"slices"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
@@ -239,11 +238,13 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	c.asked = nil
 	c.mu.Unlock()
 	if rpc := isRPC(err); rpc != nil && rpc.Code == mcphttp.CodeURLElicitation {
-		questions := slices.Collect(jsonscan.Elements(jsonscan.Member(rpc.Data, "elicitations")))
-		if len(questions) > maxQuestions {
-			return c.invalid(fmt.Sprintf("the error asks more than %d questions", maxQuestions))
+		questions, count := jsonscan.Elements(jsonscan.Member(rpc.Data, "elicitations")), 0
+		for range questions {
+			if count++; count > maxQuestions {
+				return c.invalid(fmt.Sprintf("the error asks more than %d questions", maxQuestions))
+			}
 		}
-		for _, q := range questions {
+		for q := range questions {
 			e := form(q)
 			e.Mode = "url"
 			if _, e := c.ask(ctx, e); e != nil {

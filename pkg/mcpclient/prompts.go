@@ -32,20 +32,34 @@ type PromptList struct {
 // Prompts returns the prompts of the server. The list is empty if the server does not support prompts.
 func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 	raw, err := c.offers(ctx, ".prompts", promptLists)
-	return PromptList{Raw: raw, Prompts: parsePrompts(raw)}, err
+	prompts, whole := parsePrompts(raw)
+	if err == nil && !whole {
+		return PromptList{}, c.tooMany("prompt arguments")
+	}
+	return PromptList{Raw: raw, Prompts: prompts}, err
 }
 
 var promptLists = []offer{{"prompts/list", "prompts", "name"}}
 
 // KnownPrompts returns the cached prompts of this login. No request is sent, and no credential is read.
-func (c *Client) KnownPrompts() []Prompt { return parsePrompts(c.keptList(".prompts")) }
+func (c *Client) KnownPrompts() []Prompt {
+	prompts, _ := parsePrompts(c.keptList(".prompts"))
+	return prompts
+}
 
-func parsePrompts(raw json.RawMessage) []Prompt {
-	var out []Prompt
+// parsePrompts parses a list of prompts. whole is false if the prompts have more than maxListed arguments together. The remaining prompts
+// are then missing.
+func parsePrompts(raw json.RawMessage) (prompts []Prompt, whole bool) {
+	arguments := 0
 	for e := range jsonscan.Elements(jsonscan.Member(raw, "prompts")) {
-		out = append(out, parsePrompt(e))
+		for range jsonscan.Elements(jsonscan.Member(e, "arguments")) {
+			if arguments++; arguments > maxListed {
+				return prompts, false
+			}
+		}
+		prompts = append(prompts, parsePrompt(e))
 	}
-	return out
+	return prompts, true
 }
 
 func parsePrompt(raw json.RawMessage) Prompt {
