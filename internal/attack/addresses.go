@@ -50,6 +50,7 @@ func addresses() []Attack {
 		in("issuer-lookalike", "the authorization server's host name contains a Cyrillic letter", issuers, "https://аs.attack.example"),
 		in("issuer-loopback", "a remote server names a loopback URL as its authorization server", issuers, "https://TRAP-HOST"),
 		in("issuer-spelt-loopback", "a remote server names 127.0.0.1 as its authorization server, written as a decimal number", issuers, "https://2130706433/"),
+		in("issuer-zone", "a remote server names ::1 as its authorization server, with a zone", issuers, "https://[::1%25lo]"),
 		in("issuer-newline", "the authorization server's URL contains a line break", issuers, AS+"\r\nX-Injected: yes"),
 		in("issuer-escape", "the authorization server's URL contains an escape sequence", issuers, AS+"/\x1b[2J\x1b]0;owned\x07"),
 		in("issuer-long", "the authorization server's URL is 100 kB long", issuers, AS+"/"+strings.Repeat("a", 100_000)),

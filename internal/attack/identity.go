@@ -35,12 +35,18 @@ func identity() []Attack {
 			"resource-metadata:set.authorization_servers=["+strings.Repeat(word(AS+"/door")+",", 9999)+word(AS+"/door")+"]"),
 		{Name: "identity/resource-parent", What: "another tenant of the same host names its own resource metadata, to get a token that is valid for the whole host", Words: []string{
 			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/","authorization_servers":["` + AS + `"]}`)},
+		{Name: "identity/resource-query", What: "another tenant of the same host names its own resource metadata, to get a token that is valid for the server's URL with another query", Words: []string{
+			"mcp:set.resource_metadata=" + word(MCP+"/b/metadata")}, At: "/b/metadata", Do: body(`{"resource":"` + MCP + `/mcp?tenant=a","authorization_servers":["` + AS + `"]}`)},
 		{Name: "identity/metadata-redirected", What: "the authorization server's metadata redirects to a document with the right issuer on another origin", At: serverPath, Do: away(http.StatusFound)},
 		spoilt("identity", "authorize-client", "the authorization endpoint contains a client_id parameter, so that the user approves another client", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id=evil")),
 		spoilt("identity", "authorize-redirect", "the authorization endpoint contains a redirect_uri parameter", "metadata:set.authorization_endpoint="+word(AS+"/authorize?redirect_uri="+Evil)),
 		spoilt("identity", "authorize-scope", "the authorization endpoint contains a parameter called Scope, with a capital", "metadata:set.authorization_endpoint="+word(AS+"/authorize?x=1&Scope=all")),
 		spoilt("identity", "authorize-request", "the authorization endpoint contains a request_uri parameter", "metadata:set.authorization_endpoint="+word(AS+"/authorize?request_uri="+Evil)),
 		spoilt("identity", "authorize-semicolon", "the authorization endpoint contains a client_id parameter after a semicolon", "metadata:set.authorization_endpoint="+word(AS+"/authorize?a;client_id=evil")),
+		spoilt("identity", "authorize-nul", "the name of a parameter of the authorization endpoint is client_id and a NUL byte, at which PHP cuts the name", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id%00=evil")),
+		spoilt("identity", "authorize-brackets", "the name of a parameter of the authorization endpoint is client_id[], which PHP reads as client_id", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client_id[]=evil")),
+		spoilt("identity", "authorize-dot", "the name of a parameter of the authorization endpoint is client.id, which PHP reads as client_id", "metadata:set.authorization_endpoint="+word(AS+"/authorize?client.id=evil")),
+		spoilt("identity", "device-address", "the code that the user enters at a device login is the URL of another server without its scheme", "device_authorization:set.user_code="+word("evil.example/device")),
 		spoilt("identity", "device-elsewhere", "the verification URL of a device login is on another origin", "device_authorization:del=verification_uri_complete,set.interval=60,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "device-elsewhere-typed", "the verification URL without the code is on another origin, but the URL with the code is not", "device_authorization:set.interval=60,set.verification_uri="+word(Evil+"/device")),
 		spoilt("identity", "mix-up", "the authorization endpoint belongs to an honest server, so that mcpauth would send the honest server's code to the attacker (mix-up)", "metadata:set.authorization_endpoint="+word(AS2+"/authorize")),

@@ -80,11 +80,12 @@ func parse(raw string) (*url.URL, string) {
 }
 
 // plainHost reports whether every resolver interprets the host in the same way. The host must be ASCII. The host must be a valid IP
-// address, or a name whose last label contains a letter and is not a hexadecimal number. Other hosts are ambiguous: some resolvers read
-// 127.1 and 0x7f000001 as addresses, and others read them as names.
+// address without a zone, or a name whose last label contains a letter and is not a hexadecimal number. Other hosts are ambiguous: some
+// resolvers read 127.1 and 0x7f000001 as addresses, and others read them as names. net.ParseIP does not read an address with a zone, such as
+// ::1%lo.
 func plainHost(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Zone() == ""
 	}
 	for _, r := range host {
 		if !(r == '-' || r == '.' || r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z') {

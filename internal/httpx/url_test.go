@@ -25,6 +25,7 @@ func TestCheck(t *testing.T) {
 		{name: "https to loopback for a remote server", address: "https://localhost/token", reason: "address of this machine"},
 		{name: "a trailing dot hides no loopback", address: "https://localhost./token", reason: "address of this machine"},
 		{name: "mapped loopback", address: "https://[::ffff:127.0.0.1]/", reason: "address of this machine"},
+		{name: "loopback with a zone", address: "http://[::1%25lo]:8080/token", local: true, reason: "not a plain name"},
 		{name: "link-local metadata service", address: "https://169.254.169.254/latest", reason: "local link"},
 		{name: "unspecified", address: "https://0.0.0.0/", reason: "local link"},
 		{name: "short form of loopback", address: "https://127.1/", reason: "not a plain name"},
@@ -75,7 +76,7 @@ func TestCheckServer(t *testing.T) {
 	for address, ok := range map[string]bool{
 		"https://mcp.example.com/mcp": true, "https://localhost/mcp": true, "http://127.0.0.1:1/mcp": true, "http://localhost:1": true,
 		"http://mcp.example.com": false, "ftp://mcp.example.com": false, "https://u@mcp.example.com": false, "http://": false,
-		"http://localhost.evil.com": false, "http://127.0.0.1.evil.com": false,
+		"http://localhost.evil.com": false, "http://127.0.0.1.evil.com": false, "https://[::1%25lo]/mcp": false, "https://[fe80::1%25eth0]/mcp": false,
 	} {
 		if _, err := CheckServer(address); (err == nil) != ok {
 			t.Errorf("CheckServer(%q) = %v, want allowed %v", address, err, ok)

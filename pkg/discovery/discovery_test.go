@@ -609,6 +609,33 @@ func TestParentResourceFromElsewhere(t *testing.T) {
 	}
 }
 
+// Only the server's own well-known URL may claim a resource that differs from the server's URL in the query, because tenants may differ only
+// in the query.
+func TestQueryResourceFromElsewhere(t *testing.T) {
+	named := func(path string) string { return unauthAt + `Bearer resource_metadata="ORIGIN` + path + `"` }
+	for _, tt := range []struct {
+		name, server, at, resource string
+		ok                         bool
+	}{
+		{"dropped, well-known with the query", "/mcp?tenant=a", prmPath + "/mcp?tenant=a", "/mcp", true},
+		{"dropped, well-known without the query", "/mcp?tenant=a", prmPath + "/mcp", "/mcp", true},
+		{"dropped, well-known of another tenant", "/mcp?tenant=a", prmPath + "/mcp?tenant=b", "/mcp", false},
+		{"dropped, elsewhere", "/mcp?tenant=a", "/b/meta", "/mcp", false},
+		{"dropped with a slash, elsewhere", "/mcp?tenant=a", "/b/meta", "/mcp/", false},
+		{"parent, well-known with the query", "/mcp?tenant=a", prmPath + "/mcp?tenant=a", "", true},
+		{"added, well-known", "/mcp", prmPath + "/mcp", "/mcp?tenant=b", true},
+		{"added, elsewhere", "/mcp", "/b/meta", "/mcp?tenant=b", false},
+		{"added with a slash, elsewhere", "/mcp", "/b/meta", "/mcp/?tenant=b", false},
+		{"the same query, elsewhere", "/mcp?tenant=a", "/b/meta", "/mcp?tenant=a", true},
+	} {
+		s := newSite(t, map[string]string{tt.server: named(tt.at), tt.at: strings.Replace(prm, "ORIGIN/mcp", "ORIGIN"+tt.resource, 1), asPath: asm})
+		r, err := Discover(context.Background(), s.URL+tt.server, Options{})
+		if (err == nil) != tt.ok || !tt.ok && !errors.Is(err, ErrResource) || tt.ok && r.ResourceID != s.URL+tt.resource {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
 // Metadata that was fetched through a redirect to another origin is refused, even if its issuer is correct.
 func TestMetadataRedirectedAway(t *testing.T) {
 	s := newSite(t, base())
@@ -640,6 +667,8 @@ func TestReservedIn(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "", "x=1&tenant=a": "", "prompt=login": "", "client_id=a": "client_id", "x=1&state": "state", "a;scope=b": "scope", "re%73ource=x": "resource",
 		"REDIRECT_URI=x": "REDIRECT_URI", "%zz=1&code_challenge=a": "code_challenge", "clientid=1": "", "request_uri=x": "request_uri",
+		"client_id%00=a": "client_id\x00", "client_id[]=a": "client_id[]", "client%5Bid=a": "client[id", "x[client_id]=a": "", "client.id=a": "client.id",
+		"redirect+uri=a": "redirect uri", "state%C3%A9=a": "stateé",
 	} {
 		if got := findReserved(query); got != want {
 			t.Errorf("%q: got %q, want %q", query, got, want)

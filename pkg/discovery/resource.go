@@ -53,11 +53,7 @@ func (f *finder) fetchResource(ctx context.Context) (found bool, err error) {
 func (f *finder) resourceAddresses() []string {
 	var all []string
 	for _, u := range []*url.URL{f.server, f.endpoint} {
-		address := wellKnownURLs(u, "oauth-protected-resource")[0]
-		if u.RawQuery != "" {
-			address += "?" + u.RawQuery
-		}
-		all = append(all, address)
+		all = append(all, withQuery(wellKnownURLs(u, "oauth-protected-resource")[0], u))
 	}
 	root := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
 	return slices.Compact(append(all, wellKnownURLs(&root, "oauth-protected-resource")...))
@@ -70,8 +66,8 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 		return false, err
 	}
 	quirk, why := checkResource(m.Resource, f.server)
-	if quirk == "resource_parent" && !slices.Contains(wellKnownURLs(f.server, "oauth-protected-resource"), f.from) {
-		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL, which only the server's own well-known URL may claim; expected %q",
+	if (quirk == "resource_parent" || quirk == "resource_query") && !f.isOwnWellKnown(f.from) {
+		quirk, why = "", fmt.Sprintf("resource is %q, a parent of the server's URL or that URL with another query, which only the server's own well-known URL may claim; expected %q",
 			httpx.Text(m.Resource, 200), f.r.URL)
 	}
 	if other, refused := checkResource(m.Resource, f.endpoint); refused == "" && other == "" {
@@ -101,6 +97,21 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 	return true, nil
 }
 
+// isOwnWellKnown reports whether a URL is one of the server's well-known URLs, with or without the query of the server. A tenant of the
+// server's origin can publish metadata at other URLs.
+func (f *finder) isOwnWellKnown(address string) bool {
+	own := wellKnownURLs(f.server, "oauth-protected-resource")
+	return slices.Contains(append(own, withQuery(own[0], f.server)), address)
+}
+
+// withQuery appends the query of u to an address.
+func withQuery(address string, u *url.URL) string {
+	if u.RawQuery == "" {
+		return address
+	}
+	return address + "?" + u.RawQuery
+}
+
 // checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path of the resource must be
 // the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the queries must be
 // equal, because tenants may differ only in the query. If a deviation is tolerated, the first result is its code. If the resource must be
@@ -114,17 +125,17 @@ func checkResource(resource string, server *url.URL) (deviation, refusal string)
 	if err != nil || !httpx.SameOrigin(u, server) {
 		return "", fmt.Sprintf("resource is %q, expected %q", shown, httpx.Canonical(server))
 	}
-	have, want := u.EscapedPath(), server.EscapedPath()
+	have, want := strings.TrimSuffix(u.EscapedPath(), "/"), strings.TrimSuffix(server.EscapedPath(), "/")
 	switch {
 	case httpx.Canonical(u) == httpx.Canonical(server):
 		return "", ""
 	case u.RawQuery != "" && server.RawQuery != "" && u.RawQuery != server.RawQuery:
 		return "", fmt.Sprintf("resource is %q, expected %q: the query differs", shown, httpx.Canonical(server))
-	case have == want:
+	case have == want && u.RawQuery != server.RawQuery:
 		return "resource_query", ""
-	case strings.TrimSuffix(have, "/") == strings.TrimSuffix(want, "/"):
+	case have == want:
 		return "resource_slash", ""
-	case strings.HasPrefix(want, strings.TrimSuffix(have, "/")+"/") && !strings.Contains(want, ".."):
+	case strings.HasPrefix(want, have+"/") && !strings.Contains(want, ".."):
 		return "resource_parent", ""
 	}
 	return "", fmt.Sprintf("resource is %q, expected %q or a parent of it", shown, httpx.Canonical(server))

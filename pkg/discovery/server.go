@@ -163,7 +163,7 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 		}
 		if e.name == "authorization_endpoint" {
 			if name := findReserved(u.RawQuery); name != "" {
-				return fail(ErrIssuer, "RFC 6749 §3.1", "authorization_endpoint carries the parameter %q, which the request sets", httpx.Text(name, 60))
+				return fail(ErrIssuer, "RFC 6749 §3.1", "authorization_endpoint carries the parameter %q, which the server may read as one that the request sets", httpx.Text(name, 60))
 			}
 		}
 		*e.address = u.String()
@@ -182,21 +182,32 @@ func (f *finder) acceptMetadata(m ServerMetadata, issuer, address string) error 
 }
 
 // findReserved returns the first parameter in a query that the authorization request also sets, or "" if there is none. If a parameter
-// appeared twice, the server might use the wrong value. Semicolons count as separators, because some servers accept them.
+// appeared twice, the server might use the wrong value. Semicolons count as separators, because some servers accept them. A name with a byte
+// outside printable ASCII is returned too, because some servers cut names at such a byte. PHP cuts names at "[", and reads ".", " " and a
+// single "[" as "_".
 func findReserved(query string) string {
 	for _, pair := range strings.FieldsFunc(query, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := strings.Cut(pair, "=")
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
 		}
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "resource", "response_mode",
-			"request", "request_uri", "dpop_jkt":
+		if strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' }) {
 			return name
+		}
+		read := strings.ToLower(strings.TrimSpace(name))
+		cut, _, _ := strings.Cut(read, "[")
+		for _, each := range []string{read, cut} {
+			if slices.Contains(requestParams, strings.NewReplacer(".", "_", " ", "_", "[", "_").Replace(each)) {
+				return name
+			}
 		}
 	}
 	return ""
 }
+
+// requestParams are the parameters that an authorization request or its extensions set.
+var requestParams = []string{"response_type", "client_id", "redirect_uri", "scope", "state", "code_challenge", "code_challenge_method", "resource",
+	"response_mode", "request", "request_uri", "dpop_jkt"}
 
 // sameIssuer compares two issuers as strings. If an issuer has no path, a trailing slash is ignored, because servers use it inconsistently.
 func sameIssuer(a, b string) bool {

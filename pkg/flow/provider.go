@@ -170,7 +170,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 		return "", wrapProviderError(err)
 	}
 	assertion := string(tok.AccessToken)
-	err = token.CheckAudience(assertion, cred.Issuer, cred.Endpoints.Token)
+	err = token.CheckIDJAG(assertion, cred.Issuer, cred.Endpoints.Token)
 	if err != nil && !errors.Is(err, token.ErrAudience) { // an ID-JAG without readable audiences could be for another server
 		err = fmt.Errorf("%w: the ID-JAG is %w", token.ErrMalformed, err)
 	}

@@ -49,7 +49,25 @@ func CheckAudience(assertion, issuer, endpoint string) error {
 	if err != nil {
 		return err
 	}
-	for _, a := range parseAudiences(c["aud"]) {
+	return checkAudiences(parseAudiences(c["aud"]), issuer, endpoint)
+}
+
+// CheckIDJAG is CheckAudience for an ID-JAG, which must have an audience (Identity Assertion JWT Authorization Grant §3.1). Without an
+// audience, any authorization server could use the ID-JAG.
+func CheckIDJAG(assertion, issuer, endpoint string) error {
+	c, err := Claims(assertion)
+	if err != nil {
+		return err
+	}
+	all := parseAudiences(c["aud"])
+	if len(all) == 0 {
+		return fmt.Errorf("%w: aud is missing, expected %q", ErrAudience, issuer)
+	}
+	return checkAudiences(all, issuer, endpoint)
+}
+
+func checkAudiences(all []string, issuer, endpoint string) error {
+	for _, a := range all {
 		if !mayMeanServer(a, issuer, endpoint) {
 			return fmt.Errorf("%w: aud names %q, and the authorization server is %q (RFC 7523 §3)", ErrAudience, httpx.Text(a, 200), issuer)
 		}
@@ -73,25 +91,32 @@ func parseAudiences(raw json.RawMessage) []string {
 	return []string{"https://" + string(raw)}
 }
 
-// mayMeanServer reports whether an audience may mean the authorization server.
+// mayMeanServer reports whether an audience may mean the authorization server. An audience that names no server may mean any server. The URL
+// of another tenant has the same origin, so the path and the query must be those of the issuer or of the token endpoint. An audience without
+// a path means every tenant.
 func mayMeanServer(audience, issuer, endpoint string) bool {
 	address := strings.TrimSpace(audience)
-	if strings.HasPrefix(address, "//") {
-		address = "https:" + address
-	} else if hostName.MatchString(address) {
-		address = "https://" + address
+	if bare := strings.TrimLeft(address, "/"); strings.HasPrefix(address, "//") || hostName.MatchString(bare) {
+		address = "https://" + bare
 	}
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return err == nil
+	if err != nil {
+		return false
+	}
+	if u.Scheme != "https" && u.Scheme != "http" && u.Host == "" || u.Scheme == "api" { // Microsoft Entra uses api://NAME
+		return true
 	}
 	for _, each := range []string{issuer, endpoint} {
-		if o, err := url.Parse(each); err == nil && httpx.SameOrigin(u, o) {
+		o, err := url.Parse(each)
+		if err != nil || !httpx.SameOrigin(u, o) || u.RawQuery != "" && u.RawQuery != o.RawQuery {
+			continue
+		}
+		if path := strings.TrimSuffix(u.EscapedPath(), "/"); path == "" || path == strings.TrimSuffix(o.EscapedPath(), "/") {
 			return true
 		}
 	}
 	return false
 }
 
-// hostName matches text that looks like a host name, such as sts.amazonaws.com.
-var hostName = regexp.MustCompile(`^[^\s./:@?#]+(\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?([/?#]|$)`)
+// hostName matches text that looks like a host name, such as sts.amazonaws.com, or like a host and a port, such as vault:8200.
+var hostName = regexp.MustCompile(`^[^\s./:@?#]+((\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?|:[0-9]+)([/?#]|$)`)

@@ -16,9 +16,21 @@ func TestAssertionIsForTheServer(t *testing.T) {
 	const issuer, endpoint = "https://as.example/tenant", "https://token.example/token"
 	for payload, ok := range map[string]bool{
 		`{"aud":"https://as.example/tenant"}`:                       true,
-		`{"aud":"https://AS.example:443/other"}`:                    true,
+		`{"aud":"https://AS.example:443/tenant/"}`:                  true,
+		`{"aud":"https://as.example/"}`:                             true,
+		`{"aud":"https://as.example/other"}`:                        false,
+		`{"aud":"https://as.example/tenant?t=other"}`:               false,
+		`{"aud":"as.example/other"}`:                                false,
+		`{"aud":"https://token.example/tenant"}`:                    false,
+		`{"aud":"wss://sts.example"}`:                               false,
+		`{"aud":"grpc://sts.example/x"}`:                            false,
+		`{"aud":"/sts.example/x"}`:                                  false,
+		`{"aud":"///sts/x"}`:                                        false,
+		`{"aud":"vault:8200"}`:                                      false,
+		`{"aud":"localhost:8080/x"}`:                                false,
+		`{"aud":"urn:example:service"}`:                             true,
 		`{"aud":"https://token.example/token"}`:                     true,
-		`{"aud":["https://as.example/token","my-service"]}`:         true,
+		`{"aud":["https://as.example/tenant","my-service"]}`:        true,
 		`{"aud":"as.example"}`:                                      true,
 		`{"aud":["https://x.example","https://as.example"]}`:        false,
 		`{"aud":["my-service","https://x.example"]}`:                false,
@@ -29,7 +41,7 @@ func TestAssertionIsForTheServer(t *testing.T) {
 		`{"aud":"//sts.example/token"}`:                             false,
 		`{"aud":"//sts/token"}`:                                     false,
 		`{"aud":"//me@sts.example"}`:                                false,
-		`{"aud":"//as.example/token"}`:                              true,
+		`{"aud":"//as.example/tenant"}`:                             true,
 		`{"aud":"sts.example?tenant=1"}`:                            false,
 		`{"aud":" sts.example"}`:                                    false,
 		`{"aud":"sts.example#x"}`:                                   false,
@@ -44,6 +56,16 @@ func TestAssertionIsForTheServer(t *testing.T) {
 		`{"aud":"http://as.example/tenant"}`:                        false,
 	} {
 		if err := CheckAudience(jwtOf(`{"alg":"ES256"}`, payload), issuer, endpoint); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
+			t.Errorf("%s: %v, want allowed %v", payload, err, ok)
+		}
+	}
+}
+
+// An ID-JAG without an audience is refused, because any authorization server could use it.
+func TestIDJAGHasAnAudience(t *testing.T) {
+	const issuer = "https://as.example"
+	for payload, ok := range map[string]bool{`{}`: false, `{"aud":[]}`: false, `{"aud":"https://as.example"}`: true, `{"aud":"https://x.example"}`: false} {
+		if err := CheckIDJAG(jwtOf(`{"alg":"ES256"}`, payload), issuer, issuer+"/token"); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
 			t.Errorf("%s: %v, want allowed %v", payload, err, ok)
 		}
 	}

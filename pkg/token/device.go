@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"regexp"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -16,8 +16,10 @@ const (
 	defaultInterval = 5 * time.Second  // RFC 8628 §3.2: "If no value is provided, clients MUST use 5 as the default"
 	slowDown        = 5 * time.Second  // RFC 8628 §3.5: "the interval MUST be increased by 5 seconds"
 	defaultWindow   = 10 * time.Minute // lifetime of a device code if the server omits the required expires_in
-	maxUserCode     = 40               // runes; RFC 8628 §6.1 recommends a code that is short enough to type
 )
+
+// userCode matches a code that is short enough to type (RFC 8628 §6.1).
+var userCode = regexp.MustCompile(`^[A-Za-z0-9-]{1,40}$`)
 
 // DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). device_code, a secret of the client, is left out.
 type DeviceCode struct {
@@ -109,9 +111,9 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 		return "", DeviceCode{}, a.malformedError("device_code, user_code or verification_uri is missing (RFC 8628 §3.2)")
 	case !isPrintable(code, ' '):
 		return "", DeviceCode{}, a.malformedError("device_code is not printable text (RFC 8628 §3.2)")
-	case httpx.Text(d.UserCode, maxUserCode) != d.UserCode || strings.Contains(d.UserCode, " ") || strings.Contains(d.UserCode, "://"):
-		// user_code is shown even with --quiet, so it must not be a sentence or a URL.
-		return "", DeviceCode{}, a.malformedError("user_code is not printable text, or not a short word (RFC 8628 §6.1)")
+	case !userCode.MatchString(d.UserCode):
+		// user_code is shown even with --quiet, so it must not be a sentence, a URL or invisible.
+		return "", DeviceCode{}, a.malformedError("user_code is not a short word of letters, digits and hyphens (RFC 8628 §6.1)")
 	}
 	a.hidden = append(a.hidden, httpx.Forms([]string{code})...)
 	for _, address := range []*string{&d.VerificationURI, &d.VerificationURIComplete} {
