@@ -120,8 +120,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 	return p.printError(ctx, err)
 }
 
-// usedFlags returns the flags that occur in words. It also returns all integer flags, because an integer flag may have a default other than
-// zero.
+// usedFlags returns the flags that occur in words, and all integer flags, because these may have a default other than zero.
 func usedFlags(flags []cli.Flag, words []string) []cli.Flag {
 	words, _ = cutAt(words, "--")
 	return slices.DeleteFunc(flags, func(f cli.Flag) bool {
@@ -187,8 +186,7 @@ func noEmptyValues(cx *cli.Context) error {
 	return nil
 }
 
-// hasNoLimit reports whether a command has no default time limit. A proxy and a batch run until their input ends, and exec runs until its
-// child process ends.
+// hasNoLimit reports whether a command has no default time limit. The commands proxy, call --batch and exec run until their work ends.
 func hasNoLimit(cx *cli.Context) bool {
 	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
@@ -278,7 +276,7 @@ func convert[T, U any](list []T, to func(T) U) []U {
 
 // forEachServer calls work(i) concurrently for each server i, so that each server has the whole time limit. If work(i) succeeds,
 // forEachServer then calls finish(i), one server after another in the order of words. forEachServer prints all errors and returns the first
-// one. If failed is not nil, it is an earlier error, which is printed first.
+// one. failed is nil or an earlier error, which is printed first.
 func (p *program) forEachServer(ctx context.Context, words []string, failed error, work, finish func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {

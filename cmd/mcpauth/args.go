@@ -22,8 +22,7 @@ import (
 	"mcpauth/internal/toolargs"
 )
 
-// toolArgument is one word of the command line, such as name=value. The value is text, JSON, or the name of a file that contains text or
-// JSON.
+// toolArgument is one word, such as name=value. The value is text, JSON, or the name of a file that contains text or JSON.
 type toolArgument struct {
 	name, value string
 	json, file  bool

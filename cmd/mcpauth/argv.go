@@ -20,8 +20,7 @@ type orderedArgs struct {
 	version bool     // --version was given
 }
 
-// orderArgs reorders the words of a command line and replaces short flag names by long ones. No word after "--" is a flag. The error is a
-// *usageError.
+// orderArgs reorders the words of a command line and expands short flag names. No word after "--" is a flag. The error is a *usageError.
 func orderArgs(args []string, globals []cli.Flag, commands []*cli.Command) (orderedArgs, error) {
 	a, err := splitArgs(args, globals, commands)
 	if flagsPart, _ := cutAt(args, "--"); slices.Contains(flagsPart, "--help") || slices.Contains(flagsPart, "-h") {

@@ -111,8 +111,7 @@ func (p *program) openStore(kind string) (*keystore.Store, error) {
 	return keystore.Open(o)
 }
 
-// keychainLimit returns the time limit of a keychain operation. If the user may have to answer an unlock dialog, only the time limit of the
-// command applies.
+// keychainLimit returns the time limit of a keychain operation: -1 (no limit) if the user may have to answer an unlock dialog.
 func keychainLimit(terminalOrDesktop bool, ci string) time.Duration {
 	if terminalOrDesktop && (ci == "" || ci == "false") {
 		return -1
@@ -150,8 +149,7 @@ type loginDialogue struct {
 	deviceLine  bool // a device code is also printed on stdout as a line of JSON
 }
 
-// setDialogue sets how a login of the client c communicates with the user. If ok is true, the login opens the authorization URL with
-// command.
+// setDialogue sets how a login of the client c communicates with the user. If ok is true, the login opens its URL with command.
 func (p *program) setDialogue(c *flow.Client, d loginDialogue, command string, ok bool) {
 	d.program, d.browserless = p, !ok
 	c.Report, c.Open = d.printEvent, nil

@@ -262,8 +262,7 @@ func (p *program) cachedData(ctx context.Context, server string) *mcpclient.Clie
 	return &mcpclient.Client{}
 }
 
-// toolArgumentCandidates returns the arguments of the named tool. Each is followed by = if its value is text, or by := if its value is
-// JSON.
+// toolArgumentCandidates returns the arguments of the named tool, with = after an argument that is text, and := after one that is JSON.
 func toolArgumentCandidates(tools []mcpclient.Tool, name string) []candidate {
 	var out []candidate
 	for _, tool := range tools {

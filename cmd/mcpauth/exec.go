@@ -115,8 +115,7 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	return environ
 }
 
-// runChild runs the command and passes signals on to it. Signals from the keyboard are not passed on, because the terminal also sends them
-// to the command.
+// runChild runs the command and passes signals on to it, except signals from the keyboard, which the terminal sends to the command too.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwardedSignals()...)

@@ -48,8 +48,7 @@ type errorRow struct {
 	hint  func(hintInput) string // nil if the message itself says what to do
 }
 
-// errorTable maps every error to its exit code, its error.code and a hint. exit_test.go fails if an exported error is missing from the
-// table.
+// errorTable maps every error to an exit code, an error.code and a hint. exit_test.go fails if an exported error is missing.
 func errorTable() []errorRow {
 	return []errorRow{
 		// The row of *outputError must come before the row of *fs.PathError, because an *outputError may wrap an *fs.PathError.
@@ -310,8 +309,7 @@ func timedOut(err error) bool {
 	return ok && e.Timeout()
 }
 
-// certificateWanted reports whether the server requires a client certificate, or rejected the client's certificate. The server says so in a
-// TLS alert (RFC 8446 §6.2).
+// certificateWanted reports whether the server demanded or rejected a client certificate with a TLS alert (RFC 8446 §6.2).
 func certificateWanted(err error) bool {
 	e, ok := errors.AsType[*net.OpError](err)
 	return ok && e.Op == "remote error" && strings.Contains(e.Err.Error(), "certificate")

@@ -72,8 +72,7 @@ func checkFolderOwner(base, dir, variable string) (string, error) {
 	return dir, nil
 }
 
-// moveFiles moves the files of earlier versions of mcpauth to their new folder. If a file cannot be moved, it stays in the old folder and
-// is ignored.
+// moveFiles moves the files of earlier versions of mcpauth to their new folder. A file that cannot be moved is ignored.
 func moveFiles(from, to string) {
 	entries, err := os.ReadDir(from)
 	if err != nil || os.MkdirAll(to, 0o700) != nil {

@@ -17,8 +17,7 @@ const accessTokenVariable = "MCPAUTH_ACCESS_TOKEN"
 // errReserved means that only mcpauth itself may set a header.
 var errReserved = errors.New("mcpauth sets it itself")
 
-// mergeHeaders adds the headers of --header to the headers of a configuration entry. If both have a header of the same name, --header has
-// precedence.
+// mergeHeaders adds the headers of --header to the headers of a configuration entry, and replaces headers of the same name.
 func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 	all := base.Clone()
 	if all == nil {
@@ -69,8 +68,8 @@ func (p *program) readVariable(what, name string) (string, error) {
 	return v, nil
 }
 
-// setHeader adds a header to h. It returns an error if the name or the value is invalid (RFC 9110 §5.1, §5.5), or if only mcpauth itself
-// may set the header. The error never contains the value.
+// setHeader adds a header to h if its name and value are valid (RFC 9110 §5.1, §5.5) and if users may set it. The error never contains the
+// value.
 func setHeader(h http.Header, name, value string) error {
 	const marks = "!#$%&'*+-.^_`|~"
 	for _, r := range name {

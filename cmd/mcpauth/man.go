@@ -58,8 +58,7 @@ func (g *manPage) writeFlags(flags []cli.Flag) {
 	}
 }
 
-// escapeRoff escapes a text for roff. A dot or a single quote at the beginning of a line is escaped, because roff would execute the line as
-// a command.
+// escapeRoff escapes a text. A line that begins with a dot or a single quote is escaped, because roff would execute it as a command.
 func escapeRoff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "^", `\(ha`, "~", `\(ti`, "…", "...").Replace(s)
 	lines := strings.Split(s, "\n")

@@ -338,7 +338,7 @@ func fitColumns(head []string, rows [][]string, width int) {
 	}
 }
 
-// shorten cuts a text so that it is at most as wide as a number of terminal cells.
+// shorten cuts a text to a width in terminal cells.
 func shorten(s string, cells int) string {
 	if runewidth.StringWidth(s) <= cells {
 		return s

@@ -10,9 +10,9 @@ import (
 	"mcpauth/pkg/flow"
 )
 
-// newPaste returns a function that reads pasted callback URLs from standard input, one per line. On a terminal, the user can paste another
-// URL after a wrong one. In a pipe or a file, a wrong URL ends the login with an error. If the input ends without a URL, the login still
-// waits for the browser.
+// newPaste returns a function that reads pasted callback URLs, one per line. On a terminal, the user can paste another URL after a wrong
+// one. In a pipe or a file, a wrong URL ends the login with an error. If the input ends without a URL, the login still waits for the
+// browser.
 func (p *program) newPaste() flow.Paste {
 	in := bufio.NewReader(io.LimitReader(p.stdin, maxSecret))
 	person, _ := isTerminal(p.stdin)

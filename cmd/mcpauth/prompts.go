@@ -55,8 +55,7 @@ func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server)
 	return p.out.writeText(promptText(prompts[i], s.shellArgument()))
 }
 
-// promptText describes the arguments of a prompt and gives an example command. Text from the server is quoted, so that the user can paste
-// the command.
+// promptText describes the arguments of a prompt and gives an example command, in which text from the server is quoted.
 func promptText(c mcpclient.Prompt, server string) string {
 	var b strings.Builder
 	if line := firstLine(c.Description, c.Title); line != "" {

@@ -45,8 +45,7 @@ func (p *program) runPunctually(ctx context.Context, limit time.Duration, act fu
 	return err
 }
 
-// waitUntilLate waits for a command until gracePeriod after its limit or after the first interrupt. If the command is still running then,
-// ended is false.
+// waitUntilLate waits for a command until gracePeriod after its limit or after an interrupt. ended is false if the command still runs then.
 func (p *program) waitUntilLate(ctx context.Context, limit time.Duration, done <-chan error) (err error, ended bool) {
 	var late <-chan time.Time
 	if limit > 0 {

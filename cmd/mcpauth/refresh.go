@@ -48,8 +48,7 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	})
 }
 
-// resolveTargets resolves all words before any of them is used. If all is set, resolveTargets instead returns every stored login for which
-// skip returns false.
+// resolveTargets resolves all words before any of them is used. If all is set, it returns the stored logins for which skip returns false.
 func (p *program) resolveTargets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	if all {
 		list, err := p.allLogins(ctx)

@@ -111,8 +111,7 @@ func safeName(name string) string {
 	return name
 }
 
-// extensionFor returns the file extension for the media type of a block. mime.ExtensionsByType is not used, because its results differ
-// between machines.
+// extensionFor returns the file extension for the media type of a block. The results of mime.ExtensionsByType differ between machines.
 func extensionFor(b mcpclient.Block) string {
 	kind, _, _ := mime.ParseMediaType(b.MIMEType)
 	known := map[string]string{

@@ -139,8 +139,7 @@ func (p *program) serverByName(ctx context.Context, word string, n needLevel) (s
 	return server{}, usage(fmt.Sprintf("several logins are called %s: %s and %s; use the URL", quote(word), stored[0].URL, stored[1].URL))
 }
 
-// serverByEntry returns the server of a configuration entry. If a stored login of the same name has another URL, serverByEntry returns an
-// error.
+// serverByEntry returns the server of a configuration entry, or an error if a stored login of the same name has another URL.
 func (p *program) serverByEntry(ctx context.Context, file *config.File, e config.Entry, stored []flow.Target, n needLevel) (server, error) {
 	if n == needStored && len(stored) == 1 && e.Skipped == "" && strings.Contains(e.URL, "${") {
 		return server{target: stored[0]}, nil // the stored login has the URL, so the variables of the entry are not needed
@@ -208,8 +207,8 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	return file, nil
 }
 
-// configPlaces finds the configuration files. The path of a project's file is returned without symbolic links, because the list of trusted
-// files contains such paths.
+// configPlaces finds the configuration files. It resolves symbolic links in the path of a project's file, because the list of trusted files
+// contains resolved paths.
 func (p *program) configPlaces() (config.Places, error) {
 	dir, _ := os.Getwd() // os.Getwd fails if the working directory was deleted; then there is no project's file
 	home, _ := p.homeFolder()

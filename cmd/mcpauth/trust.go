@@ -320,8 +320,7 @@ func (p *program) projectFile(name string) (string, error) {
 	return path, nil
 }
 
-// checkPrintable returns an error if a path contains characters that are removed from messages, because a message would then name another
-// file.
+// checkPrintable returns an error if a path contains control characters, because a message would show the path without them.
 func checkPrintable(path string) error {
 	if oneLine(path) == path {
 		return nil
