@@ -16,7 +16,7 @@ import (
 // failureWait is how long Open waits for a browser command to fail.
 const failureWait = 300 * time.Millisecond
 
-// ErrNoBrowser is returned if the system cannot open a browser, for example over ssh, in a container or under cron.
+// ErrNoBrowser is returned if the system cannot open a browser, for example over ssh, in a container or in a cron job.
 var ErrNoBrowser = errors.New("no desktop session to open a browser in")
 
 // CanOpen reports whether the system has a default browser that Open can use.
@@ -70,7 +70,6 @@ func startBrowser(ctx context.Context, argv, secrets []string) error {
 	return nil
 }
 
-// insertURL replaces %s in the command by the URL, or appends the URL.
 func insertURL(argv []string, address string) []string {
 	placed := slices.Clone(argv)
 	if i := slices.Index(placed[1:], "%s"); i >= 0 {

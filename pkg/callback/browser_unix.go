@@ -18,8 +18,7 @@ const backslashEscapes = true
 // listSeparator separates the commands of $BROWSER.
 const listSeparator = ':'
 
-// systemBrowser returns the command that opens the default browser, or nil if there is none. Under WSL, the command opens the Windows
-// browser.
+// systemBrowser returns the command that opens the default browser, or nil if there is none. In WSL, the command opens the Windows browser.
 func systemBrowser() []string {
 	if runtime.GOOS == "darwin" {
 		return []string{"/usr/bin/open"}
@@ -28,9 +27,9 @@ func systemBrowser() []string {
 	return chooseBrowser(os.Getenv, exec.LookPath, strings.Contains(strings.ToLower(string(kernel)), "microsoft"))
 }
 
-// chooseBrowser returns the first available command. Under WSL, wslview and rundll32.exe open the Windows browser. rundll32.exe takes the
-// URL as one argument, but cmd.exe and powershell.exe interpret special characters in the URL. The Windows folder need not be in PATH.
-// Without a display, the result is never xdg-open, because xdg-open would start a text browser in the terminal.
+// chooseBrowser returns the first available command. In WSL, wslview and rundll32.exe open the Windows browser. rundll32.exe takes the URL
+// as one argument, but cmd.exe and powershell.exe interpret special characters in the URL. The Windows folder need not be in PATH. Without
+// a display, the result is never xdg-open, because xdg-open would start a text browser in the terminal.
 func chooseBrowser(getenv func(string) string, lookPath func(string) (string, error), wsl bool) []string {
 	candidates := [][]string{{"xdg-open"}}
 	if wsl || getenv("WSL_DISTRO_NAME") != "" {

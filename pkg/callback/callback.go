@@ -54,7 +54,7 @@ type Listener struct {
 }
 
 // Listen opens the port on 127.0.0.1. If Options.Host is localhost, Listen also opens the port on ::1, because browsers resolve localhost
-// to either address. On a machine without IPv6, Listen opens only 127.0.0.1. Listen returns ErrPortInUse if another program uses the port.
+// to one of the two. On a machine without IPv6, Listen opens only 127.0.0.1. Listen returns ErrPortInUse if another program uses the port.
 func Listen(ctx context.Context, o Options) (*Listener, error) {
 	l := &Listener{host: cmp.Or(o.Host, "127.0.0.1"), path: cmp.Or(o.Path, "/callback"), port: o.Port, ignored: o.Ignored}
 	if l.host != "127.0.0.1" && l.host != "localhost" {
@@ -119,7 +119,6 @@ const (
 	headerSize = 128 << 10 // in bytes; large, because browsers send the cookies of every server on this host, whatever its port is
 )
 
-// waitResult is the result of Wait.
 type waitResult struct {
 	code string
 	err  error
@@ -147,7 +146,6 @@ func (l *Listener) Wait(ctx context.Context, e Expect) (string, error) {
 	}
 }
 
-// newHandler returns the HTTP handler that serves the redirect URI.
 func (l *Listener) newHandler(e Expect, answers chan<- waitResult) http.Handler {
 	var answered atomic.Bool
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -151,7 +151,6 @@ func register(ctx context.Context, o Options, r registrationRequest) (Client, er
 	return o.newClient(endpoint, r, res)
 }
 
-// newClient returns the Client that a registration response describes.
 func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.Response) (Client, error) {
 	var a registrationResponse
 	wrong, err := httpx.DecodeMembers(res.Body, &a)

@@ -122,7 +122,6 @@ func (v *checkCollector) checkServer() {
 		"the challenge names no scope: clients request all scopes in the metadata", "MCP Scope Selection Strategy")
 }
 
-// checkResourceMetadata checks the protected resource metadata.
 func (v *checkCollector) checkResourceMetadata() {
 	m := v.r.Resource
 	v.addRule("resource_metadata", true, "resource metadata is at "+v.r.ResourceMetadataURL, "", "RFC 9728 §3", "legacy_2025_03_26", "resource_metadata_dead", "well_known_failed", "content_type", "member_type", "issuer_given")

@@ -17,7 +17,7 @@ import (
 // Connection describes the network connection to the server. If a step failed, the fields of later steps are empty.
 type Connection struct {
 	Proxy     string   `json:"proxy"`     // host and port of the HTTP proxy; empty: none
-	Name      string   `json:"name"`      // resolved host name, of the proxy or else of the server; empty: the host is an IP address
+	Name      string   `json:"name"`      // resolved host name: that of the proxy, or else that of the server; empty: the host is an IP address
 	Addresses []string `json:"addresses"` // IP addresses of Name
 	Remote    string   `json:"remote"`    // address and port of the connection; empty: no connection
 	TLS       *TLS     `json:"tls"`       // nil: no TLS, or the handshake failed before the server sent a certificate

@@ -165,7 +165,6 @@ func Discover(ctx context.Context, server string, o Options) (*Result, error) {
 	return f.r, f.addAttempts(f.run(ctx))
 }
 
-// addAttempts adds the attempts to an *Error.
 func (f *finder) addAttempts(err error) error {
 	var e *Error
 	if errors.As(err, &e) && e.Attempts == nil {

@@ -80,9 +80,8 @@ func (m *ServerMetadata) endpoints() []endpointMember {
 	}
 }
 
-// fetchMetadata fetches the metadata of the authorization server. If Options.Issuer is empty, fetchMetadata tries the authorization servers
-// of the resource in order, and uses the first one whose metadata can be fetched. If a document fails a check, the search ends with an
-// error.
+// fetchMetadata fetches the metadata of the authorization server. If Options.Issuer is empty, it uses the first authorization server of the
+// resource whose metadata can be fetched. If a document fails a check, the search ends with an error.
 func (f *finder) fetchMetadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {

@@ -21,7 +21,7 @@ import (
 // ErrAssertionExpired is returned if an assertion has expired and was therefore not sent.
 var ErrAssertionExpired = errors.New("the assertion has expired")
 
-// AssertionSources returns the forms of Settings.Assertion. The assertion is read again for every token request.
+// AssertionSources returns the forms that Settings.Assertion can have. Every token request reads the assertion again.
 //
 //	file:FILE        a file
 //	env:VAR          an environment variable
@@ -51,8 +51,7 @@ func (s Settings) checkAssertion() error {
 	return fmt.Errorf("%w: the source of an assertion must be %s, not %q", ErrOptions, strings.Join(AssertionSources(), ", "), s.Assertion)
 }
 
-// assertionVariable returns the name of the environment variable that contains the assertion, or a secret for fetching the assertion. If
-// there is no such variable, the result is "".
+// assertionVariable returns the name of the environment variable with the assertion, or with a secret for fetching the assertion.
 func (s Settings) assertionVariable() string {
 	if s.Assertion == "github-actions" {
 		return "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
@@ -109,8 +108,8 @@ func readAssertion(what, file string) (string, error) {
 	return checkedAssertion(what+" file "+file, string(data))
 }
 
-// checkedAssertion returns the text without surrounding white space. If the text is not a JWT, the result is an error that does not quote
-// the text.
+// checkedAssertion returns the text without surrounding white space, or an error if the text is not a JWT. The error does not quote the
+// text.
 func checkedAssertion(where, text string) (string, error) {
 	text = strings.TrimSpace(text)
 	if text == "" {

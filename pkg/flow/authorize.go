@@ -110,8 +110,8 @@ func (c *Client) obtainNonInteractively(k *job, d loginDraft) (credential, error
 	return c.requestTokens(k, x)
 }
 
-// startListener starts the callback listener on the port of the registered redirect URI. If this port is in use, the listener uses a free
-// port.
+// startListener starts the callback listener on the port of the registered redirect URI, or on a free port if the registered port is in
+// use.
 func (c *Client) startListener(ctx context.Context, d loginDraft) (*callback.Listener, error) {
 	host, port := d.t.CallbackHost, d.t.CallbackPort
 	o := callback.Options{Host: host, Port: port, Ignored: func(why string) {

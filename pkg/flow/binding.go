@@ -20,9 +20,9 @@ import (
 
 // secretBindings records which authorization servers have received each secret of the user, in any login (MCP Authorization Server
 // Binding). Without this record, a configuration file that names another server could make mcpauth send a secret of the user to that
-// server. The record contains slow, salted hashes. All uses of a secret have the same hash, because another server must not receive the
-// client secret for an identity provider as an ordinary client secret either. The postgres store has one record for all machines, and each
-// machine has a copy, because another person may be able to delete a row of the database.
+// server. The record contains slow, salted hashes. A secret has the same hash whatever it is used for. Otherwise, mcpauth could send the
+// client secret for an identity provider to another server as an ordinary client secret. The postgres store has one record for all
+// machines, and each machine has a copy, because another person may be able to delete a row of the database.
 type secretBindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -129,7 +129,6 @@ func (c *Client) bindSecrets(ctx context.Context, t Target, issuer string, o Log
 	return nil
 }
 
-// loadBindings reads the stored bindings.
 func (c *Client) loadBindings(ctx context.Context) ([]*secretBindings, error) {
 	stores := []*keystore.Store{c.Store}
 	if local := c.Store.Local(); local != c.Store {
@@ -168,7 +167,6 @@ func (b *secretBindings) bindSecret(s userSecret, allowOther bool) error {
 	return nil
 }
 
-// saveChanges stores the bindings if they have changed.
 func (b *secretBindings) saveChanges(ctx context.Context) error {
 	if !b.changed {
 		return nil

@@ -26,7 +26,7 @@ const credentialVersion = 1
 type credential struct {
 	Version  int    `json:"version"`
 	Server   string `json:"server"`
-	Moved    string `json:"moved,omitempty"` // redirect target of Server on the same origin, which receives the calls; empty: none
+	Moved    string `json:"moved,omitempty"` // URL to which Server redirects the calls, on the same origin; empty: none
 	Profile  string `json:"profile,omitempty"`
 	Resource string `json:"resource,omitempty"` // sent with every token request (RFC 8707); empty: not sent
 	Grant    Grant  `json:"grant,omitempty"`
@@ -51,7 +51,7 @@ type credential struct {
 	Deviations []string          `json:"quirks,omitempty"`      // codes of the tolerated deviations, see docs/quirks.md
 
 	IDP     *credential    `json:"idp_login,omitempty"`      // login at the identity provider that renews this login; nil: none
-	NextIDP *credential    `json:"next_idp_login,omitempty"` // login at the identity provider by an unfinished login; the next login or Logout revokes it
+	NextIDP *credential    `json:"next_idp_login,omitempty"` // login at the identity provider that an unfinished login made; the next login or Logout revokes it
 	OpenID  *idTokenClaims `json:"openid,omitempty"`         // claims of the ID token; only for a login at an identity provider
 
 	idToken    Secret // ID token in the latest response of an identity provider; never stored
@@ -59,7 +59,7 @@ type credential struct {
 	unknown    map[string]json.RawMessage
 }
 
-// storedEndpoints are stored endpoints of the authorization server. They are stored so that a refresh needs only one request.
+// storedEndpoints are the endpoints that a refresh needs. They are stored, so that a refresh needs only one request.
 type storedEndpoints struct {
 	Token      string `json:"token,omitempty"`
 	Revocation string `json:"revocation,omitempty"`
@@ -72,8 +72,7 @@ func endpoints(s discovery.ServerMetadata) storedEndpoints {
 }
 
 // retiredToken is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An
-// earlier revocation could end the new login, because many servers keep only one grant for each client and user, or for each browser
-// session.
+// earlier revocation could end the new login, because many servers keep only one grant per client and user, or per browser session.
 type retiredToken struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no refresh token

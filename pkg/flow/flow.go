@@ -34,7 +34,7 @@ type Client struct {
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
 	Environ func() []string                                 // environment of a command that prints an assertion; nil: os.Environ
-	Secrets *httpx.Secrets                                  // Client masks these secrets in every text, and adds those of its logins; nil: only those of its logins
+	Secrets *httpx.Secrets                                  // Client masks these secrets in every text, and adds the secrets of its logins; nil: only the secrets of its logins are masked
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
 	jobs           task.Group[credential]

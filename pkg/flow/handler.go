@@ -42,7 +42,7 @@ type HandlerOptions struct {
 	LoginTimeout time.Duration // time limit of the wait for the browser; 0: 5 minutes
 }
 
-// Handler authorizes the requests of an MCP client to one server with the stored credential. Handler implements auth.OAuthHandler of the
+// Handler uses the stored credential to authorize the requests of an MCP client to one server. Handler implements auth.OAuthHandler of the
 // official Go SDK. A Handler logs in only after a 401 or 403, and renews tokens before they expire. A Handler is safe for concurrent use. A
 // request with a valid token does not wait for the renewal or the login of another request.
 type Handler struct {
@@ -78,8 +78,8 @@ func (c *Client) Handler(t Target, o HandlerOptions) *Handler {
 }
 
 const (
-	maxStepUps   = 2               // maximum for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
-	justIssued   = 2 * time.Minute // a refused token that is newer is not renewed, because the next token would be refused too
+	maxStepUps   = 2               // maximum number of step-ups for the same scopes (MCP authorization, Step-Up Authorization Flow, step 4)
+	justIssued   = 2 * time.Minute // a refused token that is younger than this is not renewed, because the next token would be refused too
 	earlyPause   = time.Second     // how long a request waits for the early renewal that it started
 	proverOfCred = "prover"        // key of the *token.Prover in the extra fields of an oauth2.Token
 )
@@ -232,8 +232,8 @@ func (h *Handler) Decorate(req *http.Request, tok *oauth2.Token) error {
 	return nil
 }
 
-// Observe stores the nonce for the next DPoP proof, which is in the response to an authorized request (RFC 9449 §8.2). Without Observe, the
-// server refuses requests with an old nonce.
+// Observe stores the DPoP nonce in the response to an authorized request, and the next proof contains this nonce (RFC 9449 §8.2). Without
+// Observe, the server refuses requests with an old nonce.
 func (h *Handler) Observe(resp *http.Response) {
 	if s := h.latest.Load(); s != nil && s.prover != nil && resp.Request != nil {
 		s.prover.Remember(resp.Request.URL.String(), resp.Header)

@@ -55,8 +55,8 @@ const (
 	maxJournalLines = 50 // number of lines to keep
 )
 
-// writeIntent writes the intent. If an earlier process sent the same refresh token and recorded no result, earlier is the intent of that
-// process.
+// writeIntent writes the intent. If an earlier process sent the same refresh token and recorded no result, writeIntent returns the intent
+// of that process.
 func (c *Client) writeIntent(ctx context.Context, t Target, cred credential) (earlier intent, err error) {
 	now := intent{Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Time: c.now(), PID: os.Getpid()}
 	if data, err := c.Store.ReadNote(ctx, t.key(), intentNote); err == nil {

@@ -134,7 +134,7 @@ func (c *Client) completeSettings(ctx context.Context, t *Target, o LoginOptions
 	return stored, t.validate()
 }
 
-// mergeSettings adds the stored settings to the given settings.
+// mergeSettings adds the stored settings to the given settings. The given settings take precedence.
 func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginReason) Settings {
 	stored := cred.Settings
 	if o.NewClient && why.rejected == nil {

@@ -32,7 +32,7 @@ func (r *LogoutReport) warn(format string, args ...any) {
 	r.Warnings = append(r.Warnings, fmt.Sprintf(format, args...))
 }
 
-// Time limits of the local work of a logout: forgetGrace after the caller's context has ended, and forgetLimit in total.
+// The time limit for deleting the stored login is forgetLimit, or forgetGrace after the caller's context has ended.
 const (
 	forgetGrace = 1500 * time.Millisecond
 	forgetLimit = time.Minute

@@ -77,7 +77,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
-// Finish completes a login that Pending started. answer is the URL on which the browser ended, or the query of this URL.
+// Finish completes a login that Pending started. The answer is the URL on which the browser ended, or the query of this URL.
 func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
 	state, err := stateOf(answer)
 	if err != nil {

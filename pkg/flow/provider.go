@@ -56,7 +56,6 @@ func (c *Client) signInAtProvider(k *job, d loginDraft) (*credential, error) {
 	return idp, err
 }
 
-// wrapProviderError wraps an error in ErrIdentityProvider.
 func wrapProviderError(err error) error {
 	if err == nil {
 		return nil
@@ -84,8 +83,8 @@ func (c *Client) renewProviderLogin(k *job, d loginDraft) (*credential, error) {
 	return cred.IDP, c.renewLogin(k, d.t, &cred, cred.IDP, renewalReason{})
 }
 
-// signInByBrowser runs the authorization code flow at the identity provider, and stores the new login in NextIDP at once. It can then be
-// revoked even if the MCP server's authorization server refuses the requests that follow.
+// signInByBrowser runs the authorization code flow at the identity provider, and stores the new login in NextIDP at once. The new login can
+// then be revoked even if the MCP server's authorization server refuses the requests that follow.
 func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	i := d.t.IDP
 	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.httpClient(), Strict: d.t.Strict})

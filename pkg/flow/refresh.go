@@ -61,7 +61,7 @@ func (c *Client) Token(ctx context.Context, t Target, minTTL time.Duration) (tok
 // renewalReason is the reason for a renewal. The reason decides whether a token from another process can be used instead.
 type renewalReason struct {
 	oldToken Secret        // access token that the caller has; any other unexpired token can replace it
-	minTTL   time.Duration // remaining lifetime with which oldToken may still be used; 0: oldToken must be replaced
+	minTTL   time.Duration // oldToken may be used if its remaining lifetime is at least minTTL; 0: oldToken must be replaced
 	rejected bool          // true: the MCP server refused oldToken
 	insist   bool          // the user asked for the renewal, so a refresh token that was refused before is sent again
 }
@@ -175,7 +175,7 @@ func (c *Client) checkRenewable(k *job, t Target, cred credential, why renewalRe
 }
 
 // canUseStored reports whether the stored token can be used instead of a renewal. A token from another process is used even if it expires
-// soon, because a further renewal might end it.
+// soon, because a further renewal might invalidate this token.
 func canUseStored(cred credential, why renewalReason, now time.Time) bool {
 	if cred.hasToken() && cred.same(why.oldToken) {
 		return !why.rejected && why.minTTL > 0 && hasTTL(cred.Token, now, why.minTTL)
@@ -268,7 +268,7 @@ func isPermanent(err error) bool {
 }
 
 // handleFailedRefresh records the outcome of a failed refresh. If the grant is no longer valid, it drops the refresh token that was sent,
-// and the access token if that is no longer usable. For any other refusal, it records the refusal and keeps the refresh token.
+// and an access token that is no longer usable. For any other refusal, it records the refusal and keeps the refresh token.
 func (c *Client) handleFailedRefresh(ctx context.Context, t Target, cred, login *credential, why renewalReason, earlier intent, err error) error {
 	err = stage("refresh", err)
 	outcome := fateOf(err)
@@ -331,7 +331,7 @@ func hasTTL(t token.Token, now time.Time, minTTL time.Duration) bool {
 	return t.AccessToken != "" && (t.Expiry.IsZero() || rest >= minTTL && !clockWentBack)
 }
 
-// earlyTTL returns the remaining lifetime below which a token is renewed: a minute, or a tenth of the lifetime if that is less.
+// earlyTTL returns the remaining lifetime at which a token is renewed: a minute, or a tenth of the lifetime if that is less.
 func earlyTTL(t token.Token) time.Duration {
 	if t.Lifetime > 0 {
 		return min(time.Minute, t.Lifetime/10)

@@ -47,7 +47,6 @@ func (c *Client) learnTokens(cred credential, tok token.Token) token.Token {
 	return tok
 }
 
-// scopesWithoutSecrets returns those scopes that contain no secret.
 func (c *Client) scopesWithoutSecrets(scopes []string) []string {
 	if !c.maskedSecrets().Holds(joinScopes(scopes)) {
 		return scopes

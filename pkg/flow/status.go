@@ -24,7 +24,7 @@ const (
 	StateNone     State = "none"    // no token is stored
 )
 
-// expiringWithin is the remaining lifetime below which a token is StateExpiring.
+// expiringWithin is the remaining lifetime at which a token becomes StateExpiring.
 const expiringWithin = 5 * time.Minute
 
 // Status describes a credential without its secrets. The JSON form of Status is stable.
@@ -52,7 +52,7 @@ type Status struct {
 	Asked []string `json:"-"` // the scopes that the login requested
 	Cert  string   `json:"-"` // file with the client certificate
 	Key   string   `json:"-"` // file with the key of the certificate
-	Moved string   `json:"-"` // redirect target of URL on the same origin, which receives the calls; empty: none
+	Moved string   `json:"-"` // URL to which the server redirects the calls, on the same origin; empty: none
 
 	AssertionVariable string `json:"-"` // environment variable that contains the assertion; empty: none
 }

@@ -25,7 +25,7 @@ func (t Token) Account() string {
 			delete(claims, "email")
 		}
 		for _, claim := range []string{"email", "preferred_username", "sub"} {
-			if name := jsonObject(claims).str(claim); name != "" {
+			if name := jsonObject(claims).stringMember(claim); name != "" {
 				if name != httpx.Text(name, maxAccount) {
 					return ""
 				}

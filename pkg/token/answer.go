@@ -30,17 +30,17 @@ func (e Endpoint) parseToken(a *formResponse) (Token, error) {
 		}
 		m = inner
 	}
-	t := Token{AccessToken: Secret(m.str("access_token")), RefreshToken: Secret(m.str("refresh_token"))}
+	t := Token{AccessToken: Secret(m.stringMember("access_token")), RefreshToken: Secret(m.stringMember("refresh_token"))}
 	switch {
 	case t.AccessToken == "":
 		return Token{}, a.malformedError("the answer has no access_token (RFC 6749 §5.1)")
 	case !isPrintable(string(t.AccessToken), '!'):
 		// The token becomes part of a header, where a line break would start another header.
 		return Token{}, a.malformedError("the access token contains characters that are not allowed in a header (RFC 6750 §2.1)")
-	case !isPrintable(string(t.RefreshToken), ' ') || m.has("refresh_token") && t.RefreshToken == "" && !m.isEmptyString("refresh_token"):
+	case !isPrintable(string(t.RefreshToken), ' ') || m.hasMember("refresh_token") && t.RefreshToken == "" && !m.isEmptyString("refresh_token"):
 		return Token{}, a.malformedError("the refresh token is not printable text (RFC 6749 §A.17)")
 	}
-	if id := m.str("id_token"); isPrintable(id, '!') {
+	if id := m.stringMember("id_token"); isPrintable(id, '!') {
 		t.IDToken = Secret(id)
 	}
 	if err := e.checkIssued(a, m); err != nil {
@@ -111,7 +111,7 @@ func (a *formResponse) notAnObject(err error, now time.Time) error {
 
 // readTokenType returns the token type. If token_type is missing, or is "user" as at Slack, the token counts as a bearer token.
 func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
-	got := m.str("token_type")
+	got := m.stringMember("token_type")
 	is := func(name string) bool { return strings.EqualFold(got, name) }
 	switch {
 	case is("DPoP"):
@@ -136,7 +136,7 @@ const maxScope = 16 << 10
 // readScope returns the granted scopes, separated by single spaces. Slack separates scopes by commas, but a comma can also be part of a
 // scope. splitAtCommas decides between the two.
 func (e Endpoint) readScope(a *formResponse, m jsonObject) (scope string, given bool, err error) {
-	if !m.has("scope") {
+	if !m.hasMember("scope") {
 		return "", false, nil
 	}
 	var list []string
@@ -191,15 +191,15 @@ func splitAtCommas(words []string) []string {
 	return nil
 }
 
-// readSeconds reads a number of seconds from a JSON number, or from a string, which Entra v1 sends. If the value is absent, zero, negative
-// or not a number, as seen at Slack and Grafana, the result is 0, which means unknown.
+// readSeconds reads a number of seconds from a JSON number or a JSON string. Entra v1 sends a string. If the value is absent, zero,
+// negative or not a number, as seen at Slack and Grafana, the result is 0, which means unknown.
 func (e Endpoint) readSeconds(a *formResponse, m jsonObject, name string) (time.Duration, error) {
-	if !m.has(name) {
+	if !m.hasMember(name) {
 		return 0, nil
 	}
 	number, reason := strings.TrimSpace(string(m[name])), ""
 	if strings.HasPrefix(number, `"`) {
-		number, reason = strings.TrimSpace(m.str(name)), name+" is a string, expected a number (RFC 6749 §5.1)"
+		number, reason = strings.TrimSpace(m.stringMember(name)), name+" is a string, expected a number (RFC 6749 §5.1)"
 	}
 	seconds, err := strconv.ParseFloat(number, 64)
 	unknown := err != nil && !errors.Is(err, strconv.ErrRange) || math.IsNaN(seconds) // for a number out of range, ParseFloat returns an infinity with the right sign
@@ -237,11 +237,11 @@ func decodeObject(data []byte) (jsonObject, error) {
 	return m, nil
 }
 
-// has reports whether the object has the member and its value is not null.
-func (m jsonObject) has(name string) bool { return m[name] != nil && string(m[name]) != "null" }
+// hasMember reports whether the object has the member and its value is not null.
+func (m jsonObject) hasMember(name string) bool { return m[name] != nil && string(m[name]) != "null" }
 
-// str returns the value of a string member, or "" if there is none.
-func (m jsonObject) str(name string) string {
+// stringMember returns the value of a string member, or "" if there is none.
+func (m jsonObject) stringMember(name string) string {
 	var s string
 	if json.Unmarshal(m[name], &s) != nil {
 		return ""
@@ -249,7 +249,6 @@ func (m jsonObject) str(name string) string {
 	return s
 }
 
-// isEmptyString reports whether the member is the string "".
 func (m jsonObject) isEmptyString(name string) bool { return string(m[name]) == `""` }
 
 // objectMember returns the value of an object member, or nil if there is none.

@@ -21,7 +21,8 @@ const (
 // userCode matches a code that is short enough to type (RFC 8628 §6.1).
 var userCode = regexp.MustCompile(`^[A-Za-z0-9-]{1,40}$`)
 
-// DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). device_code, a secret of the client, is left out.
+// DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). It does not contain device_code, which is a secret of
+// the client.
 type DeviceCode struct {
 	UserCode                string        // code that the user enters at VerificationURI
 	VerificationURI         string        // https URL; also http on loopback if Endpoint.Local is set
@@ -96,16 +97,16 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 	if err != nil {
 		return "", DeviceCode{}, err
 	}
-	d := DeviceCode{UserCode: m.str("user_code"), VerificationURI: m.str("verification_uri"),
-		VerificationURIComplete: m.str("verification_uri_complete")}
-	if old := m.str("verification_url"); d.VerificationURI == "" && old != "" {
+	d := DeviceCode{UserCode: m.stringMember("user_code"), VerificationURI: m.stringMember("verification_uri"),
+		VerificationURIComplete: m.stringMember("verification_uri_complete")}
+	if old := m.stringMember("verification_url"); d.VerificationURI == "" && old != "" {
 		// An earlier draft of RFC 8628 used verification_url, and Google still does.
 		if err := e.reportDeviation(a, "verification_url", "device_code, user_code or verification_uri is missing, but there is a verification_url (RFC 8628 §3.2)"); err != nil {
 			return "", DeviceCode{}, err
 		}
 		d.VerificationURI = old
 	}
-	code := m.str("device_code")
+	code := m.stringMember("device_code")
 	switch {
 	case code == "" || d.UserCode == "" || d.VerificationURI == "":
 		return "", DeviceCode{}, a.malformedError("device_code, user_code or verification_uri is missing (RFC 8628 §3.2)")

@@ -76,8 +76,9 @@ func (p *Prover) String() string { return "token.Prover" }
 // GoString returns String.
 func (p *Prover) GoString() string { return p.String() }
 
-// Proof returns the value of the DPoP header for one request (RFC 9449 §4.2). The proof contains the latest nonce of the origin of address.
-// accessToken is the token in the request, or empty at a token endpoint. A repeated request needs a new proof.
+// Proof returns the value of the DPoP header for one request (RFC 9449 §4.2). The address is the URL of the request, and the proof contains
+// the latest nonce of its origin. accessToken is the token in the request, or empty at a token endpoint. A repeated request needs a new
+// proof.
 func (p *Prover) Proof(method, address, accessToken string) (string, error) {
 	proof, _, err := p.newProof(method, address, accessToken, p.now())
 	return proof, err
@@ -101,7 +102,8 @@ func (p *Prover) newProof(method, address, accessToken string, now time.Time) (p
 	return proof, nonce, err
 }
 
-// Remember stores the DPoP-Nonce header of a response for later requests to the origin of address. An invalid nonce is ignored.
+// Remember stores the nonce in the DPoP-Nonce header of a response. The address is the URL of the request. Later requests to the same
+// origin use this nonce. An invalid nonce is ignored.
 func (p *Prover) Remember(address string, h http.Header) {
 	nonce, at := h.Get("DPoP-Nonce"), originOf(address)
 	// RFC 9449 §8.1: nonce = 1*NQCHAR

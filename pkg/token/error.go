@@ -89,9 +89,9 @@ func (a *formResponse) noResponseError(res *httpx.Response, err error, ambiguous
 	return f
 }
 
-// isRefusal reports whether a response with status 200 contains an error, as at GitHub and Slack.
+// isRefusal reports whether a response with status 200 contains an error, as responses of GitHub and Slack do.
 func (m jsonObject) isRefusal() bool {
-	return m.has("error") && !m.isEmptyString("error") || string(m["ok"]) == "false"
+	return m.hasMember("error") && !m.isEmptyString("error") || string(m["ok"]) == "false"
 }
 
 // refusalError returns the Error for an unsuccessful response.

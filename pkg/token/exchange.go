@@ -39,7 +39,7 @@ func (e Endpoint) Exchange(ctx context.Context, o ExchangeOptions) (Token, error
 // checkIssued checks that the issued token has the requested type. issued_token_type is required (RFC 8693 §2.2.1), but some servers omit
 // it.
 func (e Endpoint) checkIssued(a *formResponse, m jsonObject) error {
-	issued := m.str("issued_token_type")
+	issued := m.stringMember("issued_token_type")
 	switch {
 	case !a.exchange || issued != "" && issued == a.requested:
 		return nil

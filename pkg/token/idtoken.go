@@ -21,7 +21,7 @@ type IDToken struct {
 }
 
 // Check checks the claims of an ID token and returns its subject (OpenID Connect Core §3.1.3.7). Check does not verify the signature, so
-// text must come directly from the token endpoint over TLS.
+// the text must come directly from the token endpoint over TLS.
 func (want IDToken) Check(text string, now time.Time) (subject string, err error) {
 	refuse := func(format string, args ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{ErrIDToken}, args...)...)
@@ -33,7 +33,7 @@ func (want IDToken) Check(text string, now time.Time) (subject string, err error
 	if err != nil {
 		return "", refuse("%w", err)
 	}
-	claim := func(name string) string { return jsonObject(c).str(name) }
+	claim := func(name string) string { return jsonObject(c).stringMember(name) }
 	var exp float64
 	_ = json.Unmarshal(c["exp"], &exp) // a missing exp counts as expired
 	end := time.Unix(int64(exp), 0)

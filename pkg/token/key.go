@@ -35,7 +35,7 @@ func (k Key) String() string { return fmt.Sprintf("token.Key{%s, kid %q}", k.alg
 // GoString returns String, so that %#v does not print the key.
 func (k Key) GoString() string { return k.String() }
 
-// LoadKey reads a private key in PEM (PKCS #8, PKCS #1, SEC 1) or JWK (RFC 7517) format. The error does not quote the data.
+// LoadKey reads a private key. The data is PEM (PKCS #8, PKCS #1 or SEC 1) or a JWK (RFC 7517). The error does not quote the data.
 func LoadKey(data []byte) (*Key, error) {
 	data = bytes.TrimSpace(data)
 	switch {

@@ -36,7 +36,7 @@ func (e Endpoint) parsePushed(a *formResponse) (Pushed, error) {
 	if err != nil {
 		return Pushed{}, err
 	}
-	p := Pushed{RequestURI: m.str("request_uri")}
+	p := Pushed{RequestURI: m.stringMember("request_uri")}
 	if p.RequestURI == "" || len(p.RequestURI) > maxRequestURI || !isPrintable(p.RequestURI, '!') {
 		return Pushed{}, a.malformedError(fmt.Sprintf("request_uri is %s, expected a URI (RFC 9126 §2.2)", a.quoted(p.RequestURI)))
 	}

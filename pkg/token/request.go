@@ -82,7 +82,6 @@ func (r formRequest) sendForm(ctx context.Context) (*formResponse, error) {
 
 func (r formRequest) proves() bool { return r.prove && r.e.DPoP != nil }
 
-// unsentError returns the error for a request that was not sent.
 func (r formRequest) unsentError(err error) error {
 	return &requestError{stage: r.stage, url: r.url, reason: err.Error(), err: err}
 }
@@ -90,7 +89,7 @@ func (r formRequest) unsentError(err error) error {
 // wantsNonce reports whether the server refused a request because the DPoP proof has no valid nonce (RFC 9449 §8).
 func (a *formResponse) wantsNonce() bool {
 	m, err := decodeObject(a.Body)
-	return err == nil && (a.StatusCode == http.StatusBadRequest || a.StatusCode == http.StatusUnauthorized) && m.str("error") == "use_dpop_nonce"
+	return err == nil && (a.StatusCode == http.StatusBadRequest || a.StatusCode == http.StatusUnauthorized) && m.stringMember("error") == "use_dpop_nonce"
 }
 
 // sendOnce sends the form with a new client assertion and a new DPoP proof, because a server may accept each of them only once. The result
