@@ -25,26 +25,26 @@ var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl"
 // cursorKeys maps Cursor's names for members of `auth` to mcpauth's names.
 var cursorKeys = map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
 
-// authOf reads `auth` or, if an entry has none, Claude Code's `oauth`. authOf returns nil if the entry has neither member.
-func (d *document) authOf(entry map[string]hujson.Value) (*Auth, error) {
+// readAuthMember reads `auth` or, if an entry has none, Claude Code's `oauth`. The result is nil if the entry has neither member.
+func (d *document) readAuthMember(entry map[string]hujson.Value) (*Auth, error) {
 	if v, ok := entry["auth"]; ok {
-		return d.auth(v)
+		return d.readAuth(v)
 	}
 	if v, ok := entry["oauth"]; ok {
-		return d.claude(v)
+		return d.readClaudeOAuth(v)
 	}
 	return nil, nil
 }
 
-// auth reads `auth`. An unknown member is an error, because a misspelt security setting must not count as absent.
-func (d *document) auth(v hujson.Value) (*Auth, error) {
+// readAuth reads `auth`. An unknown member is an error, because a misspelt security setting must not count as absent.
+func (d *document) readAuth(v hujson.Value) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
 		return nil, d.fault(v.StartOffset, "auth is not an object")
 	}
 	members := map[string]hujson.Value{}
 	for _, m := range o.Members {
-		name := text(m.Name)
+		name := memberName(m.Name)
 		name = cmp.Or(cursorKeys[name], name)
 		if !slices.Contains(authKeys, name) {
 			return nil, d.fault(m.Name.StartOffset, "auth has no member %q; it has %s", name, strings.Join(authKeys, ", "))
@@ -54,13 +54,13 @@ func (d *document) auth(v hujson.Value) (*Auth, error) {
 		}
 		members[name] = m.Value
 	}
-	return d.client("auth", members)
+	return d.convertMembers("auth", members)
 }
 
-// claude reads Claude Code's `oauth` and ignores unknown members. Claude Code's OAuth clients are registered with the redirect URI
+// readClaudeOAuth reads Claude Code's `oauth` and ignores unknown members. Claude Code's OAuth clients are registered with the redirect URI
 // http://localhost:PORT/callback.
-func (d *document) claude(v hujson.Value) (*Auth, error) {
-	all, err := d.object("oauth", v)
+func (d *document) readClaudeOAuth(v hujson.Value) (*Auth, error) {
+	all, err := d.membersOf("oauth", v)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func (d *document) claude(v hujson.Value) (*Auth, error) {
 			members[ours] = v
 		}
 	}
-	a, err := d.client("oauth", members)
+	a, err := d.convertMembers("oauth", members)
 	if err != nil {
 		return nil, err
 	}
@@ -81,10 +81,10 @@ func (d *document) claude(v hujson.Value) (*Auth, error) {
 	return a, nil
 }
 
-// client converts the members of `auth` or `oauth`, whose keys are names in authKeys.
-func (d *document) client(block string, members map[string]hujson.Value) (*Auth, error) {
+// convertMembers converts the members of `auth` or `oauth`, whose keys are names in authKeys.
+func (d *document) convertMembers(block string, members map[string]hujson.Value) (*Auth, error) {
 	a := &Auth{}
-	for key, target := range a.texts() {
+	for key, target := range a.stringFields() {
 		v, ok := members[key]
 		if !ok {
 			continue
@@ -105,7 +105,7 @@ func (d *document) client(block string, members map[string]hujson.Value) (*Auth,
 	return a, nil
 }
 
-// stringOrList reads a string or, if list is true, an array of strings, which it joins with spaces.
+// stringOrList reads a string. If list is true, it also reads an array of strings, which it joins with spaces.
 func (d *document) stringOrList(what string, v hujson.Value, list bool) (string, error) {
 	words, ok := v.Value.(*hujson.Array)
 	if !ok || !list {
@@ -122,8 +122,8 @@ func (d *document) stringOrList(what string, v hujson.Value, list bool) (string,
 	return strings.Join(all, " "), nil
 }
 
-// texts returns the fields that are strings. The keys are the names in authKeys.
-func (a *Auth) texts() map[string]*string {
+// stringFields returns the fields that are strings. The keys are the names in authKeys.
+func (a *Auth) stringFields() map[string]*string {
 	return map[string]*string{"clientId": &a.ClientID, "clientSecret": &a.ClientSecret, "scope": &a.Scope, "clientMetadataUrl": &a.ClientMetadataURL,
 		"issuer": &a.Issuer, "grant": &a.Grant, "clientKey": &a.ClientKey, "assertionFile": &a.AssertionFile, "callbackHost": &a.CallbackHost, "dpop": &a.DPoP}
 }

@@ -71,9 +71,9 @@ type Entry struct {
 	Sum   string // SHA-256 of that file in hexadecimal
 	Found bool   // the file was found by walking upward, not named by the user
 
-	off    bool      // the file disables the entry
-	in     *document // the parsed file and the offset of the entry, for the position in an error
-	offset int
+	disabled bool      // the file disables the entry
+	doc      *document // the parsed file and the offset of the entry, for the position in an error
+	offset   int
 }
 
 // Load reads the files of a configuration. When ctx ends, Load returns, even if a file is a pipe without a writer. The error is an *Error
@@ -98,26 +98,26 @@ func Load(ctx context.Context, places Places) (*File, error) {
 
 func load(places Places) (*File, error) {
 	if places.Named != "" {
-		return read(places.Named, maxSize, false)
+		return readFile(places.Named, maxSize, false)
 	}
 	own, project := &File{}, &File{}
 	var err error
 	if places.Own != "" {
-		if own, err = read(places.Own, maxSize, false); err != nil {
+		if own, err = readFile(places.Own, maxSize, false); err != nil {
 			return nil, err
 		}
 	}
 	if places.Project != "" {
-		if project, err = read(places.Project, maxProject, true); err != nil {
+		if project, err = readFile(places.Project, maxProject, true); err != nil {
 			return nil, err
 		}
 	}
-	return merge(own, project), nil
+	return mergeFiles(own, project), nil
 }
 
-// merge adds the entries of a project's file to those of the user's own file. If both files have an entry with the same name and URL, the
-// user's own entry is used. If the URLs differ, the entry cannot be used.
-func merge(own, project *File) *File {
+// mergeFiles adds the entries of a project's file to those of the user's own file. If both files have an entry with the same name and URL,
+// the user's own entry is used. If the URLs differ, the entry cannot be used.
+func mergeFiles(own, project *File) *File {
 	if own.Path == "" {
 		return project
 	}
@@ -129,9 +129,9 @@ func merge(own, project *File) *File {
 	for name, theirs := range project.Servers {
 		ours, ok := own.Servers[name]
 		switch {
-		case !ok || ours.Skipped != "" && !ours.off:
+		case !ok || ours.Skipped != "" && !ours.disabled:
 			all.Servers[name] = theirs
-		case !ours.off && theirs.Skipped == "" && theirs.URL != ours.URL:
+		case !ours.disabled && theirs.Skipped == "" && theirs.URL != ours.URL:
 			ours.Skipped = fmt.Sprintf("its URL is %s here, but %s in %s", ours.URL, theirs.URL, theirs.Path)
 			all.Servers[name] = ours
 		}
@@ -139,20 +139,19 @@ func merge(own, project *File) *File {
 	return all
 }
 
-// read reads one file.
-func read(path string, limit int64, found bool) (*File, error) {
+func readFile(path string, limit int64, found bool) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, &Error{Path: path, Reason: why(err)}
+		return nil, &Error{Path: path, Reason: reasonWithoutPath(err)}
 	}
 	defer f.Close()
-	if found && !stillOwn(path, f) {
+	if found && !isStillSafe(path, f) {
 		return nil, &Error{Path: path, Reason: "another user could have changed it since it was found"}
 	}
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:
-		return nil, &Error{Path: path, Reason: why(err)}
+		return nil, &Error{Path: path, Reason: reasonWithoutPath(err)}
 	case int64(len(data)) > limit:
 		return nil, &Error{Path: path, Reason: fmt.Sprintf("larger than %d MiB", limit>>20)}
 	}
@@ -169,9 +168,9 @@ func read(path string, limit int64, found bool) (*File, error) {
 	return file, nil
 }
 
-// stillOwn reports whether the open file is the file at path and no other user could have written it. Another user may have replaced the
-// folder since Find checked it.
-func stillOwn(path string, f *os.File) bool {
+// isStillSafe reports whether the open file is still the file at path, and no other user could have written it. Another user may have
+// replaced the folder since Find checked it.
+func isStillSafe(path string, f *os.File) bool {
 	opened, err := f.Stat()
 	now, err2 := os.Stat(path)
 	return err == nil && err2 == nil && os.SameFile(opened, now) && Foreign(path) == ""

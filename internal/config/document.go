@@ -11,8 +11,8 @@ import (
 // maxDepth limits the nesting of a file.
 const maxDepth = 100
 
-// deeper reports whether JSON with comments has more than max levels of nesting.
-func deeper(data []byte, max int) bool {
+// nestedDeeper reports whether JSON with comments has more than max levels of nesting.
+func nestedDeeper(data []byte, max int) bool {
 	depth := 0
 	for i := 0; i < len(data); i++ {
 		switch rest := data[i:]; {
@@ -23,9 +23,9 @@ func deeper(data []byte, max int) bool {
 				}
 			}
 		case bytes.HasPrefix(rest, []byte("//")):
-			i += until(rest, "\n")
+			i += lengthUntil(rest, "\n")
 		case bytes.HasPrefix(rest, []byte("/*")):
-			i += 2 + until(rest[2:], "*/") + 1
+			i += 2 + lengthUntil(rest[2:], "*/") + 1
 		case data[i] == '[' || data[i] == '{':
 			if depth++; depth > max {
 				return true
@@ -37,8 +37,8 @@ func deeper(data []byte, max int) bool {
 	return false
 }
 
-// until returns the number of bytes in rest before end. end is the text that ends a comment.
-func until(rest []byte, end string) int {
+// lengthUntil returns the number of bytes in rest before end. end is the text that ends a comment.
+func lengthUntil(rest []byte, end string) int {
 	if i := bytes.Index(rest, []byte(end)); i >= 0 {
 		return i
 	}
@@ -53,12 +53,12 @@ type document struct {
 
 func parse(path string, data []byte) (*File, error) {
 	d := &document{path: path, data: bytes.TrimPrefix(data, []byte("\ufeff"))}
-	if deeper(d.data, maxDepth) {
+	if nestedDeeper(d.data, maxDepth) {
 		return nil, d.fault(0, "nested deeper than %d", maxDepth) // the parser is recursive, and a stack overflow would end the program
 	}
 	root, err := hujson.Parse(d.data)
 	if err != nil {
-		return nil, d.syntax(err)
+		return nil, d.syntaxError(err)
 	}
 	top, ok := root.Value.(*hujson.Object)
 	if !ok {
@@ -66,12 +66,12 @@ func parse(path string, data []byte) (*File, error) {
 	}
 	f := &File{Path: path, Servers: map[string]Entry{}}
 	for _, m := range top.Members {
-		if name := text(m.Name); name != "mcpServers" && name != "servers" {
+		if name := memberName(m.Name); name != "mcpServers" && name != "servers" {
 			continue
 		}
 		servers, ok := m.Value.Value.(*hujson.Object)
 		if !ok {
-			return nil, d.fault(m.Value.StartOffset, "%s is not an object", text(m.Name))
+			return nil, d.fault(m.Value.StartOffset, "%s is not an object", memberName(m.Name))
 		}
 		if err := d.servers(f, servers); err != nil {
 			return nil, err
@@ -82,24 +82,24 @@ func parse(path string, data []byte) (*File, error) {
 
 func (d *document) servers(f *File, servers *hujson.Object) error {
 	for _, m := range servers.Members {
-		name := text(m.Name)
+		name := memberName(m.Name)
 		if _, twice := f.Servers[name]; twice {
 			return d.fault(m.Name.StartOffset, "the server %q appears twice", name)
 		}
-		e, err := d.entry(name, m.Value)
+		e, err := d.readEntry(name, m.Value)
 		if err != nil {
 			return err
 		}
-		e.Path, e.in, e.offset = d.path, d, m.Name.StartOffset
+		e.Path, e.doc, e.offset = d.path, d, m.Name.StartOffset
 		f.Servers[name] = e
 	}
 	return nil
 }
 
-// entry reads one server. Members that only other MCP clients use are ignored.
-func (d *document) entry(name string, v hujson.Value) (Entry, error) {
+// readEntry reads one server. Members that only other MCP clients use are ignored.
+func (d *document) readEntry(name string, v hujson.Value) (Entry, error) {
 	e := Entry{Name: name}
-	members, err := d.object(fmt.Sprintf("the server %q", name), v)
+	members, err := d.membersOf(fmt.Sprintf("the server %q", name), v)
 	if err != nil {
 		return e, err
 	}
@@ -111,8 +111,8 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 		e.Skipped = "its name is empty, begins with - or looks like a URL"
 		return e, nil
 	}
-	if off, err := d.disabled(members); off || err != nil {
-		e.Skipped, e.off = "it is disabled", true
+	if off, err := d.isDisabled(members); off || err != nil {
+		e.Skipped, e.disabled = "it is disabled", true
 		return e, err
 	}
 	for _, key := range []string{"url", "httpUrl", "serverUrl"} {
@@ -131,12 +131,12 @@ func (d *document) entry(name string, v hujson.Value) (Entry, error) {
 			return e, err
 		}
 	}
-	e.Auth, err = d.authOf(members)
+	e.Auth, err = d.readAuthMember(members)
 	return e, err
 }
 
-// disabled reports whether the entry is disabled: `disabled: true` (Cline, Windsurf, Kiro) or `enabled: false` (Codex, Goose).
-func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
+// isDisabled reports whether the entry is disabled: `disabled: true` (Cline, Windsurf, Kiro) or `enabled: false` (Codex, Goose).
+func (d *document) isDisabled(members map[string]hujson.Value) (bool, error) {
 	for key, off := range map[string]string{"disabled": "true", "enabled": "false"} {
 		v, ok := members[key]
 		if !ok {
@@ -153,24 +153,24 @@ func (d *document) disabled(members map[string]hujson.Value) (bool, error) {
 	return false, nil
 }
 
-// object returns the members of an object. A duplicate member is an error, because JSON parsers differ in which one they use.
-func (d *document) object(what string, v hujson.Value) (map[string]hujson.Value, error) {
+// membersOf returns the members of an object. A duplicate member is an error, because JSON parsers differ in which one they use.
+func (d *document) membersOf(what string, v hujson.Value) (map[string]hujson.Value, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
 		return nil, d.fault(v.StartOffset, "%s is not an object", what)
 	}
 	all := map[string]hujson.Value{}
 	for _, m := range o.Members {
-		if _, twice := all[text(m.Name)]; twice {
-			return nil, d.fault(m.Name.StartOffset, "%q appears twice", text(m.Name))
+		if _, twice := all[memberName(m.Name)]; twice {
+			return nil, d.fault(m.Name.StartOffset, "%q appears twice", memberName(m.Name))
 		}
-		all[text(m.Name)] = m.Value
+		all[memberName(m.Name)] = m.Value
 	}
 	return all, nil
 }
 
 func (d *document) headers(v hujson.Value) (map[string]string, error) {
-	members, err := d.object("headers", v)
+	members, err := d.membersOf("headers", v)
 	if err != nil {
 		return nil, err
 	}
@@ -191,30 +191,29 @@ func (d *document) string(what string, v hujson.Value) (string, error) {
 	return lit.String(), nil
 }
 
-// text returns a member's name.
-func text(v hujson.Value) string { return v.Value.(hujson.Literal).String() }
+func memberName(v hujson.Value) string { return v.Value.(hujson.Literal).String() }
 
 func (d *document) fault(offset int, format string, args ...any) *Error {
-	e := &Error{Path: d.path, Reason: short(fmt.Sprintf(format, args...))}
-	e.Line, e.Column = d.position(offset)
+	e := &Error{Path: d.path, Reason: shorten(fmt.Sprintf(format, args...))}
+	e.Line, e.Column = d.lineAndColumn(offset)
 	return e
 }
 
-// short limits the length of an error message, which may quote the file.
-func short(reason string) string { return strings.ToValidUTF8(reason[:min(len(reason), 300)], "") }
+// shorten limits the length of an error message, which may quote the file.
+func shorten(reason string) string { return strings.ToValidUTF8(reason[:min(len(reason), 300)], "") }
 
-// position returns the line and column of an offset, both counted from 1. Columns count bytes.
-func (d *document) position(offset int) (line, column int) {
+// lineAndColumn returns the line and column of an offset, both counted from 1. Columns count bytes.
+func (d *document) lineAndColumn(offset int) (line, column int) {
 	before := d.data[:min(max(offset, 0), len(d.data))]
 	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
 }
 
-// syntax converts an error of the parser, which contains line and column in its text.
-func (d *document) syntax(err error) *Error {
+// syntaxError converts an error of the parser, which contains line and column in its text.
+func (d *document) syntaxError(err error) *Error {
 	e := &Error{Path: d.path, Reason: strings.TrimPrefix(err.Error(), "hujson: ")}
 	if n, _ := fmt.Sscanf(e.Reason, "line %d, column %d:", &e.Line, &e.Column); n == 2 {
 		_, e.Reason, _ = strings.Cut(e.Reason, ": ")
 	}
-	e.Reason = short(e.Reason)
+	e.Reason = shorten(e.Reason)
 	return e
 }

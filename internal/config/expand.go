@@ -24,12 +24,12 @@ func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	}
 	var err error
 	if e.URL, err = expand(e.URL, getenv); err != nil {
-		return Entry{}, e.unexpanded(err)
+		return Entry{}, e.expandError(err)
 	}
 	headers := map[string]string{}
 	for k, v := range e.Headers {
 		if headers[k], err = expand(v, getenv); err != nil {
-			return Entry{}, e.unexpanded(err)
+			return Entry{}, e.expandError(err)
 		}
 	}
 	e.Headers = headers
@@ -43,16 +43,16 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 		return nil, nil
 	}
 	a := *e.Auth
-	for _, name := range namesIn(a.ClientSecret) {
+	for _, name := range variableNames(a.ClientSecret) {
 		a.Secrets = append(a.Secrets, getenv(name))
 	}
-	for _, value := range a.texts() {
+	for _, value := range a.stringFields() {
 		var err error
 		if *value, err = expand(*value, getenv); err != nil {
-			return nil, e.unexpanded(err)
+			return nil, e.expandError(err)
 		}
 	}
-	a.ClientKey, a.AssertionFile = e.beside(a.ClientKey), e.beside(a.AssertionFile)
+	a.ClientKey, a.AssertionFile = e.resolvePath(a.ClientKey), e.resolvePath(a.AssertionFile)
 	if a.ClientSecret != "" && a.ClientID == "" {
 		return nil, e.fault("auth.clientSecret needs auth.clientId, the client it belongs to")
 	}
@@ -64,9 +64,9 @@ type unsetError struct{ name string }
 
 func (e *unsetError) Error() string { return "the variable " + e.name + " is not set" }
 
-// unexpanded returns the error for a value that cannot be expanded.
-func (e Entry) unexpanded(err error) error {
-	f := e.in.fault(e.offset, "server %q: %s", e.Name, err)
+// expandError returns the error for a value that cannot be expanded.
+func (e Entry) expandError(err error) error {
+	f := e.doc.fault(e.offset, "server %q: %s", e.Name, err)
 	if unset, ok := errors.AsType[*unsetError](err); ok {
 		f.Variable = unset.name
 	}
@@ -74,7 +74,7 @@ func (e Entry) unexpanded(err error) error {
 }
 
 func (e Entry) fault(reason string) error {
-	return e.in.fault(e.offset, "server %q: %s", e.Name, reason)
+	return e.doc.fault(e.offset, "server %q: %s", e.Name, reason)
 }
 
 // Uses lists the variables, files and settings that an entry uses. If the entry is in a project's file, mcpauth uses them only after the
@@ -89,9 +89,9 @@ type Uses struct {
 // Nothing reports whether the entry uses no variables, files or settings.
 func (u Uses) Nothing() bool { return len(u.Variables)+len(u.Files)+len(u.Auth) == 0 }
 
-// beside resolves a relative path against the folder of the configuration file. The result is clean, because the list of trusted files must
-// have the same path as the stored login.
-func (e Entry) beside(file string) string {
+// resolvePath resolves a relative path against the folder of the configuration file. The result is clean, because the list of trusted files
+// must have the same path as the stored login.
+func (e Entry) resolvePath(file string) string {
 	switch {
 	case file == "":
 		return ""
@@ -104,16 +104,16 @@ func (e Entry) beside(file string) string {
 // Files returns the paths of the files that a login opens, with variables expanded. A path is omitted if one of its variables is not set.
 func (e Entry) Files(getenv func(string) string) []string {
 	var files []string
-	for _, written := range e.written() {
+	for _, written := range e.filePaths() {
 		if file, err := expand(written, getenv); err == nil && file != "" {
-			files = append(files, e.beside(file))
+			files = append(files, e.resolvePath(file))
 		}
 	}
 	return files
 }
 
-// written returns the paths of files in the entry, without expanding their variables.
-func (e Entry) written() []string {
+// filePaths returns the paths of files in the entry, without expanding their variables.
+func (e Entry) filePaths() []string {
 	if e.Auth == nil {
 		return nil
 	}
@@ -123,22 +123,22 @@ func (e Entry) written() []string {
 // Uses lists the variables, files and settings that the entry uses. Variables in a file's path are expanded if they are set. If a variable
 // is not set, the path stays unexpanded, so that the user sees the variables.
 func (e Entry) Uses(getenv func(string) string) Uses {
-	u := Uses{Variables: append([]string{}, namesIn(e.URL)...), Files: []string{}, Auth: []string{}, Headers: []string{}}
+	u := Uses{Variables: append([]string{}, variableNames(e.URL)...), Files: []string{}, Auth: []string{}, Headers: []string{}}
 	for name, value := range e.Headers {
 		u.Headers = append(u.Headers, name)
-		u.Variables = append(u.Variables, namesIn(value)...)
+		u.Variables = append(u.Variables, variableNames(value)...)
 	}
 	if a := e.Auth; a != nil {
-		for name, value := range a.texts() {
+		for name, value := range a.stringFields() {
 			if *value == "" {
 				continue
 			}
-			u.Variables = append(u.Variables, namesIn(*value)...)
+			u.Variables = append(u.Variables, variableNames(*value)...)
 			u.Auth = append(u.Auth, name)
 		}
-		for _, file := range e.written() {
+		for _, file := range e.filePaths() {
 			if whole, err := expand(file, getenv); err == nil && whole != "" {
-				file = e.beside(whole)
+				file = e.resolvePath(whole)
 			}
 			u.Files = append(u.Files, file)
 		}
@@ -157,10 +157,10 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 func (e Entry) SecretVariables() []string {
 	var names []string
 	for _, value := range e.Headers {
-		names = append(names, namesIn(value)...)
+		names = append(names, variableNames(value)...)
 	}
 	if e.Auth != nil {
-		names = append(names, namesIn(e.Auth.ClientSecret)...)
+		names = append(names, variableNames(e.Auth.ClientSecret)...)
 	}
 	return names
 }
@@ -201,9 +201,9 @@ func expand(s string, getenv func(string) string) (string, error) {
 	}
 }
 
-// namesIn returns the names of the variables in a value. Unlike expand, namesIn has no size limit, because the names do not depend on the
-// values of the variables.
-func namesIn(s string) []string {
+// variableNames returns the names of the variables in a value. Unlike expand, variableNames has no size limit, because the names do not
+// depend on the values of the variables.
+func variableNames(s string) []string {
 	var names []string
 	for _, after := range strings.Split(s, "${")[1:] {
 		word, _, _ := strings.Cut(after, "}")

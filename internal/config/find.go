@@ -13,7 +13,7 @@ type Places struct {
 	Named   string  // named by the user; if set, no other file is read
 	Project string  // found in the working directory or a folder above it
 	Own     string  // the user's own file
-	Ignored []Error // files that are not read because another user could have written them
+	Ignored []Error // files that are not read, because another user could have written them
 }
 
 // Find finds the configuration files. If the flag or MCPAUTH_CONFIG names a file, Find returns only that file. If neither names a file,
@@ -24,7 +24,7 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	}
 	if path := getenv("MCPAUTH_CONFIG"); path != "" {
 		if info, err := os.Stat(path); err != nil || info.IsDir() {
-			return Places{}, &Error{Path: path, Reason: "named by MCPAUTH_CONFIG, but " + why(err)}
+			return Places{}, &Error{Path: path, Reason: "named by MCPAUTH_CONFIG, but " + reasonWithoutPath(err)}
 		}
 		return Places{Named: path}, nil
 	}
@@ -77,8 +77,8 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// why returns the text of an error without the path. If err is nil, the path is a folder.
-func why(err error) string {
+// reasonWithoutPath returns the text of an error without the path. If err is nil, the path is a folder.
+func reasonWithoutPath(err error) string {
 	if err == nil {
 		return "it is a folder"
 	}

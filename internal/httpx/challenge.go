@@ -41,26 +41,26 @@ func Bearer(cs []Challenge) (Challenge, bool) {
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge
 	for _, line := range h.Values("WWW-Authenticate") {
-		all = append(all, challenges(line)...)
+		all = append(all, parseChallengeList(line)...)
 	}
 	return all
 }
 
-// These expressions match the elements of a challenge list. The value of a parameter is a quoted string (RFC 9110 §5.6.4) or has no quotes.
-// A value without quotes may contain characters that the RFC does not allow in a token, because some servers send URLs without quotes. An
-// unterminated string ends at the end of the line. A scheme may be followed by a token68 value, as in `Negotiate YII=` (§11.2).
+// These expressions match the elements of a challenge list (RFC 9110 §11.2, §5.6.4). The value of a parameter is a quoted string or has no
+// quotes. A value without quotes may contain characters that the RFC does not allow in a token, because some servers send URLs without
+// quotes. An unterminated string ends at the end of the line. A scheme may be followed by a token68 value, as in `Negotiate YII=`.
 var (
 	parameterElement = compiled("(?s)^(" + tokenChars + "+)[ \t]*=[ \t]*(?:\"((?:[^\"\\\\]|\\\\.)*\\\\?)(?:\"|$)|([^, \t]*))")
 	schemeElement    = compiled("^(" + tokenChars + "+)(?:[ \t]+[^, \t=\"]+(?:=+(?:[, \t]|$)|,|$))?")
 	escapedChar      = compiled(`(?s)\\(.)`)
 )
 
-// tokenChars matches a character of a token (§5.6.2).
+// tokenChars matches a character of a token (RFC 9110 §5.6.2).
 const tokenChars = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
 
-// challenges reads a list in which commas separate both challenges and parameters. A token that is followed by "=" is a parameter of the
-// previous challenge. Any other token starts a new challenge.
-func challenges(rest string) []Challenge {
+// parseChallengeList reads a list in which commas separate both challenges and parameters. A token that is followed by "=" is a parameter
+// of the previous challenge. Any other token starts a new challenge.
+func parseChallengeList(rest string) []Challenge {
 	var all []Challenge
 	for rest = strings.TrimLeft(rest, " \t,"); rest != ""; rest = strings.TrimLeft(rest, " \t,") {
 		if m := parameterElement().FindStringSubmatch(rest); m != nil {

@@ -33,8 +33,8 @@ type Options struct {
 	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: nothing is printed
 	Secrets   *Secrets  // collects the secrets in requests and in the answers that Do reads; nil: a new Secrets
 
-	// RootMemory is the path of a file; empty: none. The client records in this file, for each host, which of the system's certificate
-	// authorities verified the host, so that the next process need not parse all of them.
+	// RootMemory is the path of a file in which the client records, for each host, which of the system's certificate authorities verified
+	// the host. The next process then need not parse all of them. Empty: nothing is recorded.
 	RootMemory string
 }
 
@@ -44,7 +44,7 @@ func New(o Options) (*http.Client, error) {
 		o.Secrets = &Secrets{}
 	}
 	var rt http.RoundTripper
-	rt, err := newRooted(rootMemory(o.RootMemory), o.CAFile)
+	rt, err := newRootsTransport(rootMemory(o.RootMemory), o.CAFile)
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +58,7 @@ var Default = sync.OnceValue(func() *http.Client {
 	return hc
 })
 
-// userAgent sets the User-Agent, because some servers and load balancers refuse requests without one.
+// userAgent is a transport that sets the User-Agent header, because some servers and load balancers refuse requests without one.
 type userAgent struct {
 	next  http.RoundTripper
 	agent string
@@ -93,7 +93,7 @@ type Response struct {
 // Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. If c is nil, Do
 // uses Default.
 func Do(c *http.Client, req *http.Request) (*Response, error) {
-	res, err := cmp.Or(c, Default()).Do(req.WithContext(context.WithValue(req.Context(), wholeKey{}, true)))
+	res, err := cmp.Or(c, Default()).Do(req.WithContext(context.WithValue(req.Context(), oauthKey{}, true)))
 	if err != nil {
 		return nil, err
 	}
@@ -110,52 +110,52 @@ func Do(c *http.Client, req *http.Request) (*Response, error) {
 }
 
 // Within returns a client whose requests end after limit, from the connection to the end of the body, even if their contexts allow more. If
-// c is nil, Within uses Default. A request that exceeds the limit fails with a net.Error whose text states the limit. The caller can tell
-// this error from the end of its own context, because the error is not a context error.
+// c is nil, Within uses Default. A request that exceeds the limit fails with a net.Error whose text states the limit. This error is not a
+// context error, so the caller can distinguish it from the end of its own context.
 func Within(c *http.Client, limit time.Duration) *http.Client {
 	limited := *cmp.Or(c, Default())
-	limited.Transport = &within{next: limited.Transport, limit: limit}
+	limited.Transport = &limitedTransport{next: limited.Transport, limit: limit}
 	return &limited
 }
 
-type within struct {
+type limitedTransport struct {
 	next  http.RoundTripper
 	limit time.Duration
 }
 
-func (t *within) RoundTrip(req *http.Request) (*http.Response, error) {
+func (t *limitedTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeoutCause(req.Context(), t.limit, slowError(t.limit))
 	res, err := cmp.Or(t.next, http.DefaultTransport).RoundTrip(req.WithContext(ctx))
 	if err != nil {
 		cancel()
-		return nil, slow(ctx, err)
+		return nil, orSlowError(ctx, err)
 	}
-	res.Body = &withinBody{res.Body, ctx, cancel}
+	res.Body = &limitedBody{res.Body, ctx, cancel}
 	return res, nil
 }
 
-// withinBody is the body of a response with a time limit.
-type withinBody struct {
+// limitedBody is the body of a response with a time limit.
+type limitedBody struct {
 	io.ReadCloser
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-func (b *withinBody) Read(p []byte) (int, error) {
+func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		err = slow(b.ctx, err)
+		err = orSlowError(b.ctx, err)
 	}
 	return n, err
 }
 
-func (b *withinBody) Close() error {
+func (b *limitedBody) Close() error {
 	defer b.cancel()
 	return b.ReadCloser.Close()
 }
 
-// slow returns a slowError if the time limit of Within has passed, or else err.
-func slow(ctx context.Context, err error) error {
+// orSlowError returns err or, if the time limit of Within has passed, a slowError.
+func orSlowError(ctx context.Context, err error) error {
 	if late, ok := context.Cause(ctx).(slowError); ok {
 		return late
 	}

@@ -210,10 +210,10 @@ func TestTraceForgetsNoSecretInUse(t *testing.T) {
 	}
 	var k Secrets
 	for i := range maxLearned {
-		k.add(&k.sent, "canary-parallel")
-		k.add(&k.sent, fmt.Sprint("a-proof-", i))
+		k.addLast(&k.sent, "canary-parallel")
+		k.addLast(&k.sent, fmt.Sprint("a-proof-", i))
 	}
-	k.trim(&k.sent) // a second request starts before the response to the first
+	k.dropOldest(&k.sent) // a second request starts before the response to the first
 	out.WriteString(k.Mask("canary-parallel"))
 	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, `"note":"[redacted]`) {
 		t.Errorf("the trace shows a secret, or nothing:\n%.500s", got[max(0, strings.Index(got, "canary")-100):])

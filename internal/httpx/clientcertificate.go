@@ -15,43 +15,44 @@ type Certificate struct {
 	Load func() (*tls.Certificate, error) // called for each new connection, because the files may be renewed while the program runs
 }
 
-// Presenting returns a client with a TLS client certificate. If a server requests a certificate, the client presents own, but only in a
-// request whose URL is accepted by the function to. If c is nil, Presenting uses Default. If c is not nil, c must come from New.
-func Presenting(c *http.Client, own Certificate, to func(*url.URL) bool) *http.Client {
+// Presenting returns a client with a TLS client certificate. If a server requests a certificate, the client presents cert, but only in a
+// request to a URL for which accepts returns true. If c is nil, Presenting uses Default. If c is not nil, c must come from New.
+func Presenting(c *http.Client, cert Certificate, accepts func(*url.URL) bool) *http.Client {
 	p := *cmp.Or(c, Default())
-	p.Transport = &presenting{next: p.Transport, own: own, to: to}
+	p.Transport = &certificateTransport{next: p.Transport, cert: cert, accepts: accepts}
 	return &p
 }
 
-// presenting marks the requests that may present a certificate. The innermost transport, which is called rooted, sends the marked requests
-// on separate connections.
-type presenting struct {
-	next http.RoundTripper
-	own  Certificate
-	to   func(*url.URL) bool
+// certificateTransport marks the requests that may present a certificate. The innermost transport, rootsTransport, sends the marked
+// requests on separate connections.
+type certificateTransport struct {
+	next    http.RoundTripper
+	cert    Certificate
+	accepts func(*url.URL) bool
 }
 
 type presentedKey struct{}
 
-func (t *presenting) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.URL.Scheme == "https" && t.to(req.URL) {
-		req = req.WithContext(context.WithValue(req.Context(), presentedKey{}, t.own))
+func (t *certificateTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Scheme == "https" && t.accepts(req.URL) {
+		req = req.WithContext(context.WithValue(req.Context(), presentedKey{}, t.cert))
 	}
 	return t.next.RoundTrip(req)
 }
 
-// presented returns the certificate that a request may present. If the request may present no certificate, the ID of the result is empty.
-func presented(req *http.Request) Certificate {
-	own, _ := req.Context().Value(presentedKey{}).(Certificate)
-	return own
+// certificateFor returns the certificate that a request may present. If the request may present no certificate, the ID of the result is
+// empty.
+func certificateFor(req *http.Request) Certificate {
+	cert, _ := req.Context().Value(presentedKey{}).(Certificate)
+	return cert
 }
 
 // errSecureProxy is returned for an https:// proxy. A transport has one TLS configuration for proxy and server, so it would present the
 // client certificate to the proxy too.
 var errSecureProxy = errors.New("an https:// proxy could request the client certificate too; use an http:// proxy, or add the host to NO_PROXY")
 
-// use makes the connections of a transport present the certificate.
-func (c Certificate) use(t *http.Transport) {
+// addTo makes the connections of a transport present the certificate.
+func (c Certificate) addTo(t *http.Transport) {
 	t.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return c.Load() }
 	proxy := t.Proxy
 	t.Proxy = func(req *http.Request) (*url.URL, error) {

@@ -143,7 +143,7 @@ func TestCertificateIsNotShownToAProxy(t *testing.T) {
 		}
 		transport := &http.Transport{Proxy: http.ProxyURL(address), TLSClientConfig: &tls.Config{}}
 		own := clientCertificate(t, "ann")
-		own.use(transport)
+		own.addTo(transport)
 		if got, err := transport.Proxy(&http.Request{}); !errors.Is(err, want) || err == nil && *got != *address {
 			t.Errorf("%s: %v, %v", scheme, got, err)
 		}

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// newTransport returns a transport that verifies servers against roots, and presents own if a server requests a certificate. If roots is
-// nil, the transport verifies servers against the system's authorities. If own.ID is empty, the transport presents no certificate.
-func newTransport(roots *x509.CertPool, own Certificate) *http.Transport {
+// newTransport returns a transport that verifies servers against roots, and presents cert if a server requests a certificate. If roots is
+// nil, the transport verifies servers against the system's authorities. If cert.ID is empty, the transport presents no certificate.
+func newTransport(roots *x509.CertPool, cert Certificate) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  proxyFor,
 		DialContext:            dial,
@@ -23,8 +23,8 @@ func newTransport(roots *x509.CertPool, own Certificate) *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		ForceAttemptHTTP2:      true,
 	}
-	if own.ID != "" {
-		own.use(t)
+	if cert.ID != "" {
+		cert.addTo(t)
 	}
 	return t
 }
@@ -38,8 +38,8 @@ func proxyFor(req *http.Request) (*url.URL, error) {
 	return http.ProxyFromEnvironment(req)
 }
 
-// BadProxy returns the name of a variable whose value is not the address of a proxy, or "". http.ProxyFromEnvironment ignores such a value,
-// and requests would go past the proxy.
+// BadProxy returns the name of a proxy variable whose value is not the address of a proxy, or "". http.ProxyFromEnvironment ignores such a
+// value, and requests would go past the proxy.
 func BadProxy(getenv func(string) string) string {
 	for _, name := range []string{"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"} {
 		value := getenv(name)
@@ -51,9 +51,9 @@ func BadProxy(getenv func(string) string) string {
 	return ""
 }
 
-// dial connects to a host. localhost and the names below it always mean this machine, even if a resolver answers otherwise (RFC 6761 §6.3).
-// dial tries 127.0.0.1 before ::1, because a server that listens on only one of them usually uses 127.0.0.1, and another user may listen on
-// the same port of ::1.
+// dial connects to a host. localhost and names that end in .localhost always mean this machine, even if a resolver answers otherwise (RFC
+// 6761 §6.3). dial tries 127.0.0.1 before ::1, because a server that listens on only one of them usually uses 127.0.0.1, and another user
+// may listen on the same port of ::1.
 func dial(ctx context.Context, network, address string) (net.Conn, error) {
 	d := net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	host, port, err := net.SplitHostPort(address)

@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	minSecret = 4  // in bytes; a shorter secret could be ordinary text
-	window    = 12 // number of consecutive bytes of a secret that count as a part of it
+	minSecret  = 4  // in bytes; a shorter secret could be ordinary text
+	partLength = 12 // number of consecutive bytes of a secret that are masked even if the rest of the secret is missing
 )
 
-// Mask replaces each hidden text in s, and each part of a hidden text with at least window bytes. The case of ASCII letters does not
+// Mask replaces each hidden text in s, and each part of a hidden text with at least partLength bytes. The case of ASCII letters does not
 // matter. The memory for the search depends only on the hidden texts, so s may be very large.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
 	for _, h := range hidden {
-		h = lower(h)
-		size := min(len(h), window)
+		h = lowerASCII(h)
+		size := min(len(h), partLength)
 		if !slices.Contains(sizes, size) {
 			sizes = append(sizes, size)
 		}
@@ -35,7 +35,7 @@ func Mask(s string, hidden []string) string {
 		}
 	}
 	var b strings.Builder
-	folded := lower(s)
+	folded := lowerASCII(s)
 	end := 0 // end of the part of s that is already written or masked
 	for i := range len(s) {
 		for _, n := range sizes {
@@ -69,8 +69,8 @@ type cleanError struct {
 func (e *cleanError) Error() string { return e.text }
 func (e *cleanError) Unwrap() error { return e.error }
 
-// lower converts ASCII letters to lower case and leaves all other bytes unchanged.
-func lower(s string) string {
+// lowerASCII converts ASCII letters to lower case and leaves all other bytes unchanged.
+func lowerASCII(s string) string {
 	b := []byte(s)
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {
@@ -80,8 +80,8 @@ func lower(s string) string {
 	return string(b)
 }
 
-// Forms returns the secrets in the forms in which a server may repeat them. The forms are: unchanged, percent-encoded, form-decoded, in
-// base64 at any position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
+// Forms returns the secrets in the forms in which a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
+// position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
 func Forms(secrets []string) []string {
 	var out []string
 	add := func(form string) {
@@ -113,8 +113,8 @@ func Forms(secrets []string) []string {
 	return out
 }
 
-// LongValue is the minimum length, in bytes, of a header value of the user that counts as a secret. If a challenge repeats a secret, the
-// repetition is not used. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
+// LongValue is the minimum length, in bytes, of a header value of the user that counts as a secret. If a challenge repeats a secret,
+// mcpauth does not use the repetition. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
 const LongValue = 16
 
 // HeaderForms returns Forms of the header values that have at least minimum bytes.

@@ -24,13 +24,13 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 		return fmt.Errorf("redirect: %w", err)
 	}
 	if !SameOrigin(first.URL, req.URL) {
-		req.Header = harmless(first.Header)
+		req.Header = harmlessHeaders(first.Header)
 	}
 	return nil
 }
 
-// harmless returns the headers that may be sent to another origin.
-func harmless(h http.Header) http.Header {
+// harmlessHeaders returns the headers that may be sent to another origin.
+func harmlessHeaders(h http.Header) http.Header {
 	out := http.Header{}
 	for _, name := range []string{"Accept", "User-Agent", "Mcp-Protocol-Version"} {
 		if v := h.Values(name); v != nil {

@@ -48,10 +48,10 @@ type Refusal struct {
 // codes, because callers act on the codes. now is the current time, from which ReadRefusal computes the wait if the Retry-After header
 // contains a date.
 func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
-	w := readWords(res)
+	w := readErrorParts(res)
 	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
 		w.text = cmp.Or(c.ErrorDescription(), w.text, c.Error())
-		w.code = cmp.Or(code(c.Error(), res.StatusCode), w.code)
+		w.code = cmp.Or(errorCode(c.Error(), res.StatusCode), w.code)
 	}
 	r := Refusal{StatusCode: res.StatusCode, Code: w.code, Text: Clean(w.text, hidden, MaxWords), RetryAfter: RetryAfter(res.Header.Get("Retry-After"), now)}
 	if !slices.Contains(oauthCodes, r.Code) {
@@ -66,7 +66,8 @@ func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	return r
 }
 
-// repeatsStatus reports whether the text is that of a default error page, such as "404 Not Found", "404 page not found" or "Forbidden".
+// repeatsStatus reports whether the text only repeats the status, as in "404 Not Found", "404 page not found" or "Forbidden" on a default
+// error page.
 func repeatsStatus(text string, status int) bool {
 	bare := strings.ToLower(strings.TrimPrefix(text, strconv.Itoa(status)+" "))
 	return slices.Contains([]string{"", "page "}, strings.TrimSuffix(bare, strings.ToLower(http.StatusText(status)))) || bare == strconv.Itoa(status)
@@ -100,15 +101,16 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 	"unsupported_token_type", "authorization_pending", "slow_down", "access_denied", "expired_token", "invalid_target", "invalid_dpop_proof",
 	"use_dpop_nonce", "server_error", "temporarily_unavailable"}
 
-// words contains the parts of an error response, as the server sent them.
-type words struct{ code, text, uri string }
+// errorParts contains the parts of an error response, as the server sent them.
+type errorParts struct{ code, text, uri string }
 
-// then returns w, with its empty fields filled from more. If w and more have different texts, then joins the two texts with the separator.
-func (w words) then(more words, separator string) words {
+// fillFrom returns w with its empty fields filled from more. If w and more have different texts, the result contains both, joined with the
+// separator.
+func (w errorParts) fillFrom(more errorParts, separator string) errorParts {
 	if w.text != "" && more.text != "" && w.text != more.text {
 		more.text = w.text + separator + more.text
 	}
-	return words{cmp.Or(w.code, more.code), cmp.Or(more.text, w.text), cmp.Or(w.uri, more.uri)}
+	return errorParts{cmp.Or(w.code, more.code), cmp.Or(more.text, w.text), cmp.Or(w.uri, more.uri)}
 }
 
 // These expressions are compiled when they are first used, because most runs do not need them.
@@ -124,8 +126,8 @@ func compiled(expression string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
 }
 
-// readWords recognizes the format by the body, because servers send error pages with any content type.
-func readWords(res *Response) words {
+// readErrorParts recognizes the format by the body, because servers send error pages with any content type.
+func readErrorParts(res *Response) errorParts {
 	body := bytes.TrimSpace(bytes.TrimPrefix(res.Body, []byte("\ufeff")))
 	kind, _, _ := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	var v any
@@ -135,30 +137,30 @@ func readWords(res *Response) words {
 		dec := json.NewDecoder(bytes.NewReader(body))
 		dec.UseNumber()
 		if dec.Decode(&v) != nil {
-			return words{}
+			return errorParts{}
 		}
 		w := readValue(v, res.StatusCode, maxNest)
 		if w.code != "" && UniqueFields(body) != nil { // the body has a duplicate member, so two JSON parsers could read different codes: the code must not be used
-			w = words{text: cmp.Or(w.text, w.code), uri: w.uri}
+			w = errorParts{text: cmp.Or(w.text, w.code), uri: w.uri}
 		}
 		return w
 	case formLike().Match(body):
 		form, _ := url.ParseQuery(string(body))
 		name := form.Get("error")
-		return words{code(name, res.StatusCode), cmp.Or(form.Get("error_description"), name), form.Get("error_uri")}
+		return errorParts{errorCode(name, res.StatusCode), cmp.Or(form.Get("error_description"), name), form.Get("error_uri")}
 	case kind == "text/html" || kind == "application/xhtml+xml" || pageLike().Match(body):
 		for _, title := range []*regexp.Regexp{titleTag(), headingTag()} {
 			if m := title.FindSubmatch(body); m != nil {
-				return words{text: html.UnescapeString(tags().ReplaceAllString(string(m[1]), " "))}
+				return errorParts{text: html.UnescapeString(tags().ReplaceAllString(string(m[1]), " "))}
 			}
 		}
 	case res.StatusCode/100 == 2: // a successful response may contain the result, such as a token, so its text is not shown
 	case strings.HasSuffix(kind, "xml"):
-		return words{text: html.UnescapeString(tags().ReplaceAllString(string(body), " "))}
+		return errorParts{text: html.UnescapeString(tags().ReplaceAllString(string(body), " "))}
 	case strings.HasPrefix(kind, "text/"), strings.HasSuffix(kind, "json"), kind == "" && utf8.Valid(body):
-		return words{text: string(body)}
+		return errorParts{text: string(body)}
 	}
-	return words{}
+	return errorParts{}
 }
 
 // The members that error formats use, in order of precedence.
@@ -168,18 +170,18 @@ var (
 	nestedNames = []string{"error", "errors", "fault", "detail", "errorCauses"}
 )
 
-// readValue finds the text in a JSON value. A string is the text itself. In a list, readValue reads the first elements, and in an object,
-// the members that error formats use.
-func readValue(v any, status, depth int) (w words) {
+// readValue finds the text of an error in a JSON value. A string is the text itself. In a list, readValue reads the first elements. In an
+// object, it reads the members that error formats use.
+func readValue(v any, status, depth int) (w errorParts) {
 	if depth == 0 {
-		return words{}
+		return errorParts{}
 	}
 	switch v := v.(type) {
 	case string:
-		return words{text: v}
+		return errorParts{text: v}
 	case []any:
 		for _, element := range v[:min(len(v), maxItems)] {
-			w = w.then(readValue(element, status, depth-1), "; ")
+			w = w.fillFrom(readValue(element, status, depth-1), "; ")
 		}
 		if len(v) > maxItems {
 			w.text += fmt.Sprintf("; … and %d more", len(v)-maxItems)
@@ -190,27 +192,27 @@ func readValue(v any, status, depth int) (w words) {
 	return w
 }
 
-func readObject(v map[string]any, status, depth int) words {
-	var w words
+func readObject(v map[string]any, status, depth int) errorParts {
+	var w errorParts
 	for _, name := range codeNames {
-		if w.code = code(v[name], status); w.code != "" {
+		if w.code = errorCode(v[name], status); w.code != "" {
 			break
 		}
 	}
 	for _, name := range textNames {
-		if w.text = text(v[name]); w.text != "" {
+		if w.text = asString(v[name]); w.text != "" {
 			break
 		}
 	}
 	if w.text == "" { // RFC 9457 §3.1: the title describes the type of the problem, and the detail describes this occurrence of it
-		w = w.then(words{text: text(v["title"])}, "").then(words{text: text(v["detail"])}, ": ")
+		w = w.fillFrom(errorParts{text: asString(v["title"])}, "").fillFrom(errorParts{text: asString(v["detail"])}, ": ")
 	}
-	w.uri = text(v["error_uri"])
+	w.uri = asString(v["error_uri"])
 	for _, name := range nestedNames {
 		s, isText := v[name].(string)
 		switch {
 		case !isText:
-			w = w.then(readValue(v[name], status, depth-1), ": ")
+			w = w.fillFrom(readValue(v[name], status, depth-1), ": ")
 		case w.text == "" && s != w.code:
 			w.text = s
 		}
@@ -218,15 +220,15 @@ func readObject(v map[string]any, status, depth int) words {
 	return w
 }
 
-func text(v any) string {
+func asString(v any) string {
 	s, _ := v.(string)
 	return s
 }
 
-// code returns the word or number that identifies an error, or "". code ignores the number of the HTTP status, the URL of a problem type,
-// and words that only mean "error".
-func code(v any, status int) string {
-	s := text(v)
+// errorCode returns the word or number that identifies an error, or "". The number of the HTTP status, the URL of a problem type, and words
+// that only mean "error" are ignored.
+func errorCode(v any, status int) string {
+	s := asString(v)
 	if n, ok := v.(json.Number); ok {
 		s = n.String()
 	}
@@ -248,7 +250,7 @@ func Clean(s string, hidden []string, limit int) string {
 	if i := strings.LastIndex(clean, redacted); i >= 0 {
 		head, tail = clean[:i+len(redacted)], clean[i+len(redacted):]
 	}
-	tail = tail[:max(0, len(tail)-window)] // the last bytes may be the beginning of a secret that is too short to be recognized
+	tail = tail[:max(0, len(tail)-partLength)] // the last bytes may be the beginning of a secret that is too short to be recognized
 	return Text(head+tail, limit-1) + "…"
 }
 

@@ -12,32 +12,33 @@ import (
 	"sync/atomic"
 )
 
-// rooted is the innermost transport of a client that New returns. To verify a server against all of the system's certificate authorities,
-// crypto/x509 must parse all of them, which takes more processor time than the rest of a call. To save this time, rooted first verifies a
-// host against a few likely certificates: the certificates of Options.CAFile, and the system's certificate that verified the host before.
-// If that fails, rooted dials the host again and verifies the host against all authorities.
+// rootsTransport is the innermost transport of a client that New returns. To verify a server against all of the system's certificate
+// authorities, crypto/x509 must parse all of them, which takes more processor time than the rest of a call. To save this time,
+// rootsTransport first verifies a host against a few likely certificates: the certificates of Options.CAFile, and the system's certificate
+// that verified the host before. If the verification fails, rootsTransport dials the host again and verifies the host against all
+// authorities.
 //
-// The first attempt never accepts a server that the second attempt would refuse, because its certificates are a subset of those of the
-// second attempt. Nothing is sent twice: a failed verification ends the handshake before the request is written.
-type rooted struct {
-	memory rootMemory
-	own    *x509.CertPool        // from Options.CAFile; nil: none
-	pool   func() *x509.CertPool // all authorities; nil: the system's
+// The first attempt uses a subset of the certificates of the second attempt, so it never accepts a server that the second attempt would
+// refuse. Nothing is sent twice: a failed verification ends the handshake before the request is written.
+type rootsTransport struct {
+	memory      rootMemory
+	caFileRoots *x509.CertPool        // from Options.CAFile; nil: none
+	allRoots    func() *x509.CertPool // all authorities; nil: the system's
 
-	mu    sync.Mutex
-	hosts map[string]*host
-	whole map[string]*http.Transport // transports that verify against all authorities; the key is the scheme and the ID of the client certificate
+	mu         sync.Mutex
+	hosts      map[string]*hostState
+	transports map[string]*http.Transport // transports that verify against all authorities; the key is the scheme and the ID of the client certificate
 }
 
-// host is the state of the server at one scheme, host and port. Requests with different client certificates have separate states.
-type host struct {
-	likely  atomic.Pointer[http.Transport] // transport that verifies against the likely certificates only; nil: no likely certificate is known, or none verified the host
-	learned atomic.Bool                    // whether the certificate that verified the host is recorded
+// hostState is the state of the server at one scheme, host and port. Requests with different client certificates have separate states.
+type hostState struct {
+	likelyTransport atomic.Pointer[http.Transport] // transport that verifies against the likely certificates only; nil: no likely certificate is known, or none verified the host
+	recorded        atomic.Bool                    // the certificate that verified the host is recorded
 }
 
-func newRooted(memory rootMemory, caFile string) (*rooted, error) {
-	r := &rooted{memory: memory, hosts: map[string]*host{}, whole: map[string]*http.Transport{}}
-	r.pool = func() *x509.CertPool { return nil }
+func newRootsTransport(memory rootMemory, caFile string) (*rootsTransport, error) {
+	r := &rootsTransport{memory: memory, hosts: map[string]*hostState{}, transports: map[string]*http.Transport{}}
+	r.allRoots = func() *x509.CertPool { return nil }
 	if caFile == "" {
 		return r, nil
 	}
@@ -45,11 +46,11 @@ func newRooted(memory rootMemory, caFile string) (*rooted, error) {
 	if err != nil {
 		return nil, fmt.Errorf("certificate authorities: %w", err)
 	}
-	r.own = x509.NewCertPool()
-	if !r.own.AppendCertsFromPEM(pem) {
+	r.caFileRoots = x509.NewCertPool()
+	if !r.caFileRoots.AppendCertsFromPEM(pem) {
 		return nil, fmt.Errorf("certificate authorities %s: no PEM certificate in it", caFile)
 	}
-	r.pool = sync.OnceValue(func() *x509.CertPool {
+	r.allRoots = sync.OnceValue(func() *x509.CertPool {
 		pool, err := x509.SystemCertPool()
 		if err != nil {
 			pool = x509.NewCertPool()
@@ -60,7 +61,7 @@ func newRooted(memory rootMemory, caFile string) (*rooted, error) {
 	return r, nil
 }
 
-func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
+func (r *rootsTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := r.roundTrip(req)
 	var alert *net.OpError
 	if errors.As(err, &alert) && alert.Op == "remote error" { // a TLS alert; net/http wraps it in the name of a function, depending on when it arrives
@@ -69,79 +70,80 @@ func (r *rooted) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-func (r *rooted) roundTrip(req *http.Request) (*http.Response, error) {
-	h := r.host(req)
-	if likely := h.likely.Load(); likely != nil {
+func (r *rootsTransport) roundTrip(req *http.Request) (*http.Response, error) {
+	h := r.stateOf(req)
+	if likely := h.likelyTransport.Load(); likely != nil {
 		if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil { // the body can be sent only once
-			return r.all(req).RoundTrip(req)
+			return r.fullyVerifyingTransport(req).RoundTrip(req)
 		}
 		res, err := likely.RoundTrip(req)
 		var unverified *tls.CertificateVerificationError
 		if !errors.As(err, &unverified) {
 			return res, err
 		}
-		if req, err = rewound(req); err != nil {
+		if req, err = rewindBody(req); err != nil {
 			return nil, err
 		}
-		h.likely.Store(nil)
+		h.likelyTransport.Store(nil)
 	}
-	res, err := r.all(req).RoundTrip(req)
-	if err == nil && res.TLS != nil && len(res.TLS.VerifiedChains) > 0 && h.learned.CompareAndSwap(false, true) {
+	res, err := r.fullyVerifyingTransport(req).RoundTrip(req)
+	if err == nil && res.TLS != nil && len(res.TLS.VerifiedChains) > 0 && h.recorded.CompareAndSwap(false, true) {
 		chain := res.TLS.VerifiedChains[0]
-		r.memory.remember(req.URL.Host, chain[len(chain)-1])
+		r.memory.rememberRoot(req.URL.Host, chain[len(chain)-1])
 	}
 	return res, err
 }
 
-// all returns the transport that verifies against all authorities. The authorities are parsed only if the scheme of the request is https.
-func (r *rooted) all(req *http.Request) *http.Transport {
+// fullyVerifyingTransport returns the transport that verifies against all authorities. The authorities are parsed only if the scheme of the
+// request is https.
+func (r *rootsTransport) fullyVerifyingTransport(req *http.Request) *http.Transport {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	own := presented(req)
-	key := req.URL.Scheme + " " + own.ID
-	if r.whole[key] == nil {
+	cert := certificateFor(req)
+	key := req.URL.Scheme + " " + cert.ID
+	if r.transports[key] == nil {
 		var pool *x509.CertPool
 		if req.URL.Scheme == "https" {
-			pool = r.pool()
+			pool = r.allRoots()
 		}
-		r.whole[key] = newTransport(pool, own)
+		r.transports[key] = newTransport(pool, cert)
 	}
-	return r.whole[key]
+	return r.transports[key]
 }
 
-// host returns the state of the host of a request, and creates the state at the first request to the host.
-func (r *rooted) host(req *http.Request) *host {
+// stateOf returns the state of the host of a request, and creates the state at the first request to the host.
+func (r *rootsTransport) stateOf(req *http.Request) *hostState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	own := presented(req)
-	key := req.URL.Scheme + "://" + req.URL.Host + " " + own.ID
+	cert := certificateFor(req)
+	key := req.URL.Scheme + "://" + req.URL.Host + " " + cert.ID
 	h := r.hosts[key]
 	if h == nil {
-		h = &host{}
+		h = &hostState{}
 		r.hosts[key] = h
-		if pool := r.likely(req.URL.Host); pool != nil && req.URL.Scheme == "https" {
-			h.likely.Store(newTransport(pool, own))
+		if pool := r.likelyRoots(req.URL.Host); pool != nil && req.URL.Scheme == "https" {
+			h.likelyTransport.Store(newTransport(pool, cert))
 		}
 	}
 	return h
 }
 
-// likely returns the certificates that are likely to verify a host, or nil if none are known.
-func (r *rooted) likely(host string) *x509.CertPool {
-	root := r.memory.recall(host)
+// likelyRoots returns the certificates that are likely to verify a host, or nil if none are known.
+func (r *rootsTransport) likelyRoots(host string) *x509.CertPool {
+	root := r.memory.recallRoot(host)
 	if root == nil {
-		return r.own
+		return r.caFileRoots
 	}
 	pool := x509.NewCertPool()
-	if r.own != nil {
-		pool = r.own.Clone()
+	if r.caFileRoots != nil {
+		pool = r.caFileRoots.Clone()
 	}
 	pool.AddCert(root)
 	return pool
 }
 
-// rewound returns a request whose body starts at its beginning. The request has no body or has GetBody, see RoundTrip.
-func rewound(req *http.Request) (*http.Request, error) {
+// rewindBody returns a request whose body starts at its beginning. If the request has a body, it has GetBody too, see roundTrip.
+func rewindBody(req *http.Request) (*http.Request, error) {
 	if req.GetBody == nil {
 		return req, nil
 	}

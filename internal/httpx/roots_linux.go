@@ -33,18 +33,19 @@ const (
 	maxRootBlock  = 64 << 10 // bytes of a PEM block that are read
 )
 
-// recall returns the certificate that verified a host before, or nil if the certificate has moved or the system no longer uses its file.
-func (m rootMemory) recall(host string) *x509.Certificate {
+// recallRoot returns the certificate that verified a host before. The result is nil if the certificate has moved or the system no longer
+// uses its file.
+func (m rootMemory) recallRoot(host string) *x509.Certificate {
 	places := m.places()
 	i := slices.IndexFunc(places, func(p rootPlace) bool { return p.Host == host })
 	if i < 0 {
 		return nil
 	}
-	return places[i].certificate()
+	return places[i].readCertificate()
 }
 
-// remember records which certificate verified a host, if one of the system's files contains that certificate.
-func (m rootMemory) remember(host string, root *x509.Certificate) {
+// rememberRoot records which certificate verified a host, if one of the system's files contains that certificate.
+func (m rootMemory) rememberRoot(host string, root *x509.Certificate) {
 	if m == "" {
 		return
 	}
@@ -87,10 +88,10 @@ func (m rootMemory) write(data []byte) {
 	}
 }
 
-// certificate reads the certificate to which the rootPlace p refers. The result is nil if the system no longer uses the file, or if the
-// file no longer contains that certificate at the recorded position.
-func (p rootPlace) certificate() *x509.Certificate {
-	if !inUse(p.File) {
+// readCertificate reads the certificate to which p refers. The result is nil if the system no longer uses the file, or if the file no
+// longer contains that certificate at the recorded position.
+func (p rootPlace) readCertificate() *x509.Certificate {
+	if !isSystemFile(p.File) {
 		return nil
 	}
 	f, err := os.Open(p.File)
@@ -203,8 +204,8 @@ func rootBundle() string {
 	return ""
 }
 
-// inUse reports whether crypto/x509 would read certificates from this file now.
-func inUse(name string) bool {
+// isSystemFile reports whether crypto/x509 would read certificates from this file now.
+func isSystemFile(name string) bool {
 	if name == rootBundle() {
 		return true
 	}

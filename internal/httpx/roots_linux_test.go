@@ -63,8 +63,8 @@ func getOnce(address string) string {
 		return "the server received " + string(res.Body)
 	}
 	used := "all"
-	for _, h := range c.Transport.(*userAgent).next.(*tracer).next.(*rooted).hosts {
-		if h.likely.Load() != nil {
+	for _, h := range c.Transport.(*userAgent).next.(*tracer).next.(*rootsTransport).hosts {
+		if h.likelyTransport.Load() != nil {
 			used = "likely"
 		}
 	}
@@ -337,23 +337,23 @@ func TestMemoryIsBounded(t *testing.T) {
 	t.Setenv("SSL_CERT_FILE", w.bundle)
 	m := rootMemory(w.memory)
 	for i := range maxRootHosts + 10 {
-		m.remember(fmt.Sprint("host", i), w.home.cert)
+		m.rememberRoot(fmt.Sprint("host", i), w.home.cert)
 	}
-	m.remember("host100", w.other.cert)
+	m.rememberRoot("host100", w.other.cert)
 	if n := len(m.places()); n != maxRootHosts {
 		t.Errorf("%d places, want %d", n, maxRootHosts)
 	}
-	if got := m.recall("host100"); got == nil || !got.Equal(w.other.cert) {
+	if got := m.recallRoot("host100"); got == nil || !got.Equal(w.other.cert) {
 		t.Errorf("host100: %v", got)
 	}
-	if got := m.recall("host50"); got == nil || !got.Equal(w.home.cert) {
+	if got := m.recallRoot("host50"); got == nil || !got.Equal(w.home.cert) {
 		t.Errorf("host50: %v", got)
 	}
-	if m.recall("host5") != nil || m.recall("host10") == nil || m.recall("host1") != nil {
+	if m.recallRoot("host5") != nil || m.recallRoot("host10") == nil || m.recallRoot("host1") != nil {
 		t.Error("the oldest were to be dropped")
 	}
-	m.remember("host0", w.evil.cert) // none of the system's files contains this certificate
-	if m.recall("host0") != nil {
+	m.rememberRoot("host0", w.evil.cert) // none of the system's files contains this certificate
+	if m.recallRoot("host0") != nil {
 		t.Error("a certificate that is not the system's was remembered")
 	}
 }

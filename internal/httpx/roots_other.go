@@ -7,5 +7,5 @@ import "crypto/x509"
 // rootMemory records nothing, because macOS and Windows verify certificates without reading a bundle of roots first.
 type rootMemory string
 
-func (rootMemory) recall(string) *x509.Certificate    { return nil }
-func (rootMemory) remember(string, *x509.Certificate) {}
+func (rootMemory) recallRoot(string) *x509.Certificate    { return nil }
+func (rootMemory) rememberRoot(string, *x509.Certificate) {}

@@ -15,20 +15,20 @@ import (
 )
 
 const (
-	minToken   = 8   // in bytes; a shorter token could be ordinary text
-	maxOwn     = 200 // maximum number of remembered credentials
-	maxLearned = 70  // maximum number of remembered sent secrets, and of received secrets; older ones are dropped, because proofs and tokens change often
+	minToken       = 8   // in bytes; a shorter token could be ordinary text
+	maxCredentials = 200 // maximum number of remembered credentials
+	maxLearned     = 70  // maximum number of sent secrets and of received secrets; older ones are dropped, because proofs and tokens change often
 )
 
 // Secrets remembers the secrets that a process has read, sent or received. The process passes all output, and all data that it stores
-// outside the credential store, through the methods of Secrets. A server can therefore not make the process print or store a secret by
-// repeating the secret in an answer. The zero value is ready to use. A Secrets is safe for concurrent use.
+// outside the credential store, through the methods of Secrets. If a server repeats a secret in an answer, the process therefore neither
+// prints nor stores the secret. The zero value is ready to use. A Secrets is safe for concurrent use.
 type Secrets struct {
-	mu       sync.Mutex
-	values   []string // values of the user's headers and variables
-	own      []string // credentials passed to Learn, oldest first
-	sent     []string // other secrets in requests to OAuth endpoints, oldest first
-	received []string // secrets in responses, oldest first; separate from sent, so that a server that sends many secrets cannot displace the sent ones
+	mu          sync.Mutex
+	values      []string // values of the user's headers and variables
+	credentials []string // credentials passed to Learn, oldest first
+	sent        []string // other secrets in requests to OAuth endpoints, oldest first
+	received    []string // secrets in responses, oldest first; separate from sent, so that a server that sends many secrets cannot displace the sent ones
 
 	forms map[string][]string // Forms of each secret, in lower case
 }
@@ -38,14 +38,15 @@ func (k *Secrets) Learn(credentials ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, c := range credentials {
-		k.add(&k.own, c)
+		k.addLast(&k.credentials, c)
 	}
-	k.own = slices.Delete(k.own, 0, max(0, len(k.own)-maxOwn))
+	k.credentials = slices.Delete(k.credentials, 0, max(0, len(k.credentials)-maxCredentials))
 }
 
-// LearnIssued adds credentials that a server issued. LearnIssued ignores ordinary text, which only a hostile server issues as a credential.
+// LearnIssued adds credentials that a server issued. Ordinary text is ignored, because only a hostile server issues ordinary text as a
+// credential.
 func (k *Secrets) LearnIssued(credentials ...string) {
-	k.Learn(slices.DeleteFunc(slices.Clone(credentials), ordinary)...)
+	k.Learn(slices.DeleteFunc(slices.Clone(credentials), isOrdinaryText)...)
 }
 
 // Hide adds values of the user's headers and variables. A value is masked only if all of it appears, because its beginning may be ordinary
@@ -61,10 +62,10 @@ func (k *Secrets) Hide(values ...string) {
 }
 
 // Mask replaces the secrets in a message.
-func (k *Secrets) Mask(message string) string { return k.mask(message, window) }
+func (k *Secrets) Mask(message string) string { return k.mask(message, partLength) }
 
-// MaskWhole replaces the secrets that appear completely in a text. Use MaskWhole for results that a program reads, in which the beginning
-// of a secret may be another value, such as a client ID.
+// MaskWhole replaces the secrets that appear completely in a text. Use MaskWhole for results that a program reads, because the beginning of
+// a secret may be another value there, such as a client ID.
 func (k *Secrets) MaskWhole(text string) string { return k.mask(text, math.MaxInt) }
 
 // Holds reports whether a text contains a secret, even if it is percent-encoded up to three times.
@@ -97,14 +98,14 @@ func percentDecoded(text string) string {
 	return b.String()
 }
 
-// mask replaces hidden values that appear completely, and credentials whose beginning, of at least least bytes, appears.
-func (k *Secrets) mask(text string, least int) string {
+// mask replaces each hidden value that appears completely, and each credential of which at least the first minPrefix bytes appear.
+func (k *Secrets) mask(text string, minPrefix int) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var spans [][2]int
-	folded := lower(text)
-	find := func(form string, least int) {
-		head := form[:min(len(form), least)]
+	folded := lowerASCII(text)
+	find := func(form string, minPrefix int) {
+		head := form[:min(len(form), minPrefix)]
 		for at := 0; ; {
 			i := strings.Index(folded[at:], head)
 			if i < 0 {
@@ -118,10 +119,10 @@ func (k *Secrets) mask(text string, least int) string {
 			at += i + 1
 		}
 	}
-	for _, list := range [][]string{k.own, k.sent, k.received} {
+	for _, list := range [][]string{k.credentials, k.sent, k.received} {
 		for _, secret := range list {
 			for _, form := range k.formsOf(secret) {
-				find(form, least)
+				find(form, minPrefix)
 			}
 		}
 	}
@@ -149,11 +150,11 @@ func (k *Secrets) formsOf(secret string) []string {
 	forms, ok := k.forms[secret]
 	if !ok {
 		for i, form := range Forms([]string{secret}) {
-			if i == 0 || !ordinary(form) || ordinary(secret) { // a server could encode ordinary text, so that the text is one of the forms
-				forms = append(forms, lower(form))
+			if i == 0 || !isOrdinaryText(form) || isOrdinaryText(secret) { // a server could encode ordinary text, so that the text is one of the forms
+				forms = append(forms, lowerASCII(form))
 			}
 		}
-		if k.forms == nil || len(k.forms) > 2*maxOwn {
+		if k.forms == nil || len(k.forms) > 2*maxCredentials {
 			k.forms = map[string][]string{}
 		}
 		k.forms[secret] = forms
@@ -161,8 +162,8 @@ func (k *Secrets) formsOf(secret string) []string {
 	return forms
 }
 
-// add moves a secret to the end of a list.
-func (k *Secrets) add(list *[]string, secret string) {
+// addLast adds a secret to the end of a list, or moves it there.
+func (k *Secrets) addLast(list *[]string, secret string) {
 	if n := len(*list); len(secret) < minToken || n > 0 && (*list)[n-1] == secret {
 		return
 	}
@@ -172,41 +173,41 @@ func (k *Secrets) add(list *[]string, secret string) {
 	*list = append(*list, secret)
 }
 
-// trim drops the oldest secrets of a list. Call trim before an exchange adds its secrets and not after, because trim could drop a secret of
-// that exchange.
-func (k *Secrets) trim(list *[]string) {
+// dropOldest drops the oldest secrets of a list. It must be called before an exchange adds its secrets, because a later call could drop a
+// secret of that exchange.
+func (k *Secrets) dropOldest(list *[]string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
 }
 
-// sends remembers the credentials in the Authorization header of a request. If all is set, sends also remembers secret query parameters and
-// all header values that the trace does not show, because a server may repeat them. Mcp-Param headers are skipped, because they contain
-// arguments of a call.
-func (k *Secrets) sends(req *http.Request, all bool) {
-	k.LearnIssued(credentials(req.Header.Get("Authorization"))...)
-	if !all {
+// learnRequest remembers the credentials in the Authorization header of a request. If allHeaders is set, learnRequest also remembers secret
+// query parameters and all header values that the trace does not show, because a server may repeat them. Mcp-Param headers are skipped,
+// because they contain arguments of a call.
+func (k *Secrets) learnRequest(req *http.Request, allHeaders bool) {
+	k.LearnIssued(authorizationSecrets(req.Header.Get("Authorization"))...)
+	if !allHeaders {
 		return
 	}
-	k.trim(&k.sent)
+	k.dropOldest(&k.sent)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.addForm(&k.sent, req.URL.Query())
 	for name, values := range req.Header {
-		if slices.Contains(shown, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
+		if slices.Contains(printableHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
 			continue
 		}
 		for _, v := range values {
-			for _, secret := range append(credentials(v), v) {
-				k.add(&k.sent, secret)
+			for _, secret := range append(authorizationSecrets(v), v) {
+				k.addLast(&k.sent, secret)
 			}
 		}
 	}
 }
 
-// credentials returns the secrets in the value of an Authorization header. For client_secret_basic, the result includes the client secret
-// without its form encoding (RFC 6749 §2.3.1).
-func credentials(authorization string) []string {
+// authorizationSecrets returns the secrets in the value of an Authorization header. For client_secret_basic, the result includes the client
+// secret without its form encoding (RFC 6749 §2.3.1).
+func authorizationSecrets(authorization string) []string {
 	scheme, rest, ok := strings.Cut(authorization, " ")
 	if !ok {
 		return []string{authorization}
@@ -226,7 +227,8 @@ func credentials(authorization string) []string {
 	return append(all, secret)
 }
 
-// learnBody remembers the secret members of a form or JSON body. If list is nil, learnBody remembers nothing. The result is the body as the trace shows it, or nil for any other body.
+// learnBody remembers the secret members of a form or JSON body. If list is nil, learnBody remembers nothing. The result is the body as the
+// trace shows it, or nil for any other body.
 func (k *Secrets) learnBody(list *[]string, kind string, data []byte) (shown any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -254,29 +256,30 @@ func (k *Secrets) addForm(list *[]string, form url.Values) {
 	}
 }
 
-// issued lists the members of responses that contain a secret (RFC 6749 §5.1, RFC 7591 §3.2.1, RFC 8628 §3.2, OpenID Connect Core §3.1.3.3).
-var issued = []string{"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token", "device_code"}
+// issuedMembers lists the members of responses that contain a secret (RFC 6749 §5.1, RFC 7591 §3.2.1, RFC 8628 §3.2, OpenID Connect Core
+// §3.1.3.3).
+var issuedMembers = []string{"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token", "device_code"}
 
-// addNamed adds the value of a member with a secret name. Of a response, addNamed adds only the issued secrets, because a hostile server
-// could name any text a secret, and Mask would then remove that text from messages.
+// addNamed adds the value of a member with a secret name. In a response, only the issuedMembers are added, because a hostile server could
+// name any text a secret, and Mask would then remove that text from messages.
 func (k *Secrets) addNamed(list *[]string, name, value string) {
 	switch {
 	case list == nil:
-	case list == &k.received && (!slices.Contains(issued, name) || ordinary(value)):
+	case list == &k.received && (!slices.Contains(issuedMembers, name) || isOrdinaryText(value)):
 	default:
-		k.add(list, value)
+		k.addLast(list, value)
 	}
 }
 
-var hostName = compiled(`^[a-z0-9.-]*\.[a-z]{1,24}$`)
+var hostNameOnly = compiled(`^[a-z0-9.-]*\.[a-z]{1,24}$`)
 
-// ordinary reports whether a text consists of words or is a URL or a host name. The tokens of real servers are none of these. A hostile
-// server could issue such a text as a token, so that Mask removes the text from messages, for example the issuer in a warning.
-func ordinary(s string) bool {
-	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || hostName().MatchString(lower(s))
+// isOrdinaryText reports whether a text consists of words or is a URL or a host name. The tokens of real servers are none of these. A
+// hostile server could issue such a text as a token, so that Mask removes the text from messages, for example the issuer in a warning.
+func isOrdinaryText(s string) bool {
+	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || hostNameOnly().MatchString(lowerASCII(s))
 }
 
-// addJSON remembers and redacts the string members with secret names.
+// addJSON remembers the string members that have secret names, and returns the value with these members redacted.
 func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 	switch v := v.(type) {
 	case map[string]any:

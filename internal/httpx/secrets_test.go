@@ -134,18 +134,18 @@ func TestSecretsAreBounded(t *testing.T) {
 	}
 	data, _ := json.Marshal(map[string]any{"access_token": made})
 	for range 2 {
-		k.trim(&k.received)
+		k.dropOldest(&k.received)
 		k.learnBody(&k.received, "application/json", data)
 		k.Mask("a message")
 	}
-	if len(k.received) > 1000 || len(k.own) != 1 || k.Mask("canary-token-0123456789") != "[redacted]" {
-		t.Errorf("%d received, own %q", len(k.received), k.own)
+	if len(k.received) > 1000 || len(k.credentials) != 1 || k.Mask("canary-token-0123456789") != "[redacted]" {
+		t.Errorf("%d received, own %q", len(k.received), k.credentials)
 	}
 	for _, m := range made {
 		k.Learn(m)
 	}
-	if len(k.own) != maxOwn || len(k.forms) > 2*maxOwn+1 {
-		t.Errorf("%d credentials, %d with their forms", len(k.own), len(k.forms))
+	if len(k.credentials) != maxCredentials || len(k.forms) > 2*maxCredentials+1 {
+		t.Errorf("%d credentials, %d with their forms", len(k.credentials), len(k.forms))
 	}
 }
 

@@ -42,7 +42,7 @@ const maxDepth = 64
 func UniqueFields(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if err := unique(dec, 0); err != nil {
+	if err := checkUnique(dec, 0); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -72,8 +72,8 @@ func DecodeMembers(data []byte, v any) (wrong []string, err error) {
 	return wrong, nil
 }
 
-// unique reads one value.
-func unique(dec *json.Decoder, depth int) error {
+// checkUnique reads one value. The error says which member name appears twice, or that the value is malformed or nested too deeply.
+func checkUnique(dec *json.Decoder, depth int) error {
 	tok, err := dec.Token()
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -100,7 +100,7 @@ func unique(dec *json.Decoder, depth int) error {
 			}
 			seen[name.(string)] = true
 		}
-		if err := unique(dec, depth+1); err != nil {
+		if err := checkUnique(dec, depth+1); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,7 @@
 package httpx
 
-// The output of --verbose: every HTTP exchange with headers and small bodies, with secrets replaced by [redacted]. Of a header that is not
-// listed in shown, only the name is printed.
+// The output of --verbose: every HTTP exchange with headers and small bodies, with secrets replaced by [redacted]. If a header is not in
+// printableHeaders, only its name is printed.
 
 import (
 	"bytes"
@@ -20,47 +20,47 @@ import (
 
 const redacted = "[redacted]"
 
-// maxTraced limits the size of bodies that are shown, in bytes. Of a longer body, only the size is shown.
+// maxTraced is the maximum size, in bytes, of a body that is printed. For a longer body, only the size is printed.
 const maxTraced = 16 << 10
 
-// shown lists the headers whose values may be printed.
-var shown = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
+// printableHeaders lists the headers whose values may be printed.
+var printableHeaders = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
 
-// tracer remembers the secrets of each exchange. If out is set, it also prints the exchange.
+// tracer is a transport that remembers the secrets of each exchange. If out is set, tracer also prints the exchange.
 type tracer struct {
 	next    http.RoundTripper
 	out     io.Writer // nil: exchanges are not printed
 	secrets *Secrets
 }
 
-// wholeKey marks requests to OAuth endpoints, whose responses Do reads completely. tracer reads the body of a marked response before it
+// oauthKey marks requests to OAuth endpoints, whose responses Do reads completely. tracer reads the body of a marked response before it
 // prints or returns the response, because the header may repeat secrets from the body.
-type wholeKey struct{}
+type oauthKey struct{}
 
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
-	oauth := req.Context().Value(wholeKey{}) != nil
-	t.secrets.sends(req, oauth || t.out != nil)
+	oauth := req.Context().Value(oauthKey{}) != nil
+	t.secrets.learnRequest(req, oauth || t.out != nil)
 	if t.out == nil && !oauth {
 		res, err := t.next.RoundTrip(req)
-		t.failed(req, err)
+		t.learnProxyPassword(req, err)
 		return res, err
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "> %s %s\n", req.Method, redactURL(req.URL))
-	t.header(&b, "> ", req.Header)
+	t.writeHeader(&b, "> ", req.Header)
 	if req.GetBody != nil && req.ContentLength <= maxTraced {
 		if body, err := req.GetBody(); err == nil {
 			data, _ := io.ReadAll(io.LimitReader(body, maxTraced))
 			body.Close()
-			t.body(&b, &t.secrets.sent, "> ", req.Header.Get("Content-Type"), data)
+			t.writeBody(&b, &t.secrets.sent, "> ", req.Header.Get("Content-Type"), data)
 		}
 	}
 	t.print(&b)
 
 	res, err := t.next.RoundTrip(req)
-	t.failed(req, err)
+	t.learnProxyPassword(req, err)
 	took := time.Since(start).Round(time.Millisecond)
 	if err != nil {
 		fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's name may contain line breaks
@@ -68,25 +68,26 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
-	t.header(&b, "< ", res.Header)
+	t.writeHeader(&b, "< ", res.Header)
 	if oauth {
 		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
-		t.answer(&b, req, res, data, len(data) <= maxTraced)
+		t.writeAnswer(&b, req, res, data, len(data) <= maxTraced)
 		t.print(&b)
-		res.Body = &readBody{io.MultiReader(bytes.NewReader(data), failing{err}), res.Body}
+		res.Body = &bufferedBody{io.MultiReader(bytes.NewReader(data), errReader{err}), res.Body}
 		return res, nil
 	}
 	t.print(&b)
 	res.Body = &tracedBody{ReadCloser: res.Body, done: func(data []byte, whole bool) {
 		var b strings.Builder
-		t.answer(&b, req, res, data, whole)
+		t.writeAnswer(&b, req, res, data, whole)
 		t.print(&b)
 	}}
 	return res, nil
 }
 
-// failed remembers the password for the proxy, because the error may contain the proxy's status line, which may repeat the password.
-func (t *tracer) failed(req *http.Request, err error) {
+// learnProxyPassword remembers the password for the proxy if a request failed. The error may contain the proxy's status line, which may
+// repeat the password.
+func (t *tracer) learnProxyPassword(req *http.Request, err error) {
 	if err == nil {
 		return
 	}
@@ -96,15 +97,15 @@ func (t *tracer) failed(req *http.Request, err error) {
 	}
 }
 
-// answer remembers the secrets in the body of a response and writes the body.
-func (t *tracer) answer(b *strings.Builder, req *http.Request, res *http.Response, data []byte, whole bool) {
-	t.secrets.trim(&t.secrets.received)
+// writeAnswer remembers the secrets in the body of a response and writes the body.
+func (t *tracer) writeAnswer(b *strings.Builder, req *http.Request, res *http.Response, data []byte, whole bool) {
+	t.secrets.dropOldest(&t.secrets.received)
 	list := &t.secrets.received
 	if req.Method == http.MethodGet { // metadata, in which a hostile server could present any text as a secret; every token comes in the answer to a POST
 		list = nil
 	}
 	var body strings.Builder
-	t.body(&body, list, "< ", res.Header.Get("Content-Type"), data)
+	t.writeBody(&body, list, "< ", res.Header.Get("Content-Type"), data)
 	if !whole {
 		body.Reset()
 		body.WriteString("< (a longer body is not shown)\n")
@@ -112,24 +113,24 @@ func (t *tracer) answer(b *strings.Builder, req *http.Request, res *http.Respons
 	b.WriteString(body.String())
 }
 
-// readBody is a body of which a part was read in advance.
-type readBody struct {
+// bufferedBody is a body of which a part was read in advance.
+type bufferedBody struct {
 	io.Reader
 	io.Closer
 }
 
-// failing is a reader that returns err, or io.EOF if err is nil.
-type failing struct{ err error }
+// errReader is a reader that returns err, or io.EOF if err is nil.
+type errReader struct{ err error }
 
-func (f failing) Read([]byte) (int, error) {
+func (f errReader) Read([]byte) (int, error) {
 	if f.err == nil {
 		return 0, io.EOF
 	}
 	return 0, f.err
 }
 
-// header writes the headers, with values only for those that are known to be harmless.
-func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
+// writeHeader writes the headers, with values only for those that are known to be harmless.
+func (t *tracer) writeHeader(b *strings.Builder, mark string, h http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
 			switch {
@@ -140,7 +141,7 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 				} else {
 					v = redactURL(u)
 				}
-			case !slices.Contains(shown, name):
+			case !slices.Contains(printableHeaders, name):
 				v = redacted
 			}
 			fmt.Fprintf(b, "%s%s: %s\n", mark, name, Text(v, 1000))
@@ -150,9 +151,9 @@ func (t *tracer) header(b *strings.Builder, mark string, h http.Header) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// body remembers the secrets of a form or JSON body in list, unless list is nil, and writes the body with its secret members redacted. For any other body, only the
-// size is written.
-func (t *tracer) body(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
+// writeBody writes a form or JSON body with its secret members redacted and, unless list is nil, remembers these secrets in list. For any
+// other body, only the size is written.
+func (t *tracer) writeBody(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return
 	}

@@ -20,8 +20,8 @@ func FuzzTrace(f *testing.F) {
 		tr := &tracer{out: &out, secrets: &Secrets{}}
 		tr.secrets.Learn("canary-sent")
 		var b strings.Builder
-		tr.header(&b, "< ", http.Header{"Location": {location}, "Content-Type": {kind}, "X-Other": {string(body)}})
-		tr.body(&b, &tr.secrets.received, "< ", kind, body)
+		tr.writeHeader(&b, "< ", http.Header{"Location": {location}, "Content-Type": {kind}, "X-Other": {string(body)}})
+		tr.writeBody(&b, &tr.secrets.received, "< ", kind, body)
 		tr.print(&b)
 		got := out.String()
 		if strings.Contains(got, "canary-sent") || strings.Contains(got, url.QueryEscape("canary-sent")) {

@@ -20,10 +20,10 @@ type AddressError struct {
 func (e *AddressError) Error() string { return "address \"" + e.Address + "\" refused: " + e.Reason }
 
 // Check parses a URL that a server named. The error is an *AddressError if the URL is not allowed. https URLs are allowed, except those on
-// loopback or a link-local network, because a remote server must not direct requests there (server-side request forgery). If local is true
-// because the MCP server itself is on loopback, http and https URLs on loopback are allowed too.
+// loopback or a link-local network, because a remote server must not direct requests there (server-side request forgery). If local is true,
+// the MCP server itself is on loopback, and http and https URLs on loopback are allowed too.
 func Check(raw string, local bool) (*url.URL, error) {
-	u, reason := parse(raw)
+	u, reason := parseAddress(raw)
 	switch {
 	case reason != "":
 	case local && Local(u):
@@ -32,7 +32,7 @@ func Check(raw string, local bool) (*url.URL, error) {
 		reason = "plain http to this machine is allowed only for MCP servers on this machine"
 	case u.Scheme == "http":
 		reason = "plain http is allowed only to loopback; https is required (OAuth 2.1 §1.5)"
-	case Local(u) || special(u.Hostname()):
+	case Local(u) || isSpecialIP(u.Hostname()):
 		reason = "a remote server must not name an address of this machine or of its local link"
 	default:
 		return u, nil
@@ -42,7 +42,7 @@ func Check(raw string, local bool) (*url.URL, error) {
 
 // CheckServer parses the URL of an MCP server that the user gave. The error is an *AddressError if the URL is not allowed.
 func CheckServer(raw string) (*url.URL, error) {
-	u, reason := parse(raw)
+	u, reason := parseAddress(raw)
 	switch {
 	case reason != "":
 	case u.Scheme == "http" && !Local(u):
@@ -53,8 +53,8 @@ func CheckServer(raw string) (*url.URL, error) {
 	return nil, refuse(raw, reason)
 }
 
-// parse returns the URL, or the reason why it is invalid.
-func parse(raw string) (*url.URL, string) {
+// parseAddress returns the URL, or the reason why it is invalid.
+func parseAddress(raw string) (*url.URL, string) {
 	if len(raw) > maxAddress {
 		return nil, "longer than 8 kB"
 	}
@@ -73,17 +73,16 @@ func parse(raw string) (*url.URL, string) {
 		return nil, "it contains credentials"
 	case u.Fragment != "" || strings.Contains(raw, "#"):
 		return nil, "it contains a fragment"
-	case !plainHost(u.Hostname()):
+	case !isPlainHost(u.Hostname()):
 		return nil, "the host is not a plain name or address (write international names as xn--…)"
 	}
 	return u, ""
 }
 
-// plainHost reports whether every resolver interprets the host in the same way. The host must be ASCII. The host must be a valid IP
-// address without a zone, or a name whose last label contains a letter and is not a hexadecimal number. Other hosts are ambiguous: some
-// resolvers read 127.1 and 0x7f000001 as addresses, and others read them as names. net.ParseIP does not read an address with a zone, such as
-// ::1%lo.
-func plainHost(host string) bool {
+// isPlainHost reports whether every resolver interprets the host in the same way. The host must be a valid IP address without a zone, or an
+// ASCII name whose last label contains a letter and is not a hexadecimal number. Other hosts are ambiguous: some resolvers read 127.1 and
+// 0x7f000001 as addresses, and others read them as names. net.ParseIP does not read an address with a zone, such as ::1%lo.
+func isPlainHost(host string) bool {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return ip.Zone() == ""
 	}
@@ -114,7 +113,8 @@ func WithoutUser(raw string) string {
 	return scheme + "://" + rest[strings.LastIndexByte(rest[:end], '@')+1:]
 }
 
-// Local reports whether the URL is on this machine's loopback: 127.0.0.0/8, ::1, localhost and the names below it (RFC 6761 §6.3).
+// Local reports whether the URL is on this machine's loopback: 127.0.0.0/8, ::1, localhost or a name that ends in .localhost (RFC 6761
+// §6.3).
 func Local(u *url.URL) bool {
 	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
@@ -124,8 +124,8 @@ func Local(u *url.URL) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// special reports whether the host is an unspecified, link-local or multicast IP address, which cannot be a remote server.
-func special(host string) bool {
+// isSpecialIP reports whether the host is an unspecified, link-local or multicast IP address, which cannot be a remote server.
+func isSpecialIP(host string) bool {
 	ip, err := netip.ParseAddr(host)
 	if err != nil {
 		return false
@@ -138,15 +138,15 @@ func special(host string) bool {
 // only "/" (MCP authorization, Canonical Server URI). Path and query are unchanged.
 func Canonical(u *url.URL) string {
 	c := *u
-	c.Scheme, c.Host, c.Fragment, c.RawFragment = strings.ToLower(u.Scheme), origin(u), "", ""
+	c.Scheme, c.Host, c.Fragment, c.RawFragment = strings.ToLower(u.Scheme), hostAndPort(u), "", ""
 	if c.Path == "/" && c.RawQuery == "" {
 		c.Path, c.RawPath = "", ""
 	}
 	return c.String()
 }
 
-// origin returns host and port in lower case, without a default port.
-func origin(u *url.URL) string {
+// hostAndPort returns host and port in lower case, without a default port.
+func hostAndPort(u *url.URL) string {
 	host := strings.ToLower(u.Host)
 	if port := u.Port(); port == "443" && strings.EqualFold(u.Scheme, "https") || port == "80" && strings.EqualFold(u.Scheme, "http") || port == "" {
 		host = strings.TrimSuffix(strings.TrimSuffix(host, port), ":")
@@ -156,5 +156,5 @@ func origin(u *url.URL) string {
 
 // SameOrigin reports whether both addresses have the same scheme, host and port (RFC 6454 §5).
 func SameOrigin(a, b *url.URL) bool {
-	return strings.EqualFold(a.Scheme, b.Scheme) && origin(a) == origin(b)
+	return strings.EqualFold(a.Scheme, b.Scheme) && hostAndPort(a) == hostAndPort(b)
 }

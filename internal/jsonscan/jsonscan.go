@@ -56,7 +56,7 @@ func Unquote(raw []byte) string {
 	if len(raw) < 2 || raw[0] != '"' {
 		return ""
 	}
-	if inner := raw[1 : len(raw)-1]; raw[len(raw)-1] == '"' && !bytes.ContainsFunc(inner, encoded) {
+	if inner := raw[1 : len(raw)-1]; raw[len(raw)-1] == '"' && !bytes.ContainsFunc(inner, needsDecoding) {
 		return string(inner)
 	}
 	var s string
@@ -64,8 +64,8 @@ func Unquote(raw []byte) string {
 	return s
 }
 
-// encoded reports whether a JSON string with this character needs decoding.
-func encoded(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
+// needsDecoding reports whether a JSON string with this character needs decoding.
+func needsDecoding(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }
 
 // Quote encodes a string as JSON with no more escapes than needed.
 func Quote(s string) json.RawMessage {

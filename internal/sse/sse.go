@@ -23,11 +23,11 @@ var ErrTooLarge = errors.New("larger than allowed")
 
 // Reader reads a stream of events. Lines end in LF or CR LF.
 type Reader struct {
-	r    *bufio.Reader
-	max  int64 // limit of one event in bytes
-	size int64 // bytes of the current event so far
-	data Pieces
-	any  bool // the first line, which may begin with a byte order mark, was read
+	r     *bufio.Reader
+	max   int64 // limit of one event in bytes
+	size  int64 // bytes of the current event so far
+	data  Pieces
+	begun bool // the first line, which may begin with a byte order mark, was read
 }
 
 // NewReader returns a Reader that refuses events of more than max bytes.
@@ -41,7 +41,7 @@ func (s *Reader) Next() (Event, error) {
 	found := false
 	s.size = 0
 	for {
-		field, err := s.line(&ev)
+		field, err := s.readLine(&ev)
 		if err != nil {
 			return Event{}, err
 		}
@@ -57,15 +57,15 @@ func (s *Reader) Next() (Event, error) {
 	}
 }
 
-// line reads one line into ev and returns the name of its field. The result is "" for an empty line, which ends an event, and ":" for an
-// ignored line.
-func (s *Reader) line(ev *Event) (string, error) {
-	chunk, more, err := s.chunk()
+// readLine reads one line into ev and returns the name of its field. The result is "" for an empty line, which ends an event, and ":" for
+// an ignored line.
+func (s *Reader) readLine(ev *Event) (string, error) {
+	chunk, more, err := s.readChunk()
 	if err != nil {
 		return "", err
 	}
-	if !s.any {
-		s.any = true
+	if !s.begun {
+		s.begun = true
 		chunk = bytes.TrimPrefix(chunk, []byte("\ufeff"))
 	}
 	if len(chunk) == 0 && !more {
@@ -83,7 +83,7 @@ func (s *Reader) line(ev *Event) (string, error) {
 	}
 	rest := append([]byte(nil), value...) // a copy, because value is part of the reader's buffer
 	for more {
-		if chunk, more, err = s.chunk(); err != nil {
+		if chunk, more, err = s.readChunk(); err != nil {
 			return "", err
 		}
 		if field == "data" {
@@ -109,8 +109,8 @@ func (s *Reader) line(ev *Event) (string, error) {
 	return field, nil
 }
 
-// chunk returns the next piece of a line without the line end, and whether more of the line follows.
-func (s *Reader) chunk() ([]byte, bool, error) {
+// readChunk returns the next piece of a line without the line end, and whether more of the line follows.
+func (s *Reader) readChunk() ([]byte, bool, error) {
 	b, err := s.r.ReadSlice('\n')
 	if s.size += int64(len(b)); s.size > s.max {
 		return nil, false, fmt.Errorf("an event is %w: more than %d bytes", ErrTooLarge, s.max)

@@ -23,9 +23,9 @@ func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, 
 
 // Group runs tasks. The zero value of a Group is ready for use.
 type Group[T any] struct {
-	mu      sync.Mutex
-	running map[*Task[T]]bool
-	named   map[string]*Task[T] // running tasks with a name, which other callers may join
+	mu       sync.Mutex
+	running  map[*Task[T]]bool
+	joinable map[string]*Task[T] // running tasks with a name, which other callers may join
 }
 
 // Task is a task of a Group. When the last caller of a task stops waiting, Context ends, but a request protected by Spend continues.
@@ -44,7 +44,7 @@ type Task[T any] struct {
 }
 
 // Settle sets the result of a task that only has to clean up. If the context of a caller ends during the clean-up, Once returns the result
-// given to Settle, and no error.
+// given to Settle and no error.
 func (t *Task[T]) Settle(result T) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()
@@ -70,10 +70,10 @@ func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done f
 	}, nil
 }
 
-// Once runs do as a new task, or joins the running task of that name, and returns the result. If ctx ends first, Once returns the error of
-// ctx. A task whose name is "" cannot be joined. limit is the time limit of the task, except for requests protected by Spend.
-func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, do func(*Task[T]) (T, error)) (result T, joined bool, err error) {
-	t, joined := g.join(ctx, name, limit, do)
+// Once runs work as a new task, or joins the running task of that name, and returns the result. If ctx ends first, Once returns the error
+// of ctx. A task whose name is "" cannot be joined. limit is the time limit of the task, except for requests protected by Spend.
+func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, work func(*Task[T]) (T, error)) (result T, joined bool, err error) {
+	t, joined := g.joinOrStart(ctx, name, limit, work)
 	ended := func(within time.Duration) bool {
 		select {
 		case <-t.done:
@@ -92,7 +92,7 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, d
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && ended(100*time.Millisecond) {
 		return t.result, joined, t.err
 	}
-	goesOn, settled := g.leave(name, t)
+	goesOn, settled := g.removeCaller(name, t)
 	switch {
 	case ended(250 * time.Millisecond):
 		return t.result, joined, t.err
@@ -104,11 +104,11 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, d
 	return result, joined, ctx.Err()
 }
 
-// join returns the running task of that name, or starts one.
-func (g *Group[T]) join(ctx context.Context, name string, limit time.Duration, do func(*Task[T]) (T, error)) (t *Task[T], joined bool) {
+// joinOrStart joins the running task of that name, or starts one.
+func (g *Group[T]) joinOrStart(ctx context.Context, name string, limit time.Duration, work func(*Task[T]) (T, error)) (t *Task[T], joined bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if t := g.named[name]; t != nil {
+	if t := g.joinable[name]; t != nil {
 		t.callers++
 		return t, true
 	}
@@ -118,14 +118,14 @@ func (g *Group[T]) join(ctx context.Context, name string, limit time.Duration, d
 	run, cancel := Outlive(ctx, limit, limit)
 	t = &Task[T]{Context: run, stop: cancel, done: make(chan struct{}), callers: 1, group: g}
 	if g.running == nil {
-		g.running, g.named = map[*Task[T]]bool{}, map[string]*Task[T]{}
+		g.running, g.joinable = map[*Task[T]]bool{}, map[string]*Task[T]{}
 	}
 	g.running[t] = true
 	if name != "" {
-		g.named[name] = t
+		g.joinable[name] = t
 	}
 	go func() {
-		t.result, t.err = do(t)
+		t.result, t.err = work(t)
 		cancel()
 		g.mu.Lock()
 		delete(g.running, t)
@@ -136,9 +136,9 @@ func (g *Group[T]) join(ctx context.Context, name string, limit time.Duration, d
 	return t, false
 }
 
-// leave is called when a caller stops waiting. goesOn reports whether a request protected by Spend continues. settled is the result that
-// Settle has set.
-func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool, settled *T) {
+// removeCaller is called when a caller stops waiting. spending reports whether a request protected by Spend continues. settled is the
+// result that Settle has set.
+func (g *Group[T]) removeCaller(name string, t *Task[T]) (spending bool, settled *T) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if t.callers--; t.callers == 0 {
@@ -151,13 +151,13 @@ func (g *Group[T]) leave(name string, t *Task[T]) (goesOn bool, settled *T) {
 }
 
 func (g *Group[T]) unname(name string, t *Task[T]) {
-	if g.named[name] == t {
-		delete(g.named, name)
+	if g.joinable[name] == t {
+		delete(g.joinable, name)
 	}
 }
 
-// any returns a running task, or nil. A task with a request protected by Spend is preferred; in this case, spending is true.
-func (g *Group[T]) any() (t *Task[T], spending bool) {
+// anyRunning returns a running task, or nil. A task with a request protected by Spend is preferred; in this case, spending is true.
+func (g *Group[T]) anyRunning() (t *Task[T], spending bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for t = range g.running {
@@ -168,17 +168,17 @@ func (g *Group[T]) any() (t *Task[T], spending bool) {
 	return t, false
 }
 
-// Wait cancels the running tasks and waits until they end. Before Wait waits for a request protected by Spend, it calls finishing, at most
-// once. If a task with a protected request ends without an error, Wait calls done once for that task.
-func (g *Group[T]) Wait(ctx context.Context, finishing, done func()) error {
+// Wait cancels the running tasks and waits until they end. Before Wait waits for a request protected by Spend, it calls beforeWait, at most
+// once. If a task with a protected request ends without an error, Wait calls onSuccess once for that task.
+func (g *Group[T]) Wait(ctx context.Context, beforeWait, onSuccess func()) error {
 	for told := false; ; {
-		t, spending := g.any()
+		t, spending := g.anyRunning()
 		if t == nil {
 			return nil
 		}
 		if spending && !told {
 			told = true
-			finishing()
+			beforeWait()
 		}
 		t.stop()
 		select {
@@ -187,7 +187,7 @@ func (g *Group[T]) Wait(ctx context.Context, finishing, done func()) error {
 			return ctx.Err()
 		}
 		if spending && t.err == nil {
-			done()
+			onSuccess()
 		}
 	}
 }
