@@ -90,9 +90,9 @@ func (p *program) newApp() *cli.App {
 func (p *program) run(ctx context.Context, args []string) int {
 	switch {
 	case len(args) > 0 && args[0] == hiddenComplete:
-		return p.printError(ctx, within(completionLimit, func() error { return p.printCandidates(ctx, args[1:]) }))
+		return p.printError(ctx, runWithin(completionLimit, func() error { return p.printCandidates(ctx, args[1:]) }))
 	case len(args) == 3 && args[0] == hiddenCompleteBash:
-		return p.printError(ctx, within(completionLimit, func() error { return p.printBashCandidates(ctx, args[1], args[2]) }))
+		return p.printError(ctx, runWithin(completionLimit, func() error { return p.printBashCandidates(ctx, args[1], args[2]) }))
 	case len(args) > 0 && args[0] == hiddenMan:
 		return p.printError(ctx, p.writeMan(args[1:]))
 	}

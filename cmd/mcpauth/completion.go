@@ -1,7 +1,7 @@
 package main
 
-// The completion scripts run the hidden command mcpauth __complete WORD…, whose last WORD is the word under the cursor. __complete prints
-// one candidate per line. A tab separates a candidate from its explanation. If __complete prints nothing, the shell completes file names.
+// The completion scripts run the hidden command mcpauth __complete WORD…. The last WORD is the word under the cursor. __complete prints one
+// candidate per line. A tab separates a candidate from its explanation. If __complete prints nothing, the shell completes file names.
 // Completion uses no network and no keychain. A candidate from a server may contain any character, so it must be quoted. completionbash.go
 // quotes the candidates for bash; other shells quote them themselves.
 
@@ -42,9 +42,9 @@ const (
 // completionLimit limits the time of a completion, because the shell waits for the candidates.
 const completionLimit = 2 * time.Second
 
-// within runs a completion. If the completion takes longer than limit, within returns without waiting for its end, so that the process ends
-// and prints no candidates.
-func within(limit time.Duration, complete func() error) error {
+// runWithin runs a completion. If the completion takes longer than limit, runWithin returns without waiting, so that the process ends
+// without candidates.
+func runWithin(limit time.Duration, complete func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- complete() }()
 	select {

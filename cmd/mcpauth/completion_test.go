@@ -10,7 +10,7 @@ func TestCompletionIsLimited(t *testing.T) {
 	hang := make(chan struct{})
 	defer close(hang)
 	ended := make(chan error, 1)
-	go func() { ended <- within(10*time.Millisecond, func() error { <-hang; return nil }) }()
+	go func() { ended <- runWithin(10*time.Millisecond, func() error { <-hang; return nil }) }()
 	select {
 	case err := <-ended:
 		if err != nil {

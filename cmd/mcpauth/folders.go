@@ -17,8 +17,8 @@ func (p *program) stateDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_STATE_DIR", "XDG_STATE_HOME", ".local", "state")
 }
 
-// cacheDirs returns the folders for cached data and for records of tasks. If another user can change one of them, cacheDirs returns an error,
-// so that nothing is cached.
+// cacheDirs returns the folders for cached data and for records of tasks. If another user can change one of them, cacheDirs returns an
+// error, so that nothing is cached.
 func (p *program) cacheDirs() (cache, tasks string, err error) {
 	state, err := p.stateDir()
 	if err != nil {
@@ -62,8 +62,8 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 	return checkFolderOwner(base, dir, name)
 }
 
-// checkFolderOwner returns dir, a folder in base. If mcpauth runs as root and base or dir belongs to another user, the result is an error. That
-// user could not change the files that root would create there, and could make root write elsewhere.
+// checkFolderOwner returns dir, a folder in base. If mcpauth runs as root and base or dir belongs to another user, the result is an error.
+// That user could not change the files that root would create there, and could make root write elsewhere.
 func checkFolderOwner(base, dir, variable string) (string, error) {
 	if whose := cmp.Or(config.NotRoots(base), config.NotRoots(dir)); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),

@@ -70,7 +70,7 @@ func suggestLogin(reason string, flags ...string) func(hintInput) string {
 	return func(a hintInput) string { return reason + a.loginLine(flags...) }
 }
 
-// fixedHint returns a hint function whose result is always hint.
+// fixedHint returns a hint function for a hint that is always the same.
 func fixedHint(hint string) func(hintInput) string {
 	return func(hintInput) string { return hint }
 }

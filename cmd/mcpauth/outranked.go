@@ -10,7 +10,7 @@ import (
 )
 
 // checkStoredLogin returns an error if a project's file would change a setting of a stored login. The file may only add settings that the
-// stored login does not have. It may add headers only if the user has trusted it.
+// stored login does not have. The file may add headers only if the user has trusted the file.
 func (p *program) checkStoredLogin(ctx context.Context, given server) error {
 	if !given.inProject {
 		return nil

@@ -67,7 +67,7 @@ func trustCommand(p *program) *cli.Command {
 }
 
 // checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
-// file needs trust if it uses variables, auth or files. checkStoredLogin demands trust of entries with headers too if a login is stored.
+// file needs trust if it uses variables, auth or files. If a login is stored, checkStoredLogin requires trust for entries with headers too.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
