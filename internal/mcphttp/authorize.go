@@ -15,24 +15,24 @@ import (
 	"mcpauth/internal/httpx"
 )
 
-// send sends a request with authorization. If Auth obtains another token after 401 or 403, send repeats the request with the new token.
-// written tells whether any part of the last attempt was sent.
-func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Response, written bool, err error) {
+// sendAuthorized sends a request with authorization. If Auth obtains another token after 401 or 403, sendAuthorized repeats the request
+// with the new token. written is true if any part of the last attempt was sent.
+func (l *Link) sendAuthorized(req *http.Request, body []byte, quiet bool) (res *http.Response, written bool, err error) {
 	if !httpx.SameOrigin(req.URL, l.server) {
 		return nil, false, &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
 	}
-	if to := l.moved.Load(); to != nil && req.URL.String() == l.URL {
+	if to := l.redirect.Load(); to != nil && req.URL.String() == l.URL {
 		req.URL = to
 	}
 	var wrote atomic.Bool
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { wrote.Store(true) }}
 	ctx := httptrace.WithClientTrace(req.Context(), trace)
 	for refused := map[int]int{}; ; {
-		out := l.attempt(ctx, req, body)
-		if err := l.authorize(out); err != nil {
+		out := l.newAttempt(ctx, req, body)
+		if err := l.setAuthorization(out); err != nil {
 			return nil, false, &authorizationError{err}
 		}
-		l.known().LearnIssued(l.masked.add(out.Header.Get("Authorization")))
+		l.known().LearnIssued(l.masked.addToken(out.Header.Get("Authorization")))
 		wrote.Store(false)
 		res, err := l.base.RoundTrip(out)
 		if err != nil {
@@ -41,10 +41,10 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 		if o, ok := l.Auth.(observer); ok {
 			o.Observe(res)
 		}
-		if out.Header.Get("Authorization") == "" && l.follow(req, res) {
+		if out.Header.Get("Authorization") == "" && l.followSlashRedirect(req, res) {
 			continue
 		}
-		unauthorized := res.StatusCode == http.StatusUnauthorized && !unknownSession(req, res) || res.StatusCode == http.StatusForbidden
+		unauthorized := res.StatusCode == http.StatusUnauthorized && !refusesSession(req, res) || res.StatusCode == http.StatusForbidden
 		if refused[res.StatusCode]++; !unauthorized || quiet || l.Auth == nil || refused[res.StatusCode] > maxAuthorize {
 			return res, true, nil
 		}
@@ -61,21 +61,21 @@ func (l *Link) send(req *http.Request, body []byte, quiet bool) (res *http.Respo
 	}
 }
 
-// unknownSession reports whether a 401 response refuses the session instead of the token. A 401 response about the session has no
-// WWW-Authenticate header and contains the text "session not found".
-func unknownSession(req *http.Request, res *http.Response) bool {
+// refusesSession reports whether a 401 response refuses the session instead of the token. Such a response has no WWW-Authenticate header
+// and contains the text "session not found".
+func refusesSession(req *http.Request, res *http.Response) bool {
 	if req.Header.Get("Mcp-Session-Id") == "" || res.Header.Get("WWW-Authenticate") != "" {
 		return false
 	}
 	text := readText(res)
 	res.Body = io.NopCloser(strings.NewReader(text))
-	return proof(res.StatusCode, Message{}, text, true, true) == UnknownSession
+	return refusalReason(res.StatusCode, Message{}, text, true, true) == UnknownSession
 }
 
-// follow accepts a redirect from the endpoint to the same URL with or without a final slash. Web frameworks redirect in this way if an
-// application is mounted under a path. follow reports whether to send the request again. Every other redirect is refused, because the
-// arguments of a call are meant for the configured URL. Requests with a token are never redirected.
-func (l *Link) follow(req *http.Request, res *http.Response) bool {
+// followSlashRedirect accepts a redirect from the endpoint to the same URL with or without a final slash. Web frameworks redirect in this
+// way if an application is mounted under a path. The result is true if the request must be sent again. Every other redirect is refused,
+// because the arguments of a call are meant for the configured URL. Requests with a token are never redirected.
+func (l *Link) followSlashRedirect(req *http.Request, res *http.Response) bool {
 	if res.StatusCode != http.StatusTemporaryRedirect && res.StatusCode != http.StatusPermanentRedirect {
 		return false
 	}
@@ -84,14 +84,14 @@ func (l *Link) follow(req *http.Request, res *http.Response) bool {
 		strings.TrimSuffix(to.Path, "/") != strings.TrimSuffix(req.URL.Path, "/") || req.URL.String() != l.URL {
 		return false
 	}
-	discard(res.Body)
-	l.moved.Store(to)
+	discardBody(res.Body)
+	l.redirect.Store(to)
 	req.URL = to
 	return true
 }
 
-// attempt returns a copy of the request, with the body and the static headers, for one attempt.
-func (l *Link) attempt(ctx context.Context, req *http.Request, body []byte) *http.Request {
+// newAttempt returns a copy of the request, with the body and the static headers, for one attempt.
+func (l *Link) newAttempt(ctx context.Context, req *http.Request, body []byte) *http.Request {
 	out := req.Clone(ctx)
 	out.Body = http.NoBody
 	if len(body) > 0 {
@@ -126,8 +126,8 @@ type authorizationError struct{ err error }
 
 func (e *authorizationError) Error() string { return e.err.Error() }
 
-// authorize sets the Authorization header. The user's static header is used until the server answers 401 to that header.
-func (l *Link) authorize(req *http.Request) error {
+// setAuthorization sets the Authorization header. The user's static header is used until the server answers 401 to that header.
+func (l *Link) setAuthorization(req *http.Request) error {
 	static, ok := l.static["Authorization"]
 	if ok && (l.Auth == nil || !l.overruled.Load()) {
 		req.Header["Authorization"] = static

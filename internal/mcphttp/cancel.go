@@ -9,7 +9,7 @@ func (l *Link) Cancel(s *Session, m Message) {
 	if !s.stateful() || !m.IsRequest() || m.Method == "initialize" {
 		return
 	}
-	ctx, cancel := outlive()
+	ctx, cancel := closingContext()
 	defer cancel()
 	params := fmt.Appendf(nil, `{"requestId":%s,"reason":"canceled by the user"}`, m.ID)
 	l.Exchange(ctx, s, Request{Message: NewRequest(nil, "notifications/cancelled", params), Quiet: true})

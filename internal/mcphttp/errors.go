@@ -58,11 +58,11 @@ func (l *Link) Failure(o Outcome) error {
 	return &RPCError{Code: o.Answer.Code(), Message: l.Clean(jsonscan.Unquote(jsonscan.Member(o.Answer.Error, "message"))), Data: jsonscan.Member(o.Answer.Error, "data")}
 }
 
-// statusError returns the error for an HTTP response without a JSON-RPC response.
-func (l *Link) statusError(res *http.Response, body, reason string) *StatusError {
+// newStatusError returns the error for an HTTP response without a JSON-RPC response.
+func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusError {
 	e := &StatusError{URL: plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: l.Clean(reason)}
 	if res.StatusCode >= 300 {
-		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: []byte(body)}, l.hidden(), time.Now())
+		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: []byte(body)}, l.secretForms(), time.Now())
 		e.Code, e.Text, e.RetryAfter = r.Code, r.Text, r.RetryAfter
 	}
 	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
@@ -79,7 +79,7 @@ func (l *Link) networkError(req *http.Request, err error) error {
 		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
 		err = u
 	}
-	if clean := httpx.CleanError(u.Err, l.hidden()); clean != u.Err {
+	if clean := httpx.CleanError(u.Err, l.secretForms()); clean != u.Err {
 		return &url.Error{Op: u.Op, URL: u.URL, Err: clean}
 	}
 	return err

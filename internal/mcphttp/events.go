@@ -20,15 +20,15 @@ var errEnded = errors.New("the session was ended")
 // eventSession is a session of HTTP+SSE.
 type eventSession struct {
 	endpoint string
-	stream   context.Context // ends with the stream; its cause is the reason
+	stream   context.Context // ends with the stream; the cause is the error that ended the stream
 	end      context.CancelCauseFunc
 
 	mu      sync.Mutex
 	waiting map[string]chan Message // requests without an answer, by id; each channel has room for one answer
 }
 
-// openEvents opens the stream and reads the URL of the endpoint. The stream stays open when ctx ends.
-func (l *Link) openEvents(ctx context.Context, receive func(*Session, Message), quiet bool) (s *Session, err error) {
+// openEventStream opens the stream and reads the URL of the endpoint. The stream stays open when ctx ends.
+func (l *Link) openEventStream(ctx context.Context, receive func(*Session, Message), quiet bool) (s *Session, err error) {
 	stream, end := context.WithCancelCause(context.Background())
 	ctx, cancel := context.WithTimeout(ctx, endpointTimeout)
 	defer cancel()
@@ -39,12 +39,12 @@ func (l *Link) openEvents(ctx context.Context, receive func(*Session, Message), 
 			end(err)
 		}
 	}()
-	res, err := l.open(stream, &Session{}, "", quiet)
+	res, err := l.openStream(stream, &Session{}, "", quiet)
 	if err != nil {
 		return nil, err
 	}
-	events := sse.NewReader(res.Body, l.limit())
-	address, err := l.endpoint(res, events)
+	events := sse.NewReader(res.Body, l.messageLimit())
+	address, err := l.readEndpoint(res, events)
 	if err != nil {
 		res.Body.Close()
 		return nil, err
@@ -52,17 +52,17 @@ func (l *Link) openEvents(ctx context.Context, receive func(*Session, Message), 
 	s = &Session{events: &eventSession{endpoint: address, stream: stream, end: end, waiting: map[string]chan Message{}}}
 	go func() {
 		defer res.Body.Close()
-		end(s.events.read(events, func(m Message) { receive(s, m) }))
+		end(s.events.dispatchMessages(events, func(m Message) { receive(s, m) }))
 	}()
 	return s, nil
 }
 
-// endpoint reads the URL of the endpoint from the first event. The URL must have the server's origin, because messages and the access token
-// are sent to it.
-func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) {
+// readEndpoint reads the URL of the endpoint from the first event. The URL must have the server's origin, because messages and the access
+// token are sent to the URL.
+func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, error) {
 	first, err := events.Next()
 	if err != nil || first.Name != "endpoint" {
-		return "", l.statusError(res, "", "its event stream does not begin with an endpoint event")
+		return "", l.newStatusError(res, "", "its event stream does not begin with an endpoint event")
 	}
 	address, err := res.Request.URL.Parse(string(first.Data))
 	if err != nil || !httpx.SameOrigin(address, l.server) {
@@ -71,27 +71,27 @@ func (l *Link) endpoint(res *http.Response, events *sse.Reader) (string, error) 
 	return address.String(), nil
 }
 
-// notOpened returns the outcome of a stream that could not be opened.
-func notOpened(err error) Outcome {
+// notOpenedOutcome returns the outcome of a stream that could not be opened.
+func notOpenedOutcome(err error) Outcome {
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		return Outcome{Kind: Answered, Status: status.StatusCode, Err: err}
 	}
-	return notSent(err)
+	return notSentOutcome(err)
 }
 
-// read passes each message of the stream to its request or to receive, and returns the error that ended the stream.
-func (s *eventSession) read(events *sse.Reader, receive func(Message)) error {
+// dispatchMessages passes each message of the stream to its request or to receive. The result is the error that ended the stream.
+func (s *eventSession) dispatchMessages(events *sse.Reader, receive func(Message)) error {
 	for {
 		ev, err := events.Next()
 		if err != nil {
-			return ended(err)
+			return streamError(err)
 		}
 		if ev.Name != "" && ev.Name != "message" {
 			continue
 		}
-		for m := range messages(ev.Data) {
+		for m := range parseMessages(ev.Data) {
 			if m.IsResponse() {
-				if answer := s.take(m.ID); answer != nil {
+				if answer := s.takeRequest(m.ID); answer != nil {
 					answer <- m
 					continue
 				}
@@ -101,8 +101,8 @@ func (s *eventSession) read(events *sse.Reader, receive func(Message)) error {
 	}
 }
 
-// take removes the request with this id and returns the channel for its answer, or nil.
-func (s *eventSession) take(id json.RawMessage) chan<- Message {
+// takeRequest removes the request with this id and returns the channel for its answer, or nil if there is no such request.
+func (s *eventSession) takeRequest(id json.RawMessage) chan<- Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for known, answer := range s.waiting {
@@ -114,8 +114,8 @@ func (s *eventSession) take(id json.RawMessage) chan<- Message {
 	return nil
 }
 
-// leave removes a request. A newer request with the same id is not removed.
-func (s *eventSession) leave(id string, answer chan Message) {
+// removeRequest removes a request. A newer request with the same id is not removed.
+func (s *eventSession) removeRequest(id string, answer chan Message) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.waiting[id] == answer {
@@ -133,23 +133,23 @@ func (l *Link) exchangeEvents(ctx context.Context, s *eventSession, r Request) O
 		s.mu.Lock()
 		s.waiting[string(r.ID)] = answer
 		s.mu.Unlock()
-		defer s.leave(string(r.ID), answer)
+		defer s.removeRequest(string(r.ID), answer)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.endpoint, nil)
 	if err != nil {
-		return notSent(err)
+		return notSentOutcome(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	res, written, err := l.send(req, r.Raw, r.Quiet)
+	res, written, err := l.sendAuthorized(req, r.Raw, r.Quiet)
 	if err != nil {
-		return l.failed(req, err, written)
+		return l.noResponseOutcome(req, err, written)
 	}
 	o := Outcome{Status: res.StatusCode, Header: res.Header}
 	if res.StatusCode >= 300 {
-		o.judge(l.refusal(&o, r, res), &Session{Version: "2024-11-05", ID: s.endpoint})
+		o.classify(l.readRefusal(&o, r, res), &Session{Version: "2024-11-05", ID: s.endpoint})
 		return o
 	}
-	discard(res.Body)
+	discardBody(res.Body)
 	if !r.IsRequest() {
 		return o
 	}

@@ -53,22 +53,22 @@ type Link struct {
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
 	Secrets []string       // secret values in Header, which errors mask; access tokens are always masked
-	Known   *httpx.Secrets // further secrets for Clean, HoldsToken and MayKeep; nil: only the access tokens
+	Known   *httpx.Secrets // more secrets for Clean, HoldsToken and MayKeep; nil: only the access tokens
 
 	MaxMessage int64 // limit of one message from the server in bytes; 0: 512 MiB
 
 	Pause func(ctx context.Context, d time.Duration) error // replaces the timer of Wait, for tests; nil: a timer
 
 	once   sync.Once
-	err    error // why URL is invalid; nil: it is valid
+	urlErr error // why URL is invalid; nil: it is valid
 	server *url.URL
 	base   http.RoundTripper
 	static http.Header // Header with canonical names
 
-	overruled atomic.Bool             // the server has refused the static Authorization header
-	moved     atomic.Pointer[url.URL] // target of the endpoint's redirect, see follow; nil: none
-	masked    masked
-	own       httpx.Secrets // used if Known is nil
+	overruled  atomic.Bool             // the server has refused the static Authorization header
+	redirect   atomic.Pointer[url.URL] // target of the endpoint's redirect, see followSlashRedirect; nil: none
+	masked     maskedSecrets
+	ownSecrets httpx.Secrets // used if Known is nil
 }
 
 // Request is a message to send.
@@ -82,7 +82,7 @@ type Request struct {
 // prepare initializes the link on first use.
 func (l *Link) prepare() error {
 	l.once.Do(func() {
-		if l.server, l.err = url.Parse(l.URL); l.err != nil {
+		if l.server, l.urlErr = url.Parse(l.URL); l.urlErr != nil {
 			return
 		}
 		hc := l.HTTP
@@ -98,60 +98,60 @@ func (l *Link) prepare() error {
 		}
 		l.masked.fixed = httpx.Forms(l.Secrets)
 	})
-	return l.err
+	return l.urlErr
 }
 
-// Exchange sends one message within a session and reads the response. For a notification or a response, which the server does not answer,
-// the outcome shows whether the server accepted the message. Exchange sends the message again only in two cases: after 401 or 403 if Auth
-// obtains another token, and after a redirect that adds or removes a final slash.
+// Exchange sends one message within a session and reads the response. The server does not answer a notification or a response, so the
+// outcome of such a message shows whether the server accepted it. Exchange sends the message again only in two cases: after 401 or 403 if
+// Auth obtains another token, and after a redirect that adds or removes a final slash.
 func (l *Link) Exchange(ctx context.Context, s *Session, r Request) Outcome {
 	if err := l.prepare(); err != nil {
-		return notSent(err)
+		return notSentOutcome(err)
 	}
 	if s.events != nil {
 		return l.exchangeEvents(ctx, s.events, r)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.URL, nil)
 	if err != nil {
-		return notSent(err)
+		return notSentOutcome(err)
 	}
-	req.Header = s.header(r)
-	res, written, err := l.send(req, r.Raw, r.Quiet)
+	req.Header = s.postHeader(r)
+	res, written, err := l.sendAuthorized(req, r.Raw, r.Quiet)
 	if err != nil {
-		return l.failed(req, err, written)
+		return l.noResponseOutcome(req, err, written)
 	}
 	o := Outcome{Status: res.StatusCode, Header: res.Header}
 	if res.StatusCode >= 300 {
-		o.judge(l.refusal(&o, r, res), s)
+		o.classify(l.readRefusal(&o, r, res), s)
 		return o
 	}
-	l.answer(ctx, s, r, res, &o)
+	l.readAnswer(ctx, s, r, res, &o)
 	return o
 }
 
-// notSent returns the outcome of a request that was not sent.
-func notSent(err error) Outcome { return Outcome{Kind: Refused, Reason: NotSent, Err: err} }
+// notSentOutcome returns the outcome of a request that was not sent.
+func notSentOutcome(err error) Outcome { return Outcome{Kind: Refused, Reason: NotSent, Err: err} }
 
-// failed returns the outcome of a request without an HTTP response. written tells whether any part of the request was sent.
-func (l *Link) failed(req *http.Request, err error, written bool) Outcome {
+// noResponseOutcome returns the outcome of a request without an HTTP response. written is true if any part of the request was sent.
+func (l *Link) noResponseOutcome(req *http.Request, err error, written bool) Outcome {
 	if a, ok := errors.AsType[*authorizationError](err); ok {
 		return Outcome{Kind: Refused, Reason: Unauthorized, Err: a.err}
 	}
 	if !written {
-		return notSent(l.networkError(req, err))
+		return notSentOutcome(l.networkError(req, err))
 	}
 	return Outcome{Kind: Lost, Err: l.networkError(req, err)}
 }
 
-// refusal reads a response with an error status into the outcome, and returns the server's error text. A JSON-RPC error with the id of the
-// request is the answer. A JSON-RPC error without an id is the answer if the status is below 500. For any other response the outcome has a
-// *StatusError.
-func (l *Link) refusal(o *Outcome, r Request, res *http.Response) string {
+// readRefusal reads a response with an error status into the outcome, and returns the server's error text. A JSON-RPC error with the id of
+// the request is the answer. A JSON-RPC error without an id is the answer if the status is below 500. For any other response the outcome
+// has a *StatusError.
+func (l *Link) readRefusal(o *Outcome, r Request, res *http.Response) string {
 	text := readText(res)
 	m, ok := Parse([]byte(text))
 	own := m.ID != nil && SameID(m.ID, r.ID) || m.ID == nil && res.StatusCode < 500
 	unauthorized := res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden
-	e := l.statusError(res, text, "")
+	e := l.newStatusError(res, text, "")
 	if ok && m.Error != nil && r.IsRequest() && own && !unauthorized {
 		o.Answer = m
 	} else {
@@ -160,30 +160,30 @@ func (l *Link) refusal(o *Outcome, r Request, res *http.Response) string {
 	return e.Code + " " + e.Text
 }
 
-// answer reads a response with a 2xx status.
-func (l *Link) answer(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
+// readAnswer reads a response with a 2xx status into the outcome.
+func (l *Link) readAnswer(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
 	switch kind := mediaType(res); {
 	case kind == "text/event-stream":
-		l.stream(ctx, s, r, res, o)
+		l.readStream(ctx, s, r, res, o)
 	case kind == "application/json":
-		data, err := readAll(res, l.limit())
+		data, err := readAll(res, l.messageLimit())
 		if err != nil {
-			l.broken(o, res, err)
+			l.setReadError(o, res, err)
 			return
 		}
-		l.body(o, r, res, data)
-		o.judge("", s)
+		l.parseBody(o, r, res, data)
+		o.classify("", s)
 	case r.IsRequest():
-		discard(res.Body)
-		o.Err = l.statusError(res, "", "expected application/json or text/event-stream, got "+cmp.Or(httpx.Text(kind, 100), "nothing"))
+		discardBody(res.Body)
+		o.Err = l.newStatusError(res, "", "expected application/json or text/event-stream, got "+cmp.Or(httpx.Text(kind, 100), "nothing"))
 	default:
-		discard(res.Body)
+		discardBody(res.Body)
 	}
 }
 
-// body parses the JSON body of a response.
-func (l *Link) body(o *Outcome, r Request, res *http.Response, data []byte) {
-	for m := range messages(data) {
+// parseBody parses the JSON body of a response into the outcome.
+func (l *Link) parseBody(o *Outcome, r Request, res *http.Response, data []byte) {
+	for m := range parseMessages(data) {
 		if m.IsResponse() && r.IsRequest() && o.Answer.Raw == nil {
 			o.Answer = m
 		} else if r.Receive != nil {
@@ -191,14 +191,14 @@ func (l *Link) body(o *Outcome, r Request, res *http.Response, data []byte) {
 		}
 	}
 	if o.Answer.Raw == nil && r.IsRequest() {
-		o.Err = l.statusError(res, "", "the answer is not a JSON-RPC response")
+		o.Err = l.newStatusError(res, "", "the answer is not a JSON-RPC response")
 	}
 }
 
-// broken sets the outcome of a response that could not be read to its end.
-func (l *Link) broken(o *Outcome, res *http.Response, err error) {
+// setReadError sets the outcome of a response whose body could not be read to its end.
+func (l *Link) setReadError(o *Outcome, res *http.Response, err error) {
 	if errors.Is(err, sse.ErrTooLarge) {
-		o.Err = l.statusError(res, "", "the answer is "+err.Error())
+		o.Err = l.newStatusError(res, "", "the answer is "+err.Error())
 		return
 	}
 	o.Kind, o.Err = Lost, l.networkError(res.Request, err)
@@ -227,8 +227,8 @@ func mediaType(res *http.Response) string {
 	return kind
 }
 
-// limit returns the limit of one message in bytes.
-func (l *Link) limit() int64 { return cmp.Or(l.MaxMessage, maxMessage) }
+// messageLimit returns the limit of one message in bytes.
+func (l *Link) messageLimit() int64 { return cmp.Or(l.MaxMessage, maxMessage) }
 
 // readAll reads a body of at most limit bytes. If the length of the body is known, readAll allocates exactly that size.
 func readAll(res *http.Response, limit int64) ([]byte, error) {
@@ -261,17 +261,17 @@ func readText(res *http.Response) string {
 	return string(data)
 }
 
-// discard reads the beginning of a body, so that the connection can be reused, and closes the body.
-func discard(body io.ReadCloser) {
+// discardBody reads the beginning of a body, so that the connection can be reused, and closes the body.
+func discardBody(body io.ReadCloser) {
 	_, _ = io.CopyN(io.Discard, body, maxErrorBody)
 	body.Close()
 }
 
-// drain discards a body in the background, because the server may keep the stream open.
-func drain(body io.ReadCloser) {
+// drainInBackground discards a body in the background, because the server may keep the stream open.
+func drainInBackground(body io.ReadCloser) {
 	over := time.AfterFunc(drainTimeout, func() { body.Close() })
 	go func() {
-		discard(body)
+		discardBody(body)
 		over.Stop()
 	}()
 	runtime.Gosched() // lets the goroutine run now: most servers have already ended the stream, so that the goroutine ends at once

@@ -238,7 +238,7 @@ func TestHeaders(t *testing.T) {
 		{"a name with blanks around it", withName("tools/call", `"name":" a"`), &Session{}, "2026-07-28||tools/call|=?base64?IGE=?="},
 		{"a name that looks encoded", withName("tools/call", `"name":"=?base64?literal?="`), &Session{}, "2026-07-28||tools/call|=?base64?PT9iYXNlNjQ/bGl0ZXJhbD89?="},
 	} {
-		h := tt.session.header(request(t, tt.text))
+		h := tt.session.postHeader(request(t, tt.text))
 		got := strings.Join([]string{h.Get("Mcp-Protocol-Version"), h.Get("Mcp-Session-Id"), h.Get("Mcp-Method"), h.Get("Mcp-Name")}, "|")
 		if got != tt.want || h.Get("Accept") != "application/json, text/event-stream" || h.Get("Content-Type") != jsonType {
 			t.Errorf("%s: %s, %v; expected %s", tt.name, got, h, tt.want)

@@ -17,8 +17,8 @@ import (
 var nameParams = map[string]string{"tools/call": "name", "prompts/get": "name", "resources/read": "uri",
 	"tasks/get": "taskId", "tasks/update": "taskId", "tasks/cancel": "taskId"}
 
-// header returns the header of a POST. A message with a version in _meta belongs to revision 2026-07-28 or later, which has no sessions.
-func (s *Session) header(r Request) http.Header {
+// postHeader returns the header of a POST. Messages of revision 2026-07-28 and later have a version in _meta, but no session.
+func (s *Session) postHeader(r Request) http.Header {
 	h := http.Header{"Accept": {"application/json, text/event-stream"}, "Content-Type": {"application/json"}}
 	if version := r.Version(); version != "" {
 		h.Set("Mcp-Protocol-Version", version)
@@ -32,13 +32,13 @@ func (s *Session) header(r Request) http.Header {
 		return h
 	}
 	if r.Method != "initialize" {
-		s.name(h)
+		s.addSessionHeaders(h)
 	}
 	return h
 }
 
-// name adds the headers that identify the session.
-func (s *Session) name(h http.Header) {
+// addSessionHeaders adds the headers that identify the session.
+func (s *Session) addSessionHeaders(h http.Header) {
 	if s.Version != "" {
 		h.Set("Mcp-Protocol-Version", s.Version)
 	}

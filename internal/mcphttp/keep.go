@@ -25,8 +25,8 @@ type Keep struct {
 	URL  string // URL of the server
 }
 
-// kept is the content of the file. A session without an id is stored too, so that the next process needs no handshake.
-type kept struct {
+// keptSession is the content of the file. A session without an id is stored too, so that the next process needs no handshake.
+type keptSession struct {
 	Format  int    `json:"format"`
 	URL     string `json:"url"`
 	Version string `json:"version"`
@@ -39,12 +39,12 @@ func (k Keep) Load() *Session {
 	if err != nil {
 		return nil
 	}
-	var v kept
+	var v keptSession
 	if json.Unmarshal(data, &v) != nil || v.Format != keptFormat || v.URL != k.URL {
 		return nil
 	}
 	s := &Session{Version: v.Version, ID: v.ID}
-	if s.valid() != nil {
+	if s.validate() != nil {
 		return nil
 	}
 	return s
@@ -53,7 +53,7 @@ func (k Keep) Load() *Session {
 // Put stores a session, unless another process has already stored one. The result is the session that is now stored, or nil if the file
 // cannot be written. If Put returns a session other than opened, the caller must end opened.
 func (k Keep) Put(ctx context.Context, opened *Session) *Session {
-	unlock, err := k.lock(ctx)
+	unlock, err := k.lockFolder(ctx)
 	if err != nil {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	if now := k.Load(); now != nil {
 		return now
 	}
-	data, err := json.Marshal(kept{keptFormat, k.URL, opened.Version, opened.ID})
+	data, err := json.Marshal(keptSession{keptFormat, k.URL, opened.Version, opened.ID})
 	if err != nil || WriteFile(k.Path, data) != nil {
 		return nil
 	}
@@ -70,7 +70,7 @@ func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 
 // Forget removes a session that the server has lost, unless another process has already stored a new one.
 func (k Keep) Forget(ctx context.Context, s *Session) {
-	unlock, err := k.lock(ctx)
+	unlock, err := k.lockFolder(ctx)
 	if err != nil {
 		return
 	}
@@ -80,8 +80,8 @@ func (k Keep) Forget(ctx context.Context, s *Session) {
 	}
 }
 
-// lock locks the folder against changes by other processes.
-func (k Keep) lock(ctx context.Context) (unlock func(), err error) {
+// lockFolder locks the folder against changes by other processes.
+func (k Keep) lockFolder(ctx context.Context) (unlock func(), err error) {
 	dir := filepath.Dir(k.Path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err

@@ -77,9 +77,9 @@ func (m Message) Code() int64 {
 	return code
 }
 
-// messages yields the messages in data: a single message, or the elements of a batch. Clients of 2025-03-26 must accept batches. A batch can
-// contain millions of messages, so messages parses one at a time.
-func messages(data []byte) iter.Seq[Message] {
+// parseMessages yields the messages in data: a single message, or the elements of a batch. Clients of 2025-03-26 must accept batches. A batch can
+// contain millions of messages, so parseMessages parses one at a time.
+func parseMessages(data []byte) iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		if m, ok := Parse(data); ok {
 			yield(m)

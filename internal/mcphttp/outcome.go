@@ -38,7 +38,7 @@ type Outcome struct {
 	Status int         // status of the HTTP response; 0 if there was none
 	Header http.Header // header of the HTTP response
 	Answer Message     // the JSON-RPC response as the server sent it; zero if there is none
-	Err    error       // why there is no JSON-RPC response; nil if there is one, or if none was expected
+	Err    error       // why there is no JSON-RPC response; nil if there is a response, or if the message needs none
 }
 
 // Codes of JSON-RPC errors that this package evaluates.
@@ -52,18 +52,18 @@ const (
 	CodeURLElicitation     = -32042 // 2025-11-25, Elicitation, URL mode
 )
 
-// proof returns the reason why the request was certainly not carried out, or NoReason if the request may have been carried out. proof
-// accepts only the responses listed here, because a call that is carried out twice may do harm.
+// refusalReason returns the reason why the request was certainly not carried out. If the request may have been carried out, the result is
+// NoReason. refusalReason accepts only the responses listed here, because a call that is carried out twice may do harm.
 //
-// words is the server's error text. session is true if the request belonged to a session of an earlier revision. named is true if the
-// request had the header Mcp-Session-Id.
-func proof(status int, answer Message, words string, session, named bool) Reason {
+// errorText is the server's error text. inSession is true if the request belonged to a session of an earlier revision. hasSessionID is true
+// if the request had the header Mcp-Session-Id.
+func refusalReason(status int, answer Message, errorText string, inSession, hasSessionID bool) Reason {
 	code := answer.Code()
-	words = strings.ToLower(words)
-	about := func(s string) bool { return strings.Contains(words, s) }
+	errorText = strings.ToLower(errorText)
+	about := func(s string) bool { return strings.Contains(errorText, s) }
 	ofRequest := code == CodeMethodNotFound || code == codeInvalidParams
 	switch {
-	case named && status == http.StatusUnauthorized && about("session not found"): // sent by the Rust SDK until 2026
+	case hasSessionID && status == http.StatusUnauthorized && about("session not found"): // sent by the Rust SDK until 2026
 		return UnknownSession
 	case status == http.StatusUnauthorized, status == http.StatusForbidden:
 		return Unauthorized
@@ -73,17 +73,17 @@ func proof(status int, answer Message, words string, session, named bool) Reason
 		return UnsupportedVersion
 	case status == http.StatusBadRequest && about("unsupported") && about("protocol") && about("version"): // 2025-11-25 requires status 400 and defines no error code
 		return UnsupportedVersion
-	case named && status == http.StatusNotFound && (!ofRequest || about("session")):
+	case hasSessionID && status == http.StatusNotFound && (!ofRequest || about("session")):
 		return UnknownSession
-	case session && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // some servers send this instead of 404, or because they now require a session
+	case inSession && status == http.StatusBadRequest && !ofRequest && (about("session") || about("not initialized")): // some servers send this instead of 404, or because they now require a session
 		return UnknownSession
 	}
 	return NoReason
 }
 
-// judge sets Kind and Reason of an outcome with an HTTP response.
-func (o *Outcome) judge(words string, s *Session) {
-	o.Reason = proof(o.Status, o.Answer, words, s.stateful(), s.ID != "")
+// classify sets Kind and Reason of an outcome with an HTTP response. errorText is the server's error text.
+func (o *Outcome) classify(errorText string, s *Session) {
+	o.Reason = refusalReason(o.Status, o.Answer, errorText, s.stateful(), s.ID != "")
 	switch {
 	case o.Reason != NoReason:
 		o.Kind = Refused
@@ -116,12 +116,11 @@ func (o Outcome) RetryAfter() time.Duration {
 }
 
 // Next returns what the caller does after an outcome. If the outcome proves that the request was not carried out, the request can be sent
-// again. After a Lost outcome or status 429, the request is sent again only if safe is true, which means that carrying out the request
-// twice does no harm. Before the caller sends a request again, it waits as long as RetryAfter says. Exchange has already handled 401 and
-// 403.
-func (o Outcome) Next(tried Tried, safe bool) Step {
+// again. After a Lost outcome or status 429, only an idempotent request is sent again. Before the caller sends a request again, the caller
+// waits as long as RetryAfter says. Exchange has already handled 401 and 403.
+func (o Outcome) Next(tried Tried, idempotent bool) Step {
 	switch {
-	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && safe && tried.Again < 2:
+	case (o.Kind == Lost || o.Status == http.StatusTooManyRequests) && idempotent && tried.Again < 2:
 		return Again
 	case o.Kind != Refused:
 		return Deliver
@@ -169,22 +168,22 @@ func (o Outcome) Evidence() Evidence {
 	case o.Answer.Raw != nil:
 		return IsLegacy
 	}
-	if o.Status == http.StatusInternalServerError || o.Status >= 400 && !passing(o.Status) {
+	if o.Status == http.StatusInternalServerError || o.Status >= 400 && !isTemporary(o.Status) {
 		return IsLegacy
 	}
 	return NoEvidence
 }
 
-// Odd reports whether a server that supports 2026-07-28 should not have sent this response. A gateway may have sent an odd response, so the
-// caller confirms it with a probe.
+// Odd reports whether the response is one that a server of 2026-07-28 should not send. The response may come from a gateway, so the caller
+// sends a probe before it treats the server as a legacy server.
 func (o Outcome) Odd() bool {
 	return slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, o.Status) &&
 		o.Evidence() == IsLegacy && o.Answer.Result == nil &&
 		slices.Contains([]int64{0, -32000, -32001, codeInvalidRequest}, o.Answer.Code())
 }
 
-// OldTransport reports whether a refused initialize suggests a server that has only HTTP+SSE (2025-11-25, Backwards Compatibility). The
-// specification names three status codes; OldTransport accepts more, because some servers send others.
+// OldTransport reports whether the server may support only HTTP+SSE, because it refused initialize (2025-11-25, Backwards Compatibility).
+// The specification names three status codes. OldTransport accepts more, because some servers send others.
 func (o Outcome) OldTransport() bool {
 	return o.Answer.Raw == nil && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed,
 		http.StatusNotAcceptable, http.StatusUnsupportedMediaType, http.StatusNotImplemented}, o.Status)

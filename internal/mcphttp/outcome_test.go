@@ -60,7 +60,7 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 		if m, ok := Parse([]byte(tt.body)); ok {
 			o.Answer, text = m, jsonscan.Unquote(jsonscan.Member(m.Error, "message"))
 		}
-		o.judge(text, tt.session)
+		o.classify(text, tt.session)
 		if o.Kind != tt.want || o.Reason != tt.reason {
 			t.Errorf("%s: kind %d, reason %d; expected %d, %d", tt.name, o.Kind, o.Reason, tt.want, tt.reason)
 		}
@@ -78,7 +78,7 @@ func TestWhatMayBeSentAgain(t *testing.T) {
 	if lost.Next(Tried{}, false) != Deliver || lost.Next(Tried{Again: 1}, true) != Again || lost.Next(Tried{Again: 2}, true) != Deliver {
 		t.Error("a lost request is sent again only if it does no harm, twice at most")
 	}
-	if notSent(lost.Err).Next(Tried{}, true) != Deliver {
+	if notSentOutcome(lost.Err).Next(Tried{}, true) != Deliver {
 		t.Error("a request that did not leave this machine is sent again")
 	}
 }
@@ -122,7 +122,7 @@ func TestEvidence(t *testing.T) {
 		if m, ok := Parse([]byte(tt.body)); ok {
 			o.Answer = m
 		}
-		o.judge(tt.body, &Session{})
+		o.classify(tt.body, &Session{})
 		if got := o.Evidence(); got != tt.want {
 			t.Errorf("%s: %d, expected %d", tt.name, got, tt.want)
 		}

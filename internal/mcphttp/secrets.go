@@ -12,16 +12,16 @@ import (
 // the token that it has just refused.
 const maxMasked = 4
 
-// masked contains the credentials to mask in errors, because some servers repeat the token that they refuse.
-type masked struct {
+// maskedSecrets contains the credentials to mask in errors, because some servers repeat the token that they refuse.
+type maskedSecrets struct {
 	fixed []string // encoded forms of Link.Secrets, see httpx.Forms
 
 	mu     sync.Mutex
 	tokens []string // the last tokens sent
 }
 
-// add stores the credential of an Authorization header, and returns it.
-func (m *masked) add(authorization string) (token string) {
+// addToken stores the credential of an Authorization header, and returns the credential.
+func (m *maskedSecrets) addToken(authorization string) (token string) {
 	token = authorization[strings.IndexByte(authorization, ' ')+1:] // without the scheme
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -35,8 +35,8 @@ func (m *masked) add(authorization string) (token string) {
 	return token
 }
 
-// hidden returns the credentials in all encodings in which a server may repeat them.
-func (l *Link) hidden() []string {
+// secretForms returns the credentials in all encodings in which a server may repeat them.
+func (l *Link) secretForms() []string {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()
 	return append(httpx.Forms(l.masked.tokens), l.masked.fixed...)
@@ -46,10 +46,10 @@ func (l *Link) known() *httpx.Secrets {
 	if l.Known != nil {
 		return l.Known
 	}
-	return &l.own
+	return &l.ownSecrets
 }
 
-// HoldsToken reports whether s contains one of the last tokens, or another secret. Use it if s cannot be masked, for example a URL.
+// HoldsToken reports whether s contains a recent token or another secret. Use HoldsToken if s cannot be masked, for example a URL.
 func (l *Link) HoldsToken(s string) bool {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()
@@ -64,7 +64,7 @@ func (l *Link) MayKeep(data string) bool {
 
 // Clean masks the credentials and the known secrets in text from the server.
 func (l *Link) Clean(s string) string {
-	if hidden := l.hidden(); s != "" && len(hidden) > 0 {
+	if hidden := l.secretForms(); s != "" && len(hidden) > 0 {
 		s = httpx.Mask(s, hidden)
 	}
 	return l.known().Mask(s)

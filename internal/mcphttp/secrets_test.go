@@ -19,8 +19,8 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 	if s := "nothing was sent yet: " + token; l.Clean(s) != s {
 		t.Error("words were changed before anything was sent")
 	}
-	l.masked.add("Bearer " + token)
-	l.masked.add("Bearer " + token)
+	l.masked.addToken("Bearer " + token)
+	l.masked.addToken("Bearer " + token)
 	for _, s := range []string{token, "x=" + url.QueryEscape(token), base64.StdEncoding.EncodeToString([]byte("a:" + token)), "the key " + key} {
 		got := l.Clean("it came as " + s)
 		if !strings.Contains(got, "[redacted]") || strings.Contains(got, "oken/token") || strings.Contains(got, "key-key") {
@@ -34,9 +34,9 @@ func TestCredentialsAreTakenOut(t *testing.T) {
 
 // Only the last tokens are remembered, so that masking does not become slower over time.
 func TestFewTokensAreRemembered(t *testing.T) {
-	var m masked
+	var m maskedSecrets
 	for n := range 1000 {
-		m.add(fmt.Sprintf("Bearer token-%d", n))
+		m.addToken(fmt.Sprintf("Bearer token-%d", n))
 	}
 	if len(m.tokens) != maxMasked || m.tokens[maxMasked-1] != "token-999" {
 		t.Errorf("%q", m.tokens)

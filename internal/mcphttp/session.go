@@ -49,7 +49,7 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 		return nil, o
 	}
 	s := &Session{ID: o.Header.Get("Mcp-Session-Id")}
-	return l.greet(ctx, s, o, initialize, initialized)
+	return l.finishHandshake(ctx, s, o, initialize, initialized)
 }
 
 // OpenEvents opens a session of HTTP+SSE, the transport of 2024-11-05. The server sends all its messages on one stream. The first event
@@ -58,24 +58,24 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 // Initialization). The session lasts until the stream ends or End is called, even if ctx ends earlier.
 func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized Message, receive func(*Session, Message)) (*Session, Outcome) {
 	if err := l.prepare(); err != nil {
-		return nil, notSent(err)
+		return nil, notSentOutcome(err)
 	}
-	s, err := l.openEvents(ctx, receive, initialize.Quiet)
+	s, err := l.openEventStream(ctx, receive, initialize.Quiet)
 	if err != nil {
-		return nil, notOpened(err)
+		return nil, notOpenedOutcome(err)
 	}
 	o := l.Exchange(ctx, s, initialize)
 	if o.Answer.Result == nil {
 		l.End(s)
 		return nil, o
 	}
-	return l.greet(ctx, s, o, initialize, initialized)
+	return l.finishHandshake(ctx, s, o, initialize, initialized)
 }
 
-// greet completes the handshake after a successful initialize.
-func (l *Link) greet(ctx context.Context, s *Session, o Outcome, initialize Request, initialized Message) (*Session, Outcome) {
+// finishHandshake completes the handshake after a successful initialize.
+func (l *Link) finishHandshake(ctx context.Context, s *Session, o Outcome, initialize Request, initialized Message) (*Session, Outcome) {
 	s.Version = jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion"))
-	if err := s.valid(); err != nil {
+	if err := s.validate(); err != nil {
 		l.End(s)
 		return nil, Outcome{Status: o.Status, Header: o.Header, Err: &StatusError{URL: plainURL(l.server), StatusCode: o.Status, Reason: err.Error()}}
 	}
@@ -90,8 +90,8 @@ func (l *Link) greet(ctx context.Context, s *Session, o Outcome, initialize Requ
 	return s, o // other failures are ignored: the next request shows whether the server is ready
 }
 
-// valid returns an error if the session has an unsupported revision, or an id with characters that the specification forbids.
-func (s *Session) valid() error {
+// validate returns an error if the session has an unsupported revision, or an id with characters that the specification forbids.
+func (s *Session) validate() error {
 	if !slices.Contains(Legacy, s.Version) {
 		return fmt.Errorf("the server chose protocol version %q, which is not supported", httpx.Text(s.Version, 40))
 	}
@@ -112,20 +112,20 @@ func (l *Link) End(s *Session) {
 		if s.ID == "" {
 			return
 		}
-		ctx, cancel := outlive()
+		ctx, cancel := closingContext()
 		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, http.MethodDelete, l.URL, nil)
 		if err != nil || l.prepare() != nil {
 			return
 		}
-		s.name(req.Header)
-		if res, _, err := l.send(req, nil, true); err == nil {
-			discard(res.Body)
+		s.addSessionHeaders(req.Header)
+		if res, _, err := l.sendAuthorized(req, nil, true); err == nil {
+			discardBody(res.Body)
 		}
 	})
 }
 
-// outlive returns a context for a request that is sent after the caller's context has ended.
-func outlive() (context.Context, context.CancelFunc) {
+// closingContext returns a context for a request that is sent after the caller's context has ended.
+func closingContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), closeTimeout)
 }

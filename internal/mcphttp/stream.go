@@ -17,22 +17,22 @@ const (
 	maxResumption = 5           // maximum number of consecutive attempts to resume a stream without a new event
 	listenRetry   = time.Second // pause before a stream is reopened, unless the server sends a retry time
 	maxListenGap  = time.Minute
-	steady        = 10 * time.Second // a stream that was open for this time does not count as a failure
+	steadyTime    = 10 * time.Second // a stream that was open for this time does not count as a failure
 )
 
-// end describes how an event stream ended.
-type end struct {
-	answer Message       // the response to the request, zero if there was none
-	last   string        // id of the last event that had an id; empty: no event had an id
-	gap    time.Duration // pause before the stream is reopened
-	err    error
+// streamEnd describes how an event stream ended.
+type streamEnd struct {
+	answer      Message       // the response to the request, zero if there was none
+	lastEventID string        // id of the last event that had an id; empty: no event had an id
+	pause       time.Duration // pause before the stream is reopened
+	err         error
 }
 
-// events reads a stream until the answer to the request arrives or the stream ends. Events that are not JSON-RPC messages are ignored,
+// readEvents reads a stream until the answer to the request arrives or the stream ends. Events that are not JSON-RPC messages are ignored,
 // because some servers send them to keep the connection open.
-func (l *Link) events(r Request, body io.ReadCloser) end {
-	e := end{gap: listenRetry}
-	reader := sse.NewReader(body, l.limit())
+func (l *Link) readEvents(r Request, body io.ReadCloser) streamEnd {
+	e := streamEnd{pause: listenRetry}
+	reader := sse.NewReader(body, l.messageLimit())
 	for {
 		ev, err := reader.Next()
 		if err != nil {
@@ -41,15 +41,15 @@ func (l *Link) events(r Request, body io.ReadCloser) end {
 			return e
 		}
 		if ev.ID != "" {
-			e.last = ev.ID
+			e.lastEventID = ev.ID
 		}
 		if ev.Retry != "" {
-			e.gap = retryGap(ev.Retry)
+			e.pause = retryGap(ev.Retry)
 		}
 		if len(ev.Data) == 0 || ev.Name != "" && ev.Name != "message" {
 			continue
 		}
-		for m := range messages(ev.Data) {
+		for m := range parseMessages(ev.Data) {
 			switch {
 			case e.answer.Raw == nil && r.IsRequest() && m.IsResponse() && (SameID(m.ID, r.ID) || m.ID == nil && m.Error != nil):
 				e.answer = m
@@ -58,42 +58,42 @@ func (l *Link) events(r Request, body io.ReadCloser) end {
 			}
 		}
 		if e.answer.Raw != nil {
-			drain(body)
+			drainInBackground(body)
 			return e
 		}
 	}
 }
 
-// stream reads the event stream that answers a request. If a stream of an earlier revision ends without the answer, and its events have
-// ids, the stream is resumed (2025-11-25, Streamable HTTP, Resumability and Redelivery). Revision 2026-07-28 has no resumption.
-func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
+// readStream reads the event stream that answers a request. If a stream of an earlier revision ends without the answer, and its events have
+// ids, readStream resumes the stream (2025-11-25, Streamable HTTP, Resumability and Redelivery). Revision 2026-07-28 has no resumption.
+func (l *Link) readStream(ctx context.Context, s *Session, r Request, res *http.Response, o *Outcome) {
 	resumable := r.IsRequest() && r.Version() == ""
 	last, failures := "", 0
 	for {
-		e := l.events(r, res.Body)
+		e := l.readEvents(r, res.Body)
 		if e.answer.Raw != nil {
 			o.Answer = e.answer
-			o.judge("", s)
+			o.classify("", s)
 			return
 		}
-		if failures++; e.last != "" && e.last != last {
-			last, failures = e.last, 0
+		if failures++; e.lastEventID != "" && e.lastEventID != last {
+			last, failures = e.lastEventID, 0
 		}
 		switch {
 		case errors.Is(e.err, sse.ErrTooLarge):
-			l.broken(o, res, e.err)
+			l.setReadError(o, res, e.err)
 			return
 		case !r.IsRequest():
 			return
 		case !resumable || last == "" || failures > maxResumption:
-			o.Kind, o.Err = Lost, l.networkError(res.Request, ended(e.err))
+			o.Kind, o.Err = Lost, l.networkError(res.Request, streamError(e.err))
 			return
 		}
-		if err := l.Wait(ctx, e.gap); err != nil {
+		if err := l.Wait(ctx, e.pause); err != nil {
 			o.Kind, o.Err = Lost, l.networkError(res.Request, err)
 			return
 		}
-		next, err := l.open(ctx, s, last, r.Quiet)
+		next, err := l.openStream(ctx, s, last, r.Quiet)
 		if err != nil {
 			o.Kind, o.Err = Lost, err
 			return
@@ -102,26 +102,26 @@ func (l *Link) stream(ctx context.Context, s *Session, r Request, res *http.Resp
 	}
 }
 
-// ended returns the error for a stream that ended without an answer.
-func ended(err error) error {
+// streamError returns the error for a stream that ended without an answer.
+func streamError(err error) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("the event stream ended without a result: %w", io.ErrUnexpectedEOF)
 	}
 	return err
 }
 
-// open opens the event stream of a session by GET. The stream resumes after the event with the id last. An empty last means a new stream.
-func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*http.Response, error) {
+// openStream opens the event stream of a session by GET. If lastEventID is not empty, the stream resumes after the event with this id.
+func (l *Link) openStream(ctx context.Context, s *Session, lastEventID string, quiet bool) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, l.URL, nil)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", "text/event-stream")
-	s.name(req.Header)
-	if last != "" {
-		req.Header.Set("Last-Event-ID", last)
+	s.addSessionHeaders(req.Header)
+	if lastEventID != "" {
+		req.Header.Set("Last-Event-ID", lastEventID)
 	}
-	res, _, err := l.send(req, nil, quiet)
+	res, _, err := l.sendAuthorized(req, nil, quiet)
 	a, refused := errors.AsType[*authorizationError](err)
 	switch {
 	case refused:
@@ -129,24 +129,24 @@ func (l *Link) open(ctx context.Context, s *Session, last string, quiet bool) (*
 	case err != nil:
 		return nil, l.networkError(req, err)
 	case res.StatusCode >= 300 || mediaType(res) != "text/event-stream":
-		return nil, l.statusError(res, readText(res), "")
+		return nil, l.newStatusError(res, readText(res), "")
 	}
 	return res, nil
 }
 
 // Listen opens the stream on which a server of an earlier revision sends messages outside of responses (2025-11-25, Streamable HTTP,
 // Listening for Messages from the Server). Listen reopens the stream each time the stream ends, until ctx ends or the server refuses the
-// stream permanently. If opened is not nil, Listen calls it each time the stream has been opened. After 401 or 403 Listen waits and tries
-// again without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and the
-// server no longer knows the session.
+// stream permanently. If opened is not nil, Listen calls opened each time the stream has been opened. After 401 or 403, Listen waits and
+// tries again without a login, because the stream is optional. The outcome is Refused with UnknownSession if the stream was open before and
+// the server no longer knows the session.
 func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), opened func()) Outcome {
 	if err := l.prepare(); err != nil {
-		return notSent(err)
+		return notSentOutcome(err)
 	}
 	was, last := false, ""
 	for failures := 0; ; {
 		began, gap := time.Now(), listenRetry
-		res, err := l.open(ctx, s, last, true)
+		res, err := l.openStream(ctx, s, last, true)
 		refused, ok := errors.AsType[*StatusError](err)
 		switch {
 		case err == nil:
@@ -154,20 +154,20 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 			if opened != nil {
 				opened()
 			}
-			e := l.events(Request{Receive: receive}, res.Body)
-			if gap = e.gap; e.last != "" {
-				last = e.last
+			e := l.readEvents(Request{Receive: receive}, res.Body)
+			if gap = e.pause; e.lastEventID != "" {
+				last = e.lastEventID
 			}
-			if e.last != "" || time.Since(began) > steady {
+			if e.lastEventID != "" || time.Since(began) > steadyTime {
 				failures = -1
 			}
 		case ok:
 			o := Outcome{Status: refused.StatusCode, Err: err}
-			o.judge(refused.Code+" "+refused.Text, s)
+			o.classify(refused.Code+" "+refused.Text, s)
 			if o.Reason == UnknownSession && was {
 				return o
 			}
-			if !passing(refused.StatusCode) {
+			if !isTemporary(refused.StatusCode) {
 				return Outcome{Kind: Answered, Status: refused.StatusCode, Err: err}
 			}
 		}
@@ -180,8 +180,8 @@ func (l *Link) Listen(ctx context.Context, s *Session, receive func(Message), op
 	}
 }
 
-// passing reports whether a request that got this status may succeed later.
-func passing(status int) bool {
+// isTemporary reports whether a request that got this status may succeed later.
+func isTemporary(status int) bool {
 	return slices.Contains([]int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests}, status) ||
 		status >= 500 && status != http.StatusNotImplemented
 }

@@ -43,7 +43,7 @@ func (a Arguments) NeedSchema() bool {
 
 // Build returns the arguments object. If validate is set, Build refuses arguments that the schema does not allow. The error is an *Error.
 func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
-	b := builder{root: s.top(), validate: validate && s != nil}
+	b := objectBuilder{root: s.top(), validate: validate && s != nil}
 	whole := bytes.TrimSpace(a.Object)
 	if len(whole) == 0 {
 		whole = []byte("{}")
@@ -55,8 +55,8 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	if err := b.checkObject(root); err != nil {
 		return nil, err
 	}
-	for _, group := range grouped(a.Args) {
-		if err := b.set(root, group); err != nil {
+	for _, group := range groupByName(a.Args) {
+		if err := b.setArgument(root, group); err != nil {
 			return nil, err
 		}
 	}
@@ -74,21 +74,21 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 // allow.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	top, given, out := s.top(), parse(values, 1), newObject()
-	for _, name := range top.names() {
-		p, _ := top.property(name)
+	for _, name := range top.propertyNames() {
+		p, _ := top.propertySchema(name)
 		v := given.member(name)
 		if v == nil {
-			v = p.keyword("default")
+			v = p.keywordValue("default")
 		}
 		if v == nil {
 			continue
 		}
-		if err := (builder{validate: true}).check(name, p, v.raw); err != nil {
+		if err := (objectBuilder{validate: true}).checkValue(name, p, v.raw); err != nil {
 			return nil, err
 		}
 		out.put(name, v.raw)
 	}
-	for _, name := range top.required() {
+	for _, name := range top.requiredNames() {
 		if out.values[name] == nil {
 			return nil, wrong(name, "it is required but has no value")
 		}
@@ -96,8 +96,8 @@ func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	return out.raw(), nil
 }
 
-// grouped collects arguments with the same name, in the order in which the names first appear.
-func grouped(args []Arg) [][]Arg {
+// groupByName collects arguments with the same name, in the order in which the names first appear.
+func groupByName(args []Arg) [][]Arg {
 	var out [][]Arg
 	at := map[string]int{}
 	for _, a := range args {
@@ -159,9 +159,9 @@ func (o *jsonObject) raw() json.RawMessage {
 	return b.Bytes()
 }
 
-// builder builds one arguments object.
-type builder struct {
-	root     schema
+// objectBuilder builds one arguments object.
+type objectBuilder struct {
+	root     subschema
 	validate bool
 }
 
@@ -171,20 +171,20 @@ func wrong(argument, format string, a ...any) *Error {
 
 // checkObject refuses a member of the whole object if the schema does not allow its value or forbids its name. Names that the schema does
 // not list are accepted, because schemas are often incomplete.
-func (b builder) checkObject(o *jsonObject) error {
+func (b objectBuilder) checkObject(o *jsonObject) error {
 	if !b.validate {
 		return nil
 	}
-	forbids, _ := b.root.forbids()
+	forbids, _ := b.root.forbidsUnlisted()
 	for _, name := range o.names {
-		p, ok := b.root.property(name)
+		p, ok := b.root.propertySchema(name)
 		switch {
 		case ok:
-			if err := b.check(name, p, o.values[name].(json.RawMessage)); err != nil {
+			if err := b.checkValue(name, p, o.values[name].(json.RawMessage)); err != nil {
 				return err
 			}
 		case forbids:
-			return unknown(nil, name, b.root)
+			return unknownArgument(nil, name, b.root)
 		}
 	}
 	return nil
@@ -192,13 +192,13 @@ func (b builder) checkObject(o *jsonObject) error {
 
 // checkRequired refuses a call that lacks required arguments. A required argument with a default may be missing, because some schema
 // generators list such arguments as required.
-func (b builder) checkRequired(o *jsonObject) error {
+func (b objectBuilder) checkRequired(o *jsonObject) error {
 	if !b.validate {
 		return nil
 	}
 	missing := map[string]bool{}
-	for _, name := range b.root.required() {
-		if p, _ := b.root.property(name); o.values[name] == nil && p.keyword("default") == nil {
+	for _, name := range b.root.requiredNames() {
+		if p, _ := b.root.propertySchema(name); o.values[name] == nil && p.keywordValue("default") == nil {
 			missing[name] = true
 		}
 	}
@@ -212,42 +212,42 @@ func (b builder) checkRequired(o *jsonObject) error {
 	return wrong(strings.Join(names, ", "), "required arguments are missing")
 }
 
-// check refuses a value that the schema does not allow. null is accepted everywhere, because servers take it for "not given".
-func (b builder) check(name string, s schema, raw json.RawMessage) error {
-	k := s.kinds()
+// checkValue refuses a value that the schema does not allow. checkValue always accepts null, because servers take null for "not given".
+func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage) error {
+	k := s.allowedKinds()
 	switch kind := kindOf(raw); {
 	case !b.validate || kind == null:
 		return nil
 	case kind&k == 0:
-		return wrong(name, "expected %s, got %s", k&^null, cut(string(raw)))
-	case kind&scalar == 0 || s.admits(&value{raw: raw}):
+		return wrong(name, "expected %s, got %s", k&^null, shorten(string(raw)))
+	case kind&scalar == 0 || s.allowsValue(&jsonValue{raw: raw}):
 		return nil
 	}
 	var texts, names []string
-	for _, e := range s.choices() {
+	for _, e := range s.listedValues() {
 		texts = append(texts, string(e.raw))
 		if kindOf(e.raw) == text {
-			names = append(names, e.text())
+			names = append(names, e.decodeString())
 		}
 	}
 	if len(texts) == 0 {
 		return nil // parts of the schema contradict each other
 	}
-	e := wrong(name, "%s is not one of %s", cut(string(raw)), strings.Join(texts, ", "))
-	if near := Nearest((&value{raw: raw}).text(), names); len(near) > 0 {
+	e := wrong(name, "%s is not one of %s", shorten(string(raw)), strings.Join(texts, ", "))
+	if near := Nearest((&jsonValue{raw: raw}).decodeString(), names); len(near) > 0 {
 		e.Nearest = near[0]
 	}
 	return e
 }
 
-// set adds the arguments with one name to the object, at the path that the name describes.
-func (b builder) set(root *jsonObject, group []Arg) error {
+// setArgument adds a member to the object. group contains the arguments with the member's name. Dots in the name separate nested members.
+func (b objectBuilder) setArgument(root *jsonObject, group []Arg) error {
 	name := group[0].Name
-	path, s, err := b.path(name)
+	path, s, err := b.splitName(name)
 	if err != nil {
 		return err
 	}
-	v, err := b.value(s, group)
+	v, err := b.propertyValue(s, group)
 	if err != nil {
 		return err
 	}
@@ -257,7 +257,7 @@ func (b builder) set(root *jsonObject, group []Arg) error {
 		case json.RawMessage:
 			nested := parseObject(inner)
 			if nested == nil {
-				return wrong(name, "%q is given as %s, which has no members", strings.Join(path[:i+1], "."), cut(string(inner)))
+				return wrong(name, "%q is given as %s, which has no members", strings.Join(path[:i+1], "."), shorten(string(inner)))
 			}
 			o.put(part, nested)
 		case nil:
@@ -273,19 +273,19 @@ func (b builder) set(root *jsonObject, group []Arg) error {
 	return nil
 }
 
-// path splits a name into the names of nested members. At each level, path takes the longest prefix that is a property in the schema, or
-// else the text before the first dot.
-func (b builder) path(name string) ([]string, schema, error) {
+// splitName splits a name into the names of nested members. At each level, splitName takes the longest prefix that is a property in the
+// schema, or else the text before the first dot.
+func (b objectBuilder) splitName(name string) ([]string, subschema, error) {
 	var path []string
 	for s, rest := b.root, name; ; {
-		part, p, known := longest(s, rest)
+		part, p, known := longestProperty(s, rest)
 		switch {
 		case known:
-		case b.validate && s.closed():
-			return nil, s, unknown(path, rest, s)
+		case b.validate && s.unlistedIsMistake():
+			return nil, s, unknownArgument(path, rest, s)
 		default:
-			p = s.below("additionalProperties")
-			if p.kinds()&object != 0 {
+			p = s.childSchema("additionalProperties")
+			if p.allowedKinds()&object != 0 {
 				part, _, _ = strings.Cut(rest, ".")
 			}
 		}
@@ -296,7 +296,7 @@ func (b builder) path(name string) ([]string, schema, error) {
 		if len(part) == len(rest) {
 			return path, p, nil
 		}
-		if k := p.kinds(); k&object == 0 {
+		if k := p.allowedKinds(); k&object == 0 {
 			above := strings.Join(path, ".")
 			return nil, s, wrong(name, "%q is of type %s, which has no members: write it as JSON, %s:=…", above, k&^null, above)
 		}
@@ -304,43 +304,43 @@ func (b builder) path(name string) ([]string, schema, error) {
 	}
 }
 
-// longest returns the longest prefix of a name that is the name of a property. The prefix ends at a dot or at the end of the name. If no
-// prefix is a property, longest returns the whole name.
-func longest(s schema, name string) (part string, p schema, known bool) {
+// longestProperty returns the longest prefix of a name that is the name of a property. The prefix ends at a dot or at the end of the name.
+// If no prefix is a property, longestProperty returns the whole name.
+func longestProperty(s subschema, name string) (part string, p subschema, known bool) {
 	for end := len(name); end > 0; end = strings.LastIndexByte(name[:end], '.') {
-		if p, known := s.property(name[:end]); known {
+		if p, known := s.propertySchema(name[:end]); known {
 			return name[:end], p, true
 		}
 	}
 	return name, p, false
 }
 
-// unknown returns the error for a name that is not a property of the schema s at path.
-func unknown(path []string, name string, s schema) *Error {
+// unknownArgument returns the error for a name that is not a property of the schema s, which describes the member at path.
+func unknownArgument(path []string, name string, s subschema) *Error {
 	prefix := strings.Join(append(path, ""), ".")
 	e := wrong(prefix+name, "the tool has no such argument")
-	if near := Nearest(name, s.names()); len(near) > 0 {
+	if near := Nearest(name, s.propertyNames()); len(near) > 0 {
 		e.Nearest = prefix + near[0]
 	}
 	return e
 }
 
-// value returns the JSON value of one property. group contains the arguments with the name of that property.
-func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
-	k, name := s.kinds(), group[0].Name
+// propertyValue returns the JSON value of one property. group contains the arguments with the property's name.
+func (b objectBuilder) propertyValue(s subschema, group []Arg) (json.RawMessage, error) {
+	k, name := s.allowedKinds(), group[0].Name
 	switch {
 	case len(group) == 1 && (group[0].JSON || k&^null != array):
-		return b.one(s, group[0])
+		return b.singleValue(s, group[0])
 	case k == anything || k&array == 0:
 		return nil, wrong(name, "it is given %d times, but it is not an array in the tool's schema", len(group))
 	}
-	items := s.below("items")
+	items := s.childSchema("items")
 	var out bytes.Buffer
 	for i, a := range group {
 		if !a.JSON && (strings.HasPrefix(a.Value, "[") || a.Value == "null" && k&null != 0) {
-			return nil, wrong(name, "%s could be JSON or text: write it as JSON, %s:=…", cut(a.Value), name)
+			return nil, wrong(name, "%s could be JSON or text: write it as JSON, %s:=…", shorten(a.Value), name)
 		}
-		v, err := b.one(items, a)
+		v, err := b.singleValue(items, a)
 		if err != nil {
 			return nil, err
 		}
@@ -351,28 +351,28 @@ func (b builder) value(s schema, group []Arg) (json.RawMessage, error) {
 	return out.Bytes(), nil
 }
 
-// one converts a single argument.
-func (b builder) one(s schema, a Arg) (json.RawMessage, error) {
+// singleValue converts a single argument.
+func (b objectBuilder) singleValue(s subschema, a Arg) (json.RawMessage, error) {
 	if a.JSON {
 		v := json.RawMessage(strings.TrimSpace(a.Value))
 		if !jsonscan.Valid(v) {
 			return nil, wrong(a.Name, "its value is not JSON")
 		}
-		return v, b.check(a.Name, s, v)
+		return v, b.checkValue(a.Name, s, v)
 	}
-	v, reason := convert(a.Value, s)
+	v, reason := convertText(a.Value, s)
 	if reason != "" && b.validate {
-		return nil, wrong(a.Name, "%s, got %q", reason, cut(a.Value))
+		return nil, wrong(a.Name, "%s, got %q", reason, shorten(a.Value))
 	}
-	return v, b.check(a.Name, s, v)
+	return v, b.checkValue(a.Name, s, v)
 }
 
-// convert converts text to JSON. If the schema allows only one scalar type, and that type is not string, convert returns a value of that
-// type. For every other schema, convert returns a string. As an exception, the word null becomes the JSON value null if the schema allows
-// null but not the string "null". If the text does not fit the type, the result is a string and reason is not empty.
-func convert(word string, s schema) (v json.RawMessage, reason string) {
-	k := s.kinds()
-	if word == "null" && k&null != 0 && (k&text == 0 || !s.admits(&value{raw: jsonscan.Quote(word)})) {
+// convertText converts text to JSON. If the schema allows only one scalar type, and that type is not string, convertText returns a value of
+// that type. For every other schema, convertText returns a string. As an exception, the word null becomes the JSON value null if the schema
+// allows null but not the string "null". If the text does not fit the type, the result is a string and reason is not empty.
+func convertText(word string, s subschema) (v json.RawMessage, reason string) {
+	k := s.allowedKinds()
+	if word == "null" && k&null != 0 && (k&text == 0 || !s.allowsValue(&jsonValue{raw: jsonscan.Quote(word)})) {
 		return json.RawMessage(word), ""
 	}
 	fits, reason := false, "expected "+(k&^null).String()

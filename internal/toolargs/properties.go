@@ -17,23 +17,23 @@ type Property struct {
 func (s *Schema) Properties() []Property {
 	top := s.top()
 	var required, optional []Property
-	needed, descriptions := map[string]bool{}, map[*value]string{}
-	for _, name := range top.required() {
+	needed, descriptions := map[string]bool{}, map[*jsonValue]string{}
+	for _, name := range top.requiredNames() {
 		needed[name] = true
 	}
-	for _, name := range top.names() {
-		p, _ := top.property(name)
-		k := p.kinds()
-		d := p.keyword("description")
+	for _, name := range top.propertyNames() {
+		p, _ := top.propertySchema(name)
+		k := p.allowedKinds()
+		d := p.keywordValue("description")
 		if _, ok := descriptions[d]; !ok { // many properties may refer to the same description
-			descriptions[d] = d.beginning()
+			descriptions[d] = d.stringPrefix()
 		}
 		out := Property{Name: name, Required: needed[name], Types: k.String(), JSON: k == anything || k&scalar == 0 || k&scalar == boolean|integer,
 			Description: descriptions[d]}
-		if d := p.keyword("default"); d != nil {
+		if d := p.keywordValue("default"); d != nil {
 			out.Default = d.raw
 		}
-		for _, e := range p.choices() {
+		for _, e := range p.listedValues() {
 			out.Enum = append(out.Enum, e.raw)
 		}
 		if out.Required {

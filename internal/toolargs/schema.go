@@ -7,23 +7,23 @@ import (
 )
 
 // Schema is a parsed JSON Schema (2020-12). Only properties, types and allowed values are evaluated. References to other documents are not
-// fetched, and allow everything (MCP 2026-07-28, JSON Schema Usage). Each subschema is evaluated once, however many references lead to it,
+// fetched, and allow everything (MCP 2026-07-28, JSON Schema Usage). Each subschema is evaluated once, even if many references lead to it,
 // so the time is proportional to the size of the schema.
 //
 // A Schema must not be used by several goroutines at the same time. A nil Schema allows everything.
 type Schema struct {
-	root     *value
-	kinds    map[*value]kinds
-	flat     map[*value]*properties
-	resolved map[*value]*value
-	steps    int // number of steps of admits so far, see maxSteps
+	root       *jsonValue
+	knownKinds map[*jsonValue]kindSet
+	flat       map[*jsonValue]*propertySet
+	resolved   map[*jsonValue]*jsonValue
+	steps      int // number of steps of allowsValue so far, see maxSteps
 }
 
 // Parse parses a schema and never fails. An invalid schema allows everything, because the server checks the arguments too.
 func Parse(raw json.RawMessage) *Schema { return of(parse(raw, maxDepth)) }
 
-func of(root *value) *Schema {
-	return &Schema{root: root, kinds: map[*value]kinds{}, flat: map[*value]*properties{}, resolved: map[*value]*value{}}
+func of(root *jsonValue) *Schema {
+	return &Schema{root: root, knownKinds: map[*jsonValue]kindSet{}, flat: map[*jsonValue]*propertySet{}, resolved: map[*jsonValue]*jsonValue{}}
 }
 
 // Again returns a Schema of the same document for another call. Several goroutines may call Again at the same time.
@@ -34,22 +34,22 @@ func (s *Schema) Again() *Schema {
 	return of(s.root)
 }
 
-// schema is a subschema of a Schema. If several parts of a oneOf describe the same property, the schema of that property has several
-// alternatives. A schema without alternatives allows every value.
-type schema struct {
+// subschema is a part of a Schema. If several parts of a oneOf describe the same property, the subschema of that property has several
+// alternatives. A subschema without alternatives allows every value.
+type subschema struct {
 	doc *Schema
-	any []*value
+	any []*jsonValue
 }
 
-func (s *Schema) top() schema {
+func (s *Schema) top() subschema {
 	if s == nil || s.root == nil {
-		return schema{doc: s}
+		return subschema{doc: s}
 	}
-	return schema{s, []*value{s.root}}
+	return subschema{s, []*jsonValue{s.root}}
 }
 
-// target returns the target of a $ref, or nil if it is in another document.
-func (s *Schema) target(v *value) *value {
+// refTarget returns the schema that the $ref of v names. The result is nil if v has no $ref, or if the $ref names another document.
+func (s *Schema) refTarget(v *jsonValue) *jsonValue {
 	ref := v.member("$ref")
 	if ref == nil {
 		return nil
@@ -57,26 +57,26 @@ func (s *Schema) target(v *value) *value {
 	if known, ok := s.resolved[ref]; ok {
 		return known
 	}
-	path, ok := strings.CutPrefix(ref.text(), "#")
+	path, ok := strings.CutPrefix(ref.decodeString(), "#")
 	to := s.root
 	switch {
 	case !ok || path != "" && path[0] != '/':
 		to = nil
 	case path != "":
 		for part := range strings.SplitSeq(path[1:], "/") {
-			to = to.child(part)
+			to = to.pointerChild(part)
 		}
 	}
 	s.resolved[ref] = to
 	return to
 }
 
-// self yields each alternative of a schema. After an alternative with a $ref, self yields the schema to which the $ref points, then the
-// target of that schema's $ref, and so on.
-func (s schema) self(yield func(*value) bool) {
+// alternatives yields each alternative of a subschema. If an alternative has a $ref, the schema that the $ref names follows, then the
+// schema that its $ref names, and so on.
+func (s subschema) alternatives(yield func(*jsonValue) bool) {
 	for _, v := range s.any {
-		var chain []*value
-		for ; v != nil && !slices.Contains(chain, v) && len(chain) < 100; v = s.doc.target(v) {
+		var chain []*jsonValue
+		for ; v != nil && !slices.Contains(chain, v) && len(chain) < 100; v = s.doc.refTarget(v) {
 			if chain = append(chain, v); !yield(v) {
 				return
 			}
@@ -84,21 +84,21 @@ func (s schema) self(yield func(*value) bool) {
 	}
 }
 
-// kindsOf returns the types that a schema allows. A reference back to a schema that is being evaluated allows everything.
-func (s *Schema) kindsOf(v *value) kinds {
-	if k, ok := s.kinds[v]; ok {
+// kindsOf returns the types that a schema allows. A schema that refers to itself counts as allowing everything while it is being evaluated.
+func (s *Schema) kindsOf(v *jsonValue) kindSet {
+	if k, ok := s.knownKinds[v]; ok {
 		return k
 	}
-	s.kinds[v] = anything
+	s.knownKinds[v] = anything
 	k := ownKinds(v)
-	if to := s.target(v); to != nil {
+	if to := s.refTarget(v); to != nil {
 		k &= s.kindsOf(to)
 	}
 	for _, part := range v.member("allOf").elements() {
 		k &= s.kindsOf(part)
 	}
 	for _, keyword := range []string{"anyOf", "oneOf"} {
-		var union kinds
+		var union kindSet
 		for _, part := range v.member(keyword).elements() {
 			union |= s.kindsOf(part)
 		}
@@ -109,24 +109,24 @@ func (s *Schema) kindsOf(v *value) kinds {
 	if k == 0 { // the schema contradicts itself, so the server decides
 		k = anything
 	}
-	s.kinds[v] = k
+	s.knownKinds[v] = k
 	return k
 }
 
 // ownKinds returns the types that the schema's own keywords allow.
-func ownKinds(v *value) kinds {
-	k := kinds(anything)
+func ownKinds(v *jsonValue) kindSet {
+	k := kindSet(anything)
 	if t := v.member("type"); t != nil {
-		union := kinds(0)
-		for _, each := range append([]*value{t}, t.elements()...) {
-			if name := each.text(); name != "" {
+		union := kindSet(0)
+		for _, each := range append([]*jsonValue{t}, t.elements()...) {
+			if name := each.decodeString(); name != "" {
 				union |= namedKind(name)
 			}
 		}
 		k &= union
 	}
-	if listed := listed(v); len(listed) > 0 {
-		union := kinds(0)
+	if listed := constOrEnum(v); len(listed) > 0 {
+		union := kindSet(0)
 		for _, each := range listed {
 			union |= kindOf(each.raw)
 		}
@@ -135,20 +135,20 @@ func ownKinds(v *value) kinds {
 	return k
 }
 
-// listed returns the values of const or enum.
-func listed(v *value) []*value {
+// constOrEnum returns the value of const, or the values of enum.
+func constOrEnum(v *jsonValue) []*jsonValue {
 	if c := v.member("const"); c != nil {
-		return []*value{c}
+		return []*jsonValue{c}
 	}
 	return v.member("enum").elements()
 }
 
-// kinds returns the types that any of the alternatives allows.
-func (s schema) kinds() kinds {
+// allowedKinds returns the types that at least one alternative allows.
+func (s subschema) allowedKinds() kindSet {
 	if len(s.any) == 0 {
 		return anything
 	}
-	var k kinds
+	var k kindSet
 	for _, v := range s.any {
 		k |= s.doc.kindsOf(v)
 	}
@@ -159,45 +159,45 @@ func (s schema) kinds() kinds {
 // same long list.
 const maxSteps = 1_000_000
 
-// admits reports whether the schema allows the type and the value of x. admits follows $ref, allOf, anyOf and oneOf, but does not check
-// properties. After maxSteps steps, admits allows everything, and the server decides.
-func (s schema) admits(x *value) bool {
-	known := map[*value]bool{}
-	var admits func(v *value) bool
-	admits = func(v *value) bool {
+// allowsValue reports whether the schema allows the type and the value of x. allowsValue follows $ref, allOf, anyOf and oneOf, but does not
+// check properties. After maxSteps steps, allowsValue allows everything, because the server checks the arguments too.
+func (s subschema) allowsValue(x *jsonValue) bool {
+	known := map[*jsonValue]bool{}
+	var allows func(v *jsonValue) bool
+	allows = func(v *jsonValue) bool {
 		if ok, seen := known[v]; seen {
 			return ok
 		}
 		known[v] = true // while v is being evaluated, a reference back to v counts as allowed
-		listed := listed(v)
+		listed := constOrEnum(v)
 		if s.doc.steps += 1 + len(listed); s.doc.steps > maxSteps {
 			return true
 		}
-		ok := ownKinds(v)&kindOf(x.raw) != 0 && (len(listed) == 0 || slices.ContainsFunc(listed, func(e *value) bool { return equal(e, x) }))
-		if to := s.doc.target(v); ok && to != nil {
-			ok = admits(to)
+		ok := ownKinds(v)&kindOf(x.raw) != 0 && (len(listed) == 0 || slices.ContainsFunc(listed, func(e *jsonValue) bool { return equalScalars(e, x) }))
+		if to := s.doc.refTarget(v); ok && to != nil {
+			ok = allows(to)
 		}
 		for _, part := range v.member("allOf").elements() {
-			ok = ok && admits(part)
+			ok = ok && allows(part)
 		}
 		for _, keyword := range []string{"anyOf", "oneOf"} {
 			if all := v.member(keyword).elements(); ok && len(all) > 0 {
-				ok = slices.ContainsFunc(all, admits)
+				ok = slices.ContainsFunc(all, allows)
 			}
 		}
 		known[v] = ok
 		return ok
 	}
-	return len(s.any) == 0 || slices.ContainsFunc(s.any, admits)
+	return len(s.any) == 0 || slices.ContainsFunc(s.any, allows)
 }
 
-// walk visits the schema and all schemas that it includes with $ref, allOf, anyOf or oneOf. walk visits each schema once, and stops if
-// visit returns false.
-func (s schema) walk(visit func(*value) bool) {
-	seen := map[*value]bool{}
+// walkIncluded visits the schema and all schemas that it includes with $ref, allOf, anyOf or oneOf. walkIncluded visits each schema once,
+// and stops if visit returns false.
+func (s subschema) walkIncluded(visit func(*jsonValue) bool) {
+	seen := map[*jsonValue]bool{}
 	more := true
-	var walk func(v *value)
-	walk = func(v *value) {
+	var walk func(v *jsonValue)
+	walk = func(v *jsonValue) {
 		if v == nil || seen[v] || !more {
 			return
 		}
@@ -205,7 +205,7 @@ func (s schema) walk(visit func(*value) bool) {
 		if more = visit(v); !more {
 			return
 		}
-		walk(s.doc.target(v))
+		walk(s.doc.refTarget(v))
 		for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
 			for _, part := range v.member(keyword).elements() {
 				if walk(part); !more {
@@ -219,13 +219,14 @@ func (s schema) walk(visit func(*value) bool) {
 	}
 }
 
-// choices returns the values that the schema lists. The number of visited schemas is limited, because choices is called for every property.
-func (s schema) choices() []*value {
+// listedValues returns the values that the schema lists. The number of visited schemas is limited, because listedValues is called for every
+// property.
+func (s subschema) listedValues() []*jsonValue {
 	const most = 50
-	var out []*value
+	var out []*jsonValue
 	steps := 0
-	s.walk(func(v *value) bool {
-		values := listed(v)
+	s.walkIncluded(func(v *jsonValue) bool {
+		values := constOrEnum(v)
 		out = append(out, values[:min(len(values), most-len(out))]...)
 		steps++
 		return steps < most && len(out) < most
@@ -233,19 +234,19 @@ func (s schema) choices() []*value {
 	return out
 }
 
-// properties are the properties of a schema and of all schemas that it includes with $ref, allOf, anyOf or oneOf.
-type properties struct {
+// propertySet contains the properties of a schema and of all schemas that it includes with $ref, allOf, anyOf or oneOf.
+type propertySet struct {
 	names []string
-	named map[string][]*value
+	named map[string][]*jsonValue
 }
 
-// properties collects the properties once per schema.
-func (s *Schema) properties(v *value) *properties {
+// collectProperties returns the properties of a schema, and collects them only once.
+func (s *Schema) collectProperties(v *jsonValue) *propertySet {
 	if p := s.flat[v]; p != nil {
 		return p
 	}
-	p := &properties{named: map[string][]*value{}}
-	schema{s, []*value{v}}.walk(func(part *value) bool {
+	p := &propertySet{named: map[string][]*jsonValue{}}
+	subschema{s, []*jsonValue{v}}.walkIncluded(func(part *jsonValue) bool {
 		if all := part.member("properties"); all != nil {
 			for i, name := range all.names {
 				if p.named[name] == nil {
@@ -260,12 +261,12 @@ func (s *Schema) properties(v *value) *properties {
 	return p
 }
 
-// property returns the schema of a property.
-func (s schema) property(name string) (schema, bool) {
-	p := schema{doc: s.doc}
+// propertySchema returns the schema of a property. The result is false if the schema has no such property.
+func (s subschema) propertySchema(name string) (subschema, bool) {
+	p := subschema{doc: s.doc}
 	for _, v := range s.any {
-		for _, part := range s.doc.properties(v).named[name] {
-			p.add(part)
+		for _, part := range s.doc.collectProperties(v).named[name] {
+			p.addAlternative(part)
 		}
 	}
 	return p.bounded(), len(p.any) > 0
@@ -275,82 +276,81 @@ func (s schema) property(name string) (schema, bool) {
 // dotted name, because an alternative may refer to the whole schema again.
 const maxAlternatives = 100
 
-// add adds an alternative unless it is there already.
-func (s *schema) add(v *value) {
+// addAlternative adds an alternative, unless s already has the alternative.
+func (s *subschema) addAlternative(v *jsonValue) {
 	if len(s.any) <= maxAlternatives && !slices.Contains(s.any, v) {
 		s.any = append(s.any, v)
 	}
 }
 
 // bounded returns the schema, or a schema that allows everything if there are too many alternatives.
-func (s schema) bounded() schema {
+func (s subschema) bounded() subschema {
 	if len(s.any) > maxAlternatives {
-		return schema{doc: s.doc}
+		return subschema{doc: s.doc}
 	}
 	return s
 }
 
-// names returns the names of all properties.
-func (s schema) names() []string {
+func (s subschema) propertyNames() []string {
 	var names []string
 	for _, v := range s.any {
-		names = append(names, s.doc.properties(v).names...)
+		names = append(names, s.doc.collectProperties(v).names...)
 	}
 	return names
 }
 
-// below returns the schema that a keyword such as items or additionalProperties contains.
-func (s schema) below(keyword string) schema {
-	out := schema{doc: s.doc}
-	s.walk(func(v *value) bool {
+// childSchema returns the schema that a keyword such as items or additionalProperties contains.
+func (s subschema) childSchema(keyword string) subschema {
+	out := subschema{doc: s.doc}
+	s.walkIncluded(func(v *jsonValue) bool {
 		if below := v.member(keyword); below != nil && below.raw[0] == '{' {
-			out.add(below)
+			out.addAlternative(below)
 		}
 		return true
 	})
 	return out.bounded()
 }
 
-// composing are the keywords that may allow properties that "properties" does not list.
-var composing = []string{"allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"}
+// composingKeywords are the keywords that may allow properties that "properties" does not list.
+var composingKeywords = []string{"allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas", "unevaluatedProperties", "$dynamicRef"}
 
-// forbids reports whether the schema forbids properties that it does not list. silent reports whether the schema has no keyword about
+// forbidsUnlisted reports whether the schema forbids properties that it does not list. noKeyword is true if the schema has no keyword about
 // unlisted properties.
-func (s schema) forbids() (forbids, silent bool) {
-	silent = true
-	for v := range s.self {
-		if slices.ContainsFunc(composing, func(k string) bool { return v.member(k) != nil }) {
+func (s subschema) forbidsUnlisted() (forbids, noKeyword bool) {
+	noKeyword = true
+	for v := range s.alternatives {
+		if slices.ContainsFunc(composingKeywords, func(k string) bool { return v.member(k) != nil }) {
 			return false, false
 		}
 		if a := v.member("additionalProperties"); a != nil {
-			silent = false
+			noKeyword = false
 			forbids = string(a.raw) == "false"
 		}
 	}
-	return forbids, silent
+	return forbids, noKeyword
 }
 
-// closed reports whether a name that the schema does not list is probably a mistake. An unlisted name is probably a mistake if the schema
-// forbids unlisted names, or if the schema lists names and has no keyword about unlisted names.
-func (s schema) closed() bool {
-	forbids, silent := s.forbids()
-	return forbids || silent && len(s.names()) > 0
+// unlistedIsMistake reports whether a name that the schema does not list is probably a mistake. An unlisted name is probably a mistake if
+// the schema forbids unlisted names, or if the schema lists names and has no keyword about unlisted names.
+func (s subschema) unlistedIsMistake() bool {
+	forbids, silent := s.forbidsUnlisted()
+	return forbids || silent && len(s.propertyNames()) > 0
 }
 
-// required returns the names of the required properties.
-func (s schema) required() []string {
+// requiredNames returns the names of the required properties.
+func (s subschema) requiredNames() []string {
 	var names []string
-	for v := range s.self {
+	for v := range s.alternatives {
 		for _, e := range v.member("required").elements() {
-			names = append(names, e.text())
+			names = append(names, e.decodeString())
 		}
 	}
 	return names
 }
 
-// keyword returns the first value of a keyword in the schema or in the schemas that its references lead to, or nil.
-func (s schema) keyword(name string) *value {
-	for v := range s.self {
+// keywordValue returns the value of a keyword in the schema or in a schema that it names by $ref, or nil.
+func (s subschema) keywordValue(name string) *jsonValue {
+	for v := range s.alternatives {
 		if found := v.member(name); found != nil {
 			return found
 		}

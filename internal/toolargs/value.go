@@ -14,24 +14,24 @@ import (
 // maxDepth limits the depth to which a schema is parsed. Values at a greater depth keep their text, but their members are not parsed.
 const maxDepth = 100
 
-// value is a parsed JSON value with its text. A nil value has no text and no members.
-type value struct {
+// jsonValue is a parsed JSON value and its text. A nil jsonValue has no text and no members.
+type jsonValue struct {
 	raw   json.RawMessage
 	names []string       // names of an object's members, in order
-	list  []*value       // the members of an object or the elements of an array
+	list  []*jsonValue   // the members of an object or the elements of an array
 	index map[string]int // position of each member
 }
 
 // parse reads a JSON value down to the given depth, or returns nil if the text is not JSON.
-func parse(text []byte, depth int) *value {
+func parse(text []byte, depth int) *jsonValue {
 	if !jsonscan.Valid(text) {
 		return nil
 	}
 	return parseValue(bytes.TrimSpace(text), depth)
 }
 
-func parseValue(text []byte, depth int) *value {
-	v := &value{raw: text}
+func parseValue(text []byte, depth int) *jsonValue {
+	v := &jsonValue{raw: text}
 	if depth < 0 {
 		return v
 	}
@@ -53,7 +53,7 @@ func parseValue(text []byte, depth int) *value {
 }
 
 // member returns a member of an object, or nil.
-func (v *value) member(name string) *value {
+func (v *jsonValue) member(name string) *jsonValue {
 	if v != nil {
 		if i, ok := v.index[name]; ok {
 			return v.list[i]
@@ -64,8 +64,8 @@ func (v *value) member(name string) *value {
 
 var pointerEscapes = strings.NewReplacer("~1", "/", "~0", "~")
 
-// child returns the member or element that a part of a JSON pointer names, or nil (RFC 6901 §4 and §6).
-func (v *value) child(part string) *value {
+// pointerChild returns the member or element that a part of a JSON pointer names (RFC 6901 §4 and §6), or nil.
+func (v *jsonValue) pointerChild(part string) *jsonValue {
 	if decoded, err := url.PathUnescape(part); err == nil {
 		part = decoded
 	}
@@ -76,41 +76,41 @@ func (v *value) child(part string) *value {
 }
 
 // elements returns the elements of an array.
-func (v *value) elements() []*value {
+func (v *jsonValue) elements() []*jsonValue {
 	if v == nil || v.raw[0] != '[' {
 		return nil
 	}
 	return v.list
 }
 
-// text decodes a JSON string. The result is "" for any other value.
-func (v *value) text() string {
+// decodeString decodes a JSON string. The result is "" for any other value.
+func (v *jsonValue) decodeString() string {
 	if v == nil {
 		return ""
 	}
 	return jsonscan.Unquote(v.raw)
 }
 
-// beginning decodes the first two kilobytes of a JSON string.
-func (v *value) beginning() string {
+// stringPrefix decodes the first two kilobytes of a JSON string.
+func (v *jsonValue) stringPrefix() string {
 	const most = 2048
 	if v == nil || len(v.raw) <= most {
-		return v.text()
+		return v.decodeString()
 	}
 	for end := most; end > most-12; end-- { // shortens the text if the cut is within an escape sequence or a surrogate pair
-		part := &value{raw: append(slices.Clone(v.raw[:end]), '"')}
+		part := &jsonValue{raw: append(slices.Clone(v.raw[:end]), '"')}
 		if jsonscan.Valid(part.raw) {
-			return part.text()
+			return part.decodeString()
 		}
 	}
 	return ""
 }
 
-// kinds is a set of JSON types.
-type kinds uint8
+// kindSet is a set of JSON types.
+type kindSet uint8
 
 const (
-	null kinds = 1 << iota
+	null kindSet = 1 << iota
 	boolean
 	integer
 	fraction // a number that is not an integer
@@ -125,12 +125,12 @@ const (
 
 // kindNames lists the names of types in the order in which messages show them.
 var kindNames = []struct {
-	kind kinds
+	kind kindSet
 	name string
 }{{array, "array"}, {boolean, "boolean"}, {integer, "integer"}, {number, "number"}, {object, "object"}, {text, "string"}, {null, "null"}}
 
 // kindOf returns the type of a JSON value.
-func kindOf(raw json.RawMessage) kinds {
+func kindOf(raw json.RawMessage) kindSet {
 	switch name := jsonscan.Type(raw); name {
 	case "":
 		return 0
@@ -142,7 +142,7 @@ func kindOf(raw json.RawMessage) kinds {
 }
 
 // namedKind returns the type with this name in JSON Schema, or anything for an unknown name.
-func namedKind(name string) kinds {
+func namedKind(name string) kindSet {
 	for _, k := range kindNames {
 		if k.name == name {
 			return k.kind
@@ -152,7 +152,7 @@ func namedKind(name string) kinds {
 }
 
 // String lists the types for a message, such as "integer or null", or "any" for all types.
-func (k kinds) String() string {
+func (k kindSet) String() string {
 	if k == anything {
 		return "any"
 	}
@@ -171,21 +171,21 @@ func isNumber(text string) bool {
 	return text != "" && (text[0] == '-' || digit(text[0])) && digit(text[len(text)-1]) && jsonscan.Valid([]byte(text))
 }
 
-// equal compares two scalars. Numbers are compared as floating-point numbers, so that 5 equals 5.0.
-func equal(a, b *value) bool {
+// equalScalars compares two scalars. Numbers are compared as floating-point numbers, so that 5 equals 5.0.
+func equalScalars(a, b *jsonValue) bool {
 	switch k := kindOf(a.raw); {
 	case k&number != 0 && kindOf(b.raw)&number != 0:
 		x, _ := strconv.ParseFloat(string(a.raw), 64)
 		y, _ := strconv.ParseFloat(string(b.raw), 64)
 		return x == y
 	case k == text && kindOf(b.raw) == text:
-		return a.text() == b.text()
+		return a.decodeString() == b.decodeString()
 	}
 	return string(a.raw) == string(b.raw)
 }
 
-// cut shortens text for a message.
-func cut(s string) string {
+// shorten shortens text for a message.
+func shorten(s string) string {
 	const most = 60
 	if runes := []rune(s); len(runes) > most {
 		return string(runes[:most-1]) + "…"

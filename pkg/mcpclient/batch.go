@@ -41,10 +41,10 @@ type LineError struct {
 
 func (e *LineError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
 
-// Batch reads lines such as {"tool":…,"arguments":{…},"id":…} from in, calls a tool for each line, and returns after all calls have ended.
-// The returned error comes from reading in, from Done, or from the context. Errors of calls are passed only to Done. If the context ends
-// first, a read of in may still be blocked when Batch returns.
-func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
+// Batch reads lines such as {"tool":…,"arguments":{…},"id":…} from input, calls a tool for each line, and returns after all calls have
+// ended. The returned error comes from reading the input, from Done, or from the context. Errors of calls are passed only to Done. If the
+// context ends first, a read of the input may still be blocked when Batch returns.
+func (c *Client) Batch(ctx context.Context, input io.Reader, b Batch) error {
 	n := b.Parallel
 	if n == 0 {
 		n = defaultParallel
@@ -52,11 +52,11 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 	reading, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	slots := make(chan struct{}, n)
-	lines := read(reading, stop, in, slots)
+	lines := readLines(reading, stop, input, slots)
 	var calls sync.WaitGroup
 	var telling sync.Mutex
 	var told error
-	call := func(l line) {
+	call := func(l batchLine) {
 		defer func() { <-slots }()
 		r, err := c.callLine(ctx, l, b.Timeout)
 		telling.Lock()
@@ -86,7 +86,7 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 	case told != nil:
 		return told
 	case ctx.Err() != nil:
-		return fmt.Errorf("%s: %w", c.place(), context.Cause(ctx))
+		return fmt.Errorf("%s: %w", c.plainURL(), context.Cause(ctx))
 	case err == errEndOfBatch:
 		return nil
 	}
@@ -95,10 +95,10 @@ func (c *Client) Batch(ctx context.Context, in io.Reader, b Batch) error {
 
 var errEndOfBatch = errors.New("end of the batch")
 
-// read reads lines in a goroutine of its own, because a read cannot be interrupted. The goroutine sends each line to the workers. A line is
-// read only after a slot for its call is free. At the end of in, read cancels its context, with the reason as the cause.
-func read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan line {
-	lines := make(chan line)
+// readLines reads the batch in a goroutine of its own, because a read cannot be interrupted. The goroutine reads each line after a slot for
+// its call is free. At the end of the input, readLines cancels the context reading, with the reason as the cause.
+func readLines(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan batchLine {
+	lines := make(chan batchLine)
 	go func() {
 		for r := newLineReader(in, maxLine); ; {
 			select {
@@ -106,7 +106,7 @@ func read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, s
 			case <-reading.Done():
 				return
 			}
-			l, err := r.next()
+			l, err := r.nextLine()
 			if err != nil {
 				stop(err)
 				return
@@ -121,8 +121,8 @@ func read(reading context.Context, stop context.CancelCauseFunc, in io.Reader, s
 	return lines
 }
 
-// callLine makes the call of a line.
-func (c *Client) callLine(ctx context.Context, l line, limit time.Duration) (Result, error) {
+// callLine calls the tool of one line.
+func (c *Client) callLine(ctx context.Context, l batchLine, limit time.Duration) (Result, error) {
 	if l.err != nil {
 		return Result{}, l.err
 	}
@@ -131,7 +131,7 @@ func (c *Client) callLine(ctx context.Context, l line, limit time.Duration) (Res
 		ctx, cancel = context.WithTimeout(ctx, limit)
 		defer cancel()
 	}
-	raw, task, err := c.call(ctx, l.tool, Arguments{Object: l.arguments})
+	raw, task, err := c.callRaw(ctx, l.tool, Arguments{Object: l.arguments})
 	if err != nil {
 		return Result{}, err
 	}
@@ -142,17 +142,17 @@ func (c *Client) callLine(ctx context.Context, l line, limit time.Duration) (Res
 	return r, nil
 }
 
-// line is one line of a batch.
-type line struct {
+// batchLine is one line of a batch.
+type batchLine struct {
 	id, arguments json.RawMessage
 	tool          string
 	err           error // why the line is invalid; nil: it is valid
 }
 
 // parseLine parses a line. Even for an invalid line, parseLine returns the id if the line has one.
-func parseLine(data []byte, number int) line {
-	l := line{id: json.RawMessage(strconv.Itoa(number))}
-	wrong := func(format string, a ...any) line {
+func parseLine(data []byte, number int) batchLine {
+	l := batchLine{id: json.RawMessage(strconv.Itoa(number))}
+	wrong := func(format string, a ...any) batchLine {
 		l.err = &LineError{Line: number, Reason: fmt.Sprintf(format, a...)}
 		return l
 	}
@@ -200,27 +200,27 @@ func newLineReader(in io.Reader, max int) *lineReader {
 	return &lineReader{r: bufio.NewReaderSize(in, 32<<10), max: max}
 }
 
-// next returns the next line that is not blank, or errEndOfBatch.
-func (r *lineReader) next() (line, error) {
+// nextLine returns the next line that is not blank, or errEndOfBatch.
+func (r *lineReader) nextLine() (batchLine, error) {
 	for {
 		r.number++
-		data, size, err := r.line()
+		data, size, err := r.readLine()
 		switch {
 		case err != nil && err != io.EOF:
-			return line{}, err
+			return batchLine{}, err
 		case size > r.max:
-			return line{id: json.RawMessage(strconv.Itoa(r.number)),
+			return batchLine{id: json.RawMessage(strconv.Itoa(r.number)),
 				err: &LineError{Line: r.number, Reason: fmt.Sprintf("it has %d bytes, at most %d are read", size, r.max)}}, nil
 		case len(bytes.TrimSpace(data)) > 0:
 			return parseLine(data, r.number), nil
 		case err == io.EOF:
-			return line{}, errEndOfBatch
+			return batchLine{}, errEndOfBatch
 		}
 	}
 }
 
-// line returns the next line, cut off after the limit, and its full size in bytes.
-func (r *lineReader) line() (data []byte, size int, err error) {
+// readLine returns the next line and its full size in bytes. A line longer than the limit is cut off.
+func (r *lineReader) readLine() (data []byte, size int, err error) {
 	for {
 		chunk, err := r.r.ReadSlice('\n')
 		size += len(bytes.TrimSuffix(chunk, []byte("\n")))

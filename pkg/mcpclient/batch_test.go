@@ -242,7 +242,7 @@ func TestLineReader(t *testing.T) {
 		r := newLineReader(strings.NewReader(tt.in), max)
 		n := 0
 		for ; ; n++ {
-			l, err := r.next()
+			l, err := r.nextLine()
 			if err == errEndOfBatch {
 				break
 			}

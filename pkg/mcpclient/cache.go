@@ -23,74 +23,74 @@ const (
 	cacheFormat  = 3
 	maxCache     = 64 << 20            // maximum size of a cache file in bytes
 	maxCaches    = 256 << 20           // maximum size of all cache files in bytes; beyond it, the oldest are deleted
-	legacyKnown  = 24 * time.Hour      // how long a legacy server is assumed to remain a legacy server
+	legacyKnown  = 24 * time.Hour      // how long the cache may say that a server is a legacy server
 	legacyFresh  = 5 * time.Minute     // how long a tool list without ttlMs counts as current
-	legacyUsable = 24 * time.Hour      // how long a call may use a cached list of a legacy server; if the list is older than legacyFresh, Close fetches a new one
+	legacyUsable = 24 * time.Hour      // how long a call may use the cached list of a legacy server; after legacyFresh, Close fetches a new list
 	maxTTL       = 24 * time.Hour      // limit of ttlMs
 	cacheExpiry  = 30 * 24 * time.Hour // how long an unused file is kept
 )
 
-// memory is the cached data about a server.
-type memory struct {
-	era     era
+// cacheEntry is the cached data about a server.
+type cacheEntry struct {
+	era     protocolEra
 	version string
 	tasks   bool      // a legacy server accepts tools/call as a task (2025-11-25, Tasks, Capabilities)
-	learned time.Time // when the era was determined
+	eraTime time.Time // when the era was determined
 	list    *toolList // nil: not known
-	dirty   bool      // the data has changed since it was read from the cache file or written to it
+	changed bool      // the data differs from the cache file
 }
 
 // cacheHeader is the first line of the file. The second line maps the name of each tool to the size of its definition in bytes. The rest of
 // the file contains the definitions, unchanged.
 type cacheHeader struct {
-	Format   int       `json:"format"`
-	URL      string    `json:"url"`
-	Era      era       `json:"era"`
-	Version  string    `json:"version"`
-	Tasks    bool      `json:"tasks,omitempty"`
-	Learned  time.Time `json:"learned"`
-	Received time.Time `json:"received,omitzero"`
-	TTL      int64     `json:"ttl_ms"`
-	Sum      uint32    `json:"sum"` // CRC-32 of the definitions
+	Format   int         `json:"format"`
+	URL      string      `json:"url"`
+	Era      protocolEra `json:"era"`
+	Version  string      `json:"version"`
+	Tasks    bool        `json:"tasks,omitempty"`
+	Learned  time.Time   `json:"learned"`
+	Received time.Time   `json:"received,omitzero"`
+	TTL      int64       `json:"ttl_ms"`
+	Sum      uint32      `json:"sum"` // CRC-32 of the definitions
 }
 
-// load reads the cache for one login.
-func (c *Client) load(grant string) *memory {
-	if data, ok := c.readCache(c.file(grant, ".mcp")); ok {
+// loadCache reads the cache file of a login.
+func (c *Client) loadCache(grant string) *cacheEntry {
+	if data, ok := c.readCache(c.cacheFile(grant, ".mcp")); ok {
 		return decodeCache(data, c.URL, c.clock())
 	}
-	return &memory{}
+	return &cacheEntry{}
 }
 
-// learn records the server's era. If the era of a legacy server has not changed, learn keeps the old time, so that the server is checked
-// for an upgrade after legacyKnown.
-func (c *Client) learn(e era, version string) {
+// setEra records the server's era. If a legacy server is still a legacy server, setEra does not update eraTime, so that the client checks
+// for an upgrade of the server after legacyKnown.
+func (c *Client) setEra(e protocolEra, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.memory
-	if m.era == e && m.version == version && (e != eraModern || c.clock().Sub(m.learned) < legacyKnown) {
+	m := c.cache
+	if m.era == e && m.version == version && (e != eraModern || c.clock().Sub(m.eraTime) < legacyKnown) {
 		return
 	}
-	m.era, m.version, m.learned, m.dirty = e, version, c.clock(), true
+	m.era, m.version, m.eraTime, m.changed = e, version, c.clock(), true
 }
 
-// learnTasks records whether a legacy server accepts tools/call as a task.
-func (c *Client) learnTasks(initialized json.RawMessage) {
+// setTaskSupport records whether a legacy server accepts tools/call as a task.
+func (c *Client) setTaskSupport(initialized json.RawMessage) {
 	v := jsonscan.Member(initialized, "capabilities")
 	for _, name := range []string{"tasks", "requests", "tools", "call"} {
 		v = jsonscan.Member(v, name)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.memory.dirty = c.memory.dirty || c.memory.tasks != (v != nil)
-	c.memory.tasks = v != nil
+	c.cache.changed = c.cache.changed || c.cache.tasks != (v != nil)
+	c.cache.tasks = v != nil
 }
 
-// known returns the server's era, or eraUnknown.
-func (c *Client) known() era {
+// serverEra returns the server's era, or eraUnknown.
+func (c *Client) serverEra() protocolEra {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.memory.era
+	return c.cache.era
 }
 
 func (c *Client) readCache(name string) ([]byte, bool) {
@@ -102,14 +102,14 @@ func (c *Client) readCache(name string) ([]byte, bool) {
 }
 
 // decodeCache parses a file. An invalid file counts as empty.
-func decodeCache(data []byte, url string, now time.Time) *memory {
+func decodeCache(data []byte, url string, now time.Time) *cacheEntry {
 	line, rest, _ := bytes.Cut(data, []byte("\n"))
 	sizes, rest, _ := bytes.Cut(rest, []byte("\n"))
 	var h cacheHeader
 	if json.Unmarshal(line, &h) != nil || h.Format != cacheFormat || h.URL != url || h.Learned.After(now) || h.Received.After(now) {
-		return &memory{}
+		return &cacheEntry{}
 	}
-	m := &memory{era: h.Era, version: h.Version, tasks: h.Tasks, learned: h.Learned}
+	m := &cacheEntry{era: h.Era, version: h.Version, tasks: h.Tasks, eraTime: h.Learned}
 	switch h.Era {
 	case eraModern:
 	case eraLegacy, eraSSE:
@@ -117,7 +117,7 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 			m.era = eraUnknown
 		}
 	default:
-		return &memory{}
+		return &cacheEntry{}
 	}
 	if len(sizes) == 0 || h.TTL < 0 || crc32.ChecksumIEEE(rest) != h.Sum {
 		return m
@@ -137,8 +137,8 @@ func decodeCache(data []byte, url string, now time.Time) *memory {
 	return m
 }
 
-func encodeCache(m *memory, url string) []byte {
-	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Tasks: m.tasks, Learned: m.learned}
+func encodeCache(m *cacheEntry, url string) []byte {
+	h := cacheHeader{Format: cacheFormat, URL: url, Era: m.era, Version: m.version, Tasks: m.tasks, Learned: m.eraTime}
 	var defs []byte
 	var sizes bytes.Buffer
 	if m.list != nil {
@@ -155,34 +155,35 @@ func encodeCache(m *memory, url string) []byte {
 	return bytes.Join([][]byte{line, sizes.Bytes(), defs}, []byte("\n"))
 }
 
-// save writes the file if something changed. A tool list that was fetched with another login is not written.
-func (c *Client) save() {
-	grant, err := c.login(c.life)
+// saveCache writes the cache file if the data has changed. A tool list that was fetched with another login is not written.
+func (c *Client) saveCache() {
+	grant, err := c.loginID(c.life)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.CacheDir == "" || c.NoCache || c.memory == nil || err != nil || !c.memory.dirty && grant == c.grant {
+	if c.CacheDir == "" || c.NoCache || c.cache == nil || err != nil || !c.cache.changed && grant == c.grant {
 		return
 	}
-	m := *c.memory
+	m := *c.cache
 	if m.list != nil && (m.list.partial || m.list.grant != grant || !c.link.MayKeep(string(slices.Concat(m.list.defs...)))) {
 		m.list = nil
 	}
-	c.memory.dirty = false
-	name := c.file(grant, ".mcp")
+	c.cache.changed = false
+	name := c.cacheFile(grant, ".mcp")
 	if m.era == eraUnknown {
 		_ = os.Remove(name)
 		return
 	}
 	if data := encodeCache(&m, c.URL); len(data) <= maxCache {
 		_ = mcphttp.WriteFile(name, data) // errors are ignored, because the cache is optional
-		prune(c.CacheDir, maxCaches, cacheExpiry, c.clock(), ".mcp", ".session", ".prompts", ".resources")
+		pruneFiles(c.CacheDir, maxCaches, cacheExpiry, c.clock(), ".mcp", ".session", ".prompts", ".resources")
 	}
 }
 
-// prune deletes the files of a folder that were not written for longer than expiry, and the oldest files if all files together have more
-// than most bytes. prune considers only files with the given extensions. Without prune the folder could grow without limit: a static token
-// that changes every hour gets a new file each time, and a server decides how large its list is and how many tasks it begins.
-func prune(dir string, most int64, expiry time.Duration, now time.Time, extensions ...string) {
+// pruneFiles deletes the files of a folder that were not written for longer than expiry. If all files together have more than maxSize
+// bytes, pruneFiles also deletes the oldest files. Files without one of the extensions do not count. Without pruneFiles the folder could
+// grow without limit: a static token that changes every hour gets a new file each time, and a server decides how large its list is and how
+// many tasks it begins.
+func pruneFiles(dir string, maxSize int64, expiry time.Duration, now time.Time, extensions ...string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return
@@ -206,7 +207,7 @@ func prune(dir string, most int64, expiry time.Duration, now time.Time, extensio
 	}
 	slices.SortFunc(kept, func(a, b os.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
 	for _, info := range kept {
-		if total <= most {
+		if total <= maxSize {
 			return
 		}
 		_ = os.Remove(filepath.Join(dir, info.Name()))
@@ -214,10 +215,10 @@ func prune(dir string, most int64, expiry time.Duration, now time.Time, extensio
 	}
 }
 
-// file returns the name of a file for one login. The server may send different lists to different users, so the name depends on the grant
-// and on all headers (Caching, Cache Scope Field). Two logins never share a file, even if a server declares its lists public. The first
-// part of the name is the same for all logins with this URL and CacheKey, see Forget.
-func (c *Client) file(grant, suffix string) string {
+// cacheFile returns the name of a file for one login. The server may send different lists to different users, so the name depends on the
+// grant and on all headers (Caching, Cache Scope Field). Two logins never share a file, even if a server declares its lists public. The
+// first part of the name is the same for all logins with this URL and CacheKey, see Forget.
+func (c *Client) cacheFile(grant, suffix string) string {
 	words := []string{grant}
 	for _, name := range slices.Sorted(maps.Keys(c.Header)) {
 		words = append(append(words, name), c.Header[name]...)
@@ -234,8 +235,8 @@ func shortHash(words ...string) string {
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
-// files returns the files of all logins with this URL and CacheKey.
-func (c *Client) files(suffix string) []string {
+// cacheFiles returns the files of all logins with this URL and CacheKey.
+func (c *Client) cacheFiles(suffix string) []string {
 	if c.CacheDir == "" {
 		return nil
 	}
@@ -243,10 +244,10 @@ func (c *Client) files(suffix string) []string {
 	return list
 }
 
-// newestFile returns the most recently written file of all logins with this URL and CacheKey, or "".
-func (c *Client) newestFile(suffix string) string {
+// newestCacheFile returns the most recently written file of all logins with this URL and CacheKey, or "".
+func (c *Client) newestCacheFile(suffix string) string {
 	newest, at := "", time.Time{}
-	for _, name := range c.files(suffix) {
+	for _, name := range c.cacheFiles(suffix) {
 		if info, err := os.Stat(name); err == nil && info.ModTime().After(at) {
 			newest, at = name, info.ModTime()
 		}
@@ -260,14 +261,14 @@ func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessag
 	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.link.MayKeep(string(raw)) {
 		return
 	}
-	if grant, err := c.login(ctx); err == nil {
-		_ = mcphttp.WriteFile(c.file(grant, suffix), raw)
+	if grant, err := c.loginID(ctx); err == nil {
+		_ = mcphttp.WriteFile(c.cacheFile(grant, suffix), raw)
 	}
 }
 
 // keptList returns the cached list, or nil.
 func (c *Client) keptList(suffix string) json.RawMessage {
-	if data, ok := c.readCache(c.newestFile(suffix)); ok && jsonscan.Valid(data) {
+	if data, ok := c.readCache(c.newestCacheFile(suffix)); ok && jsonscan.Valid(data) {
 		return data
 	}
 	return nil
@@ -276,7 +277,7 @@ func (c *Client) keptList(suffix string) json.RawMessage {
 // EndSessions ends the stored sessions of all logins with this URL and CacheKey.
 func (c *Client) EndSessions() {
 	c.init()
-	for _, name := range c.files(".session") {
+	for _, name := range c.cacheFiles(".session") {
 		if s := (mcphttp.Keep{Path: name, URL: c.URL}).Load(); s != nil {
 			c.link.End(s)
 		}
@@ -288,7 +289,7 @@ func (c *Client) EndSessions() {
 // because the server requires the token to end a session. Forget never starts a login.
 func (c *Client) Forget() {
 	c.EndSessions()
-	for _, name := range c.files("") {
+	for _, name := range c.cacheFiles("") {
 		_ = os.Remove(name)
 	}
 	for _, t := range c.KnownTasks() {
@@ -300,7 +301,7 @@ func (c *Client) Forget() {
 // completion can use it.
 func (c *Client) KnownTools() []Tool {
 	c.init()
-	data, ok := c.readCache(c.newestFile(".mcp"))
+	data, ok := c.readCache(c.newestCacheFile(".mcp"))
 	if !ok {
 		return nil
 	}

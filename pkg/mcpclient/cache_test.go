@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// prune keeps the folder below its limit and deletes the oldest files first. It does not delete files of other programs.
+// pruneFiles keeps the folder below its limit and deletes the oldest files first. pruneFiles does not delete files of other programs.
 func TestCacheIsBounded(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name string, age time.Duration) {
@@ -32,7 +32,7 @@ func TestCacheIsBounded(t *testing.T) {
 		write(name, time.Duration(i+1)*time.Hour)
 	}
 	write("other", 100*time.Hour)
-	prune(dir, maxCaches, cacheExpiry, time.Now(), ".mcp", ".session")
+	pruneFiles(dir, maxCaches, cacheExpiry, time.Now(), ".mcp", ".session")
 	var left []string
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -55,9 +55,9 @@ func TestCacheIsBounded(t *testing.T) {
 // A new client uses the era that an earlier client has cached.
 func TestCacheKeepsEverything(t *testing.T) {
 	now := time.Now().UTC()
-	want := memory{era: eraLegacy, version: "2025-11-25", tasks: true, learned: now}
+	want := cacheEntry{era: eraLegacy, version: "2025-11-25", tasks: true, eraTime: now}
 	got := decodeCache(encodeCache(&want, "https://x"), "https://x", now)
-	if got.era != want.era || got.version != want.version || got.tasks != want.tasks || !got.learned.Equal(want.learned) {
+	if got.era != want.era || got.version != want.version || got.tasks != want.tasks || !got.eraTime.Equal(want.eraTime) {
 		t.Errorf("%+v became %+v", want, *got)
 	}
 }
@@ -72,7 +72,7 @@ func TestManyTools(t *testing.T) {
 			for i := range tools / 2 {
 				fmt.Fprintf(&b, `,{"name":"a-tool-with-a-long-name-%d-%d"}`, page, i)
 			}
-			list.add(json.RawMessage(`{"tools":[` + b.String()[1:] + "]}"))
+			list.addPage(json.RawMessage(`{"tools":[` + b.String()[1:] + "]}"))
 		}
 		if len(list.defs) != tools {
 			t.Fatalf("%d tools, want %d", len(list.defs), tools)

@@ -35,7 +35,7 @@ const maxRounds = 10
 //
 // If the result has a TaskID, the server still stores the result, and Follow can return it again. Call ForgetTask after using the result.
 func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result, error) {
-	raw, task, err := c.call(ctx, tool, args)
+	raw, task, err := c.callRaw(ctx, tool, args)
 	if err != nil {
 		return Result{}, err
 	}
@@ -49,8 +49,8 @@ func (c *Client) Call(ctx context.Context, tool string, args Arguments) (Result,
 	return r, nil
 }
 
-// call is like Call, but does not parse the result. task is not nil if the call became a task.
-func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw json.RawMessage, task *Task, err error) {
+// callRaw is like Call, but does not parse the result. task is not nil if the call became a task.
+func (c *Client) callRaw(ctx context.Context, tool string, args Arguments) (raw json.RawMessage, task *Task, err error) {
 	if err := c.prepare(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -58,39 +58,39 @@ func (c *Client) call(ctx context.Context, tool string, args Arguments) (raw jso
 	if err != nil {
 		return nil, nil, err
 	}
-	raw, kind, err := c.rounds(ctx, "tool "+quoted(tool), func(in input) (json.RawMessage, error) {
+	raw, kind, err := c.requestRounds(ctx, "tool "+quoteName(tool), func(in retryParams) (json.RawMessage, error) {
 		return c.callOnce(ctx, &def, object, in)
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	old := c.asTask(def)
+	old := c.callsAsTask(def)
 	if old {
 		raw = jsonscan.Member(raw, "task") // 2025-11-25, Tasks, Creating Tasks
 	} else if kind != taskCreated {
 		return raw, nil, nil
 	}
-	t, err := c.begin(tool, raw, old)
+	t, err := c.newTask(tool, raw, old)
 	if err != nil || c.Detach {
 		return raw, &t, err
 	}
 	if t.Ended() { // only the answer to tasks/get contains the result
 		if t, err = c.getTask(ctx, t); err != nil {
-			return nil, &t, c.taskGone(t, err)
+			return nil, &t, c.taskRequestError(t, err)
 		}
 	}
-	raw, err = c.follow(ctx, t)
+	raw, err = c.pollTask(ctx, t)
 	t.Status = TaskCompleted
 	return raw, &t, err
 }
 
-// rounds sends a request, and sends it again with the answers as long as the server requests input (2026-07-28, Multi Round-Trip Requests).
-func (c *Client) rounds(ctx context.Context, what string, once func(input) (json.RawMessage, error)) (result json.RawMessage, kind string, err error) {
+// requestRounds sends a request, and answers the server's requests for input (2026-07-28, Multi Round-Trip Requests).
+func (c *Client) requestRounds(ctx context.Context, what string, once func(retryParams) (json.RawMessage, error)) (result json.RawMessage, kind string, err error) {
 	c.calls.Add(1)
-	var in input
+	var in retryParams
 	for round := 0; ; round++ {
 		result, err := once(in)
-		if err = c.explain(ctx, err); err != nil {
+		if err = c.callError(ctx, err); err != nil {
 			return nil, "", err
 		}
 		kind, err := c.resultType(result)
@@ -98,7 +98,7 @@ func (c *Client) rounds(ctx context.Context, what string, once func(input) (json
 			return result, kind, err
 		}
 		if round == maxRounds {
-			return nil, "", c.invalid(what + " requested input " + strconv.Itoa(maxRounds) + " times and gave no result")
+			return nil, "", c.protocolError(what + " requested input " + strconv.Itoa(maxRounds) + " times and gave no result")
 		}
 		if in, err = c.answerInput(ctx, what, result, round); err != nil {
 			return nil, "", err
@@ -106,39 +106,39 @@ func (c *Client) rounds(ctx context.Context, what string, once func(input) (json
 	}
 }
 
-// converse does the same as rounds, but for a request that cannot become a task (SEP-2663, Supported Methods).
-func (c *Client) converse(ctx context.Context, kind, name string, w want) (json.RawMessage, error) {
-	own := w.own
-	result, is, err := c.rounds(ctx, kind+" "+quoted(name), func(in input) (json.RawMessage, error) {
+// requestResult is like requestRounds, but for a request that cannot become a task (SEP-2663, Supported Methods).
+func (c *Client) requestResult(ctx context.Context, kind, name string, w requestSpec) (json.RawMessage, error) {
+	own := w.members
+	result, is, err := c.requestRounds(ctx, kind+" "+quoteName(name), func(in retryParams) (json.RawMessage, error) {
 		b := bytes.NewBuffer(bytes.Clone(own))
-		in.members(b)
-		w.own = b.Bytes()
-		o, err := c.request(ctx, w)
+		in.writeMembers(b)
+		w.members = b.Bytes()
+		o, err := c.requestWithRetries(ctx, w)
 		return o.Answer.Result, err
 	})
 	if err == nil && is != complete {
-		return nil, c.invalid(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, is))
+		return nil, c.protocolError(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, is))
 	}
 	return result, err
 }
 
-// quoted returns a name in quotes for an error, safe to print and limited in length.
-func quoted(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
+// quoteName quotes a name for an error. The result is safe to print and limited in length.
+func quoteName(name string) string { return strconv.Quote(httpx.Text(name, 200)) }
 
-// asTask reports whether to call a tool as a task of 2025-11-25. A tool is called as a task if the tool requires a task, or if the tool
-// allows a task and Detach is set.
-func (c *Client) asTask(def Tool) bool {
+// callsAsTask reports whether the client calls a tool as a task of 2025-11-25. The client does so if the tool requires a task, or if the
+// tool allows a task and Detach is set.
+func (c *Client) callsAsTask(def Tool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	wanted := def.taskSupport == "required" || def.taskSupport == "optional" && c.Detach
-	return wanted && c.memory.era == eraLegacy && c.memory.tasks
+	return wanted && c.cache.era == eraLegacy && c.cache.tasks
 }
 
-// prepareCall finds the tool's definition and builds the arguments.
+// prepareCall finds the definition of the tool and builds the arguments.
 func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (Tool, json.RawMessage, error) {
 	for refetch := false; ; refetch = true {
 		var object json.RawMessage
-		def, live, err := c.definition(ctx, tool, args, refetch)
+		def, live, err := c.toolDefinition(ctx, tool, args, refetch)
 		if err == nil {
 			object, err = args.Build(def.schema, !c.NoValidate)
 		}
@@ -151,15 +151,15 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 	}
 }
 
-// callOnce sends one tools/call and returns its result. After a header mismatch it fetches the definition again and repeats the call once
-// (2026-07-28, Streamable HTTP, Client Behavior).
-func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMessage, in input) (json.RawMessage, error) {
+// callOnce sends one tools/call and returns its result. If the server reports a header mismatch, callOnce fetches the definition of the
+// tool and sends the call once more (2026-07-28, Streamable HTTP, Client Behavior).
+func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMessage, in retryParams) (json.RawMessage, error) {
 	for refetched := false; ; refetched = true {
-		o, err := c.request(ctx, c.toolCall(*def, arguments, in))
+		o, err := c.requestWithRetries(ctx, c.toolCall(*def, arguments, in))
 		if o.Reason != mcphttp.HeaderMismatch || refetched {
 			return o.Answer.Result, err
 		}
-		fresh, _, failed := c.definition(ctx, def.Name, Arguments{}, true)
+		fresh, _, failed := c.toolDefinition(ctx, def.Name, Arguments{}, true)
 		if failed != nil || string(fresh.Raw) == string(def.Raw) {
 			return nil, err
 		}
@@ -167,18 +167,18 @@ func (c *Client) callOnce(ctx context.Context, def *Tool, arguments json.RawMess
 	}
 }
 
-// toolCall returns the request tools/call.
-func (c *Client) toolCall(def Tool, arguments json.RawMessage, in input) want {
+// toolCall returns the request that calls a tool.
+func (c *Client) toolCall(def Tool, arguments json.RawMessage, in retryParams) requestSpec {
 	var own bytes.Buffer
 	own.Grow(len(arguments) + 100)
 	own.WriteString(`"name":`)
 	own.Write(jsonscan.Quote(def.Name))
 	own.WriteString(`,"arguments":`)
 	own.Write(arguments)
-	in.members(&own)
-	if c.asTask(def) {
+	in.writeMembers(&own)
+	if c.callsAsTask(def) {
 		own.WriteString(`,"task":{}`)
 	}
-	return want{method: "tools/call", own: own.Bytes(), call: true, safe: c.Idempotent || def.ReadOnly || def.Idempotent,
+	return requestSpec{method: "tools/call", members: own.Bytes(), isCall: true, idempotent: c.Idempotent || def.ReadOnly || def.Idempotent,
 		header: mcphttp.ParamHeader(def.InputSchema, arguments)}
 }

@@ -172,7 +172,7 @@ func TestLegacyServerIsProbedAgain(t *testing.T) {
 	if got := call(); len(got) != 1 || len(s.requests("initialize")) != 0 {
 		t.Errorf("%q", got)
 	}
-	if c := client(t, s, func(c *Client) { c.CacheDir, c.now = dir, func() time.Time { return now } }); c.prepare(t.Context()) != nil || c.known() != eraModern {
+	if c := client(t, s, func(c *Client) { c.CacheDir, c.now = dir, func() time.Time { return now } }); c.prepare(t.Context()) != nil || c.serverEra() != eraModern {
 		t.Error("one answer of a gateway has made a server legacy for good")
 	}
 }

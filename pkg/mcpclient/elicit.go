@@ -65,12 +65,12 @@ func (p Policy) Elicit(ctx context.Context, e Elicitation) (Answer, error) {
 	return a, err
 }
 
-// ask passes one elicitation request to the Elicitor.
-func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
+// askElicitor passes one elicitation request to the Elicitor.
+func (c *Client) askElicitor(ctx context.Context, e Elicitation) (Answer, error) {
 	if len(e.Message)+len(e.Schema) > maxEntry {
-		return Answer{}, c.invalid(fmt.Sprintf("it asks a question of more than %d bytes", maxEntry))
+		return Answer{}, c.protocolError(fmt.Sprintf("it asks a question of more than %d bytes", maxEntry))
 	}
-	e.Server, e.Message, e.Schema = c.place(), c.link.Clean(e.Message), json.RawMessage(c.link.Clean(string(e.Schema)))
+	e.Server, e.Message, e.Schema = c.plainURL(), c.link.Clean(e.Message), json.RawMessage(c.link.Clean(string(e.Schema)))
 	elicit := c.Elicit
 	if elicit == nil {
 		elicit = Policy{}.Elicit
@@ -85,20 +85,20 @@ func (c *Client) ask(ctx context.Context, e Elicitation) (Answer, error) {
 			return Answer{}, &QuestionError{err}
 		}
 		if e.URL = u.String(); c.link.HoldsToken(e.URL) {
-			return Answer{}, c.invalid("it asks to open a URL that contains the access token")
+			return Answer{}, c.protocolError("it asks to open a URL that contains the access token")
 		}
 	}
 	return elicit(ctx, e)
 }
 
-// form parses an elicitation request (2025-11-25 and 2026-07-28, Elicitation). A request without a mode is a form.
-func form(params json.RawMessage) Elicitation {
+// parseElicitation parses an elicitation request (2025-11-25 and 2026-07-28, Elicitation). A request without a mode asks for a form.
+func parseElicitation(params json.RawMessage) Elicitation {
 	text := func(name string) string { return jsonscan.Unquote(jsonscan.Member(params, name)) }
 	return Elicitation{Mode: cmp.Or(text("mode"), "form"), Message: text("message"), Schema: jsonscan.Member(params, "requestedSchema"), URL: text("url")}
 }
 
-// result returns the answer as an ElicitResult.
-func (a Answer) result() json.RawMessage {
+// elicitResult encodes the answer as an ElicitResult.
+func (a Answer) elicitResult() json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	addMember(&b, "action", jsonscan.Quote(a.Action))
@@ -109,14 +109,14 @@ func (a Answer) result() json.RawMessage {
 	return b.Bytes()
 }
 
-// reply answers a request that a server of an earlier revision has sent.
-func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
+// answerRequest answers a request from a server of an earlier revision.
+func (c *Client) answerRequest(ctx context.Context, s *clientSession, m mcphttp.Message) {
 	var answer mcphttp.Message
 	switch m.Method {
 	case "ping":
 		answer = mcphttp.NewResult(m.ID, json.RawMessage("{}"))
 	case "elicitation/create":
-		e := form(m.Params)
+		e := parseElicitation(m.Params)
 		if e.Mode != "form" && e.Mode != "url" {
 			answer = mcphttp.NewError(m.ID, -32602, "the mode was not offered")
 			break
@@ -125,24 +125,24 @@ func (c *Client) reply(ctx context.Context, s *session, m mcphttp.Message) {
 			answer = mcphttp.NewError(m.ID, -32600, "too many questions")
 			break
 		}
-		a, err := c.ask(ctx, e)
+		a, err := c.askElicitor(ctx, e)
 		if err != nil {
 			c.mu.Lock()
-			if c.asked == nil {
-				c.asked = err
+			if c.elicitErr == nil {
+				c.elicitErr = err
 			}
 			c.mu.Unlock()
 			a = Answer{Action: "cancel"}
 		}
-		answer = mcphttp.NewResult(m.ID, related(a.result(), m.Params))
+		answer = mcphttp.NewResult(m.ID, withRelatedTask(a.elicitResult(), m.Params))
 	default:
 		answer = mcphttp.NewError(m.ID, mcphttp.CodeMethodNotFound, "Method not found")
 	}
 	c.link.Exchange(ctx, s.Session, mcphttp.Request{Message: answer})
 }
 
-// related copies the related task from an elicitation request to its answer (2025-11-25, Tasks, Associating Task-Related Messages).
-func related(answer, question json.RawMessage) json.RawMessage {
+// withRelatedTask copies the related task from an elicitation request to its answer (2025-11-25, Tasks, Associating Task-Related Messages).
+func withRelatedTask(answer, question json.RawMessage) json.RawMessage {
 	const key = "io.modelcontextprotocol/related-task"
 	task := jsonscan.Member(jsonscan.Member(question, "_meta"), key)
 	if task == nil {
@@ -155,14 +155,14 @@ func related(answer, question json.RawMessage) json.RawMessage {
 	return append(b.Bytes(), '}')
 }
 
-// input is what the client adds to a call when it repeats the call after an input_required result. Each input is valid for one repetition.
-type input struct {
+// retryParams are the parameters that the client adds to answer an input_required result. Each answer is valid for one call.
+type retryParams struct {
 	responses []byte          // the members of inputResponses; nil: none
 	state     json.RawMessage // requestState, byte for byte; nil: none
 }
 
-// members writes inputResponses and requestState as members of the call's parameters.
-func (in input) members(b *bytes.Buffer) {
+// writeMembers writes inputResponses and requestState as members of the call's parameters.
+func (in retryParams) writeMembers(b *bytes.Buffer) {
 	if in.responses != nil {
 		b.WriteString(`,"inputResponses":{`)
 		b.Write(in.responses)
@@ -174,11 +174,11 @@ func (in input) members(b *bytes.Buffer) {
 	}
 }
 
-// answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). A result without questions asks
-// the client to repeat the call later.
-func (c *Client) answerInput(ctx context.Context, what string, result json.RawMessage, round int) (input, error) {
-	in := input{state: jsonscan.Member(result, "requestState")}
-	responses, keys, err := c.answers(ctx, what, jsonscan.Member(result, "inputRequests"), nil)
+// answerInput answers the questions of an input_required result (2026-07-28, Multi Round-Trip Requests). If the result contains no
+// questions, answerInput waits, because the server asks for the call again later.
+func (c *Client) answerInput(ctx context.Context, what string, result json.RawMessage, round int) (retryParams, error) {
+	in := retryParams{state: jsonscan.Member(result, "requestState")}
+	responses, keys, err := c.answerAll(ctx, what, jsonscan.Member(result, "inputRequests"), nil)
 	switch {
 	case err != nil:
 		return in, err
@@ -186,68 +186,68 @@ func (c *Client) answerInput(ctx context.Context, what string, result json.RawMe
 		in.responses = responses
 		return in, nil
 	case in.state == nil:
-		return in, c.invalid(what + " requests input, but contains neither inputRequests nor requestState")
+		return in, c.protocolError(what + " requests input, but contains neither inputRequests nor requestState")
 	}
-	return in, c.link.Wait(ctx, pauseBefore(min(round, 3)))
+	return in, c.link.Wait(ctx, retryPause(min(round, 3)))
 }
 
 const (
-	maxQuestions = 100 // maximum number of elicitation requests in one result or for one task; for servers of earlier revisions, maximum average per call
+	maxQuestions = 100 // maximum number of elicitation requests in one result or for one task; in earlier revisions, average per call
 	maxReplies   = 100 // concurrent replies to a server of an earlier revision
 )
 
-// answers passes the elicitation requests in inputRequests to the Elicitor, except those whose keys are in before. The results are the
-// members of inputResponses and their keys.
-func (c *Client) answers(ctx context.Context, what string, requests json.RawMessage, before map[string]bool) (responses []byte, keys []string, err error) {
-	open := len(before)
+// answerAll passes elicitation requests to the Elicitor, except those whose keys are in answered. requests is the object inputRequests.
+// responses contains the members of inputResponses, and keys contains their names.
+func (c *Client) answerAll(ctx context.Context, what string, requests json.RawMessage, answered map[string]bool) (responses []byte, keys []string, err error) {
+	open := len(answered)
 	for key := range jsonscan.Members(requests) {
 		switch open++; {
 		case open > maxQuestions:
-			return nil, nil, c.invalid(fmt.Sprintf("%s asks more than %d questions", what, maxQuestions))
+			return nil, nil, c.protocolError(fmt.Sprintf("%s asks more than %d questions", what, maxQuestions))
 		case len(key) > maxQuestionKey:
-			return nil, nil, c.invalid(fmt.Sprintf("%s asks a question whose key has more than %d bytes", what, maxQuestionKey))
+			return nil, nil, c.protocolError(fmt.Sprintf("%s asks a question whose key has more than %d bytes", what, maxQuestionKey))
 		case c.link.HoldsToken(key):
-			return nil, nil, c.invalid(what + " asks a question whose key contains the access token")
+			return nil, nil, c.protocolError(what + " asks a question whose key contains the access token")
 		}
 	}
 	b := bytes.NewBufferString("{")
 	for key, q := range jsonscan.Members(requests) {
-		if before[key] {
+		if answered[key] {
 			continue
 		}
-		e := form(jsonscan.Member(q, "params"))
+		e := parseElicitation(jsonscan.Member(q, "params"))
 		if method := jsonscan.Unquote(jsonscan.Member(q, "method")); method != "elicitation/create" || e.Mode != "form" && e.Mode != "url" {
-			return nil, nil, c.invalid(fmt.Sprintf("%s requests %q, which the client did not offer", what, httpx.Text(method, 60)))
+			return nil, nil, c.protocolError(fmt.Sprintf("%s requests %q, which the client did not offer", what, httpx.Text(method, 60)))
 		}
-		a, err := c.ask(ctx, e)
+		a, err := c.askElicitor(ctx, e)
 		if err != nil {
 			return nil, nil, err
 		}
-		addMember(b, key, a.result())
+		addMember(b, key, a.elicitResult())
 		keys = append(keys, key)
 	}
 	return b.Bytes()[1:], keys, nil
 }
 
-// explain replaces the error of a call by an error of the Elicitor, if there is one. A server of 2025-11-25 can refuse a call until the
-// user has visited certain URLs (Elicitation, URLElicitationRequiredError). After a URLElicitationRequiredError, explain first passes the
-// URLs to the Elicitor. explain does not repeat the call, because only the user knows when the visits are done.
-func (c *Client) explain(ctx context.Context, err error) error {
+// callError returns the error to report for a call: the first error of the Elicitor, or err. A server of 2025-11-25 can refuse a call until
+// the user has visited certain URLs (Elicitation, URLElicitationRequiredError). In this case callError passes the URLs to the Elicitor
+// first. callError does not send the call again, because only the user knows when the visits are done.
+func (c *Client) callError(ctx context.Context, err error) error {
 	c.mu.Lock()
-	asked := c.asked
-	c.asked = nil
+	asked := c.elicitErr
+	c.elicitErr = nil
 	c.mu.Unlock()
-	if rpc := isRPC(err); rpc != nil && rpc.Code == mcphttp.CodeURLElicitation {
+	if rpc := asRPCError(err); rpc != nil && rpc.Code == mcphttp.CodeURLElicitation {
 		questions, count := jsonscan.Elements(jsonscan.Member(rpc.Data, "elicitations")), 0
 		for range questions {
 			if count++; count > maxQuestions {
-				return c.invalid(fmt.Sprintf("the error asks more than %d questions", maxQuestions))
+				return c.protocolError(fmt.Sprintf("the error asks more than %d questions", maxQuestions))
 			}
 		}
 		for q := range questions {
-			e := form(q)
+			e := parseElicitation(q)
 			e.Mode = "url"
-			if _, e := c.ask(ctx, e); e != nil {
+			if _, e := c.askElicitor(ctx, e); e != nil {
 				return e
 			}
 		}
@@ -258,10 +258,10 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	return err
 }
 
-// progress passes a progress notification to its call. Notifications for unknown or finished calls are dropped.
-func (c *Client) progress(params json.RawMessage) {
+// reportProgress passes a progress notification to the callback of its call. Notifications for unknown or finished calls are dropped.
+func (c *Client) reportProgress(params json.RawMessage) {
 	c.mu.Lock()
-	report := c.tracking[jsonscan.Unquote(jsonscan.Member(params, "progressToken"))]
+	report := c.progressFuncs[jsonscan.Unquote(jsonscan.Member(params, "progressToken"))]
 	c.mu.Unlock()
 	if report == nil {
 		return

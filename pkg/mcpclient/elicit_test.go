@@ -60,7 +60,7 @@ func TestAddressOfAQuestion(t *testing.T) {
 		visited = ""
 		c := &Client{URL: "https://mcp.example.com/mcp", Elicit: policy.Elicit}
 		c.init()
-		a, err := c.ask(t.Context(), Elicitation{Mode: "url", URL: address})
+		a, err := c.askElicitor(t.Context(), Elicitation{Mode: "url", URL: address})
 		if good != (err == nil) || good != (visited != "") || good != (a.Action == "accept") {
 			t.Errorf("%q: visited %q, answered %q, %v", address, visited, a.Action, err)
 		}

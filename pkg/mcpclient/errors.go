@@ -50,14 +50,14 @@ type UnknownError struct {
 }
 
 func (e *UnknownError) Error() string {
-	text := e.Kind + " " + quoted(e.Name) + ": "
+	text := e.Kind + " " + quoteName(e.Name) + ": "
 	if e.Err != nil {
 		text += e.Err.Error()
 	} else {
 		text += "the server has no such " + e.Kind
 	}
 	if e.Nearest != "" {
-		text += "; the nearest is " + quoted(e.Nearest)
+		text += "; the nearest is " + quoteName(e.Nearest)
 	}
 	return text
 }
@@ -71,10 +71,10 @@ const (
 	codeInvalidParams    = -32602
 )
 
-// unknown converts the error of a server that has refused a name to an *UnknownError. Similar names come from the server's list. If the
-// list contains the resource, or cannot be fetched, unknown returns the error unchanged.
-func (c *Client) unknown(ctx context.Context, kind, name string, err error) error {
-	rpc := isRPC(err)
+// asUnknownError converts the error of a server that has refused a name to an *UnknownError. Similar names come from the server's list. If
+// the list contains the resource, or cannot be fetched, asUnknownError returns err unchanged.
+func (c *Client) asUnknownError(ctx context.Context, kind, name string, err error) error {
+	rpc := asRPCError(err)
 	if rpc == nil || rpc.Code != codeResourceNotFound && rpc.Code != codeInvalidParams {
 		return err
 	}
@@ -82,7 +82,7 @@ func (c *Client) unknown(ctx context.Context, kind, name string, err error) erro
 	if kind == "prompt" {
 		l = promptLists[0]
 	}
-	entries, failed := c.list(ctx, l)
+	entries, failed := c.fetchList(ctx, l)
 	if failed != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func FuzzResult(f *testing.F) {
 // decodeCache reads every file completely or not at all. A cache that is decoded, encoded and decoded again is the same.
 func FuzzCache(f *testing.F) {
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	good := encodeCache(&memory{era: eraModern, version: "2026-07-28", learned: now, list: &toolList{names: []string{"a"}, defs: []json.RawMessage{[]byte(`{"name":"a"}`)}, received: now, ttl: time.Minute}}, "u")
+	good := encodeCache(&cacheEntry{era: eraModern, version: "2026-07-28", eraTime: now, list: &toolList{names: []string{"a"}, defs: []json.RawMessage{[]byte(`{"name":"a"}`)}, received: now, ttl: time.Minute}}, "u")
 	f.Add(good)
 	f.Add(bytes.Replace(good, []byte(`{"a":12}`), []byte(`{"a":99}`), 1))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -19,28 +19,28 @@ func checkHeaders(schema json.RawMessage) error {
 	return checkSchemaHeaders(schema, "", false, true, map[string]bool{}, 0)
 }
 
-// checkSchemaHeaders checks a schema and its subschemas. property tells whether the schema describes a named property, which may be
-// annotated. reachable tells whether all keywords on the path to the schema are "properties".
-func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable bool, seen map[string]bool, depth int) error {
+// checkSchemaHeaders checks a schema and its subschemas. isProperty is true if the schema describes a named property, which may be
+// annotated. onlyProperties is true if all keywords on the path to the schema are "properties".
+func checkSchemaHeaders(schema json.RawMessage, path string, isProperty, onlyProperties bool, seen map[string]bool, depth int) error {
 	if depth > 100 {
 		return fmt.Errorf("the schema nests deeper than 100")
 	}
 	for keyword, v := range jsonscan.Members(schema) {
 		var err error
-		check := func(s json.RawMessage, path string, property, reachable bool) {
+		check := func(s json.RawMessage, path string, isProperty, onlyProperties bool) {
 			if err == nil {
-				err = checkSchemaHeaders(s, path, property, reachable, seen, depth+1)
+				err = checkSchemaHeaders(s, path, isProperty, onlyProperties, seen, depth+1)
 			}
 		}
 		switch keyword {
 		case mcphttp.HeaderKeyword:
-			if !reachable || !property {
+			if !onlyProperties || !isProperty {
 				return fmt.Errorf("%s%s is allowed only in the schema of an argument", where(path), mcphttp.HeaderKeyword)
 			}
 			err = checkAnnotation(v, jsonscan.Member(schema, "type"), path, seen)
 		case "properties":
 			for name, s := range jsonscan.Members(v) {
-				check(s, path+"."+name, true, reachable)
+				check(s, path+"."+name, true, onlyProperties)
 			}
 		case "enum", "const", "default", "examples", "required", "type": // data, not schemas
 		case "$defs", "definitions", "patternProperties", "dependentSchemas", "dependencies":
@@ -60,8 +60,8 @@ func checkSchemaHeaders(schema json.RawMessage, path string, property, reachable
 	return nil
 }
 
-// checkAnnotation checks one annotation. seen contains the header names used so far, in lower case.
-func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]bool) error {
+// checkAnnotation checks one annotation. usedNames contains the header names used so far, in lower case.
+func checkAnnotation(value, kind json.RawMessage, path string, usedNames map[string]bool) error {
 	name := jsonscan.Unquote(value)
 	switch t := jsonscan.Unquote(kind); {
 	case t != "string" && t != "integer" && t != "boolean":
@@ -70,10 +70,10 @@ func checkAnnotation(value, kind json.RawMessage, path string, seen map[string]b
 		return fmt.Errorf("%s%s has no header name", where(path), mcphttp.HeaderKeyword)
 	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
 		return fmt.Errorf("%s%s %q is not a header name (RFC 9110 §5.1)", where(path), mcphttp.HeaderKeyword, httpx.Text(name, 60))
-	case seen[strings.ToLower(name)]:
+	case usedNames[strings.ToLower(name)]:
 		return fmt.Errorf("%s%s %q is used twice", where(path), mcphttp.HeaderKeyword, name)
 	}
-	seen[strings.ToLower(name)] = true
+	usedNames[strings.ToLower(name)] = true
 	return nil
 }
 

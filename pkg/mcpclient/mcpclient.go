@@ -74,13 +74,13 @@ type Client struct {
 	link       *mcphttp.Link
 	meta       []byte             // members of _meta that are the same in all requests of 2026-07-28
 	life       context.Context    // ends in Close; context of replies to server requests outside of a call
-	end        context.CancelFunc // cancels life
+	endLife    context.CancelFunc // cancels life
 	background sync.WaitGroup     // replies to server requests, and the stream of the session
-	ids        atomic.Int64       // the last request id
+	lastID     atomic.Int64       // last request ID
 	calls      atomic.Int64       // number of calls begun
 	questions  atomic.Int64       // number of elicitation requests in an earlier revision, see maxQuestions
 	replying   atomic.Int64       // number of running replies, see maxReplies
-	probed     atomic.Bool        // probe has sent its request
+	probed     atomic.Bool        // probeLegacy has sent its request
 	quiet      atomic.Bool        // set before Close fetches a list: from then on, a 401 or 403 starts no authorization
 	gaveUp     atomic.Bool        // the context of a request ended before its answer came
 	connecting gate               // locked while a session is opened
@@ -89,12 +89,12 @@ type Client struct {
 	now   func() time.Time                                 // nil: time.Now
 	pause func(ctx context.Context, d time.Duration) error // nil: a timer
 
-	mu       sync.Mutex // guards the following fields
-	session  *session
-	memory   *memory                   // nil: not loaded yet
-	grant    string                    // login to which the data in the field memory belongs
-	tracking map[string]func(Progress) // progress callback of each running call; the key is the progress token
-	asked    error                     // first error of Elicit for a server of an earlier revision, see explain
+	mu            sync.Mutex // guards the following fields
+	session       *clientSession
+	cache         *cacheEntry               // nil: not loaded yet
+	grant         string                    // ID of the login that the cache belongs to
+	progressFuncs map[string]func(Progress) // progress callbacks of the running calls, by progress token
+	elicitErr     error                     // first error of Elicit for a server of an earlier revision, see callError
 }
 
 // Progress is the progress of a call.
@@ -103,23 +103,23 @@ type Progress struct {
 	Message         string  // the server's text, not safe to print
 }
 
-// prepare initializes the client once: it determines the login and loads the cache for it.
+// prepare initializes the client once: prepare determines the login and loads the login's cache.
 func (c *Client) prepare(ctx context.Context) error {
 	c.init()
 	c.mu.Lock()
-	loaded := c.memory != nil
+	loaded := c.cache != nil
 	c.mu.Unlock()
 	if loaded {
 		return nil
 	}
-	grant, err := c.login(ctx)
+	grant, err := c.loginID(ctx)
 	if err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.memory == nil { // another call may have loaded the cache in the meantime
-		c.grant, c.memory = grant, c.load(grant)
+	if c.cache == nil { // another call may have loaded the cache in the meantime
+		c.grant, c.cache = grant, c.loadCache(grant)
 	}
 	return nil
 }
@@ -127,21 +127,21 @@ func (c *Client) prepare(ctx context.Context) error {
 func (c *Client) init() {
 	c.once.Do(func() {
 		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Known: c.Known, Pause: c.pause, MaxMessage: c.MaxMessage}
-		c.life, c.end = context.WithCancel(context.Background())
-		c.ids.Store(int64(rand.Int32N(1 << 30))) // random, because processes that share a session must not use the same ids
+		c.life, c.endLife = context.WithCancel(context.Background())
+		c.lastID.Store(int64(rand.Int32N(1 << 30))) // random, because processes that share a session must not use the same ids
 		c.meta = c.commonMeta()
-		c.tracking, c.connecting, c.fetching = map[string]func(Progress){}, make(gate, 1), make(gate, 1)
+		c.progressFuncs, c.connecting, c.fetching = map[string]func(Progress){}, make(gate, 1), make(gate, 1)
 	})
 }
 
-// granter is an OAuth handler that identifies the login of its token.
+// granter is an OAuth handler that returns the ID of its login.
 type granter interface {
 	Grant(context.Context) (string, error)
 }
 
-// login identifies the login of this client. For a static Authorization header, login returns "", because the name of the cache file
-// already depends on the header, see file.
-func (c *Client) login(ctx context.Context) (string, error) {
+// loginID returns the ID of this client's login. For a static Authorization header, loginID returns "", because the name of the cache file
+// already depends on the header, see cacheFile.
+func (c *Client) loginID(ctx context.Context) (string, error) {
 	g, ok := c.Auth.(granter)
 	if !ok || c.Header.Get("Authorization") != "" && !c.link.Overruled() {
 		return "", nil
@@ -153,31 +153,31 @@ func (c *Client) login(ctx context.Context) (string, error) {
 // seconds, so the caller should print its result first.
 func (c *Client) Close() error {
 	c.init()
-	defer c.end()
-	c.revalidate()
-	c.save()
+	defer c.endLife()
+	c.refreshTools()
+	c.saveCache()
 	c.mu.Lock()
 	s := c.session
 	c.session = nil
 	c.mu.Unlock()
 	if s != nil {
-		c.leave(s)
+		c.leaveSession(s)
 	}
-	c.end()
+	c.endLife()
 	c.background.Wait()
 	return nil
 }
 
-// exchange sends one request and reports its progress. token is empty if no progress is requested.
-func (c *Client) exchange(ctx context.Context, s *session, r mcphttp.Request, token string) mcphttp.Outcome {
-	r.Receive = func(m mcphttp.Message) { c.receive(ctx, s, m) }
-	if token != "" {
+// exchangeWithProgress sends one request and reports its progress. If progressToken is empty, no progress is requested.
+func (c *Client) exchangeWithProgress(ctx context.Context, s *clientSession, r mcphttp.Request, progressToken string) mcphttp.Outcome {
+	r.Receive = func(m mcphttp.Message) { c.handleMessage(ctx, s, m) }
+	if progressToken != "" {
 		c.mu.Lock()
-		c.tracking[token] = c.Progress
+		c.progressFuncs[progressToken] = c.Progress
 		c.mu.Unlock()
 		defer func() {
 			c.mu.Lock()
-			delete(c.tracking, token)
+			delete(c.progressFuncs, progressToken)
 			c.mu.Unlock()
 		}()
 	}
@@ -185,7 +185,7 @@ func (c *Client) exchange(ctx context.Context, s *session, r mcphttp.Request, to
 }
 
 // nextID returns a new request ID, which is also the progress token.
-func (c *Client) nextID() string { return strconv.FormatInt(c.ids.Add(1), 10) }
+func (c *Client) nextID() string { return strconv.FormatInt(c.lastID.Add(1), 10) }
 
 func (c *Client) warn(format string, a ...any) {
 	if c.Warn != nil {
@@ -200,8 +200,8 @@ func (c *Client) clock() time.Time {
 	return time.Now()
 }
 
-// place returns the server's URL for errors, without its query, which may contain a key.
-func (c *Client) place() string {
+// plainURL returns the server's URL for errors. The query is removed, because it may contain a key.
+func (c *Client) plainURL() string {
 	u, err := url.Parse(c.URL)
 	if err != nil {
 		return httpx.Text(c.URL, 200)
@@ -210,9 +210,9 @@ func (c *Client) place() string {
 	return httpx.Text(u.String(), 500)
 }
 
-// invalid returns the error for a response that violates the protocol.
-func (c *Client) invalid(reason string) error {
-	return &StatusError{URL: c.place(), StatusCode: http.StatusOK, Reason: c.link.Clean(reason)}
+// protocolError returns the error for a response that violates the protocol.
+func (c *Client) protocolError(reason string) error {
+	return &StatusError{URL: c.plainURL(), StatusCode: http.StatusOK, Reason: c.link.Clean(reason)}
 }
 
 // gate is a mutex whose waiters stop waiting when their context ends.
@@ -229,8 +229,8 @@ func (g gate) enter(ctx context.Context) error {
 
 func (g gate) leave() { <-g }
 
-// isRPC returns the *RPCError in an error, or nil.
-func isRPC(err error) *RPCError {
+// asRPCError returns the *RPCError in an error, or nil.
+func asRPCError(err error) *RPCError {
 	rpc, _ := errors.AsType[*RPCError](err)
 	return rpc
 }

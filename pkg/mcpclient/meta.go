@@ -40,8 +40,8 @@ func headerText(s string) string {
 	return s
 }
 
-// members writes the trace context as members of _meta.
-func (t Trace) members(b *bytes.Buffer) {
+// writeMembers writes the trace context as members of _meta.
+func (t Trace) writeMembers(b *bytes.Buffer) {
 	for _, m := range [][2]string{{"traceparent", t.Parent}, {"tracestate", t.State}, {"baggage", t.Baggage}} {
 		if m[1] != "" {
 			addMember(b, m[0], jsonscan.Quote(m[1]))
@@ -59,14 +59,14 @@ func addMember(b *bytes.Buffer, name string, value []byte) {
 	b.Write(value)
 }
 
-// capabilities are the client's capabilities in earlier revisions: elicitation in form mode and in URL mode.
-const capabilities = `{"elicitation":{"form":{},"url":{}}}`
+// legacyCapabilities are the client's capabilities in earlier revisions: elicitation in form mode and in URL mode.
+const legacyCapabilities = `{"elicitation":{"form":{},"url":{}}}`
 
 // modernCapabilities are the client's capabilities in 2026-07-28, which include extensions.
 const modernCapabilities = `{"elicitation":{"form":{},"url":{}},"extensions":{"` + tasksExtension + `":{}}}`
 
-// info returns the name and version of the program.
-func (c *Client) info() []byte {
+// clientInfo returns the name and version of this program as JSON.
+func (c *Client) clientInfo() []byte {
 	version := c.Version
 	if version == "" {
 		version = "dev"
@@ -79,29 +79,29 @@ func (c *Client) commonMeta() []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	addMember(&b, mcphttp.MetaVersion, jsonscan.Quote(mcphttp.Modern))
-	addMember(&b, mcphttp.MetaClient, c.info())
+	addMember(&b, mcphttp.MetaClient, c.clientInfo())
 	addMember(&b, mcphttp.MetaCapabilities, []byte(modernCapabilities))
-	c.Trace.members(&b)
+	c.Trace.writeMembers(&b)
 	return b.Bytes()
 }
 
-// params returns the parameters of a request, with _meta. own contains the members of params other than _meta, as JSON without the braces.
-// If token is not empty, the request asks for progress with this progress token. If log is true, the request asks for log messages.
-func (c *Client) params(s *session, own []byte, token string, log bool) json.RawMessage {
+// requestParams returns the parameters of a request. members contains the parameters other than _meta, as JSON without the braces. If
+// progressToken is not empty, the request asks for progress. If wantLog is true, the request asks for log messages.
+func (c *Client) requestParams(s *clientSession, members []byte, progressToken string, wantLog bool) json.RawMessage {
 	var b bytes.Buffer
 	b.WriteByte('{')
-	b.Write(own)
+	b.Write(members)
 	var meta bytes.Buffer
 	if s.era == eraModern {
 		meta.Write(c.meta)
 	} else {
 		meta.WriteByte('{')
-		c.Trace.members(&meta)
+		c.Trace.writeMembers(&meta)
 	}
-	if token != "" {
-		addMember(&meta, "progressToken", jsonscan.Quote(token))
+	if progressToken != "" {
+		addMember(&meta, "progressToken", jsonscan.Quote(progressToken))
 	}
-	if log && s.era == eraModern {
+	if wantLog && s.era == eraModern {
 		addMember(&meta, mcphttp.MetaLogLevel, []byte(`"info"`))
 	}
 	if meta.Len() > 1 {

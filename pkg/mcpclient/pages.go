@@ -17,33 +17,33 @@ const (
 	listLimit = 64 << 20 // maximum size of all pages in bytes
 )
 
-// fetchPages requests the pages of a list until the last page, or until enough returns true. member is the name of the list in the results.
-// whole is true if the last page was reached.
-func (c *Client) fetchPages(ctx context.Context, method, member string, enough func(page json.RawMessage) bool) (whole bool, err error) {
+// fetchPages requests the pages of a list until the last page, or until done returns true. listName is the name of the list in the results.
+// reachedEnd is true if the last page was reached.
+func (c *Client) fetchPages(ctx context.Context, method, listName string, done func(page json.RawMessage) bool) (reachedEnd bool, err error) {
 	seen := map[string]bool{}
 	pages, size, elements := 0, 0, 0
 	for cursor := json.RawMessage(nil); ; seen[string(cursor)] = true {
-		w := want{method: method, safe: true}
+		w := requestSpec{method: method, idempotent: true}
 		if cursor != nil {
-			w.own = append([]byte(`"cursor":`), cursor...)
+			w.members = append([]byte(`"cursor":`), cursor...)
 		}
 		page, err := c.plainResult(ctx, w)
 		if err != nil {
 			return false, err
 		}
-		if jsonscan.Type(jsonscan.Member(page, member)) != "array" {
-			return false, c.invalid(fmt.Sprintf("its answer to %s contains no list of %s", method, member))
+		if jsonscan.Type(jsonscan.Member(page, listName)) != "array" {
+			return false, c.protocolError(fmt.Sprintf("its answer to %s contains no list of %s", method, listName))
 		}
-		for e := range jsonscan.Elements(jsonscan.Member(page, member)) {
+		for e := range jsonscan.Elements(jsonscan.Member(page, listName)) {
 			if elements++; elements > maxListed {
-				return false, c.tooMany(member)
+				return false, c.tooMany(listName)
 			}
 			if len(e) > maxEntry {
-				return false, c.invalid(fmt.Sprintf("its answer to %s has an entry of more than %d bytes", method, maxEntry))
+				return false, c.protocolError(fmt.Sprintf("its answer to %s has an entry of more than %d bytes", method, maxEntry))
 			}
 		}
 		pages, size = pages+1, size+len(page)
-		stop := enough(page)
+		stop := done(page)
 		if cursor = jsonscan.Member(page, "nextCursor"); cursor == nil || string(cursor) == "null" {
 			return true, nil // an empty cursor is valid (Pagination, Implementation Guidelines)
 		}
@@ -59,12 +59,12 @@ func (c *Client) fetchPages(ctx context.Context, method, member string, enough f
 
 // tooMany returns the error for an answer with more elements than allowed.
 func (c *Client) tooMany(what string) error {
-	return c.invalid(fmt.Sprintf("the answer contains more than %d %s", maxListed, what))
+	return c.protocolError(fmt.Sprintf("the answer contains more than %d %s", maxListed, what))
 }
 
-// plainResult sends a request whose result must be complete, not a task or a request for input.
-func (c *Client) plainResult(ctx context.Context, w want) (json.RawMessage, error) {
-	o, err := c.request(ctx, w)
+// plainResult sends a request, and refuses a result that is a task or a request for input.
+func (c *Client) plainResult(ctx context.Context, w requestSpec) (json.RawMessage, error) {
+	o, err := c.requestWithRetries(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (c *Client) plainResult(ctx context.Context, w want) (json.RawMessage, erro
 	case err != nil:
 		return nil, err
 	case kind != complete:
-		return nil, c.invalid(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, kind))
+		return nil, c.protocolError(fmt.Sprintf("the result of %s is of type %q, which the protocol does not allow", w.method, kind))
 	}
 	return o.Answer.Result, nil
 }
@@ -90,31 +90,31 @@ func cutReason(repeated bool, pages, size int) string {
 	return ""
 }
 
-// offer describes a list of resources, resource templates or prompts. method is the request for the list, member is the name of the list in
-// the result, and key is the member that identifies an entry.
-type offer struct{ method, member, key string }
+// listSpec describes a list of resources, resource templates or prompts. method is the request for the list, member is the name of the list
+// in the result, and key is the member that identifies an entry.
+type listSpec struct{ method, member, key string }
 
-// offers returns a JSON object with all pages of the lists, and caches it for shell completion.
-func (c *Client) offers(ctx context.Context, suffix string, lists []offer) (json.RawMessage, error) {
+// fetchLists returns a JSON object with all pages of the lists, and caches the object for shell completion.
+func (c *Client) fetchLists(ctx context.Context, suffix string, lists []listSpec) (json.RawMessage, error) {
 	if err := c.prepare(ctx); err != nil {
 		return nil, err
 	}
 	b := bytes.NewBufferString("{")
 	for _, l := range lists {
-		entries, err := c.list(ctx, l)
+		entries, err := c.fetchList(ctx, l)
 		if err != nil {
 			return nil, err
 		}
-		addMember(b, l.member, array(entries))
+		addMember(b, l.member, jsonArray(entries))
 	}
 	b.WriteByte('}')
 	c.keepList(ctx, suffix, b.Bytes())
 	return b.Bytes(), nil
 }
 
-// list returns the entries of all pages in order. A second entry with the same key is dropped, because pages may overlap if the server's
-// list changes between two requests. If the server does not support the method, the list is empty.
-func (c *Client) list(ctx context.Context, l offer) ([]json.RawMessage, error) {
+// fetchList returns the entries of all pages in order. A second entry with the same key is dropped, because pages may overlap if the
+// server's list changes between two requests. If the server does not support the method, fetchList returns no entries.
+func (c *Client) fetchList(ctx context.Context, l listSpec) ([]json.RawMessage, error) {
 	var entries []json.RawMessage
 	seen := map[string]bool{}
 	_, err := c.fetchPages(ctx, l.method, l.member, func(page json.RawMessage) bool {
@@ -126,14 +126,13 @@ func (c *Client) list(ctx context.Context, l offer) ([]json.RawMessage, error) {
 		}
 		return false
 	})
-	if rpc := isRPC(err); rpc != nil && rpc.Code == mcphttp.CodeMethodNotFound {
+	if rpc := asRPCError(err); rpc != nil && rpc.Code == mcphttp.CodeMethodNotFound {
 		return entries, nil
 	}
 	return entries, err
 }
 
-// array joins the entries of a list to a JSON array.
-func array(entries []json.RawMessage) []byte {
+func jsonArray(entries []json.RawMessage) []byte {
 	raw := []byte{'['}
 	for i, e := range entries {
 		if i > 0 {

@@ -31,7 +31,7 @@ type PromptList struct {
 
 // Prompts returns the prompts of the server. The list is empty if the server does not support prompts.
 func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
-	raw, err := c.offers(ctx, ".prompts", promptLists)
+	raw, err := c.fetchLists(ctx, ".prompts", promptLists)
 	prompts, whole := parsePrompts(raw)
 	if err == nil && !whole {
 		return PromptList{}, c.tooMany("prompt arguments")
@@ -39,7 +39,7 @@ func (c *Client) Prompts(ctx context.Context) (PromptList, error) {
 	return PromptList{Raw: raw, Prompts: prompts}, err
 }
 
-var promptLists = []offer{{"prompts/list", "prompts", "name"}}
+var promptLists = []listSpec{{"prompts/list", "prompts", "name"}}
 
 // KnownPrompts returns the cached prompts of this login. No request is sent, and no credential is read.
 func (c *Client) KnownPrompts() []Prompt {
@@ -47,8 +47,8 @@ func (c *Client) KnownPrompts() []Prompt {
 	return prompts
 }
 
-// parsePrompts parses a list of prompts. whole is false if the prompts have more than maxListed arguments together. The remaining prompts
-// are then missing.
+// parsePrompts parses a list of prompts. If the prompts together have more than maxListed arguments, the rest of the list is not parsed,
+// and whole is false.
 func parsePrompts(raw json.RawMessage) (prompts []Prompt, whole bool) {
 	arguments := 0
 	for e := range jsonscan.Elements(jsonscan.Member(raw, "prompts")) {
@@ -97,9 +97,9 @@ func (c *Client) Prompt(ctx context.Context, name string, args map[string]string
 		}
 		own = append(append(append(own, `,"arguments":`...), object.Bytes()...), '}')
 	}
-	raw, err := c.converse(ctx, "prompt", name, want{method: "prompts/get", own: own, safe: true})
+	raw, err := c.requestResult(ctx, "prompt", name, requestSpec{method: "prompts/get", members: own, idempotent: true})
 	if err != nil {
-		return Messages{}, c.unknown(ctx, "prompt", name, err)
+		return Messages{}, c.asUnknownError(ctx, "prompt", name, err)
 	}
 	m := Messages{Raw: raw}
 	for e := range jsonscan.Elements(jsonscan.Member(raw, "messages")) {

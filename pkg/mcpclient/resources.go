@@ -24,11 +24,11 @@ type ResourceList struct {
 
 // Resources returns the resources and templates of the server. The list is empty if the server does not support resources.
 func (c *Client) Resources(ctx context.Context) (ResourceList, error) {
-	raw, err := c.offers(ctx, ".resources", resourceLists)
+	raw, err := c.fetchLists(ctx, ".resources", resourceLists)
 	return ResourceList{Raw: raw, Resources: parseResources(raw)}, err
 }
 
-var resourceLists = []offer{{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"}}
+var resourceLists = []listSpec{{"resources/list", "resources", "uri"}, {"resources/templates/list", "resourceTemplates", "uriTemplate"}}
 
 // KnownResources returns the cached resources and templates of this login. No request is sent, and no credential is read.
 func (c *Client) KnownResources() []Resource { return parseResources(c.keptList(".resources")) }
@@ -54,9 +54,9 @@ func (c *Client) Read(ctx context.Context, uri string) (Result, error) {
 	if err := c.prepare(ctx); err != nil {
 		return Result{}, err
 	}
-	raw, err := c.converse(ctx, "resource", uri, want{method: "resources/read", own: append([]byte(`"uri":`), jsonscan.Quote(uri)...), safe: true})
+	raw, err := c.requestResult(ctx, "resource", uri, requestSpec{method: "resources/read", members: append([]byte(`"uri":`), jsonscan.Quote(uri)...), idempotent: true})
 	if err != nil {
-		return Result{}, c.unknown(ctx, "resource", uri, err)
+		return Result{}, c.asUnknownError(ctx, "resource", uri, err)
 	}
 	r := Result{Raw: raw}
 	for e := range jsonscan.Elements(jsonscan.Member(raw, "contents")) {

@@ -130,15 +130,15 @@ const (
 // support the kind, resultType returns an error.
 func (c *Client) resultType(result json.RawMessage) (string, error) {
 	if jsonscan.Type(result) != "object" {
-		return "", c.invalid("the result is not an object")
+		return "", c.protocolError("the result is not an object")
 	}
 	raw := jsonscan.Member(result, "resultType")
-	if raw == nil || c.known() != eraModern {
+	if raw == nil || c.serverEra() != eraModern {
 		return complete, nil
 	}
 	switch kind := jsonscan.Unquote(raw); kind {
 	case complete, inputRequired, taskCreated:
 		return kind, nil
 	}
-	return "", c.invalid(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
+	return "", c.protocolError(fmt.Sprintf("the result is of type %s, which this client does not support", httpx.Text(string(raw), 60)))
 }

@@ -13,14 +13,14 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// era is the protocol era of a server (2026-07-28, Versioning).
-type era string
+// protocolEra groups the protocol revisions that a client treats in the same way (2026-07-28, Versioning).
+type protocolEra string
 
 const (
-	eraUnknown era = ""
-	eraModern  era = "modern" // 2026-07-28: no sessions
-	eraLegacy  era = "legacy" // 2025-03-26 to 2025-11-25: initialize, then a session
-	eraSSE     era = "sse"    // 2024-11-05: HTTP+SSE
+	eraUnknown protocolEra = ""
+	eraModern  protocolEra = "modern" // 2026-07-28: no sessions
+	eraLegacy  protocolEra = "legacy" // 2025-03-26 to 2025-11-25: initialize, then a session
+	eraSSE     protocolEra = "sse"    // 2024-11-05: HTTP+SSE
 )
 
 // askedVersions are the versions to request by initialize, in this order. The older version is for servers that answer 400 to the newer
@@ -31,26 +31,26 @@ var askedVersions = []string{"2025-11-25", "2025-06-18"}
 // first event.
 const listenTimeout = 2 * time.Second
 
-// session is a session of this client. In the modern era, which has no sessions, the embedded Session is empty.
-type session struct {
+// clientSession is a session of this client. In the modern era, which has no sessions, the embedded Session is empty.
+type clientSession struct {
 	*mcphttp.Session
-	era       era
-	kept      bool               // stored for other processes, so Close does not end it
-	grant     string             // login with which the session was opened
-	listening chan struct{}      // closed when the stream of the session is open or was refused; nil: there is no stream
-	stop      context.CancelFunc // ends the stream of the session; nil: there is no stream
+	era         protocolEra
+	shared      bool               // stored for other processes, so Close does not end the session
+	grant       string             // login with which the session was opened
+	streamReady chan struct{}      // closed when the stream of the session is open or was refused; nil: there is no stream
+	endStream   context.CancelFunc // ends the stream of the session; nil: there is no stream
 }
 
-var modernSession = &session{Session: &mcphttp.Session{}, era: eraModern}
+var modernSession = &clientSession{Session: &mcphttp.Session{}, era: eraModern}
 
-// connect returns the session of the client, and opens one if there is none. A server of unknown era is treated as a modern server.
-func (c *Client) connect(ctx context.Context) (*session, error) {
+// currentSession returns the client's session, and opens one if there is none. A server of unknown era is treated as a modern server.
+func (c *Client) currentSession(ctx context.Context) (*clientSession, error) {
 	if err := c.connecting.enter(ctx); err != nil { // one goroutine connects; the others use its session
 		return nil, err
 	}
 	defer c.connecting.leave()
 	c.mu.Lock()
-	s, known := c.session, c.memory.era
+	s, known := c.session, c.cache.era
 	c.mu.Unlock()
 	if s != nil {
 		return s, nil
@@ -63,48 +63,47 @@ func (c *Client) connect(ctx context.Context) (*session, error) {
 	case eraSSE:
 		s, err = c.openEvents(ctx, askedVersions[0])
 	}
-	if err != nil && known != eraUnknown && upgraded(err) {
-		c.learn(eraUnknown, "")
+	if err != nil && known != eraUnknown && suggestsModern(err) {
+		c.setEra(eraUnknown, "")
 		s, err = modernSession, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	c.use(s)
+	c.setSession(s)
 	return s, nil
 }
 
-// use makes a session the client's current one.
-func (c *Client) use(s *session) {
+func (c *Client) setSession(s *clientSession) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.session = s
 }
 
-// drop forgets a session that cannot be used any more, so that the next request opens another.
-func (c *Client) drop(s *session) {
+// dropSession forgets a session that can no longer be used, so that the next request opens another session.
+func (c *Client) dropSession(s *clientSession) {
 	c.mu.Lock()
 	if c.session == s {
 		c.session = nil
 	}
 	c.mu.Unlock()
-	if s.stop != nil {
-		s.stop()
+	if s.endStream != nil {
+		s.endStream()
 	}
-	if keep, ok := c.keep(); ok && s.era == eraLegacy {
+	if keep, ok := c.sessionFile(); ok && s.era == eraLegacy {
 		keep.Forget(c.life, s.Session) // not in Close, because the next request loads the file
 	}
 }
 
-// leave ends a session, unless it is stored for other processes.
-func (c *Client) leave(s *session) {
-	if s.stop != nil {
-		s.stop()
+// leaveSession ends a session, unless the session is stored for other processes.
+func (c *Client) leaveSession(s *clientSession) {
+	if s.endStream != nil {
+		s.endStream()
 	}
 	if s.era == eraModern {
 		return
 	}
-	if now, err := c.login(c.life); s.kept && err == nil && now == s.grant {
+	if now, err := c.loginID(c.life); s.shared && err == nil && now == s.grant {
 		return
 	}
 	c.link.End(s.Session)
@@ -112,21 +111,21 @@ func (c *Client) leave(s *session) {
 
 // openLegacy returns the stored session. If no session is stored, openLegacy opens one with initialize, or with HTTP+SSE if the server
 // supports no other transport.
-func (c *Client) openLegacy(ctx context.Context) (*session, error) {
-	keep, keeps := c.keep()
+func (c *Client) openLegacy(ctx context.Context) (*clientSession, error) {
+	keep, keeps := c.sessionFile()
 	c.mu.Lock()
 	grant := c.grant
 	c.mu.Unlock()
 	if keeps {
 		if s := keep.Load(); s != nil {
-			c.learn(eraLegacy, s.Version)
-			return &session{Session: s, era: eraLegacy, kept: true, grant: grant}, nil
+			c.setEra(eraLegacy, s.Version)
+			return &clientSession{Session: s, era: eraLegacy, shared: true, grant: grant}, nil
 		}
 	}
 	c.mu.Lock()
 	versions := askedVersions
-	if v := c.memory.version; slices.Contains(mcphttp.Legacy, v) {
-		versions = []string{v} // if the server no longer supports v, connect removes v from the memory
+	if v := c.cache.version; slices.Contains(mcphttp.Legacy, v) {
+		versions = []string{v} // if the server no longer supports v, currentSession removes v from the cache
 	}
 	c.mu.Unlock()
 	var o mcphttp.Outcome
@@ -134,20 +133,20 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 		var opened *mcphttp.Session
 		opened, o = c.link.Open(ctx, c.initialize(v), initialized())
 		if opened != nil {
-			s := &session{Session: opened, era: eraLegacy, grant: grant}
-			c.learn(eraLegacy, s.Version)
-			c.learnTasks(o.Answer.Result)
-			if now, err := c.login(ctx); keeps && err == nil && now == grant && c.link.MayKeep(opened.ID) {
-				s.kept = keep.Put(ctx, opened) == opened
+			s := &clientSession{Session: opened, era: eraLegacy, grant: grant}
+			c.setEra(eraLegacy, s.Version)
+			c.setTaskSupport(o.Answer.Result)
+			if now, err := c.loginID(ctx); keeps && err == nil && now == grant && c.link.MayKeep(opened.ID) {
+				s.shared = keep.Put(ctx, opened) == opened
 			}
-			c.listen(s)
+			c.openStream(s)
 			return s, nil
 		}
 		if o.Status != http.StatusBadRequest {
 			break
 		}
 	}
-	if err := interrupted(ctx, c.place()); err != nil {
+	if err := contextError(ctx, c.plainURL()); err != nil {
 		return nil, err
 	}
 	if !o.OldTransport() {
@@ -161,87 +160,87 @@ func (c *Client) openLegacy(ctx context.Context) (*session, error) {
 }
 
 // openEvents opens a session of HTTP+SSE.
-func (c *Client) openEvents(ctx context.Context, version string) (*session, error) {
+func (c *Client) openEvents(ctx context.Context, version string) (*clientSession, error) {
 	opened, o := c.link.OpenEvents(ctx, c.initialize(version), initialized(), func(s *mcphttp.Session, m mcphttp.Message) {
-		c.receive(c.life, &session{Session: s, era: eraSSE}, m)
+		c.handleMessage(c.life, &clientSession{Session: s, era: eraSSE}, m)
 	})
 	if opened == nil {
-		if err := interrupted(ctx, c.place()); err != nil {
+		if err := contextError(ctx, c.plainURL()); err != nil {
 			return nil, err
 		}
 		return nil, c.link.Failure(o)
 	}
-	c.learn(eraSSE, opened.Version)
-	return &session{Session: opened, era: eraSSE}, nil
+	c.setEra(eraSSE, opened.Version)
+	return &clientSession{Session: opened, era: eraSSE}, nil
 }
 
 func (c *Client) initialize(version string) mcphttp.Request {
-	own := fmt.Appendf(nil, `"protocolVersion":%q,"capabilities":%s,"clientInfo":%s`, version, capabilities, c.info())
-	return mcphttp.Request{Message: mcphttp.NewRequest([]byte(c.nextID()), "initialize", c.params(&session{era: eraLegacy}, own, "", false))}
+	own := fmt.Appendf(nil, `"protocolVersion":%q,"capabilities":%s,"clientInfo":%s`, version, legacyCapabilities, c.clientInfo())
+	return mcphttp.Request{Message: mcphttp.NewRequest([]byte(c.nextID()), "initialize", c.requestParams(&clientSession{era: eraLegacy}, own, "", false))}
 }
 
 func initialized() mcphttp.Message {
 	return mcphttp.NewRequest(nil, "notifications/initialized", nil)
 }
 
-// keep returns the file for the session. ok is false if other processes must not use the session. A session with a stream is not shared,
-// because elicitation requests go to the process that reads the stream, even if another process made the call.
-func (c *Client) keep() (k mcphttp.Keep, ok bool) {
+// sessionFile returns the file for the session. ok is false if other processes must not use the session. A session with a stream is not
+// shared, because elicitation requests go to the process that reads the stream, even if another process made the call.
+func (c *Client) sessionFile() (k mcphttp.Keep, ok bool) {
 	if c.CacheDir == "" || c.NoCache || c.Listen {
 		return k, false
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return mcphttp.Keep{Path: c.file(c.grant, ".session"), URL: c.URL}, true
+	return mcphttp.Keep{Path: c.cacheFile(c.grant, ".session"), URL: c.URL}, true
 }
 
-// listen opens the stream of the session. A server should send an elicitation request on the stream of the call that needs the answer. A
-// server built with the TypeScript SDK uses the stream of the session instead, unless the server's code names the related call. If the
+// openStream opens the stream of the session. A server should send an elicitation request on the stream of the call that needs the answer.
+// A server built with the TypeScript SDK uses the stream of the session instead, unless the server's code names the related call. If the
 // stream of the session is not open, the TypeScript SDK discards the elicitation request.
-func (c *Client) listen(s *session) {
+func (c *Client) openStream(s *clientSession) {
 	if !c.Listen {
 		return
 	}
 	var ctx context.Context
-	ctx, s.stop = context.WithCancel(c.life)
-	s.listening = make(chan struct{})
-	opened := sync.OnceFunc(func() { close(s.listening) })
+	ctx, s.endStream = context.WithCancel(c.life)
+	s.streamReady = make(chan struct{})
+	opened := sync.OnceFunc(func() { close(s.streamReady) })
 	c.background.Go(func() {
 		defer opened()
-		c.link.Listen(ctx, s.Session, func(m mcphttp.Message) { c.receive(ctx, s, m) }, opened)
+		c.link.Listen(ctx, s.Session, func(m mcphttp.Message) { c.handleMessage(ctx, s, m) }, opened)
 	})
 }
 
-// awaitListening delays a call until the server can send an elicitation request for it.
-func (s *session) awaitListening(ctx context.Context) {
-	if s.listening == nil {
+// awaitStream waits until the stream of the session is open, so that the server can send elicitation requests for the next call.
+func (s *clientSession) awaitStream(ctx context.Context) {
+	if s.streamReady == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
 	select {
-	case <-s.listening:
+	case <-s.streamReady:
 	case <-ctx.Done():
 	}
 }
 
-// upgraded reports whether a handshake failed in a way that is typical of a modern server.
-func upgraded(err error) bool {
+// suggestsModern reports whether an error of initialize is typical of a modern server.
+func suggestsModern(err error) bool {
 	status, ok := errors.AsType[*StatusError](err)
-	return isRPC(err) != nil ||
+	return asRPCError(err) != nil ||
 		ok && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, status.StatusCode)
 }
 
-// interrupted returns the error of a context that has ended, or nil.
-func interrupted(ctx context.Context, place string) error {
+// contextError returns the error of a context that has ended, or nil.
+func contextError(ctx context.Context, place string) error {
 	if ctx.Err() == nil {
 		return nil
 	}
 	return fmt.Errorf("%s: %w", place, context.Cause(ctx))
 }
 
-// receive handles a message that the server sends before an answer or on the stream of a session.
-func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
+// handleMessage handles a message that the server sends before an answer or on the stream of a session.
+func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.Message) {
 	switch {
 	case m.IsRequest() && s.era != eraModern: // in 2026-07-28, servers send no requests
 		if c.replying.Add(1) > maxReplies {
@@ -253,10 +252,10 @@ func (c *Client) receive(ctx context.Context, s *session, m mcphttp.Message) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			defer context.AfterFunc(c.life, cancel)()
-			c.reply(ctx, s, m)
+			c.answerRequest(ctx, s, m)
 		})
 	case m.Method == "notifications/progress":
-		c.progress(m.Params)
+		c.reportProgress(m.Params)
 	case m.Method == "notifications/message" && c.Log != nil:
 		data := jsonscan.Member(m.Params, "data")
 		text := string(data)

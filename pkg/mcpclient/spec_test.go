@@ -233,7 +233,7 @@ func TestPaginationOfOffers(t *testing.T) {
 		"prompts/list": pages("prompts", "name")}.serve))
 	c := client(t, s)
 	c.prepare(t.Context())
-	c.learn(eraModern, mcphttp.Modern)
+	c.setEra(eraModern, mcphttp.Modern)
 	resources, err := c.Resources(t.Context())
 	if want := `{"resources":[{"uri":"a", "x":1},{"uri":"b"}],"resourceTemplates":[{"uriTemplate":"a", "x":1},{"uriTemplate":"b"}]}`; err != nil || string(resources.Raw) != want || len(resources.Resources) != 4 {
 		t.Errorf("resources: %s, %v", resources.Raw, err)
@@ -343,8 +343,8 @@ func TestOneLoginDoesNotSeeTheOthersTools(t *testing.T) {
 			if got := s.seen(); (version != "") != slices.Equal(got, []string{"DELETE", "DELETE"}) {
 				t.Errorf("%s %s: logout: %q", version, scope, got)
 			}
-			if len(c.KnownTools()) != 0 || len(c.files("")) != 0 {
-				t.Errorf("%s %s: after logout there is %q", version, scope, c.files(""))
+			if len(c.KnownTools()) != 0 || len(c.cacheFiles("")) != 0 {
+				t.Errorf("%s %s: after logout there is %q", version, scope, c.cacheFiles(""))
 			}
 			for _, grant := range []string{"ada", "bob"} {
 				if got := run(grant); !slices.Equal(got, cold) {
@@ -391,7 +391,7 @@ func TestProgressRules(t *testing.T) {
 			t.Errorf("token %s", token)
 		}
 		tokens[string(token)] = true
-		c.progress(fmt.Appendf(nil, `{"progressToken":%s,"progress":5}`, token)) // sent on the stream of the session after the result
+		c.reportProgress(fmt.Appendf(nil, `{"progressToken":%s,"progress":5}`, token)) // sent on the stream of the session after the result
 	}
 	if len(tokens) != 3 || !slices.Equal(got, []float64{1, 1, 1}) {
 		t.Errorf("tokens %v, progress %v", tokens, got)
@@ -530,7 +530,7 @@ func TestSessionRules(t *testing.T) {
 			t.Errorf("request %d: %s, session %q, version %q", i, r.rpc, session, version)
 		}
 	}
-	if p := paramsOf(t, all[1]); jsonscan.Unquote(jsonscan.Member(p, "protocolVersion")) != "2025-11-25" || string(jsonscan.Member(p, "capabilities")) != capabilities {
+	if p := paramsOf(t, all[1]); jsonscan.Unquote(jsonscan.Member(p, "protocolVersion")) != "2025-11-25" || string(jsonscan.Member(p, "capabilities")) != legacyCapabilities {
 		t.Errorf("initialize: %s", p)
 	}
 	if all[2].rpc != "notifications/initialized" {

@@ -28,9 +28,9 @@ type Task struct {
 	Expires time.Time       // zero if unknown or if the task does not expire
 	Raw     json.RawMessage // last state sent by the server; nil if only read from TaskDir
 
-	poll     time.Duration   // pause before the next tasks/get
-	old      bool            // a task of 2025-11-25
-	answered map[string]bool // keys of the answered inputRequests
+	pollPause time.Duration   // pause before the next tasks/get
+	legacy    bool            // a task of 2025-11-25
+	answered  map[string]bool // keys of the answered inputRequests
 }
 
 // The statuses of tasks (SEP-2663, Task Status).
@@ -81,7 +81,7 @@ type TaskError struct {
 func (e *TaskError) Unknown() bool { return e.Err != nil && e.Task.Status != TaskFailed }
 
 func (e *TaskError) Error() string {
-	text := "task " + quoted(e.Task.ID)
+	text := "task " + quoteName(e.Task.ID)
 	switch {
 	case e.Unknown():
 		return text + ": " + e.Err.Error()
@@ -109,7 +109,7 @@ func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
 		_ = json.Unmarshal(jsonscan.Member(raw, name), &ms)
 		return time.Duration(max(0, min(ms, 1e12))) * time.Millisecond
 	}
-	t := Task{ID: text("taskId"), Status: text("status"), Message: c.link.Clean(text("statusMessage")), Raw: raw, old: old, answered: map[string]bool{}}
+	t := Task{ID: text("taskId"), Status: text("status"), Message: c.link.Clean(text("statusMessage")), Raw: raw, legacy: old, answered: map[string]bool{}}
 	t.Created, _ = time.Parse(time.RFC3339, text("createdAt"))
 	ttl, poll := "ttlMs", "pollIntervalMs"
 	if old {
@@ -118,26 +118,26 @@ func (c *Client) parseTask(raw json.RawMessage, old bool) Task {
 	if d := millis(ttl); d > 0 && !t.Created.IsZero() {
 		t.Expires = t.Created.Add(d)
 	}
-	t.poll = min(cmp.Or(millis(poll), defaultPoll), maxPoll)
+	t.pollPause = min(cmp.Or(millis(poll), defaultPoll), maxPoll)
 	return t
 }
 
-// begin parses and stores the task that a call became. Call begin before anything else uses the task, so that the ID of the task is stored
-// even if the process is killed soon after.
-func (c *Client) begin(tool string, raw json.RawMessage, old bool) (Task, error) {
+// newTask parses and stores the task that a call became. Call newTask before anything else uses the task, so that the ID of the task is
+// stored even if the process is killed soon after.
+func (c *Client) newTask(tool string, raw json.RawMessage, old bool) (Task, error) {
 	t := c.parseTask(raw, old)
 	switch {
 	case t.ID == "":
-		return t, c.invalid("the server answers with a task that has no taskId")
+		return t, c.protocolError("the server answers with a task that has no taskId")
 	case len(t.ID) > maxTaskID:
-		return t, c.invalid(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
+		return t, c.protocolError(fmt.Sprintf("the server answers with a task whose taskId has more than %d bytes", maxTaskID))
 	case c.link.HoldsToken(t.ID):
-		return t, c.invalid("the server answers with a task whose taskId contains the access token")
+		return t, c.protocolError("the server answers with a task whose taskId contains the access token")
 	case !knownStatus(t.Status):
 		return t, c.unknownStatus(t)
 	}
 	t.Tool = tool
-	if err := c.remember(t); err != nil {
+	if err := c.writeTask(t); err != nil {
 		c.warn("task %q cannot be stored: %v", httpx.Text(t.ID, 200), err)
 	}
 	return t, nil
@@ -150,7 +150,7 @@ func knownStatus(status string) bool {
 }
 
 func (c *Client) unknownStatus(t Task) error {
-	return c.invalid(fmt.Sprintf("the server answers with a task of status %q, which the protocol does not define", httpx.Text(c.link.Clean(t.Status), 60)))
+	return c.protocolError(fmt.Sprintf("the server answers with a task of status %q, which the protocol does not define", httpx.Text(c.link.Clean(t.Status), 60)))
 }
 
 // Follow waits for a task and returns the result of its call. Call ForgetTask after using the result.
@@ -159,7 +159,7 @@ func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	raw, err := c.follow(ctx, t)
+	raw, err := c.pollTask(ctx, t)
 	if err != nil {
 		return Result{}, err
 	}
@@ -168,13 +168,13 @@ func (c *Client) Follow(ctx context.Context, id string) (Result, error) {
 	return r, nil
 }
 
-// follow polls a task until it ends, and answers its elicitation requests (SEP-2663, Task Polling).
-func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
+// pollTask polls a task until it ends, and answers its elicitation requests (SEP-2663, Task Polling).
+func (c *Client) pollTask(ctx context.Context, t Task) (json.RawMessage, error) {
 	for failed := 0; ; {
 		if c.Progress != nil {
 			c.Progress(Progress{Message: cmp.Or(t.Message, t.Status)})
 		}
-		if t.Ended() || t.old && t.Status == TaskInputRequired {
+		if t.Ended() || t.legacy && t.Status == TaskInputRequired {
 			return c.taskResult(ctx, t)
 		}
 		if t.Status == TaskInputRequired {
@@ -182,20 +182,20 @@ func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
 				return nil, &PendingError{Task: t, Err: err}
 			}
 		}
-		gap := t.poll
+		gap := t.pollPause
 		if failed > 0 {
-			gap = max(gap, min(pauseBefore(failed), maxFailedPollGap))
+			gap = max(gap, min(retryPause(failed), maxFailedPollGap))
 		}
 		if err := c.link.Wait(ctx, gap); err != nil {
-			return nil, &PendingError{Task: t, Err: interrupted(ctx, c.place())}
+			return nil, &PendingError{Task: t, Err: contextError(ctx, c.plainURL())}
 		}
 		next, err := c.getTask(ctx, t)
 		switch {
 		case err == nil:
 			t, failed = next, 0
-		case isRPC(err) != nil:
-			return nil, c.taskGone(t, err)
-		case failed < maxFailedPolls && mayPass(err) && ctx.Err() == nil:
+		case asRPCError(err) != nil:
+			return nil, c.taskRequestError(t, err)
+		case failed < maxFailedPolls && isTemporary(err) && ctx.Err() == nil:
 			failed++
 		default:
 			return nil, &PendingError{Task: t, Err: err}
@@ -203,9 +203,9 @@ func (c *Client) follow(ctx context.Context, t Task) (json.RawMessage, error) {
 	}
 }
 
-// mayPass reports whether an error is temporary, so that the next poll may succeed. Network errors are temporary, and so are the statuses
-// of a busy or unavailable server.
-func mayPass(err error) bool {
+// isTemporary reports whether an error is temporary, so that the next poll may succeed. Network errors are temporary, and so are the
+// statuses of a busy or unavailable server.
+func isTemporary(err error) bool {
 	if status, ok := errors.AsType[*StatusError](err); ok {
 		return status.StatusCode >= 500 || status.StatusCode == http.StatusTooManyRequests || status.StatusCode == http.StatusRequestTimeout
 	}
@@ -213,9 +213,9 @@ func mayPass(err error) bool {
 	return network
 }
 
-// taskGone returns the error for a task that the server no longer knows.
-func (c *Client) taskGone(t Task, err error) error {
-	if rpc := isRPC(err); rpc != nil && rpc.Code == codeInvalidParams {
+// taskRequestError returns the error to report for a failed request about a task.
+func (c *Client) taskRequestError(t Task, err error) error {
+	if rpc := asRPCError(err); rpc != nil && rpc.Code == codeInvalidParams {
 		c.ForgetTask(t.ID)
 		return &TaskError{Task: t, Err: err}
 	}
@@ -228,25 +228,25 @@ func (c *Client) taskResult(ctx context.Context, t Task) (json.RawMessage, error
 	case t.Status == TaskCancelled:
 		c.ForgetTask(t.ID)
 		return nil, &TaskError{Task: t}
-	case t.old:
-		return c.oldResult(ctx, t)
+	case t.legacy:
+		return c.legacyTaskResult(ctx, t)
 	case t.Status == TaskFailed:
 		c.ForgetTask(t.ID)
 		return nil, &TaskError{Task: t, Err: c.link.Failure(mcphttp.Outcome{Answer: mcphttp.Message{Error: json.RawMessage(cmp.Or(string(jsonscan.Member(t.Raw, "error")), "{}"))}})}
 	}
 	raw := jsonscan.Member(t.Raw, "result")
 	if raw == nil {
-		return nil, &PendingError{Task: t, Err: c.invalid("the completed task has no result")}
+		return nil, &PendingError{Task: t, Err: c.protocolError("the completed task has no result")}
 	}
 	return raw, nil
 }
 
-// oldResult requests the result of a task of 2025-11-25. The server answers when the task has ended, and sends elicitation requests on the
-// same stream.
-func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error) {
-	raw, err := c.plainResult(ctx, want{method: "tasks/result", own: taskParam(t.ID), safe: true, call: true})
+// legacyTaskResult requests the result of a task of 2025-11-25. The server answers when the task has ended, and sends elicitation requests
+// on the same stream.
+func (c *Client) legacyTaskResult(ctx context.Context, t Task) (json.RawMessage, error) {
+	raw, err := c.plainResult(ctx, requestSpec{method: "tasks/result", members: taskParam(t.ID), idempotent: true, isCall: true})
 	switch {
-	case isRPC(err) != nil:
+	case asRPCError(err) != nil:
 		c.ForgetTask(t.ID)
 		return nil, &TaskError{Task: t, Err: err}
 	case err != nil:
@@ -257,13 +257,13 @@ func (c *Client) oldResult(ctx context.Context, t Task) (json.RawMessage, error)
 
 func taskParam(id string) []byte { return append([]byte(`"taskId":`), jsonscan.Quote(id)...) }
 
-// prepareTask determines the era of the server if it is unknown. A request about the task is not enough, because the answer that a task is
-// unknown may look the same in every era.
+// prepareTask determines the server's era if the era is unknown. The request about the task cannot show the era, because servers of every
+// era may send the same error for an unknown task.
 func (c *Client) prepareTask(ctx context.Context) error {
-	if err := c.prepare(ctx); err != nil || c.known() != eraUnknown {
+	if err := c.prepare(ctx); err != nil || c.serverEra() != eraUnknown {
 		return err
 	}
-	if err := c.discover(ctx); isRPC(err) == nil {
+	if err := c.discoverEra(ctx); asRPCError(err) == nil {
 		return err
 	}
 	return nil // the server refuses server/discover, so the era stays unknown
@@ -280,20 +280,20 @@ func (c *Client) TaskState(ctx context.Context, id string) (Task, error) {
 	}
 	next, err := c.getTask(ctx, t)
 	if err != nil {
-		return t, c.taskGone(t, err)
+		return t, c.taskRequestError(t, err)
 	}
 	return next, nil
 }
 
 // getTask requests the state of a task and stores it.
 func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
-	raw, err := c.plainResult(ctx, want{method: "tasks/get", own: taskParam(t.ID), safe: true})
+	raw, err := c.plainResult(ctx, requestSpec{method: "tasks/get", members: taskParam(t.ID), idempotent: true})
 	if err != nil {
 		return t, err
 	}
-	next := c.parseTask(raw, t.old || c.known() == eraLegacy)
+	next := c.parseTask(raw, t.legacy || c.serverEra() == eraLegacy)
 	if next.ID != t.ID {
-		return t, c.invalid("the answer to tasks/get is about another task")
+		return t, c.protocolError("the answer to tasks/get is about another task")
 	}
 	if !knownStatus(next.Status) {
 		return t, c.unknownStatus(next)
@@ -303,7 +303,7 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 		next.Created, next.Expires = t.Created, t.Expires
 	}
 	if next.Status != t.Status {
-		_ = c.remember(next) // an error is ignored, because only KnownTasks uses the stored status
+		_ = c.writeTask(next) // an error is ignored, because only KnownTasks uses the stored status
 	}
 	return next, nil
 }
@@ -311,19 +311,19 @@ func (c *Client) getTask(ctx context.Context, t Task) (Task, error) {
 // answerTask answers the elicitation requests of a task. Each request is answered only once, because the server may repeat a request before
 // it has processed the answer (SEP-2663, Task Update Requests).
 func (c *Client) answerTask(ctx context.Context, t Task) error {
-	responses, keys, err := c.answers(ctx, "task "+quoted(t.ID), jsonscan.Member(t.Raw, "inputRequests"), t.answered)
+	responses, keys, err := c.answerAll(ctx, "task "+quoteName(t.ID), jsonscan.Member(t.Raw, "inputRequests"), t.answered)
 	if err != nil || len(keys) == 0 {
 		return err
 	}
 	own := bytes.NewBuffer(taskParam(t.ID))
-	input{responses: responses}.members(own)
-	if _, err := c.plainResult(ctx, want{method: "tasks/update", own: own.Bytes(), safe: true}); err != nil {
+	retryParams{responses: responses}.writeMembers(own)
+	if _, err := c.plainResult(ctx, requestSpec{method: "tasks/update", members: own.Bytes(), idempotent: true}); err != nil {
 		return err
 	}
 	for _, key := range keys {
 		t.answered[key] = true
 	}
-	return c.remember(t)
+	return c.writeTask(t)
 }
 
 // CancelTask asks the server to cancel a task. The server may still finish the task (SEP-2663, Task Cancellation).
@@ -331,8 +331,8 @@ func (c *Client) CancelTask(ctx context.Context, id string) error {
 	if err := c.prepareTask(ctx); err != nil {
 		return err
 	}
-	_, err := c.plainResult(ctx, want{method: "tasks/cancel", own: taskParam(id), safe: true})
-	if isRPC(err) != nil {
+	_, err := c.plainResult(ctx, requestSpec{method: "tasks/cancel", members: taskParam(id), idempotent: true})
+	if asRPCError(err) != nil {
 		err = &TaskError{Task: Task{ID: id}, Err: err}
 	} else if err != nil {
 		return err

@@ -121,7 +121,7 @@ func TestTaskOfUnsupportedRequest(t *testing.T) {
 	s := newServer(t, http.HandlerFunc(script{"tools/list": {task}, "resources/read": {task}, "prompts/get": {task}}.serve))
 	m := client(t, s)
 	m.prepare(t.Context())
-	m.learn(eraModern, "2026-07-28")
+	m.setEra(eraModern, "2026-07-28")
 	_, list := m.Tools(t.Context())
 	_, read := m.Read(t.Context(), "demo://x")
 	_, prompt := m.Prompt(t.Context(), "p", nil)

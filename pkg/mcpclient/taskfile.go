@@ -40,13 +40,13 @@ func (c *Client) taskPrefix() string {
 
 func (c *Client) taskFile(id string) string { return c.taskPrefix() + shortHash(id) + ".task" }
 
-// remember writes the state of a task to its file.
-func (c *Client) remember(t Task) error {
+// writeTask writes the state of a task to its file.
+func (c *Client) writeTask(t Task) error {
 	if c.TaskDir == "" || t.Tool == "" { // a task that another program began gets no record
 		return nil
 	}
 	data, err := json.Marshal(taskRecord{Format: taskFormat, URL: c.URL, ID: t.ID, Tool: t.Tool, Status: t.Status, Created: t.Created,
-		Expires: t.Expires, Noted: c.clock(), Old: t.old, Answered: slices.Sorted(maps.Keys(t.answered))})
+		Expires: t.Expires, Noted: c.clock(), Old: t.legacy, Answered: slices.Sorted(maps.Keys(t.answered))})
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c *Client) remember(t Task) error {
 	if err := mcphttp.WriteFile(c.taskFile(t.ID), data); err != nil {
 		return err
 	}
-	prune(c.TaskDir, maxTaskFiles, taskExpiry, c.clock(), ".task")
+	pruneFiles(c.TaskDir, maxTaskFiles, taskExpiry, c.clock(), ".task")
 	return nil
 }
 
@@ -67,7 +67,7 @@ func (c *Client) readTask(name string) (Task, bool) {
 	if c.TaskDir == "" || err != nil || json.Unmarshal(data, &r) != nil || r.Format != taskFormat || r.URL != c.URL || r.ID == "" || !knownStatus(r.Status) {
 		return Task{}, false
 	}
-	t := Task{ID: r.ID, Tool: r.Tool, Status: r.Status, Created: r.Created, Expires: r.Expires, old: r.Old, answered: map[string]bool{}}
+	t := Task{ID: r.ID, Tool: r.Tool, Status: r.Status, Created: r.Created, Expires: r.Expires, legacy: r.Old, answered: map[string]bool{}}
 	for _, key := range r.Answered {
 		t.answered[key] = true
 	}

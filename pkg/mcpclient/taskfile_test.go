@@ -55,16 +55,16 @@ func wantCleanRecord(t *testing.T, m *Client, word, want string) {
 	}
 }
 
-// remember writes no record that readTask would not read. The records of all tasks together are bounded, and the oldest are deleted first.
+// writeTask writes no record that readTask would not read. The records of all tasks together are bounded, and the oldest are deleted first.
 func TestTaskRecordsAreBounded(t *testing.T) {
 	c := &Client{URL: "https://x", TaskDir: t.TempDir()}
-	if err := c.remember(Task{ID: "t1", Tool: strings.Repeat("a", maxTaskFile), Status: taskWorking}); err == nil {
+	if err := c.writeTask(Task{ID: "t1", Tool: strings.Repeat("a", maxTaskFile), Status: taskWorking}); err == nil {
 		t.Error("a record of more than 1 MiB was written")
 	}
 	const records = maxTaskFiles/(maxTaskFile-1000) + 5
 	for i := range records {
 		task := Task{ID: fmt.Sprint("t", i), Tool: strings.Repeat("a", maxTaskFile-1000), Status: taskWorking}
-		if err := c.remember(task); err != nil {
+		if err := c.writeTask(task); err != nil {
 			t.Fatal(err)
 		}
 		when := time.Now().Add(time.Duration(i-records) * time.Second)

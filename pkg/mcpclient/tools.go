@@ -20,7 +20,7 @@ type Tool struct {
 	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint, which the server may set wrongly
 
 	schema      *toolargs.Schema // parsed InputSchema; nil if the server sent none, or if the tool was read for a list of tools and not for a call
-	invalid     error            // why the tool must not be called; nil: it may be called
+	schemaErr   error            // why the tool must not be called; nil: it may be called
 	taskSupport string           // required, optional or forbidden; empty means forbidden (2025-11-25, Tasks, Tool-Level Negotiation)
 }
 
@@ -30,8 +30,8 @@ type ToolList struct {
 	Tools []Tool
 }
 
-// patience limits how long further pages are fetched after the tool of a call was found.
-const patience = 5 * time.Second
+// extraPagesTime limits how long more pages are fetched after the called tool was found.
+const extraPagesTime = 5 * time.Second
 
 // toolList contains the definitions of tools as the server sent them.
 type toolList struct {
@@ -39,8 +39,8 @@ type toolList struct {
 	defs     []json.RawMessage
 	received time.Time
 	ttl      time.Duration // 0: no ttlMs
-	live     bool          // fetched by this process
-	partial  bool          // not cached, because it is incomplete or its login is uncertain
+	fetched  bool          // fetched by this process
+	partial  bool          // the list is not cached, because it is incomplete or the login has changed
 	grant    string        // the login that the list was fetched with
 	parsed   sync.Map      // tools that were found, by name; a batch calls the same tool many times
 }
@@ -51,8 +51,8 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ToolList{}, err
 	}
-	list := c.remembered()
-	if list == nil || c.known() != eraModern || !c.fresh(list) {
+	list := c.cachedTools()
+	if list == nil || c.serverEra() != eraModern || !c.isCurrent(list) {
 		var err error
 		if list, err = c.fetchTools(ctx, ""); err != nil {
 			return ToolList{}, err
@@ -62,42 +62,42 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	var kept []json.RawMessage
 	for _, t := range list.defs {
 		tool := parseTool(t)
-		if err := checkHeaders(tool.InputSchema); err != nil && c.known() == eraModern { // earlier revisions have no rules for header annotations
+		if err := checkHeaders(tool.InputSchema); err != nil && c.serverEra() == eraModern { // earlier revisions have no rules for header annotations
 			c.warn("the tool %q is omitted, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err)
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)
 	}
-	out.Raw = append(append([]byte(`{"tools":`), array(kept)...), '}')
+	out.Raw = append(append([]byte(`{"tools":`), jsonArray(kept)...), '}')
 	return out, nil
 }
 
-// fetchTools requests all pages of the list. wanted is the tool to be called, or empty. After fetchTools has found wanted, it ignores
-// errors on later pages, and requests no more pages when the time patience has passed.
-func (c *Client) fetchTools(ctx context.Context, wanted string) (*toolList, error) {
-	list := &toolList{ttl: maxTTL, live: true}
-	login, _ := c.login(ctx)
+// fetchTools requests all pages of the list. calledTool is the tool to be called, or empty. After calledTool was found, errors on later
+// pages are ignored, and no more pages are requested when extraPagesTime has passed.
+func (c *Client) fetchTools(ctx context.Context, calledTool string) (*toolList, error) {
+	list := &toolList{ttl: maxTTL, fetched: true}
+	login, _ := c.loginID(ctx)
 	began, found := c.clock(), false
 	whole, err := c.fetchPages(ctx, "tools/list", "tools", func(page json.RawMessage) bool {
-		list.add(page)
-		found = found || wanted != "" && slices.Contains(list.names, wanted)
-		return found && c.clock().Sub(began) > patience
+		list.addPage(page)
+		found = found || calledTool != "" && slices.Contains(list.names, calledTool)
+		return found && c.clock().Sub(began) > extraPagesTime
 	})
 	if err != nil && !found {
 		return nil, err
 	}
-	after, err := c.login(ctx)
+	after, err := c.loginID(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	list.received, list.grant = c.clock(), after
 	list.partial = !whole || err != nil || login != after // if the login changed during the requests, the list may contain tools of both logins
-	c.memory.list, c.memory.dirty = list, true
+	c.cache.list, c.cache.changed = list, true
 	return list, nil
 }
 
-// add adds the tools of a page, and limits the lifetime of the list to that of the page. Tools of earlier pages are skipped, because pages
-// may overlap if the server's list changes between two requests.
-func (l *toolList) add(page json.RawMessage) {
+// addPage adds the tools of a page. The lifetime of the list is at most the lifetime of the page. Tools of earlier pages are skipped,
+// because pages may overlap if the server's list changes between two requests.
+func (l *toolList) addPage(page json.RawMessage) {
 	var ms float64
 	_ = json.Unmarshal(jsonscan.Member(page, "ttlMs"), &ms)
 	l.ttl = min(l.ttl, time.Duration(max(0, min(ms, float64(maxTTL.Milliseconds()))))*time.Millisecond)
@@ -114,44 +114,44 @@ func (l *toolList) add(page json.RawMessage) {
 	}
 }
 
-// remembered returns the cached list, or nil if it cannot be used.
-func (c *Client) remembered() *toolList {
+// cachedTools returns the cached list, or nil if it cannot be used.
+func (c *Client) cachedTools() *toolList {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.memory
-	if m.list != nil && m.era != eraModern && !m.list.live && c.clock().Sub(m.list.received) > legacyUsable {
+	m := c.cache
+	if m.list != nil && m.era != eraModern && !m.list.fetched && c.clock().Sub(m.list.received) > legacyUsable {
 		return nil
 	}
 	return m.list
 }
 
-// fresh reports whether a list counts as current. Every list counts as current for the lifetime that the server gave. A list of a legacy
-// server, and a list that this process has fetched, also counts as current for legacyFresh, so that a batch does not fetch the list
+// isCurrent reports whether a list counts as current. Every list counts as current for the lifetime that the server gave. A list of a
+// legacy server, and a list that this process has fetched, also counts as current for legacyFresh, so that a batch does not fetch the list
 // repeatedly.
-func (c *Client) fresh(l *toolList) bool {
+func (c *Client) isCurrent(l *toolList) bool {
 	age := c.clock().Sub(l.received)
-	return age < l.ttl || age < legacyFresh && (l.live || c.known() != eraModern)
+	return age < l.ttl || age < legacyFresh && (l.fetched || c.serverEra() != eraModern)
 }
 
 // forgetTools makes the next call fetch the list.
 func (c *Client) forgetTools() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m := c.memory
-	m.dirty = m.dirty || m.list != nil
+	m := c.cache
+	m.changed = m.changed || m.list != nil
 	m.list = nil
 }
 
-// revalidate fetches the list of a legacy server again if a call used an old list. revalidate runs after the call, so that the call need
-// not wait for the new list.
-func (c *Client) revalidate() {
+// refreshTools fetches the list of a legacy server again if a call used an old list. Close calls refreshTools, so that the call need not
+// wait for the new list.
+func (c *Client) refreshTools() {
 	c.mu.Lock()
 	s := c.session
 	c.mu.Unlock()
 	if s == nil || s.era == eraModern || c.NoCache || c.CacheDir == "" || c.gaveUp.Load() {
 		return
 	}
-	if list := c.remembered(); list == nil || c.fresh(list) {
+	if list := c.cachedTools(); list == nil || c.isCurrent(list) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(c.life, closeTimeout)
@@ -160,8 +160,8 @@ func (c *Client) revalidate() {
 	_, _ = c.fetchTools(ctx, "")
 }
 
-// find returns the tool with this name, with its schema parsed.
-func (l *toolList) find(name string) (Tool, bool) {
+// findTool returns the tool with this name, with its schema parsed.
+func (l *toolList) findTool(name string) (Tool, bool) {
 	if known, ok := l.parsed.Load(name); ok {
 		t := known.(Tool)
 		t.schema = t.schema.Again()
@@ -172,7 +172,7 @@ func (l *toolList) find(name string) (Tool, bool) {
 		return Tool{}, false
 	}
 	t := parseTool(l.defs[i])
-	if t.invalid = checkHeaders(t.InputSchema); t.InputSchema != nil {
+	if t.schemaErr = checkHeaders(t.InputSchema); t.InputSchema != nil {
 		t.schema = toolargs.Parse(t.InputSchema)
 	}
 	l.parsed.Store(name, t)
@@ -214,50 +214,50 @@ func unknownTool(name string, names []string) *ArgumentError {
 	return e
 }
 
-// lookUp returns the cached list, and whether a call with these arguments needs a new list.
-func (c *Client) lookUp(a Arguments) (list *toolList, fetch bool) {
-	list = c.remembered()
-	known := c.known()
+// lookUpTools returns the cached list, and whether a call with these arguments needs a new list.
+func (c *Client) lookUpTools(a Arguments) (list *toolList, fetch bool) {
+	list = c.cachedTools()
+	known := c.serverEra()
 	switch {
 	case known == eraUnknown:
 		return list, true
 	case list == nil:
 		return list, known == eraModern || a.NeedSchema() || !c.NoValidate
 	case known == eraModern:
-		return list, a.NeedSchema() && !c.fresh(list)
+		return list, a.NeedSchema() && !c.isCurrent(list)
 	}
 	return list, false
 }
 
-// fetchOnce fetches the list, unless another call has done so in the meantime. old is the list that was not sufficient for the caller.
-func (c *Client) fetchOnce(ctx context.Context, tool string, a Arguments, old *toolList, refetch bool) (*toolList, error) {
+// fetchToolsOnce fetches the list, unless another call has fetched it meanwhile. rejected is the list that did not suffice for the caller.
+func (c *Client) fetchToolsOnce(ctx context.Context, tool string, a Arguments, rejected *toolList, refetch bool) (*toolList, error) {
 	if err := c.fetching.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer c.fetching.leave()
-	list, fetch := c.lookUp(a)
-	if list != old && list != nil && list.live && (refetch || !fetch) {
+	list, fetch := c.lookUpTools(a)
+	if list != rejected && list != nil && list.fetched && (refetch || !fetch) {
 		return list, nil
 	}
 	return c.fetchTools(ctx, tool)
 }
 
-// justFetched reports whether the list is recent enough that a tool missing from it can be assumed not to exist. A batch with many wrong
-// names fetches the list at most once a minute.
+// justFetched reports whether the list is so recent that a tool missing from it does not exist. A batch with many wrong names fetches the
+// list at most once a minute.
 func (c *Client) justFetched(l *toolList) bool {
-	return l.live && c.clock().Sub(l.received) < time.Minute
+	return l.fetched && c.clock().Sub(l.received) < time.Minute
 }
 
-// definition returns the definition of the tool to be called. The list is requested if the era of the server is unknown or an argument
-// needs the schema. For a modern server, whose tools may need Mcp-Param headers, the list is also requested if none is cached. If no
-// argument needs the schema, definition accepts an expired list. If the required headers have changed since then, the server refuses the
-// call with -32020, and the call is repeated. live is true if the list is so recent that fetching it again would not help.
-func (c *Client) definition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, live bool, err error) {
-	list, fetch := c.lookUp(a)
+// toolDefinition returns the definition of the tool to be called. The list is requested if the server's era is unknown or an argument needs
+// the schema. For a modern server, whose tools may need Mcp-Param headers, the list is also requested if no list is cached. If no argument
+// needs the schema, toolDefinition accepts an expired list. If the required headers have changed since then, the server refuses the call
+// with -32020, and the call is sent again. recent is true if fetching the list again would not help.
+func (c *Client) toolDefinition(ctx context.Context, tool string, a Arguments, refetch bool) (t Tool, recent bool, err error) {
+	list, fetch := c.lookUpTools(a)
 	if fetch || refetch {
-		list, err = c.fetchOnce(ctx, tool, a, list, refetch)
+		list, err = c.fetchToolsOnce(ctx, tool, a, list, refetch)
 		if err != nil {
-			if isRPC(err) != nil && c.known() != eraUnknown {
+			if asRPCError(err) != nil && c.serverEra() != eraUnknown {
 				return Tool{Name: tool}, true, nil // the server refuses to list its tools, so the call is sent without a definition
 			}
 			return t, true, err
@@ -266,15 +266,15 @@ func (c *Client) definition(ctx context.Context, tool string, a Arguments, refet
 	if list == nil {
 		return Tool{Name: tool}, false, nil
 	}
-	live = c.justFetched(list)
-	t, found := list.find(tool)
+	recent = c.justFetched(list)
+	t, found := list.findTool(tool)
 	switch {
-	case found && t.invalid != nil && c.known() == eraModern:
-		return t, live, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + t.invalid.Error()}
+	case found && t.schemaErr != nil && c.serverEra() == eraModern:
+		return t, recent, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + t.schemaErr.Error()}
 	case found:
-		return t, live, nil
+		return t, recent, nil
 	case c.NoValidate:
-		return Tool{Name: tool}, live, nil
+		return Tool{Name: tool}, recent, nil
 	}
-	return t, live, unknownTool(tool, list.names)
+	return t, recent, unknownTool(tool, list.names)
 }
