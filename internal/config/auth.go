@@ -16,7 +16,7 @@ type Auth struct {
 	CallbackPort int
 
 	Secrets []string // values of the variables in ClientSecret; ExpandAuth sets them
-	Unused  string   // name of a member that another MCP client uses for its login and mcpauth ignores; "" = none
+	Unused  string   // name of a member that mcpauth ignores, although another MCP client uses it to log in; "" = no such member
 }
 
 // authKeys are the names of the members of `auth`.

@@ -36,8 +36,8 @@ func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	return e, nil
 }
 
-// ExpandAuth returns Auth with its variables expanded, or nil if the entry has none. Relative paths are resolved against the folder of the
-// configuration file. The error is an *Error.
+// ExpandAuth returns Auth with its variables expanded, or nil if the entry has no Auth. Relative paths are resolved against the folder of
+// the configuration file. The error is an *Error.
 func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 	if e.Auth == nil {
 		return nil, nil
@@ -83,7 +83,7 @@ type Uses struct {
 	Variables []string `json:"variables"`
 	Files     []string `json:"files"`
 	Auth      []string `json:"auth"`    // names of the members of `auth`
-	Headers   []string `json:"headers"` // names of the headers; they need trust only beside a stored login
+	Headers   []string `json:"headers"` // names of the headers; if no login is stored, they need no trust
 }
 
 // Nothing reports whether the entry uses no variables, files or settings.

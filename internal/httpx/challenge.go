@@ -12,13 +12,13 @@ type Challenge struct {
 	Params map[string]string
 }
 
-// ResourceMetadata returns the URL of the protected resource metadata (RFC 9728 §5.1), or "".
+// ResourceMetadata returns the URL of the protected resource metadata, or "" (RFC 9728 §5.1).
 func (c Challenge) ResourceMetadata() string { return c.Params["resource_metadata"] }
 
-// Scope returns the scope that the request needs (RFC 6750 §3), or "".
+// Scope returns the scope that the request needs, or "" (RFC 6750 §3).
 func (c Challenge) Scope() string { return c.Params["scope"] }
 
-// Error returns the error code (RFC 6750 §3.1), or "".
+// Error returns the error code, or "" (RFC 6750 §3.1).
 func (c Challenge) Error() string { return c.Params["error"] }
 
 // ErrorDescription returns the server's error text, which is not safe to print.

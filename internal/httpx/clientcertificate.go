@@ -40,8 +40,7 @@ func (t *certificateTransport) RoundTrip(req *http.Request) (*http.Response, err
 	return t.next.RoundTrip(req)
 }
 
-// certificateFor returns the certificate that a request may present. If the request may present no certificate, the ID of the result is
-// empty.
+// certificateFor returns the certificate that a request may present. If there is none, the ID of the result is empty.
 func certificateFor(req *http.Request) Certificate {
 	cert, _ := req.Context().Value(presentedKey{}).(Certificate)
 	return cert

@@ -66,8 +66,7 @@ func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	return r
 }
 
-// repeatsStatus reports whether the text only repeats the status, as in "404 Not Found", "404 page not found" or "Forbidden" on a default
-// error page.
+// repeatsStatus reports whether the text only repeats the status, such as "404 Not Found", "404 page not found" or "Forbidden".
 func repeatsStatus(text string, status int) bool {
 	bare := strings.ToLower(strings.TrimPrefix(text, strconv.Itoa(status)+" "))
 	return slices.Contains([]string{"", "page "}, strings.TrimSuffix(bare, strings.ToLower(http.StatusText(status)))) || bare == strconv.Itoa(status)
@@ -104,8 +103,7 @@ var oauthCodes = []string{"invalid_request", "invalid_client", "invalid_grant", 
 // errorParts contains the parts of an error response, as the server sent them.
 type errorParts struct{ code, text, uri string }
 
-// fillFrom returns w with its empty fields filled from more. If w and more have different texts, the result contains both, joined with the
-// separator.
+// fillFrom fills the empty fields of w from more. If both have a text and the texts differ, it joins them with the separator.
 func (w errorParts) fillFrom(more errorParts, separator string) errorParts {
 	if w.text != "" && more.text != "" && w.text != more.text {
 		more.text = w.text + separator + more.text

@@ -15,8 +15,7 @@ import (
 // rootsTransport is the innermost transport of a client that New returns. To verify a server against all of the system's certificate
 // authorities, crypto/x509 must parse all of them, which takes more processor time than the rest of a call. To save this time,
 // rootsTransport first verifies a host against a few likely certificates: the certificates of Options.CAFile, and the system's certificate
-// that verified the host before. If the verification fails, rootsTransport dials the host again and verifies the host against all
-// authorities.
+// that verified the host before. If that fails, rootsTransport dials again and verifies the host against all authorities.
 //
 // The first attempt uses a subset of the certificates of the second attempt, so it never accepts a server that the second attempt would
 // refuse. Nothing is sent twice: a failed verification ends the handshake before the request is written.
@@ -94,8 +93,7 @@ func (r *rootsTransport) roundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// fullyVerifyingTransport returns the transport that verifies against all authorities. The authorities are parsed only if the scheme of the
-// request is https.
+// fullyVerifyingTransport returns the transport that verifies against all authorities. Only an https request needs them to be parsed.
 func (r *rootsTransport) fullyVerifyingTransport(req *http.Request) *http.Transport {
 	r.mu.Lock()
 	defer r.mu.Unlock()

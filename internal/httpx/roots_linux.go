@@ -33,8 +33,7 @@ const (
 	maxRootBlock  = 64 << 10 // bytes of a PEM block that are read
 )
 
-// recallRoot returns the certificate that verified a host before. The result is nil if the certificate has moved or the system no longer
-// uses its file.
+// recallRoot returns the certificate that verified a host before, or nil if the certificate has moved or its file is no longer used.
 func (m rootMemory) recallRoot(host string) *x509.Certificate {
 	places := m.places()
 	i := slices.IndexFunc(places, func(p rootPlace) bool { return p.Host == host })

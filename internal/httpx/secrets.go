@@ -162,7 +162,7 @@ func (k *Secrets) formsOf(secret string) []string {
 	return forms
 }
 
-// addLast adds a secret to the end of a list, or moves it there.
+// addLast adds a secret to the end of a list, or moves it to the end if the list already contains it.
 func (k *Secrets) addLast(list *[]string, secret string) {
 	if n := len(*list); len(secret) < minToken || n > 0 && (*list)[n-1] == secret {
 		return
@@ -173,8 +173,7 @@ func (k *Secrets) addLast(list *[]string, secret string) {
 	*list = append(*list, secret)
 }
 
-// dropOldest drops the oldest secrets of a list. It must be called before an exchange adds its secrets, because a later call could drop a
-// secret of that exchange.
+// dropOldest drops the oldest secrets of a list. Call it before an exchange adds secrets, because a later call could drop one of them.
 func (k *Secrets) dropOldest(list *[]string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -205,8 +204,8 @@ func (k *Secrets) learnRequest(req *http.Request, allHeaders bool) {
 	}
 }
 
-// authorizationSecrets returns the secrets in the value of an Authorization header. For client_secret_basic, the result includes the client
-// secret without its form encoding (RFC 6749 §2.3.1).
+// authorizationSecrets returns the secrets in an Authorization header. For client_secret_basic, they include the client secret without its
+// form encoding (RFC 6749 §2.3.1).
 func authorizationSecrets(authorization string) []string {
 	scheme, rest, ok := strings.Cut(authorization, " ")
 	if !ok {
@@ -273,8 +272,8 @@ func (k *Secrets) addNamed(list *[]string, name, value string) {
 
 var hostNameOnly = compiled(`^[a-z0-9.-]*\.[a-z]{1,24}$`)
 
-// isOrdinaryText reports whether a text consists of words or is a URL or a host name. The tokens of real servers are none of these. A
-// hostile server could issue such a text as a token, so that Mask removes the text from messages, for example the issuer in a warning.
+// isOrdinaryText reports whether a text consists of words or is a URL or a host name. A hostile server could issue such a text as a token,
+// so that Mask removes the text from messages, for example the issuer from a warning. Real tokens look different.
 func isOrdinaryText(s string) bool {
 	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || hostNameOnly().MatchString(lowerASCII(s))
 }

@@ -37,8 +37,8 @@ func Text(s string, max int) string {
 // maxDepth limits the nesting of JSON from a server.
 const maxDepth = 64
 
-// UniqueFields returns an error unless data is one well-formed JSON value, nested at most 64 levels deep, without duplicate member names.
-// Two parsers may choose different values of a duplicate member, so a check of one value proves nothing about the other (RFC 8259 §4).
+// UniqueFields checks that data is one well-formed JSON value, nested at most 64 levels deep, without duplicate member names. Two parsers
+// may choose different values of a duplicate member, so a check of one value proves nothing about the other (RFC 8259 §4).
 func UniqueFields(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()

@@ -34,7 +34,7 @@ type tracer struct {
 	secrets *Secrets
 }
 
-// oauthKey marks requests to OAuth endpoints, whose responses Do reads completely. tracer reads the body of a marked response before it
+// oauthKey marks requests to OAuth endpoints, whose responses Do reads completely. tracer reads the body of such a response before it
 // prints or returns the response, because the header may repeat secrets from the body.
 type oauthKey struct{}
 
@@ -85,7 +85,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// learnProxyPassword remembers the password for the proxy if a request failed. The error may contain the proxy's status line, which may
+// learnProxyPassword remembers the proxy password after a failure, because the error may contain the proxy's status line, and that line may
 // repeat the password.
 func (t *tracer) learnProxyPassword(req *http.Request, err error) {
 	if err == nil {
@@ -151,8 +151,8 @@ func (t *tracer) writeHeader(b *strings.Builder, mark string, h http.Header) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// writeBody writes a form or JSON body with its secret members redacted and, unless list is nil, remembers these secrets in list. For any
-// other body, only the size is written.
+// writeBody writes a form or JSON body with its secret members redacted. If list is not nil, these secrets are added to list. For any other
+// body, only the size is written.
 func (t *tracer) writeBody(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return

@@ -13,8 +13,8 @@ import (
 // ErrSpending is returned by Once if the caller's context has ended but a request protected by Spend continues.
 var ErrSpending = errors.New("the request that uses a one-time secret is still running")
 
-// Outlive returns a context for work that must continue after ctx has ended. The returned context ends after the duration limit, or after
-// the duration grace has passed since the end of ctx, whichever is first. Only Outlive detaches work from a caller's context.
+// Outlive returns a context for work that must continue after ctx has ended. The returned context ends when the duration limit has passed.
+// It ends earlier if the duration grace has passed since the end of ctx. Only Outlive detaches work from a caller's context.
 func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
@@ -52,8 +52,8 @@ func (t *Task[T]) Settle(result T) {
 }
 
 // Spend returns a context for a request that callers cannot cancel, such as one with a one-time secret. The context ends when the duration
-// grace has passed since the last caller stopped waiting, or the duration limit has passed, whichever is first. Spend fails if no caller
-// waits any more. The task must call done when the request has ended.
+// limit has passed. It ends earlier if the duration grace has passed since the last caller stopped waiting. Spend fails if no caller waits
+// any more. The task must call done when the request has ended.
 func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done func(), err error) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()
@@ -87,8 +87,8 @@ func (g *Group[T]) Once(ctx context.Context, name string, limit time.Duration, w
 		return t.result, joined, t.err
 	case <-ctx.Done():
 	}
-	// The task has the same deadline as its first caller, so it may return its own error a moment later. The task's error is better than
-	// ctx.Err(), because it names what the task waited for, such as a lock or a browser.
+	// The task has the same deadline as its first caller, so the task may return its own error a moment later. The task's error is better
+	// than ctx.Err(), because it names what the task waited for, such as a lock or a browser.
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && ended(100*time.Millisecond) {
 		return t.result, joined, t.err
 	}

@@ -107,8 +107,7 @@ func (s *Store) backendsForDeleting(ctx context.Context, key Key) ([]backend, er
 	return []backend{s.file}, nil
 }
 
-// elsewhereError returns ErrElsewhere if a backend other than b has the credential. If no other backend has the credential, the result is
-// notFound.
+// elsewhereError returns ErrElsewhere if a backend other than b has the credential, and notFound if no other backend has it.
 func (s *Store) elsewhereError(key Key, b backend, notFound error) error {
 	e, err := s.keychain.index.readOrEmpty(key)
 	switch {
@@ -120,8 +119,8 @@ func (s *Store) elsewhereError(key Key, b backend, notFound error) error {
 	return notFound
 }
 
-// generationElsewhere returns the generation of the credential in a backend other than b, or 0 if no other backend has the credential. The
-// next write to b must use a higher generation.
+// generationElsewhere returns the generation of the credential in a backend other than b, or 0 if no other backend has it. The next write
+// to b must use a higher generation.
 func (s *Store) generationElsewhere(key Key, b backend) uint64 {
 	if e, err := s.keychain.index.readOrEmpty(key); err == nil && b != backend(s.keychain) {
 		return e.highestGeneration()

@@ -1,6 +1,6 @@
 // The index of the keychain has one private JSON file per key. An index file contains no secrets, only a list of what is stored in which
-// keychain item. Before a write changes the keychain, the write adds a reservation to the index. If the writer is killed, later operations
-// find its items through the reservation.
+// keychain item. Before a process writes to the keychain, it adds a reservation to the index. If the process is killed, later operations
+// find the written items through the reservation.
 
 package keystore
 
@@ -109,8 +109,7 @@ func (x index) readEntry(name string, key *Key) (indexEntry, error) {
 	return e, nil
 }
 
-// readOrEmpty is like readEntry, but a missing or damaged entry is not an error. If the result has no slot, the callers search the keychain
-// itself.
+// readOrEmpty is like readEntry, but a missing or damaged entry is not an error. The callers then search the keychain itself.
 func (x index) readOrEmpty(key Key) (indexEntry, error) {
 	e, err := x.readEntry(key.name(), &key)
 	switch {

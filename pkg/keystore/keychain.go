@@ -109,7 +109,7 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 		}
 		// A record may be absent or incomplete because another process is writing it. The writer changes the index before and after the
 		// write. If the index changed during the search, get searches again and does not return the error. If the index has a pending
-		// write, the index must stay the same during two searches.
+		// write, get returns the error only if the index did not change during two searches.
 		if again, hintErr := k.index.readOrEmpty(key); hintErr == nil && bytes.Equal(again.raw, e.raw) {
 			calm++
 		} else {
@@ -205,8 +205,7 @@ func (k *keychain) recordWrite(p plannedWrite, unswept bool) (indexEntry, error)
 	return e, err
 }
 
-// undoWrite undoes a failed write. After a timeout, undoWrite only marks the reservation in the index, because the write may still take
-// effect.
+// undoWrite undoes a failed write. After a timeout, it only marks the reservation, because the write may still take effect.
 func (k *keychain) undoWrite(name string, p plannedWrite, cause error) {
 	if mayTakeEffectLater(cause) {
 		_, _ = k.index.writeEntry(p.indexBefore.withHung(p.reservation), false)

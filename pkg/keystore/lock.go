@@ -21,8 +21,8 @@ const (
 	releaseWait = 5 * time.Second
 )
 
-// Lock acquires a lock of the key. Lock waits at most Options.LockWait, or for LockLogin until ctx ends. If another process still holds the
-// lock, Lock returns ErrBusy. unlock may be called more than once.
+// Lock acquires a lock of the key. Lock waits at most Options.LockWait. For LockLogin, it waits until ctx ends. If another process still
+// holds the lock, Lock returns ErrBusy. unlock may be called more than once.
 func (s *Store) Lock(ctx context.Context, key Key, purpose string) (unlock func(), err error) {
 	if purpose != LockLogin {
 		limited, cancel := context.WithTimeout(ctx, s.o.LockWait)
@@ -37,8 +37,7 @@ func (s *Store) TryLock(ctx context.Context, key Key, purpose string) (unlock fu
 	return s.lock(ctx, key, purpose, false)
 }
 
-// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. If wait is false, lock tries only
-// once.
+// lock acquires the lock on this machine and then, for the postgres store, the lock in the database. If wait is false, lock tries once.
 func (s *Store) lock(ctx context.Context, key Key, purpose string, wait bool) (unlock func(), err error) {
 	free, err := s.locks.tryLock(key, purpose)
 	if wait && errors.Is(err, ErrBusy) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Note stores data, for example the journal of refreshes, under a name together with the credential. The data must not be secret. The write
-// is atomic and survives a power failure. The caller holds the key's lock.
+// Note stores data that belongs to the credential, for example the journal of refreshes. The data must not be secret. The write is atomic
+// and survives a power failure. The caller holds the key's lock.
 func (s *Store) Note(ctx context.Context, key Key, name string, data []byte) error {
 	return s.writeNote(ctx, key, name, data, true)
 }

@@ -57,8 +57,7 @@ func (p *postgres) heldSession(key Key) *session {
 }
 
 // query runs a statement. If this process holds the key's lock, query uses the connection of the lock, because the lock is lost with that
-// connection. If this process does not hold the lock, query uses any connection. If that connection breaks, query repeats the statement on
-// another one.
+// connection. Without the lock, query uses any connection, and repeats the statement on another one if the connection breaks.
 func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -123,7 +122,8 @@ const (
 	maxAnswer       = 64 << 20 // maximum size of an answer in bytes
 )
 
-// errDistrust means that the server sent an answer that no PostgreSQL server sends, or that another user may have created its socket.
+// errDistrust means that the server sent an answer that no PostgreSQL server sends, or that another user may have created the server's
+// socket.
 var errDistrust = errors.New("the database is not trusted")
 
 // isDistrusted reports whether the database did what no PostgreSQL server does, so that another attempt is useless.

@@ -83,8 +83,7 @@ func maxSizeWindows(string) int { return 5 * 512 }
 // maxSizeSecretService returns 64 kB. The protocol has no limit, but services become slow with items of more than about 100 kB.
 func maxSizeSecretService(string) int { return 64 << 10 }
 
-// classifyCommon converts an error that may occur on any system to one of this package's errors. An unknown error never becomes
-// ErrNotFound.
+// classifyCommon converts an error that any system may return to one of this package's errors. An unknown error is never ErrNotFound.
 func classifyCommon(op string, err error) error {
 	switch {
 	case errors.Is(err, ErrNotFound), errors.Is(err, ErrLocked), errors.Is(err, ErrDenied), errors.Is(err, ErrTimeout),

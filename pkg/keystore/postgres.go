@@ -106,8 +106,8 @@ func (p *postgres) keysFor(key Key) (*ageKeys, error) {
 	return readKeys(p.keyFile)
 }
 
-// put writes by compare-and-swap on the generation and, if reserve was called, on the claim. If the connection of the lock is lost, put
-// uses another one. No other machine can renew while the claim is valid. If another machine has replaced an expired claim, put fails.
+// put replaces the row only if the row has not changed since put read it or reserve claimed it. If the connection of the lock is lost, put
+// uses another one. While the claim is valid, no other machine can renew. If another machine has replaced an expired claim, put fails.
 func (p *postgres) put(ctx context.Context, key Key, r Record, _ reservedSpace) (Record, error) {
 	if len(r.Secret) > maxSecret {
 		return Record{}, tooLarge(len(r.Secret))
@@ -147,7 +147,7 @@ const (
 		ON CONFLICT (name) DO UPDATE` + setRecord
 )
 
-// replaceRow replaces the row if its generation is oldGeneration and, unless claim is empty, its claim is claim.
+// replaceRow replaces the row if it has the generation oldGeneration. If claim is not empty, the row must also have that claim.
 func (p *postgres) replaceRow(ctx context.Context, key Key, claim string, oldGeneration uint64, r Record, sealed []byte) error {
 	sql := updateRecord
 	if oldGeneration == 0 && claim == "" {

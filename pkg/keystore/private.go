@@ -51,8 +51,8 @@ func makeFolder(path string) error {
 	return err
 }
 
-// checkFolder returns an error if other users can change the folder or, if strict is true, read it. If the folder does not exist, the error
-// is ErrNotFound.
+// checkFolder returns an error if other users can change the folder. If strict is true, other users must not be able to read the folder
+// either. If the folder does not exist, the error is ErrNotFound.
 func checkFolder(path string, strict bool) error {
 	info, err := os.Lstat(path)
 	if err != nil {

@@ -144,7 +144,7 @@ func (k *keychain) firstComplete(ctx context.Context, name string, heads []slotC
 	return slotContent{}, nil, err
 }
 
-// chooseSlot decides the slot and generation of the next write, and which items to delete after it.
+// chooseSlot chooses the slot and generation of the next write, and the items to delete after the write.
 func (k *keychain) chooseSlot(ctx context.Context, name string, e indexEntry) (plannedWrite, error) {
 	var heads []slotContent
 	if r, ok := k.fromCache(name, e); ok && len(e.Pending) == 0 {
@@ -344,8 +344,7 @@ func (k *keychain) deleteAll(ctx context.Context, key Key) error {
 	return k.removeEntry(name, e)
 }
 
-// deleteLateItems deletes items that the keychain wrote only after their credential was deleted. Thus no item is left after the last
-// logout.
+// deleteLateItems deletes items that the keychain wrote after their credential was deleted, so that the last logout leaves no item.
 func (k *keychain) deleteLateItems(ctx context.Context) {
 	all, _ := k.index.list(nil)
 	for _, e := range all {
