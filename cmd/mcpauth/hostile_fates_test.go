@@ -267,6 +267,7 @@ func fates() map[string]fate {
 		"call/proxy-reflected":        reflected,
 		"call/proxy-error-page":       relayed,
 		"call/proxy-sse-endpoint":     oldRelayed,
+		"call/proxy-pages":            relayed,
 		"call/proxy-redirect":         relayed,
 
 		"terminal/token-error":         {exit: exitAuth, says: "all is well"},

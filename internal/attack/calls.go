@@ -3,12 +3,14 @@ package attack
 // Attacks during a tool call: by questions to the user, by the HTTP+SSE transport, and on `proxy` and `call --batch`.
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // echoed matches the result of `call SERVER echo text=x` in any response.
@@ -89,6 +91,7 @@ func calls() []Attack {
 			http.Error(w, Nasty+r.Header.Get("Authorization")+strings.Repeat("A", 500_000), http.StatusBadGateway)
 		}},
 		{Name: "call/proxy-sse-endpoint", What: "an HTTP+SSE server gives `proxy` a message endpoint on another origin", Later: true, At: mcpPath, Do: oldTransport(Evil + "/messages")},
+		{Name: "call/proxy-pages", What: "after a header mismatch the MCP server gives `proxy` a list of tools without end, in pages of 40 MB", Later: true, At: "POST " + mcpPath, Do: pages()},
 		{Name: "call/proxy-redirect", What: "the MCP server redirects `proxy` to another origin", Later: true, At: "POST " + mcpPath, Do: away(http.StatusTemporaryRedirect)},
 	}
 }
@@ -100,6 +103,26 @@ func arguments(n, each int) string {
 		fmt.Fprintf(&all, `{"name":"a%d","arguments":[{}%s]},`, i, strings.Repeat(",{}", each-1))
 	}
 	return all.String()
+}
+
+// pages refuses each call because of its headers, and lists tools without end.
+func pages() http.HandlerFunc {
+	page := `{"name":"a","inputSchema":{"x-mcp-header":"` + strings.Repeat("a", 40_000_000) + `"}}`
+	var count atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		var m struct {
+			ID     json.RawMessage
+			Method string
+		}
+		json.NewDecoder(r.Body).Decode(&m)
+		w.Header().Set("Content-Type", "application/json")
+		if m.Method == "tools/list" {
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","tools":[%s],"nextCursor":"%d"}}`, m.ID, page, count.Add(1))
+			return
+		}
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"error":{"code":-32020,"message":"header mismatch"}}`, m.ID)
+	}
 }
 
 // questions returns n members of inputRequests.

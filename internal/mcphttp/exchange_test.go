@@ -269,6 +269,22 @@ func TestParamHeader(t *testing.T) {
 	}
 }
 
+// If a member occurs twice in the properties or in the arguments, the last one counts. The time grows linearly with the size of the schema: a
+// scan of all arguments for each property would take minutes.
+func TestParamHeaderOfALargeSchema(t *testing.T) {
+	schema := `{"x":"x-mcp-header","properties":{"a":{"type":"string","x-mcp-header":"Old"},` +
+		strings.Repeat(`"o":{"properties":{"p":{}}},"p":{},`, 100_000) + `"a":{"type":"string","x-mcp-header":"New"}}}`
+	arguments := `{"a":"1","o":{"x":"` + strings.Repeat("x", 200_000) + `"},"a":"2"}`
+	began := time.Now()
+	h := ParamHeader([]byte(schema), []byte(arguments))
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("%v", took)
+	}
+	if h.Get("Mcp-Param-New") != "2" || len(h) != 1 {
+		t.Errorf("got %v", h)
+	}
+}
+
 // Open returns a session with the version and the id of the server, and End sends DELETE.
 func TestOpenAndEnd(t *testing.T) {
 	for _, tt := range []struct{ name, version, id, err string }{

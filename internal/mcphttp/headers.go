@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,21 +78,29 @@ func ParamHeader(schema, arguments json.RawMessage) http.Header {
 	return h
 }
 
+// mirror adds the headers of one object of arguments. mirror scans the schema and the arguments once per level, because a server could send
+// a schema with a million properties.
 func mirror(h http.Header, schema, arguments json.RawMessage, depth int) {
 	if depth > 100 {
 		return
 	}
+	values := map[string]json.RawMessage{}
+	for name, value := range jsonscan.Members(arguments) {
+		values[name] = value
+	}
+	properties := map[string]json.RawMessage{} // only those with a value
 	for name, property := range jsonscan.Members(jsonscan.Member(schema, "properties")) {
-		value := jsonscan.Member(arguments, name)
-		if value == nil {
-			continue
+		if values[name] != nil {
+			properties[name] = property
 		}
-		if header := jsonscan.Unquote(jsonscan.Member(property, HeaderKeyword)); header != "" {
-			if text, ok := headerValue(value); ok {
+	}
+	for _, name := range slices.Sorted(maps.Keys(properties)) {
+		if header := jsonscan.Unquote(jsonscan.Member(properties[name], HeaderKeyword)); header != "" {
+			if text, ok := headerValue(values[name]); ok {
 				h.Set("Mcp-Param-"+header, text)
 			}
 		}
-		mirror(h, property, value, depth+1)
+		mirror(h, properties[name], values[name], depth+1)
 	}
 }
 

@@ -12,6 +12,13 @@ import (
 // Modern is the first revision without sessions. Each request of this revision names the revision in _meta.
 const Modern = "2026-07-28"
 
+// Limits of lists such as the list of tools.
+const (
+	MaxListed = 100_000  // number of elements in all pages of a list or in one result; a parsed element takes many times its size in memory
+	MaxEntry  = 1 << 20  // size of one element in bytes
+	MaxList   = 64 << 20 // size of all pages in bytes
+)
+
 // Names of members of _meta (2026-07-28, Base Protocol, _meta).
 const (
 	MetaVersion      = "io.modelcontextprotocol/protocolVersion"

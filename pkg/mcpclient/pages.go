@@ -11,10 +11,10 @@ import (
 )
 
 const (
-	maxListed = 100_000 // maximum number of elements in all pages of a list or in one result; a parsed element takes many times its size in memory
-	maxEntry  = 1 << 20 // maximum size of one element in bytes
+	maxListed = mcphttp.MaxListed
+	maxEntry  = mcphttp.MaxEntry
 	maxPages  = 250
-	listLimit = 64 << 20 // maximum size of all pages in bytes
+	listLimit = mcphttp.MaxList
 )
 
 // fetchPages requests the pages of a list until the last page, or until done returns true. listName is the name of the list in the results.

@@ -71,19 +71,19 @@ type conversation struct {
 	renewing chan struct{} // semaphore; full while a lost session is replaced
 
 	mu          sync.Mutex
-	requests    map[*request]bool          // requests without an answer
-	opened      mcphttp.Message            // the program's initialize request
-	initialized mcphttp.Message            // the program's notifications/initialized; zero: not sent yet
-	session     *mcphttp.Session           // session of an earlier revision; nil: none
-	unwatch     context.CancelFunc         // ends the stream of the session; nil: no stream
-	logging     bool                       // the server declared that it sends log messages
-	restorable  []mcphttp.Message          // requests to repeat in a new session, in order
-	annotated   map[string]json.RawMessage // input schemas that require Mcp-Param headers, by tool
+	requests    map[*request]bool  // requests without an answer
+	opened      mcphttp.Message    // the program's initialize request
+	initialized mcphttp.Message    // the program's notifications/initialized; zero: not sent yet
+	session     *mcphttp.Session   // session of an earlier revision; nil: none
+	unwatch     context.CancelFunc // ends the stream of the session; nil: no stream
+	logging     bool               // the server declared that it sends log messages
+	restorable  []mcphttp.Message  // requests to repeat in a new session, in order
+	annotated   annotations        // input schemas that require Mcp-Param headers
 }
 
 func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conversation {
 	p.prepare()
-	c := &conversation{Proxy: p, say: say, renewing: make(chan struct{}, 1), requests: map[*request]bool{}, annotated: map[string]json.RawMessage{}}
+	c := &conversation{Proxy: p, say: say, renewing: make(chan struct{}, 1), requests: map[*request]bool{}}
 	c.base, c.stop = context.WithCancel(ctx)
 	return c
 }

@@ -70,7 +70,7 @@ func (c *conversation) hearEvents(_ *mcphttp.Session, m mcphttp.Message) { c.hea
 func (c *conversation) note(request, answer mcphttp.Message) {
 	switch request.Method {
 	case "tools/list":
-		c.annotate(answer.Result)
+		c.annotate(answer.Result, jsonscan.Member(request.Params, "cursor") == nil)
 		return
 	case "resources/subscribe", "resources/unsubscribe", "logging/setLevel":
 	default:
