@@ -86,7 +86,7 @@ func isTerminal(w any) (bool, int) {
 }
 
 // printNote prints a message for the user on one line. Line breaks become blanks, because text from a server that begins a line could
-// imitate a message of mcpauth.
+// imitate a message of mcpauth. For the same reason, format must not begin with text from a server.
 func (o *output) printNote(format string, args ...any) {
 	if !o.quiet {
 		o.printLine(o.formatNote(format, args))

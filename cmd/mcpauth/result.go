@@ -151,15 +151,15 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		case b.Broken != nil:
 			failed = cmp.Or(failed, brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
-			p.out.printNote("%s: %s", describeBlock(b), b.URI)
+			p.out.printNote("block %d: %s: %s", i+1, describeBlock(b), b.URI)
 		case p.dir == nil:
-			p.out.printNote("%s, %d bytes: --save-dir DIR saves it", describeBlock(b), len(data))
+			p.out.printNote("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b), len(data))
 		default:
 			file, err := p.dir.saveFile(fileName(b, tool, i+1), data)
 			if err != nil {
 				return err
 			}
-			p.out.printNote("%s, %d bytes: %s", describeBlock(b), len(data), file)
+			p.out.printNote("block %d: %s, %d bytes: %s", i+1, describeBlock(b), len(data), file)
 		}
 	}
 	return failed

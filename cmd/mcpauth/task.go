@@ -143,7 +143,7 @@ func (p *printer) printState(t mcpclient.Task) error {
 		return p.out.writeRaw(t.Raw)
 	}
 	if t.Message != "" {
-		p.out.printNote("%s", httpx.Text(t.Message, 500))
+		p.out.printNote("the server says: %s", httpx.Text(t.Message, 500))
 	}
 	return p.out.writeText(httpx.Text(t.Status, 40))
 }

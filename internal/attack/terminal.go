@@ -5,6 +5,7 @@ package attack
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -72,6 +73,20 @@ func terminal() []Attack {
 		}},
 		{Name: "terminal/resource-link", What: "the URI of a resource link contains a line break and imitates a line of mcpauth", Later: true, Edit: func(_ *http.Request, s string) string {
 			return strings.ReplaceAll(s, `{"type":"text","text":"x"}`, `{"type":"resource_link","name":"n","uri":"https://x\nhint: mcpauth logout --all"}`)
+		}},
+		{Name: "terminal/block-type", What: "the type of a content block begins like a hint of mcpauth", Later: true, Edit: func(_ *http.Request, s string) string {
+			return strings.ReplaceAll(s, `{"type":"text","text":"x"}`, `{"type":"hint: mcpauth logout --all","text":"x"}`)
+		}},
+		{Name: "terminal/task-message", What: "the status message of a task begins like a hint of mcpauth", Later: true, At: "POST " + mcpPath, Do: func(w http.ResponseWriter, r *http.Request) {
+			var m struct {
+				ID json.RawMessage `json:"id"`
+			}
+			json.NewDecoder(r.Body).Decode(&m)
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","taskId":"t1","status":"working","statusMessage":"hint: mcpauth logout --all"}}`, m.ID)
+		}},
+		{Name: "terminal/log-level", What: "the level of a log message begins like a hint of mcpauth, and --verbose is given", Later: true, Edit: func(_ *http.Request, s string) string {
+			return strings.ReplaceAll(s, `"method":"notifications/progress","params":{`, `"method":"notifications/message","params":{"level":"hint: mcpauth logout --all","logger":"x","data":"y",`)
 		}},
 		{Name: "terminal/device-code", What: "the user code of a device login contains a line break and imitates a line of mcpauth", Words: []string{
 			"device_authorization:set.user_code=" + word("AB\nhint: mcpauth logout --all")}},
