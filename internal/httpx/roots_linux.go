@@ -55,7 +55,7 @@ func (m rootMemory) rememberRoot(host string, root *x509.Certificate) {
 	place.Host = host
 	others := slices.DeleteFunc(m.places(), func(p rootPlace) bool { return p.Host == host })
 	if data, err := json.Marshal(append([]rootPlace{place}, others[:min(len(others), maxRootHosts-1)]...)); err == nil {
-		m.write(data)
+		m.writeFile(data)
 	}
 }
 
@@ -71,8 +71,8 @@ func (m rootMemory) places() (all []rootPlace) {
 	return all
 }
 
-// write replaces the file atomically, so that no process reads a part of it.
-func (m rootMemory) write(data []byte) {
+// writeFile replaces the file atomically, so that no process reads a part of it.
+func (m rootMemory) writeFile(data []byte) {
 	dir := filepath.Dir(string(m))
 	if os.MkdirAll(dir, 0o700) != nil {
 		return

@@ -62,11 +62,11 @@ func (k *Secrets) Hide(values ...string) {
 }
 
 // Mask replaces the secrets in a message.
-func (k *Secrets) Mask(message string) string { return k.mask(message, partLength) }
+func (k *Secrets) Mask(message string) string { return k.replaceSecrets(message, partLength) }
 
 // MaskWhole replaces the secrets that appear completely in a text. Use MaskWhole for results that a program reads, because the beginning of
 // a secret may be another value there, such as a client ID.
-func (k *Secrets) MaskWhole(text string) string { return k.mask(text, math.MaxInt) }
+func (k *Secrets) MaskWhole(text string) string { return k.replaceSecrets(text, math.MaxInt) }
 
 // Holds reports whether a text contains a secret, even if it is percent-encoded up to three times.
 func (k *Secrets) Holds(text string) bool {
@@ -98,8 +98,9 @@ func percentDecoded(text string) string {
 	return b.String()
 }
 
-// mask replaces each hidden value that appears completely, and each credential of which at least the first minPrefix bytes appear.
-func (k *Secrets) mask(text string, minPrefix int) string {
+// replaceSecrets replaces each value from Hide that appears completely, and each other secret of which at least the first minPrefix bytes
+// appear.
+func (k *Secrets) replaceSecrets(text string, minPrefix int) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var spans [][2]int

@@ -45,22 +45,22 @@ func (f *fileStore) get(_ context.Context, key Key) (Record, error) {
 }
 
 // readRecord reads a record without decrypting the secret.
-func (f *fileStore) readRecord(name string) (head, string, error) {
+func (f *fileStore) readRecord(name string) (recordHead, string, error) {
 	if err := checkFolder(f.dir, true); err != nil {
-		return head{}, "", err
+		return recordHead{}, "", err
 	}
 	data, err := readPrivate(f.path(name), maxFile)
 	if err != nil {
-		return head{}, "", err
+		return recordHead{}, "", err
 	}
 	h, payload, err := decodeFile(name, data)
 	return h, payload, withPath(f.path(name), err)
 }
 
-func decodeFile(name string, data []byte) (head, string, error) {
+func decodeFile(name string, data []byte) (recordHead, string, error) {
 	h, payload, err := parseHead(string(data))
 	if err != nil {
-		return head{}, "", err
+		return recordHead{}, "", err
 	}
 	payload, err = joinParts(name, h, payload, nil)
 	if err == nil && h.Key != nil && h.Key.name() != name {
@@ -70,7 +70,7 @@ func decodeFile(name string, data []byte) (head, string, error) {
 }
 
 // entryOf returns the entry of a record. Early versions of mcpauth stored the entry in the index and not in the record.
-func (f *fileStore) entryOf(name string, h head) Entry {
+func (f *fileStore) entryOf(name string, h recordHead) Entry {
 	if h.Key != nil {
 		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public, Updated: h.Updated}
 	}
@@ -156,16 +156,16 @@ func (f *fileStore) sweepProbe(key Key) {
 
 // headToReplace returns the head of the stored record, or a zero head if no record is stored. A damaged record is an error. An encrypted
 // record is an error if no key file is given, because the new record could not be encrypted.
-func (f *fileStore) headToReplace(name string) (head, error) {
+func (f *fileStore) headToReplace(name string) (recordHead, error) {
 	if err := ensureFolder(f.dir, true); err != nil {
-		return head{}, err
+		return recordHead{}, err
 	}
 	stored, _, err := f.readRecord(name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
-		return head{}, err
+		return recordHead{}, err
 	}
 	if stored.Encoding == encodedAge && f.keyFile == "" {
-		return head{}, withPath(f.path(name), fmt.Errorf("%w: encrypted, but no key file is given", ErrKeyFile))
+		return recordHead{}, withPath(f.path(name), fmt.Errorf("%w: encrypted, but no key file is given", ErrKeyFile))
 	}
 	return stored, nil
 }
@@ -187,7 +187,7 @@ func (f *fileStore) encodeRecord(key Key, r Record, reserved reservedSpace) ([]b
 		}
 		payload, encoding = string(sealed), encodedAge
 	}
-	h := head{Generation: r.Generation, Encoding: encoding, Key: &key, Updated: f.now()}
+	h := recordHead{Generation: r.Generation, Encoding: encoding, Key: &key, Updated: f.now()}
 	if r.Public != nil {
 		public, err := json.Marshal(r.Public) // the checksum must cover the same JSON that encodeHead writes
 		if err != nil {

@@ -176,8 +176,8 @@ func (x index) probe(name string) error {
 	return removePrivate(path)
 }
 
-// list returns the readable entries of one key, or of all keys if key is nil. The error describes the entries that cannot be read.
-func (x index) list(key *Key) ([]indexEntry, error) {
+// listEntries returns the readable entries of one key, or of all keys if key is nil. The error describes the entries that cannot be read.
+func (x index) listEntries(key *Key) ([]indexEntry, error) {
 	names, err := namesIn(x.folder(), ".json", key)
 	var all []indexEntry
 	var errs []error

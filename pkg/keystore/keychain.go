@@ -50,13 +50,12 @@ type plannedWrite struct {
 	toDelete    []reservation // items to delete after this write
 }
 
-// item is a keychain item.
 type item struct{ account, value string }
 
 // slotContent is the content of a slot.
 type slotContent struct {
 	slot   int
-	head   head
+	head   recordHead
 	inline string
 	err    error // why the head cannot be read; errEmpty if the slot contains the placeholder
 }
@@ -123,7 +122,7 @@ func (k *keychain) get(ctx context.Context, key Key) (Record, error) {
 
 // completeIndex enters a record in the index if the writer of the record was killed before it had changed the index. While another process
 // is writing, completeIndex does nothing.
-func (k *keychain) completeIndex(key Key, seen indexEntry, h head) {
+func (k *keychain) completeIndex(key Key, seen indexEntry, h recordHead) {
 	i := slices.IndexFunc(seen.Pending, func(r reservation) bool { return r.Generation == h.Generation && !r.Obsolete && !r.Empty })
 	if i < 0 || seen.Generation >= h.Generation {
 		return
@@ -175,7 +174,7 @@ func (k *keychain) put(ctx context.Context, key Key, r Record, reserved reserved
 		k.notice(fmt.Sprintf("the credential is stored, but its index entry is not: %v", err))
 	}
 	r.Generation = p.Generation
-	k.addToCache(name, e, slotContent{slot: p.Slot, head: head{Generation: p.Generation, Tag: p.Tag, Parts: p.Parts}}, r.Secret)
+	k.addToCache(name, e, slotContent{slot: p.Slot, head: recordHead{Generation: p.Generation, Tag: p.Tag, Parts: p.Parts}}, r.Secret)
 	return r, nil
 }
 
@@ -297,7 +296,7 @@ func (k *keychain) probe(ctx context.Context, key Key) error {
 }
 
 func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, error) {
-	all, err := k.index.list(key)
+	all, err := k.index.listEntries(key)
 	var entries []Entry
 	for _, e := range all {
 		if shown, ok := e.toEntry(); ok {

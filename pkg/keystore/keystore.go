@@ -271,12 +271,12 @@ func (s *Store) Delete(ctx context.Context, key Key) error {
 // List returns the entries of all credentials without reading their secrets. If some entries are damaged, List returns the other entries
 // together with an error.
 func (s *Store) List(ctx context.Context) ([]Entry, error) {
-	return s.entries(ctx, "list", nil)
+	return s.newestEntries(ctx, "list", nil)
 }
 
 // Entry returns the entry of one credential without reading its secret, or ErrNotFound.
 func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
-	entries, err := s.entries(ctx, "entry", &key)
+	entries, err := s.newestEntries(ctx, "entry", &key)
 	if err == nil && len(entries) == 0 {
 		err = withOp("entry", "", ErrNotFound)
 	}
@@ -286,9 +286,9 @@ func (s *Store) Entry(ctx context.Context, key Key) (Entry, error) {
 	return entries[0], nil
 }
 
-// entries returns the entries of one key, or of all keys if key is nil. If two backends have the same key, entries returns the entry with
-// the higher generation.
-func (s *Store) entries(ctx context.Context, op string, key *Key) ([]Entry, error) {
+// newestEntries returns the entries of one key, or of all keys if key is nil. If two backends have the same key, only the entry with the
+// higher generation is returned.
+func (s *Store) newestEntries(ctx context.Context, op string, key *Key) ([]Entry, error) {
 	var entries []Entry
 	var errs []error
 	newest := map[Key]int{}

@@ -22,15 +22,15 @@ const (
 	maxParts      = 1 << 14
 )
 
-// Values of head.Encoding.
+// Values of recordHead.Encoding.
 const (
 	encodedRaw    = ""       // the payload is UTF-8 text and is stored unchanged
 	encodedBase64 = "base64" // the payload is base64, because some keychains change binary data
 	encodedAge    = "age"    // encrypted
 )
 
-// head describes a stored record.
-type head struct {
+// recordHead describes a stored record.
+type recordHead struct {
 	Version    int    `json:"mcpauth"`
 	Generation uint64 `json:"generation"`
 	Tag        string `json:"tag,omitempty"`   // random text that is part of the names of the parts
@@ -53,7 +53,7 @@ func encodePayload(secret []byte) (payload, encoding string) {
 	return base64.StdEncoding.EncodeToString(secret), encodedBase64
 }
 
-func checksum(name string, h head, payload string) string {
+func checksum(name string, h recordHead, payload string) string {
 	hash := sha256.New()
 	fmt.Fprintf(hash, "mcpauth record\n%s\n%d\n%s\n", name, h.Generation, h.Encoding)
 	if h.Public != nil {
@@ -65,7 +65,7 @@ func checksum(name string, h head, payload string) string {
 
 // splitPayload returns the stored form of a payload. If head and payload fit in one item of maxSize(account) bytes, value contains both. If
 // they do not fit, value contains the head, and parts contains the payload.
-func splitPayload(name, account string, h head, payload string, maxSize func(account string) int) (value string, parts []string, err error) {
+func splitPayload(name, account string, h recordHead, payload string, maxSize func(account string) int) (value string, parts []string, err error) {
 	h.Version, h.Size, h.Sum = formatVersion, len(payload), checksum(name, h, payload)
 	tag := h.Tag
 	h.Tag = ""
@@ -102,29 +102,29 @@ func partAccount(name string, generation uint64, tag string, i int) string {
 	return name + "#g" + strconv.FormatUint(generation, 10) + "." + tag + "." + strconv.Itoa(i)
 }
 
-func encodeHead(h head) string {
+func encodeHead(h recordHead) string {
 	line, _ := json.Marshal(h) // cannot fail: the fields are numbers, strings and valid JSON
 	return string(line) + "\n"
 }
 
 // parseHead parses the value that splitPayload returns. The payload is checked later, by joinParts.
-func parseHead(value string) (head, string, error) {
+func parseHead(value string) (recordHead, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
-	var h head
+	var h recordHead
 	// Unmarshal sets h.Version even if a newer version of mcpauth has changed the type of another member, because the version is the first
 	// member.
 	err := json.Unmarshal([]byte(line), &h)
 	if h.Version > formatVersion {
-		return head{}, "", newer(h.Version)
+		return recordHead{}, "", newer(h.Version)
 	}
 	if !ok || err != nil || h.Version < 1 {
-		return head{}, "", fmt.Errorf("%w: not a record of mcpauth", ErrCorrupt)
+		return recordHead{}, "", fmt.Errorf("%w: not a record of mcpauth", ErrCorrupt)
 	}
 	switch {
 	case h.Generation == 0, h.Size < 0, h.Parts < 0, h.Parts > maxParts,
 		h.Parts > 0 && (payload != "" || !plainTag(h.Tag)), h.Parts == 0 && h.Tag != "",
 		h.Encoding != encodedRaw && h.Encoding != encodedBase64 && h.Encoding != encodedAge:
-		return head{}, "", fmt.Errorf("%w: its head is inconsistent", ErrCorrupt)
+		return recordHead{}, "", fmt.Errorf("%w: its head is inconsistent", ErrCorrupt)
 	}
 	return h, payload, nil
 }
@@ -132,7 +132,7 @@ func parseHead(value string) (head, string, error) {
 func plainTag(tag string) bool { return tag != "" && len(tag) <= 32 && sanitize(tag, 32) == tag+"-" }
 
 // joinParts joins the parts of a payload, and checks that the payload is complete and belongs to this key.
-func joinParts(name string, h head, inline string, parts []string) (string, error) {
+func joinParts(name string, h recordHead, inline string, parts []string) (string, error) {
 	payload := inline
 	if h.Parts > 0 {
 		payload = strings.Join(parts, "")

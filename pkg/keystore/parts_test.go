@@ -33,7 +33,7 @@ func systems() map[string]struct {
 			if strings.Contains(account, "#") {
 				quoted = "'" + account + "'"
 			}
-			line := fmt.Sprintf("add-generic-password -U -s %s -a %s -w %s\n", service, quoted, "go-keyring-base64:"+base64.StdEncoding.EncodeToString([]byte(value)))
+			line := fmt.Sprintf("add-generic-password -U -s %s -a %s -w %s\n", serviceName, quoted, "go-keyring-base64:"+base64.StdEncoding.EncodeToString([]byte(value)))
 			if len(line) > 4095 {
 				return keyring.ErrSetDataTooBig
 			}
@@ -92,7 +92,7 @@ func TestSizes(t *testing.T) {
 func lastInline(t *testing.T, room func(string) int, account string, generation uint64) int {
 	t.Helper()
 	first := sort.Search(room(account)+1, func(n int) bool {
-		_, parts, err := splitPayload(testKey().name(), account, head{Generation: generation, Tag: "abcdefghij"}, text(n), room)
+		_, parts, err := splitPayload(testKey().name(), account, recordHead{Generation: generation, Tag: "abcdefghij"}, text(n), room)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestRoomIsExact(t *testing.T) {
 
 func TestRoomForNothing(t *testing.T) {
 	for _, room := range []int{0, 1, 50} {
-		if _, _, err := splitPayload("n", "n", head{Generation: 1, Tag: "t"}, text(500), func(string) int { return room }); !errors.Is(err, ErrUnwritable) {
+		if _, _, err := splitPayload("n", "n", recordHead{Generation: 1, Tag: "t"}, text(500), func(string) int { return room }); !errors.Is(err, ErrUnwritable) {
 			t.Errorf("room %d: %v", room, err)
 		}
 	}
@@ -235,7 +235,7 @@ func FuzzParts(f *testing.F) {
 			return
 		}
 		payload, encoding := encodePayload(secret)
-		value, parts, err := splitPayload("key", "key", head{Generation: generation, Tag: "tag", Encoding: encoding}, payload, func(string) int { return int(room) })
+		value, parts, err := splitPayload("key", "key", recordHead{Generation: generation, Tag: "tag", Encoding: encoding}, payload, func(string) int { return int(room) })
 		if err != nil {
 			if !errors.Is(err, ErrUnwritable) {
 				t.Fatalf("error of another kind: %v", err)
@@ -283,7 +283,7 @@ func rejoin(name, value string, parts []string) ([]byte, error) {
 }
 
 func FuzzRecord(f *testing.F) {
-	value, _, _ := splitPayload("key", "key", head{Generation: 4}, "payload", func(string) int { return 1000 })
+	value, _, _ := splitPayload("key", "key", recordHead{Generation: 4}, "payload", func(string) int { return 1000 })
 	f.Add([]byte(value))
 	f.Add([]byte(`{"mcpauth":1,"generation":1,"parts":3,"tag":"x","size":-1,"sum":""}` + "\n"))
 	f.Add([]byte(`{"mcpauth":99}` + "\n"))
@@ -295,7 +295,7 @@ func FuzzRecord(f *testing.F) {
 			}
 			return
 		}
-		again, _, err := splitPayload("key", "key", head{Generation: h.Generation, Encoding: h.Encoding}, payload, func(string) int { return maxFile })
+		again, _, err := splitPayload("key", "key", recordHead{Generation: h.Generation, Encoding: h.Encoding}, payload, func(string) int { return maxFile })
 		if err != nil {
 			t.Fatal(err)
 		}

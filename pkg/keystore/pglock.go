@@ -22,7 +22,7 @@ func (p *postgres) lock(ctx context.Context, key Key, purpose, localPath string,
 		}
 	}()
 	machine := machineName(localPath)
-	var s *session
+	var s *lockSession
 	for next, taken := firstPgPoll, false; !taken; next = min(next*3/2, lastPgPoll) {
 		if s == nil {
 			s, err = p.newSession(ctx, machine)
@@ -72,14 +72,14 @@ func machineName(lock string) string {
 	return fmt.Sprintf("%x %s process %d", sum[:8], host, os.Getpid())
 }
 
-func (p *postgres) newSession(ctx context.Context, machine string) (*session, error) {
+func (p *postgres) newSession(ctx context.Context, machine string) (*lockSession, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	conn, err := p.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &session{conn: conn, machine: machine}
+	s := &lockSession{conn: conn, machine: machine}
 	s.backend, err = runForValue(ctx, conn, `SELECT pg_backend_pid()`)
 	if err == nil && s.backend != strconv.FormatUint(uint64(conn.PID()), 10) {
 		err = p.checkPooler(ctx, s)
@@ -99,7 +99,7 @@ func (p *postgres) newSession(ctx context.Context, machine string) (*session, er
 }
 
 // tryLock acquires the lock, unless another session holds it or another machine has claimed the row.
-func (p *postgres) tryLock(ctx context.Context, s *session, key Key, purpose string) (bool, error) {
+func (p *postgres) tryLock(ctx context.Context, s *lockSession, key Key, purpose string) (bool, error) {
 	const id = `hashtextextended(coalesce(current_schema(), '') || '.mcpauth.' || $1::text, 0)`
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -122,7 +122,7 @@ var errPooled = fmt.Errorf("%w: a pooler in transaction mode is between mcpauth 
 // checkPooler returns errPooled if a connection pooler between mcpauth and the database is in transaction mode. A pooler is present if the
 // process ID of the backend differs from the one that the server announced. In transaction mode, a second connection to the pooler gets the
 // backend that the first connection has just used. In session mode, the second connection never gets the backend of the first connection.
-func (p *postgres) checkPooler(ctx context.Context, s *session) error {
+func (p *postgres) checkPooler(ctx context.Context, s *lockSession) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	config, err := p.parseConfig(ctx)

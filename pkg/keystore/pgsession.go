@@ -37,8 +37,8 @@ const (
 	idleSetting = `, set_config('idle_session_timeout', '0', false)`
 )
 
-// session is the connection that holds a lock.
-type session struct {
+// lockSession is the connection that holds a lock.
+type lockSession struct {
 	mu         sync.Mutex
 	ended      bool // the lock has been released
 	conn       *pgconn.PgConn
@@ -50,9 +50,9 @@ type session struct {
 }
 
 // heldSession returns the connection that holds LockCredential of the key in this process, or nil.
-func (p *postgres) heldSession(key Key) *session {
+func (p *postgres) heldSession(key Key) *lockSession {
 	s, _ := p.held.Load(key.name())
-	held, _ := s.(*session)
+	held, _ := s.(*lockSession)
 	return held
 }
 
@@ -80,7 +80,7 @@ func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) 
 }
 
 // query runs a statement. ended reports whether another goroutine has already released the lock.
-func (s *session) query(ctx context.Context, sql string, args ...any) (rows [][][]byte, ended bool, err error) {
+func (s *lockSession) query(ctx context.Context, sql string, args ...any) (rows [][][]byte, ended bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {

@@ -16,8 +16,8 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// service is the service name of all items.
-const service = "mcpauth"
+// serviceName is the service name of all items.
+const serviceName = "mcpauth"
 
 // goKeyring accesses the keychain of this system through the package go-keyring.
 type goKeyring struct {
@@ -26,16 +26,16 @@ type goKeyring struct {
 }
 
 func (g goKeyring) set(account, value string) error {
-	_, err := g.runGuarded(func() (string, error) { return "", keyring.Set(service, account, value) })
+	_, err := g.runGuarded(func() (string, error) { return "", keyring.Set(serviceName, account, value) })
 	return err
 }
 
 func (g goKeyring) get(account string) (string, error) {
-	return g.runGuarded(func() (string, error) { return keyring.Get(service, account) })
+	return g.runGuarded(func() (string, error) { return keyring.Get(serviceName, account) })
 }
 
 func (g goKeyring) delete(account string) error {
-	_, err := g.runGuarded(func() (string, error) { return "", keyring.Delete(service, account) })
+	_, err := g.runGuarded(func() (string, error) { return "", keyring.Delete(serviceName, account) })
 	return err
 }
 
@@ -61,7 +61,7 @@ const macOSLine = 4095
 // maxSizeMacOS returns the number of bytes that fit in an item. The limit exists because go-keyring passes service, account and value to
 // `security -i` in one line, with the value in base64.
 func maxSizeMacOS(account string) int {
-	line := "add-generic-password -U -s " + service + " -a " + shellQuoted(account) + " -w go-keyring-base64:\n"
+	line := "add-generic-password -U -s " + serviceName + " -a " + shellQuoted(account) + " -w go-keyring-base64:\n"
 	return max(0, base64.StdEncoding.DecodedLen((macOSLine-len(line))/4*4))
 }
 

@@ -56,7 +56,7 @@ type postgres struct {
 	keyFile string
 	timeout time.Duration // time limit of each statement, including the time to connect
 
-	held sync.Map // the *session that holds LockCredential, by Key.name
+	held sync.Map // the *lockSession that holds LockCredential, by Key.name
 	idle atomic.Pointer[pgconn.PgConn]
 }
 
@@ -228,7 +228,7 @@ func (p *postgres) reserve(ctx context.Context, key Key) (reservedSpace, error) 
 type claimedRow struct {
 	p   *postgres
 	key Key
-	s   *session
+	s   *lockSession
 }
 
 // release removes the claim. A row that has neither a record nor notes is deleted.

@@ -14,7 +14,7 @@ import (
 )
 
 // openPayload returns the secret in a payload, decrypted if necessary.
-func openPayload(keyFile string, h head, payload string) ([]byte, error) {
+func openPayload(keyFile string, h recordHead, payload string) ([]byte, error) {
 	if h.Encoding != encodedAge {
 		return decodePayload(payload, h.Encoding)
 	}

@@ -194,7 +194,7 @@ func (k *keychain) planWrite(ctx context.Context, key Key, r Record, reserved *r
 	}
 	p.Empty, p.Generation, p.At, p.Public = false, max(p.Generation, r.Generation+1), k.now(), r.Public
 	payload, encoding := encodePayload(r.Secret)
-	h := head{Generation: p.Generation, Tag: strings.ToLower(rand.Text()[:10]), Encoding: encoding}
+	h := recordHead{Generation: p.Generation, Tag: strings.ToLower(rand.Text()[:10]), Encoding: encoding}
 	value, parts, err := splitPayload(name, slotAccount(name, p.Slot), h, payload, k.platform.maxSize)
 	if p.Parts = len(parts); p.Parts > 0 {
 		p.Tag = h.Tag
@@ -346,7 +346,7 @@ func (k *keychain) deleteAll(ctx context.Context, key Key) error {
 
 // deleteLateItems deletes items that the keychain wrote after their credential was deleted, so that the last logout leaves no item.
 func (k *keychain) deleteLateItems(ctx context.Context) {
-	all, _ := k.index.list(nil)
+	all, _ := k.index.listEntries(nil)
 	for _, e := range all {
 		if !e.Deleted {
 			continue
