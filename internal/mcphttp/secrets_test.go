@@ -44,7 +44,7 @@ func TestFewTokensAreRemembered(t *testing.T) {
 }
 
 func TestRetryGap(t *testing.T) {
-	for retry, want := range map[string]string{"": "1s", "250": "250ms", "0": "0s", "-1": "1s", "x": "1s", "99999999": "1s"} {
+	for retry, want := range map[string]string{"": "1s", "250": "250ms", "0": "100ms", "99": "100ms", "-1": "1s", "x": "1s", "99999999": "1s"} {
 		if got := retryGap(retry).String(); got != want {
 			t.Errorf("retry %q: %s, expected %s", retry, got, want)
 		}

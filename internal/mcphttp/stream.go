@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	maxResumption = 5           // maximum number of consecutive attempts to resume a stream without a new event
-	listenRetry   = time.Second // pause before a stream is reopened, unless the server sends a retry time
+	maxResumption = 5                      // maximum number of consecutive attempts to resume a stream without a new event
+	minRetry      = 100 * time.Millisecond // minimum pause before a stream is reopened
+	listenRetry   = time.Second            // pause before a stream is reopened, unless the server sends a retry time
 	maxListenGap  = time.Minute
 	steadyTime    = 10 * time.Second // a stream that was open for this time does not count as a failure
 )
@@ -192,10 +193,11 @@ func Backoff(n int) time.Duration {
 }
 
 // retryGap converts the retry field of an event, which is in milliseconds. If the value is invalid or more than a minute, retryGap returns
-// listenRetry.
+// listenRetry. If the value is less than minRetry, retryGap returns minRetry, because a server that ends each stream at once would otherwise
+// keep the client busy.
 func retryGap(retry string) time.Duration {
 	if ms, err := strconv.Atoi(retry); err == nil && ms >= 0 && ms <= int(maxListenGap/time.Millisecond) {
-		return time.Duration(ms) * time.Millisecond
+		return max(time.Duration(ms)*time.Millisecond, minRetry)
 	}
 	return listenRetry
 }

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -274,14 +275,17 @@ func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 }
 
 // proper reports whether a message is valid JSON-RPC 2.0. The member jsonrpc must be "2.0", no member may occur twice, and the id must have
-// a permitted type. The message must be a request, a notification, or a response with either a result or an error.
+// a permitted type. The message must be a request, a notification, or a response with either a result or an error. A member such as ID is
+// invalid too, because some programs ignore the case of names (encoding/json does) and would read ID as a second id.
 func proper(m mcphttp.Message) bool {
 	seen := map[string]bool{}
 	version := false
 	for name, value := range jsonscan.Members(m.Raw) {
-		switch name {
-		case "jsonrpc", "id", "method", "params", "result", "error":
-			if seen[name] {
+		for _, known := range []string{"jsonrpc", "id", "method", "params", "result", "error"} {
+			if !strings.EqualFold(name, known) {
+				continue
+			}
+			if name != known || seen[name] {
 				return false
 			}
 			seen[name] = true

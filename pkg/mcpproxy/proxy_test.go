@@ -31,6 +31,8 @@ func TestAnswers(t *testing.T) {
 		{"two answers", eventType, "data: {\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{}}\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{}}\n\n", 200, `/{"jsonrpc":"2.0","id":"x","result":{}}/`},
 		{"a message with two ids", eventType, "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"id\":2,\"method\":\"ping\"}\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":{}}\n\n", 200, `/{"jsonrpc":"2.0","id":"x","result":{}}/`},
 		{"an answer with two ids", jsonType, `{"jsonrpc":"2.0","id":7,"id":ID,"result":{"a":1}}`, 200, `/{"jsonrpc":"2.0","id":"x","result":{"a":1}}/`},
+		{"an answer with a second id in capitals", jsonType, `{"jsonrpc":"2.0","id":ID,"Id":2,"result":{"a":1}}`, 200, `/{"jsonrpc":"2.0","id":"x","result":{"a":1}}/`},
+		{"an answer that is also a request if case is ignored", jsonType, `{"jsonrpc":"2.0","id":ID,"result":{"a":1},"\u004dethod":"ping","param\u017f":{}}`, 200, `/{"jsonrpc":"2.0","id":"x","result":{"a":1}}/`},
 		{"without a version", jsonType, `{"id":ID,"result":{"a":1}}`, 200, `/{"jsonrpc":"2.0","id":"x","result":{"a":1}}/`},
 		{"a result and an error", jsonType, `{"jsonrpc":"2.0","id":ID,"result":{},"error":{"code":1,"message":"no"}}`, 200, `not a JSON-RPC response`},
 		{"an error without a code", jsonType, `{"jsonrpc":"2.0","id":ID,"error":{"code":"rate_limited","message":"no"}}`, 429, `not a JSON-RPC response`},
