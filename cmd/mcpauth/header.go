@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/flow"
 )
 
@@ -36,6 +37,7 @@ func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 		if err := setHeader(given, strings.TrimSpace(name), value); err != nil {
 			return nil, usage("--header: " + err.Error())
 		}
+		p.hideHeader(strings.TrimSpace(name), value)
 	}
 	maps.Copy(all, given)
 	return all, nil
@@ -56,6 +58,17 @@ func (p *program) headerValue(name, value string) (string, error) {
 		return p.readVariable("--header "+removeControls(name), value[1:])
 	}
 	return value, nil
+}
+
+// hideHeader records the secrets in a header of the user. A child process gets a variable with a short value, such as 1, even if a header
+// has the same value.
+func (p *program) hideHeader(name, value string) {
+	for _, secret := range httpx.HeaderSecrets(name, value) {
+		p.out.secrets.Hide(secret)
+		if len(secret) >= httpx.LongValue {
+			p.hideSecrets(secret)
+		}
+	}
 }
 
 // readVariable returns the value of an environment variable that the user named.

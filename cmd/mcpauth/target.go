@@ -247,8 +247,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 	}
 	for name, value := range e.Headers {
 		if s.untrusted == nil { // a stranger's text is no secret of the user
-			_, credentials, _ := strings.Cut(value, " ")
-			p.hideSecrets(value, credentials)
+			p.hideHeader(name, value)
 		}
 		switch err := setHeader(s.target.Header, name, value); {
 		case errors.Is(err, errReserved):

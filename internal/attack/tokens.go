@@ -82,6 +82,11 @@ func tokens() []Attack {
 		later("reflected-crowd", "the MCP server sends 250 made-up tokens, the real token and one of the user's headers, and --verbose is given", func(w http.ResponseWriter, r *http.Request) {
 			rpcError(w, r, "cannot use "+r.Header.Get("Authorization")+" "+r.Header.Get("X-Key"), madeUp()...)
 		}),
+		later("reflected-parts", "the MCP server repeats the token without its first characters, the value of a cookie and a short header, and --verbose is given", func(w http.ResponseWriter, r *http.Request) {
+			cookie, _ := r.Cookie("session")
+			w.Header().Set("Server", r.Header.Get("Authorization")[12:])
+			rpcError(w, r, fmt.Sprintf("not %s, not %s, not %s", r.Header.Get("Authorization")[12:], cookie.Value, r.Header.Get("X-Pin")))
+		}),
 		asks("reflected-question", "the MCP server repeats the token in an elicitation request", `{"method":"elicitation/create","params":{"message":"give TOKEN",`+
 			`"requestedSchema":{"type":"object","properties":{"TOKEN":{"type":"string"}},"required":["TOKEN"]}}}`),
 		asks("reflected-method", "the MCP server repeats the token as the method of an input request", `{"method":"TOKEN"}`),
@@ -124,7 +129,7 @@ func rpcError(w http.ResponseWriter, r *http.Request, message string, tokens ...
 	json.NewDecoder(r.Body).Decode(&m)
 	answer := map[string]any{"code": -32000, "message": message}
 	if tokens != nil {
-		answer["data"] = map[string]any{"token": tokens}
+		answer["data"] = map[string]any{"access_token": tokens}
 	}
 	text, _ := json.Marshal(map[string]any{"jsonrpc": "2.0", "id": m.ID, "error": answer})
 	w.Header().Set("Content-Type", "application/json")

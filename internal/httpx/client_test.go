@@ -185,6 +185,44 @@ func TestTraceRedacts(t *testing.T) {
 	}
 }
 
+// The trace shows no part of at least 12 bytes of a secret that the server was sent, and no short secret.
+func TestTraceRedactsParts(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", "canary-in-cookie")
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, `{"note":"canary-in-cookie, hunter2, ary-of-the-refresh, token-of-the-user, canary-in-query"}`)
+	}))
+	defer s.Close()
+	var out strings.Builder
+	c, _ := New(Options{Trace: &out})
+	for _, send := range []func(*http.Request) error{
+		func(req *http.Request) error { _, err := Do(c, req); return err },
+		func(req *http.Request) error {
+			res, err := c.Do(req)
+			if err == nil {
+				_, err = io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+			return err
+		},
+	} {
+		req, _ := http.NewRequest(http.MethodPost, s.URL+"/token?code=the-canary-in-query", strings.NewReader("refresh_token=canary-of-the-refresh"))
+		req.Header = http.Header{"Cookie": {"theme=dark; session=canary-in-cookie"}, "X-Pin": {"hunter2"}, "Authorization": {"Bearer the-token-of-the-user"}, "Content-Type": {formType}}
+		if err := send(req); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := out.String()
+	for _, shown := range []string{"canary", "hunter2", "ary-of-the", "token-of-the"} {
+		if strings.Contains(got, shown) {
+			t.Errorf("the trace shows %s:\n%s", shown, got)
+		}
+	}
+	if strings.Count(got, `"note":"[redacted], [redacted], [redacted], [redacted], [redacted]"`) != 2 {
+		t.Errorf("the trace lacks the bodies:\n%s", got)
+	}
+}
+
 // The trace still redacts a token in use after a response with many secrets, and after many proofs.
 func TestTraceForgetsNoSecretInUse(t *testing.T) {
 	many, _ := json.Marshal(slices.Collect(func(yield func(string) bool) {
@@ -215,7 +253,7 @@ func TestTraceForgetsNoSecretInUse(t *testing.T) {
 	}
 	k.dropOldest(&k.sent) // a second request starts before the response to the first
 	out.WriteString(k.Mask("canary-parallel"))
-	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, `"note":"[redacted]`) {
+	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, `"note":"DPoP [redacted]`) {
 		t.Errorf("the trace shows a secret, or nothing:\n%.500s", got[max(0, strings.Index(got, "canary")-100):])
 	}
 }

@@ -117,10 +117,44 @@ func Forms(secrets []string) []string {
 // mcpauth does not use the repetition. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
 const LongValue = 16
 
-// HeaderForms returns Forms of the header values that have at least minimum bytes.
+// HeaderForms returns Forms of the header values, and of the secrets in them, that have at least minimum bytes.
 func HeaderForms(h http.Header, minimum int) []string {
 	values := slices.Concat(slices.Collect(maps.Values(h))...)
+	values = append(values, RequestSecrets(h)...)
 	return Forms(slices.DeleteFunc(values, func(value string) bool { return len(value) < minimum }))
+}
+
+// RequestSecrets returns the secrets in the headers of a request.
+func RequestSecrets(h http.Header) []string {
+	var all []string
+	for name, values := range h {
+		for _, value := range values {
+			all = append(all, HeaderSecrets(name, value)...)
+		}
+	}
+	return all
+}
+
+// HeaderSecrets returns the secrets in a header that the user or mcpauth sends: the value, the credentials after a scheme such as Bearer,
+// the password of Basic, and the value of each cookie. The result is nil for a header whose value --verbose shows, and for a Mcp-Param
+// header, which contains an argument of a call.
+func HeaderSecrets(name, value string) []string {
+	name = http.CanonicalHeaderKey(name)
+	if slices.Contains(printableHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
+		return nil
+	}
+	all := authorizationSecrets(value)
+	if name != "Authorization" {
+		all = append(all, value)
+	}
+	if name == "Cookie" {
+		for pair := range strings.SplitSeq(value, ";") {
+			if _, v, ok := strings.Cut(pair, "="); ok {
+				all = append(all, strings.TrimSpace(v))
+			}
+		}
+	}
+	return all
 }
 
 // escapeJSON returns a text as it appears between the quotes of a JSON string.

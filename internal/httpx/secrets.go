@@ -50,28 +50,45 @@ func (k *Secrets) LearnIssued(credentials ...string) {
 }
 
 // Hide adds values of the user's headers and variables. A value is masked only if all of it appears, because its beginning may be ordinary
-// text. For the same reason, Hide ignores a value that is shorter than LongValue bytes or is only the origin of a URL.
+// text. For the same reason, a value that is shorter than LongValue bytes is not masked, only MayStore searches for it, and Hide ignores a
+// value that is shorter than minToken bytes or is only the origin of a URL.
 func (k *Secrets) Hide(values ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, v := range values {
-		if u, err := url.Parse(v); len(v) >= LongValue && !slices.Contains(k.values, v) && (err != nil || u.String() != u.Scheme+"://"+u.Host) {
+		if u, err := url.Parse(v); len(v) >= minToken && !slices.Contains(k.values, v) && (err != nil || u.String() != u.Scheme+"://"+u.Host) {
 			k.values = append(k.values, v)
 		}
 	}
 }
 
 // Mask replaces the secrets in a message.
-func (k *Secrets) Mask(message string) string { return k.replaceSecrets(message, partLength) }
+func (k *Secrets) Mask(message string) string {
+	return k.replaceSecrets(message, partLength, LongValue)
+}
 
 // MaskWhole replaces the secrets that appear completely in a text. Use MaskWhole for results that a program reads, because the beginning of
 // a secret may be another value there, such as a client ID.
-func (k *Secrets) MaskWhole(text string) string { return k.replaceSecrets(text, math.MaxInt) }
+func (k *Secrets) MaskWhole(text string) string {
+	return k.replaceSecrets(text, math.MaxInt, LongValue)
+}
 
 // Holds reports whether a text contains a secret, even if it is percent-encoded up to three times.
 func (k *Secrets) Holds(text string) bool {
+	return holds(text, k.MaskWhole)
+}
+
+// MayStore reports whether a text of a server contains no secret, so that the text may be stored in a file. In JSON, the decoded strings must
+// contain no secret either. MayStore also searches for the user's values that are too short for Mask.
+func (k *Secrets) MayStore(text string) bool {
+	mask := func(s string) string { return k.replaceSecrets(s, math.MaxInt, minToken) }
+	return !holds(text, mask) && string(maskJSON([]byte(text), mask)) == text
+}
+
+// holds reports whether mask changes a text, even if the text is percent-encoded up to three times.
+func holds(text string, mask func(string) string) bool {
 	for range 3 {
-		if k.MaskWhole(text) != text {
+		if mask(text) != text {
 			return true
 		}
 		text = percentDecoded(text)
@@ -98,9 +115,9 @@ func percentDecoded(text string) string {
 	return b.String()
 }
 
-// replaceSecrets replaces each value from Hide that appears completely, and each other secret of which at least the first minPrefix bytes
-// appear.
-func (k *Secrets) replaceSecrets(text string, minPrefix int) string {
+// replaceSecrets replaces each value from Hide of at least minLength bytes that appears completely, and each other secret of which at least
+// the first minPrefix bytes appear.
+func (k *Secrets) replaceSecrets(text string, minPrefix, minLength int) string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var spans [][2]int
@@ -128,6 +145,9 @@ func (k *Secrets) replaceSecrets(text string, minPrefix int) string {
 		}
 	}
 	for _, v := range k.values {
+		if len(v) < minLength {
+			continue
+		}
 		for _, form := range k.formsOf(v) {
 			find(form, len(form))
 		}
@@ -182,8 +202,7 @@ func (k *Secrets) dropOldest(list *[]string) {
 }
 
 // learnRequest remembers the credentials in the Authorization header of a request. If allHeaders is set, learnRequest also remembers secret
-// query parameters and all header values that the trace does not show, because a server may repeat them. Mcp-Param headers are skipped,
-// because they contain arguments of a call.
+// query parameters and the secrets in all headers, because a server may repeat them.
 func (k *Secrets) learnRequest(req *http.Request, allHeaders bool) {
 	k.LearnIssued(authorizationSecrets(req.Header.Get("Authorization"))...)
 	if !allHeaders {
@@ -193,15 +212,8 @@ func (k *Secrets) learnRequest(req *http.Request, allHeaders bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.addForm(&k.sent, req.URL.Query())
-	for name, values := range req.Header {
-		if slices.Contains(printableHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
-			continue
-		}
-		for _, v := range values {
-			for _, secret := range append(authorizationSecrets(v), v) {
-				k.addLast(&k.sent, secret)
-			}
-		}
+	for _, secret := range RequestSecrets(req.Header) {
+		k.addLast(&k.sent, secret)
 	}
 }
 
@@ -300,7 +312,10 @@ func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 }
 
 // MaskJSON replaces the secrets that appear completely in the strings of a JSON text. The rest of the text is unchanged.
-func (k *Secrets) MaskJSON(data []byte) []byte {
+func (k *Secrets) MaskJSON(data []byte) []byte { return maskJSON(data, k.MaskWhole) }
+
+// maskJSON applies mask to the strings of a JSON text.
+func maskJSON(data []byte, mask func(string) string) []byte {
 	var out []byte
 	for i := 0; i < len(data); {
 		if data[i] != '"' {
@@ -319,7 +334,7 @@ func (k *Secrets) MaskJSON(data []byte) []byte {
 		i += len(word)
 		var s string
 		if json.Unmarshal(word, &s) == nil {
-			if clean := k.MaskWhole(s); clean != s {
+			if clean := mask(s); clean != s {
 				word, _ = json.Marshal(clean)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -106,6 +107,45 @@ func TestOrdinaryTextIsNoSecret(t *testing.T) {
 	k.Learn("my words are a secret", "my.password")
 	if got := k.Mask("my words are a secret my.password"); got != "[redacted] [redacted]" {
 		t.Errorf("secrets of the user: %s", got)
+	}
+}
+
+// The secrets in a header of the user are its value, the credentials after a scheme, the password of Basic, and the values of cookies.
+func TestHeaderSecrets(t *testing.T) {
+	basic := base64.StdEncoding.EncodeToString([]byte("ann:pass%20word"))
+	for _, tt := range []struct {
+		name, value string
+		want        []string
+	}{
+		{"X-Key", "canary", []string{"canary", "canary"}},
+		{"X-Key", "Bearer canary", []string{"canary", "Bearer canary"}},
+		{"authorization", "Bearer canary", []string{"canary"}},
+		{"Authorization", "Basic " + basic, []string{basic, "pass word", "pass%20word"}},
+		{"Cookie", "theme=dark; session=canary=1", []string{"session=canary=1", "theme=dark; session=canary=1", "dark", "canary=1"}},
+		{"user-agent", "Mozilla/5.0", nil},
+		{"Mcp-Param-Region", "eu-central-1", nil},
+	} {
+		if got := HeaderSecrets(tt.name, tt.value); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %s: got %q, want %q", tt.name, tt.value, got, tt.want)
+		}
+	}
+}
+
+// A text that contains a short value of the user is not stored, but the value is not masked in messages, where it may be an ordinary word.
+func TestMayStore(t *testing.T) {
+	var k Secrets
+	k.Learn("canary-token-0123456789")
+	k.Hide("acme<13bytes>", "seven77")
+	for text, want := range map[string]bool{
+		"acme<13bytes>": false, `{"a":"acme\u003c13bytes\u003e"}`: false, "ACME%3C13bytes%3E": false, "canary-token-0123456789": false,
+		"seven77": true, "acme": true, "canary-token": true, `{"a":"b"}`: true,
+	} {
+		if got := k.MayStore(text); got != want {
+			t.Errorf("%s: %v", text, got)
+		}
+	}
+	if got := k.Mask("acme<13bytes>"); got != "acme<13bytes>" || k.Holds(got) {
+		t.Errorf("got %q", got)
 	}
 }
 

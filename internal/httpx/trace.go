@@ -47,6 +47,7 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.learnProxyPassword(req, err)
 		return res, err
 	}
+	secrets := append(RequestSecrets(req.Header), formSecrets(req.URL.Query())...)
 	var b strings.Builder
 	fmt.Fprintf(&b, "> %s %s\n", req.Method, redactURL(req.URL))
 	t.writeHeader(&b, "> ", req.Header)
@@ -55,16 +56,19 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 			data, _ := io.ReadAll(io.LimitReader(body, maxTraced))
 			body.Close()
 			t.writeBody(&b, &t.secrets.sent, "> ", req.Header.Get("Content-Type"), data)
+			if form, err := url.ParseQuery(string(data)); err == nil && req.Header.Get("Content-Type") == formType {
+				secrets = append(secrets, formSecrets(form)...)
+			}
 		}
 	}
-	t.print(&b)
+	t.print(&b, nil)
 
 	res, err := t.next.RoundTrip(req)
 	t.learnProxyPassword(req, err)
 	took := time.Since(start).Round(time.Millisecond)
 	if err != nil {
 		fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's name may contain line breaks
-		t.print(&b)
+		t.print(&b, secrets)
 		return nil, err
 	}
 	fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
@@ -72,15 +76,15 @@ func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	if oauth {
 		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
 		t.writeAnswer(&b, req, res, data, len(data) <= maxTraced)
-		t.print(&b)
+		t.print(&b, secrets)
 		res.Body = &bufferedBody{io.MultiReader(bytes.NewReader(data), errReader{err}), res.Body}
 		return res, nil
 	}
-	t.print(&b)
+	t.print(&b, secrets)
 	res.Body = &tracedBody{ReadCloser: res.Body, done: func(data []byte, whole bool) {
 		var b strings.Builder
 		t.writeAnswer(&b, req, res, data, whole)
-		t.print(&b)
+		t.print(&b, secrets)
 	}}
 	return res, nil
 }
@@ -174,10 +178,10 @@ func (t *tracer) writeBody(b *strings.Builder, list *[]string, mark, contentType
 	}
 }
 
-// print redacts every remembered secret and writes the text in one call.
-func (t *tracer) print(b *strings.Builder) {
+// print redacts every remembered secret, and also every part of the secrets of this exchange, and writes the text in one call.
+func (t *tracer) print(b *strings.Builder, secrets []string) {
 	if t.out != nil {
-		io.WriteString(t.out, t.secrets.Mask(b.String()))
+		io.WriteString(t.out, t.secrets.Mask(Mask(b.String(), Forms(secrets))))
 	}
 	b.Reset()
 }
@@ -211,6 +215,17 @@ func redactURL(u *url.URL) string {
 	c := *u
 	c.RawQuery = redactForm(u.Query())
 	return Text(c.Redacted(), 2000)
+}
+
+// formSecrets returns the values of the secret fields of a form.
+func formSecrets(form url.Values) []string {
+	var all []string
+	for name, values := range form {
+		if secretName(name) {
+			all = append(all, values...)
+		}
+	}
+	return all
 }
 
 func redactForm(form url.Values) string {

@@ -22,7 +22,7 @@ func FuzzTrace(f *testing.F) {
 		var b strings.Builder
 		tr.writeHeader(&b, "< ", http.Header{"Location": {location}, "Content-Type": {kind}, "X-Other": {string(body)}})
 		tr.writeBody(&b, &tr.secrets.received, "< ", kind, body)
-		tr.print(&b)
+		tr.print(&b, nil)
 		got := out.String()
 		if strings.Contains(got, "canary-sent") || strings.Contains(got, url.QueryEscape("canary-sent")) {
 			t.Errorf("a secret that was sent is shown: %q", got)

@@ -52,7 +52,7 @@ type Link struct {
 	Auth auth.OAuthHandler
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
-	Secrets []string       // secret values in Header, which errors mask; access tokens are always masked
+	Secrets []string       // more secrets, which errors mask; the values in Header and access tokens are always masked
 	Known   *httpx.Secrets // more secrets for Clean, HoldsToken and MayKeep; nil: only the access tokens
 
 	MaxMessage int64 // limit of one message from the server in bytes; 0: 512 MiB
@@ -96,7 +96,7 @@ func (l *Link) prepare() error {
 		for name, values := range l.Header {
 			l.static[http.CanonicalHeaderKey(name)] = values
 		}
-		l.masked.fixed = httpx.Forms(l.Secrets)
+		l.masked.fixed = httpx.Forms(append(httpx.RequestSecrets(l.Header), l.Secrets...))
 	})
 	return l.urlErr
 }

@@ -56,11 +56,8 @@ func (l *Link) HoldsToken(s string) bool {
 	return httpx.Holds(s, httpx.Forms(l.masked.tokens)) || l.known().Holds(s)
 }
 
-// MayKeep reports whether data of the server contains no secret, so that the data may be stored in a file. In JSON, the decoded strings
-// must contain no secret either.
-func (l *Link) MayKeep(data string) bool {
-	return !l.known().Holds(data) && string(l.known().MaskJSON([]byte(data))) == data
-}
+// MayKeep reports whether data of the server contains no secret, so that the data may be stored in a file.
+func (l *Link) MayKeep(data string) bool { return l.known().MayStore(data) }
 
 // Clean masks the credentials and the known secrets in text from the server.
 func (l *Link) Clean(s string) string {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 )
@@ -111,9 +112,7 @@ func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string,
 		return nil, err
 	}
 	c.maskedSecrets().Learn(string(t.ClientSecret), string(t.IDP.ClientSecret))
-	for _, values := range t.Header {
-		c.maskedSecrets().Hide(values...)
-	}
+	c.maskedSecrets().Hide(httpx.RequestSecrets(t.Header)...)
 	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: hc, Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
 		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grantOrDefault() != GrantCode, Strict: t.Strict})
 	if found != nil {

@@ -34,7 +34,7 @@ type Proxy struct {
 	Header  http.Header       // sent to the server's origin only
 	Auth    auth.OAuthHandler // nil: no authorization
 	HTTP    *http.Client      // nil: httpx.Default()
-	Secrets []string          // secret values in Header, masked in the proxy's own errors
+	Secrets []string          // further secrets, masked in the proxy's own errors; values in Header are always masked
 	Known   *httpx.Secrets    // further secrets, masked in the proxy's own errors; nil: none
 	Log     func(text string) // called for sessions and dropped messages; may be nil
 	Warn    func(text string) // called if a subscription or the log level could not be restored; may be nil
