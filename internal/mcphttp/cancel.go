@@ -3,8 +3,8 @@ package mcphttp
 import "fmt"
 
 // Cancel sends notifications/cancelled for a request to a server of an earlier revision, which does not treat a closed connection as a
-// cancellation (2025-11-25, Cancellation). Cancel sends nothing for initialize, which must not be cancelled, and nothing in revision
-// 2026-07-28, in which a closed stream cancels the request.
+// cancellation (2025-11-25, Cancellation). Cancel sends nothing for initialize, because initialize must not be cancelled. In revision
+// 2026-07-28, Cancel sends nothing, because a closed stream cancels the request.
 func (l *Link) Cancel(s *Session, m Message) {
 	if !s.stateful() || !m.IsRequest() || m.Method == "initialize" {
 		return

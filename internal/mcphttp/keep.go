@@ -51,7 +51,7 @@ func (k Keep) Load() *Session {
 }
 
 // Put stores a session, unless another process has already stored one. The result is the session that is now stored, or nil if the file
-// cannot be written. If Put returns a session other than opened, the caller must end opened.
+// cannot be written. If the result is the session of another process, the caller must end its own session.
 func (k Keep) Put(ctx context.Context, opened *Session) *Session {
 	unlock, err := k.lockFolder(ctx)
 	if err != nil {

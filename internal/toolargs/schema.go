@@ -269,7 +269,7 @@ func (s subschema) propertySchema(name string) (subschema, bool) {
 			p.addAlternative(part)
 		}
 	}
-	return p.bounded(), len(p.any) > 0
+	return p.withinLimit(), len(p.any) > 0
 }
 
 // maxAlternatives limits the alternatives of one property. Without the limit, the number of alternatives could multiply with each part of a
@@ -283,8 +283,8 @@ func (s *subschema) addAlternative(v *jsonValue) {
 	}
 }
 
-// bounded returns the schema, or a schema that allows everything if there are too many alternatives.
-func (s subschema) bounded() subschema {
+// withinLimit returns s, or a schema that allows everything if s has too many alternatives.
+func (s subschema) withinLimit() subschema {
 	if len(s.any) > maxAlternatives {
 		return subschema{doc: s.doc}
 	}
@@ -308,7 +308,7 @@ func (s subschema) childSchema(keyword string) subschema {
 		}
 		return true
 	})
-	return out.bounded()
+	return out.withinLimit()
 }
 
 // composingKeywords are the keywords that may allow properties that "properties" does not list.

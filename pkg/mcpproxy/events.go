@@ -9,16 +9,16 @@ import (
 	"mcpauth/internal/sse"
 )
 
-// events writes messages as an event stream, which starts with the first message.
-type events struct {
+// eventWriter writes messages as an event stream. The stream starts with the first message.
+type eventWriter struct {
 	mu     sync.Mutex
 	w      http.ResponseWriter
 	begun  bool
 	closed bool
 }
 
-// send writes one message, unless the stream is closed.
-func (e *events) send(m mcphttp.Message) {
+// sendMessage writes one message, unless the stream is closed.
+func (e *eventWriter) sendMessage(m mcphttp.Message) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if !e.closed {
@@ -27,7 +27,7 @@ func (e *events) send(m mcphttp.Message) {
 	}
 }
 
-func (e *events) begin() {
+func (e *eventWriter) begin() {
 	if !e.begun {
 		e.begun = true
 		e.w.Header().Set("Content-Type", "text/event-stream")
@@ -36,15 +36,15 @@ func (e *events) begin() {
 	}
 }
 
-func (e *events) write(m mcphttp.Message) {
+func (e *eventWriter) write(m mcphttp.Message) {
 	var b bytes.Buffer
 	sse.Event{Name: "message", Data: oneLine(m.Raw), HasData: true}.Append(&b)
 	_, _ = e.w.Write(b.Bytes())
 	_ = http.NewResponseController(e.w).Flush()
 }
 
-// finish writes the answer, as JSON if the event stream has not begun.
-func (e *events) finish(m mcphttp.Message, status int) {
+// writeAnswer writes the answer, as JSON if the event stream has not begun.
+func (e *eventWriter) writeAnswer(m mcphttp.Message, status int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	switch {
@@ -60,16 +60,16 @@ func (e *events) finish(m mcphttp.Message, status int) {
 	e.closed = true
 }
 
-// close ends the use of the ResponseWriter, which must not be used after its handler returns.
-func (e *events) close() {
+// stopWriting ends the use of the ResponseWriter, which must not be used after its handler returns.
+func (e *eventWriter) stopWriting() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.closed = true
 }
 
 // serveStream serves GET. Until the program closes the connection, the stream carries server messages that belong to no request.
-func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
-	out := &events{w: w}
+func (c *httpProgram) serveStream(w http.ResponseWriter, r *http.Request) {
+	out := &eventWriter{w: w}
 	out.mu.Lock()
 	out.begin()
 	out.mu.Unlock()
@@ -78,13 +78,13 @@ func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
 	c.stream = out
 	c.mu.Unlock()
 	if before != nil {
-		before.close()
+		before.stopWriting()
 	}
 	select {
 	case <-r.Context().Done():
 	case <-c.base.Done():
 	}
-	out.close()
+	out.stopWriting()
 	c.mu.Lock()
 	if c.stream == out {
 		c.stream = nil
@@ -92,18 +92,18 @@ func (c *client) serveStream(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 }
 
-// push sends a message that belongs to no request on the stream of GET. If the program has not opened a stream by GET, push sends the
-// message on the stream of a pending request.
-func (c *client) push(m mcphttp.Message) {
+// sendUnrelated sends the program a message that belongs to no request. If the program has not opened a stream by GET, the message goes to
+// the stream of a pending request.
+func (c *httpProgram) sendUnrelated(m mcphttp.Message) {
 	c.mu.Lock()
 	out := c.stream
 	c.mu.Unlock()
 	if out != nil {
-		out.send(m)
+		out.sendMessage(m)
 		return
 	}
 	c.conversation.mu.Lock()
-	var any *request
+	var any *pendingRequest
 	for r := range c.requests {
 		any = r
 	}

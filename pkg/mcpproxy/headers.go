@@ -36,8 +36,8 @@ type annotations struct {
 	size    int                        // of all names and schemas, in bytes
 }
 
-// add stores the schemas of one page. The first page of a list replaces the schemas of the previous list.
-func (a *annotations) add(page json.RawMessage, first bool) {
+// addPage stores the schemas of one page. The first page of a list replaces the schemas of the previous list.
+func (a *annotations) addPage(page json.RawMessage, first bool) {
 	if first || a.schemas == nil {
 		*a = annotations{schemas: map[string]json.RawMessage{}}
 	}
@@ -62,19 +62,19 @@ func (a *annotations) add(page json.RawMessage, first bool) {
 	}
 }
 
-// annotate stores the schemas that require headers from one page of a list of tools.
-func (c *conversation) annotate(page json.RawMessage, first bool) {
+// storeSchemas stores the input schemas that require Mcp-Param headers. page is one page of a list of tools.
+func (c *conversation) storeSchemas(page json.RawMessage, first bool) {
 	if page == nil {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.annotated.add(page, first)
+	c.annotated.addPage(page, first)
 }
 
-// refetch requests the list of tools after a header mismatch. If the program knows the tool from an earlier run, the proxy has not seen a
+// refetchTools requests the list of tools after a header mismatch. If the program knows the tool from an earlier run, the proxy has not seen a
 // list with the tool, so the proxy requests the list itself.
-func (c *conversation) refetch(ctx context.Context, call mcphttp.Message) {
+func (c *conversation) refetchTools(ctx context.Context, call mcphttp.Message) {
 	meta, cursor, size := jsonscan.Member(call.Params, "_meta"), json.RawMessage(nil), 0
 	for range maxPages {
 		params := fmt.Appendf(nil, `{"_meta":%s}`, meta)
@@ -82,7 +82,7 @@ func (c *conversation) refetch(ctx context.Context, call mcphttp.Message) {
 			params = fmt.Appendf(nil, `{"cursor":%s,"_meta":%s}`, cursor, meta)
 		}
 		o := c.link.Exchange(ctx, &mcphttp.Session{}, mcphttp.Request{Message: mcphttp.NewRequest([]byte(`"mcpauth-tools"`), "tools/list", params)})
-		c.annotate(o.Answer.Result, cursor == nil)
+		c.storeSchemas(o.Answer.Result, cursor == nil)
 		next := jsonscan.Member(o.Answer.Result, "nextCursor")
 		if size += len(o.Answer.Result); size > mcphttp.MaxList || jsonscan.Type(next) != "string" || string(next) == string(cursor) {
 			return

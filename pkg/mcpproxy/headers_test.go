@@ -19,7 +19,7 @@ func TestAnnotationsAreBounded(t *testing.T) {
 	var a annotations
 	page := func(tools string) []byte { return []byte(`{"tools":[` + strings.TrimSuffix(tools, ",") + `]}`) }
 	for i := range 80 {
-		a.add(page(annotated(fmt.Sprint("t", i), 1_000_000)+","), false)
+		a.addPage(page(annotated(fmt.Sprint("t", i), 1_000_000)+","), false)
 	}
 	total := 0
 	for name, schema := range a.schemas {
@@ -28,7 +28,7 @@ func TestAnnotationsAreBounded(t *testing.T) {
 	if total != a.size || total > mcphttp.MaxList || total < mcphttp.MaxList-2_000_000 {
 		t.Errorf("the schemas have %d bytes, and %d were counted", total, a.size)
 	}
-	a.add(page(annotated("small", 10)+","+annotated("large", mcphttp.MaxEntry)+","+annotated("small", 20)), true)
+	a.addPage(page(annotated("small", 10)+","+annotated("large", mcphttp.MaxEntry)+","+annotated("small", 20)), true)
 	if len(a.schemas) != 1 || a.size != len("small")+len(a.schemas["small"]) || !strings.Contains(string(a.schemas["small"]), strings.Repeat("d", 20)) {
 		t.Errorf("after a new list: %d schemas, %d bytes", len(a.schemas), a.size)
 	}
@@ -36,8 +36,8 @@ func TestAnnotationsAreBounded(t *testing.T) {
 	for i := range mcphttp.MaxListed + 10 {
 		fmt.Fprintf(&many, `{"name":"%d","inputSchema":"x-mcp-header"},`, i)
 	}
-	a.add(page(many.String()), true)
-	a.add(page(annotated("last", 10)), false)
+	a.addPage(page(many.String()), true)
+	a.addPage(page(annotated("last", 10)), false)
 	if len(a.schemas) != mcphttp.MaxListed {
 		t.Errorf("%d schemas", len(a.schemas))
 	}

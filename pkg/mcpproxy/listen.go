@@ -44,16 +44,16 @@ type Listener struct {
 	strangers httpx.Strangers
 
 	mu       sync.Mutex
-	sessions map[string]*client
+	sessions map[string]*httpProgram
 }
 
-// client is a program that has opened a session.
-type client struct {
+// httpProgram is a program that has opened a session.
+type httpProgram struct {
 	*conversation
-	used time.Time
+	lastUsed time.Time
 
 	mu     sync.Mutex
-	stream *events // the stream of GET; nil: none
+	stream *eventWriter // the stream that the program opened by GET; nil: none
 }
 
 // Listen listens at addr, whose host must be 127.0.0.1. Port 0 chooses a free port. The Listener serves requests until Close.
@@ -71,7 +71,7 @@ func (p *Proxy) Listen(addr string) (*Listener, error) {
 	}
 	key := make([]byte, 32)
 	rand.Read(key) // never fails
-	l := &Listener{proxy: p, host: socket.Addr().String(), sessions: map[string]*client{}}
+	l := &Listener{proxy: p, host: socket.Addr().String(), sessions: map[string]*httpProgram{}}
 	path := "/" + hex.EncodeToString(key) + "/mcp"
 	l.URL, l.secret = "http://"+l.host+path, sha256.Sum256([]byte(path))
 	l.base, l.stop = context.WithCancel(context.Background())
@@ -87,7 +87,7 @@ func (l *Listener) Close() {
 	l.mu.Lock()
 	var ended sync.WaitGroup
 	for _, c := range l.sessions {
-		ended.Go(c.end)
+		ended.Go(c.endConversation)
 	}
 	l.mu.Unlock()
 	ended.Wait()
@@ -114,19 +114,19 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.strangers.Admit(r)
-	c, known := l.client(r.Header.Get(sessionHeader))
+	c, known := l.findProgram(r.Header.Get(sessionHeader))
 	switch {
 	case r.Method == http.MethodPost:
-		l.post(w, r, c, known)
+		l.handlePost(w, r, c, known)
 	case !known && r.Header.Get(sessionHeader) != "":
-		refuse(w, http.StatusNotFound, mcphttp.Message{}, -32001, "there is no such session")
+		writeError(w, http.StatusNotFound, mcphttp.Message{}, -32001, "there is no such session")
 	case !known:
 		w.Header().Set("Allow", "POST")
 		w.WriteHeader(http.StatusMethodNotAllowed)
 	case r.Method == http.MethodGet:
 		c.serveStream(w, r)
 	case r.Method == http.MethodDelete:
-		l.drop(r.Header.Get(sessionHeader))
+		l.dropSession(r.Header.Get(sessionHeader))
 		w.WriteHeader(http.StatusOK)
 	default:
 		w.Header().Set("Allow", "GET, POST, DELETE")
@@ -134,8 +134,8 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// refuse answers with a JSON-RPC error of the proxy.
-func refuse(w http.ResponseWriter, status int, m mcphttp.Message, code int64, text string) {
+// writeError answers with a JSON-RPC error of the proxy.
+func writeError(w http.ResponseWriter, status int, m mcphttp.Message, code int64, text string) {
 	writeJSON(w, status, mcphttp.NewError(m.ID, code, text))
 }
 
@@ -145,27 +145,27 @@ func writeJSON(w http.ResponseWriter, status int, m mcphttp.Message) {
 	_, _ = w.Write(m.Raw)
 }
 
-// client returns the program that has the session with this id.
-func (l *Listener) client(id string) (*client, bool) {
+// findProgram returns the program that has the session with this id.
+func (l *Listener) findProgram(id string) (*httpProgram, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c, ok := l.sessions[id]
 	if ok {
-		c.used = time.Now()
+		c.lastUsed = time.Now()
 	}
 	return c, ok
 }
 
-// open creates a session for a program that sends initialize.
-func (l *Listener) open() (string, *client) {
-	c := &client{used: time.Now()}
-	c.conversation = l.proxy.converse(l.base, c.push)
-	c.http = true
+// openSession creates a session for a program that sends initialize.
+func (l *Listener) openSession() (string, *httpProgram) {
+	c := &httpProgram{lastUsed: time.Now()}
+	c.conversation = l.proxy.converse(l.base, c.sendUnrelated)
+	c.overHTTP = true
 	id := rand.Text()
 	l.mu.Lock()
 	oldest := ""
 	for id, other := range l.sessions {
-		if oldest == "" || other.used.Before(l.sessions[oldest].used) {
+		if oldest == "" || other.lastUsed.Before(l.sessions[oldest].lastUsed) {
 			oldest = id
 		}
 	}
@@ -173,24 +173,24 @@ func (l *Listener) open() (string, *client) {
 	l.sessions[id] = c
 	l.mu.Unlock()
 	if full {
-		l.drop(oldest)
+		l.dropSession(oldest)
 	}
 	return id, c
 }
 
-// drop ends a session.
-func (l *Listener) drop(id string) {
+// dropSession ends a session.
+func (l *Listener) dropSession(id string) {
 	l.mu.Lock()
 	c := l.sessions[id]
 	delete(l.sessions, id)
 	l.mu.Unlock()
 	if c != nil {
-		c.end()
+		c.endConversation()
 	}
 }
 
-// post handles one message of a program. A batch of 2025-03-26 is refused, because the program can send the messages one by one.
-func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known bool) {
+// handlePost handles one message of a program. A batch of 2025-03-26 is refused, because the program can send the messages one by one.
+func (l *Listener) handlePost(w http.ResponseWriter, r *http.Request, c *httpProgram, known bool) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/json" {
 		w.WriteHeader(http.StatusUnsupportedMediaType)
@@ -209,68 +209,68 @@ func (l *Listener) post(w http.ResponseWriter, r *http.Request, c *client, known
 	session := r.Header.Get(sessionHeader)
 	var talk *conversation
 	switch {
-	case !ok || !proper(m):
-		refuse(w, http.StatusBadRequest, m, -32600, "the message is not a JSON-RPC request, notification or response")
+	case !ok || !isValidMessage(m):
+		writeError(w, http.StatusBadRequest, m, -32600, "the message is not a JSON-RPC request, notification or response")
 		return
 	case m.Method == "initialize" && m.IsRequest():
-		session, c = l.open()
+		session, c = l.openSession()
 		w.Header().Set(sessionHeader, session)
 		talk = c.conversation
 	case session == "" && (m.Version() != "" || !m.IsRequest()): // a message of 2026-07-28
 		talk = l.proxy.converse(l.base, func(mcphttp.Message) {})
-		talk.http = true
+		talk.overHTTP = true
 		defer talk.stop()
 	case !known && session == "":
-		refuse(w, http.StatusBadRequest, m, -32000, "the request has no session: send initialize first")
+		writeError(w, http.StatusBadRequest, m, -32000, "the request has no session: send initialize first")
 		return
 	case !known:
-		refuse(w, http.StatusNotFound, m, -32001, "there is no such session")
+		writeError(w, http.StatusNotFound, m, -32001, "there is no such session")
 		return
 	default:
 		talk = c.conversation
 	}
 	if m.IsRequest() {
-		talk.serve(w, r, m)
+		talk.serveRequest(w, r, m)
 		if m.Method == "initialize" && talk.current() == nil {
-			l.drop(session) // the server refused initialize
+			l.dropSession(session) // the server refused initialize
 		}
 		return
 	}
 	switch {
-	case m.Method == "notifications/cancelled" && !talk.cancelled(m):
+	case m.Method == "notifications/cancelled" && !talk.cancelRequest(m):
 	case m.Method == "notifications/initialized":
-		talk.greet(r.Context(), m)
+		talk.finishHandshake(r.Context(), m)
 	default:
-		talk.tell(r.Context(), m)
+		talk.sendOneWay(r.Context(), m)
 	}
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// serve answers one request with JSON, or with an event stream if messages precede the answer. A closed connection cancels a request of
-// 2026-07-28. Programs of earlier revisions send notifications/cancelled instead (2025-11-25, Cancellation).
-func (c *conversation) serve(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
+// serveRequest answers one request with JSON, or with an event stream if messages precede the answer. A closed connection cancels a request
+// of 2026-07-28. Programs of earlier revisions send notifications/cancelled instead (2025-11-25, Cancellation).
+func (c *conversation) serveRequest(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
 	ctx := c.base
 	if m.Version() != "" {
 		ctx = r.Context()
 	}
-	out := &events{w: w}
+	out := &eventWriter{w: w}
 	answered := make(chan struct{})
-	q := &request{Message: m, header: paramsOf(r.Header), receive: out.send, answer: func(a mcphttp.Message, status int) {
-		out.finish(a, statusOf(a, status))
+	q := &pendingRequest{Message: m, header: paramsOf(r.Header), receive: out.sendMessage, answer: func(a mcphttp.Message, status int) {
+		out.writeAnswer(a, statusOf(a, status))
 		close(answered)
 	}}
-	ctx = c.begin(ctx, q)
-	go c.run(ctx, q)
+	ctx = c.addRequest(ctx, q)
+	go c.runRequest(ctx, q)
 	select {
 	case <-answered:
 	case <-ctx.Done(): // cancelled, or answered at the same time
 	case <-r.Context().Done():
 	}
-	out.close()
+	out.stopWriting()
 }
 
 // statusOf returns the HTTP status of an answer. The status of an error from the server is passed on, because clients recognize the
-// server's revision by this status. A status that would make the client start a login is replaced by 502.
+// server's revision by the status. A status that would make the client start a login is replaced by 502.
 func statusOf(a mcphttp.Message, status int) int {
 	switch {
 	case a.Result != nil:

@@ -64,42 +64,42 @@ func (p *Proxy) log(format string, a ...any) {
 // conversation is the exchange of messages between one program and the server.
 type conversation struct {
 	*Proxy
-	base context.Context       // context of the whole conversation
-	stop context.CancelFunc    // ends the conversation
-	say  func(mcphttp.Message) // sends the program a message that belongs to no request
-	http bool                  // the program speaks HTTP, so it sets the Mcp-Param headers itself
+	base          context.Context       // context of the whole conversation
+	stop          context.CancelFunc    // ends the conversation
+	sendToProgram func(mcphttp.Message) // sends the program a message that belongs to no request
+	overHTTP      bool                  // the program speaks HTTP, so it sets the Mcp-Param headers itself
 
 	renewing chan struct{} // semaphore; full while a lost session is replaced
 
-	mu          sync.Mutex
-	requests    map[*request]bool  // requests without an answer
-	opened      mcphttp.Message    // the program's initialize request
-	initialized mcphttp.Message    // the program's notifications/initialized; zero: not sent yet
-	session     *mcphttp.Session   // session of an earlier revision; nil: none
-	unwatch     context.CancelFunc // ends the stream of the session; nil: no stream
-	logging     bool               // the server declared that it sends log messages
-	restorable  []mcphttp.Message  // requests to repeat in a new session, in order
-	annotated   annotations        // input schemas that require Mcp-Param headers
+	mu                 sync.Mutex
+	requests           map[*pendingRequest]bool // requests without an answer
+	initializeRequest  mcphttp.Message          // the program's initialize request
+	initializedMessage mcphttp.Message          // the program's notifications/initialized; zero: not sent yet
+	session            *mcphttp.Session         // session of an earlier revision; nil: none
+	endStream          context.CancelFunc       // ends the stream of the session; nil: no stream
+	serverLogs         bool                     // the server declared that it sends log messages
+	restorable         []mcphttp.Message        // requests to repeat in a new session, in order
+	annotated          annotations              // input schemas that require Mcp-Param headers
 }
 
 func (p *Proxy) converse(ctx context.Context, say func(mcphttp.Message)) *conversation {
 	p.prepare()
-	c := &conversation{Proxy: p, say: say, renewing: make(chan struct{}, 1), requests: map[*request]bool{}}
+	c := &conversation{Proxy: p, sendToProgram: say, renewing: make(chan struct{}, 1), requests: map[*pendingRequest]bool{}}
 	c.base, c.stop = context.WithCancel(ctx)
 	return c
 }
 
-// request is an unanswered request of the program.
-type request struct {
+// pendingRequest is an unanswered request of the program.
+type pendingRequest struct {
 	mcphttp.Message
 	header  http.Header                // Mcp-Param headers of a program that speaks HTTP
-	receive func(mcphttp.Message)      // receives the server messages that precede the answer; nil: say receives them
+	receive func(mcphttp.Message)      // receives the server messages that precede the answer; nil: sendToProgram receives them
 	answer  func(mcphttp.Message, int) // receives the answer, and the HTTP status of the server's response; the status is 0 if the server sent none
 	cancel  context.CancelFunc
 }
 
-// begin registers a request. Call begin in the order of the messages, so that a cancellation finds its request.
-func (c *conversation) begin(ctx context.Context, r *request) context.Context {
+// addRequest registers a request. Call addRequest in the order of the messages, so that a cancellation finds its request.
+func (c *conversation) addRequest(ctx context.Context, r *pendingRequest) context.Context {
 	ctx, r.cancel = context.WithCancel(ctx)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,9 +107,9 @@ func (c *conversation) begin(ctx context.Context, r *request) context.Context {
 	return ctx
 }
 
-// done removes a request, and reports whether the request was still waiting for an answer. The caller must answer the request before it
-// cancels the context, because Listener sends no answer after the context is cancelled.
-func (c *conversation) done(r *request) bool {
+// removeRequest removes a request, and reports whether the request was still waiting for an answer. The caller must answer the request
+// before it cancels the context, because Listener sends no answer after the context is cancelled.
+func (c *conversation) removeRequest(r *pendingRequest) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	waiting := c.requests[r]
@@ -117,11 +117,11 @@ func (c *conversation) done(r *request) bool {
 	return waiting
 }
 
-// find returns the unanswered request with this id, or nil.
-func (c *conversation) find(id json.RawMessage) *request {
+// findRequest returns the unanswered request with this id, or nil.
+func (c *conversation) findRequest(id json.RawMessage) *pendingRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var alike *request
+	var alike *pendingRequest
 	for r := range c.requests {
 		switch {
 		case string(r.ID) == string(id):
@@ -133,20 +133,20 @@ func (c *conversation) find(id json.RawMessage) *request {
 	return alike
 }
 
-// run sends a registered request and answers it. A request that the program has cancelled gets no answer (2025-11-25, Cancellation).
-func (c *conversation) run(ctx context.Context, r *request) {
+// runRequest sends a registered request and answers it. A request that the program has cancelled gets no answer (2025-11-25, Cancellation).
+func (c *conversation) runRequest(ctx context.Context, r *pendingRequest) {
 	var o mcphttp.Outcome
 	if r.Method == "initialize" {
-		o = c.initialize(ctx, r)
+		o = c.initializeSession(ctx, r)
 	} else {
-		o = c.exchange(ctx, r)
+		o = c.exchangeRequest(ctx, r)
 	}
 	cancelled := ctx.Err() != nil && c.base.Err() == nil
-	answer := c.response(r.Message, o)
+	answer := c.answerTo(r.Message, o)
 	if answer.Error == nil {
-		c.note(r.Message, answer)
+		c.recordAnswer(r.Message, answer)
 	}
-	if c.done(r) && !cancelled {
+	if c.removeRequest(r) && !cancelled {
 		status := 0
 		if o.Answer.Raw != nil {
 			status = o.Status
@@ -156,45 +156,45 @@ func (c *conversation) run(ctx context.Context, r *request) {
 	r.cancel()
 }
 
-// exchange sends a request. The request is sent again if the server lost the session or refused a header, because both prove that the
-// request was not carried out.
-func (c *conversation) exchange(ctx context.Context, r *request) mcphttp.Outcome {
+// exchangeRequest sends a request. If the server lost the session or refused a header, the server has not carried out the request, so
+// exchangeRequest sends it again.
+func (c *conversation) exchangeRequest(ctx context.Context, r *pendingRequest) mcphttp.Outcome {
 	for tried := (mcphttp.Tried{}); ; {
 		s := c.sessionOf(r.Message)
 		header := r.header
 		if header == nil {
 			header = c.paramHeader(r.Message)
 		}
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) { c.hear(r, m) }})
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: r.Message, Header: header, Receive: func(m mcphttp.Message) { c.handleMessage(r, m) }})
 		switch o.Next(tried, false) {
 		case mcphttp.Reopen:
 			tried.Reopen++
-			if err := c.renew(ctx, s, 0); err != nil {
+			if err := c.renewSession(ctx, s, 0); err != nil {
 				return mcphttp.Outcome{Err: err}
 			}
 		case mcphttp.Refetch:
 			tried.Refetch++
-			if c.http || r.Method != "tools/call" {
+			if c.overHTTP || r.Method != "tools/call" {
 				return o
 			}
-			c.refetch(ctx, r.Message)
+			c.refetchTools(ctx, r.Message)
 		default:
 			return o
 		}
 	}
 }
 
-// tell sends a notification or a response, which the server does not answer.
-func (c *conversation) tell(ctx context.Context, m mcphttp.Message) {
+// sendOneWay sends a notification or a response, which the server does not answer.
+func (c *conversation) sendOneWay(ctx context.Context, m mcphttp.Message) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for tried := (mcphttp.Tried{}); ; {
 		s := c.sessionOf(m)
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) { c.hear(nil, m) }})
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: m, Receive: func(m mcphttp.Message) { c.handleMessage(nil, m) }})
 		err := c.link.Failure(o)
 		if o.Next(tried, false) == mcphttp.Reopen && m.Method != "" && m.Method != "notifications/initialized" {
 			tried.Reopen++
-			if err = c.renew(ctx, s, 0); err == nil {
+			if err = c.renewSession(ctx, s, 0); err == nil {
 				continue
 			}
 		}
@@ -212,11 +212,11 @@ func orResponse(method string) string {
 	return httpx.Text(method, 100)
 }
 
-// cancelled cancels a request of the program, and reports whether to forward the notification to the server. A request of 2026-07-28 is
-// cancelled by closing its stream (2026-07-28, Streamable HTTP, Cancellation), so its notification is not forwarded. initialize cannot be
-// cancelled, and a cancellation of an unknown or answered request has no effect.
-func (c *conversation) cancelled(m mcphttp.Message) bool {
-	r := c.find(jsonscan.Member(m.Params, "requestId"))
+// cancelRequest cancels a request of the program, and reports whether to forward the notification m to the server. The notification is not
+// forwarded for a request of 2026-07-28, because closing the stream cancels such a request (2026-07-28, Streamable HTTP, Cancellation).
+// initialize cannot be cancelled, and a cancellation of an unknown or answered request has no effect.
+func (c *conversation) cancelRequest(m mcphttp.Message) bool {
+	r := c.findRequest(jsonscan.Member(m.Params, "requestId"))
 	if r == nil || r.Method == "initialize" {
 		return false
 	}
@@ -224,37 +224,37 @@ func (c *conversation) cancelled(m mcphttp.Message) bool {
 	return r.Version() == ""
 }
 
-// hear handles a message that came on the stream of request r and is not the answer to r. r is nil if the message came on another stream.
-// The message may answer another request. hear drops messages that are not valid JSON-RPC, because some programs crash on them.
-func (c *conversation) hear(r *request, m mcphttp.Message) {
+// handleMessage handles a message of the server other than the answer to r. r is the request on whose stream the message came, or nil. The
+// message may answer another request. Messages that are not valid JSON-RPC are dropped, because some programs crash on them.
+func (c *conversation) handleMessage(r *pendingRequest, m mcphttp.Message) {
 	switch {
 	case m.IsResponse():
-		other := c.find(m.ID)
+		other := c.findRequest(m.ID)
 		if other == nil {
 			c.log("dropped a response from the server to an unknown request")
 			return
 		}
-		answer := c.response(other.Message, mcphttp.Outcome{Answer: m})
-		if c.done(other) {
+		answer := c.answerTo(other.Message, mcphttp.Outcome{Answer: m})
+		if c.removeRequest(other) {
 			if answer.Error == nil {
-				c.note(other.Message, answer)
+				c.recordAnswer(other.Message, answer)
 			}
 			other.answer(answer, 0)
 			other.cancel()
 		}
-	case !proper(m):
+	case !isValidMessage(m):
 		c.log("dropped a message from the server that is not JSON-RPC")
 	case r != nil && r.receive != nil:
 		r.receive(m)
 	default:
-		c.say(m)
+		c.sendToProgram(m)
 	}
 }
 
-// response returns the answer to a request. A valid response of the server is passed on byte for byte. If the server's response is invalid,
-// response builds a valid one from the result or error in it. If the server's response contains neither a result nor an error, response
-// returns an error of the proxy.
-func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
+// answerTo returns the answer to a request. A valid response of the server is passed on byte for byte. If the server's response is invalid,
+// answerTo builds a valid response from the result or error that it contains. If the response contains neither a result nor an error,
+// answerTo returns an error of the proxy.
+func (p *Proxy) answerTo(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 	a := o.Answer
 	switch {
 	case a.Raw == nil:
@@ -263,21 +263,21 @@ func (p *Proxy) response(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 			err = errors.New("the server did not answer")
 		}
 		return mcphttp.NewError(r.ID, codeProxy, httpx.Text(p.link.Clean(err.Error()), 1000))
-	case proper(a) && string(a.ID) == string(r.ID):
+	case isValidMessage(a) && string(a.ID) == string(r.ID):
 		return a
 	case a.Result != nil && a.Error == nil:
 		return mcphttp.NewResult(r.ID, a.Result)
-	case a.Result == nil && properError(a.Error):
+	case a.Result == nil && isValidError(a.Error):
 		raw := append(append(fmt.Appendf(nil, `{"jsonrpc":"2.0","id":%s,"error":`, r.ID), a.Error...), '}')
 		return mcphttp.Message{Raw: raw, ID: r.ID, Error: a.Error}
 	}
 	return mcphttp.NewError(r.ID, codeProxy, "the server's answer is not a JSON-RPC response")
 }
 
-// proper reports whether a message is valid JSON-RPC 2.0. The member jsonrpc must be "2.0", no member may occur twice, and the id must have
-// a permitted type. The message must be a request, a notification, or a response with either a result or an error. A member such as ID is
-// invalid too, because some programs ignore the case of names (encoding/json does) and would read ID as a second id.
-func proper(m mcphttp.Message) bool {
+// isValidMessage reports whether a message is valid JSON-RPC 2.0. The member jsonrpc must be "2.0", no member may occur twice, and the id
+// must have a permitted type. The message must be a request, a notification, or a response with either a result or an error. A member such
+// as ID is invalid too, because some programs ignore the case of names (encoding/json does) and would read ID as a second id.
+func isValidMessage(m mcphttp.Message) bool {
 	seen := map[string]bool{}
 	version := false
 	for name, value := range jsonscan.Members(m.Raw) {
@@ -299,10 +299,10 @@ func proper(m mcphttp.Message) bool {
 	case seen["method"]:
 		return m.Method != "" && !seen["result"] && !seen["error"] && seen["id"] == (m.ID != nil)
 	}
-	return seen["result"] != seen["error"] && (seen["result"] || properError(m.Error))
+	return seen["result"] != seen["error"] && (seen["result"] || isValidError(m.Error))
 }
 
-// properError reports whether an error object has a code and a message (JSON-RPC 2.0 §5.1).
-func properError(e json.RawMessage) bool {
+// isValidError reports whether an error object has a code and a message (JSON-RPC 2.0 §5.1).
+func isValidError(e json.RawMessage) bool {
 	return jsonscan.Type(jsonscan.Member(e, "code")) == "integer" && jsonscan.Type(jsonscan.Member(e, "message")) == "string"
 }

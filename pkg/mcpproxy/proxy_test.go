@@ -137,8 +137,8 @@ func TestCostDoesNotGrow(t *testing.T) {
 	exchange := func() {
 		n++
 		auth.token = fmt.Sprintf("token-%08d", n)
-		r := &request{Message: m, answer: func(mcphttp.Message, int) {}}
-		c.run(c.begin(t.Context(), r), r)
+		r := &pendingRequest{Message: m, answer: func(mcphttp.Message, int) {}}
+		c.runRequest(c.addRequest(t.Context(), r), r)
 	}
 	young := testing.AllocsPerRun(100, exchange)
 	for range 3000 {

@@ -15,7 +15,7 @@ import (
 
 const (
 	endTimeout     = 1500 * time.Millisecond // limit for messages sent to the server after the program has ended
-	restoreTimeout = 10 * time.Second        // limit for restore; messages of the program wait meanwhile
+	restoreTimeout = 10 * time.Second        // limit for restoreState; messages of the program wait meanwhile
 )
 
 func (c *conversation) current() *mcphttp.Session {
@@ -32,45 +32,45 @@ func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 	return &mcphttp.Session{}
 }
 
-// initialize opens a session with the program's initialize request. A second initialize ends the session and opens another one. If the
-// server refuses initialize, the proxy tries HTTP+SSE of 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
-func (c *conversation) initialize(ctx context.Context, r *request) mcphttp.Outcome {
-	c.replace(nil)
+// initializeSession opens a session with the program's initialize request. A second initialize ends the session and opens another one. If
+// the server refuses initialize, the proxy tries HTTP+SSE of 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
+func (c *conversation) initializeSession(ctx context.Context, r *pendingRequest) mcphttp.Outcome {
+	c.replaceSession(nil)
 	var s *mcphttp.Session
-	o := c.exchange(ctx, r)
+	o := c.exchangeRequest(ctx, r)
 	if o.Answer.Result != nil {
 		s = &mcphttp.Session{Version: jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion")), ID: o.Header.Get("Mcp-Session-Id")}
 	} else if o.OldTransport() {
-		old, events := c.link.OpenEvents(ctx, mcphttp.Request{Message: r.Message}, mcphttp.Message{}, c.hearEvents)
+		old, events := c.link.OpenEvents(ctx, mcphttp.Request{Message: r.Message}, mcphttp.Message{}, c.handleEvent)
 		if _, foreign := errors.AsType[*httpx.AddressError](events.Err); old != nil || foreign {
 			s, o = old, events
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.opened, c.initialized, c.session, c.restorable = r.Message, mcphttp.Message{}, s, nil
-	c.logging = jsonscan.Member(jsonscan.Member(o.Answer.Result, "capabilities"), "logging") != nil
+	c.initializeRequest, c.initializedMessage, c.session, c.restorable = r.Message, mcphttp.Message{}, s, nil
+	c.serverLogs = jsonscan.Member(jsonscan.Member(o.Answer.Result, "capabilities"), "logging") != nil
 	return o
 }
 
-// greet sends notifications/initialized, and then listens to the session's stream.
-func (c *conversation) greet(ctx context.Context, m mcphttp.Message) {
+// finishHandshake sends notifications/initialized, and then opens the stream of the session.
+func (c *conversation) finishHandshake(ctx context.Context, m mcphttp.Message) {
 	c.mu.Lock()
-	c.initialized = m
+	c.initializedMessage = m
 	c.mu.Unlock()
-	c.tell(ctx, m)
-	c.watch(0)
+	c.sendOneWay(ctx, m)
+	c.watchStream(0)
 }
 
-// hearEvents handles a message on the stream of a session of HTTP+SSE.
-func (c *conversation) hearEvents(_ *mcphttp.Session, m mcphttp.Message) { c.hear(nil, m) }
+// handleEvent handles a message on the stream of an HTTP+SSE session.
+func (c *conversation) handleEvent(_ *mcphttp.Session, m mcphttp.Message) { c.handleMessage(nil, m) }
 
-// note records data of an answered request. Subscriptions and the log level must be repeated in a new session. A list of tools shows which
-// tools require headers.
-func (c *conversation) note(request, answer mcphttp.Message) {
+// recordAnswer stores data of an answered request. Subscriptions and the log level must be repeated in a new session. A list of tools shows
+// which tools require headers.
+func (c *conversation) recordAnswer(request, answer mcphttp.Message) {
 	switch request.Method {
 	case "tools/list":
-		c.annotate(answer.Result, jsonscan.Member(request.Params, "cursor") == nil)
+		c.storeSchemas(answer.Result, jsonscan.Member(request.Params, "cursor") == nil)
 		return
 	case "resources/subscribe", "resources/unsubscribe", "logging/setLevel":
 	default:
@@ -87,14 +87,14 @@ func (c *conversation) note(request, answer mcphttp.Message) {
 	}
 }
 
-// replace sets the current session and closes the stream of the previous one. If s is nil, replace also ends the previous session at the
-// server. If s is not nil, the server has already lost the previous session.
-func (c *conversation) replace(s *mcphttp.Session) {
+// replaceSession sets the current session and closes the stream of the previous session. If s is nil, replaceSession also ends the previous
+// session at the server. If s is not nil, the server has already lost the previous session.
+func (c *conversation) replaceSession(s *mcphttp.Session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.unwatch != nil {
-		c.unwatch()
-		c.unwatch = nil
+	if c.endStream != nil {
+		c.endStream()
+		c.endStream = nil
 	}
 	if c.session != nil && s == nil {
 		go c.link.End(c.session)
@@ -102,9 +102,9 @@ func (c *conversation) replace(s *mcphttp.Session) {
 	c.session = s
 }
 
-// renew replaces a session that the server has lost. The program's handshake is repeated, so that the program does not notice the loss.
-// Requests pending in the old session are lost. losses is the number of consecutive losses that only the stream of the session has shown.
-func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses int) error {
+// renewSession replaces a session that the server has lost, and repeats the program's handshake, so that the program does not notice the
+// loss. Requests pending in the old session are lost. losses counts consecutive losses that only the stream of the session has shown.
+func (c *conversation) renewSession(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
 	case c.renewing <- struct{}{}:
 		defer func() { <-c.renewing }()
@@ -112,7 +112,7 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 		return context.Cause(ctx)
 	}
 	c.mu.Lock()
-	current, opened, initialized := c.session, c.opened, c.initialized
+	current, opened, initialized := c.session, c.initializeRequest, c.initializedMessage
 	c.mu.Unlock()
 	if current != lost {
 		return nil // another goroutine was faster
@@ -120,7 +120,7 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 	open := c.link.Open
 	if lost.Over() != nil {
 		open = func(ctx context.Context, r mcphttp.Request, m mcphttp.Message) (*mcphttp.Session, mcphttp.Outcome) {
-			return c.link.OpenEvents(ctx, r, m, c.hearEvents)
+			return c.link.OpenEvents(ctx, r, m, c.handleEvent)
 		}
 	}
 	s, o := open(ctx, mcphttp.Request{Message: opened}, initialized)
@@ -128,16 +128,16 @@ func (c *conversation) renew(ctx context.Context, lost *mcphttp.Session, losses 
 		return fmt.Errorf("the server lost the session, and a new one cannot be opened: %w", c.link.Failure(o))
 	}
 	c.log("the server lost the session; opened a new one")
-	c.replace(s)
-	c.restore(ctx, s)
+	c.replaceSession(s)
+	c.restoreState(ctx, s)
 	if initialized.Raw != nil {
-		c.watch(losses)
+		c.watchStream(losses)
 	}
 	return nil
 }
 
-// restore repeats the subscriptions and the log level of the lost session.
-func (c *conversation) restore(ctx context.Context, s *mcphttp.Session) {
+// restoreState repeats the subscriptions and the log level of the lost session.
+func (c *conversation) restoreState(ctx context.Context, s *mcphttp.Session) {
 	ctx, cancel := context.WithTimeout(ctx, restoreTimeout)
 	defer cancel()
 	c.mu.Lock()
@@ -145,60 +145,60 @@ func (c *conversation) restore(ctx context.Context, s *mcphttp.Session) {
 	c.mu.Unlock()
 	for i, m := range all {
 		again := mcphttp.NewRequest(fmt.Appendf(nil, `"mcpauth-restore-%d"`, i), m.Method, m.Params)
-		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: again, Receive: func(m mcphttp.Message) { c.hear(nil, m) }})
+		o := c.link.Exchange(ctx, s, mcphttp.Request{Message: again, Receive: func(m mcphttp.Message) { c.handleMessage(nil, m) }})
 		if err := c.link.Failure(o); err != nil {
 			what := "the subscription to " + httpx.Text(jsonscan.Unquote(jsonscan.Member(m.Params, "uri")), 200)
 			if m.Method == "logging/setLevel" {
 				what = "the log level"
 			}
-			c.warn(fmt.Sprintf("the server lost the session, and %s could not be restored: %v", what, c.link.Clean(err.Error())))
+			c.warnProgram(fmt.Sprintf("the server lost the session, and %s could not be restored: %v", what, c.link.Clean(err.Error())))
 		}
 	}
 }
 
-// warn calls Warn. If the server declared that it sends log messages, warn also sends the text to the program as a log message.
-func (c *conversation) warn(text string) {
+// warnProgram calls Warn. If the server declared that it sends log messages, the program also gets the text as a log message.
+func (c *conversation) warnProgram(text string) {
 	if c.Warn != nil {
 		c.Warn(text)
 	}
 	c.mu.Lock()
-	logging := c.logging
+	logging := c.serverLogs
 	c.mu.Unlock()
 	if logging {
 		params := fmt.Appendf(nil, `{"level":"warning","logger":"mcpauth","data":%s}`, jsonscan.Quote(httpx.Text(text, 1000)))
-		c.say(mcphttp.NewRequest(nil, "notifications/message", params))
+		c.sendToProgram(mcphttp.NewRequest(nil, "notifications/message", params))
 	}
 }
 
-// watch reads the stream of the session, and opens a new session if the server loses the session.
-func (c *conversation) watch(losses int) {
+// watchStream reads the stream of the session, and opens a new session if the server loses the session.
+func (c *conversation) watchStream(losses int) {
 	ctx, cancel := context.WithCancel(c.base)
 	c.mu.Lock()
 	s := c.session
-	if c.unwatch != nil {
-		c.unwatch()
+	if c.endStream != nil {
+		c.endStream()
 	}
-	c.unwatch = cancel
+	c.endStream = cancel
 	c.mu.Unlock()
 	if s == nil {
 		return
 	}
 	go func() {
 		defer cancel()
-		if !c.lost(ctx, s) {
+		if !c.waitForLoss(ctx, s) {
 			return
 		}
 		for ; c.link.Wait(ctx, mcphttp.Backoff(losses)) == nil; losses++ {
-			if c.renew(c.base, s, losses+1) == nil {
-				return // renew has called watch for the new session
+			if c.renewSession(c.base, s, losses+1) == nil {
+				return // renewSession has called watchStream for the new session
 			}
 		}
 	}()
 }
 
-// lost waits until the server loses the session. The result is false if the session ends for another reason, or if the stream of the
+// waitForLoss waits until the server loses the session. The result is false if the session ends for another reason, or if the stream of the
 // session cannot show a loss.
-func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
+func (c *conversation) waitForLoss(ctx context.Context, s *mcphttp.Session) bool {
 	if over := s.Over(); over != nil {
 		select {
 		case <-over:
@@ -207,16 +207,16 @@ func (c *conversation) lost(ctx context.Context, s *mcphttp.Session) bool {
 			return false
 		}
 	}
-	o := c.link.Listen(ctx, s, func(m mcphttp.Message) { c.hear(nil, m) }, nil)
+	o := c.link.Listen(ctx, s, func(m mcphttp.Message) { c.handleMessage(nil, m) }, nil)
 	return ctx.Err() == nil && o.Reason == mcphttp.UnknownSession
 }
 
-// end ends the session within two seconds. Pending requests are answered with an error. At a server of an earlier revision, pending
-// requests are also cancelled, because that server does not treat a closed connection as a cancellation (2025-11-25, Cancellation).
-func (c *conversation) end() {
+// endConversation ends the session within two seconds. Pending requests are answered with an error. At a server of an earlier revision,
+// pending requests are also cancelled, because that server does not treat a closed connection as a cancellation (2025-11-25, Cancellation).
+func (c *conversation) endConversation() {
 	defer c.stop()
 	c.mu.Lock()
-	var left []*request
+	var left []*pendingRequest
 	for r := range c.requests {
 		left = append(left, r)
 	}
@@ -227,7 +227,7 @@ func (c *conversation) end() {
 		defer close(over)
 		var sent sync.WaitGroup
 		for _, r := range left {
-			if !c.done(r) {
+			if !c.removeRequest(r) {
 				continue // answered meanwhile
 			}
 			r.answer(mcphttp.NewError(r.ID, codeProxy, "mcpauth ended before the server answered"), 0)

@@ -16,42 +16,42 @@ import (
 )
 
 const (
-	maxLine     = 512 << 20        // limit of one message of the program in bytes
-	lastAnswers = 60 * time.Second // how long Stdio waits for pending requests after the end of the input
+	maxLine       = 512 << 20        // limit of one message of the program in bytes
+	answerTimeout = 60 * time.Second // how long Stdio waits for pending requests after the end of the input
 )
 
-// stdio is a program on standard input and output, with one message per line (2025-11-25, Transports, stdio).
-type stdio struct {
+// stdioProgram is a program on standard input and output, with one message per line (2025-11-25, Transports, stdio).
+type stdioProgram struct {
 	*conversation
-	queue queue
-	sent  sync.WaitGroup          // running calls of send, except those for subscriptions/listen
-	gone  context.CancelCauseFunc // ends Stdio with an error; called if writing to the program fails
+	queue messageQueue
+	sent  sync.WaitGroup          // running calls of sendInOrder, except those for subscriptions/listen
+	abort context.CancelCauseFunc // ends Stdio with an error; called if writing to the program fails
 
-	over    atomic.Bool // out must not be used any more
-	writing sync.Mutex  // held while a line is written
-	out     io.Writer
+	outputClosed atomic.Bool // out must no longer be used
+	writing      sync.Mutex  // held while a line is written
+	out          io.Writer
 }
 
-// Stdio forwards messages from in to the server and from the server to out, until in or ctx ends. When in ends, Stdio waits up to one
-// minute for pending requests, and answers the rest with an error. The returned error is that of ctx, of reading or of writing. If ctx ends
-// first, a read of in may still be blocked when Stdio returns.
-func (p *Proxy) Stdio(ctx context.Context, in io.Reader, out io.Writer) error {
+// Stdio forwards messages from input to the server and from the server to output, until input or ctx ends. At the end of input, Stdio waits
+// up to one minute for pending requests, and answers the rest with an error. The returned error is the error of ctx, of reading or of
+// writing. If ctx ends first, a read of input may still be blocked when Stdio returns.
+func (p *Proxy) Stdio(ctx context.Context, input io.Reader, output io.Writer) error {
 	run, gone := context.WithCancelCause(ctx)
-	s := &stdio{gone: gone, out: out}
-	s.conversation = p.converse(context.Background(), s.write) // the conversation does not end with ctx, so that pending requests can still be answered
-	err := s.read(run, in)
+	s := &stdioProgram{abort: gone, out: output}
+	s.conversation = p.converse(context.Background(), s.writeMessage) // the conversation does not end with ctx, so that pending requests can still be answered
+	err := s.readInput(run, input)
 	if err == nil {
-		s.drain(run)
+		s.awaitAnswers(run)
 		err = context.Cause(run) // the error of the context or of a failed write
 	}
-	s.end()
-	s.over.Store(true)
+	s.endConversation()
+	s.outputClosed.Store(true)
 	gone(nil)
 	return err
 }
 
-// read handles messages until the input or the run ends.
-func (s *stdio) read(ctx context.Context, in io.Reader) error {
+// readInput forwards messages until the input or ctx ends.
+func (s *stdioProgram) readInput(ctx context.Context, in io.Reader) error {
 	lines := make(chan []byte)
 	var reason error // why reading ended; read it only after lines has been closed
 	go func() {      // in a goroutine of its own, because a read cannot be interrupted
@@ -78,48 +78,48 @@ func (s *stdio) read(ctx context.Context, in io.Reader) error {
 				return reason
 			}
 			if line = bytes.TrimSpace(line); len(line) > 0 {
-				s.take(line)
+				s.forwardLine(line)
 			}
 		}
 	}
 }
 
-// take forwards one message. The messages of a batch of 2025-03-26 are sent one by one.
-func (s *stdio) take(line []byte) {
+// forwardLine forwards one message. The messages of a batch of 2025-03-26 are sent one by one.
+func (s *stdioProgram) forwardLine(line []byte) {
 	m, ok := mcphttp.Parse(line)
 	switch {
 	case !jsonscan.Valid(line):
-		s.write(mcphttp.NewError(nil, -32700, "the message is not JSON"))
+		s.writeMessage(mcphttp.NewError(nil, -32700, "the message is not JSON"))
 	case jsonscan.Type(line) == "array":
 		for each := range jsonscan.Elements(line) {
-			s.take(each)
+			s.forwardLine(each)
 		}
-	case !ok || !proper(m):
-		s.write(mcphttp.NewError(m.ID, -32600, "the message is not a JSON-RPC request, notification or response"))
-	case m.Method == "notifications/cancelled" && !s.cancelled(m):
+	case !ok || !isValidMessage(m):
+		s.writeMessage(mcphttp.NewError(m.ID, -32600, "the message is not a JSON-RPC request, notification or response"))
+	case m.Method == "notifications/cancelled" && !s.cancelRequest(m):
 	default:
-		s.send(m)
+		s.sendInOrder(m)
 	}
 }
 
-// send sends a message when the queue allows it.
-func (s *stdio) send(m mcphttp.Message) {
-	place := s.queue.enter(m)
-	ctx, r := s.base, (*request)(nil)
+// sendInOrder sends a message when the queue allows it.
+func (s *stdioProgram) sendInOrder(m mcphttp.Message) {
+	place := s.queue.addMessage(m)
+	ctx, r := s.base, (*pendingRequest)(nil)
 	if m.IsRequest() {
-		r = &request{Message: m, answer: func(m mcphttp.Message, _ int) { s.write(m) }}
-		ctx = s.begin(ctx, r)
+		r = &pendingRequest{Message: m, answer: func(m mcphttp.Message, _ int) { s.writeMessage(m) }}
+		ctx = s.addRequest(ctx, r)
 	}
 	run := func() {
-		defer place.leave()
-		place.wait(ctx)
+		defer place.markAccepted()
+		place.waitTurn(ctx)
 		switch {
 		case r != nil:
-			s.run(ctx, r)
+			s.runRequest(ctx, r)
 		case m.Method == "notifications/initialized":
-			s.greet(ctx, m)
+			s.finishHandshake(ctx, m)
 		default:
-			s.tell(ctx, m)
+			s.sendOneWay(ctx, m)
 		}
 	}
 	if m.Method == "subscriptions/listen" { // the response to this request ends only when the program ends
@@ -129,8 +129,8 @@ func (s *stdio) send(m mcphttp.Message) {
 	s.sent.Go(run)
 }
 
-// drain waits for pending answers, so that `printf … | mcpauth proxy` prints them.
-func (s *stdio) drain(ctx context.Context) {
+// awaitAnswers waits for pending answers, so that `printf … | mcpauth proxy` prints them.
+func (s *stdioProgram) awaitAnswers(ctx context.Context) {
 	done := make(chan struct{})
 	go func() {
 		s.sent.Wait()
@@ -139,20 +139,20 @@ func (s *stdio) drain(ctx context.Context) {
 	select {
 	case <-done:
 	case <-ctx.Done():
-	case <-time.After(lastAnswers):
+	case <-time.After(answerTimeout):
 	}
 }
 
-// write writes one message as a line.
-func (s *stdio) write(m mcphttp.Message) {
+// writeMessage writes one message as a line.
+func (s *stdioProgram) writeMessage(m mcphttp.Message) {
 	line := append(oneLine(m.Raw), '\n')
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.over.Load() {
+	if s.outputClosed.Load() {
 		return
 	}
 	if _, err := s.out.Write(line); err != nil {
-		s.gone(fmt.Errorf("a message for the client cannot be written: %w", err))
+		s.abort(fmt.Errorf("a message for the client cannot be written: %w", err))
 	}
 }
 

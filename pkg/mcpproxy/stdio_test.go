@@ -102,7 +102,7 @@ func TestEnds(t *testing.T) {
 							return reply(http.StatusAccepted, "", "")
 						})
 						p := &Proxy{URL: "http://127.0.0.1/mcp", HTTP: &http.Client{Transport: server}}
-						ctx, stop := context.WithTimeout(t.Context(), lastAnswers+endTimeout+time.Second)
+						ctx, stop := context.WithTimeout(t.Context(), answerTimeout+endTimeout+time.Second)
 						defer stop()
 						in, program := io.Pipe()
 						var out bytes.Buffer
@@ -292,16 +292,16 @@ func TestEndCancelsOnlyPending(t *testing.T) {
 	c.session = &mcphttp.Session{Version: "2025-11-25", ID: "s1"}
 	for _, id := range []string{"1", "2"} {
 		m, _ := mcphttp.Parse([]byte(call(id, "x")))
-		r := &request{Message: m, answer: func(mcphttp.Message, int) {
+		r := &pendingRequest{Message: m, answer: func(mcphttp.Message, int) {
 			for _, other := range []string{"1", "2"} {
-				if r := c.find(json.RawMessage(other)); r != nil {
-					c.done(r) // the server answers the other request at the same time
+				if r := c.findRequest(json.RawMessage(other)); r != nil {
+					c.removeRequest(r) // the server answers the other request at the same time
 				}
 			}
 		}}
-		c.begin(t.Context(), r)
+		c.addRequest(t.Context(), r)
 	}
-	c.end()
+	c.endConversation()
 	if n := len(s.seen("notifications/cancelled")); n != 1 {
 		t.Errorf("%d cancellations, expected 1", n)
 	}
