@@ -140,6 +140,27 @@ func TestChildEnvironment(t *testing.T) {
 	}
 }
 
+// Messages mask a literal value of --header, and a child process does not get a variable with that value. A short value, such as 1, is
+// ordinary text.
+func TestLiteralHeadersAreHidden(t *testing.T) {
+	p := testProgram()
+	for _, header := range []string{"Authorization: Bearer canary-of-the-user", "Cookie: theme=dark; session=canary-of-the-session", "X-Debug: 1"} {
+		if err := p.global.headers.Set(header); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := p.mergeHeaders(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.out.secrets.Mask("canary-of-the-user canary-of-the-session 1 dark"); got != "[redacted] [redacted] 1 dark" {
+		t.Errorf("got %q", got)
+	}
+	got := p.childEnvironment([]string{"TOKEN=canary-of-the-user", "SESSION=canary-of-the-session", "SHLVL=1"}, nil)
+	if !slices.Equal(got, []string{"SHLVL=1"}) {
+		t.Errorf("the command gets %q", got)
+	}
+}
+
 func TestAddressVariable(t *testing.T) {
 	for word, want := range map[string]string{"linear": "MCPAUTH_URL_LINEAR", "my-server.2": "MCPAUTH_URL_MY_SERVER_2", "https://mcp.example.com:8443/mcp": "MCPAUTH_URL_MCP_EXAMPLE_COM", "süd": "MCPAUTH_URL_S_D"} {
 		if got := addressVariable(word); got != want {
