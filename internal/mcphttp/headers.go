@@ -74,13 +74,13 @@ func ParamHeader(schema, arguments json.RawMessage) http.Header {
 		return nil
 	}
 	h := http.Header{}
-	mirror(h, schema, arguments, 0)
+	addParamHeaders(h, schema, arguments, 0)
 	return h
 }
 
-// mirror adds the headers of one object of arguments. mirror scans the schema and the arguments once per level, because a server could send
-// a schema with a million properties.
-func mirror(h http.Header, schema, arguments json.RawMessage, depth int) {
+// addParamHeaders adds the headers of one object of arguments. addParamHeaders scans the schema and the arguments once per level, because a
+// server could send a schema with a million properties.
+func addParamHeaders(h http.Header, schema, arguments json.RawMessage, depth int) {
 	if depth > 100 {
 		return
 	}
@@ -100,7 +100,7 @@ func mirror(h http.Header, schema, arguments json.RawMessage, depth int) {
 				h.Set("Mcp-Param-"+header, text)
 			}
 		}
-		mirror(h, properties[name], values[name], depth+1)
+		addParamHeaders(h, properties[name], values[name], depth+1)
 	}
 }
 

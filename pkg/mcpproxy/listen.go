@@ -95,9 +95,10 @@ func (l *Listener) Close() {
 	l.server.Close()
 }
 
-// admits reports whether to accept a request. Even if a web page knows the URL, its request is refused, because the browser adds Origin or
-// Sec-Fetch-Site. If a page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as Host.
-func (l *Listener) admits(r *http.Request) bool {
+// accepts reports whether the Listener serves a request. Even if a web page knows the URL, its request is refused, because the browser adds
+// Origin or Sec-Fetch-Site. If a page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as
+// Host.
+func (l *Listener) accepts(r *http.Request) bool {
 	path := sha256.Sum256([]byte(r.URL.EscapedPath()))
 	site := r.Header.Get("Sec-Fetch-Site")
 	return subtle.ConstantTimeCompare(path[:], l.secret[:]) == 1 && r.URL.RawQuery == "" && r.Host == l.host &&
@@ -107,7 +108,7 @@ func (l *Listener) admits(r *http.Request) bool {
 func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if !l.admits(r) {
+	if !l.accepts(r) {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(strangerTime)) // net/http reads the body before it answers
 		w.Header().Set("Connection", "close")
 		w.WriteHeader(http.StatusNotFound)
