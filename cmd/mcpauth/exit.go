@@ -80,6 +80,7 @@ func errorTable() []errorRow {
 		{both(isAny(flow.ErrIdentityProvider), isAny(token.ErrAudience, token.ErrIDToken, discovery.ErrIssuer, callback.ErrIssuer)), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(token.ErrIDToken), exitSecurity, "security", fixedHint(administrator)},
 		{isAny(flow.ErrMoved), exitSecurity, "security", fixedHint("start the command again: it then uses the new address")},
+		{isAny(token.ErrSecretRepeated), exitSecurity, "security", operatorHint},
 		{isAny(flow.ErrAccount), exitSecurity, "security", suggestLogin("log out in the browser, or choose the account there (if the server does not name it, --scope openid may help): ")},
 		{isAny(token.ErrAudience), exitSecurity, "security", fixedHint("use an assertion that was issued for this authorization server: --assertion-file FILE")},
 		{isAny(token.ErrDowngrade), exitSecurity, "security", suggestLogin("to accept tokens that are not bound to a key: ", "--dpop", "never")},

@@ -342,3 +342,27 @@ func maskJSON(data []byte, mask func(string) string) []byte {
 	}
 	return out
 }
+
+// Reveals reports whether a text of a server contains a secret that known does not contain, even if the secret is percent-encoded up to
+// three times. known is what the user typed. Reveals ignores values that are shorter than LongValue bytes, except credentials, because a
+// server may legitimately use a short value of a header, such as the name of a tenant, in its URLs.
+func (k *Secrets) Reveals(text, known string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	decoded := func(s string) (all []string) {
+		for range 3 {
+			all = append(all, lowerASCII(s))
+			s = percentDecoded(s)
+		}
+		return all
+	}
+	texts, typed := decoded(text), decoded(known)
+	within := func(texts []string, secret string) bool {
+		return slices.ContainsFunc(k.formsOf(secret), func(form string) bool {
+			return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, form) })
+		})
+	}
+	revealed := func(secret string) bool { return within(texts, secret) && !within(typed, secret) }
+	long := slices.Concat(k.sent, k.received, k.values)
+	return slices.ContainsFunc(k.credentials, revealed) || slices.ContainsFunc(long, func(s string) bool { return len(s) >= LongValue && revealed(s) })
+}

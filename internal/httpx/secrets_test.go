@@ -224,3 +224,27 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 		t.Error("the answer's secrets were not learned")
 	}
 }
+
+// A server must not put a secret into a URL, but a secret that the user typed into the server's URL may appear there.
+func TestReveals(t *testing.T) {
+	var k Secrets
+	k.Learn("client-pw")
+	k.Hide("a-long-header-value&1", "acme-corp")
+	for _, tt := range []struct {
+		text, typed string
+		want        bool
+	}{
+		{"https://as.example/authorize?k=a-long-header-value%261", "https://mcp.example", true},
+		{"https://as.example/authorize?k=a-long-header-value%25261", "https://mcp.example", true},
+		{"https://as.example/CLIENT-PW", "https://mcp.example", true},
+		{"https://as.example/client-p", "https://mcp.example", false},
+		{"https://mcp.example/a-long-header-value&1", "https://mcp.example/a-long-header-value%261", false},
+		{"https://as.example/client-pw?k=a-long-header-value%261", "https://mcp.example/a-long-header-value%261", true},
+		{"https://acme-corp.example", "https://mcp.example", false},
+		{"", "https://mcp.example", false},
+	} {
+		if got := k.Reveals(tt.text, tt.typed); got != tt.want {
+			t.Errorf("%q after %q: got %v, want %v", tt.text, tt.typed, got, tt.want)
+		}
+	}
+}

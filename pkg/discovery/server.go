@@ -80,6 +80,15 @@ func (m *ServerMetadata) endpoints() []endpointMember {
 	}
 }
 
+// URLs returns the issuer and the URLs of the endpoints.
+func (m ServerMetadata) URLs() []string {
+	all := []string{m.Issuer}
+	for _, e := range m.endpoints() {
+		all = append(all, *e.address)
+	}
+	return all
+}
+
 // fetchMetadata fetches the metadata of the authorization server. If Options.Issuer is empty, it uses the first authorization server of the
 // resource whose metadata can be fetched. If a document fails a check, the search ends with an error.
 func (f *finder) fetchMetadata(ctx context.Context) error {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -71,8 +72,10 @@ func (c *Client) prepareAuthorization(ctx context.Context, d loginDraft, redirec
 	if params, err = c.pushRequest(ctx, d, &r.cred, params, openedLater); err != nil {
 		return r, stage("authorization", wrapUnknownClient(err, r.reused))
 	}
-	r.address, err = authorizationURL(d, params)
-	return r, err
+	if r.address, err = authorizationURL(d, params); err != nil {
+		return r, err
+	}
+	return r, c.refuseSecrets(d.t, "a part of the authorization URL", strings.Replace(r.address, r.state, "", 1)) // a pushed request may have sent the state
 }
 
 // obtainByDevice shows a code that the user enters on any device, and waits for the user's approval (RFC 8628 §3).
@@ -81,9 +84,13 @@ func (c *Client) obtainByDevice(k *job, d loginDraft) (credential, error) {
 	if err != nil {
 		return credential{}, err
 	}
-	show := func(code token.DeviceCode) {
+	show := func(code token.DeviceCode) error {
+		if err := c.refuseSecrets(d.t, "a text in the device authorization response", code.UserCode, code.VerificationURI, code.VerificationURIComplete); err != nil {
+			return err
+		}
 		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: d.plan.Issuer,
 			Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
+		return nil
 	}
 	x.stage, x.limit = "device authorization", loginLimit
 	x.request = func(ctx context.Context, e token.Endpoint) (token.Token, error) {

@@ -121,6 +121,9 @@ func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string,
 	if found != nil && t.CertFile != "" {
 		found.Server = found.Server.MutualTLS()
 	}
+	if err == nil {
+		err = c.refuseSecretsIn(t, found)
+	}
 	return found, err
 }
 

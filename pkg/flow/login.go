@@ -274,6 +274,9 @@ func (c *Client) resolveClient(ctx context.Context, d loginDraft, redirectURI st
 	if client.Kind != dcr.Dynamic || client.ID == o.Stored.ID {
 		return client, client.Kind == dcr.Dynamic, nil
 	}
+	if err := c.refuseSecrets(d.t, "the client_id in the registration response", client.ID); err != nil {
+		return client, false, err
+	}
 	if _, err := c.updateCredential(ctx, d.t, func(cred *credential) { cred.addRegistration(client) }); err != nil {
 		return client, false, err
 	}

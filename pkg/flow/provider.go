@@ -91,6 +91,9 @@ func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	if err != nil {
 		return nil, wrapProviderError(err)
 	}
+	if err := c.refuseSecrets(d.t, "a URL in the identity provider's metadata", server.URLs()...); err != nil {
+		return nil, wrapProviderError(err)
+	}
 	c.progress("identity provider " + server.Issuer)
 	p := loginDraft{t: Target{URL: d.t.URL, Profile: d.t.Profile}, o: LoginOptions{Timeout: d.o.Timeout, Paste: d.o.Paste}, old: d.old.providerLogin(), began: d.began,
 		found: &discovery.Result{Server: server}, notes: d.notes, nonce: rand.Text(),

@@ -1,7 +1,10 @@
 package flow
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
@@ -62,4 +65,27 @@ func (c *Client) withoutSecrets(r *discovery.Result) {
 		}
 	}
 	r.Resource.ScopesSupported, r.Server.ScopesSupported = c.scopesWithoutSecrets(r.Resource.ScopesSupported), c.scopesWithoutSecrets(r.Server.ScopesSupported)
+}
+
+// refuseSecrets returns token.ErrSecretRepeated if a text that a server chose contains a secret. Such texts become part of the authorization URL,
+// which other users of the machine can see in the arguments of the browser, or they are printed or stored unencrypted. A secret in the
+// user's own settings does not count, because the user may use a variable in the URL of the server.
+func (c *Client) refuseSecrets(t Target, what string, texts ...string) error {
+	s := t.Settings
+	typed := append([]string{t.URL, s.Issuer, s.Resource, s.ClientID, s.ClientMetadataURL, s.IDP.Issuer, s.IDP.TokenEndpoint, s.IDP.ClientID}, s.Scopes...)
+	for _, p := range s.AuthParams {
+		typed = append(typed, p[1])
+	}
+	for _, text := range texts {
+		if c.maskedSecrets().Reveals(text, strings.Join(typed, "\n")) {
+			return fmt.Errorf("%s: %w: %s", t.URL, token.ErrSecretRepeated, what)
+		}
+	}
+	return nil
+}
+
+// refuseSecretsIn calls refuseSecrets with the texts of a discovery result that a login uses or stores.
+func (c *Client) refuseSecretsIn(t Target, r *discovery.Result) error {
+	return cmp.Or(c.refuseSecrets(t, "the target of the server's redirect", r.Endpoint), c.refuseSecrets(t, "the resource in the metadata", r.ResourceID),
+		c.refuseSecrets(t, "a URL in the authorization server metadata", r.Server.URLs()...))
 }

@@ -7,6 +7,7 @@ import (
 
 	"mcpauth/internal/demo"
 	"mcpauth/internal/httpx"
+	"mcpauth/pkg/token"
 )
 
 // setAccount makes the authorization server name an account.
@@ -68,5 +69,26 @@ func TestRefusedGrantIsRevoked(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A server may use a value that the user typed for this login, even if a variable or a header has the same value.
+func TestTypedValuesAreNoSecrets(t *testing.T) {
+	const value = "0b1e9e4c-tenant-of-the-user"
+	c := &Client{}
+	c.maskedSecrets().Hide(value)
+	for name, tt := range map[string]struct {
+		t       Target
+		refused bool
+	}{
+		"not typed":            {Target{URL: "https://x"}, true},
+		"in the server's URL":  {Target{URL: "https://x/" + value}, false},
+		"as the client ID":     {Target{URL: "https://x", Settings: Settings{ClientID: value}}, false},
+		"in --issuer":          {Target{URL: "https://x", Settings: Settings{Issuer: "https://as/" + value}}, false},
+		"in an authorize flag": {Target{URL: "https://x", Settings: Settings{AuthParams: [][2]string{{"tenant", value}}}}, false},
+	} {
+		if err := c.refuseSecrets(tt.t, "a URL", "https://as/"+value+"/authorize"); errors.Is(err, token.ErrSecretRepeated) != tt.refused {
+			t.Errorf("%s: %v, want refused %v", name, err, tt.refused)
+		}
 	}
 }

@@ -33,14 +33,17 @@ type DeviceCode struct {
 
 // Device runs the device authorization grant (RFC 8628). Device requests a device code, calls showCode, and polls the token endpoint until
 // the user approves or refuses, or the code expires. If the server refuses, the error is an *Error, for example with Code access_denied.
-// After a network error or a 5xx response, Device continues to poll, but more slowly (RFC 8628 §3.5).
-func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, showCode func(DeviceCode)) (Token, error) {
+// If showCode returns an error, Device returns this error and does not poll. After a network error or a 5xx response, Device continues to
+// poll, but more slowly (RFC 8628 §3.5).
+func (e Endpoint) Device(ctx context.Context, deviceEndpoint, scope string, showCode func(DeviceCode) error) (Token, error) {
 	code, device, err := e.requestDeviceCode(ctx, deviceEndpoint, scope)
 	if err != nil {
 		return Token{}, err
 	}
 	if showCode != nil {
-		showCode(device)
+		if err := showCode(device); err != nil {
+			return Token{}, err
+		}
 	}
 	sleep := e.Sleep
 	if sleep == nil {

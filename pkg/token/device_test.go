@@ -46,7 +46,7 @@ func TestDeviceRequests(t *testing.T) {
 	e := c.apply(s.endpoint())
 	e.DPoP, e.RequireDPoP = newTestProver(t), true
 	var shown []DeviceCode
-	tok, err := e.Device(context.Background(), s.URL+"/device", "read  write", func(d DeviceCode) { shown = append(shown, d) })
+	tok, err := e.Device(context.Background(), s.URL+"/device", "read  write", func(d DeviceCode) error { shown = append(shown, d); return nil })
 	if err != nil || tok.AccessToken != "at-1" || tok.TokenType != "DPoP" {
 		t.Fatalf("got %v %v", tok, err)
 	}
@@ -176,7 +176,7 @@ func TestDeviceContext(t *testing.T) {
 	s := serve(t, reply{body: codeBody})
 	ctx, cancel := context.WithCancel(context.Background())
 	// With the real clock, the context ends the wait of 7 s at once.
-	_, err := s.endpoint().Device(ctx, s.URL, "", func(DeviceCode) { cancel() })
+	_, err := s.endpoint().Device(ctx, s.URL, "", func(DeviceCode) error { cancel(); return nil })
 	if !errors.Is(err, context.Canceled) || len(s.got) != 1 {
 		t.Errorf("got %v after %d requests, want context.Canceled after 1", err, len(s.got))
 	}

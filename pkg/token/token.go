@@ -80,6 +80,9 @@ func (e Endpoint) now() time.Time {
 // and a token with characters that are not allowed in a header.
 var ErrMalformed = errors.New("not an answer of this endpoint")
 
+// ErrSecretRepeated is returned if a server repeats a secret where other users of the machine could see it, for example in a request_uri.
+var ErrSecretRepeated = errors.New("the server repeats a secret, which others could see")
+
 // ErrDowngrade is wrapped by the error for a token that is not bound to the DPoP key, if Endpoint.RequireDPoP is set.
 var ErrDowngrade = errors.New("the token is not bound to the DPoP key")
 
