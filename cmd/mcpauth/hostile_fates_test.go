@@ -268,6 +268,7 @@ func fates() map[string]fate {
 		"call/question-required":      visiting("scheme"),
 		"call/question-terminal":      after(exitNetwork, "(?s)all is well.*declined.*10 times"),
 		"call/question-other":         after(exitNetwork, "did not offer"),
+		"call/nested-blocks":          after(exitNetwork, "neither text nor data"),
 		"call/many-blocks":            {args: slices.Concat(call, []string{"--save-dir", "saved", "--quiet"}), good: true},
 		"call/sse-endpoint":           after(exitSecurity, "not on the origin of the MCP server"),
 		"call/sse-endpoint-http":      after(exitSecurity, "not on the origin of the MCP server"),

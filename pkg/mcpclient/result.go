@@ -56,7 +56,11 @@ func decodeResult(raw json.RawMessage) Result {
 	return r
 }
 
-func decodeBlock(raw json.RawMessage) Block {
+func decodeBlock(raw json.RawMessage) Block { return decodeContent(raw, true) }
+
+// decodeContent decodes a block, or the member resource of a block. In a resource, decodeContent ignores the member resource: the protocol
+// does not nest resources, and to decode many levels would take quadratic time.
+func decodeContent(raw json.RawMessage, block bool) Block {
 	var b Block
 	var data json.RawMessage
 	text := false
@@ -75,7 +79,10 @@ func decodeBlock(raw json.RawMessage) Block {
 		case "data", "blob":
 			data = v
 		case "resource":
-			inner := decodeBlock(v)
+			if !block {
+				continue
+			}
+			inner := decodeContent(v, false)
 			b.Text, b.MIMEType, b.URI, b.Data, b.Broken = inner.Text, inner.MIMEType, inner.URI, inner.Data, inner.Broken
 			if jsonscan.Member(v, "text") == nil && jsonscan.Member(v, "blob") == nil {
 				b.Broken = errors.New("it has neither text nor data")

@@ -1,8 +1,20 @@
 package mcpclient
 
 import (
+	"strings"
 	"testing"
+	"time"
 )
+
+// The time to decode a block grows linearly with its size, even if the block contains thousands of nested resources.
+func TestDecodeNestedResources(t *testing.T) {
+	const depth = 9_000
+	began := time.Now()
+	b := decodeBlock([]byte(strings.Repeat(`{"type":"resource","resource":`, depth) + `{"text":"x"}` + strings.Repeat("}", depth)))
+	if took := time.Since(began); b.Broken == nil || took > time.Second {
+		t.Errorf("%v, %v", b.Broken, took)
+	}
+}
 
 // decodeResult decodes every type of content and both alphabets of base64. It marks broken blocks and keeps Raw unchanged.
 func TestDecodeResult(t *testing.T) {
