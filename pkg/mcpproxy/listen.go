@@ -95,9 +95,8 @@ func (l *Listener) Close() {
 	l.server.Close()
 }
 
-// accepts reports whether the Listener serves a request. Even if a web page knows the URL, its request is refused, because the browser adds
-// Origin or Sec-Fetch-Site. If a page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as
-// Host.
+// accepts reports whether to serve a request. Even if a web page knows the URL, its request is refused, because the browser adds Origin or
+// Sec-Fetch-Site. If a page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as Host.
 func (l *Listener) accepts(r *http.Request) bool {
 	path := sha256.Sum256([]byte(r.URL.EscapedPath()))
 	site := r.Header.Get("Sec-Fetch-Site")
