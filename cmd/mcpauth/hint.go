@@ -33,6 +33,13 @@ func (a hintInput) withoutFlags(names ...string) hintInput {
 	return a
 }
 
+// withoutSecrets returns a copy of its receiver without the flags that select a secret or a header to send. A hint with a server that the
+// current server chose must not send them there.
+func (a hintInput) withoutSecrets() hintInput {
+	return a.withoutFlags("--header", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-key", "--cert", "--key",
+		"--assertion", "--assertion-file", "--idp-client-secret-env", "--idp-id-token-file")
+}
+
 // conflictingFlags returns the flags of login that cannot be combined with a flag.
 func conflictingFlags(flag string) []string {
 	return map[string][]string{
@@ -143,7 +150,7 @@ func hintFrom[E error](hint func(hintInput, E) string) func(hintInput) string {
 func argumentHint(a hintInput, e *mcpclient.ArgumentError) string {
 	switch {
 	case e.Nearest != "":
-		return "did you mean " + quote(e.Nearest) + "?"
+		return "did you mean " + dataWord(e.Nearest) + "?"
 	case e.Argument == "":
 		return "mcpauth tools " + a.server + a.globalFlags() + " lists the tools"
 	}
@@ -192,18 +199,19 @@ func scopeHint(a hintInput, e *flow.ScopeError) string {
 // namedHint suggests a login at the authorization server that the MCP server names.
 func namedHint(a hintInput) string {
 	if e, ok := errors.AsType[*discovery.Error](a.err); ok && len(e.Named) > 0 {
-		return "if you know that the server moved there: " + a.loginLine("--issuer", e.Named[0])
+		return "if you know that the server moved there: " + a.withoutSecrets().loginLine("--issuer", e.Named[0])
 	}
 	return operatorHint(a)
 }
 
+// movedHint suggests a login to the URL to which the server redirects.
 func movedHint(a hintInput) string {
 	e, ok := errors.AsType[*discovery.Error](a.err)
 	if !ok || e.Location == "" {
 		return "only the server's operator can correct this"
 	}
 	a.server = shellWord(removeControls(e.Location))
-	return "if you trust this address: " + a.loginLine()
+	return "if you trust this address: " + a.withoutSecrets().loginLine()
 }
 
 // strictHint suggests a login without --strict.

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/mcpclient"
 )
 
 // mishap is an error of the table in exit.go, provoked with the demo server.
@@ -568,4 +570,46 @@ func shellFields(line string) []string {
 		words = append(words, b.String())
 	}
 	return words
+}
+
+// A hint that names a server of the attacker's choice repeats no flag that would send a secret of the user there.
+func TestHintsSendNoSecret(t *testing.T) {
+	typed := newTypedFlags("--name m", "--header 'X-Key: $KEY'", "--client-id c", "--client-secret-env VAR", "--client-key k.pem", "--assertion-file a")
+	e := &discovery.Error{Location: "https://evil.example/mcp", Named: []string{"https://evil.example"}}
+	for _, hint := range []func(hintInput) string{movedHint, namedHint} {
+		got := hint(hintInput{typed: commandLine{flags: typed}, server: "SERVER", err: e})
+		if !strings.Contains(got, "evil.example") || !strings.Contains(got, "--name m --client-id c") || strings.Count(got, "--") > 3 {
+			t.Error(got)
+		}
+	}
+}
+
+func newTypedFlags(texts ...string) (flags []typedFlag) {
+	for _, text := range texts {
+		name, _, _ := strings.Cut(text, " ")
+		flags = append(flags, typedFlag{name: name, text: text})
+	}
+	return flags
+}
+
+// A similar name that a server or a project's file chose is quoted for a shell.
+func TestNearestNameIsAWord(t *testing.T) {
+	got := argumentHint(hintInput{}, &mcpclient.ArgumentError{Nearest: "a $(touch x)"})
+	if want := "did you mean " + shellWord("a $(touch x)") + "?"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	u := newUser(t)
+	u.project(t, `{"mcpServers":{"linear;id":{"url":"https://mcp.example.com/mcp"}}}`)
+	u.must(t, exitUsage, "tools", "linear-id")
+	if want := "did you mean " + shellWord("linear;id") + "?"; !strings.Contains(u.stderr.String(), want) {
+		t.Errorf("stderr lacks %s: %s", want, u.stderr.String())
+	}
+}
+
+// The description of a tool cannot imitate the example of mcpauth, because each of its lines has a deeper indent.
+func TestForgedExample(t *testing.T) {
+	text := toolText(mcpclient.Tool{Name: "t", Description: "x\n\nExample:\n  mcpauth logout --all"}, "s")
+	if strings.Contains(text, "\n  mcpauth logout") || strings.Contains(text, "\n  Example:") || !strings.Contains(text, "\nExample:\n  mcpauth call s t\n") {
+		t.Error(text)
+	}
 }

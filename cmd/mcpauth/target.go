@@ -177,7 +177,7 @@ func (p *program) unknownName(ctx context.Context, word string, file *config.Fil
 	e := &usageError{message: fmt.Sprintf("unknown server %s: no such name %s", quote(word), where),
 		hint: "give a URL (https://…), or store one under this name: mcpauth login URL --name " + shellWord(removeControls(word))}
 	if near := toolargs.Nearest(word, known); len(near) > 0 {
-		e.hint = "did you mean " + removeControls(strings.Join(near, " or ")) + "?"
+		e.hint = "did you mean " + strings.Join(convert(near, dataWord), " or ") + "?"
 	} else if strings.ContainsAny(word, "./") {
 		e.hint = "an address begins with https://"
 	}

@@ -278,6 +278,15 @@ func TestAuthBlock(t *testing.T) {
 	}
 }
 
+// manyHeaders returns n members of headers.
+func manyHeaders(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `"X-%d":"v",`, i)
+	}
+	return strings.TrimSuffix(b.String(), ",")
+}
+
 // Every error contains file, line and column.
 func TestFaults(t *testing.T) {
 	for _, tt := range []struct{ name, text, want string }{
@@ -291,6 +300,7 @@ func TestFaults(t *testing.T) {
 		{"member twice", `{"mcpServers":{"x":{"url":"a","url":"b"}}}`, `"url" appears twice`},
 		{"secret without an id", `{"mcpServers":{"x":{"url":"u","auth":{"clientSecret":"canary"}}}}`, "f:1:54: auth.clientSecret needs auth.clientId"},
 		{"misspelt member", `{"mcpServers":{"x":{"url":"u","auth":{"clientID":"c"}}}}`, `auth has no member "clientID"; it has clientId`},
+		{"too many headers", `{"mcpServers":{"x":{"url":"u","headers":{` + manyHeaders(101) + `}}}}`, "headers has 101 members; an entry can have at most 100 headers"},
 		{"port out of range", `{"mcpServers":{"x":{"url":"u","auth":{"callbackPort":70000}}}}`, "auth.callbackPort is not a port number"},
 		{"port as text", `{"mcpServers":{"x":{"url":"u","auth":{"callbackPort":"1"}}}}`, "auth.callbackPort is not a port number"},
 	} {

@@ -169,10 +169,16 @@ func (d *document) membersOf(what string, v hujson.Value) (map[string]hujson.Val
 	return all, nil
 }
 
+// maxHeaders is the maximum number of headers of an entry. Each message is searched for all of their values.
+const maxHeaders = 100
+
 func (d *document) headers(v hujson.Value) (map[string]string, error) {
 	members, err := d.membersOf("headers", v)
 	if err != nil {
 		return nil, err
+	}
+	if len(members) > maxHeaders {
+		return nil, d.fault(v.StartOffset, "headers has %d members; an entry can have at most %d headers", len(members), maxHeaders)
 	}
 	headers := map[string]string{}
 	for name, v := range members {

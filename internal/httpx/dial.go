@@ -14,7 +14,7 @@ import (
 // nil, the transport verifies servers against the system's authorities. If cert.ID is empty, the transport presents no certificate.
 func newTransport(roots *x509.CertPool, cert Certificate) *http.Transport {
 	t := &http.Transport{
-		Proxy:                  proxyFor,
+		Proxy:                  ProxyFor,
 		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:    30 * time.Second, // longer than usual: if a thousand processes start at once, each waits a long time for the processor
@@ -29,9 +29,9 @@ func newTransport(roots *x509.CertPool, cert Certificate) *http.Transport {
 	return t
 }
 
-// proxyFor returns the proxy of the environment for a request. Requests to this machine never use a proxy. http.ProxyFromEnvironment
+// ProxyFor returns the proxy of the environment for a request. Requests to this machine never use a proxy. http.ProxyFromEnvironment
 // recognizes localhost and loopback addresses, but not names such as x.localhost and "localhost.".
-func proxyFor(req *http.Request) (*url.URL, error) {
+func ProxyFor(req *http.Request) (*url.URL, error) {
 	if Local(req.URL) {
 		return nil, nil
 	}

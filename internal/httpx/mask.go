@@ -84,8 +84,10 @@ func lowerASCII(s string) string {
 // position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
 func Forms(secrets []string) []string {
 	var out []string
+	known := map[string]bool{}
 	add := func(form string) {
-		if len(form) >= minSecret && !slices.Contains(out, form) {
+		if len(form) >= minSecret && !known[form] {
+			known[form] = true
 			out = append(out, form)
 		}
 	}

@@ -30,7 +30,8 @@ type Secrets struct {
 	sent        []string // other secrets in requests to OAuth endpoints, oldest first
 	received    []string // secrets in responses, oldest first; separate from sent, so that a server that sends many secrets cannot displace the sent ones
 
-	forms map[string][]string // Forms of each secret, in lower case
+	hidden map[string]bool     // the members of values
+	forms  map[string][]string // Forms of each secret, in lower case
 }
 
 // Learn adds credentials. Mask replaces a credential even if only its beginning appears in the text.
@@ -56,7 +57,11 @@ func (k *Secrets) Hide(values ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, v := range values {
-		if u, err := url.Parse(v); len(v) >= minToken && !slices.Contains(k.values, v) && (err != nil || u.String() != u.Scheme+"://"+u.Host) {
+		if u, err := url.Parse(v); len(v) >= minToken && !k.hidden[v] && (err != nil || u.String() != u.Scheme+"://"+u.Host) {
+			if k.hidden == nil {
+				k.hidden = map[string]bool{}
+			}
+			k.hidden[v] = true
 			k.values = append(k.values, v)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSecrets(t *testing.T) {
@@ -246,5 +247,26 @@ func TestReveals(t *testing.T) {
 		if got := k.Reveals(tt.text, tt.typed); got != tt.want {
 			t.Errorf("%q after %q: got %v, want %v", tt.text, tt.typed, got, tt.want)
 		}
+	}
+}
+
+// The time to remember many header values grows linearly with their number.
+func TestManyValues(t *testing.T) {
+	var values []string
+	for i := range 50_000 {
+		values = append(values, fmt.Sprintf("the value of header %d", i))
+	}
+	start := time.Now()
+	var k Secrets
+	k.Hide(values...)
+	forms := Forms(values)
+	if took := time.Since(start); took > 20*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if len(k.values) != len(values) || len(forms) < 2*len(values) {
+		t.Errorf("%d values and %d forms", len(k.values), len(forms))
+	}
+	if k.Hide(values...); len(k.values) != len(values) {
+		t.Errorf("%d values, of which some are duplicates", len(k.values))
 	}
 }

@@ -95,7 +95,7 @@ func (t *tracer) learnProxyPassword(req *http.Request, err error) {
 	if err == nil {
 		return
 	}
-	if proxy, _ := proxyFor(req); proxy != nil && proxy.User != nil {
+	if proxy, _ := ProxyFor(req); proxy != nil && proxy.User != nil {
 		password, _ := proxy.User.Password()
 		t.secrets.Learn(password, proxy.User.Username()+":"+password)
 	}

@@ -41,7 +41,7 @@ type connectionRecorder struct {
 
 // traceConnection returns a context for req. A request with this context records its connection in o.
 func (o *connectionRecorder) traceConnection(ctx context.Context, req *http.Request) context.Context {
-	if proxy, err := http.ProxyFromEnvironment(req); err == nil && proxy != nil {
+	if proxy, err := httpx.ProxyFor(req); err == nil && proxy != nil {
 		o.c.Proxy = httpx.Text(proxy.Host, 100)
 	}
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{

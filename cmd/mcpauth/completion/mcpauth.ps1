@@ -10,6 +10,8 @@ Register-ArgumentCompleter -Native -CommandName mcpauth -ScriptBlock {
     }
     mcpauth __complete @words 2>$null | ForEach-Object {
         $candidate, $text = $_ -split "`t", 2
+        # PowerShell before 7.3 does not escape quotation marks in an argument, nor a backslash before the quotation mark that it adds.
+        if ($PSVersionTable.PSVersion -lt [version]'7.3' -and $candidate -match '"|\s.*\\$') { return }
         if (-not $text) { $text = $candidate }
         $quoted = $candidate
         if ($candidate -cnotmatch '^[A-Za-z0-9_./:=+-]+$') {
