@@ -1,10 +1,15 @@
 package main
 
 import (
+	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"mcpauth/pkg/mcpclient"
 )
 
 // A login has no more time than its limit.
@@ -20,5 +25,26 @@ func TestLoginEndsAtItsLimit(t *testing.T) {
 	app := &cli.App{Commands: []*cli.Command{{Name: "login", Action: func(cx *cli.Context) error { return p.runWithLimit(cx, act) }}}}
 	if err := app.RunContext(t.Context(), []string{"mcpauth", "login"}); err != nil || left <= 0 || left > time.Minute {
 		t.Errorf("%s, %v", left, err)
+	}
+}
+
+// A message names the time limit once, even if several wrapped errors mention it.
+func TestMessageNamesTheLimitOnce(t *testing.T) {
+	p := testProgram()
+	p.userLine.limit = time.Minute
+	err := fmt.Errorf("https://x: %w: dial: %w", context.DeadlineExceeded, context.DeadlineExceeded)
+	if got, want := p.errorText(err), "https://x: not done within the time limit of 1m: dial"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The hint to use --idempotent is not for a user who used it.
+func TestIdempotentHint(t *testing.T) {
+	busy := &mcpclient.StatusError{StatusCode: 429, RetryAfter: time.Second}
+	for _, used := range []bool{false, true} {
+		hint := laterHint(hintInput{typed: commandLine{command: "call", idempotent: used}, err: busy})
+		if strings.Contains(hint, "--idempotent") == used {
+			t.Errorf("used %v: %s", used, hint)
+		}
 	}
 }
