@@ -57,7 +57,7 @@ func (k *Secrets) Hide(values ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, v := range values {
-		if u, err := url.Parse(v); len(v) >= minToken && !k.hidden[v] && (err != nil || u.String() != u.Scheme+"://"+u.Host) {
+		if len(v) >= minToken && !k.hidden[v] && !isOrigin(v) {
 			if k.hidden == nil {
 				k.hidden = map[string]bool{}
 			}
@@ -65,6 +65,12 @@ func (k *Secrets) Hide(values ...string) {
 			k.values = append(k.values, v)
 		}
 	}
+}
+
+// isOrigin reports whether a text is only the origin of a URL.
+func isOrigin(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.String() == u.Scheme+"://"+u.Host
 }
 
 // Mask replaces the secrets in a message.
@@ -349,8 +355,8 @@ func maskJSON(data []byte, mask func(string) string) []byte {
 }
 
 // Reveals reports whether a text of a server contains a secret that known does not contain, even if the secret is percent-encoded up to
-// three times. known is what the user typed. Reveals ignores values that are shorter than LongValue bytes, except credentials, because a
-// server may legitimately use a short value of a header, such as the name of a tenant, in its URLs.
+// three times. known is what the user typed. Except for credentials, Reveals ignores values that are shorter than LongValue bytes, such as
+// the name of a tenant, and origins, such as the value of an Origin header, because a server may legitimately use them in its URLs.
 func (k *Secrets) Reveals(text, known string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -368,6 +374,7 @@ func (k *Secrets) Reveals(text, known string) bool {
 		})
 	}
 	revealed := func(secret string) bool { return within(texts, secret) && !within(typed, secret) }
-	long := slices.Concat(k.sent, k.received, k.values)
-	return slices.ContainsFunc(k.credentials, revealed) || slices.ContainsFunc(long, func(s string) bool { return len(s) >= LongValue && revealed(s) })
+	return slices.ContainsFunc(k.credentials, revealed) || slices.ContainsFunc(slices.Concat(k.sent, k.received, k.values), func(s string) bool {
+		return len(s) >= LongValue && !isOrigin(s) && revealed(s)
+	})
 }

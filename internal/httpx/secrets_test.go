@@ -231,6 +231,7 @@ func TestReveals(t *testing.T) {
 	var k Secrets
 	k.Learn("client-pw")
 	k.Hide("a-long-header-value&1", "acme-corp")
+	k.sent = append(k.sent, "https://app.example.com")
 	for _, tt := range []struct {
 		text, typed string
 		want        bool
@@ -242,6 +243,7 @@ func TestReveals(t *testing.T) {
 		{"https://mcp.example/a-long-header-value&1", "https://mcp.example/a-long-header-value%261", false},
 		{"https://as.example/client-pw?k=a-long-header-value%261", "https://mcp.example/a-long-header-value%261", true},
 		{"https://acme-corp.example", "https://mcp.example", false},
+		{"https://app.example.com/authorize", "https://mcp.example", false},
 		{"", "https://mcp.example", false},
 	} {
 		if got := k.Reveals(tt.text, tt.typed); got != tt.want {
