@@ -355,8 +355,8 @@ func maskJSON(data []byte, mask func(string) string) []byte {
 }
 
 // Reveals reports whether a text of a server contains a secret that known does not contain, even if the secret is percent-encoded up to
-// three times. known is what the user typed. Except for credentials, Reveals ignores values that are shorter than LongValue bytes, such as
-// the name of a tenant, and origins, such as the value of an Origin header, because a server may legitimately use them in its URLs.
+// three times. known is what the user typed. Except for credentials, Reveals ignores values that are shorter than LongValue bytes, UUIDs, such
+// as the ID of a tenant, and origins, such as the value of an Origin header, because a server may legitimately use them in its URLs.
 func (k *Secrets) Reveals(text, known string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -375,6 +375,15 @@ func (k *Secrets) Reveals(text, known string) bool {
 	}
 	revealed := func(secret string) bool { return within(texts, secret) && !within(typed, secret) }
 	return slices.ContainsFunc(k.credentials, revealed) || slices.ContainsFunc(slices.Concat(k.sent, k.received, k.values), func(s string) bool {
-		return len(s) >= LongValue && !isOrigin(s) && revealed(s)
+		return len(s) >= LongValue && !isOrigin(s) && !isUUID(s) && revealed(s)
 	})
+}
+
+// isUUID reports whether a text has the form of RFC 9562 §4.
+func isUUID(s string) bool {
+	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
+		return false
+	}
+	_, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
+	return err == nil
 }

@@ -230,7 +230,7 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 func TestReveals(t *testing.T) {
 	var k Secrets
 	k.Learn("client-pw")
-	k.Hide("a-long-header-value&1", "acme-corp")
+	k.Hide("a-long-header-value&1", "acme-corp", "9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e")
 	k.sent = append(k.sent, "https://app.example.com")
 	for _, tt := range []struct {
 		text, typed string
@@ -244,6 +244,7 @@ func TestReveals(t *testing.T) {
 		{"https://as.example/client-pw?k=a-long-header-value%261", "https://mcp.example/a-long-header-value%261", true},
 		{"https://acme-corp.example", "https://mcp.example", false},
 		{"https://app.example.com/authorize", "https://mcp.example", false},
+		{"https://login.example/9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e/v2.0", "https://mcp.example", false},
 		{"", "https://mcp.example", false},
 	} {
 		if got := k.Reveals(tt.text, tt.typed); got != tt.want {
