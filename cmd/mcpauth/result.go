@@ -48,7 +48,7 @@ func (p *program) newPrinter(ctx context.Context, f resultFlags) (*printer, erro
 
 func (p *printer) Close() { p.dir.Close() }
 
-// withPrinter calls work with a client that answers elicitation requests, and with a printer.
+// withPrinter calls work with a client and a printer. The client answers elicitation requests.
 func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e elicitFlags, o flow.HandlerOptions, work func(*mcpclient.Client, *printer, server) error) error {
 	answers, err := p.newElicitor(e)
 	if err != nil {

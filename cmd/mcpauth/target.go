@@ -2,10 +2,10 @@ package main
 
 // A SERVER argument selects a server and one of its logins.
 //
-// A URL selects the unnamed login for that URL. A URL without an unnamed login selects its only named login; several named logins are an
-// error. A URL never selects a configuration entry: the headers and secrets of an entry are sent only if SERVER is the name of the entry. A
-// name selects a configuration entry or a stored login. If an entry and a login have the same name but different URLs, mcpauth reports an
-// error. Without this check, a project's file could send the calls of a login to another server.
+// A URL selects the unnamed login for that URL, or else the only named login. If a URL has several logins, all of them named, mcpauth
+// reports an error. A URL never selects a configuration entry. mcpauth sends the headers and secrets of an entry only if SERVER is the name
+// of the entry. A name selects a configuration entry or a stored login. If an entry and a login have the same name but different URLs,
+// mcpauth reports an error. Without this check, a project's file could send the calls of a login to another server.
 
 import (
 	"context"
@@ -33,7 +33,7 @@ const (
 	needNamed                   // like needLogin, but --name gives the name of the login
 )
 
-// A server is the server and the login that a SERVER argument selects.
+// A server describes the MCP server and the login that a SERVER argument selects.
 type server struct {
 	word        string // as the user typed it, for hints
 	target      flow.Target
@@ -207,8 +207,8 @@ func (p *program) loadConfig(ctx context.Context) (*config.File, error) {
 	return file, nil
 }
 
-// configPlaces finds the configuration files. It resolves symbolic links in the path of a project's file, because the list of trusted files
-// contains resolved paths.
+// configPlaces finds the configuration files. configPlaces resolves symbolic links in the path of a project's file, because the list of
+// trusted files contains resolved paths.
 func (p *program) configPlaces() (config.Places, error) {
 	dir, _ := os.Getwd() // os.Getwd fails if the working directory was deleted; then there is no project's file
 	home, _ := p.homeFolder()

@@ -214,7 +214,7 @@ func (d *document) lineAndColumn(offset int) (line, column int) {
 	return bytes.Count(before, []byte("\n")) + 1, len(before) - bytes.LastIndexByte(before, '\n')
 }
 
-// syntaxError converts an error of the parser, which contains line and column in its text.
+// syntaxError converts an error of the JSON parser. The text of the error begins with the line and the column.
 func (d *document) syntaxError(err error) *Error {
 	e := &Error{Path: d.path, Reason: strings.TrimPrefix(err.Error(), "hujson: ")}
 	if n, _ := fmt.Sscanf(e.Reason, "line %d, column %d:", &e.Line, &e.Column); n == 2 {

@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Foreign returns the reason why another user could have written a project's file. If no other user could, the result is "". Foreign checks
-// the file, its folder and, if path is a symbolic link, the link and the link's folder.
+// Foreign returns the reason why another user could have written a project's file, or "" if no other user could. Foreign checks the file,
+// its folder and, if path is a symbolic link, the link and the link's folder.
 func Foreign(path string) string {
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -48,8 +48,8 @@ func foreign(info fs.FileInfo) string {
 	return ""
 }
 
-// ForeignFolder returns the reason why another user could change files in a folder. If no other user could, or if the folder does not
-// exist, the result is "".
+// ForeignFolder returns the reason why another user could change files in a folder, or "" if no other user could or the folder does not
+// exist.
 func ForeignFolder(folder string) string {
 	for _, stat := range []func(string) (fs.FileInfo, error){os.Lstat, os.Stat} {
 		if info, err := stat(folder); err == nil {
@@ -61,8 +61,8 @@ func ForeignFolder(folder string) string {
 	return ""
 }
 
-// NotRoots returns a message if mcpauth runs as root and the folder belongs to another user. In all other cases, the result is "". For
-// example, sudo without -H may keep the HOME of the caller. If the folder does not exist, NotRoots checks the nearest parent that does.
+// NotRoots returns a message if mcpauth runs as root and the folder belongs to another user, and "" in all other cases. For example, sudo
+// without -H may keep the HOME of the caller. If the folder does not exist, NotRoots checks the nearest parent that does.
 func NotRoots(folder string) string {
 	if os.Geteuid() != 0 {
 		return ""

@@ -115,8 +115,8 @@ func Forms(secrets []string) []string {
 	return out
 }
 
-// LongValue is the minimum length, in bytes, of a header value of the user that counts as a secret. If a challenge repeats a secret,
-// mcpauth does not use the repetition. A challenge may legitimately repeat a shorter value, such as the name of a tenant.
+// LongValue is the minimum length, in bytes, of a header value of the user that counts as a secret. mcpauth ignores a parameter of
+// WWW-Authenticate that contains a secret. A server may legitimately repeat a shorter value there, such as the name of a tenant.
 const LongValue = 16
 
 // HeaderForms returns Forms of the header values, and of the secrets in them, that have at least minimum bytes.
@@ -170,8 +170,8 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the characters that encode s in the base64 encoding of a longer text. shift is the offset of s in that text, modulo 3.
-// Characters at both ends that also depend on neighbouring bytes are left out.
+// base64Core returns the characters that depend only on s, if s is part of a longer text in base64. shift is the offset of s in the text,
+// modulo 3.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

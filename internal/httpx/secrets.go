@@ -296,8 +296,8 @@ func (k *Secrets) addNamed(list *[]string, name, value string) {
 
 var hostNameOnly = compiled(`^[a-z0-9.-]*\.[a-z]{1,24}$`)
 
-// isOrdinaryText reports whether a text consists of words or is a URL or a host name. A hostile server could issue such a text as a token,
-// so that Mask removes the text from messages, for example the issuer from a warning. Real tokens look different.
+// isOrdinaryText reports whether a text consists of words or is a URL or a host name. Real tokens do not look like words, URLs or host
+// names. A hostile server could issue its own URL as a token, to make Mask remove this URL from a warning.
 func isOrdinaryText(s string) bool {
 	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || hostNameOnly().MatchString(lowerASCII(s))
 }
@@ -354,9 +354,9 @@ func maskJSON(data []byte, mask func(string) string) []byte {
 	return out
 }
 
-// Reveals reports whether a text of a server contains a secret that known does not contain, even if the secret is percent-encoded up to
-// three times. known is what the user typed. Except for credentials, Reveals ignores values that are shorter than LongValue bytes, UUIDs, such
-// as the ID of a tenant, and origins, such as the value of an Origin header, because a server may legitimately use them in its URLs.
+// Reveals reports whether a server's text contains a secret. The user has typed known, such as the server's URL, so a secret in known does
+// not count. Reveals also finds secrets that are percent-encoded up to three times. A server may legitimately use some header values in its
+// URLs. Reveals therefore ignores origins, UUIDs such as tenant IDs, and values shorter than LongValue bytes, but no credentials.
 func (k *Secrets) Reveals(text, known string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -42,7 +42,7 @@ const (
 
 // Link exchanges messages with one MCP server. A Link is safe for concurrent use, but its fields must not change after the first call.
 type Link struct {
-	URL string // the MCP endpoint, or the event stream of a server of 2024-11-05
+	URL string // the MCP endpoint, or the event stream of a server of MCP 2024-11-05
 
 	// Header is sent with every request to the server's origin, and nowhere else. Headers of the protocol take precedence. An Authorization
 	// header in Header is sent until the server answers it with 401. After the 401, Auth is used, if Auth is set.

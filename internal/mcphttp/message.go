@@ -84,8 +84,8 @@ func (m Message) Code() int64 {
 	return code
 }
 
-// parseMessages yields the messages in data: a single message, or the elements of a batch. Clients of 2025-03-26 must accept batches. A batch can
-// contain millions of messages, so parseMessages parses one at a time.
+// parseMessages yields the messages in data: a single message, or the elements of a batch. Clients of MCP 2025-03-26 must accept batches. A
+// batch can contain millions of messages, so parseMessages parses one at a time.
 func parseMessages(data []byte) iter.Seq[Message] {
 	return func(yield func(Message) bool) {
 		if m, ok := Parse(data); ok {

@@ -52,8 +52,8 @@ const (
 	CodeURLElicitation     = -32042 // 2025-11-25, Elicitation, URL mode
 )
 
-// refusalReason returns the reason why the request was certainly not carried out. If the request may have been carried out, the result is
-// NoReason. refusalReason accepts only the responses listed here, because a call that is carried out twice may do harm.
+// refusalReason returns the reason why the request was certainly not carried out. If the request may have been carried out, refusalReason
+// returns NoReason. refusalReason accepts only the responses listed here, because a call that is carried out twice may do harm.
 //
 // errorText is the server's error text. inSession is true if the request belonged to a session of an earlier revision. hasSessionID is true
 // if the request had the header Mcp-Session-Id.
@@ -94,7 +94,7 @@ func (o *Outcome) classify(errorText string, s *Session) {
 	}
 }
 
-// Step is what the caller does after an outcome.
+// Step is the caller's next action after an outcome.
 type Step int
 
 const (
@@ -134,17 +134,17 @@ func (o Outcome) Next(tried Tried, idempotent bool) Step {
 	return Deliver
 }
 
-// Evidence is what the response to a request of 2026-07-28 shows about the revisions that the server supports.
+// Evidence says which revisions of MCP a server supports, judged by a single response.
 type Evidence int
 
 const (
 	NoEvidence Evidence = iota
 	IsModern            // the response has a member or an error code that only 2026-07-28 defines
-	IsLegacy            // a server of 2026-07-28 would not send this response (Versioning, Compatibility Matrix)
+	IsLegacy            // a server of MCP 2026-07-28 would not send this response (Versioning, Compatibility Matrix)
 	Supports            // the server refused 2026-07-28 but lists it as supported; seen with servers that had just started
 )
 
-// Evidence evaluates an answer to a request of 2026-07-28.
+// Evidence returns the evidence in the answer to a request of MCP 2026-07-28.
 func (o Outcome) Evidence() Evidence {
 	code := o.Answer.Code()
 	switch {
@@ -174,8 +174,8 @@ func (o Outcome) Evidence() Evidence {
 	return NoEvidence
 }
 
-// Odd reports whether the response is one that a server of 2026-07-28 should not send. The response may come from a gateway, so the caller
-// sends a probe before it treats the server as a legacy server.
+// Odd reports whether the response is one that a server of MCP 2026-07-28 should not send. The response may come from a gateway, so the
+// caller sends a probe before it treats the server as a legacy server.
 func (o Outcome) Odd() bool {
 	return slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed}, o.Status) &&
 		o.Evidence() == IsLegacy && o.Answer.Result == nil &&

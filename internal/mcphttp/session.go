@@ -20,7 +20,7 @@ const closeTimeout = 800 * time.Millisecond
 // Legacy lists the revisions with sessions, newest first.
 var Legacy = []string{"2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"}
 
-// Session is a session with a server of an earlier revision. The zero Session is for requests of 2026-07-28 and for initialize.
+// Session is a session with a server of an earlier revision. The zero Session is for initialize and for MCP 2026-07-28.
 type Session struct {
 	Version string // negotiated revision
 	ID      string // Mcp-Session-Id; empty: the server assigned none
@@ -52,7 +52,7 @@ func (l *Link) Open(ctx context.Context, initialize Request, initialized Message
 	return l.finishHandshake(ctx, s, o, initialize, initialized)
 }
 
-// OpenEvents opens a session of HTTP+SSE, the transport of 2024-11-05. The server sends all its messages on one stream. The first event
+// OpenEvents opens a session of HTTP+SSE, the transport of MCP 2024-11-05. The server sends all its messages on one stream. The first event
 // contains the URL to which the client posts its messages. receive is called with each server message that does not answer a pending
 // request. receive also gets the session, because a server may send a ping before OpenEvents returns (2024-11-05, Lifecycle,
 // Initialization). The session lasts until the stream ends or End is called, even if ctx ends earlier.

@@ -13,8 +13,8 @@ import (
 // ErrSpending is returned by Once if the caller's context has ended but a request protected by Spend continues.
 var ErrSpending = errors.New("the request that uses a one-time secret is still running")
 
-// Outlive returns a context for work that must continue after ctx has ended. The returned context ends when the duration limit has passed.
-// It ends earlier if the duration grace has passed since the end of ctx. Only Outlive detaches work from a caller's context.
+// Outlive returns a context for work that must continue after ctx has ended. The returned context ends after the duration limit. If ctx
+// ends, the work may continue for at most the duration grace. Only Outlive detaches work from a caller's context.
 func Outlive(ctx context.Context, grace, limit time.Duration) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(grace, cancel) })
@@ -51,9 +51,9 @@ func (t *Task[T]) Settle(result T) {
 	t.settled = &result
 }
 
-// Spend returns a context for a request that callers cannot cancel, such as one with a one-time secret. The context ends when the duration
-// limit has passed. It ends earlier if the duration grace has passed since the last caller stopped waiting. Spend fails if no caller waits
-// any more. The task must call done when the request has ended.
+// Spend returns a context for a request that callers cannot cancel, such as one with a one-time secret. The context ends after the duration
+// limit. If all callers stop waiting, the request may continue for at most the duration grace. Spend returns an error if all callers had
+// already stopped waiting. The task must call done when the request has ended.
 func (t *Task[T]) Spend(grace, limit time.Duration) (ctx context.Context, done func(), err error) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()

@@ -69,9 +69,8 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	return root.raw(), nil
 }
 
-// Fill returns an object with a value for each property of the schema: the member of values, or else the default. A property that has no
-// member in values and no default is left out. The error names a required property without a value, or a value that the schema does not
-// allow.
+// Fill returns an object with a value for each property of the schema: the member of values, or else the default. Fill omits a property
+// that has neither a value nor a default. The error names a required property without a value, or a value that the schema does not allow.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	top, given, out := s.top(), parse(values, 1), newObject()
 	for _, name := range top.propertyNames() {
@@ -369,7 +368,7 @@ func (b objectBuilder) singleValue(s subschema, a Arg) (json.RawMessage, error) 
 
 // convertText converts text to JSON. If the schema allows only one scalar type, and that type is not string, convertText returns a value of
 // that type. For every other schema, convertText returns a string. As an exception, the word null becomes the JSON value null if the schema
-// allows null but not the string "null". If the text does not fit the type, the result is a string and reason is not empty.
+// allows null but not the string "null". If the text does not fit the type, convertText returns a string and a reason.
 func convertText(word string, s subschema) (v json.RawMessage, reason string) {
 	k := s.allowedKinds()
 	if word == "null" && k&null != 0 && (k&text == 0 || !s.allowsValue(&jsonValue{raw: jsonscan.Quote(word)})) {

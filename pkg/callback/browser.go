@@ -22,11 +22,11 @@ var ErrNoBrowser = errors.New("no desktop session to open a browser in")
 // CanOpen reports whether the system has a default browser that Open can use.
 func CanOpen() bool { return systemBrowser() != nil }
 
-// Open opens a URL in the browser, and does not wait for the browser to exit. The command is a list of commands as in $BROWSER, separated
-// by colons or, on Windows, by semicolons. Open tries these commands in order until one starts and does not fail at once. The URL replaces
-// the argument %s of a command, or is appended to the command. Open uses no shell (CVE-2025-6514). An empty command means the default
-// browser of the system. Open tries no command after "none". If the value of an environment variable is one of the secrets, the browser
-// does not inherit this variable.
+// Open opens a URL in the browser, and does not wait for the browser to exit. Like $BROWSER, command may contain several commands with
+// colons between them. On Windows, the separator is a semicolon. Open tries the commands in order until one starts and does not fail at
+// once. The URL replaces the argument %s of a command, or is appended to the command. Open uses no shell (CVE-2025-6514). An empty command
+// means the default browser of the system. Open tries no command after "none". If the value of an environment variable is one of the
+// secrets, the browser does not inherit this variable.
 func Open(ctx context.Context, command, address string, secrets ...string) error {
 	u, err := httpx.CheckServer(address) // accepts https, and http on loopback
 	if err != nil {
@@ -52,7 +52,7 @@ func Open(ctx context.Context, command, address string, secrets ...string) error
 	return errors.Join(failed...)
 }
 
-// startBrowser runs a browser command. It does not use exec.CommandContext, because the browser must outlive the login.
+// startBrowser does not use exec.CommandContext, because the browser must outlive the login.
 func startBrowser(ctx context.Context, argv, secrets []string) error {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env, cmd.SysProcAttr = scrubEnv(os.Environ(), secrets), noConsoleAttr
@@ -79,8 +79,8 @@ func insertURL(argv []string, address string) []string {
 	return append(placed, address)
 }
 
-// splitCommands splits a list into commands, and each command into words. It treats spaces, quotes and backslashes like a shell, but
-// expands nothing. The colon in "://" does not separate commands.
+// splitCommands splits a list into commands, and each command into words. splitCommands treats spaces, quotes and backslashes like a shell,
+// but expands nothing. The colon in "://" does not separate commands.
 func splitCommands(list string) ([][]string, error) {
 	var all [][]string
 	var argv []string
@@ -126,8 +126,8 @@ func splitCommands(list string) ([][]string, error) {
 	return all, nil
 }
 
-// scrubEnv removes every variable whose name starts with MCPAUTH_. It also removes a variable whose value is a secret, or whose whole text
-// NAME=value is a secret.
+// scrubEnv removes every variable whose name starts with MCPAUTH_. scrubEnv also removes a variable whose value is a secret, or whose whole
+// text NAME=value is a secret.
 func scrubEnv(env, secrets []string) []string {
 	return slices.DeleteFunc(env, func(v string) bool {
 		_, value, _ := strings.Cut(v, "=")

@@ -85,7 +85,7 @@ type Options struct {
 	Deviation func(code string) // called with the code of each tolerated deviation; may be nil
 }
 
-// Deviations returns the codes of the deviations from RFC 7591 that Register tolerates.
+// Deviations returns every code that Register may pass to Options.Deviation.
 func Deviations() []string {
 	return []string{"registration_status", "registration_scope", "registration_redirect_uris", "registration_auth_method", "registration_member_type"}
 }

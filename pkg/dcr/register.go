@@ -31,8 +31,8 @@ func (e *Error) Error() string {
 	return "client registration " + e.URL + ": answered " + r.String()
 }
 
-// registrationRequest is the client metadata to register (RFC 7591 §2). It has no member resource, because some servers refuse unknown
-// members.
+// registrationRequest is the client metadata to register (RFC 7591 §2). mcpauth does not send a member named resource, because some servers
+// refuse unknown members.
 type registrationRequest struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
@@ -112,7 +112,7 @@ func (o Options) newRequest() registrationRequest {
 
 // wantedMethod returns the authentication method to register. The first choice is "none", as RFC 8252 §8.4 recommends for native apps. The
 // next choices are client_secret_basic, client_secret_post and, if there is a TLS certificate, tls_client_auth. If the server supports none
-// of these methods, the result is "none".
+// of these methods, wantedMethod returns "none".
 func (o Options) wantedMethod() string {
 	methods := []string{"none", "client_secret_basic", "client_secret_post"}
 	if o.Certificate != nil {
@@ -176,8 +176,8 @@ func (o Options) newClient(endpoint *url.URL, r registrationRequest, res *httpx.
 	return c, nil
 }
 
-// reportDeviations reports each deviation of a registration response from RFC 7591 to Options.Deviation. With Strict, the result is an
-// error with the first deviation.
+// reportDeviations reports each deviation of a registration response from RFC 7591 to Options.Deviation. With Strict, reportDeviations
+// returns an error for the first deviation.
 func (o Options) reportDeviations(address string, r registrationRequest, status int, a registrationResponse, c Client, wrong []string) error {
 	for _, d := range []struct {
 		code, reason string

@@ -6,7 +6,7 @@
 //	r.Server.TokenEndpoint
 //
 // The package implements RFC 9728, RFC 8414, OpenID Connect Discovery 1.0, and MCP authorization 2026-07-28 (Authorization Server
-// Discovery) with the fallback of 2025-03-26. Signed metadata is not supported (RFC 9728 §2.2, RFC 8414 §2.1).
+// Discovery) with the fallback of MCP 2025-03-26. Signed metadata is not supported (RFC 9728 §2.2, RFC 8414 §2.1).
 package discovery
 
 import (

@@ -89,8 +89,8 @@ func (m ServerMetadata) URLs() []string {
 	return all
 }
 
-// fetchMetadata fetches the metadata of the authorization server. If Options.Issuer is empty, it uses the first authorization server of the
-// resource whose metadata can be fetched. If a document fails a check, the search ends with an error.
+// fetchMetadata fetches the metadata of the authorization server. Without Options.Issuer, fetchMetadata tries the resource's authorization
+// servers in order until it finds metadata. If a document fails a check, the search ends with an error.
 func (f *finder) fetchMetadata(ctx context.Context) error {
 	issuers := f.r.Resource.AuthorizationServers
 	if f.o.Issuer != "" {
@@ -228,7 +228,7 @@ func sameIssuer(a, b string) bool {
 
 // discoverLegacy implements MCP 2025-03-26 (Authorization Base URL; Fallbacks for Servers without Metadata Discovery). If Options.Issuer is
 // empty, the authorization server is the server's origin. If the origin answers that there is no metadata, the default endpoints are used.
-// If the metadata cannot be fetched for another reason, the result is an error.
+// Any other failure to fetch the metadata is an error.
 func (f *finder) discoverLegacy(ctx context.Context) error {
 	origin := (&url.URL{Scheme: f.server.Scheme, Host: f.server.Host}).String()
 	f.r.Legacy, f.r.ResourceID = true, f.r.URL

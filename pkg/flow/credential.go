@@ -226,8 +226,8 @@ func (c *credential) addRegistration(client dcr.Client) {
 	c.NextClient = &client
 }
 
-// loadCredential returns the stored credential, or ErrLoginRequired if there is none. If the store cannot be read, or if another store has
-// the credential, the result is the error of the store.
+// loadCredential returns the stored credential, or ErrLoginRequired if there is none. loadCredential returns any other error of Store.Get
+// unchanged.
 func (c *Client) loadCredential(ctx context.Context, t Target) (credential, error) {
 	r, err := c.Store.Get(ctx, t.key())
 	if errors.Is(err, keystore.ErrNotFound) {

@@ -89,8 +89,8 @@ func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string
 }
 
 // otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client,
-// the result is the other method with a secret. If the registration response contained a secret but no method, the result is
-// client_secret_basic (the default of RFC 7591 §2).
+// the second method after client_secret_basic is client_secret_post, and vice versa. If the registration response contained a secret but no
+// method, otherMethod returns client_secret_basic (the default of RFC 7591 §2).
 func otherMethod(c dcr.Client, supported []string) string {
 	other := ""
 	switch {
@@ -107,8 +107,8 @@ func otherMethod(c dcr.Client, supported []string) string {
 	return other
 }
 
-// nonInteractiveToken requests tokens with the credential's non-interactive grant. It reads the files each time, because platforms replace
-// them.
+// nonInteractiveToken requests tokens with the credential's non-interactive grant. nonInteractiveToken reads the files each time, because
+// platforms replace them.
 func (c *Client) nonInteractiveToken(ctx context.Context, e token.Endpoint, cred credential) (token.Token, error) {
 	scope := joinScopes(cred.Scopes)
 	switch cred.Grant {

@@ -21,7 +21,7 @@ type idTokenClaims struct {
 	Nonce   string `json:"nonce"`
 }
 
-// providerLogin returns the stored login at the identity provider. If there is no such login, the result is the zero value.
+// providerLogin returns the stored login at the identity provider, or the zero value if there is none.
 func (c credential) providerLogin() credential     { return orZero(c.IDP) }
 func (c credential) nextProviderLogin() credential { return orZero(c.NextIDP) }
 
@@ -32,7 +32,8 @@ func orZero(c *credential) credential {
 	return *c
 }
 
-// renewingLogin returns the login whose refresh token the next renewal sends: c itself, or else the stored login at the identity provider.
+// renewingLogin returns the login to renew. If an enterprise login has no refresh token, renewingLogin returns the login at the identity
+// provider.
 func (c *credential) renewingLogin() *credential {
 	if c.Token.RefreshToken == "" && c.Grant == GrantEnterprise && c.IDP != nil {
 		return c.IDP
@@ -40,14 +41,14 @@ func (c *credential) renewingLogin() *credential {
 	return c
 }
 
-// setProviderTokens stores the refresh token and the ID token from a response of the identity provider. It drops the access token, which is
-// not needed. The ID token stays in memory until it is exchanged.
+// setProviderTokens stores the refresh token and the ID token from a response of the identity provider. setProviderTokens drops the access
+// token, which is not needed. The ID token stays in memory until it is exchanged.
 func (c *credential) setProviderTokens(tok token.Token) {
 	c.Token, c.idToken = token.Token{RefreshToken: cmp.Or(tok.RefreshToken, c.Token.RefreshToken)}, tok.IDToken
 }
 
-// signInAtProvider returns a login at the identity provider for a login to the MCP server. During a request, signInAtProvider tries to
-// renew the stored login at the identity provider. If only a new login can help, signInAtProvider opens the browser.
+// signInAtProvider logs in to the identity provider, before an enterprise login to the MCP server. During a request, signInAtProvider tries
+// to renew the stored login at the identity provider. If only a new login can help, signInAtProvider opens the browser.
 func (c *Client) signInAtProvider(k *job, d loginDraft) (*credential, error) {
 	idp, err := c.renewProviderLogin(k, d)
 	if idp == nil && err == nil || err != nil && needsLogin(err) && !d.o.silent {
@@ -63,7 +64,7 @@ func wrapProviderError(err error) error {
 	return fmt.Errorf("%w: %w", ErrIdentityProvider, err)
 }
 
-// renewProviderLogin renews the stored login at the identity provider during a request. At any other time, the result is nil.
+// renewProviderLogin renews the stored login at the identity provider during a request, and returns nil at any other time.
 func (c *Client) renewProviderLogin(k *job, d loginDraft) (*credential, error) {
 	if !d.inCall {
 		return nil, nil
@@ -140,8 +141,8 @@ func (c *Client) storeProviderLogin(ctx context.Context, x tokenRequest, tok tok
 }
 
 // chooseProviderLogin chooses between the new login c and the stored login at the identity provider. The new login takes the tokens of the
-// stored login as retired tokens. If both are the same login, the result is the stored one, because another process may have renewed it
-// since c was read.
+// stored login as retired tokens. If both are the same login, chooseProviderLogin returns the stored one, because another process may have
+// renewed it since c was read.
 func (c *credential) chooseProviderLogin(stored *credential) *credential {
 	if stored != nil && stored.LoginAt.Equal(c.LoginAt) {
 		return stored

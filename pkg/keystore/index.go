@@ -214,7 +214,7 @@ func (e indexEntry) orNewEntry() indexEntry {
 	return e
 }
 
-// markCompleted sets the newest record of the entry to the one that the write r has stored.
+// markCompleted copies the description of a written record from r to the entry.
 func (e *indexEntry) markCompleted(r reservation) {
 	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = Keychain, r.Generation, r.Slot, r.Public, r.At
 	e.Deleted, e.found = false, true

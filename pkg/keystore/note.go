@@ -96,7 +96,7 @@ func (n localNotes) deleteNote(_ context.Context, key Key, name string) error {
 	return removePrivate(n.path(key, name))
 }
 
-// deleteNotes deletes every note of a key, and the temporary files that killed writers have left.
+// deleteNotes deletes all notes of a key, including temporary files of interrupted writes.
 func (n localNotes) deleteNotes(_ context.Context, key Key) error {
 	folder := filepath.Join(n.dir, "notes")
 	files, err := os.ReadDir(folder)

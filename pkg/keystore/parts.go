@@ -111,8 +111,7 @@ func encodeHead(h recordHead) string {
 func parseHead(value string) (recordHead, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h recordHead
-	// Unmarshal sets h.Version even if a newer version of mcpauth has changed the type of another member, because the version is the first
-	// member.
+	// Unmarshal sets h.Version, the first member, even if it fails at a later member that a newer version of mcpauth has changed.
 	err := json.Unmarshal([]byte(line), &h)
 	if h.Version > formatVersion {
 		return recordHead{}, "", newer(h.Version)

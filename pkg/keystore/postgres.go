@@ -176,8 +176,8 @@ func (p *postgres) replaceRow(ctx context.Context, key Key, claim string, oldGen
 	return nil
 }
 
-// replaceRowAfterLoss repeats the write on other connections. It reads the row first, because the server may have executed the write before
-// the connection broke.
+// replaceRowAfterLoss repeats the write on other connections. replaceRowAfterLoss reads the row first, because the server may have executed
+// the write before the connection broke.
 func (p *postgres) replaceRowAfterLoss(ctx context.Context, key Key, sql string, args []any, generation uint64, sealed []byte) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, recoverTime)
 	defer cancel()
@@ -197,7 +197,7 @@ func (p *postgres) replaceRowAfterLoss(ctx context.Context, key Key, sql string,
 	}
 }
 
-// reserve claims the row, and so checks that the database is writable. A missing or unreadable key file is an error too.
+// reserve writes a claim to the row of the key. reserve returns an error if the database is read-only or the key file cannot be read.
 func (p *postgres) reserve(ctx context.Context, key Key) (reservedSpace, error) {
 	k, err := readKeys(p.keyFile)
 	if err != nil {

@@ -61,7 +61,7 @@ func readersOf(path string) string {
 }
 
 // checkSocket rejects a socket that another user may have created to obtain the database password. A socket is accepted if its owner is
-// root, uid or postgres. A socket of another owner is accepted if no folder above it is writable for everybody, as /tmp is.
+// root, uid or postgres. If another user owns the socket, checkSocket rejects it below a world-writable folder, such as /tmp.
 func checkSocket(path string, uid int) error {
 	info, err := os.Lstat(path)
 	if err != nil {

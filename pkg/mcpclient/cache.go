@@ -62,8 +62,8 @@ func (c *Client) loadCache(grant string) *cacheEntry {
 	return &cacheEntry{}
 }
 
-// setEra records the server's era. If a legacy server is still a legacy server, setEra does not update eraTime, so that the client checks
-// for an upgrade of the server after legacyKnown.
+// setEra records the server's era. A second call for the same legacy server does not change eraTime. After the duration legacyKnown, the
+// client checks whether the server has been upgraded.
 func (c *Client) setEra(e protocolEra, version string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -255,8 +255,8 @@ func (c *Client) newestCacheFile(suffix string) string {
 	return newest
 }
 
-// keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. A result that requires
-// input must not be cached (Caching); plainResult has already refused it.
+// keepList stores a list for shell completion. Write errors are ignored, because only completion uses the file. plainResult refuses a
+// result that requires input, because a client must not cache such a result (Caching).
 func (c *Client) keepList(ctx context.Context, suffix string, raw json.RawMessage) {
 	if c.CacheDir == "" || c.NoCache || len(raw) > maxCache || !c.link.MayKeep(string(raw)) {
 		return

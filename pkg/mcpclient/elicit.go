@@ -229,9 +229,9 @@ func (c *Client) answerAll(ctx context.Context, what string, requests json.RawMe
 	return b.Bytes()[1:], keys, nil
 }
 
-// callError returns the error to report for a call: the first error of the Elicitor, or err. A server of 2025-11-25 can refuse a call until
-// the user has visited certain URLs (Elicitation, URLElicitationRequiredError). In this case callError passes the URLs to the Elicitor
-// first. callError does not send the call again, because only the user knows when the visits are done.
+// callError returns the error to report for a call: the first error of the Elicitor, or err. A server of MCP 2025-11-25 can refuse a call
+// until the user has visited certain URLs (Elicitation, URLElicitationRequiredError). In this case callError passes the URLs to the
+// Elicitor first. callError does not send the call again, because only the user knows when the visits are done.
 func (c *Client) callError(ctx context.Context, err error) error {
 	c.mu.Lock()
 	asked := c.elicitErr

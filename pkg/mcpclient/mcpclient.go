@@ -6,7 +6,7 @@
 //	r, err := c.Call(ctx, "search", mcpclient.Arguments{Args: []mcpclient.Arg{{Name: "limit", Value: "5"}}})
 //
 // The package supports the revisions 2026-07-28, 2025-11-25, 2025-06-18 and 2025-03-26 over Streamable HTTP, and 2024-11-05 over HTTP+SSE.
-// If the revision of a server is not known, the client sends a request of 2026-07-28 and recognizes the revision from the answer.
+// If the revision of a server is not known, the client sends a request of MCP 2026-07-28 and recognizes the revision from the answer.
 //
 // The package does not support sampling or roots.
 package mcpclient
@@ -72,7 +72,7 @@ type Client struct {
 
 	once       sync.Once
 	link       *mcphttp.Link
-	meta       []byte             // members of _meta that are the same in all requests of 2026-07-28
+	meta       []byte             // members of _meta that are the same in all requests of MCP 2026-07-28
 	life       context.Context    // ends in Close; context of replies to server requests outside of a call
 	endLife    context.CancelFunc // cancels life
 	background sync.WaitGroup     // replies to server requests, and the stream of the session

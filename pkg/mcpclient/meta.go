@@ -62,7 +62,7 @@ func addMember(b *bytes.Buffer, name string, value []byte) {
 // legacyCapabilities are the client's capabilities in earlier revisions: elicitation in form mode and in URL mode.
 const legacyCapabilities = `{"elicitation":{"form":{},"url":{}}}`
 
-// modernCapabilities are the client's capabilities in 2026-07-28, which include extensions.
+// modernCapabilities are the client's capabilities in MCP 2026-07-28, which include extensions.
 const modernCapabilities = `{"elicitation":{"form":{},"url":{}},"extensions":{"` + tasksExtension + `":{}}}`
 
 // clientInfo returns the name and version of this program as JSON.
@@ -74,7 +74,7 @@ func (c *Client) clientInfo() []byte {
 	return append(append([]byte(`{"name":"mcpauth","version":`), jsonscan.Quote(version)...), '}')
 }
 
-// commonMeta writes the beginning of _meta for a request of 2026-07-28.
+// commonMeta returns the members of _meta that every request of MCP 2026-07-28 has, as JSON without the closing brace.
 func (c *Client) commonMeta() []byte {
 	var b bytes.Buffer
 	b.WriteByte('{')

@@ -18,7 +18,7 @@ import (
 )
 
 // Task is a call that the server continues after its response. A Task belongs to the extension io.modelcontextprotocol/tasks (SEP-2663) or
-// to the experimental tasks of 2025-11-25.
+// to the experimental tasks of MCP 2025-11-25.
 type Task struct {
 	ID      string
 	Tool    string          // name of the tool; empty if TaskDir has no record of the task
@@ -29,7 +29,7 @@ type Task struct {
 	Raw     json.RawMessage // last state sent by the server; nil if only read from TaskDir
 
 	pollPause time.Duration   // pause before the next tasks/get
-	legacy    bool            // a task of 2025-11-25
+	legacy    bool            // a task of MCP 2025-11-25
 	answered  map[string]bool // keys of the answered inputRequests
 }
 
@@ -241,8 +241,8 @@ func (c *Client) taskResult(ctx context.Context, t Task) (json.RawMessage, error
 	return raw, nil
 }
 
-// legacyTaskResult requests the result of a task of 2025-11-25. The server answers when the task has ended, and sends elicitation requests
-// on the same stream.
+// legacyTaskResult requests the result of a task of MCP 2025-11-25. The server answers when the task has ended, and sends elicitation
+// requests on the same stream.
 func (c *Client) legacyTaskResult(ctx context.Context, t Task) (json.RawMessage, error) {
 	raw, err := c.plainResult(ctx, requestSpec{method: "tasks/result", members: taskParam(t.ID), idempotent: true, isCall: true})
 	switch {

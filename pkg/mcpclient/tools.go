@@ -125,9 +125,9 @@ func (c *Client) cachedTools() *toolList {
 	return m.list
 }
 
-// isCurrent reports whether a list counts as current. Every list counts as current for the lifetime that the server gave. A list of a
-// legacy server, and a list that this process has fetched, also counts as current for legacyFresh, so that a batch does not fetch the list
-// repeatedly.
+// isCurrent reports whether the client can use a list without fetching it again. A list is current until its ttlMs has passed. A list of a
+// legacy server, and a list that this process has fetched, is also current for legacyFresh. A batch therefore does not fetch the list for
+// every call.
 func (c *Client) isCurrent(l *toolList) bool {
 	age := c.clock().Sub(l.received)
 	return age < l.ttl || age < legacyFresh && (l.fetched || c.serverEra() != eraModern)

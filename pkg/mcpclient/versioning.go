@@ -8,9 +8,9 @@ import (
 	"mcpauth/internal/mcphttp"
 )
 
-// nextStep returns what to do after an outcome, and updates the cached era of the server. A single odd response may come from a gateway, so
-// a server known to be modern is treated as a legacy server only if it refuses the version or if probeLegacy confirms the change. If
-// nextStep returns an error, the caller must return that error.
+// nextStep returns what to do after an outcome, and updates the cached era of the server. A single unexpected response may come from a
+// gateway. Therefore, nextStep treats a modern server as a legacy server only if the server refuses the version or probeLegacy confirms the
+// change. If nextStep returns an error, the caller must return that error.
 func (c *Client) nextStep(ctx context.Context, s *clientSession, o mcphttp.Outcome, tried mcphttp.Tried, idempotent bool) (mcphttp.Step, error) {
 	step := o.Next(tried, idempotent)
 	if s.era != eraModern {

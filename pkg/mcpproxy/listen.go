@@ -95,8 +95,8 @@ func (l *Listener) Close() {
 	l.server.Close()
 }
 
-// accepts reports whether to serve a request. Even if a web page knows the URL, its request is refused, because the browser adds Origin or
-// Sec-Fetch-Site. If a page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as Host.
+// accepts reports whether a request is allowed. Even if a web page knows the URL, its request is refused, because the browser adds Origin
+// or Sec-Fetch-Site. If a page has bound its own domain name to the loopback address (DNS rebinding), the browser sends that name as Host.
 func (l *Listener) accepts(r *http.Request) bool {
 	path := sha256.Sum256([]byte(r.URL.EscapedPath()))
 	site := r.Header.Get("Sec-Fetch-Site")
@@ -189,7 +189,7 @@ func (l *Listener) dropSession(id string) {
 	}
 }
 
-// handlePost handles one message of a program. A batch of 2025-03-26 is refused, because the program can send the messages one by one.
+// handlePost handles one message of a program. handlePost refuses a JSON-RPC batch, because the program can send the messages one by one.
 func (l *Listener) handlePost(w http.ResponseWriter, r *http.Request, c *httpProgram, known bool) {
 	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if kind != "application/json" {
@@ -216,7 +216,7 @@ func (l *Listener) handlePost(w http.ResponseWriter, r *http.Request, c *httpPro
 		session, c = l.openSession()
 		w.Header().Set(sessionHeader, session)
 		talk = c.conversation
-	case session == "" && (m.Version() != "" || !m.IsRequest()): // a message of 2026-07-28
+	case session == "" && (m.Version() != "" || !m.IsRequest()): // a message of MCP 2026-07-28
 		talk = l.proxy.converse(l.base, func(mcphttp.Message) {})
 		talk.overHTTP = true
 		defer talk.stop()
@@ -246,8 +246,8 @@ func (l *Listener) handlePost(w http.ResponseWriter, r *http.Request, c *httpPro
 	w.WriteHeader(http.StatusAccepted)
 }
 
-// serveRequest answers one request with JSON, or with an event stream if messages precede the answer. A closed connection cancels a request
-// of 2026-07-28. Programs of earlier revisions send notifications/cancelled instead (2025-11-25, Cancellation).
+// serveRequest answers one request with JSON, or with an event stream if messages precede the answer. A program with MCP 2026-07-28 cancels
+// a request by closing the connection. Programs of earlier revisions send notifications/cancelled instead (2025-11-25, Cancellation).
 func (c *conversation) serveRequest(w http.ResponseWriter, r *http.Request, m mcphttp.Message) {
 	ctx := c.base
 	if m.Version() != "" {

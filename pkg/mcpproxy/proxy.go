@@ -212,9 +212,9 @@ func orResponse(method string) string {
 	return httpx.Text(method, 100)
 }
 
-// cancelRequest cancels a request of the program, and reports whether to forward the notification m to the server. The notification is not
-// forwarded for a request of 2026-07-28, because closing the stream cancels such a request (2026-07-28, Streamable HTTP, Cancellation).
-// initialize cannot be cancelled, and a cancellation of an unknown or answered request has no effect.
+// cancelRequest cancels a request of the program, and reports whether to forward the notification m to the server. For a request of MCP
+// 2026-07-28, the notification is not forwarded, because closing the stream cancels the request (2026-07-28, Streamable HTTP,
+// Cancellation). initialize cannot be cancelled, and a cancellation of an unknown or answered request has no effect.
 func (c *conversation) cancelRequest(m mcphttp.Message) bool {
 	r := c.findRequest(jsonscan.Member(m.Params, "requestId"))
 	if r == nil || r.Method == "initialize" {

@@ -24,7 +24,7 @@ func (c *conversation) current() *mcphttp.Session {
 	return c.session
 }
 
-// sessionOf returns the session of a message. Requests of 2026-07-28 have no session.
+// sessionOf returns the session of a message. MCP 2026-07-28 has no sessions.
 func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 	if s := c.current(); s != nil && m.Version() == "" && m.Method != "initialize" {
 		return s
@@ -33,7 +33,7 @@ func (c *conversation) sessionOf(m mcphttp.Message) *mcphttp.Session {
 }
 
 // initializeSession opens a session with the program's initialize request. A second initialize ends the session and opens another one. If
-// the server refuses initialize, the proxy tries HTTP+SSE of 2024-11-05 (2025-11-25, Streamable HTTP, Backwards Compatibility).
+// the server refuses initialize, the proxy tries the older transport HTTP+SSE (2025-11-25, Streamable HTTP, Backwards Compatibility).
 func (c *conversation) initializeSession(ctx context.Context, r *pendingRequest) mcphttp.Outcome {
 	c.replaceSession(nil)
 	var s *mcphttp.Session
@@ -103,7 +103,7 @@ func (c *conversation) replaceSession(s *mcphttp.Session) {
 }
 
 // renewSession replaces a session that the server has lost, and repeats the program's handshake, so that the program does not notice the
-// loss. Requests pending in the old session are lost. losses counts consecutive losses that only the stream of the session has shown.
+// loss. Requests pending in the old session are lost. losses counts how many times in a row the stream has reported a lost session.
 func (c *conversation) renewSession(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
 	case c.renewing <- struct{}{}:

@@ -84,7 +84,7 @@ func (s *stdioProgram) readInput(ctx context.Context, in io.Reader) error {
 	}
 }
 
-// forwardLine forwards one message. The messages of a batch of 2025-03-26 are sent one by one.
+// forwardLine forwards one message. The messages of a JSON-RPC batch (MCP 2025-03-26) are sent one by one.
 func (s *stdioProgram) forwardLine(line []byte) {
 	m, ok := mcphttp.Parse(line)
 	switch {

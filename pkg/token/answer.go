@@ -72,7 +72,7 @@ var expectedStatus = map[string]struct {
 }
 
 // readObject returns the JSON object in a successful response. For an error response, a redirect, or a response that is not a JSON object,
-// the result is an error.
+// readObject returns an error.
 func (e Endpoint) readObject(a *formResponse) (jsonObject, error) {
 	m, err := decodeObject(a.Body)
 	want := expectedStatus[a.stage]
@@ -109,7 +109,7 @@ func (a *formResponse) notAnObject(err error, now time.Time) error {
 	return a.malformedError(reason)
 }
 
-// readTokenType returns the token type. If token_type is missing, or is "user" as at Slack, the token counts as a bearer token.
+// readTokenType returns the token type. If token_type is missing or "user", the token counts as a bearer token. Slack sends "user".
 func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 	got := m.stringMember("token_type")
 	is := func(name string) bool { return strings.EqualFold(got, name) }
@@ -130,7 +130,7 @@ func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 	return "Bearer", nil
 }
 
-// maxScope limits the granted scopes in bytes, because every command reads the stored scopes. A longer scope parameter is ignored.
+// maxScope is the maximum length of the granted scopes, in bytes. Longer scopes are not stored, because every command would read them.
 const maxScope = 16 << 10
 
 // readScope returns the granted scopes, separated by single spaces. Slack separates scopes by commas, but a comma can also be part of a
@@ -176,8 +176,8 @@ func (e Endpoint) readScope(a *formResponse, m jsonObject) (scope string, given 
 	return joined, true, nil
 }
 
-// splitAtCommas splits a single word at every comma. If there are several words, it splits them at each comma before a space. If nothing is
-// split, the result is nil.
+// splitAtCommas splits a single word at every comma, and several words at each comma before a space. If nothing is split, splitAtCommas
+// returns nil.
 func splitAtCommas(words []string) []string {
 	all := strings.Join(words, " ")
 	switch {
@@ -192,7 +192,7 @@ func splitAtCommas(words []string) []string {
 }
 
 // readSeconds reads a number of seconds from a JSON number or a JSON string. Entra v1 sends a string. If the value is absent, zero,
-// negative or not a number, as seen at Slack and Grafana, the result is 0, which means unknown.
+// negative or not a number, readSeconds returns 0, which means unknown. Slack and Grafana send such values.
 func (e Endpoint) readSeconds(a *formResponse, m jsonObject, name string) (time.Duration, error) {
 	if !m.hasMember(name) {
 		return 0, nil

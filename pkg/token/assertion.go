@@ -43,7 +43,7 @@ func Claims(text string) (map[string]json.RawMessage, error) {
 
 // CheckAudience returns ErrAudience if an assertion is for another server (RFC 7523 §3). A server that receives an assertion for another
 // server could use the assertion there. Every URL and host name in aud must be that of the authorization server, because a server accepts
-// an assertion if any audience matches. CheckAudience ignores other audiences, such as api://NAME or a word.
+// an assertion if any audience matches. CheckAudience ignores an audience that names no server, such as api://NAME.
 func CheckAudience(assertion, issuer, endpoint string) error {
 	c, err := Claims(assertion)
 	if err != nil {
@@ -75,8 +75,8 @@ func checkAudiences(all []string, issuer, endpoint string) error {
 	return nil
 }
 
-// parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, the result is a
-// URL that matches no server.
+// parseAudiences returns the values of aud, which is a string or a list of strings (RFC 7519 §4.1.3). For any other value, parseAudiences
+// returns a URL that matches no server.
 func parseAudiences(raw json.RawMessage) []string {
 	var one string
 	var list []string
