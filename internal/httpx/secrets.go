@@ -356,7 +356,7 @@ func maskJSON(data []byte, mask func(string) string) []byte {
 
 // Reveals reports whether a server's text contains a secret. The user has typed known, such as the server's URL, so a secret in known does
 // not count. Reveals also finds secrets that are percent-encoded up to three times. A server may legitimately use some header values in its
-// URLs. Reveals therefore ignores origins, UUIDs such as tenant IDs, and values shorter than LongValue bytes, but no credentials.
+// URLs. Reveals therefore ignores origins, UUIDs and values shorter than LongValue bytes, unless they are credentials.
 func (k *Secrets) Reveals(text, known string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()

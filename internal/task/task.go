@@ -156,7 +156,8 @@ func (g *Group[T]) unname(name string, t *Task[T]) {
 	}
 }
 
-// anyRunning returns a running task, or nil. A task with a request protected by Spend is preferred; in this case, spending is true.
+// anyRunning returns a running task, or nil. If a task has a request protected by Spend, anyRunning returns that task, and spending is
+// true.
 func (g *Group[T]) anyRunning() (t *Task[T], spending bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -206,9 +206,9 @@ func containsRedirectURI(answered any, sent string) bool {
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
-// answeredMethod returns the authentication method of the registered client. This is the method in the response if it is "none", or if it
-// needs a secret and the response contains one. Otherwise it is the requested method if the response contains no secret or the metadata
-// lists this method. If the metadata lists only other methods, AuthMethod chooses one with a secret.
+// answeredMethod returns the authentication method of the registered client. The first choice is the method in the response, if it is
+// "none" or the response also contains a secret. The second choice is the requested method, if the response contains no secret or the
+// metadata lists the method. If the metadata lists only other methods, AuthMethod chooses one with a secret.
 func (o Options) answeredMethod(r registrationRequest, a registrationResponse) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":

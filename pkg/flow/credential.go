@@ -59,7 +59,7 @@ type credential struct {
 	unknown    map[string]json.RawMessage
 }
 
-// storedEndpoints are the endpoints that a refresh needs. They are stored, so that a refresh needs only one request.
+// storedEndpoints are the endpoints for a refresh. With stored endpoints, a refresh needs only one request.
 type storedEndpoints struct {
 	Token      string `json:"token,omitempty"`
 	Revocation string `json:"revocation,omitempty"`

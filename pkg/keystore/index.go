@@ -257,8 +257,8 @@ func (e indexEntry) publicOf(generation uint64) json.RawMessage {
 	return nil
 }
 
-// toEntry converts e to the type that callers of the store get. If no write has finished, the result describes the newest pending write,
-// because its secret may already be stored.
+// toEntry converts e to the type that callers of the store get. If no write has finished, the Entry describes the newest pending write,
+// because that write may already have stored its secret.
 func (e indexEntry) toEntry() (Entry, bool) {
 	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public, Updated: e.Updated}
 	if e.Deleted {

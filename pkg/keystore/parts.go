@@ -1,7 +1,7 @@
 // Encoding and decoding of records, as pure functions. A record has a head, which is one line of JSON, and a payload. The payload follows
 // the head. If a keychain item is too small for both, the payload is split into parts, and each part has its own item. The head is written
-// last. The head and the names of the parts contain the same random tag, so that parts of two writes are never mixed. The checksum in the
-// head covers key, generation and payload, so it detects a part that is missing, incomplete or from another record.
+// last. The head and the names of the parts contain the same random tag, which prevents a mixture of parts from two writes. The checksum in
+// the head covers key, generation and payload, so it detects a part that is missing, incomplete or from another record.
 
 package keystore
 

@@ -27,9 +27,9 @@ type Batch struct {
 	Parallel int           // number of concurrent calls; 0: 4
 	Timeout  time.Duration // time limit of each call; 0: none
 
-	// Done is called after each call, in order of completion, never concurrently. id is the id of the line, byte for byte, or the line
-	// number if the line has no id. Only Raw, IsError and TaskID of the result are set. If Done returns an error, the batch ends: running
-	// calls are finished, and no more calls begin.
+	// Done is called after each call, in order of completion, never concurrently. id is the id of the line, byte for byte, or the line number
+	// if the line has no id. Only Raw, IsError and TaskID of the result are set. If Done returns an error, no more calls begin, and Batch
+	// returns after the running calls.
 	Done func(id json.RawMessage, r Result, err error) error
 }
 

@@ -142,7 +142,7 @@ func (c *Client) forgetTools() {
 	m.list = nil
 }
 
-// refreshTools fetches the list of a legacy server again if a call used an old list. Close calls refreshTools, so that the call need not
+// refreshTools fetches the list of a legacy server again if a call used an old list. Close calls refreshTools, because the call should not
 // wait for the new list.
 func (c *Client) refreshTools() {
 	c.mu.Lock()

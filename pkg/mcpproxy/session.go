@@ -102,8 +102,8 @@ func (c *conversation) replaceSession(s *mcphttp.Session) {
 	c.session = s
 }
 
-// renewSession replaces a session that the server has lost, and repeats the program's handshake, so that the program does not notice the
-// loss. Requests pending in the old session are lost. losses counts how many times in a row the stream has reported a lost session.
+// renewSession replaces a session that the server has lost, and repeats the program's handshake. The program does not notice the loss.
+// Requests pending in the old session are lost. losses counts how many times in a row the stream has reported a lost session.
 func (c *conversation) renewSession(ctx context.Context, lost *mcphttp.Session, losses int) error {
 	select {
 	case c.renewing <- struct{}{}:
