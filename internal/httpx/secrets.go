@@ -51,8 +51,8 @@ func (k *Secrets) LearnIssued(credentials ...string) {
 }
 
 // Hide adds values of the user's headers and variables. A value is masked only if all of it appears, because its beginning may be ordinary
-// text. For the same reason, a value that is shorter than LongValue bytes is not masked, only MayStore searches for it, and Hide ignores a
-// value that is shorter than minToken bytes or is only the origin of a URL.
+// text. A value shorter than LongValue bytes is not masked, but MayStore searches for it. Hide ignores a value that is shorter than
+// minToken bytes or is only the origin of a URL.
 func (k *Secrets) Hide(values ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -60,10 +60,10 @@ func (p *proverCache) of(cred credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// withEitherAuthMethod sends a request. If the server refuses the client, the request is sent again with the client secret in the form
-// instead of the header, or the reverse (RFC 6749 §2.3.1). The second request is needed because the metadata lists the methods of the
-// server, but not the method of this client. The credential stores the method that worked. The first request does not use up a code,
-// because a server authenticates the client before it looks at the code.
+// withEitherAuthMethod sends a request. If the server refuses a client secret in the header, the request is sent again with the secret in
+// the form, and vice versa (RFC 6749 §2.3.1). The second request is needed because the metadata lists the methods of the server, but not
+// the method of this client. The credential stores the method that worked. The first request does not use up a code, because a server
+// authenticates the client before it looks at the code.
 func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string, notes *deviationList, request func(token.Endpoint) (T, error)) (T, error) {
 	e, err := c.tokenEndpoint(*cred)
 	if err != nil {

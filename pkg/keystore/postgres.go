@@ -49,8 +49,8 @@ const (
 //
 // An advisory lock ends with its connection. After a restart of the database or a network failure, another machine could acquire the lock
 // while the first machine is still redeeming the refresh token. For this case, reserve also writes a claim to the row. Until claimTime has
-// passed, no other machine can acquire the lock of the row, and the owner of the claim can store its record even without the lock. If
-// another machine renews after claimTime, it replaces the claim, and a put of the former owner fails.
+// passed, no other machine can acquire the lock of the row. The owner of the claim can store its record even without the lock. If another
+// machine renews after claimTime, it replaces the claim, and a put of the former owner fails.
 type postgres struct {
 	url     string
 	keyFile string

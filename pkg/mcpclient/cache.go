@@ -180,9 +180,9 @@ func (c *Client) saveCache() {
 }
 
 // pruneFiles deletes the files of a folder that were not written for longer than expiry. If all files together have more than maxSize
-// bytes, pruneFiles also deletes the oldest files. Files without one of the extensions do not count. Without pruneFiles the folder could
-// grow without limit: a static token that changes every hour gets a new file each time, and a server decides how large its list is and how
-// many tasks it begins.
+// bytes, pruneFiles also deletes the oldest files. Files without one of the extensions do not count. Without pruneFiles, the folder could
+// grow without limit. For example, a static token that changes every hour gets a new file each time, and a server can begin any number of
+// tasks.
 func pruneFiles(dir string, maxSize int64, expiry time.Duration, now time.Time, extensions ...string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
