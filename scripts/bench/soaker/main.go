@@ -5,10 +5,10 @@
 //	go run ./scripts/bench/soaker -for 15m -users 4 -seed 7
 //
 // Each user has a home folder, a browser, a login and a server. The server rotates refresh tokens, and revokes the grant if a client sends
-// a refresh token twice. In some rounds, the server issues a new grant for each login. In other rounds, all logins of one browser share a
-// grant, or all logins of one client and user. In some rounds, a refresh also revokes earlier access tokens. In a round, several commands
-// run at once while the server fails, hangs, responds late or revokes tokens. soaker kills or interrupts some processes, sets short time
-// limits, and removes stores. After each round, the faults end, and one `mcpauth refresh` must have one of these results:
+// a refresh token twice. In some rounds, revoking a login revokes only that login. In other rounds, the server also revokes all logins from
+// the same browser, or of the same user and client. In some rounds, a refresh also revokes earlier access tokens. In a round, several
+// commands run at once while the server fails, hangs, responds late or revokes tokens. soaker kills or interrupts some processes, sets
+// short time limits, and removes stores. After each round, the faults end, and one `mcpauth refresh` must have one of these results:
 //
 //   - The refresh succeeds.
 //   - The refresh fails because a fault of the round made the server end the grant.
