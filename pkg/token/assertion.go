@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 
 	"mcpauth/internal/httpx"
 )
@@ -96,7 +97,7 @@ func parseAudiences(raw json.RawMessage) []string {
 // a path means every tenant.
 func mayMeanServer(audience, issuer, endpoint string) bool {
 	address := strings.TrimSpace(audience)
-	if bare := strings.TrimLeft(address, "/"); strings.HasPrefix(address, "//") || hostName.MatchString(bare) {
+	if bare := strings.TrimLeft(address, "/"); strings.HasPrefix(address, "//") || hostName().MatchString(bare) {
 		address = "https://" + bare
 	}
 	u, err := url.Parse(address)
@@ -119,4 +120,7 @@ func mayMeanServer(audience, issuer, endpoint string) bool {
 }
 
 // hostName matches text that looks like a host name, such as sts.amazonaws.com, or like a host and a port, such as vault:8200.
-var hostName = regexp.MustCompile(`^[^\s./:@?#]+((\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?|:[0-9]+)([/?#]|$)`)
+// hostName compiles its expression when it is first used, because most runs do not need it.
+var hostName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[^\s./:@?#]+((\.[^\s./:@?#]+)*\.([^\s./:@?#]+)?(:[0-9]+)?|:[0-9]+)([/?#]|$)`)
+})

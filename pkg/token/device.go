@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -18,8 +18,13 @@ const (
 	defaultWindow   = 10 * time.Minute // lifetime of a device code if the server omits the required expires_in
 )
 
-// userCode matches a code that is short enough to type (RFC 8628 §6.1).
-var userCode = regexp.MustCompile(`^[A-Za-z0-9-]{1,40}$`)
+// isUserCode reports whether a code can be typed: 1 to 40 ASCII letters, digits and hyphens (RFC 8628 §6.1).
+func isUserCode(s string) bool {
+	odd := func(r rune) bool {
+		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	}
+	return s != "" && len(s) <= 40 && !strings.ContainsFunc(s, odd)
+}
 
 // DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). It does not contain device_code, which is a secret of
 // the client.
@@ -115,7 +120,7 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 		return "", DeviceCode{}, a.malformedError("device_code, user_code or verification_uri is missing (RFC 8628 §3.2)")
 	case !isPrintable(code, ' '):
 		return "", DeviceCode{}, a.malformedError("device_code is not printable text (RFC 8628 §3.2)")
-	case !userCode.MatchString(d.UserCode):
+	case !isUserCode(d.UserCode):
 		// user_code is shown even with --quiet, so it must not be a sentence, a URL or invisible.
 		return "", DeviceCode{}, a.malformedError("user_code is not a short word of letters, digits and hyphens (RFC 8628 §6.1)")
 	}
