@@ -30,8 +30,8 @@ type program struct {
 	sharedHTTP *http.Client
 	file       *config.File
 
-	secrets       []string    // secrets from variables and headers; no child process gets a variable with such a value
-	secretEntries []string    // NAME=VALUE of other variables that no child process gets
+	secrets       []string    // secrets from variables and headers; exec removes a variable that contains one of these secrets
+	secretEntries []string    // NAME=VALUE of other variables that exec removes
 	requestSent   atomic.Bool // whether an HTTP request was sent
 	forcedExit    chan int    // receives the exit code if printing an error takes too long; see punctual.go
 }
@@ -191,7 +191,7 @@ func hasNoLimit(cx *cli.Context) bool {
 	return cx.Command.Name == "proxy" || cx.Command.Name == "exec" || cx.Command.Name == "call" && cx.IsSet("batch")
 }
 
-// timeLimit returns the value of --timeout, or else the default time limit of a command.
+// timeLimit returns the value of --timeout or, if the flag is not given, the default time limit of a command.
 func (p *program) timeLimit(command string) time.Duration {
 	switch {
 	case p.global.timeout > 0:
@@ -274,9 +274,9 @@ func convert[T, U any](list []T, to func(T) U) []U {
 	return out
 }
 
-// forEachServer calls work(i) concurrently for each server i, so that each server has the whole time limit. If work(i) succeeds,
-// forEachServer then calls finish(i), one server after another in the order of words. forEachServer prints all errors and returns the first
-// one. failed is nil or an earlier error, which is printed first.
+// forEachServer calls work(i) concurrently for each server i, so that each server has the whole time limit. Then forEachServer calls
+// finish(i) in the order of words for each server whose work succeeded. forEachServer prints all errors and returns the first one. If the
+// parameter failed is not nil, forEachServer prints failed first.
 func (p *program) forEachServer(ctx context.Context, words []string, failed error, work, finish func(i int) error) error {
 	results := make([]chan error, len(words))
 	for i := range words {

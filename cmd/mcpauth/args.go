@@ -63,7 +63,7 @@ func checkJSON(what, text string) error {
 	return usage(fmt.Sprintf("%s: not JSON: %v", what, err))
 }
 
-// toolArguments returns the arguments that words, such as name=value, and the value of --args contain.
+// toolArguments parses the arguments of a tool: words such as name=value, and whole, the value of --args.
 func (p *program) toolArguments(words []string, whole string) (toolargs.Arguments, error) {
 	var out toolargs.Arguments
 	if whole != "" {
@@ -93,7 +93,7 @@ func (p *program) toolArguments(words []string, whole string) (toolargs.Argument
 	return out, nil
 }
 
-// wholeObject returns the JSON object that --args gives: the value itself, or the content of a file or of standard input.
+// wholeObject reads the JSON object of --args from the command line, a file or standard input.
 func (p *program) wholeObject(whole string) (json.RawMessage, error) {
 	text := whole
 	var err error

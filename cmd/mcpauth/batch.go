@@ -92,7 +92,7 @@ type batchPrinter struct {
 	calls, failed int
 }
 
-// printResult prints the result of one call. It returns an error if all further calls would fail in the same way. The error ends the batch.
+// printResult prints the result of one call. If all further calls would fail in the same way, the returned error ends the batch.
 func (b *batchPrinter) printResult(id json.RawMessage, r mcpclient.Result, err error) error {
 	b.calls++
 	if err == nil {

@@ -77,7 +77,7 @@ func keystoreKinds() []string {
 	return []string{keystore.Auto, keystore.Keychain, keystore.File, keystore.Postgres}
 }
 
-// selectedStore opens the credential store that --keystore or MCPAUTH_KEYSTORE selects. It does not read or write credentials.
+// selectedStore opens the credential store that --keystore or MCPAUTH_KEYSTORE selects. selectedStore does not read or write credentials.
 func (p *program) selectedStore() (*keystore.Store, error) {
 	kind := p.global.keystore
 	if kind == "" {
@@ -227,8 +227,8 @@ type deviceCode struct {
 	Expires  time.Time `json:"expires_at"`
 }
 
-// mcpClient returns the client for calls to one server. If the login found that the server redirects to another URL, the client uses the
-// other URL. authorize may be nil, for example if the header of t contains a token.
+// mcpClient returns the client for calls to one server. If the server redirected the login to another URL, the client uses that URL.
+// authorize may be nil, for example if the header of t contains a token.
 func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.Handler) (*mcpclient.Client, error) {
 	hc, err := p.httpClient()
 	if err != nil {
@@ -310,7 +310,7 @@ func (p *program) clientForLogin(ctx context.Context, word string, o flow.Handle
 	return s, m, errorAt(s, err)
 }
 
-// reauthMode returns the value of --reauth, or else of MCPAUTH_REAUTH, or else browser. If no browser may be opened, reauthMode returns
+// reauthMode returns the value of --reauth or MCPAUTH_REAUTH. The default is browser. If no browser may be opened, reauthMode returns
 // refresh instead of browser.
 func (p *program) reauthMode(flag flow.Reauth, browser bool) (flow.Reauth, error) {
 	allowed := []flow.Reauth{flow.ReauthBrowser, flow.ReauthRefresh, flow.ReauthNever}

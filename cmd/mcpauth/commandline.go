@@ -9,7 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// commandLine contains the parts of the command line that hints repeat.
+// commandLine contains the command and the flags that the user typed. The hint for an error can repeat them.
 type commandLine struct {
 	command string
 	flags   []typedFlag
@@ -24,8 +24,8 @@ type typedFlag struct {
 	text string // name and value, quoted for a shell
 }
 
-// newCommandLine returns the parts of a command line that hints repeat. Flags that only control the output are omitted. A --header with a
-// literal value is also omitted, because hints must not show secrets.
+// newCommandLine returns the command and the flags for hints. Flags that only control the output are omitted. A --header with a literal
+// value is also omitted, because hints must not show secrets.
 func newCommandLine(cx *cli.Context, globals []cli.Flag, limit time.Duration) commandLine {
 	t := commandLine{command: cx.Command.Name, limit: limit, idempotent: cx.Bool("idempotent")}
 	given := cx.FlagNames() // one call of cx.FlagNames is faster than a call of cx.IsSet for each flag

@@ -64,7 +64,7 @@ func runDiscover(ctx context.Context, p *program, word string, o loginOptions) e
 	return failed
 }
 
-// discoverTarget returns the server with the settings that login would use. If word is a URL, the store may be unreadable.
+// discoverTarget returns the server with the settings that login would use. If word is a URL, discoverTarget needs no store.
 func (p *program) discoverTarget(ctx context.Context, word string, o loginOptions) (flow.Target, error) {
 	var t flow.Target
 	err := o.checkFlags()

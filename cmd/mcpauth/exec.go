@@ -100,7 +100,7 @@ func addressVariable(word string) string {
 	return "MCPAUTH_URL_" + name
 }
 
-// childEnvironment removes variables that contain secrets from an environment, and adds the addresses, a map from variables to URLs.
+// childEnvironment returns environ without the variables that contain secrets, and with a variable for each server's URL.
 func (p *program) childEnvironment(environ []string, addresses map[string]string) []string {
 	environ = slices.DeleteFunc(environ, func(entry string) bool {
 		name, value, _ := strings.Cut(entry, "=")
@@ -115,7 +115,7 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	return environ
 }
 
-// runChild runs the command and passes signals on to it, except signals from the keyboard, which the terminal sends to the command too.
+// runChild runs the command and forwards signals to it. The terminal itself sends signals from the keyboard to both processes.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwardedSignals()...)

@@ -38,7 +38,7 @@ func (p *program) dataDir() (string, error) {
 	return p.chooseFolder("MCPAUTH_KEYSTORE_DIR", "XDG_DATA_HOME", ".local", "share")
 }
 
-// chooseFolder returns the folder in the environment variable override. The default is the subfolder mcpauth of the XDG folder, or of
+// chooseFolder returns the path in a variable such as MCPAUTH_KEYSTORE_DIR. The default is the subfolder mcpauth of the XDG folder, or of
 // %LOCALAPPDATA% on Windows. An XDG variable that contains a relative path is ignored, as the XDG Base Directory Specification requires.
 func (p *program) chooseFolder(override, xdg string, home ...string) (string, error) {
 	if dir := p.getenv(override); dir != "" {
@@ -62,8 +62,8 @@ func (p *program) chooseFolder(override, xdg string, home ...string) (string, er
 	return checkFolderOwner(base, dir, name)
 }
 
-// checkFolderOwner returns dir, a folder in base. If mcpauth runs as root and base or dir belongs to another user, the result is an error.
-// That user could not change the files that root would create there, and could make root write elsewhere.
+// checkFolderOwner returns dir, a folder in base. If mcpauth runs as root and base or dir belongs to another user, checkFolderOwner returns
+// an error. In another user's folder, root would create files that this user cannot change, and this user could make root write elsewhere.
 func checkFolderOwner(base, dir, variable string) (string, error) {
 	if whose := cmp.Or(config.NotRoots(base), config.NotRoots(dir)); whose != "" {
 		return "", &configError{message: fmt.Sprintf("mcpauth runs as root, but %s is a folder of another user: %s; mcpauth does not touch it", variable, whose),

@@ -104,7 +104,7 @@ func setHeader(h http.Header, name, value string) error {
 	return nil
 }
 
-// staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. It does not open the store.
+// staticTarget returns the server for a command that uses MCPAUTH_ACCESS_TOKEN. staticTarget does not open the store.
 func (p *program) staticTarget(word string) (flow.Target, error) {
 	if !strings.Contains(word, "://") {
 		return flow.Target{}, &usageError{message: accessTokenVariable + " needs a SERVER given by URL, so that the token cannot go to another server",

@@ -33,8 +33,8 @@ func (a hintInput) withoutFlags(names ...string) hintInput {
 	return a
 }
 
-// withoutSecrets returns a copy of its receiver without the flags that select a secret or a header to send. A hint with a server that the
-// current server chose must not send them there.
+// withoutSecrets returns a copy of its receiver without the flags that select a secret or a header to send. A hint may contain a URL that
+// an MCP server chose, and the user's secrets must not be sent to that URL.
 func (a hintInput) withoutSecrets() hintInput {
 	return a.withoutFlags("--header", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-key", "--cert", "--key",
 		"--assertion", "--assertion-file", "--idp-client-secret-env", "--idp-id-token-file")
@@ -95,7 +95,7 @@ func discoverHint(a hintInput) string {
 	return "mcpauth discover " + a.server + a.globalFlags() + " shows name resolution, connection, TLS and every answer"
 }
 
-// globalFlags returns the user's global flags that a hint repeats if the hint suggests a command other than login.
+// globalFlags returns the user's global flags for a hint that suggests another command than login.
 func (a hintInput) globalFlags() string {
 	line := ""
 	for _, f := range a.typed.flags {

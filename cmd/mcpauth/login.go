@@ -140,7 +140,7 @@ func runLoginAll(ctx context.Context, p *program, o loginOptions) error {
 	return nil
 }
 
-// checkProjectEntry returns an error if a secret of the command line would be sent to a server that a project's file names.
+// checkProjectEntry returns an error if the login would send a secret from the command line to a server from a project's file.
 func (o loginOptions) checkProjectEntry(p *program, e config.Entry) error {
 	f := o.settings
 	secrets := o.secretEnv + o.secretFile + f.ClientKeyFile + f.Assertion + f.AssertionFile + o.idpSecretEnv + f.IDP.IDTokenFile + f.IDP.Issuer + strings.Join(p.global.headers.Value(), "")

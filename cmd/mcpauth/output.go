@@ -34,7 +34,7 @@ type output struct {
 	outColour, errColour     bool
 	width                    int // columns of the terminal; 0 if stdout is not a terminal
 
-	secrets httpx.Secrets // masked in all output, except in a tool's data and in the lines that a login needs
+	secrets httpx.Secrets // masked in all output except a tool's data and the lines that a login needs
 
 	mu       sync.Mutex // guards stderr and the progress bar
 	barShown bool       // whether a progress bar is shown
@@ -85,8 +85,8 @@ func isTerminal(w any) (bool, int) {
 	return true, width
 }
 
-// printNote prints a message for the user on one line. Line breaks become blanks, because text from a server that begins a line could
-// imitate a message of mcpauth. For the same reason, format must not begin with text from a server.
+// printNote prints a message for the user on one line. Line breaks become blanks, because a server could begin a new line and imitate a
+// message of mcpauth. For the same reason, format must not begin with text from a server.
 func (o *output) printNote(format string, args ...any) {
 	if !o.quiet {
 		o.printLine(o.formatNote(format, args))

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// After its time limit or an interrupt, a command normally ends by itself, because its work observes the context. A read from a terminal or
-// a write to a full pipe cannot be cancelled, so runPunctually does not wait for a command that hangs in such a read or write.
+// After its time limit or an interrupt, a command normally ends by itself, because its work stops when the context ends. A read from a
+// terminal or a write to a full pipe cannot be cancelled, so runPunctually does not wait for a command that hangs in such a read or write.
 const (
 	gracePeriod = 1700 * time.Millisecond // how long runPunctually waits for a command after the end of its context
 	printTime   = time.Second             // time to print the error; a write to stderr can hang too
@@ -45,7 +45,8 @@ func (p *program) runPunctually(ctx context.Context, limit time.Duration, act fu
 	return err
 }
 
-// waitUntilLate waits for a command until gracePeriod after its limit or after an interrupt. ended is false if the command still runs then.
+// waitUntilLate waits until a command ends. If the command still runs gracePeriod after its time limit or an interrupt, waitUntilLate stops
+// waiting, and ended is false.
 func (p *program) waitUntilLate(ctx context.Context, limit time.Duration, done <-chan error) (err error, ended bool) {
 	var late <-chan time.Time
 	if limit > 0 {

@@ -20,7 +20,7 @@ type saveDir struct {
 	ctx        context.Context // saving stops at the end of ctx, because a server may send very many blocks
 	name       string
 	root       *os.Root
-	lastNumber map[string]int // for each file name: the last number that was used
+	lastNumber map[string]int // the last number that was added to each file name
 }
 
 // openSaveDir creates the folder if it does not exist.

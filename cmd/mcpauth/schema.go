@@ -15,7 +15,7 @@ func toolText(t mcpclient.Tool, server string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", httpx.Text(t.Name, 200))
 	if d := strings.TrimSpace(t.Description); d != "" {
-		fmt.Fprintf(&b, "\n    %s\n", strings.ReplaceAll(removeControls(d), "\n", "\n    ")) // indented more than the example, so that no line looks like one of mcpauth
+		fmt.Fprintf(&b, "\n    %s\n", strings.ReplaceAll(removeControls(d), "\n", "\n    ")) // indented more than the example, so that no line of the server looks like a line of mcpauth
 	}
 	properties := toolargs.Parse(t.InputSchema).Properties()
 	if len(properties) > 0 {

@@ -41,7 +41,7 @@ type server struct {
 	inProject   bool // the server is an entry of a project's file; see trust.go
 	noLogin     bool // a variable that a login needs is not set
 
-	untrusted error // not nil: the headers of the entry must not accompany the token of a stored login
+	untrusted error // the reason why the headers of the entry must not be sent with a stored token, or nil
 }
 
 // shellArgument returns the SERVER argument, quoted for a shell.
@@ -246,7 +246,7 @@ func (p *program) readEntry(ctx context.Context, file *config.File, raw config.E
 		s.untrusted = p.checkListed(ctx, raw)
 	}
 	for name, value := range e.Headers {
-		if s.untrusted == nil { // a stranger's text is no secret of the user
+		if s.untrusted == nil { // headers from an untrusted file are not secrets of the user
 			p.hideHeader(name, value)
 		}
 		switch err := setHeader(s.target.Header, name, value); {

@@ -67,7 +67,8 @@ func trustCommand(p *program) *cli.Command {
 }
 
 // checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
-// file needs trust if it uses variables, auth or files. If a login is stored, checkStoredLogin requires trust for entries with headers too.
+// file needs trust if it uses variables, auth or files. checkStoredLogin checks the headers of an entry, because headers need trust only if
+// a login is stored.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {
 		return nil
@@ -98,7 +99,7 @@ func (p *program) checkListed(ctx context.Context, e config.Entry) error {
 	return p.untrustedError(e, "is not trusted")
 }
 
-// filesOf returns the files that a login to the server of an entry opens. The result maps each file to its real path.
+// filesOf returns the files that a login with the settings of an entry opens. The result maps each file to its real path.
 func (p *program) filesOf(e config.Entry) map[string]string {
 	files := map[string]string{}
 	for _, file := range e.Files(p.getenv) {

@@ -35,7 +35,7 @@ func (o *output) statusTable(list []flow.Status) error {
 		rows = append(rows, row)
 	}
 	colours := map[string]string{"valid": green, "unknown": green, "expiring": yellow, "expired": red, "none": red}
-	colour := "" // the colour of column 1, which column 2 also uses
+	colour := "" // the colour of columns 1 and 2
 	return o.writeTable(head, rows, func(column int, cell string) string {
 		switch column {
 		case 1:

@@ -48,8 +48,8 @@ func foreign(info fs.FileInfo) string {
 	return ""
 }
 
-// ForeignFolder returns the reason why another user could change files in a folder, or "" if no other user could or the folder does not
-// exist.
+// ForeignFolder explains why another user can change the files in a folder. The result is "" if no other user can, or if the folder does
+// not exist.
 func ForeignFolder(folder string) string {
 	for _, stat := range []func(string) (fs.FileInfo, error){os.Lstat, os.Stat} {
 		if info, err := stat(folder); err == nil {

@@ -16,11 +16,11 @@ import (
 
 const (
 	minSecret  = 4  // in bytes; a shorter secret could be ordinary text
-	partLength = 12 // number of consecutive bytes of a secret that are masked even if the rest of the secret is missing
+	partLength = 12 // in bytes; a shorter part of a secret is not masked without the rest
 )
 
-// Mask replaces each hidden text in s, and each part of a hidden text with at least partLength bytes. The case of ASCII letters does not
-// matter. The memory for the search depends only on the hidden texts, so s may be very large.
+// Mask removes the hidden texts from s. If s contains only part of a hidden text, Mask removes the part if it has at least partLength
+// bytes. Mask ignores the case of ASCII letters. The memory for the search depends only on the hidden texts, so s may be very large.
 func Mask(s string, hidden []string) string {
 	parts := map[string]bool{}
 	var sizes []int
@@ -51,7 +51,7 @@ func Mask(s string, hidden []string) string {
 	return b.String() + s[end:]
 }
 
-// CleanError masks secrets in the text of an error, because net/http quotes a malformed header line of the server in its errors.
+// CleanError masks secrets in the text of an error, because an error of net/http may quote a malformed header line of the server.
 func CleanError(err error, hidden []string) error {
 	text := err.Error()
 	if clean := Mask(text, hidden); clean != text {
@@ -115,11 +115,11 @@ func Forms(secrets []string) []string {
 	return out
 }
 
-// LongValue is the minimum length, in bytes, of a header value of the user that counts as a secret. mcpauth ignores a parameter of
+// LongValue is a length in bytes. A header value of the user that is at least this long counts as a secret. mcpauth ignores a parameter of
 // WWW-Authenticate that contains a secret. A server may legitimately repeat a shorter value there, such as the name of a tenant.
 const LongValue = 16
 
-// HeaderForms returns Forms of the header values, and of the secrets in them, that have at least minimum bytes.
+// HeaderForms returns Forms of the header values and of the secrets in them, but omits texts that are shorter than minimum bytes.
 func HeaderForms(h http.Header, minimum int) []string {
 	values := slices.Concat(slices.Collect(maps.Values(h))...)
 	values = append(values, RequestSecrets(h)...)
@@ -170,8 +170,8 @@ func escapeJSON(s string, escapeHTML bool) string {
 	return strings.TrimSuffix(b.String(), "\"\n")[1:]
 }
 
-// base64Core returns the characters that depend only on s, if s is part of a longer text in base64. shift is the offset of s in the text,
-// modulo 3.
+// If a longer text that contains s is encoded in base64, base64Core returns the characters that depend only on s. shift is the offset of s
+// in the text, modulo 3.
 func base64Core(s string, shift int) string {
 	enc := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("\x00", shift) + s))
 	enc = enc[[]int{0, 2, 3}[shift]:]

@@ -44,9 +44,9 @@ type Refusal struct {
 // ReadRefusal also reads forms, plain text and the title of an HTML page. For a 401 or 403, the error_description of the challenge has
 // precedence over the body (RFC 6750 §3).
 //
-// hidden are the secrets that were sent, in the forms that Forms returns. ReadRefusal masks these secrets everywhere except in OAuth error
-// codes, because callers act on the codes. now is the current time, from which ReadRefusal computes the wait if the Retry-After header
-// contains a date.
+// The caller passes the secrets in its request to Forms, and the result as hidden. ReadRefusal masks the secrets everywhere except in OAuth
+// error codes, because callers act on the codes. now is the current time, from which ReadRefusal computes the wait if the Retry-After
+// header contains a date.
 func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
 	w := readErrorParts(res)
 	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {

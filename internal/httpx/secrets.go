@@ -283,8 +283,8 @@ func (k *Secrets) addForm(list *[]string, form url.Values) {
 // §3.1.3.3).
 var issuedMembers = []string{"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token", "device_code"}
 
-// addNamed adds the value of a member with a secret name. In a response, only the issuedMembers are added, because a hostile server could
-// name any text a secret, and Mask would then remove that text from messages.
+// addNamed adds the value of a member such as client_secret to a list of secrets. In a response, only the issuedMembers are added, because
+// a hostile server could name any text a secret, and Mask would then remove that text from messages.
 func (k *Secrets) addNamed(list *[]string, name, value string) {
 	switch {
 	case list == nil:

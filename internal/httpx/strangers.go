@@ -11,8 +11,9 @@ import (
 // maxStrangers is the maximum number of open connections without an admitted request.
 const maxStrangers = 64
 
-// Strangers limits the number of connections without an admitted request to a local server. Any user of the machine can open connections.
-// If there are too many, a new connection closes the oldest one, so that the process does not run out of file descriptors.
+// Strangers limits the number of open connections to a local server. After a request for which the server calls Admit, a connection no
+// longer counts. Any user of the machine can open connections. If there are too many, a new connection closes the oldest one, so that the
+// process does not run out of file descriptors.
 type Strangers struct {
 	mu   sync.Mutex
 	open []net.Conn // oldest first

@@ -43,8 +43,8 @@ type Task[T any] struct {
 	settled  *T // set by Settle
 }
 
-// Settle sets the result of a task that only has to clean up. If the context of a caller ends during the clean-up, Once returns the result
-// given to Settle and no error.
+// Settle sets the result of a task that only has to clean up. If a caller's context ends during the clean-up, Once returns result and a nil
+// error.
 func (t *Task[T]) Settle(result T) {
 	t.group.mu.Lock()
 	defer t.group.mu.Unlock()
@@ -169,8 +169,8 @@ func (g *Group[T]) anyRunning() (t *Task[T], spending bool) {
 	return t, false
 }
 
-// Wait cancels the running tasks and waits until they end. Before Wait waits for a request protected by Spend, it calls beforeWait, at most
-// once. If a task with a protected request ends without an error, Wait calls onSuccess once for that task.
+// Wait cancels the running tasks and waits until they end. If Wait has to wait for a request that Spend protects, it first calls
+// beforeWait, but only once. If a task with a protected request ends without an error, Wait calls onSuccess once for that task.
 func (g *Group[T]) Wait(ctx context.Context, beforeWait, onSuccess func()) error {
 	for told := false; ; {
 		t, spending := g.anyRunning()

@@ -70,7 +70,8 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 }
 
 // Fill returns an object with a value for each property of the schema: the member of values, or else the default. Fill omits a property
-// that has neither a value nor a default. The error names a required property without a value, or a value that the schema does not allow.
+// that has neither a value nor a default. Fill returns an error if a required property has no value, or if the schema does not allow a
+// value.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 	top, given, out := s.top(), parse(values, 1), newObject()
 	for _, name := range top.propertyNames() {

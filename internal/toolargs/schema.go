@@ -71,8 +71,8 @@ func (s *Schema) refTarget(v *jsonValue) *jsonValue {
 	return to
 }
 
-// alternatives yields each alternative of a subschema. If an alternative has a $ref, the schema that the $ref names follows, then the
-// schema that its $ref names, and so on.
+// alternatives yields each alternative of a subschema. If an alternative has a $ref, alternatives also yields every schema in its chain of
+// references.
 func (s subschema) alternatives(yield func(*jsonValue) bool) {
 	for _, v := range s.any {
 		var chain []*jsonValue

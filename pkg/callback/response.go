@@ -89,8 +89,8 @@ func parseResponse(rawQuery string, e Expect) (string, error) {
 	return code, nil
 }
 
-// ignoredReason states why a response does not belong to this authorization request. Some servers send an error without state. If iss is
-// valid, the reason quotes this error (MCP authorization, Authorization Response Validation).
+// ignoredReason states why a response does not belong to this authorization request. Some servers send an error without state. The reason
+// quotes an error without state only if iss is valid (MCP authorization, Authorization Response Validation).
 func ignoredReason(rawQuery string, e Expect) string {
 	query, _ := url.ParseQuery(rawQuery)
 	switch {

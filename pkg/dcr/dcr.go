@@ -131,8 +131,9 @@ func (o Options) owned(id, kind string) Client {
 	return Client{ID: id, Secret: o.ClientSecret, AuthMethod: method, Kind: kind, Issuer: o.Issuer, RedirectURI: o.RedirectURI}
 }
 
-// certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). If the server supports no
-// such method, the result is "none". Tokens may be bound to the certificate even with "none" (RFC 8705 §4).
+// certificateMethod returns the authentication method of a client that has only a TLS certificate (RFC 8705 §2). If the server supports
+// neither tls_client_auth nor self_signed_tls_client_auth, the result is "none". Tokens may be bound to the certificate even with "none"
+// (RFC 8705 §4).
 func (o Options) certificateMethod() string {
 	methods := []string{"tls_client_auth", "self_signed_tls_client_auth"}
 	if o.Certificate == nil {
@@ -193,7 +194,7 @@ func AuthMethod(supported []string, hasSecret, hasKey bool) string {
 	return firstOf(choices, supported, choices[0])
 }
 
-// firstOf returns the first of the methods that the server supports, or the fallback if there is none.
+// firstOf returns the first method that the server supports, or the fallback if the server supports none of the methods.
 func firstOf(methods, supported []string, fallback string) string {
 	for _, m := range methods {
 		if slices.Contains(supported, m) {

@@ -37,7 +37,7 @@ type registrationRequest struct {
 	ClientName      string   `json:"client_name"`
 	RedirectURIs    []string `json:"redirect_uris,omitempty"`
 	GrantTypes      []string `json:"grant_types"`
-	ResponseTypes   []string `json:"response_types"` // never omitted, because the default, code, requires redirect URIs (RFC 7591 §2; enforced by oidc-provider)
+	ResponseTypes   []string `json:"response_types"` // never omitted, because the default is code, which requires redirect URIs (RFC 7591 §2; enforced by oidc-provider)
 	AuthMethod      string   `json:"token_endpoint_auth_method"`
 	ApplicationType string   `json:"application_type"` // OpenID Connect Dynamic Client Registration 1.0 §2; without "native", servers refuse http on loopback
 	Scope           string   `json:"scope,omitempty"`
@@ -199,16 +199,17 @@ func (o Options) reportDeviations(address string, r registrationRequest, status 
 	return nil
 }
 
-// containsRedirectURI reports whether the redirect_uris of a response contain the redirect URI that was sent, or are missing. LiteLLM
-// returns a redirect URI of its own.
+// containsRedirectURI reports whether the redirect_uris in a response contain the redirect URI from the request. A response without
+// redirect_uris is accepted. LiteLLM returns a redirect URI of its own.
 func containsRedirectURI(answered any, sent string) bool {
 	list, ok := answered.([]any)
 	return answered == nil || ok && slices.Contains(list, any(sent))
 }
 
-// answeredMethod returns the authentication method of the registered client. The first choice is the method in the response, if it is
-// "none" or the response also contains a secret. The second choice is the requested method, if the response contains no secret or the
-// metadata lists the method. If the metadata lists only other methods, AuthMethod chooses one with a secret.
+// answeredMethod returns the authentication method of the registered client. The method in the response is used if it is "none", or if it
+// sends a secret and the response contains one. If this method cannot be used and the response contains no secret, the client uses the
+// requested method. With a secret, the client uses the requested method only if the metadata lists it. If the metadata lists only other
+// methods, AuthMethod chooses one with a secret.
 func (o Options) answeredMethod(r registrationRequest, a registrationResponse) string {
 	switch {
 	case a.AuthMethod == "none", a.AuthMethod == "client_secret_basic" && a.ClientSecret != "", a.AuthMethod == "client_secret_post" && a.ClientSecret != "":

@@ -20,9 +20,9 @@ import (
 
 // secretBindings records which authorization servers have received each secret of the user, in any login (MCP Authorization Server
 // Binding). Without this record, a configuration file that names another server could make mcpauth send a secret of the user to that
-// server. The record contains slow, salted hashes. A secret has the same hash whatever it is used for. Otherwise, mcpauth could send the
-// client secret for an identity provider to another server as an ordinary client secret. The postgres store has one record for all
-// machines, and each machine has a copy, because another person may be able to delete a row of the database.
+// server. The record contains slow, salted hashes. A secret has the same hash for every use. For example, mcpauth detects that a client
+// secret was first used at an identity provider. With the postgres store, each machine also keeps a copy of the record, because another
+// person may be able to delete a row of the database.
 type secretBindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
@@ -45,10 +45,10 @@ const minPart = 8
 const unusedURL = "https://nobody.invalid"
 
 // userSecret is a secret of the user that authenticates at an authorization server. The recipient is the issuer of the server that would
-// receive the secret, or the token endpoint of an identity provider without an issuer.
+// receive the secret. If the issuer of an identity provider is unknown, the recipient is the token endpoint.
 type userSecret struct{ what, value, recipient string }
 
-// userSecrets returns the secrets of the user that a login would send, and the keys with which it would sign.
+// userSecrets returns the secrets and private keys of the user that a login would use.
 func (c *Client) userSecrets(ctx context.Context, t Target, issuer string) ([]userSecret, error) {
 	var all []userSecret
 	if t.ClientSecret != "" {
@@ -183,9 +183,8 @@ func (b *secretBindings) hash(value string) (string, error) {
 	return hex.EncodeToString(sum), err
 }
 
-// checkSameIssuer returns an error if the login would use a pre-registered client at another authorization server than the last login (MCP
-// client registration, Authorization Server Binding). The user can accept the change. For registered clients, dcr.Resolve enforces the same
-// rule.
+// checkSameIssuer returns an error if a pre-registered client was last used at another authorization server (MCP client registration,
+// Authorization Server Binding). The user can accept the change. For registered clients, dcr.Resolve enforces the same rule.
 func checkSameIssuer(d loginDraft) error {
 	client, issuer := d.old.Client, d.found.Server.Issuer
 	if client.Kind != dcr.Preregistered || client.Issuer == "" || client.Issuer == issuer || d.t.ClientID != client.ID || d.o.AcceptNewIssuer {

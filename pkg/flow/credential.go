@@ -71,8 +71,8 @@ func endpoints(s discovery.ServerMetadata) storedEndpoints {
 	return storedEndpoints{Token: s.TokenEndpoint, Revocation: s.RevocationEndpoint, SigningAlgs: s.TokenEndpointAuthSigningAlgValuesSupported}
 }
 
-// retiredToken is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. An
-// earlier revocation could end the new login, because many servers keep only one grant per client and user, or per browser session.
+// retiredToken is a token of a replaced grant for the same client at the same authorization server. Logout revokes retired tokens. A login
+// does not revoke the old token, because many servers would then end the new login of the same client and user too.
 type retiredToken struct {
 	Token Secret `json:"token"`
 	Hint  string `json:"hint"` // "refresh_token", or "access_token" if there was no refresh token

@@ -60,9 +60,9 @@ func (p *proverCache) of(cred credential) (*token.Prover, error) {
 	return prover, nil
 }
 
-// withEitherAuthMethod sends a request. If the server refuses a client secret in the header, the request is sent again with the secret in
-// the form, and vice versa (RFC 6749 §2.3.1). The second request is needed because the metadata lists the methods of the server, but not
-// the method of this client. The credential stores the method that worked. The first request does not use up a code, because a server
+// withEitherAuthMethod sends a request. If the server refuses the client, withEitherAuthMethod sends the request again with the method that
+// otherMethod returns (RFC 6749 §2.3.1). The second request is needed because the metadata lists the methods of the server, but not the
+// method of this client. The credential stores the method that worked. The first request does not use up a code, because a server
 // authenticates the client before it looks at the code.
 func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string, notes *deviationList, request func(token.Endpoint) (T, error)) (T, error) {
 	e, err := c.tokenEndpoint(*cred)
@@ -89,8 +89,8 @@ func withEitherAuthMethod[T any](c *Client, cred *credential, supported []string
 }
 
 // otherMethod returns the authentication method to try if the first one is refused, or "" if there is none. For a pre-registered client,
-// the second method after client_secret_basic is client_secret_post, and vice versa. If the registration response contained a secret but no
-// method, otherMethod returns client_secret_basic (the default of RFC 7591 §2).
+// otherMethod replaces client_secret_basic by client_secret_post, or client_secret_post by client_secret_basic. If the registration
+// response contained a secret but no method, otherMethod returns client_secret_basic (the default of RFC 7591 §2).
 func otherMethod(c dcr.Client, supported []string) string {
 	other := ""
 	switch {

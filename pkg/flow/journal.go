@@ -74,9 +74,9 @@ func (c *Client) writeIntent(ctx context.Context, t Target, cred credential) (ea
 	return earlier, c.Store.Note(ctx, t.key(), intentNote, data)
 }
 
-// recordOutcome adds a line to the journal and removes the intent of this process. If there is an intent of an earlier process,
-// recordOutcome keeps the intent, because the result of the earlier request is still unknown. It ignores errors, because a leftover intent
-// changes only the text of a later error.
+// recordOutcome adds a line to the journal and removes the intent of this process. If an earlier process was interrupted during its
+// request, recordOutcome keeps the intent, because the result of that request is still unknown. recordOutcome ignores errors, because a
+// leftover intent changes only the text of a later error.
 func (c *Client) recordOutcome(ctx context.Context, t Target, cred credential, earlier intent, outcome string, err error) {
 	if !earlier.interrupted() {
 		_ = c.Store.DeleteNote(ctx, t.key(), intentNote)
@@ -84,7 +84,7 @@ func (c *Client) recordOutcome(ctx context.Context, t Target, cred credential, e
 	c.addToJournal(ctx, t, cred, outcome, err)
 }
 
-// addToJournal adds a line to the journal. It ignores errors, because only people read the journal.
+// addToJournal adds a line to the journal. addToJournal ignores errors, because only people read the journal.
 func (c *Client) addToJournal(ctx context.Context, t Target, cred credential, outcome string, err error) {
 	lines, _ := c.Journal(ctx, t)
 	line := Rotation{Time: c.now().UTC(), PID: os.Getpid(), Generation: cred.generation, Fingerprint: fingerprint(cred.Token.RefreshToken), Outcome: outcome}

@@ -217,7 +217,7 @@ func (c *Client) obtainTokens(k *job, d loginDraft) (credential, error) {
 	return c.obtainNonInteractively(k, d)
 }
 
-// newTokenRequest chooses or registers the client, and returns the token request of this login. The caller sets the field request.
+// newTokenRequest chooses or registers the client, and returns the token request of this login. The caller must set x.request.
 func (c *Client) newTokenRequest(ctx context.Context, d loginDraft, redirectURI string) (x tokenRequest, err error) {
 	x = tokenRequest{t: d.t, methods: d.found.Server.TokenEndpointAuthMethodsSupported, notes: d.notes, limit: redeemLimit, keep: c.storeLogin}
 	var client dcr.Client

@@ -20,7 +20,7 @@ import (
 // pendingLifetime is the time after which a pending login can no longer be finished.
 const pendingLifetime = time.Hour
 
-// pendingPrefix is part of the key of a pending login. It separates the profile from the fingerprint of the state.
+// pendingPrefix separates the profile from the fingerprint of the state in the key of a pending login.
 const pendingPrefix = "\x00pending:"
 
 // The kinds of index entries for pending logins.
@@ -29,8 +29,8 @@ const (
 	kindSpent   = "spent"   // the response was used
 )
 
-// pendingLogin is a login that waits for its response. It is stored, because one process prints the authorization URL and another process
-// receives the response.
+// pendingLogin is a login that waits for its response. A pending login is stored, because one process prints the authorization URL and
+// another process receives the response.
 type pendingLogin struct {
 	Credential  credential `json:"credential"` // the new credential without its tokens
 	Verifier    Secret     `json:"verifier"`
@@ -44,7 +44,7 @@ type pendingLogin struct {
 	SpentBy int       `json:"spent_by,omitempty"`
 }
 
-// Pending starts a login and returns the authorization URL. Finish completes the login within an hour, in this or another process.
+// Pending starts a login and returns the authorization URL. Any process can complete the login with Finish within an hour.
 func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string, error) {
 	old, err := c.completeSettings(ctx, &t, o, loginReason{})
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
 }
 
-// Finish completes a login that Pending started. The answer is the URL on which the browser ended, or the query of this URL.
+// Finish completes a login that Pending started. answer is the callback URL from the browser's address bar, or only the URL's query.
 func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, error) {
 	state, err := stateOf(answer)
 	if err != nil {
@@ -89,9 +89,9 @@ func (c *Client) Finish(ctx context.Context, t Target, answer string) (Status, e
 	return c.Status(ctx, t)
 }
 
-// finishAlone redeems the code in a pasted answer. The result is an error if the response was used before, or if a newer login is stored.
-// finishAlone marks the pending login as spent before it sends the code, because a strict server revokes the tokens if it receives a code
-// twice.
+// finishAlone redeems the code in a pasted answer. finishAlone returns an error if the response was used before, or if a newer login is
+// stored. Before finishAlone sends the code, it marks the pending login as spent. A strict server that receives a code twice revokes the
+// tokens.
 func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential, error) {
 	ctx := k.Context
 	unlock, err := c.Store.Lock(ctx, t.key(), keystore.LockLogin)
@@ -131,7 +131,7 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	return cred, errors.Join(err, c.storePending(ctx, t, state, p))
 }
 
-// isCodeUnsent reports whether the code cannot have reached the server.
+// isCodeUnsent reports whether the server certainly did not receive the code.
 func isCodeUnsent(err error) bool {
 	var request *StageError
 	var refused *token.Error
@@ -208,7 +208,7 @@ func (c *Client) isOverdue(e keystore.Entry) bool {
 	return json.Unmarshal(e.Public, &p) == nil && c.now().Sub(p.ObtainedAt) > pendingLifetime
 }
 
-// forgetPending deletes the pending logins of this server and profile. If the argument all is false, only the overdue ones are deleted.
+// forgetPending deletes the pending logins of this server and profile. If all is false, forgetPending deletes only overdue logins.
 func (c *Client) forgetPending(ctx context.Context, t Target, all bool) error {
 	entries, err := c.listPending(ctx, t)
 	if errors.Is(err, keystore.ErrCorrupt) {

@@ -18,7 +18,7 @@ func (s *Store) backendsToSearch() []backend {
 }
 
 // backendForNewRecord returns the backend for a new credential: the keychain or, if the system has none, the file store. If the keychain is
-// locked, denies access or does not answer, the result is an error and not the file store.
+// locked, denies access or does not answer, backendForNewRecord returns an error.
 func (s *Store) backendForNewRecord(ctx context.Context) (backend, error) {
 	err := s.keychain.available(ctx)
 	if errors.Is(err, ErrUnavailable) {
@@ -27,8 +27,8 @@ func (s *Store) backendForNewRecord(ctx context.Context) (backend, error) {
 	return s.keychain, err
 }
 
-// knownBackend returns the backend that the user selected. For "auto", it returns the backend that has the credential, or nil if no backend
-// has the credential. If two backends have the credential, it returns the one with the higher generation.
+// knownBackend returns the backend that the user selected. For "auto", knownBackend returns the backend that has the credential, or nil if
+// no backend has the credential. If two backends have the credential, the one with the higher generation is chosen.
 func (s *Store) knownBackend(key Key) (backend, error) {
 	switch s.o.Backend {
 	case File:
@@ -73,7 +73,7 @@ func (s *Store) backendForReading(ctx context.Context, key Key) (backend, error)
 	return b, err
 }
 
-// backendForWriting returns the same backend as backendForReading. If a new credential must go to a file, it calls Options.Notice once.
+// backendForWriting returns the same backend as backendForReading. Options.Notice is called once if a new credential goes to a file.
 func (s *Store) backendForWriting(ctx context.Context, key Key) (backend, error) {
 	b, err := s.backendForReading(ctx, key)
 	if err == nil && s.o.Backend == Auto && b == backend(s.file) && !s.file.recordExists(key.name()) {

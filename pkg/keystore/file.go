@@ -233,8 +233,8 @@ func (f *fileStore) reserve(_ context.Context, key Key) (reservedSpace, error) {
 	return f.writeReservedFile(key.name(), f.path(key.name()))
 }
 
-// probe allocates space and frees it. The temporary file has another name than the one of reserve, because a put in another process deletes
-// the temporary files of reserve.
+// probe allocates space and frees it. The name of the temporary file contains ".probe", because a put in another process deletes the
+// temporary files of reserve.
 func (f *fileStore) probe(_ context.Context, key Key) error {
 	path := f.path(key.name()) + ".probe"
 	sweepTemps(path)

@@ -111,7 +111,7 @@ func encodeHead(h recordHead) string {
 func parseHead(value string) (recordHead, string, error) {
 	line, payload, ok := strings.Cut(value, "\n")
 	var h recordHead
-	// Unmarshal sets h.Version, the first member, even if it fails at a later member that a newer version of mcpauth has changed.
+	// If a newer version of mcpauth has changed a later member, Unmarshal fails, but it has already set h.Version.
 	err := json.Unmarshal([]byte(line), &h)
 	if h.Version > formatVersion {
 		return recordHead{}, "", newer(h.Version)

@@ -56,8 +56,8 @@ func (p *postgres) heldSession(key Key) *lockSession {
 	return held
 }
 
-// query runs a statement. If this process holds the key's lock, query uses the connection of the lock, because the lock is lost with that
-// connection. Without the lock, query uses any connection, and repeats the statement on another one if the connection breaks.
+// query runs a statement. If this process holds the key's lock, query uses only the connection of the lock, so that a statement fails if
+// the lock is lost. Without the lock, query uses any connection, and repeats the statement on another one if the connection breaks.
 func (p *postgres) query(ctx context.Context, key Key, sql string, args ...any) ([][][]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()

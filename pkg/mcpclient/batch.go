@@ -95,8 +95,8 @@ func (c *Client) Batch(ctx context.Context, input io.Reader, b Batch) error {
 
 var errEndOfBatch = errors.New("end of the batch")
 
-// readLines reads the batch in a goroutine of its own, because a read cannot be interrupted. The goroutine reads each line after a slot for
-// its call is free. If a read fails or the input ends, the goroutine passes the error to stop.
+// readLines reads the batch in a goroutine of its own, because a read cannot be interrupted. Before the goroutine reads a line, it waits
+// for a free slot. If a read fails or the input ends, the goroutine passes the error to stop.
 func readLines(reading context.Context, stop context.CancelCauseFunc, in io.Reader, slots chan<- struct{}) <-chan batchLine {
 	lines := make(chan batchLine)
 	go func() {

@@ -200,7 +200,7 @@ func (c *Client) clock() time.Time {
 	return time.Now()
 }
 
-// plainURL returns the server's URL for errors. The query is removed, because it may contain a key.
+// plainURL returns the server's URL without user information and query, because an error message must not contain a key.
 func (c *Client) plainURL() string {
 	u, err := url.Parse(c.URL)
 	if err != nil {

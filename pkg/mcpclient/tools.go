@@ -30,7 +30,7 @@ type ToolList struct {
 	Tools []Tool
 }
 
-// extraPagesTime limits how long more pages are fetched after the called tool was found.
+// extraPagesTime is the time limit for the rest of the tool list, after the page with the called tool.
 const extraPagesTime = 5 * time.Second
 
 // toolList contains the definitions of tools as the server sent them.

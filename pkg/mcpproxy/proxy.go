@@ -133,7 +133,8 @@ func (c *conversation) findRequest(id json.RawMessage) *pendingRequest {
 	return alike
 }
 
-// runRequest sends a registered request and answers it. A request that the program has cancelled gets no answer (2025-11-25, Cancellation).
+// runRequest sends a program's request to the server, and the server's answer to the program. A request that the program has cancelled gets
+// no answer (2025-11-25, Cancellation).
 func (c *conversation) runRequest(ctx context.Context, r *pendingRequest) {
 	var o mcphttp.Outcome
 	if r.Method == "initialize" {

@@ -258,8 +258,8 @@ func (m jsonObject) objectMember(name string) jsonObject {
 	return o
 }
 
-// isPrintable reports whether all characters of s are printable ASCII characters. lowest is ' ' if spaces are allowed, and '!' if they are
-// not.
+// isPrintable reports whether s contains only printable ASCII characters. The caller passes ' ' as lowest to allow spaces, or '!' to refuse
+// spaces.
 func isPrintable(s string, lowest rune) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < lowest || r > '~' })
 }

@@ -62,8 +62,8 @@ func (p *Prover) Marshal() ([]byte, error) {
 	return jose.JSONWebKey{Key: p.key.private, Algorithm: string(jose.ES256), Use: "sig"}.MarshalJSON()
 }
 
-// Nonces returns the latest nonce of each origin, for LoadProver. If the next process does not load the nonces, the server may answer its
-// first request with the error use_dpop_nonce.
+// Nonces returns the latest nonce of each origin, for LoadProver. Without the nonce of an earlier process, the first request of a process
+// may fail with the error use_dpop_nonce.
 func (p *Prover) Nonces() map[string]string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -110,7 +110,7 @@ func loadJWK(data []byte) (*Key, error) {
 	return newKey(jwk.Key, jwk.KeyID, jwk.Algorithm)
 }
 
-// newKey returns a Key with its algorithms. alg is the algorithm that the JWK names; empty: none.
+// newKey returns a Key with the algorithms that it can use. If the JWK contains "alg", the key can use only this algorithm.
 func newKey(private any, id, alg string) (*Key, error) {
 	k := &Key{private: private, id: id}
 	switch p := private.(type) {
