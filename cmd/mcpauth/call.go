@@ -79,12 +79,12 @@ func runCall(ctx context.Context, p *program, word, tool string, words []string,
 	})
 }
 
-// handlerOptions returns the options for authorization that the flags select.
+// handlerOptions returns the values of --reauth and --scope as flow.HandlerOptions.
 func (o *callOptions) handlerOptions() flow.HandlerOptions {
 	return flow.HandlerOptions{Reauth: flow.Reauth(o.reauth), Scopes: scopesOf(&o.scopes)}
 }
 
-// applyTo sets the options of m that the flags select.
+// applyTo copies the values of the flags to m.
 func (o *callOptions) applyTo(m *mcpclient.Client) {
 	m.NoCache, m.Idempotent, m.NoValidate = o.noCache, o.idempotent, o.noValidate
 	m.Listen = o.elicit != "" || o.elicitURLs

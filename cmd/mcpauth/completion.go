@@ -157,7 +157,7 @@ func parsePartialLine(app *cli.App, words []string) partialLine {
 	return t
 }
 
-// flagCandidates returns the flags of a command. If word contains =, flagCandidates instead returns the values of the flag before the =.
+// flagCandidates returns the flags of a command. If word contains =, as in --output=, flagCandidates returns values of the flag.
 func flagCandidates(app *cli.App, command, word string) []candidate {
 	var own []cli.Flag
 	if c := app.Command(command); c != nil {

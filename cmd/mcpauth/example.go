@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// exampleValue is an argument in an example call. The value is JSON. If the value is empty, the example contains a placeholder.
+// exampleValue is an argument in an example call. The value is JSON, or empty for a placeholder.
 type exampleValue struct {
 	name  string
 	value json.RawMessage

@@ -266,7 +266,7 @@ func both(a, b func(error) bool) func(error) bool {
 	return func(err error) bool { return a(err) && b(err) }
 }
 
-// errorResponse contains the parts of a server's error response that select a row of the table.
+// errorResponse contains the parts of a server's error response on which the exit code and the hint depend.
 type errorResponse struct {
 	status            int
 	retryAfter        time.Duration // from the Retry-After header; 0: none

@@ -136,7 +136,7 @@ func elsewhereHint(a hintInput) string {
 	return "to use the store that has the login, add --keystore auto; to log out of it there: mcpauth logout " + a.server + a.withoutFlags("--keystore").globalFlags() + " --keystore auto"
 }
 
-// hintFrom turns a hint that depends on an error of type E into a hint function.
+// hintFrom returns a hint function that calls hint with the error of type E in the error's chain.
 func hintFrom[E error](hint func(hintInput, E) string) func(hintInput) string {
 	return func(a hintInput) string {
 		e, ok := errors.AsType[E](a.err)

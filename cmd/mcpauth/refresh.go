@@ -48,7 +48,7 @@ func runRefresh(ctx context.Context, p *program, words []string, all bool, minTT
 	})
 }
 
-// resolveTargets resolves all words before any of them is used. With --all, skip decides which stored logins to leave out.
+// resolveTargets finds the login that each word names. With --all, resolveTargets returns all stored logins for which skip is false.
 func (p *program) resolveTargets(ctx context.Context, words []string, all bool, skip func(flow.Status) bool) ([]server, error) {
 	if all {
 		list, err := p.allLogins(ctx)

@@ -118,8 +118,8 @@ func (f trustedFile) hasMovedFile(files map[string]string) bool {
 	return false
 }
 
-// checkUnmoved returns an error if a project's file names the file, and the real path of the file has changed since the user trusted the
-// project's file. Renewals call checkUnmoved too, because a login keeps using its files, such as a private key.
+// checkUnmoved checks a file that a project's file names, such as a private key. If the real path of the file has changed since the user
+// trusted the project's file, checkUnmoved returns an error. Renewals call checkUnmoved too, because they read the same files as the login.
 func (p *program) checkUnmoved(file string) error {
 	known, err := p.trustedFiles(context.Background())
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 
 // secretBindings records which authorization servers have received each secret of the user, in any login (MCP Authorization Server
 // Binding). Without this record, a configuration file that names another server could make mcpauth send a secret of the user to that
-// server. The record contains slow, salted hashes. A secret has the same hash for every use. For example, mcpauth detects that a client
-// secret was first used at an identity provider. With the postgres store, each machine also keeps a copy of the record, because another
-// person may be able to delete a row of the database.
+// server. The record contains salted PBKDF2 hashes of the secrets. A secret has the same hash for every use. For example, mcpauth detects
+// that a client secret was first used at an identity provider. With the postgres store, each machine also keeps a copy of the record,
+// because another person may be able to delete a row of the database.
 type secretBindings struct {
 	Salt    string              `json:"salt"`
 	Issuers map[string][]string `json:"issuers"`
