@@ -115,6 +115,19 @@ func Forms(secrets []string) []string {
 	return out
 }
 
+// HoldsWhole reports whether a text contains one of the hidden texts completely, even percent-encoded up to three times. Use HoldsWhole to
+// refuse a text, because two unrelated tokens may have the same beginning, such as the header of a JWT.
+func HoldsWhole(text string, hidden []string) bool {
+	for range 3 {
+		folded := lowerASCII(text)
+		if slices.ContainsFunc(hidden, func(secret string) bool { return strings.Contains(folded, lowerASCII(secret)) }) {
+			return true
+		}
+		text = percentDecoded(text)
+	}
+	return false
+}
+
 // LongValue is a length in bytes. A header value of the user that is at least this long counts as a secret. mcpauth ignores a parameter of
 // WWW-Authenticate that contains a secret. A server may legitimately repeat a shorter value there, such as the name of a tenant.
 const LongValue = 16

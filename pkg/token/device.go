@@ -136,7 +136,7 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 		*address = u.String()
 	}
 	for _, shown := range []string{d.UserCode, d.VerificationURI, d.VerificationURIComplete} {
-		if httpx.Holds(shown, a.hidden) {
+		if httpx.HoldsWhole(shown, a.hidden) {
 			return "", DeviceCode{}, a.malformedError("user_code or a verification address contains the device_code or a secret of the request")
 		}
 	}

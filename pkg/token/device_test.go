@@ -208,6 +208,9 @@ func TestDeviceAnswers(t *testing.T) {
 		{name: "an invisible user_code", body: `{"device_code":"d","user_code":"\u2800","verification_uri":"http://127.0.0.1/"}`, err: "user_code is not a short word"},
 		{name: "a host name as user_code", body: `{"device_code":"d","user_code":"evil.example","verification_uri":"http://127.0.0.1/"}`, err: "user_code is not a short word"},
 		{name: "the client secret in the complete address", body: `{"device_code":"d","user_code":"U","verification_uri":"http://127.0.0.1/","verification_uri_complete":"http://127.0.0.1/canary/secret"}`, err: "contains the device_code or a secret"},
+		{name: "the client ID and a part of the device_code in the complete address", body: `{"device_code":"eyJhbGciOiJSUzI1NiJ9.e30.canary","user_code":"U","verification_uri":"http://127.0.0.1/",` +
+			`"verification_uri_complete":"http://127.0.0.1/?client_id=my-long-client-id&hint=eyJhbGciOiJSUzI1NiJ9.e30.other"}`},
+		{name: "the device_code in the complete address, encoded twice", body: `{"device_code":"canary-device","user_code":"U","verification_uri":"http://127.0.0.1/","verification_uri_complete":"http://127.0.0.1/?c=canary%252Ddevice"}`, err: "contains the device_code"},
 		{name: "control characters in device_code", body: `{"device_code":"d\n","user_code":"U","verification_uri":"http://127.0.0.1/"}`, err: "device_code"},
 		{name: "javascript", body: `{"device_code":"d","user_code":"U","verification_uri":"javascript:alert(1)"}`, err: "scheme", address: true},
 		{name: "http to a remote host", body: `{"device_code":"d","user_code":"U","verification_uri":"http://evil.example/"}`, err: "https", address: true},
@@ -220,7 +223,7 @@ func TestDeviceAnswers(t *testing.T) {
 			s := serve(t, reply{body: tt.body}, reply{body: okBody})
 			var c clock
 			e := c.apply(s.endpoint())
-			e.Client = ClientAuth{ID: "c", Secret: "canary/secret", Method: "client_secret_basic"}
+			e.Client = ClientAuth{ID: "my-long-client-id", Secret: "canary/secret", Method: "client_secret_basic"}
 			_, err := e.Device(context.Background(), s.URL+"/device", "", nil)
 			var address *httpx.AddressError
 			switch {

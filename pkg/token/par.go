@@ -42,7 +42,7 @@ func (e Endpoint) parsePushed(a *formResponse) (Pushed, error) {
 	if p.RequestURI == "" || len(p.RequestURI) > maxRequestURI || !isPrintable(p.RequestURI, '!') {
 		return Pushed{}, a.malformedError(fmt.Sprintf("request_uri is %s, expected a URI (RFC 9126 §2.2)", a.quoted(p.RequestURI)))
 	}
-	if httpx.Holds(p.RequestURI, httpx.Forms([]string{string(e.Client.Secret)})) { // the request_uri becomes part of the authorization URL
+	if httpx.HoldsWhole(p.RequestURI, httpx.Forms([]string{string(e.Client.Secret)})) { // the request_uri becomes part of the authorization URL
 		return Pushed{}, &requestError{stage: a.stage, url: a.url, reason: "request_uri contains the client secret", err: ErrSecretRepeated}
 	}
 	lifetime, err := e.readSeconds(a, m, "expires_in")

@@ -70,6 +70,7 @@ func TestPushAnswers(t *testing.T) {
 		"a blank in it":        {reply{status: 201, body: `{"request_uri":"urn:x:1 2"}`}, "request_uri", false},
 		"too long":             {reply{status: 201, body: `{"request_uri":"urn:` + strings.Repeat("x", 4000) + `"}`}, "request_uri", false},
 		"the client secret":    {reply{status: 201, body: `{"request_uri":"urn:x:client%2Dcanary%2Dsecret"}`}, "contains the client secret", false},
+		"a part of the secret": {reply{status: 201, body: `{"request_uri":"urn:x:client-canary"}`}, "", false},
 		"refused":              {reply{status: 400, body: `{"error":"invalid_scope","error_description":"no such scope"}`}, `answered 400 Bad Request, "invalid_scope": "no such scope"`, false},
 		"not found":            {reply{status: 404, contentType: "text/plain", body: "no"}, "404", false},
 		"a page with code 201": {reply{status: 201, contentType: "text/html", body: "<p>"}, "expected a JSON object (RFC 9126 §2.2)", false},
