@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -18,12 +19,24 @@ const (
 	defaultWindow   = 10 * time.Minute // lifetime of a device code if the server omits the required expires_in
 )
 
-// isUserCode reports whether a code can be typed: 1 to 40 ASCII letters, digits and hyphens (RFC 8628 §6.1).
+// isUserCode reports whether a code can be typed: up to five groups of ASCII letters and digits with a blank, '.', '_' or '-' between two
+// groups, at most 40 characters (RFC 8628 §6.1). A code with blanks or dots must not be an IP address or contain lower-case letters, because
+// it could be a sentence or a host name.
 func isUserCode(s string) bool {
-	odd := func(r rune) bool {
-		return r != '-' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
+	group, groups, lower := 0, 1, false // group is the length of the current group
+	for _, r := range s {
+		switch {
+		case '0' <= r && r <= '9' || 'A' <= r && r <= 'Z' || 'a' <= r && r <= 'z':
+			group++
+			lower = lower || r >= 'a'
+		case strings.ContainsRune(" ._-", r) && group > 0:
+			group, groups = 0, groups+1
+		default:
+			return false
+		}
 	}
-	return s != "" && len(s) <= 40 && !strings.ContainsFunc(s, odd)
+	_, notIP := netip.ParseAddr(s)
+	return group > 0 && groups <= 5 && len(s) <= 40 && notIP != nil && !(lower && strings.ContainsAny(s, " ."))
 }
 
 // DeviceCode contains what the user needs to approve a device login (RFC 8628 §3.2). It does not contain device_code, which is a secret of
@@ -122,7 +135,7 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 		return "", DeviceCode{}, a.malformedError("device_code is not printable text (RFC 8628 §3.2)")
 	case !isUserCode(d.UserCode):
 		// user_code is shown even with --quiet, so it must not be a sentence, a URL or invisible.
-		return "", DeviceCode{}, a.malformedError("user_code is not a short word of letters, digits and hyphens (RFC 8628 §6.1)")
+		return "", DeviceCode{}, a.malformedError("user_code is not a short word or up to five groups of letters and digits (RFC 8628 §6.1)")
 	}
 	a.hidden = append(a.hidden, httpx.Forms([]string{code})...)
 	for _, address := range []*string{&d.VerificationURI, &d.VerificationURIComplete} {

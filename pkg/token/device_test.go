@@ -185,6 +185,19 @@ func TestDeviceContext(t *testing.T) {
 	}
 }
 
+func TestUserCode(t *testing.T) {
+	for code, want := range map[string]bool{
+		"U": true, "WDJB-MJHT": true, "wdjb-mjht": true, "WDJB_MJHT": true, "WDJB.MJHT": true, "123 456 789": true, "123.456.789": true, "A-B C_D.E": true,
+		strings.Repeat("U", 40): true, strings.Repeat("U", 41): false, "": false, "A-B-C-D-E-F": false, "A--B": false, "-A": false, "A-": false, "A ": false,
+		"123  456": false, "A/B": false, "A:B": false, "A@B": false, "A\tB": false, "\u2800": false, "A\u00a0B": false, "CALL +1 555": false,
+		"call 1 555": false, "evil.example": false, "198.51.100.7": false, "\uff21": false, "Ä": false,
+	} {
+		if got := isUserCode(code); got != want {
+			t.Errorf("%q: got %t", code, got)
+		}
+	}
+}
+
 func TestDeviceAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
@@ -195,6 +208,7 @@ func TestDeviceAnswers(t *testing.T) {
 		strict  bool // an error only of a strict endpoint
 	}{
 		{name: "verification_url (Google)", body: `{"device_code":"d","user_code":"U","verification_url":"http://127.0.0.1/"}`, strict: true},
+		{name: "a user_code with blanks (Auth0)", body: `{"device_code":"d","user_code":"123 456 789","verification_uri":"http://127.0.0.1/"}`},
 		{name: "no device_code", body: `{"user_code":"U","verification_uri":"http://127.0.0.1/"}`, err: "missing"},
 		{name: "no user_code", body: `{"device_code":"d","verification_uri":"http://127.0.0.1/"}`, err: "missing"},
 		{name: "no verification_uri", body: `{"device_code":"d","user_code":"U"}`, err: "missing"},
