@@ -92,9 +92,9 @@ func parseAudiences(raw json.RawMessage) []string {
 	return []string{"https://" + string(raw)}
 }
 
-// mayMeanServer reports whether an audience may mean the authorization server. An audience that names no server may mean any server. The URL
-// of another tenant has the same origin, so the path and the query must be those of the issuer or of the token endpoint. An audience without
-// a path means every tenant.
+// mayMeanServer reports whether an audience may mean the authorization server. An audience that names no server may mean any server. Another
+// tenant has the same origin, so an audience must be the token endpoint, the issuer or a URL below the issuer. An audience without a path may
+// mean every tenant of its origin. Such an audience counts only if the issuer has no path either, or if the token endpoint is on this origin.
 func mayMeanServer(audience, issuer, endpoint string) bool {
 	address := strings.TrimSpace(audience)
 	if bare := strings.TrimLeft(address, "/"); strings.HasPrefix(address, "//") || hostName().MatchString(bare) {
@@ -107,16 +107,25 @@ func mayMeanServer(audience, issuer, endpoint string) bool {
 	if u.Scheme != "https" && u.Scheme != "http" && u.Host == "" || u.Scheme == "api" { // Microsoft Entra uses api://NAME
 		return true
 	}
-	for _, each := range []string{issuer, endpoint} {
-		o, err := url.Parse(each)
-		if err != nil || !httpx.SameOrigin(u, o) || u.RawQuery != "" && u.RawQuery != o.RawQuery {
-			continue
-		}
-		if path := strings.TrimSuffix(u.EscapedPath(), "/"); path == "" || path == strings.TrimSuffix(o.EscapedPath(), "/") {
-			return true
-		}
+	own, err := url.Parse(issuer)
+	if err != nil {
+		return false
 	}
-	return false
+	to, err := url.Parse(endpoint)
+	if err != nil {
+		return false
+	}
+	path := strings.TrimSuffix(u.EscapedPath(), "/")
+	if httpx.SameOrigin(u, to) && (path == "" && u.RawQuery == "" || path == strings.TrimSuffix(to.EscapedPath(), "/") && sameQuery(u, to)) {
+		return true
+	}
+	below := strings.TrimSuffix(own.EscapedPath(), "/") + "/"
+	return httpx.SameOrigin(u, own) && strings.HasPrefix(path+"/", below) && !strings.Contains(u.Path, "..") && sameQuery(u, own)
+}
+
+// sameQuery reports whether an audience has the query of an authorization server's URL or no query.
+func sameQuery(audience, own *url.URL) bool {
+	return audience.RawQuery == "" || audience.RawQuery == own.RawQuery
 }
 
 // hostName matches text that looks like a host name, such as sts.amazonaws.com, or like a host and a port, such as vault:8200.

@@ -15,9 +15,17 @@ func jwtOf(header, payload string) string {
 func TestAssertionIsForTheServer(t *testing.T) {
 	const issuer, endpoint = "https://as.example/tenant", "https://token.example/token"
 	for payload, ok := range map[string]bool{
-		`{"aud":"https://as.example/tenant"}`:                       true,
-		`{"aud":"https://AS.example:443/tenant/"}`:                  true,
-		`{"aud":"https://as.example/"}`:                             true,
+		`{"aud":"https://as.example/tenant"}`:      true,
+		`{"aud":"https://AS.example:443/tenant/"}`: true,
+		`{"aud":"https://as.example/"}`:            false,
+		`{"aud":"https://as.example/tenant/par"}`:  true,
+		`{"aud":["https://as.example/tenant","https://token.example/token","https://as.example/tenant/par"]}`: true,
+		`{"aud":"https://as.example/tenant2"}`:                      false,
+		`{"aud":"https://as.example/tenant/../other"}`:              false,
+		`{"aud":"https://as.example/tenant/%2e%2e/other"}`:          false,
+		`{"aud":"https://as.example/tenant/par?t=other"}`:           false,
+		`{"aud":"https://token.example"}`:                           true,
+		`{"aud":"https://token.example/other"}`:                     false,
 		`{"aud":"https://as.example/other"}`:                        false,
 		`{"aud":"https://as.example/tenant?t=other"}`:               false,
 		`{"aud":"as.example/other"}`:                                false,
@@ -31,7 +39,8 @@ func TestAssertionIsForTheServer(t *testing.T) {
 		`{"aud":"urn:example:service"}`:                             true,
 		`{"aud":"https://token.example/token"}`:                     true,
 		`{"aud":["https://as.example/tenant","my-service"]}`:        true,
-		`{"aud":"as.example"}`:                                      true,
+		`{"aud":"as.example"}`:                                      false,
+		`{"aud":"token.example"}`:                                   true,
 		`{"aud":["https://x.example","https://as.example"]}`:        false,
 		`{"aud":["my-service","https://x.example"]}`:                false,
 		`{"aud":["https://as.example","sts.example.com"]}`:          false,
@@ -57,6 +66,31 @@ func TestAssertionIsForTheServer(t *testing.T) {
 	} {
 		if err := CheckAudience(jwtOf(`{"alg":"ES256"}`, payload), issuer, endpoint); errors.Is(err, ErrAudience) == ok || (err == nil) != ok {
 			t.Errorf("%s: %v, want allowed %v", payload, err, ok)
+		}
+	}
+}
+
+// The tenants of a host share its origin. A URL counts for the tenant that it belongs to, and the origin counts only for a server at the root
+// or for a token endpoint on the origin. The token endpoint for mutual TLS may be on another origin.
+func TestAssertionNamesAPartOfTheServer(t *testing.T) {
+	for _, tt := range []struct {
+		issuer, endpoint, audience string
+		ok                         bool
+	}{
+		{"https://as.example", "https://mtls.example/token", "https://as.example/token", true},
+		{"https://as.example/", "https://mtls.example/token", "https://as.example/oauth/par", true},
+		{"https://as.example", "https://mtls.example/token", "https://as.example/", true},
+		{"https://as.example/evilas", "https://as.example/evilas/token", "https://as.example/victim", false},
+		{"https://as.example/evilas", "https://as.example/evilas/token", "https://as.example", true},
+		{"http://127.0.0.1:18502/~mallory", "http://127.0.0.1:18503/token", "http://127.0.0.1:18502", false},
+		{"http://127.0.0.1:18502/~mallory", "http://127.0.0.1:18503/token", "http://127.0.0.1:18502/", false},
+		{"https://as.example/b2c", "https://as.example/token?p=a", "https://as.example/token?p=a", true},
+		{"https://as.example/b2c", "https://as.example/token?p=a", "https://as.example/token?p=b", false},
+		{"https://as.example/b2c", "https://as.example/token?p=a", "https://as.example?p=b", false},
+	} {
+		err := CheckAudience(jwtOf(`{"alg":"ES256"}`, `{"aud":"`+tt.audience+`"}`), tt.issuer, tt.endpoint)
+		if errors.Is(err, ErrAudience) == tt.ok || (err == nil) != tt.ok {
+			t.Errorf("%+v: %v", tt, err)
 		}
 	}
 }
