@@ -594,12 +594,14 @@ func TestParentResourceFromElsewhere(t *testing.T) {
 		pages map[string]string
 		ok    bool
 	}{
-		"well-known with the path":         {base(prmPath+"/mcp", parent), true},
-		"well-known at the root":           {with(map[string]string{prmPath: parent, asPath: asm}), true},
-		"well-known, named in the 401":     {base(prmPath+"/mcp", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/mcp"`), true},
-		"elsewhere, named in the 401":      {base("/b/meta", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN/b/meta"`), false},
-		"another server's well-known":      {base(prmPath+"/b", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/b"`), false},
-		"well-known, redirected elsewhere": {base(prmPath+"/mcp", moved, "/moved", parent), false},
+		"well-known with the path":          {base(prmPath+"/mcp", parent), true},
+		"well-known at the root":            {with(map[string]string{prmPath: parent, asPath: asm}), true},
+		"well-known, named in the 401":      {base(prmPath+"/mcp", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/mcp"`), true},
+		"well-known, redirected to a slash": {base(prmPath+"/mcp", elsewhere+prmPath+"/mcp/", prmPath+"/mcp/", parent), true},
+		"well-known, redirected deeper":     {base(prmPath+"/mcp", elsewhere+prmPath+"/mcp/b", prmPath+"/mcp/b", parent), false},
+		"elsewhere, named in the 401":       {base("/b/meta", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN/b/meta"`), false},
+		"another server's well-known":       {base(prmPath+"/b", parent, "/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+prmPath+`/b"`), false},
+		"well-known, redirected elsewhere":  {base(prmPath+"/mcp", moved, "/moved", parent), false},
 	} {
 		s := newSite(t, tt.pages)
 		r, err := discover(t, s, Options{})
@@ -620,6 +622,9 @@ func TestQueryResourceFromElsewhere(t *testing.T) {
 		{"dropped, well-known with the query", "/mcp?tenant=a", prmPath + "/mcp?tenant=a", "/mcp", true},
 		{"dropped, well-known without the query", "/mcp?tenant=a", prmPath + "/mcp", "/mcp", true},
 		{"dropped, well-known of another tenant", "/mcp?tenant=a", prmPath + "/mcp?tenant=b", "/mcp", false},
+		{"dropped, well-known at the root with the query", "/mcp?tenant=a", prmPath + "?tenant=a", "/mcp", true},
+		{"dropped, well-known at the root of another tenant", "/mcp?tenant=a", prmPath + "?tenant=b", "/mcp", false},
+		{"dropped, well-known with the query and a slash", "/mcp?tenant=a", prmPath + "/mcp/?tenant=a", "/mcp", true},
 		{"dropped, elsewhere", "/mcp?tenant=a", "/b/meta", "/mcp", false},
 		{"dropped with a slash, elsewhere", "/mcp?tenant=a", "/b/meta", "/mcp/", false},
 		{"parent, well-known with the query", "/mcp?tenant=a", prmPath + "/mcp?tenant=a", "", true},
@@ -632,6 +637,33 @@ func TestQueryResourceFromElsewhere(t *testing.T) {
 		r, err := Discover(context.Background(), s.URL+tt.server, Options{})
 		if (err == nil) != tt.ok || !tt.ok && !errors.Is(err, ErrResource) || tt.ok && r.ResourceID != s.URL+tt.resource {
 			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+}
+
+// A server may write its well-known URL in another form, for example with its default port.
+func TestIsOwnWellKnown(t *testing.T) {
+	for _, tt := range []struct {
+		server, address string
+		want            bool
+	}{
+		{"http://host/mcp", "http://host:80" + prmPath + "/mcp", true},
+		{"https://host/mcp", "https://HOST:443" + prmPath, true},
+		{"https://host/mcp/", "https://host" + prmPath + "/mcp/", true},
+		{"https://host/a%2Fb", "https://host" + prmPath + "/a%2Fb", true},
+		{"https://host/a%2Fb", "https://host" + prmPath + "/a/b", false},
+		{"https://host/mcp", "https://host:8443" + prmPath + "/mcp", false},
+		{"https://host/mcp", "http://host" + prmPath + "/mcp", false},
+		{"https://host/mcp", "https://host" + prmPath + "/mcp//", false},
+		{"https://host/mcp", "https://host" + prmPath + "/mcp?b", false},
+		{"https://host/mcp", "https://host" + prmPath + "/other/../mcp", false},
+	} {
+		server, err := url.Parse(tt.server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (&finder{server: server}).isOwnWellKnown(tt.address); got != tt.want {
+			t.Errorf("%s at %s: got %t", tt.address, tt.server, got)
 		}
 	}
 }

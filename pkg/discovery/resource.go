@@ -97,11 +97,15 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 	return true, nil
 }
 
-// isOwnWellKnown reports whether a URL is one of the server's well-known URLs, with or without the query of the server. A tenant of the
-// server's origin can publish metadata at other URLs.
+// isOwnWellKnown reports whether a URL is one of the server's well-known URLs. The URL may have the query of the server and one final slash. A
+// tenant of the server's origin can publish metadata at other URLs.
 func (f *finder) isOwnWellKnown(address string) bool {
-	own := wellKnownURLs(f.server, "oauth-protected-resource")
-	return slices.Contains(append(own, withQuery(own[0], f.server)), address)
+	u, err := url.Parse(address)
+	if err != nil || !httpx.SameOrigin(u, f.server) || u.RawQuery != "" && u.RawQuery != f.server.RawQuery {
+		return false
+	}
+	bare := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
+	return slices.Contains(wellKnownURLs(f.server, "oauth-protected-resource"), bare.String()+strings.TrimSuffix(u.EscapedPath(), "/"))
 }
 
 // withQuery appends the query of u to an address.
