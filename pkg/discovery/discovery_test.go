@@ -511,6 +511,25 @@ func TestHeadersStayWithTheServer(t *testing.T) {
 	}
 }
 
+// A URL in the challenge is ignored only if it contains a whole secret of the user's headers.
+func TestHeaderValuesInAChallenge(t *testing.T) {
+	for _, tt := range []struct {
+		name, header, value string
+		ignored             bool
+	}{
+		{"a part of a value", "X-Key", "a-long-secret-of-the-user-and-more", false},
+		{"a value", "X-Key", "a-long-secret-of-the-user", true},
+		{"the token of a scheme", "Authorization", "Bearer a-long-secret-of-the-user", true},
+		{"a short value", "X-Key", "a-long-secret", false},
+	} {
+		s := newSite(t, base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN/meta/a%2Dlong-secret-of-the-user"`, "/meta/a%2Dlong-secret-of-the-user", prm))
+		_, err := discover(t, s, Options{Header: http.Header{tt.header: {tt.value}}})
+		if err != nil || slices.Contains(s.asked, "GET /meta/a%2Dlong-secret-of-the-user") == tt.ignored {
+			t.Errorf("%s: %v, asked %q", tt.name, err, s.asked)
+		}
+	}
+}
+
 func TestKnownChallengeSavesTheProbe(t *testing.T) {
 	s := newSite(t, base())
 	r, err := discover(t, s, Options{Challenges: []Challenge{{Scheme: "bearer", Params: map[string]string{"scope": "write"}}}})

@@ -36,7 +36,7 @@ func (f *finder) requestChallenge(ctx context.Context) error {
 	}
 	if c, ok := Bearer(challenges); ok {
 		hidden := httpx.HeaderForms(f.o.Header, httpx.LongValue)
-		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.Holds(value, hidden) })
+		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.HoldsWhole(value, hidden) })
 		f.r.Challenge = c
 	}
 	return nil

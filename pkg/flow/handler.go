@@ -376,12 +376,12 @@ func (h *Handler) rememberNonce(req *http.Request, resp *http.Response, ch disco
 	return true
 }
 
-// removeSecrets removes challenge parameters that contain a secret, such as the refused token or a value of the user's headers. This is
+// removeSecrets removes challenge parameters that contain a whole secret, such as the refused token or a value of the user's headers. This is
 // needed because messages contain the scope parameter of a challenge, and the authorization URL contains it too.
 func (c *Client) removeSecrets(token Secret, userHeader http.Header, challenges []discovery.Challenge) []discovery.Challenge {
 	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(userHeader, httpx.LongValue)...)
 	for _, challenge := range challenges {
-		maps.DeleteFunc(challenge.Params, func(_, value string) bool { return httpx.Mask(value, forms) != value || c.maskedSecrets().Holds(value) })
+		maps.DeleteFunc(challenge.Params, func(_, value string) bool { return httpx.HoldsWhole(value, forms) || c.maskedSecrets().Holds(value) })
 	}
 	return challenges
 }

@@ -19,6 +19,7 @@ import (
 
 	"mcpauth/internal/demo"
 	"mcpauth/internal/httpx"
+	"mcpauth/pkg/discovery"
 	"mcpauth/pkg/keystore"
 )
 
@@ -284,6 +285,21 @@ func TestWordsOfAChallenge(t *testing.T) {
 	_, err := b.ask(ctx, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthNever}), "echo", 2)
 	if !errors.Is(err, ErrLoginRequired) || !strings.Contains(err.Error(), "the token is bound to a different resource") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A challenge parameter is ignored only if it contains the whole token or a whole value of the user's headers.
+func TestSecretsInAChallenge(t *testing.T) {
+	header := http.Header{"X-Key": {"a-long-secret-of-the-user"}}
+	for value, kept := range map[string]bool{
+		"eyJhbGciOiJSUzI1NiJ9.e30.other": true, "a-long-secret-of-the": true, "eyJhbGciOiJSUzI1NiJ9.e30.canary": false,
+		"x a-long-secret-of-the-user": false, "a%252Dlong-secret-of-the-user": false,
+	} {
+		c := &Client{}
+		got := c.removeSecrets("eyJhbGciOiJSUzI1NiJ9.e30.canary", header, []discovery.Challenge{{Scheme: "bearer", Params: map[string]string{"scope": value}}})
+		if (got[0].Scope() == value) != kept {
+			t.Errorf("%s: got %q", value, got[0].Scope())
+		}
 	}
 }
 
