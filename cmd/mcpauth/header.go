@@ -64,11 +64,11 @@ func (p *program) headerValue(name, value string) (string, error) {
 // has the same value.
 func (p *program) hideHeader(name, value string) {
 	for _, secret := range httpx.HeaderSecrets(name, value) {
-		p.out.secrets.Hide(secret)
 		if len(secret) >= httpx.LongValue {
 			p.hideSecrets(secret)
 		}
 	}
+	p.out.secrets.HideHeader(name, value)
 }
 
 // readVariable returns the value of an environment variable that the user named.

@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -132,11 +131,18 @@ func HoldsWhole(text string, hidden []string) bool {
 // WWW-Authenticate that contains a secret. A server may legitimately repeat a shorter value there, such as the name of a tenant.
 const LongValue = 16
 
-// HeaderForms returns Forms of the header values and of the secrets in them, but omits texts that are shorter than minimum bytes.
+// HeaderForms returns Forms of the header values and of the secrets in them. If minimum is not 0, HeaderForms omits shorter values, and values
+// that a server may legitimately use, such as the ID of a tenant.
 func HeaderForms(h http.Header, minimum int) []string {
-	values := slices.Concat(slices.Collect(maps.Values(h))...)
-	values = append(values, RequestSecrets(h)...)
-	return Forms(slices.DeleteFunc(values, func(value string) bool { return len(value) < minimum }))
+	var all []string
+	for name, values := range h {
+		for _, value := range values {
+			all = append(all, slices.DeleteFunc(append(HeaderSecrets(name, value), value), func(secret string) bool {
+				return len(secret) < minimum || minimum > 0 && (namesIdentifier(name) || isUUID(secret) || isOrigin(secret))
+			})...)
+		}
+	}
+	return Forms(all)
 }
 
 // RequestSecrets returns the secrets in the headers of a request.
@@ -170,6 +176,17 @@ func HeaderSecrets(name, value string) []string {
 		}
 	}
 	return all
+}
+
+// namesIdentifier reports whether the name of a header says that its value is an identifier, such as that of a tenant, and not a secret.
+func namesIdentifier(name string) bool {
+	name = strings.ToLower(name)
+	for _, part := range []string{"tenant", "org", "account", "user", "workspace", "project", "team", "region"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	return strings.HasSuffix(name, "-id")
 }
 
 // escapeJSON returns a text as it appears between the quotes of a JSON string.

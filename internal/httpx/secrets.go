@@ -30,7 +30,7 @@ type Secrets struct {
 	sent        []string // other secrets in requests to OAuth endpoints, oldest first
 	received    []string // secrets in responses, oldest first; separate from sent, so that a server that sends many secrets cannot displace the sent ones
 
-	hidden map[string]bool     // the members of values
+	hidden map[string]bool     // the members of values; the value is true for identifiers, which a server may use in its own texts
 	forms  map[string][]string // Forms of each secret, in lower case
 }
 
@@ -57,12 +57,29 @@ func (k *Secrets) Hide(values ...string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, v := range values {
-		if len(v) >= minToken && !k.hidden[v] && !isOrigin(v) {
+		if _, known := k.hidden[v]; len(v) >= minToken && !known && !isOrigin(v) {
 			if k.hidden == nil {
 				k.hidden = map[string]bool{}
 			}
-			k.hidden[v] = true
+			k.hidden[v] = isUUID(v)
 			k.values = append(k.values, v)
+		}
+	}
+}
+
+// HideHeader adds the secrets in a header of the user. If the name of the header says that the value is an identifier, such as X-Tenant,
+// messages mask the value, but Holds, Reveals and MayStore ignore it.
+func (k *Secrets) HideHeader(name, value string) {
+	secrets := HeaderSecrets(name, value)
+	k.Hide(secrets...)
+	if !namesIdentifier(name) {
+		return
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range secrets {
+		if _, known := k.hidden[s]; known {
+			k.hidden[s] = true
 		}
 	}
 }
@@ -70,7 +87,7 @@ func (k *Secrets) Hide(values ...string) {
 // isOrigin reports whether a text is only the origin of a URL.
 func isOrigin(s string) bool {
 	u, err := url.Parse(s)
-	return err == nil && u.String() == u.Scheme+"://"+u.Host
+	return err == nil && strings.TrimSuffix(u.String(), "/") == u.Scheme+"://"+u.Host
 }
 
 // Mask replaces the secrets in a message.
@@ -84,16 +101,14 @@ func (k *Secrets) MaskWhole(text string) string {
 	return k.replaceSecrets(text, math.MaxInt, LongValue)
 }
 
-// Holds reports whether a text contains a secret, even if it is percent-encoded up to three times.
-func (k *Secrets) Holds(text string) bool {
-	return holds(text, k.MaskWhole)
-}
+// Holds reports whether a server's text contains a secret. Reveals with no known text has the same result.
+func (k *Secrets) Holds(text string) bool { return k.Reveals(text, "") }
 
 // MayStore reports whether a text of a server contains no secret, so that the text may be stored in a file. In JSON, the decoded strings must
 // contain no secret either. MayStore also searches for the user's values that are too short for Mask.
 func (k *Secrets) MayStore(text string) bool {
 	mask := func(s string) string { return k.replaceSecrets(s, math.MaxInt, minToken) }
-	return !holds(text, mask) && string(maskJSON([]byte(text), mask)) == text
+	return !holds(text, mask) && string(maskJSON([]byte(text), true, mask)) == text
 }
 
 // holds reports whether mask changes a text, even if the text is percent-encoded up to three times.
@@ -156,7 +171,7 @@ func (k *Secrets) replaceSecrets(text string, minPrefix, minLength int) string {
 		}
 	}
 	for _, v := range k.values {
-		if len(v) < minLength {
+		if len(v) < minLength || k.hidden[v] && minLength < LongValue { // MayStore ignores identifiers
 			continue
 		}
 		for _, form := range k.formsOf(v) {
@@ -212,20 +227,10 @@ func (k *Secrets) dropOldest(list *[]string) {
 	*list = slices.Delete(*list, 0, max(0, len(*list)-maxLearned))
 }
 
-// learnRequest remembers the credentials in the Authorization header of a request. If allHeaders is set, learnRequest also remembers secret
-// query parameters and the secrets in all headers, because a server may repeat them.
-func (k *Secrets) learnRequest(req *http.Request, allHeaders bool) {
+// learnRequest remembers the credentials in the Authorization header of a request. The user's own headers are hidden already. Other headers
+// and the query are not remembered, because a server can choose them, for example Referer by a redirect.
+func (k *Secrets) learnRequest(req *http.Request) {
 	k.LearnIssued(authorizationSecrets(req.Header.Get("Authorization"))...)
-	if !allHeaders {
-		return
-	}
-	k.dropOldest(&k.sent)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.addForm(&k.sent, req.URL.Query())
-	for _, secret := range RequestSecrets(req.Header) {
-		k.addLast(&k.sent, secret)
-	}
 }
 
 // authorizationSecrets returns the secrets in an Authorization header. For client_secret_basic, they include the client secret without its
@@ -283,23 +288,26 @@ func (k *Secrets) addForm(list *[]string, form url.Values) {
 // §3.1.3.3).
 var issuedMembers = []string{"access_token", "refresh_token", "id_token", "client_secret", "registration_access_token", "device_code"}
 
-// addNamed adds the value of a member such as client_secret to a list of secrets. In a response, only the issuedMembers are added, because
-// a hostile server could name any text a secret, and Mask would then remove that text from messages.
+// addNamed adds the value of a secret member, unless the value is ordinary text. In a response, only the issuedMembers are added, because a
+// hostile server could name any text a secret, and Mask would then remove that text from messages.
 func (k *Secrets) addNamed(list *[]string, name, value string) {
-	switch {
-	case list == nil:
-	case list == &k.received && (!slices.Contains(issuedMembers, name) || isOrdinaryText(value)):
-	default:
-		k.addLast(list, value)
+	if list == nil || isOrdinaryText(value) || list == &k.received && !slices.Contains(issuedMembers, name) {
+		return
 	}
+	k.addLast(list, value)
 }
 
-var hostNameOnly = compiled(`^[a-z0-9.-]*\.[a-z]{1,24}$`)
+// addressLike matches a host name or an address of the Internet, with or without a port and a path. wordLike matches a scope or a name.
+var (
+	addressLike = compiled(`^([a-z0-9-]*\.)*[a-z0-9-]*(\.[a-z]{1,24}|\.[0-9]{1,3}|:[0-9]{1,5})(:[0-9]{1,5})?(/\S*)?$`)
+	wordLike    = compiled(`^[a-z][a-z:_/.-]{0,39}$`)
+)
 
-// isOrdinaryText reports whether a text consists of words or is a URL or a host name. Real tokens do not look like words, URLs or host
-// names. A hostile server could issue its own URL as a token, to make Mask remove this URL from a warning.
+// isOrdinaryText reports whether a text consists of words or is a URL, an address or a word such as offline_access. Real tokens do not look
+// like that. A hostile server could issue such a text as a token, so that Mask removes the text from messages, for example the issuer from a
+// warning.
 func isOrdinaryText(s string) bool {
-	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || hostNameOnly().MatchString(lowerASCII(s))
+	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || wordLike().MatchString(s) || addressLike().MatchString(lowerASCII(s))
 }
 
 // addJSON remembers the string members that have secret names, and returns the value with these members redacted.
@@ -318,15 +326,21 @@ func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 			k.addNamed(list, name, v)
 			return redacted
 		}
+		if jwtLike().MatchString(v) { // such as the assertion of GitHub Actions, which is called value
+			return redacted
+		}
 	}
 	return v
 }
 
-// MaskJSON replaces the secrets that appear completely in the strings of a JSON text. The rest of the text is unchanged.
-func (k *Secrets) MaskJSON(data []byte) []byte { return maskJSON(data, k.MaskWhole) }
+var jwtLike = compiled(`^eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$`)
 
-// maskJSON applies mask to the strings of a JSON text.
-func maskJSON(data []byte, mask func(string) string) []byte {
+// MaskJSON replaces the secrets that appear completely in the strings of a JSON text, except in the names of members. The rest of the text is
+// unchanged.
+func (k *Secrets) MaskJSON(data []byte) []byte { return maskJSON(data, false, k.MaskWhole) }
+
+// maskJSON applies mask to the strings of a JSON text. If names is false, maskJSON does not change the names of members.
+func maskJSON(data []byte, names bool, mask func(string) string) []byte {
 	var out []byte
 	for i := 0; i < len(data); {
 		if data[i] != '"' {
@@ -344,7 +358,7 @@ func maskJSON(data []byte, mask func(string) string) []byte {
 		word := data[i:min(end+1, len(data))]
 		i += len(word)
 		var s string
-		if json.Unmarshal(word, &s) == nil {
+		if isName := bytes.HasPrefix(bytes.TrimLeft(data[i:min(i+8, len(data))], " \t\r\n"), []byte(":")); (names || !isName) && json.Unmarshal(word, &s) == nil {
 			if clean := mask(s); clean != s {
 				word, _ = json.Marshal(clean)
 			}
@@ -375,7 +389,7 @@ func (k *Secrets) Reveals(text, known string) bool {
 	}
 	revealed := func(secret string) bool { return within(texts, secret) && !within(typed, secret) }
 	return slices.ContainsFunc(k.credentials, revealed) || slices.ContainsFunc(slices.Concat(k.sent, k.received, k.values), func(s string) bool {
-		return len(s) >= LongValue && !isOrigin(s) && !isUUID(s) && revealed(s)
+		return len(s) >= LongValue && !isOrigin(s) && !k.hidden[s] && revealed(s)
 	})
 }
 

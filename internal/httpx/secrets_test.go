@@ -58,9 +58,9 @@ func TestSecrets(t *testing.T) {
 // The error code of a response is not masked in later texts, but an authorization code that was sent is.
 func TestErrorCodeIsNoSecret(t *testing.T) {
 	var k Secrets
-	k.learnBody(&k.received, "application/json", []byte(`{"code":"rate_limited","state":"suspended","access_token":"canary-access"}`))
-	k.learnBody(&k.sent, formType, []byte("code=canary-code"))
-	if got := k.Mask("rate_limited suspended canary-access canary-code"); got != "rate_limited suspended [redacted] [redacted]" {
+	k.learnBody(&k.received, "application/json", []byte(`{"code":"rate_limited","state":"suspended","access_token":"canary-access-1"}`))
+	k.learnBody(&k.sent, formType, []byte("code=canary-code-1"))
+	if got := k.Mask("rate_limited suspended canary-access-1 canary-code-1"); got != "rate_limited suspended [redacted] [redacted]" {
 		t.Errorf("got %q", got)
 	}
 }
@@ -197,7 +197,7 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	body := `{"access_token":"canary-access","refresh_token":"canary-refresh"}`
+	body := `{"access_token":"canary-access-1","refresh_token":"canary-refresh-0123"}`
 	go func() {
 		conn, err := ln.Accept()
 		if err != nil {
@@ -206,7 +206,7 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 		defer conn.Close()
 		if r, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
 			io.Copy(io.Discard, r.Body)
-			fmt.Fprintf(conn, "HTTP/1.1 200 canary-access\r\nServer: canary-refresh\r\nVary: canary-access\r\nContent-Type: application/json; x=canary-refresh\r\n"+
+			fmt.Fprintf(conn, "HTTP/1.1 200 canary-access-1\r\nServer: canary-refresh-0123\r\nVary: canary-access-1\r\nContent-Type: application/json; x=canary-refresh-0123\r\n"+
 				"Content-Length: %d\r\n\r\n%s", len(body), body)
 		}
 	}()
@@ -221,7 +221,7 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, "< Server: [redacted]") {
 		t.Errorf("the trace shows a secret, or nothing:\n%s", got)
 	}
-	if !k.Holds("canary-refresh") {
+	if !k.Holds("canary-refresh-0123") {
 		t.Error("the answer's secrets were not learned")
 	}
 }
@@ -271,5 +271,65 @@ func TestManyValues(t *testing.T) {
 	}
 	if k.Hide(values...); len(k.values) != len(values) {
 		t.Errorf("%d values, of which some are duplicates", len(k.values))
+	}
+}
+
+// What a server can choose does not remove our own words from messages, nor change what other servers may say.
+func TestServersChooseNoSecrets(t *testing.T) {
+	var k Secrets
+	for _, text := range []string{"offline_access", "read:all", "expires_at", "authorize", "127.0.0.1:18501", "localhost:8080", "as.example.com", "as.example.com:8443/tenant", "https://as.example.com", "the server was"} {
+		body, _ := json.Marshal(map[string]string{"access_token": text})
+		k.learnBody(&k.received, "application/json", body)
+		k.learnBody(&k.sent, formType, []byte(url.Values{"code": {text}, "client_secret": {text}}.Encode()))
+		k.LearnIssued(text)
+	}
+	req, _ := http.NewRequest(http.MethodPost, "https://as.example.com/authorize?p=b2c_1a_signup_signin&token=b2c_1a_signup_signin", nil)
+	req.Header.Set("Referer", "https://as.example.com/.well-known/oauth-authorization-server")
+	k.learnRequest(req)
+	message := `offline_access read:all {"expires_at":1} 127.0.0.1:18501 localhost:8080 as.example.com:8443/tenant https://as.example.com/.well-known/oauth-authorization-server b2c_1a_signup_signin the server was`
+	if got := k.Mask(message); got != message || k.Holds(message) {
+		t.Errorf("masked: %s", got)
+	}
+	k.Learn("canary-member-1")
+	if got := string(k.MaskJSON([]byte(`{"canary-member-1" : "canary-member-1"}`))); got != `{"canary-member-1" : "[redacted]"}` {
+		t.Errorf("got %s", got)
+	}
+	if k.MayStore(`{"canary-member-1":1}`) {
+		t.Error("the name of a member with a secret may be stored")
+	}
+}
+
+// A server may use the identifiers that a user's headers contain, but no other value.
+func TestIdentifiersInHeaders(t *testing.T) {
+	var k Secrets
+	for name, value := range map[string]string{"X-Organization-Id": "org_01HXYZABCDEF0123456789", "X-Forwarded-User": "ann.smith@example.com", "X-Client": "9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e", "X-Api-Key": "canary-key-0123456789"} {
+		k.HideHeader(name, value)
+	}
+	for text, want := range map[string]bool{"https://as.example/org_01HXYZABCDEF0123456789": false, "ann.smith@example.com": false, "api://9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e/read": false, "https://as.example/canary-key-0123456789": true} {
+		if k.Holds(text) != want || k.MayStore(text) == want {
+			t.Errorf("%s: %v", text, !want)
+		}
+	}
+	if got := k.Mask("of org_01HXYZABCDEF0123456789"); got != "of [redacted]" {
+		t.Errorf("a message shows %q", got)
+	}
+}
+
+// Two tokens with the same beginning are not the same secret.
+func TestHoldsWhole(t *testing.T) {
+	hidden := Forms([]string{"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"})
+	for text, want := range map[string]bool{"https://x/?state=eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJiIn0.b3RoZXI": false, "https://x/?state=eyJhbGciOiJSUzI1NiJ9%2eeyJzdWIiOiJhIn0.c2ln": true} {
+		if HoldsWhole(text, hidden) != want {
+			t.Errorf("%s: %v", text, !want)
+		}
+	}
+}
+
+// The trace does not show a JWT, whatever its member is called.
+func TestTraceHidesJWT(t *testing.T) {
+	var k Secrets
+	shown := k.learnBody(nil, "application/json", []byte(`{"count":1,"value":"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"}`))
+	if got := fmt.Sprint(shown); strings.Contains(got, "eyJ") {
+		t.Errorf("the trace shows %s", got)
 	}
 }

@@ -41,7 +41,8 @@ type oauthKey struct{}
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
 	oauth := req.Context().Value(oauthKey{}) != nil
-	t.secrets.learnRequest(req, oauth || t.out != nil)
+	t.secrets.learnRequest(req)
+	t.secrets.dropOldest(&t.secrets.sent)
 	if t.out == nil && !oauth {
 		res, err := t.next.RoundTrip(req)
 		t.learnProxyPassword(req, err)

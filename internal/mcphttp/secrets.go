@@ -53,7 +53,7 @@ func (l *Link) known() *httpx.Secrets {
 func (l *Link) HoldsToken(s string) bool {
 	l.masked.mu.Lock()
 	defer l.masked.mu.Unlock()
-	return httpx.Holds(s, httpx.Forms(l.masked.tokens)) || l.known().Holds(s)
+	return httpx.HoldsWhole(s, httpx.Forms(l.masked.tokens)) || l.known().Holds(s)
 }
 
 // MayKeep reports whether data of the server contains no secret, so that the data may be stored in a file.

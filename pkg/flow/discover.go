@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
 )
@@ -112,7 +111,11 @@ func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string,
 		return nil, err
 	}
 	c.maskedSecrets().Learn(string(t.ClientSecret), string(t.IDP.ClientSecret))
-	c.maskedSecrets().Hide(httpx.RequestSecrets(t.Header)...)
+	for name, values := range t.Header {
+		for _, value := range values {
+			c.maskedSecrets().HideHeader(name, value)
+		}
+	}
 	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: hc, Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
 		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grantOrDefault() != GrantCode, Strict: t.Strict})
 	if found != nil {

@@ -177,7 +177,7 @@ func oldServer(t *testing.T) string {
 // cutOff ends the session that holds the lock, like a restart, a fail-over or a network failure.
 func (s *testStore) cutOff(t *testing.T) {
 	t.Helper()
-	admin(t, `SELECT pg_terminate_backend(`+s.postgres.session(testKey()).backend+`, 5000)`)
+	admin(t, `SELECT pg_terminate_backend(`+s.postgres.heldSession(testKey()).backend+`, 5000)`)
 }
 
 // If a machine loses its lock during a refresh, it can still store the result, and no other machine can acquire the lock before that.
@@ -394,21 +394,21 @@ func TestForgedRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	mine, theirs := testKey(), Key{Server: "https://evil.example"}
-	about := about(mine, 2, json.RawMessage(`{"n":3}`))
+	texts := authenticatedTexts(mine, 2, json.RawMessage(`{"n":3}`))
 	toMe, err := k.encrypt([]byte("canary"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	elsewhere, err := evil.seal([]byte("canary"), about...)
+	elsewhere, err := evil.seal([]byte("canary"), texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	evil.to = k.to
-	forged, err := evil.seal([]byte("canary"), about...)
+	evil.recipients = k.recipients
+	forged, err := evil.seal([]byte("canary"), texts...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	relabelled := slices.Concat(keyID(k.auth[0]), forged[keyIDSize:])
+	relabelled := slices.Concat(keyID(k.authKeys[0]), forged[keyIDSize:])
 	for name, set := range map[string]string{
 		"public part":                   `public = '{"n":3,"moved":"http://evil.example"}'`,
 		"no public part":                `public = NULL`,

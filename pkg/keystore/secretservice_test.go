@@ -28,7 +28,7 @@ func items(t *testing.T) int {
 	}
 	var unlocked, locked []dbus.ObjectPath
 	if err := conn.Object(secretsName, "/org/freedesktop/secrets").Call("org.freedesktop.Secret.Service.SearchItems", 0,
-		map[string]string{"service": service}).Store(&unlocked, &locked); err != nil {
+		map[string]string{"service": serviceName}).Store(&unlocked, &locked); err != nil {
 		t.Fatal(err)
 	}
 	return len(unlocked) + len(locked)
