@@ -511,20 +511,25 @@ func TestHeadersStayWithTheServer(t *testing.T) {
 	}
 }
 
-// A URL in the challenge is ignored only if it contains a whole secret of the user's headers.
+// A URL in the challenge is ignored only if it contains a whole secret of the user's headers. A server may use the ID of a tenant and an origin
+// in its URLs.
 func TestHeaderValuesInAChallenge(t *testing.T) {
+	const secret, id = "/a%2Dlong-secret-of-the-user", "/f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
 	for _, tt := range []struct {
-		name, header, value string
-		ignored             bool
+		name, header, value, path string
+		ignored                   bool
 	}{
-		{"a part of a value", "X-Key", "a-long-secret-of-the-user-and-more", false},
-		{"a value", "X-Key", "a-long-secret-of-the-user", true},
-		{"the token of a scheme", "Authorization", "Bearer a-long-secret-of-the-user", true},
-		{"a short value", "X-Key", "a-long-secret", false},
+		{"a part of a value", "X-Key", "a-long-secret-of-the-user-and-more", secret, false},
+		{"a value", "X-Key", "a-long-secret-of-the-user", secret, true},
+		{"the token of a scheme", "Authorization", "Bearer a-long-secret-of-the-user", secret, true},
+		{"a short value", "X-Key", "a-long-secret", secret, false},
+		{"the ID of a tenant", "X-Tenant", id[1:], id, false},
+		{"a UUID", "X-Key", id[1:], id, false},
+		{"the origin", "Origin", "ORIGIN", "/meta", false},
 	} {
-		s := newSite(t, base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN/meta/a%2Dlong-secret-of-the-user"`, "/meta/a%2Dlong-secret-of-the-user", prm))
-		_, err := discover(t, s, Options{Header: http.Header{tt.header: {tt.value}}})
-		if err != nil || slices.Contains(s.asked, "GET /meta/a%2Dlong-secret-of-the-user") == tt.ignored {
+		s := newSite(t, base("/mcp", unauthAt+`Bearer resource_metadata="ORIGIN`+tt.path+`"`, tt.path, prm))
+		_, err := discover(t, s, Options{Header: http.Header{tt.header: {strings.ReplaceAll(tt.value, "ORIGIN", s.URL)}}})
+		if err != nil || slices.Contains(s.asked, "GET "+tt.path) == tt.ignored {
 			t.Errorf("%s: %v, asked %q", tt.name, err, s.asked)
 		}
 	}

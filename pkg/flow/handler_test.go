@@ -290,10 +290,12 @@ func TestWordsOfAChallenge(t *testing.T) {
 
 // A challenge parameter is ignored only if it contains the whole token or a whole value of the user's headers.
 func TestSecretsInAChallenge(t *testing.T) {
-	header := http.Header{"X-Key": {"a-long-secret-of-the-user"}}
+	const id = "f81d4fae-7dec-11d0-a765-00a0c91e6bf6"
+	header := http.Header{"X-Key": {"a-long-secret-of-the-user"}, "X-Tenant": {id}, "Origin": {"https://a.long.example"}}
 	for value, kept := range map[string]bool{
 		"eyJhbGciOiJSUzI1NiJ9.e30.other": true, "a-long-secret-of-the": true, "eyJhbGciOiJSUzI1NiJ9.e30.canary": false,
 		"x a-long-secret-of-the-user": false, "a%252Dlong-secret-of-the-user": false,
+		"https://a.long.example/notes:read": true, "tenant:" + id: true,
 	} {
 		c := &Client{}
 		got := c.removeSecrets("eyJhbGciOiJSUzI1NiJ9.e30.canary", header, []discovery.Challenge{{Scheme: "bearer", Params: map[string]string{"scope": value}}})
