@@ -228,7 +228,7 @@ func (p *program) hintInput(err error) hintInput {
 // writeError prints an error on one line and its hint on the next. With --json, writeError prints both as one line of JSON.
 func (o *output) writeError(code, message, hint string, exit int) {
 	if !o.json {
-		message, hint = o.secrets.Mask(oneLine(message)), o.secrets.Mask(oneLine(hint))
+		message, hint = o.secrets.Mask(oneLine(message)), o.unmaskedHint(hint)
 		o.printLine(paint(o.errColour, red, "mcpauth:") + " " + message)
 		if hint != "" {
 			o.printLine(paint(o.errColour, bold, "hint:") + " " + hint)
@@ -238,6 +238,16 @@ func (o *output) writeError(code, message, hint string, exit int) {
 	o.printLine(`{"error":` + string(o.errorJSON(code, message, hint, exit)) + `}`)
 }
 
+// unmaskedHint returns a hint on one line, or "" if the hint contains a secret. The user may paste a hint, and a hint without one of its quotes
+// could run a command that a server chose.
+func (o *output) unmaskedHint(hint string) string {
+	hint = oneLine(hint)
+	if o.secrets.Mask(hint) != hint {
+		return ""
+	}
+	return hint
+}
+
 // errorJSON returns an error as a JSON object in which secrets are masked.
 func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 	data, _ := encodeJSON(struct { // never fails for strings and numbers
@@ -245,7 +255,7 @@ func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, o.secrets.Mask(oneLine(message)), o.secrets.Mask(oneLine(hint)), exit}, "")
+	}{code, o.secrets.Mask(oneLine(message)), o.unmaskedHint(hint), exit}, "")
 	return bytes.TrimSuffix(data, []byte("\n"))
 }
 

@@ -48,3 +48,16 @@ func TestIdempotentHint(t *testing.T) {
 		}
 	}
 }
+
+// A hint from which masking would remove a part, such as a quote, is not shown.
+func TestMaskedHintIsOmitted(t *testing.T) {
+	var stderr strings.Builder
+	o := &output{stderr: &stderr}
+	o.secrets.Learn("'AAAAAAAAAAAA-1")
+	o.writeError("insufficient_scope", "message", "mcpauth login x --scope 'AAAAAAAAAAAA$(touch x)'", exitAuth)
+	o.json = true
+	o.writeError("insufficient_scope", "message", "mcpauth login x --scope 'AAAAAAAAAAAA$(touch x)'", exitAuth)
+	if got := stderr.String(); strings.Contains(got, "touch") || !strings.Contains(got, "message") {
+		t.Errorf("got %s", got)
+	}
+}

@@ -59,7 +59,7 @@ func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server)
 func promptText(c mcpclient.Prompt, server string) string {
 	var b strings.Builder
 	if line := firstLine(c.Description, c.Title); line != "" {
-		fmt.Fprintf(&b, "%s\n\n", line)
+		fmt.Fprintf(&b, "Description: %s\n\n", line)
 	}
 	example := []string{"mcpauth prompt", server, dataWord(c.Name)}
 	for _, a := range c.Arguments {
@@ -70,7 +70,7 @@ func promptText(c mcpclient.Prompt, server string) string {
 		if a.Required && plainName(a.Name) {
 			example = append(example, a.Name+"=...")
 		}
-		fmt.Fprintf(&b, "  %s%s  %s\n", httpx.Text(a.Name, 100), required, firstLine(a.Description))
+		fmt.Fprintf(&b, "    %s%s  %s\n", httpx.Text(a.Name, 100), required, firstLine(a.Description))
 	}
 	if len(c.Arguments) > 0 {
 		b.WriteString("\n")

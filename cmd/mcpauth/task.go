@@ -133,7 +133,9 @@ func (p *printer) printStarted(t mcpclient.Task, s server) error {
 	if p.form != "text" {
 		return p.out.writeRaw(t.Raw)
 	}
-	p.out.printNote("wait for the result: mcpauth task %s %s", s.shellArgument(), dataWord(t.ID))
+	if hint := p.out.unmaskedHint("wait for the result: mcpauth task " + s.shellArgument() + " " + dataWord(t.ID)); hint != "" {
+		p.out.printNote("%s", hint)
+	}
 	return p.out.writeText(t.ID)
 }
 

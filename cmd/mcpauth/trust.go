@@ -151,6 +151,9 @@ func (p *program) usesText(e config.Entry) string {
 			parts = append(parts, each.what+" "+strings.Join(each.names, ", "))
 		}
 	}
+	if u.Issuer != "" {
+		parts = append(parts, "issuer "+u.Issuer)
+	}
 	return oneLine(strings.Join(parts, "; "))
 }
 

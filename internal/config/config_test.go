@@ -119,7 +119,7 @@ func TestUses(t *testing.T) {
 		"address": {Variables: []string{"HOST"}, Files: []string{}, Auth: []string{}, Headers: []string{}},
 		"header":  {Variables: []string{"A", "B"}, Files: []string{}, Auth: []string{}, Headers: []string{"A"}},
 		"long":    {Variables: []string{"B", "NONE"}, Files: []string{}, Auth: []string{}, Headers: []string{"A"}},
-		"auth":    {Variables: []string{"I"}, Files: []string{filepath.FromSlash("/k.pem"), filepath.FromSlash("/p/a")}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}, Headers: []string{}},
+		"auth":    {Variables: []string{"I"}, Files: []string{filepath.FromSlash("/k.pem"), filepath.FromSlash("/p/a")}, Auth: []string{"assertionFile", "callbackPort", "clientId", "clientKey", "issuer"}, Issuer: "${I}", Headers: []string{}},
 	} {
 		e := f.Servers[name]
 		e.Path = "/p/.mcp.json"

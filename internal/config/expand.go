@@ -82,8 +82,9 @@ func (e Entry) fault(reason string) error {
 type Uses struct {
 	Variables []string `json:"variables"`
 	Files     []string `json:"files"`
-	Auth      []string `json:"auth"`    // names of the members of `auth`
-	Headers   []string `json:"headers"` // names of the headers; if no login is stored, they need no trust
+	Auth      []string `json:"auth"`             // names of the members of `auth`
+	Issuer    string   `json:"issuer,omitempty"` // value of the member issuer, the authorization server that gets the secrets; "": none
+	Headers   []string `json:"headers"`          // names of the headers; if no login is stored, they need no trust
 }
 
 // Nothing reports whether the entry uses no variables, files or settings.
@@ -144,6 +145,11 @@ func (e Entry) Uses(getenv func(string) string) Uses {
 		}
 		if a.CallbackPort != 0 {
 			u.Auth = append(u.Auth, "callbackPort")
+		}
+		if u.Issuer = a.Issuer; u.Issuer != "" {
+			if whole, err := expand(u.Issuer, getenv); err == nil {
+				u.Issuer = whole
+			}
 		}
 	}
 	slices.Sort(u.Variables)
