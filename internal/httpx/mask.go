@@ -117,7 +117,7 @@ func Forms(secrets []string) []string {
 // HoldsWhole reports whether a text contains one of the hidden texts completely, even percent-encoded up to three times. Use HoldsWhole to
 // refuse a text, because two unrelated tokens may have the same beginning, such as the header of a JWT.
 func HoldsWhole(text string, hidden []string) bool {
-	for range 3 {
+	for range 4 {
 		folded := lowerASCII(text)
 		if slices.ContainsFunc(hidden, func(secret string) bool { return strings.Contains(folded, lowerASCII(secret)) }) {
 			return true

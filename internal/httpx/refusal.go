@@ -254,7 +254,7 @@ func Clean(s string, hidden []string, limit int) string {
 
 // Holds reports whether s contains one of the hidden texts, even percent-encoded up to three times.
 func Holds(s string, hidden []string) bool {
-	for range 3 {
+	for range 4 {
 		if Mask(s, hidden) != s {
 			return true
 		}

@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"unicode"
 )
 
 const (
@@ -84,12 +83,6 @@ func (k *Secrets) HideHeader(name, value string) {
 	}
 }
 
-// isOrigin reports whether a text is only the origin of a URL.
-func isOrigin(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && strings.TrimSuffix(u.String(), "/") == u.Scheme+"://"+u.Host
-}
-
 // Mask replaces the secrets in a message.
 func (k *Secrets) Mask(message string) string {
 	return k.replaceSecrets(message, partLength, LongValue)
@@ -113,7 +106,7 @@ func (k *Secrets) MayStore(text string) bool {
 
 // holds reports whether mask changes a text, even if the text is percent-encoded up to three times.
 func holds(text string, mask func(string) string) bool {
-	for range 3 {
+	for range 4 {
 		if mask(text) != text {
 			return true
 		}
@@ -297,19 +290,6 @@ func (k *Secrets) addNamed(list *[]string, name, value string) {
 	k.addLast(list, value)
 }
 
-// addressLike matches a host name or an address of the Internet, with or without a port and a path. wordLike matches a scope or a name.
-var (
-	addressLike = compiled(`^([a-z0-9-]*\.)*[a-z0-9-]*(\.[a-z]{1,24}|\.[0-9]{1,3}|:[0-9]{1,5})(:[0-9]{1,5})?(/\S*)?$`)
-	wordLike    = compiled(`^[a-z][a-z:_/.-]{0,39}$`)
-)
-
-// isOrdinaryText reports whether a text consists of words or is a URL, an address or a word such as offline_access. Real tokens do not look
-// like that. A hostile server could issue such a text as a token, so that Mask removes the text from messages, for example the issuer from a
-// warning.
-func isOrdinaryText(s string) bool {
-	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || wordLike().MatchString(s) || addressLike().MatchString(lowerASCII(s))
-}
-
 // addJSON remembers the string members that have secret names, and returns the value with these members redacted.
 func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 	switch v := v.(type) {
@@ -332,8 +312,6 @@ func (k *Secrets) addJSON(list *[]string, name string, v any) any {
 	}
 	return v
 }
-
-var jwtLike = compiled(`^eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$`)
 
 // MaskJSON replaces the secrets that appear completely in the strings of a JSON text, except in the names of members. The rest of the text is
 // unchanged.
@@ -375,7 +353,7 @@ func (k *Secrets) Reveals(text, known string) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	decoded := func(s string) (all []string) {
-		for range 3 {
+		for range 4 {
 			all = append(all, lowerASCII(s))
 			s = percentDecoded(s)
 		}
@@ -391,13 +369,4 @@ func (k *Secrets) Reveals(text, known string) bool {
 	return slices.ContainsFunc(k.credentials, revealed) || slices.ContainsFunc(slices.Concat(k.sent, k.received, k.values), func(s string) bool {
 		return len(s) >= LongValue && !isOrigin(s) && !k.hidden[s] && revealed(s)
 	})
-}
-
-// isUUID reports whether a text has the form of RFC 9562 §4.
-func isUUID(s string) bool {
-	if len(s) != 36 || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-' {
-		return false
-	}
-	_, err := hex.DecodeString(strings.ReplaceAll(s, "-", ""))
-	return err == nil
 }
