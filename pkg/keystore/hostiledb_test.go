@@ -124,8 +124,8 @@ func TestHostileDatabase(t *testing.T) {
 			if strings.Contains(text, "canary") || strings.Contains(text, "Y2FuYXJ5") || strings.Contains(text, "63616e617279") || strings.Contains(text, "%63") || len(text) > 2000 {
 				t.Errorf("%.3000s", text)
 			}
-			if used := after.Sys - before.Sys; used > 600<<20 {
-				t.Errorf("%d MB were used", used>>20)
+			if after.Sys > before.Sys+600<<20 { // Sys can also fall
+				t.Errorf("%d MB were used", (after.Sys-before.Sys)>>20)
 			}
 		})
 	}
