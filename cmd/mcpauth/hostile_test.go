@@ -32,13 +32,16 @@ func TestHostileWorld(t *testing.T) {
 	var wait sync.WaitGroup
 	slots := make(chan struct{}, 8) // more slots than processors, because the tests mostly wait for processes
 	defer wait.Wait()
-	for _, a := range attack.All() {
+	for i, a := range attack.All() {
 		f, ok := expected[a.Name]
 		if !ok {
 			t.Errorf("nobody knows how %s ends", a.Name)
 			continue
 		}
 		delete(expected, a.Name)
+		if testing.Short() && i%4 != 0 {
+			continue
+		}
 		slots <- struct{}{}
 		wait.Go(func() {
 			defer func() { <-slots }()

@@ -181,6 +181,14 @@ var echo = []string{"call", "SERVER", "echo", "text=hello"}
 
 func TestHundredProcesses(t *testing.T) { hundredProcesses(t) }
 
+// crowdSize returns the number of processes that run at once: a hundred, or thirty with -short.
+func crowdSize() int {
+	if testing.Short() {
+		return 30
+	}
+	return 100
+}
+
 func hundredProcesses(t *testing.T, env ...string) {
 	// The access token has expired by the clock. One process renews it, and all others use the new token.
 	t.Run("expired", func(t *testing.T) {
@@ -188,7 +196,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.set(t, "token:set.expires_in=0.001,n=1")
 		m.does(t, exitDone, "login", "SERVER")
 		m.set(t, "expire")
-		m.crowd(t, map[string]string{"call": "hello"}, times(100, echo...))
+		m.crowd(t, map[string]string{"call": "hello"}, times(crowdSize(), echo...))
 		m.counts(t, map[string]int{"token/refresh_token": 1, "refresh": 1, "reuse": 0, "login": 1})
 		m.does(t, exitDone, "refresh", "SERVER")
 		m.does(t, exitDone, "logout", "SERVER")
@@ -198,7 +206,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m := newMachine(t, env...)
 		m.does(t, exitDone, "login", "SERVER")
 		m.set(t, "expire")
-		m.crowd(t, map[string]string{"call": "hello"}, times(100, echo...))
+		m.crowd(t, map[string]string{"call": "hello"}, times(crowdSize(), echo...))
 		m.counts(t, map[string]int{"token/refresh_token": 1, "refresh": 1, "reuse": 0, "login": 1})
 		m.does(t, exitDone, "logout", "SERVER")
 	})
@@ -258,7 +266,7 @@ func hundredProcesses(t *testing.T, env ...string) {
 	// Without a login, one process opens the browser and the others wait for its result.
 	t.Run("no credential", func(t *testing.T) {
 		m := newMachine(t, env...)
-		m.crowd(t, map[string]string{"call": "hello"}, times(100, echo...))
+		m.crowd(t, map[string]string{"call": "hello"}, times(crowdSize(), echo...))
 		m.counts(t, map[string]int{"login": 1, "registered": 1, "authorize": 1, "token": 1})
 		m.does(t, exitDone, "logout", "SERVER")
 	})

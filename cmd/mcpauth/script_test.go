@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -88,14 +89,24 @@ func stories(dir string) testscript.Params {
 // demosKey is the key of a story's demo servers in Env.Values.
 type demosKey struct{}
 
+var portsTried atomic.Int32
+
+// freePort returns an unused port below those that systems give to programs that ask for any port, so that no other test gets it.
+func freePort() (port string, err error) {
+	for range 100 {
+		port = strconv.Itoa(20_000 + os.Getpid()%50*200 + int(portsTried.Add(1)%200))
+		var l net.Listener
+		if l, err = net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			return port, l.Close()
+		}
+	}
+	return "", err
+}
+
 func setup(e *testscript.Env) error {
 	home := filepath.Join(e.WorkDir, "home")
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
-		return err
-	}
-	_, port, err := net.SplitHostPort(free.Addr().String())
-	if err = errors.Join(err, free.Close()); err != nil {
 		return err
 	}
 	for _, v := range []struct{ name, value string }{
