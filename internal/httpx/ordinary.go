@@ -7,18 +7,34 @@ import (
 	"unicode"
 )
 
-// addressLike matches a host name or an address of the Internet, with or without a port and a path. wordLike matches a scope or a name.
-var (
-	addressLike = compiled(`^([a-z0-9-]*\.)*[a-z0-9-]*(\.[a-z]{1,24}|\.[0-9]{1,3}|:[0-9]{1,5})(:[0-9]{1,5})?(/\S*)?$`)
-	wordLike    = compiled(`^[a-z][a-z:_/.-]{0,39}$`)
-)
-
 // isOrdinaryText reports whether a text consists of words or is a URL, an address or a word such as offline_access. Real tokens do not look
 // like that. A hostile server could issue such a text as a token, so that Mask removes the text from messages, for example the issuer from a
-// warning.
+// warning. isOrdinaryText uses no regular expression, because every command would compile it.
 func isOrdinaryText(s string) bool {
-	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || wordLike().MatchString(s) || addressLike().MatchString(lowerASCII(s))
+	return strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "://") || isWord(s) || isAddress(lowerASCII(s))
 }
+
+// isWord reports whether a text looks like a scope or a name.
+func isWord(s string) bool {
+	return s != "" && len(s) <= 40 && 'a' <= s[0] && s[0] <= 'z' && strings.Trim(s, letters+":_/.-") == ""
+}
+
+// isAddress reports whether a text in lower case is a host name or an IP address, with or without a port and a path.
+func isAddress(s string) bool {
+	host, _, _ := strings.Cut(s, "/")
+	host, port, hasPort := strings.Cut(host, ":")
+	if host == "" || strings.Trim(host, letters+digits+".-") != "" || hasPort && (port == "" || len(port) > 5 || strings.Trim(port, digits) != "") {
+		return false
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	isLabel := len(last) < len(host) && last != "" && (len(last) <= 24 && strings.Trim(last, letters) == "" || len(last) <= 3 && strings.Trim(last, digits) == "")
+	return isLabel || hasPort
+}
+
+const (
+	letters = "abcdefghijklmnopqrstuvwxyz"
+	digits  = "0123456789"
+)
 
 // isOrigin reports whether a text is only the origin of a URL.
 func isOrigin(s string) bool {

@@ -136,7 +136,7 @@ func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 const maxScope = 16 << 10
 
 // maxTokenLength is the maximum length of a token in bytes. Masking a token in messages takes many times its length in time and memory.
-const maxTokenLength = 64 << 10
+const maxTokenLength = 128 << 10
 
 // readScope returns the granted scopes, separated by single spaces. Slack separates scopes by commas, but a comma can also be part of a
 // scope. splitAtCommas decides between the two.
