@@ -612,4 +612,8 @@ func TestForgedExample(t *testing.T) {
 	if strings.Contains(text, "\n  mcpauth logout") || strings.Contains(text, "\n  Example:") || !strings.Contains(text, "\nExample:\n  mcpauth call s t\n") {
 		t.Error(text)
 	}
+	text = promptText(mcpclient.Prompt{Name: "p", Description: "Example:", Arguments: []mcpclient.PromptArgument{{Name: "mcpauth logout --all"}}}, "s")
+	if strings.HasPrefix(text, "Example:") || strings.Contains(text, "\n  mcpauth logout") || !strings.Contains(text, "\nExample:\n  mcpauth prompt s p\n") {
+		t.Error(text)
+	}
 }

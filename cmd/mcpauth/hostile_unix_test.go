@@ -275,6 +275,7 @@ func TestProjectAddsHeaders(t *testing.T) {
 	u.must(t, exitDone, "call", "work", "whoami") // mcpauth ignores Content-Type, so the header needs no trust
 
 	u.project(t, file("other"))
+	u.must(t, exitAuth, "call", "other", "whoami") // a login would send the headers together with the new token
 	u.must(t, exitDone, "exec", "other", "--", "env")
 	if !strings.Contains(u.stdout.String(), "SANDBOX_POLICY=https://proxy.example.com/policy") {
 		t.Errorf("the command of exec lacks a variable: %s", u.stdout.String())
