@@ -7,6 +7,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -212,4 +213,45 @@ func calls(f *ast.File) []string {
 		return true
 	})
 	return names
+}
+
+// The comments of the public packages and the pages for users of the packages name no function of an internal package, because "go doc" does
+// not show it.
+func TestPublicCommentsNameNothingInternal(t *testing.T) {
+	files, err := filepath.Glob("../../pkg/*/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.FileExports(f)
+		ast.Inspect(f, func(n ast.Node) bool {
+			c, ok := n.(*ast.CommentGroup)
+			for _, name := range []string{"httpx.", "mcphttp.", "toolargs.", "jsonscan."} {
+				if ok && strings.Contains(c.Text(), name) {
+					t.Errorf("%s: %s", file, strings.TrimSpace(c.Text()))
+				}
+			}
+			return true
+		})
+	}
+}
+
+// The example programs connect to the URL to which the server redirects, because the handler refuses to send the token to another URL.
+func TestExamplesAskForTheEndpoint(t *testing.T) {
+	for _, file := range []string{"../../docs/library.md", "../../pkg/flow/flow.go", "../../pkg/flow/example_test.go"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(text), "StreamableClientTransport{Endpoint: handler.Endpoint(ctx), OAuthHandler: handler}") {
+			t.Errorf("%s does not use handler.Endpoint", file)
+		}
+	}
 }

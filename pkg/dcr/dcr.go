@@ -54,7 +54,7 @@ type Client struct {
 
 // Options configures Choose, Register and Resolve.
 type Options struct {
-	HTTP  *http.Client     // nil: httpx.Default()
+	HTTP  *http.Client     // nil: a client that limits connection time, header size and redirects
 	Local bool             // the MCP server is on loopback, so the endpoints may be on loopback and use http
 	Now   func() time.Time // nil: time.Now
 

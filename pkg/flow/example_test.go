@@ -41,8 +41,8 @@ func ExampleClient_Handler() {
 		fmt.Println(err)
 		return
 	}
-	transport := &mcp.StreamableClientTransport{Endpoint: server.URL(),
-		OAuthHandler: client.Handler(target, flow.HandlerOptions{})}
+	handler := client.Handler(target, flow.HandlerOptions{})
+	transport := &mcp.StreamableClientTransport{Endpoint: handler.Endpoint(ctx), OAuthHandler: handler}
 	session, err := mcp.NewClient(&mcp.Implementation{Name: "example", Version: "1"}, nil).Connect(ctx, transport, nil)
 	if err != nil {
 		fmt.Println(err)

@@ -8,7 +8,7 @@
 //	defer client.Wait(context.Background())
 //	target, err := flow.NewTarget("https://mcp.example.com/mcp")
 //	handler := client.Handler(target, flow.HandlerOptions{})
-//	transport := &mcp.StreamableClientTransport{Endpoint: target.URL, OAuthHandler: handler}
+//	transport := &mcp.StreamableClientTransport{Endpoint: handler.Endpoint(ctx), OAuthHandler: handler}
 //
 // The package implements the MCP authorization revisions from 2025-03-26 to 2026-07-28. A token is for one resource only.
 package flow
@@ -28,7 +28,7 @@ import (
 // Client logs in, renews tokens and logs out. Every field except Store may be zero. Call Wait before the process ends.
 type Client struct {
 	Store   *keystore.Store
-	HTTP    *http.Client                                    // for OAuth requests; nil: httpx.Default()
+	HTTP    *http.Client                                    // for OAuth requests; nil: a client that limits connection time, header size and redirects
 	Open    func(ctx context.Context, address string) error // opens the browser; nil: Login only reports the address
 	Now     func() time.Time                                // nil: time.Now
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil

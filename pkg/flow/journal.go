@@ -101,7 +101,7 @@ func (c *Client) addToJournal(ctx context.Context, t Target, cred credential, ou
 func (c *Client) Journal(ctx context.Context, t Target) ([]Rotation, error) {
 	data, err := c.Store.ReadNote(ctx, t.key(), journalNote)
 	if errors.Is(err, keystore.ErrNotFound) {
-		return nil, nil
+		return []Rotation{}, nil
 	}
 	if err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ type Elicitation struct {
 	Mode    string          // "form" or "url"
 	Message string          // the server's text for the user
 	Schema  json.RawMessage // JSON Schema of the answer; form mode only
-	URL     string          // address for the user to open, checked by httpx.Check; url mode only
+	URL     string          // address for the user to open: https, or http on loopback if the server is on loopback; url mode only
 }
 
 // Answer is the answer to an elicitation request.

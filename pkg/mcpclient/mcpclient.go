@@ -44,7 +44,7 @@ type Client struct {
 	// If Auth has a method Grant(context.Context) (string, error), each grant has a cache of its own.
 	Auth auth.OAuthHandler
 
-	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
+	HTTP    *http.Client   // only its Transport is used; nil: one that limits connection time and header size
 	Secrets []string       // secret values in Header, masked in errors and logs
 	Known   *httpx.Secrets // secrets that must not be cached: a list or session that contains one is not stored; nil: only access tokens are such secrets
 

@@ -33,7 +33,7 @@ type Proxy struct {
 	URL     string            // the MCP endpoint
 	Header  http.Header       // sent to the server's origin only
 	Auth    auth.OAuthHandler // nil: no authorization
-	HTTP    *http.Client      // nil: httpx.Default()
+	HTTP    *http.Client      // nil: a client that limits connection time, header size and redirects
 	Secrets []string          // further secrets, masked in the proxy's own errors; values in Header are always masked
 	Known   *httpx.Secrets    // further secrets, masked in the proxy's own errors; nil: none
 	Log     func(text string) // called for sessions and dropped messages; may be nil

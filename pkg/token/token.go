@@ -53,7 +53,7 @@ type Token struct {
 // Endpoint is a token endpoint and the client that uses the endpoint. An Endpoint is safe for concurrent use.
 type Endpoint struct {
 	URL    string       // URL of the token endpoint
-	HTTP   *http.Client // nil: httpx.Default(); redirects are never followed
+	HTTP   *http.Client // nil: a client that limits connection time and header size; redirects are never followed
 	Client ClientAuth
 	Now    func() time.Time // nil: time.Now
 
