@@ -54,7 +54,7 @@ func (m *machine) survives(t *testing.T, before map[string]int, p *process, logg
 func (m *machine) tidy(t *testing.T, killed *process) {
 	t.Helper()
 	err := filepath.WalkDir(filepath.Join(m.home, ".local"), func(path string, _ fs.DirEntry, err error) error {
-		if strings.HasSuffix(path, ".tmp") || strings.HasSuffix(path, ".probe") || strings.HasSuffix(path, ".intent") {
+		if strings.HasSuffix(path, ".tmp") || strings.HasSuffix(path, ".intent") {
 			t.Errorf("%s is left\n%s", filepath.Base(path), &killed.stderr)
 		}
 		return err

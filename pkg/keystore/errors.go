@@ -34,7 +34,7 @@ var (
 
 // Error describes a failed operation. An Error contains no secret.
 type Error struct {
-	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note", "probe"
+	Op      string // "get", "put", "reserve", "delete", "entry", "list", "lock", "note"
 	Backend string // "keychain", "file" or "postgres"; "" if the operation failed before a backend was chosen
 	Path    string // file or keychain item that the error is about; "" if there is none
 	Err     error  // wraps one of the errors above

@@ -141,17 +141,8 @@ func (f *fileStore) put(_ context.Context, key Key, r Record, reserved reservedS
 		return Record{}, withPath(path, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
 	}
 	sweepTemps(path)
-	f.sweepProbe(key)
 	f.dropOldIndex(key)
 	return r, nil
-}
-
-// sweepProbe deletes the files of a probe that was killed, unless another probe is running.
-func (f *fileStore) sweepProbe(key Key) {
-	if unlock, err := f.locks.tryLock(key, "probe"); err == nil {
-		sweepTemps(f.path(key.name()) + ".probe")
-		unlock()
-	}
 }
 
 // headToReplace returns the head of the stored record, or a zero head if no record is stored. A damaged record is an error. An encrypted
@@ -229,28 +220,13 @@ func (f *fileStore) openTemp(name string, reserved reservedSpace) (*os.File, err
 	return createTemp(f.path(name))
 }
 
-func (f *fileStore) reserve(_ context.Context, key Key) (reservedSpace, error) {
-	return f.writeReservedFile(key.name(), f.path(key.name()))
-}
-
-// probe allocates space and frees it. The name of the temporary file contains ".probe", because a put in another process deletes the
-// temporary files of reserve.
-func (f *fileStore) probe(_ context.Context, key Key) error {
-	path := f.path(key.name()) + ".probe"
-	sweepTemps(path)
-	p, err := f.writeReservedFile(key.name(), path)
-	if err != nil {
-		return err
-	}
-	return removePrivate(p.path)
-}
-
 // reservedExtra is the number of bytes to allocate in addition to the size of the stored record. A typical credential is smaller.
 const reservedExtra = 14 << 10
 
-// writeReservedFile writes a temporary file next to path and reads it back. The file is as large as the next record is likely to be. A full
-// disk is thus detected before a refresh token is redeemed.
-func (f *fileStore) writeReservedFile(name, path string) (*reservedFile, error) {
+// reserve writes a temporary file and reads it back. The file is as large as the next record is likely to be. A full disk is thus detected
+// before a refresh token is redeemed.
+func (f *fileStore) reserve(_ context.Context, key Key) (reservedSpace, error) {
+	name, path := key.name(), f.path(key.name())
 	if _, err := f.headToReplace(name); err != nil {
 		return nil, err
 	}
@@ -262,10 +238,11 @@ func (f *fileStore) writeReservedFile(name, path string) (*reservedFile, error) 
 		}
 	}
 	size := reservedExtra
-	if info, err := os.Lstat(f.path(name)); err == nil {
+	if info, err := os.Lstat(path); err == nil {
 		size += int(min(info.Size(), maxFile-reservedExtra))
 	}
 	data := bytes.Repeat([]byte("mcpauth place\n"), size/14+1)[:size]
+	sweepTemps(path) // the caller holds the lock, so the processes that created these files are dead
 	temp, err := createTemp(path)
 	if err != nil {
 		return nil, err
@@ -296,7 +273,6 @@ func (f *fileStore) delete(_ context.Context, key Key) error {
 		return err
 	}
 	sweepTemps(f.path(name))
-	f.sweepProbe(key)
 	f.dropOldIndex(key)
 	if errors.Is(err, ErrNotFound) {
 		return nil

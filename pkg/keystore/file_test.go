@@ -221,12 +221,11 @@ func TestPlaceIsAsLargeAsTheRecord(t *testing.T) {
 	s := openFile(t, t.TempDir(), "")
 	for _, n := range []int{10, 100 << 10, 1 << 20} {
 		s.put(t, testKey(), text(n))
-		path := s.file.path(testKey().name())
-		temp, err := s.file.writeReservedFile(testKey().name(), path)
+		temp, err := s.file.reserve(t.Context(), testKey())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info, err := os.Stat(temp.path); err != nil || info.Size() < int64(n+reservedExtra) {
+		if info, err := os.Stat(temp.(*reservedFile).path); err != nil || info.Size() < int64(n+reservedExtra) {
 			t.Errorf("a record of %d bytes is tried with %v, %v; want %d", n, info, err, n+reservedExtra)
 		}
 	}

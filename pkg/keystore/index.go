@@ -163,19 +163,6 @@ func (x index) remove(name string) error {
 	return removePrivate(x.path(name))
 }
 
-// probe checks that an entry can be written. The caller holds the lock "probe".
-func (x index) probe(name string) error {
-	if err := ensureState(x.dir, x.folder()); err != nil {
-		return err
-	}
-	path := x.path(name) + ".probe"
-	sweepTemps(path)
-	if err := writePrivate(path, make([]byte, 4<<10), false); err != nil {
-		return err
-	}
-	return removePrivate(path)
-}
-
 // listEntries returns the readable entries of one key, or of all keys if key is nil. The error describes the entries that cannot be read.
 func (x index) listEntries(key *Key) ([]indexEntry, error) {
 	names, err := namesIn(x.folder(), ".json", key)

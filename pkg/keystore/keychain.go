@@ -252,47 +252,16 @@ func (k *keychain) reserve(ctx context.Context, key Key) (reservedSpace, error) 
 	if _, err := k.index.writeEntry(e.withPending(p.reservation), false); err != nil {
 		return nil, err
 	}
-	err = k.setItem(ctx, slotAccount(name, p.Slot), placeholder)
+	slot := item{slotAccount(name, p.Slot), placeholder}
+	err = k.setItem(ctx, slot.account, slot.value)
 	if err == nil && e.Generation == 0 {
-		err = k.checkPlaceholder(ctx, slotAccount(name, p.Slot)) // unnecessary if the keychain has already stored a record of this key
+		err = k.readBack(ctx, slot) // unnecessary if the keychain has already stored a record of this key
 	}
 	if err != nil {
 		k.undoWrite(name, p, err)
 		return nil, e.explainError(err)
 	}
 	return &reservedSlot{k: k, name: name, plan: p}, nil
-}
-
-// checkPlaceholder checks that the placeholder was stored, because some keychains report success and store nothing.
-func (k *keychain) checkPlaceholder(ctx context.Context, account string) error {
-	got, err := k.getItem(ctx, account)
-	if errors.Is(err, ErrNotFound) || err == nil && got != placeholder {
-		return withPath(account, fmt.Errorf("%w: the stored test data differs from the written data", ErrUnwritable))
-	}
-	return err
-}
-
-// probe checks that an item can be written, read and deleted.
-func (k *keychain) probe(ctx context.Context, key Key) error {
-	e, err := k.index.readOrEmpty(key)
-	if err != nil {
-		return err
-	}
-	if err := k.index.probe(key.name()); err != nil {
-		return err
-	}
-	err = k.available(ctx)
-	account := key.name() + "#probe"
-	if err == nil {
-		err = k.setItem(ctx, account, placeholder)
-	}
-	if err == nil {
-		err = k.checkPlaceholder(ctx, account)
-	}
-	if err == nil {
-		err = k.deleteItem(ctx, account)
-	}
-	return e.explainError(err)
 }
 
 func (k *keychain) entries(_ context.Context, key *Key) ([]Entry, error) {

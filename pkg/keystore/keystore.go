@@ -101,8 +101,6 @@ type backend interface {
 	// put writes the record and reads it back. The new generation is higher than both the stored generation and r.Generation. If reserved
 	// is not nil, put writes to the reserved space. The caller holds the key's lock. If put fails, the old record is still stored.
 	put(ctx context.Context, key Key, r Record, reserved reservedSpace) (Record, error)
-	// probe checks that a put would succeed. The caller need not hold the key's lock.
-	probe(ctx context.Context, key Key) error
 	// reserve allocates the space for the next put of this key. The caller holds the key's lock.
 	reserve(ctx context.Context, key Key) (reservedSpace, error)
 	delete(ctx context.Context, key Key) error
@@ -205,30 +203,23 @@ func (s *Store) Put(ctx context.Context, key Key, r Record) (Record, error) {
 	return r, withOp("put", b.kind(), err)
 }
 
-// Writable checks that a Put for this key can succeed: it writes, reads and deletes test data.
+// Writable checks that a Put for this key can succeed: it acquires LockCredential, reserves space and frees the space again.
 func (s *Store) Writable(ctx context.Context, key Key) error {
-	b, err := s.backendForWriting(ctx, key)
-	if err != nil {
-		return withOp("probe", "", err)
-	}
-	if err := s.locks.makeFile(key, LockCredential); err != nil { // creates the lock file and does not acquire the lock, which another process may hold
-		return withOp("probe", "", err)
-	}
-	wait, cancel := context.WithTimeout(ctx, probeWait)
-	defer cancel()
-	unlock, err := s.Lock(wait, key, "probe") // only one probe of a key may run at a time, because two probes would use the same file and item names
+	unlock, err := s.Lock(ctx, key, LockCredential)
 	if err != nil {
 		return err
 	}
-	defer unlock()
-	if text := readersOf(s.o.KeyFile); text != "" && b.kind() != Keychain {
+	defer unlock() // frees the reserved space
+	if err := s.Reserve(ctx, key); err != nil {
+		return err
+	}
+	reserved, _ := s.reserved.Load(key)
+	_, inKeychain := reserved.(*reservedSlot)
+	if text := readersOf(s.o.KeyFile); text != "" && !inKeychain {
 		s.notice(text) // a warning and no error, because some platforms mount secrets with modes that the user cannot change
 	}
-	return withOp("probe", b.kind(), b.probe(ctx, key))
+	return nil
 }
-
-// probeWait limits the wait for another process's probe.
-const probeWait = 10 * time.Second
 
 // Reserve allocates the space for the next Put of this key. Before redeeming a refresh token, a caller thus finds out whether the store is
 // writable. The caller holds LockCredential. When the lock is released, space that no Put has used is freed too.

@@ -244,22 +244,6 @@ func (c claimedRow) release(ctx context.Context) {
 	s.claim = ""
 }
 
-// probe writes and deletes a row that belongs to no credential.
-func (p *postgres) probe(ctx context.Context, key Key) error {
-	if _, err := readKeys(p.keyFile); err != nil {
-		return err
-	}
-	if _, _, err := p.readRow(ctx, key); err != nil && !errors.Is(err, ErrNotFound) {
-		return err
-	}
-	name := key.name() + "#probe." + rand.Text()
-	_, err := p.query(ctx, key, `INSERT INTO mcpauth_credentials (name, key) VALUES ($1, $2) ON CONFLICT DO NOTHING`, name, keyText(key))
-	if err == nil {
-		_, err = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 OR name LIKE $2 AND updated < now() - interval '1 hour'`, name, key.name()+"#probe.%")
-	}
-	return err
-}
-
 func (p *postgres) delete(ctx context.Context, key Key) error {
 	if _, _, err := p.readRow(ctx, key); errors.Is(err, ErrNewer) {
 		return err

@@ -176,14 +176,11 @@ func removePrivate(path string) error {
 	return nil
 }
 
-// sweepTemps deletes the temporary files that killed writers of path have left. The temporary files of path.probe are kept, because a probe
-// uses a different lock and may still be running.
+// sweepTemps deletes the temporary files that killed writers of path have left.
 func sweepTemps(path string) {
 	files, _ := os.ReadDir(filepath.Dir(path))
 	for _, f := range files {
-		rest, ours := strings.CutPrefix(f.Name(), filepath.Base(path)+".")
-		random, temp := strings.CutSuffix(rest, ".tmp")
-		if ours && temp && !strings.Contains(random, ".") {
+		if strings.HasPrefix(f.Name(), filepath.Base(path)+".") && strings.HasSuffix(f.Name(), ".tmp") {
 			os.Remove(filepath.Join(filepath.Dir(path), f.Name()))
 		}
 	}

@@ -240,7 +240,7 @@ func freeSlot(heads []slotContent, pending []reservation) int {
 	return heads[len(heads)-1].slot
 }
 
-// writeItems writes the items of a planned write and reads them back, because some keychains report success and store nothing.
+// writeItems writes the items of a planned write and reads them back.
 func (k *keychain) writeItems(ctx context.Context, p plannedWrite) error {
 	for _, i := range p.items {
 		if err := k.setItem(ctx, i.account, i.value); err != nil {
@@ -251,15 +251,20 @@ func (k *keychain) writeItems(ctx context.Context, p plannedWrite) error {
 		}
 	}
 	for _, i := range p.items {
-		value, err := k.getItem(ctx, i.account)
-		if errors.Is(err, ErrNotFound) || err == nil && value != i.value {
-			return withPath(i.account, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
-		}
-		if err != nil {
+		if err := k.readBack(ctx, i); err != nil {
 			return err
 		}
 	}
 	return k.step("read back")
+}
+
+// readBack checks that an item was stored, because some keychains report success and store nothing.
+func (k *keychain) readBack(ctx context.Context, i item) error {
+	value, err := k.getItem(ctx, i.account)
+	if errors.Is(err, ErrNotFound) || err == nil && value != i.value {
+		return withPath(i.account, fmt.Errorf("%w: the stored data differs from the written data", ErrUnwritable))
+	}
+	return err
 }
 
 // deleteOldItems deletes the items in p.toDelete. Parts of a record are deleted before the head. If the deletion is interrupted, the next
