@@ -33,7 +33,8 @@ type program struct {
 	secrets       []string    // secrets from variables and headers; exec removes a variable that contains one of these secrets
 	secretEntries []string    // NAME=VALUE of other variables that exec removes
 	requestSent   atomic.Bool // whether an HTTP request was sent
-	forcedExit    chan int    // receives the exit code if printing an error takes too long; see punctual.go
+	limitEnd      time.Time   // end of the time limit; zero: the command has no limit
+	forcedExit    chan int    // receives the exit code if the last output takes too long; see punctual.go
 }
 
 // globalOptions contains the global flags.
@@ -77,7 +78,7 @@ func (p *program) allCommands() []*cli.Command {
 func (p *program) newApp() *cli.App {
 	a := &cli.App{Name: "mcpauth", HideHelp: true, HideVersion: true, DisableSliceFlagSeparator: true, Writer: io.Discard, ErrWriter: io.Discard,
 		Flags: p.globalFlags(), Commands: p.allCommands(), Before: p.applyGlobalFlags, OnUsageError: flagError, ExitErrHandler: func(*cli.Context, error) {},
-		Action: func(*cli.Context) error { return p.out.write([]byte(guideText)) }}
+		Action: func(cx *cli.Context) error { return p.writeHelp(cx.Context, guideText) }}
 	for _, c := range a.Commands {
 		c.HideHelp, c.OnUsageError = true, flagError
 		act := c.Action
@@ -88,13 +89,21 @@ func (p *program) newApp() *cli.App {
 
 // run executes a command line and returns the exit code.
 func (p *program) run(ctx context.Context, args []string) int {
+	p.setLimit(defaultTimeout) // for an error in the command line
+	err := p.execute(ctx, args)
+	defer p.limitLastWrite(ctx, err)()
+	return p.printError(ctx, err)
+}
+
+// execute executes a command line.
+func (p *program) execute(ctx context.Context, args []string) error {
 	switch {
 	case len(args) > 0 && args[0] == hiddenComplete:
-		return p.printError(ctx, runWithin(completionLimit, func() error { return p.printCandidates(ctx, args[1:]) }))
+		return runWithin(completionLimit, func() error { return p.printCandidates(ctx, args[1:]) })
 	case len(args) == 3 && args[0] == hiddenCompleteBash:
-		return p.printError(ctx, runWithin(completionLimit, func() error { return p.printBashCandidates(ctx, args[1], args[2]) }))
+		return runWithin(completionLimit, func() error { return p.printBashCandidates(ctx, args[1], args[2]) })
 	case len(args) > 0 && args[0] == hiddenMan:
-		return p.printError(ctx, p.writeMan(args[1:]))
+		return p.writeMan(args[1:])
 	}
 	before, _ := cutAt(args, "--")
 	for _, word := range before { // with --json, an error in the command line is printed as JSON too
@@ -104,20 +113,24 @@ func (p *program) run(ctx context.Context, args []string) int {
 	a, err := orderArgs(args, app.Flags, app.Commands)
 	switch {
 	case err != nil:
+		return err
 	case a.help:
-		err = p.out.write([]byte(helpText(app, a.command)))
+		return p.writeHelp(ctx, helpText(app, a.command))
 	case a.version:
-		err = p.out.write([]byte("mcpauth " + p.version + "\n"))
-	default:
-		// urfave/cli runs regular expressions for each declared flag. To save time, the program declares only the flags that the user gave.
-		app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
-		app.Flags = usedFlags(app.Flags, a.words)
-		for _, c := range app.Commands {
-			c.Flags = usedFlags(c.Flags, a.words)
-		}
-		err = app.RunContext(ctx, append([]string{app.Name}, a.words...))
+		return p.writeHelp(ctx, "mcpauth "+p.version+"\n")
 	}
-	return p.printError(ctx, err)
+	// urfave/cli runs regular expressions for each declared flag. To save time, the program declares only the flags that the user gave.
+	app.Commands = slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Name != a.command })
+	app.Flags = usedFlags(app.Flags, a.words)
+	for _, c := range app.Commands {
+		c.Flags = usedFlags(c.Flags, a.words)
+	}
+	return app.RunContext(ctx, append([]string{app.Name}, a.words...))
+}
+
+// writeHelp writes a text of mcpauth itself to stdout. It has no time limit, because a pager may read stdout.
+func (p *program) writeHelp(ctx context.Context, text string) error {
+	return p.runPunctually(ctx, 0, func() error { return p.out.write([]byte(text)) })
 }
 
 // usedFlags returns the flags that occur in words, and all integer flags, because these may have a default other than zero.
@@ -148,6 +161,9 @@ func (p *program) applyGlobalFlags(*cli.Context) error {
 	if g.timeout < 0 {
 		return usage("--timeout must not be negative")
 	}
+	if g.timeout > 0 {
+		p.setLimit(g.timeout)
+	}
 	if g.certKeyFile != "" && g.certFile == "" {
 		return usage("--key needs --cert, the certificate that it belongs to")
 	}
@@ -155,7 +171,9 @@ func (p *program) applyGlobalFlags(*cli.Context) error {
 }
 
 func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
-	p.userLine = newCommandLine(cx, cx.App.Flags, p.timeLimit(cx.Command.Name))
+	limit := p.timeLimit(cx.Command.Name)
+	p.userLine = newCommandLine(cx, cx.App.Flags, limit)
+	p.setLimit(limit)
 	if err := noEmptyValues(cx); err != nil {
 		return err
 	}
@@ -164,16 +182,21 @@ func (p *program) runWithLimit(cx *cli.Context, act cli.ActionFunc) error {
 	}
 	run, interrupted, late := func() error { return errorAt(server{word: cx.Args().First()}, act(cx)) }, cx.Context, time.Duration(0)
 	if p.global.timeout > 0 || !hasNoLimit(cx) {
-		late = p.timeLimit(cx.Command.Name)
-		ctx, cancel := context.WithTimeout(cx.Context, late)
+		late = limit
+		ctx, cancel := context.WithDeadline(cx.Context, p.limitEnd)
 		defer cancel()
 		cx.Context = ctx
+	} else {
+		p.limitEnd = time.Time{}
 	}
 	if cx.Command.Name == "exec" { // the child process decides how to handle an interrupt
 		return run()
 	}
 	return errorAt(server{word: cx.Args().First()}, p.runPunctually(interrupted, late, run))
 }
+
+// setLimit sets the end of the time limit.
+func (p *program) setLimit(limit time.Duration) { p.limitEnd = time.Now().Add(limit) }
 
 // noEmptyValues returns an error if the value of a flag is empty. In a script, an empty value usually comes from a variable that is not
 // set. Without the error, a flag such as --issuer or --expect-account would be ignored.

@@ -190,14 +190,19 @@ func (p *program) printError(ctx context.Context, err error) int {
 		p.out.writeError("interrupted", "interrupted", hintFrom(taskHint)(p.hintInput(err)), exitInterrupted)
 		return exitInterrupted
 	}
-	r := rowFor(err)
-	if r.exit == exitUsage && p.requestSent.Load() {
-		// Exit code 2 means that no request was sent. If a request was sent before a configuration error, such as a missing key file, the
-		// exit code is 4.
-		r.exit, r.code = exitAuth, "auth_failed"
-	}
+	r := p.effectiveRow(err)
 	p.out.writeError(r.code, p.errorText(err), p.hintFor(r, err), r.exit)
 	return r.exit
+}
+
+// effectiveRow returns the row of an error. Exit code 2 means that no request was sent. If a request was sent before a
+// configuration error, such as a missing key file, the exit code is 4.
+func (p *program) effectiveRow(err error) errorRow {
+	r := rowFor(err)
+	if r.exit == exitUsage && p.requestSent.Load() {
+		r.exit, r.code = exitAuth, "auth_failed"
+	}
+	return r
 }
 
 // errorText returns the text of an error. If the time limit was exceeded, the text contains the limit.

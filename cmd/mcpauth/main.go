@@ -31,16 +31,16 @@ func run(ctx context.Context, args []string, env func(string) (string, bool), st
 	// Without a handler of SIGPIPE, a write to a closed stderr kills the process, even in the middle of a refresh.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	log.SetOutput(io.Discard) // net/http can log bytes from servers and, with GODEBUG=http2debug=1, the Authorization header
-	p := &program{lookupEnv: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: moduleVersion(), forcedExit: make(chan int, 1)}
+	p := &program{lookupEnv: env, stdin: stdin, out: newOutput(stdout, stderr, env), version: moduleVersion(), forcedExit: make(chan int, 2)}
 	done := make(chan int, 1)
 	go func() { done <- p.run(ctx, args) }()
+	var code int
 	select {
-	case code := <-done:
-		p.waitForRequests()
-		return code
-	case code := <-p.forcedExit:
-		return code
+	case code = <-done:
+	case code = <-p.forcedExit:
 	}
+	p.waitForRequests()
+	return code
 }
 
 // signalPause is the time after the first interrupt during which further interrupts are ignored, because programs such as timeout(1) send

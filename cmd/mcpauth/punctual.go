@@ -10,7 +10,7 @@ import (
 // terminal or a write to a full pipe cannot be cancelled, so runPunctually does not wait for a command that hangs in such a read or write.
 const (
 	gracePeriod = 1700 * time.Millisecond // how long runPunctually waits for a command after the end of its context
-	printTime   = time.Second             // time to print the error; a write to stderr can hang too
+	printTime   = time.Second             // time to print the error after that; a write to stderr can hang too
 )
 
 // runPunctually runs a command. If the command does not end soon after the limit or the first interrupt, runPunctually returns the error of
@@ -37,12 +37,30 @@ func (p *program) runPunctually(ctx context.Context, limit time.Duration, act fu
 		}
 	case <-time.After(rest):
 	}
-	err, code := ctx.Err(), exitInterrupted
-	if !errors.Is(err, context.Canceled) {
-		err, code = context.DeadlineExceeded, exitNetwork
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
 	}
-	time.AfterFunc(printTime, func() { p.forcedExit <- code })
-	return err
+	return context.DeadlineExceeded
+}
+
+// limitLastWrite ends the process if the message of err cannot be written to stderr. The write may take printTime after an interrupt or after
+// the end of the time limit, even if the command itself ended before. ctx ends at the first interrupt. The caller calls stop after the write.
+func (p *program) limitLastWrite(ctx context.Context, err error) (stop func()) {
+	if err == nil {
+		return func() {}
+	}
+	exit := func(code int) { p.forcedExit <- code }
+	var late *time.Timer
+	if !p.limitEnd.IsZero() {
+		late = time.AfterFunc(max(0, time.Until(p.limitEnd))+printTime, func() { exit(p.effectiveRow(err).exit) })
+	}
+	stopWatching := context.AfterFunc(ctx, func() { time.AfterFunc(printTime, func() { exit(exitInterrupted) }) })
+	return func() {
+		stopWatching()
+		if late != nil {
+			late.Stop()
+		}
+	}
 }
 
 // waitUntilLate waits until a command ends. If the command still runs gracePeriod after its time limit or an interrupt, waitUntilLate stops

@@ -138,7 +138,7 @@ func TestResultIsWrittenBeyondTheDefaultLimit(t *testing.T) {
 			t.Parallel()
 			p := testProgram()
 			r, w := io.Pipe()
-			p.out.stdout, p.global.timeout, p.forcedExit = w, tt.timeout, make(chan int, 1)
+			p.out.stdout, p.global.timeout, p.forcedExit = w, tt.timeout, make(chan int, 2)
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			if tt.interrupted {
