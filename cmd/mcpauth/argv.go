@@ -128,7 +128,7 @@ func withDashes(name string) string {
 func unknownCommand(word string, commands []*cli.Command) error {
 	names := convert(commands, func(c *cli.Command) string { return c.Name })
 	e := &usageError{message: "unknown command " + quote(word), hint: "mcpauth --help lists the commands"}
-	if near := nearestName(word, names); near != "" {
+	if near := toolargs.NearestOne(word, names); near != "" {
 		e.hint = "did you mean mcpauth " + near + "?"
 	}
 	return e
@@ -141,18 +141,10 @@ func unknownFlag(name, command string, flags []cli.Flag) error {
 		e.hint += "; a command's own flags come after its name"
 	}
 	names := convert(flags, func(f cli.Flag) string { return withDashes(f.Names()[0]) })
-	if near := nearestName(name, names); near != "" {
+	if near := toolargs.NearestOne(name, names); near != "" {
 		e.hint = "did you mean " + near + "?"
 	}
 	return e
-}
-
-// nearestName returns the known name that is most similar to a mistyped name, or "" if no known name is similar.
-func nearestName(name string, known []string) string {
-	if near := toolargs.Nearest(name, known); len(near) > 0 {
-		return near[0]
-	}
-	return ""
 }
 
 // cutAt returns the words before and after the first separator.

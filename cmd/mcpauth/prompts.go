@@ -9,6 +9,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
@@ -47,7 +48,7 @@ func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server)
 	i := slices.IndexFunc(prompts, func(c mcpclient.Prompt) bool { return c.Name == name })
 	if i < 0 {
 		names := convert(prompts, func(c mcpclient.Prompt) string { return c.Name })
-		return &mcpclient.UnknownError{Kind: "prompt", Name: name, Nearest: nearestName(name, names)}
+		return &mcpclient.UnknownError{Kind: "prompt", Name: name, Nearest: toolargs.NearestOne(name, names)}
 	}
 	if p.out.json {
 		return p.out.writeRaw(prompts[i].Raw)

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"mcpauth/internal/httpx"
+	"mcpauth/internal/toolargs"
 	"mcpauth/pkg/flow"
 	"mcpauth/pkg/mcpclient"
 )
@@ -39,7 +40,7 @@ func (p *program) printTool(list mcpclient.ToolList, tool string, s server) erro
 	switch {
 	case i < 0:
 		names := convert(list.Tools, func(t mcpclient.Tool) string { return t.Name })
-		return &mcpclient.ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: nearestName(tool, names)}
+		return &mcpclient.ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: toolargs.NearestOne(tool, names)}
 	case p.out.json:
 		return p.out.writeRaw(list.Tools[i].Raw)
 	}

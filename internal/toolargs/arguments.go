@@ -66,14 +66,14 @@ func (a Arguments) Build(s *Schema, validate bool) (json.RawMessage, error) {
 	if len(a.Args) == 0 {
 		return whole, nil
 	}
-	return root.raw(), nil
+	return root.encode(), nil
 }
 
 // Fill returns an object with a value for each property of the schema: the member of values, or else the default. Fill omits a property
 // that has neither a value nor a default. Fill returns an error if a required property has no value, or if the schema does not allow a
 // value.
 func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
-	top, given, out := s.top(), parse(values, 1), newObject()
+	top, given, out := s.top(), parse(values, 1), &jsonValue{}
 	for _, name := range top.propertyNames() {
 		p, _ := top.propertySchema(name)
 		v := given.member(name)
@@ -86,14 +86,14 @@ func (s *Schema) Fill(values json.RawMessage) (json.RawMessage, error) {
 		if err := (objectBuilder{validate: true}).checkValue(name, p, v.raw); err != nil {
 			return nil, err
 		}
-		out.put(name, v.raw)
+		out.put(name, v)
 	}
 	for _, name := range top.requiredNames() {
-		if out.values[name] == nil {
+		if out.member(name) == nil {
 			return nil, wrong(name, "it is required but has no value")
 		}
 	}
-	return out.raw(), nil
+	return out.encode(), nil
 }
 
 // groupByName collects arguments with the same name, in the order in which the names first appear.
@@ -111,54 +111,6 @@ func groupByName(args []Arg) [][]Arg {
 	return out
 }
 
-// jsonObject is a JSON object under construction. Each value is a json.RawMessage or a *jsonObject.
-type jsonObject struct {
-	names  []string
-	values map[string]any
-}
-
-func newObject() *jsonObject { return &jsonObject{values: map[string]any{}} }
-
-// parseObject returns nil if the text is not a JSON object.
-func parseObject(raw json.RawMessage) *jsonObject {
-	v := parse(raw, 0)
-	if v == nil || kindOf(raw) != object {
-		return nil
-	}
-	o := newObject()
-	for i, name := range v.names {
-		o.put(name, v.list[i].raw)
-	}
-	return o
-}
-
-func (o *jsonObject) put(name string, v any) {
-	if _, ok := o.values[name]; !ok {
-		o.names = append(o.names, name)
-	}
-	o.values[name] = v
-}
-
-func (o *jsonObject) raw() json.RawMessage {
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for i, name := range o.names {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.Write(jsonscan.Quote(name))
-		b.WriteByte(':')
-		switch v := o.values[name].(type) {
-		case *jsonObject:
-			b.Write(v.raw())
-		case json.RawMessage:
-			b.Write(v)
-		}
-	}
-	b.WriteByte('}')
-	return b.Bytes()
-}
-
 // objectBuilder builds one arguments object.
 type objectBuilder struct {
 	root     subschema
@@ -171,16 +123,16 @@ func wrong(argument, format string, a ...any) *Error {
 
 // checkObject refuses a member of the whole object if the schema does not allow its value or forbids its name. Names that the schema does
 // not list are accepted, because schemas are often incomplete.
-func (b objectBuilder) checkObject(o *jsonObject) error {
+func (b objectBuilder) checkObject(o *jsonValue) error {
 	if !b.validate {
 		return nil
 	}
 	forbids, _ := b.root.forbidsUnlisted()
-	for _, name := range o.names {
+	for i, name := range o.names {
 		p, ok := b.root.propertySchema(name)
 		switch {
 		case ok:
-			if err := b.checkValue(name, p, o.values[name].(json.RawMessage)); err != nil {
+			if err := b.checkValue(name, p, o.list[i].raw); err != nil {
 				return err
 			}
 		case forbids:
@@ -192,13 +144,13 @@ func (b objectBuilder) checkObject(o *jsonObject) error {
 
 // checkRequired refuses a call that lacks required arguments. A required argument with a default may be missing, because some schema
 // generators list such arguments as required.
-func (b objectBuilder) checkRequired(o *jsonObject) error {
+func (b objectBuilder) checkRequired(o *jsonValue) error {
 	if !b.validate {
 		return nil
 	}
 	missing := map[string]bool{}
 	for _, name := range b.root.requiredNames() {
-		if p, _ := b.root.propertySchema(name); o.values[name] == nil && p.keywordValue("default") == nil {
+		if p, _ := b.root.propertySchema(name); o.member(name) == nil && p.keywordValue("default") == nil {
 			missing[name] = true
 		}
 	}
@@ -234,14 +186,12 @@ func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage)
 		return nil // parts of the schema contradict each other
 	}
 	e := wrong(name, "%s is not one of %s", shorten(string(raw)), strings.Join(texts, ", "))
-	if near := Nearest((&jsonValue{raw: raw}).decodeString(), names); len(near) > 0 {
-		e.Nearest = near[0]
-	}
+	e.Nearest = NearestOne((&jsonValue{raw: raw}).decodeString(), names)
 	return e
 }
 
 // setArgument adds a member to the object. group contains the arguments with the member's name. Dots in the name separate nested members.
-func (b objectBuilder) setArgument(root *jsonObject, group []Arg) error {
+func (b objectBuilder) setArgument(root *jsonValue, group []Arg) error {
 	name := group[0].Name
 	path, s, err := b.splitName(name)
 	if err != nil {
@@ -253,23 +203,23 @@ func (b objectBuilder) setArgument(root *jsonObject, group []Arg) error {
 	}
 	o := root
 	for i, part := range path[:len(path)-1] {
-		switch inner := o.values[part].(type) {
-		case json.RawMessage:
-			nested := parseObject(inner)
-			if nested == nil {
-				return wrong(name, "%q is given as %s, which has no members", strings.Join(path[:i+1], "."), shorten(string(inner)))
+		inner := o.member(part)
+		if inner == nil {
+			inner = &jsonValue{}
+		} else if inner.raw != nil {
+			given := shorten(string(inner.raw))
+			if inner = parseObject(inner.raw); inner == nil {
+				return wrong(name, "%q is given as %s, which has no members", strings.Join(path[:i+1], "."), given)
 			}
-			o.put(part, nested)
-		case nil:
-			o.put(part, newObject())
 		}
-		o = o.values[part].(*jsonObject)
+		o.put(part, inner)
+		o = inner
 	}
 	last := path[len(path)-1]
-	if _, ok := o.values[last].(*jsonObject); ok && kindOf(v) != object {
+	if old := o.member(last); old != nil && old.raw == nil && kindOf(v) != object {
 		return wrong(name, "it is given both as a value and by its members")
 	}
-	o.put(last, v)
+	o.put(last, &jsonValue{raw: v})
 	return nil
 }
 
@@ -319,8 +269,8 @@ func longestProperty(s subschema, name string) (part string, p subschema, known 
 func unknownArgument(path []string, name string, s subschema) *Error {
 	prefix := strings.Join(append(path, ""), ".")
 	e := wrong(prefix+name, "the tool has no such argument")
-	if near := Nearest(name, s.propertyNames()); len(near) > 0 {
-		e.Nearest = prefix + near[0]
+	if near := NearestOne(name, s.propertyNames()); near != "" {
+		e.Nearest = prefix + near
 	}
 	return e
 }

@@ -39,6 +39,14 @@ func Nearest(name string, known []string) []string {
 	return out
 }
 
+// NearestOne returns the known name that is most similar to a mistyped name, or "" if no known name is similar.
+func NearestOne(name string, known []string) string {
+	for _, near := range Nearest(name, known) {
+		return near
+	}
+	return ""
+}
+
 // distance counts the letters to insert, delete, replace or swap with a neighbour to turn a into b (optimal string alignment).
 func distance(a, b string) int {
 	s, t := []rune(a), []rune(b)

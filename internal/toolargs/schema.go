@@ -2,6 +2,8 @@ package toolargs
 
 import (
 	"encoding/json"
+	"iter"
+	"math"
 	"slices"
 	"strings"
 )
@@ -69,19 +71,6 @@ func (s *Schema) refTarget(v *jsonValue) *jsonValue {
 	}
 	s.resolved[ref] = to
 	return to
-}
-
-// alternatives yields each alternative of a subschema. If an alternative has a $ref, alternatives also yields every schema in its chain of
-// references.
-func (s subschema) alternatives(yield func(*jsonValue) bool) {
-	for _, v := range s.any {
-		var chain []*jsonValue
-		for ; v != nil && !slices.Contains(chain, v) && len(chain) < 100; v = s.doc.refTarget(v) {
-			if chain = append(chain, v); !yield(v) {
-				return
-			}
-		}
-	}
 }
 
 // kindsOf returns the types that a schema allows. A schema that refers to itself counts as allowing everything while it is being evaluated.
@@ -191,46 +180,50 @@ func (s subschema) allowsValue(x *jsonValue) bool {
 	return len(s.any) == 0 || slices.ContainsFunc(s.any, allows)
 }
 
-// walkIncluded visits the schema and all schemas that it includes with $ref, allOf, anyOf or oneOf. walkIncluded visits each schema once,
-// and stops if visit returns false.
-func (s subschema) walkIncluded(visit func(*jsonValue) bool) {
-	seen := map[*jsonValue]bool{}
-	more := true
-	var walk func(v *jsonValue)
-	walk = func(v *jsonValue) {
-		if v == nil || seen[v] || !more {
-			return
-		}
-		seen[v] = true
-		if more = visit(v); !more {
-			return
-		}
-		walk(s.doc.refTarget(v))
-		for _, keyword := range []string{"allOf", "anyOf", "oneOf"} {
-			for _, part := range v.member(keyword).elements() {
-				if walk(part); !more {
-					return
+// compositions are the keywords whose subschemas describe the same value as the schema itself.
+var compositions = []string{"allOf", "anyOf", "oneOf"}
+
+// includedSchemas yields the alternatives of a subschema, and the schemas that these include with $ref or one of the keywords. Each schema is
+// yielded once, and at most limit schemas are yielded.
+func (s subschema) includedSchemas(limit int, keywords ...string) iter.Seq[*jsonValue] {
+	return func(yield func(*jsonValue) bool) {
+		seen := map[*jsonValue]bool{}
+		var visit func(v *jsonValue) bool
+		visit = func(v *jsonValue) bool {
+			if v == nil || seen[v] {
+				return true
+			}
+			seen[v] = true
+			if len(seen) > limit || !yield(v) || !visit(s.doc.refTarget(v)) {
+				return false
+			}
+			for _, keyword := range keywords {
+				if slices.ContainsFunc(v.member(keyword).elements(), func(part *jsonValue) bool { return !visit(part) }) {
+					return false
 				}
+			}
+			return true
+		}
+		for _, v := range s.any {
+			if !visit(v) {
+				return
 			}
 		}
 	}
-	for _, v := range s.any {
-		walk(v)
-	}
 }
+
+// refChain yields the alternatives of a subschema and the schemas in their chains of references.
+func (s subschema) refChain() iter.Seq[*jsonValue] { return s.includedSchemas(maxAlternatives + 100) }
 
 // listedValues returns the values that the schema lists. The number of visited schemas is limited, because listedValues is called for every
 // property.
 func (s subschema) listedValues() []*jsonValue {
 	const most = 50
 	var out []*jsonValue
-	steps := 0
-	s.walkIncluded(func(v *jsonValue) bool {
+	for v := range s.includedSchemas(most, compositions...) {
 		values := constOrEnum(v)
 		out = append(out, values[:min(len(values), most-len(out))]...)
-		steps++
-		return steps < most && len(out) < most
-	})
+	}
 	return out
 }
 
@@ -246,7 +239,7 @@ func (s *Schema) collectProperties(v *jsonValue) *propertySet {
 		return p
 	}
 	p := &propertySet{named: map[string][]*jsonValue{}}
-	subschema{s, []*jsonValue{v}}.walkIncluded(func(part *jsonValue) bool {
+	for part := range (subschema{s, []*jsonValue{v}}).includedSchemas(math.MaxInt, compositions...) {
 		if all := part.member("properties"); all != nil {
 			for i, name := range all.names {
 				if p.named[name] == nil {
@@ -255,8 +248,7 @@ func (s *Schema) collectProperties(v *jsonValue) *propertySet {
 				p.named[name] = append(p.named[name], all.list[i])
 			}
 		}
-		return true
-	})
+	}
 	s.flat[v] = p
 	return p
 }
@@ -302,12 +294,11 @@ func (s subschema) propertyNames() []string {
 // childSchema returns the schema that a keyword such as items or additionalProperties contains.
 func (s subschema) childSchema(keyword string) subschema {
 	out := subschema{doc: s.doc}
-	s.walkIncluded(func(v *jsonValue) bool {
+	for v := range s.includedSchemas(math.MaxInt, compositions...) {
 		if below := v.member(keyword); below != nil && below.raw[0] == '{' {
 			out.addAlternative(below)
 		}
-		return true
-	})
+	}
 	return out.withinLimit()
 }
 
@@ -318,7 +309,7 @@ var composingKeywords = []string{"allOf", "anyOf", "oneOf", "if", "patternProper
 // unlisted properties.
 func (s subschema) forbidsUnlisted() (forbids, noKeyword bool) {
 	noKeyword = true
-	for v := range s.alternatives {
+	for v := range s.refChain() {
 		if slices.ContainsFunc(composingKeywords, func(k string) bool { return v.member(k) != nil }) {
 			return false, false
 		}
@@ -340,7 +331,7 @@ func (s subschema) unlistedIsMistake() bool {
 // requiredNames returns the names of the required properties.
 func (s subschema) requiredNames() []string {
 	var names []string
-	for v := range s.alternatives {
+	for v := range s.refChain() {
 		for _, e := range v.member("required").elements() {
 			names = append(names, e.decodeString())
 		}
@@ -350,7 +341,7 @@ func (s subschema) requiredNames() []string {
 
 // keywordValue returns the value of a keyword in the schema or in a schema that it names by $ref, or nil.
 func (s subschema) keywordValue(name string) *jsonValue {
-	for v := range s.alternatives {
+	for v := range s.refChain() {
 		if found := v.member(name); found != nil {
 			return found
 		}

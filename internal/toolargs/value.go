@@ -14,12 +14,12 @@ import (
 // maxDepth limits the depth to which a schema is parsed. Values at a greater depth keep their text, but their members are not parsed.
 const maxDepth = 100
 
-// jsonValue is a parsed JSON value and its text. A nil jsonValue has no text and no members.
+// jsonValue is a parsed JSON value and its text, or an object under construction. A nil jsonValue has no text and no members.
 type jsonValue struct {
-	raw   json.RawMessage
-	names []string       // names of an object's members, in order
-	list  []*jsonValue   // the members of an object or the elements of an array
-	index map[string]int // position of each member
+	raw   json.RawMessage // nil: an object under construction
+	names []string        // names of an object's members, in order
+	list  []*jsonValue    // the members of an object or the elements of an array
+	index map[string]int  // position of each member
 }
 
 // parse reads a JSON value down to the given depth, or returns nil if the text is not JSON.
@@ -39,17 +39,47 @@ func parseValue(text []byte, depth int) *jsonValue {
 		v.list = append(v.list, parseValue(e, depth-1))
 	}
 	for name, m := range jsonscan.Members(text) {
-		if v.index == nil {
-			v.index = map[string]int{}
-		}
-		if i, ok := v.index[name]; ok { // the last member with a name counts, as in encoding/json
-			v.list[i] = parseValue(m, depth-1)
-			continue
-		}
-		v.index[name] = len(v.list)
-		v.names, v.list = append(v.names, name), append(v.list, parseValue(m, depth-1))
+		v.put(name, parseValue(m, depth-1))
 	}
 	return v
+}
+
+// parseObject parses an object to which members will be added. The result is nil if the text is not a JSON object.
+func parseObject(text json.RawMessage) *jsonValue {
+	v := parse(text, 0)
+	if v == nil || kindOf(v.raw) != object {
+		return nil
+	}
+	v.raw = nil
+	return v
+}
+
+// put sets a member. A second member with the same name replaces the first, as in encoding/json.
+func (v *jsonValue) put(name string, m *jsonValue) {
+	if i, ok := v.index[name]; ok {
+		v.list[i] = m
+		return
+	}
+	if v.index == nil {
+		v.index = map[string]int{}
+	}
+	v.index[name] = len(v.list)
+	v.names, v.list = append(v.names, name), append(v.list, m)
+}
+
+// encode returns the text of a value or of an object under construction.
+func (v *jsonValue) encode() json.RawMessage {
+	if v.raw != nil {
+		return v.raw
+	}
+	b := []byte{'{'}
+	for i, name := range v.names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(append(append(b, jsonscan.Quote(name)...), ':'), v.list[i].encode()...)
+	}
+	return append(b, '}')
 }
 
 // member returns a member of an object, or nil.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
@@ -91,9 +90,9 @@ func (c *Client) asUnknownError(ctx context.Context, kind, name string, err erro
 		names = append(names, jsonscan.Unquote(jsonscan.Member(e, l.key)))
 	}
 	u := &UnknownError{Kind: kind, Name: name, Err: err}
-	switch near := toolargs.Nearest(name, names); {
+	switch {
 	case !slices.Contains(names, name):
-		u.Nearest = strings.Join(near[:min(1, len(near))], "")
+		u.Nearest = toolargs.NearestOne(name, names)
 	case kind == "prompt":
 		u.Arguments = true
 	default:

@@ -205,15 +205,6 @@ func parseTool(raw json.RawMessage) Tool {
 	return t
 }
 
-// unknownTool returns the error for a name that is not in the list.
-func unknownTool(name string, names []string) *ArgumentError {
-	e := &ArgumentError{Tool: name, Reason: "the server has no such tool"}
-	if near := toolargs.Nearest(name, names); len(near) > 0 {
-		e.Nearest = near[0]
-	}
-	return e
-}
-
 // lookUpTools returns the cached list, and whether a call with these arguments needs a new list.
 func (c *Client) lookUpTools(a Arguments) (list *toolList, fetch bool) {
 	list = c.cachedTools()
@@ -276,5 +267,5 @@ func (c *Client) toolDefinition(ctx context.Context, tool string, a Arguments, r
 	case c.NoValidate:
 		return Tool{Name: tool}, recent, nil
 	}
-	return t, recent, unknownTool(tool, list.names)
+	return t, recent, &ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: toolargs.NearestOne(tool, list.names)}
 }
