@@ -31,8 +31,9 @@ func execCommand(p *program) *cli.Command {
 			"URL, the variable is named after its host, such as MCPAUTH_URL_EXAMPLE_COM.\n" +
 			"\n" +
 			"COMMAND gets no token. mcpauth removes variables that contain secrets from the\n" +
-			"environment of COMMAND, and passes signals on. The exit code is that of COMMAND,\n" +
-			"or 128 plus the number of the signal that ended COMMAND.",
+			"environment of COMMAND, and passes signals on. A second SIGTERM kills COMMAND.\n" +
+			"The exit code is that of COMMAND, or 128 plus the number of the signal that\n" +
+			"ended COMMAND.",
 		Action: func(cx *cli.Context) error {
 			words, command := cutAt(cx.Args().Slice(), "--")
 			switch {
@@ -115,11 +116,17 @@ func (p *program) childEnvironment(environ []string, addresses map[string]string
 	return environ
 }
 
-// runChild runs the command and forwards signals to it. The terminal itself sends signals from the keyboard to both processes.
+// runChild runs the command and forwards signals to it. The terminal itself sends signals from the keyboard to both processes. A second
+// SIGTERM kills a command that ignores the first one. The number of the other signals is not limited, because interactive programs use SIGINT
+// to cancel their current work, and daemons use SIGHUP to read their configuration again. Only the process of the command is killed, because
+// its process group contains mcpauth and the script that started mcpauth.
 func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, forwardedSignals()...)
 	defer signal.Stop(signals)
+	if err := ctx.Err(); err != nil { // an earlier signal cannot be forwarded any more
+		return err
+	}
 	if err := cmd.Start(); err != nil {
 		return &configError{message: err.Error()}
 	}
@@ -130,7 +137,7 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 	if limit, ok := ctx.Deadline(); ok { // ctx.Done is not used, because an interrupt closes ctx.Done too
 		late = time.After(time.Until(limit))
 	}
-	stopped := false
+	stopped, firstTerm := false, time.Time{}
 	for {
 		select {
 		case err := <-ended:
@@ -139,6 +146,12 @@ func (p *program) runChild(ctx context.Context, cmd *exec.Cmd) error {
 			}
 			return childExitError(err)
 		case s := <-signals:
+			switch {
+			case s == syscall.SIGTERM && firstTerm.IsZero():
+				firstTerm = time.Now()
+			case s == syscall.SIGTERM && time.Since(firstTerm) > signalPause:
+				s = os.Kill
+			}
 			if !keyboard || s != os.Interrupt && s != syscall.SIGQUIT {
 				_ = cmd.Process.Signal(s)
 			}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mcpauth/internal/attack"
 )
@@ -121,6 +122,37 @@ func TestExecSignals(t *testing.T) {
 				t.Error("the listener is still there")
 			}
 		})
+	}
+}
+
+// A second SIGTERM kills a command that ignores signals. A second SIGINT does not.
+func TestExecOfADeafCommand(t *testing.T) {
+	t.Parallel()
+	m := newMachine(t)
+	m.does(t, exitDone, "login", "SERVER", "--name", "demo")
+	r := m.runs(t, "exec", "demo", "--", "sh", "-c", `trap '' TERM HUP; trap 'echo INT' INT; echo $MCPAUTH_URL; while :; do sleep 0.01; done`)
+	for range 3 {
+		_ = r.Process.Signal(os.Interrupt)
+		if line, err := r.out.ReadString('\n'); line != "INT\n" {
+			t.Fatalf("the command hears %q, %v", line, err)
+		}
+	}
+	ended := make(chan int)
+	go func() { ended <- r.end(t) }()
+	late := time.After(30 * time.Second)
+	for {
+		_ = r.Process.Signal(syscall.SIGTERM)
+		select {
+		case code := <-ended:
+			if code != 128+int(syscall.SIGKILL) {
+				t.Errorf("exit code %d\n%s", code, &r.stderr)
+			}
+			return
+		case <-time.After(100 * time.Millisecond):
+		case <-late:
+			r.Process.Kill()
+			t.Fatal("the command outlives every SIGTERM")
+		}
 	}
 }
 
