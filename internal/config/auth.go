@@ -22,85 +22,55 @@ type Auth struct {
 // authKeys are the names of the members of `auth`.
 var authKeys = []string{"clientId", "clientSecret", "scope", "clientMetadataUrl", "issuer", "grant", "clientKey", "assertionFile", "callbackHost", "callbackPort", "dpop"}
 
-// cursorKeys maps Cursor's names for members of `auth` to mcpauth's names.
-var cursorKeys = map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
+// otherKeys maps the names that Cursor and Claude Code use for members of `auth` to mcpauth's names.
+var otherKeys = map[string]string{"CLIENT_ID": "clientId", "CLIENT_SECRET": "clientSecret", "scopes": "scope"}
 
-// readAuthMember reads `auth` or, if an entry has none, Claude Code's `oauth`. The result is nil if the entry has neither member.
+// readAuthMember reads `auth` or, if an entry has none, Claude Code's `oauth`. The result is nil if the entry has neither member. Claude
+// Code's OAuth clients are registered with the redirect URI http://localhost:PORT/callback.
 func (d *document) readAuthMember(entry map[string]hujson.Value) (*Auth, error) {
 	if v, ok := entry["auth"]; ok {
-		return d.readAuth(v)
+		return d.readAuth("auth", v, &Auth{}, authKeys)
 	}
 	if v, ok := entry["oauth"]; ok {
-		return d.readClaudeOAuth(v)
+		return d.readAuth("oauth", v, &Auth{CallbackHost: "localhost"}, []string{"clientId", "callbackPort", "scope"})
 	}
 	return nil, nil
 }
 
-// readAuth reads `auth`. An unknown member is an error, because a misspelt security setting must not count as absent.
-func (d *document) readAuth(v hujson.Value) (*Auth, error) {
+// readAuth sets the fields of a to the members of `auth` or `oauth` whose names are in keys. Another member of `auth` is an error, because a
+// misspelt security setting must not count as absent. Other members of `oauth` are ignored.
+func (d *document) readAuth(block string, v hujson.Value, a *Auth, keys []string) (*Auth, error) {
 	o, ok := v.Value.(*hujson.Object)
 	if !ok {
-		return nil, d.fault(v.StartOffset, "auth is not an object")
+		return nil, d.fault(v.StartOffset, "%s is not an object", block)
 	}
-	members := map[string]hujson.Value{}
+	fields, offsets := a.stringFields(), map[string]int{}
 	for _, m := range o.Members {
 		name := memberName(m.Name)
-		name = cmp.Or(cursorKeys[name], name)
-		if !slices.Contains(authKeys, name) {
-			return nil, d.fault(m.Name.StartOffset, "auth has no member %q; it has %s", name, strings.Join(authKeys, ", "))
-		}
-		if _, twice := members[name]; twice {
-			return nil, d.fault(m.Name.StartOffset, "%q appears twice", name)
-		}
-		members[name] = m.Value
-	}
-	return d.convertMembers("auth", members)
-}
-
-// readClaudeOAuth reads Claude Code's `oauth` and ignores unknown members. Claude Code's OAuth clients are registered with the redirect URI
-// http://localhost:PORT/callback.
-func (d *document) readClaudeOAuth(v hujson.Value) (*Auth, error) {
-	all, err := d.membersOf("oauth", v)
-	if err != nil {
-		return nil, err
-	}
-	members := map[string]hujson.Value{}
-	for theirs, ours := range map[string]string{"clientId": "clientId", "callbackPort": "callbackPort", "scopes": "scope"} {
-		if v, ok := all[theirs]; ok {
-			members[ours] = v
-		}
-	}
-	a, err := d.convertMembers("oauth", members)
-	if err != nil {
-		return nil, err
-	}
-	a.CallbackHost = "localhost"
-	if _, ok := all["authServerMetadataUrl"]; ok {
-		a.Unused = "oauth.authServerMetadataUrl"
-	}
-	return a, nil
-}
-
-// convertMembers converts the members of `auth` or `oauth`, whose keys are names in authKeys.
-func (d *document) convertMembers(block string, members map[string]hujson.Value) (*Auth, error) {
-	a := &Auth{}
-	for key, target := range a.stringFields() {
-		v, ok := members[key]
-		if !ok {
-			continue
-		}
+		name = cmp.Or(otherKeys[name], name)
+		_, twice := offsets[name]
+		offsets[name] = m.Value.StartOffset
 		var err error
-		if *target, err = d.stringOrList(block+"."+key, v, key == "scope"); err != nil {
+		switch {
+		case twice:
+			return nil, d.fault(m.Name.StartOffset, "%q appears twice", name)
+		case slices.Contains(keys, name) && name == "callbackPort":
+			if json.Unmarshal(m.Value.Pack(), &a.CallbackPort) != nil || a.CallbackPort < 0 || a.CallbackPort > 65535 {
+				err = d.fault(m.Value.StartOffset, "%s.callbackPort is not a port number", block)
+			}
+		case slices.Contains(keys, name):
+			*fields[name], err = d.stringOrList(block+"."+name, m.Value, name == "scope")
+		case block == "auth":
+			err = d.fault(m.Name.StartOffset, "auth has no member %q; it has %s", name, strings.Join(keys, ", "))
+		case name == "authServerMetadataUrl":
+			a.Unused = "oauth.authServerMetadataUrl"
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
-	if v, ok := members["callbackPort"]; ok {
-		if json.Unmarshal(v.Pack(), &a.CallbackPort) != nil || a.CallbackPort < 0 || a.CallbackPort > 65535 {
-			return nil, d.fault(v.StartOffset, "%s.callbackPort is not a port number", block)
-		}
-	}
 	if a.ClientSecret != "" && a.ClientID == "" {
-		return nil, d.fault(members["clientSecret"].StartOffset, "auth.clientSecret needs auth.clientId, the client it belongs to")
+		return nil, d.fault(offsets["clientSecret"], "auth.clientSecret needs auth.clientId, the client it belongs to")
 	}
 	return a, nil
 }
