@@ -85,18 +85,16 @@ func (p *program) checkListed(ctx context.Context, e config.Entry) error {
 	if err != nil {
 		return err
 	}
-	for _, f := range known {
-		switch {
-		case f.Path != e.Path || f.Sum == "":
-		case f.Sum != e.Sum:
-			return p.untrustedError(e, "has changed since it was trusted")
-		case f.hasMovedFile(p.filesOf(e)):
-			return p.untrustedError(e, "names files that point elsewhere since it was trusted")
-		default:
-			return nil
-		}
+	i := slices.IndexFunc(known, func(f trustedFile) bool { return f.Path == e.Path && f.Sum != "" })
+	switch {
+	case i < 0:
+		return p.untrustedError(e, "is not trusted")
+	case known[i].Sum != e.Sum:
+		return p.untrustedError(e, "has changed since it was trusted")
+	case known[i].hasMovedFile(p.filesOf(e)):
+		return p.untrustedError(e, "names files that point elsewhere since it was trusted")
 	}
-	return p.untrustedError(e, "is not trusted")
+	return nil
 }
 
 // filesOf returns the files that a login with the settings of an entry opens. The result maps each file to its real path.
@@ -181,16 +179,9 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 	for _, e := range file.Servers {
 		maps.Copy(now.Files, p.filesOf(e))
 	}
-	err = p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
-		kept := now
-		kept.Files = map[string]string{} // keeps files of earlier versions of the project's file, because a login may still use them
-		for _, f := range known {
-			if f.Path == path {
-				maps.Copy(kept.Files, f.Files)
-			}
-		}
-		maps.Copy(kept.Files, now.Files)
-		return append(slices.DeleteFunc(known, func(f trustedFile) bool { return f.Path == path }), kept)
+	err = p.changeTrusted(ctx, path, func(f *trustedFile) {
+		f.Sum, f.At = now.Sum, now.At
+		maps.Copy(f.Files, now.Files) // files of earlier versions of the project's file stay, because a login may still use them
 	})
 	if err != nil {
 		return err
@@ -276,14 +267,7 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 		}
 	}
 	was := false
-	err := p.changeTrusted(ctx, func(known []trustedFile) []trustedFile {
-		for i, f := range known {
-			if f.Path == path {
-				was, known[i].Sum = f.Sum != "", ""
-			}
-		}
-		return known
-	})
+	err := p.changeTrusted(ctx, path, func(f *trustedFile) { was, f.Sum = f.Sum != "", "" })
 	switch {
 	case err != nil:
 		return err
@@ -369,8 +353,9 @@ func (p *program) trustedFiles(ctx context.Context) ([]trustedFile, error) {
 	return known, nil
 }
 
-// changeTrusted changes the list of trusted files. A lock prevents two processes from changing the list at the same time.
-func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) []trustedFile) error {
+// changeTrusted changes the record of one file in the list of trusted files. A lock prevents two processes from changing the list at the same
+// time.
+func (p *program) changeTrusted(ctx context.Context, path string, change func(*trustedFile)) error {
 	store, err := p.openStore(keystore.File)
 	if err != nil {
 		return err
@@ -384,7 +369,12 @@ func (p *program) changeTrusted(ctx context.Context, change func([]trustedFile) 
 	if err != nil {
 		return err
 	}
-	data, err := json.Marshal(change(known))
+	i := slices.IndexFunc(known, func(f trustedFile) bool { return f.Path == path })
+	if i < 0 {
+		i, known = len(known), append(known, trustedFile{Path: path, Files: map[string]string{}})
+	}
+	change(&known[i])
+	data, err := json.Marshal(known)
 	if err != nil {
 		return err
 	}
