@@ -114,9 +114,9 @@ func (x index) readOrEmpty(key Key) (indexEntry, error) {
 	e, err := x.readEntry(key.name(), &key)
 	switch {
 	case errors.Is(err, ErrNotFound):
-		return indexEntry{Key: key}, nil
+		return indexEntry{Key: key, Backend: Keychain}, nil
 	case errors.Is(err, ErrCorrupt):
-		return indexEntry{Key: key, raw: e.raw, damaged: err}, nil
+		return indexEntry{Key: key, Backend: Keychain, raw: e.raw, damaged: err}, nil
 	}
 	return e, err
 }
@@ -182,22 +182,7 @@ func (x index) listEntries(key *Key) ([]indexEntry, error) {
 
 // withPending returns the entry with r added to the pending writes.
 func (e indexEntry) withPending(r reservation) indexEntry {
-	e = e.orNewEntry()
 	e.Pending = append(slices.Clone(e.Pending), r)
-	return e
-}
-
-// withHung returns the entry with r added to the pending writes. r is marked as a write that the keychain may still perform.
-func (e indexEntry) withHung(r reservation) indexEntry {
-	r.Hung = true
-	return e.withPending(r)
-}
-
-// orNewEntry returns e, or a new entry if the index file does not exist.
-func (e indexEntry) orNewEntry() indexEntry {
-	if !e.found {
-		e = indexEntry{Key: e.Key, Backend: Keychain, Pending: e.Pending, found: true}
-	}
 	return e
 }
 

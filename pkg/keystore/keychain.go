@@ -40,6 +40,8 @@ type platform struct {
 	classify  func(op string, err error) error // converts an error to one of this package's errors
 	available func() error                     // returns ErrUnavailable if the system has no keychain
 	isLocked  func() bool                      // called after a timeout; reports whether the keychain is locked; nil = unknown
+	guard     func() error                     // returns an error if the keychain must not be accessed; nil = no check
+	vanished  func(error) bool                 // reports whether an error means that another process deleted the item during the operation; nil = never
 }
 
 // plannedWrite is a write that has not begun.
@@ -207,7 +209,8 @@ func (k *keychain) recordWrite(p plannedWrite, unswept bool) (indexEntry, error)
 // undoWrite undoes a failed write. After a timeout, it only marks the reservation, because the write may still take effect.
 func (k *keychain) undoWrite(name string, p plannedWrite, cause error) {
 	if mayTakeEffectLater(cause) {
-		_, _ = k.index.writeEntry(p.indexBefore.withHung(p.reservation), false)
+		p.Hung = true
+		_, _ = k.index.writeEntry(p.indexBefore.withPending(p.reservation), false)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), releaseWait)

@@ -22,9 +22,9 @@ const (
 )
 
 func systemKeychain() (itemStore, platform) {
-	return goKeyring{guard: sessionBus, vanished: func(err error) bool { return isGone(replyName(err)) }},
-		platform{maxSize: maxSizeSecretService, available: secretsAvailable, isLocked: secretsLocked,
-			classify: func(op string, err error) error { return classifySecretService(op, replyName(err), err) }}
+	return goKeyring{}, platform{maxSize: maxSizeSecretService, available: secretsAvailable, isLocked: secretsLocked, guard: sessionBus,
+		classify: func(op string, err error) error { return classifySecretService(op, replyName(err), err) },
+		vanished: func(err error) bool { return isGone(replyName(err)) }}
 }
 
 // replyName returns the name of a D-Bus error, or "" if err is not one.

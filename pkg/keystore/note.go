@@ -13,12 +13,35 @@ import (
 // Note stores data that belongs to the credential, for example the journal of refreshes. The data must not be secret. The write is atomic
 // and survives a power failure. The caller holds the key's lock.
 func (s *Store) Note(ctx context.Context, key Key, name string, data []byte) error {
-	return s.writeNote(ctx, key, name, data, true)
+	return s.useNote(name, func() error { return s.notes.writeNote(ctx, key, name, data, true) })
 }
 
 // Jot is like Note, but a power failure may undo the write.
 func (s *Store) Jot(ctx context.Context, key Key, name string, data []byte) error {
-	return s.writeNote(ctx, key, name, data, false)
+	return s.useNote(name, func() error { return s.notes.writeNote(ctx, key, name, data, false) })
+}
+
+// ReadNote returns a note, or ErrNotFound if the note does not exist.
+func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte, err error) {
+	err = s.useNote(name, func() (err error) {
+		data, err = s.notes.readNote(ctx, key, name)
+		return err
+	})
+	return data, err
+}
+
+// DeleteNote deletes a note, if it exists. The caller holds the key's lock.
+func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
+	return s.useNote(name, func() error { return s.notes.deleteNote(ctx, key, name) })
+}
+
+// useNote checks the name of a note and then runs an operation on the note.
+func (s *Store) useNote(name string, operation func() error) error {
+	err := fmt.Errorf("%w: the name of a note has up to 32 lower-case letters, digits and hyphens, not %q", ErrUnwritable, name)
+	if plainTag(name) {
+		err = operation()
+	}
+	return withOp("note", s.notes.kind(), err)
 }
 
 // Local returns a store that keeps notes in the state folder of this machine, even if s keeps them in a database.
@@ -29,31 +52,6 @@ func (s *Store) Local() *Store {
 	return &Store{o: s.o, locks: s.locks, notes: localNotes{s.o.StateDir}}
 }
 
-func (s *Store) writeNote(ctx context.Context, key Key, name string, data []byte, durable bool) error {
-	err := checkNote(name)
-	if err == nil {
-		err = s.notes.writeNote(ctx, key, name, data, durable)
-	}
-	return withOp("note", s.notes.kind(), err)
-}
-
-// ReadNote returns a note, or ErrNotFound if the note does not exist.
-func (s *Store) ReadNote(ctx context.Context, key Key, name string) (data []byte, err error) {
-	if err = checkNote(name); err == nil {
-		data, err = s.notes.readNote(ctx, key, name)
-	}
-	return data, withOp("note", s.notes.kind(), err)
-}
-
-// DeleteNote deletes a note, if it exists. The caller holds the key's lock.
-func (s *Store) DeleteNote(ctx context.Context, key Key, name string) error {
-	err := checkNote(name)
-	if err == nil {
-		err = s.notes.deleteNote(ctx, key, name)
-	}
-	return withOp("note", s.notes.kind(), err)
-}
-
 // noteStore stores notes in the state folder or, with the postgres store, in the database.
 type noteStore interface {
 	kind() string
@@ -61,13 +59,6 @@ type noteStore interface {
 	readNote(ctx context.Context, key Key, name string) ([]byte, error)
 	deleteNote(ctx context.Context, key Key, name string) error
 	deleteNotes(ctx context.Context, key Key) error
-}
-
-func checkNote(name string) error {
-	if plainTag(name) {
-		return nil
-	}
-	return fmt.Errorf("%w: the name of a note has up to 32 lower-case letters, digits and hyphens, not %q", ErrUnwritable, name)
 }
 
 // localNotes stores notes as small private files in the state folder.

@@ -62,7 +62,7 @@ func (k *keychain) runOperation(ctx context.Context, op string, f func() (string
 			}
 			done <- r
 		}()
-		r.value, r.err = f()
+		r.value, r.err = k.platform.runGuarded(f)
 	}()
 	select {
 	case r := <-done:
@@ -73,6 +73,22 @@ func (k *keychain) runOperation(ctx context.Context, op string, f func() (string
 	case <-wait.Done():
 		return "", k.timeoutError(ctx, op, time.Since(began))
 	}
+}
+
+// runGuarded runs an operation if the guard returns no error. If another process deleted the item during the operation, runGuarded repeats
+// the operation, which searches for the item again.
+func (p platform) runGuarded(operation func() (string, error)) (value string, err error) {
+	if p.guard != nil {
+		if err := p.guard(); err != nil {
+			return "", err
+		}
+	}
+	for range 5 {
+		if value, err = operation(); err == nil || p.vanished == nil || !p.vanished(err) {
+			break
+		}
+	}
+	return value, err
 }
 
 // timeoutError returns the error for an operation that did not end in time. If the deadline of ctx passed first, the error still names the

@@ -20,40 +20,11 @@ import (
 const serviceName = "mcpauth"
 
 // goKeyring accesses the keychain of this system through the package go-keyring.
-type goKeyring struct {
-	guard    func() error     // returns an error if the keychain must not be accessed; nil = no check
-	vanished func(error) bool // reports whether an error means that another process deleted the item during the operation; nil = never
-}
+type goKeyring struct{}
 
-func (g goKeyring) set(account, value string) error {
-	_, err := g.runGuarded(func() (string, error) { return "", keyring.Set(serviceName, account, value) })
-	return err
-}
-
-func (g goKeyring) get(account string) (string, error) {
-	return g.runGuarded(func() (string, error) { return keyring.Get(serviceName, account) })
-}
-
-func (g goKeyring) delete(account string) error {
-	_, err := g.runGuarded(func() (string, error) { return "", keyring.Delete(serviceName, account) })
-	return err
-}
-
-// runGuarded runs an operation if the guard returns no error. If another process deleted the item during the operation, runGuarded repeats
-// the operation, which searches for the item again.
-func (g goKeyring) runGuarded(operation func() (string, error)) (value string, err error) {
-	if g.guard != nil {
-		if err := g.guard(); err != nil {
-			return "", err
-		}
-	}
-	for range 5 {
-		if value, err = operation(); err == nil || g.vanished == nil || !g.vanished(err) {
-			break
-		}
-	}
-	return value, err
-}
+func (goKeyring) set(account, value string) error    { return keyring.Set(serviceName, account, value) }
+func (goKeyring) get(account string) (string, error) { return keyring.Get(serviceName, account) }
+func (goKeyring) delete(account string) error        { return keyring.Delete(serviceName, account) }
 
 // macOSLine is the length in bytes of the longest line that `security -i` reads.
 const macOSLine = 4095

@@ -127,7 +127,7 @@ func TestClassifySecretService(t *testing.T) {
 // error is not ErrNotFound.
 func TestVanishedItemIsLookedForAgain(t *testing.T) {
 	away := errors.New("away")
-	g := goKeyring{vanished: func(err error) bool { return errors.Is(err, away) }}
+	p := platform{vanished: func(err error) bool { return errors.Is(err, away) }}
 	for _, tt := range []struct {
 		name    string
 		answers []error
@@ -140,7 +140,7 @@ func TestVanishedItemIsLookedForAgain(t *testing.T) {
 		{"for ever", slices.Repeat([]error{away}, 9), away},
 	} {
 		asked := 0
-		_, err := g.runGuarded(func() (string, error) { asked++; return "", tt.answers[asked-1] })
+		_, err := p.runGuarded(func() (string, error) { asked++; return "", tt.answers[asked-1] })
 		if !errors.Is(err, tt.want) || asked > 5 {
 			t.Errorf("%s: %v after %d", tt.name, err, asked)
 		}

@@ -329,7 +329,7 @@ func (k *keychain) deleteAll(ctx context.Context, key Key) error {
 		}
 	}
 	if len(obsolete) > 0 {
-		if _, err := k.index.writeEntry(e.orNewEntry(), false); err != nil {
+		if _, err := k.index.writeEntry(e, false); err != nil {
 			return err
 		}
 	}
