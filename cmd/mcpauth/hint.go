@@ -129,7 +129,7 @@ func loginHint(a hintInput) string {
 }
 
 func anewHint(a hintInput) string {
-	return "start over: mcpauth logout " + a.server + a.globalFlags() + " && " + a.loginLine()
+	return "start over: mcpauth logout " + a.server + a.globalFlags() + ", then: " + a.loginLine()
 }
 
 func elsewhereHint(a hintInput) string {

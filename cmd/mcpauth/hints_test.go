@@ -201,7 +201,7 @@ func mishaps() []mishap {
 
 		// The store.
 		{name: "there is no keychain", rows: "keystore.ErrUnavailable", args: login("--keystore", "keychain", "--name", "m"), exit: 6, code: "keystore", hint: "mcpauth login SERVER --name m --keystore file$"},
-		{name: "the stored record is damaged", rows: "keystore.ErrCorrupt", before: loggedIn, args: []string{"refresh", "SERVER"}, exit: 6, code: "keystore", hint: "mcpauth logout SERVER && mcpauth login SERVER$", pick: -1, goesOn: true,
+		{name: "the stored record is damaged", rows: "keystore.ErrCorrupt", before: loggedIn, args: []string{"refresh", "SERVER"}, exit: 6, code: "keystore", hint: "mcpauth logout SERVER, then: mcpauth login SERVER$", pick: -1, goesOn: true,
 			spoil: func(t *testing.T, u *unlucky) {
 				records, err := filepath.Glob(filepath.Join(u.env["HOME"], ".local", "share", "mcpauth", "*.credential"))
 				if err != nil || len(records) != 1 {
@@ -338,6 +338,9 @@ func (m mishap) play(t *testing.T) failure {
 	first := u.fails(t, args)
 	if first.ExitCode != m.exit || m.code != "" && first.Code != m.code {
 		t.Fatalf("exit %d %s, want %d %s\n%s", first.ExitCode, first.Code, m.exit, m.code, u.stderr.String())
+	}
+	if strings.Contains(first.Hint, "&&") || strings.Contains(first.Hint, "||") {
+		t.Errorf("PowerShell 5.1 cannot read the hint %q", first.Hint)
 	}
 	if want := u.names.Replace(m.hint); !regexp.MustCompile(want).MatchString(first.Hint) {
 		t.Fatalf("hint %q, want %q", first.Hint, want)
@@ -513,7 +516,7 @@ func (u *unlucky) said(t *testing.T) failure {
 	return e.Error
 }
 
-var commandEnds = regexp.MustCompile(`; |, or: | \(with | shows | lists | use it| and mcpauth | && |$`)
+var commandEnds = regexp.MustCompile(`; |, or: |, then: | \(with | shows | lists | use it| and mcpauth |$`)
 
 // commandsOf returns the command lines in a hint. For a hint that says "add --flag", commandsOf returns the failed command with that flag
 // added.
