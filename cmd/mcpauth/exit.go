@@ -227,7 +227,11 @@ func (p *program) hintInput(err error) hintInput {
 	if e, ok := errors.AsType[*serverError](err); ok {
 		s = e.server
 	}
-	return hintInput{typed: p.userLine, server: s.shellArgument(), staticToken: s.staticToken, err: err}
+	a := hintInput{typed: p.userLine, server: s.shellArgument(), staticToken: s.staticToken, err: err}
+	if e, ok := errors.AsType[*configError](s.untrusted); ok {
+		a.trust = e.hint
+	}
+	return a
 }
 
 // writeError prints an error on one line and its hint on the next. With --json, writeError prints both as one line of JSON.

@@ -19,6 +19,7 @@ type hintInput struct {
 	typed       commandLine
 	server      string // the SERVER as the user typed it, quoted for a shell
 	staticToken bool   // MCPAUTH_ACCESS_TOKEN is in use
+	trust       string // the hint to trust the project's file, which a login requires; empty: the login requires no trust
 	err         error
 }
 
@@ -124,6 +125,9 @@ func timeHint(a hintInput) string {
 func loginHint(a hintInput) string {
 	if a.staticToken {
 		return "the server rejects the token in " + accessTokenVariable + ": set a new one"
+	}
+	if a.trust != "" {
+		return a.trust + ", then: " + a.loginLine()
 	}
 	return a.loginLine()
 }

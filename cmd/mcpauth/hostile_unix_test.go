@@ -276,10 +276,23 @@ func TestProjectAddsHeaders(t *testing.T) {
 
 	u.project(t, file("other"))
 	u.must(t, exitAuth, "call", "other", "whoami") // a login would send the headers together with the new token
+	trust, login := "mcpauth trust "+shellWord(realPath(filepath.Join(u.home, ".mcp.json"))), "mcpauth login other"
+	if !strings.Contains(u.stderr.String(), "hint: look at the file, then: "+trust+", then: "+login+"\n") {
+		t.Errorf("no hint that cures it: %s", u.stderr.String())
+	}
 	u.must(t, exitDone, "exec", "other", "--", "env")
 	if !strings.Contains(u.stdout.String(), "SANDBOX_POLICY=https://proxy.example.com/policy") {
 		t.Errorf("the command of exec lacks a variable: %s", u.stdout.String())
 	}
+	for _, args := range [][]string{{"login", "other"}, {"login", "other", "--name", "mine"}, {"login", "other", "--print-url"}} {
+		u.must(t, exitUsage, args...)
+		if !strings.Contains(u.stderr.String(), "hint: look at the file, then: "+trust+"\n") {
+			t.Errorf("%q: %s", args, u.stderr.String())
+		}
+	}
+	u.must(t, exitDone, "trust")
+	u.must(t, exitDone, "login", "other")
+	u.must(t, exitDone, "call", "other", "whoami") // the login has not asked for less trust than the call
 }
 
 // Under sudo without -H, HOME is the home folder of another user. root must not create files there that the user cannot change.

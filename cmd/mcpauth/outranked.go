@@ -26,7 +26,7 @@ func (p *program) checkStoredLogin(ctx context.Context, given server) error {
 	if t.Header.Get("Authorization") != "" {
 		return changedLoginError(s, "headers.Authorization", "another credential", "its own")
 	}
-	if len(t.Header) > 0 && given.untrusted != nil {
+	if given.untrusted != nil {
 		return given.untrusted
 	}
 	for _, each := range []struct{ what, given, stored string }{

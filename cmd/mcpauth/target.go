@@ -41,7 +41,7 @@ type server struct {
 	inProject   bool // the server is an entry of a project's file; see trust.go
 	noLogin     bool // a variable that a login needs is not set
 
-	untrusted error // the reason why the headers of the entry must not be sent with a stored token, or nil
+	untrusted error // the reason why the headers of the entry must not be sent with a token, or nil
 }
 
 // shellArgument returns the SERVER argument, quoted for a shell.
@@ -145,8 +145,13 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 		return server{target: stored[0]}, nil // the stored login has the URL, so the variables of the entry are not needed
 	}
 	s, err := p.readEntry(ctx, file, e, n)
-	if err != nil {
+	switch {
+	case err != nil:
 		return s, err
+	case len(s.target.Header) == 0: // mcpauth sets the headers of the entry itself
+		s.untrusted = nil
+	case s.untrusted != nil && n >= needLogin:
+		return s, s.untrusted
 	}
 	for _, login := range stored {
 		if login.URL != s.target.URL {
