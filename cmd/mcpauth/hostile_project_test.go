@@ -183,7 +183,30 @@ func TestProjectWeakensALogin(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.must(t, exitDone, "login", u.good.URL(), "--name", "work", "--dpop", "always", "--strict", "--scope", "notes:read", "--client-id", "demo-public")
-	before := u.status(t, "work")
+	u.weakens(t, exitDone)
+	for _, words := range []string{"expire", "revoke"} {
+		if err := u.good.Set(words); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.project(t, `{}`)
+	u.must(t, exitAuth, "call", "work", "whoami", "--reauth", "refresh") // the server has ended the grant, so no token is stored any more
+	u.must(t, exitAuth, "status", "work", "--json")
+	if !strings.Contains(u.stdout.String(), `"state": "none"`) {
+		t.Fatalf("a token is left: %s", u.stdout.String())
+	}
+	u.weakens(t, exitAuth)
+}
+
+// weakens writes project files that would weaken the stored login "work". The parameter code is the exit code of status.
+func (u user) weakens(t *testing.T, code int) {
+	t.Helper()
+	status := func() string {
+		u.must(t, code, "status", "work", "--json")
+		_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // without expires_in, which changes with time and precedes refreshable
+		return constant
+	}
+	before := status()
 	requests := u.good.Count("requests")
 	for _, auth := range []string{`"dpop":"never"`, `"dpop":"auto"`, `"clientId":"demo-basic"`, `"issuer":"https://as.example.com"`,
 		`"clientMetadataUrl":"https://as.example.com/client"`, `"grant":"device_code"`, `"scope":"notes:read notes:write"`} {
@@ -199,11 +222,11 @@ func TestProjectWeakensALogin(t *testing.T) {
 	u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","headers":{"Authorization":"Bearer theirs"}}}}`)
 	u.must(t, exitUsage, "call", "work", "whoami")
 	u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`","disabled":true}}}`)
-	u.must(t, exitDone, "status", "work") // if the project's file disables its entry, the stored login of the same name remains usable
+	u.must(t, code, "status", "work") // if the project's file disables its entry, the stored login of the same name remains usable
 	if n := u.good.Count("requests"); n != requests {
 		t.Errorf("%d requests were sent", n-requests)
 	}
-	if after := u.status(t, "work"); after != before {
+	if after := status(); after != before {
 		t.Errorf("the login changed:\n%s\n%s", before, after)
 	}
 }
@@ -258,14 +281,6 @@ func (u user) own(t *testing.T, text string) {
 	if err := os.WriteFile(filepath.Join(folder, "config.json"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// status returns the status of a login.
-func (u user) status(t *testing.T, name string) string {
-	t.Helper()
-	u.must(t, exitDone, "status", name, "--json")
-	_, constant, _ := strings.Cut(u.stdout.String(), `"refreshable"`) // without expires_in, which changes with time and precedes refreshable
-	return constant
 }
 
 // A client secret is sent only to the authorization server to which it was sent first. Another name for the login does not change that.

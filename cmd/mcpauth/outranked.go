@@ -10,17 +10,18 @@ import (
 )
 
 // checkStoredLogin returns an error if a project's file would change a setting of a stored login. The file may only add settings that the
-// stored login does not have. The file may add headers only if the user has trusted the file.
+// stored login does not have. The same holds if the server has ended the grant of the login, because the next login uses the stored settings.
+// The file may add headers only if the user has trusted the file.
 func (p *program) checkStoredLogin(ctx context.Context, given server) error {
 	if !given.inProject {
 		return nil
 	}
 	t := given.target
 	s, err := p.flowClient.Load().Status(ctx, t)
-	if err != nil || s.State == flow.StateNone {
+	if err != nil || s.Grant == "" { // without a grant, the record contains no login, but at most a client registration
 		return err
 	}
-	if strings.EqualFold(s.TokenType, "DPoP") && t.DPoP != "" && t.DPoP != flow.DPoPAlways {
+	if (s.Bound || strings.EqualFold(s.TokenType, "DPoP")) && t.DPoP != "" && t.DPoP != flow.DPoPAlways {
 		return changedLoginError(s, "auth.dpop", string(t.DPoP), "always")
 	}
 	if t.Header.Get("Authorization") != "" {
@@ -39,7 +40,7 @@ func (p *program) checkStoredLogin(ctx context.Context, given server) error {
 	}
 	for _, scope := range t.Scopes {
 		if !slices.Contains(s.Scopes, scope) && !slices.Contains(s.Asked, scope) {
-			return changedLoginError(s, "auth.scope", strings.Join(t.Scopes, " "), strings.Join(s.Scopes, " "))
+			return changedLoginError(s, "auth.scope", strings.Join(t.Scopes, " "), strings.Join(s.Asked, " "))
 		}
 	}
 	return nil

@@ -50,6 +50,7 @@ type Status struct {
 	Account      string     `json:"account"` // account of the login, from unverified claims: email, else preferred_username, else sub; empty: unknown
 
 	Asked []string `json:"-"` // the scopes that the login requested
+	Bound bool     `json:"-"` // the login bound its tokens to a key (DPoP)
 	Cert  string   `json:"-"` // file with the client certificate
 	Key   string   `json:"-"` // file with the key of the certificate
 	Moved string   `json:"-"` // URL to which the server redirects the calls, on the same origin; empty: none
@@ -92,6 +93,7 @@ type publicRecord struct {
 	Refreshable  bool      `json:"refreshable,omitempty"`
 	Scopes       []string  `json:"scopes,omitempty"`
 	Asked        []string  `json:"scopes_asked,omitempty"`
+	Bound        bool      `json:"bound,omitempty"`
 	ClientID     string    `json:"client_id,omitempty"`
 	Registration string    `json:"registration,omitempty"`
 	TokenType    string    `json:"token_type,omitempty"`
@@ -111,10 +113,10 @@ type publicRecord struct {
 func (c credential) publicRecord() publicRecord {
 	p := publicRecord{Name: c.Profile, Resource: c.Resource, Issuer: c.Issuer, HasToken: c.hasToken(), Grant: c.Grant, ClientID: c.Client.ID,
 		Registration: c.Client.Kind, Deviations: c.Deviations, Strict: c.Settings.Strict, Moved: c.Moved, Cert: c.Settings.CertFile,
-		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable()}
+		Key: c.Settings.CertKeyFile, AssertionVariable: c.Settings.assertionVariable(), Asked: c.Scopes, Bound: c.DPoPKey != nil}
 	if c.hasToken() {
 		p.Expiry, p.TokenType, p.ObtainedAt, p.Scopes = c.Token.Expiry, c.Token.TokenType, c.ObtainedAt, c.grantedScopes()
-		p.Refreshable, p.Asked, p.Account = c.isRenewable(), c.Scopes, c.Account
+		p.Refreshable, p.Account = c.isRenewable(), c.Account
 	}
 	return p
 }
@@ -186,8 +188,7 @@ func statusOf(e keystore.Entry, now time.Time) (Status, error) {
 		Name: nullableName(e.Key.Profile), URL: e.Key.Server, Resource: p.Resource, Issuer: p.Issuer, State: StateNone, Refreshable: p.Refreshable,
 		Scopes: append([]string{}, p.Scopes...), ClientID: p.ClientID, Registration: p.Registration, TokenType: p.TokenType, Grant: p.Grant,
 		Keystore: e.Backend, Generation: e.Generation, Deviations: append([]string{}, p.Deviations...), Strict: p.Strict, Asked: p.Asked, Moved: p.Moved,
-		Cert: p.Cert, Key: p.Key, Account: p.Account,
-		AssertionVariable: p.AssertionVariable,
+		Cert: p.Cert, Key: p.Key, Account: p.Account, Bound: p.Bound, AssertionVariable: p.AssertionVariable,
 	}
 	if !p.HasToken {
 		return s, nil
