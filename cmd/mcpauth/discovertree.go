@@ -12,17 +12,10 @@ import (
 
 // discover prints a tree that contains the connection, the requests of each stage, the checks, and what login would do.
 
-// signFor returns the sign that a terminal shows before the first word of a line, and the colour of the word.
-func signFor(word string) (sign, colour string) {
-	switch word {
-	case "ok", "passed":
-		return "✓", green
-	case "no", "missing", "tolerated":
-		return "!", yellow
-	case "failed":
-		return "✗", red
-	}
-	return " ", ""
+// signs contains, for the first word of a line, the sign that a terminal shows before the word, and the colour of the word.
+func signs() map[string][2]string {
+	good, fair, bad := [2]string{"✓", green}, [2]string{"!", yellow}, [2]string{"✗", red}
+	return map[string][2]string{"ok": good, "passed": good, "no": fair, "missing": fair, "tolerated": fair, "failed": bad}
 }
 
 // treeWriter builds the output of discover.
@@ -106,10 +99,10 @@ func (b *treeWriter) writeHeading(text string) {
 // writeLine writes a line that begins with mark. All texts begin in the same column.
 func (b *treeWriter) writeLine(mark, text string) {
 	words := mark
-	if sign, colour := signFor(mark); b.colour {
-		words = sign + " " + mark
-		if colour != "" {
-			words = paint(true, colour, words)
+	if s := signs()[mark]; b.colour {
+		words = cmp.Or(s[0], " ") + " " + mark
+		if s[1] != "" {
+			words = paint(true, s[1], words)
 		}
 	}
 	fmt.Fprintf(b, "  %s%*s %s\n", words, 9-len(mark), "", strings.ReplaceAll(removeControls(text), "\n", " "))

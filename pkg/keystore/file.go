@@ -72,13 +72,13 @@ func decodeFile(name string, data []byte) (recordHead, string, error) {
 // entryOf returns the entry of a record. Early versions of mcpauth stored the entry in the index and not in the record.
 func (f *fileStore) entryOf(name string, h recordHead) Entry {
 	if h.Key != nil {
-		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public, Updated: h.Updated}
+		return Entry{Key: *h.Key, Backend: File, Generation: h.Generation, Public: h.Public}
 	}
 	e, err := f.index.readEntry(name, nil)
 	if err != nil {
 		return Entry{Backend: File, Generation: h.Generation}
 	}
-	return Entry{Key: e.Key, Backend: File, Generation: h.Generation, Public: e.publicOf(h.Generation), Updated: e.Updated}
+	return Entry{Key: e.Key, Backend: File, Generation: h.Generation, Public: e.publicOf(h.Generation)}
 }
 
 func (f *fileStore) entries(_ context.Context, key *Key) ([]Entry, error) {
@@ -178,7 +178,7 @@ func (f *fileStore) encodeRecord(key Key, r Record, reserved reservedSpace) ([]b
 		}
 		payload, encoding = string(sealed), encodedAge
 	}
-	h := recordHead{Generation: r.Generation, Encoding: encoding, Key: &key, Updated: f.now()}
+	h := recordHead{Generation: r.Generation, Encoding: encoding, Key: &key}
 	if r.Public != nil {
 		public, err := json.Marshal(r.Public) // the checksum must cover the same JSON that encodeHead writes
 		if err != nil {

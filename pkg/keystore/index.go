@@ -75,7 +75,6 @@ type indexEntry struct {
 	Generation uint64          `json:"generation"` // 0 = the index has no finished write
 	Slot       int             `json:"slot,omitempty"`
 	Public     json.RawMessage `json:"public,omitempty"`
-	Updated    time.Time       `json:"updated,omitzero"`
 	Backends   []string        `json:"backends,omitempty"` // every backend that may contain data of this key; only set by early versions, which also had entries for files
 	Deleted    bool            `json:"deleted,omitempty"`  // true: the credential was deleted, but a pending write of this or a lower generation may still take effect
 	Pending    []reservation   `json:"pending,omitempty"`
@@ -188,7 +187,7 @@ func (e indexEntry) withPending(r reservation) indexEntry {
 
 // markCompleted copies the description of a written record from r to the entry.
 func (e *indexEntry) markCompleted(r reservation) {
-	e.Backend, e.Generation, e.Slot, e.Public, e.Updated = Keychain, r.Generation, r.Slot, r.Public, r.At
+	e.Backend, e.Generation, e.Slot, e.Public = Keychain, r.Generation, r.Slot, r.Public
 	e.Deleted, e.found = false, true
 }
 
@@ -232,7 +231,7 @@ func (e indexEntry) publicOf(generation uint64) json.RawMessage {
 // toEntry converts e to the type that callers of the store get. If no write has finished, the Entry describes the newest pending write,
 // because that write may already have stored its secret.
 func (e indexEntry) toEntry() (Entry, bool) {
-	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public, Updated: e.Updated}
+	shown := Entry{Key: e.Key, Backend: e.Backend, Generation: e.Generation, Public: e.Public}
 	if e.Deleted {
 		return Entry{}, false
 	}
@@ -241,7 +240,7 @@ func (e indexEntry) toEntry() (Entry, bool) {
 	}
 	for _, r := range slices.Backward(e.Pending) {
 		if !r.Obsolete && !r.Empty {
-			shown.Generation, shown.Public, shown.Updated = r.Generation, r.Public, r.At
+			shown.Generation, shown.Public = r.Generation, r.Public
 			return shown, true
 		}
 	}

@@ -76,7 +76,6 @@ type Entry struct {
 	Backend    string
 	Generation uint64
 	Public     json.RawMessage
-	Updated    time.Time
 }
 
 // Store reads and writes credentials. A Store is safe for concurrent use.

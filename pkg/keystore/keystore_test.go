@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 )
 
 // each runs a test on every backend. It includes postgres only if there is a test server, which scripts/fleet starts.
@@ -537,16 +536,6 @@ func TestNotes(t *testing.T) {
 	}
 	if left := s.leftovers(t); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
-	}
-}
-
-func TestUpdatedIsNow(t *testing.T) {
-	s := openTest(t, t.TempDir(), File, newFake(), generous())
-	now := time.Date(2026, 11, 5, 6, 7, 8, 0, time.FixedZone("", 3600))
-	s.o.Now = func() time.Time { return now }
-	s.put(t, testKey(), "x")
-	if e, err := s.Entry(t.Context(), testKey()); err != nil || !e.Updated.Equal(now) || e.Updated.Location() != time.UTC {
-		t.Errorf("updated %v, %v", e.Updated, err)
 	}
 }
 

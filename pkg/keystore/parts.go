@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -40,9 +39,8 @@ type recordHead struct {
 	Encoding   string `json:"encoding,omitempty"`
 
 	// In files only:
-	Key     *Key            `json:"key,omitempty"`
-	Public  json.RawMessage `json:"public,omitempty"`
-	Updated time.Time       `json:"updated,omitzero"`
+	Key    *Key            `json:"key,omitempty"`
+	Public json.RawMessage `json:"public,omitempty"`
 }
 
 // encodePayload converts a secret to text.

@@ -52,7 +52,7 @@ func (p *postgres) readNote(ctx context.Context, key Key, name string) ([]byte, 
 func (p *postgres) deleteNote(ctx context.Context, key Key, name string) error {
 	_, err := p.query(ctx, key, `UPDATE mcpauth_credentials SET notes = notes - $2::text WHERE name = $1`, key.name(), name)
 	if err == nil {
-		_, err = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND generation = 0 AND claim IS NULL AND notes = '{}'`, key.name())
+		_, err = p.query(ctx, key, deleteEmptyRow, key.name())
 	}
 	return err
 }

@@ -117,7 +117,7 @@ const (
 )
 
 const (
-	selectedColumns = 7        // maximum number of columns that a statement selects
+	selectedColumns = 6        // maximum number of columns that a statement selects
 	maxRows         = 100_000  // maximum number of rows in an answer
 	maxAnswer       = 64 << 20 // maximum size of an answer in bytes
 )

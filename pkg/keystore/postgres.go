@@ -62,7 +62,9 @@ type postgres struct {
 
 func (p *postgres) kind() string { return Postgres }
 
-const selectEntry = `SELECT key, generation, format, public, extract(epoch FROM updated), name, `
+const deleteEmptyRow = `DELETE FROM mcpauth_credentials WHERE name = $1 AND generation = 0 AND claim IS NULL AND notes = '{}'`
+
+const selectEntry = `SELECT key, generation, format, public, name, `
 
 // readRow returns the entry of a credential and its encrypted record. Neither is authenticated yet.
 func (p *postgres) readRow(ctx context.Context, key Key) (Entry, []byte, error) {
@@ -221,25 +223,22 @@ func (p *postgres) reserve(ctx context.Context, key Key) (reservedSpace, error) 
 	}
 	s.claim, s.keys = claim, k
 	s.generation, err = strconv.ParseUint(string(rows[0][0]), 10, 64)
-	return claimedRow{p, key, s}, err
+	return claimedRow(func(ctx context.Context) { p.releaseClaim(ctx, key, s) }), err
 }
 
-// claimedRow is a row with a claim of this process.
-type claimedRow struct {
-	p   *postgres
-	key Key
-	s   *lockSession
-}
+// claimedRow releases the claim of this process.
+type claimedRow func(ctx context.Context)
 
-// release removes the claim. A row that has neither a record nor notes is deleted.
-func (c claimedRow) release(ctx context.Context) {
-	p, key, s := c.p, c.key, c.s
+func (c claimedRow) release(ctx context.Context) { c(ctx) }
+
+// releaseClaim removes the claim. A row that has neither a record nor notes is deleted.
+func (p *postgres) releaseClaim(ctx context.Context, key Key, s *lockSession) {
 	if s.claim == "" {
 		return
 	}
 	_, err := p.query(ctx, key, `UPDATE mcpauth_credentials SET claim = NULL, claimed_by = NULL, claimed_at = NULL WHERE name = $1 AND claim = $2`, key.name(), s.claim)
 	if err == nil && s.generation == 0 {
-		_, _ = p.query(ctx, key, `DELETE FROM mcpauth_credentials WHERE name = $1 AND generation = 0 AND claim IS NULL AND notes = '{}'`, key.name())
+		_, _ = p.query(ctx, key, deleteEmptyRow, key.name())
 	}
 	s.claim = ""
 }
@@ -276,7 +275,7 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 			err = fmt.Errorf("%w: %w", ErrCorrupt, err)
 		}
 		if err != nil {
-			name := string(columns[5])
+			name := string(columns[4])
 			errs = append(errs, fmt.Errorf("%s: %w", name[:min(len(name), 100)], err))
 			continue
 		}
@@ -289,20 +288,19 @@ func (p *postgres) entries(ctx context.Context, key *Key) ([]Entry, error) {
 func parseEntry(columns [][]byte) (Entry, []byte, error) {
 	e := Entry{Backend: Postgres, Public: bytes.Clone(columns[3])}
 	format, err := strconv.Atoi(string(columns[2]))
-	seconds, timeErr := strconv.ParseFloat(string(columns[4]), 64)
 	generation, generationErr := strconv.ParseUint(string(columns[1]), 10, 64)
-	sealed, sealedErr := hex.DecodeString(string(columns[6]))
+	sealed, sealedErr := hex.DecodeString(string(columns[5]))
 	switch {
 	case err == nil && format > rowVersion:
 		return Entry{}, nil, newer(format)
-	case errors.Join(err, timeErr, generationErr, sealedErr, json.Unmarshal(columns[0], &e.Key)) != nil, e.Key.name() != string(columns[5]):
+	case errors.Join(err, generationErr, sealedErr, json.Unmarshal(columns[0], &e.Key)) != nil, e.Key.name() != string(columns[4]):
 		return Entry{}, nil, fmt.Errorf("%w: the row cannot be read", ErrCorrupt)
 	case generation == 0:
 		return Entry{}, nil, ErrNotFound
 	case format < rowVersion:
 		return Entry{}, nil, fmt.Errorf("%w: an early version of mcpauth wrote it without authentication", ErrCorrupt)
 	}
-	e.Generation, e.Updated = generation, time.UnixMicro(int64(seconds*1e6)).UTC()
+	e.Generation = generation
 	return e, sealed, nil
 }
 

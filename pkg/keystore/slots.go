@@ -371,6 +371,6 @@ func (k *keychain) removeEntry(name string, e indexEntry) error {
 	if len(late) == 0 {
 		return k.index.remove(name)
 	}
-	_, err := k.index.writeEntry(indexEntry{Key: e.Key, Backend: Keychain, Generation: e.highestGeneration(), Deleted: true, Updated: now, Pending: late}, true)
+	_, err := k.index.writeEntry(indexEntry{Key: e.Key, Backend: Keychain, Generation: e.highestGeneration(), Deleted: true, Pending: late}, true)
 	return err
 }

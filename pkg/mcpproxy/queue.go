@@ -25,48 +25,37 @@ type messageQueue struct {
 	notified    <-chan struct{} // closed when the last notification was accepted
 }
 
-// queuePlace is the position of a message in the queue.
-type queuePlace struct {
-	initialize, before <-chan struct{}
-	accepted           chan struct{} // closed by markAccepted
-}
-
-// addMessage adds a message to the queue. Call addMessage in the order of the messages.
-func (q *messageQueue) addMessage(m mcphttp.Message) *queuePlace {
-	p := &queuePlace{initialize: q.initialize, before: q.initialized, accepted: make(chan struct{})}
+// addMessage adds a message to the queue. Call addMessage in the order of the messages. waitTurn waits until the message may be sent, or until
+// its context ends. Close accepted when the server has accepted the message, so that the next message may be sent.
+func (q *messageQueue) addMessage(m mcphttp.Message) (waitTurn func(context.Context), accepted chan struct{}) {
+	accepted = make(chan struct{})
+	initialize, before := q.initialize, q.initialized
 	switch {
 	case m.Method == "initialize":
-		*q = messageQueue{initialize: p.accepted}
+		*q = messageQueue{initialize: accepted}
 	case m.Method == "notifications/initialized":
-		q.initialized, q.notified = p.accepted, p.accepted
+		q.initialized, q.notified = accepted, accepted
 	case m.Method == "notifications/cancelled": // does not wait for earlier notifications
 	case m.IsRequest():
 	case m.Method == "": // may answer a request that the server sent before it answered initialize
-		p.initialize, p.before = nil, q.notified
+		initialize, before = nil, q.notified
 	default:
-		p.before, q.notified = q.notified, p.accepted
+		before, q.notified = q.notified, accepted
 	}
-	return p
+	return func(ctx context.Context) {
+		waitFor(ctx, initialize)
+		ctx, cancel := context.WithTimeout(ctx, orderTimeout)
+		defer cancel()
+		waitFor(ctx, before)
+	}, accepted
 }
 
-// waitTurn waits until the message may be sent, or until ctx ends.
-func (p *queuePlace) waitTurn(ctx context.Context) {
-	if p.initialize != nil {
-		select {
-		case <-p.initialize:
-		case <-ctx.Done():
-		}
-	}
-	if p.before == nil {
+func waitFor(ctx context.Context, event <-chan struct{}) {
+	if event == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, orderTimeout)
-	defer cancel()
 	select {
-	case <-p.before:
+	case <-event:
 	case <-ctx.Done():
 	}
 }
-
-// markAccepted records that the server has accepted the message, so that the next message may be sent.
-func (p *queuePlace) markAccepted() { close(p.accepted) }

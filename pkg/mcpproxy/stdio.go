@@ -104,15 +104,15 @@ func (s *stdioProgram) forwardLine(line []byte) {
 
 // sendInOrder sends a message when the queue allows it.
 func (s *stdioProgram) sendInOrder(m mcphttp.Message) {
-	place := s.queue.addMessage(m)
+	waitTurn, accepted := s.queue.addMessage(m)
 	ctx, r := s.base, (*pendingRequest)(nil)
 	if m.IsRequest() {
 		r = &pendingRequest{Message: m, answer: func(m mcphttp.Message, _ int) { s.writeMessage(m) }}
 		ctx = s.addRequest(ctx, r)
 	}
 	run := func() {
-		defer place.markAccepted()
-		place.waitTurn(ctx)
+		defer close(accepted)
+		waitTurn(ctx)
 		switch {
 		case r != nil:
 			s.runRequest(ctx, r)
