@@ -37,6 +37,7 @@ type block struct {
 }
 
 func TestPages(t *testing.T) {
+	t.Parallel()
 	pages, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)

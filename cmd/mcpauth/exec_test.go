@@ -50,6 +50,7 @@ func (m *machine) runs(t *testing.T, args ...string) *running {
 // Requests of other users of the machine and of pages in a browser are refused. The requests are those of package attack, sent to a real
 // process.
 func TestListenerRefusesStrangers(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER", "--name", "demo")
 	r := m.runs(t, "proxy", "demo", "--listen", "127.0.0.1:0")
@@ -86,6 +87,7 @@ func TestListenerRefusesStrangers(t *testing.T) {
 // exec passes signals on to the command and exits with the command's code, also if a signal ended the command. The listener ends with the
 // command.
 func TestExecSignals(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER", "--name", "demo")
 	for _, tt := range []struct {

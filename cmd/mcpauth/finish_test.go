@@ -11,6 +11,7 @@ import (
 
 // call closes stdout before it ends the MCP session, so the reader of stdout does not wait for the answer to the DELETE request.
 func TestResultBeforeEndOfSession(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"call", "SERVER", "echo", "text=hello"}, {"tools", "SERVER"}} {
 		t.Run(args[0], func(t *testing.T) {
 			m := newMachine(t)

@@ -58,6 +58,7 @@ func (u user) project(t *testing.T, text string) {
 
 // Other users can neither read nor change the files of mcpauth, even if the umask is 0.
 func TestFilesArePrivate(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		return // the access list of the user's profile protects the files
 	}
@@ -114,6 +115,7 @@ func TestPlantedLinks(t *testing.T) {
 // A credential file that is a link, or that other users can read, is refused, because another user may have written it or may know its
 // content.
 func TestOpenFiles(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		return
 	}
@@ -164,6 +166,7 @@ func TestOpenFiles(t *testing.T) {
 
 // The arguments and the environment of a child process contain no secret, because the process list shows them.
 func TestChildrenSeeNoSecret(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "API_KEY=canary-api-key-1", "PROJECT_KEY=canary-project-key", "MCPAUTH_ACCESS_TOKEN=", "MCPAUTH_KEYSTORE_KEY_FILE=", "PART_ONE=canary1", "PART_TWO=canary22")
 	u.project(t, `{"mcpServers":{"p":{"url":"`+u.good.URL()+`","headers":{"X-Key":"Bearer ${PROJECT_KEY}","X-Two":"v1-${PART_ONE}${PART_TWO}"},"auth":{"clientId":"demo-basic","clientSecret":"${CLIENT_SECRET}"}}}}`)
@@ -192,6 +195,7 @@ func TestChildrenSeeNoSecret(t *testing.T) {
 // Headers and secrets of an entry in a project's file are sent only to the server of that entry. If a stored login for another server has
 // the name of an entry, mcpauth refuses the entry.
 func TestHostileProject(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{Settings: demo.Settings{Open: []string{"*"}}})
 	if err != nil {
@@ -237,6 +241,7 @@ func TestHostileProject(t *testing.T) {
 // A project's file may name any file of the user as an assertion or a key. If that file contains neither an assertion nor a key, mcpauth
 // sends no part of it.
 func TestProjectNamesForeignFiles(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	secret := filepath.Join(u.home, "id_rsa")
 	const text = "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary-private-key-canary-private-key\n-----END OPENSSH PRIVATE KEY-----\n"
@@ -279,6 +284,7 @@ func TestProjectNamesForeignFiles(t *testing.T) {
 
 // If another program listens on the callback port, even if only on IPv4 or only on IPv6, mcpauth opens no browser.
 func TestCallbackPortOfAStranger(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ network, address, host string }{
 		{"tcp4", "127.0.0.1:0", "127.0.0.1"},
 		{"tcp4", "127.0.0.1:0", "localhost"},
@@ -304,6 +310,7 @@ func TestCallbackPortOfAStranger(t *testing.T) {
 
 // Requests to a loopback address never go to the proxy of the environment, whichever name the address has.
 func TestLoopbackNeverThroughAProxy(t *testing.T) {
+	t.Parallel()
 	var asked, proxied atomic.Int64
 	count := func(n *atomic.Int64) *httptest.Server {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { n.Add(1); http.Error(w, "", http.StatusTeapot) }))
@@ -327,6 +334,7 @@ func TestLoopbackNeverThroughAProxy(t *testing.T) {
 
 // A proxy that repeats its password, plain and in base64, does not get it shown.
 func TestProxyRepeatsItsPassword(t *testing.T) {
+	t.Parallel()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -19,6 +19,7 @@ import (
 // Before a project's file is trusted, no command sends its server a signature, an assertion, the value of a variable, or credentials of the
 // user's client.
 func TestUntrustedProject(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -90,6 +91,7 @@ func TestHostileRelativeHome(t *testing.T) {
 
 // The list that trust prints shows every variable and file. Line breaks or a long line in an entry cannot hide a variable or a file.
 func TestTrustShowsAll(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	long := strings.Repeat("${PADDING_PADDING}", 100) + "${LAST}"
 	u.project(t, `{"mcpServers":{"a\nb\n  uses: no variables, files or auth":{"url":"https://x/\n  uses: no variables, files or auth","headers":{"X":"`+long+`"},
@@ -123,6 +125,7 @@ func TestTrustShowsAll(t *testing.T) {
 
 // login --all sends no secret of the command line to the servers of a project's file, even if the file is trusted.
 func TestLoginAllOfAProject(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	u.env = append(u.env, "SECRET=demo-cs-basic", "KEY=canary-key")
 	if err := os.WriteFile(filepath.Join(u.home, "key"), []byte("canary"), 0o600); err != nil {
@@ -147,6 +150,7 @@ func TestLoginAllOfAProject(t *testing.T) {
 // If a project's file and the user's configuration have entries with the same name, the secrets of the user's entry are not sent to the
 // project's server.
 func TestProjectTakesAName(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{Settings: demo.Settings{Open: []string{"*"}}})
 	if err != nil {
@@ -178,6 +182,7 @@ func TestProjectTakesAName(t *testing.T) {
 
 // A project's file, even a trusted one, does not change the settings of a stored login with the same name.
 func TestProjectWeakensALogin(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	if err := u.good.Set("dpop=offer"); err != nil {
 		t.Fatal(err)
@@ -233,6 +238,7 @@ func (u user) weakens(t *testing.T, code int) {
 
 // A project's file that another user could have written is ignored with a warning, and cannot be trusted.
 func TestForeignProjectIsIgnored(t *testing.T) {
+	t.Parallel()
 	if runtime.GOOS == "windows" {
 		return // on Windows a new folder inherits the access list of the profile
 	}
@@ -285,6 +291,7 @@ func (u user) own(t *testing.T, text string) {
 
 // A client secret is sent only to the authorization server to which it was sent first. Another name for the login does not change that.
 func TestSecretGoesToAnotherIssuer(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	evil, err := demo.Start(demo.Options{})
 	if err != nil {

@@ -88,6 +88,7 @@ func TestTerminalIsNotCommanded(t *testing.T) {
 		"address/redirect-resource-to-stranger": {{"login", "SERVER", "-v"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w, err := attack.Start(name)
 			if err != nil {
 				t.Fatal(err)
@@ -142,6 +143,7 @@ func TestDataStaysByteForByte(t *testing.T) {
 
 // The progress of a call or a task appears as a bar on a terminal, and nowhere else. The bar is cleared at the end.
 func TestProgressBar(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
 	for _, tt := range []struct {

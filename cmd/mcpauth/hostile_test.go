@@ -16,7 +16,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 	"unicode"
@@ -29,9 +28,6 @@ import (
 func TestHostileWorld(t *testing.T) {
 	t.Parallel()
 	expected := fates()
-	var wait sync.WaitGroup
-	slots := make(chan struct{}, 8) // more slots than processors, because the tests mostly wait for processes
-	defer wait.Wait()
 	for i, a := range attack.All() {
 		f, ok := expected[a.Name]
 		if !ok {
@@ -42,10 +38,9 @@ func TestHostileWorld(t *testing.T) {
 		if testing.Short() && i%4 != 0 {
 			continue
 		}
-		slots <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-slots }()
-			t.Run(a.Name, func(t *testing.T) { play(t, a, f) })
+		t.Run(a.Name, func(t *testing.T) {
+			t.Parallel()
+			play(t, a, f)
 		})
 	}
 	for name := range expected {

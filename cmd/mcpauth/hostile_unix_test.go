@@ -44,6 +44,7 @@ func TestProjectNamesAPipe(t *testing.T) {
 
 // If the configuration file is a FIFO without a writer, the command ends at its time limit.
 func TestConfigurationIsAPipe(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	if err := syscall.Mkfifo(filepath.Join(u.home, "pipe"), 0o600); err != nil {
 		t.Fatal(err)
@@ -57,6 +58,7 @@ func TestConfigurationIsAPipe(t *testing.T) {
 // The name of a project's folder may contain characters that cannot be shown. Its file cannot be trusted, because the hint and the list of
 // trusted files would name another file.
 func TestHostileFolderNames(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	home := u.home
 	text := `{"mcpServers":{"x":{"url":"` + u.good.URL() + `","headers":{"X-Key":"${HOME}"}}}}`
@@ -83,6 +85,7 @@ func TestHostileFolderNames(t *testing.T) {
 
 // If a user pastes the example call of a tool into a shell, no file is sent to the server.
 func TestPastedExample(t *testing.T) {
+	t.Parallel()
 	w, err := attack.Start("terminal/tool-example")
 	if err != nil {
 		t.Fatal(err)
@@ -138,6 +141,7 @@ func TestPastedExample(t *testing.T) {
 // A user has trusted a project's file that names a key file. Then the project replaces the key file by a link to the user's own key.
 // mcpauth refuses the link, although the project's file and the path in it are unchanged.
 func TestProjectMovesALink(t *testing.T) {
+	t.Parallel()
 	for _, key := range []string{"keys/dev.pem", "${KEYS:-keys}/dev.pem"} {
 		t.Run(key, func(t *testing.T) { projectMovesALink(t, key) })
 	}
@@ -173,8 +177,13 @@ func projectMovesALink(t *testing.T, key string) {
 // A login that was made with a trusted project's file reads the assertion file at each renewal. If the assertion file has become a link
 // since the login, mcpauth refuses the renewal. It does so in any working directory, and for a name as well as for a URL.
 func TestProjectMovesALinkAfterTheLogin(t *testing.T) {
-	t.Run("folder", func(t *testing.T) { projectMovesALinkAfterTheLogin(t, newUser(t)) })
+	t.Parallel()
+	t.Run("folder", func(t *testing.T) {
+		t.Parallel()
+		projectMovesALinkAfterTheLogin(t, newUser(t))
+	})
 	t.Run("linked folder", func(t *testing.T) {
+		t.Parallel()
 		u := newUser(t)
 		folder, link := filepath.Join(u.home, "folder"), filepath.Join(u.home, "link")
 		if err := errors.Join(os.Mkdir(folder, 0o700), os.Symlink(folder, link)); err != nil {
@@ -249,6 +258,7 @@ func fileMovesAfterTheLogin(t *testing.T, u user, auth, file, secret string) {
 // Until a project's file is trusted, its headers are not sent with the token of a stored login. Without a login they are sent, but their
 // values do not count as secrets of the user: exec does not remove variables with these values.
 func TestProjectAddsHeaders(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	u.env = append(u.env, "SANDBOX_POLICY=https://proxy.example.com/policy")
 	u.must(t, exitDone, "login", u.good.URL(), "--name", "work")
@@ -297,6 +307,7 @@ func TestProjectAddsHeaders(t *testing.T) {
 
 // Under sudo without -H, HOME is the home folder of another user. root must not create files there that the user cannot change.
 func TestRootInAnotherHome(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		t.Log("only root can run as root; CI does, in its container")
 		return
@@ -342,6 +353,7 @@ func TestRootInAnotherHome(t *testing.T) {
 
 // If another user can change the state folder, nothing is cached there.
 func TestNothingIsCachedInAForeignFolder(t *testing.T) {
+	t.Parallel()
 	for _, folder := range []string{"", "/cache", "/tasks"} {
 		u := newUser(t)
 		u.must(t, exitDone, "login", u.good.URL())
@@ -364,6 +376,7 @@ func TestNothingIsCachedInAForeignFolder(t *testing.T) {
 
 // exec removes the variables that headers and secrets consist of, also the short ones, and copies of the access token.
 func TestExecHidesItsVariables(t *testing.T) {
+	t.Parallel()
 	u := newUser(t)
 	u.env = append(u.env, "CLIENT_SECRET=demo-cs-basic", "PART_ONE=canary1", "PART_TWO=canary22")
 	config := filepath.Join(u.home, "c.json")

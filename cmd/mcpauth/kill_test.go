@@ -66,6 +66,7 @@ func (m *machine) tidy(t *testing.T, killed *process) {
 
 // The process is killed while it waits for the answer, before or after the server carries out the request.
 func TestKilledWhileTheServerAnswers(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		fault string

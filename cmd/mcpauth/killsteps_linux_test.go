@@ -173,6 +173,7 @@ func textAt(process int, address uint64) string {
 // every step. The other commands write files with the same code, so they are killed at every fourth step only. If MCPAUTH_TEST_KILLS is
 // set, they are killed at every step too.
 func TestKilledAtEachStep(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name  string
 		every int
@@ -226,6 +227,7 @@ func (m *machine) killedAt(t *testing.T, step int, first, args []string) bool {
 // is sent, the file for the new record exists and the intent is synced. The new tokens are synced before they replace the old ones. mcpauth
 // syncs the folder after it has replaced the old tokens, and before it deletes the intent.
 func TestSyncedBeforeItCounts(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
 	p := m.startTraced(t, listSteps, "refresh", "SERVER")

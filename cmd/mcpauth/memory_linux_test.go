@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"mcpauth/internal/demo"
 )
 
 // To print a large answer, the process takes at most three times the answer's size in memory, in addition to the memory that it takes for a
@@ -60,8 +62,7 @@ func TestMemoryOfLargeAnswer(t *testing.T) {
 // A small answer takes at most 25 MB of memory. The test measures the memory after the process has printed the answer and before the
 // process ends: the server delays the end of the session.
 func TestMemoryOfSmallAnswer(t *testing.T) {
-	m := newMachine(t)
-	m.open(t, "2025-11-25")
+	m := newMachineFor(t, demo.Options{Era: "2025-11-25", Settings: demo.Settings{Open: []string{"*"}}})
 	if err := m.Set("mcp:method=DELETE,delay=1m"); err != nil {
 		t.Fatal(err)
 	}

@@ -179,6 +179,7 @@ func times(n int, args ...string) [][]string {
 
 var echo = []string{"call", "SERVER", "echo", "text=hello"}
 
+// TestHundredProcesses is not parallel, because its processes keep all processors busy, and other tests have time limits.
 func TestHundredProcesses(t *testing.T) { hundredProcesses(t) }
 
 // crowdSize returns the number of processes that run at once: a hundred, or thirty with -short.
@@ -238,31 +239,6 @@ func hundredProcesses(t *testing.T, env ...string) {
 			t.Errorf("%d grants are alive after the logout", n)
 		}
 	})
-	// The lifetime of a token is shorter than the --min-ttl of each process, and each refresh revokes the previous token. If processes ask
-	// for a token at the same time, one process refreshes and the others use its new token. Every printed token therefore works.
-	t.Run("short tokens", func(t *testing.T) {
-		m := newMachine(t, env...)
-		m.set(t, "ttl=60s,single", "token:grant=refresh_token,late=5s,n=1")
-		m.does(t, exitDone, "login", "SERVER")
-		var wg sync.WaitGroup
-		printed := make([]string, 30)
-		for i := range printed {
-			wg.Go(func() {
-				p := m.start(t, "token", "SERVER", "--min-ttl", "5m")
-				if code := p.end(t); code != exitDone {
-					t.Errorf("exit %d\n%s", code, &p.stderr)
-				}
-				printed[i] = strings.TrimSpace(p.stdout.String())
-			})
-		}
-		wg.Wait()
-		m.counts(t, map[string]int{"refresh": 1, "reuse": 0})
-		if all := slices.Compact(slices.Sorted(slices.Values(printed))); len(all) != 1 {
-			t.Fatalf("%d different tokens were printed, want one", len(all))
-		}
-		m.env = append(m.env, "MCPAUTH_ACCESS_TOKEN="+printed[0])
-		m.does(t, exitDone, echo...)
-	})
 	// Without a login, one process opens the browser and the others wait for its result.
 	t.Run("no credential", func(t *testing.T) {
 		m := newMachine(t, env...)
@@ -270,6 +246,37 @@ func hundredProcesses(t *testing.T, env ...string) {
 		m.counts(t, map[string]int{"login": 1, "registered": 1, "authorize": 1, "token": 1})
 		m.does(t, exitDone, "logout", "SERVER")
 	})
+}
+
+// The lifetime of a token is shorter than the --min-ttl of each process, and each refresh revokes the previous token. If processes ask
+// for a token at the same time, one process refreshes and the others use its new token. Every printed token therefore works.
+func TestShortTokens(t *testing.T) {
+	t.Parallel()
+	shortTokens(t)
+}
+
+func shortTokens(t *testing.T, env ...string) {
+	m := newMachine(t, env...)
+	m.set(t, "ttl=60s,single", "token:grant=refresh_token,late=10s,n=1")
+	m.does(t, exitDone, "login", "SERVER")
+	var wg sync.WaitGroup
+	printed := make([]string, 30)
+	for i := range printed {
+		wg.Go(func() {
+			p := m.start(t, "token", "SERVER", "--min-ttl", "5m")
+			if code := p.end(t); code != exitDone {
+				t.Errorf("exit %d\n%s", code, &p.stderr)
+			}
+			printed[i] = strings.TrimSpace(p.stdout.String())
+		})
+	}
+	wg.Wait()
+	m.counts(t, map[string]int{"refresh": 1, "reuse": 0})
+	if all := slices.Compact(slices.Sorted(slices.Values(printed))); len(all) != 1 {
+		t.Fatalf("%d different tokens were printed, want one", len(all))
+	}
+	m.env = append(m.env, "MCPAUTH_ACCESS_TOKEN="+printed[0])
+	m.does(t, exitDone, echo...)
 }
 
 // until waits until a condition is true.

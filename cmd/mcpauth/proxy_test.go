@@ -100,6 +100,7 @@ func (p *proxied) set(t *testing.T, words string) {
 
 // The client of the Go SDK works through the proxy with every combination of protocol versions.
 func TestProxy(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct{ name, era, version string }{
 		{"both new", modernVersion, modernVersion},
 		{"both old", "2025-11-25", "2025-11-25"},

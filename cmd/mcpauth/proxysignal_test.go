@@ -16,6 +16,7 @@ import (
 
 // If the proxy gets a signal during a call, it answers the call, ends the session at the server, and prints only complete messages.
 func TestProxySignals(t *testing.T) {
+	t.Parallel()
 	const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}` + "\n"
 	const call = `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"slow","arguments":{"steps":1,"delay_ms":20000}}}` + "\n"
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {

@@ -18,6 +18,7 @@ import (
 // No read from a pipe without a writer, and no write to a pipe without a reader, keeps a command for more than two seconds after its time
 // limit or the first interrupt.
 func TestHangingPipes(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
 	fifo := filepath.Join(t.TempDir(), "fifo")
@@ -110,8 +111,18 @@ func TestLimitOfAChildAfterAnInterrupt(t *testing.T) {
 	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
-	p := m.start(t, "exec", "SERVER", "--timeout", "3s", "--", "sh", "-c", `trap "" INT; while :; do sleep 0.1; done`)
-	time.Sleep(time.Second)
+	p := m.prepare(t, "exec", "SERVER", "--timeout", "5s", "--", "sh", "-c", `trap "" INT; echo begins; while :; do sleep 0.1; done`)
+	p.Stdout = nil
+	out, err := p.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil { // the command has begun
+		t.Fatal(err)
+	}
 	if err := p.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
@@ -123,6 +134,7 @@ func TestLimitOfAChildAfterAnInterrupt(t *testing.T) {
 
 // A reader of stdout that is slower than the default limit gets the whole result. --timeout and an interrupt end the command nevertheless.
 func TestResultIsWrittenBeyondTheDefaultLimit(t *testing.T) {
+	t.Parallel()
 	const limit = 50 * time.Millisecond
 	for _, tt := range []struct {
 		name        string

@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -127,18 +126,14 @@ var elsewhere = map[string]string{"google_offline": "flow.TestGoogle", "issued_t
 func TestQuirks(t *testing.T) {
 	t.Parallel()
 	seen := map[string]bool{}
-	slots := make(chan struct{}, 12) // the tests mostly wait for browsers
-	var wait sync.WaitGroup
 	for _, q := range quirks() {
 		name, _, valued := strings.Cut(q.code, "=")
 		seen[name+map[bool]string{true: "="}[valued]] = true
-		slots <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-slots }()
-			t.Run(q.name, func(t *testing.T) { q.play(t) })
+		t.Run(q.name, func(t *testing.T) {
+			t.Parallel()
+			q.play(t)
 		})
 	}
-	wait.Wait()
 	page, err := os.ReadFile("../../docs/quirks.md")
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -14,13 +15,27 @@ import (
 // open replaces the server at the address by a server of this era that requires no token.
 func (m *machine) open(t *testing.T, era string) {
 	t.Helper()
-	m.Close()
+	shutDown(t, m.Server)
 	s, err := demo.Start(demo.Options{Era: era, Addr: strings.TrimPrefix(m.Origin(), "http://"), Settings: demo.Settings{Open: []string{"*"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
 	m.Server = s
+}
+
+// shutDown closes a server and waits until nothing accepts connections at its address. Until a process that another test starts at this
+// moment executes its program, it keeps the listening socket of the server open.
+func shutDown(t *testing.T, s *demo.Server) {
+	t.Helper()
+	s.Close()
+	until(t, "nothing accepts connections", func() bool {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.Origin(), "http://"))
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
 }
 
 // call calls a tool with an answer that is larger than a pipe. before lists the requests that were sent before the result was printed. all
@@ -66,13 +81,13 @@ func (m *machine) methods() (list []string) {
 
 // With a warm cache, a call sends one request, in every protocol revision.
 func TestRequestsOfACall(t *testing.T) {
+	t.Parallel()
 	modern := []string{"tools/list", "tools/call"}
 	legacy := []string{"tools/list", "initialize", "notifications/initialized", "tools/list", "tools/call"}
 	for era, cold := range map[string][]string{"2026-07-28": modern, "both": modern, "2025-11-25": legacy, "2025-06-18": legacy, "2025-03-26": legacy} {
 		t.Run(era, func(t *testing.T) {
 			t.Parallel()
-			m := newMachine(t)
-			m.open(t, era)
+			m := newMachineFor(t, demo.Options{Era: era, Settings: demo.Settings{Open: []string{"*"}}})
 			for _, want := range [][]string{cold, {"tools/call"}, {"tools/call"}} {
 				before, all := m.call(t)
 				if !slices.Equal(before, want) || !slices.Equal(all, want) {
@@ -86,7 +101,12 @@ func TestRequestsOfACall(t *testing.T) {
 // If a server is replaced by one of another protocol revision, it refuses the requests of the next call. The call then adapts to the new
 // revision. A call is sent again only if its refusal proves that it was not executed.
 func TestRequestsOfAnotherEra(t *testing.T) {
-	m := newMachine(t)
+	t.Parallel()
+	port, err := freePort() // no other test gets it between two servers
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := newMachineFor(t, demo.Options{Addr: "127.0.0.1:" + port})
 	for _, tt := range []struct{ era, want string }{
 		{"2025-06-18", "tools/list initialize notifications/initialized tools/list tools/call"},
 		{"2025-06-18", "tools/call initialize notifications/initialized tools/call"}, // the server restarted, so the session is lost
@@ -111,14 +131,8 @@ func TestRequestsOfAnotherEra(t *testing.T) {
 // If processes open sessions at the same time, one session is stored and the others are ended. --no-cache and --elicit use a separate
 // session and end it. logout and a new login end the stored session.
 func TestKeptSession(t *testing.T) {
-	m := newMachine(t)
-	m.Close()
-	s, err := demo.Start(demo.Options{Era: "2025-11-25", Addr: strings.TrimPrefix(m.Origin(), "http://")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	m.Server = s
+	t.Parallel()
+	m := newMachineFor(t, demo.Options{Era: "2025-11-25"})
 	run := func(args ...string) {
 		t.Helper()
 		p := m.prepare(t, args...)
@@ -185,14 +199,8 @@ func TestKeptSession(t *testing.T) {
 
 // If a server redirects, its session is stored under the address of the redirect. logout finds and ends that session.
 func TestNothingIsKeptOfAMovedServer(t *testing.T) {
-	m := newMachine(t)
-	m.Close()
-	s, err := demo.Start(demo.Options{Era: "2025-11-25", Addr: strings.TrimPrefix(m.Origin(), "http://"), Settings: demo.Settings{Slash: true}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	m.Server = s
+	t.Parallel()
+	m := newMachineFor(t, demo.Options{Era: "2025-11-25", Settings: demo.Settings{Slash: true}})
 	for _, args := range [][]string{{"login", "SERVER"}, {"call", "SERVER", "echo", "text=x"}, {"logout", "SERVER", "--keep-client"}} {
 		m.Reset()
 		p := m.prepare(t, args...)

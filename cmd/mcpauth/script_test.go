@@ -73,6 +73,7 @@ var programs = map[string]func(){"mcpauth": recordedMain, "browser": browserMain
 //	certificate ID FILE [LIFETIME]  writes a new certificate and its key to FILE, and registers the client ID, which authenticates with it
 //	fetch PATH FILE       writes the answer of the demo server's control endpoint to FILE; see package demo
 func TestStories(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, stories("testdata"))
 }
 

@@ -28,9 +28,10 @@ func TestSecretServiceStories(t *testing.T) {
 	testscript.Run(t, p)
 }
 
-// TestSecretServiceHundredProcesses is TestHundredProcesses with the credential in the keyring.
+// TestSecretServiceHundredProcesses is TestHundredProcesses and TestShortTokens with the credential in the keyring.
 func TestSecretServiceHundredProcesses(t *testing.T) {
 	hundredProcesses(t, keychainEnv("keychain")...)
+	shortTokens(t, keychainEnv("keychain")...)
 }
 
 // TestSecretServiceRandomKills is TestRandomKills with the credential in the keyring.

@@ -26,6 +26,7 @@ func (m *machine) record(t *testing.T) string {
 // In each fault of the store, every command that needs the store exits with 6, and its message names the fault. No refresh token is
 // redeemed, nothing is stored elsewhere, and no browser opens. When the fault is corrected, the login works as before.
 func TestStoreTrouble(t *testing.T) {
+	t.Parallel()
 	aside := func(path string, instead func() error) error {
 		return errors.Join(os.Rename(path, path+".aside"), instead())
 	}
@@ -130,6 +131,7 @@ func (m *machine) failsInTheStore(t *testing.T, says string, args ...string) {
 
 // A file store that is encrypted with an age key. Without the key, no credential can be read, none is stored unencrypted, and none is lost.
 func TestEncryptedStore(t *testing.T) {
+	t.Parallel()
 	identity, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
@@ -162,6 +164,7 @@ func TestEncryptedStore(t *testing.T) {
 // If the folder of the store or the record of a login is missing, every command says that there is no login. The index still lists the
 // login.
 func TestStoreGone(t *testing.T) {
+	t.Parallel()
 	m := newMachine(t)
 	m.does(t, exitDone, "login", "SERVER")
 	for _, path := range []string{m.record(t), m.folder()} {

@@ -13,6 +13,7 @@ import (
 // A client secret is sent only to the authorization server that it was first used with, even if another configuration with another profile
 // names it.
 func TestSecretsAreBound(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	b.t.ClientID, b.t.ClientSecret = "demo-basic", "demo-cs-basic"
 	b.login(t)
@@ -49,6 +50,7 @@ func TestSecretsAreBound(t *testing.T) {
 
 // A client secret that consists of a bound secret and other text is refused elsewhere like the secret itself.
 func TestPartsOfSecretsAreBound(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	bind := func(issuer, secret string, parts ...Secret) error {
 		target := Target{URL: "https://a", Settings: Settings{ClientID: "c", ClientSecret: Secret(secret), SecretParts: parts}}
@@ -71,6 +73,7 @@ func TestPartsOfSecretsAreBound(t *testing.T) {
 
 // Client keys and assertions are bound to an issuer like client secrets. LoginOptions.IssuerGiven allows another issuer.
 func TestFilesAreBound(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	file := filepath.Join(t.TempDir(), "file")
 	write := func(text string) {

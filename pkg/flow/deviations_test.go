@@ -43,6 +43,7 @@ func TestTolerancesAreWhole(t *testing.T) {
 
 // The plan of Discover equals the credential of a Login, for several kinds of servers.
 func TestDiscoverSaysWhatLoginDoes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
 		words  []string
@@ -131,6 +132,7 @@ func TestGoogle(t *testing.T) {
 // A later login uses the stored authorization parameters and keeps the deviations of the registration that it uses again. A strict login
 // does not use the stored concessions.
 func TestQuirksOfALaterLogin(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	b.set(t, "register:status=200")
 	b.t.AuthParams = [][2]string{{"audience", "x"}}

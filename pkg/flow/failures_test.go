@@ -17,6 +17,7 @@ import (
 // works again, Token succeeds again. A refusal with another code is stored: the login is then not renewable, and only a Refresh by the user
 // sends the token again.
 func TestFailuresAtTheTokenEndpoint(t *testing.T) {
+	t.Parallel()
 	json := func(status, body string) string {
 		return "token:status=" + status + `,type=application/json,body="` + strings.ReplaceAll(body, `"`, `\"`) + `"`
 	}
@@ -52,6 +53,7 @@ func TestFailuresAtTheTokenEndpoint(t *testing.T) {
 
 // A token request that gets no answer drops nothing.
 func TestTokenEndpointUnreachable(t *testing.T) {
+	t.Parallel()
 	t.Run("connection refused", func(t *testing.T) {
 		b := newBench(t, demo.Options{})
 		b.login(t)

@@ -237,6 +237,7 @@ func TestHandlerStopsSteppingUp(t *testing.T) {
 
 // A failure that does not prove that the grant is dead drops nothing.
 func TestRefreshFailuresKeepTheCredential(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{
 		"token:status=500,n=1", "token:status=503,n=1", "token:busy,n=1", "token:html,n=1", "token:truncated,n=1", "token:drop=before,n=1",
 		"token:drop=mid,n=1", `token:status=400,type=application/json,body="{\"error\":\"unheard_of\"}",n=1`,

@@ -66,6 +66,7 @@ func (b *bench) ask(ctx context.Context, h *Handler, tool string, tries int) (in
 
 // Requests with a valid token do not wait for the login or renewal of another request. A waiting request returns when its context ends.
 func TestHandlerNeverBlocks(t *testing.T) {
+	t.Parallel()
 	t.Run("a step-up that waits for a person", func(t *testing.T) {
 		b := newBench(t, demo.Options{})
 		b.login(t)
@@ -417,6 +418,7 @@ func TestTokenStaysAtItsOrigin(t *testing.T) {
 
 // If another process logs in again and the server then redirects elsewhere, a running client must not send the new token to its old URL.
 func TestLoginForAnotherAddress(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	b.login(t)
 	h := b.c.Handler(b.t, HandlerOptions{})

@@ -106,6 +106,7 @@ func TestNotesHoldNoSecret(t *testing.T) {
 
 // The journal keeps its newest lines, starts again if it is damaged, and is deleted by Logout.
 func TestJournalIsBounded(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	b.login(t)
 	for i := range maxJournalLines + 5 {
@@ -138,6 +139,7 @@ func TestJournalIsBounded(t *testing.T) {
 // If a refresh is interrupted and a later refresh fails without using up the refresh token, the intent of the interrupted refresh stays.
 // The next invalid_grant is therefore still ErrMaybeSpent.
 func TestInterruptedRefreshIsNotForgotten(t *testing.T) {
+	t.Parallel()
 	for _, fault := range []string{"token:busy,n=1", "token:invalid_client,n=1", "token:drop=before,n=1", "token:status=503,n=1"} {
 		t.Run(fault, func(t *testing.T) {
 			b := newBench(t, demo.Options{})

@@ -14,6 +14,7 @@ import (
 
 // A step-up of a login by client credentials opens no browser and registers no client (seen at oidc-provider).
 func TestStepUpKeepsGrantAndClient(t *testing.T) {
+	t.Parallel()
 	for _, grant := range []Grant{GrantClientCredentials, GrantCode} {
 		t.Run(string(grant), func(t *testing.T) {
 			b := newBench(t, demo.Options{})

@@ -24,6 +24,7 @@ func (b *bench) said() []string {
 // Logout revokes the refresh token and the access token, deletes the registration, and then deletes the local records. The report lists
 // each step.
 func TestLogoutInOrder(t *testing.T) {
+	t.Parallel()
 	all := []string{"POST revoke refresh_token", "POST revoke access_token", "DELETE client"}
 	for _, tt := range []struct {
 		name     string

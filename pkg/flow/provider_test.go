@@ -59,6 +59,7 @@ func signInRefusals() map[string]struct {
 
 // An ID token is accepted only from this identity provider, for this client and for this login.
 func TestSignInRefuses(t *testing.T) {
+	t.Parallel()
 	for name, tt := range signInRefusals() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -112,6 +113,7 @@ func TestForeignIDJAG(t *testing.T) {
 
 // If the caller leaves after the identity provider has rotated its refresh token, the new refresh token is stored nevertheless.
 func TestProvidersRotationSurvivesItsCaller(t *testing.T) {
+	t.Parallel()
 	b, p := enterprise(t)
 	b.login(t)
 	before := b.stored(t).IDP.Token.RefreshToken
@@ -211,6 +213,7 @@ func TestProvidersTokenMaybeSpent(t *testing.T) {
 }
 
 func TestOneRedemptionAtTheProvider(t *testing.T) {
+	t.Parallel()
 	b, p := enterprise(t)
 	b.login(t)
 	set(t, p, "token:grant=refresh_token,late=300ms")
@@ -265,6 +268,7 @@ func TestOnlyTheRefreshTokenIsKept(t *testing.T) {
 // mcpauth stores a login at the identity provider at once, so that Logout can revoke the login even if the MCP server's authorization
 // server refuses the requests that follow. The old login is kept.
 func TestSignInIsKept(t *testing.T) {
+	t.Parallel()
 	b, p := enterprise(t)
 	b.login(t)
 	before := b.stored(t)
@@ -340,6 +344,7 @@ func TestAccountAtTheProvider(t *testing.T) {
 // During a request, the handler opens a browser only if two conditions hold: its options allow a browser, and the stored login at the
 // identity provider cannot be renewed.
 func TestSignInInTheMiddleOfACall(t *testing.T) {
+	t.Parallel()
 	b, p := enterprise(t)
 	b.login(t)
 	if err := b.tool(t, b.c.Handler(b.t, HandlerOptions{Reauth: ReauthRefresh}), "secret_note"); err != nil || b.opened.Load() != 1 {
@@ -357,6 +362,7 @@ func TestSignInInTheMiddleOfACall(t *testing.T) {
 
 // The client secret for the identity provider and the user's ID token are sent only to the provider that they were first used with.
 func TestProvidersSecretsAreBound(t *testing.T) {
+	t.Parallel()
 	b, _ := enterprise(t)
 	b.login(t)
 	_, evil := enterprise(t)

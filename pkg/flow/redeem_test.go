@@ -26,6 +26,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 // If the caller leaves after the token endpoint has rotated the refresh token and before it answers, the result is stored nevertheless.
 func TestRedemptionSurvivesItsCaller(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name, endpoint, count string
 		run                   func(context.Context, *bench) error
@@ -77,6 +78,7 @@ func TestRedemptionSurvivesItsCaller(t *testing.T) {
 
 // The end of the caller's deadline does not interrupt a redemption.
 func TestRedemptionSurvivesATimeLimit(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	b.login(t)
 	b.set(t, "token:grant=refresh_token,late=1500ms,n=1")
@@ -95,6 +97,7 @@ func TestRedemptionSurvivesATimeLimit(t *testing.T) {
 
 // Callers in one process share a redemption and its error.
 func TestOneRedemptionInAProcess(t *testing.T) {
+	t.Parallel()
 	for words, want := range map[string]int{"token:grant=refresh_token,late=300ms": 1, "token:grant=refresh_token,status=503,late=300ms": 0} {
 		b := newBench(t, demo.Options{})
 		b.login(t)
@@ -139,6 +142,7 @@ func TestNothingIsSpentForNobody(t *testing.T) {
 
 // If Finish is called twice with the same response, concurrently or later, one call logs in and the other returns an error that says so.
 func TestPendingAnswerIsSentOnce(t *testing.T) {
+	t.Parallel()
 	b := newBench(t, demo.Options{})
 	answer := b.pending(t)
 	b.set(t, "token:grant=authorization_code,late=300ms")

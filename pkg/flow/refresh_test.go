@@ -132,6 +132,7 @@ func TestRefusedTokenWithoutRenewalIsNotValid(t *testing.T) {
 
 // A refusal about the client or the grant type makes the login unrenewable at once, even while its access token is valid (RFC 6749 §5.2).
 func TestRefusalForGood(t *testing.T) {
+	t.Parallel()
 	for code, forGood := range map[string]bool{"invalid_grant": true, "invalid_client": true, "unauthorized_client": true, "unsupported_grant_type": true,
 		"invalid_request": false, "invalid_scope": false, "too_early": false, "temporarily_unavailable": false} {
 		b := newBench(t, demo.Options{})

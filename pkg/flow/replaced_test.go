@@ -14,6 +14,7 @@ import (
 
 // A login works after it replaced another one, for each way in which servers share grants between logins. Logout revokes all grants.
 func TestSharedGrants(t *testing.T) {
+	t.Parallel()
 	for _, share := range []string{"family", "client", "browser"} {
 		t.Run(share, func(t *testing.T) {
 			b := newBench(t, demo.Options{Settings: demo.Settings{Share: share}})

@@ -70,6 +70,7 @@ func TestStepUpNeedsTheUnion(t *testing.T) {
 
 // mergeLists and missingScopes take linear time, because a server may name any number of scopes and a renewal compares them under the lock.
 func TestManyScopes(t *testing.T) {
+	t.Parallel()
 	many := make([]string, 200_000)
 	for i := range many {
 		many[i] = fmt.Sprintf("scope-with-a-long-name-%d", i)

@@ -10,6 +10,7 @@ import (
 
 // Whatever expires_in the server sends, the token is used while it works, and renewed once when it expires or is refused.
 func TestLifetimes(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name      string
 		fault     string
@@ -67,6 +68,7 @@ func TestTenSeconds(t *testing.T) {
 
 // If the client's clock jumps, no token is lost. If the remaining lifetime is then unknown, the token is renewed.
 func TestClockJumps(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name    string
 		jump    time.Duration
