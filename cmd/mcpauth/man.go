@@ -39,22 +39,29 @@ func (p *program) writeMan(args []string) error {
 // manPage builds a man page in the format of man(7).
 type manPage struct{ strings.Builder }
 
-func (g *manPage) writeSection(title string) { fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title)) }
-
-func (g *manPage) writeText(s string) { g.WriteString(escapeRoff(s) + "\n") }
+// writeSection writes a heading and lines of text.
+func (g *manPage) writeSection(title string, lines ...string) {
+	fmt.Fprintf(g, ".SH %s\n", strings.ToUpper(title))
+	for _, line := range lines {
+		g.WriteString(escapeRoff(line) + "\n")
+	}
+}
 
 // writeItem writes a term and its description.
 func (g *manPage) writeItem(term, text string) {
 	fmt.Fprintf(g, ".TP\n\\fB%s\\fR\n%s\n", escapeRoff(term), escapeRoff(text))
 }
 
-// writeLines writes a text with its line breaks.
-func (g *manPage) writeLines(s string) { fmt.Fprintf(g, ".nf\n%s\n.fi\n", escapeRoff(s)) }
+// writeLines writes a section whose text keeps its line breaks.
+func (g *manPage) writeLines(title, s string) {
+	g.writeSection(title)
+	fmt.Fprintf(g, ".nf\n%s\n.fi\n", escapeRoff(s))
+}
 
-func (g *manPage) writeFlags(flags []cli.Flag) {
+func (g *manPage) writeFlags(title string, flags []cli.Flag) {
+	g.writeSection(title)
 	for _, f := range flags {
-		head, text := describeFlag(f)
-		g.writeItem(head, text)
+		g.writeItem(describeFlag(f))
 	}
 }
 
@@ -70,61 +77,48 @@ func escapeRoff(s string) string {
 	return strings.Join(lines, "\n")
 }
 
-func (p *program) newPage(name, usage string) *manPage {
+func (p *program) newPage(name, usage, synopsis string) *manPage {
 	g := &manPage{}
 	fmt.Fprintf(g, ".TH %s 1 \"\" \"mcpauth %s\" \"mcpauth manual\"\n.nh\n.ad l\n", strings.ToUpper(escapeRoff(name)), escapeRoff(p.version))
-	g.writeSection("Name")
-	g.writeText(name + " - " + usage)
-	g.writeSection("Synopsis")
+	g.writeSection("Name", name+" - "+usage)
+	g.writeSection("Synopsis", synopsis)
 	return g
 }
 
 func (p *program) mainPage(app *cli.App) string {
-	g := p.newPage("mcpauth", "log in to MCP servers from scripts, store the credentials, and call tools")
-	g.writeText("mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]")
-	g.writeSection("Description")
+	g := p.newPage("mcpauth", "log in to MCP servers from scripts, store the credentials, and call tools", "mcpauth [GLOBAL FLAGS] COMMAND [FLAGS] [ARGUMENTS]")
 	intro, _, _ := strings.Cut(guideText, "\n\nmcpauth --help")
-	g.writeLines(intro)
+	g.writeLines("Description", intro)
 	g.writeSection("Commands")
 	for _, c := range app.Commands {
 		g.writeItem("mcpauth "+c.Name, c.Usage+"; see mcpauth-"+c.Name+"(1)")
 	}
-	g.writeSection("Global flags")
-	g.writeFlags(app.Flags)
+	g.writeFlags("Global flags", app.Flags)
 	g.writeItem("--version", "print the version")
 	g.writeSection("Environment")
 	for _, v := range envVariables() {
 		g.writeItem(v.name, v.meaning)
 	}
-	g.writeClosing(app, "")
-	return g.String()
+	return g.close(app, "")
 }
 
 func (p *program) commandPage(app *cli.App, c *cli.Command) string {
-	g := p.newPage("mcpauth-"+c.Name, c.Usage)
-	g.writeText("mcpauth " + c.Name + flagsWord(c) + " " + c.ArgsUsage)
+	g := p.newPage("mcpauth-"+c.Name, c.Usage, "mcpauth "+c.Name+flagsWord(c)+" "+c.ArgsUsage)
 	if c.Description != "" {
-		g.writeSection("Description")
-		g.writeLines(c.Description)
+		g.writeLines("Description", c.Description)
 	}
 	for _, group := range groupFlags(c.Flags) {
-		g.writeSection(group.title)
-		g.writeFlags(group.flags)
+		g.writeFlags(group.title, group.flags)
 	}
-	g.writeSection("Global flags")
-	g.writeFlags(app.Flags)
-	g.writeSection("Examples")
-	g.writeLines(c.UsageText)
-	g.writeClosing(app, c.Name)
-	return g.String()
+	g.writeFlags("Global flags", app.Flags)
+	g.writeLines("Examples", c.UsageText)
+	return g.close(app, c.Name)
 }
 
-// writeClosing writes the end of a page: the exit codes and a list of the other pages.
-func (g *manPage) writeClosing(app *cli.App, command string) {
-	g.writeSection("Exit codes")
+// close writes the exit codes and a list of the other pages, and returns the page.
+func (g *manPage) close(app *cli.App, command string) string {
 	_, table, _ := strings.Cut(exitCodes, "\n")
-	g.writeLines(strings.TrimRight(table, "\n"))
-	g.writeSection("See also")
+	g.writeLines("Exit codes", strings.TrimRight(table, "\n"))
 	var pages []string
 	if command != "" {
 		pages = append(pages, "mcpauth(1)")
@@ -134,7 +128,8 @@ func (g *manPage) writeClosing(app *cli.App, command string) {
 			pages = append(pages, "mcpauth-"+c.Name+"(1)")
 		}
 	}
-	g.writeText(strings.Join(pages, ", "))
+	g.writeSection("See also", strings.Join(pages, ", "))
+	return g.String()
 }
 
 type envVariable struct{ name, meaning string }

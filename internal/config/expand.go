@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -24,12 +23,12 @@ func (f *File) Entry(name string, getenv func(string) string) (Entry, error) {
 	}
 	var err error
 	if e.URL, err = expand(e.URL, getenv); err != nil {
-		return Entry{}, e.expandError(err)
+		return Entry{}, e.fault(err)
 	}
 	headers := map[string]string{}
 	for k, v := range e.Headers {
 		if headers[k], err = expand(v, getenv); err != nil {
-			return Entry{}, e.expandError(err)
+			return Entry{}, e.fault(err)
 		}
 	}
 	e.Headers = headers
@@ -49,7 +48,7 @@ func (e Entry) ExpandAuth(getenv func(string) string) (*Auth, error) {
 	for _, value := range a.stringFields() {
 		var err error
 		if *value, err = expand(*value, getenv); err != nil {
-			return nil, e.expandError(err)
+			return nil, e.fault(err)
 		}
 	}
 	a.ClientKey, a.AssertionFile = e.resolvePath(a.ClientKey), e.resolvePath(a.AssertionFile)
@@ -64,17 +63,13 @@ type unsetError struct{ name string }
 
 func (e *unsetError) Error() string { return "the variable " + e.name + " is not set" }
 
-// expandError returns the error for a value that cannot be expanded.
-func (e Entry) expandError(err error) error {
-	f := e.doc.fault(e.offset, "server %q: %s", e.Name, err)
-	if unset, ok := errors.AsType[*unsetError](err); ok {
+// fault returns an error about the entry. reason is a text, or an error of expand.
+func (e Entry) fault(reason any) error {
+	f := e.doc.fault(e.offset, "server %q: %v", e.Name, reason)
+	if unset, ok := reason.(*unsetError); ok {
 		f.Variable = unset.name
 	}
 	return f
-}
-
-func (e Entry) fault(reason string) error {
-	return e.doc.fault(e.offset, "server %q: %s", e.Name, reason)
 }
 
 // Uses lists the variables, files and settings that an entry uses. If the entry is in a project's file, mcpauth uses them only after the
