@@ -150,10 +150,11 @@ func (p *program) promptArguments(words []string) (map[string]string, error) {
 
 // printMessages prints text messages on stdout. For each other message, it prints a note on stderr.
 func (p *program) printMessages(messages []mcpclient.Message) error {
-	printed := 0
+	printed, notes := 0, noteList{output: p.out}
+	defer notes.end("messages")
 	for _, m := range messages {
 		if m.Block.Text == "" && m.Block.Type != "text" {
-			p.out.printNote("a message contains %s; --json shows it", describeBlock(m.Block))
+			notes.print("a message contains %s; --json shows it", describeBlock(m.Block))
 			continue
 		}
 		text := m.Block.Text

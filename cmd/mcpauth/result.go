@@ -139,6 +139,8 @@ func brokenBlockError(b mcpclient.Block, number int) error {
 // decoded, saveBlocks still saves the others, and then returns the error.
 func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 	var failed error
+	notes := noteList{output: p.out}
+	defer notes.end("blocks")
 	for i, b := range r.Content {
 		if b.Type == "text" && b.Broken == nil {
 			continue
@@ -151,18 +153,40 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		case b.Broken != nil:
 			failed = cmp.Or(failed, brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
-			p.out.printNote("block %d: %s: %s", i+1, describeBlock(b), b.URI)
+			notes.print("block %d: %s: %s", i+1, describeBlock(b), b.URI)
 		case p.dir == nil:
-			p.out.printNote("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b), len(data))
+			notes.print("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b), len(data))
 		default:
 			file, err := p.dir.saveFile(fileName(b, tool, i+1), data)
 			if err != nil {
 				return err
 			}
-			p.out.printNote("block %d: %s, %d bytes: %s", i+1, describeBlock(b), len(data), file)
+			notes.print("block %d: %s, %d bytes: %s", i+1, describeBlock(b), len(data), file)
 		}
 	}
 	return failed
+}
+
+// A noteList prints notes about the elements of a server's list. So that a list of many elements does not bury the other messages, it prints
+// only the first maxNotes notes.
+type noteList struct {
+	*output
+	count int
+}
+
+const maxNotes = 100
+
+func (n *noteList) print(format string, args ...any) {
+	if n.count++; n.count <= maxNotes {
+		n.printNote(format, args...)
+	}
+}
+
+// end prints the number of notes that were left out.
+func (n *noteList) end(elements string) {
+	if n.count > maxNotes {
+		n.printNote("… and %d more %s", n.count-maxNotes, elements)
+	}
 }
 
 // describeBlock returns the type, the media type and the name of a block.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,5 +86,32 @@ func TestSaveStops(t *testing.T) {
 	cancel()
 	if _, err := d.saveFile("a.txt", nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A result of many blocks does not bury the other messages on stderr. The same holds for the messages of a prompt.
+func TestNotesOfBlocksAreBounded(t *testing.T) {
+	const many = 5000
+	block := mcpclient.Block{Type: "resource_link", URI: "demo://x"}
+	for _, tt := range []struct {
+		name, last string
+		print      func(*program) error
+	}{
+		{"blocks", "… and 4900 more blocks", func(p *program) error {
+			return (&printer{program: p}).saveBlocks(mcpclient.Result{Content: slices.Repeat([]mcpclient.Block{block}, many)}, "t")
+		}},
+		{"messages", "… and 4900 more messages", func(p *program) error {
+			return p.printMessages(slices.Repeat([]mcpclient.Message{{Block: block}}, many))
+		}},
+	} {
+		p, stderr := testProgram(), &strings.Builder{}
+		p.out.stderr = stderr
+		if err := tt.print(p); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(stderr.String()), "\n")
+		if len(lines) != maxNotes+1 || lines[maxNotes] != tt.last {
+			t.Errorf("%s: %d lines, the last is %q", tt.name, len(lines), lines[len(lines)-1])
+		}
 	}
 }

@@ -3,6 +3,7 @@ package mcpclient
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,5 +83,29 @@ func TestManyTools(t *testing.T) {
 	few, many := add(maxListed/8), add(maxListed)
 	if many > 24*few+3*time.Second { // the machine may be busy
 		t.Errorf("%d tools took %v, but %d took %v", maxListed/8, few, maxListed, many)
+	}
+}
+
+// The names of the first omitted tools are reported, and the number of the others.
+func TestWarningsOfOmittedToolsAreBounded(t *testing.T) {
+	s := newServer(t, modern(hour, nil))
+	const invalid = `{"name":"bad","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":""}}}},`
+	s.setFront(func(w http.ResponseWriter, r *http.Request, rpc string) bool {
+		if rpc != "tools/list" {
+			return false
+		}
+		var m struct{ ID json.RawMessage }
+		_ = json.NewDecoder(r.Body).Decode(&m)
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","tools":[%s{"name":"good","inputSchema":{"type":"object"}}]}}`, m.ID, strings.Repeat(invalid, 5000))
+		return true
+	})
+	var warnings []string
+	list, err := client(t, s, func(c *Client) { c.Warn = func(text string) { warnings = append(warnings, text) } }).Tools(t.Context())
+	if err != nil || len(list.Tools) != 1 {
+		t.Fatalf("%d tools, %v", len(list.Tools), err)
+	}
+	if len(warnings) != maxOmitted+1 || !strings.HasPrefix(warnings[0], `the tool "bad" is omitted`) || warnings[maxOmitted] != "… and 4990 more tools are omitted" {
+		t.Errorf("%d warnings: %.200q … %q", len(warnings), warnings[0], warnings[len(warnings)-1])
 	}
 }

@@ -45,8 +45,11 @@ type toolList struct {
 	parsed   sync.Map      // tools that were found, by name; a batch calls the same tool many times
 }
 
+// maxOmitted is the number of omitted tools that are reported with their names.
+const maxOmitted = 10
+
 // Tools returns the tools of the server. A cached list is used for as long as the server allows. A tool whose definition is invalid is
-// omitted and reported to Warn.
+// omitted. Warn gets a message for each of the first ten omitted tools, and the number of the others.
 func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	if err := c.prepare(ctx); err != nil {
 		return ToolList{}, err
@@ -60,13 +63,20 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 	}
 	var out ToolList
 	var kept []json.RawMessage
+	omitted := 0
 	for _, t := range list.defs {
 		tool := parseTool(t)
 		if err := checkHeaders(tool.InputSchema); err != nil && c.serverEra() == eraModern { // earlier revisions have no rules for header annotations
+			if omitted++; omitted > maxOmitted {
+				continue
+			}
 			c.warn("the tool %q is omitted, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err)
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)
+	}
+	if omitted > maxOmitted {
+		c.warn("… and %d more tools are omitted", omitted-maxOmitted)
 	}
 	out.Raw = append(append([]byte(`{"tools":`), jsonArray(kept)...), '}')
 	return out, nil
