@@ -97,15 +97,30 @@ func (f *finder) fetchResourceAt(ctx context.Context, address string) (bool, err
 	return true, nil
 }
 
-// isOwnWellKnown reports whether a URL is one of the server's well-known URLs. The URL may have the query of the server and one final slash. A
-// tenant of the server's origin can publish metadata at other URLs.
+// isOwnWellKnown reports whether a URL is one of the server's well-known URLs. The URL may have parameters of the server's query and one final
+// slash. A tenant of the server's origin can publish metadata at other URLs.
 func (f *finder) isOwnWellKnown(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || !httpx.SameOrigin(u, f.server) || u.RawQuery != "" && u.RawQuery != f.server.RawQuery {
+	if err != nil || !httpx.SameOrigin(u, f.server) || !hasQueryOf(f.server, u) {
 		return false
 	}
 	bare := url.URL{Scheme: f.server.Scheme, Host: f.server.Host}
 	return slices.Contains(wellKnownURLs(f.server, "oauth-protected-resource"), bare.String()+strings.TrimSuffix(u.EscapedPath(), "/"))
+}
+
+// hasQueryOf reports whether every parameter in the query of part is in the query of whole, with the same values.
+func hasQueryOf(whole, part *url.URL) bool {
+	have, err := url.ParseQuery(whole.RawQuery)
+	want, partErr := url.ParseQuery(part.RawQuery)
+	if err != nil || partErr != nil {
+		return whole.RawQuery == part.RawQuery
+	}
+	for name, values := range want {
+		if !slices.Equal(have[name], values) {
+			return false
+		}
+	}
+	return true
 }
 
 // withQuery appends the query of u to an address.
@@ -117,8 +132,9 @@ func withQuery(address string, u *url.URL) string {
 }
 
 // checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path of the resource must be
-// the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the queries must be
-// equal, because tenants may differ only in the query. If a deviation is tolerated, the first result is its code. If the resource must be
+// the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the
+// parameters of the resource must be parameters of the server's URL, because tenants may differ only in the query. Parameters that select tools,
+// for example, may be missing in the resource. Other MCP clients ignore the query. If a deviation is tolerated, the first result is its code. If the resource must be
 // refused, the second result is the reason. If the URLs are equal, both results are empty.
 func checkResource(resource string, server *url.URL) (deviation, refusal string) {
 	if resource == "" {
@@ -133,7 +149,7 @@ func checkResource(resource string, server *url.URL) (deviation, refusal string)
 	switch {
 	case httpx.Canonical(u) == httpx.Canonical(server):
 		return "", ""
-	case u.RawQuery != "" && server.RawQuery != "" && u.RawQuery != server.RawQuery:
+	case u.RawQuery != "" && server.RawQuery != "" && !hasQueryOf(server, u):
 		return "", fmt.Sprintf("resource is %q, expected %q: the query differs", shown, httpx.Canonical(server))
 	case have == want && u.RawQuery != server.RawQuery:
 		return "resource_query", ""
