@@ -1,6 +1,8 @@
 package main
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,5 +20,43 @@ func TestCompletionIsLimited(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("within waits for the end of the completion")
+	}
+}
+
+// The completion script of PowerShell leaves out words that an old PowerShell would change, quotes words that PowerShell would interpret, and
+// removes the quotes from the words before the cursor. PowerShell is not installed on every machine, so this test applies the expressions of
+// the script.
+func TestPowerShellScript(t *testing.T) {
+	expression := func(operator string) *regexp.Regexp {
+		_, rest, _ := strings.Cut(powershellCompletion, operator+" '")
+		pattern, _, ok := strings.Cut(rest, "')")
+		if !ok {
+			t.Fatalf("the script has no %s", operator)
+		}
+		return regexp.MustCompile(pattern)
+	}
+	leftOut, plain := expression("-match"), expression("-cnotmatch")
+	for _, tt := range []struct {
+		word           string
+		leftOut, plain bool
+	}{
+		{"text=", false, true}, {"https://mcp.example.com:8443/mcp", false, true}, {"a b", false, false}, {`a"b`, true, false}, {`a b\`, true, false},
+		{`a\`, false, false}, {"$HOME", false, false}, {"$(ls)", false, false}, {"`ls`", false, false}, {"~", false, false}, {"@x", false, false}, {"#x", false, false},
+		{"a;ls", false, false}, {"a|ls", false, false}, {"a,b", false, false}, {"{x}", false, false}, {"%x", false, false}, {"n\u00e9", false, false}, {"it\u2019s", false, false},
+	} {
+		if leftOut.MatchString(tt.word) != tt.leftOut || plain.MatchString(tt.word) != tt.plain {
+			t.Errorf("%q: left out %v, plain %v", tt.word, leftOut.MatchString(tt.word), plain.MatchString(tt.word))
+		}
+	}
+	for _, line := range []string{
+		"Where-Object { $_.Extent.StartOffset -lt $cursor }", // no word after the cursor
+		"if ($_ -is [System.Management.Automation.Language.StringConstantExpressionAst]) { $_.Value } else { $_.ToString() }",
+		"$words += if ($PSVersionTable.PSVersion -lt [version]'7.3') { '\"\"' } else { '' }",
+		"if ($PSVersionTable.PSVersion -lt [version]'7.3' -and $candidate -match",
+		`"'" + [System.Management.Automation.Language.CodeGeneration]::EscapeSingleQuotedStringContent($candidate) + "'"`,
+	} {
+		if !strings.Contains(powershellCompletion, line) {
+			t.Errorf("the script lacks %s", line)
+		}
 	}
 }

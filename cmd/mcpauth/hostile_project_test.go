@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"testing"
 
 	"mcpauth/internal/demo"
+	"mcpauth/pkg/keystore"
 )
 
 // Before a project's file is trusted, no command sends its server a signature, an assertion, the value of a variable, or credentials of the
@@ -120,6 +122,34 @@ func TestTrustShowsAll(t *testing.T) {
 		if s := u.stdout.String(); !strings.Contains(s, "files "+file+"\n") {
 			t.Errorf("stdout lacks %s: %q", file, s)
 		}
+	}
+	u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientId":"c","issuer":"https://as.elsewhere.example"}}}}`)
+	u.must(t, exitDone, "trust")
+	if s := u.stdout.String(); !strings.HasSuffix(s, "; issuer https://as.elsewhere.example\n") {
+		t.Errorf("the user does not see who gets the secrets: %q", s)
+	}
+}
+
+// Earlier versions stored the paths of files as the project's file spelt them. mcpauth finds the same files in such a list.
+func TestTrustedFilesOfEarlierVersions(t *testing.T) {
+	p, home := testProgram(), t.TempDir()
+	p.lookupEnv = func(name string) (string, bool) {
+		return home, name == "HOME" || name == "LOCALAPPDATA" || name == "USERPROFILE"
+	}
+	store, err := p.openStore(keystore.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(home, "key.pem")
+	list, err := json.Marshal([]trustedFile{{Path: filepath.Join(home, ".mcp.json"), Files: map[string]string{home + "/./x/..//key.pem": filepath.Join(home, "other.pem")}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Note(t.Context(), trustKey(), trustNote, list); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.checkUnmoved(key); err == nil || !strings.Contains(err.Error(), "points elsewhere") {
+		t.Errorf("got %v", err)
 	}
 }
 

@@ -188,6 +188,22 @@ func TestShellsPaste(t *testing.T) {
 	}
 }
 
+// fish expands a leading ~ in a word that the completion inserts without quotes, so the script offers such a name only inside quotes.
+func TestFishOffersNoTilde(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "mcpauth"), []byte("#!/bin/sh\nprintf '~root\\ta tool\\nplain\\ta tool\\n'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for line, want := range map[string]string{"mcpauth call odd ": "plain\ta tool\n", "mcpauth call odd '~r": "~root\ta tool\n"} {
+		cmd := exec.Command("fish", "--no-config", "-c", fishCompletion+"\ncomplete -C "+posixWord(line))
+		cmd.Env = append(os.Environ(), "HOME="+dir, "LC_ALL=C.UTF-8", "PATH="+dir+":"+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil || string(out) != want {
+			t.Errorf("%q: got %q, want %q, %v", line, out, want, err)
+		}
+	}
+}
+
 func TestShellsComplete(t *testing.T) {
 	for _, shell := range slices.Sorted(maps.Keys(shellStarts)) {
 		t.Run(shell, func(t *testing.T) {
