@@ -135,7 +135,8 @@ func unknownCommand(word string, commands []*cli.Command) error {
 }
 
 func unknownFlag(name, command string, flags []cli.Flag) error {
-	e := &usageError{message: "unknown flag " + quote(name), hint: strings.TrimSpace("mcpauth "+command) + " --help lists the flags"}
+	shown := strings.FieldsFunc(name, func(r rune) bool { return r == ':' || r == ' ' })[0] // as curl, the user may have written -H'Name: value'
+	e := &usageError{message: "unknown flag " + quote(shown), hint: strings.TrimSpace("mcpauth "+command) + " --help lists the flags"}
 	if command == "" {
 		e.message += " before a command"
 		e.hint += "; a command's own flags come after its name"

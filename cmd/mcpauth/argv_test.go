@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -154,5 +156,39 @@ func TestOnlyNumbersHaveDefaults(t *testing.T) {
 		[]string{"--aa", "--dd", "x", "--cc=false", "--", "--bb"})
 	if names := flagNames(got); !slices.Equal(names, []string{"--aa", "--cc", "--dd", "--nn"}) {
 		t.Errorf("given: %q", names)
+	}
+}
+
+// No message shows a value that the user gave for a header, even if the user made a mistake.
+func TestNoMessageShowsAHeader(t *testing.T) {
+	const secret = "sk-canary99" // shorter than the values that are masked
+	file := func(headers string) string {
+		path := filepath.Join(t.TempDir(), "config.json")
+		if err := os.WriteFile(path, []byte(`{"mcpServers":{"a":{"url":"https://127.0.0.1:1/mcp","headers":`+headers+`}}}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	call := func(words ...string) []string {
+		return append([]string{"tools", "https://127.0.0.1:1/mcp", "--timeout", "5s"}, words...)
+	}
+	for _, args := range [][]string{
+		call("-H", secret), call("-H", "Bearer "+secret), call("-H", "Bearer "+secret+":x"), call("-H", ":"+secret), call("-H", "X: $"+secret), call("-H", "Bearer "+secret+": $X"),
+		call("-HX: " + secret), call("-HX:" + secret), call("--headr=X: " + secret), call("-H=X: " + secret), call("-H", "X: "+secret+"\n"), call("-H", "Host: "+secret),
+		call("-H", "X: "+secret), call("-H", "X: "+secret, "--verbose"),
+		{"tools", "a", "--config", file(`{"X":["` + secret + `"]}`)}, {"tools", "a", "--config", file(`["X: ` + secret + `"]`)}, {"tools", "a", "--config", file(`"X: ` + secret + `"`)},
+		{"tools", "a", "--config", file(`{"X":"` + secret + `\n"}`)}, {"tools", "a", "--config", file(`{"X: ` + secret + `":"a"}`)}, {"tools", "a", "--config", file(`{"X":"` + secret + `"}`)},
+	} {
+		home, stdout, stderr := t.TempDir(), &strings.Builder{}, &strings.Builder{}
+		env := func(name string) (string, bool) {
+			value, ok := map[string]string{"HOME": home, "MCPAUTH_KEYSTORE": "file"}[name]
+			return value, ok
+		}
+		if code := run(t.Context(), slices.Clone(args), env, strings.NewReader(""), stdout, stderr); code == exitDone || stderr.Len() == 0 {
+			t.Errorf("%q: exit %d", args, code)
+		}
+		if strings.Contains(stdout.String()+stderr.String(), secret) {
+			t.Errorf("%q: %s", args, stderr)
+		}
 	}
 }

@@ -28,16 +28,17 @@ func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 	for _, line := range p.global.headers.Value() {
 		name, value, ok := strings.Cut(line, ":")
 		if !ok {
-			return nil, usage("--header " + quote(line) + " is not 'Name: value'")
+			return nil, usage("--header needs 'Name: value', but there is no colon")
 		}
-		value, err := p.headerValue(strings.TrimSpace(name), strings.TrimSpace(value))
+		name = strings.TrimSpace(name)
+		value, err := p.headerValue(name, strings.TrimSpace(value))
 		if err != nil {
 			return nil, err
 		}
-		if err := setHeader(given, strings.TrimSpace(name), value); err != nil {
+		if err := setHeader(given, name, value); err != nil {
 			return nil, usage("--header: " + err.Error())
 		}
-		p.hideHeader(strings.TrimSpace(name), value)
+		p.hideHeader(name, value)
 	}
 	maps.Copy(all, given)
 	return all, nil
@@ -46,6 +47,8 @@ func (p *program) mergeHeaders(base http.Header) (http.Header, error) {
 // headerValue returns the value of a header. A value @FILE is read from the file, and a value $VAR is read from the environment variable.
 func (p *program) headerValue(name, value string) (string, error) {
 	switch {
+	case !isHeaderName(name):
+		return "", usage("--header: " + errHeaderName.Error())
 	case strings.HasPrefix(value, "@"):
 		data, err := os.ReadFile(value[1:])
 		if err != nil {
@@ -73,6 +76,12 @@ func (p *program) hideHeader(name, value string) {
 
 // readVariable returns the value of an environment variable that the user named.
 func (p *program) readVariable(what, name string) (string, error) {
+	plain := func(r rune) bool {
+		return r == '_' || '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+	}
+	if strings.TrimFunc(name, plain) != "" { // the name may be a secret that the user gave instead of the name of a variable
+		return "", &configError{message: what + ": the text is not the name of a variable"}
+	}
 	v, ok := p.lookupEnv(name)
 	if !ok || v == "" {
 		return "", &configError{message: fmt.Sprintf("%s: the variable %s is not set", what, quote(name))}
@@ -81,17 +90,22 @@ func (p *program) readVariable(what, name string) (string, error) {
 	return v, nil
 }
 
+// errHeaderName means that a text is not the name of a header. The error does not contain the text, because the user may have written the value
+// in its place.
+var errHeaderName = errors.New("the name of a header is missing, or contains a character that names cannot have")
+
+// isHeaderName reports whether a text is the name of a header (RFC 9110 §5.1).
+func isHeaderName(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("!#$%&'*+-.^_`|~", r))
+	})
+}
+
 // setHeader adds a header to h if its name and value are valid (RFC 9110 §5.1, §5.5) and if users may set it. The error never contains the
 // value.
 func setHeader(h http.Header, name, value string) error {
-	const marks = "!#$%&'*+-.^_`|~"
-	for _, r := range name {
-		if !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune(marks, r)) {
-			return fmt.Errorf("%s is not the name of a header", quote(name))
-		}
-	}
-	if name == "" {
-		return fmt.Errorf("a header without a name")
+	if !isHeaderName(name) {
+		return errHeaderName
 	}
 	if strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
 		return fmt.Errorf("the value of %s holds a line end or another control character", name)
