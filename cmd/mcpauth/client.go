@@ -46,7 +46,7 @@ func (p *program) httpClient() (*http.Client, error) {
 	if name := httpx.BadProxy(p.getenv); name != "" {
 		return nil, &configError{message: "the variable " + name + " is not the address of a proxy", hint: "correct it, or unset it to use no proxy"}
 	}
-	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version, Secrets: &p.out.secrets}
+	o := httpx.Options{CAFile: p.global.caFile, UserAgent: "mcpauth/" + p.version}
 	if p.out.verbose && !p.out.quiet {
 		o.Trace = stderrWriter{p.out}
 	}
@@ -236,7 +236,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	}
 	c, stored := p.flowClient.Load(), flow.Status{}
 	if c == nil { // a static token needs no store
-		c = &flow.Client{HTTP: hc}
+		c = &flow.Client{HTTP: hc, Secrets: &p.out.secrets}
 	} else if st, err := c.Status(ctx, t); err == nil { // an error of the store is reported later, when the token is needed
 		stored = st
 	}
@@ -246,7 +246,7 @@ func (p *program) mcpClient(ctx context.Context, t flow.Target, authorize *flow.
 	if stored.AssertionVariable != "" {
 		p.hideSecrets(p.getenv(stored.AssertionVariable))
 	}
-	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: p.secrets, Known: &p.out.secrets,
+	m := &mcpclient.Client{URL: cmp.Or(stored.Moved, t.URL), Header: t.Header, HTTP: hc, Version: p.version, CacheKey: t.Profile, Secrets: c.LoginSecrets(t),
 		Trace: mcpclient.TraceFrom(p.getenv), Warn: func(s string) { p.out.printWarning("%s", s) }}
 	if authorize != nil {
 		m.URL, m.Auth = authorize.Endpoint(ctx), authorize

@@ -186,7 +186,7 @@ func TestLiteralHeadersAreHidden(t *testing.T) {
 	if _, err := p.mergeHeaders(nil); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.out.secrets.Mask("canary-of-the-user canary-of-the-session 1 dark"); got != "[redacted] [redacted] 1 dark" {
+	if got := p.out.secrets.MaskValues("canary-of-the-user canary-of-the-session 1 dark"); got != "[redacted] [redacted] 1 dark" {
 		t.Errorf("got %q", got)
 	}
 	got := p.childEnvironment([]string{"TOKEN=canary-of-the-user", "SESSION=canary-of-the-session", "SHLVL=1"}, nil)

@@ -205,13 +205,20 @@ func (p *program) effectiveRow(err error) errorRow {
 	return r
 }
 
-// errorText returns the text of an error. If the time limit was exceeded, the text contains the limit.
+// errorText returns the text of an error. If the time limit was exceeded, the text contains the limit, once, in place of Go's text. A server's
+// text stays unchanged, even if it contains Go's text.
 func (p *program) errorText(err error) string {
-	before, after, ok := strings.Cut(err.Error(), context.DeadlineExceeded.Error())
-	if !ok {
-		return before
+	text, late := err.Error(), context.DeadlineExceeded.Error()
+	if !errors.Is(err, context.DeadlineExceeded) {
+		return text
 	}
-	return before + "not done within the time limit of " + inWords(p.userLine.limit) + strings.ReplaceAll(after, ": "+context.DeadlineExceeded.Error(), "")
+	parts := strings.Split(text, ": ")
+	if i := slices.Index(parts, late); i >= 0 {
+		rest := slices.DeleteFunc(parts[i+1:], func(s string) bool { return s == late })
+		parts[i] = "not done within the time limit of " + inWords(p.userLine.limit)
+		parts = parts[:i+1+len(rest)]
+	}
+	return strings.Join(parts, ": ")
 }
 
 // hintFor returns the hint for an error that r matches, or "" if r has no hint.
@@ -237,34 +244,24 @@ func (p *program) hintInput(err error) hintInput {
 // writeError prints an error on one line and its hint on the next. With --json, writeError prints both as one line of JSON.
 func (o *output) writeError(code, message, hint string, exit int) {
 	if !o.json {
-		message, hint = o.secrets.Mask(oneLine(message)), o.unmaskedHint(hint)
-		o.printLine(paint(o.errColour, red, "mcpauth:") + " " + message)
+		o.printLine(paint(o.errColour, red, "mcpauth:") + " " + o.secrets.MaskValues(oneLine(message)))
 		if hint != "" {
-			o.printLine(paint(o.errColour, bold, "hint:") + " " + hint)
+			o.printLine(paint(o.errColour, bold, "hint:") + " " + oneLine(hint))
 		}
 		return
 	}
 	o.printLine(`{"error":` + string(o.errorJSON(code, message, hint, exit)) + `}`)
 }
 
-// unmaskedHint returns a hint on one line, or "" if the hint contains a secret. The user may paste a hint, and a hint without one of its quotes
-// could run a command that a server chose.
-func (o *output) unmaskedHint(hint string) string {
-	hint = oneLine(hint)
-	if o.secrets.Mask(hint) != hint {
-		return ""
-	}
-	return hint
-}
-
-// errorJSON returns an error as a JSON object in which secrets are masked.
+// errorJSON returns an error as a JSON object. The user may paste the hint, so nothing in it is masked: a hint without one of its quotes could
+// run a command that a server chose.
 func (o *output) errorJSON(code, message, hint string, exit int) []byte {
 	data, _ := encodeJSON(struct { // never fails for strings and numbers
 		Code     string `json:"code"`
 		Message  string `json:"message"`
 		Hint     string `json:"hint"`
 		ExitCode int    `json:"exit_code"`
-	}{code, o.secrets.Mask(oneLine(message)), o.unmaskedHint(hint), exit}, "")
+	}{code, o.secrets.MaskValues(oneLine(message)), oneLine(hint), exit}, "")
 	return bytes.TrimSuffix(data, []byte("\n"))
 }
 

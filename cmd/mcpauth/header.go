@@ -63,15 +63,15 @@ func (p *program) headerValue(name, value string) (string, error) {
 	return value, nil
 }
 
-// hideHeader records the secrets in a header of the user. A child process gets a variable with a short value, such as 1, even if a header
-// has the same value.
+// hideHeader records the secrets in a header of the user. A child process gets a variable with a value shorter than 16 bytes, such as 1, even
+// if a header has the same value.
 func (p *program) hideHeader(name, value string) {
 	for _, secret := range httpx.HeaderSecrets(name, value) {
-		if len(secret) >= httpx.LongValue {
-			p.hideSecrets(secret)
+		if len(secret) >= 16 {
+			p.secrets = append(p.secrets, secret)
 		}
 	}
-	p.out.secrets.HideHeader(name, value)
+	p.out.secrets.AddHeader(name, value)
 }
 
 // readVariable returns the value of an environment variable that the user named.

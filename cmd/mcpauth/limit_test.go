@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -36,6 +37,15 @@ func TestMessageNamesTheLimitOnce(t *testing.T) {
 	if got, want := p.errorText(err), "https://x: not done within the time limit of 1m: dial"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	for _, said := range []error{
+		errors.New(`https://x: the server answers 500: "context deadline exceeded"`),
+		fmt.Errorf(`the server says "context deadline exceeded" after 2s: %w`, context.DeadlineExceeded),
+	} {
+		want := strings.TrimSuffix(said.Error(), ": context deadline exceeded")
+		if got := strings.TrimSuffix(p.errorText(said), ": not done within the time limit of 1m"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
 }
 
 // The hint to use --idempotent is not for a user who used it.
@@ -49,15 +59,16 @@ func TestIdempotentHint(t *testing.T) {
 	}
 }
 
-// A hint from which masking would remove a part, such as a quote, is not shown.
-func TestMaskedHintIsOmitted(t *testing.T) {
+// Nothing in a hint is masked, because the user may paste the hint, and a masked quote would change what the shell runs.
+func TestHintsAreWhole(t *testing.T) {
+	const hint = "mcpauth login x --scope 'AAAAAAAAAAAA$(touch x)'"
 	var stderr strings.Builder
 	o := &output{stderr: &stderr}
-	o.secrets.Learn("'AAAAAAAAAAAA-1")
-	o.writeError("insufficient_scope", "message", "mcpauth login x --scope 'AAAAAAAAAAAA$(touch x)'", exitAuth)
+	o.secrets.AddValues("'AAAAAAAAAAAA$(touch")
+	o.writeError("insufficient_scope", "with 'AAAAAAAAAAAA$(touch", hint, exitAuth)
 	o.json = true
-	o.writeError("insufficient_scope", "message", "mcpauth login x --scope 'AAAAAAAAAAAA$(touch x)'", exitAuth)
-	if got := stderr.String(); strings.Contains(got, "touch") || !strings.Contains(got, "message") {
+	o.writeError("insufficient_scope", "with 'AAAAAAAAAAAA$(touch", hint, exitAuth)
+	if got := stderr.String(); strings.Count(got, hint) != 2 || strings.Count(got, "with [redacted]") != 2 {
 		t.Errorf("got %s", got)
 	}
 }

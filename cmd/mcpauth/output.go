@@ -34,7 +34,7 @@ type output struct {
 	outColour, errColour     bool
 	width                    int // columns of the terminal; 0 if stdout is not a terminal
 
-	secrets httpx.Secrets // masked in all output except a tool's data and the lines that a login needs
+	secrets httpx.Secrets // the user's headers and variables; no server can choose them, so all output except a tool's data and hints may mask them
 
 	mu       sync.Mutex // guards stderr and the progress bar
 	barShown bool       // whether a progress bar is shown
@@ -46,7 +46,7 @@ type output struct {
 // hideSecrets records the user's secrets. Messages mask these secrets, and no child process gets them.
 func (p *program) hideSecrets(secrets ...string) {
 	p.secrets = append(p.secrets, secrets...)
-	p.out.secrets.Hide(secrets...)
+	p.out.secrets.AddValues(secrets...)
 }
 
 // hideVariables records environment variables that contain secrets. No child process gets these variables. Messages mask a value only if it
@@ -108,7 +108,7 @@ func (o *output) printWarning(format string, args ...any) {
 // formatNote returns a message as one line of limited length in which secrets are masked.
 func (o *output) formatNote(format string, args []any) string {
 	const maxRunes = 4000
-	line := o.secrets.Mask(oneLine(fmt.Sprintf(format, args...)))
+	line := o.secrets.MaskValues(oneLine(fmt.Sprintf(format, args...)))
 	if len(line) > maxRunes {
 		line = httpx.Text(line, maxRunes)
 	}
@@ -125,7 +125,7 @@ func (o *output) printLine(line string) {
 
 // showProgress shows the progress of a call as a bar on a terminal, or as lines with --verbose.
 func (o *output) showProgress(done, total float64, message string) {
-	message = shorten(o.secrets.Mask(httpx.Text(message, 100)), 40)
+	message = shorten(o.secrets.MaskValues(httpx.Text(message, 100)), 40)
 	switch {
 	case o.quiet:
 	case o.errTerminal && !o.verbose:

@@ -27,16 +27,16 @@ func promptsCommand(p *program) *cli.Command {
 				if err != nil {
 					return err
 				}
-				return p.printPrompts(list, prompt, s)
+				return p.printPrompts(m, list, prompt, s)
 			})
 		}),
 	}
 }
 
 // printPrompts prints the prompt with this name. If name is empty, printPrompts prints all prompts.
-func (p *program) printPrompts(list mcpclient.PromptList, name string, s server) error {
+func (p *program) printPrompts(m *mcpclient.Client, list mcpclient.PromptList, name string, s server) error {
 	if name != "" {
-		return p.printPrompt(list.Prompts, name, s)
+		return p.printPrompt(m, list.Prompts, name, s)
 	}
 	rows := convert(list.Prompts, func(c mcpclient.Prompt) []string {
 		return []string{httpx.Text(c.Name, 200), firstLine(c.Description, c.Title)}
@@ -44,11 +44,11 @@ func (p *program) printPrompts(list mcpclient.PromptList, name string, s server)
 	return p.out.writeList(list.Raw, "prompts", []string{"NAME", "DESCRIPTION"}, rows)
 }
 
-func (p *program) printPrompt(prompts []mcpclient.Prompt, name string, s server) error {
+func (p *program) printPrompt(m *mcpclient.Client, prompts []mcpclient.Prompt, name string, s server) error {
 	i := slices.IndexFunc(prompts, func(c mcpclient.Prompt) bool { return c.Name == name })
 	if i < 0 {
 		names := convert(prompts, func(c mcpclient.Prompt) string { return c.Name })
-		return &mcpclient.UnknownError{Kind: "prompt", Name: name, Nearest: toolargs.NearestOne(name, names)}
+		return &mcpclient.UnknownError{Kind: "prompt", Name: name, Nearest: m.Clean(toolargs.NearestOne(name, names))}
 	}
 	if p.out.json {
 		return p.out.writeRaw(prompts[i].Raw)
@@ -121,7 +121,7 @@ func runPrompt(ctx context.Context, p *program, word, name string, words []strin
 		case p.out.json:
 			return p.out.writeRaw(answer.Raw)
 		}
-		return p.printMessages(answer.Messages)
+		return p.printMessages(m, answer.Messages)
 	})
 }
 
@@ -149,12 +149,12 @@ func (p *program) promptArguments(words []string) (map[string]string, error) {
 }
 
 // printMessages prints text messages on stdout. For each other message, it prints a note on stderr.
-func (p *program) printMessages(messages []mcpclient.Message) error {
+func (p *program) printMessages(client *mcpclient.Client, messages []mcpclient.Message) error {
 	printed, notes := 0, noteList{output: p.out}
 	defer notes.end("messages")
 	for _, m := range messages {
 		if m.Block.Text == "" && m.Block.Type != "text" {
-			notes.print("a message contains %s; --json shows it", describeBlock(m.Block))
+			notes.print("a message contains %s; --json shows it", client.Clean(describeBlock(m.Block)))
 			continue
 		}
 		text := m.Block.Text

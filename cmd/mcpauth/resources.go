@@ -74,6 +74,7 @@ func runRead(ctx context.Context, p *program, word, uri string, o resultFlags) e
 	}
 	defer results.Close()
 	return p.withServer(ctx, word, flow.HandlerOptions{}, func(m *mcpclient.Client, _ server) error {
+		results.clean = m.Clean
 		r, err := m.Read(ctx, uri)
 		if err != nil {
 			return err

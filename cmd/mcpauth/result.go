@@ -28,6 +28,8 @@ type printer struct {
 	*program
 	form string   // text, json or raw
 	dir  *saveDir // nil: no blocks are saved
+
+	clean func(string) string // removes the secrets of the login from a text of the server
 }
 
 // newPrinter checks the flags and opens the folder of --save-dir. The caller must close the printer.
@@ -43,7 +45,7 @@ func (p *program) newPrinter(ctx context.Context, f resultFlags) (*printer, erro
 		form = "json"
 	}
 	dir, err := openSaveDir(ctx, f.saveDir)
-	return &printer{p, form, dir}, err
+	return &printer{program: p, form: form, dir: dir}, err
 }
 
 func (p *printer) Close() { p.dir.Close() }
@@ -60,7 +62,7 @@ func (p *program) withPrinter(ctx context.Context, word string, f resultFlags, e
 	}
 	defer results.Close()
 	return p.withServer(ctx, word, o, func(m *mcpclient.Client, s server) error {
-		m.Elicit = answers
+		m.Elicit, results.clean = answers, m.Clean
 		return work(m, results, s)
 	})
 }
@@ -122,7 +124,7 @@ func (p *printer) printRaw(r mcpclient.Result) error {
 	}
 	b := r.Content[0]
 	if b.Broken != nil {
-		return brokenBlockError(b, 1)
+		return p.brokenBlockError(b, 1)
 	}
 	if len(b.Data) > 0 {
 		return p.out.writeData(b.Data)
@@ -131,8 +133,8 @@ func (p *printer) printRaw(r mcpclient.Result) error {
 }
 
 // brokenBlockError returns the error for a block that cannot be decoded.
-func brokenBlockError(b mcpclient.Block, number int) error {
-	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, describeBlock(b), b.Broken)}
+func (p *printer) brokenBlockError(b mcpclient.Block, number int) error {
+	return &protocolError{message: fmt.Sprintf("block %d of the answer, %s, cannot be decoded: %v", number, p.clean(describeBlock(b)), b.Broken)}
 }
 
 // saveBlocks prints a note on stderr for each block that is not text, and saves the block if --save-dir is given. If a block cannot be
@@ -151,17 +153,17 @@ func (p *printer) saveBlocks(r mcpclient.Result, tool string) error {
 		}
 		switch {
 		case b.Broken != nil:
-			failed = cmp.Or(failed, brokenBlockError(b, i+1))
+			failed = cmp.Or(failed, p.brokenBlockError(b, i+1))
 		case b.Type == "resource_link":
-			notes.print("block %d: %s: %s", i+1, describeBlock(b), b.URI)
+			notes.print("block %d: %s: %s", i+1, p.clean(describeBlock(b)), p.clean(b.URI))
 		case p.dir == nil:
-			notes.print("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, describeBlock(b), len(data))
+			notes.print("block %d: %s, %d bytes: --save-dir DIR saves it", i+1, p.clean(describeBlock(b)), len(data))
 		default:
-			file, err := p.dir.saveFile(fileName(b, tool, i+1), data)
+			file, err := p.dir.saveFile(p.clean(fileName(b, tool, i+1)), data)
 			if err != nil {
 				return err
 			}
-			notes.print("block %d: %s, %d bytes: %s", i+1, describeBlock(b), len(data), file)
+			notes.print("block %d: %s, %d bytes: %s", i+1, p.clean(describeBlock(b)), len(data), file)
 		}
 	}
 	return failed

@@ -98,10 +98,10 @@ func TestNotesOfBlocksAreBounded(t *testing.T) {
 		print      func(*program) error
 	}{
 		{"blocks", "… and 4900 more blocks", func(p *program) error {
-			return (&printer{program: p}).saveBlocks(mcpclient.Result{Content: slices.Repeat([]mcpclient.Block{block}, many)}, "t")
+			return (&printer{program: p, clean: (&mcpclient.Client{}).Clean}).saveBlocks(mcpclient.Result{Content: slices.Repeat([]mcpclient.Block{block}, many)}, "t")
 		}},
 		{"messages", "… and 4900 more messages", func(p *program) error {
-			return p.printMessages(slices.Repeat([]mcpclient.Message{{Block: block}}, many))
+			return p.printMessages(&mcpclient.Client{URL: "https://mcp.example.com"}, slices.Repeat([]mcpclient.Message{{Block: block}}, many))
 		}},
 	} {
 		p, stderr := testProgram(), &strings.Builder{}

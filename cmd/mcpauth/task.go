@@ -133,8 +133,8 @@ func (p *printer) printStarted(t mcpclient.Task, s server) error {
 	if p.form != "text" {
 		return p.out.writeRaw(t.Raw)
 	}
-	if hint := p.out.unmaskedHint("wait for the result: mcpauth task " + s.shellArgument() + " " + dataWord(t.ID)); hint != "" {
-		p.out.printNote("%s", hint)
+	if !p.out.quiet {
+		p.out.printLine(oneLine("wait for the result: mcpauth task " + s.shellArgument() + " " + dataWord(t.ID)))
 	}
 	return p.out.writeText(t.ID)
 }

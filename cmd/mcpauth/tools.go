@@ -25,14 +25,14 @@ func toolsCommand(p *program) *cli.Command {
 				if err != nil {
 					return err
 				}
-				return p.printTool(list, tool, s)
+				return p.printTool(m, list, tool, s)
 			})
 		}),
 	}
 }
 
 // printTool prints the tool with this name. If tool is empty, printTool prints all tools.
-func (p *program) printTool(list mcpclient.ToolList, tool string, s server) error {
+func (p *program) printTool(m *mcpclient.Client, list mcpclient.ToolList, tool string, s server) error {
 	if tool == "" {
 		return p.printTools(list)
 	}
@@ -40,7 +40,7 @@ func (p *program) printTool(list mcpclient.ToolList, tool string, s server) erro
 	switch {
 	case i < 0:
 		names := convert(list.Tools, func(t mcpclient.Tool) string { return t.Name })
-		return &mcpclient.ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: toolargs.NearestOne(tool, names)}
+		return &mcpclient.ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: m.Clean(toolargs.NearestOne(tool, names))}
 	case p.out.json:
 		return p.out.writeRaw(list.Tools[i].Raw)
 	}

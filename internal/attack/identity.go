@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+	"sync/atomic"
 )
 
 func spoilt(subject, name, what string, words ...string) Attack {
@@ -18,6 +19,21 @@ func idToken(email string) string {
 	claims, _ := json.Marshal(map[string]string{"email": email, "sub": "1"})
 	enc := base64.RawURLEncoding.EncodeToString
 	return enc([]byte(`{"alg":"none"}`)) + "." + enc(claims) + "." + enc([]byte("x"))
+}
+
+// issuedWords returns an attack whose authorization server issues our own words as tokens, before the MCP server names another one.
+func issuedWords() Attack {
+	var issued atomic.Bool
+	return Attack{Name: "identity/issuer-changed-words", What: "the authorization server issues the new issuer and the words of the warning as tokens, and then changes", Edit: func(r *http.Request, answer string) string {
+		switch {
+		case r.URL.Path == tokenPath && r.Host == strings.TrimPrefix(AS, "https://"):
+			issued.Store(true)
+			return member(answer, map[string]any{"access_token": "as2.attack.example~zzzz", "refresh_token": `the authorization server was "https://as.attack.example`})
+		case r.URL.Path == resourcePath && issued.Load():
+			return member(answer, map[string]any{"authorization_servers": []string{AS2}})
+		}
+		return answer
+	}}
 }
 
 func identity() []Attack {
@@ -79,6 +95,7 @@ func identity() []Attack {
 				}
 				return member(answer, map[string]any{"x_token": `the authorization server was "`, "y_token": AS2, "z_secret": AS, "registration_access_token": "and+is+now+%22" + AS2})
 			}},
+		issuedWords(),
 		{Name: "identity/issuer-changed", What: "the authorization server changes after a login with a pre-registered client", Later: true,
 			Words: []string{"resource-metadata:set.authorization_servers=" + "[" + word(AS2) + "]"}},
 	}

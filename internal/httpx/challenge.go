@@ -37,7 +37,7 @@ func Bearer(cs []Challenge) (Challenge, bool) {
 }
 
 // ParseChallenges returns all challenges of a response (RFC 9110 §11.6.1). Malformed parts are ignored, because a challenge is only a hint,
-// and every URL in it is checked before use.
+// and every URL in it is checked before use. A parameter from which a secret was removed is ignored too, except error_description.
 func ParseChallenges(h http.Header) []Challenge {
 	var all []Challenge
 	for _, line := range h.Values("WWW-Authenticate") {
@@ -66,7 +66,7 @@ func parseChallengeList(rest string) []Challenge {
 		if m := parameterElement().FindStringSubmatch(rest); m != nil {
 			rest = rest[len(m[0]):]
 			name, value := strings.ToLower(m[1]), escapedChar().ReplaceAllString(m[2], "$1")+m[3]
-			if n := len(all); n > 0 {
+			if n := len(all); n > 0 && (name == "error_description" || !IsRedacted(value)) {
 				if _, twice := all[n-1].Params[name]; !twice {
 					all[n-1].Params[name] = value
 				}

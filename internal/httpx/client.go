@@ -31,7 +31,6 @@ type Options struct {
 	CAFile    string    // PEM file of certificate authorities, added to the system's; empty: none
 	UserAgent string    // User-Agent header of requests that do not set one; empty: "mcpauth"
 	Trace     io.Writer // every exchange is printed here, with secrets redacted; nil: nothing is printed
-	Secrets   *Secrets  // collects the secrets in requests and in the answers that Do reads; nil: a new Secrets
 
 	// RootMemory is the path of a file in which the client records, for each host, which of the system's certificate authorities verified
 	// the host. The next process then need not parse all of them. Empty: nothing is recorded.
@@ -40,15 +39,14 @@ type Options struct {
 
 // New returns a client with the limits of this package. The client has no overall timeout: the context of a request limits its time.
 func New(o Options) (*http.Client, error) {
-	if o.Secrets == nil {
-		o.Secrets = &Secrets{}
-	}
 	var rt http.RoundTripper
 	rt, err := newRootsTransport(rootMemory(o.RootMemory), o.CAFile)
 	if err != nil {
 		return nil, err
 	}
-	rt = &tracer{next: rt, out: o.Trace, secrets: o.Secrets}
+	if o.Trace != nil {
+		rt = &tracer{next: rt, out: o.Trace}
+	}
 	return &http.Client{Transport: &userAgent{next: rt, agent: cmp.Or(o.UserAgent, "mcpauth")}, CheckRedirect: checkRedirect}, nil
 }
 
@@ -91,19 +89,33 @@ type Response struct {
 }
 
 // Do sends an OAuth request and reads the whole response. The error is ErrTooLarge if the body has more than MaxBody bytes. If c is nil, Do
-// uses Default.
-func Do(c *http.Client, req *http.Request) (*Response, error) {
-	res, err := cmp.Or(c, Default()).Do(req.WithContext(context.WithValue(req.Context(), oauthKey{}, true)))
+// uses Default. If c does not come from Secrets.Client, the response contains no secret of this one request.
+func Do(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readAny) }
+
+// DoHeader is Do for a response whose body may be an event stream, which may never end. It reads the body only if the status is an error.
+func DoHeader(c *http.Client, req *http.Request) (*Response, error) { return do(c, req, readErrors) }
+
+func do(c *http.Client, req *http.Request, read readBody) (*Response, error) {
+	c = cmp.Or(c, Default())
+	if _, ok := c.Transport.(*cleaner); !ok {
+		c = new(Secrets).Client(c)
+	}
+	res, err := c.Do(req.WithContext(context.WithValue(req.Context(), bodyKey{}, read)))
 	if err != nil {
 		return nil, err
 	}
 	defer res.Body.Close()
 	r := &Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
-	r.Body, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
-	if err != nil {
-		return r, fmt.Errorf("%s %s: reading the answer: %w", req.Method, redactURL(req.URL), err)
+	if read == readErrors && res.StatusCode < http.StatusBadRequest {
+		return r, nil
 	}
-	if len(r.Body) > MaxBody {
+	r.Body, err = io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
+	switch {
+	case read == readErrors: // an incomplete error message is still useful
+		return r, nil
+	case err != nil:
+		return r, fmt.Errorf("%s %s: reading the answer: %w", req.Method, redactURL(req.URL), err)
+	case len(r.Body) > MaxBody:
 		return r, fmt.Errorf("%s %s: %w", req.Method, redactURL(req.URL), ErrTooLarge)
 	}
 	return r, nil

@@ -239,6 +239,8 @@ func TestTraceForgetsNoSecretInUse(t *testing.T) {
 	defer s.Close()
 	var out strings.Builder
 	c, _ := New(Options{Trace: &out})
+	var k Secrets
+	c = k.Client(c)
 	for i := range 2 * maxLearned {
 		req, _ := http.NewRequest(http.MethodPost, s.URL, nil)
 		req.Header = http.Header{"Authorization": {"DPoP canary-token"}, "X-Key": {"canary-key"}, "Dpop": {fmt.Sprint("a-proof-", i)}}
@@ -246,13 +248,11 @@ func TestTraceForgetsNoSecretInUse(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	var k Secrets
 	for i := range maxLearned {
-		k.addLast(&k.sent, "canary-parallel")
-		k.addLast(&k.sent, fmt.Sprint("a-proof-", i))
+		k.learn(sent, "canary-parallel", fmt.Sprint("a-proof-", i))
 	}
-	k.dropOldest(&k.sent) // a second request starts before the response to the first
-	out.WriteString(k.Mask("canary-parallel"))
+	k.learnRequest(&http.Request{}, false) // a second request starts before the response to the first
+	out.WriteString(k.Clean("canary-parallel"))
 	if got := out.String(); strings.Contains(got, "canary") || !strings.Contains(got, `"note":"DPoP [redacted]`) {
 		t.Errorf("the trace shows a secret, or nothing:\n%.500s", got[max(0, strings.Index(got, "canary")-100):])
 	}
@@ -265,7 +265,7 @@ func TestTraceOfACertificate(t *testing.T) {
 		return nil, x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a\x1b[2J\nmcpauth: forged"}}, Host: "x"}
 	})
 	req, _ := http.NewRequest(http.MethodGet, "https://x/", nil)
-	_, _ = (&tracer{next: fail, out: &out, secrets: &Secrets{}}).RoundTrip(req)
+	_, _ = (&tracer{next: fail, out: &out}).RoundTrip(req)
 	if got := out.String(); strings.Contains(got, "\x1b") || strings.Contains(got, "\nmcpauth") {
 		t.Errorf("the trace shows %q", got)
 	}

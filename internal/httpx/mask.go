@@ -1,4 +1,4 @@
-// Masking of secrets that a response repeats.
+// The search for secrets in a text, in every form in which a server may repeat them.
 
 package httpx
 
@@ -7,10 +7,11 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"html"
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 const (
@@ -18,55 +19,164 @@ const (
 	partLength = 12 // in bytes; a shorter part of a secret is not masked without the rest
 )
 
-// Mask removes the hidden texts from s. If s contains only part of a hidden text, Mask removes the part if it has at least partLength
-// bytes. Mask ignores the case of ASCII letters. The memory for the search depends only on the hidden texts, so s may be very large.
-func Mask(s string, hidden []string) string {
-	parts := map[string]bool{}
-	var sizes []int
-	for _, h := range hidden {
-		h = lowerASCII(h)
-		size := min(len(h), partLength)
-		if !slices.Contains(sizes, size) {
-			sizes = append(sizes, size)
-		}
-		for i := 0; i+size <= len(h); i++ {
-			parts[h[i:i+size]] = true
+// redacted replaces a secret.
+const redacted = "[redacted]"
+
+// IsRedacted reports whether a secret was removed from a text. Such a text must not be used as a URL, a client ID or a scope.
+func IsRedacted(text string) bool {
+	return slices.ContainsFunc(views(text), func(v view) bool { return strings.Contains(v.text, redacted) })
+}
+
+// finder finds secrets in texts. The memory that a search needs does not depend on the number of secrets.
+type finder struct {
+	whole []string        // forms of secrets, in lower case
+	parts map[string]bool // parts of secrets of partLength bytes; nil: only complete secrets count
+}
+
+// addParts makes the finder find parts of the secrets that it already has.
+func (f *finder) addParts() {
+	f.parts = map[string]bool{}
+	for _, form := range f.whole {
+		for i := 0; i+partLength <= len(form); i++ {
+			f.parts[form[i:i+partLength]] = true
 		}
 	}
+}
+
+// HoldsSecret reports whether a text contains one secret, or a part of it.
+func HoldsSecret(text, secret string) bool {
+	f := finder{whole: lowerForms(secret)}
+	f.addParts()
+	return f.clean(text) != text
+}
+
+// clean replaces the secrets in a text.
+func (f *finder) clean(text string) string {
+	if len(f.whole) == 0 || len(text) < minSecret {
+		return text
+	}
+	var spans [][2]int
+	for _, v := range views(text) {
+		spans = f.find(spans, v)
+	}
+	if spans == nil {
+		return text
+	}
+	slices.SortFunc(spans, func(a, b [2]int) int { return a[0] - b[0] })
 	var b strings.Builder
-	folded := lowerASCII(s)
-	end := 0 // end of the part of s that is already written or masked
-	for i := range len(s) {
-		for _, n := range sizes {
-			if i+n > len(s) || !parts[folded[i:i+n]] {
-				continue
+	end := 0 // end of the part of text that is already written or masked
+	for i, s := range spans {
+		if i == 0 || s[0] > end {
+			b.WriteString(text[end:s[0]] + redacted)
+		}
+		end = max(end, s[1])
+	}
+	return strings.ToValidUTF8(b.String()+text[end:], "�") // the end of a span may be within a character
+}
+
+// find appends the places of secrets in a view to spans.
+func (f *finder) find(spans [][2]int, v view) [][2]int {
+	for _, form := range f.whole {
+		for at := 0; ; {
+			i := strings.Index(v.text[at:], form)
+			if i < 0 {
+				break
 			}
-			if i > end || b.Len() == 0 {
-				b.WriteString(s[end:i] + redacted)
-			}
-			end = max(end, i+n)
+			spans = append(spans, v.span(at+i, at+i+len(form)))
+			at += i + len(form)
 		}
 	}
-	return b.String() + s[end:]
-}
-
-// CleanError masks secrets in the text of an error, because an error of net/http may quote a malformed header line of the server.
-func CleanError(err error, hidden []string) error {
-	text := err.Error()
-	if clean := Mask(text, hidden); clean != text {
-		return &cleanError{err, clean}
+	for i := 0; f.parts != nil && i+partLength <= len(v.text); i++ {
+		if !f.parts[v.text[i:i+partLength]] {
+			continue
+		}
+		s := v.span(i, i+partLength)
+		if n := len(spans); n > 0 && spans[n-1][0] <= s[0] && s[0] <= spans[n-1][1] {
+			spans[n-1][1] = max(spans[n-1][1], s[1])
+		} else {
+			spans = append(spans, s)
+		}
 	}
-	return err
+	return spans
 }
 
-// cleanError wraps an error and replaces its text by the masked text.
-type cleanError struct {
-	error
-	text string
+// view is a text as a reader may decode it, in lower case.
+type view struct {
+	text  string
+	start []int // where each byte of the view begins in the original text, and the length of the original text; nil: the view is the original text
 }
 
-func (e *cleanError) Error() string { return e.text }
-func (e *cleanError) Unwrap() error { return e.error }
+func (v view) span(from, to int) [2]int {
+	if v.start == nil {
+		return [2]int{from, to}
+	}
+	return [2]int{v.start[from], v.start[to]}
+}
+
+// views returns the ways in which a text may be read: without characters that Text removes, without the backslashes of a quoted string (RFC
+// 9110 §5.6.4), and percent-decoded up to three times.
+func views(text string) []view {
+	v := view{text: lowerASCII(text)}.withoutInvisible()
+	all := []view{v}
+	if strings.Contains(v.text, `\`) {
+		all = append(all, v.rewrite(func(rest string) (string, int) { return strings.TrimPrefix(rest[:1], `\`), 1 }))
+	}
+	for range 3 {
+		if !strings.Contains(v.text, "%") {
+			break
+		}
+		next := v.rewrite(percentDecoded).withoutInvisible()
+		if next.text == v.text {
+			break
+		}
+		v = next
+		all = append(all, v)
+	}
+	return all
+}
+
+func (v view) withoutInvisible() view {
+	if !strings.ContainsFunc(v.text, isInvisible) {
+		return v
+	}
+	return v.rewrite(func(rest string) (string, int) {
+		r, size := utf8.DecodeRuneInString(rest)
+		if isInvisible(r) {
+			return "", size
+		}
+		return rest[:size], size
+	})
+}
+
+// isInvisible reports whether Text removes a character.
+func isInvisible(r rune) bool {
+	return unicode.IsControl(r) && !unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Co, r)
+}
+
+// percentDecoded decodes a %XX sequence at the beginning of rest, or else returns the first byte.
+func percentDecoded(rest string) (string, int) {
+	if rest[0] == '%' && len(rest) > 2 {
+		if decoded, err := hex.DecodeString(rest[1:3]); err == nil {
+			return lowerASCII(string(decoded)), 3
+		}
+	}
+	return rest[:1], 1
+}
+
+// rewrite returns the view in which replace has replaced each piece. replace returns the new text of the piece at the beginning of rest, and
+// the length of the old piece.
+func (v view) rewrite(replace func(rest string) (string, int)) view {
+	out, start := make([]byte, 0, len(v.text)), make([]int, 0, len(v.text)+1)
+	for i := 0; i < len(v.text); {
+		piece, size := replace(v.text[i:])
+		for j := range len(piece) {
+			start = append(start, v.span(i+min(j, size), len(v.text))[0])
+		}
+		out = append(out, piece...)
+		i += size
+	}
+	return view{string(out), append(start, v.span(len(v.text), len(v.text))[0])}
+}
 
 // lowerASCII converts ASCII letters to lower case and leaves all other bytes unchanged.
 func lowerASCII(s string) string {
@@ -79,9 +189,18 @@ func lowerASCII(s string) string {
 	return string(b)
 }
 
-// Forms returns the secrets in the forms in which a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
+// lowerForms returns the forms of the secrets in lower case.
+func lowerForms(secrets ...string) []string {
+	forms := forms(secrets)
+	for i := range forms {
+		forms[i] = lowerASCII(forms[i])
+	}
+	return forms
+}
+
+// forms returns the secrets in the forms in which a server may repeat them: unchanged, percent-encoded, form-decoded, in base64 at any
 // position, in hexadecimal, escaped for HTML or JSON, and cleaned by Text. The unchanged secret comes first.
-func Forms(secrets []string) []string {
+func forms(secrets []string) []string {
 	var out []string
 	known := map[string]bool{}
 	add := func(form string) {
@@ -112,81 +231,6 @@ func Forms(secrets []string) []string {
 		}
 	}
 	return out
-}
-
-// HoldsWhole reports whether a text contains one of the hidden texts completely, even percent-encoded up to three times. Use HoldsWhole to
-// refuse a text, because two unrelated tokens may have the same beginning, such as the header of a JWT.
-func HoldsWhole(text string, hidden []string) bool {
-	for range 4 {
-		folded := lowerASCII(text)
-		if slices.ContainsFunc(hidden, func(secret string) bool { return strings.Contains(folded, lowerASCII(secret)) }) {
-			return true
-		}
-		text = percentDecoded(text)
-	}
-	return false
-}
-
-// LongValue is a length in bytes. A header value of the user that is at least this long counts as a secret. mcpauth ignores a parameter of
-// WWW-Authenticate that contains a secret. A server may legitimately repeat a shorter value there, such as the name of a tenant.
-const LongValue = 16
-
-// HeaderForms returns Forms of the header values and of the secrets in them. If minimum is not 0, HeaderForms omits shorter values, and values
-// that a server may legitimately use, such as the ID of a tenant.
-func HeaderForms(h http.Header, minimum int) []string {
-	var all []string
-	for name, values := range h {
-		for _, value := range values {
-			all = append(all, slices.DeleteFunc(append(HeaderSecrets(name, value), value), func(secret string) bool {
-				return len(secret) < minimum || minimum > 0 && (namesIdentifier(name) || isUUID(secret) || isOrigin(secret))
-			})...)
-		}
-	}
-	return Forms(all)
-}
-
-// RequestSecrets returns the secrets in the headers of a request.
-func RequestSecrets(h http.Header) []string {
-	var all []string
-	for name, values := range h {
-		for _, value := range values {
-			all = append(all, HeaderSecrets(name, value)...)
-		}
-	}
-	return all
-}
-
-// HeaderSecrets returns the secrets in a header that the user or mcpauth sends: the value, the credentials after a scheme such as Bearer,
-// the password of Basic, and the value of each cookie. The result is nil for a header whose value --verbose shows, and for a Mcp-Param
-// header, which contains an argument of a call.
-func HeaderSecrets(name, value string) []string {
-	name = http.CanonicalHeaderKey(name)
-	if slices.Contains(printableHeaders, name) || strings.HasPrefix(name, "Mcp-Param-") || name == "Location" {
-		return nil
-	}
-	all := authorizationSecrets(value)
-	if name != "Authorization" {
-		all = append(all, value)
-	}
-	if name == "Cookie" {
-		for pair := range strings.SplitSeq(value, ";") {
-			if _, v, ok := strings.Cut(pair, "="); ok {
-				all = append(all, strings.TrimSpace(v))
-			}
-		}
-	}
-	return all
-}
-
-// namesIdentifier reports whether the name of a header says that its value is an identifier, such as that of a tenant, and not a secret.
-func namesIdentifier(name string) bool {
-	name = strings.ToLower(name)
-	for _, part := range []string{"tenant", "org", "account", "user", "workspace", "project", "team", "region"} {
-		if strings.Contains(name, part) {
-			return true
-		}
-	}
-	return strings.HasSuffix(name, "-id")
 }
 
 // escapeJSON returns a text as it appears between the quotes of a JSON string.

@@ -24,9 +24,8 @@ const (
 	MaxWords      = 400            // limit of the server's text, in characters
 	MaxRetryAfter = 24 * time.Hour // the longest wait that is accepted from a server
 
-	maxRead  = 2 << 10 // bytes of a text that are processed; at most MaxWords characters are shown
-	maxItems = 3       // number of errors in a list that are shown
-	maxNest  = 4       // levels of nested JSON that are searched for text
+	maxItems = 3 // number of errors in a list that are shown
+	maxNest  = 4 // levels of nested JSON that are searched for text
 )
 
 // Refusal is the content of an HTTP error response. The texts of a Refusal are limited in length and safe to print; a shortened text ends
@@ -44,23 +43,19 @@ type Refusal struct {
 // ReadRefusal also reads forms, plain text and the title of an HTML page. For a 401 or 403, the error_description of the challenge has
 // precedence over the body (RFC 6750 §3).
 //
-// The caller passes the secrets in its request to Forms, and the result as hidden. ReadRefusal masks the secrets everywhere except in OAuth
-// error codes, because callers act on the codes. now is the current time, from which ReadRefusal computes the wait if the Retry-After
-// header contains a date.
-func ReadRefusal(res *Response, hidden []string, now time.Time) Refusal {
+// The response must not contain secrets: it must come from Do or DoHeader, or its body from Secrets.CleanRefusal. now is the current time,
+// from which ReadRefusal computes the wait if the Retry-After header contains a date.
+func ReadRefusal(res *Response, now time.Time) Refusal {
 	w := readErrorParts(res)
 	if c, ok := Bearer(ParseChallenges(res.Header)); ok && (res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden) {
 		w.text = cmp.Or(c.ErrorDescription(), w.text, c.Error())
 		w.code = cmp.Or(errorCode(c.Error(), res.StatusCode), w.code)
 	}
-	r := Refusal{StatusCode: res.StatusCode, Code: w.code, Text: Clean(w.text, hidden, MaxWords), RetryAfter: RetryAfter(res.Header.Get("Retry-After"), now)}
-	if !slices.Contains(oauthCodes, r.Code) {
-		r.Code = Clean(r.Code, hidden, MaxCode)
-	}
+	r := Refusal{StatusCode: res.StatusCode, Code: Text(w.code, MaxCode), Text: Text(w.text, MaxWords), RetryAfter: RetryAfter(res.Header.Get("Retry-After"), now)}
 	if r.Text == r.Code || repeatsStatus(r.Text, r.StatusCode) {
 		r.Text = "" // it adds nothing to the status
 	}
-	if u, err := Check(w.uri, false); err == nil && !Holds(u.String(), hidden) {
+	if u, err := Check(w.uri, false); err == nil {
 		r.URI = Text(u.String(), MaxWords)
 	}
 	return r
@@ -230,37 +225,11 @@ func errorCode(v any, status int) string {
 	if n, ok := v.(json.Number); ok {
 		s = n.String()
 	}
-	s = Text(s, maxRead)
+	s = Text(s, 2*MaxWords)
 	if strings.ContainsAny(s, " :") || s == strconv.Itoa(status) || slices.Contains([]string{"error", "fail", "failed", "failure"}, strings.ToLower(s)) {
 		return ""
 	}
 	return s
-}
-
-// Clean makes text of a server safe to print: it removes control characters, masks the hidden texts, and shortens the text to limit
-// characters, with "…" at the end. Control characters are removed first, because they could split a secret.
-func Clean(s string, hidden []string, limit int) string {
-	clean := Mask(Text(s[:min(len(s), maxRead)], maxRead), hidden)
-	if len(s) <= maxRead || utf8.RuneCountInString(clean) > limit {
-		return Text(clean, limit)
-	}
-	head, tail := "", clean
-	if i := strings.LastIndex(clean, redacted); i >= 0 {
-		head, tail = clean[:i+len(redacted)], clean[i+len(redacted):]
-	}
-	tail = tail[:max(0, len(tail)-partLength)] // the last bytes may be the beginning of a secret that is too short to be recognized
-	return Text(head+tail, limit-1) + "…"
-}
-
-// Holds reports whether s contains one of the hidden texts, even percent-encoded up to three times.
-func Holds(s string, hidden []string) bool {
-	for range 4 {
-		if Mask(s, hidden) != s {
-			return true
-		}
-		s = percentDecoded(s)
-	}
-	return false
 }
 
 // RetryAfter parses a Retry-After header: seconds or a date (RFC 9110 §10.2.3). The result is at most MaxRetryAfter, and 0 if the value is

@@ -63,7 +63,7 @@ func getOnce(address string) string {
 		return "the server received " + string(res.Body)
 	}
 	used := "all"
-	for _, h := range c.Transport.(*userAgent).next.(*tracer).next.(*rootsTransport).hosts {
+	for _, h := range c.Transport.(*userAgent).next.(*rootsTransport).hosts {
 		if h.likelyTransport.Load() != nil {
 			used = "likely"
 		}

@@ -4,12 +4,12 @@ import (
 	"bufio"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -18,100 +18,127 @@ import (
 
 func TestSecrets(t *testing.T) {
 	var k Secrets
-	k.Learn("canary-token-0123456789", "short", "")
-	k.Hide("a long value of the user", "short value", "https://mcp.example.com", "https://hooks.example.com/canary")
-	for _, tt := range []struct{ name, in, message, whole string }{
-		{"whole", "is canary-token-0123456789!", "is [redacted]!", "is [redacted]!"},
-		{"twice", "CANARY-TOKEN-0123456789 canary-token-0123456789", "[redacted] [redacted]", "[redacted] [redacted]"},
-		{"in base64", base64.StdEncoding.EncodeToString([]byte("canary-token-0123456789")), "[redacted]k=", "[redacted]k="},
-		{"shortened", "is canary-token…", "is [redacted]…", "is canary-token…"},
-		{"fewer bytes", "is canary-toke", "is canary-toke", "is canary-toke"},
-		{"a value", "a long value of the user's", "[redacted]'s", "[redacted]'s"},
-		{"a part of a value", "a long value of the server", "a long value of the server", "a long value of the server"},
-		{"short ones", "short value, short", "short value, short", "short value, short"},
-		{"the origin of a server", "https://mcp.example.com/mcp", "https://mcp.example.com/mcp", "https://mcp.example.com/mcp"},
-		{"a secret URL", "https://hooks.example.com/canary", "[redacted]", "[redacted]"},
+	k.Learn("canary-token-0123456789", "sh0rt", "abc", "")
+	k.AddValues("a long value of the user", "short value", "https://mcp.example.com", "https://hooks.example.com/canary")
+	for _, tt := range []struct {
+		name, in, clean string
+		held            bool
+	}{
+		{"whole", "is canary-token-0123456789!", "is [redacted]!", true},
+		{"twice", "CANARY-TOKEN-0123456789 canary-token-0123456789", "[redacted] [redacted]", true},
+		{"in base64", base64.StdEncoding.EncodeToString([]byte("canary-token-0123456789")), "[redacted]k=", true},
+		{"with invisible characters", "x canary\u200b-token-\x010123456789 y", "x [redacted] y", true},
+		{"in a quoted string", `x="canary\-token-0123\456789"`, `x="[redacted]"`, true},
+		{"percent-encoded once", "x=%63anary-token-0123456789&y", "x=[redacted]&y", true},
+		{"beside an invalid %XX", "%zz100% of %2563anary-token-0123456789%", "%zz100% of [redacted]%", true},
+		{"percent-encoded three times", "canary%25252Dtoken-0123456789.", "[redacted].", true},
+		{"shortened", "is canary-token…", "is [redacted]…", false},
+		{"without its beginning", "is y-token-0123456789", "is [redacted]", false},
+		{"fewer bytes", "is canary-toke", "is canary-toke", false},
+		{"a value", "a long value of the user's", "[redacted]'s", true},
+		{"a value in a form", "x=a+long+value+of+the+user", "x=[redacted]", true},
+		{"a part of a value", "a long value of the server", "a long value of the server", false},
+		{"a short value", "short value, abc", "short value, abc", false},
+		{"a short credential", "is sh0rt", "is [redacted]", false},
+		{"the origin of a server", "https://mcp.example.com/mcp", "https://mcp.example.com/mcp", false},
+		{"a secret URL", "https://hooks.example.com/canary", "[redacted]", true},
+		{"nothing", "", "", false},
 	} {
-		if got := k.Mask(tt.in); got != tt.message {
-			t.Errorf("%s: message %q, want %q", tt.name, got, tt.message)
+		if got := k.Clean(tt.in); got != tt.clean {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.clean)
 		}
-		if got := k.MaskWhole(tt.in); got != tt.whole {
-			t.Errorf("%s: text %q, want %q", tt.name, got, tt.whole)
-		}
-		if got, want := k.Holds(tt.in), tt.whole != tt.in; got != want {
+		if got := k.Holds(tt.in); got != tt.held {
 			t.Errorf("%s: held is %v", tt.name, got)
 		}
 	}
-	encoded := "a long value of the user"
-	for i := range 3 {
-		encoded = strings.ReplaceAll(url.PathEscape(encoded), "long", "%6cong")
-		if !k.Holds("x=" + encoded) {
-			t.Errorf("a value that is percent-encoded %d times is not found", i+1)
+}
+
+// The response of an OAuth endpoint contains no secret of the login when it reaches the program. A success keeps what the endpoint issues, and
+// what is similar to a secret.
+func TestAnswersArriveClean(t *testing.T) {
+	const issued = `{"access_token":"canary-issued-1","authed_user":{"access_token":"canary-user-1"},"n":1.50,"deep":{"access_token":"[redacted]"},"[redacted]":["[redacted]",null],"scope":"[redacted] a"}`
+	for _, tt := range []struct {
+		name, method, kind string
+		status             int
+		body, want         string
+	}{
+		{"what is issued", "POST", "application/json", 200, strings.NewReplacer(`"[redacted]":`, `"x canary-issued-1" :`, `["[redacted]"`, `["canary\u002dsent-secret"`,
+			`{"access_token":"[redacted]"`, `{"access_token":"canary-user-1"`, "[redacted] a", "CANARY-ISSUED-1 a").Replace(issued), strings.Replace(issued, `"[redacted]":`, `"x [redacted]" :`, 1)},
+		{"metadata issues nothing", "GET", "application/json", 200, `{"access_token":"https://as.example","issuer":"https://as.example"}`, `{"access_token":"https://as.example","issuer":"https://as.example"}`},
+		{"a part in a success", "POST", "application/json", 200, `{"x":"canary-sent-secr"}`, `{"x":"canary-sent-secr"}`},
+		{"a part in a refusal", "POST", "application/json", 400, `{"error":"invalid_grant","x":"nary-sent-sec"}`, `{"error":"invalid_grant","x":"[redacted]"}`},
+		{"a form", "POST", formType, 400, `error=x&error_description=not+canary%2Dsent%2dsecret&b`, `error=x&error_description=not+[redacted]&b`},
+		{"a page", "GET", "text/html", 404, `<title>no canary&#45;sent&#x2d;secret</title>`, `<title>no [redacted]</title>`},
+		{"torn JSON", "POST", "application/json", 400, `{"x":"canary-sent-secret`, `{"x":"[redacted]`},
+		{"not UTF-8", "POST", "text/plain", 400, "\xff canary-sent-secret", "� [redacted]"},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", tt.kind)
+			w.Header().Set("Link", "<https://x/canary-sent-secret>")
+			w.Header().Set("Www-Authenticate", `Bearer scope="a canary\-sent-secret", realm="x", error_description="canary-sent-secret"`)
+			w.WriteHeader(tt.status)
+			io.WriteString(w, tt.body)
+		}))
+		defer s.Close()
+		req, _ := http.NewRequest(tt.method, s.URL, strings.NewReader("client_secret=canary-sent-secret"))
+		req.Header.Set("Content-Type", formType)
+		var k Secrets
+		res, err := Do(k.Client(s.Client()), req)
+		if err != nil || string(res.Body) != tt.want {
+			t.Errorf("%s: %v\ngot  %s\nwant %s", tt.name, err, res.Body, tt.want)
 		}
-	}
-	for _, text := range []string{"100% of %63anary-token-0123456789", "%zz%2563anary-token-0123456789%"} {
-		if !k.Holds(text) || !Holds(text, []string{"canary-token-0123456789"}) {
-			t.Errorf("%s: the secret beside an invalid %%XX is not found", text)
+		c := ParseChallenges(res.Header)[0].Params
+		if res.Header.Get("Link") != "<https://x/[redacted]>" || len(c) != 2 || c["error_description"] != "[redacted]" {
+			t.Errorf("%s: headers %v, challenge %v", tt.name, res.Header, c)
 		}
-	}
-	if Holds("100% of it", []string{"canary-token-0123456789"}) {
-		t.Error("a text without the secret counts as one with it")
+		req.Body, _ = req.GetBody()
+		if res, err := Do(s.Client(), req); err != nil || strings.Contains(string(res.Body), "canary-sent-secret") {
+			t.Errorf("%s, without a login: %s, %v", tt.name, res.Body, err)
+		}
 	}
 }
 
-// The error code of a response is not masked in later texts, but an authorization code that was sent is.
-func TestErrorCodeIsNoSecret(t *testing.T) {
-	var k Secrets
-	k.learnBody(&k.received, "application/json", []byte(`{"code":"rate_limited","state":"suspended","access_token":"canary-access-1"}`))
-	k.learnBody(&k.sent, formType, []byte("code=canary-code-1"))
-	if got := k.Mask("rate_limited suspended canary-access-1 canary-code-1"); got != "rate_limited suspended [redacted] [redacted]" {
-		t.Errorf("got %q", got)
-	}
-}
-
-// A hostile server presents words and addresses of messages as secrets. Neither its metadata nor its token responses can remove them.
-func TestOrdinaryTextIsNoSecret(t *testing.T) {
-	const line = `the authorization server was "https://as.example.com/x", as2.example.com, expected_token`
-	words := []string{"the authorization server was", "the+authorization+server+was", "the%20authorization%20server", "https://as.example.com/x", "https%3A%2F%2Fas.example.com",
-		"as.example.com", "AS2.example.com", ".example.com", `erver was "https://as.example.com/x`}
-	var answer string
+// A redirect of a request without a body is followed only after the secrets have been removed from its target, which is then refused.
+func TestRedirectsArriveClean(t *testing.T) {
+	paths := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "application/json")
-		io.WriteString(w, answer)
+		paths++
+		w.Header().Set("Location", "/x?k="+r.Header.Get("X-Key"))
+		w.WriteHeader(http.StatusFound)
 	}))
 	defer s.Close()
-	for _, name := range []string{"access_token", "refresh_token", "client_secret", "x_token"} {
-		for _, word := range append(words, "expected_token") {
-			data, _ := json.Marshal(map[string]any{"list": []any{map[string]string{name: word}}, name: word})
-			answer = string(data)
-			for _, method := range []string{http.MethodGet, http.MethodPost} {
-				if word == "expected_token" && method == http.MethodPost && name != "x_token" {
-					continue // this one could be a token
-				}
-				var k Secrets
-				k.LearnIssued(words...)
-				c, _ := New(Options{Secrets: &k})
-				req, _ := http.NewRequest(method, s.URL, nil)
-				if _, err := Do(c, req); err != nil {
-					t.Fatal(err)
-				}
-				if got := k.Mask(line); got != line {
-					t.Errorf("%s of %s in answer to %s: %s", name, word, method, got)
-				}
-			}
-		}
+	c, _ := New(Options{})
+	req, _ := http.NewRequest(http.MethodGet, s.URL, nil)
+	req.Header.Set("X-Key", "a-long-value-of-the-user")
+	_, err := Do(c, req)
+	if _, ok := errors.AsType[*AddressError](err); !ok || paths != 1 || strings.Contains(err.Error(), "a-long-value") {
+		t.Errorf("%d requests, %v", paths, err)
 	}
+}
+
+// An MCP leg changes nothing in a success, and the headers of other responses.
+func TestMCPLegs(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Mcp-Session-Id", r.Header.Get("Authorization"))
+		if r.URL.Path == "/no" {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+		io.WriteString(w, r.Header.Get("Authorization"))
+	}))
+	defer s.Close()
 	var k Secrets
-	tokens := []string{"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhIn0.aQbRcSdTeUfVgWhXiYjZkAlBmCnDoEpFqGrHsItJuKv", "ya29.a0AfB_byC", "v1.0123456789abcdef", "1//0gABCDEF-G", "abc+def/ghi=="}
-	k.LearnIssued(tokens...)
-	for _, token := range tokens {
-		if got := k.Mask(token); got != "[redacted]" {
-			t.Errorf("%s: %s", token, got)
+	for path, want := range map[string]string{"/": "Bearer canary-token", "/no": "Bearer [redacted]"} {
+		req, _ := http.NewRequest(http.MethodGet, s.URL+path, nil)
+		req.Header.Set("Authorization", "Bearer canary-token")
+		res, err := k.Client(s.Client()).Do(req)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	k.Learn("my words are a secret", "my.password")
-	if got := k.Mask("my words are a secret my.password"); got != "[redacted] [redacted]" {
-		t.Errorf("secrets of the user: %s", got)
+		data, _ := io.ReadAll(res.Body)
+		res.Body.Close()
+		if got := res.Header.Get("Mcp-Session-Id"); got != want || string(data) != "Bearer canary-token" {
+			t.Errorf("%s: header %q, body %q", path, got, data)
+		}
 	}
 }
 
@@ -140,29 +167,32 @@ func TestHeaderSecrets(t *testing.T) {
 func TestMayStore(t *testing.T) {
 	var k Secrets
 	k.Learn("canary-token-0123456789")
-	k.Hide("acme<13bytes>", "seven77")
+	k.AddValues("acme<13bytes>", "seven77")
 	for text, want := range map[string]bool{
 		"acme<13bytes>": false, `{"a":"acme\u003c13bytes\u003e"}`: false, "ACME%3C13bytes%3E": false, "canary-token-0123456789": false,
-		"seven77": true, "acme": true, "canary-token": true, `{"a":"b"}`: true,
+		"seven77": true, "acme": true, "canary-token": true, `{"a":"b"}`: true, `{"canary-token-0123456789":1}`: false,
 	} {
 		if got := k.MayStore(text); got != want {
 			t.Errorf("%s: %v", text, got)
 		}
 	}
-	if got := k.Mask("acme<13bytes>"); got != "acme<13bytes>" || k.Holds(got) {
+	if got := k.Clean("acme<13bytes>"); got != "acme<13bytes>" || k.Holds(got) {
 		t.Errorf("got %q", got)
 	}
 }
 
 func TestSecretsInJSON(t *testing.T) {
 	var k Secrets
-	k.Learn(`canary"token"<0123456789>`)
+	k.AddValues(`canary"token"<0123456789>`)
 	in := `{ "a\"b": "x canary\"token\"\u003c0123456789\u003e", "n": 1.0, "list":["", "\\", "canary"] }`
 	got := string(k.MaskJSON([]byte(in)))
 	if want := `{ "a\"b": "x [redacted]", "n": 1.0, "list":["", "\\", "canary"] }`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
-	for _, torn := range []string{`"`, `"\`, `{"a":"b`, ``} {
+	if name := `{"canary\"token\"<0123456789>"            : 1}`; string(k.MaskJSON([]byte(name))) != name {
+		t.Errorf("a name became %s", k.MaskJSON([]byte(name)))
+	}
+	for _, torn := range []string{`"`, `"\`, `{"a":"b`, ``, `]}`} {
 		if got := string(k.MaskJSON([]byte(torn))); got != torn {
 			t.Errorf("%s became %s", torn, got)
 		}
@@ -173,24 +203,19 @@ func TestSecretsInJSON(t *testing.T) {
 func TestSecretsAreBounded(t *testing.T) {
 	var k Secrets
 	k.Learn("canary-token-0123456789")
-	made := []string{}
+	k.learn(sent, "canary-sent-0123456789")
 	for i := range 1000 {
-		made = append(made, fmt.Sprint("made-up-", i))
+		k.learn(received, fmt.Sprint("made-up-", i))
 	}
-	data, _ := json.Marshal(map[string]any{"access_token": made})
-	for range 2 {
-		k.dropOldest(&k.received)
-		k.learnBody(&k.received, "application/json", data)
-		k.Mask("a message")
+	k.learnRequest(&http.Request{}, false)
+	if got := k.Clean("canary-token-0123456789 canary-sent-0123456789"); len(k.credentials) != maxLearned+2 || got != "[redacted] [redacted]" {
+		t.Errorf("%d credentials, %q", len(k.credentials), got)
 	}
-	if len(k.received) > 1000 || len(k.credentials) != 1 || k.Mask("canary-token-0123456789") != "[redacted]" {
-		t.Errorf("%d received, own %q", len(k.received), k.credentials)
+	for i := range 1000 {
+		k.Learn(fmt.Sprint("made-up-", i))
 	}
-	for _, m := range made {
-		k.Learn(m)
-	}
-	if len(k.credentials) != maxCredentials || len(k.forms) > 2*maxCredentials+1 {
-		t.Errorf("%d credentials, %d with their forms", len(k.credentials), len(k.forms))
+	if len(k.credentials) != maxCredentials+1 {
+		t.Errorf("%d credentials", len(k.credentials))
 	}
 }
 
@@ -216,7 +241,8 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 	}()
 	var out strings.Builder
 	var k Secrets
-	c, _ := New(Options{Trace: &out, Secrets: &k})
+	c, _ := New(Options{Trace: &out})
+	c = k.Client(c)
 	req, _ := http.NewRequest(http.MethodPost, "http://"+ln.Addr().String(), nil)
 	res, err := Do(c, req)
 	if err != nil || string(res.Body) != body {
@@ -230,30 +256,19 @@ func TestTraceOfASelfRepeatingAnswer(t *testing.T) {
 	}
 }
 
-// A server must not put a secret into a URL, but a secret that the user typed into the server's URL may appear there.
-func TestReveals(t *testing.T) {
+// A server may use the secrets that the user typed for the login, in the server's URL for example, whenever they were typed.
+func TestTypedTexts(t *testing.T) {
 	var k Secrets
-	k.Learn("client-pw")
-	k.Hide("a-long-header-value&1", "acme-corp", "9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e")
-	k.sent = append(k.sent, "https://app.example.com")
-	for _, tt := range []struct {
-		text, typed string
-		want        bool
-	}{
-		{"https://as.example/authorize?k=a-long-header-value%261", "https://mcp.example", true},
-		{"https://as.example/authorize?k=a-long-header-value%25261", "https://mcp.example", true},
-		{"https://as.example/CLIENT-PW", "https://mcp.example", true},
-		{"https://as.example/client-p", "https://mcp.example", false},
-		{"https://mcp.example/a-long-header-value&1", "https://mcp.example/a-long-header-value%261", false},
-		{"https://as.example/client-pw?k=a-long-header-value%261", "https://mcp.example/a-long-header-value%261", true},
-		{"https://acme-corp.example", "https://mcp.example", false},
-		{"https://app.example.com/authorize", "https://mcp.example", false},
-		{"https://login.example/9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e/v2.0", "https://mcp.example", false},
-		{"", "https://mcp.example", false},
-	} {
-		if got := k.Reveals(tt.text, tt.typed); got != tt.want {
-			t.Errorf("%q after %q: got %v, want %v", tt.text, tt.typed, got, tt.want)
-		}
+	k.Learn("canary-in-the-url")
+	k.AddValues("a-long-header-value&1")
+	k.AddTyped("https://mcp.example/canary-in-the-url", "https://mcp.example/a-long-header-value%2526", "")
+	k.AddTyped("https://mcp.example/?k=a-long-header-value%25261")
+	k.AddValues("a-long-header-value&1", "another-long-value-1")
+	if text := "https://as.example/canary-in-the-url/a-long-header-value%261"; k.Clean(text) != text {
+		t.Errorf("got %q", k.Clean(text))
+	}
+	if !k.Holds("another-long-value-1") {
+		t.Error("a value that was not typed counts as typed")
 	}
 }
 
@@ -265,75 +280,77 @@ func TestManyValues(t *testing.T) {
 	}
 	start := time.Now()
 	var k Secrets
-	k.Hide(values...)
-	forms := Forms(values)
-	if took := time.Since(start); took > 20*time.Second {
-		t.Errorf("took %v", took)
-	}
-	if len(k.values) != len(values) || len(forms) < 2*len(values) {
-		t.Errorf("%d values and %d forms", len(k.values), len(forms))
-	}
-	if k.Hide(values...); len(k.values) != len(values) {
-		t.Errorf("%d values, of which some are duplicates", len(k.values))
+	k.AddValues(values...)
+	k.AddValues(values...)
+	if took := time.Since(start); took > 20*time.Second || len(k.values) != len(values) {
+		t.Errorf("took %v for %d values", took, len(k.values))
 	}
 }
 
-// What a server can choose does not remove our own words from messages, nor change what other servers may say.
+// What a server issues never changes what the program itself writes, and not the texts of another login.
 func TestServersChooseNoSecrets(t *testing.T) {
-	var k Secrets
-	for _, text := range []string{"offline_access", "read:all", "expires_at", "authorize", "127.0.0.1:18501", "localhost:8080", "as.example.com", "as.example.com:8443/tenant", "https://as.example.com", "the server was"} {
-		body, _ := json.Marshal(map[string]string{"access_token": text})
-		k.learnBody(&k.received, "application/json", body)
-		k.learnBody(&k.sent, formType, []byte(url.Values{"code": {text}, "client_secret": {text}}.Encode()))
-		k.LearnIssued(text)
+	const line = `warning: the authorization server was "https://as.example.com/x", and is now "https://as2.example.com" (127.0.0.1:18501)`
+	words := []string{"127.0.0.1:18501~zzzz", `the authorization server was "`, "https://as.example.com/x", "warning: the", "the+authorization+server+was"}
+	var answer string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		io.WriteString(w, answer)
+	}))
+	defer s.Close()
+	var hostile, other, own Secrets
+	own.AddValues("a long value of the user")
+	for _, word := range words {
+		data, _ := json.Marshal(map[string]string{"access_token": word, "client_secret": word})
+		answer = string(data)
+		req, _ := http.NewRequest(http.MethodPost, s.URL, nil)
+		if _, err := Do(hostile.Client(nil), req); err != nil {
+			t.Fatal(err)
+		}
 	}
-	req, _ := http.NewRequest(http.MethodPost, "https://as.example.com/authorize?p=b2c_1a_signup_signin&token=b2c_1a_signup_signin", nil)
-	req.Header.Set("Referer", "https://as.example.com/.well-known/oauth-authorization-server")
-	k.learnRequest(req)
-	message := `offline_access read:all {"expires_at":1} 127.0.0.1:18501 localhost:8080 as.example.com:8443/tenant https://as.example.com/.well-known/oauth-authorization-server b2c_1a_signup_signin the server was`
-	if got := k.Mask(message); got != message || k.Holds(message) {
-		t.Errorf("masked: %s", got)
+	if hostile.Clean(line) == line {
+		t.Error("the server's own texts show its tokens")
 	}
-	k.Learn("canary-member-1")
-	if got := string(k.MaskJSON([]byte(`{"canary-member-1" : "canary-member-1"}`))); got != `{"canary-member-1" : "[redacted]"}` {
-		t.Errorf("got %s", got)
-	}
-	if k.MayStore(`{"canary-member-1":1}`) {
-		t.Error("the name of a member with a secret may be stored")
+	if other.Clean(line) != line || own.MaskValues(line) != line {
+		t.Errorf("another login shows %q, and we write %q", other.Clean(line), own.MaskValues(line))
 	}
 }
 
-// A server may use the identifiers that a user's headers contain, but no other value.
-func TestIdentifiersInHeaders(t *testing.T) {
+// An error of a connection that failed before the server could answer keeps the address, whatever tokens the server has issued.
+func TestDialErrorsAreOurs(t *testing.T) {
 	var k Secrets
-	for name, value := range map[string]string{"X-Organization-Id": "org_01HXYZABCDEF0123456789", "X-Forwarded-User": "ann.smith@example.com", "X-Client": "9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e", "X-Api-Key": "canary-key-0123456789"} {
-		k.HideHeader(name, value)
+	k.Learn("127.0.0.1:1~zzzz", "dial tcp 127.0.0.1:1")
+	req, _ := http.NewRequest(http.MethodGet, "http://127.0.0.1:1/", nil)
+	if _, err := Do(k.Client(nil), req); err == nil || !strings.Contains(err.Error(), "dial tcp 127.0.0.1:1:") {
+		t.Errorf("got %v", err)
 	}
-	for text, want := range map[string]bool{"https://as.example/org_01HXYZABCDEF0123456789": false, "ann.smith@example.com": false, "api://9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e/read": false, "https://as.example/canary-key-0123456789": true} {
+}
+
+// A server may use the identifiers that a user's headers contain, but no other value. A UUID in an Authorization header is a credential.
+func TestIdentifiersInHeaders(t *testing.T) {
+	const id = "9a1f7c1e-35c2-4a0e-8b9d-6f0d2b3c4d5e"
+	var k Secrets
+	k.AddValues("org_01HXYZABCDEF0123456789") // the value of a variable
+	for name, value := range map[string]string{"X-Organization-Id": "org_01HXYZABCDEF0123456789", "X-Forwarded-User": "ann.smith@example.com", "X-Client": id, "X-Api-Key": "canary-key-0123456789"} {
+		k.AddHeader(name, value)
+	}
+	for text, want := range map[string]bool{"https://as.example/org_01HXYZABCDEF0123456789": false, "ann.smith@example.com": false, "api://" + id + "/read": false, "https://as.example/canary-key-0123456789": true} {
 		if k.Holds(text) != want || k.MayStore(text) == want {
 			t.Errorf("%s: %v", text, !want)
 		}
 	}
-	if got := k.Mask("of org_01HXYZABCDEF0123456789"); got != "of [redacted]" {
+	if got := k.MaskValues("of org_01HXYZABCDEF0123456789 and " + id); got != "of org_01HXYZABCDEF0123456789 and [redacted]" {
 		t.Errorf("a message shows %q", got)
 	}
-}
-
-// Two tokens with the same beginning are not the same secret.
-func TestHoldsWhole(t *testing.T) {
-	hidden := Forms([]string{"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"})
-	for text, want := range map[string]bool{"https://x/?state=eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJiIn0.b3RoZXI": false, "https://x/?state=eyJhbGciOiJSUzI1NiJ9%2eeyJzdWIiOiJhIn0.c2ln": true} {
-		if HoldsWhole(text, hidden) != want {
-			t.Errorf("%s: %v", text, !want)
-		}
+	if k.AddHeader("authorization", "Bearer "+id); !k.Holds("https://as.example/"+id) || k.MayStore(id) {
+		t.Error("a UUID that is a bearer token counts as an identifier")
 	}
 }
 
 // The trace does not show a JWT, whatever its member is called.
 func TestTraceHidesJWT(t *testing.T) {
-	var k Secrets
-	shown := k.learnBody(nil, "application/json", []byte(`{"count":1,"value":"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"}`))
-	if got := fmt.Sprint(shown); strings.Contains(got, "eyJ") {
+	b := &trace{login: &Secrets{}}
+	b.writeBody("< ", "application/json", []byte(`{"count":1,"value":"eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"}`))
+	if got := b.String(); strings.Contains(got, "eyJ") || !strings.Contains(got, `"count":1`) {
 		t.Errorf("the trace shows %s", got)
 	}
 }

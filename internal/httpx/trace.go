@@ -18,8 +18,6 @@ import (
 	"time"
 )
 
-const redacted = "[redacted]"
-
 // maxTraced is the maximum size, in bytes, of a body that is printed. For a longer body, only the size is printed.
 const maxTraced = 16 << 10
 
@@ -27,115 +25,77 @@ const maxTraced = 16 << 10
 var printableHeaders = []string{"Accept", "Accept-Encoding", "Allow", "Cache-Control", "Content-Encoding", "Content-Length", "Content-Type", "Date",
 	"Last-Event-Id", "Mcp-Method", "Mcp-Name", "Mcp-Protocol-Version", "Retry-After", "Server", "User-Agent", "Vary", "Www-Authenticate"}
 
-// tracer is a transport that remembers the secrets of each exchange. If out is set, tracer also prints the exchange.
+// tracer is a transport that prints each exchange.
 type tracer struct {
-	next    http.RoundTripper
-	out     io.Writer // nil: exchanges are not printed
-	secrets *Secrets
+	next http.RoundTripper
+	out  io.Writer
 }
 
-// oauthKey marks requests to OAuth endpoints, whose responses Do reads completely. tracer reads the body of such a response before it
-// prints or returns the response, because the header may repeat secrets from the body.
-type oauthKey struct{}
+// trace is the text about one exchange.
+type trace struct {
+	strings.Builder
+	own   []string // secrets in the request, of which every part is masked
+	login *Secrets // the secrets of the login
+}
 
 func (t *tracer) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
-	oauth := req.Context().Value(oauthKey{}) != nil
-	t.secrets.learnRequest(req)
-	t.secrets.dropOldest(&t.secrets.sent)
-	if t.out == nil && !oauth {
-		res, err := t.next.RoundTrip(req)
-		t.learnProxyPassword(req, err)
-		return res, err
+	read, _ := req.Context().Value(bodyKey{}).(readBody)
+	b := &trace{own: append(requestSecrets(req.Header), formSecrets(req.URL.Query())...)}
+	if b.login, _ = req.Context().Value(secretsKey{}).(*Secrets); b.login == nil {
+		b.login = &Secrets{}
 	}
-	secrets := append(RequestSecrets(req.Header), formSecrets(req.URL.Query())...)
-	var b strings.Builder
-	fmt.Fprintf(&b, "> %s %s\n", req.Method, redactURL(req.URL))
-	t.writeHeader(&b, "> ", req.Header)
+	fmt.Fprintf(b, "> %s %s\n", req.Method, redactURL(req.URL))
+	b.writeHeader("> ", req.Header)
 	if req.GetBody != nil && req.ContentLength <= maxTraced {
 		if body, err := req.GetBody(); err == nil {
 			data, _ := io.ReadAll(io.LimitReader(body, maxTraced))
 			body.Close()
-			t.writeBody(&b, &t.secrets.sent, "> ", req.Header.Get("Content-Type"), data)
+			b.writeBody("> ", req.Header.Get("Content-Type"), data)
 			if form, err := url.ParseQuery(string(data)); err == nil && req.Header.Get("Content-Type") == formType {
-				secrets = append(secrets, formSecrets(form)...)
+				b.own = append(b.own, formSecrets(form)...)
 			}
 		}
 	}
-	t.print(&b, nil)
+	t.print(b)
 
 	res, err := t.next.RoundTrip(req)
-	t.learnProxyPassword(req, err)
 	took := time.Since(start).Round(time.Millisecond)
 	if err != nil {
-		fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's name may contain line breaks
-		t.print(&b, secrets)
+		b.login.learnProxyPassword(req)
+		fmt.Fprintf(b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(err.Error(), 1000), took) // a certificate's name may contain line breaks
+		t.print(b)
 		return nil, err
 	}
-	fmt.Fprintf(&b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
-	t.writeHeader(&b, "< ", res.Header)
-	if oauth {
+	fmt.Fprintf(b, "< %s %s: %s (%v)\n", req.Method, redactURL(req.URL), Text(res.Status, 80), took)
+	b.writeHeader("< ", res.Header)
+	if read == readAny || read == readErrors && res.StatusCode >= http.StatusBadRequest { // the header may repeat secrets from the body, so the body is read first
 		data, err := io.ReadAll(io.LimitReader(res.Body, MaxBody+1))
-		t.writeAnswer(&b, req, res, data, len(data) <= maxTraced)
-		t.print(&b, secrets)
+		b.login.learnAnswer(req, res, data)
+		b.writeAnswer(res, data, len(data) <= maxTraced)
+		t.print(b)
 		res.Body = &bufferedBody{io.MultiReader(bytes.NewReader(data), errReader{err}), res.Body}
 		return res, nil
 	}
-	t.print(&b, secrets)
+	t.print(b)
 	res.Body = &tracedBody{ReadCloser: res.Body, done: func(data []byte, whole bool) {
-		var b strings.Builder
-		t.writeAnswer(&b, req, res, data, whole)
-		t.print(&b, secrets)
+		b.writeAnswer(res, data, whole)
+		t.print(b)
 	}}
 	return res, nil
 }
 
-// learnProxyPassword remembers the proxy password after a failure, because the error may contain the proxy's status line, and that line may
-// repeat the password.
-func (t *tracer) learnProxyPassword(req *http.Request, err error) {
-	if err == nil {
+// writeAnswer writes the body of a response.
+func (b *trace) writeAnswer(res *http.Response, data []byte, whole bool) {
+	if !whole {
+		b.WriteString("< (a longer body is not shown)\n")
 		return
 	}
-	if proxy, _ := ProxyFor(req); proxy != nil && proxy.User != nil {
-		password, _ := proxy.User.Password()
-		t.secrets.Learn(password, proxy.User.Username()+":"+password)
-	}
-}
-
-// writeAnswer remembers the secrets in the body of a response and writes the body.
-func (t *tracer) writeAnswer(b *strings.Builder, req *http.Request, res *http.Response, data []byte, whole bool) {
-	t.secrets.dropOldest(&t.secrets.received)
-	list := &t.secrets.received
-	if req.Method == http.MethodGet { // metadata, in which a hostile server could present any text as a secret; every token comes in the answer to a POST
-		list = nil
-	}
-	var body strings.Builder
-	t.writeBody(&body, list, "< ", res.Header.Get("Content-Type"), data)
-	if !whole {
-		body.Reset()
-		body.WriteString("< (a longer body is not shown)\n")
-	}
-	b.WriteString(body.String())
-}
-
-// bufferedBody is a body of which a part was read in advance.
-type bufferedBody struct {
-	io.Reader
-	io.Closer
-}
-
-// errReader is a reader that returns err, or io.EOF if err is nil.
-type errReader struct{ err error }
-
-func (f errReader) Read([]byte) (int, error) {
-	if f.err == nil {
-		return 0, io.EOF
-	}
-	return 0, f.err
+	b.writeBody("< ", res.Header.Get("Content-Type"), data)
 }
 
 // writeHeader writes the headers, with values only for those that are known to be harmless.
-func (t *tracer) writeHeader(b *strings.Builder, mark string, h http.Header) {
+func (b *trace) writeHeader(mark string, h http.Header) {
 	for _, name := range slices.Sorted(maps.Keys(h)) {
 		for _, v := range h[name] {
 			switch {
@@ -156,34 +116,57 @@ func (t *tracer) writeHeader(b *strings.Builder, mark string, h http.Header) {
 
 const formType = "application/x-www-form-urlencoded"
 
-// writeBody writes a form or JSON body with its secret members redacted. If list is not nil, these secrets are added to list. For any other
-// body, only the size is written.
-func (t *tracer) writeBody(b *strings.Builder, list *[]string, mark, contentType string, data []byte) {
+// writeBody writes a form or JSON body with its secret members redacted. For any other body, only the size is written.
+func (b *trace) writeBody(mark, contentType string, data []byte) {
 	if len(data) == 0 {
 		return
 	}
 	kind, _, _ := mime.ParseMediaType(contentType)
-	switch v := t.secrets.learnBody(list, kind, data).(type) {
-	case url.Values:
-		fmt.Fprintf(b, "%s%s\n", mark, redactForm(v))
-	default:
-		if v == nil || kind != "application/json" && !strings.HasSuffix(kind, "+json") {
-			fmt.Fprintf(b, "%s(%d bytes of %s)\n", mark, len(data), Text(kind, 80))
-			return
-		}
+	dec := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(data, []byte("\ufeff"))))
+	dec.UseNumber()
+	var v any
+	switch {
+	case kind == formType:
+		form, _ := url.ParseQuery(string(data))
+		fmt.Fprintf(b, "%s%s\n", mark, redactForm(form))
+	case (kind == "application/json" || strings.HasSuffix(kind, "+json")) && dec.Decode(&v) == nil:
 		var out strings.Builder
 		enc := json.NewEncoder(&out)
 		enc.SetEscapeHTML(false)
-		_ = enc.Encode(v)
+		_ = enc.Encode(redactMembers("", v))
 		fmt.Fprintf(b, "%s%s\n", mark, Text(out.String(), maxTraced))
+	default:
+		fmt.Fprintf(b, "%s(%d bytes of %s)\n", mark, len(data), Text(kind, 80))
 	}
 }
 
-// print redacts every remembered secret, and also every part of the secrets of this exchange, and writes the text in one call.
-func (t *tracer) print(b *strings.Builder, secrets []string) {
-	if t.out != nil {
-		io.WriteString(t.out, t.secrets.Mask(Mask(b.String(), Forms(secrets))))
+// jwtLike matches a signed JWT.
+var jwtLike = compiled(`^eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*$`)
+
+// redactMembers redacts the string members that have secret names, and JWTs, such as the assertion of GitHub Actions, which is called value.
+func redactMembers(name string, v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = redactMembers(name, v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = redactMembers(name, v[i])
+		}
+	case string:
+		if secretName(name) || jwtLike().MatchString(v) {
+			return redacted
+		}
 	}
+	return v
+}
+
+// print writes the text in one call and empties it. The text contains no secret of the login, and no part of a secret in the request.
+func (t *tracer) print(b *trace) {
+	f := finder{whole: lowerForms(b.own...)}
+	f.addParts()
+	io.WriteString(t.out, b.login.Clean(f.clean(b.String())))
 	b.Reset()
 }
 

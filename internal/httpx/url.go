@@ -58,6 +58,9 @@ func parseAddress(raw string) (*url.URL, string) {
 	if len(raw) > maxAddress {
 		return nil, "longer than 8 kB"
 	}
+	if IsRedacted(raw) {
+		return nil, "the server repeats a secret in it, which others could see"
+	}
 	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return nil, "it contains spaces or control characters"
 	}

@@ -32,7 +32,6 @@ func (l *Link) sendAuthorized(req *http.Request, body []byte, quiet bool) (res *
 		if err := l.setAuthorization(out); err != nil {
 			return nil, false, &authorizationError{err}
 		}
-		l.known().LearnIssued(l.masked.addToken(out.Header.Get("Authorization")))
 		wrote.Store(false)
 		res, err := l.base.RoundTrip(out)
 		if err != nil {

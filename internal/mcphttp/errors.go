@@ -60,13 +60,13 @@ func (l *Link) Failure(o Outcome) error {
 
 // newStatusError returns the error for an HTTP response without a JSON-RPC response.
 func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusError {
-	e := &StatusError{URL: plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: l.Clean(reason)}
+	e := &StatusError{URL: plainURL(res.Request.URL), StatusCode: res.StatusCode, Reason: reason}
 	if res.StatusCode >= 300 {
-		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: []byte(body)}, l.secretForms(), time.Now())
+		r := httpx.ReadRefusal(&httpx.Response{StatusCode: res.StatusCode, Header: res.Header, Body: l.secrets().CleanRefusal([]byte(body))}, time.Now())
 		e.Code, e.Text, e.RetryAfter = r.Code, r.Text, r.RetryAfter
 	}
 	if to, err := res.Location(); err == nil && res.StatusCode < 400 {
-		e.Location = l.Clean(plainURL(to))
+		e.Location = plainURL(to)
 	}
 	return e
 }
@@ -79,7 +79,7 @@ func (l *Link) networkError(req *http.Request, err error) error {
 		u = &url.Error{Op: req.Method[:1] + strings.ToLower(req.Method[1:]), URL: plainURL(req.URL), Err: err}
 		err = u
 	}
-	if clean := httpx.CleanError(u.Err, l.secretForms()); clean != u.Err {
+	if clean := l.secrets().CleanError(u.Err); clean != u.Err {
 		return &url.Error{Op: u.Op, URL: u.URL, Err: clean}
 	}
 	return err

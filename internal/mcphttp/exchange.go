@@ -52,8 +52,7 @@ type Link struct {
 	Auth auth.OAuthHandler
 
 	HTTP    *http.Client   // only its Transport is used; nil: httpx.Default()
-	Secrets []string       // more secrets, which errors mask; the values in Header and access tokens are always masked
-	Known   *httpx.Secrets // more secrets for Clean, HoldsToken and MayKeep; nil: only the access tokens
+	Secrets *httpx.Secrets // secrets of the login, to which the Link adds those that it sends; nil: only these
 
 	MaxMessage int64 // limit of one message from the server in bytes; 0: 512 MiB
 
@@ -67,8 +66,7 @@ type Link struct {
 
 	overruled  atomic.Bool             // the server has refused the static Authorization header
 	redirect   atomic.Pointer[url.URL] // target of the endpoint's redirect, see followSlashRedirect; nil: none
-	masked     maskedSecrets
-	ownSecrets httpx.Secrets // used if Known is nil
+	ownSecrets httpx.Secrets           // used if Secrets is nil
 }
 
 // Request is a message to send.
@@ -89,17 +87,28 @@ func (l *Link) prepare() error {
 		if hc == nil {
 			hc = httpx.Default()
 		}
-		if l.base = hc.Transport; l.base == nil {
-			l.base = http.DefaultTransport
-		}
+		l.base = l.secrets().Transport(hc.Transport)
 		l.static = http.Header{}
 		for name, values := range l.Header {
 			l.static[http.CanonicalHeaderKey(name)] = values
+			for _, value := range values {
+				l.secrets().AddHeader(name, value)
+			}
 		}
-		l.masked.fixed = httpx.Forms(append(httpx.RequestSecrets(l.Header), l.Secrets...))
 	})
 	return l.urlErr
 }
+
+func (l *Link) secrets() *httpx.Secrets { return cmp.Or(l.Secrets, &l.ownSecrets) }
+
+// Clean removes the secrets of the login from a message of the server.
+func (l *Link) Clean(s string) string { return l.secrets().Clean(s) }
+
+// HoldsToken reports whether s contains a secret of the login. Use HoldsToken if s cannot be masked, for example a URL.
+func (l *Link) HoldsToken(s string) bool { return l.secrets().Holds(s) }
+
+// MayKeep reports whether data of the server contains no secret, so that the data may be stored in a file.
+func (l *Link) MayKeep(data string) bool { return l.secrets().MayStore(data) }
 
 // Exchange sends one message within a session and reads the response. The server does not answer a notification or a response, so the
 // outcome of such a message shows whether the server accepted it. Exchange sends the message again only in two cases: after 401 or 403 if
@@ -175,7 +184,7 @@ func (l *Link) readAnswer(ctx context.Context, s *Session, r Request, res *http.
 		o.classify("", s)
 	case r.IsRequest():
 		discardBody(res.Body)
-		o.Err = l.newStatusError(res, "", "expected application/json or text/event-stream, got "+cmp.Or(httpx.Text(kind, 100), "nothing"))
+		o.Err = l.newStatusError(res, "", "expected application/json or text/event-stream, got "+cmp.Or(httpx.Text(l.Clean(kind), 100), "nothing"))
 	default:
 		discardBody(res.Body)
 	}

@@ -246,6 +246,20 @@ func TestForeignWordsOfAnotherIssuer(t *testing.T) {
 	}
 }
 
+// No text of a response that an error quotes contains a secret of the login.
+func TestQuotedTextsAreClean(t *testing.T) {
+	e := Expect{State: "s-1", Issuer: "https://as.example", Clean: func(s string) string { return strings.ReplaceAll(s, "canary", "[redacted]") }}
+	for _, answer := range []string{"state=s-1&iss=https%3A%2F%2Fcanary", "state=s-1&error=canary&error_description=the+canary&error_uri=https%3A%2F%2Fx%2Fcanary"} {
+		_, err := Parse("https://x/?"+answer, e)
+		if err == nil || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "[redacted]") {
+			t.Errorf("%s: %v", answer, err)
+		}
+	}
+	if said := ignoredReason("error=x&error_description=canary", e); strings.Contains(said, "canary") {
+		t.Errorf("got %q", said)
+	}
+}
+
 // Browsers open a second connection in advance and leave it idle. An idle connection does not delay the response or the page of a reload. A
 // client that never completes its request does not delay them either.
 func TestWaitIsNotHeldByOtherConnections(t *testing.T) {

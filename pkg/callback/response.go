@@ -26,6 +26,8 @@ type Expect struct {
 	State       string // state of the authorization request; empty: no response is accepted
 	Issuer      string // issuer identifier of the authorization server
 	IssRequired bool   // authorization_response_iss_parameter_supported of the metadata
+
+	Clean func(string) string // removes secrets from a text of the response that an error quotes; nil: such texts contain no secrets
 }
 
 // AuthorizationError is an error response of the authorization server (RFC 6749 §4.1.2.1). Every field is safe to print.
@@ -80,7 +82,7 @@ func parseResponse(rawQuery string, e Expect) (string, error) {
 		return "", err
 	}
 	if query.Has("error") {
-		return "", authorizationError(query)
+		return "", e.authorizationError(query)
 	}
 	code := query.Get("code")
 	if code == "" {
@@ -97,7 +99,7 @@ func ignoredReason(rawQuery string, e Expect) string {
 	case query.Has("state"):
 		return "its state is not that of this login; it may belong to an earlier login"
 	case query.Has("error") && checkIssuer(query, e) == nil:
-		return "it has no state. It says: " + strings.TrimPrefix(authorizationError(query).Error(), "the authorization server answers ")
+		return "it has no state. It says: " + strings.TrimPrefix(e.authorizationError(query).Error(), "the authorization server answers ")
 	}
 	return "it has no state"
 }
@@ -112,15 +114,23 @@ func checkIssuer(query url.Values, e Expect) error {
 	case !query.Has("iss"):
 		return fmt.Errorf("%w: the metadata announces iss, but the response has none (RFC 9207 §2.4)", ErrIssuer)
 	case iss != e.Issuer:
-		return fmt.Errorf("%w: iss is %q, expected %q (RFC 9207 §2.4)", ErrIssuer, httpx.Text(iss, 200), e.Issuer)
+		return fmt.Errorf("%w: iss is %q, expected %q (RFC 9207 §2.4)", ErrIssuer, e.text(iss, 200), e.Issuer)
 	}
 	return nil
 }
 
-func authorizationError(query url.Values) error {
-	e := &AuthorizationError{Code: httpx.Text(query.Get("error"), 80), Description: httpx.Text(query.Get("error_description"), 300)}
-	if u, err := httpx.Check(query.Get("error_uri"), false); err == nil {
-		e.URI = u.String()
+func (e Expect) authorizationError(query url.Values) error {
+	refused := &AuthorizationError{Code: e.text(query.Get("error"), 80), Description: e.text(query.Get("error_description"), 300)}
+	if u, err := httpx.Check(e.text(query.Get("error_uri"), 2000), false); err == nil {
+		refused.URI = u.String()
 	}
-	return e
+	return refused
+}
+
+// text returns a text of the response that is safe to print and contains no secret.
+func (e Expect) text(s string, limit int) string {
+	if e.Clean != nil {
+		s = e.Clean(s)
+	}
+	return httpx.Text(s, limit)
 }

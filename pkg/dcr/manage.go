@@ -23,7 +23,7 @@ func Delete(ctx context.Context, hc *http.Client, c Client) error {
 		return fmt.Errorf("deleting the client registration %s: %w", c.RegistrationURI, httpx.Bare(err))
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
-		return Options{}.refusalError(c.RegistrationURI, res, string(c.RegistrationToken))
+		return Options{}.refusalError(c.RegistrationURI, res)
 	}
 	return nil
 }

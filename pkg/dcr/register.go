@@ -222,9 +222,9 @@ func (o Options) answeredMethod(r registrationRequest, a registrationResponse) s
 	return "client_secret_post" // not client_secret_basic (RFC 7591 §2), because servers with the TypeScript SDK accept a secret only in the body
 }
 
-// refusalError returns the error for an unsuccessful response. The error does not contain the hidden secrets.
-func (o Options) refusalError(address string, res *httpx.Response, hidden ...string) *Error {
-	r := httpx.ReadRefusal(res, httpx.Forms(hidden), o.now())
+// refusalError returns the error for an unsuccessful response.
+func (o Options) refusalError(address string, res *httpx.Response) *Error {
+	r := httpx.ReadRefusal(res, o.now())
 	return &Error{URL: address, StatusCode: r.StatusCode, Code: r.Code, Description: r.Text, ErrorURI: r.URI, RetryAfter: r.RetryAfter}
 }
 

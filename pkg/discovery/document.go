@@ -46,7 +46,7 @@ func (f *finder) fetchDocument(ctx context.Context, stage, address string, v any
 		}
 		return false, f.recordFailure(a)
 	case res.StatusCode != http.StatusOK:
-		a.Outcome = httpx.ReadRefusal(res, nil, time.Now()).Words()
+		a.Outcome = httpx.ReadRefusal(res, time.Now()).Words()
 		if a.isRefused() {
 			return false, nil
 		}

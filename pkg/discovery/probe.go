@@ -2,12 +2,9 @@ package discovery
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"time"
 
@@ -35,8 +32,6 @@ func (f *finder) requestChallenge(ctx context.Context) error {
 		}
 	}
 	if c, ok := Bearer(challenges); ok {
-		hidden := httpx.HeaderForms(f.o.Header, httpx.LongValue)
-		maps.DeleteFunc(c.Params, func(_, value string) bool { return httpx.HoldsWhole(value, hidden) })
 		f.r.Challenge = c
 	}
 	return nil
@@ -88,11 +83,8 @@ func (f *finder) followRedirect(res *httpx.Response) error {
 		return e
 	}
 	if !httpx.SameOrigin(to, f.server) {
-		hidden := httpx.HeaderForms(f.o.Header, 0)
-		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Clean(to.String(), hidden, 300))
-		if !httpx.Holds(to.String(), hidden) {
-			e.Location = to.String()
-		}
+		e := fail("pointing to %q, which is another origin: no token of this server is sent there", httpx.Text(to.String(), 300))
+		e.Location = to.String()
 		return e
 	}
 	f.endpoint = to
@@ -114,37 +106,21 @@ func (f *finder) sendProbeBy(ctx context.Context, method string, body []byte) (*
 		req.Header.Set("Mcp-Method", "server/discover")
 	}
 	var seen connectionRecorder
-	res, err := doUntilHeader(f.o.HTTP, req.WithContext(seen.traceConnection(ctx, req)))
+	res, err := httpx.DoHeader(f.o.HTTP, req.WithContext(seen.traceConnection(ctx, req)))
 	if f.r.Connection == nil { // a later request may reuse the connection and record less
 		f.r.Connection = seen.connection()
 	}
 	a := Attempt{Stage: stageServer, Method: method, URL: f.endpoint.String()}
-	hidden := httpx.HeaderForms(f.o.Header, 0)
 	if err != nil {
-		err = httpx.CleanError(httpx.Bare(err), hidden)
-		a.Outcome = "no answer: " + httpx.Mask(innermostError(err), hidden)
+		err = httpx.Bare(err)
+		a.Outcome = "no answer: " + innermostError(err)
 		f.r.Attempts = append(f.r.Attempts, a)
 		return nil, fmt.Errorf("server %s: %w", f.r.URL, err)
 	}
-	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, hidden, time.Now()).Words()
+	a.Status, a.OK, a.Outcome = res.StatusCode, true, httpx.ReadRefusal(res, time.Now()).Words()
 	if location := res.Header.Get("Location"); res.StatusCode/100 == 3 && location != "" {
-		a.Outcome += " to " + httpx.Clean(location, hidden, 300)
+		a.Outcome += " to " + httpx.Text(location, 300)
 	}
 	f.r.Attempts = append(f.r.Attempts, a)
 	return res, nil
-}
-
-// doUntilHeader sends a request and reads the header of the response. It reads the body only if the status is an error, because the body of
-// an event stream may never end.
-func doUntilHeader(c *http.Client, req *http.Request) (*httpx.Response, error) {
-	res, err := cmp.Or(c, httpx.Default()).Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	r := &httpx.Response{StatusCode: res.StatusCode, Header: res.Header, URL: res.Request.URL.String()}
-	if r.StatusCode >= 400 {
-		r.Body, _ = io.ReadAll(io.LimitReader(res.Body, httpx.MaxBody)) // an incomplete error message is still useful
-	}
-	return r, nil
 }

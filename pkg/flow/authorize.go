@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -45,7 +44,7 @@ func (c *Client) awaitApproval(ctx context.Context, d loginDraft, l *callback.Li
 		return tokenRequest{}, err
 	}
 	code, err := c.askInBrowser(ctx, d, l, r.address, callback.Expect{State: r.state, Issuer: r.cred.Issuer,
-		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported})
+		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, Clean: c.LoginSecrets(d.t).Clean})
 	if err != nil {
 		return tokenRequest{}, stage("authorization", wrapUnknownClient(err, r.reused))
 	}
@@ -72,10 +71,8 @@ func (c *Client) prepareAuthorization(ctx context.Context, d loginDraft, redirec
 	if params, err = c.pushRequest(ctx, d, &r.cred, params, openedLater); err != nil {
 		return r, stage("authorization", wrapUnknownClient(err, r.reused))
 	}
-	if r.address, err = authorizationURL(d, params); err != nil {
-		return r, err
-	}
-	return r, c.refuseSecrets(d.t, "a part of the authorization URL", strings.Replace(r.address, r.state, "", 1)) // a pushed request may have sent the state
+	r.address, err = authorizationURL(d, params)
+	return r, err
 }
 
 // obtainByDevice shows a code that the user enters on any device, and waits for the user's approval (RFC 8628 §3).
@@ -85,9 +82,6 @@ func (c *Client) obtainByDevice(k *job, d loginDraft) (credential, error) {
 		return credential{}, err
 	}
 	show := func(code token.DeviceCode) error {
-		if err := c.refuseSecrets(d.t, "a text in the device authorization response", code.UserCode, code.VerificationURI, code.VerificationURIComplete); err != nil {
-			return err
-		}
 		c.report(Event{Kind: EventDevice, URL: cmp.Or(code.VerificationURIComplete, code.VerificationURI), Issuer: d.plan.Issuer,
 			Code: code.UserCode, Typed: code.VerificationURI, Expires: code.Expires})
 		return nil

@@ -22,14 +22,16 @@ import (
 // ErrCertificate is returned if a client certificate or its key cannot be used.
 var ErrCertificate = errors.New("the client certificate cannot be used")
 
-// httpForOrigins returns an HTTP client that presents the client certificate to these origins only.
-func (c *Client) httpForOrigins(s Settings, origins ...string) (*http.Client, error) {
-	return c.withCertificate(c.httpClient(), s, hasOriginOf(origins))
+// httpForOrigins returns an HTTP client for a login that presents the client certificate to these origins only.
+func (c *Client) httpForOrigins(t Target, origins ...string) (*http.Client, error) {
+	hc, err := c.withCertificate(c.httpClient(), t.Settings, hasOriginOf(origins))
+	return c.clientFor(t, hc), err
 }
 
-// endpointHTTP returns the HTTP client for the endpoints of an authorization server.
-func (c *Client) endpointHTTP(s Settings, issuer, server string) (*http.Client, error) {
-	return c.withCertificate(c.httpClient(), s, func(u *url.URL) bool { return s.mayReceiveCertificate(u, issuer, server) })
+// endpointHTTP returns the HTTP client of a login for the endpoints of an authorization server.
+func (c *Client) endpointHTTP(t Target, issuer string) (*http.Client, error) {
+	hc, err := c.withCertificate(c.httpClient(), t.Settings, func(u *url.URL) bool { return t.mayReceiveCertificate(u, issuer, t.URL) })
+	return c.clientFor(t, hc), err
 }
 
 // mayReceiveCertificate reports whether an endpoint may receive the client certificate. The user must have named the issuer, or the

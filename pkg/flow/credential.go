@@ -84,8 +84,8 @@ type storedRefusal struct {
 	Client bool   `json:"client,omitempty"` // the server refused the client
 }
 
-func (c *Client) refusalOf(err error) *storedRefusal {
-	return &storedRefusal{Words: httpx.Text(c.maskedSecrets().Mask(err.Error()), 500), Client: isClientRefused(err)}
+func refusalOf(err error) *storedRefusal {
+	return &storedRefusal{Words: httpx.Text(err.Error(), 500), Client: isClientRefused(err)}
 }
 
 func (r storedRefusal) err(t Target) error {
@@ -217,6 +217,11 @@ func (c credential) replacedTokens(old credential) (toStore, toRevoke []retiredT
 	return all[:min(len(all), maxRetired)], nil
 }
 
+// target returns the target of a stored login.
+func (c credential) target() Target {
+	return Target{URL: c.Server, Profile: c.Profile, Settings: c.Settings}
+}
+
 // addRegistration adds a new client registration, which the next login uses.
 func (c *credential) addRegistration(client dcr.Client) {
 	if c.NextClient != nil {
@@ -237,7 +242,7 @@ func (c *Client) loadCredential(ctx context.Context, t Target) (credential, erro
 		return credential{}, err
 	}
 	cred, err := decode(r)
-	c.learnSecrets(cred)
+	c.learnSecrets(t, cred)
 	if t.CertFile != "" {
 		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolutePath(t.CertFile), absolutePath(t.CertKeyFile) // a renewal binds its tokens to this certificate
 	}
@@ -255,7 +260,7 @@ func (c *Client) loadOrNew(ctx context.Context, t Target) (credential, error) {
 
 // saveCredential stores the credential as the next generation. The caller must have locked the credential.
 func (c *Client) saveCredential(ctx context.Context, t Target, cred *credential) error {
-	c.learnSecrets(*cred)
+	c.learnSecrets(t, *cred)
 	if cred.DPoPKey != nil {
 		if prover, err := c.provers.of(*cred); err == nil {
 			cred.DPoPNonces = prover.Nonces()

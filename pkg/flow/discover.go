@@ -106,26 +106,14 @@ var grantTypes = map[Grant]string{
 // response. knownIssuer is the issuer of the stored login. The MCP server, the known issuer and the issuer that the user named receive the
 // client certificate. An authorization server that only the MCP server names does not receive the client certificate.
 func (c *Client) runDiscovery(ctx context.Context, t Target, knownIssuer string, challenges []discovery.Challenge) (*discovery.Result, error) {
-	hc, err := c.httpForOrigins(t.Settings, t.URL, t.Issuer, knownIssuer)
+	hc, err := c.httpForOrigins(t, t.URL, t.Issuer, knownIssuer)
 	if err != nil {
 		return nil, err
 	}
-	c.maskedSecrets().Learn(string(t.ClientSecret), string(t.IDP.ClientSecret))
-	for name, values := range t.Header {
-		for _, value := range values {
-			c.maskedSecrets().HideHeader(name, value)
-		}
-	}
 	found, err := discovery.Discover(ctx, t.URL, discovery.Options{HTTP: hc, Header: t.Header, Challenges: challenges, Issuer: t.Issuer,
 		AssumePKCES256: t.AssumePKCES256, IgnorePKCE: t.grantOrDefault() != GrantCode, Strict: t.Strict})
-	if found != nil {
-		c.withoutSecrets(found)
-	}
 	if found != nil && t.CertFile != "" {
 		found.Server = found.Server.MutualTLS()
-	}
-	if err == nil {
-		err = c.refuseSecretsIn(t, found)
 	}
 	return found, err
 }
@@ -152,7 +140,7 @@ func newPlan(s Settings, r *discovery.Result, old credential) Plan {
 		offers = nil // a renewal requests a new ID-JAG, so it needs no refresh token and no offline_access
 	}
 	p := Plan{Grant: s.grantOrDefault(), Issuer: r.Server.Issuer, Resource: cmp.Or(s.Resource, r.ResourceID), Deviations: knownDeviations(s, r),
-		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), r.Resource.ScopesSupported, offers), old, r.Server.Issuer)}
+		Scopes: keepScopes(chooseScopes(s.Scopes, r.Challenge.Scope(), withoutRedacted(r.Resource.ScopesSupported), offers), old, r.Server.Issuer)}
 	if s.NoResource {
 		p.Resource = ""
 	}

@@ -18,7 +18,7 @@ import (
 func (c *Client) tokenEndpoint(cred credential) (token.Endpoint, error) {
 	e := token.Endpoint{URL: cred.Endpoints.Token, Now: c.Now, Resource: cred.Resource, Local: isLocal(cred.Server), Strict: cred.Settings.Strict}
 	var err error
-	if e.HTTP, err = c.endpointHTTP(cred.Settings, cred.Issuer, cred.Server); err != nil {
+	if e.HTTP, err = c.endpointHTTP(cred.target(), cred.Issuer); err != nil {
 		return e, err
 	}
 	e.Client = token.ClientAuth{ID: cred.Client.ID, Secret: cred.Client.Secret, Method: cred.Client.AuthMethod, Audience: cred.Issuer, Algs: cred.Endpoints.SigningAlgs}

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"mcpauth/internal/httpx"
@@ -34,12 +35,14 @@ type Client struct {
 	Report  func(Event)                                     // receives progress events, from several goroutines; may be nil
 	Version string                                          // version of the program, sent in registrations
 	Environ func() []string                                 // environment of a command that prints an assertion; nil: os.Environ
-	Secrets *httpx.Secrets                                  // Client masks these secrets in every text, and adds the secrets of its logins; nil: only the secrets of its logins are masked
+	Secrets *httpx.Secrets                                  // values of the user that are secrets of every login, see LoginSecrets; may be nil
 	Guard   func(file string) error                         // called before a client key or an assertion file is used; its error stops the request; may be nil
 
-	jobs           task.Group[credential]
-	defaultSecrets httpx.Secrets // used if Secrets is nil
-	provers        proverCache
+	jobs    task.Group[credential]
+	provers proverCache
+
+	secretsMu sync.Mutex
+	secretsOf map[keystore.Key]*httpx.Secrets // see LoginSecrets
 }
 
 // Event is a progress event of a login or a renewal. Every field is safe to print.
@@ -114,7 +117,6 @@ func (c *Client) now() time.Time {
 
 func (c *Client) report(e Event) {
 	if c.Report != nil {
-		e.Message = c.maskedSecrets().Mask(e.Message)
 		c.Report(e)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -267,7 +266,9 @@ func (c credential) grantID() string {
 func (h *Handler) Authorize(ctx context.Context, req *http.Request, resp *http.Response) error {
 	drainBody(resp)
 	sent := sentToken(req)
-	challenges := h.c.removeSecrets(sent, h.t.Header, discovery.ParseChallenges(resp.Header))
+	secrets := h.c.LoginSecrets(h.t)
+	secrets.Learn(string(sent))
+	challenges := discovery.ParseChallenges(secrets.CleanHeader(resp.Header)) // another transport than ours may have sent the request
 	challenge, _ := discovery.Bearer(challenges)
 	if resp.StatusCode != http.StatusForbidden && h.rememberNonce(req, resp, challenge) {
 		return nil
@@ -328,7 +329,7 @@ func (h *Handler) renewRefused(ctx context.Context, s *snapshot, sent Secret) er
 	if refusal != nil {
 		_, err := h.c.updateCredential(ctx, h.t, func(cred *credential) {
 			if cred.same(sent) {
-				cred.Refusal, cred.Token.Expiry = h.c.refusalOf(refusal), h.c.now()
+				cred.Refusal, cred.Token.Expiry = refusalOf(refusal), h.c.now()
 			}
 		})
 		return cmp.Or(err, refusal)
@@ -374,16 +375,6 @@ func (h *Handler) rememberNonce(req *http.Request, resp *http.Response, ch disco
 	}
 	s.prover.Remember(req.URL.String(), resp.Header) // if a concurrent request has stored the same nonce already, nothing changes
 	return true
-}
-
-// removeSecrets removes challenge parameters that contain a whole secret, such as the refused token or a value of the user's headers. This is
-// needed because messages contain the scope parameter of a challenge, and the authorization URL contains it too.
-func (c *Client) removeSecrets(token Secret, userHeader http.Header, challenges []discovery.Challenge) []discovery.Challenge {
-	forms := append(httpx.Forms([]string{string(token)}), httpx.HeaderForms(userHeader, httpx.LongValue)...)
-	for _, challenge := range challenges {
-		maps.DeleteFunc(challenge.Params, func(_, value string) bool { return httpx.HoldsWhole(value, forms) || c.maskedSecrets().Holds(value) })
-	}
-	return challenges
 }
 
 func sentToken(req *http.Request) Secret {

@@ -298,8 +298,9 @@ func TestSecretsInAChallenge(t *testing.T) {
 		"x a-long-secret-of-the-user": false, "a%252Dlong-secret-of-the-user": false,
 		"https://a.long.example/notes:read": true, "tenant:" + id: true,
 	} {
-		c := &Client{}
-		got := c.removeSecrets("eyJhbGciOiJSUzI1NiJ9.e30.canary", header, []discovery.Challenge{{Scheme: "bearer", Params: map[string]string{"scope": value}}})
+		s := (&Client{}).LoginSecrets(Target{URL: "https://mcp.example.com/mcp", Header: header})
+		s.Learn("eyJhbGciOiJSUzI1NiJ9.e30.canary")
+		got := discovery.ParseChallenges(s.CleanHeader(http.Header{"Www-Authenticate": {`Bearer scope="` + value + `"`}}))
 		if (got[0].Scope() == value) != kept {
 			t.Errorf("%s: got %q", value, got[0].Scope())
 		}

@@ -264,7 +264,7 @@ func movedURL(d loginDraft) string {
 // client.
 func (c *Client) resolveClient(ctx context.Context, d loginDraft, redirectURI string) (client dcr.Client, reused bool, err error) {
 	o := clientOptions(d)
-	if o.HTTP, err = c.endpointHTTP(d.t.Settings, d.plan.Issuer, d.t.URL); err != nil {
+	if o.HTTP, err = c.endpointHTTP(d.t, d.plan.Issuer); err != nil {
 		return client, false, err
 	}
 	o.SoftwareVersion, o.RedirectURI, o.Deviation = c.Version, redirectURI, d.notes.add
@@ -274,7 +274,7 @@ func (c *Client) resolveClient(ctx context.Context, d loginDraft, redirectURI st
 	if client.Kind != dcr.Dynamic || client.ID == o.Stored.ID {
 		return client, client.Kind == dcr.Dynamic, nil
 	}
-	if err := c.refuseSecrets(d.t, "the client_id in the registration response", client.ID); err != nil {
+	if err := refuseRedacted(d.t, "the client_id in the registration response", client.ID); err != nil {
 		return client, false, err
 	}
 	if _, err := c.updateCredential(ctx, d.t, func(cred *credential) { cred.addRegistration(client) }); err != nil {

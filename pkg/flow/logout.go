@@ -96,7 +96,7 @@ func (c *Client) Logout(ctx context.Context, t Target, o LogoutOptions) (LogoutR
 		_ = c.saveCredential(local, t, &kept)
 	}
 	for _, client := range cred.deletableClients() {
-		hc, err := c.endpointHTTP(cred.Settings, cred.Issuer, cred.Server)
+		hc, err := c.endpointHTTP(cred.target(), cred.Issuer)
 		if err == nil {
 			err = dcr.Delete(ctx, hc, client)
 		}

@@ -112,7 +112,7 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 	case old.LoginAt.After(p.Began):
 		return credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
 	}
-	code, err := callback.Parse(answer, callback.Expect{State: string(p.State), Issuer: p.Credential.Issuer, IssRequired: p.IssRequired})
+	code, err := callback.Parse(answer, callback.Expect{State: string(p.State), Issuer: p.Credential.Issuer, IssRequired: p.IssRequired, Clean: c.LoginSecrets(t).Clean})
 	if err != nil {
 		return credential{}, stage("authorization", err)
 	}

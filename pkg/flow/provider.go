@@ -88,11 +88,8 @@ func (c *Client) renewProviderLogin(k *job, d loginDraft) (*credential, error) {
 // then be revoked even if the MCP server's authorization server refuses the requests that follow.
 func (c *Client) signInByBrowser(k *job, d loginDraft) (*credential, error) {
 	i := d.t.IDP
-	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.httpClient(), Strict: d.t.Strict})
+	server, _, err := discovery.FetchServer(k.Context, i.Issuer, isLocal(d.t.URL), discovery.Options{HTTP: c.clientFor(d.t, c.httpClient()), Strict: d.t.Strict})
 	if err != nil {
-		return nil, wrapProviderError(err)
-	}
-	if err := c.refuseSecrets(d.t, "a URL in the identity provider's metadata", server.URLs()...); err != nil {
 		return nil, wrapProviderError(err)
 	}
 	c.progress("identity provider " + server.Issuer)
@@ -156,7 +153,7 @@ func (c *credential) chooseProviderLogin(stored *credential) *credential {
 // checkIDToken checks the ID token in the latest response and returns the subject of this ID token.
 func (c credential) checkIDToken(client *Client) (subject string, err error) {
 	subject, err = token.IDToken{Issuer: c.Issuer, ClientID: c.Client.ID, Nonce: c.OpenID.Nonce, Subject: c.OpenID.Subject}.Check(string(c.idToken), client.now())
-	return subject, wrapProviderError(err)
+	return subject, wrapProviderError(client.cleanError(c, err))
 }
 
 // identityAssertion obtains an ID-JAG from the identity provider, in exchange for the ID token or the refresh token (MCP enterprise-managed
@@ -177,7 +174,7 @@ func (c *Client) identityAssertion(ctx context.Context, cred credential, scope s
 	if err != nil && !errors.Is(err, token.ErrAudience) { // an ID-JAG without readable audiences could be for another server
 		err = fmt.Errorf("%w: the ID-JAG is %w", token.ErrMalformed, err)
 	}
-	return assertion, wrapProviderError(err)
+	return assertion, wrapProviderError(c.cleanError(cred, err))
 }
 
 // subjectToken returns the token endpoint of the identity provider, and the token to exchange at this endpoint.
@@ -187,7 +184,7 @@ func (c *Client) subjectToken(cred credential) (token.Endpoint, token.ExchangeOp
 		idToken, err := readAssertion("ID token", i.IDTokenFile)
 		// Without metadata, use client_secret_basic, which every provider must support (RFC 6749 §2.3.1).
 		client := token.ClientAuth{ID: i.ClientID, Secret: i.ClientSecret}
-		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.httpClient(), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},
+		return token.Endpoint{URL: i.TokenEndpoint, HTTP: c.clientFor(cred.target(), c.httpClient()), Now: c.Now, Local: isLocal(cred.Server), Client: client, Strict: cred.Settings.Strict},
 			token.ExchangeOptions{SubjectToken: Secret(idToken), SubjectTokenType: token.TypeIDToken}, err
 	}
 	idp := cred.providerLogin()

@@ -69,7 +69,7 @@ func (c *Client) requestTokens(k *job, x tokenRequest) (credential, error) {
 	if err != nil {
 		return credential{}, stage(x.stage, wrapUnknownClient(err, x.reused))
 	}
-	tok = c.learnTokens(x.cred, tok)
+	tok = c.usableScopes(tok)
 	ctx, cancel := task.Outlive(k.Context, lockedLimit, lockedLimit)
 	defer cancel()
 	if x.limit != redeemLimit {
@@ -133,10 +133,11 @@ func (c *Client) storeLogin(ctx context.Context, x tokenRequest, tok token.Token
 // checkedAccount returns the account name that the server sent. If the user expects another account, the result is an error. If the name
 // contains a secret, the result is "".
 func (c *Client) checkedAccount(x tokenRequest, said string) (string, error) {
+	secrets := c.LoginSecrets(x.t)
 	if want := x.cred.Settings.ExpectAccount; want != "" && said != want {
-		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, said, want)
+		return "", fmt.Errorf("%s: %w: the server says %q, expected %q; nothing is stored", x.t.URL, ErrAccount, secrets.Clean(said), want)
 	}
-	if c.maskedSecrets().Holds(said) {
+	if secrets.Holds(said) {
 		return "", nil
 	}
 	return said, nil
@@ -171,7 +172,7 @@ func (c *Client) cleanUpReplaced(ctx context.Context, stored, replaced credentia
 	for _, w := range report.Warnings {
 		c.progress("the replaced login: " + w)
 	}
-	hc, err := c.endpointHTTP(stored.Settings, stored.Issuer, stored.Server)
+	hc, err := c.endpointHTTP(stored.target(), stored.Issuer)
 	if err != nil {
 		return
 	}

@@ -137,7 +137,7 @@ func (c *Client) renewLogin(k *job, t Target, cred, login *credential, why renew
 	if err != nil {
 		return c.handleFailedRefresh(ctx, t, cred, login, why, before, err)
 	}
-	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, c.learnTokens(*cred, tok)), c.now(), nil
+	login.Token, login.ObtainedAt, login.Refusal = token.Merge(login.Token, c.usableScopes(tok)), c.now(), nil
 	if login != cred {
 		login.setProviderTokens(tok)
 	} else if cred.IDP != nil {
@@ -192,7 +192,7 @@ func (c *Client) requestRenewal(ctx context.Context, cred *credential) (token.To
 	if !errors.As(err, &gone) || gone.URL != cred.Endpoints.Token || gone.StatusCode != http.StatusNotFound && gone.StatusCode != http.StatusGone {
 		return tok, err
 	}
-	hc, noClient := c.httpForOrigins(cred.Settings, cred.Issuer)
+	hc, noClient := c.httpForOrigins(cred.target(), cred.Issuer)
 	if noClient != nil {
 		return tok, err
 	}
@@ -295,7 +295,7 @@ func (c *Client) handleFailedRefresh(ctx context.Context, t Target, cred, login 
 	c.recordOutcome(ctx, t, *login, earlier, "rejected", err)
 	good := isUnexpired(cred.Token, c.now())
 	if !nonInteractive && (why.rejected || !good || isPermanent(err)) {
-		login.Refusal = c.refusalOf(err)
+		login.Refusal = refusalOf(err)
 		if why.rejected && good {
 			cred.Token.Expiry = c.now()
 		}

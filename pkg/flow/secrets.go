@@ -1,91 +1,99 @@
 package flow
 
 import (
-	"cmp"
 	"fmt"
+	"net/http"
 	"slices"
-	"strings"
 
 	"mcpauth/internal/httpx"
 	"mcpauth/pkg/dcr"
-	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/keystore"
 	"mcpauth/pkg/token"
 )
 
-// maskedSecrets returns the secrets that the Client masks in every text that it reports or stores unencrypted.
-func (c *Client) maskedSecrets() *httpx.Secrets {
-	if c.Secrets != nil {
-		return c.Secrets
+// LoginSecrets returns the secrets of one login. The Client removes them from what the servers of this login answer. Clients of the same MCP
+// server should use them too. The secrets of one login never change the texts of another login.
+func (c *Client) LoginSecrets(t Target) *httpx.Secrets {
+	c.secretsMu.Lock()
+	defer c.secretsMu.Unlock()
+	s := c.secretsOf[t.key()]
+	if s == nil {
+		s = &httpx.Secrets{}
+		if c.secretsOf == nil {
+			c.secretsOf = map[keystore.Key]*httpx.Secrets{}
+		}
+		c.secretsOf[t.key()] = s
 	}
-	return &c.defaultSecrets
+	t.Settings.addTo(s, t.URL)
+	s.AddAll(c.Secrets)
+	for name, values := range t.Header {
+		for _, value := range values {
+			s.AddHeader(name, value)
+		}
+	}
+	return s
 }
 
-// learnSecrets adds the secrets of a credential to the secrets of the Client.
-func (c *Client) learnSecrets(cred credential) {
+// addTo adds the secrets in the settings, and the texts that the user typed.
+func (set Settings) addTo(s *httpx.Secrets, typed ...string) {
+	typed = append(append(typed, set.Issuer, set.Resource, set.ClientID, set.ClientMetadataURL, set.IDP.Issuer, set.IDP.TokenEndpoint, set.IDP.ClientID), set.Scopes...)
+	for _, p := range set.AuthParams {
+		typed = append(typed, p[1])
+	}
+	s.AddTyped(typed...)
+	s.Learn(string(set.ClientSecret), string(set.IDP.ClientSecret))
+}
+
+// clientFor returns the HTTP client for the OAuth requests of a login. hc sends the requests.
+func (c *Client) clientFor(t Target, hc *http.Client) *http.Client {
+	return c.LoginSecrets(t).Client(hc)
+}
+
+// learnSecrets adds the secrets of a stored credential to the secrets of its login.
+func (c *Client) learnSecrets(t Target, cred credential) {
+	s := c.LoginSecrets(t)
 	for _, login := range []credential{cred, cred.providerLogin(), cred.nextProviderLogin()} {
-		c.maskedSecrets().Learn(string(login.Settings.ClientSecret), string(login.Settings.IDP.ClientSecret))
-		c.maskedSecrets().LearnIssued(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken))
+		login.Settings.addTo(s)
+		s.Learn(string(login.Token.AccessToken), string(login.Token.RefreshToken), string(login.Token.IDToken), string(login.idToken))
 		for _, r := range login.Retired {
-			c.maskedSecrets().LearnIssued(string(r.Token))
+			s.Learn(string(r.Token))
 		}
 		clients := append([]dcr.Client{login.Client}, login.OldClients...)
 		if login.NextClient != nil {
 			clients = append(clients, *login.NextClient)
 		}
 		for _, client := range clients {
-			c.maskedSecrets().LearnIssued(string(client.Secret), string(client.RegistrationToken))
+			s.Learn(string(client.Secret), string(client.RegistrationToken))
 		}
 	}
 }
 
-// learnTokens adds the tokens in a response to the secrets of the Client, and removes scopes that contain a secret. This is needed because
-// scopes are stored unencrypted, and the authorization URL of the next login contains them.
-func (c *Client) learnTokens(cred credential, tok token.Token) token.Token {
-	c.learnSecrets(cred)
-	c.learnSecrets(credential{Token: tok})
-	if c.maskedSecrets().Holds(tok.Scope) {
+// cleanError removes the secrets of a login from an error about a token, because a token contains texts of the server that issued it.
+func (c *Client) cleanError(cred credential, err error) error {
+	if err == nil {
+		return nil
+	}
+	return c.LoginSecrets(cred.target()).CleanError(err)
+}
+
+// withoutRedacted removes the scopes from which a secret was removed.
+func withoutRedacted(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), httpx.IsRedacted)
+}
+
+// usableScopes removes the granted scopes that contained a secret.
+func (c *Client) usableScopes(tok token.Token) token.Token {
+	if httpx.IsRedacted(tok.Scope) {
 		c.warn("scopes that the server granted are left out, because they contain a secret")
-		tok.Scope = joinScopes(c.scopesWithoutSecrets(splitScope(tok.Scope)))
+		tok.Scope = joinScopes(withoutRedacted(splitScope(tok.Scope)))
 	}
 	return tok
 }
 
-func (c *Client) scopesWithoutSecrets(scopes []string) []string {
-	if !c.maskedSecrets().Holds(joinScopes(scopes)) {
-		return scopes
-	}
-	return slices.DeleteFunc(slices.Clone(scopes), c.maskedSecrets().Holds)
-}
-
-// withoutSecrets removes challenge parameters and scopes that contain a secret from a discovery result.
-func (c *Client) withoutSecrets(r *discovery.Result) {
-	for name, value := range r.Challenge.Params {
-		if c.maskedSecrets().Holds(value) {
-			delete(r.Challenge.Params, name)
-		}
-	}
-	r.Resource.ScopesSupported, r.Server.ScopesSupported = c.scopesWithoutSecrets(r.Resource.ScopesSupported), c.scopesWithoutSecrets(r.Server.ScopesSupported)
-}
-
-// refuseSecrets returns token.ErrSecretRepeated if a text that a server chose contains a secret. Such texts become part of the authorization URL,
-// which other users of the machine can see in the arguments of the browser, or they are printed or stored unencrypted. A secret in the
-// user's own settings does not count, because the user may use a variable in the URL of the server.
-func (c *Client) refuseSecrets(t Target, what string, texts ...string) error {
-	s := t.Settings
-	typed := append([]string{t.URL, s.Issuer, s.Resource, s.ClientID, s.ClientMetadataURL, s.IDP.Issuer, s.IDP.TokenEndpoint, s.IDP.ClientID}, s.Scopes...)
-	for _, p := range s.AuthParams {
-		typed = append(typed, p[1])
-	}
-	for _, text := range texts {
-		if c.maskedSecrets().Reveals(text, strings.Join(typed, "\n")) {
-			return fmt.Errorf("%s: %w: %s", t.URL, token.ErrSecretRepeated, what)
-		}
+// refuseRedacted returns token.ErrSecretRepeated if a secret was removed from a text that a server chose.
+func refuseRedacted(t Target, what, text string) error {
+	if httpx.IsRedacted(text) {
+		return fmt.Errorf("%s: %w: %s", t.URL, token.ErrSecretRepeated, what)
 	}
 	return nil
-}
-
-// refuseSecretsIn calls refuseSecrets with the texts of a discovery result that a login uses or stores.
-func (c *Client) refuseSecretsIn(t Target, r *discovery.Result) error {
-	return cmp.Or(c.refuseSecrets(t, "the target of the server's redirect", r.Endpoint), c.refuseSecrets(t, "the resource in the metadata", r.ResourceID),
-		c.refuseSecrets(t, "a URL in the authorization server metadata", r.Server.URLs()...))
 }

@@ -3,6 +3,8 @@ package flow
 import (
 	"encoding/base64"
 	"errors"
+	"net/http"
+	"strings"
 	"testing"
 
 	"mcpauth/internal/demo"
@@ -21,7 +23,7 @@ func (b *bench) setAccount(t *testing.T, account string) {
 func TestAccountInAHeader(t *testing.T) {
 	b := newBench(t, demo.Options{})
 	b.c.Secrets = &httpx.Secrets{}
-	b.c.Secrets.Hide("ann-of-a-long-name@example.com")
+	b.c.Secrets.AddValues("ann-of-a-long-name@example.com")
 	b.setAccount(t, "ann-of-a-long-name@example.com")
 	b.t.ExpectAccount = "ann-of-a-long-name@example.com"
 	if s := b.login(t); s.Account != "" {
@@ -75,20 +77,50 @@ func TestRefusedGrantIsRevoked(t *testing.T) {
 // A server may use a value that the user typed for this login, even if a variable or a header has the same value.
 func TestTypedValuesAreNoSecrets(t *testing.T) {
 	const value = "0b1e9e4c-tenant-of-the-user"
-	c := &Client{}
-	c.maskedSecrets().Hide(value)
+	c := &Client{Secrets: &httpx.Secrets{}}
+	c.Secrets.AddValues(value)
 	for name, tt := range map[string]struct {
-		t       Target
-		refused bool
+		t    Target
+		held bool
 	}{
-		"not typed":            {Target{URL: "https://x"}, true},
-		"in the server's URL":  {Target{URL: "https://x/" + value}, false},
-		"as the client ID":     {Target{URL: "https://x", Settings: Settings{ClientID: value}}, false},
-		"in --issuer":          {Target{URL: "https://x", Settings: Settings{Issuer: "https://as/" + value}}, false},
-		"in an authorize flag": {Target{URL: "https://x", Settings: Settings{AuthParams: [][2]string{{"tenant", value}}}}, false},
+		"not typed":            {Target{URL: "https://a"}, true},
+		"in a header":          {Target{URL: "https://b", Header: http.Header{"X-Key": {value}}}, true},
+		"in the server's URL":  {Target{URL: "https://c/" + value}, false},
+		"as the client ID":     {Target{URL: "https://d", Settings: Settings{ClientID: value}}, false},
+		"in --issuer":          {Target{URL: "https://e", Settings: Settings{Issuer: "https://as/" + value}}, false},
+		"in --idp-issuer":      {Target{URL: "https://f", Settings: Settings{IDP: IDP{Issuer: "https://idp/" + value}}}, false},
+		"in an authorize flag": {Target{URL: "https://g", Settings: Settings{AuthParams: [][2]string{{"tenant", value}}}}, false},
 	} {
-		if err := c.refuseSecrets(tt.t, "a URL", "https://as/"+value+"/authorize"); errors.Is(err, token.ErrSecretRepeated) != tt.refused {
-			t.Errorf("%s: %v, want refused %v", name, err, tt.refused)
+		c.LoginSecrets(Target{URL: tt.t.URL}) // before the settings are complete
+		if s := c.LoginSecrets(tt.t); s.Holds("https://as/"+value+"/authorize") != tt.held {
+			t.Errorf("%s: want held %v", name, tt.held)
 		}
+	}
+}
+
+// The secrets of one login are not those of another login, or of another name at the same server.
+func TestSecretsBelongToALogin(t *testing.T) {
+	var c Client
+	c.learnSecrets(Target{URL: "https://a"}, credential{Token: token.Token{AccessToken: "canary-token-1"}, Settings: Settings{ClientSecret: "canary-secret-1"}})
+	for _, tt := range []struct {
+		t    Target
+		held bool
+	}{{Target{URL: "https://a"}, true}, {Target{URL: "https://b"}, false}, {Target{URL: "https://a", Profile: "other"}, false}} {
+		for _, secret := range []string{"canary-token-1", "canary-secret-1"} {
+			if c.LoginSecrets(tt.t).Holds(secret) != tt.held {
+				t.Errorf("%s: %s is held: %v", tt.t, secret, !tt.held)
+			}
+		}
+	}
+}
+
+// An error about an ID token quotes claims, in which the server can repeat a secret.
+func TestErrorsAboutTokensAreClean(t *testing.T) {
+	claims := base64.RawURLEncoding.EncodeToString([]byte(`{"iss":"https://idp/canary-refresh-1"}`))
+	cred := credential{Server: "https://a", OpenID: &idTokenClaims{}, idToken: Secret("eyJhbGciOiJub25lIn0." + claims + ".eA")}
+	var c Client
+	c.learnSecrets(cred.target(), credential{Token: token.Token{RefreshToken: "canary-refresh-1"}})
+	if _, err := cred.checkIDToken(&c); !errors.Is(err, token.ErrIDToken) || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), "[redacted]") {
+		t.Errorf("got %v", err)
 	}
 }

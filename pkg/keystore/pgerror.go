@@ -35,7 +35,7 @@ func classifyPg(ctx context.Context, err error, password string) error {
 
 // safePgText shortens a text from the database server. If the text contains the password in any encoding, the result is another text.
 func safePgText(text, password string) string {
-	if password != "" && (strings.Contains(strings.ToLower(text), strings.ToLower(password)) || httpx.Holds(text, httpx.Forms([]string{password}))) {
+	if password != "" && (strings.Contains(strings.ToLower(text), strings.ToLower(password)) || httpx.HoldsSecret(text, password)) {
 		return "the server's message contains the password"
 	}
 	return strings.ToValidUTF8(text[:min(len(text), 400)], "")

@@ -143,7 +143,7 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 			object, err = args.Build(def.schema, !c.NoValidate)
 		}
 		if bad, ok := errors.AsType[*toolargs.Error](err); ok {
-			err = &ArgumentError{Tool: def.Name, Argument: bad.Argument, Reason: bad.Reason, Nearest: bad.Nearest}
+			err = &ArgumentError{Tool: def.Name, Argument: c.Clean(bad.Argument), Reason: c.Clean(bad.Reason), Nearest: c.Clean(bad.Nearest)}
 		}
 		if _, wrong := errors.AsType[*ArgumentError](err); live || refetch || !wrong {
 			return def, object, err

@@ -92,7 +92,7 @@ func (c *Client) asUnknownError(ctx context.Context, kind, name string, err erro
 	u := &UnknownError{Kind: kind, Name: name, Err: err}
 	switch {
 	case !slices.Contains(names, name):
-		u.Nearest = toolargs.NearestOne(name, names)
+		u.Nearest = c.Clean(toolargs.NearestOne(name, names))
 	case kind == "prompt":
 		u.Arguments = true
 	default:

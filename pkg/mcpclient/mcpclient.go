@@ -45,8 +45,7 @@ type Client struct {
 	Auth auth.OAuthHandler
 
 	HTTP    *http.Client   // only its Transport is used; nil: one that limits connection time and header size
-	Secrets []string       // secret values in Header, masked in errors and logs
-	Known   *httpx.Secrets // secrets that must not be cached: a list or session that contains one is not stored; nil: only access tokens are such secrets
+	Secrets *httpx.Secrets // secrets of the login, which are masked in messages of the server and never stored; nil: only the secrets in Header and the access tokens
 
 	Version  string // version of this program, which is sent to the server; empty: "dev"
 	CacheDir string // private folder for data cached between processes; empty: no such cache
@@ -126,7 +125,7 @@ func (c *Client) prepare(ctx context.Context) error {
 
 func (c *Client) init() {
 	c.once.Do(func() {
-		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Known: c.Known, Pause: c.pause, MaxMessage: c.MaxMessage}
+		c.link = &mcphttp.Link{URL: c.URL, Header: c.Header, Auth: c.Auth, HTTP: c.HTTP, Secrets: c.Secrets, Pause: c.pause, MaxMessage: c.MaxMessage}
 		c.life, c.endLife = context.WithCancel(context.Background())
 		c.lastID.Store(int64(rand.Int32N(1 << 30))) // random, because processes that share a session must not use the same ids
 		c.meta = c.commonMeta()
@@ -210,9 +209,18 @@ func (c *Client) plainURL() string {
 	return httpx.Text(u.String(), 500)
 }
 
+// Clean removes the secrets of the login from a text of the server, such as the name of a tool, for a message.
+func (c *Client) Clean(text string) string {
+	c.init()
+	return c.link.Clean(text)
+}
+
+// shown returns a text of the server that is safe to print and contains no secret.
+func (c *Client) shown(text string, limit int) string { return httpx.Text(c.Clean(text), limit) }
+
 // protocolError returns the error for a response that violates the protocol.
 func (c *Client) protocolError(reason string) error {
-	return &StatusError{URL: c.plainURL(), StatusCode: http.StatusOK, Reason: c.link.Clean(reason)}
+	return &StatusError{URL: c.plainURL(), StatusCode: http.StatusOK, Reason: reason}
 }
 
 // gate is a mutex whose waiters stop waiting when their context ends.

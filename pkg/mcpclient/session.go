@@ -262,7 +262,7 @@ func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.
 		if jsonscan.Type(data) == "string" {
 			text = jsonscan.Unquote(data)
 		}
-		c.Log(jsonscan.Unquote(jsonscan.Member(m.Params, "level")), jsonscan.Unquote(jsonscan.Member(m.Params, "logger")), c.link.Clean(text))
+		c.Log(c.Clean(jsonscan.Unquote(jsonscan.Member(m.Params, "level"))), c.Clean(jsonscan.Unquote(jsonscan.Member(m.Params, "logger"))), c.Clean(text))
 	case m.Method == "notifications/tools/list_changed":
 		c.forgetTools()
 	}

@@ -150,7 +150,7 @@ func knownStatus(status string) bool {
 }
 
 func (c *Client) unknownStatus(t Task) error {
-	return c.protocolError(fmt.Sprintf("the server answers with a task of status %q, which the protocol does not define", httpx.Text(c.link.Clean(t.Status), 60)))
+	return c.protocolError(fmt.Sprintf("the server answers with a task of status %q, which the protocol does not define", c.shown(t.Status, 60)))
 }
 
 // Follow waits for a task and returns the result of its call. Call ForgetTask after using the result.

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"mcpauth/internal/httpx"
 	"mcpauth/internal/jsonscan"
 	"mcpauth/internal/toolargs"
 )
@@ -70,7 +69,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 			if omitted++; omitted > maxOmitted {
 				continue
 			}
-			c.warn("the tool %q is omitted, because its definition is invalid: %v", httpx.Text(tool.Name, 100), err)
+			c.warn("the tool %q is omitted, because its definition is invalid: %v", c.shown(tool.Name, 100), c.Clean(err.Error()))
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)
@@ -271,11 +270,11 @@ func (c *Client) toolDefinition(ctx context.Context, tool string, a Arguments, r
 	t, found := list.findTool(tool)
 	switch {
 	case found && t.schemaErr != nil && c.serverEra() == eraModern:
-		return t, recent, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + t.schemaErr.Error()}
+		return t, recent, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + c.Clean(t.schemaErr.Error())}
 	case found:
 		return t, recent, nil
 	case c.NoValidate:
 		return Tool{Name: tool}, recent, nil
 	}
-	return t, recent, &ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: toolargs.NearestOne(tool, list.names)}
+	return t, recent, &ArgumentError{Tool: tool, Reason: "the server has no such tool", Nearest: c.Clean(toolargs.NearestOne(tool, list.names))}
 }

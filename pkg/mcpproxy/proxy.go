@@ -34,8 +34,7 @@ type Proxy struct {
 	Header  http.Header       // sent to the server's origin only
 	Auth    auth.OAuthHandler // nil: no authorization
 	HTTP    *http.Client      // nil: a client that limits connection time, header size and redirects
-	Secrets []string          // further secrets, masked in the proxy's own errors; values in Header are always masked
-	Known   *httpx.Secrets    // further secrets, masked in the proxy's own errors; nil: none
+	Secrets *httpx.Secrets    // secrets of the login, which are masked in the proxy's own errors; nil: only the secrets in Header and the access tokens
 	Log     func(text string) // called for sessions and dropped messages; may be nil
 	Warn    func(text string) // called if a subscription or the log level could not be restored; may be nil
 
@@ -51,7 +50,7 @@ const codeProxy = -32000
 
 func (p *Proxy) prepare() {
 	p.once.Do(func() {
-		p.link = &mcphttp.Link{URL: p.URL, Header: p.Header, Auth: p.Auth, HTTP: p.HTTP, Secrets: p.Secrets, Known: p.Known, Pause: p.pause}
+		p.link = &mcphttp.Link{URL: p.URL, Header: p.Header, Auth: p.Auth, HTTP: p.HTTP, Secrets: p.Secrets, Pause: p.pause}
 	})
 }
 
@@ -200,7 +199,7 @@ func (c *conversation) sendOneWay(ctx context.Context, m mcphttp.Message) {
 			}
 		}
 		if err != nil && ctx.Err() == nil {
-			c.log("%s was not taken: %v", orResponse(m.Method), err)
+			c.log("%s was not taken: %v", orResponse(c.link.Clean(m.Method)), err)
 		}
 		return
 	}
@@ -263,7 +262,7 @@ func (p *Proxy) answerTo(r mcphttp.Message, o mcphttp.Outcome) mcphttp.Message {
 		if err == nil {
 			err = errors.New("the server did not answer")
 		}
-		return mcphttp.NewError(r.ID, codeProxy, httpx.Text(p.link.Clean(err.Error()), 1000))
+		return mcphttp.NewError(r.ID, codeProxy, httpx.Text(err.Error(), 1000))
 	case isValidMessage(a) && string(a.ID) == string(r.ID):
 		return a
 	case a.Result != nil && a.Error == nil:

@@ -12,6 +12,7 @@ import (
 
 	"context"
 
+	"mcpauth/internal/httpx"
 	"mcpauth/internal/mcphttp"
 )
 
@@ -104,7 +105,8 @@ func TestMessagesPassUnchanged(t *testing.T) {
 	})
 	p := s.proxy()
 	p.Header = http.Header{"X-Workspace": {"acme-corp"}, "X-Kind": {"resources"}}
-	p.Secrets, p.Auth = []string{"acme-corp", "resources"}, &tokens{token: "token-1"}
+	p.Secrets, p.Auth = &httpx.Secrets{}, &tokens{token: "token-1"}
+	p.Secrets.Learn("acme-corp", "resources")
 	got := relayed(t, p, modern("1", "ping", ""))
 	if got[`"acme-corp"`] != asks || got[""] != updated || got["1"] != failure {
 		t.Errorf("got %q", got)

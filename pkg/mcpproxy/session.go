@@ -151,7 +151,7 @@ func (c *conversation) restoreState(ctx context.Context, s *mcphttp.Session) {
 			if m.Method == "logging/setLevel" {
 				what = "the log level"
 			}
-			c.warnProgram(fmt.Sprintf("the server lost the session, and %s could not be restored: %v", what, c.link.Clean(err.Error())))
+			c.warnProgram(fmt.Sprintf("the server lost the session, and %s could not be restored: %v", what, err))
 		}
 	}
 }

@@ -92,7 +92,7 @@ func (e Endpoint) readObject(a *formResponse) (jsonObject, error) {
 		}
 	}
 	if kind, _, _ := mime.ParseMediaType(a.Header.Get("Content-Type")); kind != "application/json" {
-		return m, e.reportDeviation(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", a.quoted(kind), want.section))
+		return m, e.reportDeviation(a, "token_content_type", fmt.Sprintf("answered with %s, expected application/json (%s)", quoted(kind), want.section))
 	}
 	return m, nil
 }
@@ -100,11 +100,11 @@ func (e Endpoint) readObject(a *formResponse) (jsonObject, error) {
 // notAnObject returns the error for a response that is not a JSON object. GitHub sends a refusal as a form with status 200.
 func (a *formResponse) notAnObject(err error, now time.Time) error {
 	kind := a.Header.Get("Content-Type")
-	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
+	r := httpx.ReadRefusal(&a.Response, now)
 	if r.Code != "" {
 		return a.refusalError(now)
 	}
-	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, a.quoted(kind), expectedStatus[a.stage].section, err)
+	reason := fmt.Sprintf("answered %d with %s, expected a JSON object (%s): %v", a.StatusCode, quoted(kind), expectedStatus[a.stage].section, err)
 	if r.Text != "" && strings.HasPrefix(kind, "text/html") { // show only the title of an HTML page, because other text may contain the token
 		reason += fmt.Sprintf("; its title is %q", r.Text)
 	}
@@ -122,12 +122,12 @@ func (e Endpoint) readTokenType(a *formResponse, m jsonObject) (string, error) {
 		return "N_A", nil
 	case e.RequireDPoP:
 		// RFC 9449 §5: if token_type is not DPoP, the token is not bound to the key, and anyone who steals the token can use it.
-		return "", a.spentError(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", a.quoted(got)))
+		return "", a.spentError(ErrDowngrade, fmt.Sprintf("token_type is %s, expected \"DPoP\" (RFC 9449 §5)", quoted(got)))
 	case is("PoP"), is("mac"), is("hmac"):
 		// RFC 6749 §7.1: a client must not use a token whose type the client does not understand. PoP, mac and hmac are not bearer tokens.
-		return "", a.malformedError(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
+		return "", a.malformedError(fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", quoted(got)))
 	case !is("Bearer"):
-		return "Bearer", e.reportDeviation(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", a.quoted(got)))
+		return "Bearer", e.reportDeviation(a, "token_type", fmt.Sprintf("token_type is %s, expected \"Bearer\" (RFC 6749 §7.1)", quoted(got)))
 	}
 	return "Bearer", nil
 }

@@ -137,7 +137,6 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 		// user_code is shown even with --quiet, so it must not be a sentence, a URL or invisible.
 		return "", DeviceCode{}, a.malformedError("user_code is not a short word or up to five groups of letters and digits (RFC 8628 §6.1)")
 	}
-	a.hidden = append(a.hidden, httpx.Forms([]string{code})...)
 	for _, address := range []*string{&d.VerificationURI, &d.VerificationURIComplete} {
 		if *address == "" {
 			continue
@@ -147,11 +146,6 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 			return "", DeviceCode{}, &requestError{stage: a.stage, url: a.url, reason: "verification " + err.Error(), err: err}
 		}
 		*address = u.String()
-	}
-	for _, shown := range []string{d.UserCode, d.VerificationURI, d.VerificationURIComplete} {
-		if httpx.HoldsWhole(shown, a.hidden) {
-			return "", DeviceCode{}, a.malformedError("user_code or a verification address contains the device_code or a secret of the request")
-		}
 	}
 	window, err := e.readSeconds(a, m, "expires_in")
 	if err != nil {

@@ -63,12 +63,10 @@ func (f *requestError) Unwrap() error { return f.err }
 func (a *formResponse) malformedError(reason string) error { return a.spentError(ErrMalformed, reason) }
 
 func (a *formResponse) spentError(err error, reason string) error {
-	return &requestError{stage: a.stage, url: a.url, reason: httpx.Clean(reason, a.hidden, 300), err: err, ambiguous: true}
+	return &requestError{stage: a.stage, url: a.url, reason: httpx.Text(reason, 300), err: err, ambiguous: true}
 }
 
-func (a *formResponse) quoted(s string) string {
-	return strconv.Quote(httpx.Clean(s, a.hidden, httpx.MaxCode))
-}
+func quoted(s string) string { return strconv.Quote(httpx.Text(s, httpx.MaxCode)) }
 
 // noResponseError returns the error for a missing response. If res is not nil, the response is incomplete.
 func (a *formResponse) noResponseError(res *httpx.Response, err error, ambiguous bool) error {
@@ -76,7 +74,7 @@ func (a *formResponse) noResponseError(res *httpx.Response, err error, ambiguous
 	if inner := errors.Unwrap(err); inner != nil {
 		cause = inner // the inner error does not repeat the URL
 	}
-	f := &requestError{stage: a.stage, url: a.url, reason: httpx.Clean(cause.Error(), a.hidden, 300), err: err, ambiguous: ambiguous, network: true}
+	f := &requestError{stage: a.stage, url: a.url, reason: httpx.Text(cause.Error(), 300), err: err, ambiguous: ambiguous, network: true}
 	if res == nil {
 		return f
 	}
@@ -97,7 +95,7 @@ func (m jsonObject) isRefusal() bool {
 // refusalError returns the Error for an unsuccessful response.
 func (a *formResponse) refusalError(now time.Time) error {
 	e := &Error{Stage: a.stage, URL: a.url, StatusCode: a.StatusCode}
-	r := httpx.ReadRefusal(&a.Response, a.hidden, now)
+	r := httpx.ReadRefusal(&a.Response, now)
 	if a.StatusCode/100 == 3 {
 		e.Location, e.RetryAfter = a.redirectTarget(), r.RetryAfter
 		return e
@@ -117,5 +115,5 @@ func (a *formResponse) redirectTarget() string {
 		return "nowhere"
 	}
 	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return httpx.Clean(u.String(), a.hidden, 200)
+	return httpx.Text(u.String(), 200)
 }

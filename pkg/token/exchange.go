@@ -46,5 +46,5 @@ func (e Endpoint) checkIssued(a *formResponse, m jsonObject) error {
 	case issued == "":
 		return e.reportDeviation(a, "issued_token_type", "issued_token_type is missing (RFC 8693 §2.2.1)")
 	}
-	return a.malformedError(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", a.quoted(issued), a.requested))
+	return a.malformedError(fmt.Sprintf("issued_token_type is %s, expected %q (RFC 8693 §2.2.1)", quoted(issued), a.requested))
 }

@@ -63,7 +63,7 @@ func loadPEM(data []byte) (*Key, error) {
 		case block.Type == "EC PRIVATE KEY":
 			private, err = x509.ParseECPrivateKey(block.Bytes)
 		default:
-			found = httpx.Clean(block.Type, nil, 40)
+			found = httpx.Text(block.Type, 40)
 			continue
 		}
 		if err != nil {
@@ -136,7 +136,7 @@ func newKey(private any, id, alg string) (*Key, error) {
 	}
 	if alg != "" {
 		if !slices.Contains(k.algs, jose.SignatureAlgorithm(alg)) {
-			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which this kind of key does not support", httpx.Clean(alg, nil, 40))
+			return nil, fmt.Errorf("private key: the JWK's \"alg\" is %q, which this kind of key does not support", httpx.Text(alg, 40))
 		}
 		k.algs = []jose.SignatureAlgorithm{jose.SignatureAlgorithm(alg)}
 	}
@@ -150,7 +150,7 @@ func (k *Key) chooseAlg(supported []string) (jose.SignatureAlgorithm, error) {
 			return alg, nil
 		}
 	}
-	return "", fmt.Errorf("the key signs with %s, but the server accepts only %s", k.algs[0], httpx.Clean(strings.Join(supported, " "), nil, 200))
+	return "", fmt.Errorf("the key signs with %s, but the server accepts only %s", k.algs[0], httpx.Text(strings.Join(supported, " "), 200))
 }
 
 func (k *Key) sign(alg jose.SignatureAlgorithm, o *jose.SignerOptions, claims map[string]any) (string, error) {

@@ -40,10 +40,10 @@ func (e Endpoint) parsePushed(a *formResponse) (Pushed, error) {
 	}
 	p := Pushed{RequestURI: m.stringMember("request_uri")}
 	if p.RequestURI == "" || len(p.RequestURI) > maxRequestURI || !isPrintable(p.RequestURI, '!') {
-		return Pushed{}, a.malformedError(fmt.Sprintf("request_uri is %s, expected a URI (RFC 9126 §2.2)", a.quoted(p.RequestURI)))
+		return Pushed{}, a.malformedError(fmt.Sprintf("request_uri is %s, expected a URI (RFC 9126 §2.2)", quoted(p.RequestURI)))
 	}
-	if httpx.HoldsWhole(p.RequestURI, httpx.Forms([]string{string(e.Client.Secret)})) { // the request_uri becomes part of the authorization URL
-		return Pushed{}, &requestError{stage: a.stage, url: a.url, reason: "request_uri contains the client secret", err: ErrSecretRepeated}
+	if httpx.IsRedacted(p.RequestURI) { // the request_uri becomes part of the authorization URL
+		return Pushed{}, &requestError{stage: a.stage, url: a.url, reason: "request_uri contains a secret of the request", err: ErrSecretRepeated}
 	}
 	lifetime, err := e.readSeconds(a, m, "expires_in")
 	if lifetime > 0 {

@@ -69,7 +69,7 @@ func TestPushAnswers(t *testing.T) {
 		"no request_uri":       {reply{status: 201, body: `{"expires_in":90}`}, "request_uri", false},
 		"a blank in it":        {reply{status: 201, body: `{"request_uri":"urn:x:1 2"}`}, "request_uri", false},
 		"too long":             {reply{status: 201, body: `{"request_uri":"urn:` + strings.Repeat("x", 4000) + `"}`}, "request_uri", false},
-		"the client secret":    {reply{status: 201, body: `{"request_uri":"urn:x:client%2Dcanary%2Dsecret"}`}, "contains the client secret", false},
+		"the client secret":    {reply{status: 201, body: `{"request_uri":"urn:x:client%2Dcanary%2Dsecret"}`}, "contains a secret of the request", false},
 		"a part of the secret": {reply{status: 201, body: `{"request_uri":"urn:x:client-canary"}`}, "", false},
 		"refused":              {reply{status: 400, body: `{"error":"invalid_scope","error_description":"no such scope"}`}, `answered 400 Bad Request, "invalid_scope": "no such scope"`, false},
 		"not found":            {reply{status: 404, contentType: "text/plain", body: "no"}, "404", false},
@@ -78,7 +78,7 @@ func TestPushAnswers(t *testing.T) {
 		s := serve(t, tt.reply)
 		for _, strict := range []bool{false, true} {
 			e := s.endpoint()
-			e.Strict, e.Client.Secret = strict, "client-canary-secret"
+			e.Strict, e.Client.Secret, e.Client.Method = strict, "client-canary-secret", "client_secret_post"
 			_, err := e.Push(context.Background(), s.URL+"/par", authorization())
 			wanted := tt.want != "" && (strict || !tt.strict)
 			if (err != nil) != wanted || wanted && (!strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "pushed authorization request endpoint "+s.URL+"/par: ")) {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -35,7 +34,6 @@ type formResponse struct {
 	httpx.Response
 	stage, url string
 	sent       time.Time // time at which the request was sent
-	hidden     []string  // the secrets of the request, in every encoding that the server could send back
 	exchange   bool      // the grant was a token exchange
 	requested  string    // the token type that the exchange requested
 }
@@ -111,8 +109,8 @@ func (r formRequest) sendOnce(ctx context.Context) (a *formResponse, nonce strin
 		}
 		header.Set("DPoP", proof)
 	}
-	a = &formResponse{stage: r.stage, url: r.url, sent: sent, hidden: httpx.Forms(secretsOf(r.e.Client, form, header)),
-		exchange: form.Get("grant_type") == grantExchange, requested: form.Get("requested_token_type")}
+	a = &formResponse{stage: r.stage, url: r.url, sent: sent, exchange: form.Get("grant_type") == grantExchange,
+		requested: form.Get("requested_token_type")}
 	var written requestWatch
 	req, err := http.NewRequestWithContext(written.trace(ctx), http.MethodPost, r.url, strings.NewReader(form.Encode()))
 	if err != nil {
@@ -141,24 +139,6 @@ func (e Endpoint) httpClient() *http.Client {
 	}
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &http.Client{Transport: hc.Transport, Timeout: hc.Timeout, CheckRedirect: stay}
-}
-
-// publicParams lists the parameters whose values are not secret. Errors mask the values of all other parameters.
-var publicParams = []string{"grant_type", "client_id", "client_assertion_type", "redirect_uri", "scope", "resource", "audience", "token_type_hint",
-	"subject_token_type", "requested_token_type", "response_type", "response_mode", "code_challenge", "code_challenge_method", "dpop_jkt", "prompt"}
-
-// secretsOf returns the values that no error may contain.
-func secretsOf(c ClientAuth, form url.Values, header http.Header) []string {
-	var secrets []string
-	for name, values := range form {
-		if !slices.Contains(publicParams, name) {
-			secrets = append(secrets, values...)
-		}
-	}
-	if _, basic, ok := strings.Cut(header.Get("Authorization"), " "); ok {
-		secrets = append(secrets, basic, c.ID+":"+string(c.Secret), string(c.Secret))
-	}
-	return append(secrets, header.Get("DPoP"))
 }
 
 // requestWatch records whether the transport looked for a connection and wrote the request.
