@@ -177,7 +177,7 @@ func (c *Client) isServedBy(stored, before credential, given Settings, o LoginOp
 	if why.rejected != nil {
 		return !stored.same(*why.rejected)
 	}
-	return stored.LoginAt.After(before.LoginAt) && !o.NewClient && o.mergeSettings(stored, given, why).equal(stored.Settings)
+	return !stored.LoginAt.Equal(before.LoginAt) && !o.NewClient && o.mergeSettings(stored, given, why).equal(stored.Settings)
 }
 
 // prepareLogin discovers the authorization server and decides what to request.

@@ -39,6 +39,7 @@ type pendingLogin struct {
 	IssRequired bool       `json:"iss_required,omitempty"`
 	AuthMethods []string   `json:"auth_methods,omitempty"` // client authentication methods that the metadata lists
 	Began       time.Time  `json:"began"`
+	Replaces    time.Time  `json:"replaces,omitzero"` // LoginAt of the login that was stored when this login began; zero: none was stored
 
 	Spent   time.Time `json:"spent,omitzero"` // when the response was used; the record then contains no secret
 	SpentBy int       `json:"spent_by,omitempty"`
@@ -74,7 +75,7 @@ func (c *Client) Pending(ctx context.Context, t Target, o LoginOptions) (string,
 	}
 	r.cred.Deviations = mergeLists(r.cred.Deviations, d.notes.codes)
 	return r.address, c.storePending(ctx, t, r.state, pendingLogin{Credential: r.cred, Verifier: Secret(r.verifier), State: Secret(r.state), RedirectURI: l.RedirectURI(),
-		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began})
+		IssRequired: d.found.Server.AuthorizationResponseIssParameterSupported, AuthMethods: d.found.Server.TokenEndpointAuthMethodsSupported, Began: d.began, Replaces: d.old.LoginAt})
 }
 
 // Finish completes a login that Pending started. answer is the callback URL from the browser's address bar, or only the URL's query.
@@ -109,7 +110,7 @@ func (c *Client) finishAlone(k *job, t Target, state, answer string) (credential
 		return credential{}, err
 	case !p.Spent.IsZero():
 		return credential{}, p.spentError(t, old)
-	case old.LoginAt.After(p.Began):
+	case old.LoginAt.After(p.Began) && !old.LoginAt.Equal(p.Replaces): // if the clock was set back, the replaced login can seem to be newer
 		return credential{}, fmt.Errorf("%s: %w: a newer login has replaced it", t.URL, ErrNoPending)
 	}
 	code, err := callback.Parse(answer, callback.Expect{State: string(p.State), Issuer: p.Credential.Issuer, IssRequired: p.IssRequired, Clean: c.LoginSecrets(t).Clean})

@@ -100,6 +100,27 @@ func TestClockJumps(t *testing.T) {
 	}
 }
 
+// After a login, the clock is set back or forward. A pending login that begins then can be finished, and a parallel login is still adopted.
+func TestLoginAfterAClockJump(t *testing.T) {
+	t.Parallel()
+	for _, jump := range []time.Duration{-10 * 365 * 24 * time.Hour, -time.Hour, time.Hour, 10 * 365 * 24 * time.Hour} {
+		b := newBench(t, demo.Options{})
+		b.login(t)
+		before := b.stored(t)
+		b.later(jump)
+		address, err := b.c.Pending(ctx, b.t, LoginOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, err := b.client(t).Finish(ctx, b.t, landing(t, address)); err != nil || s.State != StateValid {
+			t.Errorf("%s: the login cannot be finished: %v, %v", jump, s.State, err)
+		}
+		if after := b.stored(t); !b.c.isServedBy(after, before, Settings{}, LoginOptions{}, loginReason{}) {
+			t.Errorf("%s: a login that waited for another process opens the browser again", jump)
+		}
+	}
+}
+
 // If the clock was set back and the token endpoint fails, Token returns the stored token.
 func TestClockWentBackOffline(t *testing.T) {
 	b := newBench(t, demo.Options{})

@@ -156,7 +156,7 @@ func (e Endpoint) parseDevice(a *formResponse) (string, DeviceCode, error) {
 		return "", DeviceCode{}, err
 	}
 	d.Interval = max(cmp.Or(interval, defaultInterval), time.Second)
-	d.Expires = a.sent.Add(cmp.Or(window, defaultWindow)).UTC().Round(0)
+	d.Expires = a.sent.Add(cmp.Or(window, defaultWindow)) // with the monotonic clock, so that a jump of the wall clock does not end the polls
 	return code, d, nil
 }
 

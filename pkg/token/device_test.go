@@ -139,6 +139,22 @@ func TestDevicePolling(t *testing.T) {
 	}
 }
 
+// The polls end by the monotonic clock. A machine without a battery for its clock often sets the clock while the user approves the login.
+func TestDeviceIgnoresTheWallClock(t *testing.T) {
+	s := serve(t, reply{body: codeBody})
+	e, stop := s.endpoint(), errors.New("the code was shown")
+	e.Now = time.Now
+	_, err := e.Device(context.Background(), s.URL, "", func(d DeviceCode) error {
+		if !strings.Contains(d.Expires.String(), " m=+") {
+			t.Errorf("%s has no monotonic reading", d.Expires)
+		}
+		return stop
+	})
+	if !errors.Is(err, stop) {
+		t.Error(err)
+	}
+}
+
 // A lost connection slows the polling down and does not end it (RFC 8628 §3.5).
 func TestDeviceSurvivesNetwork(t *testing.T) {
 	var n atomic.Int32
