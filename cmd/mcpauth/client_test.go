@@ -101,8 +101,8 @@ func TestSetHeader(t *testing.T) {
 	for _, test := range []struct{ name, value, want string }{
 		{"X-Api-Key", "k", ""},
 		{"x-api-key", "tab\tis fine", ""},
-		{"", "x", "without a name"},
-		{"a b", "x", "not the name"},
+		{"", "x", "is missing"},
+		{"a b", "x", "cannot have"},
 		{"X", "a\r\nB: c", "line end"},
 		{"X", "a\x00", "line end"},
 		{"Host", "evil", "mcpauth sets it itself"},
