@@ -132,10 +132,10 @@ func withQuery(address string, u *url.URL) string {
 }
 
 // checkResource compares the resource in the metadata with the server's URL. The origins must be equal. The path of the resource must be
-// the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the
-// parameters of the resource must be parameters of the server's URL, because tenants may differ only in the query. Parameters that select tools,
-// for example, may be missing in the resource. Other MCP clients ignore the query. If a deviation is tolerated, the first result is its code. If the resource must be
-// refused, the second result is the reason. If the URLs are equal, both results are empty.
+// the path of the server's URL or a parent of that path, and may differ in a trailing slash. If both URLs have a query, the parameters of
+// the resource must be parameters of the server's URL, because tenants may differ only in the query. Other parameters of the server's URL,
+// such as those that select tools, may be missing in the resource. If a deviation is tolerated, the first result is its code. If the
+// resource must be refused, the second result is the reason. If the URLs are equal, both results are empty.
 func checkResource(resource string, server *url.URL) (deviation, refusal string) {
 	if resource == "" {
 		return "", "resource is missing"

@@ -79,7 +79,7 @@ func TestManyScopes(t *testing.T) {
 	if all, lost := mergeLists(many, many), missingScopes(many, many[1:]); len(all) != len(many) || len(lost) != 1 {
 		t.Errorf("%d and %d scopes", len(all), len(lost))
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second { // with a comparison of each pair, it takes minutes
 		t.Errorf("took %v", took)
 	}
 }
