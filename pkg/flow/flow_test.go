@@ -5,12 +5,15 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/dcr"
+	"mcpauth/pkg/discovery"
 )
 
 var ctx = context.Background()
@@ -336,6 +339,38 @@ func TestIssuerChange(t *testing.T) {
 	}
 	if after := b.stored(t); after.Client.ID == first.Client.ID || after.Issuer == first.Issuer {
 		t.Error("the registration with the former authorization server was kept")
+	}
+}
+
+// A login uses the stored client of the server's current issuer, whether a finished or an unfinished login registered it.
+func TestStoredClientOfTheIssuer(t *testing.T) {
+	at := func(issuer string) dcr.Client { return dcr.Client{ID: "client of " + issuer, Kind: dcr.Dynamic, Issuer: issuer} }
+	next := at("b")
+	d := loginDraft{old: credential{Client: at("a"), NextClient: &next, OldClients: []dcr.Client{at("c")}}, found: &discovery.Result{}}
+	for issuer, want := range map[string]string{"a": "a", "b": "b", "c": "c", "d": "b"} {
+		d.found.Server.Issuer = issuer
+		if got := d.storedClient(); got.Issuer != want {
+			t.Errorf("at %s: got %q, want the client of %s", issuer, got.ID, want)
+		}
+	}
+}
+
+// If the authorization server changed after an unfinished login, the next login says so.
+func TestIssuerChangeAfterAnUnfinishedLogin(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	if _, err := b.c.Pending(ctx, b.t, LoginOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	b.set(t, "migrate")
+	var warnings atomic.Int32
+	b.c.Report = func(e Event) {
+		if e.Kind == EventWarning && strings.Contains(e.Message, "using a new client registration there") {
+			warnings.Add(1)
+		}
+	}
+	b.login(t)
+	if n := warnings.Load(); n != 1 {
+		t.Errorf("%d warnings of the new issuer, want 1", n)
 	}
 }
 

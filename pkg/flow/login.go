@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -51,8 +52,16 @@ type loginDraft struct {
 	nonce  string // OpenID Connect nonce for an identity provider; empty: not sent
 }
 
-// storedClient returns the client that an unfinished login registered, or else the client of the stored login.
-func (d loginDraft) storedClient() *dcr.Client { return cmp.Or(d.old.NextClient, &d.old.Client) }
+// storedClient returns the newest stored client of the authorization server that discovery found. If there is none, storedClient returns the
+// newest client of another server. A client that an unfinished login registered is newer than the client of the stored login.
+func (d loginDraft) storedClient() *dcr.Client {
+	all := append([]dcr.Client{d.old.Client}, d.old.OldClients...)
+	if d.old.NextClient != nil {
+		all = slices.Insert(all, 0, *d.old.NextClient)
+	}
+	i := slices.IndexFunc(all, func(client dcr.Client) bool { return client.Issuer == d.found.Server.Issuer })
+	return &all[max(i, 0)]
+}
 
 // deviationList collects the deviations that other packages report.
 type deviationList struct{ codes []string }
@@ -194,7 +203,7 @@ func (c *Client) prepareLogin(ctx context.Context, t Target, o LoginOptions, old
 	if err := c.bindSecrets(ctx, t, d.found.Server.Issuer, o); err != nil {
 		return d, err
 	}
-	if was := old.Client; was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
+	if was := d.storedClient(); was.Kind == dcr.Dynamic && was.Issuer != "" && was.Issuer != d.found.Server.Issuer {
 		c.warn(fmt.Sprintf("the authorization server was %q at the last login, and is now %q; using a new client registration there", was.Issuer, d.found.Server.Issuer))
 	}
 	if d.found.Endpoint != "" && d.found.Endpoint != d.found.URL {
