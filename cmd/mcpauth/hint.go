@@ -47,7 +47,6 @@ func conflictingFlags(flag string) []string {
 		"--assume-pkce-s256":  {"--strict", "--no-resource"},
 		"--resource":          {"--strict", "--no-resource"},
 		"--no-resource":       {"--strict", "--resource"},
-		"--accept-new-issuer": {"--issuer"},
 		"--new-client":        {"--client-id", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-metadata-url", "--client-key"},
 	}[flag]
 }
@@ -57,8 +56,8 @@ func conflictingFlags(flag string) []string {
 func (a hintInput) loginLine(flags ...string) string {
 	a = a.withoutFlags("--print-url", "--callback-url", "--if-needed", "--all")
 	added := ""
-	if len(flags) == 2 && strings.HasPrefix(flags[1], "-") { // mcpauth must not parse a value that begins with - as a flag
-		flags = []string{flags[0] + "=" + flags[1]}
+	if i := len(flags) - 1; i > 0 && strings.HasPrefix(flags[i], "-") { // mcpauth must not parse a value that begins with - as a flag
+		flags = append(slices.Clone(flags[:i-1]), flags[i-1]+"="+flags[i])
 	}
 	for _, word := range flags {
 		if name, _, _ := strings.Cut(word, "="); strings.HasPrefix(name, "--") {
@@ -200,12 +199,18 @@ func scopeHint(a hintInput, e *flow.ScopeError) string {
 	return a.loginLine("--scope", strings.Join(e.Scopes, " "))
 }
 
-// namedHint suggests a login at the authorization server that the MCP server names.
+// namedHint suggests a login at the authorization server that the MCP server names. If a configuration or an earlier login named the other
+// server, the client may be bound to that server, so the user must accept the change.
 func namedHint(a hintInput) string {
-	if e, ok := errors.AsType[*discovery.Error](a.err); ok && len(e.Named) > 0 {
-		return "if you know that the server moved there: " + a.withoutSecrets().loginLine("--issuer", e.Named[0])
+	e, ok := errors.AsType[*discovery.Error](a.err)
+	if !ok || len(e.Named) == 0 {
+		return operatorHint(a)
 	}
-	return operatorHint(a)
+	flags := []string{"--issuer", e.Named[0]}
+	if !a.hasFlag("--issuer") {
+		flags = append([]string{"--accept-new-issuer"}, flags...)
+	}
+	return "if you know that the server moved there: " + a.withoutSecrets().loginLine(flags...)
 }
 
 // movedHint suggests a login to the URL to which the server redirects.
