@@ -44,10 +44,10 @@ func (a hintInput) withoutSecrets() hintInput {
 // conflictingFlags returns the flags of login that cannot be combined with a flag.
 func conflictingFlags(flag string) []string {
 	return map[string][]string{
-		"--assume-pkce-s256":  {"--strict", "--no-resource"},
-		"--resource":          {"--strict", "--no-resource"},
-		"--no-resource":       {"--strict", "--resource"},
-		"--new-client":        {"--client-id", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-metadata-url", "--client-key"},
+		"--assume-pkce-s256": {"--strict", "--no-resource"},
+		"--resource":         {"--strict", "--no-resource"},
+		"--no-resource":      {"--strict", "--resource"},
+		"--new-client":       {"--client-id", "--client-secret-env", "--client-secret-file", "--client-secret-stdin", "--client-metadata-url", "--client-key"},
 	}[flag]
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -127,6 +128,19 @@ func TestTrustShowsAll(t *testing.T) {
 	u.must(t, exitDone, "trust")
 	if s := u.stdout.String(); !strings.HasSuffix(s, "; issuer https://as.elsewhere.example\n") {
 		t.Errorf("the user does not see who gets the secrets: %q", s)
+	}
+}
+
+// The name of a file cannot look like another item in the list that trust prints.
+func TestTrustQuotesItems(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	for _, name := range []string{"k; issuer https:/as.good.example", "k, /etc/other", "k -> /etc/other"} {
+		u.project(t, `{"mcpServers":{"a":{"url":"https://x","auth":{"clientId":"c","clientKey":"`+name+`"}}}}`)
+		u.must(t, exitDone, "trust")
+		if s := u.stdout.String(); !strings.HasSuffix(s, "; files "+strconv.Quote(filepath.Join(u.home, name))+"\n") {
+			t.Errorf("stdout: %q", s)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -139,33 +140,36 @@ func (p *program) untrustedError(e config.Entry, state string) error {
 
 // usesText lists the variables, auth settings, headers and files that an entry uses.
 func (p *program) usesText(e config.Entry) string {
-	u := e.Uses(p.getenv)
+	u, targets := e.Uses(p.getenv), p.filesOf(e)
 	var parts []string
 	for _, each := range []struct {
 		what  string
 		names []string
-	}{{"variables", u.Variables}, {"auth", u.Auth}, {"headers", u.Headers}, {"files", shownFiles(u.Files, p.filesOf(e))}} {
+	}{{"variables", u.Variables}, {"auth", u.Auth}, {"headers", u.Headers}, {"files", u.Files}} {
 		if len(each.names) > 0 {
-			parts = append(parts, each.what+" "+strings.Join(each.names, ", "))
+			parts = append(parts, each.what+" "+strings.Join(convert(each.names, func(name string) string {
+				if real := targets[name]; real != "" && real != name { // the name of a link does not show which file is read
+					return listItem(name) + " -> " + listItem(real)
+				}
+				return listItem(name)
+			}), ", "))
 		}
 	}
 	if u.Issuer != "" {
-		parts = append(parts, "issuer "+u.Issuer)
+		parts = append(parts, "issuer "+listItem(u.Issuer))
 	}
 	return oneLine(strings.Join(parts, "; "))
 }
 
-// shownFiles adds "-> TARGET" to each symbolic link, because the name of a link does not show which file is read.
-func shownFiles(files []string, targets map[string]string) []string {
-	return convert(files, func(file string) string {
-		if real := targets[file]; real != "" && real != file {
-			return file + " -> " + real
-		}
-		return file
-	})
+// listItem quotes a text that contains a separator of usesText, so that the text cannot look like several items.
+func listItem(text string) string {
+	if strings.ContainsAny(text, `;,>"`) {
+		return strconv.Quote(text)
+	}
+	return text
 }
 
-// trustFile stores the checksum of a project's file and prints what each server in the file may use.
+// trustFile prints what each server in a project's file may use, and stores the checksum of the file.
 func (p *program) trustFile(ctx context.Context, name string) error {
 	path, err := p.projectFile(name)
 	if err != nil {
@@ -179,17 +183,19 @@ func (p *program) trustFile(ctx context.Context, name string) error {
 	for _, e := range file.Servers {
 		maps.Copy(now.Files, p.filesOf(e))
 	}
+	if p.out.json {
+		err = p.out.writeDocument(p.trustDocument(now, file))
+	} else {
+		err = p.out.writeText(p.trustText(file))
+	}
+	if err != nil {
+		return err
+	}
 	err = p.changeTrusted(ctx, path, func(f *trustedFile) {
 		f.Sum, f.At = now.Sum, now.At
 		maps.Copy(f.Files, now.Files) // files of earlier versions of the project's file stay, because a login may still use them
 	})
-	if err != nil {
-		return err
-	}
-	if p.out.json {
-		return p.out.writeDocument(p.trustDocument(now, file))
-	}
-	if err := p.out.writeText(p.trustText(file)); err != nil {
+	if err != nil || p.out.json {
 		return err
 	}
 	p.out.printNote("%s is trusted in its current state", path)

@@ -344,7 +344,9 @@ func TestIssuerChange(t *testing.T) {
 
 // A login uses the stored client of the server's current issuer, whether a finished or an unfinished login registered it.
 func TestStoredClientOfTheIssuer(t *testing.T) {
-	at := func(issuer string) dcr.Client { return dcr.Client{ID: "client of " + issuer, Kind: dcr.Dynamic, Issuer: issuer} }
+	at := func(issuer string) dcr.Client {
+		return dcr.Client{ID: "client of " + issuer, Kind: dcr.Dynamic, Issuer: issuer}
+	}
 	next := at("b")
 	d := loginDraft{old: credential{Client: at("a"), NextClient: &next, OldClients: []dcr.Client{at("c")}}, found: &discovery.Result{}}
 	for issuer, want := range map[string]string{"a": "a", "b": "b", "c": "c", "d": "b"} {
