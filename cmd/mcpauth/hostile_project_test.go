@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/keystore"
@@ -277,6 +278,50 @@ func (u user) weakens(t *testing.T, code int) {
 	}
 	if after := status(); after != before {
 		t.Errorf("the login changed:\n%s\n%s", before, after)
+	}
+}
+
+// A project's file, even a trusted one, does not make a stored login use another identity.
+func TestProjectReplacesAnIdentity(t *testing.T) {
+	t.Parallel()
+	u := newUser(t)
+	for name, text := range map[string]string{"own.jwt": u.good.Assertion("ann", time.Hour), "eve.jwt": u.good.Assertion("eve", time.Hour), "eve.pem": "x"} {
+		if err := os.WriteFile(filepath.Join(u.home, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	u.env = append(u.env, "SECRET=demo-cs-basic")
+	logins := map[string][]string{
+		"build": {"--grant", "jwt_bearer", "--client-id", "demo-public", "--assertion-file", "own.jwt"},
+		"code":  {"--client-id", "demo-basic", "--client-secret-env", "SECRET"},
+	}
+	for name, flags := range logins {
+		u.must(t, exitDone, append([]string{"login", u.good.URL(), "--name", name}, flags...)...)
+	}
+	requests := u.good.Count("requests") + u.good.Count("token")
+	for _, tt := range []struct{ name, auth string }{
+		{"build", `"assertionFile":"eve.jwt"`}, {"build", `"clientId":"demo-public","clientKey":"eve.pem"`}, {"build", `"clientId":"demo-public","clientSecret":"canary"`},
+		{"code", `"clientId":"demo-basic","clientSecret":"canary"`}, {"code", `"callbackHost":"localhost"`}, {"code", `"callbackPort":1`}, {"code", `"assertionFile":"eve.jwt"`},
+	} {
+		u.project(t, `{"mcpServers":{"`+tt.name+`":{"url":"`+u.good.URL()+`","auth":{`+tt.auth+`}}}}`)
+		u.must(t, exitDone, "trust")
+		for _, args := range [][]string{{"login", tt.name}, {"call", tt.name, "whoami"}} {
+			u.must(t, exitUsage, args...)
+			if s := u.stderr.String(); !strings.Contains(s, "cannot change a login") || strings.Contains(s, "canary") {
+				t.Errorf("%s: %s", tt.auth, s)
+			}
+		}
+	}
+	if n := u.good.Count("requests") + u.good.Count("token"); n != requests {
+		t.Errorf("%d requests were sent", n-requests)
+	}
+	// The file may repeat the settings of the login.
+	u.project(t, `{"mcpServers":{"build":{"url":"`+u.good.URL()+`","auth":{"grant":"jwt_bearer","clientId":"demo-public","assertionFile":"own.jwt","dpop":"auto"}},
+		"code":{"url":"`+u.good.URL()+`","auth":{"clientId":"demo-basic","clientSecret":"${SECRET}","issuer":"`+u.good.Issuer()+`","callbackHost":"127.0.0.1"}}}}`)
+	u.must(t, exitDone, "trust")
+	for name := range logins {
+		u.must(t, exitDone, "call", name, "whoami")
+		u.must(t, exitDone, "login", name)
 	}
 }
 

@@ -305,6 +305,45 @@ func TestProjectAddsHeaders(t *testing.T) {
 	u.must(t, exitDone, "call", "other", "whoami") // the login has not asked for less trust than the call
 }
 
+// If the user logs in while exec uses an entry of a project's file, mcpauth compares the file with the new login too.
+func TestLoginWhileAProjectRuns(t *testing.T) {
+	t.Parallel()
+	path, err := built()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, entry, login, call string
+		trusted                  bool
+	}{
+		{"an untrusted file adds headers", `"headers":{"X-Tenant":"theirs"}`, "", "headers", false},
+		{"a trusted file weakens the login", `"auth":{"dpop":"never"}`, "--dpop always", "secret_note text=x", true},
+		{"a trusted file adds scopes", `"auth":{"scope":"notes:read notes:write"}`, "", "secret_note text=x", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			u := newUser(t)
+			if err := u.good.Set("dpop=offer"); err != nil {
+				t.Fatal(err)
+			}
+			u.project(t, `{"mcpServers":{"work":{"url":"`+u.good.URL()+`",`+tt.entry+`}}}`)
+			if tt.trusted {
+				u.must(t, exitDone, "trust")
+			}
+			u.must(t, exitTool, "exec", "work", "--", "sh", "-c",
+				path+" login "+u.good.URL()+" --name work --scope notes:read "+tt.login+" >&2 && "+path+` call "$MCPAUTH_URL" `+tt.call)
+			if s := u.stderr.String(); u.stdout.Len() > 0 || !strings.Contains(s, "is not trusted") && !strings.Contains(s, "cannot change a login") {
+				t.Errorf("stdout %s, stderr %s", u.stdout.String(), s)
+			}
+			u.project(t, "{}")
+			u.must(t, exitDone, "status", "work", "--json")
+			if s := u.stdout.String(); strings.Contains(s, "notes:write") || (tt.login != "") != strings.Contains(s, `"token_type": "DPoP"`) {
+				t.Errorf("the login changed: %s", s)
+			}
+		})
+	}
+}
+
 // Under sudo without -H, HOME is the home folder of another user. root must not create files there that the user cannot change.
 func TestRootInAnotherHome(t *testing.T) {
 	t.Parallel()

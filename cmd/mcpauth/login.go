@@ -199,7 +199,7 @@ func (p *program) resolveLoginServer(ctx context.Context, word string, o *loginO
 			return s, err
 		}
 		s.target.Profile = o.name
-		if err := p.checkStoredLogin(ctx, s); err != nil {
+		if err := p.flowClient.Load().CheckStored(ctx, s.target); err != nil {
 			return s, err
 		}
 	}

@@ -162,7 +162,8 @@ func (p *program) serverByEntry(ctx context.Context, file *config.File, e config
 	if n == needStored {
 		return s, nil
 	}
-	return s, p.checkStoredLogin(ctx, s)
+	s.target.Check = s.storedLoginCheck()
+	return s, p.flowClient.Load().CheckStored(ctx, s.target)
 }
 
 // unknownName returns an error that says where mcpauth looked for the name, and suggests similar names.

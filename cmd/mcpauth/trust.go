@@ -68,7 +68,7 @@ func trustCommand(p *program) *cli.Command {
 }
 
 // checkTrusted returns an error if an entry needs trust and the user has not trusted the file in its current state. An entry of a project's
-// file needs trust if it uses variables, auth or files. checkStoredLogin checks the headers of an entry, because headers need trust only if
+// file needs trust if it uses variables, auth or files. storedLoginCheck checks the headers of an entry, because headers need trust only if
 // a login is stored.
 func (p *program) checkTrusted(ctx context.Context, e config.Entry) error {
 	if !e.Found || e.Skipped != "" || e.Uses(p.getenv).Nothing() {

@@ -1,13 +1,16 @@
 package flow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -222,6 +225,26 @@ func (c credential) target() Target {
 	return Target{URL: c.Server, Profile: c.Profile, Settings: c.Settings}
 }
 
+// effectiveSettings returns the settings with which a new login would equal the stored one: the user's settings and, where the user has none, what
+// the login used.
+func (c credential) effectiveSettings() Settings {
+	s := c.Settings
+	if c.Client.Kind == dcr.MetadataDocument {
+		s.ClientMetadataURL = cmp.Or(s.ClientMetadataURL, c.Client.ID)
+	} else {
+		s.ClientID = cmp.Or(s.ClientID, c.Client.ID)
+	}
+	if u, err := url.Parse(c.Client.RedirectURI); err == nil {
+		port, _ := strconv.Atoi(u.Port())
+		s.CallbackHost, s.CallbackPort = cmp.Or(s.CallbackHost, u.Hostname()), cmp.Or(s.CallbackPort, port)
+	}
+	if c.DPoPKey != nil {
+		s.DPoP = cmp.Or(s.DPoP, DPoPAlways)
+	}
+	s.Grant, s.Issuer, s.DPoP, s.Scopes = c.Grant, cmp.Or(s.Issuer, c.Issuer), cmp.Or(s.DPoP, DPoPAuto), mergeLists(s.Scopes, c.Scopes, c.grantedScopes())
+	return s
+}
+
 // addRegistration adds a new client registration, which the next login uses.
 func (c *credential) addRegistration(client dcr.Client) {
 	if c.NextClient != nil {
@@ -243,6 +266,9 @@ func (c *Client) loadCredential(ctx context.Context, t Target) (credential, erro
 	}
 	cred, err := decode(r)
 	c.learnSecrets(t, cred)
+	if err == nil && t.Check != nil && cred.Grant != "" { // without a grant, the record contains no login, but at most a client registration
+		err = t.Check(t, cred.effectiveSettings())
+	}
 	if t.CertFile != "" {
 		cred.Settings.CertFile, cred.Settings.CertKeyFile = absolutePath(t.CertFile), absolutePath(t.CertKeyFile) // a renewal binds its tokens to this certificate
 	}
@@ -256,6 +282,15 @@ func (c *Client) loadOrNew(ctx context.Context, t Target) (credential, error) {
 		return credential{Server: t.URL, Profile: t.Profile}, nil
 	}
 	return cred, err
+}
+
+// CheckStored calls t.Check for the stored login. If there is no login, the result is nil.
+func (c *Client) CheckStored(ctx context.Context, t Target) error {
+	if t.Check == nil {
+		return nil
+	}
+	_, err := c.loadOrNew(ctx, t)
+	return err
 }
 
 // saveCredential stores the credential as the next generation. The caller must have locked the credential.

@@ -75,6 +75,10 @@ type Target struct {
 	Profile string      // name of the login; empty: the unnamed login. Logins with different names can be for different accounts
 	Header  http.Header // static headers, sent to the MCP server only
 
+	// Check is called with the settings of the stored login each time the login is read. Its error stops the operation, so that neither the
+	// token is used nor the login replaced. nil: no check.
+	Check func(t Target, stored Settings) error
+
 	Settings // settings for the next login, which take precedence over the stored settings
 }
 

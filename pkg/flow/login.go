@@ -113,7 +113,8 @@ func (c *Client) loginAlone(k *job, t Target, o LoginOptions, why loginReason) (
 		return credential{}, err
 	}
 	defer unlock()
-	old, err := c.loadOrNew(ctx, t)
+	t.Settings = given
+	old, err := c.completeSettings(ctx, &t, o, why) // the stored login may have changed during the wait for the lock
 	if err != nil {
 		return credential{}, err
 	}
@@ -156,6 +157,11 @@ func (o LoginOptions) mergeSettings(cred credential, given Settings, why loginRe
 	if s.DPoP == "" && cred.DPoPKey != nil {
 		s.DPoP = DPoPAlways // do not replace a bound token by a bearer token, which would be usable if stolen
 	}
+	return s.withAbsolutePaths()
+}
+
+// withAbsolutePaths returns the settings with absolute paths in AssertionFile, also for the assertion file:FILE, and in the other files.
+func (s Settings) withAbsolutePaths() Settings {
 	if file, ok := strings.CutPrefix(s.Assertion, "file:"); ok && s.AssertionFile == "" {
 		s.Assertion, s.AssertionFile = "", file
 	}

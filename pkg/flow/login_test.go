@@ -4,13 +4,45 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"sync"
 	"testing"
 	"time"
 
 	"mcpauth/internal/demo"
 	"mcpauth/pkg/dcr"
 	"mcpauth/pkg/discovery"
+	"mcpauth/pkg/keystore"
 )
+
+// A login that waited for another login completes its settings from the other login's result, not from the login before.
+func TestLoginCompletesItsSettingsUnderTheLock(t *testing.T) {
+	b := newBench(t, demo.Options{})
+	b.set(t, "dpop=offer")
+	b.login(t)
+	unlock, err := b.c.Store.Lock(ctx, b.t.key(), keystore.LockLogin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, done := make(chan struct{}), make(chan error, 1)
+	waiting, once := b.t, sync.Once{}
+	waiting.Check = func(Target, Settings) error {
+		once.Do(func() { close(read) })
+		return nil
+	}
+	go func() {
+		_, err := b.client(t).Login(ctx, waiting, LoginOptions{})
+		done <- err
+	}()
+	<-read
+	_, err = b.c.updateCredential(ctx, b.t, func(cred *credential) { cred.Settings.DPoP, cred.Settings.Scopes = DPoPAlways, []string{"notes:read"} })
+	unlock()
+	if err := errors.Join(err, <-done); err != nil {
+		t.Fatal(err)
+	}
+	if s := b.stored(t).Settings; s.DPoP != DPoPAlways || len(s.Scopes) != 1 {
+		t.Errorf("the login was stored with the settings of the login before: %+v", s)
+	}
+}
 
 // A step-up of a login by client credentials opens no browser and registers no client (seen at oidc-provider).
 func TestStepUpKeepsGrantAndClient(t *testing.T) {

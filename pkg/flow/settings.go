@@ -149,6 +149,22 @@ func (s Settings) equal(other Settings) bool {
 	return reflect.DeepEqual(s, other)
 }
 
+// Difference returns the name of a setting that has another value in given, and both values. If given only repeats settings of s, the name is
+// empty. An empty setting of given does not count, and neither does a scope that s contains.
+func (s Settings) Difference(given Settings) (name string, own, other any) {
+	ours, theirs := reflect.ValueOf(s.withAbsolutePaths()), reflect.ValueOf(given.withAbsolutePaths())
+	for field, value := range theirs.Fields() {
+		own, other = ours.FieldByIndex(field.Index).Interface(), value.Interface()
+		name, _, _ = strings.Cut(field.Tag.Get("json"), ",")
+		scopes, isScopes := other.([]string)
+		if value.IsZero() || name == "-" || reflect.DeepEqual(own, other) || isScopes && len(missingScopes(scopes, s.Scopes)) == 0 {
+			continue
+		}
+		return name, own, other
+	}
+	return "", nil, nil
+}
+
 // validate returns an error if the settings contradict each other, or if a key or assertion file is unusable. It sends no request.
 func (s Settings) validate() error {
 	grant := s.grantOrDefault()
