@@ -243,6 +243,7 @@ func fates() map[string]fate {
 		"token/reflected-question":      after(exitNetwork, `asks: give \[redacted\]`),
 		"token/reflected-method":        after(exitNetwork, `requests "\[redacted\]"`),
 		"token/reflected-address":       after(exitNetwork, "URL that contains the access token"),
+		"token/reflected-refused":       after(exitSecurity, `address "http://evil.example/\[redacted\]" refused`),
 		"token/reflected-task":          after(exitNetwork, "taskId contains the access token"),
 		"token/reflected-task-status":   after(exitNetwork, `task of status "\[redacted\]"`),
 		"token/reflected-task-key":      {exit: exitNetwork, says: "key contains the access token", args: []string{"call", "SERVER", "report", "ask=true", "pages=1"}, good: true},

@@ -187,6 +187,11 @@ func (s *Secrets) Clean(message string) string {
 	return f.clean(message)
 }
 
+// CleanJSON applies Clean to the decoded strings and names of a JSON text of a server.
+func (s *Secrets) CleanJSON(data []byte) []byte {
+	return s.finder(true, longValue).cleanJSON(data, false)
+}
+
 // Holds reports whether a server's text contains a complete secret.
 func (s *Secrets) Holds(text string) bool { return s.finder(false, longValue).clean(text) != text }
 

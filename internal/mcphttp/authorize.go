@@ -19,7 +19,7 @@ import (
 // with the new token. written is true if any part of the last attempt was sent.
 func (l *Link) sendAuthorized(req *http.Request, body []byte, quiet bool) (res *http.Response, written bool, err error) {
 	if !httpx.SameOrigin(req.URL, l.server) {
-		return nil, false, &httpx.AddressError{Address: httpx.Text(req.URL.String(), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
+		return nil, false, l.foreignAddress(req.URL.String())
 	}
 	if to := l.redirect.Load(); to != nil && req.URL.String() == l.URL {
 		req.URL = to

@@ -71,6 +71,11 @@ func (l *Link) newStatusError(res *http.Response, body, reason string) *StatusEr
 	return e
 }
 
+// foreignAddress returns the error for a URL that is not on the origin of the MCP server.
+func (l *Link) foreignAddress(address string) error {
+	return l.CleanAddress(&httpx.AddressError{Address: httpx.Text(address, 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)})
+}
+
 // networkError returns a network error as a *url.Error whose URL has no query. Credentials in the error text are masked, because the text
 // may quote a malformed response line that repeats them.
 func (l *Link) networkError(req *http.Request, err error) error {

@@ -66,7 +66,7 @@ func (l *Link) readEndpoint(res *http.Response, events *sse.Reader) (string, err
 	}
 	address, err := res.Request.URL.Parse(string(first.Data))
 	if err != nil || !httpx.SameOrigin(address, l.server) {
-		return "", &httpx.AddressError{Address: httpx.Text(string(first.Data), 200), Reason: "it is not on the origin of the MCP server " + plainURL(l.server)}
+		return "", l.foreignAddress(string(first.Data))
 	}
 	return address.String(), nil
 }

@@ -291,6 +291,7 @@ func TestOpenAndEnd(t *testing.T) {
 		{"a session", "2025-06-18", "abc", ""},
 		{"no session", "2025-11-25", "", ""},
 		{"a version that is not spoken", "2099-01-01", "abc", `protocol version "2099-01-01", which is not supported`},
+		{"a version that is a secret", "secret-of-the-login", "abc", `protocol version "[redacted]", which is not supported`},
 		{"no version", "", "", `protocol version "", which is not supported`},
 		{"an id with a blank", "2025-11-25", "a b", "characters that are not allowed"},
 	} {
@@ -304,6 +305,7 @@ func TestOpenAndEnd(t *testing.T) {
 				w.WriteHeader(202)
 			})
 			l := s.link()
+			l.secrets().Learn("secret-of-the-login")
 			session, o := l.Open(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), NewRequest(nil, "notifications/initialized", nil))
 			if tt.err != "" {
 				if session != nil || o.Err == nil || !strings.Contains(o.Err.Error(), tt.err) {
@@ -393,6 +395,8 @@ func TestEvents(t *testing.T) {
 		{"refused by 500", "/post", 500, "", Lost, NoReason, "500"},
 		{"the stream ends", "/post", 202, "end", Lost, NoReason, "ended without a result"},
 		{"an endpoint elsewhere", "https://other.example/post", 202, "", Refused, NotSent, "not on the origin"},
+		{"an endpoint elsewhere with a secret", "https://other.example/secret-of-the-login", 202, "", Refused, NotSent,
+			`"https://other.example/[redacted]" refused: it is not on the origin`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			stream := make(chan string, 10)
@@ -427,6 +431,7 @@ func TestEvents(t *testing.T) {
 				}
 			})
 			l := s.link()
+			l.secrets().Learn("secret-of-the-login")
 			received := make(chan Message, 10)
 			session, o := l.OpenEvents(t.Context(), request(t, `{"jsonrpc":"2.0","id":1,"method":"initialize"}`), NewRequest(nil, "notifications/initialized", nil),
 				func(_ *Session, m Message) { received <- m })

@@ -44,7 +44,7 @@ func (k Keep) Load() *Session {
 		return nil
 	}
 	s := &Session{Version: v.Version, ID: v.ID}
-	if s.validate() != nil {
+	if s.validate(func(string) string { return "" }) != nil {
 		return nil
 	}
 	return s

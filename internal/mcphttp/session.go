@@ -75,7 +75,7 @@ func (l *Link) OpenEvents(ctx context.Context, initialize Request, initialized M
 // finishHandshake completes the handshake after a successful initialize.
 func (l *Link) finishHandshake(ctx context.Context, s *Session, o Outcome, initialize Request, initialized Message) (*Session, Outcome) {
 	s.Version = jsonscan.Unquote(jsonscan.Member(o.Answer.Result, "protocolVersion"))
-	if err := s.validate(); err != nil {
+	if err := s.validate(l.Clean); err != nil {
 		l.End(s)
 		return nil, Outcome{Status: o.Status, Header: o.Header, Err: &StatusError{URL: plainURL(l.server), StatusCode: o.Status, Reason: err.Error()}}
 	}
@@ -90,10 +90,11 @@ func (l *Link) finishHandshake(ctx context.Context, s *Session, o Outcome, initi
 	return s, o // other failures are ignored: the next request shows whether the server is ready
 }
 
-// validate returns an error if the session has an unsupported revision, or an id with characters that the specification forbids.
-func (s *Session) validate() error {
+// validate returns an error if the session has an unsupported revision, or an id with characters that the specification forbids. clean
+// removes secrets from the text of the error.
+func (s *Session) validate(clean func(string) string) error {
 	if !slices.Contains(Legacy, s.Version) {
-		return fmt.Errorf("the server chose protocol version %q, which is not supported", httpx.Text(s.Version, 40))
+		return fmt.Errorf("the server chose protocol version %q, which is not supported", httpx.Text(clean(s.Version), 40))
 	}
 	if strings.ContainsFunc(s.ID, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return errors.New("the id of the session contains characters that are not allowed (2025-11-25, Session Management)")

@@ -27,14 +27,15 @@ type Arg struct {
 	JSON  bool // true: Value is JSON and is sent unchanged; false: Value is text and is converted if the schema requires another scalar type
 }
 
-// Error reports an invalid argument. The texts quote the server's schema, so they are limited in length but not safe to print.
+// Error reports an invalid argument. Argument, Listed and Nearest quote the server's schema. The texts are not safe to print.
 type Error struct {
 	Argument string // name of the argument; several names are joined by ", "; empty: the error is about the whole object
-	Reason   string
+	Reason   string // quotes text of the caller, and in Fill also the default of a property
+	Listed   string // the values that the schema allows, as JSON separated by ", "; the end of the sentence that Reason begins; may be empty
 	Nearest  string // a known name or value that is similar to the given one; may be empty
 }
 
-func (e *Error) Error() string { return strings.TrimPrefix(e.Argument+": "+e.Reason, ": ") }
+func (e *Error) Error() string { return strings.TrimPrefix(e.Argument+": "+e.Reason+e.Listed, ": ") }
 
 // NeedSchema reports whether Build needs the tool's schema for these arguments.
 func (a Arguments) NeedSchema() bool {
@@ -185,7 +186,8 @@ func (b objectBuilder) checkValue(name string, s subschema, raw json.RawMessage)
 	if len(texts) == 0 {
 		return nil // parts of the schema contradict each other
 	}
-	e := wrong(name, "%s is not one of %s", shorten(string(raw)), strings.Join(texts, ", "))
+	e := wrong(name, "%s is not one of ", shorten(string(raw)))
+	e.Listed = strings.Join(texts, ", ")
 	e.Nearest = NearestOne((&jsonValue{raw: raw}).decodeString(), names)
 	return e
 }

@@ -143,7 +143,8 @@ func (c *Client) prepareCall(ctx context.Context, tool string, args Arguments) (
 			object, err = args.Build(def.schema, !c.NoValidate)
 		}
 		if bad, ok := errors.AsType[*toolargs.Error](err); ok {
-			err = &ArgumentError{Tool: def.Name, Argument: c.Clean(bad.Argument), Reason: c.Clean(bad.Reason), Nearest: c.Clean(bad.Nearest)}
+			reason := bad.Reason + string(c.link.CleanJSON([]byte(bad.Listed)))
+			err = &ArgumentError{Tool: def.Name, Argument: c.Clean(bad.Argument), Reason: reason, Nearest: c.Clean(bad.Nearest)}
 		}
 		if _, wrong := errors.AsType[*ArgumentError](err); live || refetch || !wrong {
 			return def, object, err

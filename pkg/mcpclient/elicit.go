@@ -70,7 +70,7 @@ func (c *Client) askElicitor(ctx context.Context, e Elicitation) (Answer, error)
 	if len(e.Message)+len(e.Schema) > maxEntry {
 		return Answer{}, c.protocolError(fmt.Sprintf("it asks a question of more than %d bytes", maxEntry))
 	}
-	e.Server, e.Message, e.Schema = c.plainURL(), c.link.Clean(e.Message), json.RawMessage(c.link.Clean(string(e.Schema)))
+	e.Server, e.Message, e.Schema = c.plainURL(), c.link.Clean(e.Message), c.link.CleanJSON(e.Schema)
 	elicit := c.Elicit
 	if elicit == nil {
 		elicit = Policy{}.Elicit
@@ -82,7 +82,7 @@ func (c *Client) askElicitor(ctx context.Context, e Elicitation) (Answer, error)
 		}
 		u, err := httpx.Check(e.URL, httpx.Local(server))
 		if err != nil {
-			return Answer{}, &QuestionError{err}
+			return Answer{}, &QuestionError{c.link.CleanAddress(err)}
 		}
 		if e.URL = u.String(); c.link.HoldsToken(e.URL) {
 			return Answer{}, c.protocolError("it asks to open a URL that contains the access token")

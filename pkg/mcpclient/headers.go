@@ -12,7 +12,7 @@ import (
 
 // checkHeaders returns an error if a header annotation in a schema is invalid. A client must not offer a tool with an invalid annotation
 // (2026-07-28, Streamable HTTP, Custom Headers from Tool Parameters).
-func checkHeaders(schema json.RawMessage) error {
+func checkHeaders(schema json.RawMessage) *annotationError {
 	if !mcphttp.MayAnnotate(schema) {
 		return nil
 	}
@@ -21,12 +21,12 @@ func checkHeaders(schema json.RawMessage) error {
 
 // checkSchemaHeaders checks a schema and its subschemas. isProperty is true if the schema describes a named property, which may be
 // annotated. onlyProperties is true if all keywords on the path to the schema are "properties".
-func checkSchemaHeaders(schema json.RawMessage, path string, isProperty, onlyProperties bool, seen map[string]bool, depth int) error {
+func checkSchemaHeaders(schema json.RawMessage, path string, isProperty, onlyProperties bool, seen map[string]bool, depth int) *annotationError {
 	if depth > 100 {
-		return fmt.Errorf("the schema nests deeper than 100")
+		return &annotationError{path: path, problem: "is not searched for, because the schema nests deeper than 100"}
 	}
 	for keyword, v := range jsonscan.Members(schema) {
-		var err error
+		var err *annotationError
 		check := func(s json.RawMessage, path string, isProperty, onlyProperties bool) {
 			if err == nil {
 				err = checkSchemaHeaders(s, path, isProperty, onlyProperties, seen, depth+1)
@@ -35,7 +35,7 @@ func checkSchemaHeaders(schema json.RawMessage, path string, isProperty, onlyPro
 		switch keyword {
 		case mcphttp.HeaderKeyword:
 			if !onlyProperties || !isProperty {
-				return fmt.Errorf("%s%s is allowed only in the schema of an argument", where(path), mcphttp.HeaderKeyword)
+				return &annotationError{path: path, problem: "is allowed only in the schema of an argument"}
 			}
 			err = checkAnnotation(v, jsonscan.Member(schema, "type"), path, seen)
 		case "properties":
@@ -61,27 +61,39 @@ func checkSchemaHeaders(schema json.RawMessage, path string, isProperty, onlyPro
 }
 
 // checkAnnotation checks one annotation. usedNames contains the header names used so far, in lower case.
-func checkAnnotation(value, kind json.RawMessage, path string, usedNames map[string]bool) error {
+func checkAnnotation(value, kind json.RawMessage, path string, usedNames map[string]bool) *annotationError {
 	name := jsonscan.Unquote(value)
 	switch t := jsonscan.Unquote(kind); {
 	case t != "string" && t != "integer" && t != "boolean":
-		return fmt.Errorf("%s%s is for properties of type string, integer or boolean", where(path), mcphttp.HeaderKeyword)
+		return &annotationError{path: path, problem: "is for properties of type string, integer or boolean"}
 	case name == "":
-		return fmt.Errorf("%s%s has no header name", where(path), mcphttp.HeaderKeyword)
+		return &annotationError{path: path, problem: "has no header name"}
 	case strings.ContainsFunc(name, func(r rune) bool { return !isTokenChar(r) }):
-		return fmt.Errorf("%s%s %q is not a header name (RFC 9110 §5.1)", where(path), mcphttp.HeaderKeyword, httpx.Text(name, 60))
+		return &annotationError{path, name, "is not a header name (RFC 9110 §5.1)"}
 	case usedNames[strings.ToLower(name)]:
-		return fmt.Errorf("%s%s %q is used twice", where(path), mcphttp.HeaderKeyword, name)
+		return &annotationError{path, name, "is used twice"}
 	}
 	usedNames[strings.ToLower(name)] = true
 	return nil
 }
 
-func where(path string) string {
-	if path == "" {
-		return ""
+// annotationError reports an invalid header annotation.
+type annotationError struct {
+	path    string // the names of the properties, each behind a dot; empty: the annotation is outside of the properties
+	name    string // the header name; may be empty
+	problem string // what is wrong, without text of the server
+}
+
+// text describes the error. clean removes secrets from the names, which come from the server.
+func (e *annotationError) text(clean func(string) string) string {
+	text := mcphttp.HeaderKeyword
+	if e.path != "" {
+		text = fmt.Sprintf("property %q: %s", httpx.Text(clean(strings.TrimPrefix(e.path, ".")), 100), text)
 	}
-	return fmt.Sprintf("property %q: ", httpx.Text(strings.TrimPrefix(path, "."), 100))
+	if e.name != "" {
+		text += fmt.Sprintf(" %q", httpx.Text(clean(e.name), 60))
+	}
+	return text + " " + e.problem
 }
 
 // isTokenChar reports whether r is allowed in a header name (tchar, RFC 9110 §5.6.2).

@@ -258,11 +258,11 @@ func (c *Client) handleMessage(ctx context.Context, s *clientSession, m mcphttp.
 		c.reportProgress(m.Params)
 	case m.Method == "notifications/message" && c.Log != nil:
 		data := jsonscan.Member(m.Params, "data")
-		text := string(data)
+		text := string(c.link.CleanJSON(data))
 		if jsonscan.Type(data) == "string" {
-			text = jsonscan.Unquote(data)
+			text = c.Clean(jsonscan.Unquote(data))
 		}
-		c.Log(c.Clean(jsonscan.Unquote(jsonscan.Member(m.Params, "level"))), c.Clean(jsonscan.Unquote(jsonscan.Member(m.Params, "logger"))), c.Clean(text))
+		c.Log(c.Clean(jsonscan.Unquote(jsonscan.Member(m.Params, "level"))), c.Clean(jsonscan.Unquote(jsonscan.Member(m.Params, "logger"))), text)
 	case m.Method == "notifications/tools/list_changed":
 		c.forgetTools()
 	}

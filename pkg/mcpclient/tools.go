@@ -19,7 +19,7 @@ type Tool struct {
 	ReadOnly, Idempotent     bool            // readOnlyHint and idempotentHint, which the server may set wrongly
 
 	schema      *toolargs.Schema // parsed InputSchema; nil if the server sent none, or if the tool was read for a list of tools and not for a call
-	schemaErr   error            // why the tool must not be called; nil: it may be called
+	schemaErr   *annotationError // why the tool must not be called; nil: it may be called
 	taskSupport string           // required, optional or forbidden; empty means forbidden (2025-11-25, Tasks, Tool-Level Negotiation)
 }
 
@@ -69,7 +69,7 @@ func (c *Client) Tools(ctx context.Context) (ToolList, error) {
 			if omitted++; omitted > maxOmitted {
 				continue
 			}
-			c.warn("the tool %q is omitted, because its definition is invalid: %v", c.shown(tool.Name, 100), c.Clean(err.Error()))
+			c.warn("the tool %q is omitted, because its definition is invalid: %s", c.shown(tool.Name, 100), err.text(c.Clean))
 			continue
 		}
 		kept, out.Tools = append(kept, t), append(out.Tools, tool)
@@ -270,7 +270,7 @@ func (c *Client) toolDefinition(ctx context.Context, tool string, a Arguments, r
 	t, found := list.findTool(tool)
 	switch {
 	case found && t.schemaErr != nil && c.serverEra() == eraModern:
-		return t, recent, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + c.Clean(t.schemaErr.Error())}
+		return t, recent, &ArgumentError{Tool: tool, Reason: "its definition is invalid and must not be used: " + t.schemaErr.text(c.Clean)}
 	case found:
 		return t, recent, nil
 	case c.NoValidate:
