@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -367,6 +368,12 @@ func TestRootInAnotherHome(t *testing.T) {
 			t.Errorf("%q: %s", args, u.stderr.String())
 		}
 	}
+	u.must(t, exitDone, "discover", u.good.URL()) // needs no folder
+	u.must(t, exitUsage, "trust")
+	if !strings.Contains(u.stderr.String(), "there is no .mcp.json") {
+		t.Errorf("stderr: %s", u.stderr.String())
+	}
+	before := u.good.Count("requests")
 	if err := os.Symlink(t.TempDir(), u.home+"/.local"); err != nil { // the user could make root write in a folder of root
 		t.Fatal(err)
 	}
@@ -377,16 +384,41 @@ func TestRootInAnotherHome(t *testing.T) {
 	u.env = append(u.env, "XDG_STATE_HOME="+u.home+"/a/b", "XDG_DATA_HOME="+u.home+"/a/c")
 	u.must(t, exitUsage, "login", u.good.URL())
 	left, err := os.ReadDir(u.home)
-	if err != nil || len(left) != 1 || left[0].Name() != ".config" || u.good.Count("requests") != 0 {
+	if err != nil || len(left) != 1 || left[0].Name() != ".config" || u.good.Count("requests") != before {
 		t.Errorf("%v, %v, %d requests", left, err, u.good.Count("requests"))
 	}
 	// root may use folders that belong to root.
 	own := t.TempDir()
 	u.env = append(u.env, "MCPAUTH_STATE_DIR="+own+"/state", "MCPAUTH_KEYSTORE_DIR="+own+"/keys")
 	u.must(t, exitDone, "tools", u.good.URL())
-	u.must(t, exitUsage, "call", "x", "whoami")
-	if !strings.Contains(u.stderr.String(), "config.json is ignored") {
-		t.Errorf("stderr: %s", u.stderr.String())
+	// The user could have put a link to a file of root, or a file that belongs to root, into their folders.
+	folder := filepath.Join(u.home, ".config", "mcpauth")
+	file, roots := filepath.Join(folder, "config.json"), filepath.Join(own, "roots.json")
+	for name, change := range map[string]func() error{
+		"a file of the user":      func() error { return nil },
+		"a file of root":          func() error { return os.Lchown(file, 0, 0) },
+		"a file in root's folder": func() error { return errors.Join(os.Lchown(file, 0, 0), os.Lchown(folder, 0, 0)) },
+		"a folder in the user's home": func() error {
+			return errors.Join(os.Lchown(file, 0, 0), os.Lchown(folder, 0, 0), os.Lchown(filepath.Dir(folder), 0, 0))
+		},
+		"a link to a file of root": func() error {
+			return errors.Join(os.Rename(file, roots), os.Lchown(roots, 0, 0), os.Symlink(roots, file))
+		},
+	} {
+		chown(4242)
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		for _, variable := range []string{"", "XDG_CONFIG_HOME=" + filepath.Dir(folder)} {
+			v := u
+			v.victim = &victim{home: u.home, env: append(slices.Clone(u.env), variable)}
+			v.must(t, exitUsage, "call", "x", "whoami")
+			if !strings.Contains(v.stderr.String(), "config.json is ignored") {
+				t.Errorf("%s, %s: %s", name, variable, v.stderr.String())
+			}
+		}
+		_ = os.Remove(file)
+		u.own(t, `{"mcpServers":{"x":{"url":"`+u.good.URL()+`","headers":{"X-Key":"theirs"}}}}`)
 	}
 }
 

@@ -289,14 +289,16 @@ func (p *program) revokeTrust(ctx context.Context, name string) error {
 func (p *program) projectFile(name string) (string, error) {
 	if name == "" {
 		places, err := p.configPlaces()
-		switch {
-		case err != nil:
+		if err != nil {
 			return "", err
-		case places.Project != "":
-			name = places.Project
-		case len(places.Ignored) > 0:
-			name = places.Ignored[0].Path
-		default:
+		}
+		name = places.Project
+		for _, e := range places.Ignored { // the user's own config.json may be ignored too
+			if name == "" && filepath.Base(e.Path) == ".mcp.json" {
+				name = e.Path
+			}
+		}
+		if name == "" {
 			return "", usage("there is no .mcp.json in this folder or above it; name the FILE")
 		}
 	}

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -45,7 +46,11 @@ func Find(flag, dir, home string, getenv func(string) string) (Places, error) {
 	}
 	for _, folder := range ownFolders(runtime.GOOS, home, getenv) {
 		if path := filepath.Join(folder, "mcpauth", "config.json"); isFile(path) {
-			if reason := NotRoots(path); reason != "" {
+			reason := cmp.Or(NotRoots(filepath.Dir(folder)), NotRoots(folder))
+			if reason == "" && os.Geteuid() == 0 { // another user can put a link or a file of root into their own folder
+				reason = Foreign(path)
+			}
+			if reason != "" {
 				p.Ignored = append(p.Ignored, Error{Path: path, Reason: reason + ", and mcpauth runs as root"})
 			} else {
 				p.Own = path
